@@ -1,0 +1,53 @@
+//! Between stored records and typed events.
+
+use crate::EventRecord;
+
+/// Turns the events of one category into records and back; upcasts retired versions while reading.
+pub trait Codec: Send + Sync + 'static {
+    /// The current shape of the category's events.
+    type Event;
+
+    /// The category whose events these are, as it stands in subjects.
+    const CATEGORY: &'static str;
+
+    /// Writes an event in its current version.
+    fn encode(event: &Self::Event) -> Result<EventRecord, CodecError>;
+
+    /// Reads an event of any known version.
+    fn decode(record: &EventRecord) -> Result<Self::Event, CodecError>;
+}
+
+/// An event that cannot be written or read by this build.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// A name or version newer than, or foreign to, this build. Wait for the upgrade; do not skip.
+    #[error("read event {name} version {version} of category {category}: unknown to this build")]
+    Unknown {
+        /// Category that was asked.
+        category: &'static str,
+        /// The event's wire name.
+        name: String,
+        /// The event's version.
+        version: u16,
+    },
+    /// The data does not have the shape its name and version promise.
+    #[error("read event {name} version {version}: the data has another shape")]
+    Malformed {
+        /// The event's wire name.
+        name: String,
+        /// The event's version.
+        version: u16,
+        /// What was wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The event could not be written as JSON.
+    #[error("write event {name}")]
+    Unwritable {
+        /// The event's wire name.
+        name: &'static str,
+        /// What was wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+}

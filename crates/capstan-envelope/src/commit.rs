@@ -1,0 +1,74 @@
+//! One decision as it is stored.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::{CommitHash, Metadata, Position, StreamId};
+
+/// The identity of a commit: the id of the command that caused it.
+///
+/// It stays the same over every try, which is how a repeat or a lost acknowledgement is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct CommitId(pub Uuid);
+
+impl fmt::Display for CommitId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One event as it is stored: explicit name, version of its shape, data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// Wire name in kebab-case, never derived from a Rust name.
+    pub name: String,
+    /// Version of the data's shape, from 1.
+    pub version: u16,
+    /// The event's fields as JSON text.
+    pub data: Box<RawValue>,
+}
+
+impl PartialEq for EventRecord {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.name, self.version, self.data.get()) == (&other.name, other.version, other.data.get())
+    }
+}
+
+/// The envelope: everything one decision adds to one stream, atomic by being one message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Identity, the same over every try.
+    pub commit_id: CommitId,
+    /// The stream it extends.
+    pub stream: StreamId,
+    /// Its number within the stream: 1, 2, 3 …
+    pub version: u64,
+    /// Position of the stream's commit before this one; [`Position::START`] for the first. An append succeeds
+    /// only when this still is the stream's last commit.
+    pub previous: Position,
+    /// Hash of the stream's commit before this one.
+    pub previous_hash: CommitHash,
+    /// Who, when and why.
+    pub metadata: Metadata,
+    /// The facts, in order, at least one.
+    pub events: Vec<EventRecord>,
+}
+
+/// A commit read from the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// Where it stands in the log.
+    pub position: Position,
+    /// When the log stored it, by the log's clock.
+    pub recorded_at: DateTime<Utc>,
+    /// Hash of its stored bytes.
+    pub hash: CommitHash,
+    /// The commit itself.
+    pub commit: Commit,
+}

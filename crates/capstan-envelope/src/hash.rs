@@ -1,0 +1,75 @@
+//! The links of the hash chain.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// SHA-256 of a commit's bytes as they are stored, in lower-case hex on the wire.
+///
+/// Every commit names the hash of the commit before it on its stream, so that a lost, changed or foreign
+/// commit shows wherever the chain is walked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CommitHash([u8; 32]);
+
+impl CommitHash {
+    /// What the first commit of a stream names as its predecessor.
+    pub const NONE: Self = Self([0; 32]);
+
+    /// Hashes the stored bytes of one commit.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+impl Default for CommitHash {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl fmt::Display for CommitHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for CommitHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CommitHash({self})")
+    }
+}
+
+/// A text that is no commit hash.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("read a commit hash from this text")]
+pub struct ParseHashError;
+
+impl FromStr for CommitHash {
+    type Err = ParseHashError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(ParseHashError);
+        }
+        let mut bytes = [0; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[index * 2..index * 2 + 2], 16).map_err(|_| ParseHashError)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for CommitHash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CommitHash {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}

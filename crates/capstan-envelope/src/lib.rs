@@ -1,0 +1,21 @@
+//! The words of the log: streams, positions, commits, metadata.
+//!
+//! A *commit* is one decision as it is stored: 1..n events of one stream in one message, with typed metadata
+//! and the hash of the commit before it. This crate knows how a commit looks and what a position is; it
+//! knows no event by name and touches no network. Start with [`Commit`].
+
+mod codec;
+mod commit;
+mod hash;
+mod metadata;
+mod position;
+mod stream_head;
+mod stream_id;
+
+pub use codec::{Codec, CodecError};
+pub use commit::{Commit, CommitId, EventRecord, Recorded};
+pub use hash::CommitHash;
+pub use metadata::{Actor, Idempotency, Metadata};
+pub use position::{ParsePositionError, Position};
+pub use stream_head::{Applied, StreamHead};
+pub use stream_id::{InvalidName, StreamId, Workspace};

@@ -1,0 +1,57 @@
+//! Who, when and why of a commit.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// Who caused a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Actor {
+    /// A caller of the API or of the NATS surface.
+    Client {
+        /// The name its token carries, or `anonymous` where no token is asked for.
+        name: String,
+    },
+    /// A worker that holds or asks for a lease.
+    Worker {
+        /// The worker's id.
+        id: Uuid,
+    },
+    /// The engine, acting on a rule or a timer.
+    Engine,
+    /// Capstan itself, while it sets up or repairs.
+    System,
+}
+
+/// The mark of a command that may be repeated: same key, same answer, for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Idempotency {
+    /// The key as the caller gave it.
+    pub key: String,
+    /// SHA-256 of the canonical command body, in hex: the same key with another body is a conflict.
+    pub fingerprint: String,
+}
+
+/// What a commit says about itself besides its events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Metadata {
+    /// When the decision was taken, by the clock of the process that took it.
+    pub occurred_at: DateTime<Utc>,
+    /// Who caused it.
+    pub actor: Actor,
+    /// The command's wire name, for example `accept-agent-command`.
+    pub command: String,
+    /// The conversation this belongs to; handed on from cause to effect.
+    pub correlation_id: Uuid,
+    /// The command or commit that directly caused this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causation_id: Option<Uuid>,
+    /// W3C trace context of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// Present when the caller gave an idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<Idempotency>,
+}

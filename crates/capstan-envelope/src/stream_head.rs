@@ -1,0 +1,58 @@
+//! What a writer must know of a stream besides its state.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{CommitHash, CommitId, Position, Recorded};
+
+/// The memory of one repeatable command that was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Where its commit stands.
+    pub position: Position,
+    /// The stream's version after it.
+    pub version: u64,
+    /// Fingerprint of its body.
+    pub fingerprint: String,
+}
+
+/// The end of a stream: what the next append expects, and which repeatable commands were applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamHead {
+    /// Position of the last commit.
+    pub position: Position,
+    /// Number of commits.
+    pub version: u64,
+    /// Hash of the last commit.
+    pub hash: CommitHash,
+    /// Commands that carried an idempotency key, by id, for the life of the stream.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub applied: BTreeMap<CommitId, Applied>,
+}
+
+impl StreamHead {
+    /// Moves the head over one more commit of its stream.
+    pub fn advance(&mut self, recorded: &Recorded) {
+        self.position = recorded.position;
+        self.version = recorded.commit.version;
+        self.hash = recorded.hash;
+        if let Some(idempotency) = &recorded.commit.metadata.idempotency {
+            self.applied.insert(
+                recorded.commit.commit_id,
+                Applied {
+                    position: recorded.position,
+                    version: recorded.commit.version,
+                    fingerprint: idempotency.fingerprint.clone(),
+                },
+            );
+        }
+    }
+
+    /// True when `recorded` is exactly the next commit of this stream: dense version, linked hash.
+    pub fn is_followed_by(&self, recorded: &Recorded) -> bool {
+        recorded.commit.version == self.version + 1
+            && recorded.commit.previous == self.position
+            && recorded.commit.previous_hash == self.hash
+    }
+}
