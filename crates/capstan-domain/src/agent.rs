@@ -1,0 +1,218 @@
+//! An agent: who does the work, under a stable key.
+//!
+//! Invariants: 1. a key names one agent for ever (the id is derived from it); 2. a stored configuration names a
+//! supported runner and its provider.
+//!
+//! ```text
+//! (none) ──create──► active | inactive
+//! ```
+
+use capstan_decider::Decider;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::id::AgentId;
+use crate::{Fault, Faults};
+
+pub use crate::agent_config::AgentConfig;
+
+/// A request to an agent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Introduces the agent.
+    Create(Create),
+}
+
+/// Introduces an agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Create {
+    /// Id derived from the key.
+    pub agent_id: AgentId,
+    /// Where it lives.
+    pub workspace: String,
+    /// Stable handle, unique in the workspace.
+    pub agent_key: String,
+    /// Display name.
+    pub name: String,
+    /// Blank means `generalist`.
+    pub role: Option<String>,
+    /// Blank means `workspace`.
+    pub memory_scope: Option<String>,
+    /// A judgement that surfaces in stats.
+    pub quality_score: Option<f64>,
+    /// Limit of what the agent may cost, in US dollars.
+    pub cost_budget_usd: Option<f64>,
+    /// Configuration as given; normalised while deciding.
+    pub config: Map<String, Value>,
+    /// Whether it takes commands.
+    pub active: bool,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A fact about an agent. These names and fields are stored for ever.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The agent was introduced.
+    Created(Created),
+}
+
+/// The agent was introduced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Created {
+    /// The agent.
+    pub agent_id: AgentId,
+    /// Where it lives.
+    pub workspace: String,
+    /// Stable handle.
+    pub agent_key: String,
+    /// Display name.
+    pub name: String,
+    /// What it is for.
+    pub role: String,
+    /// What its memory covers.
+    pub memory_scope: String,
+    /// A judgement that surfaces in stats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality_score: Option<f64>,
+    /// Limit of what the agent may cost, in US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_budget_usd: Option<f64>,
+    /// Normalised configuration; unknown keys are kept.
+    pub config: Map<String, Value>,
+    /// Whether it takes commands.
+    pub active: bool,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Why an agent says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Fields are wrong.
+    #[error("the agent is not valid")]
+    Invalid(Vec<Fault>),
+    /// An agent of this key exists.
+    #[error("agent {0} already exists")]
+    Exists(String),
+}
+
+/// What decisions, and commands to the agent's tasks, need to know: the agent as introduced and changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Present from creation on.
+    pub profile: Option<Created>,
+}
+
+/// Decides the commands of an agent.
+#[derive(Debug)]
+pub struct Agent;
+
+impl Decider for Agent {
+    type Command = Command;
+    type Event = Event;
+    type State = State;
+    type Rejection = Rejection;
+
+    fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+        match command {
+            Command::Create(create) => {
+                if state.profile.is_some() {
+                    return Err(Rejection::Exists(create.agent_key.clone()));
+                }
+                created(create).map(|event| vec![Event::Created(event)]).map_err(Rejection::Invalid)
+            }
+        }
+    }
+
+    fn evolve(_: State, event: &Event) -> State {
+        match event {
+            Event::Created(created) => State { profile: Some(created.clone()) },
+        }
+    }
+}
+
+fn created(create: &Create) -> Result<Created, Vec<Fault>> {
+    let mut faults = Faults::default();
+    let name = create.name.trim();
+    faults.require(!create.agent_key.trim().is_empty(), "/agent_key", "agent_key is required");
+    faults.require(!name.is_empty(), "/name", "name is required");
+    for (pointer, value) in
+        [("/quality_score", create.quality_score), ("/cost_budget_usd", create.cost_budget_usd)]
+    {
+        faults.require(value.is_none_or(|v| v.is_finite() && v >= 0.0), pointer, "must be >= 0");
+    }
+    let config = AgentConfig::normalised(&create.config, &create.agent_key, &mut faults);
+    faults.into_result()?;
+    Ok(Created {
+        agent_id: create.agent_id,
+        workspace: create.workspace.clone(),
+        agent_key: create.agent_key.trim().to_owned(),
+        name: name.to_owned(),
+        role: or_default(create.role.as_deref(), "generalist"),
+        memory_scope: or_default(create.memory_scope.as_deref(), "workspace"),
+        quality_score: create.quality_score,
+        cost_budget_usd: create.cost_budget_usd,
+        config,
+        active: create.active,
+        created_at: create.at,
+    })
+}
+
+fn or_default(given: Option<&str>, default: &str) -> String {
+    given.map(str::trim).filter(|text| !text.is_empty()).unwrap_or(default).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_decider::spec::given;
+
+    use super::*;
+
+    fn create(key: &str, name: &str, config: Value) -> Command {
+        let Value::Object(config) = config else { panic!("a config is an object") };
+        Command::Create(Create {
+            agent_id: AgentId::of_key("dev", key),
+            workspace: "dev".into(),
+            agent_key: key.into(),
+            name: name.into(),
+            role: Some("  ".into()),
+            memory_scope: None,
+            quality_score: None,
+            cost_budget_usd: None,
+            config,
+            active: true,
+            at: DateTime::UNIX_EPOCH,
+        })
+    }
+
+    #[test]
+    fn an_agent_is_created_with_defaults() {
+        given::<Agent>([]).when(create("demo", " Demo ", serde_json::json!({}))).then_with(
+            |events, state| {
+                assert_eq!(events.len(), 1);
+                let profile = state.profile.as_ref().unwrap();
+                assert_eq!((profile.name.as_str(), profile.role.as_str()), ("Demo", "generalist"));
+                assert_eq!(profile.config["runner"], "claude_code");
+                assert_eq!(profile.config["workspace_dir"], "/workspace/agents/demo");
+            },
+        );
+    }
+
+    #[test]
+    fn all_faults_are_reported_together() {
+        given::<Agent>([]).when(create(" ", "", serde_json::json!({"runner": "x"}))).then_rejected_with(
+            |rejection| matches!(rejection, Rejection::Invalid(faults) if faults.len() == 3),
+        );
+    }
+
+    #[test]
+    fn the_same_key_twice_is_refused() {
+        given::<Agent>([])
+            .and(create("demo", "Demo", serde_json::json!({})))
+            .when(create("demo", "Other", serde_json::json!({})))
+            .then_rejected(Rejection::Exists("demo".into()));
+    }
+}

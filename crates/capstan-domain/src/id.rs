@@ -1,0 +1,191 @@
+//! The identities of things, one newtype each.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The namespace of every derived id, so that ids of this system never meet those of another.
+const CAPSTAN: Uuid = Uuid::from_u128(0x6361_7073_7461_6e00_8000_0000_0000_0001);
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Uuid::parse_str(text).map(Self)
+            }
+        }
+    };
+}
+
+uuid_id! {
+    /// An agent: derived from workspace and agent key, so a key names exactly one agent.
+    AgentId
+}
+uuid_id! {
+    /// A task; derived from the idempotency key when one is given.
+    TaskId
+}
+uuid_id! {
+    /// A run of a task: derived from the task and the run's number.
+    RunId
+}
+uuid_id! {
+    /// An output of a task.
+    OutputId
+}
+uuid_id! {
+    /// An entry of a task's inbox.
+    InputId
+}
+uuid_id! {
+    /// A question a task waits on.
+    BlockerId
+}
+uuid_id! {
+    /// A worker process, as long as it is registered.
+    WorkerId
+}
+
+/// Derives a stable id from parts: the same parts always give the same id, and no joining of parts can make
+/// two different lists collide.
+pub fn derived(parts: &[&str]) -> Uuid {
+    let mut name = String::new();
+    for part in parts {
+        name.push_str(&part.len().to_string());
+        name.push(':');
+        name.push_str(part);
+    }
+    Uuid::new_v5(&CAPSTAN, name.as_bytes())
+}
+
+impl AgentId {
+    /// The id of the agent with this key.
+    pub fn of_key(workspace: &str, agent_key: &str) -> Self {
+        Self(derived(&["agent", workspace, agent_key]))
+    }
+}
+
+impl TaskId {
+    /// The id of the task a keyed command creates.
+    pub fn of_key(workspace: &str, agent: AgentId, idempotency_key: &str) -> Self {
+        Self(derived(&["task", workspace, &agent.to_string(), idempotency_key]))
+    }
+}
+
+impl RunId {
+    /// The id of a task's nth run, counted from 1.
+    pub fn of_task(task: TaskId, number: u32) -> Self {
+        Self(derived(&["run", &task.to_string(), &number.to_string()]))
+    }
+}
+
+impl InputId {
+    /// The id of a keyed input.
+    pub fn of_key(task: TaskId, idempotency_key: &str) -> Self {
+        Self(derived(&["input", &task.to_string(), idempotency_key]))
+    }
+}
+
+impl OutputId {
+    /// The id of an output its producer named: stable inside a task, different between tasks.
+    pub fn of_name(task: TaskId, name: &str) -> Self {
+        Self(derived(&["output", &task.to_string(), name]))
+    }
+}
+
+impl BlockerId {
+    /// The id of a task's nth blocker, counted from 1.
+    pub fn of_task(task: TaskId, revision: u32) -> Self {
+        Self(derived(&["blocker", &task.to_string(), &revision.to_string()]))
+    }
+}
+
+/// A try at a run: the fence every worker call carries.
+///
+/// The id names its task and the lease epoch, so that a call can be routed and judged without a look-up. On
+/// the wire it is one opaque string, `<workspace>.<task>.<epoch>`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(with = "String")]
+pub struct AttemptId {
+    /// The task's workspace.
+    pub workspace: String,
+    /// The task whose run is tried.
+    pub task: TaskId,
+    /// The lease epoch: grows with every lease of the task, never repeats.
+    pub epoch: u64,
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.workspace, self.task, self.epoch)
+    }
+}
+
+/// A text that is no attempt id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("read an attempt id from this text")]
+pub struct ParseAttemptIdError;
+
+impl FromStr for AttemptId {
+    type Err = ParseAttemptIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.splitn(3, '.');
+        let (Some(workspace), Some(task), Some(epoch)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(ParseAttemptIdError);
+        };
+        let task = task.parse().map_err(|_| ParseAttemptIdError)?;
+        let epoch = epoch.parse().map_err(|_| ParseAttemptIdError)?;
+        if workspace.is_empty() {
+            return Err(ParseAttemptIdError);
+        }
+        Ok(Self { workspace: workspace.to_owned(), task, epoch })
+    }
+}
+
+impl Serialize for AttemptId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AttemptId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derived_ids_do_not_collide_when_parts_are_joined() {
+        assert_ne!(derived(&["a", "bc"]), derived(&["ab", "c"]));
+        assert_eq!(derived(&["a", "b"]), derived(&["a", "b"]));
+    }
+
+    #[test]
+    fn an_attempt_id_reads_back_from_its_text() {
+        let id = AttemptId { workspace: "dev".into(), task: TaskId(Uuid::nil()), epoch: 7 };
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!("dev.7".parse::<AttemptId>(), Err(ParseAttemptIdError));
+    }
+}

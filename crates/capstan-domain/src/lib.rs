@@ -1,0 +1,22 @@
+//! Deciders and process managers: commands, events, states, rejections.
+//!
+//! Everything here is a pure function over values: no IO, no async, no clock, no randomness, no logging. Time,
+//! fresh ids and looked-up facts come in with the command. It can be read, tested and fuzzed with nothing
+//! installed. Start with [`task`], the heart; [`agent`] and [`workspace`] are the small deciders.
+//!
+//! To add a decider: one file here in the order of its neighbours (identity, command, event, rejection, state,
+//! decide, evolve, tests), one line below, one entry in the contract's catalogue, then regenerate `schemas/`.
+#![warn(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
+
+pub mod agent;
+pub mod agent_config;
+pub mod class_key;
+pub mod fault;
+pub mod id;
+pub mod outcome_text;
+pub mod policy;
+pub mod task;
+pub mod usage;
+pub mod workspace;
+
+pub use fault::{Fault, Faults};

@@ -1,0 +1,60 @@
+//! A task: one command to an agent and everything that follows from it: runs, attempts, inbox, blockers,
+//! outputs. They change together, so they are one stream and one decider.
+//!
+//! Invariants:
+//! 1. The state changes only along [`transitions::TRANSITIONS`].
+//! 2. A task that is not over always has an owner: a queue entry, a live attempt, a timer or an open blocker
+//!    ([`Task::owner`]).
+//! 3. At most one attempt is live. Every worker call names its lease epoch; a stale one changes nothing.
+//! 4. Everything that follows from a finished attempt is decided in one step ([`settlement`]).
+//! 5. An accepted input is consumed exactly once, or is visibly pending.
+//! 6. A blocker ends in the same decision as the state change that ends it.
+//!
+//! ```text
+//!            ┌────────── retry, input, wake ───────────┐
+//!            ▼                                         │
+//! (none) ─► queued ──lease──► running ──settle──► done │ error │ cancelled │ sleeping
+//!     └───► sleeping ─wake─►    │  ▲
+//!                     blocker ▼  │ answer
+//!                            waiting
+//! ```
+
+pub mod accept;
+pub mod command;
+pub mod deadline;
+mod decide;
+pub mod event;
+mod evolve;
+mod inbox;
+mod outputs;
+pub mod rejection;
+pub mod settlement;
+pub mod state;
+pub mod transitions;
+mod worker_report;
+
+pub use command::Command;
+pub use event::Event;
+pub use rejection::Rejection;
+pub use state::{State, Task, TaskState};
+
+use capstan_decider::Decider;
+
+/// Decides the commands of a task.
+#[derive(Debug)]
+pub struct TaskDecider;
+
+impl Decider for TaskDecider {
+    type Command = Command;
+    type Event = Event;
+    type State = State;
+    type Rejection = Rejection;
+
+    fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+        decide::decide(state, command)
+    }
+
+    fn evolve(state: State, event: &Event) -> State {
+        evolve::evolve(state, event)
+    }
+}

@@ -1,0 +1,75 @@
+//! The reasons a task says no.
+
+use crate::Fault;
+use crate::task::TaskState;
+
+/// Why a task refuses a command.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Fields are wrong; all of them are named.
+    #[error("the command is not valid")]
+    Invalid(Vec<Fault>),
+    /// A text is longer than allowed.
+    #[error("{field} exceeds {limit_bytes} bytes")]
+    TooLarge {
+        /// The field.
+        field: &'static str,
+        /// The limit.
+        limit_bytes: usize,
+    },
+    /// There is no such task.
+    #[error("there is no such task")]
+    NotFound,
+    /// The task has no such run, input or output.
+    #[error("the task has no such {0}")]
+    PartNotFound(&'static str),
+    /// The task was accepted before, by another command.
+    #[error("the task exists already")]
+    Exists,
+    /// The agent takes no commands.
+    #[error("agent {0} is not active")]
+    AgentInactive(String),
+    /// The state does not allow it.
+    #[error("{what} is not possible while the {subject} is {state}", state = state.as_ref())]
+    IllegalTransition {
+        /// What was asked.
+        what: &'static str,
+        /// `task` or `run`.
+        subject: &'static str,
+        /// The state it is in.
+        state: std::borrow::Cow<'static, str>,
+    },
+    /// The caller does not hold the task's lease.
+    #[error("the lease is lost; the task's current epoch is {current_epoch}")]
+    LeaseLost {
+        /// The last epoch the task gave out.
+        current_epoch: u64,
+    },
+    /// The blocker named is not open.
+    #[error("the blocker is not open")]
+    BlockerClosed,
+}
+
+impl Rejection {
+    /// The stable code callers rely on (domain.md 10).
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "validation_failed",
+            Self::TooLarge { .. } => "payload_too_large",
+            Self::NotFound | Self::PartNotFound(_) => "not_found",
+            Self::Exists => "task_exists",
+            Self::AgentInactive(_) => "agent_inactive",
+            Self::IllegalTransition { .. } => "illegal_transition",
+            Self::LeaseLost { .. } => "lease_lost",
+            Self::BlockerClosed => "blocker_closed",
+        }
+    }
+
+    pub(super) fn illegal(what: &'static str, state: TaskState) -> Self {
+        Self::IllegalTransition { what, subject: "task", state: state.as_str().into() }
+    }
+
+    pub(super) fn invalid(pointer: &str, message: &str) -> Self {
+        Self::Invalid(vec![Fault { pointer: pointer.to_owned(), message: message.to_owned() }])
+    }
+}

@@ -1,0 +1,273 @@
+//! The end of an attempt, and everything that follows from it, in one decision (domain.md 5).
+//!
+//! | outcome | no plan | waiting | wake |
+//! |---|---|---|---|
+//! | ok | done; queued again when inputs are left | waiting | sleeping |
+//! | error, another try may help and is left | queued | queued | queued |
+//! | error otherwise, timeout | error | error | error |
+//! | cancelled | cancelled | cancelled | cancelled |
+//!
+//! Waiting beats wake. A report of an attempt that does not hold the lease changes nothing.
+
+use chrono::{DateTime, Utc};
+
+use crate::outcome_text::{ErrorClass, classify};
+use crate::task::command::{BlockerSpec, ExpireLease, Finish, ReleaseAttempt, TimeOutAttempt, WakePlan};
+use crate::task::decide::{
+    change_outputs, close_blocker, later, request_run, return_claimed_inputs, run_ended,
+};
+use crate::task::event::{
+    AttemptCancelRequested, AttemptEnded, AttemptOutcome, BlockerStatus, DropReason, Event, OutputStatus,
+    RetryReason, RetryScheduled, RunCause, RunEnded, RunStatus, TaskCancelled, TaskDone, TaskDropped,
+    TaskFailed, TaskSlept, UsageRecorded,
+};
+use crate::task::rejection::Rejection;
+use crate::task::state::{InputState, Live, Run, Task, TaskState};
+use crate::task::worker_report;
+
+/// Attempts of one run that may be lost, given back or rate limited before the task is dropped.
+pub const LOST_ATTEMPTS_MAX: u32 = 8;
+
+/// Sleep when the wake names no delay, in minutes.
+const DEFAULT_WAKE_MINUTES: i64 = 5;
+
+pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Rejection> {
+    let holder = task.live.as_ref().filter(|live| live.attempt_id == command.attempt_id);
+    let live = holder.ok_or(Rejection::LeaseLost { current_epoch: task.epoch })?;
+    if command.outcome == AttemptOutcome::Lost {
+        return Err(Rejection::invalid("/outcome", "outcome must be ok, error, timeout or cancelled"));
+    }
+    if command.usage.as_ref().is_some_and(|usage| !usage.is_valid()) {
+        return Err(Rejection::invalid("/usage/cost_usd", "cost_usd must be >= 0"));
+    }
+    let mut events = Vec::new();
+    if let Some(usage) =
+        command.usage.clone().map(crate::usage::Usage::normalised).filter(|usage| !usage.is_empty())
+    {
+        events.push(Event::UsageRecorded(UsageRecorded {
+            run_id: live.run_id,
+            attempt_id: live.attempt_id.clone(),
+            usage,
+            at: command.at,
+        }));
+    }
+    if live.cancel_grace_until.is_some() {
+        // The task was settled when it was cancelled; the report only frees the session.
+        events.push(ended(live, AttemptOutcome::Cancelled, command));
+        return Ok(events);
+    }
+    return_claimed_inputs(task, command.at, &mut events);
+    events.push(ended(live, command.outcome, command));
+    match command.outcome {
+        AttemptOutcome::Ok => settle_ok(task, live, command, &mut events)?,
+        AttemptOutcome::Error => settle_error(task, live, command, &mut events),
+        AttemptOutcome::Timeout => {
+            let error = command.error.clone().unwrap_or_else(|| "the run timed out".to_owned());
+            fail(task, live, RunStatus::Timeout, command, error, &mut events);
+        }
+        AttemptOutcome::Cancelled | AttemptOutcome::Lost => {
+            close_blocker(task, BlockerStatus::Cancelled, command.at, &mut events);
+            events.push(run_over(live, RunStatus::Cancelled, command, command.error.clone()));
+            let pending = [OutputStatus::Pending, OutputStatus::Approved];
+            change_outputs(task, &pending, OutputStatus::Cancelled, command.at, &mut events);
+            events
+                .push(Event::TaskCancelled(TaskCancelled { reason: command.error.clone(), at: command.at }));
+        }
+    }
+    Ok(events)
+}
+
+fn settle_ok(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>) -> Result<(), Rejection> {
+    events.push(run_over(live, RunStatus::Ok, command, None));
+    change_outputs(task, &[OutputStatus::Approved], OutputStatus::Active, command.at, events);
+    // Claimed inputs were returned above, so everything unconsumed is left to deliver.
+    let left: Vec<_> = task.inbox.iter().filter(|input| input.state != InputState::Consumed).collect();
+    if !left.is_empty() {
+        close_blocker(task, BlockerStatus::Resolved, command.at, events);
+        let prompt = left.iter().map(|input| input.message.as_str()).collect::<Vec<_>>().join("\n\n");
+        let ids = left.iter().map(|input| input.input_id).collect();
+        events.push(request_run(task, RunCause::Input, prompt, ids, command.at));
+    } else if let Some(spec) = &command.blocker {
+        events.extend(worker_report::open(task, live, spec, command.at)?);
+    } else if task.blocker.is_some() {
+        // Already waiting: the open question stays.
+    } else if command.waiting_for_input {
+        let spec =
+            BlockerSpec { summary: "The agent waits for an answer".to_owned(), ..BlockerSpec::default() };
+        events.extend(worker_report::open(task, live, &spec, command.at)?);
+    } else if let Some(wake) = &command.wake {
+        events.push(slept(wake, command.at));
+    } else {
+        events.push(Event::TaskDone(TaskDone { at: command.at }));
+    }
+    Ok(())
+}
+
+fn slept(wake: &WakePlan, at: DateTime<Utc>) -> Event {
+    let minutes = wake.delay_minutes.filter(|minutes| *minutes > 0).unwrap_or(DEFAULT_WAKE_MINUTES);
+    let titled = |item: &crate::task::event::AgendaItem| item.title.clone().or_else(|| item.reason.clone());
+    Event::TaskSlept(TaskSlept {
+        wake_at: wake
+            .at
+            .filter(|instant| *instant > at)
+            .unwrap_or_else(|| later(at, minutes.saturating_mul(60_000))),
+        reason: wake.reason.clone().or_else(|| wake.agenda.iter().find_map(titled)),
+        follow_up_prompt: wake.follow_up_prompt.clone(),
+        agenda: wake.agenda.clone(),
+        at,
+    })
+}
+
+fn settle_error(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>) {
+    let error = command.error.clone().unwrap_or_else(|| match command.exit_code {
+        Some(code) => format!("exit code {code}"),
+        None => "the attempt failed without saying why".to_owned(),
+    });
+    let class = command.error_class.unwrap_or_else(|| classify(&error));
+    let retry = task.run(live.run_id).and_then(|run| next_try(task, run, class, command));
+    match retry {
+        Some((reason, delay_ms)) => {
+            close_blocker(task, BlockerStatus::Cancelled, command.at, events);
+            events.push(Event::RetryScheduled(RetryScheduled {
+                run_id: live.run_id,
+                attempt_no: live.attempt_no.saturating_add(1),
+                reason,
+                available_at: later(command.at, delay_ms),
+            }));
+        }
+        None => fail(task, live, RunStatus::Error, command, error, events),
+    }
+}
+
+/// Why and after which pause the run may be tried again, if it may.
+fn next_try(task: &Task, run: &Run, class: ErrorClass, command: &Finish) -> Option<(RetryReason, i64)> {
+    let retry = &task.accepted.policy.retry;
+    match class {
+        ErrorClass::Terminal => None,
+        ErrorClass::RateLimited => {
+            let pause = command.retry_after_ms.unwrap_or_else(|| backoff_ms(run.lost));
+            (run.lost < LOST_ATTEMPTS_MAX).then_some((RetryReason::RateLimited, pause.max(0)))
+        }
+        ErrorClass::Retryable => {
+            let failed = run.failed.saturating_add(1);
+            let pause = command.retry_after_ms.unwrap_or_else(|| retry.delay_after_ms(failed));
+            (i64::from(failed) < retry.max_attempts).then_some((RetryReason::RetryableError, pause.max(0)))
+        }
+    }
+}
+
+fn fail(
+    task: &Task,
+    live: &Live,
+    status: RunStatus,
+    command: &Finish,
+    error: String,
+    events: &mut Vec<Event>,
+) {
+    close_blocker(task, BlockerStatus::Cancelled, command.at, events);
+    events.push(run_over(live, status, command, Some(error.clone())));
+    events.push(Event::TaskFailed(TaskFailed { error, at: command.at }));
+}
+
+/// Half a second, doubled with every loss, at most half a minute (reference/behaviour 4.9).
+fn backoff_ms(lost: u32) -> i64 {
+    500_i64.saturating_mul(1 << lost.min(6)).min(30_000)
+}
+
+pub(super) fn expire_lease(task: &Task, command: &ExpireLease) -> Vec<Event> {
+    let Some(live) = task.working_attempt().filter(|live| live.attempt_id == command.attempt_id) else {
+        return Vec::new();
+    };
+    let mut events = Vec::new();
+    return_claimed_inputs(task, command.at, &mut events);
+    events.push(Event::AttemptEnded(AttemptEnded {
+        attempt_id: live.attempt_id.clone(),
+        run_id: live.run_id,
+        outcome: AttemptOutcome::Lost,
+        exit_code: None,
+        error: Some(command.reason.clone()),
+        error_class: None,
+        ended_at: command.at,
+    }));
+    let lost = task.run(live.run_id).map_or(0, |run| run.lost);
+    if task.state == TaskState::Waiting {
+        // The question outlives the process that asked it; the answer will begin a new run.
+        events.push(run_ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), command.at));
+    } else if lost < LOST_ATTEMPTS_MAX {
+        events.push(Event::RetryScheduled(RetryScheduled {
+            run_id: live.run_id,
+            attempt_no: live.attempt_no.saturating_add(1),
+            reason: if command.returned { RetryReason::Returned } else { RetryReason::LeaseLost },
+            available_at: later(command.at, if lost == 0 { 0 } else { backoff_ms(lost) }),
+        }));
+    } else {
+        events.push(run_ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), command.at));
+        events.push(Event::TaskDropped(TaskDropped {
+            reason: DropReason::DispatchRetryExhausted,
+            at: command.at,
+        }));
+    }
+    events
+}
+
+pub(super) fn release(task: &Task, command: &ReleaseAttempt) -> Vec<Event> {
+    let cancelled = task
+        .live
+        .as_ref()
+        .filter(|live| live.attempt_id == command.attempt_id && live.cancel_grace_until.is_some());
+    cancelled
+        .map(|live| {
+            Event::AttemptEnded(AttemptEnded {
+                attempt_id: live.attempt_id.clone(),
+                run_id: live.run_id,
+                outcome: AttemptOutcome::Cancelled,
+                exit_code: None,
+                error: Some("the worker did not confirm in time".to_owned()),
+                error_class: None,
+                ended_at: command.at,
+            })
+        })
+        .into_iter()
+        .collect()
+}
+
+pub(super) fn time_out(task: &Task, command: &TimeOutAttempt) -> Vec<Event> {
+    let Some(live) = task.working_attempt().filter(|live| live.attempt_id == command.attempt_id) else {
+        return Vec::new();
+    };
+    let error = format!("timed out after {} ms", task.accepted.timeout_ms);
+    let mut events = vec![Event::AttemptCancelRequested(AttemptCancelRequested {
+        attempt_id: live.attempt_id.clone(),
+        run_id: live.run_id,
+        reason: error.clone(),
+        grace_until: later(command.at, command.grace_ms),
+    })];
+    return_claimed_inputs(task, command.at, &mut events);
+    close_blocker(task, BlockerStatus::Expired, command.at, &mut events);
+    events.push(run_ended(live.run_id, RunStatus::Timeout, Some(error.clone()), command.at));
+    events.push(Event::TaskFailed(TaskFailed { error, at: command.at }));
+    events
+}
+
+fn ended(live: &Live, outcome: AttemptOutcome, command: &Finish) -> Event {
+    Event::AttemptEnded(AttemptEnded {
+        attempt_id: live.attempt_id.clone(),
+        run_id: live.run_id,
+        outcome,
+        exit_code: command.exit_code,
+        error: command.error.clone(),
+        error_class: command.error_class,
+        ended_at: command.at,
+    })
+}
+
+fn run_over(live: &Live, status: RunStatus, command: &Finish, error: Option<String>) -> Event {
+    Event::RunEnded(RunEnded {
+        run_id: live.run_id,
+        status,
+        exit_code: command.exit_code,
+        error,
+        result: command.result.clone(),
+        ended_at: command.at,
+    })
+}

@@ -1,0 +1,277 @@
+//! What decisions need to know of a task.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
+use crate::task::event::{
+    InputKind, InputOutcome, OutputStatus, Priority, Question, RunCause, RunStatus, TaskAccepted,
+};
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// Waits for a worker.
+    Queued,
+    /// An attempt is leased.
+    Running,
+    /// Waits for an answer.
+    Waiting,
+    /// Waits for a timer.
+    Sleeping,
+    /// Ended well.
+    Done,
+    /// Ended in an error.
+    Error,
+    /// Left the queue without an end.
+    Dropped,
+    /// Was cancelled.
+    Cancelled,
+}
+
+impl TaskState {
+    /// Every state, in the order people read them.
+    pub const ALL: [Self; 8] = [
+        Self::Queued,
+        Self::Running,
+        Self::Waiting,
+        Self::Sleeping,
+        Self::Done,
+        Self::Error,
+        Self::Dropped,
+        Self::Cancelled,
+    ];
+
+    /// True when nothing more happens without a new command.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Done | Self::Error | Self::Dropped | Self::Cancelled)
+    }
+
+    /// The wire word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Sleeping => "sleeping",
+            Self::Done => "done",
+            Self::Error => "error",
+            Self::Dropped => "dropped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl RunStatus {
+    /// True when the run is over.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Ok | Self::Error | Self::Timeout | Self::Cancelled)
+    }
+
+    /// The wire word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Running => "running",
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// The stream of a task: empty, or a task.
+pub type State = Option<Box<Task>>;
+
+/// A task as its decisions see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// What was accepted.
+    pub accepted: TaskAccepted,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Its urgency now.
+    pub priority: Priority,
+    /// All its runs, oldest first.
+    pub runs: Vec<Run>,
+    /// The last lease epoch given out.
+    pub epoch: u64,
+    /// The attempt that holds the lease.
+    pub live: Option<Live>,
+    /// Since when it is queued.
+    pub queued_at: Option<DateTime<Utc>>,
+    /// Not to be leased before this instant.
+    pub available_at: Option<DateTime<Utc>>,
+    /// Its sleep.
+    pub sleep: Option<Sleep>,
+    /// Everything said to it, oldest first.
+    pub inbox: Vec<Input>,
+    /// The question it waits on.
+    pub blocker: Option<Blocker>,
+    /// Blockers opened so far.
+    pub blocker_revision: u32,
+    /// Its outputs.
+    pub outputs: BTreeMap<OutputId, OutputStatus>,
+}
+
+/// A run as decisions see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Its id.
+    pub run_id: RunId,
+    /// Why it was asked for.
+    pub cause: RunCause,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// What the agent is told; dropped when the run is over.
+    pub prompt: String,
+    /// The run whose session it resumes.
+    pub resumed_from: Option<RunId>,
+    /// Attempts so far.
+    pub attempts: u32,
+    /// Attempts that failed by the agent's own doing.
+    pub failed: u32,
+    /// Attempts that were lost or given back.
+    pub lost: u32,
+}
+
+/// The attempt that holds the lease.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Live {
+    /// The fence.
+    pub attempt_id: AttemptId,
+    /// Its run.
+    pub run_id: RunId,
+    /// Its number within the run.
+    pub attempt_no: u32,
+    /// Who holds it.
+    pub worker_id: WorkerId,
+    /// How long the lease lasts without renewal, in milliseconds.
+    pub lease_ms: i64,
+    /// Since when.
+    pub leased_at: DateTime<Utc>,
+    /// When the worker began, if it has.
+    pub started_at: Option<DateTime<Utc>>,
+    /// Set when it is to stop: until then the session stays taken.
+    pub cancel_grace_until: Option<DateTime<Utc>>,
+}
+
+/// A sleep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sleep {
+    /// When the timer rings.
+    pub wake_at: DateTime<Utc>,
+    /// What the agent is told then.
+    pub follow_up_prompt: Option<String>,
+}
+
+/// Where an input stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputState {
+    /// Waits for a run.
+    Pending,
+    /// Taken, not yet used.
+    Claimed(AttemptId),
+    /// The agent has it.
+    Consumed,
+}
+
+/// Something said to the task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// Its id.
+    pub input_id: InputId,
+    /// Its place in the inbox.
+    pub seq: u32,
+    /// What kind.
+    pub kind: InputKind,
+    /// The text; dropped once consumed.
+    pub message: String,
+    /// Answers by question id; dropped once consumed.
+    pub answers: Map<String, Value>,
+    /// What the caller was told.
+    pub outcome: InputOutcome,
+    /// Where it stands.
+    pub state: InputState,
+}
+
+/// An open question.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Blocker {
+    /// Its id.
+    pub blocker_id: BlockerId,
+    /// The run that asked.
+    pub run_id: RunId,
+    /// In one line.
+    pub summary: String,
+    /// The single questions.
+    pub questions: Vec<Question>,
+}
+
+/// What keeps an unfinished task from being forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// It stands in the queue.
+    QueueEntry,
+    /// A worker has it.
+    Lease,
+    /// A timer will ring.
+    Timer,
+    /// A question is open.
+    OpenBlocker,
+}
+
+impl Task {
+    /// Its id.
+    pub fn id(&self) -> TaskId {
+        self.accepted.task_id
+    }
+
+    /// The newest run.
+    pub fn current_run(&self) -> Option<&Run> {
+        self.runs.last()
+    }
+
+    /// The newest run, while it is not over.
+    pub fn active_run(&self) -> Option<&Run> {
+        self.current_run().filter(|run| !run.status.is_terminal())
+    }
+
+    /// The run with this id.
+    pub fn run(&self, run_id: RunId) -> Option<&Run> {
+        self.runs.iter().rev().find(|run| run.run_id == run_id)
+    }
+
+    /// The live attempt, unless it was told to stop.
+    pub fn working_attempt(&self) -> Option<&Live> {
+        self.live.as_ref().filter(|live| live.cancel_grace_until.is_none())
+    }
+
+    /// The input with this id.
+    pub fn input(&self, input_id: InputId) -> Option<&Input> {
+        self.inbox.iter().rev().find(|input| input.input_id == input_id)
+    }
+
+    /// Inputs no run has yet, oldest first.
+    pub fn pending_inputs(&self) -> impl Iterator<Item = &Input> {
+        self.inbox.iter().filter(|input| input.state == InputState::Pending)
+    }
+
+    /// What keeps the task from being forgotten; `None` only when it is over.
+    pub fn owner(&self) -> Option<Owner> {
+        match self.state {
+            TaskState::Queued => self.active_run().map(|_| Owner::QueueEntry),
+            TaskState::Running => self.working_attempt().map(|_| Owner::Lease),
+            TaskState::Waiting => self.blocker.as_ref().map(|_| Owner::OpenBlocker),
+            TaskState::Sleeping => self.sleep.as_ref().map(|_| Owner::Timer),
+            TaskState::Done | TaskState::Error | TaskState::Dropped | TaskState::Cancelled => None,
+        }
+    }
+}
