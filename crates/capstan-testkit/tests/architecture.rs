@@ -1,0 +1,140 @@
+//! Holds the crate graph: which crate may see which, word for word. A new arrow is a decision record, not an
+//! edit of this list alone.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+/// Every crate and the crates of ours its shipped code may depend on.
+const GRAPH: &[(&str, &[&str])] = &[
+    ("decider", &[]),
+    ("envelope", &[]),
+    ("child", &[]),
+    ("client", &[]),
+    ("eventlog", &["envelope"]),
+    ("dispatch", &["decider", "envelope", "eventlog"]),
+    ("domain", &["decider"]),
+    ("contract", &["domain", "envelope"]),
+    ("projections", &["contract", "decider", "domain", "envelope", "eventlog"]),
+    ("engine", &["contract", "decider", "dispatch", "domain", "envelope", "eventlog"]),
+    ("live", &["contract", "envelope", "eventlog"]),
+    ("api", &["contract", "dispatch", "domain", "engine", "envelope", "eventlog", "live", "projections"]),
+    ("worker", &["child", "client"]),
+    ("launcher", &["child"]),
+    ("testkit", &["decider", "envelope", "launcher"]),
+];
+
+/// Crates that do IO, tell the time or draw lots: never below the pure ones.
+const IMPURE: &[&str] = &[
+    "tokio",
+    "async-nats",
+    "axum",
+    "reqwest",
+    "hyper",
+    "rand",
+    "getrandom",
+    "tracing",
+    "tokio-postgres",
+    "postgres",
+];
+
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("cargo speaks UTF-8")
+}
+
+/// Our crates and their edges of one kind, from the manifests.
+fn edges(kind: Option<&str>) -> BTreeMap<String, Vec<String>> {
+    let metadata: serde_json::Value =
+        serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1"]))
+            .expect("metadata is JSON");
+    let ours = |name: &str| name.strip_prefix("capstan-").map(str::to_owned);
+    let mut graph = BTreeMap::new();
+    for package in metadata["packages"].as_array().expect("packages") {
+        let Some(name) = ours(package["name"].as_str().expect("name")) else { continue };
+        let mut targets: Vec<_> = package["dependencies"]
+            .as_array()
+            .expect("dependencies")
+            .iter()
+            .filter(|dependency| dependency["kind"].as_str() == kind)
+            .filter_map(|dependency| ours(dependency["name"].as_str().expect("name")))
+            .collect();
+        targets.sort();
+        graph.insert(name, targets);
+    }
+    graph
+}
+
+#[test]
+fn the_crate_graph_is_as_decided() {
+    let decided: BTreeMap<_, _> = GRAPH
+        .iter()
+        .map(|(name, targets)| {
+            ((*name).to_owned(), targets.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>())
+        })
+        .collect();
+    assert_eq!(edges(None), decided);
+}
+
+#[test]
+fn the_test_kit_is_only_used_by_tests() {
+    for (name, targets) in edges(None) {
+        assert!(!targets.contains(&"testkit".to_owned()), "{name} ships the test kit");
+    }
+}
+
+#[test]
+fn nothing_impure_lies_below_the_pure_crates() {
+    for name in ["decider", "domain", "envelope", "contract"] {
+        let package = format!("capstan-{name}");
+        let tree = cargo(&[
+            "tree",
+            "--package",
+            &package,
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ]);
+        let found: Vec<_> = tree
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .filter(|name| IMPURE.contains(name))
+            .collect();
+        assert_eq!(found, Vec::<&str>::new(), "{package} is not pure");
+    }
+}
+
+#[test]
+fn no_file_has_a_name_that_says_nothing() {
+    for file in cargo_files() {
+        let stem = file.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs");
+        assert!(
+            !["utils", "helpers", "common", "misc", "types", "models", "manager", "mod"].contains(&stem),
+            "{file} has a name that says nothing"
+        );
+    }
+}
+
+fn cargo_files() -> Vec<String> {
+    fn walk(folder: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path.to_string_lossy().into_owned());
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")), &mut found);
+    assert!(found.len() > 50, "the walk found only {} files", found.len());
+    found
+}
