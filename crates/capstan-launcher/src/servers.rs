@@ -70,6 +70,13 @@ pub struct Servers {
 }
 
 impl Servers {
+    /// Finds or fetches the nats-server program and starts nothing: for tests that run it in a way of their own.
+    pub async fn find_nats_server(config: &LaunchConfig) -> Result<PathBuf, Error> {
+        let identity = postgres::identity()?;
+        let cache = Cache::locate(config.cache_dir.as_deref(), identity.as_ref()).await?;
+        nats::find::find(config, &cache).await
+    }
+
     /// Finds or fetches both programs, starts them on the data folder and waits until both serve.
     pub async fn start(config: LaunchConfig) -> Result<Self, Error> {
         let data_dir = Arc::new(DataDir::open(&config.data_dir).await?);

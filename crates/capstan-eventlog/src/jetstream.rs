@@ -1,0 +1,200 @@
+//! The log in NATS JetStream.
+
+pub(crate) mod append;
+pub(crate) mod assembly;
+pub(crate) mod config;
+pub(crate) mod connection;
+pub(crate) mod cursor;
+pub(crate) mod get;
+pub(crate) mod group_commit;
+pub(crate) mod server;
+pub(crate) mod streams;
+pub(crate) mod tail;
+
+use async_trait::async_trait;
+use capstan_envelope::{Commit, Position, Recorded, StreamId};
+
+use self::append::{Appender, Sender};
+use self::config::{Durability, JetStreamConfig};
+use self::connection::Connection;
+use self::cursor::{Followed, unavailable};
+use self::get::{Gets, Stored};
+use self::server::{ServerError, ServerVersion};
+use self::streams::StreamError;
+use crate::{
+    AppendError, Appended, EventLog, InvalidPrefix, LogIdentity, ReadError, Selection, Tail, Telemetry,
+    Topology,
+};
+
+/// A log that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The stream prefix cannot be used.
+    #[error(transparent)]
+    Prefix(#[from] InvalidPrefix),
+    /// The server cannot be reached or refuses the login.
+    #[error("connect to NATS at {url}")]
+    Connect {
+        /// The configured address.
+        url: String,
+        /// What the client said.
+        #[source]
+        source: async_nats::ConnectError,
+    },
+    /// The server is not one the log would be safe on.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// A stream cannot be had as it must be.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+}
+
+/// The log in one JetStream stream.
+///
+/// Appends, readers and gets use connections of their own, because one connection is one ordered pipe.
+#[derive(Debug)]
+pub struct JetStreamLog {
+    topology: Topology,
+    server: ServerVersion,
+    durability: Durability,
+    identity: LogIdentity,
+    appends: Connection,
+    reads: Connection,
+    gets_connection: Connection,
+    gets: Gets,
+    appender: Appender,
+    telemetry: Telemetry,
+}
+
+impl JetStreamLog {
+    /// Connects, checks the server, and creates the streams or verifies the ones that exist.
+    pub async fn connect(config: JetStreamConfig) -> Result<Self, ConnectError> {
+        let topology = Topology::new(config.stream_prefix.as_deref())?;
+        let appends = open(&config, "appends").await?;
+        let server = server::check_version(&appends.client().server_info().version)?;
+        let (reads, gets_connection) = (open(&config, "reads").await?, open(&config, "gets").await?);
+        server::check_api_level(&gets_connection, config.connect_timeout).await?;
+        let status = streams::ensure(&gets_connection, &topology.events(config.replicas)).await?;
+        for side in topology.side_streams(config.replicas) {
+            streams::ensure(&gets_connection, &side).await?;
+        }
+        let durability = server::find_durability(config.durability, config.monitor_url.as_deref()).await;
+        // Replicated streams share flushes by themselves, and without a flush there is nothing to share.
+        let grouped = config.replicas == 1 && matches!(durability, Durability::Always | Durability::Unknown);
+        let gets = Gets::new(gets_connection.clone(), topology.events_stream(), config.replicas);
+        let sender = Sender::new(appends.clone(), config.ack_timeout);
+        let appender = Appender::new(topology.clone(), sender, gets.clone(), grouped, config.append_timeout);
+        let log_gets = Gets::new(gets_connection.clone(), topology.logs_stream(), config.replicas);
+        let telemetry =
+            Telemetry::new(topology.clone(), appends.clone(), reads.clone(), log_gets, config.ack_timeout);
+        tracing::info!(
+            server.version = %server, log.durability = %durability, log.grouped = grouped,
+            log.store_epoch = %status.identity.store_epoch, log.position = %status.last, "the log is open"
+        );
+        let identity = status.identity;
+        Ok(Self {
+            topology,
+            server,
+            durability,
+            identity,
+            appends,
+            reads,
+            gets_connection,
+            gets,
+            appender,
+            telemetry,
+        })
+    }
+
+    /// The names of all streams and subjects.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// The server's release.
+    pub fn server_version(&self) -> ServerVersion {
+        self.server
+    }
+
+    /// What an acknowledgement is worth on this server.
+    pub fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    /// The output of running agents, kept beside the log on the same server.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// True while all connections stand.
+    pub fn is_connected(&self) -> bool {
+        [&self.appends, &self.reads, &self.gets_connection].iter().all(|one| one.is_connected())
+    }
+
+    /// Asks the server whether the log is there and still the one it was when it was opened; answers its end.
+    pub async fn check(&self) -> Result<Position, ReadError> {
+        let status = self.status().await?;
+        if status.identity != self.identity {
+            return Err(ReadError::Diverged { after: Position::START, head: status.last });
+        }
+        Ok(status.last)
+    }
+
+    async fn status(&self) -> Result<streams::StreamStatus, ReadError> {
+        streams::status(&self.gets_connection, &self.topology.events_stream()).await.map_err(unavailable)
+    }
+
+    fn decode(&self, stored: &Stored) -> Result<Recorded, ReadError> {
+        tail::decode(&self.topology, stored.position, stored.recorded_at, &stored.subject, &stored.payload)
+    }
+}
+
+async fn open(config: &JetStreamConfig, role: &str) -> Result<Connection, ConnectError> {
+    Connection::open(config, role)
+        .await
+        .map_err(|source| ConnectError::Connect { url: config.url.clone(), source })
+}
+
+#[async_trait]
+impl EventLog for JetStreamLog {
+    async fn append(&self, commit: &Commit) -> Result<Appended, AppendError> {
+        self.appender.append(commit).await
+    }
+
+    async fn append_together(&self, commits: &[Commit]) -> Result<Vec<Appended>, AppendError> {
+        self.appender.append_together(commits).await
+    }
+
+    async fn last(&self, stream: &StreamId) -> Result<Option<Recorded>, ReadError> {
+        let stored = self.gets.last(&self.topology.event_subject(stream)).await.map_err(unavailable)?;
+        stored.map(|stored| self.decode(&stored)).transpose()
+    }
+
+    async fn read_stream(&self, stream: &StreamId, after: Position) -> Result<Vec<Recorded>, ReadError> {
+        let stored = self.gets.all(&self.topology.event_subject(stream), after).await.map_err(unavailable)?;
+        stored.iter().map(|stored| self.decode(stored)).collect()
+    }
+
+    async fn at(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
+        let stored = self.gets.at(position).await.map_err(unavailable)?;
+        stored.map(|stored| self.decode(&stored)).transpose()
+    }
+
+    async fn tail(&self, selection: Selection, after: Position) -> Result<Tail, ReadError> {
+        let followed = Followed {
+            connection: self.reads.clone(),
+            stream: self.topology.events_stream(),
+            filter: self.topology.event_filter(&selection),
+            is_gapless: true,
+        };
+        tail::follow(followed, self.gets.clone(), self.topology.clone(), after).await
+    }
+
+    async fn head(&self) -> Result<Position, ReadError> {
+        Ok(self.status().await?.last)
+    }
+
+    async fn identity(&self) -> Result<LogIdentity, ReadError> {
+        Ok(self.status().await?.identity)
+    }
+}

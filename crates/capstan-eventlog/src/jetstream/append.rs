@@ -1,0 +1,452 @@
+//! The life of one commit: encoded, sent with its expectation, its outcome made certain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use capstan_envelope::{Commit, CommitHash, Position};
+use futures_util::future::try_join_all;
+use metrics::{counter, histogram};
+use serde::Deserialize;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::connection::{ApiError, Connection, RequestError};
+use super::get::{Gets, Stored};
+use super::group_commit::{self, Waiting};
+use crate::event_log::{check_group, check_well_formed};
+use crate::{AppendError, Appended, Topology};
+
+/// Appends under way at once; beyond it writers wait here and not in the server's ingest queue.
+const IN_FLIGHT_MAX: usize = 512;
+/// Multi-stream decisions under way at once; a server allows fifty open batches per stream.
+const GROUPS_IN_FLIGHT_MAX: usize = 16;
+/// Most messages a server takes in one batch.
+const GROUP_MAX: usize = 1_000;
+/// Room left below the server's limit for headers, which count as well.
+const HEADER_ROOM: usize = 2_048;
+/// Commits of one stream looked through at a time.
+const LOOK_UP_PAGE: usize = 64;
+/// Pauses between tries while the log is unavailable.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// Leads the batch id of a decision over several streams, which readers must not see in part.
+pub(crate) const TOGETHER: &str = "together-";
+pub(crate) const BATCH_ID: &str = "Nats-Batch-Id";
+pub(crate) const BATCH_COMMIT: &str = "Nats-Batch-Commit";
+const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
+
+const WRONG_LAST_SEQUENCE: u64 = 10_071;
+/// A rival on the same subject is still in flight, or wrote it earlier in the same batch.
+const WRONG_LAST_SEQUENCE_UNKNOWN: u64 = 10_164;
+const DUPLICATE_IN_BATCH: u64 = 10_201;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A commit ready to be sent, as often as needed, always with the same ids.
+#[derive(Clone, Debug)]
+pub(crate) struct Sealed {
+    pub(crate) subject: String,
+    pub(crate) expected: Position,
+    pub(crate) payload: Bytes,
+    headers: HeaderMap,
+    hash: CommitHash,
+}
+
+impl Sealed {
+    fn headers_in_batch(&self, batch_id: &str, sequence: usize, last: bool) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        headers.insert(BATCH_ID, batch_id);
+        headers.insert(BATCH_SEQUENCE, sequence.to_string().as_str());
+        if last {
+            headers.insert(BATCH_COMMIT, "1");
+        }
+        headers
+    }
+}
+
+/// What the server made of a commit or a batch.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Stored at this sequence; of a batch, the last member's.
+    Stored { sequence: u64, duplicate: bool },
+    /// The expectation failed.
+    Stale,
+    /// Refused for another reason.
+    Refused { code: u64, source: BoxError },
+    /// Nobody knows.
+    Unknown(BoxError),
+}
+
+/// Sends sealed commits over the append connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    connection: Connection,
+    ack_timeout: Duration,
+}
+
+#[derive(Deserialize)]
+struct Ack {
+    #[serde(default)]
+    seq: u64,
+    #[serde(default)]
+    duplicate: bool,
+    error: Option<ApiError>,
+}
+
+impl Sender {
+    pub(crate) fn new(connection: Connection, ack_timeout: Duration) -> Self {
+        Self { connection, ack_timeout }
+    }
+
+    /// Sends one commit alone.
+    pub(crate) async fn send(&self, sealed: &Sealed) -> Outcome {
+        self.ask(&sealed.subject, sealed.headers.clone(), sealed.payload.clone()).await
+    }
+
+    /// Sends several as one atomic batch; `kind` leads the batch id.
+    pub(crate) async fn send_batch(&self, kind: &str, members: &[&Sealed]) -> Outcome {
+        let client = self.connection.client();
+        // Every try gets a batch id of its own: the server may still hold the open half of an earlier one.
+        let token = client.new_inbox();
+        let batch_id = format!("{kind}{}", token.rsplit('.').next().unwrap_or_default());
+        let Some((last, before)) = members.split_last() else {
+            return Outcome::Unknown("an empty batch".into());
+        };
+        let losses = self.connection.losses();
+        for (index, member) in before.iter().enumerate() {
+            let headers = member.headers_in_batch(&batch_id, index + 1, false);
+            let sent =
+                client.publish_with_headers(member.subject.clone(), headers, member.payload.clone()).await;
+            if let Err(error) = sent {
+                return Outcome::Unknown(Box::new(error));
+            }
+        }
+        let headers = last.headers_in_batch(&batch_id, members.len(), true);
+        let outcome = self.ask(&last.subject, headers, last.payload.clone()).await;
+        if matches!(outcome, Outcome::Refused { .. }) && self.connection.losses() > losses {
+            // The end of the batch went over another connection than its beginning.
+            return Outcome::Unknown("the connection was lost inside a batch".into());
+        }
+        outcome
+    }
+
+    async fn ask(&self, subject: &str, headers: HeaderMap, payload: Bytes) -> Outcome {
+        let answer = match self.connection.ask(subject, Some(headers), payload, self.ack_timeout).await {
+            Ok(answer) => answer,
+            Err(error) => return Outcome::Unknown(Box::new(error)),
+        };
+        let ack: Ack = match serde_json::from_slice(&answer.payload) {
+            Ok(ack) => ack,
+            Err(error) => return Outcome::Unknown(Box::new(error)),
+        };
+        match ack.error {
+            None if ack.seq > 0 => Outcome::Stored { sequence: ack.seq, duplicate: ack.duplicate },
+            None => Outcome::Unknown("the acknowledgement names no sequence".into()),
+            Some(ApiError { err_code: WRONG_LAST_SEQUENCE | WRONG_LAST_SEQUENCE_UNKNOWN, .. }) => {
+                Outcome::Stale
+            }
+            Some(ApiError { err_code: code, description }) => Outcome::Refused {
+                code,
+                source: Box::new(RequestError::Refused { subject: subject.to_owned(), code, description }),
+            },
+        }
+    }
+}
+
+/// How commits of one stream each reach the server.
+#[derive(Clone, Debug)]
+enum Route {
+    /// Every writer sends its own, side by side: the server flushes at its own pace.
+    Single,
+    /// One task shares a flush among all who wait.
+    Grouped(mpsc::Sender<Waiting>),
+}
+
+/// Appends commits and makes every outcome certain.
+#[derive(Debug)]
+pub(crate) struct Appender {
+    topology: Topology,
+    sender: Sender,
+    gets: Gets,
+    route: Route,
+    append_timeout: Duration,
+    in_flight: Arc<Semaphore>,
+    groups_in_flight: Arc<Semaphore>,
+}
+
+impl Appender {
+    pub(crate) fn new(
+        topology: Topology,
+        sender: Sender,
+        gets: Gets,
+        grouped: bool,
+        append_timeout: Duration,
+    ) -> Self {
+        let route = if grouped {
+            Route::Grouped(group_commit::start(sender.clone(), IN_FLIGHT_MAX))
+        } else {
+            Route::Single
+        };
+        Self {
+            topology,
+            sender,
+            gets,
+            route,
+            append_timeout,
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+            groups_in_flight: Arc::new(Semaphore::new(GROUPS_IN_FLIGHT_MAX)),
+        }
+    }
+
+    /// Appends one commit.
+    pub(crate) async fn append(&self, commit: &Commit) -> Result<Appended, AppendError> {
+        let started = Instant::now();
+        let sealed = self.seal(commit)?;
+        let _permit = self.in_flight.acquire().await;
+        let result = self.until_certain(commit, &sealed).await;
+        observe(started, &result);
+        result
+    }
+
+    async fn until_certain(&self, commit: &Commit, sealed: &Sealed) -> Result<Appended, AppendError> {
+        let mut patience = Patience::new(self.append_timeout);
+        let mut sent_blindly = false;
+        loop {
+            let trouble = match self.send(sealed).await {
+                Outcome::Stored { sequence, duplicate: false } => {
+                    return Ok(Appended {
+                        position: Position::new(sequence),
+                        hash: sealed.hash,
+                        duplicate: false,
+                    });
+                }
+                Outcome::Stored { sequence, duplicate: true } => {
+                    match patience.bound(self.gets.at(Position::new(sequence))).await {
+                        Ok(Some(stored)) => return Ok(repeated(&stored, sealed, sent_blindly)),
+                        Ok(None) => BoxError::from("the repeated commit is not where the server says"),
+                        Err(error) => Box::new(error) as BoxError,
+                    }
+                }
+                Outcome::Stale => match patience.bound(self.find_mine(commit, sealed)).await {
+                    Ok(Some(stored)) => return Ok(repeated(&stored, sealed, sent_blindly)),
+                    Ok(None) => return Err(conflict(commit)),
+                    Err(error) => Box::new(error) as BoxError,
+                },
+                Outcome::Refused { source, .. } => {
+                    return Err(AppendError::Unavailable { stream: commit.stream.clone(), source });
+                }
+                Outcome::Unknown(source) => {
+                    sent_blindly = true;
+                    counter!("capstan_log_unknown_outcomes_total").increment(1);
+                    match patience.bound(self.find_mine(commit, sealed)).await {
+                        Ok(Some(stored)) => return Ok(repeated(&stored, sealed, sent_blindly)),
+                        Ok(None) | Err(_) => source,
+                    }
+                }
+            };
+            patience.wait(commit, trouble).await?;
+        }
+    }
+
+    async fn send(&self, sealed: &Sealed) -> Outcome {
+        let Route::Grouped(queue) = &self.route else { return self.sender.send(sealed).await };
+        let (answer, outcome) = oneshot::channel();
+        if queue.send(Waiting { sealed: sealed.clone(), answer }).await.is_err() {
+            return Outcome::Unknown("the group commit has ended".into());
+        }
+        outcome.await.unwrap_or_else(|_| Outcome::Unknown("the group commit has ended".into()))
+    }
+
+    /// Appends commits of several streams, all or none.
+    pub(crate) async fn append_together(&self, commits: &[Commit]) -> Result<Vec<Appended>, AppendError> {
+        check_group(commits)?;
+        match commits {
+            [] => return Ok(Vec::new()),
+            [alone] => return Ok(vec![self.append(alone).await?]),
+            [first, ..] if commits.len() > GROUP_MAX => {
+                let reason = "a group holds at most 1000 commits";
+                return Err(AppendError::Invalid { stream: first.stream.clone(), reason });
+            }
+            _ => {}
+        }
+        let started = Instant::now();
+        let sealed = commits.iter().map(|commit| self.seal(commit)).collect::<Result<Vec<_>, _>>()?;
+        let _permit = self.groups_in_flight.acquire().await;
+        let result = self.until_group_is_certain(commits, &sealed).await;
+        observe(started, &result);
+        result
+    }
+
+    async fn until_group_is_certain(
+        &self,
+        commits: &[Commit],
+        sealed: &[Sealed],
+    ) -> Result<Vec<Appended>, AppendError> {
+        let mut patience = Patience::new(self.append_timeout);
+        let mut sent_blindly = false;
+        let members: Vec<&Sealed> = sealed.iter().collect();
+        loop {
+            let (refusal, trouble) = match self.sender.send_batch(TOGETHER, &members).await {
+                Outcome::Stored { sequence, .. } => {
+                    let first = sequence + 1 - sealed.len() as u64;
+                    let place = |(index, sealed): (usize, &Sealed)| Appended {
+                        position: Position::new(first + index as u64),
+                        hash: sealed.hash,
+                        duplicate: false,
+                    };
+                    return Ok(sealed.iter().enumerate().map(place).collect());
+                }
+                Outcome::Stale => (true, "the expectation failed".into()),
+                Outcome::Refused { code: DUPLICATE_IN_BATCH, source } => (true, source),
+                Outcome::Refused { source, .. } => {
+                    return Err(AppendError::Unavailable { stream: commits[0].stream.clone(), source });
+                }
+                Outcome::Unknown(source) => {
+                    sent_blindly = true;
+                    counter!("capstan_log_unknown_outcomes_total").increment(1);
+                    (false, source)
+                }
+            };
+            let look_ups = commits.iter().zip(sealed).map(|(commit, sealed)| self.find_mine(commit, sealed));
+            let mine = patience.bound(try_join_all(look_ups)).await;
+            let trouble = match mine {
+                Err(error) => Box::new(error) as BoxError,
+                Ok(mine) => {
+                    let stranger = mine.iter().position(Option::is_none);
+                    match stranger {
+                        None => {
+                            let stored = mine.iter().flatten().zip(sealed);
+                            return Ok(stored
+                                .map(|(stored, sealed)| repeated(stored, sealed, sent_blindly))
+                                .collect());
+                        }
+                        Some(_) if refusal => return Err(self.blame(commits, sealed).await),
+                        Some(_) => trouble,
+                    }
+                }
+            };
+            patience.wait(&commits[0], trouble).await?;
+        }
+    }
+
+    /// Names the member whose stream has moved on.
+    async fn blame(&self, commits: &[Commit], sealed: &[Sealed]) -> AppendError {
+        for (commit, sealed) in commits.iter().zip(sealed) {
+            if let Ok(last) = self.gets.last(&sealed.subject).await
+                && last.map_or(Position::START, |last| last.position) != commit.previous
+            {
+                return conflict(commit);
+            }
+        }
+        conflict(&commits[0])
+    }
+
+    fn seal(&self, commit: &Commit) -> Result<Sealed, AppendError> {
+        check_well_formed(commit)?;
+        let payload = serde_json::to_vec(commit).map_err(|_| AppendError::Invalid {
+            stream: commit.stream.clone(),
+            reason: "the commit cannot be written as JSON",
+        })?;
+        let limit_bytes = self.sender.connection.client().max_payload().saturating_sub(HEADER_ROOM);
+        if payload.len() > limit_bytes {
+            return Err(AppendError::TooLarge {
+                stream: commit.stream.clone(),
+                size_bytes: payload.len(),
+                limit_bytes,
+            });
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("Nats-Expected-Stream", self.topology.events_stream().as_str());
+        headers
+            .insert("Nats-Expected-Last-Subject-Sequence", commit.previous.sequence().to_string().as_str());
+        // One command may write several streams, and the server remembers ids for the log as a whole.
+        headers.insert("Nats-Msg-Id", format!("{}@{}", commit.commit_id, commit.stream).as_str());
+        Ok(Sealed {
+            subject: self.topology.event_subject(&commit.stream),
+            expected: commit.previous,
+            hash: CommitHash::of(&payload),
+            payload: payload.into(),
+            headers,
+        })
+    }
+
+    /// Looks for this very commit among those its stream got since it was decided.
+    async fn find_mine(&self, commit: &Commit, sealed: &Sealed) -> Result<Option<Stored>, RequestError> {
+        #[derive(Deserialize)]
+        struct Identity {
+            commit_id: capstan_envelope::CommitId,
+        }
+        let is_mine = |stored: &Stored| {
+            serde_json::from_slice::<Identity>(&stored.payload)
+                .is_ok_and(|identity| identity.commit_id == commit.commit_id)
+        };
+        let mut after = commit.previous;
+        loop {
+            let page = self.gets.page(&sealed.subject, after, LOOK_UP_PAGE).await?;
+            let Some(last) = page.last().map(|stored| stored.position) else { return Ok(None) };
+            let is_end = page.len() < LOOK_UP_PAGE;
+            if let Some(mine) = page.into_iter().find(is_mine) {
+                return Ok(Some(mine));
+            }
+            if is_end {
+                return Ok(None);
+            }
+            after = last;
+        }
+    }
+}
+
+fn conflict(commit: &Commit) -> AppendError {
+    counter!("capstan_log_conflicts_total").increment(1);
+    AppendError::Conflict { stream: commit.stream.clone() }
+}
+
+/// A stored commit with our id. It counts as stored before, unless it is the very one we have just sent without
+/// hearing of it.
+fn repeated(stored: &Stored, sealed: &Sealed, sent_blindly: bool) -> Appended {
+    let hash = CommitHash::of(&stored.payload);
+    Appended { position: stored.position, hash, duplicate: !(sent_blindly && hash == sealed.hash) }
+}
+
+fn observe<T>(started: Instant, result: &Result<T, AppendError>) {
+    let outcome = match result {
+        Ok(_) => "stored",
+        Err(AppendError::Conflict { .. }) => "conflict",
+        Err(_) => "failed",
+    };
+    histogram!("capstan_log_append_seconds", "outcome" => outcome).record(started.elapsed().as_secs_f64());
+}
+
+/// Growing pauses up to a deadline.
+struct Patience {
+    deadline: Instant,
+    pause: Duration,
+}
+
+impl Patience {
+    fn new(total: Duration) -> Self {
+        Self { deadline: Instant::now() + total, pause: PAUSES.0 }
+    }
+
+    /// Ends a look-up at the deadline.
+    async fn bound<T>(
+        &self,
+        look_up: impl Future<Output = Result<T, RequestError>>,
+    ) -> Result<T, RequestError> {
+        match tokio::time::timeout_at(self.deadline, look_up).await {
+            Ok(result) => result,
+            Err(_) => Err(RequestError::TooLate),
+        }
+    }
+
+    async fn wait(&mut self, commit: &Commit, source: BoxError) -> Result<(), AppendError> {
+        if Instant::now() + self.pause >= self.deadline {
+            return Err(AppendError::Unavailable { stream: commit.stream.clone(), source });
+        }
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSES.1);
+        Ok(())
+    }
+}

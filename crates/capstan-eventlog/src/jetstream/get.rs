@@ -1,0 +1,266 @@
+//! Reads single messages and the messages of one subject, without a consumer.
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, Message};
+use bytes::Bytes;
+use capstan_envelope::Position;
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+
+use super::connection::{Connection, RequestError};
+
+/// Most messages asked for at a time; the server sends them without flow control.
+const PAGE_MESSAGES: usize = 256;
+/// Most bytes asked for at a time, well below what makes the server drop a slow connection.
+const PAGE_BYTES: usize = 4 << 20;
+/// How long a page may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+const NOT_FOUND: u16 = 404;
+const END_OF_BATCH: u16 = 204;
+/// Error code of the leader for a message that does not exist.
+const NO_MESSAGE_FOUND: u64 = 10_037;
+
+/// A message as it is stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) position: Position,
+    pub(crate) recorded_at: DateTime<Utc>,
+    pub(crate) subject: String,
+    pub(crate) payload: Bytes,
+}
+
+/// Gets from one stream.
+///
+/// With one replica a direct get sees every acknowledged write. With more, any replica may answer a direct get,
+/// so the leader is asked instead, one message at a time.
+#[derive(Clone, Debug)]
+pub(crate) struct Gets {
+    connection: Connection,
+    stream: String,
+    ask_leader: bool,
+}
+
+impl Gets {
+    pub(crate) fn new(connection: Connection, stream: String, replicas: usize) -> Self {
+        Self { connection, stream, ask_leader: replicas > 1 }
+    }
+
+    /// The last message of a subject.
+    pub(crate) async fn last(&self, subject: &str) -> Result<Option<Stored>, RequestError> {
+        self.one(json!({ "last_by_subj": subject })).await
+    }
+
+    /// The message at a position.
+    pub(crate) async fn at(&self, position: Position) -> Result<Option<Stored>, RequestError> {
+        if position == Position::START {
+            return Ok(None);
+        }
+        self.one(json!({ "seq": position.sequence() })).await
+    }
+
+    /// The first message after `after` whose subject matches `filter`.
+    pub(crate) async fn next(&self, filter: &str, after: Position) -> Result<Option<Stored>, RequestError> {
+        self.one(json!({ "seq": after.next().sequence(), "next_by_subj": filter })).await
+    }
+
+    /// Up to `limit` messages after `after` whose subjects match `filter`, in order.
+    pub(crate) async fn page(
+        &self,
+        filter: &str,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Stored>, RequestError> {
+        if self.ask_leader {
+            let mut messages: Vec<Stored> = Vec::new();
+            let mut after = after;
+            while messages.len() < limit {
+                let Some(message) = self.next(filter, after).await? else { break };
+                after = message.position;
+                messages.push(message);
+            }
+            return Ok(messages);
+        }
+        let mut messages: Vec<Stored> = Vec::new();
+        loop {
+            let wanted = PAGE_MESSAGES.min(limit - messages.len());
+            if wanted == 0 {
+                return Ok(messages);
+            }
+            let after = messages.last().map_or(after, |message| message.position);
+            if !self.batch(filter, after, wanted, &mut messages).await? {
+                return Ok(messages);
+            }
+        }
+    }
+
+    /// All messages after `after` whose subjects match `filter`, in order.
+    pub(crate) async fn all(&self, filter: &str, after: Position) -> Result<Vec<Stored>, RequestError> {
+        self.page(filter, after, usize::MAX).await
+    }
+
+    /// One batched direct get; true when more messages match.
+    async fn batch(
+        &self,
+        filter: &str,
+        after: Position,
+        wanted: usize,
+        messages: &mut Vec<Stored>,
+    ) -> Result<bool, RequestError> {
+        let subject = format!("$JS.API.DIRECT.GET.{}", self.stream);
+        let question = json!({
+            "seq": after.next().sequence(), "next_by_subj": filter, "batch": wanted, "max_bytes": PAGE_BYTES,
+        });
+        let client = self.connection.client();
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| RequestError::Client {
+            subject: subject.clone(),
+            source,
+        };
+        let timed_out = || RequestError::TimedOut { subject: subject.clone(), timeout: TIMEOUT };
+        let standing = tokio::time::timeout(TIMEOUT, self.connection.standing());
+        let losses = standing.await.map_err(|_| timed_out())?;
+        let inbox = client.new_inbox();
+        let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| failed(Box::new(error)))?;
+        client
+            .publish_with_reply(subject.clone(), inbox, question.to_string().into())
+            .await
+            .map_err(|error| failed(Box::new(error)))?;
+        loop {
+            let answer = tokio::select! {
+                answer = answers.next() => answer,
+                () = self.connection.lost_since(losses) => None,
+                () = tokio::time::sleep(TIMEOUT) => return Err(timed_out()),
+            };
+            let Some(answer) = answer else { return Err(RequestError::Lost { subject }) };
+            match answer.status.map(|status| status.as_u16()) {
+                None => messages.push(read_direct(&subject, answer)?),
+                Some(END_OF_BATCH) => {
+                    let pending = answer.headers.as_ref().and_then(|headers| headers.get("Nats-Num-Pending"));
+                    return Ok(pending.is_some_and(|pending| pending.as_str() != "0"));
+                }
+                Some(NOT_FOUND) => return Ok(false),
+                Some(503) => return Err(RequestError::NoResponders { subject }),
+                Some(code) => {
+                    let description = answer.description.unwrap_or_default();
+                    return Err(RequestError::Refused { subject, code: code.into(), description });
+                }
+            }
+        }
+    }
+
+    async fn one(&self, question: Value) -> Result<Option<Stored>, RequestError> {
+        if self.ask_leader {
+            return self.one_from_leader(question).await;
+        }
+        let subject = format!("$JS.API.DIRECT.GET.{}", self.stream);
+        let answer = self.connection.ask(&subject, None, question.to_string().into(), TIMEOUT).await?;
+        match answer.status.map(|status| status.as_u16()) {
+            None => read_direct(&subject, answer).map(Some),
+            Some(NOT_FOUND) => Ok(None),
+            Some(code) => Err(RequestError::Refused {
+                subject,
+                code: code.into(),
+                description: answer.description.unwrap_or_default(),
+            }),
+        }
+    }
+
+    async fn one_from_leader(&self, question: Value) -> Result<Option<Stored>, RequestError> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            message: Raw,
+        }
+        #[derive(serde::Deserialize)]
+        struct Raw {
+            subject: String,
+            seq: u64,
+            time: DateTime<Utc>,
+            #[serde(default)]
+            data: String,
+        }
+        let endpoint = format!("STREAM.MSG.GET.{}", self.stream);
+        match self.connection.call::<Answer>(&endpoint, &question).await {
+            Ok(Answer { message }) => {
+                let payload = decode_base64(&message.data).ok_or_else(|| RequestError::Refused {
+                    subject: endpoint,
+                    code: 0,
+                    description: "the data is not base64".to_owned(),
+                })?;
+                Ok(Some(Stored {
+                    position: Position::new(message.seq),
+                    recorded_at: message.time,
+                    subject: message.subject,
+                    payload: payload.into(),
+                }))
+            }
+            Err(RequestError::Refused { code: NO_MESSAGE_FOUND, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn read_direct(asked: &str, answer: Message) -> Result<Stored, RequestError> {
+    let read = |headers: &HeaderMap| {
+        let text = |name: &'static str| headers.get(name).map(async_nats::HeaderValue::as_str);
+        let position = Position::new(text("Nats-Sequence")?.parse().ok()?);
+        let recorded_at = DateTime::parse_from_rfc3339(text("Nats-Time-Stamp")?).ok()?.to_utc();
+        Some((position, recorded_at, text("Nats-Subject")?.to_owned()))
+    };
+    let Some((position, recorded_at, subject)) = answer.headers.as_ref().and_then(read) else {
+        return Err(RequestError::Refused {
+            subject: asked.to_owned(),
+            code: 0,
+            description: "the answer carries no sequence, time and subject".to_owned(),
+        });
+    };
+    Ok(Stored { position, recorded_at, subject, payload: answer.payload })
+}
+
+/// Only the leader's answers are base64; one small function is less than one more dependency.
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=').as_bytes();
+    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
+    for four in digits.chunks(4) {
+        let mut bits = 0u32;
+        for digit in four {
+            let value = match digit {
+                b'A'..=b'Z' => digit - b'A',
+                b'a'..=b'z' => digit - b'a' + 26,
+                b'0'..=b'9' => digit - b'0' + 52,
+                b'+' => 62,
+                b'/' => 63,
+                _ => return None,
+            };
+            bits = bits << 6 | u32::from(value);
+        }
+        bits <<= 6 * (4 - four.len());
+        if four.len() == 1 {
+            return None;
+        }
+        bytes.extend_from_slice(&bits.to_be_bytes()[1..four.len()]);
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_of_every_length_is_read() {
+        for (text, bytes) in [
+            ("", ""),
+            ("Zg==", "f"),
+            ("Zm8=", "fo"),
+            ("Zm9v", "foo"),
+            ("Zm9vYg==", "foob"),
+            ("Pz8/Pj4+", "???>>>"),
+        ] {
+            assert_eq!(decode_base64(text).as_deref(), Some(bytes.as_bytes()), "{text}");
+        }
+        assert_eq!(decode_base64("Z"), None);
+        assert_eq!(decode_base64("Z.=="), None);
+    }
+}

@@ -1,0 +1,173 @@
+//! Creates the streams, or makes sure that existing ones are what Capstan relies on.
+
+use capstan_envelope::Position;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::connection::{Connection, RequestError};
+use crate::{LogIdentity, StreamSpec};
+
+/// Error code of a stream that does not exist.
+const STREAM_NOT_FOUND: u64 = 10_059;
+/// Error code of a name that is taken by a stream with other settings.
+const STREAM_NAME_IN_USE: u64 = 10_058;
+/// Error code while the folder of a stream deleted a moment ago is still being removed.
+const STREAM_STORE_FAILED: u64 = 10_049;
+/// Error code while a cluster has not chosen its leader.
+const NOT_YET_AVAILABLE: u64 = 10_008;
+/// How often such answers are asked again.
+const TRIES_MAX: usize = 200;
+
+/// A stream that cannot be had as it must be.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// It exists with settings that would break a promise.
+    #[error("use stream {stream}: it exists with other settings: {}", differences.join("; "))]
+    WrongSettings {
+        /// The stream's name.
+        stream: String,
+        /// Each wrong setting, with what it is and what it must be.
+        differences: Vec<String>,
+    },
+    /// Creating or looking at it failed.
+    #[error("open stream {stream}")]
+    Request {
+        /// The stream's name.
+        stream: String,
+        /// What the server or transport said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Where a stream stands.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamStatus {
+    pub(crate) identity: LogIdentity,
+    pub(crate) first: Position,
+    pub(crate) last: Position,
+}
+
+#[derive(Deserialize)]
+struct StreamInfo {
+    config: Map<String, Value>,
+    created: DateTime<Utc>,
+    state: StreamState,
+}
+
+#[derive(Deserialize)]
+struct StreamState {
+    first_seq: u64,
+    last_seq: u64,
+}
+
+impl From<StreamInfo> for StreamStatus {
+    fn from(info: StreamInfo) -> Self {
+        let epoch = info.config.get("metadata").and_then(|metadata| metadata.get("store_epoch"));
+        let store_epoch = epoch.and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self {
+            identity: LogIdentity { store_epoch, created_at: info.created },
+            first: Position::new(info.state.first_seq),
+            last: Position::new(info.state.last_seq),
+        }
+    }
+}
+
+/// Asks where a stream stands.
+pub(crate) async fn status(connection: &Connection, stream: &str) -> Result<StreamStatus, RequestError> {
+    let info: StreamInfo = connection.call(&format!("STREAM.INFO.{stream}"), &json!({})).await?;
+    Ok(info.into())
+}
+
+/// Creates the stream unless it exists, and checks every setting Capstan relies on.
+pub(crate) async fn ensure(connection: &Connection, spec: &StreamSpec) -> Result<StreamStatus, StreamError> {
+    let failed = |source| StreamError::Request { stream: spec.name.clone(), source: Box::new(source) };
+    let mut tries = 0;
+    loop {
+        let known: Result<StreamInfo, _> =
+            connection.call(&format!("STREAM.INFO.{}", spec.name), &json!({})).await;
+        let info = match known {
+            Ok(info) => info,
+            Err(RequestError::Refused { code: STREAM_NOT_FOUND, .. }) => {
+                let created: Result<StreamInfo, _> = connection
+                    .call(&format!("STREAM.CREATE.{}", spec.name), &with_epoch(connection, spec))
+                    .await;
+                match created {
+                    Ok(info) => info,
+                    // Somebody else was faster with another epoch, or the name's last owner is still leaving.
+                    Err(RequestError::Refused {
+                        code: STREAM_NAME_IN_USE | STREAM_STORE_FAILED | NOT_YET_AVAILABLE,
+                        ..
+                    }) if tries < TRIES_MAX => {
+                        tries += 1;
+                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                        continue;
+                    }
+                    Err(error) => return Err(failed(error)),
+                }
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let differences = differences(spec, &info.config);
+        if differences.is_empty() {
+            return Ok(info.into());
+        }
+        return Err(StreamError::WrongSettings { stream: spec.name.clone(), differences });
+    }
+}
+
+fn with_epoch(connection: &Connection, spec: &StreamSpec) -> Value {
+    // An inbox name is the client's own unpredictable, never repeated token.
+    let token = connection.client().new_inbox();
+    let epoch = Uuid::new_v5(&Uuid::NAMESPACE_OID, token.as_bytes());
+    let mut config = serde_json::to_value(spec).unwrap_or_default();
+    config["metadata"] = json!({ "store_epoch": epoch.to_string() });
+    config
+}
+
+fn differences(spec: &StreamSpec, actual: &Map<String, Value>) -> Vec<String> {
+    let Ok(Value::Object(wanted)) = serde_json::to_value(spec) else { return Vec::new() };
+    let mut found = Vec::new();
+    for (setting, wanted) in &wanted {
+        // The server leaves out what is off.
+        let absent = match wanted {
+            Value::Bool(_) => Value::Bool(false),
+            Value::Number(_) => json!(0),
+            _ => Value::Null,
+        };
+        let is = actual.get(setting).unwrap_or(&absent);
+        if is != wanted {
+            found.push(format!("{setting} is {is} and must be {wanted}"));
+        }
+    }
+    for ruinous in ["mirror", "sources", "subject_transform", "sealed", "allow_rollup_hdrs"] {
+        if spec.deny_delete && actual.get(ruinous).is_some_and(|is| *is != Value::Bool(false)) {
+            found.push(format!("{ruinous} is set and must not be"));
+        }
+    }
+    if actual.get("persist_mode").is_some_and(|mode| mode == "async") {
+        found.push("persist_mode is \"async\": acknowledgements would come before the write".to_owned());
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Topology;
+
+    #[test]
+    fn a_stream_that_forgets_is_named_with_every_wrong_setting() {
+        let spec = Topology::new(None).unwrap().events(1);
+        let Value::Object(mut actual) = serde_json::to_value(&spec).unwrap() else { unreachable!() };
+        assert_eq!(differences(&spec, &actual), Vec::<String>::new());
+        actual.insert("max_msgs".into(), json!(5));
+        actual.remove("deny_purge");
+        assert_eq!(
+            differences(&spec, &actual),
+            ["deny_purge is false and must be true", "max_msgs is 5 and must be -1"]
+        );
+    }
+}

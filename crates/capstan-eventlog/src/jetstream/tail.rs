@@ -1,0 +1,238 @@
+//! Follows the log: decodes commits while the reader works on the batch before.
+//!
+//! A task of its own per tail receives, checks and decodes, so that a slow reader finds one large batch and a fast
+//! one finds each commit as it comes. It never lets a reader see part of a decision over several streams.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use capstan_envelope::{Commit, CommitHash, Position, Recorded};
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::append::{BATCH_COMMIT, BATCH_ID, TOGETHER};
+use super::assembly::Assembly;
+use super::cursor::{Cursor, Delivered, Event, Followed, unavailable};
+use super::get::Gets;
+use super::streams::status;
+use crate::{ReadError, Tail, TailBatch, TailSource, Topology};
+
+/// Most commits of one batch.
+const BATCH_MAX: usize = 5_000;
+/// How often an idle filtered reader is told how far the whole log got.
+const PROGRESS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Opens a tail; refuses at once what it could only wait for in vain.
+pub(crate) async fn follow(
+    followed: Followed,
+    gets: Gets,
+    topology: Topology,
+    after: Position,
+) -> Result<Tail, ReadError> {
+    let mut cursor = Cursor::new(followed.clone(), after);
+    let opened = cursor.open().await?;
+    let mut task = Follower {
+        cursor,
+        followed,
+        gets,
+        topology,
+        assembly: Assembly::after(after),
+        progress_at: Instant::now() + PROGRESS.0,
+        progress_pause: PROGRESS.0,
+    };
+    task.take(opened)?;
+    let (sender, batches) = mpsc::channel(1);
+    tokio::spawn(task.run(sender));
+    Ok(Tail::new(JetStreamTail { batches, ended: None }))
+}
+
+/// The reader's end.
+struct JetStreamTail {
+    batches: mpsc::Receiver<Result<TailBatch, ReadError>>,
+    /// An end that asking again does not change.
+    ended: Option<Ended>,
+}
+
+#[derive(Clone, Copy)]
+enum Ended {
+    Diverged { after: Position, head: Position },
+    Corrupt { position: Position },
+}
+
+#[async_trait]
+impl TailSource for JetStreamTail {
+    async fn next(&mut self) -> Result<TailBatch, ReadError> {
+        let next = self.batches.recv().await;
+        match &next {
+            Some(Err(ReadError::Diverged { after, head })) => {
+                self.ended = Some(Ended::Diverged { after: *after, head: *head });
+            }
+            Some(Err(ReadError::Corrupt { position, .. })) => {
+                self.ended = Some(Ended::Corrupt { position: *position });
+            }
+            _ => {}
+        }
+        match next {
+            Some(next) => next,
+            None => match self.ended {
+                Some(Ended::Diverged { after, head }) => Err(ReadError::Diverged { after, head }),
+                Some(Ended::Corrupt { position }) => {
+                    Err(ReadError::Corrupt { position, source: "it was reported before".into() })
+                }
+                None => Err(unavailable("the tail has ended")),
+            },
+        }
+    }
+}
+
+/// The working end.
+struct Follower {
+    cursor: Cursor,
+    followed: Followed,
+    gets: Gets,
+    topology: Topology,
+    assembly: Assembly,
+    progress_at: Instant,
+    progress_pause: Duration,
+}
+
+/// What can happen to a follower.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack, for a moment")]
+enum Happening<'a> {
+    Wanted(mpsc::Permit<'a, Result<TailBatch, ReadError>>),
+    Arrived(Result<Event, ReadError>),
+    Idle,
+    Abandoned,
+}
+
+impl Follower {
+    async fn run(mut self, reader: mpsc::Sender<Result<TailBatch, ReadError>>) {
+        let mut was_full = false;
+        loop {
+            let is_full = self.assembly.ready_len() >= BATCH_MAX;
+            if was_full && !is_full {
+                self.cursor.was_paused();
+            }
+            was_full = is_full;
+            let has_news = self.assembly.has_news();
+            let tells_progress = self.followed.filter.is_some()
+                && self.assembly.is_caught_up()
+                && !has_news
+                && self.cursor.is_open();
+            let happening = tokio::select! {
+                biased;
+                () = reader.closed() => Happening::Abandoned,
+                permit = reader.reserve(), if has_news => permit.map_or(Happening::Abandoned, Happening::Wanted),
+                arrived = self.cursor.next(), if !is_full => Happening::Arrived(arrived),
+                () = tokio::time::sleep_until(self.progress_at), if tells_progress => Happening::Idle,
+            };
+            let result = match happening {
+                Happening::Wanted(permit) => {
+                    permit.send(Ok(self.assembly.hand_out()));
+                    Ok(())
+                }
+                Happening::Arrived(Ok(event)) => self.take(event).and_then(|()| self.take_arrived()),
+                Happening::Arrived(Err(error)) => Err(error),
+                Happening::Idle => {
+                    self.look_for_progress().await;
+                    Ok(())
+                }
+                Happening::Abandoned => break,
+            };
+            if let Err(error) = result {
+                // What was read before the failure is still good.
+                if self.assembly.ready_len() > 0 && reader.send(Ok(self.assembly.hand_out())).await.is_err() {
+                    break;
+                }
+                let is_final = !error.is_retryable();
+                if reader.send(Err(error)).await.is_err() || is_final {
+                    break;
+                }
+                self.start_over();
+            }
+        }
+        self.cursor.close().await;
+    }
+
+    fn start_over(&mut self) {
+        self.assembly.drop_held();
+        self.cursor.rewind(self.assembly.position());
+    }
+
+    /// Takes what has already arrived, so that a batch is as large as the reader is slow.
+    fn take_arrived(&mut self) -> Result<(), ReadError> {
+        while self.assembly.ready_len() < BATCH_MAX {
+            let Some(delivered) = self.cursor.next_ready() else { break };
+            self.take_message(&delivered)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), ReadError> {
+        match event {
+            Event::Message(delivered) => return self.take_message(&delivered),
+            // The new consumer continues behind what is held, but it is safer to hear the decision whole.
+            Event::Opened { .. } if self.assembly.is_holding() => self.start_over(),
+            Event::Opened { live_at: Some(live_at) } => self.assembly.take_progress(live_at),
+            Event::Opened { live_at: None } => {}
+        }
+        Ok(())
+    }
+
+    fn take_message(&mut self, delivered: &Delivered) -> Result<(), ReadError> {
+        let before = self.assembly.received();
+        if self.followed.is_gapless && self.followed.filter.is_none() && delivered.position != before.next() {
+            // The consumer counted without a gap, so the log itself lost what is missing.
+            return Err(ReadError::Diverged { after: before, head: delivered.position });
+        }
+        let Delivered { position, recorded_at, pending, message } = delivered;
+        let recorded = decode(&self.topology, *position, *recorded_at, &message.subject, &message.payload)?;
+        let header = |name: &str| message.headers.as_ref().and_then(|headers| headers.get(name));
+        let is_part = header(BATCH_ID).is_some_and(|id| id.as_str().starts_with(TOGETHER));
+        // A reader of one stream gets one commit of each decision, so there is nothing to wait for.
+        let is_open = is_part && header(BATCH_COMMIT).is_none() && !self.reads_one_stream();
+        self.assembly.take(recorded, is_open, *pending == 0);
+        self.progress_pause = PROGRESS.0;
+        self.progress_at = Instant::now() + PROGRESS.0;
+        Ok(())
+    }
+
+    fn reads_one_stream(&self) -> bool {
+        self.followed.filter.as_ref().is_some_and(|filter| !filter.ends_with('>'))
+    }
+
+    /// Moves an idle filtered reader over commits that are not selected.
+    async fn look_for_progress(&mut self) {
+        let Some(filter) = &self.followed.filter else { return };
+        let here = self.assembly.received();
+        // First the head, then the look behind us: a selected commit up to that head would be found.
+        let head = status(&self.followed.connection, &self.followed.stream).await;
+        let next = self.gets.next(filter, here).await;
+        match (head, next) {
+            (Ok(head), Ok(None)) if head.last > here => {
+                self.assembly.take_progress(head.last);
+                self.progress_pause = PROGRESS.0;
+            }
+            _ => self.progress_pause = (self.progress_pause * 2).min(PROGRESS.1),
+        }
+        self.progress_at = Instant::now() + self.progress_pause;
+    }
+}
+
+/// Reads a stored message as the commit it must be.
+pub(crate) fn decode(
+    topology: &Topology,
+    position: Position,
+    recorded_at: DateTime<Utc>,
+    subject: &str,
+    payload: &[u8],
+) -> Result<Recorded, ReadError> {
+    let commit: Commit = serde_json::from_slice(payload)
+        .map_err(|error| ReadError::Corrupt { position, source: Box::new(error) })?;
+    if !topology.is_subject_of(subject, &commit.stream) {
+        let source = format!("it names stream {} and stands on another subject", commit.stream).into();
+        return Err(ReadError::Corrupt { position, source });
+    }
+    Ok(Recorded { position, recorded_at, hash: CommitHash::of(payload), commit })
+}

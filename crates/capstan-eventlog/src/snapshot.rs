@@ -1,0 +1,56 @@
+//! What a reader of the log may remember of a stream, so that nobody has to fold its whole past again.
+
+use async_trait::async_trait;
+use capstan_envelope::{Position, StreamHead, StreamId};
+use serde_json::Value;
+
+/// The folded state of one stream at one of its commits. Disposable: the log can always make it anew.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Where the stream stood; the state holds everything up to here and nothing after it.
+    pub head: StreamHead,
+    /// The decider's state as JSON.
+    pub state: Value,
+}
+
+/// Why a snapshot could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// The store cannot be reached for now.
+    #[error("load a snapshot: the store is not available")]
+    Unavailable {
+        /// What the store said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The stored snapshot cannot be read by this build; a rebuild makes it anew.
+    #[error("load the snapshot of {stream}: the stored state has another shape")]
+    Malformed {
+        /// Whose snapshot it is.
+        stream: StreamId,
+        /// What was wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl SnapshotError {
+    /// True when asking again may succeed.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// Loads the newest snapshot of a stream. It may lag behind the log, never run ahead of it.
+#[async_trait]
+pub trait Snapshots: Send + Sync {
+    /// The newest snapshot; `None` when the stream has none yet.
+    async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, SnapshotError>;
+}
+
+/// Lists the tasks that still need someone: not over, or over with an attempt that still holds a lease.
+#[async_trait]
+pub trait OpenTasks: Send + Sync {
+    /// All of them at one position: tailing the log after it misses nothing.
+    async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError>;
+}

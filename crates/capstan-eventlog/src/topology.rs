@@ -1,0 +1,264 @@
+//! Every stream and subject Capstan uses on a NATS server, as data.
+
+use std::time::Duration;
+
+use capstan_envelope::{StreamId, Workspace};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::Selection;
+
+/// A prefix that cannot be part of a stream name or subject.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("use stream prefix {0:?}: 1 to 32 of A-Z a-z 0-9 _ - are allowed")]
+pub struct InvalidPrefix(pub String);
+
+/// The names of one Capstan installation on a server.
+///
+/// Without a prefix the log is `CAPSTAN_EVENTS` on `capstan.evt.>`; with the prefix `t1` it is
+/// `t1_CAPSTAN_EVENTS` on `t1.capstan.evt.>`, and so on, so that several installations share one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topology {
+    stream_lead: String,
+    subject_lead: String,
+}
+
+/// One stream and all settings Capstan relies on, in the words of the JetStream API.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "these are the server's switches, under its names")]
+pub struct StreamSpec {
+    /// The stream's name.
+    pub name: String,
+    /// What it captures.
+    pub subjects: Vec<String>,
+    /// What removes messages: `limits` or `workqueue`.
+    pub retention: &'static str,
+    /// Where it lives: always `file`.
+    pub storage: &'static str,
+    /// Copies in a cluster.
+    pub num_replicas: usize,
+    /// What happens at a limit: `new` refuses the newcomer, `old` drops the oldest.
+    pub discard: &'static str,
+    /// Number of messages kept; -1 for all.
+    pub max_msgs: i64,
+    /// Bytes kept; -1 for all.
+    pub max_bytes: i64,
+    /// Messages kept per subject; -1 for all.
+    pub max_msgs_per_subject: i64,
+    /// Age in nanoseconds after which a message goes; 0 for never.
+    pub max_age: u64,
+    /// Nanoseconds during which a message id is remembered.
+    pub duplicate_window: u64,
+    /// Gets go past the API queue.
+    pub allow_direct: bool,
+    /// Batches of messages are stored all or none.
+    pub allow_atomic: bool,
+    /// No message can be deleted.
+    pub deny_delete: bool,
+    /// The stream cannot be emptied.
+    pub deny_purge: bool,
+}
+
+impl Topology {
+    /// Names for an installation, under a prefix when several share a server.
+    pub fn new(prefix: Option<&str>) -> Result<Self, InvalidPrefix> {
+        let Some(prefix) = prefix else {
+            return Ok(Self { stream_lead: String::new(), subject_lead: String::new() });
+        };
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if prefix.is_empty() || prefix.len() > 32 || !prefix.bytes().all(allowed) {
+            return Err(InvalidPrefix(prefix.to_owned()));
+        }
+        Ok(Self { stream_lead: format!("{prefix}_"), subject_lead: format!("{prefix}.") })
+    }
+
+    /// The stream that holds all commits.
+    pub fn events_stream(&self) -> String {
+        format!("{}CAPSTAN_EVENTS", self.stream_lead)
+    }
+
+    /// The subject of one entity's history.
+    pub fn event_subject(&self, stream: &StreamId) -> String {
+        let (workspace, category, id) = (stream.workspace(), stream.category(), stream.id());
+        format!("{}capstan.evt.{workspace}.{category}.{id}", self.subject_lead)
+    }
+
+    /// The filter that takes exactly the selected commits; `None` takes all.
+    pub(crate) fn event_filter(&self, selection: &Selection) -> Option<String> {
+        match selection {
+            Selection::All => None,
+            Selection::Workspace(workspace) => {
+                Some(format!("{}capstan.evt.{workspace}.>", self.subject_lead))
+            }
+            Selection::Stream(stream) => Some(self.event_subject(stream)),
+        }
+    }
+
+    /// True when `subject` is the one that belongs to `stream`; costs no allocation on the replay path.
+    pub(crate) fn is_subject_of(&self, subject: &str, stream: &StreamId) -> bool {
+        let mut rest = subject;
+        for part in
+            [&self.subject_lead, "capstan.evt.", stream.workspace().as_str(), ".", stream.category(), "."]
+        {
+            match rest.strip_prefix(part) {
+                Some(after) => rest = after,
+                None => return false,
+            }
+        }
+        rest == stream.id()
+    }
+
+    /// The work queue of commands published on the bus.
+    pub fn commands_stream(&self) -> String {
+        format!("{}CAPSTAN_COMMANDS", self.stream_lead)
+    }
+
+    /// Where a durable command is published; use `*` in either place to follow several.
+    pub fn command_subject(&self, workspace: &str, command: &str) -> String {
+        format!("{}capstan.cmd.{workspace}.{command}", self.subject_lead)
+    }
+
+    /// Where a command is asked with an answer expected; use `*` in either place to serve several.
+    pub fn rpc_subject(&self, workspace: &str, command: &str) -> String {
+        format!("{}capstan.rpc.{workspace}.{command}", self.subject_lead)
+    }
+
+    /// Splits a command's or rpc's subject into workspace and command.
+    pub fn parse_command<'a>(&self, subject: &'a str) -> Option<(&'a str, &'a str)> {
+        let rest = subject.strip_prefix(self.subject_lead.as_str())?;
+        let rest = rest.strip_prefix("capstan.cmd.").or_else(|| rest.strip_prefix("capstan.rpc."))?;
+        let (workspace, command) = rest.split_once('.')?;
+        (!command.contains('.')).then_some((workspace, command))
+    }
+
+    /// The stream that keeps outcomes of durable commands for a while.
+    pub fn command_results_stream(&self) -> String {
+        format!("{}CAPSTAN_CMD_RESULTS", self.stream_lead)
+    }
+
+    /// Where the outcome of one durable command is published.
+    pub fn command_result_subject(&self, workspace: &Workspace, command_id: &str) -> String {
+        format!("{}capstan.cmd-result.{workspace}.{command_id}", self.subject_lead)
+    }
+
+    /// The stream of messages nobody could process.
+    pub fn dead_letters_stream(&self) -> String {
+        format!("{}CAPSTAN_DEADLETTERS", self.stream_lead)
+    }
+
+    /// Where a message nobody could process goes; `source` names what refused it.
+    pub fn dead_letter_subject(&self, source: &str) -> String {
+        format!("{}capstan.dlq.{source}", self.subject_lead)
+    }
+
+    /// The stream of agents' output.
+    pub fn logs_stream(&self) -> String {
+        format!("{}CAPSTAN_LOGS", self.stream_lead)
+    }
+
+    /// Where the output of one run goes.
+    pub fn log_subject(&self, workspace: &Workspace, task: Uuid, run: Uuid) -> String {
+        format!("{}capstan.log.{workspace}.{task}.{run}", self.subject_lead)
+    }
+
+    /// The filter for the output of one task, or of a whole workspace.
+    pub(crate) fn log_filter(&self, workspace: &Workspace, task: Option<Uuid>) -> String {
+        match task {
+            Some(task) => format!("{}capstan.log.{workspace}.{task}.*", self.subject_lead),
+            None => format!("{}capstan.log.{workspace}.>", self.subject_lead),
+        }
+    }
+
+    /// Splits a log subject's last two parts: task and run.
+    pub(crate) fn parse_log(subject: &str) -> Option<(Uuid, Uuid)> {
+        let mut parts = subject.rsplit('.');
+        let run = parts.next()?.parse().ok()?;
+        let task = parts.next()?.parse().ok()?;
+        Some((task, run))
+    }
+
+    /// The log itself: no limits, nothing deletable, batches and direct gets allowed.
+    pub fn events(&self, replicas: usize) -> StreamSpec {
+        StreamSpec {
+            allow_atomic: true,
+            deny_delete: true,
+            deny_purge: true,
+            ..self.unlimited(self.events_stream(), "capstan.evt.>", replicas)
+        }
+    }
+
+    /// The streams beside the log: commands, their outcomes, dead letters, agents' output.
+    pub fn side_streams(&self, replicas: usize) -> Vec<StreamSpec> {
+        let nanos = |days: u64| Duration::from_hours(24 * days).as_nanos() as u64;
+        vec![
+            StreamSpec {
+                retention: "workqueue",
+                ..self.unlimited(self.commands_stream(), "capstan.cmd.*.*", replicas)
+            },
+            StreamSpec {
+                max_age: nanos(1),
+                discard: "old",
+                ..self.unlimited(self.command_results_stream(), "capstan.cmd-result.*.*", replicas)
+            },
+            self.unlimited(self.dead_letters_stream(), "capstan.dlq.>", replicas),
+            StreamSpec {
+                max_age: nanos(7),
+                discard: "old",
+                ..self.unlimited(self.logs_stream(), "capstan.log.*.*.*", replicas)
+            },
+        ]
+    }
+
+    fn unlimited(&self, name: String, subject: &str, num_replicas: usize) -> StreamSpec {
+        StreamSpec {
+            name,
+            subjects: vec![format!("{}{subject}", self.subject_lead)],
+            retention: "limits",
+            storage: "file",
+            num_replicas,
+            discard: "new",
+            max_msgs: -1,
+            max_bytes: -1,
+            max_msgs_per_subject: -1,
+            max_age: 0,
+            duplicate_window: Duration::from_mins(2).as_nanos() as u64,
+            allow_direct: true,
+            allow_atomic: false,
+            deny_delete: false,
+            deny_purge: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_matched_to_exactly_its_stream() {
+        for topology in [Topology::new(None).unwrap(), Topology::new(Some("t1")).unwrap()] {
+            let stream: StreamId = "dev/task/17".parse().unwrap();
+            let subject = topology.event_subject(&stream);
+            assert!(topology.is_subject_of(&subject, &stream));
+            for other in ["dev/task/1", "dev/task/177", "dev/tas/17", "de/task/17"] {
+                assert!(!topology.is_subject_of(&subject, &other.parse().unwrap()), "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_is_read_back_from_its_subject() {
+        let topology = Topology::new(Some("t1")).unwrap();
+        let subject = topology.command_subject("dev", "cancel-task");
+        assert_eq!(topology.parse_command(&subject), Some(("dev", "cancel-task")));
+        assert_eq!(topology.parse_command(&topology.rpc_subject("dev", "x")), Some(("dev", "x")));
+        assert_eq!(topology.parse_command("capstan.cmd.dev.cancel-task"), None);
+    }
+
+    #[test]
+    fn a_prefix_that_would_break_names_is_refused() {
+        for prefix in ["", "a.b", "a b", "*", &"x".repeat(33)] {
+            assert!(Topology::new(Some(prefix)).is_err(), "{prefix:?} was accepted");
+        }
+    }
+}

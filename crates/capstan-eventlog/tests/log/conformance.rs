@@ -1,0 +1,427 @@
+//! What every log must do.
+//!
+//! Each function is one behaviour. `on_every_log!` turns each of them into one test per adapter: in memory, on a
+//! server that flushes at intervals, on a server that flushes always (which shares flushes by group commit).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use capstan_envelope::{Commit, Position};
+use capstan_eventlog::{AppendError, EventLog, MemoryLog, ReadError, Selection};
+
+use crate::server::Server;
+use crate::writer::{Writer, batch, note, notes, read_to};
+
+pub(crate) type Log = Arc<dyn EventLog>;
+
+macro_rules! on_every_log {
+    ($($behaviour:ident),* $(,)?) => {
+        mod memory {
+            $(#[tokio::test] async fn $behaviour() {
+                super::$behaviour(std::sync::Arc::new(super::MemoryLog::new())).await;
+            })*
+        }
+        mod jetstream_interval {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $behaviour() {
+                let server = super::Server::start("100ms").await;
+                super::$behaviour(std::sync::Arc::new(server.log().await)).await;
+            })*
+        }
+        mod jetstream_always {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $behaviour() {
+                let server = super::Server::start("always").await;
+                super::$behaviour(std::sync::Arc::new(server.log().await)).await;
+            })*
+        }
+    };
+}
+
+on_every_log!(
+    commits_are_stored_in_order_and_read_back_as_written,
+    a_commit_links_to_the_stored_hash_of_the_one_before,
+    a_stale_writer_is_refused,
+    a_second_creation_is_refused,
+    of_two_rivals_exactly_one_wins,
+    a_repeated_commit_answers_where_it_stands,
+    a_repeated_commit_is_known_after_others_followed,
+    one_command_may_write_several_streams,
+    a_commit_without_events_is_refused,
+    a_commit_with_impossible_expectations_is_refused,
+    a_commit_beyond_the_size_limit_is_refused,
+    several_streams_are_written_all_or_none,
+    a_repeated_group_answers_where_it_stands,
+    a_group_of_two_commits_of_one_stream_is_refused,
+    a_group_over_two_workspaces_is_refused,
+    an_empty_group_is_nothing,
+    an_unknown_stream_has_no_last_commit,
+    a_stream_is_read_after_a_position,
+    a_long_stream_is_read_whole,
+    a_tail_from_the_start_hands_out_everything,
+    a_tail_from_the_middle_hands_out_the_rest,
+    a_tail_of_an_empty_log_is_live_at_once,
+    a_tail_from_the_end_hands_out_only_what_comes,
+    a_tail_continues_from_history_to_live_without_a_seam,
+    a_tail_of_one_workspace_sees_only_it_and_reaches_the_head,
+    a_tail_of_one_stream_sees_only_it_and_reaches_the_head,
+    a_dropped_wait_loses_nothing,
+    a_start_beyond_the_end_is_refused,
+    the_identity_is_stable,
+);
+
+pub(crate) async fn commits_are_stored_in_order_and_read_back_as_written(log: Log) {
+    let (mut one, mut two) = (Writer::new("dev/task/1"), Writer::new("dev/task/2"));
+    let commit = one.decide("a");
+    let appended = log.append(&commit).await.unwrap();
+    one.learn(&commit, &appended);
+    let later = [two.write(&*log, "b").await, one.write(&*log, "c").await];
+    assert_eq!(later.map(|recorded| recorded.position), [Position::new(2), Position::new(3)]);
+    let stored = log.at(appended.position).await.unwrap().unwrap();
+    assert_eq!(stored.commit, commit);
+    assert_eq!(stored.hash, appended.hash);
+    assert_eq!(log.head().await.unwrap(), Position::new(3));
+    assert_eq!(log.at(Position::new(4)).await.unwrap(), None);
+    assert_eq!(log.at(Position::START).await.unwrap(), None);
+}
+
+pub(crate) async fn a_commit_links_to_the_stored_hash_of_the_one_before(log: Log) {
+    let mut writer = Writer::new("dev/task/1");
+    for text in ["a", "b", "c"] {
+        writer.write(&*log, text).await;
+    }
+    let mut head = capstan_envelope::StreamHead::default();
+    for recorded in log.read_stream(&writer.stream, Position::START).await.unwrap() {
+        assert!(head.is_followed_by(&recorded), "{recorded:?} does not follow {head:?}");
+        head.advance(&recorded);
+    }
+    assert_eq!(head, writer.head);
+}
+
+pub(crate) async fn a_stale_writer_is_refused(log: Log) {
+    let mut writer = Writer::new("dev/task/1");
+    writer.write(&*log, "a").await;
+    let stale = writer.clone();
+    writer.write(&*log, "b").await;
+    let error = log.append(&stale.decide("late")).await.unwrap_err();
+    assert!(matches!(&error, AppendError::Conflict { stream } if *stream == stale.stream), "{error:?}");
+    assert_eq!(log.head().await.unwrap(), Position::new(2));
+}
+
+pub(crate) async fn a_second_creation_is_refused(log: Log) {
+    let fresh = Writer::new("dev/task/1");
+    fresh.clone().write(&*log, "a").await;
+    let error = log.append(&fresh.decide("b")).await.unwrap_err();
+    assert!(matches!(error, AppendError::Conflict { .. }), "{error:?}");
+}
+
+pub(crate) async fn of_two_rivals_exactly_one_wins(log: Log) {
+    let mut writer = Writer::new("dev/task/1");
+    for round in 0..10 {
+        let rivals: Vec<Commit> = (0..8).map(|rival| writer.decide(&format!("{round} {rival}"))).collect();
+        let results = futures_util::future::join_all(rivals.iter().map(|commit| log.append(commit))).await;
+        let mut winners = Vec::new();
+        for (commit, result) in rivals.iter().zip(results) {
+            match result {
+                Ok(appended) => winners.push((commit, appended)),
+                Err(error) => assert!(matches!(error, AppendError::Conflict { .. }), "{error:?}"),
+            }
+        }
+        let [(commit, appended)] = &winners[..] else { panic!("{} rivals won", winners.len()) };
+        writer.learn(commit, appended);
+    }
+    assert_eq!(log.head().await.unwrap(), Position::new(10));
+}
+
+pub(crate) async fn a_repeated_commit_answers_where_it_stands(log: Log) {
+    let mut writer = Writer::new("dev/task/1");
+    let commit = writer.decide("a");
+    let first = log.append(&commit).await.unwrap();
+    assert!(!first.duplicate);
+    let again = log.append(&commit).await.unwrap();
+    assert_eq!((again.position, again.hash, again.duplicate), (first.position, first.hash, true));
+    writer.learn(&commit, &first);
+    let mut decided_anew = commit.clone();
+    "note-again".clone_into(&mut decided_anew.metadata.command);
+    let again = log.append(&decided_anew).await.unwrap();
+    assert_eq!((again.position, again.hash, again.duplicate), (first.position, first.hash, true));
+    assert_eq!(log.head().await.unwrap(), Position::new(1));
+}
+
+pub(crate) async fn a_repeated_commit_is_known_after_others_followed(log: Log) {
+    let mut writer = Writer::new("dev/task/1");
+    let commit = writer.decide("a");
+    let first = log.append(&commit).await.unwrap();
+    writer.learn(&commit, &first);
+    for index in 0..200 {
+        writer.write(&*log, &format!("later {index}")).await;
+    }
+    let again = log.append(&commit).await.unwrap();
+    assert_eq!((again.position, again.hash, again.duplicate), (first.position, first.hash, true));
+}
+
+pub(crate) async fn one_command_may_write_several_streams(log: Log) {
+    let (one, two) = (Writer::new("dev/task/1"), Writer::new("dev/task/2"));
+    let (first, mut second) = (one.decide("a"), two.decide("b"));
+    second.commit_id = first.commit_id;
+    let first = log.append(&first).await.unwrap();
+    let second = log.append(&second).await.unwrap();
+    assert!(!second.duplicate);
+    assert_ne!(first.position, second.position);
+}
+
+pub(crate) async fn a_commit_without_events_is_refused(log: Log) {
+    let mut commit = Writer::new("dev/task/1").decide("a");
+    commit.events.clear();
+    assert!(matches!(log.append(&commit).await, Err(AppendError::Invalid { .. })));
+    assert_eq!(log.head().await.unwrap(), Position::START);
+}
+
+pub(crate) async fn a_commit_with_impossible_expectations_is_refused(log: Log) {
+    for (version, previous) in [(0, 0), (2, 0), (1, 1)] {
+        let mut commit = Writer::new("dev/task/1").decide("a");
+        (commit.version, commit.previous) = (version, Position::new(previous));
+        assert!(
+            matches!(log.append(&commit).await, Err(AppendError::Invalid { .. })),
+            "{version} {previous}"
+        );
+    }
+}
+
+pub(crate) async fn a_commit_beyond_the_size_limit_is_refused(log: Log) {
+    let mut writer = Writer::new("dev/task/1");
+    let error = log.append(&writer.decide(&"x".repeat(1_048_576))).await.unwrap_err();
+    assert!(
+        matches!(error, AppendError::TooLarge { size_bytes, limit_bytes, .. } if size_bytes > limit_bytes),
+        "{error:?}"
+    );
+    assert!(!error.is_retryable());
+    // The log still takes what fits.
+    writer.write(&*log, &"x".repeat(1_000_000)).await;
+}
+
+pub(crate) async fn several_streams_are_written_all_or_none(log: Log) {
+    let (mut one, mut two) = (Writer::new("dev/schedule/1"), Writer::new("dev/task/2"));
+    one.write(&*log, "a").await;
+    let stale = one.clone();
+    one.write(&*log, "b").await;
+    let refused = [two.decide("c"), stale.decide("d")];
+    let error = log.append_together(&refused).await.unwrap_err();
+    assert!(matches!(&error, AppendError::Conflict { stream } if *stream == one.stream), "{error:?}");
+    assert_eq!(log.head().await.unwrap(), Position::new(2));
+    assert_eq!(log.last(&two.stream).await.unwrap(), None);
+
+    let group = [two.decide("c"), one.decide("d")];
+    let appended = log.append_together(&group).await.unwrap();
+    let places: Vec<_> = appended.iter().map(|appended| (appended.position, appended.duplicate)).collect();
+    assert_eq!(places, [(Position::new(3), false), (Position::new(4), false)]);
+    for (writer, index) in [(&mut two, 0), (&mut one, 1)] {
+        let last = log.last(&writer.stream).await.unwrap().unwrap();
+        assert_eq!((last.position, last.hash), (appended[index].position, appended[index].hash));
+        assert_eq!(last.commit, group[index]);
+        writer.learn(&group[index], &appended[index]);
+        writer.write(&*log, "goes on").await;
+    }
+}
+
+pub(crate) async fn a_repeated_group_answers_where_it_stands(log: Log) {
+    let (mut one, two) = (Writer::new("dev/schedule/1"), Writer::new("dev/task/2"));
+    let group = [one.decide("a"), two.decide("b")];
+    let first = log.append_together(&group).await.unwrap();
+    one.learn(&group[0], &first[0]);
+    one.write(&*log, "later").await;
+    let again = log.append_together(&group).await.unwrap();
+    for (first, again) in first.iter().zip(&again) {
+        assert_eq!((again.position, again.hash, again.duplicate), (first.position, first.hash, true));
+    }
+    assert_eq!(log.head().await.unwrap(), Position::new(3));
+}
+
+pub(crate) async fn a_group_of_two_commits_of_one_stream_is_refused(log: Log) {
+    let writer = Writer::new("dev/task/1");
+    let error = log.append_together(&[writer.decide("a"), writer.decide("b")]).await.unwrap_err();
+    assert!(matches!(error, AppendError::Invalid { .. }), "{error:?}");
+}
+
+pub(crate) async fn a_group_over_two_workspaces_is_refused(log: Log) {
+    let (one, two) = (Writer::new("dev/task/1"), Writer::new("prod/task/1"));
+    let error = log.append_together(&[one.decide("a"), two.decide("b")]).await.unwrap_err();
+    assert!(matches!(error, AppendError::Invalid { .. }), "{error:?}");
+}
+
+pub(crate) async fn an_empty_group_is_nothing(log: Log) {
+    assert_eq!(log.append_together(&[]).await.unwrap(), []);
+}
+
+pub(crate) async fn an_unknown_stream_has_no_last_commit(log: Log) {
+    Writer::new("dev/task/1").write(&*log, "a").await;
+    let unknown = Writer::new("dev/task/2").stream;
+    assert_eq!(log.last(&unknown).await.unwrap(), None);
+    assert_eq!(log.read_stream(&unknown, Position::START).await.unwrap(), []);
+}
+
+pub(crate) async fn a_stream_is_read_after_a_position(log: Log) {
+    let (mut one, mut two) = (Writer::new("dev/task/1"), Writer::new("dev/task/2"));
+    for index in 0..3 {
+        one.write(&*log, &format!("one {index}")).await;
+        two.write(&*log, &format!("two {index}")).await;
+    }
+    let all = log.read_stream(&one.stream, Position::START).await.unwrap();
+    assert_eq!(notes(&all), ["one 0", "one 1", "one 2"]);
+    let rest = log.read_stream(&one.stream, all[0].position).await.unwrap();
+    assert_eq!(rest, all[1..]);
+    assert_eq!(log.read_stream(&one.stream, all[2].position).await.unwrap(), []);
+    assert_eq!(log.last(&one.stream).await.unwrap().as_ref(), all.last());
+}
+
+pub(crate) async fn a_long_stream_is_read_whole(log: Log) {
+    let mut writer = Writer::new("dev/task/1");
+    for index in 0..600 {
+        writer.write(&*log, &index.to_string()).await;
+    }
+    let all = log.read_stream(&writer.stream, Position::START).await.unwrap();
+    assert_eq!(notes(&all), (0..600).map(|index| index.to_string()).collect::<Vec<_>>());
+}
+
+pub(crate) async fn a_tail_from_the_start_hands_out_everything(log: Log) {
+    let mut writer = Writer::new("dev/task/1");
+    for index in 0..50 {
+        writer.write(&*log, &index.to_string()).await;
+    }
+    let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+    let all = read_to(&mut tail, Position::new(50)).await;
+    assert_eq!(all, log.read_stream(&writer.stream, Position::START).await.unwrap());
+}
+
+pub(crate) async fn a_tail_from_the_middle_hands_out_the_rest(log: Log) {
+    let mut writer = Writer::new("dev/task/1");
+    for index in 0..20 {
+        writer.write(&*log, &index.to_string()).await;
+    }
+    let mut tail = log.tail(Selection::All, Position::new(15)).await.unwrap();
+    let rest = read_to(&mut tail, Position::new(20)).await;
+    assert_eq!(notes(&rest), ["15", "16", "17", "18", "19"]);
+}
+
+pub(crate) async fn a_tail_of_an_empty_log_is_live_at_once(log: Log) {
+    let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+    let first = batch(&mut tail).await;
+    assert_eq!((first.commits.len(), first.position, first.caught_up), (0, Position::START, true));
+    let written = Writer::new("dev/task/1").write(&*log, "a").await;
+    let second = batch(&mut tail).await;
+    assert_eq!((second.commits, second.position, second.caught_up), (vec![written], Position::new(1), true));
+}
+
+pub(crate) async fn a_tail_from_the_end_hands_out_only_what_comes(log: Log) {
+    let mut writer = Writer::new("dev/task/1");
+    let before = writer.write(&*log, "before").await;
+    let mut tail = log.tail(Selection::All, before.position).await.unwrap();
+    let first = batch(&mut tail).await;
+    assert_eq!((first.commits.len(), first.position, first.caught_up), (0, before.position, true));
+    let after = writer.write(&*log, "after").await;
+    assert_eq!(batch(&mut tail).await.commits, [after]);
+}
+
+pub(crate) async fn a_tail_continues_from_history_to_live_without_a_seam(log: Log) {
+    const WRITERS: u64 = 8;
+    const EACH: u64 = 60;
+    let writing: Vec<_> = (0..WRITERS)
+        .map(|number| {
+            let log = log.clone();
+            tokio::spawn(async move {
+                let mut writer = Writer::new(&format!("dev/task/{number}"));
+                for index in 0..EACH {
+                    writer.write(&*log, &index.to_string()).await;
+                }
+            })
+        })
+        .collect();
+    // Tails join at different moments of the writing.
+    let mut tails = Vec::new();
+    for at in [0, 50, 200] {
+        let position = crate::writer::eventually("the log grows", async || {
+            let head = log.head().await.unwrap();
+            (head.sequence() >= at).then_some(Position::new(at))
+        })
+        .await;
+        tails.push((position, log.tail(Selection::All, position).await.unwrap()));
+    }
+    for (position, mut tail) in tails {
+        let all = read_to(&mut tail, Position::new(WRITERS * EACH)).await;
+        let sequences: Vec<u64> = all.iter().map(|recorded| recorded.position.sequence()).collect();
+        assert_eq!(sequences, (position.sequence() + 1..=WRITERS * EACH).collect::<Vec<_>>());
+    }
+    for writer in writing {
+        writer.await.unwrap();
+    }
+}
+
+pub(crate) async fn a_tail_of_one_workspace_sees_only_it_and_reaches_the_head(log: Log) {
+    let (mut dev, mut prod) = (Writer::new("dev/task/1"), Writer::new("prod/task/1"));
+    dev.write(&*log, "history").await;
+    prod.write(&*log, "foreign history").await;
+    let selection = Selection::Workspace(dev.stream.workspace().clone());
+    let mut tail = log.tail(selection, Position::START).await.unwrap();
+    assert_eq!(notes(&read_to(&mut tail, Position::new(2)).await), ["history"]);
+    dev.write(&*log, "live").await;
+    let foreign = prod.write(&*log, "foreign live").await;
+    assert_eq!(notes(&read_to(&mut tail, foreign.position).await), ["live"]);
+}
+
+pub(crate) async fn a_tail_of_one_stream_sees_only_it_and_reaches_the_head(log: Log) {
+    let (mut one, mut two) = (Writer::new("dev/task/1"), Writer::new("dev/task/2"));
+    one.write(&*log, "history").await;
+    two.write(&*log, "other history").await;
+    let mut tail = log.tail(Selection::Stream(one.stream.clone()), Position::START).await.unwrap();
+    assert_eq!(notes(&read_to(&mut tail, Position::new(2)).await), ["history"]);
+    let group = [one.decide("together"), two.decide("other together")];
+    let appended = log.append_together(&group).await.unwrap();
+    assert_eq!(notes(&read_to(&mut tail, appended[1].position).await), ["together"]);
+}
+
+pub(crate) async fn a_dropped_wait_loses_nothing(log: Log) {
+    let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+    let mut writer = Writer::new("dev/task/1");
+    let mut seen = HashSet::new();
+    let mut expected = HashSet::new();
+    for index in 0..100 {
+        let text = index.to_string();
+        // The wait is dropped whenever the append is done first.
+        tokio::select! {
+            batch = tail.next() => seen.extend(batch.unwrap().commits.iter().map(note)),
+            recorded = writer.write(&*log, &text) => { expected.insert(note(&recorded)); }
+        }
+        let last = log.last(&writer.stream).await.unwrap();
+        if let Some(last) = last {
+            writer.head.advance(&last);
+            expected.insert(note(&last));
+        }
+    }
+    let head = log.head().await.unwrap();
+    crate::writer::eventually("every commit is seen", async || {
+        if seen.len() < expected.len() {
+            seen.extend(batch(&mut tail).await.commits.iter().map(note));
+        }
+        (seen == expected).then_some(())
+    })
+    .await;
+    assert_eq!(seen.len() as u64, head.sequence());
+}
+
+pub(crate) async fn a_start_beyond_the_end_is_refused(log: Log) {
+    Writer::new("dev/task/1").write(&*log, "a").await;
+    for selection in [Selection::All, Selection::Workspace("dev".parse().unwrap())] {
+        let error = log.tail(selection, Position::new(2)).await.unwrap_err();
+        let (after, head) = (Position::new(2), Position::new(1));
+        assert!(
+            matches!(error, ReadError::Diverged { after: a, head: h } if (a, h) == (after, head)),
+            "{error:?}"
+        );
+        assert!(!error.is_retryable());
+    }
+}
+
+pub(crate) async fn the_identity_is_stable(log: Log) {
+    let before = log.identity().await.unwrap();
+    assert!(!before.store_epoch.is_empty());
+    Writer::new("dev/task/1").write(&*log, "a").await;
+    assert_eq!(log.identity().await.unwrap(), before);
+}

@@ -1,0 +1,294 @@
+//! Readers on a real server: nothing twice, nothing skipped, nothing in silence.
+
+use std::sync::Arc;
+
+use capstan_envelope::Position;
+use capstan_eventlog::{EventLog, JetStreamLog, ReadError, Selection, Tail, TailBatch};
+use serde_json::json;
+
+use crate::server::{Server, api};
+use crate::writer::{PATIENCE, Writer, batch, eventually, note, notes, read_to};
+
+async fn first_error(tail: &mut Tail) -> ReadError {
+    let look = async {
+        loop {
+            match tail.next().await {
+                Ok(_) => {}
+                Err(error) if error.is_retryable() => {}
+                Err(error) => return error,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.expect("the tail fails in time")
+}
+
+/// The next commits of a tail that may report the log as unavailable meanwhile.
+async fn next_commits(tail: &mut Tail) -> TailBatch {
+    let look = async {
+        loop {
+            match tail.next().await {
+                Ok(batch) if batch.commits.is_empty() => {}
+                Ok(batch) => return batch,
+                Err(error) => assert!(error.is_retryable(), "{error:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, look).await.expect("commits come in time")
+}
+
+async fn replace_stream(client: &async_nats::Client, changes: &serde_json::Value) {
+    let info = api(client, "STREAM.INFO.CAPSTAN_EVENTS", &json!({})).await;
+    let mut config = info["config"].clone();
+    for (key, value) in changes.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    api(client, "STREAM.DELETE.CAPSTAN_EVENTS", &json!({})).await;
+    eventually("the stream is created again", async || {
+        let answer = api(client, "STREAM.CREATE.CAPSTAN_EVENTS", &config).await;
+        answer.get("error").is_none().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tail_notices_that_the_stream_was_replaced() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let mut writer = Writer::new("dev/task/1");
+    for text in ["a", "b"] {
+        writer.write(&log, text).await;
+    }
+    let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+    read_to(&mut tail, Position::new(2)).await;
+    let client = server.client().await;
+    replace_stream(&client, &json!({ "metadata": { "store_epoch": "another" } })).await;
+    // The new stream soon holds more commits than the old one: a number alone would not tell.
+    let mut foreign = Writer::new("dev/task/2");
+    for text in ["c", "d", "e"] {
+        foreign.write(&log, text).await;
+    }
+    assert!(matches!(first_error(&mut tail).await, ReadError::Diverged { .. }));
+    assert!(matches!(first_error(&mut tail).await, ReadError::Diverged { .. }), "the end is final");
+    assert!(matches!(log.check().await, Err(ReadError::Diverged { .. })));
+}
+
+#[tokio::test]
+async fn a_tail_notices_a_restored_stream_of_the_same_epoch() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    Writer::new("dev/task/1").write(&log, "a").await;
+    let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+    read_to(&mut tail, Position::new(1)).await;
+    replace_stream(&server.client().await, &json!({})).await;
+    assert!(matches!(first_error(&mut tail).await, ReadError::Diverged { .. }));
+}
+
+#[tokio::test]
+async fn a_log_that_lost_its_beginning_is_not_followed() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let mut writer = Writer::new("dev/task/1");
+    for text in ["a", "b", "c"] {
+        writer.write(&log, text).await;
+    }
+    let client = server.client().await;
+    let mut config = api(&client, "STREAM.INFO.CAPSTAN_EVENTS", &json!({})).await["config"].clone();
+    // Deletes are denied, and yet a lowered limit removes commits.
+    config["max_msgs"] = json!(1);
+    config["discard"] = json!("old");
+    let answer = api(&client, "STREAM.UPDATE.CAPSTAN_EVENTS", &config).await;
+    assert!(answer.get("error").is_none(), "{answer}");
+    let error = log.tail(Selection::All, Position::START).await.unwrap_err();
+    assert!(matches!(error, ReadError::Diverged { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_log_that_lost_a_commit_inside_is_not_followed_beyond() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let client = server.client().await;
+    replace_stream(&client, &json!({ "deny_delete": false })).await;
+    let mut writer = Writer::new("dev/task/1");
+    for text in ["a", "b", "c"] {
+        writer.write(&log, text).await;
+    }
+    let answer = api(&client, "STREAM.MSG.DELETE.CAPSTAN_EVENTS", &json!({ "seq": 2 })).await;
+    assert!(answer.get("error").is_none(), "{answer}");
+    let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+    assert_eq!(notes(&read_to(&mut tail, Position::new(1)).await), ["a"]);
+    let error = first_error(&mut tail).await;
+    let place = (Position::new(1), Position::new(3));
+    assert!(matches!(error, ReadError::Diverged { after, head } if (after, head) == place), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_foreign_message_is_reported_with_its_place() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let mut writer = Writer::new("dev/task/1");
+    let written = writer.write(&log, "a").await;
+    let client = server.client().await;
+    // Once no commit at all, once a commit on a subject that is not its own.
+    let commit = serde_json::to_vec(&written.commit).unwrap();
+    for (position, payload) in [(2, b"nonsense".to_vec()), (3, commit)] {
+        client.request("capstan.evt.dev.task.2", payload.into()).await.unwrap();
+        let position = Position::new(position);
+        let mut tail = log.tail(Selection::All, Position::new(position.sequence() - 1)).await.unwrap();
+        for _ in 0..2 {
+            let error = first_error(&mut tail).await;
+            assert!(matches!(error, ReadError::Corrupt { position: at, .. } if at == position), "{error:?}");
+        }
+        let stream = "dev/task/2".parse().unwrap();
+        assert!(matches!(log.last(&stream).await, Err(ReadError::Corrupt { .. })));
+        assert!(matches!(log.at(position).await, Err(ReadError::Corrupt { .. })));
+    }
+}
+
+#[tokio::test]
+async fn what_came_before_a_foreign_message_is_handed_out() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    Writer::new("dev/task/1").write(&log, "a").await;
+    server.client().await.request("capstan.evt.dev.task.2", "nonsense".into()).await.unwrap();
+    let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+    assert_eq!(notes(&read_to(&mut tail, Position::new(1)).await), ["a"]);
+    assert!(matches!(first_error(&mut tail).await, ReadError::Corrupt { .. }));
+}
+
+#[tokio::test]
+async fn an_idle_tail_does_not_start_over_after_a_restart() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let mut writer = Writer::new("dev/task/1");
+    for index in 0..5 {
+        writer.write(&log, &index.to_string()).await;
+    }
+    // Nothing is delivered before the server goes: the library's ordered consumer would begin at 1.
+    let mut tails = Vec::new();
+    for selection in [
+        Selection::All,
+        Selection::Workspace("dev".parse().unwrap()),
+        Selection::Stream(writer.stream.clone()),
+    ] {
+        let mut tail = log.tail(selection, Position::new(5)).await.unwrap();
+        let first = batch(&mut tail).await;
+        assert!(first.commits.is_empty() && first.caught_up);
+        tails.push(tail);
+    }
+    server.kill().await;
+    server.start_again().await;
+    eventually("the server is back", async || log.check().await.ok()).await;
+    writer.write(&log, "after").await;
+    for tail in &mut tails {
+        let batch = next_commits(tail).await;
+        assert_eq!(notes(&batch.commits), ["after"]);
+    }
+}
+
+#[tokio::test]
+async fn a_tail_outlives_its_consumer() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let mut writer = Writer::new("dev/task/1");
+    writer.write(&log, "before").await;
+    let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+    read_to(&mut tail, Position::new(1)).await;
+    let client = server.client().await;
+    for index in 0..3 {
+        let listed = api(&client, "CONSUMER.NAMES.CAPSTAN_EVENTS", &json!({})).await;
+        for name in listed["consumers"].as_array().unwrap() {
+            let endpoint = format!("CONSUMER.DELETE.CAPSTAN_EVENTS.{}", name.as_str().unwrap());
+            api(&client, &endpoint, &json!({})).await;
+        }
+        writer.write(&log, &index.to_string()).await;
+        assert_eq!(notes(&next_commits(&mut tail).await.commits), [index.to_string()]);
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_tail_leaves_no_consumer_behind() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let tail = log.tail(Selection::All, Position::START).await.unwrap();
+    let client = server.client().await;
+    let consumers = async || {
+        let listed = api(&client, "CONSUMER.NAMES.CAPSTAN_EVENTS", &json!({})).await;
+        listed["consumers"].as_array().map_or(0, Vec::len)
+    };
+    assert_eq!(consumers().await, 1);
+    drop(tail);
+    eventually("the consumer is gone", async || (consumers().await == 0).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_batch_ends_inside_a_decision_over_several_streams() {
+    const DECISIONS: u64 = 200;
+    let server = Server::start("100ms").await;
+    let log = Arc::new(server.log().await);
+    let writing = {
+        let log = log.clone();
+        tokio::spawn(async move {
+            let mut single = Writer::new("dev/task/single");
+            for number in 0..DECISIONS {
+                let group: Vec<_> = (0..5)
+                    .map(|member| {
+                        Writer::new(&format!("dev/task/{number}-{member}")).decide(&number.to_string())
+                    })
+                    .collect();
+                log.append_together(&group).await.unwrap();
+                single.write(&*log, "single").await;
+            }
+        })
+    };
+    for selection in [Selection::All, Selection::Workspace("dev".parse().unwrap())] {
+        let mut tail = log.tail(selection, Position::START).await.unwrap();
+        let mut position = Position::START;
+        while position.sequence() < DECISIONS * 6 {
+            let batch = batch(&mut tail).await;
+            position = batch.position;
+            let mut members = batch.commits.iter().map(note).filter(|text| text != "single").peekable();
+            while let Some(number) = members.next() {
+                let others = std::iter::from_fn(|| members.next_if_eq(&number)).count();
+                assert_eq!(others, 4, "decision {number} was cut");
+            }
+        }
+    }
+    writing.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_reader_gets_large_batches_and_misses_nothing() {
+    const COMMITS: u64 = 12_000;
+    let server = Server::start("100ms").await;
+    let log = Arc::new(server.log().await);
+    let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+    write_many(&log, COMMITS).await;
+    // The reader slept all the while; what comes now is bounded, whole and in order.
+    let (mut next, mut largest) = (1, 0);
+    while next <= COMMITS {
+        let batch = batch(&mut tail).await;
+        largest = largest.max(batch.commits.len());
+        for recorded in batch.commits {
+            assert_eq!(recorded.position.sequence(), next);
+            next += 1;
+        }
+    }
+    assert!((1_000..=6_000).contains(&largest), "the largest batch had {largest}");
+}
+
+async fn write_many(log: &Arc<JetStreamLog>, commits: u64) {
+    let writing: Vec<_> = (0..20)
+        .map(|part| {
+            let log = log.clone();
+            tokio::spawn(async move {
+                for number in 0..commits / 20 {
+                    let commit = Writer::new(&format!("dev/task/{part}-{number}")).decide("x");
+                    log.append(&commit).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for part in writing {
+        part.await.unwrap();
+    }
+}
