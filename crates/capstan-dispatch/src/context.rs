@@ -1,0 +1,44 @@
+//! What comes with a command besides the command.
+
+use capstan_envelope::{Actor, Idempotency, Metadata};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// Who asks, when, and under which conditions.
+#[derive(Clone, Debug)]
+pub struct CommandContext {
+    /// Identity of the command; becomes the commit's id. The same over every try.
+    pub command_id: Uuid,
+    /// Wire name of the command, for example `cancel-task`.
+    pub command: &'static str,
+    /// Who asks.
+    pub actor: Actor,
+    /// The conversation it belongs to.
+    pub correlation_id: Uuid,
+    /// The command or commit that caused it.
+    pub causation_id: Option<Uuid>,
+    /// W3C trace context of the request.
+    pub traceparent: Option<String>,
+    /// When the command was received, by this process' clock.
+    pub occurred_at: DateTime<Utc>,
+    /// Present when the command may be repeated and must then be answered as the first time. The command id must
+    /// then be derived from the key.
+    pub idempotency: Option<Idempotency>,
+    /// Act only when the stream has exactly this many commits.
+    pub expected_version: Option<u64>,
+}
+
+impl CommandContext {
+    /// What the commit will say about itself.
+    pub(crate) fn metadata(&self) -> Metadata {
+        Metadata {
+            occurred_at: self.occurred_at,
+            actor: self.actor.clone(),
+            command: self.command.to_owned(),
+            correlation_id: self.correlation_id,
+            causation_id: self.causation_id,
+            traceparent: self.traceparent.clone(),
+            idempotency: self.idempotency.clone(),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The loop.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use capstan_decider::Decider;
+use capstan_envelope::{Codec, Commit, CommitId, Position, Recorded, StreamId};
+use capstan_eventlog::{AppendError, EventLog, Snapshots};
+use serde::de::DeserializeOwned;
+
+use crate::cache::{Cache, Slot};
+use crate::loading::{Cold, decode};
+use crate::{CommandContext, Decided, DispatchError, Loaded, ReadFailure};
+
+/// A decider whose commands can be executed from any task. Holds for every decider with plain data in it.
+pub trait Dispatchable:
+    Decider<
+        Command: Sync,
+        Event: Send + Sync,
+        State: DeserializeOwned + Send + Sync + 'static,
+        Rejection: Send,
+    > + 'static
+{
+}
+
+impl<D> Dispatchable for D where
+    D: Decider<
+            Command: Sync,
+            Event: Send + Sync,
+            State: DeserializeOwned + Send + Sync + 'static,
+            Rejection: Send,
+        > + 'static
+{
+}
+
+/// Bounds of a dispatcher.
+#[derive(Clone, Copy, Debug)]
+pub struct DispatcherConfig {
+    /// Streams kept in memory.
+    pub cached_streams_max: usize,
+    /// Lost races after which a command is given back as contended.
+    pub conflicts_max: u32,
+    /// Longest pause before another try, in milliseconds.
+    pub pause_ms_max: u64,
+}
+
+impl Default for DispatcherConfig {
+    fn default() -> Self {
+        Self { cached_streams_max: 65_536, conflicts_max: 32, pause_ms_max: 100 }
+    }
+}
+
+/// Executes the commands of one category of streams.
+pub struct Dispatcher<D: Dispatchable, C: Codec<Event = D::Event>> {
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) snapshots: Arc<dyn Snapshots>,
+    pub(crate) cache: Cache<D::State>,
+    config: DispatcherConfig,
+    codec: PhantomData<fn() -> C>,
+}
+
+impl<D: Dispatchable, C: Codec<Event = D::Event>> std::fmt::Debug for Dispatcher<D, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Dispatcher({})", C::CATEGORY)
+    }
+}
+
+type Outcome<D> = Result<Decided<D>, DispatchError<<D as Decider>::Rejection>>;
+type Known<D> = Arc<Loaded<<D as Decider>::State>>;
+
+/// What one look at a state came to.
+enum Step<E> {
+    /// Done before: the commit is known.
+    Repeat(capstan_envelope::Applied),
+    /// Nothing to record.
+    Nothing,
+    /// These are to be recorded.
+    Record(Vec<E>),
+}
+
+impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
+    /// A dispatcher with nothing in memory.
+    pub fn new(log: Arc<dyn EventLog>, snapshots: Arc<dyn Snapshots>, config: DispatcherConfig) -> Self {
+        let cache = Cache::new(config.cached_streams_max);
+        Self { log, snapshots, cache, config, codec: PhantomData }
+    }
+
+    /// The stream as this process knows it: other processes' commits show after [`Self::observe`], or at once after
+    /// [`Self::refresh`].
+    pub async fn load(&self, stream: &StreamId) -> Result<Arc<Loaded<D::State>>, ReadFailure> {
+        let slot = self.cache.slot(stream);
+        if let Some(known) = slot.get() {
+            return Ok(known);
+        }
+        let _turn = slot.turn.lock().await;
+        if let Some(known) = slot.get() {
+            return Ok(known);
+        }
+        let (Cold::Lagging(loaded) | Cold::Newest(loaded)) = self.load_cold(stream).await?;
+        slot.put(&loaded);
+        Ok(loaded)
+    }
+
+    /// The stream as the log has it now.
+    pub async fn refresh(&self, stream: &StreamId) -> Result<Arc<Loaded<D::State>>, ReadFailure> {
+        let slot = self.cache.slot(stream);
+        let _turn = slot.turn.lock().await;
+        self.newest(stream, &slot, slot.get()).await
+    }
+
+    /// Executes a command on a stream and answers once its effect is stored.
+    pub async fn execute(
+        &self,
+        stream: &StreamId,
+        command: &D::Command,
+        context: &CommandContext,
+    ) -> Result<Decided<D>, DispatchError<D::Rejection>> {
+        let slot = self.cache.slot(stream);
+        let outcome = {
+            let _turn = slot.turn.lock().await;
+            self.run(stream, &slot, command, context).await
+        };
+        if outcome
+            .as_ref()
+            .is_err_and(|error| matches!(error, DispatchError::Log(_) | DispatchError::Broken { .. }))
+        {
+            // The commit's fate may be unknown, or what we know is not in the log: look again next time.
+            slot.forget();
+        }
+        count::<D>(C::CATEGORY, &outcome);
+        outcome
+    }
+
+    /// Load → decide → append; conflict → catch up and again.
+    ///
+    /// A stream that is not in memory is first taken for a new one, since most are: if it is not, the append is
+    /// refused (or the decider says no, which is confirmed), and it is loaded like any other.
+    async fn run(
+        &self,
+        stream: &StreamId,
+        slot: &Slot<D::State>,
+        command: &D::Command,
+        context: &CommandContext,
+    ) -> Outcome<D> {
+        let mut known = slot.get();
+        let mut confirmed = false;
+        for conflicts in 0..=self.config.conflicts_max {
+            let loaded = known.clone().unwrap_or_default();
+            match Self::look(&loaded, command, context) {
+                Ok(Step::Repeat(applied)) => return self.first_answer(loaded, applied).await,
+                Ok(Step::Record(events)) => match self.append(stream, slot, loaded, events, context).await {
+                    Err(DispatchError::Log(AppendError::Conflict { .. })) => self.pause(conflicts).await,
+                    outcome => return outcome,
+                },
+                // Only an append proves that the memory was not stale, so a "no" is confirmed before it is said.
+                Ok(Step::Nothing) if confirmed => return Ok(unchanged(loaded)),
+                Err(refusal) if confirmed => return Err(refusal),
+                Ok(Step::Nothing) | Err(_) => {}
+            }
+            known = Some(self.newest(stream, slot, known).await?);
+            confirmed = true;
+        }
+        Err(DispatchError::Contended)
+    }
+
+    fn look(
+        loaded: &Loaded<D::State>,
+        command: &D::Command,
+        context: &CommandContext,
+    ) -> Result<Step<D::Event>, DispatchError<D::Rejection>> {
+        if let Some(idempotency) = &context.idempotency
+            && let Some(applied) = loaded.head.applied.get(&CommitId(context.command_id))
+        {
+            return if applied.fingerprint == idempotency.fingerprint {
+                Ok(Step::Repeat(applied.clone()))
+            } else {
+                Err(DispatchError::IdempotencyConflict)
+            };
+        }
+        let current = loaded.head.version;
+        if context.expected_version.is_some_and(|expected| expected != current) {
+            return Err(DispatchError::VersionMismatch { current });
+        }
+        let events = D::decide(&loaded.state, command).map_err(DispatchError::Rejected)?;
+        Ok(if events.is_empty() { Step::Nothing } else { Step::Record(events) })
+    }
+
+    async fn append(
+        &self,
+        stream: &StreamId,
+        slot: &Slot<D::State>,
+        loaded: Known<D>,
+        events: Vec<D::Event>,
+        context: &CommandContext,
+    ) -> Outcome<D> {
+        let commit = Commit {
+            commit_id: CommitId(context.command_id),
+            stream: stream.clone(),
+            version: loaded.head.version + 1,
+            previous: loaded.head.position,
+            previous_hash: loaded.head.hash,
+            metadata: context.metadata(),
+            events: events.iter().map(C::encode).collect::<Result<_, _>>()?,
+        };
+        let appended = self.log.append(&commit).await.map_err(DispatchError::Log)?;
+        if appended.duplicate {
+            // A repeat by us after a lost acknowledgement is not called one by the log, so this is older.
+            return self.stored_before(stream, slot, appended.position, context).await;
+        }
+        let (position, version) = (appended.position, commit.version);
+        let recorded = Recorded { position, recorded_at: context.occurred_at, hash: appended.hash, commit };
+        let mut head = loaded.head.clone();
+        head.advance(&recorded);
+        let state = capstan_decider::fold::<D>(loaded.state.clone(), &events);
+        let loaded = Arc::new(Loaded { head, state });
+        slot.put(&loaded);
+        Ok(Decided { events, loaded, position, version, duplicate: false, changed: true })
+    }
+
+    /// The log knew the command though the memory did not: an unkeyed command came twice, or this process has not
+    /// seen the stream yet.
+    async fn stored_before(
+        &self,
+        stream: &StreamId,
+        slot: &Slot<D::State>,
+        position: Position,
+        context: &CommandContext,
+    ) -> Outcome<D> {
+        let stored = self.log.at(position).await.map_err(DispatchError::Read)?;
+        let Some(stored) = stored else {
+            return Err(DispatchError::Broken { stream: stream.clone(), position });
+        };
+        let fingerprint = |idempotency: &Option<capstan_envelope::Idempotency>| {
+            idempotency.as_ref().map(|idempotency| idempotency.fingerprint.clone())
+        };
+        if fingerprint(&stored.commit.metadata.idempotency) != fingerprint(&context.idempotency) {
+            return Err(DispatchError::IdempotencyConflict);
+        }
+        let loaded = self.newest(stream, slot, slot.get()).await?;
+        Ok(Decided {
+            events: decode::<C>(&stored)?,
+            loaded,
+            position: stored.position,
+            version: stored.commit.version,
+            duplicate: true,
+            changed: false,
+        })
+    }
+
+    async fn first_answer(&self, loaded: Known<D>, applied: capstan_envelope::Applied) -> Outcome<D> {
+        let stored = self.log.at(applied.position).await.map_err(DispatchError::Read)?;
+        let events = stored.as_ref().map(decode::<C>).transpose()?.unwrap_or_default();
+        let (position, version) = (applied.position, applied.version);
+        Ok(Decided { events, loaded, position, version, duplicate: true, changed: false })
+    }
+
+    /// Brings what is known up to the log; `None` loads the stream cold first.
+    async fn newest(
+        &self,
+        stream: &StreamId,
+        slot: &Slot<D::State>,
+        known: Option<Known<D>>,
+    ) -> Result<Known<D>, ReadFailure> {
+        let cold = match known {
+            Some(known) => Cold::Lagging(known),
+            None => self.load_cold(stream).await?,
+        };
+        let newest = match cold {
+            Cold::Lagging(known) => self.catch_up(stream, known).await?,
+            Cold::Newest(newest) => newest,
+        };
+        slot.put(&newest);
+        Ok(newest)
+    }
+
+    /// The first lost race is run again at once, further ones after a growing, jittered pause.
+    async fn pause(&self, conflicts: u32) {
+        metrics::counter!("capstan_dispatch_conflicts_total", "category" => C::CATEGORY).increment(1);
+        if conflicts > 0 {
+            let ceiling = (1_u64 << conflicts.min(16)).min(self.config.pause_ms_max).max(1);
+            tokio::time::sleep(Duration::from_millis(rand::random_range(0..=ceiling))).await;
+        }
+    }
+}
+
+fn unchanged<D: Decider>(loaded: Arc<Loaded<D::State>>) -> Decided<D> {
+    let (position, version) = (loaded.head.position, loaded.head.version);
+    Decided { events: Vec::new(), loaded, position, version, duplicate: false, changed: false }
+}
+
+fn count<D: Decider>(category: &'static str, outcome: &Outcome<D>) {
+    let outcome = match outcome {
+        Ok(Decided { duplicate: true, .. }) => "duplicate",
+        Ok(Decided { changed: true, .. }) => "recorded",
+        Ok(_) => "nothing",
+        Err(error) => error.as_outcome(),
+    };
+    metrics::counter!("capstan_dispatch_commands_total", "category" => category, "outcome" => outcome)
+        .increment(1);
+}

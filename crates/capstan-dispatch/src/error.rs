@@ -1,0 +1,119 @@
+//! The ways a command or a load can fail.
+
+use capstan_envelope::{CodecError, Position, StreamId};
+use capstan_eventlog::{AppendError, ReadError, SnapshotError};
+
+/// Why a stream could not be brought into memory.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadFailure {
+    /// The log could not be read.
+    #[error("load a stream: the log did not answer")]
+    Read(#[from] ReadError),
+    /// A stored event is unknown to this build or damaged.
+    #[error("load a stream: an event of it cannot be read")]
+    Codec(#[from] CodecError),
+    /// The store of snapshots did not answer.
+    #[error("load a stream: its snapshot did not come")]
+    Snapshot(#[from] SnapshotError),
+    /// A commit does not link to the one before it: the log lost, changed or swapped something.
+    #[error("load {stream}: the commit at {position} does not follow the one before it")]
+    Broken {
+        /// Whose chain it is.
+        stream: StreamId,
+        /// The first commit that does not link.
+        position: Position,
+    },
+}
+
+impl ReadFailure {
+    /// True when asking again may succeed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Read(source) => source.is_retryable(),
+            Self::Snapshot(source) => source.is_retryable(),
+            Self::Codec(_) | Self::Broken { .. } => false,
+        }
+    }
+}
+
+/// Why a command was not executed. Every retryable failure may be repeated with the same command id: a commit
+/// whose fate could not be learned is recognised by that id.
+#[derive(Debug, thiserror::Error)]
+pub enum DispatchError<R> {
+    /// A rule says no; `R` knows why.
+    #[error("execute the command: it was refused")]
+    Rejected(R),
+    /// The idempotency key was used before, with another body.
+    #[error("execute the command: its idempotency key was used with another body")]
+    IdempotencyConflict,
+    /// The stream is not at the version the caller expects.
+    #[error("execute the command: the stream is at version {current}")]
+    VersionMismatch {
+        /// Where it is.
+        current: u64,
+    },
+    /// Other writers were faster too many times in a row.
+    #[error("execute the command: too many writers at once")]
+    Contended,
+    /// The log did not take the commit.
+    #[error("execute the command: it could not be recorded")]
+    Log(#[source] AppendError),
+    /// The log could not be read.
+    #[error("execute the command: the log could not be read")]
+    Read(#[source] ReadError),
+    /// An event could not be read or written.
+    #[error("execute the command: an event could not be read or written")]
+    Codec(#[from] CodecError),
+    /// The store of snapshots did not answer.
+    #[error("execute the command: the stream's snapshot did not come")]
+    Snapshot(#[source] SnapshotError),
+    /// The stream's hash chain is broken.
+    #[error("execute the command: the chain of {stream} is broken at {position}")]
+    Broken {
+        /// Whose chain it is.
+        stream: StreamId,
+        /// The first commit that does not link.
+        position: Position,
+    },
+}
+
+impl<R> DispatchError<R> {
+    /// True when repeating the command, with the same command id, may succeed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Contended => true,
+            Self::Log(source) => source.is_retryable(),
+            Self::Read(source) => source.is_retryable(),
+            Self::Snapshot(source) => source.is_retryable(),
+            Self::Rejected(_)
+            | Self::IdempotencyConflict
+            | Self::VersionMismatch { .. }
+            | Self::Codec(_)
+            | Self::Broken { .. } => false,
+        }
+    }
+
+    /// How the metrics name it.
+    pub(crate) fn as_outcome(&self) -> &'static str {
+        match self {
+            Self::Rejected(_) => "rejected",
+            Self::IdempotencyConflict => "idempotency_conflict",
+            Self::VersionMismatch { .. } => "version_mismatch",
+            Self::Contended => "contended",
+            Self::Log(_) | Self::Read(_) | Self::Codec(_) | Self::Snapshot(_) | Self::Broken { .. } => {
+                "failed"
+            }
+        }
+    }
+}
+
+impl<R> From<ReadFailure> for DispatchError<R> {
+    fn from(failure: ReadFailure) -> Self {
+        match failure {
+            ReadFailure::Read(source) => Self::Read(source),
+            ReadFailure::Codec(source) => Self::Codec(source),
+            ReadFailure::Snapshot(source) => Self::Snapshot(source),
+            ReadFailure::Broken { stream, position } => Self::Broken { stream, position },
+        }
+    }
+}

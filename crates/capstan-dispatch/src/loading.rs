@@ -1,0 +1,108 @@
+//! How a stream gets into memory, and stays right there.
+
+use std::sync::Arc;
+
+use capstan_envelope::{Codec, CodecError, Position, Recorded, StreamId};
+use serde::Deserialize;
+
+use crate::dispatcher::{Dispatchable, Dispatcher};
+use crate::{Loaded, ReadFailure};
+
+impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
+    /// Snapshot row, else the stream itself. A snapshot may lag; an append decided on it is then refused and
+    /// the tail fetched.
+    pub(crate) async fn load_cold(&self, stream: &StreamId) -> Result<Cold<D::State>, ReadFailure> {
+        if let Some(snapshot) = self.snapshots.load(stream).await? {
+            match D::State::deserialize(&snapshot.state) {
+                Ok(state) => return Ok(Cold::Lagging(Arc::new(Loaded { head: snapshot.head, state }))),
+                Err(error) => {
+                    // Disposable by design: another build wrote it, and the log still has everything.
+                    tracing::warn!(%stream, %error, "a snapshot has another shape and is ignored");
+                }
+            }
+        } else if self.log.last(stream).await?.is_none() {
+            return Ok(Cold::Newest(Arc::default()));
+        }
+        self.catch_up(stream, Arc::default()).await.map(Cold::Newest)
+    }
+
+    /// What the log says after `known`.
+    pub(crate) async fn catch_up(
+        &self,
+        stream: &StreamId,
+        known: Arc<Loaded<D::State>>,
+    ) -> Result<Arc<Loaded<D::State>>, ReadFailure> {
+        if known.head.position > Position::START {
+            // One cheap look-up settles the usual case, that nothing new came.
+            match self.log.last(stream).await? {
+                Some(last) if last.position == known.head.position && last.hash == known.head.hash => {
+                    return Ok(known);
+                }
+                Some(last) if known.head.is_followed_by(&last) => {
+                    return extend::<D, C>(stream, known, &[last]);
+                }
+                Some(last) if last.position <= known.head.position => {
+                    // What we know is not in the log: it was replaced under us.
+                    return Err(ReadFailure::Broken { stream: stream.clone(), position: last.position });
+                }
+                Some(_) => {}
+                None => return Err(broken(stream, &known)),
+            }
+        }
+        let tail = self.log.read_stream(stream, known.head.position).await?;
+        extend::<D, C>(stream, known, &tail)
+    }
+
+    /// Advances what is remembered of a stream when the live tail shows a commit, of this process or another. Never
+    /// waits, never reads; streams that are not in memory are left alone.
+    pub fn observe(&self, recorded: &Recorded) {
+        if recorded.commit.stream.category() != C::CATEGORY {
+            return;
+        }
+        let Some(slot) = self.cache.peek(&recorded.commit.stream) else { return };
+        slot.advance(|known| {
+            if recorded.commit.version <= known.head.version {
+                return Some(Arc::clone(known));
+            }
+            // A gap, a broken link or an unreadable event: forget, so that the next load looks at the log itself
+            // and reports what it finds.
+            extend::<D, C>(&recorded.commit.stream, Arc::clone(known), std::slice::from_ref(recorded)).ok()
+        });
+    }
+}
+
+/// A stream fresh in memory.
+pub(crate) enum Cold<S> {
+    /// As some snapshot knew it.
+    Lagging(Arc<Loaded<S>>),
+    /// As the log has it now.
+    Newest(Arc<Loaded<S>>),
+}
+
+fn broken<S>(stream: &StreamId, known: &Loaded<S>) -> ReadFailure {
+    ReadFailure::Broken { stream: stream.clone(), position: known.head.position }
+}
+
+fn extend<D: Dispatchable, C: Codec<Event = D::Event>>(
+    stream: &StreamId,
+    known: Arc<Loaded<D::State>>,
+    tail: &[Recorded],
+) -> Result<Arc<Loaded<D::State>>, ReadFailure> {
+    if tail.is_empty() {
+        return Ok(known);
+    }
+    let mut loaded = Arc::unwrap_or_clone(known);
+    for recorded in tail {
+        if !loaded.head.is_followed_by(recorded) {
+            return Err(ReadFailure::Broken { stream: stream.clone(), position: recorded.position });
+        }
+        let events = decode::<C>(recorded)?;
+        loaded.state = capstan_decider::fold::<D>(loaded.state, &events);
+        loaded.head.advance(recorded);
+    }
+    Ok(Arc::new(loaded))
+}
+
+pub(crate) fn decode<C: Codec>(recorded: &Recorded) -> Result<Vec<C::Event>, CodecError> {
+    recorded.commit.events.iter().map(C::decode).collect()
+}

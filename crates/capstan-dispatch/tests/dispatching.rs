@@ -1,0 +1,455 @@
+//! What the dispatch loop promises, on the log in memory and a toy decider: a till that takes and gives coins.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use capstan_decider::Decider;
+use capstan_dispatch::{
+    CommandContext, DispatchError, Dispatcher, DispatcherConfig, NoSnapshots, ReadFailure, Snapshot,
+    SnapshotError, Snapshots,
+};
+use capstan_envelope::{
+    Actor, Codec, CodecError, Commit, CommitHash, EventRecord, Idempotency, Position, Recorded, StreamId,
+    Workspace,
+};
+use capstan_eventlog::{AppendError, Appended, EventLog, LogIdentity, MemoryLog, ReadError, Selection, Tail};
+use chrono::DateTime;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[derive(Debug)]
+struct Till;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Coins {
+    held: u64,
+}
+
+enum Ask {
+    Take(u64),
+    Give(u64),
+    Empty,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Moved {
+    In(u64),
+    Out(u64),
+}
+
+#[derive(Debug, PartialEq)]
+struct NotEnough;
+
+impl Decider for Till {
+    type Command = Ask;
+    type Event = Moved;
+    type State = Coins;
+    type Rejection = NotEnough;
+
+    fn decide(state: &Coins, command: &Ask) -> Result<Vec<Moved>, NotEnough> {
+        match command {
+            Ask::Take(n) => Ok(vec![Moved::In(*n)]),
+            Ask::Give(n) if *n > state.held => Err(NotEnough),
+            Ask::Give(n) => Ok(vec![Moved::Out(*n)]),
+            Ask::Empty if state.held == 0 => Ok(vec![]),
+            Ask::Empty => Ok(vec![Moved::Out(state.held)]),
+        }
+    }
+
+    fn evolve(state: Coins, event: &Moved) -> Coins {
+        let held = match event {
+            Moved::In(n) => state.held.saturating_add(*n),
+            Moved::Out(n) => state.held.saturating_sub(*n),
+        };
+        Coins { held }
+    }
+}
+
+struct TillCodec;
+
+impl Codec for TillCodec {
+    type Event = Moved;
+    const CATEGORY: &'static str = "till";
+
+    fn encode(event: &Moved) -> Result<EventRecord, CodecError> {
+        let data = serde_json::value::to_raw_value(event)
+            .map_err(|source| CodecError::Unwritable { name: "moved", source })?;
+        Ok(EventRecord { name: "moved".into(), version: 1, data })
+    }
+
+    fn decode(record: &EventRecord) -> Result<Moved, CodecError> {
+        serde_json::from_str(record.data.get()).map_err(|source| CodecError::Malformed {
+            name: record.name.clone(),
+            version: record.version,
+            source,
+        })
+    }
+}
+
+type Tills = Dispatcher<Till, TillCodec>;
+
+fn tills(log: &(impl EventLog + Clone)) -> Tills {
+    tills_with(log, NoSnapshots)
+}
+
+fn tills_with(log: &(impl EventLog + Clone), snapshots: impl Snapshots + 'static) -> Tills {
+    Dispatcher::new(Arc::new(log.clone()), Arc::new(snapshots), DispatcherConfig::default())
+}
+
+fn till(name: &str) -> StreamId {
+    StreamId::new(Workspace::new("dev").unwrap(), "till", name).unwrap()
+}
+
+fn context(id: u128) -> CommandContext {
+    CommandContext {
+        command_id: Uuid::from_u128(id),
+        command: "move-coins",
+        actor: Actor::System,
+        correlation_id: Uuid::from_u128(id),
+        causation_id: None,
+        traceparent: None,
+        occurred_at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+        idempotency: None,
+        expected_version: None,
+    }
+}
+
+fn keyed(id: u128, fingerprint: &str) -> CommandContext {
+    let idempotency = Idempotency { key: id.to_string(), fingerprint: fingerprint.into() };
+    CommandContext { idempotency: Some(idempotency), ..context(id) }
+}
+
+async fn held(tills: &Tills, stream: &StreamId) -> u64 {
+    tills.refresh(stream).await.unwrap().state.held
+}
+
+/// A log with switches for trouble, and a count of appends.
+#[derive(Clone)]
+struct Troubled {
+    inner: MemoryLog,
+    lose_ack: Arc<AtomicBool>,
+    refuse: Arc<AtomicBool>,
+    swap_hash: Arc<AtomicBool>,
+    appends: Arc<AtomicUsize>,
+    stream_reads: Arc<AtomicUsize>,
+}
+
+impl Troubled {
+    fn new() -> Self {
+        Self {
+            inner: MemoryLog::new(),
+            lose_ack: Arc::default(),
+            refuse: Arc::default(),
+            swap_hash: Arc::default(),
+            appends: Arc::default(),
+            stream_reads: Arc::default(),
+        }
+    }
+
+    fn seen(&self, mut recorded: Recorded) -> Recorded {
+        if self.swap_hash.load(Ordering::SeqCst) && recorded.commit.version == 2 {
+            recorded.commit.previous_hash = CommitHash::of(b"another past");
+        }
+        recorded
+    }
+}
+
+#[async_trait]
+impl EventLog for Troubled {
+    async fn append(&self, commit: &Commit) -> Result<Appended, AppendError> {
+        self.appends.fetch_add(1, Ordering::SeqCst);
+        let unavailable =
+            || AppendError::Unavailable { stream: commit.stream.clone(), source: "no answer".into() };
+        if self.refuse.swap(false, Ordering::SeqCst) {
+            return Err(unavailable());
+        }
+        let appended = self.inner.append(commit).await?;
+        if self.lose_ack.swap(false, Ordering::SeqCst) { Err(unavailable()) } else { Ok(appended) }
+    }
+    async fn append_together(&self, commits: &[Commit]) -> Result<Vec<Appended>, AppendError> {
+        self.inner.append_together(commits).await
+    }
+    async fn last(&self, stream: &StreamId) -> Result<Option<Recorded>, ReadError> {
+        Ok(self.inner.last(stream).await?.map(|recorded| self.seen(recorded)))
+    }
+    async fn read_stream(&self, stream: &StreamId, after: Position) -> Result<Vec<Recorded>, ReadError> {
+        self.stream_reads.fetch_add(1, Ordering::SeqCst);
+        let commits = self.inner.read_stream(stream, after).await?;
+        Ok(commits.into_iter().map(|recorded| self.seen(recorded)).collect())
+    }
+    async fn at(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
+        self.inner.at(position).await
+    }
+    async fn tail(&self, selection: Selection, after: Position) -> Result<Tail, ReadError> {
+        self.inner.tail(selection, after).await
+    }
+    async fn head(&self) -> Result<Position, ReadError> {
+        self.inner.head().await
+    }
+    async fn identity(&self) -> Result<LogIdentity, ReadError> {
+        self.inner.identity().await
+    }
+}
+
+/// Snapshots taken by hand.
+#[derive(Clone, Default)]
+struct Album(Arc<Mutex<HashMap<StreamId, Snapshot>>>);
+
+#[async_trait]
+impl Snapshots for Album {
+    async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, SnapshotError> {
+        Ok(self.0.lock().unwrap().get(stream).cloned())
+    }
+}
+
+#[tokio::test]
+async fn a_command_is_recorded_with_what_its_context_says() {
+    let log = MemoryLog::new();
+    let decided = tills(&log).execute(&till("a"), &Ask::Take(3), &context(1)).await.unwrap();
+    assert_eq!(decided.events, [Moved::In(3)]);
+    assert_eq!((decided.version, decided.duplicate, decided.changed), (1, false, true));
+    assert_eq!(decided.loaded.state, Coins { held: 3 });
+    let stored = log.last(&till("a")).await.unwrap().unwrap();
+    assert_eq!(stored.position, decided.position);
+    assert_eq!(stored.commit.commit_id.0, Uuid::from_u128(1));
+    assert_eq!(stored.commit.metadata.command, "move-coins");
+    assert_eq!(decided.loaded.head.hash, stored.hash);
+}
+
+#[tokio::test]
+async fn a_refusal_and_a_command_that_changes_nothing_record_nothing() {
+    let log = MemoryLog::new();
+    let tills = tills(&log);
+    let refused = tills.execute(&till("a"), &Ask::Give(1), &context(1)).await.unwrap_err();
+    assert!(matches!(refused, DispatchError::Rejected(NotEnough)) && !refused.is_retryable());
+    let decided = tills.execute(&till("a"), &Ask::Empty, &context(2)).await.unwrap();
+    assert!(!decided.changed && decided.events.is_empty());
+    assert_eq!(log.head().await.unwrap(), Position::START);
+}
+
+#[tokio::test]
+async fn a_conflict_with_another_dispatcher_is_decided_again_on_the_new_state() {
+    let log = MemoryLog::new();
+    let (ours, theirs) = (tills(&log), tills(&log));
+    ours.execute(&till("a"), &Ask::Take(5), &context(1)).await.unwrap();
+    theirs.execute(&till("a"), &Ask::Give(4), &context(2)).await.unwrap();
+    // Ours still believes in five coins; the second decision sees one.
+    let refused = ours.execute(&till("a"), &Ask::Give(2), &context(3)).await.unwrap_err();
+    assert!(matches!(refused, DispatchError::Rejected(NotEnough)), "{refused:?}");
+    let decided = ours.execute(&till("a"), &Ask::Give(1), &context(4)).await.unwrap();
+    assert_eq!((decided.version, decided.loaded.state.held), (3, 0));
+}
+
+#[tokio::test]
+async fn a_refusal_from_a_stale_memory_is_confirmed_before_it_is_said() {
+    let log = MemoryLog::new();
+    let (ours, theirs) = (tills(&log), tills(&log));
+    ours.execute(&till("a"), &Ask::Take(1), &context(1)).await.unwrap();
+    theirs.execute(&till("a"), &Ask::Take(9), &context(2)).await.unwrap();
+    ours.execute(&till("a"), &Ask::Give(10), &context(3)).await.unwrap();
+    theirs.execute(&till("a"), &Ask::Take(7), &context(4)).await.unwrap();
+    let emptied = ours.execute(&till("a"), &Ask::Empty, &context(5)).await.unwrap();
+    assert_eq!(emptied.events, [Moved::Out(7)]);
+}
+
+#[tokio::test]
+async fn a_repeated_keyed_command_gets_the_first_answer_also_later_and_after_a_restart() {
+    let log = MemoryLog::new();
+    let tills_before = tills(&log);
+    let first = tills_before.execute(&till("a"), &Ask::Take(3), &keyed(1, "x")).await.unwrap();
+    tills_before.execute(&till("a"), &Ask::Take(4), &context(2)).await.unwrap();
+    for tills in [&tills_before, &tills(&log)] {
+        let again = tills.execute(&till("a"), &Ask::Take(3), &keyed(1, "x")).await.unwrap();
+        assert_eq!(again.events, first.events);
+        assert_eq!((again.position, again.version), (first.position, 1));
+        assert!(again.duplicate && !again.changed);
+        assert_eq!(again.loaded.state.held, 7, "the answer carries the stream as it is now");
+    }
+    assert_eq!(log.head().await.unwrap(), Position::new(2));
+}
+
+#[tokio::test]
+async fn a_key_used_with_another_body_is_a_conflict_also_after_a_restart() {
+    let log = MemoryLog::new();
+    let tills_before = tills(&log);
+    tills_before.execute(&till("a"), &Ask::Take(3), &keyed(1, "x")).await.unwrap();
+    for tills in [&tills_before, &tills(&log)] {
+        let error = tills.execute(&till("a"), &Ask::Take(9), &keyed(1, "y")).await.unwrap_err();
+        assert!(matches!(error, DispatchError::IdempotencyConflict), "{error:?}");
+    }
+    assert_eq!(held(&tills_before, &till("a")).await, 3);
+}
+
+#[tokio::test]
+async fn an_unkeyed_command_delivered_twice_is_recorded_once() {
+    let log = MemoryLog::new();
+    tills(&log).execute(&till("a"), &Ask::Take(3), &context(1)).await.unwrap();
+    let later =
+        CommandContext { occurred_at: DateTime::from_timestamp(1_700_000_009, 0).unwrap(), ..context(1) };
+    let again = tills(&log).execute(&till("a"), &Ask::Take(3), &later).await.unwrap();
+    assert!(again.duplicate && !again.changed);
+    assert_eq!((again.events.as_slice(), again.loaded.state.held), ([Moved::In(3)].as_slice(), 3));
+}
+
+#[tokio::test]
+async fn an_expected_version_is_held_against_the_log_not_the_memory() {
+    let log = MemoryLog::new();
+    let (ours, theirs) = (tills(&log), tills(&log));
+    let expecting = |id, version| CommandContext { expected_version: Some(version), ..context(id) };
+    ours.execute(&till("a"), &Ask::Take(1), &expecting(1, 0)).await.unwrap();
+    theirs.execute(&till("a"), &Ask::Take(1), &expecting(2, 1)).await.unwrap();
+    let stale = ours.execute(&till("a"), &Ask::Take(1), &expecting(3, 1)).await.unwrap_err();
+    assert!(matches!(stale, DispatchError::VersionMismatch { current: 2 }), "{stale:?}");
+    ours.execute(&till("a"), &Ask::Take(1), &expecting(4, 2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_retryable_and_the_repeat_applies_the_command_once() {
+    let log = Troubled::new();
+    let tills = tills(&log);
+    tills.execute(&till("a"), &Ask::Take(1), &context(1)).await.unwrap();
+    for trouble in [&log.lose_ack, &log.refuse] {
+        let before = held(&tills, &till("a")).await;
+        let id = 100 + u128::from(before);
+        trouble.store(true, Ordering::SeqCst);
+        let lost = tills.execute(&till("a"), &Ask::Take(1), &keyed(id, "x")).await.unwrap_err();
+        assert!(lost.is_retryable(), "{lost:?}");
+        let again = tills.execute(&till("a"), &Ask::Take(1), &keyed(id, "x")).await.unwrap();
+        assert_eq!(again.loaded.state.held, before + 1);
+    }
+    assert_eq!(log.head().await.unwrap(), Position::new(3));
+}
+
+#[tokio::test]
+async fn an_observed_commit_advances_the_memory_and_a_foreign_one_empties_it() {
+    let log = Troubled::new();
+    let (ours, theirs) = (tills(&log), tills(&log));
+    ours.execute(&till("a"), &Ask::Take(1), &context(1)).await.unwrap();
+    let theirs_decided = theirs.execute(&till("a"), &Ask::Take(2), &context(2)).await.unwrap();
+    assert_eq!(ours.load(&till("a")).await.unwrap().state.held, 1);
+    let recorded = log.at(theirs_decided.position).await.unwrap().unwrap();
+    ours.observe(&recorded);
+    ours.observe(&recorded);
+    assert_eq!(ours.load(&till("a")).await.unwrap().state.held, 3);
+    let appends = log.appends.load(Ordering::SeqCst);
+    ours.execute(&till("a"), &Ask::Give(3), &context(3)).await.unwrap();
+    assert_eq!(log.appends.load(Ordering::SeqCst), appends + 1, "the memory was right, so one append did");
+    let mut skipping = log.last(&till("a")).await.unwrap().unwrap();
+    skipping.commit.version += 5;
+    ours.observe(&skipping);
+    assert_eq!(ours.load(&till("a")).await.unwrap().state.held, 0, "the gap was healed from the log");
+}
+
+#[tokio::test]
+async fn a_snapshot_and_the_tail_after_it_give_the_whole_stream() {
+    let log = Troubled::new();
+    let writer = tills(&log);
+    let album = Album::default();
+    for id in 1..=9_u64 {
+        let decided = writer.execute(&till("a"), &Ask::Take(id), &keyed(u128::from(id), "x")).await.unwrap();
+        let full = tills(&log).refresh(&till("a")).await.unwrap();
+        assert_eq!(full, decided.loaded);
+        let from_snapshot = tills_with(&log, album.clone());
+        assert_eq!(from_snapshot.refresh(&till("a")).await.unwrap(), full);
+        if id % 3 == 0 {
+            let state = serde_json::to_value(&full.state).unwrap();
+            album.0.lock().unwrap().insert(till("a"), Snapshot { head: full.head.clone(), state });
+        }
+        let again = tills_with(&log, album.clone())
+            .execute(&till("a"), &Ask::Take(id), &keyed(u128::from(id), "x"))
+            .await
+            .unwrap();
+        assert!(again.duplicate, "keys outlive the cache by the snapshot");
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_of_another_shape_is_ignored() {
+    let log = MemoryLog::new();
+    let decided = tills(&log).execute(&till("a"), &Ask::Take(3), &context(1)).await.unwrap();
+    let album = Album::default();
+    let odd = Snapshot { head: decided.loaded.head.clone(), state: serde_json::json!({"coins": "three"}) };
+    album.0.lock().unwrap().insert(till("a"), odd);
+    assert_eq!(tills_with(&log, album).load(&till("a")).await.unwrap().state.held, 3);
+}
+
+#[tokio::test]
+async fn a_broken_chain_is_an_error_and_never_accepted() {
+    let log = Troubled::new();
+    let tills_before = tills(&log);
+    for id in 1..=3 {
+        tills_before.execute(&till("a"), &Ask::Take(1), &context(id)).await.unwrap();
+    }
+    log.swap_hash.store(true, Ordering::SeqCst);
+    let fresh = tills(&log);
+    let broken = fresh.load(&till("a")).await.unwrap_err();
+    assert!(matches!(broken, ReadFailure::Broken { position, .. } if position == Position::new(2)));
+    let broken = fresh.execute(&till("a"), &Ask::Give(1), &context(9)).await.unwrap_err();
+    assert!(matches!(broken, DispatchError::Broken { .. }) && !broken.is_retryable(), "{broken:?}");
+}
+
+#[tokio::test]
+async fn a_memory_of_another_log_is_reported() {
+    let (log, other) = (MemoryLog::new(), MemoryLog::new());
+    let album = Album::default();
+    tills(&log).execute(&till("a"), &Ask::Take(1), &context(1)).await.unwrap();
+    let foreign = tills(&other).execute(&till("a"), &Ask::Take(8), &context(2)).await.unwrap();
+    let state = serde_json::to_value(&foreign.loaded.state).unwrap();
+    album.0.lock().unwrap().insert(till("a"), Snapshot { head: foreign.loaded.head.clone(), state });
+    let error = tills_with(&log, album).execute(&till("a"), &Ask::Give(8), &context(3)).await.unwrap_err();
+    assert!(matches!(error, DispatchError::Broken { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_new_stream_costs_one_append_and_no_read() {
+    let log = Troubled::new();
+    tills(&log).execute(&till("a"), &Ask::Take(1), &context(1)).await.unwrap();
+    assert_eq!(log.appends.load(Ordering::SeqCst), 1);
+    assert_eq!(log.stream_reads.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn concurrent_writers_of_one_stream_all_succeed_exactly_once() {
+    let log = MemoryLog::new();
+    let processes: Vec<_> = (0..4).map(|_| Arc::new(tills(&log))).collect();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..32_u128 {
+        let tills = Arc::clone(&processes[writer as usize % processes.len()]);
+        writers.spawn(async move {
+            for n in 0..10 {
+                // Contended is an answer too; its repeat is safe.
+                loop {
+                    match tills.execute(&till("a"), &Ask::Take(1), &keyed(writer * 100 + n, "x")).await {
+                        Ok(_) => break,
+                        Err(error) => assert!(error.is_retryable(), "{error:?}"),
+                    }
+                }
+            }
+        });
+    }
+    while let Some(ended) = writers.join_next().await {
+        ended.unwrap();
+    }
+    assert_eq!(held(&tills(&log), &till("a")).await, 320);
+    assert_eq!(log.head().await.unwrap(), Position::new(320));
+}
+
+#[tokio::test]
+async fn many_streams_pass_through_a_small_memory() {
+    let log = MemoryLog::new();
+    let config = DispatcherConfig { cached_streams_max: 64, ..DispatcherConfig::default() };
+    let tills: Tills = Dispatcher::new(Arc::new(log.clone()), Arc::new(NoSnapshots), config);
+    for round in 0..3_u128 {
+        for n in 0..300_u128 {
+            let stream = till(&n.to_string());
+            tills.execute(&stream, &Ask::Take(1), &context(round * 1000 + n + 1)).await.unwrap();
+        }
+    }
+    for n in 0..300 {
+        assert_eq!(tills.load(&till(&n.to_string())).await.unwrap().state.held, 3);
+    }
+}
