@@ -12,6 +12,8 @@
 //! given::<Light>([true]).when(true).then_nothing();
 //! ```
 
+#![expect(clippy::needless_pass_by_value, reason = "a specification is read as a sentence, without `&`")]
+
 use std::fmt::Debug;
 
 use crate::{Decider, fold};
@@ -124,5 +126,70 @@ where
             Ok(events) => events,
             Err(rejection) => panic!("expected events, refused with {rejection:?}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Counts up to a limit of three.
+    #[derive(Debug)]
+    struct Counter;
+
+    impl Decider for Counter {
+        type Command = u32;
+        type Event = u32;
+        type State = u32;
+        type Rejection = &'static str;
+
+        fn decide(state: &u32, add: &u32) -> Result<Vec<u32>, &'static str> {
+            match (*add, state + add) {
+                (0, _) => Ok(Vec::new()),
+                (_, 0..=3) => Ok(vec![*add]),
+                _ => Err("full"),
+            }
+        }
+
+        fn evolve(state: u32, event: &u32) -> u32 {
+            state + event
+        }
+    }
+
+    #[test]
+    fn a_specification_holds_when_the_answer_is_as_expected() {
+        given::<Counter>([1]).when(2).then([2]);
+        given::<Counter>([1]).and(1).when(0).then_nothing();
+        given::<Counter>([3]).when(1).then_rejected("full");
+        given::<Counter>([3]).when(1).then_rejected_with(|no| no.starts_with('f'));
+        given::<Counter>([1]).when(1).then_with(|events, state| assert_eq!((events, *state), (&[1][..], 2)));
+        assert_eq!(given::<Counter>([1]).and(2).state(), 3);
+        assert_eq!(given::<Counter>([1]).and(2).events(), [1, 2]);
+        assert_eq!(given::<Counter>([]).when(2).events(), [2]);
+        assert_eq!(fold::<Counter>(1, &[1, 1]), 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "decided events differ")]
+    fn other_events_than_expected_fail_the_specification() {
+        given::<Counter>([]).when(1).then([2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "decided events differ")]
+    fn a_refusal_is_not_nothing() {
+        given::<Counter>([3]).when(1).then_nothing();
+    }
+
+    #[test]
+    #[should_panic(expected = "answer was")]
+    fn an_acceptance_is_not_a_refusal() {
+        given::<Counter>([]).when(1).then_rejected("full");
+    }
+
+    #[test]
+    #[should_panic(expected = "could not be built")]
+    fn a_history_that_is_refused_cannot_be_given() {
+        let _ = given::<Counter>([3]).and(1);
     }
 }

@@ -37,8 +37,13 @@ pub fn execution_class_key(
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part.as_bytes());
     }
-    let hex: String = digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("execclass_{hex}")
+    let mut key = String::from("execclass_");
+    for byte in digest.finalize().iter().take(16) {
+        for half in [byte >> 4, byte & 15] {
+            key.extend(char::from_digit(half.into(), 16));
+        }
+    }
+    key
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::Faults;
 
 /// How often and how fast a failed attempt is tried again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct RetryPolicy {
     /// Attempts that may fail before the run does, the first included. At least 1.
     pub max_attempts: i64,
@@ -37,7 +37,7 @@ impl RetryPolicy {
 
 /// The rules a run executes under. Blank fields are filled with the defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct RunPolicy {
     /// Where: `sandbox`.
     pub host: String,

@@ -25,6 +25,8 @@ pub mod deadline;
 mod decide;
 pub mod event;
 mod evolve;
+#[cfg(test)]
+mod fixture;
 mod inbox;
 mod outputs;
 pub mod rejection;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Tokens and cost of one model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct ModelUsage {
     /// Tokens read by the model.
     pub input_tokens: u64,
@@ -23,7 +23,7 @@ pub struct ModelUsage {
 
 /// Tokens and cost of a piece of work, in total and by model. Records add up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Usage {
     /// Tokens read by models.
     pub input_tokens: u64,
@@ -103,5 +103,52 @@ impl Usage {
     pub fn is_valid(&self) -> bool {
         let valid = |cost: f64| cost.is_finite() && cost >= 0.0;
         valid(self.cost_usd) && self.models.values().all(|model| valid(model.cost_usd))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn model(input_tokens: u64, cost_usd: f64) -> ModelUsage {
+        ModelUsage { input_tokens, cost_usd, ..ModelUsage::default() }
+    }
+
+    #[test]
+    fn what_a_reporter_left_out_is_summed_from_the_models() {
+        let models = BTreeMap::from([("a".to_owned(), model(2, 0.5)), ("b".to_owned(), model(3, 0.25))]);
+        let usage = Usage { models, ..Usage::default() }.normalised();
+        assert_eq!((usage.input_tokens, usage.total_tokens, usage.cost_usd), (5, 5, 0.75));
+    }
+
+    #[test]
+    fn stated_figures_are_kept() {
+        let models = BTreeMap::from([("a".to_owned(), model(2, 0.5))]);
+        let stated = Usage { input_tokens: 9, total_tokens: 10, cost_usd: 1.0, models, ..Usage::default() };
+        assert_eq!(stated.clone().normalised(), stated);
+    }
+
+    #[test]
+    fn records_add_up_by_model_and_saturate() {
+        let mut sum = Usage {
+            input_tokens: u64::MAX,
+            models: BTreeMap::from([("a".to_owned(), model(1, 1.0))]),
+            ..Usage::default()
+        };
+        sum.add(&Usage {
+            input_tokens: 1,
+            models: BTreeMap::from([("a".to_owned(), model(2, 0.5))]),
+            ..Usage::default()
+        });
+        assert_eq!((sum.input_tokens, &sum.models["a"]), (u64::MAX, &model(3, 1.5)));
+    }
+
+    #[test]
+    fn a_cost_that_cannot_be_added_is_not_valid() {
+        assert!(Usage::default().is_valid() && Usage::default().is_empty());
+        assert!(
+            !Usage { models: BTreeMap::from([("a".to_owned(), model(0, -0.1))]), ..Usage::default() }
+                .is_valid()
+        );
     }
 }

@@ -1,20 +1,18 @@
 //! Accepting a command to an agent (domain.md 3, reference/behaviour 9.3).
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::Faults;
 use crate::class_key::execution_class_key;
 use crate::id::RunId;
 use crate::policy::RunPolicy;
 use crate::task::command::Accept;
+use crate::task::decide::{SPAN_MS_MAX, later};
 use crate::task::event::{Event, Priority, RunCause, RunRequested, TaskAccepted, TaskSlept};
 use crate::task::rejection::Rejection;
 
 /// Longest attempt when the command names none, in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: i64 = 600_000;
-
-/// The latest instant and longest span a command may name, so that time arithmetic cannot overflow: a century.
-const SPAN_MS_MAX: i64 = 100 * 366 * 86_400_000;
 
 pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
     if command.message.len() > command.message_bytes_max {
@@ -57,10 +55,7 @@ pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
 
 /// When the command wants to be woken, if not at once: the later of its two ways to say so.
 fn wake_at(command: &Accept) -> Option<DateTime<Utc>> {
-    let delayed = command
-        .dispatch_delay_ms
-        .filter(|ms| *ms > 0)
-        .and_then(|ms| command.at.checked_add_signed(Duration::milliseconds(ms)));
+    let delayed = command.dispatch_delay_ms.map(|ms| later(command.at, ms));
     delayed.max(command.not_before).filter(|wake_at| *wake_at > command.at)
 }
 
@@ -94,6 +89,10 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
         "/deadline",
         "deadline must lie in the future",
     );
+    let latest = later(command.at, SPAN_MS_MAX);
+    for (pointer, instant) in [("/not_before", command.not_before), ("/deadline", command.deadline)] {
+        faults.require(instant.is_none_or(|at| at <= latest), pointer, "must lie within a century");
+    }
     let priority = priority(command.priority.as_deref(), &mut faults);
     let policy = command.policy.clone().unwrap_or_default().normalised();
     policy.check(&mut faults);
@@ -172,5 +171,155 @@ fn frozen(
         deadline: command.deadline,
         queue_ttl_ms: command.queue_ttl_ms,
         accepted_at: command.at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_decider::spec::given;
+    use chrono::Duration;
+
+    use super::*;
+    use crate::task::command::Parent;
+    use crate::task::fixture::{accept, accepting, at, kinds, queued, run, task_id};
+    use crate::task::{TaskDecider, TaskState};
+
+    fn refused(accept: Accept, pointers: &[&str]) {
+        given::<TaskDecider>([]).when(accepting(accept)).then_rejected_with(|rejection| match rejection {
+            Rejection::Invalid(faults) => {
+                let found: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+                assert_eq!(found, pointers);
+                true
+            }
+            _ => false,
+        });
+    }
+
+    #[test]
+    fn an_accepted_command_waits_in_the_queue_with_its_message_as_prompt() {
+        let command = Accept { message: "  do it \n".into(), priority: Some(" HIGH ".into()), ..accept() };
+        given::<TaskDecider>([]).when(accepting(command)).then_with(|events, state| {
+            assert_eq!(kinds(events), ["accepted", "run requested"]);
+            let task = state.as_ref().unwrap();
+            assert_eq!(
+                (task.state, task.priority, task.queued_at),
+                (TaskState::Queued, Priority::High, Some(at(0)))
+            );
+            assert_eq!(task.accepted.timeout_ms, DEFAULT_TIMEOUT_MS);
+            let first = task.current_run().unwrap();
+            assert_eq!((first.run_id, first.prompt.as_str()), (run(1), "do it"));
+        });
+    }
+
+    #[test]
+    fn agent_configuration_is_frozen_at_acceptance() {
+        let mut command = accept();
+        command.agent.config.insert("provider".into(), "claude".into());
+        command.agent.config.insert("model".into(), "m-1".into());
+        given::<TaskDecider>([]).when(accepting(command)).then_with(|_, state| {
+            let accepted = &state.as_ref().unwrap().accepted;
+            assert_eq!(
+                (accepted.provider.as_deref(), accepted.model.as_deref()),
+                (Some("claude"), Some("m-1"))
+            );
+        });
+    }
+
+    #[test]
+    fn a_delayed_command_sleeps_until_the_later_of_its_two_instants() {
+        let command = Accept {
+            dispatch_delay_ms: Some(60_000),
+            not_before: Some(at(90)),
+            label: Some("Ann".into()),
+            ..accept()
+        };
+        given::<TaskDecider>([]).when(accepting(command)).then_with(|events, state| {
+            assert_eq!(kinds(events), ["accepted", "slept"]);
+            let Event::TaskSlept(slept) = &events[1] else { panic!("slept") };
+            assert_eq!((slept.wake_at, slept.reason.as_deref()), (at(90), Some("Follow up with Ann")));
+            assert_eq!(state.as_ref().unwrap().state, TaskState::Sleeping);
+        });
+    }
+
+    #[test]
+    fn an_instant_that_passed_delays_nothing() {
+        let command = Accept { dispatch_delay_ms: Some(0), not_before: Some(at(0)), ..accept() };
+        given::<TaskDecider>([])
+            .when(accepting(command))
+            .then_with(|events, _| assert_eq!(kinds(events), ["accepted", "run requested"]));
+    }
+
+    #[test]
+    fn all_faults_of_a_command_are_reported_together() {
+        let command = Accept {
+            message: " ".into(),
+            session_id: String::new(),
+            timeout_ms: Some(-1),
+            budget_usd: Some(f64::NAN),
+            dispatch_delay_ms: Some(i64::MAX),
+            queue_ttl_ms: Some(0),
+            deadline: Some(at(0)),
+            not_before: Some(at(0) + Duration::days(100_000)),
+            priority: Some("soon".into()),
+            policy: Some(RunPolicy { host: "vm".into(), ..RunPolicy::default() }),
+            parent: Some(Parent { task_id: task_id(), is_open: false }),
+            ..accept()
+        };
+        refused(
+            command,
+            &[
+                "/message",
+                "/session_id",
+                "/timeout_ms",
+                "/budget_usd",
+                "/dispatch_delay_ms",
+                "/queue_ttl_ms",
+                "/deadline",
+                "/not_before",
+                "/priority",
+                "/policy/host",
+                "/parent_task_id",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_negative_delay_is_refused() {
+        refused(Accept { dispatch_delay_ms: Some(-1), ..accept() }, &["/dispatch_delay_ms"]);
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_too_large_and_one_at_the_limit_is_not() {
+        let of =
+            |bytes: usize| accepting(Accept { message: "x".repeat(bytes), message_bytes_max: 8, ..accept() });
+        given::<TaskDecider>([])
+            .when(of(9))
+            .then_rejected(Rejection::TooLarge { field: "message", limit_bytes: 8 });
+        given::<TaskDecider>([]).when(of(8)).then_with(|events, _| assert_eq!(events.len(), 2));
+    }
+
+    #[test]
+    fn an_inactive_agent_takes_no_commands() {
+        let mut command = accept();
+        command.agent.active = false;
+        given::<TaskDecider>([])
+            .when(accepting(command))
+            .then_rejected(Rejection::AgentInactive("demo".into()));
+    }
+
+    #[test]
+    fn a_task_is_accepted_once() {
+        queued().when(accepting(accept())).then_rejected(Rejection::Exists);
+    }
+
+    #[test]
+    fn an_open_parent_is_kept_and_blank_texts_are_not() {
+        let parent = Some(Parent { task_id: task_id(), is_open: true });
+        let command = Accept { parent, label: Some(" ".into()), lane: Some(" a ".into()), ..accept() };
+        given::<TaskDecider>([]).when(accepting(command)).then_with(|_, state| {
+            let accepted = &state.as_ref().unwrap().accepted;
+            assert_eq!((accepted.parent_task_id, &accepted.label), (Some(task_id()), &None));
+            assert_eq!(accepted.lane.as_deref(), Some("a"));
+        });
     }
 }

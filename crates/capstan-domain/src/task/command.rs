@@ -38,7 +38,7 @@ pub enum Command {
     RecordUsage(RecordUsage),
 }
 
-/// Accepts a command to an agent (AcceptAgentCommand).
+/// Accepts a command to an agent (`AcceptAgentCommand`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accept {
     /// The task to make.
@@ -108,7 +108,7 @@ pub struct Parent {
     pub is_open: bool,
 }
 
-/// Says something to a task (SubmitTaskInput, EnqueueRunInput).
+/// Says something to a task (`SubmitTaskInput`, `EnqueueRunInput`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubmitInput {
     /// Fresh, or derived from the idempotency key.
@@ -127,7 +127,7 @@ pub struct SubmitInput {
     pub at: DateTime<Utc>,
 }
 
-/// Cancels a task (CancelTask).
+/// Cancels a task (`CancelTask`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancel {
     /// Why.
@@ -138,7 +138,7 @@ pub struct Cancel {
     pub at: DateTime<Utc>,
 }
 
-/// Cancels a run, and with it its task (CancelRun).
+/// Cancels a run, and with it its task (`CancelRun`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CancelRun {
     /// Which run.
@@ -237,7 +237,7 @@ pub struct PassDeadline {
     pub at: DateTime<Utc>,
 }
 
-/// The worker reports the end of an attempt: outcome and what is to follow (RunResultEnvelope).
+/// The worker reports the end of an attempt: outcome and what is to follow (`RunResultEnvelope`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finish {
     /// The fence.

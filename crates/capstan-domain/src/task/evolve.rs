@@ -1,5 +1,7 @@
 //! Applies recorded facts. Total: an odd history gives an odd task, never a panic.
 
+use std::collections::BTreeMap;
+
 use crate::outcome_text::ErrorClass;
 use crate::task::event::{AttemptOutcome, Event, RunStatus};
 use crate::task::state::{Blocker, Input, InputState, Live, Run, Sleep, State, Task, TaskState};
@@ -20,7 +22,9 @@ pub(super) fn evolve(state: State, event: &Event) -> State {
             inbox: Vec::new(),
             blocker: None,
             blocker_revision: 0,
-            outputs: std::collections::BTreeMap::new(),
+            answered: None,
+            outputs: BTreeMap::new(),
+            summaries: BTreeMap::new(),
         }));
     }
     let mut task = state?;
@@ -30,7 +34,6 @@ pub(super) fn evolve(state: State, event: &Event) -> State {
 
 fn apply(task: &mut Task, event: &Event) {
     match event {
-        Event::TaskAccepted(_) => {}
         Event::RunRequested(e) => {
             task.state = TaskState::Queued;
             task.queued_at = Some(e.queued_at);
@@ -41,10 +44,15 @@ fn apply(task: &mut Task, event: &Event) {
                     consume(input);
                 }
             }
+            // Kept until now so that what reached no agent can be said again.
+            if let Some(last) = task.runs.last_mut() {
+                last.prompt = String::new();
+            }
             task.runs.push(Run {
                 run_id: e.run_id,
                 cause: e.cause,
                 status: RunStatus::Accepted,
+                delivered: false,
                 prompt: e.prompt.clone(),
                 resumed_from: e.resumed_from_run_id,
                 attempts: 0,
@@ -73,7 +81,10 @@ fn apply(task: &mut Task, event: &Event) {
             if let Some(live) = task.live.as_mut().filter(|live| live.attempt_id == e.attempt_id) {
                 live.started_at = Some(e.started_at);
             }
-            with_run(task, e.run_id, |run| run.status = RunStatus::Running);
+            with_run(task, e.run_id, |run| {
+                run.status = RunStatus::Running;
+                run.delivered = true;
+            });
         }
         Event::AttemptCancelRequested(e) => {
             if let Some(live) = task.live.as_mut().filter(|live| live.attempt_id == e.attempt_id) {
@@ -81,18 +92,17 @@ fn apply(task: &mut Task, event: &Event) {
             }
         }
         Event::AttemptEnded(e) => {
-            task.live = None;
-            if e.outcome == AttemptOutcome::Lost && task.state == TaskState::Running {
-                // A lost attempt puts its run back in the queue.
-                task.state = TaskState::Queued;
-                task.queued_at = Some(e.ended_at);
+            if task.live.as_ref().is_some_and(|live| live.attempt_id == e.attempt_id) {
+                task.live = None;
             }
             with_run(task, e.run_id, |run| match (e.outcome, e.error_class) {
                 (AttemptOutcome::Lost, _) | (AttemptOutcome::Error, Some(ErrorClass::RateLimited)) => {
                     run.lost = run.lost.saturating_add(1);
                 }
                 (AttemptOutcome::Error, _) => run.failed = run.failed.saturating_add(1),
-                (AttemptOutcome::Ok | AttemptOutcome::Timeout | AttemptOutcome::Cancelled, _) => {}
+                // Only an agent that was told what to do can have done it.
+                (AttemptOutcome::Ok, _) => run.delivered = true,
+                (AttemptOutcome::Timeout | AttemptOutcome::Cancelled, _) => {}
             });
         }
         Event::RetryScheduled(e) => {
@@ -101,13 +111,12 @@ fn apply(task: &mut Task, event: &Event) {
             task.available_at = Some(e.available_at);
             with_run(task, e.run_id, |run| run.status = RunStatus::Accepted);
         }
-        Event::RunEnded(e) => with_run(task, e.run_id, |run| {
-            run.status = e.status;
-            run.prompt = String::new();
-        }),
+        Event::RunEnded(e) => with_run(task, e.run_id, |run| run.status = e.status),
         Event::TaskContinued(_) => task.state = TaskState::Running,
         Event::TaskSlept(e) => {
             task.state = TaskState::Sleeping;
+            task.queued_at = None;
+            task.available_at = None;
             task.sleep = Some(Sleep { wake_at: e.wake_at, follow_up_prompt: e.follow_up_prompt.clone() });
         }
         Event::TaskDone(_) => end(task, TaskState::Done),
@@ -117,6 +126,7 @@ fn apply(task: &mut Task, event: &Event) {
         Event::BlockerOpened(e) => {
             task.state = TaskState::Waiting;
             task.blocker_revision = e.revision;
+            with_run(task, e.run_id, |run| run.delivered = true);
             task.blocker = Some(Blocker {
                 blocker_id: e.blocker_id,
                 run_id: e.run_id,
@@ -126,7 +136,8 @@ fn apply(task: &mut Task, event: &Event) {
         }
         Event::BlockerClosed(e) => {
             if task.blocker.as_ref().is_some_and(|blocker| blocker.blocker_id == e.blocker_id) {
-                task.blocker = None;
+                let blocker = task.blocker.take();
+                task.answered = blocker.zip(e.input_id);
             }
         }
         Event::InputAccepted(e) => task.inbox.push(Input {
@@ -149,8 +160,11 @@ fn apply(task: &mut Task, event: &Event) {
         Event::OutputStatusChanged(e) => {
             task.outputs.insert(e.output_id, e.status);
         }
-        // Contents of outputs and usage decide nothing yet; read models keep them.
-        Event::OutputRowsAppended(_) | Event::OutputFinalized(_) | Event::UsageRecorded(_) => {}
+        Event::OutputFinalized(e) => {
+            task.summaries.insert(e.output_id, e.summary.clone());
+        }
+        // An acceptance makes the task; rows of outputs and usage decide nothing yet, read models keep them.
+        Event::TaskAccepted(_) | Event::OutputRowsAppended(_) | Event::UsageRecorded(_) => {}
     }
 }
 

@@ -51,6 +51,9 @@ pub(super) fn append_rows(task: &Task, command: &AppendOutputRows) -> Result<Vec
 
 pub(super) fn finalize(task: &Task, command: &FinalizeOutput) -> Result<Vec<Event>, Rejection> {
     fenced_output(task, &command.attempt_id, command.output_id)?;
+    if task.summaries.get(&command.output_id) == Some(&command.summary) {
+        return Ok(Vec::new());
+    }
     Ok(vec![Event::OutputFinalized(OutputFinalized {
         output_id: command.output_id,
         summary: command.summary.clone(),
@@ -65,4 +68,89 @@ fn fenced_output<'a>(
 ) -> Result<&'a Live, Rejection> {
     let live = fenced(task, attempt_id)?;
     if task.outputs.contains_key(&output_id) { Ok(live) } else { Err(Rejection::PartNotFound("output")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::task::Command;
+    use crate::task::fixture::{
+        at, attempt, finish_ok, kinds, output, output_id, produce, queued, started, stopping,
+    };
+
+    fn rows(number: u128, rows: Vec<serde_json::Value>) -> Command {
+        Command::AppendOutputRows(AppendOutputRows {
+            attempt_id: attempt(1),
+            output_id: output_id(number),
+            rows,
+            at: at(17),
+        })
+    }
+
+    fn finalize(number: u128, summary: &str) -> Command {
+        Command::FinalizeOutput(FinalizeOutput {
+            attempt_id: attempt(1),
+            output_id: output_id(number),
+            summary: summary.into(),
+            at: at(18),
+        })
+    }
+
+    #[test]
+    fn an_output_is_produced_once() {
+        let produced = || started().and(produce(1, OutputStatus::Active));
+        started().when(produce(1, OutputStatus::Active)).then_with(|events, state| {
+            assert_eq!(kinds(events), ["output"]);
+            assert_eq!(state.as_ref().unwrap().outputs[&output_id(1)], OutputStatus::Active);
+        });
+        produced().when(produce(1, OutputStatus::Pending)).then_nothing();
+    }
+
+    #[test]
+    fn all_faults_of_an_output_are_reported_together() {
+        let command = ProduceOutput {
+            output_type: " ".into(),
+            title: String::new(),
+            status: OutputStatus::Approved,
+            ..output(1, OutputStatus::Active)
+        };
+        started()
+            .when(Command::ProduceOutput(Box::new(command)))
+            .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 3));
+    }
+
+    #[test]
+    fn rows_are_added_to_an_output_of_the_task() {
+        let produced = || started().and(produce(1, OutputStatus::Active));
+        produced()
+            .when(rows(1, vec![json!({"a": 1})]))
+            .then_with(|events, _| assert_eq!(kinds(events), ["rows"]));
+        produced().when(rows(1, Vec::new())).then_nothing();
+        produced().when(rows(2, vec![json!(1)])).then_rejected(Rejection::PartNotFound("output"));
+    }
+
+    #[test]
+    fn an_output_takes_its_final_summary_and_the_same_again_changes_nothing() {
+        let produced = || started().and(produce(1, OutputStatus::Active));
+        produced().when(finalize(1, "all")).then_with(|events, _| assert_eq!(kinds(events), ["finalized"]));
+        produced().and(finalize(1, "all")).when(finalize(1, "all")).then_nothing();
+        produced()
+            .and(finalize(1, "all"))
+            .when(finalize(1, "more"))
+            .then_with(|events, _| assert_eq!(kinds(events), ["finalized"]));
+        produced().when(finalize(2, "all")).then_rejected(Rejection::PartNotFound("output"));
+    }
+
+    #[test]
+    fn only_the_live_attempt_produces() {
+        for (history, current_epoch) in [(queued(), 0), (stopping(), 1), (started().and(finish_ok(1)), 1)] {
+            let lost = Rejection::LeaseLost { current_epoch };
+            history.when(produce(1, OutputStatus::Active)).then_rejected(lost);
+        }
+        let after = || started().and(produce(1, OutputStatus::Active)).and(finish_ok(1));
+        after().when(rows(1, vec![json!(1)])).then_rejected(Rejection::LeaseLost { current_epoch: 1 });
+        after().when(finalize(1, "x")).then_rejected(Rejection::LeaseLost { current_epoch: 1 });
+    }
 }

@@ -14,12 +14,12 @@ use chrono::{DateTime, Utc};
 use crate::outcome_text::{ErrorClass, classify};
 use crate::task::command::{BlockerSpec, ExpireLease, Finish, ReleaseAttempt, TimeOutAttempt, WakePlan};
 use crate::task::decide::{
-    change_outputs, close_blocker, later, request_run, return_claimed_inputs, run_ended,
+    change_outputs, close_blocker, later, request_run_with_inputs, return_claimed_inputs, run_ended,
 };
 use crate::task::event::{
     AttemptCancelRequested, AttemptEnded, AttemptOutcome, BlockerStatus, DropReason, Event, OutputStatus,
-    RetryReason, RetryScheduled, RunCause, RunEnded, RunStatus, TaskCancelled, TaskDone, TaskDropped,
-    TaskFailed, TaskSlept, UsageRecorded,
+    RetryReason, RetryScheduled, RunEnded, RunStatus, TaskCancelled, TaskDone, TaskDropped, TaskFailed,
+    TaskSlept, UsageRecorded,
 };
 use crate::task::rejection::Rejection;
 use crate::task::state::{InputState, Live, Run, Task, TaskState};
@@ -27,6 +27,9 @@ use crate::task::worker_report;
 
 /// Attempts of one run that may be lost, given back or rate limited before the task is dropped.
 pub const LOST_ATTEMPTS_MAX: u32 = 8;
+
+/// The longest pause a worker may ask for before the next attempt: a day, in milliseconds.
+const RETRY_AFTER_MS_MAX: i64 = 86_400_000;
 
 /// Sleep when the wake names no delay, in minutes.
 const DEFAULT_WAKE_MINUTES: i64 = 5;
@@ -53,11 +56,12 @@ pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Reject
     }
     if live.cancel_grace_until.is_some() {
         // The task was settled when it was cancelled; the report only frees the session.
-        events.push(ended(live, AttemptOutcome::Cancelled, command));
+        events.push(ended(live, stopped_outcome(task, live), command, command.error_class));
         return Ok(events);
     }
     return_claimed_inputs(task, command.at, &mut events);
-    events.push(ended(live, command.outcome, command));
+    let class = (command.outcome == AttemptOutcome::Error).then(|| class_of(command));
+    events.push(ended(live, command.outcome, command, class.or(command.error_class)));
     match command.outcome {
         AttemptOutcome::Ok => settle_ok(task, live, command, &mut events)?,
         AttemptOutcome::Error => settle_error(task, live, command, &mut events),
@@ -80,13 +84,9 @@ pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Reject
 fn settle_ok(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>) -> Result<(), Rejection> {
     events.push(run_over(live, RunStatus::Ok, command, None));
     change_outputs(task, &[OutputStatus::Approved], OutputStatus::Active, command.at, events);
-    // Claimed inputs were returned above, so everything unconsumed is left to deliver.
-    let left: Vec<_> = task.inbox.iter().filter(|input| input.state != InputState::Consumed).collect();
-    if !left.is_empty() {
+    if has_inputs_left(task) {
         close_blocker(task, BlockerStatus::Resolved, command.at, events);
-        let prompt = left.iter().map(|input| input.message.as_str()).collect::<Vec<_>>().join("\n\n");
-        let ids = left.iter().map(|input| input.input_id).collect();
-        events.push(request_run(task, RunCause::Input, prompt, ids, command.at));
+        events.push(request_run_with_inputs(task, Some(live.run_id), None, command.at));
     } else if let Some(spec) = &command.blocker {
         events.extend(worker_report::open(task, live, spec, command.at)?);
     } else if task.blocker.is_some() {
@@ -103,14 +103,19 @@ fn settle_ok(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>
     Ok(())
 }
 
+/// True when something was said to the task that no run has; claimed inputs are returned when an attempt ends.
+fn has_inputs_left(task: &Task) -> bool {
+    task.inbox.iter().any(|input| input.state != InputState::Consumed)
+}
+
 fn slept(wake: &WakePlan, at: DateTime<Utc>) -> Event {
     let minutes = wake.delay_minutes.filter(|minutes| *minutes > 0).unwrap_or(DEFAULT_WAKE_MINUTES);
     let titled = |item: &crate::task::event::AgendaItem| item.title.clone().or_else(|| item.reason.clone());
     Event::TaskSlept(TaskSlept {
-        wake_at: wake
-            .at
-            .filter(|instant| *instant > at)
-            .unwrap_or_else(|| later(at, minutes.saturating_mul(60_000))),
+        wake_at: wake.at.filter(|instant| *instant > at).map_or_else(
+            || later(at, minutes.saturating_mul(60_000)),
+            |instant| instant.min(later(at, i64::MAX)),
+        ),
         reason: wake.reason.clone().or_else(|| wake.agenda.iter().find_map(titled)),
         follow_up_prompt: wake.follow_up_prompt.clone(),
         agenda: wake.agenda.clone(),
@@ -119,12 +124,8 @@ fn slept(wake: &WakePlan, at: DateTime<Utc>) -> Event {
 }
 
 fn settle_error(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>) {
-    let error = command.error.clone().unwrap_or_else(|| match command.exit_code {
-        Some(code) => format!("exit code {code}"),
-        None => "the attempt failed without saying why".to_owned(),
-    });
-    let class = command.error_class.unwrap_or_else(|| classify(&error));
-    let retry = task.run(live.run_id).and_then(|run| next_try(task, run, class, command));
+    let error = error_text(command);
+    let retry = task.run(live.run_id).and_then(|run| next_try(task, run, class_of(command), command));
     match retry {
         Some((reason, delay_ms)) => {
             close_blocker(task, BlockerStatus::Cancelled, command.at, events);
@@ -139,19 +140,32 @@ fn settle_error(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Eve
     }
 }
 
+fn error_text(command: &Finish) -> String {
+    command.error.clone().unwrap_or_else(|| match command.exit_code {
+        Some(code) => format!("exit code {code}"),
+        None => "the attempt failed without saying why".to_owned(),
+    })
+}
+
+/// What the worker states, else what the text says.
+fn class_of(command: &Finish) -> ErrorClass {
+    command.error_class.unwrap_or_else(|| classify(&error_text(command)))
+}
+
 /// Why and after which pause the run may be tried again, if it may.
 fn next_try(task: &Task, run: &Run, class: ErrorClass, command: &Finish) -> Option<(RetryReason, i64)> {
     let retry = &task.accepted.policy.retry;
+    let asked = command.retry_after_ms.map(|ms| ms.clamp(0, RETRY_AFTER_MS_MAX));
     match class {
         ErrorClass::Terminal => None,
         ErrorClass::RateLimited => {
-            let pause = command.retry_after_ms.unwrap_or_else(|| backoff_ms(run.lost));
-            (run.lost < LOST_ATTEMPTS_MAX).then_some((RetryReason::RateLimited, pause.max(0)))
+            let pause = asked.unwrap_or_else(|| backoff_ms(run.lost));
+            (run.lost < LOST_ATTEMPTS_MAX).then_some((RetryReason::RateLimited, pause))
         }
         ErrorClass::Retryable => {
             let failed = run.failed.saturating_add(1);
-            let pause = command.retry_after_ms.unwrap_or_else(|| retry.delay_after_ms(failed));
-            (i64::from(failed) < retry.max_attempts).then_some((RetryReason::RetryableError, pause.max(0)))
+            let pause = asked.unwrap_or_else(|| retry.delay_after_ms(failed));
+            (i64::from(failed) < retry.max_attempts).then_some((RetryReason::RetryableError, pause))
         }
     }
 }
@@ -191,8 +205,13 @@ pub(super) fn expire_lease(task: &Task, command: &ExpireLease) -> Vec<Event> {
     }));
     let lost = task.run(live.run_id).map_or(0, |run| run.lost);
     if task.state == TaskState::Waiting {
-        // The question outlives the process that asked it; the answer will begin a new run.
         events.push(run_ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), command.at));
+        // The question outlives the process that asked it; the answer will begin a new run. An input the lost
+        // attempt had taken but not acknowledged came before the question and answers it.
+        if has_inputs_left(task) {
+            close_blocker(task, BlockerStatus::Resolved, command.at, &mut events);
+            events.push(request_run_with_inputs(task, None, None, command.at));
+        }
     } else if lost < LOST_ATTEMPTS_MAX {
         events.push(Event::RetryScheduled(RetryScheduled {
             run_id: live.run_id,
@@ -220,7 +239,7 @@ pub(super) fn release(task: &Task, command: &ReleaseAttempt) -> Vec<Event> {
             Event::AttemptEnded(AttemptEnded {
                 attempt_id: live.attempt_id.clone(),
                 run_id: live.run_id,
-                outcome: AttemptOutcome::Cancelled,
+                outcome: stopped_outcome(task, live),
                 exit_code: None,
                 error: Some("the worker did not confirm in time".to_owned()),
                 error_class: None,
@@ -232,7 +251,9 @@ pub(super) fn release(task: &Task, command: &ReleaseAttempt) -> Vec<Event> {
 }
 
 pub(super) fn time_out(task: &Task, command: &TimeOutAttempt) -> Vec<Event> {
-    let Some(live) = task.working_attempt().filter(|live| live.attempt_id == command.attempt_id) else {
+    let is_due = task.attempt_due().is_some_and(|due| due <= command.at);
+    let Some(live) = task.working_attempt().filter(|live| is_due && live.attempt_id == command.attempt_id)
+    else {
         return Vec::new();
     };
     let error = format!("timed out after {} ms", task.accepted.timeout_ms);
@@ -249,14 +270,22 @@ pub(super) fn time_out(task: &Task, command: &TimeOutAttempt) -> Vec<Event> {
     events
 }
 
-fn ended(live: &Live, outcome: AttemptOutcome, command: &Finish) -> Event {
+/// How an attempt that was told to stop ended: the run says why it had to.
+fn stopped_outcome(task: &Task, live: &Live) -> AttemptOutcome {
+    match task.run(live.run_id).map(|run| run.status) {
+        Some(RunStatus::Timeout) => AttemptOutcome::Timeout,
+        _ => AttemptOutcome::Cancelled,
+    }
+}
+
+fn ended(live: &Live, outcome: AttemptOutcome, command: &Finish, error_class: Option<ErrorClass>) -> Event {
     Event::AttemptEnded(AttemptEnded {
         attempt_id: live.attempt_id.clone(),
         run_id: live.run_id,
         outcome,
         exit_code: command.exit_code,
         error: command.error.clone(),
-        error_class: command.error_class,
+        error_class,
         ended_at: command.at,
     })
 }
@@ -271,3 +300,6 @@ fn run_over(live: &Live, status: RunStatus, command: &Finish, error: Option<Stri
         ended_at: command.at,
     })
 }
+
+#[cfg(test)]
+mod tests;

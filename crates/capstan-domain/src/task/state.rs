@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
+use crate::task::decide::later;
 use crate::task::event::{
     InputKind, InputOutcome, OutputStatus, Priority, Question, RunCause, RunStatus, TaskAccepted,
 };
@@ -116,8 +117,12 @@ pub struct Task {
     pub blocker: Option<Blocker>,
     /// Blockers opened so far.
     pub blocker_revision: u32,
+    /// The question answered last, and the input that answered it.
+    pub answered: Option<(Blocker, InputId)>,
     /// Its outputs.
     pub outputs: BTreeMap<OutputId, OutputStatus>,
+    /// The final summaries of its outputs.
+    pub summaries: BTreeMap<OutputId, String>,
 }
 
 /// A run as decisions see it.
@@ -129,7 +134,9 @@ pub struct Run {
     pub cause: RunCause,
     /// Where it stands.
     pub status: RunStatus,
-    /// What the agent is told; dropped when the run is over.
+    /// True once a worker began it, asked for it or ended it well: the agent has its prompt.
+    pub delivered: bool,
+    /// What the agent is told; dropped when the next run is asked for.
     pub prompt: String,
     /// The run whose session it resumes.
     pub resumed_from: Option<RunId>,
@@ -262,6 +269,34 @@ impl Task {
     /// Inputs no run has yet, oldest first.
     pub fn pending_inputs(&self) -> impl Iterator<Item = &Input> {
         self.inbox.iter().filter(|input| input.state == InputState::Pending)
+    }
+
+    /// The input this attempt took and has not acknowledged: the answer to its claim, however often it claims.
+    pub fn claimed_input(&self, attempt_id: &AttemptId) -> Option<&Input> {
+        self.inbox.iter().find(|input| matches!(&input.state, InputState::Claimed(by) if by == attempt_id))
+    }
+
+    /// What was said to the agent but never reached it: the prompt of a last run that no worker began, or the
+    /// command itself when there was no run yet.
+    pub fn undelivered_prompt(&self) -> Option<&str> {
+        match self.current_run() {
+            None => Some(&self.accepted.message),
+            Some(run) => Some(run.prompt.as_str()).filter(|_| !run.delivered),
+        }
+    }
+
+    /// The instant at which the live attempt has run for too long, if there is a limit. An attempt that never
+    /// begins counts from its lease.
+    pub fn attempt_due(&self) -> Option<DateTime<Utc>> {
+        let live = self.working_attempt().filter(|_| self.accepted.timeout_ms > 0)?;
+        Some(later(live.started_at.unwrap_or(live.leased_at), self.accepted.timeout_ms))
+    }
+
+    /// The instant at which the queued run has waited for too long for its first attempt, if there is a limit.
+    pub fn queue_due(&self) -> Option<DateTime<Utc>> {
+        let waits = self.state == TaskState::Queued && self.active_run().is_some_and(|run| run.attempts == 0);
+        let queued_at = self.queued_at.filter(|_| waits)?;
+        self.accepted.queue_ttl_ms.map(|ttl_ms| later(queued_at, ttl_ms))
     }
 
     /// What keeps the task from being forgotten; `None` only when it is over.

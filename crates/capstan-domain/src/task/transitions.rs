@@ -26,7 +26,7 @@ pub const TRANSITIONS: &[Transition] = &[
     birth(Queued, "AcceptAgentCommand"),
     birth(Sleeping, "AcceptAgentCommand with a dispatch delay or not_before"),
     edge(Queued, Running, "an attempt is leased"),
-    edge(Queued, Dropped, "queue TTL, or too many lost attempts"),
+    edge(Queued, Dropped, "queue TTL"),
     edge(Queued, Cancelled, "CancelTask, CancelRun or deadline"),
     edge(Sleeping, Queued, "wake timer or input"),
     edge(Sleeping, Cancelled, "CancelTask or deadline"),
@@ -35,9 +35,10 @@ pub const TRANSITIONS: &[Transition] = &[
     edge(Running, Error, "settlement: error or timeout"),
     edge(Running, Sleeping, "settlement: ok with a wake"),
     edge(Running, Queued, "settlement: retry, lost attempt, or inputs left to deliver"),
+    edge(Running, Dropped, "too many lost attempts"),
     edge(Running, Cancelled, "CancelTask, CancelRun, deadline, or settlement: cancelled"),
     edge(Waiting, Running, "input delivered to the live attempt"),
-    edge(Waiting, Queued, "input when no attempt is live"),
+    edge(Waiting, Queued, "input when no attempt is live; or the attempt ended with a retry or inputs left"),
     edge(Waiting, Error, "the live attempt failed or timed out while it waited"),
     edge(Waiting, Cancelled, "CancelTask, CancelRun or deadline"),
     edge(Done, Queued, "input (reopens)"),
@@ -46,7 +47,8 @@ pub const TRANSITIONS: &[Transition] = &[
     edge(Cancelled, Queued, "RetryTask or input (reopens)"),
 ];
 
-/// True when the table has this edge; staying in a state is always allowed.
+/// True when the table has this edge; staying in a state is always allowed. A decision is judged as a whole,
+/// from the state before it to every state inside it: only that is ever seen from outside.
 pub fn is_legal(from: Option<TaskState>, to: TaskState) -> bool {
     from == Some(to) || TRANSITIONS.iter().any(|edge| edge.from == from && edge.to == to)
 }

@@ -1,0 +1,67 @@
+//! What a worker offers and what a run needs.
+
+use std::sync::Arc;
+
+use crate::id::WorkerId;
+use crate::task::Task;
+
+/// What a worker can do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Runtimes it isolates runs with: `gvisor`, `runc`.
+    pub runtimes: Vec<String>,
+    /// Whether it can keep a run off the network.
+    pub network_isolation: bool,
+    /// Access to the workspace's files it can grant: `none`, `ro`, `rw`.
+    pub workspace_access: Vec<String>,
+    /// Tools it executes. Decides nothing yet: deferred tool calls are not attempts.
+    pub tools: Vec<String>,
+}
+
+/// A worker that asks for work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerOffer {
+    /// The worker.
+    pub worker_id: WorkerId,
+    /// The pools it belongs to.
+    pub pools: Vec<String>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
+/// What a worker must offer to be given a run: from the frozen policy, and the agent's `pool` setting.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Needs {
+    /// The runtime.
+    pub runtime_type: Arc<str>,
+    /// The access to the workspace's files.
+    pub workspace_access: Arc<str>,
+    /// Whether the run must be kept off the network.
+    pub network_isolation: bool,
+    /// The pool the agent's configuration names; any when it names none.
+    pub pool: Option<Arc<str>>,
+}
+
+impl Needs {
+    /// What the runs of a task need.
+    pub fn of(task: &Task) -> Self {
+        let policy = &task.accepted.policy;
+        let pool = task.accepted.agent_config.get("pool").and_then(serde_json::Value::as_str);
+        Self {
+            runtime_type: policy.runtime_type.as_str().into(),
+            workspace_access: policy.workspace_access.as_str().into(),
+            network_isolation: !policy.network_enabled,
+            pool: pool.map(str::trim).filter(|pool| !pool.is_empty()).map(Arc::from),
+        }
+    }
+
+    /// True when the worker may be given such a run. What a worker does not claim it cannot do.
+    pub fn met_by(&self, offer: &WorkerOffer) -> bool {
+        let claims = |list: &[String], wanted: &str| list.iter().any(|claimed| claimed == wanted);
+        let can = &offer.capabilities;
+        claims(&can.runtimes, &self.runtime_type)
+            && (&*self.workspace_access == "none" || claims(&can.workspace_access, &self.workspace_access))
+            && (!self.network_isolation || can.network_isolation)
+            && self.pool.as_deref().is_none_or(|pool| claims(&offer.pools, pool))
+    }
+}

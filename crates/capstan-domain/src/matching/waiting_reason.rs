@@ -1,0 +1,43 @@
+//! Why a queued task does not run: every one of them can say so.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::TaskId;
+
+/// One reason a queued task waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum WaitingReason {
+    /// Its next try is not due yet.
+    RetryDelay {
+        /// When it is.
+        until: DateTime<Utc>,
+    },
+    /// Another attempt of its session lives, or is being stopped.
+    SessionBusy {
+        /// The task that holds the session; the task itself while its own cancelled attempt still stops.
+        task_id: TaskId,
+    },
+    /// Its execution class runs as many attempts as it may.
+    ClassFull {
+        /// Attempts that live.
+        running: u32,
+        /// How many may.
+        limit: u32,
+    },
+    /// No worker is registered.
+    NoWorker,
+    /// Workers are registered, but none satisfies the run's policy.
+    NoCapableWorker,
+    /// Other tasks of the workspace go first.
+    BehindOthers {
+        /// The one right before it in its session or class, or the workspace's next.
+        task_id: TaskId,
+    },
+    /// It is next in its workspace; a worker that can run it must ask for work.
+    WaitingForSlot,
+    /// It was picked; the lease is being recorded.
+    BeingLeased,
+}

@@ -1,0 +1,295 @@
+//! Histories and commands with sensible values, for the tests of the rules.
+
+use std::collections::BTreeMap;
+
+use capstan_decider::spec::{Given, given};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::Map;
+use uuid::Uuid;
+
+use crate::id::{AgentId, AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
+use crate::outcome_text::ErrorClass;
+use crate::task::command::{
+    Accept, AckInput, BlockerSpec, Cancel, ClaimInput, Command, ExpireLease, Finish, Lease, OpenBlocker,
+    ProduceOutput, Start, SubmitInput, TimeOutAttempt, WakePlan,
+};
+use crate::task::event::{AttemptOutcome, Event, OutputStatus};
+use crate::task::{Task, TaskDecider};
+
+pub(super) const GRACE_MS: i64 = 10_000;
+
+/// The instant so many seconds after the tests begin.
+pub(super) fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::UNIX_EPOCH + Duration::days(20_000) + Duration::seconds(seconds)
+}
+
+pub(super) fn task_id() -> TaskId {
+    TaskId(Uuid::from_u128(1))
+}
+
+pub(super) fn run(number: u32) -> RunId {
+    RunId::of_task(task_id(), number)
+}
+
+pub(super) fn attempt(epoch: u64) -> AttemptId {
+    AttemptId { workspace: "dev".into(), task: task_id(), epoch }
+}
+
+pub(super) fn input_id(number: u128) -> InputId {
+    InputId(Uuid::from_u128(100 + number))
+}
+
+pub(super) fn output_id(number: u128) -> OutputId {
+    OutputId(Uuid::from_u128(200 + number))
+}
+
+pub(super) fn blocker_id(revision: u32) -> BlockerId {
+    BlockerId::of_task(task_id(), revision)
+}
+
+pub(super) fn agent() -> crate::agent::Created {
+    crate::agent::Created {
+        agent_id: AgentId::of_key("dev", "demo"),
+        workspace: "dev".into(),
+        agent_key: "demo".into(),
+        name: "Demo".into(),
+        role: "generalist".into(),
+        memory_scope: "workspace".into(),
+        quality_score: None,
+        cost_budget_usd: None,
+        config: Map::new(),
+        active: true,
+        created_at: at(-1),
+    }
+}
+
+pub(super) fn accept() -> Accept {
+    Accept {
+        task_id: task_id(),
+        workspace: "dev".into(),
+        agent: agent(),
+        message: "do it".into(),
+        session_id: "s-1".into(),
+        session_key: None,
+        lane: None,
+        policy: None,
+        timeout_ms: None,
+        priority: None,
+        budget_usd: None,
+        parent: None,
+        label: None,
+        labels: BTreeMap::new(),
+        routing: Map::new(),
+        input_provenance: Map::new(),
+        attachments: Vec::new(),
+        extra_system_prompt: None,
+        deliver: None,
+        source_view_id: None,
+        spawned_by: None,
+        hook_id: None,
+        dispatch_delay_ms: None,
+        not_before: None,
+        deadline: None,
+        queue_ttl_ms: None,
+        message_bytes_max: 1000,
+        at: at(0),
+    }
+}
+
+pub(super) fn accepting(accept: Accept) -> Command {
+    Command::Accept(Box::new(accept))
+}
+
+pub(super) fn lease(run_no: u32, seconds: i64) -> Command {
+    Command::Lease(Lease {
+        run_id: run(run_no),
+        worker_id: WorkerId(Uuid::from_u128(9)),
+        worker_name: "w".into(),
+        lease_ms: 30_000,
+        at: at(seconds),
+    })
+}
+
+pub(super) fn start(epoch: u64, seconds: i64) -> Command {
+    Command::Start(Start { attempt_id: attempt(epoch), at: at(seconds) })
+}
+
+pub(super) fn input(number: u128, message: &str) -> SubmitInput {
+    SubmitInput {
+        input_id: input_id(number),
+        run_id: None,
+        message: message.into(),
+        answers: Map::new(),
+        blocker_id: None,
+        message_bytes_max: 1000,
+        at: at(20),
+    }
+}
+
+pub(super) fn say(number: u128, message: &str) -> Command {
+    Command::SubmitInput(input(number, message))
+}
+
+pub(super) fn claim(epoch: u64) -> Command {
+    Command::ClaimInput(ClaimInput { attempt_id: attempt(epoch), at: at(21) })
+}
+
+pub(super) fn ack(epoch: u64, number: u128) -> Command {
+    Command::AckInput(AckInput { attempt_id: attempt(epoch), input_id: input_id(number), at: at(22) })
+}
+
+pub(super) fn question(summary: &str) -> BlockerSpec {
+    BlockerSpec { summary: summary.into(), ..BlockerSpec::default() }
+}
+
+pub(super) fn ask(epoch: u64, summary: &str) -> Command {
+    Command::OpenBlocker(OpenBlocker { attempt_id: attempt(epoch), blocker: question(summary), at: at(15) })
+}
+
+pub(super) fn cancel() -> Command {
+    Command::Cancel(Cancel { reason: Some("enough".into()), grace_ms: GRACE_MS, at: at(30) })
+}
+
+pub(super) fn expire(epoch: u64) -> Command {
+    Command::ExpireLease(ExpireLease {
+        attempt_id: attempt(epoch),
+        returned: false,
+        reason: "the worker fell silent".into(),
+        at: at(40),
+    })
+}
+
+pub(super) fn time_out(epoch: u64, seconds: i64) -> Command {
+    Command::TimeOutAttempt(TimeOutAttempt {
+        attempt_id: attempt(epoch),
+        grace_ms: GRACE_MS,
+        at: at(seconds),
+    })
+}
+
+pub(super) fn report(epoch: u64, outcome: AttemptOutcome) -> Finish {
+    Finish {
+        attempt_id: attempt(epoch),
+        outcome,
+        exit_code: None,
+        error: None,
+        error_class: None,
+        retry_after_ms: None,
+        usage: None,
+        waiting_for_input: false,
+        blocker: None,
+        wake: None,
+        result: None,
+        at: at(50),
+    }
+}
+
+pub(super) fn failure(epoch: u64, class: ErrorClass) -> Finish {
+    Finish {
+        error: Some("boom".into()),
+        error_class: Some(class),
+        exit_code: Some(1),
+        ..report(epoch, AttemptOutcome::Error)
+    }
+}
+
+pub(super) fn finishing(finish: Finish) -> Command {
+    Command::Finish(Box::new(finish))
+}
+
+pub(super) fn finish_ok(epoch: u64) -> Command {
+    finishing(report(epoch, AttemptOutcome::Ok))
+}
+
+pub(super) fn wake_in(minutes: i64) -> WakePlan {
+    WakePlan { delay_minutes: Some(minutes), ..WakePlan::default() }
+}
+
+pub(super) fn output(number: u128, status: OutputStatus) -> ProduceOutput {
+    ProduceOutput {
+        attempt_id: attempt(1),
+        output_id: output_id(number),
+        output_type: "report".into(),
+        title: "A report".into(),
+        summary: None,
+        uri: None,
+        data: Map::new(),
+        metadata: Map::new(),
+        status,
+        at: at(16),
+    }
+}
+
+pub(super) fn produce(number: u128, status: OutputStatus) -> Command {
+    Command::ProduceOutput(Box::new(output(number, status)))
+}
+
+/// A task that waits for its first worker.
+pub(super) fn queued() -> Given<TaskDecider> {
+    given::<TaskDecider>([]).and(accepting(accept()))
+}
+
+/// A task whose first attempt is leased at second 10.
+pub(super) fn leased() -> Given<TaskDecider> {
+    queued().and(lease(1, 10))
+}
+
+/// A task whose first attempt began at second 11.
+pub(super) fn started() -> Given<TaskDecider> {
+    leased().and(start(1, 11))
+}
+
+/// A task whose live attempt asked something.
+pub(super) fn waiting() -> Given<TaskDecider> {
+    started().and(ask(1, "which one?"))
+}
+
+/// A task that ended well.
+pub(super) fn done() -> Given<TaskDecider> {
+    started().and(finish_ok(1))
+}
+
+/// A task that was cancelled while its attempt lives: the worker has until second 40 to stop.
+pub(super) fn stopping() -> Given<TaskDecider> {
+    started().and(cancel())
+}
+
+/// The task a history leads to.
+pub(super) fn task_of(given: &Given<TaskDecider>) -> Task {
+    *given.state().expect("the history begins with an acceptance")
+}
+
+/// The kinds of events, in order.
+pub(super) fn kinds(events: &[Event]) -> Vec<&'static str> {
+    events.iter().map(kind).collect()
+}
+
+fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::TaskAccepted(_) => "accepted",
+        Event::RunRequested(_) => "run requested",
+        Event::AttemptLeased(_) => "leased",
+        Event::AttemptStarted(_) => "started",
+        Event::AttemptCancelRequested(_) => "stop requested",
+        Event::AttemptEnded(_) => "attempt ended",
+        Event::RetryScheduled(_) => "retry",
+        Event::RunEnded(_) => "run ended",
+        Event::TaskContinued(_) => "continued",
+        Event::TaskSlept(_) => "slept",
+        Event::TaskDone(_) => "done",
+        Event::TaskFailed(_) => "failed",
+        Event::TaskCancelled(_) => "cancelled",
+        Event::TaskDropped(_) => "dropped",
+        Event::BlockerOpened(_) => "asked",
+        Event::BlockerClosed(_) => "answered",
+        Event::InputAccepted(_) => "said",
+        Event::InputClaimed(_) => "claimed",
+        Event::InputReturned(_) => "returned",
+        Event::InputConsumed(_) => "consumed",
+        Event::OutputProduced(_) => "output",
+        Event::OutputRowsAppended(_) => "rows",
+        Event::OutputFinalized(_) => "finalized",
+        Event::OutputStatusChanged(_) => "output changed",
+        Event::UsageRecorded(_) => "usage",
+    }
+}

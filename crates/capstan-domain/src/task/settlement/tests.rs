@@ -1,0 +1,427 @@
+//! The settlement table, row by row.
+
+use super::*;
+use crate::id::WorkerId;
+use crate::task::event::{AgendaItem, Event};
+use crate::task::fixture::{
+    ack, ask, at, attempt, blocker_id, cancel, claim, done, expire, failure, finish_ok, finishing, kinds,
+    lease, leased, produce, question, queued, report, run, say, start, started, stopping, task_of, time_out,
+    waiting, wake_in,
+};
+use crate::task::{Command, TaskDecider};
+use crate::usage::Usage;
+use capstan_decider::spec::{Given, given};
+
+fn ok() -> Finish {
+    report(1, AttemptOutcome::Ok)
+}
+
+fn error(text: &str) -> Finish {
+    Finish { error: Some(text.into()), ..report(1, AttemptOutcome::Error) }
+}
+
+fn state_after(history: Given<TaskDecider>, command: Command) -> TaskState {
+    task_of(&history.and(command)).state
+}
+
+fn with_retry(max_attempts: i64, delay_ms: i64) -> Given<TaskDecider> {
+    let mut command = crate::task::fixture::accept();
+    let mut policy = crate::policy::RunPolicy::default();
+    policy.retry.max_attempts = max_attempts;
+    policy.retry.delay_ms = delay_ms;
+    command.policy = Some(policy);
+    given::<TaskDecider>([]).and(crate::task::fixture::accepting(command)).and(lease(1, 10))
+}
+
+#[test]
+fn ok_without_a_plan_is_done() {
+    started().when(finish_ok(1)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "done"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.state, &task.live, task.runs[0].status), (TaskState::Done, &None, RunStatus::Ok));
+    });
+}
+
+#[test]
+fn ok_with_a_question_waits() {
+    let asking = Finish { blocker: Some(question("which?")), ..ok() };
+    started().when(finishing(asking)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "asked"]);
+        assert_eq!(state.as_ref().unwrap().state, TaskState::Waiting);
+    });
+    let waits = Finish { waiting_for_input: true, ..ok() };
+    assert_eq!(state_after(started(), finishing(waits)), TaskState::Waiting);
+}
+
+#[test]
+fn ok_keeps_the_question_that_is_open_already() {
+    waiting().when(finishing(Finish { waiting_for_input: true, ..ok() })).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!(
+            (task.state, task.blocker.as_ref().unwrap().blocker_id),
+            (TaskState::Waiting, blocker_id(1))
+        );
+    });
+    waiting()
+        .when(finish_ok(1))
+        .then_with(|events, _| assert_eq!(kinds(events), ["attempt ended", "run ended"]));
+    waiting()
+        .when(finishing(Finish { blocker: Some(question("another?")), ..ok() }))
+        .then_with(|events, _| assert_eq!(kinds(events)[2..], ["answered", "asked"]));
+}
+
+#[test]
+fn ok_with_a_wake_sleeps_five_minutes_unless_told_otherwise() {
+    for (wake, expected) in [
+        (wake_in(0), at(350)),
+        (wake_in(-3), at(350)),
+        (WakePlan::default(), at(350)),
+        (wake_in(2), at(170)),
+        (WakePlan { at: Some(at(77)), ..wake_in(2) }, at(77)),
+        (WakePlan { at: Some(at(1)), ..wake_in(2) }, at(170)),
+    ] {
+        let sleeping = started().and(finishing(Finish { wake: Some(wake), ..ok() }));
+        assert_eq!(task_of(&sleeping).sleep.unwrap().wake_at, expected);
+    }
+    let endless = started().and(finishing(Finish { wake: Some(wake_in(i64::MAX)), ..ok() }));
+    assert!(task_of(&endless).sleep.unwrap().wake_at < DateTime::<Utc>::MAX_UTC);
+}
+
+#[test]
+fn a_wake_without_a_reason_takes_it_from_its_agenda() {
+    let item = AgendaItem { kind: None, title: Some("call Ann".into()), reason: None };
+    let wake = WakePlan { agenda: vec![item], ..wake_in(1) };
+    started().when(finishing(Finish { wake: Some(wake), ..ok() })).then_with(|events, _| {
+        let Some(Event::TaskSlept(slept)) = events.last() else { panic!("slept") };
+        assert_eq!(slept.reason.as_deref(), Some("call Ann"));
+    });
+}
+
+#[test]
+fn waiting_beats_wake() {
+    let both = Finish { wake: Some(wake_in(1)), waiting_for_input: true, ..ok() };
+    assert_eq!(state_after(started(), finishing(both)), TaskState::Waiting);
+}
+
+#[test]
+fn ok_with_inputs_left_goes_back_to_the_queue_whatever_the_plan() {
+    for plan in [ok(), Finish { waiting_for_input: true, ..ok() }, Finish { wake: Some(wake_in(1)), ..ok() }]
+    {
+        started().and(say(1, "one")).and(claim(1)).and(say(2, "two")).when(finishing(plan)).then_with(
+            |events, state| {
+                assert_eq!(kinds(events), ["returned", "attempt ended", "run ended", "run requested"]);
+                let task = state.as_ref().unwrap();
+                let last = task.current_run().unwrap();
+                assert_eq!((last.prompt.as_str(), last.resumed_from), ("one\n\ntwo", Some(run(1))));
+                assert!(task.inbox.iter().all(|input| input.state == InputState::Consumed));
+            },
+        );
+    }
+}
+
+#[test]
+fn an_attempt_that_ends_well_without_having_started_has_told_its_prompt() {
+    leased().and(say(1, "one")).when(finish_ok(1)).then_with(|_, state| {
+        let last = state.as_ref().unwrap().current_run().unwrap().clone();
+        assert_eq!((last.prompt.as_str(), last.resumed_from), ("one", Some(run(1))));
+    });
+}
+
+#[test]
+fn ok_with_a_claimed_input_left_over_answers_the_open_question_with_it() {
+    let asked = started().and(say(1, "one")).and(claim(1)).and(ask(1, "which?"));
+    asked.when(finish_ok(1)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["returned", "attempt ended", "run ended", "answered", "run requested"]);
+        assert_eq!(state.as_ref().unwrap().blocker, None);
+    });
+}
+
+#[test]
+fn acknowledged_inputs_are_not_left_over() {
+    assert_eq!(
+        state_after(started().and(say(1, "one")).and(claim(1)).and(ack(1, 1)), finish_ok(1)),
+        TaskState::Done
+    );
+}
+
+#[test]
+fn an_error_that_may_pass_is_tried_again_until_the_policy_says_enough() {
+    let again = failure(1, ErrorClass::Retryable);
+    with_retry(2, 3000).when(finishing(again.clone())).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "retry"]);
+        let Event::RetryScheduled(retry) = &events[1] else { panic!("retry") };
+        assert_eq!(
+            (retry.attempt_no, retry.reason, retry.available_at),
+            (2, RetryReason::RetryableError, at(53))
+        );
+        assert_eq!(state.as_ref().unwrap().state, TaskState::Queued);
+    });
+    let second = Finish { attempt_id: attempt(2), ..again };
+    let history = with_retry(2, 0).and(finishing(failure(1, ErrorClass::Retryable))).and(lease(1, 60));
+    assert_eq!(state_after(history, finishing(second)), TaskState::Error);
+}
+
+#[test]
+fn a_retry_ignores_the_plan_and_closes_the_question() {
+    let planned =
+        Finish { wake: Some(wake_in(1)), waiting_for_input: true, ..failure(1, ErrorClass::Retryable) };
+    waiting().when(finishing(planned)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "answered", "retry"]);
+        assert_eq!(state.as_ref().unwrap().state, TaskState::Queued);
+    });
+}
+
+#[test]
+fn a_terminal_error_ends_the_task() {
+    started().when(finishing(failure(1, ErrorClass::Terminal))).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "failed"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.state, task.runs[0].status), (TaskState::Error, RunStatus::Error));
+    });
+    assert_eq!(state_after(waiting(), finishing(failure(1, ErrorClass::Terminal))), TaskState::Error);
+}
+
+#[test]
+fn without_a_stated_class_the_text_decides_and_the_class_is_recorded() {
+    for (text, state, class) in [
+        ("HTTP 503", TaskState::Queued, ErrorClass::Retryable),
+        ("i/o timeout", TaskState::Queued, ErrorClass::Retryable),
+        ("boom", TaskState::Error, ErrorClass::Terminal),
+    ] {
+        started().when(finishing(error(text))).then_with(|events, after| {
+            assert_eq!(after.as_ref().unwrap().state, state);
+            let Event::AttemptEnded(ended) = &events[0] else { panic!("ended") };
+            assert_eq!(ended.error_class, Some(class));
+        });
+    }
+    let silent = Finish { error: None, exit_code: Some(3), ..error("") };
+    started().when(finishing(silent)).then_with(|events, _| {
+        assert!(matches!(events.last(), Some(Event::TaskFailed(failed)) if failed.error == "exit code 3"));
+    });
+}
+
+#[test]
+fn a_rate_limited_attempt_waits_as_asked_and_does_not_count_as_failed() {
+    let limited = |ms| Finish { retry_after_ms: Some(ms), ..failure(1, ErrorClass::RateLimited) };
+    with_retry(1, 0).when(finishing(limited(20_000))).then_with(|_, state| {
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.available_at, task.runs[0].failed, task.runs[0].lost), (Some(at(70)), 0, 1));
+    });
+    // Nobody parks a task for longer than a day.
+    with_retry(1, 0).when(finishing(limited(i64::MAX))).then_with(|_, state| {
+        assert_eq!(state.as_ref().unwrap().available_at, Some(at(50 + 86_400)));
+    });
+    let mut history = with_retry(1, 0);
+    for epoch in 1..=u64::from(LOST_ATTEMPTS_MAX) {
+        let limited = Finish { attempt_id: attempt(epoch), ..limited(0) };
+        history = history.and(finishing(limited)).and(lease(1, 50));
+    }
+    let last = Finish { attempt_id: attempt(9), ..limited(0) };
+    assert_eq!(state_after(history, finishing(last)), TaskState::Error);
+}
+
+#[test]
+fn a_reported_timeout_ends_in_error_and_is_not_tried_again() {
+    started().when(finishing(report(1, AttemptOutcome::Timeout))).then_with(|_, state| {
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.state, task.runs[0].status), (TaskState::Error, RunStatus::Timeout));
+    });
+}
+
+#[test]
+fn a_reported_cancellation_cancels_the_task_and_its_undecided_outputs() {
+    started()
+        .and(produce(1, OutputStatus::Pending))
+        .when(finishing(report(1, AttemptOutcome::Cancelled)))
+        .then_with(|events, _| {
+            assert_eq!(kinds(events), ["attempt ended", "run ended", "output changed", "cancelled"]);
+        });
+}
+
+#[test]
+fn no_worker_may_report_itself_lost_or_a_negative_cost() {
+    let lost = report(1, AttemptOutcome::Lost);
+    started().when(finishing(lost)).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
+    let usage = Some(Usage { cost_usd: -1.0, ..Usage::default() });
+    started()
+        .when(finishing(Finish { usage, ..ok() }))
+        .then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
+}
+
+#[test]
+fn a_question_without_words_is_refused_and_the_attempt_lives_on() {
+    let mute = Finish { blocker: Some(question(" ")), ..ok() };
+    started()
+        .when(finishing(mute))
+        .then_rejected(Rejection::invalid("/blocker/summary", "summary is required"));
+}
+
+#[test]
+fn usage_of_the_report_is_recorded_before_the_end() {
+    let usage = Some(Usage { input_tokens: 4, ..Usage::default() });
+    let report = Finish { usage, ..ok() };
+    started().when(finishing(report.clone())).then_with(|events, _| assert_eq!(kinds(events)[0], "usage"));
+    let late = stopping().when(finishing(report)).events();
+    assert_eq!(kinds(&late), ["usage", "attempt ended"]);
+}
+
+#[test]
+fn a_second_or_stale_report_changes_nothing_and_is_told_so() {
+    let lost = Rejection::LeaseLost { current_epoch: 1 };
+    done().when(finish_ok(1)).then_rejected(lost.clone());
+    started().when(finish_ok(2)).then_rejected(lost);
+    let retried = started().and(expire(1)).and(lease(1, 60));
+    retried.when(finish_ok(1)).then_rejected(Rejection::LeaseLost { current_epoch: 2 });
+    queued().when(finish_ok(1)).then_rejected(Rejection::LeaseLost { current_epoch: 0 });
+}
+
+#[test]
+fn a_report_of_a_cancelled_attempt_only_frees_the_session() {
+    for outcome in [AttemptOutcome::Ok, AttemptOutcome::Error, AttemptOutcome::Cancelled] {
+        stopping().when(finishing(report(1, outcome))).then_with(|events, state| {
+            assert_eq!(kinds(events), ["attempt ended"]);
+            let task = state.as_ref().unwrap();
+            assert_eq!((task.state, &task.live), (TaskState::Cancelled, &None));
+            assert_eq!(task.runs[0].status, RunStatus::Cancelled);
+        });
+    }
+}
+
+#[test]
+fn a_lost_lease_puts_the_run_back_into_the_queue_with_growing_pauses() {
+    started().when(expire(1)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "retry"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.state, task.available_at, task.runs[0].lost), (TaskState::Queued, Some(at(40)), 1));
+    });
+    started().and(expire(1)).and(lease(1, 41)).when(expire(2)).then_with(|events, _| {
+        let Event::RetryScheduled(retry) = &events[1] else { panic!("retry") };
+        assert_eq!((retry.reason, retry.available_at), (RetryReason::LeaseLost, at(41)));
+    });
+    assert_eq!([0, 1, 5, 6, 60].map(backoff_ms), [500, 1000, 16_000, 30_000, 30_000]);
+}
+
+#[test]
+fn too_many_lost_attempts_drop_the_task() {
+    let mut history = leased();
+    for epoch in 1..=u64::from(LOST_ATTEMPTS_MAX) {
+        history = history.and(expire(epoch)).and(lease(1, 1000));
+    }
+    history.when(expire(9)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "dropped"]);
+        assert_eq!(state.as_ref().unwrap().state, TaskState::Dropped);
+    });
+}
+
+#[test]
+fn an_attempt_given_back_says_so() {
+    let returned =
+        ExpireLease { attempt_id: attempt(1), returned: true, reason: "draining".into(), at: at(40) };
+    started().when(Command::ExpireLease(returned)).then_with(|events, _| {
+        assert!(matches!(&events[1], Event::RetryScheduled(retry) if retry.reason == RetryReason::Returned));
+    });
+}
+
+#[test]
+fn a_question_outlives_the_attempt_that_asked_it() {
+    waiting().when(expire(1)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.state, &task.live), (TaskState::Waiting, &None));
+    });
+    waiting().and(expire(1)).when(say(1, "red")).then_with(|events, _| {
+        assert_eq!(kinds(events), ["said", "answered", "run requested"]);
+    });
+}
+
+#[test]
+fn an_input_the_lost_attempt_never_acknowledged_answers_its_question() {
+    started().and(say(1, "one")).and(claim(1)).and(ask(1, "which?")).when(expire(1)).then_with(
+        |events, state| {
+            assert_eq!(
+                kinds(events),
+                ["returned", "attempt ended", "run ended", "answered", "run requested"]
+            );
+            let task = state.as_ref().unwrap();
+            assert_eq!((task.state, task.current_run().unwrap().prompt.as_str()), (TaskState::Queued, "one"));
+        },
+    );
+}
+
+#[test]
+fn a_lease_that_is_not_the_live_one_does_not_run_out() {
+    started().when(expire(2)).then_nothing();
+    done().when(expire(1)).then_nothing();
+    started().and(expire(1)).when(expire(1)).then_nothing();
+    // A cancelled attempt has its grace; after that the session is free anyway.
+    stopping().when(expire(1)).then_nothing();
+}
+
+#[test]
+fn an_attempt_that_runs_too_long_fails_the_task_and_is_told_to_stop() {
+    started().when(time_out(1, 611)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["stop requested", "run ended", "failed"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.state, task.runs[0].status), (TaskState::Error, RunStatus::Timeout));
+        assert_eq!(task.live.as_ref().unwrap().cancel_grace_until, Some(at(621)));
+    });
+    assert_eq!(kinds(&waiting().when(time_out(1, 611)).events())[1..], ["answered", "run ended", "failed"]);
+}
+
+#[test]
+fn a_time_out_that_is_early_or_of_another_attempt_changes_nothing() {
+    started().when(time_out(1, 610)).then_nothing();
+    started().when(time_out(2, 700)).then_nothing();
+    stopping().when(time_out(1, 700)).then_nothing();
+    done().when(time_out(1, 700)).then_nothing();
+    queued().when(time_out(1, 700)).then_nothing();
+}
+
+#[test]
+fn the_attempt_that_was_stopped_for_its_time_ends_as_timed_out() {
+    let report = || finishing(report(1, AttemptOutcome::Cancelled));
+    for (history, expected) in
+        [(started().and(time_out(1, 611)), AttemptOutcome::Timeout), (stopping(), AttemptOutcome::Cancelled)]
+    {
+        history.when(report()).then_with(|events, _| {
+            assert!(matches!(&events[0], Event::AttemptEnded(ended) if ended.outcome == expected));
+        });
+    }
+}
+
+#[test]
+fn a_task_cancelled_while_it_waits_for_its_retry_is_not_tried_again() {
+    let cancelled = started().and(expire(1)).and(cancel());
+    cancelled.when(lease(1, 60)).then_rejected(Rejection::illegal("leasing", TaskState::Cancelled));
+}
+
+#[test]
+fn approved_outputs_come_into_force_when_the_run_ends_well() {
+    // No command approves outputs yet; the history says that something did.
+    let approved = started().and(produce(1, OutputStatus::Pending));
+    let mut history = approved.events().to_vec();
+    history.push(Event::OutputStatusChanged(crate::task::event::OutputStatusChanged {
+        output_id: crate::task::fixture::output_id(1),
+        status: OutputStatus::Approved,
+        at: at(20),
+    }));
+    given::<TaskDecider>(history).when(finish_ok(1)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "output changed", "done"]);
+        assert!(state.as_ref().unwrap().outputs.values().all(|status| *status == OutputStatus::Active));
+    });
+}
+
+#[test]
+fn a_resumed_run_is_leased_under_a_new_epoch_by_any_worker() {
+    let other = crate::task::command::Lease {
+        run_id: run(2),
+        worker_id: WorkerId(uuid::Uuid::from_u128(77)),
+        worker_name: "other".into(),
+        lease_ms: 1,
+        at: at(60),
+    };
+    done().and(say(1, "again")).and(Command::Lease(other)).when(start(2, 61)).then_with(|_, state| {
+        assert_eq!(state.as_ref().unwrap().live.as_ref().unwrap().attempt_id, attempt(2));
+    });
+}

@@ -1,0 +1,326 @@
+//! What holds for a task after any sequence of commands, and of facts.
+//!
+//! Commands come from a generator that mostly asks what the present state allows, and sometimes what it does
+//! not. `PROPTEST_CASES` sets the number of cases of each law (256 when absent); raise it before a release.
+
+#[path = "laws/history.rs"]
+mod history;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use capstan_decider::{Decider, fold};
+use capstan_domain::id::{BlockerId, InputId, RunId};
+use capstan_domain::task::deadline::timers;
+use capstan_domain::task::event::{InputOutcome, RunCause};
+use capstan_domain::task::state::InputState;
+use capstan_domain::task::transitions::{TRANSITIONS, is_legal};
+use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
+use history::{Birth, Step, births, moves, play};
+use proptest::prelude::*;
+
+fn task_of(state: &State) -> &Task {
+    state.as_ref().expect("every history begins with an acceptance")
+}
+
+fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+    TaskDecider::decide(state, command)
+}
+
+/// The attempt a command speaks for, when it is fenced.
+fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
+    match command {
+        Command::Start(c) => Some(&c.attempt_id),
+        Command::ExpireLease(c) => Some(&c.attempt_id),
+        Command::ReleaseAttempt(c) => Some(&c.attempt_id),
+        Command::TimeOutAttempt(c) => Some(&c.attempt_id),
+        Command::Finish(c) => Some(&c.attempt_id),
+        Command::OpenBlocker(c) => Some(&c.attempt_id),
+        Command::ClaimInput(c) => Some(&c.attempt_id),
+        Command::AckInput(c) => Some(&c.attempt_id),
+        Command::ProduceOutput(c) => Some(&c.attempt_id),
+        Command::AppendOutputRows(c) => Some(&c.attempt_id),
+        Command::FinalizeOutput(c) => Some(&c.attempt_id),
+        Command::RecordUsage(c) => Some(&c.attempt_id),
+        Command::Accept(_)
+        | Command::SubmitInput(_)
+        | Command::Cancel(_)
+        | Command::CancelRun(_)
+        | Command::Wake(_)
+        | Command::Lease(_)
+        | Command::ExpireQueue(_)
+        | Command::PassDeadline(_) => None,
+    }
+}
+
+/// Rows and usage add up: a repeat means more of it, so their callers key them.
+fn accumulates(command: &Command) -> bool {
+    matches!(command, Command::AppendOutputRows(_) | Command::RecordUsage(_))
+}
+
+/// Every edge that histories took, to see that the generator reaches the whole table.
+fn edges(steps: &[Step]) -> BTreeSet<(Option<TaskState>, TaskState)> {
+    let state = |state: &State| state.as_ref().map(|task| task.state);
+    steps
+        .iter()
+        .filter(|step| state(&step.before) != state(&step.after))
+        .map(|step| (state(&step.before), task_of(&step.after).state))
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn the_state_changes_only_along_the_table(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let before = step.before.as_ref().map(|task| task.state);
+            let mut inside = step.before.clone();
+            for event in &step.events {
+                inside = TaskDecider::evolve(inside, event);
+                let now = task_of(&inside).state;
+                prop_assert!(is_legal(before, now), "{before:?} to {now:?} by {:?}", step.command);
+            }
+        }
+    }
+
+    #[test]
+    fn an_unfinished_task_always_has_an_owner(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let task = task_of(&step.after);
+            prop_assert_eq!(task.owner().is_none(), task.state.is_terminal(), "after {:?}: {:?}", step.command, task);
+        }
+    }
+
+    #[test]
+    fn parts_of_a_task_agree_with_its_state(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let task = task_of(&step.after);
+            let why = format!("after {:?}: {task:?}", step.command);
+            prop_assert_eq!(task.blocker.is_some(), task.state == TaskState::Waiting, "blocker, {}", why);
+            prop_assert_eq!(task.sleep.is_some(), task.state == TaskState::Sleeping, "sleep, {}", why);
+            prop_assert_eq!(task.queued_at.is_some(), task.state == TaskState::Queued, "queue, {}", why);
+            let is_active = task.state == TaskState::Queued || task.working_attempt().is_some();
+            prop_assert_eq!(task.active_run().is_some(), is_active, "run, {}", why);
+            let earlier = task.runs.iter().rev().skip(1);
+            prop_assert!(earlier.clone().all(|run| run.status.is_terminal()), "earlier runs, {}", why);
+            if let Some(live) = &task.live {
+                let is_over = task.run(live.run_id).expect("a live run is known").status.is_terminal();
+                prop_assert_eq!(live.cancel_grace_until.is_some(), is_over, "a stopping attempt, {}", why);
+            }
+            if matches!(task.state, TaskState::Queued | TaskState::Sleeping) || task.state.is_terminal() {
+                prop_assert_eq!(task.working_attempt(), None, "nobody works, {}", why);
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_command_again_has_no_second_effect(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let again = decide(&step.after, &step.command);
+            if !accumulates(&step.command) {
+                let is_quiet = again.as_ref().map_or(true, Vec::is_empty);
+                prop_assert!(is_quiet, "{:?} again gave {again:?}", step.command);
+            }
+        }
+    }
+
+    #[test]
+    fn epochs_grow_and_at_most_one_attempt_lives(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            for event in &step.events {
+                if let Event::AttemptLeased(leased) = event {
+                    let before = task_of(&step.before);
+                    prop_assert!(leased.attempt_id.epoch > before.epoch);
+                    prop_assert_eq!(&before.live, &None, "leased beside a live attempt");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_stale_attempt_changes_nothing(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let (Some(fence), Some(task)) = (fence(&step.command), &step.before) else { continue };
+            if task.live.as_ref().is_none_or(|live| live.attempt_id != *fence) {
+                prop_assert!(step.events.is_empty(), "{:?} acted", step.command);
+                if let Err(rejection) = &step.answer {
+                    prop_assert_eq!(rejection, &Rejection::LeaseLost { current_epoch: task.epoch });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_input_is_consumed_at_most_once_and_never_lost(birth in births(), moves in moves()) {
+        let mut accepted: BTreeMap<InputId, InputOutcome> = BTreeMap::new();
+        let mut consumed: BTreeSet<InputId> = BTreeSet::new();
+        for step in play(&birth, &moves) {
+            for event in &step.events {
+                let now: Vec<InputId> = match event {
+                    Event::InputAccepted(e) => {
+                        prop_assert_eq!(accepted.insert(e.input_id, e.outcome), None, "accepted twice");
+                        Vec::new()
+                    }
+                    Event::InputConsumed(e) => vec![e.input_id],
+                    Event::RunRequested(e) => e.input_ids.clone(),
+                    _ => Vec::new(),
+                };
+                for input_id in now {
+                    prop_assert!(accepted.contains_key(&input_id), "consumed before it was accepted");
+                    prop_assert!(consumed.insert(input_id), "consumed twice by {:?}", step.command);
+                }
+            }
+            let task = task_of(&step.after);
+            let inbox: BTreeSet<_> = task.inbox.iter().map(|input| input.input_id).collect();
+            prop_assert_eq!(inbox, accepted.keys().copied().collect(), "the inbox has exactly what was accepted");
+            for input in &task.inbox {
+                prop_assert_eq!(input.state == InputState::Consumed, consumed.contains(&input.input_id));
+                if let InputState::Claimed(by) = &input.state {
+                    let holder = task.working_attempt().map(|live| &live.attempt_id);
+                    prop_assert_eq!(holder, Some(by), "claimed by an attempt that works");
+                }
+            }
+            if matches!(task.state, TaskState::Done | TaskState::Sleeping | TaskState::Waiting) {
+                prop_assert_eq!(task.pending_inputs().count(), 0, "stranded while {:?}", task.state);
+            }
+        }
+    }
+
+    #[test]
+    fn what_reached_no_agent_is_said_again_by_the_next_run(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let Some(before) = &step.before else { continue };
+            for event in &step.events {
+                let Event::RunRequested(requested) = event else { continue };
+                if requested.cause == RunCause::Wake {
+                    continue;
+                }
+                let said = before.inbox.iter().filter(|input| requested.input_ids.contains(&input.input_id));
+                for input in said {
+                    prop_assert!(requested.prompt.contains(&input.message), "an input's text is missing");
+                }
+                let ended_well = matches!(step.command, Command::Finish(_));
+                if let Some(undelivered) = before.undelivered_prompt().filter(|_| !ended_well) {
+                    prop_assert!(requested.prompt.starts_with(undelivered), "{:?}", requested.prompt);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_blocker_ends_once_with_the_state_it_stands_for(birth in births(), moves in moves()) {
+        let mut open: BTreeSet<BlockerId> = BTreeSet::new();
+        let mut ever: BTreeSet<BlockerId> = BTreeSet::new();
+        for step in play(&birth, &moves) {
+            for event in &step.events {
+                match event {
+                    Event::BlockerOpened(e) => {
+                        prop_assert!(ever.insert(e.blocker_id), "a revision came twice");
+                        open.insert(e.blocker_id);
+                    }
+                    Event::BlockerClosed(e) => prop_assert!(open.remove(&e.blocker_id), "closed, but not open"),
+                    _ => {}
+                }
+            }
+            let held: BTreeSet<_> = task_of(&step.after).blocker.iter().map(|b| b.blocker_id).collect();
+            prop_assert_eq!(&held, &open);
+        }
+    }
+
+    #[test]
+    fn every_run_and_attempt_ends_exactly_once(birth in births(), moves in moves()) {
+        let mut runs: BTreeMap<RunId, bool> = BTreeMap::new();
+        let mut attempts = BTreeMap::new();
+        for step in play(&birth, &moves) {
+            for event in &step.events {
+                match event {
+                    Event::RunRequested(e) => prop_assert_eq!(runs.insert(e.run_id, false), None),
+                    Event::RunEnded(e) => prop_assert_eq!(runs.insert(e.run_id, true), Some(false)),
+                    Event::AttemptLeased(e) => prop_assert_eq!(attempts.insert(e.attempt_id.clone(), false), None),
+                    Event::AttemptEnded(e) => {
+                        prop_assert_eq!(attempts.insert(e.attempt_id.clone(), true), Some(false));
+                    }
+                    _ => {}
+                }
+            }
+            let task = task_of(&step.after);
+            let live = attempts.values().filter(|ended| !**ended).count();
+            prop_assert_eq!(live, usize::from(task.live.is_some()));
+            if task.state.is_terminal() {
+                prop_assert!(runs.values().all(|ended| *ended), "a run outlives its task");
+            }
+        }
+    }
+
+    #[test]
+    fn a_timer_acts_when_it_rings_and_is_then_gone(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            for timer in timers(task_of(&step.after)) {
+                let command = timer.command(timer.due, 1000);
+                let events = decide(&step.after, &command);
+                prop_assert!(events.as_ref().is_ok_and(|events| !events.is_empty()), "{timer:?} gave {events:?}");
+                let after = fold::<TaskDecider>(step.after.clone(), &events.unwrap_or_default());
+                prop_assert!(!timers(task_of(&after)).contains(&timer), "{timer:?} would ring for ever");
+            }
+        }
+    }
+
+    #[test]
+    fn any_task_can_be_brought_to_a_good_end(birth in births(), moves in moves()) {
+        let Some(last) = play(&birth, &moves).pop() else { return Ok(()) };
+        let (mut state, mut now) = (last.after, last.at);
+        for _ in 0..8 {
+            let Some(command) = history::helpful(task_of(&state), now) else { break };
+            now = command.1;
+            let events = decide(&state, &command.0);
+            prop_assert!(events.as_ref().is_ok_and(|e| !e.is_empty()), "{:?} gave {events:?}", command.0);
+            state = fold::<TaskDecider>(state, &events.unwrap_or_default());
+        }
+        prop_assert!(task_of(&state).state.is_terminal(), "stuck: {:?}", state);
+        prop_assert_eq!(&task_of(&state).live, &None);
+    }
+
+    #[test]
+    fn a_snapshot_and_the_tail_after_it_give_the_same_task(birth in births(), moves in moves(), cut in 0..100_usize) {
+        let events: Vec<Event> = play(&birth, &moves).into_iter().flat_map(|step| step.events).collect();
+        let full = fold::<TaskDecider>(None, &events);
+        let (early, late) = events.split_at(cut.min(events.len()));
+        let snapshot = serde_json::to_string(&fold::<TaskDecider>(None, early)).expect("a state is serialisable");
+        let read: State = serde_json::from_str(&snapshot).expect("a snapshot reads back");
+        prop_assert_eq!(&fold::<TaskDecider>(read, late), &full);
+        let value = serde_json::to_value(&full).expect("a state is a value");
+        prop_assert_eq!(&serde_json::from_value::<State>(value).expect("a value reads back"), &full);
+    }
+
+    #[test]
+    fn facts_in_any_order_never_panic_nor_do_decisions_after_them(
+        birth in births(),
+        first in moves(),
+        second in moves(),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 0..60),
+    ) {
+        let steps: Vec<Step> = play(&birth, &first).into_iter().chain(play(&birth, &second)).collect();
+        let events: Vec<Event> = steps.iter().flat_map(|step| step.events.clone()).collect();
+        let mut state = State::default();
+        for index in order {
+            state = TaskDecider::evolve(state, index.get(&events));
+            if let Some(task) = &state {
+                let _ = (task.owner(), timers(task), task.undelivered_prompt());
+            }
+            let _ = decide(&state, &index.get(&steps).command);
+        }
+    }
+}
+
+#[test]
+fn the_generator_walks_every_edge_of_the_table() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let mut seen = edges(&play(&Birth::default(), &history::losing_every_attempt()));
+    for _ in 0..600 {
+        let case = (births(), moves()).new_tree(&mut runner).expect("a case").current();
+        seen.extend(edges(&play(&case.0, &case.1)));
+    }
+    let table: BTreeSet<_> = TRANSITIONS.iter().map(|edge| (edge.from, edge.to)).collect();
+    let missed: Vec<_> = table.difference(&seen).collect();
+    assert!(missed.is_empty(), "never walked: {missed:?}");
+}
