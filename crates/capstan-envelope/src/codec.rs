@@ -23,8 +23,8 @@ pub enum CodecError {
     /// A name or version newer than, or foreign to, this build. Wait for the upgrade; do not skip.
     #[error("read event {name} version {version} of category {category}: unknown to this build")]
     Unknown {
-        /// Category that was asked.
-        category: &'static str,
+        /// The category it was read as; foreign when no codec knows it.
+        category: String,
         /// The event's wire name.
         name: String,
         /// The event's version.

@@ -1,0 +1,202 @@
+//! The one table of events. A line here gives an event its wire name, its codec and its schema; names are
+//! stored for ever and never follow a renamed Rust type.
+
+use capstan_domain::{agent, task, workspace};
+use capstan_envelope::{Codec, CodecError, EventRecord};
+
+use crate::event_name::{EventName, unknown};
+use crate::schema::schema_of;
+
+/// `CONSTANT = "wire-name", Variant(Shape);` for every event, by category. A retired version adds
+/// `upcasters [v1_to_v2, …]` after the shape. The match in `encode` has no wildcard: an event of the domain
+/// that is missing here does not compile.
+macro_rules! catalogue {
+    ($($codec:ident of $module:ident in $category:literal {
+        $($constant:ident = $name:literal, $variant:ident($shape:ty) $(, upcasters [$($upcaster:path),*])?;)*
+    })*) => {
+        $($(
+            #[doc = concat!("`", $name, "` of category `", $category, "`.")]
+            pub static $constant: EventName = EventName {
+                category: $category,
+                name: $name,
+                upcasters: &[$($($upcaster),*)?],
+                schema: || schema_of::<$shape>($name),
+                rewrite: |record| <$codec as Codec>::encode(&<$codec as Codec>::decode(record)?),
+            };
+        )*)*
+
+        /// Every event there is, by category.
+        pub static CATALOGUE: &[&EventName] = &[$($(&$constant,)*)*];
+
+        $(
+            #[doc = concat!("Reads and writes the events of category `", $category, "`.")]
+            #[derive(Clone, Copy, Debug)]
+            pub struct $codec;
+
+            impl $codec {
+                /// The event's entry in the catalogue.
+                pub const fn name_of(event: &$module::Event) -> &'static EventName {
+                    match event { $($module::Event::$variant(_) => &$constant,)* }
+                }
+            }
+
+            impl Codec for $codec {
+                type Event = $module::Event;
+
+                const CATEGORY: &'static str = $category;
+
+                fn encode(event: &Self::Event) -> Result<EventRecord, CodecError> {
+                    match event { $($module::Event::$variant(data) => $constant.write(data),)* }
+                }
+
+                fn decode(record: &EventRecord) -> Result<Self::Event, CodecError> {
+                    match record.name.as_str() {
+                        $($name => $constant.read(record).map($module::Event::$variant),)*
+                        _ => Err(unknown($category, record)),
+                    }
+                }
+            }
+        )*
+    };
+}
+
+catalogue! {
+    WorkspaceCodec of workspace in "workspace" {
+        WORKSPACE_CREATED = "workspace-created", Created(workspace::Created);
+    }
+    AgentCodec of agent in "agent" {
+        AGENT_CREATED = "agent-created", Created(agent::Created);
+    }
+    TaskCodec of task in "task" {
+        TASK_ACCEPTED = "task-accepted", TaskAccepted(task::event::TaskAccepted);
+        RUN_REQUESTED = "run-requested", RunRequested(task::event::RunRequested);
+        ATTEMPT_LEASED = "attempt-leased", AttemptLeased(task::event::AttemptLeased);
+        ATTEMPT_STARTED = "attempt-started", AttemptStarted(task::event::AttemptStarted);
+        ATTEMPT_CANCEL_REQUESTED = "attempt-cancel-requested",
+            AttemptCancelRequested(task::event::AttemptCancelRequested);
+        ATTEMPT_ENDED = "attempt-ended", AttemptEnded(task::event::AttemptEnded);
+        RETRY_SCHEDULED = "retry-scheduled", RetryScheduled(task::event::RetryScheduled);
+        RUN_ENDED = "run-ended", RunEnded(task::event::RunEnded);
+        TASK_CONTINUED = "task-continued", TaskContinued(task::event::TaskContinued);
+        TASK_SLEPT = "task-slept", TaskSlept(task::event::TaskSlept);
+        TASK_DONE = "task-done", TaskDone(task::event::TaskDone);
+        TASK_FAILED = "task-failed", TaskFailed(task::event::TaskFailed);
+        TASK_CANCELLED = "task-cancelled", TaskCancelled(task::event::TaskCancelled);
+        TASK_DROPPED = "task-dropped", TaskDropped(task::event::TaskDropped);
+        BLOCKER_OPENED = "blocker-opened", BlockerOpened(task::event::BlockerOpened);
+        BLOCKER_CLOSED = "blocker-closed", BlockerClosed(task::event::BlockerClosed);
+        INPUT_ACCEPTED = "input-accepted", InputAccepted(task::event::InputAccepted);
+        INPUT_CLAIMED = "input-claimed", InputClaimed(task::event::InputClaimed);
+        INPUT_RETURNED = "input-returned", InputReturned(task::event::InputReturned);
+        INPUT_CONSUMED = "input-consumed", InputConsumed(task::event::InputConsumed);
+        OUTPUT_PRODUCED = "output-produced", OutputProduced(task::event::OutputProduced);
+        OUTPUT_ROWS_APPENDED = "output-rows-appended", OutputRowsAppended(task::event::OutputRowsAppended);
+        OUTPUT_FINALIZED = "output-finalized", OutputFinalized(task::event::OutputFinalized);
+        OUTPUT_STATUS_CHANGED = "output-status-changed", OutputStatusChanged(task::event::OutputStatusChanged);
+        USAGE_RECORDED = "usage-recorded", UsageRecorded(task::event::UsageRecorded);
+    }
+}
+
+/// The catalogue's entry of this name.
+pub fn event_named(category: &str, name: &str) -> Option<&'static EventName> {
+    CATALOGUE.iter().copied().find(|event| event.category == category && event.name == name)
+}
+
+#[cfg(test)]
+#[expect(unreachable_pub, reason = "the table writes public items")]
+mod tests {
+    use serde_json::value::to_raw_value;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A category whose only event had a `who` at first, then a `name`, and has `names` today.
+    mod greeting {
+        #[derive(Debug, PartialEq)]
+        pub enum Event {
+            Greeted(Greeted),
+        }
+
+        #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        pub struct Greeted {
+            pub names: Vec<String>,
+            pub polite: bool,
+        }
+    }
+
+    fn who_became_name(mut data: Value) -> Value {
+        if let Some(who) = data.as_object_mut().and_then(|object| object.remove("who")) {
+            data["name"] = who;
+        }
+        data
+    }
+
+    fn name_became_names(mut data: Value) -> Value {
+        if let Some(name) = data.as_object_mut().and_then(|object| object.remove("name")) {
+            data["names"] = json!([name]);
+            data["polite"] = json!(true);
+        }
+        data
+    }
+
+    catalogue! {
+        GreetingCodec of greeting in "greeting" {
+            GREETED = "greeted", Greeted(greeting::Greeted), upcasters [who_became_name, name_became_names];
+        }
+    }
+
+    fn record(version: u16, data: &Value) -> EventRecord {
+        EventRecord { name: "greeted".into(), version, data: to_raw_value(data).unwrap() }
+    }
+
+    fn ada() -> greeting::Event {
+        greeting::Event::Greeted(greeting::Greeted { names: vec!["Ada".into()], polite: true })
+    }
+
+    #[test]
+    fn every_retired_version_reads_as_the_current_shape() {
+        for (version, data) in [
+            (1, json!({"who": "Ada"})),
+            (2, json!({"name": "Ada"})),
+            (3, json!({"names": ["Ada"], "polite": true})),
+        ] {
+            assert_eq!(GreetingCodec::decode(&record(version, &data)).unwrap(), ada(), "version {version}");
+        }
+    }
+
+    #[test]
+    fn events_are_written_in_the_version_after_the_last_upcaster() {
+        assert_eq!((CATALOGUE.len(), GreetingCodec::name_of(&ada()).version()), (1, 3));
+        assert_eq!(GreetingCodec::encode(&ada()).unwrap().version, 3);
+        let rewritten = (GREETED.rewrite)(&record(1, &json!({"who": "Ada"}))).unwrap();
+        assert_eq!(rewritten, GreetingCodec::encode(&ada()).unwrap());
+    }
+
+    #[test]
+    fn the_current_version_is_not_upcast() {
+        let error = GreetingCodec::decode(&record(3, &json!({"who": "Ada"}))).unwrap_err();
+        assert!(matches!(error, CodecError::Malformed { version: 3, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_version_that_never_was_is_unknown() {
+        for version in [0, 4, u16::MAX] {
+            let error = GreetingCodec::decode(&record(version, &json!({}))).unwrap_err();
+            assert!(matches!(error, CodecError::Unknown { .. }), "version {version}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_upcaster_leaves_foreign_data_to_the_current_shape_to_refuse() {
+        for data in [json!(null), json!([1]), json!({"other": 1})] {
+            let error = GreetingCodec::decode(&record(1, &data)).unwrap_err();
+            assert!(matches!(error, CodecError::Malformed { version: 1, .. }), "{data}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_found_by_its_name() {
+        assert_eq!(event_named("task", "task-done").map(|event| event.name), Some("task-done"));
+        assert!(event_named("agent", "task-done").is_none());
+    }
+}

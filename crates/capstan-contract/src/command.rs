@@ -1,0 +1,115 @@
+//! What callers and workers send: one body a file, the same over HTTP, on the bus and in tests.
+//!
+//! A body only has a shape; rules and limits are the domain's. Unknown fields are refused, so that nothing a
+//! caller says is silently dropped. A text the domain requires reads as blank when it is absent, so that its
+//! absence is reported together with every other fault.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::schema::{NamedSchema, schema_of};
+
+mod accept_agent_command;
+mod ack_input;
+mod any_command;
+mod append_logs;
+mod append_rows;
+mod append_run_events;
+mod cancel_run;
+mod cancel_task;
+mod claim_input;
+mod create_agent;
+mod create_workspace;
+mod enqueue_run_input;
+mod finalize_output;
+mod fingerprint;
+mod finish_attempt;
+mod lease_request;
+mod open_blocker;
+mod policy;
+mod produce_output;
+mod record_usage;
+mod register_worker;
+mod renew_request;
+mod start_attempt;
+mod submit_task_input;
+mod usage;
+
+pub use accept_agent_command::AcceptAgentCommand;
+pub use ack_input::AckInput;
+pub use any_command::{AnyCommand, ReadCommandError};
+pub use append_logs::{AppendLogs, LogLine};
+pub use append_rows::AppendRows;
+pub use append_run_events::{AppendRunEvents, RunEvent};
+pub use cancel_run::CancelRun;
+pub use cancel_task::CancelTask;
+pub use claim_input::ClaimInput;
+pub use create_agent::CreateAgent;
+pub use create_workspace::CreateWorkspace;
+pub use enqueue_run_input::EnqueueRunInput;
+pub use finalize_output::FinalizeOutput;
+pub use fingerprint::fingerprint;
+pub use finish_attempt::{AgendaEntry, FinishAttempt, WakeRequest};
+pub use lease_request::LeaseRequest;
+pub use open_blocker::{BlockerQuestion, OpenBlocker};
+pub use produce_output::ProduceOutput;
+pub use record_usage::RecordUsage;
+pub use register_worker::{RegisterWorker, WorkerCapabilities};
+pub use renew_request::{RenewRequest, Renewal};
+pub use start_attempt::StartAttempt;
+pub use submit_task_input::SubmitTaskInput;
+
+/// The body of a command.
+pub trait CommandBody: Serialize + DeserializeOwned + JsonSchema {
+    /// The command's wire name, as it stands in subjects, batches and metadata.
+    const NAME: &'static str;
+
+    /// The key under which the command may be repeated, when the caller gave one in the body.
+    fn idempotency_key(&self) -> Option<&str> {
+        None
+    }
+}
+
+/// Names bodies: `Type = "wire-name"`, with `keyed` when the caller may give an idempotency key.
+macro_rules! bodies {
+    ($($body:ident = $name:literal $($keyed:ident)?;)*) => {
+        $(impl CommandBody for $body {
+            const NAME: &'static str = $name;
+            $(bodies!(@$keyed);)?
+        })*
+
+        /// Every command's wire name and the JSON Schema of its body.
+        pub static COMMANDS: &[NamedSchema] =
+            &[$(NamedSchema { name: $name, schema: || schema_of::<$body>($name) },)*];
+    };
+    (@keyed) => {
+        fn idempotency_key(&self) -> Option<&str> {
+            self.idempotency_key.as_deref()
+        }
+    };
+}
+
+bodies! {
+    AcceptAgentCommand = "accept-agent-command" keyed;
+    SubmitTaskInput = "submit-task-input" keyed;
+    EnqueueRunInput = "enqueue-run-input" keyed;
+    CancelTask = "cancel-task" keyed;
+    CancelRun = "cancel-run" keyed;
+    CreateAgent = "create-agent" keyed;
+    CreateWorkspace = "create-workspace" keyed;
+    RegisterWorker = "register-worker";
+    LeaseRequest = "lease-attempts";
+    RenewRequest = "renew-leases";
+    StartAttempt = "start-attempt";
+    AppendLogs = "append-logs";
+    AppendRunEvents = "append-run-events";
+    ProduceOutput = "produce-output";
+    AppendRows = "append-rows";
+    FinalizeOutput = "finalize-output";
+    OpenBlocker = "open-blocker";
+    ClaimInput = "claim-input";
+    AckInput = "ack-input";
+    RecordUsage = "record-usage";
+    FinishAttempt = "finish-attempt";
+}

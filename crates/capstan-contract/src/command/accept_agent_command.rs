@@ -1,0 +1,94 @@
+use std::collections::BTreeMap;
+
+use capstan_domain::id::TaskId;
+use capstan_domain::policy::RunPolicy;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::command::policy::{self, RunPolicyBody};
+
+/// Gives an agent something to do: a task begins.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcceptAgentCommand {
+    /// Repeats under the same key are answered with the first task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// What is to be done.
+    #[serde(default)]
+    #[schemars(!default)]
+    pub message: String,
+    /// The agent, by id or key.
+    #[serde(default)]
+    #[schemars(!default)]
+    pub agent_id: String,
+    /// The conversation its runs share; a fresh one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// A name for the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_key: Option<String>,
+    /// Tasks of one lane run one after another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
+    /// Rules of execution.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "policy::strictly")]
+    #[schemars(with = "Option<RunPolicyBody>")]
+    pub policy: Option<RunPolicy>,
+    /// Longest time one attempt may run, in milliseconds; 0 = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<i64>,
+    /// `low`, `normal`, `high` or `urgent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<String>,
+    /// Limit of what it may cost, in US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<f64>,
+    /// The task this one is made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_task_id: Option<TaskId>,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Names and values to filter by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Reply addressing.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub routing: Map<String, Value>,
+    /// Where the command comes from.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub input_provenance: Map<String, Value>,
+    /// Objects handed to the agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Map<String, Value>>,
+    /// Text added to the agent's system prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_system_prompt: Option<String>,
+    /// Whether the result is to be delivered to the routing address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deliver: Option<bool>,
+    /// The view it works for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_view_id: Option<String>,
+    /// What made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spawned_by: Option<String>,
+    /// The hook that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook_id: Option<String>,
+    /// Sleep this long first, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispatch_delay_ms: Option<i64>,
+    /// Sleep until then first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<DateTime<Utc>>,
+    /// When it must be over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<DateTime<Utc>>,
+    /// How long it may wait for its first attempt, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_ttl_ms: Option<i64>,
+}

@@ -1,0 +1,28 @@
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Lines a running agent wrote.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct AppendLogs(pub Vec<LogLine>);
+
+/// One line.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogLine {
+    /// Where it was written: `stdout`, `stderr`, `system`.
+    pub stream: String,
+    /// When; the time of arrival when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ts: Option<DateTime<Utc>>,
+    /// What kind of piece it is, when the writer tells kinds apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk_type: Option<String>,
+    /// The text.
+    pub data: String,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+}

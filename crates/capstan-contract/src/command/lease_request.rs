@@ -1,0 +1,18 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A worker asks for attempts, and waits a while when there are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LeaseRequest {
+    /// How many it takes at most.
+    pub max: u32,
+    /// How long the answer may wait for work, in milliseconds.
+    pub wait_ms: u64,
+}
+
+impl Default for LeaseRequest {
+    fn default() -> Self {
+        Self { max: 1, wait_ms: 0 }
+    }
+}

@@ -1,0 +1,41 @@
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A worker introduces itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterWorker {
+    /// Its name, for people.
+    pub name: String,
+    /// The pools it serves; empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<String>,
+    /// How many attempts it runs at once.
+    pub slots: u32,
+    /// Names and values to choose it by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What it can offer to a run.
+    #[serde(default)]
+    pub capabilities: WorkerCapabilities,
+}
+
+/// What a worker can offer to a run. An empty list means everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerCapabilities {
+    /// The isolations it has: `gvisor`, `runc`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runtimes: Vec<String>,
+    /// Whether it can keep a run off the network.
+    #[serde(default)]
+    pub network_isolation: bool,
+    /// The kinds of access to the workspace's files it can give: `none`, `ro`, `rw`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workspace_access: Vec<String>,
+    /// The tools it can call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
+}

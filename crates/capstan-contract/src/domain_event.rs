@@ -1,0 +1,95 @@
+//! An event of any category, for readers that follow the whole log.
+
+use capstan_domain::{agent, task, workspace};
+use capstan_envelope::{Codec, CodecError, Commit, EventRecord};
+
+use crate::catalogue::{AgentCodec, TaskCodec, WorkspaceCodec};
+use crate::event_name::{EventName, unknown};
+
+/// An event of any category.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DomainEvent {
+    /// Of a workspace.
+    Workspace(workspace::Event),
+    /// Of an agent.
+    Agent(agent::Event),
+    /// Of a task.
+    Task(task::Event),
+}
+
+impl DomainEvent {
+    /// Reads one event of a stream of this category.
+    pub fn decode(category: &str, record: &EventRecord) -> Result<Self, CodecError> {
+        match category {
+            TaskCodec::CATEGORY => TaskCodec::decode(record).map(Self::Task),
+            AgentCodec::CATEGORY => AgentCodec::decode(record).map(Self::Agent),
+            WorkspaceCodec::CATEGORY => WorkspaceCodec::decode(record).map(Self::Workspace),
+            foreign => Err(unknown(foreign, record)),
+        }
+    }
+
+    /// Writes the event in its current version.
+    pub fn encode(&self) -> Result<EventRecord, CodecError> {
+        match self {
+            Self::Workspace(event) => WorkspaceCodec::encode(event),
+            Self::Agent(event) => AgentCodec::encode(event),
+            Self::Task(event) => TaskCodec::encode(event),
+        }
+    }
+
+    /// Its entry in the catalogue.
+    pub const fn name(&self) -> &'static EventName {
+        match self {
+            Self::Workspace(event) => WorkspaceCodec::name_of(event),
+            Self::Agent(event) => AgentCodec::name_of(event),
+            Self::Task(event) => TaskCodec::name_of(event),
+        }
+    }
+}
+
+/// Reads all events of a commit; the commit's stream says which codec reads them.
+pub fn decode_commit(commit: &Commit) -> Result<Vec<DomainEvent>, CodecError> {
+    let category = commit.stream.category();
+    commit.events.iter().map(|record| DomainEvent::decode(category, record)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &str, data: &str) -> EventRecord {
+        EventRecord {
+            name: name.into(),
+            version: 1,
+            data: serde_json::value::RawValue::from_string(data.into()).unwrap(),
+        }
+    }
+
+    #[test]
+    fn an_event_reads_back_and_knows_its_name() {
+        let event =
+            DomainEvent::decode("task", &record("task-done", r#"{"at":"2026-01-02T03:04:05Z"}"#)).unwrap();
+        assert_eq!((event.name().category, event.name().name), ("task", "task-done"));
+        assert_eq!(DomainEvent::decode("task", &event.encode().unwrap()).unwrap(), event);
+    }
+
+    #[test]
+    fn unknown_fields_are_tolerated_so_that_a_shape_may_grow() {
+        let grown = record("task-done", r#"{"at":"2026-01-02T03:04:05Z","later":{"x":1}}"#);
+        assert!(DomainEvent::decode("task", &grown).is_ok());
+    }
+
+    #[test]
+    fn a_name_of_another_category_is_unknown() {
+        for category in ["agent", "workspace", "schedule"] {
+            let error = DomainEvent::decode(category, &record("task-done", "{}")).unwrap_err();
+            assert!(matches!(&error, CodecError::Unknown { category: of, .. } if of == category), "{error}");
+        }
+    }
+
+    #[test]
+    fn data_of_another_shape_is_malformed() {
+        let error = DomainEvent::decode("task", &record("task-done", r#"{"at":5}"#)).unwrap_err();
+        assert!(matches!(error, CodecError::Malformed { .. }), "{error}");
+    }
+}

@@ -1,0 +1,70 @@
+//! One kind of event on the wire: its name, its version, and how every version ever written is read.
+
+use capstan_envelope::{CodecError, EventRecord};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Turns the data of version n into that of version n + 1.
+///
+/// Pure and total: it takes any value and passes on what it does not recognise, so that the one place which
+/// judges data is the current shape at the chain's end.
+pub type Upcaster = fn(Value) -> Value;
+
+/// A kind of event as it stands in the log.
+#[derive(Clone, Copy, Debug)]
+pub struct EventName {
+    /// The category whose streams hold it.
+    pub category: &'static str,
+    /// Its wire name, kebab-case; stored for ever.
+    pub name: &'static str,
+    /// The steps from version 1 to the current one; there are as many as retired versions.
+    pub upcasters: &'static [Upcaster],
+    /// The JSON Schema of its current data.
+    pub schema: fn() -> Value,
+    /// Reads a record of any version and writes it as it would be written today.
+    pub rewrite: fn(&EventRecord) -> Result<EventRecord, CodecError>,
+}
+
+impl EventName {
+    /// The version that is written today, from 1.
+    pub const fn version(&self) -> u16 {
+        self.upcasters.len() as u16 + 1
+    }
+
+    /// Writes data of the current version.
+    pub fn write<T: Serialize>(&self, data: &T) -> Result<EventRecord, CodecError> {
+        let data = serde_json::value::to_raw_value(data)
+            .map_err(|source| CodecError::Unwritable { name: self.name, source })?;
+        Ok(EventRecord { name: self.name.to_owned(), version: self.version(), data })
+    }
+
+    /// Reads data of any version up to the current one. The current one is parsed straight into its shape.
+    pub fn read<T: DeserializeOwned>(&self, record: &EventRecord) -> Result<T, CodecError> {
+        let parsed = if record.version == self.version() {
+            serde_json::from_str(record.data.get())
+        } else {
+            self.upcast(record)?
+        };
+        parsed.map_err(|source| CodecError::Malformed {
+            name: record.name.clone(),
+            version: record.version,
+            source,
+        })
+    }
+
+    /// Leads a retired version through every step to the current shape.
+    fn upcast<T: DeserializeOwned>(&self, record: &EventRecord) -> Result<serde_json::Result<T>, CodecError> {
+        let steps = usize::from(record.version)
+            .checked_sub(1)
+            .and_then(|done| self.upcasters.get(done..))
+            .ok_or_else(|| unknown(self.category, record))?;
+        let retired = serde_json::from_str::<Value>(record.data.get());
+        Ok(retired.and_then(|data| serde_json::from_value(steps.iter().fold(data, |data, step| step(data)))))
+    }
+}
+
+/// The refusal of a record this build has no shape for.
+pub(crate) fn unknown(category: &str, record: &EventRecord) -> CodecError {
+    CodecError::Unknown { category: category.to_owned(), name: record.name.clone(), version: record.version }
+}

@@ -1,0 +1,76 @@
+use capstan_domain::id::{AgentId, AttemptId, RunId, TaskId};
+use capstan_domain::policy::RunPolicy;
+use capstan_domain::task::event::RunCause;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A try at a run, with everything a worker needs to execute it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LeasedAttempt {
+    /// The attempt, and the fence of every call about it.
+    pub attempt_id: AttemptId,
+    /// The epoch of the lease.
+    pub epoch: u64,
+    /// How long the lease lasts without renewal, in milliseconds.
+    pub lease_ms: i64,
+    /// Where the task lives.
+    pub workspace: String,
+    /// The task.
+    pub task_id: TaskId,
+    /// The run.
+    pub run_id: RunId,
+    /// The run's number within the task, from 1.
+    pub run_no: u32,
+    /// The attempt's number within the run, from 1.
+    pub attempt_no: u32,
+    /// Who does it.
+    pub agent_id: AgentId,
+    /// The agent's key.
+    pub agent_key: String,
+    /// The agent's name.
+    pub agent_name: String,
+    /// The agent's configuration as frozen into the task.
+    pub agent_config: Map<String, Value>,
+    /// The model's provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// The model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What the agent is told.
+    pub prompt: String,
+    /// Why the run was asked for.
+    pub cause: RunCause,
+    /// The conversation its runs share.
+    pub session_id: String,
+    /// A caller's name for the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_key: Option<String>,
+    /// The run whose session it resumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_from_run_id: Option<RunId>,
+    /// Rules of execution.
+    pub policy: RunPolicy,
+    /// Longest time the attempt may run, in milliseconds; 0 = none.
+    pub timeout_ms: i64,
+    /// Text added to the agent's system prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_system_prompt: Option<String>,
+    /// Objects handed to the agent.
+    #[serde(default)]
+    pub attachments: Vec<Map<String, Value>>,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Where the command came from.
+    #[serde(default)]
+    pub input_provenance: Map<String, Value>,
+    /// Reply addressing.
+    #[serde(default)]
+    pub routing: Map<String, Value>,
+    /// When the task must be over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<DateTime<Utc>>,
+}

@@ -1,0 +1,36 @@
+use capstan_domain::id::AttemptId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What became of one renewal, and what the worker should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RenewAnswer {
+    /// The attempt.
+    pub attempt_id: AttemptId,
+    /// Whether the worker still holds it.
+    pub status: RenewStatus,
+    /// Why it is to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How many inputs wait to be claimed.
+    #[serde(default)]
+    pub inputs_pending: u32,
+    /// True while the task waits on a question.
+    #[serde(default)]
+    pub waiting: bool,
+    /// True when a pending input is meant for the turn under way.
+    #[serde(default)]
+    pub steer: bool,
+}
+
+/// Whether the worker still holds an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RenewStatus {
+    /// It does.
+    Ok,
+    /// It does, and must stop and report.
+    Cancel,
+    /// It does not: stop, and report nothing.
+    Lost,
+}

@@ -1,0 +1,65 @@
+//! The JSON Schemas of everything on the wire.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::Value;
+
+use crate::catalogue::CATALOGUE;
+use crate::command::COMMANDS;
+use crate::lease::ANSWERS;
+
+mod envelope;
+mod files;
+
+pub use files::{RegenerateError, current, regenerate, sample_path};
+
+/// A wire name and the JSON Schema of what it names.
+#[derive(Clone, Copy, Debug)]
+pub struct NamedSchema {
+    /// The wire name.
+    pub name: &'static str,
+    /// Draws the schema.
+    pub schema: fn() -> Value,
+}
+
+impl NamedSchema {
+    /// Its file below `schemas/`, and what stands in it.
+    fn at(&self, folder: &str) -> (String, Value) {
+        (format!("{folder}/{}.v1.schema.json", self.name), (self.schema)())
+    }
+}
+
+/// Every schema by its path below `schemas/`, as pretty JSON text with a final newline.
+pub fn generate() -> BTreeMap<PathBuf, String> {
+    let events = CATALOGUE.iter().map(|event| {
+        let (category, name, version) = (event.category, event.name, event.version());
+        (format!("events/{category}/{name}.v{version}.schema.json"), (event.schema)())
+    });
+    let commands = COMMANDS.iter().map(|command| command.at("commands"));
+    let answers = ANSWERS.iter().map(|answer| answer.at("worker"));
+    let envelope = std::iter::once(("envelope.v1.schema.json".to_owned(), envelope::schema()));
+    envelope
+        .chain(events)
+        .chain(commands)
+        .chain(answers)
+        .map(|(path, schema)| (PathBuf::from(path), pretty(&schema)))
+        .collect()
+}
+
+/// The schema of one shape as it is read: fields that may be absent are not required.
+pub(crate) fn schema_of<T: JsonSchema>(title: &str) -> Value {
+    let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    let mut schema = generator.into_root_schema_for::<T>();
+    schema.insert("title".to_owned(), title.into());
+    schema.to_value()
+}
+
+/// How every committed JSON file is written: sorted, whatever order the build's maps keep.
+fn pretty(value: &Value) -> String {
+    let mut sorted = value.clone();
+    sorted.sort_all_objects();
+    format!("{sorted:#}\n")
+}

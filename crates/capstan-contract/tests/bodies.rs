@@ -1,0 +1,198 @@
+//! Bodies of commands and answers to workers: what they take, what they refuse, and that their schemas agree.
+#![expect(clippy::unwrap_used, reason = "functions the tests share fail the test")]
+
+use capstan_contract::command::{
+    AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, COMMANDS, CancelRun, CancelTask,
+    ClaimInput, CommandBody, CreateAgent, CreateWorkspace, EnqueueRunInput, FinalizeOutput, FinishAttempt,
+    LeaseRequest, OpenBlocker, ProduceOutput, RecordUsage, RegisterWorker, RenewRequest, StartAttempt,
+    SubmitTaskInput,
+};
+use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
+use capstan_contract::schema::{NamedSchema, generate};
+use serde_json::{Value, json};
+
+const TASK: &str = "018f6b1e-7c3a-7d10-9a55-0b8f3c2d1e4f";
+
+/// Reads a body as its type, writes it and reads it again; the schema must take and refuse the same.
+fn reads<B: CommandBody>(body: &Value) -> bool {
+    let read = serde_json::from_value::<B>(body.clone());
+    if let Ok(read) = &read {
+        let written = serde_json::to_value(read).unwrap();
+        let again: B = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(again).unwrap(), written, "{}", B::NAME);
+    }
+    let by_schema = jsonschema::draft202012::new(&schema(B::NAME)).unwrap().is_valid(body);
+    assert_eq!(read.is_ok(), by_schema, "{} of {body}: schema and reader differ: {:?}", B::NAME, read.err());
+    by_schema
+}
+
+fn schema(name: &str) -> Value {
+    (COMMANDS.iter().find(|command| command.name == name).expect("the command is in the table").schema)()
+}
+
+/// A full body, and the places in it where a foreign field must be refused.
+fn takes<B: CommandBody>(body: &Value, objects: &[&str]) {
+    assert!(reads::<B>(body), "{} refuses {body}", B::NAME);
+    for pointer in objects {
+        let mut foreign = body.clone();
+        let object = foreign.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer} in {body}"));
+        object["of_a_later_slice"] = json!(1);
+        assert!(!reads::<B>(&foreign), "{} takes an unknown field at {pointer:?}", B::NAME);
+    }
+}
+
+fn usage() -> Value {
+    json!({"input_tokens": 5, "cost_usd": 0.25, "models": {"m-1": {"input_tokens": 5, "cost_usd": 0.25}}})
+}
+
+#[test]
+fn callers_bodies_take_their_fields_and_no_others() {
+    takes::<AcceptAgentCommand>(
+        &json!({
+            "idempotency_key": "k", "message": "do it", "agent_id": "demo", "session_id": "s", "session_key": "sk",
+            "lane": "l", "policy": {"host": "sandbox", "retry": {"max_attempts": 3}}, "timeout_ms": 1000,
+            "priority": "high", "budget_usd": 1.5, "parent_task_id": TASK, "label": "x", "labels": {"a": "b"},
+            "routing": {"a": 1}, "input_provenance": {"b": 2}, "attachments": [{"c": 3}],
+            "extra_system_prompt": "p", "deliver": true, "source_view_id": "v", "spawned_by": "w", "hook_id": "h",
+            "dispatch_delay_ms": 5, "not_before": "2026-01-01T00:00:00Z", "deadline": "2026-01-01T00:00:00Z",
+            "queue_ttl_ms": 7,
+        }),
+        &["", "/policy", "/policy/retry"],
+    );
+    let input = json!({"idempotency_key": "k", "task_id": TASK, "message": "m", "answers": {"q": 1}, "blocker_id": TASK});
+    takes::<SubmitTaskInput>(&input, &[""]);
+    takes::<EnqueueRunInput>(&json!({"idempotency_key": "k", "run_id": TASK, "message": "m"}), &[""]);
+    takes::<CancelTask>(&json!({"idempotency_key": "k", "task_id": TASK, "reason": "r"}), &[""]);
+    takes::<CancelRun>(&json!({"idempotency_key": "k", "run_id": TASK, "reason": "r"}), &[""]);
+    takes::<CreateAgent>(
+        &json!({"idempotency_key": "k", "agent_key": "a", "name": "n", "role": "r", "memory_scope": "m",
+                "quality_score": 0.5, "cost_budget_usd": 1, "config": {"runner": "process"}, "active": false}),
+        &[""],
+    );
+    takes::<CreateWorkspace>(&json!({"idempotency_key": "k", "workspace": "w", "display_name": "W"}), &[""]);
+}
+
+#[test]
+fn workers_bodies_take_their_fields_and_no_others() {
+    takes::<RegisterWorker>(
+        &json!({"name": "w", "pools": ["p"], "slots": 2, "labels": {"a": "b"}, "capabilities": {
+            "runtimes": ["runc"], "network_isolation": true, "workspace_access": ["ro"], "tools": ["t"]}}),
+        &["", "/capabilities"],
+    );
+    takes::<LeaseRequest>(&json!({"max": 4, "wait_ms": 30000}), &[""]);
+    takes::<RenewRequest>(&json!([{"attempt_id": format!("dev.{TASK}.3"), "epoch": 3}]), &["/0"]);
+    takes::<StartAttempt>(&json!({}), &[""]);
+    takes::<AppendLogs>(
+        &json!([{"stream": "stdout", "ts": "2026-01-01T00:00:00Z", "chunk_type": "text", "data": "d", "metadata": {"a": 1}}]),
+        &["/0"],
+    );
+    takes::<AppendRunEvents>(
+        &json!([{"event_type": "e", "payload": {"a": 1}, "ts": "2026-01-01T00:00:00Z"}]),
+        &["/0"],
+    );
+    takes::<ProduceOutput>(
+        &json!({"id": TASK, "name": "n", "output_type": "o", "title": "t", "summary": "s", "uri": "u",
+                "data": {"a": 1}, "metadata": {"b": 2}, "status": "pending"}),
+        &[""],
+    );
+    takes::<AppendRows>(&json!({"rows": [1, {"a": 2}]}), &[""]);
+    takes::<FinalizeOutput>(&json!({"summary": "s"}), &[""]);
+    let blocker = json!({"summary": "s", "details": "d", "questions": [{"id": "q", "text": "?"}]});
+    takes::<OpenBlocker>(&blocker, &["", "/questions/0"]);
+    takes::<ClaimInput>(&json!({}), &[""]);
+    takes::<AckInput>(&json!({}), &[""]);
+    takes::<RecordUsage>(&usage(), &["", "/models/m-1"]);
+    takes::<FinishAttempt>(
+        &json!({"outcome": "error", "exit_code": 1, "error": "e", "error_class": "rate_limited", "retry_after_ms": 5,
+                "usage": usage(), "waiting_for_input": true, "blocker": blocker, "result": {"free": 1},
+                "wake": {"delay_minutes": 5, "at": "2026-01-01T00:00:00Z", "reason": "r", "follow_up_prompt": "p",
+                         "agenda": [{"type": "t", "title": "x", "reason": "y"}]}}),
+        &["", "/usage", "/usage/models/m-1", "/blocker", "/blocker/questions/0", "/wake", "/wake/agenda/0"],
+    );
+}
+
+#[test]
+fn optional_fields_may_be_absent_or_null() {
+    let least = json!({"message": "m", "agent_id": "demo"});
+    assert!(reads::<AcceptAgentCommand>(&least));
+    assert!(reads::<AcceptAgentCommand>(
+        &json!({"message": "m", "agent_id": "demo", "policy": null, "label": null})
+    ));
+    assert!(reads::<CancelTask>(&json!({})));
+    assert!(reads::<FinishAttempt>(&json!({"outcome": "ok", "usage": null, "blocker": null})));
+    assert!(reads::<LeaseRequest>(&json!({})));
+}
+
+#[test]
+fn wrong_types_are_refused() {
+    assert!(!reads::<AcceptAgentCommand>(&json!({"message": 1, "agent_id": "demo"})));
+    assert!(!reads::<AcceptAgentCommand>(
+        &json!({"message": "m", "agent_id": "demo", "policy": {"retry": 3}})
+    ));
+    assert!(!reads::<SubmitTaskInput>(&json!({"message": "m", "answers": []})));
+    assert!(!reads::<RenewRequest>(&json!({"attempt_id": "dev"})));
+    assert!(!reads::<FinishAttempt>(&json!({"outcome": "well"})));
+    assert!(!reads::<RecordUsage>(&json!({"input_tokens": -1})));
+}
+
+/// The schema says required; the reader leaves it to the domain, which reports all faults together.
+#[test]
+fn a_missing_text_reads_as_blank_so_that_the_domain_can_name_every_fault() {
+    let empty: AcceptAgentCommand = serde_json::from_value(json!({})).unwrap();
+    assert_eq!((empty.message.as_str(), empty.agent_id.as_str()), ("", ""));
+    assert_eq!(schema("accept-agent-command")["required"], json!(["message", "agent_id"]));
+    assert_eq!(schema("create-agent")["required"], json!(["agent_key", "name"]));
+}
+
+#[test]
+fn a_repeatable_body_tells_its_key() {
+    let keyed: CancelTask = serde_json::from_value(json!({"idempotency_key": "k"})).unwrap();
+    assert_eq!(keyed.idempotency_key(), Some("k"));
+    assert_eq!(StartAttempt::default().idempotency_key(), None);
+}
+
+#[test]
+fn every_command_and_answer_has_its_schema() {
+    let generated = generate();
+    for NamedSchema { name, .. } in COMMANDS {
+        let path = format!("commands/{name}.v1.schema.json");
+        assert!(generated.contains_key(std::path::Path::new(&path)), "{path}");
+    }
+    for NamedSchema { name, .. } in ANSWERS {
+        let path = format!("worker/{name}.v1.schema.json");
+        assert!(generated.contains_key(std::path::Path::new(&path)), "{path}");
+    }
+    assert_eq!(generated.keys().filter(|path| path.starts_with("commands")).count(), COMMANDS.len());
+}
+
+#[test]
+fn an_answer_of_a_newer_server_is_still_read() {
+    let answer = RenewAnswer {
+        attempt_id: format!("dev.{TASK}.3").parse().unwrap(),
+        status: RenewStatus::Cancel,
+        reason: Some("cancelled".into()),
+        inputs_pending: 2,
+        waiting: true,
+        steer: false,
+    };
+    let mut written = serde_json::to_value(&answer).unwrap();
+    assert_eq!(written["status"], "cancel");
+    written["of_a_later_server"] = json!({});
+    assert_eq!(serde_json::from_value::<RenewAnswer>(written).unwrap(), answer);
+}
+
+#[test]
+fn a_leased_attempt_matches_its_schema_and_reads_back() {
+    let attempt = json!({
+        "attempt_id": format!("dev.{TASK}.3"), "epoch": 3, "lease_ms": 30000, "workspace": "dev", "task_id": TASK,
+        "run_id": TASK, "run_no": 1, "attempt_no": 2, "agent_id": TASK, "agent_key": "demo", "agent_name": "Demo",
+        "agent_config": {"runner": "process"}, "prompt": "p", "cause": "input", "session_id": "s", "policy": {},
+        "timeout_ms": 600_000,
+    });
+    let schema = ANSWERS.iter().find(|answer| answer.name == "leased-attempt").unwrap().schema;
+    assert!(jsonschema::draft202012::new(&schema()).unwrap().is_valid(&attempt));
+    let read: LeasedAttempt = serde_json::from_value(attempt).unwrap();
+    let written = serde_json::to_value(&read).unwrap();
+    assert!(jsonschema::draft202012::new(&schema()).unwrap().is_valid(&written));
+    assert_eq!(serde_json::from_value::<LeasedAttempt>(written).unwrap(), read);
+}
