@@ -1,0 +1,89 @@
+//! The latest commits, kept in memory.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use capstan_envelope::{Position, Recorded};
+
+use crate::{Cursor, Frame};
+
+/// What a commit costs besides its data: names, ids, metadata.
+const COMMIT_OVERHEAD_BYTES: usize = 1_024;
+const EVENT_OVERHEAD_BYTES: usize = 512;
+
+/// A commit and, once somebody wanted them, its frames.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) recorded: Arc<Recorded>,
+    frames: OnceLock<Vec<Frame>>,
+    bytes: usize,
+}
+
+impl Entry {
+    pub(crate) fn new(recorded: Arc<Recorded>) -> Self {
+        // Data is held twice once the frames are made.
+        let data = |event: &capstan_envelope::EventRecord| EVENT_OVERHEAD_BYTES + 2 * event.data.get().len();
+        let bytes = COMMIT_OVERHEAD_BYTES + recorded.commit.events.iter().map(data).sum::<usize>();
+        Self { recorded, frames: OnceLock::new(), bytes }
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        self.recorded.position
+    }
+
+    /// The frames of the events behind `cursor`.
+    pub(crate) fn frames_after(&self, cursor: Cursor) -> &[Frame] {
+        let Some(seen) = cursor.seen_of(self.position()) else { return &[] };
+        let frames = self.frames.get_or_init(|| Frame::of_commit(&self.recorded));
+        frames.get(seen..).unwrap_or_default()
+    }
+}
+
+/// A window on the end of the log, bounded by number and by size.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    /// Everything after this position, up to `head`, is here.
+    from: Position,
+    head: Position,
+    entries: VecDeque<Arc<Entry>>,
+    bytes: usize,
+    commits_max: usize,
+    bytes_max: usize,
+}
+
+impl Recent {
+    pub(crate) fn new(head: Position, commits_max: usize, bytes_max: usize) -> Self {
+        Self { from: head, head, entries: VecDeque::new(), bytes: 0, commits_max, bytes_max }
+    }
+
+    pub(crate) fn head(&self) -> Position {
+        self.head
+    }
+
+    pub(crate) fn push(&mut self, entry: Arc<Entry>) {
+        self.head = entry.position();
+        self.bytes += entry.bytes;
+        self.entries.push_back(entry);
+        while self.entries.len() > self.commits_max || self.bytes > self.bytes_max {
+            let Some(oldest) = self.entries.pop_front() else { break };
+            self.bytes -= oldest.bytes;
+            self.from = oldest.position();
+        }
+    }
+
+    /// Forgets everything and begins at `head`.
+    pub(crate) fn restart(&mut self, head: Position) {
+        *self = Self::new(head, self.commits_max, self.bytes_max);
+    }
+
+    /// True when nothing behind `cursor` was forgotten.
+    pub(crate) fn reaches(&self, cursor: Cursor) -> bool {
+        cursor.whole() >= self.from
+    }
+
+    /// The commits behind `cursor`, in order.
+    pub(crate) fn after(&self, cursor: Cursor) -> impl Iterator<Item = &Arc<Entry>> {
+        let first = self.entries.partition_point(|entry| entry.position() <= cursor.whole());
+        self.entries.range(first..)
+    }
+}

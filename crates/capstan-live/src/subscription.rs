@@ -1,0 +1,247 @@
+//! The life of one subscriber: missed events, then live ones.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use capstan_envelope::Position;
+use capstan_eventlog::{ReadError, Selection, Tail, TailBatch};
+use futures_util::{Stream, stream};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::frame::Stop;
+use crate::hub::{Joined, Queue, Shared};
+use crate::recent::Entry;
+use crate::terminal::is_over_after;
+use crate::{Cursor, Frame};
+
+/// Pause before the log is asked again after a failure.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a subscriber wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// Which commits.
+    pub selection: Selection,
+    /// Everything after this place; from now on when absent.
+    pub after: Option<Cursor>,
+    /// Ends the stream once the selected task is over and everything about it has been handed out.
+    pub end_on_terminal: bool,
+}
+
+/// The frames of a subscription, made as they are asked for.
+pub(crate) fn frames(
+    shared: Arc<Shared>,
+    subscription: Subscription,
+) -> impl Stream<Item = Frame> + Send + use<> {
+    let subscriber = Subscriber {
+        cursor: subscription.after.unwrap_or(Cursor::after(Position::START)),
+        shared,
+        subscription,
+        is_over: None,
+        ready: VecDeque::new(),
+        history: None,
+        queue: None,
+        ended: false,
+    };
+    stream::unfold(subscriber, |mut subscriber| async move {
+        let frame = subscriber.next().await?;
+        Some((frame, subscriber))
+    })
+}
+
+struct Subscriber {
+    shared: Arc<Shared>,
+    subscription: Subscription,
+    /// Behind the last event that was put into `ready`.
+    cursor: Cursor,
+    /// Whether the task is over, as far as the events handed out tell.
+    is_over: Option<bool>,
+    ready: VecDeque<Frame>,
+    history: Option<History>,
+    queue: Option<Queue>,
+    ended: bool,
+}
+
+impl Subscriber {
+    async fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.ready.pop_front() {
+                return Some(frame);
+            }
+            if self.ended {
+                return None;
+            }
+            if let Err(stop) = self.step().await {
+                self.ended = true;
+                (self.queue, self.history) = (None, None);
+                metrics::counter!("capstan_live_gaps_total").increment(1);
+                self.ready.push_back(Frame::gap(stop, self.cursor));
+            }
+        }
+    }
+
+    /// Makes more frames ready.
+    async fn step(&mut self) -> Result<(), Stop> {
+        let Some(queue) = &mut self.queue else { return self.catch_up().await };
+        let entry = queue.next().await?;
+        self.take(&entry);
+        self.end_if_over(entry.position());
+        Ok(())
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        let frames = entry.frames_after(self.cursor);
+        for frame in frames {
+            self.is_over = is_over_after(&frame.event).or(self.is_over);
+        }
+        self.ready.extend(frames.iter().cloned());
+        if entry.position() >= self.cursor.position() {
+            self.cursor = Cursor::after(entry.position());
+        }
+    }
+
+    fn end_if_over(&mut self, position: Position) {
+        if self.subscription.end_on_terminal && self.is_over == Some(true) {
+            self.ready.push_back(Frame::end(position));
+            self.ended = true;
+            self.queue = None;
+        }
+    }
+
+    /// Comes from the cursor to the live side.
+    async fn catch_up(&mut self) -> Result<(), Stop> {
+        let wanted = self.subscription.after.map(|_| self.cursor);
+        if let Some(cursor) = wanted
+            && cursor.position() > self.shared.head()
+        {
+            // Another process may have told the subscriber of a commit that is still on its way to this one. A place
+            // beyond the log's end belongs to another log, and waiting for it would be waiting for ever.
+            check_exists(&self.shared, cursor).await?;
+        }
+        if let Some(joined) = self.shared.join(&self.subscription.selection, wanted) {
+            self.history = None;
+            return self.arrive(joined).await;
+        }
+        let history = match self.history.take() {
+            Some(history) => history,
+            None => {
+                History::open(Arc::clone(&self.shared), &self.subscription.selection, self.cursor).await?
+            }
+        };
+        self.read_history(history).await
+    }
+
+    async fn arrive(&mut self, joined: Joined) -> Result<(), Stop> {
+        for entry in &joined.missed {
+            self.take(entry);
+        }
+        if joined.head > self.cursor.position() {
+            self.cursor = Cursor::after(joined.head);
+        }
+        self.subscription.after = Some(self.cursor);
+        self.queue = Some(joined.queue);
+        self.ready.push_back(Frame::caught_up(self.cursor));
+        if self.subscription.end_on_terminal && self.is_over.is_none() {
+            self.is_over = was_over(&self.shared, &self.subscription.selection, self.cursor.whole()).await?;
+        }
+        self.end_if_over(self.cursor.whole());
+        Ok(())
+    }
+
+    /// Reads the next batch of what memory has forgotten. Its frames go out before more is read.
+    async fn read_history(&mut self, mut history: History) -> Result<(), Stop> {
+        let batch = history.next().await?;
+        for recorded in batch.commits {
+            self.take(&Entry::new(Arc::new(recorded)));
+        }
+        if batch.position > self.cursor.position() {
+            self.cursor = Cursor::after(batch.position);
+        }
+        self.history = Some(history);
+        Ok(())
+    }
+}
+
+/// Refuses a place beyond the end of the log.
+async fn check_exists(shared: &Shared, cursor: Cursor) -> Result<(), Stop> {
+    let head = retrying(shared, || shared.log.head()).await?;
+    if cursor.position() > head { Err(Stop::LogDiverged) } else { Ok(()) }
+}
+
+/// What the events of a task up to `position` say about its end.
+async fn was_over(shared: &Shared, selection: &Selection, position: Position) -> Result<Option<bool>, Stop> {
+    let Selection::Stream(stream) = selection else { return Ok(None) };
+    let commits = retrying(shared, || shared.log.read_stream(stream, Position::START)).await?;
+    let seen = commits.iter().filter(|recorded| recorded.position <= position);
+    Ok(seen
+        .flat_map(|recorded| &recorded.commit.events)
+        .filter_map(|event| is_over_after(&event.name))
+        .next_back())
+}
+
+/// A tail of a subscriber's own, for as long as memory does not reach back to its cursor.
+struct History {
+    shared: Arc<Shared>,
+    selection: Selection,
+    position: Position,
+    tail: Tail,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl History {
+    async fn open(shared: Arc<Shared>, selection: &Selection, cursor: Cursor) -> Result<Self, Stop> {
+        let turn = tokio::select! {
+            () = shared.stopping.cancelled() => return Err(Stop::ShuttingDown),
+            turn = Arc::clone(&shared.history).acquire_owned() => turn.expect("the semaphore is never closed"),
+        };
+        let position = cursor.whole();
+        let tail = retrying(&shared, || shared.log.tail(selection.clone(), position)).await?;
+        Ok(Self { selection: selection.clone(), position, tail, _turn: turn, shared })
+    }
+
+    async fn next(&mut self) -> Result<TailBatch, Stop> {
+        loop {
+            let next = tokio::select! {
+                () = self.shared.stopping.cancelled() => return Err(Stop::ShuttingDown),
+                next = self.tail.next() => next,
+            };
+            match next {
+                Ok(batch) => {
+                    self.position = batch.position;
+                    return Ok(batch);
+                }
+                Err(error) if error.is_retryable() => {
+                    let (selection, position) = (&self.selection, self.position);
+                    self.tail =
+                        retrying(&self.shared, || self.shared.log.tail(selection.clone(), position)).await?;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a subscriber's history cannot be read");
+                    return Err(Stop::LogDiverged);
+                }
+            }
+        }
+    }
+}
+
+/// Asks the log until it answers; only what asking again cannot heal is given up.
+async fn retrying<T, F: Future<Output = Result<T, ReadError>>>(
+    shared: &Shared,
+    ask: impl Fn() -> F,
+) -> Result<T, Stop> {
+    loop {
+        let answer = tokio::select! {
+            () = shared.stopping.cancelled() => return Err(Stop::ShuttingDown),
+            answer = ask() => answer,
+        };
+        match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) if error.is_retryable() => tokio::time::sleep(RETRY_PAUSE).await,
+            Err(error) => {
+                tracing::warn!(%error, "a subscriber's place in the log cannot be read");
+                return Err(Stop::LogDiverged);
+            }
+        }
+    }
+}

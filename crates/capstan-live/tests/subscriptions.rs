@@ -1,0 +1,327 @@
+//! What subscribers may rely on: nothing missed, nothing repeated, or told where to resume.
+//!
+//! `PROPTEST_CASES=500` looks harder.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use capstan_envelope::{
+    Actor, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, StreamId, Workspace,
+};
+use capstan_eventlog::{EventLog, MemoryLog, Selection};
+use capstan_live::{CAUGHT_UP, Cursor, END, Frame, GAP, LiveConfig, LiveHub, Subscription};
+use futures_util::{Stream, StreamExt};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+type Frames = Pin<Box<dyn Stream<Item = Frame> + Send>>;
+
+/// Position, version and hash of a stream's last commit.
+type Head = (Position, u64, CommitHash);
+
+/// Appends commits and remembers the id every event's frame must have.
+#[derive(Clone)]
+struct Writer {
+    log: MemoryLog,
+    heads: Arc<Mutex<HashMap<StreamId, Head>>>,
+    written: Arc<Mutex<Vec<(StreamId, String)>>>,
+}
+
+impl Writer {
+    fn new() -> Self {
+        Self { log: MemoryLog::new(), heads: Arc::default(), written: Arc::default() }
+    }
+
+    async fn append(&self, stream: &StreamId, events: &[&str]) -> Position {
+        let (previous, version, previous_hash) =
+            self.heads.lock().unwrap().get(stream).copied().unwrap_or_default();
+        let number = self.written.lock().unwrap().len() as u128 + 1;
+        let record = |name: &&str| EventRecord {
+            name: (*name).to_owned(),
+            version: 99,
+            data: serde_json::value::to_raw_value(&serde_json::json!({ "n": version })).unwrap(),
+        };
+        let appended = self
+            .log
+            .append(&Commit {
+                commit_id: CommitId(Uuid::from_u128(number)),
+                stream: stream.clone(),
+                version: version + 1,
+                previous,
+                previous_hash,
+                metadata: Metadata {
+                    occurred_at: chrono::Utc::now(),
+                    actor: Actor::Engine,
+                    command: "test".into(),
+                    correlation_id: Uuid::nil(),
+                    causation_id: None,
+                    traceparent: None,
+                    idempotency: None,
+                },
+                events: events.iter().map(record).collect(),
+            })
+            .await
+            .unwrap();
+        self.heads.lock().unwrap().insert(stream.clone(), (appended.position, version + 1, appended.hash));
+        let id = |index: usize| {
+            let is_last = index + 1 == events.len();
+            if is_last { appended.position.to_string() } else { format!("{}.{index}", appended.position) }
+        };
+        let ids = (0..events.len()).map(|index| (stream.clone(), id(index)));
+        self.written.lock().unwrap().extend(ids);
+        appended.position
+    }
+
+    fn ids(&self, selection: &Selection) -> Vec<String> {
+        let written = self.written.lock().unwrap();
+        written.iter().filter(|(stream, _)| selection.takes(stream)).map(|(_, id)| id.clone()).collect()
+    }
+
+    async fn hub(&self, config: LiveConfig) -> LiveHub {
+        LiveHub::start(Arc::new(self.log.clone()), None, config).await.unwrap()
+    }
+}
+
+fn stream(number: usize) -> StreamId {
+    let workspace = Workspace::new(["dev", "other"][number % 2]).unwrap();
+    StreamId::new(workspace, "task", &format!("t{number}")).unwrap()
+}
+
+fn selections() -> [Selection; 3] {
+    [Selection::All, Selection::Workspace(Workspace::new("dev").unwrap()), Selection::Stream(stream(0))]
+}
+
+fn follow(hub: &LiveHub, selection: Selection, after: Option<&str>) -> Frames {
+    Box::pin(hub.subscribe(selection, after.map(|after| after.parse().unwrap())))
+}
+
+fn follow_to_the_end(hub: &LiveHub, after: Option<&str>) -> Frames {
+    let after = after.map(|after| after.parse().unwrap());
+    Box::pin(hub.follow(Subscription {
+        selection: Selection::Stream(stream(0)),
+        after,
+        end_on_terminal: true,
+    }))
+}
+
+async fn next(frames: &mut Frames) -> Option<Frame> {
+    tokio::time::timeout(LIMIT, frames.next()).await.expect("no frame in time")
+}
+
+/// The ids of the next `count` events.
+async fn event_ids(frames: &mut Frames, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    while ids.len() < count {
+        let frame = next(frames).await.expect("the stream ended");
+        assert_ne!(frame.event, GAP, "{frame:?}");
+        if frame.event != CAUGHT_UP {
+            ids.push(frame.id.expect("events have ids"));
+        }
+    }
+    ids
+}
+
+fn data(frame: &Frame) -> serde_json::Value {
+    serde_json::from_slice(&frame.data).unwrap()
+}
+
+async fn until_caught_up(frames: &mut Frames) -> Frame {
+    loop {
+        let frame = next(frames).await.expect("the stream ended");
+        if frame.event == CAUGHT_UP {
+            return frame;
+        }
+    }
+}
+
+/// Waits until the hub has come as far as the log.
+async fn settled(hub: &LiveHub, position: Position) {
+    let mut positions = hub.position();
+    tokio::time::timeout(LIMIT, positions.wait_for(|at| *at >= position)).await.unwrap().unwrap();
+}
+
+const NAMES: [&str; 4] = ["task-accepted", "from-the-future", "run-requested", "output-produced"];
+
+async fn nothing_is_missed(before: Vec<(usize, usize)>, during: Vec<(usize, usize)>, ring: usize) {
+    let writer = Writer::new();
+    let (old, known) = before.split_at(before.len() / 2);
+    for (number, events) in old {
+        writer.append(&stream(*number), &NAMES[..*events]).await;
+    }
+    // The hub begins in the middle, so the beginning is in the log only.
+    let hub = writer.hub(LiveConfig { recent_commits_max: ring, ..LiveConfig::default() }).await;
+    for (number, events) in known {
+        writer.append(&stream(*number), &NAMES[..*events]).await;
+    }
+    let mut subscribers = Vec::new();
+    for selection in selections() {
+        let cursors = std::iter::once("0".to_owned()).chain(writer.ids(&selection));
+        for (seen, cursor) in cursors.enumerate() {
+            subscribers.push((seen, follow(&hub, selection.clone(), Some(&cursor)), selection.clone()));
+        }
+    }
+    let total = |selection: &Selection| {
+        let more = during.iter().filter(|(number, _)| selection.takes(&stream(*number)));
+        writer.ids(selection).len() + more.map(|(_, events)| events).sum::<usize>()
+    };
+    let totals: Vec<_> = subscribers.iter().map(|(_, _, selection)| total(selection)).collect();
+    let reading = subscribers.into_iter().zip(totals).map(|((seen, mut frames, selection), total)| {
+        tokio::spawn(async move { (seen, event_ids(&mut frames, total - seen).await, selection) })
+    });
+    let reading: Vec<_> = reading.collect();
+    for (number, events) in &during {
+        writer.append(&stream(*number), &NAMES[..*events]).await;
+        tokio::task::yield_now().await;
+    }
+    for reader in reading {
+        let (seen, ids, selection) = reader.await.unwrap();
+        assert_eq!(ids, writer.ids(&selection)[seen..], "{selection:?} after {seen} events");
+    }
+}
+
+fn commits(count: std::ops::Range<usize>) -> impl Strategy<Value = Vec<(usize, usize)>> {
+    prop::collection::vec((0_usize..3, 1_usize..=NAMES.len()), count)
+}
+
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(32)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn resuming_anywhere_under_concurrent_appends_misses_and_repeats_nothing(
+        before in commits(0..24), during in commits(0..24), ring in 1_usize..12,
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(nothing_is_missed(before, during, ring));
+    }
+}
+
+#[tokio::test]
+async fn without_a_cursor_the_stream_begins_now_and_says_where_that_is() {
+    let writer = Writer::new();
+    let past = writer.append(&stream(0), &["task-accepted"]).await;
+    let hub = writer.hub(LiveConfig::default()).await;
+    let mut frames = follow(&hub, Selection::All, None);
+    let caught_up = next(&mut frames).await.unwrap();
+    assert_eq!((caught_up.event.as_str(), caught_up.id), (CAUGHT_UP, Some(past.to_string())));
+    let present = writer.append(&stream(1), &["from-the-future"]).await;
+    let frame = next(&mut frames).await.unwrap();
+    assert_eq!((frame.event.as_str(), frame.id.clone()), ("from-the-future", Some(present.to_string())));
+    let data = data(&frame);
+    assert_eq!((data["workspace"].as_str(), data["id"].as_str()), (Some("other"), Some("t1")));
+    assert_eq!((&data["event_version"], &data["data"]["n"]), (&99.into(), &0.into()));
+    assert_eq!(data["position"], present.to_string());
+}
+
+#[tokio::test]
+async fn a_subscriber_that_does_not_keep_up_is_told_where_to_resume() {
+    let writer = Writer::new();
+    let hub = writer.hub(LiveConfig { queue_max: 4, ..LiveConfig::default() }).await;
+    let mut frames = follow(&hub, Selection::All, None);
+    until_caught_up(&mut frames).await;
+    let mut last = Position::START;
+    for _ in 0..20 {
+        last = writer.append(&stream(0), &NAMES).await;
+    }
+    settled(&hub, last).await;
+    let mut ids = Vec::new();
+    let gap = loop {
+        let frame = next(&mut frames).await.expect("a gap before the end");
+        if frame.event == GAP {
+            break data(&frame);
+        }
+        ids.extend(frame.id);
+    };
+    assert_eq!(next(&mut frames).await, None);
+    assert_eq!(gap["reason"], "slow_subscriber");
+    let resume_from = gap["resume_from"].as_str().unwrap();
+    assert_eq!(Some(resume_from), ids.last().map(String::as_str));
+    let mut again = follow(&hub, Selection::All, Some(resume_from));
+    let all = writer.ids(&Selection::All);
+    ids.extend(event_ids(&mut again, all.len() - ids.len()).await);
+    assert_eq!(ids, all);
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_log_is_refused_instead_of_waited_for() {
+    let writer = Writer::new();
+    writer.append(&stream(0), &["task-accepted"]).await;
+    let hub = writer.hub(LiveConfig::default()).await;
+    let mut frames = follow(&hub, Selection::All, Some("77.1"));
+    let gap = next(&mut frames).await.unwrap();
+    assert_eq!((gap.event.as_str(), &data(&gap)["reason"]), (GAP, &"log_diverged".into()));
+    assert!(data(&gap)["resume_from"].is_null());
+    assert_eq!(next(&mut frames).await, None);
+}
+
+#[tokio::test]
+async fn stopping_tells_every_subscriber_where_to_resume() {
+    let writer = Writer::new();
+    let hub = writer.hub(LiveConfig::default()).await;
+    let mut frames = follow(&hub, Selection::All, None);
+    until_caught_up(&mut frames).await;
+    let position = writer.append(&stream(0), &["task-accepted"]).await;
+    assert_eq!(event_ids(&mut frames, 1).await, [position.to_string()]);
+    hub.stop();
+    let gap = data(&next(&mut frames).await.unwrap());
+    assert_eq!(
+        (&gap["reason"], &gap["resume_from"]),
+        (&"shutting_down".into(), &position.to_string().into())
+    );
+    assert_eq!(next(&mut frames).await, None);
+}
+
+#[tokio::test]
+async fn a_task_stream_ends_when_asked_to_and_the_task_is_over() {
+    let writer = Writer::new();
+    let hub = writer.hub(LiveConfig::default()).await;
+    let accepted = writer.append(&stream(0), &["task-accepted", "run-requested"]).await;
+    settled(&hub, accepted).await;
+    let mut frames = follow_to_the_end(&hub, Some("0"));
+    until_caught_up(&mut frames).await;
+    // Over, and begun anew: not the end.
+    writer.append(&stream(0), &["task-cancelled", "run-requested"]).await;
+    event_ids(&mut frames, 2).await;
+    let done = writer.append(&stream(0), &["run-ended", "task-done"]).await;
+    assert_eq!(event_ids(&mut frames, 2).await.last(), Some(&done.to_string()));
+    assert_eq!(next(&mut frames).await.unwrap().event, END);
+    assert_eq!(next(&mut frames).await, None);
+
+    // Who comes back after the last word is not left waiting, even when a word that says nothing came last.
+    let last = writer.append(&stream(0), &["attempt-ended"]).await;
+    settled(&hub, last).await;
+    let mut frames = follow_to_the_end(&hub, Some(&last.to_string()));
+    let names = [next(&mut frames).await.unwrap().event, next(&mut frames).await.unwrap().event];
+    assert_eq!(names, [CAUGHT_UP, END]);
+    assert_eq!(next(&mut frames).await, None);
+}
+
+#[tokio::test]
+async fn observers_see_every_commit_in_order() {
+    let writer = Writer::new();
+    writer.append(&stream(0), &["task-accepted"]).await;
+    let hub = writer.hub(LiveConfig::default()).await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&seen);
+    hub.observe(move |recorded| into.lock().unwrap().push(recorded.position));
+    let mut expected = Vec::new();
+    for number in 0..10 {
+        expected.push(writer.append(&stream(number % 3), &["run-requested"]).await);
+    }
+    settled(&hub, expected[9]).await;
+    assert_eq!(*seen.lock().unwrap(), expected);
+}
+
+#[test]
+fn a_cursor_names_the_commits_it_has_seen_whole() {
+    let cursor: Cursor = "7.1".parse().unwrap();
+    assert_eq!((cursor.position(), cursor.whole()), (Position::new(7), Position::new(6)));
+}
