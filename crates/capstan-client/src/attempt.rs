@@ -1,0 +1,259 @@
+//! The worker protocol: what the holder of a lease says about its attempt.
+
+use chrono::{DateTime, Utc};
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::client::Call;
+use crate::{Client, Error, Usage};
+
+/// An attempt and the lease it is held under.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    client: Client,
+    id: String,
+    epoch: u64,
+}
+
+/// One line of an agent's output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    /// When the worker read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ts: Option<DateTime<Utc>>,
+    /// What kind of chunk, when it is not a plain line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk_type: Option<String>,
+    /// The text.
+    pub data: String,
+}
+
+/// Something that happened inside the agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunEventReport {
+    /// What happened.
+    pub event_type: String,
+    /// More about it.
+    pub payload: Value,
+    /// When.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ts: Option<DateTime<Utc>>,
+}
+
+/// Something the agent produced.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutputReport {
+    /// The producer's name for it: the same name is the same output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its id, when the producer chose one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<Uuid>,
+    /// What it is.
+    pub output_type: String,
+    /// A name for people.
+    pub title: String,
+    /// What it says, in short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// Where it lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// The thing itself.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub data: Map<String, Value>,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+    /// `active` or `pending`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
+/// A question of the agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BlockerReport {
+    /// The question in one line.
+    pub summary: String,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
+    /// The single questions, when there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub questions: Vec<Question>,
+}
+
+/// One question of a blocker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Names the question in the answer.
+    pub id: String,
+    /// The question.
+    pub text: String,
+}
+
+/// An input this attempt now holds and has to acknowledge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClaimedInput {
+    /// The input.
+    pub input_id: Uuid,
+    /// Its place in the inbox.
+    #[serde(default)]
+    pub seq: u32,
+    /// What kind of input.
+    #[serde(default)]
+    pub kind: String,
+    /// The text.
+    #[serde(default)]
+    pub message: String,
+    /// Answers by question id.
+    #[serde(default)]
+    pub answers: Map<String, Value>,
+}
+
+/// The end of an attempt.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// `ok`, `error`, `timeout` or `cancelled`.
+    pub outcome: String,
+    /// The process' exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// `retryable`, `terminal` or `rate_limited`, when the worker knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_class: Option<String>,
+    /// How long to wait before another try, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<i64>,
+    /// What was used and not reported before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// True when the task waits for an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for_input: Option<bool>,
+    /// The question, when it was not opened before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocker: Option<BlockerReport>,
+    /// Sleep and come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake: Option<WakePlan>,
+    /// What the agent answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+}
+
+/// When and why to come back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WakePlan {
+    /// In so many minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delay_minutes: Option<i64>,
+    /// At this instant; wins over the delay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the agent is told then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follow_up_prompt: Option<String>,
+    /// What is planned for then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub agenda: Vec<Value>,
+}
+
+impl Client {
+    /// Speaks about an attempt under its lease.
+    pub fn attempt(&self, id: impl Into<String>, epoch: u64) -> Attempt {
+        Attempt { client: self.clone(), id: id.into(), epoch }
+    }
+}
+
+impl Attempt {
+    /// The attempt's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn post(&self, path: &[&str]) -> Call {
+        let mut full = vec!["v1", "attempts", &self.id];
+        full.extend_from_slice(path);
+        self.client.call(Method::POST, &full).header("Capstan-Lease-Epoch", &self.epoch.to_string())
+    }
+
+    /// The worker begins; only after a yes may anything be executed.
+    pub async fn start(&self) -> Result<(), Error> {
+        self.post(&["start"]).json(&json!({})).done().await
+    }
+
+    /// Hands on lines of the agent's output.
+    pub async fn append_logs(&self, lines: &[LogLine]) -> Result<(), Error> {
+        self.post(&["logs"]).json(lines).done().await
+    }
+
+    /// Hands on what happened inside the agent.
+    pub async fn append_events(&self, events: &[RunEventReport]) -> Result<(), Error> {
+        self.post(&["events"]).json(events).done().await
+    }
+
+    /// Reports an output; answers its id. With a name or an id, repeating makes no second one.
+    pub async fn produce_output(&self, output: &OutputReport, key: &str) -> Result<Uuid, Error> {
+        let answer: Value =
+            self.post(&["outputs"]).json(output).header("Idempotency-Key", key).answer().await?;
+        let id = ["/output_id", "/output/id", "/id"].iter().find_map(|pointer| answer.pointer(pointer));
+        Uuid::deserialize(id.unwrap_or(&Value::Null)).map_err(|source| Error::Decode { status: 200, source })
+    }
+
+    /// Adds rows to an output.
+    pub async fn append_rows(&self, output: Uuid, rows: &[Value], key: &str) -> Result<(), Error> {
+        self.post(&["outputs", &output.to_string(), "rows"])
+            .json(&json!({ "rows": rows }))
+            .header("Idempotency-Key", key)
+            .done()
+            .await
+    }
+
+    /// Gives an output its final summary.
+    pub async fn finalize_output(&self, output: Uuid, summary: &str, key: &str) -> Result<(), Error> {
+        self.post(&["outputs", &output.to_string(), "finalize"])
+            .json(&json!({ "summary": summary }))
+            .header("Idempotency-Key", key)
+            .done()
+            .await
+    }
+
+    /// Asks something: the task waits.
+    pub async fn open_blocker(&self, blocker: &BlockerReport, key: &str) -> Result<(), Error> {
+        self.post(&["blockers"]).json(blocker).header("Idempotency-Key", key).done().await
+    }
+
+    /// Takes the oldest input nobody has taken yet.
+    pub async fn claim_input(&self) -> Result<Option<ClaimedInput>, Error> {
+        let answer: Value = self.post(&["inputs", "claim"]).json(&json!({})).answer().await?;
+        let claimed = answer.get("input").unwrap_or(&answer);
+        Option::deserialize(claimed).map_err(|source| Error::Decode { status: 200, source })
+    }
+
+    /// Says that the agent has the input.
+    pub async fn ack_input(&self, input: Uuid) -> Result<(), Error> {
+        self.post(&["inputs", &input.to_string(), "ack"]).json(&json!({})).done().await
+    }
+
+    /// Reports what was used since the last report.
+    pub async fn record_usage(&self, usage: &Usage, key: &str) -> Result<(), Error> {
+        self.post(&["usage"]).json(usage).header("Idempotency-Key", key).done().await
+    }
+
+    /// Reports the end; repeating it is answered like the first time.
+    pub async fn finish(&self, result: &RunResult) -> Result<(), Error> {
+        self.post(&["finish"]).json(result).header("Idempotency-Key", &self.id).done().await
+    }
+}

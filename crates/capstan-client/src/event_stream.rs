@@ -1,0 +1,171 @@
+//! A live stream, followed over any number of lost connections.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::client::accepted;
+use crate::{Client, Error, SseEvent, SseParser};
+
+/// The server sends at least a comment every 15 s; three of them missing is a broken connection.
+const SILENCE_LIMIT: Duration = Duration::from_secs(45);
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// How to follow a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Follow {
+    /// Everything after this event id; from now on when absent.
+    pub after: Option<String>,
+    /// Other query parameters, for example `("include", "logs,events")`.
+    pub query: Vec<(String, String)>,
+}
+
+/// One event of a live stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveEvent {
+    /// Where to resume after it; none on log lines and on most control events.
+    pub id: Option<String>,
+    /// The event's wire name, or `snapshot`, `caught_up`, `gap`, `log`, `end`.
+    pub event: String,
+    /// JSON.
+    pub data: String,
+}
+
+impl LiveEvent {
+    /// Reads the data.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_json::from_str(&self.data).map_err(|source| Error::Decode { status: 200, source })
+    }
+}
+
+/// A live stream that resumes where it was cut.
+pub struct EventStream {
+    client: Client,
+    path: Vec<String>,
+    follow: Follow,
+    connection: Option<Connection>,
+    failures: u32,
+    ended: bool,
+}
+
+struct Connection {
+    bytes: BoxStream<'static, reqwest::Result<bytes::Bytes>>,
+    parser: SseParser,
+    ready: VecDeque<SseEvent>,
+}
+
+impl Client {
+    /// Follows one task.
+    pub fn stream_task(&self, id: Uuid, follow: Follow) -> EventStream {
+        self.stream(&["tasks", &id.to_string(), "stream"], follow)
+    }
+
+    /// Follows the whole workspace.
+    pub fn stream_workspace(&self, follow: Follow) -> EventStream {
+        self.stream(&["stream"], follow)
+    }
+
+    fn stream(&self, path: &[&str], follow: Follow) -> EventStream {
+        let path = ["v1", "workspaces", self.workspace()].into_iter().chain(path.iter().copied());
+        EventStream {
+            client: self.clone(),
+            path: path.map(str::to_owned).collect(),
+            follow,
+            connection: None,
+            failures: 0,
+            ended: false,
+        }
+    }
+}
+
+impl EventStream {
+    /// The next event. Lost connections are made anew after the last event; an error is final. `None` after `end`.
+    ///
+    /// Not cancel safe while it connects; an event that was handed out is never handed out again.
+    pub async fn next(&mut self) -> Option<Result<LiveEvent, Error>> {
+        while !self.ended {
+            match self.step().await {
+                Ok(Some(event)) => return Some(Ok(event)),
+                Ok(None) => self.connection = None,
+                Err(error) if error.is_retryable() => {
+                    self.connection = None;
+                    let pause = (RETRY_FIRST * 2_u32.pow(self.failures.min(6))).min(RETRY_MAX);
+                    self.failures = self.failures.saturating_add(1);
+                    tokio::time::sleep(error.retry_after().unwrap_or(pause)).await;
+                }
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+
+    /// Where to resume later.
+    pub fn resume_after(&self) -> Option<&str> {
+        self.follow.after.as_deref()
+    }
+
+    /// One event, or `None` when the connection is over.
+    async fn step(&mut self) -> Result<Option<LiveEvent>, Error> {
+        if self.connection.is_none() {
+            self.connection = Some(self.connect().await?);
+        }
+        let Some(connection) = &mut self.connection else { return Ok(None) };
+        while connection.ready.is_empty() {
+            let bytes = tokio::time::timeout(SILENCE_LIMIT, connection.bytes.next()).await;
+            match bytes.map_err(|_| Error::Silent)? {
+                Some(bytes) => {
+                    connection.ready.extend(connection.parser.push(&bytes.map_err(Error::Transport)?));
+                    self.failures = 0;
+                }
+                // A server that shuts down ends its streams politely; asking at once would only hammer it.
+                None => return Err(Error::Silent),
+            }
+        }
+        let Some(event) = connection.ready.pop_front() else { return Ok(None) };
+        if event.id.is_some() {
+            self.follow.after.clone_from(&event.id);
+        }
+        match event.event.as_str() {
+            "end" => self.ended = true,
+            "gap" => {
+                let resume = serde_json::from_str::<Value>(&event.data).ok();
+                let from = resume.as_ref().and_then(|data| data.get("resume_from")?.as_str());
+                if let Some(from) = from {
+                    self.follow.after = Some(from.to_owned());
+                }
+            }
+            _ => {}
+        }
+        Ok(Some(LiveEvent { id: event.id, event: event.event, data: event.data }))
+    }
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let path: Vec<_> = self.path.iter().map(String::as_str).collect();
+        let mut request =
+            self.client.endless(&path).header("Accept", "text/event-stream").query(&self.follow.query);
+        if let Some(after) = &self.follow.after {
+            request = request.header("Last-Event-ID", after);
+        }
+        let response = accepted(request.send().await.map_err(Error::Transport)?).await?;
+        let bytes = response.bytes_stream().boxed();
+        Ok(Connection { bytes, parser: SseParser::new(), ready: VecDeque::new() })
+    }
+}
+
+impl std::fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EventStream")
+            .field("path", &self.path)
+            .field("follow", &self.follow)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,48 @@
+//! The HTTP client that the command line, the worker and tests use.
+//!
+//! **What it is.** [`Client`] speaks `/v1` of one server: typed requests and answers, problem documents as
+//! [`Error::Problem`], and [`EventStream`], which follows a live stream over any number of lost connections.
+//!
+//! **What it refuses to be.** It knows neither NATS nor Postgres and none of the server's crates; the wire structs
+//! here are its own, and they ignore fields they do not know. It repeats no write by itself: whether repeating is
+//! right, and under which idempotency key, is the caller's to say ([`Error::is_retryable`] helps).
+//!
+//! **Where to start.** `client.rs` is one connection's life, `task.rs` what most callers want, `worker.rs` and
+//! `attempt.rs` the worker protocol, `event_stream.rs` the live side.
+
+mod agent;
+mod attempt;
+mod client;
+mod error;
+mod event_stream;
+mod output;
+mod page;
+mod projection;
+mod readiness;
+mod run;
+mod sse;
+mod task;
+mod usage;
+mod worker;
+mod workspace;
+
+pub use agent::{Agent, NewAgent};
+pub use attempt::{
+    Attempt, BlockerReport, ClaimedInput, LogLine, OutputReport, Question, RunEventReport, RunResult,
+    WakePlan,
+};
+pub use client::{Client, ClientConfig};
+pub use error::{Error, Fault, Problem};
+pub use event_stream::{EventStream, Follow, LiveEvent};
+pub use output::{Output, OutputFilter};
+pub use page::{Page, Receipt};
+pub use projection::Projection;
+pub use readiness::Readiness;
+pub use run::{Run, RunFilter};
+pub use sse::{SseEvent, SseParser};
+pub use task::{Accepted, InputAccepted, NewTask, Task, TaskFilter, TaskInput};
+pub use usage::Usage;
+pub use worker::{
+    Capabilities, LeaseStatus, LeasedAttempt, Registered, RenewAnswer, Renewal, WorkerRegistration,
+};
+pub use workspace::Workspace;

@@ -1,0 +1,227 @@
+//! Tasks: accept, read, list, cancel, talk to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{Client, Error, Page, Receipt, Usage};
+
+/// A command to an agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NewTask {
+    /// What is to be done.
+    pub message: String,
+    /// Who is to do it: id or key.
+    pub agent_id: String,
+    /// Makes repeating safe: the same key always names the same task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// The conversation it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// Rules of execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Value>,
+    /// Longest time one attempt may run, in milliseconds; 0 = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<i64>,
+    /// `low`, `normal`, `high` or `urgent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<String>,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Names and values to filter by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Every other field of the command, by its wire name.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+impl NewTask {
+    /// A command with a text and nothing else.
+    pub fn new(agent_id: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { agent_id: agent_id.into(), message: message.into(), ..Self::default() }
+    }
+}
+
+/// A task as the server shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// The task.
+    pub id: Uuid,
+    /// `queued`, `sleeping`, `running`, `waiting`, `done`, `error`, `cancelled` or `dropped`.
+    pub state: String,
+    /// Who does it.
+    #[serde(default)]
+    pub agent_id: Option<Uuid>,
+    /// The conversation its runs share.
+    #[serde(default)]
+    pub session_id: Option<String>,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The open question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_blocker: Option<Value>,
+    /// Counts the task's commits.
+    #[serde(default)]
+    pub version: Option<u64>,
+    /// Every other field, by its wire name.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+impl Task {
+    /// True when nothing will happen any more unless somebody asks for it.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self.state.as_str(), "done" | "error" | "cancelled" | "dropped")
+    }
+
+    /// What its runs used so far.
+    pub fn usage(&self) -> Usage {
+        self.rest.get("usage").and_then(|usage| Usage::deserialize(usage).ok()).unwrap_or_default()
+    }
+}
+
+/// The answer to a command about a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The proof.
+    pub receipt: Receipt,
+    /// The task after the command; absent when the server could not show it in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+}
+
+/// Something to say to a task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TaskInput {
+    /// The text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Answers by question id.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub answers: Map<String, Value>,
+    /// The question it is meant for; the open one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocker_id: Option<Uuid>,
+    /// Makes repeating safe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// Every other field of the command, by its wire name.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+impl TaskInput {
+    /// A plain text.
+    pub fn text(message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), ..Self::default() }
+    }
+}
+
+/// What became of an input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InputAccepted {
+    /// The proof.
+    pub receipt: Receipt,
+    /// `delivered`, `queued`, `resumed` …
+    pub outcome: String,
+    /// The input.
+    pub input_id: Uuid,
+    /// The task after the input; absent when the server could not show it in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+}
+
+/// Which tasks to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TaskFilter {
+    /// In this state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Of this agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    /// With this label.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// At most so many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// The page after this cursor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Wait until the list shows this position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_position: Option<String>,
+    /// Wait at most so long for it, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+}
+
+impl Client {
+    /// Gives an agent something to do.
+    pub async fn create_task(&self, task: &NewTask) -> Result<Accepted, Error> {
+        self.of_workspace(Method::POST, &["tasks"]).json(task).answer().await
+    }
+
+    /// Reads a task as it is shown now.
+    pub async fn task(&self, id: Uuid) -> Result<Task, Error> {
+        self.of_workspace(Method::GET, &["tasks", &id.to_string()]).answer().await
+    }
+
+    /// Reads a task once the read model has come to `position`; waits at most `wait` (the server's limit is 30 s).
+    pub async fn task_at(&self, id: Uuid, position: &str, wait: Duration) -> Result<Task, Error> {
+        self.of_workspace(Method::GET, &["tasks", &id.to_string()])
+            .query(&[("min_position", position), ("wait_ms", &wait.as_millis().to_string())])
+            .waiting(wait)
+            .answer()
+            .await
+    }
+
+    /// Lists tasks, newest first.
+    pub async fn tasks(&self, filter: &TaskFilter) -> Result<Page<Task>, Error> {
+        let wait = Duration::from_millis(filter.wait_ms.unwrap_or(0));
+        self.of_workspace(Method::GET, &["tasks"]).query(filter).waiting(wait).answer().await
+    }
+
+    /// Cancels a task.
+    pub async fn cancel_task(&self, id: Uuid, reason: Option<&str>) -> Result<Accepted, Error> {
+        self.of_workspace(Method::POST, &["tasks", &id.to_string(), "cancel"])
+            .json(&reason_body(reason))
+            .answer()
+            .await
+    }
+
+    /// Says something to a task: answers its question, or resumes it.
+    pub async fn submit_input(&self, id: Uuid, input: &TaskInput) -> Result<InputAccepted, Error> {
+        self.of_workspace(Method::POST, &["tasks", &id.to_string(), "input"]).json(input).answer().await
+    }
+
+    /// Lists what was said to a task.
+    pub async fn task_inputs(&self, id: Uuid) -> Result<Page<Value>, Error> {
+        self.of_workspace(Method::GET, &["tasks", &id.to_string(), "inputs"]).answer().await
+    }
+
+    /// Reads a task's log lines after a cursor.
+    pub async fn task_logs(&self, id: Uuid, after: Option<&str>, limit: u32) -> Result<Value, Error> {
+        let limit = limit.to_string();
+        let mut query = vec![("limit", limit.as_str())];
+        query.extend(after.map(|after| ("after", after)));
+        self.of_workspace(Method::GET, &["tasks", &id.to_string(), "logs"]).query(&query).answer().await
+    }
+}
+
+pub(crate) fn reason_body(reason: Option<&str>) -> Value {
+    reason.map_or_else(|| serde_json::json!({}), |reason| serde_json::json!({ "reason": reason }))
+}

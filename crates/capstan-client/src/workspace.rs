@@ -1,0 +1,30 @@
+//! Workspaces: the tenants.
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::{Client, Error};
+
+/// A workspace as the server shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Workspace {
+    /// Its name.
+    #[serde(alias = "id", alias = "workspace")]
+    pub name: String,
+    /// Every other field, by its wire name.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+impl Client {
+    /// Creates a workspace; the answer is `{receipt, workspace}`.
+    pub async fn create_workspace(&self, name: &str) -> Result<Value, Error> {
+        self.call(Method::POST, &["v1", "workspaces"]).json(&json!({ "workspace": name })).answer().await
+    }
+
+    /// Reads the client's workspace as the server shows it.
+    pub async fn workspace_details(&self) -> Result<Workspace, Error> {
+        self.of_workspace(Method::GET, &[]).answer().await
+    }
+}
