@@ -1,0 +1,39 @@
+//! One attempt, from its lease to its report.
+
+use std::sync::Arc;
+
+use capstan_client::{Client, LeasedAttempt};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Assignment, Conclusion, Hints, ReportError, Reporter, Runner};
+
+/// Starts, executes and reports. Nothing is executed before the server accepted the start.
+pub(crate) async fn execute(
+    client: &Client,
+    runner: &dyn Runner,
+    leased: LeasedAttempt,
+    hints: watch::Receiver<Hints>,
+    giving_up: CancellationToken,
+) {
+    let reporter = Reporter::new(client.attempt(&leased.attempt_id, leased.epoch), hints.clone());
+    let leased = Arc::new(leased);
+    let attempt = &leased.attempt_id;
+    if let Err(error) = reporter.start().await {
+        // Cancelled before it began, or given to another: either way there is nothing to execute.
+        tracing::info!(%attempt, error = &error as &dyn std::error::Error, "the attempt was not started");
+        return;
+    }
+    let assignment = Assignment { leased: Arc::clone(&leased), reporter: reporter.clone(), hints, giving_up };
+    match runner.run(assignment).await {
+        Conclusion::Abandon => tracing::info!(%attempt, "the attempt was abandoned"),
+        Conclusion::Report(result) => match reporter.finish(&result).await {
+            Ok(()) => tracing::debug!(%attempt, outcome = result.outcome, "the attempt was reported"),
+            Err(ReportError::Lost) => tracing::info!(%attempt, "the lease was lost before the report"),
+            Err(error) => {
+                // Left to the lease's end, so that the task does not hang on a report nobody takes.
+                tracing::error!(%attempt, error = &error as &dyn std::error::Error, "the report was refused");
+            }
+        },
+    }
+}

@@ -1,0 +1,178 @@
+//! The leases this worker holds, and the one loop that renews them all.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use capstan_client::{LeaseStatus, LeasedAttempt, RenewAnswer, Renewal};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// Where an attempt's lease stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LeaseState {
+    /// Held.
+    #[default]
+    Held,
+    /// Held, and the attempt is to stop.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+    /// Gone, or so old that it must be taken as gone: stop at once and report nothing.
+    Lost,
+}
+
+/// What the server last said about an attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Where the lease stands.
+    pub lease: LeaseState,
+    /// Inputs nobody has claimed yet.
+    pub inputs_pending: u32,
+}
+
+struct Held {
+    epoch: u64,
+    lease: Duration,
+    /// When the last successful renewal was sent: the lease cannot have begun earlier.
+    renewed_at: Instant,
+    hints: watch::Sender<Hints>,
+}
+
+/// All leases of this worker.
+#[derive(Clone, Default)]
+pub(crate) struct Leases {
+    held: Arc<Mutex<HashMap<String, Held>>>,
+    pub(crate) added: Arc<Notify>,
+}
+
+impl Leases {
+    fn held(&self) -> MutexGuard<'_, HashMap<String, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to hold a lease that was asked for at `asked_at`.
+    pub(crate) fn add(&self, leased: &LeasedAttempt, asked_at: Instant) -> watch::Receiver<Hints> {
+        let (hints, receiver) = watch::channel(Hints::default());
+        let lease = Duration::from_millis(leased.lease_ms.max(1));
+        let held = Held { epoch: leased.epoch, lease, renewed_at: asked_at, hints };
+        self.held().insert(leased.attempt_id.clone(), held);
+        self.added.notify_one();
+        receiver
+    }
+
+    /// The attempt is reported, or nobody's business any more.
+    pub(crate) fn remove(&self, attempt_id: &str) {
+        self.held().remove(attempt_id);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.held().is_empty()
+    }
+
+    /// What to renew, and how long the question for hints may stand: a third of the shortest lease.
+    pub(crate) fn renewals(&self) -> (Vec<Renewal>, Duration) {
+        let held = self.held();
+        let renewal = |(id, held): (&String, &Held)| Renewal { attempt_id: id.clone(), epoch: held.epoch };
+        let shortest = held.values().map(|held| held.lease).min().unwrap_or(Duration::from_secs(30));
+        (held.iter().map(renewal).collect(), shortest / 3)
+    }
+
+    /// Takes the answers to renewals that were sent at `sent_at`.
+    pub(crate) fn renewed(&self, answers: &[RenewAnswer], sent_at: Instant) {
+        let mut held = self.held();
+        for answer in answers {
+            let Some(held) = held.get_mut(&answer.attempt_id) else { continue };
+            if answer.status != LeaseStatus::Lost {
+                held.renewed_at = held.renewed_at.max(sent_at);
+            }
+            let lease = match answer.status {
+                LeaseStatus::Ok => LeaseState::Held,
+                LeaseStatus::Cancel => LeaseState::Cancelled {
+                    reason: answer.reason.clone().unwrap_or_else(|| "cancelled".to_owned()),
+                },
+                LeaseStatus::Lost => LeaseState::Lost,
+            };
+            hint(&held.hints, Hints { lease, inputs_pending: answer.inputs_pending });
+        }
+    }
+
+    /// Gives up leases that were not renewed for their whole length: another worker may have them.
+    pub(crate) fn expire(&self, now: Instant) {
+        for held in self.held().values() {
+            if now.saturating_duration_since(held.renewed_at) >= held.lease {
+                hint(&held.hints, Hints { lease: LeaseState::Lost, inputs_pending: 0 });
+            }
+        }
+    }
+}
+
+/// Tells the attempt; what is lost stays lost, and who is to stop is not told to go on.
+fn hint(hints: &watch::Sender<Hints>, new: Hints) {
+    hints.send_if_modified(|hints| {
+        let is_later = match (&hints.lease, &new.lease) {
+            (LeaseState::Lost, _) => false,
+            (LeaseState::Cancelled { .. }, state) => *state == LeaseState::Lost,
+            (LeaseState::Held, _) => *hints != new,
+        };
+        if is_later {
+            *hints = new;
+        }
+        is_later
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leased() -> LeasedAttempt {
+        LeasedAttempt { attempt_id: "dev.t.1".into(), epoch: 1, lease_ms: 30_000, ..LeasedAttempt::default() }
+    }
+
+    fn answer(status: LeaseStatus, inputs_pending: u32) -> RenewAnswer {
+        RenewAnswer {
+            attempt_id: "dev.t.1".into(),
+            status,
+            reason: None,
+            inputs_pending,
+            waiting: false,
+            steer: false,
+        }
+    }
+
+    #[test]
+    fn a_lease_that_is_not_renewed_in_time_is_lost_and_stays_lost() {
+        let (leases, start) = (Leases::default(), Instant::now());
+        let hints = leases.add(&leased(), start);
+        leases.renewed(&[answer(LeaseStatus::Ok, 0)], start + Duration::from_secs(10));
+        leases.expire(start + Duration::from_secs(39));
+        assert_eq!(hints.borrow().lease, LeaseState::Held);
+        leases.expire(start + Duration::from_secs(40));
+        assert_eq!(hints.borrow().lease, LeaseState::Lost);
+        leases.renewed(&[answer(LeaseStatus::Ok, 0)], start + Duration::from_secs(41));
+        assert_eq!(hints.borrow().lease, LeaseState::Lost);
+    }
+
+    #[test]
+    fn a_cancelled_attempt_is_not_told_to_go_on() {
+        let leases = Leases::default();
+        let hints = leases.add(&leased(), Instant::now());
+        leases.renewed(&[answer(LeaseStatus::Cancel, 0)], Instant::now());
+        leases.renewed(&[answer(LeaseStatus::Ok, 3)], Instant::now());
+        assert_eq!(hints.borrow().lease, LeaseState::Cancelled { reason: "cancelled".into() });
+    }
+
+    #[test]
+    fn pending_inputs_reach_the_attempt_and_a_third_of_the_lease_is_waited() {
+        let leases = Leases::default();
+        let mut hints = leases.add(&leased(), Instant::now());
+        assert_eq!(leases.renewals().1, Duration::from_secs(10));
+        leases.renewed(&[answer(LeaseStatus::Ok, 2)], Instant::now());
+        assert!(hints.has_changed().unwrap());
+        assert_eq!(hints.borrow_and_update().inputs_pending, 2);
+        leases.remove("dev.t.1");
+        assert!(leases.is_empty());
+    }
+}

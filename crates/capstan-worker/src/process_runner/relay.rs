@@ -1,0 +1,292 @@
+//! Hands on what the agent says, in order: lines in batches, messages as the calls they stand for.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use capstan_client::{LogLine, WakePlan};
+use chrono::Utc;
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::message::Message;
+use super::process::Written;
+use crate::{ReportError, Reporter};
+
+/// Lines wait at most this long for company.
+const BATCH_WAIT: Duration = Duration::from_millis(100);
+/// A batch this large goes at once.
+const BATCH_BYTES: usize = 64 * 1024;
+/// A batch never holds more lines.
+const BATCH_LINES: usize = 500;
+/// Lines of standard error kept for the error text, and their total size.
+const LAST_ERRORS: (usize, usize) = (10, 4 * 1024);
+
+/// What the agent said that belongs into the report of its end.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) wake: Option<WakePlan>,
+    pub(super) result: Option<Value>,
+    pub(super) last_errors: Vec<String>,
+    /// True when it waits for an answer.
+    pub(super) asked: bool,
+}
+
+type Asking = watch::Sender<Option<Instant>>;
+
+/// The task that hands on.
+pub(super) struct Relay {
+    asking: Arc<Asking>,
+    task: JoinHandle<Said>,
+}
+
+impl Relay {
+    pub(super) fn start(reporter: Reporter, written: mpsc::Receiver<Written>) -> Self {
+        let asking = Arc::new(watch::Sender::new(None));
+        let work = Work {
+            reporter,
+            asking: Arc::clone(&asking),
+            batch: Batch::default(),
+            outputs: HashMap::new(),
+            said: Said::default(),
+            last_errors: VecDeque::new(),
+            deaf: false,
+        };
+        Self { asking, task: tokio::spawn(work.run(written)) }
+    }
+
+    /// Since when the agent has been waiting for an answer, if it is.
+    pub(super) fn asking(&self) -> watch::Receiver<Option<Instant>> {
+        self.asking.subscribe()
+    }
+
+    /// The agent gets its answer now. To be said before it is given: the agent may ask again at once.
+    pub(super) fn answered(&self) {
+        self.asking.send_replace(None);
+    }
+
+    /// The answer could not be given after all.
+    pub(super) fn still_asking(&self) {
+        self.asking.send_replace(Some(Instant::now()));
+    }
+
+    /// Waits until everything was handed on.
+    pub(super) async fn finish(self) -> Said {
+        let mut said = self.task.await.unwrap_or_default();
+        said.asked = self.asking.borrow().is_some();
+        said
+    }
+
+    pub(super) fn abort(&self) {
+        self.task.abort();
+    }
+}
+
+struct Work {
+    reporter: Reporter,
+    asking: Arc<Asking>,
+    batch: Batch,
+    /// Outputs by the name the agent gave them.
+    outputs: HashMap<String, Uuid>,
+    said: Said,
+    last_errors: VecDeque<String>,
+    /// True once the server takes no more lines; the agent's pipes are emptied all the same.
+    deaf: bool,
+}
+
+impl Work {
+    async fn run(mut self, mut written: mpsc::Receiver<Written>) -> Said {
+        loop {
+            let due = self.batch.due();
+            let next = tokio::select! {
+                biased;
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.flush().await;
+                    continue;
+                }
+                next = written.recv() => next,
+            };
+            match next {
+                Some(Written::Text { stream, at, text }) => {
+                    if stream == "stderr" {
+                        self.remember_error(&text);
+                    }
+                    self.batch.push(LogLine {
+                        stream: stream.to_owned(),
+                        ts: Some(at),
+                        chunk_type: None,
+                        data: text,
+                    });
+                }
+                Some(Written::Refused { reason, text }) => {
+                    self.complain(&reason);
+                    self.batch.push(line("stdout", text));
+                }
+                Some(Written::Message(message)) => {
+                    // What was said before the message is stored before the message.
+                    self.flush().await;
+                    self.follow(message).await;
+                }
+                None => break,
+            }
+            if self.batch.is_full() {
+                self.flush().await;
+            }
+        }
+        self.flush().await;
+        self.said.last_errors = self.last_errors.into();
+        self.said
+    }
+
+    async fn flush(&mut self) {
+        let lines = self.batch.take();
+        if lines.is_empty() || self.deaf {
+            return;
+        }
+        match self.reporter.logs(&lines).await {
+            Ok(()) => {}
+            Err(ReportError::Lost) => self.deaf = true,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    lines = lines.len(),
+                    "log lines were refused"
+                );
+            }
+        }
+    }
+
+    async fn follow(&mut self, message: Message) {
+        let (kind, followed) = match message {
+            Message::Interactive => return,
+            Message::Wake(wake) => {
+                self.said.wake = Some(wake);
+                return;
+            }
+            Message::Result(result) => {
+                self.said.result = Some(result);
+                return;
+            }
+            Message::Output(output) => {
+                let followed = match self.reporter.output(&output).await {
+                    Ok(id) => {
+                        self.outputs.extend(output.name.map(|name| (name, id)));
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                };
+                ("output", followed)
+            }
+            Message::Rows { output, rows } => match self.output(&output) {
+                Some(id) => ("rows", self.reporter.rows(id, &rows).await),
+                None => {
+                    return self
+                        .complain(&format!("message rows: there is no output {output:?} in this run"));
+                }
+            },
+            Message::Finalize { output, summary } => match self.output(&output) {
+                Some(id) => ("finalize", self.reporter.finalize(id, &summary).await),
+                None => {
+                    return self
+                        .complain(&format!("message finalize: there is no output {output:?} in this run"));
+                }
+            },
+            Message::Usage(usage) => ("usage", self.reporter.usage(&usage).await),
+            Message::Event(event) => ("event", self.reporter.event(&event).await),
+            Message::Blocker(blocker) => {
+                let followed = self.reporter.blocker(&blocker).await;
+                // Refused or not, the agent waits now; at the latest its end will say so to the server.
+                self.asking.send_replace(Some(Instant::now()));
+                ("blocker", followed)
+            }
+        };
+        match followed {
+            Ok(()) => {}
+            Err(ReportError::Lost) => self.complain(&format!("message {kind}: the attempt is over")),
+            Err(ReportError::Refused(error)) => self.complain(&format!("message {kind}: {error}")),
+        }
+    }
+
+    fn output(&self, name: &str) -> Option<Uuid> {
+        self.outputs.get(name).copied().or_else(|| name.parse().ok())
+    }
+
+    /// Says so where the agent's author looks.
+    fn complain(&mut self, reason: &str) {
+        self.batch.push(line("stderr", format!("capstan: refused: {reason}")));
+    }
+
+    fn remember_error(&mut self, text: &str) {
+        if text.trim().is_empty() {
+            return;
+        }
+        self.last_errors.push_back(text.chars().take(LAST_ERRORS.1).collect());
+        let size = |errors: &VecDeque<String>| errors.iter().map(String::len).sum::<usize>();
+        while self.last_errors.len() > LAST_ERRORS.0
+            || (self.last_errors.len() > 1 && size(&self.last_errors) > LAST_ERRORS.1)
+        {
+            self.last_errors.pop_front();
+        }
+    }
+}
+
+fn line(stream: &str, data: String) -> LogLine {
+    LogLine { stream: stream.to_owned(), ts: Some(Utc::now()), chunk_type: None, data }
+}
+
+/// Lines on their way.
+#[derive(Debug, Default)]
+struct Batch {
+    lines: Vec<LogLine>,
+    bytes: usize,
+    since: Option<Instant>,
+}
+
+impl Batch {
+    fn push(&mut self, line: LogLine) {
+        self.bytes += line.data.len();
+        self.lines.push(line);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.since.map(|since| since + BATCH_WAIT)
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES || self.lines.len() >= BATCH_LINES
+    }
+
+    fn take(&mut self) -> Vec<LogLine> {
+        (self.bytes, self.since) = (0, None);
+        std::mem::take(&mut self.lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_due_a_moment_after_its_first_line_and_full_by_size_or_number() {
+        let mut batch = Batch::default();
+        assert_eq!(batch.due(), None);
+        let start = Instant::now();
+        batch.push(line("stdout", "a".into()));
+        let due = batch.due();
+        assert!(due.is_some_and(|due| due >= start + BATCH_WAIT));
+        batch.push(line("stdout", "b".into()));
+        assert_eq!(batch.due(), due);
+        assert!(!batch.is_full());
+        batch.push(line("stdout", "x".repeat(BATCH_BYTES)));
+        assert!(batch.is_full());
+        assert_eq!((batch.take().len(), batch.due(), batch.is_full()), (3, None, false));
+        for _ in 0..BATCH_LINES {
+            batch.push(line("stdout", String::new()));
+        }
+        assert!(batch.is_full());
+    }
+}

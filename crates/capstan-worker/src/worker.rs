@@ -1,0 +1,281 @@
+//! The loop: ask for work, execute it, hold the leases, and stop in good order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use capstan_client::{Client, Error, LeasedAttempt, WorkerRegistration};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::backoff::Backoff;
+use crate::execution::execute;
+use crate::leases::Leases;
+use crate::{Runner, WorkerConfig};
+
+/// New leases join the standing question for hints after this pause, all that came meanwhile together.
+const JOIN_PAUSE: Duration = Duration::from_millis(250);
+/// Least time between two renewals, however quickly the server answers.
+const RENEW_PAUSE: Duration = Duration::from_millis(50);
+/// The same when the answer was the one before: a hint nobody acts upon yet is not asked for in a circle.
+const SAME_ANSWER_PAUSE: Duration = Duration::from_secs(1);
+/// How long an attempt that was given up may take to be gone.
+const GIVE_UP_LIMIT: Duration = Duration::from_secs(20);
+/// How long telling the server that this worker leaves may take.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
+
+/// Why a worker could not do its work at all.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The client cannot be set up.
+    #[error("set up the client")]
+    Client(#[source] Error),
+    /// The server refuses this worker.
+    #[error("register the worker")]
+    Register(#[source] Error),
+}
+
+/// The reference worker.
+pub struct Worker {
+    config: WorkerConfig,
+    client: Client,
+    runner: Arc<dyn Runner>,
+    leases: Leases,
+    /// Who we are to the server; changes when a restarted server has forgotten us.
+    identity: watch::Sender<Uuid>,
+    /// Held while registering, so that two who find us forgotten register us once.
+    registering: tokio::sync::Mutex<()>,
+}
+
+impl Worker {
+    /// Prepares a worker; nothing is sent yet.
+    pub fn new(config: WorkerConfig, runner: Arc<dyn Runner>) -> Result<Self, WorkerError> {
+        let client = Client::new(&config.client).map_err(WorkerError::Client)?;
+        Ok(Self {
+            config,
+            client,
+            runner,
+            leases: Leases::default(),
+            identity: watch::Sender::new(Uuid::nil()),
+            registering: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Works until `shutdown`, then takes nothing new, lets what runs go on for the drain time, and gives up the rest.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), WorkerError> {
+        tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            registered = self.register() => registered?,
+        }
+        let worker = Arc::new(self);
+        let giving_up = CancellationToken::new();
+        let attempts = TaskTracker::new();
+        let renewing = tokio::spawn(Arc::clone(&worker).keep_leases());
+
+        let outcome = worker.take_work(&shutdown, &attempts, &giving_up).await;
+        attempts.close();
+        worker.drain(&attempts, &giving_up).await;
+        renewing.abort();
+        outcome
+    }
+
+    async fn register(&self) -> Result<(), WorkerError> {
+        let registration = WorkerRegistration {
+            name: self.config.name.clone(),
+            pools: self.config.pools.clone(),
+            slots: u32::try_from(self.config.slots).unwrap_or(u32::MAX),
+            labels: self.config.labels.clone(),
+            capabilities: self.config.capabilities.clone(),
+        };
+        let mut backoff = Backoff::default();
+        loop {
+            match self.client.register_worker(&registration).await {
+                Ok(registered) => {
+                    tracing::info!(worker = %registered.worker_id, name = self.config.name, "registered");
+                    self.identity.send_replace(registered.worker_id);
+                    return Ok(());
+                }
+                Err(error) if error.is_retryable() => {
+                    let pause = backoff.next(error.retry_after());
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        ?pause,
+                        "the server does not answer yet"
+                    );
+                    tokio::time::sleep(pause).await;
+                }
+                Err(error) => return Err(WorkerError::Register(error)),
+            }
+        }
+    }
+
+    /// Registers again when the server has forgotten the worker with this id, as it may after a restart.
+    async fn register_again(&self, forgotten: Uuid) -> Result<(), WorkerError> {
+        let _registering = self.registering.lock().await;
+        if self.id() == forgotten { self.register().await } else { Ok(()) }
+    }
+
+    fn id(&self) -> Uuid {
+        *self.identity.borrow()
+    }
+
+    /// Keeps the slots busy until told to stop.
+    async fn take_work(
+        self: &Arc<Self>,
+        shutdown: &CancellationToken,
+        attempts: &TaskTracker,
+        giving_up: &CancellationToken,
+    ) -> Result<(), WorkerError> {
+        let slots = Arc::new(Semaphore::new(self.config.slots.max(1)));
+        let mut backoff = Backoff::default();
+        loop {
+            let id = self.id();
+            let asked = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                asked = self.ask(&slots) => asked,
+            };
+            match asked {
+                Ok((leased, mut free, asked_at)) => {
+                    backoff.reset();
+                    for leased in leased {
+                        let slot = free.split(1);
+                        self.begin(leased, asked_at, slot, attempts, giving_up);
+                    }
+                }
+                Err(error) => {
+                    let pause = backoff.next(error.retry_after());
+                    tracing::debug!(
+                        error = &error as &dyn std::error::Error,
+                        ?pause,
+                        "no work could be asked for"
+                    );
+                    tokio::select! {
+                        () = shutdown.cancelled() => return Ok(()),
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                    if is_unknown_worker(&error) {
+                        tokio::select! {
+                            () = shutdown.cancelled() => return Ok(()),
+                            registered = self.register_again(id) => registered?,
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for a free slot and asks for as many attempts as there are slots free.
+    async fn ask(
+        &self,
+        slots: &Arc<Semaphore>,
+    ) -> Result<(Vec<LeasedAttempt>, OwnedSemaphorePermit, Instant), Error> {
+        let mut free = Arc::clone(slots).acquire_owned().await.expect("the semaphore is never closed");
+        while let Ok(another) = Arc::clone(slots).try_acquire_owned() {
+            free.merge(another);
+        }
+        let asked_at = Instant::now();
+        let max = u32::try_from(free.num_permits()).unwrap_or(u32::MAX);
+        let leased = self.client.lease(self.id(), max, self.config.lease_wait).await?;
+        // A long poll may be answered long after it was sent; the lease began at some time in between. Taking the
+        // earlier end could declare a fresh lease dead, so the answer's time counts, and the first renewal corrects it.
+        let asked_at = if leased.is_empty() { asked_at } else { Instant::now() };
+        Ok((leased, free, asked_at))
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        leased: LeasedAttempt,
+        asked_at: Instant,
+        slot: Option<OwnedSemaphorePermit>,
+        attempts: &TaskTracker,
+        giving_up: &CancellationToken,
+    ) {
+        let hints = self.leases.add(&leased, asked_at);
+        let (worker, giving_up) = (Arc::clone(self), giving_up.clone());
+        attempts.spawn(async move {
+            let id = leased.attempt_id.clone();
+            execute(&worker.client, &*worker.runner, leased, hints, giving_up).await;
+            worker.leases.remove(&id);
+            drop(slot);
+        });
+    }
+
+    /// Renews all leases with one standing question, so that hints come at once.
+    async fn keep_leases(self: Arc<Self>) {
+        let mut backoff = Backoff::default();
+        let mut last_answers = Vec::new();
+        loop {
+            if self.leases.is_empty() {
+                self.leases.added.notified().await;
+                tokio::time::sleep(JOIN_PAUSE).await;
+            }
+            let (renewals, wait) = self.leases.renewals();
+            if renewals.is_empty() {
+                continue;
+            }
+            let (id, sent_at) = (self.id(), Instant::now());
+            let answers = tokio::select! {
+                answers = self.client.renew(id, &renewals, wait) => answers,
+                () = async {
+                    self.leases.added.notified().await;
+                    tokio::time::sleep(JOIN_PAUSE).await;
+                } => continue,
+                // The server renews when it hears the question; silence beyond the wait is no answer at all.
+                () = tokio::time::sleep(wait * 2) => {
+                    self.leases.expire(Instant::now());
+                    continue;
+                }
+            };
+            let pause = match answers {
+                Ok(answers) => {
+                    backoff.reset();
+                    self.leases.renewed(&answers, sent_at);
+                    let is_same = answers == last_answers && sent_at.elapsed() < wait / 2;
+                    last_answers = answers;
+                    if is_same { SAME_ANSWER_PAUSE.min(wait) } else { RENEW_PAUSE }
+                }
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "leases could not be renewed");
+                    if is_unknown_worker(&error)
+                        && let Err(error) = self.register_again(id).await
+                    {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the worker cannot come back"
+                        );
+                    }
+                    backoff.next(error.retry_after()).min(wait)
+                }
+            };
+            self.leases.expire(Instant::now());
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    async fn drain(&self, attempts: &TaskTracker, giving_up: &CancellationToken) {
+        // Without a server to tell it to, the worker still stops.
+        let _ = tokio::time::timeout(FAREWELL_LIMIT, self.client.drain_worker(self.id())).await;
+        if tokio::time::timeout(self.config.drain, attempts.wait()).await.is_ok() {
+            return;
+        }
+        tracing::info!(left = attempts.len(), "the drain time is over, giving up what still runs");
+        giving_up.cancel();
+        if tokio::time::timeout(GIVE_UP_LIMIT, attempts.wait()).await.is_err() {
+            tracing::warn!(left = attempts.len(), "some attempts did not end in time");
+        }
+    }
+}
+
+/// On the calls under `/v1/workers` there is nothing else that could not be found.
+fn is_unknown_worker(error: &Error) -> bool {
+    error.code() == Some("not_found")
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("config", &self.config).finish_non_exhaustive()
+    }
+}
