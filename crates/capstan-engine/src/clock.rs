@@ -1,0 +1,10 @@
+//! Now, for the loop; everything below it is told.
+
+use chrono::{DateTime, Utc};
+
+/// The wall clock.
+pub(crate) fn now() -> DateTime<Utc> {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    // Facts carry milliseconds: finer digits mean nothing between machines and only make documents longer.
+    DateTime::from_timestamp_millis(since_epoch.as_millis() as i64).unwrap_or_default()
+}

@@ -1,0 +1,167 @@
+//! One engine of possibly several: a candidate until it leads, and again when it no longer does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use capstan_contract::TaskCodec;
+use capstan_dispatch::{Dispatcher, OpenTasks};
+use capstan_domain::task::TaskDecider;
+use capstan_eventlog::EventLog;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::EngineConfig;
+use crate::leadership::{Candidate, LeadershipError};
+use crate::reign::{End, Realm, Reign, ReignError};
+
+/// Pause before another try after a failure.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Starts engines.
+#[derive(Debug)]
+pub struct Engine;
+
+/// A running engine. Stop it with the token it was started with; dropping the handle kills it without a farewell.
+#[derive(Debug)]
+pub struct EngineHandle {
+    is_leading: watch::Receiver<bool>,
+    engine: Option<JoinHandle<Result<(), EngineFailure>>>,
+}
+
+/// Why an engine ended by itself. It never does for reasons that pass.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineFailure {
+    /// The log is not the one the read models were made from, or is damaged.
+    #[error("run the engine: it cannot go on with this log")]
+    Reign {
+        /// What happened.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A defect.
+    #[error("run the engine: it panicked")]
+    Panicked(#[source] tokio::task::JoinError),
+}
+
+impl Engine {
+    /// Starts an engine that runs for leader and leads when it wins, until `stop` is cancelled.
+    ///
+    /// Give it a NATS connection of its own, or one that carries no appends.
+    pub fn start(
+        config: EngineConfig,
+        log: Arc<dyn EventLog>,
+        tasks: Arc<Dispatcher<TaskDecider, TaskCodec>>,
+        open_tasks: Arc<dyn OpenTasks>,
+        nats: async_nats::Client,
+        stop: CancellationToken,
+    ) -> EngineHandle {
+        let (leading, is_leading) = watch::channel(false);
+        let realm = Realm { config, log, tasks, open_tasks, nats };
+        let engine = tokio::spawn(run(realm, leading, stop));
+        EngineHandle { is_leading, engine: Some(engine) }
+    }
+}
+
+impl EngineHandle {
+    /// Whether this engine leads, and when that changes.
+    pub fn is_leading(&self) -> watch::Receiver<bool> {
+        self.is_leading.clone()
+    }
+
+    /// Waits for the engine's end: after a stop, or because it cannot go on.
+    pub async fn join(mut self) -> Result<(), EngineFailure> {
+        match self.engine.take() {
+            Some(engine) => engine.await.unwrap_or_else(|panicked| Err(EngineFailure::Panicked(panicked))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for EngineHandle {
+    fn drop(&mut self) {
+        if let Some(engine) = &self.engine {
+            engine.abort();
+        }
+    }
+}
+
+async fn run(
+    realm: Realm,
+    leading: watch::Sender<bool>,
+    stop: CancellationToken,
+) -> Result<(), EngineFailure> {
+    metrics::gauge!("capstan_engine_leader").set(0.0);
+    let engine_id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+    while !stop.is_cancelled() {
+        let term = tokio::select! {
+            () = stop.cancelled() => break,
+            term = stand(&realm, engine_id) => term,
+        };
+        let mut term = match term {
+            Ok(term) => term,
+            Err(error) => {
+                tracing::warn!(%error, "the engine could not run for leader");
+                pause(&stop).await;
+                continue;
+            }
+        };
+        let begun = tokio::select! {
+            () = stop.cancelled() => { term.resign().await; break }
+            begun = begin(&realm, &mut term) => begun,
+        };
+        let ended = match begun {
+            Ok(Some(reign)) => {
+                metrics::gauge!("capstan_engine_leader").set(1.0);
+                leading.send_replace(true);
+                let ended = reign.run(&mut term, &stop).await;
+                leading.send_replace(false);
+                metrics::gauge!("capstan_engine_leader").set(0.0);
+                ended
+            }
+            Ok(None) => Ok(End::Deposed(LeadershipError::Deposed)),
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(End::Deposed(reason)) => {
+                tracing::warn!(epoch = term.epoch(), %reason, "this engine leads no more");
+            }
+            Ok(End::Stopped) => {
+                term.resign().await;
+                break;
+            }
+            Err(error) => {
+                term.resign().await;
+                if !error.is_retryable() {
+                    tracing::error!(%error, "the engine cannot go on");
+                    return Err(EngineFailure::Reign { source: Box::new(error) });
+                }
+                tracing::warn!(%error, "the engine starts over");
+                pause(&stop).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn stand(realm: &Realm, engine_id: uuid::Uuid) -> Result<crate::leadership::Term, LeadershipError> {
+    let EngineConfig { bucket, replicas, leader_ttl, .. } = &realm.config;
+    let nats = realm.nats.clone();
+    let mut candidate = Candidate::new(nats, bucket, *replicas, engine_id, *leader_ttl).await?;
+    candidate.win().await
+}
+
+/// Prepares a reign while holding the leadership; none when it was lost meanwhile.
+async fn begin(realm: &Realm, term: &mut crate::leadership::Term) -> Result<Option<Reign>, ReignError> {
+    tokio::select! {
+        _ = term.hold() => Ok(None),
+        reign = Reign::begin(realm.clone()) => reign.map(Some),
+    }
+}
+
+async fn pause(stop: &CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(PAUSE) => {}
+    }
+}

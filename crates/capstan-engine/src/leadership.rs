@@ -1,0 +1,197 @@
+//! Which engine leads: a key in a JetStream bucket, changed only at the revision its changer has seen.
+//!
+//! The leader rewrites the key several times per time-to-live; a candidate that has watched one revision for a whole
+//! time-to-live by its own clock takes the key over. No clocks are compared. A leader counts its time from *before*
+//! its last successful write and stops when it is over, a candidate from *after* it saw that write: the old leader
+//! has always stopped when the new one begins. A clean stop writes that nobody leads, so that the next candidate
+//! need not wait.
+
+use std::time::Duration;
+
+use async_nats::jetstream::kv;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+const KEY: &str = "leader";
+
+/// How often a candidate looks.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What the key says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Holder {
+    /// Who leads; nobody after a clean stop.
+    engine_id: Option<Uuid>,
+    /// Counts the changes of leader.
+    epoch: u64,
+}
+
+/// Leadership could not be had or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum LeadershipError {
+    /// The bucket cannot be reached for now.
+    #[error("elect a leader: the bucket is not available")]
+    Unavailable {
+        /// What the client said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Another engine has taken over, or the time to live has passed.
+    #[error("stay leader: the time is over")]
+    Deposed,
+}
+
+fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> LeadershipError {
+    LeadershipError::Unavailable { source: Box::new(source) }
+}
+
+/// Runs for leader.
+#[derive(Debug)]
+pub struct Candidate {
+    bucket: kv::Store,
+    engine_id: Uuid,
+    ttl: Duration,
+    /// The revision seen last, and since when.
+    seen: Option<(u64, Instant)>,
+}
+
+/// The right to act, for a while.
+#[derive(Debug)]
+pub struct Term {
+    bucket: kv::Store,
+    engine_id: Uuid,
+    ttl: Duration,
+    epoch: u64,
+    revision: u64,
+    until: Instant,
+}
+
+impl Candidate {
+    /// Opens the bucket, creating it when it is not there.
+    pub async fn new(
+        nats: async_nats::Client,
+        bucket: &str,
+        replicas: usize,
+        engine_id: Uuid,
+        ttl: Duration,
+    ) -> Result<Self, LeadershipError> {
+        let context = async_nats::jetstream::new(nats);
+        let config = kv::Config {
+            bucket: bucket.to_owned(),
+            history: 1,
+            num_replicas: replicas,
+            ..kv::Config::default()
+        };
+        let bucket = match context.get_key_value(bucket).await {
+            Ok(bucket) => bucket,
+            Err(_) => context.create_key_value(config).await.map_err(unavailable)?,
+        };
+        Ok(Self { bucket, engine_id, ttl, seen: None })
+    }
+
+    /// Waits until this engine leads.
+    pub async fn win(&mut self) -> Result<Term, LeadershipError> {
+        loop {
+            if let Some(term) = self.look().await? {
+                return Ok(term);
+            }
+            tokio::time::sleep(LOOK.min(self.ttl / 4)).await;
+        }
+    }
+
+    async fn look(&mut self) -> Result<Option<Term>, LeadershipError> {
+        let begun = Instant::now();
+        let Some(entry) = self.bucket.entry(KEY).await.map_err(unavailable)? else {
+            return Ok(self.try_take(1, None, begun).await);
+        };
+        let holder: Option<Holder> = serde_json::from_slice(&entry.value).ok();
+        let epoch = holder.as_ref().map_or(1, |holder| holder.epoch + 1);
+        let is_held =
+            entry.operation == kv::Operation::Put && holder.is_some_and(|holder| holder.engine_id.is_some());
+        let is_fresh = match self.seen {
+            Some((revision, since)) if revision == entry.revision => since.elapsed() < self.ttl,
+            _ => {
+                self.seen = Some((entry.revision, Instant::now()));
+                true
+            }
+        };
+        if is_held && is_fresh {
+            return Ok(None);
+        }
+        Ok(self.try_take(epoch, Some(entry.revision), begun).await)
+    }
+
+    /// Another candidate may be faster; then there is nothing to say, only to go on looking.
+    async fn try_take(&self, epoch: u64, revision: Option<u64>, begun: Instant) -> Option<Term> {
+        let value = encode(Some(self.engine_id), epoch);
+        let revision = match revision {
+            None => self.bucket.create(KEY, value).await.ok()?,
+            Some(revision) => self.bucket.update(KEY, value, revision).await.ok()?,
+        };
+        let bucket = self.bucket.clone();
+        let until = begun + self.ttl;
+        Some(Term { bucket, engine_id: self.engine_id, ttl: self.ttl, epoch, revision, until })
+    }
+}
+
+impl Term {
+    /// Counts the changes of leader.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Renews until that fails; answers why.
+    pub async fn hold(&mut self) -> LeadershipError {
+        loop {
+            tokio::time::sleep_until((Instant::now() + self.ttl / 4).min(self.until)).await;
+            if Instant::now() >= self.until {
+                return LeadershipError::Deposed;
+            }
+            let begun = Instant::now();
+            let value = encode(Some(self.engine_id), self.epoch);
+            let renewal = self.bucket.update(KEY, value, self.revision);
+            match tokio::time::timeout_at(self.until, renewal).await {
+                Ok(Ok(revision)) => {
+                    self.revision = revision;
+                    self.until = begun + self.ttl;
+                }
+                Ok(Err(error)) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => {
+                    // Either somebody else took over, or an earlier renewal arrived though its answer got lost.
+                    match self.own_revision().await {
+                        Some(revision) => self.revision = revision,
+                        None => return LeadershipError::Deposed,
+                    }
+                }
+                // The bucket is away; perhaps it is back before our time is over.
+                Ok(Err(error)) => tracing::warn!(%error, "leadership could not be renewed"),
+                Err(_) => return LeadershipError::Deposed,
+            }
+        }
+    }
+
+    async fn own_revision(&self) -> Option<u64> {
+        let entry = tokio::time::timeout_at(self.until, self.bucket.entry(KEY)).await.ok()?.ok()??;
+        let holder: Holder = serde_json::from_slice(&entry.value).ok()?;
+        (holder.engine_id == Some(self.engine_id) && holder.epoch == self.epoch).then_some(entry.revision)
+    }
+
+    /// Lets the next candidate lead at once.
+    pub async fn resign(self) {
+        let value = encode(None, self.epoch);
+        let resigned = tokio::time::timeout(self.ttl, async {
+            // A renewal may have been under way when the reign ended.
+            let revision = self.own_revision().await?;
+            self.bucket.update(KEY, value, revision).await.ok()
+        });
+        if !matches!(resigned.await, Ok(Some(_))) {
+            tracing::info!(
+                "the leader's key could not be freed; the next engine begins when its time is over"
+            );
+        }
+    }
+}
+
+fn encode(engine_id: Option<Uuid>, epoch: u64) -> bytes::Bytes {
+    serde_json::json!({ "engine_id": engine_id, "epoch": epoch }).to_string().into()
+}

@@ -1,0 +1,100 @@
+//! What the process wants done, as data.
+
+use std::sync::Arc;
+
+use capstan_domain::id::derived;
+use capstan_domain::matching::StreamKey;
+use capstan_domain::task::{Command, Task};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::protocol::Answer;
+
+/// A request that waits for its answer, numbered in the order of arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+/// Something to be done outside.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send a command to a task; report with [`Process::settled`](super::Process::settled).
+    Execute(Order),
+    /// Find out how a task stands; report with [`Process::loaded`](super::Process::loaded).
+    Load(Arc<StreamKey>),
+    /// Answer a request.
+    Answer(CallId, Answer),
+}
+
+/// A command to a task.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Which task.
+    pub key: Arc<StreamKey>,
+    /// The same for the same intention, whoever has it and however often.
+    pub command_id: Uuid,
+    /// The command's name in commit metadata.
+    pub name: &'static str,
+    /// The command.
+    pub command: Command,
+    /// A lease is given only on the very state it was picked on: whatever happened in between, the pick may have
+    /// been wrong, and the reservation that keeps the session free may be gone.
+    pub expected_version: Option<u64>,
+    /// The lease request it is to answer.
+    pub(super) ask: Option<CallId>,
+    /// When it was given.
+    pub at: DateTime<Utc>,
+}
+
+impl Order {
+    pub(super) fn new(
+        key: &Arc<StreamKey>,
+        (version, task): (u64, &Task),
+        command: Command,
+        ask: Option<CallId>,
+        at: DateTime<Utc>,
+    ) -> Self {
+        let (name, subject) = intention(&command);
+        // The epoch and the number of runs tell apart equal timers of different lives of a task.
+        let command_id = derived(&[
+            "engine",
+            name,
+            &key.workspace,
+            &key.task_id.to_string(),
+            &task.epoch.to_string(),
+            &task.runs.len().to_string(),
+            &subject,
+        ]);
+        let expected_version = matches!(command, Command::Lease(_)).then_some(version);
+        Self { key: Arc::clone(key), command_id, name, command, expected_version, ask, at }
+    }
+
+    pub(super) fn is_lease(&self) -> bool {
+        matches!(self.command, Command::Lease(_))
+    }
+}
+
+/// The name of a command and what it is about.
+fn intention(command: &Command) -> (&'static str, String) {
+    match command {
+        Command::Lease(lease) => ("lease-attempt", lease.worker_id.to_string()),
+        Command::ExpireLease(expire) => ("expire-lease", expire.attempt_id.to_string()),
+        Command::ReleaseAttempt(release) => ("release-attempt", release.attempt_id.to_string()),
+        Command::TimeOutAttempt(time_out) => ("time-out-attempt", time_out.attempt_id.to_string()),
+        Command::Wake(wake) => ("wake-task", wake.wake_at.to_rfc3339()),
+        Command::ExpireQueue(expire) => ("expire-queue", expire.run_id.to_string()),
+        Command::PassDeadline(pass) => ("pass-deadline", pass.deadline.to_rfc3339()),
+        Command::Accept(_)
+        | Command::SubmitInput(_)
+        | Command::Cancel(_)
+        | Command::CancelRun(_)
+        | Command::Start(_)
+        | Command::Finish(_)
+        | Command::OpenBlocker(_)
+        | Command::ClaimInput(_)
+        | Command::AckInput(_)
+        | Command::ProduceOutput(_)
+        | Command::AppendOutputRows(_)
+        | Command::FinalizeOutput(_)
+        | Command::RecordUsage(_) => ("engine-command", String::new()),
+    }
+}

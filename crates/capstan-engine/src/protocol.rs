@@ -1,0 +1,136 @@
+//! What travels between the engine and its client: JSON over core NATS request/reply, inside one release only.
+
+use std::collections::BTreeMap;
+
+use capstan_contract::command::{RegisterWorker, Renewal};
+use capstan_contract::lease::{RegisteredWorker, RenewAnswer};
+use capstan_contract::subject::Subjects;
+use capstan_domain::id::{TaskId, WorkerId};
+use capstan_domain::matching::WaitingReason;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Something the engine is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Request {
+    /// A worker introduces itself.
+    Register {
+        /// The worker.
+        worker: RegisterWorker,
+    },
+    /// A worker wants attempts.
+    Lease {
+        /// The worker.
+        worker_id: WorkerId,
+        /// How many it takes.
+        max: u32,
+        /// How long it waits for the first, in milliseconds.
+        wait_ms: u64,
+    },
+    /// A worker still lives, and so do its attempts.
+    Renew {
+        /// The worker.
+        worker_id: WorkerId,
+        /// Its attempts.
+        renewals: Vec<Renewal>,
+        /// How long it waits for news, in milliseconds.
+        wait_ms: u64,
+    },
+    /// A worker wants nothing new.
+    Drain {
+        /// The worker.
+        worker_id: WorkerId,
+    },
+    /// Why is this task not running?
+    Why {
+        /// Its workspace.
+        workspace: String,
+        /// The task.
+        task_id: TaskId,
+    },
+    /// Who works here?
+    Workers,
+}
+
+impl Request {
+    /// Where it is sent.
+    pub fn subject(&self, subjects: &Subjects) -> String {
+        match self {
+            Self::Register { .. } => subjects.engine_register(),
+            Self::Lease { .. } => subjects.engine_lease(),
+            Self::Renew { .. } => subjects.engine_renew(),
+            Self::Drain { .. } => subjects.engine_drain(),
+            Self::Why { .. } => subjects.engine_why(),
+            Self::Workers => subjects.engine_workers(),
+        }
+    }
+}
+
+/// Every subject the engine answers on.
+pub(crate) fn subjects_served(subjects: &Subjects) -> [String; 6] {
+    [
+        subjects.engine_register(),
+        subjects.engine_lease(),
+        subjects.engine_renew(),
+        subjects.engine_drain(),
+        subjects.engine_why(),
+        subjects.engine_workers(),
+    ]
+}
+
+/// What the engine answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", content = "with", rename_all = "snake_case")]
+pub enum Answer {
+    /// The worker is known from now on.
+    Registered(RegisteredWorker),
+    /// The attempts the worker has from now on, each a `LeasedAttempt`.
+    Leased(Vec<Box<RawValue>>),
+    /// What became of each renewal.
+    Renewed(Vec<RenewAnswer>),
+    /// The worker gets nothing new.
+    Draining,
+    /// What keeps the task from running; empty when it does not wait in the queue.
+    Why(Vec<WaitingReason>),
+    /// The workers known.
+    Workers(Vec<WorkerView>),
+    /// This engine does not know the worker: it must introduce itself again.
+    UnknownWorker,
+    /// The request could not be read.
+    Unreadable,
+}
+
+/// A worker as the engine sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerView {
+    /// Its id.
+    pub worker_id: WorkerId,
+    /// Its name.
+    pub name: String,
+    /// The pools it serves.
+    pub pools: Vec<String>,
+    /// How many attempts it runs at once.
+    pub slots: u32,
+    /// Names and values to choose it by.
+    pub labels: BTreeMap<String, String>,
+    /// Whether it can be given work.
+    pub status: WorkerStatus,
+    /// Attempts it holds.
+    pub attempts: u32,
+    /// When it last asked or renewed.
+    pub last_seen_at: DateTime<Utc>,
+}
+
+/// Whether a worker can be given work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerStatus {
+    /// It asks and renews.
+    Active,
+    /// It finishes what it has.
+    Draining,
+    /// It has not been heard of for longer than a lease.
+    Deaf,
+}

@@ -1,0 +1,376 @@
+//! Thousands of short lives with slow logs, lost answers, dead workers and dying engines.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use capstan_contract::command::{RegisterWorker, Renewal};
+use capstan_contract::lease::RenewStatus;
+use capstan_domain::id::{AttemptId, TaskId, WorkerId};
+use capstan_domain::matching::StreamKey;
+use capstan_domain::outcome_text::ErrorClass;
+use capstan_domain::task::event::AttemptOutcome;
+use capstan_domain::task::{Command, TaskState};
+use capstan_engine::process::{CallId, Effect, Loaded, Process, Settled};
+use capstan_engine::protocol::{Answer, Request};
+use chrono::{DateTime, Duration, Utc};
+use uuid::Uuid;
+
+use crate::world::{
+    Birth, World, accept, attempts, begin, cancel, carry_out, config, finish, finish_with_wake, input, look,
+    question, start, successor,
+};
+
+/// A small generator, so that a seed tells the whole story.
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    fn one_in(&mut self, n: usize) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// A worker with a memory of its own, right or wrong.
+#[derive(Default)]
+struct Worker {
+    id: Option<WorkerId>,
+    held: Vec<AttemptId>,
+    poll: Option<CallId>,
+    renewal: Option<CallId>,
+}
+
+struct Life {
+    chance: Chance,
+    world: World,
+    process: Process,
+    now: DateTime<Utc>,
+    /// Commits the engine has seen.
+    seen: usize,
+    /// Effects asked for and not done.
+    under_way: VecDeque<Effect>,
+    workers: Vec<Worker>,
+    registering: HashMap<CallId, usize>,
+    given: HashSet<AttemptId>,
+    keys: Vec<StreamKey>,
+    ids: u128,
+    /// No more trouble from here on.
+    is_calm: bool,
+}
+
+impl Life {
+    fn new(seed: u64) -> Self {
+        Self {
+            chance: Chance(seed),
+            world: World::new(),
+            process: Process::new(config(), start()),
+            now: start(),
+            seen: 0,
+            under_way: VecDeque::new(),
+            workers: (0..3).map(|_| Worker::default()).collect(),
+            registering: HashMap::new(),
+            given: HashSet::new(),
+            keys: Vec::new(),
+            ids: 0,
+            is_calm: false,
+        }
+    }
+
+    fn fresh(&mut self) -> Uuid {
+        self.ids += 1;
+        Uuid::from_u128(self.ids)
+    }
+
+    fn step(&mut self) {
+        match self.chance.below(18) {
+            0 | 1 => self.accept(),
+            2 => self.disturb(),
+            3..=5 => self.worker_acts(),
+            6..=8 => self.worker_calls(),
+            9..=11 => self.do_one(),
+            12..=14 => self.deliver(),
+            15 => self.now += Duration::milliseconds(self.chance.below(4_000) as i64),
+            16 if self.chance.one_in(6) => {
+                self.now += Duration::milliseconds(self.chance.below(90_000) as i64);
+            }
+            17 if self.chance.one_in(8) => self.crash(),
+            _ => {}
+        }
+        self.turn();
+    }
+
+    fn turn(&mut self) {
+        for effect in self.process.turn(self.now) {
+            match effect {
+                Effect::Answer(call, answer) => self.answered(call, &answer),
+                other => self.under_way.push_back(other),
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        if self.is_calm || self.keys.len() > 14 {
+            return;
+        }
+        let workspace = ["dev", "ops"][self.chance.below(2)];
+        let key = StreamKey::new(workspace, TaskId(self.fresh()));
+        let birth = Birth {
+            session: format!("s{}", self.chance.below(3)),
+            message: "do it".into(),
+            priority: ["low", "normal", "urgent"][self.chance.below(3)],
+            max_attempts: 3,
+            timeout_ms: self.chance.one_in(2).then_some(20_000),
+            queue_ttl_ms: self.chance.one_in(6).then_some(60_000),
+            delay_ms: self.chance.one_in(4).then_some(5_000),
+            deadline_ms: self.chance.one_in(6).then_some(120_000),
+        };
+        let id = self.fresh();
+        self.world.send(&key, id, &accept(&birth, &key, self.now)).unwrap();
+        self.keys.push(key);
+    }
+
+    /// Somebody cancels or says something.
+    fn disturb(&mut self) {
+        if self.is_calm || self.keys.is_empty() {
+            return;
+        }
+        let key = self.keys[self.chance.below(self.keys.len())].clone();
+        let id = self.fresh();
+        let command = if self.chance.one_in(2) { cancel(self.now) } else { input(id.as_u128(), self.now) };
+        let _ = self.world.send(&key, id, &command);
+    }
+
+    /// A worker works on something it believes to hold.
+    fn worker_acts(&mut self) {
+        let index = self.chance.below(self.workers.len());
+        if !self.is_calm && self.chance.one_in(12) {
+            // It dies, and forgets everything.
+            self.workers[index] = Worker::default();
+            return;
+        }
+        if self.workers[index].held.is_empty() {
+            return;
+        }
+        let at = self.chance.below(self.workers[index].held.len());
+        let attempt = self.workers[index].held[at].clone();
+        let key = StreamKey::new(&attempt.workspace, attempt.task);
+        let now = self.now;
+        let command = match self.chance.below(if self.is_calm { 2 } else { 6 }) {
+            0 => begin(&attempt, now),
+            1 => Command::Finish(Box::new(finish(&attempt, AttemptOutcome::Ok, now))),
+            2 => Command::Finish(Box::new(finish_with_wake(&attempt, now))),
+            3 => question(&attempt, now),
+            _ => {
+                let mut failed = finish(&attempt, AttemptOutcome::Error, now);
+                failed.error_class = Some(ErrorClass::Retryable);
+                Command::Finish(Box::new(failed))
+            }
+        };
+        let is_end = matches!(command, Command::Finish(_));
+        let id = self.fresh();
+        let refused = self.world.send(&key, id, &command).is_err();
+        if is_end || refused {
+            self.workers[index].held.remove(at);
+        }
+    }
+
+    fn worker_calls(&mut self) {
+        let index = self.chance.below(self.workers.len());
+        let fresh = self.fresh();
+        let call = CallId(fresh.as_u128() as u64);
+        let worker = &mut self.workers[index];
+        let request = match worker.id {
+            None => {
+                self.registering.insert(call, index);
+                let worker =
+                    RegisterWorker { name: index.to_string(), slots: 4, ..RegisterWorker::default() };
+                Request::Register { worker }
+            }
+            Some(worker_id) if worker.renewal.is_none() && !worker.held.is_empty() => {
+                worker.renewal = Some(call);
+                let renewals = worker
+                    .held
+                    .iter()
+                    .map(|id| Renewal { attempt_id: id.clone(), epoch: id.epoch })
+                    .collect();
+                Request::Renew { worker_id, renewals, wait_ms: 3_000 }
+            }
+            Some(worker_id) if worker.poll.is_none() && worker.held.len() < 4 => {
+                worker.poll = Some(call);
+                Request::Lease { worker_id, max: 4 - worker.held.len() as u32, wait_ms: 5_000 }
+            }
+            Some(_) => return,
+        };
+        self.process.ask(call, request, fresh, self.now);
+    }
+
+    fn answered(&mut self, call: CallId, answer: &Answer) {
+        if let Answer::Leased(_) = answer {
+            for attempt in attempts(answer) {
+                assert!(
+                    self.given.insert(attempt.attempt_id.clone()),
+                    "{} was given twice",
+                    attempt.attempt_id
+                );
+            }
+        }
+        if let Some(index) = self.registering.remove(&call) {
+            if let Answer::Registered(registered) = answer {
+                self.workers[index].id = Some(registered.worker_id);
+            }
+            return;
+        }
+        // Answers to the dead get lost.
+        if let Some(worker) = self.workers.iter_mut().find(|worker| worker.poll == Some(call)) {
+            worker.poll = None;
+            match answer {
+                Answer::UnknownWorker => worker.id = None,
+                leased => worker.held.extend(attempts(leased).into_iter().map(|attempt| attempt.attempt_id)),
+            }
+        } else if let Some(worker) = self.workers.iter_mut().find(|worker| worker.renewal == Some(call)) {
+            worker.renewal = None;
+            let Answer::Renewed(answers) = answer else { panic!("not renewed but {answer:?}") };
+            for told in answers.iter().filter(|told| told.status != RenewStatus::Ok) {
+                worker.held.retain(|held| *held != told.attempt_id);
+            }
+        }
+    }
+
+    /// Carries out one effect, not always the oldest, not always well.
+    fn do_one(&mut self) {
+        if self.under_way.is_empty() {
+            return;
+        }
+        let at = self.chance.below(self.under_way.len());
+        let Some(effect) = self.under_way.remove(at) else { return };
+        let trouble = if self.is_calm { 9 } else { self.chance.below(10) };
+        let failed = Settled::Failed { is_retryable: true };
+        match effect {
+            Effect::Execute(order) => {
+                let settled = match trouble {
+                    0 => failed,
+                    1 => {
+                        // Recorded, but the answer got lost.
+                        let _ = carry_out(&mut self.world, &order);
+                        failed
+                    }
+                    _ => carry_out(&mut self.world, &order),
+                };
+                self.process.settled(&order, settled, self.now);
+            }
+            Effect::Load(key) => {
+                let loaded = if trouble == 0 {
+                    Loaded::Failed { is_retryable: true }
+                } else {
+                    look(&self.world, &key)
+                };
+                self.process.loaded(&key, loaded, self.now);
+            }
+            Effect::Answer(..) => {}
+        }
+    }
+
+    /// The log reaches the engine: late, and sometimes again.
+    fn deliver(&mut self) {
+        if !self.is_calm && self.seen > 0 && self.chance.one_in(5) {
+            let old = self.chance.below(self.seen);
+            self.process.commit(&self.world.log[old], self.now).unwrap();
+        }
+        let new = self.world.log.len() - self.seen;
+        let take = if self.is_calm { new } else { self.chance.below(new + 1) };
+        for recorded in &self.world.log[self.seen..self.seen + take] {
+            self.process.commit(recorded, self.now).unwrap();
+        }
+        self.seen += take;
+    }
+
+    /// The engine dies; what it had sent arrives or does not. Its successor begins some commits back.
+    fn crash(&mut self) {
+        if self.is_calm {
+            return;
+        }
+        for effect in std::mem::take(&mut self.under_way) {
+            if let Effect::Execute(order) = effect
+                && self.chance.one_in(2)
+            {
+                let _ = carry_out(&mut self.world, &order);
+            }
+        }
+        self.registering.clear();
+        for worker in &mut self.workers {
+            worker.poll = None;
+            worker.renewal = None;
+        }
+        let lag = self.chance.below(self.world.log.len() + 1);
+        let (process, waiting) = successor(&self.world, lag, self.now);
+        self.process = process;
+        self.under_way = waiting.into();
+        self.seen = self.world.log.len();
+    }
+
+    /// Without new trouble, everything that can end does.
+    fn calm_down(&mut self, seed: u64) {
+        self.is_calm = true;
+        for round in 0..4_000 {
+            self.deliver();
+            self.worker_calls();
+            self.worker_acts();
+            while !self.under_way.is_empty() {
+                self.do_one();
+                self.turn();
+            }
+            self.turn();
+            self.now += Duration::milliseconds(400);
+            let is_quiet = self.keys.iter().all(|key| {
+                let task = self.world.task(key);
+                task.live.is_none() && (task.state.is_terminal() || task.state == TaskState::Waiting)
+            });
+            if is_quiet && self.under_way.is_empty() && self.seen == self.world.log.len() {
+                return;
+            }
+            assert!(
+                round < 3_999,
+                "seed {seed}: tasks are forgotten: {:#?} {} {}",
+                self.unfinished(),
+                self.under_way.len(),
+                self.seen == self.world.log.len()
+            );
+        }
+    }
+
+    fn unfinished(&self) -> Vec<(&StreamKey, TaskState, bool)> {
+        let open = |key: &&StreamKey| {
+            let task = self.world.task(key);
+            task.live.is_some() || !task.state.is_terminal()
+        };
+        self.keys
+            .iter()
+            .filter(open)
+            .map(|key| (key, self.world.state(key), self.world.task(key).live.is_some()))
+            .collect()
+    }
+}
+
+#[test]
+fn no_crash_makes_two_attempts_of_a_session_live_or_forgets_a_task() {
+    let seeds = std::env::var("CAPSTAN_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
+    let mut leases = 0;
+    for seed in 0..seeds {
+        let mut life = Life::new(seed);
+        for _ in 0..250 {
+            life.step();
+        }
+        life.calm_down(seed);
+        leases += life.world.leases.len();
+    }
+    assert!(leases as u64 > seeds, "the lives were too quiet to prove anything: {leases} leases");
+}

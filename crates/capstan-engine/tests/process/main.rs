@@ -1,0 +1,7 @@
+//! The engine's process without a network: rules one by one, then thousands of lives with crashes.
+
+#![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
+
+mod crashes;
+mod rules;
+mod world;

@@ -1,0 +1,245 @@
+//! Servers, a log, a dispatcher, and engines to start and stop.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use capstan_contract::TaskCodec;
+use capstan_contract::command::RegisterWorker;
+use capstan_contract::lease::RegisteredWorker;
+use capstan_decider::fold;
+use capstan_dispatch::{
+    CommandContext, Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks, Snapshot, SnapshotError,
+};
+use capstan_domain::agent;
+use capstan_domain::id::{AgentId, AttemptId, TaskId};
+use capstan_domain::matching::StreamKey;
+use capstan_domain::task::command::{Accept, Cancel, Finish, Start};
+use capstan_domain::task::event::AttemptOutcome;
+use capstan_domain::task::{Command, State, TaskDecider, TaskState};
+use capstan_engine::{Engine, EngineClient, EngineConfig, EngineHandle};
+use capstan_envelope::{Actor, Codec, Position, StreamHead, StreamId, Workspace};
+use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Selection};
+use capstan_testkit::servers::TestServers;
+use chrono::{DateTime, Utc};
+use serde_json::Map;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+type Tasks = Dispatcher<TaskDecider, TaskCodec>;
+
+pub(crate) struct Office {
+    servers: TestServers,
+    config: EngineConfig,
+    log: Arc<dyn EventLog>,
+    tasks: Arc<Tasks>,
+    pub(crate) client: EngineClient,
+    ids: AtomicU64,
+}
+
+/// An engine with its own dispatcher, as in a process of its own.
+pub(crate) struct Running {
+    handle: EngineHandle,
+    stop: CancellationToken,
+}
+
+impl Running {
+    pub(crate) async fn leads(&self) {
+        let mut is_leading = self.handle.is_leading();
+        let led = tokio::time::timeout(Duration::from_secs(20), is_leading.wait_for(|leads| *leads)).await;
+        led.expect("it never led").expect("the engine ended");
+    }
+
+    pub(crate) async fn stop(self) {
+        self.stop.cancel();
+        self.handle.join().await.unwrap();
+    }
+}
+
+/// The open tasks, folded from the log itself.
+struct FromLog(Arc<dyn EventLog>);
+
+#[async_trait]
+impl OpenTasks for FromLog {
+    async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError> {
+        let unavailable = |source| SnapshotError::Unavailable { source: Box::new(source) };
+        let mut tail = self.0.tail(Selection::All, Position::START).await.map_err(unavailable)?;
+        let mut streams: BTreeMap<StreamId, (StreamHead, State)> = BTreeMap::new();
+        loop {
+            let batch = tail.next().await.map_err(unavailable)?;
+            for recorded in &batch.commits {
+                let events: Vec<_> =
+                    recorded.commit.events.iter().map(|event| TaskCodec::decode(event).unwrap()).collect();
+                let (head, state) = streams.entry(recorded.commit.stream.clone()).or_default();
+                head.advance(recorded);
+                *state = fold::<TaskDecider>(state.take(), &events);
+            }
+            if batch.caught_up {
+                let snapshot = |(head, state)| Snapshot { head, state: serde_json::to_value(state).unwrap() };
+                let open = streams.into_iter().map(|(stream, known)| (stream, snapshot(known))).collect();
+                return Ok((batch.position, open));
+            }
+        }
+    }
+}
+
+fn dispatcher(log: &Arc<dyn EventLog>) -> Arc<Tasks> {
+    Arc::new(Dispatcher::new(Arc::clone(log), Arc::new(NoSnapshots), DispatcherConfig::default()))
+}
+
+impl Office {
+    pub(crate) async fn open(mut config: EngineConfig) -> Self {
+        // Tasks of these tests share an agent and must not wait for each other.
+        config.matching.class_limit = config.matching.class_limit.max(1_000);
+        let servers = TestServers::start().await.unwrap();
+        let jetstream = JetStreamConfig {
+            durability: DurabilityHint::Interval,
+            ..JetStreamConfig::new(servers.nats_url())
+        };
+        let log: Arc<dyn EventLog> = Arc::new(JetStreamLog::connect(jetstream).await.unwrap());
+        let client = EngineClient::new(servers.nats().await.unwrap(), config.subjects.clone());
+        let tasks = dispatcher(&log);
+        Self { servers, config, log, tasks, client, ids: AtomicU64::new(1) }
+    }
+
+    /// Starts an engine and waits until it leads.
+    pub(crate) async fn engine(&self) -> Running {
+        let running = self.candidate().await;
+        running.leads().await;
+        running
+    }
+
+    /// Starts an engine.
+    pub(crate) async fn candidate(&self) -> Running {
+        let stop = CancellationToken::new();
+        let handle = Engine::start(
+            self.config.clone(),
+            Arc::clone(&self.log),
+            dispatcher(&self.log),
+            Arc::new(FromLog(Arc::clone(&self.log))),
+            self.servers.nats().await.unwrap(),
+            stop.clone(),
+        );
+        Running { handle, stop }
+    }
+
+    pub(crate) async fn register(&self) -> RegisteredWorker {
+        let worker = RegisterWorker { name: "w".into(), slots: 4, ..RegisterWorker::default() };
+        self.client.register(worker).await.unwrap()
+    }
+
+    pub(crate) async fn state(&self, key: &StreamKey) -> TaskState {
+        let loaded = self.tasks.refresh(&stream(key)).await.unwrap();
+        loaded.state.as_deref().unwrap().state
+    }
+
+    async fn send(&self, key: &StreamKey, command: &Command) {
+        let command_id = self.fresh();
+        let context = CommandContext {
+            command_id,
+            command: "test",
+            actor: Actor::System,
+            correlation_id: command_id,
+            causation_id: None,
+            traceparent: None,
+            occurred_at: now(),
+            idempotency: None,
+            expected_version: None,
+        };
+        self.tasks.execute(&stream(key), command, &context).await.unwrap();
+    }
+
+    fn fresh(&self) -> Uuid {
+        Uuid::from_u128(u128::from(self.ids.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    pub(crate) async fn begin(&self, attempt_id: &AttemptId) {
+        let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
+        let start = Start { attempt_id: attempt_id.clone(), at: now() };
+        self.send(&key, &Command::Start(start)).await;
+    }
+
+    pub(crate) async fn cancel(&self, key: &StreamKey) {
+        let cancel = Cancel { reason: None, grace_ms: 10_000, at: now() };
+        self.send(key, &Command::Cancel(cancel)).await;
+    }
+
+    pub(crate) async fn finish(&self, attempt_id: &AttemptId) {
+        let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
+        let finish = Finish {
+            attempt_id: attempt_id.clone(),
+            outcome: AttemptOutcome::Ok,
+            exit_code: Some(0),
+            error: None,
+            error_class: None,
+            retry_after_ms: None,
+            usage: None,
+            waiting_for_input: false,
+            blocker: None,
+            wake: None,
+            result: None,
+            at: now(),
+        };
+        self.send(&key, &Command::Finish(Box::new(finish))).await;
+    }
+
+    pub(crate) async fn accept(&self, session: &str) -> StreamKey {
+        let key = StreamKey::new("dev", TaskId(self.fresh()));
+        let at = now();
+        let accept = Accept {
+            task_id: key.task_id,
+            workspace: "dev".into(),
+            agent: agent::Created {
+                agent_id: AgentId::of_key("dev", "demo"),
+                workspace: "dev".into(),
+                agent_key: "demo".into(),
+                name: "Demo".into(),
+                role: "generalist".into(),
+                memory_scope: "workspace".into(),
+                quality_score: None,
+                cost_budget_usd: None,
+                config: Map::new(),
+                active: true,
+                created_at: at,
+            },
+            message: "do it".into(),
+            session_id: session.into(),
+            session_key: None,
+            lane: None,
+            policy: None,
+            timeout_ms: None,
+            priority: None,
+            budget_usd: None,
+            parent: None,
+            label: None,
+            labels: BTreeMap::new(),
+            routing: Map::new(),
+            input_provenance: Map::new(),
+            attachments: Vec::new(),
+            extra_system_prompt: None,
+            deliver: None,
+            source_view_id: None,
+            spawned_by: None,
+            hook_id: None,
+            dispatch_delay_ms: None,
+            not_before: None,
+            deadline: None,
+            queue_ttl_ms: None,
+            message_bytes_max: 1_000,
+            at,
+        };
+        self.send(&key, &Command::Accept(Box::new(accept))).await;
+        key
+    }
+}
+
+fn stream(key: &StreamKey) -> StreamId {
+    StreamId::new(Workspace::new(&key.workspace).unwrap(), "task", &key.task_id.to_string()).unwrap()
+}
+
+fn now() -> DateTime<Utc> {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    DateTime::from_timestamp_nanos(i64::try_from(since_epoch.as_nanos()).unwrap())
+}
