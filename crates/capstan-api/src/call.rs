@@ -1,0 +1,228 @@
+//! What comes with a command besides its body: who, which key, which condition.
+
+use axum::http::{HeaderMap, header};
+use capstan_contract::command::{CommandBody, fingerprint};
+use capstan_dispatch::CommandContext;
+use capstan_domain::id;
+use capstan_envelope::{Actor, Idempotency, StreamId};
+use chrono::{DateTime, SubsecRound, Utc};
+use rand::RngExt as _;
+use serde::Serialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::problem::Problem;
+
+/// Longest idempotency key, in bytes.
+const KEY_BYTES_MAX: usize = 512;
+
+/// A fresh id that sorts by time, so that rows made together lie together.
+pub(crate) fn fresh_id(at: DateTime<Utc>) -> Uuid {
+    let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();
+    uuid::Builder::from_unix_timestamp_millis(millis, &rand::rng().random()).into_uuid()
+}
+
+/// The circumstances of one command, whichever way it came.
+#[derive(Clone, Debug)]
+pub struct CallContext {
+    /// Who asks.
+    pub actor: Actor,
+    /// The conversation it belongs to; also names the request in logs and problem documents.
+    pub correlation_id: Uuid,
+    /// The caller's own name for the command.
+    pub command_id: Option<Uuid>,
+    /// The caller's idempotency key, when it came beside the body.
+    pub idempotency_key: Option<String>,
+    /// Act only when the entity is at this version.
+    pub expected_version: Option<u64>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+    /// When the command was received.
+    pub received_at: DateTime<Utc>,
+}
+
+impl CallContext {
+    /// A call with nothing but a caller.
+    pub fn new(actor: Actor, received_at: DateTime<Utc>) -> Self {
+        // Facts carry milliseconds: finer digits mean nothing between machines and only make documents longer.
+        let received_at = received_at.trunc_subsecs(3);
+        Self {
+            actor,
+            correlation_id: fresh_id(received_at),
+            command_id: None,
+            idempotency_key: None,
+            expected_version: None,
+            traceparent: None,
+            received_at,
+        }
+    }
+
+    /// Reads the headers of an HTTP request.
+    pub(crate) fn of_headers(headers: &HeaderMap, correlation_id: Uuid) -> Result<Self, Problem> {
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+        let command_id = text("capstan-command-id")
+            .map(|text| parsed(text, "Capstan-Command-Id", "a UUID"))
+            .transpose()?;
+        let expected_version = match text(header::IF_MATCH.as_str()).map(str::trim) {
+            None | Some("*") => None,
+            Some(tag) => Some(parsed(tag.trim_matches('"'), "If-Match", "one version, as answered in ETag")?),
+        };
+        Ok(Self {
+            correlation_id,
+            command_id,
+            expected_version,
+            idempotency_key: text("idempotency-key").map(str::to_owned),
+            traceparent: text("traceparent").filter(|text| is_traceparent(text)).map(str::to_owned),
+            ..Self::new(Actor::Client { name: "anonymous".into() }, Utc::now())
+        })
+    }
+
+    /// The key under which the command may be repeated: the header's, the body's, or the caller's command id.
+    pub(crate) fn key(&self, body_key: Option<&str>) -> Result<Option<CommandKey>, Problem> {
+        let key = match (self.idempotency_key.as_deref(), body_key) {
+            (Some(header), Some(body)) if header != body => {
+                return Err(Problem::invalid_field(
+                    "/idempotency_key",
+                    "the Idempotency-Key header and the body name different keys",
+                ));
+            }
+            (header, body) => header.or(body),
+        };
+        if key.is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
+            return Err(Problem::invalid_field(
+                "/idempotency_key",
+                format!("an idempotency key has 1 to {KEY_BYTES_MAX} bytes"),
+            ));
+        }
+        Ok(match (key, self.command_id) {
+            (Some(key), _) => Some(CommandKey::Given(key.to_owned())),
+            (None, Some(id)) => Some(CommandKey::Id(id)),
+            (None, None) => None,
+        })
+    }
+
+    /// What the dispatcher is told about a command on `stream`; `body` is what makes a repeat the same command.
+    pub(crate) fn command<B: CommandBody>(
+        &self,
+        stream: &StreamId,
+        key: Option<&CommandKey>,
+        body: &B,
+    ) -> CommandContext {
+        self.named_command(stream, B::NAME, key, body)
+    }
+
+    fn named_command(
+        &self,
+        stream: &StreamId,
+        wire_name: &'static str,
+        key: Option<&CommandKey>,
+        body: &impl Serialize,
+    ) -> CommandContext {
+        let command_id = match key {
+            None => fresh_id(self.received_at),
+            Some(CommandKey::Id(id)) => *id,
+            Some(CommandKey::Given(key)) => id::derived(&["command", &stream.to_string(), wire_name, key]),
+        };
+        let idempotency =
+            key.map(|key| Idempotency { key: key.text(), fingerprint: identity(stream, wire_name, body) });
+        CommandContext {
+            command_id,
+            command: wire_name,
+            actor: self.actor.clone(),
+            correlation_id: self.correlation_id,
+            causation_id: None,
+            traceparent: self.traceparent.clone(),
+            occurred_at: self.received_at,
+            idempotency,
+            expected_version: self.expected_version,
+        }
+    }
+}
+
+/// What must be the same in a repeat: command, entity and body. A caller's command id alone does not tell entities
+/// apart, so they are part of it.
+fn identity(stream: &StreamId, wire_name: &str, body: &impl Serialize) -> String {
+    let body = serde_json::to_value(body).unwrap_or_default();
+    fingerprint(&json!({ "stream": stream, "command": wire_name, "body": fingerprint(&body) }))
+}
+
+/// What makes a command repeatable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CommandKey {
+    /// The caller's key.
+    Given(String),
+    /// The caller's command id, when it gave no key.
+    Id(Uuid),
+}
+
+impl CommandKey {
+    /// The text ids are derived from; the two kinds cannot be mixed up.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Given(key) => key.clone(),
+            Self::Id(id) => format!("command-id:{id}"),
+        }
+    }
+}
+
+fn parsed<T: std::str::FromStr>(text: &str, name: &str, what: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem::invalid_field("", format!("the header {name} is {what}")))
+}
+
+/// `00-<32 hex>-<16 hex>-<2 hex>`; anything else is not handed on.
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<_> = text.split('-').collect();
+    parts.len() >= 4
+        && parts
+            .iter()
+            .zip([2, 32, 16, 2])
+            .all(|(part, len)| part.len() == len && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_contract::command::CancelTask;
+
+    use super::*;
+
+    fn call(list: &[(&'static str, &str)]) -> Result<CallContext, Problem> {
+        let headers = list.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        CallContext::of_headers(&headers.collect(), Uuid::nil())
+    }
+
+    #[test]
+    fn header_and_body_may_not_name_different_keys() {
+        let call = call(&[("idempotency-key", "a")]).unwrap();
+        assert_eq!(call.key(None).unwrap(), Some(CommandKey::Given("a".into())));
+        assert_eq!(call.key(Some("a")).unwrap(), Some(CommandKey::Given("a".into())));
+        assert_eq!(call.key(Some("b")).unwrap_err().errors[0].pointer, "/idempotency_key");
+    }
+
+    #[test]
+    fn a_command_id_alone_makes_a_command_repeatable() {
+        let id = Uuid::from_u128(7);
+        let call = call(&[("capstan-command-id", &id.to_string())]).unwrap();
+        assert_eq!(call.key(None).unwrap(), Some(CommandKey::Id(id)));
+        let stream = "dev/task/1".parse().unwrap();
+        let context = call.command(&stream, Some(&CommandKey::Id(id)), &CancelTask::default());
+        assert_eq!((context.command_id, context.command), (id, "cancel-task"));
+        let other = "dev/task/2".parse().unwrap();
+        let other = call.command(&other, Some(&CommandKey::Id(id)), &CancelTask::default());
+        assert_ne!(context.idempotency, other.idempotency, "the id of one command is no repeat of another");
+    }
+
+    #[test]
+    fn conditions_that_cannot_be_read_are_refused() {
+        assert_eq!(call(&[("if-match", "\"7\"")]).unwrap().expected_version, Some(7));
+        assert_eq!(call(&[("if-match", "*")]).unwrap().expected_version, None);
+        assert!(call(&[("if-match", "\"7\", \"8\"")]).is_err());
+        assert!(call(&[("capstan-command-id", "7")]).is_err());
+    }
+
+    #[test]
+    fn only_a_real_trace_context_is_handed_on() {
+        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        assert_eq!(call(&[("traceparent", good)]).unwrap().traceparent.as_deref(), Some(good));
+        assert_eq!(call(&[("traceparent", "x")]).unwrap().traceparent, None);
+    }
+}

@@ -1,0 +1,127 @@
+//! Callers' commands, one file each: from a body to a receipt, whichever way it came.
+//!
+//! A command file looks up what the decider must be told, derives the ids, and shows the entity as it is decided.
+//! It holds no rule.
+
+mod accept_agent_command;
+mod cancel_run;
+mod cancel_task;
+mod create_agent;
+mod create_workspace;
+mod enqueue_run_input;
+mod submit_task_input;
+
+use capstan_contract::command::{
+    AcceptAgentCommand, AnyCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace,
+    EnqueueRunInput, SubmitTaskInput,
+};
+use capstan_dispatch::{CommandContext, Decided};
+use capstan_domain::id::{InputId, TaskId};
+use capstan_domain::task::TaskDecider;
+use capstan_envelope::{StreamId, Workspace};
+use serde::de::DeserializeOwned;
+
+use crate::App;
+use crate::body;
+use crate::call::{CallContext, CommandKey, fresh_id};
+use crate::known;
+use crate::problem::Problem;
+use crate::receipt::Reply;
+
+/// The wire names of the commands callers may send.
+pub const NAMES: &[&str] = AnyCommand::NAMES;
+
+/// A body that can be executed in a workspace.
+pub(crate) trait Execute: CommandBody + DeserializeOwned + Send + Sync {
+    /// Executes the command.
+    fn execute(
+        self,
+        app: &App,
+        workspace: &Workspace,
+        call: &CallContext,
+    ) -> impl Future<Output = Result<Reply, Problem>> + Send;
+}
+
+/// Executes the command of this wire name; the body is JSON, as it came.
+pub async fn execute(
+    app: &App,
+    workspace: &str,
+    wire_name: &str,
+    json: &[u8],
+    call: &CallContext,
+) -> Result<Reply, Problem> {
+    if wire_name == CreateWorkspace::NAME {
+        // The one command whose workspace need not exist: it makes the one named.
+        let body = named(body::parse::<CreateWorkspace>(json)?, workspace)?;
+        return create_workspace::execute(app, body, call).await;
+    }
+    let workspace = &app.workspace(workspace).await?;
+    match wire_name {
+        AcceptAgentCommand::NAME => run::<AcceptAgentCommand>(app, workspace, json, call).await,
+        SubmitTaskInput::NAME => run::<SubmitTaskInput>(app, workspace, json, call).await,
+        EnqueueRunInput::NAME => run::<EnqueueRunInput>(app, workspace, json, call).await,
+        CancelTask::NAME => run::<CancelTask>(app, workspace, json, call).await,
+        CancelRun::NAME => run::<CancelRun>(app, workspace, json, call).await,
+        CreateAgent::NAME => run::<CreateAgent>(app, workspace, json, call).await,
+        _ => Err(Problem::not_found("command")),
+    }
+}
+
+async fn run<B: Execute>(
+    app: &App,
+    workspace: &Workspace,
+    json: &[u8],
+    call: &CallContext,
+) -> Result<Reply, Problem> {
+    body::parse::<B>(json)?.execute(app, workspace, call).await
+}
+
+/// Opens a workspace.
+pub(crate) async fn create_workspace(
+    app: &App,
+    body: CreateWorkspace,
+    call: &CallContext,
+) -> Result<Reply, Problem> {
+    create_workspace::execute(app, body, call).await
+}
+
+fn named(mut body: CreateWorkspace, workspace: &str) -> Result<CreateWorkspace, Problem> {
+    if body.workspace.is_empty() {
+        workspace.clone_into(&mut body.workspace);
+    }
+    if body.workspace == workspace {
+        Ok(body)
+    } else {
+        Err(Problem::invalid_field("/workspace", "the subject and the body name different workspaces"))
+    }
+}
+
+/// The stream of a task.
+pub(crate) fn task_stream(workspace: &Workspace, task_id: TaskId) -> Result<StreamId, Problem> {
+    known::stream(workspace, "task", &task_id.to_string())
+}
+
+/// The id a command must name when no path does.
+fn required<T>(id: Option<T>, pointer: &str) -> Result<T, Problem> {
+    id.ok_or_else(|| {
+        Problem::invalid_field(pointer, format!("{} is required", pointer.trim_start_matches('/')))
+    })
+}
+
+/// The id of an input: the same for every repeat of a keyed command.
+fn input_id(task_id: TaskId, key: Option<&CommandKey>, call: &CallContext) -> InputId {
+    key.map_or_else(|| InputId(fresh_id(call.received_at)), |key| InputId::of_key(task_id, &key.text()))
+}
+
+/// The answer to a command on a task that existed before: with the task, when the read models show it in time.
+async fn task_reply(
+    app: &App,
+    workspace: &Workspace,
+    task_id: TaskId,
+    context: &CommandContext,
+    decided: &Decided<TaskDecider>,
+) -> Reply {
+    let mut reply = Reply::new(axum::http::StatusCode::ACCEPTED, context, decided);
+    reply.entity = app.shown_task(workspace, task_id, decided.position).await.map(|task| ("task", task));
+    reply
+}

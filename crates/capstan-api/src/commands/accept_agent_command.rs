@@ -1,0 +1,90 @@
+//! Gives an agent something to do. The hot path: one append, no read.
+
+use axum::http::StatusCode;
+use capstan_contract::command::{AcceptAgentCommand, CommandBody};
+use capstan_domain::Faults;
+use capstan_domain::id::TaskId;
+use capstan_domain::task::Command;
+use capstan_domain::task::command::{Accept, Parent};
+use capstan_envelope::Workspace;
+
+use super::{Execute, task_stream};
+use crate::App;
+use crate::call::{CallContext, fresh_id};
+use crate::parameters::refuse;
+use crate::problem::Problem;
+use crate::reads::Reads;
+use crate::receipt::Reply;
+
+impl Execute for AcceptAgentCommand {
+    async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
+        let key = call.key(self.idempotency_key())?;
+        if self.agent_id.trim().is_empty() {
+            let mut faults = Faults::default();
+            faults.add("/agent_id", "agent_id is required");
+            faults.require(!self.message.trim().is_empty(), "/message", "message is required");
+            refuse(faults)?;
+        }
+        let agent = app.agent(workspace, &self.agent_id).await?;
+        let parent = match self.parent_task_id {
+            Some(task_id) => Some(parent(app, workspace, task_id).await?),
+            None => None,
+        };
+        let task_id = match &key {
+            Some(key) => TaskId::of_key(workspace.as_str(), agent.agent_id, &key.text()),
+            None => TaskId(fresh_id(call.received_at)),
+        };
+        let stream = task_stream(workspace, task_id)?;
+        let context = call.command(&stream, key.as_ref(), &self);
+        let command = Command::Accept(Box::new(Accept {
+            task_id,
+            workspace: workspace.to_string(),
+            agent,
+            message: self.message,
+            session_id: self.session_id.unwrap_or_else(|| task_id.to_string()),
+            session_key: self.session_key,
+            lane: self.lane,
+            policy: self.policy,
+            timeout_ms: self.timeout_ms,
+            priority: self.priority,
+            budget_usd: self.budget_usd,
+            parent,
+            label: self.label,
+            labels: self.labels,
+            routing: self.routing,
+            input_provenance: self.input_provenance,
+            attachments: self.attachments,
+            extra_system_prompt: self.extra_system_prompt,
+            deliver: self.deliver,
+            source_view_id: self.source_view_id,
+            spawned_by: self.spawned_by,
+            hook_id: self.hook_id,
+            dispatch_delay_ms: self.dispatch_delay_ms,
+            not_before: self.not_before,
+            deadline: self.deadline,
+            queue_ttl_ms: self.queue_ttl_ms,
+            message_bytes_max: app.config.message_bytes_max,
+            at: call.received_at,
+        }));
+        let decided = app.tasks.execute(&stream, &command, &context).await?;
+        let mut reply = Reply::new(StatusCode::ACCEPTED, &context, &decided);
+        // What was just accepted is shown from its own events, so that nobody waits for the read models.
+        let task = if decided.duplicate {
+            app.shown_task(workspace, task_id, decided.position).await
+        } else {
+            Reads::new_task(&stream, &context, &decided)
+        };
+        reply.entity = task.map(|task| ("task", task));
+        Ok(reply)
+    }
+}
+
+/// Looks the parent up; only a parent that looks open in memory is taken at its word.
+async fn parent(app: &App, workspace: &Workspace, task_id: TaskId) -> Result<Parent, Problem> {
+    let stream = task_stream(workspace, task_id)?;
+    let is_open =
+        |state: &capstan_domain::task::State| state.as_ref().is_some_and(|task| !task.state.is_terminal());
+    let is_open =
+        is_open(&app.tasks.load(&stream).await?.state) || is_open(&app.tasks.refresh(&stream).await?.state);
+    Ok(Parent { task_id, is_open })
+}

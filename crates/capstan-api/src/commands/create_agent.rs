@@ -1,0 +1,41 @@
+//! Introduces an agent.
+
+use axum::http::StatusCode;
+use capstan_contract::command::{CommandBody, CreateAgent};
+use capstan_domain::agent::{Command, Create};
+use capstan_domain::id::AgentId;
+use capstan_envelope::Workspace;
+
+use super::Execute;
+use crate::App;
+use crate::call::CallContext;
+use crate::known;
+use crate::problem::Problem;
+use crate::receipt::Reply;
+
+impl Execute for CreateAgent {
+    async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
+        let key = call.key(self.idempotency_key())?;
+        let agent_id = AgentId::of_key(workspace.as_str(), self.agent_key.trim());
+        let stream = known::stream(workspace, "agent", &agent_id.to_string())?;
+        let context = call.command(&stream, key.as_ref(), &self);
+        let command = Command::Create(Create {
+            agent_id,
+            workspace: workspace.to_string(),
+            agent_key: self.agent_key,
+            name: self.name,
+            role: self.role,
+            memory_scope: self.memory_scope,
+            quality_score: self.quality_score,
+            cost_budget_usd: self.cost_budget_usd,
+            config: self.config,
+            active: self.active.unwrap_or(true),
+            at: call.received_at,
+        });
+        let decided = app.agents.execute(&stream, &command, &context).await?;
+        let mut reply = Reply::new(StatusCode::CREATED, &context, &decided);
+        reply.entity =
+            app.shown_agent(workspace, agent_id, decided.position).await.map(|agent| ("agent", agent));
+        Ok(reply)
+    }
+}

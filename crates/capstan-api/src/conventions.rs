@@ -1,0 +1,170 @@
+//! What holds for every answer: correlation id, problem documents, positions, metrics.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use capstan_envelope::Position;
+use chrono::Utc;
+use uuid::Uuid;
+
+use crate::App;
+use crate::call::fresh_id;
+use crate::problem::{self, Code, Problem};
+
+/// The log position an answer stands at, or a request wants to see.
+pub const POSITION: HeaderName = HeaderName::from_static("capstan-position");
+/// The name of one request in logs and problem documents.
+pub const CORRELATION: HeaderName = HeaderName::from_static("capstan-correlation-id");
+
+/// The correlation id of the request at hand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Correlation(pub(crate) Uuid);
+
+/// Wraps every route: names the request, turns problems into documents, counts.
+pub(crate) async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let correlation_id = request
+        .headers()
+        .get(&CORRELATION)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .unwrap_or_else(|| fresh_id(Utc::now()));
+    request.extensions_mut().insert(Correlation(correlation_id));
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let mut response = next.run(request).await;
+
+    let mut stated = response.extensions_mut().remove::<Problem>();
+    if stated.is_none() {
+        stated = unstated(response.status(), &response);
+    }
+    if let Some(problem) = stated {
+        problem.log(correlation_id);
+        response = render(&problem, correlation_id, response.headers());
+    }
+    let headers = response.headers_mut();
+    headers.insert(CORRELATION, header_text(&correlation_id));
+    if !headers.contains_key(&POSITION) {
+        headers.insert(POSITION, header_text(&app.reads.position()));
+    }
+    count(&method, route.as_ref(), response.status(), began);
+    response
+}
+
+/// Problems the framework states by status alone.
+fn unstated(status: StatusCode, response: &Response) -> Option<Problem> {
+    let has_body = response.headers().contains_key(header::CONTENT_TYPE)
+        && response
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind != "text/plain; charset=utf-8");
+    if has_body {
+        return None;
+    }
+    match status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Some(Problem::new(Code::MethodNotAllowed, "this route does not answer to this method"))
+        }
+        StatusCode::NOT_FOUND => Some(Problem::not_found("route")),
+        StatusCode::BAD_REQUEST | StatusCode::UPGRADE_REQUIRED => {
+            Some(Problem::new(Code::MalformedRequest, "the request cannot be read"))
+        }
+        _ => None,
+    }
+}
+
+fn render(problem: &Problem, correlation_id: Uuid, kept: &HeaderMap) -> Response {
+    let body = problem.document(correlation_id).to_json();
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE))];
+    let mut response = (problem.status(), kind, Body::from(body)).into_response();
+    for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW, POSITION] {
+        if let Some(value) = kept.get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    if let Some(position) = problem.position {
+        response.headers_mut().insert(POSITION, header_text(&position));
+    }
+    response
+}
+
+fn count(method: &Method, route: Option<&MatchedPath>, status: StatusCode, began: Instant) {
+    let route = route.map_or_else(|| "unmatched".to_owned(), |route| route.as_str().to_owned());
+    let method = match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    };
+    metrics::counter!(
+        "capstan_http_requests_total",
+        "route" => route.clone(), "method" => method, "status" => status.as_u16().to_string()
+    )
+    .increment(1);
+    metrics::histogram!("capstan_http_request_seconds", "route" => route, "method" => method)
+        .record(began.elapsed());
+}
+
+/// A header value of something whose text is plain ASCII.
+pub(crate) fn header_text(value: &impl ToString) -> HeaderValue {
+    HeaderValue::from_str(&value.to_string()).expect("numbers and ids are plain ASCII")
+}
+
+/// A panic in a handler is a fault of ours; its text stays here.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
+pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic without text");
+    tracing::error!(panic = text, "panicked while answering a request");
+    Problem::new(Code::InternalError, "the request met a fault of this service").into_response()
+}
+
+/// Lets a read wait until the read models show what its caller has done.
+pub(crate) async fn read_your_writes(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if let Some((position, wait)) = wanted(&request, &app)? {
+        app.reads.wait_for(position, wait).await?;
+    }
+    Ok(next.run(request).await)
+}
+
+type Wait = (Position, std::time::Duration);
+
+fn wanted(request: &Request, app: &App) -> Result<Option<Wait>, Problem> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        return Ok(None);
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let of_query = |name: &str| {
+        query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, v)| v)
+    };
+    let of_header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+    let position = of_query("min_position")
+        .filter(|text| !text.is_empty())
+        .or_else(|| of_header("capstan-min-position"))
+        .or_else(|| of_header("capstan-position"));
+    let wait_ms = of_query("wait_ms").filter(|text| !text.is_empty());
+    let wait_ms = match wait_ms.map(str::parse::<u64>) {
+        None => app.config.wait_ms_default,
+        Some(Ok(wait_ms)) => wait_ms.min(app.config.wait_ms_max),
+        Some(Err(_)) => return Err(Problem::invalid_field("?wait_ms", "must be a number of milliseconds")),
+    };
+    let Some(text) = position else { return Ok(None) };
+    let position = text
+        .parse()
+        .map_err(|_| Problem::invalid_field("?min_position", "must be a position as answered"))?;
+    Ok(Some((position, std::time::Duration::from_millis(wait_ms))))
+}

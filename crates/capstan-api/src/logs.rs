@@ -1,0 +1,102 @@
+//! The output of running agents: written by workers, read by anyone who may see the task.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use capstan_contract::command::{LogLine, RunEvent};
+use capstan_domain::id::{AttemptId, TaskId};
+use capstan_envelope::Workspace;
+use capstan_eventlog::TelemetryLine;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::App;
+use crate::problem::{Code, Problem};
+use crate::shown::List;
+
+/// Longest single line, in bytes: it must fit into one message of the bus.
+pub(crate) const LINE_BYTES_MAX: usize = 512 << 10;
+
+/// One line or run event as it is kept.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum Kept<'a> {
+    Log {
+        attempt_id: &'a AttemptId,
+        #[serde(flatten)]
+        line: &'a LogLine,
+    },
+    RunEvent {
+        attempt_id: &'a AttemptId,
+        #[serde(flatten)]
+        event: &'a RunEvent,
+    },
+}
+
+/// Lines as they are kept.
+pub(crate) fn kept_lines(
+    attempt_id: &AttemptId,
+    mut lines: Vec<LogLine>,
+    at: DateTime<Utc>,
+) -> Result<Vec<Bytes>, Problem> {
+    for line in &mut lines {
+        line.ts = line.ts.or(Some(at));
+    }
+    encode(lines.iter().map(|line| Kept::Log { attempt_id, line }))
+}
+
+/// Run events as they are kept.
+pub(crate) fn kept_events(
+    attempt_id: &AttemptId,
+    mut events: Vec<RunEvent>,
+    at: DateTime<Utc>,
+) -> Result<Vec<Bytes>, Problem> {
+    for event in &mut events {
+        event.ts = event.ts.or(Some(at));
+    }
+    encode(events.iter().map(|event| Kept::RunEvent { attempt_id, event }))
+}
+
+fn encode<'a>(kept: impl Iterator<Item = Kept<'a>>) -> Result<Vec<Bytes>, Problem> {
+    kept.enumerate()
+        .map(|(index, one)| {
+            let json = serde_json::to_vec(&one).map_err(Problem::internal)?;
+            if json.len() > LINE_BYTES_MAX {
+                let detail = format!("entry {index} exceeds {LINE_BYTES_MAX} bytes");
+                return Err(Problem::new(Code::PayloadTooLarge, detail));
+            }
+            Ok(Bytes::from(json))
+        })
+        .collect()
+}
+
+/// One line as it is read: its own fields, and where it stands. Live streams show lines in the same form.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub(crate) struct LogEntry(BTreeMap<String, Box<RawValue>>);
+
+impl LogEntry {
+    fn new(line: &TelemetryLine) -> Result<Self, serde_json::Error> {
+        let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&line.data)?;
+        fields.insert("seq".to_owned(), to_raw_value(&line.sequence)?);
+        fields.insert("task_id".to_owned(), to_raw_value(&line.task)?);
+        fields.insert("run_id".to_owned(), to_raw_value(&line.run)?);
+        Ok(Self(fields))
+    }
+}
+
+/// Up to `limit` lines of a task after a cursor, oldest first.
+pub(crate) async fn of_task(
+    app: &App,
+    workspace: &Workspace,
+    task_id: TaskId,
+    after: u64,
+    limit: u32,
+) -> Result<List<LogEntry>, Problem> {
+    let lines = app.telemetry.read(workspace, task_id.0, after, limit as usize).await?;
+    // A reader continues from the last line whether or not there is more yet.
+    let next_cursor = lines.last().map(|line| line.sequence.to_string());
+    let items = lines.iter().map(LogEntry::new).collect::<Result<_, _>>().map_err(Problem::internal)?;
+    Ok(List { items, next_cursor, position: app.reads.position(), limit })
+}

@@ -1,0 +1,82 @@
+//! Finding things for commands: which task a run belongs to, and how an entity looks after a command.
+
+use std::time::Duration;
+
+use capstan_domain::id::{AgentId, RunId, TaskId};
+use capstan_envelope::{Position, Workspace};
+use serde_json::value::RawValue;
+
+use crate::App;
+use crate::commands::task_stream;
+use crate::problem::Problem;
+use crate::shown::Object;
+
+impl App {
+    /// The task a run belongs to. A run that is not known yet may be on its way: the read models are waited for once.
+    pub(crate) async fn task_of_run(&self, workspace: &Workspace, run_id: RunId) -> Result<TaskId, Problem> {
+        if let Some(task_id) = self.reads.task_of_run(workspace, run_id).await? {
+            return Ok(task_id);
+        }
+        let head = self.log.head().await?;
+        let wait = Duration::from_millis(self.config.wait_ms_default);
+        self.reads.wait_for(head, wait).await?;
+        let found = self.reads.task_of_run(workspace, run_id).await?;
+        found.ok_or_else(|| Problem::not_found("run"))
+    }
+
+    /// Refuses a task that does not exist in this workspace.
+    pub(crate) async fn must_have_task(&self, workspace: &Workspace, task_id: TaskId) -> Result<(), Problem> {
+        let stream = task_stream(workspace, task_id)?;
+        if self.tasks.load(&stream).await?.state.is_some()
+            || self.tasks.refresh(&stream).await?.state.is_some()
+        {
+            return Ok(());
+        }
+        Err(Problem::not_found("task"))
+    }
+
+    /// The task as reads show it at this position; nothing when the read models do not get there soon. The command is
+    /// stored either way, so trouble with the read models does not make it fail.
+    pub(crate) async fn shown_task(
+        &self,
+        workspace: &Workspace,
+        task_id: TaskId,
+        position: Position,
+    ) -> Option<Box<RawValue>> {
+        self.shown(position, self.reads.task(workspace, task_id)).await
+    }
+
+    /// The agent as reads show it at this position.
+    pub(crate) async fn shown_agent(
+        &self,
+        workspace: &Workspace,
+        agent_id: AgentId,
+        position: Position,
+    ) -> Option<Box<RawValue>> {
+        self.shown(position, self.reads.agent(workspace, agent_id)).await
+    }
+
+    /// The workspace as reads show it at this position.
+    pub(crate) async fn shown_workspace(
+        &self,
+        workspace: &Workspace,
+        position: Position,
+    ) -> Option<Box<RawValue>> {
+        self.shown(position, self.reads.workspace(workspace)).await
+    }
+
+    async fn shown(
+        &self,
+        position: Position,
+        read: impl Future<Output = Result<Option<Object>, Problem>>,
+    ) -> Option<Box<RawValue>> {
+        let wait = Duration::from_millis(self.config.show_wait_ms);
+        let look = async {
+            self.reads.wait_for(position, wait).await.ok()?;
+            read.await.ok()?
+        };
+        // Postgres may be gone: asking for a connection must not take longer than waiting would have.
+        let object = tokio::time::timeout(wait, look).await.ok()??;
+        Some(object.json)
+    }
+}

@@ -1,0 +1,163 @@
+//! Commands from the work queue.
+//!
+//! A published command is kept by the server until its outcome is stored in the log and published on
+//! `capstan.cmd-result.<workspace>.<command-id>`; only then it is acknowledged. A delivery that is repeated finds
+//! the command done and publishes the same outcome again. Commands of one publisher may overtake each other: who needs
+//! an order waits for the outcome of the first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::{self, AckKind, Context, Message};
+use futures_util::StreamExt;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::{Surface, dead_letter, message};
+use crate::commands;
+use crate::problem::{Code, Problem};
+use crate::receipt::Reply;
+
+/// The consumer all replicas share.
+const CONSUMER: &str = "capstan-commands";
+/// Longest pause before a failed command is tried again.
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+
+pub(super) async fn serve(surface: Surface) {
+    surface.keep_alive("commands", serve_once).await;
+}
+
+async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
+    let bounds = &surface.app.config.nats;
+    let jetstream = jetstream::new(surface.client.clone());
+    let stream = jetstream.get_stream(surface.topology.commands_stream()).await?;
+    let config = pull::Config {
+        durable_name: Some(CONSUMER.to_owned()),
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: bounds.ack_wait,
+        // Giving up is our decision, and leaves a dead letter.
+        max_deliver: -1,
+        max_ack_pending: i64::try_from(bounds.concurrency.saturating_mul(16)).unwrap_or(i64::MAX),
+        ..pull::Config::default()
+    };
+    let consumer = stream.get_or_create_consumer(CONSUMER, config).await?;
+    let mut messages = consumer
+        .stream()
+        .max_messages_per_batch(bounds.concurrency)
+        .expires(Duration::from_secs(30))
+        .heartbeat(Duration::from_secs(5))
+        .messages()
+        .await?;
+    let slots = Arc::new(Semaphore::new(bounds.concurrency));
+    let running = TaskTracker::new();
+    let ended = loop {
+        let message = tokio::select! {
+            () = surface.stop.cancelled() => break Ok(()),
+            message = messages.next() => message,
+        };
+        let message = match message {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => break Err(error.into()),
+            None => break Err("the consumer ended".into()),
+        };
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { break Ok(()) };
+        let (surface, jetstream) = (surface.clone(), jetstream.clone());
+        running.spawn(async move {
+            if let Err(error) = handle(&surface, &jetstream, message).await {
+                // Not acknowledged, so it comes again.
+                tracing::warn!(%error, "failed to settle a command from the queue");
+            }
+            drop(slot);
+        });
+    };
+    drop(messages);
+    running.close();
+    running.wait().await;
+    ended
+}
+
+/// Executes one command and settles its message.
+async fn handle(surface: &Surface, jetstream: &Context, message: Message) -> Result<(), async_nats::Error> {
+    let info = message.info()?;
+    // The queue may be made anew and count from 1 again; the time of storing tells such places apart.
+    let place = format!("{}:{}", info.stream_sequence, info.published.unix_timestamp_nanos());
+    let deliveries = info.delivered;
+    let headers = message.headers.as_ref();
+    let Some((workspace, command)) = surface.topology.parse_command(&message.subject) else {
+        let problem = Problem::not_found("command");
+        dead_letter::publish(surface, jetstream, &message, &problem, deliveries).await?;
+        return message.double_ack().await;
+    };
+    let command_id = message::command_id(headers, workspace, &place);
+    let outcome: Result<Reply, Problem> = async {
+        let mut call = message::call(headers)?;
+        call.command_id = Some(command_id);
+        commands::execute(&surface.app, workspace, command, &message.payload, &call).await
+    }
+    .await;
+    if let Err(problem) = &outcome {
+        problem.log(command_id);
+        let is_failure = problem.status().is_server_error();
+        if is_failure && deliveries < surface.app.config.nats.deliveries_max {
+            message.ack_with(AckKind::Nak(Some(back_off(deliveries)))).await?;
+            return Ok(());
+        }
+        let is_unreadable = matches!(problem.code, Code::MalformedRequest)
+            || !commands::NAMES.contains(&command)
+            || capstan_envelope::Workspace::new(workspace).is_err();
+        if is_failure || is_unreadable {
+            dead_letter::publish(surface, jetstream, &message, problem, deliveries).await?;
+        }
+    }
+    publish_outcome(surface, jetstream, workspace, command_id, &outcome).await?;
+    message.double_ack().await
+}
+
+/// 100 ms, doubled with every delivery.
+fn back_off(deliveries: i64) -> Duration {
+    let doublings = u32::try_from(deliveries.clamp(1, 16) - 1).unwrap_or(0);
+    (Duration::from_millis(100) * 2_u32.pow(doublings)).min(BACK_OFF_MAX)
+}
+
+async fn publish_outcome(
+    surface: &Surface,
+    jetstream: &Context,
+    workspace: &str,
+    command_id: Uuid,
+    outcome: &Result<Reply, Problem>,
+) -> Result<(), async_nats::Error> {
+    let Ok(workspace) = workspace.parse() else {
+        // Nobody can listen on such a subject.
+        return Ok(());
+    };
+    let subject = surface.topology.command_result_subject(&workspace, &command_id.to_string());
+    let mut headers = HeaderMap::new();
+    headers.insert(message::COMMAND_ID, command_id.to_string());
+    let payload = match outcome {
+        Ok(reply) => {
+            headers.insert("Capstan-Status", reply.status.as_str());
+            reply.to_json()
+        }
+        Err(problem) => {
+            headers.insert("Capstan-Status", problem.status().as_str());
+            headers.insert("Nats-Service-Error", problem.code.as_str());
+            problem.document(command_id).to_json()
+        }
+    };
+    jetstream.publish_with_headers(subject, headers, payload.into()).await?.await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_between_deliveries_grows_to_its_limit() {
+        let pauses: Vec<_> = [1, 2, 5, 10, i64::MAX].into_iter().map(|n| back_off(n).as_millis()).collect();
+        assert_eq!(pauses, [100, 200, 1_600, 30_000, 30_000]);
+    }
+}

@@ -1,0 +1,143 @@
+//! Query parameters, read strictly: an unknown or unreadable one is refused, never ignored.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use capstan_domain::{Fault, Faults};
+
+use serde::de::DeserializeOwned;
+use serde::de::value::StrDeserializer;
+
+use crate::problem::{Code, Problem};
+
+/// The parameters of one request, each to be taken by name.
+#[derive(Debug, Default)]
+pub(crate) struct Parameters {
+    given: BTreeMap<String, String>,
+    faults: Vec<Fault>,
+}
+
+/// Parameters that [`conventions`](crate::conventions) understands on every read.
+const EVERYWHERE: [&str; 2] = ["min_position", "wait_ms"];
+
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map_err(|_| Problem::new(Code::MalformedRequest, "the query string cannot be read"))?;
+        let mut parameters = Self::default();
+        for (name, value) in pairs {
+            if EVERYWHERE.contains(&name.as_str()) {
+                continue;
+            }
+            if parameters.given.insert(name.clone(), value).is_some() {
+                parameters.fault(&name, "is given twice");
+            }
+        }
+        Ok(parameters)
+    }
+}
+
+impl Parameters {
+    /// Notes a fault of one parameter.
+    pub(crate) fn fault(&mut self, name: &str, message: impl Into<String>) {
+        self.faults.push(Fault { pointer: format!("?{name}"), message: message.into() });
+    }
+
+    /// Takes a text; an empty one counts as absent.
+    pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        self.given.remove(name).filter(|text| !text.is_empty())
+    }
+
+    /// Takes a value of the wanted type.
+    pub(crate) fn value<T: FromStr>(&mut self, name: &str, what: &str) -> Option<T> {
+        let text = self.text(name)?;
+        if let Ok(value) = text.parse() {
+            return Some(value);
+        }
+        self.fault(name, format!("must be {what}"));
+        None
+    }
+
+    /// Takes a yes or no.
+    pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
+        let text = self.text(name)?;
+        match text.as_str() {
+            "1" | "true" => Some(true),
+            "0" | "false" => Some(false),
+            _ => {
+                self.fault(name, "must be true or false");
+                None
+            }
+        }
+    }
+
+    /// Takes some of a closed set of words, separated by commas.
+    pub(crate) fn choices<T: DeserializeOwned>(&mut self, name: &str, what: &str) -> Vec<T> {
+        let mut chosen = Vec::new();
+        for word in self.words(name) {
+            match T::deserialize(StrDeserializer::<serde::de::value::Error>::new(&word)) {
+                Ok(choice) => chosen.push(choice),
+                Err(_) => self.fault(name, format!("must hold {what}; {word:?} is none")),
+            }
+        }
+        chosen
+    }
+
+    /// Takes a list of words, separated by commas.
+    pub(crate) fn words(&mut self, name: &str) -> Vec<String> {
+        let text = self.text(name).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Refuses the request when a parameter could not be read or nobody took it.
+    pub(crate) fn finish(mut self) -> Result<(), Problem> {
+        for name in std::mem::take(&mut self.given).into_keys() {
+            self.fault(&name, "is not a parameter of this route");
+        }
+        if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
+    }
+}
+
+/// Reads one id of a path; what cannot be an id names nothing.
+pub(crate) fn path_id<T: FromStr>(text: &str, what: &str) -> Result<T, Problem> {
+    text.parse().map_err(|_| Problem::not_found(what))
+}
+
+/// Collects faults into a problem.
+pub(crate) fn refuse(faults: Faults) -> Result<(), Problem> {
+    faults.into_result().map_err(Problem::invalid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn parameters(query: &str) -> Parameters {
+        let request = axum::http::Request::get(format!("/x?{query}")).body(()).unwrap();
+        Parameters::from_request_parts(&mut request.into_parts().0, &()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_fault_of_a_query_is_named() {
+        let mut given = parameters("limit=x&state=queued&colour=red&state=done&min_position=7").await;
+        assert_eq!(given.value::<u32>("limit", "a number"), None);
+        assert!(given.text("state").is_some());
+        let problem = given.finish().unwrap_err();
+        let pointers: Vec<_> = problem.errors.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(pointers, ["?state", "?limit", "?colour"]);
+    }
+
+    #[tokio::test]
+    async fn known_parameters_pass() {
+        let mut given = parameters("limit=7&include=logs,%20outputs&snapshot=1&label=").await;
+        assert_eq!(given.value("limit", "a number"), Some(7));
+        assert_eq!(given.words("include"), ["logs", "outputs"]);
+        assert_eq!(given.flag("snapshot"), Some(true));
+        assert_eq!(given.text("label"), None);
+        assert!(given.finish().is_ok());
+    }
+}

@@ -1,0 +1,79 @@
+//! What the deciders' rejections and the dispatcher's answers become.
+
+use capstan_dispatch::{DispatchError, ReadFailure};
+use capstan_domain::{agent, task, workspace};
+
+use super::{Code, Problem};
+
+impl From<task::Rejection> for Problem {
+    fn from(rejection: task::Rejection) -> Self {
+        use task::Rejection as No;
+        let detail = rejection.to_string();
+        match rejection {
+            No::Invalid(faults) => Self::invalid(faults),
+            No::TooLarge { .. } => Self::new(Code::PayloadTooLarge, detail),
+            No::NotFound | No::PartNotFound(_) => Self::new(Code::NotFound, detail),
+            No::Exists => Self::new(Code::TaskExists, detail),
+            No::AgentInactive(_) => Self::new(Code::AgentInactive, detail),
+            No::IllegalTransition { .. } => Self::new(Code::IllegalTransition, detail),
+            No::LeaseLost { current_epoch } => {
+                Self { current_epoch: Some(current_epoch), ..Self::new(Code::LeaseLost, detail) }
+            }
+            No::BlockerClosed => Self::new(Code::BlockerClosed, detail),
+        }
+    }
+}
+
+impl From<agent::Rejection> for Problem {
+    fn from(rejection: agent::Rejection) -> Self {
+        let detail = rejection.to_string();
+        match rejection {
+            agent::Rejection::Invalid(faults) => Self::invalid(faults),
+            agent::Rejection::Exists(_) => Self::new(Code::AgentExists, detail),
+        }
+    }
+}
+
+impl From<workspace::Rejection> for Problem {
+    fn from(rejection: workspace::Rejection) -> Self {
+        let detail = rejection.to_string();
+        match rejection {
+            workspace::Rejection::Exists(_) => Self::new(Code::WorkspaceExists, detail),
+        }
+    }
+}
+
+impl<R: Into<Problem> + std::fmt::Debug + Send + Sync + 'static> From<DispatchError<R>> for Problem {
+    fn from(error: DispatchError<R>) -> Self {
+        match error {
+            DispatchError::Rejected(rejection) => rejection.into(),
+            DispatchError::IdempotencyConflict => {
+                Self::new(Code::IdempotencyConflict, "the idempotency key was used before, with another body")
+            }
+            DispatchError::VersionMismatch { current } => Self {
+                current_version: Some(current),
+                ..Self::new(Code::VersionMismatch, format!("the entity is at version {current}"))
+            },
+            DispatchError::Contended => {
+                Self::new(Code::Contended, "too many commands change this entity at once")
+            }
+            DispatchError::Log(source) => source.into(),
+            DispatchError::Read(source) => source.into(),
+            DispatchError::Codec(source) => Self::internal(source),
+            DispatchError::Snapshot(source) => source.into(),
+            DispatchError::Broken { stream, position } => {
+                Self::internal(ReadFailure::Broken { stream, position })
+            }
+        }
+    }
+}
+
+impl From<ReadFailure> for Problem {
+    fn from(failure: ReadFailure) -> Self {
+        match failure {
+            ReadFailure::Read(source) => source.into(),
+            ReadFailure::Snapshot(source) => source.into(),
+            failure @ (ReadFailure::Codec(_) | ReadFailure::Broken { .. }) => Self::internal(failure),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Whether this process accepts work, and why not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use capstan_eventlog::{JetStreamLog, ReadError};
+use capstan_projections::{ProjectorState, ProjectorStatus, ReadModels};
+use futures_util::future::join_all;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// How long one check may take before it counts as failed.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Something readiness depends on.
+#[async_trait]
+pub trait Check: Send + Sync {
+    /// What is checked, in one word.
+    fn name(&self) -> &'static str;
+
+    /// Looks now. The texts are for operators on a page without a token: no addresses, no secrets.
+    async fn look(&self) -> Finding;
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// True when it does not stand in the way of work.
+    pub ok: bool,
+    /// Why it is not, in one sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What else is worth knowing.
+    #[serde(flatten)]
+    pub facts: BTreeMap<&'static str, Value>,
+}
+
+impl Finding {
+    /// All is well.
+    pub fn ok() -> Self {
+        Self { ok: true, reason: None, facts: BTreeMap::new() }
+    }
+
+    /// Something stands in the way.
+    pub fn failed(reason: impl Into<String>) -> Self {
+        Self { ok: false, reason: Some(reason.into()), facts: BTreeMap::new() }
+    }
+
+    /// Adds a fact.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, fact: impl Into<Value>) -> Self {
+        self.facts.insert(name, fact.into());
+        self
+    }
+}
+
+/// What `/readyz` answers.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) ready: bool,
+    reasons: Vec<String>,
+    checks: BTreeMap<&'static str, Finding>,
+}
+
+/// Looks at everything at once.
+pub(crate) async fn report(checks: &[Arc<dyn Check>], stopping: bool) -> Report {
+    let look = async |check: &Arc<dyn Check>| {
+        let finding = tokio::time::timeout(CHECK_TIMEOUT, check.look()).await;
+        let finding = finding
+            .unwrap_or_else(|_| Finding::failed(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())));
+        (check.name(), finding)
+    };
+    let checks: BTreeMap<_, _> = join_all(checks.iter().map(look)).await.into_iter().collect();
+    let mut reasons: Vec<_> = checks
+        .iter()
+        .filter(|(_, finding)| !finding.ok)
+        .map(|(name, finding)| format!("{name}: {}", finding.reason.as_deref().unwrap_or("failed")))
+        .collect();
+    if stopping {
+        reasons.push("the process is stopping".to_owned());
+    }
+    Report { ready: reasons.is_empty(), reasons, checks }
+}
+
+/// The read models: reachable, and followed closely enough.
+#[derive(Debug)]
+pub struct ReadModelsCheck {
+    models: ReadModels,
+    projector: Option<watch::Receiver<ProjectorStatus>>,
+    lag_seconds_max: f64,
+}
+
+impl ReadModelsCheck {
+    /// Checks Postgres and, where one runs here, the projector, which may lag this long before it counts.
+    pub fn new(
+        models: ReadModels,
+        projector: Option<watch::Receiver<ProjectorStatus>>,
+        lag_max: Duration,
+    ) -> Self {
+        Self { models, projector, lag_seconds_max: lag_max.as_secs_f64() }
+    }
+}
+
+#[async_trait]
+impl Check for ReadModelsCheck {
+    fn name(&self) -> &'static str {
+        "read_models"
+    }
+
+    async fn look(&self) -> Finding {
+        if !self.models.is_reachable().await {
+            return Finding::failed("the read models cannot be reached");
+        }
+        let Some(status) = self.projector.as_ref().map(|status| status.borrow().clone()) else {
+            return Finding::ok();
+        };
+        let finding = match &status.state {
+            ProjectorState::Diverged { .. } => {
+                Finding::failed("STORE_DIVERGED: the rows were made from another log; rebuild them")
+            }
+            ProjectorState::WaitingForUpgrade { position, .. } => {
+                Finding::failed(format!("the event at {position} is newer than this build"))
+            }
+            ProjectorState::Starting => Finding::failed("the projector is starting"),
+            ProjectorState::Rebuilding => Finding::failed("the tables are being made"),
+            ProjectorState::Failing { .. } => Finding::failed("the projector fails and tries again"),
+            ProjectorState::Stopped => Finding::failed("the projector is stopped"),
+            _ if status.lag_seconds > self.lag_seconds_max => {
+                Finding::failed(format!("the read models are {:.0} s behind", status.lag_seconds))
+            }
+            ProjectorState::Standby | ProjectorState::CatchingUp | ProjectorState::Live => Finding::ok(),
+        };
+        finding
+            .with("position", json!(status.position))
+            .with("lag_events", status.lag_events)
+            .with("lag_seconds", status.lag_seconds)
+            .with("parked_streams", status.parked_streams)
+    }
+}
+
+/// The log: reachable, still the same one, and with which durability.
+#[async_trait]
+impl Check for JetStreamLog {
+    fn name(&self) -> &'static str {
+        "log"
+    }
+
+    async fn look(&self) -> Finding {
+        match self.check().await {
+            Ok(head) => Finding::ok().with("position", json!(head)),
+            Err(ReadError::Diverged { .. }) => {
+                Finding::failed("STORE_DIVERGED: the log is not the one it was")
+            }
+            Err(_) => Finding::failed("the log cannot be reached"),
+        }
+        .with("durability", self.durability().to_string())
+        .with("server_version", self.server_version().to_string())
+    }
+}

@@ -1,0 +1,400 @@
+//! What the holder of a lease says about its attempt.
+//!
+//! Every call names the attempt and, in `Capstan-Lease-Epoch`, the epoch of its lease; a call under a lease that is
+//! gone is refused and changes nothing.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use capstan_contract::command::{
+    AckInput, AppendLogs, AppendRows, AppendRunEvents, ClaimInput, CommandBody, FinalizeOutput,
+    FinishAttempt, OpenBlocker, ProduceOutput, RecordUsage, StartAttempt,
+};
+use capstan_contract::lease::ClaimedInput;
+use capstan_dispatch::{CommandContext, Decided};
+use capstan_domain::id::{AttemptId, InputId, OutputId};
+use capstan_domain::task::event::OutputStatus;
+use capstan_domain::task::state::InputState;
+use capstan_domain::task::{Command, Task, TaskDecider, command};
+use capstan_envelope::{Actor, StreamId, Workspace};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::App;
+use crate::body;
+use crate::call::{CallContext, CommandKey, fresh_id};
+use crate::known;
+use crate::logs;
+use crate::parameters::path_id;
+use crate::problem::{Code, Problem};
+use crate::receipt::{Receipt, Reply};
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/attempts/{attempt}/start", post(start))
+        .route("/v1/attempts/{attempt}/logs", post(append_logs))
+        .route("/v1/attempts/{attempt}/events", post(append_events))
+        .route("/v1/attempts/{attempt}/outputs", post(produce_output))
+        .route("/v1/attempts/{attempt}/outputs/{output}/rows", post(append_rows))
+        .route("/v1/attempts/{attempt}/outputs/{output}/finalize", post(finalize_output))
+        .route("/v1/attempts/{attempt}/blockers", post(open_blocker))
+        .route("/v1/attempts/{attempt}/inputs/claim", post(claim_input))
+        .route("/v1/attempts/{attempt}/inputs/{input}/ack", post(ack_input))
+        .route("/v1/attempts/{attempt}/usage", post(record_usage))
+        .route("/v1/attempts/{attempt}/finish", post(finish))
+}
+
+/// A call of a worker about one attempt.
+struct Report {
+    app: Arc<App>,
+    attempt_id: AttemptId,
+    workspace: Workspace,
+    stream: StreamId,
+    call: CallContext,
+    /// The part of the attempt the path names besides.
+    part: String,
+}
+
+impl Report {
+    /// Reads the fence: the attempt of the path and the epoch of the header.
+    async fn read(
+        app: Arc<App>,
+        attempt: &str,
+        headers: &HeaderMap,
+        mut call: CallContext,
+    ) -> Result<Self, Problem> {
+        let attempt_id: AttemptId = path_id(attempt, "attempt")?;
+        let workspace = Workspace::new(&attempt_id.workspace).map_err(|_| Problem::not_found("attempt"))?;
+        let stream = known::stream(&workspace, "task", &attempt_id.task.to_string())?;
+        let epoch =
+            headers.get("capstan-lease-epoch").and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        let Some(epoch): Option<u64> = epoch else {
+            return Err(Problem::invalid_field(
+                "",
+                "the header Capstan-Lease-Epoch with a number is required",
+            ));
+        };
+        if attempt_id.epoch != epoch {
+            return Err(lease_lost(app.tasks.refresh(&stream).await?.state.as_deref()));
+        }
+        let loaded = app.tasks.load(&stream).await?;
+        let task = loaded.state.as_deref();
+        if let Some(live) =
+            task.and_then(|task| task.live.as_ref()).filter(|live| live.attempt_id == attempt_id)
+        {
+            call.actor = Actor::Worker { id: live.worker_id.0 };
+        }
+        // An expected version has no meaning here: the fence is the condition.
+        call.expected_version = None;
+        Ok(Self { app, attempt_id, workspace, stream, call, part: String::new() })
+    }
+
+    /// Reads which part of the attempt the path names.
+    fn part<T: std::str::FromStr + ToString>(&mut self, text: &str, what: &str) -> Result<T, Problem> {
+        let part: T = path_id(text, what)?;
+        self.part = part.to_string();
+        Ok(part)
+    }
+
+    async fn body<B: DeserializeOwned>(&self, request: Request) -> Result<B, Problem> {
+        let (head, body) = request.into_parts();
+        let json = body::read(&head.headers, body, self.app.config.command_bytes_max).await?;
+        body::parse_optional(&json)
+    }
+
+    async fn execute<B: CommandBody>(
+        &self,
+        body: &B,
+        command: Command,
+    ) -> Result<(CommandContext, Decided<TaskDecider>), Problem> {
+        let key = self.key()?;
+        let context = self.call.command(&self.stream, key.as_ref(), body);
+        let decided = self.app.tasks.execute(&self.stream, &command, &context).await?;
+        Ok((context, decided))
+    }
+
+    /// Keys of workers hold for what the path names: the same key of another attempt, or about another output, is
+    /// another key.
+    fn key(&self) -> Result<Option<CommandKey>, Problem> {
+        Ok(match self.call.key(None)? {
+            Some(CommandKey::Given(key)) => {
+                Some(CommandKey::Given(format!("{}/{}/{key}", self.attempt_id.epoch, self.part)))
+            }
+            key => key,
+        })
+    }
+
+    /// The task, while this attempt has not ended; what was told to stop may still say its last lines.
+    async fn live_task(&self) -> Result<capstan_domain::id::RunId, Problem> {
+        let run_of = |task: &Task| {
+            task.live.as_ref().filter(|live| live.attempt_id == self.attempt_id).map(|live| live.run_id)
+        };
+        let loaded = self.app.tasks.load(&self.stream).await?;
+        if let Some(run_id) = loaded.state.as_deref().and_then(run_of) {
+            return Ok(run_id);
+        }
+        let loaded = self.app.tasks.refresh(&self.stream).await?;
+        match loaded.state.as_deref() {
+            Some(task) => run_of(task).ok_or_else(|| lease_lost(Some(task))),
+            None => Err(Problem::not_found("attempt")),
+        }
+    }
+}
+
+fn lease_lost(task: Option<&Task>) -> Problem {
+    let Some(task) = task else { return Problem::not_found("attempt") };
+    let detail = format!("the lease is lost; the task's current epoch is {}", task.epoch);
+    Problem { current_epoch: Some(task.epoch), ..Problem::new(Code::LeaseLost, detail) }
+}
+
+type Attempt = Path<String>;
+type AttemptPart = Path<(String, String)>;
+type Shared = State<Arc<App>>;
+
+async fn start(
+    State(app): Shared,
+    Path(attempt): Attempt,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let report = Report::read(app, &attempt, request.headers(), call).await?;
+    let body: StartAttempt = report.body(request).await?;
+    let attempt_id = report.attempt_id.clone();
+    let command = Command::Start(command::Start { attempt_id, at: report.call.received_at });
+    let (context, decided) = report.execute(&body, command).await?;
+    Ok(Reply::new(StatusCode::OK, &context, &decided))
+}
+
+async fn append_logs(
+    State(app): Shared,
+    Path(attempt): Attempt,
+    call: CallContext,
+    request: Request,
+) -> Result<Response, Problem> {
+    let report = Report::read(app, &attempt, request.headers(), call).await?;
+    let (head, body) = request.into_parts();
+    let json = body::read(&head.headers, body, report.app.config.log_batch_bytes_max).await?;
+    let AppendLogs(lines) = body::parse(&json)?;
+    let lines = logs::kept_lines(&report.attempt_id, lines, report.call.received_at)?;
+    keep(&report, lines).await
+}
+
+async fn append_events(
+    State(app): Shared,
+    Path(attempt): Attempt,
+    call: CallContext,
+    request: Request,
+) -> Result<Response, Problem> {
+    let report = Report::read(app, &attempt, request.headers(), call).await?;
+    let (head, body) = request.into_parts();
+    let json = body::read(&head.headers, body, report.app.config.log_batch_bytes_max).await?;
+    let AppendRunEvents(events) = body::parse(&json)?;
+    let events = logs::kept_events(&report.attempt_id, events, report.call.received_at)?;
+    keep(&report, events).await
+}
+
+async fn keep(report: &Report, lines: Vec<bytes::Bytes>) -> Result<Response, Problem> {
+    let run_id = report.live_task().await?;
+    let accepted = lines.len();
+    report.app.telemetry.append(&report.workspace, report.attempt_id.task.0, run_id.0, lines).await?;
+    Ok((StatusCode::ACCEPTED, Json(json!({ "accepted": accepted }))).into_response())
+}
+
+async fn produce_output(
+    State(app): Shared,
+    Path(attempt): Attempt,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let report = Report::read(app, &attempt, request.headers(), call).await?;
+    let body: ProduceOutput = report.body(request).await?;
+    let task = report.attempt_id.task;
+    let name = body.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    let output_id = match (body.id, name, report.key()?) {
+        (Some(id), _, _) => id,
+        (None, Some(name), _) => OutputId::of_name(task, name),
+        (None, None, Some(key)) => OutputId::of_name(task, &format!("key:{}", key.text())),
+        (None, None, None) => OutputId(fresh_id(report.call.received_at)),
+    };
+    let command = Command::ProduceOutput(Box::new(command::ProduceOutput {
+        attempt_id: report.attempt_id.clone(),
+        output_id,
+        output_type: body.output_type.clone(),
+        title: body.title.clone(),
+        summary: body.summary.clone(),
+        uri: body.uri.clone(),
+        data: body.data.clone(),
+        metadata: body.metadata.clone(),
+        status: body.status.unwrap_or(OutputStatus::Active),
+        at: report.call.received_at,
+    }));
+    let (context, decided) = report.execute(&body, command).await?;
+    let status = if decided.changed { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(Reply::new(status, &context, &decided).showing("output_id", &output_id))
+}
+
+async fn append_rows(
+    State(app): Shared,
+    Path((attempt, output)): AttemptPart,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let mut report = Report::read(app, &attempt, request.headers(), call).await?;
+    let output_id: OutputId = report.part(&output, "output")?;
+    let body: AppendRows = report.body(request).await?;
+    let command = Command::AppendOutputRows(command::AppendOutputRows {
+        attempt_id: report.attempt_id.clone(),
+        output_id,
+        rows: body.rows.clone(),
+        at: report.call.received_at,
+    });
+    let (context, decided) = report.execute(&body, command).await?;
+    Ok(Reply::new(StatusCode::OK, &context, &decided).showing("output_id", &output_id))
+}
+
+async fn finalize_output(
+    State(app): Shared,
+    Path((attempt, output)): AttemptPart,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let mut report = Report::read(app, &attempt, request.headers(), call).await?;
+    let output_id: OutputId = report.part(&output, "output")?;
+    let body: FinalizeOutput = report.body(request).await?;
+    let command = Command::FinalizeOutput(command::FinalizeOutput {
+        attempt_id: report.attempt_id.clone(),
+        output_id,
+        summary: body.summary.clone(),
+        at: report.call.received_at,
+    });
+    let (context, decided) = report.execute(&body, command).await?;
+    Ok(Reply::new(StatusCode::OK, &context, &decided).showing("output_id", &output_id))
+}
+
+async fn open_blocker(
+    State(app): Shared,
+    Path(attempt): Attempt,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let report = Report::read(app, &attempt, request.headers(), call).await?;
+    let body: OpenBlocker = report.body(request).await?;
+    let command = Command::OpenBlocker(command::OpenBlocker {
+        attempt_id: report.attempt_id.clone(),
+        blocker: body.clone().into(),
+        at: report.call.received_at,
+    });
+    let (context, decided) = report.execute(&body, command).await?;
+    let status = if decided.changed { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(Reply::new(status, &context, &decided))
+}
+
+/// Takes the oldest input nobody has. An input this attempt took before and has not acknowledged comes again, so that
+/// a lost answer loses nothing.
+async fn claim_input(
+    State(app): Shared,
+    Path(attempt): Attempt,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let report = Report::read(app, &attempt, request.headers(), call).await?;
+    let body: ClaimInput = report.body(request).await?;
+    let attempt_id = report.attempt_id.clone();
+    let command = Command::ClaimInput(command::ClaimInput { attempt_id, at: report.call.received_at });
+    let loaded = report.app.tasks.load(&report.stream).await?;
+    let is_live =
+        |task: &&Task| task.working_attempt().is_some_and(|live| live.attempt_id == report.attempt_id);
+    let held = InputState::Claimed(report.attempt_id.clone());
+    let task = loaded.state.as_deref().filter(is_live);
+    if let Some(input) = task.and_then(|task| task.inbox.iter().find(|input| input.state == held)) {
+        let receipt = Receipt {
+            command_id: fresh_id(report.call.received_at),
+            position: loaded.head.position,
+            version: loaded.head.version,
+            duplicate: true,
+        };
+        let reply = Reply { status: StatusCode::OK, receipt, input: None, entity: None };
+        return Ok(reply.showing("input", &claimed(input)));
+    }
+    let (context, decided) = report.execute(&body, command).await?;
+    let reply = Reply::new(StatusCode::OK, &context, &decided);
+    let input = decided.loaded.state.as_deref().and_then(|task| {
+        decided.events.iter().find_map(|event| match event {
+            capstan_domain::task::Event::InputClaimed(claimed) => task.input(claimed.input_id),
+            _ => None,
+        })
+    });
+    Ok(reply.showing("input", &input.map(claimed)))
+}
+
+fn claimed(input: &capstan_domain::task::state::Input) -> ClaimedInput {
+    ClaimedInput {
+        input_id: input.input_id,
+        seq: input.seq,
+        kind: input.kind,
+        message: input.message.clone(),
+        answers: input.answers.clone(),
+    }
+}
+
+async fn ack_input(
+    State(app): Shared,
+    Path((attempt, input)): AttemptPart,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let mut report = Report::read(app, &attempt, request.headers(), call).await?;
+    let input_id: InputId = report.part(&input, "input")?;
+    let body: AckInput = report.body(request).await?;
+    let attempt_id = report.attempt_id.clone();
+    let command = Command::AckInput(command::AckInput { attempt_id, input_id, at: report.call.received_at });
+    let (context, decided) = report.execute(&body, command).await?;
+    Ok(Reply::new(StatusCode::OK, &context, &decided))
+}
+
+async fn record_usage(
+    State(app): Shared,
+    Path(attempt): Attempt,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let report = Report::read(app, &attempt, request.headers(), call).await?;
+    let body: RecordUsage = report.body(request).await?;
+    let command = Command::RecordUsage(command::RecordUsage {
+        attempt_id: report.attempt_id.clone(),
+        usage: body.0.clone(),
+        at: report.call.received_at,
+    });
+    let (context, decided) = report.execute(&body, command).await?;
+    Ok(Reply::new(StatusCode::OK, &context, &decided))
+}
+
+async fn finish(
+    State(app): Shared,
+    Path(attempt): Attempt,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let report = Report::read(app, &attempt, request.headers(), call).await?;
+    let body: FinishAttempt = report.body(request).await?;
+    let command = Command::Finish(Box::new(command::Finish {
+        attempt_id: report.attempt_id.clone(),
+        outcome: body.outcome,
+        exit_code: body.exit_code,
+        error: body.error.clone(),
+        error_class: body.error_class,
+        retry_after_ms: body.retry_after_ms,
+        usage: body.usage.clone(),
+        waiting_for_input: body.waiting_for_input,
+        blocker: body.blocker.clone().map(Into::into),
+        wake: body.wake.clone().map(Into::into),
+        result: body.result.clone(),
+        at: report.call.received_at,
+    }));
+    let (context, decided) = report.execute(&body, command).await?;
+    Ok(Reply::new(StatusCode::OK, &context, &decided))
+}

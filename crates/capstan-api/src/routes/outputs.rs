@@ -1,0 +1,40 @@
+//! What the agents of a workspace produced.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::get;
+
+use crate::App;
+use crate::parameters::{Parameters, path_id};
+use crate::problem::Problem;
+use crate::shown::{List, Object, page};
+
+pub(super) fn reads() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/workspaces/{workspace}/outputs", get(list))
+        .route("/v1/workspaces/{workspace}/outputs/{output}", get(one))
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Path(workspace): Path<String>,
+    mut parameters: Parameters,
+) -> Result<List, Problem> {
+    let page = page(&mut parameters);
+    let task_id = parameters.value("task_id", "a task id");
+    parameters.finish()?;
+    let workspace = app.workspace(&workspace).await?;
+    app.reads.outputs(&workspace, task_id, &page).await
+}
+
+async fn one(
+    State(app): State<Arc<App>>,
+    Path((workspace, output)): Path<(String, String)>,
+    parameters: Parameters,
+) -> Result<Object, Problem> {
+    parameters.finish()?;
+    let (workspace, output) = (app.workspace(&workspace).await?, path_id(&output, "output")?);
+    app.reads.output(&workspace, output).await?.ok_or_else(|| Problem::not_found("output"))
+}

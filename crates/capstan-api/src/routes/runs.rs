@@ -1,0 +1,93 @@
+//! The runs of a workspace's tasks.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::routing::{get, post};
+use capstan_contract::command::{CancelRun, EnqueueRunInput};
+use capstan_projections::RunFilter;
+
+use crate::App;
+use crate::body;
+use crate::call::CallContext;
+use crate::commands::Execute;
+use crate::parameters::{Parameters, path_id};
+use crate::problem::Problem;
+use crate::receipt::Reply;
+use crate::shown::{List, Object, page};
+
+pub(super) fn reads() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/workspaces/{workspace}/runs", get(list))
+        .route("/v1/workspaces/{workspace}/runs/{run}", get(one))
+}
+
+pub(super) fn commands() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/workspaces/{workspace}/runs/{run}/cancel", post(cancel))
+        .route("/v1/workspaces/{workspace}/runs/{run}/input", post(input))
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Path(workspace): Path<String>,
+    mut parameters: Parameters,
+) -> Result<List, Problem> {
+    let page = page(&mut parameters);
+    let agent = parameters.text("agent_id");
+    let mut filter = RunFilter {
+        agent_id: None,
+        statuses: parameters.choices("status", "run states"),
+        task_id: parameters.value("task_id", "a task id"),
+        session_id: parameters.text("session_id"),
+    };
+    parameters.finish()?;
+    let workspace = app.workspace(&workspace).await?;
+    if let Some(agent) = agent {
+        filter.agent_id = Some(app.agent(&workspace, &agent).await?.agent_id);
+    }
+    app.reads.runs(&workspace, &filter, &page).await
+}
+
+async fn one(
+    State(app): State<Arc<App>>,
+    Path((workspace, run)): Path<(String, String)>,
+    parameters: Parameters,
+) -> Result<Object, Problem> {
+    parameters.finish()?;
+    let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    app.reads.run(&workspace, run).await?.ok_or_else(|| Problem::not_found("run"))
+}
+
+async fn cancel(
+    State(app): State<Arc<App>>,
+    Path((workspace, run)): Path<(String, String)>,
+    parameters: Parameters,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    parameters.finish()?;
+    let (head, body) = request.into_parts();
+    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
+    let (workspace, run_id) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    let mut body: CancelRun = body::parse_optional(&json)?;
+    body.run_id = body::of_path(body.run_id, run_id, "/run_id")?;
+    body.execute(&app, &workspace, &call).await
+}
+
+async fn input(
+    State(app): State<Arc<App>>,
+    Path((workspace, run)): Path<(String, String)>,
+    parameters: Parameters,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    parameters.finish()?;
+    let (head, body) = request.into_parts();
+    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
+    let (workspace, run_id) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    let mut body: EnqueueRunInput = body::parse(&json)?;
+    body.run_id = body::of_path(body.run_id, run_id, "/run_id")?;
+    body.execute(&app, &workspace, &call).await
+}

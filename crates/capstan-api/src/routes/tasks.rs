@@ -1,0 +1,204 @@
+//! The tasks of a workspace.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::routing::{get, post};
+use capstan_contract::command::{AcceptAgentCommand, CancelTask, SubmitTaskInput};
+use capstan_projections::{RunFilter, TaskFilter};
+
+use crate::App;
+use crate::body;
+use crate::call::CallContext;
+use crate::commands::Execute;
+use crate::history::{self, HistoryEntry};
+use crate::logs::{self, LogEntry};
+use crate::parameters::{Parameters, path_id};
+use crate::problem::Problem;
+use crate::receipt::Reply;
+use crate::shown::{List, Object, limit, page};
+
+/// How an instant is written.
+const INSTANT: &str = "an instant, as in 2026-01-02T03:04:05Z";
+
+pub(super) fn reads() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/workspaces/{workspace}/tasks", get(list))
+        .route("/v1/workspaces/{workspace}/tasks/{task}", get(one))
+        .route("/v1/workspaces/{workspace}/tasks/{task}/runs", get(runs))
+        .route("/v1/workspaces/{workspace}/tasks/{task}/outputs", get(outputs))
+        .route("/v1/workspaces/{workspace}/tasks/{task}/inputs", get(inputs))
+        .route("/v1/workspaces/{workspace}/tasks/{task}/history", get(history))
+        .route("/v1/workspaces/{workspace}/tasks/{task}/logs", get(logs))
+}
+
+pub(super) fn commands() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/workspaces/{workspace}/tasks", post(accept))
+        .route("/v1/workspaces/{workspace}/tasks/{task}/input", post(input))
+        .route("/v1/workspaces/{workspace}/tasks/{task}/cancel", post(cancel))
+}
+
+async fn accept(
+    State(app): State<Arc<App>>,
+    Path(workspace): Path<String>,
+    parameters: Parameters,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    parameters.finish()?;
+    let (head, body) = request.into_parts();
+    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
+    let workspace = app.workspace(&workspace).await?;
+    body::parse::<AcceptAgentCommand>(&json)?.execute(&app, &workspace, &call).await
+}
+
+async fn input(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    parameters: Parameters,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    parameters.finish()?;
+    let (head, body) = request.into_parts();
+    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
+    let (workspace, task_id) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    let mut body: SubmitTaskInput = body::parse(&json)?;
+    body.task_id = body::of_path(body.task_id, task_id, "/task_id")?;
+    body.execute(&app, &workspace, &call).await
+}
+
+async fn cancel(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    parameters: Parameters,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    parameters.finish()?;
+    let (head, body) = request.into_parts();
+    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
+    let (workspace, task_id) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    let mut body: CancelTask = body::parse_optional(&json)?;
+    body.task_id = body::of_path(body.task_id, task_id, "/task_id")?;
+    body.execute(&app, &workspace, &call).await
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    Path(workspace): Path<String>,
+    mut parameters: Parameters,
+) -> Result<List, Problem> {
+    let page = page(&mut parameters);
+    let agent = parameters.text("agent_id");
+    let mut filter = TaskFilter {
+        agent_id: None,
+        states: parameters.choices("state", "task states"),
+        priorities: parameters.choices("priority", "priorities"),
+        label: parameters.text("label"),
+        labels: labels(&mut parameters),
+        parent_task_id: parameters.value("parent_task_id", "a task id"),
+        waiting_reason: parameters.text("waiting_reason"),
+        created_after: parameters.value("created_after", INSTANT),
+        created_before: parameters.value("created_before", INSTANT),
+        updated_after: parameters.value("updated_after", INSTANT),
+        archived: parameters.flag("archived"),
+        text: parameters.text("q"),
+    };
+    parameters.finish()?;
+    let workspace = app.workspace(&workspace).await?;
+    if let Some(agent) = agent {
+        filter.agent_id = Some(app.agent(&workspace, &agent).await?.agent_id);
+    }
+    app.reads.tasks(&workspace, &filter, &page).await
+}
+
+/// `labels=name:value,name:value`: all of them.
+fn labels(parameters: &mut Parameters) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::new();
+    for pair in parameters.words("labels") {
+        match pair.split_once(':') {
+            Some((name, value)) => {
+                labels.insert(name.to_owned(), value.to_owned());
+            }
+            None => parameters.fault("labels", "must be name:value, separated by commas"),
+        }
+    }
+    labels
+}
+
+async fn one(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    parameters: Parameters,
+) -> Result<Object, Problem> {
+    parameters.finish()?;
+    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    app.reads.task(&workspace, task).await?.ok_or_else(|| Problem::not_found("task"))
+}
+
+async fn runs(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<List, Problem> {
+    let page = page(&mut parameters);
+    parameters.finish()?;
+    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    app.must_have_task(&workspace, task).await?;
+    let filter = RunFilter { task_id: Some(task), ..RunFilter::default() };
+    app.reads.runs(&workspace, &filter, &page).await
+}
+
+async fn outputs(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<List, Problem> {
+    let page = page(&mut parameters);
+    parameters.finish()?;
+    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    app.must_have_task(&workspace, task).await?;
+    app.reads.outputs(&workspace, Some(task), &page).await
+}
+
+async fn inputs(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<List, Problem> {
+    let page = page(&mut parameters);
+    parameters.finish()?;
+    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    app.must_have_task(&workspace, task).await?;
+    app.reads.inputs(&workspace, task, &page).await
+}
+
+async fn history(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<List<HistoryEntry>, Problem> {
+    let limit = limit(&mut parameters);
+    let after = parameters.value("cursor", "a cursor as answered").unwrap_or_default();
+    parameters.finish()?;
+    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    history::of_task(&app, &workspace, task, after, limit).await
+}
+
+async fn logs(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<List<LogEntry>, Problem> {
+    let limit = limit(&mut parameters);
+    let after = parameters.value("after", "a cursor as answered");
+    let cursor = parameters.value("cursor", "a cursor as answered");
+    parameters.finish()?;
+    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    app.must_have_task(&workspace, task).await?;
+    logs::of_task(&app, &workspace, task, after.or(cursor).unwrap_or(0), limit).await
+}

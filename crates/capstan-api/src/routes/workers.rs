@@ -1,0 +1,101 @@
+//! The worker protocol: register, lease, renew, drain. The engine answers; this only hands on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
+use capstan_contract::command::{LeaseRequest, RegisterWorker, RenewRequest};
+use capstan_contract::lease::{LeasedAttempt, RegisteredWorker, RenewAnswer};
+use capstan_domain::Faults;
+use capstan_domain::id::WorkerId;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::App;
+use crate::body;
+use crate::parameters::{Parameters, path_id, refuse};
+use crate::problem::Problem;
+
+/// Longest wait for work, in milliseconds; longer wishes are cut to it.
+const WAIT_MS_MAX: u64 = 30_000;
+/// Most attempts one worker runs at once.
+const SLOTS_MAX: u32 = 10_000;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/workers", post(register))
+        .route("/v1/workers/{worker}/lease", post(lease))
+        .route("/v1/workers/{worker}/renew", post(renew))
+        .route("/v1/workers/{worker}/drain", post(drain))
+}
+
+async fn json<B: DeserializeOwned>(app: &App, request: Request) -> Result<B, Problem> {
+    let (head, body) = request.into_parts();
+    body::parse_optional(&body::read(&head.headers, body, app.config.command_bytes_max).await?)
+}
+
+async fn register(
+    State(app): State<Arc<App>>,
+    parameters: Parameters,
+    request: Request,
+) -> Result<(StatusCode, Json<RegisteredWorker>), Problem> {
+    parameters.finish()?;
+    let body: RegisterWorker = json(&app, request).await?;
+    let mut faults = Faults::default();
+    faults.require(!body.name.trim().is_empty(), "/name", "name is required");
+    faults.require((1..=SLOTS_MAX).contains(&body.slots), "/slots", "must be 1 to 10000");
+    refuse(faults)?;
+    Ok((StatusCode::CREATED, Json(app.desk.register(body).await?)))
+}
+
+async fn lease(
+    State(app): State<Arc<App>>,
+    Path(worker): Path<String>,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Json<Vec<LeasedAttempt>>, Problem> {
+    parameters.finish()?;
+    let worker: WorkerId = path_id(&worker, "worker")?;
+    let body: LeaseRequest = json(&app, request).await?;
+    let wait = Duration::from_millis(body.wait_ms.min(WAIT_MS_MAX));
+    let asked = app.desk.lease(worker, body.max.min(SLOTS_MAX), wait);
+    tokio::select! {
+        attempts = asked => Ok(Json(attempts?)),
+        () = app.stopping.cancelled() => Ok(Json(Vec::new())),
+    }
+}
+
+async fn renew(
+    State(app): State<Arc<App>>,
+    Path(worker): Path<String>,
+    mut parameters: Parameters,
+    request: Request,
+) -> Result<Json<Vec<RenewAnswer>>, Problem> {
+    let wait_ms: u64 = parameters.value("wait_ms", "a number of milliseconds").unwrap_or(0);
+    parameters.finish()?;
+    let worker: WorkerId = path_id(&worker, "worker")?;
+    let RenewRequest(renewals) = json(&app, request).await?;
+    let wait = Duration::from_millis(wait_ms.min(WAIT_MS_MAX));
+    Ok(Json(app.desk.renew(worker, renewals, wait).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Empty {}
+
+async fn drain(
+    State(app): State<Arc<App>>,
+    Path(worker): Path<String>,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    parameters.finish()?;
+    let worker: WorkerId = path_id(&worker, "worker")?;
+    let Empty {} = json(&app, request).await?;
+    app.desk.drain(worker).await?;
+    Ok(Json(json!({ "draining": true })))
+}

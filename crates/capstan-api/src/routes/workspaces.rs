@@ -1,0 +1,46 @@
+//! `/v1/workspaces` and one workspace.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Request, State};
+use axum::routing::{get, post};
+
+use crate::App;
+use crate::body;
+use crate::call::CallContext;
+use crate::commands;
+use crate::parameters::Parameters;
+use crate::problem::Problem;
+use crate::receipt::Reply;
+use crate::shown::Object;
+
+pub(super) fn reads() -> Router<Arc<App>> {
+    Router::new().route("/v1/workspaces/{workspace}", get(one))
+}
+
+pub(super) fn commands() -> Router<Arc<App>> {
+    Router::new().route("/v1/workspaces", post(create))
+}
+
+async fn create(
+    State(app): State<Arc<App>>,
+    parameters: Parameters,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    parameters.finish()?;
+    let (head, body) = request.into_parts();
+    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
+    commands::create_workspace(&app, body::parse(&json)?, &call).await
+}
+
+async fn one(
+    State(app): State<Arc<App>>,
+    Path(workspace): Path<String>,
+    parameters: Parameters,
+) -> Result<Object, Problem> {
+    parameters.finish()?;
+    let workspace = app.workspace(&workspace).await?;
+    app.reads.workspace(&workspace).await?.ok_or_else(|| Problem::not_found("workspace"))
+}

@@ -1,0 +1,132 @@
+//! Whatever is wrong with a request: the right problem document, and nothing written.
+
+use serde_json::json;
+
+use crate::harness::Api;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_refused_and_writes_nothing() {
+    let api = Api::start().await;
+    let task = api.task("kept").await;
+    let head = api.head().await;
+    let nil = "00000000-0000-0000-0000-000000000000";
+    let tasks = "/v1/workspaces/dev/tasks";
+    let of_task = |what: &str| format!("{tasks}/{task}/{what}");
+    let huge = json!({ "agent_id": "demo", "message": "x".repeat(1 << 20) }).to_string();
+    let long = json!({ "agent_id": "demo", "message": "x".repeat((256 << 10) + 1) }).to_string();
+    let orphan = json!({ "agent_id": "demo", "message": "x", "parent_task_id": nil }).to_string();
+    let other_task = json!({ "message": "x", "task_id": nil }).to_string();
+    let cases: &[(&str, &str, u16, &str, &[&str])] = &[
+        (tasks, "", 400, "malformed_request", &[]),
+        (tasks, "{", 400, "malformed_request", &[]),
+        (tasks, r#"{"agent_id":"demo","message":"x"} {}"#, 400, "malformed_request", &[]),
+        (tasks, r#"{"agent_id":"demo","message":"x","colour":1}"#, 422, "validation_failed", &["/colour"]),
+        (tasks, r#"{"agent_id":"demo","message":7}"#, 422, "validation_failed", &["/message"]),
+        (
+            tasks,
+            r#"{"agent_id":"demo","message":"x","policy":{"hots":1}}"#,
+            422,
+            "validation_failed",
+            &["/policy/hots"],
+        ),
+        (tasks, "[]", 422, "validation_failed", &[""]),
+        (tasks, "{}", 422, "validation_failed", &["/agent_id", "/message"]),
+        (
+            tasks,
+            r#"{"agent_id":"demo","message":" ","priority":"soon","timeout_ms":-1}"#,
+            422,
+            "validation_failed",
+            &["/message", "/timeout_ms", "/priority"],
+        ),
+        (tasks, &orphan, 422, "validation_failed", &["/parent_task_id"]),
+        (tasks, r#"{"agent_id":"nobody","message":"x"}"#, 404, "not_found", &[]),
+        (tasks, &long, 413, "payload_too_large", &[]),
+        (tasks, &huge, 413, "payload_too_large", &[]),
+        ("/v1/workspaces/nowhere/tasks", r#"{"agent_id":"demo","message":"x"}"#, 404, "not_found", &[]),
+        ("/v1/workspaces/no.where/tasks", r#"{"agent_id":"demo","message":"x"}"#, 404, "not_found", &[]),
+        ("/v1/workspaces", r#"{"workspace":"no.dots"}"#, 422, "validation_failed", &["/workspace"]),
+        (
+            "/v1/workspaces/dev/agents",
+            r#"{"agent_key":" ","name":""}"#,
+            422,
+            "validation_failed",
+            &["/agent_key", "/name"],
+        ),
+        (&of_task("input"), r#"{"message":" "}"#, 422, "validation_failed", &["/message"]),
+        (&of_task("input"), r#"{"message":"x","action":"approve"}"#, 422, "validation_failed", &["/action"]),
+        (&of_task("input"), &other_task, 422, "validation_failed", &["/task_id"]),
+        (
+            &of_task("input"),
+            r#"{"message":"x","blocker_id":"00000000-0000-0000-0000-000000000000"}"#,
+            409,
+            "blocker_closed",
+            &[],
+        ),
+        (&format!("{tasks}/{nil}/input"), r#"{"message":"x"}"#, 404, "not_found", &[]),
+        (&format!("{tasks}/not-an-id/cancel"), "{}", 404, "not_found", &[]),
+        (&format!("/v1/workspaces/dev/runs/{nil}/cancel"), "{}", 404, "not_found", &[]),
+        (
+            &format!("{tasks}?colour=red"),
+            r#"{"agent_id":"demo","message":"x"}"#,
+            422,
+            "validation_failed",
+            &["?colour"],
+        ),
+    ];
+    for (path, body, status, code, pointers) in cases {
+        let answer = api.send(api.request("POST", path).body((*body).to_owned())).await;
+        let shown: String = body.chars().take(80).collect();
+        assert_eq!(
+            (answer.status, answer.body["code"].as_str()),
+            (*status, Some(*code)),
+            "{path} {shown}: {}",
+            answer.body
+        );
+        answer.expect_problem(*status, code);
+        if !pointers.is_empty() {
+            let faults = answer.body["errors"].as_array().cloned().unwrap_or_default();
+            let found: Vec<_> = faults.iter().map(|fault| fault["pointer"].as_str().unwrap_or("?")).collect();
+            for pointer in *pointers {
+                assert!(found.contains(pointer), "{path} {shown}: {pointer} in {found:?}");
+            }
+        }
+    }
+    assert_eq!(api.head().await, head, "something was written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_reads_are_refused() {
+    let api = Api::start().await;
+    let nil = "00000000-0000-0000-0000-000000000000";
+    for (path, status, code) in [
+        ("/v1/workspaces/dev/tasks?state=asleep".to_owned(), 422, "validation_failed"),
+        ("/v1/workspaces/dev/tasks?limit=many".to_owned(), 422, "validation_failed"),
+        ("/v1/workspaces/dev/tasks?cursor=zz".to_owned(), 422, "validation_failed"),
+        ("/v1/workspaces/dev/tasks?min_position=x".to_owned(), 422, "validation_failed"),
+        (format!("/v1/workspaces/dev/tasks/{nil}"), 404, "not_found"),
+        (format!("/v1/workspaces/dev/tasks/{nil}/runs"), 404, "not_found"),
+        (format!("/v1/workspaces/dev/tasks/{nil}/history"), 404, "not_found"),
+        (format!("/v1/workspaces/dev/tasks/{nil}/stream"), 404, "not_found"),
+        (format!("/v1/workspaces/dev/runs/{nil}"), 404, "not_found"),
+        (format!("/v1/workspaces/dev/outputs/{nil}"), 404, "not_found"),
+        ("/v1/workspaces/nowhere/agents".to_owned(), 404, "not_found"),
+        ("/nothing/here".to_owned(), 404, "not_found"),
+    ] {
+        let answer = api.get(&path).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        answer.expect_problem(status, code);
+    }
+    let answer = api.send(api.request("DELETE", "/v1/workspaces/dev/tasks")).await;
+    answer.expect_problem(405, "method_not_allowed");
+    assert!(answer.header("allow").contains("POST"), "{:?}", answer.headers);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_does_not_come_times_out_with_the_lag() {
+    let api = Api::start().await;
+    let beyond = api.head().await.sequence() + 5;
+    let answer = api.get(&format!("/v1/workspaces/dev/tasks?min_position={beyond}&wait_ms=50")).await;
+    answer.expect_problem(504, "position_timeout");
+    assert!(answer.body["lag_events"].as_u64().unwrap() >= 5, "{}", answer.body);
+    assert_eq!(answer.header("retry-after"), "1");
+}

@@ -1,0 +1,271 @@
+//! One server with everything behind it, in this process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use capstan_api::{
+    Access, Agents, ApiConfig, App, Code, Parts, Problem, ReadModelsCheck, Reads, Tasks, WorkDesk,
+    Workspaces, nats,
+};
+use capstan_contract::command::{RegisterWorker, Renewal};
+use capstan_contract::lease::{LeasedAttempt, RegisteredWorker, RenewAnswer};
+use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig};
+use capstan_domain::id::{AttemptId, TaskId, WorkerId};
+use capstan_domain::task::{Command, command};
+use capstan_envelope::{Actor, Position, StreamId, Workspace};
+use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Topology};
+use capstan_live::{LiveConfig, LiveHub};
+use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, ReadModels};
+use capstan_testkit::servers::TestServers;
+use chrono::Utc;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Longest wait for anything that must happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// No engine runs in these tests, which the surface must say.
+struct NobodyThere;
+
+fn nobody() -> Problem {
+    Problem::new(Code::EngineUnavailable, "no engine answers")
+}
+
+#[async_trait]
+impl WorkDesk for NobodyThere {
+    async fn register(&self, _: RegisterWorker) -> Result<RegisteredWorker, Problem> {
+        Err(nobody())
+    }
+
+    async fn lease(&self, _: WorkerId, _: u32, _: Duration) -> Result<Vec<LeasedAttempt>, Problem> {
+        Err(nobody())
+    }
+
+    async fn renew(&self, _: WorkerId, _: Vec<Renewal>, _: Duration) -> Result<Vec<RenewAnswer>, Problem> {
+        Err(nobody())
+    }
+
+    async fn drain(&self, _: WorkerId) -> Result<(), Problem> {
+        Err(nobody())
+    }
+}
+
+/// A running server.
+pub(crate) struct Api {
+    pub(crate) base: String,
+    pub(crate) log: Arc<JetStreamLog>,
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) nats: async_nats::Client,
+    pub(crate) topology: Topology,
+    pub(crate) servers: TestServers,
+    http: reqwest::Client,
+    stopping: CancellationToken,
+    _projector: ProjectorHandle,
+    _surface: nats::NatsHandle,
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+/// What the server said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// Asserts the status and hands on the body.
+    pub(crate) fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.body
+    }
+
+    /// Asserts a problem document of this code.
+    pub(crate) fn expect_problem(&self, status: u16, code: &str) {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert_eq!(self.body["code"], code, "{}", self.body);
+        assert_eq!(self.body["status"], status);
+        assert_eq!(self.body["type"], format!("/errors/{code}"));
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.body["correlation_id"], self.header("capstan-correlation-id"));
+    }
+}
+
+impl Api {
+    /// A server on this machine without a token, with the workspace `dev` and the agent `demo`.
+    pub(crate) async fn start() -> Self {
+        let api = Self::start_with(ApiConfig::default()).await;
+        api.post("/v1/workspaces", json!({ "workspace": "dev" })).await.expect(201);
+        let agent = json!({ "agent_key": "demo", "name": "Demo" });
+        api.post("/v1/workspaces/dev/agents", agent).await.expect(201);
+        api
+    }
+
+    pub(crate) async fn start_with(config: ApiConfig) -> Self {
+        Self::try_start(config).await.expect("the server starts")
+    }
+
+    async fn try_start(config: ApiConfig) -> anyhow::Result<Self> {
+        let servers = TestServers::start().await?;
+        let log = Arc::new(
+            JetStreamLog::connect(JetStreamConfig {
+                durability: DurabilityHint::Interval,
+                ack_timeout: Duration::from_secs(1),
+                append_timeout: Duration::from_secs(2),
+                ..JetStreamConfig::new(servers.nats_url())
+            })
+            .await?,
+        );
+        let shared: Arc<dyn EventLog> = log.clone();
+        let models = ReadModels::connect(&servers.fresh_database().await?)?;
+        models.migrate().await?;
+        let projector = Projector::start(shared.clone(), models.clone(), ProjectorConfig::default());
+        let live = LiveHub::start(shared.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
+        let snapshots = Arc::new(models.clone());
+        let bounds = DispatcherConfig::default();
+        let workspaces: Arc<Workspaces> =
+            Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
+        let agents: Arc<Agents> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
+        let tasks: Arc<Tasks> = Arc::new(Dispatcher::new(shared.clone(), snapshots, bounds));
+        let stopping = CancellationToken::new();
+        let app = App::new(Parts {
+            log: shared,
+            workspaces,
+            agents,
+            tasks: tasks.clone(),
+            reads: Reads::new(models.clone()),
+            projector: Some(projector.status()),
+            desk: Arc::new(NobodyThere),
+            live,
+            telemetry: log.telemetry().clone(),
+            checks: vec![
+                log.clone(),
+                Arc::new(ReadModelsCheck::new(models, Some(projector.status()), Duration::from_secs(30))),
+            ],
+            metrics: PrometheusBuilder::new().build_recorder().handle(),
+            stopping: stopping.clone(),
+            config,
+        });
+        let nats = servers.nats().await?;
+        let topology = log.topology().clone();
+        let surface = nats::serve(&app, &nats, &topology);
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let base = format!("http://{}", listener.local_addr()?);
+        tokio::spawn(capstan_api::serve(app, listener));
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
+        Ok(Self {
+            base,
+            log,
+            tasks,
+            nats,
+            topology,
+            servers,
+            http,
+            stopping,
+            _projector: projector,
+            _surface: surface,
+        })
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method.parse().expect("a method"), format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.bytes().await.expect("a whole answer");
+        let body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        Answer { status, headers, body }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request("GET", path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request("POST", path).body(body.to_string())).await
+    }
+
+    pub(crate) async fn head(&self) -> Position {
+        self.log.head().await.expect("the log answers")
+    }
+
+    /// Accepts a task and gives its id.
+    pub(crate) async fn task(&self, message: &str) -> String {
+        let body = json!({ "agent_id": "demo", "message": message });
+        let answer = self.post("/v1/workspaces/dev/tasks", body).await.expect(202);
+        answer["task"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Gives the task's queued run to a worker, as the engine would.
+    pub(crate) async fn lease(&self, task: &str) -> Lease {
+        let task_id: TaskId = task.parse().expect("a task id");
+        let stream = StreamId::new(Workspace::new("dev").expect("a name"), "task", task).expect("a stream");
+        let loaded = self.tasks.refresh(&stream).await.expect("the task loads");
+        let run_id = loaded.state.as_ref().and_then(|task| task.active_run()).expect("an active run").run_id;
+        let lease = Command::Lease(command::Lease {
+            run_id,
+            worker_id: WorkerId(Uuid::from_u128(1)),
+            worker_name: "w".into(),
+            lease_ms: 30_000,
+            at: Utc::now(),
+        });
+        let context = CommandContext {
+            command_id: Uuid::from_u128(rand::random()),
+            command: "lease",
+            actor: Actor::Engine,
+            correlation_id: Uuid::nil(),
+            causation_id: None,
+            traceparent: None,
+            occurred_at: Utc::now(),
+            idempotency: None,
+            expected_version: None,
+        };
+        let decided = self.tasks.execute(&stream, &lease, &context).await.expect("a lease");
+        let epoch = decided.loaded.state.as_ref().expect("a task").epoch;
+        let attempt_id = AttemptId { workspace: "dev".into(), task: task_id, epoch }.to_string();
+        Lease { attempt_id, epoch, run_id: run_id.to_string() }
+    }
+
+    /// A worker's call about its attempt.
+    pub(crate) async fn report(&self, lease: &Lease, what: &str, body: Value) -> Answer {
+        let path = format!("/v1/attempts/{}/{what}", lease.attempt_id);
+        let request =
+            self.request("POST", &path).header("capstan-lease-epoch", lease.epoch).body(body.to_string());
+        self.send(request).await
+    }
+
+    /// Reads once the read models show everything up to now.
+    pub(crate) async fn get_now(&self, path: &str) -> Answer {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        self.get(&format!("{path}{joint}min_position={}&wait_ms=20000", self.head().await)).await
+    }
+}
+
+/// What a worker holds.
+pub(crate) struct Lease {
+    pub(crate) attempt_id: String,
+    pub(crate) epoch: u64,
+    pub(crate) run_id: String,
+}
+
+/// A server that asks for a token.
+pub(crate) fn with_token(token: &str) -> ApiConfig {
+    ApiConfig { access: Access::Token(capstan_api::AdminToken::new(token)), ..ApiConfig::default() }
+}

@@ -1,0 +1,161 @@
+//! Live streams: every event, with an id to resume from.
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use serde_json::{Value, json};
+
+use crate::harness::{Api, PATIENCE};
+
+#[derive(Clone, Debug, PartialEq)]
+struct Event {
+    id: Option<String>,
+    name: String,
+    data: Value,
+}
+
+/// An open stream.
+struct Reader {
+    bytes: BoxStream<'static, reqwest::Result<Bytes>>,
+    text: String,
+}
+
+impl Reader {
+    async fn open(api: &Api, path: &str, last_event_id: Option<&str>) -> Self {
+        let mut request = api.request("GET", path);
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        Self { bytes: response.bytes_stream().boxed(), text: String::new() }
+    }
+
+    /// Reads events until one of this name came, or the stream ended.
+    async fn until(&mut self, name: &str) -> Vec<Event> {
+        let mut events = Vec::new();
+        let reading = async {
+            loop {
+                while let Some(end) = self.text.find("\n\n") {
+                    let block: String = self.text.drain(..end + 2).collect();
+                    let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+                    let event = field("event: ").map(|event| Event {
+                        id: field("id: ").map(str::to_owned),
+                        name: event.to_owned(),
+                        data: serde_json::from_str(field("data: ").unwrap()).unwrap(),
+                    });
+                    let is_last = event.as_ref().is_some_and(|event| event.name == name);
+                    events.extend(event);
+                    if is_last {
+                        return;
+                    }
+                }
+                match self.bytes.next().await {
+                    Some(chunk) => self.text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap()),
+                    None => return,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("the event comes");
+        events
+    }
+}
+
+/// Reads a stream up to the first event of this name.
+async fn read_until(api: &Api, path: &str, last_event_id: Option<&str>, name: &str) -> Vec<Event> {
+    Reader::open(api, path, last_event_id).await.until(name).await
+}
+
+fn names(events: &[Event]) -> Vec<&str> {
+    events.iter().map(|event| event.name.as_str()).filter(|name| *name != "caught_up").collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_stream_resumes_without_loss_or_repetition() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    api.report(&lease, "start", json!({})).await.expect(200);
+    api.report(&lease, "finish", json!({ "outcome": "ok" })).await.expect(200);
+    let path = format!("/v1/workspaces/dev/tasks/{task}/stream");
+    let whole = read_until(&api, &format!("{path}?after=0"), None, "end").await;
+    assert_eq!(names(&whole).first(), Some(&"task-accepted"));
+    assert_eq!(names(&whole)[names(&whole).len() - 2..], ["task-done", "end"]);
+    let events: Vec<_> = whole.iter().filter(|event| event.data.get("event").is_some()).cloned().collect();
+    assert!(events.len() >= 5 && events.iter().all(|event| event.id.is_some()), "{events:?}");
+    for (index, event) in events.iter().enumerate() {
+        let rest = read_until(&api, &path, event.id.as_deref(), "end").await;
+        let rest: Vec<_> = rest.into_iter().filter(|event| event.data.get("event").is_some()).collect();
+        assert_eq!(rest, events[index + 1..], "resumed after {:?}", event.id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workspace_stream_shows_what_happens_of_the_wished_types() {
+    let api = Api::start().await;
+    api.task("before").await;
+    let path = format!("/v1/workspaces/dev/stream?types=task-accepted&after={}", api.head().await);
+    let mut stream = Reader::open(&api, &path, None).await;
+    assert_eq!(stream.until("caught_up").await.len(), 1, "nothing of the past is shown");
+    let task = api.task("after").await;
+    api.lease(&task).await;
+    api.task("last").await;
+    let mut events = stream.until("task-accepted").await;
+    events.extend(stream.until("task-accepted").await);
+    assert_eq!(names(&events), ["task-accepted", "task-accepted"]);
+    let messages: Vec<_> = events.iter().map(|event| event.data["data"]["message"].clone()).collect();
+    assert_eq!(messages, ["after", "last"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_comes_first_and_log_lines_come_along() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    api.report(&lease, "logs", json!([{ "stream": "stdout", "data": "hello" }])).await.expect(202);
+    api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
+    let path = format!("/v1/workspaces/dev/tasks/{task}/stream?snapshot=1&include=logs&log_after=0");
+    let events = read_until(&api, &path, None, "log").await;
+    assert_eq!((events[0].name.as_str(), &events[0].data["task"]["id"]), ("snapshot", &json!(task)));
+    assert!(events.last().unwrap().data.to_string().contains("hello"), "{events:?}");
+    let workspace = read_until(&api, "/v1/workspaces/dev/stream?snapshot=1", None, "caught_up").await;
+    assert_eq!(workspace[0].data["tasks"][0]["id"], json!(task));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_stream_shows_its_own_run_only() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    api.report(&lease, "finish", json!({ "outcome": "ok" })).await.expect(200);
+    api.get_now("/v1/workspaces/dev/tasks").await.expect(200);
+    let path = format!("/v1/workspaces/dev/runs/{}/stream?after=0", lease.run_id);
+    let events = read_until(&api, &path, None, "end").await;
+    let shown = names(&events);
+    assert!(shown.contains(&"run-ended") && !shown.contains(&"task-accepted"), "{shown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_carries_the_same_frames() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let address = api.base.trim_start_matches("http://").to_owned();
+    let mut socket = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let request = format!(
+        "GET /v1/workspaces/dev/tasks/{task}/stream?after=0 HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\n\
+         upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut received = Vec::new();
+    let reading = async {
+        while !String::from_utf8_lossy(&received).contains("caught_up") {
+            assert_ne!(socket.read_buf(&mut received).await.unwrap(), 0, "the server hung up");
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("the frames come");
+    let text = String::from_utf8_lossy(&received);
+    assert!(text.starts_with("HTTP/1.1 101"), "{text}");
+    assert!(text.contains(r#""event":"task-accepted","data":{"#), "{text}");
+}

@@ -1,0 +1,122 @@
+//! The same commands over NATS.
+
+use async_nats::HeaderMap;
+use async_nats::jetstream;
+use capstan_testkit::eventually::eventually;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+
+use crate::harness::{Api, PATIENCE};
+
+fn json_of(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+/// Asks until somebody serves: the surface comes up beside the HTTP one.
+async fn ask(api: &Api, command: &str, body: Value) -> async_nats::Message {
+    let subject = api.topology.rpc_subject("dev", command);
+    eventually("the service answers", PATIENCE, async || {
+        api.nats.request(subject.clone(), body.to_string().into()).await.ok()
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_is_answered_with_the_receipt_or_the_problem() {
+    let api = Api::start().await;
+    let body = json!({ "agent_id": "demo", "message": "by request", "idempotency_key": "r" });
+    let answer = ask(&api, "accept-agent-command", body.clone()).await;
+    let accepted = json_of(&answer.payload);
+    assert_eq!(accepted["task"]["message"], "by request", "{accepted}");
+    let over_http = api.post("/v1/workspaces/dev/tasks", body).await.expect(200);
+    assert_eq!(over_http["task"]["id"], accepted["task"]["id"], "both ways are one command");
+
+    let cancel = json!({ "task_id": accepted["task"]["id"], "reason": "enough" });
+    assert_eq!(
+        json_of(&ask(&api, "cancel-task", cancel.clone()).await.payload)["task"]["state"],
+        "cancelled"
+    );
+    let refused = ask(&api, "cancel-task", cancel).await;
+    assert_eq!(json_of(&refused.payload)["code"], "illegal_transition");
+    let headers = refused.headers.unwrap();
+    assert_eq!(headers.get("Nats-Service-Error-Code").map(async_nats::HeaderValue::as_str), Some("409"));
+    let nameless = ask(&api, "cancel-task", json!({})).await;
+    assert_eq!(json_of(&nameless.payload)["errors"][0]["pointer"], "/task_id");
+
+    let found = api.nats.request("$SRV.INFO.capstan", "".into()).await.unwrap();
+    let endpoints = json_of(&found.payload)["endpoints"].as_array().unwrap().len();
+    assert_eq!(endpoints, capstan_api::COMMAND_NAMES.len());
+}
+
+/// Publishes a durable command and waits for its outcome.
+async fn publish(api: &Api, command: &str, id: &str, body: &str) -> Value {
+    let jetstream = jetstream::new(api.nats.clone());
+    let mut outcomes = api.nats.subscribe(format!("capstan.cmd-result.dev.{id}")).await.unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("Capstan-Command-Id", id);
+    let subject = api.topology.command_subject("dev", command);
+    jetstream.publish_with_headers(subject, headers, body.to_owned().into()).await.unwrap().await.unwrap();
+    let outcome = tokio::time::timeout(PATIENCE, outcomes.next()).await.expect("an outcome").unwrap();
+    json_of(&outcome.payload)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_published_command_is_executed_once_however_often_it_comes() {
+    let api = Api::start().await;
+    let id = "00000000-0000-0000-0000-00000000000a";
+    let body = json!({ "agent_id": "demo", "message": "by queue" }).to_string();
+    let first = publish(&api, "accept-agent-command", id, &body).await;
+    assert_eq!(
+        (first["task"]["message"].as_str(), &first["receipt"]["duplicate"]),
+        (Some("by queue"), &json!(false))
+    );
+    let again = publish(&api, "accept-agent-command", id, &body).await;
+    assert_eq!((&again["task"]["id"], &again["receipt"]["duplicate"]), (&first["task"]["id"], &json!(true)));
+    let list = api.get_now("/v1/workspaces/dev/tasks").await.expect(200);
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
+
+    let mut queue =
+        jetstream::new(api.nats.clone()).get_stream(api.topology.commands_stream()).await.unwrap();
+    eventually("the queue is empty", PATIENCE, async || {
+        (queue.info().await.ok()?.state.messages == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_published_command_needs_no_headers() {
+    let api = Api::start().await;
+    let subject = api.topology.command_subject("dev", "accept-agent-command");
+    let body = json!({ "agent_id": "demo", "message": "plain" }).to_string();
+    api.nats.publish(subject, body.into()).await.unwrap();
+    eventually("the task is there", PATIENCE, async || {
+        let list = api.get("/v1/workspaces/dev/tasks").await.expect(200);
+        (list["items"][0]["message"] == "plain").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_command_has_an_outcome_and_an_unreadable_one_is_set_aside() {
+    let api = Api::start().await;
+    let head = api.head().await;
+    let id = |n: u8| format!("00000000-0000-0000-0000-0000000000{n:02x}");
+    let refused =
+        publish(&api, "accept-agent-command", &id(1), r#"{"agent_id":"nobody","message":"x"}"#).await;
+    assert_eq!(refused["code"], "not_found");
+    let unreadable = publish(&api, "accept-agent-command", &id(2), "{").await;
+    assert_eq!(unreadable["code"], "malformed_request");
+    let unknown = publish(&api, "launch-rocket", &id(3), "{}").await;
+    assert_eq!(unknown["code"], "not_found");
+    assert_eq!(api.head().await, head, "something was written");
+
+    let dead = jetstream::new(api.nats.clone()).get_stream(api.topology.dead_letters_stream()).await.unwrap();
+    let first = dead.get_raw_message(1).await.unwrap();
+    assert_eq!(first.payload, "{");
+    let header = |name: &str| first.headers.get(name).map(|value| value.as_str().to_owned());
+    assert_eq!(header("Capstan-Error-Code").as_deref(), Some("malformed_request"));
+    assert_eq!(header("Capstan-Original-Capstan-Command-Id"), Some(id(2)));
+    assert_eq!(header("Capstan-Attempts").as_deref(), Some("1"));
+    let second = dead.get_raw_message(2).await.unwrap();
+    assert_eq!(second.subject.as_str(), "capstan.dlq.cmd.dev.launch-rocket");
+}

@@ -1,0 +1,157 @@
+//! What the holder of a lease may do, and what nobody else may.
+
+use serde_json::json;
+
+use crate::harness::{Api, Lease};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_is_reported_from_start_to_finish() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    api.report(&lease, "start", json!({})).await.expect(200);
+    let lines = json!([{ "stream": "stdout", "data": "one" }, { "stream": "stderr", "data": "two", "chunk_type": "x" }]);
+    assert_eq!(api.report(&lease, "logs", lines).await.expect(202)["accepted"], 2);
+    api.report(&lease, "events", json!([{ "event_type": "tool", "payload": { "n": 1 } }])).await.expect(202);
+
+    let output =
+        json!({ "name": "summary", "output_type": "table", "title": "Summary", "data": { "rows": [1] } });
+    let produced = api.report(&lease, "outputs", output.clone()).await.expect(201);
+    let again = api.report(&lease, "outputs", output).await.expect(200);
+    assert_eq!(again["output_id"], produced["output_id"], "the same name is the same output");
+    let output_id = produced["output_id"].as_str().unwrap();
+    api.report(&lease, &format!("outputs/{output_id}/rows"), json!({ "rows": [2, 3] })).await.expect(200);
+    api.report(&lease, &format!("outputs/{output_id}/finalize"), json!({ "summary": "all" }))
+        .await
+        .expect(200);
+    api.report(&lease, "usage", json!({ "input_tokens": 5, "cost_usd": 0.5 })).await.expect(200);
+    api.report(&lease, "finish", json!({ "outcome": "ok", "exit_code": 0 })).await.expect(200);
+
+    let shown = api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
+    assert_eq!((shown["state"].as_str(), shown["usage"]["total_tokens"].as_u64()), (Some("done"), Some(5)));
+    let outputs = api.get(&format!("/v1/workspaces/dev/tasks/{task}/outputs")).await.expect(200);
+    let output = &outputs["items"][0];
+    assert_eq!(output["data"]["rows"], json!([1, 2, 3]));
+    assert_eq!(&api.get(&format!("/v1/workspaces/dev/outputs/{output_id}")).await.expect(200), output);
+
+    let logs = api.get(&format!("/v1/workspaces/dev/tasks/{task}/logs?limit=2")).await.expect(200);
+    let texts: Vec<_> = logs["items"].as_array().unwrap().iter().map(|line| line["data"].clone()).collect();
+    assert_eq!(texts, ["one", "two"]);
+    let rest =
+        format!("/v1/workspaces/dev/tasks/{task}/logs?after={}", logs["next_cursor"].as_str().unwrap());
+    let rest = api.get(&rest).await.expect(200);
+    assert_eq!(rest["items"][0]["kind"], "run-event");
+    assert_eq!(rest["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_report_is_answered_as_the_first_time() {
+    let api = Api::start().await;
+    let lease = api.lease(&api.task("work").await).await;
+    let finish = || {
+        api.request("POST", &format!("/v1/attempts/{}/finish", lease.attempt_id))
+            .header("capstan-lease-epoch", lease.epoch)
+            .header("idempotency-key", "end")
+            .body(r#"{"outcome":"ok"}"#)
+    };
+    let first = api.send(finish()).await.expect(200);
+    let again = api.send(finish()).await.expect(200);
+    assert_eq!(again["receipt"]["position"], first["receipt"]["position"]);
+    assert_eq!(again["receipt"]["duplicate"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_is_answered_through_claim_and_acknowledgement() {
+    let api = Api::start().await;
+    let task = api.task("ask").await;
+    let lease = api.lease(&task).await;
+    let question = json!({ "summary": "Which colour?", "questions": [{ "id": "c", "text": "Colour?" }] });
+    api.report(&lease, "blockers", question).await.expect(201);
+    let inbox = api.get_now("/v1/workspaces/dev/inbox").await.expect(200);
+    assert_eq!(inbox["items"][0]["summary"], "Which colour?");
+    assert_eq!(api.report(&lease, "inputs/claim", json!({})).await.expect(200)["input"], json!(null));
+
+    let answer = json!({ "answers": { "c": "red" } });
+    let given = api.post(&format!("/v1/workspaces/dev/tasks/{task}/input"), answer).await.expect(202);
+    assert_eq!(
+        (given["outcome"].as_str(), given["task"]["state"].as_str()),
+        (Some("delivered"), Some("running"))
+    );
+    assert_eq!(api.get_now("/v1/workspaces/dev/inbox").await.expect(200)["items"], json!([]));
+
+    let claimed = api.report(&lease, "inputs/claim", json!({})).await.expect(200);
+    assert_eq!(claimed["input"]["answers"], json!({ "c": "red" }));
+    let again = api.report(&lease, "inputs/claim", json!({})).await.expect(200);
+    assert_eq!(again["input"], claimed["input"], "a claim whose answer was lost is answered again");
+    let input_id = claimed["input"]["input_id"].as_str().unwrap();
+    api.report(&lease, &format!("inputs/{input_id}/ack"), json!({})).await.expect(200);
+    assert_eq!(api.report(&lease, "inputs/claim", json!({})).await.expect(200)["input"], json!(null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_lease_nothing_can_be_done() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    let head = api.head().await;
+    let path = format!("/v1/attempts/{}/start", lease.attempt_id);
+    api.send(api.request("POST", &path)).await.expect_problem(422, "validation_failed");
+    let wrong = api.send(api.request("POST", &path).header("capstan-lease-epoch", 9)).await;
+    wrong.expect_problem(409, "lease_lost");
+    assert_eq!(wrong.body["current_epoch"], lease.epoch);
+    let stranger = Lease {
+        attempt_id: lease.attempt_id.replace("dev.", "prod."),
+        epoch: lease.epoch,
+        run_id: String::new(),
+    };
+    api.report(&stranger, "start", json!({})).await.expect_problem(404, "not_found");
+    let malformed = Lease { attempt_id: "x".into(), epoch: 1, run_id: String::new() };
+    api.report(&malformed, "start", json!({})).await.expect_problem(404, "not_found");
+    let bad = api.report(&lease, "finish", json!({ "outcome": "splendid" })).await;
+    bad.expect_problem(422, "validation_failed");
+    let line = json!([{ "stream": "stdout", "data": "x".repeat(600 << 10) }]);
+    api.report(&lease, "logs", line).await.expect_problem(413, "payload_too_large");
+    assert_eq!(api.head().await, head, "something was written");
+
+    api.post(&format!("/v1/workspaces/dev/tasks/{task}/cancel"), json!({})).await.expect(202);
+    let head = api.head().await;
+    let output = json!({ "output_type": "x", "title": "late" });
+    let late = api.report(&lease, "outputs", output).await;
+    late.expect_problem(409, "lease_lost");
+    assert_eq!(api.head().await, head, "a late worker did harm");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_are_told_when_no_engine_answers() {
+    let api = Api::start().await;
+    let worker = json!({ "name": "w", "slots": 2 });
+    let answer = api.post("/v1/workers", worker).await;
+    answer.expect_problem(503, "engine_unavailable");
+    assert_eq!(answer.header("retry-after"), "1");
+    let faulty = api.post("/v1/workers", json!({ "name": "", "slots": 0 })).await;
+    faulty.expect_problem(422, "validation_failed");
+    assert_eq!(faulty.body["errors"].as_array().map(Vec::len), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_holds_for_the_output_it_was_used_for() {
+    let api = Api::start().await;
+    let lease = api.lease(&api.task("work").await).await;
+    let mut outputs = Vec::new();
+    for name in ["a", "b"] {
+        let output = json!({ "name": name, "output_type": "table", "title": name });
+        let produced = api.report(&lease, "outputs", output).await.expect(201);
+        outputs.push(produced["output_id"].as_str().unwrap().to_owned());
+    }
+    for (output, duplicate) in [(&outputs[0], false), (&outputs[1], false), (&outputs[0], true)] {
+        let path = format!("/v1/attempts/{}/outputs/{output}/rows", lease.attempt_id);
+        let request = api.request("POST", &path).header("capstan-lease-epoch", lease.epoch);
+        let answer =
+            api.send(request.header("idempotency-key", "rows").body(r#"{"rows":[1]}"#)).await.expect(200);
+        assert_eq!(answer["receipt"]["duplicate"], duplicate);
+    }
+    for output in outputs {
+        let shown = api.get_now(&format!("/v1/workspaces/dev/outputs/{output}")).await.expect(200);
+        assert_eq!(shown["data"]["rows"], json!([1]));
+    }
+}
