@@ -74,8 +74,9 @@ impl EngineClient {
         }
     }
 
-    /// Gives the worker up to `max` attempts; waits up to `wait` for the first. Dropping the call leaks nothing:
-    /// attempts nobody begins go back to the queue when their lease ends.
+    /// Gives the worker up to `max` attempts; waits up to `wait` for the first. Dropping the call tells the engine, so
+    /// that nothing is given to a worker that is gone; attempts that were on their way go back to the queue when their
+    /// lease ends. May answer with nothing before the wait is over: ask again.
     pub async fn lease(
         &self,
         worker_id: WorkerId,
@@ -83,19 +84,25 @@ impl EngineClient {
         wait: Duration,
     ) -> Result<Vec<LeasedAttempt>, EngineError> {
         let deadline = Instant::now() + wait;
+        let mut poll = Poll { client: self.clone(), worker_id, is_answered: false };
         loop {
             let slice = deadline.saturating_duration_since(Instant::now()).min(SLICE);
+            let asked = Instant::now();
             let request = Request::Lease { worker_id, max, wait_ms: slice.as_millis() as u64 };
-            let attempts = match self.ask(&request, slice).await? {
+            let answer = self.ask(&request, slice).await;
+            poll.is_answered = true;
+            let attempts = match answer? {
                 Answer::Leased(attempts) => attempts,
                 other => return Err(unexpected(&other)),
             };
-            if !attempts.is_empty() || Instant::now() >= deadline {
+            let is_early = asked.elapsed() + PAUSE < slice;
+            if !attempts.is_empty() || is_early || Instant::now() >= deadline {
                 let attempts = attempts.iter().map(|text| serde_json::from_str(text.get()));
                 return attempts
                     .collect::<Result<_, _>>()
                     .map_err(|source| EngineError::Unreadable { source });
             }
+            poll.is_answered = false;
         }
     }
 
@@ -169,6 +176,31 @@ impl EngineClient {
                 }
                 Err(error) => return Err(EngineError::Unavailable { source: Box::new(error) }),
             }
+        }
+    }
+}
+
+/// A poll under way; dropped before its answer, it hangs up.
+struct Poll {
+    client: EngineClient,
+    worker_id: WorkerId,
+    is_answered: bool,
+}
+
+impl Drop for Poll {
+    fn drop(&mut self) {
+        if self.is_answered {
+            return;
+        }
+        let (client, worker_id) = (self.client.clone(), self.worker_id);
+        // Outside a runtime the process ends, and the engine's slices end the poll.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let request = Request::HangUp { worker_id };
+                if let Err(error) = client.ask(&request, Duration::ZERO).await {
+                    tracing::debug!(%error, worker.id = %worker_id, "a hang-up was not delivered");
+                }
+            });
         }
     }
 }

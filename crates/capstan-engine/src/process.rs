@@ -257,6 +257,10 @@ impl Process {
         if let Some(command) = tracked.due_command(now, self.config.grace_ms) {
             if matches!(command, Command::ExpireLease(_)) {
                 metrics::counter!("capstan_engine_lease_expiries_total").increment(1);
+                // What it loses must not go straight back to a worker that has fallen silent.
+                if let Some(silent) = tracked.holder() {
+                    self.end_polls(silent);
+                }
             }
             self.order(key, command, None, now);
         }

@@ -29,6 +29,11 @@ pub enum Request {
         /// How long it waits for the first, in milliseconds.
         wait_ms: u64,
     },
+    /// A worker no longer waits for an answer: it hung up.
+    HangUp {
+        /// The worker.
+        worker_id: WorkerId,
+    },
     /// A worker still lives, and so do its attempts.
     Renew {
         /// The worker.
@@ -59,7 +64,7 @@ impl Request {
     pub fn subject(&self, subjects: &Subjects) -> String {
         match self {
             Self::Register { .. } => subjects.engine_register(),
-            Self::Lease { .. } => subjects.engine_lease(),
+            Self::Lease { .. } | Self::HangUp { .. } => subjects.engine_lease(),
             Self::Renew { .. } => subjects.engine_renew(),
             Self::Drain { .. } => subjects.engine_drain(),
             Self::Why { .. } => subjects.engine_why(),
@@ -92,6 +97,8 @@ pub enum Answer {
     Renewed(Vec<RenewAnswer>),
     /// The worker gets nothing new.
     Draining,
+    /// Nothing is kept for the worker that hung up.
+    HungUp,
     /// What keeps the task from running; empty when it does not wait in the queue.
     Why(Vec<WaitingReason>),
     /// The workers known.

@@ -215,7 +215,8 @@ async fn produce_output(
     let task = report.attempt_id.task;
     let name = body.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
     let output_id = match (body.id, name, report.key()?) {
-        (Some(id), _, _) => id,
+        // A producer may name its output by any id of its own; derived, it cannot meet another task's output.
+        (Some(id), _, _) => OutputId::of_name(task, &id.to_string()),
         (None, Some(name), _) => OutputId::of_name(task, name),
         (None, None, Some(key)) => OutputId::of_name(task, &format!("key:{}", key.text())),
         (None, None, None) => OutputId(fresh_id(report.call.received_at)),

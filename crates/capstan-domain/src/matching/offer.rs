@@ -23,7 +23,7 @@ pub struct Capabilities {
 pub struct WorkerOffer {
     /// The worker.
     pub worker_id: WorkerId,
-    /// The pools it belongs to.
+    /// The pools it belongs to; none means all.
     pub pools: Vec<String>,
     /// What it can do.
     pub capabilities: Capabilities,
@@ -62,6 +62,6 @@ impl Needs {
         claims(&can.runtimes, &self.runtime_type)
             && (&*self.workspace_access == "none" || claims(&can.workspace_access, &self.workspace_access))
             && (!self.network_isolation || can.network_isolation)
-            && self.pool.as_deref().is_none_or(|pool| claims(&offer.pools, pool))
+            && self.pool.as_deref().is_none_or(|pool| offer.pools.is_empty() || claims(&offer.pools, pool))
     }
 }

@@ -114,6 +114,10 @@ impl Process {
             Request::Lease { worker_id, max, wait_ms } => {
                 self.ask_for_work(call, worker_id, max, wait_ms, now);
             }
+            Request::HangUp { worker_id } => {
+                self.end_polls(worker_id);
+                self.answer(call, Answer::HungUp);
+            }
             Request::Renew { worker_id, renewals, wait_ms } => {
                 self.renew(call, worker_id, &renewals, wait_ms, now);
             }
@@ -316,13 +320,19 @@ impl Process {
         worker.is_draining = true;
         worker.last_seen_at = now;
         self.matching.dismiss(worker_id);
+        self.end_polls(worker_id);
+        self.answer(call, Answer::Draining);
+    }
+
+    /// Answers the worker's waiting polls with nothing. Work must not be given to a poll whose worker is gone or has
+    /// fallen silent; one that lives asks again at once.
+    pub(super) fn end_polls(&mut self, worker_id: WorkerId) {
         let waiting: Vec<_> = self.desk.idle.iter().copied().collect();
         for ask in waiting {
             if self.desk.asks.get(&ask).is_some_and(|ask| ask.worker_id == worker_id) {
                 self.answer_ask(ask);
             }
         }
-        self.answer(call, Answer::Draining);
     }
 
     /// Ends polls whose time is over, gives out work, and looks after the workers.

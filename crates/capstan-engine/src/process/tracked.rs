@@ -97,6 +97,11 @@ impl Tracked {
         Some(self.not_before.map_or(due, |not_before| due.max(not_before)))
     }
 
+    /// The worker that holds the lease.
+    pub(super) fn holder(&self) -> Option<capstan_domain::id::WorkerId> {
+        self.task.as_deref()?.live.as_ref().map(|live| live.worker_id)
+    }
+
     /// The command that is due first, if one is.
     pub(super) fn due_command(&self, now: DateTime<Utc>, grace_ms: i64) -> Option<Command> {
         let task = self.task.as_deref()?;

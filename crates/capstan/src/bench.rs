@@ -1,0 +1,82 @@
+//! `capstan bench`: what this machine can do, and what Capstan makes of it.
+//!
+//! Every figure is a median over rounds, and stands beside the limit measured in the same round on the same servers,
+//! so that a noisy machine cancels out.
+
+mod accept;
+mod bed;
+mod e2e;
+mod http_load;
+mod limits;
+mod rebuild;
+mod report;
+
+use clap::{Args, Subcommand};
+
+use crate::dev::DurabilityArgument;
+use bed::Bed;
+use report::Report;
+
+/// Measure this machine and Capstan on it.
+#[derive(Args)]
+pub(crate) struct BenchCommand {
+    /// Print the figures as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// What "acknowledged" means during the measurement.
+    #[arg(long, value_enum, default_value_t, global = true)]
+    durability: DurabilityArgument,
+    /// Rounds; figures are medians over them.
+    #[arg(long, default_value_t = 3, global = true)]
+    rounds: usize,
+    /// Length of one measurement in seconds.
+    #[arg(long, default_value_t = 3, global = true)]
+    seconds: u64,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// What nats-server and Postgres can do without Capstan.
+    Limits,
+    /// Commands accepted over HTTP.
+    Accept {
+        /// Numbers of concurrent clients.
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
+        clients: Vec<usize>,
+    },
+    /// From a command to a finished task, with a worker that does nothing.
+    E2e {
+        /// Tasks of the burst.
+        #[arg(long, default_value_t = 2000)]
+        tasks: usize,
+    },
+    /// Read models from the log: live and from scratch.
+    Rebuild {
+        /// Tasks in the log, of about nine events each.
+        #[arg(long, default_value_t = 20_000)]
+        tasks: usize,
+    },
+}
+
+impl BenchCommand {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let bed = Bed::start(self.durability.into()).await?;
+        let mut report = Report::default();
+        for round in 1..=self.rounds {
+            let samples = match &self.what {
+                What::Limits => {
+                    limits::round(&bed.nats_url(), &bed.database_url(), round, self.seconds).await
+                }
+                What::Accept { clients } => accept::round(&bed, round, clients, self.seconds).await,
+                What::E2e { tasks } => e2e::round(&bed, round, *tasks, self.seconds).await,
+                What::Rebuild { tasks } => rebuild::round(&bed, round, *tasks).await,
+            };
+            report.round(samples?);
+            tracing::info!(round, of = self.rounds, "measured");
+        }
+        report.print(self.json)?;
+        bed.stop().await
+    }
+}

@@ -1,0 +1,85 @@
+//! Servers and a whole Capstan on throw-away data, for one benchmark run.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use capstan_client::{Client, ClientConfig};
+use capstan_eventlog::EventLog;
+use capstan_launcher::{Durability, LaunchConfig, Servers};
+use tokio_util::sync::CancellationToken;
+
+use crate::composition::{Node, NodeConfig};
+
+/// What benchmarks run on.
+pub(super) struct Bed {
+    node: Node,
+    servers: Servers,
+    _folder: tempfile::TempDir,
+    stop: CancellationToken,
+}
+
+impl Bed {
+    /// Starts everything on fresh data. Postgres flushes as in production; nats-server as `durability` says.
+    pub(super) async fn start(durability: Durability) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("capstan-bench-").tempdir()?;
+        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let launch = LaunchConfig { durability, ..LaunchConfig::new(folder.path().join("data")) };
+        let servers = Servers::start(launch).await.context("start the servers")?;
+        let stop = CancellationToken::new();
+        let mut config = NodeConfig::new(servers.nats_url(), servers.database_url());
+        config.nats_monitor_url = Some(servers.nats_monitor_url());
+        config.class_concurrency = 1;
+        let node = Node::start(config, stop.clone()).await?;
+        node.ensure_development_workspace().await?;
+        Ok(Self { node, servers, _folder: folder, stop })
+    }
+
+    /// Where nats-server is.
+    pub(super) fn nats_url(&self) -> String {
+        self.servers.nats_url()
+    }
+
+    /// Where Postgres is.
+    pub(super) fn database_url(&self) -> String {
+        self.servers.database_url()
+    }
+
+    /// Where Capstan is.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.host())
+    }
+
+    /// Host and port of Capstan.
+    pub(super) fn host(&self) -> String {
+        self.node.address().to_string()
+    }
+
+    /// The log's last position.
+    pub(super) async fn head(&self) -> anyhow::Result<String> {
+        Ok(self.node.log().head().await?.to_string())
+    }
+
+    /// Waits until the read models have caught up, so that one measurement does not pay for the one before.
+    pub(super) async fn settled(&self) -> anyhow::Result<()> {
+        let head = self.head().await?;
+        let client = Client::new(&ClientConfig::new(self.url()))?;
+        for _ in 0..10 {
+            let query = [("min_position", head.as_str()), ("wait_ms", "30000"), ("limit", "1")];
+            if client.get_json(&["v1", "workspaces", "dev", "tasks"], &query).await.is_ok() {
+                return Ok(());
+            }
+        }
+        ensure!(false, "the read models did not catch up in time");
+        Ok(())
+    }
+
+    /// Stops everything in order.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(30), self.node.stopped())
+            .await
+            .context("stop the node")??;
+        self.servers.shutdown().await;
+        Ok(())
+    }
+}

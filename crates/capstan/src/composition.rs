@@ -1,0 +1,304 @@
+//! The composition root: the only place that knows all parts of a serving process.
+//!
+//! [`Node::start`] connects, puts the parts a role needs together and listens; [`Node::stopped`] waits for the end
+//! and takes everything down in order: first no more requests, then the engine resigns, then the projector hands
+//! its lease back.
+
+mod engine_check;
+mod progress;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use capstan_api::{Access, ApiConfig, App, CallContext, Check, Parts, ReadModelsCheck, Reads};
+use capstan_contract::subject::Subjects;
+use capstan_dispatch::{Dispatcher, DispatcherConfig};
+use capstan_engine::{Engine, EngineClient, EngineConfig, EngineHandle};
+use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog};
+use capstan_live::{LiveConfig, LiveHub};
+use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, ReadModels};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Lag of the read models from which on this process does not count as ready.
+const LAG_MAX: Duration = Duration::from_secs(30);
+/// How often the metrics recorder folds what it has gathered.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// What a process does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Roles {
+    /// HTTP and NATS.
+    pub(crate) api: bool,
+    /// Matching, leases and timers.
+    pub(crate) engine: bool,
+    /// The read models.
+    pub(crate) projector: bool,
+}
+
+/// Everything a node needs to be told.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeConfig {
+    pub(crate) roles: Roles,
+    pub(crate) http: SocketAddr,
+    pub(crate) nats_url: String,
+    pub(crate) nats_monitor_url: Option<String>,
+    pub(crate) database_url: String,
+    pub(crate) access: Access,
+    pub(crate) replicas: usize,
+    pub(crate) lease_ms: i64,
+    pub(crate) class_concurrency: u32,
+    /// Names this process among projectors. One that is sure to be alone may always use the same name, and then needs
+    /// not wait for the lease of its crashed predecessor.
+    pub(crate) projector_owner: Option<String>,
+}
+
+impl NodeConfig {
+    /// All roles on a free loopback port.
+    pub(crate) fn new(nats_url: String, database_url: String) -> Self {
+        Self {
+            roles: Roles { api: true, engine: true, projector: true },
+            http: SocketAddr::from(([127, 0, 0, 1], 0)),
+            nats_url,
+            nats_monitor_url: None,
+            database_url,
+            access: Access::Loopback,
+            replicas: 1,
+            lease_ms: 30_000,
+            class_concurrency: 1,
+            projector_owner: None,
+        }
+    }
+}
+
+/// A serving process.
+pub(crate) struct Node {
+    address: SocketAddr,
+    log: Arc<JetStreamLog>,
+    app: Arc<App>,
+    stopping: CancellationToken,
+    http: JoinHandle<std::io::Result<()>>,
+    bus: Option<capstan_api::nats::NatsHandle>,
+    engine: Option<EngineHandle>,
+    stop_engine: CancellationToken,
+    projector: Option<ProjectorHandle>,
+    progress: JoinHandle<()>,
+}
+
+impl Node {
+    /// Connects to both servers and starts the parts of the roles. Ready when this returns.
+    pub(crate) async fn start(config: NodeConfig, stopping: CancellationToken) -> anyhow::Result<Self> {
+        let log = JetStreamLog::connect(JetStreamConfig {
+            replicas: config.replicas,
+            monitor_url: config.nats_monitor_url.clone(),
+            ..JetStreamConfig::new(&config.nats_url)
+        })
+        .await
+        .context("open the event log")?;
+        let log = Arc::new(log);
+        let any_log: Arc<dyn EventLog> = log.clone();
+        let read_models = ReadModels::connect(&config.database_url)?;
+        read_models.migrate().await.context("prepare the read models")?;
+        // The engine's questions and the bus commands get a connection of their own: big reads must not delay them.
+        let bus_client = async_nats::ConnectOptions::new()
+            .name("capstan bus")
+            .connect(&config.nats_url)
+            .await
+            .context("connect to NATS")?;
+        let subjects = Subjects::default();
+
+        let snapshots = Arc::new(read_models.clone());
+        let workspaces =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let agents =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let tasks =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+
+        let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
+        live.observe({
+            let (workspaces, agents, tasks): (
+                Arc<capstan_api::Workspaces>,
+                Arc<capstan_api::Agents>,
+                Arc<capstan_api::Tasks>,
+            ) = (workspaces.clone(), agents.clone(), tasks.clone());
+            move |recorded| {
+                workspaces.observe(recorded);
+                agents.observe(recorded);
+                tasks.observe(recorded);
+            }
+        });
+
+        let projector = config.roles.projector.then(|| {
+            let announce = progress::announcer(bus_client.clone(), subjects.clone());
+            let mut projector = ProjectorConfig { on_progress: Some(announce), ..ProjectorConfig::default() };
+            if let Some(owner) = config.projector_owner.clone() {
+                projector.owner = owner;
+            }
+            Projector::start(any_log.clone(), read_models.clone(), projector)
+        });
+        let progress = progress::listen(bus_client.clone(), &subjects, read_models.clone());
+
+        let engine_config = EngineConfig {
+            subjects: subjects.clone(),
+            replicas: config.replicas,
+            lease_ms: config.lease_ms,
+            renew_every_ms: config.lease_ms / 3,
+            matching: capstan_domain::matching::Config {
+                class_limit: config.class_concurrency,
+                ..capstan_domain::matching::Config::default()
+            },
+            ..EngineConfig::default()
+        };
+        let stop_engine = CancellationToken::new();
+        let engine = if config.roles.engine {
+            let open_tasks = Arc::new(read_models.clone());
+            let engine = Engine::start(
+                engine_config,
+                any_log.clone(),
+                tasks.clone(),
+                open_tasks,
+                bus_client.clone(),
+                stop_engine.clone(),
+            );
+            Some(engine)
+        } else {
+            None
+        };
+
+        let engine_client = EngineClient::new(bus_client.clone(), subjects);
+        let projector_status = projector.as_ref().map(ProjectorHandle::status);
+        let checks: Vec<Arc<dyn Check>> = vec![
+            log.clone(),
+            Arc::new(ReadModelsCheck::new(read_models.clone(), projector_status.clone(), LAG_MAX)),
+            Arc::new(engine_check::EngineCheck(engine_client.clone())),
+        ];
+        let app = App::new(Parts {
+            log: any_log,
+            workspaces,
+            agents,
+            tasks,
+            reads: Reads::new(read_models.clone()),
+            projector: projector_status,
+            desk: Arc::new(engine_client),
+            live,
+            telemetry: log.telemetry().clone(),
+            checks,
+            metrics: metrics_recorder()?,
+            stopping: stopping.clone(),
+            config: ApiConfig { access: config.access, ..ApiConfig::default() },
+        });
+        let listener =
+            TcpListener::bind(config.http).await.with_context(|| format!("listen on {}", config.http))?;
+        let address = listener.local_addr()?;
+        let http = tokio::spawn(capstan_api::serve(app.clone(), listener));
+        let bus = config.roles.api.then(|| capstan_api::nats::serve(&app, &bus_client, log.topology()));
+        tracing::info!(%address, durability = %log.durability(), "serving");
+        Ok(Self { address, log, app, stopping, http, bus, engine, stop_engine, projector, progress })
+    }
+
+    /// Where the API listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The event log.
+    pub(crate) fn log(&self) -> &JetStreamLog {
+        &self.log
+    }
+
+    /// Opens a workspace unless it is there.
+    pub(crate) async fn ensure_workspace(&self, workspace: &str) -> anyhow::Result<()> {
+        self.ensure(
+            "create-workspace",
+            workspace,
+            serde_json::json!({ "workspace": workspace }),
+            "workspace_exists",
+        )
+        .await
+    }
+
+    /// Opens the workspace `dev` with the agent `demo` unless they are there.
+    pub(crate) async fn ensure_development_workspace(&self) -> anyhow::Result<()> {
+        self.ensure_workspace("dev").await?;
+        let demo =
+            serde_json::json!({ "agent_key": "demo", "name": "Demo", "config": { "runner": "process" } });
+        self.ensure("create-agent", "dev", demo, "agent_exists").await
+    }
+
+    async fn ensure(
+        &self,
+        command: &str,
+        workspace: &str,
+        body: serde_json::Value,
+        exists: &str,
+    ) -> anyhow::Result<()> {
+        match capstan_api::execute(
+            &self.app,
+            workspace,
+            command,
+            body.to_string().as_bytes(),
+            &CallContext::new(capstan_envelope::Actor::System, chrono::Utc::now()),
+        )
+        .await
+        {
+            Ok(_) => Ok(()),
+            Err(problem) if problem.code.as_str() == exists => Ok(()),
+            Err(problem) => anyhow::bail!("{command}: {} ({})", problem.detail, problem.code.as_str()),
+        }
+    }
+
+    /// Waits until the process is asked to stop or a part fails, and takes everything down in order.
+    pub(crate) async fn stopped(mut self) -> anyhow::Result<()> {
+        let outcome = tokio::select! {
+            () = self.stopping.cancelled() => Ok(()),
+            ended = &mut self.http => ended.context("join the HTTP server")?.context("serve HTTP"),
+        };
+        self.stopping.cancel();
+        if let Some(bus) = self.bus.take() {
+            bus.stop().await;
+        }
+        if !self.http.is_finished() {
+            // Long polls and streams end by themselves once stopping is set.
+            let _ = tokio::time::timeout(Duration::from_secs(10), &mut self.http).await;
+        }
+        if let Some(engine) = self.engine.take() {
+            self.stop_engine.cancel();
+            engine.join().await?;
+        }
+        if let Some(projector) = self.projector.take() {
+            projector.stop().await;
+        }
+        self.progress.abort();
+        outcome
+    }
+}
+
+/// The recorder behind `/metrics`; one per process, however many nodes benchmarks start.
+fn metrics_recorder() -> anyhow::Result<PrometheusHandle> {
+    static RECORDER: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+    if let Some(handle) = RECORDER.get() {
+        return Ok(handle.clone());
+    }
+    let buckets =
+        [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(
+            metrics_exporter_prometheus::Matcher::Suffix("_seconds".to_owned()),
+            &buckets,
+        )?
+        .install_recorder()
+        .context("install the metrics recorder")?;
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP_EVERY).await;
+            upkeep.run_upkeep();
+        }
+    });
+    Ok(RECORDER.get_or_init(|| handle).clone())
+}

@@ -1,0 +1,126 @@
+//! `capstan dev`: everything on one machine, in one command.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use capstan_client::ClientConfig;
+use capstan_launcher::{Durability, LaunchConfig, Servers};
+use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
+
+use crate::composition::{Node, NodeConfig};
+use crate::worker::Execution;
+use crate::{output, shutdown, worker};
+
+/// Run everything on this machine: servers, Capstan and a worker.
+#[derive(Args)]
+pub(crate) struct Dev {
+    /// Where the data lies; a second start resumes there.
+    #[arg(long, default_value = ".capstan")]
+    data_dir: PathBuf,
+    /// Where the API listens; the port may be 0 to choose a free one.
+    #[arg(long, default_value = "127.0.0.1:7070")]
+    http: SocketAddr,
+    /// nats-server's port; 0 chooses a free one.
+    #[arg(long, default_value_t = 0)]
+    nats_port: u16,
+    /// Postgres' port; 0 chooses a free one.
+    #[arg(long, default_value_t = 0)]
+    pg_port: u16,
+    /// What "acknowledged" means.
+    #[arg(long, value_enum, default_value_t)]
+    durability: DurabilityArgument,
+    /// Start without the built-in worker.
+    #[arg(long)]
+    no_worker: bool,
+    /// How long a lease lasts without renewal, in milliseconds.
+    #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(i64).range(500..=3_600_000))]
+    lease_ms: i64,
+    /// Tasks of one execution class (agent, lane, policy) that run at the same time.
+    #[arg(long, default_value_t = 1)]
+    class_concurrency: u32,
+    #[command(flatten)]
+    execution: Execution,
+}
+
+/// What "acknowledged" means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DurabilityArgument {
+    /// On disk: nothing acknowledged is lost even to a power cut.
+    #[default]
+    Always,
+    /// Flushed every 100 ms: a power cut may cost the last tenth of a second, a killed process nothing.
+    Interval,
+}
+
+impl From<DurabilityArgument> for Durability {
+    fn from(argument: DurabilityArgument) -> Self {
+        match argument {
+            DurabilityArgument::Always => Self::Always,
+            DurabilityArgument::Interval => Self::Interval,
+        }
+    }
+}
+
+impl Dev {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let stopping = shutdown::token()?;
+        anyhow::ensure!(
+            self.http.ip().is_loopback(),
+            "listen on {}: capstan dev asks for no token and listens on loopback only; use capstan serve",
+            self.http
+        );
+        let launch = LaunchConfig {
+            nats_port: self.nats_port,
+            postgres_port: self.pg_port,
+            durability: self.durability.into(),
+            ..LaunchConfig::new(self.data_dir)
+        };
+        let servers = tokio::select! {
+            started = Servers::start(launch) => started.context("start the servers")?,
+            () = stopping.cancelled() => return Ok(()),
+        };
+        let mut config = NodeConfig::new(servers.nats_url(), servers.database_url());
+        config.nats_monitor_url = Some(servers.nats_monitor_url());
+        config.http = self.http;
+        config.lease_ms = self.lease_ms;
+        config.class_concurrency = self.class_concurrency;
+        // The data folder is locked: no other projector can be at work on it.
+        config.projector_owner = Some("capstan dev".to_owned());
+        let stop_node = CancellationToken::new();
+        let node = Node::start(config, stop_node.clone()).await?;
+        node.ensure_development_workspace().await?;
+        let url = format!("http://{}", node.address());
+        let mut node = tokio::spawn(node.stopped());
+
+        let worker = match self.execution.runner() {
+            Some(runner) if !self.no_worker => {
+                let client = ClientConfig::new(&url);
+                let worker = worker::build(client, &self.execution, runner, Duration::from_secs(2))?;
+                let stopping = stopping.clone();
+                Some(tokio::spawn(async move { worker.run(stopping).await }))
+            }
+            _ => None,
+        };
+        output::line(&format!("ready {url}"));
+
+        // The worker reports through the node, and the node writes through the servers: they stop in that order.
+        let failed = tokio::select! {
+            () = stopping.cancelled() => None,
+            ended = &mut node => Some(ended),
+        };
+        stopping.cancel();
+        if let Some(worker) = worker {
+            worker.await.context("join the worker")?.context("run the worker")?;
+        }
+        stop_node.cancel();
+        let outcome = match failed {
+            Some(ended) => ended,
+            None => node.await,
+        };
+        servers.shutdown().await;
+        outcome.context("join the node")?
+    }
+}

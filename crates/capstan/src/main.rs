@@ -1,0 +1,83 @@
+//! The one executable: roles and tools as subcommands.
+//!
+//! Everything here is wiring: read the command line and the environment, put the parts together, run them, stop them.
+//! Start with [`composition`], the only place that knows all parts.
+
+mod agent;
+mod bench;
+mod composition;
+mod dev;
+mod log;
+mod observability;
+mod output;
+mod projection;
+mod remote;
+mod schema;
+mod serve;
+mod shutdown;
+mod task;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Event-sourced control plane for AI-agent work.
+///
+/// Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server, 4 the server cannot be reached.
+#[derive(Parser)]
+#[command(name = "capstan", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run everything on this machine: servers, Capstan and a worker.
+    Dev(dev::Dev),
+    /// Run Capstan against a given NATS and Postgres.
+    Serve(serve::Serve),
+    /// Lease attempts and execute them as processes.
+    Worker(worker::WorkerCommand),
+    /// Submit, read and steer tasks.
+    Task(task::TaskCommand),
+    /// Create and read agents.
+    Agent(agent::AgentCommand),
+    /// List and rebuild the read models.
+    Projection(projection::ProjectionCommand),
+    /// Read and verify the event log.
+    Log(log::LogCommand),
+    /// Measure this machine and Capstan on it.
+    Bench(bench::BenchCommand),
+    /// Write the contracts to a folder.
+    Schema(schema::SchemaCommand),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    observability::init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::failure(&anyhow::Error::new(error).context("start the runtime")),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Dev(dev) => dev.run().await,
+            Command::Serve(serve) => serve.run().await,
+            Command::Worker(worker) => worker.run().await,
+            Command::Task(task) => task.run().await,
+            Command::Agent(agent) => agent.run().await,
+            Command::Projection(projection) => projection.run().await,
+            Command::Log(log) => log.run().await,
+            Command::Bench(bench) => bench.run().await,
+            Command::Schema(schema) => schema.run(),
+        }
+    });
+    // Blocking calls that hang (a name look-up) must not keep a finished process alive.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => output::failure(&error),
+    }
+}

@@ -1,0 +1,103 @@
+//! What a command prints, and with which code it ends.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the command line speaks")]
+
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use serde::Serialize;
+use serde_json::Value;
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One JSON document, or one a line for streams.
+    Json,
+    /// Aligned columns for people.
+    #[default]
+    Table,
+}
+
+impl Format {
+    /// Prints one object.
+    pub(crate) fn object(self, object: &impl Serialize) -> anyhow::Result<()> {
+        let value = serde_json::to_value(object)?;
+        match self {
+            Self::Json => println!("{}", serde_json::to_string_pretty(&value)?),
+            Self::Table => {
+                let mut table = plain_table();
+                for (name, value) in value.as_object().into_iter().flatten() {
+                    table.add_row([name.clone(), cell(value)]);
+                }
+                println!("{table}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints a list with these columns.
+    pub(crate) fn list(self, items: &impl Serialize, columns: &[&str]) -> anyhow::Result<()> {
+        let value = serde_json::to_value(items)?;
+        match self {
+            Self::Json => println!("{}", serde_json::to_string_pretty(&value)?),
+            Self::Table => {
+                let mut table = plain_table();
+                table.set_header(columns.iter().map(|column| column.to_uppercase()));
+                for item in value.as_array().into_iter().flatten() {
+                    table.add_row(columns.iter().map(|column| cell(&item[*column])));
+                }
+                println!("{table}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Prints one line.
+pub(crate) fn line(text: &str) {
+    println!("{text}");
+}
+
+fn plain_table() -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table
+}
+
+fn cell(value: &Value) -> String {
+    let text = match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let first = text.lines().next().unwrap_or_default();
+    if first.chars().count() > 80 || text.lines().count() > 1 {
+        first.chars().take(79).chain(['…']).collect()
+    } else {
+        text
+    }
+}
+
+/// Prints why the command failed, each cause once, and answers the exit code.
+pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
+    eprintln!("capstan: failed to {}", chain(error));
+    match error.downcast_ref::<capstan_client::Error>() {
+        Some(capstan_client::Error::Problem(_)) => ExitCode::from(3),
+        Some(error) if error.is_retryable() => ExitCode::from(4),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// The chain of causes as one line. Some libraries print their cause inside their own text; it is not said twice.
+pub(crate) fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}

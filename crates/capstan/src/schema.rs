@@ -1,0 +1,23 @@
+//! `capstan schema`: write the contracts to a folder.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::output;
+
+/// Write the contracts to a folder.
+#[derive(Args)]
+pub(crate) struct SchemaCommand {
+    /// Where to.
+    #[arg(default_value = "schemas")]
+    folder: PathBuf,
+}
+
+impl SchemaCommand {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let written = capstan_contract::schema::regenerate(&self.folder)?;
+        output::line(&format!("{} files brought up to date in {}", written.len(), self.folder.display()));
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! `capstan task`: submit, read and steer tasks.
+
+use std::time::Duration;
+
+use capstan_client::{Follow, NewTask, TaskFilter, TaskInput};
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use crate::output::{self, Format};
+use crate::remote::Remote;
+
+/// Submit, read and steer tasks.
+#[derive(Args)]
+pub(crate) struct TaskCommand {
+    #[command(flatten)]
+    remote: Remote,
+    /// How answers are printed.
+    #[arg(short, long, value_enum, default_value_t, global = true)]
+    output: Format,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Give an agent something to do.
+    Submit(Submit),
+    /// List tasks, newest first.
+    List(List),
+    /// Show one task.
+    Get { id: Uuid },
+    /// Follow a task's events until it is over.
+    Watch {
+        id: Uuid,
+        /// Resume after this event id; from the task's beginning when absent.
+        #[arg(long)]
+        after: Option<String>,
+    },
+    /// Say something to a task: answer its question, or resume it.
+    Input {
+        id: Uuid,
+        message: String,
+        #[arg(long)]
+        idempotency_key: Option<String>,
+    },
+    /// Cancel a task.
+    Cancel {
+        id: Uuid,
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Show a task's log lines.
+    Logs {
+        id: Uuid,
+        #[arg(long)]
+        after: Option<String>,
+        #[arg(long, default_value_t = 500)]
+        limit: u32,
+    },
+}
+
+#[derive(Args)]
+struct Submit {
+    /// What is to be done.
+    message: String,
+    /// Who is to do it: id or key.
+    #[arg(long, default_value = "demo")]
+    agent: String,
+    /// Makes repeating safe.
+    #[arg(long)]
+    idempotency_key: Option<String>,
+    /// A name for people.
+    #[arg(long)]
+    label: Option<String>,
+    /// low, normal, high or urgent.
+    #[arg(long)]
+    priority: Option<String>,
+    /// Longest attempt in milliseconds; 0 = none.
+    #[arg(long)]
+    timeout_ms: Option<i64>,
+    /// Wait until the task is over, and show it then.
+    #[arg(long)]
+    wait: bool,
+}
+
+#[derive(Args)]
+struct List {
+    #[arg(long)]
+    state: Option<String>,
+    #[arg(long)]
+    agent: Option<String>,
+    #[arg(long)]
+    label: Option<String>,
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+impl TaskCommand {
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        let client = self.remote.client()?;
+        match self.action {
+            Action::Submit(submit) => {
+                let task = NewTask {
+                    idempotency_key: submit.idempotency_key,
+                    label: submit.label,
+                    priority: submit.priority,
+                    timeout_ms: submit.timeout_ms,
+                    ..NewTask::new(submit.agent, submit.message)
+                };
+                let accepted = client.create_task(&task).await?;
+                let Some(task) = accepted.task.as_ref().filter(|_| submit.wait) else {
+                    return self.output.object(&accepted.task);
+                };
+                let follow = Follow { after: Some("0".into()), query: Vec::new() };
+                let mut events = client.stream_task(task.id, follow);
+                while let Some(event) = events.next().await {
+                    if is_end(&event?.event) {
+                        break;
+                    }
+                }
+                let position = events.resume_after().unwrap_or(&accepted.receipt.position).to_owned();
+                self.output.object(&client.task_at(task.id, &position, Duration::from_secs(10)).await?)
+            }
+            Action::List(list) => {
+                let filter = TaskFilter {
+                    state: list.state,
+                    agent_id: list.agent,
+                    label: list.label,
+                    limit: Some(list.limit),
+                    cursor: list.cursor,
+                    ..TaskFilter::default()
+                };
+                let page = client.tasks(&filter).await?;
+                match self.output {
+                    Format::Json => self.output.object(&page),
+                    Format::Table => self
+                        .output
+                        .list(&page.items, &["id", "state", "agent_name", "label", "message", "created_at"]),
+                }
+            }
+            Action::Get { id } => self.output.object(&client.task(id).await?),
+            Action::Watch { id, after } => {
+                let follow = Follow { after: Some(after.unwrap_or_else(|| "0".into())), query: Vec::new() };
+                let mut events = client.stream_task(id, follow);
+                while let Some(event) = events.next().await {
+                    let event = event?;
+                    match self.output {
+                        Format::Json => output::line(&event.data),
+                        Format::Table => output::line(&format!("{:<24} {}", event.event, event.data)),
+                    }
+                    if is_end(&event.event) {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Action::Input { id, message, idempotency_key } => {
+                let input = TaskInput { idempotency_key, ..TaskInput::text(message) };
+                self.output.object(&client.submit_input(id, &input).await?)
+            }
+            Action::Cancel { id, reason } => {
+                self.output.object(&client.cancel_task(id, reason.as_deref()).await?.task)
+            }
+            Action::Logs { id, after, limit } => {
+                let logs = client.task_logs(id, after.as_deref(), limit).await?;
+                match self.output {
+                    Format::Json => self.output.object(&logs),
+                    Format::Table => self.output.list(&logs["items"], &["ts", "stream", "data"]),
+                }
+            }
+        }
+    }
+}
+
+/// True for the events after which a task does nothing more by itself.
+fn is_end(event: &str) -> bool {
+    matches!(event, "task-done" | "task-failed" | "task-cancelled" | "task-dropped" | "end")
+}

@@ -1,0 +1,12 @@
+//! Whole journeys through the finished product: the real executable, real servers, real processes, from outside.
+//!
+//! Everything goes through HTTP, NATS, the command line and signals, as a user's would.
+
+mod agent_story;
+mod bad_input;
+mod bus;
+mod idempotency;
+mod kill;
+mod process;
+mod rebuild;
+mod sse;
