@@ -69,6 +69,22 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
             extend::<D, C>(&recorded.commit.stream, Arc::clone(known), std::slice::from_ref(recorded)).ok()
         });
     }
+
+    /// As [`Self::observe`], and also takes a stream into memory that begins with this commit. For a process that
+    /// follows all streams of the category and will soon act on them.
+    pub fn adopt(&self, recorded: &Recorded) {
+        let stream = &recorded.commit.stream;
+        if stream.category() == C::CATEGORY && recorded.commit.version == 1 {
+            let slot = self.cache.slot(stream);
+            if slot.get().is_none()
+                && let Ok(begun) = extend::<D, C>(stream, Arc::default(), std::slice::from_ref(recorded))
+            {
+                slot.put(&begun);
+            }
+        } else {
+            self.observe(recorded);
+        }
+    }
 }
 
 /// A stream fresh in memory.

@@ -345,6 +345,19 @@ async fn an_observed_commit_advances_the_memory_and_a_foreign_one_empties_it() {
 }
 
 #[tokio::test]
+async fn an_adopted_stream_is_acted_on_without_a_read() {
+    let log = Troubled::new();
+    let (ours, theirs) = (tills(&log), tills(&log));
+    for id in 1..=3 {
+        let decided = theirs.execute(&till("a"), &Ask::Take(1), &context(id)).await.unwrap();
+        ours.adopt(&log.at(decided.position).await.unwrap().unwrap());
+    }
+    let decided = ours.execute(&till("a"), &Ask::Give(3), &context(4)).await.unwrap();
+    assert_eq!((decided.version, decided.loaded.state.held), (4, 0));
+    assert_eq!((log.appends.load(Ordering::SeqCst), log.stream_reads.load(Ordering::SeqCst)), (4, 0));
+}
+
+#[tokio::test]
 async fn a_snapshot_and_the_tail_after_it_give_the_whole_stream() {
     let log = Troubled::new();
     let writer = tills(&log);

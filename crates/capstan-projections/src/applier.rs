@@ -1,0 +1,191 @@
+//! The life of one batch: read the rows it needs, fold, write rows and checkpoint in one transaction.
+
+use std::collections::HashSet;
+use std::time::Instant;
+
+use capstan_envelope::Position;
+use capstan_eventlog::LogIdentity;
+use futures_util::future::try_join_all;
+use tokio_postgres::error::SqlState;
+
+use crate::checkpoint::{self, Advance, Checkpoint};
+use crate::fact::Decoded;
+use crate::fold::{Fold, Schemas, Unfoldable, explain};
+use crate::generation::{self, GenerationError};
+use crate::parked::{self, Parking};
+use crate::rows::StoreError;
+use crate::session::Session;
+
+/// Why a batch was not applied.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApplyError {
+    #[error("apply a batch: another projector has taken over")]
+    FenceClosed,
+    #[error("apply a batch")]
+    Postgres(#[from] tokio_postgres::Error),
+    #[error("apply a batch")]
+    Store(#[from] StoreError),
+    #[error("find the tables of the read models")]
+    Tables(#[from] GenerationError),
+}
+
+impl ApplyError {
+    /// The text of a refusal that lies in the data: trying the same again cannot help.
+    fn refusal(&self) -> Option<String> {
+        let (Self::Postgres(source) | Self::Store(StoreError::Postgres { source, .. })) = self else {
+            return None;
+        };
+        let code = source.code()?;
+        // Data exceptions, broken constraints, sizes beyond a limit.
+        let in_the_data = ["22", "23", "54"].iter().any(|class| code.code().starts_with(class));
+        (in_the_data && *code != SqlState::UNDEFINED_TABLE).then(|| explain(source))
+    }
+}
+
+/// Applies batches under one lease.
+pub(crate) struct Applier {
+    session: Session,
+    fold: Fold,
+    schemas: Schemas,
+    parked: HashSet<String>,
+    checkpoint: Checkpoint,
+    identity: LogIdentity,
+    lease_ms: i64,
+}
+
+impl Applier {
+    /// Begins under a lease just taken.
+    pub(crate) async fn begin(
+        session: Session,
+        checkpoint: Checkpoint,
+        identity: LogIdentity,
+        lease_ms: i64,
+    ) -> Result<Self, ApplyError> {
+        let schemas = generation::active(session.client()).await?;
+        let parked = parked::streams(session.client()).await?;
+        Ok(Self { session, fold: Fold::of(|_| true), schemas, parked, checkpoint, identity, lease_ms })
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        self.checkpoint.position
+    }
+
+    pub(crate) fn epoch(&self) -> i64 {
+        self.checkpoint.epoch
+    }
+
+    pub(crate) fn parked_streams(&self) -> usize {
+        self.parked.len()
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Applies commits in order. On any error nothing of the last transaction is kept, in the tables or here.
+    pub(crate) async fn apply(&mut self, commits: &[Decoded]) -> Result<(), ApplyError> {
+        // Usually one round; a batch Postgres refuses is halved until the commit at fault is found.
+        let mut rounds = vec![commits];
+        while let Some(batch) = rounds.pop() {
+            let Some(last) = batch.last() else { continue };
+            let started = Instant::now();
+            let was_parked = self.parked.clone();
+            let outcome = self.transact(batch, last, None).await;
+            let Err(error) = outcome else {
+                metrics::histogram!("capstan_projection_apply_seconds")
+                    .record(started.elapsed().as_secs_f64());
+                metrics::histogram!("capstan_projection_batch_size").record(batch.len() as f64);
+                continue;
+            };
+            self.fold.forget();
+            self.parked = was_parked;
+            let Some(refusal) = error.refusal() else { return Err(error) };
+            self.session.client().batch_execute("ROLLBACK").await?;
+            if batch.len() == 1 {
+                self.transact(batch, last, Some(Unfoldable::Refused(refusal))).await?;
+            } else {
+                let (first, second) = batch.split_at(batch.len() / 2);
+                rounds.push(second);
+                rounds.push(first);
+            }
+        }
+        Ok(())
+    }
+
+    async fn transact(
+        &mut self,
+        batch: &[Decoded],
+        last: &Decoded,
+        refused: Option<Unfoldable>,
+    ) -> Result<(), ApplyError> {
+        let mut parking = Vec::new();
+        if let Some(refused) = refused {
+            self.park(last, Some(explain(&refused)), &mut parking);
+        } else {
+            for decoded in batch {
+                if !self.is_parked(decoded) {
+                    self.fold.want(decoded);
+                }
+            }
+            self.fold.fetch(&self.session, &self.schemas).await?;
+            for decoded in batch {
+                if self.is_parked(decoded) {
+                    self.park(decoded, None, &mut parking);
+                } else if let Err(error) = self.fold.fold(decoded) {
+                    self.park(decoded, Some(explain(&error)), &mut parking);
+                }
+            }
+        }
+        self.write(last, &parking).await?;
+        self.fold.settle();
+        self.checkpoint.position = last.recorded.position;
+        self.checkpoint.hash = last.recorded.hash;
+        Ok(())
+    }
+
+    fn is_parked(&self, decoded: &Decoded) -> bool {
+        !self.parked.is_empty() && self.parked.contains(&decoded.recorded.commit.stream.to_string())
+    }
+
+    fn park(&mut self, decoded: &Decoded, error: Option<String>, parking: &mut Vec<Parking>) {
+        if let Some(error) = &error {
+            tracing::error!(
+                stream.id = %decoded.recorded.commit.stream,
+                log.position = %decoded.recorded.position,
+                error,
+                "a commit cannot be folded: its stream is parked"
+            );
+        }
+        self.parked.insert(decoded.recorded.commit.stream.to_string());
+        parking.push(Parking::of(decoded, error));
+    }
+
+    async fn write(&self, last: &Decoded, parking: &[Parking]) -> Result<(), ApplyError> {
+        let client = self.session.client();
+        // Everything up to the checkpoint travels together; COMMIT waits for the fence's answer.
+        let begin = async { client.batch_execute("BEGIN").await.map_err(ApplyError::from) };
+        let rows = async {
+            let writes = self.fold.written().filter_map(|rows| {
+                let schema = self.schemas.get(rows.name())?;
+                Some(rows.write(&self.session, schema))
+            });
+            try_join_all(writes).await.map_err(ApplyError::from)
+        };
+        let parked = async { parked::write(client, parking).await.map_err(ApplyError::from) };
+        tokio::try_join!(biased; begin, rows, parked)?;
+        let to = Advance {
+            from: &self.checkpoint,
+            position: last.recorded.position,
+            hash: last.recorded.hash,
+            recorded_at: last.recorded.recorded_at,
+            identity: &self.identity,
+            lease_ms: self.lease_ms,
+        };
+        if !checkpoint::advance(&self.session, &to).await? {
+            client.batch_execute("ROLLBACK").await?;
+            return Err(ApplyError::FenceClosed);
+        }
+        client.batch_execute("COMMIT").await?;
+        Ok(())
+    }
+}

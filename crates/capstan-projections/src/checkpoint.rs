@@ -1,0 +1,125 @@
+//! The checkpoint row: how far the read models are, and the fence that lets only one projector move it.
+//!
+//! The fence is the epoch in the row, not the lease: a projector that lost its lease without noticing finds
+//! its epoch gone when it tries to commit, and its rows roll back with the checkpoint. The lease only decides
+//! when somebody else may try.
+
+use capstan_envelope::{CommitHash, Position};
+use capstan_eventlog::LogIdentity;
+use chrono::{DateTime, Utc};
+use tokio_postgres::{Client, Error, Row};
+
+use crate::session::Session;
+
+/// The name of the one row.
+pub(crate) const NAME: &str = "read-models";
+
+/// The row as it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Checkpoint {
+    pub(crate) epoch: i64,
+    pub(crate) position: Position,
+    pub(crate) hash: CommitHash,
+    pub(crate) identity: Option<LogIdentity>,
+}
+
+impl Checkpoint {
+    fn from_row(row: &Row) -> Self {
+        let identity = match (row.get("store_epoch"), row.get("store_created_at")) {
+            (Some(store_epoch), Some(created_at)) => Some(LogIdentity { store_epoch, created_at }),
+            _ => None,
+        };
+        Self {
+            epoch: row.get("epoch"),
+            position: Position::new(row.get::<_, i64>("position") as u64),
+            hash: row.get::<_, &str>("hash").parse().unwrap_or(CommitHash::NONE),
+            identity,
+        }
+    }
+}
+
+/// The epoch after the present one. It is drawn from the clock as well, because the row can be dropped and made anew:
+/// counting from zero again, it would meet the epoch of a projector that still lives and believes in its lease.
+pub(crate) const NEXT_EPOCH: &str =
+    "GREATEST(epoch + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)";
+
+/// Reads the row without taking anything.
+pub(crate) async fn read(client: &Client) -> Result<Option<Checkpoint>, Error> {
+    let sql =
+        "SELECT epoch, position, hash, store_epoch, store_created_at FROM capstan.checkpoint WHERE name = $1";
+    Ok(client.query_opt(sql, &[&NAME]).await?.as_ref().map(Checkpoint::from_row))
+}
+
+/// Reads the row and keeps everybody else from changing it until the transaction ends.
+pub(crate) async fn lock(client: &Client) -> Result<Option<Checkpoint>, Error> {
+    let sql = "SELECT epoch, position, hash, store_epoch, store_created_at FROM capstan.checkpoint \
+               WHERE name = $1 FOR UPDATE";
+    Ok(client.query_opt(sql, &[&NAME]).await?.as_ref().map(Checkpoint::from_row))
+}
+
+/// Takes the lease when it is free, over, or already ours; the epoch grows either way.
+pub(crate) async fn acquire(
+    client: &Client,
+    owner: &str,
+    lease_ms: i64,
+) -> Result<Option<Checkpoint>, Error> {
+    let sql = format!(
+        "UPDATE capstan.checkpoint \
+         SET epoch = {NEXT_EPOCH}, owner = $2, lease_until = clock_timestamp() + $3 * interval '1 millisecond' \
+         WHERE name = $1 AND (owner IS NULL OR owner = $2 OR lease_until < clock_timestamp()) \
+         RETURNING epoch, position, hash, store_epoch, store_created_at"
+    );
+    Ok(client.query_opt(&sql, &[&NAME, &owner, &(lease_ms as f64)]).await?.as_ref().map(Checkpoint::from_row))
+}
+
+/// Keeps the lease; false when it is gone.
+pub(crate) async fn renew(client: &Client, epoch: i64, lease_ms: i64) -> Result<bool, Error> {
+    let sql = "UPDATE capstan.checkpoint SET lease_until = clock_timestamp() + $3 * interval '1 millisecond' \
+               WHERE name = $1 AND epoch = $2";
+    Ok(client.execute(sql, &[&NAME, &epoch, &(lease_ms as f64)]).await? == 1)
+}
+
+/// Gives the lease back, so that the next projector need not wait for its end.
+pub(crate) async fn release(client: &Client, epoch: i64) -> Result<(), Error> {
+    let sql = "UPDATE capstan.checkpoint SET owner = NULL, lease_until = clock_timestamp() \
+               WHERE name = $1 AND epoch = $2";
+    client.execute(sql, &[&NAME, &epoch]).await.map(|_| ())
+}
+
+/// Where the checkpoint moves to.
+#[derive(Clone, Debug)]
+pub(crate) struct Advance<'a> {
+    pub(crate) from: &'a Checkpoint,
+    pub(crate) position: Position,
+    pub(crate) hash: CommitHash,
+    pub(crate) recorded_at: DateTime<Utc>,
+    pub(crate) identity: &'a LogIdentity,
+    pub(crate) lease_ms: i64,
+}
+
+/// Moves the checkpoint inside the open transaction; false when the fence closed.
+pub(crate) async fn advance(session: &Session, to: &Advance<'_>) -> Result<bool, Error> {
+    let sql = "UPDATE capstan.checkpoint \
+               SET position = $4, hash = $5, recorded_at = $6, store_epoch = $7, store_created_at = $8, \
+                   lease_until = clock_timestamp() + $9 * interval '1 millisecond' \
+               WHERE name = $1 AND epoch = $2 AND position = $3";
+    let statement = session.prepared(sql).await?;
+    let moved = session
+        .client()
+        .execute(
+            &statement,
+            &[
+                &NAME,
+                &to.from.epoch,
+                &(to.from.position.sequence() as i64),
+                &(to.position.sequence() as i64),
+                &to.hash.to_string(),
+                &to.recorded_at,
+                &to.identity.store_epoch,
+                &to.identity.created_at,
+                &(to.lease_ms as f64),
+            ],
+        )
+        .await?;
+    Ok(moved == 1)
+}

@@ -1,0 +1,122 @@
+//! Commits in log order, decoded once, handed out in the amounts asked for.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use capstan_envelope::{CodecError, Position};
+use capstan_eventlog::{EventLog, ReadError, Selection};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::fact::Decoded;
+
+/// Batches read ahead while one is folded or written.
+const READ_AHEAD: usize = 2;
+
+/// Some commits, decoded.
+pub(crate) struct Arrived {
+    pub(crate) commits: Vec<Decoded>,
+    pub(crate) position: Position,
+    /// True when the log held nothing more at the time of reading.
+    pub(crate) caught_up: bool,
+}
+
+/// Reads and decodes the whole log on a task of its own, ahead of whoever takes the batches.
+pub(crate) struct Reader {
+    arrivals: mpsc::Receiver<Result<Arrived, ReadError>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Reader {
+    /// Starts after a position.
+    pub(crate) fn after(log: &Arc<dyn EventLog>, position: Position) -> Self {
+        let (sender, arrivals) = mpsc::channel(READ_AHEAD);
+        let log = Arc::clone(log);
+        let task = AbortOnDropHandle::new(tokio::spawn(async move {
+            if let Err(error) = read(&log, position, &sender).await {
+                // Nobody is left to tell when this fails.
+                let _ = sender.send(Err(error)).await;
+            }
+        }));
+        Self { arrivals, _task: task }
+    }
+
+    /// Waits for the next batch. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Result<Arrived, ReadError> {
+        let gone = || ReadError::Unavailable { source: "the reader of the log ended".into() };
+        self.arrivals.recv().await.unwrap_or_else(|| Err(gone()))
+    }
+
+    /// The next batch, when it is already there.
+    pub(crate) fn ready(&mut self) -> Option<Result<Arrived, ReadError>> {
+        self.arrivals.try_recv().ok()
+    }
+}
+
+async fn read(
+    log: &Arc<dyn EventLog>,
+    after: Position,
+    sender: &mpsc::Sender<Result<Arrived, ReadError>>,
+) -> Result<(), ReadError> {
+    let mut tail = log.tail(Selection::All, after).await?;
+    loop {
+        let batch = tail.next().await?;
+        let commits = batch.commits.into_iter().map(Decoded::new).collect();
+        let arrived = Arrived { commits, position: batch.position, caught_up: batch.caught_up };
+        if sender.send(Ok(arrived)).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// A cursor over the whole log.
+pub(crate) struct Commits {
+    reader: Reader,
+    waiting: VecDeque<Decoded>,
+    read: Position,
+    caught_up: bool,
+}
+
+impl Commits {
+    /// Starts after a position.
+    pub(crate) fn after(log: &Arc<dyn EventLog>, position: Position) -> Self {
+        let reader = Reader::after(log, position);
+        Self { reader, waiting: VecDeque::new(), read: position, caught_up: false }
+    }
+
+    /// True when everything the log held at the last reading was handed out.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.caught_up && self.waiting.is_empty()
+    }
+
+    /// True when everything up to `last` was handed out.
+    pub(crate) fn is_past(&self, last: Position) -> bool {
+        self.read >= last && self.waiting.front().is_none_or(|next| next.recorded.position > last)
+    }
+
+    /// The next commits, at most `max` and none after `last`. Waits for the log only when nothing is left to
+    /// hand out and the cursor is before `last`.
+    pub(crate) async fn next(
+        &mut self,
+        max: usize,
+        last: Option<Position>,
+    ) -> Result<Vec<Decoded>, ReadError> {
+        if self.waiting.is_empty() && last.is_none_or(|last| self.read < last) {
+            let batch = self.reader.next().await?;
+            self.read = batch.position;
+            self.caught_up = batch.caught_up;
+            self.waiting.extend(batch.commits);
+        }
+        let takes = |decoded: &Decoded| last.is_none_or(|last| decoded.recorded.position <= last);
+        let count = self.waiting.iter().take(max).take_while(|decoded| takes(decoded)).count();
+        Ok(self.waiting.drain(..count).collect())
+    }
+}
+
+/// The first commit of an event that this build does not know: nothing at or after it may be applied.
+pub(crate) fn first_unknown(commits: &[Decoded]) -> Option<(usize, String)> {
+    commits.iter().enumerate().find_map(|(index, decoded)| match &decoded.events {
+        Err(error @ CodecError::Unknown { .. }) => Some((index, error.to_string())),
+        Ok(_) | Err(_) => None,
+    })
+}

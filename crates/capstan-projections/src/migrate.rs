@@ -1,0 +1,100 @@
+//! The projector's own tables, made at start. They hold nothing that cannot be made again.
+
+use crate::checkpoint;
+use crate::generation::{self, GenerationError};
+use crate::models::MODELS;
+use crate::read_models::ReadModels;
+
+/// Versioned SQL, in order. Each file is run as a whole and never edited once released.
+const MIGRATIONS: &[(i32, &str)] = &[(1, include_str!("../migrations/0001_control.sql"))];
+
+/// Only one process migrates at a time; the number means nothing.
+const ADVISORY_LOCK: i64 = 0x6361_7073_7461_6e01;
+
+/// Why the tables could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// Postgres did not do as told.
+    #[error("migrate the read models")]
+    Postgres(#[source] postgres::Error),
+    /// Postgres did not do as told.
+    #[error("make the tables of the read models")]
+    Tables(#[from] GenerationError),
+    /// The migrating thread died.
+    #[error("finish the migration")]
+    Interrupted(#[source] tokio::task::JoinError),
+}
+
+impl MigrateError {
+    /// True when trying again may succeed: Postgres was not there.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Postgres(source) | Self::Tables(GenerationError(source)) => source.code().is_none(),
+            Self::Interrupted(_) => false,
+        }
+    }
+}
+
+impl ReadModels {
+    /// Makes what is missing: the projector's own tables, and empty tables of models as long as nothing was
+    /// projected yet. Models that miss their tables later are made by a rebuild.
+    pub async fn migrate(&self) -> Result<(), MigrateError> {
+        let address = self.address().to_owned();
+        tokio::task::spawn_blocking(move || run(&address))
+            .await
+            .map_err(MigrateError::Interrupted)?
+            .map_err(MigrateError::Postgres)?;
+        let session = self.session().await.map_err(GenerationError)?;
+        let client = session.client();
+        client.batch_execute("BEGIN").await.map_err(GenerationError)?;
+        let at = checkpoint::lock(client).await.map_err(GenerationError)?;
+        let unprojected = at.is_none_or(|at| at.position.sequence() == 0);
+        let missing = generation::missing(client).await?;
+        if unprojected && missing.len() == MODELS.len() {
+            let schema = generation::next_schema(client).await?;
+            generation::create_tables(client, &schema, &missing).await?;
+            generation::create_indexes(client, &schema, &missing).await?;
+            generation::activate(client, &schema, &missing).await?;
+        }
+        client.batch_execute("COMMIT").await.map_err(GenerationError)?;
+        Ok(())
+    }
+}
+
+fn run(address: &str) -> Result<(), postgres::Error> {
+    let mut client = postgres::Client::connect(address, postgres::NoTls)?;
+    client.batch_execute("SET client_min_messages = warning")?;
+    client.execute("SELECT pg_advisory_lock($1)", &[&ADVISORY_LOCK])?;
+    client.batch_execute(
+        "CREATE SCHEMA IF NOT EXISTS capstan; \
+         CREATE TABLE IF NOT EXISTS capstan.migration (version integer PRIMARY KEY, applied_at timestamptz NOT NULL)",
+    )?;
+    // Somebody may have dropped our tables and kept the note that they were made.
+    let complete: bool = client
+        .query_one(
+            "SELECT to_regclass('capstan.checkpoint') IS NOT NULL AND to_regclass('capstan.model') IS NOT NULL \
+             AND to_regclass('capstan.parked') IS NOT NULL",
+            &[],
+        )?
+        .get(0);
+    let applied: i32 = if complete {
+        client.query_one("SELECT coalesce(max(version), 0) FROM capstan.migration", &[])?.get(0)
+    } else {
+        0
+    };
+    for (version, sql) in MIGRATIONS.iter().filter(|(version, _)| *version > applied) {
+        let mut transaction = client.transaction()?;
+        transaction.batch_execute(sql)?;
+        transaction.execute(
+            "INSERT INTO capstan.migration VALUES ($1, clock_timestamp()) ON CONFLICT DO NOTHING",
+            &[version],
+        )?;
+        transaction.commit()?;
+    }
+    client.execute(
+        "INSERT INTO capstan.checkpoint (name, position, hash, epoch, lease_until) \
+         VALUES ($1, 0, repeat('0', 64), 0, 'epoch') ON CONFLICT DO NOTHING",
+        &[&checkpoint::NAME],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Which agents does a workspace have, and how are they configured?
+
+use capstan_contract::DomainEvent;
+use capstan_domain::agent::Event;
+use capstan_domain::id::AgentId;
+use capstan_envelope::Recorded;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::cell::{Cell, CellType, Column};
+use crate::fact::Fact;
+use crate::model::Model;
+use crate::redaction::shown;
+
+/// The model.
+#[derive(Debug)]
+pub(crate) struct Agents;
+
+/// An agent as reads show it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct AgentRow {
+    id: AgentId,
+    workspace: String,
+    agent_key: String,
+    name: String,
+    role: String,
+    memory_scope: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quality_score: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cost_budget_usd: Option<f64>,
+    config: Box<RawValue>,
+    active: bool,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: u64,
+}
+
+impl Model for Agents {
+    const NAME: &'static str = "agents";
+    const VERSION: i32 = 1;
+    const SCHEMA: &'static str = include_str!("../../../../projections/agents/schema.sql");
+    const COLUMNS: &'static [Column] = &[
+        Column::fixed("agent_key", CellType::Text),
+        Column::changing("active", CellType::Flag),
+        Column::fixed("created_at", CellType::Time),
+    ];
+    type Key = Uuid;
+    type Row = AgentRow;
+
+    fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
+        if let DomainEvent::Agent(Event::Created(created)) = event {
+            keys.push(created.agent_id.0);
+        }
+    }
+
+    fn apply(row: Option<AgentRow>, _: &Uuid, fact: &Fact<'_>) -> Option<AgentRow> {
+        match fact.event {
+            DomainEvent::Agent(Event::Created(created)) => Some(AgentRow {
+                id: created.agent_id,
+                workspace: created.workspace.clone(),
+                agent_key: created.agent_key.clone(),
+                name: created.name.clone(),
+                role: created.role.clone(),
+                memory_scope: created.memory_scope.clone(),
+                quality_score: created.quality_score,
+                cost_budget_usd: created.cost_budget_usd,
+                config: shown(&created.config),
+                active: created.active,
+                created_at: created.created_at,
+                updated_at: fact.occurred_at(),
+                version: fact.version(),
+            }),
+            DomainEvent::Workspace(_) | DomainEvent::Task(_) => row,
+        }
+    }
+
+    fn cells(row: &AgentRow) -> Vec<Cell> {
+        vec![Cell::text(&row.agent_key), Cell::Flag(Some(row.active)), Cell::Time(Some(row.created_at))]
+    }
+}

@@ -1,0 +1,130 @@
+//! What was said to each task, and what became of it?
+
+use capstan_contract::DomainEvent;
+use capstan_domain::id::{AttemptId, BlockerId, InputId, RunId, TaskId};
+use capstan_domain::task::event::{Event, InputAccepted, InputKind, InputOutcome, TaskAccepted};
+use capstan_envelope::Recorded;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::cell::{Cell, CellType, Column};
+use crate::fact::Fact;
+use crate::model::Model;
+use crate::redaction::shown;
+
+/// The model.
+#[derive(Debug)]
+pub(crate) struct Inputs;
+
+/// Where an input stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum InputStatus {
+    Pending,
+    Claimed,
+    Consumed,
+}
+
+/// An entry of a task's inbox as reads show it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct InputRow {
+    id: InputId,
+    task_id: TaskId,
+    session_id: String,
+    seq: u32,
+    kind: InputKind,
+    message: String,
+    answers: Box<RawValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    blocker_id: Option<BlockerId>,
+    outcome: InputOutcome,
+    status: InputStatus,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claimed_by_attempt_id: Option<AttemptId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    consumed_by_run_id: Option<RunId>,
+    created_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claimed_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    consumed_at: Option<DateTime<Utc>>,
+}
+
+impl Model for Inputs {
+    const NAME: &'static str = "inputs";
+    const VERSION: i32 = 1;
+    const SCHEMA: &'static str = include_str!("../../../../projections/inputs/schema.sql");
+    const COLUMNS: &'static [Column] =
+        &[Column::fixed("task_id", CellType::Uuid), Column::fixed("seq", CellType::BigInt)];
+    type Key = Uuid;
+    type Row = InputRow;
+
+    fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
+        let DomainEvent::Task(event) = event else { return };
+        match event {
+            Event::InputAccepted(e) => keys.push(e.input_id.0),
+            Event::InputClaimed(e) => keys.push(e.input_id.0),
+            Event::InputReturned(e) => keys.push(e.input_id.0),
+            Event::InputConsumed(e) => keys.push(e.input_id.0),
+            Event::RunRequested(e) => keys.extend(e.input_ids.iter().map(|id| id.0)),
+            _ => {}
+        }
+    }
+
+    fn apply(row: Option<InputRow>, _: &Uuid, fact: &Fact<'_>) -> Option<InputRow> {
+        let Some((event, accepted)) = fact.task_event() else { return row };
+        let mut row = match (row, event) {
+            (_, Event::InputAccepted(input)) => return Some(begin(input, accepted)),
+            (row, _) => row?,
+        };
+        match event {
+            Event::InputClaimed(e) => {
+                row.status = InputStatus::Claimed;
+                row.claimed_by_attempt_id = Some(e.attempt_id.clone());
+                row.claimed_at = Some(e.at);
+            }
+            Event::InputReturned(_) => {
+                row.status = InputStatus::Pending;
+                row.claimed_by_attempt_id = None;
+                row.claimed_at = None;
+            }
+            Event::InputConsumed(e) => {
+                row.status = InputStatus::Consumed;
+                row.consumed_at = Some(e.at);
+            }
+            Event::RunRequested(e) => {
+                row.status = InputStatus::Consumed;
+                row.consumed_by_run_id = Some(e.run_id);
+                row.consumed_at = Some(e.queued_at);
+            }
+            _ => {}
+        }
+        Some(row)
+    }
+
+    fn cells(row: &InputRow) -> Vec<Cell> {
+        vec![Cell::Uuid(Some(row.task_id.0)), Cell::number(row.seq.into())]
+    }
+}
+
+fn begin(input: &InputAccepted, accepted: &TaskAccepted) -> InputRow {
+    InputRow {
+        id: input.input_id,
+        task_id: accepted.task_id,
+        session_id: accepted.session_id.clone(),
+        seq: input.seq,
+        kind: input.kind,
+        message: input.message.clone(),
+        answers: shown(&input.answers),
+        blocker_id: input.blocker_id,
+        outcome: input.outcome,
+        status: InputStatus::Pending,
+        claimed_by_attempt_id: None,
+        consumed_by_run_id: None,
+        created_at: input.accepted_at,
+        claimed_at: None,
+        consumed_at: None,
+    }
+}

@@ -1,0 +1,126 @@
+//! What would folding this stream give? Saves dispatch and the engine from reading whole histories.
+//!
+//! It is also the spine of all other models: they learn from it what a task was accepted as.
+
+use capstan_contract::DomainEvent;
+use capstan_decider::Decider;
+use capstan_domain::agent::{self, Agent};
+use capstan_domain::task::event::TaskAccepted;
+use capstan_domain::task::{self, TaskDecider};
+use capstan_domain::workspace::{self, Workspace};
+use capstan_envelope::{Recorded, StreamHead};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use crate::cell::{Cell, CellType, Column};
+use crate::fact::Fact;
+use crate::model::Model;
+
+/// The model.
+#[derive(Debug)]
+pub(crate) struct StreamSnapshots;
+
+/// The state of one stream, by category.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum StreamState {
+    Workspace(workspace::State),
+    Agent(agent::State),
+    Task(task::State),
+}
+
+/// A stream at one of its commits.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct SnapshotRow {
+    /// Where it stands.
+    pub(crate) head: StreamHead,
+    /// The decider's state.
+    pub(crate) state: StreamState,
+}
+
+/// Never used: which state it is stands in the key, see [`Model::read`].
+impl<'de> Deserialize<'de> for SnapshotRow {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("a snapshot is read together with its stream's name"))
+    }
+}
+
+#[derive(Deserialize)]
+struct Stored<'a> {
+    head: StreamHead,
+    #[serde(borrow)]
+    state: &'a RawValue,
+}
+
+impl SnapshotRow {
+    /// What the task was accepted as.
+    pub(crate) fn accepted(&self) -> Option<&TaskAccepted> {
+        match &self.state {
+            StreamState::Task(Some(task)) => Some(&task.accepted),
+            StreamState::Task(None) | StreamState::Workspace(_) | StreamState::Agent(_) => None,
+        }
+    }
+
+    /// True when the engine must know of the stream: a task that is not over or still holds a lease.
+    fn is_open(&self) -> bool {
+        match &self.state {
+            StreamState::Task(Some(task)) => !task.state.is_terminal() || task.live.is_some(),
+            StreamState::Task(None) | StreamState::Workspace(_) | StreamState::Agent(_) => false,
+        }
+    }
+}
+
+impl Model for StreamSnapshots {
+    const NAME: &'static str = "stream_snapshots";
+    const VERSION: i32 = 1;
+    const SCHEMA: &'static str = include_str!("../../../../projections/stream_snapshots/schema.sql");
+    const COLUMNS: &'static [Column] = &[Column::changing("open", CellType::Flag)];
+    type Key = String;
+    type Row = SnapshotRow;
+
+    fn keys(recorded: &Recorded, _: &DomainEvent, keys: &mut Vec<String>) {
+        keys.push(recorded.commit.stream.to_string());
+    }
+
+    fn apply(row: Option<SnapshotRow>, _: &String, fact: &Fact<'_>) -> Option<SnapshotRow> {
+        let (mut head, state) =
+            row.map_or_else(|| (StreamHead::default(), None), |row| (row.head, Some(row.state)));
+        // The same for each event of the commit, so it may be repeated.
+        head.advance(fact.recorded);
+        let state = match (fact.event, state) {
+            (DomainEvent::Workspace(event), Some(StreamState::Workspace(state))) => {
+                StreamState::Workspace(Workspace::evolve(state, event))
+            }
+            (DomainEvent::Workspace(event), _) => {
+                StreamState::Workspace(Workspace::evolve(workspace::State::default(), event))
+            }
+            (DomainEvent::Agent(event), Some(StreamState::Agent(state))) => {
+                StreamState::Agent(Agent::evolve(state, event))
+            }
+            (DomainEvent::Agent(event), _) => {
+                StreamState::Agent(Agent::evolve(agent::State::default(), event))
+            }
+            (DomainEvent::Task(event), Some(StreamState::Task(state))) => {
+                StreamState::Task(TaskDecider::evolve(state, event))
+            }
+            (DomainEvent::Task(event), _) => {
+                StreamState::Task(TaskDecider::evolve(task::State::default(), event))
+            }
+        };
+        Some(SnapshotRow { head, state })
+    }
+
+    fn cells(row: &SnapshotRow) -> Vec<Cell> {
+        vec![Cell::Flag(Some(row.is_open()))]
+    }
+
+    fn read(key: &String, doc: &str) -> Result<SnapshotRow, serde_json::Error> {
+        let Stored { head, state } = serde_json::from_str(doc)?;
+        let state = match key.split('/').nth(1) {
+            Some("workspace") => StreamState::Workspace(serde_json::from_str(state.get())?),
+            Some("agent") => StreamState::Agent(serde_json::from_str(state.get())?),
+            _ => StreamState::Task(serde_json::from_str(state.get())?),
+        };
+        Ok(SnapshotRow { head, state })
+    }
+}

@@ -1,0 +1,396 @@
+//! Where does each task stand?
+
+use std::collections::BTreeMap;
+
+use capstan_contract::DomainEvent;
+use capstan_domain::id::{AgentId, BlockerId, RunId, TaskId};
+use capstan_domain::policy::RunPolicy;
+use capstan_domain::task::TaskState;
+use capstan_domain::task::event::{
+    AgendaItem, AttemptOutcome, BlockerKind, BlockerOpened, BlockerStatus, DropReason, Event, InputKind,
+    Priority, Question, RunCause, TaskAccepted,
+};
+use capstan_domain::usage::Usage;
+use capstan_envelope::Recorded;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::cell::{Cell, CellType, Column};
+use crate::fact::Fact;
+use crate::labels;
+use crate::model::Model;
+use crate::redaction::shown;
+
+/// The model.
+#[derive(Debug)]
+pub(crate) struct Tasks;
+
+/// Why a task waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WaitingReason {
+    /// A question is open.
+    Input,
+}
+
+/// The question a task waits on, as its object shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct CurrentBlocker {
+    id: BlockerId,
+    kind: BlockerKind,
+    input_kind: InputKind,
+    status: BlockerStatus,
+    run_id: RunId,
+    summary: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    details: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    questions: Vec<Question>,
+    revision: u32,
+    created_at: DateTime<Utc>,
+}
+
+impl CurrentBlocker {
+    fn of(opened: &BlockerOpened) -> Self {
+        Self {
+            id: opened.blocker_id,
+            kind: opened.kind,
+            input_kind: InputKind::FreeText,
+            status: BlockerStatus::Open,
+            run_id: opened.run_id,
+            summary: opened.summary.clone(),
+            details: opened.details.clone(),
+            questions: opened.questions.clone(),
+            revision: opened.revision,
+            created_at: opened.opened_at,
+        }
+    }
+}
+
+/// The command as it was frozen at acceptance.
+#[derive(Serialize)]
+struct Payload<'a> {
+    message: &'a str,
+    session_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_key: Option<&'a str>,
+    agent_id: AgentId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook_id: Option<&'a str>,
+    timeout_ms: i64,
+    policy: &'a RunPolicy,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lane: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra_system_prompt: Option<&'a str>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    input_provenance: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliver: Option<bool>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    attachments: &'a [Map<String, Value>],
+    instance_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spawned_by: Option<&'a str>,
+    priority: Priority,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    agent_config: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_view_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_ttl_ms: Option<i64>,
+}
+
+impl<'a> Payload<'a> {
+    fn of(accepted: &'a TaskAccepted) -> Self {
+        Self {
+            message: &accepted.message,
+            session_id: &accepted.session_id,
+            session_key: accepted.session_key.as_deref(),
+            agent_id: accepted.agent_id,
+            hook_id: accepted.hook_id.as_deref(),
+            timeout_ms: accepted.timeout_ms,
+            policy: &accepted.policy,
+            lane: accepted.lane.as_deref(),
+            extra_system_prompt: accepted.extra_system_prompt.as_deref(),
+            input_provenance: &accepted.input_provenance,
+            deliver: accepted.deliver,
+            attachments: &accepted.attachments,
+            instance_key: &accepted.instance_key,
+            label: accepted.label.as_deref(),
+            spawned_by: accepted.spawned_by.as_deref(),
+            priority: accepted.priority,
+            provider: accepted.provider.as_deref(),
+            model: accepted.model.as_deref(),
+            agent_config: &accepted.agent_config,
+            source_view_id: accepted.source_view_id.as_deref(),
+            queue_ttl_ms: accepted.queue_ttl_ms,
+        }
+    }
+}
+
+/// A task as reads show it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct TaskRow {
+    id: TaskId,
+    workspace: String,
+    agent_id: AgentId,
+    agent_name: String,
+    session_id: String,
+    state: TaskState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    waiting_reason: Option<WaitingReason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    waiting_summary: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    input_kind: Option<InputKind>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    label: Option<String>,
+    labels: BTreeMap<String, String>,
+    priority: Priority,
+    message: String,
+    payload_json: Box<RawValue>,
+    routing_json: Box<RawValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent_task_id: Option<TaskId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target_run_id: Option<RunId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    current_blocker: Option<CurrentBlocker>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    budget_usd: Option<f64>,
+    cost_usd: f64,
+    usage: Usage,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wake_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wake_reason: Option<String>,
+    wake_agenda: Vec<AgendaItem>,
+    wake_count: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dropped_reason: Option<DropReason>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    archived_at: Option<DateTime<Utc>>,
+    accepted_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    queued_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dispatched_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    finished_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: u64,
+}
+
+impl Model for Tasks {
+    const NAME: &'static str = "tasks";
+    const VERSION: i32 = 1;
+    const SCHEMA: &'static str = include_str!("../../../../projections/tasks/schema.sql");
+    const COLUMNS: &'static [Column] = &[
+        Column::fixed("agent_id", CellType::Uuid),
+        Column::changing("state", CellType::Text),
+        Column::changing("open", CellType::Flag),
+        Column::changing("priority", CellType::Text),
+        Column::changing("label", CellType::Text),
+        Column::changing("labels", CellType::Text),
+        Column::fixed("parent_task_id", CellType::Uuid),
+        Column::changing("archived", CellType::Flag),
+        Column::changing("waiting_reason", CellType::Text),
+        Column::fixed("message", CellType::Text),
+        Column::fixed("created_at", CellType::Time),
+        Column::changing("updated_at", CellType::Time),
+    ];
+    type Key = Uuid;
+    type Row = TaskRow;
+
+    fn keys(recorded: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
+        if let (DomainEvent::Task(_), Ok(id)) = (event, Uuid::parse_str(recorded.commit.stream.id())) {
+            keys.push(id);
+        }
+    }
+
+    fn apply(row: Option<TaskRow>, _: &Uuid, fact: &Fact<'_>) -> Option<TaskRow> {
+        let Some((event, accepted)) = fact.task_event() else { return row };
+        let mut row = row.unwrap_or_else(|| begin(accepted));
+        change(&mut row, event);
+        row.updated_at = fact.occurred_at();
+        row.version = fact.version();
+        Some(row)
+    }
+
+    fn cells(row: &TaskRow) -> Vec<Cell> {
+        vec![
+            Cell::Uuid(Some(row.agent_id.0)),
+            Cell::text(row.state.as_str()),
+            Cell::Flag(Some(!row.state.is_terminal())),
+            Cell::text(priority(row.priority)),
+            Cell::text_or_null(row.label.as_deref()),
+            Cell::text(labels::column(&row.labels)),
+            Cell::Uuid(row.parent_task_id.map(|id| id.0)),
+            Cell::Flag(Some(row.archived_at.is_some())),
+            Cell::text_or_null(row.waiting_reason.map(|WaitingReason::Input| "input")),
+            Cell::text(&row.message),
+            Cell::Time(Some(row.created_at)),
+            Cell::Time(Some(row.updated_at)),
+        ]
+    }
+}
+
+fn priority(priority: Priority) -> &'static str {
+    match priority {
+        Priority::Low => "low",
+        Priority::Normal => "normal",
+        Priority::High => "high",
+        Priority::Urgent => "urgent",
+    }
+}
+
+fn begin(accepted: &TaskAccepted) -> TaskRow {
+    TaskRow {
+        id: accepted.task_id,
+        workspace: accepted.workspace.clone(),
+        agent_id: accepted.agent_id,
+        agent_name: accepted.agent_name.clone(),
+        session_id: accepted.session_id.clone(),
+        state: TaskState::Queued,
+        waiting_reason: None,
+        waiting_summary: None,
+        input_kind: None,
+        label: accepted.label.clone(),
+        labels: accepted.labels.clone(),
+        priority: accepted.priority,
+        message: accepted.message.clone(),
+        payload_json: shown(&Payload::of(accepted)),
+        routing_json: shown(&accepted.routing),
+        parent_task_id: accepted.parent_task_id,
+        target_run_id: None,
+        current_blocker: None,
+        budget_usd: accepted.budget_usd,
+        cost_usd: 0.0,
+        usage: Usage::default(),
+        wake_at: None,
+        wake_reason: None,
+        wake_agenda: Vec::new(),
+        wake_count: 0,
+        deadline: accepted.deadline,
+        dropped_reason: None,
+        error: None,
+        archived_at: None,
+        accepted_at: accepted.accepted_at,
+        queued_at: None,
+        dispatched_at: None,
+        finished_at: None,
+        created_at: accepted.accepted_at,
+        updated_at: accepted.accepted_at,
+        version: 0,
+    }
+}
+
+fn change(row: &mut TaskRow, event: &Event) {
+    match event {
+        Event::RunRequested(e) => {
+            requeue(row, e.queued_at);
+            row.target_run_id = Some(e.run_id);
+            row.finished_at = None;
+            row.error = None;
+            row.dropped_reason = None;
+            if e.cause == RunCause::Wake {
+                row.wake_count = row.wake_count.saturating_add(1);
+            }
+            awake(row);
+        }
+        Event::AttemptLeased(e) => {
+            row.state = TaskState::Running;
+            row.dispatched_at = Some(e.leased_at);
+        }
+        Event::AttemptEnded(e) => {
+            // As in the decider: a lost attempt puts its run back in the queue.
+            if e.outcome == AttemptOutcome::Lost && row.state == TaskState::Running {
+                requeue(row, e.ended_at);
+            }
+        }
+        Event::RetryScheduled(e) => requeue(row, e.available_at),
+        Event::TaskContinued(_) => row.state = TaskState::Running,
+        Event::TaskSlept(e) => {
+            row.state = TaskState::Sleeping;
+            row.queued_at = None;
+            row.dispatched_at = None;
+            row.wake_at = Some(e.wake_at);
+            row.wake_reason.clone_from(&e.reason);
+            row.wake_agenda.clone_from(&e.agenda);
+        }
+        Event::TaskDone(e) => end(row, TaskState::Done, e.at),
+        Event::TaskFailed(e) => {
+            row.error = Some(e.error.clone());
+            end(row, TaskState::Error, e.at);
+        }
+        Event::TaskCancelled(e) => end(row, TaskState::Cancelled, e.at),
+        Event::TaskDropped(e) => {
+            row.dropped_reason = Some(e.reason);
+            end(row, TaskState::Dropped, e.at);
+        }
+        Event::BlockerOpened(e) => {
+            row.state = TaskState::Waiting;
+            row.waiting_reason = Some(WaitingReason::Input);
+            row.waiting_summary = Some(e.summary.clone());
+            row.input_kind = Some(InputKind::FreeText);
+            row.current_blocker = Some(CurrentBlocker::of(e));
+        }
+        Event::BlockerClosed(e) => {
+            if row.current_blocker.as_ref().is_some_and(|blocker| blocker.id == e.blocker_id) {
+                row.waiting_reason = None;
+                row.waiting_summary = None;
+                row.input_kind = None;
+                row.current_blocker = None;
+            }
+        }
+        Event::UsageRecorded(e) => {
+            row.usage.add(&e.usage);
+            row.cost_usd = row.usage.cost_usd;
+        }
+        // These change the task's version and nothing else of its object.
+        Event::TaskAccepted(_)
+        | Event::AttemptStarted(_)
+        | Event::AttemptCancelRequested(_)
+        | Event::RunEnded(_)
+        | Event::InputAccepted(_)
+        | Event::InputClaimed(_)
+        | Event::InputReturned(_)
+        | Event::InputConsumed(_)
+        | Event::OutputProduced(_)
+        | Event::OutputRowsAppended(_)
+        | Event::OutputFinalized(_)
+        | Event::OutputStatusChanged(_) => {}
+    }
+}
+
+fn requeue(row: &mut TaskRow, at: DateTime<Utc>) {
+    row.state = TaskState::Queued;
+    row.queued_at = Some(at);
+    row.dispatched_at = None;
+}
+
+fn awake(row: &mut TaskRow) {
+    row.wake_at = None;
+    row.wake_reason = None;
+    row.wake_agenda.clear();
+}
+
+fn end(row: &mut TaskRow, state: TaskState, at: DateTime<Utc>) {
+    row.state = state;
+    row.finished_at = Some(at);
+    awake(row);
+}

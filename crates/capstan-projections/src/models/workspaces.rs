@@ -1,0 +1,57 @@
+//! Which workspaces are there?
+
+use capstan_contract::DomainEvent;
+use capstan_domain::workspace::Event;
+use capstan_envelope::Recorded;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::cell::{Cell, CellType, Column};
+use crate::fact::Fact;
+use crate::model::Model;
+
+/// The model.
+#[derive(Debug)]
+pub(crate) struct Workspaces;
+
+/// A workspace as reads show it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct WorkspaceRow {
+    workspace: String,
+    display_name: String,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: u64,
+}
+
+impl Model for Workspaces {
+    const NAME: &'static str = "workspaces";
+    const VERSION: i32 = 1;
+    const SCHEMA: &'static str = include_str!("../../../../projections/workspaces/schema.sql");
+    const COLUMNS: &'static [Column] = &[Column::fixed("created_at", CellType::Time)];
+    type Key = String;
+    type Row = WorkspaceRow;
+
+    fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<String>) {
+        if let DomainEvent::Workspace(Event::Created(created)) = event {
+            keys.push(created.workspace.clone());
+        }
+    }
+
+    fn apply(row: Option<WorkspaceRow>, _: &String, fact: &Fact<'_>) -> Option<WorkspaceRow> {
+        match fact.event {
+            DomainEvent::Workspace(Event::Created(created)) => Some(WorkspaceRow {
+                workspace: created.workspace.clone(),
+                display_name: created.display_name.clone(),
+                created_at: created.created_at,
+                updated_at: fact.occurred_at(),
+                version: fact.version(),
+            }),
+            DomainEvent::Agent(_) | DomainEvent::Task(_) => row,
+        }
+    }
+
+    fn cells(row: &WorkspaceRow) -> Vec<Cell> {
+        vec![Cell::Time(Some(row.created_at))]
+    }
+}

@@ -1,0 +1,164 @@
+//! Streams that wait behind a commit that cannot be folded. Nothing is skipped in silence: the commit and all
+//! later ones of its stream stand here until a retry succeeds or a rebuild folds them.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use capstan_envelope::{Position, StreamId};
+use capstan_eventlog::{EventLog, ReadError};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use tokio_postgres::Client;
+
+use crate::checkpoint;
+use crate::fact::Decoded;
+use crate::fold::{Fold, explain};
+use crate::generation::{self, GenerationError};
+use crate::queries::QueryError;
+use crate::read_models::ReadModels;
+use crate::rows::StoreError;
+
+/// Says that a commit itself is fine.
+const BEHIND: &str = "waits behind an earlier commit of its stream";
+
+/// A commit that is not in the read models.
+#[derive(Clone, Debug, Serialize)]
+pub struct ParkedCommit {
+    /// Its stream.
+    pub stream: String,
+    /// Where it stands.
+    pub position: Position,
+    /// Why it is here.
+    pub error: String,
+    /// The commit as JSON text.
+    pub payload: String,
+    /// Since when.
+    pub parked_at: DateTime<Utc>,
+}
+
+/// Why parked commits could not be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum RetryError {
+    /// Postgres did not do as told.
+    #[error("retry parked commits")]
+    Postgres(#[from] tokio_postgres::Error),
+    /// The tables are not there.
+    #[error("find the tables of the read models")]
+    Tables(#[from] GenerationError),
+    /// Rows could not be read or written.
+    #[error("fold parked commits")]
+    Store(#[from] StoreError),
+    /// The log could not be read.
+    #[error("read parked commits from the log")]
+    Log(#[from] ReadError),
+}
+
+/// A commit on its way to the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Parking {
+    stream: String,
+    position: Position,
+    error: String,
+    payload: String,
+}
+
+impl Parking {
+    /// Parks a commit, with an error of its own or behind another.
+    pub(crate) fn of(decoded: &Decoded, error: Option<String>) -> Self {
+        Self {
+            stream: decoded.recorded.commit.stream.to_string(),
+            position: decoded.recorded.position,
+            error: error.unwrap_or_else(|| BEHIND.to_owned()),
+            payload: serde_json::to_string(&decoded.recorded.commit).unwrap_or_default(),
+        }
+    }
+}
+
+/// Streams with parked commits.
+pub(crate) async fn streams(client: &Client) -> Result<HashSet<String>, tokio_postgres::Error> {
+    let rows = client.query("SELECT DISTINCT stream FROM capstan.parked", &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// Writes parked commits inside the open transaction.
+pub(crate) async fn write(client: &Client, parked: &[Parking]) -> Result<(), tokio_postgres::Error> {
+    for commit in parked {
+        // Postgres cannot store the NUL character; JSON text has it escaped, an error text may not.
+        let error = commit.error.replace('\0', "\u{fffd}");
+        client
+            .execute(
+                "INSERT INTO capstan.parked (stream, position, error, payload) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (stream, position) DO UPDATE SET error = excluded.error",
+                &[&commit.stream, &(commit.position.sequence() as i64), &error, &commit.payload],
+            )
+            .await?;
+    }
+    Ok(())
+}
+
+impl ReadModels {
+    /// Every parked commit, oldest first, at most `limit`.
+    pub async fn parked(&self, limit: i64) -> Result<Vec<ParkedCommit>, QueryError> {
+        let client = self.client().await?;
+        let sql = "SELECT stream, position, error, payload, parked_at FROM capstan.parked ORDER BY position LIMIT $1";
+        let rows = client.query(sql, &[&limit]).await.map_err(QueryError::unavailable)?;
+        Ok(rows
+            .iter()
+            .map(|row| ParkedCommit {
+                stream: row.get(0),
+                position: Position::new(row.get::<_, i64>(1) as u64),
+                error: row.get(2),
+                payload: row.get(3),
+                parked_at: row.get(4),
+            })
+            .collect())
+    }
+
+    /// Folds the parked commits of a stream again, in order. Answers how many are still parked: none when all
+    /// went in. Works beside a live projector.
+    pub async fn retry_parked(
+        &self,
+        log: &Arc<dyn EventLog>,
+        stream: &StreamId,
+    ) -> Result<usize, RetryError> {
+        let session = self.session().await?;
+        let client = session.client();
+        client.batch_execute("BEGIN").await?;
+        checkpoint::lock(client).await?;
+        let schemas = generation::active(client).await?;
+        let name = stream.to_string();
+        let sql = "SELECT position FROM capstan.parked WHERE stream = $1 ORDER BY position";
+        let waiting = client.query(sql, &[&name]).await?;
+        let mut fold = Fold::of(|_| true);
+        let mut folded = 0;
+        for row in &waiting {
+            let position: i64 = row.get(0);
+            let Some(recorded) = log.at(Position::new(position as u64)).await? else { break };
+            let decoded = Decoded::new(recorded);
+            fold.want(&decoded);
+            fold.fetch(&session, &schemas).await?;
+            if let Err(error) = fold.fold(&decoded) {
+                write(client, &[Parking::of(&decoded, Some(explain(&error)))]).await?;
+                break;
+            }
+            client
+                .execute(
+                    "DELETE FROM capstan.parked WHERE stream = $1 AND position = $2",
+                    &[&name, &position],
+                )
+                .await?;
+            folded += 1;
+        }
+        for rows in fold.written() {
+            if let Some(schema) = schemas.get(rows.name()) {
+                rows.write(&session, schema).await?;
+            }
+        }
+        // A live projector remembers rows and parked streams: the new epoch makes it read them again.
+        client
+            .execute(&format!("UPDATE capstan.checkpoint SET epoch = {}", checkpoint::NEXT_EPOCH), &[])
+            .await?;
+        client.batch_execute("COMMIT").await?;
+        Ok(waiting.len() - folded)
+    }
+}

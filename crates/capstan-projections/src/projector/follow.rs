@@ -1,0 +1,323 @@
+//! The runner: what can happen to a projector, in one place.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use capstan_envelope::Position;
+use capstan_eventlog::{EventLog, LogIdentity, ReadError};
+use chrono::Utc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::applier::{Applier, ApplyError};
+use crate::checkpoint::{self, Checkpoint};
+use crate::commits::{Arrived, Reader, first_unknown};
+use crate::config::ProjectorConfig;
+use crate::fold::explain;
+use crate::generation::{self, GenerationError};
+use crate::migrate::MigrateError;
+use crate::read_models::ReadModels;
+use crate::rebuild::{RebuildError, Which, rebuild};
+use crate::status::{ProjectorState, ProjectorStatus};
+
+/// How often a projector without the lease asks for it.
+const STANDBY: Duration = Duration::from_millis(500);
+/// How often a stopped projector looks whether a rebuild has put things right.
+const DIVERGED: Duration = Duration::from_secs(1);
+/// How often the head of the log is asked for, for the lag.
+const HEAD_EVERY: Duration = Duration::from_secs(1);
+
+/// Why a projector stopped following.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("keep the lease: another projector has taken over")]
+    FenceClosed,
+    #[error("follow the log: {0}")]
+    Diverged(String),
+    #[error("go on at {0}: {1}")]
+    Unknown(Position, String),
+    #[error("project")]
+    Apply(#[source] ApplyError),
+    #[error("project")]
+    Postgres(#[from] tokio_postgres::Error),
+    #[error("project")]
+    Log(#[source] ReadError),
+    #[error("project")]
+    Tables(#[from] GenerationError),
+    #[error("prepare the tables")]
+    Migrate(#[from] MigrateError),
+    #[error("renew outdated tables")]
+    Rebuild(#[from] RebuildError),
+}
+
+impl From<ApplyError> for Ended {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::FenceClosed => Self::FenceClosed,
+            other => Self::Apply(other),
+        }
+    }
+}
+
+impl From<ReadError> for Ended {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Diverged { after, head } => {
+                Self::Diverged(format!("the log ends at {head}, before the read models' position {after}"))
+            }
+            other => Self::Log(other),
+        }
+    }
+}
+
+pub(super) struct Runner {
+    log: Arc<dyn EventLog>,
+    read_models: ReadModels,
+    config: ProjectorConfig,
+    status: watch::Sender<ProjectorStatus>,
+    stop: CancellationToken,
+}
+
+impl Runner {
+    pub(super) fn new(
+        log: Arc<dyn EventLog>,
+        read_models: ReadModels,
+        config: ProjectorConfig,
+        status: watch::Sender<ProjectorStatus>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { log, read_models, config, status, stop }
+    }
+
+    pub(super) async fn run(self) {
+        let mut pause = Duration::from_millis(50);
+        while !self.stop.is_cancelled() {
+            let started = Instant::now();
+            let wait = match self.hold_lease().await {
+                Ok(None) => STANDBY,
+                Ok(Some(())) => break,
+                Err(Ended::FenceClosed) => {
+                    // Taken over, or the tables were switched under us: find out by asking for the lease.
+                    tracing::info!("the projector's epoch is over");
+                    Duration::ZERO
+                }
+                Err(Ended::Diverged(reason)) => {
+                    self.enter(ProjectorState::Diverged { reason });
+                    DIVERGED
+                }
+                Err(Ended::Unknown(position, reason)) => {
+                    self.enter(ProjectorState::WaitingForUpgrade { position, reason });
+                    // Only another build can go on; it may do so in another process.
+                    self.stop.cancelled().await;
+                    break;
+                }
+                Err(error) => {
+                    pause = if started.elapsed() > Duration::from_secs(10) {
+                        Duration::from_millis(50)
+                    } else {
+                        (pause * 2).min(Duration::from_secs(2))
+                    };
+                    self.enter(ProjectorState::Failing { reason: explain(&error) });
+                    pause
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.stop.cancelled() => {}
+            }
+        }
+        self.enter(ProjectorState::Stopped);
+    }
+
+    /// Takes the lease and follows the log. `None`: somebody else has it. `Some`: told to stop.
+    async fn hold_lease(&self) -> Result<Option<()>, Ended> {
+        let session = self.read_models.session().await?;
+        let lease_ms = self.config.lease.as_millis() as i64;
+        let missing = generation::missing(session.client()).await?;
+        if !missing.is_empty() {
+            self.enter(ProjectorState::Rebuilding);
+            self.read_models.migrate().await?;
+            let missing = generation::missing(session.client()).await?;
+            if !missing.is_empty() {
+                let which = Which::Some(missing.iter().map(|name| (*name).to_owned()).collect());
+                rebuild(&self.log, &self.read_models, &which, &self.config).await?;
+            }
+        }
+        let Some(checkpoint) = checkpoint::acquire(session.client(), &self.config.owner, lease_ms).await?
+        else {
+            self.enter(ProjectorState::Standby);
+            let _ = self.read_models.position().await;
+            return Ok(None);
+        };
+        let epoch = checkpoint.epoch;
+        let identity = match self.log.identity().await {
+            Ok(identity) => identity,
+            Err(error) => {
+                checkpoint::release(session.client(), epoch).await?;
+                return Err(error.into());
+            }
+        };
+        if let Some(reason) = diverged(&self.log, &checkpoint, &identity).await? {
+            // Another replica would find the same; it may ask, as it may have been started for the repair.
+            checkpoint::release(session.client(), epoch).await?;
+            return Err(Ended::Diverged(reason));
+        }
+        self.read_models.progress().reset(checkpoint.position);
+        let mut applier = Applier::begin(session, checkpoint, identity, lease_ms).await?;
+        self.enter(ProjectorState::CatchingUp);
+        let outcome = self.follow(&mut applier).await;
+        if matches!(outcome, Ok(()) | Err(Ended::Unknown(..))) {
+            checkpoint::release(applier.session().client(), epoch).await?;
+        }
+        outcome.map(Some)
+    }
+
+    async fn follow(&self, applier: &mut Applier) -> Result<(), Ended> {
+        let mut reader = Reader::after(&self.log, applier.position());
+        let mut renew = tokio::time::interval(self.config.renew_every);
+        renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut look = tokio::time::interval(HEAD_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.reached(applier);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(()),
+                _ = renew.tick() => {
+                    let lease_ms = self.config.lease.as_millis() as i64;
+                    if !checkpoint::renew(applier.session().client(), applier.epoch(), lease_ms).await? {
+                        return Err(Ended::FenceClosed);
+                    }
+                }
+                _ = look.tick() => self.look_at_head(applier).await,
+                first = reader.next() => {
+                    let batch = self.gather(first?, &mut reader).await?;
+                    self.apply(applier, batch).await?;
+                }
+            }
+        }
+    }
+
+    /// Adds what else has arrived to the first commits.
+    async fn gather(&self, first: Arrived, reader: &mut Reader) -> Result<Arrived, Ended> {
+        let mut batch = first;
+        let until = tokio::time::Instant::now() + self.config.linger.min(Duration::from_millis(5));
+        while batch.commits.len() < self.config.batch_commits_max {
+            let more = if self.config.linger.is_zero() {
+                reader.ready()
+            } else {
+                tokio::time::timeout_at(until, reader.next()).await.ok()
+            };
+            let Some(more) = more.transpose()? else { break };
+            batch.commits.extend(more.commits);
+            batch.caught_up = more.caught_up;
+        }
+        Ok(batch)
+    }
+
+    async fn apply(&self, applier: &mut Applier, batch: Arrived) -> Result<(), Ended> {
+        let unknown = first_unknown(&batch.commits);
+        let known = unknown.as_ref().map_or(batch.commits.len(), |(index, _)| *index);
+        for part in batch.commits[..known].chunks(self.config.batch_commits_max.max(1)) {
+            applier.apply(part).await?;
+            self.reached(applier);
+        }
+        if let Some((index, reason)) = unknown {
+            return Err(Ended::Unknown(batch.commits[index].recorded.position, reason));
+        }
+        let lag = batch
+            .commits
+            .last()
+            .filter(|_| !batch.caught_up)
+            .map_or(0.0, |last| (Utc::now() - last.recorded.recorded_at).as_seconds_f64().max(0.0));
+        metrics::gauge!("capstan_projection_lag_seconds").set(lag);
+        self.status.send_modify(|status| {
+            status.lag_seconds = lag;
+            status.head = status.head.max(status.position);
+            if batch.caught_up {
+                status.head = status.position;
+                status.lag_events = 0;
+                status.state = ProjectorState::Live;
+            }
+        });
+        Ok(())
+    }
+
+    fn reached(&self, applier: &Applier) {
+        let position = applier.position();
+        self.read_models.observe(position);
+        if let Some(on_progress) = &self.config.on_progress {
+            on_progress(position);
+        }
+        self.status.send_modify(|status| {
+            status.position = position;
+            status.parked_streams = applier.parked_streams();
+        });
+    }
+
+    async fn look_at_head(&self, applier: &Applier) {
+        // Only for the lag; the reader will report a log that is away.
+        let Ok(head) = self.log.head().await else { return };
+        let lag = head.sequence().saturating_sub(applier.position().sequence());
+        metrics::gauge!("capstan_projection_lag_events").set(lag as f64);
+        metrics::gauge!("capstan_projection_parked_streams").set(applier.parked_streams() as f64);
+        self.status.send_modify(|status| {
+            status.head = head;
+            status.lag_events = lag;
+        });
+    }
+
+    fn enter(&self, state: ProjectorState) {
+        let changed = self.status.borrow().state != state;
+        if changed {
+            match &state {
+                ProjectorState::Diverged { reason } => {
+                    tracing::error!(
+                        reason,
+                        "STORE_DIVERGED: the read models belong to another log; rebuild them"
+                    );
+                }
+                ProjectorState::WaitingForUpgrade { position, reason } => {
+                    tracing::error!(log.position = %position, reason, "the projector waits for an upgrade");
+                }
+                ProjectorState::Failing { reason } => {
+                    tracing::warn!(reason, "the projector failed; it tries again");
+                }
+                other => tracing::info!(state = ?other, "projector"),
+            }
+            self.status.send_modify(|status| status.state = state);
+        }
+    }
+}
+
+/// What differs between the log the rows were made from and this one.
+pub(crate) async fn diverged(
+    log: &Arc<dyn EventLog>,
+    checkpoint: &Checkpoint,
+    identity: &LogIdentity,
+) -> Result<Option<String>, ReadError> {
+    if checkpoint.position == Position::START {
+        return Ok(None);
+    }
+    if let Some(known) = &checkpoint.identity
+        && !same(known, identity)
+    {
+        return Ok(Some(format!(
+            "the log's identity is {} of {}, the read models were made from {} of {}",
+            identity.store_epoch, identity.created_at, known.store_epoch, known.created_at
+        )));
+    }
+    let head = log.head().await?;
+    if head < checkpoint.position {
+        return Ok(Some(format!("the log ends at {head}, the read models are at {}", checkpoint.position)));
+    }
+    let hash = log.at(checkpoint.position).await?.map(|recorded| recorded.hash);
+    Ok((hash != Some(checkpoint.hash)).then(|| {
+        format!("the commit at {} is not the one the read models were made from", checkpoint.position)
+    }))
+}
+
+/// Compares identities as Postgres keeps them: to the microsecond.
+fn same(known: &LogIdentity, now: &LogIdentity) -> bool {
+    known.store_epoch == now.store_epoch
+        && known.created_at.timestamp_micros() == now.created_at.timestamp_micros()
+}

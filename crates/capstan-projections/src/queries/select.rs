@@ -1,0 +1,139 @@
+//! Putting a read together: the conditions asked for, one statement, position and rows of one instant.
+
+use std::fmt::Write;
+
+use capstan_envelope::Position;
+use serde_json::value::RawValue;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use crate::queries::cursor::{Page, Place};
+use crate::queries::{Item, Listing, QueryError};
+use crate::read_models::ReadModels;
+
+/// A value asked for.
+type Parameter = Box<dyn ToSql + Send + Sync>;
+
+/// A read of one model.
+pub(crate) struct Select {
+    table: &'static str,
+    order: &'static str,
+    conditions: String,
+    parameters: Vec<Parameter>,
+}
+
+/// Newest first or oldest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    NewestFirst,
+    OldestFirst,
+}
+
+impl Select {
+    /// Rows of one workspace, ordered by `order` and id.
+    pub(crate) fn of(table: &'static str, workspace: &str, order: &'static str) -> Self {
+        Self {
+            table,
+            order,
+            conditions: "workspace = $1".to_owned(),
+            parameters: vec![Box::new(workspace.to_owned())],
+        }
+    }
+
+    /// Adds a condition; `?` stands for the value.
+    pub(crate) fn filter(&mut self, condition: &str, value: impl ToSql + Send + Sync + 'static) {
+        self.parameters.push(Box::new(value));
+        let numbered = condition.replace('?', &format!("${}", self.parameters.len()));
+        // Writing to a String cannot fail.
+        let _ = write!(self.conditions, " AND {numbered}");
+    }
+
+    /// Adds a condition when there is a value.
+    pub(crate) fn filter_some(&mut self, condition: &str, value: Option<impl ToSql + Send + Sync + 'static>) {
+        if let Some(value) = value {
+            self.filter(condition, value);
+        }
+    }
+
+    /// Adds a condition without a value.
+    pub(crate) fn filter_plain(&mut self, condition: &str) {
+        let _ = write!(self.conditions, " AND {condition}");
+    }
+
+    /// The one row, if there is one.
+    pub(crate) async fn one(self, read_models: &ReadModels) -> Result<Option<Item>, QueryError> {
+        let sql = format!(
+            "SELECT c.position, r.version, r.doc FROM capstan.checkpoint c \
+             JOIN (SELECT version, doc FROM capstan.{} WHERE {} LIMIT 1) r ON true",
+            self.table, self.conditions
+        );
+        let rows = self.run(read_models, &sql).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        Ok(Some(Item {
+            doc: RawValue::from_string(row.get(2))?,
+            version: row.get::<_, i64>(1) as u64,
+            position: position(row),
+        }))
+    }
+
+    /// One page.
+    pub(crate) async fn page(
+        mut self,
+        read_models: &ReadModels,
+        page: &Page,
+        direction: Direction,
+    ) -> Result<Listing, QueryError> {
+        let limit = page.limit();
+        let is_time = self.order != "seq";
+        let (after, sorted) = match direction {
+            Direction::NewestFirst => ("<", "DESC"),
+            Direction::OldestFirst => (">", "ASC"),
+        };
+        if let Some(place) = page.place()? {
+            let order: Parameter = if is_time { Box::new(place.time()) } else { Box::new(place.order) };
+            self.parameters.push(order);
+            self.parameters.push(Box::new(place.id));
+            let (order, id) = (self.parameters.len() - 1, self.parameters.len());
+            let _ = write!(self.conditions, " AND ({}, id) {after} (${order}, ${id})", self.order);
+        }
+        let order = self.order;
+        // One more than asked for tells whether there is a next page.
+        self.parameters.push(Box::new(i64::from(limit) + 1));
+        let sql = format!(
+            "SELECT c.position, r.id, r.{order}, r.doc FROM capstan.checkpoint c \
+             LEFT JOIN (SELECT id, {order}, doc FROM capstan.{table} WHERE {conditions} \
+                        ORDER BY {order} {sorted}, id {sorted} LIMIT ${more}) r ON true \
+             ORDER BY r.{order} {sorted}, r.id {sorted}",
+            table = self.table,
+            conditions = self.conditions,
+            more = self.parameters.len(),
+        );
+        let rows = self.run(read_models, &sql).await?;
+        let position = rows.first().map_or(Position::START, position);
+        let mut items = Vec::with_capacity(rows.len().min(limit as usize));
+        let mut last = None;
+        for row in rows.iter().take(limit as usize) {
+            let Some(doc) = row.get::<_, Option<String>>(3) else { continue };
+            items.push(RawValue::from_string(doc)?);
+            last = Some(if is_time {
+                Place::new(row.get(2), row.get(1))
+            } else {
+                Place { order: row.get(2), id: row.get(1) }
+            });
+        }
+        let more = rows.len() > limit as usize;
+        Ok(Listing { items, next_cursor: last.filter(|_| more).map(Place::to_cursor), limit, position })
+    }
+
+    async fn run(&self, read_models: &ReadModels, sql: &str) -> Result<Vec<Row>, QueryError> {
+        let client = read_models.client().await?;
+        let statement = client.prepare_cached(sql).await.map_err(QueryError::unavailable)?;
+        let parameters: Vec<&(dyn ToSql + Sync)> =
+            self.parameters.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
+        client.query(&statement, &parameters).await.map_err(QueryError::unavailable)
+    }
+}
+
+fn position(row: &Row) -> Position {
+    Position::new(row.get::<_, i64>(0) as u64)
+}

@@ -1,0 +1,97 @@
+//! Reads of tasks.
+
+use std::collections::BTreeMap;
+
+use capstan_domain::id::{AgentId, TaskId};
+use capstan_domain::task::TaskState;
+use capstan_domain::task::event::Priority;
+use chrono::{DateTime, Utc};
+
+use crate::labels;
+use crate::queries::cursor::Page;
+use crate::queries::select::{Direction, Select};
+use crate::queries::{Item, Listing, QueryError};
+use crate::read_models::ReadModels;
+
+/// Which tasks to list; everything that is given must hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TaskFilter {
+    /// In one of these states; any when empty.
+    pub states: Vec<TaskState>,
+    /// Of this agent.
+    pub agent_id: Option<AgentId>,
+    /// Of one of these priorities; any when empty.
+    pub priorities: Vec<Priority>,
+    /// With exactly this label.
+    pub label: Option<String>,
+    /// With all of these names and values among its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Made for this task.
+    pub parent_task_id: Option<TaskId>,
+    /// Waiting for this reason.
+    pub waiting_reason: Option<String>,
+    /// Created later than this.
+    pub created_after: Option<DateTime<Utc>>,
+    /// Created earlier than this.
+    pub created_before: Option<DateTime<Utc>>,
+    /// Changed later than this.
+    pub updated_after: Option<DateTime<Utc>>,
+    /// Archived, or not; both when absent.
+    pub archived: Option<bool>,
+    /// With this text in label or message, whatever the case.
+    pub text: Option<String>,
+}
+
+impl ReadModels {
+    /// A task.
+    pub async fn task(&self, workspace: &str, id: TaskId) -> Result<Option<Item>, QueryError> {
+        let mut select = Select::of("tasks", workspace, "created_at");
+        select.filter("id = ?", id.0);
+        select.one(self).await
+    }
+
+    /// Tasks, newest first.
+    pub async fn tasks(
+        &self,
+        workspace: &str,
+        filter: &TaskFilter,
+        page: &Page,
+    ) -> Result<Listing, QueryError> {
+        let mut select = Select::of("tasks", workspace, "created_at");
+        if !filter.states.is_empty() {
+            if filter.states.iter().all(|state| !state.is_terminal()) {
+                // Tasks that are not over are few and have an index of their own.
+                select.filter_plain("open");
+            }
+            let states: Vec<&'static str> = filter.states.iter().map(|state| state.as_str()).collect();
+            select.filter("state = ANY(?)", states);
+        }
+        if !filter.priorities.is_empty() {
+            let priorities: Vec<String> = filter.priorities.iter().map(|priority| word(*priority)).collect();
+            select.filter("priority = ANY(?)", priorities);
+        }
+        select.filter_some("agent_id = ?", filter.agent_id.map(|id| id.0));
+        select.filter_some("label = ?", filter.label.as_deref().map(storable));
+        for (name, value) in &filter.labels {
+            select.filter("strpos(labels, ?) > 0", labels::needle(name, value));
+        }
+        select.filter_some("parent_task_id = ?", filter.parent_task_id.map(|id| id.0));
+        select.filter_some("waiting_reason = ?", filter.waiting_reason.as_deref().map(storable));
+        select.filter_some("created_at > ?", filter.created_after);
+        select.filter_some("created_at < ?", filter.created_before);
+        select.filter_some("updated_at > ?", filter.updated_after);
+        select.filter_some("archived = ?", filter.archived);
+        let text = filter.text.as_deref().filter(|text| !text.is_empty()).map(storable);
+        select.filter_some("strpos(lower(coalesce(label, '') || E'\\n' || message), lower(?)) > 0", text);
+        select.page(self, page, Direction::NewestFirst).await
+    }
+}
+
+/// Text as it was stored.
+pub(crate) fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn word(priority: Priority) -> String {
+    format!("{priority:?}").to_lowercase()
+}

@@ -1,0 +1,93 @@
+//! The door to the read models.
+
+use std::sync::Arc;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+
+use crate::progress::Progress;
+use crate::queries::QueryError;
+use crate::session::Session;
+
+/// Connections kept for reads.
+const POOL_SIZE: usize = 16;
+
+/// Why the read models cannot be reached at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address is not one.
+    #[error("read the database address")]
+    Address(#[source] tokio_postgres::Error),
+    /// The pool could not be made.
+    #[error("make the connection pool")]
+    Pool(#[source] deadpool_postgres::BuildError),
+}
+
+/// The read models in Postgres. Clones share connections.
+#[derive(Clone, Debug)]
+pub struct ReadModels {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    address: String,
+    config: tokio_postgres::Config,
+    pool: Pool,
+    progress: Progress,
+}
+
+impl ReadModels {
+    /// Prepares connections to `database_url`; the first use opens one.
+    pub fn connect(database_url: &str) -> Result<Self, ConnectError> {
+        Self::connect_with(database_url, POOL_SIZE)
+    }
+
+    /// As [`ReadModels::connect`], with the number of connections kept for reads.
+    pub fn connect_with(database_url: &str, pool_size: usize) -> Result<Self, ConnectError> {
+        let mut config: tokio_postgres::Config = database_url.parse().map_err(ConnectError::Address)?;
+        if config.get_application_name().is_none() {
+            config.application_name("capstan");
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(std::time::Duration::from_secs(5));
+        }
+        // No ping before reuse: a connection Postgres has closed is known to be, and a read that meets one dying
+        // may be repeated.
+        let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(config.clone(), tokio_postgres::NoTls, manager_config);
+        let pool = Pool::builder(manager)
+            .max_size(pool_size)
+            .runtime(deadpool_postgres::Runtime::Tokio1)
+            .wait_timeout(Some(std::time::Duration::from_secs(5)))
+            .create_timeout(Some(std::time::Duration::from_secs(5)))
+            .recycle_timeout(Some(std::time::Duration::from_secs(5)))
+            .build()
+            .map_err(ConnectError::Pool)?;
+        let progress = Progress::new();
+        Ok(Self { inner: Arc::new(Inner { address: database_url.to_owned(), config, pool, progress }) })
+    }
+
+    /// True when Postgres answers.
+    pub async fn is_reachable(&self) -> bool {
+        match self.client().await {
+            Ok(client) => client.simple_query("SELECT 1").await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.inner.address
+    }
+
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.inner.progress
+    }
+
+    pub(crate) async fn client(&self) -> Result<Object, QueryError> {
+        self.inner.pool.get().await.map_err(QueryError::unavailable)
+    }
+
+    pub(crate) async fn session(&self) -> Result<Session, tokio_postgres::Error> {
+        Session::open(&self.inner.config).await
+    }
+}

@@ -1,0 +1,405 @@
+//! New tables beside the old ones, from position 0, then one switch. Reads never stop, and a live projector
+//! goes on until the switch closes its fence; it comes back on the new tables.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use capstan_envelope::{CommitHash, Position};
+use capstan_eventlog::{EventLog, ReadError};
+use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
+use serde::Serialize;
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use crate::checkpoint;
+use crate::commits::{Commits, first_unknown};
+use crate::config::ProjectorConfig;
+use crate::fact::Decoded;
+use crate::fold::{Fold, Schemas, explain};
+use crate::generation::{self, GenerationError};
+use crate::migrate::MigrateError;
+use crate::models::MODELS;
+use crate::parked::{self, Parking};
+use crate::projector::follow::diverged;
+use crate::read_models::ReadModels;
+use crate::rows::StoreError;
+use crate::session::Session;
+
+/// Only one rebuild at a time; the number means nothing.
+const ADVISORY_LOCK: i64 = 0x6361_7073_7461_6e02;
+/// How far behind the live tables a rebuild may be when it asks for the switch.
+const SWITCH_LAG_MAX: u64 = 2_000;
+/// Switches refused by a busy table before the rebuild gives up.
+const SWITCH_TRIES: u32 = 30;
+
+/// Which models to make anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Every model; the checkpoint is made anew with them.
+    All,
+    /// These models; they end where the others stand.
+    Some(Vec<String>),
+}
+
+/// What a rebuild did.
+#[derive(Clone, Debug, Serialize)]
+pub struct RebuildReport {
+    /// The models made anew.
+    pub models: Vec<String>,
+    /// The Postgres schema that holds them.
+    pub schema: String,
+    /// Where they stand.
+    pub position: Position,
+    /// Commits folded.
+    pub commits: u64,
+    /// Events folded.
+    pub events: u64,
+    /// Rows written by COPY.
+    pub rows: u64,
+    /// Streams left out behind a commit that cannot be folded.
+    pub parked_streams: usize,
+    /// Time to read and fold the log, in seconds.
+    pub fold_seconds: f64,
+    /// Time until the last table had its rows, in seconds.
+    pub copy_seconds: f64,
+    /// Time from then until the last table had its keys and indexes, in seconds.
+    pub index_seconds: f64,
+    /// All in all, in seconds.
+    pub seconds: f64,
+}
+
+/// Why a rebuild did not happen. The active tables are as they were.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// No model has this name.
+    #[error("rebuild {0}: there is no such read model")]
+    UnknownModel(String),
+    /// Another rebuild is at it.
+    #[error("rebuild: another rebuild is under way")]
+    Busy,
+    /// The log is not the one the other models were made from; only a rebuild of all helps.
+    #[error("rebuild some models: the log is not the one the others were made from ({0})")]
+    Diverged(String),
+    /// The log holds an event this build does not know.
+    #[error("rebuild past {position}: {reason}")]
+    UnknownEvent {
+        /// Where it stands.
+        position: Position,
+        /// What was met.
+        reason: String,
+    },
+    /// The projector's own tables could not be made.
+    #[error("prepare the rebuild")]
+    Migrate(#[from] MigrateError),
+    /// Tables or views could not be changed.
+    #[error("make or switch the new tables")]
+    Tables(#[from] GenerationError),
+    /// Rows could not be written.
+    #[error("fill the new tables")]
+    Store(#[from] StoreError),
+    /// Postgres did not do as told.
+    #[error("rebuild")]
+    Postgres(#[from] tokio_postgres::Error),
+    /// The log could not be read.
+    #[error("read the log for the rebuild")]
+    Log(#[from] ReadError),
+    /// A thread that filled a table died.
+    #[error("fill the new tables")]
+    Interrupted(#[from] tokio::task::JoinError),
+    /// The active tables stayed busy.
+    #[error("switch to the new tables: the old ones stayed busy")]
+    SwitchBusy,
+}
+
+/// Makes the tables of `which` anew and switches reads and projector to them.
+pub async fn rebuild(
+    log: &Arc<dyn EventLog>,
+    read_models: &ReadModels,
+    which: &Which,
+    config: &ProjectorConfig,
+) -> Result<RebuildReport, RebuildError> {
+    read_models.migrate().await?;
+    let session = read_models.session().await?;
+    let free: bool =
+        session.client().query_one("SELECT pg_try_advisory_lock($1)", &[&ADVISORY_LOCK]).await?.get(0);
+    if !free {
+        return Err(RebuildError::Busy);
+    }
+    generation::drop_unused(session.client()).await?;
+    let mut build = Build::begin(Arc::clone(log), read_models, session, which, config).await?;
+    build.fold_in_memory().await?;
+    build.fill_tables().await?;
+    build.switch().await?;
+    generation::drop_unused(build.session.client()).await?;
+    Ok(build.report())
+}
+
+struct Build<'a> {
+    log: Arc<dyn EventLog>,
+    read_models: &'a ReadModels,
+    session: Session,
+    config: &'a ProjectorConfig,
+    all: bool,
+    models: Vec<&'static str>,
+    schema: String,
+    schemas: Schemas,
+    fold: Fold,
+    commits: Commits,
+    parking: Vec<Parking>,
+    parked: std::collections::HashSet<String>,
+    position: Position,
+    hash: CommitHash,
+    recorded_at: DateTime<Utc>,
+    started: Instant,
+    report: RebuildReport,
+}
+
+impl<'a> Build<'a> {
+    async fn begin(
+        log: Arc<dyn EventLog>,
+        read_models: &'a ReadModels,
+        session: Session,
+        which: &Which,
+        config: &'a ProjectorConfig,
+    ) -> Result<Self, RebuildError> {
+        let mut models = chosen(which)?;
+        let all = *which == Which::All;
+        let active = generation::active(session.client()).await?;
+        let spine = MODELS[0].0;
+        if !models.contains(&spine) && !active.contains_key(spine) {
+            // The others learn from the stream snapshots what a task was accepted as.
+            models.insert(0, spine);
+        }
+        if !all && let Some(at) = checkpoint::read(session.client()).await? {
+            let identity = log.identity().await?;
+            if let Some(reason) = diverged(&log, &at, &identity).await? {
+                return Err(RebuildError::Diverged(reason));
+            }
+        }
+        let schema = generation::next_schema(session.client()).await?;
+        generation::create_tables(session.client(), &schema, &models).await?;
+        let commits = Commits::after(&log, Position::START);
+        Ok(Self {
+            log,
+            read_models,
+            session,
+            config,
+            all,
+            schemas: active
+                .into_iter()
+                .chain(models.iter().map(|name| ((*name).to_owned(), schema.clone())))
+                .collect(),
+            fold: fold_of(&models),
+            commits,
+            parking: Vec::new(),
+            parked: std::collections::HashSet::new(),
+            position: Position::START,
+            hash: CommitHash::NONE,
+            recorded_at: DateTime::UNIX_EPOCH,
+            started: Instant::now(),
+            report: RebuildReport {
+                models: models.iter().map(|name| (*name).to_owned()).collect(),
+                schema: schema.clone(),
+                position: Position::START,
+                commits: 0,
+                events: 0,
+                rows: 0,
+                parked_streams: 0,
+                fold_seconds: 0.0,
+                copy_seconds: 0.0,
+                index_seconds: 0.0,
+                seconds: 0.0,
+            },
+            models,
+            schema,
+        })
+    }
+
+    /// Where some models have to end: where the others stand. All of them may go on to the end of the log.
+    async fn end(&self) -> Result<Option<Position>, RebuildError> {
+        if self.all {
+            return Ok(None);
+        }
+        let at = checkpoint::read(self.session.client()).await?;
+        Ok(Some(at.map_or(Position::START, |at| at.position)))
+    }
+
+    async fn fold_in_memory(&mut self) -> Result<(), RebuildError> {
+        let end = self.end().await?;
+        while !self.is_at(end) && self.fold.streams() < self.config.rebuild_streams_max {
+            let commits = self.commits.next(self.config.batch_commits_max, end).await?;
+            self.fold_commits(&commits)?;
+        }
+        self.report.fold_seconds = self.started.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn is_at(&self, end: Option<Position>) -> bool {
+        end.map_or_else(|| self.commits.is_caught_up(), |end| self.commits.is_past(end))
+    }
+
+    fn fold_commits(&mut self, commits: &[Decoded]) -> Result<(), RebuildError> {
+        if let Some((index, reason)) = first_unknown(commits) {
+            return Err(RebuildError::UnknownEvent { position: commits[index].recorded.position, reason });
+        }
+        for decoded in commits {
+            let stream = decoded.recorded.commit.stream.to_string();
+            if self.parked.contains(&stream) {
+                self.parking.push(Parking::of(decoded, None));
+            } else if let Err(error) = self.fold.fold(decoded) {
+                self.parking.push(Parking::of(decoded, Some(explain(&error))));
+                self.parked.insert(stream);
+            }
+            self.report.commits += 1;
+            self.report.events += decoded.recorded.commit.events.len() as u64;
+        }
+        if let Some(last) = commits.last() {
+            self.position = last.recorded.position;
+            self.hash = last.recorded.hash;
+            self.recorded_at = last.recorded.recorded_at;
+        }
+        Ok(())
+    }
+
+    /// Fills all tables at once, each with a thread and a connection of its own, and makes a table's indexes as
+    /// soon as its rows are in.
+    async fn fill_tables(&mut self) -> Result<(), RebuildError> {
+        let started = Instant::now();
+        let fold = std::mem::replace(&mut self.fold, fold_of(&self.models));
+        let fills = fold.into_written().into_iter().map(|rows| {
+            let (read_models, schema) = (self.read_models.clone(), self.schema.clone());
+            tokio::spawn(async move {
+                let model = rows.name();
+                let copied = rows.copy(read_models.session().await?, schema.clone()).await?;
+                let copy_seconds = started.elapsed().as_secs_f64();
+                let session = read_models.session().await?;
+                session.client().batch_execute("SET maintenance_work_mem = '128MB'").await?;
+                generation::create_index(session.client(), &schema, model).await?;
+                Ok::<_, RebuildError>((copied, copy_seconds))
+            })
+        });
+        for filled in try_join_all(fills.collect::<Vec<_>>()).await? {
+            let (copied, copy_seconds) = filled?;
+            self.report.rows += copied;
+            self.report.copy_seconds = self.report.copy_seconds.max(copy_seconds);
+        }
+        self.report.index_seconds = started.elapsed().as_secs_f64() - self.report.copy_seconds;
+        Ok(())
+    }
+
+    /// Folds against the new tables, in transactions of their own.
+    async fn catch_up(&mut self, end: Option<Position>) -> Result<(), RebuildError> {
+        while !self.is_at(end) {
+            let commits = self.commits.next(self.config.batch_commits_max, end).await?;
+            self.session.client().batch_execute("BEGIN").await?;
+            self.write_commits(&commits).await?;
+            self.session.client().batch_execute("COMMIT").await?;
+        }
+        Ok(())
+    }
+
+    async fn write_commits(&mut self, commits: &[Decoded]) -> Result<(), RebuildError> {
+        for decoded in commits {
+            self.fold.want(decoded);
+        }
+        self.fold.fetch(&self.session, &self.schemas).await?;
+        self.fold_commits(commits)?;
+        for rows in self.fold.written() {
+            rows.write(&self.session, &self.schema).await?;
+        }
+        self.fold.settle();
+        Ok(())
+    }
+
+    async fn switch(&mut self) -> Result<(), RebuildError> {
+        // The lock is held on a connection of its own: rows caught up with under it stay when it must be let go.
+        let control = self.read_models.session().await?;
+        for _ in 0..SWITCH_TRIES {
+            let end = self.end().await?;
+            self.catch_up(end).await?;
+            match self.try_switch(control.client()).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(RebuildError::Tables(GenerationError(error)) | RebuildError::Postgres(error)) if matches!(error.code(), Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE) =>
+                    {}
+                Err(error) => return Err(error),
+            }
+            control.client().batch_execute("ROLLBACK").await?;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err(RebuildError::SwitchBusy)
+    }
+
+    /// One transaction: nobody moves the checkpoint meanwhile. False when the live tables are too far ahead to
+    /// be caught up with under the lock.
+    async fn try_switch(&mut self, client: &Client) -> Result<bool, RebuildError> {
+        let identity = self.log.identity().await?;
+        client.batch_execute("BEGIN; SET LOCAL lock_timeout = '2s'").await?;
+        let live = checkpoint::lock(client).await?;
+        let comparable = match &live {
+            Some(live) => diverged(&self.log, live, &identity).await?.is_none(),
+            None => false,
+        };
+        let live = live.filter(|_| comparable).map_or(Position::START, |live| live.position);
+        if live.sequence() > self.position.sequence() + SWITCH_LAG_MAX {
+            return Ok(false);
+        }
+        // Readers of some models must not see them ahead of the others.
+        let end = if self.all { live.max(self.position) } else { live };
+        self.catch_up(Some(end)).await?;
+        generation::activate(client, &self.schema, &self.models).await?;
+        if self.all {
+            client.batch_execute("DELETE FROM capstan.parked").await?;
+        }
+        parked::write(client, &self.parking).await?;
+        if self.all {
+            client
+                .execute(
+                    "UPDATE capstan.checkpoint SET position = $1, hash = $2, recorded_at = $3, store_epoch = $4, \
+                     store_created_at = $5",
+                    &[
+                        &(self.position.sequence() as i64),
+                        &self.hash.to_string(),
+                        &self.recorded_at,
+                        &identity.store_epoch,
+                        &identity.created_at,
+                    ],
+                )
+                .await?;
+        }
+        // A live projector finds its epoch gone, and comes back on the new tables.
+        client
+            .execute(&format!("UPDATE capstan.checkpoint SET epoch = {}", checkpoint::NEXT_EPOCH), &[])
+            .await?;
+        client.batch_execute("COMMIT").await?;
+        if self.all {
+            self.read_models.progress().reset(self.position);
+        }
+        Ok(true)
+    }
+
+    fn report(mut self) -> RebuildReport {
+        self.report.position = self.position;
+        self.report.parked_streams = self.parked.len();
+        self.report.seconds = self.started.elapsed().as_secs_f64();
+        self.report
+    }
+}
+
+fn fold_of(models: &[&'static str]) -> Fold {
+    Fold::of(|name| models.contains(&name))
+}
+
+fn chosen(which: &Which) -> Result<Vec<&'static str>, RebuildError> {
+    let all = || MODELS.iter().map(|(name, _)| *name);
+    match which {
+        Which::All => Ok(all().collect()),
+        Which::Some(names) => names
+            .iter()
+            .map(|name| {
+                all().find(|known| known == name).ok_or_else(|| RebuildError::UnknownModel(name.clone()))
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,325 @@
+//! The rows of one model in memory: read from its table, folded, written back in sets.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::pin::pin;
+
+use capstan_contract::DomainEvent;
+use capstan_envelope::{Position, Recorded};
+use futures_util::future::BoxFuture;
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::types::{ToSql, Type};
+
+use crate::cell::{Cell, CellType, Cells};
+use crate::fact::Fact;
+use crate::model::{Model, RowKey};
+use crate::session::Session;
+
+/// Rows kept after a batch; beyond it all are forgotten and read again when needed.
+const CACHED_ROWS_MAX: usize = 20_000;
+
+/// Why rows could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Postgres did not do as told.
+    #[error("read or write the rows of {model}")]
+    Postgres {
+        /// The read model.
+        model: &'static str,
+        /// What Postgres said.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// A stored row has another shape than this build's; a rebuild makes it anew.
+    #[error("read row {id} of {model}: it has another shape")]
+    Unreadable {
+        /// The read model.
+        model: &'static str,
+        /// The row.
+        id: String,
+        /// What was wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// A row, or the knowledge that there is none, with the commit it was last folded from.
+#[derive(Debug)]
+pub(crate) struct Entry<R> {
+    pub(crate) row: Option<R>,
+    pub(crate) position: Position,
+    /// Index of the last folded event within its commit.
+    index: usize,
+    workspace: Box<str>,
+    version: u64,
+}
+
+impl<R> Default for Entry<R> {
+    fn default() -> Self {
+        Self { row: None, position: Position::START, index: 0, workspace: Box::default(), version: 0 }
+    }
+}
+
+/// The rows of one model.
+#[derive(Debug)]
+pub(crate) struct ModelRows<M: Model> {
+    entries: HashMap<M::Key, Entry<M::Row>>,
+    changed: HashSet<M::Key>,
+    missing: HashSet<M::Key>,
+    keys: Vec<M::Key>,
+}
+
+impl<M: Model> Default for ModelRows<M> {
+    fn default() -> Self {
+        Self { entries: HashMap::new(), changed: HashSet::new(), missing: HashSet::new(), keys: Vec::new() }
+    }
+}
+
+/// The rows of some model.
+pub(crate) trait Rows: Send + Sync {
+    /// The model's name.
+    fn name(&self) -> &'static str;
+    /// Notes the rows an event needs that are not here yet.
+    fn want(&mut self, recorded: &Recorded, event: &DomainEvent);
+    /// Reads the noted rows.
+    fn fetch<'a>(
+        &'a mut self,
+        session: &'a Session,
+        schema: &'a str,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Folds an event, the `index`th of its commit. A second time changes nothing.
+    fn fold(&mut self, fact: &Fact<'_>, index: usize);
+    /// Writes the rows that changed, inside the session's open transaction.
+    fn write<'a>(&'a self, session: &'a Session, schema: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Puts every row into the empty table.
+    fn copy(self: Box<Self>, session: Session, schema: String)
+    -> BoxFuture<'static, Result<u64, StoreError>>;
+    /// Marks the changes as written.
+    fn settle(&mut self);
+    /// Forgets everything: what is here may not be what is stored.
+    fn forget(&mut self);
+    /// Every row's document, by key text.
+    fn documents(&self) -> BTreeMap<String, String>;
+    /// How many rows are here.
+    fn len(&self) -> usize;
+}
+
+impl<M: Model> ModelRows<M> {
+    /// What is known of a row.
+    pub(crate) fn entry(&self, key: &M::Key) -> Option<&Entry<M::Row>> {
+        self.entries.get(key)
+    }
+
+    fn failed(source: tokio_postgres::Error) -> StoreError {
+        StoreError::Postgres { model: M::NAME, source }
+    }
+
+    fn cells(key: &M::Key, entry: &Entry<M::Row>, row: &M::Row) -> Vec<Cell> {
+        let doc = serde_json::to_string(row)
+            .unwrap_or_else(|_| unreachable!("rows hold JSON values and text keys only"));
+        let mut cells = Vec::with_capacity(5 + M::COLUMNS.len());
+        cells.extend([
+            key.cell(),
+            Cell::Text(Some(entry.workspace.to_string())),
+            Cell::number(entry.position.sequence()),
+            Cell::number(entry.version),
+            Cell::Text(Some(doc)),
+        ]);
+        cells.extend(M::cells(row));
+        cells
+    }
+
+    async fn read_missing(&mut self, session: &Session, schema: &str) -> Result<(), StoreError> {
+        if self.missing.is_empty() {
+            return Ok(());
+        }
+        let missing: Vec<M::Key> = self.missing.drain().collect();
+        let sql = format!(
+            "SELECT id, workspace, position, version, doc FROM {schema}.{} WHERE id = ANY($1)",
+            M::NAME
+        );
+        let statement = session.prepared(&sql).await.map_err(Self::failed)?;
+        let found = session.client().query(&statement, &[&missing]).await.map_err(Self::failed)?;
+        for row in found {
+            let key: M::Key = row.get(0);
+            let doc = M::read(&key, row.get(4)).map_err(|source| StoreError::Unreadable {
+                model: M::NAME,
+                id: key.to_string(),
+                source,
+            })?;
+            let entry = Entry {
+                row: Some(doc),
+                position: Position::new(row.get::<_, i64>(2) as u64),
+                index: usize::MAX,
+                workspace: row.get::<_, &str>(1).into(),
+                version: row.get::<_, i64>(3) as u64,
+            };
+            self.entries.insert(key, entry);
+        }
+        for key in missing {
+            self.entries.entry(key).or_default();
+        }
+        Ok(())
+    }
+
+    async fn write_changed(&self, session: &Session, schema: &str) -> Result<(), StoreError> {
+        if self.changed.is_empty() {
+            return Ok(());
+        }
+        // In key order, so that two writers lock rows in the same order and cannot lock each other out.
+        let mut changed: Vec<&M::Key> = self.changed.iter().collect();
+        changed.sort_unstable();
+        let mut columns: Vec<Cells> =
+            column_types::<M>().into_iter().map(|holds| Cells::of(holds, changed.len())).collect();
+        let mut gone: Vec<M::Key> = Vec::new();
+        let mut kept = 0_usize;
+        for key in changed {
+            let Some(entry) = self.entries.get(key) else { continue };
+            if let Some(row) = &entry.row {
+                let cells = Self::cells(key, entry, row);
+                columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
+                kept += 1;
+            } else {
+                gone.push(key.clone());
+            }
+        }
+        if kept > 0 {
+            let statement = session.prepared(&upsert_sql::<M>(schema)).await.map_err(Self::failed)?;
+            let parameters: Vec<&(dyn ToSql + Sync)> = columns.iter().map(Cells::parameter).collect();
+            session.client().execute(&statement, &parameters).await.map_err(Self::failed)?;
+        }
+        if !gone.is_empty() {
+            let sql = format!("DELETE FROM {schema}.{} WHERE id = ANY($1)", M::NAME);
+            let statement = session.prepared(&sql).await.map_err(Self::failed)?;
+            session.client().execute(&statement, &[&gone]).await.map_err(Self::failed)?;
+        }
+        Ok(())
+    }
+
+    async fn copy_all(self, session: Session, schema: String) -> Result<u64, StoreError> {
+        let names = column_names::<M>().join(", ");
+        let sql = format!("COPY {schema}.{} ({names}) FROM STDIN BINARY", M::NAME);
+        let sink = session.client().copy_in(sql.as_str()).await.map_err(Self::failed)?;
+        let types: Vec<Type> = column_types::<M>().into_iter().map(CellType::wire).collect();
+        let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
+        // In the order of their last change, so that neighbours in time are neighbours on disk.
+        let mut entries: Vec<(&M::Key, &Entry<M::Row>)> = self.entries.iter().collect();
+        entries.sort_unstable_by_key(|(key, entry)| (entry.position, *key));
+        for (key, entry) in entries {
+            if let Some(row) = &entry.row {
+                let cells = Self::cells(key, entry, row);
+                writer.as_mut().write_raw(cells).await.map_err(Self::failed)?;
+            }
+        }
+        writer.finish().await.map_err(Self::failed)
+    }
+}
+
+impl<M: Model> Rows for ModelRows<M> {
+    fn name(&self) -> &'static str {
+        M::NAME
+    }
+
+    fn want(&mut self, recorded: &Recorded, event: &DomainEvent) {
+        M::keys(recorded, event, &mut self.keys);
+        for key in self.keys.drain(..) {
+            if !self.entries.contains_key(&key) {
+                self.missing.insert(key);
+            }
+        }
+    }
+
+    fn fetch<'a>(
+        &'a mut self,
+        session: &'a Session,
+        schema: &'a str,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.read_missing(session, schema))
+    }
+
+    fn fold(&mut self, fact: &Fact<'_>, index: usize) {
+        M::keys(fact.recorded, fact.event, &mut self.keys);
+        for key in self.keys.drain(..) {
+            let entry = self.entries.entry(key.clone()).or_default();
+            let started = entry.position > Position::START;
+            if started && (entry.position, entry.index) >= (fact.recorded.position, index) {
+                continue;
+            }
+            entry.row = M::apply(entry.row.take(), &key, fact);
+            entry.position = fact.recorded.position;
+            entry.index = index;
+            entry.version = fact.version();
+            if entry.workspace.is_empty() {
+                entry.workspace = fact.workspace().into();
+            }
+            self.changed.insert(key);
+        }
+    }
+
+    fn write<'a>(&'a self, session: &'a Session, schema: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(self.write_changed(session, schema))
+    }
+
+    fn copy(
+        self: Box<Self>,
+        session: Session,
+        schema: String,
+    ) -> BoxFuture<'static, Result<u64, StoreError>> {
+        Box::pin((*self).copy_all(session, schema))
+    }
+
+    fn settle(&mut self) {
+        self.changed.clear();
+        if self.entries.len() > CACHED_ROWS_MAX {
+            self.entries.clear();
+        }
+    }
+
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    fn documents(&self) -> BTreeMap<String, String> {
+        let rows = self.entries.iter().filter_map(|(key, entry)| Some((key, entry.row.as_ref()?)));
+        rows.map(|(key, row)| (key.to_string(), serde_json::to_string(row).unwrap_or_default())).collect()
+    }
+
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+fn column_types<M: Model>() -> Vec<CellType> {
+    let mut types = vec![M::Key::HOLDS, CellType::Text, CellType::BigInt, CellType::BigInt, CellType::Text];
+    types.extend(M::COLUMNS.iter().map(|column| column.holds));
+    types
+}
+
+/// The columns of the model's table, in the order of its cells.
+pub(crate) fn column_names<M: Model>() -> Vec<&'static str> {
+    let mut names = vec!["id", "workspace", "position", "version", "doc"];
+    names.extend(M::COLUMNS.iter().map(|column| column.name));
+    names
+}
+
+fn upsert_sql<M: Model>(schema: &str) -> String {
+    let names = column_names::<M>();
+    let arrays: Vec<String> = column_types::<M>()
+        .iter()
+        .enumerate()
+        .map(|(index, holds)| format!("${}::{}[]", index + 1, holds.sql()))
+        .collect();
+    let changing = M::COLUMNS.iter().filter(|column| column.changes).map(|column| column.name);
+    let set: Vec<String> = ["position", "version", "doc"]
+        .into_iter()
+        .chain(changing)
+        .map(|name| format!("{name} = excluded.{name}"))
+        .collect();
+    format!(
+        "INSERT INTO {schema}.{table} AS t ({names}) SELECT * FROM UNNEST({arrays}) \
+         ON CONFLICT (id) DO UPDATE SET {set} WHERE t.position < excluded.position",
+        table = M::NAME,
+        names = names.join(", "),
+        arrays = arrays.join(", "),
+        set = set.join(", "),
+    )
+}

@@ -1,0 +1,54 @@
+//! One connection to Postgres, with its prepared statements.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio_postgres::{Client, Statement};
+use tokio_util::task::AbortOnDropHandle;
+
+/// A connection of our own, outside any pool: what runs on it keeps its order and dies with it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    client: Client,
+    statements: Mutex<HashMap<String, Statement>>,
+    _driver: AbortOnDropHandle<()>,
+}
+
+impl Session {
+    /// Connects. Rows can be made again from the log, so commits do not wait for the disk.
+    pub(crate) async fn open(config: &tokio_postgres::Config) -> Result<Self, tokio_postgres::Error> {
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a projector's connection ended");
+            }
+        });
+        let session = Self { client, statements: Mutex::default(), _driver: AbortOnDropHandle::new(driver) };
+        session
+            .client
+            .batch_execute(
+                "SET synchronous_commit = off; SET TIME ZONE 'UTC'; SET client_min_messages = warning",
+            )
+            .await?;
+        Ok(session)
+    }
+
+    /// The connection.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// A prepared statement, prepared on first use.
+    pub(crate) async fn prepared(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
+        let known = self.statements.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.statements
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+}

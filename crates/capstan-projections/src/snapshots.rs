@@ -1,0 +1,59 @@
+//! Snapshots of streams, for dispatch and the engine.
+
+use async_trait::async_trait;
+use capstan_envelope::{Position, StreamHead, StreamId};
+use capstan_eventlog::{OpenTasks, Snapshot, SnapshotError, Snapshots};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::read_models::ReadModels;
+
+#[derive(Deserialize)]
+struct Stored {
+    head: StreamHead,
+    state: Value,
+}
+
+fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> SnapshotError {
+    SnapshotError::Unavailable { source: Box::new(source) }
+}
+
+fn snapshot(stream: &StreamId, doc: &str) -> Result<Snapshot, SnapshotError> {
+    let Stored { head, state } = serde_json::from_str(doc)
+        .map_err(|source| SnapshotError::Malformed { stream: stream.clone(), source: Box::new(source) })?;
+    Ok(Snapshot { head, state })
+}
+
+#[async_trait]
+impl Snapshots for ReadModels {
+    async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, SnapshotError> {
+        let client = self.client().await.map_err(unavailable)?;
+        let sql = "SELECT doc FROM capstan.stream_snapshots WHERE id = $1";
+        let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
+        let row = client.query_opt(&statement, &[&stream.to_string()]).await.map_err(unavailable)?;
+        row.map(|row| snapshot(stream, row.get(0))).transpose()
+    }
+}
+
+#[async_trait]
+impl OpenTasks for ReadModels {
+    async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError> {
+        let client = self.client().await.map_err(unavailable)?;
+        // One statement sees position and rows at one instant.
+        let sql = "SELECT c.position, s.id, s.doc FROM capstan.checkpoint c \
+                   LEFT JOIN (SELECT id, doc FROM capstan.stream_snapshots WHERE open) s ON true";
+        let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
+        let rows = client.query(&statement, &[]).await.map_err(unavailable)?;
+        let position = rows.first().map_or(Position::START, |row| Position::new(row.get::<_, i64>(0) as u64));
+        let mut open = Vec::new();
+        for row in &rows {
+            let (Some(id), Some(doc)) = (row.get::<_, Option<&str>>(1), row.get::<_, Option<&str>>(2)) else {
+                continue;
+            };
+            let stream: StreamId = id.parse().map_err(unavailable)?;
+            let snapshot = snapshot(&stream, doc)?;
+            open.push((stream, snapshot));
+        }
+        Ok((position, open))
+    }
+}

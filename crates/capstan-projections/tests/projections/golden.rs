@@ -1,0 +1,128 @@
+//! Given these events, then these rows: `projections/<model>/golden/<case>.given.json` and `.rows.json`. Every
+//! event is also fed a second time onto the rows it made.
+//!
+//! `CAPSTAN_BLESS=1` writes the rows that came out; read the difference before you keep it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use capstan_envelope::{EventRecord, StreamHead, StreamId};
+use capstan_projections::MODELS;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::place::{Place, project};
+use crate::story::Story;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    stream: StreamId,
+    #[serde(default)]
+    idempotency_key: Option<String>,
+    events: Vec<EventRecord>,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../projections")
+}
+
+fn cases(model: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder().join(model).join("golden")).unwrap();
+    let mut cases: Vec<PathBuf> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(".given.json"))
+        .collect();
+    cases.sort();
+    cases
+}
+
+fn given(path: &Path) -> Vec<Given> {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap())
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+async fn rows(database: &tokio_postgres::Client, model: &str) -> BTreeMap<String, Value> {
+    let rows = database.query(&format!("SELECT id::text, doc FROM capstan.{model}"), &[]).await.unwrap();
+    rows.iter().map(|row| (row.get(0), serde_json::from_str(row.get(1)).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn golden_events_give_golden_rows_and_a_second_time_changes_nothing() {
+    let place = Place::new().await;
+    let database = place.sql().await;
+    let bless = std::env::var_os("CAPSTAN_BLESS").is_some();
+    for (model, _) in MODELS {
+        for case in cases(model) {
+            let mut story = Story::empty(9);
+            let mut heads: HashMap<StreamId, StreamHead> = HashMap::new();
+            for Given { stream, idempotency_key, events } in given(&case) {
+                let head = heads.remove(&stream).unwrap_or_default();
+                story.tick();
+                let head = story.append_records(&stream, &head, events, idempotency_key.as_deref()).await;
+                heads.insert(stream, head);
+            }
+            let log = story.shared();
+            let end = story.end().await;
+            let read_models = place.emptied().await;
+            project(&log, &read_models, end).await;
+            assert_eq!(read_models.parked(10).await.unwrap().len(), 0, "{} parks commits", case.display());
+            let came = rows(&database, model).await;
+            let digests = read_models.digests().await.unwrap();
+
+            let path = PathBuf::from(case.to_string_lossy().replace(".given.json", ".rows.json"));
+            if bless {
+                std::fs::write(&path, serde_json::to_string_pretty(&came).unwrap() + "\n").unwrap();
+            }
+            let golden: BTreeMap<String, Value> =
+                serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            assert_eq!(came, golden, "{}", path.display());
+
+            database
+                .batch_execute("UPDATE capstan.checkpoint SET position = 0, hash = repeat('0', 64)")
+                .await
+                .unwrap();
+            project(&log, &place.read_models_anew(), end).await;
+            assert_eq!(read_models.digests().await.unwrap(), digests, "{} fed twice", case.display());
+        }
+    }
+}
+
+#[test]
+fn every_event_stands_in_a_golden_case() {
+    let told: BTreeSet<String> = MODELS
+        .iter()
+        .flat_map(|(model, _)| cases(model))
+        .flat_map(|case| given(&case))
+        .flat_map(|given| given.events)
+        .map(|event| event.name)
+        .collect();
+    let known: BTreeSet<String> =
+        capstan_contract::CATALOGUE.iter().map(|event| event.name.to_owned()).collect();
+    assert_eq!(told, known);
+}
+
+#[test]
+fn folders_and_models_match_one_to_one() {
+    let models: BTreeSet<String> = MODELS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let mut folders = BTreeSet::new();
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            for file in ["README.md", "schema.sql"] {
+                assert!(path.join(file).is_file(), "{} has no {file}", path.display());
+            }
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            assert!(!cases(&name).is_empty(), "{name} has no golden case");
+            folders.insert(name);
+        }
+    }
+    assert_eq!(folders, models);
+    let list = std::fs::read_to_string(folder().join("README.md")).unwrap();
+    for model in models {
+        assert!(
+            list.contains(&format!("[{model}]({model}/README.md)")),
+            "projections/README.md does not list {model}"
+        );
+    }
+}

@@ -1,0 +1,353 @@
+//! Several projectors, foreign logs, poison, upgrades, waiting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use capstan_contract::DomainEvent;
+use capstan_domain::task::Command;
+use capstan_envelope::{EventRecord, Position};
+use capstan_eventlog::{EventLog, OpenTasks, Snapshots};
+use capstan_projections::{
+    PositionTimeout, Projector, ProjectorConfig, ProjectorState, ReadModels, RebuildError, Which, rebuild,
+    verify,
+};
+use capstan_testkit::eventually::eventually;
+use serde_json::value::RawValue;
+
+use crate::place::{LIMIT, Place, config, in_state, project, reached};
+use crate::story::Story;
+
+async fn told(seed: u64, steps: u32) -> Story {
+    let mut story = Story::begin(seed).await;
+    more(&mut story, steps).await;
+    story
+}
+
+async fn more(story: &mut Story, steps: u32) {
+    for _ in 0..steps {
+        story.step().await;
+    }
+}
+
+async fn assert_verified(log: &Arc<dyn EventLog>, read_models: &ReadModels) {
+    assert_eq!(verify(log, read_models).await.unwrap().differences, Vec::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_projector_stands_by_and_takes_over_from_a_dead_one() {
+    let place = Place::new().await;
+    let mut story = told(11, 200).await;
+    let log = story.shared();
+    let first = Projector::start(log.clone(), place.read_models.clone(), config("first"));
+    reached(&first, &place.read_models, story.end().await).await;
+    let theirs = ReadModels::connect(&place.database).unwrap();
+    let second = Projector::start(log.clone(), theirs.clone(), config("second"));
+    in_state(&second, "the second stands by", |state| *state == ProjectorState::Standby).await;
+
+    // Killed: nothing is given back.
+    drop(first);
+    more(&mut story, 200).await;
+    reached(&second, &theirs, story.end().await).await;
+    assert_verified(&log, &theirs).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_owner_that_wakes_up_after_a_takeover_writes_nothing() {
+    let place = Place::new().await;
+    let mut story = told(12, 100).await;
+    let log = story.shared();
+    let begun = story.end().await;
+    let (wake, sleep) = std::sync::mpsc::channel::<()>();
+    let sleep = std::sync::Mutex::new(sleep);
+    let sleepy = ProjectorConfig {
+        // Stops the first projector dead right after the commit that reaches `begun`.
+        on_progress: Some(Arc::new(move |position| {
+            if position == begun {
+                let _ = tokio::task::block_in_place(|| sleep.lock().unwrap().recv_timeout(LIMIT));
+            }
+        })),
+        ..config("first")
+    };
+    let first = Projector::start(log.clone(), place.read_models.clone(), sleepy);
+    reached(&first, &place.read_models, begun).await;
+    more(&mut story, 100).await;
+
+    let theirs = ReadModels::connect(&place.database).unwrap();
+    let second = Projector::start(log.clone(), theirs.clone(), config("second"));
+    reached(&second, &theirs, story.end().await).await;
+    let epoch = "SELECT epoch, owner FROM capstan.checkpoint";
+    let before = place.sql().await.query_one(epoch, &[]).await.unwrap();
+    drop(wake);
+    in_state(&first, "the first gives up", |state| *state == ProjectorState::Standby).await;
+    let after = place.sql().await.query_one(epoch, &[]).await.unwrap();
+    assert_eq!((after.get::<_, i64>(0), after.get::<_, &str>(1)), (before.get(0), "second"));
+    more(&mut story, 50).await;
+    reached(&second, &theirs, story.end().await).await;
+    assert_verified(&log, &theirs).await;
+}
+
+#[tokio::test]
+async fn another_log_is_refused_until_a_rebuild_accepts_it() {
+    let place = Place::new().await;
+    let story = told(13, 100).await;
+    project(&story.shared(), &place.read_models, story.end().await).await;
+    let rows = place.read_models.digests().await.unwrap();
+
+    let other = told(14, 150).await;
+    let log = other.shared();
+    let projector = Projector::start(log.clone(), place.read_models.clone(), config("projector"));
+    in_state(&projector, "the other log is refused", |state| {
+        matches!(state, ProjectorState::Diverged { .. })
+    })
+    .await;
+    assert_eq!(place.read_models.digests().await.unwrap(), rows);
+    let some = Which::Some(vec!["tasks".into()]);
+    let refused = rebuild(&log, &place.read_models, &some, &config("rebuild")).await;
+    assert!(matches!(refused, Err(RebuildError::Diverged(_))), "{refused:?}");
+
+    rebuild(&log, &place.read_models, &Which::All, &config("rebuild")).await.unwrap();
+    in_state(&projector, "the projector goes on", |state| *state == ProjectorState::Live).await;
+    assert_verified(&log, &place.read_models).await;
+}
+
+#[tokio::test]
+async fn a_log_that_ends_before_the_checkpoint_is_refused() {
+    let place = Place::new().await;
+    let story = told(15, 50).await;
+    let log = story.shared();
+    let end = story.end().await;
+    project(&log, &place.read_models, end).await;
+    let beyond = format!("UPDATE capstan.checkpoint SET position = {}", end.sequence() + 5);
+    place.sql().await.batch_execute(&beyond).await.unwrap();
+    let projector = Projector::start(log, place.read_models.clone(), config("projector"));
+    in_state(&projector, "the log is too short", |state| matches!(state, ProjectorState::Diverged { .. }))
+        .await;
+}
+
+#[tokio::test]
+async fn a_commit_that_cannot_be_read_parks_its_stream_and_nothing_else() {
+    let place = Place::new().await;
+    let mut story = told(16, 100).await;
+    let sick = story.accept(|_| {}).await;
+    let poison = EventRecord {
+        name: "task-done".into(),
+        version: 1,
+        data: RawValue::from_string(r#"{"at":"not a time"}"#.into()).unwrap(),
+    };
+    let (stream, head) = (story.tasks[sick].stream.clone(), story.tasks[sick].head.clone());
+    story.tasks[sick].head = story.append_records(&stream, &head, vec![poison], None).await;
+    story.lifecycle_step(sick, 0).await;
+    let healthy = story.accept(|_| {}).await;
+    story.lifecycle_step(healthy, 0).await;
+
+    let log = story.shared();
+    let projector = Projector::start(log.clone(), place.read_models.clone(), config("projector"));
+    reached(&projector, &place.read_models, story.end().await).await;
+    let parked = place.read_models.parked(10).await.unwrap();
+    assert_eq!(parked.len(), 2, "{parked:?}");
+    assert!(parked.iter().all(|commit| commit.stream == stream.to_string()));
+    assert!(
+        parked[0].error.contains("another shape") && parked[1].error.contains("waits behind"),
+        "{parked:?}"
+    );
+    assert_eq!(projector.status().borrow().parked_streams, 1);
+
+    let workspace = |index: usize| story.tasks[index].stream.workspace().to_string();
+    let shown = async |index: usize| {
+        let task = place.read_models.task(&workspace(index), story.tasks[index].id).await.unwrap().unwrap();
+        serde_json::from_str::<serde_json::Value>(task.doc.get()).unwrap()["state"].clone()
+    };
+    assert_eq!((shown(sick).await, shown(healthy).await), ("queued".into(), "running".into()));
+
+    // Trying again does not help, and says so; a rebuild parks the same commits.
+    assert_eq!(place.read_models.retry_parked(&log, &stream).await.unwrap(), 2);
+    let before = place.read_models.digests().await.unwrap();
+    let report = rebuild(&log, &place.read_models, &Which::All, &config("rebuild")).await.unwrap();
+    assert_eq!(report.parked_streams, 1);
+    assert_eq!(place.read_models.parked(10).await.unwrap().len(), 2);
+    assert_eq!(place.read_models.digests().await.unwrap(), before);
+    drop(projector);
+}
+
+#[tokio::test]
+async fn a_row_postgres_refuses_is_parked_and_can_be_retried() {
+    let place = Place::new().await;
+    let mut story = Story::begin(17).await;
+    let mut tasks = Vec::new();
+    for _ in 0..5 {
+        let task = story.accept(|_| {}).await;
+        for step in 0..4 {
+            story.lifecycle_step(task, step).await;
+        }
+        tasks.push(task);
+    }
+    let sql = place.sql().await;
+    let schema: String =
+        sql.query_one("SELECT schema FROM capstan.model WHERE name = 'outputs'", &[]).await.unwrap().get(0);
+    let sick = story.tasks[tasks[2]].id;
+    sql.batch_execute(&format!("ALTER TABLE {schema}.outputs ADD CONSTRAINT no CHECK (task_id <> '{sick}')"))
+        .await
+        .unwrap();
+    let log = story.shared();
+    let projector = Projector::start(log.clone(), place.read_models.clone(), config("projector"));
+    reached(&projector, &place.read_models, story.end().await).await;
+    let parked = place.read_models.parked(10).await.unwrap();
+    // The commit with the output, and the one that ends the task behind it.
+    assert_eq!(parked.len(), 2, "{parked:?}");
+    assert!(parked[0].error.contains("refused"), "{parked:?}");
+
+    sql.batch_execute(&format!("ALTER TABLE {schema}.outputs DROP CONSTRAINT no")).await.unwrap();
+    assert_eq!(place.read_models.retry_parked(&log, &story.tasks[tasks[2]].stream).await.unwrap(), 0);
+    assert_verified(&log, &place.read_models).await;
+    // The live projector has learnt of it: the stream flows again.
+    let command = Command::SubmitInput(capstan_domain::task::command::SubmitInput {
+        input_id: capstan_domain::id::InputId(story.uuid()),
+        run_id: None,
+        message: "again".into(),
+        answers: serde_json::Map::new(),
+        blocker_id: None,
+        message_bytes_max: 100,
+        at: story.tick(),
+    });
+    assert!(story.tell(tasks[2], command).await);
+    reached(&projector, &place.read_models, story.end().await).await;
+    eventually("no stream is parked", LIMIT, async || {
+        (projector.status().borrow().parked_streams == 0).then_some(())
+    })
+    .await;
+    assert_verified(&log, &place.read_models).await;
+}
+
+#[tokio::test]
+async fn an_event_of_a_newer_build_stops_the_projector_in_front_of_it() {
+    let place = Place::new().await;
+    let mut story = told(18, 60).await;
+    let before = story.end().await;
+    let task = story.accept(|_| {}).await;
+    let newer = EventRecord {
+        name: "task-renamed".into(),
+        version: 1,
+        data: RawValue::from_string("{}".into()).unwrap(),
+    };
+    let (stream, head) = (story.tasks[task].stream.clone(), story.tasks[task].head.clone());
+    story.tasks[task].head = story.append_records(&stream, &head, vec![newer], None).await;
+    let at = story.end().await;
+    more(&mut story, 10).await;
+    let log = story.shared();
+    let projector = Projector::start(log.clone(), place.read_models.clone(), config("projector"));
+    in_state(&projector, "the projector waits", |state| {
+        matches!(state, ProjectorState::WaitingForUpgrade { .. })
+    })
+    .await;
+    let ProjectorState::WaitingForUpgrade { position, .. } = projector.status().borrow().state.clone() else {
+        panic!("the state changed");
+    };
+    assert_eq!(position, at);
+    assert_eq!(place.read_models.position().await.unwrap(), Position::new(at.sequence() - 1));
+    assert!(before < at);
+    let refused = rebuild(&log, &place.read_models, &Which::All, &config("rebuild")).await;
+    assert!(
+        matches!(refused, Err(RebuildError::UnknownEvent { position, .. }) if position == at),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rebuilds_beside_a_live_projector_lose_and_repeat_nothing() {
+    let place = Place::new().await;
+    let mut story = told(19, 300).await;
+    let log = story.shared();
+    let projector = Projector::start(log.clone(), place.read_models.clone(), config("projector"));
+    let rebuilder = ReadModels::connect(&place.database).unwrap();
+    for which in [
+        Which::All,
+        Which::Some(vec!["tasks".into()]),
+        Which::Some(vec!["stream_snapshots".into()]),
+        Which::All,
+    ] {
+        let (log, rebuilder) = (log.clone(), rebuilder.clone());
+        let made = tokio::spawn(async move { rebuild(&log, &rebuilder, &which, &config("rebuild")).await });
+        for _ in 0..300 {
+            story.step().await;
+            tokio::task::yield_now().await;
+        }
+        made.await.unwrap().unwrap();
+    }
+    reached(&projector, &place.read_models, story.end().await).await;
+    assert_verified(&log, &place.read_models).await;
+    let schemas = place
+        .sql()
+        .await
+        .query_one("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'capstan_rm_%'", &[])
+        .await
+        .unwrap();
+    // The active generation, and for each model the one before it: the first, tasks' and the snapshots'.
+    assert_eq!(schemas.get::<_, i64>(0), 4);
+}
+
+#[tokio::test]
+async fn a_projector_whose_tables_vanish_makes_them_again() {
+    let place = Place::new().await;
+    let mut story = told(20, 150).await;
+    let log = story.shared();
+    let projector = Projector::start(log.clone(), place.read_models.clone(), config("projector"));
+    reached(&projector, &place.read_models, story.end().await).await;
+    let sql = place.sql().await;
+    let schema: String =
+        sql.query_one("SELECT schema FROM capstan.model WHERE name = 'tasks'", &[]).await.unwrap().get(0);
+    for gone in [schema, "capstan".to_owned()] {
+        sql.batch_execute(&format!("DROP SCHEMA {gone} CASCADE")).await.unwrap();
+        more(&mut story, 50).await;
+        let end = story.end().await;
+        eventually("the rows are there again", LIMIT, async || {
+            let report = verify(&log, &place.read_models).await.ok()?;
+            (report.position == end && report.differences.is_empty()).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn waiting_ends_at_the_position_or_with_the_time() {
+    let place = Place::new().await;
+    let story = told(21, 30).await;
+    let end = story.end().await;
+    let beyond = end.next();
+    let projector = Projector::start(story.shared(), place.read_models.clone(), config("projector"));
+    // Another process, without a projector of its own.
+    let elsewhere = ReadModels::connect(&place.database).unwrap();
+    for read_models in [&place.read_models, &elsewhere] {
+        assert_eq!(read_models.wait_for(end, LIMIT).await, Ok(end));
+        let late = read_models.wait_for(beyond, Duration::from_millis(50)).await;
+        assert_eq!(late, Err(PositionTimeout { wanted: beyond, current: end }));
+    }
+    projector.stop().await;
+}
+
+#[tokio::test]
+async fn snapshots_are_the_state_the_decider_has() {
+    let place = Place::new().await;
+    let story = told(22, 600).await;
+    project(&story.shared(), &place.read_models, story.end().await).await;
+    let mut open = 0;
+    for told in &story.tasks {
+        let snapshot = place.read_models.load(&told.stream).await.unwrap().unwrap();
+        assert_eq!(snapshot.head, told.head);
+        assert_eq!(
+            serde_json::from_value::<capstan_domain::task::State>(snapshot.state).unwrap(),
+            told.state
+        );
+        let task = told.state.as_ref().unwrap();
+        open += usize::from(!task.state.is_terminal() || task.live.is_some());
+    }
+    let (position, tasks) = place.read_models.open_tasks().await.unwrap();
+    assert_eq!((position, tasks.len()), (story.end().await, open));
+    assert!(open > 0 && open < story.tasks.len());
+    let unknown = "dev/task/none".parse().unwrap();
+    assert_eq!(place.read_models.load(&unknown).await.unwrap(), None);
+    assert!(matches!(
+        capstan_contract::decode_commit(&story.log.at(Position::new(1)).await.unwrap().unwrap().commit)
+            .unwrap()[0],
+        DomainEvent::Workspace(_)
+    ));
+}

@@ -1,0 +1,492 @@
+//! Histories for tests and benchmarks: deciders decide, the in-memory log keeps what they decided.
+
+use std::sync::Arc;
+
+use capstan_contract::DomainEvent;
+use capstan_decider::Decider;
+use capstan_domain::agent::{self, Agent};
+use capstan_domain::id::{AgentId, InputId, OutputId, TaskId, WorkerId};
+use capstan_domain::task::event::{AttemptOutcome, OutputStatus, Question};
+use capstan_domain::task::state::InputState;
+use capstan_domain::task::{self, Command, TaskDecider, TaskState, command};
+use capstan_domain::usage::Usage;
+use capstan_domain::workspace;
+use capstan_envelope::{
+    Actor, Commit, CommitId, EventRecord, Idempotency, Metadata, Position, StreamHead, StreamId, Workspace,
+};
+use capstan_eventlog::{EventLog, MemoryLog};
+use chrono::{DateTime, Duration, TimeZone, Utc};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// A small generator of even numbers of chance; the same seed tells the same story.
+pub struct Chance(u64);
+
+impl Chance {
+    pub fn new(seed: u64) -> Self {
+        Self(seed ^ 0x9e37_79b9_7f4a_7c15)
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) ^ (self.0 >> 47)) % end
+    }
+
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// A task as the story knows it.
+pub struct Told {
+    pub id: TaskId,
+    pub stream: StreamId,
+    pub head: StreamHead,
+    pub state: task::State,
+}
+
+/// A story in progress.
+pub struct Story {
+    pub log: MemoryLog,
+    pub chance: Chance,
+    pub tasks: Vec<Told>,
+    pub agents: Vec<agent::Created>,
+    pub message_bytes: usize,
+    now: DateTime<Utc>,
+    serial: u128,
+}
+
+impl Story {
+    /// Nothing has happened.
+    pub fn empty(seed: u64) -> Self {
+        Self {
+            log: MemoryLog::new(),
+            chance: Chance::new(seed),
+            tasks: Vec::new(),
+            agents: Vec::new(),
+            message_bytes: 12,
+            now: Utc.with_ymd_and_hms(2026, 1, 2, 3, 4, 5).unwrap(),
+            serial: u128::from(seed) << 64,
+        }
+    }
+
+    /// Two workspaces with two agents each.
+    pub async fn begin(seed: u64) -> Self {
+        let mut story = Self::empty(seed);
+        for name in ["dev", "other"] {
+            story.make_workspace(name).await;
+            for key in ["demo", "writer"] {
+                story.make_agent(name, key).await;
+            }
+        }
+        story
+    }
+
+    pub fn shared(&self) -> Arc<dyn EventLog> {
+        Arc::new(self.log.clone())
+    }
+
+    pub async fn end(&self) -> Position {
+        self.log.head().await.unwrap()
+    }
+
+    pub fn tick(&mut self) -> DateTime<Utc> {
+        // Uneven nanoseconds: documents keep them, columns round them.
+        self.now += Duration::microseconds(1_234) + Duration::nanoseconds(7);
+        self.now
+    }
+
+    pub fn uuid(&mut self) -> Uuid {
+        self.serial += 1;
+        Uuid::from_u128(self.serial)
+    }
+
+    async fn make_workspace(&mut self, name: &str) {
+        let command = workspace::Command::Create(workspace::Create {
+            workspace: name.into(),
+            display_name: format!("The {name} one"),
+            at: self.tick(),
+        });
+        let events = workspace::Workspace::decide(&workspace::State::default(), &command).unwrap();
+        let stream = StreamId::new(Workspace::new(name).unwrap(), "workspace", name).unwrap();
+        let events = events.into_iter().map(DomainEvent::Workspace).collect::<Vec<_>>();
+        self.append(&stream, &StreamHead::default(), &events, None).await;
+    }
+
+    async fn make_agent(&mut self, name: &str, key: &str) {
+        let agent_id = AgentId::of_key(name, key);
+        let config = json!({"runner": "process", "model": "m-1"}).as_object().unwrap().clone();
+        let command = agent::Command::Create(agent::Create {
+            agent_id,
+            workspace: name.into(),
+            agent_key: key.into(),
+            name: format!("Agent {key}"),
+            role: None,
+            memory_scope: None,
+            quality_score: Some(0.1 + 0.2),
+            cost_budget_usd: None,
+            config,
+            active: true,
+            at: self.tick(),
+        });
+        let events = Agent::decide(&agent::State::default(), &command).unwrap();
+        let agent::Event::Created(created) = &events[0];
+        self.agents.push(created.clone());
+        let stream = StreamId::new(Workspace::new(name).unwrap(), "agent", &agent_id.to_string()).unwrap();
+        let events = events.into_iter().map(DomainEvent::Agent).collect::<Vec<_>>();
+        self.append(&stream, &StreamHead::default(), &events, None).await;
+    }
+
+    /// Appends events as one commit and gives the head after it.
+    pub async fn append(
+        &mut self,
+        stream: &StreamId,
+        head: &StreamHead,
+        events: &[DomainEvent],
+        key: Option<&str>,
+    ) -> StreamHead {
+        let records = events.iter().map(|event| event.encode().unwrap()).collect();
+        self.append_records(stream, head, records, key).await
+    }
+
+    /// Appends stored events as they are.
+    pub async fn append_records(
+        &mut self,
+        stream: &StreamId,
+        head: &StreamHead,
+        events: Vec<EventRecord>,
+        key: Option<&str>,
+    ) -> StreamHead {
+        let id = self.uuid();
+        let commit = Commit {
+            commit_id: CommitId(id),
+            stream: stream.clone(),
+            version: head.version + 1,
+            previous: head.position,
+            previous_hash: head.hash,
+            metadata: Metadata {
+                occurred_at: self.now,
+                actor: Actor::Engine,
+                command: "story".into(),
+                correlation_id: id,
+                causation_id: None,
+                traceparent: None,
+                idempotency: key
+                    .map(|key| Idempotency { key: key.into(), fingerprint: format!("fingerprint of {key}") }),
+            },
+            events,
+        };
+        let appended = self.log.append(&commit).await.unwrap();
+        let recorded = self.log.at(appended.position).await.unwrap().unwrap();
+        let mut head = head.clone();
+        head.advance(&recorded);
+        head
+    }
+
+    /// Gives a task a command; true when it decided something.
+    pub async fn tell(&mut self, index: usize, command: Command) -> bool {
+        let Ok(events) = TaskDecider::decide(&self.tasks[index].state, &command) else { return false };
+        if events.is_empty() {
+            return false;
+        }
+        let told = &self.tasks[index];
+        let (stream, head) = (told.stream.clone(), told.head.clone());
+        let state = capstan_decider::fold::<TaskDecider>(told.state.clone(), &events);
+        let key = self.chance.one_in(5).then(|| format!("key {}", head.version));
+        let events: Vec<_> = events.into_iter().map(DomainEvent::Task).collect();
+        let head = self.append(&stream, &head, &events, key.as_deref()).await;
+        let told = &mut self.tasks[index];
+        told.head = head;
+        told.state = state;
+        true
+    }
+
+    /// A new task; its index.
+    pub async fn accept(&mut self, change: impl FnOnce(&mut command::Accept)) -> usize {
+        let agent = self.agents[self.chance.below(self.agents.len() as u64) as usize].clone();
+        let id = TaskId(self.uuid());
+        let workspace = agent.workspace.clone();
+        let stream = StreamId::new(Workspace::new(&workspace).unwrap(), "task", &id.to_string()).unwrap();
+        let mut accept = command::Accept {
+            task_id: id,
+            workspace,
+            agent,
+            message: message(self.serial, self.message_bytes),
+            session_id: format!("session {}", self.serial),
+            session_key: None,
+            lane: None,
+            policy: None,
+            timeout_ms: None,
+            priority: None,
+            budget_usd: None,
+            parent: None,
+            label: None,
+            labels: [("team".to_owned(), "red".to_owned())].into(),
+            routing: object(json!({"channel": "mail"})),
+            input_provenance: Map::new(),
+            attachments: Vec::new(),
+            extra_system_prompt: None,
+            deliver: None,
+            source_view_id: None,
+            spawned_by: None,
+            hook_id: None,
+            dispatch_delay_ms: None,
+            not_before: None,
+            deadline: None,
+            queue_ttl_ms: None,
+            message_bytes_max: 1_000_000,
+            at: self.tick(),
+        };
+        change(&mut accept);
+        self.tasks.push(Told { id, stream, head: StreamHead::default(), state: None });
+        let index = self.tasks.len() - 1;
+        assert!(self.tell(index, Command::Accept(Box::new(accept))).await, "the task was not accepted");
+        index
+    }
+
+    /// One task from acceptance to its end in 5 commits and 9 events, one commit at a time.
+    pub async fn lifecycle_step(&mut self, index: usize, step: u32) {
+        let at = self.tick();
+        let attempt = || self.tasks[index].state.as_ref().unwrap().live.as_ref().unwrap().attempt_id.clone();
+        let command = match step {
+            0 => {
+                let run_id = self.tasks[index].state.as_ref().unwrap().current_run().unwrap().run_id;
+                Command::Lease(lease(run_id, at))
+            }
+            1 => Command::Start(command::Start { attempt_id: attempt(), at }),
+            2 => {
+                let attempt_id = attempt();
+                Command::ProduceOutput(Box::new(self.output(attempt_id, at)))
+            }
+            _ => Command::Finish(Box::new(command::Finish {
+                usage: Some(usage(0.01)),
+                ..finish(attempt(), AttemptOutcome::Ok, at)
+            })),
+        };
+        assert!(self.tell(index, command).await, "step {step} decided nothing");
+    }
+
+    fn output(
+        &mut self,
+        attempt_id: capstan_domain::id::AttemptId,
+        at: DateTime<Utc>,
+    ) -> command::ProduceOutput {
+        command::ProduceOutput {
+            attempt_id,
+            output_id: OutputId(self.uuid()),
+            output_type: "report".into(),
+            title: "What was found".into(),
+            summary: None,
+            uri: None,
+            data: object(json!({"lines": 3, "text": "all is well"})),
+            metadata: object(json!({"artifact_kind": "report"})),
+            status: OutputStatus::Active,
+            at,
+        }
+    }
+
+    /// Something plausible happens to some task.
+    pub async fn step(&mut self) {
+        if self.tasks.is_empty() || self.chance.one_in(6) {
+            let (sleeps, texts, parent) =
+                (self.chance.one_in(5), self.chance.one_in(4), self.chance.one_in(4));
+            let parent = self.tasks.last().filter(|_| parent).map(|told| (told.id, told.stream.clone()));
+            let urgent = self.chance.one_in(3);
+            self.accept(|accept| {
+                accept.dispatch_delay_ms = sleeps.then_some(50);
+                accept.label = texts.then(|| "Nightly \u{0}Report".to_owned());
+                accept.priority = urgent.then(|| "urgent".to_owned());
+                accept.queue_ttl_ms = urgent.then_some(60_000);
+                accept.parent = parent
+                    .filter(|(_, stream)| stream.workspace().as_str() == accept.workspace)
+                    .map(|(task_id, _)| command::Parent { task_id, is_open: true });
+            })
+            .await;
+            return;
+        }
+        let index = self.chance.below(self.tasks.len() as u64) as usize;
+        let at = self.tick();
+        let Some(command) = self.plausible(index, at) else { return };
+        self.tell(index, command).await;
+    }
+
+    fn plausible(&mut self, index: usize, at: DateTime<Utc>) -> Option<Command> {
+        let task = self.tasks[index].state.clone()?;
+        let dice = self.chance.below(100);
+        if dice < 4 {
+            return Some(Command::Cancel(command::Cancel {
+                reason: Some("enough".into()),
+                grace_ms: 10,
+                at,
+            }));
+        }
+        if dice < 14 {
+            return Some(Command::SubmitInput(command::SubmitInput {
+                input_id: InputId(self.uuid()),
+                run_id: None,
+                message: format!("go on {dice}"),
+                answers: object(json!({"q": dice})),
+                blocker_id: None,
+                message_bytes_max: 1_000,
+                at,
+            }));
+        }
+        if let Some(live) = &task.live {
+            return Some(self.of_live(&task, live, dice, at));
+        }
+        match task.state {
+            TaskState::Queued => {
+                let run_id = task.current_run()?.run_id;
+                Some(if dice < 20 {
+                    Command::ExpireQueue(command::ExpireQueue { run_id, at })
+                } else {
+                    Command::Lease(lease(run_id, at))
+                })
+            }
+            TaskState::Sleeping => {
+                Some(Command::Wake(command::Wake { wake_at: task.sleep.as_ref()?.wake_at, at }))
+            }
+            TaskState::Running
+            | TaskState::Waiting
+            | TaskState::Done
+            | TaskState::Error
+            | TaskState::Dropped
+            | TaskState::Cancelled => None,
+        }
+    }
+
+    fn of_live(
+        &mut self,
+        task: &task::Task,
+        live: &capstan_domain::task::state::Live,
+        dice: u64,
+        at: DateTime<Utc>,
+    ) -> Command {
+        let attempt_id = live.attempt_id.clone();
+        if live.cancel_grace_until.is_some() && dice < 60 {
+            return Command::ReleaseAttempt(command::ReleaseAttempt { attempt_id, at });
+        }
+        let output_id = task.outputs.keys().next().copied().unwrap_or(OutputId(Uuid::nil()));
+        let claimed = task.inbox.iter().find(|input| matches!(input.state, InputState::Claimed(_)));
+        match dice {
+            14..30 => Command::Start(command::Start { attempt_id, at }),
+            30..38 => Command::ProduceOutput(Box::new(command::ProduceOutput {
+                status: if dice < 34 { OutputStatus::Active } else { OutputStatus::Pending },
+                ..self.output(attempt_id, at)
+            })),
+            38..43 => Command::AppendOutputRows(command::AppendOutputRows {
+                attempt_id,
+                output_id,
+                rows: vec![json!({"row": dice})],
+                at,
+            }),
+            43..46 => Command::FinalizeOutput(command::FinalizeOutput {
+                attempt_id,
+                output_id,
+                summary: "in short".into(),
+                at,
+            }),
+            46..52 => Command::RecordUsage(command::RecordUsage {
+                attempt_id,
+                usage: usage(0.1 * (dice as f64 + 0.7)),
+                at,
+            }),
+            52..56 => Command::OpenBlocker(command::OpenBlocker { attempt_id, blocker: question(), at }),
+            56..62 => Command::ClaimInput(command::ClaimInput { attempt_id, at }),
+            62..68 => Command::AckInput(command::AckInput {
+                attempt_id,
+                input_id: claimed.map_or(InputId(Uuid::nil()), |input| input.input_id),
+                at,
+            }),
+            68..72 => Command::ExpireLease(command::ExpireLease {
+                attempt_id,
+                returned: dice == 68,
+                reason: "silence".into(),
+                at,
+            }),
+            72..75 => Command::TimeOutAttempt(command::TimeOutAttempt { attempt_id, grace_ms: 10, at }),
+            _ => Command::Finish(Box::new(Self::end_of_attempt(attempt_id, dice, at))),
+        }
+    }
+
+    fn end_of_attempt(
+        attempt_id: capstan_domain::id::AttemptId,
+        dice: u64,
+        at: DateTime<Utc>,
+    ) -> command::Finish {
+        let outcome = match dice {
+            75..88 => AttemptOutcome::Ok,
+            88..95 => AttemptOutcome::Error,
+            95..98 => AttemptOutcome::Timeout,
+            _ => AttemptOutcome::Cancelled,
+        };
+        command::Finish {
+            exit_code: Some(dice as i32),
+            error: (outcome != AttemptOutcome::Ok).then(|| "connection refused".to_owned()),
+            usage: Some(usage(0.3)),
+            waiting_for_input: dice == 80,
+            blocker: (dice == 81 || dice == 82).then(question),
+            wake: (dice == 83 || dice == 84).then(|| command::WakePlan {
+                delay_minutes: Some(1),
+                reason: Some("later".into()),
+                ..command::WakePlan::default()
+            }),
+            result: Some(json!({"answer": dice})),
+            ..finish(attempt_id, outcome, at)
+        }
+    }
+}
+
+fn lease(run_id: capstan_domain::id::RunId, at: DateTime<Utc>) -> command::Lease {
+    let worker_id = WorkerId(Uuid::from_u128(42));
+    command::Lease { run_id, worker_id, worker_name: "worker".into(), lease_ms: 1_000, at }
+}
+
+fn finish(
+    attempt_id: capstan_domain::id::AttemptId,
+    outcome: AttemptOutcome,
+    at: DateTime<Utc>,
+) -> command::Finish {
+    command::Finish {
+        attempt_id,
+        outcome,
+        exit_code: Some(0),
+        error: None,
+        error_class: None,
+        retry_after_ms: None,
+        usage: None,
+        waiting_for_input: false,
+        blocker: None,
+        wake: None,
+        result: None,
+        at,
+    }
+}
+
+fn question() -> command::BlockerSpec {
+    command::BlockerSpec {
+        summary: "Which one?".into(),
+        details: Some("There are two.".into()),
+        questions: vec![Question { id: "q".into(), text: "Which?".into() }],
+    }
+}
+
+fn usage(cost_usd: f64) -> Usage {
+    Usage { input_tokens: 10, output_tokens: 3, cost_usd, ..Usage::default() }
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        other => panic!("{other} is no object"),
+    }
+}
+
+fn message(serial: u128, bytes: usize) -> String {
+    let mut text = format!("Look at {serial} ");
+    while text.len() < bytes {
+        text.push_str("and say what you see there, please. ");
+    }
+    text.truncate(bytes.max(16));
+    text
+}

@@ -1,0 +1,14 @@
+CREATE TABLE agents (
+    id         uuid NOT NULL,
+    workspace  text NOT NULL,
+    position   bigint NOT NULL,
+    version    bigint NOT NULL,
+    doc        text NOT NULL,
+    agent_key  text NOT NULL,
+    active     boolean NOT NULL,
+    created_at timestamptz NOT NULL
+) WITH (fillfactor = 70, toast_tuple_target = 8160);
+-- indexes
+ALTER TABLE agents ADD PRIMARY KEY (id);
+CREATE INDEX ON agents (workspace, created_at, id);
+CREATE INDEX ON agents (workspace, agent_key);

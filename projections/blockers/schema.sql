@@ -1,0 +1,14 @@
+CREATE TABLE blockers (
+    id         uuid NOT NULL,
+    workspace  text NOT NULL,
+    position   bigint NOT NULL,
+    version    bigint NOT NULL,
+    doc        text NOT NULL,
+    task_id    uuid NOT NULL,
+    open       boolean NOT NULL,
+    created_at timestamptz NOT NULL
+) WITH (fillfactor = 70, toast_tuple_target = 8160);
+-- indexes
+ALTER TABLE blockers ADD PRIMARY KEY (id);
+CREATE INDEX ON blockers (task_id);
+CREATE INDEX ON blockers (workspace, created_at, id) WHERE open;

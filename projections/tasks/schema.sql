@@ -1,0 +1,25 @@
+CREATE TABLE tasks (
+    id             uuid NOT NULL,
+    workspace      text NOT NULL,
+    position       bigint NOT NULL,
+    version        bigint NOT NULL,
+    doc            text NOT NULL,
+    agent_id       uuid NOT NULL,
+    state          text NOT NULL,
+    open           boolean NOT NULL,
+    priority       text NOT NULL,
+    label          text,
+    labels         text NOT NULL,
+    parent_task_id uuid,
+    archived       boolean NOT NULL,
+    waiting_reason text,
+    message        text NOT NULL,
+    created_at     timestamptz NOT NULL,
+    updated_at     timestamptz NOT NULL
+) WITH (fillfactor = 70, toast_tuple_target = 8160);
+-- indexes
+-- None on a column that changes with every event: it would forbid updates in place. `open` changes once or twice.
+ALTER TABLE tasks ADD PRIMARY KEY (id);
+CREATE INDEX ON tasks (workspace, created_at, id);
+CREATE INDEX ON tasks (workspace, created_at, id) WHERE open;
+CREATE INDEX ON tasks (parent_task_id) WHERE parent_task_id IS NOT NULL;
