@@ -1,5 +1,7 @@
 //! Accepting a command to an agent (domain.md 3, reference/behaviour 9.3).
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use crate::Faults;
@@ -26,7 +28,7 @@ pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
     let prompt = accepted.message.clone();
     let task_id = accepted.task_id;
     let label = accepted.label.clone();
-    let mut events = vec![Event::TaskAccepted(Box::new(accepted))];
+    let mut events = vec![Event::TaskAccepted(Arc::new(accepted))];
     events.push(match wake_at {
         Some(wake_at) => {
             Event::TaskSlept(TaskSlept {

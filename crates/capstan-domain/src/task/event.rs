@@ -1,6 +1,7 @@
 //! The facts of a task. These names and fields are stored for ever: see `schemas/README.md` before touching one.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -16,7 +17,7 @@ use crate::usage::Usage;
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant is documented at its struct")]
 pub enum Event {
-    TaskAccepted(Box<TaskAccepted>),
+    TaskAccepted(Arc<TaskAccepted>),
     RunRequested(RunRequested),
     AttemptLeased(AttemptLeased),
     AttemptStarted(AttemptStarted),

@@ -1,6 +1,7 @@
 //! Applies recorded facts. Total: an odd history gives an odd task, never a panic.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::outcome_text::ErrorClass;
 use crate::task::event::{AttemptOutcome, Event, RunStatus};
@@ -9,7 +10,7 @@ use crate::task::state::{Blocker, Input, InputState, Live, Run, Sleep, State, Ta
 pub(super) fn evolve(state: State, event: &Event) -> State {
     if let Event::TaskAccepted(accepted) = event {
         return Some(Box::new(Task {
-            accepted: accepted.as_ref().clone(),
+            accepted: Arc::clone(accepted),
             // Replaced by the event that follows in the same commit: RunRequested or TaskSlept.
             state: TaskState::Queued,
             priority: accepted.priority,

@@ -1,6 +1,7 @@
 //! What decisions need to know of a task.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -93,8 +94,8 @@ pub type State = Option<Box<Task>>;
 /// A task as its decisions see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
-    /// What was accepted.
-    pub accepted: TaskAccepted,
+    /// What was accepted. It never changes and is by far the largest part, so all states of a task share it.
+    pub accepted: Arc<TaskAccepted>,
     /// Where it stands.
     pub state: TaskState,
     /// Its urgency now.
