@@ -170,7 +170,7 @@ impl ProblemDocument<'_> {
 }
 
 impl IntoResponse for Problem {
-    /// Leaves the document to [`conventions`](crate::conventions), which knows the correlation id.
+    /// Leaves the document to the conventions, which knows the correlation id.
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
         if let Some(seconds) = self.retry_after_s() {

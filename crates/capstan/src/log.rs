@@ -30,7 +30,7 @@ enum Action {
         /// Only this workspace.
         #[arg(long)]
         workspace: Option<Workspace>,
-        /// Only this stream, for example dev/task/<id>.
+        /// Only this stream, for example dev/task/ID.
         #[arg(long)]
         stream: Option<StreamId>,
         /// Go on with what is appended from now on.

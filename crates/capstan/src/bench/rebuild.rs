@@ -52,7 +52,7 @@ pub(super) async fn round(bed: &Bed, number: usize, tasks: usize) -> anyhow::Res
     let end = log.head().await?;
     let started = Instant::now();
     let projector = Projector::start(log.clone(), read_models.clone(), ProjectorConfig::default());
-    read_models.wait_for(end, Duration::from_secs(600)).await?;
+    read_models.wait_for(end, Duration::from_mins(10)).await?;
     let live = events / started.elapsed().as_secs_f64();
     projector.stop().await;
     let before = read_models.digests().await?;

@@ -2,6 +2,8 @@
 //!
 //! Everything goes through HTTP, NATS, the command line and signals, as a user's would.
 
+#![expect(clippy::unwrap_used, reason = "a journey that meets something else than it expects ends there")]
+
 mod agent_story;
 mod bad_input;
 mod bus;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// Longest wait for anything a test waits for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The executable under test.
 pub(crate) const CAPSTAN: &str = env!("CARGO_BIN_EXE_capstan");
@@ -24,7 +24,7 @@ pub(crate) struct Product {
     pub(crate) data_dir: PathBuf,
     arguments: Vec<String>,
     /// Removed with the product that made it.
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 /// The root of the repository, where examples lie.
@@ -39,7 +39,7 @@ impl Product {
         // Postgres runs as another user when the tests run as root.
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let mut product = Self::start_on(&folder.path().join("data"), arguments).await?;
-        product._folder = Some(folder);
+        product.folder = Some(folder);
         Ok(product)
     }
 
@@ -75,7 +75,7 @@ impl Product {
             http: http_client()?,
             data_dir: data_dir.to_owned(),
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
-            _folder: None,
+            folder: None,
         })
     }
 
@@ -102,10 +102,10 @@ impl Product {
     }
 
     async fn restart(mut self) -> anyhow::Result<Self> {
-        let folder = self._folder.take();
+        let folder = self.folder.take();
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
         let mut product = Self::start_on(&self.data_dir, &arguments).await?;
-        product._folder = folder;
+        product.folder = folder;
         Ok(product)
     }
 

@@ -53,7 +53,7 @@ fn parse(block: &str) -> anyhow::Result<Option<Frame>> {
     for line in block.lines() {
         match line.split_once(':').map(|(name, value)| (name, value.strip_prefix(' ').unwrap_or(value))) {
             Some(("id", value)) => id = Some(value.to_owned()),
-            Some(("event", value)) => event = value.to_owned(),
+            Some(("event", value)) => value.clone_into(&mut event),
             Some(("data", value)) => data.push_str(value),
             _ => {}
         }
