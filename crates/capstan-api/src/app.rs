@@ -8,6 +8,7 @@ use capstan_dispatch::Dispatcher;
 use capstan_domain::agent::Agent;
 use capstan_domain::task::TaskDecider;
 use capstan_domain::workspace::Workspace;
+use capstan_engine::EngineClient;
 use capstan_eventlog::{EventLog, Telemetry};
 use capstan_live::LiveHub;
 use capstan_projections::ProjectorStatus;
@@ -16,7 +17,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Access;
-use crate::desk::WorkDesk;
 use crate::known::KnownWorkspaces;
 use crate::readiness::Check;
 use crate::reads::Reads;
@@ -96,7 +96,7 @@ pub struct Parts {
     /// The projector's status, when one runs in this process.
     pub projector: Option<watch::Receiver<ProjectorStatus>>,
     /// The way to the engine.
-    pub desk: Arc<dyn WorkDesk>,
+    pub engine: EngineClient,
     /// The live tail.
     pub live: LiveHub,
     /// Output of running agents.
@@ -119,7 +119,7 @@ pub struct App {
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) reads: Reads,
     pub(crate) projector: Option<watch::Receiver<ProjectorStatus>>,
-    pub(crate) desk: Arc<dyn WorkDesk>,
+    pub(crate) engine: EngineClient,
     pub(crate) live: LiveHub,
     pub(crate) telemetry: Telemetry,
     pub(crate) checks: Vec<Arc<dyn Check>>,
@@ -139,7 +139,7 @@ impl App {
             tasks: parts.tasks,
             reads: parts.reads,
             projector: parts.projector,
-            desk: parts.desk,
+            engine: parts.engine,
             live: parts.live,
             telemetry: parts.telemetry,
             checks: parts.checks,

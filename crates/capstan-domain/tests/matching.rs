@@ -2,6 +2,7 @@
 //! `PROPTEST_CASES` sets the number of cases (256 when absent).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use capstan_domain::id::{AttemptId, RunId, TaskId, WorkerId};
 use capstan_domain::matching::{
@@ -207,8 +208,8 @@ fn a_delayed_retry_waits_for_its_instant() {
 #[test]
 fn a_run_goes_only_to_a_worker_that_meets_its_policy() {
     let mut task = queued(0, "dev", "s", "c", 0);
-    task.accepted.policy.network_enabled = false;
-    task.accepted.agent_config.insert("pool".into(), "gpu".into());
+    Arc::make_mut(&mut task.accepted).policy.network_enabled = false;
+    Arc::make_mut(&mut task.accepted).agent_config.insert("pool".into(), "gpu".into());
     let mut matching = filled([&task], 1);
     let pooled = |offer: WorkerOffer, pool: &str| WorkerOffer { pools: vec![pool.into()], ..offer };
     for unfit in [
@@ -269,12 +270,12 @@ fn picking_does_not_scan_the_queue() {
     let mut matching = Matching::new(Config::default());
     for number in 0..60_000_usize {
         let mut task = template.clone();
-        task.accepted.task_id = task_id(number);
+        Arc::make_mut(&mut task.accepted).task_id = task_id(number);
         if number % 3 != 0 {
-            task.accepted.session_id = number.to_string();
+            Arc::make_mut(&mut task.accepted).session_id = number.to_string();
         }
         if number % 3 == 2 {
-            task.accepted.instance_key = number.to_string();
+            Arc::make_mut(&mut task.accepted).instance_key = number.to_string();
         }
         matching.observe(&key(&task), Some(&task));
     }
@@ -426,9 +427,9 @@ fn places() -> impl Strategy<Value = Vec<(u8, u8, u8)>> {
 fn born((workspace, session, class): (u8, u8, u8), number: usize) -> Task {
     let mut task = queued(number, &format!("w{workspace}"), &session.to_string(), &class.to_string(), 0);
     // A class stands for its policy, as the derived key does; class 3 has two, to be sure.
-    task.accepted.policy.network_enabled = class != 1;
+    Arc::make_mut(&mut task.accepted).policy.network_enabled = class != 1;
     if class == 2 || (class == 3 && number.is_multiple_of(2)) {
-        task.accepted.policy.runtime_type = "runc".into();
+        Arc::make_mut(&mut task.accepted).policy.runtime_type = "runc".into();
     }
     over(task)
 }

@@ -184,7 +184,7 @@ impl Node {
             tasks,
             reads: Reads::new(read_models.clone()),
             projector: projector_status,
-            desk: Arc::new(engine_client),
+            engine: engine_client,
             live,
             telemetry: log.telemetry().clone(),
             checks,

@@ -1,5 +1,6 @@
 //! What failures of the machinery become. Callers learn whether trying again helps, and nothing else.
 
+use capstan_engine::EngineError;
 use capstan_eventlog::{AppendError, ReadError, SnapshotError, TelemetryError};
 
 use super::{Code, Problem};
@@ -54,5 +55,19 @@ impl From<SnapshotError> for Problem {
 impl From<TelemetryError> for Problem {
     fn from(error: TelemetryError) -> Self {
         Self::new(Code::LogUnavailable, "log lines cannot be written or read for now").because(error)
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::UnknownWorker => {
+                Self::new(Code::NotFound, "the engine does not know this worker; register it again")
+            }
+            EngineError::Unavailable { .. } => {
+                Self::new(Code::EngineUnavailable, "no engine answers for now").because(error)
+            }
+            EngineError::Unreadable { .. } | EngineError::Unexpected => Self::internal(error),
+        }
     }
 }

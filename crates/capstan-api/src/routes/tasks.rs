@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use capstan_contract::command::{AcceptAgentCommand, CancelTask, SubmitTaskInput};
 use capstan_projections::{RunFilter, TaskFilter};
 
@@ -19,6 +19,7 @@ use crate::parameters::{Parameters, path_id};
 use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::shown::{List, Object, limit, page};
+use crate::why::{self, Why};
 
 /// How an instant is written.
 const INSTANT: &str = "an instant, as in 2026-01-02T03:04:05Z";
@@ -32,6 +33,7 @@ pub(super) fn reads() -> Router<Arc<App>> {
         .route("/v1/workspaces/{workspace}/tasks/{task}/inputs", get(inputs))
         .route("/v1/workspaces/{workspace}/tasks/{task}/history", get(history))
         .route("/v1/workspaces/{workspace}/tasks/{task}/logs", get(logs))
+        .route("/v1/workspaces/{workspace}/tasks/{task}/why", get(why))
 }
 
 pub(super) fn commands() -> Router<Arc<App>> {
@@ -187,6 +189,16 @@ async fn history(
     parameters.finish()?;
     let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
     history::of_task(&app, &workspace, task, after, limit).await
+}
+
+async fn why(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    parameters: Parameters,
+) -> Result<Json<Why>, Problem> {
+    parameters.finish()?;
+    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    Ok(Json(why::of_task(&app, &workspace, task).await?))
 }
 
 async fn logs(

@@ -49,7 +49,7 @@ async fn register(
     faults.require(!body.name.trim().is_empty(), "/name", "name is required");
     faults.require((1..=SLOTS_MAX).contains(&body.slots), "/slots", "must be 1 to 10000");
     refuse(faults)?;
-    Ok((StatusCode::CREATED, Json(app.desk.register(body).await?)))
+    Ok((StatusCode::CREATED, Json(app.engine.register(body).await?)))
 }
 
 async fn lease(
@@ -62,7 +62,7 @@ async fn lease(
     let worker: WorkerId = path_id(&worker, "worker")?;
     let body: LeaseRequest = json(&app, request).await?;
     let wait = Duration::from_millis(body.wait_ms.min(WAIT_MS_MAX));
-    let asked = app.desk.lease(worker, body.max.min(SLOTS_MAX), wait);
+    let asked = app.engine.lease(worker, body.max.min(SLOTS_MAX), wait);
     tokio::select! {
         attempts = asked => Ok(Json(attempts?)),
         () = app.stopping.cancelled() => Ok(Json(Vec::new())),
@@ -80,7 +80,7 @@ async fn renew(
     let worker: WorkerId = path_id(&worker, "worker")?;
     let RenewRequest(renewals) = json(&app, request).await?;
     let wait = Duration::from_millis(wait_ms.min(WAIT_MS_MAX));
-    Ok(Json(app.desk.renew(worker, renewals, wait).await?))
+    Ok(Json(app.engine.renew(worker, renewals, wait).await?))
 }
 
 #[derive(Deserialize)]
@@ -96,6 +96,6 @@ async fn drain(
     parameters.finish()?;
     let worker: WorkerId = path_id(&worker, "worker")?;
     let Empty {} = json(&app, request).await?;
-    app.desk.drain(worker).await?;
+    app.engine.drain(worker).await?;
     Ok(Json(json!({ "draining": true })))
 }

@@ -3,16 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use capstan_api::{
-    Access, Agents, ApiConfig, App, Code, Parts, Problem, ReadModelsCheck, Reads, Tasks, WorkDesk,
-    Workspaces, nats,
-};
-use capstan_contract::command::{RegisterWorker, Renewal};
-use capstan_contract::lease::{LeasedAttempt, RegisteredWorker, RenewAnswer};
+use capstan_api::{Access, Agents, ApiConfig, App, Parts, ReadModelsCheck, Reads, Tasks, Workspaces, nats};
+use capstan_contract::subject::Subjects;
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig};
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
 use capstan_domain::task::{Command, command};
+use capstan_engine::EngineClient;
 use capstan_envelope::{Actor, Position, StreamId, Workspace};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Topology};
 use capstan_live::{LiveConfig, LiveHub};
@@ -27,32 +23,6 @@ use uuid::Uuid;
 
 /// Longest wait for anything that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// No engine runs in these tests, which the surface must say.
-struct NobodyThere;
-
-fn nobody() -> Problem {
-    Problem::new(Code::EngineUnavailable, "no engine answers")
-}
-
-#[async_trait]
-impl WorkDesk for NobodyThere {
-    async fn register(&self, _: RegisterWorker) -> Result<RegisteredWorker, Problem> {
-        Err(nobody())
-    }
-
-    async fn lease(&self, _: WorkerId, _: u32, _: Duration) -> Result<Vec<LeasedAttempt>, Problem> {
-        Err(nobody())
-    }
-
-    async fn renew(&self, _: WorkerId, _: Vec<Renewal>, _: Duration) -> Result<Vec<RenewAnswer>, Problem> {
-        Err(nobody())
-    }
-
-    async fn drain(&self, _: WorkerId) -> Result<(), Problem> {
-        Err(nobody())
-    }
-}
 
 /// A running server.
 pub(crate) struct Api {
@@ -141,6 +111,7 @@ impl Api {
         let agents: Arc<Agents> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let tasks: Arc<Tasks> = Arc::new(Dispatcher::new(shared.clone(), snapshots, bounds));
         let stopping = CancellationToken::new();
+        let nats = servers.nats().await?;
         let app = App::new(Parts {
             log: shared,
             workspaces,
@@ -148,7 +119,8 @@ impl Api {
             tasks: tasks.clone(),
             reads: Reads::new(models.clone()),
             projector: Some(projector.status()),
-            desk: Arc::new(NobodyThere),
+            // No engine runs in these tests, which the surface must say.
+            engine: EngineClient::new(nats.clone(), Subjects::default()),
             live,
             telemetry: log.telemetry().clone(),
             checks: vec![
@@ -159,7 +131,6 @@ impl Api {
             stopping: stopping.clone(),
             config,
         });
-        let nats = servers.nats().await?;
         let topology = log.topology().clone();
         let surface = nats::serve(&app, &nats, &topology);
         let listener = TcpListener::bind("127.0.0.1:0").await?;

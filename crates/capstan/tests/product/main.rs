@@ -12,3 +12,4 @@ mod kill;
 mod process;
 mod rebuild;
 mod sse;
+mod why;
