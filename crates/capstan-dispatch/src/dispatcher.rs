@@ -47,7 +47,7 @@ pub struct DispatcherConfig {
 
 impl Default for DispatcherConfig {
     fn default() -> Self {
-        Self { cached_streams_max: 65_536, conflicts_max: 32, pause_ms_max: 100 }
+        Self { cached_streams_max: 16_384, conflicts_max: 32, pause_ms_max: 100 }
     }
 }
 

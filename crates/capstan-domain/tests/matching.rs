@@ -213,7 +213,6 @@ fn a_run_goes_only_to_a_worker_that_meets_its_policy() {
     let mut matching = filled([&task], 1);
     let pooled = |offer: WorkerOffer, pool: &str| WorkerOffer { pools: vec![pool.into()], ..offer };
     for unfit in [
-        any_worker(),
         pooled(any_worker(), "cpu"),
         pooled(offer(2, &["runc"], &["rw"], true), "gpu"),
         pooled(offer(2, &["gvisor"], &["ro"], true), "gpu"),

@@ -104,7 +104,7 @@ impl Dev {
             }
             _ => None,
         };
-        output::line(&format!("ready {url}"));
+        output::line(&format!("ready {url}"))?;
 
         // The worker reports through the node, and the node writes through the servers: they stop in that order.
         let failed = tokio::select! {

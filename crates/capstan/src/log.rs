@@ -8,14 +8,14 @@ use capstan_envelope::{Position, Recorded, StreamHead, StreamId, Workspace};
 use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog, Selection};
 use clap::{Args, Subcommand};
 
+use crate::local_servers::LocalServers;
 use crate::output;
 
 /// Read and verify the event log.
 #[derive(Args)]
 pub(crate) struct LogCommand {
-    /// Where the log is.
-    #[arg(long, env = "NATS_URL", default_value = "nats://127.0.0.1:4222", global = true)]
-    nats_url: String,
+    #[command(flatten)]
+    servers: LocalServers,
     #[command(subcommand)]
     action: Action,
 }
@@ -43,7 +43,9 @@ enum Action {
 
 impl LogCommand {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let log = JetStreamLog::connect(JetStreamConfig::new(self.nats_url)).await.context("open the log")?;
+        let log = JetStreamLog::connect(JetStreamConfig::new(self.servers.nats_url()?))
+            .await
+            .context("open the log")?;
         let log: Arc<dyn EventLog> = Arc::new(log);
         match self.action {
             Action::Tail { after, workspace, stream, follow } => {
@@ -56,7 +58,7 @@ impl LogCommand {
                 loop {
                     let batch = tail.next().await?;
                     for recorded in &batch.commits {
-                        output::line(&as_json(recorded)?);
+                        output::line(&as_json(recorded)?)?;
                     }
                     if batch.caught_up && !follow {
                         return Ok(());
@@ -107,6 +109,6 @@ async fn verify(log: &dyn EventLog) -> anyhow::Result<()> {
     output::line(&format!(
         "{commits} commits, {events} events, {} streams: every chain is whole",
         heads.len()
-    ));
+    ))?;
     Ok(())
 }

@@ -7,6 +7,7 @@ mod agent;
 mod bench;
 mod composition;
 mod dev;
+mod local_servers;
 mod log;
 mod observability;
 mod output;
@@ -29,7 +30,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Event-sourced control plane for AI-agent work.
 ///
-/// Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server, 4 the server cannot be reached.
+/// Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server, 4 the server cannot be reached, 5 the task
+/// that was waited for did not end well.
 #[derive(Parser)]
 #[command(name = "capstan", version)]
 struct Cli {

@@ -1,6 +1,7 @@
 //! What a command prints, and with which code it ends.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is where the command line speaks")]
+#![expect(clippy::print_stderr, reason = "this is where the command line speaks")]
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
@@ -22,13 +23,13 @@ impl Format {
     pub(crate) fn object(self, object: &impl Serialize) -> anyhow::Result<()> {
         let value = serde_json::to_value(object)?;
         match self {
-            Self::Json => println!("{}", serde_json::to_string_pretty(&value)?),
+            Self::Json => line(&serde_json::to_string_pretty(&value)?)?,
             Self::Table => {
                 let mut table = plain_table();
                 for (name, value) in value.as_object().into_iter().flatten() {
                     table.add_row([name.clone(), cell(value)]);
                 }
-                println!("{table}");
+                line(&table.to_string())?;
             }
         }
         Ok(())
@@ -38,23 +39,25 @@ impl Format {
     pub(crate) fn list(self, items: &impl Serialize, columns: &[&str]) -> anyhow::Result<()> {
         let value = serde_json::to_value(items)?;
         match self {
-            Self::Json => println!("{}", serde_json::to_string_pretty(&value)?),
+            Self::Json => line(&serde_json::to_string_pretty(&value)?)?,
             Self::Table => {
                 let mut table = plain_table();
                 table.set_header(columns.iter().map(|column| column.to_uppercase()));
                 for item in value.as_array().into_iter().flatten() {
                     table.add_row(columns.iter().map(|column| cell(&item[*column])));
                 }
-                println!("{table}");
+                line(&table.to_string())?;
             }
         }
         Ok(())
     }
 }
 
-/// Prints one line.
-pub(crate) fn line(text: &str) {
-    println!("{text}");
+/// Prints one line. Fails when nobody reads any more, see [`failure`].
+pub(crate) fn line(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{text}")?;
+    stdout.flush()
 }
 
 fn plain_table() -> comfy_table::Table {
@@ -77,8 +80,31 @@ fn cell(value: &Value) -> String {
     }
 }
 
+/// A task that was waited for ended otherwise than well, or waits for an answer.
+#[derive(Debug)]
+pub(crate) struct TaskEnded(pub(crate) String);
+
+impl std::fmt::Display for TaskEnded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the task is {}", self.0)
+    }
+}
+
+impl std::error::Error for TaskEnded {}
+
 /// Prints why the command failed, each cause once, and answers the exit code.
 pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
+    let is_unread = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    };
+    if error.chain().any(is_unread) {
+        // `capstan … | head` has read enough.
+        return ExitCode::SUCCESS;
+    }
+    if let Some(unsuccessful) = error.downcast_ref::<TaskEnded>() {
+        eprintln!("capstan: {unsuccessful}");
+        return ExitCode::from(5);
+    }
     eprintln!("capstan: failed to {}", chain(error));
     match error.downcast_ref::<capstan_client::Error>() {
         Some(capstan_client::Error::Problem(_)) => ExitCode::from(3),

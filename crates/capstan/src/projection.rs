@@ -7,20 +7,14 @@ use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog};
 use capstan_projections::{MODELS, ProjectorConfig, ReadModels, Which, rebuild, verify};
 use clap::{Args, Subcommand};
 
-use crate::output::{self, Format};
+use crate::local_servers::LocalServers;
+use crate::output::Format;
 
 /// List, rebuild, verify and digest the read models.
 #[derive(Args)]
 pub(crate) struct ProjectionCommand {
-    /// Where Postgres is; by default as the running `capstan dev` says.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
-    database_url: Option<String>,
-    /// Where the log is; by default as the running `capstan dev` says.
-    #[arg(long, env = "NATS_URL", global = true)]
-    nats_url: Option<String>,
-    /// The data folder of the running `capstan dev`.
-    #[arg(long, default_value = ".capstan", global = true)]
-    data_dir: std::path::PathBuf,
+    #[command(flatten)]
+    servers: LocalServers,
     /// How answers are printed.
     #[arg(short, long, value_enum, default_value_t, global = true)]
     output: Format,
@@ -30,7 +24,7 @@ pub(crate) struct ProjectionCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Show every model, its checkpoint and its state.
+    /// Show every model, its version and how far it is.
     List,
     /// Build fresh tables from the log's beginning beside the present ones, then switch.
     Rebuild {
@@ -49,7 +43,7 @@ enum Action {
 
 impl ProjectionCommand {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let read_models = ReadModels::connect(&self.address("database_url", self.database_url.as_ref())?)?;
+        let read_models = ReadModels::connect(&self.servers.database_url()?)?;
         match &self.action {
             Action::List => {
                 let position = read_models.position().await?;
@@ -62,10 +56,12 @@ impl ProjectionCommand {
                 self.output.list(&models, &["name", "version", "position"])
             }
             Action::Digest => {
-                for (model, digest) in read_models.digests().await? {
-                    output::line(&format!("{model:<18} {digest}"));
-                }
-                Ok(())
+                let digests = read_models.digests().await?;
+                let digests: Vec<_> = digests
+                    .iter()
+                    .map(|(model, digest)| serde_json::json!({ "name": model, "digest": digest }))
+                    .collect();
+                self.output.list(&digests, &["name", "digest"])
             }
             Action::Rebuild { models, all } => {
                 let which = if *all { Which::All } else { Which::Some(models.clone()) };
@@ -86,20 +82,7 @@ impl ProjectionCommand {
     }
 
     async fn log(&self) -> anyhow::Result<Arc<dyn EventLog>> {
-        let url = self.address("nats_url", self.nats_url.as_ref())?;
+        let url = self.servers.nats_url()?;
         Ok(Arc::new(JetStreamLog::connect(JetStreamConfig::new(url)).await.context("open the log")?))
-    }
-
-    /// The address given, else the one a running `capstan dev` wrote down.
-    fn address(&self, name: &str, given: Option<&String>) -> anyhow::Result<String> {
-        if let Some(given) = given {
-            return Ok(given.clone());
-        }
-        let path = self.data_dir.join("run.json");
-        let text = std::fs::read(&path).with_context(|| {
-            format!("find {name}: neither given nor is capstan dev running on {}", self.data_dir.display())
-        })?;
-        let run: serde_json::Value = serde_json::from_slice(&text)?;
-        run[name].as_str().map(str::to_owned).with_context(|| format!("find {name} in {}", path.display()))
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct SchemaCommand {
 impl SchemaCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let written = capstan_contract::schema::regenerate(&self.folder)?;
-        output::line(&format!("{} files brought up to date in {}", written.len(), self.folder.display()));
+        output::line(&format!("{} files brought up to date in {}", written.len(), self.folder.display()))?;
         Ok(())
     }
 }

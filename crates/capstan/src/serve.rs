@@ -89,7 +89,7 @@ impl Serve {
         if let Some(workspace) = self.workspace {
             node.ensure_workspace(&workspace).await?;
         }
-        output::line(&format!("ready http://{}", node.address()));
+        output::line(&format!("ready http://{}", node.address()))?;
         node.stopped().await
     }
 }

@@ -78,7 +78,7 @@ struct Submit {
     /// Longest attempt in milliseconds; 0 = none.
     #[arg(long)]
     timeout_ms: Option<i64>,
-    /// Wait until the task is over, and show it then.
+    /// Wait until the task is over, or waits for an answer, and show it then; exit code 5 unless it is done.
     #[arg(long)]
     wait: bool,
 }
@@ -116,12 +116,15 @@ impl TaskCommand {
                 let follow = Follow { after: Some("0".into()), query: Vec::new() };
                 let mut events = client.stream_task(task.id, follow);
                 while let Some(event) = events.next().await {
-                    if is_end(&event?.event) {
+                    let event = event?.event;
+                    if is_end(&event) || event == "blocker-opened" {
                         break;
                     }
                 }
                 let position = events.resume_after().unwrap_or(&accepted.receipt.position).to_owned();
-                self.output.object(&client.task_at(task.id, &position, Duration::from_secs(10)).await?)
+                let task = client.task_at(task.id, &position, Duration::from_secs(10)).await?;
+                self.output.object(&task)?;
+                if task.state == "done" { Ok(()) } else { Err(output::TaskEnded(task.state).into()) }
             }
             Action::List(list) => {
                 let filter = TaskFilter {
@@ -147,8 +150,8 @@ impl TaskCommand {
                 while let Some(event) = events.next().await {
                     let event = event?;
                     match self.output {
-                        Format::Json => output::line(&event.data),
-                        Format::Table => output::line(&format!("{:<24} {}", event.event, event.data)),
+                        Format::Json => output::line(&event.data)?,
+                        Format::Table => output::line(&format!("{:<24} {}", event.event, event.data))?,
                     }
                     if is_end(&event.event) {
                         break;

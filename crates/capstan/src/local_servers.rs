@@ -1,0 +1,47 @@
+//! Where the servers of a running `capstan dev` are, for tools that work beside it.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+
+/// The servers a tool works on: named, or those of a running `capstan dev`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LocalServers {
+    /// Where Postgres is; by default as the running `capstan dev` says.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
+    database_url: Option<String>,
+    /// Where the log is; by default as the running `capstan dev` says.
+    #[arg(long, env = "NATS_URL", global = true)]
+    nats_url: Option<String>,
+    /// The data folder of the running `capstan dev`.
+    #[arg(long, default_value = ".capstan", global = true)]
+    data_dir: PathBuf,
+}
+
+impl LocalServers {
+    /// Postgres' address.
+    pub(crate) fn database_url(&self) -> anyhow::Result<String> {
+        self.address("database_url", self.database_url.as_ref())
+    }
+
+    /// The log's address.
+    pub(crate) fn nats_url(&self) -> anyhow::Result<String> {
+        self.address("nats_url", self.nats_url.as_ref())
+    }
+
+    fn address(&self, name: &str, given: Option<&String>) -> anyhow::Result<String> {
+        if let Some(given) = given {
+            return Ok(given.clone());
+        }
+        let path = self.data_dir.join("run.json");
+        let text = std::fs::read(&path).with_context(|| {
+            format!(
+                "find {name}: it is not given, and capstan dev does not run on {}",
+                self.data_dir.display()
+            )
+        })?;
+        let run: serde_json::Value = serde_json::from_slice(&text)?;
+        run[name].as_str().map(str::to_owned).with_context(|| format!("find {name} in {}", path.display()))
+    }
+}
