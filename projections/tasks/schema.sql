@@ -13,7 +13,6 @@ CREATE TABLE tasks (
     parent_task_id uuid,
     archived       boolean NOT NULL,
     waiting_reason text,
-    message        text NOT NULL,
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);

@@ -21,6 +21,9 @@ use futures_util::{SinkExt, TryStreamExt};
 mod story;
 
 const ROUNDS: usize = 3;
+/// Tasks accepted each second while the projector follows, and for how long.
+const STEADY_RATE: f64 = 3_000.0;
+const STEADY_SECONDS: f64 = 3.0;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -65,12 +68,43 @@ async fn main() -> anyhow::Result<()> {
             copy[round],
         ));
     }
+    steady(&servers).await?;
     let rows_per_event = median(&copy);
     say(&format!(
         "medians: live {:.0} events/s, rebuild {:.0} events/s, raw COPY {rows_per_event:.0} rows/s",
         median(&live),
         median(&again)
     ));
+    Ok(())
+}
+
+/// What a commit costs a projector that is not behind: tasks are accepted at a steady rate. The teller works on this
+/// thread, the projector on the others.
+async fn steady(servers: &TestServers) -> anyhow::Result<()> {
+    let mut story = story::Story::begin(8).await;
+    story.message_bytes = 512;
+    let read_models = ReadModels::connect(&servers.fresh_database().await?)?;
+    read_models.migrate().await?;
+    let projector = Projector::start(story.shared(), read_models.clone(), ProjectorConfig::default());
+    read_models.wait_for(story.end().await, std::time::Duration::from_mins(1)).await?;
+    let others = || cpu_seconds_of("/proc/self/stat") - cpu_seconds_of("/proc/thread-self/stat");
+    let (started, busy, mut accepted) = (Instant::now(), others(), 0.0);
+    while started.elapsed().as_secs_f64() < STEADY_SECONDS {
+        while accepted < started.elapsed().as_secs_f64() * STEADY_RATE {
+            story.accept(|_| {}).await;
+            accepted += 1.0;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    let told = started.elapsed();
+    read_models.wait_for(story.end().await, std::time::Duration::from_mins(1)).await?;
+    say(&format!(
+        "steady: {:.0} commits/s of 2 events, {:.1} us of own CPU a commit, {:.1} ms behind at the end",
+        accepted / told.as_secs_f64(),
+        (others() - busy) * 1e6 / accepted,
+        started.elapsed().saturating_sub(told).as_secs_f64() * 1e3
+    ));
+    projector.stop().await;
     Ok(())
 }
 
@@ -141,7 +175,11 @@ async fn raw_copy(address: &str) -> anyhow::Result<(f64, f64)> {
 
 /// Processor time of this process so far. Postgres' is not in it.
 fn cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    cpu_seconds_of("/proc/self/stat")
+}
+
+fn cpu_seconds_of(path: &str) -> f64 {
+    let stat = std::fs::read_to_string(path).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
     let ticks: f64 = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<f64>().ok()).sum();
     ticks / 100.0

@@ -1,11 +1,21 @@
 //! The values of table columns, by row for COPY and by column for UNNEST.
 
+use std::borrow::Cow;
 use std::error::Error;
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use chrono::{DateTime, Utc};
-use tokio_postgres::types::{IsNull, ToSql, Type};
+use serde::Serialize;
+use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
+
+/// Stands for the length of a value that is not there.
+const NULL: i32 = -1;
+/// Dimensions, null flag, element type, length and lower bound, 4 bytes each.
+const ARRAY_HEADER: usize = 20;
+
+/// Why a value cannot be written.
+pub(crate) type Failure = Box<dyn Error + Sync + Send>;
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,25 +74,39 @@ impl Column {
     }
 }
 
-/// One value.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Cell {
+/// One value, borrowed from its row where it is large.
+#[derive(Clone)]
+pub(crate) enum Cell<'a> {
     Uuid(Option<Uuid>),
-    Text(Option<String>),
+    Text(Option<Cow<'a, str>>),
+    /// The JSON text of a value, written when the cell is: nobody keeps it in between.
+    Json(&'a dyn Document),
     Time(Option<DateTime<Utc>>),
     BigInt(Option<i64>),
     Flag(Option<bool>),
 }
 
-impl Cell {
+/// What can stand in a text column as JSON.
+pub(crate) trait Document: Sync {
+    /// Appends the JSON text.
+    fn write(&self, out: &mut BytesMut) -> serde_json::Result<()>;
+}
+
+impl<T: Serialize + Sync> Document for T {
+    fn write(&self, out: &mut BytesMut) -> serde_json::Result<()> {
+        serde_json::to_writer(out.writer(), self)
+    }
+}
+
+impl<'a> Cell<'a> {
     /// A text Postgres takes: it cannot store the NUL character, which a caller's text may hold.
-    pub(crate) fn text(text: impl Into<String>) -> Self {
+    pub(crate) fn text(text: impl Into<Cow<'a, str>>) -> Self {
         let text = text.into();
-        Self::Text(Some(if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }))
+        Self::Text(Some(if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text }))
     }
 
     /// A text that may be absent.
-    pub(crate) fn text_or_null(text: Option<&str>) -> Self {
+    pub(crate) fn text_or_null(text: Option<&'a str>) -> Self {
         text.map_or(Self::Text(None), Self::text)
     }
 
@@ -90,69 +114,101 @@ impl Cell {
     pub(crate) fn number(number: u64) -> Self {
         Self::BigInt(Some(number as i64))
     }
-}
 
-impl ToSql for Cell {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
+    fn holds(&self) -> CellType {
         match self {
-            Self::Uuid(value) => value.to_sql(ty, out),
-            Self::Text(value) => value.to_sql(ty, out),
-            Self::Time(value) => value.to_sql(ty, out),
-            Self::BigInt(value) => value.to_sql(ty, out),
-            Self::Flag(value) => value.to_sql(ty, out),
+            Self::Uuid(_) => CellType::Uuid,
+            Self::Text(_) | Self::Json(_) => CellType::Text,
+            Self::Time(_) => CellType::Time,
+            Self::BigInt(_) => CellType::BigInt,
+            Self::Flag(_) => CellType::Flag,
         }
     }
 
-    fn accepts(_: &Type) -> bool {
-        // Which cell stands in which column is checked against the column list when rows are made.
-        true
+    /// Appends the bytes of the value, without their length.
+    fn put(&self, out: &mut BytesMut) -> Result<IsNull, Failure> {
+        let ty = self.holds().wire();
+        match self {
+            Self::Uuid(value) => value.to_sql(&ty, out),
+            Self::Text(value) => value.as_deref().to_sql(&ty, out),
+            Self::Json(value) => Ok(value.write(out).map(|()| IsNull::No)?),
+            Self::Time(value) => value.to_sql(&ty, out),
+            Self::BigInt(value) => value.to_sql(&ty, out),
+            Self::Flag(value) => value.to_sql(&ty, out),
+        }
     }
 
-    tokio_postgres::types::to_sql_checked!();
+    /// Appends the value as arrays and COPY have it: its length, then its bytes. True when there is a value.
+    pub(crate) fn write(&self, out: &mut BytesMut) -> Result<bool, Failure> {
+        let at = out.len();
+        out.put_i32(NULL);
+        if matches!(self.put(out)?, IsNull::Yes) {
+            return Ok(false);
+        }
+        let length = i32::try_from(out.len() - at - size_of::<i32>())?;
+        out[at..at + size_of::<i32>()].copy_from_slice(&length.to_be_bytes());
+        Ok(true)
+    }
 }
 
-/// The values of one column over many rows.
+/// The values of one column, in the binary form of a Postgres array: written once, with no value of its own for
+/// each row.
 #[derive(Debug)]
-pub(crate) enum Cells {
-    Uuid(Vec<Option<Uuid>>),
-    Text(Vec<Option<String>>),
-    Time(Vec<Option<DateTime<Utc>>>),
-    BigInt(Vec<Option<i64>>),
-    Flag(Vec<Option<bool>>),
+pub(crate) struct ColumnArray {
+    holds: CellType,
+    elements: BytesMut,
+    count: i32,
+    has_null: bool,
 }
 
-impl Cells {
+impl ColumnArray {
     /// No values yet.
-    pub(crate) fn of(holds: CellType, capacity: usize) -> Self {
-        match holds {
-            CellType::Uuid => Self::Uuid(Vec::with_capacity(capacity)),
-            CellType::Text => Self::Text(Vec::with_capacity(capacity)),
-            CellType::Time => Self::Time(Vec::with_capacity(capacity)),
-            CellType::BigInt => Self::BigInt(Vec::with_capacity(capacity)),
-            CellType::Flag => Self::Flag(Vec::with_capacity(capacity)),
-        }
+    pub(crate) fn of(holds: CellType) -> Self {
+        Self { holds, elements: BytesMut::new(), count: 0, has_null: false }
     }
 
     /// Adds the next row's value.
-    pub(crate) fn push(&mut self, cell: Cell) {
-        match (self, cell) {
-            (Self::Uuid(all), Cell::Uuid(value)) => all.push(value),
-            (Self::Text(all), Cell::Text(value)) => all.push(value),
-            (Self::Time(all), Cell::Time(value)) => all.push(value),
-            (Self::BigInt(all), Cell::BigInt(value)) => all.push(value),
-            (Self::Flag(all), Cell::Flag(value)) => all.push(value),
-            (cells, cell) => unreachable!("the model's cells follow its column list: {cells:?} got {cell:?}"),
-        }
+    pub(crate) fn push(&mut self, cell: &Cell<'_>) -> Result<(), Failure> {
+        assert_eq!(cell.holds(), self.holds, "the model's cells follow its column list");
+        self.has_null |= !cell.write(&mut self.elements)?;
+        self.count += 1;
+        Ok(())
+    }
+}
+
+impl ToSql for ColumnArray {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
+        let Kind::Array(element) = ty.kind() else { return Err("a column is an array".into()) };
+        out.reserve(ARRAY_HEADER + self.elements.len());
+        out.put_i32(1);
+        out.put_i32(i32::from(self.has_null));
+        out.put_u32(element.oid());
+        out.put_i32(self.count);
+        out.put_i32(1);
+        out.put_slice(&self.elements);
+        Ok(IsNull::No)
     }
 
-    /// As a parameter of a statement.
-    pub(crate) fn parameter(&self) -> &(dyn ToSql + Sync) {
-        match self {
-            Self::Uuid(all) => all,
-            Self::Text(all) => all,
-            Self::Time(all) => all,
-            Self::BigInt(all) => all,
-            Self::Flag(all) => all,
+    fn accepts(ty: &Type) -> bool {
+        matches!(ty.kind(), Kind::Array(_))
+    }
+
+    to_sql_checked!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_is_written_as_the_client_writes_an_array() {
+        let mut column = ColumnArray::of(CellType::Text);
+        for cell in [Cell::text("a\0b"), Cell::Text(None), Cell::Json(&[1, 2])] {
+            column.push(&cell).unwrap();
         }
+        let (mut ours, mut theirs) = (BytesMut::new(), BytesMut::new());
+        column.to_sql(&Type::TEXT_ARRAY, &mut ours).unwrap();
+        vec![Some("a\u{fffd}b"), None, Some("[1,2]")].to_sql(&Type::TEXT_ARRAY, &mut theirs).unwrap();
+        assert_eq!(ours, theirs);
     }
 }

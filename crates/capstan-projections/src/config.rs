@@ -17,7 +17,7 @@ pub struct ProjectorConfig {
     /// Commits applied in one transaction at most.
     pub batch_commits_max: usize,
     /// How long a batch that is not full may wait for more commits. Zero applies whatever has arrived; more
-    /// than 5 ms is cut to it.
+    /// than 5 ms is cut to it. A busy projector waits longer, see `BUSY_LINGER`.
     pub linger: Duration,
     /// How long the lease lasts without renewal.
     pub lease: Duration,

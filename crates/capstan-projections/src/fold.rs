@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 
 use crate::fact::{Decoded, Fact};
 use crate::models::all_rows;
-use crate::models::stream_snapshots::StreamSnapshots;
+use crate::models::stream_snapshots::{StreamSnapshots, stream_key};
 use crate::rows::{ModelRows, Rows, StoreError};
 use crate::session::Session;
 
@@ -75,7 +75,7 @@ impl Fold {
     pub(crate) fn fold(&mut self, decoded: &Decoded) -> Result<(), Unfoldable> {
         let recorded = &decoded.recorded;
         let events = decoded.events.as_ref().map_err(|error| Unfoldable::Malformed(explain(error)))?;
-        let stream = recorded.commit.stream.to_string();
+        let stream = stream_key(&recorded.commit.stream);
         let known = self.spine.entry(&stream).and_then(|entry| entry.row.as_ref());
         match known {
             Some(row) if row.head.position >= recorded.position => {}

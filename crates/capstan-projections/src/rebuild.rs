@@ -244,12 +244,12 @@ impl<'a> Build<'a> {
             return Err(RebuildError::UnknownEvent { position: commits[index].recorded.position, reason });
         }
         for decoded in commits {
-            let stream = decoded.recorded.commit.stream.to_string();
-            if self.parked.contains(&stream) {
+            let stream = &decoded.recorded.commit.stream;
+            if !self.parked.is_empty() && self.parked.contains(&stream.to_string()) {
                 self.parking.push(Parking::of(decoded, None));
             } else if let Err(error) = self.fold.fold(decoded) {
                 self.parking.push(Parking::of(decoded, Some(explain(&error))));
-                self.parked.insert(stream);
+                self.parked.insert(stream.to_string());
             }
             self.report.commits += 1;
             self.report.events += decoded.recorded.commit.events.len() as u64;

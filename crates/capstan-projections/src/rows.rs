@@ -3,19 +3,30 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::pin;
 
+use bytes::{BufMut, BytesMut};
+
 use capstan_contract::DomainEvent;
 use capstan_envelope::{Position, Recorded};
+use futures_util::SinkExt;
 use futures_util::future::BoxFuture;
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::ToSql;
 
-use crate::cell::{Cell, CellType, Cells};
+use crate::cell::{Cell, CellType, ColumnArray, Failure};
 use crate::fact::Fact;
 use crate::model::{Model, RowKey};
 use crate::session::Session;
 
 /// Rows kept after a batch; beyond it all are forgotten and read again when needed.
 const CACHED_ROWS_MAX: usize = 20_000;
+/// Bytes handed to COPY at once. Each hand-over wakes the connection's task, so a row is too little.
+const COPY_BYTES: usize = 256 * 1024;
+/// What a COPY in binary form begins with: signature, no flags, no extension.
+const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// Ends a COPY in binary form.
+const COPY_TRAILER: i16 = -1;
+
+/// The version of a stream with its first commit.
+const FIRST_VERSION: u64 = 1;
 
 /// Why rows could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +51,15 @@ pub enum StoreError {
         #[source]
         source: serde_json::Error,
     },
+    /// A row has no place in its table, for example for its size.
+    #[error("write a row of {model}")]
+    Unwritable {
+        /// The read model.
+        model: &'static str,
+        /// What was wrong.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// A row, or the knowledge that there is none, with the commit it was last folded from.
@@ -51,11 +71,20 @@ pub(crate) struct Entry<R> {
     index: usize,
     workspace: Box<str>,
     version: u64,
+    /// True when it is not written since it was folded last.
+    changed: bool,
 }
 
 impl<R> Default for Entry<R> {
     fn default() -> Self {
-        Self { row: None, position: Position::START, index: 0, workspace: Box::default(), version: 0 }
+        Self {
+            row: None,
+            position: Position::START,
+            index: 0,
+            workspace: Box::default(),
+            version: 0,
+            changed: false,
+        }
     }
 }
 
@@ -63,14 +92,14 @@ impl<R> Default for Entry<R> {
 #[derive(Debug)]
 pub(crate) struct ModelRows<M: Model> {
     entries: HashMap<M::Key, Entry<M::Row>>,
-    changed: HashSet<M::Key>,
+    changed: Vec<M::Key>,
     missing: HashSet<M::Key>,
     keys: Vec<M::Key>,
 }
 
 impl<M: Model> Default for ModelRows<M> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), changed: HashSet::new(), missing: HashSet::new(), keys: Vec::new() }
+        Self { entries: HashMap::new(), changed: Vec::new(), missing: HashSet::new(), keys: Vec::new() }
     }
 }
 
@@ -113,16 +142,18 @@ impl<M: Model> ModelRows<M> {
         StoreError::Postgres { model: M::NAME, source }
     }
 
-    fn cells(key: &M::Key, entry: &Entry<M::Row>, row: &M::Row) -> Vec<Cell> {
-        let doc = serde_json::to_string(row)
-            .unwrap_or_else(|_| unreachable!("rows hold JSON values and text keys only"));
+    fn unwritable(source: Failure) -> StoreError {
+        StoreError::Unwritable { model: M::NAME, source }
+    }
+
+    fn cells<'a>(key: &'a M::Key, entry: &'a Entry<M::Row>, row: &'a M::Row) -> Vec<Cell<'a>> {
         let mut cells = Vec::with_capacity(5 + M::COLUMNS.len());
         cells.extend([
             key.cell(),
-            Cell::Text(Some(entry.workspace.to_string())),
+            Cell::Text(Some((&*entry.workspace).into())),
             Cell::number(entry.position.sequence()),
             Cell::number(entry.version),
-            Cell::Text(Some(doc)),
+            Cell::Json(row),
         ]);
         cells.extend(M::cells(row));
         cells
@@ -152,6 +183,7 @@ impl<M: Model> ModelRows<M> {
                 index: usize::MAX,
                 workspace: row.get::<_, &str>(1).into(),
                 version: row.get::<_, i64>(3) as u64,
+                changed: false,
             };
             self.entries.insert(key, entry);
         }
@@ -168,15 +200,15 @@ impl<M: Model> ModelRows<M> {
         // In key order, so that two writers lock rows in the same order and cannot lock each other out.
         let mut changed: Vec<&M::Key> = self.changed.iter().collect();
         changed.sort_unstable();
-        let mut columns: Vec<Cells> =
-            column_types::<M>().into_iter().map(|holds| Cells::of(holds, changed.len())).collect();
+        let mut columns: Vec<ColumnArray> = column_types::<M>().into_iter().map(ColumnArray::of).collect();
         let mut gone: Vec<M::Key> = Vec::new();
         let mut kept = 0_usize;
         for key in changed {
             let Some(entry) = self.entries.get(key) else { continue };
             if let Some(row) = &entry.row {
-                let cells = Self::cells(key, entry, row);
-                columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
+                for (column, cell) in columns.iter_mut().zip(Self::cells(key, entry, row)) {
+                    column.push(&cell).map_err(Self::unwritable)?;
+                }
                 kept += 1;
             } else {
                 gone.push(key.clone());
@@ -184,7 +216,8 @@ impl<M: Model> ModelRows<M> {
         }
         if kept > 0 {
             let statement = session.prepared(&upsert_sql::<M>(schema)).await.map_err(Self::failed)?;
-            let parameters: Vec<&(dyn ToSql + Sync)> = columns.iter().map(Cells::parameter).collect();
+            let parameters: Vec<&(dyn ToSql + Sync)> =
+                columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
             session.client().execute(&statement, &parameters).await.map_err(Self::failed)?;
         }
         if !gone.is_empty() {
@@ -197,20 +230,33 @@ impl<M: Model> ModelRows<M> {
 
     async fn copy_all(self, session: Session, schema: String) -> Result<u64, StoreError> {
         let names = column_names::<M>().join(", ");
-        let sql = format!("COPY {schema}.{} ({names}) FROM STDIN BINARY", M::NAME);
-        let sink = session.client().copy_in(sql.as_str()).await.map_err(Self::failed)?;
-        let types: Vec<Type> = column_types::<M>().into_iter().map(CellType::wire).collect();
-        let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
+        // In the transaction that made a table empty, Postgres takes the rows as seen by all: nothing has to come back to
+        // them later, and a server with `wal_level = minimal` keeps them out of its write-ahead log.
+        let begin = format!("BEGIN; TRUNCATE {schema}.{}", M::NAME);
+        session.client().batch_execute(&begin).await.map_err(Self::failed)?;
+        let sql = format!("COPY {schema}.{} ({names}) FROM STDIN (FORMAT binary, FREEZE)", M::NAME);
+        let mut sink = pin!(session.client().copy_in(sql.as_str()).await.map_err(Self::failed)?);
+        let mut out = BytesMut::with_capacity(2 * COPY_BYTES);
+        out.put_slice(COPY_HEADER);
         // In the order of their last change, so that neighbours in time are neighbours on disk.
         let mut entries: Vec<(&M::Key, &Entry<M::Row>)> = self.entries.iter().collect();
         entries.sort_unstable_by_key(|(key, entry)| (entry.position, *key));
         for (key, entry) in entries {
-            if let Some(row) = &entry.row {
-                let cells = Self::cells(key, entry, row);
-                writer.as_mut().write_raw(cells).await.map_err(Self::failed)?;
+            let Some(row) = &entry.row else { continue };
+            let cells = Self::cells(key, entry, row);
+            out.put_i16(cells.len() as i16);
+            for cell in cells {
+                cell.write(&mut out).map_err(Self::unwritable)?;
+            }
+            if out.len() >= COPY_BYTES {
+                sink.send(out.split().freeze()).await.map_err(Self::failed)?;
             }
         }
-        writer.finish().await.map_err(Self::failed)
+        out.put_i16(COPY_TRAILER);
+        sink.send(out.freeze()).await.map_err(Self::failed)?;
+        let copied = sink.finish().await.map_err(Self::failed)?;
+        session.client().batch_execute("COMMIT").await.map_err(Self::failed)?;
+        Ok(copied)
     }
 }
 
@@ -222,7 +268,12 @@ impl<M: Model> Rows for ModelRows<M> {
     fn want(&mut self, recorded: &Recorded, event: &DomainEvent) {
         M::keys(recorded, event, &mut self.keys);
         for key in self.keys.drain(..) {
-            if !self.entries.contains_key(&key) {
+            if self.entries.contains_key(&key) {
+                continue;
+            }
+            if M::STARTS_EMPTY && recorded.commit.version == FIRST_VERSION {
+                self.entries.insert(key, Entry::default());
+            } else {
                 self.missing.insert(key);
             }
         }
@@ -251,7 +302,9 @@ impl<M: Model> Rows for ModelRows<M> {
             if entry.workspace.is_empty() {
                 entry.workspace = fact.workspace().into();
             }
-            self.changed.insert(key);
+            if !std::mem::replace(&mut entry.changed, true) {
+                self.changed.push(key);
+            }
         }
     }
 
@@ -268,7 +321,11 @@ impl<M: Model> Rows for ModelRows<M> {
     }
 
     fn settle(&mut self) {
-        self.changed.clear();
+        for key in self.changed.drain(..) {
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.changed = false;
+            }
+        }
         if self.entries.len() > CACHED_ROWS_MAX {
             self.entries.clear();
         }

@@ -15,7 +15,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Connects. Rows can be made again from the log, so commits do not wait for the disk.
+    /// Connects. Rows can be made again from the log, so commits do not wait for the disk. A batch's rows
+    /// fit into memory on their way into the table.
     pub(crate) async fn open(config: &tokio_postgres::Config) -> Result<Self, tokio_postgres::Error> {
         let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
         let driver = tokio::spawn(async move {
@@ -27,7 +28,7 @@ impl Session {
         session
             .client
             .batch_execute(
-                "SET synchronous_commit = off; SET TIME ZONE 'UTC'; SET client_min_messages = warning",
+                "SET synchronous_commit = off; SET work_mem = '64MB'; SET TIME ZONE 'UTC'; SET client_min_messages = warning",
             )
             .await?;
         Ok(session)

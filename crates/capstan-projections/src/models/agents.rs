@@ -77,7 +77,7 @@ impl Model for Agents {
         }
     }
 
-    fn cells(row: &AgentRow) -> Vec<Cell> {
+    fn cells(row: &AgentRow) -> Vec<Cell<'_>> {
         vec![Cell::text(&row.agent_key), Cell::Flag(Some(row.active)), Cell::Time(Some(row.created_at))]
     }
 }

@@ -80,7 +80,7 @@ impl Model for Blockers {
         Some(row)
     }
 
-    fn cells(row: &BlockerRow) -> Vec<Cell> {
+    fn cells(row: &BlockerRow) -> Vec<Cell<'_>> {
         vec![
             Cell::Uuid(Some(row.task_id.0)),
             Cell::Flag(Some(row.status == BlockerStatus::Open)),

@@ -104,7 +104,7 @@ impl Model for Inputs {
         Some(row)
     }
 
-    fn cells(row: &InputRow) -> Vec<Cell> {
+    fn cells(row: &InputRow) -> Vec<Cell<'_>> {
         vec![Cell::Uuid(Some(row.task_id.0)), Cell::number(row.seq.into())]
     }
 }

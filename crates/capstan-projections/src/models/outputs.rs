@@ -86,7 +86,7 @@ impl Model for Outputs {
         Some(row)
     }
 
-    fn cells(row: &OutputRow) -> Vec<Cell> {
+    fn cells(row: &OutputRow) -> Vec<Cell<'_>> {
         vec![
             Cell::Uuid(Some(row.task_id.0)),
             Cell::text(status(row.status)),

@@ -163,7 +163,7 @@ impl Model for Runs {
         Some(row)
     }
 
-    fn cells(row: &RunRow) -> Vec<Cell> {
+    fn cells(row: &RunRow) -> Vec<Cell<'_>> {
         vec![
             Cell::Uuid(Some(row.task_id.0)),
             Cell::Uuid(Some(row.agent_id.0)),

@@ -8,7 +8,7 @@ use capstan_domain::agent::{self, Agent};
 use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::task::{self, TaskDecider};
 use capstan_domain::workspace::{self, Workspace};
-use capstan_envelope::{Recorded, StreamHead};
+use capstan_envelope::{Recorded, StreamHead, StreamId};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
@@ -19,6 +19,11 @@ use crate::model::Model;
 /// The model.
 #[derive(Debug)]
 pub(crate) struct StreamSnapshots;
+
+/// The key of a stream's row: its name. Made for every event, so without the detour of formatting.
+pub(crate) fn stream_key(stream: &StreamId) -> String {
+    [stream.workspace().as_str(), "/", stream.category(), "/", stream.id()].concat()
+}
 
 /// The state of one stream, by category.
 #[derive(Clone, Debug, Serialize)]
@@ -75,11 +80,12 @@ impl Model for StreamSnapshots {
     const VERSION: i32 = 1;
     const SCHEMA: &'static str = include_str!("../../../../projections/stream_snapshots/schema.sql");
     const COLUMNS: &'static [Column] = &[Column::changing("open", CellType::Flag)];
+    const STARTS_EMPTY: bool = false;
     type Key = String;
     type Row = SnapshotRow;
 
     fn keys(recorded: &Recorded, _: &DomainEvent, keys: &mut Vec<String>) {
-        keys.push(recorded.commit.stream.to_string());
+        keys.push(stream_key(&recorded.commit.stream));
     }
 
     fn apply(row: Option<SnapshotRow>, _: &String, fact: &Fact<'_>) -> Option<SnapshotRow> {
@@ -110,7 +116,7 @@ impl Model for StreamSnapshots {
         Some(SnapshotRow { head, state })
     }
 
-    fn cells(row: &SnapshotRow) -> Vec<Cell> {
+    fn cells(row: &SnapshotRow) -> Vec<Cell<'_>> {
         vec![Cell::Flag(Some(row.is_open()))]
     }
 

@@ -197,7 +197,7 @@ pub(crate) struct TaskRow {
 
 impl Model for Tasks {
     const NAME: &'static str = "tasks";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const SCHEMA: &'static str = include_str!("../../../../projections/tasks/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("agent_id", CellType::Uuid),
@@ -209,7 +209,6 @@ impl Model for Tasks {
         Column::fixed("parent_task_id", CellType::Uuid),
         Column::changing("archived", CellType::Flag),
         Column::changing("waiting_reason", CellType::Text),
-        Column::fixed("message", CellType::Text),
         Column::fixed("created_at", CellType::Time),
         Column::changing("updated_at", CellType::Time),
     ];
@@ -231,7 +230,7 @@ impl Model for Tasks {
         Some(row)
     }
 
-    fn cells(row: &TaskRow) -> Vec<Cell> {
+    fn cells(row: &TaskRow) -> Vec<Cell<'_>> {
         vec![
             Cell::Uuid(Some(row.agent_id.0)),
             Cell::text(row.state.as_str()),
@@ -242,7 +241,6 @@ impl Model for Tasks {
             Cell::Uuid(row.parent_task_id.map(|id| id.0)),
             Cell::Flag(Some(row.archived_at.is_some())),
             Cell::text_or_null(row.waiting_reason.map(|WaitingReason::Input| "input")),
-            Cell::text(&row.message),
             Cell::Time(Some(row.created_at)),
             Cell::Time(Some(row.updated_at)),
         ]

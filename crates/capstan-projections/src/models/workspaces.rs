@@ -51,7 +51,7 @@ impl Model for Workspaces {
         }
     }
 
-    fn cells(row: &WorkspaceRow) -> Vec<Cell> {
+    fn cells(row: &WorkspaceRow) -> Vec<Cell<'_>> {
         vec![Cell::Time(Some(row.created_at))]
     }
 }

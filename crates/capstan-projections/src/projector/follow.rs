@@ -26,6 +26,15 @@ const STANDBY: Duration = Duration::from_millis(500);
 const DIVERGED: Duration = Duration::from_secs(1);
 /// How often the head of the log is asked for, for the lag.
 const HEAD_EVERY: Duration = Duration::from_secs(1);
+/// Commits in the last batch from which on the projector counts as busy.
+const BUSY_COMMITS: usize = 32;
+/// How long a busy projector gathers commits: fewer batches cost less, for it and for Postgres. One that is not busy
+/// applies what has arrived at once.
+const BUSY_LINGER: Duration = Duration::from_millis(10);
+/// Commits from which on gathering more saves nothing worth a wait.
+const ENOUGH_COMMITS: usize = 1_000;
+/// The longest a configured linger may be.
+const LINGER_MAX: Duration = Duration::from_millis(5);
 
 /// Why a projector stopped following.
 #[derive(Debug, thiserror::Error)]
@@ -179,6 +188,7 @@ impl Runner {
         let mut look = tokio::time::interval(HEAD_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.reached(applier);
+        let mut busy = false;
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return Ok(()),
@@ -190,22 +200,25 @@ impl Runner {
                 }
                 _ = look.tick() => self.look_at_head(applier).await,
                 first = reader.next() => {
-                    let batch = self.gather(first?, &mut reader).await?;
+                    let batch = self.gather(first?, &mut reader, busy).await?;
+                    busy = batch.commits.len() >= BUSY_COMMITS;
                     self.apply(applier, batch).await?;
                 }
             }
         }
     }
 
-    /// Adds what else has arrived to the first commits.
-    async fn gather(&self, first: Arrived, reader: &mut Reader) -> Result<Arrived, Ended> {
+    /// Adds what else has arrived to the first commits, and waits for more when there is reason to.
+    async fn gather(&self, first: Arrived, reader: &mut Reader, busy: bool) -> Result<Arrived, Ended> {
         let mut batch = first;
-        let until = tokio::time::Instant::now() + self.config.linger.min(Duration::from_millis(5));
+        let linger = self.config.linger.min(LINGER_MAX).max(if busy { BUSY_LINGER } else { Duration::ZERO });
+        let until = tokio::time::Instant::now() + linger;
         while batch.commits.len() < self.config.batch_commits_max {
-            let more = if self.config.linger.is_zero() {
-                reader.ready()
-            } else {
-                tokio::time::timeout_at(until, reader.next()).await.ok()
+            let more = match reader.ready() {
+                None if !linger.is_zero() && batch.commits.len() < ENOUGH_COMMITS => {
+                    tokio::time::timeout_at(until, reader.next()).await.ok()
+                }
+                ready => ready,
             };
             let Some(more) = more.transpose()? else { break };
             batch.commits.extend(more.commits);

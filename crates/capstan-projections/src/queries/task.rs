@@ -13,6 +13,11 @@ use crate::queries::select::{Direction, Select};
 use crate::queries::{Item, Listing, QueryError};
 use crate::read_models::ReadModels;
 
+/// The message stands in the document only: a column of its own would write it once more with every change of a task.
+/// Postgres reads no document in which a character is escaped as NUL.
+const TEXT_CONTAINS: &str = "strpos(lower(coalesce(label, '') || E'\\n' || \
+    (replace(doc, '\\u0000', '\\ufffd')::json ->> 'message')), lower(?)) > 0";
+
 /// Which tasks to list; everything that is given must hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskFilter {
@@ -82,7 +87,7 @@ impl ReadModels {
         select.filter_some("updated_at > ?", filter.updated_after);
         select.filter_some("archived = ?", filter.archived);
         let text = filter.text.as_deref().filter(|text| !text.is_empty()).map(storable);
-        select.filter_some("strpos(lower(coalesce(label, '') || E'\\n' || message), lower(?)) > 0", text);
+        select.filter_some(TEXT_CONTAINS, text);
         select.page(self, page, Direction::NewestFirst).await
     }
 }

@@ -53,7 +53,10 @@ fn naive<'a>(tasks: impl Iterator<Item = &'a Task>, workspace: &str, filter: &Ta
                 .created_before
                 .is_none_or(|at| accepted.accepted_at.timestamp_micros() < at.timestamp_micros())
             && filter.archived.is_none_or(|archived| !archived)
-            && filter.text.as_ref().is_none_or(|sought| text.contains(&sought.to_lowercase()))
+            && filter
+                .text
+                .as_ref()
+                .is_none_or(|sought| text.contains(&sought.replace('\0', "\u{fffd}").to_lowercase()))
     };
     let mut found: Vec<&Task> = tasks.filter(holds).collect();
     found.sort_by_key(|task| std::cmp::Reverse((task.accepted.accepted_at.timestamp_micros(), task.id())));
@@ -72,7 +75,7 @@ fn any_filter(chance: &mut Chance, story: &Story) -> TaskFilter {
             1 => filter.states.push(task(chance).state),
             2 => filter.priorities = vec![Priority::Urgent],
             3 => filter.agent_id = Some(task(chance).accepted.agent_id),
-            4 => filter.label = task(chance).accepted.label,
+            4 => filter.label.clone_from(&task(chance).accepted.label),
             5 => {
                 filter.labels =
                     BTreeMap::from([("team".into(), if chance.one_in(3) { "re" } else { "red" }.into())]);
@@ -82,8 +85,11 @@ fn any_filter(chance: &mut Chance, story: &Story) -> TaskFilter {
             8 => filter.created_before = Some(task(chance).accepted.accepted_at),
             9 => filter.archived = Some(chance.one_in(3)),
             _ => {
-                filter.text =
-                    Some(if chance.one_in(2) { "REPORT".into() } else { format!("at {}", chance.below(9)) });
+                filter.text = Some(match chance.below(4) {
+                    0 => "REPORT".into(),
+                    1 => "\0\"Quoted\"".into(),
+                    _ => format!("at {}", chance.below(9)),
+                });
             }
         }
     }

@@ -295,6 +295,9 @@ impl Story {
             self.accept(|accept| {
                 accept.dispatch_delay_ms = sleeps.then_some(50);
                 accept.label = texts.then(|| "Nightly \u{0}Report".to_owned());
+                if texts {
+                    accept.message.push_str(" and \u{0}\"quoted\" \\ too");
+                }
                 accept.priority = urgent.then(|| "urgent".to_owned());
                 accept.queue_ttl_ms = urgent.then_some(60_000);
                 accept.parent = parent
