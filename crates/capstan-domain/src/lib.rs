@@ -11,7 +11,9 @@
 pub mod agent;
 pub mod agent_config;
 pub mod class_key;
+pub mod cron;
 pub mod fault;
+pub mod finite;
 pub mod id;
 pub mod matching;
 pub mod outcome_text;
