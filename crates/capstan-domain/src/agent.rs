@@ -1,7 +1,7 @@
 //! An agent: who does the work, under a stable key.
 //!
 //! Invariants: 1. a key names one agent for ever (the id is derived from it); 2. a stored configuration names a
-//! supported runner and its provider.
+//! supported runner and its provider; 3. a key fits into a path as it is.
 //!
 //! ```text
 //! (none) ──create──► active | inactive
@@ -13,10 +13,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::finite::{self, is_amount};
 use crate::id::AgentId;
 use crate::{Fault, Faults};
 
 pub use crate::agent_config::AgentConfig;
+
+/// The longest key an agent may have.
+pub const AGENT_KEY_BYTES_MAX: usize = 128;
 
 /// A request to an agent.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,10 +79,10 @@ pub struct Created {
     /// What its memory covers.
     pub memory_scope: String,
     /// A judgement that surfaces in stats.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "finite::serialize_option")]
     pub quality_score: Option<f64>,
     /// Limit of what the agent may cost, in US dollars.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "finite::serialize_option")]
     pub cost_budget_usd: Option<f64>,
     /// Normalised configuration; unknown keys are kept.
     pub config: Map<String, Value>,
@@ -137,12 +141,12 @@ impl Decider for Agent {
 fn created(create: &Create) -> Result<Created, Vec<Fault>> {
     let mut faults = Faults::default();
     let name = create.name.trim();
-    faults.require(!create.agent_key.trim().is_empty(), "/agent_key", "agent_key is required");
+    check_key(create.agent_key.trim(), &mut faults);
     faults.require(!name.is_empty(), "/name", "name is required");
     for (pointer, value) in
         [("/quality_score", create.quality_score), ("/cost_budget_usd", create.cost_budget_usd)]
     {
-        faults.require(value.is_none_or(|v| v.is_finite() && v >= 0.0), pointer, "must be >= 0");
+        faults.require(value.is_none_or(is_amount), pointer, "must be >= 0 and at most 1e12");
     }
     let config = AgentConfig::normalised(&create.config, &create.agent_key, &mut faults);
     faults.into_result()?;
@@ -159,6 +163,20 @@ fn created(create: &Create) -> Result<Created, Vec<Fault>> {
         active: create.active,
         created_at: create.at,
     })
+}
+
+/// Notes what keeps a key from being a segment of a path: callers address the agent by it.
+fn check_key(key: &str, faults: &mut Faults) {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if key.is_empty() {
+        faults.add("/agent_key", "agent_key is required");
+    } else if key.len() > AGENT_KEY_BYTES_MAX {
+        faults.add("/agent_key", format!("agent_key must be at most {AGENT_KEY_BYTES_MAX} characters long"));
+    } else if !key.bytes().all(fits) {
+        faults.add("/agent_key", "agent_key may use letters, digits, '.', '_' and '-'");
+    } else if matches!(key, "." | "..") {
+        faults.add("/agent_key", "agent_key must not be '.' or '..'");
+    }
 }
 
 fn or_default(given: Option<&str>, default: &str) -> String {
@@ -206,6 +224,33 @@ mod tests {
         given::<Agent>([]).when(create(" ", "", serde_json::json!({"runner": "x"}))).then_rejected_with(
             |rejection| matches!(rejection, Rejection::Invalid(faults) if faults.len() == 3),
         );
+    }
+
+    #[test]
+    fn a_key_that_does_not_fit_into_a_path_is_refused() {
+        let long = "x".repeat(AGENT_KEY_BYTES_MAX + 1);
+        for key in ["a b", "a/b", "a\0", "a\nb", "ä", "a%20", ".", "..", &long] {
+            let refused = given::<Agent>([]).when(create(key, "Demo", serde_json::json!({})));
+            refused.then_rejected_with(
+                |no| matches!(no, Rejection::Invalid(faults) if faults[0].pointer == "/agent_key"),
+            );
+        }
+        for key in ["a", "A-z_0.9", "...", &long[1..]] {
+            given::<Agent>([])
+                .when(create(key, "Demo", serde_json::json!({})))
+                .then_with(|_, state| assert_eq!(state.profile.as_ref().unwrap().agent_key, key));
+        }
+    }
+
+    #[test]
+    fn an_absurd_score_or_budget_is_refused() {
+        for number in [-0.1, 1.1e12, f64::INFINITY, f64::NAN] {
+            let Command::Create(command) = create("demo", "Demo", serde_json::json!({}));
+            let command = Create { quality_score: Some(number), cost_budget_usd: Some(number), ..command };
+            given::<Agent>([])
+                .when(Command::Create(command))
+                .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 2));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Faults;
+use crate::finite::{self, AMOUNT_MAX};
 
 /// How often and how fast a failed attempt is tried again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,6 +15,7 @@ pub struct RetryPolicy {
     /// Pause before the second attempt, in milliseconds.
     pub delay_ms: i64,
     /// The pause grows by this factor with every further attempt. At least 1.
+    #[serde(serialize_with = "finite::serialize")]
     pub factor: f64,
     /// The pause never exceeds this, in milliseconds.
     pub max_delay_ms: i64,
@@ -109,9 +111,9 @@ impl RunPolicy {
         one_of("runtime_type", &self.runtime_type, &["gvisor", "runc"]);
         one_of("workspace_access", &self.workspace_access, &["none", "ro", "rw"]);
         faults.require(
-            self.retry.factor.is_finite() && self.retry.factor >= 1.0,
+            (1.0..=AMOUNT_MAX).contains(&self.retry.factor),
             "/policy/retry/factor",
-            "invalid policy: retry.factor must be >= 1",
+            "invalid policy: retry.factor must be >= 1 and at most 1e12",
         );
         faults.require(
             self.retry.max_delay_ms >= 0,
@@ -144,6 +146,16 @@ mod tests {
         let mut faults = Faults::default();
         RunPolicy { host: "vm".into(), ..RunPolicy::default() }.check(&mut faults);
         assert_eq!(faults.into_result().unwrap_err()[0].message, "invalid policy: invalid host: vm");
+    }
+
+    #[test]
+    fn a_retry_factor_that_shrinks_or_is_absurd_is_refused() {
+        for factor in [0.9, 1.1e12, f64::INFINITY, f64::NAN] {
+            let retry = RetryPolicy { factor, ..RetryPolicy::default() };
+            let mut faults = Faults::default();
+            RunPolicy { retry, ..RunPolicy::default() }.check(&mut faults);
+            assert_eq!(faults.into_result().unwrap_err()[0].pointer, "/policy/retry/factor", "{factor}");
+        }
     }
 
     #[test]

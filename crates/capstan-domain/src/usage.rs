@@ -5,6 +5,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::finite::{self, AMOUNT_MAX};
+use crate::{Fault, Faults};
+
+/// The most one report may cost, in total and by model, in US dollars.
+pub const COST_USD_MAX: f64 = 1e9;
+
+/// The most tokens one report may count, in each of its counters.
+pub const TOKENS_MAX: u64 = 1_000_000_000_000_000;
+
 /// Tokens and cost of one model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -18,6 +27,7 @@ pub struct ModelUsage {
     /// Tokens read from the prompt cache.
     pub cache_read_input_tokens: u64,
     /// Cost in US dollars.
+    #[serde(serialize_with = "finite::serialize")]
     pub cost_usd: f64,
 }
 
@@ -36,6 +46,7 @@ pub struct Usage {
     /// All tokens; when zero, the sum of the four counters.
     pub total_tokens: u64,
     /// Cost in US dollars; when zero, the sum over the models.
+    #[serde(serialize_with = "finite::serialize")]
     pub cost_usd: f64,
     /// The same by model name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -66,13 +77,39 @@ impl Usage {
         if self.total_tokens == 0 {
             self.total_tokens = counters(&self);
         }
-        if self.cost_usd <= 0.0 {
-            self.cost_usd = self.models.values().map(|model| model.cost_usd).sum();
+        // A negative cost is not one that was left out: it stays, to be refused.
+        if self.cost_usd == 0.0 {
+            self.cost_usd = self.models.values().fold(0.0, |sum, model| sum + model.cost_usd);
         }
         self
     }
 
-    /// Adds another record.
+    /// A worker's report as it is recorded: filled in, then checked, so that the sums are judged too.
+    pub fn reported(self) -> Result<Self, Vec<Fault>> {
+        let usage = self.normalised();
+        let mut faults = Faults::default();
+        for (name, model) in &usage.models {
+            let name = name.replace('~', "~0").replace('/', "~1");
+            model.check(&format!("/usage/models/{name}"), &mut faults);
+        }
+        check_tokens("/usage/total_tokens", usage.total_tokens, &mut faults);
+        usage.total().check("/usage", &mut faults);
+        faults.into_result()?;
+        Ok(usage)
+    }
+
+    /// The record without its models.
+    fn total(&self) -> ModelUsage {
+        ModelUsage {
+            input_tokens: self.input_tokens,
+            output_tokens: self.output_tokens,
+            cache_creation_input_tokens: self.cache_creation_input_tokens,
+            cache_read_input_tokens: self.cache_read_input_tokens,
+            cost_usd: self.cost_usd,
+        }
+    }
+
+    /// Adds another record. Sums stop at their limits: a counter at its type's, a cost at [`AMOUNT_MAX`].
     pub fn add(&mut self, other: &Self) {
         self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
@@ -81,7 +118,7 @@ impl Usage {
         self.cache_read_input_tokens =
             self.cache_read_input_tokens.saturating_add(other.cache_read_input_tokens);
         self.total_tokens = self.total_tokens.saturating_add(other.total_tokens);
-        self.cost_usd += other.cost_usd;
+        self.cost_usd = cost_sum(self.cost_usd, other.cost_usd);
         for (name, model) in &other.models {
             let sum = self.models.entry(name.clone()).or_default();
             sum.input_tokens = sum.input_tokens.saturating_add(model.input_tokens);
@@ -90,7 +127,7 @@ impl Usage {
                 sum.cache_creation_input_tokens.saturating_add(model.cache_creation_input_tokens);
             sum.cache_read_input_tokens =
                 sum.cache_read_input_tokens.saturating_add(model.cache_read_input_tokens);
-            sum.cost_usd += model.cost_usd;
+            sum.cost_usd = cost_sum(sum.cost_usd, model.cost_usd);
         }
     }
 
@@ -98,12 +135,36 @@ impl Usage {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+}
 
-    /// True when the cost is a number one can add: finite and not negative.
-    pub fn is_valid(&self) -> bool {
-        let valid = |cost: f64| cost.is_finite() && cost >= 0.0;
-        valid(self.cost_usd) && self.models.values().all(|model| valid(model.cost_usd))
+impl ModelUsage {
+    /// Notes every fault below `pointer`.
+    fn check(&self, pointer: &str, faults: &mut Faults) {
+        for (field, tokens) in [
+            ("input_tokens", self.input_tokens),
+            ("output_tokens", self.output_tokens),
+            ("cache_creation_input_tokens", self.cache_creation_input_tokens),
+            ("cache_read_input_tokens", self.cache_read_input_tokens),
+        ] {
+            check_tokens(&format!("{pointer}/{field}"), tokens, faults);
+        }
+        if !(0.0..=COST_USD_MAX).contains(&self.cost_usd) {
+            faults.add(
+                &format!("{pointer}/cost_usd"),
+                format!("cost_usd must be >= 0 and at most {COST_USD_MAX}"),
+            );
+        }
     }
+}
+
+fn check_tokens(pointer: &str, tokens: u64, faults: &mut Faults) {
+    if tokens > TOKENS_MAX {
+        faults.add(pointer, format!("must be at most {TOKENS_MAX}"));
+    }
+}
+
+fn cost_sum(one: f64, other: f64) -> f64 {
+    (one + other).min(AMOUNT_MAX)
 }
 
 #[cfg(test)]
@@ -144,11 +205,75 @@ mod tests {
     }
 
     #[test]
-    fn a_cost_that_cannot_be_added_is_not_valid() {
-        assert!(Usage::default().is_valid() && Usage::default().is_empty());
-        assert!(
-            !Usage { models: BTreeMap::from([("a".to_owned(), model(0, -0.1))]), ..Usage::default() }
-                .is_valid()
+    fn costs_add_up_to_the_largest_amount_and_no_further() {
+        let dear = |cost_usd| Usage {
+            cost_usd,
+            models: BTreeMap::from([("a".to_owned(), model(0, cost_usd))]),
+            ..Usage::default()
+        };
+        let mut sum = dear(f64::MAX);
+        sum.add(&dear(f64::MAX));
+        assert_eq!(sum, dear(AMOUNT_MAX));
+    }
+
+    fn of_models(models: &[(&str, ModelUsage)]) -> Usage {
+        let models = models.iter().map(|(name, model)| ((*name).to_owned(), model.clone())).collect();
+        Usage { models, ..Usage::default() }
+    }
+
+    fn pointers(usage: Usage) -> Vec<String> {
+        usage.reported().unwrap_err().into_iter().map(|fault| fault.pointer).collect()
+    }
+
+    #[test]
+    fn a_report_at_its_limits_is_recorded_with_its_sums() {
+        assert!(Usage::default().reported().unwrap().is_empty());
+        let full = of_models(&[("a", model(TOKENS_MAX, COST_USD_MAX))]).reported().unwrap();
+        assert_eq!((full.total_tokens, full.cost_usd), (TOKENS_MAX, COST_USD_MAX));
+    }
+
+    #[test]
+    fn finite_costs_whose_sum_is_not_are_refused_and_every_one_is_named() {
+        assert_eq!(
+            pointers(of_models(&[("a/b", model(0, 1e308)), ("c~", model(0, 1e308))])),
+            ["/usage/models/a~1b/cost_usd", "/usage/models/c~0/cost_usd", "/usage/cost_usd"]
         );
+        let within = [("a", model(0, COST_USD_MAX)), ("b", model(0, COST_USD_MAX))];
+        assert_eq!(pointers(of_models(&within)), ["/usage/cost_usd"]);
+    }
+
+    #[test]
+    fn a_cost_of_a_model_that_is_negative_or_no_number_is_refused() {
+        for cost_usd in [-0.1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let usage = Usage { cost_usd: 1.0, ..of_models(&[("a", model(0, cost_usd))]) };
+            assert_eq!(pointers(usage), ["/usage/models/a/cost_usd"], "{cost_usd}");
+        }
+    }
+
+    #[test]
+    fn every_counter_is_bounded() {
+        let over = TOKENS_MAX + 1;
+        let cases = [
+            (Usage { input_tokens: over, total_tokens: 1, ..Usage::default() }, "/usage/input_tokens"),
+            (Usage { output_tokens: over, total_tokens: 1, ..Usage::default() }, "/usage/output_tokens"),
+            (
+                Usage { cache_creation_input_tokens: over, total_tokens: 1, ..Usage::default() },
+                "/usage/cache_creation_input_tokens",
+            ),
+            (
+                Usage { cache_read_input_tokens: over, total_tokens: 1, ..Usage::default() },
+                "/usage/cache_read_input_tokens",
+            ),
+            (Usage { total_tokens: over, ..Usage::default() }, "/usage/total_tokens"),
+            (
+                Usage { input_tokens: 1, ..of_models(&[("a", model(u64::MAX, 0.0))]) },
+                "/usage/models/a/input_tokens",
+            ),
+        ];
+        for (usage, pointer) in cases {
+            assert_eq!(pointers(usage), [pointer]);
+        }
+        let sum = Usage { input_tokens: TOKENS_MAX, output_tokens: 1, ..Usage::default() };
+        assert_eq!(pointers(sum), ["/usage/total_tokens"]);
     }
 }

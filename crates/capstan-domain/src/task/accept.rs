@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::Faults;
 use crate::class_key::execution_class_key;
+use crate::finite::is_amount;
 use crate::id::RunId;
 use crate::policy::RunPolicy;
 use crate::task::command::Accept;
@@ -69,9 +70,9 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
     let timeout_ms = command.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS);
     faults.require(timeout_ms >= 0, "/timeout_ms", "timeout_ms must be >= 0");
     faults.require(
-        command.budget_usd.is_none_or(|budget| budget.is_finite() && budget >= 0.0),
+        command.budget_usd.is_none_or(is_amount),
         "/budget_usd",
-        "budget_usd must be >= 0",
+        "budget_usd must be >= 0 and at most 1e12",
     );
     for (pointer, span) in [
         ("/timeout_ms", command.timeout_ms),
@@ -283,6 +284,13 @@ mod tests {
                 "/parent_task_id",
             ],
         );
+    }
+
+    #[test]
+    fn an_absurd_budget_is_refused() {
+        for budget in [-0.1, 1.1e12, f64::INFINITY] {
+            refused(Accept { budget_usd: Some(budget), ..accept() }, &["/budget_usd"]);
+        }
     }
 
     #[test]

@@ -110,7 +110,11 @@ pub struct TaskAccepted {
     /// How urgent it is.
     pub priority: Priority,
     /// Limit of what it may cost, in US dollars.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::finite::serialize_option"
+    )]
     pub budget_usd: Option<f64>,
     /// The task this one was made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -24,6 +24,7 @@ use crate::task::event::{
 use crate::task::rejection::Rejection;
 use crate::task::state::{InputState, Live, Run, Task, TaskState};
 use crate::task::worker_report;
+use crate::usage::Usage;
 
 /// Attempts of one run that may be lost, given back or rate limited before the task is dropped.
 pub const LOST_ATTEMPTS_MAX: u32 = 8;
@@ -40,13 +41,9 @@ pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Reject
     if command.outcome == AttemptOutcome::Lost {
         return Err(Rejection::invalid("/outcome", "outcome must be ok, error, timeout or cancelled"));
     }
-    if command.usage.as_ref().is_some_and(|usage| !usage.is_valid()) {
-        return Err(Rejection::invalid("/usage/cost_usd", "cost_usd must be >= 0"));
-    }
+    let usage = command.usage.clone().map(Usage::reported).transpose().map_err(Rejection::Invalid)?;
     let mut events = Vec::new();
-    if let Some(usage) =
-        command.usage.clone().map(crate::usage::Usage::normalised).filter(|usage| !usage.is_empty())
-    {
+    if let Some(usage) = usage.filter(|usage| !usage.is_empty()) {
         events.push(Event::UsageRecorded(UsageRecorded {
             run_id: live.run_id,
             attempt_id: live.attempt_id.clone(),

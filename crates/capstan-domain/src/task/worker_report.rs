@@ -52,10 +52,7 @@ pub(super) fn start(task: &Task, command: &Start) -> Result<Vec<Event>, Rejectio
 
 pub(super) fn record_usage(task: &Task, command: &RecordUsage) -> Result<Vec<Event>, Rejection> {
     let live = fenced(task, &command.attempt_id)?;
-    if !command.usage.is_valid() {
-        return Err(Rejection::invalid("/usage/cost_usd", "cost_usd must be >= 0"));
-    }
-    let usage = command.usage.clone().normalised();
+    let usage = command.usage.clone().reported().map_err(Rejection::Invalid)?;
     if usage.is_empty() {
         return Ok(Vec::new());
     }
@@ -149,7 +146,7 @@ mod tests {
         ask, at, attempt, blocker_id, cancel, claim, done, expire, failure, finishing, kinds, lease, leased,
         question, queued, run, say, start, started, stopping, waiting,
     };
-    use crate::usage::Usage;
+    use crate::usage::{ModelUsage, Usage};
 
     const LOST: Rejection = Rejection::LeaseLost { current_epoch: 1 };
 
@@ -222,11 +219,16 @@ mod tests {
     #[test]
     fn empty_usage_is_not_recorded_and_a_negative_or_absurd_cost_is_refused() {
         started().when(usage(1, Usage::default())).then_nothing();
-        for cost_usd in [-1.0, f64::NAN, f64::INFINITY] {
-            started()
-                .when(usage(1, Usage { cost_usd, ..Usage::default() }))
-                .then_rejected(Rejection::invalid("/usage/cost_usd", "cost_usd must be >= 0"));
+        for cost_usd in [-1.0, f64::NAN, f64::INFINITY, 1.1e9] {
+            started().when(usage(1, Usage { cost_usd, ..Usage::default() })).then_rejected(
+                Rejection::invalid("/usage/cost_usd", "cost_usd must be >= 0 and at most 1000000000"),
+            );
         }
+        let dear = |name: &str| (name.to_owned(), ModelUsage { cost_usd: 1e308, ..ModelUsage::default() });
+        let models = [dear("a"), dear("b")].into();
+        started()
+            .when(usage(1, Usage { models, ..Usage::default() }))
+            .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 3));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::task::fixture::{
     waiting, wake_in,
 };
 use crate::task::{Command, TaskDecider};
-use crate::usage::Usage;
+use crate::usage::{ModelUsage, Usage};
 use capstan_decider::spec::{Given, given};
 
 fn ok() -> Finish {
@@ -240,13 +240,16 @@ fn a_reported_cancellation_cancels_the_task_and_its_undecided_outputs() {
 }
 
 #[test]
-fn no_worker_may_report_itself_lost_or_a_negative_cost() {
+fn no_worker_may_report_itself_lost_or_an_absurd_cost() {
     let lost = report(1, AttemptOutcome::Lost);
     started().when(finishing(lost)).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
-    let usage = Some(Usage { cost_usd: -1.0, ..Usage::default() });
-    started()
-        .when(finishing(Finish { usage, ..ok() }))
-        .then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
+    let dear = |name: &str| (name.to_owned(), ModelUsage { cost_usd: 1e308, ..ModelUsage::default() });
+    let sum = Usage { models: [dear("a"), dear("b")].into(), ..Usage::default() };
+    for usage in [Usage { cost_usd: -1.0, ..Usage::default() }, sum] {
+        started()
+            .when(finishing(Finish { usage: Some(usage), ..ok() }))
+            .then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
+    }
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! JSON has no infinity: an event that holds one is refused, for `null` in its place could never be read.
+#![expect(clippy::unwrap_used, reason = "functions the tests share fail the test")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use capstan_contract::catalogue::event_named;
+use capstan_contract::schema::sample_path;
+use capstan_contract::{AgentCodec, CATALOGUE, EventName, TaskCodec};
+use capstan_domain::usage::ModelUsage;
+use capstan_domain::{agent, task};
+use capstan_envelope::{Codec, CodecError, EventRecord};
+use serde_json::Value;
+
+fn sample(category: &str, name: &str) -> EventRecord {
+    let event: &EventName = event_named(category, name).unwrap();
+    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
+    let text = std::fs::read_to_string(schemas.join(sample_path(event, event.version()))).unwrap();
+    let data = serde_json::from_str(&text).unwrap();
+    EventRecord { name: name.to_owned(), version: event.version(), data }
+}
+
+fn refused(written: &Result<EventRecord, CodecError>) {
+    assert!(matches!(written, Err(CodecError::Unwritable { .. })), "{written:?}");
+}
+
+/// The pointers below a schema that lead to a floating point number.
+fn floats(schema: &Value, at: &str, found: &mut Vec<String>) {
+    match schema {
+        Value::Object(object) if object.get("format").is_some_and(|format| format == "double") => {
+            found.push(at.to_owned());
+        }
+        Value::Object(object) => {
+            object.iter().for_each(|(key, inner)| floats(inner, &format!("{at}/{key}"), found));
+        }
+        Value::Array(items) => items.iter().for_each(|inner| floats(inner, at, found)),
+        _ => {}
+    }
+}
+
+/// A new number needs `serialize_with = "finite::serialize"` and a line in the test below.
+#[test]
+fn every_floating_point_number_of_an_event_is_known_here() {
+    let mut found = Vec::new();
+    for event in CATALOGUE {
+        floats(&(event.schema)(), event.name, &mut found);
+    }
+    assert_eq!(
+        found,
+        [
+            "agent-created/properties/cost_budget_usd",
+            "agent-created/properties/quality_score",
+            "task-accepted/$defs/RetryPolicy/properties/factor",
+            "task-accepted/properties/budget_usd",
+            "usage-recorded/$defs/ModelUsage/properties/cost_usd",
+            "usage-recorded/$defs/Usage/properties/cost_usd",
+        ]
+    );
+}
+
+#[test]
+fn an_event_with_a_number_that_is_not_finite_is_not_written() {
+    for number in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
+        let agent::Event::Created(created) = AgentCodec::decode(&sample("agent", "agent-created")).unwrap();
+        let score = agent::Created { quality_score: Some(number), ..created.clone() };
+        refused(&AgentCodec::encode(&agent::Event::Created(score)));
+        let budget = agent::Created { cost_budget_usd: Some(number), ..created };
+        refused(&AgentCodec::encode(&agent::Event::Created(budget)));
+
+        let decoded = TaskCodec::decode(&sample("task", "task-accepted")).unwrap();
+        let task::Event::TaskAccepted(accepted) = decoded else { panic!("accepted") };
+        let mut budget = (*accepted).clone();
+        budget.budget_usd = Some(number);
+        refused(&TaskCodec::encode(&task::Event::TaskAccepted(Arc::new(budget))));
+        let mut factor = (*accepted).clone();
+        factor.policy.retry.factor = number;
+        refused(&TaskCodec::encode(&task::Event::TaskAccepted(Arc::new(factor))));
+
+        let decoded = TaskCodec::decode(&sample("task", "usage-recorded")).unwrap();
+        let task::Event::UsageRecorded(recorded) = decoded else { panic!("usage") };
+        let mut cost = recorded.clone();
+        cost.usage.cost_usd = number;
+        refused(&TaskCodec::encode(&task::Event::UsageRecorded(cost)));
+        let mut of_model = recorded;
+        let model = ModelUsage { cost_usd: number, ..ModelUsage::default() };
+        of_model.usage.models.insert("m".into(), model);
+        refused(&TaskCodec::encode(&task::Event::UsageRecorded(of_model)));
+    }
+}
