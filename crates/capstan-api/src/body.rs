@@ -1,7 +1,11 @@
 //! Reads bodies strictly: no unknown field, no trailing data, no more bytes than allowed.
 
+mod fault;
+
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
@@ -13,12 +17,27 @@ use crate::problem::{Code, Problem};
 /// Bytes of a refused body that are still read, so that a client in the middle of sending gets to see the answer.
 const DRAIN_BYTES_MAX: usize = 32 << 20;
 
+/// How long a body may take to arrive. Who stops half-way must not hold a connection for ever.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Collects a body of at most `limit_bytes`.
-pub(crate) async fn read(
-    headers: &axum::http::HeaderMap,
+pub(crate) async fn read(headers: &HeaderMap, body: Body, limit_bytes: usize) -> Result<Bytes, Problem> {
+    read_within(READ_TIMEOUT, headers, body, limit_bytes).await
+}
+
+async fn read_within(
+    timeout: Duration,
+    headers: &HeaderMap,
     body: Body,
     limit_bytes: usize,
 ) -> Result<Bytes, Problem> {
+    tokio::time::timeout(timeout, collect(headers, body, limit_bytes)).await.unwrap_or_else(|_| {
+        let detail = format!("the body did not arrive within {} s", timeout.as_secs());
+        Err(Problem::new(Code::RequestTimeout, detail))
+    })
+}
+
+async fn collect(headers: &HeaderMap, body: Body, limit_bytes: usize) -> Result<Bytes, Problem> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
@@ -64,7 +83,7 @@ async fn drain(mut chunks: axum::body::BodyDataStream) {
         }
     };
     // A slow sender is not worth more than this; the answer goes out either way.
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(5), reading).await;
+    let _ = tokio::time::timeout(Duration::from_secs(5), reading).await;
 }
 
 fn too_large(limit_bytes: usize) -> Problem {
@@ -130,11 +149,7 @@ fn misshapen(error: &serde_json::Error, path: &Path) -> Problem {
             pointer.push_str(&end);
         }
     }
-    // The name of a struct is ours; callers know objects.
-    let message = message
-        .split_once("expected struct ")
-        .map_or_else(|| message.to_owned(), |(found, _)| format!("{found}expected an object"));
-    Problem::invalid_field(&pointer, message)
+    Problem::invalid_field(&pointer, fault::in_plain_words(message))
 }
 
 fn pointer(path: &Path) -> String {
@@ -216,7 +231,17 @@ mod tests {
     #[test]
     fn faults_speak_of_json_not_of_structs() {
         let problem = parse::<Outer>(br#"{"name":"a","inner":[1]}"#).unwrap_err();
-        assert_eq!(problem.errors[0].message, "invalid type: sequence, expected an object");
+        assert_eq!(problem.errors[0].message, "must be an object");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_stops_half_way_is_not_waited_for_for_ever() {
+        let begun = futures_util::stream::once(async { Ok::<_, std::io::Error>(Bytes::from_static(b"{")) });
+        let body = Body::from_stream(begun.chain(futures_util::stream::pending()));
+        let refused = read_within(Duration::from_millis(5), &HeaderMap::new(), body, 100).await.unwrap_err();
+        assert_eq!(refused.code, Code::RequestTimeout);
+        let whole = read_within(READ_TIMEOUT, &HeaderMap::new(), Body::from("{}"), 100).await.unwrap();
+        assert_eq!(whole, "{}");
     }
 
     #[test]

@@ -121,7 +121,6 @@ async fn task_reply(
     context: &CommandContext,
     decided: &Decided<TaskDecider>,
 ) -> Reply {
-    let mut reply = Reply::new(axum::http::StatusCode::ACCEPTED, context, decided);
-    reply.entity = app.shown_task(workspace, task_id, decided.position).await.map(|task| ("task", task));
-    reply
+    let task = app.shown_task(workspace, task_id, decided.position).await;
+    Reply::new(axum::http::StatusCode::ACCEPTED, context, decided).showing_object("task", task)
 }

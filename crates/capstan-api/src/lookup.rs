@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use capstan_domain::id::{AgentId, RunId, TaskId};
 use capstan_envelope::{Position, Workspace};
-use serde_json::value::RawValue;
 
 use crate::App;
 use crate::commands::task_stream;
@@ -42,7 +41,7 @@ impl App {
         workspace: &Workspace,
         task_id: TaskId,
         position: Position,
-    ) -> Option<Box<RawValue>> {
+    ) -> Option<Object> {
         self.shown(position, self.reads.task(workspace, task_id)).await
     }
 
@@ -52,16 +51,12 @@ impl App {
         workspace: &Workspace,
         agent_id: AgentId,
         position: Position,
-    ) -> Option<Box<RawValue>> {
+    ) -> Option<Object> {
         self.shown(position, self.reads.agent(workspace, agent_id)).await
     }
 
     /// The workspace as reads show it at this position.
-    pub(crate) async fn shown_workspace(
-        &self,
-        workspace: &Workspace,
-        position: Position,
-    ) -> Option<Box<RawValue>> {
+    pub(crate) async fn shown_workspace(&self, workspace: &Workspace, position: Position) -> Option<Object> {
         self.shown(position, self.reads.workspace(workspace)).await
     }
 
@@ -69,14 +64,13 @@ impl App {
         &self,
         position: Position,
         read: impl Future<Output = Result<Option<Object>, Problem>>,
-    ) -> Option<Box<RawValue>> {
+    ) -> Option<Object> {
         let wait = Duration::from_millis(self.config.show_wait_ms);
         let look = async {
             self.reads.wait_for(position, wait).await.ok()?;
             read.await.ok()?
         };
         // Postgres may be gone: asking for a connection must not take longer than waiting would have.
-        let object = tokio::time::timeout(wait, look).await.ok()??;
-        Some(object.json)
+        tokio::time::timeout(wait, look).await.ok()?
     }
 }

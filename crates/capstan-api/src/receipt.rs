@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::conventions::{POSITION, header_text};
+use crate::shown::Object;
 
 /// The proof that a command is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -38,6 +39,8 @@ pub struct Reply {
     pub input: Option<(InputId, InputOutcome)>,
     /// The entity as it is now, by its name; absent when the read models are too far behind to show it.
     pub entity: Option<(&'static str, Box<RawValue>)>,
+    /// Version and position of the entity shown, where they are not those of the receipt.
+    pub shown_at: Option<(u64, Position)>,
 }
 
 impl Serialize for Reply {
@@ -70,7 +73,17 @@ impl Reply {
         };
         // A repeat creates nothing.
         let status = if decided.duplicate { StatusCode::OK } else { status };
-        Self { status, receipt, input: None, entity: None }
+        Self { status, receipt, input: None, entity: None, shown_at: None }
+    }
+
+    /// Shows the entity as the read models have it, which may be later than the command: always so for a repeat.
+    #[must_use]
+    pub(crate) fn showing_object(mut self, name: &'static str, object: Option<Object>) -> Self {
+        if let Some(Object { json, version, position }) = object {
+            self.entity = Some((name, json));
+            self.shown_at = Some((version, position));
+        }
+        self
     }
 
     /// Shows something in the answer.
@@ -88,10 +101,11 @@ impl Reply {
 
 impl IntoResponse for Reply {
     fn into_response(self) -> Response {
+        let (version, position) = self.shown_at.unwrap_or((self.receipt.version, self.receipt.position));
         let headers = [
             (header::CONTENT_TYPE, header::HeaderValue::from_static("application/json")),
-            (POSITION, header_text(&self.receipt.position)),
-            (header::ETAG, header_text(&format!("\"{}\"", self.receipt.version))),
+            (POSITION, header_text(&position.max(self.receipt.position))),
+            (header::ETAG, header_text(&format!("\"{version}\""))),
         ];
         (self.status, headers, self.to_json()).into_response()
     }

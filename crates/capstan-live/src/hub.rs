@@ -135,7 +135,19 @@ impl LiveHub {
         task: Option<Uuid>,
         after: Option<u64>,
     ) -> impl Stream<Item = Frame> + Send + use<> {
-        self.logs.follow(workspace.clone(), task, after)
+        self.logs.follow(workspace.clone(), task, after, CancellationToken::new())
+    }
+
+    /// Follows as [`LiveHub::follow_logs`] does, until `over` is cancelled: then come the task's last lines, as far as
+    /// they are kept, and the stream ends.
+    pub fn follow_logs_until(
+        &self,
+        workspace: &Workspace,
+        task: Option<Uuid>,
+        after: Option<u64>,
+        over: CancellationToken,
+    ) -> impl Stream<Item = Frame> + Send + use<> {
+        self.logs.follow(workspace.clone(), task, after, over)
     }
 
     /// Calls `observer` with every commit, in log order, before subscribers get it. It must not block.

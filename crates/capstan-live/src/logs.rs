@@ -19,6 +19,10 @@ use crate::{Frame, GAP, LOG};
 
 /// Pause before the lines are asked for again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// Failed looks at the kept lines after which a follower whose task is over is told that some are missing.
+const LAST_LOOKS_MAX: u32 = 10;
+/// Silence after which no more lines are expected of a task that is over, where the kept ones cannot be read.
+const QUIET: Duration = Duration::from_millis(250);
 /// Kept lines read at a time.
 const PAGE: usize = 500;
 /// Beyond the end, wherever it is: taken as the end.
@@ -49,15 +53,20 @@ impl LogHub {
         workspace: Workspace,
         task: Option<Uuid>,
         after: Option<u64>,
+        over: CancellationToken,
     ) -> impl Stream<Item = Frame> + Send + use<> {
         let watcher = Watcher {
             shared: Arc::clone(&self.shared),
             workspace,
             task,
             kept_after: after,
+            looks_back: after.is_some(),
             last: after.unwrap_or(0),
             queue: None,
             ready: VecDeque::new(),
+            over,
+            is_ending: false,
+            failed_looks: 0,
         };
         stream::unfold(watcher, |mut watcher| async move {
             let stopping = watcher.shared.stopping.clone();
@@ -78,10 +87,16 @@ struct Watcher {
     task: Option<Uuid>,
     /// Kept lines behind this one are still to be read.
     kept_after: Option<u64>,
+    /// Whether kept lines were asked for at all.
+    looks_back: bool,
     /// The last line handed out.
     last: u64,
     queue: Option<broadcast::Receiver<Arc<TelemetryLine>>>,
     ready: VecDeque<Frame>,
+    /// Cancelled when nothing more is written: what is kept is handed out, then the lines end.
+    over: CancellationToken,
+    is_ending: bool,
+    failed_looks: u32,
 }
 
 impl Watcher {
@@ -93,25 +108,53 @@ impl Watcher {
                 return Some(frame);
             }
             // First the live side, then what is kept: what comes in between is then in both, and in none never.
-            let queue = if let Some(queue) = &mut self.queue {
-                queue
-            } else {
-                let joined = shared.join(telemetry, &self.workspace).await;
-                self.queue.insert(joined)
-            };
+            if self.queue.is_none() && !self.is_ending {
+                let over = self.over.clone();
+                let joined = tokio::select! {
+                    biased;
+                    () = over.cancelled() => None,
+                    joined = shared.join(telemetry, &self.workspace) => Some(joined),
+                };
+                self.is_ending = joined.is_none();
+                self.queue = joined;
+            }
             if let (Some(after), Some(task)) = (self.kept_after, self.task) {
                 match telemetry.read(&self.workspace, task, after, PAGE).await {
                     Ok(lines) => {
+                        self.failed_looks = 0;
                         self.kept_after = (lines.len() == PAGE).then(|| lines[PAGE - 1].sequence);
                         for line in &lines {
                             self.take(line);
                         }
                     }
-                    Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
+                    Err(_) if self.is_ending && self.failed_looks == LAST_LOOKS_MAX => {
+                        (self.kept_after, self.queue) = (None, None);
+                        let data = json_bytes(&json!({ "reason": "log_lines_unavailable" }));
+                        return Some(Frame { id: None, event: GAP.to_owned(), data });
+                    }
+                    Err(_) => {
+                        self.failed_looks += u32::from(self.is_ending);
+                        tokio::time::sleep(RETRY_PAUSE).await;
+                    }
                 }
                 continue;
             }
-            match queue.recv().await {
+            let queue = self.queue.as_mut()?;
+            let received = if self.is_ending {
+                let Ok(received) = tokio::time::timeout(QUIET, queue.recv()).await else { return None };
+                received
+            } else {
+                let over = self.over.clone();
+                tokio::select! {
+                    biased;
+                    () = over.cancelled() => {
+                        self.end();
+                        continue;
+                    }
+                    received = queue.recv() => received,
+                }
+            };
+            match received {
                 Ok(line) => self.take(&line),
                 // A task's lines are kept, so those that were missed can be read; a workspace's are too many.
                 Err(RecvError::Lagged(_)) if self.task.is_some() && self.last > 0 => {
@@ -123,6 +166,14 @@ impl Watcher {
                 }
                 Err(RecvError::Closed) => self.queue = None,
             }
+        }
+    }
+
+    /// Turns to the last lines: those that are kept, or, of a task nothing was seen of yet, those on their way.
+    fn end(&mut self) {
+        self.is_ending = true;
+        if self.looks_back || self.last > 0 {
+            (self.kept_after, self.queue) = (Some(self.last), None);
         }
     }
 

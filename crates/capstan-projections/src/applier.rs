@@ -30,9 +30,9 @@ pub(crate) enum ApplyError {
 }
 
 impl ApplyError {
-    /// The text of a refusal that lies in the data: trying the same again cannot help.
+    /// The text of a refusal that lies in the data, the commit's or a stored row's: trying the same again cannot help.
     fn refusal(&self) -> Option<String> {
-        if let Self::Store(error @ StoreError::Unwritable { .. }) = self {
+        if let Self::Store(error @ (StoreError::Unwritable { .. } | StoreError::Unreadable { .. })) = self {
             return Some(explain(error));
         }
         let (Self::Postgres(source) | Self::Store(StoreError::Postgres { source, .. })) = self else {

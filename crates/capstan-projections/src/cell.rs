@@ -167,6 +167,11 @@ impl ColumnArray {
         Self { holds, elements: BytesMut::new(), count: 0, has_null: false }
     }
 
+    /// How long it is by now.
+    pub(crate) fn bytes(&self) -> usize {
+        self.elements.len()
+    }
+
     /// Adds the next row's value.
     pub(crate) fn push(&mut self, cell: &Cell<'_>) -> Result<(), Failure> {
         assert_eq!(cell.holds(), self.holds, "the model's cells follow its column list");

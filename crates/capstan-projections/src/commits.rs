@@ -21,6 +21,13 @@ pub(crate) struct Arrived {
     pub(crate) caught_up: bool,
 }
 
+impl Arrived {
+    /// Bytes of its events as they are stored.
+    pub(crate) fn bytes(&self) -> usize {
+        self.commits.iter().map(Decoded::bytes).sum()
+    }
+}
+
 /// Reads and decodes the whole log on a task of its own, ahead of whoever takes the batches.
 pub(crate) struct Reader {
     arrivals: mpsc::Receiver<Result<Arrived, ReadError>>,
@@ -39,6 +46,12 @@ impl Reader {
             }
         }));
         Self { arrivals, _task: task }
+    }
+
+    /// Hands out what is sent to it.
+    #[cfg(test)]
+    pub(crate) fn of(arrivals: mpsc::Receiver<Result<Arrived, ReadError>>) -> Self {
+        Self { arrivals, _task: AbortOnDropHandle::new(tokio::spawn(async {})) }
     }
 
     /// Waits for the next batch. Cancel-safe.

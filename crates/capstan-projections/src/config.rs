@@ -25,6 +25,8 @@ pub struct ProjectorConfig {
     pub renew_every: Duration,
     /// Streams a rebuild folds in memory before it turns to folding against the tables.
     pub rebuild_streams_max: usize,
+    /// Bytes of stored events a rebuild folds in memory before it does so.
+    pub rebuild_bytes_max: usize,
     /// Told about every position reached, for example to publish it to other processes.
     pub on_progress: Option<OnProgress>,
 }
@@ -42,6 +44,7 @@ impl Default for ProjectorConfig {
             lease: Duration::from_secs(10),
             renew_every: Duration::from_secs(3),
             rebuild_streams_max: 300_000,
+            rebuild_bytes_max: 512 * 1024 * 1024,
             on_progress: None,
         }
     }
@@ -61,6 +64,7 @@ impl fmt::Debug for ProjectorConfig {
             .field("lease", &self.lease)
             .field("renew_every", &self.renew_every)
             .field("rebuild_streams_max", &self.rebuild_streams_max)
+            .field("rebuild_bytes_max", &self.rebuild_bytes_max)
             .finish_non_exhaustive()
     }
 }

@@ -21,6 +21,11 @@ impl Decoded {
         let events = capstan_contract::decode_commit(&recorded.commit);
         Self { recorded, events }
     }
+
+    /// Bytes of its events as they are stored.
+    pub(crate) fn bytes(&self) -> usize {
+        self.recorded.commit.events.iter().map(|event| event.data.get().len()).sum()
+    }
 }
 
 /// One event with what surrounds it.

@@ -13,6 +13,9 @@ use crate::models::stream_snapshots::{StreamSnapshots, stream_key};
 use crate::rows::{ModelRows, Rows, StoreError};
 use crate::session::Session;
 
+/// Bytes of documents kept after a batch, over all models; beyond it all rows are forgotten and read again when needed.
+const CACHED_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Which Postgres schema holds the tables of each model.
 pub(crate) type Schemas = HashMap<String, String>;
 
@@ -25,7 +28,7 @@ pub(crate) enum Unfoldable {
     NoBeginning,
     #[error("the commit does not link to version {version} at {position}, the last one folded")]
     BrokenChain { version: u64, position: Position },
-    #[error("Postgres refused the row: {0}")]
+    #[error("a row was refused: {0}")]
     Refused(String),
 }
 
@@ -34,6 +37,7 @@ pub(crate) struct Fold {
     spine: ModelRows<StreamSnapshots>,
     models: Vec<Box<dyn Rows>>,
     writes_spine: bool,
+    cached_bytes_max: usize,
 }
 
 impl Fold {
@@ -44,6 +48,7 @@ impl Fold {
             spine: ModelRows::default(),
             models: all_rows().into_iter().filter(|rows| takes(rows.name())).collect(),
             writes_spine: takes("stream_snapshots"),
+            cached_bytes_max: CACHED_BYTES_MAX,
         }
     }
 
@@ -113,12 +118,20 @@ impl Fold {
     pub(crate) fn settle(&mut self) {
         self.spine.settle();
         self.models.iter_mut().for_each(|rows| rows.settle());
+        if self.bytes() > self.cached_bytes_max {
+            self.forget();
+        }
     }
 
     /// Forgets all rows.
     pub(crate) fn forget(&mut self) {
         self.spine.forget();
         self.models.iter_mut().for_each(|rows| rows.forget());
+    }
+
+    /// Bytes of the documents in memory that were read or written.
+    fn bytes(&self) -> usize {
+        self.spine.bytes() + self.models.iter().map(|rows| rows.bytes()).sum::<usize>()
     }
 
     /// How many streams are in memory.
@@ -151,4 +164,90 @@ pub(crate) fn explain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_domain::id::AgentId;
+    use capstan_envelope::{Actor, Commit, CommitHash, CommitId, Metadata, Recorded, StreamId, Workspace};
+    use capstan_testkit::servers::TestServers;
+    use chrono::Utc;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::generation;
+    use crate::read_models::ReadModels;
+
+    /// A commit of an agent with a role of 15 kB.
+    fn created(key: &str, position: u64, version: u64) -> Decoded {
+        let agent_id = AgentId::of_key("dev", key);
+        let event = agent::Event::Created(agent::Created {
+            agent_id,
+            workspace: "dev".into(),
+            agent_key: key.into(),
+            name: key.into(),
+            role: "r".repeat(15_000),
+            memory_scope: "none".into(),
+            quality_score: None,
+            cost_budget_usd: None,
+            config: serde_json::Map::new(),
+            active: true,
+            created_at: Utc::now(),
+        });
+        let commit = Commit {
+            commit_id: CommitId(Uuid::nil()),
+            stream: StreamId::new(Workspace::new("dev").unwrap(), "agent", &agent_id.to_string()).unwrap(),
+            version,
+            previous: Position::START,
+            previous_hash: CommitHash::NONE,
+            metadata: Metadata {
+                occurred_at: Utc::now(),
+                actor: Actor::Engine,
+                command: "test".into(),
+                correlation_id: Uuid::nil(),
+                causation_id: None,
+                traceparent: None,
+                idempotency: None,
+            },
+            events: vec![DomainEvent::Agent(event).encode().unwrap()],
+        };
+        let position = Position::new(position);
+        Decoded::new(Recorded { position, recorded_at: Utc::now(), hash: CommitHash::NONE, commit })
+    }
+
+    #[tokio::test]
+    async fn rows_are_forgotten_when_their_documents_grow_too_large_together() {
+        let servers = TestServers::start().await.unwrap();
+        let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
+        read_models.migrate().await.unwrap();
+        let session = read_models.session().await.unwrap();
+        let schemas = generation::active(session.client()).await.unwrap();
+        // Written.
+        let mut fold = Fold::of(|_| true);
+        let mut sizes = Vec::new();
+        for (position, key) in (1..).zip(["a", "b", "c", "d"]) {
+            let decoded = created(key, position, 1);
+            fold.want(&decoded);
+            fold.fetch(&session, &schemas).await.unwrap();
+            fold.fold(&decoded).unwrap();
+            for rows in fold.written() {
+                rows.write(&session, &schemas[rows.name()]).await.unwrap();
+            }
+            fold.settle();
+            sizes.push(fold.bytes());
+        }
+        assert!(sizes[0] > 15_000 && sizes[3] > sizes[2] && sizes[3] > 60_000, "{sizes:?}");
+        assert_eq!(fold.streams(), 4);
+        fold.cached_bytes_max = sizes[3] - 1;
+        fold.settle();
+        assert_eq!((fold.streams(), fold.bytes()), (0, 0));
+        // Read back.
+        for (position, key) in (5..).zip(["a", "b", "c", "d"]) {
+            fold.want(&created(key, position, 2));
+        }
+        fold.fetch(&session, &schemas).await.unwrap();
+        assert_eq!((fold.streams(), fold.bytes()), (4, sizes[3]));
+        fold.settle();
+        assert_eq!((fold.streams(), fold.bytes()), (0, 0));
+    }
 }

@@ -1,6 +1,7 @@
 //! The loop around the applier: lease, identity, follow, renew, recover.
 
 pub(crate) mod follow;
+mod lag;
 
 use std::sync::Arc;
 use std::time::Duration;

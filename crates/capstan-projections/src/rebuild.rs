@@ -227,8 +227,13 @@ impl<'a> Build<'a> {
 
     async fn fold_in_memory(&mut self) -> Result<(), RebuildError> {
         let end = self.end().await?;
-        while !self.is_at(end) && self.fold.streams() < self.config.rebuild_streams_max {
+        let mut bytes = 0;
+        while !self.is_at(end)
+            && self.fold.streams() < self.config.rebuild_streams_max
+            && bytes < self.config.rebuild_bytes_max
+        {
             let commits = self.commits.next(self.config.batch_commits_max, end).await?;
+            bytes += commits.iter().map(Decoded::bytes).sum::<usize>();
             self.fold_commits(&commits)?;
         }
         self.report.fold_seconds = self.started.elapsed().as_secs_f64();

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{BufMut, BytesMut};
 
@@ -18,6 +19,8 @@ use crate::session::Session;
 
 /// Rows kept after a batch; beyond it all are forgotten and read again when needed.
 const CACHED_ROWS_MAX: usize = 20_000;
+/// Where the document stands among the columns.
+const DOC: usize = 4;
 /// Bytes handed to COPY at once. Each hand-over wakes the connection's task, so a row is too little.
 const COPY_BYTES: usize = 256 * 1024;
 /// What a COPY in binary form begins with: signature, no flags, no extension.
@@ -73,6 +76,8 @@ pub(crate) struct Entry<R> {
     version: u64,
     /// True when it is not written since it was folded last.
     changed: bool,
+    /// Length of the document as it was read or written last.
+    bytes: AtomicUsize,
 }
 
 impl<R> Default for Entry<R> {
@@ -84,6 +89,7 @@ impl<R> Default for Entry<R> {
             workspace: Box::default(),
             version: 0,
             changed: false,
+            bytes: AtomicUsize::new(0),
         }
     }
 }
@@ -95,11 +101,19 @@ pub(crate) struct ModelRows<M: Model> {
     changed: Vec<M::Key>,
     missing: HashSet<M::Key>,
     keys: Vec<M::Key>,
+    /// The entries' bytes together.
+    bytes: AtomicUsize,
 }
 
 impl<M: Model> Default for ModelRows<M> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), changed: Vec::new(), missing: HashSet::new(), keys: Vec::new() }
+        Self {
+            entries: HashMap::new(),
+            changed: Vec::new(),
+            missing: HashSet::new(),
+            keys: Vec::new(),
+            bytes: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -130,12 +144,21 @@ pub(crate) trait Rows: Send + Sync {
     fn documents(&self) -> BTreeMap<String, String>;
     /// How many rows are here.
     fn len(&self) -> usize;
+    /// Bytes of the documents that were read or written.
+    fn bytes(&self) -> usize;
 }
 
 impl<M: Model> ModelRows<M> {
     /// What is known of a row.
     pub(crate) fn entry(&self, key: &M::Key) -> Option<&Entry<M::Row>> {
         self.entries.get(key)
+    }
+
+    /// Notes how long an entry's document is.
+    fn measure(&self, entry: &Entry<M::Row>, bytes: usize) {
+        let before = entry.bytes.swap(bytes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes.fetch_sub(before, Ordering::Relaxed);
     }
 
     fn failed(source: tokio_postgres::Error) -> StoreError {
@@ -172,7 +195,8 @@ impl<M: Model> ModelRows<M> {
         let found = session.client().query(&statement, &[&missing]).await.map_err(Self::failed)?;
         for row in found {
             let key: M::Key = row.get(0);
-            let doc = M::read(&key, row.get(4)).map_err(|source| StoreError::Unreadable {
+            let text: &str = row.get(4);
+            let doc = M::read(&key, text).map_err(|source| StoreError::Unreadable {
                 model: M::NAME,
                 id: key.to_string(),
                 source,
@@ -184,7 +208,9 @@ impl<M: Model> ModelRows<M> {
                 workspace: row.get::<_, &str>(1).into(),
                 version: row.get::<_, i64>(3) as u64,
                 changed: false,
+                bytes: AtomicUsize::new(0),
             };
+            self.measure(&entry, text.len());
             self.entries.insert(key, entry);
         }
         for key in missing {
@@ -206,11 +232,15 @@ impl<M: Model> ModelRows<M> {
         for key in changed {
             let Some(entry) = self.entries.get(key) else { continue };
             if let Some(row) = &entry.row {
+                let before = columns[DOC].bytes();
                 for (column, cell) in columns.iter_mut().zip(Self::cells(key, entry, row)) {
                     column.push(&cell).map_err(Self::unwritable)?;
                 }
+                // Without the length in front of it.
+                self.measure(entry, columns[DOC].bytes() - before - size_of::<i32>());
                 kept += 1;
             } else {
+                self.measure(entry, 0);
                 gone.push(key.clone());
             }
         }
@@ -328,6 +358,7 @@ impl<M: Model> Rows for ModelRows<M> {
         }
         if self.entries.len() > CACHED_ROWS_MAX {
             self.entries.clear();
+            self.bytes = AtomicUsize::new(0);
         }
     }
 
@@ -342,6 +373,10 @@ impl<M: Model> Rows for ModelRows<M> {
 
     fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
     }
 }
 

@@ -69,12 +69,11 @@ impl Execute for AcceptAgentCommand {
         let decided = app.tasks.execute(&stream, &command, &context).await?;
         let mut reply = Reply::new(StatusCode::ACCEPTED, &context, &decided);
         // What was just accepted is shown from its own events, so that nobody waits for the read models.
-        let task = if decided.duplicate {
-            app.shown_task(workspace, task_id, decided.position).await
-        } else {
-            Reads::new_task(&stream, &context, &decided)
-        };
-        reply.entity = task.map(|task| ("task", task));
+        if decided.duplicate {
+            let task = app.shown_task(workspace, task_id, decided.position).await;
+            return Ok(reply.showing_object("task", task));
+        }
+        reply.entity = Reads::new_task(&stream, &context, &decided).map(|task| ("task", task));
         Ok(reply)
     }
 }

@@ -33,9 +33,7 @@ impl Execute for CreateAgent {
             at: call.received_at,
         });
         let decided = app.agents.execute(&stream, &command, &context).await?;
-        let mut reply = Reply::new(StatusCode::CREATED, &context, &decided);
-        reply.entity =
-            app.shown_agent(workspace, agent_id, decided.position).await.map(|agent| ("agent", agent));
-        Ok(reply)
+        let agent = app.shown_agent(workspace, agent_id, decided.position).await;
+        Ok(Reply::new(StatusCode::CREATED, &context, &decided).showing_object("agent", agent))
     }
 }

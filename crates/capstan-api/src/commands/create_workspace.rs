@@ -24,7 +24,6 @@ pub(super) async fn execute(app: &App, body: CreateWorkspace, call: &CallContext
         at: call.received_at,
     });
     let decided = app.workspaces.execute(&stream, &command, &context).await?;
-    let mut reply = Reply::new(StatusCode::CREATED, &context, &decided);
-    reply.entity = app.shown_workspace(&workspace, decided.position).await.map(|shown| ("workspace", shown));
-    Ok(reply)
+    let shown = app.shown_workspace(&workspace, decided.position).await;
+    Ok(Reply::new(StatusCode::CREATED, &context, &decided).showing_object("workspace", shown))
 }

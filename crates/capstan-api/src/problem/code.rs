@@ -53,6 +53,7 @@ codes! {
     BlockerClosed, "blocker_closed", CONFLICT, "The question is closed";
     IdempotencyConflict, "idempotency_conflict", CONFLICT, "The key was used for another command";
     VersionMismatch, "version_mismatch", PRECONDITION_FAILED, "The entity has moved on";
+    RequestTimeout, "request_timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
     PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "Too large";
     ValidationFailed, "validation_failed", UNPROCESSABLE_ENTITY, "The command is not valid";
     InternalError, "internal_error", INTERNAL_SERVER_ERROR, "A fault of this service";

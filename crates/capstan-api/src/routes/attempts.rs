@@ -318,7 +318,7 @@ async fn claim_input(
             version: loaded.head.version,
             duplicate: true,
         };
-        let reply = Reply { status: StatusCode::OK, receipt, input: None, entity: None };
+        let reply = Reply { status: StatusCode::OK, receipt, input: None, entity: None, shown_at: None };
         return Ok(reply.showing("input", &claimed(input)));
     }
     let (context, decided) = report.execute(&body, command).await?;

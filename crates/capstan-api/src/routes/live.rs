@@ -11,13 +11,14 @@ use axum::routing::get;
 use bytes::Bytes;
 use capstan_domain::id::{RunId, TaskId};
 use capstan_domain::task::TaskState;
-use capstan_envelope::Workspace;
+use capstan_envelope::{Position, Workspace};
 use capstan_eventlog::Selection;
 use capstan_live::{CAUGHT_UP, Cursor, END, Frame, GAP, LOG, Subscription};
 use capstan_projections::{Page, TaskFilter};
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::App;
 use crate::commands::task_stream;
@@ -66,6 +67,9 @@ impl Wish {
             parameters.fault("include", "may hold logs, events and outputs");
         }
         let includes = |name: &str| include.iter().any(|word| word == name);
+        // Who asks for the events from the first one on wants the lines from the first one on.
+        let log_after = parameters.value("log_after", "a log cursor");
+        let log_after = log_after.or_else(|| (after == Some(Cursor::after(Position::START))).then_some(0));
         let wish = Self {
             after,
             // Who comes back has the objects already.
@@ -75,7 +79,7 @@ impl Wish {
                 .filter(|(word, _)| includes(word))
                 .map(|(_, kind)| kind)
                 .collect(),
-            log_after: parameters.value("log_after", "a log cursor"),
+            log_after,
             types: parameters.words("types"),
             keep_open: parameters.flag("follow").unwrap_or(false),
         };
@@ -124,7 +128,7 @@ async fn of_workspace(
     }
     let selection = Selection::Workspace(workspace.clone());
     let events = app.live.follow(wish.subscription(selection, false));
-    let frames = merged(&app, &workspace, None, wish, first, Box::pin(events));
+    let frames = merged(&app, &workspace, Of::Workspace, wish, first, Box::pin(events));
     Ok(send(app, request, frames).await)
 }
 
@@ -145,7 +149,7 @@ async fn of_task(
     }
     let selection = Selection::Stream(task_stream(&workspace, task_id)?);
     let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
-    let frames = merged(&app, &workspace, Some(task_id), wish, first, Box::pin(events));
+    let frames = merged(&app, &workspace, Of::Task(task_id), wish, first, Box::pin(events));
     Ok(send(app, request, frames).await)
 }
 
@@ -168,7 +172,7 @@ async fn of_run(
     let selection = Selection::Stream(task_stream(&workspace, task_id)?);
     let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
     let events = events.filter(move |frame| std::future::ready(concerns(frame, run_id)));
-    let frames = merged(&app, &workspace, Some(task_id), wish, first, Box::pin(events));
+    let frames = merged(&app, &workspace, Of::Run(task_id, run_id), wish, first, Box::pin(events));
     Ok(send(app, request, frames).await)
 }
 
@@ -180,42 +184,99 @@ fn snapshot(cursor: Option<Cursor>, data: &serde_json::Value) -> Frame {
     }
 }
 
+/// What a stream is about.
+#[derive(Clone, Copy)]
+enum Of {
+    Workspace,
+    Task(TaskId),
+    Run(TaskId, RunId),
+}
+
+impl Of {
+    fn task_id(self) -> Option<TaskId> {
+        match self {
+            Self::Workspace => None,
+            Self::Task(task_id) | Self::Run(task_id, _) => Some(task_id),
+        }
+    }
+}
+
 /// First what is given, then events and log lines as they come; the end of the events is the end.
-fn merged(
-    app: &App,
-    workspace: &Workspace,
-    task_id: Option<TaskId>,
-    wish: Wish,
-    first: Vec<Frame>,
-    events: Frames,
-) -> Frames {
+fn merged(app: &App, workspace: &Workspace, of: Of, wish: Wish, first: Vec<Frame>, events: Frames) -> Frames {
+    let over = CancellationToken::new();
     let lines: Frames = if wish.lines.is_empty() {
         Box::pin(stream::empty())
     } else {
-        Box::pin(app.live.follow_logs(workspace, task_id.map(|id| id.0), wish.log_after))
+        let task_id = of.task_id().map(|id| id.0);
+        Box::pin(app.live.follow_logs_until(workspace, task_id, wish.log_after, over.clone()))
     };
-    let events = events.map(Some).chain(stream::once(async { None }));
-    let both = stream::select(events, lines.map(Some));
-    let until_end =
-        both.take_while(|frame| std::future::ready(frame.is_some())).filter_map(std::future::ready);
-    let wished = until_end.filter(move |frame| {
-        let takes = wish.takes(&frame.event) && (frame.event != LOG || wish.takes_line(&frame.data));
+    let both = Both { events, lines, has_lines: true, over, end: None };
+    let both = stream::unfold(both, |mut both| async move { Some((both.next().await?, both)) });
+    let wished = both.filter(move |frame| {
+        let takes = wish.takes(&frame.event) && (frame.event != LOG || wish.takes_line(&frame.data, of));
         std::future::ready(takes)
     });
     Box::pin(stream::iter(first).chain(wished))
 }
 
+/// Events and log lines side by side.
+struct Both {
+    events: Frames,
+    lines: Frames,
+    has_lines: bool,
+    /// Tells the lines that nothing more is written.
+    over: CancellationToken,
+    /// The last frame, which waits for the last lines.
+    end: Option<Frame>,
+}
+
+impl Both {
+    async fn next(&mut self) -> Option<Frame> {
+        while self.end.is_none() {
+            tokio::select! {
+                event = self.events.next() => {
+                    let event = event?;
+                    if event.event != END {
+                        return Some(event);
+                    }
+                    self.over.cancel();
+                    self.end = Some(event);
+                }
+                line = self.lines.next(), if self.has_lines => match line {
+                    Some(line) => return Some(line),
+                    None => self.has_lines = false,
+                },
+            }
+        }
+        if self.has_lines
+            && let Some(line) = self.lines.next().await
+        {
+            return Some(line);
+        }
+        // The events are over as well: asked again, they have nothing more.
+        self.has_lines = false;
+        self.end.take()
+    }
+}
+
 #[derive(Deserialize)]
-struct LineKind {
-    kind: String,
+struct LineHead {
+    #[serde(default)]
+    kind: Option<String>,
+    #[serde(default)]
+    run_id: Option<RunId>,
 }
 
 impl Wish {
-    /// Log lines and run events travel together; the caller may want one kind only.
-    fn takes_line(&self, data: &Bytes) -> bool {
-        let kind =
-            serde_json::from_slice::<LineKind>(data).map_or_else(|_| "log".to_owned(), |line| line.kind);
-        self.lines.iter().any(|wanted| *wanted == kind)
+    /// Log lines and run events travel together, as do the runs of a task; the caller may want some only.
+    fn takes_line(&self, data: &Bytes, of: Of) -> bool {
+        let head = serde_json::from_slice(data).unwrap_or(LineHead { kind: None, run_id: None });
+        let kind = head.kind.as_deref().unwrap_or("log");
+        let is_of_run = match of {
+            Of::Workspace | Of::Task(_) => true,
+            Of::Run(_, run_id) => head.run_id == Some(run_id),
+        };
+        is_of_run && self.lines.contains(&kind)
     }
 }
 

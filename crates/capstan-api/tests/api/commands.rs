@@ -91,6 +91,23 @@ async fn the_same_key_makes_one_task_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repeat_carries_the_version_of_the_task_it_shows() {
+    let api = Api::start().await;
+    let body = json!({ "agent_id": "demo", "message": "once", "idempotency_key": "k" });
+    let first = api.post(TASKS, body.clone()).await.expect(202);
+    let task = first["task"]["id"].as_str().unwrap();
+    api.post(&format!("{TASKS}/{task}/cancel"), json!({})).await.expect(202);
+    let shown = api.get_now(&format!("{TASKS}/{task}")).await;
+    let again = api.post(TASKS, body).await;
+    assert_eq!(again.body["task"]["state"], "cancelled");
+    assert_ne!(again.header("etag"), "\"1\"");
+    assert_eq!(again.header("etag"), shown.header("etag"));
+    assert_eq!(again.header("capstan-position"), shown.header("capstan-position"));
+    assert_eq!(again.body["receipt"]["position"], first["receipt"]["position"]);
+    assert_eq!(again.body["receipt"]["version"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn cancelling_is_shown_and_cannot_be_done_twice() {
     let api = Api::start().await;
     let task = api.task("long").await;

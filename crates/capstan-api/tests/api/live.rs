@@ -136,6 +136,56 @@ async fn a_run_stream_shows_its_own_run_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_lines_of_a_finished_task_all_come_before_the_end() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    // More than are read at a time.
+    let lines: Vec<_> =
+        (0..700).map(|n| json!({ "stream": "stdout", "data": format!("line {n}") })).collect();
+    api.report(&lease, "logs", json!(lines)).await.expect(202);
+    let path = format!("/v1/workspaces/dev/tasks/{task}/stream?include=logs");
+    let mut follower = Reader::open(&api, &format!("{path}&log_after=0"), None).await;
+    follower.until("log").await;
+    api.report(&lease, "finish", json!({ "outcome": "ok" })).await.expect(200);
+    let lines_of = |events: &[Event]| -> Vec<u64> {
+        let lines = events.iter().filter(|event| event.name == "log");
+        lines.map(|line| line.data["seq"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(lines_of(&follower.until("end").await).len(), 699, "one was read before");
+    for query in ["after=0", "after=0&log_after=0", "log_after=0"] {
+        let events = read_until(&api, &format!("{path}&{query}"), None, "end").await;
+        assert_eq!(events.last().unwrap().name, "end", "{query}");
+        let lines = lines_of(&events);
+        assert_eq!(lines.len(), 700, "{query}");
+        let resumed = format!("{path}&{query}&log_after={}", lines[649]).replace("&log_after=0", "");
+        assert_eq!(lines_of(&read_until(&api, &resumed, None, "end").await), lines[650..], "{resumed}");
+    }
+    let from_now_on = read_until(&api, &path, None, "end").await;
+    assert_eq!(lines_of(&from_now_on).len(), 0, "nobody asked for what was before");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_stream_has_the_lines_of_its_own_run_only() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    api.report(&lease, "logs", json!([{ "stream": "stdout", "data": "own" }])).await.expect(202);
+    let other = [bytes::Bytes::from_static(br#"{"kind":"log","data":"foreign"}"#)];
+    let workspace = capstan_envelope::Workspace::new("dev").unwrap();
+    let written =
+        api.log.telemetry().append(&workspace, task.parse().unwrap(), uuid::Uuid::from_u128(9), other.into());
+    written.await.unwrap();
+    api.report(&lease, "finish", json!({ "outcome": "ok" })).await.expect(200);
+    api.get_now("/v1/workspaces/dev/tasks").await.expect(200);
+    let path = format!("/v1/workspaces/dev/runs/{}/stream?after=0&include=logs", lease.run_id);
+    let events = read_until(&api, &path, None, "end").await;
+    let lines: Vec<_> = events.iter().filter(|event| event.name == "log").collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0].data["run_id"], lease.run_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_carries_the_same_frames() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

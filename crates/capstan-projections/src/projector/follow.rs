@@ -16,6 +16,7 @@ use crate::config::ProjectorConfig;
 use crate::fold::explain;
 use crate::generation::{self, GenerationError};
 use crate::migrate::MigrateError;
+use crate::projector::lag::{Lag, PATIENCE};
 use crate::read_models::ReadModels;
 use crate::rebuild::{RebuildError, Which, rebuild};
 use crate::status::{ProjectorState, ProjectorStatus};
@@ -33,6 +34,8 @@ const BUSY_COMMITS: usize = 32;
 const BUSY_LINGER: Duration = Duration::from_millis(10);
 /// Commits from which on gathering more saves nothing worth a wait.
 const ENOUGH_COMMITS: usize = 1_000;
+/// Bytes of stored events from which on a batch takes in no more: everything in it is in memory several times over.
+const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The longest a configured linger may be.
 const LINGER_MAX: Duration = Duration::from_millis(5);
 
@@ -99,6 +102,14 @@ impl Runner {
     }
 
     pub(super) async fn run(self) {
+        tokio::select! {
+            () = self.keep_projecting() => {}
+            () = self.watch_lag() => {}
+        }
+        self.enter(ProjectorState::Stopped);
+    }
+
+    async fn keep_projecting(&self) {
         let mut pause = Duration::from_millis(50);
         while !self.stop.is_cancelled() {
             let started = Instant::now();
@@ -135,7 +146,6 @@ impl Runner {
                 () = self.stop.cancelled() => {}
             }
         }
-        self.enter(ProjectorState::Stopped);
     }
 
     /// Takes the lease and follows the log. `None`: somebody else has it. `Some`: told to stop.
@@ -185,8 +195,6 @@ impl Runner {
         let mut reader = Reader::after(&self.log, applier.position());
         let mut renew = tokio::time::interval(self.config.renew_every);
         renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut look = tokio::time::interval(HEAD_EVERY);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.reached(applier);
         let mut busy = false;
         loop {
@@ -198,9 +206,8 @@ impl Runner {
                         return Err(Ended::FenceClosed);
                     }
                 }
-                _ = look.tick() => self.look_at_head(applier).await,
                 first = reader.next() => {
-                    let batch = self.gather(first?, &mut reader, busy).await?;
+                    let batch = self.gather(first?, &mut reader, busy, BATCH_BYTES_MAX).await?;
                     busy = batch.commits.len() >= BUSY_COMMITS;
                     self.apply(applier, batch).await?;
                 }
@@ -209,11 +216,18 @@ impl Runner {
     }
 
     /// Adds what else has arrived to the first commits, and waits for more when there is reason to.
-    async fn gather(&self, first: Arrived, reader: &mut Reader, busy: bool) -> Result<Arrived, Ended> {
+    async fn gather(
+        &self,
+        first: Arrived,
+        reader: &mut Reader,
+        busy: bool,
+        bytes_max: usize,
+    ) -> Result<Arrived, ReadError> {
         let mut batch = first;
+        let mut bytes = batch.bytes();
         let linger = self.config.linger.min(LINGER_MAX).max(if busy { BUSY_LINGER } else { Duration::ZERO });
         let until = tokio::time::Instant::now() + linger;
-        while batch.commits.len() < self.config.batch_commits_max {
+        while batch.commits.len() < self.config.batch_commits_max && bytes < bytes_max {
             let more = match reader.ready() {
                 None if !linger.is_zero() && batch.commits.len() < ENOUGH_COMMITS => {
                     tokio::time::timeout_at(until, reader.next()).await.ok()
@@ -221,6 +235,7 @@ impl Runner {
                 ready => ready,
             };
             let Some(more) = more.transpose()? else { break };
+            bytes += more.bytes();
             batch.commits.extend(more.commits);
             batch.caught_up = more.caught_up;
         }
@@ -237,18 +252,19 @@ impl Runner {
         if let Some((index, reason)) = unknown {
             return Err(Ended::Unknown(batch.commits[index].recorded.position, reason));
         }
+        // The batch was at the end of the log when it was read; the log may have grown while it was applied.
+        let is_behind = !batch.caught_up || self.status.borrow().head > applier.position();
         let lag = batch
             .commits
             .last()
-            .filter(|_| !batch.caught_up)
+            .filter(|_| is_behind)
             .map_or(0.0, |last| (Utc::now() - last.recorded.recorded_at).as_seconds_f64().max(0.0));
         metrics::gauge!("capstan_projection_lag_seconds").set(lag);
         self.status.send_modify(|status| {
             status.lag_seconds = lag;
             status.head = status.head.max(status.position);
             if batch.caught_up {
-                status.head = status.position;
-                status.lag_events = 0;
+                status.lag_events = status.head.sequence().saturating_sub(status.position.sequence());
                 status.state = ProjectorState::Live;
             }
         });
@@ -267,16 +283,42 @@ impl Runner {
         });
     }
 
-    async fn look_at_head(&self, applier: &Applier) {
-        // Only for the lag; the reader will report a log that is away.
-        let Ok(head) = self.log.head().await else { return };
-        let lag = head.sequence().saturating_sub(applier.position().sequence());
-        metrics::gauge!("capstan_projection_lag_events").set(lag as f64);
-        metrics::gauge!("capstan_projection_parked_streams").set(applier.parked_streams() as f64);
-        self.status.send_modify(|status| {
-            status.head = head;
-            status.lag_events = lag;
-        });
+    /// Keeps the lag true whatever the projector is doing, also while it is stuck or fails.
+    async fn watch_lag(&self) {
+        let mut lag = Lag::new();
+        let mut look = tokio::time::interval(HEAD_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            if self.status.borrow().state == ProjectorState::Starting {
+                // Nobody knows yet where the read models stand.
+                continue;
+            }
+            let reached = self.read_models.reached();
+            let position = *reached.borrow();
+            // A log that is away has not become shorter.
+            let head = match tokio::time::timeout(PATIENCE, self.log.head()).await {
+                Ok(Ok(head)) => head,
+                Ok(Err(_)) | Err(_) => self.status.borrow().head,
+            };
+            let seconds = lag.seconds(&self.log, position, head).await;
+            let now_at = *reached.borrow();
+            let events = head.sequence().saturating_sub(now_at.sequence());
+            metrics::gauge!("capstan_projection_lag_events").set(events as f64);
+            self.status.send_modify(|status| {
+                status.head = head;
+                status.lag_events = events;
+                // Meanwhile something was applied: whoever did it has said how old it was.
+                if now_at == position {
+                    status.lag_seconds = seconds;
+                }
+                if status.state == ProjectorState::Standby {
+                    status.position = now_at;
+                }
+                metrics::gauge!("capstan_projection_lag_seconds").set(status.lag_seconds);
+                metrics::gauge!("capstan_projection_parked_streams").set(status.parked_streams as f64);
+            });
+        }
     }
 
     fn enter(&self, state: ProjectorState) {
@@ -333,4 +375,65 @@ pub(crate) async fn diverged(
 fn same(known: &LogIdentity, now: &LogIdentity) -> bool {
     known.store_epoch == now.store_epoch
         && known.created_at.timestamp_micros() == now.created_at.timestamp_micros()
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_envelope::{
+        Actor, Commit, CommitHash, CommitId, EventRecord, Metadata, Recorded, StreamId, Workspace,
+    };
+    use capstan_eventlog::MemoryLog;
+    use serde_json::value::RawValue;
+    use tokio::sync::mpsc;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::fact::Decoded;
+
+    fn arrived(position: u64, bytes: usize) -> Arrived {
+        let data = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes - 2))).unwrap();
+        let commit = Commit {
+            commit_id: CommitId(Uuid::nil()),
+            stream: StreamId::new(Workspace::new("dev").unwrap(), "task", "one").unwrap(),
+            version: position,
+            previous: Position::START,
+            previous_hash: CommitHash::NONE,
+            metadata: Metadata {
+                occurred_at: Utc::now(),
+                actor: Actor::Engine,
+                command: "test".into(),
+                correlation_id: Uuid::nil(),
+                causation_id: None,
+                traceparent: None,
+                idempotency: None,
+            },
+            events: vec![EventRecord { name: "task-done".into(), version: 1, data }],
+        };
+        let position = Position::new(position);
+        let recorded = Recorded { position, recorded_at: Utc::now(), hash: CommitHash::NONE, commit };
+        Arrived { commits: vec![Decoded::new(recorded)], position, caught_up: false }
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_large_commits_ends_before_its_number_of_commits_is_reached() {
+        let runner = Runner::new(
+            Arc::new(MemoryLog::new()),
+            ReadModels::connect("postgres://127.0.0.1:1/none").unwrap(),
+            ProjectorConfig::default(),
+            watch::Sender::new(ProjectorStatus::default()),
+            CancellationToken::new(),
+        );
+        let (sender, arrivals) = mpsc::channel(10);
+        for position in 1..=10 {
+            sender.send(Ok(arrived(position, 1_000))).await.unwrap_or_else(|_| panic!("there is room"));
+        }
+        let mut reader = Reader::of(arrivals);
+        let mut sizes = Vec::new();
+        for _ in 0..2 {
+            let first = reader.next().await.unwrap();
+            let batch = runner.gather(first, &mut reader, false, 2_500).await.unwrap();
+            sizes.push((batch.commits.len(), batch.bytes()));
+        }
+        assert_eq!(sizes, [(3, 3_000), (3, 3_000)]);
+    }
 }

@@ -11,6 +11,9 @@ use crate::queries::cursor::{Page, Place};
 use crate::queries::{Item, Listing, QueryError};
 use crate::read_models::ReadModels;
 
+/// Bytes of documents on a page, but for the last one: a page of large documents ends before its limit.
+const PAGE_BYTES_MAX: i64 = 8 * 1024 * 1024;
+
 /// A value asked for.
 type Parameter = Box<dyn ToSql + Send + Sync>;
 
@@ -78,10 +81,21 @@ impl Select {
 
     /// One page.
     pub(crate) async fn page(
+        self,
+        read_models: &ReadModels,
+        page: &Page,
+        direction: Direction,
+    ) -> Result<Listing, QueryError> {
+        self.page_within(read_models, page, direction, PAGE_BYTES_MAX).await
+    }
+
+    /// One page that ends with the document that reaches `bytes_max`.
+    async fn page_within(
         mut self,
         read_models: &ReadModels,
         page: &Page,
         direction: Direction,
+        bytes_max: i64,
     ) -> Result<Listing, QueryError> {
         let limit = page.limit();
         let is_time = self.order != "seq";
@@ -99,14 +113,21 @@ impl Select {
         let order = self.order;
         // One more than asked for tells whether there is a next page.
         self.parameters.push(Box::new(i64::from(limit) + 1));
+        self.parameters.push(Box::new(bytes_max));
+        // Postgres knows the length of a large document without reading it, so those left out cost nothing.
         let sql = format!(
-            "SELECT c.position, r.id, r.{order}, r.doc FROM capstan.checkpoint c \
-             LEFT JOIN (SELECT id, {order}, doc FROM capstan.{table} WHERE {conditions} \
-                        ORDER BY {order} {sorted}, id {sorted} LIMIT ${more}) r ON true \
+            "SELECT c.position, r.id, r.{order}, r.doc, r.found FROM capstan.checkpoint c \
+             LEFT JOIN (SELECT id, {order}, doc, count(*) OVER () AS found, \
+                               sum(octet_length(doc)) OVER (ORDER BY {order} {sorted}, id {sorted} \
+                                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before \
+                        FROM (SELECT id, {order}, doc FROM capstan.{table} WHERE {conditions} \
+                              ORDER BY {order} {sorted}, id {sorted} LIMIT ${more}) f) r \
+               ON coalesce(r.before, 0) < ${bytes} \
              ORDER BY r.{order} {sorted}, r.id {sorted}",
             table = self.table,
             conditions = self.conditions,
-            more = self.parameters.len(),
+            more = self.parameters.len() - 1,
+            bytes = self.parameters.len(),
         );
         let rows = self.run(read_models, &sql).await?;
         let position = rows.first().map_or(Position::START, position);
@@ -121,7 +142,8 @@ impl Select {
                 Place { order: row.get(2), id: row.get(1) }
             });
         }
-        let more = rows.len() > limit as usize;
+        let found = rows.first().and_then(|row| row.get::<_, Option<i64>>(4)).unwrap_or_default();
+        let more = found > items.len() as i64;
         Ok(Listing { items, next_cursor: last.filter(|_| more).map(Place::to_cursor), limit, position })
     }
 
@@ -136,4 +158,60 @@ impl Select {
 
 fn position(row: &Row) -> Position {
     Position::new(row.get::<_, i64>(0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_testkit::servers::TestServers;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_page_of_large_documents_ends_early_and_the_next_ones_have_the_rest() {
+        let servers = TestServers::start().await.unwrap();
+        let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
+        read_models.migrate().await.unwrap();
+        let client = read_models.client().await.unwrap();
+        // Seven documents of 20 kB that cannot be pressed together, two of them of one instant.
+        client
+            .batch_execute(
+                "INSERT INTO capstan.agents (id, workspace, position, version, doc, agent_key, active, created_at) \
+                 SELECT lpad(n::text, 32, '0')::uuid, 'dev', n, 1, \
+                        '\"' || n || ' ' || (SELECT string_agg(md5((n * 1000 + m)::text), '') \
+                                           FROM generate_series(1, 625) m) || '\"', \
+                        n::text, true, '2026-01-01'::timestamptz + greatest(n, 2) * interval '1 second' \
+                 FROM generate_series(1, 7) n",
+            )
+            .await
+            .unwrap();
+        for (bytes_max, limit, pages) in [
+            (50_000, 500, vec![3, 3, 1]),
+            (1, 500, vec![1; 7]),
+            (50_000, 2, vec![2, 2, 2, 1]),
+            (1_000_000, 500, vec![7]),
+            (1_000_000, 7, vec![7]),
+        ] {
+            for direction in [Direction::OldestFirst, Direction::NewestFirst] {
+                let mut page = Page { limit: Some(limit), cursor: None };
+                let (mut sizes, mut seen) = (Vec::new(), String::new());
+                loop {
+                    let select = Select::of("agents", "dev", "created_at");
+                    let listing =
+                        select.page_within(&read_models, &page, direction, bytes_max).await.unwrap();
+                    sizes.push(listing.items.len());
+                    seen.extend(listing.items.iter().map(|item| &item.get()[1..2]));
+                    page.cursor = listing.next_cursor;
+                    if page.cursor.is_none() {
+                        break;
+                    }
+                }
+                assert_eq!(sizes, pages, "{bytes_max} {limit} {direction:?}");
+                let all = if direction == Direction::OldestFirst { "1234567" } else { "7654321" };
+                assert_eq!(seen, all);
+            }
+        }
+        let none = Select::of("agents", "other", "created_at");
+        let none = none.page(&read_models, &Page::default(), Direction::OldestFirst).await.unwrap();
+        assert!(none.items.is_empty() && none.next_cursor.is_none());
+    }
 }

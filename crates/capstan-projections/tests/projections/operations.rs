@@ -219,6 +219,81 @@ async fn a_row_postgres_refuses_is_parked_and_can_be_retried() {
 }
 
 #[tokio::test]
+async fn a_stored_row_that_cannot_be_read_back_parks_its_stream_and_nothing_else() {
+    let place = Place::new().await;
+    let mut story = told(23, 60).await;
+    let (sick, healthy) = (story.accept(|_| {}).await, story.accept(|_| {}).await);
+    let log = story.shared();
+    project(&log, &place.read_models, story.end().await).await;
+    let sql = place.sql().await;
+    let schema: String =
+        sql.query_one("SELECT schema FROM capstan.model WHERE name = 'tasks'", &[]).await.unwrap().get(0);
+    let id = story.tasks[sick].id.0;
+    let spoil = format!("UPDATE {schema}.tasks SET doc = '{{}}' WHERE id = $1");
+    assert_eq!(sql.execute(&spoil, &[&id]).await.unwrap(), 1);
+
+    // Both in one batch, the sick one first and last.
+    for (task, step) in [(sick, 0), (healthy, 0), (healthy, 1), (sick, 1)] {
+        story.lifecycle_step(task, step).await;
+    }
+    let projector = Projector::start(log.clone(), place.read_models.clone(), config("projector"));
+    reached(&projector, &place.read_models, story.end().await).await;
+    let parked = place.read_models.parked(10).await.unwrap();
+    assert_eq!(parked.len(), 2, "{parked:?}");
+    let stream = story.tasks[sick].stream.to_string();
+    assert!(parked.iter().all(|commit| commit.stream == stream), "{parked:?}");
+    assert!(parked[0].error.contains("another shape"), "{parked:?}");
+    in_state(&projector, "the projector is live", |state| *state == ProjectorState::Live).await;
+    assert_eq!(projector.status().borrow().parked_streams, 1);
+    let snapshot = place.read_models.load(&story.tasks[healthy].stream).await.unwrap().unwrap();
+    assert_eq!(snapshot.head, story.tasks[healthy].head);
+
+    rebuild(&log, &place.read_models, &Which::All, &config("rebuild")).await.unwrap();
+    assert_eq!(place.read_models.parked(10).await.unwrap().len(), 0);
+    story.lifecycle_step(sick, 2).await;
+    reached(&projector, &place.read_models, story.end().await).await;
+    assert_verified(&log, &place.read_models).await;
+}
+
+#[tokio::test]
+async fn the_lag_grows_while_the_projector_is_stuck_and_ends_with_it() {
+    let place = Place::new().await;
+    let mut story = told(24, 30).await;
+    let log = story.shared();
+    let projector = Projector::start(log.clone(), place.read_models.clone(), config("projector"));
+    reached(&projector, &place.read_models, story.end().await).await;
+    in_state(&projector, "the projector is live", |state| *state == ProjectorState::Live).await;
+    let stuck_at = story.end().await;
+    let lag = |what: &'static str, is: fn(f64) -> bool| {
+        let status = projector.status();
+        async move {
+            eventually(what, LIMIT, async || is(status.borrow().lag_seconds).then_some(())).await;
+        }
+    };
+    let holder = place.sql().await;
+    holder.batch_execute("BEGIN; LOCK TABLE capstan.checkpoint IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    more(&mut story, 5).await;
+    lag("the lag grows", |seconds| seconds > 1.5).await;
+    let status = projector.status().borrow().clone();
+    assert_eq!((status.position, status.head), (stuck_at, story.end().await), "{status:?}");
+    assert_eq!(status.lag_events, status.head.sequence() - stuck_at.sequence());
+
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    reached(&projector, &place.read_models, story.end().await).await;
+    lag("the lag is over", |seconds| seconds == 0.0).await;
+
+    // A projector that fails says the truth as well.
+    holder.batch_execute("ALTER TABLE capstan.checkpoint RENAME TO away").await.unwrap();
+    story.accept(|_| {}).await;
+    in_state(&projector, "the projector fails", |state| matches!(state, ProjectorState::Failing { .. }))
+        .await;
+    lag("the lag grows again", |seconds| seconds > 1.5).await;
+    holder.batch_execute("ALTER TABLE capstan.away RENAME TO checkpoint").await.unwrap();
+    reached(&projector, &place.read_models, story.end().await).await;
+    lag("the lag is over again", |seconds| seconds == 0.0).await;
+}
+
+#[tokio::test]
 async fn an_event_of_a_newer_build_stops_the_projector_in_front_of_it() {
     let place = Place::new().await;
     let mut story = told(18, 60).await;

@@ -41,6 +41,11 @@ async fn a_rebuild_gives_the_rows_that_living_gave() {
     let which = Which::Some(vec!["runs".into(), "tasks".into()]);
     rebuild(&log, &place.read_models, &which, &small).await.unwrap();
     assert_eq!(place.read_models.digests().await.unwrap(), live);
+    // And all of them, when the events are large instead of many.
+    let small = ProjectorConfig { rebuild_bytes_max: 2_000, batch_commits_max: 7, ..config("rebuild") };
+    let report = rebuild(&log, &place.read_models, &Which::All, &small).await.unwrap();
+    assert_eq!(place.read_models.digests().await.unwrap(), live);
+    assert!(report.rows < verified.rows, "rows were folded against the tables: {report:?}");
 }
 
 #[tokio::test]
