@@ -193,8 +193,6 @@ impl Topology {
         vec![
             StreamSpec {
                 retention: "workqueue",
-                // A full queue refuses publishers; it never drops a command.
-                max_bytes: 2 << 30,
                 ..self.unlimited(self.commands_stream(), "capstan.cmd.*.*", replicas)
             },
             StreamSpec {
@@ -204,13 +202,11 @@ impl Topology {
             },
             StreamSpec {
                 max_age: nanos(30),
-                max_bytes: 256 << 20,
                 discard: "old",
                 ..self.unlimited(self.dead_letters_stream(), "capstan.dlq.>", replicas)
             },
             StreamSpec {
                 max_age: nanos(7),
-                max_bytes: 2 << 30,
                 discard: "old",
                 ..self.unlimited(self.logs_stream(), "capstan.log.*.*.*", replicas)
             },

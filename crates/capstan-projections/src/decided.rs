@@ -5,9 +5,9 @@ use capstan_domain::task::Event;
 use capstan_envelope::Recorded;
 use serde_json::value::RawValue;
 
+use crate::catalogue::tasks::Tasks;
 use crate::fact::Fact;
 use crate::model::Model;
-use crate::models::tasks::Tasks;
 
 /// The object of a task right after its first commit, by the same fold that makes its row: who accepts a command
 /// can show the task without waiting for the tables. Nothing for events that make no task.

@@ -6,7 +6,7 @@ use std::pin::pin;
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 
-use crate::models::{MODELS, columns};
+use crate::catalogue::{MODELS, columns};
 use crate::read_models::ReadModels;
 
 /// Why no digest could be made.

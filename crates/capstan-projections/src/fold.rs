@@ -7,9 +7,9 @@ use capstan_domain::{agent, task, workspace};
 use capstan_envelope::{Position, StreamHead};
 use futures_util::future::try_join_all;
 
+use crate::catalogue::all_rows;
+use crate::catalogue::stream_snapshots::{StreamSnapshots, stream_key};
 use crate::fact::{Decoded, Fact};
-use crate::models::all_rows;
-use crate::models::stream_snapshots::{StreamSnapshots, stream_key};
 use crate::rows::{ModelRows, Rows, StoreError};
 use crate::session::Session;
 

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use tokio_postgres::{Client, Error};
 
+use crate::catalogue::{MODELS, columns, schema};
 use crate::fold::Schemas;
-use crate::models::{MODELS, columns, schema};
 
 /// Before the number of a generation's schema.
 const PREFIX: &str = "capstan_rm_";

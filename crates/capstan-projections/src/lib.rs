@@ -8,11 +8,12 @@
 //! **What it refuses to be.** It holds no truth: every table can be dropped. It decides nothing and causes
 //! nothing: a model is a pure fold that is handed rows and events, and can touch nothing else.
 //!
-//! **Where to start.** `model.rs` is the shape of a read model, `models/` has one for each folder of
+//! **Where to start.** `model.rs` is the shape of a read model, `catalogue/` has one for each folder of
 //! `projections/`, where its table and golden cases live. `fold.rs` folds them together, `applier.rs` is the
 //! life of one batch, `projector.rs` the loop around it. `queries/` holds the reads.
 
 mod applier;
+mod catalogue;
 mod cell;
 mod checkpoint;
 mod commits;
@@ -25,7 +26,6 @@ mod generation;
 mod labels;
 mod migrate;
 mod model;
-mod models;
 mod parked;
 mod progress;
 mod projector;
@@ -39,11 +39,11 @@ mod snapshots;
 mod status;
 mod verify;
 
+pub use catalogue::MODELS;
 pub use config::{OnProgress, ProjectorConfig};
 pub use decided::new_task;
 pub use digest::DigestError;
 pub use migrate::MigrateError;
-pub use models::MODELS;
 pub use parked::{ParkedCommit, RetryError};
 pub use progress::PositionTimeout;
 pub use projector::{Projector, ProjectorHandle};

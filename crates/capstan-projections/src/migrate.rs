@@ -1,8 +1,8 @@
 //! The projector's own tables, made at start. They hold nothing that cannot be made again.
 
+use crate::catalogue::MODELS;
 use crate::checkpoint;
 use crate::generation::{self, GenerationError};
-use crate::models::MODELS;
 use crate::read_models::ReadModels;
 
 /// Versioned SQL, in order. Each file is run as a whole and never edited once released.

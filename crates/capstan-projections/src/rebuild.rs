@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use crate::catalogue::MODELS;
 use crate::checkpoint;
 use crate::commits::{Commits, first_unknown};
 use crate::config::ProjectorConfig;
@@ -19,7 +20,6 @@ use crate::fact::Decoded;
 use crate::fold::{Fold, Schemas, explain};
 use crate::generation::{self, GenerationError};
 use crate::migrate::MigrateError;
-use crate::models::MODELS;
 use crate::parked::{self, Parking};
 use crate::projector::follow::diverged;
 use crate::read_models::ReadModels;

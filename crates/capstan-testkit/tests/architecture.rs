@@ -23,7 +23,8 @@ const GRAPH: &[(&str, &[&str])] = &[
     ("testkit", &["decider", "envelope", "launcher"]),
 ];
 
-/// Crates that do IO, tell the time or draw lots: never below the pure ones.
+/// Crates that do IO, tell the time or draw lots: never below the pure ones. What macros use while compiling is not in
+/// the program.
 const IMPURE: &[&str] = &[
     "tokio",
     "async-nats",
