@@ -97,7 +97,7 @@ fn nothing_impure_lies_below_the_pure_crates() {
             "--package",
             &package,
             "--edges",
-            "normal",
+            "normal,no-proc-macro",
             "--prefix",
             "none",
             "--format",
