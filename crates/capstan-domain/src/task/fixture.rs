@@ -1,7 +1,5 @@
 //! Histories and commands with sensible values, for the tests of the rules.
 
-use std::collections::BTreeMap;
-
 use capstan_decider::spec::{Given, given};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::Map;

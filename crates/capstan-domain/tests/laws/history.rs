@@ -1,7 +1,5 @@
 //! Generated histories: moves that know the present state, so that most commands are legal, and some wild ones.
 
-use std::collections::BTreeMap;
-
 use capstan_decider::{Decider, fold};
 use capstan_domain::agent;
 use capstan_domain::id::{AgentId, AttemptId, InputId, OutputId, RunId, TaskId, WorkerId};
