@@ -10,6 +10,7 @@ use crate::id::{ScheduleId, TaskId};
 use crate::schedule::Schedule;
 use crate::schedule::event::Event;
 use crate::task::command::Accept;
+use crate::task::event::ParentClose;
 
 /// Characters of the prompt in a task's label.
 const LABEL_CHARS: usize = 60;
@@ -71,6 +72,11 @@ fn accept(
         priority: None,
         budget_usd: None,
         parent: None,
+        parent_close: ParentClose::default(),
+        source_output_id: None,
+        runs_after: None,
+        schedule_id: Some(id.to_string()),
+        skill_paths: definition.skill_paths.clone(),
         label: Some(label(&definition.prompt)),
         labels: BTreeMap::new(),
         routing: Map::new(),
