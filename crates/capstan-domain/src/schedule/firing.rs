@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::agent;
-use crate::id::{ScheduleId, TaskId};
+use crate::id::TaskId;
 use crate::schedule::Schedule;
 use crate::schedule::event::Event;
 use crate::task::command::Accept;
@@ -19,11 +19,6 @@ const LABEL_CHARS: usize = 60;
 pub fn task_of_tick(schedule: &Schedule, tick: DateTime<Utc>) -> TaskId {
     let key = format!("schedule:{}:{}", schedule.schedule_id, tick.timestamp());
     TaskId::of_key(&schedule.workspace, schedule.agent_id, &key)
-}
-
-/// What tasks of a schedule say made them.
-pub fn spawned_by(schedule_id: ScheduleId) -> String {
-    format!("schedule:{schedule_id}")
 }
 
 /// The command that makes the task these events ask for; none when they ask for none.
@@ -85,7 +80,7 @@ fn accept(
         extra_system_prompt: None,
         deliver: None,
         source_view_id: definition.source_view_id.clone(),
-        spawned_by: Some(spawned_by(id)),
+        spawned_by: Some(format!("schedule:{id}")),
         hook_id: None,
         dispatch_delay_ms: None,
         not_before: None,

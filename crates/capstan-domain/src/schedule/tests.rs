@@ -435,6 +435,7 @@ fn the_task_of_a_tick_carries_what_the_schedule_says() {
     assert_eq!(accept.label, Some(format!("Schedule: line one {}…", "x".repeat(51))));
     assert_eq!(accept.spawned_by, Some(format!("schedule:{}", id())));
     assert_eq!(accept.source_view_id.as_deref(), Some("view-1"));
+    assert_eq!((accept.schedule_id, accept.skill_paths), (Some(id().to_string()), daily().skill_paths));
     assert_eq!(accept.input_provenance["source"], "scheduled_task");
     let skipped = Tick { open_task_ids: vec![task(1)], ..tick_of(due, due) };
     let skipping = begun(Definition { overlap: Overlap::Skip, ..daily() });
