@@ -92,7 +92,9 @@ fn bodies_about_schedules_take_their_fields_and_no_others() {
     takes::<ResumeSchedule>(&named, &[""]);
     takes::<TriggerSchedule>(&named, &[""]);
     takes::<PauseSchedule>(&json!({"idempotency_key": "k", "schedule_id": TASK, "reason": "r"}), &[""]);
-    assert!(!reads::<CreateSchedule>(&json!({"agent_id": "demo", "cron_expr": "x", "prompt": "p", "overlap": "never"})));
+    assert!(!reads::<CreateSchedule>(
+        &json!({"agent_id": "demo", "cron_expr": "x", "prompt": "p", "overlap": "never"})
+    ));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use capstan_eventlog::AppendError;
 
 use crate::cache::Slot;
 use crate::dispatcher::{Known, Step, count_as, unchanged};
-use crate::{CommandContext, Decided, Dispatchable, DispatchError, Dispatcher};
+use crate::{CommandContext, Decided, DispatchError, Dispatchable, Dispatcher};
 
 /// What became of a command over two streams.
 pub struct Together<A: Dispatchable, B: Dispatchable> {
@@ -99,7 +99,8 @@ where
 }
 
 /// The two streams of one command.
-struct Pair<'a, A: Dispatchable, CA: Codec<Event = A::Event>, B: Dispatchable, CB: Codec<Event = B::Event>, F> {
+struct Pair<'a, A: Dispatchable, CA: Codec<Event = A::Event>, B: Dispatchable, CB: Codec<Event = B::Event>, F>
+{
     first: &'a Dispatcher<A, CA>,
     stream: &'a StreamId,
     slot: &'a Slot<A::State>,
@@ -162,6 +163,8 @@ where
                 let second = Part { stream: &stream, slot: &slot, loaded: second, events: second_events };
                 self.append_both(loaded, events, second).await
             }
+            // Only the log's word counts, as for a "no": the loop comes back with it.
+            Ok(Step::Nothing) if !confirmed => Err(TogetherError::Second(DispatchError::Contended)),
             Ok(Step::Nothing) => {
                 let appended = self.first.append(self.stream, self.slot, loaded, events, self.context).await;
                 let first = appended.map_err(TogetherError::First)?;
@@ -227,7 +230,9 @@ where
         let second = second.map_err(|failure| TogetherError::Second(failure.into()))?;
         let applied = second.head.applied.get(&CommitId(self.context.command_id)).cloned();
         let second = match applied {
-            Some(applied) => self.second.first_answer(second, applied).await.map_err(TogetherError::Second)?,
+            Some(applied) => {
+                self.second.first_answer(second, applied).await.map_err(TogetherError::Second)?
+            }
             None => unchanged(second),
         };
         Ok(Together { first, second: Some(second) })

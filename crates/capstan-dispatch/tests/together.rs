@@ -287,7 +287,10 @@ async fn a_repeat_gets_the_first_answer_of_both_also_after_a_restart() {
         let (put, before) = (again.second.unwrap(), first.second.as_ref().unwrap());
         assert!(again.first.duplicate && put.duplicate);
         assert_eq!((again.first.position, put.position), (first.first.position, before.position));
-        assert_eq!((again.first.events.as_slice(), put.events.as_slice()), ([Moved(-1)].as_slice(), [Put(1)].as_slice()));
+        assert_eq!(
+            (again.first.events.as_slice(), put.events.as_slice()),
+            ([Moved(-1)].as_slice(), [Put(1)].as_slice())
+        );
         let other = shop.buy(2, &keyed(2, "y")).await.unwrap_err();
         assert!(matches!(other, TogetherError::First(DispatchError::IdempotencyConflict)), "{other:?}");
     }

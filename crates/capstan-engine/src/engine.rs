@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Deciders, EngineConfig};
 use crate::leadership::{Candidate, LeadershipError};
 use crate::reign::{End, Realm, Reign, ReignError};
+use crate::{Deciders, EngineConfig};
 
 /// Pause before another try after a failure.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -18,7 +18,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use capstan_contract::TaskCodec;
+use capstan_contract::{AgentCodec, TaskCodec};
 use capstan_decider::fold;
 use capstan_domain::matching::{self, Depth, Matching, StreamKey};
 use capstan_domain::schedule;
@@ -27,7 +27,7 @@ use capstan_envelope::{Codec, CodecError, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 
 pub use effect::{CallId, Effect, Order};
-pub use schedules::{ScheduleKey, Seen, TickOrder};
+pub use schedules::{AgentCheck, ScheduleKey, Seen, TickOrder};
 
 use desk::Desk;
 use schedules::Schedules;
@@ -143,6 +143,9 @@ impl Process {
     pub fn commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
         if let Some(key) = ScheduleKey::of(&recorded.commit.stream) {
             return self.schedules.commit(key, recorded);
+        }
+        if recorded.commit.stream.category() == AgentCodec::CATEGORY {
+            self.schedules.agent_changed(recorded);
         }
         let Some(key) = task_key(&recorded.commit.stream) else { return Ok(()) };
         let version = recorded.commit.version;

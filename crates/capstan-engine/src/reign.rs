@@ -23,7 +23,6 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{Deciders, EngineConfig};
 use crate::clock::now;
 use crate::leadership::{LeadershipError, Term};
 use crate::process::{
@@ -31,6 +30,7 @@ use crate::process::{
 };
 use crate::protocol::{Answer, Request, subjects_served};
 use crate::ticking;
+use crate::{Deciders, EngineConfig};
 
 type Tasks = Dispatcher<TaskDecider, TaskCodec>;
 
@@ -234,9 +234,11 @@ impl Reign {
                         let _ = self.replies.send((caller, answer));
                     }
                 }
-                Effect::Execute(_) | Effect::Load(_) | Effect::Tick(_) | Effect::LoadSchedule(_) => {
-                    self.waiting.push_back(effect);
-                }
+                Effect::Execute(_)
+                | Effect::Load(_)
+                | Effect::Tick(_)
+                | Effect::CheckAgent(_)
+                | Effect::LoadSchedule(_) => self.waiting.push_back(effect),
             }
         }
         while self.under_way.len() < self.realm.config.orders_max {
@@ -249,6 +251,13 @@ impl Reign {
                     self.under_way.spawn(async move {
                         let seen = ticking::tick(&deciders, &order, grace_ms).await;
                         Done::Schedule(order.key, Some(order.tick), seen)
+                    })
+                }
+                Some(Effect::CheckAgent(check)) => {
+                    let deciders = self.realm.deciders.clone();
+                    self.under_way.spawn(async move {
+                        let seen = ticking::check_agent(&deciders, &check).await;
+                        Done::Schedule(check.key, None, seen)
                     })
                 }
                 Some(Effect::LoadSchedule(key)) => {

@@ -4,17 +4,21 @@ use capstan_contract::{AgentCodec, ScheduleCodec, TaskCodec};
 use capstan_decider::Decider;
 use capstan_dispatch::{CommandContext, DispatchError, ReadFailure, TogetherError, execute_together};
 use capstan_domain::agent;
-use capstan_domain::id::{TaskId, derived};
-use capstan_domain::schedule::command::{Obstacle, Tick};
+use capstan_domain::id::{AgentId, TaskId, derived};
+use capstan_domain::schedule::command::{Obstacle, Pause, Tick};
+use capstan_domain::schedule::event::PauseCause;
 use capstan_domain::schedule::{Command, Event, Overlap, ScheduleDecider, State, firing};
 use capstan_domain::task;
 use capstan_envelope::{Actor, Codec, StreamId, Workspace};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::deciders::Deciders;
-use crate::process::{ScheduleKey, Seen, TickOrder};
+use crate::process::{AgentCheck, ScheduleKey, Seen, TickOrder};
 
-/// Name of the command in commit metadata.
+/// Names of the commands in commit metadata.
 const TICK: &str = "tick-schedule";
+const PAUSE: &str = "pause-schedule";
 
 type Refusal = TogetherError<<ScheduleDecider as Decider>::Rejection, task::Rejection>;
 
@@ -36,6 +40,36 @@ pub(crate) async fn look(deciders: &Deciders, key: &ScheduleKey) -> Seen {
     seen(key, "load-schedule", outcome)
 }
 
+/// Pauses a schedule whose agent takes no more commands.
+pub(crate) async fn check_agent(deciders: &Deciders, check: &AgentCheck) -> Seen {
+    seen(&check.key, PAUSE, pause_without_agent(deciders, check).await)
+}
+
+async fn pause_without_agent(deciders: &Deciders, check: &AgentCheck) -> Found {
+    let AgentCheck { key, command_id, agent_id, at } = check;
+    let Some(stream) = stream_of::<ScheduleCodec>(&key.workspace, &key.schedule_id.to_string()) else {
+        return Ok(None);
+    };
+    let agent = agent_of(deciders, &key.workspace, *agent_id).await;
+    let agent = agent.map_err(|failure| TogetherError::First(failure.into()))?;
+    let loaded = match agent {
+        Some(agent) if agent.active => deciders.schedules.refresh(&stream).await,
+        gone => {
+            let cause = gone.map_or(PauseCause::AgentGone, |_| PauseCause::AgentInactive);
+            let command = Command::Pause(Pause { cause, reason: None, at: *at });
+            let context = context(key, PAUSE, *command_id, *at);
+            match deciders.schedules.execute(&stream, &command, &context).await {
+                Ok(decided) => Ok(decided.loaded),
+                // It was deleted meanwhile.
+                Err(DispatchError::Rejected(_)) => deciders.schedules.refresh(&stream).await,
+                Err(error) => return Err(TogetherError::First(error)),
+            }
+        }
+    };
+    let loaded = loaded.map_err(|failure| TogetherError::First(failure.into()))?;
+    Ok(Some((loaded.head.version, loaded.state.clone())))
+}
+
 type Found = Result<Option<(u64, State)>, Refusal>;
 
 fn seen(key: &ScheduleKey, what: &'static str, outcome: Found) -> Seen {
@@ -55,7 +89,8 @@ async fn carry_out(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> Fou
     let Some(stream) = stream_of::<ScheduleCodec>(&key.workspace, &key.schedule_id.to_string()) else {
         return Ok(None);
     };
-    let agent = agent_of(deciders, order).await.map_err(|failure| TogetherError::First(failure.into()))?;
+    let agent = agent_of(deciders, &key.workspace, order.agent_id).await;
+    let agent = agent.map_err(|failure| TogetherError::First(failure.into()))?;
     let obstacle = match &agent {
         None => Some(Obstacle::AgentGone),
         Some(agent) if !agent.active => Some(Obstacle::AgentInactive),
@@ -68,11 +103,12 @@ async fn carry_out(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> Fou
         }
     };
     let tick = Tick { tick: order.tick, obstacle, open_task_ids, at: *at };
-    let context = context(order);
+    let context = context(key, TICK, order.command_id, *at);
     if order.overlap == Overlap::CancelRunning && !tick.open_task_ids.is_empty() {
         let loaded = deciders.schedules.refresh(&stream).await;
         let loaded = loaded.map_err(|failure| TogetherError::First(failure.into()))?;
-        let decided = ScheduleDecider::decide(&loaded.state, &Command::Tick(tick.clone())).unwrap_or_default();
+        let decided =
+            ScheduleDecider::decide(&loaded.state, &Command::Tick(tick.clone())).unwrap_or_default();
         // Before the tick is recorded: who repeats it after a crash finds them cancelled, and goes on.
         if decided.iter().any(|event| matches!(event, Event::TickFired(_))) {
             cancel(deciders, order, &tick.open_task_ids, grace_ms).await.map_err(TogetherError::Second)?;
@@ -120,33 +156,39 @@ fn count(event: &Event) {
     metrics::counter!("capstan_engine_ticks_total", "outcome" => outcome).increment(ticks);
 }
 
-fn context(order: &TickOrder) -> CommandContext {
+fn context(key: &ScheduleKey, command: &'static str, command_id: Uuid, at: DateTime<Utc>) -> CommandContext {
     CommandContext {
-        command_id: order.command_id,
-        command: TICK,
+        command_id,
+        command,
         actor: Actor::Engine,
-        correlation_id: order.key.schedule_id.0,
+        correlation_id: key.schedule_id.0,
         causation_id: None,
         traceparent: None,
-        occurred_at: order.at,
+        occurred_at: at,
         idempotency: None,
         expected_version: None,
     }
 }
 
 /// The agent as the log has it now.
-async fn agent_of(deciders: &Deciders, order: &TickOrder) -> Result<Option<agent::Created>, ReadFailure> {
-    let Some(stream) = stream_of::<AgentCodec>(&order.key.workspace, &order.agent_id.to_string()) else {
+async fn agent_of(
+    deciders: &Deciders,
+    workspace: &str,
+    agent_id: AgentId,
+) -> Result<Option<agent::Created>, ReadFailure> {
+    let Some(stream) = stream_of::<AgentCodec>(workspace, &agent_id.to_string()) else {
         return Ok(None);
     };
     Ok(deciders.agents.refresh(&stream).await?.state.profile.clone())
 }
 
-/// Those of the tasks believed open that the log says are.
+/// Those of the tasks that may be open of which the log says that they are.
 async fn still_open(deciders: &Deciders, order: &TickOrder) -> Result<Vec<TaskId>, ReadFailure> {
     let mut open = Vec::new();
     for task_id in &order.open_task_ids {
-        let Some(stream) = stream_of::<TaskCodec>(&order.key.workspace, &task_id.to_string()) else { continue };
+        let Some(stream) = stream_of::<TaskCodec>(&order.key.workspace, &task_id.to_string()) else {
+            continue;
+        };
         let loaded = deciders.tasks.refresh(&stream).await?;
         if loaded.state.as_deref().is_some_and(|task| !task.state.is_terminal()) {
             open.push(*task_id);
@@ -162,14 +204,16 @@ async fn cancel(
     grace_ms: i64,
 ) -> Result<(), DispatchError<task::Rejection>> {
     for task_id in open {
-        let Some(stream) = stream_of::<TaskCodec>(&order.key.workspace, &task_id.to_string()) else { continue };
+        let Some(stream) = stream_of::<TaskCodec>(&order.key.workspace, &task_id.to_string()) else {
+            continue;
+        };
         let command = task::Command::Cancel(task::command::Cancel {
             reason: Some("the next tick of its schedule has come".to_owned()),
             grace_ms,
             at: order.at,
         });
         let command_id = derived(&["cancel", &order.command_id.to_string(), &task_id.to_string()]);
-        let context = CommandContext { command_id, command: "cancel-task", ..context(order) };
+        let context = context(&order.key, "cancel-task", command_id, order.at);
         match deciders.tasks.execute(&stream, &command, &context).await {
             // It has ended meanwhile.
             Ok(_) | Err(DispatchError::Rejected(_)) => {}

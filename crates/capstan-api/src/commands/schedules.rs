@@ -1,9 +1,7 @@
 //! Commands to a schedule that exists: changed, ended, paused, resumed.
 
 use axum::http::StatusCode;
-use capstan_contract::command::{
-    CommandBody, DeleteSchedule, PauseSchedule, ResumeSchedule, UpdateSchedule,
-};
+use capstan_contract::command::{CommandBody, DeleteSchedule, PauseSchedule, ResumeSchedule, UpdateSchedule};
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::ScheduleId;
 use capstan_domain::schedule::command::{Delete, Pause, Resume, Update};
@@ -19,10 +17,7 @@ use crate::problem::Problem;
 use crate::receipt::Reply;
 
 /// The stream of a schedule.
-pub(crate) fn schedule_stream(
-    workspace: &Workspace,
-    schedule_id: ScheduleId,
-) -> Result<StreamId, Problem> {
+pub(crate) fn schedule_stream(workspace: &Workspace, schedule_id: ScheduleId) -> Result<StreamId, Problem> {
     known::stream(workspace, "schedule", &schedule_id.to_string())
 }
 

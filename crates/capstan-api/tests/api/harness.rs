@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_api::{Access, Agents, ApiConfig, App, Parts, ReadModelsCheck, Reads, Schedules, Tasks, Workspaces, nats};
+use capstan_api::{
+    Access, Agents, ApiConfig, App, Parts, ReadModelsCheck, Reads, Schedules, Tasks, Workspaces, nats,
+};
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig};
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};

@@ -86,9 +86,7 @@ fn updated(schedule: &Schedule, update: &Update) -> Result<Vec<Event>, Rejection
     }
     let switched = match update.active {
         Some(true) => resumed(schedule, &definition, &Resume { at: update.at }),
-        Some(false) => {
-            paused(schedule, &Pause { cause: PauseCause::Asked, reason: None, at: update.at })
-        }
+        Some(false) => paused(schedule, &Pause { cause: PauseCause::Asked, reason: None, at: update.at }),
         None => None,
     };
     events.extend(switched);
@@ -101,9 +99,8 @@ fn check_length(prompt: &str, limit_bytes: usize) -> Result<(), Rejection> {
 
 fn paused(schedule: &Schedule, pause: &Pause) -> Option<Event> {
     let reason = pause.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
-    schedule.active.then(|| {
-        Event::Paused(SchedulePaused { cause: pause.cause, reason: reason.map(str::to_owned), at: pause.at })
-    })
+    let reason = reason.or(pause.cause.in_words()).map(str::to_owned);
+    schedule.active.then(|| Event::Paused(SchedulePaused { cause: pause.cause, reason, at: pause.at }))
 }
 
 fn resumed(schedule: &Schedule, definition: &Definition, resume: &Resume) -> Option<Event> {
@@ -137,16 +134,14 @@ fn fired(
     let skipped = |reason, detail: Option<String>, open_task_ids: Vec<TaskId>| {
         Event::TickSkipped(TickSkipped { tick: due, reason, detail, open_task_ids, next, at: tick.at })
     };
-    let stopped = |cause, skip, reason: &str| {
-        let paused = SchedulePaused { cause, reason: Some(reason.to_owned()), at: tick.at };
-        vec![skipped(skip, None, Vec::new()), Event::Paused(paused)]
+    let stopped = |cause, skip| {
+        let pause = Pause { cause, reason: None, at: tick.at };
+        std::iter::once(skipped(skip, None, Vec::new())).chain(paused(schedule, &pause)).collect()
     };
     match &tick.obstacle {
-        Some(Obstacle::AgentGone) => {
-            return stopped(PauseCause::AgentGone, SkipReason::AgentGone, "its agent does not exist any more");
-        }
+        Some(Obstacle::AgentGone) => return stopped(PauseCause::AgentGone, SkipReason::AgentGone),
         Some(Obstacle::AgentInactive) => {
-            return stopped(PauseCause::AgentInactive, SkipReason::AgentInactive, "its agent is inactive");
+            return stopped(PauseCause::AgentInactive, SkipReason::AgentInactive);
         }
         Some(Obstacle::TaskRefused(detail)) => {
             return vec![skipped(SkipReason::TaskRefused, Some(detail.clone()), Vec::new())];

@@ -70,6 +70,17 @@ pub enum PauseCause {
     AgentInactive,
 }
 
+impl PauseCause {
+    /// The reason for people, where nobody gave one.
+    pub(super) fn in_words(self) -> Option<&'static str> {
+        match self {
+            Self::Asked => None,
+            Self::AgentGone => Some("its agent does not exist any more"),
+            Self::AgentInactive => Some("its agent is inactive"),
+        }
+    }
+}
+
 /// The schedule fires no more until it is resumed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SchedulePaused {

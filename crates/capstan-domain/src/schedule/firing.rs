@@ -1,7 +1,5 @@
 //! The task a tick or a trigger makes (reference/behaviour 6.4).
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
@@ -10,7 +8,6 @@ use crate::id::TaskId;
 use crate::schedule::Schedule;
 use crate::schedule::event::Event;
 use crate::task::command::Accept;
-use crate::task::event::ParentClose;
 
 /// Characters of the prompt in a task's label.
 const LABEL_CHARS: usize = 60;
@@ -55,40 +52,18 @@ fn accept(
     provenance.insert("schedule_id".into(), Value::from(id.to_string()));
     provenance.insert("occasion".into(), Value::from(occasion));
     Accept {
-        task_id,
         workspace: schedule.workspace.clone(),
-        agent: agent.clone(),
-        message: definition.prompt.clone(),
         session_id: format!("schedule-session:{id}:{occasion}"),
-        session_key: None,
         lane: Some(format!("schedule-lane:{id}")),
-        policy: None,
-        timeout_ms: None,
-        priority: None,
-        budget_usd: None,
-        parent: None,
-        parent_close: ParentClose::default(),
-        source_output_id: None,
-        runs_after: None,
         schedule_id: Some(id.to_string()),
         skill_paths: definition.skill_paths.clone(),
         label: Some(label(&definition.prompt)),
-        labels: BTreeMap::new(),
-        routing: Map::new(),
         input_provenance: provenance,
-        attachments: Vec::new(),
-        extra_system_prompt: None,
-        deliver: None,
         source_view_id: definition.source_view_id.clone(),
         spawned_by: Some(format!("schedule:{id}")),
-        hook_id: None,
-        dispatch_delay_ms: None,
-        not_before: None,
-        deadline: None,
-        queue_ttl_ms: None,
         // It was measured when the schedule took it.
         message_bytes_max: usize::MAX,
-        at,
+        ..Accept::new(task_id, agent.clone(), definition.prompt.clone(), at)
     }
 }
 

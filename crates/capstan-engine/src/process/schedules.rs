@@ -54,8 +54,21 @@ pub struct TickOrder {
     pub overlap: Overlap,
     /// Which tick.
     pub tick: DateTime<Utc>,
-    /// Tasks of the schedule that this engine believes open.
+    /// Tasks of the schedule that may be open.
     pub open_task_ids: Vec<TaskId>,
+    /// When it was given.
+    pub at: DateTime<Utc>,
+}
+
+/// The agent of a schedule has changed: it may not take commands any more.
+#[derive(Clone, Debug)]
+pub struct AgentCheck {
+    /// Which schedule.
+    pub key: Arc<ScheduleKey>,
+    /// The same for the same change, whoever has it and however often.
+    pub command_id: Uuid,
+    /// The agent that changed.
+    pub agent_id: AgentId,
     /// When it was given.
     pub at: DateTime<Utc>,
 }
@@ -93,6 +106,8 @@ struct Known {
     /// The newest commit heard of; ahead of `version` when some were missed.
     heard: u64,
     is_under_way: bool,
+    /// The version of its agent that has not been looked at.
+    agent_changed: Option<u64>,
     failures: u32,
     /// After a failure: nothing before this instant.
     not_before: Option<DateTime<Utc>>,
@@ -105,7 +120,7 @@ impl Known {
     }
 
     fn next_due(&self) -> Option<DateTime<Utc>> {
-        let due = if self.is_stale() {
+        let due = if self.is_stale() || self.agent_changed.is_some() {
             DateTime::<Utc>::MIN_UTC
         } else {
             self.state.as_deref()?.next?.run_at
@@ -147,6 +162,24 @@ impl Schedules {
         Ok(())
     }
 
+    /// Notes that an agent has changed: its schedules look at it at once, and not only at their next tick.
+    pub(super) fn agent_changed(&mut self, recorded: &Recorded) {
+        let stream = &recorded.commit.stream;
+        let Ok(agent_id) = stream.id().parse::<AgentId>() else { return };
+        let is_its = |(key, known): &(&Arc<ScheduleKey>, &mut Known)| {
+            key.workspace == stream.workspace().as_str()
+                && known.state.as_deref().is_some_and(|schedule| schedule.agent_id == agent_id)
+        };
+        let mut keys = Vec::new();
+        for (key, known) in self.known.iter_mut().filter(is_its) {
+            known.agent_changed = Some(recorded.commit.version);
+            keys.push(Arc::clone(key));
+        }
+        for key in keys {
+            self.tidy(&key);
+        }
+    }
+
     /// Notes whether a task that a schedule made is open.
     pub(super) fn observe_task(&mut self, key: &StreamKey, task: Option<&Task>) {
         let Some(task) = task else { return };
@@ -163,7 +196,13 @@ impl Schedules {
     }
 
     /// Takes the outcome of an order or a load.
-    pub(super) fn seen(&mut self, key: &Arc<ScheduleKey>, tick: Option<DateTime<Utc>>, seen: Seen, now: DateTime<Utc>) {
+    pub(super) fn seen(
+        &mut self,
+        key: &Arc<ScheduleKey>,
+        tick: Option<DateTime<Utc>>,
+        seen: Seen,
+        now: DateTime<Utc>,
+    ) {
         let Some(known) = self.known.get_mut(key) else { return };
         known.is_under_way = false;
         match seen {
@@ -203,20 +242,25 @@ impl Schedules {
                 effects.push(Effect::LoadSchedule(key));
                 continue;
             }
-            let Some((schedule, next)) = known.state.as_deref().and_then(|it| Some((it, it.next?))) else { continue };
-            let open = self.open.get(&*key).map(|open| open.iter().copied().collect());
+            let changed = known.agent_changed.take();
+            let Some((schedule, next)) = known.state.as_deref().and_then(|it| Some((it, it.next?))) else {
+                continue;
+            };
+            if let Some(version) = changed {
+                let agent_id = schedule.agent_id;
+                let command_id = command_id(&key, "pause-schedule", &version.to_string());
+                effects.push(Effect::CheckAgent(Box::new(AgentCheck { key, command_id, agent_id, at: now })));
+                continue;
+            }
+            // The task made last may not have come by the log yet.
+            let open = self.open.get(&*key).into_iter().flatten().copied();
+            let open: BTreeSet<TaskId> = open.chain(schedule.last_task_id).collect();
             effects.push(Effect::Tick(Box::new(TickOrder {
-                command_id: derived(&[
-                    "engine",
-                    "tick-schedule",
-                    &key.workspace,
-                    &key.schedule_id.to_string(),
-                    &next.tick.to_rfc3339(),
-                ]),
+                command_id: command_id(&key, "tick-schedule", &next.tick.to_rfc3339()),
                 agent_id: schedule.agent_id,
                 overlap: schedule.definition.overlap,
                 tick: next.tick,
-                open_task_ids: open.unwrap_or_default(),
+                open_task_ids: open.into_iter().collect(),
                 at: now,
                 key,
             })));
@@ -243,4 +287,9 @@ impl Schedules {
             Some(_) => {}
         }
     }
+}
+
+/// The id of a command to a schedule: the same for the same intention.
+fn command_id(key: &ScheduleKey, name: &str, subject: &str) -> Uuid {
+    derived(&["engine", name, &key.workspace, &key.schedule_id.to_string(), subject])
 }
