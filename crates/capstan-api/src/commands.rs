@@ -7,13 +7,17 @@ mod accept_agent_command;
 mod cancel_run;
 mod cancel_task;
 mod create_agent;
+mod create_schedule;
 mod create_workspace;
 mod enqueue_run_input;
+mod schedules;
 mod submit_task_input;
+mod trigger_schedule;
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AnyCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace,
-    EnqueueRunInput, SubmitTaskInput,
+    AcceptAgentCommand, AnyCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateSchedule,
+    CreateWorkspace, DeleteSchedule, EnqueueRunInput, PauseSchedule, ResumeSchedule, SubmitTaskInput,
+    TriggerSchedule, UpdateSchedule,
 };
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{InputId, TaskId};
@@ -27,6 +31,8 @@ use crate::call::{CallContext, CommandKey, fresh_id};
 use crate::known;
 use crate::problem::Problem;
 use crate::receipt::Reply;
+
+pub(crate) use schedules::schedule_stream;
 
 /// The wire names of the commands callers may send.
 pub const NAMES: &[&str] = AnyCommand::NAMES;
@@ -63,6 +69,12 @@ pub async fn execute(
         CancelTask::NAME => run::<CancelTask>(app, workspace, json, call).await,
         CancelRun::NAME => run::<CancelRun>(app, workspace, json, call).await,
         CreateAgent::NAME => run::<CreateAgent>(app, workspace, json, call).await,
+        CreateSchedule::NAME => run::<CreateSchedule>(app, workspace, json, call).await,
+        UpdateSchedule::NAME => run::<UpdateSchedule>(app, workspace, json, call).await,
+        DeleteSchedule::NAME => run::<DeleteSchedule>(app, workspace, json, call).await,
+        PauseSchedule::NAME => run::<PauseSchedule>(app, workspace, json, call).await,
+        ResumeSchedule::NAME => run::<ResumeSchedule>(app, workspace, json, call).await,
+        TriggerSchedule::NAME => run::<TriggerSchedule>(app, workspace, json, call).await,
         _ => Err(Problem::not_found("command")),
     }
 }

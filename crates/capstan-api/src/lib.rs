@@ -24,6 +24,7 @@ mod lookup;
 pub mod nats;
 mod objects_only;
 mod parameters;
+mod preview;
 mod problem;
 mod readiness;
 mod reads;
@@ -34,7 +35,7 @@ mod serving;
 mod shown;
 mod why;
 
-pub use app::{Agents, ApiConfig, App, NatsConfig, Parts, Tasks, Workspaces};
+pub use app::{Agents, ApiConfig, App, NatsConfig, Parts, Schedules, Tasks, Workspaces};
 pub use auth::{Access, AdminToken};
 pub use call::CallContext;
 pub use commands::{NAMES as COMMAND_NAMES, execute};

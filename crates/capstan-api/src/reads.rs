@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use capstan_dispatch::{CommandContext, Decided};
-use capstan_domain::id::{AgentId, OutputId, RunId, TaskId};
+use capstan_domain::id::{AgentId, OutputId, RunId, ScheduleId, TaskId};
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::{Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace};
-use capstan_projections::{Listing, Page, QueryError, ReadModels, RunFilter, TaskFilter};
+use capstan_projections::{Listing, Page, QueryError, ReadModels, RunFilter, ScheduleFilter, TaskFilter};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
@@ -125,6 +125,23 @@ impl Reads {
         id: RunId,
     ) -> Result<Option<TaskId>, Problem> {
         Ok(self.models.task_of_run(workspace.as_str(), id).await?)
+    }
+
+    pub(crate) async fn schedule(
+        &self,
+        workspace: &Workspace,
+        id: ScheduleId,
+    ) -> Result<Option<Object>, Problem> {
+        Ok(self.models.schedule(workspace.as_str(), id).await?.map(Object::from))
+    }
+
+    pub(crate) async fn schedules(
+        &self,
+        workspace: &Workspace,
+        filter: &ScheduleFilter,
+        page: &Page,
+    ) -> Result<List, Problem> {
+        Ok(self.models.schedules(workspace.as_str(), filter, page).await?.into())
     }
 
     pub(crate) async fn output(

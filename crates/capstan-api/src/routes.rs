@@ -9,6 +9,7 @@ mod inbox;
 mod live;
 mod outputs;
 mod runs;
+mod schedules;
 mod schemas;
 mod tasks;
 mod workers;
@@ -34,6 +35,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(agents::reads())
         .merge(tasks::reads())
         .merge(runs::reads())
+        .merge(schedules::reads())
         .merge(outputs::reads())
         .merge(inbox::reads())
         .route_layer(from_fn_with_state(app.clone(), conventions::read_your_writes));
@@ -43,6 +45,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(agents::commands())
         .merge(tasks::commands())
         .merge(runs::commands())
+        .merge(schedules::commands())
         .merge(live::routes())
         .merge(workers::routes())
         .merge(attempts::routes())

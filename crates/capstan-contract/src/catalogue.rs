@@ -1,7 +1,7 @@
 //! The one table of events. A line here gives an event its wire name, its codec and its schema; names are
 //! stored for ever and never follow a renamed Rust type.
 
-use capstan_domain::{agent, task, workspace};
+use capstan_domain::{agent, schedule, task, workspace};
 use capstan_envelope::{Codec, CodecError, EventRecord};
 
 use crate::event_name::{EventName, unknown};
@@ -66,6 +66,17 @@ catalogue! {
     }
     AgentCodec of agent in "agent" {
         AGENT_CREATED = "agent-created", Created(agent::Created);
+    }
+    ScheduleCodec of schedule in "schedule" {
+        SCHEDULE_CREATED = "schedule-created", Created(schedule::event::ScheduleCreated);
+        SCHEDULE_CHANGED = "schedule-changed", Changed(schedule::event::ScheduleChanged);
+        SCHEDULE_PAUSED = "schedule-paused", Paused(schedule::event::SchedulePaused);
+        SCHEDULE_RESUMED = "schedule-resumed", Resumed(schedule::event::ScheduleResumed);
+        SCHEDULE_DELETED = "schedule-deleted", Deleted(schedule::event::ScheduleDeleted);
+        SCHEDULE_TRIGGERED = "schedule-triggered", Triggered(schedule::event::ScheduleTriggered);
+        TICK_FIRED = "tick-fired", TickFired(schedule::event::TickFired);
+        TICK_SKIPPED = "tick-skipped", TickSkipped(schedule::event::TickSkipped);
+        TICKS_MISSED = "ticks-missed", TicksMissed(schedule::event::TicksMissed);
     }
     TaskCodec of task in "task" {
         TASK_ACCEPTED = "task-accepted", TaskAccepted(task::event::TaskAccepted);

@@ -3,9 +3,10 @@
 
 use capstan_contract::command::{
     AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, COMMANDS, CancelRun, CancelTask,
-    ClaimInput, CommandBody, CreateAgent, CreateWorkspace, EnqueueRunInput, FinalizeOutput, FinishAttempt,
-    LeaseRequest, OpenBlocker, ProduceOutput, RecordUsage, RegisterWorker, RenewRequest, StartAttempt,
-    SubmitTaskInput,
+    ClaimInput, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace, DeleteSchedule, EnqueueRunInput,
+    FinalizeOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule, ProduceOutput, RecordUsage,
+    RegisterWorker, RenewRequest, ResumeSchedule, StartAttempt, SubmitTaskInput, TriggerSchedule,
+    UpdateSchedule,
 };
 use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::{NamedSchema, generate};
@@ -70,6 +71,30 @@ fn callers_bodies_take_their_fields_and_no_others() {
         &[""],
     );
     takes::<CreateWorkspace>(&json!({"idempotency_key": "k", "workspace": "w", "display_name": "W"}), &[""]);
+}
+
+#[test]
+fn bodies_about_schedules_take_their_fields_and_no_others() {
+    takes::<CreateSchedule>(
+        &json!({"idempotency_key": "k", "agent_id": "demo", "cron_expr": "0 9 * * *", "timezone": "UTC", "prompt": "p",
+                "skill_paths": ["s"], "source_view_id": "v", "active": false, "overlap": "cancel_running",
+                "catch_up": "all", "jitter_ms": 5}),
+        &[""],
+    );
+    let update = json!({"idempotency_key": "k", "schedule_id": TASK, "cron_expr": "0 9 * * *", "timezone": "",
+                        "prompt": "p", "skill_paths": [], "source_view_id": null, "active": true, "overlap": "skip",
+                        "catch_up": "none", "jitter_ms": 0});
+    takes::<UpdateSchedule>(&update, &[""]);
+    let cleared: UpdateSchedule = serde_json::from_value(update).unwrap();
+    assert_eq!(cleared.source_view_id, Some(None));
+    let named = json!({"idempotency_key": "k", "schedule_id": TASK});
+    takes::<DeleteSchedule>(&named, &[""]);
+    takes::<ResumeSchedule>(&named, &[""]);
+    takes::<TriggerSchedule>(&named, &[""]);
+    takes::<PauseSchedule>(&json!({"idempotency_key": "k", "schedule_id": TASK, "reason": "r"}), &[""]);
+    assert!(!reads::<CreateSchedule>(
+        &json!({"agent_id": "demo", "cron_expr": "x", "prompt": "p", "overlap": "never"})
+    ));
 }
 
 #[test]

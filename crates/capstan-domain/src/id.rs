@@ -46,6 +46,10 @@ uuid_id! {
     RunId
 }
 uuid_id! {
+    /// A schedule; derived from the idempotency key when one is given.
+    ScheduleId
+}
+uuid_id! {
     /// An output of a task.
     OutputId
 }
@@ -93,6 +97,13 @@ impl TaskId {
     /// The id of the task a keyed command creates.
     pub fn of_key(workspace: &str, agent: AgentId, idempotency_key: &str) -> Self {
         Self(derived(&["task", workspace, &agent.to_string(), idempotency_key]))
+    }
+}
+
+impl ScheduleId {
+    /// The id of the schedule a keyed command creates.
+    pub fn of_key(workspace: &str, idempotency_key: &str) -> Self {
+        Self(derived(&["schedule", workspace, idempotency_key]))
     }
 }
 

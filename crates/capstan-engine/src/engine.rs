@@ -3,17 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_contract::TaskCodec;
-use capstan_dispatch::{Dispatcher, OpenTasks};
-use capstan_domain::task::TaskDecider;
+use capstan_dispatch::OpenTasks;
 use capstan_eventlog::EventLog;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::EngineConfig;
 use crate::leadership::{Candidate, LeadershipError};
 use crate::reign::{End, Realm, Reign, ReignError};
+use crate::{Deciders, EngineConfig};
 
 /// Pause before another try after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -51,13 +49,13 @@ impl Engine {
     pub fn start(
         config: EngineConfig,
         log: Arc<dyn EventLog>,
-        tasks: Arc<Dispatcher<TaskDecider, TaskCodec>>,
+        deciders: Deciders,
         open_tasks: Arc<dyn OpenTasks>,
         nats: async_nats::Client,
         stop: CancellationToken,
     ) -> EngineHandle {
         let (leading, is_leading) = watch::channel(false);
-        let realm = Realm { config, log, tasks, open_tasks, nats };
+        let realm = Realm { config, log, deciders, open_tasks, nats };
         let engine = tokio::spawn(run(realm, leading, stop));
         EngineHandle { is_leading, engine: Some(engine) }
     }

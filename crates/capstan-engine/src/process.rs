@@ -10,6 +10,7 @@
 mod desk;
 mod effect;
 mod leased;
+mod schedules;
 mod tracked;
 mod workers;
 
@@ -17,16 +18,19 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use capstan_contract::TaskCodec;
+use capstan_contract::{AgentCodec, TaskCodec};
 use capstan_decider::fold;
 use capstan_domain::matching::{self, Depth, Matching, StreamKey};
+use capstan_domain::schedule;
 use capstan_domain::task::{Command, Event, State, TaskDecider};
 use capstan_envelope::{Codec, CodecError, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 
 pub use effect::{CallId, Effect, Order};
+pub use schedules::{AgentCheck, ScheduleKey, Seen, TickOrder};
 
 use desk::Desk;
+use schedules::Schedules;
 use tracked::{Tracked, later};
 
 /// First pause after a failed order, in milliseconds; doubles up to [`PAUSE_MS_MAX`].
@@ -96,6 +100,7 @@ pub struct Process {
     rings: BinaryHeap<Reverse<(DateTime<Utc>, Arc<StreamKey>)>>,
     matching: Matching,
     desk: Desk,
+    schedules: Schedules,
     effects: Vec<Effect>,
 }
 
@@ -108,6 +113,7 @@ impl Process {
             rings: BinaryHeap::new(),
             matching: Matching::new(config.matching),
             desk: Desk::new(now),
+            schedules: Schedules::default(),
             effects: Vec::new(),
         }
     }
@@ -117,8 +123,30 @@ impl Process {
         self.take(&Arc::new(key), version, state, &[], now);
     }
 
+    /// Takes a schedule as a snapshot has it; commits after it follow.
+    pub fn begin_with_schedule(&mut self, key: ScheduleKey, version: u64, state: schedule::State) {
+        self.schedules.take(&Arc::new(key), version, state);
+    }
+
+    /// Takes the outcome of a tick that was ordered, or of a load.
+    pub fn schedule_seen(
+        &mut self,
+        key: &Arc<ScheduleKey>,
+        tick: Option<DateTime<Utc>>,
+        seen: Seen,
+        now: DateTime<Utc>,
+    ) {
+        self.schedules.seen(key, tick, seen, now);
+    }
+
     /// Takes a commit from the log. Repeated and older commits change nothing; after a gap the task is loaded.
     pub fn commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
+        if let Some(key) = ScheduleKey::of(&recorded.commit.stream) {
+            return self.schedules.commit(key, recorded);
+        }
+        if recorded.commit.stream.category() == AgentCodec::CATEGORY {
+            self.schedules.agent_changed(recorded);
+        }
         let Some(key) = task_key(&recorded.commit.stream) else { return Ok(()) };
         let version = recorded.commit.version;
         let (key, known) = match self.tasks.get_mut(&key) {
@@ -215,6 +243,7 @@ impl Process {
             let Some(Reverse((at, key))) = self.rings.pop() else { break };
             self.ring(at, &key, now);
         }
+        self.schedules.turn(now, &mut self.effects);
         self.serve(now);
         std::mem::take(&mut self.effects)
     }
@@ -222,7 +251,7 @@ impl Process {
     /// When [`Process::turn`] should be called although nothing happened.
     pub fn next_due(&self) -> DateTime<Utc> {
         let ring = self.rings.peek().map(|Reverse((at, _))| *at);
-        ring.into_iter().fold(self.desk.next_due(), DateTime::min)
+        ring.into_iter().chain(self.schedules.next_due()).fold(self.desk.next_due(), DateTime::min)
     }
 
     /// Counts for metrics.
@@ -314,6 +343,7 @@ impl Process {
         let change = tracked.follow_lease(now, self.config.lease_ms);
         tracked.note(events);
         self.matching.observe(key, tracked.task.as_deref());
+        self.schedules.observe_task(key, tracked.task.as_deref());
         let mut calls = Vec::new();
         if let Some(lease) = &tracked.lease
             && !lease.watchers.is_empty()
@@ -368,9 +398,13 @@ impl Tracked {
 
     fn fail(&mut self, now: DateTime<Utc>, is_retryable: bool) {
         self.failures = self.failures.saturating_add(1);
-        let doubled = PAUSE_MS.saturating_mul(1 << self.failures.min(10)).min(PAUSE_MS_MAX);
-        self.not_before = Some(later(now, if is_retryable { doubled } else { PARKED_MS }));
+        self.not_before = Some(later(now, if is_retryable { pause_ms(self.failures) } else { PARKED_MS }));
     }
+}
+
+/// How long to wait after so many failures in a row, in milliseconds.
+fn pause_ms(failures: u32) -> i64 {
+    PAUSE_MS.saturating_mul(1 << failures.min(10)).min(PAUSE_MS_MAX)
 }
 
 /// The task a stream holds; `None` for streams of other things.

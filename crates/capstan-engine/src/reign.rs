@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use async_nats::{Message, Subject};
 use capstan_contract::TaskCodec;
-use capstan_dispatch::{CommandContext, DispatchError, Dispatcher, OpenTasks, ReadFailure, SnapshotError};
+use capstan_dispatch::{
+    CommandContext, DispatchError, Dispatcher, OpenTasks, ReadFailure, Snapshot, SnapshotError,
+};
 use capstan_domain::matching::StreamKey;
+use capstan_domain::schedule;
 use capstan_domain::task::{State, TaskDecider};
 use capstan_envelope::{Actor, Codec, StreamId, Workspace};
 use capstan_eventlog::{EventLog, ReadError, Selection, Tail, TailBatch};
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::SelectAll;
 use serde::Deserialize;
@@ -19,11 +23,14 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::EngineConfig;
 use crate::clock::now;
 use crate::leadership::{LeadershipError, Term};
-use crate::process::{CallId, Effect, Loaded, Order, Process, ProcessConfig, Settled, task_key};
+use crate::process::{
+    CallId, Effect, Loaded, Order, Process, ProcessConfig, ScheduleKey, Seen, Settled, task_key,
+};
 use crate::protocol::{Answer, Request, subjects_served};
+use crate::ticking;
+use crate::{Deciders, EngineConfig};
 
 type Tasks = Dispatcher<TaskDecider, TaskCodec>;
 
@@ -76,7 +83,7 @@ pub(crate) enum End {
 pub(crate) struct Realm {
     pub(crate) config: EngineConfig,
     pub(crate) log: Arc<dyn EventLog>,
-    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) deciders: Deciders,
     pub(crate) open_tasks: Arc<dyn OpenTasks>,
     pub(crate) nats: async_nats::Client,
 }
@@ -95,6 +102,7 @@ enum Happening {
 enum Done {
     Ordered(Box<Order>, Settled),
     Looked(Arc<StreamKey>, Loaded),
+    Schedule(Arc<ScheduleKey>, Option<DateTime<Utc>>, Seen),
 }
 
 pub(crate) struct Reign {
@@ -123,12 +131,16 @@ impl Reign {
         let (position, open) = realm.open_tasks.open_tasks().await?;
         let count = open.len();
         for (stream, snapshot) in open {
+            if let Some(key) = ScheduleKey::of(&stream) {
+                begin_with_schedule(&realm, &mut process, key, &stream, &snapshot).await?;
+                continue;
+            }
             let Some(key) = task_key(&stream) else { continue };
             let (version, state) = if let Ok(state) = State::deserialize(&snapshot.state) {
                 (snapshot.head.version, state)
             } else {
                 // Written by another build; the log still has everything.
-                let loaded = realm.tasks.refresh(&stream).await?;
+                let loaded = realm.deciders.tasks.refresh(&stream).await?;
                 (loaded.head.version, loaded.state.clone())
             };
             process.begin_with(key, version, state, now());
@@ -187,6 +199,9 @@ impl Reign {
                     self.process.settled(&order, settled, now());
                 }
                 Happening::Done(Ok(Done::Looked(key, loaded))) => self.process.loaded(&key, loaded, now()),
+                Happening::Done(Ok(Done::Schedule(key, tick, seen))) => {
+                    self.process.schedule_seen(&key, tick, seen, now());
+                }
                 Happening::Done(Err(panicked)) => return Err(ReignError::Panicked(panicked)),
                 Happening::Asked(message) => self.asked(message),
                 Happening::Commits(batch) => take_commits(&self.realm, &mut self.process, &batch?),
@@ -219,14 +234,39 @@ impl Reign {
                         let _ = self.replies.send((caller, answer));
                     }
                 }
-                Effect::Execute(_) | Effect::Load(_) => self.waiting.push_back(effect),
+                Effect::Execute(_)
+                | Effect::Load(_)
+                | Effect::Tick(_)
+                | Effect::CheckAgent(_)
+                | Effect::LoadSchedule(_) => self.waiting.push_back(effect),
             }
         }
         while self.under_way.len() < self.realm.config.orders_max {
-            let tasks = Arc::clone(&self.realm.tasks);
+            let tasks = Arc::clone(&self.realm.deciders.tasks);
             match self.waiting.pop_front() {
                 Some(Effect::Execute(order)) => self.under_way.spawn(execute(tasks, order)),
                 Some(Effect::Load(key)) => self.under_way.spawn(look(tasks, key)),
+                Some(Effect::Tick(order)) => {
+                    let (deciders, grace_ms) = (self.realm.deciders.clone(), self.realm.config.grace_ms);
+                    self.under_way.spawn(async move {
+                        let seen = ticking::tick(&deciders, &order, grace_ms).await;
+                        Done::Schedule(order.key, Some(order.tick), seen)
+                    })
+                }
+                Some(Effect::CheckAgent(check)) => {
+                    let deciders = self.realm.deciders.clone();
+                    self.under_way.spawn(async move {
+                        let seen = ticking::check_agent(&deciders, &check).await;
+                        Done::Schedule(check.key, None, seen)
+                    })
+                }
+                Some(Effect::LoadSchedule(key)) => {
+                    let deciders = self.realm.deciders.clone();
+                    self.under_way.spawn(async move {
+                        let seen = ticking::look(&deciders, &key).await;
+                        Done::Schedule(key, None, seen)
+                    })
+                }
                 Some(Effect::Answer(..)) | None => break,
             };
         }
@@ -256,16 +296,34 @@ async fn fill_gaps(realm: &Realm, process: &mut Process) -> Result<VecDeque<Effe
                 continue;
             };
             let Some(stream) = stream_of(&key) else { continue };
-            let loaded = realm.tasks.refresh(&stream).await?;
+            let loaded = realm.deciders.tasks.refresh(&stream).await?;
             let (version, state) = (loaded.head.version, loaded.state.clone());
             process.loaded(&key, Loaded::State { version, state }, now());
         }
     }
 }
 
+async fn begin_with_schedule(
+    realm: &Realm,
+    process: &mut Process,
+    key: ScheduleKey,
+    stream: &StreamId,
+    snapshot: &Snapshot,
+) -> Result<(), ReadFailure> {
+    let (version, state) = if let Ok(state) = schedule::State::deserialize(&snapshot.state) {
+        (snapshot.head.version, state)
+    } else {
+        let loaded = realm.deciders.schedules.refresh(stream).await?;
+        (loaded.head.version, loaded.state.clone())
+    };
+    process.begin_with_schedule(key, version, state);
+    Ok(())
+}
+
 fn take_commits(realm: &Realm, process: &mut Process, batch: &TailBatch) {
     for recorded in &batch.commits {
-        realm.tasks.adopt(recorded);
+        realm.deciders.tasks.adopt(recorded);
+        realm.deciders.schedules.adopt(recorded);
         if let Err(error) = process.commit(recorded, now()) {
             // The task stands still until a build that can read it leads; the others go on.
             metrics::counter!("capstan_engine_unreadable_commits_total").increment(1);
@@ -274,7 +332,7 @@ fn take_commits(realm: &Realm, process: &mut Process, batch: &TailBatch) {
     }
 }
 
-async fn until(due: chrono::DateTime<chrono::Utc>) {
+async fn until(due: DateTime<Utc>) {
     let wait = (due - now()).to_std().unwrap_or(Duration::ZERO);
     tokio::time::sleep(wait.min(Duration::from_hours(1))).await;
 }

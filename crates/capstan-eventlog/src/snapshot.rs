@@ -48,7 +48,8 @@ pub trait Snapshots: Send + Sync {
     async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, SnapshotError>;
 }
 
-/// Lists the tasks that still need someone: not over, or over with an attempt that still holds a lease.
+/// Lists the streams the engine must watch: tasks that are not over, or over with an attempt that still holds a lease,
+/// and active schedules.
 #[async_trait]
 pub trait OpenTasks: Send + Sync {
     /// All of them at one position: tailing the log after it misses nothing.

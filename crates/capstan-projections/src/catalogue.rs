@@ -5,6 +5,7 @@ pub(crate) mod blockers;
 pub(crate) mod inputs;
 pub(crate) mod outputs;
 pub(crate) mod runs;
+pub(crate) mod schedules;
 pub(crate) mod stream_snapshots;
 pub(crate) mod tasks;
 pub(crate) mod workspaces;
@@ -22,6 +23,7 @@ pub const MODELS: &[(&str, i32)] = &[
     entry::<outputs::Outputs>(),
     entry::<inputs::Inputs>(),
     entry::<blockers::Blockers>(),
+    entry::<schedules::Schedules>(),
 ];
 
 const fn entry<M: Model>() -> (&'static str, i32) {
@@ -38,6 +40,7 @@ pub(crate) fn all_rows() -> Vec<Box<dyn Rows>> {
         Box::new(ModelRows::<outputs::Outputs>::default()),
         Box::new(ModelRows::<inputs::Inputs>::default()),
         Box::new(ModelRows::<blockers::Blockers>::default()),
+        Box::new(ModelRows::<schedules::Schedules>::default()),
     ]
 }
 
@@ -70,4 +73,5 @@ const TABLES: &[Table] = &[
     table::<outputs::Outputs>(),
     table::<inputs::Inputs>(),
     table::<blockers::Blockers>(),
+    table::<schedules::Schedules>(),
 ];

@@ -49,6 +49,7 @@ pub use progress::PositionTimeout;
 pub use projector::{Projector, ProjectorHandle};
 pub use queries::cursor::{InvalidCursor, Page};
 pub use queries::run::RunFilter;
+pub use queries::schedule::ScheduleFilter;
 pub use queries::task::TaskFilter;
 pub use queries::{Item, Listing, QueryError};
 pub use read_models::{ConnectError, ReadModels};

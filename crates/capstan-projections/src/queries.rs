@@ -7,6 +7,7 @@ pub(crate) mod cursor;
 pub(crate) mod input;
 pub(crate) mod output;
 pub(crate) mod run;
+pub(crate) mod schedule;
 pub(crate) mod select;
 pub(crate) mod task;
 pub(crate) mod workspace;

@@ -15,7 +15,7 @@ use anyhow::Context;
 use capstan_api::{Access, ApiConfig, App, CallContext, Check, Parts, ReadModelsCheck, Reads};
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{Dispatcher, DispatcherConfig};
-use capstan_engine::{Engine, EngineClient, EngineConfig, EngineHandle};
+use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog};
 use capstan_live::{LiveConfig, LiveHub};
 use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, ReadModels};
@@ -116,19 +116,23 @@ impl Node {
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let agents =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let schedules =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let tasks =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
 
         let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         live.observe({
-            let (workspaces, agents, tasks): (
+            let (workspaces, agents, schedules, tasks): (
                 Arc<capstan_api::Workspaces>,
                 Arc<capstan_api::Agents>,
+                Arc<capstan_api::Schedules>,
                 Arc<capstan_api::Tasks>,
-            ) = (workspaces.clone(), agents.clone(), tasks.clone());
+            ) = (workspaces.clone(), agents.clone(), schedules.clone(), tasks.clone());
             move |recorded| {
                 workspaces.observe(recorded);
                 agents.observe(recorded);
+                schedules.observe(recorded);
                 tasks.observe(recorded);
             }
         });
@@ -160,7 +164,7 @@ impl Node {
             let engine = Engine::start(
                 engine_config,
                 any_log.clone(),
-                tasks.clone(),
+                Deciders { tasks: tasks.clone(), schedules: schedules.clone(), agents: agents.clone() },
                 open_tasks,
                 bus_client.clone(),
                 stop_engine.clone(),
@@ -181,6 +185,7 @@ impl Node {
             log: any_log,
             workspaces,
             agents,
+            schedules,
             tasks,
             reads: Reads::new(read_models.clone()),
             projector: projector_status,

@@ -13,6 +13,7 @@ mod observability;
 mod output;
 mod projection;
 mod remote;
+mod schedule;
 mod schema;
 mod serve;
 mod shutdown;
@@ -51,6 +52,8 @@ enum Command {
     Task(task::TaskCommand),
     /// Create and read agents.
     Agent(agent::AgentCommand),
+    /// Create, read and steer schedules.
+    Schedule(schedule::ScheduleCommand),
     /// List and rebuild the read models.
     Projection(projection::ProjectionCommand),
     /// Read and verify the event log.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
             Command::Worker(worker) => worker.run().await,
             Command::Task(task) => task.run().await,
             Command::Agent(agent) => agent.run().await,
+            Command::Schedule(schedule) => schedule.run().await,
             Command::Projection(projection) => projection.run().await,
             Command::Log(log) => log.run().await,
             Command::Bench(bench) => bench.run().await,

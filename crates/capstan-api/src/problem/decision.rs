@@ -1,7 +1,7 @@
 //! What the deciders' rejections and the dispatcher's answers become.
 
 use capstan_dispatch::{DispatchError, ReadFailure};
-use capstan_domain::{agent, task, workspace};
+use capstan_domain::{agent, schedule, task, workspace};
 
 use super::{Code, Problem};
 
@@ -30,6 +30,21 @@ impl From<agent::Rejection> for Problem {
         match rejection {
             agent::Rejection::Invalid(faults) => Self::invalid(faults),
             agent::Rejection::Exists(_) => Self::new(Code::AgentExists, detail),
+        }
+    }
+}
+
+impl From<schedule::Rejection> for Problem {
+    fn from(rejection: schedule::Rejection) -> Self {
+        use schedule::Rejection as No;
+        let detail = rejection.to_string();
+        match rejection {
+            No::Invalid(faults) => Self::invalid(faults),
+            No::TooLarge { .. } => Self::new(Code::PayloadTooLarge, detail),
+            No::NotFound => Self::new(Code::NotFound, detail),
+            // Its id comes from the key, so whoever made it used the key.
+            No::Exists => Self::new(Code::IdempotencyConflict, detail),
+            No::AgentInactive(_) => Self::new(Code::AgentInactive, detail),
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_api::{Access, Agents, ApiConfig, App, Parts, ReadModelsCheck, Reads, Tasks, Workspaces, nats};
+use capstan_api::{
+    Access, Agents, ApiConfig, App, Parts, ReadModelsCheck, Reads, Schedules, Tasks, Workspaces, nats,
+};
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig};
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
@@ -109,6 +111,7 @@ impl Api {
         let workspaces: Arc<Workspaces> =
             Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let agents: Arc<Agents> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
+        let schedules: Arc<Schedules> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let tasks: Arc<Tasks> = Arc::new(Dispatcher::new(shared.clone(), snapshots, bounds));
         let stopping = CancellationToken::new();
         let nats = servers.nats().await?;
@@ -116,6 +119,7 @@ impl Api {
             log: shared,
             workspaces,
             agents,
+            schedules,
             tasks: tasks.clone(),
             reads: Reads::new(models.clone()),
             projector: Some(projector.status()),

@@ -10,4 +10,5 @@ mod harness;
 mod live;
 mod nats;
 mod operations;
+mod schedules;
 mod worker_protocol;

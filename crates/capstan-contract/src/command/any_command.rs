@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use crate::command::{
-    AcceptAgentCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace, EnqueueRunInput,
-    SubmitTaskInput,
+    AcceptAgentCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace,
+    DeleteSchedule, EnqueueRunInput, PauseSchedule, ResumeSchedule, SubmitTaskInput, TriggerSchedule,
+    UpdateSchedule,
 };
 
 macro_rules! any_command {
@@ -60,6 +61,18 @@ any_command! {
     CreateAgent,
     /// Opens a workspace.
     CreateWorkspace,
+    /// Begins a schedule.
+    CreateSchedule,
+    /// Changes a schedule.
+    UpdateSchedule,
+    /// Ends a schedule.
+    DeleteSchedule,
+    /// Stops a schedule for now.
+    PauseSchedule,
+    /// Lets a schedule go on.
+    ResumeSchedule,
+    /// Makes one task of a schedule now.
+    TriggerSchedule,
 }
 
 /// A command that cannot be read. Reading it again gives the same answer.

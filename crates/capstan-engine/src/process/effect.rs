@@ -8,6 +8,7 @@ use capstan_domain::task::{Command, Task};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::schedules::{AgentCheck, ScheduleKey, TickOrder};
 use crate::protocol::Answer;
 
 /// A request that waits for its answer, numbered in the order of arrival.
@@ -21,6 +22,13 @@ pub enum Effect {
     Execute(Order),
     /// Find out how a task stands; report with [`Process::loaded`](super::Process::loaded).
     Load(Arc<StreamKey>),
+    /// Let a tick of a schedule happen; report with [`Process::schedule_seen`](super::Process::schedule_seen).
+    Tick(Box<TickOrder>),
+    /// See whether the agent of a schedule still takes commands; report with
+    /// [`Process::schedule_seen`](super::Process::schedule_seen).
+    CheckAgent(Box<AgentCheck>),
+    /// Find out how a schedule stands; report with [`Process::schedule_seen`](super::Process::schedule_seen).
+    LoadSchedule(Arc<ScheduleKey>),
     /// Answer a request.
     Answer(CallId, Answer),
 }

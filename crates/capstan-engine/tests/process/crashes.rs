@@ -276,6 +276,9 @@ impl Life {
                 self.process.loaded(&key, loaded, self.now);
             }
             Effect::Answer(..) => {}
+            Effect::Tick(_) | Effect::CheckAgent(_) | Effect::LoadSchedule(_) => {
+                panic!("this world has no schedules")
+            }
         }
     }
 

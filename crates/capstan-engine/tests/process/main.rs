@@ -4,4 +4,5 @@
 
 mod crashes;
 mod rules;
+mod schedules;
 mod world;

@@ -17,7 +17,8 @@ use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, 
 use capstan_engine::process::{CallId, Effect, Loaded, Order, Process, ProcessConfig, Settled};
 use capstan_engine::protocol::{Answer, Request};
 use capstan_envelope::{
-    Actor, Codec, Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace,
+    Actor, Codec, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, Recorded, StreamId,
+    Workspace,
 };
 use chrono::{DateTime, Duration, Utc};
 use serde_json::Map;
@@ -87,26 +88,10 @@ impl World {
     }
 
     fn record(&mut self, key: &StreamKey, version: u64, id: Uuid, events: &[Event]) {
-        let workspace = Workspace::new(&key.workspace).unwrap();
-        let commit = Commit {
-            commit_id: CommitId(id),
-            stream: StreamId::new(workspace, "task", &key.task_id.to_string()).unwrap(),
-            version,
-            previous: Position::START,
-            previous_hash: CommitHash::NONE,
-            metadata: Metadata {
-                occurred_at: start(),
-                actor: Actor::System,
-                command: "test".into(),
-                correlation_id: id,
-                causation_id: None,
-                traceparent: None,
-                idempotency: None,
-            },
-            events: events.iter().map(|event| TaskCodec::encode(event).unwrap()).collect(),
-        };
+        let stream = stream(&key.workspace, TaskCodec::CATEGORY, &key.task_id.to_string());
+        let events = events.iter().map(|event| TaskCodec::encode(event).unwrap()).collect();
         let position = Position::new(self.log.len() as u64 + 1);
-        self.log.push(Recorded { position, recorded_at: start(), hash: CommitHash::NONE, commit });
+        self.log.push(Recorded { position, ..recorded(stream, version, id, events) });
     }
 
     /// Never two live attempts of a session, one that is being cancelled included.
@@ -120,6 +105,32 @@ impl World {
             }
         }
     }
+}
+
+pub(crate) fn stream(workspace: &str, category: &str, id: &str) -> StreamId {
+    StreamId::new(Workspace::new(workspace).unwrap(), category, id).unwrap()
+}
+
+/// A commit as the log hands it out, links aside.
+pub(crate) fn recorded(stream: StreamId, version: u64, id: Uuid, events: Vec<EventRecord>) -> Recorded {
+    let commit = Commit {
+        commit_id: CommitId(id),
+        stream,
+        version,
+        previous: Position::START,
+        previous_hash: CommitHash::NONE,
+        metadata: Metadata {
+            occurred_at: start(),
+            actor: Actor::System,
+            command: "test".into(),
+            correlation_id: id,
+            causation_id: None,
+            traceparent: None,
+            idempotency: None,
+        },
+        events,
+    };
+    Recorded { position: Position::new(version), recorded_at: start(), hash: CommitHash::NONE, commit }
 }
 
 pub(crate) fn start() -> DateTime<Utc> {
@@ -166,25 +177,25 @@ pub(crate) fn accept(birth: &Birth, key: &StreamKey, at: DateTime<Utc>) -> Comma
         deadline: birth.deadline_ms.map(|ms| at + Duration::milliseconds(ms)),
         queue_ttl_ms: birth.queue_ttl_ms,
         message_bytes_max: 1_000_000,
-        ..Accept::new(
-            key.task_id,
-            agent::Created {
-                agent_id: AgentId::of_key(&workspace, "demo"),
-                workspace,
-                agent_key: "demo".into(),
-                name: "Demo".into(),
-                role: "generalist".into(),
-                memory_scope: "workspace".into(),
-                quality_score: None,
-                cost_budget_usd: None,
-                config: Map::new(),
-                active: true,
-                created_at: at,
-            },
-            birth.message.clone(),
-            at,
-        )
+        ..Accept::new(key.task_id, demo(&workspace, at), birth.message.clone(), at)
     }))
+}
+
+/// The agent everybody speaks to.
+pub(crate) fn demo(workspace: &str, at: DateTime<Utc>) -> agent::Created {
+    agent::Created {
+        agent_id: AgentId::of_key(workspace, "demo"),
+        workspace: workspace.into(),
+        agent_key: "demo".into(),
+        name: "Demo".into(),
+        role: "generalist".into(),
+        memory_scope: "workspace".into(),
+        quality_score: None,
+        cost_budget_usd: None,
+        config: Map::new(),
+        active: true,
+        created_at: at,
+    }
 }
 
 pub(crate) fn begin(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
@@ -306,6 +317,9 @@ impl Bench {
                     Effect::Load(key) => {
                         let loaded = look(&self.world, &key);
                         self.process.loaded(&key, loaded, self.now);
+                    }
+                    Effect::Tick(_) | Effect::CheckAgent(_) | Effect::LoadSchedule(_) => {
+                        panic!("this world has no schedules")
                     }
                 }
             }

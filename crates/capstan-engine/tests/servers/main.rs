@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
 
 mod office;
+mod schedules;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

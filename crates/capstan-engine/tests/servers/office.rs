@@ -6,21 +6,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use capstan_contract::TaskCodec;
 use capstan_contract::command::RegisterWorker;
 use capstan_contract::lease::RegisteredWorker;
-use capstan_decider::fold;
+use capstan_contract::{ScheduleCodec, TaskCodec};
+use capstan_decider::{Decider, fold};
 use capstan_dispatch::{
-    CommandContext, Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks, Snapshot, SnapshotError,
+    CommandContext, Dispatchable, Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks, Snapshot,
+    SnapshotError,
 };
 use capstan_domain::agent;
 use capstan_domain::id::{AgentId, AttemptId, TaskId};
 use capstan_domain::matching::StreamKey;
+use capstan_domain::schedule::ScheduleDecider;
 use capstan_domain::task::command::{Accept, Cancel, Finish, Start};
 use capstan_domain::task::event::AttemptOutcome;
-use capstan_domain::task::{Command, State, TaskDecider, TaskState};
-use capstan_engine::{Engine, EngineClient, EngineConfig, EngineHandle};
-use capstan_envelope::{Actor, Codec, Position, StreamHead, StreamId, Workspace};
+use capstan_domain::task::{Command, TaskDecider, TaskState};
+use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
+use capstan_envelope::{Actor, Codec, Position, Recorded, StreamHead, StreamId, Workspace};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Selection};
 use capstan_testkit::servers::TestServers;
 use chrono::{DateTime, Utc};
@@ -32,9 +34,9 @@ type Tasks = Dispatcher<TaskDecider, TaskCodec>;
 
 pub(crate) struct Office {
     servers: TestServers,
-    config: EngineConfig,
-    log: Arc<dyn EventLog>,
-    tasks: Arc<Tasks>,
+    pub(crate) config: EngineConfig,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) tasks: Arc<Tasks>,
     pub(crate) client: EngineClient,
     ids: AtomicU64,
 }
@@ -66,26 +68,46 @@ impl OpenTasks for FromLog {
     async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError> {
         let unavailable = |source| SnapshotError::Unavailable { source: Box::new(source) };
         let mut tail = self.0.tail(Selection::All, Position::START).await.map_err(unavailable)?;
-        let mut streams: BTreeMap<StreamId, (StreamHead, State)> = BTreeMap::new();
+        let (mut tasks, mut schedules) = (Folded::<TaskDecider>::new(), Folded::<ScheduleDecider>::new());
         loop {
             let batch = tail.next().await.map_err(unavailable)?;
             for recorded in &batch.commits {
-                let events: Vec<_> =
-                    recorded.commit.events.iter().map(|event| TaskCodec::decode(event).unwrap()).collect();
-                let (head, state) = streams.entry(recorded.commit.stream.clone()).or_default();
-                head.advance(recorded);
-                *state = fold::<TaskDecider>(state.take(), &events);
+                match recorded.commit.stream.category() {
+                    TaskCodec::CATEGORY => advance::<TaskDecider, TaskCodec>(&mut tasks, recorded),
+                    ScheduleCodec::CATEGORY => {
+                        advance::<ScheduleDecider, ScheduleCodec>(&mut schedules, recorded);
+                    }
+                    _ => {}
+                }
             }
             if batch.caught_up {
-                let snapshot = |(head, state)| Snapshot { head, state: serde_json::to_value(state).unwrap() };
-                let open = streams.into_iter().map(|(stream, known)| (stream, snapshot(known))).collect();
-                return Ok((batch.position, open));
+                let open = snapshots::<TaskDecider>(tasks).chain(snapshots::<ScheduleDecider>(schedules));
+                return Ok((batch.position, open.collect()));
             }
         }
     }
 }
 
-fn dispatcher(log: &Arc<dyn EventLog>) -> Arc<Tasks> {
+type Folded<D> = BTreeMap<StreamId, (StreamHead, <D as Decider>::State)>;
+
+fn advance<D: Decider, C: Codec<Event = D::Event>>(folded: &mut Folded<D>, recorded: &Recorded) {
+    let events: Vec<_> = recorded.commit.events.iter().map(|event| C::decode(event).unwrap()).collect();
+    let (head, state) = folded.entry(recorded.commit.stream.clone()).or_default();
+    head.advance(recorded);
+    *state = fold::<D>(std::mem::take(state), &events);
+}
+
+fn snapshots<D: Decider<State: serde::Serialize>>(
+    folded: Folded<D>,
+) -> impl Iterator<Item = (StreamId, Snapshot)> {
+    folded.into_iter().map(|(stream, (head, state))| {
+        (stream, Snapshot { head, state: serde_json::to_value(state).unwrap() })
+    })
+}
+
+pub(crate) fn dispatcher<D: Dispatchable, C: Codec<Event = D::Event>>(
+    log: &Arc<dyn EventLog>,
+) -> Arc<Dispatcher<D, C>> {
     Arc::new(Dispatcher::new(Arc::clone(log), Arc::new(NoSnapshots), DispatcherConfig::default()))
 }
 
@@ -113,11 +135,20 @@ impl Office {
 
     /// Starts an engine.
     pub(crate) async fn candidate(&self) -> Running {
+        self.candidate_of(self.config.clone()).await
+    }
+
+    /// Starts an engine with settings of its own.
+    pub(crate) async fn candidate_of(&self, config: EngineConfig) -> Running {
         let stop = CancellationToken::new();
         let handle = Engine::start(
-            self.config.clone(),
+            config,
             Arc::clone(&self.log),
-            dispatcher(&self.log),
+            Deciders {
+                tasks: dispatcher(&self.log),
+                schedules: dispatcher(&self.log),
+                agents: dispatcher(&self.log),
+            },
             Arc::new(FromLog(Arc::clone(&self.log))),
             self.servers.nats().await.unwrap(),
             stop.clone(),
@@ -136,6 +167,19 @@ impl Office {
     }
 
     async fn send(&self, key: &StreamKey, command: &Command) {
+        self.execute(&self.tasks, &stream(key), command).await;
+    }
+
+    /// Sends a command to a stream that must take it.
+    pub(crate) async fn execute<D, C>(
+        &self,
+        dispatcher: &Dispatcher<D, C>,
+        stream: &StreamId,
+        command: &D::Command,
+    ) where
+        D: Dispatchable<Rejection: std::fmt::Debug, Event: std::fmt::Debug>,
+        C: Codec<Event = D::Event>,
+    {
         let command_id = self.fresh();
         let context = CommandContext {
             command_id,
@@ -148,7 +192,7 @@ impl Office {
             idempotency: None,
             expected_version: None,
         };
-        self.tasks.execute(&stream(key), command, &context).await.unwrap();
+        dispatcher.execute(stream, command, &context).await.unwrap();
     }
 
     fn fresh(&self) -> Uuid {
@@ -191,27 +235,27 @@ impl Office {
         let accept = Accept {
             session_id: session.into(),
             message_bytes_max: 1_000,
-            ..Accept::new(
-                key.task_id,
-                agent::Created {
-                    agent_id: AgentId::of_key("dev", "demo"),
-                    workspace: "dev".into(),
-                    agent_key: "demo".into(),
-                    name: "Demo".into(),
-                    role: "generalist".into(),
-                    memory_scope: "workspace".into(),
-                    quality_score: None,
-                    cost_budget_usd: None,
-                    config: Map::new(),
-                    active: true,
-                    created_at: at,
-                },
-                "do it",
-                at,
-            )
+            ..Accept::new(key.task_id, demo(at), "do it", at)
         };
         self.send(&key, &Command::Accept(Box::new(accept))).await;
         key
+    }
+}
+
+/// The agent everybody speaks to.
+pub(crate) fn demo(at: DateTime<Utc>) -> agent::Created {
+    agent::Created {
+        agent_id: AgentId::of_key("dev", "demo"),
+        workspace: "dev".into(),
+        agent_key: "demo".into(),
+        name: "Demo".into(),
+        role: "generalist".into(),
+        memory_scope: "workspace".into(),
+        quality_score: None,
+        cost_budget_usd: None,
+        config: Map::new(),
+        active: true,
+        created_at: at,
     }
 }
 
@@ -219,7 +263,7 @@ fn stream(key: &StreamKey) -> StreamId {
     StreamId::new(Workspace::new(&key.workspace).unwrap(), "task", &key.task_id.to_string()).unwrap()
 }
 
-fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     DateTime::from_timestamp_nanos(i64::try_from(since_epoch.as_nanos()).unwrap())
 }

@@ -5,6 +5,7 @@
 use capstan_contract::DomainEvent;
 use capstan_decider::Decider;
 use capstan_domain::agent::{self, Agent};
+use capstan_domain::schedule::{self, ScheduleDecider};
 use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::task::{self, TaskDecider};
 use capstan_domain::workspace::{self, Workspace};
@@ -31,6 +32,7 @@ pub(crate) fn stream_key(stream: &StreamId) -> String {
 pub(crate) enum StreamState {
     Workspace(workspace::State),
     Agent(agent::State),
+    Schedule(schedule::State),
     Task(task::State),
 }
 
@@ -62,15 +64,22 @@ impl SnapshotRow {
     pub(crate) fn accepted(&self) -> Option<&TaskAccepted> {
         match &self.state {
             StreamState::Task(Some(task)) => Some(&task.accepted),
-            StreamState::Task(None) | StreamState::Workspace(_) | StreamState::Agent(_) => None,
+            StreamState::Task(None)
+            | StreamState::Workspace(_)
+            | StreamState::Agent(_)
+            | StreamState::Schedule(_) => None,
         }
     }
 
-    /// True when the engine must know of the stream: a task that is not over or still holds a lease.
+    /// True when the engine must know of the stream: a task that is not over or still holds a lease, an active schedule.
     fn is_open(&self) -> bool {
         match &self.state {
             StreamState::Task(Some(task)) => !task.state.is_terminal() || task.live.is_some(),
-            StreamState::Task(None) | StreamState::Workspace(_) | StreamState::Agent(_) => false,
+            StreamState::Schedule(Some(schedule)) => schedule.is_waited_for(),
+            StreamState::Task(None)
+            | StreamState::Schedule(None)
+            | StreamState::Workspace(_)
+            | StreamState::Agent(_) => false,
         }
     }
 }
@@ -106,6 +115,12 @@ impl Model for StreamSnapshots {
             (DomainEvent::Agent(event), _) => {
                 StreamState::Agent(Agent::evolve(agent::State::default(), event))
             }
+            (DomainEvent::Schedule(event), Some(StreamState::Schedule(state))) => {
+                StreamState::Schedule(ScheduleDecider::evolve(state, event))
+            }
+            (DomainEvent::Schedule(event), _) => {
+                StreamState::Schedule(ScheduleDecider::evolve(schedule::State::default(), event))
+            }
             (DomainEvent::Task(event), Some(StreamState::Task(state))) => {
                 StreamState::Task(TaskDecider::evolve(state, event))
             }
@@ -125,6 +140,7 @@ impl Model for StreamSnapshots {
         let state = match key.split('/').nth(1) {
             Some("workspace") => StreamState::Workspace(serde_json::from_str(state.get())?),
             Some("agent") => StreamState::Agent(serde_json::from_str(state.get())?),
+            Some("schedule") => StreamState::Schedule(serde_json::from_str(state.get())?),
             _ => StreamState::Task(serde_json::from_str(state.get())?),
         };
         Ok(SnapshotRow { head, state })

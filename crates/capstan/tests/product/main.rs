@@ -11,5 +11,6 @@ mod idempotency;
 mod kill;
 mod process;
 mod rebuild;
+mod schedules;
 mod sse;
 mod why;
