@@ -32,6 +32,7 @@ mod produce_output;
 mod record_usage;
 mod register_worker;
 mod renew_request;
+mod return_attempt;
 mod start_attempt;
 mod submit_task_input;
 mod usage;
@@ -57,6 +58,7 @@ pub use produce_output::ProduceOutput;
 pub use record_usage::RecordUsage;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
 pub use renew_request::{RenewRequest, Renewal};
+pub use return_attempt::ReturnAttempt;
 pub use start_attempt::StartAttempt;
 pub use submit_task_input::SubmitTaskInput;
 
@@ -112,4 +114,5 @@ bodies! {
     AckInput = "ack-input";
     RecordUsage = "record-usage";
     FinishAttempt = "finish-attempt";
+    ReturnAttempt = "return-attempt";
 }
