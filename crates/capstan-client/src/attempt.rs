@@ -30,6 +30,9 @@ pub struct LogLine {
     pub chunk_type: Option<String>,
     /// The text.
     pub data: String,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
 }
 
 /// Something that happened inside the agent.
@@ -250,6 +253,12 @@ impl Attempt {
     /// Reports what was used since the last report.
     pub async fn record_usage(&self, usage: &Usage, key: &str) -> Result<(), Error> {
         self.post(&["usage"]).json(usage).header("Idempotency-Key", key).done().await
+    }
+
+    /// Gives the attempt back unfinished: another worker may try at once.
+    pub async fn give_back(&self, reason: &str) -> Result<(), Error> {
+        let body = json!({ "reason": reason });
+        self.post(&["return"]).json(&body).header("Idempotency-Key", "return").done().await
     }
 
     /// Reports the end; repeating it is answered like the first time.

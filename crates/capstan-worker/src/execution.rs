@@ -27,6 +27,13 @@ pub(crate) async fn execute(
     let assignment = Assignment { leased: Arc::clone(&leased), reporter: reporter.clone(), hints, giving_up };
     match runner.run(assignment).await {
         Conclusion::Abandon => tracing::info!(%attempt, "the attempt was abandoned"),
+        Conclusion::Return { reason } => match reporter.give_back(&reason).await {
+            Ok(()) => tracing::info!(%attempt, "the attempt was given back"),
+            // Left to the lease's end; what was told to stop ends with its grace.
+            Err(error) => {
+                tracing::info!(%attempt, error = &error as &dyn std::error::Error, "the attempt could not be given back");
+            }
+        },
         Conclusion::Report(result) => match reporter.finish(&result).await {
             Ok(()) => tracing::debug!(%attempt, outcome = result.outcome, "the attempt was reported"),
             Err(ReportError::Lost) => tracing::info!(%attempt, "the lease was lost before the report"),

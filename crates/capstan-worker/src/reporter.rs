@@ -46,6 +46,11 @@ impl Reporter {
         self.repeat(|| self.attempt.start()).await
     }
 
+    /// Gives the attempt back unfinished.
+    pub(crate) async fn give_back(&self, reason: &str) -> Result<(), ReportError> {
+        self.repeat(|| self.attempt.give_back(reason)).await
+    }
+
     /// The report ends the lease, so a renewal may call it lost before the answer is here: a call under way is heard out.
     pub(crate) async fn finish(&self, result: &RunResult) -> Result<(), ReportError> {
         let mut backoff = Backoff::default();

@@ -7,6 +7,7 @@
 mod agent_story;
 mod bad_input;
 mod bus;
+mod claude_code;
 mod idempotency;
 mod kill;
 mod process;

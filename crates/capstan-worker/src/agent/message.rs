@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// A message of the agent.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Message {
+pub(crate) enum Message {
     Interactive,
     Output(Box<OutputReport>),
     Rows { output: String, rows: Vec<Value> },
@@ -78,7 +78,7 @@ struct ResultLine {
 struct EmptyLine {}
 
 /// Reads a line: `None` when it is no message but plain output, an error when it is a message nobody can follow.
-pub(super) fn read(line: &str) -> Option<Result<Message, String>> {
+pub(crate) fn read(line: &str) -> Option<Result<Message, String>> {
     let line = line.trim();
     if !line.starts_with('{') {
         return None;

@@ -24,7 +24,7 @@ const VALUE_MAX: usize = 96 * 1024;
 
 /// The agent's whole environment: the harmless part of the worker's, what the operator passes on, and the attempt in
 /// `CAPSTAN_` variables. The worker's own settings, its token first of all, stay behind.
-pub(super) fn of_attempt(
+pub(crate) fn of_attempt(
     leased: &LeasedAttempt,
     pass_env: &[String],
     own: impl Iterator<Item = (String, String)>,
