@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::id::{AttemptId, InputId, OutputId, RunId, TaskId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::policy::RunPolicy;
-use crate::task::event::{AgendaItem, OutputStatus, Question};
+use crate::task::event::{AgendaItem, OutputStatus, ParentClose, Question};
 use crate::usage::Usage;
 use crate::{agent, task::event::AttemptOutcome};
 
@@ -65,6 +65,16 @@ pub struct Accept {
     pub budget_usd: Option<f64>,
     /// The parent, and whether it was found open in the same workspace.
     pub parent: Option<Parent>,
+    /// What becomes of it when its parent is cancelled.
+    pub parent_close: ParentClose,
+    /// The output of the parent it was spawned for, as the parent's agent named it.
+    pub source_output_id: Option<String>,
+    /// The task of the same session it runs after.
+    pub runs_after: Option<TaskId>,
+    /// The schedule that made it.
+    pub schedule_id: Option<String>,
+    /// Skills the agent is to use, as paths.
+    pub skill_paths: Vec<String>,
     /// A name for people.
     pub label: Option<String>,
     /// Names and values to filter by.
@@ -104,6 +114,8 @@ pub struct Accept {
 pub struct Parent {
     /// The parent as named.
     pub task_id: TaskId,
+    /// The task at the top of the parent's tree; the parent itself when it has no parent.
+    pub root_task_id: TaskId,
     /// True when it exists in the same workspace and is not over.
     pub is_open: bool,
 }

@@ -184,23 +184,7 @@ fn run_of(event: &Event) -> Option<RunId> {
         Event::RetryScheduled(e) => Some(e.run_id),
         Event::RunEnded(e) => Some(e.run_id),
         Event::UsageRecorded(e) => Some(e.run_id),
-        Event::TaskAccepted(_)
-        | Event::TaskContinued(_)
-        | Event::TaskSlept(_)
-        | Event::TaskDone(_)
-        | Event::TaskFailed(_)
-        | Event::TaskCancelled(_)
-        | Event::TaskDropped(_)
-        | Event::BlockerOpened(_)
-        | Event::BlockerClosed(_)
-        | Event::InputAccepted(_)
-        | Event::InputClaimed(_)
-        | Event::InputReturned(_)
-        | Event::InputConsumed(_)
-        | Event::OutputProduced(_)
-        | Event::OutputRowsAppended(_)
-        | Event::OutputFinalized(_)
-        | Event::OutputStatusChanged(_) => None,
+        _ => None,
     }
 }
 
@@ -261,25 +245,8 @@ fn change(row: &mut RunRow, event: &Event) {
             row.usage.add(&e.usage);
             row.cost_usd = row.usage.cost_usd;
         }
-        // The run was made from this one; the others name no run.
-        Event::RunRequested(_)
-        | Event::TaskAccepted(_)
-        | Event::TaskContinued(_)
-        | Event::TaskSlept(_)
-        | Event::TaskDone(_)
-        | Event::TaskFailed(_)
-        | Event::TaskCancelled(_)
-        | Event::TaskDropped(_)
-        | Event::BlockerOpened(_)
-        | Event::BlockerClosed(_)
-        | Event::InputAccepted(_)
-        | Event::InputClaimed(_)
-        | Event::InputReturned(_)
-        | Event::InputConsumed(_)
-        | Event::OutputProduced(_)
-        | Event::OutputRowsAppended(_)
-        | Event::OutputFinalized(_)
-        | Event::OutputStatusChanged(_) => {}
+        // A run is made from its request; the others name no run.
+        _ => {}
     }
 }
 

@@ -6,7 +6,7 @@ use capstan_contract::DomainEvent;
 use capstan_decider::Decider;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::id::{AgentId, InputId, OutputId, TaskId, WorkerId};
-use capstan_domain::task::event::{AttemptOutcome, OutputStatus, Question};
+use capstan_domain::task::event::{self, AttemptOutcome, OutputStatus, Question};
 use capstan_domain::task::state::InputState;
 use capstan_domain::task::{self, Command, TaskDecider, TaskState, command};
 use capstan_domain::usage::Usage;
@@ -220,6 +220,11 @@ impl Story {
             priority: None,
             budget_usd: None,
             parent: None,
+            parent_close: event::ParentClose::Cancel,
+            source_output_id: None,
+            runs_after: None,
+            schedule_id: None,
+            skill_paths: Vec::new(),
             label: None,
             labels: [("team".to_owned(), "red".to_owned())].into(),
             routing: object(json!({"channel": "mail"})),
@@ -302,7 +307,7 @@ impl Story {
                 accept.queue_ttl_ms = urgent.then_some(60_000);
                 accept.parent = parent
                     .filter(|(_, stream)| stream.workspace().as_str() == accept.workspace)
-                    .map(|(task_id, _)| command::Parent { task_id, is_open: true });
+                    .map(|(task_id, _)| command::Parent { task_id, root_task_id: task_id, is_open: true });
             })
             .await;
             return;
