@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::process::{Product, eventually};
+use crate::process::{Product, eventually, is_gone};
 
 const STAND_IN: &str = concat!("python3 ", env!("CARGO_MANIFEST_DIR"), "/tests/product/claude_stand_in.py");
 
@@ -163,11 +163,7 @@ async fn a_cancelled_agent_is_interrupted_and_its_whole_group_ended() -> anyhow:
     let child = texts.iter().find_map(|text| text.strip_prefix("child ")).unwrap().to_owned();
     product.send(Method::POST, &format!("tasks/{id}/cancel"), &json!({ "reason": "enough" })).await?;
     product.task_in(id, "cancelled").await?;
-    eventually("the agent's child is gone", || async {
-        let state = std::fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-        Ok(state.is_empty() || state.contains(") Z "))
-    })
-    .await?;
+    eventually("the agent's child is gone", || async { Ok(is_gone(&child)) }).await?;
     eventually("the interrupted turn was heard out", || async {
         Ok(logged(&product, id, "text").await?.contains(&"interrupted".to_owned()))
     })

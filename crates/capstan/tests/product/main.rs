@@ -11,6 +11,7 @@ mod claude_code;
 mod idempotency;
 mod kill;
 mod process;
+mod python_worker;
 mod rebuild;
 mod sse;
 mod why;
