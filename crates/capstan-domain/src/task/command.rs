@@ -109,6 +109,55 @@ pub struct Accept {
     pub at: DateTime<Utc>,
 }
 
+/// Longest message when nothing else is configured, in bytes (domain.md 3).
+pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+
+impl Accept {
+    /// A command with nothing but what every command has: its session is the task's own.
+    pub fn new(
+        task_id: TaskId,
+        agent: agent::Created,
+        message: impl Into<String>,
+        at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            task_id,
+            workspace: agent.workspace.clone(),
+            agent,
+            message: message.into(),
+            session_id: task_id.to_string(),
+            session_key: None,
+            lane: None,
+            policy: None,
+            timeout_ms: None,
+            priority: None,
+            budget_usd: None,
+            parent: None,
+            parent_close: ParentClose::default(),
+            source_output_id: None,
+            runs_after: None,
+            schedule_id: None,
+            skill_paths: Vec::new(),
+            label: None,
+            labels: BTreeMap::new(),
+            routing: Map::new(),
+            input_provenance: Map::new(),
+            attachments: Vec::new(),
+            extra_system_prompt: None,
+            deliver: None,
+            source_view_id: None,
+            spawned_by: None,
+            hook_id: None,
+            dispatch_delay_ms: None,
+            not_before: None,
+            deadline: None,
+            queue_ttl_ms: None,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            at,
+        }
+    }
+}
+
 /// What was found out about the parent a command names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parent {

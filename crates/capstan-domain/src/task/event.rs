@@ -65,6 +65,11 @@ pub use tool_call::{
 };
 pub use watch::{DisarmCause, SourceWatch, WatchArmed, WatchDisarmed, WatchFired};
 
+/// True for what need not be written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// A fact about a task.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant is documented at its struct")]

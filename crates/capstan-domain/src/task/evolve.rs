@@ -163,7 +163,7 @@ fn apply(task: &mut Task, event: &Event) {
             blocker.opened.items.clone_from(&e.items);
         }),
         Event::BlockerVoted(e) => {
-            with_blocker(task, e.blocker_id, |blocker| blocker.votes.push(e.by.clone()))
+            with_blocker(task, e.blocker_id, |blocker| blocker.votes.push(e.by.clone()));
         }
         Event::BlockerClosed(e) => {
             if task.blocker.as_ref().is_some_and(|blocker| blocker.opened.blocker_id == e.blocker_id) {

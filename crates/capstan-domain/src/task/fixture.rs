@@ -1,7 +1,5 @@
 //! Histories and commands with sensible values, for the tests of the rules.
 
-use std::collections::BTreeMap;
-
 use capstan_decider::spec::{Given, given};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::Map;
@@ -65,39 +63,9 @@ pub(super) fn agent() -> crate::agent::Created {
 
 pub(super) fn accept() -> Accept {
     Accept {
-        task_id: task_id(),
-        workspace: "dev".into(),
-        agent: agent(),
-        message: "do it".into(),
         session_id: "s-1".into(),
-        session_key: None,
-        lane: None,
-        policy: None,
-        timeout_ms: None,
-        priority: None,
-        budget_usd: None,
-        parent: None,
-        parent_close: crate::task::event::ParentClose::default(),
-        source_output_id: None,
-        runs_after: None,
-        schedule_id: None,
-        skill_paths: Vec::new(),
-        label: None,
-        labels: BTreeMap::new(),
-        routing: Map::new(),
-        input_provenance: Map::new(),
-        attachments: Vec::new(),
-        extra_system_prompt: None,
-        deliver: None,
-        source_view_id: None,
-        spawned_by: None,
-        hook_id: None,
-        dispatch_delay_ms: None,
-        not_before: None,
-        deadline: None,
-        queue_ttl_ms: None,
         message_bytes_max: 1000,
-        at: at(0),
+        ..Accept::new(task_id(), agent(), "do it", at(0))
     }
 }
 

@@ -324,11 +324,9 @@ fn change(row: &mut TaskRow, event: &Event, accepted: &TaskAccepted) {
             row.state = TaskState::Running;
             row.dispatched_at = Some(e.leased_at);
         }
-        Event::AttemptEnded(e) => {
-            // As in the decider: a lost attempt puts its run back in the queue.
-            if e.outcome == AttemptOutcome::Lost && row.state == TaskState::Running {
-                requeue(row, e.ended_at);
-            }
+        // As in the decider: a lost attempt puts its run back in the queue.
+        Event::AttemptEnded(e) if e.outcome == AttemptOutcome::Lost && row.state == TaskState::Running => {
+            requeue(row, e.ended_at);
         }
         Event::RetryScheduled(e) => requeue(row, e.available_at),
         Event::TaskContinued(_) => row.state = TaskState::Running,
@@ -370,13 +368,13 @@ fn change(row: &mut TaskRow, event: &Event, accepted: &TaskAccepted) {
                 blocker.approved_by.push(e.by.clone());
             }
         }
-        Event::BlockerClosed(e) => {
-            if row.current_blocker.as_ref().is_some_and(|blocker| blocker.id == e.blocker_id) {
-                row.waiting_reason = None;
-                row.waiting_summary = None;
-                row.input_kind = None;
-                row.current_blocker = None;
-            }
+        Event::BlockerClosed(e)
+            if row.current_blocker.as_ref().is_some_and(|blocker| blocker.id == e.blocker_id) =>
+        {
+            row.waiting_reason = None;
+            row.waiting_summary = None;
+            row.input_kind = None;
+            row.current_blocker = None;
         }
         Event::UsageRecorded(e) => {
             row.usage.add(&e.usage);

@@ -6,7 +6,7 @@ use capstan_contract::DomainEvent;
 use capstan_decider::Decider;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::id::{AgentId, InputId, OutputId, TaskId, WorkerId};
-use capstan_domain::task::event::{self, AttemptOutcome, OutputStatus, Question};
+use capstan_domain::task::event::{AttemptOutcome, OutputStatus, Question};
 use capstan_domain::task::state::InputState;
 use capstan_domain::task::{self, Command, TaskDecider, TaskState, command};
 use capstan_domain::usage::Usage;
@@ -208,39 +208,11 @@ impl Story {
         let workspace = agent.workspace.clone();
         let stream = StreamId::new(Workspace::new(&workspace).unwrap(), "task", &id.to_string()).unwrap();
         let mut accept = command::Accept {
-            task_id: id,
-            workspace,
-            agent,
-            message: message(self.serial, self.message_bytes),
             session_id: format!("session {}", self.serial),
-            session_key: None,
-            lane: None,
-            policy: None,
-            timeout_ms: None,
-            priority: None,
-            budget_usd: None,
-            parent: None,
-            parent_close: event::ParentClose::Cancel,
-            source_output_id: None,
-            runs_after: None,
-            schedule_id: None,
-            skill_paths: Vec::new(),
-            label: None,
             labels: [("team".to_owned(), "red".to_owned())].into(),
             routing: object(json!({"channel": "mail"})),
-            input_provenance: Map::new(),
-            attachments: Vec::new(),
-            extra_system_prompt: None,
-            deliver: None,
-            source_view_id: None,
-            spawned_by: None,
-            hook_id: None,
-            dispatch_delay_ms: None,
-            not_before: None,
-            deadline: None,
-            queue_ttl_ms: None,
             message_bytes_max: 1_000_000,
-            at: self.tick(),
+            ..command::Accept::new(id, agent, message(self.serial, self.message_bytes), self.tick())
         };
         change(&mut accept);
         self.tasks.push(Told { id, stream, head: StreamHead::default(), state: None });

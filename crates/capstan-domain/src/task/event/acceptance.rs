@@ -64,7 +64,7 @@ pub struct TaskAccepted {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_task_id: Option<TaskId>,
     /// What becomes of it when its parent is cancelled.
-    #[serde(default, skip_serializing_if = "ParentClose::is_default")]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub parent_close: ParentClose,
     /// The output of the parent it was spawned for, as the parent's agent named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -128,10 +128,4 @@ pub enum ParentClose {
     Cancel,
     /// It goes on.
     Detach,
-}
-
-impl ParentClose {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }

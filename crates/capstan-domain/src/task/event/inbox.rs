@@ -29,10 +29,10 @@ pub struct InputAccepted {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemDecision>,
     /// When and how it reaches the agent.
-    #[serde(default, skip_serializing_if = "QueueMode::is_default")]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub queue_mode: QueueMode,
     /// What said it.
-    #[serde(default, skip_serializing_if = "InputSource::is_default")]
+    #[serde(default, skip_serializing_if = "super::is_default")]
     pub source: InputSource,
     /// Answers by question id.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -126,12 +126,6 @@ pub enum QueueMode {
     Interrupt,
 }
 
-impl QueueMode {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
 /// What said an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -147,10 +141,4 @@ pub enum InputSource {
     ToolCall,
     /// A deadline that passed.
     Deadline,
-}
-
-impl InputSource {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
 }
