@@ -5,7 +5,6 @@
 
 mod command_line;
 mod meter;
-mod sessions;
 mod stream_json;
 mod transcript;
 mod verdict;
@@ -20,13 +19,12 @@ use capstan_client::{ClaimedInput, LeasedAttempt};
 use serde_json::{Value, json};
 
 use self::command_line::{CommandLine, HISTORY_UNAVAILABLE};
-use self::sessions::{Session, Sessions};
 use self::stream_json::StreamJson;
 use self::transcript::Transcript;
 use self::verdict::verdict;
 use crate::agent::{
-    AgentProcess, Conversation, Ended, Patience, Relay, StdinMode, is_interactive, not_started, of_attempt,
-    see_off,
+    AgentProcess, Conversation, Ended, Patience, Relay, Session, Sessions, StdinMode, is_interactive,
+    not_started, of_attempt, see_off,
 };
 use crate::{Assignment, Conclusion, Runner};
 
@@ -82,7 +80,7 @@ impl ClaudeCodeRunner {
 impl Runner for ClaudeCodeRunner {
     async fn run(&self, assignment: Assignment) -> Conclusion {
         let leased = &assignment.leased;
-        let session = Sessions::new(&self.config.state_dir).of(leased);
+        let session = Sessions::new(&self.config.state_dir, "claude_code").of(leased);
         let known = session.recall();
         let is_history_missing = known.is_none() && leased.resumed_from_run_id.is_some();
         let first = self.converse(&assignment, &session, known.as_deref(), is_history_missing).await;
@@ -153,7 +151,8 @@ impl ClaudeCodeRunner {
             .then(|| format!("Attachments: {}", Value::Array(leased.attachments.clone())));
         let first = user_message(texts.into_iter().chain(attachments.as_deref()));
         let directory = session.working_directory(leased)?;
-        let environment = of_attempt(leased, &self.config.pass_env, std::env::vars());
+        let environment =
+            of_attempt(leased, Some(&session.directory()?), &self.config.pass_env, std::env::vars());
         let mode = if is_interactive(&leased.policy) { StdinMode::Open } else { StdinMode::Close };
         let command = line.command(&self.config.command).current_dir(directory);
         let is_open = Arc::new(AtomicBool::new(false));

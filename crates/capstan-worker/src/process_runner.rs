@@ -1,18 +1,19 @@
 //! Runs each attempt as a process that speaks the line protocol.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use capstan_child::ChildCommand;
-use capstan_client::ClaimedInput;
+use capstan_client::{ClaimedInput, LeasedAttempt};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::agent::{
-    AgentProcess, Conversation, LINE_MAX, Line, Listener, Message, Patience, Relay, StdinMode, Written,
-    is_interactive, not_started, of_attempt, read_message, result_of, see_off,
+    AgentProcess, Conversation, LINE_MAX, Line, Listener, Message, Patience, Relay, Sessions, StdinMode,
+    Written, is_interactive, not_started, of_attempt, read_message, result_of, see_off,
 };
 use crate::{Assignment, Conclusion, Runner};
 
@@ -25,6 +26,8 @@ pub struct ProcessConfig {
     pub stdin: StdinMode,
     /// Environment variables of the worker that the agent gets besides the harmless ones (`PATH`, `HOME`, `LANG` …).
     pub pass_env: Vec<String>,
+    /// Where directories of sessions are kept; agents get none without it.
+    pub state_dir: Option<PathBuf>,
     /// How long the agent may take.
     pub patience: Patience,
 }
@@ -36,6 +39,7 @@ impl ProcessConfig {
             command: command.into(),
             stdin: StdinMode::default(),
             pass_env: Vec::new(),
+            state_dir: None,
             patience: Patience::default(),
         }
     }
@@ -52,13 +56,22 @@ impl ProcessRunner {
     pub fn new(config: ProcessConfig) -> Self {
         Self { config }
     }
+
+    fn session_dir(&self, leased: &LeasedAttempt) -> std::io::Result<Option<PathBuf>> {
+        let of_session = |state_dir: &PathBuf| Sessions::new(state_dir, "process").of(leased).directory();
+        self.config.state_dir.as_ref().map(of_session).transpose()
+    }
 }
 
 #[async_trait]
 impl Runner for ProcessRunner {
     async fn run(&self, assignment: Assignment) -> Conclusion {
         let leased = &assignment.leased;
-        let environment = of_attempt(leased, &self.config.pass_env, std::env::vars());
+        let session_dir = match self.session_dir(leased) {
+            Ok(session_dir) => session_dir,
+            Err(error) => return not_started(&error),
+        };
+        let environment = of_attempt(leased, session_dir.as_deref(), &self.config.pass_env, std::env::vars());
         let mode = if is_interactive(&leased.policy) { self.config.stdin } else { StdinMode::Close };
         let mut process = match start(&self.config.command, environment, &leased.prompt, mode).await {
             Ok(process) => process,
@@ -128,6 +141,8 @@ struct InputLine<'a> {
     kind: &'a str,
     message: &'a str,
     answers: &'a Map<String, Value>,
+    #[serde(flatten)]
+    more: &'a Map<String, Value>,
 }
 
 fn input_line(input: &ClaimedInput) -> Vec<u8> {
@@ -138,6 +153,7 @@ fn input_line(input: &ClaimedInput) -> Vec<u8> {
         kind: &input.kind,
         message: &input.message,
         answers: &input.answers,
+        more: &input.more,
     };
     let mut line = serde_json::to_vec(&line).expect("texts and numbers can be written");
     line.push(b'\n');

@@ -36,8 +36,8 @@ pub(crate) struct Execution {
     /// Claude Code's command, for the runners `claude_code` and `auto`; given to `sh -c`, and may have arguments of its own.
     #[arg(long, default_value = "claude")]
     claude: String,
-    /// Where sessions of agents are kept; `capstan-worker` in the user's state folder by default, `worker` in the data
-    /// folder in `capstan dev`.
+    /// Where directories of sessions are kept. By default agents of --exec get none, and Claude Code's lie in
+    /// `capstan-worker` in the user's state folder, or `worker` in the data folder of `capstan dev`.
     #[arg(long)]
     state_dir: Option<PathBuf>,
     /// Attempts executed at the same time.
@@ -96,12 +96,12 @@ impl Execution {
     pub(crate) fn runner(&self, state_dir: &Path) -> anyhow::Result<Option<Arc<dyn Runner>>> {
         let needs_exec = "--runner process needs --exec";
         Ok(match self.runner {
-            None => self.process().map(|runner| Arc::new(runner) as Arc<dyn Runner>),
-            Some(RunnerName::Process) => Some(Arc::new(self.process().context(needs_exec)?)),
+            None => self.process()?.map(|runner| Arc::new(runner) as Arc<dyn Runner>),
+            Some(RunnerName::Process) => Some(Arc::new(self.process()?.context(needs_exec)?)),
             Some(RunnerName::ClaudeCode) => Some(Arc::new(self.claude_code(state_dir)?)),
             Some(RunnerName::Auto) => {
                 let claude_code = Some(self.claude_code(state_dir)?);
-                Some(Arc::new(AutoRunner { process: self.process(), claude_code }))
+                Some(Arc::new(AutoRunner { process: self.process()?, claude_code }))
             }
         })
     }
@@ -122,8 +122,8 @@ impl Execution {
         }
     }
 
-    fn process(&self) -> Option<ProcessRunner> {
-        let command = self.exec.as_ref()?;
+    fn process(&self) -> anyhow::Result<Option<ProcessRunner>> {
+        let Some(command) = &self.exec else { return Ok(None) };
         let config = ProcessConfig {
             stdin: match self.stdin {
                 Stdin::Auto => StdinMode::Auto,
@@ -131,10 +131,11 @@ impl Execution {
                 Stdin::Open => StdinMode::Open,
             },
             pass_env: self.pass_env.clone(),
+            state_dir: self.state_dir.as_deref().map(std::path::absolute).transpose()?,
             patience: self.patience(),
             ..ProcessConfig::new(command.clone())
         };
-        Some(ProcessRunner::new(config))
+        Ok(Some(ProcessRunner::new(config)))
     }
 }
 

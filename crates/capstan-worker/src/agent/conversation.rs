@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use capstan_client::ClaimedInput;
 use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
 
 use super::Patience;
 use super::ending::{Ended, Ending};
@@ -111,7 +112,7 @@ impl Conversation<'_> {
 
     /// Takes one input, if there is one, to the agent.
     async fn look(&mut self) -> Result<Looked, Ending> {
-        if !self.process.can_hear() {
+        if !self.process.can_hear() && !self.assignment.hints.borrow().steer {
             // It closed its ears or never listened; its answer will begin a new run.
             return Ok(Looked::Nothing);
         }
@@ -124,11 +125,14 @@ impl Conversation<'_> {
                 return Ok(Looked::Nothing);
             }
         };
+        if !self.process.can_hear() {
+            return self.defer(claimed.input_id).await;
+        }
         let before = self.relay.told();
         if self.process.tell((self.line_of)(&claimed)).await.is_err() {
             // Not acknowledged, so the input returns to the inbox when the attempt ends.
             self.relay.not_told(before);
-            return Ok(Looked::Nothing);
+            return self.defer(claimed.input_id).await;
         }
         match self.assignment.reporter.ack(claimed.input_id).await {
             Ok(()) => Ok(Looked::Told),
@@ -138,6 +142,19 @@ impl Conversation<'_> {
                     error = &error as &dyn std::error::Error,
                     "an input could not be acknowledged"
                 );
+                Ok(Looked::Nothing)
+            }
+        }
+    }
+
+    /// Says that the agent cannot have the input now, so that nobody believes it reached the turn.
+    async fn defer(&self, input: Uuid) -> Result<Looked, Ending> {
+        match self.assignment.reporter.defer(input, "the agent does not listen during its turn").await {
+            Ok(()) => Ok(Looked::Nothing),
+            Err(ReportError::Lost) => self.lost_or_cancelled().map(|()| Looked::Nothing),
+            Err(error) => {
+                // Unacknowledged, it returns to the inbox when the attempt ends.
+                tracing::debug!(error = &error as &dyn std::error::Error, "an input could not be deferred");
                 Ok(Looked::Nothing)
             }
         }

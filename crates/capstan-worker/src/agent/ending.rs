@@ -43,23 +43,35 @@ pub(crate) struct Ended {
 /// What is reported.
 pub(crate) fn result_of(ended: Ended) -> RunResult {
     let Ended { ending, exit_code, said } = ended;
-    let result = RunResult { exit_code, result: said.result, ..RunResult::default() };
+    let result = RunResult { exit_code, result: said.result.clone(), ..RunResult::default() };
     let with = |outcome: &str, error: Option<String>| RunResult {
         outcome: outcome.to_owned(),
         error,
         ..result.clone()
     };
     match &ending {
-        Ending::Exited(status) if status.success() => {
-            RunResult { wake: said.wake, waiting_for_input: said.asked.then_some(true), ..with("ok", None) }
-        }
+        Ending::Exited(status) if status.success() => RunResult { exit_code, ..well_ended(said) },
         Ending::Exited(status) => with("error", Some(exit_text(*status, &said.last_errors))),
         Ending::Broken(error) => with("error", Some(format!("the process could not be waited for: {error}"))),
         Ending::Cancelled(reason) => with("cancelled", Some(reason.clone())),
         Ending::OutOfTime => with("timeout", None),
-        Ending::Lingered => with("ok", None),
+        Ending::Lingered => RunResult { exit_code, ..well_ended(said) },
         Ending::Waiting => RunResult { waiting_for_input: Some(true), ..with("ok", None) },
         Ending::GivenUp | Ending::Lost => with("error", Some("the attempt was abandoned".to_owned())),
+    }
+}
+
+/// An end as the agent wanted it: what it planned is to follow.
+pub(crate) fn well_ended(said: Said) -> RunResult {
+    RunResult {
+        outcome: "ok".to_owned(),
+        waiting_for_input: said.asked.then_some(true),
+        wake: said.wake,
+        subtasks: said.subtasks,
+        join: said.join,
+        source_watches: said.watches,
+        result: said.result,
+        ..RunResult::default()
     }
 }
 

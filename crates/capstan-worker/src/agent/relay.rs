@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_client::{LogLine, WakePlan};
+use capstan_client::{BlockerReport, LogLine, WakePlan};
 use chrono::Utc;
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
@@ -29,6 +29,10 @@ const LAST_ERRORS: (usize, usize) = (10, 4 * 1024);
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     pub(crate) wake: Option<WakePlan>,
+    pub(crate) subtasks: Vec<Value>,
+    /// Whether the task waits for the subtasks.
+    pub(crate) join: Option<String>,
+    pub(crate) watches: Vec<Value>,
     pub(crate) result: Option<Value>,
     pub(crate) last_errors: Vec<String>,
     /// True when it waits for an answer.
@@ -212,6 +216,15 @@ impl Work {
                 self.said.wake = Some(wake);
                 return;
             }
+            Message::Subtask { subtask, join } => {
+                self.said.subtasks.push(subtask);
+                self.said.join = join.or(self.said.join.take());
+                return;
+            }
+            Message::Watch(watch) => {
+                self.said.watches.push(watch);
+                return;
+            }
             Message::Result(result) => {
                 self.said.result = Some(result);
                 return;
@@ -242,7 +255,8 @@ impl Work {
             },
             Message::Usage(usage) => ("usage", self.reporter.usage(&usage).await),
             Message::Event(event) => ("event", self.reporter.event(&event).await),
-            Message::Blocker(blocker) => {
+            Message::Blocker(mut blocker) => {
+                self.name_items(&mut blocker);
                 let followed = self.reporter.blocker(&blocker).await;
                 // Refused or not, the agent waits now; at the latest its end will say so to the server.
                 self.asking.send_replace(Some(Instant::now()));
@@ -258,6 +272,18 @@ impl Work {
 
     fn output(&self, name: &str) -> Option<Uuid> {
         self.outputs.get(name).copied().or_else(|| name.parse().ok())
+    }
+
+    /// Agents may name the outputs a question is about as they named them when they made them.
+    fn name_items(&self, blocker: &mut BlockerReport) {
+        let items = blocker.more.get_mut("items").and_then(Value::as_array_mut);
+        for item in items.into_iter().flatten().filter_map(Value::as_object_mut) {
+            let named = item.get("output").and_then(Value::as_str).and_then(|name| self.output(name));
+            if let Some(id) = named {
+                item.remove("output");
+                item.insert("output_id".to_owned(), Value::String(id.to_string()));
+            }
+        }
     }
 
     /// Says so where the agent's author looks.

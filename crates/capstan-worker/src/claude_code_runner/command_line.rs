@@ -31,7 +31,10 @@ impl CommandLine {
             add("--model", model);
         }
         let prompts = [config("system_prompt"), leased.extra_system_prompt.as_deref()];
-        let prompts: Vec<_> = prompts.into_iter().flatten().filter(|text| !text.trim().is_empty()).collect();
+        let skills = (!leased.skill_paths.is_empty())
+            .then(|| format!("Read and use these skills first: {}", leased.skill_paths.join(", ")));
+        let prompts = prompts.into_iter().chain([skills.as_deref()]).flatten();
+        let prompts: Vec<_> = prompts.filter(|text| !text.trim().is_empty()).collect();
         let system_prompt = prompts.join("\n\n");
         let mut overflow = None;
         if system_prompt.len() > ARGUMENT_MAX || system_prompt.contains('\0') {
@@ -62,7 +65,12 @@ mod tests {
         let Value::Object(agent_config) = json!({"model": "claude-a", "system_prompt": "Be brief."}) else {
             unreachable!()
         };
-        LeasedAttempt { agent_config, extra_system_prompt: Some("Today.".into()), ..LeasedAttempt::default() }
+        LeasedAttempt {
+            agent_config,
+            extra_system_prompt: Some("Today.".into()),
+            skill_paths: vec!["skills/a".into(), "skills/b".into()],
+            ..LeasedAttempt::default()
+        }
     }
 
     fn after(line: &CommandLine, name: &str) -> Option<String> {
@@ -75,7 +83,10 @@ mod tests {
     fn model_system_prompt_and_session_are_named() {
         let line = CommandLine::of(&leased(), Some("s-1"));
         assert_eq!(after(&line, "--model").as_deref(), Some("claude-a"));
-        assert_eq!(after(&line, "--append-system-prompt").as_deref(), Some("Be brief.\n\nToday."));
+        assert_eq!(
+            after(&line, "--append-system-prompt").as_deref(),
+            Some("Be brief.\n\nToday.\n\nRead and use these skills first: skills/a, skills/b")
+        );
         assert_eq!(after(&line, "--resume").as_deref(), Some("s-1"));
         let line = CommandLine::of(&LeasedAttempt { model: Some("claude-b".into()), ..leased() }, None);
         assert_eq!((after(&line, "--model").as_deref(), after(&line, "--resume")), (Some("claude-b"), None));

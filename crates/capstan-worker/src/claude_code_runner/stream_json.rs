@@ -8,9 +8,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::meter::{Tokens, Totals};
-use super::sessions::Session;
 use super::transcript::{Transcript, TurnResult};
-use crate::agent::{Chunk, LINE_MAX, Line, Listener, Message, Written, read_message};
+use crate::agent::{Chunk, LINE_MAX, Line, Listener, Message, Session, Written, read_message};
 
 /// A tool's result may be a whole file, in one line.
 const MESSAGE_MAX: usize = 16 * 1024 * 1024;

@@ -7,7 +7,7 @@ use chrono::Utc;
 use serde_json::{Map, Value, json};
 
 use super::transcript::{Transcript, TurnResult};
-use crate::agent::{Ended, Ending, exit_text, result_of};
+use crate::agent::{Ended, Ending, exit_text, result_of, well_ended};
 
 /// The longest final answer the report holds; the output holds more.
 const TEXT_MAX: usize = 16 * 1024;
@@ -17,12 +17,7 @@ pub(super) fn verdict(ended: Ended, transcript: Transcript) -> RunResult {
     let is_by_itself = matches!(ended.ending, Ending::Exited(_) | Ending::Lingered);
     let (exit_code, result) = (ended.exit_code, result_json(&ended, &transcript));
     let report = match &transcript.result {
-        Some(turn) if is_by_itself && turn.is_success() => RunResult {
-            outcome: "ok".to_owned(),
-            waiting_for_input: ended.said.asked.then_some(true),
-            wake: ended.said.wake,
-            ..RunResult::default()
-        },
+        Some(turn) if is_by_itself && turn.is_success() => well_ended(ended.said),
         Some(turn) if is_by_itself => failed(turn, &transcript),
         None if is_by_itself => without_result(&ended),
         _ => result_of(ended),

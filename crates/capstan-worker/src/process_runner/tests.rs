@@ -29,6 +29,7 @@ fn input(message: &str) -> ClaimedInput {
         kind: "free_text".into(),
         message: message.into(),
         answers: serde_json::Map::new(),
+        more: serde_json::Map::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Lines as the command line writes them, and what becomes of them.
 
 use super::*;
-use crate::claude_code_runner::sessions::Sessions;
+use crate::agent::Sessions;
 
 struct Heard {
     listener: StreamJson,
@@ -13,7 +13,7 @@ impl Heard {
         let folder = tempfile::tempdir().unwrap();
         let leased =
             LeasedAttempt { workspace: "dev".into(), run_no: 2, attempt_no: 1, ..LeasedAttempt::default() };
-        let session = Sessions::new(folder.path()).of(&leased);
+        let session = Sessions::new(folder.path(), "claude_code").of(&leased);
         Self { listener: StreamJson::new(&leased, session, Transcript::shared()), _folder: folder }
     }
 

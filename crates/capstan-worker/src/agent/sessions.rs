@@ -1,4 +1,4 @@
-//! Which session of the command line belongs to which session of Capstan.
+//! What is kept of sessions on this machine: a directory of each, and what the agent itself calls it.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -9,13 +9,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// All sessions this worker has worked on.
-pub(super) struct Sessions {
+pub(crate) struct Sessions {
     folder: PathBuf,
 }
 
 /// One session: an agent's conversation in a workspace.
 #[derive(Clone, Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     folder: PathBuf,
 }
 
@@ -30,12 +30,13 @@ struct Record {
 }
 
 impl Sessions {
-    pub(super) fn new(state_dir: &Path) -> Self {
-        Self { folder: state_dir.join("claude_code") }
+    /// Those of one kind of agent.
+    pub(crate) fn new(state_dir: &Path, runner: &str) -> Self {
+        Self { folder: state_dir.join(runner) }
     }
 
     /// The session of an attempt. Its id may be any text, so the folder's name derives from it.
-    pub(super) fn of(&self, leased: &LeasedAttempt) -> Session {
+    pub(crate) fn of(&self, leased: &LeasedAttempt) -> Session {
         let name = Uuid::new_v5(&leased.agent_id, leased.session_id.as_bytes());
         Session { folder: self.folder.join(&leased.workspace).join(name.to_string()) }
     }
@@ -46,14 +47,14 @@ impl Session {
         self.folder.join("session.json")
     }
 
-    /// The command line's session id, when it has been here before.
-    pub(super) fn recall(&self) -> Option<String> {
+    /// What the agent calls the session, when it has been here before.
+    pub(crate) fn recall(&self) -> Option<String> {
         let record: Record = serde_json::from_slice(&fs::read(self.file()).ok()?).ok()?;
         Some(record.session_id)
     }
 
-    /// Writes the session id down. An attempt that is cut off afterwards is resumed too.
-    pub(super) fn remember(&self, session_id: &str, leased: &LeasedAttempt) -> io::Result<()> {
+    /// Writes down what the agent calls the session. An attempt that is cut off afterwards is resumed too.
+    pub(crate) fn remember(&self, session_id: &str, leased: &LeasedAttempt) -> io::Result<()> {
         let record = Record {
             session_id: session_id.to_owned(),
             capstan_session_id: leased.session_id.clone(),
@@ -67,17 +68,22 @@ impl Session {
     }
 
     /// The session is gone.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         // What cannot be removed is written over by the session that follows.
         let _ = fs::remove_file(self.file());
     }
 
     /// Where the agent works: its own directory when it has one on this machine, else one of the session.
-    pub(super) fn working_directory(&self, leased: &LeasedAttempt) -> io::Result<PathBuf> {
+    pub(crate) fn working_directory(&self, leased: &LeasedAttempt) -> io::Result<PathBuf> {
         let own = leased.agent_config.get("workspace_dir").and_then(Value::as_str).map(PathBuf::from);
         if let Some(own) = own.filter(|own| own.is_absolute() && own.is_dir()) {
             return Ok(own);
         }
+        self.directory()
+    }
+
+    /// A directory that all runs of the session share.
+    pub(crate) fn directory(&self) -> io::Result<PathBuf> {
         let folder = self.folder.join("work");
         fs::create_dir_all(&folder)?;
         Ok(folder)
@@ -97,7 +103,7 @@ mod tests {
     #[test]
     fn a_session_is_remembered_by_workspace_agent_and_session_whatever_its_name() {
         let folder = tempfile::tempdir().unwrap();
-        let sessions = Sessions::new(folder.path());
+        let sessions = Sessions::new(folder.path(), "x");
         let odd = leased("../../ä:schedule:7");
         assert_eq!(sessions.of(&odd).recall(), None);
         sessions.of(&odd).remember("s-1", &odd).unwrap();
@@ -118,7 +124,7 @@ mod tests {
     fn an_agent_works_in_its_own_directory_when_there_is_one() {
         let folder = tempfile::tempdir().unwrap();
         let mut leased = leased("s");
-        let session = Sessions::new(folder.path()).of(&leased);
+        let session = Sessions::new(folder.path(), "x").of(&leased);
         leased.agent_config.insert("workspace_dir".into(), json!("/no/such/directory"));
         let own = session.working_directory(&leased).unwrap();
         assert!(own.is_dir() && own.starts_with(folder.path()));
