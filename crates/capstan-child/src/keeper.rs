@@ -63,8 +63,9 @@ impl Keeper {
         }
         // There is none yet, or somebody ended it.
         let mut ear = start()?;
-        let all: String = self.groups.iter().map(|group| format!("+ {group}\n")).collect();
-        ear.write_all(all.as_bytes())?;
+        for group in &self.groups {
+            ear.write_all(format!("+ {group}\n").as_bytes())?;
+        }
         self.ear = Some(ear);
         Ok(())
     }
@@ -92,6 +93,10 @@ mod tests {
         Command::new("cat").process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
     }
 
+    fn signal(child: &mut std::process::Child) -> Option<i32> {
+        std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap())
+    }
+
     #[test]
     fn only_groups_that_were_not_taken_back_are_killed() {
         let (mut first, mut second, mut third) = (group(), group(), group());
@@ -100,9 +105,6 @@ mod tests {
         ear.write_all(said.as_bytes()).unwrap();
         assert!(first.try_wait().unwrap().is_none());
         drop(ear);
-        let signal = |child: &mut std::process::Child| {
-            std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap())
-        };
         assert_eq!((signal(&mut first), signal(&mut third)), (Some(9), Some(9)));
         assert!(second.try_wait().unwrap().is_none());
         drop(second.stdin.take());
@@ -118,10 +120,10 @@ mod tests {
         let mut deaf = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
         deaf.wait().unwrap();
         keeper().ear = deaf.stdin.take();
-        let other = group();
+        let mut other = group();
         keep(Pid::from_child(&other)).unwrap();
         drop(keeper().ear.take());
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap()), Some(9));
+        assert_eq!((signal(&mut child), signal(&mut other)), (Some(9), Some(9)));
         forget(pid);
         forget(Pid::from_child(&other));
     }

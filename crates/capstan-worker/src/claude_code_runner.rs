@@ -89,17 +89,17 @@ impl Runner for ClaudeCodeRunner {
                 // The command line has forgotten what we remember: say so, and begin anew.
                 session.forget();
                 match self.converse(&assignment, &session, None, true).await {
-                    Ok((ended, transcript)) => report(ended, transcript),
+                    Ok((ended, transcript)) => report(ended, &transcript),
                     Err(conclusion) => conclusion,
                 }
             }
-            Ok((ended, transcript)) => report(ended, transcript),
+            Ok((ended, transcript)) => report(ended, &transcript),
             Err(conclusion) => conclusion,
         }
     }
 }
 
-fn report(ended: Ended, transcript: Transcript) -> Conclusion {
+fn report(ended: Ended, transcript: &Transcript) -> Conclusion {
     Conclusion::Report(Box::new(verdict(ended, transcript)))
 }
 

@@ -22,11 +22,12 @@ pub(crate) struct Session {
 /// What is written down.
 #[derive(Serialize, Deserialize)]
 struct Record {
-    session_id: String,
+    /// What the agent calls it.
+    session: String,
     /// For people who look into the folder.
-    capstan_session_id: String,
-    agent_id: Uuid,
-    run_id: Uuid,
+    capstan_session: String,
+    agent: Uuid,
+    run: Uuid,
 }
 
 impl Sessions {
@@ -50,16 +51,16 @@ impl Session {
     /// What the agent calls the session, when it has been here before.
     pub(crate) fn recall(&self) -> Option<String> {
         let record: Record = serde_json::from_slice(&fs::read(self.file()).ok()?).ok()?;
-        Some(record.session_id)
+        Some(record.session)
     }
 
     /// Writes down what the agent calls the session. An attempt that is cut off afterwards is resumed too.
     pub(crate) fn remember(&self, session_id: &str, leased: &LeasedAttempt) -> io::Result<()> {
         let record = Record {
-            session_id: session_id.to_owned(),
-            capstan_session_id: leased.session_id.clone(),
-            agent_id: leased.agent_id,
-            run_id: leased.run_id,
+            session: session_id.to_owned(),
+            capstan_session: leased.session_id.clone(),
+            agent: leased.agent_id,
+            run: leased.run_id,
         };
         fs::create_dir_all(&self.folder)?;
         let draft = self.folder.join("session.json.draft");

@@ -14,10 +14,14 @@ use serde_json::{Map, Value, json};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct Tokens {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
+    #[serde(rename = "input_tokens")]
+    input: Option<u64>,
+    #[serde(rename = "output_tokens")]
+    output: Option<u64>,
+    #[serde(rename = "cache_creation_input_tokens")]
+    cache_creation: Option<u64>,
+    #[serde(rename = "cache_read_input_tokens")]
+    cache_read: Option<u64>,
 }
 
 /// Totals of one model as a result states them.
@@ -137,10 +141,10 @@ impl Meter {
 
 fn counted(tokens: Tokens) -> Usage {
     Usage {
-        input_tokens: tokens.input_tokens.unwrap_or_default(),
-        output_tokens: tokens.output_tokens.unwrap_or_default(),
-        cache_creation_input_tokens: tokens.cache_creation_input_tokens.unwrap_or_default(),
-        cache_read_input_tokens: tokens.cache_read_input_tokens.unwrap_or_default(),
+        input_tokens: tokens.input.unwrap_or_default(),
+        output_tokens: tokens.output.unwrap_or_default(),
+        cache_creation_input_tokens: tokens.cache_creation.unwrap_or_default(),
+        cache_read_input_tokens: tokens.cache_read.unwrap_or_default(),
         total_tokens: 0,
         cost_usd: 0.0,
         models: Map::new(),

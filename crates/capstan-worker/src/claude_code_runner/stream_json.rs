@@ -34,7 +34,7 @@ pub(super) struct StreamJson {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Spoken {
-    message: Content,
+    message: Body,
     /// The tool call inside which another agent says this.
     parent_tool_use_id: Option<String>,
     error: Option<Value>,
@@ -42,7 +42,7 @@ struct Spoken {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Content {
+struct Body {
     id: Option<String>,
     model: Option<String>,
     content: Value,

@@ -13,12 +13,12 @@ use crate::agent::{Ended, Ending, exit_text, result_of, well_ended};
 const TEXT_MAX: usize = 16 * 1024;
 
 /// What is reported.
-pub(super) fn verdict(ended: Ended, transcript: Transcript) -> RunResult {
+pub(super) fn verdict(ended: Ended, transcript: &Transcript) -> RunResult {
     let is_by_itself = matches!(ended.ending, Ending::Exited(_) | Ending::Lingered);
-    let (exit_code, result) = (ended.exit_code, result_json(&ended, &transcript));
+    let (exit_code, result) = (ended.exit_code, result_json(&ended, transcript));
     let report = match &transcript.result {
         Some(turn) if is_by_itself && turn.is_success() => well_ended(ended.said),
-        Some(turn) if is_by_itself => failed(turn, &transcript),
+        Some(turn) if is_by_itself => failed(turn, transcript),
         None if is_by_itself => without_result(&ended),
         _ => result_of(ended),
     };
@@ -133,19 +133,19 @@ mod tests {
     #[test]
     fn a_success_is_ok_and_tells_session_and_answer() {
         let turn = json!({"subtype": "success", "is_error": false, "result": "42", "num_turns": 3, "duration_ms": 9});
-        let report = verdict(exited(0), of_turn(turn));
+        let report = verdict(exited(0), &of_turn(turn));
         assert_eq!((report.outcome.as_str(), report.exit_code, &report.error), ("ok", Some(0), &None));
         let result = json!({"session_id": "s-1", "text": "42", "subtype": "success", "num_turns": 3, "duration_ms": 9});
         assert_eq!(report.result, Some(result));
         let asked = Ended { said: Said { asked: true, ..Said::default() }, ..exited(0) };
         let turn = json!({"subtype": "success", "result": "?"});
-        assert_eq!(verdict(asked, of_turn(turn)).waiting_for_input, Some(true));
+        assert_eq!(verdict(asked, &of_turn(turn)).waiting_for_input, Some(true));
     }
 
     #[test]
     fn a_failed_turn_says_why_and_whether_another_try_may_help() {
         let class = |turn: Value| {
-            let report = verdict(exited(1 << 8), of_turn(turn));
+            let report = verdict(exited(1 << 8), &of_turn(turn));
             assert_eq!(report.outcome, "error");
             (report.error.unwrap_or_default(), report.error_class)
         };
@@ -171,23 +171,23 @@ mod tests {
     fn a_limit_is_waited_out() {
         let until = Utc::now().timestamp() + 600;
         let turn = json!({"subtype": "success", "is_error": true, "result": format!("Claude AI usage limit reached|{until}")});
-        let pause = verdict(exited(1 << 8), of_turn(turn)).retry_after_ms.unwrap();
+        let pause = verdict(exited(1 << 8), &of_turn(turn)).retry_after_ms.unwrap();
         assert!((590_000..=600_000).contains(&pause), "{pause}");
         let turn = json!({"subtype": "success", "is_error": true, "result": "x", "api_error_status": 429});
         let told = Transcript { limit_until: Some(until), ..of_turn(turn) };
-        assert!(verdict(exited(1 << 8), told).retry_after_ms.is_some_and(|pause| pause > 0));
+        assert!(verdict(exited(1 << 8), &told).retry_after_ms.is_some_and(|pause| pause > 0));
     }
 
     #[test]
     fn an_end_without_a_result_is_an_error_whatever_the_exit_code() {
         let mut refused = exited(1 << 8);
         refused.said.last_errors = vec!["error: unknown option '--verbos'".into()];
-        let report = verdict(refused, Transcript::default());
+        let report = verdict(refused, &Transcript::default());
         let error = report.error.unwrap();
         assert!(error.contains("without a result") && error.contains("--verbos"), "{error}");
         assert_eq!((report.outcome.as_str(), report.error_class), ("error", None));
         for raw in [0, 9] {
-            let report = verdict(exited(raw), Transcript::default());
+            let report = verdict(exited(raw), &Transcript::default());
             assert_eq!(report.error_class.as_deref(), Some("retryable"));
         }
     }
@@ -196,10 +196,10 @@ mod tests {
     fn an_agent_that_was_stopped_is_reported_by_why() {
         let ended = |ending| Ended { ending, exit_code: None, said: Said::default() };
         let turn = || of_turn(json!({"subtype": "error_during_execution", "is_error": true}));
-        let cancelled = verdict(ended(Ending::Cancelled("enough".into())), turn());
+        let cancelled = verdict(ended(Ending::Cancelled("enough".into())), &turn());
         assert_eq!((cancelled.outcome.as_str(), cancelled.error.as_deref()), ("cancelled", Some("enough")));
         assert_eq!(cancelled.result.unwrap()["session_id"], "s-1");
-        assert_eq!(verdict(ended(Ending::OutOfTime), turn()).outcome, "timeout");
-        assert_eq!(verdict(ended(Ending::Waiting), turn()).waiting_for_input, Some(true));
+        assert_eq!(verdict(ended(Ending::OutOfTime), &turn()).outcome, "timeout");
+        assert_eq!(verdict(ended(Ending::Waiting), &turn()).waiting_for_input, Some(true));
     }
 }
