@@ -36,6 +36,7 @@ mod record_usage;
 mod register_worker;
 mod renew_request;
 mod resume_schedule;
+mod return_attempt;
 mod start_attempt;
 mod submit_task_input;
 mod trigger_schedule;
@@ -67,6 +68,7 @@ pub use record_usage::RecordUsage;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
 pub use renew_request::{RenewRequest, Renewal};
 pub use resume_schedule::ResumeSchedule;
+pub use return_attempt::ReturnAttempt;
 pub use start_attempt::StartAttempt;
 pub use submit_task_input::SubmitTaskInput;
 pub use trigger_schedule::TriggerSchedule;
@@ -130,4 +132,5 @@ bodies! {
     AckInput = "ack-input";
     RecordUsage = "record-usage";
     FinishAttempt = "finish-attempt";
+    ReturnAttempt = "return-attempt";
 }

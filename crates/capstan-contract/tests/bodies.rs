@@ -3,10 +3,7 @@
 
 use capstan_contract::command::{
     AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, COMMANDS, CancelRun, CancelTask,
-    ClaimInput, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace, DeleteSchedule, EnqueueRunInput,
-    FinalizeOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule, ProduceOutput, RecordUsage,
-    RegisterWorker, RenewRequest, ResumeSchedule, StartAttempt, SubmitTaskInput, TriggerSchedule,
-    UpdateSchedule,
+    ClaimInput, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace, DeleteSchedule, EnqueueRunInput, FinalizeOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule, ProduceOutput, RecordUsage, RegisterWorker, RenewRequest, ResumeSchedule, ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule, UpdateSchedule,
 };
 use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::{NamedSchema, generate};
@@ -127,6 +124,7 @@ fn workers_bodies_take_their_fields_and_no_others() {
     takes::<ClaimInput>(&json!({}), &[""]);
     takes::<AckInput>(&json!({}), &[""]);
     takes::<RecordUsage>(&usage(), &["", "/models/m-1"]);
+    takes::<ReturnAttempt>(&json!({"reason": "r"}), &[""]);
     takes::<FinishAttempt>(
         &json!({"outcome": "error", "exit_code": 1, "error": "e", "error_class": "rate_limited", "retry_after_ms": 5,
                 "usage": usage(), "waiting_for_input": true, "blocker": blocker, "result": {"free": 1},
