@@ -3,7 +3,10 @@
 
 use capstan_contract::command::{
     AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, COMMANDS, CancelRun, CancelTask,
-    ClaimInput, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace, DeleteSchedule, EnqueueRunInput, FinalizeOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule, ProduceOutput, RecordUsage, RegisterWorker, RenewRequest, ResumeSchedule, ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule, UpdateSchedule,
+    ClaimInput, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace, DeleteSchedule, EnqueueRunInput,
+    FinalizeOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule, ProduceOutput, RecordUsage,
+    RegisterWorker, RenewRequest, ResumeSchedule, ReturnAttempt, StartAttempt, SubmitTaskInput,
+    TriggerSchedule, UpdateSchedule,
 };
 use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::{NamedSchema, generate};
