@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec};
+use capstan_contract::{AgentCodec, ChannelCodec, TaskCodec, WorkspaceCodec};
 use capstan_dispatch::Dispatcher;
 use capstan_domain::agent::Agent;
+use capstan_domain::channel::Channel;
 use capstan_domain::task::TaskDecider;
 use capstan_domain::workspace::Workspace;
 use capstan_engine::EngineClient;
@@ -25,6 +26,8 @@ use crate::reads::Reads;
 pub type Workspaces = Dispatcher<Workspace, WorkspaceCodec>;
 /// Executes commands of agents.
 pub type Agents = Dispatcher<Agent, AgentCodec>;
+/// Executes commands of channels.
+pub type Channels = Dispatcher<Channel, ChannelCodec>;
 /// Executes commands of tasks.
 pub type Tasks = Dispatcher<TaskDecider, TaskCodec>;
 
@@ -89,6 +92,8 @@ pub struct Parts {
     pub workspaces: Arc<Workspaces>,
     /// Commands of agents.
     pub agents: Arc<Agents>,
+    /// Commands of channels.
+    pub channels: Arc<Channels>,
     /// Commands of tasks.
     pub tasks: Arc<Tasks>,
     /// The read models.
@@ -116,6 +121,7 @@ pub struct App {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) agents: Arc<Agents>,
+    pub(crate) channels: Arc<Channels>,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) reads: Reads,
     pub(crate) projector: Option<watch::Receiver<ProjectorStatus>>,
@@ -136,6 +142,7 @@ impl App {
             log: parts.log,
             workspaces: parts.workspaces,
             agents: parts.agents,
+            channels: parts.channels,
             tasks: parts.tasks,
             reads: parts.reads,
             projector: parts.projector,

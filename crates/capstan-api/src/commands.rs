@@ -8,12 +8,18 @@ mod cancel_run;
 mod cancel_task;
 mod create_agent;
 mod create_workspace;
+mod delete_agent;
+mod delete_channel_binding;
 mod enqueue_run_input;
 mod submit_task_input;
+mod update_agent;
+mod update_workspace;
+mod upsert_channel_binding;
 
 use capstan_contract::command::{
     AcceptAgentCommand, AnyCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace,
-    EnqueueRunInput, SubmitTaskInput,
+    DeleteAgent, DeleteChannelBinding, EnqueueRunInput, SubmitTaskInput, UpdateAgent, UpdateWorkspace,
+    UpsertChannelBinding,
 };
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{InputId, TaskId};
@@ -63,6 +69,11 @@ pub async fn execute(
         CancelTask::NAME => run::<CancelTask>(app, workspace, json, call).await,
         CancelRun::NAME => run::<CancelRun>(app, workspace, json, call).await,
         CreateAgent::NAME => run::<CreateAgent>(app, workspace, json, call).await,
+        UpdateAgent::NAME => run::<UpdateAgent>(app, workspace, json, call).await,
+        DeleteAgent::NAME => run::<DeleteAgent>(app, workspace, json, call).await,
+        UpdateWorkspace::NAME => run::<UpdateWorkspace>(app, workspace, json, call).await,
+        UpsertChannelBinding::NAME => run::<UpsertChannelBinding>(app, workspace, json, call).await,
+        DeleteChannelBinding::NAME => run::<DeleteChannelBinding>(app, workspace, json, call).await,
         _ => Err(Problem::not_found("command")),
     }
 }

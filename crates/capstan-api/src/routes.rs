@@ -3,6 +3,7 @@
 mod admin;
 mod agents;
 mod attempts;
+mod channels;
 mod errors;
 mod health;
 mod inbox;
@@ -32,6 +33,7 @@ pub fn router(app: Arc<App>) -> Router {
     let reads = Router::new()
         .merge(workspaces::reads())
         .merge(agents::reads())
+        .merge(channels::reads())
         .merge(tasks::reads())
         .merge(runs::reads())
         .merge(outputs::reads())
@@ -41,6 +43,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(reads)
         .merge(workspaces::commands())
         .merge(agents::commands())
+        .merge(channels::commands())
         .merge(tasks::commands())
         .merge(runs::commands())
         .merge(live::routes())

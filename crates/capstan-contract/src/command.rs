@@ -21,6 +21,8 @@ mod cancel_task;
 mod claim_input;
 mod create_agent;
 mod create_workspace;
+mod delete_agent;
+mod delete_channel_binding;
 mod enqueue_run_input;
 mod finalize_output;
 mod fingerprint;
@@ -34,6 +36,9 @@ mod register_worker;
 mod renew_request;
 mod start_attempt;
 mod submit_task_input;
+mod update_agent;
+mod update_workspace;
+mod upsert_channel_binding;
 mod usage;
 
 pub use accept_agent_command::AcceptAgentCommand;
@@ -47,6 +52,8 @@ pub use cancel_task::CancelTask;
 pub use claim_input::ClaimInput;
 pub use create_agent::CreateAgent;
 pub use create_workspace::CreateWorkspace;
+pub use delete_agent::DeleteAgent;
+pub use delete_channel_binding::DeleteChannelBinding;
 pub use enqueue_run_input::EnqueueRunInput;
 pub use finalize_output::FinalizeOutput;
 pub use fingerprint::fingerprint;
@@ -59,6 +66,9 @@ pub use register_worker::{RegisterWorker, WorkerCapabilities};
 pub use renew_request::{RenewRequest, Renewal};
 pub use start_attempt::StartAttempt;
 pub use submit_task_input::SubmitTaskInput;
+pub use update_agent::UpdateAgent;
+pub use update_workspace::{QuotaSettings, SettingsChanges, ToolSettings, UpdateWorkspace};
+pub use upsert_channel_binding::UpsertChannelBinding;
 
 /// The body of a command.
 pub trait CommandBody: Serialize + DeserializeOwned + JsonSchema {
@@ -98,6 +108,11 @@ bodies! {
     CancelRun = "cancel-run" keyed;
     CreateAgent = "create-agent" keyed;
     CreateWorkspace = "create-workspace" keyed;
+    UpdateAgent = "update-agent" keyed;
+    DeleteAgent = "delete-agent" keyed;
+    UpdateWorkspace = "update-workspace" keyed;
+    UpsertChannelBinding = "upsert-channel-binding" keyed;
+    DeleteChannelBinding = "delete-channel-binding" keyed;
     RegisterWorker = "register-worker";
     LeaseRequest = "lease-attempts";
     RenewRequest = "renew-leases";

@@ -116,19 +116,23 @@ impl Node {
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let agents =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let channels =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let tasks =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
 
         let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         live.observe({
-            let (workspaces, agents, tasks): (
+            let (workspaces, agents, channels, tasks): (
                 Arc<capstan_api::Workspaces>,
                 Arc<capstan_api::Agents>,
+                Arc<capstan_api::Channels>,
                 Arc<capstan_api::Tasks>,
-            ) = (workspaces.clone(), agents.clone(), tasks.clone());
+            ) = (workspaces.clone(), agents.clone(), channels.clone(), tasks.clone());
             move |recorded| {
                 workspaces.observe(recorded);
                 agents.observe(recorded);
+                channels.observe(recorded);
                 tasks.observe(recorded);
             }
         });
@@ -181,6 +185,7 @@ impl Node {
             log: any_log,
             workspaces,
             agents,
+            channels,
             tasks,
             reads: Reads::new(read_models.clone()),
             projector: projector_status,

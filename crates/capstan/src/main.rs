@@ -5,6 +5,7 @@
 
 mod agent;
 mod bench;
+mod channel;
 mod composition;
 mod dev;
 mod local_servers;
@@ -18,6 +19,7 @@ mod serve;
 mod shutdown;
 mod task;
 mod worker;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -49,8 +51,12 @@ enum Command {
     Worker(worker::WorkerCommand),
     /// Submit, read and steer tasks.
     Task(task::TaskCommand),
-    /// Create and read agents.
+    /// Create, read, change and delete agents.
     Agent(agent::AgentCommand),
+    /// Create, read and change workspaces.
+    Workspace(workspace::WorkspaceCommand),
+    /// Bind, list and release channels.
+    Channel(channel::ChannelCommand),
     /// List and rebuild the read models.
     Projection(projection::ProjectionCommand),
     /// Read and verify the event log.
@@ -75,6 +81,8 @@ fn main() -> ExitCode {
             Command::Worker(worker) => worker.run().await,
             Command::Task(task) => task.run().await,
             Command::Agent(agent) => agent.run().await,
+            Command::Workspace(workspace) => workspace.run().await,
+            Command::Channel(channel) => channel.run().await,
             Command::Projection(projection) => projection.run().await,
             Command::Log(log) => log.run().await,
             Command::Bench(bench) => bench.run().await,

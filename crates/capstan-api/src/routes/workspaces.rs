@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
+use capstan_contract::command::UpdateWorkspace;
 
 use crate::App;
 use crate::body;
 use crate::call::CallContext;
-use crate::commands;
+use crate::commands::{self, Execute};
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::receipt::Reply;
@@ -20,7 +21,7 @@ pub(super) fn reads() -> Router<Arc<App>> {
 }
 
 pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new().route("/v1/workspaces", post(create))
+    Router::new().route("/v1/workspaces", post(create)).route("/v1/workspaces/{workspace}", patch(update))
 }
 
 async fn create(
@@ -33,6 +34,20 @@ async fn create(
     let (head, body) = request.into_parts();
     let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     commands::create_workspace(&app, body::parse(&json)?, &call).await
+}
+
+async fn update(
+    State(app): State<Arc<App>>,
+    Path(workspace): Path<String>,
+    parameters: Parameters,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    parameters.finish()?;
+    let (head, body) = request.into_parts();
+    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
+    let workspace = app.workspace(&workspace).await?;
+    body::parse::<UpdateWorkspace>(&json)?.execute(&app, &workspace, &call).await
 }
 
 async fn one(

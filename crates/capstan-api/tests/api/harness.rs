@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_api::{Access, Agents, ApiConfig, App, Parts, ReadModelsCheck, Reads, Tasks, Workspaces, nats};
+use capstan_api::{
+    Access, Agents, ApiConfig, App, Channels, Parts, ReadModelsCheck, Reads, Tasks, Workspaces, nats,
+};
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig};
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
@@ -13,6 +15,7 @@ use capstan_envelope::{Actor, Position, StreamId, Workspace};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Topology};
 use capstan_live::{LiveConfig, LiveHub};
 use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, ReadModels};
+use capstan_testkit::eventually::eventually;
 use capstan_testkit::servers::TestServers;
 use chrono::Utc;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -109,6 +112,7 @@ impl Api {
         let workspaces: Arc<Workspaces> =
             Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let agents: Arc<Agents> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
+        let channels: Arc<Channels> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let tasks: Arc<Tasks> = Arc::new(Dispatcher::new(shared.clone(), snapshots, bounds));
         let stopping = CancellationToken::new();
         let nats = servers.nats().await?;
@@ -116,6 +120,7 @@ impl Api {
             log: shared,
             workspaces,
             agents,
+            channels,
             tasks: tasks.clone(),
             reads: Reads::new(models.clone()),
             projector: Some(projector.status()),
@@ -227,6 +232,20 @@ impl Api {
         let joint = if path.contains('?') { '&' } else { '?' };
         self.get(&format!("{path}{joint}min_position={}&wait_ms=20000", self.head().await)).await
     }
+}
+
+/// What a message says.
+pub(crate) fn json_of(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).expect("JSON")
+}
+
+/// Asks for a command in `dev` over NATS until somebody serves: the surface comes up beside the HTTP one.
+pub(crate) async fn ask(api: &Api, command: &str, body: Value) -> async_nats::Message {
+    let subject = api.topology.rpc_subject("dev", command);
+    eventually("the service answers", PATIENCE, async || {
+        api.nats.request(subject.clone(), body.to_string().into()).await.ok()
+    })
+    .await
 }
 
 /// What a worker holds.

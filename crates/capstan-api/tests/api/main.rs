@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "what is missing fails the test")]
 
 mod access;
+mod agents;
 mod bad_input;
+mod channels;
 mod commands;
 mod failures;
 mod harness;
@@ -11,3 +13,4 @@ mod live;
 mod nats;
 mod operations;
 mod worker_protocol;
+mod workspaces;

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use crate::command::{
-    AcceptAgentCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace, EnqueueRunInput,
-    SubmitTaskInput,
+    AcceptAgentCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace, DeleteAgent,
+    DeleteChannelBinding, EnqueueRunInput, SubmitTaskInput, UpdateAgent, UpdateWorkspace,
+    UpsertChannelBinding,
 };
 
 macro_rules! any_command {
@@ -60,6 +61,16 @@ any_command! {
     CreateAgent,
     /// Opens a workspace.
     CreateWorkspace,
+    /// Changes an agent.
+    UpdateAgent,
+    /// Deletes an agent.
+    DeleteAgent,
+    /// Changes a workspace.
+    UpdateWorkspace,
+    /// Binds a channel.
+    UpsertChannelBinding,
+    /// Releases a channel.
+    DeleteChannelBinding,
 }
 
 /// A command that cannot be read. Reading it again gives the same answer.
