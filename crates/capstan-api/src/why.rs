@@ -52,8 +52,8 @@ pub(crate) async fn of_task(app: &App, workspace: &Workspace, task_id: TaskId) -
             .blocker
             .iter()
             .map(|blocker| OwnReason::WaitingForAnswer {
-                blocker_id: blocker.blocker_id,
-                summary: blocker.summary.clone(),
+                blocker_id: blocker.opened.blocker_id,
+                summary: blocker.opened.summary.clone(),
             })
             .map(Reason::Own)
             .collect(),

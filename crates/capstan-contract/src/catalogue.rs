@@ -102,6 +102,31 @@ catalogue! {
         OUTPUT_FINALIZED = "output-finalized", OutputFinalized(task::event::OutputFinalized);
         OUTPUT_STATUS_CHANGED = "output-status-changed", OutputStatusChanged(task::event::OutputStatusChanged);
         USAGE_RECORDED = "usage-recorded", UsageRecorded(task::event::UsageRecorded);
+        TASK_ARCHIVED = "task-archived", TaskArchived(task::event::TaskArchived);
+        TASK_UNARCHIVED = "task-unarchived", TaskUnarchived(task::event::TaskUnarchived);
+        TASK_REPRIORITISED = "task-reprioritised", TaskReprioritised(task::event::TaskReprioritised);
+        TASK_BUDGET_SET = "task-budget-set", TaskBudgetSet(task::event::TaskBudgetSet);
+        TASK_LABELLED = "task-labelled", TaskLabelled(task::event::TaskLabelled);
+        TASK_DEADLINE_SET = "task-deadline-set", TaskDeadlineSet(task::event::TaskDeadlineSet);
+        TASK_ROUTING_SET = "task-routing-set", TaskRoutingSet(task::event::TaskRoutingSet);
+        TASK_PAYLOAD_SET = "task-payload-set", TaskPayloadSet(task::event::TaskPayloadSet);
+        BLOCKER_UPDATED = "blocker-updated", BlockerUpdated(task::event::BlockerUpdated);
+        BLOCKER_VOTED = "blocker-voted", BlockerVoted(task::event::BlockerVoted);
+        INPUT_DEFERRED = "input-deferred", InputDeferred(task::event::InputDeferred);
+        OUTPUT_ARCHIVED = "output-archived", OutputArchived(task::event::OutputArchived);
+        TOOL_CALL_DEFERRED = "tool-call-deferred", ToolCallDeferred(task::event::ToolCallDeferred);
+        TOOL_CALL_ALLOWED = "tool-call-allowed", ToolCallAllowed(task::event::ToolCallAllowed);
+        TOOL_CALL_DECIDED = "tool-call-decided", ToolCallDecided(task::event::ToolCallDecided);
+        TOOL_EXECUTION_STARTED = "tool-execution-started", ToolExecutionStarted(task::event::ToolExecutionStarted);
+        TOOL_EXECUTION_ENDED = "tool-execution-ended", ToolExecutionEnded(task::event::ToolExecutionEnded);
+        SUBTASKS_SPAWNED = "subtasks-spawned", SubtasksSpawned(task::event::SubtasksSpawned);
+        SUBTASK_ENDED = "subtask-ended", SubtaskEnded(task::event::SubtaskEnded);
+        PARENT_TOLD = "parent-told", ParentTold(task::event::ParentTold);
+        WATCH_ARMED = "watch-armed", WatchArmed(task::event::WatchArmed);
+        WATCH_FIRED = "watch-fired", WatchFired(task::event::WatchFired);
+        WATCH_DISARMED = "watch-disarmed", WatchDisarmed(task::event::WatchDisarmed);
+        BUDGET_WARNED = "budget-warned", BudgetWarned(task::event::BudgetWarned);
+        BUDGET_EXCEEDED = "budget-exceeded", BudgetExceeded(task::event::BudgetExceeded);
     }
 }
 

@@ -60,6 +60,14 @@ fn every_floating_point_number_of_an_event_is_known_here() {
             "task-accepted/properties/budget_usd",
             "usage-recorded/$defs/ModelUsage/properties/cost_usd",
             "usage-recorded/$defs/Usage/properties/cost_usd",
+            "task-budget-set/properties/budget_usd",
+            "subtasks-spawned/$defs/RetryPolicy/properties/factor",
+            "subtasks-spawned/$defs/Subtask/properties/budget_usd",
+            "subtask-ended/properties/cost_usd",
+            "budget-warned/properties/limit_usd",
+            "budget-warned/properties/spent_usd",
+            "budget-exceeded/properties/limit_usd",
+            "budget-exceeded/properties/spent_usd",
         ]
     );
 }

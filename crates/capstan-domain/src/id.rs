@@ -66,6 +66,14 @@ uuid_id! {
     BindingId
 }
 uuid_id! {
+    /// A tool call that was kept back; it is also the idempotency key of its execution.
+    ToolCallId
+}
+uuid_id! {
+    /// A source watch of a task.
+    WatchId
+}
+uuid_id! {
     /// A worker process, as long as it is registered.
     WorkerId
 }
@@ -107,6 +115,27 @@ impl TaskId {
     /// The id of the task a keyed command creates.
     pub fn of_key(workspace: &str, agent: AgentId, idempotency_key: &str) -> Self {
         Self(derived(&["task", workspace, &agent.to_string(), idempotency_key]))
+    }
+}
+
+impl TaskId {
+    /// The id of the subtask at this place in a run's list, counted from 0.
+    pub fn of_subtask(parent_run: RunId, index: u32) -> Self {
+        Self(derived(&["subtask", &parent_run.to_string(), &index.to_string()]))
+    }
+}
+
+impl ToolCallId {
+    /// The id of the tool call a blocker decides.
+    pub fn of_blocker(blocker: BlockerId) -> Self {
+        Self(derived(&["tool-call", &blocker.to_string()]))
+    }
+}
+
+impl WatchId {
+    /// The id of the watch at this place in a run's list, counted from 0.
+    pub fn of_run(run: RunId, index: u32) -> Self {
+        Self(derived(&["watch", &run.to_string(), &index.to_string()]))
     }
 }
 

@@ -220,7 +220,7 @@ proptest! {
                     _ => {}
                 }
             }
-            let held: BTreeSet<_> = task_of(&step.after).blocker.iter().map(|b| b.blocker_id).collect();
+            let held: BTreeSet<_> = task_of(&step.after).blocker.iter().map(|b| b.opened.blocker_id).collect();
             prop_assert_eq!(&held, &open);
         }
     }

@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use capstan_contract::command::{AcceptAgentCommand, CommandBody};
 use capstan_domain::Faults;
 use capstan_domain::id::TaskId;
-use capstan_domain::task::Command;
 use capstan_domain::task::command::{Accept, Parent};
+use capstan_domain::task::{Command, State};
 use capstan_envelope::Workspace;
 
 use super::{Execute, task_stream};
@@ -58,6 +58,11 @@ impl Execute for AcceptAgentCommand {
             priority: self.priority,
             budget_usd: self.budget_usd,
             parent,
+            parent_close: self.parent_close.unwrap_or_default(),
+            source_output_id: None,
+            runs_after: None,
+            schedule_id: None,
+            skill_paths: Vec::new(),
             label: self.label,
             labels: self.labels,
             routing: self.routing,
@@ -90,9 +95,16 @@ impl Execute for AcceptAgentCommand {
 /// Looks the parent up; only a parent that looks open in memory is taken at its word.
 async fn parent(app: &App, workspace: &Workspace, task_id: TaskId) -> Result<Parent, Problem> {
     let stream = task_stream(workspace, task_id)?;
-    let is_open =
-        |state: &capstan_domain::task::State| state.as_ref().is_some_and(|task| !task.state.is_terminal());
-    let is_open =
-        is_open(&app.tasks.load(&stream).await?.state) || is_open(&app.tasks.refresh(&stream).await?.state);
-    Ok(Parent { task_id, is_open })
+    let known = app.tasks.load(&stream).await?;
+    if let Some(parent) = open_parent(&known.state) {
+        return Ok(parent);
+    }
+    let newest = app.tasks.refresh(&stream).await?;
+    Ok(open_parent(&newest.state).unwrap_or(Parent { task_id, root_task_id: task_id, is_open: false }))
+}
+
+fn open_parent(state: &State) -> Option<Parent> {
+    let task = state.as_deref().filter(|task| !task.state.is_terminal())?;
+    let root_task_id = task.accepted.root_task_id.unwrap_or(task.id());
+    Some(Parent { task_id: task.id(), root_task_id, is_open: true })
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use capstan_domain::id::TaskId;
 use capstan_domain::policy::RunPolicy;
+use capstan_domain::task::event::ParentClose;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,9 @@ pub struct AcceptAgentCommand {
     /// The task this one is made for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_task_id: Option<TaskId>,
+    /// What becomes of it when its parent is cancelled: `cancel` (default) or `detach`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_close: Option<ParentClose>,
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,

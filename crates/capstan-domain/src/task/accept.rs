@@ -49,6 +49,7 @@ pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
             cause: RunCause::Accepted,
             prompt,
             input_ids: Vec::new(),
+            reopens: false,
             resumed_from_run_id: None,
             queued_at: command.at,
         }),
@@ -161,6 +162,10 @@ fn frozen(
         priority,
         budget_usd: command.budget_usd,
         parent_task_id: command.parent.as_ref().map(|parent| parent.task_id),
+        root_task_id: command.parent.as_ref().map(|parent| parent.root_task_id),
+        parent_close: command.parent_close,
+        source_output_id: given(&command.source_output_id),
+        runs_after: command.runs_after,
         label: given(&command.label),
         labels: command.labels.clone(),
         routing: command.routing.clone(),
@@ -171,6 +176,8 @@ fn frozen(
         source_view_id: given(&command.source_view_id),
         spawned_by: given(&command.spawned_by),
         hook_id: given(&command.hook_id),
+        schedule_id: given(&command.schedule_id),
+        skill_paths: command.skill_paths.clone(),
         deadline: command.deadline,
         queue_ttl_ms: command.queue_ttl_ms,
         accepted_at: command.at,
@@ -265,7 +272,7 @@ mod tests {
             not_before: Some(at(0) + Duration::days(100_000)),
             priority: Some("soon".into()),
             policy: Some(RunPolicy { host: "vm".into(), ..RunPolicy::default() }),
-            parent: Some(Parent { task_id: task_id(), is_open: false }),
+            parent: Some(Parent { task_id: task_id(), root_task_id: task_id(), is_open: false }),
             ..accept()
         };
         refused(
@@ -324,7 +331,7 @@ mod tests {
 
     #[test]
     fn an_open_parent_is_kept_and_blank_texts_are_not() {
-        let parent = Some(Parent { task_id: task_id(), is_open: true });
+        let parent = Some(Parent { task_id: task_id(), root_task_id: task_id(), is_open: true });
         let command = Accept { parent, label: Some(" ".into()), lane: Some(" a ".into()), ..accept() };
         given::<TaskDecider>([]).when(accepting(command)).then_with(|_, state| {
             let accepted = &state.as_ref().unwrap().accepted;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::id::{AttemptId, InputId, OutputId, RunId, TaskId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::policy::RunPolicy;
-use crate::task::event::{AgendaItem, OutputStatus, Question};
+use crate::task::event::{AgendaItem, OutputStatus, ParentClose, Question};
 use crate::usage::Usage;
 use crate::{agent, task::event::AttemptOutcome};
 
@@ -65,6 +65,16 @@ pub struct Accept {
     pub budget_usd: Option<f64>,
     /// The parent, and whether it was found open in the same workspace.
     pub parent: Option<Parent>,
+    /// What becomes of it when its parent is cancelled.
+    pub parent_close: ParentClose,
+    /// The output of the parent it was spawned for, as the parent's agent named it.
+    pub source_output_id: Option<String>,
+    /// The task of the same session it runs after.
+    pub runs_after: Option<TaskId>,
+    /// The schedule that made it.
+    pub schedule_id: Option<String>,
+    /// Skills the agent is to use, as paths.
+    pub skill_paths: Vec<String>,
     /// A name for people.
     pub label: Option<String>,
     /// Names and values to filter by.
@@ -99,11 +109,62 @@ pub struct Accept {
     pub at: DateTime<Utc>,
 }
 
+/// Longest message when nothing else is configured, in bytes (domain.md 3).
+pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
+
+impl Accept {
+    /// A command with nothing but what every command has: its session is the task's own.
+    pub fn new(
+        task_id: TaskId,
+        agent: agent::Created,
+        message: impl Into<String>,
+        at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            task_id,
+            workspace: agent.workspace.clone(),
+            agent,
+            message: message.into(),
+            session_id: task_id.to_string(),
+            session_key: None,
+            lane: None,
+            policy: None,
+            timeout_ms: None,
+            priority: None,
+            budget_usd: None,
+            parent: None,
+            parent_close: ParentClose::default(),
+            source_output_id: None,
+            runs_after: None,
+            schedule_id: None,
+            skill_paths: Vec::new(),
+            label: None,
+            labels: BTreeMap::new(),
+            routing: Map::new(),
+            input_provenance: Map::new(),
+            attachments: Vec::new(),
+            extra_system_prompt: None,
+            deliver: None,
+            source_view_id: None,
+            spawned_by: None,
+            hook_id: None,
+            dispatch_delay_ms: None,
+            not_before: None,
+            deadline: None,
+            queue_ttl_ms: None,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            at,
+        }
+    }
+}
+
 /// What was found out about the parent a command names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parent {
     /// The parent as named.
     pub task_id: TaskId,
+    /// The task at the top of the parent's tree; the parent itself when it has no parent.
+    pub root_task_id: TaskId,
     /// True when it exists in the same workspace and is not over.
     pub is_open: bool,
 }

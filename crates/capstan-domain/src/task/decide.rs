@@ -164,6 +164,7 @@ fn next_run(task: &Task, cause: RunCause, prompt: String, at: DateTime<Utc>) -> 
         cause,
         prompt,
         input_ids: Vec::new(),
+        reopens: task.state.is_terminal(),
         // A run that reached no agent has no session to resume.
         resumed_from_run_id: task.runs.iter().rev().find(|run| run.delivered).map(|run| run.run_id),
         queued_at: at,
@@ -186,9 +187,10 @@ pub(super) fn return_claimed_inputs(task: &Task, at: DateTime<Utc>, events: &mut
 pub(super) fn close_blocker(task: &Task, status: BlockerStatus, at: DateTime<Utc>, events: &mut Vec<Event>) {
     if let Some(blocker) = &task.blocker {
         events.push(Event::BlockerClosed(BlockerClosed {
-            blocker_id: blocker.blocker_id,
+            blocker_id: blocker.opened.blocker_id,
             status,
             input_id: None,
+            resolution: None,
             closed_at: at,
         }));
     }
@@ -202,11 +204,12 @@ pub(super) fn change_outputs(
     at: DateTime<Utc>,
     events: &mut Vec<Event>,
 ) {
-    for (output_id, status) in &task.outputs {
-        if from.contains(status) {
+    for (output_id, output) in &task.outputs {
+        if from.contains(&output.status) {
             events.push(Event::OutputStatusChanged(OutputStatusChanged {
                 output_id: *output_id,
                 status: to,
+                reason: None,
                 at,
             }));
         }

@@ -3,9 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+mod produced;
+
 use crate::outcome_text::ErrorClass;
-use crate::task::event::{AttemptOutcome, Event, RunStatus};
-use crate::task::state::{Blocker, Input, InputState, Live, Run, Sleep, State, Task, TaskState};
+use crate::task::event::{
+    AttemptOutcome, Event, InputOutcome, InputSource, QueueMode, RunCause, RunStatus, TaskAccepted,
+    TaskPayloadSet, ToolPermission,
+};
+use crate::task::state::{
+    Blocker, Child, Input, InputState, Live, Output, Run, Sleep, State, Task, TaskState, ToolCall,
+    ToolCallState,
+};
+
+/// Batches of source events remembered, so that a repeated one fires nothing.
+const FIRED_KEPT: usize = 256;
 
 pub(super) fn evolve(state: State, event: &Event) -> State {
     if let Event::TaskAccepted(accepted) = event {
@@ -25,7 +36,15 @@ pub(super) fn evolve(state: State, event: &Event) -> State {
             blocker_revision: 0,
             answered: None,
             outputs: BTreeMap::new(),
-            summaries: BTreeMap::new(),
+            archived_at: None,
+            wake_count: 0,
+            cost_usd: 0.0,
+            tool_calls: BTreeMap::new(),
+            children: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            fired: Vec::new(),
+            parent_told: false,
+            warned: Vec::new(),
         }));
     }
     let mut task = state?;
@@ -37,6 +56,10 @@ fn apply(task: &mut Task, event: &Event) {
     match event {
         Event::RunRequested(e) => {
             task.state = TaskState::Queued;
+            task.parent_told = false;
+            if e.cause == RunCause::Wake {
+                task.wake_count = task.wake_count.saturating_add(1);
+            }
             task.queued_at = Some(e.queued_at);
             task.available_at = None;
             task.sleep = None;
@@ -126,29 +149,50 @@ fn apply(task: &mut Task, event: &Event) {
         Event::TaskDropped(_) => end(task, TaskState::Dropped),
         Event::BlockerOpened(e) => {
             task.state = TaskState::Waiting;
+            task.queued_at = None;
+            task.available_at = None;
+            task.sleep = None;
             task.blocker_revision = e.revision;
             with_run(task, e.run_id, |run| run.delivered = true);
-            task.blocker = Some(Blocker {
-                blocker_id: e.blocker_id,
-                run_id: e.run_id,
-                summary: e.summary.clone(),
-                questions: e.questions.clone(),
-            });
+            task.blocker = Some(Blocker { opened: e.clone(), votes: Vec::new() });
+        }
+        Event::BlockerUpdated(e) => with_blocker(task, e.blocker_id, |blocker| {
+            blocker.opened.summary.clone_from(&e.summary);
+            blocker.opened.details.clone_from(&e.details);
+            blocker.opened.questions.clone_from(&e.questions);
+            blocker.opened.items.clone_from(&e.items);
+        }),
+        Event::BlockerVoted(e) => {
+            with_blocker(task, e.blocker_id, |blocker| blocker.votes.push(e.by.clone()));
         }
         Event::BlockerClosed(e) => {
-            if task.blocker.as_ref().is_some_and(|blocker| blocker.blocker_id == e.blocker_id) {
+            if task.blocker.as_ref().is_some_and(|blocker| blocker.opened.blocker_id == e.blocker_id) {
                 let blocker = task.blocker.take();
                 task.answered = blocker.zip(e.input_id);
             }
         }
-        Event::InputAccepted(e) => task.inbox.push(Input {
-            input_id: e.input_id,
-            seq: e.seq,
-            kind: e.kind,
-            message: e.message.clone(),
-            answers: e.answers.clone(),
-            outcome: e.outcome,
-            state: InputState::Pending,
+        Event::InputAccepted(e) => {
+            if e.source == InputSource::Caller {
+                task.wake_count = 0;
+            }
+            task.inbox.push(Input {
+                input_id: e.input_id,
+                seq: e.seq,
+                kind: e.kind,
+                message: e.message.clone(),
+                queue_mode: e.queue_mode,
+                source: e.source,
+                action: e.action,
+                answers: e.answers.clone(),
+                outcome: e.outcome,
+                // What says nothing to the agent is done with.
+                state: if e.message.is_empty() { InputState::Consumed } else { InputState::Pending },
+            });
+        }
+        Event::InputDeferred(e) => with_input(task, e.input_id, |input| {
+            input.state = InputState::Pending;
+            input.queue_mode = QueueMode::Followup;
+            input.outcome = InputOutcome::Queued;
         }),
         Event::InputClaimed(e) => {
             with_input(task, e.input_id, |input| input.state = InputState::Claimed(e.attempt_id.clone()));
@@ -156,17 +200,99 @@ fn apply(task: &mut Task, event: &Event) {
         Event::InputReturned(e) => with_input(task, e.input_id, |input| input.state = InputState::Pending),
         Event::InputConsumed(e) => with_input(task, e.input_id, consume),
         Event::OutputProduced(e) => {
-            task.outputs.insert(e.output_id, e.status);
+            let number = u32::try_from(task.outputs.len()).unwrap_or(u32::MAX).saturating_add(1);
+            task.outputs.insert(e.output_id, produced::output(e, number));
         }
-        Event::OutputStatusChanged(e) => {
-            task.outputs.insert(e.output_id, e.status);
-        }
+        Event::OutputStatusChanged(e) => with_output(task, e.output_id, |output| output.status = e.status),
         Event::OutputFinalized(e) => {
-            task.summaries.insert(e.output_id, e.summary.clone());
+            with_output(task, e.output_id, |output| output.summary = Some(e.summary.clone()));
         }
-        // An acceptance makes the task; rows of outputs and usage decide nothing yet, read models keep them.
-        Event::TaskAccepted(_) | Event::OutputRowsAppended(_) | Event::UsageRecorded(_) => {}
+        Event::OutputArchived(e) => with_output(task, e.output_id, |output| output.is_archived = true),
+        Event::UsageRecorded(e) => task.cost_usd += e.usage.cost_usd,
+        Event::TaskArchived(e) => task.archived_at = Some(e.at),
+        Event::TaskUnarchived(_) => task.archived_at = None,
+        Event::TaskReprioritised(e) => task.priority = e.priority,
+        Event::TaskBudgetSet(e) => Arc::make_mut(&mut task.accepted).budget_usd = e.budget_usd,
+        Event::TaskLabelled(e) => {
+            let accepted = Arc::make_mut(&mut task.accepted);
+            accepted.label.clone_from(&e.label);
+            accepted.labels.clone_from(&e.labels);
+        }
+        Event::TaskDeadlineSet(e) => Arc::make_mut(&mut task.accepted).deadline = e.deadline,
+        Event::TaskRoutingSet(e) => Arc::make_mut(&mut task.accepted).routing.clone_from(&e.routing),
+        Event::TaskPayloadSet(e) => change_payload(Arc::make_mut(&mut task.accepted), e),
+        Event::ToolCallDeferred(e) => {
+            let call = ToolCall { deferred: e.clone(), state: ToolCallState::Pending };
+            task.tool_calls.insert(e.tool_call_id, call);
+        }
+        Event::ToolCallAllowed(e) => {
+            // A pre-approval holds once.
+            task.tool_calls.retain(|_, call| {
+                e.by != ToolPermission::PreApproval
+                    || call.deferred.tool != e.tool
+                    || call.deferred.arguments_hash != e.arguments_hash
+                    || !matches!(call.state, ToolCallState::PreApproved { .. })
+            });
+        }
+        Event::ToolCallDecided(e) => with_call(task, e.tool_call_id, |call| {
+            call.state = match (e.approved, e.executor) {
+                (false, _) => ToolCallState::Rejected { at: e.at },
+                (true, None) => ToolCallState::PreApproved { at: e.at },
+                (true, Some(executor)) => ToolCallState::Approved { executor, tries: 0 },
+            };
+        }),
+        Event::ToolExecutionStarted(e) => with_call(task, e.tool_call_id, |call| {
+            if let ToolCallState::Approved { executor, .. } | ToolCallState::Executing { executor, .. } =
+                call.state
+            {
+                let (try_no, worker_id, until) = (e.try_no, e.worker_id, e.until);
+                call.state = ToolCallState::Executing { executor, try_no, worker_id, until };
+            }
+        }),
+        Event::ToolExecutionEnded(e) => {
+            task.tool_calls.remove(&e.tool_call_id);
+        }
+        Event::SubtasksSpawned(e) => {
+            for subtask in &e.subtasks {
+                let child = Child { label: subtask.label.clone(), ended: None };
+                task.children.entry(subtask.task_id).or_insert(child);
+            }
+        }
+        Event::SubtaskEnded(e) => {
+            let child = Child { label: e.label.clone(), ended: Some(e.clone()) };
+            task.children.insert(e.task_id, child);
+        }
+        Event::ParentTold(_) => task.parent_told = true,
+        Event::WatchArmed(e) => {
+            task.watches.insert(e.watch_id, e.watch.clone());
+        }
+        Event::WatchFired(e) => {
+            task.fired.push(e.items_hash.clone());
+            let surplus = task.fired.len().saturating_sub(FIRED_KEPT);
+            task.fired.drain(..surplus);
+        }
+        Event::WatchDisarmed(e) => {
+            task.watches.remove(&e.watch_id);
+        }
+        Event::BudgetWarned(e) => task.warned.push(e.scope),
+        // An acceptance makes the task; rows of outputs decide nothing, read models keep them; a spent budget is
+        // told beside the blocker that waits for more.
+        Event::TaskAccepted(_) | Event::OutputRowsAppended(_) | Event::BudgetExceeded(_) => {}
     }
+}
+
+fn change_payload(accepted: &mut TaskAccepted, change: &TaskPayloadSet) {
+    if let Some(message) = &change.message {
+        accepted.message.clone_from(message);
+    }
+    if change.extra_system_prompt.is_some() {
+        accepted.extra_system_prompt.clone_from(&change.extra_system_prompt);
+    }
+    if let Some(attachments) = &change.attachments {
+        accepted.attachments.clone_from(attachments);
+    }
+    accepted.timeout_ms = change.timeout_ms.unwrap_or(accepted.timeout_ms);
+    accepted.deliver = change.deliver.or(accepted.deliver);
 }
 
 fn end(task: &mut Task, state: TaskState) {
@@ -191,5 +317,23 @@ fn with_run(task: &mut Task, run_id: crate::id::RunId, change: impl FnOnce(&mut 
 fn with_input(task: &mut Task, input_id: crate::id::InputId, change: impl FnOnce(&mut Input)) {
     if let Some(input) = task.inbox.iter_mut().rev().find(|input| input.input_id == input_id) {
         change(input);
+    }
+}
+
+fn with_output(task: &mut Task, output_id: crate::id::OutputId, change: impl FnOnce(&mut Output)) {
+    if let Some(output) = task.outputs.get_mut(&output_id) {
+        change(output);
+    }
+}
+
+fn with_call(task: &mut Task, call: crate::id::ToolCallId, change: impl FnOnce(&mut ToolCall)) {
+    if let Some(call) = task.tool_calls.get_mut(&call) {
+        change(call);
+    }
+}
+
+fn with_blocker(task: &mut Task, blocker_id: crate::id::BlockerId, change: impl FnOnce(&mut Blocker)) {
+    if let Some(blocker) = task.blocker.as_mut().filter(|blocker| blocker.opened.blocker_id == blocker_id) {
+        change(blocker);
     }
 }

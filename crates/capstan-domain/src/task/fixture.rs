@@ -1,7 +1,5 @@
 //! Histories and commands with sensible values, for the tests of the rules.
 
-use std::collections::BTreeMap;
-
 use capstan_decider::spec::{Given, given};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::Map;
@@ -65,34 +63,9 @@ pub(super) fn agent() -> crate::agent::Created {
 
 pub(super) fn accept() -> Accept {
     Accept {
-        task_id: task_id(),
-        workspace: "dev".into(),
-        agent: agent(),
-        message: "do it".into(),
         session_id: "s-1".into(),
-        session_key: None,
-        lane: None,
-        policy: None,
-        timeout_ms: None,
-        priority: None,
-        budget_usd: None,
-        parent: None,
-        label: None,
-        labels: BTreeMap::new(),
-        routing: Map::new(),
-        input_provenance: Map::new(),
-        attachments: Vec::new(),
-        extra_system_prompt: None,
-        deliver: None,
-        source_view_id: None,
-        spawned_by: None,
-        hook_id: None,
-        dispatch_delay_ms: None,
-        not_before: None,
-        deadline: None,
-        queue_ttl_ms: None,
         message_bytes_max: 1000,
-        at: at(0),
+        ..Accept::new(task_id(), agent(), "do it", at(0))
     }
 }
 
@@ -291,5 +264,30 @@ fn kind(event: &Event) -> &'static str {
         Event::OutputFinalized(_) => "finalized",
         Event::OutputStatusChanged(_) => "output changed",
         Event::UsageRecorded(_) => "usage",
+        Event::TaskArchived(_) => "archived",
+        Event::TaskUnarchived(_) => "unarchived",
+        Event::TaskReprioritised(_) => "reprioritised",
+        Event::TaskBudgetSet(_) => "budget set",
+        Event::TaskLabelled(_) => "labelled",
+        Event::TaskDeadlineSet(_) => "deadline set",
+        Event::TaskRoutingSet(_) => "routing set",
+        Event::TaskPayloadSet(_) => "payload set",
+        Event::BlockerUpdated(_) => "asked anew",
+        Event::BlockerVoted(_) => "voted",
+        Event::InputDeferred(_) => "deferred",
+        Event::OutputArchived(_) => "output archived",
+        Event::ToolCallDeferred(_) => "call kept",
+        Event::ToolCallAllowed(_) => "call allowed",
+        Event::ToolCallDecided(_) => "call decided",
+        Event::ToolExecutionStarted(_) => "execution started",
+        Event::ToolExecutionEnded(_) => "execution ended",
+        Event::SubtasksSpawned(_) => "spawned",
+        Event::SubtaskEnded(_) => "child ended",
+        Event::ParentTold(_) => "parent told",
+        Event::WatchArmed(_) => "armed",
+        Event::WatchFired(_) => "fired",
+        Event::WatchDisarmed(_) => "disarmed",
+        Event::BudgetWarned(_) => "budget warned",
+        Event::BudgetExceeded(_) => "budget exceeded",
     }
 }

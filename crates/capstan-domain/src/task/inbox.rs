@@ -4,7 +4,7 @@ use crate::task::command::{AckInput, ClaimInput, SubmitInput};
 use crate::task::decide::request_run_with_inputs;
 use crate::task::event::{
     BlockerClosed, BlockerStatus, Event, InputAccepted, InputClaimed, InputConsumed, InputKind, InputOutcome,
-    TaskContinued,
+    InputSource, QueueMode, TaskContinued,
 };
 use crate::task::rejection::Rejection;
 use crate::task::state::{InputState, Task, TaskState};
@@ -26,7 +26,7 @@ pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, R
     }
     let open = task.blocker.as_ref();
     if let Some(named) = command.blocker_id
-        && open.is_none_or(|blocker| blocker.blocker_id != named)
+        && open.is_none_or(|blocker| blocker.opened.blocker_id != named)
     {
         return Err(Rejection::BlockerClosed);
     }
@@ -41,15 +41,21 @@ pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, R
         seq: u32::try_from(task.inbox.len()).unwrap_or(u32::MAX).saturating_add(1),
         kind: InputKind::FreeText,
         message: message.clone(),
+        said: None,
+        action: None,
+        items: Vec::new(),
+        queue_mode: QueueMode::default(),
+        source: InputSource::default(),
         answers: command.answers.clone(),
-        blocker_id: open.map(|blocker| blocker.blocker_id),
+        blocker_id: open.map(|blocker| blocker.opened.blocker_id),
         outcome,
         accepted_at: command.at,
     })];
     if let Some(blocker) = open {
         events.push(Event::BlockerClosed(BlockerClosed {
-            blocker_id: blocker.blocker_id,
+            blocker_id: blocker.opened.blocker_id,
             status: BlockerStatus::Resolved,
+            resolution: None,
             input_id: Some(command.input_id),
             closed_at: command.at,
         }));
@@ -67,7 +73,7 @@ pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, R
             let said = Some((command.input_id, message.as_str()));
             events.push(request_run_with_inputs(task, None, said, command.at));
         }
-        InputOutcome::Queued => {}
+        InputOutcome::Queued | InputOutcome::Interrupted | InputOutcome::Recorded => {}
     }
     Ok(events)
 }

@@ -51,7 +51,9 @@ pub(super) fn append_rows(task: &Task, command: &AppendOutputRows) -> Result<Vec
 
 pub(super) fn finalize(task: &Task, command: &FinalizeOutput) -> Result<Vec<Event>, Rejection> {
     fenced_output(task, &command.attempt_id, command.output_id)?;
-    if task.summaries.get(&command.output_id) == Some(&command.summary) {
+    if task.outputs.get(&command.output_id).and_then(|output| output.summary.as_ref())
+        == Some(&command.summary)
+    {
         return Ok(Vec::new());
     }
     Ok(vec![Event::OutputFinalized(OutputFinalized {
@@ -103,7 +105,7 @@ mod tests {
         let produced = || started().and(produce(1, OutputStatus::Active));
         started().when(produce(1, OutputStatus::Active)).then_with(|events, state| {
             assert_eq!(kinds(events), ["output"]);
-            assert_eq!(state.as_ref().unwrap().outputs[&output_id(1)], OutputStatus::Active);
+            assert_eq!(state.as_ref().unwrap().outputs[&output_id(1)].status, OutputStatus::Active);
         });
         produced().when(produce(1, OutputStatus::Pending)).then_nothing();
     }

@@ -8,10 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
+use crate::id::{AttemptId, InputId, OutputId, RunId, TaskId, ToolCallId, WatchId, WorkerId};
 use crate::task::decide::later;
 use crate::task::event::{
-    InputKind, InputOutcome, OutputStatus, Priority, Question, RunCause, RunStatus, TaskAccepted,
+    BlockerOpened, InputKind, InputOutcome, InputSource, OutputStatus, Priority, QueueMode, RunCause,
+    RunStatus, SourceWatch, SubtaskEnded, TaskAccepted, ToolCallDeferred, ToolExecutor, Verdict,
 };
 
 /// Where a task stands.
@@ -94,7 +95,7 @@ pub type State = Option<Box<Task>>;
 /// A task as its decisions see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
-    /// What was accepted. It never changes and is by far the largest part, so all states of a task share it.
+    /// What was accepted, as changed since. It is by far the largest part, so states of a task share it.
     pub accepted: Arc<TaskAccepted>,
     /// Where it stands.
     pub state: TaskState,
@@ -121,9 +122,117 @@ pub struct Task {
     /// The question answered last, and the input that answered it.
     pub answered: Option<(Blocker, InputId)>,
     /// Its outputs.
-    pub outputs: BTreeMap<OutputId, OutputStatus>,
-    /// The final summaries of its outputs.
-    pub summaries: BTreeMap<OutputId, String>,
+    pub outputs: BTreeMap<OutputId, Output>,
+    /// Since when it is archived.
+    pub archived_at: Option<DateTime<Utc>>,
+    /// Timers that woke it since a caller last said something.
+    pub wake_count: u32,
+    /// What its own runs cost so far, in US dollars.
+    pub cost_usd: f64,
+    /// Tool calls that were kept back and are not forgotten yet.
+    pub tool_calls: BTreeMap<ToolCallId, ToolCall>,
+    /// Its children: those it spawned, and those that ended.
+    pub children: BTreeMap<TaskId, Child>,
+    /// What it waits for outside.
+    pub watches: BTreeMap<WatchId, SourceWatch>,
+    /// The last batches its watches fired for, as hashes, so that a repeated event fires nothing.
+    pub fired: Vec<String>,
+    /// True once the parent knows how it ended.
+    pub parent_told: bool,
+    /// Budgets it was warned about.
+    pub warned: Vec<crate::task::event::BudgetScope>,
+}
+
+/// An output as decisions see it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// Where it stands.
+    pub status: OutputStatus,
+    /// Its place among the task's outputs, from 1.
+    pub number: u32,
+    /// The run that made it.
+    pub run_id: Option<RunId>,
+    /// What it is.
+    pub output_type: String,
+    /// A name for people.
+    pub title: String,
+    /// The final summary.
+    pub summary: Option<String>,
+    /// The wait group its metadata names.
+    pub wait_group_id: Option<String>,
+    /// True when its pending status asks for an approval.
+    pub is_approval: bool,
+    /// The draft it stands for, when it is an email that was not sent.
+    pub draft: Option<EmailDraft>,
+    /// True once it was put away.
+    pub is_archived: bool,
+}
+
+/// An email that waits to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmailDraft {
+    /// The draft.
+    pub draft_id: String,
+    /// The thread it belongs to.
+    pub thread_id: Option<String>,
+    /// The recipient.
+    pub to: Option<String>,
+    /// The subject.
+    pub subject: Option<String>,
+}
+
+/// A tool call that was kept back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// The call.
+    pub deferred: ToolCallDeferred,
+    /// Where it stands.
+    pub state: ToolCallState,
+}
+
+/// Where a kept call stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum ToolCallState {
+    /// Waits for a decision.
+    Pending,
+    /// Rejected; the same call is refused for a while after this instant.
+    Rejected {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// Approved and the agent's to repeat, once, shortly after this instant.
+    PreApproved {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// Approved; waits to be carried out.
+    Approved {
+        /// By whom.
+        executor: ToolExecutor,
+        /// Tries that were lost.
+        tries: u32,
+    },
+    /// Being carried out.
+    Executing {
+        /// By whom.
+        executor: ToolExecutor,
+        /// The number of this try.
+        try_no: u32,
+        /// The worker that does it.
+        worker_id: Option<WorkerId>,
+        /// When it counts as lost.
+        until: DateTime<Utc>,
+    },
+}
+
+/// A child as its parent knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Child {
+    /// Its name for people.
+    pub label: Option<String>,
+    /// How it ended, once it has.
+    pub ended: Option<SubtaskEnded>,
 }
 
 /// A run as decisions see it.
@@ -200,8 +309,14 @@ pub struct Input {
     pub seq: u32,
     /// What kind.
     pub kind: InputKind,
-    /// The text; dropped once consumed.
+    /// What the agent is told; dropped once consumed.
     pub message: String,
+    /// When and how it reaches the agent.
+    pub queue_mode: QueueMode,
+    /// What said it.
+    pub source: InputSource,
+    /// Yes, no or both.
+    pub action: Option<Verdict>,
     /// Answers by question id; dropped once consumed.
     pub answers: Map<String, Value>,
     /// What the caller was told.
@@ -213,14 +328,10 @@ pub struct Input {
 /// An open question.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Blocker {
-    /// Its id.
-    pub blocker_id: BlockerId,
-    /// The run that asked.
-    pub run_id: RunId,
-    /// In one line.
-    pub summary: String,
-    /// The single questions.
-    pub questions: Vec<Question>,
+    /// The question, in its last words.
+    pub opened: BlockerOpened,
+    /// Who approved so far, by actor name, when it takes several.
+    pub votes: Vec<String>,
 }
 
 /// What keeps an unfinished task from being forgotten.
@@ -234,6 +345,8 @@ pub enum Owner {
     Timer,
     /// A question is open.
     OpenBlocker,
+    /// An approved tool call is being carried out.
+    ToolExecution,
 }
 
 impl Task {
@@ -277,6 +390,18 @@ impl Task {
         self.inbox.iter().find(|input| matches!(&input.state, InputState::Claimed(by) if by == attempt_id))
     }
 
+    /// The approved tool call that is not carried out yet.
+    pub fn executing_call(&self) -> Option<&ToolCall> {
+        self.tool_calls.values().find(|call| {
+            matches!(call.state, ToolCallState::Approved { .. } | ToolCallState::Executing { .. })
+        })
+    }
+
+    /// True while it refuses every command but its return.
+    pub fn is_archived(&self) -> bool {
+        self.archived_at.is_some()
+    }
+
     /// What was said to the agent but never reached it: the prompt of a last run that no worker began, or the
     /// command itself when there was no run yet.
     pub fn undelivered_prompt(&self) -> Option<&str> {
@@ -305,7 +430,10 @@ impl Task {
         match self.state {
             TaskState::Queued => self.active_run().map(|_| Owner::QueueEntry),
             TaskState::Running => self.working_attempt().map(|_| Owner::Lease),
-            TaskState::Waiting => self.blocker.as_ref().map(|_| Owner::OpenBlocker),
+            TaskState::Waiting => match &self.blocker {
+                Some(_) => Some(Owner::OpenBlocker),
+                None => self.executing_call().map(|_| Owner::ToolExecution),
+            },
             TaskState::Sleeping => self.sleep.as_ref().map(|_| Owner::Timer),
             TaskState::Done | TaskState::Error | TaskState::Dropped | TaskState::Cancelled => None,
         }

@@ -83,6 +83,7 @@ pub(super) fn open_blocker(task: &Task, command: &OpenBlocker) -> Result<Vec<Eve
         events.push(Event::BlockerClosed(BlockerClosed {
             blocker_id,
             status: BlockerStatus::Resolved,
+            resolution: None,
             input_id: Some(input.input_id),
             closed_at: command.at,
         }));
@@ -93,9 +94,8 @@ pub(super) fn open_blocker(task: &Task, command: &OpenBlocker) -> Result<Vec<Eve
 
 /// True when the attempt's run asked exactly this.
 fn is_asked(blocker: &Blocker, live: &Live, spec: &BlockerSpec) -> bool {
-    blocker.run_id == live.run_id
-        && blocker.summary == spec.summary.trim()
-        && blocker.questions == spec.questions
+    let asked = &blocker.opened;
+    asked.run_id == live.run_id && asked.summary == spec.summary.trim() && asked.questions == spec.questions
 }
 
 /// Opens a question; an equal one that is open already is left alone, another one is superseded.
@@ -115,8 +115,9 @@ pub(super) fn open(
             return Ok(events);
         }
         events.push(Event::BlockerClosed(BlockerClosed {
-            blocker_id: blocker.blocker_id,
+            blocker_id: blocker.opened.blocker_id,
             status: BlockerStatus::Superseded,
+            resolution: None,
             input_id: None,
             closed_at: at,
         }));
@@ -130,6 +131,14 @@ pub(super) fn open(
         summary: summary.to_owned(),
         details: spec.details.clone().or_else(|| Some(summary.to_owned())),
         questions: spec.questions.clone(),
+        items: Vec::new(),
+        wait_group_id: None,
+        answer_schema: None,
+        deadline: None,
+        approvers: None,
+        tool_call_id: None,
+        join: None,
+        budget: None,
         opened_at: at,
     }));
     Ok(events)
@@ -238,7 +247,10 @@ mod tests {
             let task = state.as_ref().unwrap();
             assert_eq!(task.state, TaskState::Waiting);
             let blocker = task.blocker.as_ref().unwrap();
-            assert_eq!((blocker.blocker_id, blocker.summary.as_str()), (blocker_id(1), "which one?"));
+            assert_eq!(
+                (blocker.opened.blocker_id, blocker.opened.summary.as_str()),
+                (blocker_id(1), "which one?")
+            );
         });
     }
 
@@ -248,7 +260,7 @@ mod tests {
         waiting().when(ask(1, "how many?")).then_with(|events, state| {
             let Event::BlockerClosed(closed) = &events[0] else { panic!("closed") };
             assert_eq!((closed.blocker_id, closed.status), (blocker_id(1), BlockerStatus::Superseded));
-            assert_eq!(state.as_ref().unwrap().blocker.as_ref().unwrap().blocker_id, blocker_id(2));
+            assert_eq!(state.as_ref().unwrap().blocker.as_ref().unwrap().opened.blocker_id, blocker_id(2));
         });
         let mut detailed = question("which one?");
         detailed.questions.push(Question { id: "a".into(), text: "this?".into() });

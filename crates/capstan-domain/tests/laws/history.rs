@@ -1,7 +1,5 @@
 //! Generated histories: moves that know the present state, so that most commands are legal, and some wild ones.
 
-use std::collections::BTreeMap;
-
 use capstan_decider::{Decider, fold};
 use capstan_domain::agent;
 use capstan_domain::id::{AgentId, AttemptId, InputId, OutputId, RunId, TaskId, WorkerId};
@@ -193,46 +191,32 @@ fn accept(birth: &Birth, at: DateTime<Utc>) -> Command {
         ..RetryPolicy::default()
     };
     Command::Accept(Box::new(Accept {
-        task_id: task_id(),
-        workspace: "dev".into(),
-        agent: agent::Created {
-            agent_id: AgentId::of_key("dev", "demo"),
-            workspace: "dev".into(),
-            agent_key: "demo".into(),
-            name: "Demo".into(),
-            role: "generalist".into(),
-            memory_scope: "workspace".into(),
-            quality_score: None,
-            cost_budget_usd: None,
-            config: Map::new(),
-            active: true,
-            created_at: at,
-        },
-        message: "do it".into(),
         session_id: "s".into(),
-        session_key: None,
-        lane: None,
         policy: Some(RunPolicy { retry, ..RunPolicy::default() }),
         timeout_ms: birth.timeout_ms,
-        priority: None,
         budget_usd: Some(0.1 + birth.retry_delay_ms as f64 / 7.0),
-        parent: None,
-        label: None,
-        labels: BTreeMap::new(),
-        routing: Map::new(),
-        input_provenance: Map::new(),
-        attachments: Vec::new(),
-        extra_system_prompt: None,
-        deliver: None,
-        source_view_id: None,
-        spawned_by: None,
-        hook_id: None,
         dispatch_delay_ms: birth.delay_ms,
-        not_before: None,
         deadline: birth.deadline_s.map(|seconds| at + Duration::seconds(seconds)),
         queue_ttl_ms: birth.queue_ttl_ms,
         message_bytes_max: 1000,
-        at,
+        ..Accept::new(
+            task_id(),
+            agent::Created {
+                agent_id: AgentId::of_key("dev", "demo"),
+                workspace: "dev".into(),
+                agent_key: "demo".into(),
+                name: "Demo".into(),
+                role: "generalist".into(),
+                memory_scope: "workspace".into(),
+                quality_score: None,
+                cost_budget_usd: None,
+                config: Map::new(),
+                active: true,
+                created_at: at,
+            },
+            "do it",
+            at,
+        )
     }))
 }
 

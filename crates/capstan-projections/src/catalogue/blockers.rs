@@ -1,44 +1,109 @@
 //! Which questions wait for a person, and how were the others answered?
 
 use capstan_contract::DomainEvent;
-use capstan_domain::id::{AgentId, BlockerId, InputId, RunId, TaskId};
+use capstan_domain::id::{AgentId, BlockerId, InputId, RunId, TaskId, ToolCallId};
 use capstan_domain::task::event::{
-    BlockerKind, BlockerOpened, BlockerStatus, Event, InputKind, Question, TaskAccepted,
+    Approvers, BlockerDeadline, BlockerItem, BlockerKind, BlockerOpened, BlockerStatus, BlockerUpdated,
+    BudgetScope, Event, InputKind, JoinWait, Question, Resolution, TaskAccepted,
 };
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::catalogue::tasks::input_kind;
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::Model;
+use crate::redaction::shown;
 
 /// The model.
 #[derive(Debug)]
 pub(crate) struct Blockers;
 
+/// A question as it was asked, in its last words.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct OpenBlocker {
+    pub(crate) id: BlockerId,
+    kind: BlockerKind,
+    input_kind: InputKind,
+    status: BlockerStatus,
+    run_id: RunId,
+    summary: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    details: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    questions: Vec<Question>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    items: Vec<BlockerItem>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wait_group_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answer_schema: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline: Option<BlockerDeadline>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    approvers: Option<Approvers>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) approved_by: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tool_call_id: Option<ToolCallId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    join: Option<JoinWait>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    budget: Option<BudgetScope>,
+    revision: u32,
+    created_at: DateTime<Utc>,
+}
+
+impl OpenBlocker {
+    pub(crate) fn of(opened: &BlockerOpened) -> Self {
+        Self {
+            id: opened.blocker_id,
+            kind: opened.kind,
+            input_kind: input_kind(opened.kind),
+            status: BlockerStatus::Open,
+            run_id: opened.run_id,
+            summary: opened.summary.clone(),
+            details: opened.details.clone(),
+            questions: opened.questions.clone(),
+            items: opened.items.clone(),
+            wait_group_id: opened.wait_group_id.clone(),
+            answer_schema: opened.answer_schema.as_ref().map(shown),
+            deadline: opened.deadline.clone(),
+            approvers: opened.approvers.clone(),
+            approved_by: Vec::new(),
+            tool_call_id: opened.tool_call_id,
+            join: opened.join.clone(),
+            budget: opened.budget,
+            revision: opened.revision,
+            created_at: opened.opened_at,
+        }
+    }
+
+    pub(crate) fn update(&mut self, updated: &BlockerUpdated) {
+        self.summary.clone_from(&updated.summary);
+        self.details.clone_from(&updated.details);
+        self.questions.clone_from(&updated.questions);
+        self.items.clone_from(&updated.items);
+    }
+}
+
 /// A question as reads show it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct BlockerRow {
-    id: BlockerId,
+    #[serde(flatten)]
+    asked: OpenBlocker,
     task_id: TaskId,
-    run_id: RunId,
     agent_id: AgentId,
     agent_name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     task_label: Option<String>,
-    kind: BlockerKind,
-    input_kind: InputKind,
-    status: BlockerStatus,
-    summary: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    details: Option<String>,
-    questions: Vec<Question>,
-    revision: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     input_id: Option<InputId>,
-    created_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resolution: Option<Resolution>,
     updated_at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resolved_at: Option<DateTime<Utc>>,
@@ -46,7 +111,7 @@ pub(crate) struct BlockerRow {
 
 impl Model for Blockers {
     const NAME: &'static str = "blockers";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const SCHEMA: &'static str = include_str!("../../../../projections/blockers/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("task_id", CellType::Uuid),
@@ -60,6 +125,8 @@ impl Model for Blockers {
         let DomainEvent::Task(event) = event else { return };
         match event {
             Event::BlockerOpened(e) => keys.push(e.blocker_id.0),
+            Event::BlockerUpdated(e) => keys.push(e.blocker_id.0),
+            Event::BlockerVoted(e) => keys.push(e.blocker_id.0),
             Event::BlockerClosed(e) => keys.push(e.blocker_id.0),
             _ => {}
         }
@@ -71,10 +138,16 @@ impl Model for Blockers {
             (_, Event::BlockerOpened(opened)) => begin(opened, accepted),
             (row, _) => row?,
         };
-        if let Event::BlockerClosed(closed) = event {
-            row.status = closed.status;
-            row.input_id = closed.input_id;
-            row.resolved_at = Some(closed.closed_at);
+        match event {
+            Event::BlockerUpdated(updated) => row.asked.update(updated),
+            Event::BlockerVoted(vote) => row.asked.approved_by.push(vote.by.clone()),
+            Event::BlockerClosed(closed) => {
+                row.asked.status = closed.status;
+                row.input_id = closed.input_id;
+                row.resolution.clone_from(&closed.resolution);
+                row.resolved_at = Some(closed.closed_at);
+            }
+            _ => {}
         }
         row.updated_at = fact.occurred_at();
         Some(row)
@@ -83,29 +156,21 @@ impl Model for Blockers {
     fn cells(row: &BlockerRow) -> Vec<Cell<'_>> {
         vec![
             Cell::Uuid(Some(row.task_id.0)),
-            Cell::Flag(Some(row.status == BlockerStatus::Open)),
-            Cell::Time(Some(row.created_at)),
+            Cell::Flag(Some(row.asked.status == BlockerStatus::Open)),
+            Cell::Time(Some(row.asked.created_at)),
         ]
     }
 }
 
 fn begin(opened: &BlockerOpened, accepted: &TaskAccepted) -> BlockerRow {
     BlockerRow {
-        id: opened.blocker_id,
+        asked: OpenBlocker::of(opened),
         task_id: accepted.task_id,
-        run_id: opened.run_id,
         agent_id: accepted.agent_id,
         agent_name: accepted.agent_name.clone(),
         task_label: accepted.label.clone(),
-        kind: opened.kind,
-        input_kind: InputKind::FreeText,
-        status: BlockerStatus::Open,
-        summary: opened.summary.clone(),
-        details: opened.details.clone(),
-        questions: opened.questions.clone(),
-        revision: opened.revision,
         input_id: None,
-        created_at: opened.opened_at,
+        resolution: None,
         updated_at: opened.opened_at,
         resolved_at: None,
     }

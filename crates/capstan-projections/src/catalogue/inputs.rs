@@ -2,7 +2,10 @@
 
 use capstan_contract::DomainEvent;
 use capstan_domain::id::{AttemptId, BlockerId, InputId, RunId, TaskId};
-use capstan_domain::task::event::{Event, InputAccepted, InputKind, InputOutcome, TaskAccepted};
+use capstan_domain::task::event::{
+    Event, InputAccepted, InputKind, InputOutcome, InputSource, ItemDecision, QueueMode, TaskAccepted,
+    Verdict,
+};
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -36,6 +39,14 @@ pub(crate) struct InputRow {
     seq: u32,
     kind: InputKind,
     message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    said: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    action: Option<Verdict>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    items: Vec<ItemDecision>,
+    queue_mode: QueueMode,
+    source: InputSource,
     answers: Box<RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     blocker_id: Option<BlockerId>,
@@ -54,7 +65,7 @@ pub(crate) struct InputRow {
 
 impl Model for Inputs {
     const NAME: &'static str = "inputs";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const SCHEMA: &'static str = include_str!("../../../../projections/inputs/schema.sql");
     const COLUMNS: &'static [Column] =
         &[Column::fixed("task_id", CellType::Uuid), Column::fixed("seq", CellType::BigInt)];
@@ -67,6 +78,7 @@ impl Model for Inputs {
             Event::InputAccepted(e) => keys.push(e.input_id.0),
             Event::InputClaimed(e) => keys.push(e.input_id.0),
             Event::InputReturned(e) => keys.push(e.input_id.0),
+            Event::InputDeferred(e) => keys.push(e.input_id.0),
             Event::InputConsumed(e) => keys.push(e.input_id.0),
             Event::RunRequested(e) => keys.extend(e.input_ids.iter().map(|id| id.0)),
             _ => {}
@@ -89,6 +101,13 @@ impl Model for Inputs {
                 row.status = InputStatus::Pending;
                 row.claimed_by_attempt_id = None;
                 row.claimed_at = None;
+            }
+            Event::InputDeferred(_) => {
+                row.status = InputStatus::Pending;
+                row.claimed_by_attempt_id = None;
+                row.claimed_at = None;
+                row.queue_mode = QueueMode::Followup;
+                row.outcome = InputOutcome::Queued;
             }
             Event::InputConsumed(e) => {
                 row.status = InputStatus::Consumed;
@@ -117,10 +136,16 @@ fn begin(input: &InputAccepted, accepted: &TaskAccepted) -> InputRow {
         seq: input.seq,
         kind: input.kind,
         message: input.message.clone(),
+        said: input.said.clone(),
+        action: input.action,
+        items: input.items.clone(),
+        queue_mode: input.queue_mode,
+        source: input.source,
         answers: shown(&input.answers),
         blocker_id: input.blocker_id,
         outcome: input.outcome,
-        status: InputStatus::Pending,
+        // What says nothing to the agent is done with.
+        status: if input.message.is_empty() { InputStatus::Consumed } else { InputStatus::Pending },
         claimed_by_attempt_id: None,
         consumed_by_run_id: None,
         created_at: input.accepted_at,

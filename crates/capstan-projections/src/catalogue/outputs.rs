@@ -37,13 +37,15 @@ pub(crate) struct OutputRow {
     metadata: Box<RawValue>,
     status: OutputStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    status_reason: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     archived_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
 }
 
 impl Model for Outputs {
     const NAME: &'static str = "outputs";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const SCHEMA: &'static str = include_str!("../../../../projections/outputs/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("task_id", CellType::Uuid),
@@ -60,6 +62,7 @@ impl Model for Outputs {
             Event::OutputRowsAppended(e) => Some(e.output_id.0),
             Event::OutputFinalized(e) => Some(e.output_id.0),
             Event::OutputStatusChanged(e) => Some(e.output_id.0),
+            Event::OutputArchived(e) => Some(e.output_id.0),
             _ => None,
         });
     }
@@ -80,7 +83,11 @@ impl Model for Outputs {
                 }
             }
             Event::OutputFinalized(e) => row.summary = Some(e.summary.clone()),
-            Event::OutputStatusChanged(e) => row.status = e.status,
+            Event::OutputStatusChanged(e) => {
+                row.status = e.status;
+                row.status_reason.clone_from(&e.reason);
+            }
+            Event::OutputArchived(e) => row.archived_at = Some(e.at),
             _ => {}
         }
         Some(row)
@@ -118,6 +125,7 @@ fn begin(produced: &OutputProduced, accepted: &TaskAccepted) -> OutputRow {
         data: produced.data.clone(),
         metadata: shown(&produced.metadata),
         status: produced.status,
+        status_reason: None,
         archived_at: None,
         created_at: produced.created_at,
     }

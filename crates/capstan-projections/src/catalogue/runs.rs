@@ -135,7 +135,7 @@ pub(crate) struct RunRow {
 
 impl Model for Runs {
     const NAME: &'static str = "runs";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const SCHEMA: &'static str = include_str!("../../../../projections/runs/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("task_id", CellType::Uuid),
@@ -195,23 +195,7 @@ fn run_of(event: &Event) -> Option<RunId> {
         Event::RetryScheduled(e) => Some(e.run_id),
         Event::RunEnded(e) => Some(e.run_id),
         Event::UsageRecorded(e) => Some(e.run_id),
-        Event::TaskAccepted(_)
-        | Event::TaskContinued(_)
-        | Event::TaskSlept(_)
-        | Event::TaskDone(_)
-        | Event::TaskFailed(_)
-        | Event::TaskCancelled(_)
-        | Event::TaskDropped(_)
-        | Event::BlockerOpened(_)
-        | Event::BlockerClosed(_)
-        | Event::InputAccepted(_)
-        | Event::InputClaimed(_)
-        | Event::InputReturned(_)
-        | Event::InputConsumed(_)
-        | Event::OutputProduced(_)
-        | Event::OutputRowsAppended(_)
-        | Event::OutputFinalized(_)
-        | Event::OutputStatusChanged(_) => None,
+        _ => None,
     }
 }
 
@@ -272,25 +256,8 @@ fn change(row: &mut RunRow, event: &Event) {
             row.usage.add(&e.usage);
             row.cost_usd = row.usage.cost_usd;
         }
-        // The run was made from this one; the others name no run.
-        Event::RunRequested(_)
-        | Event::TaskAccepted(_)
-        | Event::TaskContinued(_)
-        | Event::TaskSlept(_)
-        | Event::TaskDone(_)
-        | Event::TaskFailed(_)
-        | Event::TaskCancelled(_)
-        | Event::TaskDropped(_)
-        | Event::BlockerOpened(_)
-        | Event::BlockerClosed(_)
-        | Event::InputAccepted(_)
-        | Event::InputClaimed(_)
-        | Event::InputReturned(_)
-        | Event::InputConsumed(_)
-        | Event::OutputProduced(_)
-        | Event::OutputRowsAppended(_)
-        | Event::OutputFinalized(_)
-        | Event::OutputStatusChanged(_) => {}
+        // A run is made from its request; the others name no run.
+        _ => {}
     }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use capstan_contract::DomainEvent;
-use capstan_domain::id::{AgentId, BlockerId, RunId, TaskId};
+use capstan_domain::id::{AgentId, RunId, TaskId};
 use capstan_domain::policy::RunPolicy;
 use capstan_domain::task::TaskState;
 use capstan_domain::task::event::{
-    AgendaItem, AttemptOutcome, BlockerKind, BlockerOpened, BlockerStatus, DropReason, Event, InputKind,
-    Priority, Question, RunCause, TaskAccepted,
+    AgendaItem, AttemptOutcome, BlockerKind, DropReason, Event, InputKind, InputSource, Priority, RunCause,
+    TaskAccepted,
 };
 use capstan_domain::usage::Usage;
 use capstan_envelope::Recorded;
@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::catalogue::blockers::OpenBlocker;
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::labels;
@@ -34,39 +35,44 @@ pub(crate) struct Tasks;
 enum WaitingReason {
     /// A question is open.
     Input,
+    /// Something must be approved.
+    Approval,
+    /// A budget is spent.
+    Budget,
+    /// Subtasks are not over.
+    Subtasks,
+    /// An approved tool call is being carried out.
+    ToolExecution,
 }
 
-/// The question a task waits on, as its object shows it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct CurrentBlocker {
-    id: BlockerId,
-    kind: BlockerKind,
-    input_kind: InputKind,
-    status: BlockerStatus,
-    run_id: RunId,
-    summary: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    details: Option<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    questions: Vec<Question>,
-    revision: u32,
-    created_at: DateTime<Utc>,
-}
-
-impl CurrentBlocker {
-    fn of(opened: &BlockerOpened) -> Self {
-        Self {
-            id: opened.blocker_id,
-            kind: opened.kind,
-            input_kind: InputKind::FreeText,
-            status: BlockerStatus::Open,
-            run_id: opened.run_id,
-            summary: opened.summary.clone(),
-            details: opened.details.clone(),
-            questions: opened.questions.clone(),
-            revision: opened.revision,
-            created_at: opened.opened_at,
+impl From<BlockerKind> for WaitingReason {
+    fn from(kind: BlockerKind) -> Self {
+        match kind {
+            BlockerKind::Input => Self::Input,
+            BlockerKind::Approval => Self::Approval,
+            BlockerKind::Budget => Self::Budget,
+            BlockerKind::Subtasks => Self::Subtasks,
         }
+    }
+}
+
+impl WaitingReason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Approval => "approval",
+            Self::Budget => "budget",
+            Self::Subtasks => "subtasks",
+            Self::ToolExecution => "tool_execution",
+        }
+    }
+}
+
+/// The kind of input a question of this kind takes.
+pub(crate) fn input_kind(kind: BlockerKind) -> InputKind {
+    match kind {
+        BlockerKind::Approval => InputKind::ApproveReject,
+        BlockerKind::Input | BlockerKind::Budget | BlockerKind::Subtasks => InputKind::FreeText,
     }
 }
 
@@ -164,10 +170,13 @@ pub(crate) struct TaskRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target_run_id: Option<RunId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    current_blocker: Option<CurrentBlocker>,
+    current_blocker: Option<OpenBlocker>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     budget_usd: Option<f64>,
     cost_usd: f64,
+    /// What its children that are over cost, with everything below them.
+    #[serde(default)]
+    subtasks_cost_usd: f64,
     usage: Usage,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wake_at: Option<DateTime<Utc>>,
@@ -197,7 +206,7 @@ pub(crate) struct TaskRow {
 
 impl Model for Tasks {
     const NAME: &'static str = "tasks";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const SCHEMA: &'static str = include_str!("../../../../projections/tasks/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("agent_id", CellType::Uuid),
@@ -224,7 +233,7 @@ impl Model for Tasks {
     fn apply(row: Option<TaskRow>, _: &Uuid, fact: &Fact<'_>) -> Option<TaskRow> {
         let Some((event, accepted)) = fact.task_event() else { return row };
         let mut row = row.unwrap_or_else(|| begin(accepted));
-        change(&mut row, event);
+        change(&mut row, event, accepted);
         row.updated_at = fact.occurred_at();
         row.version = fact.version();
         Some(row)
@@ -240,7 +249,7 @@ impl Model for Tasks {
             Cell::text(labels::column(&row.labels)),
             Cell::Uuid(row.parent_task_id.map(|id| id.0)),
             Cell::Flag(Some(row.archived_at.is_some())),
-            Cell::text_or_null(row.waiting_reason.map(|WaitingReason::Input| "input")),
+            Cell::text_or_null(row.waiting_reason.map(WaitingReason::as_str)),
             Cell::Time(Some(row.created_at)),
             Cell::Time(Some(row.updated_at)),
         ]
@@ -278,6 +287,7 @@ fn begin(accepted: &TaskAccepted) -> TaskRow {
         current_blocker: None,
         budget_usd: accepted.budget_usd,
         cost_usd: 0.0,
+        subtasks_cost_usd: 0.0,
         usage: Usage::default(),
         wake_at: None,
         wake_reason: None,
@@ -297,7 +307,7 @@ fn begin(accepted: &TaskAccepted) -> TaskRow {
     }
 }
 
-fn change(row: &mut TaskRow, event: &Event) {
+fn change(row: &mut TaskRow, event: &Event, accepted: &TaskAccepted) {
     match event {
         Event::RunRequested(e) => {
             requeue(row, e.queued_at);
@@ -314,11 +324,9 @@ fn change(row: &mut TaskRow, event: &Event) {
             row.state = TaskState::Running;
             row.dispatched_at = Some(e.leased_at);
         }
-        Event::AttemptEnded(e) => {
-            // As in the decider: a lost attempt puts its run back in the queue.
-            if e.outcome == AttemptOutcome::Lost && row.state == TaskState::Running {
-                requeue(row, e.ended_at);
-            }
+        // As in the decider: a lost attempt puts its run back in the queue.
+        Event::AttemptEnded(e) if e.outcome == AttemptOutcome::Lost && row.state == TaskState::Running => {
+            requeue(row, e.ended_at);
         }
         Event::RetryScheduled(e) => requeue(row, e.available_at),
         Event::TaskContinued(_) => row.state = TaskState::Running,
@@ -342,37 +350,61 @@ fn change(row: &mut TaskRow, event: &Event) {
         }
         Event::BlockerOpened(e) => {
             row.state = TaskState::Waiting;
-            row.waiting_reason = Some(WaitingReason::Input);
+            row.waiting_reason = Some(e.kind.into());
             row.waiting_summary = Some(e.summary.clone());
-            row.input_kind = Some(InputKind::FreeText);
-            row.current_blocker = Some(CurrentBlocker::of(e));
+            row.input_kind = Some(input_kind(e.kind));
+            row.current_blocker = Some(OpenBlocker::of(e));
+            row.queued_at = None;
+            awake(row);
         }
-        Event::BlockerClosed(e) => {
-            if row.current_blocker.as_ref().is_some_and(|blocker| blocker.id == e.blocker_id) {
-                row.waiting_reason = None;
-                row.waiting_summary = None;
-                row.input_kind = None;
-                row.current_blocker = None;
+        Event::BlockerUpdated(e) => {
+            if let Some(blocker) = row.current_blocker.as_mut().filter(|blocker| blocker.id == e.blocker_id) {
+                blocker.update(e);
+                row.waiting_summary = Some(e.summary.clone());
             }
+        }
+        Event::BlockerVoted(e) => {
+            if let Some(blocker) = row.current_blocker.as_mut().filter(|blocker| blocker.id == e.blocker_id) {
+                blocker.approved_by.push(e.by.clone());
+            }
+        }
+        Event::BlockerClosed(e)
+            if row.current_blocker.as_ref().is_some_and(|blocker| blocker.id == e.blocker_id) =>
+        {
+            row.waiting_reason = None;
+            row.waiting_summary = None;
+            row.input_kind = None;
+            row.current_blocker = None;
         }
         Event::UsageRecorded(e) => {
             row.usage.add(&e.usage);
             row.cost_usd = row.usage.cost_usd;
         }
-        // These change the task's version and nothing else of its object.
-        Event::TaskAccepted(_)
-        | Event::AttemptStarted(_)
-        | Event::AttemptCancelRequested(_)
-        | Event::RunEnded(_)
-        | Event::InputAccepted(_)
-        | Event::InputClaimed(_)
-        | Event::InputReturned(_)
-        | Event::InputConsumed(_)
-        | Event::OutputProduced(_)
-        | Event::OutputRowsAppended(_)
-        | Event::OutputFinalized(_)
-        | Event::OutputStatusChanged(_) => {}
+        Event::TaskArchived(e) => row.archived_at = Some(e.at),
+        Event::TaskUnarchived(_) => row.archived_at = None,
+        Event::TaskReprioritised(e) => row.priority = e.priority,
+        Event::TaskBudgetSet(e) => row.budget_usd = e.budget_usd,
+        Event::TaskLabelled(e) => {
+            row.label.clone_from(&e.label);
+            row.labels.clone_from(&e.labels);
+        }
+        Event::TaskDeadlineSet(e) => row.deadline = e.deadline,
+        Event::TaskRoutingSet(e) => row.routing_json = shown(&e.routing),
+        Event::ToolCallDecided(e) if e.executor.is_some() => {
+            row.waiting_reason = Some(WaitingReason::ToolExecution);
+        }
+        Event::ToolExecutionEnded(_) if row.current_blocker.is_none() => row.waiting_reason = None,
+        Event::SubtaskEnded(e) => row.subtasks_cost_usd += e.cost_usd,
+        Event::InputAccepted(e) if e.source == InputSource::Caller => row.wake_count = 0,
+        Event::TaskPayloadSet(_) => change_payload(row, accepted),
+        // The others change the task's version and nothing else of its object.
+        _ => {}
     }
+}
+
+fn change_payload(row: &mut TaskRow, accepted: &TaskAccepted) {
+    row.message.clone_from(&accepted.message);
+    row.payload_json = shown(&Payload::of(accepted));
 }
 
 fn requeue(row: &mut TaskRow, at: DateTime<Utc>) {

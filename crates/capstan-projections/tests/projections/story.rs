@@ -277,34 +277,11 @@ impl Story {
         let workspace = agent.workspace.clone();
         let stream = StreamId::new(Workspace::new(&workspace).unwrap(), "task", &id.to_string()).unwrap();
         let mut accept = command::Accept {
-            task_id: id,
-            workspace,
-            agent,
-            message: message(self.serial, self.message_bytes),
             session_id: format!("session {}", self.serial),
-            session_key: None,
-            lane: None,
-            policy: None,
-            timeout_ms: None,
-            priority: None,
-            budget_usd: None,
-            parent: None,
-            label: None,
             labels: [("team".to_owned(), "red".to_owned())].into(),
             routing: object(json!({"channel": "mail"})),
-            input_provenance: Map::new(),
-            attachments: Vec::new(),
-            extra_system_prompt: None,
-            deliver: None,
-            source_view_id: None,
-            spawned_by: None,
-            hook_id: None,
-            dispatch_delay_ms: None,
-            not_before: None,
-            deadline: None,
-            queue_ttl_ms: None,
             message_bytes_max: 1_000_000,
-            at: self.tick(),
+            ..command::Accept::new(id, agent, message(self.serial, self.message_bytes), self.tick())
         };
         change(&mut accept);
         self.tasks.push(Told { id, stream, head: StreamHead::default(), state: None });
@@ -371,7 +348,7 @@ impl Story {
                 accept.queue_ttl_ms = urgent.then_some(60_000);
                 accept.parent = parent
                     .filter(|(_, stream)| stream.workspace().as_str() == accept.workspace)
-                    .map(|(task_id, _)| command::Parent { task_id, is_open: true });
+                    .map(|(task_id, _)| command::Parent { task_id, root_task_id: task_id, is_open: true });
             })
             .await;
             return;

@@ -190,36 +190,12 @@ fn task(state: &State) -> anyhow::Result<&capstan_domain::task::Task> {
 }
 
 fn accept(task_id: TaskId, agent: &agent::Created, number: u64) -> Command {
-    Command::Accept(Box::new(Accept {
+    Command::Accept(Box::new(Accept::new(
         task_id,
-        workspace: "dev".into(),
-        agent: agent.clone(),
-        message: format!("bench {number} {}", "x".repeat(500)),
-        session_id: task_id.to_string(),
-        session_key: None,
-        lane: None,
-        policy: None,
-        timeout_ms: None,
-        priority: None,
-        budget_usd: None,
-        parent: None,
-        label: None,
-        labels: std::collections::BTreeMap::new(),
-        routing: serde_json::Map::new(),
-        input_provenance: serde_json::Map::new(),
-        attachments: Vec::new(),
-        extra_system_prompt: None,
-        deliver: None,
-        source_view_id: None,
-        spawned_by: None,
-        hook_id: None,
-        dispatch_delay_ms: None,
-        not_before: None,
-        deadline: None,
-        queue_ttl_ms: None,
-        message_bytes_max: 1 << 20,
-        at: Utc::now(),
-    }))
+        agent.clone(),
+        format!("bench {number} {}", "x".repeat(500)),
+        Utc::now(),
+    )))
 }
 
 fn context(command: &'static str, number: u64, step: u64) -> CommandContext {

@@ -59,7 +59,7 @@ fn ok_keeps_the_question_that_is_open_already() {
         assert_eq!(kinds(events), ["attempt ended", "run ended"]);
         let task = state.as_ref().unwrap();
         assert_eq!(
-            (task.state, task.blocker.as_ref().unwrap().blocker_id),
+            (task.state, task.blocker.as_ref().unwrap().opened.blocker_id),
             (TaskState::Waiting, blocker_id(1))
         );
     });
@@ -407,11 +407,12 @@ fn approved_outputs_come_into_force_when_the_run_ends_well() {
     history.push(Event::OutputStatusChanged(crate::task::event::OutputStatusChanged {
         output_id: crate::task::fixture::output_id(1),
         status: OutputStatus::Approved,
+        reason: None,
         at: at(20),
     }));
     given::<TaskDecider>(history).when(finish_ok(1)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "output changed", "done"]);
-        assert!(state.as_ref().unwrap().outputs.values().all(|status| *status == OutputStatus::Active));
+        assert!(state.as_ref().unwrap().outputs.values().all(|output| output.status == OutputStatus::Active));
     });
 }
 

@@ -1,0 +1,131 @@
+//! The birth of a task.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Priority;
+use crate::id::{AgentId, TaskId};
+use crate::policy::RunPolicy;
+
+stored! {
+/// A command to an agent was accepted: the task begins. Everything a later run needs is frozen here.
+pub struct TaskAccepted {
+    /// The task.
+    pub task_id: TaskId,
+    /// Where it lives.
+    pub workspace: String,
+    /// Who does it.
+    pub agent_id: AgentId,
+    /// The agent's key at acceptance.
+    pub agent_key: String,
+    /// The agent's name at acceptance.
+    pub agent_name: String,
+    /// The agent's configuration at acceptance; later edits of the agent do not change the task.
+    pub agent_config: Map<String, Value>,
+    /// Provider at acceptance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Model at acceptance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The command's text.
+    pub message: String,
+    /// The conversation its runs share.
+    pub session_id: String,
+    /// A caller's name for the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_key: Option<String>,
+    /// Part of the execution class: tasks of one lane run one after another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
+    /// Execution class: tasks of one class share a concurrency limit.
+    pub instance_key: String,
+    /// Rules of execution.
+    pub policy: RunPolicy,
+    /// Longest time one attempt may run, in milliseconds; 0 = none.
+    pub timeout_ms: i64,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Limit of what it may cost, in US dollars.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::finite::serialize_option"
+    )]
+    pub budget_usd: Option<f64>,
+    /// The task this one was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_task_id: Option<TaskId>,
+    /// The task at the top of its tree, whose budget it shares; absent at the top.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_task_id: Option<TaskId>,
+    /// What becomes of it when its parent is cancelled.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub parent_close: ParentClose,
+    /// The output of the parent it was spawned for, as the parent's agent named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_output_id: Option<String>,
+    /// The task of the same session it runs after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_after: Option<TaskId>,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Names and values to filter by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Reply addressing; free strings.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub routing: Map<String, Value>,
+    /// Where the command came from; free strings.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub input_provenance: Map<String, Value>,
+    /// Objects handed to the agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Map<String, Value>>,
+    /// Text added to the agent's system prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_system_prompt: Option<String>,
+    /// Whether the result is to be delivered to the routing address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deliver: Option<bool>,
+    /// The view it works for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_view_id: Option<String>,
+    /// What made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spawned_by: Option<String>,
+    /// The hook that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook_id: Option<String>,
+    /// The schedule that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule_id: Option<String>,
+    /// Skills the agent is to use, as paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skill_paths: Vec<String>,
+    /// When it must be over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<DateTime<Utc>>,
+    /// How long it may wait for its first attempt, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_ttl_ms: Option<i64>,
+    /// When it was accepted.
+    pub accepted_at: DateTime<Utc>,
+}
+}
+
+/// What becomes of a child when its parent is cancelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ParentClose {
+    /// It is cancelled too.
+    #[default]
+    Cancel,
+    /// It goes on.
+    Detach,
+}

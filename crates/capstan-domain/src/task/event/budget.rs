@@ -1,0 +1,37 @@
+//! Money.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::BudgetScope;
+
+stored! {
+/// Most of a budget is spent.
+pub struct BudgetWarned {
+    /// Whose.
+    pub scope: BudgetScope,
+    /// The limit, in US dollars.
+    #[serde(serialize_with = "crate::finite::serialize")]
+    pub limit_usd: f64,
+    /// What is spent of it, in US dollars.
+    #[serde(serialize_with = "crate::finite::serialize")]
+    pub spent_usd: f64,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A budget is spent: the task stops.
+pub struct BudgetExceeded {
+    /// Whose.
+    pub scope: BudgetScope,
+    /// The limit, in US dollars.
+    #[serde(serialize_with = "crate::finite::serialize")]
+    pub limit_usd: f64,
+    /// What is spent of it, in US dollars.
+    #[serde(serialize_with = "crate::finite::serialize")]
+    pub spent_usd: f64,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+}

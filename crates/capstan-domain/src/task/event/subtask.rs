@@ -1,0 +1,108 @@
+//! Children of a task.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Priority, SourceWatch};
+use crate::id::{RunId, TaskId};
+use crate::policy::RunPolicy;
+use crate::task::TaskState;
+
+stored! {
+/// A run asked for subtasks; they are made from this, under these ids.
+pub struct SubtasksSpawned {
+    /// The run.
+    pub run_id: RunId,
+    /// Whether the task waits for them.
+    pub join: Join,
+    /// The subtasks.
+    pub subtasks: Vec<Subtask>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// One subtask as asked for. What is absent is inherited.
+pub struct Subtask {
+    /// Its task: derived from the run and its place in the list.
+    pub task_id: TaskId,
+    /// Its place in the list, from 0.
+    pub index: u32,
+    /// What its agent is told.
+    pub prompt: String,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The output it is about, as the parent's agent named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_output_id: Option<String>,
+    /// How long it sleeps first, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispatch_delay_ms: Option<i64>,
+    /// How urgent it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    /// Limit of what it may cost, in US dollars.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "crate::finite::serialize_option"
+    )]
+    pub budget_usd: Option<f64>,
+    /// Rules of execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<RunPolicy>,
+    /// Watches handed over to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watches: Vec<SourceWatch>,
+}
+
+/// What a task waits for after spawning.
+pub struct JoinWait {
+    /// All of them or any.
+    pub join: Join,
+    /// The subtasks.
+    pub task_ids: Vec<TaskId>,
+}
+
+/// A child ended.
+pub struct SubtaskEnded {
+    /// The child.
+    pub task_id: TaskId,
+    /// Its name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// How it ended.
+    pub state: TaskState,
+    /// What its agent answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What it and everything below it cost, in US dollars.
+    #[serde(serialize_with = "crate::finite::serialize")]
+    pub cost_usd: f64,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The parent knows how this task ended.
+pub struct ParentTold {
+    /// When.
+    pub at: DateTime<Utc>,
+}
+}
+
+choice! {
+/// Whether a task waits for its subtasks.
+pub enum Join {
+    /// It does not.
+    None,
+    /// For all of them.
+    All,
+    /// For the first.
+    Any,
+}
+}
