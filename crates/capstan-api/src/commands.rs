@@ -22,7 +22,7 @@ use capstan_contract::command::{
     UpsertChannelBinding,
 };
 use capstan_dispatch::{CommandContext, Decided};
-use capstan_domain::id::{InputId, TaskId};
+use capstan_domain::id::{AgentId, InputId, TaskId};
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::{StreamId, Workspace};
 use serde::de::DeserializeOwned;
@@ -117,6 +117,17 @@ fn required<T>(id: Option<T>, pointer: &str) -> Result<T, Problem> {
     id.ok_or_else(|| {
         Problem::invalid_field(pointer, format!("{} is required", pointer.trim_start_matches('/')))
     })
+}
+
+/// The agent a command names; the command then names it by its id, so that it is the same however it is named.
+async fn agent_named(
+    app: &App,
+    workspace: &Workspace,
+    named: &mut Option<String>,
+) -> Result<AgentId, Problem> {
+    let id = app.agent_id(workspace, &required(named.take(), "/agent_id")?).await?;
+    *named = Some(id.to_string());
+    Ok(id)
 }
 
 /// The id of an input: the same for every repeat of a keyed command.

@@ -10,6 +10,7 @@
 //! for each command. `conventions.rs` is what holds for every answer.
 
 mod app;
+mod asked;
 mod auth;
 mod body;
 mod call;

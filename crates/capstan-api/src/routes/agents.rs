@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use axum::routing::{get, patch, post};
 use axum::{Json, Router};
@@ -14,8 +14,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::App;
+use crate::asked::Asked;
 use crate::body;
-use crate::call::CallContext;
 use crate::commands::Execute;
 use crate::conventions::{POSITION, header_text};
 use crate::parameters::Parameters;
@@ -40,15 +40,10 @@ pub(super) fn commands() -> Router<Arc<App>> {
 async fn create(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     let workspace = app.workspace(&workspace).await?;
-    body::parse::<CreateAgent>(&json)?.execute(&app, &workspace, &call).await
+    asked.body::<CreateAgent>()?.execute(&app, &workspace, &asked.call).await
 }
 
 async fn list(
@@ -76,35 +71,25 @@ async fn one(
 async fn update(
     State(app): State<Arc<App>>,
     Path((workspace, named)): Path<(String, String)>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     let workspace = app.workspace(&workspace).await?;
-    let mut body: UpdateAgent = body::parse(&json)?;
+    let mut body: UpdateAgent = asked.body()?;
     body.agent_id = body::of_path(body.agent_id, named, "/agent_id")?;
-    body.execute(&app, &workspace, &call).await
+    body.execute(&app, &workspace, &asked.call).await
 }
 
 async fn delete(
     State(app): State<Arc<App>>,
     Path((workspace, named)): Path<(String, String)>,
-    mut parameters: Parameters,
-    call: CallContext,
-    request: Request,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    let cancel_open = parameters.flag("cancel_open").unwrap_or(false);
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
+    let cancel_open = asked.parameters.flag("cancel_open").unwrap_or(false);
     let workspace = app.workspace(&workspace).await?;
-    let mut body: DeleteAgent = body::parse_optional(&json)?;
+    let mut body: DeleteAgent = asked.body_if_any()?;
     body.agent_id = body::of_path(body.agent_id, named, "/agent_id")?;
     body.cancel_open |= cancel_open;
-    body.execute(&app, &workspace, &call).await
+    body.execute(&app, &workspace, &asked.call).await
 }
 
 /// The configuration of an agent with this key that is given none.

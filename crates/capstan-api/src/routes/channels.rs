@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::routing::{get, put};
 use capstan_contract::command::{DeleteChannelBinding, UpsertChannelBinding};
 use capstan_domain::channel::Address;
@@ -11,8 +11,8 @@ use capstan_domain::id::BindingId;
 use capstan_projections::BindingsOf;
 
 use crate::App;
+use crate::asked::Asked;
 use crate::body;
-use crate::call::CallContext;
 use crate::commands::Execute;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
@@ -32,35 +32,25 @@ pub(super) fn commands() -> Router<Arc<App>> {
 async fn upsert(
     State(app): State<Arc<App>>,
     Path((workspace, channel_type, address)): Path<(String, String, String)>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     let workspace = app.workspace(&workspace).await?;
-    let mut body: UpsertChannelBinding = body::parse_optional(&json)?;
+    let mut body: UpsertChannelBinding = asked.body_if_any()?;
     body.channel_type = body::of_path(body.channel_type, channel_type, "/channel_type")?;
     body.address = body::of_path(body.address, address, "/address")?;
-    body.execute(&app, &workspace, &call).await
+    body.execute(&app, &workspace, &asked.call).await
 }
 
 async fn delete(
     State(app): State<Arc<App>>,
     Path((workspace, channel_type, address)): Path<(String, String, String)>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     let workspace = app.workspace(&workspace).await?;
-    let mut body: DeleteChannelBinding = body::parse_optional(&json)?;
+    let mut body: DeleteChannelBinding = asked.body_if_any()?;
     body.channel_type = body::of_path(body.channel_type, channel_type, "/channel_type")?;
     body.address = body::of_path(body.address, address, "/address")?;
-    body.execute(&app, &workspace, &call).await
+    body.execute(&app, &workspace, &asked.call).await
 }
 
 /// All of the workspace, those of one agent, or those that name none.
