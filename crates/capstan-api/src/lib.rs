@@ -6,7 +6,7 @@
 //!
 //! **What it refuses to be.** It holds no rule, no SQL and no state but caches; any number of replicas may run.
 //!
-//! **Where to start.** `app.rs` lists what it is made of, `routes.rs` the routes, `commands.rs` and one file beside it
+//! **Where to start.** `app.rs` lists what it is made of, `routes/table.rs` the routes, `commands.rs` and one file beside it
 //! for each command. `conventions.rs` is what holds for every answer.
 
 mod app;
@@ -22,6 +22,7 @@ mod logs;
 mod lookup;
 pub mod nats;
 mod objects_only;
+mod operation;
 mod parameters;
 mod problem;
 mod readiness;
@@ -37,9 +38,10 @@ pub use auth::{Access, AdminToken};
 pub use call::CallContext;
 pub use commands::{NAMES as COMMAND_NAMES, execute};
 pub use conventions::{CORRELATION, POSITION};
+pub use operation::{Answer, Operation, Scope, Verb};
 pub use problem::{Code, MEDIA_TYPE, Problem, ProblemDocument};
 pub use readiness::{Check, Finding, ReadModelsCheck};
 pub use reads::Reads;
 pub use receipt::{Receipt, Reply};
-pub use routes::router;
+pub use routes::{operations, router};
 pub use serving::serve;

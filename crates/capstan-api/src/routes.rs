@@ -1,4 +1,4 @@
-//! The HTTP surface: one file for each family of endpoints.
+//! The HTTP surface: one file for each family of endpoints, and the table of them all.
 
 mod admin;
 mod agents;
@@ -10,6 +10,7 @@ mod live;
 mod outputs;
 mod runs;
 mod schemas;
+mod table;
 mod tasks;
 mod workers;
 mod workspaces;
@@ -25,34 +26,29 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::App;
 use crate::call::{CallContext, fresh_id};
 use crate::conventions::{self, Correlation};
+use crate::operation::{Operation, Scope};
 use crate::problem::{Code, Problem};
+use table::{ROUTES, Route};
 
-/// All routes, with everything that holds for each of them.
+/// Everything a caller may ask for over HTTP.
+pub fn operations() -> impl Iterator<Item = &'static Operation> {
+    ROUTES.iter().map(|route| &route.operation)
+}
+
+/// The routes of the table, with everything that holds for each of them.
 pub fn router(app: Arc<App>) -> Router {
-    let reads = Router::new()
-        .merge(workspaces::reads())
-        .merge(agents::reads())
-        .merge(tasks::reads())
-        .merge(runs::reads())
-        .merge(outputs::reads())
-        .merge(inbox::reads())
-        .route_layer(from_fn_with_state(app.clone(), conventions::read_your_writes));
-    let v1 = Router::new()
-        .merge(reads)
-        .merge(workspaces::commands())
-        .merge(agents::commands())
-        .merge(tasks::commands())
-        .merge(runs::commands())
-        .merge(live::routes())
-        .merge(workers::routes())
-        .merge(attempts::routes())
-        .merge(admin::routes())
-        .route_layer(from_fn_with_state(app.clone(), crate::auth::require));
-    Router::new()
-        .merge(v1)
-        .merge(health::routes())
-        .merge(errors::routes())
-        .merge(schemas::routes())
+    let mut router = Router::new();
+    for Route { operation, handler } in ROUTES {
+        let mut method = handler(operation.method.filter());
+        if operation.waits_for_position() {
+            method = method.route_layer(from_fn_with_state(app.clone(), conventions::read_your_writes));
+        }
+        if operation.scope != Scope::Public {
+            method = method.route_layer(from_fn_with_state(app.clone(), crate::auth::require));
+        }
+        router = router.route(operation.path, method);
+    }
+    router
         .fallback(async || Problem::not_found("route"))
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "this route does not answer to this method")

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::routing::{get, post};
 use capstan_contract::command::CreateAgent;
 use capstan_domain::id::AgentId;
 
@@ -17,17 +15,7 @@ use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::shown::{List, Object, page};
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/agents", get(list))
-        .route("/v1/workspaces/{workspace}/agents/{agent}", get(one))
-}
-
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new().route("/v1/workspaces/{workspace}/agents", post(create))
-}
-
-async fn create(
+pub(super) async fn create(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     parameters: Parameters,
@@ -41,7 +29,7 @@ async fn create(
     body::parse::<CreateAgent>(&json)?.execute(&app, &workspace, &call).await
 }
 
-async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -53,7 +41,7 @@ async fn list(
 }
 
 /// By id, else by exactly this key.
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, named)): Path<(String, String)>,
     parameters: Parameters,

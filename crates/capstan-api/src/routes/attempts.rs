@@ -5,11 +5,10 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Json, Router};
 use capstan_contract::command::{
     AckInput, AppendLogs, AppendRows, AppendRunEvents, ClaimInput, CommandBody, FinalizeOutput,
     FinishAttempt, OpenBlocker, ProduceOutput, RecordUsage, StartAttempt,
@@ -32,21 +31,6 @@ use crate::logs;
 use crate::parameters::path_id;
 use crate::problem::{Code, Problem};
 use crate::receipt::{Receipt, Reply};
-
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/attempts/{attempt}/start", post(start))
-        .route("/v1/attempts/{attempt}/logs", post(append_logs))
-        .route("/v1/attempts/{attempt}/events", post(append_events))
-        .route("/v1/attempts/{attempt}/outputs", post(produce_output))
-        .route("/v1/attempts/{attempt}/outputs/{output}/rows", post(append_rows))
-        .route("/v1/attempts/{attempt}/outputs/{output}/finalize", post(finalize_output))
-        .route("/v1/attempts/{attempt}/blockers", post(open_blocker))
-        .route("/v1/attempts/{attempt}/inputs/claim", post(claim_input))
-        .route("/v1/attempts/{attempt}/inputs/{input}/ack", post(ack_input))
-        .route("/v1/attempts/{attempt}/usage", post(record_usage))
-        .route("/v1/attempts/{attempt}/finish", post(finish))
-}
 
 /// A call of a worker about one attempt.
 struct Report {
@@ -155,7 +139,7 @@ type Attempt = Path<String>;
 type AttemptPart = Path<(String, String)>;
 type Shared = State<Arc<App>>;
 
-async fn start(
+pub(super) async fn start(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -169,7 +153,7 @@ async fn start(
     Ok(Reply::new(StatusCode::OK, &context, &decided))
 }
 
-async fn append_logs(
+pub(super) async fn append_logs(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -183,7 +167,7 @@ async fn append_logs(
     keep(&report, lines).await
 }
 
-async fn append_events(
+pub(super) async fn append_events(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -204,7 +188,7 @@ async fn keep(report: &Report, lines: Vec<bytes::Bytes>) -> Result<Response, Pro
     Ok((StatusCode::ACCEPTED, Json(json!({ "accepted": accepted }))).into_response())
 }
 
-async fn produce_output(
+pub(super) async fn produce_output(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -238,7 +222,7 @@ async fn produce_output(
     Ok(Reply::new(status, &context, &decided).showing("output_id", &output_id))
 }
 
-async fn append_rows(
+pub(super) async fn append_rows(
     State(app): Shared,
     Path((attempt, output)): AttemptPart,
     call: CallContext,
@@ -257,7 +241,7 @@ async fn append_rows(
     Ok(Reply::new(StatusCode::OK, &context, &decided).showing("output_id", &output_id))
 }
 
-async fn finalize_output(
+pub(super) async fn finalize_output(
     State(app): Shared,
     Path((attempt, output)): AttemptPart,
     call: CallContext,
@@ -276,7 +260,7 @@ async fn finalize_output(
     Ok(Reply::new(StatusCode::OK, &context, &decided).showing("output_id", &output_id))
 }
 
-async fn open_blocker(
+pub(super) async fn open_blocker(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -296,7 +280,7 @@ async fn open_blocker(
 
 /// Takes the oldest input nobody has. An input this attempt took before and has not acknowledged comes again, so that
 /// a lost answer loses nothing.
-async fn claim_input(
+pub(super) async fn claim_input(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -342,7 +326,7 @@ fn claimed(input: &capstan_domain::task::state::Input) -> ClaimedInput {
     }
 }
 
-async fn ack_input(
+pub(super) async fn ack_input(
     State(app): Shared,
     Path((attempt, input)): AttemptPart,
     call: CallContext,
@@ -357,7 +341,7 @@ async fn ack_input(
     Ok(Reply::new(StatusCode::OK, &context, &decided))
 }
 
-async fn record_usage(
+pub(super) async fn record_usage(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -374,7 +358,7 @@ async fn record_usage(
     Ok(Reply::new(StatusCode::OK, &context, &decided))
 }
 
-async fn finish(
+pub(super) async fn finish(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use axum::routing::get;
 use bytes::Bytes;
 use capstan_domain::id::{RunId, TaskId};
 use capstan_domain::task::TaskState;
@@ -29,13 +27,6 @@ use crate::shown::LIMIT_MAX;
 
 /// Name of the frame that shows an object as it is at the beginning.
 const SNAPSHOT: &str = "snapshot";
-
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/stream", get(of_workspace))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/stream", get(of_task))
-        .route("/v1/workspaces/{workspace}/runs/{run}/stream", get(of_run))
-}
 
 /// What the caller wants to see.
 struct Wish {
@@ -107,7 +98,7 @@ async fn send(app: Arc<App>, request: Request, frames: Frames) -> Response {
     }
 }
 
-async fn of_workspace(
+pub(super) async fn of_workspace(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     parameters: Parameters,
@@ -132,7 +123,7 @@ async fn of_workspace(
     Ok(send(app, request, frames).await)
 }
 
-async fn of_task(
+pub(super) async fn of_task(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     parameters: Parameters,
@@ -154,7 +145,7 @@ async fn of_task(
 }
 
 /// The run's part of its task's events; ends with the run.
-async fn of_run(
+pub(super) async fn of_run(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
     parameters: Parameters,

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::routing::{get, post};
 use capstan_contract::command::{CancelRun, EnqueueRunInput};
 use capstan_projections::RunFilter;
 
@@ -17,19 +15,7 @@ use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::shown::{List, Object, page};
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/runs", get(list))
-        .route("/v1/workspaces/{workspace}/runs/{run}", get(one))
-}
-
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/runs/{run}/cancel", post(cancel))
-        .route("/v1/workspaces/{workspace}/runs/{run}/input", post(input))
-}
-
-async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -50,7 +36,7 @@ async fn list(
     app.reads.runs(&workspace, &filter, &page).await
 }
 
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
     parameters: Parameters,
@@ -60,7 +46,7 @@ async fn one(
     app.reads.run(&workspace, run).await?.ok_or_else(|| Problem::not_found("run"))
 }
 
-async fn cancel(
+pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
     parameters: Parameters,
@@ -76,7 +62,7 @@ async fn cancel(
     body.execute(&app, &workspace, &call).await
 }
 
-async fn input(
+pub(super) async fn input(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
     parameters: Parameters,

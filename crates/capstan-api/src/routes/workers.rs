@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::routing::post;
-use axum::{Json, Router};
 use capstan_contract::command::{LeaseRequest, RegisterWorker, RenewRequest};
 use capstan_contract::lease::{LeasedAttempt, RegisteredWorker, RenewAnswer};
 use capstan_domain::Faults;
@@ -25,20 +24,12 @@ const WAIT_MS_MAX: u64 = 30_000;
 /// Most attempts one worker runs at once.
 const SLOTS_MAX: u32 = 10_000;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workers", post(register))
-        .route("/v1/workers/{worker}/lease", post(lease))
-        .route("/v1/workers/{worker}/renew", post(renew))
-        .route("/v1/workers/{worker}/drain", post(drain))
-}
-
 async fn json<B: DeserializeOwned>(app: &App, request: Request) -> Result<B, Problem> {
     let (head, body) = request.into_parts();
     body::parse_optional(&body::read(&head.headers, body, app.config.command_bytes_max).await?)
 }
 
-async fn register(
+pub(super) async fn register(
     State(app): State<Arc<App>>,
     parameters: Parameters,
     request: Request,
@@ -52,7 +43,7 @@ async fn register(
     Ok((StatusCode::CREATED, Json(app.engine.register(body).await?)))
 }
 
-async fn lease(
+pub(super) async fn lease(
     State(app): State<Arc<App>>,
     Path(worker): Path<String>,
     parameters: Parameters,
@@ -69,7 +60,7 @@ async fn lease(
     }
 }
 
-async fn renew(
+pub(super) async fn renew(
     State(app): State<Arc<App>>,
     Path(worker): Path<String>,
     mut parameters: Parameters,
@@ -87,7 +78,7 @@ async fn renew(
 #[serde(deny_unknown_fields)]
 struct Empty {}
 
-async fn drain(
+pub(super) async fn drain(
     State(app): State<Arc<App>>,
     Path(worker): Path<String>,
     parameters: Parameters,

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, Request, State};
-use axum::routing::{get, post};
 
 use crate::App;
 use crate::body;
@@ -15,15 +13,7 @@ use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::shown::Object;
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new().route("/v1/workspaces/{workspace}", get(one))
-}
-
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new().route("/v1/workspaces", post(create))
-}
-
-async fn create(
+pub(super) async fn create(
     State(app): State<Arc<App>>,
     parameters: Parameters,
     call: CallContext,
@@ -35,7 +25,7 @@ async fn create(
     commands::create_workspace(&app, body::parse(&json)?, &call).await
 }
 
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     parameters: Parameters,
