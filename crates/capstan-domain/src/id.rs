@@ -58,6 +58,10 @@ uuid_id! {
     BlockerId
 }
 uuid_id! {
+    /// A token; derived from the idempotency key when one is given.
+    TokenId
+}
+uuid_id! {
     /// A worker process, as long as it is registered.
     WorkerId
 }
@@ -85,6 +89,13 @@ impl TaskId {
     /// The id of the task a keyed command creates.
     pub fn of_key(workspace: &str, agent: AgentId, idempotency_key: &str) -> Self {
         Self(derived(&["task", workspace, &agent.to_string(), idempotency_key]))
+    }
+}
+
+impl TokenId {
+    /// The id of the token a keyed command issues.
+    pub fn of_key(workspace: &str, idempotency_key: &str) -> Self {
+        Self(derived(&["token", workspace, idempotency_key]))
     }
 }
 

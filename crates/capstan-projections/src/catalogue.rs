@@ -7,6 +7,7 @@ pub(crate) mod outputs;
 pub(crate) mod runs;
 pub(crate) mod stream_snapshots;
 pub(crate) mod tasks;
+pub(crate) mod tokens;
 pub(crate) mod workspaces;
 
 use crate::model::Model;
@@ -17,6 +18,7 @@ pub const MODELS: &[(&str, i32)] = &[
     entry::<stream_snapshots::StreamSnapshots>(),
     entry::<workspaces::Workspaces>(),
     entry::<agents::Agents>(),
+    entry::<tokens::Tokens>(),
     entry::<tasks::Tasks>(),
     entry::<runs::Runs>(),
     entry::<outputs::Outputs>(),
@@ -33,6 +35,7 @@ pub(crate) fn all_rows() -> Vec<Box<dyn Rows>> {
     vec![
         Box::new(ModelRows::<workspaces::Workspaces>::default()),
         Box::new(ModelRows::<agents::Agents>::default()),
+        Box::new(ModelRows::<tokens::Tokens>::default()),
         Box::new(ModelRows::<tasks::Tasks>::default()),
         Box::new(ModelRows::<runs::Runs>::default()),
         Box::new(ModelRows::<outputs::Outputs>::default()),
@@ -65,6 +68,7 @@ const TABLES: &[Table] = &[
     table::<stream_snapshots::StreamSnapshots>(),
     table::<workspaces::Workspaces>(),
     table::<agents::Agents>(),
+    table::<tokens::Tokens>(),
     table::<tasks::Tasks>(),
     table::<runs::Runs>(),
     table::<outputs::Outputs>(),

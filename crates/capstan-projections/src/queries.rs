@@ -9,6 +9,7 @@ pub(crate) mod output;
 pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod task;
+pub(crate) mod token;
 pub(crate) mod workspace;
 
 use capstan_envelope::Position;

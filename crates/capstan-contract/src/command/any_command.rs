@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::command::{
     AcceptAgentCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace, EnqueueRunInput,
-    SubmitTaskInput,
+    IssueToken, RevokeToken, SubmitTaskInput,
 };
 
 macro_rules! any_command {
@@ -60,6 +60,10 @@ any_command! {
     CreateAgent,
     /// Opens a workspace.
     CreateWorkspace,
+    /// Issues a token.
+    IssueToken,
+    /// Ends a token before its time.
+    RevokeToken,
 }
 
 /// A command that cannot be read. Reading it again gives the same answer.
