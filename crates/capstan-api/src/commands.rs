@@ -9,11 +9,13 @@ mod cancel_task;
 mod create_agent;
 mod create_workspace;
 mod enqueue_run_input;
+mod issue_token;
+mod revoke_token;
 mod submit_task_input;
 
 use capstan_contract::command::{
     AcceptAgentCommand, AnyCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace,
-    EnqueueRunInput, SubmitTaskInput,
+    EnqueueRunInput, IssueToken, RevokeToken, SubmitTaskInput,
 };
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{InputId, TaskId};
@@ -63,6 +65,8 @@ pub async fn execute(
         CancelTask::NAME => run::<CancelTask>(app, workspace, json, call).await,
         CancelRun::NAME => run::<CancelRun>(app, workspace, json, call).await,
         CreateAgent::NAME => run::<CreateAgent>(app, workspace, json, call).await,
+        IssueToken::NAME => run::<IssueToken>(app, workspace, json, call).await,
+        RevokeToken::NAME => run::<RevokeToken>(app, workspace, json, call).await,
         _ => Err(Problem::not_found("command")),
     }
 }

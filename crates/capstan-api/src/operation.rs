@@ -39,7 +39,9 @@ impl Operation {
 
     /// True for reads of the read models: they can wait for a position.
     pub fn waits_for_position(&self) -> bool {
-        self.method == Verb::Get && self.scope == Scope::Read && !matches!(self.answer, Answer::Stream)
+        self.method == Verb::Get
+            && self.path.contains("{workspace}")
+            && !matches!(self.answer, Answer::Stream)
     }
 }
 

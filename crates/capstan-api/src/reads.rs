@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use capstan_dispatch::{CommandContext, Decided};
-use capstan_domain::id::{AgentId, OutputId, RunId, TaskId};
+use capstan_domain::id::{AgentId, OutputId, RunId, TaskId, TokenId};
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::{Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace};
 use capstan_projections::{Listing, Page, QueryError, ReadModels, RunFilter, TaskFilter};
@@ -91,6 +91,14 @@ impl Reads {
 
     pub(crate) async fn agents(&self, workspace: &Workspace, page: &Page) -> Result<List, Problem> {
         Ok(self.models.agents(workspace.as_str(), page).await?.into())
+    }
+
+    pub(crate) async fn token(&self, workspace: &Workspace, id: TokenId) -> Result<Option<Object>, Problem> {
+        Ok(self.models.token(workspace.as_str(), id).await?.map(Object::from))
+    }
+
+    pub(crate) async fn tokens(&self, workspace: &Workspace, page: &Page) -> Result<List, Problem> {
+        Ok(self.models.tokens(workspace.as_str(), page).await?.into())
     }
 
     pub(crate) async fn task(&self, workspace: &Workspace, id: TaskId) -> Result<Option<Object>, Problem> {

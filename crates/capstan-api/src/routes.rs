@@ -12,6 +12,7 @@ mod runs;
 mod schemas;
 mod table;
 mod tasks;
+mod tokens;
 mod workers;
 mod workspaces;
 
@@ -24,6 +25,7 @@ use axum::middleware::from_fn_with_state;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::App;
+use crate::auth::{self, Caller};
 use crate::call::{CallContext, fresh_id};
 use crate::conventions::{self, Correlation};
 use crate::operation::{Operation, Scope};
@@ -44,7 +46,7 @@ pub fn router(app: Arc<App>) -> Router {
             method = method.route_layer(from_fn_with_state(app.clone(), conventions::read_your_writes));
         }
         if operation.scope != Scope::Public {
-            method = method.route_layer(from_fn_with_state(app.clone(), crate::auth::require));
+            method = method.route_layer(from_fn_with_state((app.clone(), operation), auth::authorise));
         }
         router = router.route(operation.path, method);
     }
@@ -64,6 +66,10 @@ impl<S: Sync> FromRequestParts<S> for CallContext {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let correlation = parts.extensions.get::<Correlation>();
         let correlation_id = correlation.map_or_else(|| fresh_id(chrono::Utc::now()), |one| one.0);
-        Self::of_headers(&parts.headers, correlation_id)
+        let call = Self::of_headers(&parts.headers, correlation_id)?;
+        match parts.extensions.get::<Caller>() {
+            Some(caller) => Ok(Self { actor: caller.actor(), ..call }),
+            None => Ok(call),
+        }
     }
 }

@@ -201,11 +201,7 @@ fn issued(issue: &Issue) -> Result<Issued, Vec<Fault>> {
         "must be at most 128 bytes of plain text",
     );
     faults.require(!issue.scopes.is_empty(), "/scopes", "at least one of read, command, worker, admin");
-    faults.require(
-        issue.expires_at.is_none_or(|end| end > issue.at),
-        "/expires_at",
-        "must be in the future",
-    );
+    faults.require(issue.expires_at.is_none_or(|end| end > issue.at), "/expires_at", "must be in the future");
     faults.into_result()?;
     let scopes: BTreeSet<_> = issue.scopes.iter().copied().collect();
     Ok(Issued {
@@ -275,8 +271,7 @@ mod tests {
 
     #[test]
     fn every_fault_of_a_token_is_named() {
-        let bad =
-            Issue { name: " ".into(), scopes: Vec::new(), expires_at: Some(START), ..issue() };
+        let bad = Issue { name: " ".into(), scopes: Vec::new(), expires_at: Some(START), ..issue() };
         let Err(Rejection::Invalid(faults)) = Token::decide(&State::default(), &Command::Issue(bad)) else {
             panic!("it is not valid");
         };

@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::App;
+use crate::auth::Caller;
 use crate::commands::task_stream;
 use crate::frames::{self, Frames};
 use crate::parameters::{Parameters, path_id};
@@ -89,8 +90,11 @@ impl Wish {
 }
 
 /// Sends the frames the way the caller asked for them.
-async fn send(app: Arc<App>, request: Request, frames: Frames) -> Response {
+async fn send(app: Arc<App>, caller: Caller, request: Request, frames: Frames) -> Response {
     let ping_every = app.config.ping_every;
+    // A stream does not outlive its token. It just breaks off: whoever comes back is told why.
+    let frames: Frames =
+        Box::pin(frames.take_until(Box::pin(async move { app.until_refused(&caller).await })));
     let (mut head, _) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut head, &()).await {
         Ok(upgrade) => upgrade.on_upgrade(move |socket| frames::websocket(socket, frames, ping_every)),
@@ -101,6 +105,7 @@ async fn send(app: Arc<App>, request: Request, frames: Frames) -> Response {
 pub(super) async fn of_workspace(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -120,12 +125,13 @@ pub(super) async fn of_workspace(
     let selection = Selection::Workspace(workspace.clone());
     let events = app.live.follow(wish.subscription(selection, false));
     let frames = merged(&app, &workspace, Of::Workspace, wish, first, Box::pin(events));
-    Ok(send(app, request, frames).await)
+    Ok(send(app, caller, request, frames).await)
 }
 
 pub(super) async fn of_task(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -141,13 +147,14 @@ pub(super) async fn of_task(
     let selection = Selection::Stream(task_stream(&workspace, task_id)?);
     let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
     let frames = merged(&app, &workspace, Of::Task(task_id), wish, first, Box::pin(events));
-    Ok(send(app, request, frames).await)
+    Ok(send(app, caller, request, frames).await)
 }
 
 /// The run's part of its task's events; ends with the run.
 pub(super) async fn of_run(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -164,7 +171,7 @@ pub(super) async fn of_run(
     let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
     let events = events.filter(move |frame| std::future::ready(concerns(frame, run_id)));
     let frames = merged(&app, &workspace, Of::Run(task_id, run_id), wish, first, Box::pin(events));
-    Ok(send(app, request, frames).await)
+    Ok(send(app, caller, request, frames).await)
 }
 
 fn snapshot(cursor: Option<Cursor>, data: &serde_json::Value) -> Frame {

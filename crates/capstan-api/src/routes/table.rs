@@ -10,11 +10,12 @@ use capstan_contract::command as body;
 use capstan_contract::command::CommandBody;
 
 use super::{
-    admin, agents, attempts, errors, health, inbox, live, outputs, runs, schemas, tasks, workers, workspaces,
+    admin, agents, attempts, errors, health, inbox, live, outputs, runs, schemas, tasks, tokens, workers,
+    workspaces,
 };
 use crate::App;
 use crate::operation::Answer::{Array, Json, List, Object, Receipt, Stream, Text};
-use crate::operation::Verb::{Get, Post};
+use crate::operation::Verb::{Delete, Get, Post};
 use crate::operation::{Answer, Operation, Scope, Verb};
 
 /// An operation and who carries it out.
@@ -57,6 +58,10 @@ const OK: &[u16] = &[200];
 pub(crate) static ROUTES: &[Route] = &[
     command::<body::CreateWorkspace>("CreateWorkspace", "/v1/workspaces", CREATED, "workspace", "opens a workspace", to!(workspaces::create)).governing(),
     read("GetWorkspace", w!(""), Object("workspace"), "one workspace", to!(workspaces::one)),
+
+    command::<body::IssueToken>("IssueToken", w!("/tokens"), CREATED, "token", "issues a token; its secret is in this answer only", to!(tokens::issue)).governing(),
+    read("ListTokens", w!("/tokens"), List("token"), "the tokens of a workspace, without their secrets", to!(tokens::list)).governing(),
+    command::<body::RevokeToken>("RevokeToken", w!("/tokens/{token}"), OK, "token", "ends a token before its time", to!(tokens::revoke)).governing().by(Delete),
 
     command::<body::CreateAgent>("CreateAgent", w!("/agents"), CREATED, "agent", "introduces an agent", to!(agents::create)),
     read("ListAgents", w!("/agents"), List("agent"), "the agents of a workspace", to!(agents::list)),
@@ -195,6 +200,12 @@ impl Route {
     /// Answers with these statuses when it goes well.
     const fn answering(mut self, statuses: &'static [u16]) -> Self {
         self.operation.statuses = statuses;
+        self
+    }
+
+    /// Is asked by this method.
+    const fn by(mut self, method: Verb) -> Self {
+        self.operation.method = method;
         self
     }
 

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::App;
+use crate::auth::Caller;
 use crate::body;
 use crate::parameters::{Parameters, path_id, refuse};
 use crate::problem::Problem;
@@ -31,6 +32,7 @@ async fn json<B: DeserializeOwned>(app: &App, request: Request) -> Result<B, Pro
 
 pub(super) async fn register(
     State(app): State<Arc<App>>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<(StatusCode, Json<RegisteredWorker>), Problem> {
@@ -40,12 +42,13 @@ pub(super) async fn register(
     faults.require(!body.name.trim().is_empty(), "/name", "name is required");
     faults.require((1..=SLOTS_MAX).contains(&body.slots), "/slots", "must be 1 to 10000");
     refuse(faults)?;
-    Ok((StatusCode::CREATED, Json(app.engine.register(body).await?)))
+    Ok((StatusCode::CREATED, Json(app.engine.within(caller.reach()).register(body).await?)))
 }
 
 pub(super) async fn lease(
     State(app): State<Arc<App>>,
     Path(worker): Path<String>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<Json<Vec<LeasedAttempt>>, Problem> {
@@ -53,9 +56,12 @@ pub(super) async fn lease(
     let worker: WorkerId = path_id(&worker, "worker")?;
     let body: LeaseRequest = json(&app, request).await?;
     let wait = Duration::from_millis(body.wait_ms.min(WAIT_MS_MAX));
-    let asked = app.engine.lease(worker, body.max.min(SLOTS_MAX), wait);
+    let engine = app.engine.within(caller.reach());
+    let asked = engine.lease(worker, body.max.min(SLOTS_MAX), wait);
     tokio::select! {
         attempts = asked => Ok(Json(attempts?)),
+        // A poll does not outlive its token: dropping it tells the engine to give it nothing.
+        () = app.until_refused(&caller) => Ok(Json(Vec::new())),
         () = app.stopping.cancelled() => Ok(Json(Vec::new())),
     }
 }
@@ -63,6 +69,7 @@ pub(super) async fn lease(
 pub(super) async fn renew(
     State(app): State<Arc<App>>,
     Path(worker): Path<String>,
+    caller: Caller,
     mut parameters: Parameters,
     request: Request,
 ) -> Result<Json<Vec<RenewAnswer>>, Problem> {
@@ -71,7 +78,7 @@ pub(super) async fn renew(
     let worker: WorkerId = path_id(&worker, "worker")?;
     let RenewRequest(renewals) = json(&app, request).await?;
     let wait = Duration::from_millis(wait_ms.min(WAIT_MS_MAX));
-    Ok(Json(app.engine.renew(worker, renewals, wait).await?))
+    Ok(Json(app.engine.within(caller.reach()).renew(worker, renewals, wait).await?))
 }
 
 #[derive(Deserialize)]
@@ -81,12 +88,13 @@ struct Empty {}
 pub(super) async fn drain(
     State(app): State<Arc<App>>,
     Path(worker): Path<String>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     parameters.finish()?;
     let worker: WorkerId = path_id(&worker, "worker")?;
     let Empty {} = json(&app, request).await?;
-    app.engine.drain(worker).await?;
+    app.engine.within(caller.reach()).drain(worker).await?;
     Ok(Json(json!({ "draining": true })))
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what is missing fails the test")]
 
 mod access;
+mod authorisation;
 mod bad_input;
 mod commands;
 mod failures;
@@ -10,4 +11,5 @@ mod harness;
 mod live;
 mod nats;
 mod operations;
+mod tokens;
 mod worker_protocol;

@@ -49,7 +49,7 @@ async fn a_request_is_answered_with_the_receipt_or_the_problem() {
 }
 
 /// Publishes a durable command and waits for its outcome.
-async fn publish(api: &Api, command: &str, id: &str, body: &str) -> Value {
+pub(crate) async fn publish(api: &Api, command: &str, id: &str, body: &str) -> Value {
     let jetstream = jetstream::new(api.nats.clone());
     let mut outcomes = api.nats.subscribe(format!("capstan.cmd-result.dev.{id}")).await.unwrap();
     let mut headers = HeaderMap::new();
