@@ -1,6 +1,7 @@
 //! What happened to a task, event by event, as the log has it.
 
 use capstan_domain::id::TaskId;
+use capstan_envelope::redaction::redacted;
 use capstan_envelope::{Actor, Position, Recorded, Workspace};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -74,6 +75,6 @@ fn entries(recorded: Recorded) -> impl Iterator<Item = HistoryEntry> {
         command: metadata.command.clone(),
         command_id,
         correlation_id: metadata.correlation_id,
-        data: record.data,
+        data: redacted(&record.data).into_owned(),
     })
 }

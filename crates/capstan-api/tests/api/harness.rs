@@ -159,7 +159,8 @@ impl Api {
             move |recorded| tokens.observe(recorded)
         });
         let stopping = CancellationToken::new();
-        let nats = async_nats::connect(nats_url).await?;
+        let nats = JetStreamConfig::new(nats_url);
+        let nats = nats.log_in(async_nats::ConnectOptions::new()).await?.connect(&nats.url).await?;
         let app = App::new(Parts {
             log: shared,
             workspaces,

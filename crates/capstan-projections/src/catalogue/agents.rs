@@ -40,7 +40,7 @@ pub(crate) struct AgentRow {
 
 impl Model for Agents {
     const NAME: &'static str = "agents";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const SCHEMA: &'static str = include_str!("../../../../projections/agents/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("agent_key", CellType::Text),

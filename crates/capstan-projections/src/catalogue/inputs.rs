@@ -54,7 +54,7 @@ pub(crate) struct InputRow {
 
 impl Model for Inputs {
     const NAME: &'static str = "inputs";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const SCHEMA: &'static str = include_str!("../../../../projections/inputs/schema.sql");
     const COLUMNS: &'static [Column] =
         &[Column::fixed("task_id", CellType::Uuid), Column::fixed("seq", CellType::BigInt)];

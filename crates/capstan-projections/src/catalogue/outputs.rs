@@ -4,6 +4,7 @@ use capstan_contract::DomainEvent;
 use capstan_domain::id::{AgentId, OutputId, RunId, TaskId};
 use capstan_domain::task::event::{Event, OutputProduced, OutputStatus, TaskAccepted};
 use capstan_envelope::Recorded;
+use capstan_envelope::redaction::redact_fields;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -43,7 +44,7 @@ pub(crate) struct OutputRow {
 
 impl Model for Outputs {
     const NAME: &'static str = "outputs";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const SCHEMA: &'static str = include_str!("../../../../projections/outputs/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("task_id", CellType::Uuid),
@@ -78,6 +79,7 @@ impl Model for Outputs {
                     // Something else stands there: it gives way, as the rows cannot be told from it later.
                     other => *other = Value::Array(e.rows.clone()),
                 }
+                redact_fields(&mut row.data);
             }
             Event::OutputFinalized(e) => row.summary = Some(e.summary.clone()),
             Event::OutputStatusChanged(e) => row.status = e.status,
@@ -106,6 +108,8 @@ fn status(status: OutputStatus) -> &'static str {
 }
 
 fn begin(produced: &OutputProduced, accepted: &TaskAccepted) -> OutputRow {
+    let mut data = produced.data.clone();
+    redact_fields(&mut data);
     OutputRow {
         id: produced.output_id,
         task_id: accepted.task_id,
@@ -115,7 +119,7 @@ fn begin(produced: &OutputProduced, accepted: &TaskAccepted) -> OutputRow {
         title: produced.title.clone(),
         summary: produced.summary.clone(),
         uri: produced.uri.clone(),
-        data: produced.data.clone(),
+        data,
         metadata: shown(&produced.metadata),
         status: produced.status,
         archived_at: None,

@@ -64,7 +64,10 @@ impl SnapshotRow {
     pub(crate) fn accepted(&self) -> Option<&TaskAccepted> {
         match &self.state {
             StreamState::Task(Some(task)) => Some(&task.accepted),
-            StreamState::Task(None) | StreamState::Workspace(_) | StreamState::Agent(_) | StreamState::Token(_) => None,
+            StreamState::Task(None)
+            | StreamState::Workspace(_)
+            | StreamState::Agent(_)
+            | StreamState::Token(_) => None,
         }
     }
 
@@ -72,7 +75,10 @@ impl SnapshotRow {
     fn is_open(&self) -> bool {
         match &self.state {
             StreamState::Task(Some(task)) => !task.state.is_terminal() || task.live.is_some(),
-            StreamState::Task(None) | StreamState::Workspace(_) | StreamState::Agent(_) | StreamState::Token(_) => false,
+            StreamState::Task(None)
+            | StreamState::Workspace(_)
+            | StreamState::Agent(_)
+            | StreamState::Token(_) => false,
         }
     }
 }
