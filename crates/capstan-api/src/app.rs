@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_contract::{AgentCodec, ChannelCodec, ScheduleCodec, TaskCodec, WorkspaceCodec};
+use capstan_contract::{AgentCodec, ChannelCodec, ScheduleCodec, TaskCodec, TokenCodec, WorkspaceCodec};
 use capstan_dispatch::Dispatcher;
 use capstan_domain::agent::Agent;
 use capstan_domain::channel::Channel;
 use capstan_domain::schedule::ScheduleDecider;
 use capstan_domain::task::TaskDecider;
+use capstan_domain::token::Token;
 use capstan_domain::workspace::Workspace;
 use capstan_engine::EngineClient;
 use capstan_eventlog::{EventLog, Telemetry};
@@ -18,8 +19,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Access;
+use crate::auth::{Access, Holders};
 use crate::known::KnownWorkspaces;
+use crate::rates::{RateLimit, Rates};
 use crate::readiness::Check;
 use crate::reads::Reads;
 
@@ -33,12 +35,16 @@ pub type Schedules = Dispatcher<ScheduleDecider, ScheduleCodec>;
 pub type Channels = Dispatcher<Channel, ChannelCodec>;
 /// Executes commands of tasks.
 pub type Tasks = Dispatcher<TaskDecider, TaskCodec>;
+/// Executes commands of tokens, and knows which are good.
+pub type Tokens = Dispatcher<Token, TokenCodec>;
 
 /// Bounds and habits of the api.
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
     /// Who may call.
     pub access: Access,
+    /// How many requests one token may make.
+    pub rate: RateLimit,
     /// Longest command body, in bytes.
     pub command_bytes_max: usize,
     /// Longest message of a command or input, in bytes.
@@ -74,6 +80,7 @@ impl Default for ApiConfig {
     fn default() -> Self {
         Self {
             access: Access::Loopback,
+            rate: RateLimit::default(),
             command_bytes_max: 1 << 20,
             message_bytes_max: 256 << 10,
             log_batch_bytes_max: 4 << 20,
@@ -101,6 +108,8 @@ pub struct Parts {
     pub channels: Arc<Channels>,
     /// Commands of tasks.
     pub tasks: Arc<Tasks>,
+    /// Commands of tokens. Must hold no snapshots: a snapshot may lag behind a revocation.
+    pub tokens: Arc<Tokens>,
     /// The read models.
     pub reads: Reads,
     /// The projector's status, when one runs in this process.
@@ -129,6 +138,9 @@ pub struct App {
     pub(crate) schedules: Arc<Schedules>,
     pub(crate) channels: Arc<Channels>,
     pub(crate) tasks: Arc<Tasks>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) holders: Holders,
+    pub(crate) rates: Rates,
     pub(crate) reads: Reads,
     pub(crate) projector: Option<watch::Receiver<ProjectorStatus>>,
     pub(crate) engine: EngineClient,
@@ -151,6 +163,9 @@ impl App {
             schedules: parts.schedules,
             channels: parts.channels,
             tasks: parts.tasks,
+            tokens: parts.tokens,
+            holders: Holders::default(),
+            rates: Rates::new(parts.config.rate),
             reads: parts.reads,
             projector: parts.projector,
             engine: parts.engine,

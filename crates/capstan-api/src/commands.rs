@@ -12,6 +12,8 @@ mod create_workspace;
 mod delete_agent;
 mod delete_channel_binding;
 mod enqueue_run_input;
+mod issue_token;
+mod revoke_token;
 mod schedules;
 mod submit_task_input;
 mod trigger_schedule;
@@ -21,9 +23,9 @@ mod upsert_channel_binding;
 
 use capstan_contract::command::{
     AcceptAgentCommand, AnyCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateSchedule,
-    CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, PauseSchedule,
-    ResumeSchedule, SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule, UpdateWorkspace,
-    UpsertChannelBinding,
+    CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, IssueToken,
+    PauseSchedule, ResumeSchedule, RevokeToken, SubmitTaskInput, TriggerSchedule, UpdateAgent,
+    UpdateSchedule, UpdateWorkspace, UpsertChannelBinding,
 };
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{AgentId, InputId, TaskId};
@@ -86,6 +88,8 @@ pub async fn execute(
         UpdateWorkspace::NAME => run::<UpdateWorkspace>(app, workspace, json, call).await,
         UpsertChannelBinding::NAME => run::<UpsertChannelBinding>(app, workspace, json, call).await,
         DeleteChannelBinding::NAME => run::<DeleteChannelBinding>(app, workspace, json, call).await,
+        IssueToken::NAME => run::<IssueToken>(app, workspace, json, call).await,
+        RevokeToken::NAME => run::<RevokeToken>(app, workspace, json, call).await,
         _ => Err(Problem::not_found("command")),
     }
 }

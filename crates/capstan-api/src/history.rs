@@ -4,6 +4,7 @@ mod words;
 
 use capstan_contract::DomainEvent;
 use capstan_domain::id::TaskId;
+use capstan_envelope::redaction::redacted;
 use capstan_envelope::{Actor, EventRecord, Position, Recorded, Workspace};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -80,7 +81,7 @@ fn entries(recorded: Recorded) -> impl Iterator<Item = HistoryEntry> {
         command: metadata.command.clone(),
         command_id,
         correlation_id: metadata.correlation_id,
-        data: record.data,
+        data: redacted(&record.data).into_owned(),
     })
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use capstan_contract::command::{LogLine, RunEvent};
 use capstan_domain::id::{AttemptId, RunId, TaskId};
 use capstan_envelope::Workspace;
+use capstan_envelope::redaction::hide_secrets;
 use capstan_eventlog::TelemetryLine;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,7 @@ pub(crate) struct LogEntry(BTreeMap<String, Box<RawValue>>);
 impl LogEntry {
     fn new(line: &TelemetryLine) -> Result<Self, serde_json::Error> {
         let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&line.data)?;
+        hide_secrets(&mut fields);
         fields.insert("seq".to_owned(), to_raw_value(&line.sequence)?);
         fields.insert("task_id".to_owned(), to_raw_value(&line.task)?);
         fields.insert("run_id".to_owned(), to_raw_value(&line.run)?);

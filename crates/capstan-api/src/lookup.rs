@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use capstan_domain::id::{AgentId, BindingId, RunId, ScheduleId, TaskId};
+use capstan_domain::id::{AgentId, BindingId, RunId, ScheduleId, TaskId, TokenId};
 use capstan_envelope::{Position, Workspace};
 
 use crate::App;
@@ -71,6 +71,16 @@ impl App {
         position: Position,
     ) -> Option<Object> {
         self.shown(position, self.reads.channel(workspace, id)).await
+    }
+
+    /// The token as reads show it at this position.
+    pub(crate) async fn shown_token(
+        &self,
+        workspace: &Workspace,
+        token_id: TokenId,
+        position: Position,
+    ) -> Option<Object> {
+        self.shown(position, self.reads.token(workspace, token_id)).await
     }
 
     /// The workspace as reads show it at this position.

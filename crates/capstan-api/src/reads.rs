@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use capstan_dispatch::{CommandContext, Decided};
-use capstan_domain::id::{AgentId, BindingId, OutputId, RunId, ScheduleId, TaskId};
+use capstan_domain::id::{AgentId, BindingId, OutputId, RunId, ScheduleId, TaskId, TokenId};
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::{Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace};
 use capstan_projections::{
@@ -135,6 +135,14 @@ impl Reads {
         agent: AgentId,
     ) -> Result<Vec<(String, String)>, Problem> {
         Ok(self.models.addresses_of(workspace.as_str(), agent).await?)
+    }
+
+    pub(crate) async fn token(&self, workspace: &Workspace, id: TokenId) -> Result<Option<Object>, Problem> {
+        Ok(self.models.token(workspace.as_str(), id).await?.map(Object::from))
+    }
+
+    pub(crate) async fn tokens(&self, workspace: &Workspace, page: &Page) -> Result<List, Problem> {
+        Ok(self.models.tokens(workspace.as_str(), page).await?.into())
     }
 
     pub(crate) async fn task(&self, workspace: &Workspace, id: TaskId) -> Result<Option<Object>, Problem> {

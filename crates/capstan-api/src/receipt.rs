@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::auth::Secret;
 use crate::conventions::{POSITION, header_text};
 use crate::shown::Object;
 
@@ -41,6 +42,8 @@ pub struct Reply {
     pub entity: Option<(&'static str, Box<RawValue>)>,
     /// Version and position of the entity shown, where they are not those of the receipt.
     pub shown_at: Option<(u64, Position)>,
+    /// What is told this once and kept nowhere.
+    pub secret: Option<Secret>,
 }
 
 impl Serialize for Reply {
@@ -53,6 +56,9 @@ impl Serialize for Reply {
         }
         if let Some((name, json)) = &self.entity {
             body.serialize_entry(name, json)?;
+        }
+        if let Some(secret) = &self.secret {
+            body.serialize_entry("secret", secret)?;
         }
         body.end()
     }
@@ -73,7 +79,7 @@ impl Reply {
         };
         // A repeat creates nothing.
         let status = if decided.duplicate { StatusCode::OK } else { status };
-        Self { status, receipt, input: None, entity: None, shown_at: None }
+        Self { status, receipt, input: None, entity: None, shown_at: None, secret: None }
     }
 
     /// Shows the entity as the read models have it, which may be later than the command: always so for a repeat.
@@ -107,6 +113,12 @@ impl IntoResponse for Reply {
             (POSITION, header_text(&position.max(self.receipt.position))),
             (header::ETAG, header_text(&format!("\"{version}\""))),
         ];
-        (self.status, headers, self.to_json()).into_response()
+        let mut response = (self.status, headers, self.to_json()).into_response();
+        if self.secret.is_some() {
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+        }
+        response
     }
 }

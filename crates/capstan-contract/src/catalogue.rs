@@ -1,7 +1,7 @@
 //! The one table of events. A line here gives an event its wire name, its codec and its schema; names are
 //! stored for ever and never follow a renamed Rust type.
 
-use capstan_domain::{agent, channel, schedule, task, workspace};
+use capstan_domain::{agent, channel, schedule, task, token, workspace};
 use capstan_envelope::{Codec, CodecError, EventRecord};
 
 use crate::event_name::{EventName, unknown};
@@ -85,6 +85,10 @@ catalogue! {
         TICK_FIRED = "tick-fired", TickFired(schedule::event::TickFired);
         TICK_SKIPPED = "tick-skipped", TickSkipped(schedule::event::TickSkipped);
         TICKS_MISSED = "ticks-missed", TicksMissed(schedule::event::TicksMissed);
+    }
+    TokenCodec of token in "token" {
+        TOKEN_ISSUED = "token-issued", Issued(token::Issued);
+        TOKEN_REVOKED = "token-revoked", Revoked(token::Revoked);
     }
     TaskCodec of task in "task" {
         TASK_ACCEPTED = "task-accepted", TaskAccepted(task::event::TaskAccepted);

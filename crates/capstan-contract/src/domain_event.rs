@@ -1,9 +1,9 @@
 //! An event of any category, for readers that follow the whole log.
 
-use capstan_domain::{agent, channel, schedule, task, workspace};
+use capstan_domain::{agent, channel, schedule, task, token, workspace};
 use capstan_envelope::{Codec, CodecError, Commit, EventRecord};
 
-use crate::catalogue::{AgentCodec, ChannelCodec, ScheduleCodec, TaskCodec, WorkspaceCodec};
+use crate::catalogue::{AgentCodec, ChannelCodec, ScheduleCodec, TaskCodec, TokenCodec, WorkspaceCodec};
 
 use crate::event_name::{EventName, unknown};
 
@@ -18,6 +18,8 @@ pub enum DomainEvent {
     Schedule(schedule::Event),
     /// Of a channel.
     Channel(channel::Event),
+    /// Of a token.
+    Token(token::Event),
     /// Of a task.
     Task(task::Event),
 }
@@ -31,6 +33,7 @@ impl DomainEvent {
             ScheduleCodec::CATEGORY => ScheduleCodec::decode(record).map(Self::Schedule),
             ChannelCodec::CATEGORY => ChannelCodec::decode(record).map(Self::Channel),
             WorkspaceCodec::CATEGORY => WorkspaceCodec::decode(record).map(Self::Workspace),
+            TokenCodec::CATEGORY => TokenCodec::decode(record).map(Self::Token),
             foreign => Err(unknown(foreign, record)),
         }
     }
@@ -42,6 +45,7 @@ impl DomainEvent {
             Self::Agent(event) => AgentCodec::encode(event),
             Self::Schedule(event) => ScheduleCodec::encode(event),
             Self::Channel(event) => ChannelCodec::encode(event),
+            Self::Token(event) => TokenCodec::encode(event),
             Self::Task(event) => TaskCodec::encode(event),
         }
     }
@@ -53,6 +57,7 @@ impl DomainEvent {
             Self::Agent(event) => AgentCodec::name_of(event),
             Self::Schedule(event) => ScheduleCodec::name_of(event),
             Self::Channel(event) => ChannelCodec::name_of(event),
+            Self::Token(event) => TokenCodec::name_of(event),
             Self::Task(event) => TaskCodec::name_of(event),
         }
     }

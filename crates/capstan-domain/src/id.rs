@@ -78,6 +78,10 @@ uuid_id! {
     WatchId
 }
 uuid_id! {
+    /// A token; derived from the idempotency key when one is given.
+    TokenId
+}
+uuid_id! {
     /// A worker process, as long as it is registered.
     WorkerId
 }
@@ -147,6 +151,13 @@ impl WatchId {
     /// The id of the watch at this place in a run's list, counted from 0.
     pub fn of_run(run: RunId, index: u32) -> Self {
         Self(derived(&["watch", &run.to_string(), &index.to_string()]))
+    }
+}
+
+impl TokenId {
+    /// The id of the token a keyed command issues.
+    pub fn of_key(workspace: &str, idempotency_key: &str) -> Self {
+        Self(derived(&["token", workspace, idempotency_key]))
     }
 }
 

@@ -23,6 +23,7 @@ pub mod policy;
 pub mod redacted;
 pub mod schedule;
 pub mod task;
+pub mod token;
 pub mod usage;
 pub mod workspace;
 

@@ -5,7 +5,7 @@
 //! leader rebuilds it from the open tasks.
 //!
 //! Rules, in the order they bind:
-//! 1. A run goes only to a worker that meets its [`Needs`].
+//! 1. A run goes only to a worker that meets its [`Needs`] and may serve its workspace.
 //! 2. A run is not picked before its `available_at`.
 //! 3. At most one attempt of a (workspace, session) lives, one that is being cancelled included. Tasks of one
 //!    session go in order: only the first of those that are due is eligible.
@@ -35,7 +35,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 pub use index::Depth;
-pub use offer::{Capabilities, Needs, WorkerOffer};
+pub use offer::{Capabilities, Needs, Reach, WorkerOffer};
 pub use waiting_reason::WaitingReason;
 
 use crate::id::{RunId, TaskId, WorkerId};
@@ -157,8 +157,10 @@ impl Matching {
             return Vec::new();
         };
         let mut reasons = self.index.reasons(key);
-        let capable = self.workers.values().any(|offer| needs.met_by(offer));
-        if self.workers.is_empty() {
+        let mut here = self.workers.values().filter(|offer| offer.reach.includes(&key.workspace)).peekable();
+        let is_alone = here.peek().is_none();
+        let capable = here.any(|offer| needs.met_by(offer));
+        if is_alone {
             reasons.push(WaitingReason::NoWorker);
         } else if !capable && reasons != [WaitingReason::BeingLeased] {
             reasons.push(WaitingReason::NoCapableWorker);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use capstan_domain::id::{AttemptId, RunId, TaskId, WorkerId};
 use capstan_domain::matching::{
-    Capabilities, Config, DEFAULT_AGE_STEP_MS, Matching, Pick, StreamKey, WaitingReason, WorkerOffer,
+    Capabilities, Config, DEFAULT_AGE_STEP_MS, Matching, Pick, Reach, StreamKey, WaitingReason, WorkerOffer,
 };
 use capstan_domain::task::event::{Priority, RunCause, RunStatus};
 use capstan_domain::task::state::{Live, Run};
@@ -106,6 +106,7 @@ fn offer(number: u128, runtimes: &[&str], access: &[&str], network_isolation: bo
             workspace_access: own(access),
             tools: Vec::new(),
         },
+        reach: Reach::All,
     }
 }
 
@@ -228,6 +229,23 @@ fn a_run_goes_only_to_a_worker_that_meets_its_policy() {
     assert_eq!(matching.why(&key(&task), at(1)), [WaitingReason::WaitingForSlot]);
     assert_eq!(ids(&matching.pick(&fit, 1, at(1))), [task_id(0)]);
     assert_eq!(matching.why(&key(&task), at(1)), [WaitingReason::BeingLeased]);
+}
+
+#[test]
+fn a_worker_gets_runs_of_the_workspaces_it_may_serve_only() {
+    let tasks = [queued(0, "a", "s", "c", 0), queued(1, "b", "s", "c", 1), queued(2, "b", "t", "d", 2)];
+    let mut matching = filled(&tasks, 9);
+    let of = |number, workspaces: &[&str]| {
+        let reach = Reach::Only(workspaces.iter().map(|&name| name.to_owned()).collect());
+        WorkerOffer { reach, ..offer(number, &["gvisor", "runc"], &["none", "ro", "rw"], true) }
+    };
+    let (of_b, of_none) = (of(2, &["b", "empty"]), of(3, &[]));
+    assert_eq!(matching.pick(&of_none, 9, at(3)), []);
+    matching.enrol(of_b.clone());
+    assert_eq!(matching.why(&key(&tasks[0]), at(3)), [WaitingReason::NoWorker], "nobody serves a");
+    assert_eq!(matching.why(&key(&tasks[1]), at(3)), [WaitingReason::WaitingForSlot]);
+    assert_eq!(ids(&matching.pick(&of_b, 9, at(3))), [task_id(1), task_id(2)]);
+    assert_eq!(ids(&matching.pick(&of(4, &["a", "b"]), 9, at(3))), [task_id(0)]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use capstan_contract::command::{RegisterWorker, Renewal};
 use capstan_contract::lease::{RegisteredWorker, RenewAnswer};
 use capstan_contract::subject::Subjects;
 use capstan_domain::id::{TaskId, WorkerId};
-use capstan_domain::matching::WaitingReason;
+use capstan_domain::matching::{Reach, WaitingReason};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -19,6 +19,9 @@ pub enum Request {
     Register {
         /// The worker.
         worker: RegisterWorker,
+        /// The workspaces whoever asks may serve.
+        #[serde(default)]
+        reach: Reach,
     },
     /// A worker wants attempts.
     Lease {
@@ -28,6 +31,9 @@ pub enum Request {
         max: u32,
         /// How long it waits for the first, in milliseconds.
         wait_ms: u64,
+        /// The workspaces whoever asks may serve.
+        #[serde(default)]
+        reach: Reach,
     },
     /// A worker no longer waits for an answer: it hung up.
     HangUp {
@@ -42,11 +48,17 @@ pub enum Request {
         renewals: Vec<Renewal>,
         /// How long it waits for news, in milliseconds.
         wait_ms: u64,
+        /// The workspaces whoever asks may serve.
+        #[serde(default)]
+        reach: Reach,
     },
     /// A worker wants nothing new.
     Drain {
         /// The worker.
         worker_id: WorkerId,
+        /// The workspaces whoever asks may serve.
+        #[serde(default)]
+        reach: Reach,
     },
     /// Why is this task not running?
     Why {

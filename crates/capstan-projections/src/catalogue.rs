@@ -9,6 +9,7 @@ pub(crate) mod runs;
 pub(crate) mod schedules;
 pub(crate) mod stream_snapshots;
 pub(crate) mod tasks;
+pub(crate) mod tokens;
 pub(crate) mod workspaces;
 
 use crate::model::Model;
@@ -20,6 +21,7 @@ pub const MODELS: &[(&str, i32)] = &[
     entry::<workspaces::Workspaces>(),
     entry::<agents::Agents>(),
     entry::<channels::Channels>(),
+    entry::<tokens::Tokens>(),
     entry::<tasks::Tasks>(),
     entry::<runs::Runs>(),
     entry::<outputs::Outputs>(),
@@ -38,6 +40,7 @@ pub(crate) fn all_rows() -> Vec<Box<dyn Rows>> {
         Box::new(ModelRows::<workspaces::Workspaces>::default()),
         Box::new(ModelRows::<agents::Agents>::default()),
         Box::new(ModelRows::<channels::Channels>::default()),
+        Box::new(ModelRows::<tokens::Tokens>::default()),
         Box::new(ModelRows::<tasks::Tasks>::default()),
         Box::new(ModelRows::<runs::Runs>::default()),
         Box::new(ModelRows::<outputs::Outputs>::default()),
@@ -72,6 +75,7 @@ const TABLES: &[Table] = &[
     table::<workspaces::Workspaces>(),
     table::<agents::Agents>(),
     table::<channels::Channels>(),
+    table::<tokens::Tokens>(),
     table::<tasks::Tasks>(),
     table::<runs::Runs>(),
     table::<outputs::Outputs>(),

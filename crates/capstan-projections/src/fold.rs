@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use capstan_contract::DomainEvent;
-use capstan_domain::{agent, channel, schedule, task, workspace};
+use capstan_domain::{agent, channel, schedule, task, token, workspace};
 use capstan_envelope::{Position, StreamHead};
 use futures_util::future::try_join_all;
 
@@ -148,6 +148,7 @@ fn begins(events: &[DomainEvent]) -> bool {
                 | DomainEvent::Agent(agent::Event::Created(_))
                 | DomainEvent::Schedule(schedule::Event::Created(_))
                 | DomainEvent::Channel(channel::Event::Bound(_))
+                | DomainEvent::Token(token::Event::Issued(_))
                 | DomainEvent::Task(task::Event::TaskAccepted(_))
         )
     )

@@ -12,6 +12,7 @@ pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod select;
 pub(crate) mod task;
+pub(crate) mod token;
 pub(crate) mod workspace;
 
 use capstan_envelope::Position;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::Context;
 use capstan_api::{Access, ApiConfig, App, CallContext, Check, Parts, ReadModelsCheck, Reads};
 use capstan_contract::subject::Subjects;
-use capstan_dispatch::{Dispatcher, DispatcherConfig};
+use capstan_dispatch::{Dispatcher, DispatcherConfig, NoSnapshots};
 use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog};
 use capstan_live::{LiveConfig, LiveHub};
@@ -122,22 +122,34 @@ impl Node {
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let tasks =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        // Read from the log alone: a snapshot may lag behind a revocation.
+        let tokens =
+            Arc::new(Dispatcher::new(any_log.clone(), Arc::new(NoSnapshots), DispatcherConfig::default()));
 
         let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         live.observe({
-            let (workspaces, agents, channels, schedules, tasks): (
+            let (workspaces, agents, channels, schedules, tasks, tokens): (
                 Arc<capstan_api::Workspaces>,
                 Arc<capstan_api::Agents>,
                 Arc<capstan_api::Channels>,
                 Arc<capstan_api::Schedules>,
                 Arc<capstan_api::Tasks>,
-            ) = (workspaces.clone(), agents.clone(), channels.clone(), schedules.clone(), tasks.clone());
+                Arc<capstan_api::Tokens>,
+            ) = (
+                workspaces.clone(),
+                agents.clone(),
+                channels.clone(),
+                schedules.clone(),
+                tasks.clone(),
+                tokens.clone(),
+            );
             move |recorded| {
                 workspaces.observe(recorded);
                 agents.observe(recorded);
                 channels.observe(recorded);
                 schedules.observe(recorded);
                 tasks.observe(recorded);
+                tokens.observe(recorded);
             }
         });
 
@@ -192,6 +204,7 @@ impl Node {
             channels,
             schedules,
             tasks,
+            tokens,
             reads: Reads::new(read_models.clone()),
             projector: projector_status,
             engine: engine_client,

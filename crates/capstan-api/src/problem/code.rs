@@ -57,6 +57,7 @@ codes! {
     IdempotencyConflict, "idempotency_conflict", CONFLICT, "The key was used for another command";
     VersionMismatch, "version_mismatch", PRECONDITION_FAILED, "The entity has moved on";
     RequestTimeout, "request_timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
+    RateLimited, "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "Too large";
     ValidationFailed, "validation_failed", UNPROCESSABLE_ENTITY, "The command is not valid";
     InternalError, "internal_error", INTERNAL_SERVER_ERROR, "A fault of this service";
@@ -75,7 +76,10 @@ impl Code {
 
     /// True when repeating the very same request later may succeed.
     pub fn is_temporary(self) -> bool {
-        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT)
+        matches!(
+            self.status(),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+        )
     }
 }
 

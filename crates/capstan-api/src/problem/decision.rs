@@ -1,7 +1,7 @@
 //! What the deciders' rejections and the dispatcher's answers become.
 
 use capstan_dispatch::{DispatchError, ReadFailure};
-use capstan_domain::{agent, channel, schedule, task, workspace};
+use capstan_domain::{agent, channel, schedule, task, token, workspace};
 
 use super::{Code, Problem};
 
@@ -58,6 +58,18 @@ impl From<schedule::Rejection> for Problem {
             // Its id comes from the key, so whoever made it used the key.
             No::Exists => Self::new(Code::IdempotencyConflict, detail),
             No::AgentInactive(_) => Self::new(Code::AgentInactive, detail),
+        }
+    }
+}
+
+impl From<token::Rejection> for Problem {
+    fn from(rejection: token::Rejection) -> Self {
+        let detail = rejection.to_string();
+        match rejection {
+            token::Rejection::Invalid(faults) => Self::invalid(faults),
+            // Its id is drawn or derived from a key, and a repeat under that key is answered before.
+            token::Rejection::Exists(_) => Self::new(Code::IdempotencyConflict, detail),
+            token::Rejection::NotFound => Self::not_found("token"),
         }
     }
 }

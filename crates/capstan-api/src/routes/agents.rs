@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
-use axum::routing::{get, patch, post};
-use axum::{Json, Router};
 use capstan_contract::command::{CreateAgent, DeleteAgent, UpdateAgent};
 use capstan_domain::agent::AgentConfig;
 use capstan_domain::id::AgentId;
@@ -23,21 +22,7 @@ use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::shown::{List, Object, page};
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/agents", get(list))
-        .route("/v1/workspaces/{workspace}/agents/defaults", get(defaults))
-        .route("/v1/workspaces/{workspace}/agents/{agent}", get(one))
-        .route("/v1/workspaces/{workspace}/agents/{agent}/stats", get(stats))
-}
-
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/agents", post(create))
-        .route("/v1/workspaces/{workspace}/agents/{agent}", patch(update).delete(delete))
-}
-
-async fn create(
+pub(super) async fn create(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut asked: Asked,
@@ -46,7 +31,7 @@ async fn create(
     asked.body::<CreateAgent>()?.execute(&app, &workspace, &asked.call).await
 }
 
-async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -58,7 +43,7 @@ async fn list(
 }
 
 /// By id, else by exactly this key, else by what is spelt alike.
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, named)): Path<(String, String)>,
     parameters: Parameters,
@@ -68,7 +53,7 @@ async fn one(
     app.read_agent(&workspace, &named).await
 }
 
-async fn update(
+pub(super) async fn update(
     State(app): State<Arc<App>>,
     Path((workspace, named)): Path<(String, String)>,
     mut asked: Asked,
@@ -79,7 +64,7 @@ async fn update(
     body.execute(&app, &workspace, &asked.call).await
 }
 
-async fn delete(
+pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Path((workspace, named)): Path<(String, String)>,
     mut asked: Asked,
@@ -93,7 +78,7 @@ async fn delete(
 }
 
 /// The configuration of an agent with this key that is given none.
-async fn defaults(
+pub(super) async fn defaults(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -114,7 +99,7 @@ struct Stats {
     quality_score: Option<f64>,
 }
 
-async fn stats(
+pub(super) async fn stats(
     State(app): State<Arc<App>>,
     Path((workspace, named)): Path<(String, String)>,
     parameters: Parameters,

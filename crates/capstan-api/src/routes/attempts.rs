@@ -5,11 +5,10 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Json, Router};
 use capstan_contract::command::{
     AckInput, AppendLogs, AppendRows, AppendRunEvents, ClaimInput, CommandBody, FinalizeOutput,
     FinishAttempt, OpenBlocker, ProduceOutput, RecordUsage, ReturnAttempt, StartAttempt,
@@ -32,22 +31,6 @@ use crate::logs;
 use crate::parameters::path_id;
 use crate::problem::{Code, Problem};
 use crate::receipt::{Receipt, Reply};
-
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/attempts/{attempt}/start", post(start))
-        .route("/v1/attempts/{attempt}/logs", post(append_logs))
-        .route("/v1/attempts/{attempt}/events", post(append_events))
-        .route("/v1/attempts/{attempt}/outputs", post(produce_output))
-        .route("/v1/attempts/{attempt}/outputs/{output}/rows", post(append_rows))
-        .route("/v1/attempts/{attempt}/outputs/{output}/finalize", post(finalize_output))
-        .route("/v1/attempts/{attempt}/blockers", post(open_blocker))
-        .route("/v1/attempts/{attempt}/inputs/claim", post(claim_input))
-        .route("/v1/attempts/{attempt}/inputs/{input}/ack", post(ack_input))
-        .route("/v1/attempts/{attempt}/usage", post(record_usage))
-        .route("/v1/attempts/{attempt}/finish", post(finish))
-        .route("/v1/attempts/{attempt}/return", post(give_back))
-}
 
 /// A call of a worker about one attempt.
 struct Report {
@@ -156,7 +139,7 @@ type Attempt = Path<String>;
 type AttemptPart = Path<(String, String)>;
 type Shared = State<Arc<App>>;
 
-async fn start(
+pub(super) async fn start(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -170,7 +153,7 @@ async fn start(
     Ok(Reply::new(StatusCode::OK, &context, &decided))
 }
 
-async fn append_logs(
+pub(super) async fn append_logs(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -184,7 +167,7 @@ async fn append_logs(
     keep(&report, lines).await
 }
 
-async fn append_events(
+pub(super) async fn append_events(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -205,7 +188,7 @@ async fn keep(report: &Report, lines: Vec<bytes::Bytes>) -> Result<Response, Pro
     Ok((StatusCode::ACCEPTED, Json(json!({ "accepted": accepted }))).into_response())
 }
 
-async fn produce_output(
+pub(super) async fn produce_output(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -239,7 +222,7 @@ async fn produce_output(
     Ok(Reply::new(status, &context, &decided).showing("output_id", &output_id))
 }
 
-async fn append_rows(
+pub(super) async fn append_rows(
     State(app): Shared,
     Path((attempt, output)): AttemptPart,
     call: CallContext,
@@ -258,7 +241,7 @@ async fn append_rows(
     Ok(Reply::new(StatusCode::OK, &context, &decided).showing("output_id", &output_id))
 }
 
-async fn finalize_output(
+pub(super) async fn finalize_output(
     State(app): Shared,
     Path((attempt, output)): AttemptPart,
     call: CallContext,
@@ -277,7 +260,7 @@ async fn finalize_output(
     Ok(Reply::new(StatusCode::OK, &context, &decided).showing("output_id", &output_id))
 }
 
-async fn open_blocker(
+pub(super) async fn open_blocker(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -297,7 +280,7 @@ async fn open_blocker(
 
 /// Takes the oldest input nobody has. An input this attempt took before and has not acknowledged comes again, so that
 /// a lost answer loses nothing.
-async fn claim_input(
+pub(super) async fn claim_input(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -319,7 +302,14 @@ async fn claim_input(
             version: loaded.head.version,
             duplicate: true,
         };
-        let reply = Reply { status: StatusCode::OK, receipt, input: None, entity: None, shown_at: None };
+        let reply = Reply {
+            status: StatusCode::OK,
+            receipt,
+            input: None,
+            entity: None,
+            shown_at: None,
+            secret: None,
+        };
         return Ok(reply.showing("input", &claimed(input)));
     }
     let (context, decided) = report.execute(&body, command).await?;
@@ -343,7 +333,7 @@ fn claimed(input: &capstan_domain::task::state::Input) -> ClaimedInput {
     }
 }
 
-async fn ack_input(
+pub(super) async fn ack_input(
     State(app): Shared,
     Path((attempt, input)): AttemptPart,
     call: CallContext,
@@ -358,7 +348,7 @@ async fn ack_input(
     Ok(Reply::new(StatusCode::OK, &context, &decided))
 }
 
-async fn record_usage(
+pub(super) async fn record_usage(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -375,7 +365,7 @@ async fn record_usage(
     Ok(Reply::new(StatusCode::OK, &context, &decided))
 }
 
-async fn finish(
+pub(super) async fn finish(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -402,7 +392,7 @@ async fn finish(
 }
 
 /// Gives the attempt back to the queue. An attempt that was told to stop is finished, not given back.
-async fn give_back(
+pub(super) async fn give_back(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
-use axum::routing::{get, put};
 use capstan_contract::command::{DeleteChannelBinding, UpsertChannelBinding};
 use capstan_domain::channel::Address;
 use capstan_domain::id::BindingId;
@@ -19,17 +17,7 @@ use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::shown::{List, Object, page};
 
-const ONE: &str = "/v1/workspaces/{workspace}/channels/{type}/{address}";
-
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new().route("/v1/workspaces/{workspace}/channels", get(list)).route(ONE, get(one))
-}
-
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new().route(ONE, put(upsert).delete(delete))
-}
-
-async fn upsert(
+pub(super) async fn upsert(
     State(app): State<Arc<App>>,
     Path((workspace, channel_type, address)): Path<(String, String, String)>,
     mut asked: Asked,
@@ -41,7 +29,7 @@ async fn upsert(
     body.execute(&app, &workspace, &asked.call).await
 }
 
-async fn delete(
+pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Path((workspace, channel_type, address)): Path<(String, String, String)>,
     mut asked: Asked,
@@ -54,7 +42,7 @@ async fn delete(
 }
 
 /// All of the workspace, those of one agent, or those that name none.
-async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -75,7 +63,7 @@ async fn list(
     app.reads.channels(&workspace, of, &page).await
 }
 
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, channel_type, address)): Path<(String, String, String)>,
     parameters: Parameters,

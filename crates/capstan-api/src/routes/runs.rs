@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use capstan_contract::command::{CancelRun, EnqueueRunInput};
 use capstan_projections::RunFilter;
 
@@ -20,22 +19,7 @@ use crate::receipt::Reply;
 use crate::run_snapshots::{self, RunSnapshot};
 use crate::shown::{List, Object, limit, page};
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/runs", get(list))
-        .route("/v1/workspaces/{workspace}/runs/{run}", get(one))
-        .route("/v1/workspaces/{workspace}/runs/{run}/snapshots", get(snapshots))
-        .route("/v1/workspaces/{workspace}/runs/{run}/events", get(events))
-        .route("/v1/workspaces/{workspace}/runs/{run}/interaction", get(interaction))
-}
-
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/runs/{run}/cancel", post(cancel))
-        .route("/v1/workspaces/{workspace}/runs/{run}/input", post(input))
-}
-
-async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -56,7 +40,7 @@ async fn list(
     app.reads.runs(&workspace, &filter, &page).await
 }
 
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
     parameters: Parameters,
@@ -66,7 +50,7 @@ async fn one(
     app.reads.run(&workspace, run).await?.ok_or_else(|| Problem::not_found("run"))
 }
 
-async fn snapshots(
+pub(super) async fn snapshots(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
     mut parameters: Parameters,
@@ -78,7 +62,7 @@ async fn snapshots(
     run_snapshots::of_run(&app, &workspace, run, after, limit).await
 }
 
-async fn events(
+pub(super) async fn events(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
     mut parameters: Parameters,
@@ -90,7 +74,7 @@ async fn events(
     logs::events_of_run(&app, &workspace, run, after, limit).await
 }
 
-async fn interaction(
+pub(super) async fn interaction(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
     parameters: Parameters,
@@ -100,7 +84,7 @@ async fn interaction(
     Ok(Json(interaction::of_run(&app, &workspace, run).await?))
 }
 
-async fn cancel(
+pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
     parameters: Parameters,
@@ -116,7 +100,7 @@ async fn cancel(
     body.execute(&app, &workspace, &call).await
 }
 
-async fn input(
+pub(super) async fn input(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
     parameters: Parameters,

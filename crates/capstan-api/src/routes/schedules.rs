@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use capstan_contract::command::{
     CreateSchedule, DeleteSchedule, PauseSchedule, ResumeSchedule, TriggerSchedule, UpdateSchedule,
 };
@@ -22,27 +21,8 @@ use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::shown::{List, Object, page};
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/schedules", get(list))
-        .route("/v1/workspaces/{workspace}/schedules/{schedule}", get(one))
-        .route("/v1/workspaces/{workspace}/schedules/{schedule}/next", get(next))
-}
-
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/schedules", post(create))
-        .route(
-            "/v1/workspaces/{workspace}/schedules/{schedule}",
-            axum::routing::patch(about::<UpdateSchedule>).delete(about::<DeleteSchedule>),
-        )
-        .route("/v1/workspaces/{workspace}/schedules/{schedule}/pause", post(about::<PauseSchedule>))
-        .route("/v1/workspaces/{workspace}/schedules/{schedule}/resume", post(about::<ResumeSchedule>))
-        .route("/v1/workspaces/{workspace}/schedules/{schedule}/trigger", post(about::<TriggerSchedule>))
-}
-
 /// A body whose schedule the path may name.
-trait OfSchedule: Execute + DeserializeOwned {
+pub(super) trait OfSchedule: Execute + DeserializeOwned {
     fn schedule_id(&mut self) -> &mut Option<ScheduleId>;
 }
 
@@ -58,7 +38,7 @@ macro_rules! of_schedule {
 
 of_schedule!(UpdateSchedule, DeleteSchedule, PauseSchedule, ResumeSchedule, TriggerSchedule);
 
-async fn create(
+pub(super) async fn create(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     parameters: Parameters,
@@ -73,7 +53,7 @@ async fn create(
 }
 
 /// A command about the schedule of the path.
-async fn about<B: OfSchedule>(
+pub(super) async fn about<B: OfSchedule>(
     State(app): State<Arc<App>>,
     Path((workspace, schedule)): Path<(String, String)>,
     parameters: Parameters,
@@ -90,7 +70,7 @@ async fn about<B: OfSchedule>(
     body.execute(&app, &workspace, &call).await
 }
 
-async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -106,7 +86,7 @@ async fn list(
     app.reads.schedules(&workspace, &filter, &page).await
 }
 
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, schedule)): Path<(String, String)>,
     parameters: Parameters,
@@ -116,7 +96,7 @@ async fn one(
     app.reads.schedule(&workspace, schedule).await?.ok_or_else(|| Problem::not_found("schedule"))
 }
 
-async fn next(
+pub(super) async fn next(
     State(app): State<Arc<App>>,
     Path((workspace, schedule)): Path<(String, String)>,
     mut parameters: Parameters,

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use capstan_contract::command::{AcceptAgentCommand, CancelTask, SubmitTaskInput};
 use capstan_projections::{RunFilter, TaskFilter};
 
@@ -24,26 +23,7 @@ use crate::why::{self, Why};
 /// How an instant is written.
 const INSTANT: &str = "an instant, as in 2026-01-02T03:04:05Z";
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/tasks", get(list))
-        .route("/v1/workspaces/{workspace}/tasks/{task}", get(one))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/runs", get(runs))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/outputs", get(outputs))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/inputs", get(inputs))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/history", get(history))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/logs", get(logs))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/why", get(why))
-}
-
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/tasks", post(accept))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/input", post(input))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/cancel", post(cancel))
-}
-
-async fn accept(
+pub(super) async fn accept(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     parameters: Parameters,
@@ -57,7 +37,7 @@ async fn accept(
     body::parse::<AcceptAgentCommand>(&json)?.execute(&app, &workspace, &call).await
 }
 
-async fn input(
+pub(super) async fn input(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     parameters: Parameters,
@@ -73,7 +53,7 @@ async fn input(
     body.execute(&app, &workspace, &call).await
 }
 
-async fn cancel(
+pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     parameters: Parameters,
@@ -89,7 +69,7 @@ async fn cancel(
     body.execute(&app, &workspace, &call).await
 }
 
-async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -132,7 +112,7 @@ fn labels(parameters: &mut Parameters) -> BTreeMap<String, String> {
     labels
 }
 
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     parameters: Parameters,
@@ -142,7 +122,7 @@ async fn one(
     app.reads.task(&workspace, task).await?.ok_or_else(|| Problem::not_found("task"))
 }
 
-async fn runs(
+pub(super) async fn runs(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
@@ -155,7 +135,7 @@ async fn runs(
     app.reads.runs(&workspace, &filter, &page).await
 }
 
-async fn outputs(
+pub(super) async fn outputs(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
@@ -167,7 +147,7 @@ async fn outputs(
     app.reads.outputs(&workspace, Some(task), &page).await
 }
 
-async fn inputs(
+pub(super) async fn inputs(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
@@ -179,7 +159,7 @@ async fn inputs(
     app.reads.inputs(&workspace, task, &page).await
 }
 
-async fn history(
+pub(super) async fn history(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
@@ -191,7 +171,7 @@ async fn history(
     history::of_task(&app, &workspace, task, after, limit).await
 }
 
-async fn why(
+pub(super) async fn why(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     parameters: Parameters,
@@ -201,7 +181,7 @@ async fn why(
     Ok(Json(why::of_task(&app, &workspace, task).await?))
 }
 
-async fn logs(
+pub(super) async fn logs(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
-use axum::routing::{get, patch, post};
 use capstan_contract::command::UpdateWorkspace;
 
 use crate::App;
@@ -15,19 +13,11 @@ use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::shown::Object;
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new().route("/v1/workspaces/{workspace}", get(one))
-}
-
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new().route("/v1/workspaces", post(create)).route("/v1/workspaces/{workspace}", patch(update))
-}
-
-async fn create(State(app): State<Arc<App>>, mut asked: Asked) -> Result<Reply, Problem> {
+pub(super) async fn create(State(app): State<Arc<App>>, mut asked: Asked) -> Result<Reply, Problem> {
     commands::create_workspace(&app, asked.body()?, &asked.call).await
 }
 
-async fn update(
+pub(super) async fn update(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut asked: Asked,
@@ -36,7 +26,7 @@ async fn update(
     asked.body::<UpdateWorkspace>()?.execute(&app, &workspace, &asked.call).await
 }
 
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     parameters: Parameters,

@@ -4,6 +4,7 @@
 
 mod access;
 mod agents;
+mod authorisation;
 mod bad_input;
 mod channels;
 mod commands;
@@ -11,7 +12,11 @@ mod failures;
 mod harness;
 mod live;
 mod nats;
+mod nats_permissions;
 mod operations;
+mod redaction;
 mod schedules;
+mod tenants;
+mod tokens;
 mod worker_protocol;
 mod workspaces;

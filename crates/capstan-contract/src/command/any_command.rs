@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 use crate::command::{
     AcceptAgentCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace,
-    DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, PauseSchedule, ResumeSchedule,
-    SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule, UpdateWorkspace, UpsertChannelBinding,
+    DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, IssueToken, PauseSchedule,
+    ResumeSchedule, RevokeToken, SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule,
+    UpdateWorkspace, UpsertChannelBinding,
 };
 
 macro_rules! any_command {
@@ -83,6 +84,10 @@ any_command! {
     UpsertChannelBinding,
     /// Releases a channel.
     DeleteChannelBinding,
+    /// Issues a token.
+    IssueToken,
+    /// Ends a token before its time.
+    RevokeToken,
 }
 
 /// A command that cannot be read. Reading it again gives the same answer.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::{Config, Needs, Pick, StreamKey, WaitingReason, WorkerOffer};
+use super::{Config, Needs, Pick, Reach, StreamKey, WaitingReason, WorkerOffer};
 use crate::id::{RunId, TaskId};
 use crate::task::event::Priority;
 use crate::task::{Task, TaskState};
@@ -353,8 +353,7 @@ impl Index {
     }
 
     pub(super) fn pick_one(&mut self, offer: &WorkerOffer) -> Option<Pick> {
-        let fitting = self.turns.iter().filter(|(needs, _)| needs.met_by(offer));
-        let (_, _, workspace) = fitting.filter_map(|(_, turns)| turns.first()).min()?.clone();
+        let workspace = self.next_tenant(offer)?;
         let ready = self.tenants.get(&workspace)?.ready.iter().filter(|(needs, _)| needs.met_by(offer));
         let rank = *ready.filter_map(|(_, ranks)| ranks.first()).min()?;
         self.turn += 1;
@@ -363,6 +362,24 @@ impl Index {
         let key = StreamKey { workspace, task_id: rank.2 };
         let run_id = self.reserve(&key, true)?;
         Some(Pick { workspace: key.workspace, task_id: key.task_id, run_id })
+    }
+
+    /// The workspace whose turn it is, of those that have something for the worker and that it may serve.
+    fn next_tenant(&self, offer: &WorkerOffer) -> Option<Arc<str>> {
+        let fitting = self.turns.iter().filter(|(needs, _)| needs.met_by(offer));
+        match &offer.reach {
+            Reach::All => fitting.filter_map(|(_, turns)| turns.first()).min(),
+            // Few workspaces among maybe many: each is asked for its own place.
+            Reach::Only(workspaces) => {
+                let reached: Vec<Turn> = workspaces
+                    .iter()
+                    .filter_map(|name| self.tenants.get_key_value(name.as_str()))
+                    .map(|(name, tenant)| (tenant.running, tenant.last_turn, name.clone()))
+                    .collect();
+                fitting.filter_map(|(_, turns)| reached.iter().filter_map(|turn| turns.get(turn)).min()).min()
+            }
+        }
+        .map(|(_, _, workspace)| workspace.clone())
     }
 
     pub(super) fn unreserve(&mut self, key: &StreamKey) {

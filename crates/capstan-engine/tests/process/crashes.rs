@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use capstan_contract::command::{RegisterWorker, Renewal};
 use capstan_contract::lease::RenewStatus;
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
-use capstan_domain::matching::StreamKey;
+use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::task::event::AttemptOutcome;
 use capstan_domain::task::{Command, TaskState};
@@ -193,7 +193,7 @@ impl Life {
                 self.registering.insert(call, index);
                 let worker =
                     RegisterWorker { name: index.to_string(), slots: 4, ..RegisterWorker::default() };
-                Request::Register { worker }
+                Request::Register { worker, reach: Reach::All }
             }
             Some(worker_id) if worker.renewal.is_none() && !worker.held.is_empty() => {
                 worker.renewal = Some(call);
@@ -202,11 +202,16 @@ impl Life {
                     .iter()
                     .map(|id| Renewal { attempt_id: id.clone(), epoch: id.epoch })
                     .collect();
-                Request::Renew { worker_id, renewals, wait_ms: 3_000 }
+                Request::Renew { worker_id, renewals, wait_ms: 3_000, reach: Reach::All }
             }
             Some(worker_id) if worker.poll.is_none() && worker.held.len() < 4 => {
                 worker.poll = Some(call);
-                Request::Lease { worker_id, max: 4 - worker.held.len() as u32, wait_ms: 5_000 }
+                Request::Lease {
+                    worker_id,
+                    max: 4 - worker.held.len() as u32,
+                    wait_ms: 5_000,
+                    reach: Reach::All,
+                }
             }
             Some(_) => return,
         };

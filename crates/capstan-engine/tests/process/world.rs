@@ -9,7 +9,7 @@ use capstan_contract::lease::{LeasedAttempt, RenewAnswer};
 use capstan_decider::{Decider, fold};
 use capstan_domain::agent;
 use capstan_domain::id::{AgentId, AttemptId, InputId, TaskId, WorkerId};
-use capstan_domain::matching::{self, StreamKey};
+use capstan_domain::matching::{self, Reach, StreamKey};
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{Accept, Cancel, Finish, OpenBlocker, Start, SubmitInput, WakePlan};
 use capstan_domain::task::event::AttemptOutcome;
@@ -344,8 +344,12 @@ impl Bench {
     }
 
     pub(crate) fn worker(&mut self) -> WorkerId {
+        self.worker_within(Reach::All)
+    }
+
+    pub(crate) fn worker_within(&mut self, reach: Reach) -> WorkerId {
         let worker = RegisterWorker { name: "w".into(), slots: 4, ..RegisterWorker::default() };
-        let call = self.ask(Request::Register { worker });
+        let call = self.ask(Request::Register { worker, reach });
         match self.answers.remove(&call) {
             Some(Answer::Registered(registered)) => registered.worker_id,
             other => panic!("not registered but {other:?}"),
@@ -353,7 +357,7 @@ impl Bench {
     }
 
     pub(crate) fn lease(&mut self, worker_id: WorkerId, max: u32, wait_ms: u64) -> CallId {
-        self.ask(Request::Lease { worker_id, max, wait_ms })
+        self.ask(Request::Lease { worker_id, max, wait_ms, reach: Reach::All })
     }
 
     /// The attempts a call was answered with; panics when it was not answered yet.
@@ -372,7 +376,7 @@ impl Bench {
     pub(crate) fn renew(&mut self, worker_id: WorkerId, attempts: &[&AttemptId], wait_ms: u64) -> CallId {
         let renewals =
             attempts.iter().map(|id| Renewal { attempt_id: (*id).clone(), epoch: id.epoch }).collect();
-        self.ask(Request::Renew { worker_id, renewals, wait_ms })
+        self.ask(Request::Renew { worker_id, renewals, wait_ms, reach: Reach::All })
     }
 
     pub(crate) fn renewed(&mut self, call: CallId) -> Vec<RenewAnswer> {

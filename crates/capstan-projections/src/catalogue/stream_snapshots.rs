@@ -9,6 +9,7 @@ use capstan_domain::channel::{self, Channel};
 use capstan_domain::schedule::{self, ScheduleDecider};
 use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::task::{self, TaskDecider};
+use capstan_domain::token::{self, Token};
 use capstan_domain::workspace::{self, Workspace};
 use capstan_envelope::{Recorded, StreamHead, StreamId};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -35,6 +36,7 @@ pub(crate) enum StreamState {
     Agent(agent::State),
     Schedule(schedule::State),
     Channel(channel::State),
+    Token(token::State),
     Task(task::State),
 }
 
@@ -123,6 +125,12 @@ impl Model for StreamSnapshots {
             (DomainEvent::Channel(event), _) => {
                 StreamState::Channel(Channel::evolve(channel::State::default(), event))
             }
+            (DomainEvent::Token(event), Some(StreamState::Token(state))) => {
+                StreamState::Token(Token::evolve(state, event))
+            }
+            (DomainEvent::Token(event), _) => {
+                StreamState::Token(Token::evolve(token::State::default(), event))
+            }
             (DomainEvent::Task(event), Some(StreamState::Task(state))) => {
                 StreamState::Task(TaskDecider::evolve(state, event))
             }
@@ -142,6 +150,7 @@ impl Model for StreamSnapshots {
         let state = match key.split('/').nth(1) {
             Some("workspace") => StreamState::Workspace(serde_json::from_str(state.get())?),
             Some("channel") => StreamState::Channel(serde_json::from_str(state.get())?),
+            Some("token") => StreamState::Token(serde_json::from_str(state.get())?),
             Some("agent") => StreamState::Agent(serde_json::from_str(state.get())?),
             Some("schedule") => StreamState::Schedule(serde_json::from_str(state.get())?),
             _ => StreamState::Task(serde_json::from_str(state.get())?),

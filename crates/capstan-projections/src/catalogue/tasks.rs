@@ -23,7 +23,7 @@ use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::labels;
 use crate::model::Model;
-use crate::redaction::shown;
+use crate::redaction::{shown, shown_labels};
 
 /// The model.
 #[derive(Debug)]
@@ -268,7 +268,7 @@ fn begin(accepted: &TaskAccepted) -> TaskRow {
         waiting_summary: None,
         input_kind: None,
         label: accepted.label.clone(),
-        labels: accepted.labels.clone(),
+        labels: shown_labels(&accepted.labels),
         priority: accepted.priority,
         message: accepted.message.clone(),
         payload_json: shown(&Payload::of(accepted)),
