@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use capstan_contract::command::{CancelRun, EnqueueRunInput};
 use capstan_projections::RunFilter;
 
@@ -12,15 +12,21 @@ use crate::App;
 use crate::body;
 use crate::call::CallContext;
 use crate::commands::Execute;
+use crate::interaction::{self, Interaction};
+use crate::logs::{self, LogEntry};
 use crate::parameters::{Parameters, path_id};
 use crate::problem::Problem;
 use crate::receipt::Reply;
-use crate::shown::{List, Object, page};
+use crate::run_snapshots::{self, RunSnapshot};
+use crate::shown::{List, Object, limit, page};
 
 pub(super) fn reads() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/workspaces/{workspace}/runs", get(list))
         .route("/v1/workspaces/{workspace}/runs/{run}", get(one))
+        .route("/v1/workspaces/{workspace}/runs/{run}/snapshots", get(snapshots))
+        .route("/v1/workspaces/{workspace}/runs/{run}/events", get(events))
+        .route("/v1/workspaces/{workspace}/runs/{run}/interaction", get(interaction))
 }
 
 pub(super) fn commands() -> Router<Arc<App>> {
@@ -58,6 +64,40 @@ async fn one(
     parameters.finish()?;
     let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
     app.reads.run(&workspace, run).await?.ok_or_else(|| Problem::not_found("run"))
+}
+
+async fn snapshots(
+    State(app): State<Arc<App>>,
+    Path((workspace, run)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<List<RunSnapshot>, Problem> {
+    let limit = limit(&mut parameters);
+    let after = parameters.value("cursor", "a cursor as answered").unwrap_or_default();
+    parameters.finish()?;
+    let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    run_snapshots::of_run(&app, &workspace, run, after, limit).await
+}
+
+async fn events(
+    State(app): State<Arc<App>>,
+    Path((workspace, run)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<List<LogEntry>, Problem> {
+    let limit = limit(&mut parameters);
+    let after = parameters.value("cursor", "a cursor as answered").unwrap_or_default();
+    parameters.finish()?;
+    let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    logs::events_of_run(&app, &workspace, run, after, limit).await
+}
+
+async fn interaction(
+    State(app): State<Arc<App>>,
+    Path((workspace, run)): Path<(String, String)>,
+    parameters: Parameters,
+) -> Result<Json<Interaction>, Problem> {
+    parameters.finish()?;
+    let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    Ok(Json(interaction::of_run(&app, &workspace, run).await?))
 }
 
 async fn cancel(

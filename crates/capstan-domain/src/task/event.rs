@@ -142,3 +142,15 @@ pub enum Priority {
     /// Before everything else.
     Urgent,
 }
+
+impl Priority {
+    /// The wire word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+            Self::Urgent => "urgent",
+        }
+    }
+}

@@ -96,19 +96,9 @@ impl Model for Outputs {
     fn cells(row: &OutputRow) -> Vec<Cell<'_>> {
         vec![
             Cell::Uuid(Some(row.task_id.0)),
-            Cell::text(status(row.status)),
+            Cell::text(row.status.as_str()),
             Cell::Time(Some(row.created_at)),
         ]
-    }
-}
-
-fn status(status: OutputStatus) -> &'static str {
-    match status {
-        OutputStatus::Active => "active",
-        OutputStatus::Pending => "pending",
-        OutputStatus::Approved => "approved",
-        OutputStatus::Rejected => "rejected",
-        OutputStatus::Cancelled => "cancelled",
     }
 }
 

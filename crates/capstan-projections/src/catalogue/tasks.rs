@@ -244,7 +244,7 @@ impl Model for Tasks {
             Cell::Uuid(Some(row.agent_id.0)),
             Cell::text(row.state.as_str()),
             Cell::Flag(Some(!row.state.is_terminal())),
-            Cell::text(priority(row.priority)),
+            Cell::text(row.priority.as_str()),
             Cell::text_or_null(row.label.as_deref()),
             Cell::text(labels::column(&row.labels)),
             Cell::Uuid(row.parent_task_id.map(|id| id.0)),
@@ -253,15 +253,6 @@ impl Model for Tasks {
             Cell::Time(Some(row.created_at)),
             Cell::Time(Some(row.updated_at)),
         ]
-    }
-}
-
-fn priority(priority: Priority) -> &'static str {
-    match priority {
-        Priority::Low => "low",
-        Priority::Normal => "normal",
-        Priority::High => "high",
-        Priority::Urgent => "urgent",
     }
 }
 
