@@ -8,9 +8,12 @@ CREATE TABLE runs (
     agent_id   uuid NOT NULL,
     session_id text NOT NULL,
     status     text NOT NULL,
+    ok_ms      bigint,
+    cost_usd   double precision NOT NULL,
     created_at timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
 ALTER TABLE runs ADD PRIMARY KEY (id);
 CREATE INDEX ON runs (workspace, created_at, id);
 CREATE INDEX ON runs (task_id);
+CREATE INDEX ON runs (agent_id);

@@ -21,4 +21,5 @@ CREATE TABLE tasks (
 ALTER TABLE tasks ADD PRIMARY KEY (id);
 CREATE INDEX ON tasks (workspace, created_at, id);
 CREATE INDEX ON tasks (workspace, created_at, id) WHERE open;
+CREATE INDEX ON tasks (agent_id, created_at, id);
 CREATE INDEX ON tasks (parent_task_id) WHERE parent_task_id IS NOT NULL;

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, header};
 use capstan_contract::command::{CommandBody, fingerprint};
 use capstan_dispatch::CommandContext;
 use capstan_domain::id;
-use capstan_envelope::{Actor, Idempotency, StreamId};
+use capstan_envelope::{Actor, Idempotency, StreamId, Workspace};
 use chrono::{DateTime, SubsecRound, Utc};
 use rand::RngExt as _;
 use serde::Serialize;
@@ -111,6 +111,22 @@ impl CallContext {
         self.named_command(stream, B::NAME, key, body)
     }
 
+    /// As [`Self::command`], on a stream that serves all workspaces: the same key of two workspaces is two commands.
+    pub(crate) fn command_of_tenant<B: CommandBody>(
+        &self,
+        tenant: &Workspace,
+        stream: &StreamId,
+        key: Option<&CommandKey>,
+        body: &B,
+    ) -> CommandContext {
+        let key = key.map(|key| match key {
+            CommandKey::Given(key) => CommandKey::Given(format!("{tenant}/{key}")),
+            CommandKey::Id(id) => CommandKey::Id(*id),
+        });
+        let body = fingerprint(&serde_json::to_value(body).unwrap_or_default());
+        self.named_command(stream, B::NAME, key.as_ref(), &json!({ "workspace": tenant, "body": body }))
+    }
+
     fn named_command(
         &self,
         stream: &StreamId,
@@ -209,6 +225,21 @@ mod tests {
         let other = "dev/task/2".parse().unwrap();
         let other = call.command(&other, Some(&CommandKey::Id(id)), &CancelTask::default());
         assert_ne!(context.idempotency, other.idempotency, "the id of one command is no repeat of another");
+    }
+
+    #[test]
+    fn one_key_of_two_workspaces_on_a_shared_stream_is_two_commands() {
+        let call = call(&[]).unwrap();
+        let stream = "_channels/channel/1".parse().unwrap();
+        let of = |tenant: &str, key: &CommandKey| {
+            let tenant = Workspace::new(tenant).unwrap();
+            call.command_of_tenant(&tenant, &stream, Some(key), &CancelTask::default())
+        };
+        let given = CommandKey::Given("k".into());
+        assert_ne!(of("dev", &given).command_id, of("other", &given).command_id);
+        assert_eq!(of("dev", &given).idempotency, of("dev", &given).idempotency);
+        let id = CommandKey::Id(Uuid::from_u128(7));
+        assert_ne!(of("dev", &id).idempotency, of("other", &id).idempotency);
     }
 
     #[test]

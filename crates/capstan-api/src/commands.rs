@@ -9,18 +9,24 @@ mod cancel_task;
 mod create_agent;
 mod create_schedule;
 mod create_workspace;
+mod delete_agent;
+mod delete_channel_binding;
 mod enqueue_run_input;
 mod schedules;
 mod submit_task_input;
 mod trigger_schedule;
+mod update_agent;
+mod update_workspace;
+mod upsert_channel_binding;
 
 use capstan_contract::command::{
     AcceptAgentCommand, AnyCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateSchedule,
-    CreateWorkspace, DeleteSchedule, EnqueueRunInput, PauseSchedule, ResumeSchedule, SubmitTaskInput,
-    TriggerSchedule, UpdateSchedule,
+    CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, PauseSchedule,
+    ResumeSchedule, SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule, UpdateWorkspace,
+    UpsertChannelBinding,
 };
 use capstan_dispatch::{CommandContext, Decided};
-use capstan_domain::id::{InputId, TaskId};
+use capstan_domain::id::{AgentId, InputId, TaskId};
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::{StreamId, Workspace};
 use serde::de::DeserializeOwned;
@@ -75,6 +81,11 @@ pub async fn execute(
         PauseSchedule::NAME => run::<PauseSchedule>(app, workspace, json, call).await,
         ResumeSchedule::NAME => run::<ResumeSchedule>(app, workspace, json, call).await,
         TriggerSchedule::NAME => run::<TriggerSchedule>(app, workspace, json, call).await,
+        UpdateAgent::NAME => run::<UpdateAgent>(app, workspace, json, call).await,
+        DeleteAgent::NAME => run::<DeleteAgent>(app, workspace, json, call).await,
+        UpdateWorkspace::NAME => run::<UpdateWorkspace>(app, workspace, json, call).await,
+        UpsertChannelBinding::NAME => run::<UpsertChannelBinding>(app, workspace, json, call).await,
+        DeleteChannelBinding::NAME => run::<DeleteChannelBinding>(app, workspace, json, call).await,
         _ => Err(Problem::not_found("command")),
     }
 }
@@ -118,6 +129,17 @@ fn required<T>(id: Option<T>, pointer: &str) -> Result<T, Problem> {
     id.ok_or_else(|| {
         Problem::invalid_field(pointer, format!("{} is required", pointer.trim_start_matches('/')))
     })
+}
+
+/// The agent a command names; the command then names it by its id, so that it is the same however it is named.
+async fn agent_named(
+    app: &App,
+    workspace: &Workspace,
+    named: &mut Option<String>,
+) -> Result<AgentId, Problem> {
+    let id = app.agent_id(workspace, &required(named.take(), "/agent_id")?).await?;
+    *named = Some(id.to_string());
+    Ok(id)
 }
 
 /// The id of an input: the same for every repeat of a keyed command.

@@ -10,6 +10,7 @@
 //! for each command. `conventions.rs` is what holds for every answer.
 
 mod app;
+mod asked;
 mod auth;
 mod body;
 mod call;
@@ -26,6 +27,7 @@ mod objects_only;
 mod parameters;
 mod preview;
 mod problem;
+mod quota;
 mod readiness;
 mod reads;
 mod receipt;
@@ -35,7 +37,7 @@ mod serving;
 mod shown;
 mod why;
 
-pub use app::{Agents, ApiConfig, App, NatsConfig, Parts, Schedules, Tasks, Workspaces};
+pub use app::{Agents, ApiConfig, App, Channels, NatsConfig, Parts, Schedules, Tasks, Workspaces};
 pub use auth::{Access, AdminToken};
 pub use call::CallContext;
 pub use commands::{NAMES as COMMAND_NAMES, execute};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use capstan_domain::id::{AgentId, RunId, ScheduleId, TaskId};
+use capstan_domain::id::{AgentId, BindingId, RunId, ScheduleId, TaskId};
 use capstan_envelope::{Position, Workspace};
 
 use crate::App;
@@ -16,9 +16,7 @@ impl App {
         if let Some(task_id) = self.reads.task_of_run(workspace, run_id).await? {
             return Ok(task_id);
         }
-        let head = self.log.head().await?;
-        let wait = Duration::from_millis(self.config.wait_ms_default);
-        self.reads.wait_for(head, wait).await?;
+        self.wait_for_head().await?;
         let found = self.reads.task_of_run(workspace, run_id).await?;
         found.ok_or_else(|| Problem::not_found("run"))
     }
@@ -63,6 +61,16 @@ impl App {
         position: Position,
     ) -> Option<Object> {
         self.shown(position, self.reads.schedule(workspace, schedule_id)).await
+    }
+
+    /// The channel binding as reads show it at this position.
+    pub(crate) async fn shown_channel(
+        &self,
+        workspace: &Workspace,
+        id: BindingId,
+        position: Position,
+    ) -> Option<Object> {
+        self.shown(position, self.reads.channel(workspace, id)).await
     }
 
     /// The workspace as reads show it at this position.

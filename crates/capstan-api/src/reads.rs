@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use capstan_dispatch::{CommandContext, Decided};
-use capstan_domain::id::{AgentId, OutputId, RunId, ScheduleId, TaskId};
+use capstan_domain::id::{AgentId, BindingId, OutputId, RunId, ScheduleId, TaskId};
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::{Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace};
-use capstan_projections::{Listing, Page, QueryError, ReadModels, RunFilter, ScheduleFilter, TaskFilter};
+use capstan_projections::{
+    AgentStats, BindingsOf, Listing, Page, QueryError, ReadModels, RunFilter, ScheduleFilter, TaskFilter,
+};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
@@ -91,6 +93,48 @@ impl Reads {
 
     pub(crate) async fn agents(&self, workspace: &Workspace, page: &Page) -> Result<List, Problem> {
         Ok(self.models.agents(workspace.as_str(), page).await?.into())
+    }
+
+    pub(crate) async fn agent_stats(
+        &self,
+        workspace: &Workspace,
+        id: AgentId,
+    ) -> Result<(AgentStats, Position), Problem> {
+        Ok(self.models.agent_stats(workspace.as_str(), id).await?)
+    }
+
+    pub(crate) async fn open_tasks_of(
+        &self,
+        workspace: &Workspace,
+        agent: AgentId,
+        limit: u32,
+    ) -> Result<Vec<TaskId>, Problem> {
+        Ok(self.models.open_tasks_of(workspace.as_str(), agent, limit.into()).await?)
+    }
+
+    pub(crate) async fn channel(
+        &self,
+        workspace: &Workspace,
+        id: BindingId,
+    ) -> Result<Option<Object>, Problem> {
+        Ok(self.models.channel(workspace.as_str(), id).await?.map(Object::from))
+    }
+
+    pub(crate) async fn channels(
+        &self,
+        workspace: &Workspace,
+        of: BindingsOf,
+        page: &Page,
+    ) -> Result<List, Problem> {
+        Ok(self.models.channels(workspace.as_str(), of, page).await?.into())
+    }
+
+    pub(crate) async fn addresses_of(
+        &self,
+        workspace: &Workspace,
+        agent: AgentId,
+    ) -> Result<Vec<(String, String)>, Problem> {
+        Ok(self.models.addresses_of(workspace.as_str(), agent).await?)
     }
 
     pub(crate) async fn task(&self, workspace: &Workspace, id: TaskId) -> Result<Option<Object>, Problem> {

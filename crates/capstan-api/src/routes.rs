@@ -3,6 +3,7 @@
 mod admin;
 mod agents;
 mod attempts;
+mod channels;
 mod errors;
 mod health;
 mod inbox;
@@ -33,6 +34,7 @@ pub fn router(app: Arc<App>) -> Router {
     let reads = Router::new()
         .merge(workspaces::reads())
         .merge(agents::reads())
+        .merge(channels::reads())
         .merge(tasks::reads())
         .merge(runs::reads())
         .merge(schedules::reads())
@@ -43,6 +45,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(reads)
         .merge(workspaces::commands())
         .merge(agents::commands())
+        .merge(channels::commands())
         .merge(tasks::commands())
         .merge(runs::commands())
         .merge(schedules::commands())

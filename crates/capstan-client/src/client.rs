@@ -154,6 +154,14 @@ impl Call {
         Self { request: self.request.header(name, value) }
     }
 
+    /// Asks to act only on this version, if one is given.
+    pub(crate) fn if_match(self, version: Option<u64>) -> Self {
+        match version {
+            Some(version) => self.header("if-match", &format!("\"{version}\"")),
+            None => self,
+        }
+    }
+
     /// Gives the server this long on top of what any call may take.
     pub(crate) fn waiting(self, wait: Duration) -> Self {
         Self { request: self.request.timeout(CALL_LIMIT.saturating_add(wait)) }

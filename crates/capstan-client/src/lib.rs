@@ -12,6 +12,7 @@
 
 mod agent;
 mod attempt;
+mod channel;
 mod client;
 mod error;
 mod event_stream;
@@ -32,6 +33,7 @@ pub use attempt::{
     Attempt, BlockerReport, ClaimedInput, LogLine, OutputReport, Question, RunEventReport, RunResult,
     WakePlan,
 };
+pub use channel::{Channel, NewChannel};
 pub use client::{Client, ClientConfig};
 pub use error::{Error, Fault, Problem};
 pub use event_stream::{EventStream, Follow, LiveEvent};

@@ -23,6 +23,12 @@ impl Client {
         self.call(Method::POST, &["v1", "workspaces"]).json(&json!({ "workspace": name })).answer().await
     }
 
+    /// Changes the client's workspace: the fields of `changes` that are there. Only if it stands at `version`, when one
+    /// is given. The answer is `{receipt, workspace}`.
+    pub async fn update_workspace(&self, changes: &Value, version: Option<u64>) -> Result<Value, Error> {
+        self.of_workspace(Method::PATCH, &[]).if_match(version).json(changes).answer().await
+    }
+
     /// Reads the client's workspace as the server shows it.
     pub async fn workspace_details(&self) -> Result<Workspace, Error> {
         self.of_workspace(Method::GET, &[]).answer().await

@@ -1,7 +1,7 @@
 //! The one table of events. A line here gives an event its wire name, its codec and its schema; names are
 //! stored for ever and never follow a renamed Rust type.
 
-use capstan_domain::{agent, schedule, task, workspace};
+use capstan_domain::{agent, channel, schedule, task, workspace};
 use capstan_envelope::{Codec, CodecError, EventRecord};
 
 use crate::event_name::{EventName, unknown};
@@ -63,9 +63,17 @@ macro_rules! catalogue {
 catalogue! {
     WorkspaceCodec of workspace in "workspace" {
         WORKSPACE_CREATED = "workspace-created", Created(workspace::Created);
+        WORKSPACE_UPDATED = "workspace-updated", Updated(workspace::Updated);
     }
     AgentCodec of agent in "agent" {
         AGENT_CREATED = "agent-created", Created(agent::Created);
+        AGENT_UPDATED = "agent-updated", Updated(agent::Updated);
+        AGENT_DELETED = "agent-deleted", Deleted(agent::Deleted);
+    }
+    ChannelCodec of channel in "channel" {
+        CHANNEL_BOUND = "channel-bound", Bound(channel::Bound);
+        CHANNEL_CHANGED = "channel-changed", Changed(channel::Changed);
+        CHANNEL_RELEASED = "channel-released", Released(channel::Released);
     }
     ScheduleCodec of schedule in "schedule" {
         SCHEDULE_CREATED = "schedule-created", Created(schedule::event::ScheduleCreated);

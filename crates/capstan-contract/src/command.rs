@@ -22,6 +22,8 @@ mod claim_input;
 mod create_agent;
 mod create_schedule;
 mod create_workspace;
+mod delete_agent;
+mod delete_channel_binding;
 mod delete_schedule;
 mod enqueue_run_input;
 mod finalize_output;
@@ -36,10 +38,14 @@ mod record_usage;
 mod register_worker;
 mod renew_request;
 mod resume_schedule;
+mod return_attempt;
 mod start_attempt;
 mod submit_task_input;
 mod trigger_schedule;
+mod update_agent;
 mod update_schedule;
+mod update_workspace;
+mod upsert_channel_binding;
 mod usage;
 
 pub use accept_agent_command::AcceptAgentCommand;
@@ -54,6 +60,8 @@ pub use claim_input::ClaimInput;
 pub use create_agent::CreateAgent;
 pub use create_schedule::CreateSchedule;
 pub use create_workspace::CreateWorkspace;
+pub use delete_agent::DeleteAgent;
+pub use delete_channel_binding::DeleteChannelBinding;
 pub use delete_schedule::DeleteSchedule;
 pub use enqueue_run_input::EnqueueRunInput;
 pub use finalize_output::FinalizeOutput;
@@ -67,10 +75,14 @@ pub use record_usage::RecordUsage;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
 pub use renew_request::{RenewRequest, Renewal};
 pub use resume_schedule::ResumeSchedule;
+pub use return_attempt::ReturnAttempt;
 pub use start_attempt::StartAttempt;
 pub use submit_task_input::SubmitTaskInput;
 pub use trigger_schedule::TriggerSchedule;
+pub use update_agent::UpdateAgent;
 pub use update_schedule::UpdateSchedule;
+pub use update_workspace::{QuotaSettings, SettingsChanges, ToolSettings, UpdateWorkspace};
+pub use upsert_channel_binding::UpsertChannelBinding;
 
 /// The body of a command.
 pub trait CommandBody: Serialize + DeserializeOwned + JsonSchema {
@@ -116,6 +128,11 @@ bodies! {
     PauseSchedule = "pause-schedule" keyed;
     ResumeSchedule = "resume-schedule" keyed;
     TriggerSchedule = "trigger-schedule" keyed;
+    UpdateAgent = "update-agent" keyed;
+    DeleteAgent = "delete-agent" keyed;
+    UpdateWorkspace = "update-workspace" keyed;
+    UpsertChannelBinding = "upsert-channel-binding" keyed;
+    DeleteChannelBinding = "delete-channel-binding" keyed;
     RegisterWorker = "register-worker";
     LeaseRequest = "lease-attempts";
     RenewRequest = "renew-leases";
@@ -130,4 +147,5 @@ bodies! {
     AckInput = "ack-input";
     RecordUsage = "record-usage";
     FinishAttempt = "finish-attempt";
+    ReturnAttempt = "return-attempt";
 }

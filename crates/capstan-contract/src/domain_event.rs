@@ -1,9 +1,10 @@
 //! An event of any category, for readers that follow the whole log.
 
-use capstan_domain::{agent, schedule, task, workspace};
+use capstan_domain::{agent, channel, schedule, task, workspace};
 use capstan_envelope::{Codec, CodecError, Commit, EventRecord};
 
-use crate::catalogue::{AgentCodec, ScheduleCodec, TaskCodec, WorkspaceCodec};
+use crate::catalogue::{AgentCodec, ChannelCodec, ScheduleCodec, TaskCodec, WorkspaceCodec};
+
 use crate::event_name::{EventName, unknown};
 
 /// An event of any category.
@@ -15,6 +16,8 @@ pub enum DomainEvent {
     Agent(agent::Event),
     /// Of a schedule.
     Schedule(schedule::Event),
+    /// Of a channel.
+    Channel(channel::Event),
     /// Of a task.
     Task(task::Event),
 }
@@ -26,6 +29,7 @@ impl DomainEvent {
             TaskCodec::CATEGORY => TaskCodec::decode(record).map(Self::Task),
             AgentCodec::CATEGORY => AgentCodec::decode(record).map(Self::Agent),
             ScheduleCodec::CATEGORY => ScheduleCodec::decode(record).map(Self::Schedule),
+            ChannelCodec::CATEGORY => ChannelCodec::decode(record).map(Self::Channel),
             WorkspaceCodec::CATEGORY => WorkspaceCodec::decode(record).map(Self::Workspace),
             foreign => Err(unknown(foreign, record)),
         }
@@ -37,6 +41,7 @@ impl DomainEvent {
             Self::Workspace(event) => WorkspaceCodec::encode(event),
             Self::Agent(event) => AgentCodec::encode(event),
             Self::Schedule(event) => ScheduleCodec::encode(event),
+            Self::Channel(event) => ChannelCodec::encode(event),
             Self::Task(event) => TaskCodec::encode(event),
         }
     }
@@ -47,6 +52,7 @@ impl DomainEvent {
             Self::Workspace(event) => WorkspaceCodec::name_of(event),
             Self::Agent(event) => AgentCodec::name_of(event),
             Self::Schedule(event) => ScheduleCodec::name_of(event),
+            Self::Channel(event) => ChannelCodec::name_of(event),
             Self::Task(event) => TaskCodec::name_of(event),
         }
     }

@@ -3,10 +3,10 @@
 
 use capstan_contract::command::{
     AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, COMMANDS, CancelRun, CancelTask,
-    ClaimInput, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace, DeleteSchedule, EnqueueRunInput,
-    FinalizeOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule, ProduceOutput, RecordUsage,
-    RegisterWorker, RenewRequest, ResumeSchedule, StartAttempt, SubmitTaskInput, TriggerSchedule,
-    UpdateSchedule,
+    ClaimInput, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace, DeleteAgent, DeleteChannelBinding,
+    DeleteSchedule, EnqueueRunInput, FinalizeOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule,
+    ProduceOutput, RecordUsage, RegisterWorker, RenewRequest, ResumeSchedule, ReturnAttempt, StartAttempt,
+    SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule, UpdateWorkspace, UpsertChannelBinding,
 };
 use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::{NamedSchema, generate};
@@ -71,6 +71,36 @@ fn callers_bodies_take_their_fields_and_no_others() {
         &[""],
     );
     takes::<CreateWorkspace>(&json!({"idempotency_key": "k", "workspace": "w", "display_name": "W"}), &[""]);
+    takes::<UpdateAgent>(
+        &json!({"idempotency_key": "k", "agent_id": "a", "name": "n", "role": "r", "memory_scope": "m",
+                "quality_score": null, "cost_budget_usd": 1, "config": {"model": null}, "active": false}),
+        &[""],
+    );
+    takes::<DeleteAgent>(&json!({"idempotency_key": "k", "agent_id": "a", "cancel_open": true}), &[""]);
+    takes::<UpdateWorkspace>(
+        &json!({"idempotency_key": "k", "display_name": "W", "settings": {
+            "disabled_tools": ["t"], "default_policy": {"ask": "always", "retry": {"max_attempts": 3}},
+            "quotas": {"open_tasks_max": 1, "agents_max": null, "schedules_max": 3}, "budget_usd_per_day": null,
+            "approval_policy": "auto_approve_all",
+            "tools": {"crm": {"url": "https://x", "headers": {"a": "env:CAPSTAN_TOOL_A"}, "timeout_ms": 5}, "old": null}}}),
+        &[
+            "",
+            "/settings",
+            "/settings/default_policy",
+            "/settings/default_policy/retry",
+            "/settings/quotas",
+            "/settings/tools/crm",
+        ],
+    );
+    takes::<UpsertChannelBinding>(
+        &json!({"idempotency_key": "k", "channel_type": "email", "address": "a@b", "agent_id": "a",
+                "config": {"x": 1}, "active": true}),
+        &[""],
+    );
+    takes::<DeleteChannelBinding>(
+        &json!({"idempotency_key": "k", "channel_type": "email", "address": "a@b"}),
+        &[""],
+    );
 }
 
 #[test]
@@ -127,6 +157,7 @@ fn workers_bodies_take_their_fields_and_no_others() {
     takes::<ClaimInput>(&json!({}), &[""]);
     takes::<AckInput>(&json!({}), &[""]);
     takes::<RecordUsage>(&usage(), &["", "/models/m-1"]);
+    takes::<ReturnAttempt>(&json!({"reason": "r"}), &[""]);
     takes::<FinishAttempt>(
         &json!({"outcome": "error", "exit_code": 1, "error": "e", "error_class": "rate_limited", "retry_after_ms": 5,
                 "usage": usage(), "waiting_for_input": true, "blocker": blocker, "result": {"free": 1},

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use capstan_contract::catalogue::event_named;
 use capstan_contract::schema::sample_path;
-use capstan_contract::{AgentCodec, CATALOGUE, EventName, TaskCodec};
+use capstan_contract::{AgentCodec, CATALOGUE, EventName, TaskCodec, WorkspaceCodec};
+use capstan_domain::Change;
+use capstan_domain::policy::RunPolicy;
 use capstan_domain::usage::ModelUsage;
-use capstan_domain::{agent, task};
+use capstan_domain::{agent, task, workspace};
 use capstan_envelope::{Codec, CodecError, EventRecord};
 use serde_json::Value;
 
@@ -48,8 +50,12 @@ fn every_floating_point_number_of_an_event_is_known_here() {
     assert_eq!(
         found,
         [
+            "workspace-updated/$defs/RetryPolicy/properties/factor",
+            "workspace-updated/properties/budget_usd_per_day",
             "agent-created/properties/cost_budget_usd",
             "agent-created/properties/quality_score",
+            "agent-updated/properties/cost_budget_usd",
+            "agent-updated/properties/quality_score",
             "task-accepted/$defs/RetryPolicy/properties/factor",
             "task-accepted/properties/budget_usd",
             "usage-recorded/$defs/ModelUsage/properties/cost_usd",
@@ -69,11 +75,27 @@ fn every_floating_point_number_of_an_event_is_known_here() {
 #[test]
 fn an_event_with_a_number_that_is_not_finite_is_not_written() {
     for number in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
-        let agent::Event::Created(created) = AgentCodec::decode(&sample("agent", "agent-created")).unwrap();
+        let decoded = AgentCodec::decode(&sample("agent", "agent-created")).unwrap();
+        let agent::Event::Created(created) = decoded else { panic!("created") };
         let score = agent::Created { quality_score: Some(number), ..created.clone() };
         refused(&AgentCodec::encode(&agent::Event::Created(score)));
         let budget = agent::Created { cost_budget_usd: Some(number), ..created };
         refused(&AgentCodec::encode(&agent::Event::Created(budget)));
+        let decoded = AgentCodec::decode(&sample("agent", "agent-updated")).unwrap();
+        let agent::Event::Updated(updated) = decoded else { panic!("updated") };
+        let score = agent::Updated { quality_score: Change::Set(number), ..updated.clone() };
+        refused(&AgentCodec::encode(&agent::Event::Updated(score)));
+        let budget = agent::Updated { cost_budget_usd: Change::Set(number), ..updated };
+        refused(&AgentCodec::encode(&agent::Event::Updated(budget)));
+
+        let decoded = WorkspaceCodec::decode(&sample("workspace", "workspace-updated")).unwrap();
+        let workspace::Event::Updated(updated) = decoded else { panic!("updated") };
+        let budget = workspace::Updated { budget_usd_per_day: Change::Set(number), ..(*updated).clone() };
+        refused(&WorkspaceCodec::encode(&workspace::Event::Updated(Box::new(budget))));
+        let mut policy = RunPolicy::default();
+        policy.retry.factor = number;
+        let policy = workspace::Updated { default_policy: Change::Set(policy), ..*updated };
+        refused(&WorkspaceCodec::encode(&workspace::Event::Updated(Box::new(policy))));
 
         let decoded = TaskCodec::decode(&sample("task", "task-accepted")).unwrap();
         let task::Event::TaskAccepted(accepted) = decoded else { panic!("accepted") };

@@ -55,8 +55,15 @@ fn every_file_belongs_to_an_event_a_command_or_an_answer() {
         // Schemas of retired versions stay, and are no longer generated.
         .chain(versions().map(|(event, version)| schema_path(event, version)))
         .collect();
-    for folder in ["events/workspace", "events/agent", "events/schedule", "events/task", "commands", "worker"]
-    {
+    for folder in [
+        "events/workspace",
+        "events/agent",
+        "events/schedule",
+        "events/task",
+        "commands",
+        "worker",
+        "events/channel",
+    ] {
         for entry in fs::read_dir(schemas().join(folder)).unwrap() {
             let path = Path::new(folder).join(entry.unwrap().file_name());
             assert!(known.contains(&path), "{} belongs to nothing", path.display());
@@ -172,7 +179,7 @@ fn unknown_fields_are_tolerated_in_every_object_of_every_event() {
         }
     }
     /// Maps whose values must be texts or shapes of their own: a foreign entry there is data, not a field.
-    const TYPED_MAPS: &[&str] = &["labels", "models"];
+    const TYPED_MAPS: &[&str] = &["labels", "models", "tools"];
     for event in CATALOGUE {
         let mut data = json(&sample_path(event, event.version()));
         objects(&mut data, &mut |object| {

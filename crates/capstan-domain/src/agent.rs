@@ -1,11 +1,16 @@
 //! An agent: who does the work, under a stable key.
 //!
 //! Invariants: 1. a key names one agent for ever (the id is derived from it); 2. a stored configuration names a
-//! supported runner and its provider; 3. a key fits into a path as it is.
+//! supported runner and its provider; 3. a key fits into a path as it is; 4. an agent with open tasks is not deleted.
 //!
 //! ```text
-//! (none) ──create──► active | inactive
+//! (none) ──create──► active ◄──update──► inactive
+//!    ▲                  └──────delete──────┘
+//!    └─────────────────────────┘
 //! ```
+//!
+//! A deleted agent is as one that never was: it is not found, and its key may be given again, which continues the
+//! same stream under the same id.
 
 use capstan_decider::Decider;
 use chrono::{DateTime, Utc};
@@ -15,18 +20,41 @@ use serde_json::{Map, Value};
 
 use crate::finite::{self, is_amount};
 use crate::id::AgentId;
+use crate::redacted::refuse_placeholders;
 use crate::{Fault, Faults};
 
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod lookup;
+mod update;
+
 pub use crate::agent_config::AgentConfig;
+pub use update::{Fields, Update, Updated};
 
 /// The longest key an agent may have.
 pub const AGENT_KEY_BYTES_MAX: usize = 128;
+
+/// Keys that would mean something else in a path.
+const RESERVED_KEYS: [&str; 3] = [".", "..", "defaults"];
 
 /// A request to an agent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Introduces the agent.
     Create(Create),
+    /// Changes it.
+    Update(Box<Update>),
+    /// Deletes it.
+    Delete(Delete),
+}
+
+/// Deletes an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delete {
+    /// How many of its tasks are open, as far as the caller could see.
+    pub open_tasks: u64,
+    /// When.
+    pub at: DateTime<Utc>,
 }
 
 /// Introduces an agent.
@@ -61,6 +89,19 @@ pub struct Create {
 pub enum Event {
     /// The agent was introduced.
     Created(Created),
+    /// The agent was changed.
+    Updated(Updated),
+    /// The agent was deleted.
+    Deleted(Deleted),
+}
+
+/// The agent was deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Deleted {
+    /// The agent.
+    pub agent_id: AgentId,
+    /// When.
+    pub deleted_at: DateTime<Utc>,
 }
 
 /// The agent was introduced.
@@ -101,12 +142,18 @@ pub enum Rejection {
     /// An agent of this key exists.
     #[error("agent {0} already exists")]
     Exists(String),
+    /// There is no such agent, or none any more.
+    #[error("there is no such agent")]
+    NotFound,
+    /// Some of its tasks are not over.
+    #[error("{0} of the agent's tasks are open")]
+    HasOpenTasks(u64),
 }
 
 /// What decisions, and commands to the agent's tasks, need to know: the agent as introduced and changed.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// Present from creation on.
+    /// Present from creation to deletion.
     pub profile: Option<Created>,
 }
 
@@ -121,20 +168,36 @@ impl Decider for Agent {
     type Rejection = Rejection;
 
     fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
-        match command {
-            Command::Create(create) => {
-                if state.profile.is_some() {
-                    return Err(Rejection::Exists(create.agent_key.clone()));
-                }
+        match (command, &state.profile) {
+            (Command::Create(create), Some(_)) => Err(Rejection::Exists(create.agent_key.clone())),
+            (Command::Create(create), None) => {
                 created(create).map(|event| vec![Event::Created(event)]).map_err(Rejection::Invalid)
+            }
+            (Command::Update(_) | Command::Delete(_), None) => Err(Rejection::NotFound),
+            (Command::Update(update), Some(profile)) => update::updated(profile, update)
+                .map(|event| event.map(Event::Updated).into_iter().collect())
+                .map_err(Rejection::Invalid),
+            (Command::Delete(delete), Some(_)) if delete.open_tasks > 0 => {
+                Err(Rejection::HasOpenTasks(delete.open_tasks))
+            }
+            (Command::Delete(delete), Some(profile)) => {
+                let deleted = Deleted { agent_id: profile.agent_id, deleted_at: delete.at };
+                Ok(vec![Event::Deleted(deleted)])
             }
         }
     }
 
-    fn evolve(_: State, event: &Event) -> State {
+    fn evolve(mut state: State, event: &Event) -> State {
         match event {
-            Event::Created(created) => State { profile: Some(created.clone()) },
+            Event::Created(created) => state.profile = Some(created.clone()),
+            Event::Updated(updated) => {
+                if let Some(profile) = &mut state.profile {
+                    updated.apply(profile.fields());
+                }
+            }
+            Event::Deleted(_) => state.profile = None,
         }
+        state
     }
 }
 
@@ -143,11 +206,8 @@ fn created(create: &Create) -> Result<Created, Vec<Fault>> {
     let name = create.name.trim();
     check_key(create.agent_key.trim(), &mut faults);
     faults.require(!name.is_empty(), "/name", "name is required");
-    for (pointer, value) in
-        [("/quality_score", create.quality_score), ("/cost_budget_usd", create.cost_budget_usd)]
-    {
-        faults.require(value.is_none_or(is_amount), pointer, "must be >= 0 and at most 1e12");
-    }
+    check_amounts(create.quality_score, create.cost_budget_usd, &mut faults);
+    refuse_placeholders(&create.config, "/config", &mut faults);
     let config = AgentConfig::normalised(&create.config, &create.agent_key, &mut faults);
     faults.into_result()?;
     Ok(Created {
@@ -165,6 +225,26 @@ fn created(create: &Create) -> Result<Created, Vec<Fault>> {
     })
 }
 
+impl Created {
+    fn fields(&mut self) -> Fields<'_> {
+        Fields {
+            name: &mut self.name,
+            role: &mut self.role,
+            memory_scope: &mut self.memory_scope,
+            quality_score: &mut self.quality_score,
+            cost_budget_usd: &mut self.cost_budget_usd,
+            config: &mut self.config,
+            active: &mut self.active,
+        }
+    }
+}
+
+fn check_amounts(quality_score: Option<f64>, cost_budget_usd: Option<f64>, faults: &mut Faults) {
+    for (pointer, value) in [("/quality_score", quality_score), ("/cost_budget_usd", cost_budget_usd)] {
+        faults.require(value.is_none_or(is_amount), pointer, "must be >= 0 and at most 1e12");
+    }
+}
+
 /// Notes what keeps a key from being a segment of a path: callers address the agent by it.
 fn check_key(key: &str, faults: &mut Faults) {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -174,8 +254,8 @@ fn check_key(key: &str, faults: &mut Faults) {
         faults.add("/agent_key", format!("agent_key must be at most {AGENT_KEY_BYTES_MAX} characters long"));
     } else if !key.bytes().all(fits) {
         faults.add("/agent_key", "agent_key may use letters, digits, '.', '_' and '-'");
-    } else if matches!(key, "." | "..") {
-        faults.add("/agent_key", "agent_key must not be '.' or '..'");
+    } else if RESERVED_KEYS.contains(&key) {
+        faults.add("/agent_key", "agent_key must not be '.', '..' or 'defaults'");
     }
 }
 
@@ -187,24 +267,8 @@ fn or_default(given: Option<&str>, default: &str) -> String {
 mod tests {
     use capstan_decider::spec::given;
 
+    use super::fixture::create;
     use super::*;
-
-    fn create(key: &str, name: &str, config: Value) -> Command {
-        let Value::Object(config) = config else { panic!("a config is an object") };
-        Command::Create(Create {
-            agent_id: AgentId::of_key("dev", key),
-            workspace: "dev".into(),
-            agent_key: key.into(),
-            name: name.into(),
-            role: Some("  ".into()),
-            memory_scope: None,
-            quality_score: None,
-            cost_budget_usd: None,
-            config,
-            active: true,
-            at: DateTime::UNIX_EPOCH,
-        })
-    }
 
     #[test]
     fn an_agent_is_created_with_defaults() {
@@ -229,7 +293,7 @@ mod tests {
     #[test]
     fn a_key_that_does_not_fit_into_a_path_is_refused() {
         let long = "x".repeat(AGENT_KEY_BYTES_MAX + 1);
-        for key in ["a b", "a/b", "a\0", "a\nb", "ä", "a%20", ".", "..", &long] {
+        for key in ["a b", "a/b", "a\0", "a\nb", "ä", "a%20", ".", "..", "defaults", &long] {
             let refused = given::<Agent>([]).when(create(key, "Demo", serde_json::json!({})));
             refused.then_rejected_with(
                 |no| matches!(no, Rejection::Invalid(faults) if faults[0].pointer == "/agent_key"),
@@ -245,7 +309,9 @@ mod tests {
     #[test]
     fn an_absurd_score_or_budget_is_refused() {
         for number in [-0.1, 1.1e12, f64::INFINITY, f64::NAN] {
-            let Command::Create(command) = create("demo", "Demo", serde_json::json!({}));
+            let Command::Create(command) = create("demo", "Demo", serde_json::json!({})) else {
+                panic!("the fixture creates")
+            };
             let command = Create { quality_score: Some(number), cost_budget_usd: Some(number), ..command };
             given::<Agent>([])
                 .when(Command::Create(command))
@@ -259,5 +325,32 @@ mod tests {
             .and(create("demo", "Demo", serde_json::json!({})))
             .when(create("demo", "Other", serde_json::json!({})))
             .then_rejected(Rejection::Exists("demo".into()));
+    }
+    #[test]
+    fn an_agent_with_open_tasks_is_not_deleted() {
+        let delete = |open_tasks| Command::Delete(Delete { open_tasks, at: DateTime::UNIX_EPOCH });
+        let demo = || given::<Agent>([]).and(create("demo", "Demo", serde_json::json!({})));
+        demo().when(delete(2)).then_rejected(Rejection::HasOpenTasks(2));
+        demo().when(delete(0)).then([Event::Deleted(Deleted {
+            agent_id: AgentId::of_key("dev", "demo"),
+            deleted_at: DateTime::UNIX_EPOCH,
+        })]);
+        demo().and(delete(0)).when(delete(0)).then_rejected(Rejection::NotFound);
+    }
+
+    #[test]
+    fn the_key_of_a_deleted_agent_may_be_given_again() {
+        let again = create("demo", "Second life", serde_json::json!({}));
+        given::<Agent>([])
+            .and(create("demo", "Demo", serde_json::json!({})))
+            .and(Command::Delete(Delete { open_tasks: 0, at: DateTime::UNIX_EPOCH }))
+            .when(again)
+            .then_with(|_, state| {
+                let profile = state.profile.as_ref().unwrap();
+                assert_eq!(
+                    (profile.agent_id, profile.name.as_str()),
+                    (AgentId::of_key("dev", "demo"), "Second life")
+                );
+            });
     }
 }

@@ -4,14 +4,24 @@ use serde_json::{Map, Value};
 
 use crate::Faults;
 
-/// Reads and normalises an agent's configuration map.
+mod prompt;
+
+/// Reads, merges and normalises an agent's configuration map.
 #[derive(Debug)]
 pub struct AgentConfig;
 
 /// The runners we know and the provider each stands for.
 const RUNNERS: &[(&str, &str)] = &[("claude_code", "claude"), ("air", "air"), ("process", "process")];
 
+/// The runner that executes any command: what it says to a model, if it asks one, is its own affair.
+const WITHOUT_PROMPT: &str = "process";
+
 impl AgentConfig {
+    /// The configuration of an agent with this key that is given none.
+    pub fn default_for(agent_key: &str) -> Map<String, Value> {
+        Self::normalised(&Map::new(), agent_key, &mut Faults::default())
+    }
+
     /// Fills defaults, derives the provider from the runner and both from a telling model name. Unknown keys
     /// are kept; faults are noted under `/config`.
     pub fn normalised(
@@ -20,6 +30,8 @@ impl AgentConfig {
         faults: &mut Faults,
     ) -> Map<String, Value> {
         let mut config = given.clone();
+        // As in an update: null is no value.
+        config.retain(|_, value| !value.is_null());
         let text = |key: &str| given.get(key).and_then(Value::as_str).map(str::trim).unwrap_or_default();
         let (mut runner, mut provider) = (text("runner").to_lowercase(), text("provider").to_lowercase());
         let model = text("model");
@@ -40,6 +52,12 @@ impl AgentConfig {
         if !provider.is_empty() && !RUNNERS.iter().any(|(_, p)| *p == provider) {
             faults.add("/config/provider", format!("provider {provider:?} is not supported"));
         }
+        if let Some(prompt) = system_prompt(text("system_prompt"), given.contains_key("skills"), &runner) {
+            config.insert("system_prompt".into(), prompt.into());
+        }
+        if let Some(skills) = config.get_mut("skills") {
+            *skills = distinct_skills(skills);
+        }
         config.insert("runner".into(), runner.into());
         config.insert("provider".into(), provider.into());
         if text("workspace_dir").is_empty() {
@@ -49,6 +67,75 @@ impl AgentConfig {
         }
         config
     }
+
+    /// Merges changed keys into a configuration, which is not normalised anew; null removes a key.
+    pub fn merge(config: &mut Map<String, Value>, changes: &Map<String, Value>) {
+        for (key, value) in changes {
+            if value.is_null() {
+                config.remove(key);
+            } else {
+                config.insert(key.clone(), value.clone());
+            }
+        }
+    }
+
+    /// A stored configuration with changed keys, normalised.
+    pub fn updated(
+        stored: &Map<String, Value>,
+        changes: &Map<String, Value>,
+        agent_key: &str,
+        faults: &mut Faults,
+    ) -> Map<String, Value> {
+        let mut config = stored.clone();
+        if changes.contains_key("runner") && !changes.contains_key("provider") {
+            // The stored provider was that of the runner before.
+            config.remove("provider");
+        }
+        Self::merge(&mut config, changes);
+        Self::normalised(&config, agent_key, faults)
+    }
+
+    /// The keys in which two configurations differ, with their new values; null for one that is gone.
+    pub fn difference(from: &Map<String, Value>, to: &Map<String, Value>) -> Map<String, Value> {
+        let changed = to.iter().filter(|(key, value)| from.get(*key) != Some(*value));
+        let gone = from.keys().filter(|key| !to.contains_key(*key));
+        changed
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .chain(gone.map(|key| (key.clone(), Value::Null)))
+            .collect()
+    }
+}
+
+/// The prompt to store, when it is another than the one given.
+fn system_prompt(given: &str, has_skills: bool, runner: &str) -> Option<String> {
+    let kept = if has_skills { prompt::without_skills(given) } else { given.to_owned() };
+    if kept.is_empty() && runner != WITHOUT_PROMPT {
+        return Some(prompt::default_prompt());
+    }
+    (kept != given).then_some(kept)
+}
+
+/// Skills are names, or objects with a name: trimmed, each name once, everything else left out.
+fn distinct_skills(given: &Value) -> Value {
+    let mut seen: Vec<String> = Vec::new();
+    let mut kept = Vec::new();
+    for skill in given.as_array().map(Vec::as_slice).unwrap_or_default() {
+        let Some(name) = skill.as_str().or_else(|| skill.get("name")?.as_str()).map(str::trim) else {
+            continue;
+        };
+        if name.is_empty() || seen.iter().any(|known| known == name) {
+            continue;
+        }
+        seen.push(name.to_owned());
+        let mut skill = skill.clone();
+        if let Value::Object(object) = &mut skill {
+            object.insert("name".into(), name.into());
+        } else {
+            skill = name.into();
+        }
+        kept.push(skill);
+    }
+    kept.into()
 }
 
 #[cfg(test)]
@@ -83,5 +170,41 @@ mod tests {
     fn an_unknown_runner_or_provider_is_a_fault() {
         assert_eq!(normalised(json!({"runner": "nope"})).1, 1);
         assert_eq!(normalised(json!({"provider": "nope"})).1, 1);
+    }
+
+    #[test]
+    fn the_default_has_a_folder_and_a_prompt_with_the_guidance_once() {
+        let config = AgentConfig::default_for("x");
+        assert_eq!(config["workspace_dir"], "/workspace/agents/x");
+        assert_eq!(AgentConfig::default_for(" ")["workspace_dir"], "/workspace");
+        let prompt = config["system_prompt"].as_str().unwrap();
+        assert_eq!(prompt.matches("## Working over time").count(), 1);
+        assert_eq!(normalised(Value::Object(config.clone())).0, config, "what is normal stays");
+    }
+
+    #[test]
+    fn a_process_is_given_no_prompt() {
+        assert_eq!(normalised(json!({"runner": "process"})).0.get("system_prompt"), None);
+        assert_eq!(normalised(json!({"system_prompt": "mine"})).0["system_prompt"], "mine");
+    }
+
+    #[test]
+    fn skills_are_trimmed_and_named_once() {
+        let (config, _) =
+            normalised(json!({"skills": ["a", " a ", 3, {"name": " b ", "level": 2}, {"level": 1}]}));
+        assert_eq!(config["skills"], json!(["a", {"name": "b", "level": 2}]));
+        assert_eq!(normalised(json!({"skills": "a"})).0["skills"], json!([]));
+        let (config, _) =
+            normalised(json!({"skills": ["a"], "system_prompt": "Be kind.\n\n## Active skills\n\n- old"}));
+        assert_eq!(config["system_prompt"], "Be kind.");
+    }
+
+    #[test]
+    fn a_difference_merged_gives_what_it_was_taken_from() {
+        let (from, _) = normalised(json!({"runner": "process", "a": 1, "b": 2}));
+        let (to, _) = normalised(json!({"runner": "air", "b": 3, "c": null}));
+        let mut merged = from.clone();
+        AgentConfig::merge(&mut merged, &AgentConfig::difference(&from, &to));
+        assert_eq!(merged, to);
     }
 }

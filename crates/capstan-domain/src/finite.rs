@@ -3,6 +3,8 @@
 
 use serde::{Serialize, Serializer};
 
+use crate::change::Change;
+
 /// The largest amount a command may name: budgets, scores, growth factors. Sums of costs stop here.
 pub const AMOUNT_MAX: f64 = 1e12;
 
@@ -27,6 +29,14 @@ pub(crate) fn serialize_option<S: Serializer>(value: &Option<f64>, serializer: S
         Some(number) => serialize(number, serializer),
         None => serializer.serialize_none(),
     }
+}
+
+/// Writes what becomes of a number, and refuses one that is not finite.
+pub(crate) fn serialize_change<S: Serializer>(
+    change: &Change<f64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serialize_option(&change.value().copied(), serializer)
 }
 
 #[cfg(test)]

@@ -62,6 +62,14 @@ uuid_id! {
     BlockerId
 }
 uuid_id! {
+    /// A channel: derived from its type and address, the same for all workspaces.
+    ChannelId
+}
+uuid_id! {
+    /// A workspace's binding of a channel: derived from the workspace and the channel.
+    BindingId
+}
+uuid_id! {
     /// A tool call that was kept back; it is also the idempotency key of its execution.
     ToolCallId
 }
@@ -90,6 +98,20 @@ impl AgentId {
     /// The id of the agent with this key.
     pub fn of_key(workspace: &str, agent_key: &str) -> Self {
         Self(derived(&["agent", workspace, agent_key]))
+    }
+}
+
+impl ChannelId {
+    /// The id of the channel of this type and address.
+    pub fn of_address(channel_type: &str, address: &str) -> Self {
+        Self(derived(&["channel", channel_type, address]))
+    }
+}
+
+impl BindingId {
+    /// The id of a workspace's binding of a channel.
+    pub fn of_channel(workspace: &str, channel: ChannelId) -> Self {
+        Self(derived(&["channel-binding", workspace, &channel.to_string()]))
     }
 }
 

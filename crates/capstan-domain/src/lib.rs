@@ -2,7 +2,7 @@
 //!
 //! Everything here is a pure function over values: no IO, no async, no clock, no randomness, no logging. Time,
 //! fresh ids and looked-up facts come in with the command. It can be read, tested and fuzzed with nothing
-//! installed. Start with [`task`], the heart; [`agent`] and [`workspace`] are the small deciders.
+//! installed. Start with [`task`], the heart; [`agent`], [`channel`] and [`workspace`] are the small deciders.
 //!
 //! To add a decider: one file here in the order of its neighbours (identity, command, event, rejection, state,
 //! decide, evolve, tests), one line below, one entry in the contract's catalogue, then regenerate `schemas/`.
@@ -10,6 +10,8 @@
 
 pub mod agent;
 pub mod agent_config;
+pub mod change;
+pub mod channel;
 pub mod class_key;
 pub mod cron;
 pub mod fault;
@@ -18,9 +20,11 @@ pub mod id;
 pub mod matching;
 pub mod outcome_text;
 pub mod policy;
+pub mod redacted;
 pub mod schedule;
 pub mod task;
 pub mod usage;
 pub mod workspace;
 
+pub use change::Change;
 pub use fault::{Fault, Faults};

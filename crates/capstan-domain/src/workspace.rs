@@ -1,9 +1,12 @@
 //! A workspace: the tenant everything else lives in.
 //!
-//! Invariants: 1. a workspace is created once and keeps its name.
+//! Invariants: 1. a workspace is created once and keeps its name; 2. names that begin with `_` belong to the system;
+//! 3. settings hold no secret ([`tool`]).
 //!
 //! ```text
-//! (none) ──create──► open
+//! (none) ──create──► open ─┐
+//!                     ▲  update
+//!                     └────┘
 //! ```
 
 use capstan_decider::Decider;
@@ -11,11 +14,28 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::{Fault, Faults};
+
+pub mod settings;
+pub mod tool;
+mod update;
+
+pub use settings::Settings;
+pub use update::{QuotaChanges, Update, Updated};
+
+/// Begins the names of workspaces that nobody can create or enter: streams of the system live there.
+pub const RESERVED_PREFIX: char = '_';
+
+/// The longest name people call a workspace by, in bytes.
+const DISPLAY_NAME_BYTES_MAX: usize = 256;
+
 /// A request to a workspace.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Opens the workspace.
     Create(Create),
+    /// Changes it.
+    Update(Box<Update>),
 }
 
 /// Opens a workspace.
@@ -34,6 +54,8 @@ pub struct Create {
 pub enum Event {
     /// The workspace was opened.
     Created(Created),
+    /// The workspace was changed.
+    Updated(Box<Updated>),
 }
 
 /// The workspace was opened.
@@ -50,16 +72,41 @@ pub struct Created {
 /// Why a workspace says no.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
+    /// Fields are wrong.
+    #[error("the workspace is not valid")]
+    Invalid(Vec<Fault>),
+    /// There is no such workspace.
+    #[error("there is no such workspace")]
+    NotFound,
     /// A workspace of this name exists.
     #[error("workspace {0} already exists")]
     Exists(String),
 }
 
 /// What decisions need to know.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// True from creation on.
     pub exists: bool,
+    /// Present from creation on.
+    #[serde(default)]
+    pub details: Option<Details>,
+}
+
+/// What was decided for a workspace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Details {
+    /// What people call it.
+    pub display_name: String,
+    /// What holds for everything in it.
+    pub settings: Settings,
+}
+
+impl State {
+    /// What holds for everything in the workspace.
+    pub fn settings(&self) -> Option<&Settings> {
+        self.details.as_ref().map(|details| &details.settings)
+    }
 }
 
 /// Decides the commands of a workspace.
@@ -73,21 +120,56 @@ impl Decider for Workspace {
     type Rejection = Rejection;
 
     fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
-        match command {
-            Command::Create(create) if state.exists => Err(Rejection::Exists(create.workspace.clone())),
-            Command::Create(create) => Ok(vec![Event::Created(Created {
-                workspace: create.workspace.clone(),
-                display_name: create.display_name.clone(),
-                created_at: create.at,
-            })]),
+        match (command, &state.details) {
+            (Command::Create(create), _) if state.exists => Err(Rejection::Exists(create.workspace.clone())),
+            (Command::Create(create), _) => {
+                created(create).map(|event| vec![Event::Created(event)]).map_err(Rejection::Invalid)
+            }
+            (Command::Update(_), None) => Err(Rejection::NotFound),
+            (Command::Update(update), Some(details)) => update::updated(details, update)
+                .map(|event| event.map(|event| Event::Updated(Box::new(event))).into_iter().collect())
+                .map_err(Rejection::Invalid),
         }
     }
 
-    fn evolve(_: State, event: &Event) -> State {
+    fn evolve(mut state: State, event: &Event) -> State {
         match event {
-            Event::Created(_) => State { exists: true },
+            Event::Created(created) => {
+                state.exists = true;
+                let display_name = created.display_name.clone();
+                state.details = Some(Details { display_name, settings: Settings::default() });
+            }
+            Event::Updated(updated) => {
+                if let Some(Details { display_name, settings }) = &mut state.details {
+                    updated.apply(display_name, settings);
+                }
+            }
         }
+        state
     }
+}
+
+fn created(create: &Create) -> Result<Created, Vec<Fault>> {
+    let mut faults = Faults::default();
+    let is_reserved = create.workspace.starts_with(RESERVED_PREFIX);
+    faults.require(!is_reserved, "/workspace", "names that begin with '_' are reserved");
+    if let Some(fault) = display_name_fault(&create.display_name) {
+        faults.add("/display_name", fault);
+    }
+    faults.into_result()?;
+    Ok(Created {
+        workspace: create.workspace.clone(),
+        display_name: create.display_name.clone(),
+        created_at: create.at,
+    })
+}
+
+/// What keeps a text from being what people call a workspace.
+fn display_name_fault(name: &str) -> Option<&'static str> {
+    if name.trim().is_empty() {
+        return Some("display_name cannot be empty");
+    }
+    (name.len() > DISPLAY_NAME_BYTES_MAX).then_some("display_name must be at most 256 bytes long")
 }
 
 #[cfg(test)]
@@ -112,5 +194,14 @@ mod tests {
             created_at: DateTime::UNIX_EPOCH,
         })]);
         given::<Workspace>([]).and(create()).when(create()).then_rejected(Rejection::Exists("dev".into()));
+    }
+
+    #[test]
+    fn names_of_the_system_are_refused() {
+        let Command::Create(create) = create() else { panic!("the fixture creates") };
+        let create = Create { workspace: "_channels".into(), ..create };
+        given::<Workspace>([]).when(Command::Create(create)).then_rejected_with(
+            |no| matches!(no, Rejection::Invalid(faults) if faults[0].pointer == "/workspace"),
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod blockers;
+pub(crate) mod channels;
 pub(crate) mod inputs;
 pub(crate) mod outputs;
 pub(crate) mod runs;
@@ -18,6 +19,7 @@ pub const MODELS: &[(&str, i32)] = &[
     entry::<stream_snapshots::StreamSnapshots>(),
     entry::<workspaces::Workspaces>(),
     entry::<agents::Agents>(),
+    entry::<channels::Channels>(),
     entry::<tasks::Tasks>(),
     entry::<runs::Runs>(),
     entry::<outputs::Outputs>(),
@@ -35,6 +37,7 @@ pub(crate) fn all_rows() -> Vec<Box<dyn Rows>> {
     vec![
         Box::new(ModelRows::<workspaces::Workspaces>::default()),
         Box::new(ModelRows::<agents::Agents>::default()),
+        Box::new(ModelRows::<channels::Channels>::default()),
         Box::new(ModelRows::<tasks::Tasks>::default()),
         Box::new(ModelRows::<runs::Runs>::default()),
         Box::new(ModelRows::<outputs::Outputs>::default()),
@@ -68,6 +71,7 @@ const TABLES: &[Table] = &[
     table::<stream_snapshots::StreamSnapshots>(),
     table::<workspaces::Workspaces>(),
     table::<agents::Agents>(),
+    table::<channels::Channels>(),
     table::<tasks::Tasks>(),
     table::<runs::Runs>(),
     table::<outputs::Outputs>(),

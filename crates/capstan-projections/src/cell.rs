@@ -24,6 +24,7 @@ pub(crate) enum CellType {
     Text,
     Time,
     BigInt,
+    Float,
     Flag,
 }
 
@@ -35,6 +36,7 @@ impl CellType {
             Self::Text => "text",
             Self::Time => "timestamptz",
             Self::BigInt => "bigint",
+            Self::Float => "double precision",
             Self::Flag => "boolean",
         }
     }
@@ -46,6 +48,7 @@ impl CellType {
             Self::Text => Type::TEXT,
             Self::Time => Type::TIMESTAMPTZ,
             Self::BigInt => Type::INT8,
+            Self::Float => Type::FLOAT8,
             Self::Flag => Type::BOOL,
         }
     }
@@ -83,6 +86,7 @@ pub(crate) enum Cell<'a> {
     Json(&'a dyn Document),
     Time(Option<DateTime<Utc>>),
     BigInt(Option<i64>),
+    Float(Option<f64>),
     Flag(Option<bool>),
 }
 
@@ -121,6 +125,7 @@ impl<'a> Cell<'a> {
             Self::Text(_) | Self::Json(_) => CellType::Text,
             Self::Time(_) => CellType::Time,
             Self::BigInt(_) => CellType::BigInt,
+            Self::Float(_) => CellType::Float,
             Self::Flag(_) => CellType::Flag,
         }
     }
@@ -134,6 +139,7 @@ impl<'a> Cell<'a> {
             Self::Json(value) => Ok(value.write(out).map(|()| IsNull::No)?),
             Self::Time(value) => value.to_sql(&ty, out),
             Self::BigInt(value) => value.to_sql(&ty, out),
+            Self::Float(value) => value.to_sql(&ty, out),
             Self::Flag(value) => value.to_sql(&ty, out),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use capstan_contract::DomainEvent;
-use capstan_domain::{agent, schedule, task, workspace};
+use capstan_domain::{agent, channel, schedule, task, workspace};
 use capstan_envelope::{Position, StreamHead};
 use futures_util::future::try_join_all;
 
@@ -147,6 +147,7 @@ fn begins(events: &[DomainEvent]) -> bool {
             DomainEvent::Workspace(workspace::Event::Created(_))
                 | DomainEvent::Agent(agent::Event::Created(_))
                 | DomainEvent::Schedule(schedule::Event::Created(_))
+                | DomainEvent::Channel(channel::Event::Bound(_))
                 | DomainEvent::Task(task::Event::TaskAccepted(_))
         )
     )

@@ -47,6 +47,8 @@ pub use migrate::MigrateError;
 pub use parked::{ParkedCommit, RetryError};
 pub use progress::PositionTimeout;
 pub use projector::{Projector, ProjectorHandle};
+pub use queries::agent_stats::AgentStats;
+pub use queries::channel::BindingsOf;
 pub use queries::cursor::{InvalidCursor, Page};
 pub use queries::run::RunFilter;
 pub use queries::schedule::ScheduleFilter;

@@ -63,6 +63,11 @@ pub(crate) trait Model: Send + Sync + 'static {
     /// The row as the fold sees it; written as the JSON object that reads answer.
     type Row: Clone + Send + Sync + Serialize + DeserializeOwned;
 
+    /// The tenant whose row it is. That of the stream, except where one stream serves all tenants.
+    fn workspace<'a>(fact: &Fact<'a>) -> &'a str {
+        fact.workspace()
+    }
+
     /// Names the rows an event may change.
     fn keys(recorded: &Recorded, event: &DomainEvent, keys: &mut Vec<Self::Key>);
 

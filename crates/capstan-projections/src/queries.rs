@@ -2,7 +2,9 @@
 //! limited to one workspace in SQL.
 
 pub(crate) mod agent;
+pub(crate) mod agent_stats;
 pub(crate) mod blocker;
+pub(crate) mod channel;
 pub(crate) mod cursor;
 pub(crate) mod input;
 pub(crate) mod output;

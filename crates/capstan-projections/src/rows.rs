@@ -330,7 +330,7 @@ impl<M: Model> Rows for ModelRows<M> {
             entry.index = index;
             entry.version = fact.version();
             if entry.workspace.is_empty() {
-                entry.workspace = fact.workspace().into();
+                entry.workspace = M::workspace(fact).into();
             }
             if !std::mem::replace(&mut entry.changed, true) {
                 self.changed.push(key);

@@ -116,6 +116,8 @@ impl Node {
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let agents =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let channels =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let schedules =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let tasks =
@@ -123,15 +125,17 @@ impl Node {
 
         let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         live.observe({
-            let (workspaces, agents, schedules, tasks): (
+            let (workspaces, agents, channels, schedules, tasks): (
                 Arc<capstan_api::Workspaces>,
                 Arc<capstan_api::Agents>,
+                Arc<capstan_api::Channels>,
                 Arc<capstan_api::Schedules>,
                 Arc<capstan_api::Tasks>,
-            ) = (workspaces.clone(), agents.clone(), schedules.clone(), tasks.clone());
+            ) = (workspaces.clone(), agents.clone(), channels.clone(), schedules.clone(), tasks.clone());
             move |recorded| {
                 workspaces.observe(recorded);
                 agents.observe(recorded);
+                channels.observe(recorded);
                 schedules.observe(recorded);
                 tasks.observe(recorded);
             }
@@ -185,6 +189,7 @@ impl Node {
             log: any_log,
             workspaces,
             agents,
+            channels,
             schedules,
             tasks,
             reads: Reads::new(read_models.clone()),

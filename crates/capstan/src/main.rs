@@ -5,6 +5,7 @@
 
 mod agent;
 mod bench;
+mod channel;
 mod composition;
 mod dev;
 mod local_servers;
@@ -19,6 +20,7 @@ mod serve;
 mod shutdown;
 mod task;
 mod worker;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -50,10 +52,14 @@ enum Command {
     Worker(worker::WorkerCommand),
     /// Submit, read and steer tasks.
     Task(task::TaskCommand),
-    /// Create and read agents.
+    /// Create, read, change and delete agents.
     Agent(agent::AgentCommand),
     /// Create, read and steer schedules.
     Schedule(schedule::ScheduleCommand),
+    /// Create, read and change workspaces.
+    Workspace(workspace::WorkspaceCommand),
+    /// Bind, list and release channels.
+    Channel(channel::ChannelCommand),
     /// List and rebuild the read models.
     Projection(projection::ProjectionCommand),
     /// Read and verify the event log.
@@ -79,6 +85,8 @@ fn main() -> ExitCode {
             Command::Task(task) => task.run().await,
             Command::Agent(agent) => agent.run().await,
             Command::Schedule(schedule) => schedule.run().await,
+            Command::Workspace(workspace) => workspace.run().await,
+            Command::Channel(channel) => channel.run().await,
             Command::Projection(projection) => projection.run().await,
             Command::Log(log) => log.run().await,
             Command::Bench(bench) => bench.run().await,

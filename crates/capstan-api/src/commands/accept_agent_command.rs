@@ -36,6 +36,15 @@ impl Execute for AcceptAgentCommand {
         };
         let stream = task_stream(workspace, task_id)?;
         let context = call.command(&stream, key.as_ref(), &self);
+        let workspace_state = app.workspace_state(workspace).await?;
+        let settings = workspace_state.state.settings();
+        if let Some(max) = settings.and_then(|settings| settings.quotas.open_tasks_max)
+            // A repeat adds no task.
+            && (key.is_none() || app.tasks.load(&stream).await?.state.is_none())
+        {
+            app.admit_task(workspace, max).await?;
+        }
+        let default_policy = settings.and_then(|settings| settings.default_policy.as_ref());
         let command = Command::Accept(Box::new(Accept {
             task_id,
             workspace: workspace.to_string(),
@@ -44,7 +53,7 @@ impl Execute for AcceptAgentCommand {
             session_id: self.session_id.unwrap_or_else(|| task_id.to_string()),
             session_key: self.session_key,
             lane: self.lane,
-            policy: self.policy,
+            policy: self.policy.or_else(|| default_policy.cloned()),
             timeout_ms: self.timeout_ms,
             priority: self.priority,
             budget_usd: self.budget_usd,

@@ -17,7 +17,13 @@ impl Execute for CreateAgent {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let key = call.key(self.idempotency_key())?;
         let agent_id = AgentId::of_key(workspace.as_str(), self.agent_key.trim());
-        let stream = known::stream(workspace, "agent", &agent_id.to_string())?;
+        let stream = known::agent_stream(workspace, agent_id)?;
+        let workspace_state = app.workspace_state(workspace).await?;
+        if let Some(max) = workspace_state.state.settings().and_then(|settings| settings.quotas.agents_max)
+            && app.agents.refresh(&stream).await?.state.profile.is_none()
+        {
+            app.admit_agent(workspace, max).await?;
+        }
         let context = call.command(&stream, key.as_ref(), &self);
         let command = Command::Create(Create {
             agent_id,

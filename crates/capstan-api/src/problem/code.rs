@@ -47,6 +47,9 @@ codes! {
     AgentExists, "agent_exists", CONFLICT, "The agent exists";
     WorkspaceExists, "workspace_exists", CONFLICT, "The workspace exists";
     TaskExists, "task_exists", CONFLICT, "The task exists";
+    AgentHasOpenTasks, "agent_has_open_tasks", CONFLICT, "The agent has open tasks";
+    ChannelTaken, "channel_taken", CONFLICT, "Another workspace has the address";
+    QuotaExceeded, "quota_exceeded", CONFLICT, "The workspace has as many as it may";
     AgentInactive, "agent_inactive", CONFLICT, "The agent takes no commands";
     IllegalTransition, "illegal_transition", CONFLICT, "Not possible in this state";
     LeaseLost, "lease_lost", CONFLICT, "The lease is gone";

@@ -1,7 +1,7 @@
 //! What the deciders' rejections and the dispatcher's answers become.
 
 use capstan_dispatch::{DispatchError, ReadFailure};
-use capstan_domain::{agent, schedule, task, workspace};
+use capstan_domain::{agent, channel, schedule, task, workspace};
 
 use super::{Code, Problem};
 
@@ -30,6 +30,19 @@ impl From<agent::Rejection> for Problem {
         match rejection {
             agent::Rejection::Invalid(faults) => Self::invalid(faults),
             agent::Rejection::Exists(_) => Self::new(Code::AgentExists, detail),
+            agent::Rejection::NotFound => Self::new(Code::NotFound, detail),
+            agent::Rejection::HasOpenTasks(_) => Self::new(Code::AgentHasOpenTasks, detail),
+        }
+    }
+}
+
+impl From<channel::Rejection> for Problem {
+    fn from(rejection: channel::Rejection) -> Self {
+        let detail = rejection.to_string();
+        match rejection {
+            channel::Rejection::Invalid(faults) => Self::invalid(faults),
+            channel::Rejection::Taken => Self::new(Code::ChannelTaken, detail),
+            channel::Rejection::NotFound => Self::new(Code::NotFound, detail),
         }
     }
 }
@@ -53,6 +66,8 @@ impl From<workspace::Rejection> for Problem {
     fn from(rejection: workspace::Rejection) -> Self {
         let detail = rejection.to_string();
         match rejection {
+            workspace::Rejection::Invalid(faults) => Self::invalid(faults),
+            workspace::Rejection::NotFound => Self::new(Code::NotFound, detail),
             workspace::Rejection::Exists(_) => Self::new(Code::WorkspaceExists, detail),
         }
     }

@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{Path, Request, State};
-use axum::routing::{get, post};
-use capstan_contract::command::CreateAgent;
+use axum::extract::{Path, State};
+use axum::response::IntoResponse;
+use axum::routing::{get, patch, post};
+use axum::{Json, Router};
+use capstan_contract::command::{CreateAgent, DeleteAgent, UpdateAgent};
+use capstan_domain::agent::AgentConfig;
 use capstan_domain::id::AgentId;
+use capstan_projections::AgentStats;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use crate::App;
+use crate::asked::Asked;
 use crate::body;
-use crate::call::CallContext;
 use crate::commands::Execute;
+use crate::conventions::{POSITION, header_text};
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::receipt::Reply;
@@ -20,25 +26,24 @@ use crate::shown::{List, Object, page};
 pub(super) fn reads() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/workspaces/{workspace}/agents", get(list))
+        .route("/v1/workspaces/{workspace}/agents/defaults", get(defaults))
         .route("/v1/workspaces/{workspace}/agents/{agent}", get(one))
+        .route("/v1/workspaces/{workspace}/agents/{agent}/stats", get(stats))
 }
 
 pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new().route("/v1/workspaces/{workspace}/agents", post(create))
+    Router::new()
+        .route("/v1/workspaces/{workspace}/agents", post(create))
+        .route("/v1/workspaces/{workspace}/agents/{agent}", patch(update).delete(delete))
 }
 
 async fn create(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     let workspace = app.workspace(&workspace).await?;
-    body::parse::<CreateAgent>(&json)?.execute(&app, &workspace, &call).await
+    asked.body::<CreateAgent>()?.execute(&app, &workspace, &asked.call).await
 }
 
 async fn list(
@@ -52,7 +57,7 @@ async fn list(
     app.reads.agents(&workspace, &page).await
 }
 
-/// By id, else by exactly this key.
+/// By id, else by exactly this key, else by what is spelt alike.
 async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, named)): Path<(String, String)>,
@@ -60,14 +65,64 @@ async fn one(
 ) -> Result<Object, Problem> {
     parameters.finish()?;
     let workspace = app.workspace(&workspace).await?;
-    let by_key = AgentId::of_key(workspace.as_str(), named.trim());
-    let found = match named.parse() {
-        Ok(id) => app.reads.agent(&workspace, id).await?,
-        Err(_) => None,
-    };
-    let found = match found {
-        Some(agent) => Some(agent),
-        None => app.reads.agent(&workspace, by_key).await?,
-    };
-    found.ok_or_else(|| Problem::not_found("agent"))
+    app.read_agent(&workspace, &named).await
+}
+
+async fn update(
+    State(app): State<Arc<App>>,
+    Path((workspace, named)): Path<(String, String)>,
+    mut asked: Asked,
+) -> Result<Reply, Problem> {
+    let workspace = app.workspace(&workspace).await?;
+    let mut body: UpdateAgent = asked.body()?;
+    body.agent_id = body::of_path(body.agent_id, named, "/agent_id")?;
+    body.execute(&app, &workspace, &asked.call).await
+}
+
+async fn delete(
+    State(app): State<Arc<App>>,
+    Path((workspace, named)): Path<(String, String)>,
+    mut asked: Asked,
+) -> Result<Reply, Problem> {
+    let cancel_open = asked.parameters.flag("cancel_open").unwrap_or(false);
+    let workspace = app.workspace(&workspace).await?;
+    let mut body: DeleteAgent = asked.body_if_any()?;
+    body.agent_id = body::of_path(body.agent_id, named, "/agent_id")?;
+    body.cancel_open |= cancel_open;
+    body.execute(&app, &workspace, &asked.call).await
+}
+
+/// The configuration of an agent with this key that is given none.
+async fn defaults(
+    State(app): State<Arc<App>>,
+    Path(workspace): Path<String>,
+    mut parameters: Parameters,
+) -> Result<Json<Map<String, Value>>, Problem> {
+    let agent_key = parameters.text("agent_key").unwrap_or_default();
+    parameters.finish()?;
+    app.workspace(&workspace).await?;
+    Ok(Json(AgentConfig::default_for(&agent_key)))
+}
+
+/// An agent's figures.
+#[derive(Serialize)]
+struct Stats {
+    agent_id: AgentId,
+    #[serde(flatten)]
+    figures: AgentStats,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality_score: Option<f64>,
+}
+
+async fn stats(
+    State(app): State<Arc<App>>,
+    Path((workspace, named)): Path<(String, String)>,
+    parameters: Parameters,
+) -> Result<impl IntoResponse, Problem> {
+    parameters.finish()?;
+    let workspace = app.workspace(&workspace).await?;
+    let agent = app.agent(&workspace, &named).await?;
+    let (figures, position) = app.reads.agent_stats(&workspace, agent.agent_id).await?;
+    let stats = Stats { agent_id: agent.agent_id, figures, quality_score: agent.quality_score };
+    Ok(([(POSITION, header_text(&position))], Json(stats)))
 }

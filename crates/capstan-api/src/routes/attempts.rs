@@ -12,7 +12,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use capstan_contract::command::{
     AckInput, AppendLogs, AppendRows, AppendRunEvents, ClaimInput, CommandBody, FinalizeOutput,
-    FinishAttempt, OpenBlocker, ProduceOutput, RecordUsage, StartAttempt,
+    FinishAttempt, OpenBlocker, ProduceOutput, RecordUsage, ReturnAttempt, StartAttempt,
 };
 use capstan_contract::lease::ClaimedInput;
 use capstan_dispatch::{CommandContext, Decided};
@@ -46,6 +46,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/attempts/{attempt}/inputs/{input}/ack", post(ack_input))
         .route("/v1/attempts/{attempt}/usage", post(record_usage))
         .route("/v1/attempts/{attempt}/finish", post(finish))
+        .route("/v1/attempts/{attempt}/return", post(give_back))
 }
 
 /// A call of a worker about one attempt.
@@ -397,5 +398,27 @@ async fn finish(
         at: report.call.received_at,
     }));
     let (context, decided) = report.execute(&body, command).await?;
+    Ok(Reply::new(StatusCode::OK, &context, &decided))
+}
+
+/// Gives the attempt back to the queue. An attempt that was told to stop is finished, not given back.
+async fn give_back(
+    State(app): Shared,
+    Path(attempt): Attempt,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let report = Report::read(app, &attempt, request.headers(), call).await?;
+    let body: ReturnAttempt = report.body(request).await?;
+    let command = Command::ExpireLease(command::ExpireLease {
+        attempt_id: report.attempt_id.clone(),
+        returned: true,
+        reason: body.reason.clone().unwrap_or_else(|| "the worker gave it back".to_owned()),
+        at: report.call.received_at,
+    });
+    let (context, decided) = report.execute(&body, command).await?;
+    if !decided.changed && !decided.duplicate {
+        return Err(lease_lost(decided.loaded.state.as_deref()));
+    }
     Ok(Reply::new(StatusCode::OK, &context, &decided))
 }

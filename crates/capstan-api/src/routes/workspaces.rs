@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, Request, State};
-use axum::routing::{get, post};
+use axum::extract::{Path, State};
+use axum::routing::{get, patch, post};
+use capstan_contract::command::UpdateWorkspace;
 
 use crate::App;
-use crate::body;
-use crate::call::CallContext;
-use crate::commands;
+use crate::asked::Asked;
+use crate::commands::{self, Execute};
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::receipt::Reply;
@@ -20,19 +20,20 @@ pub(super) fn reads() -> Router<Arc<App>> {
 }
 
 pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new().route("/v1/workspaces", post(create))
+    Router::new().route("/v1/workspaces", post(create)).route("/v1/workspaces/{workspace}", patch(update))
 }
 
-async fn create(
+async fn create(State(app): State<Arc<App>>, mut asked: Asked) -> Result<Reply, Problem> {
+    commands::create_workspace(&app, asked.body()?, &asked.call).await
+}
+
+async fn update(
     State(app): State<Arc<App>>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
+    Path(workspace): Path<String>,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    commands::create_workspace(&app, body::parse(&json)?, &call).await
+    let workspace = app.workspace(&workspace).await?;
+    asked.body::<UpdateWorkspace>()?.execute(&app, &workspace, &asked.call).await
 }
 
 async fn one(

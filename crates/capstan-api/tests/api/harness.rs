@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_api::{
-    Access, Agents, ApiConfig, App, Parts, ReadModelsCheck, Reads, Schedules, Tasks, Workspaces, nats,
+    Access, Agents, ApiConfig, App, Channels, Parts, ReadModelsCheck, Reads, Schedules, Tasks, Workspaces,
+    nats,
 };
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig};
@@ -15,6 +16,7 @@ use capstan_envelope::{Actor, Position, StreamId, Workspace};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Topology};
 use capstan_live::{LiveConfig, LiveHub};
 use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, ReadModels};
+use capstan_testkit::eventually::eventually;
 use capstan_testkit::servers::TestServers;
 use chrono::Utc;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -112,6 +114,7 @@ impl Api {
             Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let agents: Arc<Agents> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let schedules: Arc<Schedules> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
+        let channels: Arc<Channels> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let tasks: Arc<Tasks> = Arc::new(Dispatcher::new(shared.clone(), snapshots, bounds));
         let stopping = CancellationToken::new();
         let nats = servers.nats().await?;
@@ -120,6 +123,7 @@ impl Api {
             workspaces,
             agents,
             schedules,
+            channels,
             tasks: tasks.clone(),
             reads: Reads::new(models.clone()),
             projector: Some(projector.status()),
@@ -231,6 +235,20 @@ impl Api {
         let joint = if path.contains('?') { '&' } else { '?' };
         self.get(&format!("{path}{joint}min_position={}&wait_ms=20000", self.head().await)).await
     }
+}
+
+/// What a message says.
+pub(crate) fn json_of(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).expect("JSON")
+}
+
+/// Asks for a command in `dev` over NATS until somebody serves: the surface comes up beside the HTTP one.
+pub(crate) async fn ask(api: &Api, command: &str, body: Value) -> async_nats::Message {
+    let subject = api.topology.rpc_subject("dev", command);
+    eventually("the service answers", PATIENCE, async || {
+        api.nats.request(subject.clone(), body.to_string().into()).await.ok()
+    })
+    .await
 }
 
 /// What a worker holds.

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "what is missing fails the test")]
 
 mod access;
+mod agents;
 mod bad_input;
+mod channels;
 mod commands;
 mod failures;
 mod harness;
@@ -12,3 +14,4 @@ mod nats;
 mod operations;
 mod schedules;
 mod worker_protocol;
+mod workspaces;

@@ -6,20 +6,7 @@ use capstan_testkit::eventually::eventually;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use crate::harness::{Api, PATIENCE};
-
-fn json_of(bytes: &[u8]) -> Value {
-    serde_json::from_slice(bytes).unwrap()
-}
-
-/// Asks until somebody serves: the surface comes up beside the HTTP one.
-async fn ask(api: &Api, command: &str, body: Value) -> async_nats::Message {
-    let subject = api.topology.rpc_subject("dev", command);
-    eventually("the service answers", PATIENCE, async || {
-        api.nats.request(subject.clone(), body.to_string().into()).await.ok()
-    })
-    .await
-}
+use crate::harness::{Api, PATIENCE, ask, json_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_answered_with_the_receipt_or_the_problem() {

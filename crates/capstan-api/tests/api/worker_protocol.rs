@@ -144,6 +144,37 @@ async fn a_question_is_answered_through_claim_and_acknowledgement() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_is_given_back_is_anothers_at_once() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    api.report(&lease, "start", json!({})).await.expect(200);
+    let give_back = || {
+        api.request("POST", &format!("/v1/attempts/{}/return", lease.attempt_id))
+            .header("capstan-lease-epoch", lease.epoch)
+            .header("idempotency-key", "back")
+            .body(r#"{"reason":"draining"}"#)
+    };
+    api.send(give_back()).await.expect(200);
+    assert_eq!(api.send(give_back()).await.expect(200)["receipt"]["duplicate"], true);
+    api.report(&lease, "return", json!({})).await.expect_problem(409, "lease_lost");
+    api.report(&lease, "finish", json!({ "outcome": "ok" })).await.expect_problem(409, "lease_lost");
+
+    let shown = api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
+    assert_eq!(shown["state"], "queued");
+    let runs = api.get(&format!("/v1/workspaces/dev/tasks/{task}/runs")).await.expect(200);
+    assert_eq!(runs["items"][0]["attempts"][0]["error"], "draining", "{runs}");
+    let next = api.lease(&task).await;
+    assert!(next.epoch > lease.epoch);
+
+    // What was told to stop is finished, not given back.
+    api.report(&next, "start", json!({})).await.expect(200);
+    api.post(&format!("/v1/workspaces/dev/tasks/{task}/cancel"), json!({})).await.expect(202);
+    api.report(&next, "return", json!({})).await.expect_problem(409, "lease_lost");
+    api.report(&next, "finish", json!({ "outcome": "cancelled" })).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_the_lease_nothing_can_be_done() {
     let api = Api::start().await;
     let task = api.task("work").await;

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use crate::command::{
     AcceptAgentCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace,
-    DeleteSchedule, EnqueueRunInput, PauseSchedule, ResumeSchedule, SubmitTaskInput, TriggerSchedule,
-    UpdateSchedule,
+    DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, PauseSchedule, ResumeSchedule,
+    SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule, UpdateWorkspace, UpsertChannelBinding,
 };
 
 macro_rules! any_command {
@@ -73,6 +73,16 @@ any_command! {
     ResumeSchedule,
     /// Makes one task of a schedule now.
     TriggerSchedule,
+    /// Changes an agent.
+    UpdateAgent,
+    /// Deletes an agent.
+    DeleteAgent,
+    /// Changes a workspace.
+    UpdateWorkspace,
+    /// Binds a channel.
+    UpsertChannelBinding,
+    /// Releases a channel.
+    DeleteChannelBinding,
 }
 
 /// A command that cannot be read. Reading it again gives the same answer.

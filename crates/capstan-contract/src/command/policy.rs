@@ -3,6 +3,7 @@
 //! Stored policies must tolerate unknown fields, a caller's must not; hence one shape read in two ways. The
 //! compiler holds the two lists of fields together.
 
+use capstan_domain::Change;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -129,4 +130,11 @@ impl Default for RunPolicyBody {
 /// Reads an optional policy and refuses unknown fields.
 pub(crate) fn strictly<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RunPolicy>, D::Error> {
     Ok(Option::<RunPolicyBody>::deserialize(deserializer)?.map(RunPolicy::from))
+}
+
+/// Reads what becomes of a policy and refuses unknown fields.
+pub(crate) fn change_strictly<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Change<RunPolicy>, D::Error> {
+    Ok(Change::<RunPolicyBody>::deserialize(deserializer)?.map(RunPolicy::from))
 }

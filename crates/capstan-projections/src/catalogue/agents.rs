@@ -1,7 +1,8 @@
 //! Which agents does a workspace have, and how are they configured?
 
 use capstan_contract::DomainEvent;
-use capstan_domain::agent::Event;
+use capstan_domain::agent::lookup::normal_form;
+use capstan_domain::agent::{Event, Fields, Updated};
 use capstan_domain::id::AgentId;
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::Model;
-use crate::redaction::shown;
+use crate::redaction::{map_of, shown};
 
 /// The model.
 #[derive(Debug)]
@@ -40,20 +41,25 @@ pub(crate) struct AgentRow {
 
 impl Model for Agents {
     const NAME: &'static str = "agents";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const SCHEMA: &'static str = include_str!("../../../../projections/agents/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("agent_key", CellType::Text),
         Column::changing("active", CellType::Flag),
+        Column::fixed("key_form", CellType::Text),
+        Column::changing("name_form", CellType::Text),
         Column::fixed("created_at", CellType::Time),
     ];
     type Key = Uuid;
     type Row = AgentRow;
 
     fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
-        if let DomainEvent::Agent(Event::Created(created)) = event {
-            keys.push(created.agent_id.0);
-        }
+        let DomainEvent::Agent(event) = event else { return };
+        keys.push(match event {
+            Event::Created(created) => created.agent_id.0,
+            Event::Updated(updated) => updated.agent_id.0,
+            Event::Deleted(deleted) => deleted.agent_id.0,
+        });
     }
 
     fn apply(row: Option<AgentRow>, _: &Uuid, fact: &Fact<'_>) -> Option<AgentRow> {
@@ -73,11 +79,38 @@ impl Model for Agents {
                 updated_at: fact.occurred_at(),
                 version: fact.version(),
             }),
-            DomainEvent::Workspace(_) | DomainEvent::Schedule(_) | DomainEvent::Task(_) => row,
+            DomainEvent::Agent(Event::Updated(updated)) => row.map(|mut row| {
+                change(&mut row, updated);
+                row.updated_at = fact.occurred_at();
+                row.version = fact.version();
+                row
+            }),
+            DomainEvent::Agent(Event::Deleted(_)) => None,
+            _ => row,
         }
     }
 
     fn cells(row: &AgentRow) -> Vec<Cell<'_>> {
-        vec![Cell::text(&row.agent_key), Cell::Flag(Some(row.active)), Cell::Time(Some(row.created_at))]
+        vec![
+            Cell::text(&row.agent_key),
+            Cell::Flag(Some(row.active)),
+            Cell::text(normal_form(&row.agent_key)),
+            Cell::text(normal_form(&row.name)),
+            Cell::Time(Some(row.created_at)),
+        ]
     }
+}
+
+fn change(row: &mut AgentRow, updated: &Updated) {
+    let mut config = map_of(&row.config);
+    updated.apply(Fields {
+        name: &mut row.name,
+        role: &mut row.role,
+        memory_scope: &mut row.memory_scope,
+        quality_score: &mut row.quality_score,
+        cost_budget_usd: &mut row.cost_budget_usd,
+        config: &mut config,
+        active: &mut row.active,
+    });
+    row.config = shown(&config);
 }

@@ -135,13 +135,15 @@ pub(crate) struct RunRow {
 
 impl Model for Runs {
     const NAME: &'static str = "runs";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 3;
     const SCHEMA: &'static str = include_str!("../../../../projections/runs/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("task_id", CellType::Uuid),
         Column::fixed("agent_id", CellType::Uuid),
         Column::fixed("session_id", CellType::Text),
         Column::changing("status", CellType::Text),
+        Column::changing("ok_ms", CellType::BigInt),
+        Column::changing("cost_usd", CellType::Float),
         Column::fixed("created_at", CellType::Time),
     ];
     type Key = Uuid;
@@ -169,9 +171,18 @@ impl Model for Runs {
             Cell::Uuid(Some(row.agent_id.0)),
             Cell::text(&row.session_id),
             Cell::text(row.status.as_str()),
+            Cell::BigInt(ok_ms(row)),
+            Cell::Float(Some(row.cost_usd)),
             Cell::Time(Some(row.created_at)),
         ]
     }
+}
+
+/// How long a run took that ended well.
+fn ok_ms(row: &RunRow) -> Option<i64> {
+    let began = row.started_at.unwrap_or(row.created_at);
+    let ended = row.ended_at.unwrap_or(row.updated_at);
+    (row.status == RunStatus::Ok).then(|| (ended - began).num_milliseconds().max(0))
 }
 
 fn run_of(event: &Event) -> Option<RunId> {

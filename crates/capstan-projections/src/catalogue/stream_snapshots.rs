@@ -5,6 +5,7 @@
 use capstan_contract::DomainEvent;
 use capstan_decider::Decider;
 use capstan_domain::agent::{self, Agent};
+use capstan_domain::channel::{self, Channel};
 use capstan_domain::schedule::{self, ScheduleDecider};
 use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::task::{self, TaskDecider};
@@ -33,6 +34,7 @@ pub(crate) enum StreamState {
     Workspace(workspace::State),
     Agent(agent::State),
     Schedule(schedule::State),
+    Channel(channel::State),
     Task(task::State),
 }
 
@@ -64,10 +66,7 @@ impl SnapshotRow {
     pub(crate) fn accepted(&self) -> Option<&TaskAccepted> {
         match &self.state {
             StreamState::Task(Some(task)) => Some(&task.accepted),
-            StreamState::Task(None)
-            | StreamState::Workspace(_)
-            | StreamState::Agent(_)
-            | StreamState::Schedule(_) => None,
+            _ => None,
         }
     }
 
@@ -76,17 +75,14 @@ impl SnapshotRow {
         match &self.state {
             StreamState::Task(Some(task)) => !task.state.is_terminal() || task.live.is_some(),
             StreamState::Schedule(Some(schedule)) => schedule.is_waited_for(),
-            StreamState::Task(None)
-            | StreamState::Schedule(None)
-            | StreamState::Workspace(_)
-            | StreamState::Agent(_) => false,
+            _ => false,
         }
     }
 }
 
 impl Model for StreamSnapshots {
     const NAME: &'static str = "stream_snapshots";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const SCHEMA: &'static str = include_str!("../../../../projections/stream_snapshots/schema.sql");
     const COLUMNS: &'static [Column] = &[Column::changing("open", CellType::Flag)];
     const STARTS_EMPTY: bool = false;
@@ -121,6 +117,12 @@ impl Model for StreamSnapshots {
             (DomainEvent::Schedule(event), _) => {
                 StreamState::Schedule(ScheduleDecider::evolve(schedule::State::default(), event))
             }
+            (DomainEvent::Channel(event), Some(StreamState::Channel(state))) => {
+                StreamState::Channel(Channel::evolve(state, event))
+            }
+            (DomainEvent::Channel(event), _) => {
+                StreamState::Channel(Channel::evolve(channel::State::default(), event))
+            }
             (DomainEvent::Task(event), Some(StreamState::Task(state))) => {
                 StreamState::Task(TaskDecider::evolve(state, event))
             }
@@ -139,6 +141,7 @@ impl Model for StreamSnapshots {
         let Stored { head, state } = serde_json::from_str(doc)?;
         let state = match key.split('/').nth(1) {
             Some("workspace") => StreamState::Workspace(serde_json::from_str(state.get())?),
+            Some("channel") => StreamState::Channel(serde_json::from_str(state.get())?),
             Some("agent") => StreamState::Agent(serde_json::from_str(state.get())?),
             Some("schedule") => StreamState::Schedule(serde_json::from_str(state.get())?),
             _ => StreamState::Task(serde_json::from_str(state.get())?),

@@ -1,7 +1,7 @@
 //! Which workspaces are there?
 
 use capstan_contract::DomainEvent;
-use capstan_domain::workspace::Event;
+use capstan_domain::workspace::{Event, Settings};
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ pub(crate) struct Workspaces;
 pub(crate) struct WorkspaceRow {
     workspace: String,
     display_name: String,
+    settings: Settings,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     version: u64,
@@ -26,16 +27,18 @@ pub(crate) struct WorkspaceRow {
 
 impl Model for Workspaces {
     const NAME: &'static str = "workspaces";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const SCHEMA: &'static str = include_str!("../../../../projections/workspaces/schema.sql");
     const COLUMNS: &'static [Column] = &[Column::fixed("created_at", CellType::Time)];
     type Key = String;
     type Row = WorkspaceRow;
 
     fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<String>) {
-        if let DomainEvent::Workspace(Event::Created(created)) = event {
-            keys.push(created.workspace.clone());
-        }
+        let DomainEvent::Workspace(event) = event else { return };
+        keys.push(match event {
+            Event::Created(created) => created.workspace.clone(),
+            Event::Updated(updated) => updated.workspace.clone(),
+        });
     }
 
     fn apply(row: Option<WorkspaceRow>, _: &String, fact: &Fact<'_>) -> Option<WorkspaceRow> {
@@ -43,11 +46,18 @@ impl Model for Workspaces {
             DomainEvent::Workspace(Event::Created(created)) => Some(WorkspaceRow {
                 workspace: created.workspace.clone(),
                 display_name: created.display_name.clone(),
+                settings: Settings::default(),
                 created_at: created.created_at,
                 updated_at: fact.occurred_at(),
                 version: fact.version(),
             }),
-            DomainEvent::Agent(_) | DomainEvent::Schedule(_) | DomainEvent::Task(_) => row,
+            DomainEvent::Workspace(Event::Updated(updated)) => row.map(|mut row| {
+                updated.apply(&mut row.display_name, &mut row.settings);
+                row.updated_at = fact.occurred_at();
+                row.version = fact.version();
+                row
+            }),
+            _ => row,
         }
     }
 

@@ -79,6 +79,19 @@ impl Select {
         }))
     }
 
+    /// How many rows there are; counted no further than `limit`.
+    pub(crate) async fn count(mut self, read_models: &ReadModels, limit: u64) -> Result<u64, QueryError> {
+        self.parameters.push(Box::new(i64::try_from(limit).unwrap_or(i64::MAX)));
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM capstan.{} WHERE {} LIMIT ${}) found",
+            self.table,
+            self.conditions,
+            self.parameters.len()
+        );
+        let rows = self.run(read_models, &sql).await?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0) as u64))
+    }
+
     /// One page.
     pub(crate) async fn page(
         self,
@@ -175,11 +188,12 @@ mod tests {
         // Seven documents of 20 kB that cannot be pressed together, two of them of one instant.
         client
             .batch_execute(
-                "INSERT INTO capstan.agents (id, workspace, position, version, doc, agent_key, active, created_at) \
+                "INSERT INTO capstan.agents (id, workspace, position, version, doc, agent_key, active, key_form, name_form, \
+                                             created_at) \
                  SELECT lpad(n::text, 32, '0')::uuid, 'dev', n, 1, \
                         '\"' || n || ' ' || (SELECT string_agg(md5((n * 1000 + m)::text), '') \
                                            FROM generate_series(1, 625) m) || '\"', \
-                        n::text, true, '2026-01-01'::timestamptz + greatest(n, 2) * interval '1 second' \
+                        n::text, true, n::text, n::text, '2026-01-01'::timestamptz + greatest(n, 2) * interval '1 second' \
                  FROM generate_series(1, 7) n",
             )
             .await

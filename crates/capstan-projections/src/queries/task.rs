@@ -55,6 +55,37 @@ impl ReadModels {
         select.one(self).await
     }
 
+    /// How many tasks are not over, of one agent or of all; counted no further than `limit`.
+    pub async fn count_open_tasks(
+        &self,
+        workspace: &str,
+        agent_id: Option<AgentId>,
+        limit: u64,
+    ) -> Result<u64, QueryError> {
+        let mut select = Select::of("tasks", workspace, "created_at");
+        select.filter_plain("open");
+        select.filter_some("agent_id = ?", agent_id.map(|id| id.0));
+        select.count(self, limit).await
+    }
+
+    /// The tasks of an agent that are not over, at most `limit`.
+    pub async fn open_tasks_of(
+        &self,
+        workspace: &str,
+        agent_id: AgentId,
+        limit: i64,
+    ) -> Result<Vec<TaskId>, QueryError> {
+        let client = self.client().await?;
+        let sql = "SELECT id FROM capstan.tasks WHERE workspace = $1 AND open AND agent_id = $2 \
+                   ORDER BY created_at, id LIMIT $3";
+        let statement = client.prepare_cached(sql).await.map_err(QueryError::unavailable)?;
+        let rows = client
+            .query(&statement, &[&workspace, &agent_id.0, &limit])
+            .await
+            .map_err(QueryError::unavailable)?;
+        Ok(rows.iter().map(|row| TaskId(row.get(0))).collect())
+    }
+
     /// Tasks, newest first.
     pub async fn tasks(
         &self,

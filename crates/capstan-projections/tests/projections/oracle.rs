@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use capstan_domain::id::RunId;
+use capstan_domain::id::{AgentId, RunId};
 use capstan_domain::task::event::{Priority, RunStatus};
 use capstan_domain::task::{Task, TaskState};
-use capstan_projections::{Page, QueryError, ReadModels, RunFilter, TaskFilter};
+use capstan_projections::{BindingsOf, Page, QueryError, ReadModels, RunFilter, TaskFilter};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -120,6 +120,14 @@ async fn lists_answer_what_a_naive_look_finds() {
     assert!(sizes.len() > 10, "the filters are too much alike: {sizes:?}");
 }
 
+/// Tasks, failed tasks and costs of an agent, as the deciders' states have them.
+fn naive_stats(story: &Story, agent: AgentId) -> (u64, u64, f64) {
+    let tasks = story.tasks.iter().map(|told| told.state.as_deref().unwrap());
+    let tasks: Vec<&Task> = tasks.filter(|task| task.accepted.agent_id == agent).collect();
+    let failed = tasks.iter().filter(|task| matches!(task.state, TaskState::Error | TaskState::Dropped));
+    (tasks.len() as u64, failed.count() as u64, story.costs.get(&agent).copied().unwrap_or_default())
+}
+
 #[tokio::test]
 async fn parts_of_tasks_are_found_only_in_their_workspace() {
     let place = Place::new().await;
@@ -196,12 +204,26 @@ async fn parts_of_tasks_are_found_only_in_their_workspace() {
         assert_eq!(inbox.items.len(), story.tasks.iter().filter(open).count());
         assert_eq!(read_models.agents(workspace, &all).await.unwrap().items.len(), 2);
         assert!(read_models.workspace(workspace).await.unwrap().is_some());
+        let bindings = read_models.channels(workspace, BindingsOf::All, &all).await.unwrap().items;
+        assert_eq!(bindings.len(), if workspace == "dev" { 1 } else { 2 }, "{bindings:?}");
+        assert!(bindings.iter().all(|doc| doc.get().contains(&format!("\"workspace\":\"{workspace}\""))));
         let filter = RunFilter { statuses: vec![RunStatus::Ok], ..RunFilter::default() };
         for run in read_models.runs(workspace, &filter, &all).await.unwrap().items {
             assert_eq!(serde_json::from_str::<Value>(run.get()).unwrap()["status"], "ok");
         }
     }
     for agent in &story.agents {
+        let (stats, position) = read_models.agent_stats(&agent.workspace, agent.agent_id).await.unwrap();
+        let naive = naive_stats(&story, agent.agent_id);
+        assert_eq!((stats.total, stats.failed_count, position), (naive.0, naive.1, story.end().await));
+        assert!((stats.total_cost_usd - naive.2).abs() < 1e-6, "{stats:?} {naive:?}");
+        assert_eq!(stats.by_state.values().sum::<u64>(), stats.total);
+        assert!(stats.avg_run_sec.is_some_and(|seconds| seconds > 0.0), "{stats:?}");
+        let (foreign, _) = read_models.agent_stats("nobody", agent.agent_id).await.unwrap();
+        assert_eq!((foreign.total, foreign.avg_run_sec), (0, None));
+        let open = read_models.open_tasks_of(&agent.workspace, agent.agent_id, 10_000).await.unwrap();
+        let counted = read_models.count_open_tasks(&agent.workspace, Some(agent.agent_id), 10_000).await;
+        assert_eq!(open.len() as u64, counted.unwrap());
         assert!(read_models.agent(&agent.workspace, agent.agent_id).await.unwrap().is_some());
         assert!(read_models.agent("nobody", agent.agent_id).await.unwrap().is_none());
     }

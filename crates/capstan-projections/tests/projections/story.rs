@@ -1,10 +1,13 @@
 //! Histories for tests and benchmarks: deciders decide, the in-memory log keeps what they decided.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use capstan_contract::DomainEvent;
 use capstan_decider::Decider;
+use capstan_domain::Change;
 use capstan_domain::agent::{self, Agent};
+use capstan_domain::channel::{self, Channel};
 use capstan_domain::id::{AgentId, InputId, OutputId, TaskId, WorkerId};
 use capstan_domain::task::event::{AttemptOutcome, OutputStatus, Question};
 use capstan_domain::task::state::InputState;
@@ -51,6 +54,8 @@ pub struct Story {
     pub chance: Chance,
     pub tasks: Vec<Told>,
     pub agents: Vec<agent::Created>,
+    /// What the runs of each agent have cost.
+    pub costs: BTreeMap<AgentId, f64>,
     pub message_bytes: usize,
     now: DateTime<Utc>,
     serial: u128,
@@ -64,6 +69,7 @@ impl Story {
             chance: Chance::new(seed),
             tasks: Vec::new(),
             agents: Vec::new(),
+            costs: BTreeMap::new(),
             message_bytes: 12,
             now: Utc.with_ymd_and_hms(2026, 1, 2, 3, 4, 5).unwrap(),
             serial: u128::from(seed) << 64,
@@ -79,6 +85,7 @@ impl Story {
                 story.make_agent(name, key).await;
             }
         }
+        story.make_channels("dev", "other").await;
         story
     }
 
@@ -102,22 +109,38 @@ impl Story {
     }
 
     async fn make_workspace(&mut self, name: &str) {
-        let command = workspace::Command::Create(workspace::Create {
+        let stream = StreamId::new(Workspace::new(name).unwrap(), "workspace", name).unwrap();
+        let create = workspace::Command::Create(workspace::Create {
             workspace: name.into(),
             display_name: format!("The {name} one"),
             at: self.tick(),
         });
-        let events = workspace::Workspace::decide(&workspace::State::default(), &command).unwrap();
-        let stream = StreamId::new(Workspace::new(name).unwrap(), "workspace", name).unwrap();
-        let events = events.into_iter().map(DomainEvent::Workspace).collect::<Vec<_>>();
-        self.append(&stream, &StreamHead::default(), &events, None).await;
+        let mut update = workspace::Update { workspace: name.into(), at: self.tick(), ..Default::default() };
+        update.quotas.open_tasks_max = Change::Set(100_000);
+        let update = workspace::Command::Update(Box::new(update));
+        self.live::<workspace::Workspace>(&stream, [create, update], DomainEvent::Workspace).await;
     }
 
+    /// An agent that is changed once, and one more that does not stay.
     async fn make_agent(&mut self, name: &str, key: &str) {
-        let agent_id = AgentId::of_key(name, key);
-        let config = json!({"runner": "process", "model": "m-1"}).as_object().unwrap().clone();
-        let command = agent::Command::Create(agent::Create {
-            agent_id,
+        let update = |at| {
+            let config = object(json!({"model": "m-2"}));
+            agent::Command::Update(Box::new(agent::Update { config, at, ..Default::default() }))
+        };
+        let (create, changed) = (self.new_agent(name, key), update(self.tick()));
+        let stream = agent_stream(name, key);
+        let events = self.live::<Agent>(&stream, [create, changed], DomainEvent::Agent).await;
+        let agent::Event::Created(created) = &events[0] else { panic!("created") };
+        self.agents.push(created.clone());
+        let brief = format!("{key}-brief");
+        let delete = agent::Command::Delete(agent::Delete { open_tasks: 0, at: self.tick() });
+        let life = [self.new_agent(name, &brief), delete.clone(), self.new_agent(name, &brief), delete];
+        self.live::<Agent>(&agent_stream(name, &brief), life, DomainEvent::Agent).await;
+    }
+
+    fn new_agent(&mut self, name: &str, key: &str) -> agent::Command {
+        agent::Command::Create(agent::Create {
+            agent_id: AgentId::of_key(name, key),
             workspace: name.into(),
             agent_key: key.into(),
             name: format!("Agent {key}"),
@@ -125,16 +148,57 @@ impl Story {
             memory_scope: None,
             quality_score: Some(0.1 + 0.2),
             cost_budget_usd: None,
-            config,
+            config: object(json!({"runner": "process", "model": "m-1"})),
             active: true,
             at: self.tick(),
-        });
-        let events = Agent::decide(&agent::State::default(), &command).unwrap();
-        let agent::Event::Created(created) = &events[0];
-        self.agents.push(created.clone());
-        let stream = StreamId::new(Workspace::new(name).unwrap(), "agent", &agent_id.to_string()).unwrap();
-        let events = events.into_iter().map(DomainEvent::Agent).collect::<Vec<_>>();
-        self.append(&stream, &StreamHead::default(), &events, None).await;
+        })
+    }
+
+    /// An address that the first workspace gives up and the second one takes, and one for each of them.
+    async fn make_channels(&mut self, first: &str, second: &str) {
+        let bind = |workspace: &str, address: &str, at| {
+            channel::Command::Upsert(Box::new(channel::Upsert {
+                workspace: workspace.into(),
+                address: channel::Address::new("email", address).unwrap(),
+                agent_id: None,
+                config: Map::new(),
+                active: true,
+                at,
+            }))
+        };
+        let release = channel::Command::Delete(channel::Delete { workspace: first.into(), at: self.tick() });
+        let passed_on =
+            vec![bind(first, "both@x", self.tick()), release, bind(second, "both@x", self.tick())];
+        let lives = [
+            ("both@x", passed_on),
+            (first, vec![bind(first, first, self.tick())]),
+            (second, vec![bind(second, second, self.tick())]),
+        ];
+        for (address, life) in lives {
+            let id = channel::Address::new("email", address).unwrap().channel_id();
+            let workspace = Workspace::new(channel::WORKSPACE).unwrap();
+            let stream = StreamId::new(workspace, "channel", &id.to_string()).unwrap();
+            self.live::<Channel>(&stream, life, DomainEvent::Channel).await;
+        }
+    }
+
+    /// Decides commands one after another on a new stream; each is a commit.
+    async fn live<D: Decider<Event: Clone, Rejection: std::fmt::Debug>>(
+        &mut self,
+        stream: &StreamId,
+        commands: impl IntoIterator<Item = D::Command>,
+        event: fn(D::Event) -> DomainEvent,
+    ) -> Vec<D::Event> {
+        let (mut head, mut state) = (StreamHead::default(), D::State::default());
+        let mut all = Vec::new();
+        for command in commands {
+            let events = D::decide(&state, &command).unwrap();
+            let written: Vec<_> = events.iter().cloned().map(event).collect();
+            head = self.append(stream, &head, &written, None).await;
+            state = capstan_decider::fold::<D>(state, &events);
+            all.extend(events);
+        }
+        all
     }
 
     /// Appends events as one commit and gives the head after it.
@@ -193,6 +257,11 @@ impl Story {
         let (stream, head) = (told.stream.clone(), told.head.clone());
         let state = capstan_decider::fold::<TaskDecider>(told.state.clone(), &events);
         let key = self.chance.one_in(5).then(|| format!("key {}", head.version));
+        for event in &events {
+            if let (task::Event::UsageRecorded(recorded), Some(task)) = (event, &state) {
+                *self.costs.entry(task.accepted.agent_id).or_default() += recorded.usage.cost_usd;
+            }
+        }
         let events: Vec<_> = events.into_iter().map(DomainEvent::Task).collect();
         let head = self.append(&stream, &head, &events, key.as_deref()).await;
         let told = &mut self.tasks[index];
@@ -453,6 +522,11 @@ fn question() -> command::BlockerSpec {
 
 fn usage(cost_usd: f64) -> Usage {
     Usage { input_tokens: 10, output_tokens: 3, cost_usd, ..Usage::default() }
+}
+
+fn agent_stream(workspace: &str, key: &str) -> StreamId {
+    let id = AgentId::of_key(workspace, key).to_string();
+    StreamId::new(Workspace::new(workspace).unwrap(), "agent", &id).unwrap()
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -1,5 +1,7 @@
 //! What an agent finds in its environment.
 
+use std::path::Path;
+
 use capstan_client::LeasedAttempt;
 use serde_json::Value;
 
@@ -24,8 +26,9 @@ const VALUE_MAX: usize = 96 * 1024;
 
 /// The agent's whole environment: the harmless part of the worker's, what the operator passes on, and the attempt in
 /// `CAPSTAN_` variables. The worker's own settings, its token first of all, stay behind.
-pub(super) fn of_attempt(
+pub(crate) fn of_attempt(
     leased: &LeasedAttempt,
+    session_dir: Option<&Path>,
     pass_env: &[String],
     own: impl Iterator<Item = (String, String)>,
 ) -> Vec<(String, String)> {
@@ -36,7 +39,8 @@ pub(super) fn of_attempt(
     let mut environment: Vec<_> =
         own.filter(|(name, _)| !name.starts_with("CAPSTAN_") && is_passed(name)).collect();
     let mut omitted = Vec::new();
-    for (name, value) in variables(leased) {
+    let session_dir = ("SESSION_DIR", session_dir.map(|path| path.display().to_string()));
+    for (name, value) in variables(leased).into_iter().chain([session_dir]) {
         let Some(value) = value else { continue };
         let name = format!("CAPSTAN_{name}");
         if value.len() > VALUE_MAX || value.contains('\0') {
@@ -82,6 +86,7 @@ fn variables(leased: &LeasedAttempt) -> Vec<(&'static str, Option<String>)> {
         ("RUN_NO", some(&leased.run_no)),
         ("SESSION_ID", some(&leased.session_id)),
         ("SESSION_KEY", leased.session_key.clone()),
+        ("SKILL_PATHS", json(&Value::from(leased.skill_paths.clone()), leased.skill_paths.is_empty())),
         ("TASK_ID", some(&leased.task_id)),
         ("TIMEOUT_MS", some(&leased.timeout_ms)),
         ("WORKSPACE", some(&leased.workspace)),
@@ -103,7 +108,7 @@ mod tests {
         ];
         let own = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let passed = ["MODEL_KEY".to_owned(), "CAPSTAN_TOKEN".to_owned()];
-        of_attempt(leased, &passed, own).into_iter().collect()
+        of_attempt(leased, Some(Path::new("/sessions/s")), &passed, own).into_iter().collect()
     }
 
     #[test]
@@ -123,6 +128,7 @@ mod tests {
             cause: "input".into(),
             resumed_from_run_id: Some(uuid::Uuid::nil()),
             attachments: vec![serde_json::json!({"uri": "x"})],
+            skill_paths: vec!["skills/a".into()],
             ..LeasedAttempt::default()
         };
         let environment = environment(&leased);
@@ -130,6 +136,8 @@ mod tests {
         assert_eq!(environment["CAPSTAN_CAUSE"], "input");
         assert_eq!(environment["CAPSTAN_RESUMED_FROM_RUN_ID"], uuid::Uuid::nil().to_string());
         assert_eq!(environment["CAPSTAN_ATTACHMENTS"], r#"[{"uri":"x"}]"#);
+        assert_eq!(environment["CAPSTAN_SKILL_PATHS"], r#"["skills/a"]"#);
+        assert_eq!(environment["CAPSTAN_SESSION_DIR"], "/sessions/s");
         assert!(!environment.contains_key("CAPSTAN_LABEL") && !environment.contains_key("CAPSTAN_OMITTED"));
     }
 

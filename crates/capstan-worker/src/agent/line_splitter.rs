@@ -1,11 +1,13 @@
 //! Bytes of a pipe into lines of text.
 
-/// The longest line handed on; longer ones come in pieces.
-pub(super) const LINE_MAX: usize = 64 * 1024;
+/// The longest line of text handed on; longer ones come in pieces.
+pub(crate) const LINE_MAX: usize = 64 * 1024;
 
 /// Cuts bytes, which may be cut anywhere themselves, into lines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LineSplitter {
+    /// The longest line that comes whole.
+    line_max: usize,
     line: Vec<u8>,
     /// True while the rest of a line that was too long is being read.
     in_pieces: bool,
@@ -13,13 +15,17 @@ pub(super) struct LineSplitter {
 
 /// A line, or a piece of one that was too long.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) text: String,
+pub(crate) struct Line {
+    pub(crate) text: String,
     /// True when this is the whole line.
-    pub(super) is_whole: bool,
+    pub(crate) is_whole: bool,
 }
 
 impl LineSplitter {
+    pub(super) fn new(line_max: usize) -> Self {
+        Self { line_max, line: Vec::new(), in_pieces: false }
+    }
+
     /// Takes the next bytes and gives what became complete.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Line> {
         let mut lines = Vec::new();
@@ -29,7 +35,7 @@ impl LineSplitter {
                 None => (part, false),
             };
             self.line.extend_from_slice(part);
-            while self.line.len() > LINE_MAX {
+            while self.line.len() > if self.in_pieces { LINE_MAX } else { self.line_max } {
                 let rest = self.line.split_off(piece_end(&self.line));
                 let piece = std::mem::replace(&mut self.line, rest);
                 self.in_pieces = true;
@@ -72,7 +78,7 @@ mod tests {
     use super::*;
 
     fn split(pieces: &[&[u8]]) -> Vec<Line> {
-        let mut splitter = LineSplitter::default();
+        let mut splitter = LineSplitter::new(LINE_MAX);
         let mut lines: Vec<_> = pieces.iter().flat_map(|piece| splitter.push(piece)).collect();
         lines.extend(splitter.finish());
         lines

@@ -1,4 +1,4 @@
-//! The agent's standard input: the prompt, and then either its end or answers.
+//! The agent's standard input: the prompt, and then either its end or what else is said to it.
 //!
 //! Most programs read their input to its end, so it must end; an interactive agent wants it to stay open. The agent
 //! says which it is by writing `{"capstan":"interactive"}` before it reads the prompt. Once the prompt has been read
@@ -10,20 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use capstan_client::ClaimedInput;
-use serde::Serialize;
-use serde_json::{Map, Value};
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use uuid::Uuid;
 
 /// How often an unread prompt is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// What the agent wrote before it read the prompt is on its way for at most this long.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How long an agent may take to take an answer.
+/// How long an agent may take to take a line.
 const HEAR_LIMIT: Duration = Duration::from_secs(10);
 
 /// When the agent's standard input is closed.
@@ -38,17 +34,6 @@ pub enum StdinMode {
     Open,
 }
 
-/// One answer, as it is written.
-#[derive(Serialize)]
-struct InputLine<'a> {
-    capstan: &'static str,
-    input_id: Uuid,
-    seq: u32,
-    kind: &'a str,
-    message: &'a str,
-    answers: &'a Map<String, Value>,
-}
-
 type Heard = oneshot::Sender<io::Result<()>>;
 
 /// The writing end.
@@ -60,10 +45,10 @@ pub(super) struct Stdin {
 }
 
 impl Stdin {
-    /// Writes the prompt; `is_interactive` is set by whoever reads the agent's output.
+    /// Writes the prompt, which is `first`; `is_interactive` is set by whoever reads the agent's output.
     pub(super) fn begin(
         pipe: ChildStdin,
-        prompt: &str,
+        first: Vec<u8>,
         mode: StdinMode,
         is_interactive: Arc<AtomicBool>,
     ) -> Self {
@@ -71,8 +56,6 @@ impl Stdin {
             is_interactive.store(true, Ordering::Release);
         }
         let (lines, receiver) = mpsc::channel(1);
-        let mut first = prompt.as_bytes().to_vec();
-        first.push(b'\n');
         let task = tokio::spawn(serve(pipe, first, mode, Arc::clone(&is_interactive), receiver));
         Self { lines, is_interactive, task }
     }
@@ -82,18 +65,8 @@ impl Stdin {
         self.is_interactive.load(Ordering::Acquire) && !self.lines.is_closed()
     }
 
-    /// Writes an answer, and waits until the pipe has it.
-    pub(super) async fn write(&self, input: &ClaimedInput) -> io::Result<()> {
-        let line = InputLine {
-            capstan: "input",
-            input_id: input.input_id,
-            seq: input.seq,
-            kind: &input.kind,
-            message: &input.message,
-            answers: &input.answers,
-        };
-        let mut line = serde_json::to_vec(&line)?;
-        line.push(b'\n');
+    /// Writes a line, and waits until the pipe has it.
+    pub(super) async fn write(&self, line: Vec<u8>) -> io::Result<()> {
         let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
         let (heard, written) = oneshot::channel();
         let write = async {

@@ -4,16 +4,16 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_client::{LogLine, WakePlan};
+use capstan_client::{BlockerReport, LogLine, WakePlan};
 use chrono::Utc;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::message::Message;
-use super::process::Written;
+use super::process::{Chunk, Written};
 use crate::{ReportError, Reporter};
 
 /// Lines wait at most this long for company.
@@ -27,35 +27,61 @@ const LAST_ERRORS: (usize, usize) = (10, 4 * 1024);
 
 /// What the agent said that belongs into the report of its end.
 #[derive(Debug, Default)]
-pub(super) struct Said {
-    pub(super) wake: Option<WakePlan>,
-    pub(super) result: Option<Value>,
-    pub(super) last_errors: Vec<String>,
+pub(crate) struct Said {
+    pub(crate) wake: Option<WakePlan>,
+    pub(crate) subtasks: Vec<Value>,
+    /// Whether the task waits for the subtasks.
+    pub(crate) join: Option<String>,
+    pub(crate) watches: Vec<Value>,
+    pub(crate) result: Option<Value>,
+    pub(crate) last_errors: Vec<String>,
     /// True when it waits for an answer.
-    pub(super) asked: bool,
+    pub(crate) asked: bool,
 }
 
 type Asking = watch::Sender<Option<Instant>>;
 
+/// Where the conversation with an agent stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The agent has one turn, and ends with it.
+    #[default]
+    Only,
+    /// The agent works.
+    Running,
+    /// The agent has said all it had to say, at this time.
+    Over(Instant),
+}
+
+/// What an agent waited for before it was told something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waited {
+    asked: bool,
+    turn: Turn,
+}
+
 /// The task that hands on.
-pub(super) struct Relay {
+pub(crate) struct Relay {
     asking: Arc<Asking>,
+    turns: Arc<watch::Sender<Turn>>,
     task: JoinHandle<Said>,
 }
 
 impl Relay {
-    pub(super) fn start(reporter: Reporter, written: mpsc::Receiver<Written>) -> Self {
+    pub(crate) fn start(reporter: Reporter, written: mpsc::Receiver<Written>) -> Self {
         let asking = Arc::new(watch::Sender::new(None));
+        let turns = Arc::new(watch::Sender::new(Turn::default()));
         let work = Work {
             reporter,
             asking: Arc::clone(&asking),
+            turns: Arc::clone(&turns),
             batch: Batch::default(),
             outputs: HashMap::new(),
             said: Said::default(),
             last_errors: VecDeque::new(),
             deaf: false,
         };
-        Self { asking, task: tokio::spawn(work.run(written)) }
+        Self { asking, turns, task: tokio::spawn(work.run(written)) }
     }
 
     /// Since when the agent has been waiting for an answer, if it is.
@@ -63,18 +89,36 @@ impl Relay {
         self.asking.subscribe()
     }
 
-    /// The agent gets its answer now. To be said before it is given: the agent may ask again at once.
-    pub(super) fn answered(&self) {
-        self.asking.send_replace(None);
+    /// Where the conversation stands.
+    pub(super) fn turns(&self) -> watch::Receiver<Turn> {
+        self.turns.subscribe()
     }
 
-    /// The answer could not be given after all.
-    pub(super) fn still_asking(&self) {
-        self.asking.send_replace(Some(Instant::now()));
+    /// The agent is told something now, which begins a turn and answers its question; answers what it waited for. To be
+    /// said before it is told: the agent may ask again at once.
+    pub(super) fn told(&self) -> Waited {
+        let is_over = |turn: &mut Turn| {
+            let is_over = matches!(turn, Turn::Over(_));
+            if is_over {
+                *turn = Turn::Running;
+            }
+            is_over
+        };
+        let turn = *self.turns.borrow();
+        self.turns.send_if_modified(is_over);
+        Waited { asked: self.asking.send_replace(None).is_some(), turn }
+    }
+
+    /// It could not be told after all.
+    pub(super) fn not_told(&self, waited: Waited) {
+        if waited.asked {
+            self.asking.send_replace(Some(Instant::now()));
+        }
+        self.turns.send_replace(waited.turn);
     }
 
     /// Waits until everything was handed on.
-    pub(super) async fn finish(self) -> Said {
+    pub(crate) async fn finish(self) -> Said {
         let mut said = self.task.await.unwrap_or_default();
         said.asked = self.asking.borrow().is_some();
         said
@@ -88,6 +132,7 @@ impl Relay {
 struct Work {
     reporter: Reporter,
     asking: Arc<Asking>,
+    turns: Arc<watch::Sender<Turn>>,
     batch: Batch,
     /// Outputs by the name the agent gave them.
     outputs: HashMap<String, Uuid>,
@@ -110,17 +155,22 @@ impl Work {
                 next = written.recv() => next,
             };
             match next {
-                Some(Written::Text { stream, at, text }) => {
+                Some(Written::Text { stream, at, text, chunk }) => {
                     if stream == "stderr" {
                         self.remember_error(&text);
                     }
+                    let chunk = chunk.map(|Chunk { kind, metadata }| (kind, metadata));
+                    let (chunk_type, metadata) = chunk.unzip();
                     self.batch.push(LogLine {
                         stream: stream.to_owned(),
                         ts: Some(at),
-                        chunk_type: None,
+                        chunk_type,
                         data: text,
+                        metadata: metadata.unwrap_or_default(),
                     });
                 }
+                Some(Written::TurnBegun) => _ = self.turns.send_replace(Turn::Running),
+                Some(Written::TurnOver) => _ = self.turns.send_replace(Turn::Over(Instant::now())),
                 Some(Written::Refused { reason, text }) => {
                     self.complain(&reason);
                     self.batch.push(line("stdout", text));
@@ -166,6 +216,15 @@ impl Work {
                 self.said.wake = Some(wake);
                 return;
             }
+            Message::Subtask { subtask, join } => {
+                self.said.subtasks.push(subtask);
+                self.said.join = join.or(self.said.join.take());
+                return;
+            }
+            Message::Watch(watch) => {
+                self.said.watches.push(watch);
+                return;
+            }
             Message::Result(result) => {
                 self.said.result = Some(result);
                 return;
@@ -196,7 +255,8 @@ impl Work {
             },
             Message::Usage(usage) => ("usage", self.reporter.usage(&usage).await),
             Message::Event(event) => ("event", self.reporter.event(&event).await),
-            Message::Blocker(blocker) => {
+            Message::Blocker(mut blocker) => {
+                self.name_items(&mut blocker);
                 let followed = self.reporter.blocker(&blocker).await;
                 // Refused or not, the agent waits now; at the latest its end will say so to the server.
                 self.asking.send_replace(Some(Instant::now()));
@@ -212,6 +272,18 @@ impl Work {
 
     fn output(&self, name: &str) -> Option<Uuid> {
         self.outputs.get(name).copied().or_else(|| name.parse().ok())
+    }
+
+    /// Agents may name the outputs a question is about as they named them when they made them.
+    fn name_items(&self, blocker: &mut BlockerReport) {
+        let items = blocker.more.get_mut("items").and_then(Value::as_array_mut);
+        for item in items.into_iter().flatten().filter_map(Value::as_object_mut) {
+            let named = item.get("output").and_then(Value::as_str).and_then(|name| self.output(name));
+            if let Some(id) = named {
+                item.remove("output");
+                item.insert("output_id".to_owned(), Value::String(id.to_string()));
+            }
+        }
     }
 
     /// Says so where the agent's author looks.
@@ -234,7 +306,7 @@ impl Work {
 }
 
 fn line(stream: &str, data: String) -> LogLine {
-    LogLine { stream: stream.to_owned(), ts: Some(Utc::now()), chunk_type: None, data }
+    LogLine { stream: stream.to_owned(), ts: Some(Utc::now()), chunk_type: None, data, metadata: Map::new() }
 }
 
 /// Lines on their way.

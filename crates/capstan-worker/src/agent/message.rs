@@ -1,13 +1,13 @@
 //! The messages an agent writes to its standard output, one JSON object with a `capstan` key per line.
 
-use capstan_client::{BlockerReport, OutputReport, Question, RunEventReport, Usage, WakePlan};
+use capstan_client::{BlockerReport, OutputReport, RunEventReport, Usage, WakePlan};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// A message of the agent.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Message {
+pub(crate) enum Message {
     Interactive,
     Output(Box<OutputReport>),
     Rows { output: String, rows: Vec<Value> },
@@ -15,6 +15,8 @@ pub(super) enum Message {
     Usage(Box<Usage>),
     Blocker(BlockerReport),
     Wake(WakePlan),
+    Subtask { subtask: Value, join: Option<String> },
+    Watch(Value),
     Event(RunEventReport),
     Result(Value),
 }
@@ -50,12 +52,10 @@ struct FinalizeLine {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BlockerLine {
-    summary: String,
-    details: Option<String>,
-    #[serde(default)]
-    questions: Vec<Question>,
+struct SubtaskLine {
+    join: Option<String>,
+    #[serde(flatten)]
+    subtask: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +78,7 @@ struct ResultLine {
 struct EmptyLine {}
 
 /// Reads a line: `None` when it is no message but plain output, an error when it is a message nobody can follow.
-pub(super) fn read(line: &str) -> Option<Result<Message, String>> {
+pub(crate) fn read(line: &str) -> Option<Result<Message, String>> {
     let line = line.trim();
     if !line.starts_with('{') {
         return None;
@@ -121,11 +121,13 @@ fn of_kind(kind: &str, fields: Value) -> Result<Message, String> {
             Message::Finalize { output, summary }
         }
         "usage" => Message::Usage(Box::new(usage(fields).map_err(refused)?)),
-        "blocker" => {
-            let BlockerLine { summary, details, questions } =
-                serde_json::from_value(fields).map_err(refused)?;
-            Message::Blocker(BlockerReport { summary, details, questions })
+        // What else a question, a subtask or a watch may say is the server's to judge.
+        "blocker" => Message::Blocker(serde_json::from_value(fields).map_err(refused)?),
+        "subtask" => {
+            let SubtaskLine { join, subtask } = serde_json::from_value(fields).map_err(refused)?;
+            Message::Subtask { subtask: Value::Object(subtask), join }
         }
+        "watch" => Message::Watch(fields),
         "wake" => Message::Wake(serde_json::from_value(fields).map_err(refused)?),
         "event" => {
             let EventLine { event_type, payload, ts } = serde_json::from_value(fields).map_err(refused)?;
@@ -135,7 +137,6 @@ fn of_kind(kind: &str, fields: Value) -> Result<Message, String> {
             let ResultLine { result } = serde_json::from_value(fields).map_err(refused)?;
             Message::Result(result)
         }
-        "subtask" | "watch" => return Err(format!("message {kind}: this worker does not support it yet")),
         _ => return Err(format!("message {kind}: there is no such message")),
     })
 }
@@ -200,6 +201,21 @@ mod tests {
             panic!("a blocker")
         };
         assert_eq!(blocker.questions[0].id, "q");
+        let line = json!({"capstan": "blocker", "summary": "ok?", "kind": "approval", "items": [{"output": "report"}]});
+        let Message::Blocker(blocker) = read(line) else { panic!("a blocker") };
+        assert_eq!(
+            (&blocker.more["kind"], &blocker.more["items"][0]["output"]),
+            (&json!("approval"), &json!("report"))
+        );
+        assert_eq!(
+            read(json!({"capstan": "subtask", "prompt": "look", "join": "all"})),
+            Message::Subtask { subtask: json!({"prompt": "look"}), join: Some("all".into()) }
+        );
+        let watch = json!({"integration": "mail", "thread_id": "t"});
+        assert_eq!(
+            read(json!({"capstan": "watch", "integration": "mail", "thread_id": "t"})),
+            Message::Watch(watch)
+        );
         let Message::Wake(wake) = read(json!({"capstan": "wake", "delay_minutes": 5, "reason": "r"})) else {
             panic!("a wake")
         };
@@ -215,8 +231,8 @@ mod tests {
     #[test]
     fn a_message_nobody_can_follow_is_refused_by_name() {
         for (line, says) in [
-            (r#"{"capstan":"subtask","message":"x"}"#, "subtask"),
-            (r#"{"capstan":"watch"}"#, "watch"),
+            (r#"{"capstan":"blocker","details":"x"}"#, "summary"),
+            (r#"{"capstan":"subtask","join":3}"#, "subtask"),
             (r#"{"capstan":"dance"}"#, "no such message"),
             (r#"{"capstan":7}"#, "not a text"),
             (r#"{"capstan":"output","title":"t"}"#, "output_type"),

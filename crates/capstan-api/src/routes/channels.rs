@@ -1,0 +1,89 @@
+//! The channels a workspace has bound.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::{get, put};
+use capstan_contract::command::{DeleteChannelBinding, UpsertChannelBinding};
+use capstan_domain::channel::Address;
+use capstan_domain::id::BindingId;
+use capstan_projections::BindingsOf;
+
+use crate::App;
+use crate::asked::Asked;
+use crate::body;
+use crate::commands::Execute;
+use crate::parameters::Parameters;
+use crate::problem::Problem;
+use crate::receipt::Reply;
+use crate::shown::{List, Object, page};
+
+const ONE: &str = "/v1/workspaces/{workspace}/channels/{type}/{address}";
+
+pub(super) fn reads() -> Router<Arc<App>> {
+    Router::new().route("/v1/workspaces/{workspace}/channels", get(list)).route(ONE, get(one))
+}
+
+pub(super) fn commands() -> Router<Arc<App>> {
+    Router::new().route(ONE, put(upsert).delete(delete))
+}
+
+async fn upsert(
+    State(app): State<Arc<App>>,
+    Path((workspace, channel_type, address)): Path<(String, String, String)>,
+    mut asked: Asked,
+) -> Result<Reply, Problem> {
+    let workspace = app.workspace(&workspace).await?;
+    let mut body: UpsertChannelBinding = asked.body_if_any()?;
+    body.channel_type = body::of_path(body.channel_type, channel_type, "/channel_type")?;
+    body.address = body::of_path(body.address, address, "/address")?;
+    body.execute(&app, &workspace, &asked.call).await
+}
+
+async fn delete(
+    State(app): State<Arc<App>>,
+    Path((workspace, channel_type, address)): Path<(String, String, String)>,
+    mut asked: Asked,
+) -> Result<Reply, Problem> {
+    let workspace = app.workspace(&workspace).await?;
+    let mut body: DeleteChannelBinding = asked.body_if_any()?;
+    body.channel_type = body::of_path(body.channel_type, channel_type, "/channel_type")?;
+    body.address = body::of_path(body.address, address, "/address")?;
+    body.execute(&app, &workspace, &asked.call).await
+}
+
+/// All of the workspace, those of one agent, or those that name none.
+async fn list(
+    State(app): State<Arc<App>>,
+    Path(workspace): Path<String>,
+    mut parameters: Parameters,
+) -> Result<List, Problem> {
+    let page = page(&mut parameters);
+    let agent = parameters.text("agent_id");
+    let without_agent = parameters.flag("without_agent").unwrap_or(false);
+    if agent.is_some() && without_agent {
+        parameters.fault("without_agent", "cannot be given together with agent_id");
+    }
+    parameters.finish()?;
+    let workspace = app.workspace(&workspace).await?;
+    let of = match agent {
+        Some(named) => BindingsOf::Agent(app.agent(&workspace, &named).await?.agent_id),
+        None if without_agent => BindingsOf::Workspace,
+        None => BindingsOf::All,
+    };
+    app.reads.channels(&workspace, of, &page).await
+}
+
+async fn one(
+    State(app): State<Arc<App>>,
+    Path((workspace, channel_type, address)): Path<(String, String, String)>,
+    parameters: Parameters,
+) -> Result<Object, Problem> {
+    parameters.finish()?;
+    let workspace = app.workspace(&workspace).await?;
+    let missing = || Problem::not_found("channel binding");
+    let address = Address::new(&channel_type, &address).map_err(|_| missing())?;
+    let id = BindingId::of_channel(workspace.as_str(), address.channel_id());
+    app.reads.channel(&workspace, id).await?.ok_or_else(missing)
+}

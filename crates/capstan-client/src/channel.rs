@@ -1,0 +1,65 @@
+//! Channel bindings: which outside addresses belong to a workspace.
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{Client, Error, Page};
+
+/// What a binding is to say; all of it is replaced.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NewChannel {
+    /// Whom messages are for, by id or key; the workspace when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    /// Its configuration.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub config: Map<String, Value>,
+    /// Whether messages are taken; true when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+}
+
+/// A channel binding as the server shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Channel {
+    /// The binding.
+    pub id: Uuid,
+    /// What kind of channel.
+    pub channel_type: String,
+    /// Its address.
+    pub address: String,
+    /// Whom messages are for; the workspace when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<Uuid>,
+    /// Whether messages are taken.
+    #[serde(default)]
+    pub active: Option<bool>,
+    /// Every other field, by its wire name.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+impl Client {
+    /// Binds a channel, or replaces what its binding says; the answer is `{receipt, channel}`.
+    pub async fn put_channel(
+        &self,
+        channel_type: &str,
+        address: &str,
+        channel: &NewChannel,
+    ) -> Result<Value, Error> {
+        self.of_workspace(Method::PUT, &["channels", channel_type, address]).json(channel).answer().await
+    }
+
+    /// Lists the bindings of the workspace, or of one agent.
+    pub async fn channels(&self, agent: Option<&str>) -> Result<Page<Channel>, Error> {
+        let query: Vec<(&str, &str)> = agent.map(|agent| ("agent_id", agent)).into_iter().collect();
+        self.of_workspace(Method::GET, &["channels"]).query(&query).answer().await
+    }
+
+    /// Releases a channel; the answer is `{receipt}`.
+    pub async fn delete_channel(&self, channel_type: &str, address: &str) -> Result<Value, Error> {
+        self.of_workspace(Method::DELETE, &["channels", channel_type, address]).answer().await
+    }
+}

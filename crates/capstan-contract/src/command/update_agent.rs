@@ -1,0 +1,37 @@
+use capstan_domain::Change;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Changes an agent; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateAgent {
+    /// Repeats under the same key are answered with the first outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// The agent, by id or key. Needed where no path names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    /// Display name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it is for; `generalist` when blank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// What its memory covers; `workspace` when blank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_scope: Option<String>,
+    /// A judgement that surfaces in stats; null takes it away.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub quality_score: Change<f64>,
+    /// Limit of what the agent may cost, in US dollars; null lifts it.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub cost_budget_usd: Change<f64>,
+    /// Keys of the configuration with their new values; null removes a key, the others stay.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub config: Map<String, Value>,
+    /// Whether it takes commands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+}

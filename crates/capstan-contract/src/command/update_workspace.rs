@@ -1,0 +1,81 @@
+use std::collections::BTreeMap;
+
+use capstan_domain::Change;
+use capstan_domain::policy::RunPolicy;
+use capstan_domain::workspace::settings::ApprovalPolicy;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::command::policy::{self, RunPolicyBody};
+
+/// Changes a workspace; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateWorkspace {
+    /// Repeats under the same key are answered with the first outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// What holds for everything in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<SettingsChanges>,
+}
+
+/// Settings to change; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettingsChanges {
+    /// All tools that no agent may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_tools: Option<Vec<String>>,
+    /// The rules of execution of commands that give none; null takes them away.
+    #[serde(default, skip_serializing_if = "Change::is_keep", deserialize_with = "policy::change_strictly")]
+    #[schemars(with = "Option<RunPolicyBody>")]
+    pub default_policy: Change<RunPolicy>,
+    /// How much of each thing there may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quotas: Option<QuotaSettings>,
+    /// Limit of what all runs of a day may cost together, in US dollars; null lifts it.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub budget_usd_per_day: Change<f64>,
+    /// What may be written without asking a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_policy: Option<ApprovalPolicy>,
+    /// Where deferred calls of a tool are executed, by the tool's name; null takes one away, the others stay.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tools: BTreeMap<String, Option<ToolSettings>>,
+}
+
+/// How much of each thing a workspace may have; null lifts a limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaSettings {
+    /// Tasks that are not over.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub open_tasks_max: Change<u32>,
+    /// Agents.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub agents_max: Change<u32>,
+    /// Schedules.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub schedules_max: Change<u32>,
+}
+
+/// An HTTP endpoint that executes the deferred calls of a tool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToolSettings {
+    /// Where the call is posted to.
+    #[serde(default)]
+    #[schemars(!default)]
+    pub url: String,
+    /// Headers sent along. A value is `env:CAPSTAN_TOOL_…`, a variable of the server's environment, if need be after
+    /// `Bearer `, `Basic ` or `Token `.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// How long a call may take, in milliseconds; 30000 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u32>,
+}

@@ -1,0 +1,129 @@
+//! What an update says about a field that may be empty. In JSON: absent, `null`, or a value.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Nothing, emptiness, or a new value. A field of this type carries
+/// `#[serde(default, skip_serializing_if = "Change::is_keep")]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// The field stays as it is.
+    #[default]
+    Keep,
+    /// The field becomes empty.
+    Clear,
+    /// The field takes this value.
+    Set(T),
+}
+
+impl<T> Change<T> {
+    /// True when nothing is said.
+    pub fn is_keep(&self) -> bool {
+        matches!(self, Self::Keep)
+    }
+
+    /// The new value, if one is given.
+    pub fn value(&self) -> Option<&T> {
+        match self {
+            Self::Set(value) => Some(value),
+            Self::Keep | Self::Clear => None,
+        }
+    }
+
+    /// The same change of another shape.
+    pub fn map<U>(self, shape: impl FnOnce(T) -> U) -> Change<U> {
+        match self {
+            Self::Keep => Change::Keep,
+            Self::Clear => Change::Clear,
+            Self::Set(value) => Change::Set(shape(value)),
+        }
+    }
+}
+
+impl<T: Clone + PartialEq> Change<T> {
+    /// Changes the field.
+    pub fn apply(&self, field: &mut Option<T>) {
+        match self {
+            Self::Keep => {}
+            Self::Clear => *field = None,
+            Self::Set(value) => *field = Some(value.clone()),
+        }
+    }
+
+    /// What is left to change when the field stands like this.
+    #[must_use]
+    pub fn against(&self, field: Option<&T>) -> Self {
+        match (self, field) {
+            (Self::Set(value), Some(present)) if value == present => Self::Keep,
+            (Self::Clear, None) => Self::Keep,
+            (change, _) => change.clone(),
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for Change<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value().serialize(serializer)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Change<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Clear, Self::Set))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Change<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        Option::<T>::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Option::<T>::json_schema(generator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Said {
+        #[serde(default, skip_serializing_if = "Change::is_keep")]
+        score: Change<u32>,
+    }
+
+    #[test]
+    fn absent_null_and_a_value_are_three_things() {
+        for (body, change) in [
+            (json!({}), Change::Keep),
+            (json!({ "score": null }), Change::Clear),
+            (json!({ "score": 7 }), Change::Set(7)),
+        ] {
+            let said: Said = serde_json::from_value(body.clone()).unwrap();
+            assert_eq!(said, Said { score: change });
+            assert_eq!(serde_json::to_value(said).unwrap(), body);
+        }
+    }
+
+    #[test]
+    fn a_change_to_what_is_there_already_is_none() {
+        assert_eq!(Change::Set(1).against(Some(&1)), Change::Keep);
+        assert_eq!(Change::<u8>::Clear.against(None), Change::Keep);
+        assert_eq!(Change::Set(1).against(Some(&2)), Change::Set(1));
+        assert_eq!(Change::Clear.against(Some(&2)), Change::Clear);
+        let mut field = Some(2);
+        Change::Keep.apply(&mut field);
+        assert_eq!(field, Some(2));
+        Change::Clear.apply(&mut field);
+        assert_eq!(field, None);
+    }
+}

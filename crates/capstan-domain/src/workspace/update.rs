@@ -1,0 +1,316 @@
+//! Changing a workspace: only what differs becomes part of the event.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::finite::{self, is_amount};
+use crate::policy::RunPolicy;
+use crate::workspace::settings::{ApprovalPolicy, Quotas, Settings};
+use crate::workspace::tool::{self, Tool};
+use crate::workspace::{Details, display_name_fault};
+use crate::{Change, Fault, Faults};
+
+/// Most entries of a list of settings.
+const ENTRIES_MAX: usize = 256;
+
+/// Changes a workspace; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Update {
+    /// Its name in every address.
+    pub workspace: String,
+    /// What people call it.
+    pub display_name: Option<String>,
+    /// All tools that no agent may use.
+    pub disabled_tools: Option<Vec<String>>,
+    /// The rules of execution of commands that give none.
+    pub default_policy: Change<RunPolicy>,
+    /// How much of each thing there may be.
+    pub quotas: QuotaChanges,
+    /// Limit of what all runs of a day may cost together.
+    pub budget_usd_per_day: Change<f64>,
+    /// What may be written without asking a person.
+    pub approval_policy: Option<ApprovalPolicy>,
+    /// Executors of deferred tool calls by tool; `None` removes one.
+    pub tools: BTreeMap<String, Option<Tool>>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Changes of single quotas; null lifts one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct QuotaChanges {
+    /// Tasks that are not over.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub open_tasks_max: Change<u32>,
+    /// Agents.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub agents_max: Change<u32>,
+    /// Schedules.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub schedules_max: Change<u32>,
+}
+
+impl QuotaChanges {
+    /// True when nothing is said.
+    pub fn is_keep(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn apply(&self, quotas: &mut Quotas) {
+        self.open_tasks_max.apply(&mut quotas.open_tasks_max);
+        self.agents_max.apply(&mut quotas.agents_max);
+        self.schedules_max.apply(&mut quotas.schedules_max);
+    }
+
+    fn against(&self, quotas: &Quotas) -> Self {
+        Self {
+            open_tasks_max: self.open_tasks_max.against(quotas.open_tasks_max.as_ref()),
+            agents_max: self.agents_max.against(quotas.agents_max.as_ref()),
+            schedules_max: self.schedules_max.against(quotas.schedules_max.as_ref()),
+        }
+    }
+}
+
+/// The workspace was changed; what is absent stayed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Updated {
+    /// The workspace.
+    pub workspace: String,
+    /// What people call it now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// All tools that no agent may use any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_tools: Option<BTreeSet<String>>,
+    /// The new rules of execution of commands that give none; null when there are none of the workspace's own any more.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub default_policy: Change<RunPolicy>,
+    /// The changed quotas; null for one that is lifted.
+    #[serde(default, skip_serializing_if = "QuotaChanges::is_keep")]
+    pub quotas: QuotaChanges,
+    /// The new limit of a day; null when there is none any more.
+    #[serde(default, skip_serializing_if = "Change::is_keep", serialize_with = "finite::serialize_change")]
+    pub budget_usd_per_day: Change<f64>,
+    /// What may be written now without asking a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_policy: Option<ApprovalPolicy>,
+    /// The changed executors by tool; null for one that is gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tools: BTreeMap<String, Option<Tool>>,
+    /// When.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Updated {
+    /// Changes the settings; whoever folds the event uses this.
+    pub fn apply(&self, display_name: &mut String, settings: &mut Settings) {
+        if let Some(name) = &self.display_name {
+            display_name.clone_from(name);
+        }
+        if let Some(disabled) = &self.disabled_tools {
+            settings.disabled_tools.clone_from(disabled);
+        }
+        self.default_policy.apply(&mut settings.default_policy);
+        self.quotas.apply(&mut settings.quotas);
+        self.budget_usd_per_day.apply(&mut settings.budget_usd_per_day);
+        settings.approval_policy = self.approval_policy.unwrap_or(settings.approval_policy);
+        for (name, tool) in &self.tools {
+            match tool {
+                Some(tool) => drop(settings.tools.insert(name.clone(), tool.clone())),
+                None => drop(settings.tools.remove(name)),
+            }
+        }
+    }
+
+    fn says_nothing(&self) -> bool {
+        self.display_name.is_none()
+            && self.disabled_tools.is_none()
+            && self.default_policy.is_keep()
+            && self.quotas.is_keep()
+            && self.budget_usd_per_day.is_keep()
+            && self.approval_policy.is_none()
+            && self.tools.is_empty()
+    }
+}
+
+/// The change as an event, or nothing when all of it stands already.
+pub(super) fn updated(details: &Details, update: &Update) -> Result<Option<Updated>, Vec<Fault>> {
+    let settings = &details.settings;
+    let default_policy = update.default_policy.clone().map(RunPolicy::normalised);
+    let disabled = update.disabled_tools.as_ref().map(|names| distinct(names));
+    check(update, default_policy.value(), disabled.as_ref(), settings)?;
+    let display_name = update.display_name.as_deref().map(|name| name.trim().to_owned());
+    let differs = |(name, tool): &(&String, &Option<Tool>)| settings.tools.get(*name) != tool.as_ref();
+    let event = Updated {
+        workspace: update.workspace.clone(),
+        display_name: display_name.filter(|name| *name != details.display_name),
+        disabled_tools: disabled.filter(|names| *names != settings.disabled_tools),
+        default_policy: default_policy.against(settings.default_policy.as_ref()),
+        quotas: update.quotas.against(&settings.quotas),
+        budget_usd_per_day: update.budget_usd_per_day.against(settings.budget_usd_per_day.as_ref()),
+        approval_policy: update.approval_policy.filter(|policy| *policy != settings.approval_policy),
+        tools: update.tools.iter().filter(differs).map(|(name, tool)| (name.clone(), tool.clone())).collect(),
+        updated_at: update.at,
+    };
+    Ok(Some(event).filter(|event| !event.says_nothing()))
+}
+
+fn distinct(names: &[String]) -> BTreeSet<String> {
+    names.iter().map(|name| name.trim().to_owned()).collect()
+}
+
+fn check(
+    update: &Update,
+    policy: Option<&RunPolicy>,
+    disabled: Option<&BTreeSet<String>>,
+    settings: &Settings,
+) -> Result<(), Vec<Fault>> {
+    let mut faults = Faults::default();
+    if let Some(fault) = update.display_name.as_deref().and_then(display_name_fault) {
+        faults.add("/display_name", fault);
+    }
+    if let Some(policy) = policy {
+        let mut of_policy = Faults::default();
+        policy.check(&mut of_policy);
+        for Fault { pointer, message } in of_policy.into_result().err().unwrap_or_default() {
+            faults.add(&pointer.replacen("/policy", "/settings/default_policy", 1), message);
+        }
+    }
+    for (index, name) in update.disabled_tools.iter().flatten().enumerate() {
+        tool::check_name(name.trim(), &format!("/settings/disabled_tools/{index}"), &mut faults);
+    }
+    let few = disabled.is_none_or(|names| names.len() <= ENTRIES_MAX);
+    faults.require(few, "/settings/disabled_tools", "must be at most 256 names");
+    faults.require(
+        update.budget_usd_per_day.value().copied().is_none_or(is_amount),
+        "/settings/budget_usd_per_day",
+        "must be >= 0 and at most 1e12",
+    );
+    for (name, tool) in &update.tools {
+        let pointer = format!("/settings/tools/{}", name.replace('~', "~0").replace('/', "~1"));
+        if let Some(tool) = tool {
+            tool.check(name, &pointer, &mut faults);
+        }
+    }
+    let added =
+        update.tools.iter().filter(|(name, tool)| tool.is_some() && !settings.tools.contains_key(*name));
+    let few = settings.tools.len() + added.count() <= ENTRIES_MAX;
+    faults.require(few, "/settings/tools", "must be at most 256 tools");
+    faults.into_result()
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_decider::spec::{Given, given};
+
+    use super::*;
+    use crate::workspace::{Command, Create, Event, Rejection, Workspace};
+
+    fn dev() -> Given<Workspace> {
+        given::<Workspace>([]).and(Command::Create(Create {
+            workspace: "dev".into(),
+            display_name: "Development".into(),
+            at: DateTime::UNIX_EPOCH,
+        }))
+    }
+
+    fn update(change: impl FnOnce(&mut Update)) -> Command {
+        let mut update = Update { workspace: "dev".into(), at: DateTime::UNIX_EPOCH, ..Update::default() };
+        change(&mut update);
+        Command::Update(Box::new(update))
+    }
+
+    fn crm() -> Tool {
+        Tool { url: "https://crm.example/run".into(), headers: BTreeMap::new(), timeout_ms: 1_000 }
+    }
+
+    #[test]
+    fn only_what_is_given_changes() {
+        let first = update(|update| {
+            update.disabled_tools = Some(vec![" b ".into(), "a".into(), "b".into()]);
+            update.quotas.agents_max = Change::Set(3);
+            update.tools.insert("crm".into(), Some(crm()));
+        });
+        let second = update(|update| {
+            update.quotas.open_tasks_max = Change::Set(10);
+            update.approval_policy = Some(ApprovalPolicy::AutoApproveAll);
+        });
+        dev().and(first).when(second).then_with(|events, state| {
+            let [Event::Updated(event)] = events else { panic!("one update: {events:?}") };
+            let told = serde_json::to_value(event).unwrap();
+            let fields: Vec<&String> = told.as_object().unwrap().keys().collect();
+            assert_eq!(fields, ["approval_policy", "quotas", "updated_at", "workspace"]);
+            let settings = &state.details.as_ref().unwrap().settings;
+            assert_eq!(
+                settings.quotas,
+                Quotas { open_tasks_max: Some(10), agents_max: Some(3), schedules_max: None }
+            );
+            assert_eq!(settings.disabled_tools, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
+            assert_eq!(settings.tools["crm"], crm());
+        });
+    }
+
+    #[test]
+    fn limits_policies_and_tools_can_be_taken_back() {
+        let set = update(|update| {
+            update.default_policy = Change::Set(RunPolicy { ask: "always".into(), ..RunPolicy::default() });
+            update.budget_usd_per_day = Change::Set(5.0);
+            update.quotas.agents_max = Change::Set(3);
+            update.tools.insert("crm".into(), Some(crm()));
+        });
+        let clear = update(|update| {
+            update.default_policy = Change::Clear;
+            update.budget_usd_per_day = Change::Clear;
+            update.quotas.agents_max = Change::Clear;
+            update.tools.insert("crm".into(), None);
+        });
+        dev().and(set).when(clear).then_with(|_, state| {
+            assert_eq!(state.details.as_ref().unwrap().settings, Settings::default());
+        });
+    }
+
+    #[test]
+    fn an_update_to_what_is_there_already_records_nothing() {
+        dev()
+            .when(update(|update| {
+                update.display_name = Some("Development".into());
+                update.disabled_tools = Some(Vec::new());
+                update.budget_usd_per_day = Change::Clear;
+                update.approval_policy = Some(ApprovalPolicy::Ask);
+                update.tools.insert("absent".into(), None);
+            }))
+            .then_nothing();
+    }
+
+    #[test]
+    fn all_faults_are_reported_together() {
+        let wrong = update(|update| {
+            update.display_name = Some(" ".into());
+            update.default_policy = Change::Set(RunPolicy { host: "moon".into(), ..RunPolicy::default() });
+            update.disabled_tools = Some(vec!["a".into(), " ".into()]);
+            update.budget_usd_per_day = Change::Set(f64::NAN);
+            update.tools.insert("a/b".into(), Some(Tool { url: "x".into(), ..crm() }));
+        });
+        dev().when(wrong).then_rejected_with(|no| {
+            let Rejection::Invalid(faults) = no else { return false };
+            let pointers: Vec<&str> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+            pointers
+                == [
+                    "/display_name",
+                    "/settings/default_policy/host",
+                    "/settings/disabled_tools/1",
+                    "/settings/budget_usd_per_day",
+                    "/settings/tools/a~1b",
+                    "/settings/tools/a~1b/url",
+                ]
+        });
+    }
+
+    #[test]
+    fn a_workspace_that_is_not_there_cannot_be_changed() {
+        given::<Workspace>([]).when(update(|_| {})).then_rejected(Rejection::NotFound);
+    }
+}

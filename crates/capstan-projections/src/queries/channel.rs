@@ -1,0 +1,60 @@
+//! Reads of channel bindings.
+
+use capstan_domain::id::{AgentId, BindingId};
+
+use crate::queries::cursor::Page;
+use crate::queries::select::{Direction, Select};
+use crate::queries::{Item, Listing, QueryError};
+use crate::read_models::ReadModels;
+
+/// Whose channel bindings to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BindingsOf {
+    /// Everybody's in the workspace.
+    #[default]
+    All,
+    /// Those of one agent.
+    Agent(AgentId),
+    /// Those of the workspace itself, which name no agent.
+    Workspace,
+}
+
+impl ReadModels {
+    /// A channel binding.
+    pub async fn channel(&self, workspace: &str, id: BindingId) -> Result<Option<Item>, QueryError> {
+        let mut select = Select::of("channels", workspace, "created_at");
+        select.filter("id = ?", id.0);
+        select.one(self).await
+    }
+
+    /// Type and address of every active binding of an agent.
+    pub async fn addresses_of(
+        &self,
+        workspace: &str,
+        agent_id: AgentId,
+    ) -> Result<Vec<(String, String)>, QueryError> {
+        let client = self.client().await?;
+        let sql = "SELECT channel_type, address FROM capstan.channels \
+                   WHERE workspace = $1 AND agent_id = $2 AND active ORDER BY created_at, id";
+        let statement = client.prepare_cached(sql).await.map_err(QueryError::unavailable)?;
+        let rows =
+            client.query(&statement, &[&workspace, &agent_id.0]).await.map_err(QueryError::unavailable)?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// Channel bindings, oldest first.
+    pub async fn channels(
+        &self,
+        workspace: &str,
+        of: BindingsOf,
+        page: &Page,
+    ) -> Result<Listing, QueryError> {
+        let mut select = Select::of("channels", workspace, "created_at");
+        match of {
+            BindingsOf::All => {}
+            BindingsOf::Agent(id) => select.filter("agent_id = ?", id.0),
+            BindingsOf::Workspace => select.filter_plain("agent_id IS NULL"),
+        }
+        select.page(self, page, Direction::OldestFirst).await
+    }
+}
