@@ -112,26 +112,21 @@ impl Node {
         let subjects = Subjects::default();
 
         let snapshots = Arc::new(read_models.clone());
-        let workspaces =
+        let workspaces: Arc<capstan_api::Workspaces> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let agents =
+        let agents: Arc<capstan_api::Agents> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let channels =
+        let channels: Arc<capstan_api::Channels> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let schedules =
+        let schedules: Arc<capstan_api::Schedules> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let tasks =
+        let tasks: Arc<capstan_api::Tasks> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
 
         let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         live.observe({
-            let (workspaces, agents, channels, schedules, tasks): (
-                Arc<capstan_api::Workspaces>,
-                Arc<capstan_api::Agents>,
-                Arc<capstan_api::Channels>,
-                Arc<capstan_api::Schedules>,
-                Arc<capstan_api::Tasks>,
-            ) = (workspaces.clone(), agents.clone(), channels.clone(), schedules.clone(), tasks.clone());
+            let (workspaces, agents, channels) = (workspaces.clone(), agents.clone(), channels.clone());
+            let (schedules, tasks) = (schedules.clone(), tasks.clone());
             move |recorded| {
                 workspaces.observe(recorded);
                 agents.observe(recorded);
