@@ -46,6 +46,10 @@ uuid_id! {
     RunId
 }
 uuid_id! {
+    /// A schedule; derived from the idempotency key when one is given.
+    ScheduleId
+}
+uuid_id! {
     /// An output of a task.
     OutputId
 }
@@ -114,6 +118,13 @@ impl WatchId {
     /// The id of the watch at this place in a run's list, counted from 0.
     pub fn of_run(run: RunId, index: u32) -> Self {
         Self(derived(&["watch", &run.to_string(), &index.to_string()]))
+    }
+}
+
+impl ScheduleId {
+    /// The id of the schedule a keyed command creates.
+    pub fn of_key(workspace: &str, idempotency_key: &str) -> Self {
+        Self(derived(&["schedule", workspace, idempotency_key]))
     }
 }
 

@@ -18,6 +18,7 @@ pub mod id;
 pub mod matching;
 pub mod outcome_text;
 pub mod policy;
+pub mod schedule;
 pub mod task;
 pub mod usage;
 pub mod workspace;
