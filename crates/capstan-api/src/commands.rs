@@ -9,6 +9,7 @@ mod cancel_task;
 mod create_agent;
 mod create_workspace;
 mod enqueue_run_input;
+mod say;
 mod submit_task_input;
 
 use capstan_contract::command::{

@@ -9,6 +9,7 @@
 //! **Where to start.** `app.rs` lists what it is made of, `routes.rs` the routes, `commands.rs` and one file beside it
 //! for each command. `conventions.rs` is what holds for every answer.
 
+mod answer_schema;
 mod app;
 mod auth;
 mod body;

@@ -48,7 +48,13 @@ impl Serialize for Reply {
         let mut body = serializer.serialize_map(None)?;
         body.serialize_entry("receipt", &self.receipt)?;
         if let Some((input_id, outcome)) = &self.input {
-            body.serialize_entry("outcome", outcome)?;
+            // A repeat does nothing; what the first one did is told beside it.
+            if self.receipt.duplicate {
+                body.serialize_entry("outcome", "duplicate")?;
+                body.serialize_entry("first_outcome", outcome)?;
+            } else {
+                body.serialize_entry("outcome", outcome)?;
+            }
             body.serialize_entry("input_id", input_id)?;
         }
         if let Some((name, json)) = &self.entity {

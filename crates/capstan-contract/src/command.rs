@@ -21,6 +21,7 @@ mod cancel_task;
 mod claim_input;
 mod create_agent;
 mod create_workspace;
+mod defer_input;
 mod enqueue_run_input;
 mod finalize_output;
 mod fingerprint;
@@ -47,18 +48,19 @@ pub use cancel_task::CancelTask;
 pub use claim_input::ClaimInput;
 pub use create_agent::CreateAgent;
 pub use create_workspace::CreateWorkspace;
+pub use defer_input::DeferInput;
 pub use enqueue_run_input::EnqueueRunInput;
 pub use finalize_output::FinalizeOutput;
 pub use fingerprint::fingerprint;
 pub use finish_attempt::{AgendaEntry, FinishAttempt, WakeRequest};
 pub use lease_request::LeaseRequest;
-pub use open_blocker::{BlockerQuestion, OpenBlocker};
+pub use open_blocker::{AskedApprovers, AskedDeadline, AskedItem, AskedKind, BlockerQuestion, OpenBlocker};
 pub use produce_output::ProduceOutput;
 pub use record_usage::RecordUsage;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
 pub use renew_request::{RenewRequest, Renewal};
 pub use start_attempt::StartAttempt;
-pub use submit_task_input::SubmitTaskInput;
+pub use submit_task_input::{DecidedItem, SubmitTaskInput};
 
 /// The body of a command.
 pub trait CommandBody: Serialize + DeserializeOwned + JsonSchema {
@@ -110,6 +112,7 @@ bodies! {
     OpenBlocker = "open-blocker";
     ClaimInput = "claim-input";
     AckInput = "ack-input";
+    DeferInput = "defer-input";
     RecordUsage = "record-usage";
     FinishAttempt = "finish-attempt";
 }

@@ -8,6 +8,7 @@ use capstan_domain::task::command::{Accept, Parent};
 use capstan_domain::task::{Command, State};
 use capstan_envelope::Workspace;
 
+use super::say::name;
 use super::{Execute, task_stream};
 use crate::App;
 use crate::call::{CallContext, fresh_id};
@@ -69,6 +70,7 @@ impl Execute for AcceptAgentCommand {
             deadline: self.deadline,
             queue_ttl_ms: self.queue_ttl_ms,
             message_bytes_max: app.config.message_bytes_max,
+            accepted_by: name(&call.actor),
             at: call.received_at,
         }));
         let decided = app.tasks.execute(&stream, &command, &context).await?;

@@ -7,7 +7,7 @@ use capstan_api::{Access, Agents, ApiConfig, App, Parts, ReadModelsCheck, Reads,
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig};
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
-use capstan_domain::task::{Command, command};
+use capstan_domain::task::{Command, Task, command};
 use capstan_engine::EngineClient;
 use capstan_envelope::{Actor, Position, StreamId, Workspace};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Topology};
@@ -197,9 +197,18 @@ impl Api {
             lease_ms: 30_000,
             at: Utc::now(),
         });
+        let task = self.as_engine(task_id, &lease).await;
+        let attempt_id = AttemptId { workspace: "dev".into(), task: task_id, epoch: task.epoch }.to_string();
+        Lease { attempt_id, epoch: task.epoch, run_id: run_id.to_string() }
+    }
+
+    /// Gives the task a command as the engine would; the task after it.
+    pub(crate) async fn as_engine(&self, task_id: TaskId, command: &Command) -> Task {
+        let workspace = Workspace::new("dev").expect("a name");
+        let stream = StreamId::new(workspace, "task", &task_id.to_string()).expect("a stream");
         let context = CommandContext {
             command_id: Uuid::from_u128(rand::random()),
-            command: "lease",
+            command: "engine",
             actor: Actor::Engine,
             correlation_id: Uuid::nil(),
             causation_id: None,
@@ -208,10 +217,8 @@ impl Api {
             idempotency: None,
             expected_version: None,
         };
-        let decided = self.tasks.execute(&stream, &lease, &context).await.expect("a lease");
-        let epoch = decided.loaded.state.as_ref().expect("a task").epoch;
-        let attempt_id = AttemptId { workspace: "dev".into(), task: task_id, epoch }.to_string();
-        Lease { attempt_id, epoch, run_id: run_id.to_string() }
+        let decided = self.tasks.execute(&stream, command, &context).await.expect("the task takes it");
+        decided.loaded.state.as_deref().expect("a task").clone()
     }
 
     /// A worker's call about its attempt.

@@ -7,6 +7,7 @@ mod bad_input;
 mod commands;
 mod failures;
 mod harness;
+mod inputs;
 mod live;
 mod nats;
 mod operations;

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use crate::harness::{Api, PATIENCE};
 
-fn json_of(bytes: &[u8]) -> Value {
+pub(crate) fn json_of(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap()
 }
 
 /// Asks until somebody serves: the surface comes up beside the HTTP one.
-async fn ask(api: &Api, command: &str, body: Value) -> async_nats::Message {
+pub(crate) async fn ask(api: &Api, command: &str, body: Value) -> async_nats::Message {
     let subject = api.topology.rpc_subject("dev", command);
     eventually("the service answers", PATIENCE, async || {
         api.nats.request(subject.clone(), body.to_string().into()).await.ok()

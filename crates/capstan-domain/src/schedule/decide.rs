@@ -86,9 +86,7 @@ fn updated(schedule: &Schedule, update: &Update) -> Result<Vec<Event>, Rejection
     }
     let switched = match update.active {
         Some(true) => resumed(schedule, &definition, &Resume { at: update.at }),
-        Some(false) => {
-            paused(schedule, &Pause { cause: PauseCause::Asked, reason: None, at: update.at })
-        }
+        Some(false) => paused(schedule, &Pause { cause: PauseCause::Asked, reason: None, at: update.at }),
         None => None,
     };
     events.extend(switched);
@@ -143,7 +141,11 @@ fn fired(
     };
     match &tick.obstacle {
         Some(Obstacle::AgentGone) => {
-            return stopped(PauseCause::AgentGone, SkipReason::AgentGone, "its agent does not exist any more");
+            return stopped(
+                PauseCause::AgentGone,
+                SkipReason::AgentGone,
+                "its agent does not exist any more",
+            );
         }
         Some(Obstacle::AgentInactive) => {
             return stopped(PauseCause::AgentInactive, SkipReason::AgentInactive, "its agent is inactive");

@@ -71,6 +71,11 @@ fn accept(
         priority: None,
         budget_usd: None,
         parent: None,
+        parent_close: crate::task::event::ParentClose::default(),
+        source_output_id: None,
+        runs_after: None,
+        schedule_id: Some(id.to_string()),
+        skill_paths: definition.skill_paths.clone(),
         label: Some(label(&definition.prompt)),
         labels: BTreeMap::new(),
         routing: Map::new(),
@@ -87,6 +92,7 @@ fn accept(
         queue_ttl_ms: None,
         // It was measured when the schedule took it.
         message_bytes_max: usize::MAX,
+        accepted_by: None,
         at,
     }
 }

@@ -178,10 +178,8 @@ fn a_144_ticks_that_passed_unseen_collapse_into_the_latest() {
 
 #[test]
 fn a_145_a_tick_whose_task_is_refused_is_skipped_and_the_schedule_goes_on() {
-    let refused = Tick {
-        obstacle: Some(Obstacle::TaskRefused("no".into())),
-        ..tick_of(at(9 * 3_600), at(9 * 3_600))
-    };
+    let refused =
+        Tick { obstacle: Some(Obstacle::TaskRefused("no".into())), ..tick_of(at(9 * 3_600), at(9 * 3_600)) };
     begun(daily()).when(Command::Tick(refused)).then_with(|events, state| {
         assert_eq!(outcome(events), ["skipped 540 TaskRefused"]);
         assert_eq!(next_of(state), Some(at(DAY + 9 * 3_600)));
@@ -256,7 +254,10 @@ fn an_update_changes_what_is_given_and_leaves_the_next_tick_alone() {
     let given = Update { prompt: Some("other".into()), source_view_id: Some(None), ..Update::default() };
     begun(daily()).when(update(given)).then_with(|events, state| {
         let [Event::Changed(changed)] = events else { panic!("changed") };
-        assert_eq!((changed.definition.prompt.as_str(), &changed.definition.source_view_id), ("other", &None));
+        assert_eq!(
+            (changed.definition.prompt.as_str(), &changed.definition.source_view_id),
+            ("other", &None)
+        );
         assert_eq!(changed.definition.skill_paths, daily().skill_paths);
         assert_eq!(next_of(state), Some(at(9 * 3_600)));
     });
@@ -322,8 +323,8 @@ fn a_deleted_schedule_is_not_there_any_more() {
 
 #[test]
 fn a_trigger_makes_a_task_beside_the_ticks_also_of_a_paused_schedule() {
-    let paused = begun(daily())
-        .and(Command::Pause(Pause { cause: PauseCause::Asked, reason: None, at: at(40) }));
+    let paused =
+        begun(daily()).and(Command::Pause(Pause { cause: PauseCause::Asked, reason: None, at: at(40) }));
     for given in [begun(daily()), paused] {
         let before = next_of(&given.state());
         given.when(Command::Trigger(Trigger { task_id: task(1), at: at(50) })).then_with(|events, state| {

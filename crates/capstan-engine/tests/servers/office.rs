@@ -233,6 +233,7 @@ impl Office {
             deadline: None,
             queue_ttl_ms: None,
             message_bytes_max: 1_000,
+            accepted_by: None,
             at,
         };
         self.send(&key, &Command::Accept(Box::new(accept))).await;

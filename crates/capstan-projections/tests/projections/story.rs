@@ -240,6 +240,7 @@ impl Story {
             deadline: None,
             queue_ttl_ms: None,
             message_bytes_max: 1_000_000,
+            accepted_by: None,
             at: self.tick(),
         };
         change(&mut accept);
@@ -330,13 +331,13 @@ impl Story {
         }
         if dice < 14 {
             return Some(Command::SubmitInput(command::SubmitInput {
-                input_id: InputId(self.uuid()),
-                run_id: None,
-                message: format!("go on {dice}"),
                 answers: object(json!({"q": dice})),
-                blocker_id: None,
-                message_bytes_max: 1_000,
-                at,
+                ..command::SubmitInput::text(
+                    InputId(self.uuid()),
+                    capstan_domain::task::event::InputSource::Caller,
+                    format!("go on {dice}"),
+                    at,
+                )
             }));
         }
         if let Some(live) = &task.live {
@@ -476,6 +477,7 @@ fn question() -> command::BlockerSpec {
         summary: "Which one?".into(),
         details: Some("There are two.".into()),
         questions: vec![Question { id: "q".into(), text: "Which?".into() }],
+        ..command::BlockerSpec::default()
     }
 }
 

@@ -223,6 +223,7 @@ fn accept(task_id: TaskId, agent: &agent::Created, number: u64) -> Command {
         deadline: None,
         queue_ttl_ms: None,
         message_bytes_max: 1 << 20,
+        accepted_by: None,
         at: Utc::now(),
     }))
 }
