@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec};
+use capstan_contract::{AgentCodec, SessionCodec, TaskCodec, WorkspaceCodec};
 use capstan_dispatch::Dispatcher;
 use capstan_domain::agent::Agent;
 use capstan_domain::task::TaskDecider;
@@ -81,6 +81,9 @@ impl Default for ApiConfig {
     }
 }
 
+/// Commands on sessions.
+pub type Sessions = Dispatcher<capstan_domain::session::Session, SessionCodec>;
+
 /// What the composition root hands over.
 pub struct Parts {
     /// The log.
@@ -89,6 +92,8 @@ pub struct Parts {
     pub workspaces: Arc<Workspaces>,
     /// Commands of agents.
     pub agents: Arc<Agents>,
+    /// Commands on sessions.
+    pub sessions: Arc<Sessions>,
     /// Commands of tasks.
     pub tasks: Arc<Tasks>,
     /// The read models.
@@ -116,6 +121,7 @@ pub struct App {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) agents: Arc<Agents>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) reads: Reads,
     pub(crate) projector: Option<watch::Receiver<ProjectorStatus>>,
@@ -136,6 +142,7 @@ impl App {
             log: parts.log,
             workspaces: parts.workspaces,
             agents: parts.agents,
+            sessions: parts.sessions,
             tasks: parts.tasks,
             reads: parts.reads,
             projector: parts.projector,

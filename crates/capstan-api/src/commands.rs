@@ -6,6 +6,7 @@
 mod accept_agent_command;
 mod cancel_run;
 mod cancel_task;
+mod continuation;
 mod create_agent;
 mod create_workspace;
 mod enqueue_run_input;

@@ -37,6 +37,8 @@ pub struct Reply {
     pub receipt: Receipt,
     /// What becomes of an input.
     pub input: Option<(InputId, InputOutcome)>,
+    /// True when a command became an input of its session's task.
+    pub continued: bool,
     /// The entity as it is now, by its name; absent when the read models are too far behind to show it.
     pub entity: Option<(&'static str, Box<RawValue>)>,
     /// Version and position of the entity shown, where they are not those of the receipt.
@@ -47,6 +49,9 @@ impl Serialize for Reply {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut body = serializer.serialize_map(None)?;
         body.serialize_entry("receipt", &self.receipt)?;
+        if self.continued {
+            body.serialize_entry("continued", &true)?;
+        }
         if let Some((input_id, outcome)) = &self.input {
             // A repeat does nothing; what the first one did is told beside it.
             if self.receipt.duplicate {
@@ -79,7 +84,7 @@ impl Reply {
         };
         // A repeat creates nothing.
         let status = if decided.duplicate { StatusCode::OK } else { status };
-        Self { status, receipt, input: None, entity: None, shown_at: None }
+        Self { status, receipt, input: None, continued: false, entity: None, shown_at: None }
     }
 
     /// Shows the entity as the read models have it, which may be later than the command: always so for a repeat.

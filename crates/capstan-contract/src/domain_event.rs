@@ -1,9 +1,9 @@
 //! An event of any category, for readers that follow the whole log.
 
-use capstan_domain::{agent, task, workspace};
+use capstan_domain::{agent, session, task, workspace};
 use capstan_envelope::{Codec, CodecError, Commit, EventRecord};
 
-use crate::catalogue::{AgentCodec, TaskCodec, WorkspaceCodec};
+use crate::catalogue::{AgentCodec, SessionCodec, TaskCodec, WorkspaceCodec};
 use crate::event_name::{EventName, unknown};
 
 /// An event of any category.
@@ -13,6 +13,8 @@ pub enum DomainEvent {
     Workspace(workspace::Event),
     /// Of an agent.
     Agent(agent::Event),
+    /// Of a session.
+    Session(session::Event),
     /// Of a task.
     Task(task::Event),
 }
@@ -23,6 +25,7 @@ impl DomainEvent {
         match category {
             TaskCodec::CATEGORY => TaskCodec::decode(record).map(Self::Task),
             AgentCodec::CATEGORY => AgentCodec::decode(record).map(Self::Agent),
+            SessionCodec::CATEGORY => SessionCodec::decode(record).map(Self::Session),
             WorkspaceCodec::CATEGORY => WorkspaceCodec::decode(record).map(Self::Workspace),
             foreign => Err(unknown(foreign, record)),
         }
@@ -33,6 +36,7 @@ impl DomainEvent {
         match self {
             Self::Workspace(event) => WorkspaceCodec::encode(event),
             Self::Agent(event) => AgentCodec::encode(event),
+            Self::Session(event) => SessionCodec::encode(event),
             Self::Task(event) => TaskCodec::encode(event),
         }
     }
@@ -42,6 +46,7 @@ impl DomainEvent {
         match self {
             Self::Workspace(event) => WorkspaceCodec::name_of(event),
             Self::Agent(event) => AgentCodec::name_of(event),
+            Self::Session(event) => SessionCodec::name_of(event),
             Self::Task(event) => TaskCodec::name_of(event),
         }
     }

@@ -55,7 +55,8 @@ fn every_file_belongs_to_an_event_a_command_or_an_answer() {
         // Schemas of retired versions stay, and are no longer generated.
         .chain(versions().map(|(event, version)| schema_path(event, version)))
         .collect();
-    for folder in ["events/workspace", "events/agent", "events/task", "commands", "worker"] {
+    for folder in ["events/workspace", "events/agent", "events/session", "events/task", "commands", "worker"]
+    {
         for entry in fs::read_dir(schemas().join(folder)).unwrap() {
             let path = Path::new(folder).join(entry.unwrap().file_name());
             assert!(known.contains(&path), "{} belongs to nothing", path.display());

@@ -19,6 +19,7 @@ pub mod matching;
 pub mod outcome_text;
 pub mod policy;
 pub mod schedule;
+pub mod session;
 pub mod task;
 pub mod usage;
 pub mod workspace;

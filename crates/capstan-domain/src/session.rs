@@ -68,7 +68,10 @@ fn mode(text: Option<&str>, faults: &mut Faults) -> Mode {
         "reject" => Mode::Reject,
         other => {
             let supported = "queue, followup, steer, steer-backlog, interrupt, reject";
-            faults.add("/queue_mode", format!("queue_mode {other:?} is not supported (supported: {supported})"));
+            faults.add(
+                "/queue_mode",
+                format!("queue_mode {other:?} is not supported (supported: {supported})"),
+            );
             Mode::Input
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use capstan_contract::DomainEvent;
-use capstan_domain::{agent, task, workspace};
+use capstan_domain::{agent, session, task, workspace};
 use capstan_envelope::{Position, StreamHead};
 use futures_util::future::try_join_all;
 
@@ -146,6 +146,7 @@ fn begins(events: &[DomainEvent]) -> bool {
         Some(
             DomainEvent::Workspace(workspace::Event::Created(_))
                 | DomainEvent::Agent(agent::Event::Created(_))
+                | DomainEvent::Session(session::Event::Bound(_))
                 | DomainEvent::Task(task::Event::TaskAccepted(_))
         )
     )

@@ -116,11 +116,14 @@ impl Node {
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let agents =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let sessions: Arc<capstan_api::Sessions> =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let tasks =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
 
         let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         live.observe({
+            let sessions = sessions.clone();
             let (workspaces, agents, tasks): (
                 Arc<capstan_api::Workspaces>,
                 Arc<capstan_api::Agents>,
@@ -129,6 +132,7 @@ impl Node {
             move |recorded| {
                 workspaces.observe(recorded);
                 agents.observe(recorded);
+                sessions.observe(recorded);
                 tasks.observe(recorded);
             }
         });
@@ -181,6 +185,7 @@ impl Node {
             log: any_log,
             workspaces,
             agents,
+            sessions,
             tasks,
             reads: Reads::new(read_models.clone()),
             projector: projector_status,

@@ -2,14 +2,16 @@
 
 use axum::http::StatusCode;
 use capstan_contract::command::{AcceptAgentCommand, CommandBody};
+use capstan_dispatch::DispatchError;
 use capstan_domain::Faults;
 use capstan_domain::id::TaskId;
+use capstan_domain::session;
 use capstan_domain::task::command::{Accept, Parent};
-use capstan_domain::task::{Command, State};
+use capstan_domain::task::{Command, Rejection, State};
 use capstan_envelope::Workspace;
 
 use super::say::name;
-use super::{Execute, task_stream};
+use super::{Execute, continuation, task_stream};
 use crate::App;
 use crate::call::{CallContext, fresh_id};
 use crate::parameters::refuse;
@@ -35,9 +37,14 @@ impl Execute for AcceptAgentCommand {
             Some(key) => TaskId::of_key(workspace.as_str(), agent.agent_id, &key.text()),
             None => TaskId(fresh_id(call.received_at)),
         };
-        let stream = task_stream(workspace, task_id)?;
-        let context = call.command(&stream, key.as_ref(), &self);
-        let command = Command::Accept(Box::new(Accept {
+        let named = self.session_id.as_deref().is_some_and(|name| !name.trim().is_empty());
+        if !named {
+            let mut faults = Faults::default();
+            session::check_mode(self.queue_mode.as_deref(), &mut faults);
+            refuse(faults)?;
+        }
+        let body = self.clone();
+        let accept = Accept {
             task_id,
             workspace: workspace.to_string(),
             agent,
@@ -72,8 +79,18 @@ impl Execute for AcceptAgentCommand {
             message_bytes_max: app.config.message_bytes_max,
             accepted_by: name(&call.actor),
             at: call.received_at,
-        }));
-        let decided = app.tasks.execute(&stream, &command, &context).await?;
+        };
+        if named {
+            return continuation::execute(app, workspace, body, accept, key.as_ref(), call).await;
+        }
+        let stream = task_stream(workspace, task_id)?;
+        let context = call.command(&stream, key.as_ref(), &body);
+        let command = Command::Accept(Box::new(accept));
+        let decided = app.tasks.execute(&stream, &command, &context).await.map_err(|error| match error {
+            // The task's id comes from the key: another command used it, on a session.
+            DispatchError::Rejected(Rejection::Exists) => DispatchError::IdempotencyConflict,
+            error => error,
+        })?;
         let mut reply = Reply::new(StatusCode::ACCEPTED, &context, &decided);
         // What was just accepted is shown from its own events, so that nobody waits for the read models.
         if decided.duplicate {

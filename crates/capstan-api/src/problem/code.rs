@@ -51,6 +51,7 @@ codes! {
     IllegalTransition, "illegal_transition", CONFLICT, "Not possible in this state";
     LeaseLost, "lease_lost", CONFLICT, "The lease is gone";
     BlockerClosed, "blocker_closed", CONFLICT, "The question is closed";
+    SessionBusy, "session_busy", CONFLICT, "The session is busy";
     TaskArchived, "task_archived", CONFLICT, "The task is archived";
     IdempotencyConflict, "idempotency_conflict", CONFLICT, "The key was used for another command";
     VersionMismatch, "version_mismatch", PRECONDITION_FAILED, "The entity has moved on";

@@ -1,7 +1,7 @@
 //! What the deciders' rejections and the dispatcher's answers become.
 
 use capstan_dispatch::{DispatchError, ReadFailure};
-use capstan_domain::{agent, task, workspace};
+use capstan_domain::{agent, session, task, workspace};
 
 use super::{Code, Problem};
 
@@ -37,6 +37,17 @@ impl From<agent::Rejection> for Problem {
         match rejection {
             agent::Rejection::Invalid(faults) => Self::invalid(faults),
             agent::Rejection::Exists(_) => Self::new(Code::AgentExists, detail),
+        }
+    }
+}
+
+impl From<session::Rejection> for Problem {
+    fn from(rejection: session::Rejection) -> Self {
+        let detail = rejection.to_string();
+        match rejection {
+            session::Rejection::Invalid(faults) => Self::invalid(faults),
+            session::Rejection::Busy(_) => Self::new(Code::SessionBusy, detail),
+            session::Rejection::MovedOn(_) => Self::new(Code::Contended, detail),
         }
     }
 }

@@ -327,7 +327,14 @@ async fn claim_input(
             version: loaded.head.version,
             duplicate: true,
         };
-        let reply = Reply { status: StatusCode::OK, receipt, input: None, entity: None, shown_at: None };
+        let reply = Reply {
+            status: StatusCode::OK,
+            receipt,
+            input: None,
+            continued: false,
+            entity: None,
+            shown_at: None,
+        };
         return Ok(reply.showing("input", &claimed(input)));
     }
     let (context, decided) = report.execute(&body, command).await?;

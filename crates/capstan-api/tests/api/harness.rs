@@ -109,6 +109,7 @@ impl Api {
         let workspaces: Arc<Workspaces> =
             Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let agents: Arc<Agents> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
+        let sessions = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let tasks: Arc<Tasks> = Arc::new(Dispatcher::new(shared.clone(), snapshots, bounds));
         let stopping = CancellationToken::new();
         let nats = servers.nats().await?;
@@ -116,6 +117,7 @@ impl Api {
             log: shared,
             workspaces,
             agents,
+            sessions,
             tasks: tasks.clone(),
             reads: Reads::new(models.clone()),
             projector: Some(projector.status()),
@@ -200,6 +202,13 @@ impl Api {
         let task = self.as_engine(task_id, &lease).await;
         let attempt_id = AttemptId { workspace: "dev".into(), task: task_id, epoch: task.epoch }.to_string();
         Lease { attempt_id, epoch: task.epoch, run_id: run_id.to_string() }
+    }
+
+    /// What the task's newest run tells its agent.
+    pub(crate) async fn prompt(&self, task: &str) -> String {
+        let stream = StreamId::new(Workspace::new("dev").expect("a name"), "task", task).expect("a stream");
+        let loaded = self.tasks.refresh(&stream).await.expect("the task loads");
+        loaded.state.as_deref().and_then(Task::current_run).expect("a run").prompt.clone()
     }
 
     /// Gives the task a command as the engine would; the task after it.

@@ -11,4 +11,5 @@ mod inputs;
 mod live;
 mod nats;
 mod operations;
+mod sessions;
 mod worker_protocol;

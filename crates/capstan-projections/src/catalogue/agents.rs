@@ -73,7 +73,7 @@ impl Model for Agents {
                 updated_at: fact.occurred_at(),
                 version: fact.version(),
             }),
-            DomainEvent::Workspace(_) | DomainEvent::Task(_) => row,
+            DomainEvent::Workspace(_) | DomainEvent::Session(_) | DomainEvent::Task(_) => row,
         }
     }
 

@@ -5,6 +5,7 @@
 use capstan_contract::DomainEvent;
 use capstan_decider::Decider;
 use capstan_domain::agent::{self, Agent};
+use capstan_domain::session::{self, Session};
 use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::task::{self, TaskDecider};
 use capstan_domain::workspace::{self, Workspace};
@@ -31,6 +32,7 @@ pub(crate) fn stream_key(stream: &StreamId) -> String {
 pub(crate) enum StreamState {
     Workspace(workspace::State),
     Agent(agent::State),
+    Session(session::State),
     Task(task::State),
 }
 
@@ -62,7 +64,10 @@ impl SnapshotRow {
     pub(crate) fn accepted(&self) -> Option<&TaskAccepted> {
         match &self.state {
             StreamState::Task(Some(task)) => Some(&task.accepted),
-            StreamState::Task(None) | StreamState::Workspace(_) | StreamState::Agent(_) => None,
+            StreamState::Task(None)
+            | StreamState::Workspace(_)
+            | StreamState::Agent(_)
+            | StreamState::Session(_) => None,
         }
     }
 
@@ -70,7 +75,10 @@ impl SnapshotRow {
     fn is_open(&self) -> bool {
         match &self.state {
             StreamState::Task(Some(task)) => !task.state.is_terminal() || task.live.is_some(),
-            StreamState::Task(None) | StreamState::Workspace(_) | StreamState::Agent(_) => false,
+            StreamState::Task(None)
+            | StreamState::Workspace(_)
+            | StreamState::Agent(_)
+            | StreamState::Session(_) => false,
         }
     }
 }
@@ -106,6 +114,12 @@ impl Model for StreamSnapshots {
             (DomainEvent::Agent(event), _) => {
                 StreamState::Agent(Agent::evolve(agent::State::default(), event))
             }
+            (DomainEvent::Session(event), Some(StreamState::Session(state))) => {
+                StreamState::Session(Session::evolve(state, event))
+            }
+            (DomainEvent::Session(event), _) => {
+                StreamState::Session(Session::evolve(session::State::default(), event))
+            }
             (DomainEvent::Task(event), Some(StreamState::Task(state))) => {
                 StreamState::Task(TaskDecider::evolve(state, event))
             }
@@ -124,6 +138,7 @@ impl Model for StreamSnapshots {
         let Stored { head, state } = serde_json::from_str(doc)?;
         let state = match key.split('/').nth(1) {
             Some("workspace") => StreamState::Workspace(serde_json::from_str(state.get())?),
+            Some("session") => StreamState::Session(serde_json::from_str(state.get())?),
             Some("agent") => StreamState::Agent(serde_json::from_str(state.get())?),
             _ => StreamState::Task(serde_json::from_str(state.get())?),
         };

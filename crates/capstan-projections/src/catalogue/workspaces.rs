@@ -47,7 +47,7 @@ impl Model for Workspaces {
                 updated_at: fact.occurred_at(),
                 version: fact.version(),
             }),
-            DomainEvent::Agent(_) | DomainEvent::Task(_) => row,
+            DomainEvent::Agent(_) | DomainEvent::Session(_) | DomainEvent::Task(_) => row,
         }
     }
 
