@@ -116,6 +116,8 @@ impl Node {
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let agents: Arc<capstan_api::Agents> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let sessions: Arc<capstan_api::Sessions> =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let channels: Arc<capstan_api::Channels> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let schedules: Arc<capstan_api::Schedules> =
@@ -128,6 +130,7 @@ impl Node {
 
         let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         live.observe({
+            let sessions = sessions.clone();
             let (workspaces, agents, channels) = (workspaces.clone(), agents.clone(), channels.clone());
             let (schedules, tasks, tokens) = (schedules.clone(), tasks.clone(), tokens.clone());
             move |recorded| {
@@ -135,6 +138,7 @@ impl Node {
                 agents.observe(recorded);
                 channels.observe(recorded);
                 schedules.observe(recorded);
+                sessions.observe(recorded);
                 tasks.observe(recorded);
                 tokens.observe(recorded);
             }
@@ -190,6 +194,7 @@ impl Node {
             agents,
             channels,
             schedules,
+            sessions,
             tasks,
             tokens,
             reads: Reads::new(read_models.clone()),
