@@ -155,7 +155,7 @@ fn waits_for_approval(output: &Output) -> bool {
     output.status == OutputStatus::Pending && output.is_approval && !output.is_archived
 }
 
-fn of<'a>(task: &'a Task, keep: impl Fn(&OutputId, &Output) -> bool) -> Vec<(OutputId, &'a Output)> {
+fn of(task: &Task, keep: impl Fn(&OutputId, &Output) -> bool) -> Vec<(OutputId, &Output)> {
     task.outputs.iter().filter(|(id, output)| keep(id, output)).map(|(id, output)| (*id, output)).collect()
 }
 

@@ -359,12 +359,11 @@ fn go_on(task: &Task, blocker: &Blocker, action: Option<Decision>, at: DateTime<
     })];
     approval::change_statuses(task, &approval.items, at, &mut events);
     events.push(approval::closed(blocker, BlockerStatus::Expired, Some(input_id), Some(resolution), at));
-    events.push(match live {
-        Some(live) => Event::TaskContinued(TaskContinued { run_id: live.run_id, at }),
-        None => {
-            let said = Said { input_id, message: &message, queue_mode: QueueMode::Followup };
-            request_run_with_inputs(task, None, Some(said), at)
-        }
+    events.push(if let Some(live) = live {
+        Event::TaskContinued(TaskContinued { run_id: live.run_id, at })
+    } else {
+        let said = Said { input_id, message: &message, queue_mode: QueueMode::Followup };
+        request_run_with_inputs(task, None, Some(said), at)
     });
     events
 }

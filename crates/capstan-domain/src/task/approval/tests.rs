@@ -224,13 +224,13 @@ fn by(name: &str, input: SubmitInput) -> Command {
     submit(SubmitInput { by: Some(name.into()), ..input })
 }
 
-fn two_of(among: &[&str]) -> Option<Approvers> {
-    Some(Approvers { required: 2, among: among.iter().map(|name| (*name).to_owned()).collect() })
+fn two_of(among: &[&str]) -> Approvers {
+    Approvers { required: 2, among: among.iter().map(|name| (*name).to_owned()).collect() }
 }
 
 #[test]
 fn several_approvals_are_collected_until_there_are_enough() {
-    let asking = || asking_of(two_of(&[]));
+    let asking = || asking_of(Some(two_of(&[])));
     asking().when(by("bob", decide(1, "approve", "fine"))).then_with(|events, state| {
         assert_eq!(kinds(events), ["said", "voted"]);
         let said = said(events);
@@ -255,7 +255,7 @@ fn several_approvals_are_collected_until_there_are_enough() {
 
 #[test]
 fn only_those_who_are_asked_approve_and_never_the_requester() {
-    let asking = || asking_of(two_of(&["bob", "eve"]));
+    let asking = || asking_of(Some(two_of(&["bob", "eve"])));
     for name in ["ann", "mallory"] {
         asking().when(by(name, decide(1, "approve", ""))).then_rejected_with(|no| no.code() == "forbidden");
     }
@@ -273,8 +273,8 @@ fn only_those_who_are_asked_approve_and_never_the_requester() {
 #[test]
 fn a_request_asked_in_other_words_after_a_vote_is_another_request() {
     let named = |number| BlockerItemSpec { output_id: output_id(number), item_key: None };
-    let other = BlockerSpec { items: vec![named(3)], approvers: two_of(&[]), ..request("and this?") };
-    let voted = asking_of(two_of(&[])).and(by("bob", decide(1, "approve", "")));
+    let other = BlockerSpec { items: vec![named(3)], approvers: Some(two_of(&[])), ..request("and this?") };
+    let voted = asking_of(Some(two_of(&[]))).and(by("bob", decide(1, "approve", "")));
     let after = task_of(&voted.and(open(1, other)));
     assert_eq!((after.blocker_revision, after.blocker.unwrap().votes.len()), (2, 0));
 }
