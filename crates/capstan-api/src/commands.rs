@@ -4,20 +4,24 @@
 //! It holds no rule.
 
 mod accept_agent_command;
+mod archive_task;
 mod cancel_run;
 mod cancel_task;
 mod create_agent;
 mod create_workspace;
 mod enqueue_run_input;
+mod retry_task;
 mod submit_task_input;
+mod unarchive_task;
+mod update_task;
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AnyCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace,
-    EnqueueRunInput, SubmitTaskInput,
+    AcceptAgentCommand, AnyCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, CreateAgent,
+    CreateWorkspace, EnqueueRunInput, RetryTask, SubmitTaskInput, UnarchiveTask, UpdateTask,
 };
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{InputId, TaskId};
-use capstan_domain::task::TaskDecider;
+use capstan_domain::task::{Command, TaskDecider};
 use capstan_envelope::{StreamId, Workspace};
 use serde::de::DeserializeOwned;
 
@@ -62,6 +66,10 @@ pub async fn execute(
         EnqueueRunInput::NAME => run::<EnqueueRunInput>(app, workspace, json, call).await,
         CancelTask::NAME => run::<CancelTask>(app, workspace, json, call).await,
         CancelRun::NAME => run::<CancelRun>(app, workspace, json, call).await,
+        RetryTask::NAME => run::<RetryTask>(app, workspace, json, call).await,
+        ArchiveTask::NAME => run::<ArchiveTask>(app, workspace, json, call).await,
+        UnarchiveTask::NAME => run::<UnarchiveTask>(app, workspace, json, call).await,
+        UpdateTask::NAME => run::<UpdateTask>(app, workspace, json, call).await,
         CreateAgent::NAME => run::<CreateAgent>(app, workspace, json, call).await,
         _ => Err(Problem::not_found("command")),
     }
@@ -111,6 +119,22 @@ fn required<T>(id: Option<T>, pointer: &str) -> Result<T, Problem> {
 /// The id of an input: the same for every repeat of a keyed command.
 fn input_id(task_id: TaskId, key: Option<&CommandKey>, call: &CallContext) -> InputId {
     key.map_or_else(|| InputId(fresh_id(call.received_at)), |key| InputId::of_key(task_id, &key.text()))
+}
+
+/// Executes a command whose body says all there is to know about it besides the task.
+async fn execute_on_task<B: CommandBody>(
+    app: &App,
+    workspace: &Workspace,
+    task_id: TaskId,
+    body: &B,
+    command: Command,
+    call: &CallContext,
+) -> Result<Reply, Problem> {
+    let key = call.key(body.idempotency_key())?;
+    let stream = task_stream(workspace, task_id)?;
+    let context = call.command(&stream, key.as_ref(), body);
+    let decided = app.tasks.execute(&stream, &command, &context).await?;
+    Ok(task_reply(app, workspace, task_id, &context, &decided).await)
 }
 
 /// The answer to a command on a task that existed before: with the task, when the read models show it in time.

@@ -10,6 +10,7 @@ mod live;
 mod outputs;
 mod runs;
 mod schemas;
+mod task_commands;
 mod tasks;
 mod workers;
 mod workspaces;
@@ -42,6 +43,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(workspaces::commands())
         .merge(agents::commands())
         .merge(tasks::commands())
+        .merge(task_commands::commands())
         .merge(runs::commands())
         .merge(live::routes())
         .merge(workers::routes())

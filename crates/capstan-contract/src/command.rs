@@ -16,9 +16,11 @@ mod any_command;
 mod append_logs;
 mod append_rows;
 mod append_run_events;
+mod archive_task;
 mod cancel_run;
 mod cancel_task;
 mod claim_input;
+mod clearable;
 mod create_agent;
 mod create_workspace;
 mod enqueue_run_input;
@@ -32,8 +34,11 @@ mod produce_output;
 mod record_usage;
 mod register_worker;
 mod renew_request;
+mod retry_task;
 mod start_attempt;
 mod submit_task_input;
+mod unarchive_task;
+mod update_task;
 mod usage;
 
 pub use accept_agent_command::AcceptAgentCommand;
@@ -42,6 +47,7 @@ pub use any_command::{AnyCommand, ReadCommandError};
 pub use append_logs::{AppendLogs, LogLine};
 pub use append_rows::AppendRows;
 pub use append_run_events::{AppendRunEvents, RunEvent};
+pub use archive_task::ArchiveTask;
 pub use cancel_run::CancelRun;
 pub use cancel_task::CancelTask;
 pub use claim_input::ClaimInput;
@@ -57,8 +63,11 @@ pub use produce_output::ProduceOutput;
 pub use record_usage::RecordUsage;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
 pub use renew_request::{RenewRequest, Renewal};
+pub use retry_task::RetryTask;
 pub use start_attempt::StartAttempt;
 pub use submit_task_input::SubmitTaskInput;
+pub use unarchive_task::UnarchiveTask;
+pub use update_task::{TaskPayload, UpdateTask};
 
 /// The body of a command.
 pub trait CommandBody: Serialize + DeserializeOwned + JsonSchema {
@@ -96,6 +105,10 @@ bodies! {
     EnqueueRunInput = "enqueue-run-input" keyed;
     CancelTask = "cancel-task" keyed;
     CancelRun = "cancel-run" keyed;
+    RetryTask = "retry-task" keyed;
+    ArchiveTask = "archive-task" keyed;
+    UnarchiveTask = "unarchive-task" keyed;
+    UpdateTask = "update-task" keyed;
     CreateAgent = "create-agent" keyed;
     CreateWorkspace = "create-workspace" keyed;
     RegisterWorker = "register-worker";

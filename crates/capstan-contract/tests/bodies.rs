@@ -2,10 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "functions the tests share fail the test")]
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, COMMANDS, CancelRun, CancelTask,
-    ClaimInput, CommandBody, CreateAgent, CreateWorkspace, EnqueueRunInput, FinalizeOutput, FinishAttempt,
-    LeaseRequest, OpenBlocker, ProduceOutput, RecordUsage, RegisterWorker, RenewRequest, StartAttempt,
-    SubmitTaskInput,
+    AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, ArchiveTask, COMMANDS, CancelRun,
+    CancelTask, ClaimInput, CommandBody, CreateAgent, CreateWorkspace, EnqueueRunInput, FinalizeOutput,
+    FinishAttempt, LeaseRequest, OpenBlocker, ProduceOutput, RecordUsage, RegisterWorker, RenewRequest,
+    RetryTask, StartAttempt, SubmitTaskInput, UnarchiveTask, UpdateTask,
 };
 use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::{NamedSchema, generate};
@@ -64,6 +64,16 @@ fn callers_bodies_take_their_fields_and_no_others() {
     takes::<EnqueueRunInput>(&json!({"idempotency_key": "k", "run_id": TASK, "message": "m"}), &[""]);
     takes::<CancelTask>(&json!({"idempotency_key": "k", "task_id": TASK, "reason": "r"}), &[""]);
     takes::<CancelRun>(&json!({"idempotency_key": "k", "run_id": TASK, "reason": "r"}), &[""]);
+    takes::<RetryTask>(&json!({"idempotency_key": "k", "task_id": TASK, "message": "m"}), &[""]);
+    takes::<ArchiveTask>(&json!({"idempotency_key": "k", "task_id": TASK}), &[""]);
+    takes::<UnarchiveTask>(&json!({"idempotency_key": "k", "task_id": TASK}), &[""]);
+    takes::<UpdateTask>(
+        &json!({"idempotency_key": "k", "task_id": TASK, "priority": "low", "budget_usd": 1.5, "label": "x",
+                "payload_json": {"message": "m", "extra_system_prompt": "p", "attachments": [{"c": 3}],
+                                 "timeout_ms": 5, "deliver": true},
+                "routing_json": {"a": 1}, "labels": {"a": "b"}, "deadline": "2026-01-01T00:00:00Z"}),
+        &["", "/payload_json"],
+    );
     takes::<CreateAgent>(
         &json!({"idempotency_key": "k", "agent_key": "a", "name": "n", "role": "r", "memory_scope": "m",
                 "quality_score": 0.5, "cost_budget_usd": 1, "config": {"runner": "process"}, "active": false}),
@@ -109,6 +119,16 @@ fn workers_bodies_take_their_fields_and_no_others() {
                          "agenda": [{"type": "t", "title": "x", "reason": "y"}]}}),
         &["", "/usage", "/usage/models/m-1", "/blocker", "/blocker/questions/0", "/wake", "/wake/agenda/0"],
     );
+}
+
+#[test]
+fn null_clears_what_an_update_can_clear_and_absence_leaves_it() {
+    let cleared = json!({"budget_usd": null, "label": null, "deadline": null});
+    assert!(reads::<UpdateTask>(&cleared));
+    let cleared: UpdateTask = serde_json::from_value(cleared).unwrap();
+    assert_eq!((cleared.budget_usd, cleared.label, cleared.deadline), (Some(None), Some(None), Some(None)));
+    let left: UpdateTask = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(left, UpdateTask::default());
 }
 
 #[test]

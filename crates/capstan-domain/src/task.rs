@@ -28,6 +28,7 @@ mod evolve;
 #[cfg(test)]
 mod fixture;
 mod inbox;
+mod lifecycle;
 mod outputs;
 pub mod rejection;
 pub mod settlement;

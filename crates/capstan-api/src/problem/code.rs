@@ -49,6 +49,7 @@ codes! {
     TaskExists, "task_exists", CONFLICT, "The task exists";
     AgentInactive, "agent_inactive", CONFLICT, "The agent takes no commands";
     IllegalTransition, "illegal_transition", CONFLICT, "Not possible in this state";
+    TaskArchived, "task_archived", CONFLICT, "The task is archived";
     LeaseLost, "lease_lost", CONFLICT, "The lease is gone";
     BlockerClosed, "blocker_closed", CONFLICT, "The question is closed";
     IdempotencyConflict, "idempotency_conflict", CONFLICT, "The key was used for another command";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use capstan_contract::command::{AcceptAgentCommand, CancelTask, SubmitTaskInput};
+use capstan_contract::command::{AcceptAgentCommand, SubmitTaskInput};
 use capstan_projections::{RunFilter, TaskFilter};
 
 use crate::App;
@@ -40,7 +40,6 @@ pub(super) fn commands() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/workspaces/{workspace}/tasks", post(accept))
         .route("/v1/workspaces/{workspace}/tasks/{task}/input", post(input))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/cancel", post(cancel))
 }
 
 async fn accept(
@@ -69,22 +68,6 @@ async fn input(
     let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     let (workspace, task_id) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
     let mut body: SubmitTaskInput = body::parse(&json)?;
-    body.task_id = body::of_path(body.task_id, task_id, "/task_id")?;
-    body.execute(&app, &workspace, &call).await
-}
-
-async fn cancel(
-    State(app): State<Arc<App>>,
-    Path((workspace, task)): Path<(String, String)>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
-) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    let (workspace, task_id) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
-    let mut body: CancelTask = body::parse_optional(&json)?;
     body.task_id = body::of_path(body.task_id, task_id, "/task_id")?;
     body.execute(&app, &workspace, &call).await
 }

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use crate::command::{
-    AcceptAgentCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace, EnqueueRunInput,
-    SubmitTaskInput,
+    AcceptAgentCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace,
+    EnqueueRunInput, RetryTask, SubmitTaskInput, UnarchiveTask, UpdateTask,
 };
 
 macro_rules! any_command {
@@ -56,6 +56,14 @@ any_command! {
     CancelTask,
     /// Cancels a run.
     CancelRun,
+    /// Gives a task that ended badly another run.
+    RetryTask,
+    /// Puts a task away.
+    ArchiveTask,
+    /// Takes a task out of the archive.
+    UnarchiveTask,
+    /// Changes something about a task.
+    UpdateTask,
     /// Introduces an agent.
     CreateAgent,
     /// Opens a workspace.

@@ -97,7 +97,7 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
     for (pointer, instant) in [("/not_before", command.not_before), ("/deadline", command.deadline)] {
         faults.require(instant.is_none_or(|at| at <= latest), pointer, "must lie within a century");
     }
-    let priority = priority(command.priority.as_deref(), &mut faults);
+    let priority = priority_of(command.priority.as_deref(), &mut faults);
     let policy = command.policy.clone().unwrap_or_default().normalised();
     policy.check(&mut faults);
     if let Some(parent) = &command.parent {
@@ -111,7 +111,8 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
     Ok(frozen(command, message, timeout_ms, priority, policy))
 }
 
-fn priority(given: Option<&str>, faults: &mut Faults) -> Priority {
+/// The priority a text names; normal when it is blank.
+pub(super) fn priority_of(given: Option<&str>, faults: &mut Faults) -> Priority {
     let text = given.map(str::trim).unwrap_or_default().to_lowercase();
     match text.as_str() {
         "" | "normal" => Priority::Normal,

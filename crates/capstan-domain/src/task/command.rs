@@ -1,5 +1,7 @@
 //! The requests a task takes. Each carries its time and every fresh id it may need.
 
+mod lifecycle;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -12,6 +14,8 @@ use crate::task::event::{AgendaItem, OutputStatus, ParentClose, Question};
 use crate::usage::Usage;
 use crate::{agent, task::event::AttemptOutcome};
 
+pub use lifecycle::{Archive, PayloadChange, Retry, Unarchive, Update};
+
 /// A request to a task.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant is documented at its struct")]
@@ -20,6 +24,10 @@ pub enum Command {
     SubmitInput(SubmitInput),
     Cancel(Cancel),
     CancelRun(CancelRun),
+    Retry(Retry),
+    Archive(Archive),
+    Unarchive(Unarchive),
+    Update(Box<Update>),
     Wake(Wake),
     Lease(Lease),
     Start(Start),

@@ -10,7 +10,7 @@ use crate::task::event::{
 };
 use crate::task::rejection::Rejection;
 use crate::task::state::{InputState, State, Task, TaskState};
-use crate::task::{accept, inbox, outputs, settlement, worker_report};
+use crate::task::{accept, inbox, lifecycle, outputs, settlement, worker_report};
 
 pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
     let Some(task) = state else {
@@ -20,11 +20,18 @@ pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rej
             Err(Rejection::NotFound)
         };
     };
+    if task.is_archived() && is_refused_when_archived(command) {
+        return Err(Rejection::Archived);
+    }
     match command {
         Command::Accept(_) => Err(Rejection::Exists),
         Command::SubmitInput(command) => inbox::submit(task, command),
         Command::Cancel(command) => cancel(task, command),
         Command::CancelRun(command) => cancel_run(task, command),
+        Command::Retry(command) => lifecycle::retry(task, command),
+        Command::Archive(command) => Ok(lifecycle::archive(task, command)),
+        Command::Unarchive(command) => Ok(lifecycle::unarchive(task, command)),
+        Command::Update(command) => lifecycle::update(task, command),
         Command::Wake(command) => Ok(wake(task, command)),
         Command::Lease(command) => worker_report::lease(task, command),
         Command::Start(command) => worker_report::start(task, command),
@@ -42,6 +49,18 @@ pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rej
         Command::FinalizeOutput(command) => outputs::finalize(task, command),
         Command::RecordUsage(command) => worker_report::record_usage(task, command),
     }
+}
+
+/// What callers ask; the machinery and workers that still stop go on.
+fn is_refused_when_archived(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::SubmitInput(_)
+            | Command::Cancel(_)
+            | Command::CancelRun(_)
+            | Command::Retry(_)
+            | Command::Update(_)
+    )
 }
 
 fn cancel(task: &Task, command: &Cancel) -> Result<Vec<Event>, Rejection> {
@@ -73,7 +92,7 @@ fn pass_deadline(task: &Task, command: &PassDeadline) -> Vec<Event> {
 
 /// Ends the task as cancelled, with everything that hangs on it. A live worker is told to stop; its session
 /// stays taken until it has, or the grace is over.
-fn stop(task: &Task, reason: Option<String>, grace_ms: i64, at: DateTime<Utc>) -> Vec<Event> {
+pub(super) fn stop(task: &Task, reason: Option<String>, grace_ms: i64, at: DateTime<Utc>) -> Vec<Event> {
     let mut events = Vec::new();
     if let Some(live) = task.working_attempt() {
         events.push(Event::AttemptCancelRequested(AttemptCancelRequested {

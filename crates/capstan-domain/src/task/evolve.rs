@@ -57,8 +57,10 @@ fn apply(task: &mut Task, event: &Event) {
         Event::RunRequested(e) => {
             task.state = TaskState::Queued;
             task.parent_told = false;
-            if e.cause == RunCause::Wake {
-                task.wake_count = task.wake_count.saturating_add(1);
+            match e.cause {
+                RunCause::Wake => task.wake_count = task.wake_count.saturating_add(1),
+                RunCause::Retry => task.wake_count = 0,
+                _ => {}
             }
             task.queued_at = Some(e.queued_at);
             task.available_at = None;
@@ -220,7 +222,10 @@ fn apply(task: &mut Task, event: &Event) {
         }
         Event::TaskDeadlineSet(e) => Arc::make_mut(&mut task.accepted).deadline = e.deadline,
         Event::TaskRoutingSet(e) => Arc::make_mut(&mut task.accepted).routing.clone_from(&e.routing),
-        Event::TaskPayloadSet(e) => change_payload(Arc::make_mut(&mut task.accepted), e),
+        Event::TaskPayloadSet(e) => {
+            change_payload(Arc::make_mut(&mut task.accepted), e);
+            retell(task);
+        }
         Event::ToolCallDeferred(e) => {
             let call = ToolCall { deferred: e.clone(), state: ToolCallState::Pending };
             task.tool_calls.insert(e.tool_call_id, call);
@@ -285,14 +290,24 @@ fn change_payload(accepted: &mut TaskAccepted, change: &TaskPayloadSet) {
     if let Some(message) = &change.message {
         accepted.message.clone_from(message);
     }
-    if change.extra_system_prompt.is_some() {
-        accepted.extra_system_prompt.clone_from(&change.extra_system_prompt);
+    if let Some(prompt) = &change.extra_system_prompt {
+        accepted.extra_system_prompt = Some(prompt.clone()).filter(|text| !text.is_empty());
     }
     if let Some(attachments) = &change.attachments {
         accepted.attachments.clone_from(attachments);
     }
     accepted.timeout_ms = change.timeout_ms.unwrap_or(accepted.timeout_ms);
     accepted.deliver = change.deliver.or(accepted.deliver);
+}
+
+/// The first run tells the command as it stands when a worker begins, not as it was when the run was asked for.
+fn retell(task: &mut Task) {
+    if let [run] = task.runs.as_mut_slice()
+        && run.cause == RunCause::Accepted
+        && !run.delivered
+    {
+        run.prompt.clone_from(&task.accepted.message);
+    }
 }
 
 fn end(task: &mut Task, state: TaskState) {

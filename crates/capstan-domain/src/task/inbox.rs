@@ -38,7 +38,7 @@ pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, R
     };
     let mut events = vec![Event::InputAccepted(InputAccepted {
         input_id: command.input_id,
-        seq: u32::try_from(task.inbox.len()).unwrap_or(u32::MAX).saturating_add(1),
+        seq: task.next_input_seq(),
         kind: InputKind::FreeText,
         message: message.clone(),
         said: None,

@@ -45,6 +45,9 @@ pub enum Rejection {
         /// The last epoch the task gave out.
         current_epoch: u64,
     },
+    /// The task was put away.
+    #[error("the task is archived")]
+    Archived,
     /// The blocker named is not open.
     #[error("the blocker is not open")]
     BlockerClosed,
@@ -61,6 +64,7 @@ impl Rejection {
             Self::AgentInactive(_) => "agent_inactive",
             Self::IllegalTransition { .. } => "illegal_transition",
             Self::LeaseLost { .. } => "lease_lost",
+            Self::Archived => "task_archived",
             Self::BlockerClosed => "blocker_closed",
         }
     }

@@ -380,6 +380,11 @@ impl Task {
         self.inbox.iter().rev().find(|input| input.input_id == input_id)
     }
 
+    /// The place in the inbox the next input takes.
+    pub fn next_input_seq(&self) -> u32 {
+        u32::try_from(self.inbox.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
     /// Inputs no run has yet, oldest first.
     pub fn pending_inputs(&self) -> impl Iterator<Item = &Input> {
         self.inbox.iter().filter(|input| input.state == InputState::Pending)

@@ -8,9 +8,10 @@ use capstan_domain::id::{AgentId, AttemptId, InputId, OutputId, RunId, TaskId, W
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{
-    Accept, AckInput, AppendOutputRows, BlockerSpec, Cancel, CancelRun, ClaimInput, Command, ExpireLease,
-    ExpireQueue, FinalizeOutput, Finish, Lease, OpenBlocker, PassDeadline, ProduceOutput, RecordUsage,
-    ReleaseAttempt, Start, SubmitInput, TimeOutAttempt, Wake, WakePlan,
+    Accept, AckInput, AppendOutputRows, Archive, BlockerSpec, Cancel, CancelRun, ClaimInput, Command,
+    ExpireLease, ExpireQueue, FinalizeOutput, Finish, Lease, OpenBlocker, PassDeadline, PayloadChange,
+    ProduceOutput, RecordUsage, ReleaseAttempt, Retry, Start, SubmitInput, TimeOutAttempt, Unarchive, Update,
+    Wake, WakePlan,
 };
 use capstan_domain::task::event::{AttemptOutcome, OutputStatus};
 use capstan_domain::task::{Event, Rejection, State, Task, TaskDecider, TaskState};
@@ -48,6 +49,10 @@ pub(crate) enum Kind {
     Say,
     Cancel,
     CancelRun,
+    Retry,
+    Archive,
+    Unarchive,
+    Update,
     Wake,
     Lease,
     Start,
@@ -98,6 +103,10 @@ pub(crate) fn moves() -> impl Strategy<Value = Vec<Move>> {
         8 => Just(Kind::Say),
         2 => Just(Kind::Cancel),
         1 => Just(Kind::CancelRun),
+        4 => Just(Kind::Retry),
+        1 => Just(Kind::Archive),
+        2 => Just(Kind::Unarchive),
+        2 => Just(Kind::Update),
         4 => Just(Kind::Wake),
         20 => Just(Kind::Lease),
         8 => Just(Kind::Start),
@@ -307,6 +316,23 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
         Kind::Say => say(input_id, &text, at),
         Kind::Cancel => Command::Cancel(Cancel { reason: None, grace_ms: i64::from(b) * 100, at }),
         Kind::CancelRun => Command::CancelRun(CancelRun { run_id, reason: Some(text), grace_ms: 1000, at }),
+        Kind::Retry => {
+            let message = if b % 2 == 0 { text } else { String::new() };
+            Command::Retry(Retry { message, input_id, message_bytes_max: 1000, at })
+        }
+        Kind::Archive => Command::Archive(Archive { grace_ms: i64::from(b) * 100, at }),
+        Kind::Unarchive => Command::Unarchive(Unarchive { at }),
+        Kind::Update => Command::Update(Box::new(Update {
+            priority: (a % 3 == 0).then(|| "high".to_owned()),
+            budget_usd: (a % 3 == 1).then(|| (b % 2 == 0).then_some(f64::from(b))),
+            payload: PayloadChange { message: (b % 3 == 0).then_some(text), ..PayloadChange::default() },
+            routing: None,
+            label: (b % 3 == 1).then(|| (a % 2 == 0).then(|| "a label".to_owned())),
+            labels: None,
+            deadline: (b % 5 == 2).then(|| (a % 2 == 0).then(|| at + Duration::seconds(i64::from(a) + 1))),
+            message_bytes_max: 1000,
+            at,
+        })),
         Kind::Wake => {
             let set_for = task.sleep.as_ref().filter(|_| !wild).map_or(at, |sleep| sleep.wake_at);
             Command::Wake(Wake { wake_at: set_for, at: set_for.max(at) })

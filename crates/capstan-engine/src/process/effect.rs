@@ -83,18 +83,7 @@ fn intention(command: &Command) -> (&'static str, String) {
         Command::Wake(wake) => ("wake-task", wake.wake_at.to_rfc3339()),
         Command::ExpireQueue(expire) => ("expire-queue", expire.run_id.to_string()),
         Command::PassDeadline(pass) => ("pass-deadline", pass.deadline.to_rfc3339()),
-        Command::Accept(_)
-        | Command::SubmitInput(_)
-        | Command::Cancel(_)
-        | Command::CancelRun(_)
-        | Command::Start(_)
-        | Command::Finish(_)
-        | Command::OpenBlocker(_)
-        | Command::ClaimInput(_)
-        | Command::AckInput(_)
-        | Command::ProduceOutput(_)
-        | Command::AppendOutputRows(_)
-        | Command::FinalizeOutput(_)
-        | Command::RecordUsage(_) => ("engine-command", String::new()),
+        // Commands of callers and workers, which the engine never sends.
+        _ => ("engine-command", String::new()),
     }
 }

@@ -315,8 +315,10 @@ fn change(row: &mut TaskRow, event: &Event, accepted: &TaskAccepted) {
             row.finished_at = None;
             row.error = None;
             row.dropped_reason = None;
-            if e.cause == RunCause::Wake {
-                row.wake_count = row.wake_count.saturating_add(1);
+            match e.cause {
+                RunCause::Wake => row.wake_count = row.wake_count.saturating_add(1),
+                RunCause::Retry => row.wake_count = 0,
+                _ => {}
             }
             awake(row);
         }
