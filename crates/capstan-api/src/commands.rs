@@ -10,6 +10,7 @@ mod cancel_task;
 mod create_agent;
 mod create_workspace;
 mod enqueue_run_input;
+mod publish_source_event;
 mod retry_task;
 mod submit_task_input;
 mod unarchive_task;
@@ -17,7 +18,8 @@ mod update_task;
 
 use capstan_contract::command::{
     AcceptAgentCommand, AnyCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, CreateAgent,
-    CreateWorkspace, EnqueueRunInput, RetryTask, SubmitTaskInput, UnarchiveTask, UpdateTask,
+    CreateWorkspace, EnqueueRunInput, PublishSourceEvent, RetryTask, SubmitTaskInput, UnarchiveTask,
+    UpdateTask,
 };
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{InputId, TaskId};
@@ -66,6 +68,7 @@ pub async fn execute(
         EnqueueRunInput::NAME => run::<EnqueueRunInput>(app, workspace, json, call).await,
         CancelTask::NAME => run::<CancelTask>(app, workspace, json, call).await,
         CancelRun::NAME => run::<CancelRun>(app, workspace, json, call).await,
+        PublishSourceEvent::NAME => run::<PublishSourceEvent>(app, workspace, json, call).await,
         RetryTask::NAME => run::<RetryTask>(app, workspace, json, call).await,
         ArchiveTask::NAME => run::<ArchiveTask>(app, workspace, json, call).await,
         UnarchiveTask::NAME => run::<UnarchiveTask>(app, workspace, json, call).await,

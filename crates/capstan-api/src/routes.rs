@@ -10,6 +10,7 @@ mod live;
 mod outputs;
 mod runs;
 mod schemas;
+mod source_events;
 mod task_commands;
 mod tasks;
 mod workers;
@@ -45,6 +46,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(tasks::commands())
         .merge(task_commands::commands())
         .merge(runs::commands())
+        .merge(source_events::commands())
         .merge(live::routes())
         .merge(workers::routes())
         .merge(attempts::routes())

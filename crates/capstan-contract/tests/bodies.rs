@@ -4,8 +4,8 @@
 use capstan_contract::command::{
     AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, ArchiveTask, COMMANDS, CancelRun,
     CancelTask, ClaimInput, CommandBody, CreateAgent, CreateWorkspace, EnqueueRunInput, FinalizeOutput,
-    FinishAttempt, LeaseRequest, OpenBlocker, ProduceOutput, RecordUsage, RegisterWorker, RenewRequest,
-    RetryTask, StartAttempt, SubmitTaskInput, UnarchiveTask, UpdateTask,
+    FinishAttempt, LeaseRequest, OpenBlocker, ProduceOutput, PublishSourceEvent, RecordUsage, RegisterWorker,
+    RenewRequest, RetryTask, StartAttempt, SubmitTaskInput, UnarchiveTask, UpdateTask,
 };
 use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::{NamedSchema, generate};
@@ -74,6 +74,11 @@ fn callers_bodies_take_their_fields_and_no_others() {
                 "routing_json": {"a": 1}, "labels": {"a": "b"}, "deadline": "2026-01-01T00:00:00Z"}),
         &["", "/payload_json"],
     );
+    takes::<PublishSourceEvent>(
+        &json!({"idempotency_key": "k", "integration": "gmail", "correlation_keys": ["t"], "items": ["a", {"b": 1}],
+                "event_type": "fs.create"}),
+        &[""],
+    );
     takes::<CreateAgent>(
         &json!({"idempotency_key": "k", "agent_key": "a", "name": "n", "role": "r", "memory_scope": "m",
                 "quality_score": 0.5, "cost_budget_usd": 1, "config": {"runner": "process"}, "active": false}),
@@ -114,10 +119,27 @@ fn workers_bodies_take_their_fields_and_no_others() {
     takes::<RecordUsage>(&usage(), &["", "/models/m-1"]);
     takes::<FinishAttempt>(
         &json!({"outcome": "error", "exit_code": 1, "error": "e", "error_class": "rate_limited", "retry_after_ms": 5,
+                "subtasks": [{"prompt": "p", "label": "l", "entity_label": "e", "source_output_id": "o",
+                              "wake_delay_minutes": 5, "priority": "low", "budget_usd": 1.5,
+                              "policy": {"host": "sandbox"}}], "join": "all",
+                "source_watches": [{"integration": "gmail", "reason": "r", "query": "q", "thread_id": "t",
+                                    "message_id": "m", "entity_key": "k", "entity_label": "l",
+                                    "source_output_id": "o", "event_types": ["fs.create"]}],
                 "usage": usage(), "waiting_for_input": true, "blocker": blocker, "result": {"free": 1},
                 "wake": {"delay_minutes": 5, "at": "2026-01-01T00:00:00Z", "reason": "r", "follow_up_prompt": "p",
                          "agenda": [{"type": "t", "title": "x", "reason": "y"}]}}),
-        &["", "/usage", "/usage/models/m-1", "/blocker", "/blocker/questions/0", "/wake", "/wake/agenda/0"],
+        &[
+            "",
+            "/usage",
+            "/usage/models/m-1",
+            "/blocker",
+            "/blocker/questions/0",
+            "/wake",
+            "/wake/agenda/0",
+            "/subtasks/0",
+            "/subtasks/0/policy",
+            "/source_watches/0",
+        ],
     );
 }
 

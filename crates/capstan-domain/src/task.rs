@@ -20,6 +20,7 @@
 //! ```
 
 pub mod accept;
+mod automated_input;
 pub mod command;
 pub mod deadline;
 mod decide;
@@ -33,7 +34,9 @@ mod outputs;
 pub mod rejection;
 pub mod settlement;
 pub mod state;
+pub mod subtasks;
 pub mod transitions;
+pub mod watches;
 mod worker_report;
 
 pub use command::Command;

@@ -393,6 +393,7 @@ async fn finish(
         waiting_for_input: body.waiting_for_input,
         blocker: body.blocker.clone().map(Into::into),
         wake: body.wake.clone().map(Into::into),
+        fan_out: body.fan_out(),
         result: body.result.clone(),
         at: report.call.received_at,
     }));

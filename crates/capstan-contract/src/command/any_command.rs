@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::command::{
     AcceptAgentCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace,
-    EnqueueRunInput, RetryTask, SubmitTaskInput, UnarchiveTask, UpdateTask,
+    EnqueueRunInput, PublishSourceEvent, RetryTask, SubmitTaskInput, UnarchiveTask, UpdateTask,
 };
 
 macro_rules! any_command {
@@ -64,6 +64,8 @@ any_command! {
     UnarchiveTask,
     /// Changes something about a task.
     UpdateTask,
+    /// Tells tasks what happened outside.
+    PublishSourceEvent,
     /// Introduces an agent.
     CreateAgent,
     /// Opens a workspace.

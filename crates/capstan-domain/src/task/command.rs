@@ -1,6 +1,7 @@
 //! The requests a task takes. Each carries its time and every fresh id it may need.
 
 mod lifecycle;
+mod plan;
 
 use std::collections::BTreeMap;
 
@@ -10,11 +11,12 @@ use serde_json::{Map, Value};
 use crate::id::{AttemptId, InputId, OutputId, RunId, TaskId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::policy::RunPolicy;
-use crate::task::event::{AgendaItem, OutputStatus, ParentClose, Question};
+use crate::task::event::{AgendaItem, OutputStatus, ParentClose, Question, SourceWatch};
 use crate::usage::Usage;
 use crate::{agent, task::event::AttemptOutcome};
 
 pub use lifecycle::{Archive, PayloadChange, Retry, Unarchive, Update};
+pub use plan::{ChildEnded, FanOut, FireWatch, ParentHeard, SubtaskSpec};
 
 /// A request to a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +30,9 @@ pub enum Command {
     Archive(Archive),
     Unarchive(Unarchive),
     Update(Box<Update>),
+    ChildEnded(Box<ChildEnded>),
+    ParentHeard(ParentHeard),
+    FireWatch(FireWatch),
     Wake(Wake),
     Lease(Lease),
     Start(Start),
@@ -111,6 +116,8 @@ pub struct Accept {
     pub deadline: Option<DateTime<Utc>>,
     /// How long it may wait for its first attempt, in milliseconds.
     pub queue_ttl_ms: Option<i64>,
+    /// What it waits for outside from the beginning.
+    pub watches: Vec<SourceWatch>,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
     /// When.
@@ -124,6 +131,8 @@ pub struct Parent {
     pub task_id: TaskId,
     /// The task at the top of the parent's tree; the parent itself when it has no parent.
     pub root_task_id: TaskId,
+    /// How many tasks stand above the parent.
+    pub depth: u32,
     /// True when it exists in the same workspace and is not over.
     pub is_open: bool,
 }
@@ -280,6 +289,8 @@ pub struct Finish {
     pub blocker: Option<BlockerSpec>,
     /// Sleep and come back.
     pub wake: Option<WakePlan>,
+    /// Children to make and things to watch.
+    pub fan_out: FanOut,
     /// What the agent answered.
     pub result: Option<Value>,
     /// When.

@@ -10,7 +10,7 @@ use crate::task::event::{
 };
 use crate::task::rejection::Rejection;
 use crate::task::state::{InputState, State, Task, TaskState};
-use crate::task::{accept, inbox, lifecycle, outputs, settlement, worker_report};
+use crate::task::{accept, inbox, lifecycle, outputs, settlement, subtasks, watches, worker_report};
 
 pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
     let Some(task) = state else {
@@ -23,6 +23,10 @@ pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rej
     if task.is_archived() && is_refused_when_archived(command) {
         return Err(Rejection::Archived);
     }
+    decide_on(task, command).map(|events| watches::disarm_at_end(task, events))
+}
+
+fn decide_on(task: &Task, command: &Command) -> Result<Vec<Event>, Rejection> {
     match command {
         Command::Accept(_) => Err(Rejection::Exists),
         Command::SubmitInput(command) => inbox::submit(task, command),
@@ -32,6 +36,9 @@ pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rej
         Command::Archive(command) => Ok(lifecycle::archive(task, command)),
         Command::Unarchive(command) => Ok(lifecycle::unarchive(task, command)),
         Command::Update(command) => lifecycle::update(task, command),
+        Command::ChildEnded(command) => Ok(subtasks::child_ended(task, command)),
+        Command::ParentHeard(command) => Ok(subtasks::parent_heard(task, command)),
+        Command::FireWatch(command) => Ok(watches::fire(task, command)),
         Command::Wake(command) => Ok(wake(task, command)),
         Command::Lease(command) => worker_report::lease(task, command),
         Command::Start(command) => worker_report::start(task, command),

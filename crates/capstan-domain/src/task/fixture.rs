@@ -96,6 +96,7 @@ pub(super) fn accept() -> Accept {
         not_before: None,
         deadline: None,
         queue_ttl_ms: None,
+        watches: Vec::new(),
         message_bytes_max: 1000,
         at: at(0),
     }
@@ -184,6 +185,7 @@ pub(super) fn report(epoch: u64, outcome: AttemptOutcome) -> Finish {
         waiting_for_input: false,
         blocker: None,
         wake: None,
+        fan_out: crate::task::command::FanOut::default(),
         result: None,
         at: at(50),
     }

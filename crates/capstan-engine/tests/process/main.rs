@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
 
 mod crashes;
+mod families;
 mod rules;
 mod world;

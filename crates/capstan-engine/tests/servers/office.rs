@@ -179,6 +179,7 @@ impl Office {
             waiting_for_input: false,
             blocker: None,
             wake: None,
+            fan_out: capstan_domain::task::command::FanOut::default(),
             result: None,
             at: now(),
         };
@@ -232,6 +233,7 @@ impl Office {
             not_before: None,
             deadline: None,
             queue_ttl_ms: None,
+            watches: Vec::new(),
             message_bytes_max: 1_000,
             at,
         };

@@ -66,10 +66,11 @@ impl SnapshotRow {
         }
     }
 
-    /// True when the engine must know of the stream: a task that is not over or still holds a lease.
+    /// True when the engine must know of the stream: a task that is not over, still holds a lease, has children to be
+    /// made or heard of, or a parent to be told.
     fn is_open(&self) -> bool {
         match &self.state {
-            StreamState::Task(Some(task)) => !task.state.is_terminal() || task.live.is_some(),
+            StreamState::Task(Some(task)) => !task.is_at_rest(),
             StreamState::Task(None) | StreamState::Workspace(_) | StreamState::Agent(_) => false,
         }
     }
@@ -77,7 +78,7 @@ impl SnapshotRow {
 
 impl Model for StreamSnapshots {
     const NAME: &'static str = "stream_snapshots";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const SCHEMA: &'static str = include_str!("../../../../projections/stream_snapshots/schema.sql");
     const COLUMNS: &'static [Column] = &[Column::changing("open", CellType::Flag)];
     const STARTS_EMPTY: bool = false;

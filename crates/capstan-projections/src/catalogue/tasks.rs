@@ -177,6 +177,9 @@ pub(crate) struct TaskRow {
     /// What its children that are over cost, with everything below them.
     #[serde(default)]
     subtasks_cost_usd: f64,
+    /// The same by child.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    subtask_costs_usd: BTreeMap<TaskId, f64>,
     usage: Usage,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wake_at: Option<DateTime<Utc>>,
@@ -206,7 +209,7 @@ pub(crate) struct TaskRow {
 
 impl Model for Tasks {
     const NAME: &'static str = "tasks";
-    const VERSION: i32 = 3;
+    const VERSION: i32 = 4;
     const SCHEMA: &'static str = include_str!("../../../../projections/tasks/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("agent_id", CellType::Uuid),
@@ -288,6 +291,7 @@ fn begin(accepted: &TaskAccepted) -> TaskRow {
         budget_usd: accepted.budget_usd,
         cost_usd: 0.0,
         subtasks_cost_usd: 0.0,
+        subtask_costs_usd: BTreeMap::new(),
         usage: Usage::default(),
         wake_at: None,
         wake_reason: None,
@@ -398,7 +402,11 @@ fn change(row: &mut TaskRow, event: &Event, accepted: &TaskAccepted) {
             row.waiting_reason = Some(WaitingReason::ToolExecution);
         }
         Event::ToolExecutionEnded(_) if row.current_blocker.is_none() => row.waiting_reason = None,
-        Event::SubtaskEnded(e) => row.subtasks_cost_usd += e.cost_usd,
+        Event::SubtaskEnded(e) => {
+            // A child that was opened again tells its end again, with all it cost.
+            row.subtask_costs_usd.insert(e.task_id, e.cost_usd);
+            row.subtasks_cost_usd = row.subtask_costs_usd.values().sum();
+        }
         Event::InputAccepted(e) if e.source == InputSource::Caller => row.wake_count = 0,
         Event::TaskPayloadSet(_) => change_payload(row, accepted),
         // The others change the task's version and nothing else of its object.
