@@ -31,6 +31,7 @@ pub(super) fn reads() -> Router<Arc<App>> {
         .route("/v1/workspaces/{workspace}/tasks/{task}/runs", get(runs))
         .route("/v1/workspaces/{workspace}/tasks/{task}/outputs", get(outputs))
         .route("/v1/workspaces/{workspace}/tasks/{task}/inputs", get(inputs))
+        .route("/v1/workspaces/{workspace}/tasks/{task}/subtasks", get(subtasks))
         .route("/v1/workspaces/{workspace}/tasks/{task}/history", get(history))
         .route("/v1/workspaces/{workspace}/tasks/{task}/logs", get(logs))
         .route("/v1/workspaces/{workspace}/tasks/{task}/why", get(why))
@@ -86,6 +87,7 @@ async fn list(
         label: parameters.text("label"),
         labels: labels(&mut parameters),
         parent_task_id: parameters.value("parent_task_id", "a task id"),
+        source_output_ids: parameters.words("source_output_id"),
         waiting_reason: parameters.text("waiting_reason"),
         created_after: parameters.value("created_after", INSTANT),
         created_before: parameters.value("created_before", INSTANT),
@@ -136,6 +138,21 @@ async fn runs(
     app.must_have_task(&workspace, task).await?;
     let filter = RunFilter { task_id: Some(task), ..RunFilter::default() };
     app.reads.runs(&workspace, &filter, &page).await
+}
+
+/// Its children, newest first; with `source_output_id`, those made for one of these outputs.
+async fn subtasks(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<List, Problem> {
+    let page = page(&mut parameters);
+    let source_output_ids = parameters.words("source_output_id");
+    parameters.finish()?;
+    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    app.must_have_task(&workspace, task).await?;
+    let filter = TaskFilter { parent_task_id: Some(task), source_output_ids, ..TaskFilter::default() };
+    app.reads.tasks(&workspace, &filter, &page).await
 }
 
 async fn outputs(

@@ -168,6 +168,8 @@ pub(crate) struct TaskRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent_task_id: Option<TaskId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    source_output_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     target_run_id: Option<RunId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     current_blocker: Option<OpenBlocker>,
@@ -219,6 +221,7 @@ impl Model for Tasks {
         Column::changing("label", CellType::Text),
         Column::changing("labels", CellType::Text),
         Column::fixed("parent_task_id", CellType::Uuid),
+        Column::fixed("source_output_id", CellType::Text),
         Column::changing("archived", CellType::Flag),
         Column::changing("waiting_reason", CellType::Text),
         Column::fixed("created_at", CellType::Time),
@@ -251,6 +254,7 @@ impl Model for Tasks {
             Cell::text_or_null(row.label.as_deref()),
             Cell::text(labels::column(&row.labels)),
             Cell::Uuid(row.parent_task_id.map(|id| id.0)),
+            Cell::text_or_null(row.source_output_id.as_deref()),
             Cell::Flag(Some(row.archived_at.is_some())),
             Cell::text_or_null(row.waiting_reason.map(WaitingReason::as_str)),
             Cell::Time(Some(row.created_at)),
@@ -286,6 +290,7 @@ fn begin(accepted: &TaskAccepted) -> TaskRow {
         payload_json: shown(&Payload::of(accepted)),
         routing_json: shown(&accepted.routing),
         parent_task_id: accepted.parent_task_id,
+        source_output_id: accepted.source_output_id.clone(),
         target_run_id: None,
         current_blocker: None,
         budget_usd: accepted.budget_usd,
