@@ -169,6 +169,9 @@ fn blocker_opened(opened: &BlockerOpened) -> String {
     match opened.kind {
         BlockerKind::Input => format!("Asks: {summary}"),
         BlockerKind::Approval if opened.items.is_empty() => format!("Asks for approval: {summary}"),
+        BlockerKind::Approval if opened.items.len() == 1 => {
+            format!("Asks for approval of an output: {summary}")
+        }
         BlockerKind::Approval => format!("Asks for approval of {} outputs: {summary}", opened.items.len()),
         BlockerKind::Budget => format!("Waits for more money: {summary}"),
         BlockerKind::Subtasks => format!("Waits for its subtasks: {summary}"),

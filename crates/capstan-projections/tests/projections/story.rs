@@ -348,7 +348,12 @@ impl Story {
                 accept.queue_ttl_ms = urgent.then_some(60_000);
                 accept.parent = parent
                     .filter(|(_, stream)| stream.workspace().as_str() == accept.workspace)
-                    .map(|(task_id, _)| command::Parent { task_id, root_task_id: task_id, is_open: true });
+                    .map(|(task_id, _)| command::Parent {
+                        task_id,
+                        root_task_id: task_id,
+                        depth: 0,
+                        is_open: true,
+                    });
             })
             .await;
             return;
@@ -477,6 +482,7 @@ impl Story {
             blocker: (dice == 81 || dice == 82).then(question),
             wake: (dice == 83 || dice == 84).then(|| command::WakePlan {
                 delay_minutes: Some(1),
+                fan_out: command::FanOut::default(),
                 reason: Some("later".into()),
                 ..command::WakePlan::default()
             }),
@@ -507,6 +513,7 @@ fn finish(
         waiting_for_input: false,
         blocker: None,
         wake: None,
+        fan_out: command::FanOut::default(),
         result: None,
         at,
     }
