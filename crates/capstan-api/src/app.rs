@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_contract::{AgentCodec, ChannelCodec, ScheduleCodec, TaskCodec, TokenCodec, WorkspaceCodec};
+use capstan_contract::{
+    AgentCodec, ChannelCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec, WorkspaceCodec,
+};
 use capstan_dispatch::Dispatcher;
 use capstan_domain::agent::Agent;
 use capstan_domain::channel::Channel;
@@ -94,6 +96,9 @@ impl Default for ApiConfig {
     }
 }
 
+/// Commands on sessions.
+pub type Sessions = Dispatcher<capstan_domain::session::Session, SessionCodec>;
+
 /// What the composition root hands over.
 pub struct Parts {
     /// The log.
@@ -106,6 +111,8 @@ pub struct Parts {
     pub schedules: Arc<Schedules>,
     /// Commands of channels.
     pub channels: Arc<Channels>,
+    /// Commands on sessions.
+    pub sessions: Arc<Sessions>,
     /// Commands of tasks.
     pub tasks: Arc<Tasks>,
     /// Commands of tokens. Must hold no snapshots: a snapshot may lag behind a revocation.
@@ -137,6 +144,7 @@ pub struct App {
     pub(crate) agents: Arc<Agents>,
     pub(crate) schedules: Arc<Schedules>,
     pub(crate) channels: Arc<Channels>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) holders: Holders,
@@ -162,6 +170,7 @@ impl App {
             agents: parts.agents,
             schedules: parts.schedules,
             channels: parts.channels,
+            sessions: parts.sessions,
             tasks: parts.tasks,
             tokens: parts.tokens,
             holders: Holders::default(),

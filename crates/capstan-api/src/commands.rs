@@ -6,6 +6,7 @@
 mod accept_agent_command;
 mod cancel_run;
 mod cancel_task;
+mod continuation;
 mod create_agent;
 mod create_schedule;
 mod create_workspace;
@@ -14,6 +15,7 @@ mod delete_channel_binding;
 mod enqueue_run_input;
 mod issue_token;
 mod revoke_token;
+mod say;
 mod schedules;
 mod submit_task_input;
 mod trigger_schedule;

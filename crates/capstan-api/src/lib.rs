@@ -9,6 +9,7 @@
 //! **Where to start.** `app.rs` lists what it is made of, `routes/table.rs` the routes, `commands.rs` and one file beside it
 //! for each command. `conventions.rs` is what holds for every answer.
 
+mod answer_schema;
 mod app;
 mod asked;
 mod asyncapi;
@@ -44,7 +45,9 @@ mod shown;
 mod task_batch;
 mod why;
 
-pub use app::{Agents, ApiConfig, App, Channels, NatsConfig, Parts, Schedules, Tasks, Tokens, Workspaces};
+pub use app::{
+    Agents, ApiConfig, App, Channels, NatsConfig, Parts, Schedules, Sessions, Tasks, Tokens, Workspaces,
+};
 pub use auth::{Access, AdminToken, AdminTokenTooShort};
 pub use batch::BATCH;
 pub use call::CallContext;

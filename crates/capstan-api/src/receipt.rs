@@ -39,6 +39,8 @@ pub struct Reply {
     pub receipt: Receipt,
     /// What becomes of an input.
     pub input: Option<(InputId, InputOutcome)>,
+    /// True when a command became an input of its session's task.
+    pub continued: bool,
     /// The entity as it is now, by its name; absent when the read models are too far behind to show it.
     pub entity: Option<(&'static str, Box<RawValue>)>,
     /// Version and position of the entity shown, where they are not those of the receipt.
@@ -51,8 +53,17 @@ impl Serialize for Reply {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut body = serializer.serialize_map(None)?;
         body.serialize_entry("receipt", &self.receipt)?;
+        if self.continued {
+            body.serialize_entry("continued", &true)?;
+        }
         if let Some((input_id, outcome)) = &self.input {
-            body.serialize_entry("outcome", outcome)?;
+            // A repeat does nothing; what the first one did is told beside it.
+            if self.receipt.duplicate {
+                body.serialize_entry("outcome", "duplicate")?;
+                body.serialize_entry("first_outcome", outcome)?;
+            } else {
+                body.serialize_entry("outcome", outcome)?;
+            }
             body.serialize_entry("input_id", input_id)?;
         }
         if let Some((name, json)) = &self.entity {
@@ -80,7 +91,7 @@ impl Reply {
         };
         // A repeat creates nothing.
         let status = if decided.duplicate { StatusCode::OK } else { status };
-        Self { status, receipt, input: None, entity: None, shown_at: None, secret: None }
+        Self { status, receipt, input: None, continued: false, entity: None, shown_at: None, secret: None }
     }
 
     /// Shows the entity as the read models have it, which may be later than the command: always so for a repeat.

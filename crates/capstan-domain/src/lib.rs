@@ -22,6 +22,7 @@ pub mod outcome_text;
 pub mod policy;
 pub mod redacted;
 pub mod schedule;
+pub mod session;
 pub mod task;
 pub mod token;
 pub mod usage;

@@ -9,6 +9,7 @@
 //! 2. A run is not picked before its `available_at`.
 //! 3. At most one attempt of a (workspace, session) lives, one that is being cancelled included. Tasks of one
 //!    session go in order: only the first of those that are due is eligible.
+//!    A task that names another one it runs after is not eligible while that one is open.
 //! 4. At most as many attempts of an execution class live as its limit says.
 //! 5. Workspaces share fairly: the one with the fewest live attempts goes first, ties go to the one served
 //!    least recently. Priorities therefore order the tasks of one workspace, never two workspaces.

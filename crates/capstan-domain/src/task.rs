@@ -20,6 +20,9 @@
 //! ```
 
 pub mod accept;
+mod approval;
+mod approval_text;
+mod blocker;
 pub mod command;
 pub mod deadline;
 mod decide;
@@ -28,6 +31,7 @@ mod evolve;
 #[cfg(test)]
 mod fixture;
 mod inbox;
+mod interrupt;
 mod outputs;
 pub mod rejection;
 pub mod settlement;

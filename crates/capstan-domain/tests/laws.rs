@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use capstan_decider::{Decider, fold};
 use capstan_domain::id::{BlockerId, InputId, RunId};
 use capstan_domain::task::deadline::timers;
-use capstan_domain::task::event::{InputOutcome, RunCause};
+use capstan_domain::task::event::{InputOutcome, InputSource, QueueMode, RunCause};
 use capstan_domain::task::state::InputState;
 use capstan_domain::task::transitions::{TRANSITIONS, is_legal};
 use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
@@ -37,6 +37,7 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         Command::OpenBlocker(c) => Some(&c.attempt_id),
         Command::ClaimInput(c) => Some(&c.attempt_id),
         Command::AckInput(c) => Some(&c.attempt_id),
+        Command::DeferInput(c) => Some(&c.attempt_id),
         Command::ProduceOutput(c) => Some(&c.attempt_id),
         Command::AppendOutputRows(c) => Some(&c.attempt_id),
         Command::FinalizeOutput(c) => Some(&c.attempt_id),
@@ -47,6 +48,7 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         | Command::CancelRun(_)
         | Command::Wake(_)
         | Command::Lease(_)
+        | Command::ExpireBlocker(_)
         | Command::ExpireQueue(_)
         | Command::PassDeadline(_) => None,
     }
@@ -157,7 +159,8 @@ proptest! {
                 let now: Vec<InputId> = match event {
                     Event::InputAccepted(e) => {
                         prop_assert_eq!(accepted.insert(e.input_id, e.outcome), None, "accepted twice");
-                        Vec::new()
+                        // What says nothing to the agent is done with.
+                        if e.message.is_empty() { vec![e.input_id] } else { Vec::new() }
                     }
                     Event::InputConsumed(e) => vec![e.input_id],
                     Event::RunRequested(e) => e.input_ids.clone(),
@@ -178,8 +181,17 @@ proptest! {
                     prop_assert_eq!(holder, Some(by), "claimed by an attempt that works");
                 }
             }
-            if matches!(task.state, TaskState::Done | TaskState::Sleeping | TaskState::Waiting) {
+            if matches!(task.state, TaskState::Done | TaskState::Sleeping) {
                 prop_assert_eq!(task.pending_inputs().count(), 0, "stranded while {:?}", task.state);
+            }
+            if task.state == TaskState::Waiting {
+                // What a person said answers the question, unless it asks for a turn of its own or the question takes
+                // several people.
+                let takes_all = task.blocker.as_ref().is_some_and(|blocker| blocker.opened.approvers.is_none());
+                let may_answer = |input: &&capstan_domain::task::state::Input| {
+                    input.source == InputSource::Caller && input.queue_mode != QueueMode::Queue
+                };
+                prop_assert!(!takes_all || !task.pending_inputs().any(|input| may_answer(&input)), "stranded");
             }
         }
     }
@@ -267,7 +279,7 @@ proptest! {
     fn any_task_can_be_brought_to_a_good_end(birth in births(), moves in moves()) {
         let Some(last) = play(&birth, &moves).pop() else { return Ok(()) };
         let (mut state, mut now) = (last.after, last.at);
-        for _ in 0..8 {
+        for _ in 0..200 {
             let Some(command) = history::helpful(task_of(&state), now) else { break };
             now = command.1;
             let events = decide(&state, &command.0);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use capstan_contract::DomainEvent;
-use capstan_domain::{agent, channel, schedule, task, token, workspace};
+use capstan_domain::{agent, channel, schedule, session, task, token, workspace};
 use capstan_envelope::{Position, StreamHead};
 use futures_util::future::try_join_all;
 
@@ -149,6 +149,7 @@ fn begins(events: &[DomainEvent]) -> bool {
                 | DomainEvent::Schedule(schedule::Event::Created(_))
                 | DomainEvent::Channel(channel::Event::Bound(_))
                 | DomainEvent::Token(token::Event::Issued(_))
+                | DomainEvent::Session(session::Event::Bound(_))
                 | DomainEvent::Task(task::Event::TaskAccepted(_))
         )
     )

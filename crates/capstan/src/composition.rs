@@ -112,42 +112,33 @@ impl Node {
         let subjects = Subjects::default();
 
         let snapshots = Arc::new(read_models.clone());
-        let workspaces =
+        let workspaces: Arc<capstan_api::Workspaces> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let agents =
+        let agents: Arc<capstan_api::Agents> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let channels =
+        let sessions: Arc<capstan_api::Sessions> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let schedules =
+        let channels: Arc<capstan_api::Channels> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let tasks =
+        let schedules: Arc<capstan_api::Schedules> =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let tasks: Arc<capstan_api::Tasks> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         // Read from the log alone: a snapshot may lag behind a revocation.
-        let tokens =
+        let tokens: Arc<capstan_api::Tokens> =
             Arc::new(Dispatcher::new(any_log.clone(), Arc::new(NoSnapshots), DispatcherConfig::default()));
 
         let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         live.observe({
-            let (workspaces, agents, channels, schedules, tasks, tokens): (
-                Arc<capstan_api::Workspaces>,
-                Arc<capstan_api::Agents>,
-                Arc<capstan_api::Channels>,
-                Arc<capstan_api::Schedules>,
-                Arc<capstan_api::Tasks>,
-                Arc<capstan_api::Tokens>,
-            ) = (
-                workspaces.clone(),
-                agents.clone(),
-                channels.clone(),
-                schedules.clone(),
-                tasks.clone(),
-                tokens.clone(),
-            );
+            let sessions = sessions.clone();
+            let (workspaces, agents, channels) = (workspaces.clone(), agents.clone(), channels.clone());
+            let (schedules, tasks, tokens) = (schedules.clone(), tasks.clone(), tokens.clone());
             move |recorded| {
                 workspaces.observe(recorded);
                 agents.observe(recorded);
                 channels.observe(recorded);
                 schedules.observe(recorded);
+                sessions.observe(recorded);
                 tasks.observe(recorded);
                 tokens.observe(recorded);
             }
@@ -203,6 +194,7 @@ impl Node {
             agents,
             channels,
             schedules,
+            sessions,
             tasks,
             tokens,
             reads: Reads::new(read_models.clone()),

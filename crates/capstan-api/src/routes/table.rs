@@ -134,6 +134,7 @@ pub(crate) static ROUTES: &[Route] = &[
     worker::<body::OpenBlocker>("OpenBlocker", attempt!("/blockers"), CREATED, Receipt("blocker"), "asks people something", to!(attempts::open_blocker)),
     worker::<body::ClaimInput>("ClaimInput", attempt!("/inputs/claim"), OK, Receipt("input"), "takes the oldest input nobody has", to!(attempts::claim_input)),
     worker::<body::AckInput>("AckInput", attempt!("/inputs/{input}/ack"), OK, Receipt("input"), "the agent has the input", to!(attempts::ack_input)),
+    worker::<body::DeferInput>("DeferInput", attempt!("/inputs/{input}/defer"), OK, Receipt("input"), "the input could not reach the live turn", to!(attempts::defer_input)),
     worker::<body::RecordUsage>("RecordUsage", attempt!("/usage"), OK, Receipt("usage"), "what the agent used so far", to!(attempts::record_usage)),
     worker::<body::FinishAttempt>("FinishAttempt", attempt!("/finish"), OK, Receipt("attempt"), "how the attempt ended", to!(attempts::finish)),
 

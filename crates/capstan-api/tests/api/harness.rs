@@ -10,7 +10,7 @@ use capstan_api::{
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots};
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
-use capstan_domain::task::{Command, command};
+use capstan_domain::task::{Command, Task, command};
 use capstan_engine::EngineClient;
 use capstan_envelope::{Actor, Position, StreamId, Workspace};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Topology};
@@ -157,6 +157,7 @@ impl Api {
         let schedules: Arc<Schedules> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let channels: Arc<Channels> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let tokens: Arc<Tokens> = Arc::new(Dispatcher::new(shared.clone(), Arc::new(NoSnapshots), bounds));
+        let sessions = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let tasks: Arc<Tasks> = Arc::new(Dispatcher::new(shared.clone(), snapshots, bounds));
         live.observe({
             let tokens = tokens.clone();
@@ -171,6 +172,7 @@ impl Api {
             agents,
             schedules,
             channels,
+            sessions,
             tasks: tasks.clone(),
             tokens,
             reads: Reads::new(models.clone()),
@@ -258,9 +260,25 @@ impl Api {
             lease_ms: 30_000,
             at: Utc::now(),
         });
+        let task = self.as_engine(task_id, &lease).await;
+        let attempt_id = AttemptId { workspace: "dev".into(), task: task_id, epoch: task.epoch }.to_string();
+        Lease { attempt_id, epoch: task.epoch, run_id: run_id.to_string() }
+    }
+
+    /// What the task's newest run tells its agent.
+    pub(crate) async fn prompt(&self, task: &str) -> String {
+        let stream = StreamId::new(Workspace::new("dev").expect("a name"), "task", task).expect("a stream");
+        let loaded = self.tasks.refresh(&stream).await.expect("the task loads");
+        loaded.state.as_deref().and_then(Task::current_run).expect("a run").prompt.clone()
+    }
+
+    /// Gives the task a command as the engine would; the task after it.
+    pub(crate) async fn as_engine(&self, task_id: TaskId, command: &Command) -> Task {
+        let workspace = Workspace::new("dev").expect("a name");
+        let stream = StreamId::new(workspace, "task", &task_id.to_string()).expect("a stream");
         let context = CommandContext {
             command_id: Uuid::from_u128(rand::random()),
-            command: "lease",
+            command: "engine",
             actor: Actor::Engine,
             correlation_id: Uuid::nil(),
             causation_id: None,
@@ -269,10 +287,8 @@ impl Api {
             idempotency: None,
             expected_version: None,
         };
-        let decided = self.tasks.execute(&stream, &lease, &context).await.expect("a lease");
-        let epoch = decided.loaded.state.as_ref().expect("a task").epoch;
-        let attempt_id = AttemptId { workspace: "dev".into(), task: task_id, epoch }.to_string();
-        Lease { attempt_id, epoch, run_id: run_id.to_string() }
+        let decided = self.tasks.execute(&stream, command, &context).await.expect("the task takes it");
+        decided.loaded.state.as_deref().expect("a task").clone()
     }
 
     /// A worker's call about its attempt.

@@ -180,6 +180,7 @@ fn frozen(
         skill_paths: command.skill_paths.clone(),
         deadline: command.deadline,
         queue_ttl_ms: command.queue_ttl_ms,
+        accepted_by: command.accepted_by.clone(),
         accepted_at: command.at,
     }
 }

@@ -2,15 +2,16 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use crate::id::{InputId, RunId};
+use crate::id::RunId;
 use crate::task::command::{Cancel, CancelRun, Command, ExpireQueue, PassDeadline, Wake};
 use crate::task::event::{
     AttemptCancelRequested, BlockerClosed, BlockerStatus, DropReason, Event, InputReturned, OutputStatus,
     OutputStatusChanged, RunCause, RunEnded, RunRequested, RunStatus, TaskCancelled, TaskDropped,
 };
+use crate::task::inbox::Said;
 use crate::task::rejection::Rejection;
 use crate::task::state::{InputState, State, Task, TaskState};
-use crate::task::{accept, inbox, outputs, settlement, worker_report};
+use crate::task::{accept, blocker, inbox, outputs, settlement, worker_report};
 
 pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
     let Some(task) = state else {
@@ -20,6 +21,9 @@ pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rej
             Err(Rejection::NotFound)
         };
     };
+    if task.is_archived() && is_of_a_caller(command) {
+        return Err(Rejection::Archived);
+    }
     match command {
         Command::Accept(_) => Err(Rejection::Exists),
         Command::SubmitInput(command) => inbox::submit(task, command),
@@ -34,14 +38,21 @@ pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rej
         Command::ExpireQueue(command) => Ok(expire_queue(task, command)),
         Command::PassDeadline(command) => Ok(pass_deadline(task, command)),
         Command::Finish(command) => settlement::finish(task, command),
-        Command::OpenBlocker(command) => worker_report::open_blocker(task, command),
+        Command::OpenBlocker(command) => blocker::open_blocker(task, command),
+        Command::ExpireBlocker(command) => Ok(blocker::expire(task, command)),
         Command::ClaimInput(command) => inbox::claim(task, command),
         Command::AckInput(command) => inbox::ack(task, command),
+        Command::DeferInput(command) => inbox::defer(task, command),
         Command::ProduceOutput(command) => outputs::produce(task, command),
         Command::AppendOutputRows(command) => outputs::append_rows(task, command),
         Command::FinalizeOutput(command) => outputs::finalize(task, command),
         Command::RecordUsage(command) => worker_report::record_usage(task, command),
     }
+}
+
+/// True for what an archived task refuses. The end of an attempt that was told to stop is still heard.
+fn is_of_a_caller(command: &Command) -> bool {
+    matches!(command, Command::SubmitInput(_) | Command::Cancel(_) | Command::CancelRun(_))
 }
 
 fn cancel(task: &Task, command: &Cancel) -> Result<Vec<Event>, Rejection> {
@@ -75,18 +86,7 @@ fn pass_deadline(task: &Task, command: &PassDeadline) -> Vec<Event> {
 /// stays taken until it has, or the grace is over.
 fn stop(task: &Task, reason: Option<String>, grace_ms: i64, at: DateTime<Utc>) -> Vec<Event> {
     let mut events = Vec::new();
-    if let Some(live) = task.working_attempt() {
-        events.push(Event::AttemptCancelRequested(AttemptCancelRequested {
-            attempt_id: live.attempt_id.clone(),
-            run_id: live.run_id,
-            reason: reason.clone().unwrap_or_else(|| "cancelled".to_owned()),
-            grace_until: later(at, grace_ms),
-        }));
-    }
-    return_claimed_inputs(task, at, &mut events);
-    if let Some(run) = task.active_run() {
-        events.push(run_ended(run.run_id, RunStatus::Cancelled, reason.clone(), at));
-    }
+    stop_run(task, RunStatus::Cancelled, reason.clone(), grace_ms, at, &mut events);
     close_blocker(task, BlockerStatus::Cancelled, at, &mut events);
     change_outputs(
         task,
@@ -97,6 +97,29 @@ fn stop(task: &Task, reason: Option<String>, grace_ms: i64, at: DateTime<Utc>) -
     );
     events.push(Event::TaskCancelled(TaskCancelled { reason, at }));
     events
+}
+
+/// Ends the active run. A live worker is told to stop.
+pub(super) fn stop_run(
+    task: &Task,
+    status: RunStatus,
+    reason: Option<String>,
+    grace_ms: i64,
+    at: DateTime<Utc>,
+    events: &mut Vec<Event>,
+) {
+    if let Some(live) = task.working_attempt() {
+        events.push(Event::AttemptCancelRequested(AttemptCancelRequested {
+            attempt_id: live.attempt_id.clone(),
+            run_id: live.run_id,
+            reason: reason.clone().unwrap_or_else(|| "cancelled".to_owned()),
+            grace_until: later(at, grace_ms),
+        }));
+    }
+    return_claimed_inputs(task, at, events);
+    if let Some(run) = task.active_run() {
+        events.push(run_ended(run.run_id, status, reason, at));
+    }
 }
 
 fn wake(task: &Task, command: &Wake) -> Vec<Event> {
@@ -140,14 +163,13 @@ pub(super) fn later(at: DateTime<Utc>, ms: i64) -> DateTime<Utc> {
 pub(super) fn request_run_with_inputs(
     task: &Task,
     ended: Option<RunId>,
-    said: Option<(InputId, &str)>,
+    said: Option<Said<'_>>,
     at: DateTime<Utc>,
 ) -> Event {
-    // Claimed inputs count: whoever took them is gone.
-    let left = task.inbox.iter().filter(|input| input.state != InputState::Consumed);
-    let left = left.map(|input| (input.input_id, input.message.as_str())).chain(said);
-    let (input_ids, texts): (Vec<_>, Vec<_>) = left.unzip();
     let undelivered = task.undelivered_prompt().filter(|_| ended.is_none());
+    let batch = inbox::next_batch(task, said, undelivered.is_some());
+    let (input_ids, texts): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|said| (said.input_id, said.message)).unzip();
     let prompt: Vec<_> = undelivered.into_iter().chain(texts).collect();
     let mut run = next_run(task, RunCause::Input, prompt.join("\n\n"), at);
     run.input_ids = input_ids;

@@ -22,8 +22,8 @@ use crate::task::event::{
     TaskSlept, UsageRecorded,
 };
 use crate::task::rejection::Rejection;
-use crate::task::state::{InputState, Live, Run, Task, TaskState};
-use crate::task::worker_report;
+use crate::task::state::{Live, Run, Task, TaskState};
+use crate::task::{blocker, inbox};
 use crate::usage::Usage;
 
 /// Attempts of one run that may be lost, given back or rate limited before the task is dropped.
@@ -81,28 +81,25 @@ pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Reject
 fn settle_ok(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>) -> Result<(), Rejection> {
     events.push(run_over(live, RunStatus::Ok, command, None));
     change_outputs(task, &[OutputStatus::Approved], OutputStatus::Active, command.at, events);
-    if has_inputs_left(task) {
+    let asks = task.blocker.is_some() || command.blocker.is_some() || command.waiting_for_input;
+    let has_more = if asks { inbox::has_answers_left(task) } else { inbox::has_inputs_left(task) };
+    if has_more {
         close_blocker(task, BlockerStatus::Resolved, command.at, events);
         events.push(request_run_with_inputs(task, Some(live.run_id), None, command.at));
     } else if let Some(spec) = &command.blocker {
-        events.extend(worker_report::open(task, live, spec, command.at)?);
+        events.extend(blocker::open(task, live, spec, command.at)?);
     } else if task.blocker.is_some() {
         // Already waiting: the open question stays.
     } else if command.waiting_for_input {
         let spec =
             BlockerSpec { summary: "The agent waits for an answer".to_owned(), ..BlockerSpec::default() };
-        events.extend(worker_report::open(task, live, &spec, command.at)?);
+        events.extend(blocker::open(task, live, &spec, command.at)?);
     } else if let Some(wake) = &command.wake {
         events.push(slept(wake, command.at));
     } else {
         events.push(Event::TaskDone(TaskDone { at: command.at }));
     }
     Ok(())
-}
-
-/// True when something was said to the task that no run has; claimed inputs are returned when an attempt ends.
-fn has_inputs_left(task: &Task) -> bool {
-    task.inbox.iter().any(|input| input.state != InputState::Consumed)
 }
 
 fn slept(wake: &WakePlan, at: DateTime<Utc>) -> Event {
@@ -205,7 +202,7 @@ pub(super) fn expire_lease(task: &Task, command: &ExpireLease) -> Vec<Event> {
         events.push(run_ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), command.at));
         // The question outlives the process that asked it; the answer will begin a new run. An input the lost
         // attempt had taken but not acknowledged came before the question and answers it.
-        if has_inputs_left(task) {
+        if inbox::has_answers_left(task) {
             close_blocker(task, BlockerStatus::Resolved, command.at, &mut events);
             events.push(request_run_with_inputs(task, None, None, command.at));
         }

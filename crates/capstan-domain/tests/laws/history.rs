@@ -2,15 +2,18 @@
 
 use capstan_decider::{Decider, fold};
 use capstan_domain::agent;
-use capstan_domain::id::{AgentId, AttemptId, InputId, OutputId, RunId, TaskId, WorkerId};
+use capstan_domain::id::{AgentId, AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{
-    Accept, AckInput, AppendOutputRows, BlockerSpec, Cancel, CancelRun, ClaimInput, Command, ExpireLease,
-    ExpireQueue, FinalizeOutput, Finish, Lease, OpenBlocker, PassDeadline, ProduceOutput, RecordUsage,
-    ReleaseAttempt, Start, SubmitInput, TimeOutAttempt, Wake, WakePlan,
+    Accept, AckInput, AppendOutputRows, BlockerSpec, Cancel, CancelRun, ClaimInput, Command, DeadlineSpec,
+    DeferInput, ExpireBlocker, ExpireLease, ExpireQueue, FinalizeOutput, Finish, ItemSpec, Lease,
+    OpenBlocker, PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, Start, SubmitInput,
+    TimeOutAttempt, Wake, WakePlan,
 };
-use capstan_domain::task::event::{AttemptOutcome, OutputStatus};
+use capstan_domain::task::event::{
+    Approvers, AttemptOutcome, BlockerKind, DeadlineDefault, InputSource, OutputStatus,
+};
 use capstan_domain::task::{Event, Rejection, State, Task, TaskDecider, TaskState};
 use capstan_domain::usage::Usage;
 use chrono::{DateTime, Duration, Utc};
@@ -62,6 +65,8 @@ pub(crate) enum Kind {
     Rows,
     Finalize,
     Usage,
+    Defer,
+    ExpireBlocker,
 }
 
 /// One decided command.
@@ -112,6 +117,8 @@ pub(crate) fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => Just(Kind::Rows),
         1 => Just(Kind::Finalize),
         1 => Just(Kind::Usage),
+        2 => Just(Kind::Defer),
+        3 => Just(Kind::ExpireBlocker),
     ];
     let after_s = prop_oneof![6 => 0..5_i64, 2 => 5..120_i64, 1 => 600..800_i64];
     let wild = prop::bool::weighted(0.1);
@@ -230,15 +237,45 @@ fn lease(run_id: RunId, at: DateTime<Utc>) -> Command {
 }
 
 fn say(input_id: InputId, message: &str, at: DateTime<Utc>) -> Command {
+    let text = SubmitInput::text(input_id, InputSource::Caller, message.into(), at);
+    Command::SubmitInput(SubmitInput { by: Some("zoe".into()), ..text })
+}
+
+/// Says something in one of all the ways: modes, decisions on outputs, votes, things no person said.
+fn say_somehow(input_id: InputId, message: &str, a: u8, b: u8, at: DateTime<Utc>) -> Command {
+    let source = if b % 7 == 6 { InputSource::Watch } else { InputSource::Caller };
+    let output_id = OutputId(Uuid::from_u128(2000 + u128::from(a % 3))).to_string();
+    let action = if a % 2 == 0 { "approve" } else { "reject" };
+    let item = ItemSpec { output_id, action: action.into(), reason: None, of_task: None };
     Command::SubmitInput(SubmitInput {
-        input_id,
-        run_id: None,
-        message: message.into(),
-        answers: Map::new(),
-        blocker_id: None,
-        message_bytes_max: 1000,
-        at,
+        queue_mode: ["followup", "followup", "steer", "queue", "interrupt"]
+            .get(usize::from(b % 8))
+            .map(|mode| (*mode).to_owned()),
+        action: (b % 5 == 1).then(|| action.to_owned()),
+        items: if b % 11 == 3 { vec![item] } else { Vec::new() },
+        by: Some(["ann", "bob", "eve"][usize::from(a % 3)].to_owned()),
+        grace_ms: 1000,
+        ..SubmitInput::text(input_id, source, message.into(), at)
     })
+}
+
+/// Asks one of all the questions.
+fn question(summary: String, a: u8, b: u8, at: DateTime<Utc>) -> BlockerSpec {
+    let is_request = b % 3 == 1;
+    let default =
+        [DeadlineDefault::Approve, DeadlineDefault::Reject, DeadlineDefault::Fail, DeadlineDefault::None];
+    BlockerSpec {
+        summary,
+        kind: is_request.then_some(BlockerKind::Approval),
+        wait_group_id: (a % 4 == 3).then(|| "g".to_owned()),
+        deadline: (b % 4 == 2).then(|| DeadlineSpec {
+            at: Some(at + Duration::seconds(i64::from(a) + 1)),
+            after_ms: None,
+            default: default[usize::from(a % 4)],
+        }),
+        approvers: (is_request && b % 2 == 1).then(|| Approvers { required: 2, among: Vec::new() }),
+        ..BlockerSpec::default()
+    }
 }
 
 fn finish(
@@ -283,7 +320,19 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
     let text = format!("text {a} {b}");
     match kind {
         Kind::Accept => accept(birth, at),
-        Kind::Say => say(input_id, &text, at),
+        Kind::Say => say_somehow(input_id, &text, a, b, at),
+        Kind::Defer => {
+            let held = task.claimed_input(&attempt_id).filter(|_| !wild);
+            let input_id = held.map_or(input_id, |input| input.input_id);
+            Command::DeferInput(DeferInput { attempt_id, input_id, reason: text, at })
+        }
+        Kind::ExpireBlocker => {
+            let open = task.blocker.as_ref().filter(|_| !wild).map(|blocker| &blocker.opened);
+            let blocker_id =
+                open.map_or(BlockerId::of_task(task_id(), u32::from(a % 4)), |open| open.blocker_id);
+            let due = open.and_then(|open| open.deadline.as_ref()).map_or(at, |deadline| deadline.at);
+            Command::ExpireBlocker(ExpireBlocker { blocker_id, grace_ms: 1000, at: due.max(at) })
+        }
         Kind::Cancel => Command::Cancel(Cancel { reason: None, grace_ms: i64::from(b) * 100, at }),
         Kind::CancelRun => Command::CancelRun(CancelRun { run_id, reason: Some(text), grace_ms: 1000, at }),
         Kind::Wake => {
@@ -332,7 +381,7 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
         }
         Kind::Ask => {
             let summary = if wild { String::new() } else { format!("question {}", a % 3) };
-            let blocker = BlockerSpec { summary, ..BlockerSpec::default() };
+            let blocker = question(summary, a, b, at);
             Command::OpenBlocker(OpenBlocker { attempt_id, blocker, at })
         }
         Kind::Claim => Command::ClaimInput(ClaimInput { attempt_id, at }),

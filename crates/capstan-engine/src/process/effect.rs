@@ -90,6 +90,7 @@ fn intention(command: &Command) -> (&'static str, String) {
         Command::TimeOutAttempt(time_out) => ("time-out-attempt", time_out.attempt_id.to_string()),
         Command::Wake(wake) => ("wake-task", wake.wake_at.to_rfc3339()),
         Command::ExpireQueue(expire) => ("expire-queue", expire.run_id.to_string()),
+        Command::ExpireBlocker(expire) => ("expire-blocker", expire.blocker_id.to_string()),
         Command::PassDeadline(pass) => ("pass-deadline", pass.deadline.to_rfc3339()),
         Command::Accept(_)
         | Command::SubmitInput(_)
@@ -100,6 +101,7 @@ fn intention(command: &Command) -> (&'static str, String) {
         | Command::OpenBlocker(_)
         | Command::ClaimInput(_)
         | Command::AckInput(_)
+        | Command::DeferInput(_)
         | Command::ProduceOutput(_)
         | Command::AppendOutputRows(_)
         | Command::FinalizeOutput(_)

@@ -7,7 +7,7 @@ use capstan_domain::id::{AttemptId, InputId, WorkerId};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::command::ExpireLease;
 use capstan_domain::task::deadline::timers;
-use capstan_domain::task::event::{BlockerStatus, InputOutcome};
+use capstan_domain::task::event::{InputOutcome, QueueMode};
 use capstan_domain::task::state::Input;
 use capstan_domain::task::{Command, Event, State, TaskState};
 use chrono::{DateTime, Duration, Utc};
@@ -149,9 +149,7 @@ impl Tracked {
             if let Event::AttemptCancelRequested(asked) = event {
                 lease.cancel_reason = Some(asked.reason.clone());
             }
-            if let Event::BlockerClosed(closed) = event
-                && closed.status == BlockerStatus::Resolved
-            {
+            if let Event::BlockerClosed(closed) = event {
                 lease.answers.extend(closed.input_id);
             }
         }
@@ -183,6 +181,7 @@ impl Tracked {
         }
         for input in task.pending_inputs().filter(|input| lease.may_take(input)) {
             told.answer.inputs_pending += 1;
+            told.answer.steer |= input.queue_mode == QueueMode::Steer;
             told.seq = told.seq.max(input.seq);
         }
         // Told once: a worker that leaves an input where it is must not make the engine answer in a circle.

@@ -12,7 +12,7 @@ use capstan_domain::id::{AgentId, AttemptId, InputId, TaskId, WorkerId};
 use capstan_domain::matching::{self, Reach, StreamKey};
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{Accept, Cancel, Finish, OpenBlocker, Start, SubmitInput, WakePlan};
-use capstan_domain::task::event::AttemptOutcome;
+use capstan_domain::task::event::{AttemptOutcome, InputSource};
 use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
 use capstan_engine::process::{CallId, Effect, Loaded, Order, Process, ProcessConfig, Settled};
 use capstan_engine::protocol::{Answer, Request};
@@ -231,15 +231,8 @@ pub(crate) fn question(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
 }
 
 pub(crate) fn input(id: u128, at: DateTime<Utc>) -> Command {
-    Command::SubmitInput(SubmitInput {
-        input_id: InputId(Uuid::from_u128(id)),
-        run_id: None,
-        message: "the first".into(),
-        answers: Map::new(),
-        blocker_id: None,
-        message_bytes_max: 1_000,
-        at,
-    })
+    let input_id = InputId(Uuid::from_u128(id));
+    Command::SubmitInput(SubmitInput::text(input_id, InputSource::Caller, "the first".into(), at))
 }
 
 pub(crate) fn cancel(at: DateTime<Utc>) -> Command {

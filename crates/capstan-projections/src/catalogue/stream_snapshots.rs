@@ -7,6 +7,7 @@ use capstan_decider::Decider;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::channel::{self, Channel};
 use capstan_domain::schedule::{self, ScheduleDecider};
+use capstan_domain::session::{self, Session};
 use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::task::{self, TaskDecider};
 use capstan_domain::token::{self, Token};
@@ -37,6 +38,7 @@ pub(crate) enum StreamState {
     Schedule(schedule::State),
     Channel(channel::State),
     Token(token::State),
+    Session(session::State),
     Task(task::State),
 }
 
@@ -131,6 +133,12 @@ impl Model for StreamSnapshots {
             (DomainEvent::Token(event), _) => {
                 StreamState::Token(Token::evolve(token::State::default(), event))
             }
+            (DomainEvent::Session(event), Some(StreamState::Session(state))) => {
+                StreamState::Session(Session::evolve(state, event))
+            }
+            (DomainEvent::Session(event), _) => {
+                StreamState::Session(Session::evolve(session::State::default(), event))
+            }
             (DomainEvent::Task(event), Some(StreamState::Task(state))) => {
                 StreamState::Task(TaskDecider::evolve(state, event))
             }
@@ -151,6 +159,7 @@ impl Model for StreamSnapshots {
             Some("workspace") => StreamState::Workspace(serde_json::from_str(state.get())?),
             Some("channel") => StreamState::Channel(serde_json::from_str(state.get())?),
             Some("token") => StreamState::Token(serde_json::from_str(state.get())?),
+            Some("session") => StreamState::Session(serde_json::from_str(state.get())?),
             Some("agent") => StreamState::Agent(serde_json::from_str(state.get())?),
             Some("schedule") => StreamState::Schedule(serde_json::from_str(state.get())?),
             _ => StreamState::Task(serde_json::from_str(state.get())?),

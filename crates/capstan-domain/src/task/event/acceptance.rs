@@ -114,6 +114,9 @@ pub struct TaskAccepted {
     /// How long it may wait for its first attempt, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_ttl_ms: Option<i64>,
+    /// Who gave the command, by actor name: the requester, who cannot approve its own requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_by: Option<String>,
     /// When it was accepted.
     pub accepted_at: DateTime<Utc>,
 }
