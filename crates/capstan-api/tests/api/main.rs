@@ -17,6 +17,7 @@ mod live;
 mod nats;
 mod nats_permissions;
 mod operations;
+mod parity;
 mod redaction;
 mod schedules;
 mod sessions;
