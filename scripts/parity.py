@@ -114,6 +114,11 @@ class Scene:
         accepted = self.capstan.must("POST", f"{W}/tasks", {"agent_id": "demo", "message": self.fresh("say")})
         return accepted["task"]["id"], accepted["receipt"]["position"]
 
+    def cancelled(self):
+        task, _ = self.task()
+        self.capstan.must("POST", f"{W}/tasks/{task}/cancel", {})
+        return task
+
     def run(self):
         task, position = self.task()
         runs = self.capstan.must("GET", f"{W}/tasks/{task}/runs?min_position={position}&wait_ms=20000")
@@ -136,6 +141,9 @@ class Scene:
             "SubmitTaskInput": lambda: ({"task": self.task()[0]}, {"message": "more"}),
             "EnqueueRunInput": lambda: ({"run": self.run()}, {"message": "more"}),
             "CancelTask": lambda: ({"task": self.task()[0]}, {}),
+            "ArchiveTask": lambda: ({"task": self.task()[0]}, {}),
+            "RetryTask": lambda: ({"task": self.cancelled()}, {}),
+            "UpdateTask": lambda: ({"task": self.task()[0]}, {"priority": "high"}),
             "CancelRun": lambda: ({"run": self.run()}, {}),
             "CreateAgent": lambda: ({}, {"agent_key": self.fresh("made"), "name": "Made"}),
             "UpdateAgent": lambda: ({"agent": self.agent()}, {"name": "Renamed"}),

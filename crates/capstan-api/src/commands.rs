@@ -4,6 +4,7 @@
 //! It holds no rule.
 
 mod accept_agent_command;
+mod archive_task;
 mod cancel_run;
 mod cancel_task;
 mod continuation;
@@ -14,24 +15,29 @@ mod delete_agent;
 mod delete_channel_binding;
 mod enqueue_run_input;
 mod issue_token;
+mod publish_source_event;
+mod retry_task;
 mod revoke_token;
 mod say;
 mod schedules;
 mod submit_task_input;
 mod trigger_schedule;
+mod unarchive_task;
 mod update_agent;
+mod update_task;
 mod update_workspace;
 mod upsert_channel_binding;
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AnyCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateSchedule,
-    CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, IssueToken,
-    PauseSchedule, ResumeSchedule, RevokeToken, SubmitTaskInput, TriggerSchedule, UpdateAgent,
-    UpdateSchedule, UpdateWorkspace, UpsertChannelBinding,
+    AcceptAgentCommand, AnyCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, CreateAgent,
+    CreateSchedule, CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput,
+    IssueToken, PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput,
+    TriggerSchedule, UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace,
+    UpsertChannelBinding,
 };
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{AgentId, InputId, TaskId};
-use capstan_domain::task::TaskDecider;
+use capstan_domain::task::{Command, TaskDecider};
 use capstan_envelope::{StreamId, Workspace};
 use serde::de::DeserializeOwned;
 
@@ -78,6 +84,11 @@ pub async fn execute(
         EnqueueRunInput::NAME => run::<EnqueueRunInput>(app, workspace, json, call).await,
         CancelTask::NAME => run::<CancelTask>(app, workspace, json, call).await,
         CancelRun::NAME => run::<CancelRun>(app, workspace, json, call).await,
+        PublishSourceEvent::NAME => run::<PublishSourceEvent>(app, workspace, json, call).await,
+        RetryTask::NAME => run::<RetryTask>(app, workspace, json, call).await,
+        ArchiveTask::NAME => run::<ArchiveTask>(app, workspace, json, call).await,
+        UnarchiveTask::NAME => run::<UnarchiveTask>(app, workspace, json, call).await,
+        UpdateTask::NAME => run::<UpdateTask>(app, workspace, json, call).await,
         CreateAgent::NAME => run::<CreateAgent>(app, workspace, json, call).await,
         CreateSchedule::NAME => run::<CreateSchedule>(app, workspace, json, call).await,
         UpdateSchedule::NAME => run::<UpdateSchedule>(app, workspace, json, call).await,
@@ -151,6 +162,22 @@ async fn agent_named(
 /// The id of an input: the same for every repeat of a keyed command.
 fn input_id(task_id: TaskId, key: Option<&CommandKey>, call: &CallContext) -> InputId {
     key.map_or_else(|| InputId(fresh_id(call.received_at)), |key| InputId::of_key(task_id, &key.text()))
+}
+
+/// Executes a command whose body says all there is to know about it besides the task.
+async fn execute_on_task<B: CommandBody>(
+    app: &App,
+    workspace: &Workspace,
+    task_id: TaskId,
+    body: &B,
+    command: Command,
+    call: &CallContext,
+) -> Result<Reply, Problem> {
+    let key = call.key(body.idempotency_key())?;
+    let stream = task_stream(workspace, task_id)?;
+    let context = call.command(&stream, key.as_ref(), body);
+    let decided = app.tasks.execute(&stream, &command, &context).await?;
+    Ok(task_reply(app, workspace, task_id, &context, &decided).await)
 }
 
 /// The answer to a command on a task that existed before: with the task, when the read models show it in time.

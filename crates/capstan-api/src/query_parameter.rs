@@ -59,6 +59,9 @@ pub(crate) const OF_READS: &[QueryParameter] = &[
     takes("wait_ms", Number, "how long to wait for it; 2000 when absent, 30000 at most"),
 ];
 
+const SOURCE_OUTPUT: QueryParameter =
+    takes("source_output_id", Words, "made for one of these outputs of their parent");
+
 const PAGE: &[QueryParameter] = &[LIMIT, CURSOR];
 const NUMBERED_PAGE: &[QueryParameter] = &[LIMIT, NUMBER_CURSOR];
 
@@ -104,6 +107,7 @@ pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
                 takes("label", Text, "with this label"),
                 takes("labels", Words, "with all of these labels, each `name:value`"),
                 takes("parent_task_id", Id, "subtasks of this task"),
+                SOURCE_OUTPUT,
                 takes("waiting_reason", Text, "waiting for this reason"),
                 takes("created_after", Instant, "created after"),
                 takes("created_before", Instant, "created before"),
@@ -113,6 +117,7 @@ pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
             ],
         ],
     ),
+    ("ListSubtasks", &[PAGE, &[SOURCE_OUTPUT]]),
     ("ListTaskRuns", &[PAGE]),
     ("ListTaskOutputs", &[PAGE]),
     ("ListTaskInputs", &[PAGE]),

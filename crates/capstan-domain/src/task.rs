@@ -22,6 +22,7 @@
 pub mod accept;
 mod approval;
 mod approval_text;
+mod automated_input;
 mod blocker;
 pub mod command;
 pub mod deadline;
@@ -32,11 +33,14 @@ mod evolve;
 mod fixture;
 mod inbox;
 mod interrupt;
+mod lifecycle;
 mod outputs;
 pub mod rejection;
 pub mod settlement;
 pub mod state;
+pub mod subtasks;
 pub mod transitions;
+pub mod watches;
 mod worker_report;
 
 pub use command::Command;

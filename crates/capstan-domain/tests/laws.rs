@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use capstan_decider::{Decider, fold};
 use capstan_domain::id::{BlockerId, InputId, RunId};
 use capstan_domain::task::deadline::timers;
-use capstan_domain::task::event::{InputOutcome, InputSource, QueueMode, RunCause};
+use capstan_domain::task::event::{InputOutcome, InputSource, Join, QueueMode, RunCause};
 use capstan_domain::task::state::InputState;
 use capstan_domain::task::transitions::{TRANSITIONS, is_legal};
 use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
@@ -46,6 +46,13 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         | Command::SubmitInput(_)
         | Command::Cancel(_)
         | Command::CancelRun(_)
+        | Command::Retry(_)
+        | Command::Archive(_)
+        | Command::Unarchive(_)
+        | Command::Update(_)
+        | Command::ChildEnded(_)
+        | Command::ParentHeard(_)
+        | Command::FireWatch(_)
         | Command::Wake(_)
         | Command::Lease(_)
         | Command::ExpireBlocker(_)
@@ -238,6 +245,45 @@ proptest! {
     }
 
     #[test]
+    fn a_task_that_is_over_watches_nothing_and_waits_for_nobody(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let task = task_of(&step.after);
+            let mut armed: BTreeSet<_> = step.before.iter().flat_map(|task| task.watches.keys().copied()).collect();
+            for event in &step.events {
+                match event {
+                    Event::WatchArmed(e) => prop_assert!(armed.insert(e.watch_id), "armed twice"),
+                    Event::WatchDisarmed(e) => prop_assert!(armed.remove(&e.watch_id), "disarmed, but not armed"),
+                    Event::WatchFired(e) => prop_assert!(armed.contains(&e.watch_id), "fired, but not armed"),
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(armed, task.watches.keys().copied().collect());
+            prop_assert!(task.fired_watches.iter().all(|id| task.watches.contains_key(id)));
+            if task.state.is_terminal() {
+                prop_assert!(task.watches.is_empty() && task.joins.is_empty(), "after {:?}", step.command);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_task_waits_for_together_is_told_once_and_only_when_it_is_over(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let task = task_of(&step.after);
+            for join in &task.joins {
+                let over = join.task_ids.iter().filter(|id| task.children[*id].ended.is_some()).count();
+                let is_met = if join.join == Join::Any { over > 0 } else { over == join.task_ids.len() };
+                prop_assert!(!is_met, "nobody was told after {:?}", step.command);
+                prop_assert_eq!(task.input(join.input_id(task.id())), None);
+            }
+            if task.state == TaskState::Waiting
+                && let Some(join) = task.blocker.as_ref().and_then(|blocker| blocker.opened.join.as_ref())
+            {
+                prop_assert!(task.joins.contains(join), "waits for what is over");
+            }
+        }
+    }
+
+    #[test]
     fn every_run_and_attempt_ends_exactly_once(birth in births(), moves in moves()) {
         let mut runs: BTreeMap<RunId, bool> = BTreeMap::new();
         let mut attempts = BTreeMap::new();
@@ -279,7 +325,7 @@ proptest! {
     fn any_task_can_be_brought_to_a_good_end(birth in births(), moves in moves()) {
         let Some(last) = play(&birth, &moves).pop() else { return Ok(()) };
         let (mut state, mut now) = (last.after, last.at);
-        for _ in 0..200 {
+        for _ in 0..60 {
             let Some(command) = history::helpful(task_of(&state), now) else { break };
             now = command.1;
             let events = decide(&state, &command.0);

@@ -1,5 +1,6 @@
 //! How everybody else talks to the engine, wherever it runs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
@@ -10,7 +11,7 @@ use capstan_domain::id::{TaskId, WorkerId};
 use capstan_domain::matching::{Reach, WaitingReason};
 use tokio::time::Instant;
 
-use crate::protocol::{Answer, Request, WorkerView};
+use crate::protocol::{Answer, Request, SourceKeys, WorkerView};
 
 /// How long a request looks for a leader when it does not wait for something itself.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -156,6 +157,14 @@ impl EngineClient {
         let request = Request::Why { workspace: workspace.to_owned(), task_id };
         match self.ask(&request, Duration::ZERO).await? {
             Answer::Why(reasons) => Ok(reasons),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// The tasks of the workspace that watch for each key.
+    pub async fn watchers(&self, keys: SourceKeys) -> Result<BTreeMap<String, Vec<TaskId>>, EngineError> {
+        match self.ask(&Request::Watchers(keys), Duration::ZERO).await? {
+            Answer::Watchers(found) => Ok(found),
             other => Err(unexpected(&other)),
         }
     }

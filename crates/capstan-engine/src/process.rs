@@ -9,9 +9,11 @@
 
 mod desk;
 mod effect;
+mod family;
 mod leased;
 mod schedules;
 mod tracked;
+mod watching;
 mod workers;
 
 use std::cmp::Reverse;
@@ -22,7 +24,7 @@ use capstan_contract::{AgentCodec, TaskCodec};
 use capstan_decider::fold;
 use capstan_domain::matching::{self, Depth, Matching, StreamKey};
 use capstan_domain::schedule;
-use capstan_domain::task::{Command, Event, State, TaskDecider};
+use capstan_domain::task::{Command, Event, State, Task, TaskDecider};
 use capstan_envelope::{Codec, CodecError, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 
@@ -30,8 +32,10 @@ pub use effect::{CallId, Effect, Order};
 pub use schedules::{AgentCheck, ScheduleKey, Seen, TickOrder};
 
 use desk::Desk;
+use family::Families;
 use schedules::Schedules;
 use tracked::{Tracked, later};
+use watching::Watching;
 
 /// First pause after a failed order, in milliseconds; doubles up to [`PAUSE_MS_MAX`].
 const PAUSE_MS: i64 = 100;
@@ -100,6 +104,8 @@ pub struct Process {
     rings: BinaryHeap<Reverse<(DateTime<Utc>, Arc<StreamKey>)>>,
     matching: Matching,
     desk: Desk,
+    families: Families,
+    watching: Watching,
     schedules: Schedules,
     effects: Vec<Effect>,
 }
@@ -113,6 +119,8 @@ impl Process {
             rings: BinaryHeap::new(),
             matching: Matching::new(config.matching),
             desk: Desk::new(now),
+            families: Families::default(),
+            watching: Watching::default(),
             schedules: Schedules::default(),
             effects: Vec::new(),
         }
@@ -141,6 +149,12 @@ impl Process {
 
     /// Takes a commit from the log. Repeated and older commits change nothing; after a gap the task is loaded.
     pub fn commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
+        let taken = self.take_commit(recorded, now);
+        self.reach(recorded.position, now);
+        taken
+    }
+
+    fn take_commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
         if let Some(key) = ScheduleKey::of(&recorded.commit.stream) {
             return self.schedules.commit(key, recorded);
         }
@@ -172,6 +186,9 @@ impl Process {
 
     /// Takes the outcome of an order.
     pub fn settled(&mut self, order: &Order, outcome: Settled, now: DateTime<Utc>) {
+        if let Some((owner, errand)) = &order.errand {
+            return self.errand_settled(owner, errand, order, outcome, now);
+        }
         let Some(tracked) = self.tasks.get_mut(&order.key) else { return };
         tracked.under_way = tracked.under_way.saturating_sub(1);
         let mut given = None;
@@ -216,6 +233,7 @@ impl Process {
                 tracked.failures = 0;
                 tracked.not_before = None;
                 let is_leasing = tracked.leases > 0;
+                let is_missing = state.is_none();
                 let refused = tracked.refused.take();
                 if let Some((Command::Lease(lease), attempt)) = refused
                     .and_then(|order| Some((order.command.clone(), desk::given(&order, state.as_deref()?)?)))
@@ -223,6 +241,9 @@ impl Process {
                     self.owe(lease.worker_id, attempt);
                 }
                 self.take(key, version, state, &[], now);
+                if is_missing {
+                    self.is_missing(key, now);
+                }
                 if !is_leasing {
                     // The pick that led here was refused, and the queue now knows why.
                     self.matching.unreserve(key);
@@ -244,6 +265,7 @@ impl Process {
             self.ring(at, &key, now);
         }
         self.schedules.turn(now, &mut self.effects);
+        self.answer_early(now);
         self.serve(now);
         std::mem::take(&mut self.effects)
     }
@@ -251,7 +273,11 @@ impl Process {
     /// When [`Process::turn`] should be called although nothing happened.
     pub fn next_due(&self) -> DateTime<Utc> {
         let ring = self.rings.peek().map(|Reverse((at, _))| *at);
-        ring.into_iter().chain(self.schedules.next_due()).fold(self.desk.next_due(), DateTime::min)
+        let watches = self.watching.next_due().into_iter();
+        ring.into_iter()
+            .chain(self.schedules.next_due())
+            .chain(watches)
+            .fold(self.desk.next_due(), DateTime::min)
     }
 
     /// Counts for metrics.
@@ -283,6 +309,11 @@ impl Process {
             let heard = tracked.heard;
             return self.load(key, heard);
         }
+        let serves_family = tracked.task.as_deref().is_some_and(|task| tracked.kin.is_due(task));
+        if serves_family && self.serve_family(key, now) {
+            return;
+        }
+        let Some(tracked) = self.tasks.get(key) else { return };
         if let Some(command) = tracked.due_command(now, self.config.grace_ms) {
             if matches!(command, Command::ExpireLease(_)) {
                 metrics::counter!("capstan_engine_lease_expiries_total").increment(1);
@@ -344,6 +375,7 @@ impl Process {
         tracked.note(events);
         self.matching.observe(key, tracked.task.as_deref());
         self.schedules.observe_task(key, tracked.task.as_deref());
+        self.watching.observe(key, tracked.task.as_deref());
         let mut calls = Vec::new();
         if let Some(lease) = &tracked.lease
             && !lease.watchers.is_empty()
@@ -362,6 +394,7 @@ impl Process {
             self.answer_renewal(call);
         }
         self.desk.has_news();
+        self.follow_family(key);
         self.tidy(key);
     }
 
@@ -375,8 +408,7 @@ impl Process {
             let heard = tracked.heard;
             return self.load(key, heard);
         }
-        let is_over =
-            tracked.task.as_deref().is_none_or(|task| task.state.is_terminal() && task.live.is_none());
+        let is_over = tracked.task.as_deref().is_none_or(Task::is_at_rest);
         if is_over && !tracked.is_stale() && tracked.retry.is_none() {
             self.tasks.remove(key);
             return;

@@ -7,6 +7,7 @@ use capstan_contract::lease::{RegisteredWorker, RenewAnswer};
 use capstan_contract::subject::Subjects;
 use capstan_domain::id::{TaskId, WorkerId};
 use capstan_domain::matching::{Reach, WaitingReason};
+use capstan_envelope::Position;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -67,8 +68,25 @@ pub enum Request {
         /// The task.
         task_id: TaskId,
     },
+    /// Who watches for this?
+    Watchers(SourceKeys),
     /// Who works here?
     Workers,
+}
+
+/// What an event outside is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceKeys {
+    /// Where it is told.
+    pub workspace: String,
+    /// Where it happened.
+    pub integration: String,
+    /// What it is about.
+    pub correlation_keys: Vec<String>,
+    /// What kind of event it is.
+    pub event_type: Option<String>,
+    /// The answer knows everything up to here.
+    pub position: Position,
 }
 
 impl Request {
@@ -80,19 +98,21 @@ impl Request {
             Self::Renew { .. } => subjects.engine_renew(),
             Self::Drain { .. } => subjects.engine_drain(),
             Self::Why { .. } => subjects.engine_why(),
+            Self::Watchers(_) => subjects.engine_watchers(),
             Self::Workers => subjects.engine_workers(),
         }
     }
 }
 
 /// Every subject the engine answers on.
-pub(crate) fn subjects_served(subjects: &Subjects) -> [String; 6] {
+pub(crate) fn subjects_served(subjects: &Subjects) -> [String; 7] {
     [
         subjects.engine_register(),
         subjects.engine_lease(),
         subjects.engine_renew(),
         subjects.engine_drain(),
         subjects.engine_why(),
+        subjects.engine_watchers(),
         subjects.engine_workers(),
     ]
 }
@@ -113,6 +133,8 @@ pub enum Answer {
     HungUp,
     /// What keeps the task from running; empty when it does not wait in the queue.
     Why(Vec<WaitingReason>),
+    /// The tasks that watch for each key.
+    Watchers(BTreeMap<String, Vec<TaskId>>),
     /// The workers known.
     Workers(Vec<WorkerView>),
     /// This engine does not know the worker: it must introduce itself again.

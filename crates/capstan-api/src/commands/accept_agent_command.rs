@@ -80,6 +80,7 @@ impl Execute for AcceptAgentCommand {
             not_before: self.not_before,
             deadline: self.deadline,
             queue_ttl_ms: self.queue_ttl_ms,
+            watches: Vec::new(),
             message_bytes_max: app.config.message_bytes_max,
             accepted_by: name(&call.actor),
             at: call.received_at,
@@ -116,13 +117,18 @@ async fn parent(app: &App, workspace: &Workspace, task_id: TaskId) -> Result<Par
         return Ok(parent);
     }
     let newest = app.tasks.refresh(&stream).await?;
-    Ok(open_parent(&newest.state).unwrap_or(Parent { task_id, root_task_id: task_id, is_open: false }))
+    Ok(open_parent(&newest.state).unwrap_or(Parent {
+        task_id,
+        root_task_id: task_id,
+        depth: 0,
+        is_open: false,
+    }))
 }
 
 fn open_parent(state: &State) -> Option<Parent> {
     let task = state.as_deref().filter(|task| !task.state.is_terminal())?;
     let root_task_id = task.accepted.root_task_id.unwrap_or(task.id());
-    Some(Parent { task_id: task.id(), root_task_id, is_open: true })
+    Some(Parent { task_id: task.id(), root_task_id, depth: task.accepted.depth, is_open: true })
 }
 
 /// Refuses a task more than the workspace may have open; a repeat adds none.

@@ -16,6 +16,12 @@ pub(super) fn of_body(name: &str) -> Option<Value> {
         "enqueue-run-input" => json!({ "run_id": ID, "message": "And keep it short." }),
         "cancel-task" => json!({ "task_id": TASK, "reason": "not needed any more" }),
         "cancel-run" => json!({ "run_id": ID, "reason": "takes too long" }),
+        "update-task" => json!({ "task_id": TASK, "priority": "urgent", "budget_usd": null }),
+        "retry-task" => json!({ "task_id": TASK, "message": "Try again with the new key." }),
+        "archive-task" | "unarchive-task" => json!({ "task_id": TASK }),
+        "publish-source-event" => json!({
+            "integration": "gmail", "correlation_keys": ["thread-7"], "items": [{ "subject": "It works" }],
+        }),
         "create-agent" => json!({ "agent_key": "writer", "name": "Writer", "config": { "model": "opus" } }),
         "update-agent" => json!({ "agent_id": "writer", "name": "Chief writer", "quality_score": null }),
         "delete-agent" => json!({ "agent_id": "writer", "cancel_open": true }),

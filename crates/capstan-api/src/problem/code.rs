@@ -52,10 +52,10 @@ codes! {
     QuotaExceeded, "quota_exceeded", CONFLICT, "The workspace has as many as it may";
     AgentInactive, "agent_inactive", CONFLICT, "The agent takes no commands";
     IllegalTransition, "illegal_transition", CONFLICT, "Not possible in this state";
+    TaskArchived, "task_archived", CONFLICT, "The task is archived";
     LeaseLost, "lease_lost", CONFLICT, "The lease is gone";
     BlockerClosed, "blocker_closed", CONFLICT, "The question is closed";
     SessionBusy, "session_busy", CONFLICT, "The session is busy";
-    TaskArchived, "task_archived", CONFLICT, "The task is archived";
     IdempotencyConflict, "idempotency_conflict", CONFLICT, "The key was used for another command";
     VersionMismatch, "version_mismatch", PRECONDITION_FAILED, "The entity has moved on";
     RequestTimeout, "request_timeout", REQUEST_TIMEOUT, "The request did not arrive in time";

@@ -19,12 +19,12 @@ impl From<task::Rejection> for Problem {
             No::LeaseLost { current_epoch } => {
                 Self { current_epoch: Some(current_epoch), ..Self::new(Code::LeaseLost, detail) }
             }
+            No::Archived => Self::new(Code::TaskArchived, detail),
             No::BlockerClosed => Self::new(Code::BlockerClosed, detail),
             No::MessageRequired => {
                 let fault = Self::invalid_field("/message", detail);
                 Self { code: Code::MessageRequired, ..fault }
             }
-            No::Archived => Self::new(Code::TaskArchived, detail),
             No::NotAnApprover(_) => Self::new(Code::Forbidden, detail),
             No::Unchecked(_) => Self::new(Code::Contended, detail),
         }

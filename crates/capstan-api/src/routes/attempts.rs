@@ -416,6 +416,7 @@ pub(super) async fn finish(
         waiting_for_input: body.waiting_for_input,
         blocker,
         wake: body.wake.clone().map(Into::into),
+        fan_out: body.fan_out(),
         result: body.result.clone(),
         at: report.call.received_at,
     }));

@@ -11,7 +11,7 @@ use capstan_contract::command::CommandBody;
 
 use super::{
     admin, agents, attempts, batches, channels, descriptions, errors, health, inbox, live, outputs, runs,
-    schedules, schemas, tasks, tokens, workers, workspaces,
+    schedules, schemas, source_events, task_commands, tasks, tokens, workers, workspaces,
 };
 use crate::App;
 use crate::operation::Answer::{Array, Json, List, Object, Receipt, Stream, Text};
@@ -89,7 +89,13 @@ pub(crate) static ROUTES: &[Route] = &[
 
     command::<body::AcceptAgentCommand>("AcceptAgentCommand", w!("/tasks"), TAKEN, "task", "gives an agent something to do", to!(tasks::accept)),
     command::<body::SubmitTaskInput>("SubmitTaskInput", w!("/tasks/{task}/input"), TAKEN, "task", "says something to a task", to!(tasks::input)),
-    command::<body::CancelTask>("CancelTask", w!("/tasks/{task}/cancel"), TAKEN, "task", "cancels a task", to!(tasks::cancel)),
+    command::<body::CancelTask>("CancelTask", w!("/tasks/{task}/cancel"), TAKEN, "task", "cancels a task", to!(task_commands::about::<body::CancelTask>)),
+    command::<body::UpdateTask>("UpdateTask", w!("/tasks/{task}"), OK, "task", "changes a task; null clears", to!(task_commands::about::<body::UpdateTask>)).by(Patch),
+    command::<body::RetryTask>("RetryTask", w!("/tasks/{task}/retry"), TAKEN, "task", "tries a task again that failed, was dropped or cancelled", to!(task_commands::about::<body::RetryTask>)),
+    command::<body::ArchiveTask>("ArchiveTask", w!("/tasks/{task}/archive"), TAKEN, "task", "puts a task away; an active one is cancelled", to!(task_commands::about::<body::ArchiveTask>)),
+    command::<body::UnarchiveTask>("UnarchiveTask", w!("/tasks/{task}/unarchive"), TAKEN, "task", "takes a task out of the archive", to!(task_commands::about::<body::UnarchiveTask>)),
+    command::<body::PublishSourceEvent>("PublishSourceEvent", w!("/source-events"), TAKEN, "event", "tells what happened outside; wakes the tasks that watch for it", to!(source_events::publish)),
+    read("ListSubtasks", w!("/tasks/{task}/subtasks"), List("task"), "the children of a task, by the outputs they were made for too", to!(tasks::subtasks)),
     read("ListTasks", w!("/tasks"), List("task"), "tasks, filtered", to!(tasks::list)),
     read("GetTask", w!("/tasks/{task}"), Object("task"), "one task", to!(tasks::one)),
     read("ListTaskRuns", w!("/tasks/{task}/runs"), List("run"), "the runs of a task", to!(tasks::runs)),

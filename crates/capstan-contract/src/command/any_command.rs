@@ -3,10 +3,11 @@
 use serde::Deserialize;
 
 use crate::command::{
-    AcceptAgentCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace,
-    DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, IssueToken, PauseSchedule,
-    ResumeSchedule, RevokeToken, SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule,
-    UpdateWorkspace, UpsertChannelBinding,
+    AcceptAgentCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, CreateAgent, CreateSchedule,
+    CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, IssueToken,
+    PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput,
+    TriggerSchedule, UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace,
+    UpsertChannelBinding,
 };
 
 macro_rules! any_command {
@@ -58,6 +59,16 @@ any_command! {
     CancelTask,
     /// Cancels a run.
     CancelRun,
+    /// Gives a task that ended badly another run.
+    RetryTask,
+    /// Puts a task away.
+    ArchiveTask,
+    /// Takes a task out of the archive.
+    UnarchiveTask,
+    /// Changes something about a task.
+    UpdateTask,
+    /// Tells tasks what happened outside.
+    PublishSourceEvent,
     /// Introduces an agent.
     CreateAgent,
     /// Opens a workspace.

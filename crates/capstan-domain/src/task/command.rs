@@ -1,5 +1,8 @@
 //! The requests a task takes. Each carries its time and every fresh id it may need.
 
+mod lifecycle;
+mod plan;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -10,9 +13,13 @@ use crate::outcome_text::ErrorClass;
 use crate::policy::RunPolicy;
 use crate::task::event::{
     AgendaItem, Approvers, BlockerKind, DeadlineDefault, InputSource, OutputStatus, ParentClose, Question,
+    SourceWatch,
 };
 use crate::usage::Usage;
 use crate::{agent, task::event::AttemptOutcome};
+
+pub use lifecycle::{Archive, PayloadChange, Retry, Unarchive, Update};
+pub use plan::{ChildEnded, FanOut, FireWatch, ParentHeard, SubtaskSpec};
 
 /// A request to a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +29,13 @@ pub enum Command {
     SubmitInput(SubmitInput),
     Cancel(Cancel),
     CancelRun(CancelRun),
+    Retry(Retry),
+    Archive(Archive),
+    Unarchive(Unarchive),
+    Update(Box<Update>),
+    ChildEnded(Box<ChildEnded>),
+    ParentHeard(ParentHeard),
+    FireWatch(FireWatch),
     Wake(Wake),
     Lease(Lease),
     Start(Start),
@@ -107,6 +121,8 @@ pub struct Accept {
     pub deadline: Option<DateTime<Utc>>,
     /// How long it may wait for its first attempt, in milliseconds.
     pub queue_ttl_ms: Option<i64>,
+    /// What it waits for outside from the beginning.
+    pub watches: Vec<SourceWatch>,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
     /// Who gives it, by actor name.
@@ -160,6 +176,7 @@ impl Accept {
             queue_ttl_ms: None,
             message_bytes_max: MESSAGE_BYTES_MAX,
             accepted_by: None,
+            watches: Vec::new(),
             at,
         }
     }
@@ -172,6 +189,8 @@ pub struct Parent {
     pub task_id: TaskId,
     /// The task at the top of the parent's tree; the parent itself when it has no parent.
     pub root_task_id: TaskId,
+    /// How many tasks stand above the parent.
+    pub depth: u32,
     /// True when it exists in the same workspace and is not over.
     pub is_open: bool,
 }
@@ -380,6 +399,8 @@ pub struct Finish {
     pub blocker: Option<BlockerSpec>,
     /// Sleep and come back.
     pub wake: Option<WakePlan>,
+    /// Children to make and things to watch.
+    pub fan_out: FanOut,
     /// What the agent answered.
     pub result: Option<Value>,
     /// When.

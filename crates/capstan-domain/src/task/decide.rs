@@ -11,7 +11,7 @@ use crate::task::event::{
 use crate::task::inbox::Said;
 use crate::task::rejection::Rejection;
 use crate::task::state::{InputState, State, Task, TaskState};
-use crate::task::{accept, blocker, inbox, outputs, settlement, worker_report};
+use crate::task::{accept, blocker, inbox, lifecycle, outputs, settlement, subtasks, watches, worker_report};
 
 pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
     let Some(task) = state else {
@@ -21,14 +21,25 @@ pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rej
             Err(Rejection::NotFound)
         };
     };
-    if task.is_archived() && is_of_a_caller(command) {
+    if task.is_archived() && is_refused_when_archived(command) {
         return Err(Rejection::Archived);
     }
+    decide_on(task, command).map(|events| watches::disarm_at_end(task, events))
+}
+
+fn decide_on(task: &Task, command: &Command) -> Result<Vec<Event>, Rejection> {
     match command {
         Command::Accept(_) => Err(Rejection::Exists),
         Command::SubmitInput(command) => inbox::submit(task, command),
         Command::Cancel(command) => cancel(task, command),
         Command::CancelRun(command) => cancel_run(task, command),
+        Command::Retry(command) => lifecycle::retry(task, command),
+        Command::Archive(command) => Ok(lifecycle::archive(task, command)),
+        Command::Unarchive(command) => Ok(lifecycle::unarchive(task, command)),
+        Command::Update(command) => lifecycle::update(task, command),
+        Command::ChildEnded(command) => Ok(subtasks::child_ended(task, command)),
+        Command::ParentHeard(command) => Ok(subtasks::parent_heard(task, command)),
+        Command::FireWatch(command) => Ok(watches::fire(task, command)),
         Command::Wake(command) => Ok(wake(task, command)),
         Command::Lease(command) => worker_report::lease(task, command),
         Command::Start(command) => worker_report::start(task, command),
@@ -50,9 +61,16 @@ pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rej
     }
 }
 
-/// True for what an archived task refuses. The end of an attempt that was told to stop is still heard.
-fn is_of_a_caller(command: &Command) -> bool {
-    matches!(command, Command::SubmitInput(_) | Command::Cancel(_) | Command::CancelRun(_))
+/// What callers ask; the machinery and workers that still stop go on.
+fn is_refused_when_archived(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::SubmitInput(_)
+            | Command::Cancel(_)
+            | Command::CancelRun(_)
+            | Command::Retry(_)
+            | Command::Update(_)
+    )
 }
 
 fn cancel(task: &Task, command: &Cancel) -> Result<Vec<Event>, Rejection> {
@@ -84,7 +102,7 @@ fn pass_deadline(task: &Task, command: &PassDeadline) -> Vec<Event> {
 
 /// Ends the task as cancelled, with everything that hangs on it. A live worker is told to stop; its session
 /// stays taken until it has, or the grace is over.
-fn stop(task: &Task, reason: Option<String>, grace_ms: i64, at: DateTime<Utc>) -> Vec<Event> {
+pub(super) fn stop(task: &Task, reason: Option<String>, grace_ms: i64, at: DateTime<Utc>) -> Vec<Event> {
     let mut events = Vec::new();
     stop_run(task, RunStatus::Cancelled, reason.clone(), grace_ms, at, &mut events);
     close_blocker(task, BlockerStatus::Cancelled, at, &mut events);

@@ -198,6 +198,7 @@ pub(super) fn report(epoch: u64, outcome: AttemptOutcome) -> Finish {
         waiting_for_input: false,
         blocker: None,
         wake: None,
+        fan_out: crate::task::command::FanOut::default(),
         result: None,
         at: at(50),
     }

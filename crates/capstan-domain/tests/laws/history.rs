@@ -6,13 +6,14 @@ use capstan_domain::id::{AgentId, AttemptId, BlockerId, InputId, OutputId, RunId
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{
-    Accept, AckInput, AppendOutputRows, BlockerSpec, Cancel, CancelRun, ClaimInput, Command, DeadlineSpec,
-    DeferInput, ExpireBlocker, ExpireLease, ExpireQueue, FinalizeOutput, Finish, ItemSpec, Lease,
-    OpenBlocker, PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, Start, SubmitInput,
-    TimeOutAttempt, Wake, WakePlan,
+    Accept, AckInput, AppendOutputRows, Archive, BlockerSpec, Cancel, CancelRun, ChildEnded, ClaimInput,
+    Command, DeadlineSpec, DeferInput, ExpireBlocker, ExpireLease, ExpireQueue, FanOut, FinalizeOutput,
+    Finish, FireWatch, ItemSpec, Lease, OpenBlocker, ParentHeard, PassDeadline, PayloadChange, ProduceOutput,
+    RecordUsage, ReleaseAttempt, Retry, Start, SubmitInput, SubtaskSpec, TimeOutAttempt, Unarchive, Update,
+    Wake, WakePlan,
 };
 use capstan_domain::task::event::{
-    Approvers, AttemptOutcome, BlockerKind, DeadlineDefault, InputSource, OutputStatus,
+    Approvers, AttemptOutcome, BlockerKind, DeadlineDefault, InputSource, Join, OutputStatus, SourceWatch,
 };
 use capstan_domain::task::{Event, Rejection, State, Task, TaskDecider, TaskState};
 use capstan_domain::usage::Usage;
@@ -49,6 +50,13 @@ pub(crate) enum Kind {
     Say,
     Cancel,
     CancelRun,
+    Retry,
+    Archive,
+    Unarchive,
+    Update,
+    ChildEnded,
+    ParentHeard,
+    Fire,
     Wake,
     Lease,
     Start,
@@ -101,6 +109,13 @@ pub(crate) fn moves() -> impl Strategy<Value = Vec<Move>> {
         8 => Just(Kind::Say),
         2 => Just(Kind::Cancel),
         1 => Just(Kind::CancelRun),
+        4 => Just(Kind::Retry),
+        1 => Just(Kind::Archive),
+        2 => Just(Kind::Unarchive),
+        2 => Just(Kind::Update),
+        6 => Just(Kind::ChildEnded),
+        1 => Just(Kind::ParentHeard),
+        5 => Just(Kind::Fire),
         4 => Just(Kind::Wake),
         20 => Just(Kind::Lease),
         8 => Just(Kind::Start),
@@ -171,6 +186,12 @@ pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<(Command, DateT
             return Some((finish(attempt_id, AttemptOutcome::Ok, None, 0, now), now));
         }
     }
+    if !task.joins.is_empty() && task.state != TaskState::Queued {
+        let subtask = task
+            .open_subtasks()
+            .find(|subtask| task.joins.iter().any(|join| join.task_ids.contains(&subtask.task_id)))?;
+        return Some((child_ended(subtask.task_id, TaskState::Done, "well done".into(), now), now));
+    }
     let fresh = InputId(Uuid::from_u128(9_000_000 + task.inbox.len() as u128));
     match task.state {
         TaskState::Queued => {
@@ -205,6 +226,7 @@ fn accept(birth: &Birth, at: DateTime<Utc>) -> Command {
         dispatch_delay_ms: birth.delay_ms,
         deadline: birth.deadline_s.map(|seconds| at + Duration::seconds(seconds)),
         queue_ttl_ms: birth.queue_ttl_ms,
+        watches: Vec::new(),
         message_bytes_max: 1000,
         ..Accept::new(
             task_id(),
@@ -298,9 +320,54 @@ fn finish(
         blocker: (plan % 7 == 2).then_some(blocker),
         wake: (plan % 3 == 2)
             .then(|| WakePlan { delay_minutes: Some(i64::from(plan % 4)), ..WakePlan::default() }),
+        fan_out: fan_out(plan),
         result: None,
         at,
     }))
+}
+
+fn child_ended(task_id: TaskId, state: TaskState, result: String, at: DateTime<Utc>) -> Command {
+    let result = Some(result.into());
+    Command::ChildEnded(Box::new(ChildEnded {
+        task_id,
+        label: None,
+        state,
+        result,
+        error: None,
+        cost_usd: 0.5,
+        at,
+    }))
+}
+
+/// Children and watches in many combinations.
+fn fan_out(plan: u8) -> FanOut {
+    let prompts: &[&str] = [&[][..], &[], &["one"], &["one", " ", "two"]][usize::from(plan / 16 % 4)];
+    let spec = |prompt: &&str| SubtaskSpec {
+        prompt: (*prompt).to_owned(),
+        label: Some(format!("label {prompt}")),
+        ..SubtaskSpec::default()
+    };
+    let watch = |entity_label: Option<String>| SourceWatch {
+        integration: "gmail".into(),
+        reason: None,
+        query: None,
+        thread_id: Some(format!("thread {}", plan % 2)),
+        message_id: None,
+        entity_key: None,
+        entity_label,
+        source_output_id: None,
+        event_types: Vec::new(),
+    };
+    FanOut {
+        subtasks: prompts.iter().map(spec).collect(),
+        join: [None, Some(Join::All), Some(Join::Any), Some(Join::None)][usize::from(plan / 64)],
+        watches: match plan % 6 {
+            0 => Some(Vec::new()),
+            1 => Some(vec![watch(None)]),
+            2 => Some(vec![watch(Some("label one".into())), watch(None)]),
+            _ => None,
+        },
+    }
 }
 
 fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command {
@@ -335,6 +402,38 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
         }
         Kind::Cancel => Command::Cancel(Cancel { reason: None, grace_ms: i64::from(b) * 100, at }),
         Kind::CancelRun => Command::CancelRun(CancelRun { run_id, reason: Some(text), grace_ms: 1000, at }),
+        Kind::ChildEnded => {
+            let known = task.open_subtasks().nth(usize::from(a % 2)).filter(|_| !wild);
+            let stranger = TaskId(Uuid::from_u128(3000 + u128::from(a % 2)));
+            let task_id = known.map_or(stranger, |subtask| subtask.task_id);
+            let state = if b % 3 == 0 { TaskState::Error } else { TaskState::Done };
+            child_ended(task_id, state, text, at)
+        }
+        Kind::ParentHeard => Command::ParentHeard(ParentHeard { at }),
+        Kind::Fire => Command::FireWatch(FireWatch {
+            integration: "gmail".into(),
+            correlation_keys: vec![format!("thread {}", a % 2)],
+            items: vec![(b % 8).into()],
+            event_type: None,
+            at,
+        }),
+        Kind::Retry => {
+            let message = if b % 2 == 0 { text } else { String::new() };
+            Command::Retry(Retry { message, input_id, message_bytes_max: 1000, at })
+        }
+        Kind::Archive => Command::Archive(Archive { grace_ms: i64::from(b) * 100, at }),
+        Kind::Unarchive => Command::Unarchive(Unarchive { at }),
+        Kind::Update => Command::Update(Box::new(Update {
+            priority: (a % 3 == 0).then(|| "high".to_owned()),
+            budget_usd: (a % 3 == 1).then(|| (b % 2 == 0).then_some(f64::from(b))),
+            payload: PayloadChange { message: (b % 3 == 0).then_some(text), ..PayloadChange::default() },
+            routing: None,
+            label: (b % 3 == 1).then(|| (a % 2 == 0).then(|| "a label".to_owned())),
+            labels: None,
+            deadline: (b % 5 == 2).then(|| (a % 2 == 0).then(|| at + Duration::seconds(i64::from(a) + 1))),
+            message_bytes_max: 1000,
+            at,
+        })),
         Kind::Wake => {
             let set_for = task.sleep.as_ref().filter(|_| !wild).map_or(at, |sleep| sleep.wake_at);
             Command::Wake(Wake { wake_at: set_for, at: set_for.max(at) })

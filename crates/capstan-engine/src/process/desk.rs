@@ -132,6 +132,7 @@ impl Process {
                 let reasons = self.matching.why(&StreamKey::new(&workspace, task_id), now);
                 self.answer(call, Answer::Why(reasons));
             }
+            Request::Watchers(keys) => self.ask_watchers(call, keys, now),
             Request::Workers => {
                 let views = self.desk.workers.views(now, self.config.lease_ms);
                 self.answer(call, Answer::Workers(views));
@@ -139,7 +140,7 @@ impl Process {
         }
     }
 
-    fn answer(&mut self, call: CallId, answer: Answer) {
+    pub(super) fn answer(&mut self, call: CallId, answer: Answer) {
         self.effects.push(Effect::Answer(call, answer));
     }
 

@@ -8,6 +8,7 @@ use capstan_domain::task::{Command, Task};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::family::Errand;
 use super::schedules::{AgentCheck, ScheduleKey, TickOrder};
 use crate::protocol::Answer;
 
@@ -49,6 +50,8 @@ pub struct Order {
     pub expected_version: Option<u64>,
     /// The lease request it is to answer.
     pub(super) ask: Option<CallId>,
+    /// For whom it is carried out and why, when it is a relative of the task.
+    pub(super) errand: Option<(Arc<StreamKey>, Errand)>,
     /// When it was given.
     pub at: DateTime<Utc>,
 }
@@ -73,7 +76,39 @@ impl Order {
             &subject,
         ]);
         let expected_version = matches!(command, Command::Lease(_)).then_some(version);
-        Self { key: Arc::clone(key), command_id, name, command, expected_version, ask, at }
+        Self { key: Arc::clone(key), command_id, name, command, expected_version, ask, errand: None, at }
+    }
+
+    /// An order to a relative of the task `owner`, from the state the owner is in.
+    pub(super) fn errand(
+        target: &Arc<StreamKey>,
+        owner: &Arc<StreamKey>,
+        (task, errand): (&Task, Errand),
+        command: Command,
+        at: DateTime<Utc>,
+    ) -> Self {
+        let name = if errand == Errand::Tell { "child-ended" } else { "make-subtask" };
+        // The epoch and the number of runs tell apart the ends of different lives of a child.
+        let command_id = derived(&[
+            "engine",
+            name,
+            &target.workspace,
+            &target.task_id.to_string(),
+            &owner.task_id.to_string(),
+            &task.epoch.to_string(),
+            &task.runs.len().to_string(),
+        ]);
+        let errand = Some((Arc::clone(owner), errand));
+        Self {
+            key: Arc::clone(target),
+            command_id,
+            name,
+            command,
+            expected_version: None,
+            ask: None,
+            errand,
+            at,
+        }
     }
 
     pub(super) fn is_lease(&self) -> bool {
@@ -92,19 +127,10 @@ fn intention(command: &Command) -> (&'static str, String) {
         Command::ExpireQueue(expire) => ("expire-queue", expire.run_id.to_string()),
         Command::ExpireBlocker(expire) => ("expire-blocker", expire.blocker_id.to_string()),
         Command::PassDeadline(pass) => ("pass-deadline", pass.deadline.to_rfc3339()),
-        Command::Accept(_)
-        | Command::SubmitInput(_)
-        | Command::Cancel(_)
-        | Command::CancelRun(_)
-        | Command::Start(_)
-        | Command::Finish(_)
-        | Command::OpenBlocker(_)
-        | Command::ClaimInput(_)
-        | Command::AckInput(_)
-        | Command::DeferInput(_)
-        | Command::ProduceOutput(_)
-        | Command::AppendOutputRows(_)
-        | Command::FinalizeOutput(_)
-        | Command::RecordUsage(_) => ("engine-command", String::new()),
+        Command::Cancel(_) => ("cancel-with-parent", String::new()),
+        Command::ParentHeard(_) => ("parent-heard", String::new()),
+        Command::ChildEnded(ended) => ("child-missing", ended.task_id.to_string()),
+        // Commands of callers and workers, which the engine never sends.
+        _ => ("engine-command", String::new()),
     }
 }

@@ -12,6 +12,7 @@ use capstan_domain::task::state::Input;
 use capstan_domain::task::{Command, Event, State, TaskState};
 use chrono::{DateTime, Duration, Utc};
 
+use super::family::Kin;
 use super::{CallId, Order};
 
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub(super) struct Tracked {
     /// After a failure: nothing before this instant.
     pub(super) not_before: Option<DateTime<Utc>>,
     pub(super) failures: u32,
+    /// What it knows of its family.
+    pub(super) kin: Kin,
     /// The instant the timer heap will bring this task up.
     pub(super) rings_at: Option<DateTime<Utc>>,
 }
@@ -81,6 +84,7 @@ impl Tracked {
             is_doubtful: false,
             not_before: None,
             failures: 0,
+            kin: Kin::default(),
             rings_at: None,
         }
     }
@@ -91,6 +95,9 @@ impl Tracked {
             return Some(self.not_before.unwrap_or(DateTime::<Utc>::MIN_UTC));
         }
         let task = self.task.as_deref()?;
+        if self.kin.is_due(task) {
+            return Some(self.not_before.unwrap_or(DateTime::<Utc>::MIN_UTC));
+        }
         let timer = timers(task).into_iter().map(|timer| timer.due).min();
         let lease = self.lease.as_ref().filter(|_| task.working_attempt().is_some()).map(|lease| lease.until);
         let due = timer.into_iter().chain(lease).min()?;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
 
 mod crashes;
+mod families;
 mod rules;
 mod schedules;
 mod world;

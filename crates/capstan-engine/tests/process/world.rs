@@ -11,8 +11,10 @@ use capstan_domain::agent;
 use capstan_domain::id::{AgentId, AttemptId, InputId, TaskId, WorkerId};
 use capstan_domain::matching::{self, Reach, StreamKey};
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
-use capstan_domain::task::command::{Accept, Cancel, Finish, OpenBlocker, Start, SubmitInput, WakePlan};
-use capstan_domain::task::event::{AttemptOutcome, InputSource};
+use capstan_domain::task::command::{
+    Accept, Cancel, FanOut, Finish, OpenBlocker, Parent, Start, SubmitInput, SubtaskSpec, WakePlan,
+};
+use capstan_domain::task::event::{AttemptOutcome, InputSource, Join, ParentClose};
 use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
 use capstan_engine::process::{CallId, Effect, Loaded, Order, Process, ProcessConfig, Settled};
 use capstan_engine::protocol::{Answer, Request};
@@ -56,6 +58,10 @@ impl World {
         self.tasks[key].1.as_deref().unwrap()
     }
 
+    pub(crate) fn version(&self, key: &StreamKey) -> u64 {
+        self.tasks.get(key).map_or(0, |(version, _)| *version)
+    }
+
     pub(crate) fn state(&self, key: &StreamKey) -> TaskState {
         self.task(key).state
     }
@@ -66,7 +72,13 @@ impl World {
         if self.stored.contains(&id) {
             return Ok(Vec::new());
         }
-        let events = TaskDecider::decide(state, command)?;
+        let decided = TaskDecider::decide(state, command);
+        if state.is_none() && decided.is_err() {
+            // Looking at what does not exist does not make it.
+            self.tasks.remove(key);
+            return decided;
+        }
+        let events = decided?;
         if events.is_empty() {
             return Ok(events);
         }
@@ -148,6 +160,8 @@ pub(crate) struct Birth {
     pub(crate) queue_ttl_ms: Option<i64>,
     pub(crate) delay_ms: Option<i64>,
     pub(crate) deadline_ms: Option<i64>,
+    pub(crate) parent: Option<TaskId>,
+    pub(crate) parent_close: ParentClose,
 }
 
 impl Default for Birth {
@@ -161,6 +175,8 @@ impl Default for Birth {
             queue_ttl_ms: None,
             delay_ms: None,
             deadline_ms: None,
+            parent: None,
+            parent_close: ParentClose::default(),
         }
     }
 }
@@ -173,9 +189,17 @@ pub(crate) fn accept(birth: &Birth, key: &StreamKey, at: DateTime<Utc>) -> Comma
         policy: Some(RunPolicy { retry, ..RunPolicy::default() }),
         timeout_ms: birth.timeout_ms,
         priority: Some(birth.priority.into()),
+        parent: birth.parent.map(|task_id| Parent {
+            task_id,
+            root_task_id: task_id,
+            depth: 0,
+            is_open: true,
+        }),
+        parent_close: birth.parent_close,
         dispatch_delay_ms: birth.delay_ms,
         deadline: birth.deadline_ms.map(|ms| at + Duration::milliseconds(ms)),
         queue_ttl_ms: birth.queue_ttl_ms,
+        watches: Vec::new(),
         message_bytes_max: 1_000_000,
         ..Accept::new(key.task_id, demo(&workspace, at), birth.message.clone(), at)
     }))
@@ -214,6 +238,7 @@ pub(crate) fn finish(attempt_id: &AttemptId, outcome: AttemptOutcome, at: DateTi
         waiting_for_input: false,
         blocker: None,
         wake: None,
+        fan_out: capstan_domain::task::command::FanOut::default(),
         result: None,
         at,
     }
@@ -222,6 +247,19 @@ pub(crate) fn finish(attempt_id: &AttemptId, outcome: AttemptOutcome, at: DateTi
 pub(crate) fn finish_with_wake(attempt_id: &AttemptId, at: DateTime<Utc>) -> Finish {
     let wake = WakePlan { delay_minutes: Some(3), ..WakePlan::default() };
     Finish { wake: Some(wake), ..finish(attempt_id, AttemptOutcome::Ok, at) }
+}
+
+/// An end that asks for so many children.
+pub(crate) fn finish_with_children(
+    attempt_id: &AttemptId,
+    children: usize,
+    join: Join,
+    at: DateTime<Utc>,
+) -> Command {
+    let spec = |number| SubtaskSpec { prompt: format!("part {number}"), ..SubtaskSpec::default() };
+    let subtasks = (0..children).map(spec).collect();
+    let fan_out = FanOut { subtasks, join: Some(join), watches: None };
+    Command::Finish(Box::new(Finish { fan_out, ..finish(attempt_id, AttemptOutcome::Ok, at) }))
 }
 
 pub(crate) fn question(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
@@ -383,14 +421,30 @@ impl Bench {
         self.answers.contains_key(&call)
     }
 
-    /// Another engine takes over from what a read model `lag` commits behind would say.
+    /// Another engine takes over from what a read model `lag` commits behind would say; nothing is due.
     pub(crate) fn fail_over(&mut self, lag: usize) {
-        let (process, waiting) = successor(&self.world, lag, self.now);
+        let waiting = self.succeed(lag);
         assert!(waiting.is_empty(), "nothing is due: {waiting:?}");
+        self.settle();
+    }
+
+    /// Another engine takes over, and does what is due.
+    pub(crate) fn take_over(&mut self) {
+        for effect in self.succeed(0) {
+            if let Effect::Execute(order) = effect {
+                let settled = carry_out(&mut self.world, &order);
+                self.process.settled(&order, settled, self.now);
+            }
+        }
+        self.settle();
+    }
+
+    fn succeed(&mut self, lag: usize) -> Vec<Effect> {
+        let (process, waiting) = successor(&self.world, lag, self.now);
         self.process = process;
         self.seen = self.world.log.len();
         self.answers.clear();
-        self.settle();
+        waiting
     }
 }
 
@@ -404,12 +458,12 @@ pub(crate) fn attempts(answer: &Answer) -> Vec<LeasedAttempt> {
 }
 
 pub(crate) fn carry_out(world: &mut World, order: &Order) -> Settled {
-    if order.expected_version.is_some_and(|expected| expected != world.tasks[&*order.key].0) {
+    if order.expected_version.is_some_and(|expected| expected != world.version(&order.key)) {
         return Settled::Refused;
     }
     match world.send(&order.key, order.command_id, &order.command) {
         Ok(events) => {
-            let (version, state) = world.tasks[&*order.key].clone();
+            let (version, state) = world.tasks.get(&*order.key).cloned().unwrap_or_default();
             Settled::Decided { version, state, events }
         }
         Err(_) => Settled::Refused,
@@ -417,7 +471,7 @@ pub(crate) fn carry_out(world: &mut World, order: &Order) -> Settled {
 }
 
 pub(crate) fn look(world: &World, key: &Arc<StreamKey>) -> Loaded {
-    let (version, state) = world.tasks[&**key].clone();
+    let (version, state) = world.tasks.get(&**key).cloned().unwrap_or_default();
     Loaded::State { version, state }
 }
 
@@ -436,7 +490,7 @@ pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Proce
         *state = fold::<TaskDecider>(state.take(), &events);
     }
     for (key, (version, state)) in tasks {
-        let is_open = state.as_deref().is_some_and(|task| !task.state.is_terminal() || task.live.is_some());
+        let is_open = state.as_deref().is_some_and(|task| !task.is_at_rest());
         if is_open {
             process.begin_with(key, version, state, now);
         }

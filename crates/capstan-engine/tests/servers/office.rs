@@ -223,6 +223,7 @@ impl Office {
             waiting_for_input: false,
             blocker: None,
             wake: None,
+            fan_out: capstan_domain::task::command::FanOut::default(),
             result: None,
             at: now(),
         };

@@ -74,10 +74,12 @@ impl SnapshotRow {
         }
     }
 
-    /// True when the engine must know of the stream: a task that is not over or still holds a lease, an active schedule.
+    /// True when the engine must know of the stream: a task that is not over, still holds a lease, has children to be
+    /// made or heard of, a parent to be
+    /// told, or an active schedule.
     fn is_open(&self) -> bool {
         match &self.state {
-            StreamState::Task(Some(task)) => !task.state.is_terminal() || task.live.is_some(),
+            StreamState::Task(Some(task)) => !task.is_at_rest(),
             StreamState::Schedule(Some(schedule)) => schedule.is_waited_for(),
             _ => false,
         }
