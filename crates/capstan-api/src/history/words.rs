@@ -57,7 +57,7 @@ pub(super) fn told(event: &Event) -> String {
         Event::TaskPayloadSet(_) => "What later runs are told was changed".to_owned(),
         Event::BlockerOpened(e) => blocker_opened(e),
         Event::BlockerUpdated(e) => format!("Asked in other words: {}", quoted(&e.summary)),
-        Event::BlockerVoted(e) => format!("{} approved; more approvals are needed", e.by),
+        Event::BlockerVoted(e) => format!("Approved by {}; more approvals are needed", e.by),
         Event::BlockerClosed(e) => blocker_closed(e),
         Event::InputAccepted(e) => input_accepted(e),
         Event::InputClaimed(_) => "The worker took an input".to_owned(),
