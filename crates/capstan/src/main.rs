@@ -7,6 +7,7 @@ mod agent;
 mod bench;
 mod channel;
 mod composition;
+mod config;
 mod dev;
 mod local_servers;
 mod log;
@@ -17,6 +18,7 @@ mod remote;
 mod schedule;
 mod schema;
 mod serve;
+mod settings;
 mod shutdown;
 mod task;
 mod worker;
@@ -48,6 +50,8 @@ enum Command {
     Dev(dev::Dev),
     /// Run Capstan against a given NATS and Postgres.
     Serve(serve::Serve),
+    /// Show the settings of serve.
+    Config(config::ConfigCommand),
     /// Lease attempts and execute them as processes.
     Worker(worker::WorkerCommand),
     /// Submit, read and steer tasks.
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Dev(dev) => dev.run().await,
             Command::Serve(serve) => serve.run().await,
+            Command::Config(config) => config.run(),
             Command::Worker(worker) => worker.run().await,
             Command::Task(task) => task.run().await,
             Command::Agent(agent) => agent.run().await,
