@@ -4,6 +4,7 @@ mod admin;
 mod agents;
 mod attempts;
 mod channels;
+mod dead_letters;
 mod errors;
 mod health;
 mod inbox;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use capstan_api::{ApiConfig, App, CallContext, Check, Parts, ReadModelsCheck, Reads};
+use capstan_api::{ApiConfig, App, CallContext, Check, DeadLetters, Parts, ReadModelsCheck, Reads};
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{Dispatcher, DispatcherConfig, NoSnapshots};
 use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
@@ -214,6 +214,7 @@ impl Node {
             engine: engine_client,
             live,
             telemetry: log.telemetry().clone(),
+            dead_letters: DeadLetters::new(bus_client.clone(), log.topology().clone()),
             checks,
             metrics: metrics_recorder()?,
             stopping: stopping.clone(),

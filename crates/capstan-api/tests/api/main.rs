@@ -8,6 +8,7 @@ mod authorisation;
 mod bad_input;
 mod channels;
 mod commands;
+mod dead_letters;
 mod failures;
 mod harness;
 mod live;
