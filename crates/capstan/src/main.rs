@@ -8,7 +8,9 @@ mod bench;
 mod channel;
 mod composition;
 mod config;
+mod dead_letters;
 mod dev;
+mod doctor;
 mod local_servers;
 mod log;
 mod observability;
@@ -66,8 +68,12 @@ enum Command {
     Channel(channel::ChannelCommand),
     /// List and rebuild the read models.
     Projection(projection::ProjectionCommand),
-    /// Read and verify the event log.
+    /// Read, verify and copy the event log.
     Log(log::LogCommand),
+    /// Look at what was set aside, try it again or give it up.
+    Dlq(dead_letters::DeadLettersCommand),
+    /// Check the servers, the settings and this machine.
+    Doctor(doctor::Doctor),
     /// Measure this machine and Capstan on it.
     Bench(bench::BenchCommand),
     /// Write the contracts to a folder.
@@ -94,6 +100,8 @@ fn main() -> ExitCode {
             Command::Channel(channel) => channel.run().await,
             Command::Projection(projection) => projection.run().await,
             Command::Log(log) => log.run().await,
+            Command::Dlq(dead_letters) => dead_letters.run().await,
+            Command::Doctor(doctor) => doctor.run().await,
             Command::Bench(bench) => bench.run().await,
             Command::Schema(schema) => schema.run(),
         }

@@ -35,13 +35,13 @@ pub(crate) struct SettingsSource {
     http: Option<String>,
     /// Where NATS is.
     #[arg(long)]
-    nats_url: Option<String>,
+    pub(crate) nats_url: Option<String>,
     /// NATS' monitoring address: from there the durability it really has is learned.
     #[arg(long)]
-    nats_monitor_url: Option<String>,
+    pub(crate) nats_monitor_url: Option<String>,
     /// Where Postgres is.
     #[arg(long)]
-    database_url: Option<String>,
+    pub(crate) database_url: Option<String>,
     /// The installation's token, 32 characters at least; required beyond loopback. Better in the environment.
     #[arg(long)]
     admin_token: Option<String>,
@@ -60,6 +60,16 @@ pub(crate) struct SettingsSource {
 }
 
 impl SettingsSource {
+    /// True when neither a file nor the environment nor flags can say where the servers are.
+    pub(crate) fn names_no_servers(&self) -> bool {
+        let is_unset = |name: &&str| std::env::var_os(name).is_none();
+        let variables = ["NATS_URL", "DATABASE_URL", "CAPSTAN_NATS_URL", "CAPSTAN_DATABASE_URL"];
+        self.config.is_none()
+            && self.nats_url.is_none()
+            && self.database_url.is_none()
+            && variables.iter().all(is_unset)
+    }
+
     /// Reads all settings, or says everything that is wrong with them.
     pub(crate) fn read(self) -> Result<Settings, SettingsFaults> {
         let flags = [

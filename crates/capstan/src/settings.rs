@@ -144,10 +144,7 @@ impl Settings {
         require(limits.log_batch_bytes >= 1_024, "limits.log_batch_bytes: must be at least 1024");
         require(limits.requests_per_second > 0.0, "limits.requests_per_second: must be more than 0");
         require(limits.requests_burst >= 1.0, "limits.requests_burst: must be at least 1");
-        require(
-            limits.wait_ms_default <= limits.wait_ms,
-            "limits.wait_ms_default: must be at most wait_ms",
-        );
+        require(limits.wait_ms_default <= limits.wait_ms, "limits.wait_ms_default: must be at most wait_ms");
         require(limits.wait_ms <= 300_000, "limits.wait_ms: must be at most 300000");
         require(limits.bus_concurrency >= 1, "limits.bus_concurrency: must be at least 1");
         require(limits.bus_ack_wait_ms >= 1_000, "limits.bus_ack_wait_ms: must be at least 1000");
@@ -358,7 +355,11 @@ mod tests {
         let environment = [("CAPSTAN_HTTP", "0.0.0.0:1"), ("CAPSTAN_ROLE", "king")];
         let faults = read("replicas = 2", &environment, &[("http", Some("here".to_owned()))]).unwrap_err();
         let names: Vec<_> = faults.iter().filter_map(|fault| fault.split(':').next()).collect();
-        assert_eq!(names, ["role", "http", "nats_url", "database_url", "replicas", "admin_token"], "{faults:?}");
+        assert_eq!(
+            names,
+            ["role", "http", "nats_url", "database_url", "replicas", "admin_token"],
+            "{faults:?}"
+        );
     }
 
     #[test]
