@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Access, Holders};
+use crate::dead_letters::DeadLetters;
 use crate::known::KnownWorkspaces;
 use crate::rates::{RateLimit, Rates};
 use crate::readiness::Check;
@@ -127,6 +128,8 @@ pub struct Parts {
     pub live: LiveHub,
     /// Output of running agents.
     pub telemetry: Telemetry,
+    /// Commands set aside.
+    pub dead_letters: DeadLetters,
     /// What readiness depends on.
     pub checks: Vec<Arc<dyn Check>>,
     /// The recorder behind `/metrics`.
@@ -154,6 +157,7 @@ pub struct App {
     pub(crate) engine: EngineClient,
     pub(crate) live: LiveHub,
     pub(crate) telemetry: Telemetry,
+    pub(crate) dead_letters: DeadLetters,
     pub(crate) checks: Vec<Arc<dyn Check>>,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) stopping: CancellationToken,
@@ -180,6 +184,7 @@ impl App {
             engine: parts.engine,
             live: parts.live,
             telemetry: parts.telemetry,
+            dead_letters: parts.dead_letters,
             checks: parts.checks,
             metrics: parts.metrics,
             stopping: parts.stopping,

@@ -1,6 +1,5 @@
 //! The same commands over NATS: durable ones from a work queue, and request/reply.
 
-mod dead_letter;
 mod durable;
 mod message;
 mod queries;

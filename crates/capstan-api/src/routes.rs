@@ -5,6 +5,7 @@ mod agents;
 mod attempts;
 mod batches;
 mod channels;
+mod dead_letters;
 mod descriptions;
 mod errors;
 mod health;

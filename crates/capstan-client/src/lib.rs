@@ -14,6 +14,7 @@ mod agent;
 mod attempt;
 mod channel;
 mod client;
+mod dead_letter;
 mod error;
 mod event_stream;
 mod output;
@@ -35,6 +36,7 @@ pub use attempt::{
 };
 pub use channel::{Channel, NewChannel};
 pub use client::{Client, ClientConfig};
+pub use dead_letter::DeadLetter;
 pub use error::{Error, Fault, Problem};
 pub use event_stream::{EventStream, Follow, LiveEvent};
 pub use output::{Output, OutputFilter};

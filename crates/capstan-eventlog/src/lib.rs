@@ -23,6 +23,7 @@ pub use event_log::{
 };
 pub use jetstream::config::{Credentials, Durability, DurabilityHint, JetStreamConfig};
 pub use jetstream::connection::Connection;
+pub use jetstream::inspection::{InspectedStream, Inspection, StreamState};
 pub use jetstream::server::{ServerError, ServerVersion};
 pub use jetstream::streams::StreamError;
 pub use jetstream::{ConnectError, JetStreamLog};

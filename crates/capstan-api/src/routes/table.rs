@@ -10,8 +10,8 @@ use capstan_contract::command as body;
 use capstan_contract::command::CommandBody;
 
 use super::{
-    admin, agents, attempts, batches, channels, descriptions, errors, health, inbox, live, outputs, runs,
-    schedules, schemas, source_events, task_commands, tasks, tokens, workers, workspaces,
+    admin, agents, attempts, batches, channels, dead_letters, descriptions, errors, health, inbox, live,
+    outputs, runs, schedules, schemas, source_events, task_commands, tasks, tokens, workers, workspaces,
 };
 use crate::App;
 use crate::operation::Answer::{Array, Json, List, Object, Receipt, Stream, Text};
@@ -148,6 +148,12 @@ pub(crate) static ROUTES: &[Route] = &[
 
     get("ListProjections", "/v1/admin/projections", Scope::Admin, List("projection"), "the read models and how far they are", to!(admin::list)),
     post("RebuildProjection", "/v1/admin/projections/{name}/rebuild", Scope::Admin, Json, "builds a read model anew", to!(admin::build_anew)).answering(&[200, 202]),
+
+    post("VerifyProjection", "/v1/admin/projections/{name}/verify", Scope::Admin, Json, "compares the rows of a read model with the log", to!(admin::verify_rows)).answering(&[200, 202]),
+    get("ListDeadLetters", "/v1/admin/deadletters", Scope::Admin, List("dead-letter"), "commands and commits set aside", to!(dead_letters::list)),
+    get("GetDeadLetter", "/v1/admin/deadletters/{id}", Scope::Admin, Object("dead-letter"), "one command or commit set aside", to!(dead_letters::one)),
+    post("RetryDeadLetter", "/v1/admin/deadletters/{id}/retry", Scope::Admin, Json, "tries what was set aside again", to!(dead_letters::retry)),
+    post("DiscardDeadLetter", "/v1/admin/deadletters/{id}/discard", Scope::Admin, Json, "gives a command up that was set aside", to!(dead_letters::discard)),
 
     get("GetHealth", "/healthz", Scope::Public, Json, "the process lives", to!(health::alive)),
     get("GetReadiness", "/readyz", Scope::Public, Json, "the process can do its work", to!(health::ready)),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_api::{
-    Access, Agents, ApiConfig, App, Channels, Parts, ReadModelsCheck, Reads, Schedules, Tasks, Tokens,
-    Workspaces, nats,
+    Access, Agents, ApiConfig, App, Channels, DeadLetters, Parts, ReadModelsCheck, Reads, Schedules, Tasks,
+    Tokens, Workspaces, nats,
 };
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots};
@@ -40,6 +40,7 @@ pub(crate) struct Api {
     pub(crate) nats: async_nats::Client,
     pub(crate) topology: Topology,
     pub(crate) servers: Arc<TestServers>,
+    pub(crate) database: String,
     http: reqwest::Client,
     stopping: CancellationToken,
     models: ReadModels,
@@ -101,10 +102,11 @@ impl Api {
         let servers = Arc::new(TestServers::start().await?);
         let nats_url = servers.nats_url();
         let log = Self::connect(&nats_url).await?;
-        let models = ReadModels::connect(&servers.fresh_database().await?)?;
+        let database = servers.fresh_database().await?;
+        let models = ReadModels::connect(&database)?;
         models.migrate().await?;
         let projector = Projector::start(log.clone(), models.clone(), ProjectorConfig::default());
-        Self::assemble(servers, &nats_url, log, models, Arc::new(projector), config).await
+        Self::assemble(servers, &nats_url, log, (database, models), Arc::new(projector), config).await
     }
 
     /// A server on a nats-server of the test's own; only Postgres is the usual one.
@@ -115,7 +117,9 @@ impl Api {
         let models = ReadModels::connect(&database).expect("an address");
         models.migrate().await.expect("the tables are made");
         let projector = Projector::start(log.clone(), models.clone(), ProjectorConfig::default());
-        Self::assemble(servers, nats_url, log, models, Arc::new(projector), config).await.expect("it starts")
+        Self::assemble(servers, nats_url, log, (database, models), Arc::new(projector), config)
+            .await
+            .expect("it starts")
     }
 
     /// Another process of the same installation: its own connections and memory, the same servers.
@@ -124,6 +128,7 @@ impl Api {
         let log = Self::connect(&nats_url).await.expect("a second connection");
         let (servers, models, projector) =
             (self.servers.clone(), self.models.clone(), self.projector.clone());
+        let models = (self.database.clone(), models);
         Self::assemble(servers, &nats_url, log, models, projector, config).await.expect("the replica starts")
     }
 
@@ -144,7 +149,7 @@ impl Api {
         servers: Arc<TestServers>,
         nats_url: &str,
         log: Arc<JetStreamLog>,
-        models: ReadModels,
+        (database, models): (String, ReadModels),
         projector: Arc<ProjectorHandle>,
         config: ApiConfig,
     ) -> anyhow::Result<Self> {
@@ -184,6 +189,7 @@ impl Api {
             engine: EngineClient::new(nats.clone(), Subjects::default()),
             live,
             telemetry: log.telemetry().clone(),
+            dead_letters: DeadLetters::new(nats.clone(), log.topology().clone()),
             checks: vec![
                 log.clone(),
                 Arc::new(ReadModelsCheck::new(
@@ -211,6 +217,7 @@ impl Api {
             nats,
             topology,
             servers,
+            database,
             http,
             stopping,
             models,

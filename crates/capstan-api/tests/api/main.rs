@@ -9,6 +9,7 @@ mod bad_input;
 mod batches;
 mod channels;
 mod commands;
+mod dead_letters;
 mod descriptions;
 mod failures;
 mod harness;

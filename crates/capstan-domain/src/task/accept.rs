@@ -16,12 +16,19 @@ use crate::task::rejection::Rejection;
 use crate::task::subtasks::DEPTH_MAX;
 use crate::task::watches;
 
+/// Most attachments of a command.
+const ATTACHMENTS_MAX: usize = 100;
+/// Longest attachment as JSON text, in bytes.
+const ATTACHMENT_BYTES_MAX: usize = 256 << 10;
 /// Longest attempt when the command names none, in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: i64 = 600_000;
 
 pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
     if command.message.len() > command.message_bytes_max {
         return Err(Rejection::TooLarge { field: "message", limit_bytes: command.message_bytes_max });
+    }
+    if command.attachments.iter().any(|attachment| json_bytes(attachment) > ATTACHMENT_BYTES_MAX) {
+        return Err(Rejection::TooLarge { field: "attachments", limit_bytes: ATTACHMENT_BYTES_MAX });
     }
     if !command.agent.active {
         return Err(Rejection::AgentInactive(command.agent.agent_key.clone()));
@@ -61,6 +68,10 @@ pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
     Ok(events)
 }
 
+fn json_bytes(attachment: &serde_json::Map<String, serde_json::Value>) -> usize {
+    serde_json::to_string(attachment).map_or(usize::MAX, |text| text.len())
+}
+
 /// When the command wants to be woken, if not at once: the later of its two ways to say so.
 fn wake_at(command: &Accept) -> Option<DateTime<Utc>> {
     let delayed = command.dispatch_delay_ms.map(|ms| later(command.at, ms));
@@ -72,6 +83,11 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
     let message = command.message.trim();
     faults.require(!message.is_empty(), "/message", "message is required");
     faults.require(!command.session_id.trim().is_empty(), "/session_id", "session_id is required");
+    faults.require(
+        command.attachments.len() <= ATTACHMENTS_MAX,
+        "/attachments",
+        "attachments must be at most 100",
+    );
     let timeout_ms = command.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS);
     faults.require(timeout_ms >= 0, "/timeout_ms", "timeout_ms must be >= 0");
     faults.require(
@@ -325,6 +341,25 @@ mod tests {
             .when(of(9))
             .then_rejected(Rejection::TooLarge { field: "message", limit_bytes: 8 });
         given::<TaskDecider>([]).when(of(8)).then_with(|events, _| assert_eq!(events.len(), 2));
+    }
+
+    #[test]
+    fn attachments_are_limited_in_number_and_each_in_size() {
+        let attachment = |bytes: usize| {
+            // {"a":"…"} has eight characters besides the text.
+            serde_json::Map::from_iter([("a".to_owned(), "x".repeat(bytes - 8).into())])
+        };
+        let with = |attachments| Accept { attachments, ..accept() };
+        refused(with(vec![attachment(9); ATTACHMENTS_MAX + 1]), &["/attachments"]);
+        for taken in [vec![attachment(9); ATTACHMENTS_MAX], vec![attachment(ATTACHMENT_BYTES_MAX)]] {
+            given::<TaskDecider>([])
+                .when(accepting(with(taken)))
+                .then_with(|events, _| assert_eq!(events.len(), 2));
+        }
+        let large = with(vec![attachment(9), attachment(ATTACHMENT_BYTES_MAX + 1)]);
+        given::<TaskDecider>([])
+            .when(accepting(large))
+            .then_rejected(Rejection::TooLarge { field: "attachments", limit_bytes: ATTACHMENT_BYTES_MAX });
     }
 
     #[test]

@@ -482,7 +482,6 @@ impl Story {
             blocker: (dice == 81 || dice == 82).then(question),
             wake: (dice == 83 || dice == 84).then(|| command::WakePlan {
                 delay_minutes: Some(1),
-                fan_out: command::FanOut::default(),
                 reason: Some("later".into()),
                 ..command::WakePlan::default()
             }),
