@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_contract::{AgentCodec, ChannelCodec, TaskCodec, WorkspaceCodec};
+use capstan_contract::{AgentCodec, ChannelCodec, ClassCodec, TaskCodec, WorkspaceCodec};
 use capstan_dispatch::Dispatcher;
 use capstan_domain::agent::Agent;
 use capstan_domain::channel::Channel;
+use capstan_domain::class::Class;
 use capstan_domain::task::TaskDecider;
 use capstan_domain::workspace::Workspace;
 use capstan_engine::EngineClient;
@@ -28,6 +29,8 @@ pub type Workspaces = Dispatcher<Workspace, WorkspaceCodec>;
 pub type Agents = Dispatcher<Agent, AgentCodec>;
 /// Executes commands of channels.
 pub type Channels = Dispatcher<Channel, ChannelCodec>;
+/// Executes commands of execution classes.
+pub type Classes = Dispatcher<Class, ClassCodec>;
 /// Executes commands of tasks.
 pub type Tasks = Dispatcher<TaskDecider, TaskCodec>;
 
@@ -94,6 +97,8 @@ pub struct Parts {
     pub agents: Arc<Agents>,
     /// Commands of channels.
     pub channels: Arc<Channels>,
+    /// Commands of execution classes.
+    pub classes: Arc<Classes>,
     /// Commands of tasks.
     pub tasks: Arc<Tasks>,
     /// The read models.
@@ -122,6 +127,7 @@ pub struct App {
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) agents: Arc<Agents>,
     pub(crate) channels: Arc<Channels>,
+    pub(crate) classes: Arc<Classes>,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) reads: Reads,
     pub(crate) projector: Option<watch::Receiver<ProjectorStatus>>,
@@ -143,6 +149,7 @@ impl App {
             workspaces: parts.workspaces,
             agents: parts.agents,
             channels: parts.channels,
+            classes: parts.classes,
             tasks: parts.tasks,
             reads: parts.reads,
             projector: parts.projector,

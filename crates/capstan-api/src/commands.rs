@@ -6,6 +6,7 @@
 mod accept_agent_command;
 mod cancel_run;
 mod cancel_task;
+mod configure_class;
 mod create_agent;
 mod create_workspace;
 mod delete_agent;
@@ -17,9 +18,9 @@ mod update_workspace;
 mod upsert_channel_binding;
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AnyCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace,
-    DeleteAgent, DeleteChannelBinding, EnqueueRunInput, SubmitTaskInput, UpdateAgent, UpdateWorkspace,
-    UpsertChannelBinding,
+    AcceptAgentCommand, AnyCommand, CancelRun, CancelTask, CommandBody, ConfigureClass, CreateAgent,
+    CreateWorkspace, DeleteAgent, DeleteChannelBinding, EnqueueRunInput, SubmitTaskInput, UpdateAgent,
+    UpdateWorkspace, UpsertChannelBinding,
 };
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{InputId, TaskId};
@@ -68,6 +69,7 @@ pub async fn execute(
         EnqueueRunInput::NAME => run::<EnqueueRunInput>(app, workspace, json, call).await,
         CancelTask::NAME => run::<CancelTask>(app, workspace, json, call).await,
         CancelRun::NAME => run::<CancelRun>(app, workspace, json, call).await,
+        ConfigureClass::NAME => run::<ConfigureClass>(app, workspace, json, call).await,
         CreateAgent::NAME => run::<CreateAgent>(app, workspace, json, call).await,
         UpdateAgent::NAME => run::<UpdateAgent>(app, workspace, json, call).await,
         DeleteAgent::NAME => run::<DeleteAgent>(app, workspace, json, call).await,

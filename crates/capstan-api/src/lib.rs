@@ -33,7 +33,7 @@ mod serving;
 mod shown;
 mod why;
 
-pub use app::{Agents, ApiConfig, App, Channels, NatsConfig, Parts, Tasks, Workspaces};
+pub use app::{Agents, ApiConfig, App, Channels, Classes, NatsConfig, Parts, Tasks, Workspaces};
 pub use auth::{Access, AdminToken};
 pub use call::CallContext;
 pub use commands::{NAMES as COMMAND_NAMES, execute};

@@ -4,6 +4,7 @@ mod admin;
 mod agents;
 mod attempts;
 mod channels;
+mod classes;
 mod errors;
 mod health;
 mod inbox;
@@ -12,6 +13,7 @@ mod outputs;
 mod runs;
 mod schemas;
 mod tasks;
+mod tool_calls;
 mod workers;
 mod workspaces;
 
@@ -34,6 +36,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(workspaces::reads())
         .merge(agents::reads())
         .merge(channels::reads())
+        .merge(classes::reads())
         .merge(tasks::reads())
         .merge(runs::reads())
         .merge(outputs::reads())
@@ -44,11 +47,13 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(workspaces::commands())
         .merge(agents::commands())
         .merge(channels::commands())
+        .merge(classes::commands())
         .merge(tasks::commands())
         .merge(runs::commands())
         .merge(live::routes())
         .merge(workers::routes())
         .merge(attempts::routes())
+        .merge(tool_calls::routes())
         .merge(admin::routes())
         .route_layer(from_fn_with_state(app.clone(), crate::auth::require));
     Router::new()

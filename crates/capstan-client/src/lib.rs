@@ -13,6 +13,7 @@
 mod agent;
 mod attempt;
 mod channel;
+mod class;
 mod client;
 mod error;
 mod event_stream;
@@ -33,6 +34,7 @@ pub use attempt::{
     WakePlan,
 };
 pub use channel::{Channel, NewChannel};
+pub use class::Class;
 pub use client::{Client, ClientConfig};
 pub use error::{Error, Fault, Problem};
 pub use event_stream::{EventStream, Follow, LiveEvent};

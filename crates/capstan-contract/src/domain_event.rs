@@ -1,9 +1,9 @@
 //! An event of any category, for readers that follow the whole log.
 
-use capstan_domain::{agent, channel, task, workspace};
+use capstan_domain::{agent, channel, class, task, workspace};
 use capstan_envelope::{Codec, CodecError, Commit, EventRecord};
 
-use crate::catalogue::{AgentCodec, ChannelCodec, TaskCodec, WorkspaceCodec};
+use crate::catalogue::{AgentCodec, ChannelCodec, ClassCodec, TaskCodec, WorkspaceCodec};
 use crate::event_name::{EventName, unknown};
 
 /// An event of any category.
@@ -15,6 +15,8 @@ pub enum DomainEvent {
     Agent(agent::Event),
     /// Of a channel.
     Channel(channel::Event),
+    /// Of an execution class.
+    Class(class::Event),
     /// Of a task.
     Task(task::Event),
 }
@@ -26,6 +28,7 @@ impl DomainEvent {
             TaskCodec::CATEGORY => TaskCodec::decode(record).map(Self::Task),
             AgentCodec::CATEGORY => AgentCodec::decode(record).map(Self::Agent),
             ChannelCodec::CATEGORY => ChannelCodec::decode(record).map(Self::Channel),
+            ClassCodec::CATEGORY => ClassCodec::decode(record).map(Self::Class),
             WorkspaceCodec::CATEGORY => WorkspaceCodec::decode(record).map(Self::Workspace),
             foreign => Err(unknown(foreign, record)),
         }
@@ -37,6 +40,7 @@ impl DomainEvent {
             Self::Workspace(event) => WorkspaceCodec::encode(event),
             Self::Agent(event) => AgentCodec::encode(event),
             Self::Channel(event) => ChannelCodec::encode(event),
+            Self::Class(event) => ClassCodec::encode(event),
             Self::Task(event) => TaskCodec::encode(event),
         }
     }
@@ -47,6 +51,7 @@ impl DomainEvent {
             Self::Workspace(event) => WorkspaceCodec::name_of(event),
             Self::Agent(event) => AgentCodec::name_of(event),
             Self::Channel(event) => ChannelCodec::name_of(event),
+            Self::Class(event) => ClassCodec::name_of(event),
             Self::Task(event) => TaskCodec::name_of(event),
         }
     }

@@ -19,7 +19,7 @@ mod error;
 mod loading;
 mod no_snapshots;
 
-pub use capstan_eventlog::{OpenTasks, Snapshot, SnapshotError, Snapshots};
+pub use capstan_eventlog::{OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 pub use context::CommandContext;
 pub use decided::{Decided, Loaded};
 pub use dispatcher::{Dispatchable, Dispatcher, DispatcherConfig};

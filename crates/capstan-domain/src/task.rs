@@ -20,6 +20,7 @@
 //! ```
 
 pub mod accept;
+pub mod budget;
 pub mod command;
 pub mod deadline;
 mod decide;
@@ -32,6 +33,7 @@ mod outputs;
 pub mod rejection;
 pub mod settlement;
 pub mod state;
+pub mod tool_call;
 pub mod transitions;
 mod worker_report;
 

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use capstan_decider::{Decider, fold};
 use capstan_domain::id::{BlockerId, InputId, RunId};
+use capstan_domain::task::budget;
 use capstan_domain::task::deadline::timers;
-use capstan_domain::task::event::{InputOutcome, RunCause};
-use capstan_domain::task::state::InputState;
+use capstan_domain::task::event::{InputOutcome, RunCause, TaskBudgetSet};
+use capstan_domain::task::state::{InputState, ToolCallState};
 use capstan_domain::task::transitions::{TRANSITIONS, is_legal};
 use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
 use history::{Birth, Step, births, moves, play};
@@ -41,6 +42,7 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         Command::AppendOutputRows(c) => Some(&c.attempt_id),
         Command::FinalizeOutput(c) => Some(&c.attempt_id),
         Command::RecordUsage(c) => Some(&c.attempt_id),
+        Command::CheckToolCall(c) => Some(&c.attempt_id),
         Command::Accept(_)
         | Command::SubmitInput(_)
         | Command::Cancel(_)
@@ -48,13 +50,19 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         | Command::Wake(_)
         | Command::Lease(_)
         | Command::ExpireQueue(_)
-        | Command::PassDeadline(_) => None,
+        | Command::PassDeadline(_)
+        | Command::StartToolCall(_)
+        | Command::EndToolCall(_)
+        | Command::StopForBudget(_)
+        | Command::WarnBudget(_)
+        | Command::LiftBudget(_) => None,
     }
 }
 
-/// Rows and usage add up: a repeat means more of it, so their callers key them.
+/// Rows and usage add up, and every question to the gate is a new call: a repeat means more of it, so their callers key
+/// them.
 fn accumulates(command: &Command) -> bool {
-    matches!(command, Command::AppendOutputRows(_) | Command::RecordUsage(_))
+    matches!(command, Command::AppendOutputRows(_) | Command::RecordUsage(_) | Command::CheckToolCall(_))
 }
 
 /// Every edge that histories took, to see that the generator reaches the whole table.
@@ -94,7 +102,9 @@ proptest! {
         for step in play(&birth, &moves) {
             let task = task_of(&step.after);
             let why = format!("after {:?}: {task:?}", step.command);
-            prop_assert_eq!(task.blocker.is_some(), task.state == TaskState::Waiting, "blocker, {}", why);
+            let waits = task.blocker.is_some() || task.executing_call().is_some();
+            prop_assert!(waits || task.state != TaskState::Waiting, "waiting, {}", why);
+            prop_assert!(task.blocker.is_none() || task.state == TaskState::Waiting, "blocker, {}", why);
             prop_assert_eq!(task.sleep.is_some(), task.state == TaskState::Sleeping, "sleep, {}", why);
             prop_assert_eq!(task.queued_at.is_some(), task.state == TaskState::Queued, "queue, {}", why);
             let is_active = task.state == TaskState::Queued || task.working_attempt().is_some();
@@ -118,6 +128,29 @@ proptest! {
             if !accumulates(&step.command) {
                 let is_quiet = again.as_ref().map_or(true, Vec::is_empty);
                 prop_assert!(is_quiet, "{:?} again gave {again:?}", step.command);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_carried_out_that_was_not_approved_before(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            for event in &step.events {
+                let Event::ToolExecutionStarted(started) = event else { continue };
+                let call = &task_of(&step.before).tool_calls[&started.tool_call_id];
+                let was_approved =
+                    matches!(call.state, ToolCallState::Approved { .. } | ToolCallState::Executing { .. });
+                prop_assert!(was_approved && !task_of(&step.before).state.is_terminal(), "{:?}", call.state);
+            }
+        }
+    }
+
+    #[test]
+    fn no_lease_follows_a_spent_budget(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            if step.events.iter().any(|event| matches!(event, Event::AttemptLeased(_))) {
+                let spending = budget::own(task_of(&step.before));
+                prop_assert!(!spending.is_some_and(budget::Spending::is_exceeded), "{spending:?}");
             }
         }
     }
@@ -157,7 +190,8 @@ proptest! {
                 let now: Vec<InputId> = match event {
                     Event::InputAccepted(e) => {
                         prop_assert_eq!(accepted.insert(e.input_id, e.outcome), None, "accepted twice");
-                        Vec::new()
+                        // What says nothing to the agent is done with.
+                        e.message.is_empty().then_some(e.input_id).into_iter().collect()
                     }
                     Event::InputConsumed(e) => vec![e.input_id],
                     Event::RunRequested(e) => e.input_ids.clone(),
@@ -178,7 +212,11 @@ proptest! {
                     prop_assert_eq!(holder, Some(by), "claimed by an attempt that works");
                 }
             }
-            if matches!(task.state, TaskState::Done | TaskState::Sleeping | TaskState::Waiting) {
+            // What waits for money or for a tool call goes on by itself, and the inbox with it.
+            let asked = task.blocker.as_ref().map(|blocker| &blocker.opened);
+            let goes_on = task.executing_call().is_some()
+                || asked.is_some_and(|asked| asked.budget.is_some() || asked.tool_call_id.is_some());
+            if matches!(task.state, TaskState::Done | TaskState::Sleeping | TaskState::Waiting) && !goes_on {
                 prop_assert_eq!(task.pending_inputs().count(), 0, "stranded while {:?}", task.state);
             }
         }
@@ -267,6 +305,9 @@ proptest! {
     fn any_task_can_be_brought_to_a_good_end(birth in births(), moves in moves()) {
         let Some(last) = play(&birth, &moves).pop() else { return Ok(()) };
         let (mut state, mut now) = (last.after, last.at);
+        // Somebody pays.
+        let paid = TaskBudgetSet { budget_usd: None, at: now };
+        state = fold::<TaskDecider>(state, &[Event::TaskBudgetSet(paid)]);
         for _ in 0..8 {
             let Some(command) = history::helpful(task_of(&state), now) else { break };
             now = command.1;

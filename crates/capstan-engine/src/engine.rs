@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_contract::TaskCodec;
-use capstan_dispatch::{Dispatcher, OpenTasks};
+use capstan_dispatch::{Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks};
 use capstan_domain::task::TaskDecider;
 use capstan_eventlog::EventLog;
 use tokio::sync::watch;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::EngineConfig;
 use crate::leadership::{Candidate, LeadershipError};
 use crate::reign::{End, Realm, Reign, ReignError};
+use crate::tool_caller::ToolCaller;
 
 /// Pause before another try after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -57,7 +58,17 @@ impl Engine {
         stop: CancellationToken,
     ) -> EngineHandle {
         let (leading, is_leading) = watch::channel(false);
-        let realm = Realm { config, log, tasks, open_tasks, nats };
+        // Histories of classes are short: whoever meets one for the first time reads it whole.
+        let classes = Dispatcher::new(Arc::clone(&log), Arc::new(NoSnapshots), DispatcherConfig::default());
+        let realm = Realm {
+            config,
+            log,
+            tasks,
+            classes: Arc::new(classes),
+            open_tasks,
+            nats,
+            tools: ToolCaller::default(),
+        };
         let engine = tokio::spawn(run(realm, leading, stop));
         EngineHandle { is_leading, engine: Some(engine) }
     }

@@ -23,6 +23,7 @@ pub mod leadership;
 pub mod process;
 pub mod protocol;
 mod reign;
+mod tool_caller;
 
 pub use client::{EngineClient, EngineError};
 pub use config::EngineConfig;

@@ -7,31 +7,36 @@
 //! rings early is put back. Nothing here costs more than a logarithm per event, except that new work is offered to
 //! the waiting workers one after another.
 
+mod budgets;
+mod classes;
 mod desk;
 mod effect;
 mod leased;
+mod tool_execution;
 mod tracked;
 mod workers;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use capstan_contract::TaskCodec;
+use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec};
 use capstan_decider::fold;
 use capstan_domain::matching::{self, Depth, Matching, StreamKey};
 use capstan_domain::task::{Command, Event, State, TaskDecider};
 use capstan_envelope::{Codec, CodecError, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 
+pub use classes::{ClassKey, ClassOrder, ClassSettled, class_key};
 pub use effect::{CallId, Effect, Order};
+pub use tool_execution::{ToolAnswer, ToolRequest};
 
+use budgets::Budgets;
+use classes::Classes;
 use desk::Desk;
-use tracked::{Tracked, later};
+use tool_execution::ToolPoll;
+use tracked::{Tracked, backoff, later};
 
-/// First pause after a failed order, in milliseconds; doubles up to [`PAUSE_MS_MAX`].
-const PAUSE_MS: i64 = 100;
-const PAUSE_MS_MAX: i64 = 10_000;
 /// Pause after a failure that repeating cannot cure, or an order that changed nothing.
 const PARKED_MS: i64 = 60_000;
 /// No leases for so long after one could not be recorded.
@@ -95,6 +100,11 @@ pub struct Process {
     tasks: HashMap<Arc<StreamKey>, Tracked>,
     rings: BinaryHeap<Reverse<(DateTime<Utc>, Arc<StreamKey>)>>,
     matching: Matching,
+    classes: Classes,
+    budgets: Budgets,
+    /// Tasks with an approved call a worker is to carry out.
+    offered: BTreeSet<Arc<StreamKey>>,
+    tool_polls: BTreeMap<CallId, ToolPoll>,
     desk: Desk,
     effects: Vec<Effect>,
 }
@@ -107,6 +117,10 @@ impl Process {
             tasks: HashMap::new(),
             rings: BinaryHeap::new(),
             matching: Matching::new(config.matching),
+            classes: Classes::default(),
+            budgets: Budgets::new(now),
+            offered: BTreeSet::new(),
+            tool_polls: BTreeMap::new(),
             desk: Desk::new(now),
             effects: Vec::new(),
         }
@@ -119,8 +133,31 @@ impl Process {
 
     /// Takes a commit from the log. Repeated and older commits change nothing; after a gap the task is loaded.
     pub fn commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
-        let Some(key) = task_key(&recorded.commit.stream) else { return Ok(()) };
-        let version = recorded.commit.version;
+        if let Some(key) = class_key(&recorded.commit.stream) {
+            return self.class_commit(&key, recorded);
+        }
+        let stream = &recorded.commit.stream;
+        if let (AgentCodec::CATEGORY, Ok(agent_id)) = (stream.category(), stream.id().parse()) {
+            return self.agent_commit(agent_id, recorded);
+        }
+        if stream.category() == WorkspaceCodec::CATEGORY {
+            return self.workspace_commit(recorded);
+        }
+        let Some(key) = task_key(stream) else { return Ok(()) };
+        let events = recorded.commit.events.iter().map(TaskCodec::decode).collect::<Result<Vec<_>, _>>()?;
+        let key = self.follow(key, recorded.commit.version, &events, now);
+        self.account(&key, recorded.position, &events);
+        Ok(())
+    }
+
+    /// Folds a commit into what is known of its task.
+    fn follow(
+        &mut self,
+        key: StreamKey,
+        version: u64,
+        events: &[Event],
+        now: DateTime<Utc>,
+    ) -> Arc<StreamKey> {
         let (key, known) = match self.tasks.get_mut(&key) {
             Some(tracked) => {
                 tracked.heard = tracked.heard.max(version);
@@ -129,30 +166,37 @@ impl Process {
             None => (Arc::new(key), 0),
         };
         if version <= known {
-            return Ok(());
+            return key;
         }
         if version != known + 1 {
             self.load(&key, version);
-            return Ok(());
+            return key;
         }
-        let events = recorded.commit.events.iter().map(TaskCodec::decode).collect::<Result<Vec<_>, _>>()?;
         let state = self.tasks.get_mut(&key).and_then(|tracked| tracked.task.take());
-        let state = fold::<TaskDecider>(state, &events);
-        self.take(&key, version, state, &events, now);
-        Ok(())
+        let state = fold::<TaskDecider>(state, events);
+        self.take(&key, version, state, events, now);
+        key
     }
 
     /// Takes the outcome of an order.
     pub fn settled(&mut self, order: &Order, outcome: Settled, now: DateTime<Utc>) {
         let Some(tracked) = self.tasks.get_mut(&order.key) else { return };
         tracked.under_way = tracked.under_way.saturating_sub(1);
+        if order.is_about_tools() {
+            self.tool_ordered(order, &outcome, now);
+        }
+        let Some(tracked) = self.tasks.get_mut(&order.key) else { return };
+        let is_warning = matches!(order.command, Command::WarnBudget(_));
+        if is_warning && !matches!(outcome, Settled::Failed { .. }) {
+            tracked.warn = None;
+        }
         let mut given = None;
         match outcome {
             Settled::Decided { version, state, events } => {
                 tracked.failures = 0;
                 tracked.leases -= u32::from(order.is_lease() && tracked.leases > 0);
                 // A timer that changes nothing would ring for ever.
-                tracked.not_before = events.is_empty().then(|| later(now, PARKED_MS));
+                tracked.not_before = (events.is_empty() && !is_warning).then(|| later(now, PARKED_MS));
                 given = state.as_deref().and_then(|task| desk::given(order, task));
                 self.take(&order.key, version, state, &events, now);
             }
@@ -171,7 +215,7 @@ impl Process {
                 }
             }
         }
-        match (order.ask, given, &order.command) {
+        match (order.ask.filter(|_| order.is_lease()), given, &order.command) {
             (Some(ask), given, _) => self.lease_settled(ask, given, now),
             (None, Some(given), Command::Lease(lease)) => self.owe(lease.worker_id, given),
             (None, _, _) => {}
@@ -211,10 +255,13 @@ impl Process {
 
     /// Lets time pass: rings what is due, ends polls, gives out work. Answers what is to be done.
     pub fn turn(&mut self, now: DateTime<Utc>) -> Vec<Effect> {
+        self.roll_day(now);
         while self.rings.peek().is_some_and(|Reverse((at, _))| *at <= now) {
             let Some(Reverse((at, key))) = self.rings.pop() else { break };
             self.ring(at, &key, now);
         }
+        self.ring_classes(now);
+        self.serve_tool_polls(now);
         self.serve(now);
         std::mem::take(&mut self.effects)
     }
@@ -222,7 +269,11 @@ impl Process {
     /// When [`Process::turn`] should be called although nothing happened.
     pub fn next_due(&self) -> DateTime<Utc> {
         let ring = self.rings.peek().map(|Reverse((at, _))| *at);
-        ring.into_iter().fold(self.desk.next_due(), DateTime::min)
+        ring.into_iter()
+            .chain(self.classes.next_due())
+            .chain(self.budgets.next_due())
+            .chain(self.tool_polls_due())
+            .fold(self.desk.next_due(), DateTime::min)
     }
 
     /// Counts for metrics.
@@ -254,7 +305,9 @@ impl Process {
             let heard = tracked.heard;
             return self.load(key, heard);
         }
-        if let Some(command) = tracked.due_command(now, self.config.grace_ms) {
+        let timeout_ms = self.tool_timeout_ms(key);
+        let Some(tracked) = self.tasks.get_mut(key) else { return };
+        if let Some(command) = tracked.due_command(now, self.config.grace_ms, timeout_ms) {
             if matches!(command, Command::ExpireLease(_)) {
                 metrics::counter!("capstan_engine_lease_expiries_total").increment(1);
                 // What it loses must not go straight back to a worker that has fallen silent.
@@ -313,6 +366,14 @@ impl Process {
         }
         let change = tracked.follow_lease(now, self.config.lease_ms);
         tracked.note(events);
+        let ended_attempts = events
+            .iter()
+            .filter_map(|event| if let Event::AttemptEnded(ended) = event { Some(ended) } else { None });
+        let class = tracked.task.as_deref().map(|task| ClassKey {
+            workspace: Arc::clone(&key.workspace),
+            instance_key: task.accepted.instance_key.as_str().into(),
+        });
+        let judged: Vec<_> = class.into_iter().cycle().zip(ended_attempts).collect();
         self.matching.observe(key, tracked.task.as_deref());
         let mut calls = Vec::new();
         if let Some(lease) = &tracked.lease
@@ -325,6 +386,9 @@ impl Process {
             self.desk.count_attempt(ended.worker_id, false);
             calls.extend(ended.watchers);
         }
+        for (class, ended) in judged {
+            self.judge_class(class, ended, now);
+        }
         if let Some(worker_id) = change.began {
             self.desk.count_attempt(worker_id, true);
         }
@@ -332,6 +396,8 @@ impl Process {
             self.answer_renewal(call);
         }
         self.desk.has_news();
+        self.list_tool_call(key);
+        self.review_after(key);
         self.tidy(key);
     }
 
@@ -347,8 +413,11 @@ impl Process {
         }
         let is_over =
             tracked.task.as_deref().is_none_or(|task| task.state.is_terminal() && task.live.is_none());
-        if is_over && !tracked.is_stale() && tracked.retry.is_none() {
+        if is_over && !tracked.is_stale() && tracked.retry.is_none() && !tracked.has_something_to_say() {
             self.tasks.remove(key);
+            self.matching.hold(key, None);
+            self.budgets.forget(key);
+            self.offered.remove(key);
             return;
         }
         if let Some(due) = tracked.next_due()
@@ -368,8 +437,7 @@ impl Tracked {
 
     fn fail(&mut self, now: DateTime<Utc>, is_retryable: bool) {
         self.failures = self.failures.saturating_add(1);
-        let doubled = PAUSE_MS.saturating_mul(1 << self.failures.min(10)).min(PAUSE_MS_MAX);
-        self.not_before = Some(later(now, if is_retryable { doubled } else { PARKED_MS }));
+        self.not_before = Some(later(now, if is_retryable { backoff(self.failures) } else { PARKED_MS }));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use capstan_contract::command::{RegisterWorker, Renewal};
-use capstan_contract::lease::{RegisteredWorker, RenewAnswer};
+use capstan_contract::lease::{ClaimedToolCall, RegisteredWorker, RenewAnswer};
 use capstan_contract::subject::Subjects;
 use capstan_domain::id::{TaskId, WorkerId};
 use capstan_domain::matching::WaitingReason;
@@ -55,6 +55,13 @@ pub enum Request {
         /// The task.
         task_id: TaskId,
     },
+    /// A worker wants an approved call of a tool it carries out.
+    ClaimToolCall {
+        /// The worker.
+        worker_id: WorkerId,
+        /// How long it waits for one, in milliseconds.
+        wait_ms: u64,
+    },
     /// Who works here?
     Workers,
 }
@@ -68,13 +75,14 @@ impl Request {
             Self::Renew { .. } => subjects.engine_renew(),
             Self::Drain { .. } => subjects.engine_drain(),
             Self::Why { .. } => subjects.engine_why(),
+            Self::ClaimToolCall { .. } => subjects.engine_tool_calls(),
             Self::Workers => subjects.engine_workers(),
         }
     }
 }
 
 /// Every subject the engine answers on.
-pub(crate) fn subjects_served(subjects: &Subjects) -> [String; 6] {
+pub(crate) fn subjects_served(subjects: &Subjects) -> [String; 7] {
     [
         subjects.engine_register(),
         subjects.engine_lease(),
@@ -82,6 +90,7 @@ pub(crate) fn subjects_served(subjects: &Subjects) -> [String; 6] {
         subjects.engine_drain(),
         subjects.engine_why(),
         subjects.engine_workers(),
+        subjects.engine_tool_calls(),
     ]
 }
 
@@ -101,6 +110,8 @@ pub enum Answer {
     HungUp,
     /// What keeps the task from running; empty when it does not wait in the queue.
     Why(Vec<WaitingReason>),
+    /// The call the worker has claimed, if there was one.
+    ToolCall(Option<Box<ClaimedToolCall>>),
     /// The workers known.
     Workers(Vec<WorkerView>),
     /// This engine does not know the worker: it must introduce itself again.
@@ -122,6 +133,9 @@ pub struct WorkerView {
     pub slots: u32,
     /// Names and values to choose it by.
     pub labels: BTreeMap<String, String>,
+    /// The tools it carries out.
+    #[serde(default)]
+    pub tools: Vec<String>,
     /// Whether it can be given work.
     pub status: WorkerStatus,
     /// Attempts it holds.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use capstan_contract::DomainEvent;
-use capstan_domain::{agent, channel, task, workspace};
+use capstan_domain::{agent, channel, class, task, workspace};
 use capstan_envelope::{Position, StreamHead};
 use futures_util::future::try_join_all;
 
@@ -147,6 +147,8 @@ fn begins(events: &[DomainEvent]) -> bool {
             DomainEvent::Workspace(workspace::Event::Created(_))
                 | DomainEvent::Agent(agent::Event::Created(_))
                 | DomainEvent::Channel(channel::Event::Bound(_))
+                // A class needs no creation: it begins with what is first said of it.
+                | DomainEvent::Class(class::Event::Configured(_) | class::Event::Degraded(_))
                 | DomainEvent::Task(task::Event::TaskAccepted(_))
         )
     )

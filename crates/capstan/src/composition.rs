@@ -118,21 +118,25 @@ impl Node {
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let channels =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let classes =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let tasks =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
 
         let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         live.observe({
-            let (workspaces, agents, channels, tasks): (
+            let (workspaces, agents, channels, classes, tasks): (
                 Arc<capstan_api::Workspaces>,
                 Arc<capstan_api::Agents>,
                 Arc<capstan_api::Channels>,
+                Arc<capstan_api::Classes>,
                 Arc<capstan_api::Tasks>,
-            ) = (workspaces.clone(), agents.clone(), channels.clone(), tasks.clone());
+            ) = (workspaces.clone(), agents.clone(), channels.clone(), classes.clone(), tasks.clone());
             move |recorded| {
                 workspaces.observe(recorded);
                 agents.observe(recorded);
                 channels.observe(recorded);
+                classes.observe(recorded);
                 tasks.observe(recorded);
             }
         });
@@ -186,6 +190,7 @@ impl Node {
             workspaces,
             agents,
             channels,
+            classes,
             tasks,
             reads: Reads::new(read_models.clone()),
             projector: projector_status,

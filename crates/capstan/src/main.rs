@@ -6,6 +6,7 @@
 mod agent;
 mod bench;
 mod channel;
+mod class;
 mod composition;
 mod dev;
 mod local_servers;
@@ -57,6 +58,8 @@ enum Command {
     Workspace(workspace::WorkspaceCommand),
     /// Bind, list and release channels.
     Channel(channel::ChannelCommand),
+    /// Limit and heal execution classes.
+    Class(class::ClassCommand),
     /// List and rebuild the read models.
     Projection(projection::ProjectionCommand),
     /// Read and verify the event log.
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
             Command::Agent(agent) => agent.run().await,
             Command::Workspace(workspace) => workspace.run().await,
             Command::Channel(channel) => channel.run().await,
+            Command::Class(class) => class.run().await,
             Command::Projection(projection) => projection.run().await,
             Command::Log(log) => log.run().await,
             Command::Bench(bench) => bench.run().await,

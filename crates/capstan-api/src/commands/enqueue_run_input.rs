@@ -21,6 +21,7 @@ impl Execute for EnqueueRunInput {
         let context = call.command(&stream, key.as_ref(), &self);
         let input_id = input_id(task_id, key.as_ref(), call);
         let command = Command::SubmitInput(SubmitInput {
+            action: None,
             input_id,
             run_id: Some(run_id),
             message: self.message,

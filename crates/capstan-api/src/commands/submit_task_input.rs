@@ -22,6 +22,7 @@ impl Execute for SubmitTaskInput {
         let context = call.command(&stream, key.as_ref(), &self);
         let input_id = input_id(task_id, key.as_ref(), call);
         let command = Command::SubmitInput(SubmitInput {
+            action: self.action,
             input_id,
             run_id: None,
             message: self.message,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_api::{
-    Access, Agents, ApiConfig, App, Channels, Parts, ReadModelsCheck, Reads, Tasks, Workspaces, nats,
+    Access, Agents, ApiConfig, App, Channels, Classes, Parts, ReadModelsCheck, Reads, Tasks, Workspaces, nats,
 };
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig};
@@ -113,6 +113,7 @@ impl Api {
             Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let agents: Arc<Agents> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let channels: Arc<Channels> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
+        let classes: Arc<Classes> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let tasks: Arc<Tasks> = Arc::new(Dispatcher::new(shared.clone(), snapshots, bounds));
         let stopping = CancellationToken::new();
         let nats = servers.nats().await?;
@@ -121,6 +122,7 @@ impl Api {
             workspaces,
             agents,
             channels,
+            classes,
             tasks: tasks.clone(),
             reads: Reads::new(models.clone()),
             projector: Some(projector.status()),

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use crate::command::{
-    AcceptAgentCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateWorkspace, DeleteAgent,
-    DeleteChannelBinding, EnqueueRunInput, SubmitTaskInput, UpdateAgent, UpdateWorkspace,
+    AcceptAgentCommand, CancelRun, CancelTask, CommandBody, ConfigureClass, CreateAgent, CreateWorkspace,
+    DeleteAgent, DeleteChannelBinding, EnqueueRunInput, SubmitTaskInput, UpdateAgent, UpdateWorkspace,
     UpsertChannelBinding,
 };
 
@@ -61,6 +61,8 @@ any_command! {
     CreateAgent,
     /// Opens a workspace.
     CreateWorkspace,
+    /// Sets the limits of an execution class.
+    ConfigureClass,
     /// Changes an agent.
     UpdateAgent,
     /// Deletes an agent.

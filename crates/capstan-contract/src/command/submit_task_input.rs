@@ -13,6 +13,9 @@ pub struct SubmitTaskInput {
     /// The task; needed where no path names it, that is on the bus and in batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<TaskId>,
+    /// `approve` or `reject`, for a question about a tool call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
     /// The text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,

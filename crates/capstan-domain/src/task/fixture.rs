@@ -89,6 +89,7 @@ pub(super) fn start(epoch: u64, seconds: i64) -> Command {
 
 pub(super) fn input(number: u128, message: &str) -> SubmitInput {
     SubmitInput {
+        action: None,
         input_id: input_id(number),
         run_id: None,
         message: message.into(),
@@ -129,6 +130,13 @@ pub(super) fn expire(epoch: u64) -> Command {
         returned: false,
         reason: "the worker fell silent".into(),
         at: at(40),
+    })
+}
+
+pub(super) fn release_after(epoch: u64, seconds: i64) -> Command {
+    Command::ReleaseAttempt(crate::task::command::ReleaseAttempt {
+        attempt_id: attempt(epoch),
+        at: at(seconds),
     })
 }
 

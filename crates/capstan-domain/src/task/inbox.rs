@@ -8,6 +8,7 @@ use crate::task::event::{
 };
 use crate::task::rejection::Rejection;
 use crate::task::state::{InputState, Task, TaskState};
+use crate::task::tool_call;
 use crate::task::worker_report::fenced;
 
 pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, Rejection> {
@@ -21,6 +22,15 @@ pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, R
         task.run(run_id).ok_or(Rejection::PartNotFound("run"))?;
     }
     let message = text_of(command);
+    let about_call = task.blocker.as_ref().filter(|open| {
+        open.opened.tool_call_id.is_some()
+            && command.blocker_id.is_none_or(|named| named == open.opened.blocker_id)
+    });
+    if let Some(blocker) = about_call
+        && let Some(events) = tool_call::answer(task, blocker, command, &message)?
+    {
+        return Ok(events);
+    }
     if message.is_empty() {
         return Err(Rejection::invalid("/message", "message is required"));
     }

@@ -23,7 +23,7 @@ use crate::task::event::{
 };
 use crate::task::rejection::Rejection;
 use crate::task::state::{InputState, Live, Run, Task, TaskState};
-use crate::task::worker_report;
+use crate::task::{budget, worker_report};
 use crate::usage::Usage;
 
 /// Attempts of one run that may be lost, given back or rate limited before the task is dropped.
@@ -47,10 +47,12 @@ pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Reject
         events.push(Event::UsageRecorded(UsageRecorded {
             run_id: live.run_id,
             attempt_id: live.attempt_id.clone(),
+            agent_id: Some(task.accepted.agent_id),
             usage,
             at: command.at,
         }));
     }
+    budget::after_usage(task, false, command.at, &mut events);
     if live.cancel_grace_until.is_some() {
         // The task was settled when it was cancelled; the report only frees the session.
         events.push(ended(live, stopped_outcome(task, live), command, command.error_class));
@@ -86,8 +88,8 @@ fn settle_ok(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>
         events.push(request_run_with_inputs(task, Some(live.run_id), None, command.at));
     } else if let Some(spec) = &command.blocker {
         events.extend(worker_report::open(task, live, spec, command.at)?);
-    } else if task.blocker.is_some() {
-        // Already waiting: the open question stays.
+    } else if task.blocker.is_some() || task.executing_call().is_some() {
+        // Already waiting: for the open question, or for what an approved tool call gives.
     } else if command.waiting_for_input {
         let spec =
             BlockerSpec { summary: "The agent waits for an answer".to_owned(), ..BlockerSpec::default() };

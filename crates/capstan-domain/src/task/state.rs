@@ -139,8 +139,8 @@ pub struct Task {
     pub fired: Vec<String>,
     /// True once the parent knows how it ended.
     pub parent_told: bool,
-    /// Budgets it was warned about.
-    pub warned: Vec<crate::task::event::BudgetScope>,
+    /// The last warning about each budget.
+    pub warned: BTreeMap<crate::task::event::BudgetScope, crate::task::event::BudgetWarned>,
 }
 
 /// An output as decisions see it.

@@ -9,7 +9,7 @@ use capstan_domain::matching::StreamKey;
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::task::event::AttemptOutcome;
 use capstan_domain::task::{Command, TaskState};
-use capstan_engine::process::{CallId, Effect, Loaded, Process, Settled};
+use capstan_engine::process::{CallId, ClassSettled, Effect, Loaded, Process, Settled};
 use capstan_engine::protocol::{Answer, Request};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
@@ -132,6 +132,7 @@ impl Life {
             queue_ttl_ms: self.chance.one_in(6).then_some(60_000),
             delay_ms: self.chance.one_in(4).then_some(5_000),
             deadline_ms: self.chance.one_in(6).then_some(120_000),
+            ..Birth::default()
         };
         let id = self.fresh();
         self.world.send(&key, id, &accept(&birth, &key, self.now)).unwrap();
@@ -274,6 +275,14 @@ impl Life {
                     look(&self.world, &key)
                 };
                 self.process.loaded(&key, loaded, self.now);
+            }
+            Effect::CallTool(request) => panic!("no workspace has tools here: {request:?}"),
+            Effect::OrderClass(order) => {
+                let settled = match trouble {
+                    0 => ClassSettled::Failed { is_retryable: true },
+                    _ => self.world.send_to_class(&order),
+                };
+                self.process.class_settled(&order, settled, self.now);
             }
             Effect::Answer(..) => {}
         }

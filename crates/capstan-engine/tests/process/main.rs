@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
 
+mod budgets;
+mod classes;
 mod crashes;
 mod rules;
+mod tool_calls;
 mod world;

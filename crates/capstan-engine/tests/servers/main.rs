@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
 
+mod endpoint;
 mod office;
+mod tool_calls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -6,21 +6,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use capstan_contract::TaskCodec;
 use capstan_contract::command::RegisterWorker;
 use capstan_contract::lease::RegisteredWorker;
+use capstan_contract::{TaskCodec, WorkspaceCodec};
 use capstan_decider::fold;
 use capstan_dispatch::{
-    CommandContext, Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks, Snapshot, SnapshotError,
+    CommandContext, Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks, Snapshot, SnapshotError, Spent,
 };
 use capstan_domain::agent;
 use capstan_domain::id::{AgentId, AttemptId, TaskId};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::command::{Accept, Cancel, Finish, Start};
 use capstan_domain::task::event::AttemptOutcome;
-use capstan_domain::task::{Command, State, TaskDecider, TaskState};
+use capstan_domain::task::{Command, State, Task, TaskDecider, TaskState};
+use capstan_domain::workspace::{self, Workspace as Workspaces};
 use capstan_engine::{Engine, EngineClient, EngineConfig, EngineHandle};
-use capstan_envelope::{Actor, Codec, Position, StreamHead, StreamId, Workspace};
+use capstan_envelope::{
+    Actor, Codec, Commit, CommitHash, CommitId, Metadata, Position, StreamHead, StreamId, Workspace,
+};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Selection};
 use capstan_testkit::servers::TestServers;
 use chrono::{DateTime, Utc};
@@ -63,13 +66,28 @@ struct FromLog(Arc<dyn EventLog>);
 
 #[async_trait]
 impl OpenTasks for FromLog {
+    async fn spending(&self) -> Result<(Position, Vec<Spent>), SnapshotError> {
+        // Nothing before the log: the engine that follows it from the start needs none.
+        Ok((Position::START, Vec::new()))
+    }
+
     async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError> {
         let unavailable = |source| SnapshotError::Unavailable { source: Box::new(source) };
         let mut tail = self.0.tail(Selection::All, Position::START).await.map_err(unavailable)?;
         let mut streams: BTreeMap<StreamId, (StreamHead, State)> = BTreeMap::new();
+        let mut owners: BTreeMap<StreamId, (StreamHead, workspace::State)> = BTreeMap::new();
         loop {
             let batch = tail.next().await.map_err(unavailable)?;
             for recorded in &batch.commits {
+                let stream = &recorded.commit.stream;
+                if stream.category() == WorkspaceCodec::CATEGORY {
+                    let events =
+                        recorded.commit.events.iter().map(|event| WorkspaceCodec::decode(event).unwrap());
+                    let (head, state) = owners.entry(stream.clone()).or_default();
+                    head.advance(recorded);
+                    *state = fold::<Workspaces>(state.clone(), &events.collect::<Vec<_>>());
+                    continue;
+                }
                 let events: Vec<_> =
                     recorded.commit.events.iter().map(|event| TaskCodec::decode(event).unwrap()).collect();
                 let (head, state) = streams.entry(recorded.commit.stream.clone()).or_default();
@@ -77,12 +95,16 @@ impl OpenTasks for FromLog {
                 *state = fold::<TaskDecider>(state.take(), &events);
             }
             if batch.caught_up {
-                let snapshot = |(head, state)| Snapshot { head, state: serde_json::to_value(state).unwrap() };
-                let open = streams.into_iter().map(|(stream, known)| (stream, snapshot(known))).collect();
-                return Ok((batch.position, open));
+                let tasks = streams.into_iter().map(|(stream, known)| (stream, snapshot(known)));
+                let owners = owners.into_iter().map(|(stream, known)| (stream, snapshot(known)));
+                return Ok((batch.position, tasks.chain(owners).collect()));
             }
         }
     }
+}
+
+fn snapshot<S: serde::Serialize>((head, state): (StreamHead, S)) -> Snapshot {
+    Snapshot { head, state: serde_json::to_value(state).unwrap() }
 }
 
 fn dispatcher(log: &Arc<dyn EventLog>) -> Arc<Tasks> {
@@ -135,7 +157,34 @@ impl Office {
         loaded.state.as_deref().unwrap().state
     }
 
-    async fn send(&self, key: &StreamKey, command: &Command) {
+    pub(crate) async fn task(&self, key: &StreamKey) -> Task {
+        *self.tasks.refresh(&stream(key)).await.unwrap().state.clone().unwrap()
+    }
+
+    /// Records facts about something else than a task.
+    pub(crate) async fn tell<C: Codec>(&self, name: &str, events: &[C::Event]) {
+        let command_id = self.fresh();
+        let commit = Commit {
+            commit_id: CommitId(command_id),
+            stream: name.parse().unwrap(),
+            version: 1,
+            previous: Position::START,
+            previous_hash: CommitHash::NONE,
+            metadata: Metadata {
+                occurred_at: now(),
+                actor: Actor::System,
+                command: "test".into(),
+                correlation_id: command_id,
+                causation_id: None,
+                traceparent: None,
+                idempotency: None,
+            },
+            events: events.iter().map(|event| C::encode(event).unwrap()).collect(),
+        };
+        self.log.append(&commit).await.unwrap();
+    }
+
+    pub(crate) async fn send(&self, key: &StreamKey, command: &Command) {
         let command_id = self.fresh();
         let context = CommandContext {
             command_id,
@@ -219,7 +268,7 @@ fn stream(key: &StreamKey) -> StreamId {
     StreamId::new(Workspace::new(&key.workspace).unwrap(), "task", &key.task_id.to_string()).unwrap()
 }
 
-fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     DateTime::from_timestamp_nanos(i64::try_from(since_epoch.as_nanos()).unwrap())
 }

@@ -86,7 +86,10 @@ impl Model for Agents {
                 row
             }),
             DomainEvent::Agent(Event::Deleted(_)) => None,
-            DomainEvent::Workspace(_) | DomainEvent::Channel(_) | DomainEvent::Task(_) => row,
+            DomainEvent::Workspace(_)
+            | DomainEvent::Channel(_)
+            | DomainEvent::Class(_)
+            | DomainEvent::Task(_) => row,
         }
     }
 

@@ -6,6 +6,7 @@ use capstan_contract::DomainEvent;
 use capstan_decider::Decider;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::channel::{self, Channel};
+use capstan_domain::class::{self, Class};
 use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::task::{self, TaskDecider};
 use capstan_domain::workspace::{self, Workspace};
@@ -33,6 +34,7 @@ pub(crate) enum StreamState {
     Workspace(workspace::State),
     Agent(agent::State),
     Channel(channel::State),
+    Class(class::State),
     Task(task::State),
 }
 
@@ -67,25 +69,25 @@ impl SnapshotRow {
             StreamState::Task(None)
             | StreamState::Workspace(_)
             | StreamState::Agent(_)
-            | StreamState::Channel(_) => None,
+            | StreamState::Channel(_)
+            | StreamState::Class(_) => None,
         }
     }
 
-    /// True when the engine must know of the stream: a task that is not over or still holds a lease.
+    /// True when the engine must know of the stream: a task that is not over or still holds a lease, and everything
+    /// that decides which task may run.
     fn is_open(&self) -> bool {
         match &self.state {
             StreamState::Task(Some(task)) => !task.state.is_terminal() || task.live.is_some(),
-            StreamState::Task(None)
-            | StreamState::Workspace(_)
-            | StreamState::Agent(_)
-            | StreamState::Channel(_) => false,
+            StreamState::Task(None) | StreamState::Channel(_) => false,
+            StreamState::Workspace(_) | StreamState::Agent(_) | StreamState::Class(_) => true,
         }
     }
 }
 
 impl Model for StreamSnapshots {
     const NAME: &'static str = "stream_snapshots";
-    const VERSION: i32 = 3;
+    const VERSION: i32 = 4;
     const SCHEMA: &'static str = include_str!("../../../../projections/stream_snapshots/schema.sql");
     const COLUMNS: &'static [Column] = &[Column::changing("open", CellType::Flag)];
     const STARTS_EMPTY: bool = false;
@@ -120,6 +122,12 @@ impl Model for StreamSnapshots {
             (DomainEvent::Channel(event), _) => {
                 StreamState::Channel(Channel::evolve(channel::State::default(), event))
             }
+            (DomainEvent::Class(event), Some(StreamState::Class(state))) => {
+                StreamState::Class(Class::evolve(state, event))
+            }
+            (DomainEvent::Class(event), _) => {
+                StreamState::Class(Class::evolve(class::State::default(), event))
+            }
             (DomainEvent::Task(event), Some(StreamState::Task(state))) => {
                 StreamState::Task(TaskDecider::evolve(state, event))
             }
@@ -138,6 +146,7 @@ impl Model for StreamSnapshots {
         let Stored { head, state } = serde_json::from_str(doc)?;
         let state = match key.split('/').nth(1) {
             Some("workspace") => StreamState::Workspace(serde_json::from_str(state.get())?),
+            Some("class") => StreamState::Class(serde_json::from_str(state.get())?),
             Some("channel") => StreamState::Channel(serde_json::from_str(state.get())?),
             Some("agent") => StreamState::Agent(serde_json::from_str(state.get())?),
             _ => StreamState::Task(serde_json::from_str(state.get())?),

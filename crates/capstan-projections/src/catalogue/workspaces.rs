@@ -57,7 +57,10 @@ impl Model for Workspaces {
                 row.version = fact.version();
                 row
             }),
-            DomainEvent::Agent(_) | DomainEvent::Channel(_) | DomainEvent::Task(_) => row,
+            DomainEvent::Agent(_)
+            | DomainEvent::Channel(_)
+            | DomainEvent::Class(_)
+            | DomainEvent::Task(_) => row,
         }
     }
 

@@ -201,6 +201,7 @@ async fn a_row_postgres_refuses_is_parked_and_can_be_retried() {
     assert_verified(&log, &place.read_models).await;
     // The live projector has learnt of it: the stream flows again.
     let command = Command::SubmitInput(capstan_domain::task::command::SubmitInput {
+        action: None,
         input_id: capstan_domain::id::InputId(story.uuid()),
         run_id: None,
         message: "again".into(),

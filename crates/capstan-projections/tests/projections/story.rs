@@ -371,6 +371,7 @@ impl Story {
         }
         if dice < 14 {
             return Some(Command::SubmitInput(command::SubmitInput {
+                action: None,
                 input_id: InputId(self.uuid()),
                 run_id: None,
                 message: format!("go on {dice}"),
