@@ -1,5 +1,5 @@
 CREATE TABLE classes (
-    id         text NOT NULL,
+    id         uuid NOT NULL,
     workspace  text NOT NULL,
     position   bigint NOT NULL,
     version    bigint NOT NULL,

@@ -113,7 +113,7 @@ pub(super) fn lift(task: &Task, command: &LiftBudget) -> Vec<Event> {
     if let Event::RunRequested(run) = &mut run {
         run.cause = RunCause::Budget;
         if run.prompt.is_empty() {
-            run.prompt = "There is budget again. Go on where you were stopped.".to_owned();
+            run.prompt.push_str("There is budget again. Go on where you were stopped.");
         }
     }
     let closed = BlockerClosed {

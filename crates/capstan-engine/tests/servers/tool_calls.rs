@@ -1,10 +1,12 @@
 //! Approved tool calls against a real endpoint: once for each key, whatever dies in between.
 
+use std::time::Duration;
+
 use capstan_contract::WorkspaceCodec;
 use capstan_domain::matching::StreamKey;
+use capstan_domain::task::Command;
 use capstan_domain::task::command::{CheckToolCall, SubmitInput};
 use capstan_domain::task::event::ToolExecutor;
-use capstan_domain::task::{Command, TaskState};
 use capstan_domain::workspace;
 use capstan_domain::workspace::settings::ApprovalPolicy;
 use capstan_engine::EngineConfig;
@@ -61,12 +63,14 @@ async fn approve(office: &Office, key: &StreamKey) {
     office.send(key, &Command::SubmitInput(input)).await;
 }
 
+/// What the agent is told: its live attempt as an input, or its next run as the prompt. A claim that a dead engine left
+/// behind is honoured until it passes, which takes longer than anything else here.
 async fn carried_out(office: &Office, key: &StreamKey) -> String {
-    eventually("the result is told", LONG, async || {
+    eventually("the result is told", Duration::from_secs(60), async || {
         let task = office.task(key).await;
-        let said =
-            task.inbox.iter().find(|input| !input.message.is_empty()).map(|input| input.message.clone());
-        said.filter(|_| task.state == TaskState::Running)
+        let said = task.inbox.iter().map(|input| input.message.clone());
+        let prompts = task.runs.iter().map(|run| run.prompt.clone());
+        said.chain(prompts).find(|text| text.starts_with("Your call of crm"))
     })
     .await
 }

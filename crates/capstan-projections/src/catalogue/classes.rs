@@ -3,9 +3,11 @@
 use capstan_contract::DomainEvent;
 use capstan_decider::Decider;
 use capstan_domain::class::{Class, Health, State};
+use capstan_domain::id::derived;
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
@@ -36,8 +38,8 @@ pub(crate) struct ClassRow {
 }
 
 /// The row of a class: its keys are unique in a workspace only.
-pub(crate) fn class_id(workspace: &str, instance_key: &str) -> String {
-    [workspace, "/", instance_key].concat()
+pub(crate) fn class_id(workspace: &str, instance_key: &str) -> Uuid {
+    derived(&["class", workspace, instance_key])
 }
 
 impl Model for Classes {
@@ -45,17 +47,17 @@ impl Model for Classes {
     const VERSION: i32 = 1;
     const SCHEMA: &'static str = include_str!("../../../../projections/classes/schema.sql");
     const COLUMNS: &'static [Column] = &[Column::fixed("created_at", CellType::Time)];
-    type Key = String;
+    type Key = Uuid;
     type Row = ClassRow;
 
-    fn keys(recorded: &Recorded, event: &DomainEvent, keys: &mut Vec<String>) {
+    fn keys(recorded: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
         if let DomainEvent::Class(_) = event {
             let stream = &recorded.commit.stream;
             keys.push(class_id(stream.workspace().as_str(), stream.id()));
         }
     }
 
-    fn apply(row: Option<ClassRow>, _: &String, fact: &Fact<'_>) -> Option<ClassRow> {
+    fn apply(row: Option<ClassRow>, _: &Uuid, fact: &Fact<'_>) -> Option<ClassRow> {
         let DomainEvent::Class(event) = fact.event else { return row };
         let created_at = row.as_ref().map_or_else(|| fact.occurred_at(), |row| row.created_at);
         let state = Class::evolve(row.map(state).unwrap_or_default(), event);

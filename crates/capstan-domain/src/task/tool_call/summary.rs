@@ -68,7 +68,7 @@ pub(super) fn of(tool: &str, arguments: &Value) -> Shown {
     let mut summary = kind.line.to_owned();
     for (argument, word) in kind.in_line {
         if let Some(text) = text_of(arguments, argument) {
-            summary.push_str(&format!(" {word} {text}"));
+            summary.extend([" ", word, " ", &text]);
         }
     }
     let below: Vec<_> = kind

@@ -41,7 +41,7 @@ pub(super) fn carried_out(call: &ToolCallDeferred, ended: &ToolExecutionEnded) -
         ),
     };
     if let Some(code) = ended.exit_code {
-        text.push_str(&format!("\n\nExit code: {code}"));
+        text.extend(["\n\nExit code: ", &code.to_string()]);
     }
     for (name, part) in [
         ("Output", Some(ended.stdout.as_str())),
@@ -49,7 +49,7 @@ pub(super) fn carried_out(call: &ToolCallDeferred, ended: &ToolExecutionEnded) -
         ("Error", ended.error.as_deref()),
     ] {
         if let Some(part) = part.map(str::trim).filter(|part| !part.is_empty()) {
-            text.push_str(&format!("\n\n{name}:\n{part}"));
+            text.extend(["\n\n", name, ":\n", part]);
         }
     }
     text
