@@ -4,15 +4,25 @@
 
 mod access;
 mod agents;
+mod authorisation;
 mod bad_input;
 mod channels;
 mod classes;
 mod commands;
 mod failures;
 mod harness;
+mod inputs;
+mod lifecycle;
 mod live;
 mod nats;
+mod nats_permissions;
 mod operations;
+mod plans;
+mod redaction;
+mod schedules;
+mod sessions;
+mod tenants;
+mod tokens;
 mod tool_calls;
 mod worker_protocol;
 mod workspaces;

@@ -86,10 +86,7 @@ impl Model for Agents {
                 row
             }),
             DomainEvent::Agent(Event::Deleted(_)) => None,
-            DomainEvent::Workspace(_)
-            | DomainEvent::Channel(_)
-            | DomainEvent::Class(_)
-            | DomainEvent::Task(_) => row,
+            _ => row,
         }
     }
 

@@ -53,10 +53,7 @@ impl Model for Channels {
             DomainEvent::Channel(Event::Bound(bound)) => &bound.workspace,
             DomainEvent::Channel(Event::Changed(changed)) => &changed.workspace,
             DomainEvent::Channel(Event::Released(released)) => &released.workspace,
-            DomainEvent::Workspace(_)
-            | DomainEvent::Agent(_)
-            | DomainEvent::Class(_)
-            | DomainEvent::Task(_) => fact.workspace(),
+            _ => fact.workspace(),
         }
     }
 
@@ -81,10 +78,7 @@ impl Model for Channels {
                 row
             }),
             DomainEvent::Channel(Event::Released(_)) => None,
-            DomainEvent::Workspace(_)
-            | DomainEvent::Agent(_)
-            | DomainEvent::Class(_)
-            | DomainEvent::Task(_) => row,
+            _ => row,
         }
     }
 

@@ -135,7 +135,7 @@ pub(crate) struct RunRow {
 
 impl Model for Runs {
     const NAME: &'static str = "runs";
-    const VERSION: i32 = 3;
+    const VERSION: i32 = 4;
     const SCHEMA: &'static str = include_str!("../../../../projections/runs/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("task_id", CellType::Uuid),

@@ -57,10 +57,7 @@ impl Model for Workspaces {
                 row.version = fact.version();
                 row
             }),
-            DomainEvent::Agent(_)
-            | DomainEvent::Channel(_)
-            | DomainEvent::Class(_)
-            | DomainEvent::Task(_) => row,
+            _ => row,
         }
     }
 

@@ -371,14 +371,13 @@ impl Story {
         }
         if dice < 14 {
             return Some(Command::SubmitInput(command::SubmitInput {
-                action: None,
-                input_id: InputId(self.uuid()),
-                run_id: None,
-                message: format!("go on {dice}"),
                 answers: object(json!({"q": dice})),
-                blocker_id: None,
-                message_bytes_max: 1_000,
-                at,
+                ..command::SubmitInput::text(
+                    InputId(self.uuid()),
+                    capstan_domain::task::event::InputSource::Caller,
+                    format!("go on {dice}"),
+                    at,
+                )
             }));
         }
         if let Some(live) = &task.live {
@@ -518,6 +517,7 @@ fn question() -> command::BlockerSpec {
         summary: "Which one?".into(),
         details: Some("There are two.".into()),
         questions: vec![Question { id: "q".into(), text: "Which?".into() }],
+        ..command::BlockerSpec::default()
     }
 }
 

@@ -7,9 +7,12 @@
 mod agent_story;
 mod bad_input;
 mod bus;
+mod claude_code;
 mod idempotency;
 mod kill;
 mod process;
+mod python_worker;
 mod rebuild;
+mod schedules;
 mod sse;
 mod why;
