@@ -7,6 +7,7 @@ use capstan_dispatch::{CommandContext, Decided, Dispatchable};
 use capstan_domain::id::InputId;
 use capstan_domain::task::event::InputOutcome;
 use capstan_envelope::Position;
+use schemars::JsonSchema;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -17,7 +18,7 @@ use crate::conventions::{POSITION, header_text};
 use crate::shown::Object;
 
 /// The proof that a command is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Receipt {
     /// The command; the id of its commit.
     pub command_id: Uuid,

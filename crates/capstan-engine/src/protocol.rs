@@ -113,7 +113,7 @@ impl Request {
 }
 
 /// Every subject the engine answers on.
-pub(crate) fn subjects_served(subjects: &Subjects) -> [String; 7] {
+pub(crate) fn subjects_served(subjects: &Subjects) -> [String; 8] {
     [
         subjects.engine_register(),
         subjects.engine_lease(),

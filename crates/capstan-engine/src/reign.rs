@@ -28,8 +28,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::clock::now;
 use crate::leadership::{LeadershipError, Term};
 use crate::process::{
-    CallId, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ProcessConfig, ScheduleKey, Seen, Settled,
-    ToolAnswer, ToolRequest, class_key, task_key,
+    CallId, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ProcessConfig, ScheduleKey, Seen,
+    Settled, ToolAnswer, ToolRequest, class_key, task_key,
 };
 use crate::protocol::{Answer, Request, subjects_served};
 use crate::ticking;

@@ -1,6 +1,7 @@
 //! The read models, one module for each folder of `projections/`.
 
 pub(crate) mod agents;
+mod answers;
 pub(crate) mod blockers;
 pub(crate) mod channels;
 pub(crate) mod classes;
@@ -16,6 +17,8 @@ pub(crate) mod workspaces;
 
 use crate::model::Model;
 use crate::rows::{ModelRows, Rows, column_names};
+
+pub use answers::SHOWN;
 
 /// The name and version of every read model, the stream snapshots first: the others lean on them.
 pub const MODELS: &[(&str, i32)] = &[

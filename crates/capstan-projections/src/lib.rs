@@ -39,7 +39,7 @@ mod snapshots;
 mod status;
 mod verify;
 
-pub use catalogue::MODELS;
+pub use catalogue::{MODELS, SHOWN};
 pub use config::{OnProgress, ProjectorConfig};
 pub use decided::new_task;
 pub use digest::DigestError;

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use capstan_envelope::Position;
 use capstan_projections::{MODELS, ProjectorConfig, ProjectorState, RebuildError, Which, rebuild};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -22,8 +23,8 @@ use crate::shown::List;
 const REBUILD_WAIT: Duration = Duration::from_secs(20);
 
 /// A read model and how far it is. All models of a process move together.
-#[derive(Debug, Serialize)]
-pub(super) struct Projection {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Projection {
     name: &'static str,
     version: i32,
     #[serde(flatten)]

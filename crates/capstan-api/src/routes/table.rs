@@ -10,8 +10,8 @@ use capstan_contract::command as body;
 use capstan_contract::command::CommandBody;
 
 use super::{
-    admin, agents, attempts, channels, classes, errors, health, inbox, live, outputs, runs, schedules, schemas,
-    source_events, task_commands, tasks, tokens, tool_calls, workers, workspaces,
+    admin, agents, attempts, batches, channels, classes, descriptions, errors, health, inbox, live, outputs,
+    runs, schedules, schemas, source_events, task_commands, tasks, tokens, tool_calls, workers, workspaces,
 };
 use crate::App;
 use crate::operation::Answer::{Array, Json, List, Object, Receipt, Stream, Text};
@@ -98,7 +98,7 @@ pub(crate) static ROUTES: &[Route] = &[
     command::<body::RetryTask>("RetryTask", w!("/tasks/{task}/retry"), TAKEN, "task", "tries a task again that failed, was dropped or cancelled", to!(task_commands::about::<body::RetryTask>)),
     command::<body::ArchiveTask>("ArchiveTask", w!("/tasks/{task}/archive"), TAKEN, "task", "puts a task away; an active one is cancelled", to!(task_commands::about::<body::ArchiveTask>)),
     command::<body::UnarchiveTask>("UnarchiveTask", w!("/tasks/{task}/unarchive"), TAKEN, "task", "takes a task out of the archive", to!(task_commands::about::<body::UnarchiveTask>)),
-    command::<body::PublishSourceEvent>("PublishSourceEvent", w!("/source-events"), TAKEN, "matched", "tells what happened outside; wakes the tasks that watch for it", to!(source_events::publish)),
+    command::<body::PublishSourceEvent>("PublishSourceEvent", w!("/source-events"), TAKEN, "event", "tells what happened outside; wakes the tasks that watch for it", to!(source_events::publish)),
     read("ListSubtasks", w!("/tasks/{task}/subtasks"), List("task"), "the children of a task, by the outputs they were made for too", to!(tasks::subtasks)),
     read("ListTasks", w!("/tasks"), List("task"), "tasks, filtered", to!(tasks::list)),
     read("GetTask", w!("/tasks/{task}"), Object("task"), "one task", to!(tasks::one)),
@@ -121,6 +121,10 @@ pub(crate) static ROUTES: &[Route] = &[
     read("ListOutputs", w!("/outputs"), List("output"), "what a workspace's agents produced", to!(outputs::list)),
     read("GetOutput", w!("/outputs/{output}"), Object("output"), "one output", to!(outputs::one)),
     read("ListInbox", w!("/inbox"), List("blocker"), "open questions over all tasks", to!(inbox::list)),
+
+    post("ExecuteBatch", w!("/commands"), Scope::Command, Array("batch-answer"), "gives up to 1000 commands, each with its own answer", to!(batches::commands)),
+    read("GetTaskEventBatch", w!("/tasks/{task}/batch"), Object("task-event-batch"), "a task and what it said since the last look", to!(batches::of_task)),
+    read("GetWorkspaceLiveBatch", w!("/batch"), Object("workspace-live-batch"), "the newest tasks and outputs", to!(batches::of_workspace)),
 
     read("SubscribeWorkspaceLive", w!("/stream"), Stream, "the events of a workspace as they happen", to!(live::of_workspace)),
     read("SubscribeTaskLive", w!("/tasks/{task}/stream"), Stream, "the events of a task as they happen", to!(live::of_task)),
@@ -156,6 +160,8 @@ pub(crate) static ROUTES: &[Route] = &[
     get("GetReadiness", "/readyz", Scope::Public, Json, "the process can do its work", to!(health::ready)),
     get("GetMetrics", "/metrics", Scope::Public, Text("text/plain; version=0.0.4"), "numbers for Prometheus", to!(health::metrics)),
     get("GetErrorPage", "/errors/{code}", Scope::Public, Text("text/markdown"), "what an error code means", to!(errors::page)),
+    get("GetOpenApi", "/openapi.json", Scope::Public, Json, "this surface as OpenAPI", to!(descriptions::openapi)),
+    get("GetAsyncApi", "/asyncapi.json", Scope::Public, Json, "streams and NATS subjects as AsyncAPI", to!(descriptions::asyncapi)),
     get("ListSchemas", "/schemas", Scope::Public, Json, "the names of all schemas", to!(schemas::names)),
     get("GetSchema", "/schemas/{name}", Scope::Public, Text("application/schema+json"), "one JSON Schema", to!(schemas::one)),
 ];
@@ -287,6 +293,19 @@ mod tests {
         let in_table: BTreeSet<_> = ROUTES.iter().filter_map(|route| route.operation.bus).collect();
         let on_bus: BTreeSet<_> = crate::commands::NAMES.iter().copied().collect();
         assert_eq!(in_table, on_bus);
+    }
+
+    #[test]
+    fn every_read_and_command_of_a_workspace_is_asked_on_the_bus_under_a_name_of_its_own() {
+        for Route { operation, .. } in ROUTES {
+            let is_read = operation.scope == Scope::Read && operation.answer != Stream;
+            let is_command = operation.scope == Scope::Command && operation.name != "ExecuteBatch";
+            assert!(!(is_read || is_command) || operation.rpc_name().is_some(), "{}", operation.name);
+        }
+        let names: Vec<_> = ROUTES.iter().filter_map(|route| route.operation.rpc_name()).collect();
+        let once: BTreeSet<_> = names.iter().collect();
+        assert_eq!(names.len(), once.len());
+        assert!(!once.contains(&crate::BATCH.to_owned()));
     }
 
     #[test]

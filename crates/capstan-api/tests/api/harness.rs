@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_api::{
-    Access, Agents, ApiConfig, App, Channels, Classes, Parts, ReadModelsCheck, Reads, Schedules, Tasks, Tokens,
-    Workspaces, nats,
+    Access, Agents, ApiConfig, App, Channels, Classes, Parts, ReadModelsCheck, Reads, Schedules, Tasks,
+    Tokens, Workspaces, nats,
 };
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots};
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
 use capstan_domain::task::{Command, Task, command};
-use capstan_engine::{Engine, EngineClient, EngineConfig, EngineHandle};
+use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_envelope::{Actor, Position, StreamId, Workspace};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Topology};
 use capstan_live::{LiveConfig, LiveHub};
@@ -36,6 +36,7 @@ pub(crate) struct Api {
     pub(crate) base: String,
     pub(crate) log: Arc<JetStreamLog>,
     pub(crate) tasks: Arc<Tasks>,
+    deciders: Deciders,
     pub(crate) nats: async_nats::Client,
     pub(crate) topology: Topology,
     pub(crate) servers: Arc<TestServers>,
@@ -164,6 +165,8 @@ impl Api {
             let tokens = tokens.clone();
             move |recorded| tokens.observe(recorded)
         });
+        let deciders =
+            Deciders { tasks: tasks.clone(), schedules: schedules.clone(), agents: agents.clone() };
         let stopping = CancellationToken::new();
         let nats = JetStreamConfig::new(nats_url);
         let nats = nats.log_in(async_nats::ConnectOptions::new()).await?.connect(&nats.url).await?;
@@ -206,6 +209,7 @@ impl Api {
             base,
             log,
             tasks,
+            deciders,
             nats,
             topology,
             servers,
@@ -243,7 +247,7 @@ impl Api {
         let nats = self.servers.nats().await.expect("a connection");
         let (log, models) = (self.log.clone(), Arc::new(self.models.clone()));
         let config = EngineConfig::default();
-        let engine = Engine::start(config, log, self.tasks.clone(), models, nats, self.stopping.clone());
+        let engine = Engine::start(config, log, self.deciders.clone(), models, nats, self.stopping.clone());
         engine.is_leading().wait_for(|leads| *leads).await.expect("the engine runs");
         engine
     }

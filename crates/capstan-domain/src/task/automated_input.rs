@@ -6,8 +6,7 @@ use serde_json::Map;
 use crate::id::InputId;
 use crate::task::decide::{close_blocker, request_run_with_inputs};
 use crate::task::event::{
-    BlockerKind, BlockerStatus, Event, InputAccepted, InputKind, InputOutcome, InputSource, QueueMode,
-    RunCause,
+    BlockerStatus, Event, InputAccepted, InputKind, InputOutcome, InputSource, QueueMode, RunCause,
 };
 use crate::task::inbox::Said;
 use crate::task::state::{Task, TaskState};
@@ -24,7 +23,7 @@ pub(super) fn tell(
     if task.state.is_terminal() || task.input(input_id).is_some() {
         return Vec::new();
     }
-    let joins = task.blocker.as_ref().is_some_and(|blocker| blocker.opened.kind == BlockerKind::Subtasks);
+    let joins = task.waits_for_subtasks();
     let wakes = task.state == TaskState::Sleeping || joins;
     let mut events = Vec::new();
     let said = Said { input_id, message: &message, queue_mode: QueueMode::default() };

@@ -358,7 +358,9 @@ fn go_on(task: &Task, blocker: &Blocker, action: Option<Decision>, at: DateTime<
         (Some(Some(told)), Some(_)) => format!("{note}\n\n{told}"),
         (Some(Some(told)), None) => told,
         (None, None) => note.clone(),
-        (None, Some(_)) => format!("{note}\n\n{}", composed(task, &approval, "", &approval::pending(task), true)),
+        (None, Some(_)) => {
+            format!("{note}\n\n{}", composed(task, &approval, "", &approval::pending(task), true))
+        }
     };
     // One per question, so that a repeat is the same input.
     let input_id = InputId::of_key(task.id(), &format!("blocker-deadline:{}", blocker.opened.blocker_id));

@@ -13,7 +13,8 @@ use chrono::{DateTime, Utc};
 use crate::task::command::{LiftBudget, StopForBudget, WarnBudget};
 use crate::task::decide::{request_run_with_inputs, stop_run};
 use crate::task::event::{
-    BlockerKind, BlockerOpened, BlockerStatus, BudgetExceeded, BudgetScope, BudgetWarned, Event, RunCause, RunStatus,
+    BlockerKind, BlockerOpened, BlockerStatus, BudgetExceeded, BudgetScope, BudgetWarned, Event, RunCause,
+    RunStatus,
 };
 use crate::task::state::{Task, TaskState};
 use crate::task::{approval, blocker};

@@ -12,7 +12,8 @@ use crate::task::inbox::Said;
 use crate::task::rejection::Rejection;
 use crate::task::state::{InputState, State, Task, TaskState};
 use crate::task::{
-    accept, blocker, budget, inbox, lifecycle, outputs, settlement, subtasks, tool_call, watches, worker_report,
+    accept, blocker, budget, inbox, lifecycle, outputs, settlement, subtasks, tool_call, watches,
+    worker_report,
 };
 
 pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {

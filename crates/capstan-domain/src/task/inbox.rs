@@ -133,9 +133,12 @@ impl Saying<'_> {
     /// Says something that answers no question.
     fn tell(&self) -> Vec<Event> {
         let outcome = match (self.task.state, self.queue_mode) {
-            // Budgets and subtasks end their own waits; only an interrupt does not wait for them.
-            (TaskState::Waiting, QueueMode::Interrupt)
-                if self.command.source == InputSource::Caller && self.task.blocker.is_some() =>
+            // A parent hears what it is told while its subtasks work, and waits for them again when its turn ends. A
+            // budget ends its own wait; only an interrupt does not wait for it.
+            (TaskState::Waiting, mode)
+                if self.command.source == InputSource::Caller
+                    && (mode == QueueMode::Interrupt || self.task.waits_for_subtasks())
+                    && self.task.blocker.is_some() =>
             {
                 let blocker = self.task.blocker.as_ref();
                 let close = blocker.map(|blocker| {
@@ -339,9 +342,9 @@ fn claimable(task: &Task) -> Option<&Input> {
         |input: &&Input| input.outcome == InputOutcome::Delivered || Some(input.input_id) == answer;
     // An attempt that waits for a person takes nothing that nobody said.
     let is_waiting = task.state == TaskState::Waiting;
-    let mut others = task.pending_inputs().filter(|input| {
-        input.queue_mode != QueueMode::Queue && !(is_waiting && input.source.is_automated())
-    });
+    let mut others = task
+        .pending_inputs()
+        .filter(|input| input.queue_mode != QueueMode::Queue && !(is_waiting && input.source.is_automated()));
     task.pending_inputs().find(is_for_turn).or_else(|| others.next())
 }
 

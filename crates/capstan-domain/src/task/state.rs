@@ -11,9 +11,9 @@ use serde_json::{Map, Value};
 use crate::id::{AttemptId, InputId, OutputId, RunId, TaskId, ToolCallId, WatchId, WorkerId};
 use crate::task::decide::later;
 use crate::task::event::{
-    BlockerOpened, InputKind, InputOutcome, InputSource, JoinWait, OutputStatus, Priority, QueueMode,
-    RunCause, RunStatus, SourceWatch, Subtask, SubtaskEnded, TaskAccepted, ToolCallDeferred, ToolExecutor,
-    Verdict,
+    BlockerKind, BlockerOpened, InputKind, InputOutcome, InputSource, JoinWait, OutputStatus, Priority,
+    QueueMode, RunCause, RunStatus, SourceWatch, Subtask, SubtaskEnded, TaskAccepted, ToolCallDeferred,
+    ToolExecutor, Verdict,
 };
 
 /// Where a task stands.
@@ -416,6 +416,11 @@ impl Task {
         self.tool_calls.values().find(|call| {
             matches!(call.state, ToolCallState::Approved { .. } | ToolCallState::Executing { .. })
         })
+    }
+
+    /// True while nothing but the end of its subtasks is waited for.
+    pub fn waits_for_subtasks(&self) -> bool {
+        self.blocker.as_ref().is_some_and(|blocker| blocker.opened.kind == BlockerKind::Subtasks)
     }
 
     /// True while it refuses every command but its return.

@@ -17,9 +17,9 @@ use capstan_envelope::{Codec, CodecError, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::PARKED_MS;
 use super::effect::Effect;
 use super::tracked::{backoff, later};
-use super::PARKED_MS;
 
 /// Which schedule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

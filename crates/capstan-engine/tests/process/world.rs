@@ -9,7 +9,7 @@ use capstan_contract::{ClassCodec, TaskCodec};
 use capstan_decider::{Decider, fold};
 use capstan_domain::agent;
 use capstan_domain::class::{self, Class};
-use capstan_domain::id::{AgentId, AttemptId, InputId, TaskId, ToolCallId, WorkerId};
+use capstan_domain::id::{AgentId, AttemptId, InputId, TaskId, WorkerId};
 use capstan_domain::matching::{self, Reach, StreamKey};
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{
@@ -49,8 +49,6 @@ pub(crate) struct World {
     pub(crate) tasks: BTreeMap<StreamKey, (u64, State)>,
     /// Settings of workspaces and budgets of agents, by stream.
     pub(crate) owners: BTreeMap<String, u64>,
-    /// Calls that reached an endpoint, by call: what it is asked and how often.
-    pub(crate) called: BTreeMap<ToolCallId, u32>,
     /// The classes, by workspace and key.
     pub(crate) classes: BTreeMap<(String, String), (u64, class::State)>,
     stored: HashSet<Uuid>,
@@ -66,7 +64,6 @@ impl World {
             log: Vec::new(),
             tasks: BTreeMap::new(),
             owners: BTreeMap::new(),
-            called: BTreeMap::new(),
             classes: BTreeMap::new(),
             stored: HashSet::new(),
             leases: Vec::new(),
@@ -491,10 +488,13 @@ impl Bench {
         self.answers.contains_key(&call)
     }
 
-    /// Another engine takes over from what a read model `lag` commits behind would say; nothing is due.
+    /// Another engine takes over from what a read model `lag` commits behind would say, and does the orders that were left.
     pub(crate) fn fail_over(&mut self, lag: usize) {
-        let waiting = self.succeed(lag);
-        assert!(waiting.is_empty(), "nothing is due: {waiting:?}");
+        for effect in self.succeed(lag) {
+            let Effect::Execute(order) = effect else { panic!("nothing else is due: {effect:?}") };
+            let settled = carry_out(&mut self.world, &order);
+            self.process.settled(&order, settled, self.now);
+        }
         self.settle();
     }
 
@@ -513,11 +513,6 @@ impl Bench {
         let (process, waiting) = successor(&self.world, lag, self.now);
         self.process = process;
         self.calls.clear();
-        for effect in waiting {
-            let Effect::Execute(order) = effect else { panic!("nothing else is due: {effect:?}") };
-            let settled = carry_out(&mut self.world, &order);
-            self.process.settled(&order, settled, self.now);
-        }
         self.seen = self.world.log.len();
         self.answers.clear();
         waiting

@@ -6,6 +6,7 @@ use capstan_domain::task::event::{Event, OutputProduced, OutputStatus, TaskAccep
 use capstan_envelope::Recorded;
 use capstan_envelope::redaction::redact_fields;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -21,7 +22,7 @@ use crate::redaction::shown;
 pub(crate) struct Outputs;
 
 /// An output as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct OutputRow {
     id: OutputId,
     task_id: TaskId,

@@ -13,6 +13,7 @@ use capstan_domain::task::event::{
 use capstan_domain::usage::Usage;
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -30,7 +31,7 @@ use crate::redaction::{shown, shown_labels};
 pub(crate) struct Tasks;
 
 /// Why a task waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum WaitingReason {
     /// A question is open.
@@ -144,7 +145,7 @@ impl<'a> Payload<'a> {
 }
 
 /// A task as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct TaskRow {
     id: TaskId,
     workspace: String,

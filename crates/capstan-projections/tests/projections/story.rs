@@ -348,7 +348,12 @@ impl Story {
                 accept.queue_ttl_ms = urgent.then_some(60_000);
                 accept.parent = parent
                     .filter(|(_, stream)| stream.workspace().as_str() == accept.workspace)
-                    .map(|(task_id, _)| command::Parent { task_id, root_task_id: task_id, is_open: true });
+                    .map(|(task_id, _)| command::Parent {
+                        task_id,
+                        root_task_id: task_id,
+                        depth: 0,
+                        is_open: true,
+                    });
             })
             .await;
             return;
@@ -507,6 +512,7 @@ fn finish(
         waiting_for_input: false,
         blocker: None,
         wake: None,
+        fan_out: command::FanOut::default(),
         result: None,
         at,
     }

@@ -15,4 +15,5 @@ mod python_worker;
 mod rebuild;
 mod schedules;
 mod sse;
+mod whole_story;
 mod why;
