@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_contract::{
-    AgentCodec, ChannelCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec, WorkspaceCodec,
+    AgentCodec, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec, WorkspaceCodec,
 };
 use capstan_dispatch::Dispatcher;
 use capstan_domain::agent::Agent;
 use capstan_domain::channel::Channel;
+use capstan_domain::class::Class;
 use capstan_domain::schedule::ScheduleDecider;
 use capstan_domain::task::TaskDecider;
 use capstan_domain::token::Token;
@@ -36,6 +37,8 @@ pub type Agents = Dispatcher<Agent, AgentCodec>;
 pub type Schedules = Dispatcher<ScheduleDecider, ScheduleCodec>;
 /// Executes commands of channels.
 pub type Channels = Dispatcher<Channel, ChannelCodec>;
+/// Executes commands of execution classes.
+pub type Classes = Dispatcher<Class, ClassCodec>;
 /// Executes commands of tasks.
 pub type Tasks = Dispatcher<TaskDecider, TaskCodec>;
 /// Executes commands of tokens, and knows which are good.
@@ -112,6 +115,8 @@ pub struct Parts {
     pub schedules: Arc<Schedules>,
     /// Commands of channels.
     pub channels: Arc<Channels>,
+    /// Commands of execution classes.
+    pub classes: Arc<Classes>,
     /// Commands on sessions.
     pub sessions: Arc<Sessions>,
     /// Commands of tasks.
@@ -147,6 +152,7 @@ pub struct App {
     pub(crate) agents: Arc<Agents>,
     pub(crate) schedules: Arc<Schedules>,
     pub(crate) channels: Arc<Channels>,
+    pub(crate) classes: Arc<Classes>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) tokens: Arc<Tokens>,
@@ -174,6 +180,7 @@ impl App {
             agents: parts.agents,
             schedules: parts.schedules,
             channels: parts.channels,
+            classes: parts.classes,
             sessions: parts.sessions,
             tasks: parts.tasks,
             tokens: parts.tokens,

@@ -7,6 +7,7 @@ mod accept_agent_command;
 mod archive_task;
 mod cancel_run;
 mod cancel_task;
+mod configure_class;
 mod continuation;
 mod create_agent;
 mod create_schedule;
@@ -29,11 +30,11 @@ mod update_workspace;
 mod upsert_channel_binding;
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AnyCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, CreateAgent,
-    CreateSchedule, CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput,
-    IssueToken, PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput,
-    TriggerSchedule, UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace,
-    UpsertChannelBinding,
+    AcceptAgentCommand, AnyCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, ConfigureClass,
+    CreateAgent, CreateSchedule, CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule,
+    EnqueueRunInput, IssueToken, PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken,
+    SubmitTaskInput, TriggerSchedule, UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask,
+    UpdateWorkspace, UpsertChannelBinding,
 };
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{AgentId, InputId, TaskId};
@@ -84,6 +85,7 @@ pub async fn execute(
         EnqueueRunInput::NAME => run::<EnqueueRunInput>(app, workspace, json, call).await,
         CancelTask::NAME => run::<CancelTask>(app, workspace, json, call).await,
         CancelRun::NAME => run::<CancelRun>(app, workspace, json, call).await,
+        ConfigureClass::NAME => run::<ConfigureClass>(app, workspace, json, call).await,
         PublishSourceEvent::NAME => run::<PublishSourceEvent>(app, workspace, json, call).await,
         RetryTask::NAME => run::<RetryTask>(app, workspace, json, call).await,
         ArchiveTask::NAME => run::<ArchiveTask>(app, workspace, json, call).await,

@@ -47,7 +47,8 @@ mod task_batch;
 mod why;
 
 pub use app::{
-    Agents, ApiConfig, App, Channels, NatsConfig, Parts, Schedules, Sessions, Tasks, Tokens, Workspaces,
+    Agents, ApiConfig, App, Channels, Classes, NatsConfig, Parts, Schedules, Sessions, Tasks, Tokens,
+    Workspaces,
 };
 pub use auth::{Access, AdminToken, AdminTokenTooShort};
 pub use batch::BATCH;

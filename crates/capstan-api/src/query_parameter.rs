@@ -77,6 +77,7 @@ const OF_STREAMS: &[QueryParameter] = &[
 /// What the operations take, by name; those that are not here take nothing.
 pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
     ("ListTokens", &[PAGE]),
+    ("ListClasses", &[PAGE]),
     ("DeleteAgent", &[&[takes("cancel_open", Flag, "cancels its open tasks first")]]),
     ("ListAgents", &[PAGE]),
     ("GetDefaultConfig", &[&[takes("agent_key", Text, "the key the agent would have")]]),

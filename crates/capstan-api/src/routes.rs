@@ -5,6 +5,7 @@ mod agents;
 mod attempts;
 mod batches;
 mod channels;
+mod classes;
 mod dead_letters;
 mod descriptions;
 mod errors;
@@ -20,6 +21,7 @@ mod table;
 mod task_commands;
 mod tasks;
 mod tokens;
+mod tool_calls;
 mod workers;
 mod workspaces;
 

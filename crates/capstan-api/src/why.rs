@@ -3,6 +3,7 @@
 use capstan_domain::id::TaskId;
 use capstan_domain::matching::WaitingReason;
 use capstan_domain::task::TaskState;
+use capstan_domain::task::event::{BlockerOpened, BudgetScope};
 use capstan_envelope::{StreamId, Workspace};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -35,8 +36,20 @@ enum Reason {
 enum OwnReason {
     /// A question is open.
     WaitingForAnswer { blocker_id: capstan_domain::id::BlockerId, summary: String },
+    /// An approved tool call is being carried out.
+    ToolCall { tool_call_id: capstan_domain::id::ToolCallId, tool: String },
+    /// A budget is spent; it goes on once there is room.
+    WaitingForBudget { blocker_id: capstan_domain::id::BlockerId, scope: BudgetScope, summary: String },
     /// A timer will wake it.
     Sleeping { until: DateTime<Utc> },
+}
+
+fn waits_on(opened: &BlockerOpened) -> OwnReason {
+    let (blocker_id, summary) = (opened.blocker_id, opened.summary.clone());
+    match opened.budget {
+        Some(scope) => OwnReason::WaitingForBudget { blocker_id, scope, summary },
+        None => OwnReason::WaitingForAnswer { blocker_id, summary },
+    }
 }
 
 /// Asks the task, and the engine while it is queued.
@@ -49,15 +62,15 @@ pub(crate) async fn of_task(app: &App, workspace: &Workspace, task_id: TaskId) -
             let reasons = app.engine.why(workspace.as_str(), task_id).await?;
             reasons.into_iter().map(Reason::Queued).collect()
         }
-        TaskState::Waiting => task
-            .blocker
-            .iter()
-            .map(|blocker| OwnReason::WaitingForAnswer {
-                blocker_id: blocker.opened.blocker_id,
-                summary: blocker.opened.summary.clone(),
-            })
-            .map(Reason::Own)
-            .collect(),
+        TaskState::Waiting => {
+            let open = task.blocker.as_ref().map(|blocker| waits_on(&blocker.opened));
+            let executing =
+                task.executing_call().filter(|_| open.is_none()).map(|call| OwnReason::ToolCall {
+                    tool_call_id: call.deferred.tool_call_id,
+                    tool: call.deferred.tool.clone(),
+                });
+            open.into_iter().chain(executing).map(Reason::Own).collect()
+        }
         TaskState::Sleeping => {
             task.sleep.iter().map(|sleep| Reason::Own(OwnReason::Sleeping { until: sleep.wake_at })).collect()
         }

@@ -13,6 +13,7 @@
 mod agent;
 mod attempt;
 mod channel;
+mod class;
 mod client;
 mod dead_letter;
 mod error;
@@ -35,6 +36,7 @@ pub use attempt::{
     WakePlan,
 };
 pub use channel::{Channel, NewChannel};
+pub use class::Class;
 pub use client::{Client, ClientConfig};
 pub use dead_letter::DeadLetter;
 pub use error::{Error, Fault, Problem};

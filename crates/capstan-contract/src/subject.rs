@@ -121,6 +121,11 @@ impl Subjects {
         self.internal("engine.workers")
     }
 
+    /// A worker asks for an approved tool call.
+    pub fn engine_tool_calls(&self) -> String {
+        self.internal("engine.tool-calls")
+    }
+
     /// A projector announces how far its rows reach.
     pub fn projected(&self) -> String {
         self.internal("projected")

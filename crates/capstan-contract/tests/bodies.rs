@@ -3,11 +3,12 @@
 
 use capstan_contract::command::{
     AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, ArchiveTask, COMMANDS, CancelRun,
-    CancelTask, ClaimInput, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace, DeleteAgent,
-    DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeOutput, FinishAttempt, LeaseRequest,
-    OpenBlocker, PauseSchedule, ProduceOutput, PublishSourceEvent, RecordUsage, RegisterWorker, RenewRequest,
-    ResumeSchedule, RetryTask, ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule, UnarchiveTask,
-    UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
+    CancelTask, CheckToolCall, ClaimInput, ClaimToolCall, CommandBody, ConfigureClass, CreateAgent,
+    CreateSchedule, CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput,
+    FinalizeOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule, ProduceOutput,
+    PublishSourceEvent, RecordUsage, RegisterWorker, RenewRequest, ReportToolCall, ResumeSchedule, RetryTask,
+    ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule, UnarchiveTask, UpdateAgent,
+    UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
 };
 use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::{NamedSchema, generate};
@@ -65,6 +66,11 @@ fn callers_bodies_take_their_fields_and_no_others() {
     takes::<SubmitTaskInput>(&input, &[""]);
     takes::<EnqueueRunInput>(&json!({"idempotency_key": "k", "run_id": TASK, "message": "m"}), &[""]);
     takes::<CancelTask>(&json!({"idempotency_key": "k", "task_id": TASK, "reason": "r"}), &[""]);
+    takes::<ConfigureClass>(
+        &json!({"idempotency_key": "k", "instance_key": "execclass_0", "desired_dispatch_concurrency": 2,
+                "failed_attempt_threshold": 3, "active": true, "reset": true}),
+        &[""],
+    );
     takes::<CancelRun>(&json!({"idempotency_key": "k", "run_id": TASK, "reason": "r"}), &[""]);
     takes::<RetryTask>(&json!({"idempotency_key": "k", "task_id": TASK, "message": "m"}), &[""]);
     takes::<ArchiveTask>(&json!({"idempotency_key": "k", "task_id": TASK}), &[""]);
@@ -167,6 +173,12 @@ fn workers_bodies_take_their_fields_and_no_others() {
         &[""],
     );
     takes::<AppendRows>(&json!({"rows": [1, {"a": 2}]}), &[""]);
+    takes::<CheckToolCall>(
+        &json!({"tool": "t", "arguments": {"a": 1}, "summary": "s", "details": "d", "is_write": false}),
+        &[""],
+    );
+    takes::<ClaimToolCall>(&json!({"wait_ms": 5}), &[""]);
+    takes::<ReportToolCall>(&json!({"exit_code": 1, "stdout": "o", "stderr": "e", "error": "x"}), &[""]);
     takes::<FinalizeOutput>(&json!({"summary": "s"}), &[""]);
     let blocker = json!({"summary": "s", "details": "d", "questions": [{"id": "q", "text": "?"}]});
     takes::<OpenBlocker>(&blocker, &["", "/questions/0"]);

@@ -10,8 +10,10 @@
 
 pub mod agent;
 pub mod agent_config;
+pub mod canonical;
 pub mod change;
 pub mod channel;
+pub mod class;
 pub mod class_key;
 pub mod cron;
 pub mod fault;

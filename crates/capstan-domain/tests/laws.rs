@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use capstan_decider::{Decider, fold};
 use capstan_domain::id::{BlockerId, InputId, RunId};
+use capstan_domain::task::budget;
 use capstan_domain::task::deadline::timers;
-use capstan_domain::task::event::{InputOutcome, InputSource, Join, QueueMode, RunCause};
-use capstan_domain::task::state::InputState;
+use capstan_domain::task::event::{InputOutcome, InputSource, Join, QueueMode, RunCause, TaskBudgetSet};
+use capstan_domain::task::state::{InputState, ToolCallState};
 use capstan_domain::task::transitions::{TRANSITIONS, is_legal};
 use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
 use history::{Birth, Step, births, moves, play};
@@ -42,6 +43,7 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         Command::AppendOutputRows(c) => Some(&c.attempt_id),
         Command::FinalizeOutput(c) => Some(&c.attempt_id),
         Command::RecordUsage(c) => Some(&c.attempt_id),
+        Command::CheckToolCall(c) => Some(&c.attempt_id),
         Command::Accept(_)
         | Command::SubmitInput(_)
         | Command::Cancel(_)
@@ -57,13 +59,19 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         | Command::Lease(_)
         | Command::ExpireBlocker(_)
         | Command::ExpireQueue(_)
-        | Command::PassDeadline(_) => None,
+        | Command::PassDeadline(_)
+        | Command::StartToolCall(_)
+        | Command::EndToolCall(_)
+        | Command::StopForBudget(_)
+        | Command::WarnBudget(_)
+        | Command::LiftBudget(_) => None,
     }
 }
 
-/// Rows and usage add up: a repeat means more of it, so their callers key them.
+/// Rows and usage add up, and every question to the gate is a new call: a repeat means more of it, so their callers key
+/// them.
 fn accumulates(command: &Command) -> bool {
-    matches!(command, Command::AppendOutputRows(_) | Command::RecordUsage(_))
+    matches!(command, Command::AppendOutputRows(_) | Command::RecordUsage(_) | Command::CheckToolCall(_))
 }
 
 /// Every edge that histories took, to see that the generator reaches the whole table.
@@ -103,7 +111,9 @@ proptest! {
         for step in play(&birth, &moves) {
             let task = task_of(&step.after);
             let why = format!("after {:?}: {task:?}", step.command);
-            prop_assert_eq!(task.blocker.is_some(), task.state == TaskState::Waiting, "blocker, {}", why);
+            let waits = task.blocker.is_some() || task.executing_call().is_some();
+            prop_assert!(waits || task.state != TaskState::Waiting, "waiting, {}", why);
+            prop_assert!(task.blocker.is_none() || task.state == TaskState::Waiting, "blocker, {}", why);
             prop_assert_eq!(task.sleep.is_some(), task.state == TaskState::Sleeping, "sleep, {}", why);
             prop_assert_eq!(task.queued_at.is_some(), task.state == TaskState::Queued, "queue, {}", why);
             let is_active = task.state == TaskState::Queued || task.working_attempt().is_some();
@@ -127,6 +137,29 @@ proptest! {
             if !accumulates(&step.command) {
                 let is_quiet = again.as_ref().map_or(true, Vec::is_empty);
                 prop_assert!(is_quiet, "{:?} again gave {again:?}", step.command);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_carried_out_that_was_not_approved_before(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            for event in &step.events {
+                let Event::ToolExecutionStarted(started) = event else { continue };
+                let call = &task_of(&step.before).tool_calls[&started.tool_call_id];
+                let was_approved =
+                    matches!(call.state, ToolCallState::Approved { .. } | ToolCallState::Executing { .. });
+                prop_assert!(was_approved && !task_of(&step.before).state.is_terminal(), "{:?}", call.state);
+            }
+        }
+    }
+
+    #[test]
+    fn no_lease_follows_a_spent_budget(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            if step.events.iter().any(|event| matches!(event, Event::AttemptLeased(_))) {
+                let spending = budget::own(task_of(&step.before));
+                prop_assert!(!spending.is_some_and(budget::Spending::is_exceeded), "{spending:?}");
             }
         }
     }
@@ -193,8 +226,11 @@ proptest! {
             }
             if task.state == TaskState::Waiting {
                 // What a person said answers the question, unless it asks for a turn of its own or the question takes
-                // several people.
-                let takes_all = task.blocker.as_ref().is_some_and(|blocker| blocker.opened.approvers.is_none());
+                // several people. Money and decisions on tool calls do not come with what was said before.
+                let takes_all = task.blocker.as_ref().is_some_and(|blocker| {
+                    let asked = &blocker.opened;
+                    asked.approvers.is_none() && asked.budget.is_none() && asked.tool_call_id.is_none()
+                });
                 let may_answer = |input: &&capstan_domain::task::state::Input| {
                     input.source == InputSource::Caller && input.queue_mode != QueueMode::Queue
                 };
@@ -325,6 +361,9 @@ proptest! {
     fn any_task_can_be_brought_to_a_good_end(birth in births(), moves in moves()) {
         let Some(last) = play(&birth, &moves).pop() else { return Ok(()) };
         let (mut state, mut now) = (last.after, last.at);
+        // Somebody pays.
+        let paid = TaskBudgetSet { budget_usd: None, at: now };
+        state = fold::<TaskDecider>(state, &[Event::TaskBudgetSet(paid)]);
         for _ in 0..60 {
             let Some(command) = history::helpful(task_of(&state), now) else { break };
             now = command.1;

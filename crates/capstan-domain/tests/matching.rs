@@ -34,7 +34,7 @@ fn queued(number: usize, workspace: &str, session: &str, class: &str, seconds: i
         "state": "done", "priority": "normal", "runs": [], "epoch": 0, "live": null, "queued_at": null,
         "available_at": null, "sleep": null, "inbox": [], "blocker": null, "blocker_revision": 0,
         "answered": null, "outputs": {}, "archived_at": null, "wake_count": 0, "cost_usd": 0.0, "tool_calls": {},
-        "children": {}, "watches": {}, "fired": [], "parent_told": false, "warned": [],
+        "children": {}, "watches": {}, "fired": [], "parent_told": false, "warned": {},
     }))
     .expect("a task");
     enqueued(task, at(seconds), None)

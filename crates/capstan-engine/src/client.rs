@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
 use capstan_contract::command::{RegisterWorker, Renewal};
-use capstan_contract::lease::{LeasedAttempt, RegisteredWorker, RenewAnswer};
+use capstan_contract::lease::{ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer};
 use capstan_contract::subject::Subjects;
 use capstan_domain::id::{TaskId, WorkerId};
 use capstan_domain::matching::{Reach, WaitingReason};
@@ -158,6 +158,26 @@ impl EngineClient {
         match self.ask(&request, Duration::ZERO).await? {
             Answer::Why(reasons) => Ok(reasons),
             other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Claims an approved call of a tool the worker carries out; waits up to `wait` for one.
+    pub async fn claim_tool_call(
+        &self,
+        worker_id: WorkerId,
+        wait: Duration,
+    ) -> Result<Option<ClaimedToolCall>, EngineError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let slice = deadline.saturating_duration_since(Instant::now()).min(SLICE);
+            let request = Request::ClaimToolCall { worker_id, wait_ms: slice.as_millis() as u64 };
+            let call = match self.ask(&request, slice).await? {
+                Answer::ToolCall(call) => call.map(|call| *call),
+                other => return Err(unexpected(&other)),
+            };
+            if call.is_some() || Instant::now() >= deadline {
+                return Ok(call);
+            }
         }
     }
 

@@ -28,6 +28,6 @@ pub use jetstream::server::{ServerError, ServerVersion};
 pub use jetstream::streams::StreamError;
 pub use jetstream::{ConnectError, JetStreamLog};
 pub use memory::MemoryLog;
-pub use snapshot::{OpenTasks, Snapshot, SnapshotError, Snapshots};
+pub use snapshot::{OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 pub use telemetry::{Telemetry, TelemetryError, TelemetryLine, TelemetryTail};
 pub use topology::{InvalidPrefix, StreamSpec, Topology};

@@ -4,10 +4,12 @@ pub(crate) mod agents;
 mod answers;
 pub(crate) mod blockers;
 pub(crate) mod channels;
+pub(crate) mod classes;
 pub(crate) mod inputs;
 pub(crate) mod outputs;
 pub(crate) mod runs;
 pub(crate) mod schedules;
+pub(crate) mod spending;
 pub(crate) mod stream_snapshots;
 pub(crate) mod tasks;
 pub(crate) mod tokens;
@@ -24,6 +26,8 @@ pub const MODELS: &[(&str, i32)] = &[
     entry::<workspaces::Workspaces>(),
     entry::<agents::Agents>(),
     entry::<channels::Channels>(),
+    entry::<classes::Classes>(),
+    entry::<spending::Spending>(),
     entry::<tokens::Tokens>(),
     entry::<tasks::Tasks>(),
     entry::<runs::Runs>(),
@@ -43,6 +47,8 @@ pub(crate) fn all_rows() -> Vec<Box<dyn Rows>> {
         Box::new(ModelRows::<workspaces::Workspaces>::default()),
         Box::new(ModelRows::<agents::Agents>::default()),
         Box::new(ModelRows::<channels::Channels>::default()),
+        Box::new(ModelRows::<classes::Classes>::default()),
+        Box::new(ModelRows::<spending::Spending>::default()),
         Box::new(ModelRows::<tokens::Tokens>::default()),
         Box::new(ModelRows::<tasks::Tasks>::default()),
         Box::new(ModelRows::<runs::Runs>::default()),
@@ -78,6 +84,8 @@ const TABLES: &[Table] = &[
     table::<workspaces::Workspaces>(),
     table::<agents::Agents>(),
     table::<channels::Channels>(),
+    table::<classes::Classes>(),
+    table::<spending::Spending>(),
     table::<tokens::Tokens>(),
     table::<tasks::Tasks>(),
     table::<runs::Runs>(),

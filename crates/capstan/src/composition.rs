@@ -122,6 +122,8 @@ impl Node {
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let sessions: Arc<capstan_api::Sessions> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let classes: Arc<capstan_api::Classes> =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let channels: Arc<capstan_api::Channels> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         let schedules: Arc<capstan_api::Schedules> =
@@ -134,13 +136,14 @@ impl Node {
 
         let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         live.observe({
-            let sessions = sessions.clone();
+            let (sessions, classes) = (sessions.clone(), classes.clone());
             let (workspaces, agents, channels) = (workspaces.clone(), agents.clone(), channels.clone());
             let (schedules, tasks, tokens) = (schedules.clone(), tasks.clone(), tokens.clone());
             move |recorded| {
                 workspaces.observe(recorded);
                 agents.observe(recorded);
                 channels.observe(recorded);
+                classes.observe(recorded);
                 schedules.observe(recorded);
                 sessions.observe(recorded);
                 tasks.observe(recorded);
@@ -197,6 +200,7 @@ impl Node {
             workspaces,
             agents,
             channels,
+            classes,
             schedules,
             sessions,
             tasks,

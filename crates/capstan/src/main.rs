@@ -6,6 +6,7 @@
 mod agent;
 mod bench;
 mod channel;
+mod class;
 mod composition;
 mod config;
 mod dead_letters;
@@ -66,6 +67,8 @@ enum Command {
     Workspace(workspace::WorkspaceCommand),
     /// Bind, list and release channels.
     Channel(channel::ChannelCommand),
+    /// Limit and heal execution classes.
+    Class(class::ClassCommand),
     /// List and rebuild the read models.
     Projection(projection::ProjectionCommand),
     /// Read, verify and copy the event log.
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
             Command::Schedule(schedule) => schedule.run().await,
             Command::Workspace(workspace) => workspace.run().await,
             Command::Channel(channel) => channel.run().await,
+            Command::Class(class) => class.run().await,
             Command::Projection(projection) => projection.run().await,
             Command::Log(log) => log.run().await,
             Command::Dlq(dead_letters) => dead_letters.run().await,

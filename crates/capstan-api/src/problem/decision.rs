@@ -1,7 +1,7 @@
 //! What the deciders' rejections and the dispatcher's answers become.
 
 use capstan_dispatch::{DispatchError, ReadFailure};
-use capstan_domain::{agent, channel, schedule, session, task, token, workspace};
+use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 
 use super::{Code, Problem};
 
@@ -51,6 +51,12 @@ impl From<channel::Rejection> for Problem {
             channel::Rejection::Taken => Self::new(Code::ChannelTaken, detail),
             channel::Rejection::NotFound => Self::new(Code::NotFound, detail),
         }
+    }
+}
+
+impl From<class::Rejection> for Problem {
+    fn from(class::Rejection::Invalid(faults): class::Rejection) -> Self {
+        Self::invalid(faults)
     }
 }
 

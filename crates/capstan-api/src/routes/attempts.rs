@@ -35,19 +35,19 @@ use crate::problem::{Code, Problem};
 use crate::receipt::{Receipt, Reply};
 
 /// A call of a worker about one attempt.
-struct Report {
-    app: Arc<App>,
-    attempt_id: AttemptId,
-    workspace: Workspace,
-    stream: StreamId,
-    call: CallContext,
+pub(super) struct Report {
+    pub(super) app: Arc<App>,
+    pub(super) attempt_id: AttemptId,
+    pub(super) workspace: Workspace,
+    pub(super) stream: StreamId,
+    pub(super) call: CallContext,
     /// The part of the attempt the path names besides.
     part: String,
 }
 
 impl Report {
     /// Reads the fence: the attempt of the path and the epoch of the header.
-    async fn read(
+    pub(super) async fn read(
         app: Arc<App>,
         attempt: &str,
         headers: &HeaderMap,
@@ -86,13 +86,13 @@ impl Report {
         Ok(part)
     }
 
-    async fn body<B: DeserializeOwned>(&self, request: Request) -> Result<B, Problem> {
+    pub(super) async fn body<B: DeserializeOwned>(&self, request: Request) -> Result<B, Problem> {
         let (head, body) = request.into_parts();
         let json = body::read(&head.headers, body, self.app.config.command_bytes_max).await?;
         body::parse_optional(&json)
     }
 
-    async fn execute<B: CommandBody>(
+    pub(super) async fn execute<B: CommandBody>(
         &self,
         body: &B,
         command: Command,

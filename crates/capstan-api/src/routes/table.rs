@@ -10,8 +10,9 @@ use capstan_contract::command as body;
 use capstan_contract::command::CommandBody;
 
 use super::{
-    admin, agents, attempts, batches, channels, dead_letters, descriptions, errors, health, inbox, live,
-    outputs, runs, schedules, schemas, source_events, task_commands, tasks, tokens, workers, workspaces,
+    admin, agents, attempts, batches, channels, classes, dead_letters, descriptions, errors, health, inbox,
+    live, outputs, runs, schedules, schemas, source_events, task_commands, tasks, tokens, tool_calls,
+    workers, workspaces,
 };
 use crate::App;
 use crate::operation::Answer::{Array, Json, List, Object, Receipt, Stream, Text};
@@ -76,6 +77,10 @@ pub(crate) static ROUTES: &[Route] = &[
     command::<body::DeleteChannelBinding>("DeleteChannelBinding", w!("/channels/{type}/{address}"), OK, "channel", "releases an address of a channel", to!(channels::delete)).by(Delete),
     read("ListChannelBindings", w!("/channels"), List("channel"), "the channels a workspace has bound", to!(channels::list)),
     read("GetChannelBinding", w!("/channels/{type}/{address}"), Object("channel"), "one channel binding", to!(channels::one)),
+
+    command::<body::ConfigureClass>("ConfigureClass", w!("/classes/{instance_key}"), OK, "class", "limits, holds or resets an execution class", to!(classes::configure)).by(Put),
+    read("ListClasses", w!("/classes"), List("class"), "the execution classes that were spoken of", to!(classes::list)),
+    read("GetClass", w!("/classes/{instance_key}"), Object("class"), "one execution class", to!(classes::one)),
 
     command::<body::CreateSchedule>("CreateSchedule", w!("/schedules"), CREATED, "schedule", "begins a schedule", to!(schedules::create)),
     command::<body::UpdateSchedule>("UpdateSchedule", w!("/schedules/{schedule}"), OK, "schedule", "changes a schedule", to!(schedules::about::<body::UpdateSchedule>)).by(Patch),
@@ -142,6 +147,9 @@ pub(crate) static ROUTES: &[Route] = &[
     worker::<body::AckInput>("AckInput", attempt!("/inputs/{input}/ack"), OK, Receipt("input"), "the agent has the input", to!(attempts::ack_input)),
     worker::<body::DeferInput>("DeferInput", attempt!("/inputs/{input}/defer"), OK, Receipt("input"), "the input could not reach the live turn", to!(attempts::defer_input)),
     worker::<body::RecordUsage>("RecordUsage", attempt!("/usage"), OK, Receipt("usage"), "what the agent used so far", to!(attempts::record_usage)),
+    worker::<body::CheckToolCall>("CheckToolCall", attempt!("/tool-calls"), OK, Json, "asks whether the agent may call a tool", to!(tool_calls::check)),
+    worker::<body::ClaimToolCall>("ClaimToolCall", "/v1/workers/{worker}/tool-calls", OK, Json, "gives a worker an approved tool call to carry out; waits for one", to!(tool_calls::claim)),
+    worker::<body::ReportToolCall>("ReportToolCall", "/v1/workers/{worker}/tool-calls/{claim}/result", OK, Receipt("tool_call"), "what came of a tool call", to!(tool_calls::report)),
     worker::<body::FinishAttempt>("FinishAttempt", attempt!("/finish"), OK, Receipt("attempt"), "how the attempt ended", to!(attempts::finish)),
 
     worker::<body::ReturnAttempt>("ReturnAttempt", attempt!("/return"), OK, Receipt("attempt"), "gives the attempt back unfinished", to!(attempts::give_back)),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_api::{
-    Access, Agents, ApiConfig, App, Channels, DeadLetters, Parts, ReadModelsCheck, Reads, Schedules, Tasks,
-    Tokens, Workspaces, nats,
+    Access, Agents, ApiConfig, App, Channels, Classes, DeadLetters, Parts, ReadModelsCheck, Reads, Schedules,
+    Tasks, Tokens, Workspaces, nats,
 };
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots};
@@ -162,6 +162,7 @@ impl Api {
         let agents: Arc<Agents> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let schedules: Arc<Schedules> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let channels: Arc<Channels> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
+        let classes: Arc<Classes> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let tokens: Arc<Tokens> = Arc::new(Dispatcher::new(shared.clone(), Arc::new(NoSnapshots), bounds));
         let sessions = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let tasks: Arc<Tasks> = Arc::new(Dispatcher::new(shared.clone(), snapshots, bounds));
@@ -180,6 +181,7 @@ impl Api {
             agents,
             schedules,
             channels,
+            classes,
             sessions,
             tasks: tasks.clone(),
             tokens,

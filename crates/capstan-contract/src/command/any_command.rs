@@ -3,9 +3,9 @@
 use serde::Deserialize;
 
 use crate::command::{
-    AcceptAgentCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, CreateAgent, CreateSchedule,
-    CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, IssueToken,
-    PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput,
+    AcceptAgentCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, ConfigureClass, CreateAgent,
+    CreateSchedule, CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput,
+    IssueToken, PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput,
     TriggerSchedule, UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace,
     UpsertChannelBinding,
 };
@@ -73,6 +73,8 @@ any_command! {
     CreateAgent,
     /// Opens a workspace.
     CreateWorkspace,
+    /// Sets the limits of an execution class.
+    ConfigureClass,
     /// Begins a schedule.
     CreateSchedule,
     /// Changes a schedule.

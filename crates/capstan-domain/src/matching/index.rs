@@ -97,6 +97,8 @@ struct Tenant {
 pub(super) struct Index {
     config: Config,
     limits: HashMap<Named, u32>,
+    held_classes: HashMap<Named, WaitingReason>,
+    held: HashMap<StreamKey, WaitingReason>,
     tasks: HashMap<StreamKey, Tracked>,
     delayed: BTreeSet<(DateTime<Utc>, StreamKey)>,
     /// Tasks that are not over, whether they wait in the queue or not.
@@ -242,6 +244,9 @@ impl Index {
     }
 
     fn enqueue(&mut self, key: &StreamKey, tracked: &Tracked, queued: &Queued) {
+        if self.held.contains_key(key) {
+            return;
+        }
         match queued.available_at {
             Some(available_at) if !queued.due => {
                 self.delayed.insert((available_at, key.clone()));
@@ -256,6 +261,9 @@ impl Index {
     }
 
     fn dequeue(&mut self, key: &StreamKey, tracked: &Tracked, queued: &Queued) {
+        if self.held.contains_key(key) {
+            return;
+        }
         match queued.available_at {
             Some(available_at) if !queued.due => {
                 self.delayed.remove(&(available_at, key.clone()));
@@ -375,6 +383,9 @@ impl Index {
     }
 
     fn limit(&self, class: &Named) -> u32 {
+        if self.held_classes.contains_key(class) {
+            return 0;
+        }
         self.limits.get(class).copied().unwrap_or(self.config.class_limit)
     }
 
@@ -385,6 +396,32 @@ impl Index {
             None => self.limits.remove(&name),
         };
         self.expose_class(&name);
+    }
+
+    pub(super) fn hold_class(&mut self, workspace: &str, instance_key: &str, reason: Option<WaitingReason>) {
+        let name: Named = (workspace.into(), instance_key.into());
+        match reason {
+            Some(reason) => self.held_classes.insert(name.clone(), reason),
+            None => self.held_classes.remove(&name),
+        };
+        self.expose_class(&name);
+    }
+
+    pub(super) fn hold_task(&mut self, key: &StreamKey, reason: Option<WaitingReason>) {
+        if self.held.get(key) == reason.as_ref() {
+            return;
+        }
+        let tracked = self.tasks.remove(key);
+        if let Some(tracked) = &tracked {
+            self.withdraw(key, tracked);
+        }
+        match reason {
+            Some(reason) => self.held.insert(key.clone(), reason),
+            None => self.held.remove(key),
+        };
+        if let Some(tracked) = tracked {
+            self.insert(key.clone(), tracked);
+        }
     }
 
     /// Moves every delayed task that is due into its session.
@@ -473,7 +510,7 @@ impl Index {
         if queued.reserved {
             return vec![WaitingReason::BeingLeased];
         }
-        let mut reasons = Vec::new();
+        let mut reasons: Vec<_> = self.held.get(key).cloned().into_iter().collect();
         if let Some(until) = queued.available_at.filter(|_| !queued.due) {
             reasons.push(WaitingReason::RetryDelay { until });
         }
@@ -487,8 +524,13 @@ impl Index {
         let limit = self.limit(&tracked.class);
         let class = self.classes.get(&tracked.class);
         let running = class.map_or(0, |class| class.running);
-        if running >= limit {
+        if let Some(held) = self.held_classes.get(&tracked.class) {
+            reasons.push(held.clone());
+        } else if running >= limit {
             reasons.push(WaitingReason::ClassFull { running, limit });
+        }
+        if self.held.contains_key(key) || self.held_classes.contains_key(&tracked.class) {
+            return reasons;
         }
         // The first of each level it stands in, as far as it comes.
         let mut before =

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use crate::Faults;
-use crate::id::{BlockerId, InputId};
+use crate::id::{BlockerId, InputId, RunId};
 use crate::task::approval::{self, Approval};
 use crate::task::approval_text::composed;
 use crate::task::command::{BlockerSpec, DeadlineSpec, ExpireBlocker, OpenBlocker};
@@ -17,6 +17,7 @@ use crate::task::event::{
 use crate::task::inbox::{self, Said};
 use crate::task::rejection::Rejection;
 use crate::task::state::{Blocker, Input, InputState, Live, Task};
+use crate::task::tool_call;
 use crate::task::worker_report::fenced;
 
 pub(super) fn open_blocker(task: &Task, command: &OpenBlocker) -> Result<Vec<Event>, Rejection> {
@@ -97,8 +98,6 @@ pub(super) fn open(
 
 fn ask(task: &Task, live: &Live, asked: Asked, at: DateTime<Utc>) -> Vec<Event> {
     let mut events = Vec::new();
-    let revision = task.blocker_revision.saturating_add(1);
-    let blocker_id = BlockerId::of_task(task.id(), revision);
     if let Some(blocker) = &task.blocker {
         if asked.is_same(blocker, live) {
             return events;
@@ -119,16 +118,11 @@ fn ask(task: &Task, live: &Live, asked: Asked, at: DateTime<Utc>) -> Vec<Event> 
             items: Vec::new(),
             message: None,
             by: None,
-            superseded_by: Some(blocker_id),
+            superseded_by: Some(BlockerId::of_task(task.id(), task.blocker_revision.saturating_add(1))),
         };
         events.push(approval::closed(blocker, BlockerStatus::Superseded, None, Some(resolution), at));
     }
     events.push(Event::BlockerOpened(BlockerOpened {
-        blocker_id,
-        revision,
-        run_id: live.run_id,
-        kind: asked.kind,
-        summary: asked.summary,
         details: asked.details,
         questions: asked.spec.questions,
         items: asked.items,
@@ -136,12 +130,38 @@ fn ask(task: &Task, live: &Live, asked: Asked, at: DateTime<Utc>) -> Vec<Event> 
         answer_schema: asked.spec.answer_schema,
         deadline: asked.deadline,
         approvers: asked.spec.approvers,
+        ..question(task, live.run_id, asked.kind, asked.summary, at)
+    }));
+    events
+}
+
+/// The task's next question, with nothing but its words.
+pub(super) fn question(
+    task: &Task,
+    run_id: RunId,
+    kind: BlockerKind,
+    summary: String,
+    at: DateTime<Utc>,
+) -> BlockerOpened {
+    let revision = task.blocker_revision.saturating_add(1);
+    BlockerOpened {
+        blocker_id: BlockerId::of_task(task.id(), revision),
+        revision,
+        run_id,
+        kind,
+        summary,
+        details: None,
+        questions: Vec::new(),
+        items: Vec::new(),
+        wait_group_id: None,
+        answer_schema: None,
+        deadline: None,
+        approvers: None,
         tool_call_id: None,
         join: None,
         budget: None,
         opened_at: at,
-    }));
-    events
+    }
 }
 
 /// A question with everything checked and filled in.
@@ -328,9 +348,19 @@ fn go_on(task: &Task, blocker: &Blocker, action: Option<Decision>, at: DateTime<
     let items = action.map(|action| decided(task, blocker, action)).unwrap_or_default();
     let approval = Approval { verdict: action.map(Verdict::from), items };
     let note = format!("Nobody answered in time: {}", blocker.opened.summary);
-    let message = match action {
-        None => note.clone(),
-        Some(_) => format!("{note}\n\n{}", composed(task, &approval, "", &approval::pending(task), true)),
+    // Silence without a default is not a no to this very call for long: the agent may ask again.
+    let feedback = if action.is_none() { note.as_str() } else { "" };
+    let decided = tool_call::decide(task, blocker, action == Some(Decision::Approve), feedback, at);
+    let is_told_later = decided.as_ref().is_some_and(|decided| decided.message.is_none());
+    let call_message = decided.as_ref().map(|decided| decided.message.clone());
+    let message = match (call_message, action) {
+        (Some(None), _) => String::new(),
+        (Some(Some(told)), Some(_)) => format!("{note}\n\n{told}"),
+        (Some(Some(told)), None) => told,
+        (None, None) => note.clone(),
+        (None, Some(_)) => {
+            format!("{note}\n\n{}", composed(task, &approval, "", &approval::pending(task), true))
+        }
     };
     // One per question, so that a repeat is the same input.
     let input_id = InputId::of_key(task.id(), &format!("blocker-deadline:{}", blocker.opened.blocker_id));
@@ -354,11 +384,19 @@ fn go_on(task: &Task, blocker: &Blocker, action: Option<Decision>, at: DateTime<
         source: InputSource::Deadline,
         answers: serde_json::Map::new(),
         blocker_id: Some(blocker.opened.blocker_id),
-        outcome: if live.is_some() { InputOutcome::Delivered } else { InputOutcome::Resumed },
+        outcome: match live {
+            _ if is_told_later => InputOutcome::Recorded,
+            Some(_) => InputOutcome::Delivered,
+            None => InputOutcome::Resumed,
+        },
         accepted_at: at,
     })];
     approval::change_statuses(task, &approval.items, at, &mut events);
+    events.extend(decided.map(|decided| decided.event));
     events.push(approval::closed(blocker, BlockerStatus::Expired, Some(input_id), Some(resolution), at));
+    if is_told_later {
+        return events;
+    }
     events.push(if let Some(live) = live {
         Event::TaskContinued(TaskContinued { run_id: live.run_id, at })
     } else {

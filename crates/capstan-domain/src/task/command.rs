@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
+use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::policy::RunPolicy;
+use crate::task::budget::Spending;
 use crate::task::event::{
     AgendaItem, Approvers, BlockerKind, DeadlineDefault, InputSource, OutputStatus, ParentClose, Question,
-    SourceWatch,
+    SourceWatch, ToolExecutor, ToolOutcome,
 };
 use crate::usage::Usage;
+use crate::workspace::settings::ApprovalPolicy;
 use crate::{agent, task::event::AttemptOutcome};
 
 pub use lifecycle::{Archive, PayloadChange, Retry, Unarchive, Update};
@@ -54,6 +56,12 @@ pub enum Command {
     AppendOutputRows(AppendOutputRows),
     FinalizeOutput(FinalizeOutput),
     RecordUsage(RecordUsage),
+    CheckToolCall(Box<CheckToolCall>),
+    StartToolCall(StartToolCall),
+    EndToolCall(Box<EndToolCall>),
+    StopForBudget(StopForBudget),
+    WarnBudget(WarnBudget),
+    LiftBudget(LiftBudget),
 }
 
 /// Accepts a command to an agent (`AcceptAgentCommand`).
@@ -580,6 +588,100 @@ pub struct RecordUsage {
     pub attempt_id: AttemptId,
     /// What was used.
     pub usage: Usage,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Asks whether the agent may call a tool now (the gate).
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckToolCall {
+    /// The fence.
+    pub attempt_id: AttemptId,
+    /// The tool.
+    pub tool: String,
+    /// What it is to be called with.
+    pub arguments: Value,
+    /// What it would do, in one line, as the agent puts it.
+    pub summary: Option<String>,
+    /// More about it.
+    pub details: Option<String>,
+    /// Whether it changes anything.
+    pub is_write: bool,
+    /// What the workspace lets agents write without asking.
+    pub approval_policy: ApprovalPolicy,
+    /// True when the workspace forbids the tool.
+    pub is_disabled: bool,
+    /// Who can carry the call out once it is approved.
+    pub executor: Option<ToolExecutor>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Somebody begins to carry out an approved call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartToolCall {
+    /// The call.
+    pub tool_call_id: ToolCallId,
+    /// The number of this try.
+    pub try_no: u32,
+    /// The worker that does it; the control plane itself when absent.
+    pub worker_id: Option<WorkerId>,
+    /// True when the try before is known to have failed: nobody waits for its claim to pass.
+    pub has_failed: bool,
+    /// When it counts as lost.
+    pub until: DateTime<Utc>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A call was carried out, or given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndToolCall {
+    /// The call.
+    pub tool_call_id: ToolCallId,
+    /// The try that says so.
+    pub try_no: u32,
+    /// The worker that says so.
+    pub worker_id: Option<WorkerId>,
+    /// How it ended.
+    pub outcome: ToolOutcome,
+    /// The exit code, when there is one.
+    pub exit_code: Option<i32>,
+    /// What it wrote.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A budget the task draws on is spent: what runs is stopped, and the task waits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StopForBudget {
+    /// Whose, and how much.
+    pub spending: Spending,
+    /// How long the worker has to stop, in milliseconds.
+    pub grace_ms: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Most of a budget the task draws on is spent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WarnBudget {
+    /// Whose, and how much.
+    pub spending: Spending,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A budget has room again: a task that waits for it goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiftBudget {
+    /// The question it waits on.
+    pub blocker_id: BlockerId,
     /// When.
     pub at: DateTime<Utc>,
 }

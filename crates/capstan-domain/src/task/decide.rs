@@ -11,7 +11,10 @@ use crate::task::event::{
 use crate::task::inbox::Said;
 use crate::task::rejection::Rejection;
 use crate::task::state::{InputState, State, Task, TaskState};
-use crate::task::{accept, blocker, inbox, lifecycle, outputs, settlement, subtasks, watches, worker_report};
+use crate::task::{
+    accept, blocker, budget, inbox, lifecycle, outputs, settlement, subtasks, tool_call, watches,
+    worker_report,
+};
 
 pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
     let Some(task) = state else {
@@ -58,6 +61,12 @@ fn decide_on(task: &Task, command: &Command) -> Result<Vec<Event>, Rejection> {
         Command::AppendOutputRows(command) => outputs::append_rows(task, command),
         Command::FinalizeOutput(command) => outputs::finalize(task, command),
         Command::RecordUsage(command) => worker_report::record_usage(task, command),
+        Command::CheckToolCall(command) => tool_call::check(task, command),
+        Command::StartToolCall(command) => tool_call::start(task, command),
+        Command::EndToolCall(command) => tool_call::end(task, command),
+        Command::StopForBudget(command) => Ok(budget::stop_for(task, command)),
+        Command::WarnBudget(command) => Ok(budget::warn(task, command)),
+        Command::LiftBudget(command) => Ok(budget::lift(task, command)),
     }
 }
 

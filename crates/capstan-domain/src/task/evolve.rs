@@ -7,14 +7,15 @@ mod produced;
 
 use crate::outcome_text::ErrorClass;
 use crate::task::event::{
-    AttemptOutcome, Event, InputOutcome, InputSource, QueueMode, RunCause, RunStatus, TaskAccepted,
-    TaskPayloadSet, ToolPermission,
+    AttemptOutcome, BlockerKind, Event, InputOutcome, InputSource, QueueMode, RunCause, RunStatus,
+    TaskAccepted, TaskPayloadSet, ToolPermission,
 };
 use crate::task::state::{
     Blocker, Child, Input, InputState, Live, Output, Run, Sleep, State, Task, TaskState, ToolCall,
     ToolCallState,
 };
 use crate::task::subtasks::join_of;
+use crate::task::tool_call;
 
 /// Batches of source events remembered, so that a repeated one fires nothing.
 const FIRED_KEPT: usize = 256;
@@ -45,7 +46,7 @@ pub(super) fn evolve(state: State, event: &Event) -> State {
             watches: BTreeMap::new(),
             fired: Vec::new(),
             parent_told: false,
-            warned: Vec::new(),
+            warned: BTreeMap::new(),
             fired_watches: BTreeSet::new(),
             joins: Vec::new(),
             result: None,
@@ -146,6 +147,10 @@ fn apply(task: &mut Task, event: &Event) {
         }
         Event::RunEnded(e) => {
             with_run(task, e.run_id, |run| run.status = e.status);
+            // Unless the same decision says more, an approved call that is being carried out is what is left.
+            if task.state == TaskState::Running && task.executing_call().is_some() {
+                task.state = TaskState::Waiting;
+            }
             if has_parent(task) {
                 task.result.clone_from(&e.result);
             }
@@ -167,7 +172,10 @@ fn apply(task: &mut Task, event: &Event) {
             task.available_at = None;
             task.sleep = None;
             task.blocker_revision = e.revision;
-            with_run(task, e.run_id, |run| run.delivered = true);
+            // A budget stops a run whether or not its agent was told anything.
+            if e.kind != BlockerKind::Budget {
+                with_run(task, e.run_id, |run| run.delivered = true);
+            }
             task.blocker = Some(Blocker { opened: e.clone(), votes: Vec::new() });
         }
         Event::BlockerUpdated(e) => with_blocker(task, e.blocker_id, |blocker| {
@@ -243,6 +251,10 @@ fn apply(task: &mut Task, event: &Event) {
             retell(task);
         }
         Event::ToolCallDeferred(e) => {
+            // One call is asked about at a time: an older one was left behind by its question.
+            task.tool_calls.retain(|_, call| {
+                call.state != ToolCallState::Pending && !tool_call::is_forgotten(call, e.at)
+            });
             let call = ToolCall { deferred: e.clone(), state: ToolCallState::Pending };
             task.tool_calls.insert(e.tool_call_id, call);
         }
@@ -254,6 +266,10 @@ fn apply(task: &mut Task, event: &Event) {
                     || call.deferred.arguments_hash != e.arguments_hash
                     || !matches!(call.state, ToolCallState::PreApproved { .. })
             });
+        }
+        // With a reason it is feedback: the call may come again.
+        Event::ToolCallDecided(e) if !e.approved && e.reason.is_some() => {
+            task.tool_calls.remove(&e.tool_call_id);
         }
         Event::ToolCallDecided(e) => with_call(task, e.tool_call_id, |call| {
             call.state = match (e.approved, e.executor) {
@@ -299,7 +315,7 @@ fn apply(task: &mut Task, event: &Event) {
             task.watches.remove(&e.watch_id);
             task.fired_watches.remove(&e.watch_id);
         }
-        Event::BudgetWarned(e) => task.warned.push(e.scope),
+        Event::BudgetWarned(e) => drop(task.warned.insert(e.scope, e.clone())),
         // An acceptance makes the task; rows of outputs decide nothing, read models keep them; a spent budget is
         // told beside the blocker that waits for more.
         Event::TaskAccepted(_) | Event::OutputRowsAppended(_) | Event::BudgetExceeded(_) => {}
@@ -342,6 +358,9 @@ fn end_badly(task: &mut Task, state: TaskState, error: Option<&str>) {
 }
 
 fn end(task: &mut Task, state: TaskState) {
+    // Calls nobody began to carry out end with the task; what began may still report.
+    task.tool_calls
+        .retain(|_, call| !matches!(call.state, ToolCallState::Pending | ToolCallState::Approved { .. }));
     // What it waited for is of no use to it any more; the children's ends are recorded all the same.
     task.joins.clear();
     task.state = state;

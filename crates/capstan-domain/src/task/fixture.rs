@@ -178,6 +178,13 @@ pub(super) fn expire(epoch: u64) -> Command {
     })
 }
 
+pub(super) fn release_after(epoch: u64, seconds: i64) -> Command {
+    Command::ReleaseAttempt(crate::task::command::ReleaseAttempt {
+        attempt_id: attempt(epoch),
+        at: at(seconds),
+    })
+}
+
 pub(super) fn time_out(epoch: u64, seconds: i64) -> Command {
     Command::TimeOutAttempt(TimeOutAttempt {
         attempt_id: attempt(epoch),

@@ -8,11 +8,12 @@ use crate::task::command::{AckInput, ClaimInput, DeferInput, SubmitInput};
 use crate::task::decide::request_run_with_inputs;
 use crate::task::event::{
     BlockerKind, BlockerStatus, BlockerVoted, Event, InputAccepted, InputClaimed, InputConsumed,
-    InputDeferred, InputKind, InputOutcome, InputSource, QueueMode, Resolution, TaskContinued,
+    InputDeferred, InputKind, InputOutcome, InputSource, QueueMode, Resolution, TaskContinued, Verdict,
 };
 use crate::task::interrupt;
 use crate::task::rejection::Rejection;
 use crate::task::state::{Blocker, Input, InputState, Task, TaskState};
+use crate::task::tool_call;
 use crate::task::worker_report::fenced;
 
 pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, Rejection> {
@@ -123,7 +124,10 @@ impl Saying<'_> {
             (_, Some(_)) => InputOutcome::Delivered,
             (_, None) => InputOutcome::Resumed,
         };
-        Ok(self.events(outcome, Some(close)))
+        // Only a plain yes allows a call: decisions on outputs, and words, are about something else.
+        let approved = self.approval.verdict == Some(Verdict::Approve) && self.approval.items.is_empty();
+        let call = tool_call::decide(task, blocker, approved, &self.said, command.at);
+        Ok(self.events(outcome, Some(close), call))
     }
 
     /// Says something that answers no question.
@@ -142,7 +146,14 @@ impl Saying<'_> {
                 });
                 let is_live = self.task.working_attempt().is_some();
                 let outcome = if is_live { InputOutcome::Interrupted } else { InputOutcome::Resumed };
-                return self.events(outcome, close);
+                return self.events(outcome, close, None);
+            }
+            // A tool call that is carried out tells when it is done; nobody has to wait for that to speak.
+            (TaskState::Waiting, _) if self.task.blocker.is_none() && self.task.active_run().is_none() => {
+                InputOutcome::Resumed
+            }
+            (TaskState::Waiting, QueueMode::Interrupt) if self.task.blocker.is_none() => {
+                InputOutcome::Interrupted
             }
             (TaskState::Running, QueueMode::Steer) => InputOutcome::Delivered,
             (TaskState::Running | TaskState::Queued, QueueMode::Interrupt) => InputOutcome::Interrupted,
@@ -150,12 +161,23 @@ impl Saying<'_> {
             (TaskState::Running | TaskState::Queued | TaskState::Waiting, _) => InputOutcome::Queued,
             _ => InputOutcome::Resumed,
         };
-        self.events(outcome, None)
+        self.events(outcome, None, None)
     }
 
-    /// Everything that follows, in one commit.
-    fn events(&self, outcome: InputOutcome, close: Option<Event>) -> Vec<Event> {
+    /// Everything that follows, in one commit. `call` is what the answer decides on the tool call it is about.
+    fn events(
+        &self,
+        outcome: InputOutcome,
+        close: Option<Event>,
+        call: Option<tool_call::Decision>,
+    ) -> Vec<Event> {
         let (task, command) = (self.task, self.command);
+        if let Some(tool_call::Decision { event, message: None }) = call {
+            // The agent is told what the execution gave, when it gave it.
+            let accepted = self.accepted(String::new(), InputOutcome::Recorded);
+            return [accepted, event].into_iter().chain(close).collect();
+        }
+        let (decided, told) = call.map(|call| (call.event, call.message)).unzip();
         let is_automated = command.source != InputSource::Caller;
         let asked = match &task.blocker {
             Some(_) => approval::pending(task),
@@ -164,10 +186,10 @@ impl Saying<'_> {
         // A text that waits for its own turn says nothing about what is asked now.
         let is_about_it = task.blocker.is_none() || close.is_some();
         let wants_revision = !is_automated && is_about_it && approval::is_awaited(task);
-        let message = if is_automated {
-            self.said.clone()
-        } else {
-            composed(task, &self.approval, &self.said, &asked, wants_revision)
+        let message = match told.flatten() {
+            Some(told) => told,
+            None if is_automated => self.said.clone(),
+            None => composed(task, &self.approval, &self.said, &asked, wants_revision),
         };
         let rejected = match self.approval.verdict {
             None if wants_revision => approval::rejecting(&asked, Some(&self.said)),
@@ -179,6 +201,7 @@ impl Saying<'_> {
         }
         approval::change_statuses(task, &self.approval.items, command.at, &mut events);
         approval::change_statuses(task, &rejected, command.at, &mut events);
+        events.extend(decided);
         events.extend(close);
         let next = Said { input_id: command.input_id, message: &message, queue_mode: self.queue_mode };
         match outcome {
@@ -317,7 +340,11 @@ fn claimable(task: &Task) -> Option<&Input> {
     let answer = task.answered.as_ref().map(|(_, input_id)| *input_id);
     let is_for_turn =
         |input: &&Input| input.outcome == InputOutcome::Delivered || Some(input.input_id) == answer;
-    let mut others = task.pending_inputs().filter(|input| input.queue_mode != QueueMode::Queue);
+    // An attempt that waits for a person takes nothing that nobody said.
+    let is_waiting = task.state == TaskState::Waiting;
+    let mut others = task
+        .pending_inputs()
+        .filter(|input| input.queue_mode != QueueMode::Queue && !(is_waiting && input.source.is_automated()));
     task.pending_inputs().find(is_for_turn).or_else(|| others.next())
 }
 

@@ -57,7 +57,7 @@ pub(super) fn retry(task: &Task, command: &Retry) -> Result<Vec<Event>, Rejectio
     if let Event::RunRequested(run) = &mut request {
         run.cause = RunCause::Retry;
         if run.prompt.is_empty() {
-            run.prompt = said_last(task).to_owned();
+            said_last(task).clone_into(&mut run.prompt);
         }
     }
     events.push(request);

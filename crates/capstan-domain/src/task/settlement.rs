@@ -27,7 +27,7 @@ use crate::task::event::{
 };
 use crate::task::rejection::Rejection;
 use crate::task::state::{Live, Run, Task, TaskState};
-use crate::task::{blocker, inbox, subtasks, watches};
+use crate::task::{blocker, budget, inbox, subtasks, watches};
 use crate::usage::Usage;
 
 /// Attempts of one run that may be lost, given back or rate limited before the task is dropped.
@@ -60,10 +60,12 @@ pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Reject
         events.push(Event::UsageRecorded(UsageRecorded {
             run_id: live.run_id,
             attempt_id: live.attempt_id.clone(),
+            agent_id: Some(task.accepted.agent_id),
             usage,
             at: command.at,
         }));
     }
+    budget::after_usage(task, false, command.at, &mut events);
     if live.cancel_grace_until.is_some() {
         // The task was settled when it was cancelled; the report only frees the session.
         events.push(ended(live, stopped_outcome(task, live), command, command.error_class));
@@ -97,14 +99,20 @@ fn settle_ok(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>
     let at = command.at;
     let (watched, all_handed_over) = fan_out(task, live, &command.fan_out, at, events)?;
     let asks = command.blocker.is_some() || command.waiting_for_input || task.blocker.is_some();
-    let has_more = if asks { inbox::has_answers_left(task) } else { inbox::has_inputs_left(task) };
+    // Nobody decides on a tool call before it is asked about: what was said earlier waits for the decision.
+    let is_about_call = task.blocker.as_ref().is_some_and(|open| open.opened.tool_call_id.is_some());
+    let has_more = match (asks, is_about_call && command.blocker.is_none()) {
+        (_, true) => false,
+        (true, false) => inbox::has_answers_left(task),
+        (false, false) => inbox::has_inputs_left(task),
+    };
     if has_more {
         close_blocker(task, BlockerStatus::Resolved, at, events);
         events.push(request_run_with_inputs(task, Some(live.run_id), None, at));
     } else if let Some(spec) = &command.blocker {
         events.extend(blocker::open(task, live, spec, at)?);
-    } else if task.blocker.is_some() {
-        // Already waiting: the open question stays.
+    } else if task.blocker.is_some() || task.executing_call().is_some() {
+        // Already waiting: for the open question, or for what an approved tool call gives.
     } else if command.waiting_for_input {
         let spec =
             BlockerSpec { summary: "The agent waits for an answer".to_owned(), ..BlockerSpec::default() };
@@ -153,9 +161,9 @@ fn fan_out(
 
 /// The newest wait for subtasks that is not over: of this run, or of an earlier one that something interrupted.
 fn join_left(task: &Task, events: &[Event]) -> Option<JoinWait> {
-    let new = events.iter().find_map(|event| match event {
-        Event::SubtasksSpawned(spawned) => subtasks::join_of(spawned),
-        _ => None,
+    let new = events.iter().find_map(|event| {
+        let Event::SubtasksSpawned(spawned) = event else { return None };
+        subtasks::join_of(spawned)
     });
     new.or_else(|| task.joins.last().cloned())
 }
@@ -191,7 +199,7 @@ fn slept(task: &Task, wake: &WakePlan, at: DateTime<Utc>) -> Event {
 /// times, then ten minutes, doubled each time, at most a day.
 fn least_sleep_ms(wake_count: u32) -> i64 {
     let Some(surplus) = wake_count.checked_sub(FREE_WAKES) else { return 0 };
-    (10 * 60_000_i64 << surplus.min(16)).min(86_400_000)
+    ((10 * 60_000_i64) << surplus.min(16)).min(86_400_000)
 }
 
 fn settle_error(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>) {

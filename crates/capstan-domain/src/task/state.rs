@@ -152,8 +152,8 @@ pub struct Task {
     pub error: Option<String>,
     /// True once the parent knows how it ended.
     pub parent_told: bool,
-    /// Budgets it was warned about.
-    pub warned: Vec<crate::task::event::BudgetScope>,
+    /// The last warning about each budget.
+    pub warned: BTreeMap<crate::task::event::BudgetScope, crate::task::event::BudgetWarned>,
 }
 
 /// An output as decisions see it.

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::finite::is_amount;
-use crate::id::{BlockerId, InputId, RunId, TaskId};
+use crate::id::{InputId, RunId, TaskId};
 use crate::task::accept::priority_of;
 use crate::task::command::{Accept, ChildEnded, FanOut, Parent, ParentHeard, SubtaskSpec};
 use crate::task::decide::SPAN_MS_MAX;
@@ -15,7 +15,7 @@ use crate::task::event::{
 };
 use crate::task::rejection::Rejection;
 use crate::task::state::{Child, Task};
-use crate::task::{automated_input, watches};
+use crate::task::{automated_input, blocker, watches};
 use crate::{Faults, agent};
 
 /// Most children one run may ask for.
@@ -124,25 +124,11 @@ pub(super) fn join_of(spawned: &SubtasksSpawned) -> Option<JoinWait> {
 
 /// The task waits for subtasks.
 pub(super) fn wait_for(task: &Task, run_id: RunId, join: JoinWait, at: DateTime<Utc>) -> Event {
-    let revision = task.blocker_revision.saturating_add(1);
     let which = if join.join == Join::Any { "the first of" } else { "all of" };
+    let summary = format!("Waits for {which} {} subtasks", join.task_ids.len());
     Event::BlockerOpened(BlockerOpened {
-        blocker_id: BlockerId::of_task(task.id(), revision),
-        revision,
-        run_id,
-        kind: BlockerKind::Subtasks,
-        summary: format!("Waits for {which} {} subtasks", join.task_ids.len()),
-        details: None,
-        questions: Vec::new(),
-        items: Vec::new(),
-        wait_group_id: None,
-        answer_schema: None,
-        deadline: None,
-        approvers: None,
-        tool_call_id: None,
         join: Some(join),
-        budget: None,
-        opened_at: at,
+        ..blocker::question(task, run_id, BlockerKind::Subtasks, summary, at)
     })
 }
 

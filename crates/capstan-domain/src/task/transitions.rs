@@ -30,7 +30,11 @@ pub const TRANSITIONS: &[Transition] = &[
     edge(Queued, Cancelled, "CancelTask, CancelRun, ArchiveTask or deadline"),
     edge(Sleeping, Queued, "wake timer or input"),
     edge(Sleeping, Cancelled, "CancelTask, ArchiveTask or deadline"),
-    edge(Running, Waiting, "blocker opened by the worker or by settlement"),
+    edge(
+        Running,
+        Waiting,
+        "blocker opened by the worker or by settlement, tool call kept back, or budget spent",
+    ),
     edge(Running, Done, "settlement: ok"),
     edge(Running, Error, "settlement: error or timeout"),
     edge(Running, Sleeping, "settlement: ok with a wake"),
@@ -41,11 +45,15 @@ pub const TRANSITIONS: &[Transition] = &[
     ),
     edge(Running, Dropped, "too many lost attempts"),
     edge(Running, Cancelled, "CancelTask, CancelRun, ArchiveTask, deadline, or settlement: cancelled"),
-    edge(Waiting, Running, "input delivered to the live attempt; or blocker deadline with a default"),
+    edge(
+        Waiting,
+        Running,
+        "input or tool result delivered to the live attempt; or blocker deadline with a default",
+    ),
     edge(
         Waiting,
         Queued,
-        "input or blocker deadline when no attempt is live; an input that interrupts; or the attempt ended with a retry or inputs left",
+        "input, tool result or blocker deadline when no attempt is live; budget raised; an input that interrupts; or the attempt ended with a retry or inputs left",
     ),
     edge(
         Waiting,

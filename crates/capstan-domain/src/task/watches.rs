@@ -305,8 +305,8 @@ pub(super) fn fire(task: &Task, command: &FireWatch) -> Vec<Event> {
             && watch.takes(command.event_type.as_deref())
             && watch.keys().any(|key| command.correlation_keys.iter().any(|given| given == key))
     };
-    let matched = task.watches.iter().find(|(_, watch)| matches(watch));
-    let Some((watch_id, watch)) = matched.filter(|_| !task.state.is_terminal()) else { return Vec::new() };
+    let found = task.watches.iter().find(|(_, watch)| matches(watch));
+    let Some((watch_id, watch)) = found.filter(|_| !task.state.is_terminal()) else { return Vec::new() };
     if task.fired.contains(&items_hash) {
         return Vec::new();
     }

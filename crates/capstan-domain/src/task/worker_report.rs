@@ -2,6 +2,7 @@
 //! [`settlement`](crate::task::settlement).
 
 use crate::id::AttemptId;
+use crate::task::budget::{self, Spending};
 use crate::task::command::{Lease, RecordUsage, Start};
 use crate::task::event::{AttemptLeased, AttemptStarted, Event, UsageRecorded};
 use crate::task::rejection::Rejection;
@@ -22,6 +23,9 @@ pub(super) fn lease(task: &Task, command: &Lease) -> Result<Vec<Event>, Rejectio
     };
     if task.available_at.is_some_and(|available_at| available_at > command.at) {
         return Err(Rejection::illegal("leasing before its retry is due", task.state));
+    }
+    if budget::own(task).is_some_and(Spending::is_exceeded) {
+        return Err(Rejection::illegal("leasing over its budget", task.state));
     }
     let epoch = task.epoch.saturating_add(1);
     Ok(vec![Event::AttemptLeased(AttemptLeased {
@@ -53,12 +57,15 @@ pub(super) fn record_usage(task: &Task, command: &RecordUsage) -> Result<Vec<Eve
     if usage.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::UsageRecorded(UsageRecorded {
+    let mut events = vec![Event::UsageRecorded(UsageRecorded {
         run_id: live.run_id,
         attempt_id: live.attempt_id.clone(),
+        agent_id: Some(task.accepted.agent_id),
         usage,
         at: command.at,
-    })])
+    })];
+    budget::after_usage(task, true, command.at, &mut events);
+    Ok(events)
 }
 
 #[cfg(test)]

@@ -2,21 +2,27 @@
 
 use capstan_decider::{Decider, fold};
 use capstan_domain::agent;
-use capstan_domain::id::{AgentId, AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
+use capstan_domain::id::{
+    AgentId, AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId,
+};
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
+use capstan_domain::task::budget::Spending;
 use capstan_domain::task::command::{
-    Accept, AckInput, AppendOutputRows, Archive, BlockerSpec, Cancel, CancelRun, ChildEnded, ClaimInput,
-    Command, DeadlineSpec, DeferInput, ExpireBlocker, ExpireLease, ExpireQueue, FanOut, FinalizeOutput,
-    Finish, FireWatch, ItemSpec, Lease, OpenBlocker, ParentHeard, PassDeadline, PayloadChange, ProduceOutput,
-    RecordUsage, ReleaseAttempt, Retry, Start, SubmitInput, SubtaskSpec, TimeOutAttempt, Unarchive, Update,
-    Wake, WakePlan,
+    Accept, AckInput, AppendOutputRows, Archive, BlockerSpec, Cancel, CancelRun, CheckToolCall, ChildEnded,
+    ClaimInput, Command, DeadlineSpec, DeferInput, EndToolCall, ExpireBlocker, ExpireLease, ExpireQueue,
+    FanOut, FinalizeOutput, Finish, FireWatch, ItemSpec, Lease, LiftBudget, OpenBlocker, ParentHeard,
+    PassDeadline, PayloadChange, ProduceOutput, RecordUsage, ReleaseAttempt, Retry, Start, StartToolCall,
+    StopForBudget, SubmitInput, SubtaskSpec, TimeOutAttempt, Unarchive, Update, Wake, WakePlan, WarnBudget,
 };
 use capstan_domain::task::event::{
-    Approvers, AttemptOutcome, BlockerKind, DeadlineDefault, InputSource, Join, OutputStatus, SourceWatch,
+    Approvers, AttemptOutcome, BlockerKind, BudgetScope, DeadlineDefault, InputSource, Join, OutputStatus,
+    SourceWatch, ToolExecutor, ToolOutcome,
 };
+use capstan_domain::task::state::ToolCallState;
 use capstan_domain::task::{Event, Rejection, State, Task, TaskDecider, TaskState};
 use capstan_domain::usage::Usage;
+use capstan_domain::workspace::settings::ApprovalPolicy;
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
 use serde_json::Map;
@@ -75,6 +81,13 @@ pub(crate) enum Kind {
     Usage,
     Defer,
     ExpireBlocker,
+    Check,
+    Decide,
+    StartCall,
+    EndCall,
+    StopForBudget,
+    WarnBudget,
+    LiftBudget,
 }
 
 /// One decided command.
@@ -131,7 +144,14 @@ pub(crate) fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => Just(Kind::Produce),
         1 => Just(Kind::Rows),
         1 => Just(Kind::Finalize),
-        1 => Just(Kind::Usage),
+        3 => Just(Kind::Usage),
+        5 => Just(Kind::Check),
+        6 => Just(Kind::Decide),
+        5 => Just(Kind::StartCall),
+        4 => Just(Kind::EndCall),
+        1 => Just(Kind::StopForBudget),
+        1 => Just(Kind::WarnBudget),
+        4 => Just(Kind::LiftBudget),
         2 => Just(Kind::Defer),
         3 => Just(Kind::ExpireBlocker),
     ];
@@ -199,7 +219,33 @@ pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<(Command, DateT
             let due = task.available_at.unwrap_or(now).max(now);
             Some((lease(run_id, due), due))
         }
-        TaskState::Waiting => Some((say(fresh, "an answer", now), now)),
+        TaskState::Waiting => {
+            if let Some(blocker) = task.blocker.as_ref().filter(|blocker| blocker.opened.budget.is_some()) {
+                let blocker_id = blocker.opened.blocker_id;
+                return Some((Command::LiftBudget(LiftBudget { blocker_id, at: now }), now));
+            }
+            if let (None, Some(call)) = (&task.blocker, task.executing_call()) {
+                let (tool_call_id, try_no) = match call.state {
+                    ToolCallState::Executing { try_no, .. } => (call.deferred.tool_call_id, try_no),
+                    _ => (call.deferred.tool_call_id, 0),
+                };
+                return Some((
+                    Command::EndToolCall(Box::new(EndToolCall {
+                        tool_call_id,
+                        try_no,
+                        worker_id: None,
+                        outcome: ToolOutcome::Unknown,
+                        exit_code: None,
+                        stdout: String::new(),
+                        stderr: String::new(),
+                        error: None,
+                        at: now,
+                    })),
+                    now,
+                ));
+            }
+            Some((say(fresh, "an answer", now), now))
+        }
         TaskState::Sleeping => {
             let wake_at = task.sleep.as_ref()?.wake_at;
             Some((Command::Wake(Wake { wake_at, at: wake_at }), wake_at))
@@ -247,6 +293,16 @@ fn accept(birth: &Birth, at: DateTime<Utc>) -> Command {
             at,
         )
     }))
+}
+
+/// The call that may be carried out or is, the number of its last try and when that claim passes.
+fn claim(task: &Task, wild: bool, at: DateTime<Utc>) -> (ToolCallId, u32, Option<DateTime<Utc>>) {
+    let known = task.executing_call().or_else(|| task.tool_calls.values().next()).filter(|_| !wild);
+    let Some(call) = known else { return (ToolCallId(Uuid::from_u128(3)), 1, Some(at)) };
+    match call.state {
+        ToolCallState::Executing { try_no, until, .. } => (call.deferred.tool_call_id, try_no, Some(until)),
+        _ => (call.deferred.tool_call_id, 0, None),
+    }
 }
 
 fn task_id() -> TaskId {
@@ -508,8 +564,70 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
             Command::FinalizeOutput(FinalizeOutput { attempt_id, output_id, summary: text, at })
         }
         Kind::Usage => {
-            let usage = Usage { input_tokens: u64::from(a), ..Usage::default() };
+            let cost_usd = if b % 4 == 0 { f64::from(a) / 20.0 } else { 0.0 };
+            let usage = Usage { input_tokens: u64::from(a), cost_usd, ..Usage::default() };
             Command::RecordUsage(RecordUsage { attempt_id, usage, at })
+        }
+        Kind::Check => Command::CheckToolCall(Box::new(CheckToolCall {
+            attempt_id,
+            tool: ["crm", "gmail.send"][usize::from(a % 2)].into(),
+            arguments: serde_json::json!({ "n": a % 2 }),
+            summary: None,
+            details: None,
+            is_write: b % 5 > 0,
+            approval_policy: if b % 7 == 0 { ApprovalPolicy::ApproveEmailsOnly } else { ApprovalPolicy::Ask },
+            is_disabled: wild,
+            executor: [None, Some(ToolExecutor::Http)][usize::from(b % 2)],
+            at,
+        })),
+        Kind::Decide => {
+            let Command::SubmitInput(said) = say(input_id, if b % 3 == 0 { &text } else { "" }, at) else {
+                unreachable!("say is an input")
+            };
+            let action = if a % 3 == 0 { "reject" } else { "approve" };
+            Command::SubmitInput(SubmitInput { action: Some(action.into()), ..said })
+        }
+        Kind::StartCall => {
+            let (tool_call_id, try_no, until) = claim(task, wild, at);
+            let try_no = if until.is_some() { try_no + 1 } else { 1 };
+            let at = until.unwrap_or(at).max(at);
+            Command::StartToolCall(StartToolCall {
+                tool_call_id,
+                try_no,
+                worker_id: None,
+                has_failed: b % 2 == 0,
+                until: at + Duration::seconds(30),
+                at,
+            })
+        }
+        Kind::EndCall => {
+            let (tool_call_id, try_no, _) = claim(task, wild, at);
+            Command::EndToolCall(Box::new(EndToolCall {
+                tool_call_id,
+                try_no,
+                worker_id: None,
+                outcome: [ToolOutcome::Ok, ToolOutcome::Error, ToolOutcome::Unknown][usize::from(a % 3)],
+                exit_code: None,
+                stdout: text,
+                stderr: String::new(),
+                error: None,
+                at,
+            }))
+        }
+        Kind::StopForBudget => {
+            let spending =
+                Spending { scope: BudgetScope::Agent, limit_usd: 1.0, spent_usd: f64::from(a % 3) };
+            Command::StopForBudget(StopForBudget { spending, grace_ms: 1000, at })
+        }
+        Kind::WarnBudget => {
+            let limit_usd = f64::from(1 + b % 2);
+            let spending = Spending { scope: BudgetScope::Workspace, limit_usd, spent_usd: 2.0 };
+            Command::WarnBudget(WarnBudget { spending, at })
+        }
+        Kind::LiftBudget => {
+            let open = task.blocker.as_ref().filter(|_| !wild).map(|blocker| blocker.opened.blocker_id);
+            let blocker_id = open.unwrap_or(BlockerId::of_task(task_id(), u32::from(a % 5)));
+            Command::LiftBudget(LiftBudget { blocker_id, at })
         }
     }
 }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use capstan_domain::id::derived;
 use capstan_domain::matching::StreamKey;
+use capstan_domain::task::budget::Spending;
 use capstan_domain::task::{Command, Task};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::classes::ClassOrder;
 use super::family::Errand;
 use super::schedules::{AgentCheck, ScheduleKey, TickOrder};
+use super::tool_execution::ToolRequest;
 use crate::protocol::Answer;
 
 /// A request that waits for its answer, numbered in the order of arrival.
@@ -23,6 +26,10 @@ pub enum Effect {
     Execute(Order),
     /// Find out how a task stands; report with [`Process::loaded`](super::Process::loaded).
     Load(Arc<StreamKey>),
+    /// Send a command to a class; report with [`Process::class_settled`](super::Process::class_settled).
+    OrderClass(ClassOrder),
+    /// Call a tool's endpoint; report with [`Process::tool_called`](super::Process::tool_called).
+    CallTool(Box<ToolRequest>),
     /// Let a tick of a schedule happen; report with [`Process::schedule_seen`](super::Process::schedule_seen).
     Tick(Box<TickOrder>),
     /// See whether the agent of a schedule still takes commands; report with
@@ -111,6 +118,10 @@ impl Order {
         }
     }
 
+    pub(super) fn is_about_tools(&self) -> bool {
+        matches!(self.command, Command::StartToolCall(_) | Command::EndToolCall(_))
+    }
+
     pub(super) fn is_lease(&self) -> bool {
         matches!(self.command, Command::Lease(_))
     }
@@ -127,6 +138,20 @@ fn intention(command: &Command) -> (&'static str, String) {
         Command::ExpireQueue(expire) => ("expire-queue", expire.run_id.to_string()),
         Command::ExpireBlocker(expire) => ("expire-blocker", expire.blocker_id.to_string()),
         Command::PassDeadline(pass) => ("pass-deadline", pass.deadline.to_rfc3339()),
+        Command::StopForBudget(stop) => {
+            let Spending { scope, limit_usd, .. } = stop.spending;
+            ("stop-for-budget", format!("{scope:?}/{limit_usd}"))
+        }
+        Command::WarnBudget(warn) => {
+            let Spending { scope, limit_usd, .. } = warn.spending;
+            ("warn-budget", format!("{scope:?}/{limit_usd}/{}", warn.at.date_naive()))
+        }
+        Command::LiftBudget(lift) => ("lift-budget", lift.blocker_id.to_string()),
+        Command::StartToolCall(start) => {
+            let who = start.worker_id.map(|worker| worker.to_string()).unwrap_or_default();
+            ("start-tool-call", format!("{}/{}/{who}", start.tool_call_id, start.try_no))
+        }
+        Command::EndToolCall(end) => ("end-tool-call", format!("{}/{}", end.tool_call_id, end.try_no)),
         Command::Cancel(_) => ("cancel-with-parent", String::new()),
         Command::ParentHeard(_) => ("parent-heard", String::new()),
         Command::ChildEnded(ended) => ("child-missing", ended.task_id.to_string()),

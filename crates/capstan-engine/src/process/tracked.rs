@@ -5,6 +5,7 @@ use std::sync::Arc;
 use capstan_contract::lease::{RenewAnswer, RenewStatus};
 use capstan_domain::id::{AttemptId, InputId, WorkerId};
 use capstan_domain::matching::StreamKey;
+use capstan_domain::task::budget::Spending;
 use capstan_domain::task::command::ExpireLease;
 use capstan_domain::task::deadline::timers;
 use capstan_domain::task::event::{InputOutcome, QueueMode};
@@ -13,7 +14,12 @@ use capstan_domain::task::{Command, Event, State, TaskState};
 use chrono::{DateTime, Duration, Utc};
 
 use super::family::Kin;
+use super::tool_execution::{Step, ToolWork};
 use super::{CallId, Order};
+
+/// First pause after a failed order, in milliseconds; doubles up to [`PAUSE_MS_MAX`].
+const PAUSE_MS: i64 = 100;
+const PAUSE_MS_MAX: i64 = 10_000;
 
 #[derive(Debug)]
 pub(super) struct Tracked {
@@ -38,6 +44,14 @@ pub(super) struct Tracked {
     /// After a failure: nothing before this instant.
     pub(super) not_before: Option<DateTime<Utc>>,
     pub(super) failures: u32,
+    /// The spent budget that binds the task.
+    pub(super) over: Option<Spending>,
+    /// A warning to be recorded.
+    pub(super) warn: Option<Spending>,
+    /// The task's own budget is spent, with everything below it.
+    pub(super) is_tree_over: bool,
+    /// What this engine does for an approved tool call.
+    pub(super) tool: ToolWork,
     /// What it knows of its family.
     pub(super) kin: Kin,
     /// The instant the timer heap will bring this task up.
@@ -84,6 +98,10 @@ impl Tracked {
             is_doubtful: false,
             not_before: None,
             failures: 0,
+            over: None,
+            warn: None,
+            is_tree_over: false,
+            tool: ToolWork::Idle,
             kin: Kin::default(),
             rings_at: None,
         }
@@ -100,8 +118,14 @@ impl Tracked {
         }
         let timer = timers(task).into_iter().map(|timer| timer.due).min();
         let lease = self.lease.as_ref().filter(|_| task.working_attempt().is_some()).map(|lease| lease.until);
-        let due = timer.into_iter().chain(lease).min()?;
+        let money = self.budget_command(DateTime::<Utc>::MIN_UTC, 0).map(|_| DateTime::<Utc>::MIN_UTC);
+        let due = timer.into_iter().chain(lease).chain(money).chain(self.tool_due()).min()?;
         Some(self.not_before.map_or(due, |not_before| due.max(not_before)))
+    }
+
+    /// True while something about a task that is over is still to be recorded.
+    pub(super) fn has_something_to_say(&self) -> bool {
+        self.warn.is_some() || self.tool != ToolWork::Idle
     }
 
     /// The worker that holds the lease.
@@ -110,11 +134,25 @@ impl Tracked {
     }
 
     /// The command that is due first, if one is.
-    pub(super) fn due_command(&self, now: DateTime<Utc>, grace_ms: i64) -> Option<Command> {
+    pub(super) fn due_command(
+        &self,
+        now: DateTime<Utc>,
+        grace_ms: i64,
+        tool_timeout_ms: Option<u32>,
+    ) -> Option<Command> {
         let task = self.task.as_deref()?;
         let timer = timers(task).into_iter().min_by_key(|timer| timer.due);
         if let Some(timer) = timer.filter(|timer| timer.due <= now) {
             return Some(timer.command(now, grace_ms));
+        }
+        if let Some(command) = self.budget_command(now, grace_ms) {
+            return Some(command);
+        }
+        if let Some((_, step)) = self.tool_step(tool_timeout_ms, now).filter(|(due, _)| *due <= now) {
+            return Some(match step {
+                Step::Start(start) => Command::StartToolCall(start),
+                Step::End(end) => Command::EndToolCall(end),
+            });
         }
         let lease = self.lease.as_ref().filter(|lease| lease.until <= now)?;
         task.working_attempt()?;
@@ -224,6 +262,11 @@ impl Told {
         };
         Self { answer, is_urgent: true, seq: 0 }
     }
+}
+
+/// The pause after so many failures, in milliseconds.
+pub(super) fn backoff(failures: u32) -> i64 {
+    PAUSE_MS.saturating_mul(1 << failures.min(10)).min(PAUSE_MS_MAX)
 }
 
 /// The instant `ms` milliseconds later.

@@ -9,7 +9,7 @@ use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::task::event::{AttemptOutcome, Join};
 use capstan_domain::task::{Command, Task, TaskState};
-use capstan_engine::process::{CallId, Effect, Loaded, Process, Settled};
+use capstan_engine::process::{CallId, ClassSettled, Effect, Loaded, Process, Settled};
 use capstan_engine::protocol::{Answer, Request};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
@@ -285,6 +285,14 @@ impl Life {
                     look(&self.world, &key)
                 };
                 self.process.loaded(&key, loaded, self.now);
+            }
+            Effect::CallTool(request) => panic!("no workspace has tools here: {request:?}"),
+            Effect::OrderClass(order) => {
+                let settled = match trouble {
+                    0 => ClassSettled::Failed { is_retryable: true },
+                    _ => self.world.send_to_class(&order),
+                };
+                self.process.class_settled(&order, settled, self.now);
             }
             Effect::Answer(..) => {}
             Effect::Tick(_) | Effect::CheckAgent(_) | Effect::LoadSchedule(_) => {

@@ -5,6 +5,7 @@ use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use super::agents::AgentRow;
 use super::blockers::BlockerRow;
 use super::channels::ChannelRow;
+use super::classes::ClassRow;
 use super::inputs::InputRow;
 use super::outputs::OutputRow;
 use super::runs::RunRow;
@@ -18,6 +19,7 @@ pub static SHOWN: &[NamedSchema] = &[
     NamedSchema { name: "agent", schema: || answer_schema_of::<AgentRow>("agent") },
     NamedSchema { name: "blocker", schema: || answer_schema_of::<BlockerRow>("blocker") },
     NamedSchema { name: "channel", schema: || answer_schema_of::<ChannelRow>("channel") },
+    NamedSchema { name: "class", schema: || answer_schema_of::<ClassRow>("class") },
     NamedSchema { name: "input", schema: || answer_schema_of::<InputRow>("input") },
     NamedSchema { name: "output", schema: || answer_schema_of::<OutputRow>("output") },
     NamedSchema { name: "run", schema: || answer_schema_of::<RunRow>("run") },
