@@ -100,7 +100,7 @@ pub(super) fn told(event: &Event) -> String {
         Event::WatchDisarmed(_) => "Watches no longer".to_owned(),
         Event::BudgetWarned(e) => {
             format!(
-                "{} of {} US dollars of the {} budget are spent",
+                "Spent {} of {} US dollars of the {} budget",
                 e.spent_usd,
                 e.limit_usd,
                 e.scope.as_str()
