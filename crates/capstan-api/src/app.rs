@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_contract::{AgentCodec, ChannelCodec, ClassCodec, TaskCodec, WorkspaceCodec};
+use capstan_contract::{
+    AgentCodec, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec, WorkspaceCodec,
+};
 use capstan_dispatch::Dispatcher;
 use capstan_domain::agent::Agent;
 use capstan_domain::channel::Channel;
 use capstan_domain::class::Class;
+use capstan_domain::schedule::ScheduleDecider;
 use capstan_domain::task::TaskDecider;
+use capstan_domain::token::Token;
 use capstan_domain::workspace::Workspace;
 use capstan_engine::EngineClient;
 use capstan_eventlog::{EventLog, Telemetry};
@@ -18,8 +22,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Access;
+use crate::auth::{Access, Holders};
 use crate::known::KnownWorkspaces;
+use crate::rates::{RateLimit, Rates};
 use crate::readiness::Check;
 use crate::reads::Reads;
 
@@ -27,18 +32,24 @@ use crate::reads::Reads;
 pub type Workspaces = Dispatcher<Workspace, WorkspaceCodec>;
 /// Executes commands of agents.
 pub type Agents = Dispatcher<Agent, AgentCodec>;
+/// Executes commands of schedules.
+pub type Schedules = Dispatcher<ScheduleDecider, ScheduleCodec>;
 /// Executes commands of channels.
 pub type Channels = Dispatcher<Channel, ChannelCodec>;
 /// Executes commands of execution classes.
 pub type Classes = Dispatcher<Class, ClassCodec>;
 /// Executes commands of tasks.
 pub type Tasks = Dispatcher<TaskDecider, TaskCodec>;
+/// Executes commands of tokens, and knows which are good.
+pub type Tokens = Dispatcher<Token, TokenCodec>;
 
 /// Bounds and habits of the api.
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
     /// Who may call.
     pub access: Access,
+    /// How many requests one token may make.
+    pub rate: RateLimit,
     /// Longest command body, in bytes.
     pub command_bytes_max: usize,
     /// Longest message of a command or input, in bytes.
@@ -74,6 +85,7 @@ impl Default for ApiConfig {
     fn default() -> Self {
         Self {
             access: Access::Loopback,
+            rate: RateLimit::default(),
             command_bytes_max: 1 << 20,
             message_bytes_max: 256 << 10,
             log_batch_bytes_max: 4 << 20,
@@ -87,6 +99,9 @@ impl Default for ApiConfig {
     }
 }
 
+/// Commands on sessions.
+pub type Sessions = Dispatcher<capstan_domain::session::Session, SessionCodec>;
+
 /// What the composition root hands over.
 pub struct Parts {
     /// The log.
@@ -95,12 +110,18 @@ pub struct Parts {
     pub workspaces: Arc<Workspaces>,
     /// Commands of agents.
     pub agents: Arc<Agents>,
+    /// Commands of schedules.
+    pub schedules: Arc<Schedules>,
     /// Commands of channels.
     pub channels: Arc<Channels>,
     /// Commands of execution classes.
     pub classes: Arc<Classes>,
+    /// Commands on sessions.
+    pub sessions: Arc<Sessions>,
     /// Commands of tasks.
     pub tasks: Arc<Tasks>,
+    /// Commands of tokens. Must hold no snapshots: a snapshot may lag behind a revocation.
+    pub tokens: Arc<Tokens>,
     /// The read models.
     pub reads: Reads,
     /// The projector's status, when one runs in this process.
@@ -126,9 +147,14 @@ pub struct App {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) agents: Arc<Agents>,
+    pub(crate) schedules: Arc<Schedules>,
     pub(crate) channels: Arc<Channels>,
     pub(crate) classes: Arc<Classes>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) tasks: Arc<Tasks>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) holders: Holders,
+    pub(crate) rates: Rates,
     pub(crate) reads: Reads,
     pub(crate) projector: Option<watch::Receiver<ProjectorStatus>>,
     pub(crate) engine: EngineClient,
@@ -148,9 +174,14 @@ impl App {
             log: parts.log,
             workspaces: parts.workspaces,
             agents: parts.agents,
+            schedules: parts.schedules,
             channels: parts.channels,
             classes: parts.classes,
+            sessions: parts.sessions,
             tasks: parts.tasks,
+            tokens: parts.tokens,
+            holders: Holders::default(),
+            rates: Rates::new(parts.config.rate),
             reads: parts.reads,
             projector: parts.projector,
             engine: parts.engine,

@@ -1,26 +1,41 @@
-//! Who may call.
+//! Who may call, and what.
 //!
-//! Two ways for now: a development server takes everything that comes from this machine, any other server asks
-//! for its one admin token. Tokens with scopes take this place later.
+//! A caller shows a bearer token: the installation's own, which opens everything, or one that was issued for a
+//! workspace. A development server also takes everything that comes from this machine without one. What the caller may
+//! do then follows from the operation alone: its scope, and the workspace its path names. What belongs to another
+//! workspace does not exist for a token, so nothing can be learned from the difference.
+
+mod bearer;
+mod caller;
+mod holders;
+mod loopback;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{ConnectInfo, RawPathParams, Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use capstan_domain::id::AttemptId;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+pub(crate) use bearer::{Secret, mint};
+pub(crate) use caller::Caller;
+pub(crate) use holders::Holders;
 
 use crate::App;
+use crate::operation::Operation;
 use crate::problem::{Code, Problem};
 
-/// Who may use the routes under `/v1`.
+/// Who may use the routes under `/v1` besides the holders of tokens.
 #[derive(Clone)]
 pub enum Access {
     /// Everyone on this machine, without a token.
     Loopback,
-    /// Whoever knows the token.
+    /// Whoever knows the installation's token.
     Token(AdminToken),
 }
 
@@ -37,113 +52,119 @@ impl std::fmt::Debug for Access {
 #[derive(Clone)]
 pub struct AdminToken([u8; 32]);
 
+/// The installation's token is too short to be safe from guessing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the admin token must have at least {} characters; make one with: openssl rand -hex 32",
+    AdminToken::CHARACTERS_MIN
+)]
+pub struct AdminTokenTooShort;
+
 impl AdminToken {
+    /// Fewest characters such a token has.
+    pub const CHARACTERS_MIN: usize = 32;
+
     /// Keeps the hash of a token.
-    pub fn new(token: &str) -> Self {
-        Self(Sha256::digest(token.as_bytes()).into())
+    pub fn new(token: &str) -> Result<Self, AdminTokenTooShort> {
+        let is_long = token.chars().count() >= Self::CHARACTERS_MIN;
+        is_long.then(|| Self(Sha256::digest(token.as_bytes()).into())).ok_or(AdminTokenTooShort)
     }
 
     /// Compares hashes, in a time that says nothing about the token.
     fn is(&self, token: &str) -> bool {
         let given: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        self.0.iter().zip(given).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+        self.0.ct_eq(&given).into()
     }
 }
 
-/// Lets a request through when its caller may ask at all.
-pub(crate) async fn require(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// Lets a request through when its caller may ask this, and tells the handler who it is.
+pub(crate) async fn authorise(
+    State((app, operation)): State<(Arc<App>, &'static Operation)>,
+    path: Result<RawPathParams, RawPathParamsRejection>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-    match check(&app.config.access, peer, request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => {
-            let mut response = problem.into_response();
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
-            response
-        }
-    }
-}
-
-fn check(access: &Access, peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Problem> {
-    let refused = |detail: &str| Err(Problem::new(Code::Unauthenticated, detail));
-    match access {
-        Access::Token(token) => match bearer(headers) {
-            Some(given) if token.is(given) => Ok(()),
-            Some(_) => refused("the bearer token is not known"),
-            None => refused("a bearer token is needed"),
-        },
-        Access::Loopback if !peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) => {
-            refused("this server has no token and answers only on its own machine")
-        }
-        // A web page that is open in a browser on this machine is not somebody on this machine.
-        Access::Loopback if !names_loopback(headers) => Err(Problem::new(
-            Code::Forbidden,
-            "without a token, requests must be addressed to, and come from, a loopback address",
-        )),
-        Access::Loopback => Ok(()),
-    }
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-fn names_loopback(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or("?"));
-    let origin = text(header::ORIGIN)
-        .map(|origin| origin.split_once("://").map_or(origin, |(_, authority)| authority));
-    [text(header::HOST), origin].into_iter().flatten().all(is_loopback_authority)
-}
-
-fn is_loopback_authority(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or(rest, |(host, _)| host),
-        None => authority.split_once(':').map_or(authority, |(host, _)| host),
+    let headers = request.headers();
+    let admitted = async {
+        let caller = identify(&app, peer, headers).await?;
+        app.rates.take(&caller)?;
+        let path = path.map_err(|_| Problem::new(Code::MalformedRequest, "the path cannot be read"))?;
+        caller.must_be_allowed(operation.scope, &place(&path))?;
+        Ok(caller)
     };
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+    match admitted.await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => refusal(problem, request.headers()),
+    }
+}
+
+fn refusal(problem: Problem, headers: &HeaderMap) -> Response {
+    let is_nobody = problem.code == Code::Unauthenticated;
+    let mut response = problem.into_response();
+    if is_nobody {
+        let is_wrong = headers.contains_key(header::AUTHORIZATION);
+        let challenge = if is_wrong { r#"Bearer error="invalid_token""# } else { "Bearer" };
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response
+}
+
+async fn identify(app: &App, peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let access = &app.config.access;
+    match (headers.get(header::AUTHORIZATION), access) {
+        (None, Access::Token(_)) => Err(Problem::new(Code::Unauthenticated, "a bearer token is needed")),
+        (None, Access::Loopback) => {
+            loopback::check(peer, headers).map(|()| Caller::Installation("anonymous"))
+        }
+        (Some(given), access) => {
+            let Some(token) = given.to_str().ok().and_then(bearer::of_header) else {
+                return Err(Problem::new(Code::Unauthenticated, "only bearer tokens are taken"));
+            };
+            match access {
+                Access::Token(admin) if admin.is(token) => Ok(Caller::Installation("bootstrap")),
+                Access::Token(_) | Access::Loopback => app.holder(token).await.map(Caller::Token),
+            }
+        }
+    }
+}
+
+/// Where a request wants to go.
+pub(crate) enum Place {
+    /// Into this workspace.
+    Workspace(String),
+    /// To an attempt of this workspace; what is no attempt's id is of none.
+    Attempt(Option<String>),
+    /// To no workspace in particular.
+    Anywhere,
+}
+
+fn place(path: &RawPathParams) -> Place {
+    for (name, value) in path {
+        match name {
+            "workspace" => return Place::Workspace(value.to_owned()),
+            "attempt" => {
+                return Place::Attempt(value.parse().ok().map(|attempt: AttemptId| attempt.workspace));
+            }
+            _ => {}
+        }
+    }
+    Place::Anywhere
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn headers(list: &[(header::HeaderName, &str)]) -> HeaderMap {
-        list.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
-    }
-
-    fn code(access: &Access, peer: &str, list: &[(header::HeaderName, &str)]) -> Option<Code> {
-        check(access, Some(peer.parse().unwrap()), &headers(list)).err().map(|problem| problem.code)
-    }
-
     #[test]
-    fn without_a_token_only_this_machine_is_served() {
-        let host = (header::HOST, "127.0.0.1:7070");
-        assert_eq!(code(&Access::Loopback, "127.0.0.1:9", std::slice::from_ref(&host)), None);
-        assert_eq!(code(&Access::Loopback, "[::1]:9", &[(header::HOST, "[::1]:7070")]), None);
-        assert_eq!(code(&Access::Loopback, "[::ffff:127.0.0.1]:9", &[(header::HOST, "localhost")]), None);
-        assert_eq!(code(&Access::Loopback, "10.0.0.7:9", &[host]), Some(Code::Unauthenticated));
-    }
-
-    #[test]
-    fn a_web_page_cannot_use_a_server_without_a_token() {
-        let host = (header::HOST, "127.0.0.1:7070");
-        let foreign = (header::ORIGIN, "https://example.org");
-        assert_eq!(code(&Access::Loopback, "127.0.0.1:9", &[host, foreign]), Some(Code::Forbidden));
-        let rebound = (header::HOST, "attacker.example:7070");
-        assert_eq!(code(&Access::Loopback, "127.0.0.1:9", &[rebound]), Some(Code::Forbidden));
-    }
-
-    #[test]
-    fn with_a_token_nobody_passes_without_it() {
-        let access = Access::Token(AdminToken::new("s3cret"));
-        let with = |value| code(&access, "127.0.0.1:9", &[(header::AUTHORIZATION, value)]);
-        assert_eq!(code(&access, "127.0.0.1:9", &[]), Some(Code::Unauthenticated));
-        assert_eq!(with("Bearer s3cre"), Some(Code::Unauthenticated));
-        assert_eq!(with("Basic s3cret"), Some(Code::Unauthenticated));
-        assert_eq!(with("bearer s3cret"), None);
+    fn an_admin_token_is_long_and_known_by_its_hash_only() {
+        let token = "0123456789abcdef0123456789abcdef";
+        assert!(AdminToken::new(&token[1..]).is_err());
+        let admin = AdminToken::new(token).unwrap();
+        assert!(admin.is(token) && !admin.is(&token[1..]) && !admin.is(""));
+        assert_eq!(format!("{:?}", Access::Token(admin)), "Token(..)");
     }
 }

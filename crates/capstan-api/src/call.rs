@@ -39,6 +39,8 @@ pub struct CallContext {
     pub traceparent: Option<String>,
     /// When the command was received.
     pub received_at: DateTime<Utc>,
+    /// True when the answer will be kept where others may read it: nothing secret may stand in it.
+    pub answer_is_kept: bool,
 }
 
 impl CallContext {
@@ -54,6 +56,7 @@ impl CallContext {
             expected_version: None,
             traceparent: None,
             received_at,
+            answer_is_kept: false,
         }
     }
 

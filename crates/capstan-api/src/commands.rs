@@ -4,27 +4,41 @@
 //! It holds no rule.
 
 mod accept_agent_command;
+mod archive_task;
 mod cancel_run;
 mod cancel_task;
 mod configure_class;
+mod continuation;
 mod create_agent;
+mod create_schedule;
 mod create_workspace;
 mod delete_agent;
 mod delete_channel_binding;
 mod enqueue_run_input;
+mod issue_token;
+mod publish_source_event;
+mod retry_task;
+mod revoke_token;
+mod say;
+mod schedules;
 mod submit_task_input;
+mod trigger_schedule;
+mod unarchive_task;
 mod update_agent;
+mod update_task;
 mod update_workspace;
 mod upsert_channel_binding;
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AnyCommand, CancelRun, CancelTask, CommandBody, ConfigureClass, CreateAgent,
-    CreateWorkspace, DeleteAgent, DeleteChannelBinding, EnqueueRunInput, SubmitTaskInput, UpdateAgent,
+    AcceptAgentCommand, AnyCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, ConfigureClass,
+    CreateAgent, CreateSchedule, CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule,
+    EnqueueRunInput, IssueToken, PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken,
+    SubmitTaskInput, TriggerSchedule, UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask,
     UpdateWorkspace, UpsertChannelBinding,
 };
 use capstan_dispatch::{CommandContext, Decided};
-use capstan_domain::id::{InputId, TaskId};
-use capstan_domain::task::TaskDecider;
+use capstan_domain::id::{AgentId, InputId, TaskId};
+use capstan_domain::task::{Command, TaskDecider};
 use capstan_envelope::{StreamId, Workspace};
 use serde::de::DeserializeOwned;
 
@@ -34,6 +48,8 @@ use crate::call::{CallContext, CommandKey, fresh_id};
 use crate::known;
 use crate::problem::Problem;
 use crate::receipt::Reply;
+
+pub(crate) use schedules::schedule_stream;
 
 /// The wire names of the commands callers may send.
 pub const NAMES: &[&str] = AnyCommand::NAMES;
@@ -70,12 +86,25 @@ pub async fn execute(
         CancelTask::NAME => run::<CancelTask>(app, workspace, json, call).await,
         CancelRun::NAME => run::<CancelRun>(app, workspace, json, call).await,
         ConfigureClass::NAME => run::<ConfigureClass>(app, workspace, json, call).await,
+        PublishSourceEvent::NAME => run::<PublishSourceEvent>(app, workspace, json, call).await,
+        RetryTask::NAME => run::<RetryTask>(app, workspace, json, call).await,
+        ArchiveTask::NAME => run::<ArchiveTask>(app, workspace, json, call).await,
+        UnarchiveTask::NAME => run::<UnarchiveTask>(app, workspace, json, call).await,
+        UpdateTask::NAME => run::<UpdateTask>(app, workspace, json, call).await,
         CreateAgent::NAME => run::<CreateAgent>(app, workspace, json, call).await,
+        CreateSchedule::NAME => run::<CreateSchedule>(app, workspace, json, call).await,
+        UpdateSchedule::NAME => run::<UpdateSchedule>(app, workspace, json, call).await,
+        DeleteSchedule::NAME => run::<DeleteSchedule>(app, workspace, json, call).await,
+        PauseSchedule::NAME => run::<PauseSchedule>(app, workspace, json, call).await,
+        ResumeSchedule::NAME => run::<ResumeSchedule>(app, workspace, json, call).await,
+        TriggerSchedule::NAME => run::<TriggerSchedule>(app, workspace, json, call).await,
         UpdateAgent::NAME => run::<UpdateAgent>(app, workspace, json, call).await,
         DeleteAgent::NAME => run::<DeleteAgent>(app, workspace, json, call).await,
         UpdateWorkspace::NAME => run::<UpdateWorkspace>(app, workspace, json, call).await,
         UpsertChannelBinding::NAME => run::<UpsertChannelBinding>(app, workspace, json, call).await,
         DeleteChannelBinding::NAME => run::<DeleteChannelBinding>(app, workspace, json, call).await,
+        IssueToken::NAME => run::<IssueToken>(app, workspace, json, call).await,
+        RevokeToken::NAME => run::<RevokeToken>(app, workspace, json, call).await,
         _ => Err(Problem::not_found("command")),
     }
 }
@@ -121,9 +150,36 @@ fn required<T>(id: Option<T>, pointer: &str) -> Result<T, Problem> {
     })
 }
 
+/// The agent a command names; the command then names it by its id, so that it is the same however it is named.
+async fn agent_named(
+    app: &App,
+    workspace: &Workspace,
+    named: &mut Option<String>,
+) -> Result<AgentId, Problem> {
+    let id = app.agent_id(workspace, &required(named.take(), "/agent_id")?).await?;
+    *named = Some(id.to_string());
+    Ok(id)
+}
+
 /// The id of an input: the same for every repeat of a keyed command.
 fn input_id(task_id: TaskId, key: Option<&CommandKey>, call: &CallContext) -> InputId {
     key.map_or_else(|| InputId(fresh_id(call.received_at)), |key| InputId::of_key(task_id, &key.text()))
+}
+
+/// Executes a command whose body says all there is to know about it besides the task.
+async fn execute_on_task<B: CommandBody>(
+    app: &App,
+    workspace: &Workspace,
+    task_id: TaskId,
+    body: &B,
+    command: Command,
+    call: &CallContext,
+) -> Result<Reply, Problem> {
+    let key = call.key(body.idempotency_key())?;
+    let stream = task_stream(workspace, task_id)?;
+    let context = call.command(&stream, key.as_ref(), body);
+    let decided = app.tasks.execute(&stream, &command, &context).await?;
+    Ok(task_reply(app, workspace, task_id, &context, &decided).await)
 }
 
 /// The answer to a command on a task that existed before: with the task, when the read models show it in time.

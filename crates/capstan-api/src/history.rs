@@ -1,8 +1,13 @@
 //! What happened to a task, event by event, as the log has it.
 
+mod words;
+
+use capstan_contract::DomainEvent;
 use capstan_domain::id::TaskId;
-use capstan_envelope::{Actor, Position, Recorded, Workspace};
+use capstan_envelope::redaction::redacted;
+use capstan_envelope::{Actor, EventRecord, Position, Recorded, Workspace};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -13,13 +18,15 @@ use crate::problem::Problem;
 use crate::shown::List;
 
 /// One event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct HistoryEntry {
     /// Where it stands: the commit's position and the event's place in it, as on the live stream.
     id: String,
     position: Position,
     version: u64,
     event: String,
+    /// The event in one line, for people.
+    text: String,
     occurred_at: DateTime<Utc>,
     actor: Actor,
     command: String,
@@ -68,12 +75,21 @@ fn entries(recorded: Recorded) -> impl Iterator<Item = HistoryEntry> {
         id: if index == last { position.to_string() } else { format!("{position}.{index}") },
         position,
         version,
+        text: told(&record),
         event: record.name,
         occurred_at: metadata.occurred_at,
         actor: metadata.actor.clone(),
         command: metadata.command.clone(),
         command_id,
         correlation_id: metadata.correlation_id,
-        data: record.data,
+        data: redacted(&record.data).into_owned(),
     })
+}
+
+/// What people read; an event this build cannot read is at least named.
+fn told(record: &EventRecord) -> String {
+    match DomainEvent::decode("task", record) {
+        Ok(DomainEvent::Task(event)) => words::told(&event),
+        Ok(_) | Err(_) => record.name.clone(),
+    }
 }

@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use capstan_contract::command::{LogLine, RunEvent};
-use capstan_domain::id::{AttemptId, TaskId};
+use capstan_domain::id::{AttemptId, RunId, TaskId};
 use capstan_envelope::Workspace;
+use capstan_envelope::redaction::hide_secrets;
 use capstan_eventlog::TelemetryLine;
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::App;
 use crate::problem::{Code, Problem};
-use crate::shown::List;
+use crate::shown::{LIMIT_MAX, List};
 
 /// Longest single line, in bytes: it must fit into one message of the bus.
 pub(crate) const LINE_BYTES_MAX: usize = 512 << 10;
@@ -72,13 +74,19 @@ fn encode<'a>(kept: impl Iterator<Item = Kept<'a>>) -> Result<Vec<Bytes>, Proble
 }
 
 /// One line as it is read: its own fields, and where it stands. Live streams show lines in the same form.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub(crate) struct LogEntry(BTreeMap<String, Box<RawValue>>);
 
 impl LogEntry {
+    /// True for what an agent did, false for what it wrote.
+    pub(crate) fn is_run_event(&self) -> bool {
+        self.0.get("kind").is_some_and(|kind| kind.get() == "\"run-event\"")
+    }
+
     fn new(line: &TelemetryLine) -> Result<Self, serde_json::Error> {
         let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&line.data)?;
+        hide_secrets(&mut fields);
         fields.insert("seq".to_owned(), to_raw_value(&line.sequence)?);
         fields.insert("task_id".to_owned(), to_raw_value(&line.task)?);
         fields.insert("run_id".to_owned(), to_raw_value(&line.run)?);
@@ -99,4 +107,44 @@ pub(crate) async fn of_task(
     let next_cursor = lines.last().map(|line| line.sequence.to_string());
     let items = lines.iter().map(LogEntry::new).collect::<Result<_, _>>().map_err(Problem::internal)?;
     Ok(List { items, next_cursor, position: app.reads.position(), limit })
+}
+
+/// Lines looked through for the events of one page.
+const LINES_SEARCHED_MAX: usize = 10_000;
+
+/// Up to `limit` run events of a run after a cursor, oldest first. They lie among the log lines of their task; a
+/// page may hold fewer than there are, and its cursor then leads on.
+pub(crate) async fn events_of_run(
+    app: &App,
+    workspace: &Workspace,
+    run_id: RunId,
+    mut after: u64,
+    limit: u32,
+) -> Result<List<LogEntry>, Problem> {
+    let task_id = app.task_of_run(workspace, run_id).await?;
+    let mut items = Vec::new();
+    let mut searched = 0;
+    while items.len() < limit as usize && searched < LINES_SEARCHED_MAX {
+        let lines = app.telemetry.read(workspace, task_id.0, after, LIMIT_MAX as usize).await?;
+        let Some(last) = lines.last() else { break };
+        searched += lines.len();
+        after = last.sequence;
+        for line in lines.iter().filter(|line| line.run == run_id.0 && is_event(&line.data)) {
+            items.push(LogEntry::new(line).map_err(Problem::internal)?);
+            if items.len() == limit as usize {
+                after = line.sequence;
+                break;
+            }
+        }
+    }
+    let next_cursor = (after > 0).then(|| after.to_string());
+    Ok(List { items, next_cursor, position: app.reads.position(), limit })
+}
+
+fn is_event(data: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        kind: &'a str,
+    }
+    serde_json::from_slice::<Kind<'_>>(data).is_ok_and(|line| line.kind == "run-event")
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use capstan_domain::id::{AgentId, BindingId, RunId, TaskId};
+use capstan_domain::id::{AgentId, BindingId, RunId, ScheduleId, TaskId, TokenId};
 use capstan_envelope::{Position, Workspace};
 
 use crate::App;
@@ -53,6 +53,16 @@ impl App {
         self.shown(position, self.reads.agent(workspace, agent_id)).await
     }
 
+    /// The schedule as reads show it at this position.
+    pub(crate) async fn shown_schedule(
+        &self,
+        workspace: &Workspace,
+        schedule_id: ScheduleId,
+        position: Position,
+    ) -> Option<Object> {
+        self.shown(position, self.reads.schedule(workspace, schedule_id)).await
+    }
+
     /// The channel binding as reads show it at this position.
     pub(crate) async fn shown_channel(
         &self,
@@ -61,6 +71,16 @@ impl App {
         position: Position,
     ) -> Option<Object> {
         self.shown(position, self.reads.channel(workspace, id)).await
+    }
+
+    /// The token as reads show it at this position.
+    pub(crate) async fn shown_token(
+        &self,
+        workspace: &Workspace,
+        token_id: TokenId,
+        position: Position,
+    ) -> Option<Object> {
+        self.shown(position, self.reads.token(workspace, token_id)).await
     }
 
     /// The workspace as reads show it at this position.

@@ -3,6 +3,7 @@
 mod dead_letter;
 mod durable;
 mod message;
+mod queries;
 mod rpc;
 
 use std::sync::Arc;

@@ -39,6 +39,8 @@ pub struct Problem {
     pub position: Option<Position>,
     /// How many log positions the read models are behind what was asked for.
     pub lag_events: Option<u64>,
+    /// When to try again, in seconds, where that is known.
+    pub retry_after: Option<u64>,
     /// What really went wrong; logged, never shown.
     pub source: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -54,6 +56,7 @@ impl Problem {
             current_version: None,
             position: None,
             lag_events: None,
+            retry_after: None,
             source: None,
         }
     }
@@ -96,7 +99,7 @@ impl Problem {
 
     /// When to try again, in seconds; nothing for what trying again does not help.
     pub fn retry_after_s(&self) -> Option<u64> {
-        self.is_temporary().then_some(1)
+        self.is_temporary().then(|| self.retry_after.unwrap_or(1))
     }
 
     /// The document as it is sent.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use capstan_dispatch::{CommandContext, Decided};
-use capstan_domain::id::{AgentId, BindingId, OutputId, RunId, TaskId};
+use capstan_domain::id::{AgentId, BindingId, OutputId, RunId, ScheduleId, TaskId, TokenId};
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::{Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace};
 use capstan_projections::{
-    AgentStats, BindingsOf, Listing, Page, QueryError, ReadModels, RunFilter, TaskFilter,
+    AgentStats, BindingsOf, Listing, Page, QueryError, ReadModels, RunFilter, ScheduleFilter, TaskFilter,
 };
 use serde_json::value::RawValue;
 use tokio::sync::watch;
@@ -149,6 +149,14 @@ impl Reads {
         Ok(self.models.classes(workspace.as_str(), page).await?.into())
     }
 
+    pub(crate) async fn token(&self, workspace: &Workspace, id: TokenId) -> Result<Option<Object>, Problem> {
+        Ok(self.models.token(workspace.as_str(), id).await?.map(Object::from))
+    }
+
+    pub(crate) async fn tokens(&self, workspace: &Workspace, page: &Page) -> Result<List, Problem> {
+        Ok(self.models.tokens(workspace.as_str(), page).await?.into())
+    }
+
     pub(crate) async fn task(&self, workspace: &Workspace, id: TaskId) -> Result<Option<Object>, Problem> {
         Ok(self.models.task(workspace.as_str(), id).await?.map(Object::from))
     }
@@ -181,6 +189,23 @@ impl Reads {
         id: RunId,
     ) -> Result<Option<TaskId>, Problem> {
         Ok(self.models.task_of_run(workspace.as_str(), id).await?)
+    }
+
+    pub(crate) async fn schedule(
+        &self,
+        workspace: &Workspace,
+        id: ScheduleId,
+    ) -> Result<Option<Object>, Problem> {
+        Ok(self.models.schedule(workspace.as_str(), id).await?.map(Object::from))
+    }
+
+    pub(crate) async fn schedules(
+        &self,
+        workspace: &Workspace,
+        filter: &ScheduleFilter,
+        page: &Page,
+    ) -> Result<List, Problem> {
+        Ok(self.models.schedules(workspace.as_str(), filter, page).await?.into())
     }
 
     pub(crate) async fn output(

@@ -1,66 +1,86 @@
-//! The HTTP surface: one file for each family of endpoints.
+//! The HTTP surface: one file for each family of endpoints, and the table of them all.
 
 mod admin;
 mod agents;
 mod attempts;
+mod batches;
 mod channels;
 mod classes;
+mod descriptions;
 mod errors;
 mod health;
 mod inbox;
 mod live;
 mod outputs;
 mod runs;
+mod schedules;
 mod schemas;
+mod source_events;
+mod table;
+mod task_commands;
 mod tasks;
+mod tokens;
 mod tool_calls;
 mod workers;
 mod workspaces;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::App;
+use crate::auth::{self, Caller};
 use crate::call::{CallContext, fresh_id};
 use crate::conventions::{self, Correlation};
+use crate::operation::{Operation, Scope};
 use crate::problem::{Code, Problem};
+use table::{ROUTES, Route};
 
-/// All routes, with everything that holds for each of them.
+pub(crate) use admin::Projection;
+pub(crate) use agents::Stats as AgentStatsShown;
+
+/// Everything a caller may ask for over HTTP.
+pub fn operations() -> impl Iterator<Item = &'static Operation> {
+    ROUTES.iter().map(|route| &route.operation)
+}
+
+/// The command of this wire name.
+pub(crate) fn operation_on_bus(wire_name: &str) -> Option<&'static Operation> {
+    operations().find(|operation| operation.bus == Some(wire_name))
+}
+
+/// The queries of the table alone, asked by this caller, who is known already.
+pub(crate) fn reads_router(app: &Arc<App>, caller: &Caller) -> Router {
+    let mut router = Router::new();
+    for Route { operation, handler } in ROUTES.iter().filter(|route| route.operation.is_query()) {
+        let waiting = from_fn_with_state(app.clone(), conventions::read_your_writes);
+        let method = handler(operation.method.filter()).route_layer(waiting);
+        router = router.route(operation.path, method.layer(Extension(caller.clone())));
+    }
+    router
+        .fallback(async || Problem::not_found("query"))
+        .layer(CatchPanicLayer::custom(conventions::panicked))
+        .with_state(app.clone())
+}
+
+/// The routes of the table, with everything that holds for each of them.
 pub fn router(app: Arc<App>) -> Router {
-    let reads = Router::new()
-        .merge(workspaces::reads())
-        .merge(agents::reads())
-        .merge(channels::reads())
-        .merge(classes::reads())
-        .merge(tasks::reads())
-        .merge(runs::reads())
-        .merge(outputs::reads())
-        .merge(inbox::reads())
-        .route_layer(from_fn_with_state(app.clone(), conventions::read_your_writes));
-    let v1 = Router::new()
-        .merge(reads)
-        .merge(workspaces::commands())
-        .merge(agents::commands())
-        .merge(channels::commands())
-        .merge(classes::commands())
-        .merge(tasks::commands())
-        .merge(runs::commands())
-        .merge(live::routes())
-        .merge(workers::routes())
-        .merge(attempts::routes())
-        .merge(tool_calls::routes())
-        .merge(admin::routes())
-        .route_layer(from_fn_with_state(app.clone(), crate::auth::require));
-    Router::new()
-        .merge(v1)
-        .merge(health::routes())
-        .merge(errors::routes())
-        .merge(schemas::routes())
+    let mut router = Router::new();
+    for Route { operation, handler } in ROUTES {
+        let mut method = handler(operation.method.filter());
+        if operation.waits_for_position() {
+            method = method.route_layer(from_fn_with_state(app.clone(), conventions::read_your_writes));
+        }
+        if operation.scope != Scope::Public {
+            method = method.route_layer(from_fn_with_state((app.clone(), operation), auth::authorise));
+        }
+        router = router.route(operation.path, method);
+    }
+    router
         .fallback(async || Problem::not_found("route"))
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "this route does not answer to this method")
@@ -76,6 +96,10 @@ impl<S: Sync> FromRequestParts<S> for CallContext {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let correlation = parts.extensions.get::<Correlation>();
         let correlation_id = correlation.map_or_else(|| fresh_id(chrono::Utc::now()), |one| one.0);
-        Self::of_headers(&parts.headers, correlation_id)
+        let call = Self::of_headers(&parts.headers, correlation_id)?;
+        match parts.extensions.get::<Caller>() {
+            Some(caller) => Ok(Self { actor: caller.actor(), ..call }),
+            None => Ok(call),
+        }
     }
 }

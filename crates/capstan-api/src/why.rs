@@ -6,13 +6,14 @@ use capstan_domain::task::TaskState;
 use capstan_domain::task::event::{BlockerOpened, BudgetScope};
 use capstan_envelope::{StreamId, Workspace};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::App;
 use crate::problem::Problem;
 
 /// What is answered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Why {
     task_id: TaskId,
     state: TaskState,
@@ -21,7 +22,7 @@ pub(crate) struct Why {
 }
 
 /// One reason.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Reason {
     /// The queue's.
@@ -30,7 +31,7 @@ enum Reason {
     Own(OwnReason),
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 enum OwnReason {
     /// A question is open.

@@ -8,6 +8,8 @@ use rustix::process::{Pid, Signal};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::timeout;
 
+use crate::keeper;
+
 /// A child process that leads its own process group.
 ///
 /// Dropping it does what the parent's death would do: the group gets the death signal, and the runtime collects the
@@ -33,6 +35,10 @@ impl Child {
             .ok_or_else(|| io::Error::other("the child has no process id"))?;
         let (stdin, stdout, stderr) = (process.stdin.take(), process.stdout.take(), process.stderr.take());
         Ok(Self { stdin, stdout, stderr, process, group, death_signal })
+    }
+
+    pub(crate) fn group(&self) -> Pid {
+        self.group
     }
 
     /// The process id, which is also the id of the group.
@@ -80,7 +86,9 @@ impl Child {
     /// To be called soon after the child was waited for: the kernel keeps the group's number from being given out
     /// again only while the group has members.
     pub fn end_group(&self) -> io::Result<()> {
-        self.signal(Signal::KILL)
+        self.signal(Signal::KILL)?;
+        keeper::forget(self.group);
+        Ok(())
     }
 }
 
@@ -89,5 +97,6 @@ impl Drop for Child {
         if matches!(self.process.try_wait(), Ok(None)) {
             let _ = self.signal(self.death_signal);
         }
+        keeper::forget(self.group);
     }
 }

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
-use crate::{Child, Identity, spawner};
+use crate::{Child, Identity, keeper, spawner};
 
 /// A program to be started as a bound child.
 ///
@@ -19,6 +19,7 @@ use crate::{Child, Identity, spawner};
 pub struct ChildCommand {
     command: Command,
     death_signal: Signal,
+    is_group_kept: bool,
 }
 
 /// What a program that ran to its end left behind.
@@ -37,7 +38,7 @@ impl ChildCommand {
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.process_group(0).stdin(Stdio::null());
-        Self { command, death_signal: Signal::KILL }
+        Self { command, death_signal: Signal::KILL, is_group_kept: false }
     }
 
     /// Adds one argument.
@@ -120,6 +121,15 @@ impl ChildCommand {
         self
     }
 
+    /// Has everything in the program's process group killed when this process dies, not only the program itself.
+    ///
+    /// For programs whose own children nobody else would end.
+    #[must_use]
+    pub fn group_dies_with_parent(mut self) -> Self {
+        self.is_group_kept = true;
+        self
+    }
+
     /// Starts the program.
     ///
     /// # Panics
@@ -127,7 +137,11 @@ impl ChildCommand {
     /// Outside a Tokio runtime.
     pub async fn spawn(mut self) -> io::Result<Child> {
         bind_to_parent(&mut self.command, self.death_signal);
-        Child::new(spawner::spawn(self.command).await?, self.death_signal)
+        let child = Child::new(spawner::spawn(self.command).await?, self.death_signal)?;
+        if self.is_group_kept {
+            keeper::keep(child.group())?;
+        }
+        Ok(child)
     }
 
     /// Runs the program to its end and collects what it wrote; it is killed when `limit` passes first.

@@ -7,15 +7,17 @@
 //!
 //! **What it refuses to be.** It restarts nothing, knows no program by name and reads no configuration: supervision
 //! belongs to those who know what the program is for. The kernel's promise covers the process started here, not the
-//! grandchildren it makes: whoever starts a program that forks picks a death signal which that program passes on. On
-//! systems other than Linux there is no such promise at all, only the process group.
+//! grandchildren it makes: whoever starts a program that forks picks a death signal which that program passes on, or has
+//! its whole group kept ([`ChildCommand::group_dies_with_parent`]). A process that leaves its group is out of reach. On
+//! systems other than Linux there is no promise of the kernel at all, only the process group and its keeper.
 //!
-//! **Where to start.** `command.rs` says what is asked for, `spawner.rs` why one thread does all the forking, and
-//! `child.rs` what can be done with the result.
+//! **Where to start.** `command.rs` says what is asked for, `spawner.rs` why one thread does all the forking, `keeper.rs` who
+//! kills the groups of a process that was killed, and `child.rs` what can be done with the result.
 
 mod child;
 mod command;
 mod identity;
+mod keeper;
 mod spawner;
 
 pub use child::Child;

@@ -123,11 +123,11 @@ async fn root_can_hand_a_child_to_another_user_and_nobody_else_can() {
 }
 
 #[test]
-fn killing_the_parent_kills_its_children_even_those_of_another_user() {
+fn killing_the_parent_kills_its_children_even_those_of_another_user_and_kept_groups() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("pids");
     let mut parent = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "role_parent_of_two"])
+        .args(["--ignored", "--exact", "role_parent"])
         .env(PARENT_ROLE, &report)
         .stdout(Stdio::null())
         .spawn()
@@ -135,17 +135,17 @@ fn killing_the_parent_kills_its_children_even_those_of_another_user() {
     until("the parent has reported", || report.exists());
     let pids: Vec<u32> =
         fs::read_to_string(&report).unwrap().split_whitespace().map(|pid| pid.parse().unwrap()).collect();
-    assert_eq!(pids.len(), 2);
+    assert_eq!(pids.len(), 3);
     assert!(pids.iter().all(|pid| is_alive(*pid)));
     parent.kill().unwrap();
     parent.wait().unwrap();
-    until("both children are gone", || pids.iter().all(|pid| !is_alive(*pid)));
+    until("both children and the kept grandchild are gone", || pids.iter().all(|pid| !is_alive(*pid)));
 }
 
 /// Not a test: the parent that the test above kills.
 #[test]
 #[ignore = "plays the parent for another test"]
-fn role_parent_of_two() {
+fn role_parent() {
     let Some(report) = std::env::var_os(PARENT_ROLE) else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
@@ -155,8 +155,16 @@ fn role_parent_of_two() {
             other = other.identity(&nobody);
         }
         let other = other.spawn().await.unwrap();
+        let mut forking = ChildCommand::new("sh")
+            .args(["-c", "sleep 600 & echo $!; wait"])
+            .stdout(Stdio::piped())
+            .group_dies_with_parent()
+            .spawn()
+            .await
+            .unwrap();
+        let grandchild = first_line(&mut forking).await;
         let draft = Path::new(&report).with_extension("draft");
-        fs::write(&draft, format!("{} {}", plain.pid(), other.pid())).unwrap();
+        fs::write(&draft, format!("{} {} {grandchild}", plain.pid(), other.pid())).unwrap();
         fs::rename(&draft, &report).unwrap();
         std::future::pending::<()>().await;
     });

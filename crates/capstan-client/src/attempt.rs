@@ -30,6 +30,9 @@ pub struct LogLine {
     pub chunk_type: Option<String>,
     /// The text.
     pub data: String,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
 }
 
 /// Something that happened inside the agent.
@@ -85,6 +88,9 @@ pub struct BlockerReport {
     /// The single questions, when there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<Question>,
+    /// Everything else a question may say (`kind`, `items`, `answer_schema`, `deadline` …); the server judges it.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// One question of a blocker.
@@ -113,6 +119,9 @@ pub struct ClaimedInput {
     /// Answers by question id.
     #[serde(default)]
     pub answers: Map<String, Value>,
+    /// Everything else the server says about it.
+    #[serde(flatten)]
+    pub more: Map<String, Value>,
 }
 
 /// The end of an attempt.
@@ -144,6 +153,15 @@ pub struct RunResult {
     /// Sleep and come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake: Option<WakePlan>,
+    /// Tasks to make of this run, as the server takes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subtasks: Vec<Value>,
+    /// Whether the task waits for them: `none`, `all`, `any`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<String>,
+    /// Things outside to be woken by, as the server takes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source_watches: Vec<Value>,
     /// What the agent answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
@@ -247,13 +265,25 @@ impl Attempt {
         self.post(&["inputs", &input.to_string(), "ack"]).json(&json!({})).done().await
     }
 
+    /// Says that the agent cannot have the input within its turn.
+    pub async fn defer_input(&self, input: Uuid, reason: &str) -> Result<(), Error> {
+        let body = json!({ "reason": reason });
+        self.post(&["inputs", &input.to_string(), "defer"]).json(&body).done().await
+    }
+
     /// Reports what was used since the last report.
     pub async fn record_usage(&self, usage: &Usage, key: &str) -> Result<(), Error> {
         self.post(&["usage"]).json(usage).header("Idempotency-Key", key).done().await
     }
 
-    /// Reports the end; repeating it is answered like the first time.
-    pub async fn finish(&self, result: &RunResult) -> Result<(), Error> {
-        self.post(&["finish"]).json(result).header("Idempotency-Key", &self.id).done().await
+    /// Gives the attempt back unfinished: another worker may try at once.
+    pub async fn give_back(&self, reason: &str) -> Result<(), Error> {
+        let body = json!({ "reason": reason });
+        self.post(&["return"]).json(&body).header("Idempotency-Key", "return").done().await
+    }
+
+    /// Reports the end; repeating it under the same key is answered like the first time.
+    pub async fn finish(&self, result: &RunResult, key: &str) -> Result<(), Error> {
+        self.post(&["finish"]).json(result).header("Idempotency-Key", key).done().await
     }
 }

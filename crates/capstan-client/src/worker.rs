@@ -108,6 +108,9 @@ pub struct LeasedAttempt {
     pub extra_system_prompt: Option<String>,
     /// Objects handed to the agent.
     pub attachments: Vec<Value>,
+    /// Skills the agent is to use, as paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skill_paths: Vec<String>,
     /// A name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,

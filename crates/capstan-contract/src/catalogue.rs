@@ -1,7 +1,7 @@
 //! The one table of events. A line here gives an event its wire name, its codec and its schema; names are
 //! stored for ever and never follow a renamed Rust type.
 
-use capstan_domain::{agent, channel, class, task, workspace};
+use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 use capstan_envelope::{Codec, CodecError, EventRecord};
 
 use crate::event_name::{EventName, unknown};
@@ -81,6 +81,25 @@ catalogue! {
         CLASS_PROBING = "class-probing", Probing(class::Probing);
         CLASS_RECOVERED = "class-recovered", Recovered(class::Recovered);
         CLASS_RESET = "class-reset", Reset(class::Reset);
+    }
+    ScheduleCodec of schedule in "schedule" {
+        SCHEDULE_CREATED = "schedule-created", Created(schedule::event::ScheduleCreated);
+        SCHEDULE_CHANGED = "schedule-changed", Changed(schedule::event::ScheduleChanged);
+        SCHEDULE_PAUSED = "schedule-paused", Paused(schedule::event::SchedulePaused);
+        SCHEDULE_RESUMED = "schedule-resumed", Resumed(schedule::event::ScheduleResumed);
+        SCHEDULE_DELETED = "schedule-deleted", Deleted(schedule::event::ScheduleDeleted);
+        SCHEDULE_TRIGGERED = "schedule-triggered", Triggered(schedule::event::ScheduleTriggered);
+        TICK_FIRED = "tick-fired", TickFired(schedule::event::TickFired);
+        TICK_SKIPPED = "tick-skipped", TickSkipped(schedule::event::TickSkipped);
+        TICKS_MISSED = "ticks-missed", TicksMissed(schedule::event::TicksMissed);
+    }
+    TokenCodec of token in "token" {
+        TOKEN_ISSUED = "token-issued", Issued(token::Issued);
+        TOKEN_REVOKED = "token-revoked", Revoked(token::Revoked);
+    }
+    SessionCodec of session in "session" {
+        SESSION_BOUND = "session-bound", Bound(session::SessionBound);
+        SESSION_CONTINUED = "session-continued", Continued(session::SessionContinued);
     }
     TaskCodec of task in "task" {
         TASK_ACCEPTED = "task-accepted", TaskAccepted(task::event::TaskAccepted);

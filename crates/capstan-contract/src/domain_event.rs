@@ -1,9 +1,11 @@
 //! An event of any category, for readers that follow the whole log.
 
-use capstan_domain::{agent, channel, class, task, workspace};
+use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 use capstan_envelope::{Codec, CodecError, Commit, EventRecord};
 
-use crate::catalogue::{AgentCodec, ChannelCodec, ClassCodec, TaskCodec, WorkspaceCodec};
+use crate::catalogue::{
+    AgentCodec, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec, WorkspaceCodec,
+};
 use crate::event_name::{EventName, unknown};
 
 /// An event of any category.
@@ -13,10 +15,16 @@ pub enum DomainEvent {
     Workspace(workspace::Event),
     /// Of an agent.
     Agent(agent::Event),
+    /// Of a schedule.
+    Schedule(schedule::Event),
     /// Of a channel.
     Channel(channel::Event),
     /// Of an execution class.
     Class(class::Event),
+    /// Of a token.
+    Token(token::Event),
+    /// Of a session.
+    Session(session::Event),
     /// Of a task.
     Task(task::Event),
 }
@@ -27,9 +35,12 @@ impl DomainEvent {
         match category {
             TaskCodec::CATEGORY => TaskCodec::decode(record).map(Self::Task),
             AgentCodec::CATEGORY => AgentCodec::decode(record).map(Self::Agent),
+            ScheduleCodec::CATEGORY => ScheduleCodec::decode(record).map(Self::Schedule),
             ChannelCodec::CATEGORY => ChannelCodec::decode(record).map(Self::Channel),
             ClassCodec::CATEGORY => ClassCodec::decode(record).map(Self::Class),
+            SessionCodec::CATEGORY => SessionCodec::decode(record).map(Self::Session),
             WorkspaceCodec::CATEGORY => WorkspaceCodec::decode(record).map(Self::Workspace),
+            TokenCodec::CATEGORY => TokenCodec::decode(record).map(Self::Token),
             foreign => Err(unknown(foreign, record)),
         }
     }
@@ -39,8 +50,11 @@ impl DomainEvent {
         match self {
             Self::Workspace(event) => WorkspaceCodec::encode(event),
             Self::Agent(event) => AgentCodec::encode(event),
+            Self::Schedule(event) => ScheduleCodec::encode(event),
             Self::Channel(event) => ChannelCodec::encode(event),
             Self::Class(event) => ClassCodec::encode(event),
+            Self::Token(event) => TokenCodec::encode(event),
+            Self::Session(event) => SessionCodec::encode(event),
             Self::Task(event) => TaskCodec::encode(event),
         }
     }
@@ -50,8 +64,11 @@ impl DomainEvent {
         match self {
             Self::Workspace(event) => WorkspaceCodec::name_of(event),
             Self::Agent(event) => AgentCodec::name_of(event),
+            Self::Schedule(event) => ScheduleCodec::name_of(event),
             Self::Channel(event) => ChannelCodec::name_of(event),
             Self::Class(event) => ClassCodec::name_of(event),
+            Self::Token(event) => TokenCodec::name_of(event),
+            Self::Session(event) => SessionCodec::name_of(event),
             Self::Task(event) => TaskCodec::name_of(event),
         }
     }

@@ -14,6 +14,9 @@ pub mod lease;
 pub mod schema;
 pub mod subject;
 
-pub use catalogue::{AgentCodec, CATALOGUE, ChannelCodec, ClassCodec, TaskCodec, WorkspaceCodec};
+pub use catalogue::{
+    AgentCodec, CATALOGUE, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec,
+    WorkspaceCodec,
+};
 pub use domain_event::{DomainEvent, decode_commit};
 pub use event_name::EventName;

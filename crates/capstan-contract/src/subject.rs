@@ -111,6 +111,11 @@ impl Subjects {
         self.internal("engine.why")
     }
 
+    /// Somebody asks who watches for something.
+    pub fn engine_watchers(&self) -> String {
+        self.internal("engine.watchers")
+    }
+
     /// Somebody asks which workers there are.
     pub fn engine_workers(&self) -> String {
         self.internal("engine.workers")

@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "functions the tests share fail the test")]
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, COMMANDS, CancelRun, CancelTask,
-    CheckToolCall, ClaimInput, ClaimToolCall, CommandBody, ConfigureClass, CreateAgent, CreateWorkspace,
-    DeleteAgent, DeleteChannelBinding, EnqueueRunInput, FinalizeOutput, FinishAttempt, LeaseRequest,
-    OpenBlocker, ProduceOutput, RecordUsage, RegisterWorker, RenewRequest, ReportToolCall, StartAttempt,
-    SubmitTaskInput, UpdateAgent, UpdateWorkspace, UpsertChannelBinding,
+    AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, ArchiveTask, COMMANDS, CancelRun,
+    CancelTask, CheckToolCall, ClaimInput, ClaimToolCall, CommandBody, ConfigureClass, CreateAgent,
+    CreateSchedule, CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput,
+    FinalizeOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule, ProduceOutput,
+    PublishSourceEvent, RecordUsage, RegisterWorker, RenewRequest, ReportToolCall, ResumeSchedule, RetryTask,
+    ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule, UnarchiveTask, UpdateAgent,
+    UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
 };
 use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::{NamedSchema, generate};
@@ -70,6 +72,21 @@ fn callers_bodies_take_their_fields_and_no_others() {
         &[""],
     );
     takes::<CancelRun>(&json!({"idempotency_key": "k", "run_id": TASK, "reason": "r"}), &[""]);
+    takes::<RetryTask>(&json!({"idempotency_key": "k", "task_id": TASK, "message": "m"}), &[""]);
+    takes::<ArchiveTask>(&json!({"idempotency_key": "k", "task_id": TASK}), &[""]);
+    takes::<UnarchiveTask>(&json!({"idempotency_key": "k", "task_id": TASK}), &[""]);
+    takes::<UpdateTask>(
+        &json!({"idempotency_key": "k", "task_id": TASK, "priority": "low", "budget_usd": 1.5, "label": "x",
+                "payload_json": {"message": "m", "extra_system_prompt": "p", "attachments": [{"c": 3}],
+                                 "timeout_ms": 5, "deliver": true},
+                "routing_json": {"a": 1}, "labels": {"a": "b"}, "deadline": "2026-01-01T00:00:00Z"}),
+        &["", "/payload_json"],
+    );
+    takes::<PublishSourceEvent>(
+        &json!({"idempotency_key": "k", "integration": "gmail", "correlation_keys": ["t"], "items": ["a", {"b": 1}],
+                "event_type": "fs.create"}),
+        &[""],
+    );
     takes::<CreateAgent>(
         &json!({"idempotency_key": "k", "agent_key": "a", "name": "n", "role": "r", "memory_scope": "m",
                 "quality_score": 0.5, "cost_budget_usd": 1, "config": {"runner": "process"}, "active": false}),
@@ -109,6 +126,30 @@ fn callers_bodies_take_their_fields_and_no_others() {
 }
 
 #[test]
+fn bodies_about_schedules_take_their_fields_and_no_others() {
+    takes::<CreateSchedule>(
+        &json!({"idempotency_key": "k", "agent_id": "demo", "cron_expr": "0 9 * * *", "timezone": "UTC", "prompt": "p",
+                "skill_paths": ["s"], "source_view_id": "v", "active": false, "overlap": "cancel_running",
+                "catch_up": "all", "jitter_ms": 5}),
+        &[""],
+    );
+    let update = json!({"idempotency_key": "k", "schedule_id": TASK, "cron_expr": "0 9 * * *", "timezone": "",
+                        "prompt": "p", "skill_paths": [], "source_view_id": null, "active": true, "overlap": "skip",
+                        "catch_up": "none", "jitter_ms": 0});
+    takes::<UpdateSchedule>(&update, &[""]);
+    let cleared: UpdateSchedule = serde_json::from_value(update).unwrap();
+    assert_eq!(cleared.source_view_id, Some(None));
+    let named = json!({"idempotency_key": "k", "schedule_id": TASK});
+    takes::<DeleteSchedule>(&named, &[""]);
+    takes::<ResumeSchedule>(&named, &[""]);
+    takes::<TriggerSchedule>(&named, &[""]);
+    takes::<PauseSchedule>(&json!({"idempotency_key": "k", "schedule_id": TASK, "reason": "r"}), &[""]);
+    assert!(!reads::<CreateSchedule>(
+        &json!({"agent_id": "demo", "cron_expr": "x", "prompt": "p", "overlap": "never"})
+    ));
+}
+
+#[test]
 fn workers_bodies_take_their_fields_and_no_others() {
     takes::<RegisterWorker>(
         &json!({"name": "w", "pools": ["p"], "slots": 2, "labels": {"a": "b"}, "capabilities": {
@@ -144,13 +185,41 @@ fn workers_bodies_take_their_fields_and_no_others() {
     takes::<ClaimInput>(&json!({}), &[""]);
     takes::<AckInput>(&json!({}), &[""]);
     takes::<RecordUsage>(&usage(), &["", "/models/m-1"]);
+    takes::<ReturnAttempt>(&json!({"reason": "r"}), &[""]);
     takes::<FinishAttempt>(
         &json!({"outcome": "error", "exit_code": 1, "error": "e", "error_class": "rate_limited", "retry_after_ms": 5,
+                "subtasks": [{"prompt": "p", "label": "l", "entity_label": "e", "source_output_id": "o",
+                              "wake_delay_minutes": 5, "priority": "low", "budget_usd": 1.5,
+                              "policy": {"host": "sandbox"}}], "join": "all",
+                "source_watches": [{"integration": "gmail", "reason": "r", "query": "q", "thread_id": "t",
+                                    "message_id": "m", "entity_key": "k", "entity_label": "l",
+                                    "source_output_id": "o", "event_types": ["fs.create"]}],
                 "usage": usage(), "waiting_for_input": true, "blocker": blocker, "result": {"free": 1},
                 "wake": {"delay_minutes": 5, "at": "2026-01-01T00:00:00Z", "reason": "r", "follow_up_prompt": "p",
                          "agenda": [{"type": "t", "title": "x", "reason": "y"}]}}),
-        &["", "/usage", "/usage/models/m-1", "/blocker", "/blocker/questions/0", "/wake", "/wake/agenda/0"],
+        &[
+            "",
+            "/usage",
+            "/usage/models/m-1",
+            "/blocker",
+            "/blocker/questions/0",
+            "/wake",
+            "/wake/agenda/0",
+            "/subtasks/0",
+            "/subtasks/0/policy",
+            "/source_watches/0",
+        ],
     );
+}
+
+#[test]
+fn null_clears_what_an_update_can_clear_and_absence_leaves_it() {
+    let cleared = json!({"budget_usd": null, "label": null, "deadline": null});
+    assert!(reads::<UpdateTask>(&cleared));
+    let cleared: UpdateTask = serde_json::from_value(cleared).unwrap();
+    assert_eq!((cleared.budget_usd, cleared.label, cleared.deadline), (Some(None), Some(None), Some(None)));
+    let left: UpdateTask = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(left, UpdateTask::default());
 }
 
 #[test]

@@ -90,12 +90,12 @@ fn an_event_with_a_number_that_is_not_finite_is_not_written() {
 
         let decoded = WorkspaceCodec::decode(&sample("workspace", "workspace-updated")).unwrap();
         let workspace::Event::Updated(updated) = decoded else { panic!("updated") };
-        let budget = workspace::Updated { budget_usd_per_day: Change::Set(number), ..updated.clone() };
-        refused(&WorkspaceCodec::encode(&workspace::Event::Updated(budget)));
+        let budget = workspace::Updated { budget_usd_per_day: Change::Set(number), ..(*updated).clone() };
+        refused(&WorkspaceCodec::encode(&workspace::Event::Updated(Box::new(budget))));
         let mut policy = RunPolicy::default();
         policy.retry.factor = number;
-        let policy = workspace::Updated { default_policy: Change::Set(policy), ..updated };
-        refused(&WorkspaceCodec::encode(&workspace::Event::Updated(policy)));
+        let policy = workspace::Updated { default_policy: Change::Set(policy), ..*updated };
+        refused(&WorkspaceCodec::encode(&workspace::Event::Updated(Box::new(policy))));
 
         let decoded = TaskCodec::decode(&sample("task", "task-accepted")).unwrap();
         let task::Event::TaskAccepted(accepted) = decoded else { panic!("accepted") };

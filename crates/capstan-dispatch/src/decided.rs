@@ -30,6 +30,17 @@ pub struct Decided<D: Decider> {
     pub changed: bool,
 }
 
+impl<D: Decider> Decided<D> {
+    /// How the metrics name it.
+    pub(crate) fn as_outcome(&self) -> &'static str {
+        match self {
+            Self { duplicate: true, .. } => "duplicate",
+            Self { changed: true, .. } => "recorded",
+            Self { .. } => "nothing",
+        }
+    }
+}
+
 impl<D: Decider<Event: std::fmt::Debug>> std::fmt::Debug for Decided<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Decided")

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_decider::Decider;
-use capstan_envelope::{Codec, Commit, CommitId, Position, Recorded, StreamId};
-use capstan_eventlog::{AppendError, EventLog, Snapshots};
+use capstan_envelope::{Codec, CodecError, Commit, CommitId, Position, Recorded, StreamId};
+use capstan_eventlog::{AppendError, Appended, EventLog, Snapshots};
 use serde::de::DeserializeOwned;
 
 use crate::cache::{Cache, Slot};
@@ -56,7 +56,7 @@ pub struct Dispatcher<D: Dispatchable, C: Codec<Event = D::Event>> {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) snapshots: Arc<dyn Snapshots>,
     pub(crate) cache: Cache<D::State>,
-    config: DispatcherConfig,
+    pub(crate) config: DispatcherConfig,
     codec: PhantomData<fn() -> C>,
 }
 
@@ -66,11 +66,11 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> std::fmt::Debug for Dispatcher
     }
 }
 
-type Outcome<D> = Result<Decided<D>, DispatchError<<D as Decider>::Rejection>>;
-type Known<D> = Arc<Loaded<<D as Decider>::State>>;
+pub(crate) type Outcome<D> = Result<Decided<D>, DispatchError<<D as Decider>::Rejection>>;
+pub(crate) type Known<D> = Arc<Loaded<<D as Decider>::State>>;
 
 /// What one look at a state came to.
-enum Step<E> {
+pub(crate) enum Step<E> {
     /// Done before: the commit is known.
     Repeat(capstan_envelope::Applied),
     /// Nothing to record.
@@ -164,7 +164,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         Err(DispatchError::Contended)
     }
 
-    fn look(
+    pub(crate) fn look(
         loaded: &Loaded<D::State>,
         command: &D::Command,
         context: &CommandContext,
@@ -186,7 +186,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         Ok(if events.is_empty() { Step::Nothing } else { Step::Record(events) })
     }
 
-    async fn append(
+    pub(crate) async fn append(
         &self,
         stream: &StreamId,
         slot: &Slot<D::State>,
@@ -194,7 +194,23 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         events: Vec<D::Event>,
         context: &CommandContext,
     ) -> Outcome<D> {
-        let commit = Commit {
+        let commit = Self::commit(stream, &loaded, &events, context)?;
+        let appended = self.log.append(&commit).await.map_err(DispatchError::Log)?;
+        if appended.duplicate {
+            // A repeat by us after a lost acknowledgement is not called one by the log, so this is older.
+            return self.stored_before(stream, slot, appended.position, context).await;
+        }
+        Ok(Self::stored(slot, &loaded, events, commit, &appended, context))
+    }
+
+    /// The commit that records these events after `loaded`.
+    pub(crate) fn commit(
+        stream: &StreamId,
+        loaded: &Loaded<D::State>,
+        events: &[D::Event],
+        context: &CommandContext,
+    ) -> Result<Commit, CodecError> {
+        Ok(Commit {
             commit_id: CommitId(context.command_id),
             stream: stream.clone(),
             version: loaded.head.version + 1,
@@ -202,25 +218,31 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
             previous_hash: loaded.head.hash,
             metadata: context.metadata(),
             events: events.iter().map(C::encode).collect::<Result<_, _>>()?,
-        };
-        let appended = self.log.append(&commit).await.map_err(DispatchError::Log)?;
-        if appended.duplicate {
-            // A repeat by us after a lost acknowledgement is not called one by the log, so this is older.
-            return self.stored_before(stream, slot, appended.position, context).await;
-        }
+        })
+    }
+
+    /// Remembers what was just recorded, and answers with it.
+    pub(crate) fn stored(
+        slot: &Slot<D::State>,
+        before: &Loaded<D::State>,
+        events: Vec<D::Event>,
+        commit: Commit,
+        appended: &Appended,
+        context: &CommandContext,
+    ) -> Decided<D> {
         let (position, version) = (appended.position, commit.version);
         let recorded = Recorded { position, recorded_at: context.occurred_at, hash: appended.hash, commit };
-        let mut head = loaded.head.clone();
+        let mut head = before.head.clone();
         head.advance(&recorded);
-        let state = capstan_decider::fold::<D>(loaded.state.clone(), &events);
+        let state = capstan_decider::fold::<D>(before.state.clone(), &events);
         let loaded = Arc::new(Loaded { head, state });
         slot.put(&loaded);
-        Ok(Decided { events, loaded, position, version, duplicate: false, changed: true })
+        Decided { events, loaded, position, version, duplicate: false, changed: true }
     }
 
     /// The log knew the command though the memory did not: an unkeyed command came twice, or this process has not
     /// seen the stream yet.
-    async fn stored_before(
+    pub(crate) async fn stored_before(
         &self,
         stream: &StreamId,
         slot: &Slot<D::State>,
@@ -248,7 +270,11 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         })
     }
 
-    async fn first_answer(&self, loaded: Known<D>, applied: capstan_envelope::Applied) -> Outcome<D> {
+    pub(crate) async fn first_answer(
+        &self,
+        loaded: Known<D>,
+        applied: capstan_envelope::Applied,
+    ) -> Outcome<D> {
         let stored = self.log.at(applied.position).await.map_err(DispatchError::Read)?;
         let events = stored.as_ref().map(decode::<C>).transpose()?.unwrap_or_default();
         let (position, version) = (applied.position, applied.version);
@@ -256,7 +282,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
     }
 
     /// Brings what is known up to the log; `None` loads the stream cold first.
-    async fn newest(
+    pub(crate) async fn newest(
         &self,
         stream: &StreamId,
         slot: &Slot<D::State>,
@@ -275,7 +301,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
     }
 
     /// The first lost race is run again at once, further ones after a growing, jittered pause.
-    async fn pause(&self, conflicts: u32) {
+    pub(crate) async fn pause(&self, conflicts: u32) {
         metrics::counter!("capstan_dispatch_conflicts_total", "category" => C::CATEGORY).increment(1);
         if conflicts > 0 {
             let ceiling = (1_u64 << conflicts.min(16)).min(self.config.pause_ms_max).max(1);
@@ -284,18 +310,22 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
     }
 }
 
-fn unchanged<D: Decider>(loaded: Arc<Loaded<D::State>>) -> Decided<D> {
+pub(crate) fn unchanged<D: Decider>(loaded: Arc<Loaded<D::State>>) -> Decided<D> {
     let (position, version) = (loaded.head.position, loaded.head.version);
     Decided { events: Vec::new(), loaded, position, version, duplicate: false, changed: false }
 }
 
 fn count<D: Decider>(category: &'static str, outcome: &Outcome<D>) {
-    let outcome = match outcome {
-        Ok(Decided { duplicate: true, .. }) => "duplicate",
-        Ok(Decided { changed: true, .. }) => "recorded",
-        Ok(_) => "nothing",
-        Err(error) => error.as_outcome(),
-    };
+    count_as(
+        category,
+        match outcome {
+            Ok(decided) => decided.as_outcome(),
+            Err(error) => error.as_outcome(),
+        },
+    );
+}
+
+pub(crate) fn count_as(category: &'static str, outcome: &'static str) {
     metrics::counter!("capstan_dispatch_commands_total", "category" => category, "outcome" => outcome)
         .increment(1);
 }

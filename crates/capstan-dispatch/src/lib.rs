@@ -9,7 +9,8 @@
 //!
 //! **What it refuses to be.** It contains no business rule and knows no event by name.
 //!
-//! **Where to start.** `dispatcher.rs` holds the loop, `loading.rs` how a stream gets into memory.
+//! **Where to start.** `dispatcher.rs` holds the loop, `together.rs` the same for two streams that change as one,
+//! `loading.rs` how a stream gets into memory.
 
 mod cache;
 mod context;
@@ -18,6 +19,7 @@ mod dispatcher;
 mod error;
 mod loading;
 mod no_snapshots;
+mod together;
 
 pub use capstan_eventlog::{OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 pub use context::CommandContext;
@@ -25,3 +27,4 @@ pub use decided::{Decided, Loaded};
 pub use dispatcher::{Dispatchable, Dispatcher, DispatcherConfig};
 pub use error::{DispatchError, ReadFailure};
 pub use no_snapshots::NoSnapshots;
+pub use together::{Together, TogetherError, execute_together};

@@ -128,9 +128,10 @@ fn distinct_skills(given: &Value) -> Value {
         }
         seen.push(name.to_owned());
         let mut skill = skill.clone();
-        match &mut skill {
-            Value::Object(object) => drop(object.insert("name".into(), name.into())),
-            text => *text = name.into(),
+        if let Value::Object(object) = &mut skill {
+            object.insert("name".into(), name.into());
+        } else {
+            skill = name.into();
         }
         kept.push(skill);
     }

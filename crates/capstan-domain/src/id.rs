@@ -46,6 +46,10 @@ uuid_id! {
     RunId
 }
 uuid_id! {
+    /// A schedule; derived from the idempotency key when one is given.
+    ScheduleId
+}
+uuid_id! {
     /// An output of a task.
     OutputId
 }
@@ -72,6 +76,10 @@ uuid_id! {
 uuid_id! {
     /// A source watch of a task.
     WatchId
+}
+uuid_id! {
+    /// A token; derived from the idempotency key when one is given.
+    TokenId
 }
 uuid_id! {
     /// A worker process, as long as it is registered.
@@ -118,6 +126,13 @@ impl TaskId {
     }
 }
 
+impl ScheduleId {
+    /// The id of the schedule a keyed command creates.
+    pub fn of_key(workspace: &str, idempotency_key: &str) -> Self {
+        Self(derived(&["schedule", workspace, idempotency_key]))
+    }
+}
+
 impl TaskId {
     /// The id of the subtask at this place in a run's list, counted from 0.
     pub fn of_subtask(parent_run: RunId, index: u32) -> Self {
@@ -136,6 +151,13 @@ impl WatchId {
     /// The id of the watch at this place in a run's list, counted from 0.
     pub fn of_run(run: RunId, index: u32) -> Self {
         Self(derived(&["watch", &run.to_string(), &index.to_string()]))
+    }
+}
+
+impl TokenId {
+    /// The id of the token a keyed command issues.
+    pub fn of_key(workspace: &str, idempotency_key: &str) -> Self {
+        Self(derived(&["token", workspace, idempotency_key]))
     }
 }
 

@@ -23,7 +23,10 @@ pub mod matching;
 pub mod outcome_text;
 pub mod policy;
 pub mod redacted;
+pub mod schedule;
+pub mod session;
 pub mod task;
+pub mod token;
 pub mod usage;
 pub mod workspace;
 

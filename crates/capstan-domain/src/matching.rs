@@ -5,10 +5,11 @@
 //! leader rebuilds it from the open tasks.
 //!
 //! Rules, in the order they bind:
-//! 1. A run goes only to a worker that meets its [`Needs`].
+//! 1. A run goes only to a worker that meets its [`Needs`] and may serve its workspace.
 //! 2. A run is not picked before its `available_at`.
 //! 3. At most one attempt of a (workspace, session) lives, one that is being cancelled included. Tasks of one
 //!    session go in order: only the first of those that are due is eligible.
+//!    A task that names another one it runs after is not eligible while that one is open.
 //! 4. At most as many attempts of an execution class live as its limit says, and none of one that is held. A task that
 //!    is held (its budget is spent) stands aside: it is not picked, and others of its session go before it.
 //! 5. Workspaces share fairly: the one with the fewest live attempts goes first, ties go to the one served
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 pub use index::Depth;
-pub use offer::{Capabilities, Needs, WorkerOffer};
+pub use offer::{Capabilities, Needs, Reach, WorkerOffer};
 pub use waiting_reason::WaitingReason;
 
 use crate::id::{RunId, TaskId, WorkerId};
@@ -168,8 +169,10 @@ impl Matching {
             return Vec::new();
         };
         let mut reasons = self.index.reasons(key);
-        let capable = self.workers.values().any(|offer| needs.met_by(offer));
-        if self.workers.is_empty() {
+        let mut here = self.workers.values().filter(|offer| offer.reach.includes(&key.workspace)).peekable();
+        let is_alone = here.peek().is_none();
+        let capable = here.any(|offer| needs.met_by(offer));
+        if is_alone {
             reasons.push(WaitingReason::NoWorker);
         } else if !capable && reasons != [WaitingReason::BeingLeased] {
             reasons.push(WaitingReason::NoCapableWorker);

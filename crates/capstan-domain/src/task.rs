@@ -20,6 +20,10 @@
 //! ```
 
 pub mod accept;
+mod approval;
+mod approval_text;
+mod automated_input;
+mod blocker;
 pub mod budget;
 pub mod command;
 pub mod deadline;
@@ -29,12 +33,16 @@ mod evolve;
 #[cfg(test)]
 mod fixture;
 mod inbox;
+mod interrupt;
+mod lifecycle;
 mod outputs;
 pub mod rejection;
 pub mod settlement;
 pub mod state;
+pub mod subtasks;
 pub mod tool_call;
 pub mod transitions;
+pub mod watches;
 mod worker_report;
 
 pub use command::Command;

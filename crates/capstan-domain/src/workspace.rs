@@ -55,7 +55,7 @@ pub enum Event {
     /// The workspace was opened.
     Created(Created),
     /// The workspace was changed.
-    Updated(Updated),
+    Updated(Box<Updated>),
 }
 
 /// The workspace was opened.
@@ -127,7 +127,7 @@ impl Decider for Workspace {
             }
             (Command::Update(_), None) => Err(Rejection::NotFound),
             (Command::Update(update), Some(details)) => update::updated(details, update)
-                .map(|event| event.map(Event::Updated).into_iter().collect())
+                .map(|event| event.map(|event| Event::Updated(Box::new(event))).into_iter().collect())
                 .map_err(Rejection::Invalid),
         }
     }

@@ -12,7 +12,7 @@ use capstan_decider::{Decider, fold};
 use capstan_domain::id::{BlockerId, InputId, RunId};
 use capstan_domain::task::budget;
 use capstan_domain::task::deadline::timers;
-use capstan_domain::task::event::{InputOutcome, RunCause, TaskBudgetSet};
+use capstan_domain::task::event::{InputOutcome, InputSource, Join, QueueMode, RunCause, TaskBudgetSet};
 use capstan_domain::task::state::{InputState, ToolCallState};
 use capstan_domain::task::transitions::{TRANSITIONS, is_legal};
 use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
@@ -38,6 +38,7 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         Command::OpenBlocker(c) => Some(&c.attempt_id),
         Command::ClaimInput(c) => Some(&c.attempt_id),
         Command::AckInput(c) => Some(&c.attempt_id),
+        Command::DeferInput(c) => Some(&c.attempt_id),
         Command::ProduceOutput(c) => Some(&c.attempt_id),
         Command::AppendOutputRows(c) => Some(&c.attempt_id),
         Command::FinalizeOutput(c) => Some(&c.attempt_id),
@@ -47,8 +48,16 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         | Command::SubmitInput(_)
         | Command::Cancel(_)
         | Command::CancelRun(_)
+        | Command::Retry(_)
+        | Command::Archive(_)
+        | Command::Unarchive(_)
+        | Command::Update(_)
+        | Command::ChildEnded(_)
+        | Command::ParentHeard(_)
+        | Command::FireWatch(_)
         | Command::Wake(_)
         | Command::Lease(_)
+        | Command::ExpireBlocker(_)
         | Command::ExpireQueue(_)
         | Command::PassDeadline(_)
         | Command::StartToolCall(_)
@@ -191,7 +200,7 @@ proptest! {
                     Event::InputAccepted(e) => {
                         prop_assert_eq!(accepted.insert(e.input_id, e.outcome), None, "accepted twice");
                         // What says nothing to the agent is done with.
-                        e.message.is_empty().then_some(e.input_id).into_iter().collect()
+                        if e.message.is_empty() { vec![e.input_id] } else { Vec::new() }
                     }
                     Event::InputConsumed(e) => vec![e.input_id],
                     Event::RunRequested(e) => e.input_ids.clone(),
@@ -212,12 +221,20 @@ proptest! {
                     prop_assert_eq!(holder, Some(by), "claimed by an attempt that works");
                 }
             }
-            // What waits for money or for a tool call goes on by itself, and the inbox with it.
-            let asked = task.blocker.as_ref().map(|blocker| &blocker.opened);
-            let goes_on = task.executing_call().is_some()
-                || asked.is_some_and(|asked| asked.budget.is_some() || asked.tool_call_id.is_some());
-            if matches!(task.state, TaskState::Done | TaskState::Sleeping | TaskState::Waiting) && !goes_on {
+            if matches!(task.state, TaskState::Done | TaskState::Sleeping) {
                 prop_assert_eq!(task.pending_inputs().count(), 0, "stranded while {:?}", task.state);
+            }
+            if task.state == TaskState::Waiting {
+                // What a person said answers the question, unless it asks for a turn of its own or the question takes
+                // several people. Money and decisions on tool calls do not come with what was said before.
+                let takes_all = task.blocker.as_ref().is_some_and(|blocker| {
+                    let asked = &blocker.opened;
+                    asked.approvers.is_none() && asked.budget.is_none() && asked.tool_call_id.is_none()
+                });
+                let may_answer = |input: &&capstan_domain::task::state::Input| {
+                    input.source == InputSource::Caller && input.queue_mode != QueueMode::Queue
+                };
+                prop_assert!(!takes_all || !task.pending_inputs().any(|input| may_answer(&input)), "stranded");
             }
         }
     }
@@ -260,6 +277,45 @@ proptest! {
             }
             let held: BTreeSet<_> = task_of(&step.after).blocker.iter().map(|b| b.opened.blocker_id).collect();
             prop_assert_eq!(&held, &open);
+        }
+    }
+
+    #[test]
+    fn a_task_that_is_over_watches_nothing_and_waits_for_nobody(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let task = task_of(&step.after);
+            let mut armed: BTreeSet<_> = step.before.iter().flat_map(|task| task.watches.keys().copied()).collect();
+            for event in &step.events {
+                match event {
+                    Event::WatchArmed(e) => prop_assert!(armed.insert(e.watch_id), "armed twice"),
+                    Event::WatchDisarmed(e) => prop_assert!(armed.remove(&e.watch_id), "disarmed, but not armed"),
+                    Event::WatchFired(e) => prop_assert!(armed.contains(&e.watch_id), "fired, but not armed"),
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(armed, task.watches.keys().copied().collect());
+            prop_assert!(task.fired_watches.iter().all(|id| task.watches.contains_key(id)));
+            if task.state.is_terminal() {
+                prop_assert!(task.watches.is_empty() && task.joins.is_empty(), "after {:?}", step.command);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_task_waits_for_together_is_told_once_and_only_when_it_is_over(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let task = task_of(&step.after);
+            for join in &task.joins {
+                let over = join.task_ids.iter().filter(|id| task.children[*id].ended.is_some()).count();
+                let is_met = if join.join == Join::Any { over > 0 } else { over == join.task_ids.len() };
+                prop_assert!(!is_met, "nobody was told after {:?}", step.command);
+                prop_assert_eq!(task.input(join.input_id(task.id())), None);
+            }
+            if task.state == TaskState::Waiting
+                && let Some(join) = task.blocker.as_ref().and_then(|blocker| blocker.opened.join.as_ref())
+            {
+                prop_assert!(task.joins.contains(join), "waits for what is over");
+            }
         }
     }
 
@@ -308,7 +364,7 @@ proptest! {
         // Somebody pays.
         let paid = TaskBudgetSet { budget_usd: None, at: now };
         state = fold::<TaskDecider>(state, &[Event::TaskBudgetSet(paid)]);
-        for _ in 0..8 {
+        for _ in 0..60 {
             let Some(command) = history::helpful(task_of(&state), now) else { break };
             now = command.1;
             let events = decide(&state, &command.0);

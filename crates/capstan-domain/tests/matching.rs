@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use capstan_domain::id::{AttemptId, RunId, TaskId, WorkerId};
 use capstan_domain::matching::{
-    Capabilities, Config, DEFAULT_AGE_STEP_MS, Matching, Pick, StreamKey, WaitingReason, WorkerOffer,
+    Capabilities, Config, DEFAULT_AGE_STEP_MS, Matching, Pick, Reach, StreamKey, WaitingReason, WorkerOffer,
 };
 use capstan_domain::task::event::{Priority, RunCause, RunStatus};
 use capstan_domain::task::state::{Live, Run};
@@ -106,6 +106,7 @@ fn offer(number: u128, runtimes: &[&str], access: &[&str], network_isolation: bo
             workspace_access: own(access),
             tools: Vec::new(),
         },
+        reach: Reach::All,
     }
 }
 
@@ -228,6 +229,23 @@ fn a_run_goes_only_to_a_worker_that_meets_its_policy() {
     assert_eq!(matching.why(&key(&task), at(1)), [WaitingReason::WaitingForSlot]);
     assert_eq!(ids(&matching.pick(&fit, 1, at(1))), [task_id(0)]);
     assert_eq!(matching.why(&key(&task), at(1)), [WaitingReason::BeingLeased]);
+}
+
+#[test]
+fn a_worker_gets_runs_of_the_workspaces_it_may_serve_only() {
+    let tasks = [queued(0, "a", "s", "c", 0), queued(1, "b", "s", "c", 1), queued(2, "b", "t", "d", 2)];
+    let mut matching = filled(&tasks, 9);
+    let of = |number, workspaces: &[&str]| {
+        let reach = Reach::Only(workspaces.iter().map(|&name| name.to_owned()).collect());
+        WorkerOffer { reach, ..offer(number, &["gvisor", "runc"], &["none", "ro", "rw"], true) }
+    };
+    let (of_b, of_none) = (of(2, &["b", "empty"]), of(3, &[]));
+    assert_eq!(matching.pick(&of_none, 9, at(3)), []);
+    matching.enrol(of_b.clone());
+    assert_eq!(matching.why(&key(&tasks[0]), at(3)), [WaitingReason::NoWorker], "nobody serves a");
+    assert_eq!(matching.why(&key(&tasks[1]), at(3)), [WaitingReason::WaitingForSlot]);
+    assert_eq!(ids(&matching.pick(&of_b, 9, at(3))), [task_id(1), task_id(2)]);
+    assert_eq!(ids(&matching.pick(&of(4, &["a", "b"]), 9, at(3))), [task_id(0)]);
 }
 
 #[test]
@@ -543,4 +561,52 @@ fn check(
         prop_assert!(!reasons.is_empty());
     }
     Ok(())
+}
+
+fn after(mut task: Task, before: usize) -> Task {
+    std::sync::Arc::make_mut(&mut task.accepted).runs_after = Some(task_id(before));
+    task
+}
+
+#[test]
+fn a_task_waits_while_the_one_it_runs_after_is_open() {
+    let key = |number| StreamKey::new("w", task_id(number));
+    let worker = offer(1, &["gvisor"], &["rw"], true);
+    let first = || queued(0, "w", "s", "a", 0);
+    let second = after(queued(1, "w", "s", "b", 1), 0);
+    let waiting = || {
+        let mut task = leased(first());
+        (task.state, task.live) = (TaskState::Waiting, None);
+        task
+    };
+    // In whatever order the two are seen, as when an engine begins.
+    for is_first_seen_first in [true, false] {
+        let mut matching = Matching::new(Config { class_limit: 1, age_step_ms: DEFAULT_AGE_STEP_MS });
+        matching.enrol(worker.clone());
+        if is_first_seen_first {
+            matching.observe(&key(0), Some(&waiting()));
+        }
+        matching.observe(&key(1), Some(&second));
+        matching.observe(&key(0), Some(&waiting()));
+        assert!(matching.pick(&worker, 9, at(5)).is_empty(), "nobody lives, but the first is not over");
+        let reason = WaitingReason::SessionBusy { task_id: task_id(0) };
+        assert_eq!(matching.why(&key(1), at(5)), [reason]);
+        matching.observe(&key(0), Some(&over(first())));
+        let picked = matching.pick(&worker, 9, at(6));
+        assert_eq!(picked.iter().map(|pick| pick.task_id).collect::<Vec<_>>(), [task_id(1)]);
+    }
+}
+
+#[test]
+fn a_task_waits_again_when_the_one_it_runs_after_is_opened_again() {
+    let key = |number| StreamKey::new("w", task_id(number));
+    let worker = offer(1, &["gvisor"], &["rw"], true);
+    let mut matching = Matching::new(Config::default());
+    matching.observe(&key(1), Some(&after(queued(1, "w", "s", "b", 1), 0)));
+    matching.observe(&key(0), Some(&queued(0, "w", "s", "a", 9)));
+    let picked = matching.pick(&worker, 9, at(10));
+    assert_eq!(picked.iter().map(|pick| pick.task_id).collect::<Vec<_>>(), [task_id(0)]);
+    matching.observe(&key(1), None);
+    matching.observe(&key(0), None);
+    assert_eq!(matching.depth().queued, 0);
 }

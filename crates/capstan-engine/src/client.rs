@@ -1,5 +1,6 @@
 //! How everybody else talks to the engine, wherever it runs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
@@ -7,10 +8,10 @@ use capstan_contract::command::{RegisterWorker, Renewal};
 use capstan_contract::lease::{ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer};
 use capstan_contract::subject::Subjects;
 use capstan_domain::id::{TaskId, WorkerId};
-use capstan_domain::matching::WaitingReason;
+use capstan_domain::matching::{Reach, WaitingReason};
 use tokio::time::Instant;
 
-use crate::protocol::{Answer, Request, WorkerView};
+use crate::protocol::{Answer, Request, SourceKeys, WorkerView};
 
 /// How long a request looks for a leader when it does not wait for something itself.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -58,17 +59,25 @@ impl EngineError {
 pub struct EngineClient {
     nats: async_nats::Client,
     subjects: Subjects,
+    reach: Reach,
 }
 
 impl EngineClient {
     /// A client over a connection of the caller's choice.
     pub fn new(nats: async_nats::Client, subjects: Subjects) -> Self {
-        Self { nats, subjects }
+        Self { nats, subjects, reach: Reach::All }
+    }
+
+    /// The same for somebody who may serve these workspaces only: workers registered through it get runs of no others,
+    /// and workers and attempts of others are unknown to it.
+    #[must_use]
+    pub fn within(&self, reach: Reach) -> Self {
+        Self { reach, ..self.clone() }
     }
 
     /// Makes a worker known.
     pub async fn register(&self, worker: RegisterWorker) -> Result<RegisteredWorker, EngineError> {
-        match self.ask(&Request::Register { worker }, Duration::ZERO).await? {
+        match self.ask(&Request::Register { worker, reach: self.reach.clone() }, Duration::ZERO).await? {
             Answer::Registered(registered) => Ok(registered),
             other => Err(unexpected(&other)),
         }
@@ -88,7 +97,8 @@ impl EngineClient {
         loop {
             let slice = deadline.saturating_duration_since(Instant::now()).min(SLICE);
             let asked = Instant::now();
-            let request = Request::Lease { worker_id, max, wait_ms: slice.as_millis() as u64 };
+            let wait_ms = slice.as_millis() as u64;
+            let request = Request::Lease { worker_id, max, wait_ms, reach: self.reach.clone() };
             let answer = self.ask(&request, slice).await;
             poll.is_answered = true;
             let attempts = match answer? {
@@ -118,7 +128,8 @@ impl EngineClient {
         loop {
             let slice = deadline.saturating_duration_since(Instant::now()).min(SLICE);
             let (asked, wait_ms) = (Instant::now(), slice.as_millis() as u64);
-            let request = Request::Renew { worker_id, renewals: renewals.clone(), wait_ms };
+            let (renewals, reach) = (renewals.clone(), self.reach.clone());
+            let request = Request::Renew { worker_id, renewals, wait_ms, reach };
             let answers = match self.ask(&request, slice).await? {
                 Answer::Renewed(answers) => answers,
                 other => return Err(unexpected(&other)),
@@ -135,7 +146,7 @@ impl EngineClient {
 
     /// Gives the worker nothing new.
     pub async fn drain(&self, worker_id: WorkerId) -> Result<(), EngineError> {
-        match self.ask(&Request::Drain { worker_id }, Duration::ZERO).await? {
+        match self.ask(&Request::Drain { worker_id, reach: self.reach.clone() }, Duration::ZERO).await? {
             Answer::Draining => Ok(()),
             other => Err(unexpected(&other)),
         }
@@ -167,6 +178,14 @@ impl EngineClient {
             if call.is_some() || Instant::now() >= deadline {
                 return Ok(call);
             }
+        }
+    }
+
+    /// The tasks of the workspace that watch for each key.
+    pub async fn watchers(&self, keys: SourceKeys) -> Result<BTreeMap<String, Vec<TaskId>>, EngineError> {
+        match self.ask(&Request::Watchers(keys), Duration::ZERO).await? {
+            Answer::Watchers(found) => Ok(found),
+            other => Err(unexpected(&other)),
         }
     }
 

@@ -3,18 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_contract::TaskCodec;
 use capstan_dispatch::{Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks};
-use capstan_domain::task::TaskDecider;
 use capstan_eventlog::EventLog;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::EngineConfig;
 use crate::leadership::{Candidate, LeadershipError};
 use crate::reign::{End, Realm, Reign, ReignError};
 use crate::tool_caller::ToolCaller;
+use crate::{Deciders, EngineConfig};
 
 /// Pause before another try after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -52,7 +50,7 @@ impl Engine {
     pub fn start(
         config: EngineConfig,
         log: Arc<dyn EventLog>,
-        tasks: Arc<Dispatcher<TaskDecider, TaskCodec>>,
+        deciders: Deciders,
         open_tasks: Arc<dyn OpenTasks>,
         nats: async_nats::Client,
         stop: CancellationToken,
@@ -63,7 +61,7 @@ impl Engine {
         let realm = Realm {
             config,
             log,
-            tasks,
+            deciders,
             classes: Arc::new(classes),
             open_tasks,
             nats,

@@ -11,9 +11,12 @@ mod budgets;
 mod classes;
 mod desk;
 mod effect;
+mod family;
 mod leased;
+mod schedules;
 mod tool_execution;
 mod tracked;
+mod watching;
 mod workers;
 
 use std::cmp::Reverse;
@@ -23,19 +26,24 @@ use std::sync::Arc;
 use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec};
 use capstan_decider::fold;
 use capstan_domain::matching::{self, Depth, Matching, StreamKey};
-use capstan_domain::task::{Command, Event, State, TaskDecider};
+use capstan_domain::schedule;
+use capstan_domain::task::{Command, Event, State, Task, TaskDecider};
 use capstan_envelope::{Codec, CodecError, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 
 pub use classes::{ClassKey, ClassOrder, ClassSettled, class_key};
 pub use effect::{CallId, Effect, Order};
+pub use schedules::{AgentCheck, ScheduleKey, Seen, TickOrder};
 pub use tool_execution::{ToolAnswer, ToolRequest};
 
 use budgets::Budgets;
 use classes::Classes;
 use desk::Desk;
+use family::Families;
+use schedules::Schedules;
 use tool_execution::ToolPoll;
 use tracked::{Tracked, backoff, later};
+use watching::Watching;
 
 /// Pause after a failure that repeating cannot cure, or an order that changed nothing.
 const PARKED_MS: i64 = 60_000;
@@ -106,6 +114,9 @@ pub struct Process {
     offered: BTreeSet<Arc<StreamKey>>,
     tool_polls: BTreeMap<CallId, ToolPoll>,
     desk: Desk,
+    families: Families,
+    watching: Watching,
+    schedules: Schedules,
     effects: Vec<Effect>,
 }
 
@@ -122,6 +133,9 @@ impl Process {
             offered: BTreeSet::new(),
             tool_polls: BTreeMap::new(),
             desk: Desk::new(now),
+            families: Families::default(),
+            watching: Watching::default(),
+            schedules: Schedules::default(),
             effects: Vec::new(),
         }
     }
@@ -131,13 +145,39 @@ impl Process {
         self.take(&Arc::new(key), version, state, &[], now);
     }
 
+    /// Takes a schedule as a snapshot has it; commits after it follow.
+    pub fn begin_with_schedule(&mut self, key: ScheduleKey, version: u64, state: schedule::State) {
+        self.schedules.take(&Arc::new(key), version, state);
+    }
+
+    /// Takes the outcome of a tick that was ordered, or of a load.
+    pub fn schedule_seen(
+        &mut self,
+        key: &Arc<ScheduleKey>,
+        tick: Option<DateTime<Utc>>,
+        seen: Seen,
+        now: DateTime<Utc>,
+    ) {
+        self.schedules.seen(key, tick, seen, now);
+    }
+
     /// Takes a commit from the log. Repeated and older commits change nothing; after a gap the task is loaded.
     pub fn commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
-        if let Some(key) = class_key(&recorded.commit.stream) {
+        let taken = self.take_commit(recorded, now);
+        self.reach(recorded.position, now);
+        taken
+    }
+
+    fn take_commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
+        let stream = &recorded.commit.stream;
+        if let Some(key) = ScheduleKey::of(stream) {
+            return self.schedules.commit(key, recorded);
+        }
+        if let Some(key) = class_key(stream) {
             return self.class_commit(&key, recorded);
         }
-        let stream = &recorded.commit.stream;
         if let (AgentCodec::CATEGORY, Ok(agent_id)) = (stream.category(), stream.id().parse()) {
+            self.schedules.agent_changed(recorded);
             return self.agent_commit(agent_id, recorded);
         }
         if stream.category() == WorkspaceCodec::CATEGORY {
@@ -180,6 +220,9 @@ impl Process {
 
     /// Takes the outcome of an order.
     pub fn settled(&mut self, order: &Order, outcome: Settled, now: DateTime<Utc>) {
+        if let Some((owner, errand)) = &order.errand {
+            return self.errand_settled(owner, errand, order, outcome, now);
+        }
         let Some(tracked) = self.tasks.get_mut(&order.key) else { return };
         tracked.under_way = tracked.under_way.saturating_sub(1);
         if order.is_about_tools() {
@@ -232,6 +275,7 @@ impl Process {
                 tracked.failures = 0;
                 tracked.not_before = None;
                 let is_leasing = tracked.leases > 0;
+                let is_missing = state.is_none();
                 let refused = tracked.refused.take();
                 if let Some((Command::Lease(lease), attempt)) = refused
                     .and_then(|order| Some((order.command.clone(), desk::given(&order, state.as_deref()?)?)))
@@ -239,6 +283,9 @@ impl Process {
                     self.owe(lease.worker_id, attempt);
                 }
                 self.take(key, version, state, &[], now);
+                if is_missing {
+                    self.is_missing(key, now);
+                }
                 if !is_leasing {
                     // The pick that led here was refused, and the queue now knows why.
                     self.matching.unreserve(key);
@@ -260,6 +307,8 @@ impl Process {
             let Some(Reverse((at, key))) = self.rings.pop() else { break };
             self.ring(at, &key, now);
         }
+        self.schedules.turn(now, &mut self.effects);
+        self.answer_early(now);
         self.ring_classes(now);
         self.serve_tool_polls(now);
         self.serve(now);
@@ -269,7 +318,10 @@ impl Process {
     /// When [`Process::turn`] should be called although nothing happened.
     pub fn next_due(&self) -> DateTime<Utc> {
         let ring = self.rings.peek().map(|Reverse((at, _))| *at);
+        let watches = self.watching.next_due().into_iter();
         ring.into_iter()
+            .chain(self.schedules.next_due())
+            .chain(watches)
             .chain(self.classes.next_due())
             .chain(self.budgets.next_due())
             .chain(self.tool_polls_due())
@@ -305,8 +357,12 @@ impl Process {
             let heard = tracked.heard;
             return self.load(key, heard);
         }
+        let serves_family = tracked.task.as_deref().is_some_and(|task| tracked.kin.is_due(task));
+        if serves_family && self.serve_family(key, now) {
+            return;
+        }
         let timeout_ms = self.tool_timeout_ms(key);
-        let Some(tracked) = self.tasks.get_mut(key) else { return };
+        let Some(tracked) = self.tasks.get(key) else { return };
         if let Some(command) = tracked.due_command(now, self.config.grace_ms, timeout_ms) {
             if matches!(command, Command::ExpireLease(_)) {
                 metrics::counter!("capstan_engine_lease_expiries_total").increment(1);
@@ -375,6 +431,8 @@ impl Process {
         });
         let judged: Vec<_> = class.into_iter().cycle().zip(ended_attempts).collect();
         self.matching.observe(key, tracked.task.as_deref());
+        self.schedules.observe_task(key, tracked.task.as_deref());
+        self.watching.observe(key, tracked.task.as_deref());
         let mut calls = Vec::new();
         if let Some(lease) = &tracked.lease
             && !lease.watchers.is_empty()
@@ -396,6 +454,7 @@ impl Process {
             self.answer_renewal(call);
         }
         self.desk.has_news();
+        self.follow_family(key);
         self.list_tool_call(key);
         self.review_after(key);
         self.tidy(key);
@@ -411,8 +470,7 @@ impl Process {
             let heard = tracked.heard;
             return self.load(key, heard);
         }
-        let is_over =
-            tracked.task.as_deref().is_none_or(|task| task.state.is_terminal() && task.live.is_none());
+        let is_over = tracked.task.as_deref().is_none_or(Task::is_at_rest);
         if is_over && !tracked.is_stale() && tracked.retry.is_none() && !tracked.has_something_to_say() {
             self.tasks.remove(key);
             self.matching.hold(key, None);

@@ -6,7 +6,8 @@ use capstan_contract::command::{RegisterWorker, Renewal};
 use capstan_contract::lease::{ClaimedToolCall, RegisteredWorker, RenewAnswer};
 use capstan_contract::subject::Subjects;
 use capstan_domain::id::{TaskId, WorkerId};
-use capstan_domain::matching::WaitingReason;
+use capstan_domain::matching::{Reach, WaitingReason};
+use capstan_envelope::Position;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -19,6 +20,9 @@ pub enum Request {
     Register {
         /// The worker.
         worker: RegisterWorker,
+        /// The workspaces whoever asks may serve.
+        #[serde(default)]
+        reach: Reach,
     },
     /// A worker wants attempts.
     Lease {
@@ -28,6 +32,9 @@ pub enum Request {
         max: u32,
         /// How long it waits for the first, in milliseconds.
         wait_ms: u64,
+        /// The workspaces whoever asks may serve.
+        #[serde(default)]
+        reach: Reach,
     },
     /// A worker no longer waits for an answer: it hung up.
     HangUp {
@@ -42,11 +49,17 @@ pub enum Request {
         renewals: Vec<Renewal>,
         /// How long it waits for news, in milliseconds.
         wait_ms: u64,
+        /// The workspaces whoever asks may serve.
+        #[serde(default)]
+        reach: Reach,
     },
     /// A worker wants nothing new.
     Drain {
         /// The worker.
         worker_id: WorkerId,
+        /// The workspaces whoever asks may serve.
+        #[serde(default)]
+        reach: Reach,
     },
     /// Why is this task not running?
     Why {
@@ -62,8 +75,25 @@ pub enum Request {
         /// How long it waits for one, in milliseconds.
         wait_ms: u64,
     },
+    /// Who watches for this?
+    Watchers(SourceKeys),
     /// Who works here?
     Workers,
+}
+
+/// What an event outside is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceKeys {
+    /// Where it is told.
+    pub workspace: String,
+    /// Where it happened.
+    pub integration: String,
+    /// What it is about.
+    pub correlation_keys: Vec<String>,
+    /// What kind of event it is.
+    pub event_type: Option<String>,
+    /// The answer knows everything up to here.
+    pub position: Position,
 }
 
 impl Request {
@@ -76,19 +106,21 @@ impl Request {
             Self::Drain { .. } => subjects.engine_drain(),
             Self::Why { .. } => subjects.engine_why(),
             Self::ClaimToolCall { .. } => subjects.engine_tool_calls(),
+            Self::Watchers(_) => subjects.engine_watchers(),
             Self::Workers => subjects.engine_workers(),
         }
     }
 }
 
 /// Every subject the engine answers on.
-pub(crate) fn subjects_served(subjects: &Subjects) -> [String; 7] {
+pub(crate) fn subjects_served(subjects: &Subjects) -> [String; 8] {
     [
         subjects.engine_register(),
         subjects.engine_lease(),
         subjects.engine_renew(),
         subjects.engine_drain(),
         subjects.engine_why(),
+        subjects.engine_watchers(),
         subjects.engine_workers(),
         subjects.engine_tool_calls(),
     ]
@@ -112,6 +144,8 @@ pub enum Answer {
     Why(Vec<WaitingReason>),
     /// The call the worker has claimed, if there was one.
     ToolCall(Option<Box<ClaimedToolCall>>),
+    /// The tasks that watch for each key.
+    Watchers(BTreeMap<String, Vec<TaskId>>),
     /// The workers known.
     Workers(Vec<WorkerView>),
     /// This engine does not know the worker: it must introduce itself again.

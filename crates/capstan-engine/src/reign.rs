@@ -11,10 +11,12 @@ use capstan_dispatch::{
 };
 use capstan_domain::class::{self, Class};
 use capstan_domain::matching::StreamKey;
+use capstan_domain::schedule;
 use capstan_domain::task::{State, TaskDecider};
 use capstan_domain::{agent, workspace};
 use capstan_envelope::{Actor, Codec, StreamId, Workspace};
 use capstan_eventlog::{EventLog, ReadError, Selection, Tail, TailBatch};
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::SelectAll;
 use serde::Deserialize;
@@ -23,15 +25,16 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::EngineConfig;
 use crate::clock::now;
 use crate::leadership::{LeadershipError, Term};
 use crate::process::{
-    CallId, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ProcessConfig, Settled, ToolAnswer,
-    ToolRequest, class_key, task_key,
+    CallId, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ProcessConfig, ScheduleKey, Seen,
+    Settled, ToolAnswer, ToolRequest, class_key, task_key,
 };
 use crate::protocol::{Answer, Request, subjects_served};
+use crate::ticking;
 use crate::tool_caller::ToolCaller;
+use crate::{Deciders, EngineConfig};
 
 type Tasks = Dispatcher<TaskDecider, TaskCodec>;
 type Classes = Dispatcher<Class, ClassCodec>;
@@ -87,7 +90,7 @@ pub(crate) enum End {
 pub(crate) struct Realm {
     pub(crate) config: EngineConfig,
     pub(crate) log: Arc<dyn EventLog>,
-    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) deciders: Deciders,
     pub(crate) classes: Arc<Classes>,
     pub(crate) open_tasks: Arc<dyn OpenTasks>,
     pub(crate) nats: async_nats::Client,
@@ -110,6 +113,7 @@ enum Done {
     Looked(Arc<StreamKey>, Loaded),
     ClassOrdered(Box<ClassOrder>, ClassSettled),
     ToolCalled(Box<ToolRequest>, ToolAnswer),
+    Schedule(Arc<ScheduleKey>, Option<DateTime<Utc>>, Seen),
 }
 
 pub(crate) struct Reign {
@@ -141,6 +145,10 @@ impl Reign {
         let (position, open) = realm.open_tasks.open_tasks().await?;
         let count = open.len();
         for (stream, snapshot) in open {
+            if let Some(key) = ScheduleKey::of(&stream) {
+                begin_with_schedule(&realm, &mut process, key, &stream, &snapshot).await?;
+                continue;
+            }
             if let Some(key) = class_key(&stream) {
                 let (version, state) = if let Ok(state) = class::State::deserialize(&snapshot.state) {
                     (snapshot.head.version, state)
@@ -149,6 +157,7 @@ impl Reign {
                     (loaded.head.version, loaded.state.clone())
                 };
                 process.begin_with_class(&key, version, state);
+                continue;
             }
             if begin_with_owner(&mut process, &stream, &snapshot) {
                 continue;
@@ -158,7 +167,7 @@ impl Reign {
                 (snapshot.head.version, state)
             } else {
                 // Written by another build; the log still has everything.
-                let loaded = realm.tasks.refresh(&stream).await?;
+                let loaded = realm.deciders.tasks.refresh(&stream).await?;
                 (loaded.head.version, loaded.state.clone())
             };
             process.begin_with(key, version, state, now());
@@ -228,6 +237,9 @@ impl Reign {
                     self.process.tool_called(&request, answer, now());
                 }
                 Happening::Done(Ok(Done::Looked(key, loaded))) => self.process.loaded(&key, loaded, now()),
+                Happening::Done(Ok(Done::Schedule(key, tick, seen))) => {
+                    self.process.schedule_seen(&key, tick, seen, now());
+                }
                 Happening::Done(Err(panicked)) => return Err(ReignError::Panicked(panicked)),
                 Happening::Asked(message) => self.asked(message),
                 Happening::Commits(batch) => take_commits(&self.realm, &mut self.process, &batch?),
@@ -261,13 +273,16 @@ impl Reign {
                     }
                 }
                 Effect::CallTool(request) => self.tool_calls.push_back(request),
-                Effect::Execute(_) | Effect::OrderClass(_) | Effect::Load(_) => {
-                    self.waiting.push_back(effect)
-                }
+                Effect::Execute(_)
+                | Effect::OrderClass(_)
+                | Effect::Load(_)
+                | Effect::Tick(_)
+                | Effect::CheckAgent(_)
+                | Effect::LoadSchedule(_) => self.waiting.push_back(effect),
             }
         }
         while self.under_way.len() < self.realm.config.orders_max {
-            let tasks = Arc::clone(&self.realm.tasks);
+            let tasks = Arc::clone(&self.realm.deciders.tasks);
             match self.waiting.pop_front() {
                 Some(Effect::Execute(order)) => self.under_way.spawn(execute(tasks, order)),
                 Some(Effect::Load(key)) => self.under_way.spawn(look(tasks, key)),
@@ -277,6 +292,27 @@ impl Reign {
                 Some(Effect::CallTool(request)) => {
                     self.tool_calls.push_back(request);
                     continue;
+                }
+                Some(Effect::Tick(order)) => {
+                    let (deciders, grace_ms) = (self.realm.deciders.clone(), self.realm.config.grace_ms);
+                    self.under_way.spawn(async move {
+                        let seen = ticking::tick(&deciders, &order, grace_ms).await;
+                        Done::Schedule(order.key, Some(order.tick), seen)
+                    })
+                }
+                Some(Effect::CheckAgent(check)) => {
+                    let deciders = self.realm.deciders.clone();
+                    self.under_way.spawn(async move {
+                        let seen = ticking::check_agent(&deciders, &check).await;
+                        Done::Schedule(check.key, None, seen)
+                    })
+                }
+                Some(Effect::LoadSchedule(key)) => {
+                    let deciders = self.realm.deciders.clone();
+                    self.under_way.spawn(async move {
+                        let seen = ticking::look(&deciders, &key).await;
+                        Done::Schedule(key, None, seen)
+                    })
                 }
                 Some(Effect::Answer(..)) | None => break,
             };
@@ -333,16 +369,34 @@ async fn fill_gaps(realm: &Realm, process: &mut Process) -> Result<VecDeque<Effe
                 continue;
             };
             let Some(stream) = stream_of(&key) else { continue };
-            let loaded = realm.tasks.refresh(&stream).await?;
+            let loaded = realm.deciders.tasks.refresh(&stream).await?;
             let (version, state) = (loaded.head.version, loaded.state.clone());
             process.loaded(&key, Loaded::State { version, state }, now());
         }
     }
 }
 
+async fn begin_with_schedule(
+    realm: &Realm,
+    process: &mut Process,
+    key: ScheduleKey,
+    stream: &StreamId,
+    snapshot: &Snapshot,
+) -> Result<(), ReadFailure> {
+    let (version, state) = if let Ok(state) = schedule::State::deserialize(&snapshot.state) {
+        (snapshot.head.version, state)
+    } else {
+        let loaded = realm.deciders.schedules.refresh(stream).await?;
+        (loaded.head.version, loaded.state.clone())
+    };
+    process.begin_with_schedule(key, version, state);
+    Ok(())
+}
+
 fn take_commits(realm: &Realm, process: &mut Process, batch: &TailBatch) {
     for recorded in &batch.commits {
-        realm.tasks.adopt(recorded);
+        realm.deciders.tasks.adopt(recorded);
+        realm.deciders.schedules.adopt(recorded);
         realm.classes.observe(recorded);
         if let Err(error) = process.commit(recorded, now()) {
             // The task stands still until a build that can read it leads; the others go on.
@@ -352,7 +406,7 @@ fn take_commits(realm: &Realm, process: &mut Process, batch: &TailBatch) {
     }
 }
 
-async fn until(due: chrono::DateTime<chrono::Utc>) {
+async fn until(due: DateTime<Utc>) {
     let wait = (due - now()).to_std().unwrap_or(Duration::ZERO);
     tokio::time::sleep(wait.min(Duration::from_hours(1))).await;
 }

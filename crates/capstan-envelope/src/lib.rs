@@ -9,6 +9,7 @@ mod commit;
 mod hash;
 mod metadata;
 mod position;
+pub mod redaction;
 mod stream_head;
 mod stream_id;
 

@@ -63,7 +63,8 @@ pub struct Spent {
     pub warned_limit_usd: Option<f64>,
 }
 
-/// Lists the tasks that still need someone: not over, or over with an attempt that still holds a lease.
+/// Lists the streams the engine must watch: tasks that are not over, or over with an attempt that still holds a lease,
+/// active schedules, and what else it decides by.
 #[async_trait]
 pub trait OpenTasks: Send + Sync {
     /// What agents and the workspaces of the day have spent, and the position up to which that counts.

@@ -1,6 +1,7 @@
 //! What a subscriber gets.
 
 use bytes::Bytes;
+use capstan_envelope::redaction::redacted;
 use capstan_envelope::{Actor, Position, Recorded};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -69,7 +70,7 @@ struct EventData<'a> {
 }
 
 impl Frame {
-    /// One frame per event of a commit. Events need not be known to this build.
+    /// One frame per event of a commit, without its secrets. Events need not be known to this build.
     pub(crate) fn of_commit(recorded: &Recorded) -> Vec<Self> {
         let Recorded { position, commit, .. } = recorded;
         let count = commit.events.len();
@@ -88,7 +89,7 @@ impl Frame {
                 actor: &commit.metadata.actor,
                 command: &commit.metadata.command,
                 correlation_id: commit.metadata.correlation_id,
-                data: &event.data,
+                data: &redacted(&event.data),
             }),
         };
         commit.events.iter().enumerate().map(frame).collect()

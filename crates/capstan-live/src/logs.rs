@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_envelope::Workspace;
+use capstan_envelope::redaction::hide_secrets;
 use capstan_eventlog::{Telemetry, TelemetryError, TelemetryLine, TelemetryTail};
 use futures_util::{Stream, stream};
 use serde_json::json;
@@ -264,6 +265,7 @@ fn log_lost(error: &TelemetryError, workspace: &Workspace) {
 /// The line with its place and its run in front.
 fn frame_of(line: &TelemetryLine) -> Frame {
     let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&line.data).unwrap_or_default();
+    hide_secrets(&mut fields);
     let raw = |value: serde_json::Value| to_raw_value(&value).expect("plain values can always be written");
     fields.insert("seq".to_owned(), raw(line.sequence.into()));
     fields.insert("task_id".to_owned(), raw(line.task.to_string().into()));

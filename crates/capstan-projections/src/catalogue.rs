@@ -1,19 +1,24 @@
 //! The read models, one module for each folder of `projections/`.
 
 pub(crate) mod agents;
+mod answers;
 pub(crate) mod blockers;
 pub(crate) mod channels;
 pub(crate) mod classes;
 pub(crate) mod inputs;
 pub(crate) mod outputs;
 pub(crate) mod runs;
+pub(crate) mod schedules;
 pub(crate) mod spending;
 pub(crate) mod stream_snapshots;
 pub(crate) mod tasks;
+pub(crate) mod tokens;
 pub(crate) mod workspaces;
 
 use crate::model::Model;
 use crate::rows::{ModelRows, Rows, column_names};
+
+pub use answers::SHOWN;
 
 /// The name and version of every read model, the stream snapshots first: the others lean on them.
 pub const MODELS: &[(&str, i32)] = &[
@@ -23,11 +28,13 @@ pub const MODELS: &[(&str, i32)] = &[
     entry::<channels::Channels>(),
     entry::<classes::Classes>(),
     entry::<spending::Spending>(),
+    entry::<tokens::Tokens>(),
     entry::<tasks::Tasks>(),
     entry::<runs::Runs>(),
     entry::<outputs::Outputs>(),
     entry::<inputs::Inputs>(),
     entry::<blockers::Blockers>(),
+    entry::<schedules::Schedules>(),
 ];
 
 const fn entry<M: Model>() -> (&'static str, i32) {
@@ -42,11 +49,13 @@ pub(crate) fn all_rows() -> Vec<Box<dyn Rows>> {
         Box::new(ModelRows::<channels::Channels>::default()),
         Box::new(ModelRows::<classes::Classes>::default()),
         Box::new(ModelRows::<spending::Spending>::default()),
+        Box::new(ModelRows::<tokens::Tokens>::default()),
         Box::new(ModelRows::<tasks::Tasks>::default()),
         Box::new(ModelRows::<runs::Runs>::default()),
         Box::new(ModelRows::<outputs::Outputs>::default()),
         Box::new(ModelRows::<inputs::Inputs>::default()),
         Box::new(ModelRows::<blockers::Blockers>::default()),
+        Box::new(ModelRows::<schedules::Schedules>::default()),
     ]
 }
 
@@ -77,9 +86,11 @@ const TABLES: &[Table] = &[
     table::<channels::Channels>(),
     table::<classes::Classes>(),
     table::<spending::Spending>(),
+    table::<tokens::Tokens>(),
     table::<tasks::Tasks>(),
     table::<runs::Runs>(),
     table::<outputs::Outputs>(),
     table::<inputs::Inputs>(),
     table::<blockers::Blockers>(),
+    table::<schedules::Schedules>(),
 ];

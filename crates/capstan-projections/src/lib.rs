@@ -39,7 +39,7 @@ mod snapshots;
 mod status;
 mod verify;
 
-pub use catalogue::MODELS;
+pub use catalogue::{MODELS, SHOWN};
 pub use config::{OnProgress, ProjectorConfig};
 pub use decided::new_task;
 pub use digest::DigestError;
@@ -51,6 +51,7 @@ pub use queries::agent_stats::AgentStats;
 pub use queries::channel::BindingsOf;
 pub use queries::cursor::{InvalidCursor, Page};
 pub use queries::run::RunFilter;
+pub use queries::schedule::ScheduleFilter;
 pub use queries::task::TaskFilter;
 pub use queries::{Item, Listing, QueryError};
 pub use read_models::{ConnectError, ReadModels};

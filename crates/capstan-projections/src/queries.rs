@@ -10,8 +10,10 @@ pub(crate) mod cursor;
 pub(crate) mod input;
 pub(crate) mod output;
 pub(crate) mod run;
+pub(crate) mod schedule;
 pub(crate) mod select;
 pub(crate) mod task;
+pub(crate) mod token;
 pub(crate) mod workspace;
 
 use capstan_envelope::Position;

@@ -1,16 +1,33 @@
-//! The one door through which free JSON of callers and workers reaches a row.
+//! The one door through which free JSON of callers and workers reaches a row: secrets are hidden here.
 //!
-//! Every map a read shows is written here, so that hiding secrets by key name is a change of this file alone.
-//! Whatever it will do must be idempotent: rows are read back and written again.
+//! Rows are read back and written again; hiding twice is hiding once.
 
+use std::collections::BTreeMap;
+
+use capstan_envelope::redaction::redact;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// JSON text of a value a caller or worker gave.
+/// JSON text of a value a caller or worker gave, as people may see it.
 pub(crate) fn shown(value: &impl Serialize) -> Box<RawValue> {
-    serde_json::value::to_raw_value(value)
-        .unwrap_or_else(|_| unreachable!("JSON values and structs with text keys always write as JSON"))
+    let shown = serde_json::to_value(value).and_then(|mut value| {
+        redact(&mut value);
+        serde_json::value::to_raw_value(&value)
+    });
+    shown.unwrap_or_else(|_| unreachable!("JSON values and structs with text keys always write as JSON"))
+}
+
+/// Labels as people may see them.
+pub(crate) fn shown_labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut shown = labels.clone();
+    for (name, text) in &mut shown {
+        let mut pair = serde_json::json!({ name: text });
+        if redact(&mut pair) {
+            capstan_envelope::redaction::REDACTED.clone_into(text);
+        }
+    }
+    shown
 }
 
 /// The map a row shows, to be changed key by key and shown again.

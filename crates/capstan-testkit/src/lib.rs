@@ -8,5 +8,6 @@
 //!
 //! **Where to start.** Most tests need `TestServers::start().await` and nothing else from here.
 
+pub mod configured_nats;
 pub mod eventually;
 pub mod servers;

@@ -30,6 +30,8 @@ pub struct Hints {
     pub lease: LeaseState,
     /// Inputs nobody has claimed yet.
     pub inputs_pending: u32,
+    /// True when one of them is to reach the agent within its turn.
+    pub steer: bool,
 }
 
 struct Held {
@@ -94,7 +96,7 @@ impl Leases {
                 },
                 LeaseStatus::Lost => LeaseState::Lost,
             };
-            hint(&held.hints, Hints { lease, inputs_pending: answer.inputs_pending });
+            hint(&held.hints, Hints { lease, inputs_pending: answer.inputs_pending, steer: answer.steer });
         }
     }
 
@@ -102,7 +104,7 @@ impl Leases {
     pub(crate) fn expire(&self, now: Instant) {
         for held in self.held().values() {
             if now.saturating_duration_since(held.renewed_at) >= held.lease {
-                hint(&held.hints, Hints { lease: LeaseState::Lost, inputs_pending: 0 });
+                hint(&held.hints, Hints { lease: LeaseState::Lost, ..Hints::default() });
             }
         }
     }

@@ -1,33 +1,21 @@
-//! Runs each attempt as a process.
+//! Runs each attempt as a process that speaks the line protocol.
 
-mod ending;
-mod environment;
-mod line_splitter;
-mod message;
-mod process;
-mod relay;
-mod stdin;
-
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use capstan_client::RunResult;
-use tokio::time::{Instant, sleep_until};
+use capstan_child::ChildCommand;
+use capstan_client::{ClaimedInput, LeasedAttempt};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
 
-use self::ending::{Ending, result_of};
-use self::process::AgentProcess;
-use self::relay::Relay;
-pub use self::stdin::StdinMode;
-use crate::{Assignment, Conclusion, LeaseState, ReportError, Runner};
-
-/// The server enforces the run's timeout; this much later the worker does it by itself.
-const TIMEOUT_SLACK: Duration = Duration::from_secs(5);
-/// How often an agent that waits looks for its answer, should no hint come.
-const ANSWER_POLL: Duration = Duration::from_secs(2);
-/// How long the last lines of an attempt that is given up may take.
-const LAST_WORDS: Duration = Duration::from_secs(3);
-/// A limit for "none".
-const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+use crate::agent::{
+    AgentProcess, Conversation, LINE_MAX, Line, Listener, Message, Patience, Relay, Sessions, StdinMode,
+    Written, is_interactive, not_started, of_attempt, read_message, result_of, see_off,
+};
+use crate::{Assignment, Conclusion, Runner};
 
 /// How processes are run.
 #[derive(Clone, Debug)]
@@ -38,22 +26,21 @@ pub struct ProcessConfig {
     pub stdin: StdinMode,
     /// Environment variables of the worker that the agent gets besides the harmless ones (`PATH`, `HOME`, `LANG` …).
     pub pass_env: Vec<String>,
-    /// How long an agent that was asked to stop may take before it is killed.
-    pub grace: Duration,
-    /// How long an agent that waits for an answer is kept alive. Afterwards it is stopped, and the answer will begin a
-    /// new run of the same session.
-    pub wait_live: Duration,
+    /// Where directories of sessions are kept; agents get none without it.
+    pub state_dir: Option<PathBuf>,
+    /// How long the agent may take.
+    pub patience: Patience,
 }
 
 impl ProcessConfig {
-    /// Runs this command line; 10 s of grace, 60 s of waiting.
+    /// Runs this command line.
     pub fn new(command: impl Into<String>) -> Self {
         Self {
             command: command.into(),
             stdin: StdinMode::default(),
             pass_env: Vec::new(),
-            grace: Duration::from_secs(10),
-            wait_live: Duration::from_mins(1),
+            state_dir: None,
+            patience: Patience::default(),
         }
     }
 }
@@ -69,145 +56,109 @@ impl ProcessRunner {
     pub fn new(config: ProcessConfig) -> Self {
         Self { config }
     }
+
+    fn session_dir(&self, leased: &LeasedAttempt) -> std::io::Result<Option<PathBuf>> {
+        let of_session = |state_dir: &PathBuf| Sessions::new(state_dir, "process").of(leased).directory();
+        self.config.state_dir.as_ref().map(of_session).transpose()
+    }
 }
 
 #[async_trait]
 impl Runner for ProcessRunner {
     async fn run(&self, assignment: Assignment) -> Conclusion {
-        let environment =
-            environment::of_attempt(&assignment.leased, &self.config.pass_env, std::env::vars());
-        let (prompt, interactive) = (&assignment.leased.prompt, is_interactive(&assignment.leased.policy));
-        let spawned = AgentProcess::spawn(&self.config, environment, prompt, interactive).await;
-        let mut process = match spawned {
+        let leased = &assignment.leased;
+        let session_dir = match self.session_dir(leased) {
+            Ok(session_dir) => session_dir,
+            Err(error) => return not_started(&error),
+        };
+        let environment = of_attempt(leased, session_dir.as_deref(), &self.config.pass_env, std::env::vars());
+        let mode = if is_interactive(&leased.policy) { self.config.stdin } else { StdinMode::Close };
+        let mut process = match start(&self.config.command, environment, &leased.prompt, mode).await {
             Ok(process) => process,
-            Err(error) => {
-                return Conclusion::Report(Box::new(RunResult {
-                    outcome: "error".to_owned(),
-                    error: Some(format!("the command could not be started: {error}")),
-                    error_class: Some("retryable".to_owned()),
-                    ..RunResult::default()
-                }));
-            }
+            Err(error) => return not_started(&error),
         };
-        let relay = Relay::start(assignment.reporter.clone(), process.take_lines());
-        let ending = self.accompany(&assignment, &mut process, &relay).await;
-        let status = match &ending {
-            Ending::Exited(status) => Ok(*status),
-            Ending::Lost => process.kill().await,
-            _ => process.stop(self.config.grace).await,
+        let relay = Relay::start(assignment.reporter.clone(), process.take_written());
+        let patience = self.config.patience;
+        let conversation = Conversation {
+            assignment: &assignment,
+            process: &mut process,
+            relay: &relay,
+            patience,
+            line_of: input_line,
         };
-        let exit_code = status.ok().and_then(|status| status.code());
-        process.close_stdin();
-        if matches!(ending, Ending::Lost) {
-            relay.abort();
-            return Conclusion::Abandon;
-        }
-        if matches!(ending, Ending::GivenUp) {
-            // The worker is in a hurry; the server may be gone already.
-            let _ = tokio::time::timeout(LAST_WORDS, relay.finish()).await;
-            return Conclusion::Abandon;
-        }
-        // Everything the agent said is stored before its end is reported.
-        let said = relay.finish().await;
-        Conclusion::Report(Box::new(result_of(&ending, exit_code, said)))
-    }
-}
-
-fn is_interactive(policy: &serde_json::Value) -> bool {
-    policy.get("interactive").and_then(serde_json::Value::as_bool).unwrap_or(true)
-}
-
-impl ProcessRunner {
-    /// Stays with the process until it ends or has to.
-    async fn accompany(&self, assignment: &Assignment, process: &mut AgentProcess, relay: &Relay) -> Ending {
-        let mut hints = assignment.hints.clone();
-        let mut asking = relay.asking();
-        let limit = u64::try_from(assignment.leased.timeout_ms).ok().filter(|limit| *limit > 0);
-        let limit = limit.map_or(FOR_EVER, |limit| Duration::from_millis(limit) + TIMEOUT_SLACK);
-        let out_of_time = Instant::now() + limit;
-        let mut look_at = Instant::now();
-        loop {
-            let lease = hints.borrow_and_update().lease.clone();
-            match lease {
-                LeaseState::Lost => return Ending::Lost,
-                LeaseState::Cancelled { reason } => return Ending::Cancelled(reason),
-                LeaseState::Held => {}
-            }
-            let asked_at = *asking.borrow_and_update();
-            let wait_until = asked_at.map_or(out_of_time, |asked_at| asked_at + self.config.wait_live);
-            if asked_at.is_some() && Instant::now() >= look_at {
-                match self.answer(assignment, process, relay).await {
-                    Ok(()) => look_at = Instant::now() + ANSWER_POLL,
-                    Err(ending) => return ending,
-                }
-                continue;
-            }
-            tokio::select! {
-                status = process.wait() => match status {
-                    Ok(status) => return Ending::Exited(status),
-                    Err(error) => return Ending::Broken(error),
-                },
-                () = assignment.giving_up.cancelled() => return Ending::GivenUp,
-                changed = hints.changed() => {
-                    if changed.is_err() {
-                        return Ending::Lost;
-                    }
-                    look_at = Instant::now();
-                }
-                // The relay outlives this loop, so there is always somebody to tell.
-                _ = asking.changed() => look_at = Instant::now(),
-                () = sleep_until(look_at), if asked_at.is_some() => {}
-                () = sleep_until(wait_until), if asked_at.is_some() => return Ending::Waiting,
-                () = sleep_until(out_of_time) => return Ending::OutOfTime,
-            }
-        }
-    }
-
-    /// Takes one input, if there is one, to the agent that waits for it.
-    async fn answer(
-        &self,
-        assignment: &Assignment,
-        process: &mut AgentProcess,
-        relay: &Relay,
-    ) -> Result<(), Ending> {
-        if !process.can_hear() {
-            // It closed its ears or never listened; its answer will begin a new run.
-            return Ok(());
-        }
-        let claimed = match assignment.reporter.claim().await {
-            Ok(Some(claimed)) => claimed,
-            Ok(None) => return Ok(()),
-            Err(ReportError::Lost) => return lost_or_cancelled(assignment),
-            Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "an input could not be claimed");
-                return Ok(());
-            }
-        };
-        relay.answered();
-        if process.hear(&claimed).await.is_err() {
-            // Not acknowledged, so the input returns to the inbox when the attempt ends.
-            relay.still_asking();
-            return Ok(());
-        }
-        match assignment.reporter.ack(claimed.input_id).await {
-            Ok(()) => Ok(()),
-            Err(ReportError::Lost) => lost_or_cancelled(assignment),
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "an input could not be acknowledged"
-                );
-                Ok(())
-            }
+        let ending = conversation.hold().await;
+        match see_off(process, relay, ending, patience, None).await {
+            Ok(ended) => Conclusion::Report(Box::new(result_of(ended))),
+            Err(conclusion) => conclusion,
         }
     }
 }
 
-/// The server refuses calls of an attempt that is to stop the same way as of one that is lost: the next renewal tells
-/// which it is.
-fn lost_or_cancelled(assignment: &Assignment) -> Result<(), Ending> {
-    match assignment.hints.borrow().lease {
-        LeaseState::Lost => Err(Ending::Lost),
-        LeaseState::Held | LeaseState::Cancelled { .. } => Ok(()),
+async fn start(
+    command: &str,
+    environment: Vec<(String, String)>,
+    prompt: &str,
+    mode: StdinMode,
+) -> std::io::Result<AgentProcess> {
+    let is_open = Arc::new(AtomicBool::new(false));
+    let listener = LineProtocol { is_open: (mode != StdinMode::Close).then(|| Arc::clone(&is_open)) };
+    let mut first = prompt.as_bytes().to_vec();
+    first.push(b'\n');
+    let command = ChildCommand::new("sh").arg("-c").arg(command);
+    AgentProcess::spawn(command, environment, first, mode, is_open, listener).await
+}
+
+/// Understands messages of the line protocol; everything else is plain output.
+struct LineProtocol {
+    /// Set when the agent declares itself interactive, unless nobody would speak to it anyway.
+    is_open: Option<Arc<AtomicBool>>,
+}
+
+impl Listener for LineProtocol {
+    fn line_max(&self) -> usize {
+        LINE_MAX
+    }
+
+    fn hear(&mut self, line: Line) -> Vec<Written> {
+        let message = if line.is_whole { read_message(&line.text) } else { None };
+        if let (Some(Ok(Message::Interactive)), Some(is_open)) = (&message, &self.is_open) {
+            is_open.store(true, Ordering::Release);
+        }
+        vec![match message {
+            Some(Ok(message)) => Written::Message(message),
+            Some(Err(reason)) => Written::Refused { reason, text: line.text },
+            None => Written::text("stdout", line.text),
+        }]
     }
 }
+
+/// One answer, as it is written.
+#[derive(Serialize)]
+struct InputLine<'a> {
+    capstan: &'static str,
+    input_id: Uuid,
+    seq: u32,
+    kind: &'a str,
+    message: &'a str,
+    answers: &'a Map<String, Value>,
+    #[serde(flatten)]
+    more: &'a Map<String, Value>,
+}
+
+fn input_line(input: &ClaimedInput) -> Vec<u8> {
+    let line = InputLine {
+        capstan: "input",
+        input_id: input.input_id,
+        seq: input.seq,
+        kind: &input.kind,
+        message: &input.message,
+        answers: &input.answers,
+        more: &input.more,
+    };
+    let mut line = serde_json::to_vec(&line).expect("texts and numbers can be written");
+    line.push(b'\n');
+    line
+}
+
+#[cfg(test)]
+mod tests;

@@ -37,6 +37,10 @@ impl Reporter {
         Self { attempt, hints, messages: Arc::default() }
     }
 
+    pub(crate) fn attempt_id(&self) -> &str {
+        self.attempt.id()
+    }
+
     /// A key that is the same for every try of one message and different for every other.
     fn key(&self) -> String {
         format!("m{}", self.messages.fetch_add(1, Ordering::Relaxed))
@@ -46,11 +50,16 @@ impl Reporter {
         self.repeat(|| self.attempt.start()).await
     }
 
+    /// Gives the attempt back unfinished.
+    pub(crate) async fn give_back(&self, reason: &str) -> Result<(), ReportError> {
+        self.repeat(|| self.attempt.give_back(reason)).await
+    }
+
     /// The report ends the lease, so a renewal may call it lost before the answer is here: a call under way is heard out.
     pub(crate) async fn finish(&self, result: &RunResult) -> Result<(), ReportError> {
-        let mut backoff = Backoff::default();
+        let (mut backoff, key) = (Backoff::default(), self.key());
         loop {
-            let error = match self.attempt.finish(result).await {
+            let error = match self.attempt.finish(result, &key).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.is_lease_lost() => return Err(ReportError::Lost),
                 Err(error) if error.is_retryable() => error,
@@ -107,6 +116,11 @@ impl Reporter {
     /// Says that the agent has the input.
     pub async fn ack(&self, input: Uuid) -> Result<(), ReportError> {
         self.repeat(|| self.attempt.ack_input(input)).await
+    }
+
+    /// Says that the agent cannot have the input within its turn.
+    pub async fn defer(&self, input: Uuid, reason: &str) -> Result<(), ReportError> {
+        self.repeat(|| self.attempt.defer_input(input, reason)).await
     }
 
     /// Reports what was used since the last report.

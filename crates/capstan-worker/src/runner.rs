@@ -18,7 +18,7 @@ pub struct Assignment {
     pub reporter: Reporter,
     /// What the server says meanwhile.
     pub hints: watch::Receiver<Hints>,
-    /// Cancelled when the worker cannot wait any longer: stop, and conclude with [`Conclusion::Abandon`].
+    /// Cancelled when the worker cannot wait any longer: stop, and conclude with [`Conclusion::Return`].
     pub giving_up: CancellationToken,
 }
 
@@ -27,7 +27,12 @@ pub struct Assignment {
 pub enum Conclusion {
     /// Report this.
     Report(Box<RunResult>),
-    /// Report nothing: the lease is lost, or left to expire so that another worker tries.
+    /// Give the attempt back unfinished, so that another worker tries at once.
+    Return {
+        /// Why, for people.
+        reason: String,
+    },
+    /// Report nothing: the lease is lost.
     Abandon,
 }
 

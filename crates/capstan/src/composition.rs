@@ -14,8 +14,8 @@ use std::time::Duration;
 use anyhow::Context;
 use capstan_api::{Access, ApiConfig, App, CallContext, Check, Parts, ReadModelsCheck, Reads};
 use capstan_contract::subject::Subjects;
-use capstan_dispatch::{Dispatcher, DispatcherConfig};
-use capstan_engine::{Engine, EngineClient, EngineConfig, EngineHandle};
+use capstan_dispatch::{Dispatcher, DispatcherConfig, NoSnapshots};
+use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog};
 use capstan_live::{LiveConfig, LiveHub};
 use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, ReadModels};
@@ -112,32 +112,38 @@ impl Node {
         let subjects = Subjects::default();
 
         let snapshots = Arc::new(read_models.clone());
-        let workspaces =
+        let workspaces: Arc<capstan_api::Workspaces> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let agents =
+        let agents: Arc<capstan_api::Agents> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let channels =
+        let sessions: Arc<capstan_api::Sessions> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let classes =
+        let classes: Arc<capstan_api::Classes> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let tasks =
+        let channels: Arc<capstan_api::Channels> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let schedules: Arc<capstan_api::Schedules> =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let tasks: Arc<capstan_api::Tasks> =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        // Read from the log alone: a snapshot may lag behind a revocation.
+        let tokens: Arc<capstan_api::Tokens> =
+            Arc::new(Dispatcher::new(any_log.clone(), Arc::new(NoSnapshots), DispatcherConfig::default()));
 
         let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         live.observe({
-            let (workspaces, agents, channels, classes, tasks): (
-                Arc<capstan_api::Workspaces>,
-                Arc<capstan_api::Agents>,
-                Arc<capstan_api::Channels>,
-                Arc<capstan_api::Classes>,
-                Arc<capstan_api::Tasks>,
-            ) = (workspaces.clone(), agents.clone(), channels.clone(), classes.clone(), tasks.clone());
+            let (sessions, classes) = (sessions.clone(), classes.clone());
+            let (workspaces, agents, channels) = (workspaces.clone(), agents.clone(), channels.clone());
+            let (schedules, tasks, tokens) = (schedules.clone(), tasks.clone(), tokens.clone());
             move |recorded| {
                 workspaces.observe(recorded);
                 agents.observe(recorded);
                 channels.observe(recorded);
                 classes.observe(recorded);
+                schedules.observe(recorded);
+                sessions.observe(recorded);
                 tasks.observe(recorded);
+                tokens.observe(recorded);
             }
         });
 
@@ -168,7 +174,7 @@ impl Node {
             let engine = Engine::start(
                 engine_config,
                 any_log.clone(),
-                tasks.clone(),
+                Deciders { tasks: tasks.clone(), schedules: schedules.clone(), agents: agents.clone() },
                 open_tasks,
                 bus_client.clone(),
                 stop_engine.clone(),
@@ -191,7 +197,10 @@ impl Node {
             agents,
             channels,
             classes,
+            schedules,
+            sessions,
             tasks,
+            tokens,
             reads: Reads::new(read_models.clone()),
             projector: projector_status,
             engine: engine_client,

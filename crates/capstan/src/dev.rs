@@ -72,6 +72,7 @@ impl Dev {
             "listen on {}: capstan dev asks for no token and listens on loopback only; use capstan serve",
             self.http
         );
+        let runner = self.execution.runner(&self.data_dir.join("worker"))?;
         let launch = LaunchConfig {
             nats_port: self.nats_port,
             postgres_port: self.pg_port,
@@ -95,7 +96,7 @@ impl Dev {
         let url = format!("http://{}", node.address());
         let mut node = tokio::spawn(node.stopped());
 
-        let worker = match self.execution.runner() {
+        let worker = match runner {
             Some(runner) if !self.no_worker => {
                 let client = ClientConfig::new(&url);
                 let worker = worker::build(client, &self.execution, runner, Duration::from_secs(2))?;

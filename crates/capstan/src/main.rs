@@ -15,6 +15,7 @@ mod observability;
 mod output;
 mod projection;
 mod remote;
+mod schedule;
 mod schema;
 mod serve;
 mod shutdown;
@@ -54,6 +55,8 @@ enum Command {
     Task(task::TaskCommand),
     /// Create, read, change and delete agents.
     Agent(agent::AgentCommand),
+    /// Create, read and steer schedules.
+    Schedule(schedule::ScheduleCommand),
     /// Create, read and change workspaces.
     Workspace(workspace::WorkspaceCommand),
     /// Bind, list and release channels.
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
             Command::Worker(worker) => worker.run().await,
             Command::Task(task) => task.run().await,
             Command::Agent(agent) => agent.run().await,
+            Command::Schedule(schedule) => schedule.run().await,
             Command::Workspace(workspace) => workspace.run().await,
             Command::Channel(channel) => channel.run().await,
             Command::Class(class) => class.run().await,

@@ -84,7 +84,10 @@ impl Serve {
         config.replicas = self.replicas;
         config.lease_ms = self.lease_ms;
         config.class_concurrency = self.class_concurrency;
-        config.access = token.map_or(Access::Loopback, |token| Access::Token(AdminToken::new(&token)));
+        config.access = match token {
+            Some(token) => Access::Token(AdminToken::new(&token)?),
+            None => Access::Loopback,
+        };
         let node = Node::start(config, stopping.clone()).await?;
         if let Some(workspace) = self.workspace {
             node.ensure_workspace(&workspace).await?;

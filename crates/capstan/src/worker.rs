@@ -1,11 +1,15 @@
 //! `capstan worker`: lease attempts and execute them as processes.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use capstan_client::ClientConfig;
-use capstan_worker::{ProcessConfig, ProcessRunner, Runner, StdinMode, Worker, WorkerConfig};
+use capstan_worker::{
+    AutoRunner, ClaudeCodeConfig, ClaudeCodeRunner, Patience, ProcessConfig, ProcessRunner, Runner,
+    StdinMode, Worker, WorkerConfig,
+};
 use clap::{Args, ValueEnum};
 
 use crate::remote::Remote;
@@ -26,6 +30,16 @@ pub(crate) struct Execution {
     /// The agent's command line, given to `sh -c`.
     #[arg(long)]
     exec: Option<String>,
+    /// Who executes attempts; `process` by default when --exec is given.
+    #[arg(long, value_enum)]
+    runner: Option<RunnerName>,
+    /// Claude Code's command, for the runners `claude_code` and `auto`; given to `sh -c`, and may have arguments of its own.
+    #[arg(long, default_value = "claude")]
+    claude: String,
+    /// Where directories of sessions are kept. By default agents of --exec get none, and Claude Code's lie in
+    /// `capstan-worker` in the user's state folder, or `worker` in the data folder of `capstan dev`.
+    #[arg(long)]
+    state_dir: Option<PathBuf>,
     /// Attempts executed at the same time.
     #[arg(long, default_value_t = 4)]
     slots: usize,
@@ -65,10 +79,51 @@ enum Stdin {
     Open,
 }
 
+/// Who executes attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum RunnerName {
+    /// Every attempt as a process of --exec.
+    Process,
+    /// Every attempt with Claude Code.
+    #[value(name = "claude_code", alias = "claude-code")]
+    ClaudeCode,
+    /// Each attempt as the agent's configuration says.
+    Auto,
+}
+
 impl Execution {
-    /// What executes attempts, if a command line was given.
-    pub(crate) fn runner(&self) -> Option<Arc<dyn Runner>> {
-        let command = self.exec.as_ref()?;
+    /// What executes attempts, if anything is to.
+    pub(crate) fn runner(&self, state_dir: &Path) -> anyhow::Result<Option<Arc<dyn Runner>>> {
+        let needs_exec = "--runner process needs --exec";
+        Ok(match self.runner {
+            None => self.process()?.map(|runner| Arc::new(runner) as Arc<dyn Runner>),
+            Some(RunnerName::Process) => Some(Arc::new(self.process()?.context(needs_exec)?)),
+            Some(RunnerName::ClaudeCode) => Some(Arc::new(self.claude_code(state_dir)?)),
+            Some(RunnerName::Auto) => {
+                let claude_code = Some(self.claude_code(state_dir)?);
+                Some(Arc::new(AutoRunner { process: self.process()?, claude_code }))
+            }
+        })
+    }
+
+    fn claude_code(&self, state_dir: &Path) -> anyhow::Result<ClaudeCodeRunner> {
+        let state_dir = std::path::absolute(self.state_dir.as_deref().unwrap_or(state_dir))?;
+        Ok(ClaudeCodeRunner::new(ClaudeCodeConfig {
+            pass_env: self.pass_env.clone(),
+            patience: self.patience(),
+            ..ClaudeCodeConfig::new(self.claude.clone(), state_dir)
+        }))
+    }
+
+    fn patience(&self) -> Patience {
+        Patience {
+            grace: Duration::from_millis(self.grace_ms),
+            wait_live: Duration::from_millis(self.wait_live_ms),
+        }
+    }
+
+    fn process(&self) -> anyhow::Result<Option<ProcessRunner>> {
+        let Some(command) = &self.exec else { return Ok(None) };
         let config = ProcessConfig {
             stdin: match self.stdin {
                 Stdin::Auto => StdinMode::Auto,
@@ -76,12 +131,19 @@ impl Execution {
                 Stdin::Open => StdinMode::Open,
             },
             pass_env: self.pass_env.clone(),
-            grace: Duration::from_millis(self.grace_ms),
-            wait_live: Duration::from_millis(self.wait_live_ms),
+            state_dir: self.state_dir.as_deref().map(std::path::absolute).transpose()?,
+            patience: self.patience(),
             ..ProcessConfig::new(command.clone())
         };
-        Some(Arc::new(ProcessRunner::new(config)))
+        Ok(Some(ProcessRunner::new(config)))
     }
+}
+
+/// Where programs of this user keep what is neither configuration nor cache.
+fn user_state_dir() -> PathBuf {
+    let of = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = of("XDG_STATE_HOME").or_else(|| Some(of("HOME")?.join(".local/state")));
+    state.unwrap_or_else(std::env::temp_dir).join("capstan-worker")
 }
 
 /// A worker for a server.
@@ -105,7 +167,8 @@ pub(crate) fn build(
 impl WorkerCommand {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let stopping = shutdown::token()?;
-        let runner = self.execution.runner().context("start a worker: --exec says what to execute")?;
+        let runner = self.execution.runner(&user_state_dir())?;
+        let runner = runner.context("start a worker: --exec or --runner says what to execute")?;
         let worker = build(self.remote.config(), &self.execution, runner, Duration::from_secs(30))?;
         worker.run(stopping).await.context("run the worker")
     }

@@ -33,7 +33,7 @@ enum Action {
         /// What people call it.
         #[arg(long)]
         display_name: Option<String>,
-        /// Settings to change, a JSON object, for example {"quotas": {"agents_max": 5}}.
+        /// Settings to change, a JSON object, for example `{"quotas": {"agents_max": 5}}`.
         #[arg(long, value_parser = json)]
         settings: Option<Value>,
         /// Only if it stands at this version.

@@ -8,7 +8,7 @@ use capstan_domain::id::{AgentId, TaskId, derived};
 use capstan_domain::{channel, task};
 use capstan_envelope::{CommitId, Workspace};
 
-use super::{Execute, required, task_stream};
+use super::{Execute, agent_named, task_stream};
 use crate::App;
 use crate::call::CallContext;
 use crate::known;
@@ -27,10 +27,8 @@ impl Execute for DeleteAgent {
         workspace: &Workspace,
         call: &CallContext,
     ) -> Result<Reply, Problem> {
-        let named = required(self.agent_id.take(), "/agent_id")?;
         let key = call.key(self.idempotency_key())?;
-        let agent_id = app.agent_id(workspace, &named).await?;
-        self.agent_id = Some(agent_id.to_string());
+        let agent_id = agent_named(app, workspace, &mut self.agent_id).await?;
         let stream = known::agent_stream(workspace, agent_id)?;
         let context = call.command(&stream, key.as_ref(), &self);
         let loaded = app.agents.refresh(&stream).await?;

@@ -21,9 +21,7 @@ impl Execute for DeleteChannelBinding {
         call: &CallContext,
     ) -> Result<Reply, Problem> {
         let key = call.key(self.idempotency_key())?;
-        let address = address(self.channel_type.as_deref(), self.address.as_deref())?;
-        self.channel_type = Some(address.channel_type().to_owned());
-        self.address = Some(address.address().to_owned());
+        let address = address(&mut self.channel_type, &mut self.address)?;
         let stream = known::channel_stream(&address)?;
         let context = call.command_of_tenant(workspace, &stream, key.as_ref(), &self);
         let command = Command::Delete(Delete { workspace: workspace.to_string(), at: call.received_at });

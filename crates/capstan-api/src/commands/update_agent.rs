@@ -5,7 +5,7 @@ use capstan_contract::command::{CommandBody, UpdateAgent};
 use capstan_domain::agent::{Command, Update};
 use capstan_envelope::Workspace;
 
-use super::{Execute, required};
+use super::{Execute, agent_named};
 use crate::App;
 use crate::call::CallContext;
 use crate::known;
@@ -19,11 +19,8 @@ impl Execute for UpdateAgent {
         workspace: &Workspace,
         call: &CallContext,
     ) -> Result<Reply, Problem> {
-        let named = required(self.agent_id.take(), "/agent_id")?;
         let key = call.key(self.idempotency_key())?;
-        let agent_id = app.agent_id(workspace, &named).await?;
-        // However it is named, it is the same command.
-        self.agent_id = Some(agent_id.to_string());
+        let agent_id = agent_named(app, workspace, &mut self.agent_id).await?;
         let stream = known::agent_stream(workspace, agent_id)?;
         let context = call.command(&stream, key.as_ref(), &self);
         let command = Command::Update(Box::new(Update {

@@ -2,15 +2,16 @@
 
 use axum::http::StatusCode;
 use capstan_contract::command::{CommandBody, UpsertChannelBinding};
+use capstan_domain::Faults;
 use capstan_domain::channel::{Address, Command, Upsert};
 use capstan_domain::id::BindingId;
-use capstan_domain::{Fault, Faults};
 use capstan_envelope::Workspace;
 
 use super::Execute;
 use crate::App;
 use crate::call::CallContext;
 use crate::known;
+use crate::parameters::refuse;
 use crate::problem::Problem;
 use crate::receipt::Reply;
 
@@ -22,14 +23,11 @@ impl Execute for UpsertChannelBinding {
         call: &CallContext,
     ) -> Result<Reply, Problem> {
         let key = call.key(self.idempotency_key())?;
-        let address = address(self.channel_type.as_deref(), self.address.as_deref())?;
+        let address = address(&mut self.channel_type, &mut self.address)?;
         let agent_id = match &self.agent_id {
             Some(named) => Some(app.agent(workspace, named).await?.agent_id),
             None => None,
         };
-        // However it is spelt, it is the same command.
-        self.channel_type = Some(address.channel_type().to_owned());
-        self.address = Some(address.address().to_owned());
         self.agent_id = agent_id.map(|id| id.to_string());
         let stream = known::channel_stream(&address)?;
         let context = call.command_of_tenant(workspace, &stream, key.as_ref(), &self);
@@ -48,12 +46,19 @@ impl Execute for UpsertChannelBinding {
     }
 }
 
-/// The address a command names, in one spelling.
-pub(super) fn address(channel_type: Option<&str>, address: Option<&str>) -> Result<Address, Problem> {
+/// The address a command names. The command then has it in one spelling, so that it is the same however it is spelt.
+pub(super) fn address(
+    channel_type: &mut Option<String>,
+    address: &mut Option<String>,
+) -> Result<Address, Problem> {
     let mut faults = Faults::default();
     faults.require(channel_type.is_some(), "/channel_type", "channel_type is required");
     faults.require(address.is_some(), "/address", "address is required");
-    faults.into_result().map_err(Problem::invalid)?;
-    Address::new(channel_type.unwrap_or_default(), address.unwrap_or_default())
-        .map_err(|faults: Vec<Fault>| Problem::invalid(faults))
+    refuse(faults)?;
+    let one =
+        Address::new(channel_type.as_deref().unwrap_or_default(), address.as_deref().unwrap_or_default())
+            .map_err(Problem::invalid)?;
+    *channel_type = Some(one.channel_type().to_owned());
+    *address = Some(one.address().to_owned());
+    Ok(one)
 }

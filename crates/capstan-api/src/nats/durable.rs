@@ -95,6 +95,7 @@ async fn handle(surface: &Surface, jetstream: &Context, message: Message) -> Res
     let outcome: Result<Reply, Problem> = async {
         let mut call = message::call(headers)?;
         call.command_id = Some(command_id);
+        call.answer_is_kept = true;
         commands::execute(&surface.app, workspace, command, &message.payload, &call).await
     }
     .await;

@@ -1,7 +1,7 @@
 //! What the deciders' rejections and the dispatcher's answers become.
 
 use capstan_dispatch::{DispatchError, ReadFailure};
-use capstan_domain::{agent, channel, class, task, workspace};
+use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 
 use super::{Code, Problem};
 
@@ -19,7 +19,14 @@ impl From<task::Rejection> for Problem {
             No::LeaseLost { current_epoch } => {
                 Self { current_epoch: Some(current_epoch), ..Self::new(Code::LeaseLost, detail) }
             }
+            No::Archived => Self::new(Code::TaskArchived, detail),
             No::BlockerClosed => Self::new(Code::BlockerClosed, detail),
+            No::MessageRequired => {
+                let fault = Self::invalid_field("/message", detail);
+                Self { code: Code::MessageRequired, ..fault }
+            }
+            No::NotAnApprover(_) => Self::new(Code::Forbidden, detail),
+            No::Unchecked(_) => Self::new(Code::Contended, detail),
         }
     }
 }
@@ -50,6 +57,44 @@ impl From<channel::Rejection> for Problem {
 impl From<class::Rejection> for Problem {
     fn from(class::Rejection::Invalid(faults): class::Rejection) -> Self {
         Self::invalid(faults)
+    }
+}
+
+impl From<schedule::Rejection> for Problem {
+    fn from(rejection: schedule::Rejection) -> Self {
+        use schedule::Rejection as No;
+        let detail = rejection.to_string();
+        match rejection {
+            No::Invalid(faults) => Self::invalid(faults),
+            No::TooLarge { .. } => Self::new(Code::PayloadTooLarge, detail),
+            No::NotFound => Self::new(Code::NotFound, detail),
+            // Its id comes from the key, so whoever made it used the key.
+            No::Exists => Self::new(Code::IdempotencyConflict, detail),
+            No::AgentInactive(_) => Self::new(Code::AgentInactive, detail),
+        }
+    }
+}
+
+impl From<token::Rejection> for Problem {
+    fn from(rejection: token::Rejection) -> Self {
+        let detail = rejection.to_string();
+        match rejection {
+            token::Rejection::Invalid(faults) => Self::invalid(faults),
+            // Its id is drawn or derived from a key, and a repeat under that key is answered before.
+            token::Rejection::Exists(_) => Self::new(Code::IdempotencyConflict, detail),
+            token::Rejection::NotFound => Self::not_found("token"),
+        }
+    }
+}
+
+impl From<session::Rejection> for Problem {
+    fn from(rejection: session::Rejection) -> Self {
+        let detail = rejection.to_string();
+        match rejection {
+            session::Rejection::Invalid(faults) => Self::invalid(faults),
+            session::Rejection::Busy(_) => Self::new(Code::SessionBusy, detail),
+            session::Rejection::MovedOn(_) => Self::new(Code::Contended, detail),
+        }
     }
 }
 

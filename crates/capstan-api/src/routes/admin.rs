@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use capstan_envelope::Position;
 use capstan_projections::{MODELS, ProjectorConfig, ProjectorState, RebuildError, Which, rebuild};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -22,15 +22,9 @@ use crate::shown::List;
 /// How long a rebuild is waited for before the answer says that it goes on.
 const REBUILD_WAIT: Duration = Duration::from_secs(20);
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/admin/projections", get(list))
-        .route("/v1/admin/projections/{name}/rebuild", post(build_anew))
-}
-
 /// A read model and how far it is. All models of a process move together.
-#[derive(Debug, Serialize)]
-struct Projection {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Projection {
     name: &'static str,
     version: i32,
     #[serde(flatten)]
@@ -44,7 +38,10 @@ struct Projection {
     parked_streams: Option<usize>,
 }
 
-async fn list(State(app): State<Arc<App>>, parameters: Parameters) -> Result<List<Projection>, Problem> {
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    parameters: Parameters,
+) -> Result<List<Projection>, Problem> {
     parameters.finish()?;
     let head = app.log.head().await?;
     let position = app.reads.models().position().await?;
@@ -70,7 +67,7 @@ async fn list(State(app): State<Arc<App>>, parameters: Parameters) -> Result<Lis
 struct Empty {}
 
 /// Builds a read model anew, `all` for all of them. Answers 200 with the report, or 202 when it takes longer.
-async fn build_anew(
+pub(super) async fn build_anew(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     parameters: Parameters,

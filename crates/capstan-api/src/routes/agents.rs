@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::Json;
+use axum::extract::{Path, State};
 use axum::response::IntoResponse;
-use axum::routing::{get, patch, post};
-use axum::{Json, Router};
 use capstan_contract::command::{CreateAgent, DeleteAgent, UpdateAgent};
 use capstan_domain::agent::AgentConfig;
 use capstan_domain::id::AgentId;
 use capstan_projections::AgentStats;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::App;
+use crate::asked::Asked;
 use crate::body;
-use crate::call::CallContext;
 use crate::commands::Execute;
 use crate::conventions::{POSITION, header_text};
 use crate::parameters::Parameters;
@@ -23,35 +23,16 @@ use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::shown::{List, Object, page};
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/agents", get(list))
-        .route("/v1/workspaces/{workspace}/agents/defaults", get(defaults))
-        .route("/v1/workspaces/{workspace}/agents/{agent}", get(one))
-        .route("/v1/workspaces/{workspace}/agents/{agent}/stats", get(stats))
-}
-
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/agents", post(create))
-        .route("/v1/workspaces/{workspace}/agents/{agent}", patch(update).delete(delete))
-}
-
-async fn create(
+pub(super) async fn create(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     let workspace = app.workspace(&workspace).await?;
-    body::parse::<CreateAgent>(&json)?.execute(&app, &workspace, &call).await
+    asked.body::<CreateAgent>()?.execute(&app, &workspace, &asked.call).await
 }
 
-async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -63,7 +44,7 @@ async fn list(
 }
 
 /// By id, else by exactly this key, else by what is spelt alike.
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, named)): Path<(String, String)>,
     parameters: Parameters,
@@ -73,42 +54,32 @@ async fn one(
     app.read_agent(&workspace, &named).await
 }
 
-async fn update(
+pub(super) async fn update(
     State(app): State<Arc<App>>,
     Path((workspace, named)): Path<(String, String)>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     let workspace = app.workspace(&workspace).await?;
-    let mut body: UpdateAgent = body::parse(&json)?;
+    let mut body: UpdateAgent = asked.body()?;
     body.agent_id = body::of_path(body.agent_id, named, "/agent_id")?;
-    body.execute(&app, &workspace, &call).await
+    body.execute(&app, &workspace, &asked.call).await
 }
 
-async fn delete(
+pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Path((workspace, named)): Path<(String, String)>,
-    mut parameters: Parameters,
-    call: CallContext,
-    request: Request,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    let cancel_open = parameters.flag("cancel_open").unwrap_or(false);
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
+    let cancel_open = asked.parameters.flag("cancel_open").unwrap_or(false);
     let workspace = app.workspace(&workspace).await?;
-    let mut body: DeleteAgent = body::parse_optional(&json)?;
+    let mut body: DeleteAgent = asked.body_if_any()?;
     body.agent_id = body::of_path(body.agent_id, named, "/agent_id")?;
     body.cancel_open |= cancel_open;
-    body.execute(&app, &workspace, &call).await
+    body.execute(&app, &workspace, &asked.call).await
 }
 
 /// The configuration of an agent with this key that is given none.
-async fn defaults(
+pub(super) async fn defaults(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -120,8 +91,8 @@ async fn defaults(
 }
 
 /// An agent's figures.
-#[derive(Serialize)]
-struct Stats {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Stats {
     agent_id: AgentId,
     #[serde(flatten)]
     figures: AgentStats,
@@ -129,7 +100,7 @@ struct Stats {
     quality_score: Option<f64>,
 }
 
-async fn stats(
+pub(super) async fn stats(
     State(app): State<Arc<App>>,
     Path((workspace, named)): Path<(String, String)>,
     parameters: Parameters,

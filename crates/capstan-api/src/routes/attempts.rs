@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Json, Router};
 use capstan_contract::command::{
-    AckInput, AppendLogs, AppendRows, AppendRunEvents, ClaimInput, CommandBody, FinalizeOutput,
-    FinishAttempt, OpenBlocker, ProduceOutput, RecordUsage, StartAttempt,
+    AckInput, AppendLogs, AppendRows, AppendRunEvents, ClaimInput, CommandBody, DeferInput, FinalizeOutput,
+    FinishAttempt, OpenBlocker, ProduceOutput, RecordUsage, ReturnAttempt, StartAttempt,
 };
 use capstan_contract::lease::ClaimedInput;
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{AttemptId, InputId, OutputId};
+use capstan_domain::task::command::BlockerSpec;
 use capstan_domain::task::event::OutputStatus;
 use capstan_domain::task::state::InputState;
 use capstan_domain::task::{Command, Task, TaskDecider, command};
@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::App;
+use crate::answer_schema;
 use crate::body;
 use crate::call::{CallContext, CommandKey, fresh_id};
 use crate::known;
@@ -32,21 +33,6 @@ use crate::logs;
 use crate::parameters::path_id;
 use crate::problem::{Code, Problem};
 use crate::receipt::{Receipt, Reply};
-
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/attempts/{attempt}/start", post(start))
-        .route("/v1/attempts/{attempt}/logs", post(append_logs))
-        .route("/v1/attempts/{attempt}/events", post(append_events))
-        .route("/v1/attempts/{attempt}/outputs", post(produce_output))
-        .route("/v1/attempts/{attempt}/outputs/{output}/rows", post(append_rows))
-        .route("/v1/attempts/{attempt}/outputs/{output}/finalize", post(finalize_output))
-        .route("/v1/attempts/{attempt}/blockers", post(open_blocker))
-        .route("/v1/attempts/{attempt}/inputs/claim", post(claim_input))
-        .route("/v1/attempts/{attempt}/inputs/{input}/ack", post(ack_input))
-        .route("/v1/attempts/{attempt}/usage", post(record_usage))
-        .route("/v1/attempts/{attempt}/finish", post(finish))
-}
 
 /// A call of a worker about one attempt.
 pub(super) struct Report {
@@ -117,6 +103,12 @@ impl Report {
         Ok((context, decided))
     }
 
+    /// A question with its schema checked, and with the inputs that fit it.
+    async fn asked(&self, body: OpenBlocker) -> Result<BlockerSpec, Problem> {
+        let loaded = self.app.tasks.load(&self.stream).await?;
+        answer_schema::prepared(body.into(), loaded.state.as_deref())
+    }
+
     /// Keys of workers hold for what the path names: the same key of another attempt, or about another output, is
     /// another key.
     fn key(&self) -> Result<Option<CommandKey>, Problem> {
@@ -155,7 +147,7 @@ type Attempt = Path<String>;
 type AttemptPart = Path<(String, String)>;
 type Shared = State<Arc<App>>;
 
-async fn start(
+pub(super) async fn start(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -169,7 +161,7 @@ async fn start(
     Ok(Reply::new(StatusCode::OK, &context, &decided))
 }
 
-async fn append_logs(
+pub(super) async fn append_logs(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -183,7 +175,7 @@ async fn append_logs(
     keep(&report, lines).await
 }
 
-async fn append_events(
+pub(super) async fn append_events(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -204,7 +196,7 @@ async fn keep(report: &Report, lines: Vec<bytes::Bytes>) -> Result<Response, Pro
     Ok((StatusCode::ACCEPTED, Json(json!({ "accepted": accepted }))).into_response())
 }
 
-async fn produce_output(
+pub(super) async fn produce_output(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -238,7 +230,7 @@ async fn produce_output(
     Ok(Reply::new(status, &context, &decided).showing("output_id", &output_id))
 }
 
-async fn append_rows(
+pub(super) async fn append_rows(
     State(app): Shared,
     Path((attempt, output)): AttemptPart,
     call: CallContext,
@@ -257,7 +249,7 @@ async fn append_rows(
     Ok(Reply::new(StatusCode::OK, &context, &decided).showing("output_id", &output_id))
 }
 
-async fn finalize_output(
+pub(super) async fn finalize_output(
     State(app): Shared,
     Path((attempt, output)): AttemptPart,
     call: CallContext,
@@ -276,7 +268,7 @@ async fn finalize_output(
     Ok(Reply::new(StatusCode::OK, &context, &decided).showing("output_id", &output_id))
 }
 
-async fn open_blocker(
+pub(super) async fn open_blocker(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -286,7 +278,7 @@ async fn open_blocker(
     let body: OpenBlocker = report.body(request).await?;
     let command = Command::OpenBlocker(command::OpenBlocker {
         attempt_id: report.attempt_id.clone(),
-        blocker: body.clone().into(),
+        blocker: report.asked(body.clone()).await?,
         at: report.call.received_at,
     });
     let (context, decided) = report.execute(&body, command).await?;
@@ -296,7 +288,7 @@ async fn open_blocker(
 
 /// Takes the oldest input nobody has. An input this attempt took before and has not acknowledged comes again, so that
 /// a lost answer loses nothing.
-async fn claim_input(
+pub(super) async fn claim_input(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -318,7 +310,15 @@ async fn claim_input(
             version: loaded.head.version,
             duplicate: true,
         };
-        let reply = Reply { status: StatusCode::OK, receipt, input: None, entity: None, shown_at: None };
+        let reply = Reply {
+            status: StatusCode::OK,
+            receipt,
+            input: None,
+            continued: false,
+            entity: None,
+            shown_at: None,
+            secret: None,
+        };
         return Ok(reply.showing("input", &claimed(input)));
     }
     let (context, decided) = report.execute(&body, command).await?;
@@ -342,7 +342,7 @@ fn claimed(input: &capstan_domain::task::state::Input) -> ClaimedInput {
     }
 }
 
-async fn ack_input(
+pub(super) async fn ack_input(
     State(app): Shared,
     Path((attempt, input)): AttemptPart,
     call: CallContext,
@@ -357,7 +357,26 @@ async fn ack_input(
     Ok(Reply::new(StatusCode::OK, &context, &decided))
 }
 
-async fn record_usage(
+pub(super) async fn defer_input(
+    State(app): Shared,
+    Path((attempt, input)): AttemptPart,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let mut report = Report::read(app, &attempt, request.headers(), call).await?;
+    let input_id: InputId = report.part(&input, "input")?;
+    let body: DeferInput = report.body(request).await?;
+    let command = Command::DeferInput(command::DeferInput {
+        attempt_id: report.attempt_id.clone(),
+        input_id,
+        reason: body.reason.clone(),
+        at: report.call.received_at,
+    });
+    let (context, decided) = report.execute(&body, command).await?;
+    Ok(Reply::new(StatusCode::OK, &context, &decided))
+}
+
+pub(super) async fn record_usage(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -374,7 +393,7 @@ async fn record_usage(
     Ok(Reply::new(StatusCode::OK, &context, &decided))
 }
 
-async fn finish(
+pub(super) async fn finish(
     State(app): Shared,
     Path(attempt): Attempt,
     call: CallContext,
@@ -382,6 +401,10 @@ async fn finish(
 ) -> Result<Reply, Problem> {
     let report = Report::read(app, &attempt, request.headers(), call).await?;
     let body: FinishAttempt = report.body(request).await?;
+    let blocker = match &body.blocker {
+        Some(blocker) => Some(report.asked(blocker.clone()).await?),
+        None => None,
+    };
     let command = Command::Finish(Box::new(command::Finish {
         attempt_id: report.attempt_id.clone(),
         outcome: body.outcome,
@@ -391,11 +414,34 @@ async fn finish(
         retry_after_ms: body.retry_after_ms,
         usage: body.usage.clone(),
         waiting_for_input: body.waiting_for_input,
-        blocker: body.blocker.clone().map(Into::into),
+        blocker,
         wake: body.wake.clone().map(Into::into),
+        fan_out: body.fan_out(),
         result: body.result.clone(),
         at: report.call.received_at,
     }));
     let (context, decided) = report.execute(&body, command).await?;
+    Ok(Reply::new(StatusCode::OK, &context, &decided))
+}
+
+/// Gives the attempt back to the queue. An attempt that was told to stop is finished, not given back.
+pub(super) async fn give_back(
+    State(app): Shared,
+    Path(attempt): Attempt,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let report = Report::read(app, &attempt, request.headers(), call).await?;
+    let body: ReturnAttempt = report.body(request).await?;
+    let command = Command::ExpireLease(command::ExpireLease {
+        attempt_id: report.attempt_id.clone(),
+        returned: true,
+        reason: body.reason.clone().unwrap_or_else(|| "the worker gave it back".to_owned()),
+        at: report.call.received_at,
+    });
+    let (context, decided) = report.execute(&body, command).await?;
+    if !decided.changed && !decided.duplicate {
+        return Err(lease_lost(decided.loaded.state.as_deref()));
+    }
     Ok(Reply::new(StatusCode::OK, &context, &decided))
 }

@@ -2,69 +2,47 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{Path, Request, State};
-use axum::routing::{get, put};
+use axum::extract::{Path, State};
 use capstan_contract::command::{DeleteChannelBinding, UpsertChannelBinding};
 use capstan_domain::channel::Address;
 use capstan_domain::id::BindingId;
 use capstan_projections::BindingsOf;
 
 use crate::App;
+use crate::asked::Asked;
 use crate::body;
-use crate::call::CallContext;
 use crate::commands::Execute;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::shown::{List, Object, page};
 
-const ONE: &str = "/v1/workspaces/{workspace}/channels/{type}/{address}";
-
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new().route("/v1/workspaces/{workspace}/channels", get(list)).route(ONE, get(one))
-}
-
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new().route(ONE, put(upsert).delete(delete))
-}
-
-async fn upsert(
+pub(super) async fn upsert(
     State(app): State<Arc<App>>,
     Path((workspace, channel_type, address)): Path<(String, String, String)>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     let workspace = app.workspace(&workspace).await?;
-    let mut body: UpsertChannelBinding = body::parse_optional(&json)?;
+    let mut body: UpsertChannelBinding = asked.body_if_any()?;
     body.channel_type = body::of_path(body.channel_type, channel_type, "/channel_type")?;
     body.address = body::of_path(body.address, address, "/address")?;
-    body.execute(&app, &workspace, &call).await
+    body.execute(&app, &workspace, &asked.call).await
 }
 
-async fn delete(
+pub(super) async fn delete(
     State(app): State<Arc<App>>,
     Path((workspace, channel_type, address)): Path<(String, String, String)>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     let workspace = app.workspace(&workspace).await?;
-    let mut body: DeleteChannelBinding = body::parse_optional(&json)?;
+    let mut body: DeleteChannelBinding = asked.body_if_any()?;
     body.channel_type = body::of_path(body.channel_type, channel_type, "/channel_type")?;
     body.address = body::of_path(body.address, address, "/address")?;
-    body.execute(&app, &workspace, &call).await
+    body.execute(&app, &workspace, &asked.call).await
 }
 
 /// All of the workspace, those of one agent, or those that name none.
-async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -85,7 +63,7 @@ async fn list(
     app.reads.channels(&workspace, of, &page).await
 }
 
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, channel_type, address)): Path<(String, String, String)>,
     parameters: Parameters,

@@ -2,20 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
-use axum::routing::get;
 
 use crate::App;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::shown::{List, page};
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new().route("/v1/workspaces/{workspace}/inbox", get(list))
-}
-
-async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,

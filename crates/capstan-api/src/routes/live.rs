@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use axum::routing::get;
 use bytes::Bytes;
 use capstan_domain::id::{RunId, TaskId};
 use capstan_domain::task::TaskState;
@@ -21,6 +19,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::App;
+use crate::auth::Caller;
 use crate::commands::task_stream;
 use crate::frames::{self, Frames};
 use crate::parameters::{Parameters, path_id};
@@ -29,13 +28,6 @@ use crate::shown::LIMIT_MAX;
 
 /// Name of the frame that shows an object as it is at the beginning.
 const SNAPSHOT: &str = "snapshot";
-
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/stream", get(of_workspace))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/stream", get(of_task))
-        .route("/v1/workspaces/{workspace}/runs/{run}/stream", get(of_run))
-}
 
 /// What the caller wants to see.
 struct Wish {
@@ -98,8 +90,11 @@ impl Wish {
 }
 
 /// Sends the frames the way the caller asked for them.
-async fn send(app: Arc<App>, request: Request, frames: Frames) -> Response {
+async fn send(app: Arc<App>, caller: Caller, request: Request, frames: Frames) -> Response {
     let ping_every = app.config.ping_every;
+    // A stream does not outlive its token. It just breaks off: whoever comes back is told why.
+    let frames: Frames =
+        Box::pin(frames.take_until(Box::pin(async move { app.until_refused(&caller).await })));
     let (mut head, _) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut head, &()).await {
         Ok(upgrade) => upgrade.on_upgrade(move |socket| frames::websocket(socket, frames, ping_every)),
@@ -107,9 +102,10 @@ async fn send(app: Arc<App>, request: Request, frames: Frames) -> Response {
     }
 }
 
-async fn of_workspace(
+pub(super) async fn of_workspace(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -129,12 +125,13 @@ async fn of_workspace(
     let selection = Selection::Workspace(workspace.clone());
     let events = app.live.follow(wish.subscription(selection, false));
     let frames = merged(&app, &workspace, Of::Workspace, wish, first, Box::pin(events));
-    Ok(send(app, request, frames).await)
+    Ok(send(app, caller, request, frames).await)
 }
 
-async fn of_task(
+pub(super) async fn of_task(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -150,13 +147,14 @@ async fn of_task(
     let selection = Selection::Stream(task_stream(&workspace, task_id)?);
     let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
     let frames = merged(&app, &workspace, Of::Task(task_id), wish, first, Box::pin(events));
-    Ok(send(app, request, frames).await)
+    Ok(send(app, caller, request, frames).await)
 }
 
 /// The run's part of its task's events; ends with the run.
-async fn of_run(
+pub(super) async fn of_run(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -173,7 +171,7 @@ async fn of_run(
     let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
     let events = events.filter(move |frame| std::future::ready(concerns(frame, run_id)));
     let frames = merged(&app, &workspace, Of::Run(task_id, run_id), wish, first, Box::pin(events));
-    Ok(send(app, request, frames).await)
+    Ok(send(app, caller, request, frames).await)
 }
 
 fn snapshot(cursor: Option<Cursor>, data: &serde_json::Value) -> Frame {

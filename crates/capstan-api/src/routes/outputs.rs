@@ -2,22 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
-use axum::routing::get;
 
 use crate::App;
 use crate::parameters::{Parameters, path_id};
 use crate::problem::Problem;
 use crate::shown::{List, Object, page};
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/outputs", get(list))
-        .route("/v1/workspaces/{workspace}/outputs/{output}", get(one))
-}
-
-async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -29,7 +21,7 @@ async fn list(
     app.reads.outputs(&workspace, task_id, &page).await
 }
 
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, output)): Path<(String, String)>,
     parameters: Parameters,

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::routing::{get, post};
 use capstan_contract::command::{CancelRun, EnqueueRunInput};
 use capstan_projections::RunFilter;
 
@@ -12,24 +11,15 @@ use crate::App;
 use crate::body;
 use crate::call::CallContext;
 use crate::commands::Execute;
+use crate::interaction::{self, Interaction};
+use crate::logs::{self, LogEntry};
 use crate::parameters::{Parameters, path_id};
 use crate::problem::Problem;
 use crate::receipt::Reply;
-use crate::shown::{List, Object, page};
+use crate::run_snapshots::{self, RunSnapshot};
+use crate::shown::{List, Object, limit, page};
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/runs", get(list))
-        .route("/v1/workspaces/{workspace}/runs/{run}", get(one))
-}
-
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/runs/{run}/cancel", post(cancel))
-        .route("/v1/workspaces/{workspace}/runs/{run}/input", post(input))
-}
-
-async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -50,7 +40,7 @@ async fn list(
     app.reads.runs(&workspace, &filter, &page).await
 }
 
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
     parameters: Parameters,
@@ -60,7 +50,41 @@ async fn one(
     app.reads.run(&workspace, run).await?.ok_or_else(|| Problem::not_found("run"))
 }
 
-async fn cancel(
+pub(super) async fn snapshots(
+    State(app): State<Arc<App>>,
+    Path((workspace, run)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<List<RunSnapshot>, Problem> {
+    let limit = limit(&mut parameters);
+    let after = parameters.value("cursor", "a cursor as answered").unwrap_or_default();
+    parameters.finish()?;
+    let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    run_snapshots::of_run(&app, &workspace, run, after, limit).await
+}
+
+pub(super) async fn events(
+    State(app): State<Arc<App>>,
+    Path((workspace, run)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<List<LogEntry>, Problem> {
+    let limit = limit(&mut parameters);
+    let after = parameters.value("cursor", "a cursor as answered").unwrap_or_default();
+    parameters.finish()?;
+    let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    logs::events_of_run(&app, &workspace, run, after, limit).await
+}
+
+pub(super) async fn interaction(
+    State(app): State<Arc<App>>,
+    Path((workspace, run)): Path<(String, String)>,
+    parameters: Parameters,
+) -> Result<Json<Interaction>, Problem> {
+    parameters.finish()?;
+    let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    Ok(Json(interaction::of_run(&app, &workspace, run).await?))
+}
+
+pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
     parameters: Parameters,
@@ -76,7 +100,7 @@ async fn cancel(
     body.execute(&app, &workspace, &call).await
 }
 
-async fn input(
+pub(super) async fn input(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
     parameters: Parameters,

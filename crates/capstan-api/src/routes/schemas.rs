@@ -1,31 +1,25 @@
 //! `/schemas/{name}`: the JSON Schemas of commands, events and worker answers, by wire name.
 
-use std::sync::Arc;
-
+use axum::Json;
 use axum::extract::Path;
 use axum::http::{HeaderName, header};
-use axum::routing::get;
-use axum::{Json, Router};
 use capstan_contract::CATALOGUE;
 use capstan_contract::command::COMMANDS;
 use capstan_contract::lease::ANSWERS;
 use capstan_contract::schema::NamedSchema;
 use serde_json::{Value, json};
 
-use crate::App;
 use crate::problem::Problem;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new().route("/schemas", get(names)).route("/schemas/{name}", get(one))
-}
-
-async fn names() -> Json<Value> {
+pub(super) async fn names() -> Json<Value> {
     let of = |list: &[NamedSchema]| list.iter().map(|named| named.name).collect::<Vec<_>>();
     let events: Vec<_> = CATALOGUE.iter().map(|event| event.name).collect();
     Json(json!({ "commands": of(COMMANDS), "events": events, "answers": of(ANSWERS) }))
 }
 
-async fn one(Path(name): Path<String>) -> Result<([(HeaderName, &'static str); 1], Json<Value>), Problem> {
+pub(super) async fn one(
+    Path(name): Path<String>,
+) -> Result<([(HeaderName, &'static str); 1], Json<Value>), Problem> {
     let named = COMMANDS.iter().chain(ANSWERS).find(|named| named.name == name).map(|named| (named.schema)());
     let schema = named
         .or_else(|| CATALOGUE.iter().find(|event| event.name == name).map(|event| (event.schema)()))

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use capstan_contract::command::{AcceptAgentCommand, CancelTask, SubmitTaskInput};
+use capstan_contract::command::{AcceptAgentCommand, SubmitTaskInput};
 use capstan_projections::{RunFilter, TaskFilter};
 
 use crate::App;
@@ -24,26 +23,7 @@ use crate::why::{self, Why};
 /// How an instant is written.
 const INSTANT: &str = "an instant, as in 2026-01-02T03:04:05Z";
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/tasks", get(list))
-        .route("/v1/workspaces/{workspace}/tasks/{task}", get(one))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/runs", get(runs))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/outputs", get(outputs))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/inputs", get(inputs))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/history", get(history))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/logs", get(logs))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/why", get(why))
-}
-
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workspaces/{workspace}/tasks", post(accept))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/input", post(input))
-        .route("/v1/workspaces/{workspace}/tasks/{task}/cancel", post(cancel))
-}
-
-async fn accept(
+pub(super) async fn accept(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     parameters: Parameters,
@@ -57,7 +37,7 @@ async fn accept(
     body::parse::<AcceptAgentCommand>(&json)?.execute(&app, &workspace, &call).await
 }
 
-async fn input(
+pub(super) async fn input(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     parameters: Parameters,
@@ -73,23 +53,7 @@ async fn input(
     body.execute(&app, &workspace, &call).await
 }
 
-async fn cancel(
-    State(app): State<Arc<App>>,
-    Path((workspace, task)): Path<(String, String)>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
-) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    let (workspace, task_id) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
-    let mut body: CancelTask = body::parse_optional(&json)?;
-    body.task_id = body::of_path(body.task_id, task_id, "/task_id")?;
-    body.execute(&app, &workspace, &call).await
-}
-
-async fn list(
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
@@ -103,6 +67,7 @@ async fn list(
         label: parameters.text("label"),
         labels: labels(&mut parameters),
         parent_task_id: parameters.value("parent_task_id", "a task id"),
+        source_output_ids: parameters.words("source_output_id"),
         waiting_reason: parameters.text("waiting_reason"),
         created_after: parameters.value("created_after", INSTANT),
         created_before: parameters.value("created_before", INSTANT),
@@ -132,7 +97,7 @@ fn labels(parameters: &mut Parameters) -> BTreeMap<String, String> {
     labels
 }
 
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     parameters: Parameters,
@@ -142,7 +107,7 @@ async fn one(
     app.reads.task(&workspace, task).await?.ok_or_else(|| Problem::not_found("task"))
 }
 
-async fn runs(
+pub(super) async fn runs(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
@@ -155,7 +120,22 @@ async fn runs(
     app.reads.runs(&workspace, &filter, &page).await
 }
 
-async fn outputs(
+/// Its children, newest first; with `source_output_id`, those made for one of these outputs.
+pub(super) async fn subtasks(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<List, Problem> {
+    let page = page(&mut parameters);
+    let source_output_ids = parameters.words("source_output_id");
+    parameters.finish()?;
+    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    app.must_have_task(&workspace, task).await?;
+    let filter = TaskFilter { parent_task_id: Some(task), source_output_ids, ..TaskFilter::default() };
+    app.reads.tasks(&workspace, &filter, &page).await
+}
+
+pub(super) async fn outputs(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
@@ -167,7 +147,7 @@ async fn outputs(
     app.reads.outputs(&workspace, Some(task), &page).await
 }
 
-async fn inputs(
+pub(super) async fn inputs(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
@@ -179,7 +159,7 @@ async fn inputs(
     app.reads.inputs(&workspace, task, &page).await
 }
 
-async fn history(
+pub(super) async fn history(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
@@ -191,7 +171,7 @@ async fn history(
     history::of_task(&app, &workspace, task, after, limit).await
 }
 
-async fn why(
+pub(super) async fn why(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     parameters: Parameters,
@@ -201,7 +181,7 @@ async fn why(
     Ok(Json(why::of_task(&app, &workspace, task).await?))
 }
 
-async fn logs(
+pub(super) async fn logs(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,

@@ -6,9 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::routing::post;
-use axum::{Json, Router};
 use capstan_contract::command::{CheckToolCall, ClaimToolCall, CommandBody, ReportToolCall};
 use capstan_contract::lease::{ClaimedToolCall, ToolClaim};
 use capstan_domain::id::{BlockerId, ToolCallId, WorkerId};
@@ -34,16 +33,9 @@ const WAIT_MS_MAX: u64 = 30_000;
 /// How long the gate looks for a worker that carries out the tool. Without one the agent does it itself.
 const LOOK: Duration = Duration::from_secs(1);
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/attempts/{attempt}/tool-calls", post(check))
-        .route("/v1/workers/{worker}/tool-calls", post(claim))
-        .route("/v1/workers/{worker}/tool-calls/{claim}/result", post(report))
-}
-
 /// What the gate answers.
 #[derive(Debug, Serialize)]
-struct Answer {
+pub(super) struct Answer {
     decision: Decision,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<ToolCallId>,
@@ -91,7 +83,7 @@ impl Answer {
     }
 }
 
-async fn check(
+pub(super) async fn check(
     State(app): State<Arc<App>>,
     Path(attempt): Path<String>,
     call: CallContext,
@@ -154,7 +146,7 @@ async fn executor(app: &App, settings: &Settings, tool: &str) -> Option<ToolExec
     can.then_some(ToolExecutor::Worker)
 }
 
-async fn claim(
+pub(super) async fn claim(
     State(app): State<Arc<App>>,
     Path(worker): Path<String>,
     parameters: Parameters,
@@ -172,7 +164,7 @@ async fn claim(
     }
 }
 
-async fn report(
+pub(super) async fn report(
     State(app): State<Arc<App>>,
     Path((worker, claim)): Path<(String, String)>,
     parameters: Parameters,

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
-use axum::routing::post;
-use axum::{Json, Router};
 use capstan_contract::command::{LeaseRequest, RegisterWorker, RenewRequest};
 use capstan_contract::lease::{LeasedAttempt, RegisteredWorker, RenewAnswer};
 use capstan_domain::Faults;
@@ -16,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::App;
+use crate::auth::Caller;
 use crate::body;
 use crate::parameters::{Parameters, path_id, refuse};
 use crate::problem::Problem;
@@ -25,21 +25,14 @@ const WAIT_MS_MAX: u64 = 30_000;
 /// Most attempts one worker runs at once.
 const SLOTS_MAX: u32 = 10_000;
 
-pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
-        .route("/v1/workers", post(register))
-        .route("/v1/workers/{worker}/lease", post(lease))
-        .route("/v1/workers/{worker}/renew", post(renew))
-        .route("/v1/workers/{worker}/drain", post(drain))
-}
-
 async fn json<B: DeserializeOwned>(app: &App, request: Request) -> Result<B, Problem> {
     let (head, body) = request.into_parts();
     body::parse_optional(&body::read(&head.headers, body, app.config.command_bytes_max).await?)
 }
 
-async fn register(
+pub(super) async fn register(
     State(app): State<Arc<App>>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<(StatusCode, Json<RegisteredWorker>), Problem> {
@@ -49,12 +42,13 @@ async fn register(
     faults.require(!body.name.trim().is_empty(), "/name", "name is required");
     faults.require((1..=SLOTS_MAX).contains(&body.slots), "/slots", "must be 1 to 10000");
     refuse(faults)?;
-    Ok((StatusCode::CREATED, Json(app.engine.register(body).await?)))
+    Ok((StatusCode::CREATED, Json(app.engine.within(caller.reach()).register(body).await?)))
 }
 
-async fn lease(
+pub(super) async fn lease(
     State(app): State<Arc<App>>,
     Path(worker): Path<String>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<Json<Vec<LeasedAttempt>>, Problem> {
@@ -62,16 +56,20 @@ async fn lease(
     let worker: WorkerId = path_id(&worker, "worker")?;
     let body: LeaseRequest = json(&app, request).await?;
     let wait = Duration::from_millis(body.wait_ms.min(WAIT_MS_MAX));
-    let asked = app.engine.lease(worker, body.max.min(SLOTS_MAX), wait);
+    let engine = app.engine.within(caller.reach());
+    let asked = engine.lease(worker, body.max.min(SLOTS_MAX), wait);
     tokio::select! {
         attempts = asked => Ok(Json(attempts?)),
+        // A poll does not outlive its token: dropping it tells the engine to give it nothing.
+        () = app.until_refused(&caller) => Ok(Json(Vec::new())),
         () = app.stopping.cancelled() => Ok(Json(Vec::new())),
     }
 }
 
-async fn renew(
+pub(super) async fn renew(
     State(app): State<Arc<App>>,
     Path(worker): Path<String>,
+    caller: Caller,
     mut parameters: Parameters,
     request: Request,
 ) -> Result<Json<Vec<RenewAnswer>>, Problem> {
@@ -80,22 +78,23 @@ async fn renew(
     let worker: WorkerId = path_id(&worker, "worker")?;
     let RenewRequest(renewals) = json(&app, request).await?;
     let wait = Duration::from_millis(wait_ms.min(WAIT_MS_MAX));
-    Ok(Json(app.engine.renew(worker, renewals, wait).await?))
+    Ok(Json(app.engine.within(caller.reach()).renew(worker, renewals, wait).await?))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Empty {}
 
-async fn drain(
+pub(super) async fn drain(
     State(app): State<Arc<App>>,
     Path(worker): Path<String>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     parameters.finish()?;
     let worker: WorkerId = path_id(&worker, "worker")?;
     let Empty {} = json(&app, request).await?;
-    app.engine.drain(worker).await?;
+    app.engine.within(caller.reach()).drain(worker).await?;
     Ok(Json(json!({ "draining": true })))
 }

@@ -2,55 +2,31 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::{Path, Request, State};
-use axum::routing::{get, patch, post};
+use axum::extract::{Path, State};
 use capstan_contract::command::UpdateWorkspace;
 
 use crate::App;
-use crate::body;
-use crate::call::CallContext;
+use crate::asked::Asked;
 use crate::commands::{self, Execute};
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::shown::Object;
 
-pub(super) fn reads() -> Router<Arc<App>> {
-    Router::new().route("/v1/workspaces/{workspace}", get(one))
+pub(super) async fn create(State(app): State<Arc<App>>, mut asked: Asked) -> Result<Reply, Problem> {
+    commands::create_workspace(&app, asked.body()?, &asked.call).await
 }
 
-pub(super) fn commands() -> Router<Arc<App>> {
-    Router::new().route("/v1/workspaces", post(create)).route("/v1/workspaces/{workspace}", patch(update))
-}
-
-async fn create(
-    State(app): State<Arc<App>>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
-) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    commands::create_workspace(&app, body::parse(&json)?, &call).await
-}
-
-async fn update(
+pub(super) async fn update(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     let workspace = app.workspace(&workspace).await?;
-    body::parse::<UpdateWorkspace>(&json)?.execute(&app, &workspace, &call).await
+    asked.body::<UpdateWorkspace>()?.execute(&app, &workspace, &asked.call).await
 }
 
-async fn one(
+pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     parameters: Parameters,

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::harness::{Api, with_token};
+use crate::harness::{ADMIN, Api, with_token};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_a_token_answers_nobody_without_it() {
-    let api = Api::start_with(with_token("s3cret")).await;
+    let api = Api::start_with(with_token(ADMIN)).await;
     let body = json!({ "workspace": "dev" }).to_string();
     let head = api.head().await;
     for path in ["/v1/workspaces", "/v1/workers", "/v1/attempts/dev.x.1/start", "/v1/workspaces/dev/tasks"] {
@@ -18,7 +18,7 @@ async fn a_server_with_a_token_answers_nobody_without_it() {
         api.send(api.request("GET", path).bearer_auth("wrong")).await.expect_problem(401, "unauthenticated");
     }
     assert_eq!(api.head().await, head, "something was written");
-    api.send(api.request("POST", "/v1/workspaces").bearer_auth("s3cret").body(body)).await.expect(201);
+    api.send(api.request("POST", "/v1/workspaces").bearer_auth(ADMIN).body(body)).await.expect(201);
     api.get("/healthz").await.expect(200);
 }
 

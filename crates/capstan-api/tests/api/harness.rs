@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_api::{
-    Access, Agents, ApiConfig, App, Channels, Classes, Parts, ReadModelsCheck, Reads, Tasks, Workspaces, nats,
+    Access, Agents, ApiConfig, App, Channels, Classes, Parts, ReadModelsCheck, Reads, Schedules, Tasks,
+    Tokens, Workspaces, nats,
 };
 use capstan_contract::subject::Subjects;
-use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig};
+use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots};
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
-use capstan_domain::task::{Command, command};
-use capstan_engine::EngineClient;
+use capstan_domain::task::{Command, Task, command};
+use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_envelope::{Actor, Position, StreamId, Workspace};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Topology};
 use capstan_live::{LiveConfig, LiveHub};
@@ -24,6 +25,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+/// The installation's token of servers that ask for one.
+pub(crate) const ADMIN: &str = "0123456789abcdef0123456789abcdef";
+
 /// Longest wait for anything that must happen.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -32,12 +36,14 @@ pub(crate) struct Api {
     pub(crate) base: String,
     pub(crate) log: Arc<JetStreamLog>,
     pub(crate) tasks: Arc<Tasks>,
+    deciders: Deciders,
     pub(crate) nats: async_nats::Client,
     pub(crate) topology: Topology,
-    pub(crate) servers: TestServers,
+    pub(crate) servers: Arc<TestServers>,
     http: reqwest::Client,
     stopping: CancellationToken,
-    _projector: ProjectorHandle,
+    models: ReadModels,
+    projector: Arc<ProjectorHandle>,
     _surface: nats::NatsHandle,
 }
 
@@ -92,38 +98,88 @@ impl Api {
     }
 
     async fn try_start(config: ApiConfig) -> anyhow::Result<Self> {
-        let servers = TestServers::start().await?;
+        let servers = Arc::new(TestServers::start().await?);
+        let nats_url = servers.nats_url();
+        let log = Self::connect(&nats_url).await?;
+        let models = ReadModels::connect(&servers.fresh_database().await?)?;
+        models.migrate().await?;
+        let projector = Projector::start(log.clone(), models.clone(), ProjectorConfig::default());
+        Self::assemble(servers, &nats_url, log, models, Arc::new(projector), config).await
+    }
+
+    /// A server on a nats-server of the test's own; only Postgres is the usual one.
+    pub(crate) async fn start_on(nats_url: &str, config: ApiConfig) -> Self {
+        let servers = Arc::new(TestServers::start().await.expect("the servers start"));
+        let log = Self::connect(nats_url).await.expect("the log opens");
+        let database = servers.fresh_database().await.expect("a database");
+        let models = ReadModels::connect(&database).expect("an address");
+        models.migrate().await.expect("the tables are made");
+        let projector = Projector::start(log.clone(), models.clone(), ProjectorConfig::default());
+        Self::assemble(servers, nats_url, log, models, Arc::new(projector), config).await.expect("it starts")
+    }
+
+    /// Another process of the same installation: its own connections and memory, the same servers.
+    pub(crate) async fn replica(&self, config: ApiConfig) -> Self {
+        let nats_url = self.servers.nats_url();
+        let log = Self::connect(&nats_url).await.expect("a second connection");
+        let (servers, models, projector) =
+            (self.servers.clone(), self.models.clone(), self.projector.clone());
+        Self::assemble(servers, &nats_url, log, models, projector, config).await.expect("the replica starts")
+    }
+
+    async fn connect(nats_url: &str) -> anyhow::Result<Arc<JetStreamLog>> {
         let log = Arc::new(
             JetStreamLog::connect(JetStreamConfig {
                 durability: DurabilityHint::Interval,
                 ack_timeout: Duration::from_secs(1),
                 append_timeout: Duration::from_secs(2),
-                ..JetStreamConfig::new(servers.nats_url())
+                ..JetStreamConfig::new(nats_url)
             })
             .await?,
         );
+        Ok(log)
+    }
+
+    async fn assemble(
+        servers: Arc<TestServers>,
+        nats_url: &str,
+        log: Arc<JetStreamLog>,
+        models: ReadModels,
+        projector: Arc<ProjectorHandle>,
+        config: ApiConfig,
+    ) -> anyhow::Result<Self> {
         let shared: Arc<dyn EventLog> = log.clone();
-        let models = ReadModels::connect(&servers.fresh_database().await?)?;
-        models.migrate().await?;
-        let projector = Projector::start(shared.clone(), models.clone(), ProjectorConfig::default());
         let live = LiveHub::start(shared.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         let snapshots = Arc::new(models.clone());
         let bounds = DispatcherConfig::default();
         let workspaces: Arc<Workspaces> =
             Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let agents: Arc<Agents> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
+        let schedules: Arc<Schedules> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let channels: Arc<Channels> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let classes: Arc<Classes> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
+        let tokens: Arc<Tokens> = Arc::new(Dispatcher::new(shared.clone(), Arc::new(NoSnapshots), bounds));
+        let sessions = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let tasks: Arc<Tasks> = Arc::new(Dispatcher::new(shared.clone(), snapshots, bounds));
+        live.observe({
+            let tokens = tokens.clone();
+            move |recorded| tokens.observe(recorded)
+        });
+        let deciders =
+            Deciders { tasks: tasks.clone(), schedules: schedules.clone(), agents: agents.clone() };
         let stopping = CancellationToken::new();
-        let nats = servers.nats().await?;
+        let nats = JetStreamConfig::new(nats_url);
+        let nats = nats.log_in(async_nats::ConnectOptions::new()).await?.connect(&nats.url).await?;
         let app = App::new(Parts {
             log: shared,
             workspaces,
             agents,
+            schedules,
             channels,
             classes,
+            sessions,
             tasks: tasks.clone(),
+            tokens,
             reads: Reads::new(models.clone()),
             projector: Some(projector.status()),
             // No engine runs in these tests, which the surface must say.
@@ -132,7 +188,11 @@ impl Api {
             telemetry: log.telemetry().clone(),
             checks: vec![
                 log.clone(),
-                Arc::new(ReadModelsCheck::new(models, Some(projector.status()), Duration::from_secs(30))),
+                Arc::new(ReadModelsCheck::new(
+                    models.clone(),
+                    Some(projector.status()),
+                    Duration::from_secs(30),
+                )),
             ],
             metrics: PrometheusBuilder::new().build_recorder().handle(),
             stopping: stopping.clone(),
@@ -149,12 +209,14 @@ impl Api {
             base,
             log,
             tasks,
+            deciders,
             nats,
             topology,
             servers,
             http,
             stopping,
-            _projector: projector,
+            models,
+            projector,
             _surface: surface,
         })
     }
@@ -178,6 +240,29 @@ impl Api {
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         self.send(self.request("POST", path).body(body.to_string())).await
+    }
+
+    /// Starts an engine, which most of these tests do without; answers when it leads.
+    pub(crate) async fn lead(&self) -> EngineHandle {
+        let nats = self.servers.nats().await.expect("a connection");
+        let (log, models) = (self.log.clone(), Arc::new(self.models.clone()));
+        let config = EngineConfig::default();
+        let engine = Engine::start(config, log, self.deciders.clone(), models, nats, self.stopping.clone());
+        engine.is_leading().wait_for(|leads| *leads).await.expect("the engine runs");
+        engine
+    }
+
+    /// Waits until a task as reads show it satisfies the condition.
+    pub(crate) async fn until(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let shown = self.get_now(path).await.body;
+            if holds(&shown) {
+                return shown;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "never so: {shown}");
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(crate) async fn head(&self) -> Position {
@@ -204,9 +289,25 @@ impl Api {
             lease_ms: 30_000,
             at: Utc::now(),
         });
+        let task = self.as_engine(task_id, &lease).await;
+        let attempt_id = AttemptId { workspace: "dev".into(), task: task_id, epoch: task.epoch }.to_string();
+        Lease { attempt_id, epoch: task.epoch, run_id: run_id.to_string() }
+    }
+
+    /// What the task's newest run tells its agent.
+    pub(crate) async fn prompt(&self, task: &str) -> String {
+        let stream = StreamId::new(Workspace::new("dev").expect("a name"), "task", task).expect("a stream");
+        let loaded = self.tasks.refresh(&stream).await.expect("the task loads");
+        loaded.state.as_deref().and_then(Task::current_run).expect("a run").prompt.clone()
+    }
+
+    /// Gives the task a command as the engine would; the task after it.
+    pub(crate) async fn as_engine(&self, task_id: TaskId, command: &Command) -> Task {
+        let workspace = Workspace::new("dev").expect("a name");
+        let stream = StreamId::new(workspace, "task", &task_id.to_string()).expect("a stream");
         let context = CommandContext {
             command_id: Uuid::from_u128(rand::random()),
-            command: "lease",
+            command: "engine",
             actor: Actor::Engine,
             correlation_id: Uuid::nil(),
             causation_id: None,
@@ -215,10 +316,8 @@ impl Api {
             idempotency: None,
             expected_version: None,
         };
-        let decided = self.tasks.execute(&stream, &lease, &context).await.expect("a lease");
-        let epoch = decided.loaded.state.as_ref().expect("a task").epoch;
-        let attempt_id = AttemptId { workspace: "dev".into(), task: task_id, epoch }.to_string();
-        Lease { attempt_id, epoch, run_id: run_id.to_string() }
+        let decided = self.tasks.execute(&stream, command, &context).await.expect("the task takes it");
+        decided.loaded.state.as_deref().expect("a task").clone()
     }
 
     /// A worker's call about its attempt.
@@ -250,6 +349,14 @@ pub(crate) async fn ask(api: &Api, command: &str, body: Value) -> async_nats::Me
     .await
 }
 
+/// A token of a workspace, issued by those who run the installation.
+pub(crate) async fn issue(api: &Api, workspace: &str, scopes: &[&str]) -> String {
+    let body = json!({ "name": format!("{workspace} {scopes:?}"), "scopes": scopes });
+    let request = api.request("POST", &format!("/v1/workspaces/{workspace}/tokens"));
+    let issued = api.send(request.bearer_auth(ADMIN).body(body.to_string())).await.expect(201);
+    issued["secret"].as_str().expect("a secret").to_owned()
+}
+
 /// What a worker holds.
 pub(crate) struct Lease {
     pub(crate) attempt_id: String,
@@ -259,5 +366,6 @@ pub(crate) struct Lease {
 
 /// A server that asks for a token.
 pub(crate) fn with_token(token: &str) -> ApiConfig {
-    ApiConfig { access: Access::Token(capstan_api::AdminToken::new(token)), ..ApiConfig::default() }
+    let token = capstan_api::AdminToken::new(token).expect("a long token");
+    ApiConfig { access: Access::Token(token), ..ApiConfig::default() }
 }

@@ -45,6 +45,61 @@ async fn an_attempt_is_reported_from_start_to_finish() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_shows_its_turning_points_its_events_and_how_it_can_be_talked_to() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    let run =
+        api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200)["target_run_id"].clone();
+    let of_run = |part: &str| format!("/v1/workspaces/dev/runs/{}/{part}", run.as_str().unwrap());
+    api.report(&lease, "start", json!({})).await.expect(200);
+    let interaction = api.get(&of_run("interaction")).await.expect(200);
+    assert_eq!(
+        (interaction["state"].as_str(), &interaction["attempt_id"]),
+        (Some("working"), &json!(lease.attempt_id))
+    );
+
+    api.report(&lease, "logs", json!([{ "stream": "stdout", "data": "noise" }])).await.expect(202);
+    let tools = json!([{ "event_type": "tool", "payload": { "n": 1 } }, { "event_type": "tool", "payload": { "n": 2 } }]);
+    api.report(&lease, "events", tools).await.expect(202);
+    let first = api.get(&of_run("events?limit=1")).await.expect(200);
+    assert_eq!(first["items"][0]["payload"]["n"], 1);
+    let rest = of_run(&format!("events?cursor={}", first["next_cursor"].as_str().unwrap()));
+    let rest = api.get(&rest).await.expect(200);
+    assert_eq!(
+        (rest["items"].as_array().map(Vec::len), &rest["items"][0]["payload"]["n"]),
+        (Some(1), &json!(2))
+    );
+
+    api.report(&lease, "blockers", json!({ "summary": "Which?" })).await.expect(201);
+    assert_eq!(api.get(&of_run("interaction")).await.expect(200)["state"], "waiting_for_input");
+    api.post(&format!("/v1/workspaces/dev/tasks/{task}/cancel"), json!({ "reason": "enough" }))
+        .await
+        .expect(202);
+    assert_eq!(api.get(&of_run("interaction")).await.expect(200)["state"], "closed");
+
+    let snapshots = api.get(&of_run("snapshots")).await.expect(200);
+    let turns: Vec<_> =
+        snapshots["items"].as_array().unwrap().iter().map(|one| one["event"].clone()).collect();
+    assert_eq!(turns, ["accepted", "leased", "started", "stop_requested", "finished"]);
+    let last = &snapshots["items"][4];
+    assert_eq!((last["seq"].as_u64(), last["status"].as_str()), (Some(5), Some("cancelled")));
+    let later = api.get(&of_run("snapshots?cursor=4")).await.expect(200);
+    assert_eq!(&later["items"], &json!([last]));
+
+    let history = api.get(&format!("/v1/workspaces/dev/tasks/{task}/history")).await.expect(200);
+    let told: Vec<_> = history["items"].as_array().unwrap().iter().map(|one| one["text"].clone()).collect();
+    assert!(
+        told.contains(&json!("Asks: “Which?”")) && told.contains(&json!("Cancelled: enough")),
+        "{told:?}"
+    );
+    let nobody = "/v1/workspaces/dev/runs/00000000-0000-4000-8000-000000000009";
+    for part in ["snapshots", "events", "interaction"] {
+        api.get(&format!("{nobody}/{part}")).await.expect(404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_report_is_answered_as_the_first_time() {
     let api = Api::start().await;
     let lease = api.lease(&api.task("work").await).await;
@@ -86,6 +141,37 @@ async fn a_question_is_answered_through_claim_and_acknowledgement() {
     let input_id = claimed["input"]["input_id"].as_str().unwrap();
     api.report(&lease, &format!("inputs/{input_id}/ack"), json!({})).await.expect(200);
     assert_eq!(api.report(&lease, "inputs/claim", json!({})).await.expect(200)["input"], json!(null));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_is_given_back_is_anothers_at_once() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    api.report(&lease, "start", json!({})).await.expect(200);
+    let give_back = || {
+        api.request("POST", &format!("/v1/attempts/{}/return", lease.attempt_id))
+            .header("capstan-lease-epoch", lease.epoch)
+            .header("idempotency-key", "back")
+            .body(r#"{"reason":"draining"}"#)
+    };
+    api.send(give_back()).await.expect(200);
+    assert_eq!(api.send(give_back()).await.expect(200)["receipt"]["duplicate"], true);
+    api.report(&lease, "return", json!({})).await.expect_problem(409, "lease_lost");
+    api.report(&lease, "finish", json!({ "outcome": "ok" })).await.expect_problem(409, "lease_lost");
+
+    let shown = api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
+    assert_eq!(shown["state"], "queued");
+    let runs = api.get(&format!("/v1/workspaces/dev/tasks/{task}/runs")).await.expect(200);
+    assert_eq!(runs["items"][0]["attempts"][0]["error"], "draining", "{runs}");
+    let next = api.lease(&task).await;
+    assert!(next.epoch > lease.epoch);
+
+    // What was told to stop is finished, not given back.
+    api.report(&next, "start", json!({})).await.expect(200);
+    api.post(&format!("/v1/workspaces/dev/tasks/{task}/cancel"), json!({})).await.expect(202);
+    api.report(&next, "return", json!({})).await.expect_problem(409, "lease_lost");
+    api.report(&next, "finish", json!({ "outcome": "cancelled" })).await.expect(200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,10 @@
 use serde::Deserialize;
 
 use crate::command::{
-    AcceptAgentCommand, CancelRun, CancelTask, CommandBody, ConfigureClass, CreateAgent, CreateWorkspace,
-    DeleteAgent, DeleteChannelBinding, EnqueueRunInput, SubmitTaskInput, UpdateAgent, UpdateWorkspace,
+    AcceptAgentCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, ConfigureClass, CreateAgent,
+    CreateSchedule, CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput,
+    IssueToken, PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput,
+    TriggerSchedule, UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace,
     UpsertChannelBinding,
 };
 
@@ -57,12 +59,34 @@ any_command! {
     CancelTask,
     /// Cancels a run.
     CancelRun,
+    /// Gives a task that ended badly another run.
+    RetryTask,
+    /// Puts a task away.
+    ArchiveTask,
+    /// Takes a task out of the archive.
+    UnarchiveTask,
+    /// Changes something about a task.
+    UpdateTask,
+    /// Tells tasks what happened outside.
+    PublishSourceEvent,
     /// Introduces an agent.
     CreateAgent,
     /// Opens a workspace.
     CreateWorkspace,
     /// Sets the limits of an execution class.
     ConfigureClass,
+    /// Begins a schedule.
+    CreateSchedule,
+    /// Changes a schedule.
+    UpdateSchedule,
+    /// Ends a schedule.
+    DeleteSchedule,
+    /// Stops a schedule for now.
+    PauseSchedule,
+    /// Lets a schedule go on.
+    ResumeSchedule,
+    /// Makes one task of a schedule now.
+    TriggerSchedule,
     /// Changes an agent.
     UpdateAgent,
     /// Deletes an agent.
@@ -73,6 +97,10 @@ any_command! {
     UpsertChannelBinding,
     /// Releases a channel.
     DeleteChannelBinding,
+    /// Issues a token.
+    IssueToken,
+    /// Ends a token before its time.
+    RevokeToken,
 }
 
 /// A command that cannot be read. Reading it again gives the same answer.

@@ -61,6 +61,9 @@ pub struct LeasedAttempt {
     /// Objects handed to the agent.
     #[serde(default)]
     pub attachments: Vec<Map<String, Value>>,
+    /// Skills the agent is to use, as paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skill_paths: Vec<String>,
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,

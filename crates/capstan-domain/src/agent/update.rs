@@ -85,18 +85,19 @@ pub struct Fields<'a> {
 impl Updated {
     /// Changes an agent; whoever folds the event uses this.
     pub fn apply(&self, agent: Fields<'_>) {
+        let Fields { name, role, memory_scope, quality_score, cost_budget_usd, config, active } = agent;
         let replace = |field: &mut String, new: &Option<String>| {
             if let Some(new) = new {
                 field.clone_from(new);
             }
         };
-        replace(agent.name, &self.name);
-        replace(agent.role, &self.role);
-        replace(agent.memory_scope, &self.memory_scope);
-        self.quality_score.apply(agent.quality_score);
-        self.cost_budget_usd.apply(agent.cost_budget_usd);
-        AgentConfig::merge(agent.config, &self.config);
-        *agent.active = self.active.unwrap_or(*agent.active);
+        replace(name, &self.name);
+        replace(role, &self.role);
+        replace(memory_scope, &self.memory_scope);
+        self.quality_score.apply(quality_score);
+        self.cost_budget_usd.apply(cost_budget_usd);
+        AgentConfig::merge(config, &self.config);
+        *active = self.active.unwrap_or(*active);
     }
 
     fn says_nothing(&self) -> bool {

@@ -4,12 +4,12 @@
 //! scanned: delayed → session (its first due task, while no attempt lives) → class and needs (its first,
 //! while the class has room) → workspace (its first per needs) → fair order of workspaces per needs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 
-use super::{Config, Needs, Pick, StreamKey, WaitingReason, WorkerOffer};
+use super::{Config, Needs, Pick, Reach, StreamKey, WaitingReason, WorkerOffer};
 use crate::id::{RunId, TaskId};
 use crate::task::event::Priority;
 use crate::task::{Task, TaskState};
@@ -39,6 +39,8 @@ struct Tracked {
     session: Named,
     class: Named,
     needs: Arc<Needs>,
+    /// The task it runs after.
+    runs_after: Option<StreamKey>,
     /// The run that waits, if one does.
     queued: Option<Queued>,
     /// True while an attempt lives.
@@ -53,8 +55,10 @@ struct Queued {
     rank: Rank,
     available_at: Option<DateTime<Utc>>,
     reserved: bool,
-    /// True once it is due and stands in its session.
+    /// True once it is due.
     due: bool,
+    /// True while the task it runs after is open: it does not stand in its session then.
+    held: bool,
 }
 
 impl Tracked {
@@ -97,6 +101,10 @@ pub(super) struct Index {
     held: HashMap<StreamKey, WaitingReason>,
     tasks: HashMap<StreamKey, Tracked>,
     delayed: BTreeSet<(DateTime<Utc>, StreamKey)>,
+    /// Tasks that are not over, whether they wait in the queue or not.
+    open: HashSet<StreamKey>,
+    /// Queued tasks by the task they run after.
+    successors: HashMap<StreamKey, BTreeSet<StreamKey>>,
     sessions: HashMap<Named, Session>,
     classes: HashMap<Named, Class>,
     tenants: HashMap<Arc<str>, Tenant>,
@@ -112,6 +120,11 @@ impl Index {
     }
 
     pub(super) fn observe(&mut self, key: &StreamKey, task: Option<&Task>) {
+        let is_open = task.is_some_and(|task| !task.state.is_terminal());
+        let was_open = if is_open { !self.open.insert(key.clone()) } else { self.open.remove(key) };
+        if is_open != was_open {
+            self.hold_successors(key, is_open);
+        }
         let before = self.tasks.get(key);
         let after = task.and_then(|task| self.tracked(key, task, before));
         if before == after.as_ref() {
@@ -125,12 +138,27 @@ impl Index {
         }
     }
 
+    /// Keeps back what runs after a task, or lets it go.
+    fn hold_successors(&mut self, key: &StreamKey, held: bool) {
+        for successor in self.successors.get(key).cloned().unwrap_or_default() {
+            let Some(mut tracked) = self.tasks.remove(&successor) else { continue };
+            self.withdraw(&successor, &tracked);
+            if let Some(queued) = &mut tracked.queued {
+                queued.held = held;
+            }
+            self.insert(successor, tracked);
+        }
+    }
+
     /// What there is to know of a task; nothing when it neither waits nor lives.
     fn tracked(&self, key: &StreamKey, task: &Task, before: Option<&Tracked>) -> Option<Tracked> {
         let waiting = task.active_run().filter(|_| task.state == TaskState::Queued);
         if waiting.is_none() && task.live.is_none() {
             return None;
         }
+        let runs_after = task.accepted.runs_after;
+        let runs_after = runs_after.map(|task_id| StreamKey { workspace: key.workspace.clone(), task_id });
+        let held = runs_after.as_ref().is_some_and(|before| self.open.contains(before));
         let old = before.and_then(|before| before.queued.as_ref().map(|queued| (before.epoch, queued)));
         let queued = waiting.map(|run| {
             let queued_at = task.queued_at.unwrap_or(task.accepted.accepted_at);
@@ -143,6 +171,7 @@ impl Index {
                 available_at: task.available_at,
                 reserved: same.is_some_and(|(_, queued)| queued.reserved),
                 due,
+                held,
             }
         });
         let (session, class, needs) = match before {
@@ -154,7 +183,15 @@ impl Index {
                 Arc::new(Needs::of(task)),
             ),
         };
-        Some(Tracked { session, class, needs, queued, live: task.live.is_some(), epoch: task.epoch })
+        Some(Tracked {
+            session,
+            class,
+            needs,
+            runs_after,
+            queued,
+            live: task.live.is_some(),
+            epoch: task.epoch,
+        })
     }
 
     /// The instant by which tasks are ordered: one step later for every priority below urgent.
@@ -176,6 +213,9 @@ impl Index {
         }
         if let Some(queued) = &tracked.queued {
             self.queued += 1;
+            if let Some(before) = &tracked.runs_after {
+                self.successors.entry(before.clone()).or_default().insert(key.clone());
+            }
             if !queued.reserved {
                 self.enqueue(&key, &tracked, queued);
             }
@@ -186,6 +226,14 @@ impl Index {
     fn withdraw(&mut self, key: &StreamKey, tracked: &Tracked) {
         if let Some(queued) = &tracked.queued {
             self.queued = self.queued.saturating_sub(1);
+            if let Some(before) = &tracked.runs_after
+                && let Some(successors) = self.successors.get_mut(before)
+            {
+                successors.remove(key);
+                if successors.is_empty() {
+                    self.successors.remove(before);
+                }
+            }
             if !queued.reserved {
                 self.dequeue(key, tracked, queued);
             }
@@ -203,6 +251,7 @@ impl Index {
             Some(available_at) if !queued.due => {
                 self.delayed.insert((available_at, key.clone()));
             }
+            _ if queued.held => {}
             _ => {
                 let session = self.sessions.entry(tracked.session.clone()).or_default();
                 session.waiting.insert(queued.rank);
@@ -219,6 +268,7 @@ impl Index {
             Some(available_at) if !queued.due => {
                 self.delayed.remove(&(available_at, key.clone()));
             }
+            _ if queued.held => {}
             _ => {
                 if let Some(session) = self.sessions.get_mut(&tracked.session) {
                     session.waiting.remove(&queued.rank);
@@ -390,8 +440,7 @@ impl Index {
     }
 
     pub(super) fn pick_one(&mut self, offer: &WorkerOffer) -> Option<Pick> {
-        let fitting = self.turns.iter().filter(|(needs, _)| needs.met_by(offer));
-        let (_, _, workspace) = fitting.filter_map(|(_, turns)| turns.first()).min()?.clone();
+        let workspace = self.next_tenant(offer)?;
         let ready = self.tenants.get(&workspace)?.ready.iter().filter(|(needs, _)| needs.met_by(offer));
         let rank = *ready.filter_map(|(_, ranks)| ranks.first()).min()?;
         self.turn += 1;
@@ -400,6 +449,24 @@ impl Index {
         let key = StreamKey { workspace, task_id: rank.2 };
         let run_id = self.reserve(&key, true)?;
         Some(Pick { workspace: key.workspace, task_id: key.task_id, run_id })
+    }
+
+    /// The workspace whose turn it is, of those that have something for the worker and that it may serve.
+    fn next_tenant(&self, offer: &WorkerOffer) -> Option<Arc<str>> {
+        let fitting = self.turns.iter().filter(|(needs, _)| needs.met_by(offer));
+        match &offer.reach {
+            Reach::All => fitting.filter_map(|(_, turns)| turns.first()).min(),
+            // Few workspaces among maybe many: each is asked for its own place.
+            Reach::Only(workspaces) => {
+                let reached: Vec<Turn> = workspaces
+                    .iter()
+                    .filter_map(|name| self.tenants.get_key_value(name.as_str()))
+                    .map(|(name, tenant)| (tenant.running, tenant.last_turn, name.clone()))
+                    .collect();
+                fitting.filter_map(|(_, turns)| reached.iter().filter_map(|turn| turns.get(turn)).min()).min()
+            }
+        }
+        .map(|(_, _, workspace)| workspace.clone())
     }
 
     pub(super) fn unreserve(&mut self, key: &StreamKey) {
@@ -451,6 +518,8 @@ impl Index {
         let holder = session.and_then(|session| session.holders.first());
         if let Some(holder) = holder {
             reasons.push(WaitingReason::SessionBusy { task_id: *holder });
+        } else if let Some(before) = tracked.runs_after.as_ref().filter(|_| queued.held) {
+            reasons.push(WaitingReason::SessionBusy { task_id: before.task_id });
         }
         let limit = self.limit(&tracked.class);
         let class = self.classes.get(&tracked.class);
@@ -464,7 +533,8 @@ impl Index {
             return reasons;
         }
         // The first of each level it stands in, as far as it comes.
-        let mut before = session.and_then(|session| session.waiting.first()).filter(|_| queued.due);
+        let mut before =
+            session.and_then(|session| session.waiting.first()).filter(|_| queued.due && !queued.held);
         let is_first = |before: Option<&Rank>| before == Some(&queued.rank);
         if is_first(before) && holder.is_none() {
             let line = class.and_then(|class| class.by_needs.get(&tracked.needs));

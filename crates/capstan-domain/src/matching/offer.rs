@@ -1,6 +1,9 @@
 //! What a worker offers and what a run needs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::id::WorkerId;
 use crate::task::Task;
@@ -18,6 +21,36 @@ pub struct Capabilities {
     pub tools: Vec<String>,
 }
 
+/// The workspaces somebody may serve.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Every one.
+    #[default]
+    All,
+    /// These and no others.
+    Only(BTreeSet<String>),
+}
+
+impl Reach {
+    /// True when the workspace is among them.
+    pub fn includes(&self, workspace: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(workspaces) => workspaces.contains(workspace),
+        }
+    }
+
+    /// True when everything the other reaches is among them.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (Self::Only(_), Self::All) => false,
+            (Self::Only(mine), Self::Only(others)) => others.is_subset(mine),
+        }
+    }
+}
+
 /// A worker that asks for work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerOffer {
@@ -27,6 +60,8 @@ pub struct WorkerOffer {
     pub pools: Vec<String>,
     /// What it can do.
     pub capabilities: Capabilities,
+    /// The workspaces it may serve.
+    pub reach: Reach,
 }
 
 /// What a worker must offer to be given a run: from the frozen policy, and the agent's `pool` setting.

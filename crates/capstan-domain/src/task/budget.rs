@@ -10,14 +10,14 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::id::BlockerId;
 use crate::task::command::{LiftBudget, StopForBudget, WarnBudget};
-use crate::task::decide::{later, request_run_with_inputs, return_claimed_inputs, run_ended};
+use crate::task::decide::{request_run_with_inputs, stop_run};
 use crate::task::event::{
-    AttemptCancelRequested, BlockerClosed, BlockerKind, BlockerOpened, BlockerStatus, BudgetExceeded,
-    BudgetScope, BudgetWarned, Event, RunCause, RunStatus,
+    BlockerKind, BlockerOpened, BlockerStatus, BudgetExceeded, BudgetScope, BudgetWarned, Event, RunCause,
+    RunStatus,
 };
 use crate::task::state::{Task, TaskState};
+use crate::task::{approval, blocker};
 
 /// The part of a limit at which people are warned.
 const SOFT_MARK: f64 = 0.8;
@@ -116,14 +116,7 @@ pub(super) fn lift(task: &Task, command: &LiftBudget) -> Vec<Event> {
             run.prompt.push_str("There is budget again. Go on where you were stopped.");
         }
     }
-    let closed = BlockerClosed {
-        blocker_id: blocker.opened.blocker_id,
-        status: BlockerStatus::Resolved,
-        input_id: None,
-        resolution: None,
-        closed_at: command.at,
-    };
-    vec![Event::BlockerClosed(closed), run]
+    vec![approval::closed(blocker, BlockerStatus::Resolved, None, None, command.at), run]
 }
 
 /// The warning that is due: one for each limit, and for a workspace one for each day.
@@ -148,34 +141,12 @@ fn stop(task: &Task, spending: Spending, grace_ms: i64, at: DateTime<Utc>, event
     let Some(live) = task.working_attempt() else { return };
     let reason = spending.told();
     events.push(exceeded(spending, at));
-    events.push(Event::AttemptCancelRequested(AttemptCancelRequested {
-        attempt_id: live.attempt_id.clone(),
-        run_id: live.run_id,
-        reason: reason.clone(),
-        grace_until: later(at, grace_ms),
-    }));
-    return_claimed_inputs(task, at, events);
-    events.push(run_ended(live.run_id, RunStatus::Cancelled, Some(reason.clone()), at));
-    let revision = task.blocker_revision.saturating_add(1);
+    stop_run(task, RunStatus::Cancelled, Some(reason.clone()), grace_ms, at, events);
+    let details = "The task goes on by itself once there is room: raise the budget or clear it.".to_owned();
     events.push(Event::BlockerOpened(BlockerOpened {
-        blocker_id: BlockerId::of_task(task.id(), revision),
-        revision,
-        run_id: live.run_id,
-        kind: BlockerKind::Budget,
-        summary: reason,
-        details: Some(
-            "The task goes on by itself once there is room: raise the budget or clear it.".to_owned(),
-        ),
-        questions: Vec::new(),
-        items: Vec::new(),
-        wait_group_id: None,
-        answer_schema: None,
-        deadline: None,
-        approvers: None,
-        tool_call_id: None,
-        join: None,
+        details: Some(details),
         budget: Some(spending.scope),
-        opened_at: at,
+        ..blocker::question(task, live.run_id, BlockerKind::Budget, reason, at)
     }));
 }
 

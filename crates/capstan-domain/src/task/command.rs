@@ -1,5 +1,8 @@
 //! The requests a task takes. Each carries its time and every fresh id it may need.
 
+mod lifecycle;
+mod plan;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -9,11 +12,16 @@ use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCall
 use crate::outcome_text::ErrorClass;
 use crate::policy::RunPolicy;
 use crate::task::budget::Spending;
-use crate::task::event::{AgendaItem, OutputStatus, ParentClose, Question};
-use crate::task::event::{ToolExecutor, ToolOutcome};
+use crate::task::event::{
+    AgendaItem, Approvers, BlockerKind, DeadlineDefault, InputSource, OutputStatus, ParentClose, Question,
+    SourceWatch, ToolExecutor, ToolOutcome,
+};
 use crate::usage::Usage;
 use crate::workspace::settings::ApprovalPolicy;
 use crate::{agent, task::event::AttemptOutcome};
+
+pub use lifecycle::{Archive, PayloadChange, Retry, Unarchive, Update};
+pub use plan::{ChildEnded, FanOut, FireWatch, ParentHeard, SubtaskSpec};
 
 /// A request to a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +31,13 @@ pub enum Command {
     SubmitInput(SubmitInput),
     Cancel(Cancel),
     CancelRun(CancelRun),
+    Retry(Retry),
+    Archive(Archive),
+    Unarchive(Unarchive),
+    Update(Box<Update>),
+    ChildEnded(Box<ChildEnded>),
+    ParentHeard(ParentHeard),
+    FireWatch(FireWatch),
     Wake(Wake),
     Lease(Lease),
     Start(Start),
@@ -33,8 +48,10 @@ pub enum Command {
     PassDeadline(PassDeadline),
     Finish(Box<Finish>),
     OpenBlocker(OpenBlocker),
+    ExpireBlocker(ExpireBlocker),
     ClaimInput(ClaimInput),
     AckInput(AckInput),
+    DeferInput(DeferInput),
     ProduceOutput(Box<ProduceOutput>),
     AppendOutputRows(AppendOutputRows),
     FinalizeOutput(FinalizeOutput),
@@ -112,8 +129,12 @@ pub struct Accept {
     pub deadline: Option<DateTime<Utc>>,
     /// How long it may wait for its first attempt, in milliseconds.
     pub queue_ttl_ms: Option<i64>,
+    /// What it waits for outside from the beginning.
+    pub watches: Vec<SourceWatch>,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
+    /// Who gives it, by actor name.
+    pub accepted_by: Option<String>,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -162,6 +183,8 @@ impl Accept {
             deadline: None,
             queue_ttl_ms: None,
             message_bytes_max: MESSAGE_BYTES_MAX,
+            accepted_by: None,
+            watches: Vec::new(),
             at,
         }
     }
@@ -174,6 +197,8 @@ pub struct Parent {
     pub task_id: TaskId,
     /// The task at the top of the parent's tree; the parent itself when it has no parent.
     pub root_task_id: TaskId,
+    /// How many tasks stand above the parent.
+    pub depth: u32,
     /// True when it exists in the same workspace and is not over.
     pub is_open: bool,
 }
@@ -185,18 +210,68 @@ pub struct SubmitInput {
     pub input_id: InputId,
     /// The run it was addressed to, when it was addressed to one.
     pub run_id: Option<RunId>,
+    /// `approve_reject` or `free_text`; what it holds decides when absent.
+    pub kind: Option<String>,
     /// `approve` or `reject`, in any case.
     pub action: Option<String>,
     /// The text.
     pub message: String,
+    /// Decisions on single outputs.
+    pub items: Vec<ItemSpec>,
     /// Answers by question id.
     pub answers: Map<String, Value>,
+    /// `followup` (when absent), `queue`, `steer`, `steer-backlog` or `interrupt`, in any case.
+    pub queue_mode: Option<String>,
+    /// What says it.
+    pub source: InputSource,
+    /// Who says it, by actor name.
+    pub by: Option<String>,
     /// The blocker it is meant for; the open one when absent.
-    pub blocker_id: Option<crate::id::BlockerId>,
+    pub blocker_id: Option<BlockerId>,
+    /// The blocker whose answer schema it was checked against.
+    pub checked_for: Option<BlockerId>,
+    /// How long a worker it interrupts has to stop, in milliseconds.
+    pub grace_ms: i64,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+impl SubmitInput {
+    /// A text with nothing else to it.
+    pub fn text(input_id: InputId, source: InputSource, message: String, at: DateTime<Utc>) -> Self {
+        Self {
+            input_id,
+            run_id: None,
+            kind: None,
+            action: None,
+            message_bytes_max: message.len(),
+            message,
+            items: Vec::new(),
+            answers: Map::new(),
+            queue_mode: None,
+            source,
+            by: None,
+            blocker_id: None,
+            checked_for: None,
+            grace_ms: 0,
+            at,
+        }
+    }
+}
+
+/// A decision on one output, as it was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ItemSpec {
+    /// The output's id.
+    pub output_id: String,
+    /// `approve` or `reject`, in any case.
+    pub action: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// The other task the output was found in.
+    pub of_task: Option<TaskId>,
 }
 
 /// Cancels a task (`CancelTask`).
@@ -332,6 +407,8 @@ pub struct Finish {
     pub blocker: Option<BlockerSpec>,
     /// Sleep and come back.
     pub wake: Option<WakePlan>,
+    /// Children to make and things to watch.
+    pub fan_out: FanOut,
     /// What the agent answered.
     pub result: Option<Value>,
     /// When.
@@ -362,6 +439,40 @@ pub struct BlockerSpec {
     pub details: Option<String>,
     /// The single questions.
     pub questions: Vec<Question>,
+    /// `Input` when absent, or `Approval`.
+    pub kind: Option<BlockerKind>,
+    /// The outputs to be decided on; an approval without any is about what waits for one.
+    pub items: Vec<BlockerItemSpec>,
+    /// Names the outputs and decisions that belong together.
+    pub wait_group_id: Option<String>,
+    /// JSON Schema the answers must satisfy.
+    pub answer_schema: Option<Value>,
+    /// When and how it ends without an answer.
+    pub deadline: Option<DeadlineSpec>,
+    /// Whose approval it takes.
+    pub approvers: Option<Approvers>,
+    /// Inputs said before that satisfy the schema, as checked by whoever sends the command.
+    pub fitting: Vec<InputId>,
+}
+
+/// An output a question is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockerItemSpec {
+    /// The output.
+    pub output_id: OutputId,
+    /// What it is about, as the agent names it.
+    pub item_key: Option<String>,
+}
+
+/// When and how a question is to end without an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadlineSpec {
+    /// At this instant.
+    pub at: Option<DateTime<Utc>>,
+    /// After so many milliseconds.
+    pub after_ms: Option<i64>,
+    /// How.
+    pub default: DeadlineDefault,
 }
 
 /// The live attempt asks something.
@@ -371,6 +482,30 @@ pub struct OpenBlocker {
     pub attempt_id: AttemptId,
     /// The question.
     pub blocker: BlockerSpec,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The time a question had is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpireBlocker {
+    /// Which question.
+    pub blocker_id: BlockerId,
+    /// How long a worker that must stop has, in milliseconds.
+    pub grace_ms: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The input could not be put into the live turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeferInput {
+    /// The fence.
+    pub attempt_id: AttemptId,
+    /// Which input.
+    pub input_id: InputId,
+    /// Why not.
+    pub reason: String,
     /// When.
     pub at: DateTime<Utc>,
 }

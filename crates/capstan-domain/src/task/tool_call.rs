@@ -18,14 +18,16 @@ use chrono::{DateTime, Duration, Utc};
 
 use crate::canonical;
 use crate::id::{BlockerId, InputId, OutputId, ToolCallId};
-use crate::task::command::{CheckToolCall, EndToolCall, StartToolCall, SubmitInput};
+use crate::task::approval::given;
+use crate::task::blocker;
+use crate::task::command::{CheckToolCall, EndToolCall, StartToolCall};
 use crate::task::decide::request_run_with_inputs;
 use crate::task::event::{
-    BlockerClosed, BlockerKind, BlockerOpened, BlockerStatus, Event, InputAccepted, InputKind, InputOutcome,
-    InputSource, QueueMode, Resolution, RunCause, TaskContinued, ToolCallAllowed, ToolCallDecided,
-    ToolCallDeferred, ToolExecutionEnded, ToolExecutionStarted, ToolExecutor, ToolOutcome, ToolPermission,
-    Verdict,
+    BlockerKind, BlockerOpened, Event, InputAccepted, InputKind, InputOutcome, InputSource, QueueMode,
+    RunCause, TaskContinued, ToolCallAllowed, ToolCallDecided, ToolCallDeferred, ToolExecutionEnded,
+    ToolExecutionStarted, ToolExecutor, ToolOutcome, ToolPermission,
 };
+use crate::task::inbox::Said;
 use crate::task::rejection::Rejection;
 use crate::task::state::{Blocker, Live, Task, TaskState, ToolCall, ToolCallState};
 use crate::task::worker_report::fenced;
@@ -172,15 +174,11 @@ pub(super) fn check(task: &Task, command: &CheckToolCall) -> Result<Vec<Event>, 
 
 fn defer(task: &Task, live: &Live, command: &CheckToolCall) -> Vec<Event> {
     let tool = command.tool.trim();
-    let revision = task.blocker_revision.saturating_add(1);
-    let blocker_id = BlockerId::of_task(task.id(), revision);
-    let tool_call_id = ToolCallId::of_blocker(blocker_id);
-    let given = |text: &Option<String>| {
-        text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
-    };
     let built = summary::of(tool, &command.arguments);
-    let summary = given(&command.summary).unwrap_or(built.summary);
-    let details = given(&command.details).or(built.details);
+    let summary = given(command.summary.as_deref()).unwrap_or(built.summary);
+    let details = given(command.details.as_deref()).or(built.details);
+    let asked = blocker::question(task, live.run_id, BlockerKind::Approval, summary.clone(), command.at);
+    let tool_call_id = ToolCallId::of_blocker(asked.blocker_id);
     let deferred = ToolCallDeferred {
         tool_call_id,
         run_id: live.run_id,
@@ -188,29 +186,12 @@ fn defer(task: &Task, live: &Live, command: &CheckToolCall) -> Vec<Event> {
         tool: tool.to_owned(),
         arguments: command.arguments.clone(),
         arguments_hash: canonical::hash(&command.arguments),
-        summary: summary.clone(),
+        summary,
         details: details.clone(),
         executor: command.executor,
         at: command.at,
     };
-    let opened = BlockerOpened {
-        blocker_id,
-        revision,
-        run_id: live.run_id,
-        kind: BlockerKind::Approval,
-        summary,
-        details,
-        questions: Vec::new(),
-        items: Vec::new(),
-        wait_group_id: None,
-        answer_schema: None,
-        deadline: None,
-        approvers: None,
-        tool_call_id: Some(tool_call_id),
-        join: None,
-        budget: None,
-        opened_at: command.at,
-    };
+    let opened = BlockerOpened { details, tool_call_id: Some(tool_call_id), ..asked };
     vec![Event::ToolCallDeferred(deferred), Event::BlockerOpened(opened)]
 }
 
@@ -243,6 +224,17 @@ pub fn decide_call(
         (false, _, Some(said)) => Some(told::to_revise(&call.deferred, said)),
     };
     Some(Decision { event: Event::ToolCallDecided(decided), message })
+}
+
+/// What the end of a question decides on the call it is about, if it is about one.
+pub(super) fn decide(
+    task: &Task,
+    blocker: &Blocker,
+    approved: bool,
+    said: &str,
+    at: DateTime<Utc>,
+) -> Option<Decision> {
+    decide_call(task, blocker.opened.tool_call_id?, approved, said, at)
 }
 
 pub(super) fn start(task: &Task, command: &StartToolCall) -> Result<Vec<Event>, Rejection> {
@@ -325,16 +317,8 @@ pub(super) fn end(task: &Task, command: &EndToolCall) -> Result<Vec<Event>, Reje
     // A task that ended meanwhile is not opened by what was left to report.
     if !task.state.is_terminal() {
         let waits_for_this = task.state == TaskState::Waiting && task.blocker.is_none();
-        let result = Told {
-            input_id: InputId::of_key(task.id(), &format!("tool-call:{}", command.tool_call_id)),
-            kind: InputKind::FreeText,
-            action: None,
-            source: InputSource::ToolCall,
-            said: None,
-            message,
-            blocker_id: None,
-        };
-        tell(task, waits_for_this, result, command.at, &mut events);
+        let input_id = InputId::of_key(task.id(), &format!("tool-call:{}", command.tool_call_id));
+        tell(task, waits_for_this, (input_id, message), command.at, &mut events);
     }
     Ok(events)
 }
@@ -344,110 +328,51 @@ fn cut(text: &str) -> String {
     text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
 }
 
-/// Answers the question about a kept call; nothing when there is neither a decision nor a word.
-pub(super) fn answer(
+/// Puts what came out into the inbox and sees that a run gets it. `waits_for_this`: the task waits for nothing else.
+fn tell(
     task: &Task,
-    blocker: &Blocker,
-    command: &SubmitInput,
-    said: &str,
-) -> Result<Option<Vec<Event>>, Rejection> {
-    let action = command.action.as_deref().map(|action| action.trim().to_lowercase());
-    let approved = match action.as_deref() {
-        Some("approve") => true,
-        Some("reject") => false,
-        Some(_) => return Err(Rejection::invalid("/action", "action must be approve or reject")),
-        None if said.is_empty() => return Ok(None),
-        // A word without a decision asks for something else than this.
-        None => false,
-    };
-    let Some(call) = blocker.opened.tool_call_id else { return Ok(None) };
-    let Some(Decision { event, message }) = decide_call(task, call, approved, said, command.at) else {
-        return Ok(None);
-    };
-    let verdict = if approved { Verdict::Approve } else { Verdict::Reject };
-    let resolution = Resolution {
-        action: action.map(|_| verdict),
-        items: Vec::new(),
-        message: Some(said.to_owned()).filter(|said| !said.is_empty()),
-        by: None,
-        superseded_by: None,
-    };
-    let closed = Event::BlockerClosed(BlockerClosed {
-        blocker_id: blocker.opened.blocker_id,
-        status: BlockerStatus::Resolved,
-        input_id: message.is_some().then_some(command.input_id),
-        resolution: Some(resolution.clone()),
-        closed_at: command.at,
-    });
-    let input = Told {
-        input_id: command.input_id,
-        kind: if resolution.action.is_some() { InputKind::ApproveReject } else { InputKind::FreeText },
-        action: resolution.action,
-        source: InputSource::Caller,
-        said: resolution.message,
-        message: message.unwrap_or_default(),
-        blocker_id: Some(blocker.opened.blocker_id),
-    };
-    let mut events = vec![event];
-    tell(task, true, input, command.at, &mut events);
-    // The question ends between its answer and what follows from it.
-    let after_answer =
-        events.iter().position(|event| matches!(event, Event::InputAccepted(_))).map_or(0, |at| at + 1);
-    events.insert(after_answer, closed);
-    Ok(Some(events))
-}
-
-/// Something the agent is told about a call.
-struct Told {
-    input_id: InputId,
-    kind: InputKind,
-    action: Option<Verdict>,
-    source: InputSource,
-    said: Option<String>,
-    message: String,
-    blocker_id: Option<BlockerId>,
-}
-
-/// Puts it into the inbox and sees that a run gets it, if there is anything to tell. `waits_for_this`: the task waits for
-/// nothing else.
-fn tell(task: &Task, waits_for_this: bool, told: Told, at: DateTime<Utc>, events: &mut Vec<Event>) {
-    let Told { input_id, kind, action, source, said, message, blocker_id } = told;
+    waits_for_this: bool,
+    (input_id, message): (InputId, String),
+    at: DateTime<Utc>,
+    events: &mut Vec<Event>,
+) {
     let live = task.working_attempt();
     let outcome = match (waits_for_this, live) {
-        _ if message.is_empty() => InputOutcome::Recorded,
         (true, Some(_)) => InputOutcome::Delivered,
         (true, None) => InputOutcome::Resumed,
         (false, _) if task.state == TaskState::Sleeping => InputOutcome::Resumed,
         (false, _) => InputOutcome::Queued,
     };
-    events.push(Event::InputAccepted(InputAccepted {
-        input_id,
-        seq: u32::try_from(task.inbox.len()).unwrap_or(u32::MAX).saturating_add(1),
-        kind,
-        message: message.clone(),
-        said,
-        action,
-        items: Vec::new(),
-        queue_mode: QueueMode::default(),
-        source,
-        answers: serde_json::Map::new(),
-        blocker_id,
-        outcome,
-        accepted_at: at,
-    }));
-    match (outcome, live) {
+    let said = Said { input_id, message: &message, queue_mode: QueueMode::default() };
+    let next = match (outcome, live) {
         (InputOutcome::Delivered, Some(live)) => {
-            events.push(Event::TaskContinued(TaskContinued { run_id: live.run_id, at }));
+            Some(Event::TaskContinued(TaskContinued { run_id: live.run_id, at }))
         }
         (InputOutcome::Resumed, _) => {
-            let mut run = request_run_with_inputs(task, None, Some((input_id, &message)), at);
+            let mut run = request_run_with_inputs(task, None, Some(said), at);
             if let Event::RunRequested(run) = &mut run {
                 run.cause = RunCause::ToolCall;
             }
-            events.push(run);
+            Some(run)
         }
-        _ => {}
-    }
+        _ => None,
+    };
+    events.push(Event::InputAccepted(InputAccepted {
+        input_id,
+        seq: task.next_input_seq(),
+        kind: InputKind::FreeText,
+        message,
+        said: None,
+        action: None,
+        items: Vec::new(),
+        queue_mode: QueueMode::default(),
+        source: InputSource::ToolCall,
+        answers: serde_json::Map::new(),
+        blocker_id: None,
+        outcome,
+        accepted_at: at,
+    }));
+    events.extend(next);
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use capstan_contract::command::{RegisterWorker, Renewal};
 use capstan_contract::lease::{RegisteredWorker, RenewAnswer};
 use capstan_domain::id::{AttemptId, WorkerId};
-use capstan_domain::matching::StreamKey;
+use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::task::command::Lease;
 use capstan_domain::task::{Command, Task};
 use chrono::{DateTime, Utc};
@@ -56,7 +56,8 @@ struct Ask {
 
 #[derive(Debug)]
 struct Watch {
-    attempts: Vec<(StreamKey, AttemptId)>,
+    /// Each with whether it is the caller's to ask about.
+    attempts: Vec<(StreamKey, AttemptId, bool)>,
 }
 
 impl Desk {
@@ -121,18 +122,23 @@ impl Process {
     /// Takes a request; the answer comes as an effect, now or later. `fresh` becomes the id of what is new.
     pub fn ask(&mut self, call: CallId, request: Request, fresh: Uuid, now: DateTime<Utc>) {
         match request {
-            Request::Register { worker } => self.register(call, worker, WorkerId(fresh), now),
-            Request::Lease { worker_id, max, wait_ms } => {
+            Request::Register { worker, reach } => self.register(call, worker, reach, WorkerId(fresh), now),
+            Request::Lease { worker_id, reach, .. } | Request::Drain { worker_id, reach }
+                if !self.desk.workers.is_reached(worker_id, &reach) =>
+            {
+                self.answer(call, Answer::UnknownWorker);
+            }
+            Request::Lease { worker_id, max, wait_ms, .. } => {
                 self.ask_for_work(call, worker_id, max, wait_ms, now);
             }
             Request::HangUp { worker_id } => {
                 self.end_polls(worker_id);
                 self.answer(call, Answer::HungUp);
             }
-            Request::Renew { worker_id, renewals, wait_ms } => {
-                self.renew(call, worker_id, &renewals, wait_ms, now);
+            Request::Renew { worker_id, renewals, wait_ms, reach } => {
+                self.renew(call, worker_id, &renewals, wait_ms, &reach, now);
             }
-            Request::Drain { worker_id } => self.drain(call, worker_id, now),
+            Request::Drain { worker_id, .. } => self.drain(call, worker_id, now),
             Request::Why { workspace, task_id } => {
                 let reasons = self.matching.why(&StreamKey::new(&workspace, task_id), now);
                 self.answer(call, Answer::Why(reasons));
@@ -140,6 +146,7 @@ impl Process {
             Request::ClaimToolCall { worker_id, wait_ms } => {
                 self.ask_for_tool_call(call, worker_id, wait_ms, now);
             }
+            Request::Watchers(keys) => self.ask_watchers(call, keys, now),
             Request::Workers => {
                 let views = self.desk.workers.views(now, self.config.lease_ms);
                 self.answer(call, Answer::Workers(views));
@@ -151,8 +158,15 @@ impl Process {
         self.effects.push(Effect::Answer(call, answer));
     }
 
-    fn register(&mut self, call: CallId, worker: RegisterWorker, worker_id: WorkerId, now: DateTime<Utc>) {
-        let offer = self.desk.workers.register(worker_id, worker, now);
+    fn register(
+        &mut self,
+        call: CallId,
+        worker: RegisterWorker,
+        reach: Reach,
+        worker_id: WorkerId,
+        now: DateTime<Utc>,
+    ) {
+        let offer = self.desk.workers.register(worker_id, worker, reach, now);
         self.matching.enrol(offer);
         let ProcessConfig { lease_ms, renew_every_ms, .. } = self.config;
         self.answer(call, Answer::Registered(RegisteredWorker { worker_id, lease_ms, renew_every_ms }));
@@ -272,10 +286,13 @@ impl Process {
         worker_id: WorkerId,
         renewals: &[Renewal],
         wait_ms: u64,
+        reach: &Reach,
         now: DateTime<Utc>,
     ) {
         // A worker this engine does not know may still hold attempts an earlier engine gave it.
-        if let Some(worker) = self.desk.workers.get_mut(worker_id) {
+        if let Some(worker) = self.desk.workers.get_mut(worker_id)
+            && reach.covers(&worker.offer.reach)
+        {
             worker.last_seen_at = now;
         }
         let mut attempts = Vec::with_capacity(renewals.len());
@@ -283,7 +300,8 @@ impl Process {
         for renewal in renewals {
             let attempt_id = renewal.attempt_id.clone();
             let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
-            let held = self.tasks.get_mut(&key).filter(|_| renewal.epoch == attempt_id.epoch);
+            let is_own = renewal.epoch == attempt_id.epoch && reach.includes(&attempt_id.workspace);
+            let held = self.tasks.get_mut(&key).filter(|_| is_own);
             let told = held.map_or_else(
                 || Told::lost(&attempt_id),
                 |tracked| {
@@ -297,7 +315,7 @@ impl Process {
                 },
             );
             is_urgent |= told.is_urgent;
-            attempts.push((key, attempt_id));
+            attempts.push((key, attempt_id, is_own));
         }
         self.desk.watches.insert(call, Watch { attempts });
         if is_urgent {
@@ -311,7 +329,9 @@ impl Process {
     /// Tells a worker how all its attempts stand.
     pub(super) fn answer_renewal(&mut self, call: CallId) {
         let Some(watch) = self.desk.watches.remove(&call) else { return };
-        let answers = watch.attempts.into_iter().map(|(key, attempt_id)| self.tell(call, &key, &attempt_id));
+        let answers = watch.attempts.into_iter().map(|(key, attempt_id, is_own)| {
+            if is_own { self.tell(call, &key, &attempt_id) } else { Told::lost(&attempt_id).answer }
+        });
         let answers = answers.collect();
         self.answer(call, Answer::Renewed(answers));
     }

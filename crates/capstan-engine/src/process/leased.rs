@@ -34,6 +34,7 @@ pub(super) fn leased(task: &Task, live: &Live) -> Option<Box<RawValue>> {
         timeout_ms: accepted.timeout_ms,
         extra_system_prompt: accepted.extra_system_prompt.clone(),
         attachments: accepted.attachments.clone(),
+        skill_paths: accepted.skill_paths.clone(),
         label: accepted.label.clone(),
         input_provenance: accepted.input_provenance.clone(),
         routing: accepted.routing.clone(),

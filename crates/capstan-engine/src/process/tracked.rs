@@ -8,11 +8,12 @@ use capstan_domain::matching::StreamKey;
 use capstan_domain::task::budget::Spending;
 use capstan_domain::task::command::ExpireLease;
 use capstan_domain::task::deadline::timers;
-use capstan_domain::task::event::{BlockerStatus, InputOutcome};
+use capstan_domain::task::event::{InputOutcome, QueueMode};
 use capstan_domain::task::state::Input;
 use capstan_domain::task::{Command, Event, State, TaskState};
 use chrono::{DateTime, Duration, Utc};
 
+use super::family::Kin;
 use super::tool_execution::{Step, ToolWork};
 use super::{CallId, Order};
 
@@ -51,6 +52,8 @@ pub(super) struct Tracked {
     pub(super) is_tree_over: bool,
     /// What this engine does for an approved tool call.
     pub(super) tool: ToolWork,
+    /// What it knows of its family.
+    pub(super) kin: Kin,
     /// The instant the timer heap will bring this task up.
     pub(super) rings_at: Option<DateTime<Utc>>,
 }
@@ -99,6 +102,7 @@ impl Tracked {
             warn: None,
             is_tree_over: false,
             tool: ToolWork::Idle,
+            kin: Kin::default(),
             rings_at: None,
         }
     }
@@ -109,6 +113,9 @@ impl Tracked {
             return Some(self.not_before.unwrap_or(DateTime::<Utc>::MIN_UTC));
         }
         let task = self.task.as_deref()?;
+        if self.kin.is_due(task) {
+            return Some(self.not_before.unwrap_or(DateTime::<Utc>::MIN_UTC));
+        }
         let timer = timers(task).into_iter().map(|timer| timer.due).min();
         let lease = self.lease.as_ref().filter(|_| task.working_attempt().is_some()).map(|lease| lease.until);
         let money = self.budget_command(DateTime::<Utc>::MIN_UTC, 0).map(|_| DateTime::<Utc>::MIN_UTC);
@@ -187,9 +194,7 @@ impl Tracked {
             if let Event::AttemptCancelRequested(asked) = event {
                 lease.cancel_reason = Some(asked.reason.clone());
             }
-            if let Event::BlockerClosed(closed) = event
-                && closed.status == BlockerStatus::Resolved
-            {
+            if let Event::BlockerClosed(closed) = event {
                 lease.answers.extend(closed.input_id);
             }
         }
@@ -221,6 +226,7 @@ impl Tracked {
         }
         for input in task.pending_inputs().filter(|input| lease.may_take(input)) {
             told.answer.inputs_pending += 1;
+            told.answer.steer |= input.queue_mode == QueueMode::Steer;
             told.seq = told.seq.max(input.seq);
         }
         // Told once: a worker that leaves an input where it is must not make the engine answer in a circle.

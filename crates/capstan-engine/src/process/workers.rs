@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use capstan_contract::command::RegisterWorker;
 use capstan_domain::id::WorkerId;
-use capstan_domain::matching::{Capabilities, WorkerOffer};
+use capstan_domain::matching::{Capabilities, Reach, WorkerOffer};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
@@ -39,6 +39,7 @@ impl Workers {
         &mut self,
         worker_id: WorkerId,
         worker: RegisterWorker,
+        reach: Reach,
         now: DateTime<Utc>,
     ) -> WorkerOffer {
         let or_all = |claimed: &[String], all: &[&str]| {
@@ -58,6 +59,7 @@ impl Workers {
                 workspace_access: or_all(&claimed.workspace_access, &ACCESS),
                 tools: claimed.tools.clone(),
             },
+            reach,
         };
         let worker = Worker {
             offer: offer.clone(),
@@ -73,6 +75,11 @@ impl Workers {
 
     pub(super) fn get(&self, worker_id: WorkerId) -> Option<&Worker> {
         self.known.get(&worker_id)
+    }
+
+    /// True when somebody of this reach may speak for the worker; a worker nobody knows is nobody's secret.
+    pub(super) fn is_reached(&self, worker_id: WorkerId, reach: &Reach) -> bool {
+        self.known.get(&worker_id).is_none_or(|worker| reach.covers(&worker.offer.reach))
     }
 
     pub(super) fn get_mut(&mut self, worker_id: WorkerId) -> Option<&mut Worker> {

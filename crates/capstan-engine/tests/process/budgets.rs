@@ -38,7 +38,7 @@ fn limit_day(bench: &mut Bench, limit_usd: Option<f64>) {
     let updated = json!({ "workspace": "dev", "updated_at": start() });
     let mut updated: workspace::Updated = serde_json::from_value(updated).unwrap();
     updated.budget_usd_per_day = limit_usd.map_or(Change::Clear, Change::Set);
-    let events = [workspace::Event::Created(created), workspace::Event::Updated(updated)];
+    let events = [workspace::Event::Created(created), workspace::Event::Updated(Box::new(updated))];
     let records = events.iter().map(|event| WorkspaceCodec::encode(event).unwrap()).collect();
     let id = bench.fresh();
     bench.world.tell("dev/workspace/dev", id, records);

@@ -5,18 +5,18 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use capstan_contract::command::{RegisterWorker, Renewal};
 use capstan_contract::lease::RenewStatus;
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
-use capstan_domain::matching::StreamKey;
+use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::outcome_text::ErrorClass;
-use capstan_domain::task::event::AttemptOutcome;
-use capstan_domain::task::{Command, TaskState};
+use capstan_domain::task::event::{AttemptOutcome, Join};
+use capstan_domain::task::{Command, Task, TaskState};
 use capstan_engine::process::{CallId, ClassSettled, Effect, Loaded, Process, Settled};
 use capstan_engine::protocol::{Answer, Request};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
 use crate::world::{
-    Birth, World, accept, attempts, begin, cancel, carry_out, config, finish, finish_with_wake, input, look,
-    question, start, successor,
+    Birth, World, accept, attempts, begin, cancel, carry_out, config, finish, finish_with_children,
+    finish_with_wake, input, look, question, start, successor,
 };
 
 /// A small generator, so that a seed tells the whole story.
@@ -170,6 +170,11 @@ impl Life {
             1 => Command::Finish(Box::new(finish(&attempt, AttemptOutcome::Ok, now))),
             2 => Command::Finish(Box::new(finish_with_wake(&attempt, now))),
             3 => question(&attempt, now),
+            4 if self.world.tasks.len() < 40 => {
+                let children = 1 + self.chance.below(2);
+                let join = [Join::None, Join::All, Join::Any][self.chance.below(3)];
+                finish_with_children(&attempt, children, join, now)
+            }
             _ => {
                 let mut failed = finish(&attempt, AttemptOutcome::Error, now);
                 failed.error_class = Some(ErrorClass::Retryable);
@@ -194,7 +199,7 @@ impl Life {
                 self.registering.insert(call, index);
                 let worker =
                     RegisterWorker { name: index.to_string(), slots: 4, ..RegisterWorker::default() };
-                Request::Register { worker }
+                Request::Register { worker, reach: Reach::All }
             }
             Some(worker_id) if worker.renewal.is_none() && !worker.held.is_empty() => {
                 worker.renewal = Some(call);
@@ -203,11 +208,16 @@ impl Life {
                     .iter()
                     .map(|id| Renewal { attempt_id: id.clone(), epoch: id.epoch })
                     .collect();
-                Request::Renew { worker_id, renewals, wait_ms: 3_000 }
+                Request::Renew { worker_id, renewals, wait_ms: 3_000, reach: Reach::All }
             }
             Some(worker_id) if worker.poll.is_none() && worker.held.len() < 4 => {
                 worker.poll = Some(call);
-                Request::Lease { worker_id, max: 4 - worker.held.len() as u32, wait_ms: 5_000 }
+                Request::Lease {
+                    worker_id,
+                    max: 4 - worker.held.len() as u32,
+                    wait_ms: 5_000,
+                    reach: Reach::All,
+                }
             }
             Some(_) => return,
         };
@@ -285,6 +295,9 @@ impl Life {
                 self.process.class_settled(&order, settled, self.now);
             }
             Effect::Answer(..) => {}
+            Effect::Tick(_) | Effect::CheckAgent(_) | Effect::LoadSchedule(_) => {
+                panic!("this world has no schedules")
+            }
         }
     }
 
@@ -339,9 +352,10 @@ impl Life {
             }
             self.turn();
             self.now += Duration::milliseconds(400);
-            let is_quiet = self.keys.iter().all(|key| {
+            let is_quiet = self.world.tasks.keys().all(|key| {
                 let task = self.world.task(key);
-                task.live.is_none() && (task.state.is_terminal() || task.state == TaskState::Waiting)
+                let waits = task.blocker.as_ref().is_some_and(|blocker| blocker.opened.join.is_none());
+                task.live.is_none() && (self.is_settled(task) || waits)
             });
             if is_quiet && self.under_way.is_empty() && self.seen == self.world.log.len() {
                 return;
@@ -356,13 +370,31 @@ impl Life {
         }
     }
 
+    /// True when the task is over and everybody of its family knows, as far as they are over themselves.
+    fn is_settled(&self, task: &Task) -> bool {
+        let unheard = task.open_subtasks().any(|subtask| {
+            let key = StreamKey::new(&task.accepted.workspace, subtask.task_id);
+            !self.world.tasks.get(&key).is_some_and(|(_, child)| {
+                child.as_deref().is_some_and(|child| child.state == TaskState::Waiting)
+            })
+        });
+        let waits_for_family = task.state == TaskState::Waiting
+            && task.blocker.as_ref().is_some_and(|blocker| blocker.opened.join.is_some());
+        let is_over = task.state.is_terminal() || waits_for_family;
+        if task.state == TaskState::Cancelled && task.open_subtasks().next().is_some() {
+            return false;
+        }
+        is_over && !unheard && !task.must_tell_parent()
+    }
+
     fn unfinished(&self) -> Vec<(&StreamKey, TaskState, bool)> {
         let open = |key: &&StreamKey| {
             let task = self.world.task(key);
             task.live.is_some() || !task.state.is_terminal()
         };
-        self.keys
-            .iter()
+        self.world
+            .tasks
+            .keys()
             .filter(open)
             .map(|key| (key, self.world.state(key), self.world.task(key).live.is_some()))
             .collect()

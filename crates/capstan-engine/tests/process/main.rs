@@ -5,6 +5,8 @@
 mod budgets;
 mod classes;
 mod crashes;
+mod families;
 mod rules;
+mod schedules;
 mod tool_calls;
 mod world;

@@ -1,8 +1,9 @@
 //! One rule, one test.
 
+use capstan_contract::command::Renewal;
 use capstan_contract::lease::RenewStatus;
 use capstan_domain::id::WorkerId;
-use capstan_domain::matching::WaitingReason;
+use capstan_domain::matching::{Reach, WaitingReason};
 use capstan_domain::task::event::AttemptOutcome::{Error, Ok};
 use capstan_domain::task::{Command, TaskState};
 use capstan_engine::WorkerStatus;
@@ -265,13 +266,41 @@ fn after_a_fail_over_every_live_lease_gets_one_fresh_period() {
 }
 
 #[test]
+fn a_worker_of_one_workspace_is_nobody_in_another() {
+    let mut bench = Bench::new();
+    bench.accept(&Birth::default());
+    let reach = |name: &str| Reach::Only([name.to_owned()].into());
+    let (here, elsewhere) = (reach("dev"), reach("elsewhere"));
+    let of_elsewhere = bench.worker_within(elsewhere.clone());
+    assert!(bench.lease_now(of_elsewhere, 1).is_empty(), "a run of another workspace was given away");
+
+    let worker = bench.worker_within(here);
+    let attempt = bench.lease_now(worker, 1).remove(0).attempt_id;
+    let renewals = vec![Renewal { attempt_id: attempt.clone(), epoch: attempt.epoch }];
+    bench.pass_ms(LEASE_MS - 1);
+    let call =
+        bench.ask(Request::Renew { worker_id: worker, renewals, wait_ms: 0, reach: elsewhere.clone() });
+    assert_eq!(bench.renewed(call)[0].status, RenewStatus::Lost);
+    for request in [
+        Request::Lease { worker_id: worker, max: 1, wait_ms: 0, reach: elsewhere.clone() },
+        Request::Drain { worker_id: worker, reach: elsewhere.clone() },
+    ] {
+        let call = bench.ask(request);
+        assert!(matches!(bench.answers.remove(&call), Some(Answer::UnknownWorker)));
+    }
+    bench.pass_ms(2);
+    let call = bench.renew(worker, &[&attempt], 0);
+    assert_eq!(bench.renewed(call)[0].status, RenewStatus::Lost, "a stranger prolonged the lease");
+}
+
+#[test]
 fn a_draining_worker_gets_nothing_new_and_keeps_what_it_has() {
     let mut bench = Bench::new();
     bench.accept(&Birth::default());
     let worker = bench.worker();
     let attempt = bench.lease_now(worker, 1).remove(0).attempt_id;
     let poll = bench.lease(worker, 1, 30_000);
-    bench.ask(Request::Drain { worker_id: worker });
+    bench.ask(Request::Drain { worker_id: worker, reach: Reach::All });
     assert!(bench.leased(poll).is_empty(), "its poll ends at once");
     bench.accept(&Birth { session: "t".into(), ..Birth::default() });
     assert!(bench.lease_now(worker, 1).is_empty());

@@ -171,7 +171,7 @@ fn an_endpoint_that_is_gone_is_told_and_not_waited_for() {
 fn tool_worker(bench: &mut Bench) -> WorkerId {
     let capabilities = WorkerCapabilities { tools: vec!["crm".into()], ..WorkerCapabilities::default() };
     let worker = RegisterWorker { name: "t".into(), slots: 1, capabilities, ..RegisterWorker::default() };
-    let call = bench.ask(Request::Register { worker });
+    let call = bench.ask(Request::Register { worker, reach: capstan_domain::matching::Reach::All });
     match bench.answers.remove(&call) {
         Some(Answer::Registered(registered)) => registered.worker_id,
         other => panic!("not registered but {other:?}"),

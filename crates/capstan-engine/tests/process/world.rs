@@ -9,13 +9,13 @@ use capstan_contract::{ClassCodec, TaskCodec};
 use capstan_decider::{Decider, fold};
 use capstan_domain::agent;
 use capstan_domain::class::{self, Class};
-use capstan_domain::id::{AgentId, AttemptId, InputId, TaskId, ToolCallId, WorkerId};
-use capstan_domain::matching::{self, StreamKey};
+use capstan_domain::id::{AgentId, AttemptId, InputId, TaskId, WorkerId};
+use capstan_domain::matching::{self, Reach, StreamKey};
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{
-    Accept, Cancel, Finish, OpenBlocker, Parent, Start, SubmitInput, WakePlan,
+    Accept, Cancel, FanOut, Finish, OpenBlocker, Parent, Start, SubmitInput, SubtaskSpec, WakePlan,
 };
-use capstan_domain::task::event::AttemptOutcome;
+use capstan_domain::task::event::{AttemptOutcome, InputSource, Join, ParentClose};
 use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
 use capstan_engine::process::{
     CallId, ClassKey, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ProcessConfig, Settled,
@@ -23,7 +23,8 @@ use capstan_engine::process::{
 };
 use capstan_engine::protocol::{Answer, Request};
 use capstan_envelope::{
-    Actor, Codec, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, Recorded,
+    Actor, Codec, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, Recorded, StreamId,
+    Workspace,
 };
 use capstan_eventlog::Spent;
 use chrono::{DateTime, Duration, Utc};
@@ -48,8 +49,6 @@ pub(crate) struct World {
     pub(crate) tasks: BTreeMap<StreamKey, (u64, State)>,
     /// Settings of workspaces and budgets of agents, by stream.
     pub(crate) owners: BTreeMap<String, u64>,
-    /// Calls that reached an endpoint, by call: what it is asked and how often.
-    pub(crate) called: BTreeMap<ToolCallId, u32>,
     /// The classes, by workspace and key.
     pub(crate) classes: BTreeMap<(String, String), (u64, class::State)>,
     stored: HashSet<Uuid>,
@@ -65,7 +64,6 @@ impl World {
             log: Vec::new(),
             tasks: BTreeMap::new(),
             owners: BTreeMap::new(),
-            called: BTreeMap::new(),
             classes: BTreeMap::new(),
             stored: HashSet::new(),
             leases: Vec::new(),
@@ -74,6 +72,10 @@ impl World {
 
     pub(crate) fn task(&self, key: &StreamKey) -> &Task {
         self.tasks[key].1.as_deref().unwrap()
+    }
+
+    pub(crate) fn version(&self, key: &StreamKey) -> u64 {
+        self.tasks.get(key).map_or(0, |(version, _)| *version)
     }
 
     pub(crate) fn state(&self, key: &StreamKey) -> TaskState {
@@ -86,7 +88,13 @@ impl World {
         if self.stored.contains(&id) {
             return Ok(Vec::new());
         }
-        let events = TaskDecider::decide(state, command)?;
+        let decided = TaskDecider::decide(state, command);
+        if state.is_none() && decided.is_err() {
+            // Looking at what does not exist does not make it.
+            self.tasks.remove(key);
+            return decided;
+        }
+        let events = decided?;
         if events.is_empty() {
             return Ok(events);
         }
@@ -149,25 +157,9 @@ impl World {
     }
 
     fn record(&mut self, stream: &str, version: u64, id: Uuid, events: Vec<EventRecord>) {
-        let commit = Commit {
-            commit_id: CommitId(id),
-            stream: stream.parse().unwrap(),
-            version,
-            previous: Position::START,
-            previous_hash: CommitHash::NONE,
-            metadata: Metadata {
-                occurred_at: start(),
-                actor: Actor::System,
-                command: "test".into(),
-                correlation_id: id,
-                causation_id: None,
-                traceparent: None,
-                idempotency: None,
-            },
-            events,
-        };
+        let stream = stream.parse().unwrap();
         let position = Position::new(self.log.len() as u64 + 1);
-        self.log.push(Recorded { position, recorded_at: start(), hash: CommitHash::NONE, commit });
+        self.log.push(Recorded { position, ..recorded(stream, version, id, events) });
     }
 
     /// Never two live attempts of a session, one that is being cancelled included.
@@ -181,6 +173,32 @@ impl World {
             }
         }
     }
+}
+
+pub(crate) fn stream(workspace: &str, category: &str, id: &str) -> StreamId {
+    StreamId::new(Workspace::new(workspace).unwrap(), category, id).unwrap()
+}
+
+/// A commit as the log hands it out, links aside.
+pub(crate) fn recorded(stream: StreamId, version: u64, id: Uuid, events: Vec<EventRecord>) -> Recorded {
+    let commit = Commit {
+        commit_id: CommitId(id),
+        stream,
+        version,
+        previous: Position::START,
+        previous_hash: CommitHash::NONE,
+        metadata: Metadata {
+            occurred_at: start(),
+            actor: Actor::System,
+            command: "test".into(),
+            correlation_id: id,
+            causation_id: None,
+            traceparent: None,
+            idempotency: None,
+        },
+        events,
+    };
+    Recorded { position: Position::new(version), recorded_at: start(), hash: CommitHash::NONE, commit }
 }
 
 pub(crate) fn start() -> DateTime<Utc> {
@@ -200,6 +218,7 @@ pub(crate) struct Birth {
     pub(crate) deadline_ms: Option<i64>,
     pub(crate) budget_usd: Option<f64>,
     pub(crate) parent: Option<TaskId>,
+    pub(crate) parent_close: ParentClose,
 }
 
 impl Default for Birth {
@@ -215,6 +234,7 @@ impl Default for Birth {
             deadline_ms: None,
             budget_usd: None,
             parent: None,
+            parent_close: ParentClose::default(),
         }
     }
 }
@@ -227,31 +247,38 @@ pub(crate) fn accept(birth: &Birth, key: &StreamKey, at: DateTime<Utc>) -> Comma
         policy: Some(RunPolicy { retry, ..RunPolicy::default() }),
         timeout_ms: birth.timeout_ms,
         priority: Some(birth.priority.into()),
+        parent: birth.parent.map(|task_id| Parent {
+            task_id,
+            root_task_id: task_id,
+            depth: 0,
+            is_open: true,
+        }),
+        parent_close: birth.parent_close,
         dispatch_delay_ms: birth.delay_ms,
         deadline: birth.deadline_ms.map(|ms| at + Duration::milliseconds(ms)),
         queue_ttl_ms: birth.queue_ttl_ms,
         budget_usd: birth.budget_usd,
-        parent: birth.parent.map(|task_id| Parent { task_id, root_task_id: task_id, is_open: true }),
+        watches: Vec::new(),
         message_bytes_max: 1_000_000,
-        ..Accept::new(
-            key.task_id,
-            agent::Created {
-                agent_id: AgentId::of_key(&workspace, "demo"),
-                workspace,
-                agent_key: "demo".into(),
-                name: "Demo".into(),
-                role: "generalist".into(),
-                memory_scope: "workspace".into(),
-                quality_score: None,
-                cost_budget_usd: None,
-                config: Map::new(),
-                active: true,
-                created_at: at,
-            },
-            birth.message.clone(),
-            at,
-        )
+        ..Accept::new(key.task_id, demo(&workspace, at), birth.message.clone(), at)
     }))
+}
+
+/// The agent everybody speaks to.
+pub(crate) fn demo(workspace: &str, at: DateTime<Utc>) -> agent::Created {
+    agent::Created {
+        agent_id: AgentId::of_key(workspace, "demo"),
+        workspace: workspace.into(),
+        agent_key: "demo".into(),
+        name: "Demo".into(),
+        role: "generalist".into(),
+        memory_scope: "workspace".into(),
+        quality_score: None,
+        cost_budget_usd: None,
+        config: Map::new(),
+        active: true,
+        created_at: at,
+    }
 }
 
 pub(crate) fn begin(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
@@ -270,6 +297,7 @@ pub(crate) fn finish(attempt_id: &AttemptId, outcome: AttemptOutcome, at: DateTi
         waiting_for_input: false,
         blocker: None,
         wake: None,
+        fan_out: capstan_domain::task::command::FanOut::default(),
         result: None,
         at,
     }
@@ -280,6 +308,19 @@ pub(crate) fn finish_with_wake(attempt_id: &AttemptId, at: DateTime<Utc>) -> Fin
     Finish { wake: Some(wake), ..finish(attempt_id, AttemptOutcome::Ok, at) }
 }
 
+/// An end that asks for so many children.
+pub(crate) fn finish_with_children(
+    attempt_id: &AttemptId,
+    children: usize,
+    join: Join,
+    at: DateTime<Utc>,
+) -> Command {
+    let spec = |number| SubtaskSpec { prompt: format!("part {number}"), ..SubtaskSpec::default() };
+    let subtasks = (0..children).map(spec).collect();
+    let fan_out = FanOut { subtasks, join: Some(join), watches: None };
+    Command::Finish(Box::new(Finish { fan_out, ..finish(attempt_id, AttemptOutcome::Ok, at) }))
+}
+
 pub(crate) fn question(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
     let blocker =
         capstan_domain::task::command::BlockerSpec { summary: "which one?".into(), ..Default::default() };
@@ -287,16 +328,8 @@ pub(crate) fn question(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
 }
 
 pub(crate) fn input(id: u128, at: DateTime<Utc>) -> Command {
-    Command::SubmitInput(SubmitInput {
-        action: None,
-        input_id: InputId(Uuid::from_u128(id)),
-        run_id: None,
-        message: "the first".into(),
-        answers: Map::new(),
-        blocker_id: None,
-        message_bytes_max: 1_000,
-        at,
-    })
+    let input_id = InputId(Uuid::from_u128(id));
+    Command::SubmitInput(SubmitInput::text(input_id, InputSource::Caller, "the first".into(), at))
 }
 
 pub(crate) fn cancel(at: DateTime<Utc>) -> Command {
@@ -383,6 +416,9 @@ impl Bench {
                         let loaded = look(&self.world, &key);
                         self.process.loaded(&key, loaded, self.now);
                     }
+                    Effect::Tick(_) | Effect::CheckAgent(_) | Effect::LoadSchedule(_) => {
+                        panic!("this world has no schedules")
+                    }
                 }
             }
         }
@@ -406,8 +442,12 @@ impl Bench {
     }
 
     pub(crate) fn worker(&mut self) -> WorkerId {
+        self.worker_within(Reach::All)
+    }
+
+    pub(crate) fn worker_within(&mut self, reach: Reach) -> WorkerId {
         let worker = RegisterWorker { name: "w".into(), slots: 4, ..RegisterWorker::default() };
-        let call = self.ask(Request::Register { worker });
+        let call = self.ask(Request::Register { worker, reach });
         match self.answers.remove(&call) {
             Some(Answer::Registered(registered)) => registered.worker_id,
             other => panic!("not registered but {other:?}"),
@@ -415,7 +455,7 @@ impl Bench {
     }
 
     pub(crate) fn lease(&mut self, worker_id: WorkerId, max: u32, wait_ms: u64) -> CallId {
-        self.ask(Request::Lease { worker_id, max, wait_ms })
+        self.ask(Request::Lease { worker_id, max, wait_ms, reach: Reach::All })
     }
 
     /// The attempts a call was answered with; panics when it was not answered yet.
@@ -434,7 +474,7 @@ impl Bench {
     pub(crate) fn renew(&mut self, worker_id: WorkerId, attempts: &[&AttemptId], wait_ms: u64) -> CallId {
         let renewals =
             attempts.iter().map(|id| Renewal { attempt_id: (*id).clone(), epoch: id.epoch }).collect();
-        self.ask(Request::Renew { worker_id, renewals, wait_ms })
+        self.ask(Request::Renew { worker_id, renewals, wait_ms, reach: Reach::All })
     }
 
     pub(crate) fn renewed(&mut self, call: CallId) -> Vec<RenewAnswer> {
@@ -448,19 +488,34 @@ impl Bench {
         self.answers.contains_key(&call)
     }
 
-    /// Another engine takes over from what a read model `lag` commits behind would say.
+    /// Another engine takes over from what a read model `lag` commits behind would say, and does the orders that were left.
     pub(crate) fn fail_over(&mut self, lag: usize) {
-        let (process, waiting) = successor(&self.world, lag, self.now);
-        self.process = process;
-        self.calls.clear();
-        for effect in waiting {
+        for effect in self.succeed(lag) {
             let Effect::Execute(order) = effect else { panic!("nothing else is due: {effect:?}") };
             let settled = carry_out(&mut self.world, &order);
             self.process.settled(&order, settled, self.now);
         }
+        self.settle();
+    }
+
+    /// Another engine takes over, and does what is due.
+    pub(crate) fn take_over(&mut self) {
+        for effect in self.succeed(0) {
+            if let Effect::Execute(order) = effect {
+                let settled = carry_out(&mut self.world, &order);
+                self.process.settled(&order, settled, self.now);
+            }
+        }
+        self.settle();
+    }
+
+    fn succeed(&mut self, lag: usize) -> Vec<Effect> {
+        let (process, waiting) = successor(&self.world, lag, self.now);
+        self.process = process;
+        self.calls.clear();
         self.seen = self.world.log.len();
         self.answers.clear();
-        self.settle();
+        waiting
     }
 }
 
@@ -474,12 +529,12 @@ pub(crate) fn attempts(answer: &Answer) -> Vec<LeasedAttempt> {
 }
 
 pub(crate) fn carry_out(world: &mut World, order: &Order) -> Settled {
-    if order.expected_version.is_some_and(|expected| expected != world.tasks[&*order.key].0) {
+    if order.expected_version.is_some_and(|expected| expected != world.version(&order.key)) {
         return Settled::Refused;
     }
     match world.send(&order.key, order.command_id, &order.command) {
         Ok(events) => {
-            let (version, state) = world.tasks[&*order.key].clone();
+            let (version, state) = world.tasks.get(&*order.key).cloned().unwrap_or_default();
             Settled::Decided { version, state, events }
         }
         Err(_) => Settled::Refused,
@@ -487,7 +542,7 @@ pub(crate) fn carry_out(world: &mut World, order: &Order) -> Settled {
 }
 
 pub(crate) fn look(world: &World, key: &Arc<StreamKey>) -> Loaded {
-    let (version, state) = world.tasks[&**key].clone();
+    let (version, state) = world.tasks.get(&**key).cloned().unwrap_or_default();
     Loaded::State { version, state }
 }
 
@@ -540,7 +595,7 @@ pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Proce
         process.begin_with_class(&key, version, state);
     }
     for (key, (version, state)) in tasks {
-        let is_open = state.as_deref().is_some_and(|task| !task.state.is_terminal() || task.live.is_some());
+        let is_open = state.as_deref().is_some_and(|task| !task.is_at_rest());
         if is_open {
             process.begin_with(key, version, state, now);
         }

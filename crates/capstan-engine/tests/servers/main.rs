@@ -4,6 +4,7 @@
 
 mod endpoint;
 mod office;
+mod schedules;
 mod tool_calls;
 
 use std::sync::Arc;

@@ -8,21 +8,23 @@ use std::time::Duration;
 use async_trait::async_trait;
 use capstan_contract::command::RegisterWorker;
 use capstan_contract::lease::RegisteredWorker;
-use capstan_contract::{TaskCodec, WorkspaceCodec};
-use capstan_decider::fold;
+use capstan_contract::{ScheduleCodec, TaskCodec, WorkspaceCodec};
+use capstan_decider::{Decider, fold};
 use capstan_dispatch::{
-    CommandContext, Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks, Snapshot, SnapshotError, Spent,
+    CommandContext, Dispatchable, Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks, Snapshot,
+    SnapshotError, Spent,
 };
 use capstan_domain::agent;
 use capstan_domain::id::{AgentId, AttemptId, TaskId};
 use capstan_domain::matching::StreamKey;
+use capstan_domain::schedule::ScheduleDecider;
 use capstan_domain::task::command::{Accept, Cancel, Finish, Start};
 use capstan_domain::task::event::AttemptOutcome;
-use capstan_domain::task::{Command, State, Task, TaskDecider, TaskState};
-use capstan_domain::workspace::{self, Workspace as Workspaces};
-use capstan_engine::{Engine, EngineClient, EngineConfig, EngineHandle};
+use capstan_domain::task::{Command, Task, TaskDecider, TaskState};
+use capstan_domain::workspace::Workspace as Workspaces;
+use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_envelope::{
-    Actor, Codec, Commit, CommitHash, CommitId, Metadata, Position, StreamHead, StreamId, Workspace,
+    Actor, Codec, Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamHead, StreamId, Workspace,
 };
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Selection};
 use capstan_testkit::servers::TestServers;
@@ -35,9 +37,9 @@ type Tasks = Dispatcher<TaskDecider, TaskCodec>;
 
 pub(crate) struct Office {
     servers: TestServers,
-    config: EngineConfig,
-    log: Arc<dyn EventLog>,
-    tasks: Arc<Tasks>,
+    pub(crate) config: EngineConfig,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) tasks: Arc<Tasks>,
     pub(crate) client: EngineClient,
     ids: AtomicU64,
 }
@@ -74,40 +76,51 @@ impl OpenTasks for FromLog {
     async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError> {
         let unavailable = |source| SnapshotError::Unavailable { source: Box::new(source) };
         let mut tail = self.0.tail(Selection::All, Position::START).await.map_err(unavailable)?;
-        let mut streams: BTreeMap<StreamId, (StreamHead, State)> = BTreeMap::new();
-        let mut owners: BTreeMap<StreamId, (StreamHead, workspace::State)> = BTreeMap::new();
+        let (mut tasks, mut schedules) = (Folded::<TaskDecider>::new(), Folded::<ScheduleDecider>::new());
+        let mut owners = Folded::<Workspaces>::new();
         loop {
             let batch = tail.next().await.map_err(unavailable)?;
             for recorded in &batch.commits {
-                let stream = &recorded.commit.stream;
-                if stream.category() == WorkspaceCodec::CATEGORY {
-                    let events =
-                        recorded.commit.events.iter().map(|event| WorkspaceCodec::decode(event).unwrap());
-                    let (head, state) = owners.entry(stream.clone()).or_default();
-                    head.advance(recorded);
-                    *state = fold::<Workspaces>(state.clone(), &events.collect::<Vec<_>>());
-                    continue;
+                match recorded.commit.stream.category() {
+                    TaskCodec::CATEGORY => advance::<TaskDecider, TaskCodec>(&mut tasks, recorded),
+                    ScheduleCodec::CATEGORY => {
+                        advance::<ScheduleDecider, ScheduleCodec>(&mut schedules, recorded);
+                    }
+                    WorkspaceCodec::CATEGORY => {
+                        advance::<Workspaces, WorkspaceCodec>(&mut owners, recorded);
+                    }
+                    _ => {}
                 }
-                let events: Vec<_> =
-                    recorded.commit.events.iter().map(|event| TaskCodec::decode(event).unwrap()).collect();
-                let (head, state) = streams.entry(recorded.commit.stream.clone()).or_default();
-                head.advance(recorded);
-                *state = fold::<TaskDecider>(state.take(), &events);
             }
             if batch.caught_up {
-                let tasks = streams.into_iter().map(|(stream, known)| (stream, snapshot(known)));
-                let owners = owners.into_iter().map(|(stream, known)| (stream, snapshot(known)));
-                return Ok((batch.position, tasks.chain(owners).collect()));
+                let open = snapshots::<TaskDecider>(tasks).chain(snapshots::<ScheduleDecider>(schedules));
+                let open = open.chain(snapshots::<Workspaces>(owners));
+                return Ok((batch.position, open.collect()));
             }
         }
     }
 }
 
-fn snapshot<S: serde::Serialize>((head, state): (StreamHead, S)) -> Snapshot {
-    Snapshot { head, state: serde_json::to_value(state).unwrap() }
+type Folded<D> = BTreeMap<StreamId, (StreamHead, <D as Decider>::State)>;
+
+fn advance<D: Decider, C: Codec<Event = D::Event>>(folded: &mut Folded<D>, recorded: &Recorded) {
+    let events: Vec<_> = recorded.commit.events.iter().map(|event| C::decode(event).unwrap()).collect();
+    let (head, state) = folded.entry(recorded.commit.stream.clone()).or_default();
+    head.advance(recorded);
+    *state = fold::<D>(std::mem::take(state), &events);
 }
 
-fn dispatcher(log: &Arc<dyn EventLog>) -> Arc<Tasks> {
+fn snapshots<D: Decider<State: serde::Serialize>>(
+    folded: Folded<D>,
+) -> impl Iterator<Item = (StreamId, Snapshot)> {
+    folded.into_iter().map(|(stream, (head, state))| {
+        (stream, Snapshot { head, state: serde_json::to_value(state).unwrap() })
+    })
+}
+
+pub(crate) fn dispatcher<D: Dispatchable, C: Codec<Event = D::Event>>(
+    log: &Arc<dyn EventLog>,
+) -> Arc<Dispatcher<D, C>> {
     Arc::new(Dispatcher::new(Arc::clone(log), Arc::new(NoSnapshots), DispatcherConfig::default()))
 }
 
@@ -135,11 +148,20 @@ impl Office {
 
     /// Starts an engine.
     pub(crate) async fn candidate(&self) -> Running {
+        self.candidate_of(self.config.clone()).await
+    }
+
+    /// Starts an engine with settings of its own.
+    pub(crate) async fn candidate_of(&self, config: EngineConfig) -> Running {
         let stop = CancellationToken::new();
         let handle = Engine::start(
-            self.config.clone(),
+            config,
             Arc::clone(&self.log),
-            dispatcher(&self.log),
+            Deciders {
+                tasks: dispatcher(&self.log),
+                schedules: dispatcher(&self.log),
+                agents: dispatcher(&self.log),
+            },
             Arc::new(FromLog(Arc::clone(&self.log))),
             self.servers.nats().await.unwrap(),
             stop.clone(),
@@ -185,6 +207,19 @@ impl Office {
     }
 
     pub(crate) async fn send(&self, key: &StreamKey, command: &Command) {
+        self.execute(&self.tasks, &stream(key), command).await;
+    }
+
+    /// Sends a command to a stream that must take it.
+    pub(crate) async fn execute<D, C>(
+        &self,
+        dispatcher: &Dispatcher<D, C>,
+        stream: &StreamId,
+        command: &D::Command,
+    ) where
+        D: Dispatchable<Rejection: std::fmt::Debug, Event: std::fmt::Debug>,
+        C: Codec<Event = D::Event>,
+    {
         let command_id = self.fresh();
         let context = CommandContext {
             command_id,
@@ -197,7 +232,7 @@ impl Office {
             idempotency: None,
             expected_version: None,
         };
-        self.tasks.execute(&stream(key), command, &context).await.unwrap();
+        dispatcher.execute(stream, command, &context).await.unwrap();
     }
 
     fn fresh(&self) -> Uuid {
@@ -228,6 +263,7 @@ impl Office {
             waiting_for_input: false,
             blocker: None,
             wake: None,
+            fan_out: capstan_domain::task::command::FanOut::default(),
             result: None,
             at: now(),
         };
@@ -240,27 +276,27 @@ impl Office {
         let accept = Accept {
             session_id: session.into(),
             message_bytes_max: 1_000,
-            ..Accept::new(
-                key.task_id,
-                agent::Created {
-                    agent_id: AgentId::of_key("dev", "demo"),
-                    workspace: "dev".into(),
-                    agent_key: "demo".into(),
-                    name: "Demo".into(),
-                    role: "generalist".into(),
-                    memory_scope: "workspace".into(),
-                    quality_score: None,
-                    cost_budget_usd: None,
-                    config: Map::new(),
-                    active: true,
-                    created_at: at,
-                },
-                "do it",
-                at,
-            )
+            ..Accept::new(key.task_id, demo(at), "do it", at)
         };
         self.send(&key, &Command::Accept(Box::new(accept))).await;
         key
+    }
+}
+
+/// The agent everybody speaks to.
+pub(crate) fn demo(at: DateTime<Utc>) -> agent::Created {
+    agent::Created {
+        agent_id: AgentId::of_key("dev", "demo"),
+        workspace: "dev".into(),
+        agent_key: "demo".into(),
+        name: "Demo".into(),
+        role: "generalist".into(),
+        memory_scope: "workspace".into(),
+        quality_score: None,
+        cost_budget_usd: None,
+        config: Map::new(),
+        active: true,
+        created_at: at,
     }
 }
 

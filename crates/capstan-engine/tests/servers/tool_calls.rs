@@ -6,7 +6,7 @@ use capstan_contract::WorkspaceCodec;
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::Command;
 use capstan_domain::task::command::{CheckToolCall, SubmitInput};
-use capstan_domain::task::event::ToolExecutor;
+use capstan_domain::task::event::{InputSource, ToolExecutor};
 use capstan_domain::workspace;
 use capstan_domain::workspace::settings::ApprovalPolicy;
 use capstan_engine::EngineConfig;
@@ -50,15 +50,10 @@ async fn kept(office: &Office, endpoint: &Endpoint) -> StreamKey {
 
 /// The same approval, sent by somebody who repeats it.
 async fn approve(office: &Office, key: &StreamKey) {
+    let input_id = capstan_domain::id::InputId(uuid::Uuid::from_u128(77));
     let input = SubmitInput {
-        input_id: capstan_domain::id::InputId(uuid::Uuid::from_u128(77)),
-        run_id: None,
         action: Some("approve".into()),
-        message: String::new(),
-        answers: serde_json::Map::new(),
-        blocker_id: None,
-        message_bytes_max: 1_000,
-        at: now(),
+        ..SubmitInput::text(input_id, InputSource::Caller, String::new(), now())
     };
     office.send(key, &Command::SubmitInput(input)).await;
 }

@@ -29,11 +29,28 @@ pub struct JetStreamConfig {
 }
 
 impl JetStreamConfig {
-    /// One server at `url`, everything else as it comes.
+    /// The options with these credentials, for a connection of one's own to the same server.
+    pub async fn log_in(
+        &self,
+        options: async_nats::ConnectOptions,
+    ) -> std::io::Result<async_nats::ConnectOptions> {
+        Ok(match &self.credentials {
+            None => options,
+            Some(Credentials::Password { user, password }) => {
+                options.user_and_password(user.clone(), password.clone())
+            }
+            Some(Credentials::Token(token)) => options.token(token.clone()),
+            Some(Credentials::File(path)) => options.credentials_file(path).await?,
+        })
+    }
+
+    /// One server at `url`, everything else as it comes. A login in the address (`nats://user:password@host`) becomes the
+    /// credentials, so that no message shows it.
     pub fn new(url: impl Into<String>) -> Self {
+        let (url, credentials) = without_login(&url.into());
         Self {
-            url: url.into(),
-            credentials: None,
+            url,
+            credentials,
             replicas: 1,
             durability: DurabilityHint::Auto,
             monitor_url: None,
@@ -43,6 +60,39 @@ impl JetStreamConfig {
             append_timeout: Duration::from_secs(15),
         }
     }
+}
+
+/// Takes the login out of the addresses, which the client itself does not read there.
+fn without_login(urls: &str) -> (String, Option<Credentials>) {
+    let mut credentials = None;
+    let bare: Vec<String> = urls
+        .split(',')
+        .map(|url| {
+            let (scheme, rest) = url.split_once("://").map_or(("nats", url), |(scheme, rest)| (scheme, rest));
+            let Some((login, host)) = rest.rsplit_once('@') else { return url.to_owned() };
+            credentials.get_or_insert(match login.split_once(':') {
+                Some((user, password)) => {
+                    Credentials::Password { user: decoded(user), password: decoded(password) }
+                }
+                None => Credentials::Token(decoded(login)),
+            });
+            format!("{scheme}://{host}")
+        })
+        .collect();
+    (bare.join(","), credentials)
+}
+
+/// A part of an address with its `%40` and the like read.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = (*first == b'%').then(|| tail.get(..2)).flatten();
+        let byte = escaped.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &tail[2..] } else { tail };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// How to log in. Never shown in logs.
@@ -104,5 +154,21 @@ impl fmt::Display for Durability {
             Self::SomeInterval => f.write_str("interval"),
             Self::Unknown => f.write_str("unknown"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_in_the_address_becomes_the_credentials_and_is_shown_nowhere() {
+        let config = JetStreamConfig::new("nats://me:p%40ss@a:4222,nats://me:p%40ss@b:4222");
+        assert_eq!(config.url, "nats://a:4222,nats://b:4222");
+        let Some(Credentials::Password { user, password }) = config.credentials else { panic!("no login") };
+        assert_eq!((user.as_str(), password.as_str()), ("me", "p@ss"));
+        let config = JetStreamConfig::new("nats://t0ken@a");
+        assert!(matches!(config.credentials, Some(Credentials::Token(token)) if token == "t0ken"));
+        assert!(JetStreamConfig::new("nats://a").credentials.is_none());
     }
 }

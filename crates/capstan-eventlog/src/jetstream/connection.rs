@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::config::{Credentials, JetStreamConfig};
+use super::config::JetStreamConfig;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -129,14 +129,7 @@ impl Connection {
                 }
                 async {}
             });
-        options = match &config.credentials {
-            None => options,
-            Some(Credentials::Password { user, password }) => {
-                options.user_and_password(user.clone(), password.clone())
-            }
-            Some(Credentials::Token(token)) => options.token(token.clone()),
-            Some(Credentials::File(path)) => options.credentials_file(path).await?,
-        };
+        options = config.log_in(options).await?;
         let client = options.connect(config.url.split(',').collect::<Vec<_>>()).await?;
         Ok(Self { client, link })
     }

@@ -5,6 +5,7 @@ use capstan_domain::channel::{Bound, Event};
 use capstan_domain::id::{AgentId, BindingId};
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use crate::redaction::{map_of, shown};
 pub(crate) struct Channels;
 
 /// A channel binding as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ChannelRow {
     id: BindingId,
     workspace: String,
@@ -53,10 +54,7 @@ impl Model for Channels {
             DomainEvent::Channel(Event::Bound(bound)) => &bound.workspace,
             DomainEvent::Channel(Event::Changed(changed)) => &changed.workspace,
             DomainEvent::Channel(Event::Released(released)) => &released.workspace,
-            DomainEvent::Workspace(_)
-            | DomainEvent::Agent(_)
-            | DomainEvent::Class(_)
-            | DomainEvent::Task(_) => fact.workspace(),
+            _ => fact.workspace(),
         }
     }
 
@@ -81,10 +79,7 @@ impl Model for Channels {
                 row
             }),
             DomainEvent::Channel(Event::Released(_)) => None,
-            DomainEvent::Workspace(_)
-            | DomainEvent::Agent(_)
-            | DomainEvent::Class(_)
-            | DomainEvent::Task(_) => row,
+            _ => row,
         }
     }
 

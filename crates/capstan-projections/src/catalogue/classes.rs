@@ -6,6 +6,7 @@ use capstan_domain::class::{Class, Health, State};
 use capstan_domain::id::derived;
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ use crate::model::Model;
 pub(crate) struct Classes;
 
 /// A class as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ClassRow {
     instance_key: String,
     workspace: String,

@@ -4,7 +4,9 @@ use capstan_contract::DomainEvent;
 use capstan_domain::id::{AgentId, OutputId, RunId, TaskId};
 use capstan_domain::task::event::{Event, OutputProduced, OutputStatus, TaskAccepted};
 use capstan_envelope::Recorded;
+use capstan_envelope::redaction::redact_fields;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -20,7 +22,7 @@ use crate::redaction::shown;
 pub(crate) struct Outputs;
 
 /// An output as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct OutputRow {
     id: OutputId,
     task_id: TaskId,
@@ -81,6 +83,7 @@ impl Model for Outputs {
                     // Something else stands there: it gives way, as the rows cannot be told from it later.
                     other => *other = Value::Array(e.rows.clone()),
                 }
+                redact_fields(&mut row.data);
             }
             Event::OutputFinalized(e) => row.summary = Some(e.summary.clone()),
             Event::OutputStatusChanged(e) => {
@@ -96,23 +99,15 @@ impl Model for Outputs {
     fn cells(row: &OutputRow) -> Vec<Cell<'_>> {
         vec![
             Cell::Uuid(Some(row.task_id.0)),
-            Cell::text(status(row.status)),
+            Cell::text(row.status.as_str()),
             Cell::Time(Some(row.created_at)),
         ]
     }
 }
 
-fn status(status: OutputStatus) -> &'static str {
-    match status {
-        OutputStatus::Active => "active",
-        OutputStatus::Pending => "pending",
-        OutputStatus::Approved => "approved",
-        OutputStatus::Rejected => "rejected",
-        OutputStatus::Cancelled => "cancelled",
-    }
-}
-
 fn begin(produced: &OutputProduced, accepted: &TaskAccepted) -> OutputRow {
+    let mut data = produced.data.clone();
+    redact_fields(&mut data);
     OutputRow {
         id: produced.output_id,
         task_id: accepted.task_id,
@@ -122,7 +117,7 @@ fn begin(produced: &OutputProduced, accepted: &TaskAccepted) -> OutputRow {
         title: produced.title.clone(),
         summary: produced.summary.clone(),
         uri: produced.uri.clone(),
-        data: produced.data.clone(),
+        data,
         metadata: shown(&produced.metadata),
         status: produced.status,
         status_reason: None,

@@ -7,8 +7,11 @@ use capstan_decider::Decider;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::channel::{self, Channel};
 use capstan_domain::class::{self, Class};
+use capstan_domain::schedule::{self, ScheduleDecider};
+use capstan_domain::session::{self, Session};
 use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::task::{self, TaskDecider};
+use capstan_domain::token::{self, Token};
 use capstan_domain::workspace::{self, Workspace};
 use capstan_envelope::{Recorded, StreamHead, StreamId};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -33,8 +36,11 @@ pub(crate) fn stream_key(stream: &StreamId) -> String {
 pub(crate) enum StreamState {
     Workspace(workspace::State),
     Agent(agent::State),
+    Schedule(schedule::State),
     Channel(channel::State),
     Class(class::State),
+    Token(token::State),
+    Session(session::State),
     Task(task::State),
 }
 
@@ -66,21 +72,18 @@ impl SnapshotRow {
     pub(crate) fn accepted(&self) -> Option<&TaskAccepted> {
         match &self.state {
             StreamState::Task(Some(task)) => Some(&task.accepted),
-            StreamState::Task(None)
-            | StreamState::Workspace(_)
-            | StreamState::Agent(_)
-            | StreamState::Channel(_)
-            | StreamState::Class(_) => None,
+            _ => None,
         }
     }
 
-    /// True when the engine must know of the stream: a task that is not over or still holds a lease, and everything
-    /// that decides which task may run.
+    /// True when the engine must know of the stream: a task that is not over, still holds a lease, has children to be
+    /// made or heard of or a parent to be told; an active schedule; and everything that decides which task may run.
     fn is_open(&self) -> bool {
         match &self.state {
-            StreamState::Task(Some(task)) => !task.state.is_terminal() || task.live.is_some(),
-            StreamState::Task(None) | StreamState::Channel(_) => false,
+            StreamState::Task(Some(task)) => !task.is_at_rest(),
+            StreamState::Schedule(Some(schedule)) => schedule.is_waited_for(),
             StreamState::Workspace(_) | StreamState::Agent(_) | StreamState::Class(_) => true,
+            _ => false,
         }
     }
 }
@@ -116,6 +119,12 @@ impl Model for StreamSnapshots {
             (DomainEvent::Agent(event), _) => {
                 StreamState::Agent(Agent::evolve(agent::State::default(), event))
             }
+            (DomainEvent::Schedule(event), Some(StreamState::Schedule(state))) => {
+                StreamState::Schedule(ScheduleDecider::evolve(state, event))
+            }
+            (DomainEvent::Schedule(event), _) => {
+                StreamState::Schedule(ScheduleDecider::evolve(schedule::State::default(), event))
+            }
             (DomainEvent::Channel(event), Some(StreamState::Channel(state))) => {
                 StreamState::Channel(Channel::evolve(state, event))
             }
@@ -127,6 +136,18 @@ impl Model for StreamSnapshots {
             }
             (DomainEvent::Class(event), _) => {
                 StreamState::Class(Class::evolve(class::State::default(), event))
+            }
+            (DomainEvent::Token(event), Some(StreamState::Token(state))) => {
+                StreamState::Token(Token::evolve(state, event))
+            }
+            (DomainEvent::Token(event), _) => {
+                StreamState::Token(Token::evolve(token::State::default(), event))
+            }
+            (DomainEvent::Session(event), Some(StreamState::Session(state))) => {
+                StreamState::Session(Session::evolve(state, event))
+            }
+            (DomainEvent::Session(event), _) => {
+                StreamState::Session(Session::evolve(session::State::default(), event))
             }
             (DomainEvent::Task(event), Some(StreamState::Task(state))) => {
                 StreamState::Task(TaskDecider::evolve(state, event))
@@ -148,7 +169,10 @@ impl Model for StreamSnapshots {
             Some("workspace") => StreamState::Workspace(serde_json::from_str(state.get())?),
             Some("class") => StreamState::Class(serde_json::from_str(state.get())?),
             Some("channel") => StreamState::Channel(serde_json::from_str(state.get())?),
+            Some("token") => StreamState::Token(serde_json::from_str(state.get())?),
+            Some("session") => StreamState::Session(serde_json::from_str(state.get())?),
             Some("agent") => StreamState::Agent(serde_json::from_str(state.get())?),
+            Some("schedule") => StreamState::Schedule(serde_json::from_str(state.get())?),
             _ => StreamState::Task(serde_json::from_str(state.get())?),
         };
         Ok(SnapshotRow { head, state })

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use capstan_domain::id::AgentId;
 use capstan_domain::task::TaskState;
 use capstan_envelope::Position;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::queries::QueryError;
@@ -19,7 +20,7 @@ const SQL: &str = "SELECT c.position, t.states, t.counts, r.ok_ms, r.cost_usd FR
              WHERE workspace = $1 AND agent_id = $2) r";
 
 /// What an agent has done, in figures.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AgentStats {
     /// Its tasks, archived ones included.
     pub total: u64,
@@ -56,7 +57,7 @@ impl ReadModels {
         let counted: BTreeMap<&str, u64> =
             states.iter().map(String::as_str).zip(counts.into_iter().map(|count| count as u64)).collect();
         let of = |state: TaskState| counted.get(state.as_str()).copied().unwrap_or_default();
-        let stats = AgentStats {
+        let figures = AgentStats {
             total: counted.values().sum(),
             by_state: TaskState::ALL.into_iter().map(|state| (state.as_str(), of(state))).collect(),
             running_count: of(TaskState::Running),
@@ -65,6 +66,6 @@ impl ReadModels {
             avg_run_sec: row.get::<_, Option<f64>>(3).map(|ms| ms / 1_000.0),
             total_cost_usd: row.get(4),
         };
-        Ok((stats, Position::new(row.get::<_, i64>(0) as u64)))
+        Ok((figures, Position::new(row.get::<_, i64>(0) as u64)))
     }
 }

@@ -33,6 +33,8 @@ pub struct TaskFilter {
     pub labels: BTreeMap<String, String>,
     /// Made for this task.
     pub parent_task_id: Option<TaskId>,
+    /// Made for one of these outputs of their parents; any when empty.
+    pub source_output_ids: Vec<String>,
     /// Waiting for this reason.
     pub waiting_reason: Option<String>,
     /// Created later than this.
@@ -112,6 +114,10 @@ impl ReadModels {
             select.filter("strpos(labels, ?) > 0", labels::needle(name, value));
         }
         select.filter_some("parent_task_id = ?", filter.parent_task_id.map(|id| id.0));
+        if !filter.source_output_ids.is_empty() {
+            let ids: Vec<String> = filter.source_output_ids.iter().map(|id| storable(id)).collect();
+            select.filter("source_output_id = ANY(?)", ids);
+        }
         select.filter_some("waiting_reason = ?", filter.waiting_reason.as_deref().map(storable));
         select.filter_some("created_at > ?", filter.created_after);
         select.filter_some("created_at < ?", filter.created_before);

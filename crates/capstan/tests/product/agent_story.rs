@@ -169,3 +169,22 @@ async fn a_run_over_its_timeout_ends_in_an_error() -> anyhow::Result<()> {
     assert_eq!(runs["items"][0]["status"], "timeout");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_plan_the_server_refuses_fails_the_run_and_says_why() -> anyhow::Result<()> {
+    let agent = r#"echo '{"capstan":"event","event_type":7}'; echo '{"capstan":"subtask","colour":"red"}'"#;
+    let product = Product::start(&["--exec", agent]).await?;
+    let accepted = product.submit("plan").await?;
+    let id = accepted["task"]["id"].as_str().unwrap();
+    let task = product.task_in(id, "error").await?;
+    assert!(task["error"].as_str().is_some_and(|error| error.contains("was refused")), "{task}");
+    let runs = product.get(&format!("tasks/{id}/runs")).await?;
+    assert_eq!(
+        runs["items"][0]["attempts"].as_array().map(Vec::len),
+        Some(1),
+        "it is not tried again: {runs}"
+    );
+    let logs = product.get(&format!("tasks/{id}/logs")).await?.to_string();
+    assert!(logs.contains("capstan: refused: message event"), "{logs}");
+    Ok(())
+}

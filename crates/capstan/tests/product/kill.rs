@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use crate::process::{Product, eventually, signal};
+use crate::process::{Product, eventually, is_gone, signal};
 
 /// Submits keyed tasks until told to stop; every key is repeated until it is acknowledged. Answers key and task id
 /// of everything acknowledged.
@@ -184,14 +184,26 @@ async fn a_killed_capstan_leaves_no_process_behind() -> anyhow::Result<()> {
     signal("KILL", product.pid()?).await?;
     for pid in pids {
         let pid = pid.context("a server's pid")?;
-        eventually("the server is gone", || async {
-            // A process whose parent is gone may stay a zombie until it is reaped; a zombie runs nothing.
-            let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            Ok(state.is_empty() || state.contains(") Z "))
-        })
-        .await?;
+        eventually("the server is gone", || async { Ok(is_gone(&pid.to_string())) }).await?;
     }
     Ok(())
+}
+
+/// A worker in a process of its own that gives up quickly what it is to give up.
+fn worker_of(product: &Product, command: &str) -> std::io::Result<tokio::process::Child> {
+    let mut worker = tokio::process::Command::new(crate::process::CAPSTAN);
+    worker.args([
+        "worker",
+        "--url",
+        &product.url,
+        "--drain-ms",
+        "100",
+        "--grace-ms",
+        "1000",
+        "--exec",
+        command,
+    ]);
+    worker.kill_on_drop(true).spawn()
 }
 
 #[tokio::test]
@@ -199,12 +211,7 @@ async fn a_killed_worker_costs_an_attempt_but_no_task() -> anyhow::Result<()> {
     let product = Product::start(&["--no-worker", "--lease-ms", "2000"]).await?;
     let accepted = product.submit("survive").await?;
     let id = accepted["task"]["id"].as_str().unwrap();
-    let worker = |command: &str| {
-        tokio::process::Command::new(crate::process::CAPSTAN)
-            .args(["worker", "--url", &product.url, "--exec", command])
-            .kill_on_drop(true)
-            .spawn()
-    };
+    let worker = |command: &str| worker_of(&product, command);
     let mut first = worker("sleep 600")?;
     product.task_in(id, "running").await?;
     eventually("the attempt has started", || async {
@@ -228,12 +235,7 @@ async fn a_paused_worker_that_comes_back_late_changes_nothing() -> anyhow::Resul
     let product = Product::start(&["--no-worker", "--lease-ms", "1500"]).await?;
     let accepted = product.submit("fenced").await?;
     let id = accepted["task"]["id"].as_str().unwrap();
-    let worker = |command: &str| {
-        tokio::process::Command::new(crate::process::CAPSTAN)
-            .args(["worker", "--url", &product.url, "--exec", command])
-            .kill_on_drop(true)
-            .spawn()
-    };
+    let worker = |command: &str| worker_of(&product, command);
     let mut late = worker("sleep 600")?;
     product.task_in(id, "running").await?;
     signal("STOP", late.id().context("a running worker")?).await?;
@@ -248,5 +250,49 @@ async fn a_paused_worker_that_comes_back_late_changes_nothing() -> anyhow::Resul
     assert_eq!(product.get(&format!("tasks/{id}")).await?["version"], done["version"]);
     assert_eq!(product.get(&format!("tasks/{id}/history")).await?["items"], events_before["items"]);
     late.kill().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_killed_worker_leaves_no_process_of_its_agents_behind() -> anyhow::Result<()> {
+    let product = Product::start(&["--no-worker"]).await?;
+    let accepted = product.submit("fork").await?;
+    let id = accepted["task"]["id"].as_str().unwrap();
+    let mut worker = worker_of(&product, "sleep 600 & echo child $!; wait")?;
+    let child = || async {
+        let logs = product.get(&format!("tasks/{id}/logs")).await?;
+        let lines = logs["items"].as_array().cloned().unwrap_or_default();
+        let texts = lines.iter().filter_map(|line| line["data"].as_str());
+        anyhow::Ok(texts.filter_map(|text| text.strip_prefix("child ")).map(str::to_owned).next())
+    };
+    eventually("the agent says its child", || async { Ok(child().await?.is_some()) }).await?;
+    let child = child().await?.context("a child")?;
+    worker.kill().await?;
+    eventually("the agent's child is gone", || async { Ok(is_gone(&child)) }).await
+}
+
+#[tokio::test]
+async fn a_worker_that_stops_hands_back_what_it_cannot_finish() -> anyhow::Result<()> {
+    // The lease would outlast the test: only handing back lets another worker have the attempt in time.
+    let product = Product::start(&["--no-worker", "--lease-ms", "600000"]).await?;
+    let accepted = product.submit("hand over").await?;
+    let id = accepted["task"]["id"].as_str().unwrap();
+    let mut first = worker_of(&product, "echo first; sleep 600")?;
+    eventually("the agent works", || async {
+        Ok(product.get(&format!("tasks/{id}/logs")).await?.to_string().contains("first"))
+    })
+    .await?;
+    signal("TERM", first.id().context("a running worker")?).await?;
+    let mut second = worker_of(&product, "true")?;
+    product.task_in(id, "done").await?;
+    let runs = product.get(&format!("tasks/{id}/runs")).await?;
+    let attempt = &runs["items"][0]["attempts"][0];
+    assert_eq!(
+        (&attempt["status"], &attempt["error"]),
+        (&json!("lost"), &json!("the worker stops")),
+        "{runs}"
+    );
+    assert!(first.wait().await?.success());
+    second.kill().await?;
     Ok(())
 }

@@ -7,9 +7,13 @@
 mod agent_story;
 mod bad_input;
 mod bus;
+mod claude_code;
 mod idempotency;
 mod kill;
 mod process;
+mod python_worker;
 mod rebuild;
+mod schedules;
 mod sse;
+mod whole_story;
 mod why;

@@ -217,6 +217,12 @@ pub(crate) async fn signal(name: &str, pid: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// True when the process runs no more. One whose parent is gone may stay a zombie until it is reaped; it runs nothing.
+pub(crate) fn is_gone(pid: &str) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    state.is_empty() || state.contains(") Z ")
+}
+
 /// Polls until `check` holds.
 pub(crate) async fn eventually<F: Future<Output = anyhow::Result<bool>>>(
     what: &str,

@@ -236,3 +236,14 @@ pub enum BudgetScope {
     Workspace,
 }
 }
+
+impl BudgetScope {
+    /// The wire word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Task => "task",
+            Self::Agent => "agent",
+            Self::Workspace => "workspace",
+        }
+    }
+}

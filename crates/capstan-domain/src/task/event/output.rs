@@ -94,3 +94,16 @@ pub enum OutputStatus {
     Cancelled,
 }
 }
+
+impl OutputStatus {
+    /// The wire word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Pending => "pending",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}

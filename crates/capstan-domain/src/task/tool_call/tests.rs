@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::policy::RunPolicy;
 use crate::task::TaskDecider;
-use crate::task::command::{Accept, Command};
+use crate::task::command::{Accept, Command, SubmitInput};
 use crate::task::fixture::{
     accept, accepting, ask, at, attempt, blocker_id, cancel, finish_ok, input, kinds, lease, say, start,
     started, task_of,
@@ -385,14 +385,14 @@ fn an_answer_to_the_question_is_one_decision() {
         Command::SubmitInput(SubmitInput { action: Some(action.into()), at: at(30), ..input(7, "") })
     };
     kept(Some(ToolExecutor::Http)).when(approve(" Approve ")).then_with(|events, state| {
-        assert_eq!(kinds(events), ["call decided", "said", "answered"]);
+        assert_eq!(kinds(events), ["said", "call decided", "answered"]);
         assert_eq!(state.as_ref().unwrap().state, TaskState::Waiting);
     });
     kept(None).when(approve("approve")).then_with(|events, _| {
-        assert_eq!(kinds(events), ["call decided", "said", "answered", "continued"]);
+        assert_eq!(kinds(events), ["said", "call decided", "answered", "continued"]);
     });
     kept(None).and(finish_ok(1)).when(approve("reject")).then_with(|events, state| {
-        assert_eq!(kinds(events), ["call decided", "said", "answered", "run requested"]);
+        assert_eq!(kinds(events), ["said", "call decided", "answered", "run requested"]);
         assert!(state.as_ref().unwrap().current_run().unwrap().prompt.contains("rejected"));
     });
     kept(None).when(approve("maybe")).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));

@@ -1,0 +1,72 @@
+//! What callers hand over is kept as it came and shown without its secrets, wherever it is shown.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Api, PATIENCE};
+
+const SECRET: &str = "open-sesame-8731";
+const TOKEN: &str = "sk-live-0123456789abcdef";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_shown_nowhere_and_reach_the_worker_whole() {
+    let api = Api::start().await;
+    let agent = json!({
+        "agent_key": "keeper", "name": "Keeper", "config": { "runner": "process", "api_key": SECRET, "note": TOKEN }
+    });
+    let mut shown = vec![api.post("/v1/workspaces/dev/agents", agent).await.expect(201)];
+    let body = json!({
+        "agent_id": "keeper",
+        "message": "go",
+        "idempotency_key": "k",
+        "labels": { "api_key": SECRET },
+        "routing": { "headers": { "Authorization": format!("Bearer {SECRET}") }, "n": [{ "client_secret": SECRET }] },
+        "input_provenance": { "token": SECRET, "say": TOKEN },
+        "attachments": [{ "password": SECRET, "name": "a.txt" }],
+    });
+    let accepted = api.post("/v1/workspaces/dev/tasks", body.clone()).await.expect(202);
+    let task = accepted["task"]["id"].as_str().unwrap().to_owned();
+    shown.push(accepted);
+    shown.push(api.post("/v1/workspaces/dev/tasks", body).await.expect(200));
+    let lease = api.lease(&task).await;
+    api.report(&lease, "start", json!({})).await.expect(200);
+    let line =
+        json!([{ "stream": "stdout", "data": "hello", "metadata": { "api_key": SECRET, "a": TOKEN } }]);
+    api.report(&lease, "logs", line).await.expect(202);
+    let output = json!({ "output_type": "note", "title": "t", "data": { "password": SECRET, "rows": [] } });
+    let output = api.report(&lease, "outputs", output).await.expect(201);
+    let rows = format!("outputs/{}/rows", output["output_id"].as_str().unwrap());
+    api.report(&lease, &rows, json!({ "rows": [{ "access_token": SECRET }] })).await.expect(200);
+
+    for path in [
+        "agents".to_owned(),
+        "agents/keeper".to_owned(),
+        "tasks".to_owned(),
+        format!("tasks/{task}"),
+        format!("tasks/{task}/runs"),
+        format!("tasks/{task}/outputs"),
+        format!("tasks/{task}/history"),
+        format!("tasks/{task}/logs"),
+        "outputs".to_owned(),
+        "runs".to_owned(),
+    ] {
+        shown.push(api.get_now(&format!("/v1/workspaces/dev/{path}")).await.expect(200));
+    }
+    let ended = json!({ "outcome": "ok", "exit_code": 0, "result": { "api_key": SECRET, "answer": 42 } });
+    shown.push(api.report(&lease, "finish", ended).await.expect(200));
+    shown.push(api.get_now(&format!("/v1/workspaces/dev/runs/{}", lease.run_id)).await.expect(200));
+    let stream = format!("/v1/workspaces/dev/tasks/{task}/stream?after=0&include=logs,events");
+    let frames = api.request("GET", &stream).send().await.unwrap();
+    let frames = tokio::time::timeout(PATIENCE, frames.text()).await.expect("the stream ends").unwrap();
+    assert!(frames.contains("event: log") && frames.contains("event: task-accepted"), "{frames}");
+    shown.push(Value::String(frames));
+    for text in shown.iter().map(Value::to_string) {
+        assert!(!text.contains(SECRET) && !text.contains(TOKEN), "{text}");
+    }
+    assert!(shown.iter().any(|answer| answer.to_string().contains("[redacted]")));
+
+    // The agent needs what it was given.
+    let stream = format!("dev/task/{task}").parse().unwrap();
+    let kept = api.tasks.refresh(&stream).await.unwrap();
+    let config = &kept.state.as_ref().unwrap().accepted.agent_config;
+    assert_eq!(config.get("api_key"), Some(&json!(SECRET)));
+}

@@ -1,0 +1,122 @@
+//! Schedules: the same prompt again and again.
+
+use reqwest::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::{Client, Error, Page};
+
+/// A schedule as the server shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The schedule.
+    pub id: Uuid,
+    /// Who is told.
+    pub agent_id: Uuid,
+    /// The agent's name.
+    #[serde(default)]
+    pub agent_name: String,
+    /// Five-field cron expression.
+    pub cron_expr: String,
+    /// IANA name of its zone.
+    pub timezone: String,
+    /// What the agent is told.
+    pub prompt: String,
+    /// False while it is paused.
+    pub active: bool,
+    /// When it fires next, jitter included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_run_at: Option<String>,
+    /// When it fired last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run_at: Option<String>,
+    /// The task made last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_task_id: Option<Uuid>,
+    /// Every other field, by its wire name.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
+}
+
+/// Which schedules to list; everything that is given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ScheduleFilter {
+    /// For this view.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_view_id: Option<String>,
+    /// Of this agent, by id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    /// Active, or paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+    /// Most to answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Where the page before ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+impl Client {
+    /// Begins a schedule from the fields of `create-schedule`; the answer is `{receipt, schedule}`.
+    pub async fn create_schedule(&self, fields: &Value) -> Result<Value, Error> {
+        self.of_workspace(Method::POST, &["schedules"]).json(fields).answer().await
+    }
+
+    /// Changes the given fields of a schedule, when `version` is given only if it still has that version.
+    pub async fn update_schedule(
+        &self,
+        id: Uuid,
+        fields: &Value,
+        version: Option<u64>,
+    ) -> Result<Value, Error> {
+        let call = self.of_workspace(Method::PATCH, &["schedules", &id.to_string()]).json(fields);
+        match version {
+            Some(version) => call.header("if-match", &version.to_string()).answer().await,
+            None => call.answer().await,
+        }
+    }
+
+    /// Ends a schedule; the tasks it made stay.
+    pub async fn delete_schedule(&self, id: Uuid) -> Result<Value, Error> {
+        self.of_workspace(Method::DELETE, &["schedules", &id.to_string()]).answer().await
+    }
+
+    /// Does something to a schedule: `pause`, `resume` or `trigger`, with the command's fields.
+    async fn act_on_schedule(&self, id: Uuid, action: &str, fields: &Value) -> Result<Value, Error> {
+        self.of_workspace(Method::POST, &["schedules", &id.to_string(), action]).json(fields).answer().await
+    }
+
+    /// Stops a schedule until it is resumed.
+    pub async fn pause_schedule(&self, id: Uuid, reason: Option<&str>) -> Result<Value, Error> {
+        self.act_on_schedule(id, "pause", &serde_json::json!({ "reason": reason })).await
+    }
+
+    /// Lets a paused schedule go on, from now.
+    pub async fn resume_schedule(&self, id: Uuid) -> Result<Value, Error> {
+        self.act_on_schedule(id, "resume", &serde_json::json!({})).await
+    }
+
+    /// Makes one task now; the answer is `{receipt, task}`.
+    pub async fn trigger_schedule(&self, id: Uuid, idempotency_key: Option<&str>) -> Result<Value, Error> {
+        self.act_on_schedule(id, "trigger", &serde_json::json!({ "idempotency_key": idempotency_key })).await
+    }
+
+    /// Reads a schedule.
+    pub async fn schedule(&self, id: Uuid) -> Result<Schedule, Error> {
+        self.of_workspace(Method::GET, &["schedules", &id.to_string()]).answer().await
+    }
+
+    /// Lists schedules, newest first.
+    pub async fn schedules(&self, filter: &ScheduleFilter) -> Result<Page<Schedule>, Error> {
+        self.of_workspace(Method::GET, &["schedules"]).query(filter).answer().await
+    }
+
+    /// The next `count` ticks of a schedule.
+    pub async fn next_ticks(&self, id: Uuid, count: u32) -> Result<Value, Error> {
+        let call = self.of_workspace(Method::GET, &["schedules", &id.to_string(), "next"]);
+        call.query(&[("n", count)]).answer().await
+    }
+}

@@ -1,0 +1,45 @@
+use capstan_domain::schedule::{CatchUp, Overlap};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Begins a schedule: a prompt to an agent at the times of a cron expression.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateSchedule {
+    /// Repeats under the same key are answered with the first schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// The agent, by id or key.
+    #[serde(default)]
+    #[schemars(!default)]
+    pub agent_id: String,
+    /// Five-field cron expression.
+    #[serde(default)]
+    #[schemars(!default)]
+    pub cron_expr: String,
+    /// IANA name of the zone whose clocks it follows; UTC when absent or empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// What the agent is told at each tick.
+    #[serde(default)]
+    #[schemars(!default)]
+    pub prompt: String,
+    /// Skills handed to the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skill_paths: Option<Vec<String>>,
+    /// The view it works for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_view_id: Option<String>,
+    /// False for a schedule that begins paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+    /// What happens to a tick while a task of an earlier one is open; `queue` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Overlap>,
+    /// What happens to ticks that passed while nobody could fire them; `one` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<CatchUp>,
+    /// Ticks fire up to so many milliseconds late, at most a day; 0 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter_ms: Option<i64>,
+}

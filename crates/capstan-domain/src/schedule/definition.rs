@@ -1,0 +1,126 @@
+//! What a schedule is: its times, its words and its options, and whether they can be taken.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Faults;
+use crate::cron::{CronExpression, Zone};
+use crate::id::ScheduleId;
+use crate::schedule::{Next, Rhythm};
+
+/// The longest jitter, in milliseconds: a day.
+pub const JITTER_MS_MAX: i64 = 86_400_000;
+/// Most skill paths.
+pub const SKILL_PATHS_MAX: usize = 100;
+/// The longest cron expression, in bytes.
+const CRON_BYTES_MAX: usize = 1_000;
+
+/// What happens to a tick while a task of an earlier one is still open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// Its task waits in the schedule's lane.
+    #[default]
+    Queue,
+    /// It makes no task.
+    Skip,
+    /// The open tasks are cancelled first.
+    CancelRunning,
+}
+
+/// What happens to ticks that passed while nobody could fire them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CatchUp {
+    /// The latest of them fires, once.
+    #[default]
+    One,
+    /// The latest hundred fire.
+    All,
+    /// None of them fires.
+    None,
+}
+
+/// What a schedule is, whole: an event that changes something carries all of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Definition {
+    /// Five-field cron expression.
+    pub cron_expr: String,
+    /// IANA name of the zone whose clocks it follows.
+    pub timezone: String,
+    /// What the agent is told at each tick.
+    pub prompt: String,
+    /// Skills handed to the agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skill_paths: Vec<String>,
+    /// The view it works for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_view_id: Option<String>,
+    /// While a task of an earlier tick is still open.
+    pub overlap: Overlap,
+    /// After ticks that nobody could fire.
+    pub catch_up: CatchUp,
+    /// A tick fires up to so many milliseconds late, by an amount that depends only on the schedule and the tick.
+    pub jitter_ms: i64,
+}
+
+impl Definition {
+    /// The definition as it is stored: trimmed, zone and expression in their canonical spelling. Notes what is wrong.
+    pub(super) fn checked(self, faults: &mut Faults) -> Self {
+        // The zone first: an expression is read in it.
+        let timezone = match self.timezone.trim() {
+            "" => Zone::UTC.name().to_owned(),
+            named => match Zone::parse(named) {
+                Ok(zone) => zone.name().to_owned(),
+                Err(unknown) => {
+                    faults.add("/timezone", unknown.to_string());
+                    named.to_owned()
+                }
+            },
+        };
+        let prompt = self.prompt.trim().to_owned();
+        faults.require((0..=JITTER_MS_MAX).contains(&self.jitter_ms), "/jitter_ms", "must be 0 to a day");
+        let cron_expr = checked_cron(&self.cron_expr, faults);
+        let skill_paths: Vec<_> = self.skill_paths.iter().map(|path| path.trim().to_owned()).collect();
+        faults.require(skill_paths.len() <= SKILL_PATHS_MAX, "/skill_paths", "holds at most 100 paths");
+        faults.require(
+            skill_paths.iter().all(|path| !path.is_empty()),
+            "/skill_paths",
+            "a skill path cannot be empty",
+        );
+        let source_view_id = self.source_view_id.filter(|view| !view.trim().is_empty());
+        Self { cron_expr, timezone, prompt, skill_paths, source_view_id, ..self }
+    }
+
+    /// The rhythm it describes; none when another build stored what this one cannot read.
+    pub fn rhythm(&self, schedule_id: ScheduleId) -> Option<Rhythm> {
+        let cron = CronExpression::parse(&self.cron_expr).ok()?;
+        let zone = Zone::parse(&self.timezone).ok()?;
+        Some(Rhythm::new(schedule_id, cron, zone, self.jitter_ms))
+    }
+
+    /// The first tick strictly after an instant.
+    pub(super) fn next_after(&self, schedule_id: ScheduleId, after: DateTime<Utc>) -> Option<Next> {
+        self.rhythm(schedule_id)?.next_after(after)
+    }
+}
+
+fn checked_cron(expression: &str, faults: &mut Faults) -> String {
+    let expression = expression.trim();
+    if expression.is_empty() {
+        faults.add("/cron_expr", "cron_expr is required");
+        return String::new();
+    }
+    if expression.len() > CRON_BYTES_MAX {
+        faults.add("/cron_expr", "must be at most 1000 bytes long");
+        return String::new();
+    }
+    match CronExpression::parse(expression) {
+        Ok(cron) => cron.as_str().to_owned(),
+        Err(fault) => {
+            faults.add("/cron_expr", fault.to_string());
+            expression.to_owned()
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! A token: what a caller shows to be let in.
+//!
+//! Invariants: 1. the secret is never here, only its hash; 2. a token is revoked once and for ever; 3. its scopes and
+//! its end never change: another right is another token.
+//!
+//! ```text
+//! (none) ──issue──► valid ──revoke──► revoked
+//!                     └── (its end passes) ──► expired, which is no event
+//! ```
+
+use std::collections::BTreeSet;
+
+use capstan_decider::Decider;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::TokenId;
+use crate::{Fault, Faults};
+
+/// The longest name a token may have, in bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+
+/// What a token allows in its workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// To look.
+    Read,
+    /// To give commands.
+    Command,
+    /// To lease attempts and report on them.
+    Worker,
+    /// Everything in the workspace, tokens included.
+    Admin,
+}
+
+/// A request to a token.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Issues the token.
+    Issue(Issue),
+    /// Ends it before its time.
+    Revoke(Revoke),
+}
+
+/// Issues a token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Issue {
+    /// The token.
+    pub token_id: TokenId,
+    /// Where it is good.
+    pub workspace: String,
+    /// Whose it is, for people and for the log.
+    pub name: String,
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+    /// SHA-256 of the whole token, in hex.
+    pub secret_hash: String,
+    /// The last characters of the token, to tell tokens apart.
+    pub last_four: String,
+    /// From when on it is no longer good; for ever when absent.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Ends a token before its time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Revoke {
+    /// Why.
+    pub reason: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A fact about a token. These names and fields are stored for ever.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The token was issued.
+    Issued(Issued),
+    /// The token was revoked.
+    Revoked(Revoked),
+}
+
+/// The token was issued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Issued {
+    /// The token.
+    pub token_id: TokenId,
+    /// Where it is good.
+    pub workspace: String,
+    /// Whose it is.
+    pub name: String,
+    /// What it allows, in order, each once.
+    pub scopes: Vec<Scope>,
+    /// SHA-256 of the whole token, in hex. The secret in it is 256 random bits, so there is nothing to guess and a
+    /// slow, salted hash would add nothing.
+    pub secret_hash: String,
+    /// The last characters of the token, to tell tokens apart.
+    pub last_four: String,
+    /// From when on it is no longer good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When.
+    pub issued_at: DateTime<Utc>,
+}
+
+/// The token was revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Revoked {
+    /// The token.
+    pub token_id: TokenId,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When.
+    pub revoked_at: DateTime<Utc>,
+}
+
+/// Why a token says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Fields are wrong.
+    #[error("the token is not valid")]
+    Invalid(Vec<Fault>),
+    /// A token of this id exists.
+    #[error("token {0} already exists")]
+    Exists(TokenId),
+    /// There is no such token.
+    #[error("no such token")]
+    NotFound,
+}
+
+/// What decisions and the door need to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Present from issue on.
+    pub issued: Option<Issued>,
+    /// Present from revocation on.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+impl State {
+    /// What was issued, if it is good at this instant: not revoked, not expired.
+    pub fn good_at(&self, now: DateTime<Utc>) -> Option<&Issued> {
+        let is_over = |issued: &&Issued| issued.expires_at.is_some_and(|end| end <= now);
+        self.issued.as_ref().filter(|issued| self.revoked_at.is_none() && !is_over(issued))
+    }
+}
+
+impl Issued {
+    /// True when the token allows it.
+    pub fn allows(&self, scope: Scope) -> bool {
+        self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+}
+
+/// Decides the commands of a token.
+#[derive(Debug)]
+pub struct Token;
+
+impl Decider for Token {
+    type Command = Command;
+    type Event = Event;
+    type State = State;
+    type Rejection = Rejection;
+
+    fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+        match (command, &state.issued) {
+            (Command::Issue(issue), Some(_)) => Err(Rejection::Exists(issue.token_id)),
+            (Command::Issue(issue), None) => {
+                issued(issue).map(|event| vec![Event::Issued(event)]).map_err(Rejection::Invalid)
+            }
+            (Command::Revoke(_), None) => Err(Rejection::NotFound),
+            // What is revoked stays so; saying it again changes nothing.
+            (Command::Revoke(_), Some(_)) if state.revoked_at.is_some() => Ok(Vec::new()),
+            (Command::Revoke(revoke), Some(issued)) => Ok(vec![Event::Revoked(Revoked {
+                token_id: issued.token_id,
+                reason: revoke.reason.clone().filter(|reason| !reason.trim().is_empty()),
+                revoked_at: revoke.at,
+            })]),
+        }
+    }
+
+    fn evolve(state: State, event: &Event) -> State {
+        match event {
+            Event::Issued(issued) => State { issued: Some(issued.clone()), ..state },
+            Event::Revoked(revoked) => State { revoked_at: Some(revoked.revoked_at), ..state },
+        }
+    }
+}
+
+fn issued(issue: &Issue) -> Result<Issued, Vec<Fault>> {
+    let mut faults = Faults::default();
+    let name = issue.name.trim();
+    faults.require(!name.is_empty(), "/name", "name is required");
+    faults.require(
+        name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control),
+        "/name",
+        "must be at most 128 bytes of plain text",
+    );
+    faults.require(!issue.scopes.is_empty(), "/scopes", "at least one of read, command, worker, admin");
+    faults.require(issue.expires_at.is_none_or(|end| end > issue.at), "/expires_at", "must be in the future");
+    faults.into_result()?;
+    let scopes: BTreeSet<_> = issue.scopes.iter().copied().collect();
+    Ok(Issued {
+        token_id: issue.token_id,
+        workspace: issue.workspace.clone(),
+        name: name.to_owned(),
+        scopes: scopes.into_iter().collect(),
+        secret_hash: issue.secret_hash.clone(),
+        last_four: issue.last_four.clone(),
+        expires_at: issue.expires_at,
+        issued_at: issue.at,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_decider::fold;
+    use capstan_decider::spec::given;
+    use chrono::TimeDelta;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const START: DateTime<Utc> = DateTime::UNIX_EPOCH;
+
+    fn issue() -> Issue {
+        Issue {
+            token_id: TokenId(Uuid::from_u128(1)),
+            workspace: "dev".into(),
+            name: " ci ".into(),
+            scopes: vec![Scope::Command, Scope::Read, Scope::Command],
+            secret_hash: "00".into(),
+            last_four: "beef".into(),
+            expires_at: Some(START + TimeDelta::seconds(10)),
+            at: START,
+        }
+    }
+
+    fn was_issued() -> Event {
+        Event::Issued(Issued {
+            token_id: TokenId(Uuid::from_u128(1)),
+            workspace: "dev".into(),
+            name: "ci".into(),
+            scopes: vec![Scope::Read, Scope::Command],
+            secret_hash: "00".into(),
+            last_four: "beef".into(),
+            expires_at: Some(START + TimeDelta::seconds(10)),
+            issued_at: START,
+        })
+    }
+
+    fn revoke() -> Command {
+        Command::Revoke(Revoke { reason: Some(" ".into()), at: START })
+    }
+
+    fn was_revoked() -> Event {
+        let token_id = TokenId(Uuid::from_u128(1));
+        Event::Revoked(Revoked { token_id, reason: None, revoked_at: START })
+    }
+
+    #[test]
+    fn a_token_is_issued_once_with_each_scope_once() {
+        given::<Token>([]).when(Command::Issue(issue())).then([was_issued()]);
+        let exists = Rejection::Exists(TokenId(Uuid::from_u128(1)));
+        given::<Token>([was_issued()]).when(Command::Issue(issue())).then_rejected(exists);
+    }
+
+    #[test]
+    fn every_fault_of_a_token_is_named() {
+        let bad = Issue { name: " ".into(), scopes: Vec::new(), expires_at: Some(START), ..issue() };
+        let Err(Rejection::Invalid(faults)) = Token::decide(&State::default(), &Command::Issue(bad)) else {
+            panic!("it is not valid");
+        };
+        let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/name", "/scopes", "/expires_at"]);
+    }
+
+    #[test]
+    fn a_token_is_revoked_once_and_for_ever() {
+        given::<Token>([]).when(revoke()).then_rejected(Rejection::NotFound);
+        given::<Token>([was_issued()]).when(revoke()).then([was_revoked()]);
+        given::<Token>([was_issued(), was_revoked()]).when(revoke()).then_nothing();
+    }
+
+    #[test]
+    fn a_token_is_good_until_its_end_or_its_revocation() {
+        let state = fold::<Token>(State::default(), &[was_issued()]);
+        assert!(state.good_at(START + TimeDelta::seconds(9)).is_some());
+        assert!(state.good_at(START + TimeDelta::seconds(10)).is_none());
+        assert!(fold::<Token>(state, &[was_revoked()]).good_at(START).is_none());
+        assert!(State::default().good_at(START).is_none());
+    }
+
+    #[test]
+    fn admin_implies_every_other_scope() {
+        let Event::Issued(issued) = was_issued() else { panic!("it was issued") };
+        assert!(issued.allows(Scope::Read) && !issued.allows(Scope::Worker) && !issued.allows(Scope::Admin));
+        let admin = Issued { scopes: vec![Scope::Admin], ..issued };
+        assert!([Scope::Read, Scope::Command, Scope::Worker, Scope::Admin].iter().all(|s| admin.allows(*s)));
+    }
+}

@@ -1,0 +1,240 @@
+//! The timers of schedules, one rule at a time.
+
+use std::sync::Arc;
+
+use capstan_contract::ScheduleCodec;
+use capstan_decider::{Decider, fold};
+use capstan_domain::id::{AgentId, ScheduleId, TaskId};
+use capstan_domain::matching::StreamKey;
+use capstan_domain::schedule::command::{Create, Pause, Resume, Tick};
+use capstan_domain::schedule::event::PauseCause;
+use capstan_domain::schedule::{
+    CatchUp, Command, Definition, Event, Overlap, ScheduleDecider, State, firing,
+};
+use capstan_domain::task::command::Accept;
+use capstan_domain::task::{self, TaskDecider};
+use capstan_engine::process::{Effect, Process, ScheduleKey, Seen, TickOrder};
+use capstan_envelope::{Codec, Recorded};
+use chrono::{DateTime, Duration, Utc};
+use uuid::Uuid;
+
+use crate::world::{config, demo, recorded, start, stream};
+
+/// One schedule of every minute, and an engine that follows it.
+struct Clock {
+    process: Process,
+    key: Arc<ScheduleKey>,
+    state: State,
+    version: u64,
+    log: Vec<Recorded>,
+    now: DateTime<Utc>,
+}
+
+impl Clock {
+    fn begin() -> Self {
+        let schedule_id = ScheduleId::of_key("dev", "s");
+        let key = Arc::new(ScheduleKey { workspace: "dev".into(), schedule_id });
+        let process = Process::new(config(), start());
+        let mut clock = Self { process, key, state: None, version: 0, log: Vec::new(), now: start() };
+        clock.send(&Command::Create(Box::new(Create {
+            schedule_id,
+            workspace: "dev".into(),
+            agent: demo("dev", start()),
+            definition: Definition {
+                cron_expr: "* * * * *".into(),
+                timezone: "UTC".into(),
+                prompt: "look".into(),
+                skill_paths: Vec::new(),
+                source_view_id: None,
+                overlap: Overlap::default(),
+                catch_up: CatchUp::default(),
+                jitter_ms: 0,
+            },
+            active: true,
+            prompt_bytes_max: 100,
+            at: start(),
+        })));
+        clock
+    }
+
+    /// Decides and records.
+    fn send(&mut self, command: &Command) -> Vec<Event> {
+        let events = ScheduleDecider::decide(&self.state, command).unwrap();
+        if events.is_empty() {
+            return events;
+        }
+        self.state = fold::<ScheduleDecider>(self.state.take(), &events);
+        self.version += 1;
+        let id = self.key.schedule_id.to_string();
+        let records = events.iter().map(|event| ScheduleCodec::encode(event).unwrap()).collect();
+        self.log.push(recorded(stream("dev", "schedule", &id), self.version, Uuid::nil(), records));
+        events
+    }
+
+    /// The engine reads what it has not read.
+    fn deliver(&mut self) {
+        for recorded in self.log.drain(..) {
+            self.process.commit(&recorded, self.now).unwrap();
+        }
+    }
+
+    fn next_tick(&self) -> DateTime<Utc> {
+        self.state.as_ref().unwrap().next.unwrap().tick
+    }
+
+    /// The tick the engine orders now, if it does.
+    fn order(&mut self) -> Option<TickOrder> {
+        let effects = self.process.turn(self.now);
+        effects
+            .into_iter()
+            .find_map(|effect| if let Effect::Tick(order) = effect { Some(*order) } else { None })
+    }
+
+    fn loads(&mut self) -> bool {
+        self.process.turn(self.now).iter().any(|effect| matches!(effect, Effect::LoadSchedule(_)))
+    }
+
+    fn carry_out(&mut self, order: &TickOrder) {
+        let (tick, at) = (order.tick, order.at);
+        self.send(&Command::Tick(Tick { tick, obstacle: None, open_task_ids: Vec::new(), at }));
+        self.saw(Some(order.tick));
+    }
+
+    fn saw(&mut self, tick: Option<DateTime<Utc>>) {
+        let seen = Seen::State { version: self.version, state: self.state.clone() };
+        self.process.schedule_seen(&self.key, tick, seen, self.now);
+    }
+}
+
+#[test]
+fn a_tick_is_ordered_at_its_time_and_the_next_one_after_it() {
+    let mut clock = Clock::begin();
+    clock.deliver();
+    assert!(clock.order().is_none());
+    assert!(clock.process.next_due() <= clock.next_tick());
+    for _ in 0..3 {
+        clock.now = clock.next_tick() - Duration::milliseconds(1);
+        assert!(clock.order().is_none(), "ordered too early");
+        clock.now = clock.next_tick();
+        let order = clock.order().unwrap();
+        assert_eq!((order.tick, order.at), (clock.now, clock.now));
+        assert!(clock.order().is_none(), "ordered twice");
+        clock.carry_out(&order);
+        clock.deliver();
+    }
+}
+
+#[test]
+fn the_order_of_a_tick_has_the_same_id_in_every_engine() {
+    let ids: Vec<_> = (0..2)
+        .map(|_| {
+            let mut clock = Clock::begin();
+            clock.deliver();
+            clock.now = clock.next_tick() + Duration::seconds(5);
+            clock.order().unwrap().command_id
+        })
+        .collect();
+    assert_eq!(ids[0], ids[1]);
+}
+
+#[test]
+fn a_tick_that_could_not_be_recorded_is_ordered_again_after_a_pause() {
+    let mut clock = Clock::begin();
+    clock.deliver();
+    clock.now = clock.next_tick();
+    let order = clock.order().unwrap();
+    let failed = Seen::Failed { is_retryable: true };
+    clock.process.schedule_seen(&clock.key, Some(order.tick), failed, clock.now);
+    assert!(clock.order().is_none(), "without a pause");
+    clock.now += Duration::seconds(1);
+    assert_eq!(clock.order().unwrap().command_id, order.command_id);
+}
+
+#[test]
+fn an_order_that_changed_nothing_does_not_ring_for_ever() {
+    let mut clock = Clock::begin();
+    clock.deliver();
+    clock.now = clock.next_tick();
+    let order = clock.order().unwrap();
+    clock.saw(Some(order.tick));
+    clock.now += Duration::seconds(1);
+    assert!(clock.order().is_none());
+    clock.now += Duration::minutes(2);
+    assert!(clock.order().is_some());
+}
+
+#[test]
+fn a_paused_schedule_is_forgotten_and_loaded_when_it_is_resumed() {
+    let mut clock = Clock::begin();
+    clock.deliver();
+    let at = clock.now;
+    clock.send(&Command::Pause(Pause { cause: PauseCause::Asked, reason: None, at }));
+    clock.deliver();
+    clock.now += Duration::minutes(5);
+    assert!(clock.order().is_none());
+    let at = clock.now;
+    clock.send(&Command::Resume(Resume { at }));
+    clock.deliver();
+    assert!(clock.loads(), "the schedule is not looked for");
+    clock.saw(None);
+    clock.now = clock.next_tick();
+    assert!(clock.order().is_some());
+}
+
+#[test]
+fn a_change_of_its_agent_is_looked_at_and_a_change_of_another_one_is_not() {
+    let mut clock = Clock::begin();
+    clock.deliver();
+    let checked = |clock: &mut Clock, agent: &str| {
+        let agent = stream("dev", "agent", &AgentId::of_key("dev", agent).to_string());
+        clock.process.commit(&recorded(agent, 2, Uuid::nil(), Vec::new()), clock.now).unwrap();
+        clock.process.turn(clock.now).iter().any(|effect| matches!(effect, Effect::CheckAgent(_)))
+    };
+    assert!(!checked(&mut clock, "other"));
+    assert!(checked(&mut clock, "demo"));
+    clock.saw(None);
+    clock.now = clock.next_tick();
+    assert!(clock.order().is_some(), "the agent is well, and the schedule goes on");
+}
+
+#[test]
+fn a_schedule_of_a_snapshot_rings_too() {
+    let mut clock = Clock::begin();
+    clock.process.begin_with_schedule((*clock.key).clone(), clock.version, clock.state.clone());
+    clock.now = clock.next_tick();
+    assert!(clock.order().is_some());
+    clock.deliver();
+}
+
+#[test]
+fn an_order_names_the_tasks_of_the_schedule_that_are_open() {
+    let mut clock = Clock::begin();
+    clock.deliver();
+    let tick = clock.next_tick();
+    clock.now = tick;
+    let schedule = clock.state.clone().unwrap();
+    let events = ScheduleDecider::decide(
+        &clock.state,
+        &Command::Tick(Tick { tick, obstacle: None, open_task_ids: Vec::new(), at: tick }),
+    )
+    .unwrap();
+    let accept = firing::accept_of(&schedule, &events, &demo("dev", start())).unwrap();
+    // Of an earlier tick.
+    let task_id = TaskId(Uuid::from_u128(7));
+    let accept = Accept { task_id, ..accept };
+    let accepted = TaskDecider::decide(&None, &task::Command::Accept(Box::new(accept))).unwrap();
+    let state = fold::<TaskDecider>(None, &accepted);
+    clock.process.begin_with(StreamKey::new("dev", task_id), 1, state.clone(), clock.now);
+    assert_eq!(clock.order().unwrap().open_task_ids, [task_id]);
+
+    let cancel = task::command::Cancel { reason: None, grace_ms: 0, at: clock.now };
+    let cancelled = TaskDecider::decide(&state, &task::Command::Cancel(cancel)).unwrap();
+    let records = cancelled.iter().map(|event| capstan_contract::TaskCodec::encode(event).unwrap()).collect();
+    let stream = stream("dev", "task", &task_id.to_string());
+    clock.process.commit(&recorded(stream, 2, Uuid::nil(), records), clock.now).unwrap();
+    clock.send(&Command::Tick(Tick { tick, obstacle: None, open_task_ids: Vec::new(), at: tick }));
+    clock.saw(Some(tick));
+    clock.now = clock.next_tick();
+    let last = clock.state.as_ref().unwrap().last_task_id.unwrap();
+    assert_eq!(clock.order().unwrap().open_task_ids, [last], "the last one may not have come by the log yet");
+}

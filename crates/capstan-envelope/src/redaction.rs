@@ -1,0 +1,237 @@
+//! Hides secrets in free JSON before people see it.
+//!
+//! Whatever callers and workers hand over is kept as it came, since agents need it, and is shown without what looks like
+//! a secret: the value of a key that names one (`api_key`, `password`, `authorization`, …), and a text that has the form
+//! of a well-known kind of token. The keys stay, so that one sees that there was something. Doing it twice changes
+//! nothing.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
+
+/// What stands in the place of a secret.
+pub const REDACTED: &str = "[redacted]";
+
+/// Words of a key that make it a secret's name wherever they stand.
+const SECRET_WORDS: [&str; 9] = [
+    "secret",
+    "secrets",
+    "password",
+    "passwd",
+    "passphrase",
+    "credential",
+    "credentials",
+    "authorization",
+    "bearer",
+];
+/// Words that make a key a secret's name when they stand last.
+const SECRET_LAST: [&str; 5] = ["token", "cookie", "apikey", "authtoken", "accesstoken"];
+/// Words before `key` or `keys` that make it a secret's name.
+const SECRET_KEYS: [&str; 6] = ["api", "private", "access", "signing", "encryption", "ssh"];
+/// How texts begin that are secrets whatever they are called.
+const SECRET_TEXTS: [&str; 9] =
+    ["sk-", "cap_", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "-----BEGIN "];
+/// What occurs in every text that may hold something to hide, in lower case.
+const SUSPICIOUS: [&str; 18] = [
+    "secret",
+    "passw",
+    "passphrase",
+    "credential",
+    "authorization",
+    "bearer",
+    "token",
+    "cookie",
+    "key",
+    "sk-",
+    "cap_",
+    "ghp_",
+    "gho_",
+    "github_pat_",
+    "glpat-",
+    "xoxb-",
+    "xoxp-",
+    "-----begin ",
+];
+/// Fewest characters of a text that is taken for a token by its beginning.
+const TOKEN_CHARACTERS_MIN: usize = 12;
+
+/// Hides the secrets of a JSON text; one without any is handed back as it is.
+pub fn redacted(json: &RawValue) -> Cow<'_, RawValue> {
+    if !is_suspicious(json.get()) {
+        return Cow::Borrowed(json);
+    }
+    let Ok(mut value) = serde_json::from_str::<Value>(json.get()) else { return Cow::Borrowed(json) };
+    if !redact(&mut value) {
+        return Cow::Borrowed(json);
+    }
+    to_raw_value(&value).map_or(Cow::Borrowed(json), Cow::Owned)
+}
+
+/// Hides the secrets of an object whose fields are still texts.
+pub fn hide_secrets(fields: &mut BTreeMap<String, Box<RawValue>>) {
+    for (key, text) in fields {
+        if !is_suspicious(key) && !is_suspicious(text.get()) {
+            continue;
+        }
+        let Ok(value) = serde_json::from_str::<Value>(text.get()) else { continue };
+        let mut field = Map::from_iter([(key.clone(), value)]);
+        if redact_fields(&mut field)
+            && let Some(Ok(shown)) = field.values().next().map(to_raw_value)
+        {
+            *text = shown;
+        }
+    }
+}
+
+/// Hides the secrets of a value; tells whether there were any.
+pub fn redact(value: &mut Value) -> bool {
+    match value {
+        Value::Object(fields) => redact_fields(fields),
+        Value::Array(items) => items.iter_mut().fold(false, |found, item| redact(item) || found),
+        Value::String(text) if is_secret(text) => hide(value),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// Hides the secrets of an object; tells whether there were any.
+pub fn redact_fields(fields: &mut Map<String, Value>) -> bool {
+    let mut found = false;
+    for (key, value) in fields {
+        found |= if names_secret(key, value) { hide(value) } else { redact(value) };
+    }
+    found
+}
+
+fn hide(value: &mut Value) -> bool {
+    let is_news = value.as_str() != Some(REDACTED);
+    if is_news {
+        *value = Value::String(REDACTED.to_owned());
+    }
+    is_news
+}
+
+/// True when the value of this key must not be shown.
+fn names_secret(key: &str, value: &Value) -> bool {
+    if matches!(value, Value::Null | Value::Bool(_)) {
+        return false;
+    }
+    let words = words(key);
+    let last = words.last().map(String::as_str).unwrap_or_default();
+    let before = words.iter().rev().nth(1).map(String::as_str).unwrap_or_default();
+    words.iter().any(|word| SECRET_WORDS.contains(&word.as_str()))
+        || SECRET_LAST.contains(&last)
+        || (matches!(last, "key" | "keys") && SECRET_KEYS.contains(&before))
+        // Agents count tokens of another kind.
+        || (last == "tokens" && !value.is_number() && !value.is_object())
+}
+
+/// The words of a key, in lower case: `apiKey`, `API-Key` and `api_key` are the same.
+fn words(key: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut was_lower = false;
+    for character in key.chars() {
+        let begins = !character.is_alphanumeric() || (character.is_uppercase() && was_lower);
+        if begins {
+            words.push(String::new());
+        }
+        if character.is_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
+            word.extend(character.to_lowercase());
+        }
+        was_lower = character.is_lowercase();
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+fn is_secret(text: &str) -> bool {
+    let text = text.trim_start();
+    let bearer = text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer "));
+    let is_token = SECRET_TEXTS.iter().any(|start| text.starts_with(start));
+    let is_one_word = !text.trim_end().contains(char::is_whitespace) || text.starts_with("-----BEGIN ");
+    (bearer && text.split_whitespace().count() == 2)
+        || (is_token && is_one_word && text.len() >= TOKEN_CHARACTERS_MIN)
+}
+
+fn is_suspicious(json: &str) -> bool {
+    // An escaped letter could spell anything.
+    if json.contains("\\u") {
+        return true;
+    }
+    let lower = json.to_ascii_lowercase();
+    SUSPICIOUS.iter().any(|word| lower.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(value: &Value) -> Value {
+        serde_json::from_str(redacted(&to_raw_value(value).unwrap()).get()).unwrap()
+    }
+
+    #[test]
+    fn the_values_of_secret_keys_are_hidden_at_every_depth() {
+        for key in [
+            "api_key",
+            "apiKey",
+            "API-KEY",
+            "X-Api-Key",
+            "password",
+            "db.password",
+            "clientSecret",
+            "token",
+            "access_token",
+            "Authorization",
+            "privateKey",
+            "credentials",
+            "session_cookie",
+            "secret_hash",
+        ] {
+            let given = json!({ "a": [{ key: "x", "b": 1 }] });
+            assert_eq!(shown(&given), json!({ "a": [{ key: REDACTED, "b": 1 }] }), "{key}");
+        }
+        assert_eq!(shown(&json!({ "secret": { "a": 1 } })), json!({ "secret": REDACTED }));
+        assert_eq!(shown(&json!({ "password": 1234 })), json!({ "password": REDACTED }));
+        assert_eq!(shown(&json!({ "tokens": ["a"] })), json!({ "tokens": REDACTED }));
+    }
+
+    #[test]
+    fn what_only_looks_alike_is_shown() {
+        for given in [
+            json!({ "input_tokens": 5, "max_tokens": 100, "tokens": 7, "tokens_by": {} }),
+            json!({ "agent_key": "demo", "idempotency_key": "k", "session_key": "s", "token_id": "1" }),
+            json!({ "secret": null, "has_password": true, "author": "a", "keyboard": "b", "monkey": "c" }),
+            json!({ "message": "the sk- prefix, a bearer of news and cap_ words", "text": "sk-1" }),
+            json!([1, "tokenizer", null]),
+        ] {
+            assert_eq!(shown(&given), given);
+        }
+    }
+
+    #[test]
+    fn a_text_in_the_form_of_a_token_is_hidden_whatever_it_is_called() {
+        for secret in ["sk-abcdefgh12345678", "Bearer abc", "ghp_0123456789abcdef", "cap_dev.1.0123456789"] {
+            assert_eq!(shown(&json!({ "note": secret })), json!({ "note": REDACTED }), "{secret}");
+        }
+    }
+
+    #[test]
+    fn hiding_twice_is_hiding_once() {
+        let once = shown(&json!({ "api_key": "x", "n": [{ "token": { "a": 1 } }] }));
+        assert_eq!(shown(&once), once);
+        let text = to_raw_value(&once).unwrap();
+        assert!(matches!(redacted(&text), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_key_in_escaped_letters_is_still_a_key() {
+        let text = RawValue::from_string(r#"{"\u0061pi_key":"x"}"#.to_owned()).unwrap();
+        assert_eq!(redacted(&text).get(), r#"{"api_key":"[redacted]"}"#);
+    }
+}

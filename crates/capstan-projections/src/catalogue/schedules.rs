@@ -1,0 +1,198 @@
+//! Which schedules does a workspace have, when do they fire next, and what became of their last tick?
+
+use capstan_contract::DomainEvent;
+use capstan_domain::id::{AgentId, ScheduleId, TaskId};
+use capstan_domain::schedule::event::{Event, PauseCause, ScheduleCreated};
+use capstan_domain::schedule::{Definition, Next};
+use capstan_envelope::Recorded;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::cell::{Cell, CellType, Column};
+use crate::fact::Fact;
+use crate::model::Model;
+
+/// The model.
+#[derive(Debug)]
+pub(crate) struct Schedules;
+
+/// A schedule as reads show it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ScheduleRow {
+    id: ScheduleId,
+    workspace: String,
+    agent_id: AgentId,
+    agent_key: String,
+    agent_name: String,
+    #[serde(flatten)]
+    definition: Definition,
+    active: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paused: Option<Paused>,
+    /// The instant the expression names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_tick: Option<DateTime<Utc>>,
+    /// The tick and its jitter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_run_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_run_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_task_id: Option<TaskId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_skip: Option<Skip>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: u64,
+}
+
+/// Why it does not fire.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct Paused {
+    cause: PauseCause,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    at: DateTime<Utc>,
+}
+
+/// The ticks that made no task last.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+struct Skip {
+    reason: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    count: u64,
+    at: DateTime<Utc>,
+}
+
+impl ScheduleRow {
+    fn waits_for(&mut self, next: Option<Next>) {
+        self.next_tick = next.map(|next| next.tick);
+        self.next_run_at = next.map(|next| next.run_at);
+    }
+}
+
+impl Model for Schedules {
+    const NAME: &'static str = "schedules";
+    const VERSION: i32 = 1;
+    const SCHEMA: &'static str = include_str!("../../../../projections/schedules/schema.sql");
+    const COLUMNS: &'static [Column] = &[
+        Column::fixed("agent_id", CellType::Uuid),
+        Column::changing("source_view_id", CellType::Text),
+        Column::changing("active", CellType::Flag),
+        Column::changing("next_run_at", CellType::Time),
+        Column::fixed("created_at", CellType::Time),
+    ];
+    type Key = Uuid;
+    type Row = ScheduleRow;
+
+    fn keys(recorded: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
+        if let DomainEvent::Schedule(_) = event {
+            keys.extend(recorded.commit.stream.id().parse::<Uuid>());
+        }
+    }
+
+    fn apply(row: Option<ScheduleRow>, _: &Uuid, fact: &Fact<'_>) -> Option<ScheduleRow> {
+        let DomainEvent::Schedule(event) = fact.event else { return row };
+        let mut row = match (row, event) {
+            (_, Event::Created(created)) => begin(created),
+            (_, Event::Deleted(_)) => return None,
+            (row, _) => row?,
+        };
+        match event {
+            Event::Created(_) | Event::Deleted(_) => {}
+            Event::Changed(changed) => {
+                row.definition = changed.definition.clone();
+                row.waits_for(changed.next);
+            }
+            Event::Paused(paused) => {
+                row.active = false;
+                row.paused =
+                    Some(Paused { cause: paused.cause, reason: paused.reason.clone(), at: paused.at });
+                row.waits_for(None);
+            }
+            Event::Resumed(resumed) => {
+                row.active = true;
+                row.paused = None;
+                row.waits_for(resumed.next);
+            }
+            Event::Triggered(triggered) => {
+                row.last_run_at = Some(triggered.at);
+                row.last_task_id = Some(triggered.task_id);
+            }
+            Event::TickFired(fired) => {
+                row.last_run_at = Some(fired.at);
+                row.last_task_id = Some(fired.task_id);
+                row.waits_for(fired.next);
+            }
+            Event::TickSkipped(skipped) => {
+                row.last_skip = Some(Skip {
+                    reason: word(&skipped.reason),
+                    detail: skipped.detail.clone(),
+                    from: skipped.tick,
+                    to: skipped.tick,
+                    count: 1,
+                    at: skipped.at,
+                });
+                row.waits_for(skipped.next);
+            }
+            Event::TicksMissed(missed) => {
+                row.last_skip = Some(Skip {
+                    reason: "missed".to_owned(),
+                    detail: None,
+                    from: missed.from,
+                    to: missed.to,
+                    count: missed.count,
+                    at: missed.at,
+                });
+                row.waits_for(missed.next);
+            }
+        }
+        row.updated_at = fact.occurred_at();
+        row.version = fact.version();
+        Some(row)
+    }
+
+    fn cells(row: &ScheduleRow) -> Vec<Cell<'_>> {
+        vec![
+            Cell::Uuid(Some(row.agent_id.0)),
+            Cell::text_or_null(row.definition.source_view_id.as_deref()),
+            Cell::Flag(Some(row.active)),
+            Cell::Time(row.next_run_at),
+            Cell::Time(Some(row.created_at)),
+        ]
+    }
+}
+
+/// The wire word of a choice.
+fn word(choice: &impl Serialize) -> String {
+    match serde_json::to_value(choice) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
+fn begin(created: &ScheduleCreated) -> ScheduleRow {
+    ScheduleRow {
+        id: created.schedule_id,
+        workspace: created.workspace.clone(),
+        agent_id: created.agent_id,
+        agent_key: created.agent_key.clone(),
+        agent_name: created.agent_name.clone(),
+        definition: created.definition.clone(),
+        active: created.active,
+        paused: None,
+        next_tick: created.next.map(|next| next.tick),
+        next_run_at: created.next.map(|next| next.run_at),
+        last_run_at: None,
+        last_task_id: None,
+        last_skip: None,
+        created_at: created.created_at,
+        updated_at: created.created_at,
+        version: 1,
+    }
+}

@@ -1,0 +1,83 @@
+//! Who may call in a workspace, and what may they do?
+
+use capstan_contract::DomainEvent;
+use capstan_domain::id::TokenId;
+use capstan_domain::token::{Event, Scope};
+use capstan_envelope::Recorded;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::cell::{Cell, CellType, Column};
+use crate::fact::Fact;
+use crate::model::Model;
+
+/// The model.
+#[derive(Debug)]
+pub(crate) struct Tokens;
+
+/// A token as reads show it: without anything that would let somebody in.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct TokenRow {
+    id: TokenId,
+    workspace: String,
+    name: String,
+    scopes: Vec<Scope>,
+    last_four: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revoked_reason: Option<String>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: u64,
+}
+
+impl Model for Tokens {
+    const NAME: &'static str = "tokens";
+    const VERSION: i32 = 1;
+    const SCHEMA: &'static str = include_str!("../../../../projections/tokens/schema.sql");
+    const COLUMNS: &'static [Column] = &[Column::fixed("created_at", CellType::Time)];
+    type Key = Uuid;
+    type Row = TokenRow;
+
+    fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
+        let DomainEvent::Token(event) = event else { return };
+        keys.push(match event {
+            Event::Issued(issued) => issued.token_id.0,
+            Event::Revoked(revoked) => revoked.token_id.0,
+        });
+    }
+
+    fn apply(row: Option<TokenRow>, _: &Uuid, fact: &Fact<'_>) -> Option<TokenRow> {
+        let DomainEvent::Token(event) = fact.event else { return row };
+        let row = match event {
+            Event::Issued(issued) => TokenRow {
+                id: issued.token_id,
+                workspace: issued.workspace.clone(),
+                name: issued.name.clone(),
+                scopes: issued.scopes.clone(),
+                last_four: issued.last_four.clone(),
+                expires_at: issued.expires_at,
+                revoked_at: None,
+                revoked_reason: None,
+                created_at: issued.issued_at,
+                updated_at: fact.occurred_at(),
+                version: 0,
+            },
+            Event::Revoked(revoked) => TokenRow {
+                revoked_at: Some(revoked.revoked_at),
+                revoked_reason: revoked.reason.clone(),
+                ..row?
+            },
+        };
+        Some(TokenRow { updated_at: fact.occurred_at(), version: fact.version(), ..row })
+    }
+
+    fn cells(row: &TokenRow) -> Vec<Cell<'_>> {
+        vec![Cell::Time(Some(row.created_at))]
+    }
+}

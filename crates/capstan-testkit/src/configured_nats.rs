@@ -1,0 +1,64 @@
+//! A nats-server with a configuration of the test's own.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context;
+use capstan_launcher::{LaunchConfig, Servers};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::eventually::eventually;
+
+/// A nats-server with JetStream on a free loopback port; gone when dropped.
+pub struct ConfiguredNats {
+    _child: Child,
+    folder: TempDir,
+    address: String,
+}
+
+impl ConfiguredNats {
+    /// Starts one with this configuration besides port and store; `variables` are its environment.
+    pub async fn start(configuration: &str, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("capstan-nats-").tempdir()?;
+        let path = folder.path().to_string_lossy();
+        let file = folder.path().join("nats.conf");
+        let own = format!("listen: \"127.0.0.1:-1\"\njetstream: {{ store_dir: \"{path}/store\" }}\n");
+        std::fs::write(&file, own + configuration)?;
+        let program = Servers::find_nats_server(&LaunchConfig::new(folder.path())).await?;
+        let child = Command::new(program)
+            .arg("--config")
+            .arg(&file)
+            .arg("--ports_file_dir")
+            .arg(folder.path())
+            .envs(variables.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(std::fs::File::create(folder.path().join("log"))?))
+            .kill_on_drop(true)
+            .spawn()
+            .context("failed to start nats-server")?;
+        let pid = child.id().context("nats-server ended at once")?;
+        let ports = folder.path().join(format!("nats-server_{pid}.ports"));
+        let address = eventually("nats-server says where it listens", Duration::from_secs(20), async || {
+            let said: serde_json::Value = serde_json::from_slice(&std::fs::read(&ports).ok()?).ok()?;
+            Some(said["nats"][0].as_str()?.trim_start_matches("nats://").to_owned())
+        })
+        .await;
+        Ok(Self { _child: child, folder, address })
+    }
+
+    /// Where a user connects.
+    pub fn url(&self, user: &str, password: &str) -> String {
+        format!("nats://{user}:{password}@{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What it wrote to its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+}

@@ -1,0 +1,49 @@
+//! An agent as a process of its own: what every runner that starts one shares.
+//!
+//! `process.rs` is the process and its pipes, `conversation.rs` stays with it until it ends, `relay.rs` hands on what it
+//! says, `ending.rs` is how it ended. What an agent's lines mean is a [`Listener`]'s to say; `message.rs` holds the
+//! messages of the line protocol of `docs/worker-protocol.md`.
+
+mod conversation;
+mod ending;
+mod environment;
+mod line_splitter;
+mod message;
+mod process;
+mod relay;
+mod sessions;
+mod stdin;
+
+use std::time::Duration;
+
+pub(crate) use self::conversation::{Conversation, not_started, see_off};
+pub(crate) use self::ending::{Ended, Ending, exit_text, result_of, well_ended};
+pub(crate) use self::environment::of_attempt;
+pub(crate) use self::line_splitter::{LINE_MAX, Line};
+pub(crate) use self::message::{Message, read as read_message};
+pub(crate) use self::process::{AgentProcess, Chunk, Listener, Written};
+pub(crate) use self::relay::{Relay, Said};
+pub(crate) use self::sessions::{Session, Sessions};
+pub use self::stdin::StdinMode;
+
+/// How long agents may take, whoever runs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How long an agent that was asked to stop may take before it is killed.
+    pub grace: Duration,
+    /// How long an agent that waits for an answer is kept alive. Afterwards it is stopped, and the answer will begin a
+    /// new run of the same session.
+    pub wait_live: Duration,
+}
+
+impl Default for Patience {
+    /// 10 s of grace, 60 s of waiting.
+    fn default() -> Self {
+        Self { grace: Duration::from_secs(10), wait_live: Duration::from_mins(1) }
+    }
+}
+
+/// Whether the run's policy lets anybody talk to the agent.
+pub(crate) fn is_interactive(policy: &serde_json::Value) -> bool {
+    policy.get("interactive").and_then(serde_json::Value::as_bool).unwrap_or(true)
+}

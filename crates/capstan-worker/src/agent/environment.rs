@@ -1,0 +1,151 @@
+//! What an agent finds in its environment.
+
+use std::path::Path;
+
+use capstan_client::LeasedAttempt;
+use serde_json::Value;
+
+/// Variables of the worker that are no secret and that programs need to work at all.
+const HARMLESS: &[&str] = &[
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TERM",
+    "TMPDIR",
+    "TZ",
+    "USER",
+];
+
+/// The kernel refuses a single variable beyond 128 KiB; what is longer is left out and named instead.
+const VALUE_MAX: usize = 96 * 1024;
+
+/// The agent's whole environment: the harmless part of the worker's, what the operator passes on, and the attempt in
+/// `CAPSTAN_` variables. The worker's own settings, its token first of all, stay behind.
+pub(crate) fn of_attempt(
+    leased: &LeasedAttempt,
+    session_dir: Option<&Path>,
+    pass_env: &[String],
+    own: impl Iterator<Item = (String, String)>,
+) -> Vec<(String, String)> {
+    let is_passed = |name: &str| {
+        let is_chosen = pass_env.iter().any(|passed| passed == name);
+        is_chosen || HARMLESS.contains(&name) || name.starts_with("LC_")
+    };
+    let mut environment: Vec<_> =
+        own.filter(|(name, _)| !name.starts_with("CAPSTAN_") && is_passed(name)).collect();
+    let mut omitted = Vec::new();
+    let session_dir = ("SESSION_DIR", session_dir.map(|path| path.display().to_string()));
+    for (name, value) in variables(leased).into_iter().chain([session_dir]) {
+        let Some(value) = value else { continue };
+        let name = format!("CAPSTAN_{name}");
+        if value.len() > VALUE_MAX || value.contains('\0') {
+            omitted.push(name);
+        } else {
+            environment.push((name, value));
+        }
+    }
+    if !omitted.is_empty() {
+        environment.push(("CAPSTAN_OMITTED".to_owned(), omitted.join(" ")));
+    }
+    environment
+}
+
+fn variables(leased: &LeasedAttempt) -> Vec<(&'static str, Option<String>)> {
+    let some = |text: &dyn ToString| Some(text.to_string());
+    let json = |value: &dyn ToString, is_empty: bool| (!is_empty).then(|| value.to_string());
+    let object = |value: &Value| {
+        let is_empty = value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
+        json(value, is_empty)
+    };
+    vec![
+        ("AGENT_CONFIG", object(&Value::Object(leased.agent_config.clone()))),
+        ("AGENT_ID", some(&leased.agent_id)),
+        ("AGENT_KEY", some(&leased.agent_key)),
+        ("AGENT_NAME", some(&leased.agent_name)),
+        ("ATTACHMENTS", json(&Value::Array(leased.attachments.clone()), leased.attachments.is_empty())),
+        ("ATTEMPT_ID", some(&leased.attempt_id)),
+        ("ATTEMPT_NO", some(&leased.attempt_no)),
+        ("CAUSE", some(&leased.cause)),
+        ("DEADLINE", leased.deadline.map(|deadline| deadline.to_rfc3339())),
+        ("EXTRA_SYSTEM_PROMPT", leased.extra_system_prompt.clone()),
+        ("LABEL", leased.label.clone()),
+        ("MODEL", leased.model.clone()),
+        ("POLICY", object(&leased.policy)),
+        ("PROMPT", some(&leased.prompt)),
+        ("PROMPT_BYTES", some(&leased.prompt.len())),
+        ("PROVENANCE", object(&leased.input_provenance)),
+        ("PROVIDER", leased.provider.clone()),
+        ("RESUMED_FROM_RUN_ID", leased.resumed_from_run_id.map(|run| run.to_string())),
+        ("ROUTING", object(&leased.routing)),
+        ("RUN_ID", some(&leased.run_id)),
+        ("RUN_NO", some(&leased.run_no)),
+        ("SESSION_ID", some(&leased.session_id)),
+        ("SESSION_KEY", leased.session_key.clone()),
+        ("SKILL_PATHS", json(&Value::from(leased.skill_paths.clone()), leased.skill_paths.is_empty())),
+        ("TASK_ID", some(&leased.task_id)),
+        ("TIMEOUT_MS", some(&leased.timeout_ms)),
+        ("WORKSPACE", some(&leased.workspace)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(leased: &LeasedAttempt) -> std::collections::BTreeMap<String, String> {
+        let own = [
+            ("PATH", "/bin"),
+            ("LC_ALL", "C"),
+            ("CAPSTAN_TOKEN", "secret"),
+            ("CAPSTAN_URL", "http://x"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("MODEL_KEY", "wanted"),
+        ];
+        let own = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let passed = ["MODEL_KEY".to_owned(), "CAPSTAN_TOKEN".to_owned()];
+        of_attempt(leased, Some(Path::new("/sessions/s")), &passed, own).into_iter().collect()
+    }
+
+    #[test]
+    fn secrets_of_the_worker_stay_with_the_worker() {
+        let environment = environment(&LeasedAttempt::default());
+        assert_eq!(environment["PATH"], "/bin");
+        assert_eq!(environment["LC_ALL"], "C");
+        assert_eq!(environment["MODEL_KEY"], "wanted");
+        assert!(environment.values().all(|value| value != "secret"));
+        assert!(!environment.contains_key("CAPSTAN_URL"));
+    }
+
+    #[test]
+    fn the_attempt_is_told_in_full_and_absent_things_are_absent() {
+        let leased = LeasedAttempt {
+            prompt: "hé".into(),
+            cause: "input".into(),
+            resumed_from_run_id: Some(uuid::Uuid::nil()),
+            attachments: vec![serde_json::json!({"uri": "x"})],
+            skill_paths: vec!["skills/a".into()],
+            ..LeasedAttempt::default()
+        };
+        let environment = environment(&leased);
+        assert_eq!(environment["CAPSTAN_PROMPT_BYTES"], "3");
+        assert_eq!(environment["CAPSTAN_CAUSE"], "input");
+        assert_eq!(environment["CAPSTAN_RESUMED_FROM_RUN_ID"], uuid::Uuid::nil().to_string());
+        assert_eq!(environment["CAPSTAN_ATTACHMENTS"], r#"[{"uri":"x"}]"#);
+        assert_eq!(environment["CAPSTAN_SKILL_PATHS"], r#"["skills/a"]"#);
+        assert_eq!(environment["CAPSTAN_SESSION_DIR"], "/sessions/s");
+        assert!(!environment.contains_key("CAPSTAN_LABEL") && !environment.contains_key("CAPSTAN_OMITTED"));
+    }
+
+    #[test]
+    fn what_the_kernel_would_refuse_is_left_out_and_named() {
+        let leased = LeasedAttempt { prompt: "x".repeat(VALUE_MAX + 1), ..LeasedAttempt::default() };
+        let environment = environment(&leased);
+        assert!(!environment.contains_key("CAPSTAN_PROMPT"));
+        assert_eq!(environment["CAPSTAN_OMITTED"], "CAPSTAN_PROMPT");
+    }
+}

@@ -1,0 +1,364 @@
+//! Hands on what the agent says, in order: lines in batches, messages as the calls they stand for.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use capstan_client::{BlockerReport, LogLine, WakePlan};
+use chrono::Utc;
+use serde_json::{Map, Value};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
+
+use super::message::Message;
+use super::process::{Chunk, Written};
+use crate::{ReportError, Reporter};
+
+/// Lines wait at most this long for company.
+const BATCH_WAIT: Duration = Duration::from_millis(100);
+/// A batch this large goes at once.
+const BATCH_BYTES: usize = 64 * 1024;
+/// A batch never holds more lines.
+const BATCH_LINES: usize = 500;
+/// Lines of standard error kept for the error text, and their total size.
+const LAST_ERRORS: (usize, usize) = (10, 4 * 1024);
+
+/// What the agent said that belongs into the report of its end.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) wake: Option<WakePlan>,
+    pub(crate) subtasks: Vec<Value>,
+    /// Whether the task waits for the subtasks.
+    pub(crate) join: Option<String>,
+    pub(crate) watches: Vec<Value>,
+    pub(crate) result: Option<Value>,
+    pub(crate) last_errors: Vec<String>,
+    /// True when it waits for an answer.
+    pub(crate) asked: bool,
+}
+
+type Asking = watch::Sender<Option<Instant>>;
+
+/// Where the conversation with an agent stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// The agent has one turn, and ends with it.
+    #[default]
+    Only,
+    /// The agent works.
+    Running,
+    /// The agent has said all it had to say, at this time.
+    Over(Instant),
+}
+
+/// What an agent waited for before it was told something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waited {
+    asked: bool,
+    turn: Turn,
+}
+
+/// The task that hands on.
+pub(crate) struct Relay {
+    asking: Arc<Asking>,
+    turns: Arc<watch::Sender<Turn>>,
+    task: JoinHandle<Said>,
+}
+
+impl Relay {
+    pub(crate) fn start(reporter: Reporter, written: mpsc::Receiver<Written>) -> Self {
+        let asking = Arc::new(watch::Sender::new(None));
+        let turns = Arc::new(watch::Sender::new(Turn::default()));
+        let work = Work {
+            reporter,
+            asking: Arc::clone(&asking),
+            turns: Arc::clone(&turns),
+            batch: Batch::default(),
+            outputs: HashMap::new(),
+            said: Said::default(),
+            last_errors: VecDeque::new(),
+            deaf: false,
+        };
+        Self { asking, turns, task: tokio::spawn(work.run(written)) }
+    }
+
+    /// Since when the agent has been waiting for an answer, if it is.
+    pub(super) fn asking(&self) -> watch::Receiver<Option<Instant>> {
+        self.asking.subscribe()
+    }
+
+    /// Where the conversation stands.
+    pub(super) fn turns(&self) -> watch::Receiver<Turn> {
+        self.turns.subscribe()
+    }
+
+    /// The agent is told something now, which begins a turn and answers its question; answers what it waited for. To be
+    /// said before it is told: the agent may ask again at once.
+    pub(super) fn told(&self) -> Waited {
+        let is_over = |turn: &mut Turn| {
+            let is_over = matches!(turn, Turn::Over(_));
+            if is_over {
+                *turn = Turn::Running;
+            }
+            is_over
+        };
+        let turn = *self.turns.borrow();
+        self.turns.send_if_modified(is_over);
+        Waited { asked: self.asking.send_replace(None).is_some(), turn }
+    }
+
+    /// It could not be told after all.
+    pub(super) fn not_told(&self, waited: Waited) {
+        if waited.asked {
+            self.asking.send_replace(Some(Instant::now()));
+        }
+        self.turns.send_replace(waited.turn);
+    }
+
+    /// Waits until everything was handed on.
+    pub(crate) async fn finish(self) -> Said {
+        let mut said = self.task.await.unwrap_or_default();
+        said.asked = self.asking.borrow().is_some();
+        said
+    }
+
+    pub(super) fn abort(&self) {
+        self.task.abort();
+    }
+}
+
+struct Work {
+    reporter: Reporter,
+    asking: Arc<Asking>,
+    turns: Arc<watch::Sender<Turn>>,
+    batch: Batch,
+    /// Outputs by the name the agent gave them.
+    outputs: HashMap<String, Uuid>,
+    said: Said,
+    last_errors: VecDeque<String>,
+    /// True once the server takes no more lines; the agent's pipes are emptied all the same.
+    deaf: bool,
+}
+
+impl Work {
+    async fn run(mut self, mut written: mpsc::Receiver<Written>) -> Said {
+        loop {
+            let due = self.batch.due();
+            let next = tokio::select! {
+                biased;
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.flush().await;
+                    continue;
+                }
+                next = written.recv() => next,
+            };
+            match next {
+                Some(Written::Text { stream, at, text, chunk }) => {
+                    if stream == "stderr" {
+                        self.remember_error(&text);
+                    }
+                    let chunk = chunk.map(|Chunk { kind, metadata }| (kind, metadata));
+                    let (chunk_type, metadata) = chunk.unzip();
+                    self.batch.push(LogLine {
+                        stream: stream.to_owned(),
+                        ts: Some(at),
+                        chunk_type,
+                        data: text,
+                        metadata: metadata.unwrap_or_default(),
+                    });
+                }
+                Some(Written::TurnBegun) => _ = self.turns.send_replace(Turn::Running),
+                Some(Written::TurnOver) => _ = self.turns.send_replace(Turn::Over(Instant::now())),
+                Some(Written::Refused { reason, text }) => {
+                    self.complain(&reason);
+                    self.batch.push(line("stdout", text));
+                }
+                Some(Written::Message(message)) => {
+                    // What was said before the message is stored before the message.
+                    self.flush().await;
+                    self.follow(message).await;
+                }
+                None => break,
+            }
+            if self.batch.is_full() {
+                self.flush().await;
+            }
+        }
+        self.flush().await;
+        self.said.last_errors = self.last_errors.into();
+        self.said
+    }
+
+    async fn flush(&mut self) {
+        let lines = self.batch.take();
+        if lines.is_empty() || self.deaf {
+            return;
+        }
+        match self.reporter.logs(&lines).await {
+            Ok(()) => {}
+            Err(ReportError::Lost) => self.deaf = true,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    lines = lines.len(),
+                    "log lines were refused"
+                );
+            }
+        }
+    }
+
+    async fn follow(&mut self, message: Message) {
+        let (kind, followed) = match message {
+            Message::Interactive => return,
+            Message::Wake(wake) => {
+                self.said.wake = Some(wake);
+                return;
+            }
+            Message::Subtask { subtask, join } => {
+                self.said.subtasks.push(subtask);
+                self.said.join = join.or(self.said.join.take());
+                return;
+            }
+            Message::Watch(watch) => {
+                self.said.watches.push(watch);
+                return;
+            }
+            Message::Result(result) => {
+                self.said.result = Some(result);
+                return;
+            }
+            Message::Output(output) => {
+                let followed = match self.reporter.output(&output).await {
+                    Ok(id) => {
+                        self.outputs.extend(output.name.map(|name| (name, id)));
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                };
+                ("output", followed)
+            }
+            Message::Rows { output, rows } => match self.output(&output) {
+                Some(id) => ("rows", self.reporter.rows(id, &rows).await),
+                None => {
+                    return self
+                        .complain(&format!("message rows: there is no output {output:?} in this run"));
+                }
+            },
+            Message::Finalize { output, summary } => match self.output(&output) {
+                Some(id) => ("finalize", self.reporter.finalize(id, &summary).await),
+                None => {
+                    return self
+                        .complain(&format!("message finalize: there is no output {output:?} in this run"));
+                }
+            },
+            Message::Usage(usage) => ("usage", self.reporter.usage(&usage).await),
+            Message::Event(event) => ("event", self.reporter.event(&event).await),
+            Message::Blocker(mut blocker) => {
+                self.name_items(&mut blocker);
+                let followed = self.reporter.blocker(&blocker).await;
+                // Refused or not, the agent waits now; at the latest its end will say so to the server.
+                self.asking.send_replace(Some(Instant::now()));
+                ("blocker", followed)
+            }
+        };
+        match followed {
+            Ok(()) => {}
+            Err(ReportError::Lost) => self.complain(&format!("message {kind}: the attempt is over")),
+            Err(ReportError::Refused(error)) => self.complain(&format!("message {kind}: {error}")),
+        }
+    }
+
+    fn output(&self, name: &str) -> Option<Uuid> {
+        self.outputs.get(name).copied().or_else(|| name.parse().ok())
+    }
+
+    /// Agents may name the outputs a question is about as they named them when they made them.
+    fn name_items(&self, blocker: &mut BlockerReport) {
+        let items = blocker.more.get_mut("items").and_then(Value::as_array_mut);
+        for item in items.into_iter().flatten().filter_map(Value::as_object_mut) {
+            let named = item.get("output").and_then(Value::as_str).and_then(|name| self.output(name));
+            if let Some(id) = named {
+                item.remove("output");
+                item.insert("output_id".to_owned(), Value::String(id.to_string()));
+            }
+        }
+    }
+
+    /// Says so where the agent's author looks.
+    fn complain(&mut self, reason: &str) {
+        self.batch.push(line("stderr", format!("capstan: refused: {reason}")));
+    }
+
+    fn remember_error(&mut self, text: &str) {
+        if text.trim().is_empty() {
+            return;
+        }
+        self.last_errors.push_back(text.chars().take(LAST_ERRORS.1).collect());
+        let size = |errors: &VecDeque<String>| errors.iter().map(String::len).sum::<usize>();
+        while self.last_errors.len() > LAST_ERRORS.0
+            || (self.last_errors.len() > 1 && size(&self.last_errors) > LAST_ERRORS.1)
+        {
+            self.last_errors.pop_front();
+        }
+    }
+}
+
+fn line(stream: &str, data: String) -> LogLine {
+    LogLine { stream: stream.to_owned(), ts: Some(Utc::now()), chunk_type: None, data, metadata: Map::new() }
+}
+
+/// Lines on their way.
+#[derive(Debug, Default)]
+struct Batch {
+    lines: Vec<LogLine>,
+    bytes: usize,
+    since: Option<Instant>,
+}
+
+impl Batch {
+    fn push(&mut self, line: LogLine) {
+        self.bytes += line.data.len();
+        self.lines.push(line);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.since.map(|since| since + BATCH_WAIT)
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes >= BATCH_BYTES || self.lines.len() >= BATCH_LINES
+    }
+
+    fn take(&mut self) -> Vec<LogLine> {
+        (self.bytes, self.since) = (0, None);
+        std::mem::take(&mut self.lines)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_due_a_moment_after_its_first_line_and_full_by_size_or_number() {
+        let mut batch = Batch::default();
+        assert_eq!(batch.due(), None);
+        let start = Instant::now();
+        batch.push(line("stdout", "a".into()));
+        let due = batch.due();
+        assert!(due.is_some_and(|due| due >= start + BATCH_WAIT));
+        batch.push(line("stdout", "b".into()));
+        assert_eq!(batch.due(), due);
+        assert!(!batch.is_full());
+        batch.push(line("stdout", "x".repeat(BATCH_BYTES)));
+        assert!(batch.is_full());
+        assert_eq!((batch.take().len(), batch.due(), batch.is_full()), (3, None, false));
+        for _ in 0..BATCH_LINES {
+            batch.push(line("stdout", String::new()));
+        }
+        assert!(batch.is_full());
+    }
+}

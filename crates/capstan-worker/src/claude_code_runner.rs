@@ -1,0 +1,195 @@
+//! Runs each attempt with the Claude Code command line, in its print mode with messages as JSON lines.
+//!
+//! The agent's conversation lies on this machine, where the command line keeps it; what is kept here is which of its
+//! sessions belongs to which session of Capstan (`sessions.rs`), so that the next run goes on where the last one ended.
+
+mod command_line;
+mod meter;
+mod stream_json;
+mod transcript;
+mod verdict;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use async_trait::async_trait;
+use capstan_client::{ClaimedInput, LeasedAttempt};
+use serde_json::{Value, json};
+
+use self::command_line::{CommandLine, HISTORY_UNAVAILABLE};
+use self::stream_json::StreamJson;
+use self::transcript::Transcript;
+use self::verdict::verdict;
+use crate::agent::{
+    AgentProcess, Conversation, Ended, Patience, Relay, Session, Sessions, StdinMode, is_interactive,
+    not_started, of_attempt, see_off,
+};
+use crate::{Assignment, Conclusion, Runner};
+
+/// What the command line needs to reach its model; passed on because it is useless without.
+const CREDENTIALS: &[&str] = &[
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    "ANTHROPIC_BASE_URL",
+    "CLAUDE_CODE_OAUTH_TOKEN",
+    "CLAUDE_CONFIG_DIR",
+];
+
+/// How Claude Code is run.
+#[derive(Clone, Debug)]
+pub struct ClaudeCodeConfig {
+    /// The command, with arguments of the operator's if any; the runner adds its own. Given to `sh -c`.
+    pub command: String,
+    /// Where sessions and their working directories are kept.
+    pub state_dir: PathBuf,
+    /// Environment variables of the worker that the agent gets besides the harmless ones and Anthropic's credentials.
+    pub pass_env: Vec<String>,
+    /// How long the agent may take.
+    pub patience: Patience,
+}
+
+impl ClaudeCodeConfig {
+    /// Runs this command, and keeps its state there.
+    pub fn new(command: impl Into<String>, state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            command: command.into(),
+            state_dir: state_dir.into(),
+            pass_env: Vec::new(),
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// Runs each attempt with the Claude Code command line.
+#[derive(Clone, Debug)]
+pub struct ClaudeCodeRunner {
+    config: ClaudeCodeConfig,
+}
+
+impl ClaudeCodeRunner {
+    /// A runner for this command.
+    pub fn new(mut config: ClaudeCodeConfig) -> Self {
+        config.pass_env.extend(CREDENTIALS.iter().map(|name| (*name).to_owned()));
+        Self { config }
+    }
+}
+
+#[async_trait]
+impl Runner for ClaudeCodeRunner {
+    async fn run(&self, assignment: Assignment) -> Conclusion {
+        let leased = &assignment.leased;
+        let session = Sessions::new(&self.config.state_dir, "claude_code").of(leased);
+        let known = session.recall();
+        let is_history_missing = known.is_none() && leased.resumed_from_run_id.is_some();
+        let first = self.converse(&assignment, &session, known.as_deref(), is_history_missing).await;
+        match first {
+            Ok((ended, transcript)) if known.is_some() && transcript.knows_no_conversation(&ended.said) => {
+                // The command line has forgotten what we remember: say so, and begin anew.
+                session.forget();
+                match self.converse(&assignment, &session, None, true).await {
+                    Ok((ended, transcript)) => report(ended, &transcript),
+                    Err(conclusion) => conclusion,
+                }
+            }
+            Ok((ended, transcript)) => report(ended, &transcript),
+            Err(conclusion) => conclusion,
+        }
+    }
+}
+
+fn report(ended: Ended, transcript: &Transcript) -> Conclusion {
+    Conclusion::Report(Box::new(verdict(ended, transcript)))
+}
+
+impl ClaudeCodeRunner {
+    /// One process from its start to its end.
+    async fn converse(
+        &self,
+        assignment: &Assignment,
+        session: &Session,
+        resume: Option<&str>,
+        is_history_missing: bool,
+    ) -> Result<(Ended, Transcript), Conclusion> {
+        let transcript = Transcript::shared();
+        let listener = StreamJson::new(&assignment.leased, session.clone(), Arc::clone(&transcript));
+        let mut process = self
+            .start(&assignment.leased, session, resume, is_history_missing, listener)
+            .await
+            .map_err(|error| not_started(&error))?;
+        let relay = Relay::start(assignment.reporter.clone(), process.take_written());
+        let patience = self.config.patience;
+        let line_of = said;
+        let ending =
+            Conversation { assignment, process: &mut process, relay: &relay, patience, line_of }.hold().await;
+        let ended = see_off(process, relay, ending, patience, Some(interruption())).await?;
+        let transcript =
+            std::mem::take(&mut *transcript.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        if let Some(usage) = transcript.unreported() {
+            // The end is reported all the same: usage nobody takes is no reason to lose the work.
+            if let Err(error) = assignment.reporter.usage(&usage).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the last usage was not taken");
+            }
+        }
+        Ok((ended, transcript))
+    }
+
+    async fn start(
+        &self,
+        leased: &LeasedAttempt,
+        session: &Session,
+        resume: Option<&str>,
+        is_history_missing: bool,
+        listener: StreamJson,
+    ) -> io::Result<AgentProcess> {
+        let line = CommandLine::of(leased, resume);
+        let note = is_history_missing.then_some(HISTORY_UNAVAILABLE);
+        let texts: Vec<_> =
+            note.into_iter().chain(line.overflow.as_deref()).chain([&*leased.prompt]).collect();
+        let attachments = (!leased.attachments.is_empty())
+            .then(|| format!("Attachments: {}", Value::Array(leased.attachments.clone())));
+        let first = user_message(texts.into_iter().chain(attachments.as_deref()));
+        let directory = session.working_directory(leased)?;
+        let environment =
+            of_attempt(leased, Some(&session.directory()?), &self.config.pass_env, std::env::vars());
+        let mode = if is_interactive(&leased.policy) { StdinMode::Open } else { StdinMode::Close };
+        let command = line.command(&self.config.command).current_dir(directory);
+        let is_open = Arc::new(AtomicBool::new(false));
+        AgentProcess::spawn(command, environment, first, mode, is_open, listener).await
+    }
+}
+
+/// A message of the user, each text a block of its own.
+fn user_message<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<u8> {
+    let blocks: Vec<_> = texts.map(|text| json!({ "type": "text", "text": text })).collect();
+    line(&json!({ "type": "user", "message": { "role": "user", "content": blocks } }))
+}
+
+/// An input, as the agent is told it.
+fn said(input: &ClaimedInput) -> Vec<u8> {
+    let answers = (!input.answers.is_empty()).then(|| {
+        let answer = |(question, answer): (&String, &Value)| match answer {
+            Value::String(text) => format!("{question}: {text}"),
+            other => format!("{question}: {other}"),
+        };
+        input.answers.iter().map(answer).collect::<Vec<_>>().join("\n")
+    });
+    let message = Some(&*input.message).filter(|message| !message.is_empty());
+    user_message(message.into_iter().chain(answers.as_deref()))
+}
+
+/// Asks the agent to end its turn now, with a result that tells what was used.
+fn interruption() -> Vec<u8> {
+    line(&json!({
+        "type": "control_request",
+        "request_id": uuid::Uuid::from_u128(rand::random()),
+        "request": { "subtype": "interrupt" },
+    }))
+}
+
+fn line(message: &Value) -> Vec<u8> {
+    let mut line = message.to_string().into_bytes();
+    line.push(b'\n');
+    line
+}

@@ -1,0 +1,205 @@
+//! How a conversation ended, and what is reported of it.
+
+use std::os::unix::process::ExitStatusExt;
+
+use capstan_client::RunResult;
+use chrono::Utc;
+use serde_json::{Map, Value, json};
+
+use super::transcript::{Transcript, TurnResult};
+use crate::agent::{Ended, Ending, exit_text, result_of, well_ended};
+
+/// The longest final answer the report holds; the output holds more.
+const TEXT_MAX: usize = 16 * 1024;
+
+/// What is reported.
+pub(super) fn verdict(ended: Ended, transcript: &Transcript) -> RunResult {
+    let is_by_itself = matches!(ended.ending, Ending::Exited(_) | Ending::Lingered);
+    let (exit_code, result) = (ended.exit_code, result_json(&ended, transcript));
+    let report = match &transcript.result {
+        Some(turn) if is_by_itself && turn.is_success() => well_ended(ended.said),
+        Some(turn) if is_by_itself => failed(turn, transcript),
+        None if is_by_itself => without_result(&ended),
+        _ => result_of(ended),
+    };
+    RunResult { exit_code, result: Some(result), ..report }
+}
+
+/// What the next run, and people, may want to know.
+fn result_json(ended: &Ended, transcript: &Transcript) -> Value {
+    let mut result = Map::new();
+    let mut add = |name: &str, value: Option<Value>| {
+        result.extend(value.map(|value| (name.to_owned(), value)));
+    };
+    add("session_id", transcript.session_id.as_ref().map(|id| json!(id)));
+    if let Some(turn) = &transcript.result {
+        let text = turn.text.as_deref().map(|text| &text[..text.floor_char_boundary(TEXT_MAX)]);
+        add("text", text.map(|text| json!(text)));
+        add("subtype", Some(json!(turn.subtype)));
+        add("num_turns", turn.num_turns.map(|turns| json!(turns)));
+        add("duration_ms", turn.duration_ms.map(|duration| json!(duration)));
+    }
+    add("result", ended.said.result.clone());
+    Value::Object(result)
+}
+
+/// A turn that says itself that it failed.
+fn failed(turn: &TurnResult, transcript: &Transcript) -> RunResult {
+    let error = turn.error_text();
+    let error_class = class_of(turn, transcript.trouble.as_deref(), &error);
+    let retry_after_ms = (error_class == Some("rate_limited"))
+        .then(|| transcript.limit_until.or_else(|| limit_in(&error)))
+        .flatten()
+        .map(|until| until.saturating_mul(1000).saturating_sub(Utc::now().timestamp_millis()).max(0));
+    RunResult {
+        outcome: "error".to_owned(),
+        error: Some(if error.is_empty() { "the turn failed and does not say why".to_owned() } else { error }),
+        error_class: error_class.map(str::to_owned),
+        retry_after_ms,
+        ..RunResult::default()
+    }
+}
+
+/// Whether another try may help; nothing when only the text can tell, which the server reads itself.
+fn class_of(turn: &TurnResult, trouble: Option<&str>, error: &str) -> Option<&'static str> {
+    let error = error.to_lowercase();
+    let says = |texts: &[&str]| texts.iter().any(|text| error.contains(text));
+    match (turn.api_error_status, trouble) {
+        (Some(429), _) | (None, Some("rate_limit")) => return Some("rate_limited"),
+        (Some(500..), _) | (None, Some("server_error" | "overloaded")) => return Some("retryable"),
+        (Some(400..), _)
+        | (None, Some("authentication_failed" | "billing_error" | "invalid_request" | "model_not_found")) => {
+            return Some("terminal");
+        }
+        _ => {}
+    }
+    if matches!(
+        turn.subtype.as_str(),
+        "error_max_turns" | "error_max_budget_usd" | "error_max_structured_output_retries"
+    ) {
+        return Some("terminal");
+    }
+    if says(&["rate_limit", "rate limit", "usage limit reached", "error: 429"]) {
+        return Some("rate_limited");
+    }
+    says(&["overloaded", "error: 5", "connection error", "timed out"]).then_some("retryable")
+}
+
+/// `… usage limit reached|1700000000`: the instant some versions append.
+fn limit_in(error: &str) -> Option<i64> {
+    let (_, until) = error.split_once("limit reached|")?;
+    let digits = until.find(|character: char| !character.is_ascii_digit()).unwrap_or(until.len());
+    until[..digits].parse().ok()
+}
+
+/// A process that ended in the middle of a turn.
+fn without_result(ended: &Ended) -> RunResult {
+    let how = match &ended.ending {
+        Ending::Exited(status) => exit_text(*status, &ended.said.last_errors),
+        _ => "it did not end".to_owned(),
+    };
+    // A command line that refuses its arguments or its credentials fails the same way again; one that was killed or ended
+    // for no reason may not.
+    let is_passing =
+        matches!(&ended.ending, Ending::Exited(status) if status.success() || status.signal().is_some());
+    RunResult {
+        outcome: "error".to_owned(),
+        error: Some(format!("the agent ended without a result: {how}")),
+        error_class: is_passing.then(|| "retryable".to_owned()),
+        ..RunResult::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitStatus;
+
+    use super::*;
+    use crate::agent::Said;
+
+    fn exited(raw: i32) -> Ended {
+        let status = ExitStatus::from_raw(raw);
+        Ended { ending: Ending::Exited(status), exit_code: status.code(), said: Said::default() }
+    }
+
+    fn of_turn(turn: Value) -> Transcript {
+        Transcript {
+            session_id: Some("s-1".into()),
+            result: Some(serde_json::from_value(turn).unwrap()),
+            ..Transcript::default()
+        }
+    }
+
+    #[test]
+    fn a_success_is_ok_and_tells_session_and_answer() {
+        let turn = json!({"subtype": "success", "is_error": false, "result": "42", "num_turns": 3, "duration_ms": 9});
+        let report = verdict(exited(0), &of_turn(turn));
+        assert_eq!((report.outcome.as_str(), report.exit_code, &report.error), ("ok", Some(0), &None));
+        let result = json!({"session_id": "s-1", "text": "42", "subtype": "success", "num_turns": 3, "duration_ms": 9});
+        assert_eq!(report.result, Some(result));
+        let asked = Ended { said: Said { asked: true, ..Said::default() }, ..exited(0) };
+        let turn = json!({"subtype": "success", "result": "?"});
+        assert_eq!(verdict(asked, &of_turn(turn)).waiting_for_input, Some(true));
+    }
+
+    #[test]
+    fn a_failed_turn_says_why_and_whether_another_try_may_help() {
+        let class = |turn: Value| {
+            let report = verdict(exited(1 << 8), &of_turn(turn));
+            assert_eq!(report.outcome, "error");
+            (report.error.unwrap_or_default(), report.error_class)
+        };
+        let (error, kind) = class(json!({"subtype": "error_max_turns", "is_error": true}));
+        assert_eq!((error.as_str(), kind.as_deref()), ("error_max_turns", Some("terminal")));
+        let (error, kind) =
+            class(json!({"subtype": "error_during_execution", "is_error": true, "errors": ["x", "y"]}));
+        assert_eq!((error.as_str(), kind), ("error_during_execution: x\ny", None));
+        for (turn, expected) in [
+            (json!({"result": "API Error: 529 overloaded_error"}), "retryable"),
+            (json!({"result": "API Error: 429 rate_limit_error"}), "rate_limited"),
+            (json!({"result": "trouble", "api_error_status": 429}), "rate_limited"),
+            (json!({"result": "trouble", "api_error_status": 503}), "retryable"),
+            (json!({"result": "trouble", "api_error_status": 401}), "terminal"),
+        ] {
+            let Value::Object(mut turn) = turn else { unreachable!() };
+            turn.extend([("subtype".to_owned(), json!("success")), ("is_error".to_owned(), json!(true))]);
+            assert_eq!(class(Value::Object(turn.clone())).1.as_deref(), Some(expected), "{turn:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_is_waited_out() {
+        let until = Utc::now().timestamp() + 600;
+        let turn = json!({"subtype": "success", "is_error": true, "result": format!("Claude AI usage limit reached|{until}")});
+        let pause = verdict(exited(1 << 8), &of_turn(turn)).retry_after_ms.unwrap();
+        assert!((590_000..=600_000).contains(&pause), "{pause}");
+        let turn = json!({"subtype": "success", "is_error": true, "result": "x", "api_error_status": 429});
+        let told = Transcript { limit_until: Some(until), ..of_turn(turn) };
+        assert!(verdict(exited(1 << 8), &told).retry_after_ms.is_some_and(|pause| pause > 0));
+    }
+
+    #[test]
+    fn an_end_without_a_result_is_an_error_whatever_the_exit_code() {
+        let mut refused = exited(1 << 8);
+        refused.said.last_errors = vec!["error: unknown option '--verbos'".into()];
+        let report = verdict(refused, &Transcript::default());
+        let error = report.error.unwrap();
+        assert!(error.contains("without a result") && error.contains("--verbos"), "{error}");
+        assert_eq!((report.outcome.as_str(), report.error_class), ("error", None));
+        for raw in [0, 9] {
+            let report = verdict(exited(raw), &Transcript::default());
+            assert_eq!(report.error_class.as_deref(), Some("retryable"));
+        }
+    }
+
+    #[test]
+    fn an_agent_that_was_stopped_is_reported_by_why() {
+        let ended = |ending| Ended { ending, exit_code: None, said: Said::default() };
+        let turn = || of_turn(json!({"subtype": "error_during_execution", "is_error": true}));
+        let cancelled = verdict(ended(Ending::Cancelled("enough".into())), &turn());
+        assert_eq!((cancelled.outcome.as_str(), cancelled.error.as_deref()), ("cancelled", Some("enough")));
+        assert_eq!(cancelled.result.unwrap()["session_id"], "s-1");
+        assert_eq!(verdict(ended(Ending::OutOfTime), &turn()).outcome, "timeout");
+        assert_eq!(verdict(ended(Ending::Waiting), &turn()).waiting_for_input, Some(true));
+    }
+}
