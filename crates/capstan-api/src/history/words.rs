@@ -99,12 +99,7 @@ pub(super) fn told(event: &Event) -> String {
         Event::WatchFired(_) => "What it watched for happened".to_owned(),
         Event::WatchDisarmed(_) => "Watches no longer".to_owned(),
         Event::BudgetWarned(e) => {
-            format!(
-                "Spent {} of {} US dollars of the {} budget",
-                e.spent_usd,
-                e.limit_usd,
-                e.scope.as_str()
-            )
+            format!("Spent {} of {} US dollars of the {} budget", e.spent_usd, e.limit_usd, e.scope.as_str())
         }
         Event::BudgetExceeded(e) => {
             format!("The {} budget of {} US dollars is spent", e.scope.as_str(), e.limit_usd)

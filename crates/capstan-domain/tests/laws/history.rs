@@ -323,7 +323,7 @@ fn say(input_id: InputId, message: &str, at: DateTime<Utc>) -> Command {
 fn say_somehow(input_id: InputId, message: &str, a: u8, b: u8, at: DateTime<Utc>) -> Command {
     let source = if b % 7 == 6 { InputSource::Watch } else { InputSource::Caller };
     let output_id = OutputId(Uuid::from_u128(2000 + u128::from(a % 3))).to_string();
-    let action = if a % 2 == 0 { "approve" } else { "reject" };
+    let action = if a.is_multiple_of(2) { "approve" } else { "reject" };
     let item = ItemSpec { output_id, action: action.into(), reason: None, of_task: None };
     Command::SubmitInput(SubmitInput {
         queue_mode: ["followup", "followup", "steer", "queue", "interrupt"]
