@@ -66,6 +66,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "the value is made for this place")]
     fn found(schema: &Value, answers: Value, message: &str) -> Vec<String> {
         let answers = answers.as_object().cloned().unwrap_or_default();
         let validator = validator(schema).unwrap();

@@ -31,8 +31,7 @@ struct Drawing {
 }
 
 fn draw() -> Value {
-    let mut drawing = Drawing::default();
-    drawing.components = Components::of_everything();
+    let mut drawing = Drawing { components: Components::of_everything(), ..Drawing::default() };
     for event in CATALOGUE {
         drawing.components.add_drawn(&format!("event.{}", event.name), (event.schema)());
     }
@@ -69,6 +68,7 @@ fn reference(place: &str, name: &str) -> Value {
 }
 
 impl Drawing {
+    #[expect(clippy::needless_pass_by_value, reason = "the value is made for this place")]
     fn message(&mut self, name: &str, payload: Value, summary: &str) {
         self.messages.insert(
             name.to_owned(),
@@ -76,6 +76,7 @@ impl Drawing {
         );
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the value is made for this place")]
     fn channel(
         &mut self,
         name: &str,

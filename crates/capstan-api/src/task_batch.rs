@@ -129,9 +129,9 @@ fn newest(limit: u32) -> Page {
 pub(crate) async fn of_workspace(app: &App, workspace: &Workspace) -> Result<WorkspaceLiveBatch, Problem> {
     let tasks = app.reads.tasks(workspace, &TaskFilter::default(), &newest(LIMIT_MAX)).await?;
     let outputs = app.reads.outputs(workspace, None, &newest(LIMIT_MAX)).await?.items;
-    let is_shown = |output: &Box<RawValue>| {
+    let is_shown = |output: &RawValue| {
         serde_json::from_str(output.get()).is_ok_and(|head: OutputHead| head.archived_at.is_none())
     };
-    let outputs = outputs.into_iter().filter(is_shown).take(OUTPUTS as usize).collect();
+    let outputs = outputs.into_iter().filter(|output| is_shown(output)).take(OUTPUTS as usize).collect();
     Ok(WorkspaceLiveBatch { tasks: tasks.items, outputs, position: tasks.position })
 }

@@ -180,6 +180,7 @@ impl Process {
         Ok(())
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "the key is made for the account")]
     fn take_agent(&mut self, key: AgentKey, state: agent::State) {
         let limit = state.profile.as_ref().and_then(|profile| profile.cost_budget_usd);
         let account = self.budgets.agents.entry(key.clone()).or_default();

@@ -234,6 +234,7 @@ impl Process {
     }
 
     /// Takes note of how an attempt ended.
+    #[expect(clippy::needless_pass_by_value, reason = "the key is made for the class")]
     pub(super) fn judge_class(&mut self, key: ClassKey, ended: &AttemptEnded, now: DateTime<Utc>) {
         let is_failure = match (ended.outcome, ended.error_class) {
             (AttemptOutcome::Ok, _) => false,

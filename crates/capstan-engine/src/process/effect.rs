@@ -20,6 +20,7 @@ use crate::protocol::Answer;
 pub struct CallId(pub u64);
 
 /// Something to be done outside.
+#[expect(clippy::large_enum_variant, reason = "most effects are orders; a box for each would cost more")]
 #[derive(Debug)]
 pub enum Effect {
     /// Send a command to a task; report with [`Process::settled`](super::Process::settled).

@@ -158,12 +158,11 @@ impl Process {
                 self.families.open.entry(Arc::clone(&parent)).or_default().insert(Arc::clone(key));
                 match self.tasks.get(&parent).and_then(|parent| parent.task.as_deref()) {
                     Some(task) if task.state == TaskState::Cancelled => {
-                        self.orphan(&parent, &[Arc::clone(key)])
+                        self.orphan(&parent, &[Arc::clone(key)]);
                     }
-                    Some(_) => {}
                     // Whether it was cancelled before this child was seen, only the log knows.
                     None if is_new => self.load(&parent, 1),
-                    None => {}
+                    Some(_) | None => {}
                 }
             }
         }

@@ -24,6 +24,7 @@ fn health(bench: &Bench, class: &(String, String)) -> Health {
     bench.world.classes.get(class).map(|(_, state)| state.health).unwrap_or_default()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the value is made for this place")]
 fn configure(bench: &mut Bench, class: &(String, String), configure: Configure) {
     let id = bench.fresh();
     let configure = Configure { at: bench.now, ..configure };

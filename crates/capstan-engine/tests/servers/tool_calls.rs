@@ -61,7 +61,7 @@ async fn approve(office: &Office, key: &StreamKey) {
 /// What the agent is told: its live attempt as an input, or its next run as the prompt. A claim that a dead engine left
 /// behind is honoured until it passes, which takes longer than anything else here.
 async fn carried_out(office: &Office, key: &StreamKey) -> String {
-    eventually("the result is told", Duration::from_secs(60), async || {
+    eventually("the result is told", Duration::from_mins(1), async || {
         let task = office.task(key).await;
         let said = task.inbox.iter().map(|input| input.message.clone());
         let prompts = task.runs.iter().map(|run| run.prompt.clone());

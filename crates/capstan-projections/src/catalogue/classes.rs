@@ -82,6 +82,7 @@ impl Model for Classes {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the row gives way to the state made of it")]
 fn state(row: ClassRow) -> State {
     State {
         desired_dispatch_concurrency: row.desired_dispatch_concurrency,

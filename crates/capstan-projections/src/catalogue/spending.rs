@@ -61,10 +61,7 @@ impl Model for Spending {
     fn keys(recorded: &Recorded, event: &DomainEvent, keys: &mut Vec<String>) {
         let DomainEvent::Task(event) = event else { return };
         let workspace = recorded.commit.stream.workspace().as_str();
-        let (agent_id, at) = match charged(event) {
-            Some(charged) => charged,
-            None => return,
-        };
+        let Some((agent_id, at)) = charged(event) else { return };
         keys.extend(agent_id.map(|agent_id| agent_key(workspace, agent_id)));
         keys.extend(at.map(|at| day_key(workspace, at.date_naive())));
     }
