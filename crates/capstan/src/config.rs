@@ -14,6 +14,7 @@ pub(crate) struct ConfigCommand {
 }
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "read once from the command line")]
 enum Action {
     /// Print the settings as they hold with this file, environment and flags; secrets are masked.
     Print(SettingsSource),

@@ -124,6 +124,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "the value is made for this call")]
     fn asked(name: &str, body: Value) -> Result<String, Problem> {
         let operation = operations().find(|operation| operation.name == name).unwrap();
         target(operation, "dev", body.as_object().unwrap().clone())

@@ -11,22 +11,22 @@ async fn a_task_is_updated_archived_and_brought_back() {
     let path = format!("/v1/workspaces/dev/tasks/{task}");
     let changes =
         json!({"priority": "high", "budget_usd": 2.5, "label": "Ann", "payload_json": {"message": "other"}});
-    let patch = || api.request("PATCH", &path);
-    let stale = api.send(patch().header("if-match", "\"7\"").body(changes.to_string())).await;
+    let update = || api.request("PATCH", &path);
+    let stale = api.send(update().header("if-match", "\"7\"").body(changes.to_string())).await;
     stale.expect_problem(412, "version_mismatch");
-    let shown = api.send(patch().header("if-match", "\"1\"").body(changes.to_string())).await.expect(200);
+    let shown = api.send(update().header("if-match", "\"1\"").body(changes.to_string())).await.expect(200);
     let shown = &shown["task"];
     assert_eq!(
         (&shown["priority"], &shown["budget_usd"], &shown["label"]),
         (&json!("high"), &json!(2.5), &json!("Ann"))
     );
     assert_eq!(shown["message"], "other");
-    let again = api.send(patch().body(changes.to_string())).await.expect(200);
+    let again = api.send(update().body(changes.to_string())).await.expect(200);
     assert_eq!(again["receipt"]["version"], 2, "nothing new, nothing recorded");
-    let wrong = api.send(patch().body(r#"{"payload_json":{"colour":1}}"#)).await;
+    let wrong = api.send(update().body(r#"{"payload_json":{"colour":1}}"#)).await;
     wrong.expect_problem(422, "validation_failed");
     assert_eq!(wrong.body["errors"][0]["pointer"], "/payload_json/colour");
-    let cleared = api.send(patch().body(r#"{"budget_usd":null,"label":null}"#)).await.expect(200);
+    let cleared = api.send(update().body(r#"{"budget_usd":null,"label":null}"#)).await.expect(200);
     assert!(cleared["task"].get("budget_usd").is_none() && cleared["task"].get("label").is_none());
 
     let archived = api.post(&format!("{path}/archive"), json!({})).await.expect(202);

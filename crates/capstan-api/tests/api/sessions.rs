@@ -6,6 +6,7 @@ use crate::harness::{Api, ask, json_of};
 
 const TASKS: &str = "/v1/workspaces/dev/tasks";
 
+#[expect(clippy::needless_pass_by_value, reason = "the value is made for this call")]
 fn say(message: &str, more: Value) -> Value {
     let mut body = json!({ "agent_id": "demo", "session_id": "s-1", "message": message });
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

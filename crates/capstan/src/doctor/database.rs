@@ -63,7 +63,7 @@ pub(super) async fn look(settings: &Settings, head: Option<u64>, findings: &mut 
         match found.parked_commits {
             0 => findings.ok("projection.parked", "none"),
             parked => {
-                findings.warning("projection.parked", format!("{parked} commits; see capstan dlq list"))
+                findings.warning("projection.parked", format!("{parked} commits; see capstan dlq list"));
             }
         }
     }

@@ -12,7 +12,7 @@ pub(super) fn look(findings: &mut Findings) {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     match open_files(&limits) {
         Some(limit) if limit < FILES_MIN => {
-            findings.failed(check, format!("{limit}: at least {FILES_MIN} are needed"))
+            findings.failed(check, format!("{limit}: at least {FILES_MIN} are needed"));
         }
         Some(limit) if limit < FILES_WANTED => {
             findings.warning(

@@ -67,10 +67,12 @@ pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option
             }
             StreamState::Missing => findings.ok(check, "not there yet; the first start creates it"),
             StreamState::Differs(differences) => {
-                differences.iter().for_each(|difference| findings.failed(&check, difference));
+                for difference in &differences {
+                    findings.failed(&check, difference);
+                }
             }
             StreamState::Unknown(error) => {
-                findings.failed(check, output::chain(&anyhow::Error::from_boxed(error)))
+                findings.failed(check, output::chain(&anyhow::Error::from_boxed(error)));
             }
         }
     }
