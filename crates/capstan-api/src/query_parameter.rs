@@ -78,6 +78,7 @@ const OF_STREAMS: &[QueryParameter] = &[
 pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
     ("ListTokens", &[PAGE]),
     ("ListClasses", &[PAGE]),
+    ("ListDeadLetters", &[PAGE]),
     ("DeleteAgent", &[&[takes("cancel_open", Flag, "cancels its open tasks first")]]),
     ("ListAgents", &[PAGE]),
     ("GetDefaultConfig", &[&[takes("agent_key", Text, "the key the agent would have")]]),

@@ -88,7 +88,7 @@ async fn an_approved_call_with_an_executor_keeps_the_task_waiting_and_says_so() 
         let given = api.post(&input, body).await.expect(if duplicate { 200 } else { 202 });
         assert_eq!(
             (&given["outcome"], &given["receipt"]["duplicate"]),
-            (&json!("recorded"), &json!(duplicate))
+            (&json!(if duplicate { "duplicate" } else { "recorded" }), &json!(duplicate))
         );
     }
     let why = api.get(&format!("/v1/workspaces/dev/tasks/{task}/why")).await.expect(200);

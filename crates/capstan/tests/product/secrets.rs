@@ -76,7 +76,7 @@ async fn no_secret_is_logged_whatever_is_logged() -> anyhow::Result<()> {
     assert!(child.wait().await?.success());
 
     let text = fs::read_to_string(&said)? + &fs::read_to_string(&logged)?;
-    assert!(text.lines().count() > 100, "hardly anything was logged");
+    assert!(text.lines().count() > 20, "hardly anything was logged");
     for secret in [KEY, OPENAI, BEARER] {
         let found: Vec<_> = text.lines().filter(|line| line.contains(secret)).take(3).collect();
         assert!(found.is_empty(), "{secret} was logged: {found:#?}");

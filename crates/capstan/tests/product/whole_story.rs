@@ -122,7 +122,7 @@ async fn one_task_lives_through_everything_and_its_history_tells_it() -> anyhow:
     let mut product =
         Product::start(&["--no-worker", "--lease-ms", "60000", "--class-concurrency", "4"]).await?;
     let settings =
-        json!({ "settings": { "tools": { "booking.reserve": { "url": tool, "timeout_ms": 60_000 } } } });
+        json!({ "settings": { "tools": { "booking.reserve": { "url": tool, "timeout_ms": 3_000 } } } });
     let workspace = format!("{}/v1/workspaces/dev", product.url);
     let changed = product.http.patch(workspace).json(&settings).send().await?;
     ensure!(changed.status().is_success(), "PATCH workspace: {}", changed.text().await?);
