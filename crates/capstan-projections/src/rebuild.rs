@@ -126,19 +126,35 @@ pub async fn rebuild(
     if !free {
         return Err(RebuildError::Busy);
     }
+    let report = rebuild_alone(log, read_models, &session, which, config).await;
+    // Said aloud: the connection's end is heard some time after this answer, and the next rebuild would find it busy.
+    let unlocked = session.client().execute("SELECT pg_advisory_unlock($1)", &[&ADVISORY_LOCK]).await;
+    let report = report?;
+    unlocked?;
+    Ok(report)
+}
+
+/// A rebuild under the lock that `session` holds.
+async fn rebuild_alone(
+    log: &Arc<dyn EventLog>,
+    read_models: &ReadModels,
+    session: &Session,
+    which: &Which,
+    config: &ProjectorConfig,
+) -> Result<RebuildReport, RebuildError> {
     generation::drop_unused(session.client()).await?;
     let mut build = Build::begin(Arc::clone(log), read_models, session, which, config).await?;
     build.fold_in_memory().await?;
     build.fill_tables().await?;
     build.switch().await?;
-    generation::drop_unused(build.session.client()).await?;
+    generation::drop_unused(session.client()).await?;
     Ok(build.report())
 }
 
 struct Build<'a> {
     log: Arc<dyn EventLog>,
     read_models: &'a ReadModels,
-    session: Session,
+    session: &'a Session,
     config: &'a ProjectorConfig,
     all: bool,
     models: Vec<&'static str>,
@@ -159,7 +175,7 @@ impl<'a> Build<'a> {
     async fn begin(
         log: Arc<dyn EventLog>,
         read_models: &'a ReadModels,
-        session: Session,
+        session: &'a Session,
         which: &Which,
         config: &'a ProjectorConfig,
     ) -> Result<Self, RebuildError> {
@@ -308,10 +324,10 @@ impl<'a> Build<'a> {
         for decoded in commits {
             self.fold.want(decoded);
         }
-        self.fold.fetch(&self.session, &self.schemas).await?;
+        self.fold.fetch(self.session, &self.schemas).await?;
         self.fold_commits(commits)?;
         for rows in self.fold.written() {
-            rows.write(&self.session, &self.schema).await?;
+            rows.write(self.session, &self.schema).await?;
         }
         self.fold.settle();
         Ok(())
