@@ -1,7 +1,5 @@
 //! The worker protocol as requests on NATS.
 
-use std::time::Duration;
-
 use async_nats::{HeaderMap, Request};
 use capstan_testkit::eventually::eventually;
 use serde_json::{Value, json};
@@ -44,13 +42,9 @@ async fn an_attempt_is_worked_off_on_the_bus_alone() {
     let _engine = api.lead().await;
     let worker = register(&api, "dev", &[]).await;
     let of_worker = [("Capstan-Worker", worker.as_str())];
-    // The question stands before there is work.
+    // The question stands until there is work.
     let leased = call(&api, "dev", "lease-attempts", &of_worker, json!({ "max": 1, "wait_ms": 20_000 }));
-    let task = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        api.task("work on the bus").await
-    };
-    let ((status, leased), task) = tokio::join!(leased, task);
+    let ((status, leased), task) = tokio::join!(leased, api.task("work on the bus"));
     assert_eq!((status.as_str(), &leased[0]["prompt"]), ("200", &json!("work on the bus")), "{leased}");
     let attempt = leased[0]["attempt_id"].as_str().unwrap().to_owned();
     let epoch = leased[0]["epoch"].to_string();

@@ -86,12 +86,11 @@ impl Worker {
     /// `id` is who claimed the call, whoever this worker is by now.
     async fn answer_tool_call(&self, id: Uuid, call: &ClaimedToolCall, giving_up: &CancellationToken) {
         let (tool_call, tool) = (call.tool_call_id, &*call.tool);
-        let result = match self.unheard.take(tool_call) {
-            Some(result) => result,
-            None => {
-                tracing::info!(%tool_call, tool, try_no = call.try_no, "carries a tool call out");
-                self.config.tools.carry_out(call, giving_up).await
-            }
+        let result = if let Some(result) = self.unheard.take(tool_call) {
+            result
+        } else {
+            tracing::info!(%tool_call, tool, try_no = call.try_no, "carries a tool call out");
+            self.config.tools.carry_out(call, giving_up).await
         };
         let reported = self.report_tool_call(id, &call.claim, &result);
         let reported = tokio::select! {
