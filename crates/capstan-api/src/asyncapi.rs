@@ -37,6 +37,7 @@ fn draw() -> Value {
     }
     drawing.commands();
     drawing.queries();
+    drawing.worker_calls();
     drawing.dead_letters();
     drawing.streams();
     json!({
@@ -190,6 +191,16 @@ impl Drawing {
         for operation in operations().filter(|operation| operation.is_query()) {
             let Some(name) = operation.rpc_name() else { continue };
             self.message(&name, question(operation), operation.summary);
+            self.rpc(&name, &name, operation.summary, "answer");
+        }
+    }
+
+    fn worker_calls(&mut self) {
+        for operation in operations().filter(|operation| operation.is_worker_call()) {
+            let Some(name) = operation.rpc_name() else { continue };
+            let body = operation.body.and_then(|body| COMMANDS.iter().find(|named| named.name == body));
+            let payload = body.map(|body| self.components.reference(body.name));
+            self.message(&name, payload.unwrap_or_else(|| json!({ "type": "object" })), operation.summary);
             self.rpc(&name, &name, operation.summary, "answer");
         }
     }

@@ -90,7 +90,7 @@ pub(crate) async fn authorise(
         let caller = identify(&app, peer, headers).await?;
         app.rates.take(&caller)?;
         let path = path.map_err(|_| Problem::new(Code::MalformedRequest, "the path cannot be read"))?;
-        caller.must_be_allowed(operation.scope, &place(&path))?;
+        caller.must_be_allowed(operation.scope, &Place::of(&path))?;
         Ok(caller)
     };
     match admitted.await {
@@ -142,17 +142,20 @@ pub(crate) enum Place {
     Anywhere,
 }
 
-fn place(path: &RawPathParams) -> Place {
-    for (name, value) in path {
-        match name {
-            "workspace" => return Place::Workspace(value.to_owned()),
-            "attempt" => {
-                return Place::Attempt(value.parse().ok().map(|attempt: AttemptId| attempt.workspace));
+impl Place {
+    /// Where a path leads, by what it names.
+    pub(crate) fn of<'a>(path: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        for (name, value) in path {
+            match name {
+                "workspace" => return Self::Workspace(value.to_owned()),
+                "attempt" => {
+                    return Self::Attempt(value.parse().ok().map(|attempt: AttemptId| attempt.workspace));
+                }
+                _ => {}
             }
-            _ => {}
         }
+        Self::Anywhere
     }
-    Place::Anywhere
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 mod durable;
 mod message;
 mod queries;
+mod routed;
 mod rpc;
+mod worker_calls;
 
 use std::sync::Arc;
 
@@ -32,7 +34,7 @@ impl NatsHandle {
     }
 }
 
-/// Serves commands published on `capstan.cmd.<workspace>.<command>` and asked on `capstan.rpc.<workspace>.<command>`.
+/// Serves commands published on `capstan.cmd.<workspace>.<command>` and whatever is asked on `capstan.rpc.<workspace>.>`.
 /// Replicas share the work. Loops heal themselves until the app stops.
 pub fn serve(app: &Arc<App>, client: &Client, topology: &Topology) -> NatsHandle {
     let stop = app.stopping.child_token();

@@ -54,11 +54,18 @@ impl Operation {
         self.waits_for_position()
     }
 
-    /// The name under which it is asked on `capstan.rpc.<workspace>.<name>`, where it can be.
+    /// True for what workers say.
+    pub fn is_worker_call(&self) -> bool {
+        self.scope == Scope::Worker
+    }
+
+    /// The name under which it is asked on `capstan.rpc.<workspace>.<name>`, where it can be. What workers say has a
+    /// level of its own: who may give every command of a workspace is not yet let in as a worker.
     pub fn rpc_name(&self) -> Option<String> {
         match self.bus {
             Some(name) => Some(name.to_owned()),
             None if self.is_query() => Some(kebab(self.name)),
+            None if self.is_worker_call() => Some(format!("worker.{}", kebab(self.name))),
             None => None,
         }
     }

@@ -16,6 +16,8 @@ use crate::problem::{Code, Problem};
 #[derive(Debug, Default)]
 pub(crate) struct Parameters {
     given: BTreeMap<String, String>,
+    /// What is understood on every read; other routes may have a use of their own for it.
+    everywhere: BTreeMap<String, String>,
     /// Names somebody asked for: what the route takes.
     known: BTreeSet<String>,
     faults: Vec<Fault>,
@@ -33,6 +35,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
         let mut parameters = Self::default();
         for (name, value) in pairs {
             if EVERYWHERE.contains(&name.as_str()) {
+                parameters.everywhere.insert(name, value);
                 continue;
             }
             if parameters.given.insert(name.clone(), value).is_some() {
@@ -52,7 +55,7 @@ impl Parameters {
     /// Takes a text; an empty one counts as absent.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         self.known.insert(name.to_owned());
-        self.given.remove(name).filter(|text| !text.is_empty())
+        self.given.remove(name).or_else(|| self.everywhere.remove(name)).filter(|text| !text.is_empty())
     }
 
     /// Takes a value of the wanted type.
@@ -134,6 +137,13 @@ mod tests {
         let problem = given.finish().unwrap_err();
         let pointers: Vec<_> = problem.errors.iter().map(|fault| fault.pointer.as_str()).collect();
         assert_eq!(pointers, ["?state", "?limit", "?colour"]);
+    }
+
+    #[tokio::test]
+    async fn what_every_read_understands_may_mean_something_to_a_route_too() {
+        let mut given = parameters("wait_ms=300&min_position=7").await;
+        assert_eq!(given.value::<u64>("wait_ms", "a number"), Some(300));
+        assert!(given.finish().is_ok());
     }
 
     #[tokio::test]

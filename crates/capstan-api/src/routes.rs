@@ -27,10 +27,10 @@ mod workspaces;
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
-use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::App;
@@ -54,13 +54,16 @@ pub(crate) fn operation_on_bus(wire_name: &str) -> Option<&'static Operation> {
     operations().find(|operation| operation.bus == Some(wire_name))
 }
 
-/// The queries of the table alone, asked by this caller, who is known already.
-pub(crate) fn reads_router(app: &Arc<App>, caller: &Caller) -> Router {
+/// What the bus asks of the table: queries and what workers say. Each request holds its caller, who is known already.
+pub(crate) fn bus_router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
-    for Route { operation, handler } in ROUTES.iter().filter(|route| route.operation.is_query()) {
-        let waiting = from_fn_with_state(app.clone(), conventions::read_your_writes);
-        let method = handler(operation.method.filter()).route_layer(waiting);
-        router = router.route(operation.path, method.layer(Extension(caller.clone())));
+    let is_asked = |operation: &Operation| operation.is_query() || operation.is_worker_call();
+    for Route { operation, handler } in ROUTES.iter().filter(|route| is_asked(&route.operation)) {
+        let mut method = handler(operation.method.filter());
+        if operation.waits_for_position() {
+            method = method.route_layer(from_fn_with_state(app.clone(), conventions::read_your_writes));
+        }
+        router = router.route(operation.path, method);
     }
     router
         .fallback(async || Problem::not_found("query"))

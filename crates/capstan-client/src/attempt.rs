@@ -201,7 +201,7 @@ impl Attempt {
         &self.id
     }
 
-    fn post(&self, path: &[&str]) -> Call {
+    pub(crate) fn post(&self, path: &[&str]) -> Call {
         let mut full = vec!["v1", "attempts", &self.id];
         full.extend_from_slice(path);
         self.client.call(Method::POST, &full).header("Capstan-Lease-Epoch", &self.epoch.to_string())

@@ -7,8 +7,8 @@
 //! here are its own, and they ignore fields they do not know. It repeats no write by itself: whether repeating is
 //! right, and under which idempotency key, is the caller's to say ([`Error::is_retryable`] helps).
 //!
-//! **Where to start.** `client.rs` is one connection's life, `task.rs` what most callers want, `worker.rs` and
-//! `attempt.rs` the worker protocol, `event_stream.rs` the live side.
+//! **Where to start.** `client.rs` is one connection's life, `task.rs` what most callers want, `worker.rs`,
+//! `attempt.rs` and `tool_call.rs` the worker protocol, `event_stream.rs` the live side.
 
 mod agent;
 mod attempt;
@@ -26,6 +26,7 @@ mod run;
 mod schedule;
 mod sse;
 mod task;
+mod tool_call;
 mod usage;
 mod worker;
 mod workspace;
@@ -49,6 +50,7 @@ pub use run::{Run, RunFilter};
 pub use schedule::{Schedule, ScheduleFilter};
 pub use sse::{SseEvent, SseParser};
 pub use task::{Accepted, InputAccepted, NewTask, Task, TaskFilter, TaskInput};
+pub use tool_call::{ClaimedToolCall, GateAnswer, ToolDecision, ToolQuestion, ToolResult};
 pub use usage::Usage;
 pub use worker::{
     Capabilities, LeaseStatus, LeasedAttempt, Registered, RenewAnswer, Renewal, WorkerRegistration,

@@ -170,7 +170,8 @@ impl EngineClient {
         let deadline = Instant::now() + wait;
         loop {
             let slice = deadline.saturating_duration_since(Instant::now()).min(SLICE);
-            let request = Request::ClaimToolCall { worker_id, wait_ms: slice.as_millis() as u64 };
+            let (wait_ms, reach) = (slice.as_millis() as u64, self.reach.clone());
+            let request = Request::ClaimToolCall { worker_id, wait_ms, reach };
             let call = match self.ask(&request, slice).await? {
                 Answer::ToolCall(call) => call.map(|call| *call),
                 other => return Err(unexpected(&other)),

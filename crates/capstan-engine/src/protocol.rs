@@ -74,6 +74,9 @@ pub enum Request {
         worker_id: WorkerId,
         /// How long it waits for one, in milliseconds.
         wait_ms: u64,
+        /// The workspaces whoever asks may serve.
+        #[serde(default)]
+        reach: Reach,
     },
     /// Who watches for this?
     Watchers(SourceKeys),
@@ -170,6 +173,9 @@ pub struct WorkerView {
     /// The tools it carries out.
     #[serde(default)]
     pub tools: Vec<String>,
+    /// The workspaces it may serve.
+    #[serde(default)]
+    pub reach: Reach,
     /// Whether it can be given work.
     pub status: WorkerStatus,
     /// Attempts it holds.

@@ -131,6 +131,12 @@ impl Topology {
         (!command.contains('.')).then_some((workspace, command))
     }
 
+    /// Splits an rpc's subject into workspace and name, which may have levels of its own.
+    pub fn parse_rpc<'a>(&self, subject: &'a str) -> Option<(&'a str, &'a str)> {
+        let rest = subject.strip_prefix(self.subject_lead.as_str())?;
+        rest.strip_prefix("capstan.rpc.")?.split_once('.')
+    }
+
     /// The stream that keeps outcomes of durable commands for a while.
     pub fn command_results_stream(&self) -> String {
         format!("{}CAPSTAN_CMD_RESULTS", self.stream_lead)

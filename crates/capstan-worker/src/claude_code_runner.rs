@@ -5,6 +5,7 @@
 
 mod command_line;
 mod meter;
+mod permission;
 mod stream_json;
 mod transcript;
 mod verdict;
@@ -118,7 +119,7 @@ impl ClaudeCodeRunner {
             .start(&assignment.leased, session, resume, is_history_missing, listener)
             .await
             .map_err(|error| not_started(&error))?;
-        let relay = Relay::start(assignment.reporter.clone(), process.take_written());
+        let relay = Relay::start(assignment.reporter.clone(), &mut process, permission::answer);
         let patience = self.config.patience;
         let line_of = said;
         let ending =

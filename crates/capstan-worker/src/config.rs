@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use capstan_client::{Capabilities, ClientConfig};
 
+use crate::ToolConfig;
+
 /// What a worker is told when it starts.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
@@ -21,6 +23,8 @@ pub struct WorkerConfig {
     /// What it offers to runs. A plain process is not isolated at all: the default claims every runtime, because it
     /// is the operator who trusts the agents that are run here.
     pub capabilities: Capabilities,
+    /// The tools it carries out; they are declared besides those of the capabilities.
+    pub tools: ToolConfig,
     /// How long one question for work stands; the server's limit is 30 s.
     pub lease_wait: Duration,
     /// How long running attempts may go on once the worker is told to stop.
@@ -43,6 +47,7 @@ impl WorkerConfig {
                 workspace_access: names(&["none", "ro", "rw"]),
                 tools: Vec::new(),
             },
+            tools: ToolConfig::default(),
             lease_wait: Duration::from_secs(20),
             drain: Duration::from_secs(30),
         }

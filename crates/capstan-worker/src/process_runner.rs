@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use capstan_child::ChildCommand;
-use capstan_client::{ClaimedInput, LeasedAttempt};
+use capstan_client::{ClaimedInput, GateAnswer, LeasedAttempt};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::agent::{
     AgentProcess, Conversation, LINE_MAX, Line, Listener, Message, Patience, Relay, Sessions, StdinMode,
-    Written, is_interactive, not_started, of_attempt, read_message, result_of, see_off,
+    ToolCall, Written, is_interactive, not_started, of_attempt, read_message, result_of, see_off,
 };
 use crate::{Assignment, Conclusion, Runner};
 
@@ -77,7 +77,7 @@ impl Runner for ProcessRunner {
             Ok(process) => process,
             Err(error) => return not_started(&error),
         };
-        let relay = Relay::start(assignment.reporter.clone(), process.take_written());
+        let relay = Relay::start(assignment.reporter.clone(), &mut process, decision_line);
         let patience = self.config.patience;
         let conversation = Conversation {
             assignment: &assignment,
@@ -155,7 +155,26 @@ fn input_line(input: &ClaimedInput) -> Vec<u8> {
         answers: &input.answers,
         more: &input.more,
     };
-    let mut line = serde_json::to_vec(&line).expect("texts and numbers can be written");
+    whole(&line)
+}
+
+/// What was decided about a tool call, as it is written.
+#[derive(Serialize)]
+struct DecisionLine<'a> {
+    capstan: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    tool: &'a str,
+    #[serde(flatten)]
+    answer: &'a GateAnswer,
+}
+
+fn decision_line(call: &ToolCall, answer: &GateAnswer) -> Vec<u8> {
+    whole(&DecisionLine { capstan: "decision", id: call.id.as_deref(), tool: &call.question.tool, answer })
+}
+
+fn whole(line: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(line).expect("texts and numbers can be written");
     line.push(b'\n');
     line
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use capstan_client::{
-    Attempt, BlockerReport, ClaimedInput, Error, LogLine, OutputReport, RunEventReport, RunResult, Usage,
+    Attempt, BlockerReport, ClaimedInput, Error, GateAnswer, LogLine, OutputReport, RunEventReport,
+    RunResult, ToolQuestion, Usage,
 };
 use serde_json::Value;
 use tokio::sync::watch;
@@ -106,6 +107,12 @@ impl Reporter {
     pub async fn blocker(&self, blocker: &BlockerReport) -> Result<(), ReportError> {
         let key = self.key();
         self.repeat(|| self.attempt.open_blocker(blocker, &key)).await
+    }
+
+    /// Asks whether the agent may call a tool.
+    pub async fn tool_call(&self, question: &ToolQuestion) -> Result<GateAnswer, ReportError> {
+        let key = self.key();
+        self.repeat(|| self.attempt.check_tool_call(question, &key)).await
     }
 
     /// Takes the oldest input nobody has.

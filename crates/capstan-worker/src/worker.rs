@@ -1,5 +1,6 @@
 //! The loop: ask for work, execute it, hold the leases, and stop in good order.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use crate::backoff::Backoff;
 use crate::execution::execute;
 use crate::leases::Leases;
 use crate::{Runner, WorkerConfig};
+
+mod tool_calls;
 
 /// New leases join the standing question for hints after this pause, all that came meanwhile together.
 const JOIN_PAUSE: Duration = Duration::from_millis(250);
@@ -41,25 +44,33 @@ pub enum WorkerError {
 pub struct Worker {
     config: WorkerConfig,
     client: Client,
-    runner: Arc<dyn Runner>,
+    /// Without one the worker carries out tools only.
+    runner: Option<Arc<dyn Runner>>,
     leases: Leases,
     /// Who we are to the server; changes when a restarted server has forgotten us.
     identity: watch::Sender<Uuid>,
     /// Held while registering, so that two who find us forgotten register us once.
     registering: tokio::sync::Mutex<()>,
+    unheard: tool_calls::Unheard,
 }
 
 impl Worker {
     /// Prepares a worker; nothing is sent yet.
     pub fn new(config: WorkerConfig, runner: Arc<dyn Runner>) -> Result<Self, WorkerError> {
+        Ok(Self { runner: Some(runner), ..Self::of_tools(config)? })
+    }
+
+    /// Prepares a worker that takes no attempts and carries out approved tool calls only.
+    pub fn of_tools(config: WorkerConfig) -> Result<Self, WorkerError> {
         let client = Client::new(&config.client).map_err(WorkerError::Client)?;
         Ok(Self {
             config,
             client,
-            runner,
+            runner: None,
             leases: Leases::default(),
             identity: watch::Sender::new(Uuid::nil()),
             registering: tokio::sync::Mutex::default(),
+            unheard: tool_calls::Unheard::default(),
         })
     }
 
@@ -74,20 +85,27 @@ impl Worker {
         let attempts = TaskTracker::new();
         let renewing = tokio::spawn(Arc::clone(&worker).keep_leases());
 
-        let outcome = worker.take_work(&shutdown, &attempts, &giving_up).await;
+        // Whichever cannot go on ends the other one too.
+        let outcome = tokio::try_join!(
+            worker.take_work(&shutdown, &attempts, &giving_up),
+            worker.take_tool_calls(&shutdown, &attempts, &giving_up),
+        );
         attempts.close();
         worker.drain(&attempts, &giving_up).await;
         renewing.abort();
-        outcome
+        outcome.map(|((), ())| ())
     }
 
     async fn register(&self) -> Result<(), WorkerError> {
+        let mut capabilities = self.config.capabilities.clone();
+        let declared = |tool: &&String| !self.config.capabilities.tools.contains(tool);
+        capabilities.tools.extend(self.config.tools.commands.keys().filter(declared).cloned());
         let registration = WorkerRegistration {
             name: self.config.name.clone(),
             pools: self.config.pools.clone(),
             slots: u32::try_from(self.config.slots).unwrap_or(u32::MAX),
             labels: self.config.labels.clone(),
-            capabilities: self.config.capabilities.clone(),
+            capabilities,
         };
         let mut backoff = Backoff::default();
         loop {
@@ -128,6 +146,10 @@ impl Worker {
         attempts: &TaskTracker,
         giving_up: &CancellationToken,
     ) -> Result<(), WorkerError> {
+        let Some(runner) = &self.runner else {
+            shutdown.cancelled().await;
+            return Ok(());
+        };
         let slots = Arc::new(Semaphore::new(self.config.slots.max(1)));
         let mut backoff = Backoff::default();
         loop {
@@ -142,28 +164,36 @@ impl Worker {
                     backoff.reset();
                     for leased in leased {
                         let slot = free.split(1);
-                        self.begin(leased, asked_at, slot, attempts, giving_up);
+                        self.begin(runner, leased, asked_at, slot, attempts, giving_up);
                     }
                 }
                 Err(error) => {
-                    let pause = backoff.next(error.retry_after());
-                    tracing::debug!(
-                        error = &error as &dyn std::error::Error,
-                        ?pause,
-                        "no work could be asked for"
-                    );
-                    tokio::select! {
-                        () = shutdown.cancelled() => return Ok(()),
-                        () = tokio::time::sleep(pause) => {}
-                    }
-                    if is_unknown_worker(&error) {
-                        tokio::select! {
-                            () = shutdown.cancelled() => return Ok(()),
-                            registered = self.register_again(id) => registered?,
-                        }
+                    if self.recover(&error, id, &mut backoff, shutdown).await?.is_break() {
+                        return Ok(());
                     }
                 }
             }
+        }
+    }
+
+    /// Pauses after a question that was not answered, and registers again when the server has forgotten us. Breaks when
+    /// the worker is to stop.
+    async fn recover(
+        &self,
+        error: &Error,
+        id: Uuid,
+        backoff: &mut Backoff,
+        shutdown: &CancellationToken,
+    ) -> Result<ControlFlow<()>, WorkerError> {
+        let pause = backoff.next(error.retry_after());
+        tracing::debug!(error = error as &dyn std::error::Error, ?pause, "no work could be asked for");
+        let recovered = async {
+            tokio::time::sleep(pause).await;
+            if is_unknown_worker(error) { self.register_again(id).await } else { Ok(()) }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => Ok(ControlFlow::Break(())),
+            recovered = recovered => recovered.map(ControlFlow::Continue),
         }
     }
 
@@ -187,6 +217,7 @@ impl Worker {
 
     fn begin(
         self: &Arc<Self>,
+        runner: &Arc<dyn Runner>,
         leased: LeasedAttempt,
         asked_at: Instant,
         slot: Option<OwnedSemaphorePermit>,
@@ -194,10 +225,10 @@ impl Worker {
         giving_up: &CancellationToken,
     ) {
         let hints = self.leases.add(&leased, asked_at);
-        let (worker, giving_up) = (Arc::clone(self), giving_up.clone());
+        let (worker, runner, giving_up) = (Arc::clone(self), Arc::clone(runner), giving_up.clone());
         attempts.spawn(async move {
             let id = leased.attempt_id.clone();
-            execute(&worker.client, &*worker.runner, leased, hints, giving_up).await;
+            execute(&worker.client, &*runner, leased, hints, giving_up).await;
             worker.leases.remove(&id);
             drop(slot);
         });

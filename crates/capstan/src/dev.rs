@@ -96,14 +96,13 @@ impl Dev {
         let url = format!("http://{}", node.address());
         let mut node = tokio::spawn(node.stopped());
 
-        let worker = match runner {
-            Some(runner) if !self.no_worker => {
-                let client = ClientConfig::new(&url);
-                let worker = worker::build(client, &self.execution, runner, Duration::from_secs(2))?;
-                let stopping = stopping.clone();
-                Some(tokio::spawn(async move { worker.run(stopping).await }))
-            }
-            _ => None,
+        let worker = if !self.no_worker && (runner.is_some() || self.execution.has_tools()) {
+            let client = ClientConfig::new(&url);
+            let worker = worker::build(client, &self.execution, runner, Duration::from_secs(2))?;
+            let stopping = stopping.clone();
+            Some(tokio::spawn(async move { worker.run(stopping).await }))
+        } else {
+            None
         };
         output::line(&format!("ready {url}"))?;
 

@@ -1,4 +1,4 @@
-//! `capstan worker`: lease attempts and execute them as processes.
+//! `capstan worker`: lease attempts and execute them as processes, and carry out approved tool calls.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use anyhow::Context;
 use capstan_client::ClientConfig;
 use capstan_worker::{
     AutoRunner, ClaudeCodeConfig, ClaudeCodeRunner, Patience, ProcessConfig, ProcessRunner, Runner,
-    StdinMode, Worker, WorkerConfig,
+    StdinMode, ToolConfig, Worker, WorkerConfig,
 };
 use clap::{Args, ValueEnum};
 
@@ -65,6 +65,26 @@ pub(crate) struct Execution {
     /// Environment variables handed on to the agent besides PATH, HOME, LANG and the like.
     #[arg(long = "env")]
     pass_env: Vec<String>,
+    /// A tool this worker carries out once a call of it is approved: the command, given to `sh -c`, gets the arguments as
+    /// JSON on standard input. A worker with tools and no --exec or --runner takes no attempts.
+    #[arg(long = "tool", value_name = "NAME=CMD", value_parser = tool)]
+    tools: Vec<(String, String)>,
+    /// Environment variables handed on to tools, and not to agents.
+    #[arg(long = "tool-env")]
+    tool_env: Vec<String>,
+    /// How long a tool may take, in milliseconds.
+    #[arg(long, default_value_t = 100_000)]
+    tool_timeout_ms: u64,
+}
+
+/// Reads `NAME=CMD`.
+fn tool(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=').map(|(name, command)| (name.trim(), command)) {
+        Some((name, command)) if !name.is_empty() && !command.trim().is_empty() => {
+            Ok((name.to_owned(), command.to_owned()))
+        }
+        _ => Err("must be NAME=CMD".to_owned()),
+    }
 }
 
 /// When the agent's standard input is closed.
@@ -104,6 +124,11 @@ impl Execution {
                 Some(Arc::new(AutoRunner { process: self.process()?, claude_code }))
             }
         })
+    }
+
+    /// True when there are tools to carry out.
+    pub(crate) fn has_tools(&self) -> bool {
+        !self.tools.is_empty()
     }
 
     fn claude_code(&self, state_dir: &Path) -> anyhow::Result<ClaudeCodeRunner> {
@@ -146,29 +171,43 @@ fn user_state_dir() -> PathBuf {
     state.unwrap_or_else(std::env::temp_dir).join("capstan-worker")
 }
 
-/// A worker for a server.
+/// A worker for a server; without a runner it carries out tools only.
 pub(crate) fn build(
     client: ClientConfig,
     execution: &Execution,
-    runner: Arc<dyn Runner>,
+    runner: Option<Arc<dyn Runner>>,
     drain_default: Duration,
 ) -> anyhow::Result<Worker> {
     let defaults = WorkerConfig::new(client);
+    // No run asks for this pool, so nobody takes the worker for one that would execute it.
+    let pools = if runner.is_some() { execution.pools.clone() } else { vec!["tools-only".to_owned()] };
     let config = WorkerConfig {
         name: execution.name.clone().unwrap_or_else(|| defaults.name.clone()),
-        pools: execution.pools.clone(),
+        pools,
         slots: execution.slots,
+        tools: ToolConfig {
+            commands: execution.tools.iter().cloned().collect(),
+            pass_env: execution.tool_env.clone(),
+            limit: Duration::from_millis(execution.tool_timeout_ms),
+            ..ToolConfig::default()
+        },
         drain: execution.drain_ms.map_or(drain_default, Duration::from_millis),
         ..defaults
     };
-    Ok(Worker::new(config, runner)?)
+    Ok(match runner {
+        Some(runner) => Worker::new(config, runner)?,
+        None => Worker::of_tools(config)?,
+    })
 }
 
 impl WorkerCommand {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let stopping = shutdown::token()?;
         let runner = self.execution.runner(&user_state_dir())?;
-        let runner = runner.context("start a worker: --exec or --runner says what to execute")?;
+        anyhow::ensure!(
+            runner.is_some() || self.execution.has_tools(),
+            "start a worker: --exec, --runner or --tool says what to execute"
+        );
         let worker = build(self.remote.config(), &self.execution, runner, Duration::from_secs(30))?;
         worker.run(stopping).await.context("run the worker")
     }

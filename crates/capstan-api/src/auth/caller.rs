@@ -17,6 +17,8 @@ use crate::problem::{Code, Problem};
 pub(crate) enum Caller {
     /// Somebody trusted with the whole installation, under this name.
     Installation(&'static str),
+    /// Somebody NATS lets speak for workers of this workspace.
+    BusWorker(String),
     /// The holder of a token.
     Token(Arc<Issued>),
 }
@@ -26,6 +28,7 @@ impl Caller {
     pub(crate) fn actor(&self) -> Actor {
         let name = match self {
             Self::Installation(name) => (*name).to_owned(),
+            Self::BusWorker(_) => "nats".to_owned(),
             Self::Token(issued) => issued.name.clone(),
         };
         Actor::Client { name }
@@ -35,14 +38,19 @@ impl Caller {
     pub(crate) fn reach(&self) -> Reach {
         match self {
             Self::Installation(_) => Reach::All,
+            Self::BusWorker(workspace) => Reach::Only([workspace.clone()].into()),
             Self::Token(issued) => Reach::Only([issued.workspace.clone()].into()),
         }
     }
 
     /// Refuses what the caller may not do; what is in another workspace does not exist.
     pub(crate) fn must_be_allowed(&self, scope: Scope, place: &Place) -> Result<(), Problem> {
-        let Self::Token(issued) = self else { return Ok(()) };
-        let is_elsewhere = |workspace: &String| *workspace != issued.workspace;
+        let own = match self {
+            Self::Installation(_) => return Ok(()),
+            Self::BusWorker(workspace) => workspace,
+            Self::Token(issued) => &issued.workspace,
+        };
+        let is_elsewhere = |workspace: &String| workspace != own;
         match place {
             Place::Workspace(workspace) if is_elsewhere(workspace) => {
                 return Err(Problem::not_found("workspace"));
@@ -65,7 +73,12 @@ impl Caller {
             Scope::Worker => token::Scope::Worker,
             Scope::Admin => token::Scope::Admin,
         };
-        if issued.allows(needed) {
+        let is_allowed = match self {
+            Self::Installation(_) => true,
+            Self::BusWorker(_) => needed == token::Scope::Worker,
+            Self::Token(issued) => issued.allows(needed),
+        };
+        if is_allowed {
             return Ok(());
         }
         let needed = format!("{needed:?}").to_lowercase();

@@ -1,73 +1,31 @@
 //! Reads as requests: the routes of the read models, asked on the bus.
 //!
-//! The body holds the parameters of the path and of the query by their names; the reply is what HTTP answers. A query is
-//! carried out by the very handler of its route, so the two cannot differ.
+//! The body holds the parameters of the path and of the query by their names; the reply is what HTTP answers.
 
-use std::sync::Arc;
-
-use async_nats::HeaderMap;
-use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, Response, header};
+use axum::http::Request;
 use serde_json::{Map, Value};
-use tower::ServiceExt;
-use uuid::Uuid;
 
-use crate::App;
+use super::routed::escaped;
 use crate::auth::Caller;
 use crate::body;
-use crate::conventions::POSITION;
 use crate::operation::Operation;
 use crate::problem::{Code, Problem};
-use crate::routes::{operations, reads_router};
+use crate::routes::operations;
 
-/// The reads of the table.
-#[derive(Clone)]
-pub(super) struct Queries(Router);
-
-impl Queries {
-    pub(super) fn new(app: &Arc<App>) -> Self {
-        // NATS' permissions have let this request through; see docs/operations/nats.md.
-        Self(reads_router(app, &Caller::Installation("nats")))
-    }
-
-    /// The operations that can be asked.
-    pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
-        operations().filter(|operation| operation.is_query())
-    }
-
-    /// Asks; the headers say what an HTTP answer's would.
-    pub(super) async fn ask(
-        &self,
-        operation: &'static Operation,
-        workspace: &str,
-        json: &[u8],
-        correlation_id: Uuid,
-    ) -> Result<(HeaderMap, Vec<u8>), Problem> {
-        let target = target(operation, workspace, body::parse_optional(json)?)?;
-        let request = Request::get(target)
-            .header(crate::CORRELATION, correlation_id.to_string())
-            .body(Body::empty())
-            .map_err(|_| Problem::new(Code::MalformedRequest, "the parameters make no address"))?;
-        let Ok(mut answer) = self.0.clone().oneshot(request).await;
-        if let Some(problem) = answer.extensions_mut().remove::<Problem>() {
-            return Err(problem);
-        }
-        let headers = headers(&answer);
-        let bytes = axum::body::to_bytes(answer.into_body(), usize::MAX).await.map_err(Problem::internal)?;
-        Ok((headers, bytes.into()))
-    }
+/// The reads that can be asked.
+pub(super) fn operations_asked() -> impl Iterator<Item = &'static Operation> {
+    operations().filter(|operation| operation.is_query())
 }
 
-fn headers(answer: &Response<Body>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert("Capstan-Status", answer.status().as_str());
-    for (name, from) in [("Capstan-Position", POSITION), ("ETag", header::ETAG)] {
-        if let Some(value) = answer.headers().get(from).map(HeaderValue::to_str).and_then(Result::ok) {
-            headers.insert(name, value);
-        }
-    }
-    headers
+/// The request HTTP callers would send.
+pub(super) fn request(operation: &Operation, workspace: &str, json: &[u8]) -> Result<Request<Body>, Problem> {
+    let target = target(operation, workspace, body::parse_optional(json)?)?;
+    // NATS' permissions have let this request through; see docs/operations/nats.md.
+    let request = Request::get(target).extension(Caller::Installation("nats"));
+    request
+        .body(Body::empty())
+        .map_err(|_| Problem::new(Code::MalformedRequest, "the parameters make no address"))
 }
 
 /// The address HTTP callers would ask.
@@ -103,19 +61,6 @@ fn text(value: &Value) -> Option<String> {
         Value::Array(list) => list.iter().map(text).collect::<Option<Vec<_>>>().map(|words| words.join(",")),
         Value::Null | Value::Object(_) => None,
     }
-}
-
-/// Percent-encodes everything but letters, digits and `-_.~`.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

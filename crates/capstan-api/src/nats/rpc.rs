@@ -1,18 +1,18 @@
-//! Commands, batches and queries as requests: the reply is what HTTP answers, a problem document included.
+//! Commands, batches, queries and the calls of workers as requests: the reply is what HTTP answers, a problem document included.
 //!
-//! A NATS service, so it can be found and watched (`nats micro ls`); one endpoint for each command and query.
+//! A NATS service, so it can be found and watched (`nats micro ls`); one endpoint for each of them.
 
 use std::sync::Arc;
 
-use async_nats::HeaderMap;
 use async_nats::service::endpoint::Endpoint;
 use async_nats::service::{Request, ServiceExt};
+use async_nats::{HeaderMap, Message};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::queries::Queries;
+use super::routed::Routed;
 use super::{Surface, message};
 use crate::batch::{self, BATCH};
 use crate::call::CallContext;
@@ -36,26 +36,27 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
     let mut endpoints = Vec::new();
     for name in names() {
         let subject = surface.topology.rpc_subject("*", &name);
-        endpoints.push(service.endpoint_builder().name(name).add(subject).await?);
+        // The names of endpoints have no levels.
+        endpoints.push(service.endpoint_builder().name(name.replace('.', "-")).add(subject).await?);
     }
-    let queries = Queries::new(&surface.app);
+    let routed = Routed::new(&surface.app);
     let running = TaskTracker::new();
-    join_all(endpoints.into_iter().map(|endpoint| follow(&surface, &queries, endpoint, &slots, &running)))
+    join_all(endpoints.into_iter().map(|endpoint| follow(&surface, &routed, endpoint, &slots, &running)))
         .await;
     running.close();
     running.wait().await;
     service.stop().await
 }
 
-/// Everything that can be asked: commands, the batch, queries.
+/// Everything that can be asked: commands, the batch, queries, what workers say.
 pub(crate) fn names() -> impl Iterator<Item = String> {
     let commands = commands::NAMES.iter().copied().chain([BATCH]).map(str::to_owned);
-    commands.chain(Queries::operations().filter_map(Operation::rpc_name))
+    commands.chain(Routed::operations().filter_map(Operation::rpc_name))
 }
 
 async fn follow(
     surface: &Surface,
-    queries: &Queries,
+    routed: &Routed,
     mut endpoint: Endpoint,
     slots: &Arc<Semaphore>,
     running: &TaskTracker,
@@ -65,10 +66,19 @@ async fn follow(
             () = surface.stop.cancelled() => break,
             request = endpoint.next() => request,
         };
-        let (Some(request), Ok(slot)) = (request, Arc::clone(slots).acquire_owned().await) else { break };
-        let (surface, queries) = (surface.clone(), queries.clone());
+        let Some(request) = request else { break };
+        // Workers wait for most of what they ask: they would take the place of everybody else, and of each other's
+        // renewals.
+        let slot = match address(surface, &request) {
+            Some((_, name)) if name.starts_with(WORKER) => None,
+            _ => match Arc::clone(slots).acquire_owned().await {
+                Ok(slot) => Some(slot),
+                Err(_) => break,
+            },
+        };
+        let (surface, routed) = (surface.clone(), routed.clone());
         running.spawn(async move {
-            answer(&surface, &queries, request).await;
+            answer(&surface, &routed, request).await;
             drop(slot);
         });
     }
@@ -76,17 +86,29 @@ async fn follow(
     let _ = endpoint.stop().await;
 }
 
+/// What the names of workers' calls begin with.
+const WORKER: &str = "worker.";
+
+/// The workspace and the name a request is sent to.
+fn address<'a>(surface: &Surface, request: &'a Request) -> Option<(&'a str, &'a str)> {
+    surface.topology.parse_rpc(&request.message.subject)
+}
+
 /// What is asked under this name.
 async fn carry_out(
     surface: &Surface,
-    queries: &Queries,
+    routed: &Routed,
     (workspace, name): (&str, &str),
-    json: &[u8],
+    message: &Message,
     call: &CallContext,
 ) -> Result<(HeaderMap, Vec<u8>), Problem> {
     let named = |operation: &&Operation| operation.rpc_name().is_some_and(|own| own == name);
-    if let Some(operation) = Queries::operations().find(named) {
-        return queries.ask(operation, workspace, json, call.correlation_id).await;
+    let json = &message.payload;
+    if let Some(operation) = Routed::operations().find(named) {
+        if operation.is_worker_call() {
+            surface.app.workspace(workspace).await?;
+        }
+        return routed.ask(operation, workspace, (message.headers.as_ref(), json), call).await;
     }
     let mut headers = HeaderMap::new();
     if name == BATCH {
@@ -109,7 +131,7 @@ fn may_be_in_batch(operation: &Operation) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn answer(surface: &Surface, queries: &Queries, request: Request) {
+async fn answer(surface: &Surface, routed: &Routed, request: Request) {
     if request.message.reply.is_none() {
         tracing::debug!(subject = %request.message.subject, "a request without a reply subject was dropped");
         return;
@@ -117,9 +139,8 @@ async fn answer(surface: &Surface, queries: &Queries, request: Request) {
     let call = message::call(request.message.headers.as_ref());
     let correlation_id = call.as_ref().map_or_else(|_| uuid::Uuid::nil(), |call| call.correlation_id);
     let outcome = async {
-        let address = surface.topology.parse_command(&request.message.subject);
-        let address = address.ok_or_else(|| Problem::not_found("command"))?;
-        carry_out(surface, queries, address, &request.message.payload, &call?).await
+        let address = address(surface, &request).ok_or_else(|| Problem::not_found("command"))?;
+        carry_out(surface, routed, address, &request.message, &call?).await
     }
     .await;
     let (headers, payload) = match outcome {

@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use super::attempts::Report;
 use crate::App;
+use crate::auth::Caller;
 use crate::body;
 use crate::call::{CallContext, CommandKey};
 use crate::known;
@@ -107,7 +108,7 @@ pub(super) async fn check(
     let loaded = report.app.tasks.load(&report.stream).await?;
     // Looking for somebody who could carry it out costs time: only for a call that will be kept.
     if loaded.state.as_deref().is_some_and(|task| gate(task, &check) == Ok(Gate::Defer)) {
-        check.executor = executor(&report.app, &settings, body.tool.trim()).await;
+        check.executor = executor(&report.app, &report.workspace, &settings, body.tool.trim()).await;
     }
     let command = Command::CheckToolCall(Box::new(check.clone()));
     let (_, decided) = report.execute(&body, command).await?;
@@ -135,13 +136,15 @@ async fn settings(app: &App, workspace: &Workspace) -> Result<Settings, Problem>
 }
 
 /// Who can carry out a call of the tool once it is approved.
-async fn executor(app: &App, settings: &Settings, tool: &str) -> Option<ToolExecutor> {
+async fn executor(app: &App, workspace: &Workspace, settings: &Settings, tool: &str) -> Option<ToolExecutor> {
     if settings.tools.contains_key(tool) {
         return Some(ToolExecutor::Http);
     }
     let workers = tokio::time::timeout(LOOK, app.engine.workers()).await.ok()?.ok()?;
     let can = workers.iter().any(|worker| {
-        worker.status == WorkerStatus::Active && worker.tools.iter().any(|declared| declared == tool)
+        worker.status == WorkerStatus::Active
+            && worker.reach.includes(workspace.as_str())
+            && worker.tools.iter().any(|declared| declared == tool)
     });
     can.then_some(ToolExecutor::Worker)
 }
@@ -149,6 +152,7 @@ async fn executor(app: &App, settings: &Settings, tool: &str) -> Option<ToolExec
 pub(super) async fn claim(
     State(app): State<Arc<App>>,
     Path(worker): Path<String>,
+    caller: Caller,
     parameters: Parameters,
     request: Request,
 ) -> Result<Json<Option<ClaimedToolCall>>, Problem> {
@@ -158,8 +162,11 @@ pub(super) async fn claim(
     let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     let ClaimToolCall { wait_ms } = body::parse_optional(&json)?;
     let wait = Duration::from_millis(wait_ms.min(WAIT_MS_MAX));
+    let engine = app.engine.within(caller.reach());
     tokio::select! {
-        call = app.engine.claim_tool_call(worker, wait) => Ok(Json(call?)),
+        call = engine.claim_tool_call(worker, wait) => Ok(Json(call?)),
+        // A poll does not outlive its token.
+        () = app.until_refused(&caller) => Ok(Json(None)),
         () = app.stopping.cancelled() => Ok(Json(None)),
     }
 }
@@ -167,6 +174,7 @@ pub(super) async fn claim(
 pub(super) async fn report(
     State(app): State<Arc<App>>,
     Path((worker, claim)): Path<(String, String)>,
+    caller: Caller,
     parameters: Parameters,
     mut call: CallContext,
     request: Request,
@@ -178,6 +186,10 @@ pub(super) async fn report(
     let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
     let body: ReportToolCall = body::parse_optional(&json)?;
     let workspace = Workspace::new(&claim.workspace).map_err(|_| Problem::not_found("tool call"))?;
+    // What is in another workspace does not exist.
+    if !caller.reach().includes(workspace.as_str()) {
+        return Err(Problem::not_found("tool call"));
+    }
     let stream = known::stream(&workspace, "task", &claim.task_id.to_string())?;
     call.actor = Actor::Worker { id: worker.0 };
     call.expected_version = None;

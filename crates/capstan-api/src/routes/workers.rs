@@ -78,7 +78,14 @@ pub(super) async fn renew(
     let worker: WorkerId = path_id(&worker, "worker")?;
     let RenewRequest(renewals) = json(&app, request).await?;
     let wait = Duration::from_millis(wait_ms.min(WAIT_MS_MAX));
-    Ok(Json(app.engine.within(caller.reach()).renew(worker, renewals, wait).await?))
+    let engine = app.engine.within(caller.reach());
+    let answers = tokio::select! {
+        answers = engine.renew(worker, renewals.clone(), wait) => answers?,
+        // A server that stops does not wait for news, nor does a poll outlive its token.
+        () = app.stopping.cancelled() => engine.renew(worker, renewals, Duration::ZERO).await?,
+        () = app.until_refused(&caller) => engine.renew(worker, renewals, Duration::ZERO).await?,
+    };
+    Ok(Json(answers))
 }
 
 #[derive(Deserialize)]

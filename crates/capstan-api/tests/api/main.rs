@@ -19,6 +19,7 @@ mod lifecycle;
 mod live;
 mod nats;
 mod nats_permissions;
+mod nats_workers;
 mod operations;
 mod parity;
 mod plans;

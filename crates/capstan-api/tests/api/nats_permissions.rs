@@ -74,6 +74,11 @@ async fn each_role_may_do_what_the_template_says_and_nothing_else() {
     let workspace = json!({ "workspace": "third" });
     assert!(ask(&operator, "third", "create-workspace", &workspace).await.unwrap()["receipt"].is_object());
 
+    // It reaches the handler: without an engine there is nobody to register with.
+    let registration = json!({ "name": "w", "slots": 0 });
+    let refused = ask(&worker, "dev", "worker.register-worker", &registration).await.unwrap();
+    assert_eq!(refused["errors"][0]["pointer"], "/slots", "{refused}");
+
     for (who, client, workspace, command, body) in [
         ("a producer", &producer, "other", "create-agent", &agent),
         ("a producer", &producer, "dev", "issue-token", &token),
@@ -82,6 +87,9 @@ async fn each_role_may_do_what_the_template_says_and_nothing_else() {
         ("an admin", &admin, "dev", "create-workspace", &json!({ "workspace": "dev" })),
         ("a reader", &reader, "dev", "create-agent", &agent),
         ("a worker", &worker, "dev", "create-agent", &agent),
+        ("a worker", &worker, "other", "worker.register-worker", &registration),
+        ("a producer", &producer, "dev", "worker.register-worker", &registration),
+        ("an admin", &admin, "dev", "worker.register-worker", &registration),
     ] {
         assert_eq!(ask(client, workspace, command, body).await, None, "{who} may {command} in {workspace}");
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use capstan_contract::command::{RegisterWorker, Renewal};
 use capstan_contract::lease::{RegisteredWorker, RenewAnswer};
 use capstan_domain::id::{AttemptId, WorkerId};
-use capstan_domain::matching::{Reach, StreamKey};
+use capstan_domain::matching::{Reach, StreamKey, WorkerOffer};
 use capstan_domain::task::command::Lease;
 use capstan_domain::task::{Command, Task};
 use chrono::{DateTime, Utc};
@@ -96,9 +96,9 @@ impl Desk {
         worker.map(|worker| worker.last_seen_at = now).is_some()
     }
 
-    /// The tools a worker carries out.
-    pub(super) fn tools_of(&self, worker_id: WorkerId) -> Option<&[String]> {
-        self.workers.get(worker_id).map(|worker| worker.offer.capabilities.tools.as_slice())
+    /// What a worker offers, when it is known.
+    pub(super) fn offer_of(&self, worker_id: WorkerId) -> Option<&WorkerOffer> {
+        self.workers.get(worker_id).map(|worker| &worker.offer)
     }
 
     pub(super) fn count_attempt(&mut self, worker_id: WorkerId, begins: bool) {
@@ -123,7 +123,9 @@ impl Process {
     pub fn ask(&mut self, call: CallId, request: Request, fresh: Uuid, now: DateTime<Utc>) {
         match request {
             Request::Register { worker, reach } => self.register(call, worker, reach, WorkerId(fresh), now),
-            Request::Lease { worker_id, reach, .. } | Request::Drain { worker_id, reach }
+            Request::Lease { worker_id, reach, .. }
+            | Request::Drain { worker_id, reach }
+            | Request::ClaimToolCall { worker_id, reach, .. }
                 if !self.desk.workers.is_reached(worker_id, &reach) =>
             {
                 self.answer(call, Answer::UnknownWorker);
@@ -143,7 +145,7 @@ impl Process {
                 let reasons = self.matching.why(&StreamKey::new(&workspace, task_id), now);
                 self.answer(call, Answer::Why(reasons));
             }
-            Request::ClaimToolCall { worker_id, wait_ms } => {
+            Request::ClaimToolCall { worker_id, wait_ms, .. } => {
                 self.ask_for_tool_call(call, worker_id, wait_ms, now);
             }
             Request::Watchers(keys) => self.ask_watchers(call, keys, now),

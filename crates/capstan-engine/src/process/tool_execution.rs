@@ -368,11 +368,11 @@ impl Process {
         worker_id: WorkerId,
         now: DateTime<Utc>,
     ) -> Option<(Arc<StreamKey>, StartToolCall)> {
-        let tools = self.desk.tools_of(worker_id)?;
-        self.offered.iter().find_map(|key| {
+        let offer = self.desk.offer_of(worker_id)?;
+        self.offered.iter().filter(|key| offer.reach.includes(&key.workspace)).find_map(|key| {
             let tracked = self.tasks.get(key).filter(|tracked| tracked.under_way == 0)?;
             let call = tracked.task.as_deref()?.executing_call()?;
-            if !tools.contains(&call.deferred.tool) {
+            if !offer.capabilities.tools.contains(&call.deferred.tool) {
                 return None;
             }
             let try_no = match call.state {

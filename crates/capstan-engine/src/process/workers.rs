@@ -121,6 +121,7 @@ impl Worker {
             slots: self.registered.slots,
             labels: self.registered.labels.clone(),
             tools: self.registered.capabilities.tools.clone(),
+            reach: self.offer.reach.clone(),
             status,
             attempts: self.attempts,
             last_seen_at: self.last_seen_at,

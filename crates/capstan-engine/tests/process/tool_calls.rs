@@ -4,7 +4,7 @@ use capstan_contract::WorkspaceCodec;
 use capstan_contract::command::{RegisterWorker, WorkerCapabilities};
 use capstan_contract::lease::{ClaimedToolCall, ToolClaim};
 use capstan_domain::id::{AttemptId, ToolCallId, WorkerId};
-use capstan_domain::matching::StreamKey;
+use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::task::command::{CheckToolCall, EndToolCall};
 use capstan_domain::task::event::{BlockerClosed, BlockerStatus, ToolExecutor, ToolOutcome};
 use capstan_domain::task::tool_call::decide_call;
@@ -169,9 +169,13 @@ fn an_endpoint_that_is_gone_is_told_and_not_waited_for() {
 }
 
 fn tool_worker(bench: &mut Bench) -> WorkerId {
+    tool_worker_within(bench, Reach::All)
+}
+
+fn tool_worker_within(bench: &mut Bench, reach: Reach) -> WorkerId {
     let capabilities = WorkerCapabilities { tools: vec!["crm".into()], ..WorkerCapabilities::default() };
     let worker = RegisterWorker { name: "t".into(), slots: 1, capabilities, ..RegisterWorker::default() };
-    let call = bench.ask(Request::Register { worker, reach: capstan_domain::matching::Reach::All });
+    let call = bench.ask(Request::Register { worker, reach });
     match bench.answers.remove(&call) {
         Some(Answer::Registered(registered)) => registered.worker_id,
         other => panic!("not registered but {other:?}"),
@@ -179,7 +183,7 @@ fn tool_worker(bench: &mut Bench) -> WorkerId {
 }
 
 fn claimed(bench: &mut Bench, worker_id: WorkerId) -> Option<ClaimedToolCall> {
-    let call = bench.ask(Request::ClaimToolCall { worker_id, wait_ms: 0 });
+    let call = bench.ask(Request::ClaimToolCall { worker_id, wait_ms: 0, reach: Reach::All });
     match bench.answers.remove(&call) {
         Some(Answer::ToolCall(call)) => call.map(|call| *call),
         other => panic!("not answered but {other:?}"),
@@ -207,7 +211,7 @@ fn a_worker_that_declares_the_tool_carries_it_out_and_no_other() {
     let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Worker));
     let plain = bench.worker();
     let worker = tool_worker(&mut bench);
-    let waiting = bench.ask(Request::ClaimToolCall { worker_id: worker, wait_ms: 20_000 });
+    let waiting = bench.ask(Request::ClaimToolCall { worker_id: worker, wait_ms: 20_000, reach: Reach::All });
     assert!(!bench.is_answered(waiting));
     approve(&mut bench, &key, call);
     assert_eq!(claimed(&mut bench, plain), None);
@@ -220,6 +224,22 @@ fn a_worker_that_declares_the_tool_carries_it_out_and_no_other() {
     bench.send(&key, &report);
     assert_eq!(bench.world.state(&key), TaskState::Running);
     assert!(bench.calls.is_empty());
+}
+
+#[test]
+fn a_worker_is_offered_nothing_of_workspaces_it_may_not_serve() {
+    let mut bench = Bench::new();
+    let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Worker));
+    approve(&mut bench, &key, call);
+    let elsewhere = Reach::Only(["mine".to_owned()].into());
+    let stranger = tool_worker_within(&mut bench, elsewhere.clone());
+    assert_eq!(claimed(&mut bench, stranger), None);
+    let worker = tool_worker(&mut bench);
+    // Nor may it speak for a worker that may.
+    let asked = bench.ask(Request::ClaimToolCall { worker_id: worker, wait_ms: 0, reach: elsewhere });
+    let answer = bench.answers.remove(&asked);
+    assert!(matches!(answer, Some(Answer::UnknownWorker)), "{answer:?}");
+    assert!(claimed(&mut bench, worker).is_some());
 }
 
 #[test]

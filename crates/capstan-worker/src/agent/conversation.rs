@@ -116,6 +116,7 @@ impl Conversation<'_> {
             // It closed its ears or never listened; its answer will begin a new run.
             return Ok(Looked::Nothing);
         }
+        let _floor = self.relay.floor().await;
         let claimed = match self.assignment.reporter.claim().await {
             Ok(Some(claimed)) => claimed,
             Ok(None) => return Ok(Looked::Nothing),

@@ -32,12 +32,7 @@ pub(crate) fn of_attempt(
     pass_env: &[String],
     own: impl Iterator<Item = (String, String)>,
 ) -> Vec<(String, String)> {
-    let is_passed = |name: &str| {
-        let is_chosen = pass_env.iter().any(|passed| passed == name);
-        is_chosen || HARMLESS.contains(&name) || name.starts_with("LC_")
-    };
-    let mut environment: Vec<_> =
-        own.filter(|(name, _)| !name.starts_with("CAPSTAN_") && is_passed(name)).collect();
+    let mut environment = passed_on(pass_env, own);
     let mut omitted = Vec::new();
     let session_dir = ("SESSION_DIR", session_dir.map(|path| path.display().to_string()));
     for (name, value) in variables(leased).into_iter().chain([session_dir]) {
@@ -53,6 +48,18 @@ pub(crate) fn of_attempt(
         environment.push(("CAPSTAN_OMITTED".to_owned(), omitted.join(" ")));
     }
     environment
+}
+
+/// The harmless part of the worker's environment, and what the operator passes on; the worker's own settings never.
+pub(crate) fn passed_on(
+    pass_env: &[String],
+    own: impl Iterator<Item = (String, String)>,
+) -> Vec<(String, String)> {
+    let is_passed = |name: &str| {
+        let is_chosen = pass_env.iter().any(|passed| passed == name);
+        is_chosen || HARMLESS.contains(&name) || name.starts_with("LC_")
+    };
+    own.filter(|(name, _)| !name.starts_with("CAPSTAN_") && is_passed(name)).collect()
 }
 
 fn variables(leased: &LeasedAttempt) -> Vec<(&'static str, Option<String>)> {

@@ -1,6 +1,6 @@
 //! The messages an agent writes to its standard output, one JSON object with a `capstan` key per line.
 
-use capstan_client::{BlockerReport, OutputReport, RunEventReport, Usage, WakePlan};
+use capstan_client::{BlockerReport, OutputReport, RunEventReport, ToolQuestion, Usage, WakePlan};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -18,7 +18,16 @@ pub(crate) enum Message {
     Subtask { subtask: Value, join: Option<String> },
     Watch(Value),
     Event(RunEventReport),
+    ToolCall(Box<ToolCall>),
     Result(Value),
+}
+
+/// A tool call the agent asks leave for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ToolCall {
+    /// The agent's name for it, handed back with the decision.
+    pub(crate) id: Option<String>,
+    pub(crate) question: ToolQuestion,
 }
 
 /// The wire form; the `capstan` key was taken off before.
@@ -65,6 +74,18 @@ struct EventLine {
     #[serde(default)]
     payload: Value,
     ts: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToolCallLine {
+    id: Option<String>,
+    tool: String,
+    #[serde(default)]
+    arguments: Value,
+    summary: Option<String>,
+    details: Option<String>,
+    is_write: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -128,6 +149,12 @@ fn of_kind(kind: &str, fields: Value) -> Result<Message, String> {
             Message::Subtask { subtask: Value::Object(subtask), join }
         }
         "watch" => Message::Watch(fields),
+        "tool_call" => {
+            let ToolCallLine { id, tool, arguments, summary, details, is_write } =
+                serde_json::from_value(fields).map_err(refused)?;
+            let question = ToolQuestion { tool, arguments, summary, details, is_write };
+            Message::ToolCall(Box::new(ToolCall { id, question }))
+        }
         "wake" => Message::Wake(serde_json::from_value(fields).map_err(refused)?),
         "event" => {
             let EventLine { event_type, payload, ts } = serde_json::from_value(fields).map_err(refused)?;
@@ -226,6 +253,10 @@ mod tests {
             panic!("an event")
         };
         assert_eq!(event.event_type, "tool");
+        let line = json!({"capstan": "tool_call", "id": "1", "tool": "crm.update", "arguments": {"n": 1}});
+        let Message::ToolCall(call) = read(line) else { panic!("a tool call") };
+        assert_eq!((call.id.as_deref(), &call.question.arguments["n"]), (Some("1"), &json!(1)));
+        assert_eq!(call.question.is_write, None, "the server says what is meant by silence");
     }
 
     #[test]
@@ -234,6 +265,8 @@ mod tests {
             (r#"{"capstan":"blocker","details":"x"}"#, "summary"),
             (r#"{"capstan":"subtask","join":3}"#, "subtask"),
             (r#"{"capstan":"dance"}"#, "no such message"),
+            (r#"{"capstan":"tool_call","arguments":{}}"#, "tool"),
+            (r#"{"capstan":"tool_call","tool":"t","is_wirte":false}"#, "is_wirte"),
             (r#"{"capstan":7}"#, "not a text"),
             (r#"{"capstan":"output","title":"t"}"#, "output_type"),
             (r#"{"capstan":"output","output_type":"a","title":"t","colour":"red"}"#, "colour"),

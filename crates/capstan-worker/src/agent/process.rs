@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::line_splitter::{LINE_MAX, Line, LineSplitter};
 use super::message::Message;
-use super::stdin::{Stdin, StdinMode};
+use super::stdin::{Stdin, StdinMode, Voice};
 
 /// Lines that may wait to be handed on before the agent's writes block.
 const LINES_MAX: usize = 1_024;
@@ -141,7 +141,7 @@ impl AgentProcess {
     pub(super) async fn dismiss(&mut self, line: Vec<u8>, limit: Duration) -> Option<io::Result<ExitStatus>> {
         let dismissed = async {
             // An agent that is deaf already is stopped by other means.
-            self.stdin.write(line).await.ok()?;
+            self.stdin.voice().write(line).await.ok()?;
             self.stdin.close();
             Some(self.wait().await)
         };
@@ -150,12 +150,17 @@ impl AgentProcess {
 
     /// True while a line can reach the agent.
     pub(crate) fn can_hear(&self) -> bool {
-        self.stdin.is_open()
+        self.stdin.voice().is_open()
+    }
+
+    /// A way to speak to the agent that can be handed on.
+    pub(crate) fn voice(&self) -> Voice {
+        self.stdin.voice().clone()
     }
 
     /// Writes a line to the agent.
     pub(crate) async fn tell(&self, line: Vec<u8>) -> io::Result<()> {
-        self.stdin.write(line).await
+        self.stdin.voice().write(line).await
     }
 
     pub(super) fn close_stdin(&self) {

@@ -4,16 +4,17 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_client::{BlockerReport, LogLine, WakePlan};
+use capstan_client::{BlockerReport, GateAnswer, LogLine, WakePlan};
 use chrono::Utc;
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::message::Message;
-use super::process::{Chunk, Written};
+use super::message::{Message, ToolCall};
+use super::process::{AgentProcess, Chunk, Written};
+use super::stdin::Voice;
 use crate::{ReportError, Reporter};
 
 /// Lines wait at most this long for company.
@@ -60,19 +61,29 @@ pub(super) struct Waited {
     turn: Turn,
 }
 
+/// How a kind of agent is told what was decided about its tool call.
+pub(crate) type DecisionLine = fn(&ToolCall, &GateAnswer) -> Vec<u8>;
+
 /// The task that hands on.
 pub(crate) struct Relay {
     asking: Arc<Asking>,
     turns: Arc<watch::Sender<Turn>>,
+    floor: Arc<Mutex<()>>,
     task: JoinHandle<Said>,
 }
 
 impl Relay {
-    pub(crate) fn start(reporter: Reporter, written: mpsc::Receiver<Written>) -> Self {
+    /// Hands on what this process says.
+    pub(crate) fn start(reporter: Reporter, process: &mut AgentProcess, decision_line: DecisionLine) -> Self {
         let asking = Arc::new(watch::Sender::new(None));
         let turns = Arc::new(watch::Sender::new(Turn::default()));
+        let floor = Arc::<Mutex<()>>::default();
+        let written = process.take_written();
         let work = Work {
             reporter,
+            voice: process.voice(),
+            decision_line,
+            floor: Arc::clone(&floor),
             asking: Arc::clone(&asking),
             turns: Arc::clone(&turns),
             batch: Batch::default(),
@@ -81,7 +92,13 @@ impl Relay {
             last_errors: VecDeque::new(),
             deaf: false,
         };
-        Self { asking, turns, task: tokio::spawn(work.run(written)) }
+        Self { asking, turns, floor, task: tokio::spawn(work.run(written)) }
+    }
+
+    /// To be held while the agent is brought an input: it hears what was decided about a call before it hears what came
+    /// of it.
+    pub(super) async fn floor(&self) -> MutexGuard<'_, ()> {
+        self.floor.lock().await
     }
 
     /// Since when the agent has been waiting for an answer, if it is.
@@ -131,6 +148,9 @@ impl Relay {
 
 struct Work {
     reporter: Reporter,
+    voice: Voice,
+    decision_line: DecisionLine,
+    floor: Arc<Mutex<()>>,
     asking: Arc<Asking>,
     turns: Arc<watch::Sender<Turn>>,
     batch: Batch,
@@ -212,6 +232,7 @@ impl Work {
     async fn follow(&mut self, message: Message) {
         let (kind, followed) = match message {
             Message::Interactive => return,
+            Message::ToolCall(call) => return self.gate(&call).await,
             Message::Wake(wake) => {
                 self.said.wake = Some(wake);
                 return;
@@ -268,6 +289,35 @@ impl Work {
             Err(ReportError::Lost) => self.complain(&format!("message {kind}: the attempt is over")),
             Err(ReportError::Refused(error)) => self.complain(&format!("message {kind}: {error}")),
         }
+    }
+
+    /// Asks the gate and tells the agent. Fails closed: what could not be asked is told as a no, and an agent that cannot
+    /// hear the decision is not given one.
+    async fn gate(&mut self, call: &ToolCall) {
+        if !self.voice.is_open() {
+            return self
+                .complain("message tool_call: standard input is closed, the decision could not be told");
+        }
+        let floor = Arc::clone(&self.floor).lock_owned().await;
+        let answer = match self.reporter.tool_call(&call.question).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let reason = match error {
+                    ReportError::Lost => "the attempt is over".to_owned(),
+                    ReportError::Refused(error) => error.to_string(),
+                };
+                self.complain(&format!("message tool_call: {reason}"));
+                GateAnswer { reason, ..GateAnswer::default() }
+            }
+        };
+        if answer.decision.is_kept() {
+            // What comes of it reaches the agent as an answer does.
+            self.asking.send_replace(Some(Instant::now()));
+        }
+        if self.voice.write((self.decision_line)(call, &answer)).await.is_err() {
+            self.complain("message tool_call: the agent did not take the decision");
+        }
+        drop(floor);
     }
 
     fn output(&self, name: &str) -> Option<Uuid> {

@@ -39,9 +39,15 @@ type Heard = oneshot::Sender<io::Result<()>>;
 /// The writing end.
 #[derive(Debug)]
 pub(super) struct Stdin {
+    voice: Voice,
+    task: JoinHandle<()>,
+}
+
+/// Speaks to the agent. Clones are one voice: lines come whole, in the order they were said.
+#[derive(Clone, Debug)]
+pub(crate) struct Voice {
     lines: mpsc::Sender<(Vec<u8>, Heard)>,
     is_interactive: Arc<AtomicBool>,
-    task: JoinHandle<()>,
 }
 
 impl Stdin {
@@ -57,9 +63,20 @@ impl Stdin {
         }
         let (lines, receiver) = mpsc::channel(1);
         let task = tokio::spawn(serve(pipe, first, mode, Arc::clone(&is_interactive), receiver));
-        Self { lines, is_interactive, task }
+        Self { voice: Voice { lines, is_interactive }, task }
     }
 
+    /// The way to speak to the agent.
+    pub(super) fn voice(&self) -> &Voice {
+        &self.voice
+    }
+
+    pub(super) fn close(&self) {
+        self.task.abort();
+    }
+}
+
+impl Voice {
     /// True while an answer can be written.
     pub(super) fn is_open(&self) -> bool {
         self.is_interactive.load(Ordering::Acquire) && !self.lines.is_closed()
@@ -74,10 +91,6 @@ impl Stdin {
             written.await.map_err(|_| closed())?
         };
         tokio::time::timeout(HEAR_LIMIT, write).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
-    }
-
-    pub(super) fn close(&self) {
-        self.task.abort();
     }
 }
 

@@ -4,6 +4,9 @@ use capstan_child::ChildCommand;
 use capstan_client::LeasedAttempt;
 use serde_json::Value;
 
+use super::permission;
+use crate::agent::is_interactive;
+
 /// What an agent is told first when the conversation it is to go on with is not there.
 pub(super) const HISTORY_UNAVAILABLE: &str = "Note: this task was worked on before, but the history of that conversation is not available here. \
      Do not assume that you know what was said or done; look before you repeat anything that has an effect.";
@@ -15,6 +18,8 @@ const ARGUMENT_MAX: usize = 96 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CommandLine {
     arguments: Vec<String>,
+    /// Whether it may ask for permissions. Who cannot be answered is not to ask: then the command line refuses by itself.
+    asks: bool,
     /// A system prompt too long for an argument; it is said before the prompt instead.
     pub(super) overflow: Option<String>,
 }
@@ -45,13 +50,20 @@ impl CommandLine {
         if let Some(session) = resume {
             add("--resume", session);
         }
-        Self { arguments, overflow }
+        Self { arguments, asks: is_interactive(&leased.policy), overflow }
     }
 
     /// The command to start: the operator's words, then the arguments.
     pub(super) fn command(&self, operators: &str) -> ChildCommand {
         let script = format!("exec {operators} \"$@\"");
-        ChildCommand::new("sh").args(["-c", &script, "sh"]).args(&self.arguments)
+        let permissions = self.permissions(operators);
+        ChildCommand::new("sh").args(["-c", &script, "sh"]).args(&self.arguments).args(permissions)
+    }
+
+    /// What makes the command line ask us, unless the operator has somebody else asked.
+    fn permissions(&self, operators: &str) -> &'static [&'static str] {
+        let is_ours = self.asks && !operators.contains(permission::ARGUMENTS[0]);
+        if is_ours { &permission::ARGUMENTS } else { &[] }
     }
 }
 
@@ -91,6 +103,17 @@ mod tests {
         let line = CommandLine::of(&LeasedAttempt { model: Some("claude-b".into()), ..leased() }, None);
         assert_eq!((after(&line, "--model").as_deref(), after(&line, "--resume")), (Some("claude-b"), None));
         assert_eq!(after(&CommandLine::of(&LeasedAttempt::default(), None), "--append-system-prompt"), None);
+    }
+
+    #[test]
+    fn permissions_are_asked_for_where_the_answer_can_be_heard() {
+        let asks = |leased: LeasedAttempt, operators: &str| {
+            !CommandLine::of(&leased, None).permissions(operators).is_empty()
+        };
+        assert!(asks(leased(), "claude"));
+        assert!(!asks(leased(), "claude --permission-prompt-tool mcp__desk__ask"));
+        let deaf = LeasedAttempt { policy: serde_json::json!({ "interactive": false }), ..leased() };
+        assert!(!asks(deaf, "claude"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::meter::{Tokens, Totals};
+use super::permission;
 use super::transcript::{Transcript, TurnResult};
 use crate::agent::{Chunk, LINE_MAX, Line, Listener, Message, Session, Written, read_message};
 
@@ -70,7 +71,15 @@ impl StreamJson {
             ("result", _) => self.turn_over(message),
             ("rate_limit_event", _) => self.limited(&message),
             // Parts of messages that come whole as well, and answers to what was asked of the command line.
-            ("stream_event" | "control_response" | "keep_alive" | "tool_progress", _) => Vec::new(),
+            (
+                "stream_event"
+                | "control_response"
+                | "control_cancel_request"
+                | "keep_alive"
+                | "tool_progress",
+                _,
+            ) => Vec::new(),
+            ("control_request", _) if permission::is_asked(&message) => permission::asked(message),
             (kind, subtype) => {
                 vec![piece("system", subtype.unwrap_or(kind), &shortened(text, TOOL_TEXT_MAX), Map::new())]
             }
@@ -219,6 +228,11 @@ fn spoken_text(text: &str) -> (String, Vec<Written>) {
         };
         written.extend(pieces("text", &std::mem::take(&mut plain).join("\n"), &Map::new()));
         written.push(match message {
+            Ok(Message::ToolCall(_)) => {
+                // The model cannot hear the decision as a line; the command line asks for it.
+                let reason = "message tool_call: Claude Code's own permission requests are asked".to_owned();
+                Written::Refused { reason, text: line.to_owned() }
+            }
             Ok(message) => Written::Message(message),
             Err(reason) => Written::Refused { reason, text: line.to_owned() },
         });

@@ -151,6 +151,24 @@ async fn a_question_is_answered_in_the_live_conversation() -> anyhow::Result<()>
 }
 
 #[tokio::test]
+async fn a_permission_the_command_line_asks_for_is_decided_by_a_person() -> anyhow::Result<()> {
+    let product = product().await?;
+    let accepted = product.submit("run it").await?;
+    let id = accepted["task"]["id"].as_str().unwrap();
+    let waiting = product.task_in(id, "waiting").await?;
+    assert!(waiting["current_blocker"]["tool_call_id"].is_string(), "{waiting}");
+    eventually("the turn ends without the call", || async {
+        Ok(answers(&product, id).await?.iter().any(|answer| answer.starts_with("Denied: Not now")))
+    })
+    .await?;
+    product.send(Method::POST, &format!("tasks/{id}/input"), &json!({ "action": "approve" })).await?;
+    product.task_in(id, "done").await?;
+    let heard = answers(&product, id).await?;
+    assert!(heard.contains(&"Deployed.".to_owned()), "told to repeat it, it was let through: {heard:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_cancelled_agent_is_interrupted_and_its_whole_group_ended() -> anyhow::Result<()> {
     let product = product().await?;
     let accepted = product.submit("hang around").await?;

@@ -28,13 +28,16 @@ def options(arguments):
 
 
 def messages():
-    """What is said to the agent: texts of user messages, and None for an interruption."""
+    """What is said to the agent: texts of user messages, answers to its requests, and None for an interruption."""
     for line in iter(sys.stdin.readline, ""):
         message = json.loads(line)
         if message["type"] == "control_request":
             assert message["request"]["subtype"] == "interrupt", message
             write(type="control_response", response={"subtype": "success", "request_id": message["request_id"]})
             yield None
+        elif message["type"] == "control_response":
+            assert message["response"]["subtype"] == "success", message
+            yield message["response"]
         else:
             assert message["message"]["role"] == "user", message
             yield "\n".join(block["text"] for block in message["message"]["content"])
@@ -73,6 +76,17 @@ class Conversation:
               modelUsage={"claude-x": totals}, permission_denials=[], **result, **more)
 
 
+def permitted(inbox, command):
+    """Asks whether a command may be run, as the real one does for what its own rules do not decide."""
+    asked = str(uuid.uuid4())
+    write(type="control_request", request_id=asked, request={
+        "subtype": "can_use_tool", "tool_name": "Bash", "input": {"command": command}, "tool_use_id": "t1",
+        "permission_suggestions": []})
+    response = next(inbox)
+    assert response["request_id"] == asked, response
+    return response["response"]
+
+
 def text(text):
     return {"type": "text", "text": text}
 
@@ -101,6 +115,14 @@ def main():
         elif word == "ask":
             talk.say(text('{"capstan":"blocker","summary":"Which colour?"}'))
             talk.end("I asked.")
+        elif word in ("run", "Your"):  # The second begins what is told of an approved call.
+            assert talk.found["--permission-prompt-tool"] == "stdio", talk.found
+            permission = permitted(inbox, "deploy")
+            if permission["behavior"] == "allow":
+                assert permission["updatedInput"] == {"command": "deploy"}, permission
+                talk.end("Deployed.")
+            else:
+                talk.end(f"Denied: {permission['message']}")
         elif word == "hang":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             child = subprocess.Popen(["sleep", "600"])

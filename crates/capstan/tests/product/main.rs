@@ -17,5 +17,6 @@ mod rebuild;
 mod schedules;
 mod secrets;
 mod sse;
+mod tool_gate;
 mod whole_story;
 mod why;

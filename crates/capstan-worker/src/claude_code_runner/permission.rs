@@ -1,0 +1,104 @@
+//! Permission requests of Claude Code, asked at the gate of tool calls.
+//!
+//! With `--permission-prompt-tool stdio` the command line writes a `control_request` for each call its own rules neither
+//! allow nor deny, and waits for the `control_response`. A call the gate keeps is denied for now: the model is told that a
+//! person is asked, ends its turn, and hears later what came of it.
+
+use capstan_client::{GateAnswer, ToolDecision, ToolQuestion};
+use serde_json::{Value, json};
+
+use super::line;
+use crate::agent::{Message, ToolCall, Written};
+
+/// The arguments that make the command line ask.
+pub(super) static ARGUMENTS: [&str; 2] = ["--permission-prompt-tool", "stdio"];
+
+/// True for a request that can be answered at all.
+pub(super) fn is_asked(message: &Value) -> bool {
+    let subtype = message.pointer("/request/subtype").and_then(Value::as_str);
+    subtype == Some("can_use_tool") && message.get("request_id").is_some_and(Value::is_string)
+}
+
+/// The request, as the question the gate is asked.
+pub(super) fn asked(mut message: Value) -> Vec<Written> {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let id = text(message.get("request_id"));
+    let tool = text(message.pointer("/request/tool_name")).unwrap_or_default();
+    let arguments = message.pointer_mut("/request/input").map(Value::take).unwrap_or_default();
+    let question = ToolQuestion { tool, arguments, ..ToolQuestion::default() };
+    vec![Written::Message(Message::ToolCall(Box::new(ToolCall { id, question })))]
+}
+
+/// What the command line is told.
+pub(super) fn answer(call: &ToolCall, answer: &GateAnswer) -> Vec<u8> {
+    let deny = |message: String| json!({ "behavior": "deny", "message": message });
+    let response = match answer.decision {
+        ToolDecision::Allow => json!({ "behavior": "allow", "updatedInput": call.question.arguments }),
+        ToolDecision::Deferred => deny(
+            "Not now: a person is asked whether this may be done. Do not try it again or another way; end your turn. You \
+             will be told what was decided."
+                .to_owned(),
+        ),
+        ToolDecision::Pending => deny(
+            "Not now: something else is being decided already. Do not try it again or another way; end your turn. You \
+             will be told how to go on."
+                .to_owned(),
+        ),
+        ToolDecision::Rejected => deny(format!("Not allowed: {}", answer.reason)),
+    };
+    line(&json!({
+        "type": "control_response",
+        "response": { "subtype": "success", "request_id": call.id, "response": response },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call() -> ToolCall {
+        let request = json!({ "type": "control_request", "request_id": "r-1", "request": {
+            "subtype": "can_use_tool", "tool_name": "Bash", "input": { "command": "ls" },
+            "permission_suggestions": [], "tool_use_id": "t" } });
+        assert!(is_asked(&request));
+        let Some(Written::Message(Message::ToolCall(call))) = asked(request).pop() else { panic!("a call") };
+        *call
+    }
+
+    fn told(decision: ToolDecision) -> Value {
+        let reason = "it was rejected".to_owned();
+        let line = answer(&call(), &GateAnswer { decision, reason, ..GateAnswer::default() });
+        assert!(line.ends_with(b"\n"));
+        let told: Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(
+            (&told["type"], &told["response"]["subtype"], &told["response"]["request_id"]),
+            (&json!("control_response"), &json!("success"), &json!("r-1"))
+        );
+        told["response"]["response"].clone()
+    }
+
+    #[test]
+    fn only_a_yes_lets_a_call_through_and_it_goes_as_it_was_asked() {
+        let call = call();
+        assert_eq!(
+            (call.question.tool.as_str(), &call.question.arguments["command"]),
+            ("Bash", &json!("ls"))
+        );
+        let allowed = json!({ "behavior": "allow", "updatedInput": { "command": "ls" } });
+        assert_eq!(told(ToolDecision::Allow), allowed);
+        for decision in [ToolDecision::Deferred, ToolDecision::Pending, ToolDecision::Rejected] {
+            assert_eq!(told(decision)["behavior"], "deny", "{decision:?}");
+        }
+        assert_eq!(told(ToolDecision::Rejected)["message"], "Not allowed: it was rejected");
+    }
+
+    #[test]
+    fn other_requests_are_not_answered_for() {
+        for request in [
+            json!({ "request_id": "r", "request": { "subtype": "hook_callback" } }),
+            json!({ "request": { "subtype": "can_use_tool" } }),
+        ] {
+            assert!(!is_asked(&request), "{request}");
+        }
+    }
+}

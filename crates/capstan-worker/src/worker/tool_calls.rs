@@ -1,0 +1,145 @@
+//! Takes approved tool calls, has them carried out, and reports what came of them.
+//!
+//! A call is carried out once for its id: what could not be reported before the claim passed is kept, and is the answer
+//! when the same call is offered again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use capstan_client::{ClaimedToolCall, Error, ToolResult};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::{Worker, WorkerError};
+use crate::backoff::Backoff;
+
+/// A call is not offered again after this long: five tries of two minutes, and some air.
+const KEPT_FOR: Duration = Duration::from_mins(15);
+/// How long the report of a tool that was stopped with the worker may take.
+const LAST_REPORT: Duration = Duration::from_secs(3);
+
+/// Results the server has not taken, by call.
+#[derive(Debug, Default)]
+pub(super) struct Unheard(Mutex<BTreeMap<Uuid, (Instant, ToolResult)>>);
+
+impl Unheard {
+    fn keep(&self, call: Uuid, result: ToolResult, now: Instant) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|_, (at, _)| now < *at + KEPT_FOR);
+        kept.insert(call, (now, result));
+    }
+
+    fn take(&self, call: Uuid) -> Option<ToolResult> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&call).map(|(_, result)| result)
+    }
+}
+
+impl Worker {
+    /// Carries approved calls out until told to stop.
+    pub(super) async fn take_tool_calls(
+        self: &Arc<Self>,
+        shutdown: &CancellationToken,
+        running: &TaskTracker,
+        giving_up: &CancellationToken,
+    ) -> Result<(), WorkerError> {
+        if self.config.tools.commands.is_empty() {
+            return Ok(());
+        }
+        let slots = Arc::new(Semaphore::new(self.config.tools.slots.max(1)));
+        let mut backoff = Backoff::default();
+        loop {
+            let id = self.id();
+            let slot = Arc::clone(&slots).acquire_owned();
+            let claimed = async {
+                let slot = slot.await.expect("the semaphore is never closed");
+                let call = self.client.claim_tool_call(id, self.config.lease_wait).await?;
+                Ok::<_, Error>(call.map(|call| (call, slot)))
+            };
+            let claimed = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(()),
+                claimed = claimed => claimed,
+            };
+            match claimed {
+                Ok(claimed) => {
+                    backoff.reset();
+                    let Some((call, slot)) = claimed else { continue };
+                    let (worker, giving_up) = (Arc::clone(self), giving_up.clone());
+                    running.spawn(async move {
+                        worker.answer_tool_call(id, &call, &giving_up).await;
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    if self.recover(&error, id, &mut backoff, shutdown).await?.is_break() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// `id` is who claimed the call, whoever this worker is by now.
+    async fn answer_tool_call(&self, id: Uuid, call: &ClaimedToolCall, giving_up: &CancellationToken) {
+        let (tool_call, tool) = (call.tool_call_id, &*call.tool);
+        let result = if let Some(result) = self.unheard.take(tool_call) {
+            result
+        } else {
+            tracing::info!(%tool_call, tool, try_no = call.try_no, "carries a tool call out");
+            self.config.tools.carry_out(call, giving_up).await
+        };
+        let reported = self.report_tool_call(id, &call.claim, &result);
+        let reported = tokio::select! {
+            reported = reported => reported,
+            () = async {
+                giving_up.cancelled().await;
+                tokio::time::sleep(LAST_REPORT).await;
+            } => {
+                tracing::warn!(%tool_call, tool, "what came of a tool call could not be reported in time");
+                return;
+            }
+        };
+        if let Err(error) = reported {
+            // The claim has passed, perhaps to somebody else. If it comes back to us, this is still the answer.
+            tracing::warn!(%tool_call, tool, error = &error as &dyn std::error::Error, "the result of a tool call was refused");
+            self.unheard.keep(tool_call, result, Instant::now());
+        }
+    }
+
+    /// Says it until it is taken or refused for good, as it will be at the latest when the claim has passed.
+    async fn report_tool_call(&self, id: Uuid, claim: &str, result: &ToolResult) -> Result<(), Error> {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.client.report_tool_call(id, claim, result).await {
+                Err(error) if error.is_retryable() => {
+                    let pause = backoff.next(error.retry_after());
+                    tracing::debug!(claim, %error, ?pause, "the result was not heard, trying again");
+                    tokio::time::sleep(pause).await;
+                }
+                reported => return reported,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_nobody_took_is_the_answer_when_the_call_comes_again() {
+        let unheard = Unheard::default();
+        let result = ToolResult { stdout: "stored".into(), ..ToolResult::default() };
+        let call = Uuid::from_u128(1);
+        let now = Instant::now();
+        unheard.keep(call, result.clone(), now);
+        assert_eq!((unheard.take(call), unheard.take(call)), (Some(result.clone()), None));
+        unheard.keep(call, result.clone(), now);
+        unheard.keep(Uuid::from_u128(2), result, now + KEPT_FOR);
+        assert_eq!(unheard.take(call), None, "it will not come again");
+    }
+}
