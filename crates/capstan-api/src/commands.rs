@@ -4,6 +4,7 @@
 //! It holds no rule.
 
 mod accept_agent_command;
+mod archive_all_outputs;
 mod cancel_run;
 mod cancel_task;
 mod create_agent;
@@ -16,16 +17,18 @@ mod issue_token;
 mod revoke_token;
 mod schedules;
 mod submit_task_input;
+mod task_outputs;
 mod trigger_schedule;
 mod update_agent;
 mod update_workspace;
 mod upsert_channel_binding;
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AnyCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateSchedule,
-    CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, IssueToken,
-    PauseSchedule, ResumeSchedule, RevokeToken, SubmitTaskInput, TriggerSchedule, UpdateAgent,
-    UpdateSchedule, UpdateWorkspace, UpsertChannelBinding,
+    AcceptAgentCommand, AnyCommand, AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, CancelRun,
+    CancelTask, CommandBody, CreateAgent, CreateSchedule, CreateTaskOutput, CreateWorkspace, DeleteAgent,
+    DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeTaskOutput, IssueToken, PauseSchedule,
+    ResumeSchedule, RevokeToken, SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule,
+    UpdateWorkspace, UpsertChannelBinding,
 };
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{AgentId, InputId, TaskId};
@@ -41,6 +44,7 @@ use crate::problem::Problem;
 use crate::receipt::Reply;
 
 pub(crate) use schedules::schedule_stream;
+pub(crate) use task_outputs::unnamed_output;
 
 /// The wire names of the commands callers may send.
 pub const NAMES: &[&str] = AnyCommand::NAMES;
@@ -90,6 +94,11 @@ pub async fn execute(
         DeleteChannelBinding::NAME => run::<DeleteChannelBinding>(app, workspace, json, call).await,
         IssueToken::NAME => run::<IssueToken>(app, workspace, json, call).await,
         RevokeToken::NAME => run::<RevokeToken>(app, workspace, json, call).await,
+        CreateTaskOutput::NAME => run::<CreateTaskOutput>(app, workspace, json, call).await,
+        AppendTaskOutputRows::NAME => run::<AppendTaskOutputRows>(app, workspace, json, call).await,
+        FinalizeTaskOutput::NAME => run::<FinalizeTaskOutput>(app, workspace, json, call).await,
+        ArchiveOutput::NAME => run::<ArchiveOutput>(app, workspace, json, call).await,
+        ArchiveAllOutputs::NAME => run::<ArchiveAllOutputs>(app, workspace, json, call).await,
         _ => Err(Problem::not_found("command")),
     }
 }

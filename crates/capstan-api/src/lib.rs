@@ -10,6 +10,7 @@
 //! for each command. `conventions.rs` is what holds for every answer.
 
 mod app;
+mod as_of;
 mod asked;
 mod auth;
 mod body;

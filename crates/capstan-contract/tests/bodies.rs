@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "functions the tests share fail the test")]
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, COMMANDS, CancelRun, CancelTask,
-    ClaimInput, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace, DeleteAgent, DeleteChannelBinding,
-    DeleteSchedule, EnqueueRunInput, FinalizeOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule,
-    ProduceOutput, RecordUsage, RegisterWorker, RenewRequest, ResumeSchedule, ReturnAttempt, StartAttempt,
-    SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule, UpdateWorkspace, UpsertChannelBinding,
+    AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, AppendTaskOutputRows,
+    ArchiveAllOutputs, ArchiveOutput, COMMANDS, CancelRun, CancelTask, ClaimInput, CommandBody, CreateAgent,
+    CreateSchedule, CreateTaskOutput, CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule,
+    EnqueueRunInput, FinalizeOutput, FinalizeTaskOutput, FinishAttempt, LeaseRequest, OpenBlocker,
+    PauseSchedule, ProduceOutput, RecordUsage, RegisterWorker, RenewRequest, ResumeSchedule, ReturnAttempt,
+    StartAttempt, SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule, UpdateWorkspace,
+    UpsertChannelBinding,
 };
 use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::{NamedSchema, generate};
@@ -164,6 +166,29 @@ fn workers_bodies_take_their_fields_and_no_others() {
                 "wake": {"delay_minutes": 5, "at": "2026-01-01T00:00:00Z", "reason": "r", "follow_up_prompt": "p",
                          "agenda": [{"type": "t", "title": "x", "reason": "y"}]}}),
         &["", "/usage", "/usage/models/m-1", "/blocker", "/blocker/questions/0", "/wake", "/wake/agenda/0"],
+    );
+}
+
+#[test]
+fn commands_about_outputs_take_their_fields_and_no_others() {
+    takes::<CreateTaskOutput>(
+        &json!({"idempotency_key": "k", "task_id": TASK, "id": TASK, "name": "n", "output_type": "o", "title": "t",
+                "summary": "s", "uri": "u", "data": {"a": 1}, "metadata": {"b": 2}, "status": "pending"}),
+        &[""],
+    );
+    takes::<AppendTaskOutputRows>(
+        &json!({"idempotency_key": "k", "task_id": TASK, "output_id": TASK, "rows": [1]}),
+        &[""],
+    );
+    takes::<FinalizeTaskOutput>(
+        &json!({"idempotency_key": "k", "task_id": TASK, "output_id": TASK, "summary": "s"}),
+        &[""],
+    );
+    takes::<ArchiveOutput>(&json!({"idempotency_key": "k", "output_id": TASK}), &[""]);
+    takes::<ArchiveAllOutputs>(
+        &json!({"idempotency_key": "k", "task_id": TASK, "agent_id": "demo", "output_type": "o", "status": "active",
+                "created_before": "2026-01-01T00:00:00Z"}),
+        &[""],
     );
 }
 

@@ -28,6 +28,7 @@ mod evolve;
 #[cfg(test)]
 mod fixture;
 mod inbox;
+pub mod output_feed;
 mod outputs;
 pub mod rejection;
 pub mod settlement;

@@ -37,9 +37,9 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         Command::OpenBlocker(c) => Some(&c.attempt_id),
         Command::ClaimInput(c) => Some(&c.attempt_id),
         Command::AckInput(c) => Some(&c.attempt_id),
-        Command::ProduceOutput(c) => Some(&c.attempt_id),
-        Command::AppendOutputRows(c) => Some(&c.attempt_id),
-        Command::FinalizeOutput(c) => Some(&c.attempt_id),
+        Command::ProduceOutput(c) => c.attempt_id.as_ref(),
+        Command::AppendOutputRows(c) => c.attempt_id.as_ref(),
+        Command::FinalizeOutput(c) => c.attempt_id.as_ref(),
         Command::RecordUsage(c) => Some(&c.attempt_id),
         Command::Accept(_)
         | Command::SubmitInput(_)
@@ -48,7 +48,8 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         | Command::Wake(_)
         | Command::Lease(_)
         | Command::ExpireQueue(_)
-        | Command::PassDeadline(_) => None,
+        | Command::PassDeadline(_)
+        | Command::ArchiveOutputs(_) => None,
     }
 }
 

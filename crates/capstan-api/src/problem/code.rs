@@ -53,6 +53,7 @@ codes! {
     AgentInactive, "agent_inactive", CONFLICT, "The agent takes no commands";
     IllegalTransition, "illegal_transition", CONFLICT, "Not possible in this state";
     LeaseLost, "lease_lost", CONFLICT, "The lease is gone";
+    OutputConflict, "output_conflict", CONFLICT, "The id is another output's";
     BlockerClosed, "blocker_closed", CONFLICT, "The question is closed";
     IdempotencyConflict, "idempotency_conflict", CONFLICT, "The key was used for another command";
     VersionMismatch, "version_mismatch", PRECONDITION_FAILED, "The entity has moved on";

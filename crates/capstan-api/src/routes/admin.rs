@@ -58,7 +58,7 @@ pub(super) async fn list(
             parked_streams: status.as_ref().map(|status| status.parked_streams),
         })
         .collect();
-    Ok(List { items, next_cursor: None, position, limit: MODELS.len() as u32 })
+    Ok(List { items, next_cursor: None, position, limit: MODELS.len() as u32, total: None })
 }
 
 #[derive(Deserialize)]

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use crate::command::{
-    AcceptAgentCommand, CancelRun, CancelTask, CommandBody, CreateAgent, CreateSchedule, CreateWorkspace,
-    DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, IssueToken, PauseSchedule,
+    AcceptAgentCommand, AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, CancelRun, CancelTask,
+    CommandBody, CreateAgent, CreateSchedule, CreateTaskOutput, CreateWorkspace, DeleteAgent,
+    DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeTaskOutput, IssueToken, PauseSchedule,
     ResumeSchedule, RevokeToken, SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule,
     UpdateWorkspace, UpsertChannelBinding,
 };
@@ -88,6 +89,16 @@ any_command! {
     IssueToken,
     /// Ends a token before its time.
     RevokeToken,
+    /// Adds an output to a task.
+    CreateTaskOutput,
+    /// Adds rows to an output.
+    AppendTaskOutputRows,
+    /// Gives an output its final summary.
+    FinalizeTaskOutput,
+    /// Puts an output away.
+    ArchiveOutput,
+    /// Puts outputs of a workspace away.
+    ArchiveAllOutputs,
 }
 
 /// A command that cannot be read. Reading it again gives the same answer.

@@ -40,6 +40,7 @@ pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rej
         Command::ProduceOutput(command) => outputs::produce(task, command),
         Command::AppendOutputRows(command) => outputs::append_rows(task, command),
         Command::FinalizeOutput(command) => outputs::finalize(task, command),
+        Command::ArchiveOutputs(command) => outputs::archive(task, command),
         Command::RecordUsage(command) => worker_report::record_usage(task, command),
     }
 }

@@ -103,6 +103,7 @@ fn intention(command: &Command) -> (&'static str, String) {
         | Command::ProduceOutput(_)
         | Command::AppendOutputRows(_)
         | Command::FinalizeOutput(_)
+        | Command::ArchiveOutputs(_)
         | Command::RecordUsage(_) => ("engine-command", String::new()),
     }
 }

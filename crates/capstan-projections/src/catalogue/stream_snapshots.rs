@@ -84,7 +84,7 @@ impl SnapshotRow {
 
 impl Model for StreamSnapshots {
     const NAME: &'static str = "stream_snapshots";
-    const VERSION: i32 = 3;
+    const VERSION: i32 = 4;
     const SCHEMA: &'static str = include_str!("../../../../projections/stream_snapshots/schema.sql");
     const COLUMNS: &'static [Column] = &[Column::changing("open", CellType::Flag)];
     const STARTS_EMPTY: bool = false;
