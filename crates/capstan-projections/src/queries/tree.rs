@@ -17,12 +17,12 @@ const SQL: &str = "WITH RECURSIVE tree AS ( \
         UNION ALL \
         SELECT t.id, tree.depth + 1 FROM capstan.tasks t JOIN tree ON t.parent_task_id = tree.id \
         WHERE t.workspace = $1 AND tree.depth <= $3), \
-    some AS (SELECT id, depth FROM tree LIMIT $4) \
-    SELECT c.position, some.depth, t.id, t.parent_task_id, t.agent_id, t.state, t.label, t.created_at, \
+    shown AS (SELECT id, depth FROM tree LIMIT $4) \
+    SELECT c.position, shown.depth, t.id, t.parent_task_id, t.agent_id, t.state, t.label, t.created_at, \
            d.doc ->> 'agent_name', (d.doc ->> 'cost_usd')::float8 \
-    FROM capstan.checkpoint c, some JOIN capstan.tasks t ON t.id = some.id AND t.workspace = $1, \
+    FROM capstan.checkpoint c, shown JOIN capstan.tasks t ON t.id = shown.id AND t.workspace = $1, \
          LATERAL (SELECT replace(t.doc, '\\u0000', '\\ufffd')::jsonb AS doc) d \
-    ORDER BY some.depth, t.created_at, t.id";
+    ORDER BY shown.depth, t.created_at, t.id";
 
 /// A task and what was made for it.
 #[derive(Clone, Debug, PartialEq, Serialize)]

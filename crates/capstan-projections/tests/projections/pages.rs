@@ -67,7 +67,7 @@ async fn no_page_misses_or_doubles_what_was_there_throughout() {
         let unarchived = OutputFilter { archived: Some(false), ..OutputFilter::default() };
         let mut archived = 0;
         while !(of_tasks.is_over && of_runs.is_over && of_outputs.is_over) {
-            let limit = Some(1 + chance.below(9) as u32);
+            let limit = Some(1 + chance.below(4) as u32);
             for walk in [&mut of_tasks, &mut of_runs, &mut of_outputs] {
                 walk.page.limit = limit;
             }
@@ -84,10 +84,11 @@ async fn no_page_misses_or_doubles_what_was_there_throughout() {
             for _ in 0..chance.below(12) {
                 story.step().await;
             }
-            let index = chance.below(story.tasks.len() as u64) as usize;
-            let first =
-                story.tasks[index].state.as_deref().and_then(|task| shown_outputs(task).first().copied());
-            if let Some(output_id) = first {
+            let start = chance.below(story.tasks.len() as u64) as usize;
+            let indexes = (start..story.tasks.len()).chain(0..start);
+            let outputs_of = |index: usize| shown_outputs(story.tasks[index].state.as_deref().unwrap());
+            let with_output = indexes.filter_map(|index| Some((index, *outputs_of(index).first()?))).next();
+            if let Some((index, output_id)) = with_output {
                 let at = story.tick();
                 let command = command::ArchiveOutputs { output_ids: vec![output_id], at };
                 assert!(story.tell(index, Command::ArchiveOutputs(command)).await);
