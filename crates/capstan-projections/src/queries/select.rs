@@ -140,8 +140,8 @@ impl Select {
         bytes_max: i64,
     ) -> Result<Listing, QueryError> {
         let limit = page.limit();
-        let list = self.list(direction);
-        let place = page.place(list)?;
+        let list_id = self.list(direction);
+        let place = page.place(list_id)?;
         let total = if page.count { Some(self.total(read_models).await?) } else { None };
         let is_time = self.order != "seq";
         let (after, sorted) = match direction {
@@ -189,7 +189,7 @@ impl Select {
         }
         let found = rows.first().and_then(|row| row.get::<_, Option<i64>>(4)).unwrap_or_default();
         let more = found > items.len() as i64;
-        let next_cursor = last.filter(|_| more).map(|place| place.to_cursor(list));
+        let next_cursor = last.filter(|_| more).map(|place| place.to_cursor(list_id));
         Ok(Listing { items, next_cursor, limit, total, position })
     }
 
