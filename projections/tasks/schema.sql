@@ -11,6 +11,7 @@ CREATE TABLE tasks (
     label          text,
     labels         text NOT NULL,
     parent_task_id uuid,
+    source_output_id text,
     archived       boolean NOT NULL,
     waiting_reason text,
     created_at     timestamptz NOT NULL,

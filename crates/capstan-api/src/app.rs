@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_contract::{AgentCodec, ChannelCodec, ScheduleCodec, TaskCodec, TokenCodec, WorkspaceCodec};
+use capstan_contract::{
+    AgentCodec, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec, WorkspaceCodec,
+};
 use capstan_dispatch::Dispatcher;
 use capstan_domain::agent::Agent;
 use capstan_domain::channel::Channel;
+use capstan_domain::class::Class;
 use capstan_domain::schedule::ScheduleDecider;
 use capstan_domain::task::TaskDecider;
 use capstan_domain::token::Token;
@@ -20,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Access, Holders};
+use crate::dead_letters::DeadLetters;
 use crate::known::KnownWorkspaces;
 use crate::rates::{RateLimit, Rates};
 use crate::readiness::Check;
@@ -33,6 +37,8 @@ pub type Agents = Dispatcher<Agent, AgentCodec>;
 pub type Schedules = Dispatcher<ScheduleDecider, ScheduleCodec>;
 /// Executes commands of channels.
 pub type Channels = Dispatcher<Channel, ChannelCodec>;
+/// Executes commands of execution classes.
+pub type Classes = Dispatcher<Class, ClassCodec>;
 /// Executes commands of tasks.
 pub type Tasks = Dispatcher<TaskDecider, TaskCodec>;
 /// Executes commands of tokens, and knows which are good.
@@ -94,6 +100,9 @@ impl Default for ApiConfig {
     }
 }
 
+/// Commands on sessions.
+pub type Sessions = Dispatcher<capstan_domain::session::Session, SessionCodec>;
+
 /// What the composition root hands over.
 pub struct Parts {
     /// The log.
@@ -106,6 +115,10 @@ pub struct Parts {
     pub schedules: Arc<Schedules>,
     /// Commands of channels.
     pub channels: Arc<Channels>,
+    /// Commands of execution classes.
+    pub classes: Arc<Classes>,
+    /// Commands on sessions.
+    pub sessions: Arc<Sessions>,
     /// Commands of tasks.
     pub tasks: Arc<Tasks>,
     /// Commands of tokens. Must hold no snapshots: a snapshot may lag behind a revocation.
@@ -120,6 +133,8 @@ pub struct Parts {
     pub live: LiveHub,
     /// Output of running agents.
     pub telemetry: Telemetry,
+    /// Commands set aside.
+    pub dead_letters: DeadLetters,
     /// What readiness depends on.
     pub checks: Vec<Arc<dyn Check>>,
     /// The recorder behind `/metrics`.
@@ -137,6 +152,8 @@ pub struct App {
     pub(crate) agents: Arc<Agents>,
     pub(crate) schedules: Arc<Schedules>,
     pub(crate) channels: Arc<Channels>,
+    pub(crate) classes: Arc<Classes>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) holders: Holders,
@@ -146,6 +163,7 @@ pub struct App {
     pub(crate) engine: EngineClient,
     pub(crate) live: LiveHub,
     pub(crate) telemetry: Telemetry,
+    pub(crate) dead_letters: DeadLetters,
     pub(crate) checks: Vec<Arc<dyn Check>>,
     pub(crate) metrics: PrometheusHandle,
     pub(crate) stopping: CancellationToken,
@@ -162,6 +180,8 @@ impl App {
             agents: parts.agents,
             schedules: parts.schedules,
             channels: parts.channels,
+            classes: parts.classes,
+            sessions: parts.sessions,
             tasks: parts.tasks,
             tokens: parts.tokens,
             holders: Holders::default(),
@@ -171,6 +191,7 @@ impl App {
             engine: parts.engine,
             live: parts.live,
             telemetry: parts.telemetry,
+            dead_letters: parts.dead_letters,
             checks: parts.checks,
             metrics: parts.metrics,
             stopping: parts.stopping,

@@ -5,6 +5,7 @@ mod fault;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -109,6 +110,16 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 /// Like [`parse`], for bodies that may be left out.
 pub(crate) fn parse_optional<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     parse(if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes })
+}
+
+/// Reads a body that says nothing: none, or an empty object.
+pub(crate) async fn nothing(request: Request, limit_bytes: usize) -> Result<(), Problem> {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    let (head, body) = request.into_parts();
+    let Nothing {} = parse_optional(&read(&head.headers, body, limit_bytes).await?)?;
+    Ok(())
 }
 
 /// The id a path names, which a body may repeat but not contradict.

@@ -5,8 +5,11 @@
 
 mod accept_agent_command;
 mod archive_all_outputs;
+mod archive_task;
 mod cancel_run;
 mod cancel_task;
+mod configure_class;
+mod continuation;
 mod create_agent;
 mod create_schedule;
 mod create_workspace;
@@ -14,25 +17,31 @@ mod delete_agent;
 mod delete_channel_binding;
 mod enqueue_run_input;
 mod issue_token;
+mod publish_source_event;
+mod retry_task;
 mod revoke_token;
+mod say;
 mod schedules;
 mod submit_task_input;
 mod task_outputs;
 mod trigger_schedule;
+mod unarchive_task;
 mod update_agent;
+mod update_task;
 mod update_workspace;
 mod upsert_channel_binding;
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AnyCommand, AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, CancelRun,
-    CancelTask, CommandBody, CreateAgent, CreateSchedule, CreateTaskOutput, CreateWorkspace, DeleteAgent,
-    DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeTaskOutput, IssueToken, PauseSchedule,
-    ResumeSchedule, RevokeToken, SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule,
-    UpdateWorkspace, UpsertChannelBinding,
+    AcceptAgentCommand, AnyCommand, AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, ArchiveTask,
+    CancelRun, CancelTask, CommandBody, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput,
+    CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeTaskOutput,
+    IssueToken, PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput,
+    TriggerSchedule, UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace,
+    UpsertChannelBinding,
 };
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{AgentId, InputId, TaskId};
-use capstan_domain::task::TaskDecider;
+use capstan_domain::task::{Command, TaskDecider};
 use capstan_envelope::{StreamId, Workspace};
 use serde::de::DeserializeOwned;
 
@@ -80,6 +89,12 @@ pub async fn execute(
         EnqueueRunInput::NAME => run::<EnqueueRunInput>(app, workspace, json, call).await,
         CancelTask::NAME => run::<CancelTask>(app, workspace, json, call).await,
         CancelRun::NAME => run::<CancelRun>(app, workspace, json, call).await,
+        ConfigureClass::NAME => run::<ConfigureClass>(app, workspace, json, call).await,
+        PublishSourceEvent::NAME => run::<PublishSourceEvent>(app, workspace, json, call).await,
+        RetryTask::NAME => run::<RetryTask>(app, workspace, json, call).await,
+        ArchiveTask::NAME => run::<ArchiveTask>(app, workspace, json, call).await,
+        UnarchiveTask::NAME => run::<UnarchiveTask>(app, workspace, json, call).await,
+        UpdateTask::NAME => run::<UpdateTask>(app, workspace, json, call).await,
         CreateAgent::NAME => run::<CreateAgent>(app, workspace, json, call).await,
         CreateSchedule::NAME => run::<CreateSchedule>(app, workspace, json, call).await,
         UpdateSchedule::NAME => run::<UpdateSchedule>(app, workspace, json, call).await,
@@ -158,6 +173,22 @@ async fn agent_named(
 /// The id of an input: the same for every repeat of a keyed command.
 fn input_id(task_id: TaskId, key: Option<&CommandKey>, call: &CallContext) -> InputId {
     key.map_or_else(|| InputId(fresh_id(call.received_at)), |key| InputId::of_key(task_id, &key.text()))
+}
+
+/// Executes a command whose body says all there is to know about it besides the task.
+async fn execute_on_task<B: CommandBody>(
+    app: &App,
+    workspace: &Workspace,
+    task_id: TaskId,
+    body: &B,
+    command: Command,
+    call: &CallContext,
+) -> Result<Reply, Problem> {
+    let key = call.key(body.idempotency_key())?;
+    let stream = task_stream(workspace, task_id)?;
+    let context = call.command(&stream, key.as_ref(), body);
+    let decided = app.tasks.execute(&stream, &command, &context).await?;
+    Ok(task_reply(app, workspace, task_id, &context, &decided).await)
 }
 
 /// The answer to a command on a task that existed before: with the task, when the read models show it in time.

@@ -7,6 +7,7 @@ use capstan_domain::id::TaskId;
 use capstan_envelope::redaction::redacted;
 use capstan_envelope::{Actor, EventRecord, Position, Recorded, Workspace};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -17,7 +18,7 @@ use crate::problem::Problem;
 use crate::shown::List;
 
 /// One event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct HistoryEntry {
     /// Where it stands: the commit's position and the event's place in it, as on the live stream.
     id: String,

@@ -3,6 +3,7 @@
 use capstan_domain::id::{AttemptId, RunId, TaskId};
 use capstan_domain::task::{Task, TaskState};
 use capstan_envelope::Workspace;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::App;
@@ -10,7 +11,7 @@ use crate::commands::task_stream;
 use crate::problem::Problem;
 
 /// How a run can be talked to.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Interaction {
     run_id: RunId,
     task_id: TaskId,
@@ -22,7 +23,7 @@ pub(crate) struct Interaction {
     inputs_pending: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum InteractionState {
     /// It works, or will as soon as a worker takes it.

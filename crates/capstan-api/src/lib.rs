@@ -9,14 +9,18 @@
 //! **Where to start.** `app.rs` lists what it is made of, `routes/table.rs` the routes, `commands.rs` and one file beside it
 //! for each command. `conventions.rs` is what holds for every answer.
 
+mod answer_schema;
 mod app;
 mod as_of;
 mod asked;
+mod asyncapi;
 mod auth;
+mod batch;
 mod body;
 mod call;
 mod commands;
 mod conventions;
+mod dead_letters;
 mod frames;
 mod history;
 mod interaction;
@@ -25,10 +29,12 @@ mod logs;
 mod lookup;
 pub mod nats;
 mod objects_only;
+mod openapi;
 mod operation;
 mod parameters;
 mod preview;
 mod problem;
+mod query_parameter;
 mod quota;
 mod rates;
 mod readiness;
@@ -38,15 +44,22 @@ mod routes;
 mod run_snapshots;
 mod serving;
 mod shown;
+mod task_batch;
 mod why;
 
-pub use app::{Agents, ApiConfig, App, Channels, NatsConfig, Parts, Schedules, Tasks, Tokens, Workspaces};
+pub use app::{
+    Agents, ApiConfig, App, Channels, Classes, NatsConfig, Parts, Schedules, Sessions, Tasks, Tokens,
+    Workspaces,
+};
 pub use auth::{Access, AdminToken, AdminTokenTooShort};
+pub use batch::BATCH;
 pub use call::CallContext;
 pub use commands::{NAMES as COMMAND_NAMES, execute};
 pub use conventions::{CORRELATION, POSITION};
+pub use dead_letters::DeadLetters;
 pub use operation::{Answer, Operation, Scope, Verb};
 pub use problem::{Code, MEDIA_TYPE, Problem, ProblemDocument};
+pub use query_parameter::{ParameterKind, QueryParameter};
 pub use rates::RateLimit;
 pub use readiness::{Check, Finding, ReadModelsCheck};
 pub use reads::Reads;

@@ -10,6 +10,7 @@ use capstan_envelope::Workspace;
 use capstan_envelope::redaction::hide_secrets;
 use capstan_eventlog::TelemetryLine;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -74,11 +75,16 @@ fn encode<'a>(kept: impl Iterator<Item = Kept<'a>>) -> Result<Vec<Bytes>, Proble
 }
 
 /// One line as it is read: its own fields, and where it stands. Live streams show lines in the same form.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub(crate) struct LogEntry(BTreeMap<String, Box<RawValue>>);
 
 impl LogEntry {
+    /// True for what an agent did, false for what it wrote.
+    pub(crate) fn is_run_event(&self) -> bool {
+        self.0.get("kind").is_some_and(|kind| kind.get() == "\"run-event\"")
+    }
+
     fn new(line: &TelemetryLine) -> Result<Self, serde_json::Error> {
         let mut entry = Self::kept(&line.data, line.sequence, TaskId(line.task))?;
         entry.0.insert("run_id".to_owned(), to_raw_value(&line.run)?);

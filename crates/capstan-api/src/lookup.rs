@@ -121,6 +121,16 @@ impl App {
         self.shown(position, self.reads.workspace(workspace)).await
     }
 
+    /// The class as reads show it at this position.
+    pub(crate) async fn shown_class(
+        &self,
+        workspace: &Workspace,
+        instance_key: &str,
+        position: Position,
+    ) -> Option<Object> {
+        self.shown(position, self.reads.class(workspace, instance_key)).await
+    }
+
     async fn shown(
         &self,
         position: Position,

@@ -1,8 +1,8 @@
 //! The same commands over NATS: durable ones from a work queue, and request/reply.
 
-mod dead_letter;
 mod durable;
 mod message;
+mod queries;
 mod rpc;
 
 use std::sync::Arc;

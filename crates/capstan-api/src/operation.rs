@@ -8,6 +8,8 @@ use axum::http::Method;
 use axum::routing::MethodFilter;
 use serde::Serialize;
 
+use crate::query_parameter::{self, QueryParameter};
+
 /// One thing a caller may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Operation {
@@ -37,12 +39,48 @@ impl Operation {
         self.path.contains("{workspace}") || self.path.contains("{attempt}")
     }
 
+    /// What its path leaves open, in order.
+    pub fn path_names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.path.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
+    }
+
+    /// The query parameters it takes, besides those of every read.
+    pub fn query(&self) -> impl Iterator<Item = &'static QueryParameter> + use<> {
+        query_parameter::of(self.name)
+    }
+
+    /// True for reads of one workspace with one answer: they can be asked on the bus too.
+    pub fn is_query(&self) -> bool {
+        self.waits_for_position()
+    }
+
+    /// The name under which it is asked on `capstan.rpc.<workspace>.<name>`, where it can be.
+    pub fn rpc_name(&self) -> Option<String> {
+        match self.bus {
+            Some(name) => Some(name.to_owned()),
+            None if self.is_query() => Some(kebab(self.name)),
+            None => None,
+        }
+    }
+
     /// True for reads of the read models: they can wait for a position.
     pub fn waits_for_position(&self) -> bool {
         self.method == Verb::Get
             && self.path.contains("{workspace}")
             && !matches!(self.answer, Answer::Stream)
     }
+}
+
+/// `GetTaskLogs` as `get-task-logs`.
+fn kebab(name: &str) -> String {
+    let mut kebab = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !kebab.is_empty() {
+            kebab.push('-');
+        }
+        kebab.push(letter.to_ascii_lowercase());
+    }
+    kebab
 }
 
 /// What a caller must be allowed. `admin` of a workspace implies all others of that workspace.

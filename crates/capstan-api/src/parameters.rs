@@ -1,6 +1,6 @@
 //! Query parameters, read strictly: an unknown or unreadable one is refused, never ignored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Query};
@@ -17,6 +17,8 @@ use crate::problem::{Code, Problem};
 #[derive(Debug, Default)]
 pub(crate) struct Parameters {
     given: BTreeMap<String, String>,
+    /// Names somebody asked for: what the route takes.
+    known: BTreeSet<String>,
     faults: Vec<Fault>,
 }
 
@@ -50,6 +52,7 @@ impl Parameters {
 
     /// Takes a text; an empty one counts as absent.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
+        self.known.insert(name.to_owned());
         self.given.remove(name).filter(|text| !text.is_empty())
     }
 
@@ -117,7 +120,9 @@ impl Parameters {
     /// Refuses the request when a parameter could not be read or nobody took it.
     pub(crate) fn finish(mut self) -> Result<(), Problem> {
         for name in std::mem::take(&mut self.given).into_keys() {
-            self.fault(&name, "is not a parameter of this route");
+            let known: Vec<_> = self.known.iter().map(String::as_str).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            self.fault(&name, format!("is not a parameter of this route, which takes {known}"));
         }
         if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
     }

@@ -4,6 +4,7 @@ use capstan_domain::id::ScheduleId;
 use capstan_domain::schedule::Next;
 use capstan_envelope::Workspace;
 use chrono::Utc;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::App;
@@ -16,7 +17,7 @@ pub(crate) const COUNT_DEFAULT: u32 = 10;
 const COUNT_MAX: u32 = 100;
 
 /// The next ticks of a schedule.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Preview {
     schedule_id: ScheduleId,
     timezone: String,

@@ -138,6 +138,18 @@ impl Reads {
         Ok(self.models.addresses_of(workspace.as_str(), agent).await?)
     }
 
+    pub(crate) async fn class(
+        &self,
+        workspace: &Workspace,
+        instance_key: &str,
+    ) -> Result<Option<Object>, Problem> {
+        Ok(self.models.class(workspace.as_str(), instance_key).await?.map(Object::from))
+    }
+
+    pub(crate) async fn classes(&self, workspace: &Workspace, page: &Page) -> Result<List, Problem> {
+        Ok(self.models.classes(workspace.as_str(), page).await?.into())
+    }
+
     pub(crate) async fn token(&self, workspace: &Workspace, id: TokenId) -> Result<Option<Object>, Problem> {
         Ok(self.models.token(workspace.as_str(), id).await?.map(Object::from))
     }

@@ -7,6 +7,7 @@ use capstan_dispatch::{CommandContext, Decided, Dispatchable};
 use capstan_domain::id::InputId;
 use capstan_domain::task::event::InputOutcome;
 use capstan_envelope::Position;
+use schemars::JsonSchema;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -17,7 +18,7 @@ use crate::conventions::{POSITION, header_text};
 use crate::shown::Object;
 
 /// The proof that a command is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Receipt {
     /// The command; the id of its commit.
     pub command_id: Uuid,
@@ -38,6 +39,8 @@ pub struct Reply {
     pub receipt: Receipt,
     /// What becomes of an input.
     pub input: Option<(InputId, InputOutcome)>,
+    /// True when a command became an input of its session's task.
+    pub continued: bool,
     /// The entity as it is now, by its name; absent when the read models are too far behind to show it.
     pub entity: Option<(&'static str, Box<RawValue>)>,
     /// Version and position of the entity shown, where they are not those of the receipt.
@@ -50,8 +53,17 @@ impl Serialize for Reply {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut body = serializer.serialize_map(None)?;
         body.serialize_entry("receipt", &self.receipt)?;
+        if self.continued {
+            body.serialize_entry("continued", &true)?;
+        }
         if let Some((input_id, outcome)) = &self.input {
-            body.serialize_entry("outcome", outcome)?;
+            // A repeat does nothing; what the first one did is told beside it.
+            if self.receipt.duplicate {
+                body.serialize_entry("outcome", "duplicate")?;
+                body.serialize_entry("first_outcome", outcome)?;
+            } else {
+                body.serialize_entry("outcome", outcome)?;
+            }
             body.serialize_entry("input_id", input_id)?;
         }
         if let Some((name, json)) = &self.entity {
@@ -84,7 +96,7 @@ impl Reply {
 
     /// An answer that proves this and shows nothing yet.
     pub(crate) fn of_receipt(status: StatusCode, receipt: Receipt) -> Self {
-        Self { status, receipt, input: None, entity: None, shown_at: None, secret: None }
+        Self { status, receipt, input: None, continued: false, entity: None, shown_at: None, secret: None }
     }
 
     /// Shows the entity as the read models have it, which may be later than the command: always so for a repeat.

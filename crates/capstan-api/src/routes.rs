@@ -3,7 +3,11 @@
 mod admin;
 mod agents;
 mod attempts;
+mod batches;
 mod channels;
+mod classes;
+mod dead_letters;
+mod descriptions;
 mod errors;
 mod health;
 mod inbox;
@@ -12,18 +16,21 @@ mod outputs;
 mod runs;
 mod schedules;
 mod schemas;
+mod source_events;
 mod table;
+mod task_commands;
 mod tasks;
 mod tokens;
+mod tool_calls;
 mod workers;
 mod workspaces;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::App;
@@ -34,9 +41,31 @@ use crate::operation::{Operation, Scope};
 use crate::problem::{Code, Problem};
 use table::{ROUTES, Route};
 
+pub(crate) use admin::Projection;
+pub(crate) use agents::Stats as AgentStatsShown;
+
 /// Everything a caller may ask for over HTTP.
 pub fn operations() -> impl Iterator<Item = &'static Operation> {
     ROUTES.iter().map(|route| &route.operation)
+}
+
+/// The command of this wire name.
+pub(crate) fn operation_on_bus(wire_name: &str) -> Option<&'static Operation> {
+    operations().find(|operation| operation.bus == Some(wire_name))
+}
+
+/// The queries of the table alone, asked by this caller, who is known already.
+pub(crate) fn reads_router(app: &Arc<App>, caller: &Caller) -> Router {
+    let mut router = Router::new();
+    for Route { operation, handler } in ROUTES.iter().filter(|route| route.operation.is_query()) {
+        let waiting = from_fn_with_state(app.clone(), conventions::read_your_writes);
+        let method = handler(operation.method.filter()).route_layer(waiting);
+        router = router.route(operation.path, method.layer(Extension(caller.clone())));
+    }
+    router
+        .fallback(async || Problem::not_found("query"))
+        .layer(CatchPanicLayer::custom(conventions::panicked))
+        .with_state(app.clone())
 }
 
 /// The routes of the table, with everything that holds for each of them.

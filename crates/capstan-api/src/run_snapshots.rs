@@ -6,6 +6,7 @@ use capstan_domain::task::Event;
 use capstan_domain::task::event::RunStatus;
 use capstan_envelope::{Position, Workspace};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::App;
@@ -14,7 +15,7 @@ use crate::problem::Problem;
 use crate::shown::List;
 
 /// A run at one of its turning points.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct RunSnapshot {
     /// Its place among the run's snapshots, from 1.
     seq: u32,

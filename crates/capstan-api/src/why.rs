@@ -3,15 +3,17 @@
 use capstan_domain::id::TaskId;
 use capstan_domain::matching::WaitingReason;
 use capstan_domain::task::TaskState;
+use capstan_domain::task::event::{BlockerOpened, BudgetScope};
 use capstan_envelope::{StreamId, Workspace};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::App;
 use crate::problem::Problem;
 
 /// What is answered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Why {
     task_id: TaskId,
     state: TaskState,
@@ -20,7 +22,7 @@ pub(crate) struct Why {
 }
 
 /// One reason.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Reason {
     /// The queue's.
@@ -29,13 +31,25 @@ enum Reason {
     Own(OwnReason),
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 enum OwnReason {
     /// A question is open.
     WaitingForAnswer { blocker_id: capstan_domain::id::BlockerId, summary: String },
+    /// An approved tool call is being carried out.
+    ToolCall { tool_call_id: capstan_domain::id::ToolCallId, tool: String },
+    /// A budget is spent; it goes on once there is room.
+    WaitingForBudget { blocker_id: capstan_domain::id::BlockerId, scope: BudgetScope, summary: String },
     /// A timer will wake it.
     Sleeping { until: DateTime<Utc> },
+}
+
+fn waits_on(opened: &BlockerOpened) -> OwnReason {
+    let (blocker_id, summary) = (opened.blocker_id, opened.summary.clone());
+    match opened.budget {
+        Some(scope) => OwnReason::WaitingForBudget { blocker_id, scope, summary },
+        None => OwnReason::WaitingForAnswer { blocker_id, summary },
+    }
 }
 
 /// Asks the task, and the engine while it is queued.
@@ -48,15 +62,15 @@ pub(crate) async fn of_task(app: &App, workspace: &Workspace, task_id: TaskId) -
             let reasons = app.engine.why(workspace.as_str(), task_id).await?;
             reasons.into_iter().map(Reason::Queued).collect()
         }
-        TaskState::Waiting => task
-            .blocker
-            .iter()
-            .map(|blocker| OwnReason::WaitingForAnswer {
-                blocker_id: blocker.opened.blocker_id,
-                summary: blocker.opened.summary.clone(),
-            })
-            .map(Reason::Own)
-            .collect(),
+        TaskState::Waiting => {
+            let open = task.blocker.as_ref().map(|blocker| waits_on(&blocker.opened));
+            let executing =
+                task.executing_call().filter(|_| open.is_none()).map(|call| OwnReason::ToolCall {
+                    tool_call_id: call.deferred.tool_call_id,
+                    tool: call.deferred.tool.clone(),
+                });
+            open.into_iter().chain(executing).map(Reason::Own).collect()
+        }
         TaskState::Sleeping => {
             task.sleep.iter().map(|sleep| Reason::Own(OwnReason::Sleeping { until: sleep.wake_at })).collect()
         }

@@ -94,7 +94,11 @@ mod tests {
     }
 
     fn signal(child: &mut std::process::Child) -> Option<i32> {
-        std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap())
+        // Waiting closes the input, and whoever reads it would end by itself before it is killed.
+        let input = child.stdin.take();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&child.wait().unwrap());
+        drop(input);
+        signal
     }
 
     #[test]

@@ -13,7 +13,9 @@
 mod agent;
 mod attempt;
 mod channel;
+mod class;
 mod client;
+mod dead_letter;
 mod error;
 mod event_stream;
 mod output;
@@ -34,7 +36,9 @@ pub use attempt::{
     WakePlan,
 };
 pub use channel::{Channel, NewChannel};
+pub use class::Class;
 pub use client::{Client, ClientConfig};
+pub use dead_letter::DeadLetter;
 pub use error::{Error, Fault, Problem};
 pub use event_stream::{EventStream, Follow, LiveEvent};
 pub use output::{Output, OutputFilter};

@@ -203,6 +203,28 @@ impl Client {
             .await
     }
 
+    /// Gives a task that ended badly another run.
+    pub async fn retry_task(&self, id: Uuid, message: Option<&str>) -> Result<Accepted, Error> {
+        let body =
+            message.map_or_else(|| serde_json::json!({}), |text| serde_json::json!({ "message": text }));
+        self.of_workspace(Method::POST, &["tasks", &id.to_string(), "retry"]).json(&body).answer().await
+    }
+
+    /// Puts a task away; one that is not over is cancelled first.
+    pub async fn archive_task(&self, id: Uuid) -> Result<Accepted, Error> {
+        self.of_workspace(Method::POST, &["tasks", &id.to_string(), "archive"]).answer().await
+    }
+
+    /// Takes a task out of the archive.
+    pub async fn unarchive_task(&self, id: Uuid) -> Result<Accepted, Error> {
+        self.of_workspace(Method::POST, &["tasks", &id.to_string(), "unarchive"]).answer().await
+    }
+
+    /// Changes something about a task: fields by their wire names; null clears what need not be there.
+    pub async fn update_task(&self, id: Uuid, changes: &Map<String, Value>) -> Result<Accepted, Error> {
+        self.of_workspace(Method::PATCH, &["tasks", &id.to_string()]).json(changes).answer().await
+    }
+
     /// Says something to a task: answers its question, or resumes it.
     pub async fn submit_input(&self, id: Uuid, input: &TaskInput) -> Result<InputAccepted, Error> {
         self.of_workspace(Method::POST, &["tasks", &id.to_string(), "input"]).json(input).answer().await

@@ -1,7 +1,7 @@
 //! The one table of events. A line here gives an event its wire name, its codec and its schema; names are
 //! stored for ever and never follow a renamed Rust type.
 
-use capstan_domain::{agent, channel, schedule, task, token, workspace};
+use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 use capstan_envelope::{Codec, CodecError, EventRecord};
 
 use crate::event_name::{EventName, unknown};
@@ -75,6 +75,13 @@ catalogue! {
         CHANNEL_CHANGED = "channel-changed", Changed(channel::Changed);
         CHANNEL_RELEASED = "channel-released", Released(channel::Released);
     }
+    ClassCodec of class in "class" {
+        CLASS_CONFIGURED = "class-configured", Configured(class::Configured);
+        CLASS_DEGRADED = "class-degraded", Degraded(class::Degraded);
+        CLASS_PROBING = "class-probing", Probing(class::Probing);
+        CLASS_RECOVERED = "class-recovered", Recovered(class::Recovered);
+        CLASS_RESET = "class-reset", Reset(class::Reset);
+    }
     ScheduleCodec of schedule in "schedule" {
         SCHEDULE_CREATED = "schedule-created", Created(schedule::event::ScheduleCreated);
         SCHEDULE_CHANGED = "schedule-changed", Changed(schedule::event::ScheduleChanged);
@@ -89,6 +96,10 @@ catalogue! {
     TokenCodec of token in "token" {
         TOKEN_ISSUED = "token-issued", Issued(token::Issued);
         TOKEN_REVOKED = "token-revoked", Revoked(token::Revoked);
+    }
+    SessionCodec of session in "session" {
+        SESSION_BOUND = "session-bound", Bound(session::SessionBound);
+        SESSION_CONTINUED = "session-continued", Continued(session::SessionContinued);
     }
     TaskCodec of task in "task" {
         TASK_ACCEPTED = "task-accepted", TaskAccepted(task::event::TaskAccepted);

@@ -1,10 +1,11 @@
 //! An event of any category, for readers that follow the whole log.
 
-use capstan_domain::{agent, channel, schedule, task, token, workspace};
+use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 use capstan_envelope::{Codec, CodecError, Commit, EventRecord};
 
-use crate::catalogue::{AgentCodec, ChannelCodec, ScheduleCodec, TaskCodec, TokenCodec, WorkspaceCodec};
-
+use crate::catalogue::{
+    AgentCodec, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec, WorkspaceCodec,
+};
 use crate::event_name::{EventName, unknown};
 
 /// An event of any category.
@@ -18,8 +19,12 @@ pub enum DomainEvent {
     Schedule(schedule::Event),
     /// Of a channel.
     Channel(channel::Event),
+    /// Of an execution class.
+    Class(class::Event),
     /// Of a token.
     Token(token::Event),
+    /// Of a session.
+    Session(session::Event),
     /// Of a task.
     Task(task::Event),
 }
@@ -32,6 +37,8 @@ impl DomainEvent {
             AgentCodec::CATEGORY => AgentCodec::decode(record).map(Self::Agent),
             ScheduleCodec::CATEGORY => ScheduleCodec::decode(record).map(Self::Schedule),
             ChannelCodec::CATEGORY => ChannelCodec::decode(record).map(Self::Channel),
+            ClassCodec::CATEGORY => ClassCodec::decode(record).map(Self::Class),
+            SessionCodec::CATEGORY => SessionCodec::decode(record).map(Self::Session),
             WorkspaceCodec::CATEGORY => WorkspaceCodec::decode(record).map(Self::Workspace),
             TokenCodec::CATEGORY => TokenCodec::decode(record).map(Self::Token),
             foreign => Err(unknown(foreign, record)),
@@ -45,7 +52,9 @@ impl DomainEvent {
             Self::Agent(event) => AgentCodec::encode(event),
             Self::Schedule(event) => ScheduleCodec::encode(event),
             Self::Channel(event) => ChannelCodec::encode(event),
+            Self::Class(event) => ClassCodec::encode(event),
             Self::Token(event) => TokenCodec::encode(event),
+            Self::Session(event) => SessionCodec::encode(event),
             Self::Task(event) => TaskCodec::encode(event),
         }
     }
@@ -57,7 +66,9 @@ impl DomainEvent {
             Self::Agent(event) => AgentCodec::name_of(event),
             Self::Schedule(event) => ScheduleCodec::name_of(event),
             Self::Channel(event) => ChannelCodec::name_of(event),
+            Self::Class(event) => ClassCodec::name_of(event),
             Self::Token(event) => TokenCodec::name_of(event),
+            Self::Session(event) => SessionCodec::name_of(event),
             Self::Task(event) => TaskCodec::name_of(event),
         }
     }

@@ -15,7 +15,8 @@ pub mod schema;
 pub mod subject;
 
 pub use catalogue::{
-    AgentCodec, CATALOGUE, ChannelCodec, ScheduleCodec, TaskCodec, TokenCodec, WorkspaceCodec,
+    AgentCodec, CATALOGUE, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec,
+    WorkspaceCodec,
 };
 pub use domain_event::{DomainEvent, decode_commit};
 pub use event_name::EventName;

@@ -51,8 +51,16 @@ pub fn generate() -> BTreeMap<PathBuf, String> {
 
 /// The schema of one shape as it is read: fields that may be absent are not required.
 pub(crate) fn schema_of<T: JsonSchema>(title: &str) -> Value {
-    let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
-    let mut schema = generator.into_root_schema_for::<T>();
+    drawn::<T>(SchemaSettings::draft2020_12().for_deserialize(), title)
+}
+
+/// The schema of one shape as it is written: only fields that may be left out are not required.
+pub fn answer_schema_of<T: JsonSchema>(title: &str) -> Value {
+    drawn::<T>(SchemaSettings::draft2020_12().for_serialize(), title)
+}
+
+fn drawn<T: JsonSchema>(settings: SchemaSettings, title: &str) -> Value {
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
     schema.insert("title".to_owned(), title.into());
     schema.to_value()
 }

@@ -111,9 +111,19 @@ impl Subjects {
         self.internal("engine.why")
     }
 
+    /// Somebody asks who watches for something.
+    pub fn engine_watchers(&self) -> String {
+        self.internal("engine.watchers")
+    }
+
     /// Somebody asks which workers there are.
     pub fn engine_workers(&self) -> String {
         self.internal("engine.workers")
+    }
+
+    /// A worker asks for an approved tool call.
+    pub fn engine_tool_calls(&self) -> String {
+        self.internal("engine.tool-calls")
     }
 
     /// A projector announces how far its rows reach.

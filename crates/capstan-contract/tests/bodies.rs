@@ -3,12 +3,13 @@
 
 use capstan_contract::command::{
     AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, AppendTaskOutputRows,
-    ArchiveAllOutputs, ArchiveOutput, COMMANDS, CancelRun, CancelTask, ClaimInput, CommandBody, CreateAgent,
-    CreateSchedule, CreateTaskOutput, CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule,
-    EnqueueRunInput, FinalizeOutput, FinalizeTaskOutput, FinishAttempt, LeaseRequest, OpenBlocker,
-    PauseSchedule, ProduceOutput, RecordUsage, RegisterWorker, RenewRequest, ResumeSchedule, ReturnAttempt,
-    StartAttempt, SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule, UpdateWorkspace,
-    UpsertChannelBinding,
+    ArchiveAllOutputs, ArchiveOutput, ArchiveTask, COMMANDS, CancelRun, CancelTask, CheckToolCall,
+    ClaimInput, ClaimToolCall, CommandBody, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput,
+    CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeOutput,
+    FinalizeTaskOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule, ProduceOutput,
+    PublishSourceEvent, RecordUsage, RegisterWorker, RenewRequest, ReportToolCall, ResumeSchedule, RetryTask,
+    ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule, UnarchiveTask, UpdateAgent,
+    UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
 };
 use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::{NamedSchema, generate};
@@ -66,7 +67,27 @@ fn callers_bodies_take_their_fields_and_no_others() {
     takes::<SubmitTaskInput>(&input, &[""]);
     takes::<EnqueueRunInput>(&json!({"idempotency_key": "k", "run_id": TASK, "message": "m"}), &[""]);
     takes::<CancelTask>(&json!({"idempotency_key": "k", "task_id": TASK, "reason": "r"}), &[""]);
+    takes::<ConfigureClass>(
+        &json!({"idempotency_key": "k", "instance_key": "execclass_0", "desired_dispatch_concurrency": 2,
+                "failed_attempt_threshold": 3, "active": true, "reset": true}),
+        &[""],
+    );
     takes::<CancelRun>(&json!({"idempotency_key": "k", "run_id": TASK, "reason": "r"}), &[""]);
+    takes::<RetryTask>(&json!({"idempotency_key": "k", "task_id": TASK, "message": "m"}), &[""]);
+    takes::<ArchiveTask>(&json!({"idempotency_key": "k", "task_id": TASK}), &[""]);
+    takes::<UnarchiveTask>(&json!({"idempotency_key": "k", "task_id": TASK}), &[""]);
+    takes::<UpdateTask>(
+        &json!({"idempotency_key": "k", "task_id": TASK, "priority": "low", "budget_usd": 1.5, "label": "x",
+                "payload_json": {"message": "m", "extra_system_prompt": "p", "attachments": [{"c": 3}],
+                                 "timeout_ms": 5, "deliver": true},
+                "routing_json": {"a": 1}, "labels": {"a": "b"}, "deadline": "2026-01-01T00:00:00Z"}),
+        &["", "/payload_json"],
+    );
+    takes::<PublishSourceEvent>(
+        &json!({"idempotency_key": "k", "integration": "gmail", "correlation_keys": ["t"], "items": ["a", {"b": 1}],
+                "event_type": "fs.create"}),
+        &[""],
+    );
     takes::<CreateAgent>(
         &json!({"idempotency_key": "k", "agent_key": "a", "name": "n", "role": "r", "memory_scope": "m",
                 "quality_score": 0.5, "cost_budget_usd": 1, "config": {"runner": "process"}, "active": false}),
@@ -153,6 +174,12 @@ fn workers_bodies_take_their_fields_and_no_others() {
         &[""],
     );
     takes::<AppendRows>(&json!({"rows": [1, {"a": 2}]}), &[""]);
+    takes::<CheckToolCall>(
+        &json!({"tool": "t", "arguments": {"a": 1}, "summary": "s", "details": "d", "is_write": false}),
+        &[""],
+    );
+    takes::<ClaimToolCall>(&json!({"wait_ms": 5}), &[""]);
+    takes::<ReportToolCall>(&json!({"exit_code": 1, "stdout": "o", "stderr": "e", "error": "x"}), &[""]);
     takes::<FinalizeOutput>(&json!({"summary": "s"}), &[""]);
     let blocker = json!({"summary": "s", "details": "d", "questions": [{"id": "q", "text": "?"}]});
     takes::<OpenBlocker>(&blocker, &["", "/questions/0"]);
@@ -162,10 +189,27 @@ fn workers_bodies_take_their_fields_and_no_others() {
     takes::<ReturnAttempt>(&json!({"reason": "r"}), &[""]);
     takes::<FinishAttempt>(
         &json!({"outcome": "error", "exit_code": 1, "error": "e", "error_class": "rate_limited", "retry_after_ms": 5,
+                "subtasks": [{"prompt": "p", "label": "l", "entity_label": "e", "source_output_id": "o",
+                              "wake_delay_minutes": 5, "priority": "low", "budget_usd": 1.5,
+                              "policy": {"host": "sandbox"}}], "join": "all",
+                "source_watches": [{"integration": "gmail", "reason": "r", "query": "q", "thread_id": "t",
+                                    "message_id": "m", "entity_key": "k", "entity_label": "l",
+                                    "source_output_id": "o", "event_types": ["fs.create"]}],
                 "usage": usage(), "waiting_for_input": true, "blocker": blocker, "result": {"free": 1},
                 "wake": {"delay_minutes": 5, "at": "2026-01-01T00:00:00Z", "reason": "r", "follow_up_prompt": "p",
                          "agenda": [{"type": "t", "title": "x", "reason": "y"}]}}),
-        &["", "/usage", "/usage/models/m-1", "/blocker", "/blocker/questions/0", "/wake", "/wake/agenda/0"],
+        &[
+            "",
+            "/usage",
+            "/usage/models/m-1",
+            "/blocker",
+            "/blocker/questions/0",
+            "/wake",
+            "/wake/agenda/0",
+            "/subtasks/0",
+            "/subtasks/0/policy",
+            "/source_watches/0",
+        ],
     );
 }
 
@@ -190,6 +234,16 @@ fn commands_about_outputs_take_their_fields_and_no_others() {
                 "created_before": "2026-01-01T00:00:00Z"}),
         &[""],
     );
+}
+
+#[test]
+fn null_clears_what_an_update_can_clear_and_absence_leaves_it() {
+    let cleared = json!({"budget_usd": null, "label": null, "deadline": null});
+    assert!(reads::<UpdateTask>(&cleared));
+    let cleared: UpdateTask = serde_json::from_value(cleared).unwrap();
+    assert_eq!((cleared.budget_usd, cleared.label, cleared.deadline), (Some(None), Some(None), Some(None)));
+    let left: UpdateTask = serde_json::from_value(json!({})).unwrap();
+    assert_eq!(left, UpdateTask::default());
 }
 
 #[test]

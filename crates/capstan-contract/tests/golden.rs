@@ -95,6 +95,11 @@ fn every_first_sample_shows_every_field_of_its_schema() {
 
 /// Optional fields that a shape gained after its sample was written.
 const ADDED_LATER: &[(&str, &str)] = &[
+    ("usage-recorded", "agent_id"),
+    ("budget-warned", "agent_id"),
+    ("tool-call-deferred", "executor"),
+    ("task-accepted", "accepted_by"),
+    ("task-accepted", "depth"),
     ("task-accepted", "parent_close"),
     ("task-accepted", "root_task_id"),
     ("task-accepted", "runs_after"),

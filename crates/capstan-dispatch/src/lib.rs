@@ -21,7 +21,7 @@ mod loading;
 mod no_snapshots;
 mod together;
 
-pub use capstan_eventlog::{OpenTasks, Snapshot, SnapshotError, Snapshots};
+pub use capstan_eventlog::{OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 pub use context::CommandContext;
 pub use decided::{Decided, Loaded};
 pub use dispatcher::{Dispatchable, Dispatcher, DispatcherConfig};

@@ -154,8 +154,8 @@ impl Shop {
 
     async fn has(&self) -> (i64, i64) {
         let purse = self.purses.refresh(&stream("purse")).await.unwrap();
-        let shelf = self.shelves.refresh(&stream("shelf")).await.unwrap();
-        (purse.state.held, shelf.state.count)
+        let things = self.shelves.refresh(&stream("shelf")).await.unwrap();
+        (purse.state.held, things.state.count)
     }
 }
 

@@ -10,8 +10,10 @@
 
 pub mod agent;
 pub mod agent_config;
+pub mod canonical;
 pub mod change;
 pub mod channel;
+pub mod class;
 pub mod class_key;
 pub mod cron;
 pub mod fault;
@@ -22,6 +24,7 @@ pub mod outcome_text;
 pub mod policy;
 pub mod redacted;
 pub mod schedule;
+pub mod session;
 pub mod task;
 pub mod token;
 pub mod usage;

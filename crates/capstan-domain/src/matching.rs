@@ -9,7 +9,9 @@
 //! 2. A run is not picked before its `available_at`.
 //! 3. At most one attempt of a (workspace, session) lives, one that is being cancelled included. Tasks of one
 //!    session go in order: only the first of those that are due is eligible.
-//! 4. At most as many attempts of an execution class live as its limit says.
+//!    A task that names another one it runs after is not eligible while that one is open.
+//! 4. At most as many attempts of an execution class live as its limit says, and none of one that is held. A task that
+//!    is held (its budget is spent) stands aside: it is not picked, and others of its session go before it.
 //! 5. Workspaces share fairly: the one with the fewest live attempts goes first, ties go to the one served
 //!    least recently. Priorities therefore order the tasks of one workspace, never two workspaces.
 //! 6. Inside a workspace: priority, then the order of queueing. A task rises by one priority for every
@@ -132,6 +134,16 @@ impl Matching {
     /// Says how many live attempts a class may have: `None` = the default, 0 = none for now.
     pub fn set_class_limit(&mut self, workspace: &str, instance_key: &str, limit: Option<u32>) {
         self.index.set_class_limit(workspace, instance_key, limit);
+    }
+
+    /// Keeps all of a class back for this reason, or lets it go on.
+    pub fn hold_class(&mut self, workspace: &str, instance_key: &str, reason: Option<WaitingReason>) {
+        self.index.hold_class(workspace, instance_key, reason);
+    }
+
+    /// Keeps a task back for this reason, or lets it go on. Holds of tasks that are gone must be lifted too.
+    pub fn hold(&mut self, key: &StreamKey, reason: Option<WaitingReason>) {
+        self.index.hold_task(key, reason);
     }
 
     /// Notes that a worker is there, so that [`why`](Self::why) can judge whether anyone could run a task.

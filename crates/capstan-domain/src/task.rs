@@ -20,6 +20,11 @@
 //! ```
 
 pub mod accept;
+mod approval;
+mod approval_text;
+mod automated_input;
+mod blocker;
+pub mod budget;
 pub mod command;
 pub mod deadline;
 mod decide;
@@ -28,12 +33,17 @@ mod evolve;
 #[cfg(test)]
 mod fixture;
 mod inbox;
+mod interrupt;
+mod lifecycle;
 pub mod output_feed;
 mod outputs;
 pub mod rejection;
 pub mod settlement;
 pub mod state;
+pub mod subtasks;
+pub mod tool_call;
 pub mod transitions;
+pub mod watches;
 mod worker_report;
 
 pub use command::Command;

@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use capstan_decider::{Decider, fold};
 use capstan_domain::id::{BlockerId, InputId, RunId};
+use capstan_domain::task::budget;
 use capstan_domain::task::deadline::timers;
-use capstan_domain::task::event::{InputOutcome, RunCause};
-use capstan_domain::task::state::InputState;
+use capstan_domain::task::event::{InputOutcome, InputSource, Join, QueueMode, RunCause, TaskBudgetSet};
+use capstan_domain::task::state::{InputState, ToolCallState};
 use capstan_domain::task::transitions::{TRANSITIONS, is_legal};
 use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
 use history::{Birth, Step, births, moves, play};
@@ -37,25 +38,41 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         Command::OpenBlocker(c) => Some(&c.attempt_id),
         Command::ClaimInput(c) => Some(&c.attempt_id),
         Command::AckInput(c) => Some(&c.attempt_id),
+        Command::DeferInput(c) => Some(&c.attempt_id),
         Command::ProduceOutput(c) => c.attempt_id.as_ref(),
         Command::AppendOutputRows(c) => c.attempt_id.as_ref(),
         Command::FinalizeOutput(c) => c.attempt_id.as_ref(),
         Command::RecordUsage(c) => Some(&c.attempt_id),
+        Command::CheckToolCall(c) => Some(&c.attempt_id),
         Command::Accept(_)
         | Command::SubmitInput(_)
         | Command::Cancel(_)
         | Command::CancelRun(_)
+        | Command::Retry(_)
+        | Command::Archive(_)
+        | Command::Unarchive(_)
+        | Command::Update(_)
+        | Command::ChildEnded(_)
+        | Command::ParentHeard(_)
+        | Command::FireWatch(_)
         | Command::Wake(_)
         | Command::Lease(_)
+        | Command::ExpireBlocker(_)
         | Command::ExpireQueue(_)
         | Command::PassDeadline(_)
+        | Command::StartToolCall(_)
+        | Command::EndToolCall(_)
+        | Command::StopForBudget(_)
+        | Command::WarnBudget(_)
+        | Command::LiftBudget(_)
         | Command::ArchiveOutputs(_) => None,
     }
 }
 
-/// Rows and usage add up: a repeat means more of it, so their callers key them.
+/// Rows and usage add up, and every question to the gate is a new call: a repeat means more of it, so their callers key
+/// them.
 fn accumulates(command: &Command) -> bool {
-    matches!(command, Command::AppendOutputRows(_) | Command::RecordUsage(_))
+    matches!(command, Command::AppendOutputRows(_) | Command::RecordUsage(_) | Command::CheckToolCall(_))
 }
 
 /// Every edge that histories took, to see that the generator reaches the whole table.
@@ -95,7 +112,9 @@ proptest! {
         for step in play(&birth, &moves) {
             let task = task_of(&step.after);
             let why = format!("after {:?}: {task:?}", step.command);
-            prop_assert_eq!(task.blocker.is_some(), task.state == TaskState::Waiting, "blocker, {}", why);
+            let waits = task.blocker.is_some() || task.executing_call().is_some();
+            prop_assert!(waits || task.state != TaskState::Waiting, "waiting, {}", why);
+            prop_assert!(task.blocker.is_none() || task.state == TaskState::Waiting, "blocker, {}", why);
             prop_assert_eq!(task.sleep.is_some(), task.state == TaskState::Sleeping, "sleep, {}", why);
             prop_assert_eq!(task.queued_at.is_some(), task.state == TaskState::Queued, "queue, {}", why);
             let is_active = task.state == TaskState::Queued || task.working_attempt().is_some();
@@ -119,6 +138,29 @@ proptest! {
             if !accumulates(&step.command) {
                 let is_quiet = again.as_ref().map_or(true, Vec::is_empty);
                 prop_assert!(is_quiet, "{:?} again gave {again:?}", step.command);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_carried_out_that_was_not_approved_before(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            for event in &step.events {
+                let Event::ToolExecutionStarted(started) = event else { continue };
+                let call = &task_of(&step.before).tool_calls[&started.tool_call_id];
+                let was_approved =
+                    matches!(call.state, ToolCallState::Approved { .. } | ToolCallState::Executing { .. });
+                prop_assert!(was_approved && !task_of(&step.before).state.is_terminal(), "{:?}", call.state);
+            }
+        }
+    }
+
+    #[test]
+    fn no_lease_follows_a_spent_budget(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            if step.events.iter().any(|event| matches!(event, Event::AttemptLeased(_))) {
+                let spending = budget::own(task_of(&step.before));
+                prop_assert!(!spending.is_some_and(budget::Spending::is_exceeded), "{spending:?}");
             }
         }
     }
@@ -158,7 +200,8 @@ proptest! {
                 let now: Vec<InputId> = match event {
                     Event::InputAccepted(e) => {
                         prop_assert_eq!(accepted.insert(e.input_id, e.outcome), None, "accepted twice");
-                        Vec::new()
+                        // What says nothing to the agent is done with.
+                        if e.message.is_empty() { vec![e.input_id] } else { Vec::new() }
                     }
                     Event::InputConsumed(e) => vec![e.input_id],
                     Event::RunRequested(e) => e.input_ids.clone(),
@@ -179,8 +222,20 @@ proptest! {
                     prop_assert_eq!(holder, Some(by), "claimed by an attempt that works");
                 }
             }
-            if matches!(task.state, TaskState::Done | TaskState::Sleeping | TaskState::Waiting) {
+            if matches!(task.state, TaskState::Done | TaskState::Sleeping) {
                 prop_assert_eq!(task.pending_inputs().count(), 0, "stranded while {:?}", task.state);
+            }
+            if task.state == TaskState::Waiting {
+                // What a person said answers the question, unless it asks for a turn of its own or the question takes
+                // several people. Money and decisions on tool calls do not come with what was said before.
+                let takes_all = task.blocker.as_ref().is_some_and(|blocker| {
+                    let asked = &blocker.opened;
+                    asked.approvers.is_none() && asked.budget.is_none() && asked.tool_call_id.is_none()
+                });
+                let may_answer = |input: &&capstan_domain::task::state::Input| {
+                    input.source == InputSource::Caller && input.queue_mode != QueueMode::Queue
+                };
+                prop_assert!(!takes_all || !task.pending_inputs().any(|input| may_answer(&input)), "stranded");
             }
         }
     }
@@ -227,6 +282,45 @@ proptest! {
     }
 
     #[test]
+    fn a_task_that_is_over_watches_nothing_and_waits_for_nobody(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let task = task_of(&step.after);
+            let mut armed: BTreeSet<_> = step.before.iter().flat_map(|task| task.watches.keys().copied()).collect();
+            for event in &step.events {
+                match event {
+                    Event::WatchArmed(e) => prop_assert!(armed.insert(e.watch_id), "armed twice"),
+                    Event::WatchDisarmed(e) => prop_assert!(armed.remove(&e.watch_id), "disarmed, but not armed"),
+                    Event::WatchFired(e) => prop_assert!(armed.contains(&e.watch_id), "fired, but not armed"),
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(armed, task.watches.keys().copied().collect());
+            prop_assert!(task.fired_watches.iter().all(|id| task.watches.contains_key(id)));
+            if task.state.is_terminal() {
+                prop_assert!(task.watches.is_empty() && task.joins.is_empty(), "after {:?}", step.command);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_task_waits_for_together_is_told_once_and_only_when_it_is_over(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let task = task_of(&step.after);
+            for join in &task.joins {
+                let over = join.task_ids.iter().filter(|id| task.children[*id].ended.is_some()).count();
+                let is_met = if join.join == Join::Any { over > 0 } else { over == join.task_ids.len() };
+                prop_assert!(!is_met, "nobody was told after {:?}", step.command);
+                prop_assert_eq!(task.input(join.input_id(task.id())), None);
+            }
+            if task.state == TaskState::Waiting
+                && let Some(join) = task.blocker.as_ref().and_then(|blocker| blocker.opened.join.as_ref())
+            {
+                prop_assert!(task.joins.contains(join), "waits for what is over");
+            }
+        }
+    }
+
+    #[test]
     fn every_run_and_attempt_ends_exactly_once(birth in births(), moves in moves()) {
         let mut runs: BTreeMap<RunId, bool> = BTreeMap::new();
         let mut attempts = BTreeMap::new();
@@ -268,7 +362,10 @@ proptest! {
     fn any_task_can_be_brought_to_a_good_end(birth in births(), moves in moves()) {
         let Some(last) = play(&birth, &moves).pop() else { return Ok(()) };
         let (mut state, mut now) = (last.after, last.at);
-        for _ in 0..8 {
+        // Somebody pays.
+        let paid = TaskBudgetSet { budget_usd: None, at: now };
+        state = fold::<TaskDecider>(state, &[Event::TaskBudgetSet(paid)]);
+        for _ in 0..60 {
             let Some(command) = history::helpful(task_of(&state), now) else { break };
             now = command.1;
             let events = decide(&state, &command.0);

@@ -34,7 +34,7 @@ fn queued(number: usize, workspace: &str, session: &str, class: &str, seconds: i
         "state": "done", "priority": "normal", "runs": [], "epoch": 0, "live": null, "queued_at": null,
         "available_at": null, "sleep": null, "inbox": [], "blocker": null, "blocker_revision": 0,
         "answered": null, "outputs": {}, "archived_at": null, "wake_count": 0, "cost_usd": 0.0, "tool_calls": {},
-        "children": {}, "watches": {}, "fired": [], "parent_told": false, "warned": [],
+        "children": {}, "watches": {}, "fired": [], "parent_told": false, "warned": {},
     }))
     .expect("a task");
     enqueued(task, at(seconds), None)
@@ -561,4 +561,52 @@ fn check(
         prop_assert!(!reasons.is_empty());
     }
     Ok(())
+}
+
+fn after(mut task: Task, before: usize) -> Task {
+    std::sync::Arc::make_mut(&mut task.accepted).runs_after = Some(task_id(before));
+    task
+}
+
+#[test]
+fn a_task_waits_while_the_one_it_runs_after_is_open() {
+    let key = |number| StreamKey::new("w", task_id(number));
+    let worker = offer(1, &["gvisor"], &["rw"], true);
+    let first = || queued(0, "w", "s", "a", 0);
+    let second = after(queued(1, "w", "s", "b", 1), 0);
+    let waiting = || {
+        let mut task = leased(first());
+        (task.state, task.live) = (TaskState::Waiting, None);
+        task
+    };
+    // In whatever order the two are seen, as when an engine begins.
+    for is_first_seen_first in [true, false] {
+        let mut matching = Matching::new(Config { class_limit: 1, age_step_ms: DEFAULT_AGE_STEP_MS });
+        matching.enrol(worker.clone());
+        if is_first_seen_first {
+            matching.observe(&key(0), Some(&waiting()));
+        }
+        matching.observe(&key(1), Some(&second));
+        matching.observe(&key(0), Some(&waiting()));
+        assert!(matching.pick(&worker, 9, at(5)).is_empty(), "nobody lives, but the first is not over");
+        let reason = WaitingReason::SessionBusy { task_id: task_id(0) };
+        assert_eq!(matching.why(&key(1), at(5)), [reason]);
+        matching.observe(&key(0), Some(&over(first())));
+        let picked = matching.pick(&worker, 9, at(6));
+        assert_eq!(picked.iter().map(|pick| pick.task_id).collect::<Vec<_>>(), [task_id(1)]);
+    }
+}
+
+#[test]
+fn a_task_waits_again_when_the_one_it_runs_after_is_opened_again() {
+    let key = |number| StreamKey::new("w", task_id(number));
+    let worker = offer(1, &["gvisor"], &["rw"], true);
+    let mut matching = Matching::new(Config::default());
+    matching.observe(&key(1), Some(&after(queued(1, "w", "s", "b", 1), 0)));
+    matching.observe(&key(0), Some(&queued(0, "w", "s", "a", 9)));
+    let picked = matching.pick(&worker, 9, at(10));
+    assert_eq!(picked.iter().map(|pick| pick.task_id).collect::<Vec<_>>(), [task_id(0)]);
+    matching.observe(&key(1), None);
+    matching.observe(&key(0), None);
+    assert_eq!(matching.depth().queued, 0);
 }

@@ -1,16 +1,17 @@
 //! How everybody else talks to the engine, wherever it runs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
 use capstan_contract::command::{RegisterWorker, Renewal};
-use capstan_contract::lease::{LeasedAttempt, RegisteredWorker, RenewAnswer};
+use capstan_contract::lease::{ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer};
 use capstan_contract::subject::Subjects;
 use capstan_domain::id::{TaskId, WorkerId};
 use capstan_domain::matching::{Reach, WaitingReason};
 use tokio::time::Instant;
 
-use crate::protocol::{Answer, Request, WorkerView};
+use crate::protocol::{Answer, Request, SourceKeys, WorkerView};
 
 /// How long a request looks for a leader when it does not wait for something itself.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -156,6 +157,34 @@ impl EngineClient {
         let request = Request::Why { workspace: workspace.to_owned(), task_id };
         match self.ask(&request, Duration::ZERO).await? {
             Answer::Why(reasons) => Ok(reasons),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Claims an approved call of a tool the worker carries out; waits up to `wait` for one.
+    pub async fn claim_tool_call(
+        &self,
+        worker_id: WorkerId,
+        wait: Duration,
+    ) -> Result<Option<ClaimedToolCall>, EngineError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            let slice = deadline.saturating_duration_since(Instant::now()).min(SLICE);
+            let request = Request::ClaimToolCall { worker_id, wait_ms: slice.as_millis() as u64 };
+            let call = match self.ask(&request, slice).await? {
+                Answer::ToolCall(call) => call.map(|call| *call),
+                other => return Err(unexpected(&other)),
+            };
+            if call.is_some() || Instant::now() >= deadline {
+                return Ok(call);
+            }
+        }
+    }
+
+    /// The tasks of the workspace that watch for each key.
+    pub async fn watchers(&self, keys: SourceKeys) -> Result<BTreeMap<String, Vec<TaskId>>, EngineError> {
+        match self.ask(&Request::Watchers(keys), Duration::ZERO).await? {
+            Answer::Watchers(found) => Ok(found),
             other => Err(unexpected(&other)),
         }
     }

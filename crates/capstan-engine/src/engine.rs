@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_dispatch::OpenTasks;
+use capstan_dispatch::{Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks};
 use capstan_eventlog::EventLog;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::leadership::{Candidate, LeadershipError};
 use crate::reign::{End, Realm, Reign, ReignError};
+use crate::tool_caller::ToolCaller;
 use crate::{Deciders, EngineConfig};
 
 /// Pause before another try after a failure.
@@ -55,7 +56,17 @@ impl Engine {
         stop: CancellationToken,
     ) -> EngineHandle {
         let (leading, is_leading) = watch::channel(false);
-        let realm = Realm { config, log, deciders, open_tasks, nats };
+        // Histories of classes are short: whoever meets one for the first time reads it whole.
+        let classes = Dispatcher::new(Arc::clone(&log), Arc::new(NoSnapshots), DispatcherConfig::default());
+        let realm = Realm {
+            config,
+            log,
+            deciders,
+            classes: Arc::new(classes),
+            open_tasks,
+            nats,
+            tools: ToolCaller::default(),
+        };
         let engine = tokio::spawn(run(realm, leading, stop));
         EngineHandle { is_leading, engine: Some(engine) }
     }

@@ -25,6 +25,7 @@ pub mod process;
 pub mod protocol;
 mod reign;
 mod ticking;
+mod tool_caller;
 
 pub use client::{EngineClient, EngineError};
 pub use config::EngineConfig;

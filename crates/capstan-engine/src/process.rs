@@ -7,35 +7,44 @@
 //! rings early is put back. Nothing here costs more than a logarithm per event, except that new work is offered to
 //! the waiting workers one after another.
 
+mod budgets;
+mod classes;
 mod desk;
 mod effect;
+mod family;
 mod leased;
 mod schedules;
+mod tool_execution;
 mod tracked;
+mod watching;
 mod workers;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use capstan_contract::{AgentCodec, TaskCodec};
+use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec};
 use capstan_decider::fold;
 use capstan_domain::matching::{self, Depth, Matching, StreamKey};
 use capstan_domain::schedule;
-use capstan_domain::task::{Command, Event, State, TaskDecider};
+use capstan_domain::task::{Command, Event, State, Task, TaskDecider};
 use capstan_envelope::{Codec, CodecError, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 
+pub use classes::{ClassKey, ClassOrder, ClassSettled, class_key};
 pub use effect::{CallId, Effect, Order};
 pub use schedules::{AgentCheck, ScheduleKey, Seen, TickOrder};
+pub use tool_execution::{ToolAnswer, ToolRequest};
 
+use budgets::Budgets;
+use classes::Classes;
 use desk::Desk;
+use family::Families;
 use schedules::Schedules;
-use tracked::{Tracked, later};
+use tool_execution::ToolPoll;
+use tracked::{Tracked, backoff, later};
+use watching::Watching;
 
-/// First pause after a failed order, in milliseconds; doubles up to [`PAUSE_MS_MAX`].
-const PAUSE_MS: i64 = 100;
-const PAUSE_MS_MAX: i64 = 10_000;
 /// Pause after a failure that repeating cannot cure, or an order that changed nothing.
 const PARKED_MS: i64 = 60_000;
 /// No leases for so long after one could not be recorded.
@@ -99,7 +108,14 @@ pub struct Process {
     tasks: HashMap<Arc<StreamKey>, Tracked>,
     rings: BinaryHeap<Reverse<(DateTime<Utc>, Arc<StreamKey>)>>,
     matching: Matching,
+    classes: Classes,
+    budgets: Budgets,
+    /// Tasks with an approved call a worker is to carry out.
+    offered: BTreeSet<Arc<StreamKey>>,
+    tool_polls: BTreeMap<CallId, ToolPoll>,
     desk: Desk,
+    families: Families,
+    watching: Watching,
     schedules: Schedules,
     effects: Vec<Effect>,
 }
@@ -112,7 +128,13 @@ impl Process {
             tasks: HashMap::new(),
             rings: BinaryHeap::new(),
             matching: Matching::new(config.matching),
+            classes: Classes::default(),
+            budgets: Budgets::new(now),
+            offered: BTreeSet::new(),
+            tool_polls: BTreeMap::new(),
             desk: Desk::new(now),
+            families: Families::default(),
+            watching: Watching::default(),
             schedules: Schedules::default(),
             effects: Vec::new(),
         }
@@ -141,14 +163,41 @@ impl Process {
 
     /// Takes a commit from the log. Repeated and older commits change nothing; after a gap the task is loaded.
     pub fn commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
-        if let Some(key) = ScheduleKey::of(&recorded.commit.stream) {
+        let taken = self.take_commit(recorded, now);
+        self.reach(recorded.position, now);
+        taken
+    }
+
+    fn take_commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
+        let stream = &recorded.commit.stream;
+        if let Some(key) = ScheduleKey::of(stream) {
             return self.schedules.commit(key, recorded);
         }
-        if recorded.commit.stream.category() == AgentCodec::CATEGORY {
-            self.schedules.agent_changed(recorded);
+        if let Some(key) = class_key(stream) {
+            return self.class_commit(&key, recorded);
         }
-        let Some(key) = task_key(&recorded.commit.stream) else { return Ok(()) };
-        let version = recorded.commit.version;
+        if let (AgentCodec::CATEGORY, Ok(agent_id)) = (stream.category(), stream.id().parse()) {
+            self.schedules.agent_changed(recorded);
+            return self.agent_commit(agent_id, recorded);
+        }
+        if stream.category() == WorkspaceCodec::CATEGORY {
+            return self.workspace_commit(recorded);
+        }
+        let Some(key) = task_key(stream) else { return Ok(()) };
+        let events = recorded.commit.events.iter().map(TaskCodec::decode).collect::<Result<Vec<_>, _>>()?;
+        let key = self.follow(key, recorded.commit.version, &events, now);
+        self.account(&key, recorded.position, &events);
+        Ok(())
+    }
+
+    /// Folds a commit into what is known of its task.
+    fn follow(
+        &mut self,
+        key: StreamKey,
+        version: u64,
+        events: &[Event],
+        now: DateTime<Utc>,
+    ) -> Arc<StreamKey> {
         let (key, known) = match self.tasks.get_mut(&key) {
             Some(tracked) => {
                 tracked.heard = tracked.heard.max(version);
@@ -157,30 +206,40 @@ impl Process {
             None => (Arc::new(key), 0),
         };
         if version <= known {
-            return Ok(());
+            return key;
         }
         if version != known + 1 {
             self.load(&key, version);
-            return Ok(());
+            return key;
         }
-        let events = recorded.commit.events.iter().map(TaskCodec::decode).collect::<Result<Vec<_>, _>>()?;
         let state = self.tasks.get_mut(&key).and_then(|tracked| tracked.task.take());
-        let state = fold::<TaskDecider>(state, &events);
-        self.take(&key, version, state, &events, now);
-        Ok(())
+        let state = fold::<TaskDecider>(state, events);
+        self.take(&key, version, state, events, now);
+        key
     }
 
     /// Takes the outcome of an order.
     pub fn settled(&mut self, order: &Order, outcome: Settled, now: DateTime<Utc>) {
+        if let Some((owner, errand)) = &order.errand {
+            return self.errand_settled(owner, errand, order, outcome, now);
+        }
         let Some(tracked) = self.tasks.get_mut(&order.key) else { return };
         tracked.under_way = tracked.under_way.saturating_sub(1);
+        if order.is_about_tools() {
+            self.tool_ordered(order, &outcome, now);
+        }
+        let Some(tracked) = self.tasks.get_mut(&order.key) else { return };
+        let is_warning = matches!(order.command, Command::WarnBudget(_));
+        if is_warning && !matches!(outcome, Settled::Failed { .. }) {
+            tracked.warn = None;
+        }
         let mut given = None;
         match outcome {
             Settled::Decided { version, state, events } => {
                 tracked.failures = 0;
                 tracked.leases -= u32::from(order.is_lease() && tracked.leases > 0);
                 // A timer that changes nothing would ring for ever.
-                tracked.not_before = events.is_empty().then(|| later(now, PARKED_MS));
+                tracked.not_before = (events.is_empty() && !is_warning).then(|| later(now, PARKED_MS));
                 given = state.as_deref().and_then(|task| desk::given(order, task));
                 self.take(&order.key, version, state, &events, now);
             }
@@ -199,7 +258,7 @@ impl Process {
                 }
             }
         }
-        match (order.ask, given, &order.command) {
+        match (order.ask.filter(|_| order.is_lease()), given, &order.command) {
             (Some(ask), given, _) => self.lease_settled(ask, given, now),
             (None, Some(given), Command::Lease(lease)) => self.owe(lease.worker_id, given),
             (None, _, _) => {}
@@ -216,6 +275,7 @@ impl Process {
                 tracked.failures = 0;
                 tracked.not_before = None;
                 let is_leasing = tracked.leases > 0;
+                let is_missing = state.is_none();
                 let refused = tracked.refused.take();
                 if let Some((Command::Lease(lease), attempt)) = refused
                     .and_then(|order| Some((order.command.clone(), desk::given(&order, state.as_deref()?)?)))
@@ -223,6 +283,9 @@ impl Process {
                     self.owe(lease.worker_id, attempt);
                 }
                 self.take(key, version, state, &[], now);
+                if is_missing {
+                    self.is_missing(key, now);
+                }
                 if !is_leasing {
                     // The pick that led here was refused, and the queue now knows why.
                     self.matching.unreserve(key);
@@ -239,11 +302,15 @@ impl Process {
 
     /// Lets time pass: rings what is due, ends polls, gives out work. Answers what is to be done.
     pub fn turn(&mut self, now: DateTime<Utc>) -> Vec<Effect> {
+        self.roll_day(now);
         while self.rings.peek().is_some_and(|Reverse((at, _))| *at <= now) {
             let Some(Reverse((at, key))) = self.rings.pop() else { break };
             self.ring(at, &key, now);
         }
         self.schedules.turn(now, &mut self.effects);
+        self.answer_early(now);
+        self.ring_classes(now);
+        self.serve_tool_polls(now);
         self.serve(now);
         std::mem::take(&mut self.effects)
     }
@@ -251,7 +318,14 @@ impl Process {
     /// When [`Process::turn`] should be called although nothing happened.
     pub fn next_due(&self) -> DateTime<Utc> {
         let ring = self.rings.peek().map(|Reverse((at, _))| *at);
-        ring.into_iter().chain(self.schedules.next_due()).fold(self.desk.next_due(), DateTime::min)
+        let watches = self.watching.next_due().into_iter();
+        ring.into_iter()
+            .chain(self.schedules.next_due())
+            .chain(watches)
+            .chain(self.classes.next_due())
+            .chain(self.budgets.next_due())
+            .chain(self.tool_polls_due())
+            .fold(self.desk.next_due(), DateTime::min)
     }
 
     /// Counts for metrics.
@@ -283,7 +357,13 @@ impl Process {
             let heard = tracked.heard;
             return self.load(key, heard);
         }
-        if let Some(command) = tracked.due_command(now, self.config.grace_ms) {
+        let serves_family = tracked.task.as_deref().is_some_and(|task| tracked.kin.is_due(task));
+        if serves_family && self.serve_family(key, now) {
+            return;
+        }
+        let timeout_ms = self.tool_timeout_ms(key);
+        let Some(tracked) = self.tasks.get(key) else { return };
+        if let Some(command) = tracked.due_command(now, self.config.grace_ms, timeout_ms) {
             if matches!(command, Command::ExpireLease(_)) {
                 metrics::counter!("capstan_engine_lease_expiries_total").increment(1);
                 // What it loses must not go straight back to a worker that has fallen silent.
@@ -342,8 +422,17 @@ impl Process {
         }
         let change = tracked.follow_lease(now, self.config.lease_ms);
         tracked.note(events);
+        let ended_attempts = events
+            .iter()
+            .filter_map(|event| if let Event::AttemptEnded(ended) = event { Some(ended) } else { None });
+        let class = tracked.task.as_deref().map(|task| ClassKey {
+            workspace: Arc::clone(&key.workspace),
+            instance_key: task.accepted.instance_key.as_str().into(),
+        });
+        let judged: Vec<_> = class.into_iter().cycle().zip(ended_attempts).collect();
         self.matching.observe(key, tracked.task.as_deref());
         self.schedules.observe_task(key, tracked.task.as_deref());
+        self.watching.observe(key, tracked.task.as_deref());
         let mut calls = Vec::new();
         if let Some(lease) = &tracked.lease
             && !lease.watchers.is_empty()
@@ -355,6 +444,9 @@ impl Process {
             self.desk.count_attempt(ended.worker_id, false);
             calls.extend(ended.watchers);
         }
+        for (class, ended) in judged {
+            self.judge_class(class, ended, now);
+        }
         if let Some(worker_id) = change.began {
             self.desk.count_attempt(worker_id, true);
         }
@@ -362,6 +454,9 @@ impl Process {
             self.answer_renewal(call);
         }
         self.desk.has_news();
+        self.follow_family(key);
+        self.list_tool_call(key);
+        self.review_after(key);
         self.tidy(key);
     }
 
@@ -375,10 +470,12 @@ impl Process {
             let heard = tracked.heard;
             return self.load(key, heard);
         }
-        let is_over =
-            tracked.task.as_deref().is_none_or(|task| task.state.is_terminal() && task.live.is_none());
-        if is_over && !tracked.is_stale() && tracked.retry.is_none() {
+        let is_over = tracked.task.as_deref().is_none_or(Task::is_at_rest);
+        if is_over && !tracked.is_stale() && tracked.retry.is_none() && !tracked.has_something_to_say() {
             self.tasks.remove(key);
+            self.matching.hold(key, None);
+            self.budgets.forget(key);
+            self.offered.remove(key);
             return;
         }
         if let Some(due) = tracked.next_due()
@@ -398,13 +495,8 @@ impl Tracked {
 
     fn fail(&mut self, now: DateTime<Utc>, is_retryable: bool) {
         self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(later(now, if is_retryable { pause_ms(self.failures) } else { PARKED_MS }));
+        self.not_before = Some(later(now, if is_retryable { backoff(self.failures) } else { PARKED_MS }));
     }
-}
-
-/// How long to wait after so many failures in a row, in milliseconds.
-fn pause_ms(failures: u32) -> i64 {
-    PAUSE_MS.saturating_mul(1 << failures.min(10)).min(PAUSE_MS_MAX)
 }
 
 /// The task a stream holds; `None` for streams of other things.

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use capstan_contract::command::{RegisterWorker, Renewal};
-use capstan_contract::lease::{RegisteredWorker, RenewAnswer};
+use capstan_contract::lease::{ClaimedToolCall, RegisteredWorker, RenewAnswer};
 use capstan_contract::subject::Subjects;
 use capstan_domain::id::{TaskId, WorkerId};
 use capstan_domain::matching::{Reach, WaitingReason};
+use capstan_envelope::Position;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -67,8 +68,32 @@ pub enum Request {
         /// The task.
         task_id: TaskId,
     },
+    /// A worker wants an approved call of a tool it carries out.
+    ClaimToolCall {
+        /// The worker.
+        worker_id: WorkerId,
+        /// How long it waits for one, in milliseconds.
+        wait_ms: u64,
+    },
+    /// Who watches for this?
+    Watchers(SourceKeys),
     /// Who works here?
     Workers,
+}
+
+/// What an event outside is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceKeys {
+    /// Where it is told.
+    pub workspace: String,
+    /// Where it happened.
+    pub integration: String,
+    /// What it is about.
+    pub correlation_keys: Vec<String>,
+    /// What kind of event it is.
+    pub event_type: Option<String>,
+    /// The answer knows everything up to here.
+    pub position: Position,
 }
 
 impl Request {
@@ -80,20 +105,24 @@ impl Request {
             Self::Renew { .. } => subjects.engine_renew(),
             Self::Drain { .. } => subjects.engine_drain(),
             Self::Why { .. } => subjects.engine_why(),
+            Self::ClaimToolCall { .. } => subjects.engine_tool_calls(),
+            Self::Watchers(_) => subjects.engine_watchers(),
             Self::Workers => subjects.engine_workers(),
         }
     }
 }
 
 /// Every subject the engine answers on.
-pub(crate) fn subjects_served(subjects: &Subjects) -> [String; 6] {
+pub(crate) fn subjects_served(subjects: &Subjects) -> [String; 8] {
     [
         subjects.engine_register(),
         subjects.engine_lease(),
         subjects.engine_renew(),
         subjects.engine_drain(),
         subjects.engine_why(),
+        subjects.engine_watchers(),
         subjects.engine_workers(),
+        subjects.engine_tool_calls(),
     ]
 }
 
@@ -113,6 +142,10 @@ pub enum Answer {
     HungUp,
     /// What keeps the task from running; empty when it does not wait in the queue.
     Why(Vec<WaitingReason>),
+    /// The call the worker has claimed, if there was one.
+    ToolCall(Option<Box<ClaimedToolCall>>),
+    /// The tasks that watch for each key.
+    Watchers(BTreeMap<String, Vec<TaskId>>),
     /// The workers known.
     Workers(Vec<WorkerView>),
     /// This engine does not know the worker: it must introduce itself again.
@@ -134,6 +167,9 @@ pub struct WorkerView {
     pub slots: u32,
     /// Names and values to choose it by.
     pub labels: BTreeMap<String, String>,
+    /// The tools it carries out.
+    #[serde(default)]
+    pub tools: Vec<String>,
     /// Whether it can be given work.
     pub status: WorkerStatus,
     /// Attempts it holds.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Message, Subject};
-use capstan_contract::TaskCodec;
+use capstan_contract::{AgentCodec, ClassCodec, TaskCodec, WorkspaceCodec};
 use capstan_dispatch::{
     CommandContext, DispatchError, Dispatcher, OpenTasks, ReadFailure, Snapshot, SnapshotError,
 };
+use capstan_domain::class::{self, Class};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::schedule;
 use capstan_domain::task::{State, TaskDecider};
+use capstan_domain::{agent, workspace};
 use capstan_envelope::{Actor, Codec, StreamId, Workspace};
 use capstan_eventlog::{EventLog, ReadError, Selection, Tail, TailBatch};
 use chrono::{DateTime, Utc};
@@ -26,14 +28,19 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::clock::now;
 use crate::leadership::{LeadershipError, Term};
 use crate::process::{
-    CallId, Effect, Loaded, Order, Process, ProcessConfig, ScheduleKey, Seen, Settled, task_key,
+    CallId, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ProcessConfig, ScheduleKey, Seen,
+    Settled, ToolAnswer, ToolRequest, class_key, task_key,
 };
 use crate::protocol::{Answer, Request, subjects_served};
 use crate::ticking;
+use crate::tool_caller::ToolCaller;
 use crate::{Deciders, EngineConfig};
 
 type Tasks = Dispatcher<TaskDecider, TaskCodec>;
+type Classes = Dispatcher<Class, ClassCodec>;
 
+/// Calls of endpoints under way at once.
+const CALLS_MAX: usize = 256;
 /// How often the gauges are set.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
@@ -84,8 +91,10 @@ pub(crate) struct Realm {
     pub(crate) config: EngineConfig,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) deciders: Deciders,
+    pub(crate) classes: Arc<Classes>,
     pub(crate) open_tasks: Arc<dyn OpenTasks>,
     pub(crate) nats: async_nats::Client,
+    pub(crate) tools: ToolCaller,
 }
 
 /// Everything that can happen.
@@ -102,6 +111,8 @@ enum Happening {
 enum Done {
     Ordered(Box<Order>, Settled),
     Looked(Arc<StreamKey>, Loaded),
+    ClassOrdered(Box<ClassOrder>, ClassSettled),
+    ToolCalled(Box<ToolRequest>, ToolAnswer),
     Schedule(Arc<ScheduleKey>, Option<DateTime<Utc>>, Seen),
 }
 
@@ -116,6 +127,9 @@ pub(crate) struct Reign {
     /// Effects not begun yet.
     waiting: VecDeque<Effect>,
     under_way: JoinSet<Done>,
+    /// Calls of endpoints: they may take long, and must not keep commands waiting.
+    tool_calls: VecDeque<Box<ToolRequest>>,
+    calling: JoinSet<Done>,
     replies: mpsc::UnboundedSender<(Subject, Answer)>,
     /// Ends with the reign.
     _writer: AbortOnDropHandle<()>,
@@ -135,6 +149,19 @@ impl Reign {
                 begin_with_schedule(&realm, &mut process, key, &stream, &snapshot).await?;
                 continue;
             }
+            if let Some(key) = class_key(&stream) {
+                let (version, state) = if let Ok(state) = class::State::deserialize(&snapshot.state) {
+                    (snapshot.head.version, state)
+                } else {
+                    let loaded = realm.classes.refresh(&stream).await?;
+                    (loaded.head.version, loaded.state.clone())
+                };
+                process.begin_with_class(&key, version, state);
+                continue;
+            }
+            if begin_with_owner(&mut process, &stream, &snapshot) {
+                continue;
+            }
             let Some(key) = task_key(&stream) else { continue };
             let (version, state) = if let Ok(state) = State::deserialize(&snapshot.state) {
                 (snapshot.head.version, state)
@@ -145,6 +172,8 @@ impl Reign {
             };
             process.begin_with(key, version, state, now());
         }
+        let (spent_at, spent) = realm.open_tasks.spending().await?;
+        process.begin_with_spending(spent_at, spent);
         let mut tail = realm.log.tail(Selection::All, position).await?;
         loop {
             let batch = tail.next().await?;
@@ -172,6 +201,8 @@ impl Reign {
             calls: 0,
             waiting,
             under_way: JoinSet::new(),
+            tool_calls: VecDeque::new(),
+            calling: JoinSet::new(),
             replies,
             _writer: AbortOnDropHandle::new(writer),
             measured_at: tokio::time::Instant::now(),
@@ -188,6 +219,7 @@ impl Reign {
                 () = stop.cancelled() => Happening::Stopped,
                 reason = &mut deposed => Happening::Deposed(reason),
                 Some(done) = self.under_way.join_next() => Happening::Done(done),
+                Some(done) = self.calling.join_next() => Happening::Done(done),
                 Some(message) = self.requests.next() => Happening::Asked(message),
                 batch = self.tail.next() => Happening::Commits(batch),
                 () = until(self.process.next_due()) => Happening::TimePassed,
@@ -197,6 +229,12 @@ impl Reign {
                 Happening::Deposed(reason) => return Ok(End::Deposed(reason)),
                 Happening::Done(Ok(Done::Ordered(order, settled))) => {
                     self.process.settled(&order, settled, now());
+                }
+                Happening::Done(Ok(Done::ClassOrdered(order, settled))) => {
+                    self.process.class_settled(&order, settled, now());
+                }
+                Happening::Done(Ok(Done::ToolCalled(request, answer))) => {
+                    self.process.tool_called(&request, answer, now());
                 }
                 Happening::Done(Ok(Done::Looked(key, loaded))) => self.process.loaded(&key, loaded, now()),
                 Happening::Done(Ok(Done::Schedule(key, tick, seen))) => {
@@ -234,7 +272,9 @@ impl Reign {
                         let _ = self.replies.send((caller, answer));
                     }
                 }
+                Effect::CallTool(request) => self.tool_calls.push_back(request),
                 Effect::Execute(_)
+                | Effect::OrderClass(_)
                 | Effect::Load(_)
                 | Effect::Tick(_)
                 | Effect::CheckAgent(_)
@@ -246,6 +286,13 @@ impl Reign {
             match self.waiting.pop_front() {
                 Some(Effect::Execute(order)) => self.under_way.spawn(execute(tasks, order)),
                 Some(Effect::Load(key)) => self.under_way.spawn(look(tasks, key)),
+                Some(Effect::OrderClass(order)) => {
+                    self.under_way.spawn(order_class(Arc::clone(&self.realm.classes), order))
+                }
+                Some(Effect::CallTool(request)) => {
+                    self.tool_calls.push_back(request);
+                    continue;
+                }
                 Some(Effect::Tick(order)) => {
                     let (deciders, grace_ms) = (self.realm.deciders.clone(), self.realm.config.grace_ms);
                     self.under_way.spawn(async move {
@@ -270,6 +317,15 @@ impl Reign {
                 Some(Effect::Answer(..)) | None => break,
             };
         }
+        while self.calling.len() < CALLS_MAX
+            && let Some(request) = self.tool_calls.pop_front()
+        {
+            let tools = self.realm.tools.clone();
+            self.calling.spawn(async move {
+                let answer = tools.call(&request).await;
+                Done::ToolCalled(request, answer)
+            });
+        }
         if self.measured_at.elapsed() >= MEASURE_EVERY {
             self.measured_at = tokio::time::Instant::now();
             let depth = self.process.depth();
@@ -279,6 +335,23 @@ impl Reign {
             metrics::gauge!("capstan_engine_orders_waiting").set(self.waiting.len() as f64);
         }
     }
+}
+
+/// Takes the snapshot of an agent or a workspace; false when it is of something else.
+fn begin_with_owner(process: &mut Process, stream: &StreamId, snapshot: &Snapshot) -> bool {
+    let workspace = stream.workspace().as_str();
+    if let (AgentCodec::CATEGORY, Ok(agent_id)) = (stream.category(), stream.id().parse()) {
+        // Of another build: the agent counts as one without a budget until its next change.
+        let state = agent::State::deserialize(&snapshot.state).unwrap_or_default();
+        process.begin_with_agent(workspace, agent_id, state);
+        return true;
+    }
+    if stream.category() == WorkspaceCodec::CATEGORY {
+        let state = workspace::State::deserialize(&snapshot.state).unwrap_or_default();
+        process.begin_with_workspace(workspace, state);
+        return true;
+    }
+    false
 }
 
 /// Loads the tasks whose commits could not be folded, because they were over when the read models last looked: one
@@ -324,6 +397,7 @@ fn take_commits(realm: &Realm, process: &mut Process, batch: &TailBatch) {
     for recorded in &batch.commits {
         realm.deciders.tasks.adopt(recorded);
         realm.deciders.schedules.adopt(recorded);
+        realm.classes.observe(recorded);
         if let Err(error) = process.commit(recorded, now()) {
             // The task stands still until a build that can read it leads; the others go on.
             metrics::counter!("capstan_engine_unreadable_commits_total").increment(1);
@@ -342,15 +416,9 @@ async fn execute(tasks: Arc<Tasks>, order: Order) -> Done {
         return Done::Ordered(Box::new(order), Settled::Failed { is_retryable: false });
     };
     let context = CommandContext {
-        command_id: order.command_id,
-        command: order.name,
-        actor: Actor::Engine,
         correlation_id: order.key.task_id.0,
-        causation_id: None,
-        traceparent: None,
-        occurred_at: order.at,
-        idempotency: None,
         expected_version: order.expected_version,
+        ..context(order.command_id, order.name, order.at)
     };
     let settled = match tasks.execute(&stream, &order.command, &context).await {
         Ok(decided) => Settled::Decided {
@@ -366,6 +434,45 @@ async fn execute(tasks: Arc<Tasks>, order: Order) -> Done {
         }
     };
     Done::Ordered(Box::new(order), settled)
+}
+
+fn context(
+    command_id: uuid::Uuid,
+    command: &'static str,
+    at: chrono::DateTime<chrono::Utc>,
+) -> CommandContext {
+    CommandContext {
+        command_id,
+        command,
+        actor: Actor::Engine,
+        correlation_id: command_id,
+        causation_id: None,
+        traceparent: None,
+        occurred_at: at,
+        idempotency: None,
+        expected_version: None,
+    }
+}
+
+async fn order_class(classes: Arc<Classes>, order: ClassOrder) -> Done {
+    let stream = Workspace::new(&order.key.workspace)
+        .and_then(|workspace| StreamId::new(workspace, ClassCodec::CATEGORY, &order.key.instance_key));
+    let Ok(stream) = stream else {
+        return Done::ClassOrdered(Box::new(order), ClassSettled::Failed { is_retryable: false });
+    };
+    let context = context(order.command_id, order.name, order.at);
+    let settled = match classes.execute(&stream, &order.command, &context).await {
+        Ok(decided) => ClassSettled::Decided {
+            version: decided.loaded.head.version,
+            state: decided.loaded.state.clone(),
+        },
+        Err(error) => {
+            let is_retryable = error.is_retryable();
+            tracing::warn!(%stream, command = order.name, is_retryable, %error, "a command to a class failed");
+            ClassSettled::Failed { is_retryable }
+        }
+    };
+    Done::ClassOrdered(Box::new(order), settled)
 }
 
 async fn look(tasks: Arc<Tasks>, key: Arc<StreamKey>) -> Done {

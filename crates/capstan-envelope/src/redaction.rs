@@ -89,7 +89,14 @@ pub fn hide_secrets(fields: &mut BTreeMap<String, Box<RawValue>>) {
 pub fn redact(value: &mut Value) -> bool {
     match value {
         Value::Object(fields) => redact_fields(fields),
-        Value::Array(items) => items.iter_mut().fold(false, |found, item| redact(item) || found),
+        Value::Array(items) => {
+            let mut found = false;
+            for item in items {
+                // All of them: `any` would stop at the first.
+                found |= redact(item);
+            }
+            found
+        }
         Value::String(text) if is_secret(text) => hide(value),
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }

@@ -7,6 +7,7 @@ pub(crate) mod connection;
 pub(crate) mod cursor;
 pub(crate) mod get;
 pub(crate) mod group_commit;
+pub(crate) mod inspection;
 pub(crate) mod server;
 pub(crate) mod streams;
 pub(crate) mod tail;

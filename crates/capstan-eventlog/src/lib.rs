@@ -23,10 +23,11 @@ pub use event_log::{
 };
 pub use jetstream::config::{Credentials, Durability, DurabilityHint, JetStreamConfig};
 pub use jetstream::connection::Connection;
+pub use jetstream::inspection::{InspectedStream, Inspection, StreamState};
 pub use jetstream::server::{ServerError, ServerVersion};
 pub use jetstream::streams::StreamError;
 pub use jetstream::{ConnectError, JetStreamLog};
 pub use memory::MemoryLog;
-pub use snapshot::{OpenTasks, Snapshot, SnapshotError, Snapshots};
+pub use snapshot::{OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 pub use telemetry::{Telemetry, TelemetryError, TelemetryLine, TelemetryTail};
 pub use topology::{InvalidPrefix, StreamSpec, Topology};

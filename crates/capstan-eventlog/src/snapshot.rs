@@ -48,10 +48,28 @@ pub trait Snapshots: Send + Sync {
     async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, SnapshotError>;
 }
 
+/// What was spent of a budget that several tasks share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spent {
+    /// Where.
+    pub workspace: String,
+    /// By which agent, over all its time; by the whole workspace in a day when absent.
+    pub agent_id: Option<uuid::Uuid>,
+    /// On which day, in UTC.
+    pub day: Option<chrono::NaiveDate>,
+    /// How much, in US dollars.
+    pub cost_usd: f64,
+    /// The limit people were warned about last.
+    pub warned_limit_usd: Option<f64>,
+}
+
 /// Lists the streams the engine must watch: tasks that are not over, or over with an attempt that still holds a lease,
-/// and active schedules.
+/// active schedules, and what else it decides by.
 #[async_trait]
 pub trait OpenTasks: Send + Sync {
-    /// All of them at one position: tailing the log after it misses nothing.
+    /// What agents and the workspaces of the day have spent, and the position up to which that counts.
+    async fn spending(&self) -> Result<(Position, Vec<Spent>), SnapshotError>;
+
+    /// Those and everything that decides which of them may run, at one position: tailing the log after it misses nothing.
     async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError>;
 }

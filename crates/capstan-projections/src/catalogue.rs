@@ -1,12 +1,15 @@
 //! The read models, one module for each folder of `projections/`.
 
 pub(crate) mod agents;
+mod answers;
 pub(crate) mod blockers;
 pub(crate) mod channels;
+pub(crate) mod classes;
 pub(crate) mod inputs;
 pub(crate) mod outputs;
 pub(crate) mod runs;
 pub(crate) mod schedules;
+pub(crate) mod spending;
 pub(crate) mod stream_snapshots;
 pub(crate) mod tasks;
 pub(crate) mod tokens;
@@ -15,12 +18,16 @@ pub(crate) mod workspaces;
 use crate::model::Model;
 use crate::rows::{ModelRows, Rows, column_names};
 
+pub use answers::SHOWN;
+
 /// The name and version of every read model, the stream snapshots first: the others lean on them.
 pub const MODELS: &[(&str, i32)] = &[
     entry::<stream_snapshots::StreamSnapshots>(),
     entry::<workspaces::Workspaces>(),
     entry::<agents::Agents>(),
     entry::<channels::Channels>(),
+    entry::<classes::Classes>(),
+    entry::<spending::Spending>(),
     entry::<tokens::Tokens>(),
     entry::<tasks::Tasks>(),
     entry::<runs::Runs>(),
@@ -40,6 +47,8 @@ pub(crate) fn all_rows() -> Vec<Box<dyn Rows>> {
         Box::new(ModelRows::<workspaces::Workspaces>::default()),
         Box::new(ModelRows::<agents::Agents>::default()),
         Box::new(ModelRows::<channels::Channels>::default()),
+        Box::new(ModelRows::<classes::Classes>::default()),
+        Box::new(ModelRows::<spending::Spending>::default()),
         Box::new(ModelRows::<tokens::Tokens>::default()),
         Box::new(ModelRows::<tasks::Tasks>::default()),
         Box::new(ModelRows::<runs::Runs>::default()),
@@ -75,6 +84,8 @@ const TABLES: &[Table] = &[
     table::<workspaces::Workspaces>(),
     table::<agents::Agents>(),
     table::<channels::Channels>(),
+    table::<classes::Classes>(),
+    table::<spending::Spending>(),
     table::<tokens::Tokens>(),
     table::<tasks::Tasks>(),
     table::<runs::Runs>(),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use capstan_contract::DomainEvent;
-use capstan_domain::{agent, channel, schedule, task, token, workspace};
+use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 use capstan_envelope::{Position, StreamHead};
 use futures_util::future::try_join_all;
 
@@ -148,7 +148,10 @@ fn begins(events: &[DomainEvent]) -> bool {
                 | DomainEvent::Agent(agent::Event::Created(_))
                 | DomainEvent::Schedule(schedule::Event::Created(_))
                 | DomainEvent::Channel(channel::Event::Bound(_))
+                // A class needs no creation: it begins with what is first said of it.
+                | DomainEvent::Class(class::Event::Configured(_) | class::Event::Degraded(_))
                 | DomainEvent::Token(token::Event::Issued(_))
+                | DomainEvent::Session(session::Event::Bound(_))
                 | DomainEvent::Task(task::Event::TaskAccepted(_))
         )
     )

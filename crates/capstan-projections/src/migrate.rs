@@ -8,6 +8,9 @@ use crate::read_models::ReadModels;
 /// Versioned SQL, in order. Each file is run as a whole and never edited once released.
 const MIGRATIONS: &[(i32, &str)] = &[(1, include_str!("../migrations/0001_control.sql"))];
 
+/// The version of the newest file.
+pub(crate) const NEWEST: i32 = MIGRATIONS[MIGRATIONS.len() - 1].0;
+
 /// Only one process migrates at a time; the number means nothing.
 const ADVISORY_LOCK: i64 = 0x6361_7073_7461_6e01;
 

@@ -99,9 +99,16 @@ pub(crate) async fn write(client: &Client, parked: &[Parking]) -> Result<(), tok
 impl ReadModels {
     /// Every parked commit, oldest first, at most `limit`.
     pub async fn parked(&self, limit: i64) -> Result<Vec<ParkedCommit>, QueryError> {
+        self.parked_after(Position::START, limit).await
+    }
+
+    /// The parked commits after a position, oldest first, at most `limit`.
+    pub async fn parked_after(&self, after: Position, limit: i64) -> Result<Vec<ParkedCommit>, QueryError> {
         let client = self.client().await?;
-        let sql = "SELECT stream, position, error, payload, parked_at FROM capstan.parked ORDER BY position LIMIT $1";
-        let rows = client.query(sql, &[&limit]).await.map_err(QueryError::unavailable)?;
+        let sql = "SELECT stream, position, error, payload, parked_at FROM capstan.parked \
+                   WHERE position > $1 ORDER BY position LIMIT $2";
+        let after = after.sequence() as i64;
+        let rows = client.query(sql, &[&after, &limit]).await.map_err(QueryError::unavailable)?;
         Ok(rows
             .iter()
             .map(|row| ParkedCommit {

@@ -5,6 +5,7 @@ pub(crate) mod agent;
 pub(crate) mod agent_stats;
 pub(crate) mod blocker;
 pub(crate) mod channel;
+pub(crate) mod class;
 pub(crate) mod cursor;
 pub(crate) mod input;
 pub(crate) mod output;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use capstan_envelope::{Position, StreamHead, StreamId};
-use capstan_eventlog::{OpenTasks, Snapshot, SnapshotError, Snapshots};
+use capstan_eventlog::{OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -35,8 +35,34 @@ impl Snapshots for ReadModels {
     }
 }
 
+#[derive(Deserialize)]
+struct Account {
+    workspace: String,
+    agent_id: Option<uuid::Uuid>,
+    day: Option<chrono::NaiveDate>,
+    usage: capstan_domain::usage::Usage,
+    warned_limit_usd: Option<f64>,
+}
+
 #[async_trait]
 impl OpenTasks for ReadModels {
+    async fn spending(&self) -> Result<(Position, Vec<Spent>), SnapshotError> {
+        let client = self.client().await.map_err(unavailable)?;
+        let sql = "SELECT c.position, s.doc FROM capstan.checkpoint c \
+                   LEFT JOIN (SELECT doc FROM capstan.spending WHERE agent_id IS NOT NULL OR day >= $1) s ON true";
+        let yesterday = chrono::Utc::now().date_naive().pred_opt().unwrap_or_default().to_string();
+        let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
+        let rows = client.query(&statement, &[&yesterday]).await.map_err(unavailable)?;
+        let position = rows.first().map_or(Position::START, |row| Position::new(row.get::<_, i64>(0) as u64));
+        let mut spent = Vec::new();
+        for doc in rows.iter().filter_map(|row| row.get::<_, Option<&str>>(1)) {
+            let account: Account = serde_json::from_str(doc).map_err(unavailable)?;
+            let Account { workspace, agent_id, day, usage, warned_limit_usd } = account;
+            spent.push(Spent { workspace, agent_id, day, cost_usd: usage.cost_usd, warned_limit_usd });
+        }
+        Ok((position, spent))
+    }
+
     async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError> {
         let client = self.client().await.map_err(unavailable)?;
         // One statement sees position and rows at one instant.

@@ -1,10 +1,11 @@
 //! What the projector says about itself.
 
 use capstan_envelope::Position;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// What the projector is doing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum ProjectorState {
     /// Not there yet.

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use capstan_api::{Access, ApiConfig, App, CallContext, Check, Parts, ReadModelsCheck, Reads};
+use capstan_api::{ApiConfig, App, CallContext, Check, DeadLetters, Parts, ReadModelsCheck, Reads};
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{Dispatcher, DispatcherConfig, NoSnapshots};
 use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
-use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog};
+use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog};
 use capstan_live::{LiveConfig, LiveHub};
 use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, ReadModels};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -47,8 +47,9 @@ pub(crate) struct NodeConfig {
     pub(crate) http: SocketAddr,
     pub(crate) nats_url: String,
     pub(crate) nats_monitor_url: Option<String>,
+    pub(crate) durability: DurabilityHint,
     pub(crate) database_url: String,
-    pub(crate) access: Access,
+    pub(crate) api: ApiConfig,
     pub(crate) replicas: usize,
     pub(crate) lease_ms: i64,
     pub(crate) class_concurrency: u32,
@@ -65,8 +66,9 @@ impl NodeConfig {
             http: SocketAddr::from(([127, 0, 0, 1], 0)),
             nats_url,
             nats_monitor_url: None,
+            durability: DurabilityHint::Auto,
             database_url,
-            access: Access::Loopback,
+            api: ApiConfig::default(),
             replicas: 1,
             lease_ms: 30_000,
             class_concurrency: 1,
@@ -92,62 +94,58 @@ pub(crate) struct Node {
 impl Node {
     /// Connects to both servers and starts the parts of the roles. Ready when this returns.
     pub(crate) async fn start(config: NodeConfig, stopping: CancellationToken) -> anyhow::Result<Self> {
-        let log = JetStreamLog::connect(JetStreamConfig {
+        let jetstream = JetStreamConfig {
             replicas: config.replicas,
             monitor_url: config.nats_monitor_url.clone(),
+            durability: config.durability,
             ..JetStreamConfig::new(&config.nats_url)
-        })
-        .await
-        .context("open the event log")?;
+        };
+        let log = JetStreamLog::connect(jetstream.clone()).await.context("open the event log")?;
         let log = Arc::new(log);
         let any_log: Arc<dyn EventLog> = log.clone();
         let read_models = ReadModels::connect(&config.database_url)?;
         read_models.migrate().await.context("prepare the read models")?;
         // The engine's questions and the bus commands get a connection of their own: big reads must not delay them.
-        let bus_client = async_nats::ConnectOptions::new()
-            .name("capstan bus")
-            .connect(&config.nats_url)
+        let bus_client = jetstream
+            .log_in(async_nats::ConnectOptions::new().name("capstan bus"))
+            .await
+            .context("read the credentials for NATS")?
+            .connect(jetstream.url.split(',').collect::<Vec<_>>())
             .await
             .context("connect to NATS")?;
         let subjects = Subjects::default();
 
         let snapshots = Arc::new(read_models.clone());
-        let workspaces =
+        let workspaces: Arc<capstan_api::Workspaces> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let agents =
+        let agents: Arc<capstan_api::Agents> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let channels =
+        let sessions: Arc<capstan_api::Sessions> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let schedules =
+        let classes: Arc<capstan_api::Classes> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let tasks =
+        let channels: Arc<capstan_api::Channels> =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let schedules: Arc<capstan_api::Schedules> =
+            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
+        let tasks: Arc<capstan_api::Tasks> =
             Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
         // Read from the log alone: a snapshot may lag behind a revocation.
-        let tokens =
+        let tokens: Arc<capstan_api::Tokens> =
             Arc::new(Dispatcher::new(any_log.clone(), Arc::new(NoSnapshots), DispatcherConfig::default()));
 
         let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         live.observe({
-            let (workspaces, agents, channels, schedules, tasks, tokens): (
-                Arc<capstan_api::Workspaces>,
-                Arc<capstan_api::Agents>,
-                Arc<capstan_api::Channels>,
-                Arc<capstan_api::Schedules>,
-                Arc<capstan_api::Tasks>,
-                Arc<capstan_api::Tokens>,
-            ) = (
-                workspaces.clone(),
-                agents.clone(),
-                channels.clone(),
-                schedules.clone(),
-                tasks.clone(),
-                tokens.clone(),
-            );
+            let (sessions, classes) = (sessions.clone(), classes.clone());
+            let (workspaces, agents, channels) = (workspaces.clone(), agents.clone(), channels.clone());
+            let (schedules, tasks, tokens) = (schedules.clone(), tasks.clone(), tokens.clone());
             move |recorded| {
                 workspaces.observe(recorded);
                 agents.observe(recorded);
                 channels.observe(recorded);
+                classes.observe(recorded);
                 schedules.observe(recorded);
+                sessions.observe(recorded);
                 tasks.observe(recorded);
                 tokens.observe(recorded);
             }
@@ -202,7 +200,9 @@ impl Node {
             workspaces,
             agents,
             channels,
+            classes,
             schedules,
+            sessions,
             tasks,
             tokens,
             reads: Reads::new(read_models.clone()),
@@ -210,10 +210,11 @@ impl Node {
             engine: engine_client,
             live,
             telemetry: log.telemetry().clone(),
+            dead_letters: DeadLetters::new(bus_client.clone(), log.topology().clone()),
             checks,
             metrics: metrics_recorder()?,
             stopping: stopping.clone(),
-            config: ApiConfig { access: config.access, ..ApiConfig::default() },
+            config: config.api,
         });
         let listener =
             TcpListener::bind(config.http).await.with_context(|| format!("listen on {}", config.http))?;

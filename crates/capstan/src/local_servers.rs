@@ -1,8 +1,10 @@
 //! Where the servers of a running `capstan dev` are, for tools that work beside it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
+use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog};
 use clap::Args;
 
 /// The servers a tool works on: named, or those of a running `capstan dev`.
@@ -12,8 +14,11 @@ pub(crate) struct LocalServers {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
     database_url: Option<String>,
     /// Where the log is; by default as the running `capstan dev` says.
-    #[arg(long, env = "NATS_URL", global = true)]
+    #[arg(long, env = "NATS_URL", hide_env_values = true, global = true)]
     nats_url: Option<String>,
+    /// Copies of each stream, as the processes of the installation are told.
+    #[arg(long, env = "CAPSTAN_REPLICAS", default_value_t = 1, global = true)]
+    replicas: usize,
     /// The data folder of the running `capstan dev`.
     #[arg(long, default_value = ".capstan", global = true)]
     data_dir: PathBuf,
@@ -25,23 +30,27 @@ impl LocalServers {
         self.address("database_url", self.database_url.as_ref())
     }
 
-    /// The log's address.
-    pub(crate) fn nats_url(&self) -> anyhow::Result<String> {
-        self.address("nats_url", self.nats_url.as_ref())
+    /// The log.
+    pub(crate) async fn log(&self) -> anyhow::Result<Arc<dyn EventLog>> {
+        let url = self.address("nats_url", self.nats_url.as_ref())?;
+        let config = JetStreamConfig { replicas: self.replicas, ..JetStreamConfig::new(url) };
+        Ok(Arc::new(JetStreamLog::connect(config).await.context("open the log")?))
     }
 
     fn address(&self, name: &str, given: Option<&String>) -> anyhow::Result<String> {
         if let Some(given) = given {
             return Ok(given.clone());
         }
-        let path = self.data_dir.join("run.json");
-        let text = std::fs::read(&path).with_context(|| {
-            format!(
-                "find {name}: it is not given, and capstan dev does not run on {}",
-                self.data_dir.display()
-            )
-        })?;
-        let run: serde_json::Value = serde_json::from_slice(&text)?;
-        run[name].as_str().map(str::to_owned).with_context(|| format!("find {name} in {}", path.display()))
+        of_dev(&self.data_dir, name)
     }
+}
+
+/// An address of the `capstan dev` that runs on a data folder.
+pub(crate) fn of_dev(data_dir: &Path, name: &str) -> anyhow::Result<String> {
+    let path = data_dir.join("run.json");
+    let text = std::fs::read(&path).with_context(|| {
+        format!("find {name}: it is not given, and capstan dev does not run on {}", data_dir.display())
+    })?;
+    let run: serde_json::Value = serde_json::from_slice(&text)?;
+    run[name].as_str().map(str::to_owned).with_context(|| format!("find {name} in {}", path.display()))
 }

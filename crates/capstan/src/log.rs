@@ -1,17 +1,21 @@
-//! `capstan log`: read and verify the event log.
+//! `capstan log`: read, verify and copy the event log.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod chains;
+mod line;
+mod transfer;
 
-use anyhow::{Context, bail};
-use capstan_envelope::{Position, Recorded, StreamHead, StreamId, Workspace};
-use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog, Selection};
+use std::path::PathBuf;
+
+use capstan_envelope::{Position, StreamId, Workspace};
+use capstan_eventlog::{EventLog, Selection};
 use clap::{Args, Subcommand};
 
 use crate::local_servers::LocalServers;
 use crate::output;
+use chains::Chains;
+use line::Line;
 
-/// Read and verify the event log.
+/// Read, verify and copy the event log.
 #[derive(Args)]
 pub(crate) struct LogCommand {
     #[command(flatten)]
@@ -39,14 +43,19 @@ enum Action {
     },
     /// Walk every stream's hash chain from the first commit to the last.
     Verify,
+    /// Print the whole log as JSON lines, each commit with its position and hash, for `capstan log import`.
+    Export,
+    /// Append an exported log to an empty one. The file is checked as a whole before anything is written. Let no
+    /// process of Capstan run meanwhile, and rebuild the read models afterwards.
+    Import {
+        /// The exported log.
+        file: PathBuf,
+    },
 }
 
 impl LogCommand {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let log = JetStreamLog::connect(JetStreamConfig::new(self.servers.nats_url()?))
-            .await
-            .context("open the log")?;
-        let log: Arc<dyn EventLog> = Arc::new(log);
+        let log = self.servers.log().await?;
         match self.action {
             Action::Tail { after, workspace, stream, follow } => {
                 let selection = match (stream, workspace) {
@@ -58,7 +67,7 @@ impl LogCommand {
                 loop {
                     let batch = tail.next().await?;
                     for recorded in &batch.commits {
-                        output::line(&as_json(recorded)?)?;
+                        output::line(&Line::of(recorded)?)?;
                     }
                     if batch.caught_up && !follow {
                         return Ok(());
@@ -66,39 +75,20 @@ impl LogCommand {
                 }
             }
             Action::Verify => verify(&*log).await,
+            Action::Export => transfer::export(&*log).await,
+            Action::Import { file } => transfer::import(&*log, &file).await,
         }
     }
 }
 
-fn as_json(recorded: &Recorded) -> anyhow::Result<String> {
-    Ok(serde_json::to_string(&serde_json::json!({
-        "position": recorded.position,
-        "recorded_at": recorded.recorded_at,
-        "hash": recorded.hash,
-        "commit": recorded.commit,
-    }))?)
-}
-
 async fn verify(log: &dyn EventLog) -> anyhow::Result<()> {
-    let mut heads = HashMap::<StreamId, StreamHead>::new();
+    let mut chains = Chains::default();
     let (mut commits, mut events) = (0_u64, 0_u64);
     let mut tail = log.tail(Selection::All, Position::START).await?;
     loop {
         let batch = tail.next().await?;
         for recorded in &batch.commits {
-            let head = heads.entry(recorded.commit.stream.clone()).or_default();
-            if !head.is_followed_by(recorded) {
-                bail!(
-                    "verify {}: the commit at {} does not follow version {} at {}",
-                    recorded.commit.stream,
-                    recorded.position,
-                    head.version,
-                    head.position
-                );
-            }
-            head.position = recorded.position;
-            head.version = recorded.commit.version;
-            head.hash = recorded.hash;
+            chains.extend(recorded)?;
             commits += 1;
             events += recorded.commit.events.len() as u64;
         }
@@ -108,7 +98,7 @@ async fn verify(log: &dyn EventLog) -> anyhow::Result<()> {
     }
     output::line(&format!(
         "{commits} commits, {events} events, {} streams: every chain is whole",
-        heads.len()
+        chains.streams()
     ))?;
     Ok(())
 }

@@ -6,8 +6,12 @@
 mod agent;
 mod bench;
 mod channel;
+mod class;
 mod composition;
+mod config;
+mod dead_letters;
 mod dev;
+mod doctor;
 mod local_servers;
 mod log;
 mod observability;
@@ -17,6 +21,7 @@ mod remote;
 mod schedule;
 mod schema;
 mod serve;
+mod settings;
 mod shutdown;
 mod task;
 mod worker;
@@ -48,6 +53,8 @@ enum Command {
     Dev(dev::Dev),
     /// Run Capstan against a given NATS and Postgres.
     Serve(serve::Serve),
+    /// Show the settings of serve.
+    Config(config::ConfigCommand),
     /// Lease attempts and execute them as processes.
     Worker(worker::WorkerCommand),
     /// Submit, read and steer tasks.
@@ -60,10 +67,16 @@ enum Command {
     Workspace(workspace::WorkspaceCommand),
     /// Bind, list and release channels.
     Channel(channel::ChannelCommand),
+    /// Limit and heal execution classes.
+    Class(class::ClassCommand),
     /// List and rebuild the read models.
     Projection(projection::ProjectionCommand),
-    /// Read and verify the event log.
+    /// Read, verify and copy the event log.
     Log(log::LogCommand),
+    /// Look at what was set aside, try it again or give it up.
+    Dlq(dead_letters::DeadLettersCommand),
+    /// Check the servers, the settings and this machine.
+    Doctor(doctor::Doctor),
     /// Measure this machine and Capstan on it.
     Bench(bench::BenchCommand),
     /// Write the contracts to a folder.
@@ -81,14 +94,18 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Dev(dev) => dev.run().await,
             Command::Serve(serve) => serve.run().await,
+            Command::Config(config) => config.run(),
             Command::Worker(worker) => worker.run().await,
             Command::Task(task) => task.run().await,
             Command::Agent(agent) => agent.run().await,
             Command::Schedule(schedule) => schedule.run().await,
             Command::Workspace(workspace) => workspace.run().await,
             Command::Channel(channel) => channel.run().await,
+            Command::Class(class) => class.run().await,
             Command::Projection(projection) => projection.run().await,
             Command::Log(log) => log.run().await,
+            Command::Dlq(dead_letters) => dead_letters.run().await,
+            Command::Doctor(doctor) => doctor.run().await,
             Command::Bench(bench) => bench.run().await,
             Command::Schema(schema) => schema.run(),
         }

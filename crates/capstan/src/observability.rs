@@ -2,23 +2,31 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
+
+/// Libraries that write what passes through them to their debug logs: the values of every statement, the headers of every
+/// request. What agents were given and bearer tokens stand in them, so no setting may bring that out.
+const TALKATIVE: [&str; 6] = ["tokio_postgres", "postgres", "hyper", "h2", "reqwest", "async_nats"];
 
 /// Starts logging; `RUST_LOG` decides what is shown.
 pub(crate) fn init() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
         EnvFilter::new("info,async_nats=warn,tokio_postgres=warn,hyper=warn,tower_http=warn")
     });
-    // The client of Postgres writes the values of every statement to its debug log, and what agents were given stands in
-    // them. No setting may bring that out.
-    let filter = match "tokio_postgres=warn".parse() {
-        Ok(quiet) => filter.add_directive(quiet),
-        Err(_) => filter,
-    };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
-        builder.compact().init();
+    let may_be_seen = filter_fn(|metadata| {
+        let library = metadata.target().split("::").next().unwrap_or_default();
+        // The least severe level is the greatest.
+        !TALKATIVE.contains(&library) || *metadata.level() <= Level::INFO
+    });
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = if std::io::stderr().is_terminal() {
+        lines.compact().boxed()
     } else {
-        builder.json().flatten_event(true).init();
-    }
+        lines.json().flatten_event(true).boxed()
+    };
+    tracing_subscriber::registry().with(filter).with(lines.with_filter(may_be_seen)).init();
 }

@@ -35,8 +35,26 @@ impl Format {
         Ok(())
     }
 
-    /// Prints a list with these columns.
+    /// Prints a list with these columns; long texts are cut in the table.
     pub(crate) fn list(self, items: &impl Serialize, columns: &[&str]) -> anyhow::Result<()> {
+        self.list_with(cell, items, columns)
+    }
+
+    /// Prints a list with these columns, whole texts in the table as well.
+    pub(crate) fn list_whole(self, items: &impl Serialize, columns: &[&str]) -> anyhow::Result<()> {
+        self.list_with(
+            |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+            items,
+            columns,
+        )
+    }
+
+    fn list_with(
+        self,
+        cell: fn(&Value) -> String,
+        items: &impl Serialize,
+        columns: &[&str],
+    ) -> anyhow::Result<()> {
         let value = serde_json::to_value(items)?;
         match self {
             Self::Json => line(&serde_json::to_string_pretty(&value)?)?,
@@ -92,6 +110,18 @@ impl std::fmt::Display for TaskEnded {
 
 impl std::error::Error for TaskEnded {}
 
+/// Checks were made, and some failed; the findings are printed already.
+#[derive(Debug)]
+pub(crate) struct CheckFailed(pub(crate) usize);
+
+impl std::fmt::Display for CheckFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of the checks failed", self.0)
+    }
+}
+
+impl std::error::Error for CheckFailed {}
+
 /// Prints why the command failed, each cause once, and answers the exit code.
 pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
     let is_unread = |cause: &(dyn std::error::Error + 'static)| {
@@ -104,6 +134,10 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
     if let Some(unsuccessful) = error.downcast_ref::<TaskEnded>() {
         eprintln!("capstan: {unsuccessful}");
         return ExitCode::from(5);
+    }
+    if let Some(failed) = error.downcast_ref::<CheckFailed>() {
+        eprintln!("capstan: {failed}");
+        return ExitCode::FAILURE;
     }
     eprintln!("capstan: failed to {}", chain(error));
     match error.downcast_ref::<capstan_client::Error>() {

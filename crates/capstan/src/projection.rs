@@ -1,9 +1,5 @@
 //! `capstan projection`: list, rebuild, verify and digest the read models.
 
-use std::sync::Arc;
-
-use anyhow::Context;
-use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog};
 use capstan_projections::{MODELS, ProjectorConfig, ReadModels, Which, rebuild, verify};
 use clap::{Args, Subcommand};
 
@@ -66,11 +62,12 @@ impl ProjectionCommand {
             Action::Rebuild { models, all } => {
                 let which = if *all { Which::All } else { Which::Some(models.clone()) };
                 let report =
-                    rebuild(&self.log().await?, &read_models, &which, &ProjectorConfig::default()).await?;
+                    rebuild(&self.servers.log().await?, &read_models, &which, &ProjectorConfig::default())
+                        .await?;
                 self.output.object(&report)
             }
             Action::Verify => {
-                let report = verify(&self.log().await?, &read_models).await?;
+                let report = verify(&self.servers.log().await?, &read_models).await?;
                 self.output.object(&report)?;
                 anyhow::ensure!(
                     report.differences.is_empty(),
@@ -79,10 +76,5 @@ impl ProjectionCommand {
                 Ok(())
             }
         }
-    }
-
-    async fn log(&self) -> anyhow::Result<Arc<dyn EventLog>> {
-        let url = self.servers.nats_url()?;
-        Ok(Arc::new(JetStreamLog::connect(JetStreamConfig::new(url)).await.context("open the log")?))
     }
 }

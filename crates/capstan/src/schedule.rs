@@ -101,10 +101,10 @@ struct Options {
     /// The view it works for.
     #[arg(long)]
     source_view: Option<String>,
-    /// While a task of an earlier tick is open: queue, skip or cancel_running.
+    /// While a task of an earlier tick is open: `queue`, `skip` or `cancel_running`.
     #[arg(long)]
     overlap: Option<String>,
-    /// After ticks that nobody could fire: one, all or none.
+    /// After ticks that nobody could fire: `one`, `all` or `none`.
     #[arg(long)]
     catch_up: Option<String>,
     /// Ticks fire up to so many milliseconds late.

@@ -1,52 +1,99 @@
 //! `capstan serve`: Capstan against a given NATS and Postgres.
 
-use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::ensure;
-use capstan_api::{Access, AdminToken};
+use capstan_api::{Access, AdminToken, ApiConfig, NatsConfig, RateLimit};
 use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 use crate::composition::{Node, NodeConfig, Roles};
+use crate::settings::{Settings, SettingsFaults};
 use crate::{output, shutdown};
 
 /// Run Capstan against a given NATS and Postgres.
+///
+/// Settings come from a file, the environment (CAPSTAN_ and the name, with __ between section and name) and these
+/// flags, the later before the earlier; `capstan config defaults` prints them all with what they mean.
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// What this process does.
-    #[arg(long, value_enum, default_value_t)]
-    role: Role,
+    #[command(flatten)]
+    settings: SettingsSource,
+}
+
+/// Where settings come from, the environment besides.
+#[derive(Args)]
+pub(crate) struct SettingsSource {
+    /// A file with settings, as TOML.
+    #[arg(long, env = "CAPSTAN_CONFIG")]
+    config: Option<PathBuf>,
+    /// What this process does: all, api, engine or projector.
+    #[arg(long)]
+    role: Option<String>,
     /// Where the API listens.
-    #[arg(long, env = "CAPSTAN_HTTP", default_value = "127.0.0.1:7070")]
-    http: SocketAddr,
+    #[arg(long)]
+    http: Option<String>,
     /// Where NATS is.
-    #[arg(long, env = "NATS_URL")]
-    nats_url: String,
+    #[arg(long)]
+    pub(crate) nats_url: Option<String>,
     /// NATS' monitoring address: from there the durability it really has is learned.
-    #[arg(long, env = "CAPSTAN_NATS_MONITOR_URL")]
-    nats_monitor_url: Option<String>,
+    #[arg(long)]
+    pub(crate) nats_monitor_url: Option<String>,
     /// Where Postgres is.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    database_url: String,
-    /// The bearer token every /v1 call must carry; required beyond loopback.
-    #[arg(long, env = "CAPSTAN_ADMIN_TOKEN", hide_env_values = true)]
+    #[arg(long)]
+    pub(crate) database_url: Option<String>,
+    /// The installation's token, 32 characters at least; required beyond loopback. Better in the environment.
+    #[arg(long)]
     admin_token: Option<String>,
     /// Copies of each stream, when this process creates them: 1, 3 or 5.
-    #[arg(long, env = "CAPSTAN_REPLICAS", default_value_t = 1)]
-    replicas: usize,
+    #[arg(long)]
+    replicas: Option<String>,
     /// How long a lease lasts without renewal, in milliseconds.
-    #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(i64).range(500..=3_600_000))]
-    lease_ms: i64,
+    #[arg(long)]
+    lease_ms: Option<String>,
     /// Tasks of one execution class (agent, lane, policy) that run at the same time.
-    #[arg(long, default_value_t = 1)]
-    class_concurrency: u32,
+    #[arg(long)]
+    class_concurrency: Option<String>,
     /// Create this workspace if it does not exist.
     #[arg(long)]
     workspace: Option<String>,
 }
 
+impl SettingsSource {
+    /// True when neither a file nor the environment nor flags can say where the servers are.
+    pub(crate) fn names_no_servers(&self) -> bool {
+        let is_unset = |name: &&str| std::env::var_os(name).is_none();
+        let variables = ["NATS_URL", "DATABASE_URL", "CAPSTAN_NATS_URL", "CAPSTAN_DATABASE_URL"];
+        self.config.is_none()
+            && self.nats_url.is_none()
+            && self.database_url.is_none()
+            && variables.iter().all(is_unset)
+    }
+
+    /// Reads all settings, or says everything that is wrong with them.
+    pub(crate) fn read(self) -> Result<Settings, SettingsFaults> {
+        let flags = [
+            ("role", self.role),
+            ("http", self.http),
+            ("nats_url", self.nats_url),
+            ("nats_monitor_url", self.nats_monitor_url),
+            ("database_url", self.database_url),
+            ("admin_token", self.admin_token),
+            ("replicas", self.replicas),
+            ("engine.lease_ms", self.lease_ms),
+            ("engine.class_concurrency", self.class_concurrency),
+            ("create_workspace", self.workspace),
+        ];
+        let environment = std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
+        Settings::read(self.config.as_deref(), environment, &flags)
+    }
+}
+
 /// What a process does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Role {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
     /// Everything.
     #[default]
     All,
@@ -71,28 +118,47 @@ impl From<Role> for Roles {
 impl Serve {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let stopping = shutdown::token()?;
-        let token = self.admin_token.filter(|token| !token.trim().is_empty());
-        ensure!(
-            token.is_some() || self.http.ip().is_loopback(),
-            "listen on {}: beyond loopback CAPSTAN_ADMIN_TOKEN is required",
-            self.http
-        );
-        let mut config = NodeConfig::new(self.nats_url, self.database_url);
-        config.roles = self.role.into();
-        config.http = self.http;
-        config.nats_monitor_url = self.nats_monitor_url;
-        config.replicas = self.replicas;
-        config.lease_ms = self.lease_ms;
-        config.class_concurrency = self.class_concurrency;
-        config.access = match token {
-            Some(token) => Access::Token(AdminToken::new(&token)?),
-            None => Access::Loopback,
-        };
-        let node = Node::start(config, stopping.clone()).await?;
-        if let Some(workspace) = self.workspace {
+        let settings = self.settings.read()?;
+        let workspace = settings.create_workspace.clone();
+        let node = Node::start(node_config(settings)?, stopping.clone()).await?;
+        if !workspace.is_empty() {
             node.ensure_workspace(&workspace).await?;
         }
         output::line(&format!("ready http://{}", node.address()))?;
         node.stopped().await
     }
+}
+
+/// What the settings mean for a process.
+fn node_config(settings: Settings) -> anyhow::Result<NodeConfig> {
+    let some = |text: String| (!text.is_empty()).then_some(text);
+    let (engine, limits) = (settings.engine, settings.limits);
+    let mut config = NodeConfig::new(settings.nats_url, settings.database_url);
+    config.roles = settings.role.into();
+    config.http = settings.http;
+    config.nats_monitor_url = some(settings.nats_monitor_url);
+    config.durability = settings.durability.into();
+    config.replicas = settings.replicas;
+    config.lease_ms = engine.lease_ms;
+    config.class_concurrency = engine.class_concurrency;
+    config.api = ApiConfig {
+        access: match some(settings.admin_token) {
+            Some(token) => Access::Token(AdminToken::new(&token)?),
+            None => Access::Loopback,
+        },
+        rate: RateLimit { per_second: limits.requests_per_second, burst: limits.requests_burst },
+        command_bytes_max: limits.command_bytes,
+        message_bytes_max: limits.message_bytes,
+        log_batch_bytes_max: limits.log_batch_bytes,
+        wait_ms_default: limits.wait_ms_default,
+        wait_ms_max: limits.wait_ms,
+        cancel_grace_ms: engine.cancel_grace_ms,
+        nats: NatsConfig {
+            concurrency: limits.bus_concurrency,
+            ack_wait: Duration::from_millis(limits.bus_ack_wait_ms),
+            deliveries_max: limits.bus_deliveries,
+        },
+        ..config.api
+    };
+    Ok(config)
 }

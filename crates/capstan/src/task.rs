@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use capstan_client::{Follow, NewTask, TaskFilter, TaskInput};
 use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::output::{self, Format};
@@ -49,6 +51,18 @@ enum Action {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Give a task that ended badly another run.
+    Retry {
+        id: Uuid,
+        /// What is said with it; without it the agent is told what it was told last.
+        message: Option<String>,
+    },
+    /// Put a task away; one that is not over is cancelled first.
+    Archive { id: Uuid },
+    /// Take a task out of the archive.
+    Unarchive { id: Uuid },
+    /// Change something about a task; an empty value clears label, budget or deadline.
+    Update(Update),
     /// Show a task's log lines.
     Logs {
         id: Uuid,
@@ -81,6 +95,49 @@ struct Submit {
     /// Wait until the task is over, or waits for an answer, and show it then; exit code 5 unless it is done.
     #[arg(long)]
     wait: bool,
+}
+
+#[derive(Args)]
+struct Update {
+    id: Uuid,
+    /// low, normal, high or urgent.
+    #[arg(long)]
+    priority: Option<String>,
+    /// Limit in US dollars.
+    #[arg(long)]
+    budget_usd: Option<String>,
+    /// A name for people.
+    #[arg(long)]
+    label: Option<String>,
+    /// When it must be over, as in 2026-01-02T03:04:05Z.
+    #[arg(long)]
+    deadline: Option<String>,
+    /// The command's text, for runs to come.
+    #[arg(long)]
+    message: Option<String>,
+}
+
+impl Update {
+    /// The changes by their wire names.
+    fn changes(self) -> anyhow::Result<Map<String, Value>> {
+        let mut changes = Map::new();
+        let mut change = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                changes.insert(name.to_owned(), value);
+            }
+        };
+        let or_null = |text: String| if text.is_empty() { Value::Null } else { Value::String(text) };
+        let budget = self.budget_usd.map(|text| match text.as_str() {
+            "" => Ok(Value::Null),
+            text => text.parse::<f64>().map(Value::from).with_context(|| format!("--budget-usd {text}")),
+        });
+        change("priority", self.priority.map(Value::String));
+        change("budget_usd", budget.transpose()?);
+        change("label", self.label.map(or_null));
+        change("deadline", self.deadline.map(or_null));
+        change("payload_json", self.message.map(|message| json!({ "message": message })));
+        Ok(changes)
+    }
 }
 
 #[derive(Args)]
@@ -165,6 +222,15 @@ impl TaskCommand {
             }
             Action::Cancel { id, reason } => {
                 self.output.object(&client.cancel_task(id, reason.as_deref()).await?.task)
+            }
+            Action::Retry { id, message } => {
+                self.output.object(&client.retry_task(id, message.as_deref()).await?.task)
+            }
+            Action::Archive { id } => self.output.object(&client.archive_task(id).await?.task),
+            Action::Unarchive { id } => self.output.object(&client.unarchive_task(id).await?.task),
+            Action::Update(update) => {
+                let id = update.id;
+                self.output.object(&client.update_task(id, &update.changes()?).await?.task)
             }
             Action::Logs { id, after, limit } => {
                 let logs = client.task_logs(id, after.as_deref(), limit).await?;

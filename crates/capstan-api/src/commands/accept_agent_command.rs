@@ -2,15 +2,18 @@
 
 use axum::http::StatusCode;
 use capstan_contract::command::{AcceptAgentCommand, CommandBody};
+use capstan_dispatch::DispatchError;
 use capstan_domain::Faults;
 use capstan_domain::id::TaskId;
+use capstan_domain::session;
 use capstan_domain::task::command::{Accept, Parent};
-use capstan_domain::task::{Command, State};
+use capstan_domain::task::{Command, Rejection, State};
 use capstan_envelope::Workspace;
 
-use super::{Execute, task_stream};
+use super::say::name;
+use super::{Execute, continuation, task_stream};
 use crate::App;
-use crate::call::{CallContext, fresh_id};
+use crate::call::{CallContext, CommandKey, fresh_id};
 use crate::parameters::refuse;
 use crate::problem::Problem;
 use crate::reads::Reads;
@@ -34,18 +37,18 @@ impl Execute for AcceptAgentCommand {
             Some(key) => TaskId::of_key(workspace.as_str(), agent.agent_id, &key.text()),
             None => TaskId(fresh_id(call.received_at)),
         };
-        let stream = task_stream(workspace, task_id)?;
-        let context = call.command(&stream, key.as_ref(), &self);
-        let workspace_state = app.workspace_state(workspace).await?;
-        let settings = workspace_state.state.settings();
-        if let Some(max) = settings.and_then(|settings| settings.quotas.open_tasks_max)
-            // A repeat adds no task.
-            && (key.is_none() || app.tasks.load(&stream).await?.state.is_none())
-        {
-            app.admit_task(workspace, max).await?;
+        let named = self.session_id.as_deref().is_some_and(|name| !name.trim().is_empty());
+        if !named {
+            let mut faults = Faults::default();
+            session::check_mode(self.queue_mode.as_deref(), &mut faults);
+            refuse(faults)?;
         }
+        let state = app.workspace_state(workspace).await?;
+        let settings = state.state.settings();
         let default_policy = settings.and_then(|settings| settings.default_policy.as_ref());
-        let command = Command::Accept(Box::new(Accept {
+        let open_tasks_max = settings.and_then(|settings| settings.quotas.open_tasks_max);
+        let body = self.clone();
+        let accept = Accept {
             task_id,
             workspace: workspace.to_string(),
             agent,
@@ -77,10 +80,24 @@ impl Execute for AcceptAgentCommand {
             not_before: self.not_before,
             deadline: self.deadline,
             queue_ttl_ms: self.queue_ttl_ms,
+            watches: Vec::new(),
             message_bytes_max: app.config.message_bytes_max,
+            accepted_by: name(&call.actor),
             at: call.received_at,
-        }));
-        let decided = app.tasks.execute(&stream, &command, &context).await?;
+        };
+        if named {
+            return continuation::execute(app, workspace, body, accept, key.as_ref(), call, open_tasks_max)
+                .await;
+        }
+        let stream = task_stream(workspace, task_id)?;
+        admit(app, workspace, task_id, key.as_ref(), open_tasks_max).await?;
+        let context = call.command(&stream, key.as_ref(), &body);
+        let command = Command::Accept(Box::new(accept));
+        let decided = app.tasks.execute(&stream, &command, &context).await.map_err(|error| match error {
+            // The task's id comes from the key: another command used it, on a session.
+            DispatchError::Rejected(Rejection::Exists) => DispatchError::IdempotencyConflict,
+            error => error,
+        })?;
         let mut reply = Reply::new(StatusCode::ACCEPTED, &context, &decided);
         // What was just accepted is shown from its own events, so that nobody waits for the read models.
         if decided.duplicate {
@@ -100,11 +117,31 @@ async fn parent(app: &App, workspace: &Workspace, task_id: TaskId) -> Result<Par
         return Ok(parent);
     }
     let newest = app.tasks.refresh(&stream).await?;
-    Ok(open_parent(&newest.state).unwrap_or(Parent { task_id, root_task_id: task_id, is_open: false }))
+    Ok(open_parent(&newest.state).unwrap_or(Parent {
+        task_id,
+        root_task_id: task_id,
+        depth: 0,
+        is_open: false,
+    }))
 }
 
 fn open_parent(state: &State) -> Option<Parent> {
     let task = state.as_deref().filter(|task| !task.state.is_terminal())?;
     let root_task_id = task.accepted.root_task_id.unwrap_or(task.id());
-    Some(Parent { task_id: task.id(), root_task_id, is_open: true })
+    Some(Parent { task_id: task.id(), root_task_id, depth: task.accepted.depth, is_open: true })
+}
+
+/// Refuses a task more than the workspace may have open; a repeat adds none.
+pub(super) async fn admit(
+    app: &App,
+    workspace: &Workspace,
+    task_id: TaskId,
+    key: Option<&CommandKey>,
+    open_tasks_max: Option<u32>,
+) -> Result<(), Problem> {
+    let Some(max) = open_tasks_max else { return Ok(()) };
+    if key.is_some() && app.tasks.load(&task_stream(workspace, task_id)?).await?.state.is_some() {
+        return Ok(());
+    }
+    app.admit_task(workspace, max).await
 }

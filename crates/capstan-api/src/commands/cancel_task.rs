@@ -1,11 +1,11 @@
 //! Cancels a task.
 
-use capstan_contract::command::{CancelTask, CommandBody};
+use capstan_contract::command::CancelTask;
 use capstan_domain::task::Command;
 use capstan_domain::task::command::Cancel;
 use capstan_envelope::Workspace;
 
-use super::{Execute, required, task_reply, task_stream};
+use super::{Execute, execute_on_task, required};
 use crate::App;
 use crate::call::CallContext;
 use crate::problem::Problem;
@@ -14,15 +14,11 @@ use crate::receipt::Reply;
 impl Execute for CancelTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let task_id = required(self.task_id, "/task_id")?;
-        let key = call.key(self.idempotency_key())?;
-        let stream = task_stream(workspace, task_id)?;
-        let context = call.command(&stream, key.as_ref(), &self);
         let command = Command::Cancel(Cancel {
-            reason: self.reason,
+            reason: self.reason.clone(),
             grace_ms: app.config.cancel_grace_ms,
             at: call.received_at,
         });
-        let decided = app.tasks.execute(&stream, &command, &context).await?;
-        Ok(task_reply(app, workspace, task_id, &context, &decided).await)
+        execute_on_task(app, workspace, task_id, &self, command, call).await
     }
 }

@@ -1,12 +1,11 @@
 //! Says something to the task of a run.
 
 use capstan_contract::command::{CommandBody, EnqueueRunInput};
-use capstan_domain::task::Command;
 use capstan_domain::task::command::SubmitInput;
 use capstan_envelope::Workspace;
 
-use super::submit_task_input::outcome;
-use super::{Execute, input_id, required, task_reply, task_stream};
+use super::say::{blank, say};
+use super::{Execute, input_id, required, task_stream};
 use crate::App;
 use crate::call::CallContext;
 use crate::problem::Problem;
@@ -17,21 +16,13 @@ impl Execute for EnqueueRunInput {
         let run_id = required(self.run_id, "/run_id")?;
         let key = call.key(self.idempotency_key())?;
         let task_id = app.task_of_run(workspace, run_id).await?;
-        let stream = task_stream(workspace, task_id)?;
-        let context = call.command(&stream, key.as_ref(), &self);
-        let input_id = input_id(task_id, key.as_ref(), call);
-        let command = Command::SubmitInput(SubmitInput {
-            input_id,
+        let context = call.command(&task_stream(workspace, task_id)?, key.as_ref(), &self);
+        let input = SubmitInput {
             run_id: Some(run_id),
             message: self.message,
-            answers: serde_json::Map::new(),
-            blocker_id: None,
-            message_bytes_max: app.config.message_bytes_max,
-            at: call.received_at,
-        });
-        let decided = app.tasks.execute(&stream, &command, &context).await?;
-        let mut reply = task_reply(app, workspace, task_id, &context, &decided).await;
-        reply.input = Some((input_id, outcome(&decided, input_id)));
-        Ok(reply)
+            queue_mode: self.queue_mode,
+            ..blank(app, input_id(task_id, key.as_ref(), call), call)
+        };
+        say(app, workspace, task_id, input, &context).await
     }
 }

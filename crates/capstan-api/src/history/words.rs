@@ -57,7 +57,7 @@ pub(super) fn told(event: &Event) -> String {
         Event::TaskPayloadSet(_) => "What later runs are told was changed".to_owned(),
         Event::BlockerOpened(e) => blocker_opened(e),
         Event::BlockerUpdated(e) => format!("Asked in other words: {}", quoted(&e.summary)),
-        Event::BlockerVoted(e) => format!("{} approved; more approvals are needed", e.by),
+        Event::BlockerVoted(e) => format!("Approved by {}; more approvals are needed", e.by),
         Event::BlockerClosed(e) => blocker_closed(e),
         Event::InputAccepted(e) => input_accepted(e),
         Event::InputClaimed(_) => "The worker took an input".to_owned(),
@@ -99,12 +99,7 @@ pub(super) fn told(event: &Event) -> String {
         Event::WatchFired(_) => "What it watched for happened".to_owned(),
         Event::WatchDisarmed(_) => "Watches no longer".to_owned(),
         Event::BudgetWarned(e) => {
-            format!(
-                "{} of {} US dollars of the {} budget are spent",
-                e.spent_usd,
-                e.limit_usd,
-                e.scope.as_str()
-            )
+            format!("Spent {} of {} US dollars of the {} budget", e.spent_usd, e.limit_usd, e.scope.as_str())
         }
         Event::BudgetExceeded(e) => {
             format!("The {} budget of {} US dollars is spent", e.scope.as_str(), e.limit_usd)
@@ -169,6 +164,9 @@ fn blocker_opened(opened: &BlockerOpened) -> String {
     match opened.kind {
         BlockerKind::Input => format!("Asks: {summary}"),
         BlockerKind::Approval if opened.items.is_empty() => format!("Asks for approval: {summary}"),
+        BlockerKind::Approval if opened.items.len() == 1 => {
+            format!("Asks for approval of an output: {summary}")
+        }
         BlockerKind::Approval => format!("Asks for approval of {} outputs: {summary}", opened.items.len()),
         BlockerKind::Budget => format!("Waits for more money: {summary}"),
         BlockerKind::Subtasks => format!("Waits for its subtasks: {summary}"),

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{Surface, dead_letter, message};
+use super::{Surface, message};
 use crate::commands;
 use crate::problem::{Code, Problem};
 use crate::receipt::Reply;
@@ -88,7 +88,7 @@ async fn handle(surface: &Surface, jetstream: &Context, message: Message) -> Res
     let headers = message.headers.as_ref();
     let Some((workspace, command)) = surface.topology.parse_command(&message.subject) else {
         let problem = Problem::not_found("command");
-        dead_letter::publish(surface, jetstream, &message, &problem, deliveries).await?;
+        surface.app.dead_letters.keep(&message, None, &problem, deliveries).await?;
         return message.double_ack().await;
     };
     let command_id = message::command_id(headers, workspace, &place);
@@ -110,7 +110,7 @@ async fn handle(surface: &Surface, jetstream: &Context, message: Message) -> Res
             || !commands::NAMES.contains(&command)
             || capstan_envelope::Workspace::new(workspace).is_err();
         if is_failure || is_unreadable {
-            dead_letter::publish(surface, jetstream, &message, problem, deliveries).await?;
+            surface.app.dead_letters.keep(&message, Some(command_id), problem, deliveries).await?;
         }
     }
     publish_outcome(surface, jetstream, workspace, command_id, &outcome).await?;

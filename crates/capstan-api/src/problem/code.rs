@@ -52,15 +52,18 @@ codes! {
     QuotaExceeded, "quota_exceeded", CONFLICT, "The workspace has as many as it may";
     AgentInactive, "agent_inactive", CONFLICT, "The agent takes no commands";
     IllegalTransition, "illegal_transition", CONFLICT, "Not possible in this state";
+    TaskArchived, "task_archived", CONFLICT, "The task is archived";
     LeaseLost, "lease_lost", CONFLICT, "The lease is gone";
     OutputConflict, "output_conflict", CONFLICT, "The id is another output's";
     BlockerClosed, "blocker_closed", CONFLICT, "The question is closed";
+    SessionBusy, "session_busy", CONFLICT, "The session is busy";
     IdempotencyConflict, "idempotency_conflict", CONFLICT, "The key was used for another command";
     VersionMismatch, "version_mismatch", PRECONDITION_FAILED, "The entity has moved on";
     RequestTimeout, "request_timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
     RateLimited, "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
     PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "Too large";
     ValidationFailed, "validation_failed", UNPROCESSABLE_ENTITY, "The command is not valid";
+    MessageRequired, "message_required", UNPROCESSABLE_ENTITY, "The input says nothing";
     InternalError, "internal_error", INTERNAL_SERVER_ERROR, "A fault of this service";
     Contended, "contended", SERVICE_UNAVAILABLE, "Too many writers at once";
     LogUnavailable, "log_unavailable", SERVICE_UNAVAILABLE, "The log cannot be reached";

@@ -1,7 +1,7 @@
 //! What the deciders' rejections and the dispatcher's answers become.
 
 use capstan_dispatch::{DispatchError, ReadFailure};
-use capstan_domain::{agent, channel, schedule, task, token, workspace};
+use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 
 use super::{Code, Problem};
 
@@ -20,7 +20,14 @@ impl From<task::Rejection> for Problem {
                 Self { current_epoch: Some(current_epoch), ..Self::new(Code::LeaseLost, detail) }
             }
             No::OutputConflict => Self::new(Code::OutputConflict, detail),
+            No::Archived => Self::new(Code::TaskArchived, detail),
             No::BlockerClosed => Self::new(Code::BlockerClosed, detail),
+            No::MessageRequired => {
+                let fault = Self::invalid_field("/message", detail);
+                Self { code: Code::MessageRequired, ..fault }
+            }
+            No::NotAnApprover(_) => Self::new(Code::Forbidden, detail),
+            No::Unchecked(_) => Self::new(Code::Contended, detail),
         }
     }
 }
@@ -48,6 +55,12 @@ impl From<channel::Rejection> for Problem {
     }
 }
 
+impl From<class::Rejection> for Problem {
+    fn from(class::Rejection::Invalid(faults): class::Rejection) -> Self {
+        Self::invalid(faults)
+    }
+}
+
 impl From<schedule::Rejection> for Problem {
     fn from(rejection: schedule::Rejection) -> Self {
         use schedule::Rejection as No;
@@ -71,6 +84,17 @@ impl From<token::Rejection> for Problem {
             // Its id is drawn or derived from a key, and a repeat under that key is answered before.
             token::Rejection::Exists(_) => Self::new(Code::IdempotencyConflict, detail),
             token::Rejection::NotFound => Self::not_found("token"),
+        }
+    }
+}
+
+impl From<session::Rejection> for Problem {
+    fn from(rejection: session::Rejection) -> Self {
+        let detail = rejection.to_string();
+        match rejection {
+            session::Rejection::Invalid(faults) => Self::invalid(faults),
+            session::Rejection::Busy(_) => Self::new(Code::SessionBusy, detail),
+            session::Rejection::MovedOn(_) => Self::new(Code::Contended, detail),
         }
     }
 }

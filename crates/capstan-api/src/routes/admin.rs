@@ -8,9 +8,10 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use capstan_envelope::Position;
-use capstan_projections::{MODELS, ProjectorConfig, ProjectorState, RebuildError, Which, rebuild};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use capstan_projections::{MODELS, ProjectorConfig, ProjectorState, RebuildError, Which, rebuild, verify};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::App;
 use crate::body;
@@ -18,12 +19,12 @@ use crate::parameters::Parameters;
 use crate::problem::{Code, Problem};
 use crate::shown::List;
 
-/// How long a rebuild is waited for before the answer says that it goes on.
-const REBUILD_WAIT: Duration = Duration::from_secs(20);
+/// How long a rebuild or a comparison is waited for before the answer says that it goes on.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A read model and how far it is. All models of a process move together.
-#[derive(Debug, Serialize)]
-pub(super) struct Projection {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Projection {
     name: &'static str,
     version: i32,
     #[serde(flatten)]
@@ -61,10 +62,6 @@ pub(super) async fn list(
     Ok(List { items, next_cursor: None, position, limit: MODELS.len() as u32, total: None })
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Empty {}
-
 /// Builds a read model anew, `all` for all of them. Answers 200 with the report, or 202 when it takes longer.
 pub(super) async fn build_anew(
     State(app): State<Arc<App>>,
@@ -73,12 +70,10 @@ pub(super) async fn build_anew(
     request: Request,
 ) -> Result<Response, Problem> {
     parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    let Empty {} = body::parse_optional(&json)?;
+    body::nothing(request, app.config.command_bytes_max).await?;
     let which = if name == "all" { Which::All } else { Which::Some(vec![name]) };
     let (log, models) = (app.log.clone(), app.reads.models().clone());
-    let mut running = tokio::spawn(async move {
+    within_patience(async move {
         let built = rebuild(&log, &models, &which, &ProjectorConfig::default()).await;
         match &built {
             Ok(report) => {
@@ -86,14 +81,47 @@ pub(super) async fn build_anew(
             }
             Err(error) => tracing::warn!(%error, "failed to rebuild the read models"),
         }
-        built
-    });
-    match tokio::time::timeout(REBUILD_WAIT, &mut running).await {
-        Ok(Ok(built)) => {
-            Ok((StatusCode::OK, Json(json!({ "done": true, "report": built? }))).into_response())
+        Ok(json!({ "done": true, "report": built? }))
+    })
+    .await
+}
+
+/// Compares the rows of a read model with what the log says, `all` for all of them. What differs is logged as well: the
+/// comparison goes on when it takes longer than the answer may.
+pub(super) async fn verify_rows(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Response, Problem> {
+    parameters.finish()?;
+    body::nothing(request, app.config.command_bytes_max).await?;
+    if name != "all" && !MODELS.iter().any(|(model, _)| *model == name) {
+        return Err(Problem::not_found("read model"));
+    }
+    let (log, models) = (app.log.clone(), app.reads.models().clone());
+    within_patience(async move {
+        let mut report = verify(&log, &models).await.map_err(|error| {
+            Problem::new(Code::ReadModelUnavailable, "the rows could not be compared").because(error)
+        })?;
+        report.differences.retain(|difference| name == "all" || difference.model == name);
+        let is_whole = report.differences.is_empty();
+        for difference in &report.differences {
+            tracing::error!(model = difference.model, rows = difference.count, "rows differ from the log");
         }
+        Ok(json!({ "done": true, "ok": is_whole, "report": report }))
+    })
+    .await
+}
+
+/// Answers 200 with what the work says, or 202 when it takes longer; it goes on then.
+async fn within_patience(
+    work: impl Future<Output = Result<Value, Problem>> + Send + 'static,
+) -> Result<Response, Problem> {
+    let mut running = tokio::spawn(work);
+    match tokio::time::timeout(PATIENCE, &mut running).await {
+        Ok(Ok(said)) => Ok((StatusCode::OK, Json(said?)).into_response()),
         Ok(Err(panicked)) => Err(Problem::internal(panicked)),
-        // It goes on; the list says when it is done.
         Err(_) => Ok((StatusCode::ACCEPTED, Json(json!({ "done": false }))).into_response()),
     }
 }

@@ -9,6 +9,7 @@ use capstan_contract::command::{CreateAgent, DeleteAgent, UpdateAgent};
 use capstan_domain::agent::AgentConfig;
 use capstan_domain::id::AgentId;
 use capstan_projections::AgentStats;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -90,8 +91,8 @@ pub(super) async fn defaults(
 }
 
 /// An agent's figures.
-#[derive(Serialize)]
-struct Stats {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Stats {
     agent_id: AgentId,
     #[serde(flatten)]
     figures: AgentStats,

@@ -10,12 +10,13 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use capstan_contract::command::{
-    AckInput, AppendLogs, AppendRows, AppendRunEvents, ClaimInput, CommandBody, FinalizeOutput,
+    AckInput, AppendLogs, AppendRows, AppendRunEvents, ClaimInput, CommandBody, DeferInput, FinalizeOutput,
     FinishAttempt, OpenBlocker, ProduceOutput, RecordUsage, ReturnAttempt, StartAttempt,
 };
 use capstan_contract::lease::ClaimedInput;
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{AttemptId, InputId, OutputId};
+use capstan_domain::task::command::BlockerSpec;
 use capstan_domain::task::state::InputState;
 use capstan_domain::task::{Command, Task, TaskDecider, command};
 use capstan_envelope::{Actor, StreamId, Workspace};
@@ -23,6 +24,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::App;
+use crate::answer_schema;
 use crate::body;
 use crate::call::{CallContext, CommandKey, fresh_id};
 use crate::commands::unnamed_output;
@@ -33,19 +35,19 @@ use crate::problem::{Code, Problem};
 use crate::receipt::{Receipt, Reply};
 
 /// A call of a worker about one attempt.
-struct Report {
-    app: Arc<App>,
-    attempt_id: AttemptId,
-    workspace: Workspace,
-    stream: StreamId,
-    call: CallContext,
+pub(super) struct Report {
+    pub(super) app: Arc<App>,
+    pub(super) attempt_id: AttemptId,
+    pub(super) workspace: Workspace,
+    pub(super) stream: StreamId,
+    pub(super) call: CallContext,
     /// The part of the attempt the path names besides.
     part: String,
 }
 
 impl Report {
     /// Reads the fence: the attempt of the path and the epoch of the header.
-    async fn read(
+    pub(super) async fn read(
         app: Arc<App>,
         attempt: &str,
         headers: &HeaderMap,
@@ -84,13 +86,13 @@ impl Report {
         Ok(part)
     }
 
-    async fn body<B: DeserializeOwned>(&self, request: Request) -> Result<B, Problem> {
+    pub(super) async fn body<B: DeserializeOwned>(&self, request: Request) -> Result<B, Problem> {
         let (head, body) = request.into_parts();
         let json = body::read(&head.headers, body, self.app.config.command_bytes_max).await?;
         body::parse_optional(&json)
     }
 
-    async fn execute<B: CommandBody>(
+    pub(super) async fn execute<B: CommandBody>(
         &self,
         body: &B,
         command: Command,
@@ -99,6 +101,12 @@ impl Report {
         let context = self.call.command(&self.stream, key.as_ref(), body);
         let decided = self.app.tasks.execute(&self.stream, &command, &context).await?;
         Ok((context, decided))
+    }
+
+    /// A question with its schema checked, and with the inputs that fit it.
+    async fn asked(&self, body: OpenBlocker) -> Result<BlockerSpec, Problem> {
+        let loaded = self.app.tasks.load(&self.stream).await?;
+        answer_schema::prepared(body.into(), loaded.state.as_deref())
     }
 
     /// Keys of workers hold for what the path names: the same key of another attempt, or about another output, is
@@ -255,7 +263,7 @@ pub(super) async fn open_blocker(
     let body: OpenBlocker = report.body(request).await?;
     let command = Command::OpenBlocker(command::OpenBlocker {
         attempt_id: report.attempt_id.clone(),
-        blocker: body.clone().into(),
+        blocker: report.asked(body.clone()).await?,
         at: report.call.received_at,
     });
     let (context, decided) = report.execute(&body, command).await?;
@@ -326,6 +334,25 @@ pub(super) async fn ack_input(
     Ok(Reply::new(StatusCode::OK, &context, &decided))
 }
 
+pub(super) async fn defer_input(
+    State(app): Shared,
+    Path((attempt, input)): AttemptPart,
+    call: CallContext,
+    request: Request,
+) -> Result<Reply, Problem> {
+    let mut report = Report::read(app, &attempt, request.headers(), call).await?;
+    let input_id: InputId = report.part(&input, "input")?;
+    let body: DeferInput = report.body(request).await?;
+    let command = Command::DeferInput(command::DeferInput {
+        attempt_id: report.attempt_id.clone(),
+        input_id,
+        reason: body.reason.clone(),
+        at: report.call.received_at,
+    });
+    let (context, decided) = report.execute(&body, command).await?;
+    Ok(Reply::new(StatusCode::OK, &context, &decided))
+}
+
 pub(super) async fn record_usage(
     State(app): Shared,
     Path(attempt): Attempt,
@@ -351,6 +378,10 @@ pub(super) async fn finish(
 ) -> Result<Reply, Problem> {
     let report = Report::read(app, &attempt, request.headers(), call).await?;
     let body: FinishAttempt = report.body(request).await?;
+    let blocker = match &body.blocker {
+        Some(blocker) => Some(report.asked(blocker.clone()).await?),
+        None => None,
+    };
     let command = Command::Finish(Box::new(command::Finish {
         attempt_id: report.attempt_id.clone(),
         outcome: body.outcome,
@@ -360,8 +391,9 @@ pub(super) async fn finish(
         retry_after_ms: body.retry_after_ms,
         usage: body.usage.clone(),
         waiting_for_input: body.waiting_for_input,
-        blocker: body.blocker.clone().map(Into::into),
+        blocker,
         wake: body.wake.clone().map(Into::into),
+        fan_out: body.fan_out(),
         result: body.result.clone(),
         at: report.call.received_at,
     }));

@@ -10,8 +10,9 @@ use capstan_contract::command as body;
 use capstan_contract::command::CommandBody;
 
 use super::{
-    admin, agents, attempts, channels, errors, health, inbox, live, outputs, runs, schedules, schemas, tasks,
-    tokens, workers, workspaces,
+    admin, agents, attempts, batches, channels, classes, dead_letters, descriptions, errors, health, inbox,
+    live, outputs, runs, schedules, schemas, source_events, task_commands, tasks, tokens, tool_calls,
+    workers, workspaces,
 };
 use crate::App;
 use crate::operation::Answer::{Array, Json, List, Object, Receipt, Stream, Text};
@@ -77,6 +78,10 @@ pub(crate) static ROUTES: &[Route] = &[
     read("ListChannelBindings", w!("/channels"), List("channel"), "the channels a workspace has bound", to!(channels::list)),
     read("GetChannelBinding", w!("/channels/{type}/{address}"), Object("channel"), "one channel binding", to!(channels::one)),
 
+    command::<body::ConfigureClass>("ConfigureClass", w!("/classes/{instance_key}"), OK, "class", "limits, holds or resets an execution class", to!(classes::configure)).by(Put),
+    read("ListClasses", w!("/classes"), List("class"), "the execution classes that were spoken of", to!(classes::list)),
+    read("GetClass", w!("/classes/{instance_key}"), Object("class"), "one execution class", to!(classes::one)),
+
     command::<body::CreateSchedule>("CreateSchedule", w!("/schedules"), CREATED, "schedule", "begins a schedule", to!(schedules::create)),
     command::<body::UpdateSchedule>("UpdateSchedule", w!("/schedules/{schedule}"), OK, "schedule", "changes a schedule", to!(schedules::about::<body::UpdateSchedule>)).by(Patch),
     command::<body::DeleteSchedule>("DeleteSchedule", w!("/schedules/{schedule}"), OK, "schedule", "ends a schedule", to!(schedules::about::<body::DeleteSchedule>)).by(Delete),
@@ -89,7 +94,13 @@ pub(crate) static ROUTES: &[Route] = &[
 
     command::<body::AcceptAgentCommand>("AcceptAgentCommand", w!("/tasks"), TAKEN, "task", "gives an agent something to do", to!(tasks::accept)),
     command::<body::SubmitTaskInput>("SubmitTaskInput", w!("/tasks/{task}/input"), TAKEN, "task", "says something to a task", to!(tasks::input)),
-    command::<body::CancelTask>("CancelTask", w!("/tasks/{task}/cancel"), TAKEN, "task", "cancels a task", to!(tasks::cancel)),
+    command::<body::CancelTask>("CancelTask", w!("/tasks/{task}/cancel"), TAKEN, "task", "cancels a task", to!(task_commands::about::<body::CancelTask>)),
+    command::<body::UpdateTask>("UpdateTask", w!("/tasks/{task}"), OK, "task", "changes a task; null clears", to!(task_commands::about::<body::UpdateTask>)).by(Patch),
+    command::<body::RetryTask>("RetryTask", w!("/tasks/{task}/retry"), TAKEN, "task", "tries a task again that failed, was dropped or cancelled", to!(task_commands::about::<body::RetryTask>)),
+    command::<body::ArchiveTask>("ArchiveTask", w!("/tasks/{task}/archive"), TAKEN, "task", "puts a task away; an active one is cancelled", to!(task_commands::about::<body::ArchiveTask>)),
+    command::<body::UnarchiveTask>("UnarchiveTask", w!("/tasks/{task}/unarchive"), TAKEN, "task", "takes a task out of the archive", to!(task_commands::about::<body::UnarchiveTask>)),
+    command::<body::PublishSourceEvent>("PublishSourceEvent", w!("/source-events"), TAKEN, "event", "tells what happened outside; wakes the tasks that watch for it", to!(source_events::publish)),
+    read("ListSubtasks", w!("/tasks/{task}/subtasks"), List("task"), "the children of a task, by the outputs they were made for too", to!(tasks::subtasks)),
     read("ListTasks", w!("/tasks"), List("task"), "tasks, filtered", to!(tasks::list)),
     read("GetTask", w!("/tasks/{task}"), Object("task"), "one task", to!(tasks::one)),
     read("ListTaskRuns", w!("/tasks/{task}/runs"), List("run"), "the runs of a task", to!(tasks::runs)),
@@ -119,6 +130,10 @@ pub(crate) static ROUTES: &[Route] = &[
     read("GetTaskOutput", w!("/tasks/{task}/outputs/{output}"), Object("output"), "one output of a task", to!(outputs::of_task)),
     read("ListInbox", w!("/inbox"), List("blocker"), "open questions over all tasks", to!(inbox::list)),
 
+    post("ExecuteBatch", w!("/commands"), Scope::Command, Array("batch-answer"), "gives up to 1000 commands, each with its own answer", to!(batches::commands)),
+    read("GetTaskEventBatch", w!("/tasks/{task}/batch"), Object("task-event-batch"), "a task and what it said since the last look", to!(batches::of_task)),
+    read("GetWorkspaceLiveBatch", w!("/batch"), Object("workspace-live-batch"), "the newest tasks and outputs", to!(batches::of_workspace)),
+
     read("SubscribeWorkspaceLive", w!("/stream"), Stream, "the events of a workspace as they happen", to!(live::of_workspace)),
     read("SubscribeTaskLive", w!("/tasks/{task}/stream"), Stream, "the events of a task as they happen", to!(live::of_task)),
     read("SubscribeRunEvents", w!("/runs/{run}/stream"), Stream, "the events of a run as they happen", to!(live::of_run)),
@@ -137,7 +152,11 @@ pub(crate) static ROUTES: &[Route] = &[
     worker::<body::OpenBlocker>("OpenBlocker", attempt!("/blockers"), CREATED, Receipt("blocker"), "asks people something", to!(attempts::open_blocker)),
     worker::<body::ClaimInput>("ClaimInput", attempt!("/inputs/claim"), OK, Receipt("input"), "takes the oldest input nobody has", to!(attempts::claim_input)),
     worker::<body::AckInput>("AckInput", attempt!("/inputs/{input}/ack"), OK, Receipt("input"), "the agent has the input", to!(attempts::ack_input)),
+    worker::<body::DeferInput>("DeferInput", attempt!("/inputs/{input}/defer"), OK, Receipt("input"), "the input could not reach the live turn", to!(attempts::defer_input)),
     worker::<body::RecordUsage>("RecordUsage", attempt!("/usage"), OK, Receipt("usage"), "what the agent used so far", to!(attempts::record_usage)),
+    worker::<body::CheckToolCall>("CheckToolCall", attempt!("/tool-calls"), OK, Json, "asks whether the agent may call a tool", to!(tool_calls::check)),
+    worker::<body::ClaimToolCall>("ClaimToolCall", "/v1/workers/{worker}/tool-calls", OK, Json, "gives a worker an approved tool call to carry out; waits for one", to!(tool_calls::claim)),
+    worker::<body::ReportToolCall>("ReportToolCall", "/v1/workers/{worker}/tool-calls/{claim}/result", OK, Receipt("tool_call"), "what came of a tool call", to!(tool_calls::report)),
     worker::<body::FinishAttempt>("FinishAttempt", attempt!("/finish"), OK, Receipt("attempt"), "how the attempt ended", to!(attempts::finish)),
 
     worker::<body::ReturnAttempt>("ReturnAttempt", attempt!("/return"), OK, Receipt("attempt"), "gives the attempt back unfinished", to!(attempts::give_back)),
@@ -145,10 +164,18 @@ pub(crate) static ROUTES: &[Route] = &[
     get("ListProjections", "/v1/admin/projections", Scope::Admin, List("projection"), "the read models and how far they are", to!(admin::list)),
     post("RebuildProjection", "/v1/admin/projections/{name}/rebuild", Scope::Admin, Json, "builds a read model anew", to!(admin::build_anew)).answering(&[200, 202]),
 
+    post("VerifyProjection", "/v1/admin/projections/{name}/verify", Scope::Admin, Json, "compares the rows of a read model with the log", to!(admin::verify_rows)).answering(&[200, 202]),
+    get("ListDeadLetters", "/v1/admin/deadletters", Scope::Admin, List("dead-letter"), "commands and commits set aside", to!(dead_letters::list)),
+    get("GetDeadLetter", "/v1/admin/deadletters/{id}", Scope::Admin, Object("dead-letter"), "one command or commit set aside", to!(dead_letters::one)),
+    post("RetryDeadLetter", "/v1/admin/deadletters/{id}/retry", Scope::Admin, Json, "tries what was set aside again", to!(dead_letters::retry)),
+    post("DiscardDeadLetter", "/v1/admin/deadletters/{id}/discard", Scope::Admin, Json, "gives a command up that was set aside", to!(dead_letters::discard)),
+
     get("GetHealth", "/healthz", Scope::Public, Json, "the process lives", to!(health::alive)),
     get("GetReadiness", "/readyz", Scope::Public, Json, "the process can do its work", to!(health::ready)),
     get("GetMetrics", "/metrics", Scope::Public, Text("text/plain; version=0.0.4"), "numbers for Prometheus", to!(health::metrics)),
     get("GetErrorPage", "/errors/{code}", Scope::Public, Text("text/markdown"), "what an error code means", to!(errors::page)),
+    get("GetOpenApi", "/openapi.json", Scope::Public, Json, "this surface as OpenAPI", to!(descriptions::openapi)),
+    get("GetAsyncApi", "/asyncapi.json", Scope::Public, Json, "streams and NATS subjects as AsyncAPI", to!(descriptions::asyncapi)),
     get("ListSchemas", "/schemas", Scope::Public, Json, "the names of all schemas", to!(schemas::names)),
     get("GetSchema", "/schemas/{name}", Scope::Public, Text("application/schema+json"), "one JSON Schema", to!(schemas::one)),
 ];
@@ -280,6 +307,19 @@ mod tests {
         let in_table: BTreeSet<_> = ROUTES.iter().filter_map(|route| route.operation.bus).collect();
         let on_bus: BTreeSet<_> = crate::commands::NAMES.iter().copied().collect();
         assert_eq!(in_table, on_bus);
+    }
+
+    #[test]
+    fn every_read_and_command_of_a_workspace_is_asked_on_the_bus_under_a_name_of_its_own() {
+        for Route { operation, .. } in ROUTES {
+            let is_read = operation.scope == Scope::Read && operation.answer != Stream;
+            let is_command = operation.scope == Scope::Command && operation.name != "ExecuteBatch";
+            assert!(!(is_read || is_command) || operation.rpc_name().is_some(), "{}", operation.name);
+        }
+        let names: Vec<_> = ROUTES.iter().filter_map(|route| route.operation.rpc_name()).collect();
+        let once: BTreeSet<_> = names.iter().collect();
+        assert_eq!(names.len(), once.len());
+        assert!(!once.contains(&crate::BATCH.to_owned()));
     }
 
     #[test]

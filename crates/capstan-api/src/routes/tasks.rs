@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use capstan_contract::command::{AcceptAgentCommand, CancelTask, SubmitTaskInput};
+use capstan_contract::command::{AcceptAgentCommand, SubmitTaskInput};
 use capstan_projections::{OutputFilter, RunFilter, TaskFilter, TaskTree};
 
 use crate::App;
@@ -51,22 +51,6 @@ pub(super) async fn input(
     body.execute(&app, &workspace, &call).await
 }
 
-pub(super) async fn cancel(
-    State(app): State<Arc<App>>,
-    Path((workspace, task)): Path<(String, String)>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
-) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    let (workspace, task_id) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
-    let mut body: CancelTask = body::parse_optional(&json)?;
-    body.task_id = body::of_path(body.task_id, task_id, "/task_id")?;
-    body.execute(&app, &workspace, &call).await
-}
-
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
@@ -81,6 +65,7 @@ pub(super) async fn list(
         label: parameters.text("label"),
         labels: labels(&mut parameters),
         parent_task_id: parameters.value("parent_task_id", "a task id"),
+        source_output_ids: parameters.words("source_output_id"),
         waiting_reasons: parameters.choices("waiting_reason", "reasons to wait"),
         created: parameters.span("created"),
         updated: parameters.span("updated"),
@@ -132,6 +117,21 @@ pub(super) async fn runs(
     app.must_have_task(&workspace, task).await?;
     let filter = RunFilter { task_id: Some(task), ..RunFilter::default() };
     app.reads.runs(&workspace, &filter, &page).await
+}
+
+/// Its children, newest first; with `source_output_id`, those made for one of these outputs.
+pub(super) async fn subtasks(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<List, Problem> {
+    let page = page(&mut parameters);
+    let source_output_ids = parameters.words("source_output_id");
+    parameters.finish()?;
+    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    app.must_have_task(&workspace, task).await?;
+    let filter = TaskFilter { parent_task_id: Some(task), source_output_ids, ..TaskFilter::default() };
+    app.reads.tasks(&workspace, &filter, &page).await
 }
 
 pub(super) async fn outputs(

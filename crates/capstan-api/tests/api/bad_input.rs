@@ -52,8 +52,8 @@ async fn bad_input_is_refused_and_writes_nothing() {
             "validation_failed",
             &["/agent_key", "/name"],
         ),
-        (&of_task("input"), r#"{"message":" "}"#, 422, "validation_failed", &["/message"]),
-        (&of_task("input"), r#"{"message":"x","action":"approve"}"#, 422, "validation_failed", &["/action"]),
+        (&of_task("input"), r#"{"message":" "}"#, 422, "message_required", &["/message"]),
+        (&of_task("input"), r#"{"message":"x","action":"maybe"}"#, 422, "validation_failed", &["/action"]),
         (&of_task("input"), &other_task, 422, "validation_failed", &["/task_id"]),
         (
             &of_task("input"),

@@ -133,7 +133,8 @@ async fn an_input_says_what_becomes_of_it() {
         (Some("queued"), Some(task.as_str()))
     );
     let again = api.post(&path, input).await.expect(200);
-    assert_eq!((&again["input_id"], &again["outcome"]), (&first["input_id"], &first["outcome"]));
+    assert_eq!((&again["input_id"], &again["first_outcome"]), (&first["input_id"], &first["outcome"]));
+    assert_eq!(again["outcome"], "duplicate");
     let inputs = api.get_now(&format!("{TASKS}/{task}/inputs")).await.expect(200);
     assert_eq!(inputs["items"].as_array().map(Vec::len), Some(1));
 }

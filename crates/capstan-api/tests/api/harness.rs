@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_api::{
-    Access, Agents, ApiConfig, App, Channels, Parts, ReadModelsCheck, Reads, Schedules, Tasks, Tokens,
-    Workspaces, nats,
+    Access, Agents, ApiConfig, App, Channels, Classes, DeadLetters, Parts, ReadModelsCheck, Reads, Schedules,
+    Tasks, Tokens, Workspaces, nats,
 };
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots};
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
-use capstan_domain::task::{Command, command};
-use capstan_engine::EngineClient;
+use capstan_domain::task::{Command, Task, command};
+use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_envelope::{Actor, Position, StreamId, Workspace};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Topology};
 use capstan_live::{LiveConfig, LiveHub};
@@ -36,9 +36,11 @@ pub(crate) struct Api {
     pub(crate) base: String,
     pub(crate) log: Arc<JetStreamLog>,
     pub(crate) tasks: Arc<Tasks>,
+    deciders: Deciders,
     pub(crate) nats: async_nats::Client,
     pub(crate) topology: Topology,
     pub(crate) servers: Arc<TestServers>,
+    pub(crate) database: String,
     http: reqwest::Client,
     stopping: CancellationToken,
     models: ReadModels,
@@ -100,10 +102,11 @@ impl Api {
         let servers = Arc::new(TestServers::start().await?);
         let nats_url = servers.nats_url();
         let log = Self::connect(&nats_url).await?;
-        let models = ReadModels::connect(&servers.fresh_database().await?)?;
+        let database = servers.fresh_database().await?;
+        let models = ReadModels::connect(&database)?;
         models.migrate().await?;
         let projector = Projector::start(log.clone(), models.clone(), ProjectorConfig::default());
-        Self::assemble(servers, &nats_url, log, models, Arc::new(projector), config).await
+        Self::assemble(servers, &nats_url, log, (database, models), Arc::new(projector), config).await
     }
 
     /// A server on a nats-server of the test's own; only Postgres is the usual one.
@@ -114,7 +117,9 @@ impl Api {
         let models = ReadModels::connect(&database).expect("an address");
         models.migrate().await.expect("the tables are made");
         let projector = Projector::start(log.clone(), models.clone(), ProjectorConfig::default());
-        Self::assemble(servers, nats_url, log, models, Arc::new(projector), config).await.expect("it starts")
+        Self::assemble(servers, nats_url, log, (database, models), Arc::new(projector), config)
+            .await
+            .expect("it starts")
     }
 
     /// Another process of the same installation: its own connections and memory, the same servers.
@@ -123,6 +128,7 @@ impl Api {
         let log = Self::connect(&nats_url).await.expect("a second connection");
         let (servers, models, projector) =
             (self.servers.clone(), self.models.clone(), self.projector.clone());
+        let models = (self.database.clone(), models);
         Self::assemble(servers, &nats_url, log, models, projector, config).await.expect("the replica starts")
     }
 
@@ -143,7 +149,7 @@ impl Api {
         servers: Arc<TestServers>,
         nats_url: &str,
         log: Arc<JetStreamLog>,
-        models: ReadModels,
+        (database, models): (String, ReadModels),
         projector: Arc<ProjectorHandle>,
         config: ApiConfig,
     ) -> anyhow::Result<Self> {
@@ -156,12 +162,16 @@ impl Api {
         let agents: Arc<Agents> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let schedules: Arc<Schedules> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let channels: Arc<Channels> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
+        let classes: Arc<Classes> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let tokens: Arc<Tokens> = Arc::new(Dispatcher::new(shared.clone(), Arc::new(NoSnapshots), bounds));
+        let sessions = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
         let tasks: Arc<Tasks> = Arc::new(Dispatcher::new(shared.clone(), snapshots, bounds));
         live.observe({
             let tokens = tokens.clone();
             move |recorded| tokens.observe(recorded)
         });
+        let deciders =
+            Deciders { tasks: tasks.clone(), schedules: schedules.clone(), agents: agents.clone() };
         let stopping = CancellationToken::new();
         let nats = JetStreamConfig::new(nats_url);
         let nats = nats.log_in(async_nats::ConnectOptions::new()).await?.connect(&nats.url).await?;
@@ -171,6 +181,8 @@ impl Api {
             agents,
             schedules,
             channels,
+            classes,
+            sessions,
             tasks: tasks.clone(),
             tokens,
             reads: Reads::new(models.clone()),
@@ -179,6 +191,7 @@ impl Api {
             engine: EngineClient::new(nats.clone(), Subjects::default()),
             live,
             telemetry: log.telemetry().clone(),
+            dead_letters: DeadLetters::new(nats.clone(), log.topology().clone()),
             checks: vec![
                 log.clone(),
                 Arc::new(ReadModelsCheck::new(
@@ -202,9 +215,11 @@ impl Api {
             base,
             log,
             tasks,
+            deciders,
             nats,
             topology,
             servers,
+            database,
             http,
             stopping,
             models,
@@ -234,6 +249,29 @@ impl Api {
         self.send(self.request("POST", path).body(body.to_string())).await
     }
 
+    /// Starts an engine, which most of these tests do without; answers when it leads.
+    pub(crate) async fn lead(&self) -> EngineHandle {
+        let nats = self.servers.nats().await.expect("a connection");
+        let (log, models) = (self.log.clone(), Arc::new(self.models.clone()));
+        let config = EngineConfig::default();
+        let engine = Engine::start(config, log, self.deciders.clone(), models, nats, self.stopping.clone());
+        engine.is_leading().wait_for(|leads| *leads).await.expect("the engine runs");
+        engine
+    }
+
+    /// Waits until a task as reads show it satisfies the condition.
+    pub(crate) async fn until(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let shown = self.get_now(path).await.body;
+            if holds(&shown) {
+                return shown;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "never so: {shown}");
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub(crate) async fn head(&self) -> Position {
         self.log.head().await.expect("the log answers")
     }
@@ -258,9 +296,25 @@ impl Api {
             lease_ms: 30_000,
             at: Utc::now(),
         });
+        let task = self.as_engine(task_id, &lease).await;
+        let attempt_id = AttemptId { workspace: "dev".into(), task: task_id, epoch: task.epoch }.to_string();
+        Lease { attempt_id, epoch: task.epoch, run_id: run_id.to_string() }
+    }
+
+    /// What the task's newest run tells its agent.
+    pub(crate) async fn prompt(&self, task: &str) -> String {
+        let stream = StreamId::new(Workspace::new("dev").expect("a name"), "task", task).expect("a stream");
+        let loaded = self.tasks.refresh(&stream).await.expect("the task loads");
+        loaded.state.as_deref().and_then(Task::current_run).expect("a run").prompt.clone()
+    }
+
+    /// Gives the task a command as the engine would; the task after it.
+    pub(crate) async fn as_engine(&self, task_id: TaskId, command: &Command) -> Task {
+        let workspace = Workspace::new("dev").expect("a name");
+        let stream = StreamId::new(workspace, "task", &task_id.to_string()).expect("a stream");
         let context = CommandContext {
             command_id: Uuid::from_u128(rand::random()),
-            command: "lease",
+            command: "engine",
             actor: Actor::Engine,
             correlation_id: Uuid::nil(),
             causation_id: None,
@@ -269,10 +323,8 @@ impl Api {
             idempotency: None,
             expected_version: None,
         };
-        let decided = self.tasks.execute(&stream, &lease, &context).await.expect("a lease");
-        let epoch = decided.loaded.state.as_ref().expect("a task").epoch;
-        let attempt_id = AttemptId { workspace: "dev".into(), task: task_id, epoch }.to_string();
-        Lease { attempt_id, epoch, run_id: run_id.to_string() }
+        let decided = self.tasks.execute(&stream, command, &context).await.expect("the task takes it");
+        decided.loaded.state.as_deref().expect("a task").clone()
     }
 
     /// A worker's call about its attempt.

@@ -87,7 +87,7 @@ async fn each_role_may_do_what_the_template_says_and_nothing_else() {
     }
 
     // Nobody but Capstan sees or writes the log, or hears what another is answered.
-    let head = api.head().await;
+    let log_end = api.head().await;
     for (name, client) in [("dev-producer", &producer), ("dev-reader", &reader), ("operator", &operator)] {
         let published =
             ["capstan.evt.dev.task.x", "capstan.int.engine.lease", "$JS.API.STREAM.PURGE.CAPSTAN_EVENTS"];
@@ -106,5 +106,5 @@ async fn each_role_may_do_what_the_template_says_and_nothing_else() {
             }
         }
     }
-    assert_eq!(api.head().await, head, "somebody wrote to the log");
+    assert_eq!(api.head().await, log_end, "somebody wrote to the log");
 }

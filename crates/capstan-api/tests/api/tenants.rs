@@ -86,7 +86,9 @@ async fn one_workspace_finds_nothing_of_another_on_any_route() {
         let path = ids.iter().fold(path.replace("{workspace}", workspace), |path, (name, id)| {
             path.replace(&format!("{{{name}}}"), id)
         });
-        path.replace("{worker}", "00000000-0000-4000-8000-000000000001").replace("{name}", "tasks")
+        path.replace("{worker}", "00000000-0000-4000-8000-000000000001")
+            .replace("{name}", "tasks")
+            .replace("{type}", "email")
     };
     let mut walked = 0;
     for operation in operations().filter(|operation| operation.scope != Scope::Public) {

@@ -28,6 +28,10 @@ pub struct AcceptAgentCommand {
     /// The conversation its runs share; a fresh one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
+    /// What becomes of it on a session that has a task: `followup` (default: an input of that task), `queue` (a task
+    /// that runs after it), `steer`, `steer-backlog` or `interrupt` (such an input), `reject` (refused while it is open).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_mode: Option<String>,
     /// A name for the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_key: Option<String>,

@@ -3,11 +3,12 @@
 use serde::Deserialize;
 
 use crate::command::{
-    AcceptAgentCommand, AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, CancelRun, CancelTask,
-    CommandBody, CreateAgent, CreateSchedule, CreateTaskOutput, CreateWorkspace, DeleteAgent,
-    DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeTaskOutput, IssueToken, PauseSchedule,
-    ResumeSchedule, RevokeToken, SubmitTaskInput, TriggerSchedule, UpdateAgent, UpdateSchedule,
-    UpdateWorkspace, UpsertChannelBinding,
+    AcceptAgentCommand, AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, ArchiveTask, CancelRun,
+    CancelTask, CommandBody, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput, CreateWorkspace,
+    DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeTaskOutput, IssueToken,
+    PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput,
+    TriggerSchedule, UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace,
+    UpsertChannelBinding,
 };
 
 macro_rules! any_command {
@@ -59,10 +60,22 @@ any_command! {
     CancelTask,
     /// Cancels a run.
     CancelRun,
+    /// Gives a task that ended badly another run.
+    RetryTask,
+    /// Puts a task away.
+    ArchiveTask,
+    /// Takes a task out of the archive.
+    UnarchiveTask,
+    /// Changes something about a task.
+    UpdateTask,
+    /// Tells tasks what happened outside.
+    PublishSourceEvent,
     /// Introduces an agent.
     CreateAgent,
     /// Opens a workspace.
     CreateWorkspace,
+    /// Sets the limits of an execution class.
+    ConfigureClass,
     /// Begins a schedule.
     CreateSchedule,
     /// Changes a schedule.

@@ -16,4 +16,7 @@ pub struct EnqueueRunInput {
     #[serde(default)]
     #[schemars(!default)]
     pub message: String,
+    /// `followup` (default), `queue`, `steer`, `steer-backlog` or `interrupt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_mode: Option<String>,
 }

@@ -1,25 +1,17 @@
 //! What makes two bodies the same command.
 
+use capstan_domain::canonical;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// SHA-256, in hex, of a command's canonical JSON: keys sorted, no blanks, without its `idempotency_key`.
 ///
 /// Two bodies with one fingerprint are one command; the key itself says only where to look.
 pub fn fingerprint(body: &Value) -> String {
-    let mut canonical = body.clone();
-    if let Value::Object(fields) = &mut canonical {
+    let mut body = body.clone();
+    if let Value::Object(fields) = &mut body {
         fields.remove("idempotency_key");
     }
-    // Without effect on the sorted map of a plain build; another crate may switch it to insertion order.
-    canonical.sort_all_objects();
-    hex(&Sha256::digest(canonical.to_string()))
-}
-
-fn hex(digest: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let nibbles = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    nibbles.map(|nibble| char::from(DIGITS[usize::from(nibble)])).collect()
+    canonical::hash(&body)
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 use capstan_domain::outcome_text::ErrorClass;
-use capstan_domain::task::command::WakePlan;
-use capstan_domain::task::event::{AgendaItem, AttemptOutcome};
+use capstan_domain::task::command::{FanOut, WakePlan};
+use capstan_domain::task::event::{AgendaItem, AttemptOutcome, Join};
 use capstan_domain::usage::Usage;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::command::OpenBlocker;
 use crate::command::usage::{self, UsageBody};
+use crate::command::{OpenBlocker, SourceWatchRequest, SubtaskRequest};
 
 /// The attempt is over: how it ended and what is to follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,9 +41,30 @@ pub struct FinishAttempt {
     /// Sleep and come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake: Option<WakeRequest>,
+    /// Children to make, when the outcome is `ok`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subtasks: Vec<SubtaskRequest>,
+    /// Whether the task waits for them: `none` (default), `all` or `any`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<Join>,
+    /// Things outside to wait for, when the outcome is `ok`; absent, what is watched stays watched, and an empty list
+    /// ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_watches: Option<Vec<SourceWatchRequest>>,
     /// What the agent answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
+}
+
+impl FinishAttempt {
+    /// The children and watches it asks for.
+    pub fn fan_out(&self) -> FanOut {
+        FanOut {
+            subtasks: self.subtasks.iter().cloned().map(Into::into).collect(),
+            join: self.join,
+            watches: self.source_watches.as_ref().map(|list| list.iter().cloned().map(Into::into).collect()),
+        }
+    }
 }
 
 /// When and why to come back.

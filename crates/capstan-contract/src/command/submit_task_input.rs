@@ -13,13 +13,42 @@ pub struct SubmitTaskInput {
     /// The task; needed where no path names it, that is on the bus and in batches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<TaskId>,
+    /// `approve_reject` or `free_text`; what the input holds decides when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// `approve` or `reject`; with items, theirs count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
     /// The text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+    /// Decisions on single outputs; those the open blocker asks about when absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<DecidedItem>,
     /// Answers by question id.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub answers: Map<String, Value>,
     /// The blocker it answers; the open one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocker_id: Option<BlockerId>,
+    /// `followup` (default), `queue`, `steer`, `steer-backlog` or `interrupt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_mode: Option<String>,
+}
+
+/// A decision on one output.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecidedItem {
+    /// The output.
+    #[serde(default)]
+    #[schemars(!default)]
+    pub output_id: String,
+    /// `approve` or `reject`.
+    #[serde(default)]
+    #[schemars(!default)]
+    pub action: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }

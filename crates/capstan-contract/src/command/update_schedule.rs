@@ -43,6 +43,7 @@ pub struct UpdateSchedule {
 }
 
 /// A null that was written differs from a field that was not.
+#[expect(clippy::option_option, reason = "absent, null and a text are three things to say")]
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }

@@ -4,7 +4,7 @@
 //! scanned: delayed → session (its first due task, while no attempt lives) → class and needs (its first,
 //! while the class has room) → workspace (its first per needs) → fair order of workspaces per needs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
@@ -39,6 +39,8 @@ struct Tracked {
     session: Named,
     class: Named,
     needs: Arc<Needs>,
+    /// The task it runs after.
+    runs_after: Option<StreamKey>,
     /// The run that waits, if one does.
     queued: Option<Queued>,
     /// True while an attempt lives.
@@ -53,8 +55,10 @@ struct Queued {
     rank: Rank,
     available_at: Option<DateTime<Utc>>,
     reserved: bool,
-    /// True once it is due and stands in its session.
+    /// True once it is due.
     due: bool,
+    /// True while the task it runs after is open: it does not stand in its session then.
+    held: bool,
 }
 
 impl Tracked {
@@ -93,8 +97,14 @@ struct Tenant {
 pub(super) struct Index {
     config: Config,
     limits: HashMap<Named, u32>,
+    held_classes: HashMap<Named, WaitingReason>,
+    held: HashMap<StreamKey, WaitingReason>,
     tasks: HashMap<StreamKey, Tracked>,
     delayed: BTreeSet<(DateTime<Utc>, StreamKey)>,
+    /// Tasks that are not over, whether they wait in the queue or not.
+    open: HashSet<StreamKey>,
+    /// Queued tasks by the task they run after.
+    successors: HashMap<StreamKey, BTreeSet<StreamKey>>,
     sessions: HashMap<Named, Session>,
     classes: HashMap<Named, Class>,
     tenants: HashMap<Arc<str>, Tenant>,
@@ -110,6 +120,11 @@ impl Index {
     }
 
     pub(super) fn observe(&mut self, key: &StreamKey, task: Option<&Task>) {
+        let is_open = task.is_some_and(|task| !task.state.is_terminal());
+        let was_open = if is_open { !self.open.insert(key.clone()) } else { self.open.remove(key) };
+        if is_open != was_open {
+            self.hold_successors(key, is_open);
+        }
         let before = self.tasks.get(key);
         let after = task.and_then(|task| self.tracked(key, task, before));
         if before == after.as_ref() {
@@ -123,12 +138,27 @@ impl Index {
         }
     }
 
+    /// Keeps back what runs after a task, or lets it go.
+    fn hold_successors(&mut self, key: &StreamKey, held: bool) {
+        for successor in self.successors.get(key).cloned().unwrap_or_default() {
+            let Some(mut tracked) = self.tasks.remove(&successor) else { continue };
+            self.withdraw(&successor, &tracked);
+            if let Some(queued) = &mut tracked.queued {
+                queued.held = held;
+            }
+            self.insert(successor, tracked);
+        }
+    }
+
     /// What there is to know of a task; nothing when it neither waits nor lives.
     fn tracked(&self, key: &StreamKey, task: &Task, before: Option<&Tracked>) -> Option<Tracked> {
         let waiting = task.active_run().filter(|_| task.state == TaskState::Queued);
         if waiting.is_none() && task.live.is_none() {
             return None;
         }
+        let runs_after = task.accepted.runs_after;
+        let runs_after = runs_after.map(|task_id| StreamKey { workspace: key.workspace.clone(), task_id });
+        let held = runs_after.as_ref().is_some_and(|before| self.open.contains(before));
         let old = before.and_then(|before| before.queued.as_ref().map(|queued| (before.epoch, queued)));
         let queued = waiting.map(|run| {
             let queued_at = task.queued_at.unwrap_or(task.accepted.accepted_at);
@@ -141,6 +171,7 @@ impl Index {
                 available_at: task.available_at,
                 reserved: same.is_some_and(|(_, queued)| queued.reserved),
                 due,
+                held,
             }
         });
         let (session, class, needs) = match before {
@@ -152,7 +183,15 @@ impl Index {
                 Arc::new(Needs::of(task)),
             ),
         };
-        Some(Tracked { session, class, needs, queued, live: task.live.is_some(), epoch: task.epoch })
+        Some(Tracked {
+            session,
+            class,
+            needs,
+            runs_after,
+            queued,
+            live: task.live.is_some(),
+            epoch: task.epoch,
+        })
     }
 
     /// The instant by which tasks are ordered: one step later for every priority below urgent.
@@ -174,6 +213,9 @@ impl Index {
         }
         if let Some(queued) = &tracked.queued {
             self.queued += 1;
+            if let Some(before) = &tracked.runs_after {
+                self.successors.entry(before.clone()).or_default().insert(key.clone());
+            }
             if !queued.reserved {
                 self.enqueue(&key, &tracked, queued);
             }
@@ -184,6 +226,14 @@ impl Index {
     fn withdraw(&mut self, key: &StreamKey, tracked: &Tracked) {
         if let Some(queued) = &tracked.queued {
             self.queued = self.queued.saturating_sub(1);
+            if let Some(before) = &tracked.runs_after
+                && let Some(successors) = self.successors.get_mut(before)
+            {
+                successors.remove(key);
+                if successors.is_empty() {
+                    self.successors.remove(before);
+                }
+            }
             if !queued.reserved {
                 self.dequeue(key, tracked, queued);
             }
@@ -194,10 +244,14 @@ impl Index {
     }
 
     fn enqueue(&mut self, key: &StreamKey, tracked: &Tracked, queued: &Queued) {
+        if self.held.contains_key(key) {
+            return;
+        }
         match queued.available_at {
             Some(available_at) if !queued.due => {
                 self.delayed.insert((available_at, key.clone()));
             }
+            _ if queued.held => {}
             _ => {
                 let session = self.sessions.entry(tracked.session.clone()).or_default();
                 session.waiting.insert(queued.rank);
@@ -207,10 +261,14 @@ impl Index {
     }
 
     fn dequeue(&mut self, key: &StreamKey, tracked: &Tracked, queued: &Queued) {
+        if self.held.contains_key(key) {
+            return;
+        }
         match queued.available_at {
             Some(available_at) if !queued.due => {
                 self.delayed.remove(&(available_at, key.clone()));
             }
+            _ if queued.held => {}
             _ => {
                 if let Some(session) = self.sessions.get_mut(&tracked.session) {
                     session.waiting.remove(&queued.rank);
@@ -325,6 +383,9 @@ impl Index {
     }
 
     fn limit(&self, class: &Named) -> u32 {
+        if self.held_classes.contains_key(class) {
+            return 0;
+        }
         self.limits.get(class).copied().unwrap_or(self.config.class_limit)
     }
 
@@ -335,6 +396,32 @@ impl Index {
             None => self.limits.remove(&name),
         };
         self.expose_class(&name);
+    }
+
+    pub(super) fn hold_class(&mut self, workspace: &str, instance_key: &str, reason: Option<WaitingReason>) {
+        let name: Named = (workspace.into(), instance_key.into());
+        match reason {
+            Some(reason) => self.held_classes.insert(name.clone(), reason),
+            None => self.held_classes.remove(&name),
+        };
+        self.expose_class(&name);
+    }
+
+    pub(super) fn hold_task(&mut self, key: &StreamKey, reason: Option<WaitingReason>) {
+        if self.held.get(key) == reason.as_ref() {
+            return;
+        }
+        let tracked = self.tasks.remove(key);
+        if let Some(tracked) = &tracked {
+            self.withdraw(key, tracked);
+        }
+        match reason {
+            Some(reason) => self.held.insert(key.clone(), reason),
+            None => self.held.remove(key),
+        };
+        if let Some(tracked) = tracked {
+            self.insert(key.clone(), tracked);
+        }
     }
 
     /// Moves every delayed task that is due into its session.
@@ -423,7 +510,7 @@ impl Index {
         if queued.reserved {
             return vec![WaitingReason::BeingLeased];
         }
-        let mut reasons = Vec::new();
+        let mut reasons: Vec<_> = self.held.get(key).cloned().into_iter().collect();
         if let Some(until) = queued.available_at.filter(|_| !queued.due) {
             reasons.push(WaitingReason::RetryDelay { until });
         }
@@ -431,15 +518,23 @@ impl Index {
         let holder = session.and_then(|session| session.holders.first());
         if let Some(holder) = holder {
             reasons.push(WaitingReason::SessionBusy { task_id: *holder });
+        } else if let Some(before) = tracked.runs_after.as_ref().filter(|_| queued.held) {
+            reasons.push(WaitingReason::SessionBusy { task_id: before.task_id });
         }
         let limit = self.limit(&tracked.class);
         let class = self.classes.get(&tracked.class);
         let running = class.map_or(0, |class| class.running);
-        if running >= limit {
+        if let Some(held) = self.held_classes.get(&tracked.class) {
+            reasons.push(held.clone());
+        } else if running >= limit {
             reasons.push(WaitingReason::ClassFull { running, limit });
         }
+        if self.held.contains_key(key) || self.held_classes.contains_key(&tracked.class) {
+            return reasons;
+        }
         // The first of each level it stands in, as far as it comes.
-        let mut before = session.and_then(|session| session.waiting.first()).filter(|_| queued.due);
+        let mut before =
+            session.and_then(|session| session.waiting.first()).filter(|_| queued.due && !queued.held);
         let is_first = |before: Option<&Rank>| before == Some(&queued.rank);
         if is_first(before) && holder.is_none() {
             let line = class.and_then(|class| class.by_needs.get(&tracked.needs));

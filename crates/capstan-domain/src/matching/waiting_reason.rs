@@ -5,9 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::TaskId;
+use crate::task::event::BudgetScope;
 
 /// One reason a queued task waits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum WaitingReason {
     /// Its next try is not due yet.
@@ -26,6 +27,24 @@ pub enum WaitingReason {
         running: u32,
         /// How many may.
         limit: u32,
+    },
+    /// Too many attempts of its execution class failed in a row: nothing of the class is given out for a while.
+    ClassDegraded {
+        /// When one try is given out again.
+        until: DateTime<Utc>,
+    },
+    /// Its execution class was switched off.
+    ClassInactive,
+    /// A budget it draws on is spent.
+    BudgetExceeded {
+        /// Whose.
+        scope: BudgetScope,
+        /// The limit, in US dollars.
+        #[serde(serialize_with = "crate::finite::serialize")]
+        limit_usd: f64,
+        /// What is spent of it, in US dollars.
+        #[serde(serialize_with = "crate::finite::serialize")]
+        spent_usd: f64,
     },
     /// No worker is registered.
     NoWorker,

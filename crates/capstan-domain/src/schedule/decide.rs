@@ -100,7 +100,8 @@ fn check_length(prompt: &str, limit_bytes: usize) -> Result<(), Rejection> {
 fn paused(schedule: &Schedule, pause: &Pause) -> Option<Event> {
     let reason = pause.reason.as_deref().map(str::trim).filter(|reason| !reason.is_empty());
     let reason = reason.or(pause.cause.in_words()).map(str::to_owned);
-    schedule.active.then(|| Event::Paused(SchedulePaused { cause: pause.cause, reason, at: pause.at }))
+    let paused = SchedulePaused { cause: pause.cause, reason, at: pause.at };
+    schedule.active.then_some(Event::Paused(paused))
 }
 
 fn resumed(schedule: &Schedule, definition: &Definition, resume: &Resume) -> Option<Event> {

@@ -13,13 +13,22 @@ use crate::task::command::Accept;
 use crate::task::decide::{SPAN_MS_MAX, later};
 use crate::task::event::{Event, Priority, RunCause, RunRequested, TaskAccepted, TaskSlept};
 use crate::task::rejection::Rejection;
+use crate::task::subtasks::DEPTH_MAX;
+use crate::task::watches;
 
+/// Most attachments of a command.
+const ATTACHMENTS_MAX: usize = 100;
+/// Longest attachment as JSON text, in bytes.
+const ATTACHMENT_BYTES_MAX: usize = 256 << 10;
 /// Longest attempt when the command names none, in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: i64 = 600_000;
 
 pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
     if command.message.len() > command.message_bytes_max {
         return Err(Rejection::TooLarge { field: "message", limit_bytes: command.message_bytes_max });
+    }
+    if command.attachments.iter().any(|attachment| json_bytes(attachment) > ATTACHMENT_BYTES_MAX) {
+        return Err(Rejection::TooLarge { field: "attachments", limit_bytes: ATTACHMENT_BYTES_MAX });
     }
     if !command.agent.active {
         return Err(Rejection::AgentInactive(command.agent.agent_key.clone()));
@@ -30,6 +39,8 @@ pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
     let task_id = accepted.task_id;
     let label = accepted.label.clone();
     let mut events = vec![Event::TaskAccepted(Arc::new(accepted))];
+    // No run has this number, so its watches meet nobody's.
+    events.extend(watches::armed(RunId::of_task(task_id, 0), &command.watches, command.at));
     events.push(match wake_at {
         Some(wake_at) => {
             Event::TaskSlept(TaskSlept {
@@ -57,6 +68,10 @@ pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
     Ok(events)
 }
 
+fn json_bytes(attachment: &serde_json::Map<String, serde_json::Value>) -> usize {
+    serde_json::to_string(attachment).map_or(usize::MAX, |text| text.len())
+}
+
 /// When the command wants to be woken, if not at once: the later of its two ways to say so.
 fn wake_at(command: &Accept) -> Option<DateTime<Utc>> {
     let delayed = command.dispatch_delay_ms.map(|ms| later(command.at, ms));
@@ -68,6 +83,11 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
     let message = command.message.trim();
     faults.require(!message.is_empty(), "/message", "message is required");
     faults.require(!command.session_id.trim().is_empty(), "/session_id", "session_id is required");
+    faults.require(
+        command.attachments.len() <= ATTACHMENTS_MAX,
+        "/attachments",
+        "attachments must be at most 100",
+    );
     let timeout_ms = command.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS);
     faults.require(timeout_ms >= 0, "/timeout_ms", "timeout_ms must be >= 0");
     faults.require(
@@ -97,7 +117,7 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
     for (pointer, instant) in [("/not_before", command.not_before), ("/deadline", command.deadline)] {
         faults.require(instant.is_none_or(|at| at <= latest), pointer, "must lie within a century");
     }
-    let priority = priority(command.priority.as_deref(), &mut faults);
+    let priority = priority_of(command.priority.as_deref(), &mut faults);
     let policy = command.policy.clone().unwrap_or_default().normalised();
     policy.check(&mut faults);
     if let Some(parent) = &command.parent {
@@ -106,12 +126,18 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
             "/parent_task_id",
             "parent_task_id must name an open task of this workspace",
         );
+        faults.require(
+            parent.depth < DEPTH_MAX,
+            "/parent_task_id",
+            "tasks may be nested at most 8 levels deep",
+        );
     }
     faults.into_result()?;
     Ok(frozen(command, message, timeout_ms, priority, policy))
 }
 
-fn priority(given: Option<&str>, faults: &mut Faults) -> Priority {
+/// The priority a text names; normal when it is blank.
+pub(super) fn priority_of(given: Option<&str>, faults: &mut Faults) -> Priority {
     let text = given.map(str::trim).unwrap_or_default().to_lowercase();
     match text.as_str() {
         "" | "normal" => Priority::Normal,
@@ -163,6 +189,7 @@ fn frozen(
         budget_usd: command.budget_usd,
         parent_task_id: command.parent.as_ref().map(|parent| parent.task_id),
         root_task_id: command.parent.as_ref().map(|parent| parent.root_task_id),
+        depth: command.parent.as_ref().map_or(0, |parent| parent.depth.saturating_add(1)),
         parent_close: command.parent_close,
         source_output_id: given(&command.source_output_id),
         runs_after: command.runs_after,
@@ -180,6 +207,7 @@ fn frozen(
         skill_paths: command.skill_paths.clone(),
         deadline: command.deadline,
         queue_ttl_ms: command.queue_ttl_ms,
+        accepted_by: command.accepted_by.clone(),
         accepted_at: command.at,
     }
 }
@@ -272,7 +300,7 @@ mod tests {
             not_before: Some(at(0) + Duration::days(100_000)),
             priority: Some("soon".into()),
             policy: Some(RunPolicy { host: "vm".into(), ..RunPolicy::default() }),
-            parent: Some(Parent { task_id: task_id(), root_task_id: task_id(), is_open: false }),
+            parent: Some(Parent { task_id: task_id(), root_task_id: task_id(), depth: 0, is_open: false }),
             ..accept()
         };
         refused(
@@ -316,6 +344,25 @@ mod tests {
     }
 
     #[test]
+    fn attachments_are_limited_in_number_and_each_in_size() {
+        let attachment = |bytes: usize| {
+            // {"a":"…"} has eight characters besides the text.
+            serde_json::Map::from_iter([("a".to_owned(), "x".repeat(bytes - 8).into())])
+        };
+        let with = |attachments| Accept { attachments, ..accept() };
+        refused(with(vec![attachment(9); ATTACHMENTS_MAX + 1]), &["/attachments"]);
+        for taken in [vec![attachment(9); ATTACHMENTS_MAX], vec![attachment(ATTACHMENT_BYTES_MAX)]] {
+            given::<TaskDecider>([])
+                .when(accepting(with(taken)))
+                .then_with(|events, _| assert_eq!(events.len(), 2));
+        }
+        let large = with(vec![attachment(9), attachment(ATTACHMENT_BYTES_MAX + 1)]);
+        given::<TaskDecider>([])
+            .when(accepting(large))
+            .then_rejected(Rejection::TooLarge { field: "attachments", limit_bytes: ATTACHMENT_BYTES_MAX });
+    }
+
+    #[test]
     fn an_inactive_agent_takes_no_commands() {
         let mut command = accept();
         command.agent.active = false;
@@ -331,7 +378,7 @@ mod tests {
 
     #[test]
     fn an_open_parent_is_kept_and_blank_texts_are_not() {
-        let parent = Some(Parent { task_id: task_id(), root_task_id: task_id(), is_open: true });
+        let parent = Some(Parent { task_id: task_id(), root_task_id: task_id(), depth: 0, is_open: true });
         let command = Accept { parent, label: Some(" ".into()), lane: Some(" a ".into()), ..accept() };
         given::<TaskDecider>([]).when(accepting(command)).then_with(|_, state| {
             let accepted = &state.as_ref().unwrap().accepted;

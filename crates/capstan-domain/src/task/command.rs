@@ -1,16 +1,27 @@
 //! The requests a task takes. Each carries its time and every fresh id it may need.
 
+mod lifecycle;
+mod plan;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::id::{AttemptId, InputId, OutputId, RunId, TaskId, WorkerId};
+use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::policy::RunPolicy;
-use crate::task::event::{AgendaItem, OutputStatus, ParentClose, Question};
+use crate::task::budget::Spending;
+use crate::task::event::{
+    AgendaItem, Approvers, BlockerKind, DeadlineDefault, InputSource, OutputStatus, ParentClose, Question,
+    SourceWatch, ToolExecutor, ToolOutcome,
+};
 use crate::usage::Usage;
+use crate::workspace::settings::ApprovalPolicy;
 use crate::{agent, task::event::AttemptOutcome};
+
+pub use lifecycle::{Archive, PayloadChange, Retry, Unarchive, Update};
+pub use plan::{ChildEnded, FanOut, FireWatch, ParentHeard, SubtaskSpec};
 
 /// A request to a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +31,13 @@ pub enum Command {
     SubmitInput(SubmitInput),
     Cancel(Cancel),
     CancelRun(CancelRun),
+    Retry(Retry),
+    Archive(Archive),
+    Unarchive(Unarchive),
+    Update(Box<Update>),
+    ChildEnded(Box<ChildEnded>),
+    ParentHeard(ParentHeard),
+    FireWatch(FireWatch),
     Wake(Wake),
     Lease(Lease),
     Start(Start),
@@ -30,13 +48,21 @@ pub enum Command {
     PassDeadline(PassDeadline),
     Finish(Box<Finish>),
     OpenBlocker(OpenBlocker),
+    ExpireBlocker(ExpireBlocker),
     ClaimInput(ClaimInput),
     AckInput(AckInput),
+    DeferInput(DeferInput),
     ProduceOutput(Box<ProduceOutput>),
     AppendOutputRows(AppendOutputRows),
     FinalizeOutput(FinalizeOutput),
     ArchiveOutputs(ArchiveOutputs),
     RecordUsage(RecordUsage),
+    CheckToolCall(Box<CheckToolCall>),
+    StartToolCall(StartToolCall),
+    EndToolCall(Box<EndToolCall>),
+    StopForBudget(StopForBudget),
+    WarnBudget(WarnBudget),
+    LiftBudget(LiftBudget),
 }
 
 /// Accepts a command to an agent (`AcceptAgentCommand`).
@@ -104,8 +130,12 @@ pub struct Accept {
     pub deadline: Option<DateTime<Utc>>,
     /// How long it may wait for its first attempt, in milliseconds.
     pub queue_ttl_ms: Option<i64>,
+    /// What it waits for outside from the beginning.
+    pub watches: Vec<SourceWatch>,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
+    /// Who gives it, by actor name.
+    pub accepted_by: Option<String>,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -154,6 +184,8 @@ impl Accept {
             deadline: None,
             queue_ttl_ms: None,
             message_bytes_max: MESSAGE_BYTES_MAX,
+            accepted_by: None,
+            watches: Vec::new(),
             at,
         }
     }
@@ -166,6 +198,8 @@ pub struct Parent {
     pub task_id: TaskId,
     /// The task at the top of the parent's tree; the parent itself when it has no parent.
     pub root_task_id: TaskId,
+    /// How many tasks stand above the parent.
+    pub depth: u32,
     /// True when it exists in the same workspace and is not over.
     pub is_open: bool,
 }
@@ -177,16 +211,68 @@ pub struct SubmitInput {
     pub input_id: InputId,
     /// The run it was addressed to, when it was addressed to one.
     pub run_id: Option<RunId>,
+    /// `approve_reject` or `free_text`; what it holds decides when absent.
+    pub kind: Option<String>,
+    /// `approve` or `reject`, in any case.
+    pub action: Option<String>,
     /// The text.
     pub message: String,
+    /// Decisions on single outputs.
+    pub items: Vec<ItemSpec>,
     /// Answers by question id.
     pub answers: Map<String, Value>,
+    /// `followup` (when absent), `queue`, `steer`, `steer-backlog` or `interrupt`, in any case.
+    pub queue_mode: Option<String>,
+    /// What says it.
+    pub source: InputSource,
+    /// Who says it, by actor name.
+    pub by: Option<String>,
     /// The blocker it is meant for; the open one when absent.
-    pub blocker_id: Option<crate::id::BlockerId>,
+    pub blocker_id: Option<BlockerId>,
+    /// The blocker whose answer schema it was checked against.
+    pub checked_for: Option<BlockerId>,
+    /// How long a worker it interrupts has to stop, in milliseconds.
+    pub grace_ms: i64,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
     /// When.
     pub at: DateTime<Utc>,
+}
+
+impl SubmitInput {
+    /// A text with nothing else to it.
+    pub fn text(input_id: InputId, source: InputSource, message: String, at: DateTime<Utc>) -> Self {
+        Self {
+            input_id,
+            run_id: None,
+            kind: None,
+            action: None,
+            message_bytes_max: message.len(),
+            message,
+            items: Vec::new(),
+            answers: Map::new(),
+            queue_mode: None,
+            source,
+            by: None,
+            blocker_id: None,
+            checked_for: None,
+            grace_ms: 0,
+            at,
+        }
+    }
+}
+
+/// A decision on one output, as it was given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ItemSpec {
+    /// The output's id.
+    pub output_id: String,
+    /// `approve` or `reject`, in any case.
+    pub action: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// The other task the output was found in.
+    pub of_task: Option<TaskId>,
 }
 
 /// Cancels a task (`CancelTask`).
@@ -322,6 +408,8 @@ pub struct Finish {
     pub blocker: Option<BlockerSpec>,
     /// Sleep and come back.
     pub wake: Option<WakePlan>,
+    /// Children to make and things to watch.
+    pub fan_out: FanOut,
     /// What the agent answered.
     pub result: Option<Value>,
     /// When.
@@ -352,6 +440,40 @@ pub struct BlockerSpec {
     pub details: Option<String>,
     /// The single questions.
     pub questions: Vec<Question>,
+    /// `Input` when absent, or `Approval`.
+    pub kind: Option<BlockerKind>,
+    /// The outputs to be decided on; an approval without any is about what waits for one.
+    pub items: Vec<BlockerItemSpec>,
+    /// Names the outputs and decisions that belong together.
+    pub wait_group_id: Option<String>,
+    /// JSON Schema the answers must satisfy.
+    pub answer_schema: Option<Value>,
+    /// When and how it ends without an answer.
+    pub deadline: Option<DeadlineSpec>,
+    /// Whose approval it takes.
+    pub approvers: Option<Approvers>,
+    /// Inputs said before that satisfy the schema, as checked by whoever sends the command.
+    pub fitting: Vec<InputId>,
+}
+
+/// An output a question is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockerItemSpec {
+    /// The output.
+    pub output_id: OutputId,
+    /// What it is about, as the agent names it.
+    pub item_key: Option<String>,
+}
+
+/// When and how a question is to end without an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadlineSpec {
+    /// At this instant.
+    pub at: Option<DateTime<Utc>>,
+    /// After so many milliseconds.
+    pub after_ms: Option<i64>,
+    /// How.
+    pub default: DeadlineDefault,
 }
 
 /// The live attempt asks something.
@@ -361,6 +483,30 @@ pub struct OpenBlocker {
     pub attempt_id: AttemptId,
     /// The question.
     pub blocker: BlockerSpec,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The time a question had is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpireBlocker {
+    /// Which question.
+    pub blocker_id: BlockerId,
+    /// How long a worker that must stop has, in milliseconds.
+    pub grace_ms: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The input could not be put into the live turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeferInput {
+    /// The fence.
+    pub attempt_id: AttemptId,
+    /// Which input.
+    pub input_id: InputId,
+    /// Why not.
+    pub reason: String,
     /// When.
     pub at: DateTime<Utc>,
 }
@@ -452,6 +598,100 @@ pub struct RecordUsage {
     pub attempt_id: AttemptId,
     /// What was used.
     pub usage: Usage,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Asks whether the agent may call a tool now (the gate).
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckToolCall {
+    /// The fence.
+    pub attempt_id: AttemptId,
+    /// The tool.
+    pub tool: String,
+    /// What it is to be called with.
+    pub arguments: Value,
+    /// What it would do, in one line, as the agent puts it.
+    pub summary: Option<String>,
+    /// More about it.
+    pub details: Option<String>,
+    /// Whether it changes anything.
+    pub is_write: bool,
+    /// What the workspace lets agents write without asking.
+    pub approval_policy: ApprovalPolicy,
+    /// True when the workspace forbids the tool.
+    pub is_disabled: bool,
+    /// Who can carry the call out once it is approved.
+    pub executor: Option<ToolExecutor>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Somebody begins to carry out an approved call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartToolCall {
+    /// The call.
+    pub tool_call_id: ToolCallId,
+    /// The number of this try.
+    pub try_no: u32,
+    /// The worker that does it; the control plane itself when absent.
+    pub worker_id: Option<WorkerId>,
+    /// True when the try before is known to have failed: nobody waits for its claim to pass.
+    pub has_failed: bool,
+    /// When it counts as lost.
+    pub until: DateTime<Utc>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A call was carried out, or given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndToolCall {
+    /// The call.
+    pub tool_call_id: ToolCallId,
+    /// The try that says so.
+    pub try_no: u32,
+    /// The worker that says so.
+    pub worker_id: Option<WorkerId>,
+    /// How it ended.
+    pub outcome: ToolOutcome,
+    /// The exit code, when there is one.
+    pub exit_code: Option<i32>,
+    /// What it wrote.
+    pub stdout: String,
+    /// What it complained about.
+    pub stderr: String,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A budget the task draws on is spent: what runs is stopped, and the task waits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StopForBudget {
+    /// Whose, and how much.
+    pub spending: Spending,
+    /// How long the worker has to stop, in milliseconds.
+    pub grace_ms: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Most of a budget the task draws on is spent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WarnBudget {
+    /// Whose, and how much.
+    pub spending: Spending,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A budget has room again: a task that waits for it goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiftBudget {
+    /// The question it waits on.
+    pub blocker_id: BlockerId,
     /// When.
     pub at: DateTime<Utc>,
 }

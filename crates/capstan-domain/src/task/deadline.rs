@@ -3,7 +3,9 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::task::command::{Command, ExpireQueue, PassDeadline, ReleaseAttempt, TimeOutAttempt, Wake};
+use crate::task::command::{
+    Command, ExpireBlocker, ExpireQueue, PassDeadline, ReleaseAttempt, TimeOutAttempt, Wake,
+};
 use crate::task::state::{Task, TaskState};
 
 /// A timer of a task.
@@ -22,6 +24,7 @@ enum Kind {
     CancelGrace(crate::id::AttemptId),
     QueueTtl(crate::id::RunId),
     Deadline,
+    BlockerDeadline(crate::id::BlockerId),
 }
 
 impl Timer {
@@ -36,6 +39,9 @@ impl Timer {
                 Command::ReleaseAttempt(ReleaseAttempt { attempt_id: attempt_id.clone(), at: now })
             }
             Kind::QueueTtl(run_id) => Command::ExpireQueue(ExpireQueue { run_id: *run_id, at: now }),
+            Kind::BlockerDeadline(blocker_id) => {
+                Command::ExpireBlocker(ExpireBlocker { blocker_id: *blocker_id, grace_ms, at: now })
+            }
             Kind::Deadline => Command::PassDeadline(PassDeadline { deadline: self.due, grace_ms, at: now }),
         }
     }
@@ -58,6 +64,11 @@ pub fn timers(task: &Task) -> Vec<Timer> {
     }
     if let (Some(due), Some(run)) = (task.queue_due(), task.active_run()) {
         set(due, Kind::QueueTtl(run.run_id));
+    }
+    if let Some(blocker) = &task.blocker
+        && let Some(deadline) = &blocker.opened.deadline
+    {
+        set(deadline.at, Kind::BlockerDeadline(blocker.opened.blocker_id));
     }
     if let (Some(deadline), false) = (task.accepted.deadline, task.state.is_terminal()) {
         set(deadline, Kind::Deadline);

@@ -2,15 +2,19 @@
 
 use chrono::{DateTime, Duration, Utc};
 
-use crate::id::{InputId, RunId};
+use crate::id::RunId;
 use crate::task::command::{Cancel, CancelRun, Command, ExpireQueue, PassDeadline, Wake};
 use crate::task::event::{
     AttemptCancelRequested, BlockerClosed, BlockerStatus, DropReason, Event, InputReturned, OutputStatus,
     OutputStatusChanged, RunCause, RunEnded, RunRequested, RunStatus, TaskCancelled, TaskDropped,
 };
+use crate::task::inbox::Said;
 use crate::task::rejection::Rejection;
 use crate::task::state::{InputState, State, Task, TaskState};
-use crate::task::{accept, inbox, outputs, settlement, worker_report};
+use crate::task::{
+    accept, blocker, budget, inbox, lifecycle, outputs, settlement, subtasks, tool_call, watches,
+    worker_report,
+};
 
 pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
     let Some(task) = state else {
@@ -20,11 +24,25 @@ pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rej
             Err(Rejection::NotFound)
         };
     };
+    if task.is_archived() && is_refused_when_archived(command) {
+        return Err(Rejection::Archived);
+    }
+    decide_on(task, command).map(|events| watches::disarm_at_end(task, events))
+}
+
+fn decide_on(task: &Task, command: &Command) -> Result<Vec<Event>, Rejection> {
     match command {
         Command::Accept(_) => Err(Rejection::Exists),
         Command::SubmitInput(command) => inbox::submit(task, command),
         Command::Cancel(command) => cancel(task, command),
         Command::CancelRun(command) => cancel_run(task, command),
+        Command::Retry(command) => lifecycle::retry(task, command),
+        Command::Archive(command) => Ok(lifecycle::archive(task, command)),
+        Command::Unarchive(command) => Ok(lifecycle::unarchive(task, command)),
+        Command::Update(command) => lifecycle::update(task, command),
+        Command::ChildEnded(command) => Ok(subtasks::child_ended(task, command)),
+        Command::ParentHeard(command) => Ok(subtasks::parent_heard(task, command)),
+        Command::FireWatch(command) => Ok(watches::fire(task, command)),
         Command::Wake(command) => Ok(wake(task, command)),
         Command::Lease(command) => worker_report::lease(task, command),
         Command::Start(command) => worker_report::start(task, command),
@@ -34,15 +52,35 @@ pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rej
         Command::ExpireQueue(command) => Ok(expire_queue(task, command)),
         Command::PassDeadline(command) => Ok(pass_deadline(task, command)),
         Command::Finish(command) => settlement::finish(task, command),
-        Command::OpenBlocker(command) => worker_report::open_blocker(task, command),
+        Command::OpenBlocker(command) => blocker::open_blocker(task, command),
+        Command::ExpireBlocker(command) => Ok(blocker::expire(task, command)),
         Command::ClaimInput(command) => inbox::claim(task, command),
         Command::AckInput(command) => inbox::ack(task, command),
+        Command::DeferInput(command) => inbox::defer(task, command),
         Command::ProduceOutput(command) => outputs::produce(task, command),
         Command::AppendOutputRows(command) => outputs::append_rows(task, command),
         Command::FinalizeOutput(command) => outputs::finalize(task, command),
         Command::ArchiveOutputs(command) => outputs::archive(task, command),
         Command::RecordUsage(command) => worker_report::record_usage(task, command),
+        Command::CheckToolCall(command) => tool_call::check(task, command),
+        Command::StartToolCall(command) => tool_call::start(task, command),
+        Command::EndToolCall(command) => tool_call::end(task, command),
+        Command::StopForBudget(command) => Ok(budget::stop_for(task, command)),
+        Command::WarnBudget(command) => Ok(budget::warn(task, command)),
+        Command::LiftBudget(command) => Ok(budget::lift(task, command)),
     }
+}
+
+/// What callers ask; the machinery and workers that still stop go on.
+fn is_refused_when_archived(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::SubmitInput(_)
+            | Command::Cancel(_)
+            | Command::CancelRun(_)
+            | Command::Retry(_)
+            | Command::Update(_)
+    )
 }
 
 fn cancel(task: &Task, command: &Cancel) -> Result<Vec<Event>, Rejection> {
@@ -74,20 +112,9 @@ fn pass_deadline(task: &Task, command: &PassDeadline) -> Vec<Event> {
 
 /// Ends the task as cancelled, with everything that hangs on it. A live worker is told to stop; its session
 /// stays taken until it has, or the grace is over.
-fn stop(task: &Task, reason: Option<String>, grace_ms: i64, at: DateTime<Utc>) -> Vec<Event> {
+pub(super) fn stop(task: &Task, reason: Option<String>, grace_ms: i64, at: DateTime<Utc>) -> Vec<Event> {
     let mut events = Vec::new();
-    if let Some(live) = task.working_attempt() {
-        events.push(Event::AttemptCancelRequested(AttemptCancelRequested {
-            attempt_id: live.attempt_id.clone(),
-            run_id: live.run_id,
-            reason: reason.clone().unwrap_or_else(|| "cancelled".to_owned()),
-            grace_until: later(at, grace_ms),
-        }));
-    }
-    return_claimed_inputs(task, at, &mut events);
-    if let Some(run) = task.active_run() {
-        events.push(run_ended(run.run_id, RunStatus::Cancelled, reason.clone(), at));
-    }
+    stop_run(task, RunStatus::Cancelled, reason.clone(), grace_ms, at, &mut events);
     close_blocker(task, BlockerStatus::Cancelled, at, &mut events);
     change_outputs(
         task,
@@ -98,6 +125,29 @@ fn stop(task: &Task, reason: Option<String>, grace_ms: i64, at: DateTime<Utc>) -
     );
     events.push(Event::TaskCancelled(TaskCancelled { reason, at }));
     events
+}
+
+/// Ends the active run. A live worker is told to stop.
+pub(super) fn stop_run(
+    task: &Task,
+    status: RunStatus,
+    reason: Option<String>,
+    grace_ms: i64,
+    at: DateTime<Utc>,
+    events: &mut Vec<Event>,
+) {
+    if let Some(live) = task.working_attempt() {
+        events.push(Event::AttemptCancelRequested(AttemptCancelRequested {
+            attempt_id: live.attempt_id.clone(),
+            run_id: live.run_id,
+            reason: reason.clone().unwrap_or_else(|| "cancelled".to_owned()),
+            grace_until: later(at, grace_ms),
+        }));
+    }
+    return_claimed_inputs(task, at, events);
+    if let Some(run) = task.active_run() {
+        events.push(run_ended(run.run_id, status, reason, at));
+    }
 }
 
 fn wake(task: &Task, command: &Wake) -> Vec<Event> {
@@ -141,14 +191,13 @@ pub(super) fn later(at: DateTime<Utc>, ms: i64) -> DateTime<Utc> {
 pub(super) fn request_run_with_inputs(
     task: &Task,
     ended: Option<RunId>,
-    said: Option<(InputId, &str)>,
+    said: Option<Said<'_>>,
     at: DateTime<Utc>,
 ) -> Event {
-    // Claimed inputs count: whoever took them is gone.
-    let left = task.inbox.iter().filter(|input| input.state != InputState::Consumed);
-    let left = left.map(|input| (input.input_id, input.message.as_str())).chain(said);
-    let (input_ids, texts): (Vec<_>, Vec<_>) = left.unzip();
     let undelivered = task.undelivered_prompt().filter(|_| ended.is_none());
+    let batch = inbox::next_batch(task, said, undelivered.is_some());
+    let (input_ids, texts): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|said| (said.input_id, said.message)).unzip();
     let prompt: Vec<_> = undelivered.into_iter().chain(texts).collect();
     let mut run = next_run(task, RunCause::Input, prompt.join("\n\n"), at);
     run.input_ids = input_ids;

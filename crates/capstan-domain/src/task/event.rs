@@ -126,6 +126,20 @@ pub enum Event {
     BudgetExceeded(BudgetExceeded),
 }
 
+impl Event {
+    /// When it ended the task, if it did.
+    pub(super) fn ends_task_at(&self) -> Option<chrono::DateTime<chrono::Utc>> {
+        if let Self::TaskDone(TaskDone { at })
+        | Self::TaskFailed(TaskFailed { at, .. })
+        | Self::TaskCancelled(TaskCancelled { at, .. })
+        | Self::TaskDropped(TaskDropped { at, .. }) = self
+        {
+            return Some(*at);
+        }
+        None
+    }
+}
+
 /// How urgent a task is.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,

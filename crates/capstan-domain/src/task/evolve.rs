@@ -1,19 +1,21 @@
 //! Applies recorded facts. Total: an odd history gives an odd task, never a panic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(super) mod produced;
 
 use crate::outcome_text::ErrorClass;
 use crate::task::event::{
-    AttemptOutcome, Event, InputOutcome, InputSource, QueueMode, RunCause, RunStatus, TaskAccepted,
-    TaskPayloadSet, ToolPermission,
+    AttemptOutcome, BlockerKind, Event, InputOutcome, InputSource, QueueMode, RunCause, RunStatus,
+    TaskAccepted, TaskPayloadSet, ToolPermission,
 };
 use crate::task::state::{
     Blocker, Child, Input, InputState, Live, Output, Run, Sleep, State, Task, TaskState, ToolCall,
     ToolCallState,
 };
+use crate::task::subtasks::join_of;
+use crate::task::tool_call;
 
 /// Batches of source events remembered, so that a repeated one fires nothing.
 const FIRED_KEPT: usize = 256;
@@ -44,7 +46,11 @@ pub(super) fn evolve(state: State, event: &Event) -> State {
             watches: BTreeMap::new(),
             fired: Vec::new(),
             parent_told: false,
-            warned: Vec::new(),
+            warned: BTreeMap::new(),
+            fired_watches: BTreeSet::new(),
+            joins: Vec::new(),
+            result: None,
+            error: None,
         }));
     }
     let mut task = state?;
@@ -59,7 +65,11 @@ fn apply(task: &mut Task, event: &Event) {
             task.parent_told = false;
             if e.cause == RunCause::Wake {
                 task.wake_count = task.wake_count.saturating_add(1);
+            } else if e.cause == RunCause::Retry {
+                task.wake_count = 0;
             }
+            task.result = None;
+            task.error = None;
             task.queued_at = Some(e.queued_at);
             task.available_at = None;
             task.sleep = None;
@@ -135,7 +145,16 @@ fn apply(task: &mut Task, event: &Event) {
             task.available_at = Some(e.available_at);
             with_run(task, e.run_id, |run| run.status = RunStatus::Accepted);
         }
-        Event::RunEnded(e) => with_run(task, e.run_id, |run| run.status = e.status),
+        Event::RunEnded(e) => {
+            with_run(task, e.run_id, |run| run.status = e.status);
+            // Unless the same decision says more, an approved call that is being carried out is what is left.
+            if task.state == TaskState::Running && task.executing_call().is_some() {
+                task.state = TaskState::Waiting;
+            }
+            if has_parent(task) {
+                task.result.clone_from(&e.result);
+            }
+        }
         Event::TaskContinued(_) => task.state = TaskState::Running,
         Event::TaskSlept(e) => {
             task.state = TaskState::Sleeping;
@@ -144,16 +163,19 @@ fn apply(task: &mut Task, event: &Event) {
             task.sleep = Some(Sleep { wake_at: e.wake_at, follow_up_prompt: e.follow_up_prompt.clone() });
         }
         Event::TaskDone(_) => end(task, TaskState::Done),
-        Event::TaskFailed(_) => end(task, TaskState::Error),
-        Event::TaskCancelled(_) => end(task, TaskState::Cancelled),
-        Event::TaskDropped(_) => end(task, TaskState::Dropped),
+        Event::TaskFailed(e) => end_badly(task, TaskState::Error, Some(e.error.as_str())),
+        Event::TaskCancelled(e) => end_badly(task, TaskState::Cancelled, e.reason.as_deref()),
+        Event::TaskDropped(e) => end_badly(task, TaskState::Dropped, Some(e.reason.as_str())),
         Event::BlockerOpened(e) => {
             task.state = TaskState::Waiting;
             task.queued_at = None;
             task.available_at = None;
             task.sleep = None;
             task.blocker_revision = e.revision;
-            with_run(task, e.run_id, |run| run.delivered = true);
+            // A budget stops a run whether or not its agent was told anything.
+            if e.kind != BlockerKind::Budget {
+                with_run(task, e.run_id, |run| run.delivered = true);
+            }
             task.blocker = Some(Blocker { opened: e.clone(), votes: Vec::new() });
         }
         Event::BlockerUpdated(e) => with_blocker(task, e.blocker_id, |blocker| {
@@ -174,6 +196,10 @@ fn apply(task: &mut Task, event: &Event) {
         Event::InputAccepted(e) => {
             if e.source == InputSource::Caller {
                 task.wake_count = 0;
+            }
+            if e.source == InputSource::Subtasks {
+                let task_id = task.id();
+                task.joins.retain(|join| join.input_id(task_id) != e.input_id);
             }
             task.inbox.push(Input {
                 input_id: e.input_id,
@@ -220,8 +246,15 @@ fn apply(task: &mut Task, event: &Event) {
         }
         Event::TaskDeadlineSet(e) => Arc::make_mut(&mut task.accepted).deadline = e.deadline,
         Event::TaskRoutingSet(e) => Arc::make_mut(&mut task.accepted).routing.clone_from(&e.routing),
-        Event::TaskPayloadSet(e) => change_payload(Arc::make_mut(&mut task.accepted), e),
+        Event::TaskPayloadSet(e) => {
+            change_payload(Arc::make_mut(&mut task.accepted), e);
+            retell(task);
+        }
         Event::ToolCallDeferred(e) => {
+            // One call is asked about at a time: an older one was left behind by its question.
+            task.tool_calls.retain(|_, call| {
+                call.state != ToolCallState::Pending && !tool_call::is_forgotten(call, e.at)
+            });
             let call = ToolCall { deferred: e.clone(), state: ToolCallState::Pending };
             task.tool_calls.insert(e.tool_call_id, call);
         }
@@ -233,6 +266,10 @@ fn apply(task: &mut Task, event: &Event) {
                     || call.deferred.arguments_hash != e.arguments_hash
                     || !matches!(call.state, ToolCallState::PreApproved { .. })
             });
+        }
+        // With a reason it is feedback: the call may come again.
+        Event::ToolCallDecided(e) if !e.approved && e.reason.is_some() => {
+            task.tool_calls.remove(&e.tool_call_id);
         }
         Event::ToolCallDecided(e) => with_call(task, e.tool_call_id, |call| {
             call.state = match (e.approved, e.executor) {
@@ -254,12 +291,14 @@ fn apply(task: &mut Task, event: &Event) {
         }
         Event::SubtasksSpawned(e) => {
             for subtask in &e.subtasks {
-                let child = Child { label: subtask.label.clone(), ended: None };
+                let made_from = Some(Box::new(subtask.clone()));
+                let child = Child { label: subtask.label.clone(), subtask: made_from, ended: None };
                 task.children.entry(subtask.task_id).or_insert(child);
             }
+            task.joins.extend(join_of(e));
         }
         Event::SubtaskEnded(e) => {
-            let child = Child { label: e.label.clone(), ended: Some(e.clone()) };
+            let child = Child { label: e.label.clone(), subtask: None, ended: Some(e.clone()) };
             task.children.insert(e.task_id, child);
         }
         Event::ParentTold(_) => task.parent_told = true,
@@ -268,13 +307,15 @@ fn apply(task: &mut Task, event: &Event) {
         }
         Event::WatchFired(e) => {
             task.fired.push(e.items_hash.clone());
+            task.fired_watches.insert(e.watch_id);
             let surplus = task.fired.len().saturating_sub(FIRED_KEPT);
             task.fired.drain(..surplus);
         }
         Event::WatchDisarmed(e) => {
             task.watches.remove(&e.watch_id);
+            task.fired_watches.remove(&e.watch_id);
         }
-        Event::BudgetWarned(e) => task.warned.push(e.scope),
+        Event::BudgetWarned(e) => drop(task.warned.insert(e.scope, e.clone())),
         // An acceptance makes the task; rows of outputs decide nothing, read models keep them; a spent budget is
         // told beside the blocker that waits for more.
         Event::TaskAccepted(_) | Event::OutputRowsAppended(_) | Event::BudgetExceeded(_) => {}
@@ -285,8 +326,8 @@ fn change_payload(accepted: &mut TaskAccepted, change: &TaskPayloadSet) {
     if let Some(message) = &change.message {
         accepted.message.clone_from(message);
     }
-    if change.extra_system_prompt.is_some() {
-        accepted.extra_system_prompt.clone_from(&change.extra_system_prompt);
+    if let Some(prompt) = &change.extra_system_prompt {
+        accepted.extra_system_prompt = Some(prompt.clone()).filter(|text| !text.is_empty());
     }
     if let Some(attachments) = &change.attachments {
         accepted.attachments.clone_from(attachments);
@@ -295,7 +336,33 @@ fn change_payload(accepted: &mut TaskAccepted, change: &TaskPayloadSet) {
     accepted.deliver = change.deliver.or(accepted.deliver);
 }
 
+/// The first run tells the command as it stands when a worker begins, not as it was when the run was asked for.
+fn retell(task: &mut Task) {
+    if let [run] = task.runs.as_mut_slice()
+        && run.cause == RunCause::Accepted
+        && !run.delivered
+    {
+        run.prompt.clone_from(&task.accepted.message);
+    }
+}
+
+fn has_parent(task: &Task) -> bool {
+    task.accepted.parent_task_id.is_some()
+}
+
+fn end_badly(task: &mut Task, state: TaskState, error: Option<&str>) {
+    end(task, state);
+    if has_parent(task) {
+        task.error = error.map(str::to_owned);
+    }
+}
+
 fn end(task: &mut Task, state: TaskState) {
+    // Calls nobody began to carry out end with the task; what began may still report.
+    task.tool_calls
+        .retain(|_, call| !matches!(call.state, ToolCallState::Pending | ToolCallState::Approved { .. }));
+    // What it waited for is of no use to it any more; the children's ends are recorded all the same.
+    task.joins.clear();
     task.state = state;
     task.queued_at = None;
     task.available_at = None;

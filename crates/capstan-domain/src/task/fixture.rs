@@ -8,10 +8,10 @@ use uuid::Uuid;
 use crate::id::{AgentId, AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::task::command::{
-    Accept, AckInput, BlockerSpec, Cancel, ClaimInput, Command, ExpireLease, Finish, Lease, OpenBlocker,
-    ProduceOutput, Start, SubmitInput, TimeOutAttempt, WakePlan,
+    Accept, AckInput, BlockerSpec, Cancel, ClaimInput, Command, DeferInput, ExpireBlocker, ExpireLease,
+    Finish, Lease, OpenBlocker, ProduceOutput, Start, SubmitInput, TimeOutAttempt, WakePlan,
 };
-use crate::task::event::{AttemptOutcome, Event, OutputStatus};
+use crate::task::event::{AttemptOutcome, BlockerKind, Event, InputSource, OutputStatus};
 use crate::task::{Task, TaskDecider};
 
 pub(super) const GRACE_MS: i64 = 10_000;
@@ -65,6 +65,7 @@ pub(super) fn accept() -> Accept {
     Accept {
         session_id: "s-1".into(),
         message_bytes_max: 1000,
+        accepted_by: Some("ann".into()),
         ..Accept::new(task_id(), agent(), "do it", at(0))
     }
 }
@@ -91,9 +92,17 @@ pub(super) fn input(number: u128, message: &str) -> SubmitInput {
     SubmitInput {
         input_id: input_id(number),
         run_id: None,
+        kind: None,
+        action: None,
         message: message.into(),
+        items: Vec::new(),
         answers: Map::new(),
+        queue_mode: None,
+        source: InputSource::Caller,
+        by: Some("bob".into()),
         blocker_id: None,
+        checked_for: None,
+        grace_ms: GRACE_MS,
         message_bytes_max: 1000,
         at: at(20),
     }
@@ -101,6 +110,29 @@ pub(super) fn input(number: u128, message: &str) -> SubmitInput {
 
 pub(super) fn say(number: u128, message: &str) -> Command {
     Command::SubmitInput(input(number, message))
+}
+
+/// Says something in a queue mode.
+pub(super) fn say_as(number: u128, message: &str, queue_mode: &str) -> Command {
+    Command::SubmitInput(SubmitInput { queue_mode: Some(queue_mode.into()), ..input(number, message) })
+}
+
+/// Approves or rejects, perhaps with some words.
+pub(super) fn decide(number: u128, action: &str, message: &str) -> SubmitInput {
+    SubmitInput { action: Some(action.into()), ..input(number, message) }
+}
+
+pub(super) fn submit(input: SubmitInput) -> Command {
+    Command::SubmitInput(input)
+}
+
+pub(super) fn defer(epoch: u64, number: u128) -> Command {
+    Command::DeferInput(DeferInput {
+        attempt_id: attempt(epoch),
+        input_id: input_id(number),
+        reason: "the agent takes no input now".into(),
+        at: at(23),
+    })
 }
 
 pub(super) fn claim(epoch: u64) -> Command {
@@ -119,6 +151,20 @@ pub(super) fn ask(epoch: u64, summary: &str) -> Command {
     Command::OpenBlocker(OpenBlocker { attempt_id: attempt(epoch), blocker: question(summary), at: at(15) })
 }
 
+pub(super) fn open(epoch: u64, blocker: BlockerSpec) -> Command {
+    Command::OpenBlocker(OpenBlocker { attempt_id: attempt(epoch), blocker, at: at(15) })
+}
+
+/// A request to approve.
+pub(super) fn request(summary: &str) -> BlockerSpec {
+    BlockerSpec { kind: Some(BlockerKind::Approval), ..question(summary) }
+}
+
+pub(super) fn expire_blocker(revision: u32, seconds: i64) -> Command {
+    let blocker_id = blocker_id(revision);
+    Command::ExpireBlocker(ExpireBlocker { blocker_id, grace_ms: GRACE_MS, at: at(seconds) })
+}
+
 pub(super) fn cancel() -> Command {
     Command::Cancel(Cancel { reason: Some("enough".into()), grace_ms: GRACE_MS, at: at(30) })
 }
@@ -129,6 +175,13 @@ pub(super) fn expire(epoch: u64) -> Command {
         returned: false,
         reason: "the worker fell silent".into(),
         at: at(40),
+    })
+}
+
+pub(super) fn release_after(epoch: u64, seconds: i64) -> Command {
+    Command::ReleaseAttempt(crate::task::command::ReleaseAttempt {
+        attempt_id: attempt(epoch),
+        at: at(seconds),
     })
 }
 
@@ -152,6 +205,7 @@ pub(super) fn report(epoch: u64, outcome: AttemptOutcome) -> Finish {
         waiting_for_input: false,
         blocker: None,
         wake: None,
+        fan_out: crate::task::command::FanOut::default(),
         result: None,
         at: at(50),
     }
@@ -195,6 +249,14 @@ pub(super) fn output(number: u128, status: OutputStatus) -> ProduceOutput {
 
 pub(super) fn produce(number: u128, status: OutputStatus) -> Command {
     Command::ProduceOutput(Box::new(output(number, status)))
+}
+
+/// Produces an output that waits for an approval, in a wait group.
+pub(super) fn approvable(number: u128, group: &str) -> Command {
+    let mut produced = output(number, OutputStatus::Pending);
+    produced.title = format!("Output {number}");
+    produced.metadata.insert("_wait_group_id".into(), group.into());
+    Command::ProduceOutput(Box::new(produced))
 }
 
 /// A task that waits for its first worker.

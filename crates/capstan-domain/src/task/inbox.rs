@@ -1,13 +1,19 @@
 //! What is said to a task, and how it reaches a run (domain.md 4).
 
-use crate::task::command::{AckInput, ClaimInput, SubmitInput};
+use crate::Faults;
+use crate::id::InputId;
+use crate::task::approval::{self, Approval};
+use crate::task::approval_text::composed;
+use crate::task::command::{AckInput, ClaimInput, DeferInput, SubmitInput};
 use crate::task::decide::request_run_with_inputs;
 use crate::task::event::{
-    BlockerClosed, BlockerStatus, Event, InputAccepted, InputClaimed, InputConsumed, InputKind, InputOutcome,
-    InputSource, QueueMode, TaskContinued,
+    BlockerKind, BlockerStatus, BlockerVoted, Event, InputAccepted, InputClaimed, InputConsumed,
+    InputDeferred, InputKind, InputOutcome, InputSource, QueueMode, Resolution, TaskContinued, Verdict,
 };
+use crate::task::interrupt;
 use crate::task::rejection::Rejection;
-use crate::task::state::{InputState, Task, TaskState};
+use crate::task::state::{Blocker, Input, InputState, Task, TaskState};
+use crate::task::tool_call;
 use crate::task::worker_report::fenced;
 
 pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, Rejection> {
@@ -20,62 +26,283 @@ pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, R
     if let Some(run_id) = command.run_id {
         task.run(run_id).ok_or(Rejection::PartNotFound("run"))?;
     }
-    let message = text_of(command);
-    if message.is_empty() {
-        return Err(Rejection::invalid("/message", "message is required"));
+    let mut faults = Faults::default();
+    let queue_mode = queue_mode(command.queue_mode.as_deref(), &mut faults);
+    let approval = approval::read(task, command, &mut faults);
+    let said = text_of(command);
+    let names_decision = approval::given(command.action.as_deref()).is_some() || !command.items.is_empty();
+    let is_empty = said.is_empty() && approval.verdict.is_none() && !names_decision;
+    if is_empty && faults == Faults::default() {
+        return Err(Rejection::MessageRequired);
     }
+    faults.require(!is_empty, "/message", "message is required");
+    faults.into_result().map_err(Rejection::Invalid)?;
     let open = task.blocker.as_ref();
     if let Some(named) = command.blocker_id
         && open.is_none_or(|blocker| blocker.opened.blocker_id != named)
     {
         return Err(Rejection::BlockerClosed);
     }
-    let outcome = match (task.state, task.working_attempt()) {
-        (TaskState::Waiting, Some(_)) => InputOutcome::Delivered,
-        // A queued task gets its inputs with the run it already waits for, once that run's turn ends.
-        (TaskState::Running | TaskState::Queued, _) => InputOutcome::Queued,
-        _ => InputOutcome::Resumed,
-    };
-    let mut events = vec![Event::InputAccepted(InputAccepted {
-        input_id: command.input_id,
-        seq: u32::try_from(task.inbox.len()).unwrap_or(u32::MAX).saturating_add(1),
-        kind: InputKind::FreeText,
-        message: message.clone(),
-        said: None,
-        action: None,
-        items: Vec::new(),
-        queue_mode: QueueMode::default(),
-        source: InputSource::default(),
-        answers: command.answers.clone(),
-        blocker_id: open.map(|blocker| blocker.opened.blocker_id),
-        outcome,
-        accepted_at: command.at,
-    })];
-    if let Some(blocker) = open {
-        events.push(Event::BlockerClosed(BlockerClosed {
-            blocker_id: blocker.opened.blocker_id,
-            status: BlockerStatus::Resolved,
-            resolution: None,
-            input_id: Some(command.input_id),
-            closed_at: command.at,
-        }));
+    let saying = Saying { task, command, approval, said, queue_mode };
+    match open.filter(|blocker| saying.answers(blocker)) {
+        Some(blocker) => saying.answer(blocker),
+        None => Ok(saying.tell()),
     }
-    match outcome {
-        InputOutcome::Delivered => {
-            if let Some(live) = task.working_attempt() {
-                events.push(Event::TaskContinued(TaskContinued { run_id: live.run_id, at: command.at }));
+}
+
+/// How an input reaches the agent, from its word.
+pub(super) fn queue_mode(text: Option<&str>, faults: &mut Faults) -> QueueMode {
+    match text.map(str::trim).unwrap_or_default().to_lowercase().as_str() {
+        "" | "followup" => QueueMode::Followup,
+        "queue" => QueueMode::Queue,
+        "steer" | "steer-backlog" => QueueMode::Steer,
+        "interrupt" => QueueMode::Interrupt,
+        other => {
+            let supported = "queue, followup, steer, steer-backlog, interrupt";
+            faults.add(
+                "/queue_mode",
+                format!("queue_mode {other:?} is not supported (supported: {supported})"),
+            );
+            QueueMode::Followup
+        }
+    }
+}
+
+/// An input that is being decided on.
+struct Saying<'a> {
+    task: &'a Task,
+    command: &'a SubmitInput,
+    approval: Approval,
+    /// What the caller said.
+    said: String,
+    queue_mode: QueueMode,
+}
+
+impl Saying<'_> {
+    /// True when the input answers the open question. What no person said never does, nor does a message that asks for
+    /// a turn of its own; and only what a person can say ends a question.
+    fn answers(&self, blocker: &Blocker) -> bool {
+        let is_meant = self.queue_mode != QueueMode::Queue
+            || self.approval.verdict.is_some()
+            || !self.command.answers.is_empty()
+            || self.command.blocker_id.is_some();
+        self.command.source == InputSource::Caller && is_meant && takes_words(blocker)
+    }
+
+    /// Answers the open question: outputs, question and what follows change together.
+    fn answer(&self, blocker: &Blocker) -> Result<Vec<Event>, Rejection> {
+        let (task, command) = (self.task, self.command);
+        if let Some(by) = approval::vote(task, blocker, &self.approval, command.by.as_deref())? {
+            let accepted = self.accepted(String::new(), InputOutcome::Recorded);
+            let (blocker_id, input_id, at) = (blocker.opened.blocker_id, command.input_id, command.at);
+            return Ok(vec![accepted, Event::BlockerVoted(BlockerVoted { blocker_id, input_id, by, at })]);
+        }
+        let is_text = self.approval.verdict.is_none();
+        // A text that stops what runs is about something else, and a text on an approval asks for another one.
+        let is_other = self.queue_mode == QueueMode::Interrupt
+            && command.blocker_id.is_none()
+            && command.answers.is_empty();
+        let is_superseded = is_text && (is_other || blocker.opened.kind == BlockerKind::Approval);
+        if is_text
+            && !is_superseded
+            && blocker.opened.answer_schema.is_some()
+            && command.checked_for != Some(blocker.opened.blocker_id)
+        {
+            return Err(Rejection::Unchecked(blocker.opened.blocker_id));
+        }
+        let status = if is_superseded { BlockerStatus::Superseded } else { BlockerStatus::Resolved };
+        let resolution = Resolution {
+            action: self.approval.verdict,
+            items: self.approval.items.clone(),
+            message: approval::given(Some(&self.said)),
+            by: command.by.clone(),
+            superseded_by: None,
+        };
+        let close = approval::closed(blocker, status, Some(command.input_id), Some(resolution), command.at);
+        let outcome = match (self.queue_mode, task.working_attempt()) {
+            (QueueMode::Interrupt, Some(_)) => InputOutcome::Interrupted,
+            (_, Some(_)) => InputOutcome::Delivered,
+            (_, None) => InputOutcome::Resumed,
+        };
+        // Only a plain yes allows a call: decisions on outputs, and words, are about something else.
+        let approved = self.approval.verdict == Some(Verdict::Approve) && self.approval.items.is_empty();
+        let call = tool_call::decide(task, blocker, approved, &self.said, command.at);
+        Ok(self.events(outcome, Some(close), call))
+    }
+
+    /// Says something that answers no question.
+    fn tell(&self) -> Vec<Event> {
+        let outcome = match (self.task.state, self.queue_mode) {
+            // A parent hears what it is told while its subtasks work, and waits for them again when its turn ends. A
+            // budget ends its own wait; only an interrupt does not wait for it.
+            (TaskState::Waiting, mode)
+                if self.command.source == InputSource::Caller
+                    && (mode == QueueMode::Interrupt || self.task.waits_for_subtasks())
+                    && self.task.blocker.is_some() =>
+            {
+                let blocker = self.task.blocker.as_ref();
+                let close = blocker.map(|blocker| {
+                    approval::closed(blocker, BlockerStatus::Superseded, None, None, self.command.at)
+                });
+                let is_live = self.task.working_attempt().is_some();
+                let outcome = if is_live { InputOutcome::Interrupted } else { InputOutcome::Resumed };
+                return self.events(outcome, close, None);
             }
-        }
-        InputOutcome::Resumed => {
-            // No run is active here: a run ends with its attempt, and before that the task is queued, running
-            // or waiting on a live attempt. Older inputs that no run took come first: nothing said to the
-            // task is lost or overtaken.
-            let said = Some((command.input_id, message.as_str()));
-            events.push(request_run_with_inputs(task, None, said, command.at));
-        }
-        InputOutcome::Queued | InputOutcome::Interrupted | InputOutcome::Recorded => {}
+            // A tool call that is carried out tells when it is done; nobody has to wait for that to speak.
+            (TaskState::Waiting, _) if self.task.blocker.is_none() && self.task.active_run().is_none() => {
+                InputOutcome::Resumed
+            }
+            (TaskState::Waiting, QueueMode::Interrupt) if self.task.blocker.is_none() => {
+                InputOutcome::Interrupted
+            }
+            (TaskState::Running, QueueMode::Steer) => InputOutcome::Delivered,
+            (TaskState::Running | TaskState::Queued, QueueMode::Interrupt) => InputOutcome::Interrupted,
+            // A queued task gets its inputs with the run it already waits for, once that run's turn ends.
+            (TaskState::Running | TaskState::Queued | TaskState::Waiting, _) => InputOutcome::Queued,
+            _ => InputOutcome::Resumed,
+        };
+        self.events(outcome, None, None)
     }
-    Ok(events)
+
+    /// Everything that follows, in one commit. `call` is what the answer decides on the tool call it is about.
+    fn events(
+        &self,
+        outcome: InputOutcome,
+        close: Option<Event>,
+        call: Option<tool_call::Decision>,
+    ) -> Vec<Event> {
+        let (task, command) = (self.task, self.command);
+        if let Some(tool_call::Decision { event, message: None }) = call {
+            // The agent is told what the execution gave, when it gave it.
+            let accepted = self.accepted(String::new(), InputOutcome::Recorded);
+            return [accepted, event].into_iter().chain(close).collect();
+        }
+        let (decided, told) = call.map(|call| (call.event, call.message)).unzip();
+        let is_automated = command.source != InputSource::Caller;
+        let asked = match &task.blocker {
+            Some(_) => approval::pending(task),
+            None => approval::all_pending(task),
+        };
+        // A text that waits for its own turn says nothing about what is asked now.
+        let is_about_it = task.blocker.is_none() || close.is_some();
+        let wants_revision = !is_automated && is_about_it && approval::is_awaited(task);
+        let message = match told.flatten() {
+            Some(told) => told,
+            None if is_automated => self.said.clone(),
+            None => composed(task, &self.approval, &self.said, &asked, wants_revision),
+        };
+        let rejected = match self.approval.verdict {
+            None if wants_revision => approval::rejecting(&asked, Some(&self.said)),
+            _ => Vec::new(),
+        };
+        let mut events = vec![self.accepted(message.clone(), outcome)];
+        if outcome == InputOutcome::Interrupted {
+            interrupt::make_room(task, command.grace_ms, command.at, &mut events);
+        }
+        approval::change_statuses(task, &self.approval.items, command.at, &mut events);
+        approval::change_statuses(task, &rejected, command.at, &mut events);
+        events.extend(decided);
+        events.extend(close);
+        let next = Said { input_id: command.input_id, message: &message, queue_mode: self.queue_mode };
+        match outcome {
+            InputOutcome::Delivered if task.state == TaskState::Waiting => {
+                if let Some(live) = task.working_attempt() {
+                    events.push(Event::TaskContinued(TaskContinued { run_id: live.run_id, at: command.at }));
+                }
+            }
+            InputOutcome::Resumed => {
+                // No run is active here: a run ends with its attempt, and before that the task is queued, running or
+                // waiting on a live attempt. Older inputs that no run took come first: nothing said to the task is
+                // lost or overtaken.
+                events.push(request_run_with_inputs(task, None, Some(next), command.at));
+            }
+            InputOutcome::Interrupted => {
+                let requested = request_run_with_inputs(task, None, Some(next), command.at);
+                events.push(interrupt::as_interrupt(requested));
+            }
+            InputOutcome::Delivered | InputOutcome::Queued | InputOutcome::Recorded => {}
+        }
+        events
+    }
+
+    fn accepted(&self, message: String, outcome: InputOutcome) -> Event {
+        let command = self.command;
+        let said = Some(&self.said).filter(|said| !said.is_empty() && **said != message).cloned();
+        let is_decision = self.approval.verdict.is_some();
+        Event::InputAccepted(InputAccepted {
+            input_id: command.input_id,
+            seq: next_seq(self.task),
+            kind: if is_decision { InputKind::ApproveReject } else { InputKind::FreeText },
+            message,
+            said,
+            action: self.approval.verdict,
+            items: self.approval.items.clone(),
+            queue_mode: self.queue_mode,
+            source: command.source,
+            answers: command.answers.clone(),
+            blocker_id: self.task.blocker.as_ref().filter(|b| self.answers(b)).map(|b| b.opened.blocker_id),
+            outcome,
+            accepted_at: command.at,
+        })
+    }
+}
+
+/// The place of the next input in the inbox.
+pub(super) fn next_seq(task: &Task) -> u32 {
+    u32::try_from(task.inbox.len()).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+/// True when words can end the question; the others end with a budget or with subtasks.
+pub(super) fn takes_words(blocker: &Blocker) -> bool {
+    matches!(blocker.opened.kind, BlockerKind::Input | BlockerKind::Approval)
+}
+
+/// Something a run is to tell the agent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said<'a> {
+    /// The input.
+    pub(super) input_id: InputId,
+    /// Its text.
+    pub(super) message: &'a str,
+    /// How it wants to reach the agent.
+    pub(super) queue_mode: QueueMode,
+}
+
+/// What the next run tells of everything no run has told, oldest first: all that may be merged up to the first input
+/// that wants a turn of its own, or that one alone. An interrupting input, said now, waits for none of those.
+/// `has_more` when the run tells something else already, so that nothing stands alone in it.
+pub(super) fn next_batch<'a>(task: &'a Task, said: Option<Said<'a>>, has_more: bool) -> Vec<Said<'a>> {
+    // Claimed inputs count: whoever took them is gone.
+    let left = task.inbox.iter().filter(|input| input.state != InputState::Consumed);
+    let left = left.map(|input| Said {
+        input_id: input.input_id,
+        message: &input.message,
+        queue_mode: input.queue_mode,
+    });
+    let all: Vec<Said<'_>> = left.chain(said).collect();
+    let stands_alone = |said: &Said<'_>| said.queue_mode == QueueMode::Queue;
+    if said.is_some_and(|said| said.queue_mode == QueueMode::Interrupt) {
+        return all.into_iter().filter(|said| !stands_alone(said)).collect();
+    }
+    match all.first() {
+        Some(first) if stands_alone(first) && !has_more => vec![*first],
+        _ => all.into_iter().take_while(|said| !stands_alone(said)).collect(),
+    }
+}
+
+/// True when something was said to the task that no run has; claimed inputs are returned when an attempt ends.
+pub(super) fn has_inputs_left(task: &Task) -> bool {
+    task.inbox.iter().any(|input| input.state != InputState::Consumed)
+}
+
+/// True when something was said that answers a question asked now.
+pub(super) fn has_answers_left(task: &Task) -> bool {
+    task.inbox.iter().any(|input| input.state != InputState::Consumed && may_answer(input))
+}
+
+/// True for what a person said without asking for a turn of its own.
+pub(super) fn may_answer(input: &Input) -> bool {
+    input.source == InputSource::Caller && input.queue_mode != QueueMode::Queue
 }
 
 /// The text of an input: what was said, else its answers by question.
@@ -97,18 +324,28 @@ pub(super) fn claim(task: &Task, command: &ClaimInput) -> Result<Vec<Event>, Rej
         // One at a time, in order: a repeated claim is answered with the input it has.
         return Ok(Vec::new());
     }
-    Ok(task
-        .pending_inputs()
-        .next()
-        .map(|input| {
-            Event::InputClaimed(InputClaimed {
-                input_id: input.input_id,
-                attempt_id: command.attempt_id.clone(),
-                at: command.at,
-            })
+    let claimed = |input: &Input| {
+        Event::InputClaimed(InputClaimed {
+            input_id: input.input_id,
+            attempt_id: command.attempt_id.clone(),
+            at: command.at,
         })
-        .into_iter()
-        .collect())
+    };
+    Ok(claimable(task).map(claimed).into_iter().collect())
+}
+
+/// What a claim gives: what is for the live turn first, then the oldest of what waits for its end. An input that wants
+/// a turn of its own is not put into another one.
+fn claimable(task: &Task) -> Option<&Input> {
+    let answer = task.answered.as_ref().map(|(_, input_id)| *input_id);
+    let is_for_turn =
+        |input: &&Input| input.outcome == InputOutcome::Delivered || Some(input.input_id) == answer;
+    // An attempt that waits for a person takes nothing that nobody said.
+    let is_waiting = task.state == TaskState::Waiting;
+    let mut others = task
+        .pending_inputs()
+        .filter(|input| input.queue_mode != QueueMode::Queue && !(is_waiting && input.source.is_automated()));
+    task.pending_inputs().find(is_for_turn).or_else(|| others.next())
 }
 
 pub(super) fn ack(task: &Task, command: &AckInput) -> Result<Vec<Event>, Rejection> {
@@ -129,222 +366,27 @@ pub(super) fn ack(task: &Task, command: &AckInput) -> Result<Vec<Event>, Rejecti
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::id::AttemptId;
-    use crate::task::event::AttemptOutcome;
-    use crate::task::fixture::{
-        ack, ask, attempt, blocker_id, cancel, claim, done, expire, failure, finish_ok, finishing, input,
-        input_id, kinds, lease, leased, queued, report, run, say, start, started, stopping, task_of, waiting,
-    };
-    use crate::task::{Command, Event};
-
-    fn outcome(events: &[Event]) -> InputOutcome {
-        match &events[0] {
-            Event::InputAccepted(accepted) => accepted.outcome,
-            other => panic!("expected an accepted input, got {other:?}"),
-        }
+pub(super) fn defer(task: &Task, command: &DeferInput) -> Result<Vec<Event>, Rejection> {
+    fenced(task, &command.attempt_id)?;
+    let input = task.input(command.input_id).ok_or(Rejection::PartNotFound("input"))?;
+    let is_held_elsewhere = matches!(&input.state, InputState::Claimed(by) if *by != command.attempt_id);
+    if input.state == InputState::Consumed || is_held_elsewhere {
+        return Err(Rejection::invalid("/input_id", "the agent has the input"));
     }
-
-    #[test]
-    fn an_input_to_a_running_task_stays_in_the_inbox() {
-        started().when(say(1, "more")).then_with(|events, state| {
-            assert_eq!((kinds(events), outcome(events)), (vec!["said"], InputOutcome::Queued));
-            assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 1);
-        });
+    let reason = command.reason.trim();
+    if reason.is_empty() {
+        return Err(Rejection::invalid("/reason", "reason is required"));
     }
-
-    #[test]
-    fn an_input_to_a_queued_task_waits_for_the_turn_and_then_gets_a_run_of_its_own() {
-        let answered = queued().and(say(1, "more"));
-        assert_eq!(outcome(&answered.events()[2..]), InputOutcome::Queued);
-        answered.and(lease(1, 10)).and(start(1, 11)).when(finish_ok(1)).then_with(|events, state| {
-            assert_eq!(kinds(events), ["attempt ended", "run ended", "run requested"]);
-            let task = state.as_ref().unwrap();
-            assert_eq!(
-                (task.state, task.current_run().unwrap().prompt.as_str()),
-                (TaskState::Queued, "more")
-            );
-            assert_eq!(task.input(input_id(1)).unwrap().state, InputState::Consumed);
-        });
+    if input.outcome != InputOutcome::Delivered && input.state == InputState::Pending {
+        return Ok(Vec::new());
     }
-
-    #[test]
-    fn an_answer_to_a_live_attempt_continues_the_task() {
-        waiting().when(say(1, "the red one")).then_with(|events, state| {
-            assert_eq!(kinds(events), ["said", "answered", "continued"]);
-            assert_eq!(outcome(events), InputOutcome::Delivered);
-            let task = state.as_ref().unwrap();
-            assert_eq!((task.state, &task.blocker), (TaskState::Running, &None));
-        });
-    }
-
-    #[test]
-    fn an_answer_after_the_asking_attempt_ended_resumes_the_session_in_a_new_run() {
-        waiting().and(finish_ok(1)).when(say(1, "the red one")).then_with(|events, state| {
-            assert_eq!(kinds(events), ["said", "answered", "run requested"]);
-            assert_eq!(outcome(events), InputOutcome::Resumed);
-            let last = state.as_ref().unwrap().current_run().unwrap().clone();
-            assert_eq!((last.run_id, last.resumed_from), (run(2), Some(run(1))));
-        });
-    }
-
-    #[test]
-    fn an_input_reopens_a_task_that_is_over() {
-        for over in [
-            done(),
-            started().and(finishing(report(1, AttemptOutcome::Timeout))),
-            started().and(finishing(report(1, AttemptOutcome::Cancelled))),
-            stopping(),
-        ] {
-            over.when(say(1, "again")).then_with(|events, state| {
-                assert_eq!(
-                    (kinds(events), outcome(events)),
-                    (vec!["said", "run requested"], InputOutcome::Resumed)
-                );
-                let task = state.as_ref().unwrap();
-                assert_eq!(
-                    (task.state, task.current_run().unwrap().prompt.as_str()),
-                    (TaskState::Queued, "again")
-                );
-            });
-        }
-    }
-
-    #[test]
-    fn reopening_says_again_what_reached_no_agent() {
-        queued().and(cancel()).when(say(1, "do it after all")).then_with(|_, state| {
-            let last = state.as_ref().unwrap().current_run().unwrap().clone();
-            assert_eq!((last.prompt.as_str(), last.resumed_from), ("do it\n\ndo it after all", None));
-        });
-        // The same for an input whose run was cancelled in the queue.
-        done().and(say(1, "one")).and(cancel()).when(say(2, "two")).then_with(|_, state| {
-            let last = state.as_ref().unwrap().current_run().unwrap().clone();
-            assert_eq!((last.prompt.as_str(), last.resumed_from), ("one\n\ntwo", Some(run(1))));
-        });
-    }
-
-    #[test]
-    fn older_pending_inputs_come_before_the_one_that_resumes() {
-        started().and(say(1, "one")).and(cancel()).when(say(2, "two")).then_with(|events, state| {
-            let Event::RunRequested(requested) = &events[1] else { panic!("a run") };
-            assert_eq!((requested.prompt.as_str(), requested.input_ids.len()), ("one\n\ntwo", 2));
-            assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 0);
-        });
-    }
-
-    #[test]
-    fn the_same_input_again_changes_nothing_in_any_state() {
-        for history in [started(), waiting(), done(), queued()] {
-            history.and(say(1, "more")).when(say(1, "more")).then_nothing();
-        }
-    }
-
-    #[test]
-    fn an_empty_input_is_refused_and_answers_alone_are_not() {
-        started().when(say(1, " \n")).then_rejected(Rejection::invalid("/message", "message is required"));
-        let mut answers = input(1, "");
-        answers.answers.insert("colour".into(), json!("red"));
-        answers.answers.insert("size".into(), json!(3));
-        waiting().when(Command::SubmitInput(answers)).then_with(|_, state| {
-            assert_eq!(state.as_ref().unwrap().inbox[0].message, "colour: red\nsize: 3");
-        });
-    }
-
-    #[test]
-    fn an_input_over_the_limit_is_too_large() {
-        let long = SubmitInput { message_bytes_max: 3, ..input(1, "long") };
-        started()
-            .when(Command::SubmitInput(long))
-            .then_rejected(Rejection::TooLarge { field: "message", limit_bytes: 3 });
-    }
-
-    #[test]
-    fn an_input_for_a_run_of_another_task_is_refused() {
-        let other = SubmitInput { run_id: Some(run(9)), ..input(1, "hi") };
-        started().when(Command::SubmitInput(other)).then_rejected(Rejection::PartNotFound("run"));
-        let own = SubmitInput { run_id: Some(run(1)), ..input(1, "hi") };
-        started().when(Command::SubmitInput(own)).then_with(|events, _| assert_eq!(kinds(events), ["said"]));
-    }
-
-    #[test]
-    fn a_second_answer_to_a_closed_question_is_refused() {
-        let answer = |number| {
-            Command::SubmitInput(SubmitInput { blocker_id: Some(blocker_id(1)), ..input(number, "x") })
-        };
-        waiting().and(answer(1)).when(answer(2)).then_rejected(Rejection::BlockerClosed);
-        waiting().and(answer(1)).when(answer(1)).then_nothing();
-        started().when(answer(1)).then_rejected(Rejection::BlockerClosed);
-    }
-
-    #[test]
-    fn inputs_are_claimed_one_at_a_time_in_order() {
-        let two = || started().and(say(1, "one")).and(say(2, "two"));
-        two().when(claim(1)).then_with(|_, state| {
-            let task = state.as_ref().unwrap();
-            assert_eq!(task.claimed_input(&attempt(1)).unwrap().input_id, input_id(1));
-        });
-        // A repeated claim has the same answer: the state names the input it holds.
-        two().and(claim(1)).when(claim(1)).then_nothing();
-        two().and(claim(1)).and(ack(1, 1)).when(claim(1)).then_with(|events, _| {
-            assert!(matches!(&events[0], Event::InputClaimed(claimed) if claimed.input_id == input_id(2)));
-        });
-        started().when(claim(1)).then_nothing();
-    }
-
-    #[test]
-    fn an_acknowledged_input_is_consumed_once() {
-        let claimed = || started().and(say(1, "one")).and(claim(1));
-        claimed().when(ack(1, 1)).then_with(|events, _| assert_eq!(kinds(events), ["consumed"]));
-        claimed().and(ack(1, 1)).when(ack(1, 1)).then_nothing();
-        claimed().when(ack(1, 5)).then_rejected(Rejection::PartNotFound("input"));
-        started()
-            .and(say(1, "one"))
-            .when(ack(1, 1))
-            .then_rejected(Rejection::invalid("/input_id", "the input is not claimed by this attempt"));
-    }
-
-    #[test]
-    fn only_the_live_attempt_claims_and_acknowledges() {
-        let lost = Rejection::LeaseLost { current_epoch: 1 };
-        leased().and(say(1, "one")).when(claim(2)).then_rejected(lost.clone());
-        stopping().when(claim(1)).then_rejected(lost.clone());
-        let cancelled = started().and(say(1, "one")).and(claim(1)).and(cancel());
-        cancelled.when(ack(1, 1)).then_rejected(lost);
-        let elsewhere = AttemptId { workspace: "other".into(), ..attempt(1) };
-        started()
-            .when(Command::ClaimInput(ClaimInput { attempt_id: elsewhere, at: crate::task::fixture::at(21) }))
-            .then_rejected(Rejection::LeaseLost { current_epoch: 1 });
-    }
-
-    #[test]
-    fn an_input_claimed_by_a_lost_attempt_is_pending_again() {
-        let lost = started().and(say(1, "one")).and(claim(1)).and(expire(1));
-        assert_eq!(task_of(&lost).pending_inputs().count(), 1);
-        lost.and(lease(1, 60)).when(claim(2)).then_with(|events, _| assert_eq!(kinds(events), ["claimed"]));
-    }
-
-    #[test]
-    fn a_failed_run_leaves_its_unread_inputs_visibly_pending_for_the_next() {
-        let failed = started()
-            .and(say(1, "one"))
-            .and(finishing(failure(1, crate::outcome_text::ErrorClass::Terminal)));
-        let task = task_of(&failed);
-        assert_eq!((task.state, task.pending_inputs().count()), (TaskState::Error, 1));
-        failed.when(say(2, "two")).then_with(|_, state| {
-            assert_eq!(state.as_ref().unwrap().current_run().unwrap().prompt, "one\n\ntwo");
-        });
-    }
-
-    #[test]
-    fn an_answer_that_came_before_its_question_answers_it() {
-        started().and(say(1, "red")).when(ask(1, "which colour?")).then_with(|events, state| {
-            assert_eq!(kinds(events), ["asked", "answered", "continued"]);
-            let task = state.as_ref().unwrap();
-            assert_eq!((task.state, task.pending_inputs().count()), (TaskState::Running, 1));
-        });
-    }
+    Ok(vec![Event::InputDeferred(InputDeferred {
+        input_id: command.input_id,
+        attempt_id: command.attempt_id.clone(),
+        reason: reason.to_owned(),
+        at: command.at,
+    })])
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,18 @@ pub enum Rejection {
     /// The blocker named is not open.
     #[error("the blocker is not open")]
     BlockerClosed,
+    /// An input says nothing and decides nothing.
+    #[error("message is required")]
+    MessageRequired,
+    /// The task is archived.
+    #[error("the task is archived")]
+    Archived,
+    /// The caller is not one of those the question asks.
+    #[error("{0}")]
+    NotAnApprover(String),
+    /// The open question has an answer schema the input was not checked against: check it, and say it again.
+    #[error("the answer must be checked against the schema of blocker {0}")]
+    Unchecked(crate::id::BlockerId),
 }
 
 impl Rejection {
@@ -66,6 +78,10 @@ impl Rejection {
             Self::LeaseLost { .. } => "lease_lost",
             Self::OutputConflict => "output_conflict",
             Self::BlockerClosed => "blocker_closed",
+            Self::MessageRequired => "message_required",
+            Self::Archived => "task_archived",
+            Self::NotAnApprover(_) => "forbidden",
+            Self::Unchecked(_) => "contended",
         }
     }
 

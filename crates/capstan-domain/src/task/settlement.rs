@@ -1,29 +1,33 @@
 //! The end of an attempt, and everything that follows from it, in one decision (domain.md 5).
 //!
-//! | outcome | no plan | waiting | wake |
-//! |---|---|---|---|
-//! | ok | done; queued again when inputs are left | waiting | sleeping |
-//! | error, another try may help and is left | queued | queued | queued |
-//! | error otherwise, timeout | error | error | error |
-//! | cancelled | cancelled | cancelled | cancelled |
+//! | outcome | no plan | waiting | wake | subtasks | watches |
+//! |---|---|---|---|---|---|
+//! | ok | done; queued again when inputs are left | waiting | sleeping | done; with a join waiting | sleeping |
+//! | error, another try may help and is left | queued | queued | queued | queued | queued |
+//! | error otherwise, timeout | error | error | error | error | error |
+//! | cancelled | cancelled | cancelled | cancelled | cancelled | cancelled |
 //!
-//! Waiting beats wake. A report of an attempt that does not hold the lease changes nothing.
+//! Waiting beats wake, and a wake beats a join in so far as the task then sleeps; the join wakes it all the same.
+//! Children are made and watches armed whenever the outcome is ok, whatever the next state, and never else. A report of
+//! an attempt that does not hold the lease changes nothing.
 
 use chrono::{DateTime, Utc};
 
 use crate::outcome_text::{ErrorClass, classify};
-use crate::task::command::{BlockerSpec, ExpireLease, Finish, ReleaseAttempt, TimeOutAttempt, WakePlan};
+use crate::task::command::{
+    BlockerSpec, ExpireLease, FanOut, Finish, ReleaseAttempt, TimeOutAttempt, WakePlan,
+};
 use crate::task::decide::{
     change_outputs, close_blocker, later, request_run_with_inputs, return_claimed_inputs, run_ended,
 };
 use crate::task::event::{
-    AttemptCancelRequested, AttemptEnded, AttemptOutcome, BlockerStatus, DropReason, Event, OutputStatus,
-    RetryReason, RetryScheduled, RunEnded, RunStatus, TaskCancelled, TaskDone, TaskDropped, TaskFailed,
-    TaskSlept, UsageRecorded,
+    AttemptCancelRequested, AttemptEnded, AttemptOutcome, BlockerStatus, DisarmCause, DropReason, Event,
+    JoinWait, OutputStatus, RetryReason, RetryScheduled, RunEnded, RunStatus, SourceWatch, TaskCancelled,
+    TaskDone, TaskDropped, TaskFailed, TaskSlept, UsageRecorded,
 };
 use crate::task::rejection::Rejection;
-use crate::task::state::{InputState, Live, Run, Task, TaskState};
-use crate::task::worker_report;
+use crate::task::state::{Live, Run, Task, TaskState};
+use crate::task::{blocker, budget, inbox, subtasks, watches};
 use crate::usage::Usage;
 
 /// Attempts of one run that may be lost, given back or rate limited before the task is dropped.
@@ -34,6 +38,15 @@ const RETRY_AFTER_MS_MAX: i64 = 86_400_000;
 
 /// Sleep when the wake names no delay, in minutes.
 const DEFAULT_WAKE_MINUTES: i64 = 5;
+
+/// Sleep when children have all that was to be watched, in minutes.
+const HANDED_OVER_MINUTES: i64 = 60;
+
+/// Times a task may wake itself before its sleeps grow.
+pub const FREE_WAKES: u32 = 10;
+
+/// Times a task that only watches wakes itself before it gives up and is done: about two weeks.
+pub const IDLE_WAKES_MAX: u32 = 30;
 
 pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Rejection> {
     let holder = task.live.as_ref().filter(|live| live.attempt_id == command.attempt_id);
@@ -47,10 +60,12 @@ pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Reject
         events.push(Event::UsageRecorded(UsageRecorded {
             run_id: live.run_id,
             attempt_id: live.attempt_id.clone(),
+            agent_id: Some(task.accepted.agent_id),
             usage,
             at: command.at,
         }));
     }
+    budget::after_usage(task, false, command.at, &mut events);
     if live.cancel_grace_until.is_some() {
         // The task was settled when it was cancelled; the report only frees the session.
         events.push(ended(live, stopped_outcome(task, live), command, command.error_class));
@@ -81,43 +96,110 @@ pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Reject
 fn settle_ok(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>) -> Result<(), Rejection> {
     events.push(run_over(live, RunStatus::Ok, command, None));
     change_outputs(task, &[OutputStatus::Approved], OutputStatus::Active, command.at, events);
-    if has_inputs_left(task) {
-        close_blocker(task, BlockerStatus::Resolved, command.at, events);
-        events.push(request_run_with_inputs(task, Some(live.run_id), None, command.at));
+    let at = command.at;
+    let (watched, all_handed_over) = fan_out(task, live, &command.fan_out, at, events)?;
+    let asks = command.blocker.is_some() || command.waiting_for_input || task.blocker.is_some();
+    // Nobody decides on a tool call before it is asked about: what was said earlier waits for the decision.
+    let is_about_call = task.blocker.as_ref().is_some_and(|open| open.opened.tool_call_id.is_some());
+    let has_more = match (asks, is_about_call && command.blocker.is_none()) {
+        (_, true) => false,
+        (true, false) => inbox::has_answers_left(task),
+        (false, false) => inbox::has_inputs_left(task),
+    };
+    if has_more {
+        close_blocker(task, BlockerStatus::Resolved, at, events);
+        events.push(request_run_with_inputs(task, Some(live.run_id), None, at));
     } else if let Some(spec) = &command.blocker {
-        events.extend(worker_report::open(task, live, spec, command.at)?);
-    } else if task.blocker.is_some() {
-        // Already waiting: the open question stays.
+        events.extend(blocker::open(task, live, spec, at)?);
+    } else if task.blocker.is_some() || task.executing_call().is_some() {
+        // Already waiting: for the open question, or for what an approved tool call gives.
     } else if command.waiting_for_input {
         let spec =
             BlockerSpec { summary: "The agent waits for an answer".to_owned(), ..BlockerSpec::default() };
-        events.extend(worker_report::open(task, live, &spec, command.at)?);
+        events.extend(blocker::open(task, live, &spec, at)?);
     } else if let Some(wake) = &command.wake {
-        events.push(slept(wake, command.at));
+        // A join holds beside the wake: whichever comes first ends the sleep.
+        events.push(slept(task, wake, at));
+    } else if let Some(join) = join_left(task, events) {
+        events.push(subtasks::wait_for(task, live.run_id, join, at));
+    } else if !watched.is_empty() && task.wake_count < IDLE_WAKES_MAX {
+        events.push(slept(task, &watches::wake(&watched), at));
+    } else if all_handed_over {
+        events.push(slept(task, &check_on_subtasks(), at));
     } else {
-        events.push(Event::TaskDone(TaskDone { at: command.at }));
+        events.push(Event::TaskDone(TaskDone { at }));
     }
     Ok(())
 }
 
-/// True when something was said to the task that no run has; claimed inputs are returned when an attempt ends.
-fn has_inputs_left(task: &Task) -> bool {
-    task.inbox.iter().any(|input| input.state != InputState::Consumed)
+/// Children and watches, whatever else follows. Answers what is watched from now on, and whether children have all of
+/// what was asked for.
+fn fan_out(
+    task: &Task,
+    live: &Live,
+    plan: &FanOut,
+    at: DateTime<Utc>,
+    events: &mut Vec<Event>,
+) -> Result<(Vec<SourceWatch>, bool), Rejection> {
+    let mut wanted = watches::normalised(plan.watches.as_deref().unwrap_or_default())?;
+    let asked = !wanted.is_empty();
+    let ends_watching = plan.watches.as_ref().is_some_and(Vec::is_empty);
+    let spawned = subtasks::spawned(task, live.run_id, plan, &mut wanted, at)?;
+    let all_handed_over = asked && wanted.is_empty();
+    events.extend(spawned.map(Event::SubtasksSpawned));
+    let watched = if all_handed_over {
+        events.extend(watches::disarmed(task, DisarmCause::HandedOff, at));
+        Vec::new()
+    } else if ends_watching {
+        events.extend(watches::disarmed(task, DisarmCause::Replaced, at));
+        Vec::new()
+    } else {
+        watches::rearm(task, live.run_id, wanted, at, events)
+    };
+    Ok((watched, all_handed_over))
 }
 
-fn slept(wake: &WakePlan, at: DateTime<Utc>) -> Event {
+/// The newest wait for subtasks that is not over: of this run, or of an earlier one that something interrupted.
+fn join_left(task: &Task, events: &[Event]) -> Option<JoinWait> {
+    let new = events.iter().find_map(|event| {
+        let Event::SubtasksSpawned(spawned) = event else { return None };
+        subtasks::join_of(spawned)
+    });
+    new.or_else(|| task.joins.last().cloned())
+}
+
+fn check_on_subtasks() -> WakePlan {
+    WakePlan {
+        delay_minutes: Some(HANDED_OVER_MINUTES),
+        reason: Some("Check on subtask progress".to_owned()),
+        ..WakePlan::default()
+    }
+}
+
+fn slept(task: &Task, wake: &WakePlan, at: DateTime<Utc>) -> Event {
     let minutes = wake.delay_minutes.filter(|minutes| *minutes > 0).unwrap_or(DEFAULT_WAKE_MINUTES);
     let titled = |item: &crate::task::event::AgendaItem| item.title.clone().or_else(|| item.reason.clone());
     Event::TaskSlept(TaskSlept {
-        wake_at: wake.at.filter(|instant| *instant > at).map_or_else(
-            || later(at, minutes.saturating_mul(60_000)),
-            |instant| instant.min(later(at, i64::MAX)),
-        ),
+        wake_at: wake
+            .at
+            .filter(|instant| *instant > at)
+            .map_or_else(
+                || later(at, minutes.saturating_mul(60_000)),
+                |instant| instant.min(later(at, i64::MAX)),
+            )
+            .max(later(at, least_sleep_ms(task.wake_count))),
         reason: wake.reason.clone().or_else(|| wake.agenda.iter().find_map(titled)),
         follow_up_prompt: wake.follow_up_prompt.clone(),
         agenda: wake.agenda.clone(),
         at,
     })
+}
+
+/// How long a task sleeps at least that woke itself so often since a caller said something: nothing for the first ten
+/// times, then ten minutes, doubled each time, at most a day.
+fn least_sleep_ms(wake_count: u32) -> i64 {
+    let Some(surplus) = wake_count.checked_sub(FREE_WAKES) else { return 0 };
+    ((10 * 60_000_i64) << surplus.min(16)).min(86_400_000)
 }
 
 fn settle_error(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>) {
@@ -205,7 +287,7 @@ pub(super) fn expire_lease(task: &Task, command: &ExpireLease) -> Vec<Event> {
         events.push(run_ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), command.at));
         // The question outlives the process that asked it; the answer will begin a new run. An input the lost
         // attempt had taken but not acknowledged came before the question and answers it.
-        if has_inputs_left(task) {
+        if inbox::has_answers_left(task) {
             close_blocker(task, BlockerStatus::Resolved, command.at, &mut events);
             events.push(request_run_with_inputs(task, None, None, command.at));
         }

@@ -1,6 +1,6 @@
 //! What decisions need to know of a task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 use crate::id::{AttemptId, InputId, OutputId, RunId, TaskId, ToolCallId, WatchId, WorkerId};
 use crate::task::decide::later;
 use crate::task::event::{
-    BlockerOpened, InputKind, InputOutcome, InputSource, OutputStatus, Priority, QueueMode, RunCause,
-    RunStatus, SourceWatch, SubtaskEnded, TaskAccepted, ToolCallDeferred, ToolExecutor, Verdict,
+    BlockerKind, BlockerOpened, InputKind, InputOutcome, InputSource, JoinWait, OutputStatus, Priority,
+    QueueMode, RunCause, RunStatus, SourceWatch, Subtask, SubtaskEnded, TaskAccepted, ToolCallDeferred,
+    ToolExecutor, Verdict,
 };
 
 /// Where a task stands.
@@ -137,10 +138,22 @@ pub struct Task {
     pub watches: BTreeMap<WatchId, SourceWatch>,
     /// The last batches its watches fired for, as hashes, so that a repeated event fires nothing.
     pub fired: Vec<String>,
+    /// The watches among them that fired.
+    #[serde(default)]
+    pub fired_watches: BTreeSet<WatchId>,
+    /// The subtasks it still wants to hear of.
+    #[serde(default)]
+    pub joins: Vec<JoinWait>,
+    /// What its last run answered; kept for its parent.
+    #[serde(default)]
+    pub result: Option<Value>,
+    /// What went wrong; kept for its parent.
+    #[serde(default)]
+    pub error: Option<String>,
     /// True once the parent knows how it ended.
     pub parent_told: bool,
-    /// Budgets it was warned about.
-    pub warned: Vec<crate::task::event::BudgetScope>,
+    /// The last warning about each budget.
+    pub warned: BTreeMap<crate::task::event::BudgetScope, crate::task::event::BudgetWarned>,
 }
 
 /// An output as decisions see it.
@@ -233,6 +246,9 @@ pub enum ToolCallState {
 pub struct Child {
     /// Its name for people.
     pub label: Option<String>,
+    /// What it is made from, while it is not known to be over.
+    #[serde(default)]
+    pub subtask: Option<Box<Subtask>>,
     /// How it ended, once it has.
     pub ended: Option<SubtaskEnded>,
 }
@@ -382,6 +398,11 @@ impl Task {
         self.inbox.iter().rev().find(|input| input.input_id == input_id)
     }
 
+    /// The place in the inbox the next input takes.
+    pub fn next_input_seq(&self) -> u32 {
+        u32::try_from(self.inbox.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
     /// Inputs no run has yet, oldest first.
     pub fn pending_inputs(&self) -> impl Iterator<Item = &Input> {
         self.inbox.iter().filter(|input| input.state == InputState::Pending)
@@ -397,6 +418,11 @@ impl Task {
         self.tool_calls.values().find(|call| {
             matches!(call.state, ToolCallState::Approved { .. } | ToolCallState::Executing { .. })
         })
+    }
+
+    /// True while nothing but the end of its subtasks is waited for.
+    pub fn waits_for_subtasks(&self) -> bool {
+        self.blocker.as_ref().is_some_and(|blocker| blocker.opened.kind == BlockerKind::Subtasks)
     }
 
     /// True while it refuses every command but its return.

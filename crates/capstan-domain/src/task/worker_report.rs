@@ -1,14 +1,12 @@
-//! What a worker asks and reports while it holds a lease (domain.md 6). Ends of attempts are in
+//! What a worker reports while it holds a lease (domain.md 6). Ends of attempts are in
 //! [`settlement`](crate::task::settlement).
 
-use crate::id::{AttemptId, BlockerId};
-use crate::task::command::{BlockerSpec, Lease, OpenBlocker, RecordUsage, Start};
-use crate::task::event::{
-    AttemptLeased, AttemptStarted, BlockerClosed, BlockerKind, BlockerOpened, BlockerStatus, Event,
-    TaskContinued, UsageRecorded,
-};
+use crate::id::AttemptId;
+use crate::task::budget::{self, Spending};
+use crate::task::command::{Lease, RecordUsage, Start};
+use crate::task::event::{AttemptLeased, AttemptStarted, Event, UsageRecorded};
 use crate::task::rejection::Rejection;
-use crate::task::state::{Blocker, InputState, Live, Task, TaskState};
+use crate::task::state::{Live, Task, TaskState};
 
 /// The live attempt, when the caller holds it and was not told to stop.
 pub(super) fn fenced<'a>(task: &'a Task, attempt_id: &AttemptId) -> Result<&'a Live, Rejection> {
@@ -25,6 +23,9 @@ pub(super) fn lease(task: &Task, command: &Lease) -> Result<Vec<Event>, Rejectio
     };
     if task.available_at.is_some_and(|available_at| available_at > command.at) {
         return Err(Rejection::illegal("leasing before its retry is due", task.state));
+    }
+    if budget::own(task).is_some_and(Spending::is_exceeded) {
+        return Err(Rejection::illegal("leasing over its budget", task.state));
     }
     let epoch = task.epoch.saturating_add(1);
     Ok(vec![Event::AttemptLeased(AttemptLeased {
@@ -56,91 +57,14 @@ pub(super) fn record_usage(task: &Task, command: &RecordUsage) -> Result<Vec<Eve
     if usage.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(vec![Event::UsageRecorded(UsageRecorded {
+    let mut events = vec![Event::UsageRecorded(UsageRecorded {
         run_id: live.run_id,
         attempt_id: live.attempt_id.clone(),
+        agent_id: Some(task.accepted.agent_id),
         usage,
         at: command.at,
-    })])
-}
-
-pub(super) fn open_blocker(task: &Task, command: &OpenBlocker) -> Result<Vec<Event>, Rejection> {
-    let live = fenced(task, &command.attempt_id)?;
-    // The same question again while its answer still waits to be taken is a repeated call, not a new question.
-    let answer_waits =
-        |input_id| task.input(input_id).is_some_and(|input| input.state == InputState::Pending);
-    if let Some((asked, input_id)) = &task.answered
-        && task.blocker.is_none()
-        && is_asked(asked, live, &command.blocker)
-        && answer_waits(*input_id)
-    {
-        return Ok(Vec::new());
-    }
-    let mut events = open(task, live, &command.blocker, command.at)?;
-    // An answer that came before its question is matched too: the order of the two does not matter.
-    if let (Some(input), Some(Event::BlockerOpened(opened))) = (task.pending_inputs().next(), events.last()) {
-        let blocker_id = opened.blocker_id;
-        events.push(Event::BlockerClosed(BlockerClosed {
-            blocker_id,
-            status: BlockerStatus::Resolved,
-            resolution: None,
-            input_id: Some(input.input_id),
-            closed_at: command.at,
-        }));
-        events.push(Event::TaskContinued(TaskContinued { run_id: live.run_id, at: command.at }));
-    }
-    Ok(events)
-}
-
-/// True when the attempt's run asked exactly this.
-fn is_asked(blocker: &Blocker, live: &Live, spec: &BlockerSpec) -> bool {
-    let asked = &blocker.opened;
-    asked.run_id == live.run_id && asked.summary == spec.summary.trim() && asked.questions == spec.questions
-}
-
-/// Opens a question; an equal one that is open already is left alone, another one is superseded.
-pub(super) fn open(
-    task: &Task,
-    live: &Live,
-    spec: &BlockerSpec,
-    at: chrono::DateTime<chrono::Utc>,
-) -> Result<Vec<Event>, Rejection> {
-    let summary = spec.summary.trim();
-    if summary.is_empty() {
-        return Err(Rejection::invalid("/blocker/summary", "summary is required"));
-    }
-    let mut events = Vec::new();
-    if let Some(blocker) = &task.blocker {
-        if is_asked(blocker, live, spec) {
-            return Ok(events);
-        }
-        events.push(Event::BlockerClosed(BlockerClosed {
-            blocker_id: blocker.opened.blocker_id,
-            status: BlockerStatus::Superseded,
-            resolution: None,
-            input_id: None,
-            closed_at: at,
-        }));
-    }
-    let revision = task.blocker_revision.saturating_add(1);
-    events.push(Event::BlockerOpened(BlockerOpened {
-        blocker_id: BlockerId::of_task(task.id(), revision),
-        revision,
-        run_id: live.run_id,
-        kind: BlockerKind::Input,
-        summary: summary.to_owned(),
-        details: spec.details.clone().or_else(|| Some(summary.to_owned())),
-        questions: spec.questions.clone(),
-        items: Vec::new(),
-        wait_group_id: None,
-        answer_schema: None,
-        deadline: None,
-        approvers: None,
-        tool_call_id: None,
-        join: None,
-        budget: None,
-        opened_at: at,
-    }));
+    })];
+    budget::after_usage(task, true, command.at, &mut events);
     Ok(events)
 }
 
@@ -150,10 +74,9 @@ mod tests {
     use crate::outcome_text::ErrorClass;
     use crate::task::Command;
     use crate::task::command::Finish;
-    use crate::task::event::Question;
     use crate::task::fixture::{
-        ask, at, attempt, blocker_id, cancel, claim, done, expire, failure, finishing, kinds, lease, leased,
-        question, queued, run, say, start, started, stopping, waiting,
+        ask, at, attempt, claim, done, expire, failure, finishing, kinds, lease, leased, queued, run, start,
+        started, stopping, waiting,
     };
     use crate::usage::{ModelUsage, Usage};
 
@@ -238,59 +161,5 @@ mod tests {
         started()
             .when(usage(1, Usage { models, ..Usage::default() }))
             .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 3));
-    }
-
-    #[test]
-    fn a_question_makes_the_task_wait_for_its_answer() {
-        started().when(ask(1, " which one? ")).then_with(|events, state| {
-            assert_eq!(kinds(events), ["asked"]);
-            let task = state.as_ref().unwrap();
-            assert_eq!(task.state, TaskState::Waiting);
-            let blocker = task.blocker.as_ref().unwrap();
-            assert_eq!(
-                (blocker.opened.blocker_id, blocker.opened.summary.as_str()),
-                (blocker_id(1), "which one?")
-            );
-        });
-    }
-
-    #[test]
-    fn another_question_supersedes_the_open_one_and_the_same_is_left_alone() {
-        waiting().when(ask(1, "which one?")).then_nothing();
-        waiting().when(ask(1, "how many?")).then_with(|events, state| {
-            let Event::BlockerClosed(closed) = &events[0] else { panic!("closed") };
-            assert_eq!((closed.blocker_id, closed.status), (blocker_id(1), BlockerStatus::Superseded));
-            assert_eq!(state.as_ref().unwrap().blocker.as_ref().unwrap().opened.blocker_id, blocker_id(2));
-        });
-        let mut detailed = question("which one?");
-        detailed.questions.push(Question { id: "a".into(), text: "this?".into() });
-        let ask_detailed =
-            Command::OpenBlocker(OpenBlocker { attempt_id: attempt(1), blocker: detailed, at: at(16) });
-        waiting().when(ask_detailed).then_with(|events, _| assert_eq!(kinds(events), ["answered", "asked"]));
-    }
-
-    #[test]
-    fn a_question_repeated_before_its_answer_was_taken_is_not_asked_twice() {
-        let answered = || started().and(say(1, "red")).and(ask(1, "which colour?"));
-        answered().when(ask(1, "which colour?")).then_nothing();
-        waiting().and(say(1, "red")).when(ask(1, "which one?")).then_nothing();
-        // Once the answer is taken, the same words are a new question.
-        waiting()
-            .and(say(1, "red"))
-            .and(claim(1))
-            .when(ask(1, "which one?"))
-            .then_with(|_, state| assert_eq!(state.as_ref().unwrap().blocker_revision, 2));
-    }
-
-    #[test]
-    fn a_question_without_words_is_refused() {
-        started()
-            .when(ask(1, "  "))
-            .then_rejected(Rejection::invalid("/blocker/summary", "summary is required"));
-    }
-
-    #[test]
-    fn a_cancelled_attempt_cannot_ask() {
-        started().and(cancel()).when(ask(1, "may I?")).then_rejected(LOST);
     }
 }

@@ -13,7 +13,7 @@ use crate::policy::RunPolicy;
 use crate::workspace::tool::Tool;
 
 /// What a workspace has decided for everything in it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Settings {
     /// Tools no agent of the workspace may use; every other is allowed.
@@ -33,7 +33,7 @@ pub struct Settings {
 }
 
 /// How much of each thing a workspace may have; without a number there is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Quotas {
     /// Tasks that are not over.

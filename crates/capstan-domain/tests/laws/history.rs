@@ -2,17 +2,27 @@
 
 use capstan_decider::{Decider, fold};
 use capstan_domain::agent;
-use capstan_domain::id::{AgentId, AttemptId, InputId, OutputId, RunId, TaskId, WorkerId};
+use capstan_domain::id::{
+    AgentId, AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId,
+};
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
+use capstan_domain::task::budget::Spending;
 use capstan_domain::task::command::{
-    Accept, AckInput, AppendOutputRows, BlockerSpec, Cancel, CancelRun, ClaimInput, Command, ExpireLease,
-    ExpireQueue, FinalizeOutput, Finish, Lease, OpenBlocker, PassDeadline, ProduceOutput, RecordUsage,
-    ReleaseAttempt, Start, SubmitInput, TimeOutAttempt, Wake, WakePlan,
+    Accept, AckInput, AppendOutputRows, Archive, BlockerSpec, Cancel, CancelRun, CheckToolCall, ChildEnded,
+    ClaimInput, Command, DeadlineSpec, DeferInput, EndToolCall, ExpireBlocker, ExpireLease, ExpireQueue,
+    FanOut, FinalizeOutput, Finish, FireWatch, ItemSpec, Lease, LiftBudget, OpenBlocker, ParentHeard,
+    PassDeadline, PayloadChange, ProduceOutput, RecordUsage, ReleaseAttempt, Retry, Start, StartToolCall,
+    StopForBudget, SubmitInput, SubtaskSpec, TimeOutAttempt, Unarchive, Update, Wake, WakePlan, WarnBudget,
 };
-use capstan_domain::task::event::{AttemptOutcome, OutputStatus};
+use capstan_domain::task::event::{
+    Approvers, AttemptOutcome, BlockerKind, BudgetScope, DeadlineDefault, InputSource, Join, OutputStatus,
+    SourceWatch, ToolExecutor, ToolOutcome,
+};
+use capstan_domain::task::state::ToolCallState;
 use capstan_domain::task::{Event, Rejection, State, Task, TaskDecider, TaskState};
 use capstan_domain::usage::Usage;
+use capstan_domain::workspace::settings::ApprovalPolicy;
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
 use serde_json::Map;
@@ -46,6 +56,13 @@ pub(crate) enum Kind {
     Say,
     Cancel,
     CancelRun,
+    Retry,
+    Archive,
+    Unarchive,
+    Update,
+    ChildEnded,
+    ParentHeard,
+    Fire,
     Wake,
     Lease,
     Start,
@@ -62,6 +79,15 @@ pub(crate) enum Kind {
     Rows,
     Finalize,
     Usage,
+    Defer,
+    ExpireBlocker,
+    Check,
+    Decide,
+    StartCall,
+    EndCall,
+    StopForBudget,
+    WarnBudget,
+    LiftBudget,
 }
 
 /// One decided command.
@@ -96,6 +122,13 @@ pub(crate) fn moves() -> impl Strategy<Value = Vec<Move>> {
         8 => Just(Kind::Say),
         2 => Just(Kind::Cancel),
         1 => Just(Kind::CancelRun),
+        4 => Just(Kind::Retry),
+        1 => Just(Kind::Archive),
+        2 => Just(Kind::Unarchive),
+        2 => Just(Kind::Update),
+        6 => Just(Kind::ChildEnded),
+        1 => Just(Kind::ParentHeard),
+        5 => Just(Kind::Fire),
         4 => Just(Kind::Wake),
         20 => Just(Kind::Lease),
         8 => Just(Kind::Start),
@@ -111,7 +144,16 @@ pub(crate) fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => Just(Kind::Produce),
         1 => Just(Kind::Rows),
         1 => Just(Kind::Finalize),
-        1 => Just(Kind::Usage),
+        3 => Just(Kind::Usage),
+        5 => Just(Kind::Check),
+        6 => Just(Kind::Decide),
+        5 => Just(Kind::StartCall),
+        4 => Just(Kind::EndCall),
+        1 => Just(Kind::StopForBudget),
+        1 => Just(Kind::WarnBudget),
+        4 => Just(Kind::LiftBudget),
+        2 => Just(Kind::Defer),
+        3 => Just(Kind::ExpireBlocker),
     ];
     let after_s = prop_oneof![6 => 0..5_i64, 2 => 5..120_i64, 1 => 600..800_i64];
     let wild = prop::bool::weighted(0.1);
@@ -164,6 +206,12 @@ pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<(Command, DateT
             return Some((finish(attempt_id, AttemptOutcome::Ok, None, 0, now), now));
         }
     }
+    if !task.joins.is_empty() && task.state != TaskState::Queued {
+        let subtask = task
+            .open_subtasks()
+            .find(|subtask| task.joins.iter().any(|join| join.task_ids.contains(&subtask.task_id)))?;
+        return Some((child_ended(subtask.task_id, TaskState::Done, "well done".into(), now), now));
+    }
     let fresh = InputId(Uuid::from_u128(9_000_000 + task.inbox.len() as u128));
     match task.state {
         TaskState::Queued => {
@@ -171,7 +219,33 @@ pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<(Command, DateT
             let due = task.available_at.unwrap_or(now).max(now);
             Some((lease(run_id, due), due))
         }
-        TaskState::Waiting => Some((say(fresh, "an answer", now), now)),
+        TaskState::Waiting => {
+            if let Some(blocker) = task.blocker.as_ref().filter(|blocker| blocker.opened.budget.is_some()) {
+                let blocker_id = blocker.opened.blocker_id;
+                return Some((Command::LiftBudget(LiftBudget { blocker_id, at: now }), now));
+            }
+            if let (None, Some(call)) = (&task.blocker, task.executing_call()) {
+                let (tool_call_id, try_no) = match call.state {
+                    ToolCallState::Executing { try_no, .. } => (call.deferred.tool_call_id, try_no),
+                    _ => (call.deferred.tool_call_id, 0),
+                };
+                return Some((
+                    Command::EndToolCall(Box::new(EndToolCall {
+                        tool_call_id,
+                        try_no,
+                        worker_id: None,
+                        outcome: ToolOutcome::Unknown,
+                        exit_code: None,
+                        stdout: String::new(),
+                        stderr: String::new(),
+                        error: None,
+                        at: now,
+                    })),
+                    now,
+                ));
+            }
+            Some((say(fresh, "an answer", now), now))
+        }
         TaskState::Sleeping => {
             let wake_at = task.sleep.as_ref()?.wake_at;
             Some((Command::Wake(Wake { wake_at, at: wake_at }), wake_at))
@@ -198,6 +272,7 @@ fn accept(birth: &Birth, at: DateTime<Utc>) -> Command {
         dispatch_delay_ms: birth.delay_ms,
         deadline: birth.deadline_s.map(|seconds| at + Duration::seconds(seconds)),
         queue_ttl_ms: birth.queue_ttl_ms,
+        watches: Vec::new(),
         message_bytes_max: 1000,
         ..Accept::new(
             task_id(),
@@ -220,6 +295,16 @@ fn accept(birth: &Birth, at: DateTime<Utc>) -> Command {
     }))
 }
 
+/// The call that may be carried out or is, the number of its last try and when that claim passes.
+fn claim(task: &Task, wild: bool, at: DateTime<Utc>) -> (ToolCallId, u32, Option<DateTime<Utc>>) {
+    let known = task.executing_call().or_else(|| task.tool_calls.values().next()).filter(|_| !wild);
+    let Some(call) = known else { return (ToolCallId(Uuid::from_u128(3)), 1, Some(at)) };
+    match call.state {
+        ToolCallState::Executing { try_no, until, .. } => (call.deferred.tool_call_id, try_no, Some(until)),
+        _ => (call.deferred.tool_call_id, 0, None),
+    }
+}
+
 fn task_id() -> TaskId {
     TaskId(Uuid::from_u128(1))
 }
@@ -230,15 +315,45 @@ fn lease(run_id: RunId, at: DateTime<Utc>) -> Command {
 }
 
 fn say(input_id: InputId, message: &str, at: DateTime<Utc>) -> Command {
+    let text = SubmitInput::text(input_id, InputSource::Caller, message.into(), at);
+    Command::SubmitInput(SubmitInput { by: Some("zoe".into()), ..text })
+}
+
+/// Says something in one of all the ways: modes, decisions on outputs, votes, things no person said.
+fn say_somehow(input_id: InputId, message: &str, a: u8, b: u8, at: DateTime<Utc>) -> Command {
+    let source = if b % 7 == 6 { InputSource::Watch } else { InputSource::Caller };
+    let output_id = OutputId(Uuid::from_u128(2000 + u128::from(a % 3))).to_string();
+    let action = if a.is_multiple_of(2) { "approve" } else { "reject" };
+    let item = ItemSpec { output_id, action: action.into(), reason: None, of_task: None };
     Command::SubmitInput(SubmitInput {
-        input_id,
-        run_id: None,
-        message: message.into(),
-        answers: Map::new(),
-        blocker_id: None,
-        message_bytes_max: 1000,
-        at,
+        queue_mode: ["followup", "followup", "steer", "queue", "interrupt"]
+            .get(usize::from(b % 8))
+            .map(|mode| (*mode).to_owned()),
+        action: (b % 5 == 1).then(|| action.to_owned()),
+        items: if b % 11 == 3 { vec![item] } else { Vec::new() },
+        by: Some(["ann", "bob", "eve"][usize::from(a % 3)].to_owned()),
+        grace_ms: 1000,
+        ..SubmitInput::text(input_id, source, message.into(), at)
     })
+}
+
+/// Asks one of all the questions.
+fn question(summary: String, a: u8, b: u8, at: DateTime<Utc>) -> BlockerSpec {
+    let is_request = b % 3 == 1;
+    let default =
+        [DeadlineDefault::Approve, DeadlineDefault::Reject, DeadlineDefault::Fail, DeadlineDefault::None];
+    BlockerSpec {
+        summary,
+        kind: is_request.then_some(BlockerKind::Approval),
+        wait_group_id: (a % 4 == 3).then(|| "g".to_owned()),
+        deadline: (b % 4 == 2).then(|| DeadlineSpec {
+            at: Some(at + Duration::seconds(i64::from(a) + 1)),
+            after_ms: None,
+            default: default[usize::from(a % 4)],
+        }),
+        approvers: (is_request && b % 2 == 1).then(|| Approvers { required: 2, among: Vec::new() }),
+        ..BlockerSpec::default()
+    }
 }
 
 fn finish(
@@ -261,9 +376,54 @@ fn finish(
         blocker: (plan % 7 == 2).then_some(blocker),
         wake: (plan % 3 == 2)
             .then(|| WakePlan { delay_minutes: Some(i64::from(plan % 4)), ..WakePlan::default() }),
+        fan_out: fan_out(plan),
         result: None,
         at,
     }))
+}
+
+fn child_ended(task_id: TaskId, state: TaskState, result: String, at: DateTime<Utc>) -> Command {
+    let result = Some(result.into());
+    Command::ChildEnded(Box::new(ChildEnded {
+        task_id,
+        label: None,
+        state,
+        result,
+        error: None,
+        cost_usd: 0.5,
+        at,
+    }))
+}
+
+/// Children and watches in many combinations.
+fn fan_out(plan: u8) -> FanOut {
+    let prompts: &[&str] = [&[][..], &[], &["one"], &["one", " ", "two"]][usize::from(plan / 16 % 4)];
+    let spec = |prompt: &&str| SubtaskSpec {
+        prompt: (*prompt).to_owned(),
+        label: Some(format!("label {prompt}")),
+        ..SubtaskSpec::default()
+    };
+    let watch = |entity_label: Option<String>| SourceWatch {
+        integration: "gmail".into(),
+        reason: None,
+        query: None,
+        thread_id: Some(format!("thread {}", plan % 2)),
+        message_id: None,
+        entity_key: None,
+        entity_label,
+        source_output_id: None,
+        event_types: Vec::new(),
+    };
+    FanOut {
+        subtasks: prompts.iter().map(spec).collect(),
+        join: [None, Some(Join::All), Some(Join::Any), Some(Join::None)][usize::from(plan / 64)],
+        watches: match plan % 6 {
+            0 => Some(Vec::new()),
+            1 => Some(vec![watch(None)]),
+            2 => Some(vec![watch(Some("label one".into())), watch(None)]),
+            _ => None,
+        },
+    }
 }
 
 fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command {
@@ -285,9 +445,53 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
     let fence = |attempt_id| (b % 5 > 0).then_some(attempt_id);
     match kind {
         Kind::Accept => accept(birth, at),
-        Kind::Say => say(input_id, &text, at),
+        Kind::Say => say_somehow(input_id, &text, a, b, at),
+        Kind::Defer => {
+            let held = task.claimed_input(&attempt_id).filter(|_| !wild);
+            let input_id = held.map_or(input_id, |input| input.input_id);
+            Command::DeferInput(DeferInput { attempt_id, input_id, reason: text, at })
+        }
+        Kind::ExpireBlocker => {
+            let open = task.blocker.as_ref().filter(|_| !wild).map(|blocker| &blocker.opened);
+            let blocker_id =
+                open.map_or(BlockerId::of_task(task_id(), u32::from(a % 4)), |open| open.blocker_id);
+            let due = open.and_then(|open| open.deadline.as_ref()).map_or(at, |deadline| deadline.at);
+            Command::ExpireBlocker(ExpireBlocker { blocker_id, grace_ms: 1000, at: due.max(at) })
+        }
         Kind::Cancel => Command::Cancel(Cancel { reason: None, grace_ms: i64::from(b) * 100, at }),
         Kind::CancelRun => Command::CancelRun(CancelRun { run_id, reason: Some(text), grace_ms: 1000, at }),
+        Kind::ChildEnded => {
+            let known = task.open_subtasks().nth(usize::from(a % 2)).filter(|_| !wild);
+            let stranger = TaskId(Uuid::from_u128(3000 + u128::from(a % 2)));
+            let task_id = known.map_or(stranger, |subtask| subtask.task_id);
+            let state = if b % 3 == 0 { TaskState::Error } else { TaskState::Done };
+            child_ended(task_id, state, text, at)
+        }
+        Kind::ParentHeard => Command::ParentHeard(ParentHeard { at }),
+        Kind::Fire => Command::FireWatch(FireWatch {
+            integration: "gmail".into(),
+            correlation_keys: vec![format!("thread {}", a % 2)],
+            items: vec![(b % 8).into()],
+            event_type: None,
+            at,
+        }),
+        Kind::Retry => {
+            let message = if b % 2 == 0 { text } else { String::new() };
+            Command::Retry(Retry { message, input_id, message_bytes_max: 1000, at })
+        }
+        Kind::Archive => Command::Archive(Archive { grace_ms: i64::from(b) * 100, at }),
+        Kind::Unarchive => Command::Unarchive(Unarchive { at }),
+        Kind::Update => Command::Update(Box::new(Update {
+            priority: (a % 3 == 0).then(|| "high".to_owned()),
+            budget_usd: (a % 3 == 1).then(|| (b % 2 == 0).then_some(f64::from(b))),
+            payload: PayloadChange { message: (b % 3 == 0).then_some(text), ..PayloadChange::default() },
+            routing: None,
+            label: (b % 3 == 1).then(|| (a % 2 == 0).then(|| "a label".to_owned())),
+            labels: None,
+            deadline: (b % 5 == 2).then(|| (a % 2 == 0).then(|| at + Duration::seconds(i64::from(a) + 1))),
+            message_bytes_max: 1000,
+            at,
+        })),
         Kind::Wake => {
             let set_for = task.sleep.as_ref().filter(|_| !wild).map_or(at, |sleep| sleep.wake_at);
             Command::Wake(Wake { wake_at: set_for, at: set_for.max(at) })
@@ -334,7 +538,7 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
         }
         Kind::Ask => {
             let summary = if wild { String::new() } else { format!("question {}", a % 3) };
-            let blocker = BlockerSpec { summary, ..BlockerSpec::default() };
+            let blocker = question(summary, a, b, at);
             Command::OpenBlocker(OpenBlocker { attempt_id, blocker, at })
         }
         Kind::Claim => Command::ClaimInput(ClaimInput { attempt_id, at }),
@@ -368,8 +572,70 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
             at,
         }),
         Kind::Usage => {
-            let usage = Usage { input_tokens: u64::from(a), ..Usage::default() };
+            let cost_usd = if b % 4 == 0 { f64::from(a) / 20.0 } else { 0.0 };
+            let usage = Usage { input_tokens: u64::from(a), cost_usd, ..Usage::default() };
             Command::RecordUsage(RecordUsage { attempt_id, usage, at })
+        }
+        Kind::Check => Command::CheckToolCall(Box::new(CheckToolCall {
+            attempt_id,
+            tool: ["crm", "gmail.send"][usize::from(a % 2)].into(),
+            arguments: serde_json::json!({ "n": a % 2 }),
+            summary: None,
+            details: None,
+            is_write: b % 5 > 0,
+            approval_policy: if b % 7 == 0 { ApprovalPolicy::ApproveEmailsOnly } else { ApprovalPolicy::Ask },
+            is_disabled: wild,
+            executor: [None, Some(ToolExecutor::Http)][usize::from(b % 2)],
+            at,
+        })),
+        Kind::Decide => {
+            let Command::SubmitInput(said) = say(input_id, if b % 3 == 0 { &text } else { "" }, at) else {
+                unreachable!("say is an input")
+            };
+            let action = if a % 3 == 0 { "reject" } else { "approve" };
+            Command::SubmitInput(SubmitInput { action: Some(action.into()), ..said })
+        }
+        Kind::StartCall => {
+            let (tool_call_id, try_no, until) = claim(task, wild, at);
+            let try_no = if until.is_some() { try_no + 1 } else { 1 };
+            let at = until.unwrap_or(at).max(at);
+            Command::StartToolCall(StartToolCall {
+                tool_call_id,
+                try_no,
+                worker_id: None,
+                has_failed: b % 2 == 0,
+                until: at + Duration::seconds(30),
+                at,
+            })
+        }
+        Kind::EndCall => {
+            let (tool_call_id, try_no, _) = claim(task, wild, at);
+            Command::EndToolCall(Box::new(EndToolCall {
+                tool_call_id,
+                try_no,
+                worker_id: None,
+                outcome: [ToolOutcome::Ok, ToolOutcome::Error, ToolOutcome::Unknown][usize::from(a % 3)],
+                exit_code: None,
+                stdout: text,
+                stderr: String::new(),
+                error: None,
+                at,
+            }))
+        }
+        Kind::StopForBudget => {
+            let spending =
+                Spending { scope: BudgetScope::Agent, limit_usd: 1.0, spent_usd: f64::from(a % 3) };
+            Command::StopForBudget(StopForBudget { spending, grace_ms: 1000, at })
+        }
+        Kind::WarnBudget => {
+            let limit_usd = f64::from(1 + b % 2);
+            let spending = Spending { scope: BudgetScope::Workspace, limit_usd, spent_usd: 2.0 };
+            Command::WarnBudget(WarnBudget { spending, at })
+        }
+        Kind::LiftBudget => {
+            let open = task.blocker.as_ref().filter(|_| !wild).map(|blocker| blocker.opened.blocker_id);
+            let blocker_id = open.unwrap_or(BlockerId::of_task(task_id(), u32::from(a % 5)));
+            Command::LiftBudget(LiftBudget { blocker_id, at })
         }
     }
 }

@@ -90,6 +90,17 @@ impl Desk {
         poll.into_iter().chain(retry).fold(self.sweep_at, DateTime::min)
     }
 
+    /// Notes that a worker is there; false when it is not known.
+    pub(super) fn is_known(&mut self, worker_id: WorkerId, now: DateTime<Utc>) -> bool {
+        let worker = self.workers.get_mut(worker_id);
+        worker.map(|worker| worker.last_seen_at = now).is_some()
+    }
+
+    /// The tools a worker carries out.
+    pub(super) fn tools_of(&self, worker_id: WorkerId) -> Option<&[String]> {
+        self.workers.get(worker_id).map(|worker| worker.offer.capabilities.tools.as_slice())
+    }
+
     pub(super) fn count_attempt(&mut self, worker_id: WorkerId, begins: bool) {
         if let Some(worker) = self.workers.get_mut(worker_id) {
             worker.attempts =
@@ -132,6 +143,10 @@ impl Process {
                 let reasons = self.matching.why(&StreamKey::new(&workspace, task_id), now);
                 self.answer(call, Answer::Why(reasons));
             }
+            Request::ClaimToolCall { worker_id, wait_ms } => {
+                self.ask_for_tool_call(call, worker_id, wait_ms, now);
+            }
+            Request::Watchers(keys) => self.ask_watchers(call, keys, now),
             Request::Workers => {
                 let views = self.desk.workers.views(now, self.config.lease_ms);
                 self.answer(call, Answer::Workers(views));
@@ -139,7 +154,7 @@ impl Process {
         }
     }
 
-    fn answer(&mut self, call: CallId, answer: Answer) {
+    pub(super) fn answer(&mut self, call: CallId, answer: Answer) {
         self.effects.push(Effect::Answer(call, answer));
     }
 

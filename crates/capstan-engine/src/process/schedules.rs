@@ -17,9 +17,9 @@ use capstan_envelope::{Codec, CodecError, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::PARKED_MS;
 use super::effect::Effect;
-use super::tracked::later;
-use super::{PARKED_MS, pause_ms};
+use super::tracked::{backoff, later};
 
 /// Which schedule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,7 +130,7 @@ impl Known {
 
     fn fail(&mut self, now: DateTime<Utc>, is_retryable: bool) {
         self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(later(now, if is_retryable { pause_ms(self.failures) } else { PARKED_MS }));
+        self.not_before = Some(later(now, if is_retryable { backoff(self.failures) } else { PARKED_MS }));
     }
 }
 

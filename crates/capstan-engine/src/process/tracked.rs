@@ -5,14 +5,21 @@ use std::sync::Arc;
 use capstan_contract::lease::{RenewAnswer, RenewStatus};
 use capstan_domain::id::{AttemptId, InputId, WorkerId};
 use capstan_domain::matching::StreamKey;
+use capstan_domain::task::budget::Spending;
 use capstan_domain::task::command::ExpireLease;
 use capstan_domain::task::deadline::timers;
-use capstan_domain::task::event::{BlockerStatus, InputOutcome};
+use capstan_domain::task::event::{InputOutcome, QueueMode};
 use capstan_domain::task::state::Input;
 use capstan_domain::task::{Command, Event, State, TaskState};
 use chrono::{DateTime, Duration, Utc};
 
+use super::family::Kin;
+use super::tool_execution::{Step, ToolWork};
 use super::{CallId, Order};
+
+/// First pause after a failed order, in milliseconds; doubles up to [`PAUSE_MS_MAX`].
+const PAUSE_MS: i64 = 100;
+const PAUSE_MS_MAX: i64 = 10_000;
 
 #[derive(Debug)]
 pub(super) struct Tracked {
@@ -37,6 +44,16 @@ pub(super) struct Tracked {
     /// After a failure: nothing before this instant.
     pub(super) not_before: Option<DateTime<Utc>>,
     pub(super) failures: u32,
+    /// The spent budget that binds the task.
+    pub(super) over: Option<Spending>,
+    /// A warning to be recorded.
+    pub(super) warn: Option<Spending>,
+    /// The task's own budget is spent, with everything below it.
+    pub(super) is_tree_over: bool,
+    /// What this engine does for an approved tool call.
+    pub(super) tool: ToolWork,
+    /// What it knows of its family.
+    pub(super) kin: Kin,
     /// The instant the timer heap will bring this task up.
     pub(super) rings_at: Option<DateTime<Utc>>,
 }
@@ -81,6 +98,11 @@ impl Tracked {
             is_doubtful: false,
             not_before: None,
             failures: 0,
+            over: None,
+            warn: None,
+            is_tree_over: false,
+            tool: ToolWork::Idle,
+            kin: Kin::default(),
             rings_at: None,
         }
     }
@@ -91,10 +113,19 @@ impl Tracked {
             return Some(self.not_before.unwrap_or(DateTime::<Utc>::MIN_UTC));
         }
         let task = self.task.as_deref()?;
+        if self.kin.is_due(task) {
+            return Some(self.not_before.unwrap_or(DateTime::<Utc>::MIN_UTC));
+        }
         let timer = timers(task).into_iter().map(|timer| timer.due).min();
         let lease = self.lease.as_ref().filter(|_| task.working_attempt().is_some()).map(|lease| lease.until);
-        let due = timer.into_iter().chain(lease).min()?;
+        let money = self.budget_command(DateTime::<Utc>::MIN_UTC, 0).map(|_| DateTime::<Utc>::MIN_UTC);
+        let due = timer.into_iter().chain(lease).chain(money).chain(self.tool_due()).min()?;
         Some(self.not_before.map_or(due, |not_before| due.max(not_before)))
+    }
+
+    /// True while something about a task that is over is still to be recorded.
+    pub(super) fn has_something_to_say(&self) -> bool {
+        self.warn.is_some() || self.tool != ToolWork::Idle
     }
 
     /// The worker that holds the lease.
@@ -103,11 +134,25 @@ impl Tracked {
     }
 
     /// The command that is due first, if one is.
-    pub(super) fn due_command(&self, now: DateTime<Utc>, grace_ms: i64) -> Option<Command> {
+    pub(super) fn due_command(
+        &self,
+        now: DateTime<Utc>,
+        grace_ms: i64,
+        tool_timeout_ms: Option<u32>,
+    ) -> Option<Command> {
         let task = self.task.as_deref()?;
         let timer = timers(task).into_iter().min_by_key(|timer| timer.due);
         if let Some(timer) = timer.filter(|timer| timer.due <= now) {
             return Some(timer.command(now, grace_ms));
+        }
+        if let Some(command) = self.budget_command(now, grace_ms) {
+            return Some(command);
+        }
+        if let Some((_, step)) = self.tool_step(tool_timeout_ms, now).filter(|(due, _)| *due <= now) {
+            return Some(match step {
+                Step::Start(start) => Command::StartToolCall(start),
+                Step::End(end) => Command::EndToolCall(end),
+            });
         }
         let lease = self.lease.as_ref().filter(|lease| lease.until <= now)?;
         task.working_attempt()?;
@@ -149,9 +194,7 @@ impl Tracked {
             if let Event::AttemptCancelRequested(asked) = event {
                 lease.cancel_reason = Some(asked.reason.clone());
             }
-            if let Event::BlockerClosed(closed) = event
-                && closed.status == BlockerStatus::Resolved
-            {
+            if let Event::BlockerClosed(closed) = event {
                 lease.answers.extend(closed.input_id);
             }
         }
@@ -183,6 +226,7 @@ impl Tracked {
         }
         for input in task.pending_inputs().filter(|input| lease.may_take(input)) {
             told.answer.inputs_pending += 1;
+            told.answer.steer |= input.queue_mode == QueueMode::Steer;
             told.seq = told.seq.max(input.seq);
         }
         // Told once: a worker that leaves an input where it is must not make the engine answer in a circle.
@@ -218,6 +262,11 @@ impl Told {
         };
         Self { answer, is_urgent: true, seq: 0 }
     }
+}
+
+/// The pause after so many failures, in milliseconds.
+pub(super) fn backoff(failures: u32) -> i64 {
+    PAUSE_MS.saturating_mul(1 << failures.min(10)).min(PAUSE_MS_MAX)
 }
 
 /// The instant `ms` milliseconds later.

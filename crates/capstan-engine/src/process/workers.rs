@@ -120,6 +120,7 @@ impl Worker {
             pools: self.registered.pools.clone(),
             slots: self.registered.slots,
             labels: self.registered.labels.clone(),
+            tools: self.registered.capabilities.tools.clone(),
             status,
             attempts: self.attempts,
             last_seen_at: self.last_seen_at,

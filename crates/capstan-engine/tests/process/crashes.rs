@@ -7,16 +7,16 @@ use capstan_contract::lease::RenewStatus;
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::outcome_text::ErrorClass;
-use capstan_domain::task::event::AttemptOutcome;
-use capstan_domain::task::{Command, TaskState};
-use capstan_engine::process::{CallId, Effect, Loaded, Process, Settled};
+use capstan_domain::task::event::{AttemptOutcome, Join};
+use capstan_domain::task::{Command, Task, TaskState};
+use capstan_engine::process::{CallId, ClassSettled, Effect, Loaded, Process, Settled};
 use capstan_engine::protocol::{Answer, Request};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
 use crate::world::{
-    Birth, World, accept, attempts, begin, cancel, carry_out, config, finish, finish_with_wake, input, look,
-    question, start, successor,
+    Birth, World, accept, attempts, begin, cancel, carry_out, config, finish, finish_with_children,
+    finish_with_wake, input, look, question, start, successor,
 };
 
 /// A small generator, so that a seed tells the whole story.
@@ -132,6 +132,7 @@ impl Life {
             queue_ttl_ms: self.chance.one_in(6).then_some(60_000),
             delay_ms: self.chance.one_in(4).then_some(5_000),
             deadline_ms: self.chance.one_in(6).then_some(120_000),
+            ..Birth::default()
         };
         let id = self.fresh();
         self.world.send(&key, id, &accept(&birth, &key, self.now)).unwrap();
@@ -169,6 +170,11 @@ impl Life {
             1 => Command::Finish(Box::new(finish(&attempt, AttemptOutcome::Ok, now))),
             2 => Command::Finish(Box::new(finish_with_wake(&attempt, now))),
             3 => question(&attempt, now),
+            4 if self.world.tasks.len() < 40 => {
+                let children = 1 + self.chance.below(2);
+                let join = [Join::None, Join::All, Join::Any][self.chance.below(3)];
+                finish_with_children(&attempt, children, join, now)
+            }
             _ => {
                 let mut failed = finish(&attempt, AttemptOutcome::Error, now);
                 failed.error_class = Some(ErrorClass::Retryable);
@@ -280,6 +286,14 @@ impl Life {
                 };
                 self.process.loaded(&key, loaded, self.now);
             }
+            Effect::CallTool(request) => panic!("no workspace has tools here: {request:?}"),
+            Effect::OrderClass(order) => {
+                let settled = match trouble {
+                    0 => ClassSettled::Failed { is_retryable: true },
+                    _ => self.world.send_to_class(&order),
+                };
+                self.process.class_settled(&order, settled, self.now);
+            }
             Effect::Answer(..) => {}
             Effect::Tick(_) | Effect::CheckAgent(_) | Effect::LoadSchedule(_) => {
                 panic!("this world has no schedules")
@@ -338,9 +352,10 @@ impl Life {
             }
             self.turn();
             self.now += Duration::milliseconds(400);
-            let is_quiet = self.keys.iter().all(|key| {
+            let is_quiet = self.world.tasks.keys().all(|key| {
                 let task = self.world.task(key);
-                task.live.is_none() && (task.state.is_terminal() || task.state == TaskState::Waiting)
+                let waits = task.blocker.as_ref().is_some_and(|blocker| blocker.opened.join.is_none());
+                task.live.is_none() && (self.is_settled(task) || waits)
             });
             if is_quiet && self.under_way.is_empty() && self.seen == self.world.log.len() {
                 return;
@@ -355,13 +370,31 @@ impl Life {
         }
     }
 
+    /// True when the task is over and everybody of its family knows, as far as they are over themselves.
+    fn is_settled(&self, task: &Task) -> bool {
+        let unheard = task.open_subtasks().any(|subtask| {
+            let key = StreamKey::new(&task.accepted.workspace, subtask.task_id);
+            !self.world.tasks.get(&key).is_some_and(|(_, child)| {
+                child.as_deref().is_some_and(|child| child.state == TaskState::Waiting)
+            })
+        });
+        let waits_for_family = task.state == TaskState::Waiting
+            && task.blocker.as_ref().is_some_and(|blocker| blocker.opened.join.is_some());
+        let is_over = task.state.is_terminal() || waits_for_family;
+        if task.state == TaskState::Cancelled && task.open_subtasks().next().is_some() {
+            return false;
+        }
+        is_over && !unheard && !task.must_tell_parent()
+    }
+
     fn unfinished(&self) -> Vec<(&StreamKey, TaskState, bool)> {
         let open = |key: &&StreamKey| {
             let task = self.world.task(key);
             task.live.is_some() || !task.state.is_terminal()
         };
-        self.keys
-            .iter()
+        self.world
+            .tasks
+            .keys()
             .filter(open)
             .map(|key| (key, self.world.state(key), self.world.task(key).live.is_some()))
             .collect()

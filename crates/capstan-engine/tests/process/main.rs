@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
 
+mod budgets;
+mod classes;
 mod crashes;
+mod families;
 mod rules;
 mod schedules;
+mod tool_calls;
 mod world;

@@ -8,7 +8,9 @@ use capstan_domain::id::{AgentId, ScheduleId, TaskId};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::schedule::command::{Create, Pause, Resume, Tick};
 use capstan_domain::schedule::event::PauseCause;
-use capstan_domain::schedule::{Command, Definition, Event, ScheduleDecider, State, firing};
+use capstan_domain::schedule::{
+    CatchUp, Command, Definition, Event, Overlap, ScheduleDecider, State, firing,
+};
 use capstan_domain::task::command::Accept;
 use capstan_domain::task::{self, TaskDecider};
 use capstan_engine::process::{Effect, Process, ScheduleKey, Seen, TickOrder};
@@ -44,8 +46,8 @@ impl Clock {
                 prompt: "look".into(),
                 skill_paths: Vec::new(),
                 source_view_id: None,
-                overlap: Default::default(),
-                catch_up: Default::default(),
+                overlap: Overlap::default(),
+                catch_up: CatchUp::default(),
                 jitter_ms: 0,
             },
             active: true,

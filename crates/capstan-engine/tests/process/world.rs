@@ -3,23 +3,30 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use capstan_contract::TaskCodec;
 use capstan_contract::command::{RegisterWorker, Renewal};
 use capstan_contract::lease::{LeasedAttempt, RenewAnswer};
+use capstan_contract::{ClassCodec, TaskCodec};
 use capstan_decider::{Decider, fold};
 use capstan_domain::agent;
+use capstan_domain::class::{self, Class};
 use capstan_domain::id::{AgentId, AttemptId, InputId, TaskId, WorkerId};
 use capstan_domain::matching::{self, Reach, StreamKey};
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
-use capstan_domain::task::command::{Accept, Cancel, Finish, OpenBlocker, Start, SubmitInput, WakePlan};
-use capstan_domain::task::event::AttemptOutcome;
+use capstan_domain::task::command::{
+    Accept, Cancel, FanOut, Finish, OpenBlocker, Parent, Start, SubmitInput, SubtaskSpec, WakePlan,
+};
+use capstan_domain::task::event::{AttemptOutcome, InputSource, Join, ParentClose};
 use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
-use capstan_engine::process::{CallId, Effect, Loaded, Order, Process, ProcessConfig, Settled};
+use capstan_engine::process::{
+    CallId, ClassKey, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ProcessConfig, Settled,
+    ToolRequest, class_key,
+};
 use capstan_engine::protocol::{Answer, Request};
 use capstan_envelope::{
     Actor, Codec, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, Recorded, StreamId,
     Workspace,
 };
+use capstan_eventlog::Spent;
 use chrono::{DateTime, Duration, Utc};
 use serde_json::Map;
 use uuid::Uuid;
@@ -40,6 +47,10 @@ pub(crate) fn config() -> ProcessConfig {
 pub(crate) struct World {
     pub(crate) log: Vec<Recorded>,
     pub(crate) tasks: BTreeMap<StreamKey, (u64, State)>,
+    /// Settings of workspaces and budgets of agents, by stream.
+    pub(crate) owners: BTreeMap<String, u64>,
+    /// The classes, by workspace and key.
+    pub(crate) classes: BTreeMap<(String, String), (u64, class::State)>,
     stored: HashSet<Uuid>,
     pub(crate) leases: Vec<AttemptId>,
 }
@@ -49,11 +60,22 @@ pub(crate) type Sent = Result<Vec<Event>, Rejection>;
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self { log: Vec::new(), tasks: BTreeMap::new(), stored: HashSet::new(), leases: Vec::new() }
+        Self {
+            log: Vec::new(),
+            tasks: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            classes: BTreeMap::new(),
+            stored: HashSet::new(),
+            leases: Vec::new(),
+        }
     }
 
     pub(crate) fn task(&self, key: &StreamKey) -> &Task {
         self.tasks[key].1.as_deref().unwrap()
+    }
+
+    pub(crate) fn version(&self, key: &StreamKey) -> u64 {
+        self.tasks.get(key).map_or(0, |(version, _)| *version)
     }
 
     pub(crate) fn state(&self, key: &StreamKey) -> TaskState {
@@ -66,7 +88,13 @@ impl World {
         if self.stored.contains(&id) {
             return Ok(Vec::new());
         }
-        let events = TaskDecider::decide(state, command)?;
+        let decided = TaskDecider::decide(state, command);
+        if state.is_none() && decided.is_err() {
+            // Looking at what does not exist does not make it.
+            self.tasks.remove(key);
+            return decided;
+        }
+        let events = decided?;
         if events.is_empty() {
             return Ok(events);
         }
@@ -74,7 +102,9 @@ impl World {
         *version += 1;
         let version = *version;
         self.stored.insert(id);
-        self.record(key, version, id, &events);
+        let stream = format!("{}/task/{}", key.workspace, key.task_id);
+        let records = events.iter().map(|event| TaskCodec::encode(event).unwrap()).collect();
+        self.record(&stream, version, id, records);
         for event in &events {
             if let Event::AttemptLeased(leased) = event {
                 assert!(!self.leases.contains(&leased.attempt_id), "{} was leased twice", leased.attempt_id);
@@ -87,9 +117,47 @@ impl World {
         Ok(events)
     }
 
-    fn record(&mut self, key: &StreamKey, version: u64, id: Uuid, events: &[Event]) {
-        let stream = stream(&key.workspace, TaskCodec::CATEGORY, &key.task_id.to_string());
-        let events = events.iter().map(|event| TaskCodec::encode(event).unwrap()).collect();
+    /// Records what somebody else has decided about a task.
+    pub(crate) fn append(&mut self, key: &StreamKey, id: Uuid, events: &[Event]) {
+        let (version, state) = self.tasks.entry(key.clone()).or_default();
+        *state = fold::<TaskDecider>(state.take(), events);
+        *version += 1;
+        let (version, stream) = (*version, format!("{}/task/{}", key.workspace, key.task_id));
+        let records = events.iter().map(|event| TaskCodec::encode(event).unwrap()).collect();
+        self.record(&stream, version, id, records);
+    }
+
+    /// Records facts about a workspace or an agent.
+    pub(crate) fn tell(&mut self, stream: &str, id: Uuid, events: Vec<EventRecord>) {
+        let version = self.owners.entry(stream.to_owned()).or_default();
+        *version += 1;
+        let version = *version;
+        self.record(stream, version, id, events);
+    }
+
+    /// As [`World::send`], to a class.
+    pub(crate) fn send_to_class(&mut self, order: &ClassOrder) -> ClassSettled {
+        let name = (order.key.workspace.to_string(), order.key.instance_key.to_string());
+        self.change_class(&name, order.command_id, &order.command);
+        let (version, state) = self.classes[&name].clone();
+        ClassSettled::Decided { version, state }
+    }
+
+    pub(crate) fn change_class(&mut self, name: &(String, String), id: Uuid, command: &class::Command) {
+        let (version, state) = self.classes.entry(name.clone()).or_default();
+        let events = Class::decide(state, command).unwrap();
+        if events.is_empty() || !self.stored.insert(id) {
+            return;
+        }
+        *state = fold::<Class>(state.clone(), &events);
+        *version += 1;
+        let version = *version;
+        let records = events.iter().map(|event| ClassCodec::encode(event).unwrap()).collect();
+        self.record(&format!("{}/class/{}", name.0, name.1), version, id, records);
+    }
+
+    fn record(&mut self, stream: &str, version: u64, id: Uuid, events: Vec<EventRecord>) {
+        let stream = stream.parse().unwrap();
         let position = Position::new(self.log.len() as u64 + 1);
         self.log.push(Recorded { position, ..recorded(stream, version, id, events) });
     }
@@ -148,6 +216,9 @@ pub(crate) struct Birth {
     pub(crate) queue_ttl_ms: Option<i64>,
     pub(crate) delay_ms: Option<i64>,
     pub(crate) deadline_ms: Option<i64>,
+    pub(crate) budget_usd: Option<f64>,
+    pub(crate) parent: Option<TaskId>,
+    pub(crate) parent_close: ParentClose,
 }
 
 impl Default for Birth {
@@ -161,6 +232,9 @@ impl Default for Birth {
             queue_ttl_ms: None,
             delay_ms: None,
             deadline_ms: None,
+            budget_usd: None,
+            parent: None,
+            parent_close: ParentClose::default(),
         }
     }
 }
@@ -173,9 +247,18 @@ pub(crate) fn accept(birth: &Birth, key: &StreamKey, at: DateTime<Utc>) -> Comma
         policy: Some(RunPolicy { retry, ..RunPolicy::default() }),
         timeout_ms: birth.timeout_ms,
         priority: Some(birth.priority.into()),
+        parent: birth.parent.map(|task_id| Parent {
+            task_id,
+            root_task_id: task_id,
+            depth: 0,
+            is_open: true,
+        }),
+        parent_close: birth.parent_close,
         dispatch_delay_ms: birth.delay_ms,
         deadline: birth.deadline_ms.map(|ms| at + Duration::milliseconds(ms)),
         queue_ttl_ms: birth.queue_ttl_ms,
+        budget_usd: birth.budget_usd,
+        watches: Vec::new(),
         message_bytes_max: 1_000_000,
         ..Accept::new(key.task_id, demo(&workspace, at), birth.message.clone(), at)
     }))
@@ -214,6 +297,7 @@ pub(crate) fn finish(attempt_id: &AttemptId, outcome: AttemptOutcome, at: DateTi
         waiting_for_input: false,
         blocker: None,
         wake: None,
+        fan_out: capstan_domain::task::command::FanOut::default(),
         result: None,
         at,
     }
@@ -224,6 +308,19 @@ pub(crate) fn finish_with_wake(attempt_id: &AttemptId, at: DateTime<Utc>) -> Fin
     Finish { wake: Some(wake), ..finish(attempt_id, AttemptOutcome::Ok, at) }
 }
 
+/// An end that asks for so many children.
+pub(crate) fn finish_with_children(
+    attempt_id: &AttemptId,
+    children: usize,
+    join: Join,
+    at: DateTime<Utc>,
+) -> Command {
+    let spec = |number| SubtaskSpec { prompt: format!("part {number}"), ..SubtaskSpec::default() };
+    let subtasks = (0..children).map(spec).collect();
+    let fan_out = FanOut { subtasks, join: Some(join), watches: None };
+    Command::Finish(Box::new(Finish { fan_out, ..finish(attempt_id, AttemptOutcome::Ok, at) }))
+}
+
 pub(crate) fn question(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
     let blocker =
         capstan_domain::task::command::BlockerSpec { summary: "which one?".into(), ..Default::default() };
@@ -231,15 +328,8 @@ pub(crate) fn question(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
 }
 
 pub(crate) fn input(id: u128, at: DateTime<Utc>) -> Command {
-    Command::SubmitInput(SubmitInput {
-        input_id: InputId(Uuid::from_u128(id)),
-        run_id: None,
-        message: "the first".into(),
-        answers: Map::new(),
-        blocker_id: None,
-        message_bytes_max: 1_000,
-        at,
-    })
+    let input_id = InputId(Uuid::from_u128(id));
+    Command::SubmitInput(SubmitInput::text(input_id, InputSource::Caller, "the first".into(), at))
 }
 
 pub(crate) fn cancel(at: DateTime<Utc>) -> Command {
@@ -254,6 +344,8 @@ pub(crate) struct Bench {
     pub(crate) answers: HashMap<CallId, Answer>,
     /// When set, every order fails so instead of being carried out.
     pub(crate) failing: bool,
+    /// Calls of endpoints under way.
+    pub(crate) calls: Vec<ToolRequest>,
     seen: usize,
     ids: u128,
 }
@@ -266,6 +358,7 @@ impl Bench {
             now: start(),
             answers: HashMap::new(),
             failing: false,
+            calls: Vec::new(),
             seen: 0,
             ids: 0,
         }
@@ -314,6 +407,11 @@ impl Bench {
                         let settled = carry_out(&mut self.world, &order);
                         self.process.settled(&order, settled, self.now);
                     }
+                    Effect::OrderClass(order) => {
+                        let settled = self.world.send_to_class(&order);
+                        self.process.class_settled(&order, settled, self.now);
+                    }
+                    Effect::CallTool(request) => self.calls.push(*request),
                     Effect::Load(key) => {
                         let loaded = look(&self.world, &key);
                         self.process.loaded(&key, loaded, self.now);
@@ -390,14 +488,34 @@ impl Bench {
         self.answers.contains_key(&call)
     }
 
-    /// Another engine takes over from what a read model `lag` commits behind would say.
+    /// Another engine takes over from what a read model `lag` commits behind would say, and does the orders that were left.
     pub(crate) fn fail_over(&mut self, lag: usize) {
+        for effect in self.succeed(lag) {
+            let Effect::Execute(order) = effect else { panic!("nothing else is due: {effect:?}") };
+            let settled = carry_out(&mut self.world, &order);
+            self.process.settled(&order, settled, self.now);
+        }
+        self.settle();
+    }
+
+    /// Another engine takes over, and does what is due.
+    pub(crate) fn take_over(&mut self) {
+        for effect in self.succeed(0) {
+            if let Effect::Execute(order) = effect {
+                let settled = carry_out(&mut self.world, &order);
+                self.process.settled(&order, settled, self.now);
+            }
+        }
+        self.settle();
+    }
+
+    fn succeed(&mut self, lag: usize) -> Vec<Effect> {
         let (process, waiting) = successor(&self.world, lag, self.now);
-        assert!(waiting.is_empty(), "nothing is due: {waiting:?}");
         self.process = process;
+        self.calls.clear();
         self.seen = self.world.log.len();
         self.answers.clear();
-        self.settle();
+        waiting
     }
 }
 
@@ -411,12 +529,12 @@ pub(crate) fn attempts(answer: &Answer) -> Vec<LeasedAttempt> {
 }
 
 pub(crate) fn carry_out(world: &mut World, order: &Order) -> Settled {
-    if order.expected_version.is_some_and(|expected| expected != world.tasks[&*order.key].0) {
+    if order.expected_version.is_some_and(|expected| expected != world.version(&order.key)) {
         return Settled::Refused;
     }
     match world.send(&order.key, order.command_id, &order.command) {
         Ok(events) => {
-            let (version, state) = world.tasks[&*order.key].clone();
+            let (version, state) = world.tasks.get(&*order.key).cloned().unwrap_or_default();
             Settled::Decided { version, state, events }
         }
         Err(_) => Settled::Refused,
@@ -424,7 +542,7 @@ pub(crate) fn carry_out(world: &mut World, order: &Order) -> Settled {
 }
 
 pub(crate) fn look(world: &World, key: &Arc<StreamKey>) -> Loaded {
-    let (version, state) = world.tasks[&**key].clone();
+    let (version, state) = world.tasks.get(&**key).cloned().unwrap_or_default();
     Loaded::State { version, state }
 }
 
@@ -434,16 +552,50 @@ pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Proce
     let mut process = Process::new(config(), now);
     let known = world.log.len().saturating_sub(lag);
     let mut tasks: BTreeMap<StreamKey, (u64, State)> = BTreeMap::new();
+    let mut agents: BTreeMap<(String, Uuid), f64> = BTreeMap::new();
+    let mut days: BTreeMap<(String, chrono::NaiveDate), f64> = BTreeMap::new();
+    let mut classes: BTreeMap<ClassKey, (u64, class::State)> = BTreeMap::new();
     for recorded in &world.log[..known] {
-        let key = capstan_engine::process::task_key(&recorded.commit.stream).unwrap();
+        if let Some(key) = class_key(&recorded.commit.stream) {
+            let events = recorded.commit.events.iter().map(|event| ClassCodec::decode(event).unwrap());
+            let (version, state) = classes.entry(key).or_default();
+            *version = recorded.commit.version;
+            *state = fold::<Class>(state.clone(), &events.collect::<Vec<_>>());
+            continue;
+        }
+        let Some(key) = capstan_engine::process::task_key(&recorded.commit.stream) else {
+            process.commit(recorded, now).unwrap();
+            continue;
+        };
         let events: Vec<_> =
             recorded.commit.events.iter().map(|event| TaskCodec::decode(event).unwrap()).collect();
+        for event in &events {
+            if let Event::UsageRecorded(used) = event {
+                let cost = used.usage.cost_usd;
+                *agents.entry((key.workspace.to_string(), used.agent_id.unwrap().0)).or_default() += cost;
+                *days.entry((key.workspace.to_string(), used.at.date_naive())).or_default() += cost;
+            }
+        }
         let (version, state) = tasks.entry(key).or_default();
         *version = recorded.commit.version;
         *state = fold::<TaskDecider>(state.take(), &events);
     }
+    let spent = |workspace: String, agent_id, day, cost_usd| Spent {
+        workspace,
+        agent_id,
+        day,
+        cost_usd,
+        warned_limit_usd: None,
+    };
+    let agents =
+        agents.into_iter().map(|((workspace, agent), cost)| spent(workspace, Some(agent), None, cost));
+    let days = days.into_iter().map(|((workspace, day), cost)| spent(workspace, None, Some(day), cost));
+    process.begin_with_spending(Position::new(known as u64), agents.chain(days).collect());
+    for (key, (version, state)) in classes {
+        process.begin_with_class(&key, version, state);
+    }
     for (key, (version, state)) in tasks {
-        let is_open = state.as_deref().is_some_and(|task| !task.state.is_terminal() || task.live.is_some());
+        let is_open = state.as_deref().is_some_and(|task| !task.is_at_rest());
         if is_open {
             process.begin_with(key, version, state, now);
         }

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
 
+mod endpoint;
 mod office;
 mod schedules;
+mod tool_calls;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

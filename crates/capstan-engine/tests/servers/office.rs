@@ -8,11 +8,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use capstan_contract::command::RegisterWorker;
 use capstan_contract::lease::RegisteredWorker;
-use capstan_contract::{ScheduleCodec, TaskCodec};
+use capstan_contract::{ScheduleCodec, TaskCodec, WorkspaceCodec};
 use capstan_decider::{Decider, fold};
 use capstan_dispatch::{
     CommandContext, Dispatchable, Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks, Snapshot,
-    SnapshotError,
+    SnapshotError, Spent,
 };
 use capstan_domain::agent;
 use capstan_domain::id::{AgentId, AttemptId, TaskId};
@@ -20,9 +20,12 @@ use capstan_domain::matching::StreamKey;
 use capstan_domain::schedule::ScheduleDecider;
 use capstan_domain::task::command::{Accept, Cancel, Finish, Start};
 use capstan_domain::task::event::AttemptOutcome;
-use capstan_domain::task::{Command, TaskDecider, TaskState};
+use capstan_domain::task::{Command, Task, TaskDecider, TaskState};
+use capstan_domain::workspace::Workspace as Workspaces;
 use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
-use capstan_envelope::{Actor, Codec, Position, Recorded, StreamHead, StreamId, Workspace};
+use capstan_envelope::{
+    Actor, Codec, Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamHead, StreamId, Workspace,
+};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Selection};
 use capstan_testkit::servers::TestServers;
 use chrono::{DateTime, Utc};
@@ -65,10 +68,16 @@ struct FromLog(Arc<dyn EventLog>);
 
 #[async_trait]
 impl OpenTasks for FromLog {
+    async fn spending(&self) -> Result<(Position, Vec<Spent>), SnapshotError> {
+        // Nothing before the log: the engine that follows it from the start needs none.
+        Ok((Position::START, Vec::new()))
+    }
+
     async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError> {
         let unavailable = |source| SnapshotError::Unavailable { source: Box::new(source) };
         let mut tail = self.0.tail(Selection::All, Position::START).await.map_err(unavailable)?;
         let (mut tasks, mut schedules) = (Folded::<TaskDecider>::new(), Folded::<ScheduleDecider>::new());
+        let mut owners = Folded::<Workspaces>::new();
         loop {
             let batch = tail.next().await.map_err(unavailable)?;
             for recorded in &batch.commits {
@@ -77,11 +86,15 @@ impl OpenTasks for FromLog {
                     ScheduleCodec::CATEGORY => {
                         advance::<ScheduleDecider, ScheduleCodec>(&mut schedules, recorded);
                     }
+                    WorkspaceCodec::CATEGORY => {
+                        advance::<Workspaces, WorkspaceCodec>(&mut owners, recorded);
+                    }
                     _ => {}
                 }
             }
             if batch.caught_up {
                 let open = snapshots::<TaskDecider>(tasks).chain(snapshots::<ScheduleDecider>(schedules));
+                let open = open.chain(snapshots::<Workspaces>(owners));
                 return Ok((batch.position, open.collect()));
             }
         }
@@ -166,7 +179,34 @@ impl Office {
         loaded.state.as_deref().unwrap().state
     }
 
-    async fn send(&self, key: &StreamKey, command: &Command) {
+    pub(crate) async fn task(&self, key: &StreamKey) -> Task {
+        *self.tasks.refresh(&stream(key)).await.unwrap().state.clone().unwrap()
+    }
+
+    /// Records facts about something else than a task.
+    pub(crate) async fn tell<C: Codec>(&self, name: &str, events: &[C::Event]) {
+        let command_id = self.fresh();
+        let commit = Commit {
+            commit_id: CommitId(command_id),
+            stream: name.parse().unwrap(),
+            version: 1,
+            previous: Position::START,
+            previous_hash: CommitHash::NONE,
+            metadata: Metadata {
+                occurred_at: now(),
+                actor: Actor::System,
+                command: "test".into(),
+                correlation_id: command_id,
+                causation_id: None,
+                traceparent: None,
+                idempotency: None,
+            },
+            events: events.iter().map(|event| C::encode(event).unwrap()).collect(),
+        };
+        self.log.append(&commit).await.unwrap();
+    }
+
+    pub(crate) async fn send(&self, key: &StreamKey, command: &Command) {
         self.execute(&self.tasks, &stream(key), command).await;
     }
 
@@ -223,6 +263,7 @@ impl Office {
             waiting_for_input: false,
             blocker: None,
             wake: None,
+            fan_out: capstan_domain::task::command::FanOut::default(),
             result: None,
             at: now(),
         };

@@ -22,7 +22,7 @@ use chrono::Duration as Span;
 
 use crate::office::{Office, demo, dispatcher, now};
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// An office with the means to make schedules.
 struct Plan {

@@ -10,7 +10,7 @@ use super::connection::{Connection, RequestError};
 use crate::{LogIdentity, StreamSpec};
 
 /// Error code of a stream that does not exist.
-const STREAM_NOT_FOUND: u64 = 10_059;
+pub(super) const STREAM_NOT_FOUND: u64 = 10_059;
 /// Error code of a name that is taken by a stream with other settings.
 const STREAM_NAME_IN_USE: u64 = 10_058;
 /// Error code while the folder of a stream deleted a moment ago is still being removed.
@@ -127,7 +127,8 @@ fn with_epoch(connection: &Connection, spec: &StreamSpec) -> Value {
     config
 }
 
-fn differences(spec: &StreamSpec, actual: &Map<String, Value>) -> Vec<String> {
+/// Each setting that is not as it must be.
+pub(super) fn differences(spec: &StreamSpec, actual: &Map<String, Value>) -> Vec<String> {
     let Ok(Value::Object(wanted)) = serde_json::to_value(spec) else { return Vec::new() };
     let mut found = Vec::new();
     for (setting, wanted) in &wanted {

@@ -6,6 +6,7 @@ use capstan_domain::agent::{Event, Fields, Updated};
 use capstan_domain::id::AgentId;
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -20,7 +21,7 @@ use crate::redaction::{map_of, shown};
 pub(crate) struct Agents;
 
 /// An agent as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct AgentRow {
     id: AgentId,
     workspace: String,

@@ -8,6 +8,7 @@ use capstan_domain::task::event::{
 };
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -23,7 +24,7 @@ use crate::redaction::shown;
 pub(crate) struct Blockers;
 
 /// A question as it was asked, in its last words.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct OpenBlocker {
     pub(crate) id: BlockerId,
     kind: BlockerKind,
@@ -91,7 +92,7 @@ impl OpenBlocker {
 }
 
 /// A question as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct BlockerRow {
     #[serde(flatten)]
     asked: OpenBlocker,

@@ -5,6 +5,7 @@ use capstan_domain::channel::{Bound, Event};
 use capstan_domain::id::{AgentId, BindingId};
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use crate::redaction::{map_of, shown};
 pub(crate) struct Channels;
 
 /// A channel binding as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ChannelRow {
     id: BindingId,
     workspace: String,

@@ -8,6 +8,7 @@ use capstan_domain::task::event::{
 };
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -22,7 +23,7 @@ use crate::redaction::shown;
 pub(crate) struct Inputs;
 
 /// Where an input stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum InputStatus {
     Pending,
@@ -31,7 +32,7 @@ enum InputStatus {
 }
 
 /// An entry of a task's inbox as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct InputRow {
     id: InputId,
     task_id: TaskId,

@@ -7,6 +7,7 @@ use capstan_domain::task::output_feed::is_hidden;
 use capstan_envelope::Recorded;
 use capstan_envelope::redaction::redact_fields;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -22,7 +23,7 @@ use crate::redaction::{map_of, shown};
 pub(crate) struct Outputs;
 
 /// An output as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct OutputRow {
     id: OutputId,
     task_id: TaskId,

@@ -9,6 +9,7 @@ use capstan_domain::task::event::{
 use capstan_domain::usage::Usage;
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -23,7 +24,7 @@ use crate::redaction::shown;
 pub(crate) struct Runs;
 
 /// Where an attempt stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum AttemptStatus {
     Leased,
@@ -48,7 +49,7 @@ impl From<AttemptOutcome> for AttemptStatus {
 }
 
 /// One try at a run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[expect(clippy::struct_field_names, reason = "the names are those of the API's object")]
 struct Attempt {
     id: AttemptId,
@@ -99,7 +100,7 @@ impl Attempt {
 }
 
 /// A run as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RunRow {
     id: RunId,
     task_id: TaskId,

@@ -6,6 +6,7 @@ use capstan_domain::schedule::event::{Event, PauseCause, ScheduleCreated};
 use capstan_domain::schedule::{Definition, Next};
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -18,7 +19,7 @@ use crate::model::Model;
 pub(crate) struct Schedules;
 
 /// A schedule as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ScheduleRow {
     id: ScheduleId,
     workspace: String,
@@ -48,7 +49,7 @@ pub(crate) struct ScheduleRow {
 }
 
 /// Why it does not fire.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct Paused {
     cause: PauseCause,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,7 +58,7 @@ struct Paused {
 }
 
 /// The ticks that made no task last.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct Skip {
     reason: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

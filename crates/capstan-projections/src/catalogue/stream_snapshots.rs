@@ -6,7 +6,9 @@ use capstan_contract::DomainEvent;
 use capstan_decider::Decider;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::channel::{self, Channel};
+use capstan_domain::class::{self, Class};
 use capstan_domain::schedule::{self, ScheduleDecider};
+use capstan_domain::session::{self, Session};
 use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::task::{self, TaskDecider};
 use capstan_domain::token::{self, Token};
@@ -36,7 +38,9 @@ pub(crate) enum StreamState {
     Agent(agent::State),
     Schedule(schedule::State),
     Channel(channel::State),
+    Class(class::State),
     Token(token::State),
+    Session(session::State),
     Task(task::State),
 }
 
@@ -72,11 +76,13 @@ impl SnapshotRow {
         }
     }
 
-    /// True when the engine must know of the stream: a task that is not over or still holds a lease, an active schedule.
+    /// True when the engine must know of the stream: a task that is not over, still holds a lease, has children to be
+    /// made or heard of or a parent to be told; an active schedule; and everything that decides which task may run.
     fn is_open(&self) -> bool {
         match &self.state {
-            StreamState::Task(Some(task)) => !task.state.is_terminal() || task.live.is_some(),
+            StreamState::Task(Some(task)) => !task.is_at_rest(),
             StreamState::Schedule(Some(schedule)) => schedule.is_waited_for(),
+            StreamState::Workspace(_) | StreamState::Agent(_) | StreamState::Class(_) => true,
             _ => false,
         }
     }
@@ -84,7 +90,7 @@ impl SnapshotRow {
 
 impl Model for StreamSnapshots {
     const NAME: &'static str = "stream_snapshots";
-    const VERSION: i32 = 4;
+    const VERSION: i32 = 6;
     const SCHEMA: &'static str = include_str!("../../../../projections/stream_snapshots/schema.sql");
     const COLUMNS: &'static [Column] = &[Column::changing("open", CellType::Flag)];
     const STARTS_EMPTY: bool = false;
@@ -125,11 +131,23 @@ impl Model for StreamSnapshots {
             (DomainEvent::Channel(event), _) => {
                 StreamState::Channel(Channel::evolve(channel::State::default(), event))
             }
+            (DomainEvent::Class(event), Some(StreamState::Class(state))) => {
+                StreamState::Class(Class::evolve(state, event))
+            }
+            (DomainEvent::Class(event), _) => {
+                StreamState::Class(Class::evolve(class::State::default(), event))
+            }
             (DomainEvent::Token(event), Some(StreamState::Token(state))) => {
                 StreamState::Token(Token::evolve(state, event))
             }
             (DomainEvent::Token(event), _) => {
                 StreamState::Token(Token::evolve(token::State::default(), event))
+            }
+            (DomainEvent::Session(event), Some(StreamState::Session(state))) => {
+                StreamState::Session(Session::evolve(state, event))
+            }
+            (DomainEvent::Session(event), _) => {
+                StreamState::Session(Session::evolve(session::State::default(), event))
             }
             (DomainEvent::Task(event), Some(StreamState::Task(state))) => {
                 StreamState::Task(TaskDecider::evolve(state, event))
@@ -149,8 +167,10 @@ impl Model for StreamSnapshots {
         let Stored { head, state } = serde_json::from_str(doc)?;
         let state = match key.split('/').nth(1) {
             Some("workspace") => StreamState::Workspace(serde_json::from_str(state.get())?),
+            Some("class") => StreamState::Class(serde_json::from_str(state.get())?),
             Some("channel") => StreamState::Channel(serde_json::from_str(state.get())?),
             Some("token") => StreamState::Token(serde_json::from_str(state.get())?),
+            Some("session") => StreamState::Session(serde_json::from_str(state.get())?),
             Some("agent") => StreamState::Agent(serde_json::from_str(state.get())?),
             Some("schedule") => StreamState::Schedule(serde_json::from_str(state.get())?),
             _ => StreamState::Task(serde_json::from_str(state.get())?),

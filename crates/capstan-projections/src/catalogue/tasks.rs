@@ -13,6 +13,7 @@ use capstan_domain::task::event::{
 use capstan_domain::usage::Usage;
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -30,7 +31,7 @@ use crate::redaction::{shown, shown_labels};
 pub(crate) struct Tasks;
 
 /// Why a task waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitingReason {
     /// A question is open.
@@ -145,7 +146,7 @@ impl<'a> Payload<'a> {
 }
 
 /// A task as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct TaskRow {
     id: TaskId,
     workspace: String,
@@ -169,6 +170,8 @@ pub(crate) struct TaskRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     parent_task_id: Option<TaskId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    source_output_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     target_run_id: Option<RunId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     current_blocker: Option<OpenBlocker>,
@@ -178,6 +181,9 @@ pub(crate) struct TaskRow {
     /// What its children that are over cost, with everything below them.
     #[serde(default)]
     subtasks_cost_usd: f64,
+    /// The same by child.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    subtask_costs_usd: BTreeMap<TaskId, f64>,
     usage: Usage,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wake_at: Option<DateTime<Utc>>,
@@ -207,7 +213,7 @@ pub(crate) struct TaskRow {
 
 impl Model for Tasks {
     const NAME: &'static str = "tasks";
-    const VERSION: i32 = 3;
+    const VERSION: i32 = 4;
     const SCHEMA: &'static str = include_str!("../../../../projections/tasks/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("agent_id", CellType::Uuid),
@@ -217,6 +223,7 @@ impl Model for Tasks {
         Column::changing("label", CellType::Text),
         Column::changing("labels", CellType::Text),
         Column::fixed("parent_task_id", CellType::Uuid),
+        Column::fixed("source_output_id", CellType::Text),
         Column::changing("archived", CellType::Flag),
         Column::changing("waiting_reason", CellType::Text),
         Column::fixed("created_at", CellType::Time),
@@ -249,6 +256,7 @@ impl Model for Tasks {
             Cell::text_or_null(row.label.as_deref()),
             Cell::text(labels::column(&row.labels)),
             Cell::Uuid(row.parent_task_id.map(|id| id.0)),
+            Cell::text_or_null(row.source_output_id.as_deref()),
             Cell::Flag(Some(row.archived_at.is_some())),
             Cell::text_or_null(row.waiting_reason.map(WaitingReason::as_str)),
             Cell::Time(Some(row.created_at)),
@@ -275,11 +283,13 @@ fn begin(accepted: &TaskAccepted) -> TaskRow {
         payload_json: shown(&Payload::of(accepted)),
         routing_json: shown(&accepted.routing),
         parent_task_id: accepted.parent_task_id,
+        source_output_id: accepted.source_output_id.clone(),
         target_run_id: None,
         current_blocker: None,
         budget_usd: accepted.budget_usd,
         cost_usd: 0.0,
         subtasks_cost_usd: 0.0,
+        subtask_costs_usd: BTreeMap::new(),
         usage: Usage::default(),
         wake_at: None,
         wake_reason: None,
@@ -307,8 +317,10 @@ fn change(row: &mut TaskRow, event: &Event, accepted: &TaskAccepted) {
             row.finished_at = None;
             row.error = None;
             row.dropped_reason = None;
-            if e.cause == RunCause::Wake {
-                row.wake_count = row.wake_count.saturating_add(1);
+            match e.cause {
+                RunCause::Wake => row.wake_count = row.wake_count.saturating_add(1),
+                RunCause::Retry => row.wake_count = 0,
+                _ => {}
             }
             awake(row);
         }
@@ -386,7 +398,11 @@ fn change(row: &mut TaskRow, event: &Event, accepted: &TaskAccepted) {
             row.waiting_reason = Some(WaitingReason::ToolExecution);
         }
         Event::ToolExecutionEnded(_) if row.current_blocker.is_none() => row.waiting_reason = None,
-        Event::SubtaskEnded(e) => row.subtasks_cost_usd += e.cost_usd,
+        Event::SubtaskEnded(e) => {
+            // A child that was opened again tells its end again, with all it cost.
+            row.subtask_costs_usd.insert(e.task_id, e.cost_usd);
+            row.subtasks_cost_usd = row.subtask_costs_usd.values().sum();
+        }
         Event::InputAccepted(e) if e.source == InputSource::Caller => row.wake_count = 0,
         Event::TaskPayloadSet(_) => change_payload(row, accepted),
         // The others change the task's version and nothing else of its object.

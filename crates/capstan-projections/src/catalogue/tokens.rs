@@ -5,6 +5,7 @@ use capstan_domain::id::TokenId;
 use capstan_domain::token::{Event, Scope};
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ use crate::model::Model;
 pub(crate) struct Tokens;
 
 /// A token as reads show it: without anything that would let somebody in.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct TokenRow {
     id: TokenId,
     workspace: String,

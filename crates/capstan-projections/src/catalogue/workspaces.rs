@@ -4,6 +4,7 @@ use capstan_contract::DomainEvent;
 use capstan_domain::workspace::{Event, Settings};
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::cell::{Cell, CellType, Column};
@@ -15,7 +16,7 @@ use crate::model::Model;
 pub(crate) struct Workspaces;
 
 /// A workspace as reads show it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct WorkspaceRow {
     workspace: String,
     display_name: String,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use capstan_domain::id::AgentId;
 use capstan_domain::task::TaskState;
 use capstan_envelope::Position;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::queries::QueryError;
@@ -19,7 +20,7 @@ const SQL: &str = "SELECT c.position, t.states, t.counts, r.ok_ms, r.cost_usd FR
              WHERE workspace = $1 AND agent_id = $2) r";
 
 /// What an agent has done, in figures.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AgentStats {
     /// Its tasks, archived ones included.
     pub total: u64,

@@ -34,6 +34,8 @@ pub struct TaskFilter {
     pub labels: BTreeMap<String, String>,
     /// Made for this task.
     pub parent_task_id: Option<TaskId>,
+    /// Made for one of these outputs of their parents; any when empty.
+    pub source_output_ids: Vec<String>,
     /// Waiting for one of these reasons; waiting or not when empty.
     pub waiting_reasons: Vec<WaitingReason>,
     /// Created in this span.
@@ -111,6 +113,10 @@ impl ReadModels {
             select.filter("strpos(labels, ?) > 0", labels::needle(name, value));
         }
         select.filter_some("parent_task_id = ?", filter.parent_task_id.map(|id| id.0));
+        if !filter.source_output_ids.is_empty() {
+            let ids: Vec<String> = filter.source_output_ids.iter().map(|id| storable(id)).collect();
+            select.filter("source_output_id = ANY(?)", ids);
+        }
         if !filter.waiting_reasons.is_empty() {
             let reasons: Vec<&'static str> =
                 filter.waiting_reasons.iter().map(|reason| reason.as_str()).collect();

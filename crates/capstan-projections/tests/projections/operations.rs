@@ -200,15 +200,11 @@ async fn a_row_postgres_refuses_is_parked_and_can_be_retried() {
     assert_eq!(place.read_models.retry_parked(&log, &story.tasks[tasks[2]].stream).await.unwrap(), 0);
     assert_verified(&log, &place.read_models).await;
     // The live projector has learnt of it: the stream flows again.
-    let command = Command::SubmitInput(capstan_domain::task::command::SubmitInput {
-        input_id: capstan_domain::id::InputId(story.uuid()),
-        run_id: None,
-        message: "again".into(),
-        answers: serde_json::Map::new(),
-        blocker_id: None,
-        message_bytes_max: 100,
-        at: story.tick(),
-    });
+    let input_id = capstan_domain::id::InputId(story.uuid());
+    let source = capstan_domain::task::event::InputSource::Caller;
+    let input =
+        capstan_domain::task::command::SubmitInput::text(input_id, source, "again".into(), story.tick());
+    let command = Command::SubmitInput(input);
     assert!(story.tell(tasks[2], command).await);
     reached(&projector, &place.read_models, story.end().await).await;
     eventually("no stream is parked", LIMIT, async || {

@@ -348,7 +348,12 @@ impl Story {
                 accept.queue_ttl_ms = urgent.then_some(60_000);
                 accept.parent = parent
                     .filter(|(_, stream)| stream.workspace().as_str() == accept.workspace)
-                    .map(|(task_id, _)| command::Parent { task_id, root_task_id: task_id, is_open: true });
+                    .map(|(task_id, _)| command::Parent {
+                        task_id,
+                        root_task_id: task_id,
+                        depth: 0,
+                        is_open: true,
+                    });
             })
             .await;
             return;
@@ -371,13 +376,13 @@ impl Story {
         }
         if dice < 14 {
             return Some(Command::SubmitInput(command::SubmitInput {
-                input_id: InputId(self.uuid()),
-                run_id: None,
-                message: format!("go on {dice}"),
                 answers: object(json!({"q": dice})),
-                blocker_id: None,
-                message_bytes_max: 1_000,
-                at,
+                ..command::SubmitInput::text(
+                    InputId(self.uuid()),
+                    capstan_domain::task::event::InputSource::Caller,
+                    format!("go on {dice}"),
+                    at,
+                )
             }));
         }
         if let Some(live) = &task.live {
@@ -507,6 +512,7 @@ fn finish(
         waiting_for_input: false,
         blocker: None,
         wake: None,
+        fan_out: command::FanOut::default(),
         result: None,
         at,
     }
@@ -517,6 +523,7 @@ fn question() -> command::BlockerSpec {
         summary: "Which one?".into(),
         details: Some("There are two.".into()),
         questions: vec![Question { id: "q".into(), text: "Which?".into() }],
+        ..command::BlockerSpec::default()
     }
 }
 

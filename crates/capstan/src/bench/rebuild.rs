@@ -178,6 +178,7 @@ async fn finished_task(
         waiting_for_input: false,
         blocker: None,
         wake: None,
+        fan_out: capstan_domain::task::command::FanOut::default(),
         result: None,
         at: Utc::now(),
     }));

@@ -36,7 +36,7 @@ fn cases(task: &str) -> Vec<(Method, String, String, u16, &'static str)> {
         post("nowhere/tasks", r#"{"agent_id":"demo","message":"x"}"#, 404, "not_found"),
         post(&format!("dev/tasks/{missing}/cancel"), "{}", 404, "not_found"),
         post(&format!("dev/tasks/{missing}/input"), r#"{"message":"x"}"#, 404, "not_found"),
-        post(&format!("dev/tasks/{task}/input"), r#"{"message":""}"#, 422, "validation_failed"),
+        post(&format!("dev/tasks/{task}/input"), r#"{"message":""}"#, 422, "message_required"),
         post(&format!("dev/tasks/{task}/cancel"), "{}", 409, "illegal_transition"),
         post("dev/agents", r#"{"agent_key":"demo","name":"Again"}"#, 409, "agent_exists"),
         post("dev/agents", r#"{"agent_key":"new","name":" "}"#, 422, "validation_failed"),

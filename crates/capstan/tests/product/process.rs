@@ -205,7 +205,7 @@ impl Product {
 }
 
 /// A client; the library has no cryptography of its own and wants to be told which to use, once per process.
-fn http_client() -> anyhow::Result<reqwest::Client> {
+pub(crate) fn http_client() -> anyhow::Result<reqwest::Client> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Ok(reqwest::Client::builder().no_proxy().build()?)
 }

@@ -63,6 +63,9 @@ pub struct TaskAccepted {
     /// The task at the top of its tree, whose budget it shares; absent at the top.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_task_id: Option<TaskId>,
+    /// How many tasks stand above it; 0 at the top of its tree.
+    #[serde(default, skip_serializing_if = "is_top")]
+    pub depth: u32,
     /// What becomes of it when its parent is cancelled.
     #[serde(default, skip_serializing_if = "super::is_default")]
     pub parent_close: ParentClose,
@@ -114,9 +117,17 @@ pub struct TaskAccepted {
     /// How long it may wait for its first attempt, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_ttl_ms: Option<i64>,
+    /// Who gave the command, by actor name: the requester, who cannot approve its own requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_by: Option<String>,
     /// When it was accepted.
     pub accepted_at: DateTime<Utc>,
 }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_top(depth: &u32) -> bool {
+    *depth == 0
 }
 
 /// What becomes of a child when its parent is cancelled.

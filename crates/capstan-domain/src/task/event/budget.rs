@@ -5,12 +5,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::BudgetScope;
+use crate::id::AgentId;
 
 stored! {
 /// Most of a budget is spent.
 pub struct BudgetWarned {
     /// Whose.
     pub scope: BudgetScope,
+    /// The agent the task is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<AgentId>,
     /// The limit, in US dollars.
     #[serde(serialize_with = "crate::finite::serialize")]
     pub limit_usd: f64,

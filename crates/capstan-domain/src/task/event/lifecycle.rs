@@ -160,6 +160,17 @@ pub struct TaskPayloadSet {
 }
 }
 
+impl DropReason {
+    /// The wire word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::QueueTtl => "queue_ttl",
+            Self::DispatchRetryExhausted => "dispatch_retry_exhausted",
+            Self::RunMaterializationFailed => "run_materialization_failed",
+        }
+    }
+}
+
 choice! {
 /// Why a task was dropped.
 pub enum DropReason {

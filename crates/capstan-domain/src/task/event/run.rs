@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::id::{AttemptId, InputId, RunId, WorkerId};
+use crate::id::{AgentId, AttemptId, InputId, RunId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::usage::Usage;
 
@@ -131,6 +131,9 @@ pub struct UsageRecorded {
     pub run_id: RunId,
     /// The attempt.
     pub attempt_id: AttemptId,
+    /// Whose budget it is charged to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<AgentId>,
     /// What was used since the last record.
     pub usage: Usage,
     /// When.

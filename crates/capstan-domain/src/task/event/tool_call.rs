@@ -27,6 +27,9 @@ pub struct ToolCallDeferred {
     /// More about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
+    /// Who will carry it out once it is approved; without one, the agent itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executor: Option<ToolExecutor>,
     /// When.
     pub at: DateTime<Utc>,
 }

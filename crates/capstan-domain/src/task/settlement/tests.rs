@@ -8,6 +8,7 @@ use crate::task::fixture::{
     lease, leased, produce, question, queued, report, run, say, start, started, stopping, task_of, time_out,
     waiting, wake_in,
 };
+use crate::task::state::InputState;
 use crate::task::{Command, TaskDecider};
 use crate::usage::{ModelUsage, Usage};
 use capstan_decider::spec::{Given, given};
@@ -68,6 +69,10 @@ fn ok_keeps_the_question_that_is_open_already() {
         .then_with(|events, _| assert_eq!(kinds(events), ["attempt ended", "run ended"]));
     waiting()
         .when(finishing(Finish { blocker: Some(question("another?")), ..ok() }))
+        .then_with(|events, _| assert_eq!(kinds(events)[2..], ["asked anew"]));
+    let of_group = BlockerSpec { wait_group_id: Some("g".into()), ..question("another?") };
+    waiting()
+        .when(finishing(Finish { blocker: Some(of_group), ..ok() }))
         .then_with(|events, _| assert_eq!(kinds(events)[2..], ["answered", "asked"]));
 }
 

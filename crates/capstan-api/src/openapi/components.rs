@@ -1,0 +1,115 @@
+//! The schemas of a document in one place, each under one name.
+
+use std::collections::BTreeMap;
+
+use capstan_contract::command::COMMANDS;
+use capstan_contract::lease::ANSWERS as LEASE_ANSWERS;
+use capstan_contract::schema::NamedSchema;
+use capstan_projections::SHOWN;
+use serde_json::{Map, Value};
+
+use super::answers::ANSWERS;
+
+/// Where schemas stand in a document.
+const PLACE: &str = "#/components/schemas/";
+/// Where a schema of its own keeps its parts.
+const PARTS: &str = "#/$defs/";
+
+/// Schemas by name.
+#[derive(Debug, Default)]
+pub(crate) struct Components {
+    pub(crate) schemas: Map<String, Value>,
+}
+
+impl Components {
+    /// Bodies and answers.
+    pub(crate) fn of_everything() -> Self {
+        let mut components = Self::default();
+        for named in COMMANDS.iter().chain(LEASE_ANSWERS).chain(SHOWN).chain(ANSWERS) {
+            components.add(named);
+        }
+        super::answers::add_fixed(&mut components.schemas);
+        components
+    }
+
+    /// Adds a schema under its wire name, and its parts under theirs.
+    pub(crate) fn add(&mut self, named: &NamedSchema) {
+        self.add_drawn(named.name, (named.schema)());
+    }
+
+    /// Adds a drawn schema. A part that looks different from one of the same name gets a name of its own.
+    pub(crate) fn add_drawn(&mut self, name: &str, mut schema: Value) {
+        let parts = match schema.as_object_mut().and_then(|schema| {
+            schema.remove("$schema");
+            schema.remove("$defs")
+        }) {
+            Some(Value::Object(parts)) => parts,
+            _ => Map::new(),
+        };
+        let mut names: BTreeMap<String, String> =
+            parts.keys().map(|part| (part.clone(), part.clone())).collect();
+        // A part that refers to a renamed one differs too, so this goes on until nothing is renamed any more.
+        loop {
+            let clash = parts.iter().find(|(part, schema)| {
+                let taken = &names[*part];
+                let present = self.schemas.get(taken);
+                present.is_some_and(|present| *present != moved(schema, &names)) && taken == *part
+            });
+            let Some((part, _)) = clash else { break };
+            names.insert(part.clone(), format!("{name}.{part}"));
+        }
+        for (part, schema) in &parts {
+            self.schemas.insert(names[part].clone(), moved(schema, &names));
+        }
+        self.schemas.insert(name.to_owned(), moved(&schema, &names));
+    }
+
+    /// A reference to a schema; nothing in particular when there is none of this name.
+    pub(crate) fn reference(&self, name: &str) -> Value {
+        if self.schemas.contains_key(name) {
+            serde_json::json!({ "$ref": format!("{PLACE}{name}") })
+        } else {
+            Value::Object(Map::new())
+        }
+    }
+}
+
+/// The schema with its references leading to where the parts are now.
+fn moved(schema: &Value, names: &BTreeMap<String, String>) -> Value {
+    match schema {
+        Value::Object(map) => {
+            let pairs = map.iter().map(|(key, value)| {
+                let part = value.as_str().filter(|_| key == "$ref").and_then(|to| to.strip_prefix(PARTS));
+                let value = match part {
+                    Some(part) => {
+                        Value::from(format!("{PLACE}{}", names.get(part).map_or(part, String::as_str)))
+                    }
+                    None => moved(value, names),
+                };
+                (key.clone(), value)
+            });
+            Value::Object(pairs.collect())
+        }
+        Value::Array(list) => Value::Array(list.iter().map(|value| moved(value, names)).collect()),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn parts_that_differ_keep_their_own_look() {
+        let mut components = Components::default();
+        let with = |kind: &str| json!({ "$ref": "#/$defs/P", "$defs": { "P": { "type": kind } } });
+        components.add_drawn("a", with("string"));
+        components.add_drawn("b", with("string"));
+        components.add_drawn("c", with("number"));
+        assert_eq!(components.schemas["b"], json!({ "$ref": "#/components/schemas/P" }));
+        assert_eq!(components.schemas["c"], json!({ "$ref": "#/components/schemas/c.P" }));
+        assert_eq!(components.schemas["c.P"], json!({ "type": "number" }));
+    }
+}

@@ -1,0 +1,69 @@
+//! Bodies as people would write them.
+
+use serde_json::{Value, json};
+
+const TASK: &str = "3f0e4a52-8a5a-5b0c-9d55-0c8f0f2a6a11";
+const ID: &str = "7d1c2f8e-1b7e-5d7b-8a54-6a0f4b1f2c33";
+
+/// An example of the body of this wire name.
+pub(super) fn of_body(name: &str) -> Option<Value> {
+    Some(match name {
+        "accept-agent-command" => json!({
+            "agent_id": "demo", "message": "Write the release notes of 2.1.", "priority": "high",
+            "labels": { "team": "docs" }, "idempotency_key": "release-notes-2.1",
+        }),
+        "submit-task-input" => json!({ "task_id": TASK, "message": "Leave out the internal changes." }),
+        "enqueue-run-input" => json!({ "run_id": ID, "message": "And keep it short." }),
+        "cancel-task" => json!({ "task_id": TASK, "reason": "not needed any more" }),
+        "cancel-run" => json!({ "run_id": ID, "reason": "takes too long" }),
+        "update-task" => json!({ "task_id": TASK, "priority": "urgent", "budget_usd": null }),
+        "retry-task" => json!({ "task_id": TASK, "message": "Try again with the new key." }),
+        "archive-task" | "unarchive-task" => json!({ "task_id": TASK }),
+        "publish-source-event" => json!({
+            "integration": "gmail", "correlation_keys": ["thread-7"], "items": [{ "subject": "It works" }],
+        }),
+        "create-agent" => json!({ "agent_key": "writer", "name": "Writer", "config": { "model": "opus" } }),
+        "update-agent" => json!({ "agent_id": "writer", "name": "Chief writer", "quality_score": null }),
+        "delete-agent" => json!({ "agent_id": "writer", "cancel_open": true }),
+        "create-workspace" => json!({ "workspace": "docs", "display_name": "Documentation" }),
+        "update-workspace" => json!({ "settings": { "quotas": { "open_tasks_max": 1000 } } }),
+        "upsert-channel-binding" => {
+            json!({ "channel_type": "email", "address": "docs@example.org", "agent_id": "writer" })
+        }
+        "delete-channel-binding" => json!({ "channel_type": "email", "address": "docs@example.org" }),
+        "create-schedule" => json!({
+            "agent_id": "writer", "cron_expr": "0 9 * * 1-5", "timezone": "Europe/Vienna",
+            "prompt": "Write down what was decided yesterday.",
+        }),
+        "update-schedule" => json!({ "schedule_id": ID, "cron_expr": "30 8 * * 1-5" }),
+        "delete-schedule" | "resume-schedule" | "trigger-schedule" => json!({ "schedule_id": ID }),
+        "pause-schedule" => json!({ "schedule_id": ID, "reason": "holidays" }),
+        "configure-class" => json!({ "instance_key": "demo", "desired_dispatch_concurrency": 4 }),
+        "issue-token" => json!({ "name": "the build server", "scopes": ["command"] }),
+        "revoke-token" => json!({ "token_id": ID, "reason": "it was shown in a log" }),
+        _ => return None,
+    })
+}
+
+/// An example of a batch.
+pub(super) fn batch() -> Value {
+    json!([
+        { "type": "create-agent", "agent_key": "writer", "name": "Writer" },
+        { "type": "accept-agent-command", "agent_id": "writer", "message": "Write the release notes of 2.1." },
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_contract::command::AnyCommand;
+
+    use super::*;
+
+    #[test]
+    fn every_command_of_the_bus_has_an_example_that_reads() {
+        for name in AnyCommand::NAMES {
+            let example = of_body(name).unwrap_or_else(|| panic!("{name} has no example"));
+            assert!(AnyCommand::read(name, example).is_ok(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Batches of commands, queries by request, and the poll form of the streams.
+
+use capstan_api::Operation;
+use serde_json::{Value, json};
+
+use crate::harness::{ADMIN, Api, ask, issue, json_of, with_token};
+use crate::nats::request;
+
+fn statuses(answers: &Value) -> Vec<u64> {
+    answers.as_array().unwrap().iter().map(|answer| answer["status"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_item_harms_no_other_and_answers_keep_their_order() {
+    let api = Api::start().await;
+    let accept =
+        |message: &str| json!({ "type": "accept-agent-command", "agent_id": "demo", "message": message });
+    let batch = |second: &str| {
+        json!([
+            accept("one"),
+            { "type": "launch-rocket" },
+            accept(""),
+            { "agent_id": "demo" },
+            { "type": "create-agent", "agent_key": second, "name": second },
+            { "type": "accept-agent-command", "agent_id": second, "message": "two" },
+        ])
+    };
+    for answers in [
+        api.post("/v1/workspaces/dev/commands", batch("second")).await.expect(200),
+        request(&api, "batch", batch("third")).await,
+    ] {
+        let got = statuses(&answers);
+        assert_eq!(got, [202, 404, 422, 422, 201, 202], "{answers}");
+        assert_eq!(answers[0]["task"]["message"], "one");
+        assert_eq!(answers[2]["code"], "validation_failed");
+        assert_eq!(answers[3]["errors"][0]["pointer"], "/type");
+        assert_eq!(answers[5]["task"]["message"], "two", "the agent of the item before is there");
+    }
+    let too_many: Vec<_> = (0..1001).map(|_| accept("x")).collect();
+    let refused = api.post("/v1/workspaces/dev/commands", json!(too_many)).await;
+    refused.expect_problem(413, "payload_too_large");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_on_one_entity_keep_their_order() {
+    let api = Api::start().await;
+    let task = api.task("to be said much to").await;
+    let mut batch: Vec<_> = (0..40)
+        .map(|n| json!({ "type": "submit-task-input", "task_id": task, "message": format!("m{n:02}") }))
+        .collect();
+    batch.push(json!({ "type": "cancel-task", "task_id": task }));
+    batch.push(json!({ "type": "cancel-task", "task_id": task }));
+    let answers = api.post("/v1/workspaces/dev/commands", json!(batch)).await.expect(200);
+    let got = statuses(&answers);
+    assert!(got[..41].iter().all(|status| *status == 202), "{got:?}");
+    assert_eq!(got[41], 409, "it was cancelled before");
+    let inputs = api.get_now(&format!("/v1/workspaces/dev/tasks/{task}/inputs")).await.expect(200);
+    let said: Vec<_> =
+        inputs["items"].as_array().unwrap().iter().map(|input| input["message"].clone()).collect();
+    let wanted: Vec<_> = (0..40).map(|n| json!(format!("m{n:02}"))).collect();
+    assert_eq!(said, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_repeated_under_its_key_is_carried_out_once() {
+    let api = Api::start().await;
+    let accept = json!({ "type": "accept-agent-command", "agent_id": "demo", "message": "once" });
+    let send = || {
+        let request = api.request("POST", "/v1/workspaces/dev/commands").header("idempotency-key", "b");
+        api.send(request.body(json!([accept, accept]).to_string()))
+    };
+    let (first, second) = (send().await.expect(200), send().await.expect(200));
+    assert_eq!((statuses(&first), statuses(&second)), (vec![202, 202], vec![200, 200]));
+    assert_ne!(first[0]["task"]["id"], first[1]["task"]["id"], "each place has a key of its own");
+    assert_eq!(first[1]["receipt"]["command_id"], second[1]["receipt"]["command_id"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_gives_nobody_more_than_single_commands_would() {
+    let api = Api::start_with(with_token(ADMIN)).await;
+    let open = api.request("POST", "/v1/workspaces").bearer_auth(ADMIN);
+    api.send(open.body(json!({ "workspace": "dev" }).to_string())).await.expect(201);
+    let issue_one = json!([{ "type": "issue-token", "name": "t", "scopes": ["admin"] }]);
+    let (commander, admin) = (issue(&api, "dev", &["command"]).await, issue(&api, "dev", &["admin"]).await);
+    for (token, status) in [(&commander, 403), (&admin, 201)] {
+        let request = api.request("POST", "/v1/workspaces/dev/commands").bearer_auth(token);
+        let answers = api.send(request.body(issue_one.to_string())).await.expect(200);
+        assert_eq!(statuses(&answers), [status], "{answers}");
+    }
+    let on_bus = request(&api, "batch", issue_one).await;
+    assert_eq!(on_bus[0]["code"], "forbidden", "NATS' permissions cannot look into a batch");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_by_request_answers_what_http_answers() {
+    let api = Api::start().await;
+    let task = api.task("to be looked at").await;
+    let head = api.head().await.to_string();
+    let over_http = api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
+    let answer = ask(&api, "get-task", json!({ "task": task, "min_position": head })).await;
+    assert_eq!(json_of(&answer.payload), over_http);
+    let headers = answer.headers.unwrap();
+    assert_eq!(headers.get("Capstan-Status").map(async_nats::HeaderValue::as_str), Some("200"));
+    assert!(headers.get("ETag").is_some() && headers.get("Capstan-Position").is_some());
+
+    let list = request(&api, "list-tasks", json!({ "state": ["queued"], "limit": 1 })).await;
+    assert_eq!(list["items"][0]["id"], *task);
+    assert_eq!(request(&api, "get-agent", json!({ "agent": "demo" })).await["agent_key"], "demo");
+    assert_eq!(request(&api, "get-task", json!({ "task": "nonsense" })).await["code"], "not_found");
+    assert_eq!(request(&api, "get-task", json!({})).await["errors"][0]["pointer"], "/task");
+    let refused = request(&api, "list-tasks", json!({ "colour": "red" })).await;
+    assert_eq!(refused["errors"][0]["pointer"], "?colour");
+    let nowhere = api.topology.rpc_subject("nowhere", "list-tasks");
+    let nowhere = api.nats.request(nowhere, "".into()).await.unwrap();
+    assert_eq!(json_of(&nowhere.payload)["code"], "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_is_found_with_everything_that_can_be_asked() {
+    let api = Api::start().await;
+    request(&api, "get-workspace", json!({})).await;
+    for what in ["PING", "INFO", "STATS"] {
+        let answer = api.nats.request(format!("$SRV.{what}.capstan"), "".into()).await.unwrap();
+        assert_eq!(json_of(&answer.payload)["name"], "capstan", "{what}");
+    }
+    let found = json_of(&api.nats.request("$SRV.INFO.capstan", "".into()).await.unwrap().payload);
+    let mut subjects: Vec<_> =
+        found["endpoints"].as_array().unwrap().iter().map(|one| one["subject"].as_str().unwrap()).collect();
+    let mut wanted: Vec<_> = capstan_api::operations()
+        .filter_map(Operation::rpc_name)
+        .chain([capstan_api::BATCH.to_owned()])
+        .map(|name| api.topology.rpc_subject("*", &name))
+        .collect();
+    subjects.sort_unstable();
+    wanted.sort();
+    assert_eq!(subjects, wanted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polling_a_task_brings_what_is_new_and_nothing_twice() {
+    let api = Api::start().await;
+    let task = api.task("to be polled").await;
+    let lease = api.lease(&task).await;
+    api.report(&lease, "start", json!({})).await.expect(200);
+    let say = async |what: &str, lines: Value| api.report(&lease, what, lines).await.expect(202);
+    say("logs", json!([{ "stream": "stdout", "data": "first" }])).await;
+    say("events", json!([{ "event_type": "tool_call", "payload": {} }])).await;
+    let path = format!("/v1/workspaces/dev/tasks/{task}/batch");
+    let first = api.get_now(&path).await.expect(200);
+    assert_eq!(
+        (first["task"]["id"].as_str(), first["run_id"].as_str()),
+        (Some(&*task), Some(&*lease.run_id))
+    );
+    assert_eq!(first["interaction"]["state"], "working");
+    assert_eq!(first["blocker"], Value::Null);
+    assert_eq!(first["logs"].as_array().unwrap().len(), 1, "{first}");
+    assert_eq!(first["run_events"].as_array().unwrap().len(), 1, "{first}");
+
+    say("logs", json!([{ "stream": "stdout", "data": "second" }])).await;
+    let again = format!(
+        "{path}?log_cursor={}&run_event_cursor={}&cursor_run_id={}",
+        first["next_log_cursor"], first["next_run_event_cursor"], lease.run_id
+    );
+    let second = api.get_now(&again).await.expect(200);
+    let lines = second["logs"].as_array().unwrap();
+    assert_eq!((lines.len(), &lines[0]["data"]), (1, &json!("second")), "{second}");
+    assert_eq!(second["run_events"], json!([]));
+
+    let all = api.get_now("/v1/workspaces/dev/batch").await.expect(200);
+    assert_eq!((all["tasks"][0]["id"].as_str(), &all["outputs"]), (Some(&*task), &json!([])));
+    api.get(&format!("{path}?log_cursor=x")).await.expect_problem(422, "validation_failed");
+}

@@ -1,0 +1,29 @@
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The agent wants to call a tool: may it?
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckToolCall {
+    /// The tool.
+    #[serde(default)]
+    #[schemars(!default)]
+    pub tool: String,
+    /// What it is to be called with.
+    #[serde(default)]
+    pub arguments: Value,
+    /// What it would do, in one line; made from the arguments when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// More about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
+    /// Whether it changes anything. What does not say so is taken to.
+    #[serde(default = "yes")]
+    pub is_write: bool,
+}
+
+fn yes() -> bool {
+    true
+}

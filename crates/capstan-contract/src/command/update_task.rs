@@ -1,0 +1,74 @@
+use std::collections::BTreeMap;
+
+use capstan_domain::id::TaskId;
+use capstan_domain::task::command::PayloadChange;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::command::clearable;
+
+/// Changes something about a task. What is absent stays as it is; null clears what need not be there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateTask {
+    /// Repeats under the same key are answered with the first outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// The task; needed where no path names it, that is on the bus and in batches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<TaskId>,
+    /// `low`, `normal`, `high` or `urgent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<String>,
+    /// Limit of what it may cost, in US dollars; null for none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "clearable::read")]
+    #[schemars(with = "Option<f64>")]
+    pub budget_usd: Option<Option<f64>>,
+    /// What later runs are told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_json: Option<TaskPayload>,
+    /// Reply addressing, replaced as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing_json: Option<Map<String, Value>>,
+    /// A name for people; null for none.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "clearable::read")]
+    #[schemars(with = "Option<String>")]
+    pub label: Option<Option<String>>,
+    /// Names and values to filter by, replaced as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// When it must be over; null for never.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "clearable::read")]
+    #[schemars(with = "Option<DateTime<Utc>>")]
+    pub deadline: Option<Option<DateTime<Utc>>>,
+}
+
+/// What of a task's payload can be changed; absent fields stay as they are.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TaskPayload {
+    /// The command's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Text added to the agent's system prompt; blank for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_system_prompt: Option<String>,
+    /// Objects handed to the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<Vec<Map<String, Value>>>,
+    /// Longest time one attempt may run, in milliseconds; 0 = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<i64>,
+    /// Whether the result is to be delivered to the routing address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deliver: Option<bool>,
+}
+
+impl From<TaskPayload> for PayloadChange {
+    fn from(body: TaskPayload) -> Self {
+        let TaskPayload { message, extra_system_prompt, attachments, timeout_ms, deliver } = body;
+        Self { message, extra_system_prompt, attachments, timeout_ms, deliver }
+    }
+}

@@ -1,0 +1,424 @@
+//! An execution class: the runs that share a concurrency limit, and whether they are well ([`class_key`]).
+//!
+//! A class needs no creation: until somebody configures it, it has the defaults. Its health is judged by how attempts
+//! end; the engine counts, this decides.
+//!
+//! Invariants: 1. degraded or probing, it says until when nothing is given out, or that one try is; 2. every further
+//! failure of a probe doubles the pause, up to [`COOL_DOWN_MS_MAX`]; 3. a reset forgets all failures.
+//!
+//! ```text
+//! healthy ──too many failures──► degraded ──cool-down──► half open ──success──► healthy
+//!    ▲                              ▲  └─────── failure ─────┘
+//!    └────────── reset ─────────────┘
+//! ```
+//!
+//! [`class_key`]: crate::class_key
+
+use capstan_decider::Decider;
+use chrono::{DateTime, Duration, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Fault, Faults};
+
+/// Failures in a row that a class stands when nothing is said of it.
+pub const FAILURE_THRESHOLD_DEFAULT: u32 = 5;
+/// The first pause after too many failures, in milliseconds.
+pub const COOL_DOWN_MS: i64 = 30_000;
+/// The longest pause, in milliseconds.
+pub const COOL_DOWN_MS_MAX: i64 = 600_000;
+/// Most attempts of one class that may run at once.
+const CONCURRENCY_MAX: u32 = 100_000;
+/// Most failures in a row a class may be made to stand.
+const FAILURE_THRESHOLD_MAX: u32 = 1_000_000;
+
+/// A request to a class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Sets its limits (`ConfigureClass`).
+    Configure(Configure),
+    /// Too many attempts failed, or a probe did.
+    Degrade(Degrade),
+    /// The pause is over: one try.
+    Probe(Probe),
+    /// The probe succeeded.
+    Recover(Recover),
+}
+
+/// Sets the limits of a class. What is absent stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configure {
+    /// Attempts that may run at once; 0 = the server's default.
+    pub desired_dispatch_concurrency: Option<u32>,
+    /// Failures in a row after which nothing is given out for a while; 0 = the default.
+    pub failed_attempt_threshold: Option<u32>,
+    /// Whether anything is given out at all.
+    pub active: Option<bool>,
+    /// Forget all failures.
+    pub reset: bool,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Too many attempts of the class failed in a row, or its probe did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Degrade {
+    /// How many failed in a row.
+    pub failures: u32,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The pause is over. A timer of another pause changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The instant the timer was set for.
+    pub until: DateTime<Utc>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// An attempt of a class that is tried out ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recover {
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A fact about a class. These names and fields are stored for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Its limits were set.
+    Configured(Configured),
+    /// Nothing is given out for a while.
+    Degraded(Degraded),
+    /// One try is given out.
+    Probing(Probing),
+    /// It is well again.
+    Recovered(Recovered),
+    /// All failures were forgotten by hand.
+    Reset(Reset),
+}
+
+/// The limits of a class were set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Configured {
+    /// Attempts that may run at once; absent means the server's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_dispatch_concurrency: Option<u32>,
+    /// Failures in a row after which nothing is given out for a while.
+    pub failed_attempt_threshold: u32,
+    /// Whether anything is given out at all.
+    pub active: bool,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Too many attempts failed in a row: nothing is given out for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Degraded {
+    /// How many failed in a row.
+    pub failures: u32,
+    /// When one try is given out again.
+    pub until: DateTime<Utc>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The pause is over: one try is given out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Probing {
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The try ended well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Recovered {
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// All failures were forgotten by hand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reset {
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Why a class says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Fields are wrong.
+    #[error("the class is not valid")]
+    Invalid(Vec<Fault>),
+}
+
+/// How a class is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Health {
+    /// Well.
+    #[default]
+    Healthy,
+    /// Nothing is given out.
+    Degraded {
+        /// Failures in a row that led here.
+        failures: u32,
+        /// When one try is given out again.
+        until: DateTime<Utc>,
+    },
+    /// One try is given out at a time.
+    HalfOpen,
+}
+
+/// A class; one nobody has said anything of has the defaults.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Attempts that may run at once; none means the server's default.
+    pub desired_dispatch_concurrency: Option<u32>,
+    /// Failures in a row after which nothing is given out for a while.
+    pub failed_attempt_threshold: u32,
+    /// Whether anything is given out at all.
+    pub active: bool,
+    /// How it is.
+    pub health: Health,
+    /// Pauses since it was last well.
+    pub pauses: u32,
+    /// True once somebody set its limits.
+    pub is_configured: bool,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            desired_dispatch_concurrency: None,
+            failed_attempt_threshold: FAILURE_THRESHOLD_DEFAULT,
+            active: true,
+            health: Health::Healthy,
+            pauses: 0,
+            is_configured: false,
+        }
+    }
+}
+
+/// Decides the commands of a class.
+#[derive(Debug)]
+pub struct Class;
+
+impl Decider for Class {
+    type Command = Command;
+    type Event = Event;
+    type State = State;
+    type Rejection = Rejection;
+
+    fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+        match command {
+            Command::Configure(configure) => configured(state, configure).map_err(Rejection::Invalid),
+            Command::Degrade(degrade) => Ok(match state.health {
+                // A failure of an attempt that began before the pause says nothing new.
+                Health::Degraded { .. } => Vec::new(),
+                Health::Healthy | Health::HalfOpen => vec![Event::Degraded(Degraded {
+                    failures: degrade.failures,
+                    until: degrade.at + cool_down(state.pauses),
+                    at: degrade.at,
+                })],
+            }),
+            Command::Probe(probe) => Ok(match state.health {
+                Health::Degraded { until, .. } if until == probe.until && until <= probe.at => {
+                    vec![Event::Probing(Probing { at: probe.at })]
+                }
+                Health::Degraded { .. } | Health::Healthy | Health::HalfOpen => Vec::new(),
+            }),
+            Command::Recover(recover) => Ok(match state.health {
+                Health::HalfOpen => vec![Event::Recovered(Recovered { at: recover.at })],
+                Health::Degraded { .. } | Health::Healthy => Vec::new(),
+            }),
+        }
+    }
+
+    fn evolve(mut state: State, event: &Event) -> State {
+        match event {
+            Event::Configured(e) => {
+                state.desired_dispatch_concurrency = e.desired_dispatch_concurrency;
+                state.failed_attempt_threshold = e.failed_attempt_threshold;
+                state.active = e.active;
+                state.is_configured = true;
+            }
+            Event::Degraded(e) => {
+                state.health = Health::Degraded { failures: e.failures, until: e.until };
+                state.pauses = state.pauses.saturating_add(1);
+            }
+            Event::Probing(_) => state.health = Health::HalfOpen,
+            Event::Recovered(_) | Event::Reset(_) => {
+                state.health = Health::Healthy;
+                state.pauses = 0;
+            }
+        }
+        state
+    }
+}
+
+fn configured(state: &State, configure: &Configure) -> Result<Vec<Event>, Vec<Fault>> {
+    let mut faults = Faults::default();
+    faults.require(
+        configure.desired_dispatch_concurrency.is_none_or(|wanted| wanted <= CONCURRENCY_MAX),
+        "/desired_dispatch_concurrency",
+        "must be at most 100000",
+    );
+    faults.require(
+        configure.failed_attempt_threshold.is_none_or(|wanted| wanted <= FAILURE_THRESHOLD_MAX),
+        "/failed_attempt_threshold",
+        "must be at most 1000000",
+    );
+    faults.into_result()?;
+    let wanted = configure.desired_dispatch_concurrency;
+    let concurrency =
+        wanted.map_or(state.desired_dispatch_concurrency, |wanted| (wanted > 0).then_some(wanted));
+    let threshold = match configure.failed_attempt_threshold {
+        None => state.failed_attempt_threshold,
+        Some(0) => FAILURE_THRESHOLD_DEFAULT,
+        Some(threshold) => threshold,
+    };
+    let active = configure.active.unwrap_or(state.active);
+    let mut events = Vec::new();
+    let is_other = concurrency != state.desired_dispatch_concurrency
+        || threshold != state.failed_attempt_threshold
+        || active != state.active;
+    // The defaults, said out loud for a class nobody has spoken of, are a fact too: it shows in the list.
+    if is_other || (!state.is_configured && !configure.reset) {
+        events.push(Event::Configured(Configured {
+            desired_dispatch_concurrency: concurrency,
+            failed_attempt_threshold: threshold,
+            active,
+            at: configure.at,
+        }));
+    }
+    if configure.reset && state.health != Health::Healthy {
+        events.push(Event::Reset(Reset { at: configure.at }));
+    }
+    Ok(events)
+}
+
+/// The pause after so many pauses before it.
+fn cool_down(pauses: u32) -> Duration {
+    Duration::milliseconds(COOL_DOWN_MS.saturating_mul(1 << pauses.min(10)).min(COOL_DOWN_MS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_decider::spec::{Given, given};
+
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + Duration::seconds(seconds)
+    }
+
+    fn degrade(seconds: i64) -> Command {
+        Command::Degrade(Degrade { failures: 5, at: at(seconds) })
+    }
+
+    fn probe(until: i64, seconds: i64) -> Command {
+        Command::Probe(Probe { until: at(until), at: at(seconds) })
+    }
+
+    fn recover(seconds: i64) -> Command {
+        Command::Recover(Recover { at: at(seconds) })
+    }
+
+    fn nothing() -> Configure {
+        Configure { at: at(9), ..Configure::default() }
+    }
+
+    fn fresh() -> Given<Class> {
+        given::<Class>([])
+    }
+
+    #[test]
+    fn limits_are_set_and_the_same_again_changes_nothing() {
+        let configure = || {
+            Command::Configure(Configure {
+                desired_dispatch_concurrency: Some(3),
+                active: Some(false),
+                ..nothing()
+            })
+        };
+        fresh().when(configure()).then([Event::Configured(Configured {
+            desired_dispatch_concurrency: Some(3),
+            failed_attempt_threshold: 5,
+            active: false,
+            at: at(9),
+        })]);
+        fresh().and(configure()).when(configure()).then_nothing();
+        let default = Configure { desired_dispatch_concurrency: Some(0), ..nothing() };
+        fresh().and(configure()).when(Command::Configure(default)).then_with(|_, state| {
+            assert_eq!((state.desired_dispatch_concurrency, state.active), (None, false));
+        });
+    }
+
+    #[test]
+    fn absurd_limits_are_refused_together() {
+        let absurd = Configure {
+            desired_dispatch_concurrency: Some(u32::MAX),
+            failed_attempt_threshold: Some(u32::MAX),
+            ..nothing()
+        };
+        fresh()
+            .when(Command::Configure(absurd))
+            .then_rejected_with(|Rejection::Invalid(faults)| faults.len() == 2);
+    }
+
+    #[test]
+    fn too_many_failures_stop_the_class_for_a_while() {
+        let stopped = Degraded { failures: 5, until: at(130), at: at(100) };
+        fresh().when(degrade(100)).then([Event::Degraded(stopped)]);
+        // What began before the pause may still fail.
+        fresh().and(degrade(100)).when(degrade(101)).then_nothing();
+    }
+
+    #[test]
+    fn one_try_is_given_out_when_the_pause_is_over() {
+        let stopped = || fresh().and(degrade(100));
+        stopped().when(probe(130, 130)).then([Event::Probing(Probing { at: at(130) })]);
+        stopped().when(probe(130, 129)).then_nothing();
+        stopped().when(probe(131, 200)).then_nothing();
+        fresh().when(probe(130, 130)).then_nothing();
+    }
+
+    #[test]
+    fn a_successful_try_heals_the_class_and_only_a_try_does() {
+        let tried = || fresh().and(degrade(100)).and(probe(130, 130));
+        tried().when(recover(140)).then([Event::Recovered(Recovered { at: at(140) })]);
+        fresh().and(degrade(100)).when(recover(110)).then_nothing();
+        fresh().when(recover(110)).then_nothing();
+    }
+
+    #[test]
+    fn every_failed_try_doubles_the_pause_up_to_ten_minutes() {
+        let mut history = fresh();
+        let (mut now, mut pauses) = (0, Vec::new());
+        for _ in 0..7 {
+            history = history.and(degrade(now));
+            let Health::Degraded { until, .. } = history.state().health else { panic!("degraded") };
+            let pause = (until - at(now)).num_seconds();
+            pauses.push(pause);
+            now += pause;
+            history = history.and(probe(now, now));
+        }
+        assert_eq!(pauses, [30, 60, 120, 240, 480, 600, 600]);
+        history.and(recover(now)).when(degrade(now)).then_with(|_, state| {
+            assert_eq!(state.health, Health::Degraded { failures: 5, until: at(now + 30) });
+        });
+    }
+
+    #[test]
+    fn a_reset_heals_at_once_and_leaves_the_limits_alone() {
+        let reset = || Command::Configure(Configure { reset: true, ..nothing() });
+        fresh().and(degrade(1)).when(reset()).then([Event::Reset(Reset { at: at(9) })]);
+        fresh().and(degrade(1)).and(probe(31, 31)).when(reset()).then_with(|_, state| {
+            assert_eq!((state.health, state.pauses), (Health::Healthy, 0));
+        });
+        fresh().when(reset()).then_nothing();
+    }
+}

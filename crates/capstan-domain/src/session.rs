@@ -1,0 +1,275 @@
+//! A session of an agent: which task a further command on it belongs to (domain.md 3).
+//!
+//! One stream for each agent and session name a caller chose. A task and its place in the session are recorded in one
+//! append, so a session never names a task that is not there. Sessions nobody named have no stream.
+//!
+//! Invariants: 1. a session is bound to its newest task; 2. what is said to it goes to that task, or begins the next one.
+//!
+//! ```text
+//! (none) ──bind──► bound ──bind──► bound to a later task
+//!                    └──continue──► bound, the task has one more input
+//! ```
+
+use capstan_decider::Decider;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AgentId, InputId, TaskId};
+use crate::{Fault, Faults};
+
+/// A command on the session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// The session's name.
+    pub session_id: String,
+    /// Whose session it is.
+    pub agent_id: AgentId,
+    /// The task it makes, if it makes one.
+    pub task_id: TaskId,
+    /// The input it is, if it is one.
+    pub input_id: InputId,
+    /// `followup` (when absent), `queue`, `steer`, `steer-backlog`, `interrupt` or `reject`, in any case.
+    pub queue_mode: Option<String>,
+    /// True when a hook sends it: those always begin a task.
+    pub is_from_hook: bool,
+    /// What is wrong with it, were it to be an input.
+    pub unfit: Vec<Fault>,
+    /// How the session's task stands, as looked up.
+    pub last: Option<Last>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// How a task of the session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// Which task.
+    pub task_id: TaskId,
+    /// True while it is not over.
+    pub is_open: bool,
+    /// True when it was put away.
+    pub is_archived: bool,
+}
+
+/// What is to become of a command on a session that has a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Input,
+    Queue,
+    Reject,
+}
+
+/// Reads the mode of a command.
+fn mode(text: Option<&str>, faults: &mut Faults) -> Mode {
+    match text.map(str::trim).unwrap_or_default().to_lowercase().as_str() {
+        "" | "followup" | "steer" | "steer-backlog" | "interrupt" => Mode::Input,
+        "queue" => Mode::Queue,
+        "reject" => Mode::Reject,
+        other => {
+            let supported = "queue, followup, steer, steer-backlog, interrupt, reject";
+            faults.add(
+                "/queue_mode",
+                format!("queue_mode {other:?} is not supported (supported: {supported})"),
+            );
+            Mode::Input
+        }
+    }
+}
+
+/// Refuses a mode there is not, for commands that name no session.
+pub fn check_mode(text: Option<&str>, faults: &mut Faults) {
+    mode(text, faults);
+}
+
+/// A fact about a session. These names and fields are stored for ever.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A task began on the session.
+    Bound(SessionBound),
+    /// The session's task was told something.
+    Continued(SessionContinued),
+}
+
+/// A task began on the session; what is said to the session from now on is said to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionBound {
+    /// The session's name.
+    pub session_id: String,
+    /// Whose session it is.
+    pub agent_id: AgentId,
+    /// The task.
+    pub task_id: TaskId,
+    /// The task it runs after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_after: Option<TaskId>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A command became an input of the session's task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionContinued {
+    /// The task.
+    pub task_id: TaskId,
+    /// The input.
+    pub input_id: InputId,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Why a session says no.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// Fields are wrong; all of them are named.
+    #[error("the command is not valid")]
+    Invalid(Vec<Fault>),
+    /// The session's task is not over, and the command was to be refused then.
+    #[error("the session is busy with task {0}")]
+    Busy(TaskId),
+    /// The session has another task than the one looked up: look again.
+    #[error("the session has moved on to task {0}")]
+    MovedOn(TaskId),
+}
+
+/// What decisions need to know: the newest task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// The newest task.
+    pub last: Option<TaskId>,
+}
+
+/// Decides the commands on a session.
+#[derive(Debug)]
+pub struct Session;
+
+impl Decider for Session {
+    type Command = Command;
+    type Event = Event;
+    type State = State;
+    type Rejection = Rejection;
+
+    fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+        let mut faults = Faults::default();
+        let mode = mode(command.queue_mode.as_deref(), &mut faults);
+        faults.into_result().map_err(Rejection::Invalid)?;
+        let Some(last) = state.last else { return Ok(vec![bound(command, None)]) };
+        let Some(known) = command.last.filter(|known| known.task_id == last) else {
+            return Err(Rejection::MovedOn(last));
+        };
+        if known.is_archived || command.is_from_hook {
+            return Ok(vec![bound(command, None)]);
+        }
+        match mode {
+            Mode::Queue => Ok(vec![bound(command, Some(last))]),
+            Mode::Reject if known.is_open => Err(Rejection::Busy(last)),
+            Mode::Reject | Mode::Input if command.unfit.is_empty() => {
+                let (task_id, input_id, at) = (last, command.input_id, command.at);
+                Ok(vec![Event::Continued(SessionContinued { task_id, input_id, at })])
+            }
+            Mode::Reject | Mode::Input => Err(Rejection::Invalid(command.unfit.clone())),
+        }
+    }
+
+    fn evolve(state: State, event: &Event) -> State {
+        match event {
+            Event::Bound(bound) => State { last: Some(bound.task_id) },
+            Event::Continued(_) => state,
+        }
+    }
+}
+
+fn bound(command: &Command, runs_after: Option<TaskId>) -> Event {
+    Event::Bound(SessionBound {
+        session_id: command.session_id.clone(),
+        agent_id: command.agent_id,
+        task_id: command.task_id,
+        runs_after,
+        at: command.at,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_decider::spec::{Given, given};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn task(number: u128) -> TaskId {
+        TaskId(Uuid::from_u128(number))
+    }
+
+    fn command(number: u128) -> Command {
+        Command {
+            session_id: "s".into(),
+            agent_id: AgentId::of_key("dev", "demo"),
+            task_id: task(number),
+            input_id: InputId(Uuid::from_u128(100 + number)),
+            queue_mode: None,
+            is_from_hook: false,
+            unfit: Vec::new(),
+            last: Some(Last { task_id: task(1), is_open: true, is_archived: false }),
+            at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn of_mode(mode: &str) -> Command {
+        Command { queue_mode: Some(mode.into()), ..command(2) }
+    }
+
+    fn one() -> Given<Session> {
+        given::<Session>([]).and(command(1))
+    }
+
+    fn binds(command: Command, after: Option<TaskId>) {
+        one().when(command).then_with(|events, state| {
+            assert!(matches!(&events[0], Event::Bound(bound) if bound.runs_after == after));
+            assert_eq!(state.last, Some(task(2)));
+        });
+    }
+
+    #[test]
+    fn a_17_a_command_on_a_session_with_a_task_becomes_an_input_of_it() {
+        for mode in ["", "followup", " STEER ", "steer-backlog", "interrupt"] {
+            one().when(of_mode(mode)).then_with(|events, state| {
+                assert!(matches!(&events[0], Event::Continued(continued) if continued.task_id == task(1)));
+                assert_eq!(state.last, Some(task(1)));
+            });
+        }
+    }
+
+    #[test]
+    fn a_18_a_hook_and_an_archived_task_begin_another_task_and_so_does_the_queue_behind_it() {
+        binds(Command { is_from_hook: true, ..command(2) }, None);
+        let archived = Some(Last { task_id: task(1), is_open: false, is_archived: true });
+        binds(Command { last: archived, ..command(2) }, None);
+        binds(of_mode("queue"), Some(task(1)));
+    }
+
+    #[test]
+    fn a_busy_session_refuses_who_wants_to_be_refused_and_takes_it_when_the_task_is_over() {
+        one().when(of_mode("reject")).then_rejected(Rejection::Busy(task(1)));
+        let over = Some(Last { task_id: task(1), is_open: false, is_archived: false });
+        one()
+            .when(Command { last: over, ..of_mode("reject") })
+            .then_with(|events, _| assert!(matches!(events[0], Event::Continued(_))));
+    }
+
+    #[test]
+    fn fields_a_follow_up_cannot_have_are_refused_only_where_it_is_one() {
+        let unfit = vec![Fault { pointer: "/priority".into(), message: "no".into() }];
+        let command = |mode| Command { unfit: unfit.clone(), ..of_mode(mode) };
+        one().when(command("followup")).then_rejected(Rejection::Invalid(unfit.clone()));
+        binds(command("queue"), Some(task(1)));
+        given::<Session>([]).when(command("followup")).then_with(|events, _| assert_eq!(events.len(), 1));
+    }
+
+    #[test]
+    fn what_was_looked_up_must_be_the_session_as_it_is() {
+        for last in [None, Some(Last { task_id: task(7), is_open: true, is_archived: false })] {
+            one().when(Command { last, ..command(2) }).then_rejected(Rejection::MovedOn(task(1)));
+        }
+        one().when(of_mode("later")).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
+    }
+}

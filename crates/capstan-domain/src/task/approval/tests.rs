@@ -1,0 +1,291 @@
+use serde_json::json;
+
+use super::*;
+use crate::task::command::{BlockerItemSpec, BlockerSpec};
+use crate::task::event::{Approvers, InputAccepted, InputOutcome, InputSource};
+use crate::task::fixture::{
+    approvable, at, decide, done, finish_ok, input, input_id, kinds, open, output, output_id, request, say,
+    started, submit, task_of, waiting,
+};
+use crate::task::{Command, TaskDecider, TaskState};
+
+type Given = capstan_decider::spec::Given<TaskDecider>;
+
+fn said(events: &[Event]) -> &InputAccepted {
+    match &events[0] {
+        Event::InputAccepted(accepted) => accepted,
+        other => panic!("expected an accepted input, got {other:?}"),
+    }
+}
+
+fn statuses(task: &Task) -> Vec<OutputStatus> {
+    task.outputs.values().map(|output| output.status).collect()
+}
+
+/// A live attempt that asks to approve outputs 1 and 2; output 3 waits for something else.
+fn asking() -> Given {
+    asking_of(None)
+}
+
+fn asking_of(approvers: Option<Approvers>) -> Given {
+    let named = |number| BlockerItemSpec { output_id: output_id(number), item_key: None };
+    started().and(approvable(1, "g")).and(approvable(2, "g")).and(approvable(3, "h")).and(open(
+        1,
+        BlockerSpec { items: vec![named(1), named(2)], approvers, ..request("may I send these?") },
+    ))
+}
+
+fn item(number: u128, action: &str, reason: Option<&str>) -> ItemSpec {
+    ItemSpec {
+        output_id: output_id(number).to_string(),
+        action: action.into(),
+        reason: reason.map(str::to_owned),
+        of_task: None,
+    }
+}
+
+fn items(number: u128, items: Vec<ItemSpec>) -> SubmitInput {
+    SubmitInput { items, ..input(number, "") }
+}
+
+use OutputStatus::{Approved, Pending, Rejected};
+
+#[test]
+fn a_45_an_approval_decides_the_outputs_of_the_open_question_and_no_other() {
+    asking().when(submit(decide(1, " Approve ", ""))).then_with(|events, state| {
+        assert_eq!(kinds(events), ["said", "output changed", "output changed", "answered", "continued"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!(statuses(task), [Approved, Approved, Pending]);
+        let said = said(events);
+        assert_eq!((said.kind, said.action), (InputKind::ApproveReject, Some(Verdict::Approve)));
+        assert_eq!(
+            said.message,
+            "Approved:\n1. Output 1\n2. Output 2\n\nGo ahead now with what was approved."
+        );
+        let Event::BlockerClosed(closed) = &events[3] else { panic!("closed") };
+        let resolution = closed.resolution.as_ref().unwrap();
+        assert_eq!((closed.status, resolution.items.len()), (BlockerStatus::Resolved, 2));
+        assert_eq!((resolution.action, resolution.by.as_deref()), (Some(Verdict::Approve), Some("bob")));
+    });
+}
+
+#[test]
+fn a_46_without_a_question_only_the_newest_wait_group_is_decided() {
+    let produced = || started().and(approvable(1, "g")).and(approvable(2, "h")).and(approvable(3, "h"));
+    produced().when(submit(decide(1, "approve", ""))).then_with(|_, state| {
+        assert_eq!(statuses(state.as_ref().unwrap()), [Pending, Approved, Approved]);
+    });
+    let alone = started().and(approvable(1, "g")).and(crate::task::fixture::produce(2, Pending));
+    alone.when(submit(decide(1, "reject", "no"))).then_with(|_, state| {
+        assert_eq!(statuses(state.as_ref().unwrap()), [Pending, Rejected]);
+    });
+}
+
+#[test]
+fn a_47_single_decisions_are_listed_by_title_and_a_rejection_stops_the_go_ahead() {
+    let mixed = items(1, vec![item(1, "approve", None), item(2, "REJECT", Some("too long"))]);
+    asking().when(submit(SubmitInput { message: "Thanks".into(), ..mixed })).then_with(|events, state| {
+        assert_eq!(statuses(state.as_ref().unwrap()), [Approved, Rejected, Pending]);
+        let said = said(events);
+        assert_eq!(said.action, Some(Verdict::Mixed));
+        assert_eq!(said.said.as_deref(), Some("Thanks"));
+        assert_eq!(
+            said.message,
+            "Approved:\n1. Output 1\n\nRejected:\n1. Output 2 (reason: too long)\n\nThanks"
+        );
+        let Event::OutputStatusChanged(changed) = &events[2] else { panic!("changed") };
+        assert_eq!(changed.reason.as_deref(), Some("too long"));
+    });
+}
+
+#[test]
+fn a_49_all_wrong_items_are_named_together_and_nothing_is_written() {
+    let mut foreign = item(8, "approve", None);
+    foreign.of_task = Some(crate::id::TaskId(uuid::Uuid::from_u128(77)));
+    let blank = ItemSpec { output_id: " ".into(), ..item(1, "maybe", None) };
+    let wrong = items(1, vec![blank, item(9, "approve", None), foreign]);
+    asking().when(submit(SubmitInput { action: Some("perhaps".into()), ..wrong })).then_rejected_with(|no| {
+        let Rejection::Invalid(faults) = no else { return false };
+        let found: Vec<_> =
+            faults.iter().map(|fault| (fault.pointer.as_str(), fault.message.as_str())).collect();
+        let (nine, eight) = (output_id(9), output_id(8));
+        let expected = [
+            ("/action", "invalid action \"perhaps\" (approve or reject)".to_owned()),
+            ("/items/0/action", "invalid action \"maybe\" (approve or reject)".to_owned()),
+            ("/items/0/output_id", "item output_id is required".to_owned()),
+            ("/items/1/output_id", format!("item output {nine} not found")),
+            (
+                "/items/2/output_id",
+                format!("item output {eight} does not belong to task {}", crate::task::fixture::task_id()),
+            ),
+        ];
+        assert_eq!(found, expected.iter().map(|(p, m)| (*p, m.as_str())).collect::<Vec<_>>());
+        true
+    });
+}
+
+#[test]
+fn a_51_a_text_on_a_request_rejects_its_outputs_and_asks_for_a_revision() {
+    asking().when(say(1, "shorter, please")).then_with(|events, state| {
+        assert_eq!(kinds(events), ["said", "output changed", "output changed", "answered", "continued"]);
+        assert_eq!(statuses(state.as_ref().unwrap()), [Rejected, Rejected, Pending]);
+        let Event::OutputStatusChanged(changed) = &events[1] else { panic!("changed") };
+        assert_eq!(changed.reason.as_deref(), Some("shorter, please"));
+        let Event::BlockerClosed(closed) = &events[3] else { panic!("closed") };
+        assert_eq!(closed.status, BlockerStatus::Superseded);
+        let said = said(events);
+        assert_eq!((said.kind, said.said.as_deref()), (InputKind::FreeText, Some("shorter, please")));
+        for part in ["Rework", "ask for approval again", "1. Output 1", "2. Output 2", "shorter, please"] {
+            assert!(said.message.contains(part), "{part} is missing in {}", said.message);
+        }
+    });
+    // Without an open question, and nobody at work, everything that waits is meant.
+    let over = started().and(approvable(1, "g")).and(approvable(2, "h")).and(finish_ok(1));
+    over.when(say(1, "shorter, please")).then_with(|_, state| {
+        assert_eq!(statuses(state.as_ref().unwrap()), [Rejected, Rejected]);
+    });
+    // While the agent works, a text is only a text.
+    started().and(approvable(1, "g")).when(say(1, "faster")).then_with(|events, state| {
+        assert_eq!(said(events).message, "faster");
+        assert_eq!(statuses(state.as_ref().unwrap()), [Pending]);
+    });
+}
+
+#[test]
+fn a_53_an_automated_input_leaves_a_request_its_outputs_and_its_own_text_alone() {
+    let fired = SubmitInput::text(input_id(1), InputSource::Watch, "news".into(), at(20));
+    asking().when(submit(fired)).then_with(|events, state| {
+        assert_eq!((kinds(events), said(events).message.as_str()), (vec!["said"], "news"));
+        let task = state.as_ref().unwrap();
+        assert_eq!(statuses(task), [Pending, Pending, Pending]);
+        assert_eq!(task.state, TaskState::Waiting);
+    });
+}
+
+#[test]
+fn a_65_the_action_is_that_of_the_items() {
+    let all = |action| items(1, vec![item(1, action, None), item(2, action, None)]);
+    for (action, verdict) in [("approve", Verdict::Approve), ("reject", Verdict::Reject)] {
+        // What the caller calls it does not matter then.
+        let named = SubmitInput { action: Some("approve".into()), ..all(action) };
+        asking().when(submit(named)).then_with(|events, _| assert_eq!(said(events).action, Some(verdict)));
+        asking()
+            .when(submit(all(action)))
+            .then_with(|events, _| assert_eq!(said(events).action, Some(verdict)));
+    }
+}
+
+#[test]
+fn decisions_without_words_say_what_they_are() {
+    waiting().when(submit(decide(1, "approve", ""))).then_with(|events, _| {
+        assert_eq!((said(events).message.as_str(), &said(events).said), ("Approved. Go ahead now.", &None));
+    });
+    waiting().when(submit(decide(1, "approve", "yes, do"))).then_with(|events, _| {
+        assert_eq!(said(events).message, "yes, do");
+    });
+    asking().when(submit(decide(1, "reject", ""))).then_with(|events, state| {
+        assert_eq!(statuses(state.as_ref().unwrap()), [Rejected, Rejected, Pending]);
+        assert!(said(events).message.contains("ask for approval again"));
+        let Event::BlockerClosed(closed) = &events[3] else { panic!("closed") };
+        assert_eq!(closed.status, BlockerStatus::Resolved);
+    });
+}
+
+#[test]
+fn an_approved_draft_is_to_be_sent_as_it_stands() {
+    let mut draft = output(1, Pending);
+    draft.output_type = "email".into();
+    draft.data =
+        json!({"draft_id": "d-7", "to": "eve@example.org", "subject": "Hi"}).as_object().unwrap().clone();
+    let drafted = || started().and(Command::ProduceOutput(Box::new(draft.clone())));
+    drafted().when(submit(decide(1, "approve", ""))).then_with(|events, _| {
+        let message = &said(events).message;
+        assert!(message.contains("draft d-7") && message.contains("to: eve@example.org"), "{message}");
+    });
+    drafted().when(submit(decide(1, "approve", "send d-7 tomorrow"))).then_with(|events, _| {
+        assert_eq!(said(events).message.matches("d-7").count(), 1);
+    });
+}
+
+#[test]
+fn kind_and_content_of_an_input_must_agree() {
+    let kind = |kind: &str, input: SubmitInput| submit(SubmitInput { kind: Some(kind.into()), ..input });
+    waiting().when(kind("approve_reject", input(1, "hm"))).then_rejected(Rejection::invalid(
+        "/action",
+        "an input of kind approve_reject takes an action or items",
+    ));
+    // A free text takes no decision on outputs along.
+    asking().when(kind("free_text", decide(1, "approve", "fine"))).then_with(|_, state| {
+        assert_eq!(statuses(state.as_ref().unwrap()), [Pending, Pending, Pending]);
+    });
+}
+
+fn by(name: &str, input: SubmitInput) -> Command {
+    submit(SubmitInput { by: Some(name.into()), ..input })
+}
+
+fn two_of(among: &[&str]) -> Approvers {
+    Approvers { required: 2, among: among.iter().map(|name| (*name).to_owned()).collect() }
+}
+
+#[test]
+fn several_approvals_are_collected_until_there_are_enough() {
+    let asking = || asking_of(Some(two_of(&[])));
+    asking().when(by("bob", decide(1, "approve", "fine"))).then_with(|events, state| {
+        assert_eq!(kinds(events), ["said", "voted"]);
+        let said = said(events);
+        assert_eq!(
+            (said.outcome, said.message.as_str(), said.said.as_deref()),
+            (InputOutcome::Recorded, "", Some("fine"))
+        );
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.state, task.blocker.as_ref().unwrap().votes.len()), (TaskState::Waiting, 1));
+        assert_eq!(task.pending_inputs().count(), 0);
+    });
+    let voted = || asking().and(by("bob", decide(1, "approve", "")));
+    voted().when(by("eve", decide(2, "approve", ""))).then_with(|events, state| {
+        assert_eq!(kinds(events), ["said", "output changed", "output changed", "answered", "continued"]);
+        assert_eq!(statuses(state.as_ref().unwrap()), [Approved, Approved, Pending]);
+    });
+    voted().when(by("bob", decide(2, "approve", ""))).then_rejected_with(|no| no.code() == "forbidden");
+    voted().when(by("eve", decide(2, "reject", ""))).then_with(|_, state| {
+        assert_eq!(statuses(state.as_ref().unwrap()), [Rejected, Rejected, Pending]);
+    });
+}
+
+#[test]
+fn only_those_who_are_asked_approve_and_never_the_requester() {
+    let asking = || asking_of(Some(two_of(&["bob", "eve"])));
+    for name in ["ann", "mallory"] {
+        asking().when(by(name, decide(1, "approve", ""))).then_rejected_with(|no| no.code() == "forbidden");
+    }
+    asking().when(by("mallory", decide(1, "reject", ""))).then_rejected_with(|no| no.code() == "forbidden");
+    let nobody = SubmitInput { by: None, ..decide(1, "approve", "") };
+    asking().when(submit(nobody)).then_rejected_with(|no| no.code() == "forbidden");
+    // Who asked may take it back.
+    asking().when(by("ann", input(1, "forget it"))).then_with(|_, state| {
+        assert_eq!(state.as_ref().unwrap().blocker, None);
+    });
+    let part = items(1, vec![item(1, "approve", None)]);
+    asking().when(by("bob", part)).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
+}
+
+#[test]
+fn a_request_asked_in_other_words_after_a_vote_is_another_request() {
+    let named = |number| BlockerItemSpec { output_id: output_id(number), item_key: None };
+    let other = BlockerSpec { items: vec![named(3)], approvers: Some(two_of(&[])), ..request("and this?") };
+    let voted = asking_of(Some(two_of(&[]))).and(by("bob", decide(1, "approve", "")));
+    let after = task_of(&voted.and(open(1, other)));
+    assert_eq!((after.blocker_revision, after.blocker.unwrap().votes.len()), (2, 0));
+}
+
+#[test]
+fn a_second_answer_to_a_request_is_refused() {
+    let answer = |number| SubmitInput {
+        blocker_id: Some(crate::task::fixture::blocker_id(1)),
+        ..decide(number, "approve", "")
+    };
+    asking().and(submit(answer(1))).when(submit(answer(2))).then_rejected(Rejection::BlockerClosed);
+    asking().and(submit(answer(1))).when(submit(answer(1))).then_nothing();
+    done().when(submit(answer(1))).then_rejected(Rejection::BlockerClosed);
+}

@@ -1,0 +1,91 @@
+//! What the agent is told of a decision.
+
+use std::fmt::Write as _;
+
+use crate::id::OutputId;
+use crate::task::approval::Approval;
+use crate::task::event::{Decision, ItemDecision, Verdict};
+use crate::task::state::{EmailDraft, Output, Task};
+
+/// The message for a decision: the decisions by title, whether to go ahead, the drafts to send, and what was said. For
+/// a rejection, or a text on an approval, that nothing is to be carried out before it was asked for again.
+pub(super) fn composed(
+    task: &Task,
+    approval: &Approval,
+    said: &str,
+    asked: &[(OutputId, &Output)],
+    wants_revision: bool,
+) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    parts.extend(listed(task, &approval.items, Decision::Approve, "Approved:"));
+    parts.extend(listed(task, &approval.items, Decision::Reject, "Rejected:"));
+    let mut said = said.to_owned();
+    match approval.verdict {
+        Some(Verdict::Approve) if approval.items.is_empty() && said.is_empty() => {
+            parts.push("Approved. Go ahead now.".to_owned());
+        }
+        Some(Verdict::Approve) if !approval.items.is_empty() => {
+            parts.push("Go ahead now with what was approved.".to_owned());
+        }
+        Some(Verdict::Reject) if said.is_empty() => said.push_str("This was rejected: rework it."),
+        _ => {}
+    }
+    parts.extend(sending(task, &approval.items, &said));
+    if wants_revision
+        && approval.verdict != Some(Verdict::Approve)
+        && approval.verdict != Some(Verdict::Mixed)
+    {
+        said = revision(&said, asked);
+    }
+    parts.extend(Some(said).filter(|said| !said.is_empty()));
+    parts.join("\n\n")
+}
+
+fn listed(task: &Task, items: &[ItemDecision], action: Decision, heading: &str) -> Option<String> {
+    let chosen: Vec<_> = items.iter().filter(|item| item.action == action).collect();
+    if chosen.is_empty() {
+        return None;
+    }
+    let mut text = heading.to_owned();
+    for (number, item) in (1..).zip(chosen) {
+        let title = task.outputs.get(&item.output_id).map_or("an output", |output| output.title.as_str());
+        let _ = write!(text, "\n{number}. {title}");
+        if let Some(reason) = &item.reason {
+            let _ = write!(text, " (reason: {reason})");
+        }
+    }
+    Some(text)
+}
+
+/// How each approved draft is sent, unless the caller speaks of it.
+fn sending(task: &Task, items: &[ItemDecision], said: &str) -> Vec<String> {
+    let approved = items.iter().filter(|item| item.action == Decision::Approve);
+    let drafts = approved.filter_map(|item| task.outputs.get(&item.output_id)?.draft.as_ref());
+    drafts.filter(|draft| !said.contains(&draft.draft_id)).map(send).collect()
+}
+
+fn send(draft: &EmailDraft) -> String {
+    let mut text = format!("Send the email draft {} as it stands; do not write it anew", draft.draft_id);
+    for (name, value) in [("thread", &draft.thread_id), ("to", &draft.to), ("subject", &draft.subject)] {
+        if let Some(value) = value {
+            let _ = write!(text, "; {name}: {value}");
+        }
+    }
+    text.push('.');
+    text
+}
+
+fn revision(said: &str, asked: &[(OutputId, &Output)]) -> String {
+    let mut text =
+        "Rework what you asked about along these lines. Carry nothing out yet; ask for approval again when it is done."
+            .to_owned();
+    if !asked.is_empty() {
+        text.push_str("\n\nThis is about:");
+        for (number, (_, output)) in (1..).zip(asked) {
+            let _ = write!(text, "\n{number}. {}", output.title);
+        }
+    }
+    text.push_str("\n\nWhat was said:\n");
+    text.push_str(said);
+    text
+}

@@ -1,0 +1,246 @@
+use serde_json::json;
+
+use super::*;
+use crate::task::command::BlockerItemSpec;
+use crate::task::event::{Approvers, OutputStatus, Question};
+use crate::task::fixture::{
+    approvable, ask, at, blocker_id, cancel, claim, decide, expire_blocker, finish_ok, input_id, kinds, open,
+    output_id, question, request, run, say, started, submit, task_of, waiting,
+};
+use crate::task::{Command, TaskState};
+
+#[test]
+fn a_question_makes_the_task_wait_for_its_answer() {
+    started().when(ask(1, " which one? ")).then_with(|events, state| {
+        assert_eq!(kinds(events), ["asked"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!(task.state, TaskState::Waiting);
+        let blocker = task.blocker.as_ref().unwrap();
+        assert_eq!(
+            (blocker.opened.blocker_id, blocker.opened.summary.as_str()),
+            (blocker_id(1), "which one?")
+        );
+    });
+}
+
+#[test]
+fn a_67_the_same_matter_asked_again_is_the_same_question_in_other_words() {
+    waiting().when(ask(1, "which one?")).then_nothing();
+    waiting().when(ask(1, "how many?")).then_with(|events, state| {
+        assert_eq!(kinds(events), ["asked anew"]);
+        let blocker = state.as_ref().unwrap().blocker.as_ref().unwrap();
+        assert_eq!(
+            (blocker.opened.blocker_id, blocker.opened.revision, blocker.opened.summary.as_str()),
+            (blocker_id(1), 1, "how many?")
+        );
+    });
+    let mut detailed = question("which one?");
+    detailed.questions.push(Question { id: "a".into(), text: "this?".into() });
+    waiting().when(open(1, detailed)).then_with(|events, _| assert_eq!(kinds(events), ["asked anew"]));
+}
+
+#[test]
+fn a_question_of_another_kind_or_group_supersedes_the_open_one() {
+    let of_group = BlockerSpec { wait_group_id: Some("g".into()), ..question("which one?") };
+    let of_shape = BlockerSpec { answer_schema: Some(json!({"type": "object"})), ..question("which one?") };
+    for other in [request("may I?"), of_group, of_shape] {
+        waiting().when(open(1, other)).then_with(|events, state| {
+            let Event::BlockerClosed(closed) = &events[0] else { panic!("closed") };
+            assert_eq!((closed.blocker_id, closed.status), (blocker_id(1), BlockerStatus::Superseded));
+            assert_eq!(closed.resolution.as_ref().unwrap().superseded_by, Some(blocker_id(2)));
+            assert_eq!(state.as_ref().unwrap().blocker.as_ref().unwrap().opened.blocker_id, blocker_id(2));
+        });
+    }
+}
+
+#[test]
+fn a_question_repeated_before_its_answer_was_taken_is_not_asked_twice() {
+    let answered = || started().and(say(1, "red")).and(ask(1, "which colour?"));
+    answered().when(ask(1, "which colour?")).then_nothing();
+    waiting().and(say(1, "red")).when(ask(1, "which one?")).then_nothing();
+    // Once the answer is taken, the same words are a new question.
+    waiting()
+        .and(say(1, "red"))
+        .and(claim(1))
+        .when(ask(1, "which one?"))
+        .then_with(|_, state| assert_eq!(state.as_ref().unwrap().blocker_revision, 2));
+}
+
+#[test]
+fn a_question_without_words_is_refused() {
+    started().when(ask(1, "  ")).then_rejected(Rejection::invalid("/blocker/summary", "summary is required"));
+}
+
+#[test]
+fn a_cancelled_attempt_cannot_ask() {
+    started().and(cancel()).when(ask(1, "may I?")).then_rejected(Rejection::LeaseLost { current_epoch: 1 });
+}
+
+#[test]
+fn a_66_a_request_is_about_the_outputs_it_names_or_those_that_wait() {
+    let asked = |spec: BlockerSpec| {
+        let history = started().and(approvable(1, "g")).and(approvable(2, "g")).and(approvable(3, "h"));
+        task_of(&history.and(open(1, spec))).blocker.unwrap().opened
+    };
+    let ids = |opened: &BlockerOpened| opened.items.iter().map(|item| item.output_id).collect::<Vec<_>>();
+    let named = |number| BlockerItemSpec { output_id: output_id(number), item_key: Some("k".into()) };
+    let opened = asked(BlockerSpec { items: vec![named(3), named(1), named(3)], ..request("may I?") });
+    assert_eq!((ids(&opened), opened.revision), (vec![output_id(1), output_id(3)], 1));
+    assert_eq!(
+        (opened.items[0].title.as_str(), opened.items[0].item_key.as_deref()),
+        ("Output 1", Some("k"))
+    );
+    let of_group = BlockerSpec { wait_group_id: Some(" g ".into()), ..request("may I?") };
+    assert_eq!(ids(&asked(of_group)), [output_id(1), output_id(2)]);
+    assert_eq!(ids(&asked(request("may I?"))), [output_id(3)], "the newest group");
+    assert!(ids(&asked(question("which one?"))).is_empty());
+}
+
+#[test]
+fn a_73_details_default_to_the_summary_and_a_request_may_hold_both_in_one() {
+    let opened = |spec| task_of(&started().and(open(1, spec))).blocker.unwrap().opened;
+    assert_eq!(opened(question("which one?")).details.as_deref(), Some("which one?"));
+    let packed = opened(request("{\"summary\": \"Send it?\", \"details\": \"To all.\"}"));
+    assert_eq!((packed.summary.as_str(), packed.details.as_deref()), ("Send it?", Some("To all.")));
+    assert_eq!(opened(question("{\"summary\": 1}")).summary, "{\"summary\": 1}");
+}
+
+#[test]
+fn all_faults_of_a_question_are_reported_together() {
+    let wrong = BlockerSpec {
+        kind: Some(BlockerKind::Budget),
+        items: vec![BlockerItemSpec { output_id: output_id(9), item_key: None }],
+        deadline: Some(DeadlineSpec { at: None, after_ms: None, default: DeadlineDefault::Fail }),
+        approvers: Some(Approvers { required: 0, among: Vec::new() }),
+        ..question(" ")
+    };
+    started().when(open(1, wrong)).then_rejected_with(|no| match no {
+        Rejection::Invalid(faults) => {
+            let found: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+            let expected = [
+                "/blocker/kind",
+                "/blocker/summary",
+                "/blocker/items/0/output_id",
+                "/blocker/deadline",
+                "/blocker/approvers",
+                "/blocker/approvers/required",
+            ];
+            assert_eq!(found, expected);
+            true
+        }
+        _ => false,
+    });
+    for (at_s, after_ms) in [(Some(15), None), (None, Some(0)), (Some(99), Some(1)), (None, Some(i64::MAX))] {
+        let deadline = DeadlineSpec { at: at_s.map(at), after_ms, default: DeadlineDefault::None };
+        let wrong = BlockerSpec { deadline: Some(deadline), ..question("which one?") };
+        started().when(open(1, wrong)).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
+    }
+    let few = Approvers { required: 2, among: vec!["ann".into(), "bob".into(), "bob".into()] };
+    let few = BlockerSpec { approvers: Some(few), ..request("may I?") };
+    started()
+        .when(open(1, few))
+        .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 1));
+}
+
+fn until(seconds: i64, default: DeadlineDefault, spec: BlockerSpec) -> Command {
+    let deadline = DeadlineSpec { at: None, after_ms: Some((seconds - 15) * 1000), default };
+    open(1, BlockerSpec { deadline: Some(deadline), ..spec })
+}
+
+#[test]
+fn a_question_nobody_answers_in_time_ends_as_it_says_itself() {
+    for (default, action, status) in [
+        (DeadlineDefault::Approve, Some(Verdict::Approve), OutputStatus::Approved),
+        (DeadlineDefault::Reject, Some(Verdict::Reject), OutputStatus::Rejected),
+        (DeadlineDefault::None, None, OutputStatus::Pending),
+    ] {
+        let asked = || started().and(approvable(1, "g")).and(until(60, default, request("may I?")));
+        asked().when(expire_blocker(1, 60)).then_with(|events, state| {
+            let changed: &[&str] = if action.is_some() { &["output changed"] } else { &[] };
+            assert_eq!(kinds(events), [&["said"], changed, &["answered", "continued"]].concat());
+            let Event::InputAccepted(said) = &events[0] else { panic!("said") };
+            assert_eq!((said.source, said.action), (InputSource::Deadline, action));
+            assert!(said.message.contains("Nobody answered in time"), "{}", said.message);
+            let task = state.as_ref().unwrap();
+            assert_eq!((task.state, task.outputs[&output_id(1)].status), (TaskState::Running, status));
+        });
+        asked().and(finish_ok(1)).when(expire_blocker(1, 60)).then_with(|events, state| {
+            assert_eq!(kinds(events).last(), Some(&"run requested"));
+            assert_eq!(state.as_ref().unwrap().current_run().unwrap().resumed_from, Some(run(1)));
+        });
+        asked().when(expire_blocker(1, 59)).then_nothing();
+        asked().when(expire_blocker(2, 60)).then_nothing();
+        asked().and(expire_blocker(1, 60)).when(expire_blocker(1, 60)).then_nothing();
+    }
+    waiting().when(expire_blocker(1, 1000)).then_nothing();
+}
+
+#[test]
+fn a_question_that_must_be_answered_fails_its_task() {
+    let asked = || started().and(until(60, DeadlineDefault::Fail, question("which one?")));
+    asked().when(expire_blocker(1, 60)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["stop requested", "run ended", "answered", "failed"]);
+        let Event::BlockerClosed(closed) = &events[2] else { panic!("closed") };
+        assert_eq!(closed.status, BlockerStatus::Expired);
+        assert_eq!(state.as_ref().unwrap().state, TaskState::Error);
+    });
+    asked()
+        .and(finish_ok(1))
+        .when(expire_blocker(1, 60))
+        .then_with(|events, _| assert_eq!(kinds(events), ["answered", "failed"]));
+}
+
+#[test]
+fn a_question_asked_anew_keeps_the_time_it_had() {
+    let again = started().and(until(60, DeadlineDefault::Fail, question("which one?"))).and(until(
+        90,
+        DeadlineDefault::Fail,
+        question("which colour?"),
+    ));
+    let opened = task_of(&again).blocker.unwrap().opened;
+    assert_eq!((opened.revision, opened.deadline.unwrap().at), (1, at(60)));
+}
+
+#[test]
+fn a_decision_that_came_before_its_request_decides_it() {
+    let early = || started().and(submit(decide(1, "approve", ""))).and(approvable(1, "g"));
+    early().when(open(1, request("may I?"))).then_with(|events, state| {
+        assert_eq!(kinds(events), ["asked", "output changed", "answered", "continued"]);
+        assert_eq!(state.as_ref().unwrap().outputs[&output_id(1)].status, OutputStatus::Approved);
+    });
+    let text = || started().and(say(1, "not yet")).and(approvable(1, "g"));
+    text().when(open(1, request("may I?"))).then_with(|events, state| {
+        let Event::BlockerClosed(closed) = &events[2] else { panic!("closed") };
+        assert_eq!(closed.status, BlockerStatus::Superseded);
+        assert_eq!(state.as_ref().unwrap().outputs[&output_id(1)].status, OutputStatus::Rejected);
+    });
+    let several = Approvers { required: 1, among: Vec::new() };
+    let several = BlockerSpec { approvers: Some(several), ..request("may I?") };
+    early().when(open(1, several)).then_with(|events, _| assert_eq!(kinds(events), ["asked"]));
+}
+
+#[test]
+fn an_answer_of_another_shape_does_not_answer_early() {
+    let spec = |fitting: &[u128]| BlockerSpec {
+        answer_schema: Some(json!({"type": "string"})),
+        fitting: fitting.iter().map(|number| input_id(*number)).collect(),
+        ..question("which one?")
+    };
+    let said = || started().and(say(1, "red"));
+    said().when(open(1, spec(&[]))).then_with(|events, _| assert_eq!(kinds(events), ["asked"]));
+    said().when(open(1, spec(&[1]))).then_with(|events, _| assert_eq!(events.len(), 3));
+}
+
+#[test]
+fn an_answer_is_taken_only_when_it_was_checked_against_the_schema_of_the_open_question() {
+    let asked = || {
+        let schema = Some(json!({"type": "string"}));
+        started().and(open(1, BlockerSpec { answer_schema: schema, ..question("which one?") }))
+    };
+    asked().when(say(1, "red")).then_rejected(Rejection::Unchecked(blocker_id(1)));
+    let checked = crate::task::command::SubmitInput {
+        checked_for: Some(blocker_id(1)),
+        ..crate::task::fixture::input(1, "red")
+    };
+    asked().when(submit(checked)).then_with(|_, state| assert_eq!(state.as_ref().unwrap().blocker, None));
+}

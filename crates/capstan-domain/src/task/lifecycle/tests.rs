@@ -1,0 +1,241 @@
+use capstan_decider::spec::Given;
+use serde_json::{Map, json};
+
+use super::*;
+use crate::outcome_text::ErrorClass;
+use crate::task::TaskDecider;
+use crate::task::command::{Accept, Command, PayloadChange};
+use crate::task::event::{Priority, RunStatus};
+use crate::task::fixture::{
+    GRACE_MS, accept, accepting, at, cancel, done, expire, failure, finish_ok, finishing, input_id, kinds,
+    lease, queued, run, say, start, started, stopping, task_of, waiting,
+};
+
+fn retry(message: &str) -> Command {
+    let (message, input_id) = (message.to_owned(), input_id(50));
+    Command::Retry(Retry { message, input_id, message_bytes_max: 20, at: at(60) })
+}
+
+fn archive() -> Command {
+    Command::Archive(Archive { grace_ms: GRACE_MS, at: at(60) })
+}
+
+fn unarchive() -> Command {
+    Command::Unarchive(Unarchive { at: at(61) })
+}
+
+fn nothing() -> Update {
+    Update {
+        priority: None,
+        budget_usd: None,
+        payload: PayloadChange::default(),
+        routing: None,
+        label: None,
+        labels: None,
+        deadline: None,
+        message_bytes_max: 20,
+        at: at(60),
+    }
+}
+
+fn update(update: Update) -> Command {
+    Command::Update(Box::new(update))
+}
+
+fn failed() -> Given<TaskDecider> {
+    started().and(finishing(failure(1, ErrorClass::Terminal)))
+}
+
+fn prompt(events: &[Event]) -> (&str, Option<crate::id::RunId>) {
+    match events.last() {
+        Some(Event::RunRequested(run)) => (&run.prompt, run.resumed_from_run_id),
+        other => panic!("a run is asked for, not {other:?}"),
+    }
+}
+
+#[test]
+fn a_retry_resumes_the_session_and_says_again_what_the_agent_was_told_last() {
+    failed().when(retry(" ")).then_with(|events, state| {
+        assert_eq!(kinds(events), ["run requested"]);
+        assert_eq!(prompt(events), ("do it", Some(run(1))));
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.state, task.runs[1].cause), (TaskState::Queued, RunCause::Retry));
+        assert_eq!(task.runs[0].status, RunStatus::Error);
+    });
+    let second = failed().and(retry("again")).and(lease(2, 61)).and(start(2, 62));
+    second.and(finishing(failure(2, ErrorClass::Terminal))).when(retry("")).then_with(|events, _| {
+        assert_eq!(prompt(events), ("again", Some(run(2))));
+    });
+}
+
+#[test]
+fn a_retry_with_a_message_tells_the_agent_that() {
+    failed().when(retry(" try harder ")).then_with(|events, state| {
+        assert_eq!(kinds(events), ["said", "run requested"]);
+        assert_eq!(prompt(events), ("try harder", Some(run(1))));
+        assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 0);
+    });
+}
+
+#[test]
+fn a_retry_of_what_reached_no_agent_says_the_command_and_resumes_nothing() {
+    queued().and(cancel()).when(retry("now")).then_with(|events, _| {
+        assert_eq!(prompt(events), ("do it\n\nnow", None));
+    });
+    let lost = (1..=9).fold(queued(), |given, epoch| given.and(lease(1, 2000)).and(expire(epoch)));
+    assert_eq!(task_of(&lost).state, TaskState::Dropped);
+    lost.when(retry("")).then_with(|events, _| assert_eq!(prompt(events), ("do it", None)));
+}
+
+#[test]
+fn a_retry_delivers_what_was_said_and_never_heard() {
+    started().and(say(1, "more")).and(cancel()).when(retry("")).then_with(|events, state| {
+        assert_eq!(prompt(events), ("more", Some(run(1))));
+        assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 0);
+    });
+}
+
+///
+#[test]
+fn only_what_ended_badly_can_be_retried() {
+    started().when(retry("")).then_rejected(Rejection::illegal("retrying", TaskState::Running));
+    waiting().when(retry("")).then_rejected(Rejection::illegal("retrying", TaskState::Waiting));
+    done().when(retry("")).then_rejected(Rejection::illegal("retrying", TaskState::Done));
+}
+
+#[test]
+fn a_retry_while_the_old_attempt_still_stops_waits_for_it() {
+    stopping()
+        .and(retry(""))
+        .when(lease(2, 61))
+        .then_rejected(Rejection::illegal("leasing", TaskState::Queued));
+}
+
+#[test]
+fn too_long_a_message_is_refused() {
+    let refused = Rejection::TooLarge { field: "message", limit_bytes: 20 };
+    failed().when(retry(&"x".repeat(21))).then_rejected(refused.clone());
+    let payload = PayloadChange { message: Some("x".repeat(21)), ..PayloadChange::default() };
+    queued().when(update(Update { payload, ..nothing() })).then_rejected(refused);
+}
+
+///
+#[test]
+fn archiving_a_live_task_cancels_it_in_the_same_decision() {
+    started().when(archive()).then_with(|events, state| {
+        assert_eq!(kinds(events), ["stop requested", "run ended", "cancelled", "archived"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.state, task.archived_at), (TaskState::Cancelled, Some(at(60))));
+    });
+    // Its worker still stops in its own time.
+    started().and(archive()).when(finish_ok(1)).then_with(|events, _| {
+        assert_eq!(kinds(events), ["attempt ended"]);
+    });
+}
+
+///
+#[test]
+fn archiving_an_archived_task_changes_nothing() {
+    done().when(archive()).then_with(|events, _| assert_eq!(kinds(events), ["archived"]));
+    done().and(archive()).when(archive()).then([]);
+}
+
+#[test]
+fn an_archived_task_refuses_everything_but_its_return() {
+    for command in [say(1, "hi"), cancel(), retry(""), update(nothing())] {
+        failed().and(archive()).when(command).then_rejected(Rejection::Archived);
+    }
+    failed().and(archive()).when(unarchive()).then_with(|events, state| {
+        assert_eq!(kinds(events), ["unarchived"]);
+        assert!(!state.as_ref().unwrap().is_archived());
+    });
+    failed().when(unarchive()).then([]);
+    failed().and(archive()).and(unarchive()).when(retry("")).then_with(|events, _| {
+        assert_eq!(kinds(events), ["run requested"]);
+    });
+}
+
+#[test]
+fn an_update_records_exactly_what_changes() {
+    let all = Update {
+        priority: Some(" High".into()),
+        budget_usd: Some(Some(2.5)),
+        payload: PayloadChange {
+            message: Some("do that".into()),
+            extra_system_prompt: Some("be brief".into()),
+            attachments: Some(vec![Map::new()]),
+            timeout_ms: Some(5),
+            deliver: Some(true),
+        },
+        routing: json!({"to": "ann"}).as_object().cloned(),
+        label: Some(Some(" Ann ".into())),
+        labels: Some([("team".to_owned(), "a".to_owned())].into()),
+        deadline: Some(Some(at(100))),
+        ..nothing()
+    };
+    let changes = ["reprioritised", "budget set", "labelled", "deadline set", "routing set", "payload set"];
+    queued().when(update(all.clone())).then_with(|events, state| {
+        assert_eq!(kinds(events), changes);
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.priority, task.accepted.budget_usd), (Priority::High, Some(2.5)));
+        assert_eq!(task.accepted.label.as_deref(), Some("Ann"));
+        // No worker has begun yet, so it will be told the new text.
+        assert_eq!(task.current_run().unwrap().prompt, "do that");
+    });
+    queued().and(update(all.clone())).when(update(all)).then([]);
+    queued().when(update(nothing())).then([]);
+}
+
+#[test]
+fn an_update_can_clear_what_need_not_be_there() {
+    let given = Accept {
+        budget_usd: Some(1.0),
+        label: Some("Ann".into()),
+        deadline: Some(at(100)),
+        extra_system_prompt: Some("be brief".into()),
+        ..accept()
+    };
+    let cleared = Update {
+        budget_usd: Some(None),
+        label: Some(None),
+        deadline: Some(None),
+        payload: PayloadChange { extra_system_prompt: Some(String::new()), ..PayloadChange::default() },
+        ..nothing()
+    };
+    let given = capstan_decider::spec::given::<TaskDecider>([]).and(accepting(given));
+    given.when(update(cleared)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["budget set", "labelled", "deadline set", "payload set"]);
+        let accepted = &state.as_ref().unwrap().accepted;
+        assert_eq!((accepted.budget_usd, &accepted.label, accepted.deadline), (None, &None, None));
+        assert_eq!(accepted.extra_system_prompt, None);
+    });
+}
+
+#[test]
+fn all_faults_of_an_update_are_reported_together() {
+    let wrong = Update {
+        priority: Some("soon".into()),
+        budget_usd: Some(Some(-1.0)),
+        payload: PayloadChange {
+            message: Some(" ".into()),
+            timeout_ms: Some(-1),
+            ..PayloadChange::default()
+        },
+        deadline: Some(Some(at(60))),
+        ..nothing()
+    };
+    let pointers =
+        ["/priority", "/budget_usd", "/deadline", "/payload_json/message", "/payload_json/timeout_ms"];
+    queued().when(update(wrong)).then_rejected_with(|rejection| {
+        let Rejection::Invalid(faults) = rejection else { return false };
+        faults.iter().map(|fault| fault.pointer.as_str()).eq(pointers)
+    });
+}
+
+#[test]
+fn what_a_later_update_says_does_not_change_what_a_worker_was_told() {
+    let payload = PayloadChange { message: Some("do that".into()), ..PayloadChange::default() };
+    let given = failed().and(update(Update { payload, ..nothing() }));
+    assert_eq!(task_of(&given).runs[0].prompt, "do it");
+    given.when(retry("")).then_with(|events, _| assert_eq!(prompt(events).0, "do that"));
+}

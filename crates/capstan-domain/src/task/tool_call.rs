@@ -1,0 +1,379 @@
+//! Tool calls of the agent that a person must allow first (domain.md 4).
+//!
+//! The gate is asked before every call. What it keeps back is an event of the task, together with the question whether it
+//! may be done; the task waits. An approval is recorded before anything is executed, and names who executes: then the
+//! task still waits, for the execution. Each try is claimed with an event too, so whoever takes over after a crash knows
+//! that one was begun, and repeats it under the same idempotency key, the call's id.
+//!
+//! | decision | executor | what follows |
+//! |---|---|---|
+//! | approved | there is one | executed once; the agent is told what came out |
+//! | approved | none | the agent is told to call again; that very call passes once, within two minutes |
+//! | rejected without a word | | the agent is told; that very call is refused for ten minutes |
+//! | rejected with a word | | the agent is told to revise it |
+//!
+//! The gate fails closed: an unknown policy asks, and nothing passes because something could not be looked up.
+
+use chrono::{DateTime, Duration, Utc};
+
+use crate::canonical;
+use crate::id::{BlockerId, InputId, OutputId, ToolCallId};
+use crate::task::approval::given;
+use crate::task::blocker;
+use crate::task::command::{CheckToolCall, EndToolCall, StartToolCall};
+use crate::task::decide::request_run_with_inputs;
+use crate::task::event::{
+    BlockerKind, BlockerOpened, Event, InputAccepted, InputKind, InputOutcome, InputSource, QueueMode,
+    RunCause, TaskContinued, ToolCallAllowed, ToolCallDecided, ToolCallDeferred, ToolExecutionEnded,
+    ToolExecutionStarted, ToolExecutor, ToolOutcome, ToolPermission,
+};
+use crate::task::inbox::Said;
+use crate::task::rejection::Rejection;
+use crate::task::state::{Blocker, Live, Task, TaskState, ToolCall, ToolCallState};
+use crate::task::worker_report::fenced;
+use crate::workspace::settings::ApprovalPolicy;
+
+mod produced;
+mod summary;
+mod told;
+
+/// Tries of one call, all under the same idempotency key; after that nobody knows whether it was done.
+pub const TRIES_MAX: u32 = 5;
+/// The longest arguments of a call, in bytes of JSON.
+const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
+/// The longest text kept of what a tool wrote, in bytes.
+const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// The longest name of a tool, in bytes.
+const TOOL_BYTES_MAX: usize = 256;
+/// What begins the names of tools that send email.
+const EMAIL_TOOLS: [&str; 4] = ["gmail", "outlook", "agentmail", "email"];
+
+/// How long a rejection without a word refuses the very same call.
+fn rejection_mark() -> Duration {
+    Duration::minutes(10)
+}
+
+/// How long an approved call may be repeated by the agent itself.
+fn pre_approval() -> Duration {
+    Duration::minutes(2)
+}
+
+/// What the gate says to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// The agent may call. A permission is recorded, reading needs none.
+    Allow(Option<ToolPermission>),
+    /// The call is kept back; a person is asked.
+    Defer,
+    /// Something is being asked or carried out already.
+    Pending {
+        /// The call that waits, when it is one.
+        tool_call_id: Option<ToolCallId>,
+        /// The question that is open, when there is one.
+        blocker_id: Option<BlockerId>,
+    },
+    /// The agent may not call.
+    Refuse(&'static str),
+}
+
+/// What the gate says; the caller must hold the lease. Changes nothing.
+pub fn gate(task: &Task, command: &CheckToolCall) -> Result<Gate, Rejection> {
+    fenced(task, &command.attempt_id)?;
+    let tool = command.tool.trim();
+    if tool.is_empty() || tool.len() > TOOL_BYTES_MAX {
+        return Err(Rejection::invalid("/tool", "tool is required, at most 256 bytes long"));
+    }
+    if command.arguments.to_string().len() > ARGUMENTS_BYTES_MAX {
+        return Err(Rejection::TooLarge { field: "arguments", limit_bytes: ARGUMENTS_BYTES_MAX });
+    }
+    if command.is_disabled {
+        return Ok(Gate::Refuse("the tool is disabled in this workspace"));
+    }
+    if !asks(task, tool, command) {
+        return Ok(Gate::Allow(command.is_write.then_some(ToolPermission::Policy)));
+    }
+    let hash = canonical::hash(&command.arguments);
+    let same = |call: &&ToolCall| call.deferred.tool == tool && call.deferred.arguments_hash == hash;
+    let known = || task.tool_calls.values().filter(|call| !is_forgotten(call, command.at)).filter(same);
+    if known().any(|call| matches!(call.state, ToolCallState::PreApproved { .. })) {
+        return Ok(Gate::Allow(Some(ToolPermission::PreApproval)));
+    }
+    let blocker_id = task.blocker.as_ref().map(|blocker| blocker.opened.blocker_id);
+    let asked = task.blocker.as_ref().and_then(|blocker| blocker.opened.tool_call_id);
+    let is_open = |call: &&ToolCall| match call.state {
+        ToolCallState::Pending => asked == Some(call.deferred.tool_call_id),
+        ToolCallState::Approved { .. } | ToolCallState::Executing { .. } => true,
+        ToolCallState::Rejected { .. } | ToolCallState::PreApproved { .. } => false,
+    };
+    let is_rejected = |call: &ToolCall| matches!(call.state, ToolCallState::Rejected { .. });
+    if let Some(call) = known().find(is_open) {
+        return Ok(Gate::Pending { tool_call_id: Some(call.deferred.tool_call_id), blocker_id });
+    }
+    if known().any(is_rejected) {
+        return Ok(Gate::Refuse("this call was rejected; do not try it again"));
+    }
+    let executing = task.executing_call().map(|call| call.deferred.tool_call_id);
+    if blocker_id.is_some() || executing.is_some() || task.state != TaskState::Running {
+        return Ok(Gate::Pending { tool_call_id: asked.or(executing), blocker_id });
+    }
+    Ok(Gate::Defer)
+}
+
+/// Whether a person must be asked. The run's own rule comes first; without one the workspace's holds, for writes.
+fn asks(task: &Task, tool: &str, command: &CheckToolCall) -> bool {
+    match task.accepted.policy.ask.as_str() {
+        "off" => {}
+        "on-miss" => return !is_listed(task, tool),
+        // `always`, and whatever a later release may say: asking is the safe reading.
+        _ => return true,
+    }
+    command.is_write
+        && match command.approval_policy {
+            ApprovalPolicy::AutoApproveAll => false,
+            ApprovalPolicy::ApproveEmailsOnly => is_email(tool),
+            ApprovalPolicy::Ask => true,
+        }
+}
+
+/// True when the agent's configuration lists the tool under `allowed_tools`.
+fn is_listed(task: &Task, tool: &str) -> bool {
+    let listed = task.accepted.agent_config.get("allowed_tools").and_then(serde_json::Value::as_array);
+    listed.is_some_and(|tools| tools.iter().any(|listed| listed.as_str() == Some(tool)))
+}
+
+/// True for tools that send email, by their name.
+fn is_email(tool: &str) -> bool {
+    let tool = tool.to_lowercase();
+    EMAIL_TOOLS.iter().any(|name| tool.starts_with(name))
+}
+
+/// True for a decision whose time is over.
+pub(super) fn is_forgotten(call: &ToolCall, now: DateTime<Utc>) -> bool {
+    match call.state {
+        ToolCallState::Rejected { at } => now >= at + rejection_mark(),
+        ToolCallState::PreApproved { at } => now >= at + pre_approval(),
+        ToolCallState::Pending | ToolCallState::Approved { .. } | ToolCallState::Executing { .. } => false,
+    }
+}
+
+pub(super) fn check(task: &Task, command: &CheckToolCall) -> Result<Vec<Event>, Rejection> {
+    let live = fenced(task, &command.attempt_id)?;
+    Ok(match gate(task, command)? {
+        Gate::Allow(Some(by)) => vec![Event::ToolCallAllowed(ToolCallAllowed {
+            run_id: live.run_id,
+            attempt_id: live.attempt_id.clone(),
+            tool: command.tool.trim().to_owned(),
+            arguments_hash: canonical::hash(&command.arguments),
+            by,
+            at: command.at,
+        })],
+        Gate::Defer => defer(task, live, command),
+        Gate::Allow(None) | Gate::Pending { .. } | Gate::Refuse(_) => Vec::new(),
+    })
+}
+
+fn defer(task: &Task, live: &Live, command: &CheckToolCall) -> Vec<Event> {
+    let tool = command.tool.trim();
+    let built = summary::of(tool, &command.arguments);
+    let summary = given(command.summary.as_deref()).unwrap_or(built.summary);
+    let details = given(command.details.as_deref()).or(built.details);
+    let asked = blocker::question(task, live.run_id, BlockerKind::Approval, summary.clone(), command.at);
+    let tool_call_id = ToolCallId::of_blocker(asked.blocker_id);
+    let deferred = ToolCallDeferred {
+        tool_call_id,
+        run_id: live.run_id,
+        attempt_id: live.attempt_id.clone(),
+        tool: tool.to_owned(),
+        arguments: command.arguments.clone(),
+        arguments_hash: canonical::hash(&command.arguments),
+        summary,
+        details: details.clone(),
+        executor: command.executor,
+        at: command.at,
+    };
+    let opened = BlockerOpened { details, tool_call_id: Some(tool_call_id), ..asked };
+    vec![Event::ToolCallDeferred(deferred), Event::BlockerOpened(opened)]
+}
+
+/// What a decision on a kept call comes to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// To be recorded.
+    pub event: Event,
+    /// What the agent is told now; nothing when it is told later, what the execution gave. Then the task stays waiting.
+    pub message: Option<String>,
+}
+
+/// Decides on the kept call a question is about; nothing when it is no longer there. Whoever closes the question records
+/// the decision with it. `said` is what the person who decides wrote, `approved` is false for a free text, too.
+pub fn decide_call(
+    task: &Task,
+    tool_call_id: ToolCallId,
+    approved: bool,
+    said: &str,
+    at: DateTime<Utc>,
+) -> Option<Decision> {
+    let call = task.tool_calls.get(&tool_call_id).filter(|call| call.state == ToolCallState::Pending)?;
+    let said = Some(said.trim()).filter(|said| !said.is_empty());
+    let executor = call.deferred.executor.filter(|_| approved);
+    let decided = ToolCallDecided { tool_call_id, approved, executor, reason: said.map(str::to_owned), at };
+    let message = match (approved, executor, said) {
+        (true, Some(_), _) => None,
+        (true, None, said) => Some(told::to_repeat(&call.deferred, said)),
+        (false, _, None) => Some(told::rejected(&call.deferred)),
+        (false, _, Some(said)) => Some(told::to_revise(&call.deferred, said)),
+    };
+    Some(Decision { event: Event::ToolCallDecided(decided), message })
+}
+
+/// What the end of a question decides on the call it is about, if it is about one.
+pub(super) fn decide(
+    task: &Task,
+    blocker: &Blocker,
+    approved: bool,
+    said: &str,
+    at: DateTime<Utc>,
+) -> Option<Decision> {
+    decide_call(task, blocker.opened.tool_call_id?, approved, said, at)
+}
+
+pub(super) fn start(task: &Task, command: &StartToolCall) -> Result<Vec<Event>, Rejection> {
+    let call = task.tool_calls.get(&command.tool_call_id).ok_or(Rejection::PartNotFound("tool call"))?;
+    let refused = |why: &'static str| Rejection::IllegalTransition {
+        what: "carrying it out",
+        subject: "tool call",
+        state: why.into(),
+    };
+    if task.state.is_terminal() {
+        return Err(refused("that of a task that is over"));
+    }
+    let (executor, expected) = match &call.state {
+        ToolCallState::Approved { executor, .. } => (*executor, 1),
+        ToolCallState::Executing { try_no, worker_id, .. }
+            if (*try_no, *worker_id) == (command.try_no, command.worker_id) =>
+        {
+            return Ok(Vec::new());
+        }
+        ToolCallState::Executing { executor, try_no, until, .. }
+            if *until <= command.at || (command.has_failed && command.worker_id.is_none()) =>
+        {
+            (*executor, try_no.saturating_add(1))
+        }
+        ToolCallState::Executing { .. } => return Err(refused("claimed")),
+        ToolCallState::Pending | ToolCallState::Rejected { .. } | ToolCallState::PreApproved { .. } => {
+            return Err(refused("not approved for execution"));
+        }
+    };
+    let is_executor = match executor {
+        ToolExecutor::Http => command.worker_id.is_none(),
+        ToolExecutor::Worker => command.worker_id.is_some(),
+    };
+    if command.try_no != expected || expected > TRIES_MAX || !is_executor {
+        return Err(refused("not to be had"));
+    }
+    Ok(vec![Event::ToolExecutionStarted(ToolExecutionStarted {
+        tool_call_id: command.tool_call_id,
+        try_no: command.try_no,
+        worker_id: command.worker_id,
+        until: command.until,
+        at: command.at,
+    })])
+}
+
+/// Takes what a try says, and tells the agent. A call that ended before is not ended again.
+pub(super) fn end(task: &Task, command: &EndToolCall) -> Result<Vec<Event>, Rejection> {
+    let Some(call) = task.tool_calls.get(&command.tool_call_id) else { return Ok(Vec::new()) };
+    let is_claimed = match &call.state {
+        ToolCallState::Executing { try_no, worker_id, .. } => {
+            (*try_no, *worker_id) == (command.try_no, command.worker_id)
+        }
+        // The control plane may give up what it cannot even begin.
+        ToolCallState::Approved { .. } => command.try_no == 0 && command.worker_id.is_none(),
+        ToolCallState::Pending | ToolCallState::Rejected { .. } | ToolCallState::PreApproved { .. } => false,
+    };
+    if !is_claimed {
+        return Err(Rejection::IllegalTransition {
+            what: "reporting on it",
+            subject: "tool call",
+            state: "claimed by another try".into(),
+        });
+    }
+    let ended = ToolExecutionEnded {
+        tool_call_id: command.tool_call_id,
+        outcome: command.outcome,
+        exit_code: command.exit_code,
+        stdout: cut(&command.stdout),
+        stderr: cut(&command.stderr),
+        error: command.error.as_deref().map(cut),
+        at: command.at,
+    };
+    let mut events = Vec::new();
+    if ended.outcome == ToolOutcome::Ok {
+        let output_id = OutputId::of_name(task.id(), &format!("tool-call:{}", command.tool_call_id));
+        events.extend(produced::output(&call.deferred, output_id, &ended));
+    }
+    let message = told::carried_out(&call.deferred, &ended);
+    events.push(Event::ToolExecutionEnded(ended));
+    // A task that ended meanwhile is not opened by what was left to report.
+    if !task.state.is_terminal() {
+        let waits_for_this = task.state == TaskState::Waiting && task.blocker.is_none();
+        let input_id = InputId::of_key(task.id(), &format!("tool-call:{}", command.tool_call_id));
+        tell(task, waits_for_this, (input_id, message), command.at, &mut events);
+    }
+    Ok(events)
+}
+
+/// The beginning of a text, as much of it as is kept.
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
+}
+
+/// Puts what came out into the inbox and sees that a run gets it. `waits_for_this`: the task waits for nothing else.
+fn tell(
+    task: &Task,
+    waits_for_this: bool,
+    (input_id, message): (InputId, String),
+    at: DateTime<Utc>,
+    events: &mut Vec<Event>,
+) {
+    let live = task.working_attempt();
+    let outcome = match (waits_for_this, live) {
+        (true, Some(_)) => InputOutcome::Delivered,
+        (true, None) => InputOutcome::Resumed,
+        (false, _) if task.state == TaskState::Sleeping => InputOutcome::Resumed,
+        (false, _) => InputOutcome::Queued,
+    };
+    let said = Said { input_id, message: &message, queue_mode: QueueMode::default() };
+    let next = match (outcome, live) {
+        (InputOutcome::Delivered, Some(live)) => {
+            Some(Event::TaskContinued(TaskContinued { run_id: live.run_id, at }))
+        }
+        (InputOutcome::Resumed, _) => {
+            let mut run = request_run_with_inputs(task, None, Some(said), at);
+            if let Event::RunRequested(run) = &mut run {
+                run.cause = RunCause::ToolCall;
+            }
+            Some(run)
+        }
+        _ => None,
+    };
+    events.push(Event::InputAccepted(InputAccepted {
+        input_id,
+        seq: task.next_input_seq(),
+        kind: InputKind::FreeText,
+        message,
+        said: None,
+        action: None,
+        items: Vec::new(),
+        queue_mode: QueueMode::default(),
+        source: InputSource::ToolCall,
+        answers: serde_json::Map::new(),
+        blocker_id: None,
+        outcome,
+        accepted_at: at,
+    }));
+    events.extend(next);
+}
+
+#[cfg(test)]
+mod tests;

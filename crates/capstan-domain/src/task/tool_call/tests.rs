@@ -1,0 +1,409 @@
+use capstan_decider::spec::{Given, given};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::policy::RunPolicy;
+use crate::task::TaskDecider;
+use crate::task::command::{Accept, Command, SubmitInput};
+use crate::task::fixture::{
+    accept, accepting, ask, at, attempt, blocker_id, cancel, finish_ok, input, kinds, lease, say, start,
+    started, task_of,
+};
+
+fn email() -> Value {
+    json!({"to": "a@x", "subject": "Hello", "body": "Hi"})
+}
+
+fn checked(tool: &str, arguments: Value) -> CheckToolCall {
+    CheckToolCall {
+        attempt_id: attempt(1),
+        tool: tool.into(),
+        arguments,
+        summary: None,
+        details: None,
+        is_write: true,
+        approval_policy: ApprovalPolicy::Ask,
+        is_disabled: false,
+        executor: Some(ToolExecutor::Http),
+        at: at(20),
+    }
+}
+
+fn checking(command: CheckToolCall) -> Command {
+    Command::CheckToolCall(Box::new(command))
+}
+
+fn says(history: &Given<TaskDecider>, command: &CheckToolCall) -> Gate {
+    gate(&task_of(history), command).expect("the attempt lives")
+}
+
+fn call_id() -> ToolCallId {
+    ToolCallId::of_blocker(blocker_id(1))
+}
+
+/// A task that waits for a decision on an email.
+fn kept(executor: Option<ToolExecutor>) -> Given<TaskDecider> {
+    started().and(checking(CheckToolCall { executor, ..checked("gmail.send", email()) }))
+}
+
+/// The decision, as a person gives it.
+fn decided(history: Given<TaskDecider>, action: &str, said: &str, seconds: i64) -> Given<TaskDecider> {
+    let action = Some(action.to_owned()).filter(|action| !action.is_empty());
+    history.and(Command::SubmitInput(SubmitInput { action, at: at(seconds), ..input(7, said) }))
+}
+
+fn approved() -> Given<TaskDecider> {
+    decided(kept(Some(ToolExecutor::Http)), "approve", "", 30)
+}
+
+fn starting(try_no: u32, seconds: i64) -> Command {
+    Command::StartToolCall(StartToolCall {
+        tool_call_id: call_id(),
+        try_no,
+        worker_id: None,
+        has_failed: false,
+        until: at(seconds + 40),
+        at: at(seconds),
+    })
+}
+
+fn ended(try_no: u32, outcome: ToolOutcome, stdout: &str) -> EndToolCall {
+    EndToolCall {
+        tool_call_id: call_id(),
+        try_no,
+        worker_id: None,
+        outcome,
+        exit_code: Some(0),
+        stdout: stdout.into(),
+        stderr: String::new(),
+        error: None,
+        at: at(90),
+    }
+}
+
+fn ending(command: EndToolCall) -> Command {
+    Command::EndToolCall(Box::new(command))
+}
+
+fn under(ask: &str, allowed: Value) -> Given<TaskDecider> {
+    let mut accept =
+        Accept { policy: Some(RunPolicy { ask: ask.into(), ..RunPolicy::default() }), ..accept() };
+    accept.agent.config.insert("allowed_tools".into(), allowed);
+    given::<TaskDecider>([]).and(accepting(accept)).and(lease(1, 10)).and(start(1, 11))
+}
+
+#[test]
+fn reading_passes_and_writing_asks() {
+    let read = CheckToolCall { is_write: false, ..checked("crm.read", json!({})) };
+    assert_eq!(says(&started(), &read), Gate::Allow(None));
+    started().when(checking(read)).then_nothing();
+    assert_eq!(says(&started(), &checked("crm.update", json!({}))), Gate::Defer);
+}
+
+#[test]
+fn the_workspace_may_let_everything_pass_or_everything_but_email() {
+    let with = |tool: &str, approval_policy| CheckToolCall { approval_policy, ..checked(tool, json!({})) };
+    let passes = Gate::Allow(Some(ToolPermission::Policy));
+    assert_eq!(says(&started(), &with("gmail.send", ApprovalPolicy::AutoApproveAll)), passes);
+    assert_eq!(says(&started(), &with("slack.post", ApprovalPolicy::ApproveEmailsOnly)), passes);
+    for email in ["gmail.send", "Outlook.send", "agentmail_send", "email"] {
+        assert_eq!(says(&started(), &with(email, ApprovalPolicy::ApproveEmailsOnly)), Gate::Defer);
+    }
+    started()
+        .when(checking(with("slack.post", ApprovalPolicy::ApproveEmailsOnly)))
+        .then_with(|events, _| assert_eq!(kinds(events), ["call allowed"]));
+}
+
+#[test]
+fn the_runs_own_rule_comes_before_the_workspaces() {
+    let read = |tool: &str| CheckToolCall {
+        is_write: false,
+        approval_policy: ApprovalPolicy::AutoApproveAll,
+        ..checked(tool, json!({}))
+    };
+    assert_eq!(says(&under("always", json!([])), &read("crm.read")), Gate::Defer);
+    let listed = || under("on-miss", json!(["crm.read"]));
+    assert_eq!(says(&listed(), &read("crm.read")), Gate::Allow(None));
+    assert_eq!(says(&listed(), &checked("crm.read", json!({}))), Gate::Allow(Some(ToolPermission::Policy)));
+    assert_eq!(says(&listed(), &read("crm.list")), Gate::Defer);
+    assert_eq!(
+        says(&under("on-miss", json!("crm.read")), &read("crm.read")),
+        Gate::Defer,
+        "no list is no leave"
+    );
+}
+
+#[test]
+fn a_disabled_tool_is_refused_and_a_call_without_a_name_or_with_absurd_arguments_is_no_call() {
+    let disabled = CheckToolCall { is_disabled: true, is_write: false, ..checked("crm.read", json!({})) };
+    assert!(matches!(says(&started(), &disabled), Gate::Refuse(_)));
+    started()
+        .when(checking(checked(" ", json!({}))))
+        .then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
+    let huge = checked("crm", json!({"x": "y".repeat(300_000)}));
+    started().when(checking(huge)).then_rejected_with(|no| matches!(no, Rejection::TooLarge { .. }));
+}
+
+#[test]
+fn only_the_live_attempt_is_answered() {
+    let stale = CheckToolCall { attempt_id: attempt(7), ..checked("crm", json!({})) };
+    started().when(checking(stale)).then_rejected(Rejection::LeaseLost { current_epoch: 1 });
+    started()
+        .and(cancel())
+        .when(checking(checked("crm", json!({}))))
+        .then_rejected(Rejection::LeaseLost { current_epoch: 1 });
+}
+
+#[test]
+fn a_kept_call_is_an_event_with_its_question() {
+    started().when(checking(checked("gmail.send", email()))).then_with(|events, state| {
+        assert_eq!(kinds(events), ["call kept", "asked"]);
+        let task = state.as_ref().unwrap();
+        let opened = &task.blocker.as_ref().unwrap().opened;
+        assert_eq!((opened.kind, opened.tool_call_id), (BlockerKind::Approval, Some(call_id())));
+        assert_eq!(opened.summary, "Send an email to a@x about Hello");
+        assert_eq!(task.state, TaskState::Waiting);
+    });
+}
+
+#[test]
+fn a_62_while_a_call_waits_the_same_and_every_other_are_pending() {
+    let pending = Gate::Pending { tool_call_id: Some(call_id()), blocker_id: Some(blocker_id(1)) };
+    let waiting = || kept(None);
+    assert_eq!(says(&waiting(), &checked("gmail.send", email())), pending);
+    assert_eq!(says(&waiting(), &checked("crm.update", json!({}))), pending);
+    waiting().when(checking(checked("crm.update", json!({})))).then_nothing();
+    let asked = started().and(ask(1, "which?"));
+    let pending = Gate::Pending { tool_call_id: None, blocker_id: Some(blocker_id(1)) };
+    assert_eq!(says(&asked, &checked("crm.update", json!({}))), pending);
+}
+
+#[test]
+fn a_54_an_approved_call_is_recorded_before_it_is_carried_out_and_the_task_waits_for_it() {
+    let task = task_of(&kept(Some(ToolExecutor::Http)));
+    let decision = decide_call(&task, call_id(), true, "", at(30)).unwrap();
+    assert_eq!(decision.message, None);
+    let approved = approved();
+    let task = task_of(&approved);
+    assert_eq!((task.state, &task.blocker), (TaskState::Waiting, &None));
+    assert_eq!(task.owner(), Some(crate::task::state::Owner::ToolExecution));
+    assert_eq!(decide_call(&task, call_id(), true, "", at(31)), None, "a second approval decides nothing");
+}
+
+#[test]
+fn each_try_is_claimed_and_a_claim_is_honoured_until_it_passes() {
+    approved().when(starting(1, 31)).then_with(|events, _| assert_eq!(kinds(events), ["execution started"]));
+    let claimed = || approved().and(starting(1, 31));
+    claimed().when(starting(1, 32)).then_nothing();
+    claimed()
+        .when(starting(2, 32))
+        .then_rejected_with(|no| matches!(no, Rejection::IllegalTransition { .. }));
+    claimed().when(starting(2, 71)).then_with(|events, _| assert_eq!(kinds(events), ["execution started"]));
+    let failed = StartToolCall {
+        tool_call_id: call_id(),
+        try_no: 2,
+        worker_id: None,
+        has_failed: true,
+        until: at(80),
+        at: at(33),
+    };
+    claimed().when(Command::StartToolCall(failed)).then_with(|events, _| assert_eq!(events.len(), 1));
+}
+
+#[test]
+fn nothing_is_carried_out_that_was_not_approved_or_by_anybody_else() {
+    let refused = |no: &Rejection| matches!(no, Rejection::IllegalTransition { .. });
+    kept(Some(ToolExecutor::Http)).when(starting(1, 31)).then_rejected_with(refused);
+    decided(kept(None), "approve", "", 30).when(starting(1, 31)).then_rejected_with(refused);
+    let worker = StartToolCall {
+        tool_call_id: call_id(),
+        try_no: 1,
+        worker_id: Some(crate::id::WorkerId(uuid::Uuid::from_u128(9))),
+        has_failed: false,
+        until: at(80),
+        at: at(33),
+    };
+    approved().when(Command::StartToolCall(worker)).then_rejected_with(refused);
+}
+
+#[test]
+fn after_five_tries_there_is_no_sixth() {
+    let mut history = approved();
+    for n in 1..=5 {
+        history = history.and(starting(n, i64::from(n) * 100));
+    }
+    history.when(starting(6, 700)).then_rejected_with(|no| matches!(no, Rejection::IllegalTransition { .. }));
+}
+
+#[test]
+fn the_result_reaches_the_live_attempt_or_resumes_the_session() {
+    let claimed = || approved().and(starting(1, 31));
+    claimed().when(ending(ended(1, ToolOutcome::Ok, "done"))).then_with(|events, state| {
+        assert_eq!(kinds(events), ["execution ended", "said", "continued"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.state, task.pending_inputs().count()), (TaskState::Running, 1));
+        let told = &task.pending_inputs().next().unwrap().message;
+        assert!(told.contains("Do not repeat it") && told.contains("done"), "{told}");
+    });
+    let gone = || claimed().and(finish_ok(1));
+    assert_eq!(
+        task_of(&gone()).state,
+        TaskState::Waiting,
+        "the end of the attempt does not end the execution"
+    );
+    gone().when(ending(ended(1, ToolOutcome::Unknown, ""))).then_with(|events, state| {
+        assert_eq!(kinds(events), ["execution ended", "said", "run requested"]);
+        let last = state.as_ref().unwrap().current_run().unwrap().clone();
+        assert_eq!(last.cause, RunCause::ToolCall);
+        assert!(last.prompt.contains("nobody knows"), "{}", last.prompt);
+    });
+}
+
+#[test]
+fn only_the_claimed_try_reports_and_only_once() {
+    let claimed = || approved().and(starting(1, 31));
+    let stale = |no: &Rejection| matches!(no, Rejection::IllegalTransition { .. });
+    claimed().and(starting(2, 71)).when(ending(ended(1, ToolOutcome::Ok, ""))).then_rejected_with(stale);
+    approved().when(ending(ended(1, ToolOutcome::Ok, ""))).then_rejected_with(stale);
+    let over = claimed().and(ending(ended(1, ToolOutcome::Ok, "")));
+    over.when(ending(ended(1, ToolOutcome::Ok, ""))).then_nothing();
+}
+
+#[test]
+fn a_cancelled_task_takes_an_approved_call_with_it_and_one_that_began_may_still_report() {
+    let task = task_of(&approved().and(cancel()));
+    assert!(task.tool_calls.is_empty(), "nobody carries out what was cancelled");
+    let begun = approved().and(starting(1, 31)).and(cancel());
+    begun.when(ending(ended(1, ToolOutcome::Ok, "x"))).then_with(|events, state| {
+        assert_eq!(kinds(events), ["execution ended"]);
+        assert_eq!(state.as_ref().unwrap().state, TaskState::Cancelled);
+    });
+}
+
+#[test]
+fn a_55_a_rejection_without_a_word_marks_the_call_for_ten_minutes() {
+    let rejected = || decided(kept(None), "reject", "", 30);
+    let again = |seconds| CheckToolCall { at: at(seconds), ..checked("gmail.send", email()) };
+    assert!(task_of(&rejected()).inbox[0].message.contains("rejected"));
+    assert!(matches!(says(&rejected(), &again(31)), Gate::Refuse(_)));
+    assert!(matches!(says(&rejected(), &again(629)), Gate::Refuse(_)));
+    assert_eq!(says(&rejected(), &again(630)), Gate::Defer);
+}
+
+#[test]
+fn a_63_the_mark_is_for_that_very_call_and_opens_no_question() {
+    let rejected = || decided(kept(None), "reject", "", 30);
+    rejected().when(checking(checked("gmail.send", email()))).then_nothing();
+    let other = checked("gmail.send", json!({"to": "b@x"}));
+    assert_eq!(says(&rejected(), &other), Gate::Defer);
+}
+
+#[test]
+fn a_56_a_rejection_with_a_word_is_feedback_and_marks_nothing() {
+    let revised = || decided(kept(None), "reject", "be kinder", 30);
+    assert!(task_of(&revised()).inbox[0].message.contains("be kinder"));
+    assert_eq!(says(&revised(), &checked("gmail.send", email())), Gate::Defer);
+}
+
+#[test]
+fn a_57_without_an_executor_the_agent_is_told_to_call_again() {
+    let approved = decided(kept(None), "approve", "", 30);
+    let task = task_of(&approved);
+    assert_eq!(task.state, TaskState::Running);
+    assert!(task.inbox[0].message.contains("same call again"), "{}", task.inbox[0].message);
+}
+
+#[test]
+fn a_61_a_pre_approval_lets_that_very_call_pass_once_within_two_minutes() {
+    let approved = || decided(kept(None), "approve", "", 30);
+    let again = |seconds| CheckToolCall { at: at(seconds), ..checked("gmail.send", email()) };
+    assert_eq!(says(&approved(), &again(149)), Gate::Allow(Some(ToolPermission::PreApproval)));
+    assert_eq!(says(&approved(), &again(150)), Gate::Defer);
+    let other = checked("gmail.send", json!({"to": "b@x"}));
+    assert_eq!(says(&approved(), &other), Gate::Defer, "other arguments");
+    assert_eq!(says(&approved(), &checked("outlook.send", email())), Gate::Defer, "another tool");
+    let used = approved().and(checking(again(40)));
+    assert_eq!(says(&used, &again(41)), Gate::Defer, "it is used up");
+}
+
+#[test]
+fn a_58_an_email_that_was_sent_is_an_output() {
+    let answer = r#"{"id": "m-1", "thread_id": "t-1"}"#;
+    let claimed = || approved().and(starting(1, 31));
+    claimed().when(ending(ended(1, ToolOutcome::Ok, answer))).then_with(|events, _| {
+        let Event::OutputProduced(output) = &events[0] else { panic!("an output first") };
+        assert_eq!((output.output_type.as_str(), output.title.as_str()), ("email", "Sent: Hello"));
+        assert_eq!((&output.data["status"], &output.data["thread_id"]), (&json!("sent"), &json!("t-1")));
+        assert_eq!(output.metadata["integration"], "gmail");
+    });
+    claimed()
+        .when(ending(ended(1, ToolOutcome::Ok, "sent it")))
+        .then_with(|events, _| assert_eq!(kinds(events)[0], "execution ended"));
+}
+
+#[test]
+fn of_long_texts_the_beginning_is_kept() {
+    let long = ended(1, ToolOutcome::Ok, &"ä".repeat(TEXT_BYTES_MAX));
+    approved().and(starting(1, 31)).when(ending(long)).then_with(|events, _| {
+        let Event::ToolExecutionEnded(ended) = &events[0] else { panic!("ended first") };
+        assert_eq!(ended.stdout.len(), TEXT_BYTES_MAX);
+    });
+}
+
+#[test]
+fn a_59_a_conversation_stands_in_for_a_thread() {
+    let answer = r#"{"conversation_id": "c-1"}"#;
+    approved().and(starting(1, 31)).when(ending(ended(1, ToolOutcome::Ok, answer))).then_with(|events, _| {
+        let Event::OutputProduced(output) = &events[0] else { panic!("an output first") };
+        assert_eq!(output.data["thread_id"], "c-1");
+    });
+}
+
+#[test]
+fn a_run_that_ends_while_a_call_is_carried_out_leaves_the_task_waiting_for_it() {
+    let spoken = approved().and(starting(1, 31)).and(finish_ok(1)).and(say(1, "hurry"));
+    let over = spoken.and(lease(2, 60)).and(finish_ok(2));
+    assert_eq!(task_of(&over).state, TaskState::Waiting);
+    over.when(ending(ended(1, ToolOutcome::Ok, "done"))).then_with(|events, _| {
+        assert_eq!(kinds(events), ["execution ended", "said", "run requested"]);
+    });
+}
+
+#[test]
+fn what_is_said_while_a_call_is_carried_out_does_not_lose_its_result() {
+    let spoken = approved().and(starting(1, 31)).and(finish_ok(1)).and(say(1, "hurry"));
+    spoken.when(ending(ended(1, ToolOutcome::Ok, "done"))).then_with(|events, state| {
+        assert_eq!(kinds(events), ["execution ended", "said"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.state, task.pending_inputs().count()), (TaskState::Queued, 1));
+    });
+}
+
+#[test]
+fn an_answer_to_the_question_is_one_decision() {
+    let approve = |action: &str| {
+        Command::SubmitInput(SubmitInput { action: Some(action.into()), at: at(30), ..input(7, "") })
+    };
+    kept(Some(ToolExecutor::Http)).when(approve(" Approve ")).then_with(|events, state| {
+        assert_eq!(kinds(events), ["said", "call decided", "answered"]);
+        assert_eq!(state.as_ref().unwrap().state, TaskState::Waiting);
+    });
+    kept(None).when(approve("approve")).then_with(|events, _| {
+        assert_eq!(kinds(events), ["said", "call decided", "answered", "continued"]);
+    });
+    kept(None).and(finish_ok(1)).when(approve("reject")).then_with(|events, state| {
+        assert_eq!(kinds(events), ["said", "call decided", "answered", "run requested"]);
+        assert!(state.as_ref().unwrap().current_run().unwrap().prompt.contains("rejected"));
+    });
+    kept(None).when(approve("maybe")).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
+    let sent = || kept(Some(ToolExecutor::Http)).and(approve("approve"));
+    sent().when(approve("approve")).then_nothing();
+}
+
+#[test]
+fn a_word_without_a_decision_asks_for_a_revision() {
+    let spoken = decided(kept(None), "", "ask Ada first", 30);
+    let task = task_of(&spoken);
+    assert!(task.tool_calls.is_empty(), "nothing is marked");
+    assert!(task.inbox[0].message.contains("ask Ada first"));
+}

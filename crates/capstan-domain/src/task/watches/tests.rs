@@ -1,0 +1,296 @@
+use capstan_decider::spec::Given;
+use serde_json::json;
+
+use super::*;
+use crate::task::command::{Command, FanOut, Finish, SubtaskSpec, Wake};
+use crate::task::event::{AttemptOutcome, Join};
+use crate::task::fixture::{at, cancel, finishing, kinds, lease, report, say, started, task_of, wake_in};
+use crate::task::{TaskDecider, TaskState};
+
+fn watch() -> SourceWatch {
+    SourceWatch {
+        integration: " Gmail ".into(),
+        reason: None,
+        query: None,
+        thread_id: Some("t-1 ".into()),
+        message_id: None,
+        entity_key: None,
+        entity_label: None,
+        source_output_id: None,
+        event_types: Vec::new(),
+    }
+}
+
+fn ok(epoch: u64, watches: Vec<SourceWatch>) -> Finish {
+    let fan_out = FanOut { watches: Some(watches), ..FanOut::default() };
+    Finish { fan_out, ..report(epoch, AttemptOutcome::Ok) }
+}
+
+fn plain(epoch: u64) -> Command {
+    finishing(report(epoch, AttemptOutcome::Ok))
+}
+
+fn watching() -> Given<TaskDecider> {
+    started().and(finishing(ok(1, vec![watch()])))
+}
+
+fn news(items: &[&str]) -> Command {
+    Command::FireWatch(FireWatch {
+        integration: "gmail".into(),
+        correlation_keys: vec!["t-0".into(), "t-1".into()],
+        items: items.iter().map(|item| json!(item)).collect(),
+        event_type: None,
+        at: at(60),
+    })
+}
+
+/// Sleeps, and is woken by its timer, and runs again.
+fn woken(given: Given<TaskDecider>, run_no: u32) -> Given<TaskDecider> {
+    let wake_at = task_of(&given).sleep.unwrap().wake_at;
+    let seconds = (wake_at - at(0)).num_seconds();
+    given.and(Command::Wake(Wake { wake_at, at: wake_at })).and(lease(run_no, seconds))
+}
+
+///
+#[test]
+fn a_task_that_watches_sleeps_five_minutes_and_then_looks_into_the_very_thread() {
+    started().when(finishing(ok(1, vec![watch()]))).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "armed", "slept"]);
+        let sleep = state.as_ref().unwrap().sleep.clone().unwrap();
+        assert_eq!(sleep.wake_at, at(50 + 300));
+        let prompt = sleep.follow_up_prompt.unwrap();
+        assert!(prompt.contains("gmail thread t-1"), "{prompt}");
+    });
+    let outlook = SourceWatch { integration: "outlook".into(), ..watch() };
+    let prompt = wake(&[clean(&outlook)]).follow_up_prompt.unwrap();
+    assert!(prompt.contains("outlook conversation t-1"), "{prompt}");
+    let own = Finish { wake: Some(wake_in(30)), ..ok(1, vec![watch()]) };
+    started().when(finishing(own)).then_with(|_, state| {
+        assert_eq!(state.as_ref().unwrap().sleep.as_ref().unwrap().wake_at, at(50 + 1800));
+    });
+}
+
+///
+#[test]
+fn a_question_beats_a_watch_and_the_watch_stays_armed() {
+    let asks = Finish { waiting_for_input: true, ..ok(1, vec![watch()]) };
+    started().when(finishing(asks)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "armed", "asked"]);
+        assert_eq!(state.as_ref().unwrap().watches.len(), 1);
+    });
+}
+
+///
+#[test]
+fn without_a_plan_a_task_sleeps_while_it_watches_and_else_is_done() {
+    let again = woken(watching(), 2);
+    again
+        .when(plain(2))
+        .then_with(|events, _| assert_eq!(kinds(events), ["attempt ended", "run ended", "slept"]));
+    started().when(plain(1)).then_with(|events, _| assert_eq!(kinds(events).last(), Some(&"done")));
+    woken(watching(), 2).when(finishing(ok(2, Vec::new()))).then_with(|events, _| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "done"]);
+    });
+}
+
+#[test]
+fn news_wake_a_sleeping_task_once_whatever_their_order() {
+    let fired = || watching().and(news(&["b", "a", "b"]));
+    watching().when(news(&["a"])).then_with(|events, state| {
+        assert_eq!(kinds(events), ["fired", "said", "run requested"]);
+        let prompt = &state.as_ref().unwrap().current_run().unwrap().prompt;
+        assert!(prompt.starts_with("News from gmail:\n- a") && prompt.contains("thread t-1"), "{prompt}");
+    });
+    fired().when(news(&["a", "b"])).then([]);
+    fired().when(news(&["c"])).then_with(|events, _| assert_eq!(kinds(events), ["fired", "said"]));
+    // What fired and is not asked for again is over with the run that was told.
+    fired().and(lease(2, 61)).when(plain(2)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "done"]);
+        assert!(state.as_ref().unwrap().watches.is_empty());
+    });
+    let rearmed = fired().and(lease(2, 61)).and(finishing(ok(2, vec![watch()])));
+    rearmed.when(news(&["a", "b"])).then([]);
+}
+
+#[test]
+fn news_for_others_change_nothing() {
+    let other = |change: fn(&mut FireWatch)| {
+        let Command::FireWatch(mut fire) = news(&["a"]) else { panic!("news") };
+        change(&mut fire);
+        watching().when(Command::FireWatch(fire)).then([]);
+    };
+    other(|fire| fire.integration = "slack".into());
+    other(|fire| fire.correlation_keys = vec!["t-2".into()]);
+    let typed = SourceWatch { event_types: vec!["fs.create".into(), " ".into()], ..watch() };
+    let given = || started().and(finishing(ok(1, vec![typed.clone()])));
+    let Command::FireWatch(fire) = news(&["a"]) else { panic!("news") };
+    let of = |kind: &str| Command::FireWatch(FireWatch { event_type: Some(kind.into()), ..fire.clone() });
+    given().when(of("fs.delete")).then([]);
+    given().when(of("fs.create")).then_with(|events, _| assert_eq!(kinds(events)[0], "fired"));
+}
+
+#[test]
+fn news_answer_no_question() {
+    let asks = || started().and(finishing(Finish { waiting_for_input: true, ..ok(1, vec![watch()]) }));
+    asks().when(news(&["a"])).then_with(|events, state| {
+        assert_eq!(kinds(events), ["fired", "said"]);
+        assert_eq!(state.as_ref().unwrap().state, TaskState::Waiting);
+    });
+    asks().and(news(&["a"])).when(say(1, "yes")).then_with(|_, state| {
+        let prompt = &state.as_ref().unwrap().current_run().unwrap().prompt;
+        assert!(prompt.starts_with("News from gmail") && prompt.ends_with("yes"), "{prompt}");
+    });
+}
+
+#[test]
+fn news_resume_a_parent_that_waits_for_its_children_and_it_waits_again() {
+    let subtasks = vec![SubtaskSpec { prompt: "one".into(), ..SubtaskSpec::default() }];
+    let fan_out = FanOut { subtasks, join: Some(Join::All), watches: Some(vec![watch()]) };
+    let waiting = started().and(finishing(Finish { fan_out, ..report(1, AttemptOutcome::Ok) }));
+    let resumed = waiting.and(news(&["a"])).and(lease(2, 61));
+    resumed.when(plain(2)).then_with(|events, _| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "asked"]);
+    });
+}
+
+///
+#[test]
+fn watches_about_a_child_go_to_it_and_the_parent_checks_in_an_hour() {
+    let child = |label: &str, output: Option<&str>| SubtaskSpec {
+        prompt: "look".into(),
+        label: Some(label.into()),
+        source_output_id: output.map(str::to_owned),
+        ..SubtaskSpec::default()
+    };
+    let by_label = SourceWatch { entity_label: Some(" ANN ".into()), ..watch() };
+    let by_output =
+        SourceWatch { source_output_id: Some("o-2".into()), thread_id: Some("t-2".into()), ..watch() };
+    let plan = |rest: Option<SourceWatch>| {
+        let watches = [Some(by_label.clone()), Some(by_output.clone()), rest].into_iter().flatten().collect();
+        let subtasks = vec![child("Ann", None), child("Bob", Some("o-2"))];
+        let fan_out = FanOut { subtasks, join: None, watches: Some(watches) };
+        finishing(Finish { fan_out, ..report(1, AttemptOutcome::Ok) })
+    };
+    started().when(plan(None)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "spawned", "slept"]);
+        let Event::SubtasksSpawned(spawned) = &events[2] else { panic!("spawned") };
+        let handed: Vec<_> =
+            spawned.subtasks.iter().map(|subtask| subtask.watches[0].thread_id.as_deref().unwrap()).collect();
+        assert_eq!(handed, ["t-1", "t-2"]);
+        assert_eq!(state.as_ref().unwrap().sleep.as_ref().unwrap().wake_at, at(50 + 3600));
+    });
+    //
+    let third = SourceWatch { thread_id: Some("t-3".into()), ..watch() };
+    started().when(plan(Some(third))).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "spawned", "armed", "slept"]);
+        assert_eq!(state.as_ref().unwrap().watches.len(), 1);
+    });
+    // A parent's own watches end with the hand-over.
+    woken(watching(), 2)
+        .when({
+            let subtasks = vec![child("Ann", None)];
+            let fan_out = FanOut { subtasks, join: None, watches: Some(vec![by_label.clone()]) };
+            finishing(Finish { fan_out, ..report(2, AttemptOutcome::Ok) })
+        })
+        .then_with(|events, _| {
+            let cause = events.iter().find_map(|event| match event {
+                Event::WatchDisarmed(disarmed) => Some(disarmed.cause),
+                _ => None,
+            });
+            assert_eq!(cause, Some(DisarmCause::HandedOff));
+        });
+}
+
+///
+#[test]
+fn equal_watches_are_one_and_a_later_one_continues_and_replaces_the_earlier() {
+    started().when(finishing(ok(1, vec![watch(), watch()]))).then_with(|events, _| {
+        assert_eq!(kinds(events).iter().filter(|kind| **kind == "armed").count(), 1);
+    });
+    let query = SourceWatch { thread_id: None, query: Some("from:ann".into()), ..watch() };
+    woken(watching(), 2).when(finishing(ok(2, vec![query.clone()]))).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "armed", "slept"]);
+        let kept: Vec<_> = state.as_ref().unwrap().watches.values().cloned().collect();
+        assert_eq!(kept.len(), 1);
+        assert_eq!((kept[0].thread_id.as_deref(), kept[0].query.as_deref()), (Some("t-1"), Some("from:ann")));
+    });
+    let first = started().and(finishing(ok(1, vec![query.clone()])));
+    let other = SourceWatch { query: Some("from:bob".into()), ..query };
+    woken(first, 2).when(finishing(ok(2, vec![other]))).then_with(|_, state| {
+        let kept: Vec<_> =
+            state.as_ref().unwrap().watches.values().map(|watch| watch.query.clone()).collect();
+        assert_eq!(kept, [Some("from:bob".to_owned())]);
+    });
+    // The very same watch stays as it is.
+    woken(watching(), 2).when(finishing(ok(2, vec![watch()]))).then_with(|events, _| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "slept"]);
+    });
+}
+
+#[test]
+fn a_watch_without_a_place_to_look_is_dropped_and_an_unknown_integration_is_refused() {
+    let nowhere = SourceWatch { thread_id: Some(" ".into()), ..watch() };
+    let nobody = SourceWatch { integration: " ".into(), ..watch() };
+    started().when(finishing(ok(1, vec![nowhere, nobody]))).then_with(|events, _| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "done"]);
+    });
+    let fax = SourceWatch { integration: "fax".into(), ..watch() };
+    started().when(finishing(ok(1, vec![watch(), fax]))).then_rejected_with(|rejection| {
+        let Rejection::Invalid(faults) = rejection else { return false };
+        faults.len() == 1
+            && faults[0].pointer == "/source_watches/1/integration"
+            && faults[0].message == "unsupported source watch integration \"fax\""
+    });
+}
+
+///
+#[test]
+fn whatever_ends_a_task_ends_its_watches_in_the_same_decision() {
+    watching().when(cancel()).then_with(|events, _| assert_eq!(kinds(events), ["disarmed", "cancelled"]));
+    let boom = Finish { error: Some("boom".into()), ..report(2, AttemptOutcome::Error) };
+    let failing = Finish { error_class: Some(crate::outcome_text::ErrorClass::Terminal), ..boom };
+    woken(watching(), 2).when(finishing(failing)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "failed"]);
+        assert!(state.as_ref().unwrap().watches.is_empty());
+    });
+    // W-91: only a good end arms watches.
+    let failed = Finish { outcome: AttemptOutcome::Timeout, ..ok(1, vec![watch()]) };
+    started().when(finishing(failed)).then_with(|events, _| assert!(!kinds(events).contains(&"armed")));
+}
+
+/// W-33, W-94
+#[test]
+fn a_task_that_keeps_waking_itself_sleeps_longer_and_longer_and_one_that_only_watches_gives_up() {
+    let mut given = watching();
+    let (mut sleeps, mut run_no) = (Vec::new(), 1);
+    while task_of(&given).state == TaskState::Sleeping {
+        let before = task_of(&given).sleep.unwrap().wake_at;
+        run_no += 1;
+        given = woken(given, run_no);
+        let finish = Finish { at: before, ..report(u64::from(run_no), AttemptOutcome::Ok) };
+        given = given.and(finishing(finish));
+        if let Some(sleep) = task_of(&given).sleep {
+            sleeps.push((sleep.wake_at - before).num_minutes());
+        }
+    }
+    assert_eq!(task_of(&given).state, TaskState::Done);
+    assert_eq!(sleeps.len(), 29);
+    assert_eq!(sleeps[..12], [5, 5, 5, 5, 5, 5, 5, 5, 5, 10, 20, 40]);
+    assert!(sleeps[17..].iter().all(|minutes| *minutes == 24 * 60), "{sleeps:?}");
+    // What a caller says begins the count anew.
+    let spoken = watching().and(say(1, "hi"));
+    assert_eq!(task_of(&spoken).wake_count, 0);
+}
+
+#[test]
+fn a_child_is_born_with_its_watches() {
+    use crate::task::command::Accept;
+    use crate::task::fixture::{accept, accepting};
+    let accept = Accept { watches: vec![clean(&watch())], ..accept() };
+    let born = capstan_decider::spec::given::<TaskDecider>([]).and(accepting(accept));
+    assert_eq!(task_of(&born).watches.len(), 1);
+    // Its first run may ask for more without meeting them.
+    let other = SourceWatch { integration: "slack".into(), ..watch() };
+    let given = born.and(lease(1, 10)).and(finishing(ok(1, vec![clean(&watch()), other])));
+    assert_eq!(task_of(&given).watches.len(), 2);
+}

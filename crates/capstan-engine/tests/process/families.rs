@@ -1,0 +1,151 @@
+//! Parents and children, one rule at a time.
+
+use capstan_domain::id::TaskId;
+use capstan_domain::matching::StreamKey;
+use capstan_domain::task::event::{AttemptOutcome, Join, ParentClose};
+use capstan_domain::task::{Command, TaskState};
+
+use crate::world::{Bench, Birth, begin, cancel, finish, finish_with_children, input};
+
+/// A parent whose run asked for children; answers it and them.
+fn family(bench: &mut Bench, children: usize, join: Join) -> (StreamKey, Vec<StreamKey>) {
+    let worker = bench.worker();
+    let parent = bench.accept(&Birth::default());
+    let leased = bench.lease_now(worker, 1);
+    let now = bench.now;
+    bench.send(&parent, &begin(&leased[0].attempt_id, now));
+    bench.send(&parent, &finish_with_children(&leased[0].attempt_id, children, join, now));
+    let run_id = bench.world.task(&parent).runs[0].run_id;
+    let child = |index| StreamKey::new("dev", TaskId::of_subtask(run_id, index));
+    (parent, (0..children as u32).map(child).collect())
+}
+
+/// Gives every queued task to a worker and lets it end well.
+fn work_off(bench: &mut Bench) {
+    let worker = bench.worker();
+    for attempt in bench.lease_now(worker, 100) {
+        let key = StreamKey::new("dev", attempt.task_id);
+        let now = bench.now;
+        bench.send(&key, &begin(&attempt.attempt_id, now));
+        bench.send(&key, &Command::Finish(Box::new(finish(&attempt.attempt_id, AttemptOutcome::Ok, now))));
+    }
+}
+
+fn states(bench: &Bench, keys: &[StreamKey]) -> Vec<TaskState> {
+    keys.iter().map(|key| bench.world.state(key)).collect()
+}
+
+#[test]
+fn children_are_made_under_ids_of_the_run_and_run_side_by_side() {
+    let mut bench = Bench::new();
+    let (parent, children) = family(&mut bench, 2, Join::None);
+    assert_eq!(bench.world.state(&parent), TaskState::Done);
+    assert_eq!(states(&bench, &children), [TaskState::Queued, TaskState::Queued]);
+    let worker = bench.worker();
+    assert_eq!(bench.lease_now(worker, 5).len(), 2);
+}
+
+#[test]
+fn a_parent_that_joins_waits_for_all_its_children_and_then_hears_of_them() {
+    let mut bench = Bench::new();
+    let (parent, children) = family(&mut bench, 2, Join::All);
+    assert_eq!(bench.world.state(&parent), TaskState::Waiting);
+    work_off(&mut bench);
+    assert_eq!(states(&bench, &children), [TaskState::Done, TaskState::Done]);
+    let task = bench.world.task(&parent);
+    assert_eq!((task.state, task.runs.len()), (TaskState::Queued, 2));
+    assert!(task.runs[1].prompt.starts_with("2 of 2 subtasks are over."), "{}", task.runs[1].prompt);
+    work_off(&mut bench);
+    assert_eq!(bench.world.state(&parent), TaskState::Done);
+    assert_eq!(bench.process.tracked(), 0, "nothing is left to be done");
+}
+
+#[test]
+fn the_first_child_is_enough_for_a_parent_that_joins_any() {
+    let mut bench = Bench::new();
+    let (parent, _) = family(&mut bench, 2, Join::Any);
+    let worker = bench.worker();
+    let attempt = bench.lease_now(worker, 1).remove(0);
+    let key = StreamKey::new("dev", attempt.task_id);
+    let now = bench.now;
+    bench.send(&key, &Command::Finish(Box::new(finish(&attempt.attempt_id, AttemptOutcome::Ok, now))));
+    assert_eq!(bench.world.state(&parent), TaskState::Queued);
+    work_off(&mut bench);
+    work_off(&mut bench);
+    assert_eq!((bench.world.state(&parent), bench.world.task(&parent).runs.len()), (TaskState::Done, 2));
+    assert_eq!(bench.process.tracked(), 0);
+}
+
+///
+#[test]
+fn cancelling_a_parent_cancels_its_children_and_theirs_but_not_those_that_are_detached() {
+    let mut bench = Bench::new();
+    let (parent, children) = family(&mut bench, 2, Join::All);
+    let of = |task: &StreamKey, parent_close, session: &str| Birth {
+        session: session.into(),
+        parent: Some(task.task_id),
+        parent_close,
+        ..Birth::default()
+    };
+    let grandchild = bench.accept(&of(&children[0], ParentClose::Cancel, "g"));
+    let detached = bench.accept(&of(&parent, ParentClose::Detach, "d"));
+    let command = cancel(bench.now);
+    bench.send(&parent, &command);
+    let cancelled = [children[0].clone(), children[1].clone(), grandchild];
+    assert_eq!(states(&bench, &cancelled), [TaskState::Cancelled; 3]);
+    assert_eq!(bench.world.state(&detached), TaskState::Queued);
+    assert!(bench.world.task(&children[0]).error.as_deref().unwrap().contains(&parent.task_id.to_string()));
+}
+
+#[test]
+fn a_child_that_is_opened_again_goes_on_without_its_cancelled_parent() {
+    let mut bench = Bench::new();
+    let (parent, children) = family(&mut bench, 1, Join::All);
+    let command = cancel(bench.now);
+    bench.send(&parent, &command);
+    let say = input(77, bench.now);
+    bench.send(&children[0], &say);
+    bench.fail_over(0);
+    assert_eq!(bench.world.state(&children[0]), TaskState::Queued);
+    work_off(&mut bench);
+    let ended = bench.world.task(&parent).children[&children[0].task_id].ended.as_ref().unwrap();
+    assert_eq!(ended.state, TaskState::Done);
+}
+
+#[test]
+fn a_child_accepted_after_its_parent_was_cancelled_is_cancelled_too() {
+    let mut bench = Bench::new();
+    let parent = bench.accept(&Birth::default());
+    let command = cancel(bench.now);
+    bench.send(&parent, &command);
+    assert_eq!(bench.process.tracked(), 0);
+    let late = Birth { session: "late".into(), parent: Some(parent.task_id), ..Birth::default() };
+    let child = bench.accept(&late);
+    assert_eq!(bench.world.state(&child), TaskState::Cancelled);
+}
+
+#[test]
+fn a_new_engine_makes_tells_and_cancels_what_the_old_one_left_undone() {
+    let mut bench = Bench::new();
+    bench.failing = true;
+    let worker = bench.worker();
+    bench.failing = false;
+    let parent = bench.accept(&Birth::default());
+    let attempt = bench.lease_now(worker, 1).remove(0);
+    bench.failing = true;
+    let now = bench.now;
+    bench.send(&parent, &finish_with_children(&attempt.attempt_id, 1, Join::All, now));
+    let child = StreamKey::new("dev", TaskId::of_subtask(bench.world.task(&parent).runs[0].run_id, 0));
+    assert!(!bench.world.tasks.contains_key(&child));
+    bench.failing = false;
+    bench.take_over();
+    assert_eq!(bench.world.state(&child), TaskState::Queued);
+    bench.failing = true;
+    let command = cancel(bench.now);
+    bench.send(&child, &command);
+    assert_eq!(bench.world.state(&parent), TaskState::Waiting);
+    bench.failing = false;
+    bench.take_over();
+    assert_eq!(bench.world.state(&parent), TaskState::Queued);
+    assert!(bench.world.task(&child).parent_told);
+}

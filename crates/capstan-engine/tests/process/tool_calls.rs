@@ -1,0 +1,246 @@
+//! Approved tool calls: claimed before they are carried out, and repeated only when nobody knows.
+
+use capstan_contract::WorkspaceCodec;
+use capstan_contract::command::{RegisterWorker, WorkerCapabilities};
+use capstan_contract::lease::{ClaimedToolCall, ToolClaim};
+use capstan_domain::id::{AttemptId, ToolCallId, WorkerId};
+use capstan_domain::matching::StreamKey;
+use capstan_domain::task::command::{CheckToolCall, EndToolCall};
+use capstan_domain::task::event::{BlockerClosed, BlockerStatus, ToolExecutor, ToolOutcome};
+use capstan_domain::task::tool_call::decide_call;
+use capstan_domain::task::{Command, Event, TaskState};
+use capstan_domain::workspace;
+use capstan_domain::workspace::settings::ApprovalPolicy;
+use capstan_engine::process::ToolAnswer;
+use capstan_engine::protocol::{Answer, Request};
+use capstan_envelope::Codec as _;
+use serde_json::json;
+
+use crate::world::{Bench, Birth, start};
+
+/// The workspace registers an endpoint for `crm`.
+fn register_endpoint(bench: &mut Bench) {
+    let created =
+        workspace::Created { workspace: "dev".into(), display_name: "Dev".into(), created_at: start() };
+    let updated = json!({ "workspace": "dev", "updated_at": start(),
+        "tools": { "crm": { "url": "http://tools.example/crm", "timeout_ms": 1000 } } });
+    let updated = serde_json::from_value(updated).unwrap();
+    let events = [workspace::Event::Created(created), workspace::Event::Updated(updated)];
+    let records = events.iter().map(|event| WorkspaceCodec::encode(event).unwrap()).collect();
+    let id = bench.fresh();
+    bench.world.tell("dev/workspace/dev", id, records);
+    bench.settle();
+}
+
+/// A task whose call of `crm` was kept back.
+fn kept(bench: &mut Bench, executor: Option<ToolExecutor>) -> (StreamKey, AttemptId, ToolCallId) {
+    let worker = bench.worker();
+    let key = bench.accept(&Birth::default());
+    let attempt = bench.lease_now(worker, 1).remove(0).attempt_id;
+    let check = CheckToolCall {
+        attempt_id: attempt.clone(),
+        tool: "crm".into(),
+        arguments: json!({ "id": 1 }),
+        summary: None,
+        details: None,
+        is_write: true,
+        approval_policy: ApprovalPolicy::Ask,
+        is_disabled: false,
+        executor,
+        at: bench.now,
+    };
+    bench.send(&key, &Command::CheckToolCall(Box::new(check)));
+    let call = *bench.world.task(&key).tool_calls.keys().next().unwrap();
+    (key, attempt, call)
+}
+
+/// Records the approval, as whoever closes the question does.
+fn approve(bench: &mut Bench, key: &StreamKey, call: ToolCallId) {
+    let task = bench.world.task(key);
+    let Some(decision) = decide_call(task, call, true, "", bench.now) else { return };
+    let closed = BlockerClosed {
+        blocker_id: task.blocker.as_ref().unwrap().opened.blocker_id,
+        status: BlockerStatus::Resolved,
+        input_id: None,
+        resolution: None,
+        closed_at: bench.now,
+    };
+    let id = bench.fresh();
+    bench.world.append(key, id, &[Event::BlockerClosed(closed), decision.event]);
+    bench.settle();
+}
+
+fn approved() -> (Bench, StreamKey, AttemptId, ToolCallId) {
+    let mut bench = Bench::new();
+    register_endpoint(&mut bench);
+    let (key, attempt, call) = kept(&mut bench, Some(ToolExecutor::Http));
+    approve(&mut bench, &key, call);
+    (bench, key, attempt, call)
+}
+
+fn answered(stdout: &str) -> ToolAnswer {
+    ToolAnswer::Answered { exit_code: Some(0), stdout: stdout.into(), stderr: String::new(), error: None }
+}
+
+fn failed(is_unknown: bool) -> ToolAnswer {
+    ToolAnswer::Failed { error: "no".into(), is_unknown }
+}
+
+fn answer(bench: &mut Bench, answer: ToolAnswer) {
+    let request = bench.calls.remove(0);
+    bench.process.tool_called(&request, answer, bench.now);
+    bench.settle();
+}
+
+#[test]
+fn an_approved_call_is_claimed_called_once_and_its_result_told() {
+    let (mut bench, key, _, call) = approved();
+    approve(&mut bench, &key, call);
+    approve(&mut bench, &key, call);
+    assert_eq!(bench.calls.len(), 1, "approved three times, called once");
+    let request = &bench.calls[0];
+    assert_eq!((request.tool_call_id, request.url.as_str()), (call, "http://tools.example/crm"));
+    assert_eq!((&request.body["tool"], &request.body["arguments"]), (&json!("crm"), &json!({ "id": 1 })));
+    assert_eq!(bench.world.state(&key), TaskState::Waiting);
+    answer(&mut bench, answered("done"));
+    let task = bench.world.task(&key);
+    assert_eq!(task.state, TaskState::Running);
+    assert!(task.inbox[0].message.contains("done"));
+    bench.pass_ms(600_000);
+    assert!(bench.calls.is_empty());
+}
+
+#[test]
+fn a_failed_try_is_repeated_under_the_same_key_with_growing_pauses_and_given_up_after_five() {
+    for (is_unknown, told) in [(true, "nobody knows"), (false, "it failed")] {
+        let (mut bench, key, _, call) = approved();
+        for pause in [1_000, 2_000, 4_000, 8_000] {
+            assert_eq!(bench.calls[0].tool_call_id, call);
+            answer(&mut bench, failed(is_unknown));
+            bench.pass_ms(pause - 1);
+            assert!(bench.calls.is_empty(), "too early");
+            bench.pass_ms(1);
+        }
+        assert_eq!(bench.calls[0].try_no, 5);
+        answer(&mut bench, failed(is_unknown));
+        assert!(bench.calls.is_empty());
+        let message = &bench.world.task(&key).inbox[0].message;
+        assert!(message.contains(told), "{message}");
+    }
+}
+
+#[test]
+fn an_engine_that_dies_between_decision_and_execution_is_followed_by_one_that_executes() {
+    let mut bench = Bench::new();
+    register_endpoint(&mut bench);
+    let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Http));
+    bench.failing = true;
+    approve(&mut bench, &key, call);
+    assert!(bench.calls.is_empty(), "nothing is executed that was not claimed");
+    bench.failing = false;
+    bench.fail_over(1);
+    assert_eq!(bench.calls.len(), 1);
+    answer(&mut bench, answered("done"));
+    assert_eq!(bench.world.state(&key), TaskState::Running);
+}
+
+#[test]
+fn an_engine_that_dies_while_it_calls_leaves_a_claim_that_is_waited_for() {
+    let (mut bench, key, _, call) = approved();
+    assert_eq!(bench.calls.len(), 1);
+    bench.fail_over(0);
+    assert!(bench.calls.is_empty(), "somebody may still be at it");
+    bench.pass_ms(15_999);
+    assert!(bench.calls.is_empty());
+    bench.pass_ms(1);
+    assert_eq!((bench.calls[0].tool_call_id, bench.calls[0].try_no), (call, 2), "the same key, the next try");
+    answer(&mut bench, answered("done"));
+    assert_eq!(bench.world.state(&key), TaskState::Running);
+}
+
+#[test]
+fn an_endpoint_that_is_gone_is_told_and_not_waited_for() {
+    let mut bench = Bench::new();
+    let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Http));
+    approve(&mut bench, &key, call);
+    let task = bench.world.task(&key);
+    assert_eq!(task.state, TaskState::Running);
+    assert!(task.inbox[0].message.contains("no endpoint"), "{}", task.inbox[0].message);
+}
+
+fn tool_worker(bench: &mut Bench) -> WorkerId {
+    let capabilities = WorkerCapabilities { tools: vec!["crm".into()], ..WorkerCapabilities::default() };
+    let worker = RegisterWorker { name: "t".into(), slots: 1, capabilities, ..RegisterWorker::default() };
+    let call = bench.ask(Request::Register { worker, reach: capstan_domain::matching::Reach::All });
+    match bench.answers.remove(&call) {
+        Some(Answer::Registered(registered)) => registered.worker_id,
+        other => panic!("not registered but {other:?}"),
+    }
+}
+
+fn claimed(bench: &mut Bench, worker_id: WorkerId) -> Option<ClaimedToolCall> {
+    let call = bench.ask(Request::ClaimToolCall { worker_id, wait_ms: 0 });
+    match bench.answers.remove(&call) {
+        Some(Answer::ToolCall(call)) => call.map(|call| *call),
+        other => panic!("not answered but {other:?}"),
+    }
+}
+
+fn report(worker: WorkerId, claimed: &ClaimedToolCall, bench: &Bench) -> Command {
+    let claim: ToolClaim = claimed.claim.parse().unwrap();
+    Command::EndToolCall(Box::new(EndToolCall {
+        tool_call_id: claim.tool_call_id,
+        try_no: claim.try_no,
+        worker_id: Some(worker),
+        outcome: ToolOutcome::Ok,
+        exit_code: None,
+        stdout: "done".into(),
+        stderr: String::new(),
+        error: None,
+        at: bench.now,
+    }))
+}
+
+#[test]
+fn a_worker_that_declares_the_tool_carries_it_out_and_no_other() {
+    let mut bench = Bench::new();
+    let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Worker));
+    let plain = bench.worker();
+    let worker = tool_worker(&mut bench);
+    let waiting = bench.ask(Request::ClaimToolCall { worker_id: worker, wait_ms: 20_000 });
+    assert!(!bench.is_answered(waiting));
+    approve(&mut bench, &key, call);
+    assert_eq!(claimed(&mut bench, plain), None);
+    let Some(Answer::ToolCall(Some(given))) = bench.answers.remove(&waiting) else {
+        panic!("the poll is served")
+    };
+    assert_eq!((given.tool_call_id, given.try_no, given.tool.as_str()), (call, 1, "crm"));
+    assert_eq!(claimed(&mut bench, worker), None, "claimed is claimed");
+    let report = report(worker, &given, &bench);
+    bench.send(&key, &report);
+    assert_eq!(bench.world.state(&key), TaskState::Running);
+    assert!(bench.calls.is_empty());
+}
+
+#[test]
+fn a_claim_a_worker_lost_is_offered_again_under_the_same_key_and_then_given_up() {
+    let mut bench = Bench::new();
+    let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Worker));
+    approve(&mut bench, &key, call);
+    let mut late: Option<Command> = None;
+    for try_no in 1..=5 {
+        let worker = tool_worker(&mut bench);
+        let given = claimed(&mut bench, worker).expect("it is offered");
+        assert_eq!((given.tool_call_id, given.try_no), (call, try_no));
+        if let Some(late) = late.replace(report(worker, &given, &bench)) {
+            let id = bench.fresh();
+            assert!(bench.world.send(&key, id, &late).is_err(), "a late report changes nothing");
+        }
+        bench.pass_ms(119_999);
+        let other = tool_worker(&mut bench);
+        assert_eq!(claimed(&mut bench, other), None, "the claim is honoured until it passes");
+        bench.pass_ms(1);
+    }
+    let prompt = &bench.world.task(&key).current_run().unwrap().prompt;
+    assert!(prompt.contains("nobody knows"), "{prompt}");
+}

@@ -1,0 +1,116 @@
+//! Looks at a server without changing anything: would the log be safe on it, and are the streams as they must be?
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::config::{Durability, JetStreamConfig};
+use super::connection::{Connection, RequestError};
+use super::server::{self, ServerError, ServerVersion};
+use super::streams::{STREAM_NOT_FOUND, differences};
+use super::{ConnectError, open};
+use crate::{StreamSpec, Topology};
+
+/// What was found on a server.
+#[derive(Debug)]
+pub struct Inspection {
+    /// The server's release, or why the log would not be safe on it.
+    pub version: Result<ServerVersion, ServerError>,
+    /// Largest message it takes, in bytes.
+    pub max_payload: usize,
+    /// Whether JetStream is on and new enough.
+    pub jetstream: Result<(), ServerError>,
+    /// What an acknowledgement is worth.
+    pub durability: Durability,
+    /// Every stream there should be.
+    pub streams: Vec<InspectedStream>,
+    /// How far the server's clock is ahead of this machine's; nothing when no stream could be asked.
+    pub clock_ahead: Option<TimeDelta>,
+}
+
+/// A stream there should be.
+#[derive(Debug)]
+pub struct InspectedStream {
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub state: StreamState,
+}
+
+/// How a stream is.
+#[derive(Debug)]
+pub enum StreamState {
+    /// As it must be.
+    AsWanted {
+        /// How many messages it holds.
+        messages: u64,
+        /// Its last place.
+        last: u64,
+    },
+    /// Not there; the first start creates it.
+    Missing,
+    /// There, with settings that would break a promise: each with what it is and what it must be.
+    Differs(Vec<String>),
+    /// It could not be looked at.
+    Unknown(Box<dyn std::error::Error + Send + Sync>),
+}
+
+#[derive(Deserialize)]
+struct Info {
+    config: Map<String, Value>,
+    state: Counts,
+    ts: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+struct Counts {
+    messages: u64,
+    last_seq: u64,
+}
+
+impl Inspection {
+    /// Looks at the server of this configuration.
+    pub async fn of(config: &JetStreamConfig) -> Result<Self, ConnectError> {
+        let topology = Topology::new(config.stream_prefix.as_deref())?;
+        let connection = open(config, "doctor").await?;
+        let server = connection.client().server_info();
+        let jetstream = server::check_api_level(&connection, config.connect_timeout).await;
+        let (mut streams, mut clock_ahead) = (Vec::new(), None);
+        if jetstream.is_ok() {
+            let events = topology.events(config.replicas);
+            for spec in std::iter::once(events).chain(topology.side_streams(config.replicas)) {
+                let (state, ahead) = look_at(&connection, &spec).await;
+                clock_ahead = clock_ahead.or(ahead);
+                streams.push(InspectedStream { name: spec.name, state });
+            }
+        }
+        Ok(Self {
+            version: server::check_version(&server.version),
+            max_payload: server.max_payload,
+            jetstream,
+            durability: server::find_durability(config.durability, config.monitor_url.as_deref()).await,
+            streams,
+            clock_ahead,
+        })
+    }
+}
+
+async fn look_at(connection: &Connection, spec: &StreamSpec) -> (StreamState, Option<TimeDelta>) {
+    let asked = Utc::now();
+    let info: Result<Info, _> = connection.call(&format!("STREAM.INFO.{}", spec.name), &json!({})).await;
+    let took = Utc::now() - asked;
+    match info {
+        Ok(info) => {
+            let ahead = info.ts.map(|theirs| theirs - (asked + took / 2));
+            let differences = differences(spec, &info.config);
+            let state = if differences.is_empty() {
+                StreamState::AsWanted { messages: info.state.messages, last: info.state.last_seq }
+            } else {
+                StreamState::Differs(differences)
+            };
+            (state, ahead)
+        }
+        Err(RequestError::Refused { code: STREAM_NOT_FOUND, .. }) => (StreamState::Missing, None),
+        Err(error) => (StreamState::Unknown(Box::new(error)), None),
+    }
+}

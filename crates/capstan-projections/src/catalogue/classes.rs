@@ -1,0 +1,95 @@
+//! Which execution classes were spoken of, and how are they?
+
+use capstan_contract::DomainEvent;
+use capstan_decider::Decider;
+use capstan_domain::class::{Class, Health, State};
+use capstan_domain::id::derived;
+use capstan_envelope::Recorded;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::cell::{Cell, CellType, Column};
+use crate::fact::Fact;
+use crate::model::Model;
+
+/// The model.
+#[derive(Debug)]
+pub(crate) struct Classes;
+
+/// A class as reads show it.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub(crate) struct ClassRow {
+    instance_key: String,
+    workspace: String,
+    /// Absent means the server's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    desired_dispatch_concurrency: Option<u32>,
+    failed_attempt_threshold: u32,
+    active: bool,
+    #[serde(flatten)]
+    health: Health,
+    /// Pauses since it was last well.
+    pauses: u32,
+    is_configured: bool,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: u64,
+}
+
+/// The row of a class: its keys are unique in a workspace only.
+pub(crate) fn class_id(workspace: &str, instance_key: &str) -> Uuid {
+    derived(&["class", workspace, instance_key])
+}
+
+impl Model for Classes {
+    const NAME: &'static str = "classes";
+    const VERSION: i32 = 1;
+    const SCHEMA: &'static str = include_str!("../../../../projections/classes/schema.sql");
+    const COLUMNS: &'static [Column] = &[Column::fixed("created_at", CellType::Time)];
+    type Key = Uuid;
+    type Row = ClassRow;
+
+    fn keys(recorded: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
+        if let DomainEvent::Class(_) = event {
+            let stream = &recorded.commit.stream;
+            keys.push(class_id(stream.workspace().as_str(), stream.id()));
+        }
+    }
+
+    fn apply(row: Option<ClassRow>, _: &Uuid, fact: &Fact<'_>) -> Option<ClassRow> {
+        let DomainEvent::Class(event) = fact.event else { return row };
+        let created_at = row.as_ref().map_or_else(|| fact.occurred_at(), |row| row.created_at);
+        let state = Class::evolve(row.map(state).unwrap_or_default(), event);
+        Some(ClassRow {
+            instance_key: fact.recorded.commit.stream.id().to_owned(),
+            workspace: fact.workspace().to_owned(),
+            desired_dispatch_concurrency: state.desired_dispatch_concurrency,
+            failed_attempt_threshold: state.failed_attempt_threshold,
+            active: state.active,
+            health: state.health,
+            pauses: state.pauses,
+            is_configured: state.is_configured,
+            created_at,
+            updated_at: fact.occurred_at(),
+            version: fact.version(),
+        })
+    }
+
+    fn cells(row: &ClassRow) -> Vec<Cell<'_>> {
+        vec![Cell::Time(Some(row.created_at))]
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the row gives way to the state made of it")]
+fn state(row: ClassRow) -> State {
+    State {
+        desired_dispatch_concurrency: row.desired_dispatch_concurrency,
+        failed_attempt_threshold: row.failed_attempt_threshold,
+        active: row.active,
+        health: row.health,
+        pauses: row.pauses,
+        is_configured: row.is_configured,
+    }
+}

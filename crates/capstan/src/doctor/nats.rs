@@ -1,0 +1,99 @@
+//! Is the server safe for the log, and are the streams as they must be?
+
+use std::time::Duration;
+
+use capstan_eventlog::{ConnectError, Durability, Inspection, JetStreamConfig, StreamState};
+
+use super::Findings;
+use crate::output;
+use crate::settings::Settings;
+
+/// How long a server is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The stream that holds what was set aside.
+const DEAD_LETTERS: &str = "CAPSTAN_DEADLETTERS";
+/// The log.
+const EVENTS: &str = "CAPSTAN_EVENTS";
+
+/// Answers where the log ends.
+pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option<u64> {
+    let config = JetStreamConfig {
+        monitor_url: Some(settings.nats_monitor_url.clone()).filter(|url| !url.is_empty()),
+        durability: settings.durability.into(),
+        replicas: settings.replicas,
+        connect_timeout: PATIENCE,
+        ..JetStreamConfig::new(&settings.nats_url)
+    };
+    let inspection = match Inspection::of(&config).await {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            let advice = if matches!(error, ConnectError::Connect { .. }) { "; is it running?" } else { "" };
+            findings.failed("nats", output::chain(&error.into()) + advice);
+            return None;
+        }
+    };
+    findings.ok("nats", format!("reachable at {}", config.url));
+    match inspection.version {
+        Ok(version) => findings.ok("nats.version", version.to_string()),
+        Err(error) => findings.failed("nats.version", error.to_string()),
+    }
+    let (payload, wanted) = (inspection.max_payload, settings.limits.command_bytes);
+    if payload < wanted {
+        let detail =
+            format!("{payload} bytes, less than limits.command_bytes ({wanted}): large commands fail");
+        findings.warning("nats.max_payload", detail);
+    } else {
+        findings.ok("nats.max_payload", format!("{payload} bytes"));
+    }
+    match inspection.jetstream {
+        Ok(()) => findings.ok("nats.jetstream", "on, with atomic batches"),
+        Err(error) => findings.failed("nats.jetstream", output::chain(&error.into())),
+    }
+    durability(inspection.durability, findings);
+    let mut head = None;
+    for stream in inspection.streams {
+        let check = format!("stream {}", stream.name);
+        match stream.state {
+            StreamState::AsWanted { messages, last } => {
+                if stream.name == EVENTS {
+                    head = Some(last);
+                }
+                if stream.name == DEAD_LETTERS && messages > 0 {
+                    let detail = format!("{messages} commands are set aside; see capstan dlq list");
+                    findings.warning(check, detail);
+                } else {
+                    findings.ok(check, format!("as it must be, {messages} messages"));
+                }
+            }
+            StreamState::Missing => findings.ok(check, "not there yet; the first start creates it"),
+            StreamState::Differs(differences) => {
+                for difference in &differences {
+                    findings.failed(&check, difference);
+                }
+            }
+            StreamState::Unknown(error) => {
+                findings.failed(check, output::chain(&anyhow::Error::from_boxed(error)));
+            }
+        }
+    }
+    match inspection.clock_ahead {
+        Some(ahead) => findings.clock("nats.clock", ahead),
+        None => findings.ok("nats.clock", "not asked: there are no streams yet"),
+    }
+    head
+}
+
+fn durability(durability: Durability, findings: &mut Findings) {
+    let check = "nats.durability";
+    match durability {
+        Durability::Always => findings.ok(check, "always: acknowledged means on disk"),
+        Durability::Interval(_) | Durability::SomeInterval => findings.warning(
+            check,
+            format!(
+                "{durability}: a power cut may cost what was acknowledged last; set sync_interval: always"
+            ),
+        ),
+        Durability::Unknown => findings
+            .warning(check, "unknown: give nats_monitor_url, and make sure that sync_interval is always"),
+    }
+}

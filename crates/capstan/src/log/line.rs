@@ -1,0 +1,37 @@
+//! One commit as a line of JSON.
+
+use capstan_envelope::{Commit, CommitHash, Position, Recorded};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A commit with its place. Field for field as it is stored: the text of an event's data passes through unread, so that the
+/// hash stays what it was.
+#[derive(Serialize)]
+pub(super) struct Line<'a> {
+    position: Position,
+    recorded_at: DateTime<Utc>,
+    hash: CommitHash,
+    commit: &'a Commit,
+}
+
+#[derive(Deserialize)]
+struct Read {
+    position: Position,
+    recorded_at: DateTime<Utc>,
+    hash: CommitHash,
+    commit: Commit,
+}
+
+impl Line<'_> {
+    /// Writes one.
+    pub(super) fn of(recorded: &Recorded) -> Result<String, serde_json::Error> {
+        let Recorded { position, recorded_at, hash, commit } = recorded;
+        serde_json::to_string(&Line { position: *position, recorded_at: *recorded_at, hash: *hash, commit })
+    }
+
+    /// Reads one.
+    pub(super) fn read(text: &str) -> Result<Recorded, serde_json::Error> {
+        let Read { position, recorded_at, hash, commit } = serde_json::from_str(text)?;
+        Ok(Recorded { position, recorded_at, hash, commit })
+    }
+}

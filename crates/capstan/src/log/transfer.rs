@@ -1,0 +1,70 @@
+//! A whole log as a file, and back.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use capstan_envelope::{CommitHash, Position, Recorded};
+use capstan_eventlog::{EventLog, Selection};
+
+use super::chains::Chains;
+use super::line::Line;
+use crate::output;
+
+/// Prints every commit.
+pub(super) async fn export(log: &dyn EventLog) -> anyhow::Result<()> {
+    let mut tail = log.tail(Selection::All, Position::START).await?;
+    loop {
+        let batch = tail.next().await?;
+        for recorded in &batch.commits {
+            output::line(&Line::of(recorded)?)?;
+        }
+        if batch.caught_up {
+            return Ok(());
+        }
+    }
+}
+
+/// Appends every commit of the file, each at the position and with the hash it had.
+pub(super) async fn import(log: &dyn EventLog, file: &Path) -> anyhow::Result<()> {
+    let head = log.head().await?;
+    ensure!(head == Position::START, "import into this log: it is not empty, it ends at {head}");
+    let mut chains = Chains::default();
+    let mut last = Position::START;
+    for recorded in read(file)? {
+        let recorded = recorded?;
+        ensure!(
+            recorded.position == last.next(),
+            "import {}: a commit is missing between {last} and {}",
+            file.display(),
+            recorded.position
+        );
+        let hash = CommitHash::of(&serde_json::to_vec(&recorded.commit)?);
+        ensure!(hash == recorded.hash, "import the commit at {}: it was changed", recorded.position);
+        chains.extend(&recorded)?;
+        last = recorded.position;
+    }
+    for recorded in read(file)? {
+        let recorded = recorded?;
+        let appended =
+            log.append(&recorded.commit).await.with_context(|| format!("import {}", recorded.position))?;
+        ensure!(
+            (appended.position, appended.hash) == (recorded.position, recorded.hash),
+            "import the commit at {}: it came to stand at {}; somebody else writes to this log",
+            recorded.position,
+            appended.position
+        );
+    }
+    output::line(&format!("{} commits, {} streams imported", last.sequence(), chains.streams()))?;
+    Ok(())
+}
+
+/// The commits of a file, one by one.
+fn read(file: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Recorded>>> {
+    let lines = BufReader::new(File::open(file).with_context(|| format!("open {}", file.display()))?).lines();
+    Ok(lines.enumerate().map(|(index, line)| {
+        let line = line.with_context(|| format!("read line {}", index + 1))?;
+        Line::read(&line).with_context(|| format!("read line {}", index + 1))
+    }))
+}

@@ -1,0 +1,416 @@
+//! Settings of `capstan serve`: defaults, then a file, then the environment, then flags.
+//!
+//! `settings/defaults.toml` is the list of all settings there are, with what they mean. A key that is not in it is
+//! refused wherever it stands, and everything that is wrong is said at once.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use capstan_api::AdminToken;
+use capstan_eventlog::DurabilityHint;
+use figment::Figment;
+use figment::providers::{Format, Serialized, Toml};
+use figment::value::{Dict, Num, Tag, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::serve::Role;
+
+/// Every setting with its default, explained.
+pub(crate) const DEFAULTS: &str = include_str!("settings/defaults.toml");
+
+/// What stands before the name of a setting in the environment.
+const PREFIX: &str = "CAPSTAN_";
+/// Variables that begin like settings and are something else: clients', the launcher's, passwords of the template of
+/// NATS users.
+const NO_SETTINGS: [&str; 7] =
+    ["CONFIG", "URL", "TOKEN", "WORKSPACE", "NATS_SERVER_BIN", "POSTGRES_BIN_DIR", "NATS_PASSWORD"];
+/// What workspaces' settings may name as secrets of tools.
+const TOOL_SECRETS: &str = "TOOL_";
+/// Variables of other programs that say the same.
+const ALIASES: [(&str, &str); 2] = [("NATS_URL", "nats_url"), ("DATABASE_URL", "database_url")];
+
+/// All settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) role: Role,
+    pub(crate) http: SocketAddr,
+    pub(crate) nats_url: String,
+    pub(crate) nats_monitor_url: String,
+    pub(crate) database_url: String,
+    pub(crate) admin_token: String,
+    pub(crate) replicas: usize,
+    pub(crate) durability: DurabilitySetting,
+    pub(crate) create_workspace: String,
+    pub(crate) engine: EngineSettings,
+    pub(crate) limits: Limits,
+}
+
+/// What is known of how NATS flushes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DurabilitySetting {
+    /// Ask its monitoring.
+    Auto,
+    /// Before it acknowledges.
+    Always,
+    /// Every so often.
+    Interval,
+}
+
+impl From<DurabilitySetting> for DurabilityHint {
+    fn from(setting: DurabilitySetting) -> Self {
+        match setting {
+            DurabilitySetting::Auto => Self::Auto,
+            DurabilitySetting::Always => Self::Always,
+            DurabilitySetting::Interval => Self::Interval,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct EngineSettings {
+    pub(crate) lease_ms: i64,
+    pub(crate) class_concurrency: u32,
+    pub(crate) cancel_grace_ms: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Limits {
+    pub(crate) command_bytes: usize,
+    pub(crate) message_bytes: usize,
+    pub(crate) log_batch_bytes: usize,
+    pub(crate) requests_per_second: f64,
+    pub(crate) requests_burst: f64,
+    pub(crate) wait_ms_default: u64,
+    pub(crate) wait_ms: u64,
+    pub(crate) bus_concurrency: usize,
+    pub(crate) bus_ack_wait_ms: u64,
+    pub(crate) bus_deliveries: i64,
+}
+
+/// Everything that is wrong with the settings.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the settings are not valid:\n  {}", .0.join("\n  "))]
+pub(crate) struct SettingsFaults(pub(crate) Vec<String>);
+
+impl Settings {
+    /// Reads them all; `flags` are names of settings with what the command line says.
+    pub(crate) fn read(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        flags: &[(&str, Option<String>)],
+    ) -> Result<Self, SettingsFaults> {
+        let mut reading = Reading::begin();
+        if let Some(file) = file {
+            reading.take_file(file);
+        }
+        let mut variables: Vec<_> = environment.collect();
+        variables.sort();
+        // What Capstan's own name says goes before what other programs understand.
+        variables.sort_by_key(|(name, _)| !ALIASES.iter().any(|(alias, _)| alias == name));
+        for (name, text) in variables {
+            if let Some(setting) = setting_of(&name) {
+                reading.take_text(&setting, &text, &name);
+            }
+        }
+        for (setting, text) in flags {
+            if let Some(text) = text {
+                reading.take_text(setting, text, &format!("--{}", setting.replace('_', "-")));
+            }
+        }
+        reading.finish()
+    }
+
+    fn judge(&self, faults: &mut Vec<String>) {
+        let mut require = |holds: bool, text: &str| {
+            if !holds {
+                faults.push(text.to_owned());
+            }
+        };
+        require(!self.nats_url.is_empty(), "nats_url: is required (or NATS_URL)");
+        require(!self.database_url.is_empty(), "database_url: is required (or DATABASE_URL)");
+        require(matches!(self.replicas, 1 | 3 | 5), "replicas: must be 1, 3 or 5");
+        require((500..=3_600_000).contains(&self.engine.lease_ms), "engine.lease_ms: must be 500 to 3600000");
+        require(self.engine.cancel_grace_ms >= 0, "engine.cancel_grace_ms: must not be negative");
+        let limits = &self.limits;
+        require(
+            (1_024..=1 << 20).contains(&limits.command_bytes),
+            "limits.command_bytes: must be 1024 to 1048576",
+        );
+        require(
+            limits.message_bytes <= limits.command_bytes,
+            "limits.message_bytes: must be at most command_bytes",
+        );
+        require(limits.log_batch_bytes >= 1_024, "limits.log_batch_bytes: must be at least 1024");
+        require(limits.requests_per_second > 0.0, "limits.requests_per_second: must be more than 0");
+        require(limits.requests_burst >= 1.0, "limits.requests_burst: must be at least 1");
+        require(limits.wait_ms_default <= limits.wait_ms, "limits.wait_ms_default: must be at most wait_ms");
+        require(limits.wait_ms <= 300_000, "limits.wait_ms: must be at most 300000");
+        require(limits.bus_concurrency >= 1, "limits.bus_concurrency: must be at least 1");
+        require(limits.bus_ack_wait_ms >= 1_000, "limits.bus_ack_wait_ms: must be at least 1000");
+        require(limits.bus_deliveries >= 1, "limits.bus_deliveries: must be at least 1");
+        match AdminToken::new(&self.admin_token) {
+            _ if self.admin_token.is_empty() => {
+                require(
+                    self.http.ip().is_loopback(),
+                    "admin_token: is required when http is beyond loopback",
+                );
+            }
+            Ok(_) => {}
+            Err(error) => require(false, &format!("admin_token: {error}")),
+        }
+    }
+
+    /// The settings without what must not be seen.
+    pub(crate) fn masked(mut self) -> Self {
+        if !self.admin_token.is_empty() {
+            "[redacted]".clone_into(&mut self.admin_token);
+        }
+        for url in [&mut self.nats_url, &mut self.database_url, &mut self.nats_monitor_url] {
+            *url = without_password(url);
+        }
+        self
+    }
+}
+
+/// `scheme://user:password@host` without the password.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((login, host)) => {
+            let user = login.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}:[redacted]@{host}{path}")
+        }
+        None => url.to_owned(),
+    }
+}
+
+/// The setting a variable of the environment speaks of.
+fn setting_of(variable: &str) -> Option<String> {
+    if let Some((_, setting)) = ALIASES.iter().find(|(alias, _)| *alias == variable) {
+        return Some((*setting).to_owned());
+    }
+    let name = variable.strip_prefix(PREFIX)?;
+    if NO_SETTINGS.contains(&name) || name.starts_with(TOOL_SECRETS) || is_of_kubernetes(name) {
+        return None;
+    }
+    Some(name.to_lowercase().replace("__", "."))
+}
+
+/// Kubernetes tells every container of a service named capstan in variables that begin like ours.
+fn is_of_kubernetes(name: &str) -> bool {
+    let name = format!("_{name}_");
+    ["_SERVICE_HOST_", "_SERVICE_PORT_", "_PORT_"].iter().any(|part| name.contains(part))
+}
+
+/// Every setting by its dotted name, with its default.
+fn leaves(figment: &Figment) -> Vec<(String, Value)> {
+    fn walk(dict: &Dict, lead: &str, found: &mut Vec<(String, Value)>) {
+        for (key, value) in dict {
+            let name = if lead.is_empty() { key.clone() } else { format!("{lead}.{key}") };
+            match value {
+                Value::Dict(_, inner) => walk(inner, &name, found),
+                value => found.push((name, value.clone())),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&figment.extract::<Dict>().unwrap_or_default(), "", &mut found);
+    found
+}
+
+/// What is read so far. A value that cannot stand is said and left out, so that everything else is looked at, too.
+struct Reading {
+    known: Vec<(String, Value)>,
+    settings: Figment,
+    faults: Vec<String>,
+}
+
+impl Reading {
+    fn begin() -> Self {
+        let settings = Figment::from(Toml::string(DEFAULTS));
+        Self { known: leaves(&settings), settings, faults: Vec::new() }
+    }
+
+    fn take_file(&mut self, file: &Path) {
+        let place = file.display().to_string();
+        // The provider takes a file that is not there for an empty one.
+        if !file.is_file() {
+            self.faults.push(format!("{place}: there is no such file"));
+            return;
+        }
+        let provided = Figment::from(Toml::file_exact(file));
+        match provided.extract::<Dict>() {
+            Ok(_) => {
+                for (name, value) in leaves(&provided) {
+                    self.take(&name, value, &place);
+                }
+            }
+            Err(error) => self.faults.push(format!("{place}: {error}")),
+        }
+    }
+
+    /// Takes a text for what its default is.
+    fn take_text(&mut self, name: &str, text: &str, place: &str) {
+        let is_number = matches!(self.default_of(name), Some(Value::Num(..)));
+        let value = match (text.parse::<i64>(), text.parse::<f64>()) {
+            (Ok(whole), _) if is_number => Value::Num(Tag::Default, Num::I64(whole)),
+            (_, Ok(number)) if is_number => Value::Num(Tag::Default, Num::F64(number)),
+            _ => Value::from(text),
+        };
+        self.take(name, value, place);
+    }
+
+    fn take(&mut self, name: &str, value: Value, place: &str) {
+        let Some(default) = self.default_of(name) else {
+            self.faults.push(format!("{name}: there is no such setting ({place})"));
+            return;
+        };
+        // The kind is said without the value: it may be a secret in the wrong place.
+        if kind(default) != kind(&value) {
+            self.faults.push(format!("{name}: must be {} ({place})", kind(default)));
+            return;
+        }
+        let alone = Figment::from(Toml::string(DEFAULTS)).merge(Serialized::default(name, &value));
+        match alone.extract::<Settings>() {
+            Ok(_) => {
+                self.settings = std::mem::take(&mut self.settings).merge(Serialized::default(name, value));
+            }
+            Err(error) => self.faults.push(format!("{name}: {} ({place})", error.kind)),
+        }
+    }
+
+    fn default_of(&self, name: &str) -> Option<&Value> {
+        self.known.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    fn finish(mut self) -> Result<Settings, SettingsFaults> {
+        match self.settings.extract::<Settings>() {
+            Ok(settings) => {
+                settings.judge(&mut self.faults);
+                if self.faults.is_empty() { Ok(settings) } else { Err(SettingsFaults(self.faults)) }
+            }
+            Err(error) => {
+                self.faults.push(error.to_string());
+                Err(SettingsFaults(self.faults))
+            }
+        }
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::String(..) | Value::Char(..) => "a text",
+        Value::Bool(..) => "true or false",
+        Value::Num(..) => "a number",
+        Value::Empty(..) => "nothing",
+        Value::Dict(..) => "a section",
+        Value::Array(..) => "a list",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "12345678901234567890123456789012";
+
+    fn read(
+        file: &str,
+        environment: &[(&str, &str)],
+        flags: &[(&str, Option<String>)],
+    ) -> Result<Settings, Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("capstan.toml");
+        std::fs::write(&path, file).unwrap();
+        let environment = environment.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        Settings::read(Some(&path), environment, flags).map_err(|faults| faults.0)
+    }
+
+    const URLS: [(&str, &str); 2] = [("NATS_URL", "nats://n"), ("DATABASE_URL", "postgres://p")];
+
+    #[test]
+    fn a_flag_goes_before_the_environment_before_the_file_before_the_defaults() {
+        let file = "replicas = 3\n[engine]\nlease_ms = 1000\nclass_concurrency = 2\n";
+        let environment =
+            [&URLS[..], &[("CAPSTAN_ENGINE__LEASE_MS", "2000"), ("CAPSTAN_REPLICAS", "5")]].concat();
+        let flags = [("engine.lease_ms", Some("3000".to_owned())), ("http", None)];
+        let settings = read(file, &environment, &flags).unwrap();
+        let engine = &settings.engine;
+        assert_eq!((engine.lease_ms, settings.replicas, engine.class_concurrency), (3_000, 5, 2));
+        assert_eq!(settings.http, "127.0.0.1:7070".parse().unwrap());
+    }
+
+    #[test]
+    fn every_fault_is_said_at_once() {
+        let file = "replicas = \"many\"\ncolour = 1\n[limits]\nlenght = 1\n";
+        let environment =
+            [("CAPSTAN_LIMITS__COMMAND_BYTES", "x"), ("CAPSTAN_HTPP", "y"), ("CAPSTAN_URL", "z")];
+        let faults = read(file, &environment, &[]).unwrap_err();
+        let names: Vec<_> = faults.iter().filter_map(|fault| fault.split(':').next()).collect();
+        let required = ["nats_url", "database_url"];
+        let expected = ["colour", "limits.lenght", "replicas", "htpp", "limits.command_bytes"];
+        assert_eq!(names, [&expected[..], &required].concat(), "{faults:?}");
+        let environment = [("CAPSTAN_HTTP", "0.0.0.0:1"), ("CAPSTAN_ROLE", "king")];
+        let faults = read("replicas = 2", &environment, &[("http", Some("here".to_owned()))]).unwrap_err();
+        let names: Vec<_> = faults.iter().filter_map(|fault| fault.split(':').next()).collect();
+        assert_eq!(
+            names,
+            ["role", "http", "nats_url", "database_url", "replicas", "admin_token"],
+            "{faults:?}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_or_cannot_be_read_is_a_fault_beside_the_others() {
+        let faults = Settings::read(Some(Path::new("/nowhere.toml")), std::iter::empty(), &[]).unwrap_err();
+        assert_eq!(faults.0.len(), 3, "{faults:?}");
+        let faults = read("replicas = ", &[], &[]).unwrap_err();
+        assert_eq!(faults.len(), 3, "{faults:?}");
+    }
+
+    #[test]
+    fn a_fault_does_not_show_a_secret() {
+        let faults = read("admin_token = 1234567890", &URLS, &[]).unwrap_err();
+        assert_eq!(faults.len(), 1);
+        assert!(!faults[0].contains("12345"), "{faults:?}");
+    }
+
+    #[test]
+    fn variables_of_tools_clients_and_kubernetes_are_no_settings() {
+        let others = [
+            ("CAPSTAN_TOOL_SEARCH", "x"),
+            ("CAPSTAN_TOKEN", "x"),
+            ("CAPSTAN_SERVICE_HOST", "10.0.0.1"),
+            ("CAPSTAN_PORT_7070_TCP_ADDR", "10.0.0.1"),
+            ("CAPSTAN_PORT", "tcp://10.0.0.1:7070"),
+        ];
+        read("", &[&URLS[..], &others].concat(), &[]).unwrap();
+    }
+
+    #[test]
+    fn secrets_are_masked_and_a_token_of_digits_stays_a_text() {
+        let environment = [
+            ("NATS_URL", "nats://other"),
+            ("CAPSTAN_NATS_URL", "nats://me:s3cret@n:4222"),
+            ("DATABASE_URL", "postgres://me:s3cret@p/db"),
+            ("CAPSTAN_ADMIN_TOKEN", TOKEN),
+        ];
+        let settings = read("", &environment, &[]).unwrap();
+        assert_eq!(settings.admin_token, TOKEN);
+        let masked = settings.masked();
+        assert_eq!(masked.nats_url, "nats://me:[redacted]@n:4222");
+        assert_eq!(masked.database_url, "postgres://me:[redacted]@p/db");
+        assert_eq!(masked.admin_token, "[redacted]");
+    }
+
+    #[test]
+    fn the_defaults_name_every_setting() {
+        let known: Vec<_> =
+            leaves(&Figment::from(Toml::string(DEFAULTS))).into_iter().map(|(name, _)| name).collect();
+        let settings = read("", &URLS, &[]).unwrap();
+        let shown = leaves(&Figment::from(Serialized::defaults(settings)));
+        assert_eq!(shown.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), known);
+    }
+}

@@ -1,0 +1,248 @@
+//! What those who run an installation do: configure it, look after it, carry its log elsewhere.
+
+use std::process::{Output, Stdio};
+
+use anyhow::{Context, ensure};
+use capstan_testkit::configured_nats::ConfiguredNats;
+use capstan_testkit::servers::TestServers;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::process::{CAPSTAN, PATIENCE, Product, eventually, http_client};
+
+const TEMPLATE: &str = include_str!("../../../../docs/operations/nats-permissions.conf");
+const PASSWORDS: [(&str, &str); 6] = [
+    ("CAPSTAN_NATS_PASSWORD", "word-a"),
+    ("DEV_PRODUCER_NATS_PASSWORD", "word-b"),
+    ("DEV_READER_NATS_PASSWORD", "word-c"),
+    ("DEV_ADMIN_NATS_PASSWORD", "word-d"),
+    ("DEV_WORKER_NATS_PASSWORD", "word-e"),
+    ("OPERATOR_NATS_PASSWORD", "word-f"),
+];
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// Runs the executable with this environment.
+async fn capstan(arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Output> {
+    let mut command = Command::new(CAPSTAN);
+    Ok(command.args(arguments).envs(environment.iter().copied()).output().await?)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A `capstan serve` and where it listens.
+async fn serve(environment: &[(&str, &str)]) -> anyhow::Result<(Child, String)> {
+    let mut child = Command::new(CAPSTAN)
+        .args(["serve", "--http", "127.0.0.1:0", "--workspace", "dev"])
+        .envs(environment.iter().copied())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().context("a piped stdout")?).lines();
+    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.context("serve is not ready")??;
+    let line = line.context("serve ended")?;
+    Ok((child, line.strip_prefix("ready ").context("an address")?.to_owned()))
+}
+
+#[tokio::test]
+async fn serve_works_with_a_login_of_the_template_and_the_doctor_finds_nothing_wrong() -> anyhow::Result<()> {
+    let nats = ConfiguredNats::start(TEMPLATE, &PASSWORDS).await?;
+    let servers = TestServers::start().await?;
+    let (nats_url, database_url) = (nats.url("capstan", "word-a"), servers.fresh_database().await?);
+    let environment = [
+        ("NATS_URL", nats_url.as_str()),
+        ("DATABASE_URL", &database_url),
+        ("CAPSTAN_ADMIN_TOKEN", TOKEN),
+        ("CAPSTAN_LIMITS__REQUESTS_PER_SECOND", "0.01"),
+        ("CAPSTAN_LIMITS__REQUESTS_BURST", "2"),
+    ];
+    let before = capstan(&["doctor", "-o", "json"], &environment).await?;
+    ensure!(before.status.success(), "{} {}", text(&before.stdout), text(&before.stderr));
+
+    let (_serve, url) = serve(&environment).await?;
+    let http = http_client()?;
+    eventually("the engine, the log and the read models are ready", || async {
+        Ok(http.get(format!("{url}/readyz")).send().await?.status() == 200)
+    })
+    .await?;
+    let send =
+        |path: &str, body: Value| http.post(format!("{url}{path}")).bearer_auth(TOKEN).json(&body).send();
+    let agent = send("/v1/workspaces/dev/agents", json!({ "agent_key": "demo", "name": "Demo" })).await?;
+    assert_eq!(agent.status(), 201);
+    let task = send("/v1/workspaces/dev/tasks", json!({ "agent_id": "demo", "message": "x" })).await?;
+    assert_eq!(task.status(), 202);
+    let bus = async_nats::ConnectOptions::new()
+        .user_and_password("dev-producer".into(), "word-b".into())
+        .custom_inbox_prefix("_INBOX.dev-producer")
+        .connect(nats.address())
+        .await?;
+    let asked = bus.request("capstan.rpc.dev.create-agent", r#"{"agent_key":"b","name":"B"}"#.into()).await?;
+    let asked: Value = serde_json::from_slice(&asked.payload)?;
+    assert_eq!(asked["agent"]["agent_key"], "b", "{asked}");
+
+    // The rate of the settings holds.
+    let issued = send("/v1/workspaces/dev/tokens", json!({ "name": "t", "scopes": ["read"] })).await?;
+    let token = issued.json::<Value>().await?["secret"].as_str().context("a secret")?.to_owned();
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        let answer = http.get(format!("{url}/v1/workspaces/dev/tasks")).bearer_auth(&token).send().await?;
+        statuses.push(answer.status().as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 429]);
+
+    let doctor = capstan(&["doctor", "-o", "json"], &environment).await?;
+    let found: Value = serde_json::from_slice(&doctor.stdout)?;
+    assert_eq!((doctor.status.code(), &found["ok"]), (Some(0), &json!(true)), "{found}");
+    let verdict = |check: &str| {
+        let checks = found["checks"].as_array().cloned().unwrap_or_default();
+        checks.iter().find(|one| one["check"] == check).map(|one| one["verdict"].clone())
+    };
+    for check in ["nats", "nats.version", "nats.jetstream", "nats.clock", "stream CAPSTAN_EVENTS", "postgres"]
+    {
+        assert_eq!(verdict(check), Some(json!("ok")), "{check}: {found}");
+    }
+    for check in
+        ["postgres.version", "postgres.tables", "postgres.clock", "projection.lag", "projection.writer"]
+    {
+        assert_eq!(verdict(check), Some(json!("ok")), "{check}: {found}");
+    }
+    assert_eq!(verdict("nats.durability"), Some(json!("warning")), "nobody told how the server flushes");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_doctor_says_everything_that_is_wrong() -> anyhow::Result<()> {
+    let servers = TestServers::start().await?;
+    let (nats_url, database_url) = (servers.nats_url(), servers.fresh_database().await?);
+    let (sql, connection) = tokio_postgres::connect(&database_url, tokio_postgres::NoTls).await?;
+    let connection = tokio::spawn(connection);
+    sql.batch_execute(
+        "CREATE SCHEMA capstan; CREATE TABLE capstan.migration (version integer PRIMARY KEY, applied_at timestamptz); \
+         INSERT INTO capstan.migration VALUES (999, now()); CREATE TABLE capstan.model (name text, version integer, schema text); \
+         CREATE TABLE capstan.parked (stream text); \
+         CREATE TABLE capstan.checkpoint (name text, position bigint, hash text, store_epoch text, \
+         store_created_at timestamptz, epoch bigint, owner text, lease_until timestamptz)",
+    )
+    .await?;
+    drop(sql);
+    connection.await??;
+    let client = async_nats::connect(&nats_url).await?;
+    let config = async_nats::jetstream::stream::Config {
+        name: "CAPSTAN_EVENTS".into(),
+        subjects: vec!["capstan.evt.>".into()],
+        max_messages: 5,
+        ..Default::default()
+    };
+    async_nats::jetstream::new(client).create_stream(config).await?;
+    let environment = [("NATS_URL", nats_url.as_str()), ("DATABASE_URL", &database_url)];
+    let doctor = capstan(&["doctor"], &environment).await?;
+    let found = text(&doctor.stdout);
+    assert_eq!(doctor.status.code(), Some(1), "{found}");
+    for fault in [
+        "deny_delete is false and must be true",
+        "max_msgs is 5 and must be -1",
+        "made by a newer Capstan (version 999)",
+    ] {
+        assert!(found.contains(fault), "{fault} is not in {found}");
+    }
+
+    let environment = [("NATS_URL", "nats://127.0.0.1:1"), ("DATABASE_URL", "postgres://127.0.0.1:1/none")];
+    let doctor = capstan(&["doctor", "-o", "json"], &environment).await?;
+    let found: Value = serde_json::from_slice(&doctor.stdout)?;
+    let failed: Vec<_> =
+        found["checks"].as_array().unwrap().iter().filter(|one| one["verdict"] == "failed").collect();
+    let failed: Vec<_> = failed.iter().map(|one| one["check"].as_str().unwrap()).collect();
+    assert_eq!((doctor.status.code(), failed), (Some(1), vec!["nats", "postgres"]));
+
+    let environment =
+        [("NATS_URL", "x"), ("DATABASE_URL", "x"), ("CAPSTAN_HTPP", "x"), ("CAPSTAN_REPLICAS", "2")];
+    let doctor = capstan(&["doctor"], &environment).await?;
+    let found = text(&doctor.stdout);
+    assert!(
+        found.contains("htpp: there is no such setting") && found.contains("replicas: must be"),
+        "{found}"
+    );
+    assert_eq!(doctor.status.code(), Some(1));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_doctor_finds_a_running_dev_and_dead_letters_are_settled_by_hand() -> anyhow::Result<()> {
+    let product = Product::start(&["--exec", "true"]).await?;
+    let data_dir = product.data_dir.to_string_lossy().into_owned();
+    let found: Value =
+        serde_json::from_str(&product.command(&["doctor", "--data-dir", &data_dir, "-o", "json"]).await?)?;
+    let checks = found["checks"].as_array().unwrap();
+    let durability = checks.iter().find(|one| one["check"] == "nats.durability").unwrap();
+    assert_eq!(durability["verdict"], "ok", "{durability}");
+
+    let bus = async_nats::connect(product.servers()?["nats_url"].as_str().context("an address")?).await?;
+    bus.publish("capstan.cmd.dev.accept-agent-command", "not json".into()).await?;
+    bus.flush().await?;
+    eventually("the dead letter is listed", || async {
+        Ok(product.command(&["dlq", "list"]).await?.contains("malformed_request"))
+    })
+    .await?;
+    let shown: Value =
+        serde_json::from_str(&product.command(&["dlq", "show", "command-1", "-o", "json"]).await?)?;
+    assert_eq!((&shown["payload"], &shown["kind"]), (&json!("not json"), &json!("command")));
+    product.command(&["dlq", "retry", "command-1"]).await?;
+    // It is as wrong as before, and comes back.
+    eventually("it is set aside again", || async {
+        Ok(product.command(&["dlq", "list"]).await?.contains("command-2"))
+    })
+    .await?;
+    product.command(&["dlq", "discard", "command-2"]).await?;
+    let list: Value = serde_json::from_str(&product.command(&["dlq", "list", "-o", "json"]).await?)?;
+    assert_eq!(list["items"], json!([]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_log_is_carried_to_another_server_commit_by_commit() -> anyhow::Result<()> {
+    let product = Product::start(&["--exec", "true"]).await?;
+    let id =
+        product.submit("to be carried: é, 1.50, \u{1f980}").await?["task"]["id"].as_str().unwrap().to_owned();
+    product.task_in(&id, "done").await?;
+    let data_dir = product.data_dir.to_string_lossy().into_owned();
+    let exported = product.command(&["log", "export", "--data-dir", &data_dir]).await?;
+    let folder = tempfile::tempdir()?;
+    let (whole, broken) = (folder.path().join("log.jsonl"), folder.path().join("broken.jsonl"));
+    std::fs::write(&whole, &exported)?;
+    std::fs::write(&broken, exported.replacen("to be carried", "to be changed", 1))?;
+
+    let servers = TestServers::start().await?;
+    let nats_url = servers.nats_url();
+    let environment = [("NATS_URL", nats_url.as_str())];
+    let import = async |file: &std::path::Path| {
+        capstan(&["log", "import", &file.to_string_lossy()], &environment).await
+    };
+    let refused = import(&broken).await?;
+    assert!(
+        !refused.status.success() && text(&refused.stderr).contains("it was changed"),
+        "{}",
+        text(&refused.stderr)
+    );
+    let imported = import(&whole).await?;
+    ensure!(imported.status.success(), "{}", text(&imported.stderr));
+    let again = import(&whole).await?;
+    assert!(!again.status.success() && text(&again.stderr).contains("not empty"), "{}", text(&again.stderr));
+
+    let carried = capstan(&["log", "export"], &environment).await?;
+    let without_time = |lines: &str| -> Vec<Value> {
+        let read = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+        let forget = |mut line: Value| {
+            line.as_object_mut().unwrap().remove("recorded_at");
+            line
+        };
+        lines.lines().map(read).map(forget).collect()
+    };
+    let lines = without_time(&exported);
+    assert!(lines.len() > 5);
+    assert_eq!(without_time(&text(&carried.stdout)), lines);
+    let verified = capstan(&["log", "verify"], &environment).await?;
+    ensure!(verified.status.success(), "{}", text(&verified.stderr));
+    Ok(())
+}
