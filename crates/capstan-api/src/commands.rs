@@ -52,6 +52,7 @@ use crate::known;
 use crate::problem::Problem;
 use crate::receipt::Reply;
 
+pub(crate) use archive_all_outputs::ArchivedOutputs;
 pub(crate) use schedules::schedule_stream;
 pub(crate) use task_outputs::unnamed_output;
 

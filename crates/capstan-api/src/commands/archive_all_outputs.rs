@@ -9,6 +9,7 @@ use capstan_domain::id::{OutputId, TaskId, derived};
 use capstan_domain::task::{Command, command};
 use capstan_envelope::{Position, Workspace};
 use capstan_projections::{OutputFilter, Page, Span};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Execute, task_stream};
@@ -23,8 +24,8 @@ use crate::shown::LIMIT_MAX;
 const PAGES_MAX: usize = 20;
 
 /// What came of it.
-#[derive(Debug, Default, Serialize)]
-struct Archived {
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct ArchivedOutputs {
     /// Outputs that were put away.
     count: usize,
     /// True when there were more than one command puts away.
@@ -56,7 +57,7 @@ impl Execute for ArchiveAllOutputs {
         // What was made just before must be seen.
         app.wait_for_head().await?;
         let mut page = Page { limit: Some(LIMIT_MAX), ..Page::default() };
-        let (mut archived, mut position) = (Archived::default(), app.reads.position());
+        let (mut archived, mut position) = (ArchivedOutputs::default(), app.reads.position());
         for _ in 0..PAGES_MAX {
             let list = app.reads.outputs(workspace, &filter, &page).await?;
             let mut of_task = BTreeMap::<TaskId, Vec<OutputId>>::new();

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use capstan_domain::id::{AgentId, TaskId};
 use capstan_envelope::Position;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::queries::QueryError;
@@ -25,7 +26,7 @@ const SQL: &str = "WITH RECURSIVE tree AS ( \
     ORDER BY shown.depth, t.created_at, t.id";
 
 /// A task and what was made for it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TaskTree {
     /// The task asked for.
     pub root: TreeTask,
@@ -36,7 +37,7 @@ pub struct TaskTree {
 }
 
 /// A task in a tree.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TreeTask {
     /// The task.
     pub id: TaskId,
