@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::Api;
+use crate::harness::{Api, ask, json_of};
 
 const W: &str = "/v1/workspaces/dev";
 
@@ -99,6 +99,15 @@ async fn a_task_and_its_run_are_shown_as_they_stood() {
         api.get(&format!("{run}?as_of={unborn}")).await.expect_problem(404, "not_found");
     }
     api.get(&format!("{path}?as_of=noon")).await.expect_problem(422, "validation_failed");
+    // Over NATS it is the same read.
+    let on_bus = ask(&api, "get-task", json!({ "task": task, "as_of": position })).await;
+    assert_eq!(json_of(&on_bus.payload), born);
+    // Lists show the present only, and say so.
+    for list in ["tasks", "runs", "outputs"] {
+        let refused = api.get(&format!("{W}/{list}?as_of={position}")).await;
+        refused.expect_problem(422, "validation_failed");
+        assert_eq!(refused.body["errors"][0]["pointer"], "?as_of", "{list}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,11 +50,17 @@ async fn an_output_from_outside_is_made_once_grows_and_is_put_away() {
     assert_ne!(api.post(&elsewhere, body).await.expect(201)["output"]["id"], json!(id));
 
     let one = format!("{outputs}/{id}");
+    let rows = json!({ "task_id": task, "output_id": id, "rows": [[0]] });
+    let grown = json_of(&ask(&api, "append-task-output-rows", rows).await.payload);
+    assert_eq!(grown["output"]["data"]["rows"], json!([[0]]), "{grown}");
     let grown = api.post(&format!("{one}/rows"), json!({ "rows": [[1], [2]] })).await.expect(200);
-    assert_eq!(grown["output"]["data"]["rows"], json!([[1], [2]]));
-    let closed = api.post(&format!("{one}/finalize"), json!({ "summary": "two rows" })).await.expect(200);
-    assert_eq!(closed["output"]["summary"], "two rows");
-    assert_eq!(api.get_now(&one).await.expect(200)["summary"], "two rows");
+    assert_eq!(grown["output"]["data"]["rows"], json!([[0], [1], [2]]));
+    let on_bus = json!({ "task_id": task, "output_id": id, "summary": "some rows" });
+    let closed = json_of(&ask(&api, "finalize-task-output", on_bus).await.payload);
+    assert_eq!(closed["output"]["summary"], "some rows", "{closed}");
+    let closed = api.post(&format!("{one}/finalize"), json!({ "summary": "three rows" })).await.expect(200);
+    assert_eq!(closed["output"]["summary"], "three rows");
+    assert_eq!(api.get_now(&one).await.expect(200)["summary"], "three rows");
     api.get_now(&format!("{elsewhere}/{id}")).await.expect_problem(404, "not_found");
     api.post(&format!("{elsewhere}/{id}/rows"), json!({ "rows": [1] }))
         .await
@@ -104,6 +110,8 @@ async fn the_feed_hides_what_only_supports_and_drafts_and_filters_by_what_is_ask
     make("draft", "email", "primary", json!({ "draft_id": "d" })).await;
     make("sent", "email", "primary", json!({ "draft_id": "d", "message_id": "m" })).await;
     assert_eq!(titles(&api, FEED).await, ["sent", "primary"]);
+    let on_bus = json_of(&ask(&api, "list-outputs", json!({ "archived": "any" })).await.payload);
+    assert_eq!(on_bus["items"].as_array().unwrap().len(), 2, "{on_bus}");
     assert_eq!(titles(&api, &format!("{FEED}?hidden=true")).await.len(), 5);
     assert_eq!(titles(&api, &outputs).await.len(), 5);
     assert_eq!(titles(&api, &format!("{FEED}?type=email&agent_id=demo")).await, ["sent"]);
