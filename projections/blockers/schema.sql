@@ -5,6 +5,8 @@ CREATE TABLE blockers (
     version    bigint NOT NULL,
     doc        text NOT NULL,
     task_id    uuid NOT NULL,
+    agent_id   uuid NOT NULL,
+    kind       text NOT NULL,
     open       boolean NOT NULL,
     created_at timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);

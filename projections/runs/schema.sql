@@ -10,9 +10,11 @@ CREATE TABLE runs (
     status     text NOT NULL,
     ok_ms      bigint,
     cost_usd   double precision NOT NULL,
-    created_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
+-- None on updated_at: it changes with every event.
 ALTER TABLE runs ADD PRIMARY KEY (id);
 CREATE INDEX ON runs (workspace, created_at, id);
 CREATE INDEX ON runs (task_id);

@@ -4,6 +4,7 @@ CREATE TABLE tokens (
     position   bigint NOT NULL,
     version    bigint NOT NULL,
     doc        text NOT NULL,
+    revoked    boolean NOT NULL,
     created_at timestamptz NOT NULL
 ) WITH (fillfactor = 70);
 -- indexes

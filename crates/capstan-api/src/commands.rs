@@ -4,6 +4,7 @@
 //! It holds no rule.
 
 mod accept_agent_command;
+mod archive_all_outputs;
 mod archive_task;
 mod cancel_run;
 mod cancel_task;
@@ -22,6 +23,7 @@ mod revoke_token;
 mod say;
 mod schedules;
 mod submit_task_input;
+mod task_outputs;
 mod trigger_schedule;
 mod unarchive_task;
 mod update_agent;
@@ -30,11 +32,12 @@ mod update_workspace;
 mod upsert_channel_binding;
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AnyCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, ConfigureClass,
-    CreateAgent, CreateSchedule, CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule,
-    EnqueueRunInput, IssueToken, PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken,
-    SubmitTaskInput, TriggerSchedule, UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask,
-    UpdateWorkspace, UpsertChannelBinding,
+    AcceptAgentCommand, AnyCommand, AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, ArchiveTask,
+    CancelRun, CancelTask, CommandBody, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput,
+    CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeTaskOutput,
+    IssueToken, PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput,
+    TriggerSchedule, UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace,
+    UpsertChannelBinding,
 };
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{AgentId, InputId, TaskId};
@@ -49,7 +52,9 @@ use crate::known;
 use crate::problem::Problem;
 use crate::receipt::Reply;
 
+pub(crate) use archive_all_outputs::ArchivedOutputs;
 pub(crate) use schedules::schedule_stream;
+pub(crate) use task_outputs::unnamed_output;
 
 /// The wire names of the commands callers may send.
 pub const NAMES: &[&str] = AnyCommand::NAMES;
@@ -105,6 +110,11 @@ pub async fn execute(
         DeleteChannelBinding::NAME => run::<DeleteChannelBinding>(app, workspace, json, call).await,
         IssueToken::NAME => run::<IssueToken>(app, workspace, json, call).await,
         RevokeToken::NAME => run::<RevokeToken>(app, workspace, json, call).await,
+        CreateTaskOutput::NAME => run::<CreateTaskOutput>(app, workspace, json, call).await,
+        AppendTaskOutputRows::NAME => run::<AppendTaskOutputRows>(app, workspace, json, call).await,
+        FinalizeTaskOutput::NAME => run::<FinalizeTaskOutput>(app, workspace, json, call).await,
+        ArchiveOutput::NAME => run::<ArchiveOutput>(app, workspace, json, call).await,
+        ArchiveAllOutputs::NAME => run::<ArchiveAllOutputs>(app, workspace, json, call).await,
         _ => Err(Problem::not_found("command")),
     }
 }

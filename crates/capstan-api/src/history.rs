@@ -59,7 +59,7 @@ pub(crate) async fn of_task(
         }
         items.extend(entries(recorded));
     }
-    Ok(List { items, next_cursor, position: end, limit })
+    Ok(List { items, next_cursor, position: end, limit, total: None })
 }
 
 fn last_position(items: &[HistoryEntry]) -> Position {

@@ -85,6 +85,18 @@ impl App {
         found.filter(|profile| profile.active).ok_or_else(|| Problem::not_found("agent"))
     }
 
+    /// The id of the agent a list is filtered by, when one is named.
+    pub(crate) async fn agent_filter(
+        &self,
+        workspace: &Workspace,
+        named: Option<String>,
+    ) -> Result<Option<AgentId>, Problem> {
+        match named {
+            Some(named) => Ok(Some(self.agent(workspace, &named).await?.agent_id)),
+            None => Ok(None),
+        }
+    }
+
     /// The id of the agent meant, or of the one that was there under this id or key.
     pub(crate) async fn agent_id(&self, workspace: &Workspace, named: &str) -> Result<AgentId, Problem> {
         match self.agent(workspace, named).await {

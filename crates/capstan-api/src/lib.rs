@@ -11,6 +11,7 @@
 
 mod answer_schema;
 mod app;
+mod as_of;
 mod asked;
 mod asyncapi;
 mod auth;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use capstan_contract::command::{LogLine, RunEvent};
 use capstan_domain::id::{AttemptId, RunId, TaskId};
+use capstan_domain::task::Task;
 use capstan_envelope::Workspace;
 use capstan_envelope::redaction::hide_secrets;
 use capstan_eventlog::TelemetryLine;
@@ -85,16 +86,45 @@ impl LogEntry {
     }
 
     fn new(line: &TelemetryLine) -> Result<Self, serde_json::Error> {
-        let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&line.data)?;
+        let mut entry = Self::kept(&line.data, line.sequence, TaskId(line.task))?;
+        entry.0.insert("run_id".to_owned(), to_raw_value(&line.run)?);
+        Ok(entry)
+    }
+
+    /// What stands first in the logs of every task: what it was told at its acceptance.
+    fn prompt(task: &Task) -> Result<Self, serde_json::Error> {
+        let line = LogLine {
+            stream: USER.to_owned(),
+            ts: Some(task.accepted.accepted_at),
+            chunk_type: Some("task_prompt".to_owned()),
+            data: task.accepted.message.clone(),
+            ..LogLine::default()
+        };
+        let mut json = serde_json::to_value(&line)?;
+        json["kind"] = "log".into();
+        Self::kept(json.to_string().as_bytes(), 0, task.id())
+    }
+
+    fn kept(data: &[u8], sequence: u64, task_id: TaskId) -> Result<Self, serde_json::Error> {
+        let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(data)?;
         hide_secrets(&mut fields);
-        fields.insert("seq".to_owned(), to_raw_value(&line.sequence)?);
-        fields.insert("task_id".to_owned(), to_raw_value(&line.task)?);
-        fields.insert("run_id".to_owned(), to_raw_value(&line.run)?);
+        fields.insert("seq".to_owned(), to_raw_value(&sequence)?);
+        fields.insert("task_id".to_owned(), to_raw_value(&task_id)?);
         Ok(Self(fields))
     }
 }
 
-/// Up to `limit` lines of a task after a cursor, oldest first.
+/// The stream of what people and callers say.
+const USER: &str = "user";
+
+/// True when the line is what somebody said, in these words.
+fn is_said(data: &[u8], text: &str) -> bool {
+    let line = serde_json::from_slice::<serde_json::Value>(data);
+    line.is_ok_and(|line| line["stream"] == USER && line["data"] == text)
+}
+
+/// Up to `limit` lines of a task after a cursor, oldest first. From the beginning, what the task was told comes
+/// before them, unless a writer has said it already.
 pub(crate) async fn of_task(
     app: &App,
     workspace: &Workspace,
@@ -102,11 +132,16 @@ pub(crate) async fn of_task(
     after: u64,
     limit: u32,
 ) -> Result<List<LogEntry>, Problem> {
+    let task = app.loaded_task(workspace, task_id).await?;
     let lines = app.telemetry.read(workspace, task_id.0, after, limit as usize).await?;
     // A reader continues from the last line whether or not there is more yet.
     let next_cursor = lines.last().map(|line| line.sequence.to_string());
-    let items = lines.iter().map(LogEntry::new).collect::<Result<_, _>>().map_err(Problem::internal)?;
-    Ok(List { items, next_cursor, position: app.reads.position(), limit })
+    let message = &task.accepted.message;
+    let is_untold = after == 0 && !lines.iter().any(|line| is_said(&line.data, message));
+    let prompt = is_untold.then(|| LogEntry::prompt(&task));
+    let entries = prompt.into_iter().chain(lines.iter().map(LogEntry::new));
+    let items = entries.collect::<Result<_, _>>().map_err(Problem::internal)?;
+    Ok(List { items, next_cursor, position: app.reads.position(), limit, total: None })
 }
 
 /// Lines looked through for the events of one page.
@@ -138,7 +173,7 @@ pub(crate) async fn events_of_run(
         }
     }
     let next_cursor = (after > 0).then(|| after.to_string());
-    Ok(List { items, next_cursor, position: app.reads.position(), limit })
+    Ok(List { items, next_cursor, position: app.reads.position(), limit, total: None })
 }
 
 fn is_event(data: &[u8]) -> bool {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use capstan_domain::id::{AgentId, BindingId, RunId, ScheduleId, TaskId, TokenId};
+use capstan_domain::id::{AgentId, BindingId, OutputId, RunId, ScheduleId, TaskId, TokenId};
+use capstan_domain::task::Task;
 use capstan_envelope::{Position, Workspace};
 
 use crate::App;
@@ -21,15 +22,37 @@ impl App {
         found.ok_or_else(|| Problem::not_found("run"))
     }
 
+    /// The task an output belongs to, found as that of a run.
+    pub(crate) async fn task_of_output(
+        &self,
+        workspace: &Workspace,
+        output_id: OutputId,
+    ) -> Result<TaskId, Problem> {
+        if let Some(task_id) = self.reads.task_of_output(workspace, output_id).await? {
+            return Ok(task_id);
+        }
+        self.wait_for_head().await?;
+        let found = self.reads.task_of_output(workspace, output_id).await?;
+        found.ok_or_else(|| Problem::not_found("output"))
+    }
+
     /// Refuses a task that does not exist in this workspace.
     pub(crate) async fn must_have_task(&self, workspace: &Workspace, task_id: TaskId) -> Result<(), Problem> {
+        self.loaded_task(workspace, task_id).await.map(|_| ())
+    }
+
+    /// The task as decisions see it, possibly a little behind.
+    pub(crate) async fn loaded_task(
+        &self,
+        workspace: &Workspace,
+        task_id: TaskId,
+    ) -> Result<Box<Task>, Problem> {
         let stream = task_stream(workspace, task_id)?;
-        if self.tasks.load(&stream).await?.state.is_some()
-            || self.tasks.refresh(&stream).await?.state.is_some()
-        {
-            return Ok(());
+        if let Some(task) = &self.tasks.load(&stream).await?.state {
+            return Ok(task.clone());
         }
-        Err(Problem::not_found("task"))
+        let task = self.tasks.refresh(&stream).await?.state.clone();
+        task.ok_or_else(|| Problem::not_found("task"))
     }
 
     /// The task as reads show it at this position; nothing when the read models do not get there soon. The command is
@@ -51,6 +74,16 @@ impl App {
         position: Position,
     ) -> Option<Object> {
         self.shown(position, self.reads.agent(workspace, agent_id)).await
+    }
+
+    /// The output as reads show it at this position.
+    pub(crate) async fn shown_output(
+        &self,
+        workspace: &Workspace,
+        output_id: OutputId,
+        position: Position,
+    ) -> Option<Object> {
+        self.shown(position, self.reads.output(workspace, None, output_id)).await
     }
 
     /// The schedule as reads show it at this position.

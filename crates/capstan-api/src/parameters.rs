@@ -6,6 +6,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use capstan_domain::{Fault, Faults};
+use capstan_projections::Span;
 
 use serde::de::DeserializeOwned;
 use serde::de::value::StrDeserializer;
@@ -66,6 +67,26 @@ impl Parameters {
         }
         self.fault(name, format!("must be {what}"));
         None
+    }
+
+    /// Takes the span between `<what>_after` and `<what>_before`.
+    pub(crate) fn span(&mut self, what: &str) -> Span {
+        let mut instant =
+            |end| self.value(&format!("{what}_{end}"), "an instant, as in 2026-01-02T03:04:05Z");
+        Span { after: instant("after"), before: instant("before") }
+    }
+
+    /// Takes `archived`: `false` when it is not said, `true`, or `any` for both.
+    pub(crate) fn archived(&mut self) -> Option<bool> {
+        match self.text("archived").as_deref() {
+            None | Some("0" | "false") => Some(false),
+            Some("1" | "true") => Some(true),
+            Some("any") => None,
+            Some(_) => {
+                self.fault("archived", "must be true, false or any");
+                None
+            }
+        }
     }
 
     /// Takes a yes or no.

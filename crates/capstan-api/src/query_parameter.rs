@@ -27,13 +27,15 @@ pub enum ParameterKind {
     Instant,
     /// A UUID.
     Id,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
     /// Some of these words, separated by commas.
     Some(&'static [&'static str]),
     /// Words, separated by commas.
     Words,
 }
 
-use ParameterKind::{Flag, Id, Instant, Number, Some as SomeOf, Text, Words};
+use ParameterKind::{Flag, Id, Instant, Number, OneOf, Some as SomeOf, Text, Words};
 
 const fn takes(name: &'static str, kind: ParameterKind, summary: &'static str) -> QueryParameter {
     QueryParameter { name, kind, summary }
@@ -44,6 +46,10 @@ const TASK_STATES: &[&str] =
     &["queued", "running", "waiting", "sleeping", "done", "error", "dropped", "cancelled"];
 /// Every state of a run.
 const RUN_STATES: &[&str] = &["accepted", "running", "ok", "error", "timeout", "cancelled"];
+/// Every state of an output.
+const OUTPUT_STATES: &[&str] = &["active", "pending", "approved", "rejected", "cancelled"];
+/// Every kind of question; what tasks wait for are the same words.
+const BLOCKER_KINDS: &[&str] = &["input", "approval", "budget", "subtasks"];
 /// Every priority.
 const PRIORITIES: &[&str] = &["low", "normal", "high", "urgent"];
 
@@ -51,6 +57,8 @@ const LIMIT: QueryParameter = takes("limit", Number, "at most so many; 50 when a
 const CURSOR: QueryParameter = takes("cursor", Text, "goes on where `next_cursor` of the last page says");
 const NUMBER_CURSOR: QueryParameter =
     takes("cursor", Number, "goes on where `next_cursor` of the last page says");
+const COUNT: QueryParameter =
+    takes("count", Flag, "answers the `total` of all pages too, counted up to 10000");
 const AGENT: QueryParameter = takes("agent_id", Text, "of this agent: its id, key, or what is spelt alike");
 
 /// Of every read of the read models.
@@ -62,7 +70,20 @@ pub(crate) const OF_READS: &[QueryParameter] = &[
 const SOURCE_OUTPUT: QueryParameter =
     takes("source_output_id", Words, "made for one of these outputs of their parent");
 
-const PAGE: &[QueryParameter] = &[LIMIT, CURSOR];
+const OF_TASK: QueryParameter = takes("task_id", Id, "of this task");
+const ARCHIVED: QueryParameter = takes(
+    "archived",
+    OneOf(&["false", "true", "any"]),
+    "only others (when it is not said), only archived ones, or both",
+);
+const AS_OF: QueryParameter =
+    takes("as_of", Text, "as it stood at this log position or at this instant, as in 2026-01-02T03:04:05Z");
+const CREATED: &[QueryParameter] =
+    &[takes("created_after", Instant, "created after"), takes("created_before", Instant, "created before")];
+const UPDATED: &[QueryParameter] =
+    &[takes("updated_after", Instant, "changed after"), takes("updated_before", Instant, "changed before")];
+
+const PAGE: &[QueryParameter] = &[LIMIT, CURSOR, COUNT];
 const NUMBERED_PAGE: &[QueryParameter] = &[LIMIT, NUMBER_CURSOR];
 
 const OF_STREAMS: &[QueryParameter] = &[
@@ -76,15 +97,23 @@ const OF_STREAMS: &[QueryParameter] = &[
 
 /// What the operations take, by name; those that are not here take nothing.
 pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
-    ("ListTokens", &[PAGE]),
+    ("ListTokens", &[PAGE, &[takes("revoked", Flag, "only revoked ones, or only others")]]),
     ("ListClasses", &[PAGE]),
-    ("ListDeadLetters", &[PAGE]),
+    ("ListDeadLetters", &[&[LIMIT, CURSOR]]),
     ("DeleteAgent", &[&[takes("cancel_open", Flag, "cancels its open tasks first")]]),
     ("ListAgents", &[PAGE]),
     ("GetDefaultConfig", &[&[takes("agent_key", Text, "the key the agent would have")]]),
     (
         "ListChannelBindings",
-        &[PAGE, &[AGENT, takes("without_agent", Flag, "only those of the workspace itself")]],
+        &[
+            PAGE,
+            &[
+                AGENT,
+                takes("without_agent", Flag, "only those of the workspace itself"),
+                takes("channel_type", Text, "of this type"),
+                takes("active", Flag, "only active ones, or only others"),
+            ],
+        ],
     ),
     (
         "ListSchedules",
@@ -92,7 +121,7 @@ pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
             PAGE,
             &[
                 takes("source_view_id", Text, "of this view"),
-                takes("agent_id", Id, "of this agent"),
+                AGENT,
                 takes("active", Flag, "only active ones, or only paused ones"),
             ],
         ],
@@ -102,22 +131,29 @@ pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
         "ListTasks",
         &[
             PAGE,
+            CREATED,
+            UPDATED,
             &[
                 AGENT,
+                ARCHIVED,
                 takes("state", SomeOf(TASK_STATES), "in one of these states"),
                 takes("priority", SomeOf(PRIORITIES), "of one of these priorities"),
                 takes("label", Text, "with this label"),
                 takes("labels", Words, "with all of these labels, each `name:value`"),
                 takes("parent_task_id", Id, "subtasks of this task"),
                 SOURCE_OUTPUT,
-                takes("waiting_reason", Text, "waiting for this reason"),
-                takes("created_after", Instant, "created after"),
-                takes("created_before", Instant, "created before"),
-                takes("updated_after", Instant, "changed after"),
-                takes("archived", Flag, "only archived ones, or only others"),
+                takes("waiting_reason", SomeOf(BLOCKER_KINDS), "waiting for one of these reasons"),
                 takes("q", Text, "with this text"),
             ],
         ],
+    ),
+    ("GetTask", &[&[AS_OF]]),
+    (
+        "GetTaskTree",
+        &[&[
+            takes("depth", Number, "so many levels below the task; 5 when absent, 50 at most"),
+            takes("limit", Number, "at most so many tasks; 500 when absent and at most"),
+        ]],
     ),
     ("ListSubtasks", &[PAGE, &[SOURCE_OUTPUT]]),
     ("ListTaskRuns", &[PAGE]),
@@ -129,18 +165,35 @@ pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
         "ListRuns",
         &[
             PAGE,
+            CREATED,
+            UPDATED,
             &[
                 AGENT,
                 takes("status", SomeOf(RUN_STATES), "in one of these states"),
-                takes("task_id", Id, "of this task"),
+                OF_TASK,
                 takes("session_id", Text, "of this session"),
             ],
         ],
     ),
+    ("GetRun", &[&[AS_OF]]),
     ("ListRunSnapshots", &[NUMBERED_PAGE]),
     ("ListRunEvents", &[NUMBERED_PAGE]),
-    ("ListOutputs", &[PAGE, &[takes("task_id", Id, "of this task")]]),
-    ("ListInbox", &[PAGE]),
+    (
+        "ListOutputs",
+        &[
+            PAGE,
+            CREATED,
+            &[
+                AGENT,
+                ARCHIVED,
+                OF_TASK,
+                takes("type", Text, "of this type"),
+                takes("status", SomeOf(OUTPUT_STATES), "in one of these states"),
+                takes("hidden", Flag, "shows what the feed leaves out too"),
+            ],
+        ],
+    ),
+    ("ListInbox", &[PAGE, &[AGENT, takes("kind", SomeOf(BLOCKER_KINDS), "of one of these kinds")]]),
     (
         "GetTaskEventBatch",
         &[&[
@@ -166,7 +219,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use capstan_domain::task::TaskState;
-    use capstan_domain::task::event::{Priority, RunStatus};
+    use capstan_domain::task::event::{BlockerKind, OutputStatus, Priority, RunStatus};
+    use capstan_projections::WaitingReason;
     use serde_json::Value;
 
     use super::*;
@@ -192,6 +246,9 @@ mod tests {
         reads::<TaskState>(TASK_STATES);
         reads::<RunStatus>(RUN_STATES);
         reads::<Priority>(PRIORITIES);
+        reads::<OutputStatus>(OUTPUT_STATES);
+        reads::<BlockerKind>(BLOCKER_KINDS);
+        reads::<WaitingReason>(BLOCKER_KINDS);
         assert_eq!(TaskState::ALL.len(), TASK_STATES.len());
     }
 }

@@ -7,7 +7,8 @@ use capstan_domain::id::{AgentId, BindingId, OutputId, RunId, ScheduleId, TaskId
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::{Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace};
 use capstan_projections::{
-    AgentStats, BindingsOf, Listing, Page, QueryError, ReadModels, RunFilter, ScheduleFilter, TaskFilter,
+    AgentStats, BindingFilter, BlockerFilter, Listing, OutputFilter, Page, QueryError, ReadModels, RunFilter,
+    ScheduleFilter, TaskFilter,
 };
 use serde_json::value::RawValue;
 use tokio::sync::watch;
@@ -123,10 +124,10 @@ impl Reads {
     pub(crate) async fn channels(
         &self,
         workspace: &Workspace,
-        of: BindingsOf,
+        filter: &BindingFilter,
         page: &Page,
     ) -> Result<List, Problem> {
-        Ok(self.models.channels(workspace.as_str(), of, page).await?.into())
+        Ok(self.models.channels(workspace.as_str(), filter, page).await?.into())
     }
 
     pub(crate) async fn addresses_of(
@@ -153,8 +154,13 @@ impl Reads {
         Ok(self.models.token(workspace.as_str(), id).await?.map(Object::from))
     }
 
-    pub(crate) async fn tokens(&self, workspace: &Workspace, page: &Page) -> Result<List, Problem> {
-        Ok(self.models.tokens(workspace.as_str(), page).await?.into())
+    pub(crate) async fn tokens(
+        &self,
+        workspace: &Workspace,
+        revoked: Option<bool>,
+        page: &Page,
+    ) -> Result<List, Problem> {
+        Ok(self.models.tokens(workspace.as_str(), revoked, page).await?.into())
     }
 
     pub(crate) async fn task(&self, workspace: &Workspace, id: TaskId) -> Result<Option<Object>, Problem> {
@@ -211,18 +217,27 @@ impl Reads {
     pub(crate) async fn output(
         &self,
         workspace: &Workspace,
+        task: Option<TaskId>,
         id: OutputId,
     ) -> Result<Option<Object>, Problem> {
-        Ok(self.models.output(workspace.as_str(), id).await?.map(Object::from))
+        Ok(self.models.output(workspace.as_str(), task, id).await?.map(Object::from))
     }
 
     pub(crate) async fn outputs(
         &self,
         workspace: &Workspace,
-        task: Option<TaskId>,
+        filter: &OutputFilter,
         page: &Page,
     ) -> Result<List, Problem> {
-        Ok(self.models.outputs(workspace.as_str(), task, page).await?.into())
+        Ok(self.models.outputs(workspace.as_str(), filter, page).await?.into())
+    }
+
+    pub(crate) async fn task_of_output(
+        &self,
+        workspace: &Workspace,
+        id: OutputId,
+    ) -> Result<Option<TaskId>, Problem> {
+        Ok(self.models.task_of_output(workspace.as_str(), id).await?)
     }
 
     pub(crate) async fn inputs(
@@ -234,8 +249,13 @@ impl Reads {
         Ok(self.models.inputs(workspace.as_str(), task, page).await?.into())
     }
 
-    pub(crate) async fn open_blockers(&self, workspace: &Workspace, page: &Page) -> Result<List, Problem> {
-        Ok(self.models.blockers(workspace.as_str(), page).await?.into())
+    pub(crate) async fn open_blockers(
+        &self,
+        workspace: &Workspace,
+        filter: &BlockerFilter,
+        page: &Page,
+    ) -> Result<List, Problem> {
+        Ok(self.models.blockers(workspace.as_str(), filter, page).await?.into())
     }
 }
 
@@ -247,8 +267,8 @@ impl From<capstan_projections::Item> for Object {
 
 impl From<Listing> for List {
     fn from(listing: Listing) -> Self {
-        let Listing { items, next_cursor, limit, position } = listing;
-        Self { items, next_cursor, position, limit }
+        let Listing { items, next_cursor, limit, total, position } = listing;
+        Self { items, next_cursor, position, limit, total: total.map(Into::into) }
     }
 }
 
@@ -259,7 +279,9 @@ impl From<QueryError> for Problem {
                 Self::new(Code::ReadModelUnavailable, "the read models cannot be reached for now")
                     .because(error)
             }
-            QueryError::Cursor(_) => Self::invalid_field("?cursor", "must be a cursor as answered"),
+            QueryError::Cursor(_) => {
+                Self::invalid_field("?cursor", "must be a cursor as answered for this list and these filters")
+            }
             QueryError::Malformed(_) => Self::internal(error),
         }
     }

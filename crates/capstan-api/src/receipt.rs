@@ -91,6 +91,11 @@ impl Reply {
         };
         // A repeat creates nothing.
         let status = if decided.duplicate { StatusCode::OK } else { status };
+        Self::of_receipt(status, receipt)
+    }
+
+    /// An answer that proves this and shows nothing yet.
+    pub(crate) fn of_receipt(status: StatusCode, receipt: Receipt) -> Self {
         Self { status, receipt, input: None, continued: false, entity: None, shown_at: None, secret: None }
     }
 

@@ -60,7 +60,7 @@ pub(crate) async fn of_run(
     let is_more = items.len() > limit as usize;
     items.truncate(limit as usize);
     let next_cursor = items.last().filter(|_| is_more).map(|snapshot| snapshot.seq.to_string());
-    Ok(List { items, next_cursor, position, limit })
+    Ok(List { items, next_cursor, position, limit, total: None })
 }
 
 fn snapshots(task_id: TaskId, run_id: RunId, facts: impl Iterator<Item = Event>) -> Vec<RunSnapshot> {

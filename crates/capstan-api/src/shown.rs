@@ -34,6 +34,16 @@ impl IntoResponse for Object {
     }
 }
 
+/// Something read at a position.
+#[derive(Debug)]
+pub(crate) struct Positioned<T>(pub(crate) T, pub(crate) Position);
+
+impl<T: Serialize> IntoResponse for Positioned<T> {
+    fn into_response(self) -> Response {
+        ([(POSITION, header_text(&self.1))], axum::Json(self.0)).into_response()
+    }
+}
+
 /// One page of a list.
 #[derive(Debug, Serialize)]
 pub(crate) struct List<T = Box<RawValue>> {
@@ -42,6 +52,24 @@ pub(crate) struct List<T = Box<RawValue>> {
     pub(crate) next_cursor: Option<String>,
     pub(crate) position: Position,
     pub(crate) limit: u32,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(crate) total: Option<ListTotal>,
+}
+
+/// How many objects are on all pages together, for who asked.
+#[derive(Debug, Serialize)]
+pub(crate) struct ListTotal {
+    /// So many.
+    total: u64,
+    /// True when there are more, which were not counted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    total_is_more: bool,
+}
+
+impl From<capstan_projections::Total> for ListTotal {
+    fn from(total: capstan_projections::Total) -> Self {
+        Self { total: total.count, total_is_more: total.is_more }
+    }
 }
 
 impl<T: Serialize> IntoResponse for List<T> {
@@ -53,7 +81,11 @@ impl<T: Serialize> IntoResponse for List<T> {
 
 /// Takes the wished page.
 pub(crate) fn page(parameters: &mut Parameters) -> Page {
-    Page { limit: Some(limit(parameters)), cursor: parameters.text("cursor") }
+    Page {
+        limit: Some(limit(parameters)),
+        cursor: parameters.text("cursor"),
+        count: parameters.flag("count").unwrap_or(false),
+    }
 }
 
 /// Takes the wished length of a page, clamped.

@@ -5,7 +5,7 @@
 
 use capstan_domain::id::{RunId, TaskId};
 use capstan_envelope::{Position, Workspace};
-use capstan_projections::{Page, TaskFilter};
+use capstan_projections::{OutputFilter, Page, TaskFilter};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -56,7 +56,7 @@ pub(crate) struct TaskEventBatch {
 pub(crate) struct WorkspaceLiveBatch {
     /// The newest tasks, archived ones included.
     tasks: Vec<Box<RawValue>>,
-    /// The newest outputs that are not archived.
+    /// The newest outputs that are neither archived nor hidden from the feed.
     outputs: Vec<Box<RawValue>>,
     position: Position,
 }
@@ -71,11 +71,6 @@ struct TaskHead {
     current_blocker: Option<Box<RawValue>>,
 }
 
-#[derive(Deserialize)]
-struct OutputHead {
-    archived_at: Option<String>,
-}
-
 /// The task as it stands, and its lines since the cursors.
 pub(crate) async fn of_task(
     app: &App,
@@ -88,7 +83,8 @@ pub(crate) async fn of_task(
         serde_json::from_str(task.json.get()).map_err(Problem::internal)?;
     let lines = logs::of_task(app, workspace, task_id, cursors.log, LIMIT_MAX).await?;
     let (next_log_cursor, logs) = (next(lines.next_cursor.as_deref(), cursors.log), lines.items);
-    let outputs = app.reads.outputs(workspace, Some(task_id), &newest(LIMIT_MAX)).await?.items;
+    let produced = OutputFilter { task_id: Some(task_id), ..OutputFilter::default() };
+    let outputs = app.reads.outputs(workspace, &produced, &newest(LIMIT_MAX)).await?.items;
     let (mut run, mut interaction, mut run_events) = (None, None, Vec::new());
     let mut next_run_event_cursor = cursors.run_event;
     if let Some(run_id) = run_id {
@@ -122,16 +118,13 @@ fn next(cursor: Option<&str>, before: u64) -> u64 {
 }
 
 fn newest(limit: u32) -> Page {
-    Page { limit: Some(limit), cursor: None }
+    Page { limit: Some(limit), ..Page::default() }
 }
 
 /// The newest tasks and outputs.
 pub(crate) async fn of_workspace(app: &App, workspace: &Workspace) -> Result<WorkspaceLiveBatch, Problem> {
     let tasks = app.reads.tasks(workspace, &TaskFilter::default(), &newest(LIMIT_MAX)).await?;
-    let outputs = app.reads.outputs(workspace, None, &newest(LIMIT_MAX)).await?.items;
-    let is_shown = |output: &RawValue| {
-        serde_json::from_str(output.get()).is_ok_and(|head: OutputHead| head.archived_at.is_none())
-    };
-    let outputs = outputs.into_iter().filter(|output| is_shown(output)).take(OUTPUTS as usize).collect();
+    let shown = OutputFilter { archived: Some(false), hidden: Some(false), ..OutputFilter::default() };
+    let outputs = app.reads.outputs(workspace, &shown, &newest(OUTPUTS)).await?.items;
     Ok(WorkspaceLiveBatch { tasks: tasks.items, outputs, position: tasks.position })
 }

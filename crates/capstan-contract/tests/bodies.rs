@@ -2,10 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "functions the tests share fail the test")]
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, ArchiveTask, COMMANDS, CancelRun,
-    CancelTask, CheckToolCall, ClaimInput, ClaimToolCall, CommandBody, ConfigureClass, CreateAgent,
-    CreateSchedule, CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput,
-    FinalizeOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule, ProduceOutput,
+    AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, AppendTaskOutputRows,
+    ArchiveAllOutputs, ArchiveOutput, ArchiveTask, COMMANDS, CancelRun, CancelTask, CheckToolCall,
+    ClaimInput, ClaimToolCall, CommandBody, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput,
+    CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeOutput,
+    FinalizeTaskOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule, ProduceOutput,
     PublishSourceEvent, RecordUsage, RegisterWorker, RenewRequest, ReportToolCall, ResumeSchedule, RetryTask,
     ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule, UnarchiveTask, UpdateAgent,
     UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
@@ -209,6 +210,29 @@ fn workers_bodies_take_their_fields_and_no_others() {
             "/subtasks/0/policy",
             "/source_watches/0",
         ],
+    );
+}
+
+#[test]
+fn commands_about_outputs_take_their_fields_and_no_others() {
+    takes::<CreateTaskOutput>(
+        &json!({"idempotency_key": "k", "task_id": TASK, "id": TASK, "name": "n", "output_type": "o", "title": "t",
+                "summary": "s", "uri": "u", "data": {"a": 1}, "metadata": {"b": 2}, "status": "pending"}),
+        &[""],
+    );
+    takes::<AppendTaskOutputRows>(
+        &json!({"idempotency_key": "k", "task_id": TASK, "output_id": TASK, "rows": [1]}),
+        &[""],
+    );
+    takes::<FinalizeTaskOutput>(
+        &json!({"idempotency_key": "k", "task_id": TASK, "output_id": TASK, "summary": "s"}),
+        &[""],
+    );
+    takes::<ArchiveOutput>(&json!({"idempotency_key": "k", "output_id": TASK}), &[""]);
+    takes::<ArchiveAllOutputs>(
+        &json!({"idempotency_key": "k", "task_id": TASK, "agent_id": "demo", "output_type": "o", "status": "active",
+                "created_before": "2026-01-01T00:00:00Z"}),
+        &[""],
     );
 }
 

@@ -35,6 +35,7 @@ mod fixture;
 mod inbox;
 mod interrupt;
 mod lifecycle;
+pub mod output_feed;
 mod outputs;
 pub mod rejection;
 pub mod settlement;

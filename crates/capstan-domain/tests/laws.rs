@@ -39,9 +39,9 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         Command::ClaimInput(c) => Some(&c.attempt_id),
         Command::AckInput(c) => Some(&c.attempt_id),
         Command::DeferInput(c) => Some(&c.attempt_id),
-        Command::ProduceOutput(c) => Some(&c.attempt_id),
-        Command::AppendOutputRows(c) => Some(&c.attempt_id),
-        Command::FinalizeOutput(c) => Some(&c.attempt_id),
+        Command::ProduceOutput(c) => c.attempt_id.as_ref(),
+        Command::AppendOutputRows(c) => c.attempt_id.as_ref(),
+        Command::FinalizeOutput(c) => c.attempt_id.as_ref(),
         Command::RecordUsage(c) => Some(&c.attempt_id),
         Command::CheckToolCall(c) => Some(&c.attempt_id),
         Command::Accept(_)
@@ -64,7 +64,8 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         | Command::EndToolCall(_)
         | Command::StopForBudget(_)
         | Command::WarnBudget(_)
-        | Command::LiftBudget(_) => None,
+        | Command::LiftBudget(_)
+        | Command::ArchiveOutputs(_) => None,
     }
 }
 

@@ -12,8 +12,10 @@ pub(crate) mod output;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod select;
+pub(crate) mod span;
 pub(crate) mod task;
 pub(crate) mod token;
+pub(crate) mod tree;
 pub(crate) mod workspace;
 
 use capstan_envelope::Position;
@@ -41,8 +43,19 @@ pub struct Listing {
     pub next_cursor: Option<String>,
     /// The limit that was applied.
     pub limit: u32,
+    /// How many there are on all pages together, when it was asked for.
+    pub total: Option<Total>,
     /// The position of the read models when they were read.
     pub position: Position,
+}
+
+/// How many objects a list holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// So many, when there are no more.
+    pub count: u64,
+    /// True when there are more, which were not counted.
+    pub is_more: bool,
 }
 
 /// Why a read could not be answered.

@@ -100,7 +100,7 @@ async fn find_strangers(
             continue;
         }
         // It only makes the refusal clearer: without the read models it says less.
-        let shown = app.reads.output(workspace, output_id).await.ok().flatten();
+        let shown = app.reads.output(workspace, None, output_id).await.ok().flatten();
         let shown = shown.and_then(|object| serde_json::from_str::<Shown>(object.json.get()).ok());
         item.of_task = shown.map(|shown| shown.task_id).filter(|task_id| task_id.to_string() != stream.id());
     }

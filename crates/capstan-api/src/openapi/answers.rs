@@ -1,8 +1,10 @@
 //! The schemas of what the api answers besides the rows of the read models.
 
 use capstan_contract::schema::{NamedSchema, answer_schema_of};
+use capstan_projections::TaskTree;
 use serde_json::{Map, Value, json};
 
+use crate::commands::ArchivedOutputs;
 use crate::history::HistoryEntry;
 use crate::interaction::Interaction;
 use crate::logs::LogEntry;
@@ -22,6 +24,11 @@ pub(super) static ANSWERS: &[NamedSchema] = &[
     NamedSchema { name: "run-snapshot", schema: || answer_schema_of::<RunSnapshot>("run-snapshot") },
     NamedSchema { name: "interaction", schema: || answer_schema_of::<Interaction>("interaction") },
     NamedSchema { name: "schedule-preview", schema: || answer_schema_of::<Preview>("schedule-preview") },
+    NamedSchema { name: "task-tree", schema: || answer_schema_of::<TaskTree>("task-tree") },
+    NamedSchema {
+        name: "archived-outputs",
+        schema: || answer_schema_of::<ArchivedOutputs>("archived-outputs"),
+    },
     NamedSchema { name: "why", schema: || answer_schema_of::<Why>("why") },
     NamedSchema { name: "agent-stats", schema: || answer_schema_of::<AgentStatsShown>("agent-stats") },
     NamedSchema { name: "projection", schema: || answer_schema_of::<Projection>("projection") },
@@ -40,7 +47,8 @@ fn log_entry() -> Value {
     let mut schema = answer_schema_of::<LogEntry>("log-entry");
     if let Some(schema) = schema.as_object_mut() {
         let uuid = json!({ "type": "string", "format": "uuid" });
-        schema.insert("required".to_owned(), json!(["seq", "task_id", "run_id"]));
+        // What the task was told stands before all lines and is of no run.
+        schema.insert("required".to_owned(), json!(["seq", "task_id"]));
         schema.insert(
             "properties".to_owned(),
             json!({ "seq": { "type": "integer", "minimum": 0 }, "task_id": uuid, "run_id": uuid,

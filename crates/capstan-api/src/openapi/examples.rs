@@ -31,6 +31,14 @@ pub(super) fn of_body(name: &str) -> Option<Value> {
             json!({ "channel_type": "email", "address": "docs@example.org", "agent_id": "writer" })
         }
         "delete-channel-binding" => json!({ "channel_type": "email", "address": "docs@example.org" }),
+        "create-task-output" => json!({
+            "task_id": TASK, "name": "notes", "output_type": "report", "title": "Release notes of 2.1",
+            "data": { "rows": [] },
+        }),
+        "append-task-output-rows" => json!({ "task_id": TASK, "output_id": ID, "rows": [["fixed", 7]] }),
+        "finalize-task-output" => json!({ "task_id": TASK, "output_id": ID, "summary": "7 defects fixed" }),
+        "archive-output" => json!({ "output_id": ID }),
+        "archive-all-outputs" => json!({ "agent_id": "writer", "created_before": "2026-01-01T00:00:00Z" }),
         "create-schedule" => json!({
             "agent_id": "writer", "cron_expr": "0 9 * * 1-5", "timezone": "Europe/Vienna",
             "prompt": "Write down what was decided yesterday.",

@@ -115,6 +115,7 @@ pub(crate) fn schema_of(kind: ParameterKind) -> Value {
         ParameterKind::Flag => json!({ "type": "boolean" }),
         ParameterKind::Instant => json!({ "type": "string", "format": "date-time" }),
         ParameterKind::Id => json!({ "type": "string", "format": "uuid" }),
+        ParameterKind::OneOf(words) => json!({ "enum": words }),
         ParameterKind::Some(words) => json!({ "type": "array", "items": { "enum": words } }),
         ParameterKind::Words => json!({ "type": "array", "items": { "type": "string" } }),
     }
@@ -211,6 +212,8 @@ fn list(item: &Value) -> Value {
             "next_cursor": { "type": "string", "description": "Absent on the last page." },
             "position": position(),
             "limit": { "type": "integer", "minimum": 0 },
+            "total": { "type": "integer", "minimum": 0, "description": "Over all pages, with `count=true`." },
+            "total_is_more": { "type": "boolean", "description": "There are more than `total`." },
         },
     })
 }
@@ -218,6 +221,7 @@ fn list(item: &Value) -> Value {
 fn receipt(entity: &str, components: &Components) -> Value {
     let shown = match entity {
         "cancelled_tasks" => json!({ "type": "array", "items": { "type": "string", "format": "uuid" } }),
+        "archived" => components.reference("archived-outputs"),
         "output_id" => json!({ "type": "string", "format": "uuid" }),
         // A claim that finds nothing answers null.
         "input" => json!({ "anyOf": [components.reference("claimed-input"), { "type": "null" }] }),

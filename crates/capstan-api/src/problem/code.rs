@@ -54,6 +54,7 @@ codes! {
     IllegalTransition, "illegal_transition", CONFLICT, "Not possible in this state";
     TaskArchived, "task_archived", CONFLICT, "The task is archived";
     LeaseLost, "lease_lost", CONFLICT, "The lease is gone";
+    OutputConflict, "output_conflict", CONFLICT, "The id is another output's";
     BlockerClosed, "blocker_closed", CONFLICT, "The question is closed";
     SessionBusy, "session_busy", CONFLICT, "The session is busy";
     IdempotencyConflict, "idempotency_conflict", CONFLICT, "The key was used for another command";

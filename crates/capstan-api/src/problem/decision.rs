@@ -19,6 +19,7 @@ impl From<task::Rejection> for Problem {
             No::LeaseLost { current_epoch } => {
                 Self { current_epoch: Some(current_epoch), ..Self::new(Code::LeaseLost, detail) }
             }
+            No::OutputConflict => Self::new(Code::OutputConflict, detail),
             No::Archived => Self::new(Code::TaskArchived, detail),
             No::BlockerClosed => Self::new(Code::BlockerClosed, detail),
             No::MessageRequired => {

@@ -59,7 +59,7 @@ pub(super) async fn list(
             parked_streams: status.as_ref().map(|status| status.parked_streams),
         })
         .collect();
-    Ok(List { items, next_cursor: None, position, limit: MODELS.len() as u32 })
+    Ok(List { items, next_cursor: None, position, limit: MODELS.len() as u32, total: None })
 }
 
 /// Builds a read model anew, `all` for all of them. Answers 200 with the report, or 202 when it takes longer.

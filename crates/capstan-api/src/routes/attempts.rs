@@ -17,7 +17,6 @@ use capstan_contract::lease::ClaimedInput;
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{AttemptId, InputId, OutputId};
 use capstan_domain::task::command::BlockerSpec;
-use capstan_domain::task::event::OutputStatus;
 use capstan_domain::task::state::InputState;
 use capstan_domain::task::{Command, Task, TaskDecider, command};
 use capstan_envelope::{Actor, StreamId, Workspace};
@@ -28,6 +27,7 @@ use crate::App;
 use crate::answer_schema;
 use crate::body;
 use crate::call::{CallContext, CommandKey, fresh_id};
+use crate::commands::unnamed_output;
 use crate::known;
 use crate::logs;
 use crate::parameters::path_id;
@@ -205,26 +205,11 @@ pub(super) async fn produce_output(
     let report = Report::read(app, &attempt, request.headers(), call).await?;
     let body: ProduceOutput = report.body(request).await?;
     let task = report.attempt_id.task;
-    let name = body.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
-    let output_id = match (body.id, name, report.key()?) {
-        // A producer may name its output by any id of its own; derived, it cannot meet another task's output.
-        (Some(id), _, _) => OutputId::of_name(task, &id.to_string()),
-        (None, Some(name), _) => OutputId::of_name(task, name),
-        (None, None, Some(key)) => OutputId::of_name(task, &format!("key:{}", key.text())),
-        (None, None, None) => OutputId(fresh_id(report.call.received_at)),
-    };
-    let command = Command::ProduceOutput(Box::new(command::ProduceOutput {
-        attempt_id: report.attempt_id.clone(),
-        output_id,
-        output_type: body.output_type.clone(),
-        title: body.title.clone(),
-        summary: body.summary.clone(),
-        uri: body.uri.clone(),
-        data: body.data.clone(),
-        metadata: body.metadata.clone(),
-        status: body.status.unwrap_or(OutputStatus::Active),
-        at: report.call.received_at,
-    }));
+    let key = report.key()?;
+    let output_id = body.output_id(task, || unnamed_output(task, key.as_ref(), &report.call));
+    let attempt_id = Some(report.attempt_id.clone());
+    let at = report.call.received_at;
+    let command = Command::ProduceOutput(Box::new(body.to_command(attempt_id, output_id, at)));
     let (context, decided) = report.execute(&body, command).await?;
     let status = if decided.changed { StatusCode::CREATED } else { StatusCode::OK };
     Ok(Reply::new(status, &context, &decided).showing("output_id", &output_id))
@@ -240,7 +225,7 @@ pub(super) async fn append_rows(
     let output_id: OutputId = report.part(&output, "output")?;
     let body: AppendRows = report.body(request).await?;
     let command = Command::AppendOutputRows(command::AppendOutputRows {
-        attempt_id: report.attempt_id.clone(),
+        attempt_id: Some(report.attempt_id.clone()),
         output_id,
         rows: body.rows.clone(),
         at: report.call.received_at,
@@ -259,7 +244,7 @@ pub(super) async fn finalize_output(
     let output_id: OutputId = report.part(&output, "output")?;
     let body: FinalizeOutput = report.body(request).await?;
     let command = Command::FinalizeOutput(command::FinalizeOutput {
-        attempt_id: report.attempt_id.clone(),
+        attempt_id: Some(report.attempt_id.clone()),
         output_id,
         summary: body.summary.clone(),
         at: report.call.received_at,
@@ -310,15 +295,7 @@ pub(super) async fn claim_input(
             version: loaded.head.version,
             duplicate: true,
         };
-        let reply = Reply {
-            status: StatusCode::OK,
-            receipt,
-            input: None,
-            continued: false,
-            entity: None,
-            shown_at: None,
-            secret: None,
-        };
+        let reply = Reply::of_receipt(StatusCode::OK, receipt);
         return Ok(reply.showing("input", &claimed(input)));
     }
     let (context, decided) = report.execute(&body, command).await?;

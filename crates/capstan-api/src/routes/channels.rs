@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use capstan_contract::command::{DeleteChannelBinding, UpsertChannelBinding};
 use capstan_domain::channel::Address;
 use capstan_domain::id::BindingId;
-use capstan_projections::BindingsOf;
+use capstan_projections::{BindingFilter, BindingsOf};
 
 use crate::App;
 use crate::asked::Asked;
@@ -49,18 +49,23 @@ pub(super) async fn list(
 ) -> Result<List, Problem> {
     let page = page(&mut parameters);
     let agent = parameters.text("agent_id");
+    let mut filter = BindingFilter {
+        of: BindingsOf::All,
+        channel_type: parameters.text("channel_type"),
+        active: parameters.flag("active"),
+    };
     let without_agent = parameters.flag("without_agent").unwrap_or(false);
     if agent.is_some() && without_agent {
         parameters.fault("without_agent", "cannot be given together with agent_id");
     }
     parameters.finish()?;
     let workspace = app.workspace(&workspace).await?;
-    let of = match agent {
-        Some(named) => BindingsOf::Agent(app.agent(&workspace, &named).await?.agent_id),
+    filter.of = match app.agent_filter(&workspace, agent).await? {
+        Some(id) => BindingsOf::Agent(id),
         None if without_agent => BindingsOf::Workspace,
         None => BindingsOf::All,
     };
-    app.reads.channels(&workspace, of, &page).await
+    app.reads.channels(&workspace, &filter, &page).await
 }
 
 pub(super) async fn one(

@@ -126,7 +126,8 @@ pub(super) async fn list(
     }
     let next_cursor =
         items.last().filter(|_| items.len() as u64 >= u64::from(limit)).map(|last| last.id.clone());
-    Ok(List { items, next_cursor, position: app.reads.models().position().await?, limit })
+    let position = app.reads.models().position().await?;
+    Ok(List { items, next_cursor, position, limit, total: None })
 }
 
 pub(super) async fn one(

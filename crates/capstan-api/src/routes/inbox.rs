@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 
+use capstan_projections::BlockerFilter;
+
 use crate::App;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
@@ -15,7 +17,10 @@ pub(super) async fn list(
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
     let page = page(&mut parameters);
+    let agent = parameters.text("agent_id");
+    let kinds = parameters.choices("kind", "kinds of questions");
     parameters.finish()?;
     let workspace = app.workspace(&workspace).await?;
-    app.reads.open_blockers(&workspace, &page).await
+    let agent_id = app.agent_filter(&workspace, agent).await?;
+    app.reads.open_blockers(&workspace, &BlockerFilter { kinds, agent_id }, &page).await
 }

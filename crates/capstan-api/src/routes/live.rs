@@ -113,7 +113,7 @@ pub(super) async fn of_workspace(
     let workspace = app.workspace(&workspace).await?;
     let mut first = Vec::new();
     if wish.with_snapshot {
-        let page = Page { limit: Some(LIMIT_MAX), cursor: None };
+        let page = Page { limit: Some(LIMIT_MAX), ..Page::default() };
         let states = TaskState::ALL.into_iter().filter(|state| !state.is_terminal()).collect();
         let open = TaskFilter { states, ..TaskFilter::default() };
         let tasks = app.reads.tasks(&workspace, &open, &page).await?;

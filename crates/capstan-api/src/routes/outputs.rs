@@ -1,24 +1,46 @@
-//! What the agents of a workspace produced.
+//! What the agents of a workspace produced: its feed, and what callers add and put away.
 
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
+use capstan_contract::command::{
+    AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, CreateTaskOutput, FinalizeTaskOutput,
+};
+use capstan_projections::OutputFilter;
 
 use crate::App;
+use crate::asked::Asked;
+use crate::body;
+use crate::commands::Execute;
 use crate::parameters::{Parameters, path_id};
 use crate::problem::Problem;
+use crate::receipt::Reply;
 use crate::shown::{List, Object, page};
 
+type InTask = Path<(String, String, String)>;
+
+/// The feed: without what was put away and what only supports something else, unless they are asked for.
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
     let page = page(&mut parameters);
-    let task_id = parameters.value("task_id", "a task id");
+    let agent = parameters.text("agent_id");
+    let with_hidden = parameters.flag("hidden").unwrap_or(false);
+    let mut filter = OutputFilter {
+        task_id: parameters.value("task_id", "a task id"),
+        agent_id: None,
+        output_type: parameters.text("type"),
+        statuses: parameters.choices("status", "states of outputs"),
+        archived: parameters.archived(),
+        hidden: (!with_hidden).then_some(false),
+        created: parameters.span("created"),
+    };
     parameters.finish()?;
     let workspace = app.workspace(&workspace).await?;
-    app.reads.outputs(&workspace, task_id, &page).await
+    filter.agent_id = app.agent_filter(&workspace, agent).await?;
+    app.reads.outputs(&workspace, &filter, &page).await
 }
 
 pub(super) async fn one(
@@ -28,5 +50,72 @@ pub(super) async fn one(
 ) -> Result<Object, Problem> {
     parameters.finish()?;
     let (workspace, output) = (app.workspace(&workspace).await?, path_id(&output, "output")?);
-    app.reads.output(&workspace, output).await?.ok_or_else(|| Problem::not_found("output"))
+    app.reads.output(&workspace, None, output).await?.ok_or_else(|| Problem::not_found("output"))
+}
+
+/// The output of the path, when it is of the task of the path.
+pub(super) async fn of_task(
+    State(app): State<Arc<App>>,
+    Path((workspace, task, output)): InTask,
+    parameters: Parameters,
+) -> Result<Object, Problem> {
+    parameters.finish()?;
+    let (task, output) = (path_id(&task, "task")?, path_id(&output, "output")?);
+    let workspace = app.workspace(&workspace).await?;
+    app.reads.output(&workspace, Some(task), output).await?.ok_or_else(|| Problem::not_found("output"))
+}
+
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    mut asked: Asked,
+) -> Result<Reply, Problem> {
+    let workspace = app.workspace(&workspace).await?;
+    let mut body: CreateTaskOutput = asked.body()?;
+    body.task_id = body::of_path(body.task_id, path_id(&task, "task")?, "/task_id")?;
+    body.execute(&app, &workspace, &asked.call).await
+}
+
+pub(super) async fn append_rows(
+    State(app): State<Arc<App>>,
+    Path((workspace, task, output)): InTask,
+    mut asked: Asked,
+) -> Result<Reply, Problem> {
+    let workspace = app.workspace(&workspace).await?;
+    let mut body: AppendTaskOutputRows = asked.body()?;
+    body.task_id = body::of_path(body.task_id, path_id(&task, "task")?, "/task_id")?;
+    body.output_id = body::of_path(body.output_id, path_id(&output, "output")?, "/output_id")?;
+    body.execute(&app, &workspace, &asked.call).await
+}
+
+pub(super) async fn finalize(
+    State(app): State<Arc<App>>,
+    Path((workspace, task, output)): InTask,
+    mut asked: Asked,
+) -> Result<Reply, Problem> {
+    let workspace = app.workspace(&workspace).await?;
+    let mut body: FinalizeTaskOutput = asked.body()?;
+    body.task_id = body::of_path(body.task_id, path_id(&task, "task")?, "/task_id")?;
+    body.output_id = body::of_path(body.output_id, path_id(&output, "output")?, "/output_id")?;
+    body.execute(&app, &workspace, &asked.call).await
+}
+
+pub(super) async fn archive(
+    State(app): State<Arc<App>>,
+    Path((workspace, output)): Path<(String, String)>,
+    mut asked: Asked,
+) -> Result<Reply, Problem> {
+    let workspace = app.workspace(&workspace).await?;
+    let mut body: ArchiveOutput = asked.body_if_any()?;
+    body.output_id = body::of_path(body.output_id, path_id(&output, "output")?, "/output_id")?;
+    body.execute(&app, &workspace, &asked.call).await
+}
+
+pub(super) async fn archive_all(
+    State(app): State<Arc<App>>,
+    Path(workspace): Path<String>,
+    mut asked: Asked,
+) -> Result<Reply, Problem> {
+    let workspace = app.workspace(&workspace).await?;
+    asked.body_if_any::<ArchiveAllOutputs>()?.execute(&app, &workspace, &asked.call).await
 }

@@ -8,6 +8,7 @@ use capstan_contract::command::{CancelRun, EnqueueRunInput};
 use capstan_projections::RunFilter;
 
 use crate::App;
+use crate::as_of::{self, AsOf};
 use crate::body;
 use crate::call::CallContext;
 use crate::commands::Execute;
@@ -31,22 +32,26 @@ pub(super) async fn list(
         statuses: parameters.choices("status", "run states"),
         task_id: parameters.value("task_id", "a task id"),
         session_id: parameters.text("session_id"),
+        created: parameters.span("created"),
+        updated: parameters.span("updated"),
     };
     parameters.finish()?;
     let workspace = app.workspace(&workspace).await?;
-    if let Some(agent) = agent {
-        filter.agent_id = Some(app.agent(&workspace, &agent).await?.agent_id);
-    }
+    filter.agent_id = app.agent_filter(&workspace, agent).await?;
     app.reads.runs(&workspace, &filter, &page).await
 }
 
 pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, run)): Path<(String, String)>,
-    parameters: Parameters,
+    mut parameters: Parameters,
 ) -> Result<Object, Problem> {
+    let as_of = AsOf::take(&mut parameters);
     parameters.finish()?;
     let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    if let Some(as_of) = as_of {
+        return as_of::run(&app, &workspace, run, as_of).await;
+    }
     app.reads.run(&workspace, run).await?.ok_or_else(|| Problem::not_found("run"))
 }
 

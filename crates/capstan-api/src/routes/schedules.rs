@@ -75,14 +75,16 @@ pub(super) async fn list(
     Path(workspace): Path<String>,
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
-    let filter = ScheduleFilter {
+    let agent = parameters.text("agent_id");
+    let mut filter = ScheduleFilter {
         source_view_id: parameters.text("source_view_id"),
-        agent_id: parameters.value("agent_id", "the id of an agent"),
+        agent_id: None,
         active: parameters.flag("active"),
     };
     let page = page(&mut parameters);
     parameters.finish()?;
     let workspace = app.workspace(&workspace).await?;
+    filter.agent_id = app.agent_filter(&workspace, agent).await?;
     app.reads.schedules(&workspace, &filter, &page).await
 }
 

@@ -106,6 +106,7 @@ pub(crate) static ROUTES: &[Route] = &[
     read("ListTaskRuns", w!("/tasks/{task}/runs"), List("run"), "the runs of a task", to!(tasks::runs)),
     read("ListTaskOutputs", w!("/tasks/{task}/outputs"), List("output"), "what a task produced", to!(tasks::outputs)),
     read("ListTaskInputs", w!("/tasks/{task}/inputs"), List("input"), "what was said to a task", to!(tasks::inputs)),
+    read("GetTaskTree", w!("/tasks/{task}/tree"), Object("task-tree"), "a task and everything made for it, with costs", to!(tasks::tree)),
     read("GetTaskHistory", w!("/tasks/{task}/history"), List("history-entry"), "the events of a task", to!(tasks::history)),
     read("GetTaskLogs", w!("/tasks/{task}/logs"), List("log-entry"), "the log lines of a task", to!(tasks::logs)),
     read("WhyIsTaskWaiting", w!("/tasks/{task}/why"), Object("why"), "what keeps a task from running", to!(tasks::why)),
@@ -121,6 +122,12 @@ pub(crate) static ROUTES: &[Route] = &[
 
     read("ListOutputs", w!("/outputs"), List("output"), "what a workspace's agents produced", to!(outputs::list)),
     read("GetOutput", w!("/outputs/{output}"), Object("output"), "one output", to!(outputs::one)),
+    command::<body::ArchiveOutput>("ArchiveOutput", w!("/outputs/{output}/archive"), OK, "output", "puts an output away", to!(outputs::archive)),
+    command::<body::ArchiveAllOutputs>("ArchiveAllOutputs", w!("/outputs/archive-all"), OK, "archived", "puts outputs of a workspace away", to!(outputs::archive_all)),
+    command::<body::CreateTaskOutput>("CreateTaskOutput", w!("/tasks/{task}/outputs"), CREATED, "output", "adds an output to a task", to!(outputs::create)),
+    command::<body::AppendTaskOutputRows>("AppendTaskOutputRows", w!("/tasks/{task}/outputs/{output}/rows"), OK, "output", "adds rows to an output of a task", to!(outputs::append_rows)),
+    command::<body::FinalizeTaskOutput>("FinalizeTaskOutput", w!("/tasks/{task}/outputs/{output}/finalize"), OK, "output", "gives an output of a task its summary", to!(outputs::finalize)),
+    read("GetTaskOutput", w!("/tasks/{task}/outputs/{output}"), Object("output"), "one output of a task", to!(outputs::of_task)),
     read("ListInbox", w!("/inbox"), List("blocker"), "open questions over all tasks", to!(inbox::list)),
 
     post("ExecuteBatch", w!("/commands"), Scope::Command, Array("batch-answer"), "gives up to 1000 commands, each with its own answer", to!(batches::commands)),

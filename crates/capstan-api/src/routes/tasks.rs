@@ -6,9 +6,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use capstan_contract::command::{AcceptAgentCommand, SubmitTaskInput};
-use capstan_projections::{RunFilter, TaskFilter};
+use capstan_projections::{OutputFilter, RunFilter, TaskFilter, TaskTree};
 
 use crate::App;
+use crate::as_of::{self, AsOf};
 use crate::body;
 use crate::call::CallContext;
 use crate::commands::Execute;
@@ -17,11 +18,8 @@ use crate::logs::{self, LogEntry};
 use crate::parameters::{Parameters, path_id};
 use crate::problem::Problem;
 use crate::receipt::Reply;
-use crate::shown::{List, Object, limit, page};
+use crate::shown::{LIMIT_MAX, List, Object, Positioned, limit, page};
 use crate::why::{self, Why};
-
-/// How an instant is written.
-const INSTANT: &str = "an instant, as in 2026-01-02T03:04:05Z";
 
 pub(super) async fn accept(
     State(app): State<Arc<App>>,
@@ -68,18 +66,15 @@ pub(super) async fn list(
         labels: labels(&mut parameters),
         parent_task_id: parameters.value("parent_task_id", "a task id"),
         source_output_ids: parameters.words("source_output_id"),
-        waiting_reason: parameters.text("waiting_reason"),
-        created_after: parameters.value("created_after", INSTANT),
-        created_before: parameters.value("created_before", INSTANT),
-        updated_after: parameters.value("updated_after", INSTANT),
-        archived: parameters.flag("archived"),
+        waiting_reasons: parameters.choices("waiting_reason", "reasons to wait"),
+        created: parameters.span("created"),
+        updated: parameters.span("updated"),
+        archived: parameters.archived(),
         text: parameters.text("q"),
     };
     parameters.finish()?;
     let workspace = app.workspace(&workspace).await?;
-    if let Some(agent) = agent {
-        filter.agent_id = Some(app.agent(&workspace, &agent).await?.agent_id);
-    }
+    filter.agent_id = app.agent_filter(&workspace, agent).await?;
     app.reads.tasks(&workspace, &filter, &page).await
 }
 
@@ -100,10 +95,14 @@ fn labels(parameters: &mut Parameters) -> BTreeMap<String, String> {
 pub(super) async fn one(
     State(app): State<Arc<App>>,
     Path((workspace, task)): Path<(String, String)>,
-    parameters: Parameters,
+    mut parameters: Parameters,
 ) -> Result<Object, Problem> {
+    let as_of = AsOf::take(&mut parameters);
     parameters.finish()?;
     let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    if let Some(as_of) = as_of {
+        return as_of::task(&app, &workspace, task, as_of).await;
+    }
     app.reads.task(&workspace, task).await?.ok_or_else(|| Problem::not_found("task"))
 }
 
@@ -144,7 +143,8 @@ pub(super) async fn outputs(
     parameters.finish()?;
     let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
     app.must_have_task(&workspace, task).await?;
-    app.reads.outputs(&workspace, Some(task), &page).await
+    let filter = OutputFilter { task_id: Some(task), ..OutputFilter::default() };
+    app.reads.outputs(&workspace, &filter, &page).await
 }
 
 pub(super) async fn inputs(
@@ -157,6 +157,24 @@ pub(super) async fn inputs(
     let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
     app.must_have_task(&workspace, task).await?;
     app.reads.inputs(&workspace, task, &page).await
+}
+
+/// Levels below the task that a tree shows when the caller does not say, and at most.
+const DEPTH_DEFAULT: u32 = 5;
+const DEPTH_MAX: u32 = 50;
+
+pub(super) async fn tree(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    mut parameters: Parameters,
+) -> Result<Positioned<TaskTree>, Problem> {
+    let tasks_max = parameters.value("limit", "a number").unwrap_or(LIMIT_MAX).clamp(1, LIMIT_MAX);
+    let depth_max = parameters.value("depth", "a number").unwrap_or(DEPTH_DEFAULT).min(DEPTH_MAX);
+    parameters.finish()?;
+    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    let found = app.reads.models().task_tree(workspace.as_str(), task, depth_max, tasks_max).await?;
+    let (tree, position) = found.ok_or_else(|| Problem::not_found("task"))?;
+    Ok(Positioned(tree, position))
 }
 
 pub(super) async fn history(
@@ -191,6 +209,5 @@ pub(super) async fn logs(
     let cursor = parameters.value("cursor", "a cursor as answered");
     parameters.finish()?;
     let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
-    app.must_have_task(&workspace, task).await?;
     logs::of_task(&app, &workspace, task, after.or(cursor).unwrap_or(0), limit).await
 }

@@ -34,9 +34,10 @@ pub(super) async fn list(
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
     let page = page(&mut parameters);
+    let revoked = parameters.flag("revoked");
     parameters.finish()?;
     let workspace = app.workspace(&workspace).await?;
-    app.reads.tokens(&workspace, &page).await
+    app.reads.tokens(&workspace, revoked, &page).await
 }
 
 pub(super) async fn revoke(

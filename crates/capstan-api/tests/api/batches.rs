@@ -153,7 +153,8 @@ async fn polling_a_task_brings_what_is_new_and_nothing_twice() {
     );
     assert_eq!(first["interaction"]["state"], "working");
     assert_eq!(first["blocker"], Value::Null);
-    assert_eq!(first["logs"].as_array().unwrap().len(), 1, "{first}");
+    let lines: Vec<_> = first["logs"].as_array().unwrap().iter().map(|line| &line["data"]).collect();
+    assert_eq!(lines, ["to be polled", "first"], "what the task was told comes first");
     assert_eq!(first["run_events"].as_array().unwrap().len(), 1, "{first}");
 
     say("logs", json!([{ "stream": "stdout", "data": "second" }])).await;
@@ -166,7 +167,18 @@ async fn polling_a_task_brings_what_is_new_and_nothing_twice() {
     assert_eq!((lines.len(), &lines[0]["data"]), (1, &json!("second")), "{second}");
     assert_eq!(second["run_events"], json!([]));
 
+    for (name, role) in [("shown", "primary"), ("hidden", "supporting"), ("archived", "primary")] {
+        let output = json!({ "name": name, "title": name, "output_type": "report",
+                             "metadata": { "artifact_role": role } });
+        let path = format!("/v1/workspaces/dev/tasks/{task}/outputs");
+        let made = api.post(&path, output).await.expect(201);
+        if name == "archived" {
+            let id = made["output"]["id"].as_str().unwrap();
+            api.post(&format!("/v1/workspaces/dev/outputs/{id}/archive"), json!({})).await.expect(200);
+        }
+    }
     let all = api.get_now("/v1/workspaces/dev/batch").await.expect(200);
-    assert_eq!((all["tasks"][0]["id"].as_str(), &all["outputs"]), (Some(&*task), &json!([])));
+    let titles: Vec<_> = all["outputs"].as_array().unwrap().iter().map(|output| &output["title"]).collect();
+    assert_eq!((all["tasks"][0]["id"].as_str(), titles), (Some(&*task), vec![&json!("shown")]));
     api.get(&format!("{path}?log_cursor=x")).await.expect_problem(422, "validation_failed");
 }

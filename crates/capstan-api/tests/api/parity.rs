@@ -75,12 +75,14 @@ async fn lists_hold_what_was_made() {
         ("agents", "agent_key", json!("demo")),
         ("runs", "id", json!(lease.run_id)),
         ("runs?status=accepted", "id", json!(lease.run_id)),
-        (&format!("tasks/{task}/logs?after=0"), "data", json!("a line")),
     ] {
         let list = api.get_now(&format!("/v1/workspaces/dev/{path}")).await.expect(200);
         assert_eq!(list["items"].as_array().unwrap().len(), 1, "{path}: {list}");
         assert_eq!(list["items"][0][field], value, "{path}");
     }
+    let logs = api.get(&format!("/v1/workspaces/dev/tasks/{task}/logs?after=0")).await.expect(200);
+    let lines: Vec<_> = logs["items"].as_array().unwrap().iter().map(|line| &line["data"]).collect();
+    assert_eq!(lines, ["to be found", "a line"]);
     let none = api.get_now("/v1/workspaces/dev/runs?status=cancelled").await.expect(200);
     assert_eq!(none["items"], json!([]));
 }

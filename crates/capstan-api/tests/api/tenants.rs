@@ -118,6 +118,8 @@ async fn one_workspace_finds_nothing_of_another_on_any_route() {
                 "AcceptAgentCommand" => {
                     json!({ "agent_id": ids["agent"], "message": "x", "parent_task_id": ids["task"] })
                 }
+                "AppendTaskOutputRows" => json!({ "rows": [1] }),
+                "FinalizeTaskOutput" => json!({ "summary": "x" }),
                 "SubmitTaskInput" | "EnqueueRunInput" => json!({ "message": "x" }),
                 "CreateAgent" | "IssueToken" | "CreateWorkspace" => json!({ "name": "" }),
                 _ => json!({}),

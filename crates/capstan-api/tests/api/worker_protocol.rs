@@ -36,7 +36,7 @@ async fn an_attempt_is_reported_from_start_to_finish() {
 
     let logs = api.get(&format!("/v1/workspaces/dev/tasks/{task}/logs?limit=2")).await.expect(200);
     let texts: Vec<_> = logs["items"].as_array().unwrap().iter().map(|line| line["data"].clone()).collect();
-    assert_eq!(texts, ["one", "two"]);
+    assert_eq!(texts, ["work", "one", "two"]);
     let rest =
         format!("/v1/workspaces/dev/tasks/{task}/logs?after={}", logs["next_cursor"].as_str().unwrap());
     let rest = api.get(&rest).await.expect(200);

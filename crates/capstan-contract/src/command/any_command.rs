@@ -3,9 +3,10 @@
 use serde::Deserialize;
 
 use crate::command::{
-    AcceptAgentCommand, ArchiveTask, CancelRun, CancelTask, CommandBody, ConfigureClass, CreateAgent,
-    CreateSchedule, CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput,
-    IssueToken, PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput,
+    AcceptAgentCommand, AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, ArchiveTask, CancelRun,
+    CancelTask, CommandBody, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput, CreateWorkspace,
+    DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeTaskOutput, IssueToken,
+    PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput,
     TriggerSchedule, UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace,
     UpsertChannelBinding,
 };
@@ -101,6 +102,16 @@ any_command! {
     IssueToken,
     /// Ends a token before its time.
     RevokeToken,
+    /// Adds an output to a task.
+    CreateTaskOutput,
+    /// Adds rows to an output.
+    AppendTaskOutputRows,
+    /// Gives an output its final summary.
+    FinalizeTaskOutput,
+    /// Puts an output away.
+    ArchiveOutput,
+    /// Puts outputs of a workspace away.
+    ArchiveAllOutputs,
 }
 
 /// A command that cannot be read. Reading it again gives the same answer.

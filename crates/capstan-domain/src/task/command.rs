@@ -55,6 +55,7 @@ pub enum Command {
     ProduceOutput(Box<ProduceOutput>),
     AppendOutputRows(AppendOutputRows),
     FinalizeOutput(FinalizeOutput),
+    ArchiveOutputs(ArchiveOutputs),
     RecordUsage(RecordUsage),
     CheckToolCall(Box<CheckToolCall>),
     StartToolCall(StartToolCall),
@@ -530,11 +531,11 @@ pub struct AckInput {
     pub at: DateTime<Utc>,
 }
 
-/// The agent produced something.
+/// The agent, or somebody outside, produced something.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProduceOutput {
-    /// The fence.
-    pub attempt_id: AttemptId,
+    /// The fence; none when it is said from outside.
+    pub attempt_id: Option<AttemptId>,
     /// Fresh, or derived from the producer's name for it.
     pub output_id: OutputId,
     /// What it is.
@@ -558,8 +559,8 @@ pub struct ProduceOutput {
 /// Adds rows to an output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AppendOutputRows {
-    /// The fence.
-    pub attempt_id: AttemptId,
+    /// The fence; none when it is said from outside.
+    pub attempt_id: Option<AttemptId>,
     /// Which output.
     pub output_id: OutputId,
     /// The rows.
@@ -571,12 +572,21 @@ pub struct AppendOutputRows {
 /// Gives an output its final summary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FinalizeOutput {
-    /// The fence.
-    pub attempt_id: AttemptId,
+    /// The fence; none when it is said from outside.
+    pub attempt_id: Option<AttemptId>,
     /// Which output.
     pub output_id: OutputId,
     /// The summary.
     pub summary: String,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Puts outputs away; those that are away already stay as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArchiveOutputs {
+    /// Which outputs.
+    pub output_ids: Vec<OutputId>,
     /// When.
     pub at: DateTime<Utc>,
 }

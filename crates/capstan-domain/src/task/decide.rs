@@ -60,6 +60,7 @@ fn decide_on(task: &Task, command: &Command) -> Result<Vec<Event>, Rejection> {
         Command::ProduceOutput(command) => outputs::produce(task, command),
         Command::AppendOutputRows(command) => outputs::append_rows(task, command),
         Command::FinalizeOutput(command) => outputs::finalize(task, command),
+        Command::ArchiveOutputs(command) => outputs::archive(task, command),
         Command::RecordUsage(command) => worker_report::record_usage(task, command),
         Command::CheckToolCall(command) => tool_call::check(task, command),
         Command::StartToolCall(command) => tool_call::start(task, command),

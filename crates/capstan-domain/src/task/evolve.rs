@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-mod produced;
+pub(super) mod produced;
 
 use crate::outcome_text::ErrorClass;
 use crate::task::event::{

@@ -234,7 +234,7 @@ pub(super) fn wake_in(minutes: i64) -> WakePlan {
 
 pub(super) fn output(number: u128, status: OutputStatus) -> ProduceOutput {
     ProduceOutput {
-        attempt_id: attempt(1),
+        attempt_id: Some(attempt(1)),
         output_id: output_id(number),
         output_type: "report".into(),
         title: "A report".into(),

@@ -1,19 +1,19 @@
-//! What the agent produces (reference/behaviour 1.8).
+//! What a task produces (reference/behaviour 1.8). The holder of its lease and callers from outside follow the
+//! same rules; only the former are fenced.
 
 use crate::Faults;
-use crate::id::AttemptId;
-use crate::task::command::{AppendOutputRows, FinalizeOutput, ProduceOutput};
-use crate::task::event::{Event, OutputFinalized, OutputProduced, OutputRowsAppended, OutputStatus};
+use crate::id::{AttemptId, OutputId, RunId};
+use crate::task::command::{AppendOutputRows, ArchiveOutputs, FinalizeOutput, ProduceOutput};
+use crate::task::event::{
+    Event, OutputArchived, OutputFinalized, OutputProduced, OutputRowsAppended, OutputStatus,
+};
+use crate::task::evolve::produced::made_as;
 use crate::task::rejection::Rejection;
-use crate::task::state::{Live, Task};
+use crate::task::state::{Output, Task};
 use crate::task::worker_report::fenced;
 
 pub(super) fn produce(task: &Task, command: &ProduceOutput) -> Result<Vec<Event>, Rejection> {
-    let live = fenced(task, &command.attempt_id)?;
-    // The same id inside a task is the same output: creation is idempotent.
-    if task.outputs.contains_key(&command.output_id) {
-        return Ok(Vec::new());
-    }
+    let run_id = run_of_caller(task, command.attempt_id.as_ref())?;
     let mut faults = Faults::default();
     faults.require(!command.output_type.trim().is_empty(), "/output_type", "output_type is required");
     faults.require(!command.title.trim().is_empty(), "/title", "title is required");
@@ -23,9 +23,9 @@ pub(super) fn produce(task: &Task, command: &ProduceOutput) -> Result<Vec<Event>
         "status must be active or pending",
     );
     faults.into_result().map_err(Rejection::Invalid)?;
-    Ok(vec![Event::OutputProduced(OutputProduced {
+    let produced = OutputProduced {
         output_id: command.output_id,
-        run_id: Some(live.run_id),
+        run_id,
         output_type: command.output_type.trim().to_owned(),
         title: command.title.trim().to_owned(),
         summary: command.summary.clone(),
@@ -34,11 +34,17 @@ pub(super) fn produce(task: &Task, command: &ProduceOutput) -> Result<Vec<Event>
         metadata: command.metadata.clone(),
         status: command.status,
         created_at: command.at,
-    })])
+    };
+    match task.outputs.get(&command.output_id) {
+        None => Ok(vec![Event::OutputProduced(produced)]),
+        // The same id inside a task is the same output: creation is idempotent, whatever became of it since.
+        Some(output) if output.made_as == made_as(&produced) => Ok(Vec::new()),
+        Some(_) => Err(Rejection::OutputConflict),
+    }
 }
 
 pub(super) fn append_rows(task: &Task, command: &AppendOutputRows) -> Result<Vec<Event>, Rejection> {
-    fenced_output(task, &command.attempt_id, command.output_id)?;
+    output_of_caller(task, command.attempt_id.as_ref(), command.output_id)?;
     if command.rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -50,10 +56,8 @@ pub(super) fn append_rows(task: &Task, command: &AppendOutputRows) -> Result<Vec
 }
 
 pub(super) fn finalize(task: &Task, command: &FinalizeOutput) -> Result<Vec<Event>, Rejection> {
-    fenced_output(task, &command.attempt_id, command.output_id)?;
-    if task.outputs.get(&command.output_id).and_then(|output| output.summary.as_ref())
-        == Some(&command.summary)
-    {
+    let output = output_of_caller(task, command.attempt_id.as_ref(), command.output_id)?;
+    if output.summary.as_ref() == Some(&command.summary) {
         return Ok(Vec::new());
     }
     Ok(vec![Event::OutputFinalized(OutputFinalized {
@@ -63,13 +67,29 @@ pub(super) fn finalize(task: &Task, command: &FinalizeOutput) -> Result<Vec<Even
     })])
 }
 
-fn fenced_output<'a>(
+pub(super) fn archive(task: &Task, command: &ArchiveOutputs) -> Result<Vec<Event>, Rejection> {
+    let mut events = Vec::new();
+    for output_id in &command.output_ids {
+        let output = task.outputs.get(output_id).ok_or(Rejection::PartNotFound("output"))?;
+        if !output.is_archived {
+            events.push(Event::OutputArchived(OutputArchived { output_id: *output_id, at: command.at }));
+        }
+    }
+    Ok(events)
+}
+
+/// The run of the attempt that speaks, if it still may; none for callers from outside.
+fn run_of_caller(task: &Task, attempt_id: Option<&AttemptId>) -> Result<Option<RunId>, Rejection> {
+    attempt_id.map(|attempt_id| fenced(task, attempt_id).map(|live| live.run_id)).transpose()
+}
+
+fn output_of_caller<'a>(
     task: &'a Task,
-    attempt_id: &AttemptId,
-    output_id: crate::id::OutputId,
-) -> Result<&'a Live, Rejection> {
-    let live = fenced(task, attempt_id)?;
-    if task.outputs.contains_key(&output_id) { Ok(live) } else { Err(Rejection::PartNotFound("output")) }
+    attempt_id: Option<&AttemptId>,
+    output_id: OutputId,
+) -> Result<&'a Output, Rejection> {
+    run_of_caller(task, attempt_id)?;
+    task.outputs.get(&output_id).ok_or(Rejection::PartNotFound("output"))
 }
 
 #[cfg(test)]
@@ -84,7 +104,7 @@ mod tests {
 
     fn rows(number: u128, rows: Vec<serde_json::Value>) -> Command {
         Command::AppendOutputRows(AppendOutputRows {
-            attempt_id: attempt(1),
+            attempt_id: Some(attempt(1)),
             output_id: output_id(number),
             rows,
             at: at(17),
@@ -93,7 +113,7 @@ mod tests {
 
     fn finalize(number: u128, summary: &str) -> Command {
         Command::FinalizeOutput(FinalizeOutput {
-            attempt_id: attempt(1),
+            attempt_id: Some(attempt(1)),
             output_id: output_id(number),
             summary: summary.into(),
             at: at(18),
@@ -107,7 +127,64 @@ mod tests {
             assert_eq!(kinds(events), ["output"]);
             assert_eq!(state.as_ref().unwrap().outputs[&output_id(1)].status, OutputStatus::Active);
         });
-        produced().when(produce(1, OutputStatus::Pending)).then_nothing();
+        produced().when(produce(1, OutputStatus::Active)).then_nothing();
+    }
+
+    #[test]
+    fn the_same_id_with_other_content_is_a_conflict_and_what_became_of_it_since_does_not_matter() {
+        let produced = || started().and(produce(1, OutputStatus::Active));
+        let titled = |title: &str| ProduceOutput { title: title.into(), ..output(1, OutputStatus::Active) };
+        let noted = ProduceOutput {
+            metadata: json!({"note": 1}).as_object().unwrap().clone(),
+            ..output(1, OutputStatus::Active)
+        };
+        for other in [titled("Another"), noted, output(1, OutputStatus::Pending)] {
+            produced().when(Command::ProduceOutput(Box::new(other))).then_rejected(Rejection::OutputConflict);
+        }
+        produced()
+            .and(rows(1, vec![json!(1)]))
+            .and(finalize(1, "all"))
+            .when(Command::ProduceOutput(Box::new(titled(" A report "))))
+            .then_nothing();
+    }
+
+    #[test]
+    fn callers_from_outside_add_outputs_in_every_state_without_a_lease() {
+        let outside = ProduceOutput { attempt_id: None, ..output(1, OutputStatus::Active) };
+        let outside = || Command::ProduceOutput(Box::new(outside.clone()));
+        for history in [queued(), started(), stopping(), started().and(finish_ok(1))] {
+            history.when(outside()).then_with(|events, _| {
+                let [Event::OutputProduced(produced)] = events else { panic!("one output") };
+                assert_eq!(produced.run_id, None);
+            });
+        }
+        // What the agent made and what is added from outside are one set.
+        started().and(produce(1, OutputStatus::Active)).when(outside()).then_nothing();
+        let more = Command::AppendOutputRows(AppendOutputRows {
+            attempt_id: None,
+            output_id: output_id(1),
+            rows: vec![json!(1)],
+            at: at(60),
+        });
+        let ended = || started().and(produce(1, OutputStatus::Active)).and(finish_ok(1));
+        ended().when(more.clone()).then_with(|events, _| assert_eq!(kinds(events), ["rows"]));
+        queued().when(more).then_rejected(Rejection::PartNotFound("output"));
+    }
+
+    #[test]
+    fn outputs_are_archived_once() {
+        let archive = |numbers: &[u128]| {
+            let output_ids = numbers.iter().map(|number| output_id(*number)).collect();
+            Command::ArchiveOutputs(ArchiveOutputs { output_ids, at: at(60) })
+        };
+        let two = || started().and(produce(1, OutputStatus::Active)).and(produce(2, OutputStatus::Active));
+        two().when(archive(&[1])).then_with(|events, _| assert_eq!(kinds(events), ["output archived"]));
+        two().and(archive(&[1])).when(archive(&[1])).then_nothing();
+        two()
+            .and(archive(&[1]))
+            .when(archive(&[1, 2]))
+            .then_with(|events, _| assert_eq!(kinds(events), ["output archived"]));
+        two().when(archive(&[1, 3])).then_rejected(Rejection::PartNotFound("output"));
     }
 
     #[test]

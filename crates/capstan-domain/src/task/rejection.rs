@@ -45,6 +45,9 @@ pub enum Rejection {
         /// The last epoch the task gave out.
         current_epoch: u64,
     },
+    /// The task has an output of this id, and it was made as something else.
+    #[error("the task has another output under this id")]
+    OutputConflict,
     /// The blocker named is not open.
     #[error("the blocker is not open")]
     BlockerClosed,
@@ -73,6 +76,7 @@ impl Rejection {
             Self::AgentInactive(_) => "agent_inactive",
             Self::IllegalTransition { .. } => "illegal_transition",
             Self::LeaseLost { .. } => "lease_lost",
+            Self::OutputConflict => "output_conflict",
             Self::BlockerClosed => "blocker_closed",
             Self::MessageRequired => "message_required",
             Self::Archived => "task_archived",

@@ -159,6 +159,8 @@ pub struct Task {
 /// An output as decisions see it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Output {
+    /// A digest of what it was made as: only the same once more is a repeat.
+    pub made_as: uuid::Uuid,
     /// Where it stands.
     pub status: OutputStatus,
     /// Its place among the task's outputs, from 1.

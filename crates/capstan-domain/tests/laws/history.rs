@@ -441,6 +441,8 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
     let input_id = InputId(Uuid::from_u128(1000 + u128::from(a % 40)));
     let output_id = OutputId(Uuid::from_u128(2000 + u128::from(a % 3)));
     let text = format!("text {a} {b}");
+    // Outputs come from the agent, and some from outside.
+    let fence = |attempt_id| (b % 5 > 0).then_some(attempt_id);
     match kind {
         Kind::Accept => accept(birth, at),
         Kind::Say => say_somehow(input_id, &text, a, b, at),
@@ -546,7 +548,7 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
             Command::AckInput(AckInput { attempt_id, input_id, at })
         }
         Kind::Produce => Command::ProduceOutput(Box::new(ProduceOutput {
-            attempt_id,
+            attempt_id: fence(attempt_id),
             output_id,
             output_type: "report".into(),
             title: text,
@@ -557,12 +559,18 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
             status: if b % 2 == 0 { OutputStatus::Active } else { OutputStatus::Pending },
             at,
         })),
-        Kind::Rows => {
-            Command::AppendOutputRows(AppendOutputRows { attempt_id, output_id, rows: vec![a.into()], at })
-        }
-        Kind::Finalize => {
-            Command::FinalizeOutput(FinalizeOutput { attempt_id, output_id, summary: text, at })
-        }
+        Kind::Rows => Command::AppendOutputRows(AppendOutputRows {
+            attempt_id: fence(attempt_id),
+            output_id,
+            rows: vec![a.into()],
+            at,
+        }),
+        Kind::Finalize => Command::FinalizeOutput(FinalizeOutput {
+            attempt_id: fence(attempt_id),
+            output_id,
+            summary: text,
+            at,
+        }),
         Kind::Usage => {
             let cost_usd = if b % 4 == 0 { f64::from(a) / 20.0 } else { 0.0 };
             let usage = Usage { input_tokens: u64::from(a), cost_usd, ..Usage::default() };

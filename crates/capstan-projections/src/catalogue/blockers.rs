@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::catalogue::tasks::input_kind;
+use crate::catalogue::tasks::{WaitingReason, input_kind};
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::Model;
@@ -112,10 +112,12 @@ pub(crate) struct BlockerRow {
 
 impl Model for Blockers {
     const NAME: &'static str = "blockers";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const SCHEMA: &'static str = include_str!("../../../../projections/blockers/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("task_id", CellType::Uuid),
+        Column::fixed("agent_id", CellType::Uuid),
+        Column::fixed("kind", CellType::Text),
         Column::changing("open", CellType::Flag),
         Column::fixed("created_at", CellType::Time),
     ];
@@ -157,6 +159,8 @@ impl Model for Blockers {
     fn cells(row: &BlockerRow) -> Vec<Cell<'_>> {
         vec![
             Cell::Uuid(Some(row.task_id.0)),
+            Cell::Uuid(Some(row.agent_id.0)),
+            Cell::text(WaitingReason::from(row.asked.kind).as_str()),
             Cell::Flag(Some(row.asked.status == BlockerStatus::Open)),
             Cell::Time(Some(row.asked.created_at)),
         ]

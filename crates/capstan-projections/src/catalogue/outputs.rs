@@ -3,6 +3,7 @@
 use capstan_contract::DomainEvent;
 use capstan_domain::id::{AgentId, OutputId, RunId, TaskId};
 use capstan_domain::task::event::{Event, OutputProduced, OutputStatus, TaskAccepted};
+use capstan_domain::task::output_feed::is_hidden;
 use capstan_envelope::Recorded;
 use capstan_envelope::redaction::redact_fields;
 use chrono::{DateTime, Utc};
@@ -15,7 +16,7 @@ use uuid::Uuid;
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::Model;
-use crate::redaction::shown;
+use crate::redaction::{map_of, shown};
 
 /// The model.
 #[derive(Debug)]
@@ -42,16 +43,23 @@ pub(crate) struct OutputRow {
     status_reason: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     archived_at: Option<DateTime<Utc>>,
+    /// Left out of the workspace's feed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    hidden: bool,
     created_at: DateTime<Utc>,
 }
 
 impl Model for Outputs {
     const NAME: &'static str = "outputs";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
     const SCHEMA: &'static str = include_str!("../../../../projections/outputs/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("task_id", CellType::Uuid),
+        Column::fixed("agent_id", CellType::Uuid),
+        Column::fixed("output_type", CellType::Text),
         Column::changing("status", CellType::Text),
+        Column::changing("archived", CellType::Flag),
+        Column::changing("hidden", CellType::Flag),
         Column::fixed("created_at", CellType::Time),
     ];
     type Key = Uuid;
@@ -89,6 +97,7 @@ impl Model for Outputs {
             Event::OutputStatusChanged(e) => {
                 row.status = e.status;
                 row.status_reason.clone_from(&e.reason);
+                row.hidden = is_hidden(&row.output_type, &row.data, &map_of(&row.metadata), row.status);
             }
             Event::OutputArchived(e) => row.archived_at = Some(e.at),
             _ => {}
@@ -99,7 +108,11 @@ impl Model for Outputs {
     fn cells(row: &OutputRow) -> Vec<Cell<'_>> {
         vec![
             Cell::Uuid(Some(row.task_id.0)),
+            Cell::Uuid(Some(row.agent_id.0)),
+            Cell::text(&row.output_type),
             Cell::text(row.status.as_str()),
+            Cell::Flag(Some(row.archived_at.is_some())),
+            Cell::Flag(Some(row.hidden)),
             Cell::Time(Some(row.created_at)),
         ]
     }
@@ -122,6 +135,7 @@ fn begin(produced: &OutputProduced, accepted: &TaskAccepted) -> OutputRow {
         status: produced.status,
         status_reason: None,
         archived_at: None,
+        hidden: is_hidden(&produced.output_type, &produced.data, &produced.metadata, produced.status),
         created_at: produced.created_at,
     }
 }

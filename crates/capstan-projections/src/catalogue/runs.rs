@@ -136,7 +136,7 @@ pub(crate) struct RunRow {
 
 impl Model for Runs {
     const NAME: &'static str = "runs";
-    const VERSION: i32 = 4;
+    const VERSION: i32 = 5;
     const SCHEMA: &'static str = include_str!("../../../../projections/runs/schema.sql");
     const COLUMNS: &'static [Column] = &[
         Column::fixed("task_id", CellType::Uuid),
@@ -146,6 +146,7 @@ impl Model for Runs {
         Column::changing("ok_ms", CellType::BigInt),
         Column::changing("cost_usd", CellType::Float),
         Column::fixed("created_at", CellType::Time),
+        Column::changing("updated_at", CellType::Time),
     ];
     type Key = Uuid;
     type Row = RunRow;
@@ -175,6 +176,7 @@ impl Model for Runs {
             Cell::BigInt(ok_ms(row)),
             Cell::Float(Some(row.cost_usd)),
             Cell::Time(Some(row.created_at)),
+            Cell::Time(Some(row.updated_at)),
         ]
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Tasks;
 /// Why a task waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum WaitingReason {
+pub enum WaitingReason {
     /// A question is open.
     Input,
     /// Something must be approved.
@@ -58,7 +58,8 @@ impl From<BlockerKind> for WaitingReason {
 }
 
 impl WaitingReason {
-    fn as_str(self) -> &'static str {
+    /// The wire word.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Input => "input",
             Self::Approval => "approval",

@@ -38,9 +38,10 @@ pub(crate) struct TokenRow {
 
 impl Model for Tokens {
     const NAME: &'static str = "tokens";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
     const SCHEMA: &'static str = include_str!("../../../../projections/tokens/schema.sql");
-    const COLUMNS: &'static [Column] = &[Column::fixed("created_at", CellType::Time)];
+    const COLUMNS: &'static [Column] =
+        &[Column::changing("revoked", CellType::Flag), Column::fixed("created_at", CellType::Time)];
     type Key = Uuid;
     type Row = TokenRow;
 
@@ -78,6 +79,6 @@ impl Model for Tokens {
     }
 
     fn cells(row: &TokenRow) -> Vec<Cell<'_>> {
-        vec![Cell::Time(Some(row.created_at))]
+        vec![Cell::Flag(Some(row.revoked_at.is_some())), Cell::Time(Some(row.created_at))]
     }
 }

@@ -36,7 +36,8 @@ impl ReadModels {
 
     /// How many agents there are; counted no further than `limit`.
     pub async fn count_agents(&self, workspace: &str, limit: u64) -> Result<u64, QueryError> {
-        Select::of("agents", workspace, "created_at").count(self, limit).await
+        let mut select = Select::of("agents", workspace, "created_at");
+        select.count(self, limit).await
     }
 
     /// Agents, oldest first.

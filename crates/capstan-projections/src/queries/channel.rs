@@ -4,6 +4,7 @@ use capstan_domain::id::{AgentId, BindingId};
 
 use crate::queries::cursor::Page;
 use crate::queries::select::{Direction, Select};
+use crate::queries::task::storable;
 use crate::queries::{Item, Listing, QueryError};
 use crate::read_models::ReadModels;
 
@@ -17,6 +18,17 @@ pub enum BindingsOf {
     Agent(AgentId),
     /// Those of the workspace itself, which name no agent.
     Workspace,
+}
+
+/// Which channel bindings to list; everything that is given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BindingFilter {
+    /// Whose.
+    pub of: BindingsOf,
+    /// Of this type of channel.
+    pub channel_type: Option<String>,
+    /// Active, or not; both when absent.
+    pub active: Option<bool>,
 }
 
 impl ReadModels {
@@ -46,15 +58,17 @@ impl ReadModels {
     pub async fn channels(
         &self,
         workspace: &str,
-        of: BindingsOf,
+        filter: &BindingFilter,
         page: &Page,
     ) -> Result<Listing, QueryError> {
         let mut select = Select::of("channels", workspace, "created_at");
-        match of {
+        match filter.of {
             BindingsOf::All => {}
             BindingsOf::Agent(id) => select.filter("agent_id = ?", id.0),
             BindingsOf::Workspace => select.filter_plain("agent_id IS NULL"),
         }
+        select.filter_some("channel_type = ?", filter.channel_type.as_deref().map(storable));
+        select.filter_some("active = ?", filter.active);
         select.page(self, page, Direction::OldestFirst).await
     }
 }

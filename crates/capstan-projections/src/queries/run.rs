@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::queries::cursor::Page;
 use crate::queries::select::{Direction, Select};
+use crate::queries::span::Span;
 use crate::queries::task::storable;
 use crate::queries::{Item, Listing, QueryError};
 use crate::read_models::ReadModels;
@@ -21,6 +22,10 @@ pub struct RunFilter {
     pub task_id: Option<TaskId>,
     /// Of this session.
     pub session_id: Option<String>,
+    /// Asked for in this span.
+    pub created: Span,
+    /// Changed last in this span.
+    pub updated: Span,
 }
 
 impl ReadModels {
@@ -46,6 +51,8 @@ impl ReadModels {
         select.filter_some("agent_id = ?", filter.agent_id.map(|id| id.0));
         select.filter_some("task_id = ?", filter.task_id.map(|id| id.0));
         select.filter_some("session_id = ?", filter.session_id.as_deref().map(storable));
+        select.within("created_at", filter.created);
+        select.within("updated_at", filter.updated);
         select.page(self, page, Direction::NewestFirst).await
     }
 

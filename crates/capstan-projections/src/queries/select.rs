@@ -4,15 +4,19 @@ use std::fmt::Write;
 
 use capstan_envelope::Position;
 use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::queries::cursor::{Page, Place};
-use crate::queries::{Item, Listing, QueryError};
+use crate::queries::{Item, Listing, QueryError, Total};
 use crate::read_models::ReadModels;
 
 /// Bytes of documents on a page, but for the last one: a page of large documents ends before its limit.
 const PAGE_BYTES_MAX: i64 = 8 * 1024 * 1024;
+
+/// Rows that are counted at most when a list is asked for its length.
+const COUNT_MAX: u64 = 10_000;
 
 /// A value asked for.
 type Parameter = Box<dyn ToSql + Send + Sync>;
@@ -58,6 +62,15 @@ impl Select {
         }
     }
 
+    /// Adds a condition on a flag, written out so that an index on part of the table can be used.
+    pub(crate) fn filter_flag(&mut self, column: &str, wanted: Option<bool>) {
+        match wanted {
+            Some(true) => self.filter_plain(column),
+            Some(false) => self.filter_plain(&format!("NOT {column}")),
+            None => {}
+        }
+    }
+
     /// Adds a condition without a value.
     pub(crate) fn filter_plain(&mut self, condition: &str) {
         let _ = write!(self.conditions, " AND {condition}");
@@ -80,7 +93,7 @@ impl Select {
     }
 
     /// How many rows there are; counted no further than `limit`.
-    pub(crate) async fn count(mut self, read_models: &ReadModels, limit: u64) -> Result<u64, QueryError> {
+    pub(crate) async fn count(&mut self, read_models: &ReadModels, limit: u64) -> Result<u64, QueryError> {
         self.parameters.push(Box::new(i64::try_from(limit).unwrap_or(i64::MAX)));
         let sql = format!(
             "SELECT count(*) FROM (SELECT 1 FROM capstan.{} WHERE {} LIMIT ${}) found",
@@ -89,7 +102,23 @@ impl Select {
             self.parameters.len()
         );
         let rows = self.run(read_models, &sql).await?;
+        self.parameters.pop();
         Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0) as u64))
+    }
+
+    /// How many rows the whole list has, as far as it is worth counting.
+    async fn total(&mut self, read_models: &ReadModels) -> Result<Total, QueryError> {
+        let found = self.count(read_models, COUNT_MAX + 1).await?;
+        Ok(Total { count: found.min(COUNT_MAX), is_more: found > COUNT_MAX })
+    }
+
+    /// Stands for this list: table, order and everything that is asked for. A cursor is good for one list only.
+    fn list(&self, direction: Direction) -> u64 {
+        let Self { table, order, conditions, parameters } = self;
+        let text = format!("{table} {order} {direction:?} {conditions} {parameters:?}");
+        let mut first = [0; 8];
+        first.copy_from_slice(&Sha256::digest(text)[..8]);
+        u64::from_be_bytes(first)
     }
 
     /// One page.
@@ -111,12 +140,15 @@ impl Select {
         bytes_max: i64,
     ) -> Result<Listing, QueryError> {
         let limit = page.limit();
+        let list_id = self.list(direction);
+        let place = page.place(list_id)?;
+        let total = if page.count { Some(self.total(read_models).await?) } else { None };
         let is_time = self.order != "seq";
         let (after, sorted) = match direction {
             Direction::NewestFirst => ("<", "DESC"),
             Direction::OldestFirst => (">", "ASC"),
         };
-        if let Some(place) = page.place()? {
+        if let Some(place) = place {
             let order: Parameter = if is_time { Box::new(place.time()) } else { Box::new(place.order) };
             self.parameters.push(order);
             self.parameters.push(Box::new(place.id));
@@ -157,7 +189,8 @@ impl Select {
         }
         let found = rows.first().and_then(|row| row.get::<_, Option<i64>>(4)).unwrap_or_default();
         let more = found > items.len() as i64;
-        Ok(Listing { items, next_cursor: last.filter(|_| more).map(Place::to_cursor), limit, position })
+        let next_cursor = last.filter(|_| more).map(|place| place.to_cursor(list_id));
+        Ok(Listing { items, next_cursor, limit, total, position })
     }
 
     async fn run(&self, read_models: &ReadModels, sql: &str) -> Result<Vec<Row>, QueryError> {
@@ -206,7 +239,7 @@ mod tests {
             (1_000_000, 7, vec![7]),
         ] {
             for direction in [Direction::OldestFirst, Direction::NewestFirst] {
-                let mut page = Page { limit: Some(limit), cursor: None };
+                let mut page = Page { limit: Some(limit), ..Page::default() };
                 let (mut sizes, mut seen) = (Vec::new(), String::new());
                 loop {
                     let select = Select::of("agents", "dev", "created_at");

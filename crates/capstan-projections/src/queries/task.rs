@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use capstan_domain::id::{AgentId, TaskId};
 use capstan_domain::task::TaskState;
 use capstan_domain::task::event::Priority;
-use chrono::{DateTime, Utc};
 
+use crate::catalogue::tasks::WaitingReason;
 use crate::labels;
 use crate::queries::cursor::Page;
 use crate::queries::select::{Direction, Select};
+use crate::queries::span::Span;
 use crate::queries::{Item, Listing, QueryError};
 use crate::read_models::ReadModels;
 
@@ -35,14 +36,12 @@ pub struct TaskFilter {
     pub parent_task_id: Option<TaskId>,
     /// Made for one of these outputs of their parents; any when empty.
     pub source_output_ids: Vec<String>,
-    /// Waiting for this reason.
-    pub waiting_reason: Option<String>,
-    /// Created later than this.
-    pub created_after: Option<DateTime<Utc>>,
-    /// Created earlier than this.
-    pub created_before: Option<DateTime<Utc>>,
-    /// Changed later than this.
-    pub updated_after: Option<DateTime<Utc>>,
+    /// Waiting for one of these reasons; waiting or not when empty.
+    pub waiting_reasons: Vec<WaitingReason>,
+    /// Created in this span.
+    pub created: Span,
+    /// Changed last in this span.
+    pub updated: Span,
     /// Archived, or not; both when absent.
     pub archived: Option<bool>,
     /// With this text in label or message, whatever the case.
@@ -118,10 +117,13 @@ impl ReadModels {
             let ids: Vec<String> = filter.source_output_ids.iter().map(|id| storable(id)).collect();
             select.filter("source_output_id = ANY(?)", ids);
         }
-        select.filter_some("waiting_reason = ?", filter.waiting_reason.as_deref().map(storable));
-        select.filter_some("created_at > ?", filter.created_after);
-        select.filter_some("created_at < ?", filter.created_before);
-        select.filter_some("updated_at > ?", filter.updated_after);
+        if !filter.waiting_reasons.is_empty() {
+            let reasons: Vec<&'static str> =
+                filter.waiting_reasons.iter().map(|reason| reason.as_str()).collect();
+            select.filter("waiting_reason = ANY(?)", reasons);
+        }
+        select.within("created_at", filter.created);
+        select.within("updated_at", filter.updated);
         select.filter_some("archived = ?", filter.archived);
         let text = filter.text.as_deref().filter(|text| !text.is_empty()).map(storable);
         select.filter_some(TEXT_CONTAINS, text);

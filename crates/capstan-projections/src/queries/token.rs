@@ -15,9 +15,15 @@ impl ReadModels {
         select.one(self).await
     }
 
-    /// Tokens, oldest first.
-    pub async fn tokens(&self, workspace: &str, page: &Page) -> Result<Listing, QueryError> {
-        let select = Select::of("tokens", workspace, "created_at");
+    /// Tokens, revoked or not, both when that is not said; oldest first.
+    pub async fn tokens(
+        &self,
+        workspace: &str,
+        revoked: Option<bool>,
+        page: &Page,
+    ) -> Result<Listing, QueryError> {
+        let mut select = Select::of("tokens", workspace, "created_at");
+        select.filter_some("revoked = ?", revoked);
         select.page(self, page, Direction::OldestFirst).await
     }
 }

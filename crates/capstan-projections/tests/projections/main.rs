@@ -4,6 +4,7 @@
 mod golden;
 mod operations;
 mod oracle;
+mod pages;
 mod place;
 mod replay;
 mod story;

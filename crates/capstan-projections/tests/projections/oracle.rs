@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use capstan_domain::id::{AgentId, RunId};
+use capstan_domain::id::{AgentId, RunId, TaskId};
 use capstan_domain::task::event::{Priority, RunStatus};
 use capstan_domain::task::{Task, TaskState};
-use capstan_projections::{BindingsOf, Page, QueryError, ReadModels, RunFilter, TaskFilter};
+use capstan_projections::{
+    BindingFilter, BlockerFilter, OutputFilter, Page, QueryError, ReadModels, RunFilter, TaskFilter,
+};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::place::{Place, project};
 use crate::story::{Chance, Story};
 
-fn ids(items: &[Box<RawValue>]) -> Vec<String> {
+pub fn ids(items: &[Box<RawValue>]) -> Vec<String> {
     let id =
         |doc: &RawValue| serde_json::from_str::<Value>(doc.get()).unwrap()["id"].as_str().unwrap().to_owned();
     items.iter().map(|doc| id(doc)).collect()
@@ -20,7 +22,7 @@ fn ids(items: &[Box<RawValue>]) -> Vec<String> {
 
 /// All pages of a list of tasks.
 async fn listed(read_models: &ReadModels, workspace: &str, filter: &TaskFilter, limit: u32) -> Vec<String> {
-    let mut page = Page { limit: Some(limit), cursor: None };
+    let mut page = Page { limit: Some(limit), ..Page::default() };
     let mut all = Vec::new();
     loop {
         let listing = read_models.tasks(workspace, filter, &page).await.unwrap();
@@ -45,12 +47,14 @@ fn naive<'a>(tasks: impl Iterator<Item = &'a Task>, workspace: &str, filter: &Ta
             && filter.label.as_ref().is_none_or(|label| accepted.label.as_ref() == Some(label))
             && filter.labels.iter().all(|(name, value)| accepted.labels.get(name) == Some(value))
             && filter.parent_task_id.is_none_or(|id| Some(id) == accepted.parent_task_id)
-            && filter.waiting_reason.as_ref().is_none_or(|_| task.state == TaskState::Waiting)
+            && (filter.waiting_reasons.is_empty() || task.state == TaskState::Waiting)
             && filter
-                .created_after
+                .created
+                .after
                 .is_none_or(|at| accepted.accepted_at.timestamp_micros() > at.timestamp_micros())
             && filter
-                .created_before
+                .created
+                .before
                 .is_none_or(|at| accepted.accepted_at.timestamp_micros() < at.timestamp_micros())
             && filter.archived.is_none_or(|archived| !archived)
             && filter
@@ -81,8 +85,8 @@ fn any_filter(chance: &mut Chance, story: &Story) -> TaskFilter {
                     BTreeMap::from([("team".into(), if chance.one_in(3) { "re" } else { "red" }.into())]);
             }
             6 => filter.parent_task_id = task(chance).accepted.parent_task_id,
-            7 => filter.created_after = Some(task(chance).accepted.accepted_at),
-            8 => filter.created_before = Some(task(chance).accepted.accepted_at),
+            7 => filter.created.after = Some(task(chance).accepted.accepted_at),
+            8 => filter.created.before = Some(task(chance).accepted.accepted_at),
             9 => filter.archived = Some(chance.one_in(3)),
             _ => {
                 filter.text = Some(match chance.below(4) {
@@ -137,7 +141,7 @@ async fn parts_of_tasks_are_found_only_in_their_workspace() {
     }
     let read_models = &place.read_models;
     project(&story.shared(), read_models, story.end().await).await;
-    let all = Page { limit: Some(500), cursor: None };
+    let all = Page { limit: Some(500), ..Page::default() };
     let mut seen = [0_usize; 4];
     for told in &story.tasks {
         let task = told.state.as_deref().unwrap();
@@ -171,17 +175,22 @@ async fn parts_of_tasks_are_found_only_in_their_workspace() {
             assert_eq!(read_models.task_of_run(stranger, run.run_id).await.unwrap(), None);
             assert!(read_models.run(stranger, run.run_id).await.unwrap().is_none());
         }
-        let outputs = read_models.outputs(workspace, Some(told.id), &all).await.unwrap();
+        let filter = OutputFilter { task_id: Some(told.id), ..OutputFilter::default() };
+        let outputs = read_models.outputs(workspace, &filter, &all).await.unwrap();
         let found: BTreeSet<String> = ids(&outputs.items).into_iter().collect();
         assert_eq!(found, task.outputs.keys().map(ToString::to_string).collect());
-        assert!(read_models.outputs(stranger, Some(told.id), &all).await.unwrap().items.is_empty());
+        assert!(read_models.outputs(stranger, &filter, &all).await.unwrap().items.is_empty());
         for id in task.outputs.keys() {
             assert_eq!(read_models.task_of_output(workspace, *id).await.unwrap(), Some(told.id));
-            assert!(read_models.output(stranger, *id).await.unwrap().is_none());
-            assert!(read_models.output(workspace, *id).await.unwrap().is_some());
+            assert!(read_models.output(stranger, None, *id).await.unwrap().is_none());
+            assert!(read_models.output(workspace, Some(told.id), *id).await.unwrap().is_some());
+            let other_task = Some(TaskId(uuid::Uuid::nil()));
+            assert!(read_models.output(workspace, other_task, *id).await.unwrap().is_none());
         }
-        let inputs =
-            read_models.inputs(workspace, told.id, &Page { limit: Some(500), cursor: None }).await.unwrap();
+        let inputs = read_models
+            .inputs(workspace, told.id, &Page { limit: Some(500), ..Page::default() })
+            .await
+            .unwrap();
         assert_eq!(
             ids(&inputs.items),
             task.inbox.iter().map(|input| input.input_id.to_string()).collect::<Vec<_>>()
@@ -200,11 +209,11 @@ async fn parts_of_tasks_are_found_only_in_their_workspace() {
             let task = told.state.as_deref().unwrap();
             task.accepted.workspace == workspace && task.blocker.is_some()
         };
-        let inbox = read_models.blockers(workspace, &all).await.unwrap();
+        let inbox = read_models.blockers(workspace, &BlockerFilter::default(), &all).await.unwrap();
         assert_eq!(inbox.items.len(), story.tasks.iter().filter(open).count());
         assert_eq!(read_models.agents(workspace, &all).await.unwrap().items.len(), 2);
         assert!(read_models.workspace(workspace).await.unwrap().is_some());
-        let bindings = read_models.channels(workspace, BindingsOf::All, &all).await.unwrap().items;
+        let bindings = read_models.channels(workspace, &BindingFilter::default(), &all).await.unwrap().items;
         assert_eq!(bindings.len(), if workspace == "dev" { 1 } else { 2 }, "{bindings:?}");
         assert!(bindings.iter().all(|doc| doc.get().contains(&format!("\"workspace\":\"{workspace}\""))));
         let filter = RunFilter { statuses: vec![RunStatus::Ok], ..RunFilter::default() };
@@ -240,7 +249,7 @@ async fn what_is_not_there_is_answered_with_the_position_all_the_same() {
     let unknown = RunId("00000000-0000-0000-0000-000000000001".parse().unwrap());
     assert!(place.read_models.run("dev", unknown).await.unwrap().is_none());
     assert!(place.read_models.workspace("nobody").await.unwrap().is_none());
-    let bad = Page { limit: None, cursor: Some("nonsense".into()) };
+    let bad = Page { cursor: Some("nonsense".into()), ..Page::default() };
     let refused = place.read_models.tasks("dev", &TaskFilter::default(), &bad).await;
     assert!(matches!(refused, Err(QueryError::Cursor(_))), "{refused:?}");
 }

@@ -318,7 +318,7 @@ impl Story {
         at: DateTime<Utc>,
     ) -> command::ProduceOutput {
         command::ProduceOutput {
-            attempt_id,
+            attempt_id: Some(attempt_id),
             output_id: OutputId(self.uuid()),
             output_type: "report".into(),
             title: "What was found".into(),
@@ -429,13 +429,13 @@ impl Story {
                 ..self.output(attempt_id, at)
             })),
             38..43 => Command::AppendOutputRows(command::AppendOutputRows {
-                attempt_id,
+                attempt_id: Some(attempt_id),
                 output_id,
                 rows: vec![json!({"row": dice})],
                 at,
             }),
             43..46 => Command::FinalizeOutput(command::FinalizeOutput {
-                attempt_id,
+                attempt_id: Some(attempt_id),
                 output_id,
                 summary: "in short".into(),
                 at,

@@ -155,7 +155,7 @@ async fn finished_task(
     let start = Command::Start(Start { attempt_id: attempt_id.clone(), at: Utc::now() });
     dispatcher.execute(&stream, &start, &context("start", number, 3)).await?;
     let output = Command::ProduceOutput(Box::new(ProduceOutput {
-        attempt_id: attempt_id.clone(),
+        attempt_id: Some(attempt_id.clone()),
         output_id: OutputId::of_name(task_id, "result"),
         output_type: "report".into(),
         title: "Result".into(),

@@ -1,13 +1,16 @@
 //! What decisions keep of an output (reference/behaviour 1.8).
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
+use crate::id::derived;
 use crate::task::event::{OutputProduced, OutputStatus};
 use crate::task::state::{EmailDraft, Output};
 
 pub(super) fn output(produced: &OutputProduced, number: u32) -> Output {
     let metadata = &produced.metadata;
     Output {
+        made_as: made_as(produced),
         status: produced.status,
         number,
         run_id: produced.run_id,
@@ -16,9 +19,18 @@ pub(super) fn output(produced: &OutputProduced, number: u32) -> Output {
         summary: produced.summary.clone(),
         wait_group_id: text(metadata, "_wait_group_id"),
         is_approval: asks_for_approval(produced),
-        draft: draft(produced),
+        draft: draft(&produced.output_type, &produced.data, metadata),
         is_archived: false,
     }
+}
+
+/// A digest of what the output was made as, whoever made it and whenever.
+pub(in crate::task) fn made_as(produced: &OutputProduced) -> Uuid {
+    let OutputProduced { output_type, title, summary, uri, data, metadata, status, .. } = produced;
+    let mut made = json!([output_type, title, summary, uri, data, metadata, status]);
+    // Without effect on the sorted map of a plain build; another crate may switch it to insertion order.
+    made.sort_all_objects();
+    derived(&["output made as", &made.to_string()])
 }
 
 /// Pending, and marked as something to approve. What is pending without any mark is there to be approved too.
@@ -27,18 +39,26 @@ fn asks_for_approval(produced: &OutputProduced) -> bool {
     let marks = ["_blocking_kind", "_input_kind", "_approval_surface"];
     let is_marked = marks.iter().any(|key| metadata.contains_key(*key));
     let says = |key: &str, word: &str| metadata.get(key).and_then(Value::as_str) == Some(word);
-    let is_surface = metadata.get("_approval_surface").is_some_and(|value| *value != Value::Bool(false));
     produced.status == OutputStatus::Pending
         && (!is_marked
             || says("_blocking_kind", "approval")
             || says("_input_kind", "approve_reject")
-            || is_surface)
+            || is_surface(metadata))
+}
+
+/// True when the output is how people see an approval.
+pub(in crate::task) fn is_surface(metadata: &Map<String, Value>) -> bool {
+    metadata.get("_approval_surface").is_some_and(|value| *value != Value::Bool(false))
 }
 
 /// An email with a draft id and no message id was drafted and not sent.
-fn draft(produced: &OutputProduced) -> Option<EmailDraft> {
-    let of = |key: &str| text(&produced.data, key).or_else(|| text(&produced.metadata, key));
-    if produced.output_type != "email" || of("message_id").is_some() {
+pub(in crate::task) fn draft(
+    output_type: &str,
+    data: &Map<String, Value>,
+    metadata: &Map<String, Value>,
+) -> Option<EmailDraft> {
+    let of = |key: &str| text(data, key).or_else(|| text(metadata, key));
+    if output_type != "email" || of("message_id").is_some() {
         return None;
     }
     Some(EmailDraft {

@@ -1,0 +1,47 @@
+//! A task or a run as it stood: the first commits of the task's stream, by the same fold that makes its row.
+
+use capstan_contract::decode_commit;
+use capstan_decider::Decider;
+use capstan_domain::id::{RunId, TaskId};
+use capstan_domain::task::{self, TaskDecider};
+use capstan_envelope::{CodecError, Recorded};
+use uuid::Uuid;
+
+use crate::catalogue::runs::Runs;
+use crate::catalogue::tasks::Tasks;
+use crate::fact::Fact;
+use crate::model::Model;
+use crate::queries::Item;
+
+/// The task after these first commits of its stream; nothing before its birth.
+pub fn task_after(commits: &[Recorded], task_id: TaskId) -> Result<Option<Item>, CodecError> {
+    row_after::<Tasks>(commits, task_id.0)
+}
+
+/// The run after these first commits of its task's stream; nothing before it was asked for.
+pub fn run_after(commits: &[Recorded], run_id: RunId) -> Result<Option<Item>, CodecError> {
+    row_after::<Runs>(commits, run_id.0)
+}
+
+fn row_after<M: Model<Key = Uuid>>(commits: &[Recorded], key: Uuid) -> Result<Option<Item>, CodecError> {
+    let (mut state, mut row, mut keys) = (task::State::default(), None, Vec::new());
+    let mut changed = None;
+    for recorded in commits {
+        for event in decode_commit(&recorded.commit)? {
+            if let capstan_contract::DomainEvent::Task(event) = &event {
+                state = TaskDecider::evolve(state, event);
+            }
+            keys.clear();
+            M::keys(recorded, &event, &mut keys);
+            if keys.contains(&key) {
+                let accepted = state.as_deref().map(|task| &*task.accepted);
+                row = M::apply(row, &key, &Fact { recorded, event: &event, accepted });
+                changed = Some(recorded);
+            }
+        }
+    }
+    let (Some(row), Some(changed), Some(last)) = (row, changed, commits.last()) else { return Ok(None) };
+    let doc = serde_json::value::to_raw_value(&row)
+        .unwrap_or_else(|_| unreachable!("rows are written as JSON all the time"));
+    Ok(Some(Item { doc, version: changed.commit.version, position: last.position }))
+}

@@ -1,0 +1,118 @@
+//! A task with everything that was made for it, and what that costs.
+
+use std::collections::HashMap;
+
+use capstan_domain::id::{AgentId, TaskId};
+use capstan_envelope::Position;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::queries::QueryError;
+use crate::read_models::ReadModels;
+
+/// Breadth first, so that what is left out is what lies deepest. Names and cost stand in the document only; Postgres
+/// reads none in which a character is escaped as NUL.
+const SQL: &str = "WITH RECURSIVE tree AS ( \
+        SELECT id, 0 AS depth FROM capstan.tasks WHERE workspace = $1 AND id = $2 \
+        UNION ALL \
+        SELECT t.id, tree.depth + 1 FROM capstan.tasks t JOIN tree ON t.parent_task_id = tree.id \
+        WHERE t.workspace = $1 AND tree.depth <= $3), \
+    shown AS (SELECT id, depth FROM tree LIMIT $4) \
+    SELECT c.position, shown.depth, t.id, t.parent_task_id, t.agent_id, t.state, t.label, t.created_at, \
+           d.doc ->> 'agent_name', (d.doc ->> 'cost_usd')::float8 \
+    FROM capstan.checkpoint c, shown JOIN capstan.tasks t ON t.id = shown.id AND t.workspace = $1, \
+         LATERAL (SELECT replace(t.doc, '\\u0000', '\\ufffd')::jsonb AS doc) d \
+    ORDER BY shown.depth, t.created_at, t.id";
+
+/// A task and what was made for it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct TaskTree {
+    /// The task asked for.
+    pub root: TreeTask,
+    /// Tasks in the tree.
+    pub tasks: usize,
+    /// True when there are more, deeper or beyond the limit: sums are then of the tasks shown.
+    pub truncated: bool,
+}
+
+/// A task in a tree.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct TreeTask {
+    /// The task.
+    pub id: TaskId,
+    /// Its name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Whose it is.
+    pub agent_id: AgentId,
+    /// That agent's name.
+    pub agent_name: String,
+    /// Where it stands.
+    pub state: String,
+    /// Since when it is there.
+    pub created_at: DateTime<Utc>,
+    /// What its own runs cost, in US dollars.
+    pub cost_usd: f64,
+    /// That and what everything below it costs.
+    pub total_cost_usd: f64,
+    /// What was made for it, oldest first.
+    pub children: Vec<TreeTask>,
+}
+
+impl ReadModels {
+    /// The tree below a task, at most so deep and of at most so many tasks; and the position it was read at.
+    pub async fn task_tree(
+        &self,
+        workspace: &str,
+        id: TaskId,
+        depth_max: u32,
+        tasks_max: u32,
+    ) -> Result<Option<(TaskTree, Position)>, QueryError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(SQL).await.map_err(QueryError::unavailable)?;
+        let depth_max = i32::try_from(depth_max).unwrap_or(i32::MAX - 1);
+        // One level and one task more than asked for tell whether something is left out.
+        let more = i64::from(tasks_max) + 1;
+        let rows = client
+            .query(&statement, &[&workspace, &id.0, &depth_max, &more])
+            .await
+            .map_err(QueryError::unavailable)?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let position = Position::new(first.get::<_, i64>(0) as u64);
+        let shown =
+            rows.iter().take(tasks_max.max(1) as usize).filter(|row| row.get::<_, i32>(1) <= depth_max);
+        let mut tasks: Vec<(Option<TaskId>, TreeTask)> = shown
+            .map(|row| {
+                let cost_usd = row.get::<_, Option<f64>>(9).unwrap_or_default();
+                let task = TreeTask {
+                    id: TaskId(row.get(2)),
+                    label: row.get(6),
+                    agent_id: AgentId(row.get(4)),
+                    agent_name: row.get::<_, Option<String>>(8).unwrap_or_default(),
+                    state: row.get(5),
+                    created_at: row.get(7),
+                    cost_usd,
+                    total_cost_usd: cost_usd,
+                    children: Vec::new(),
+                };
+                (row.get::<_, Option<uuid::Uuid>>(3).map(TaskId), task)
+            })
+            .collect();
+        let count = tasks.len();
+        let truncated = count < rows.len();
+        // Deepest first: whoever is taken has all its children.
+        let mut children: HashMap<TaskId, Vec<TreeTask>> = HashMap::new();
+        while let Some((parent, mut task)) = tasks.pop() {
+            let mut below = children.remove(&task.id).unwrap_or_default();
+            below.reverse();
+            task.total_cost_usd += below.iter().map(|child| child.total_cost_usd).sum::<f64>();
+            task.children = below;
+            match parent.filter(|_| !tasks.is_empty()) {
+                Some(parent) => children.entry(parent).or_default().push(task),
+                None => return Ok(Some((TaskTree { root: task, tasks: count, truncated }, position))),
+            }
+        }
+        Ok(None)
+    }
+}
