@@ -140,11 +140,7 @@ impl ReadModels {
 
 /// Folds what is parked of a stream inside the open transaction, up to the first commit that still cannot be.
 /// Answers how many are left.
-async fn refold(
-    session: &Session,
-    log: &Arc<dyn EventLog>,
-    stream: &StreamId,
-) -> Result<usize, RetryError> {
+async fn refold(session: &Session, log: &Arc<dyn EventLog>, stream: &StreamId) -> Result<usize, RetryError> {
     let client = session.client();
     checkpoint::lock(client).await?;
     let schemas = generation::active(client).await?;

@@ -62,7 +62,9 @@ async fn furnish(api: &Api) -> BTreeMap<&'static str, String> {
     let schedule = json!({ "agent_id": MARK, "prompt": MARK, "cron_expr": "0 9 * * *" });
     let schedule = post(api, "/v1/workspaces/dev/schedules", schedule).await;
     let channel = api.request("PUT", "/v1/workspaces/dev/channels/email/a@example.org").bearer_auth(ADMIN);
-    api.send(channel.body(json!({ "agent_id": MARK, "config": { "c": MARK } }).to_string())).await.expect(200);
+    api.send(channel.body(json!({ "agent_id": MARK, "config": { "c": MARK } }).to_string()))
+        .await
+        .expect(200);
     BTreeMap::from([
         ("agent", agent["agent"]["id"].as_str().unwrap().to_owned()),
         ("task", task),
@@ -103,7 +105,8 @@ async fn one_workspace_finds_nothing_of_another_on_any_route() {
     let mut walked = 0;
     for operation in operations().filter(|operation| operation.scope != Scope::Public) {
         // A class is named by a key of the workspace's own, whatever others name so.
-        let names_entity = operation.path.replace("{workspace}", "").replace("{instance_key}", "").contains('{');
+        let names_entity =
+            operation.path.replace("{workspace}", "").replace("{instance_key}", "").contains('{');
         let waits_for_engine = operation.path.starts_with("/v1/workers");
         if waits_for_engine {
             continue; // Asked with an engine, in capstan-engine: a worker of one workspace is nobody in another.
