@@ -193,6 +193,10 @@ fn a_77_a_class_runs_as_many_attempts_as_its_limit_says() {
     assert_eq!(matching.pick(&any_worker(), 9, at(9)), []);
     matching.set_class_limit("dev", "c", None);
     assert_eq!(matching.pick(&any_worker(), 9, at(9)), [], "two live, one may");
+    // Another lane of the same agent is another class.
+    let beside = queued(9, "dev", "9", "d", 9);
+    matching.observe(&key(&beside), Some(&beside));
+    assert_eq!(ids(&matching.pick(&any_worker(), 9, at(9))), [task_id(9)]);
 }
 
 #[test]

@@ -73,6 +73,10 @@ async fn a_157_and_a_158_an_event_wakes_the_tasks_that_watch_for_it_once() {
             json!({"integration": "gmail", "correlation_keys": keys, "items": items}),
         )
     };
+    api.post("/v1/workspaces", json!({"workspace": "other"})).await.expect(201);
+    let elsewhere = json!({"integration": "gmail", "correlation_keys": ["t-1"], "items": ["z"]});
+    let elsewhere = api.post("/v1/workspaces/other/source-events", elsewhere).await.expect(202);
+    assert_eq!(elsewhere["event"]["tasks"], json!([]), "what another workspace hears wakes nobody here");
     let told = publish(json!(["b", "a"])).await.expect(202);
     let mut woken: Vec<_> = told["event"]["tasks"]
         .as_array()
