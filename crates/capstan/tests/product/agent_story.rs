@@ -108,7 +108,7 @@ async fn a_finished_task_is_resumed_by_an_input() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_failing_agent_is_retried_only_when_that_may_help() -> anyhow::Result<()> {
+async fn a_170_a_failing_agent_is_retried_only_when_that_may_help() -> anyhow::Result<()> {
     let product = Product::start(&["--exec", "read word; echo \"$word\" >&2; exit 3"]).await?;
     let terminal = product.submit("boom").await?;
     let id = terminal["task"]["id"].as_str().unwrap();

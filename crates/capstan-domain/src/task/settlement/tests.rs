@@ -268,9 +268,12 @@ fn a_question_without_words_is_refused_and_the_attempt_lives_on() {
 
 #[test]
 fn a_191_usage_of_the_report_is_recorded_before_the_end() {
-    let usage = Some(Usage { input_tokens: 4, ..Usage::default() });
+    let usage = Some(Usage { input_tokens: 4, cost_usd: 0.5, ..Usage::default() });
     let report = Finish { usage, ..ok() };
-    started().when(finishing(report.clone())).then_with(|events, _| assert_eq!(kinds(events)[0], "usage"));
+    started().when(finishing(report.clone())).then_with(|events, _| {
+        let Event::UsageRecorded(recorded) = &events[0] else { panic!("usage") };
+        assert_eq!((recorded.usage.input_tokens, recorded.usage.cost_usd), (4, 0.5));
+    });
     let late = stopping().when(finishing(report)).events();
     assert_eq!(kinds(&late), ["usage", "attempt ended"]);
 }
