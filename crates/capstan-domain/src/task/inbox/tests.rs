@@ -71,10 +71,9 @@ fn a_34_and_a_35_an_input_reopens_a_task_that_is_over() {
                 (vec!["said", "run requested"], InputOutcome::Resumed)
             );
             let task = state.as_ref().unwrap();
-            assert_eq!(
-                (task.state, task.current_run().unwrap().prompt.as_str()),
-                (TaskState::Queued, "again")
-            );
+            let next = task.current_run().unwrap();
+            assert_eq!((task.state, next.prompt.as_str()), (TaskState::Queued, "again"));
+            assert_eq!(next.resumed_from, Some(run(1)));
         });
     }
 }
