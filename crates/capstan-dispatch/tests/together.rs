@@ -336,12 +336,14 @@ async fn many_processes_at_once_keep_both_streams_in_step() {
         buyers.spawn(async move {
             for n in 0..25 {
                 let id = 100 + process * 100 + n;
-                loop {
+                for attempt in 1.. {
                     match shop.buy(1, &context(id)).await {
                         Ok(_) => break,
                         Err(TogetherError::Second(DispatchError::Rejected(Full))) => {
-                            // Somebody has to make room: decided against everybody else as well.
-                            let _ = shop.shelves.execute(&stream("shelf"), &-1, &context(10_000 + id)).await;
+                            // Somebody has to make room: decided against everybody else as well. Each time it is
+                            // a command of its own, as another may have taken the room of the last.
+                            let room = context(attempt * 10_000 + id);
+                            let _ = shop.shelves.execute(&stream("shelf"), &-1, &room).await;
                         }
                         Err(error) => assert!(error.is_retryable(), "{error:?}"),
                     }

@@ -6,14 +6,13 @@ use std::time::Instant;
 use capstan_envelope::Position;
 use capstan_eventlog::LogIdentity;
 use futures_util::future::try_join_all;
-use tokio_postgres::error::SqlState;
 
 use crate::checkpoint::{self, Advance, Checkpoint};
 use crate::fact::Decoded;
 use crate::fold::{Fold, Schemas, Unfoldable, explain};
 use crate::generation::{self, GenerationError};
 use crate::parked::{self, Parking};
-use crate::rows::StoreError;
+use crate::rows::{StoreError, refused_data};
 use crate::session::Session;
 
 /// Why a batch was not applied.
@@ -30,18 +29,13 @@ pub(crate) enum ApplyError {
 }
 
 impl ApplyError {
-    /// The text of a refusal that lies in the data, the commit's or a stored row's: trying the same again cannot help.
+    /// The text of a refusal that lies in the data.
     fn refusal(&self) -> Option<String> {
-        if let Self::Store(error @ (StoreError::Unwritable { .. } | StoreError::Unreadable { .. })) = self {
-            return Some(explain(error));
+        match self {
+            Self::Store(error) => error.refusal(),
+            Self::Postgres(error) => refused_data(error),
+            Self::FenceClosed | Self::Tables(_) => None,
         }
-        let (Self::Postgres(source) | Self::Store(StoreError::Postgres { source, .. })) = self else {
-            return None;
-        };
-        let code = source.code()?;
-        // Data exceptions, broken constraints, sizes beyond a limit.
-        let in_the_data = ["22", "23", "54"].iter().any(|class| code.code().starts_with(class));
-        (in_the_data && *code != SqlState::UNDEFINED_TABLE).then(|| explain(source))
     }
 }
 

@@ -12,11 +12,12 @@ use tokio_postgres::Client;
 
 use crate::checkpoint;
 use crate::fact::Decoded;
-use crate::fold::{Fold, explain};
+use crate::fold::{Fold, Schemas, explain};
 use crate::generation::{self, GenerationError};
 use crate::queries::QueryError;
 use crate::read_models::ReadModels;
 use crate::rows::StoreError;
+use crate::session::Session;
 
 /// Says that a commit itself is fine.
 const BEHIND: &str = "waits behind an earlier commit of its stream";
@@ -131,41 +132,68 @@ impl ReadModels {
         let session = self.session().await?;
         let client = session.client();
         client.batch_execute("BEGIN").await?;
-        checkpoint::lock(client).await?;
-        let schemas = generation::active(client).await?;
-        let name = stream.to_string();
-        let sql = "SELECT position FROM capstan.parked WHERE stream = $1 ORDER BY position";
-        let waiting = client.query(sql, &[&name]).await?;
-        let mut fold = Fold::of(|_| true);
-        let mut folded = 0;
-        for row in &waiting {
-            let position: i64 = row.get(0);
-            let Some(recorded) = log.at(Position::new(position as u64)).await? else { break };
-            let decoded = Decoded::new(recorded);
-            fold.want(&decoded);
-            fold.fetch(&session, &schemas).await?;
-            if let Err(error) = fold.fold(&decoded) {
-                write(client, &[Parking::of(&decoded, Some(explain(&error)))]).await?;
-                break;
-            }
-            client
-                .execute(
-                    "DELETE FROM capstan.parked WHERE stream = $1 AND position = $2",
-                    &[&name, &position],
-                )
-                .await?;
-            folded += 1;
-        }
-        for rows in fold.written() {
-            if let Some(schema) = schemas.get(rows.name()) {
-                rows.write(&session, schema).await?;
-            }
-        }
-        // A live projector remembers rows and parked streams: the new epoch makes it read them again.
-        client
-            .execute(&format!("UPDATE capstan.checkpoint SET epoch = {}", checkpoint::NEXT_EPOCH), &[])
-            .await?;
-        client.batch_execute("COMMIT").await?;
-        Ok(waiting.len() - folded)
+        let left = refold(&session, log, stream).await;
+        client.batch_execute(if left.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
+        left
     }
+}
+
+/// Folds what is parked of a stream inside the open transaction, up to the first commit that still cannot be.
+/// Answers how many are left.
+async fn refold(
+    session: &Session,
+    log: &Arc<dyn EventLog>,
+    stream: &StreamId,
+) -> Result<usize, RetryError> {
+    let client = session.client();
+    checkpoint::lock(client).await?;
+    let schemas = generation::active(client).await?;
+    let name = stream.to_string();
+    let sql = "SELECT position FROM capstan.parked WHERE stream = $1 ORDER BY position";
+    let waiting = client.query(sql, &[&name]).await?;
+    let mut fold = Fold::of(|_| true);
+    let mut folded = 0;
+    for row in &waiting {
+        let position: i64 = row.get(0);
+        let Some(recorded) = log.at(Position::new(position as u64)).await? else { break };
+        let decoded = Decoded::new(recorded);
+        client.batch_execute("SAVEPOINT before_commit").await?;
+        if let Some(refusal) = fold_one(&mut fold, session, &schemas, &decoded).await? {
+            client.batch_execute("ROLLBACK TO SAVEPOINT before_commit").await?;
+            write(client, &[Parking::of(&decoded, Some(refusal))]).await?;
+            break;
+        }
+        let sql = "DELETE FROM capstan.parked WHERE stream = $1 AND position = $2";
+        client.execute(sql, &[&name, &position]).await?;
+        folded += 1;
+    }
+    // A live projector remembers rows and parked streams: the new epoch makes it read them again.
+    let sql = format!("UPDATE capstan.checkpoint SET epoch = {}", checkpoint::NEXT_EPOCH);
+    client.execute(&sql, &[]).await?;
+    Ok(waiting.len() - folded)
+}
+
+/// Folds and writes one commit. Answers the refusal that lies in the data, the commit's or a stored row's.
+async fn fold_one(
+    fold: &mut Fold,
+    session: &Session,
+    schemas: &Schemas,
+    decoded: &Decoded,
+) -> Result<Option<String>, StoreError> {
+    let refused = |error: StoreError| error.refusal().map(Some).ok_or(error);
+    fold.want(decoded);
+    if let Err(error) = fold.fetch(session, schemas).await {
+        return refused(error);
+    }
+    if let Err(error) = fold.fold(decoded) {
+        return Ok(Some(explain(&error)));
+    }
+    for rows in fold.written() {
+        let Some(schema) = schemas.get(rows.name()) else { continue };
+        if let Err(error) = rows.write(session, schema).await {
+            return refused(error);
+        }
+    }
+    fold.settle();
+    Ok(None)
 }

@@ -10,10 +10,12 @@ use capstan_contract::DomainEvent;
 use capstan_envelope::{Position, Recorded};
 use futures_util::SinkExt;
 use futures_util::future::BoxFuture;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use crate::cell::{Cell, CellType, ColumnArray, Failure};
 use crate::fact::Fact;
+use crate::fold::explain;
 use crate::model::{Model, RowKey};
 use crate::session::Session;
 
@@ -63,6 +65,23 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl StoreError {
+    /// The text of a refusal that lies in the data, a commit's or a stored row's: trying the same again cannot help.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        match self {
+            Self::Postgres { source, .. } => refused_data(source),
+            Self::Unwritable { .. } | Self::Unreadable { .. } => Some(explain(self)),
+        }
+    }
+}
+
+/// What Postgres says against data it was given: data exceptions, broken constraints, sizes beyond a limit.
+pub(crate) fn refused_data(error: &tokio_postgres::Error) -> Option<String> {
+    let code = error.code()?;
+    let in_the_data = ["22", "23", "54"].iter().any(|class| code.code().starts_with(class));
+    (in_the_data && *code != SqlState::UNDEFINED_TABLE).then(|| explain(error))
 }
 
 /// A row, or the knowledge that there is none, with the commit it was last folded from.
