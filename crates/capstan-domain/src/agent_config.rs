@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_provider_follows_the_runner_and_the_model_is_kept() {
+    fn a_206_the_provider_follows_the_runner_and_the_model_is_kept() {
         let (config, faults) = normalised(json!({"runner": "air", "model": "m-1", "extra": 1}));
         assert_eq!(
             (faults, &config["provider"], &config["model"], &config["extra"]),
@@ -167,13 +167,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_runner_or_provider_is_a_fault() {
+    fn a_207_an_unknown_runner_or_provider_is_a_fault() {
         assert_eq!(normalised(json!({"runner": "nope"})).1, 1);
         assert_eq!(normalised(json!({"provider": "nope"})).1, 1);
     }
 
     #[test]
-    fn the_default_has_a_folder_and_a_prompt_with_the_guidance_once() {
+    fn a_187_the_default_has_a_folder_and_a_prompt_with_the_guidance_once() {
         let config = AgentConfig::default_for("x");
         assert_eq!(config["workspace_dir"], "/workspace/agents/x");
         assert_eq!(AgentConfig::default_for(" ")["workspace_dir"], "/workspace");
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn skills_are_trimmed_and_named_once() {
+    fn a_189_skills_are_trimmed_and_named_once() {
         let (config, _) =
             normalised(json!({"skills": ["a", " a ", 3, {"name": " b ", "level": 2}, {"level": 1}]}));
         assert_eq!(config["skills"], json!(["a", {"name": "b", "level": 2}]));

@@ -55,13 +55,29 @@ mod tests {
     }
 
     #[test]
-    fn the_key_depends_on_every_part_but_retry() {
+    fn a_78_the_key_depends_on_every_part_but_retry() {
         let policy = RunPolicy::default();
         let mut retry = policy.clone();
         retry.retry.max_attempts = 9;
         assert_eq!(key(None, &policy), key(None, &retry));
         assert_ne!(key(None, &policy), key(Some("lane"), &policy));
         assert_ne!(key(None, &policy), key(None, &RunPolicy { ask: "always".into(), ..policy.clone() }));
+        let other = |change: fn(&mut RunPolicy)| {
+            let mut other = policy.clone();
+            change(&mut other);
+            assert_ne!(key(None, &policy), key(None, &other), "{other:?}");
+        };
+        other(|policy| policy.host = "gateway".into());
+        other(|policy| policy.security = "deny".into());
+        other(|policy| policy.runtime_type = "runc".into());
+        other(|policy| policy.workspace_access = "none".into());
+        other(|policy| policy.network_enabled = !policy.network_enabled);
+        other(|policy| policy.interactive = !policy.interactive);
+        let of = |workspace: &str, agent: &str| {
+            execution_class_key(workspace, AgentId::of_key("dev", agent), None, &policy)
+        };
+        assert_ne!(of("dev", "demo"), of("other", "demo"));
+        assert_ne!(of("dev", "demo"), of("dev", "other"));
         let mut resources = policy.clone();
         resources.resources.insert("cpu".into(), 2000.into());
         assert_ne!(key(None, &policy), key(None, &resources));

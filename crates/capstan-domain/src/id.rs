@@ -256,6 +256,16 @@ mod tests {
     }
 
     #[test]
+    fn a_06_and_a_177_a_key_is_another_one_for_another_agent_and_a_name_for_another_task() {
+        let task = |agent: &str| TaskId::of_key("dev", AgentId::of_key("dev", agent), "k");
+        assert_eq!(task("one"), task("one"));
+        assert_ne!(task("one"), task("two"));
+        let output = |agent: &str| OutputId::of_name(task(agent), "report");
+        assert_eq!(output("one"), output("one"));
+        assert_ne!(output("one"), output("two"));
+    }
+
+    #[test]
     fn an_attempt_id_reads_back_from_its_text() {
         let id = AttemptId { workspace: "dev".into(), task: TaskId(Uuid::nil()), epoch: 7 };
         assert_eq!(id.to_string().parse(), Ok(id));

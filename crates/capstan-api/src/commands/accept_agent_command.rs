@@ -53,7 +53,7 @@ impl Execute for AcceptAgentCommand {
             workspace: workspace.to_string(),
             agent,
             message: self.message,
-            session_id: self.session_id.unwrap_or_else(|| task_id.to_string()),
+            session_id: self.session_id.filter(|_| named).unwrap_or_else(|| task_id.to_string()),
             session_key: self.session_key,
             lane: self.lane,
             policy: self.policy.or_else(|| default_policy.cloned()),

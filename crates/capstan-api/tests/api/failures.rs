@@ -18,7 +18,12 @@ async fn without_the_log_commands_wait_for_better_times() {
     let api = Api::start().await;
     until_ready(&api, true).await;
     let body = json!({ "agent_id": "demo", "message": "x", "idempotency_key": "k" });
+    let task = api.task("write").await;
+    let lease = api.lease(&task).await;
     api.servers.servers().stop_nats().await;
+    let call = json!({ "tool": "gmail.send", "is_write": true, "arguments": {} });
+    let gate = api.report(&lease, "tool-calls", call).await;
+    gate.expect_problem(503, "log_unavailable");
     let refused = api.post(TASKS, body.clone()).await;
     refused.expect_problem(503, "log_unavailable");
     assert_eq!(refused.header("retry-after"), "1");
@@ -33,7 +38,7 @@ async fn without_the_log_commands_wait_for_better_times() {
     .await;
     let list = api.get_now(TASKS).await.expect(200);
     assert_eq!(list["items"][0]["id"], answer.body["task"]["id"]);
-    assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "one key, one task");
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(2), "one key, one task");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,9 +60,8 @@ async fn children_are_cancelled_with_their_parent() {
     api.until(&child, |task| task["state"] == "cancelled").await;
 }
 
-///
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_wakes_the_tasks_that_watch_for_it_once() {
+async fn a_157_and_a_158_an_event_wakes_the_tasks_that_watch_for_it_once() {
     let api = Api::start().await;
     let _engine = api.lead().await;
     let watch = |thread: &str| json!({"source_watches": [{"integration": "gmail", "thread_id": thread}]});
@@ -74,6 +73,10 @@ async fn an_event_wakes_the_tasks_that_watch_for_it_once() {
             json!({"integration": "gmail", "correlation_keys": keys, "items": items}),
         )
     };
+    api.post("/v1/workspaces", json!({"workspace": "other"})).await.expect(201);
+    let elsewhere = json!({"integration": "gmail", "correlation_keys": ["t-1"], "items": ["z"]});
+    let elsewhere = api.post("/v1/workspaces/other/source-events", elsewhere).await.expect(202);
+    assert_eq!(elsewhere["event"]["tasks"], json!([]), "what another workspace hears wakes nobody here");
     let told = publish(json!(["b", "a"])).await.expect(202);
     let mut woken: Vec<_> = told["event"]["tasks"]
         .as_array()

@@ -8,7 +8,7 @@ const SECRET: &str = "open-sesame-8731";
 const TOKEN: &str = "sk-live-0123456789abcdef";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_are_shown_nowhere_and_reach_the_worker_whole() {
+async fn a_186_secrets_are_shown_nowhere_and_reach_the_worker_whole() {
     let api = Api::start().await;
     let agent = json!({
         "agent_key": "keeper", "name": "Keeper", "config": { "runner": "process", "api_key": SECRET, "note": TOKEN }
@@ -36,6 +36,10 @@ async fn secrets_are_shown_nowhere_and_reach_the_worker_whole() {
     let output = api.report(&lease, "outputs", output).await.expect(201);
     let rows = format!("outputs/{}/rows", output["output_id"].as_str().unwrap());
     api.report(&lease, &rows, json!({ "rows": [{ "access_token": SECRET }] })).await.expect(200);
+
+    // An update starts from what is kept, not from what is shown.
+    let update = api.request("PATCH", &format!("/v1/workspaces/dev/tasks/{task}"));
+    shown.push(api.send(update.body(json!({ "priority": "high" }).to_string())).await.expect(200));
 
     for path in [
         "agents".to_owned(),
@@ -67,6 +71,7 @@ async fn secrets_are_shown_nowhere_and_reach_the_worker_whole() {
     // The agent needs what it was given.
     let stream = format!("dev/task/{task}").parse().unwrap();
     let kept = api.tasks.refresh(&stream).await.unwrap();
-    let config = &kept.state.as_ref().unwrap().accepted.agent_config;
-    assert_eq!(config.get("api_key"), Some(&json!(SECRET)));
+    let kept = &kept.state.as_ref().unwrap().accepted;
+    assert_eq!(kept.agent_config.get("api_key"), Some(&json!(SECRET)));
+    assert_eq!(kept.routing.get("n"), Some(&json!([{ "client_secret": SECRET }])));
 }

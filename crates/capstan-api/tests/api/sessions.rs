@@ -14,7 +14,7 @@ fn say(message: &str, more: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_17_a_further_command_becomes_an_input_of_the_sessions_task_however_often_it_is_sent() {
+async fn a_17_and_a_22_a_further_command_becomes_an_input_of_the_sessions_task_however_often_it_is_sent() {
     let api = Api::start().await;
     let first = say("begin", json!({ "idempotency_key": "k1", "priority": "high" }));
     let begun = api.post(TASKS, first.clone()).await.expect(202);
@@ -103,4 +103,24 @@ async fn what_a_follow_up_cannot_have_is_refused_and_the_queue_takes_it() {
     assert_eq!(refused.body["errors"][0]["pointer"], "/queue_mode");
     let nowhere = json!({ "agent_id": "demo", "message": "x", "queue_mode": "later" });
     assert_eq!(api.post(TASKS, nowhere).await.body["errors"][0]["pointer"], "/queue_mode");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_07_and_a_19_nobodys_session_and_another_agents_are_other_sessions() {
+    let api = Api::start().await;
+    let agent = json!({ "agent_key": "second", "name": "Second", "config": { "runner": "process" } });
+    api.post("/v1/workspaces/dev/agents", agent).await.expect(201);
+    let mut sessions = Vec::new();
+    for body in [
+        json!({ "agent_id": "demo", "message": "x", "session_id": " ", "idempotency_key": " " }),
+        json!({ "agent_id": "demo", "message": "x" }),
+        say("x", json!({})),
+        say("x", json!({ "agent_id": "second" })),
+    ] {
+        let accepted = api.post(TASKS, body).await.expect(202);
+        assert_eq!((accepted.get("continued"), &accepted["receipt"]["duplicate"]), (None, &json!(false)));
+        sessions.push(accepted["task"]["session_id"].as_str().unwrap().to_owned());
+    }
+    assert!(sessions.iter().all(|session| !session.trim().is_empty()), "{sessions:?}");
+    assert_ne!(sessions[0], sessions[1]);
 }

@@ -219,7 +219,8 @@ mod tests {
 
     use super::*;
     use crate::task::command::Parent;
-    use crate::task::fixture::{accept, accepting, at, kinds, queued, run, task_id};
+    use crate::task::event::InputOutcome;
+    use crate::task::fixture::{accept, accepting, at, kinds, lease, queued, run, say_as, task_id};
     use crate::task::{TaskDecider, TaskState};
 
     fn refused(accept: Accept, pointers: &[&str]) {
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn an_accepted_command_waits_in_the_queue_with_its_message_as_prompt() {
+    fn a_03_and_a_11_and_a_23_an_accepted_command_waits_in_the_queue_with_its_message_as_prompt() {
         let command = Accept { message: "  do it \n".into(), priority: Some(" HIGH ".into()), ..accept() };
         given::<TaskDecider>([]).when(accepting(command)).then_with(|events, state| {
             assert_eq!(kinds(events), ["accepted", "run requested"]);
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn agent_configuration_is_frozen_at_acceptance() {
+    fn a_201_agent_configuration_is_frozen_at_acceptance() {
         let mut command = accept();
         command.agent.config.insert("provider".into(), "claude".into());
         command.agent.config.insert("model".into(), "m-1".into());
@@ -264,19 +265,61 @@ mod tests {
     }
 
     #[test]
-    fn a_delayed_command_sleeps_until_the_later_of_its_two_instants() {
+    fn a_01_a_delayed_command_sleeps_until_the_later_of_its_two_instants() {
         let command = Accept {
             dispatch_delay_ms: Some(60_000),
             not_before: Some(at(90)),
             label: Some("Ann".into()),
+            spawned_by: Some("bob".into()),
             ..accept()
         };
         given::<TaskDecider>([]).when(accepting(command)).then_with(|events, state| {
             assert_eq!(kinds(events), ["accepted", "slept"]);
             let Event::TaskSlept(slept) = &events[1] else { panic!("slept") };
             assert_eq!((slept.wake_at, slept.reason.as_deref()), (at(90), Some("Follow up with Ann")));
-            assert_eq!(state.as_ref().unwrap().state, TaskState::Sleeping);
+            let task = state.as_ref().unwrap();
+            assert_eq!((task.state, task.accepted.spawned_by.as_deref()), (TaskState::Sleeping, Some("bob")));
         });
+    }
+
+    #[test]
+    fn a_02_without_a_label_the_reason_to_sleep_is_a_general_one() {
+        let command = Accept { dispatch_delay_ms: Some(7_200_000), ..accept() };
+        given::<TaskDecider>([]).when(accepting(command)).then_with(|events, _| {
+            let Event::TaskSlept(slept) = &events[1] else { panic!("slept") };
+            assert_eq!((slept.wake_at, slept.reason.as_deref()), (at(7200), Some("Scheduled follow-up")));
+        });
+    }
+
+    #[test]
+    fn a_09_and_a_10_and_a_79_wrong_fields_are_refused_in_the_words_people_know() {
+        for (command, pointer, words) in [
+            (Accept { timeout_ms: Some(-1), ..accept() }, "/timeout_ms", "timeout_ms must be >= 0"),
+            (
+                Accept { budget_usd: Some(-0.01), ..accept() },
+                "/budget_usd",
+                "budget_usd must be >= 0 and at most 1e12",
+            ),
+            // So no task has nothing to be told.
+            (Accept { message: " \n".into(), ..accept() }, "/message", "message is required"),
+        ] {
+            given::<TaskDecider>([])
+                .when(accepting(command))
+                .then_rejected(Rejection::invalid(pointer, words));
+        }
+    }
+
+    #[test]
+    fn a_202_whatever_the_policy_says_a_run_can_be_talked_to() {
+        let policy = Some(RunPolicy { interactive: false, ..RunPolicy::default() });
+        given::<TaskDecider>([])
+            .and(accepting(Accept { policy, ..accept() }))
+            .and(lease(1, 10))
+            .when(say_as(1, "left!", "steer"))
+            .then_with(|events, _| {
+                let Event::InputAccepted(said) = &events[0] else { panic!("said") };
+                assert_eq!(said.outcome, InputOutcome::Delivered);
+            });
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) fn open_blocker(task: &Task, command: &OpenBlocker) -> Result<Vec<Eve
         |input_id| task.input(input_id).is_some_and(|input| input.state == InputState::Pending);
     if let Some((earlier, input_id)) = &task.answered
         && task.blocker.is_none()
-        && asked.is_same(earlier, live)
+        && asked.was_answered(earlier, live)
         && answer_waits(*input_id)
     {
         return Ok(Vec::new());
@@ -226,12 +226,23 @@ impl Asked {
 
     /// True when the attempt's run asked exactly this.
     fn is_same(&self, blocker: &Blocker, live: &Live) -> bool {
+        self.has_same_words(blocker, live) && blocker.opened.items == self.items
+    }
+
+    /// True when this has its answer. An approval that names no outputs is about what waits now: what the answer decided
+    /// is not among it any more, which makes it no other question.
+    fn was_answered(&self, blocker: &Blocker, live: &Live) -> bool {
+        let asked = &blocker.opened.items;
+        let adds_nothing = self.spec.items.is_empty() && self.items.iter().all(|item| asked.contains(item));
+        self.has_same_words(blocker, live) && (adds_nothing || *asked == self.items)
+    }
+
+    fn has_same_words(&self, blocker: &Blocker, live: &Live) -> bool {
         let asked = &blocker.opened;
         self.is_same_matter(blocker, live)
             && asked.summary == self.summary
             && asked.details == self.details
             && asked.questions == self.spec.questions
-            && asked.items == self.items
     }
 
     /// True when the attempt's run asked about this before, perhaps in other words.

@@ -150,6 +150,9 @@ pub(super) fn stop_run(
     }
 }
 
+/// What an agent hears before the follow-up it asked to be reminded of.
+const TIME_IS_UP: &str = "This is the wake-up you asked for: its time has come, so do now what follows and do not wait for it again.";
+
 fn wake(task: &Task, command: &Wake) -> Vec<Event> {
     let Some(sleep) = task.sleep.as_ref().filter(|_| task.state == TaskState::Sleeping) else {
         return Vec::new();
@@ -157,7 +160,11 @@ fn wake(task: &Task, command: &Wake) -> Vec<Event> {
     if sleep.wake_at != command.wake_at {
         return Vec::new();
     }
-    let prompt = sleep.follow_up_prompt.clone().unwrap_or_else(|| task.accepted.message.clone());
+    let prompt = match &sleep.follow_up_prompt {
+        // Told only what to do later, an agent may take it for an order to wait once more.
+        Some(follow_up) => format!("{TIME_IS_UP}\n\n{follow_up}"),
+        None => task.accepted.message.clone(),
+    };
     vec![Event::RunRequested(next_run(task, RunCause::Wake, prompt, command.at))]
 }
 
@@ -272,10 +279,12 @@ mod tests {
 
     use super::*;
     use crate::task::TaskDecider;
-    use crate::task::command::{Accept, ReleaseAttempt};
+    use crate::task::command::{Accept, Finish, ReleaseAttempt, WakePlan};
+    use crate::task::event::AttemptOutcome;
     use crate::task::fixture::{
-        GRACE_MS, accept, accepting, ask, at, attempt, cancel, claim, done, expire, finish_ok, kinds, lease,
-        leased, produce, queued, run, say, started, stopping, task_of, waiting,
+        GRACE_MS, accept, accepting, ask, at, attempt, cancel, claim, done, expire, finish_ok, finishing,
+        kinds, lease, leased, produce, queued, report, run, say, started, stopping, task_of, waiting,
+        wake_in,
     };
 
     fn cancel_run(number: u32) -> Command {
@@ -339,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn cancelling_gives_claimed_inputs_back_and_cancels_undecided_outputs() {
+    fn a_131_cancelling_gives_claimed_inputs_back_and_cancels_undecided_outputs() {
         started()
             .and(say(1, "more"))
             .and(claim(1))
@@ -360,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reopened_task_whose_old_attempt_still_stops_waits_for_it_and_can_be_cancelled_again() {
+    fn a_91_a_reopened_task_whose_old_attempt_still_stops_waits_for_it_and_can_be_cancelled_again() {
         let reopened = stopping().and(say(1, "go on"));
         assert_eq!(task_of(&reopened).state, TaskState::Queued);
         reopened.when(lease(2, 31)).then_rejected(Rejection::illegal("leasing", TaskState::Queued));
@@ -373,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_grace_frees_the_session_without_touching_the_task() {
+    fn a_90_and_a_203_the_end_of_the_grace_frees_the_session_without_touching_the_task() {
         stopping().when(release(1)).then_with(|events, state| {
             assert_eq!(kinds(events), ["attempt ended"]);
             let task = state.as_ref().unwrap();
@@ -384,14 +393,14 @@ mod tests {
     }
 
     #[test]
-    fn cancelling_the_live_run_settles_the_task_at_once() {
+    fn a_205_cancelling_the_live_run_settles_the_task_at_once() {
         started()
             .when(cancel_run(1))
             .then_with(|events, _| assert_eq!(kinds(events), ["stop requested", "run ended", "cancelled"]));
     }
 
     #[test]
-    fn a_run_that_is_over_or_unknown_cannot_be_cancelled() {
+    fn a_138_a_run_that_is_over_or_unknown_cannot_be_cancelled() {
         done().when(cancel_run(1)).then_rejected(Rejection::IllegalTransition {
             what: "cancelling",
             subject: "run",
@@ -401,11 +410,22 @@ mod tests {
     }
 
     #[test]
-    fn the_wake_timer_queues_the_task_with_its_message() {
+    fn a_94_the_wake_timer_queues_the_task_with_its_message() {
         asleep().when(wake_at(at(60))).then_with(|events, state| {
             let Event::RunRequested(run) = &events[0] else { panic!("a run") };
             assert_eq!((run.cause, run.prompt.as_str()), (RunCause::Wake, "do it"));
             assert_eq!(state.as_ref().unwrap().sleep, None);
+        });
+    }
+
+    #[test]
+    fn a_93_an_agent_that_is_woken_hears_that_the_time_has_come_and_what_it_wanted_to_do() {
+        let wake = WakePlan { follow_up_prompt: Some("ask Ann".into()), ..wake_in(1) };
+        let asleep = started().and(finishing(Finish { wake: Some(wake), ..report(1, AttemptOutcome::Ok) }));
+        asleep.when(wake_at(at(110))).then_with(|events, _| {
+            let Event::RunRequested(next) = &events[0] else { panic!("a run") };
+            assert_eq!(next.prompt, format!("{TIME_IS_UP}\n\nask Ann"));
+            assert_eq!((next.cause, next.resumed_from_run_id), (RunCause::Wake, Some(run(1))));
         });
     }
 

@@ -99,7 +99,7 @@ fn a_47_single_decisions_are_listed_by_title_and_a_rejection_stops_the_go_ahead(
 }
 
 #[test]
-fn a_49_all_wrong_items_are_named_together_and_nothing_is_written() {
+fn a_49_and_a_50_all_wrong_items_are_named_together_and_nothing_is_written() {
     let mut foreign = item(8, "approve", None);
     foreign.of_task = Some(crate::id::TaskId(uuid::Uuid::from_u128(77)));
     let blank = ItemSpec { output_id: " ".into(), ..item(1, "maybe", None) };

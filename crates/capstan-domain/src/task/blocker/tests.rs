@@ -58,6 +58,12 @@ fn a_question_repeated_before_its_answer_was_taken_is_not_asked_twice() {
     let answered = || started().and(say(1, "red")).and(ask(1, "which colour?"));
     answered().when(ask(1, "which colour?")).then_nothing();
     waiting().and(say(1, "red")).when(ask(1, "which one?")).then_nothing();
+    // The answer decided what the request was about; only another output makes it another request.
+    let decided = || started().and(approvable(1, "g")).and(say(1, "not yet")).and(open(1, request("may I?")));
+    decided().when(open(1, request("may I?"))).then_nothing();
+    decided().and(approvable(2, "g")).when(open(1, request("may I?"))).then_with(|events, _| {
+        assert_eq!(kinds(events)[0], "asked");
+    });
     // Once the answer is taken, the same words are a new question.
     waiting()
         .and(say(1, "red"))
@@ -67,7 +73,7 @@ fn a_question_repeated_before_its_answer_was_taken_is_not_asked_twice() {
 }
 
 #[test]
-fn a_question_without_words_is_refused() {
+fn a_70_a_question_without_words_is_refused() {
     started().when(ask(1, "  ")).then_rejected(Rejection::invalid("/blocker/summary", "summary is required"));
 }
 
@@ -106,7 +112,7 @@ fn a_73_details_default_to_the_summary_and_a_request_may_hold_both_in_one() {
 }
 
 #[test]
-fn all_faults_of_a_question_are_reported_together() {
+fn a_71_all_faults_of_a_question_are_reported_together() {
     let wrong = BlockerSpec {
         kind: Some(BlockerKind::Budget),
         items: vec![BlockerItemSpec { output_id: output_id(9), item_key: None }],

@@ -95,9 +95,8 @@ fn a_retry_delivers_what_was_said_and_never_heard() {
     });
 }
 
-///
 #[test]
-fn only_what_ended_badly_can_be_retried() {
+fn a_137_only_what_ended_badly_can_be_retried() {
     started().when(retry("")).then_rejected(Rejection::illegal("retrying", TaskState::Running));
     waiting().when(retry("")).then_rejected(Rejection::illegal("retrying", TaskState::Waiting));
     done().when(retry("")).then_rejected(Rejection::illegal("retrying", TaskState::Done));
@@ -119,9 +118,8 @@ fn too_long_a_message_is_refused() {
     queued().when(update(Update { payload, ..nothing() })).then_rejected(refused);
 }
 
-///
 #[test]
-fn archiving_a_live_task_cancels_it_in_the_same_decision() {
+fn a_134_archiving_a_live_task_cancels_it_in_the_same_decision() {
     started().when(archive()).then_with(|events, state| {
         assert_eq!(kinds(events), ["stop requested", "run ended", "cancelled", "archived"]);
         let task = state.as_ref().unwrap();
@@ -133,9 +131,8 @@ fn archiving_a_live_task_cancels_it_in_the_same_decision() {
     });
 }
 
-///
 #[test]
-fn archiving_an_archived_task_changes_nothing() {
+fn a_135_archiving_an_archived_task_changes_nothing() {
     done().when(archive()).then_with(|events, _| assert_eq!(kinds(events), ["archived"]));
     done().and(archive()).when(archive()).then([]);
 }

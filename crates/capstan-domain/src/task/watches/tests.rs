@@ -51,9 +51,8 @@ fn woken(given: Given<TaskDecider>, run_no: u32) -> Given<TaskDecider> {
     given.and(Command::Wake(Wake { wake_at, at: wake_at })).and(lease(run_no, seconds))
 }
 
-///
 #[test]
-fn a_task_that_watches_sleeps_five_minutes_and_then_looks_into_the_very_thread() {
+fn a_111_and_a_114_a_task_that_watches_sleeps_five_minutes_and_then_looks_into_the_very_thread() {
     started().when(finishing(ok(1, vec![watch()]))).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "armed", "slept"]);
         let sleep = state.as_ref().unwrap().sleep.clone().unwrap();
@@ -70,9 +69,8 @@ fn a_task_that_watches_sleeps_five_minutes_and_then_looks_into_the_very_thread()
     });
 }
 
-///
 #[test]
-fn a_question_beats_a_watch_and_the_watch_stays_armed() {
+fn a_113_a_question_beats_a_watch_and_the_watch_stays_armed() {
     let asks = Finish { waiting_for_input: true, ..ok(1, vec![watch()]) };
     started().when(finishing(asks)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "armed", "asked"]);
@@ -80,9 +78,8 @@ fn a_question_beats_a_watch_and_the_watch_stays_armed() {
     });
 }
 
-///
 #[test]
-fn without_a_plan_a_task_sleeps_while_it_watches_and_else_is_done() {
+fn a_121_and_a_122_without_a_plan_a_task_sleeps_while_it_watches_and_else_is_done() {
     let again = woken(watching(), 2);
     again
         .when(plain(2))
@@ -94,7 +91,7 @@ fn without_a_plan_a_task_sleeps_while_it_watches_and_else_is_done() {
 }
 
 #[test]
-fn news_wake_a_sleeping_task_once_whatever_their_order() {
+fn a_149_and_a_150_and_a_153_news_wake_a_sleeping_task_once_whatever_their_order() {
     let fired = || watching().and(news(&["b", "a", "b"]));
     watching().when(news(&["a"])).then_with(|events, state| {
         assert_eq!(kinds(events), ["fired", "said", "run requested"]);
@@ -153,9 +150,8 @@ fn news_resume_a_parent_that_waits_for_its_children_and_it_waits_again() {
     });
 }
 
-///
 #[test]
-fn watches_about_a_child_go_to_it_and_the_parent_checks_in_an_hour() {
+fn a_118_and_a_119_watches_about_a_child_go_to_it_and_the_parent_checks_in_an_hour() {
     let child = |label: &str, output: Option<&str>| SubtaskSpec {
         prompt: "look".into(),
         label: Some(label.into()),
@@ -179,7 +175,6 @@ fn watches_about_a_child_go_to_it_and_the_parent_checks_in_an_hour() {
         assert_eq!(handed, ["t-1", "t-2"]);
         assert_eq!(state.as_ref().unwrap().sleep.as_ref().unwrap().wake_at, at(50 + 3600));
     });
-    //
     let third = SourceWatch { thread_id: Some("t-3".into()), ..watch() };
     started().when(plan(Some(third))).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "spawned", "armed", "slept"]);
@@ -201,9 +196,8 @@ fn watches_about_a_child_go_to_it_and_the_parent_checks_in_an_hour() {
         });
 }
 
-///
 #[test]
-fn equal_watches_are_one_and_a_later_one_continues_and_replaces_the_earlier() {
+fn a_159_and_a_161_and_a_162_equal_watches_are_one_and_a_later_one_continues_and_replaces_the_earlier() {
     started().when(finishing(ok(1, vec![watch(), watch()]))).then_with(|events, _| {
         assert_eq!(kinds(events).iter().filter(|kind| **kind == "armed").count(), 1);
     });
@@ -228,7 +222,7 @@ fn equal_watches_are_one_and_a_later_one_continues_and_replaces_the_earlier() {
 }
 
 #[test]
-fn a_watch_without_a_place_to_look_is_dropped_and_an_unknown_integration_is_refused() {
+fn a_115_a_watch_without_a_place_to_look_is_dropped_and_an_unknown_integration_is_refused() {
     let nowhere = SourceWatch { thread_id: Some(" ".into()), ..watch() };
     let nobody = SourceWatch { integration: " ".into(), ..watch() };
     started().when(finishing(ok(1, vec![nowhere, nobody]))).then_with(|events, _| {
@@ -243,9 +237,8 @@ fn a_watch_without_a_place_to_look_is_dropped_and_an_unknown_integration_is_refu
     });
 }
 
-///
 #[test]
-fn whatever_ends_a_task_ends_its_watches_in_the_same_decision() {
+fn a_133_whatever_ends_a_task_ends_its_watches_in_the_same_decision() {
     watching().when(cancel()).then_with(|events, _| assert_eq!(kinds(events), ["disarmed", "cancelled"]));
     let boom = Finish { error: Some("boom".into()), ..report(2, AttemptOutcome::Error) };
     let failing = Finish { error_class: Some(crate::outcome_text::ErrorClass::Terminal), ..boom };
