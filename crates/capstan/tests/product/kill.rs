@@ -128,12 +128,17 @@ async fn killing_nats_and_postgres_in_turn_is_noticed_and_healed() -> anyhow::Re
     let product =
         Product::start(&["--exec", "true", "--lease-ms", "3000", "--class-concurrency", "4"]).await?;
     let load = Load::start(&product, 8);
-    for victim in ["nats_pid", "postgres_pid"] {
+    for (victim, lock) in [("nats_pid", "nats-server.lock"), ("postgres_pid", "postgres.lock")] {
         load.reach(load.count() + 30).await?;
-        let watch = Readiness::watch(&product);
+        // A server runs only with its lock. Next in line for it, we keep the server down until the loss was seen.
+        let lock = std::fs::File::open(product.data_dir.join(lock))?;
+        let held = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock));
         let pid = product.servers()?[victim].as_u64().context("a server's pid")?;
         signal("KILL", u32::try_from(pid)?).await?;
-        eventually("the service says that it is not ready", || async { Ok(watch.was_lost()) }).await?;
+        let held = held.await??;
+        eventually("the service says that it is not ready", || async { Ok(!is_ready(&product).await?) })
+            .await?;
+        drop(held);
         eventually("the service is ready again", || is_ready(&product)).await?;
     }
     load.reach(load.count() + 30).await?;
@@ -142,35 +147,9 @@ async fn killing_nats_and_postgres_in_turn_is_noticed_and_healed() -> anyhow::Re
 }
 
 async fn is_ready(product: &Product) -> anyhow::Result<bool> {
-    Ok(product.http.get(format!("{}/readyz", product.url)).send().await?.status().is_success())
-}
-
-/// Asks without a pause, because a server may be back within a tenth of a second.
-struct Readiness {
-    lost: Arc<AtomicBool>,
-    _asking: tokio::task::JoinSet<()>,
-}
-
-impl Readiness {
-    fn watch(product: &Product) -> Self {
-        let lost = Arc::new(AtomicBool::new(false));
-        let mut asking = tokio::task::JoinSet::new();
-        let (http, url, seen) = (product.http.clone(), format!("{}/readyz", product.url), lost.clone());
-        asking.spawn(async move {
-            while !seen.load(Ordering::Relaxed) {
-                if let Ok(answer) = http.get(&url).send().await
-                    && answer.status() == reqwest::StatusCode::SERVICE_UNAVAILABLE
-                {
-                    seen.store(true, Ordering::Relaxed);
-                }
-            }
-        });
-        Self { lost, _asking: asking }
-    }
-
-    fn was_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed)
-    }
+    let status = product.http.get(format!("{}/readyz", product.url)).send().await?.status();
+    anyhow::ensure!(status.is_success() || status == reqwest::StatusCode::SERVICE_UNAVAILABLE, "{status}");
+    Ok(status.is_success())
 }
 
 #[tokio::test]
