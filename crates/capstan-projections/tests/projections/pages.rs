@@ -85,7 +85,7 @@ async fn no_page_misses_or_doubles_what_was_there_throughout() {
                 story.step().await;
             }
             let start = chance.below(story.tasks.len() as u64) as usize;
-            let indexes = (start..story.tasks.len()).chain(0..start);
+            let mut indexes = (start..story.tasks.len()).chain(0..start);
             let outputs_of = |index: usize| shown_outputs(story.tasks[index].state.as_deref().unwrap());
             let with_output = indexes.find_map(|index| Some((index, *outputs_of(index).first()?)));
             if let Some((index, output_id)) = with_output {
