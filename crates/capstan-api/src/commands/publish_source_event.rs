@@ -86,15 +86,7 @@ impl Execute for PublishSourceEvent {
             tasks.push(ToldTask { task_id, duplicate, input_id, outcome });
         }
         let unmatched_keys = unmatched.into_iter().map(|(key, _)| key).collect();
-        let reply = Reply {
-            status: StatusCode::ACCEPTED,
-            receipt,
-            input: None,
-            continued: false,
-            entity: None,
-            shown_at: None,
-            secret: None,
-        };
+        let reply = Reply::of_receipt(StatusCode::ACCEPTED, receipt);
         Ok(reply.showing("event", &Told { tasks, unmatched_keys }))
     }
 }
