@@ -14,6 +14,7 @@ mod health;
 mod inbox;
 mod live;
 mod outputs;
+mod report;
 mod runs;
 mod schedules;
 mod schemas;
