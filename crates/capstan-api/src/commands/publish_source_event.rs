@@ -74,7 +74,8 @@ impl Execute for PublishSourceEvent {
         for task_id in task_ids {
             let stream = task_stream(workspace, task_id)?;
             let context = call.command(&stream, key.as_ref(), &self);
-            let decided = app.tasks.execute(&stream, &Command::FireWatch(event.clone()), &context).await?;
+            let decided =
+                app.dispatch.tasks.execute(&stream, &Command::FireWatch(event.clone()), &context).await?;
             let said = decided.events.iter().find_map(|event| match event {
                 Event::InputAccepted(said) => Some((said.input_id, said.outcome)),
                 _ => None,

@@ -101,7 +101,7 @@ pub(super) async fn claim_input(report: Report, request: Request) -> Result<Repl
     let body: ClaimInput = report.body(request).await?;
     let attempt_id = report.attempt_id.clone();
     let command = Command::ClaimInput(command::ClaimInput { attempt_id, at: report.at() });
-    let loaded = report.app.tasks.load(&report.stream).await?;
+    let loaded = report.app.dispatch.tasks.load(&report.stream).await?;
     let is_live =
         |task: &&Task| task.working_attempt().is_some_and(|live| live.attempt_id == report.attempt_id);
     let held = InputState::Claimed(report.attempt_id.clone());

@@ -70,9 +70,9 @@ impl Report {
             ));
         };
         if attempt_id.epoch != epoch {
-            return Err(lease_lost(app.tasks.refresh(&stream).await?.state.as_deref()));
+            return Err(lease_lost(app.dispatch.tasks.refresh(&stream).await?.state.as_deref()));
         }
-        let loaded = app.tasks.load(&stream).await?;
+        let loaded = app.dispatch.tasks.load(&stream).await?;
         let task = loaded.state.as_deref();
         if let Some(live) =
             task.and_then(|task| task.live.as_ref()).filter(|live| live.attempt_id == attempt_id)
@@ -118,7 +118,7 @@ impl Report {
     ) -> Result<(CommandContext, Decided<TaskDecider>), Problem> {
         let key = self.key()?;
         let context = self.call.command(&self.stream, key.as_ref(), body);
-        let decided = self.app.tasks.execute(&self.stream, &command, &context).await?;
+        let decided = self.app.dispatch.tasks.execute(&self.stream, &command, &context).await?;
         Ok((context, decided))
     }
 
@@ -137,7 +137,7 @@ impl Report {
 
     /// A question with its schema checked, and with the inputs that fit it.
     pub(super) async fn asked(&self, body: OpenBlocker) -> Result<BlockerSpec, Problem> {
-        let loaded = self.app.tasks.load(&self.stream).await?;
+        let loaded = self.app.dispatch.tasks.load(&self.stream).await?;
         answer_schema::prepared(body.into(), loaded.state.as_deref())
     }
 
@@ -157,11 +157,11 @@ impl Report {
         let run_of = |task: &Task| {
             task.live.as_ref().filter(|live| live.attempt_id == self.attempt_id).map(|live| live.run_id)
         };
-        let loaded = self.app.tasks.load(&self.stream).await?;
+        let loaded = self.app.dispatch.tasks.load(&self.stream).await?;
         if let Some(run_id) = loaded.state.as_deref().and_then(run_of) {
             return Ok(run_id);
         }
-        let loaded = self.app.tasks.refresh(&self.stream).await?;
+        let loaded = self.app.dispatch.tasks.refresh(&self.stream).await?;
         match loaded.state.as_deref() {
             Some(task) => run_of(task).ok_or_else(|| lease_lost(Some(task))),
             None => Err(Problem::not_found("attempt")),

@@ -100,7 +100,7 @@ pub(super) async fn check(report: Report, request: Request) -> Result<Json<Answe
         executor: None,
         at: report.at(),
     };
-    let loaded = report.app.tasks.load(&report.stream).await?;
+    let loaded = report.app.dispatch.tasks.load(&report.stream).await?;
     // Looking for somebody who could carry it out costs time: only for a call that will be kept.
     if loaded.state.as_deref().is_some_and(|task| gate(task, &check) == Ok(Gate::Defer)) {
         check.executor = executor(&report.app, &report.workspace, &settings, body.tool.trim()).await;
@@ -126,7 +126,7 @@ pub(super) async fn check(report: Report, request: Request) -> Result<Json<Answe
 /// What the workspace has decided, as the log has it now: a rule that was made stricter holds at once.
 async fn settings(app: &App, workspace: &Workspace) -> Result<Settings, Problem> {
     let stream = known::stream(workspace, "workspace", workspace.as_str())?;
-    let loaded = app.workspaces.refresh(&stream).await?;
+    let loaded = app.dispatch.workspaces.refresh(&stream).await?;
     loaded.state.settings().cloned().ok_or_else(|| Problem::not_found("workspace"))
 }
 
@@ -199,6 +199,6 @@ pub(super) async fn report(
         error: body.error,
         at: call.received_at,
     }));
-    let decided = app.tasks.execute(&stream, &command, &context).await?;
+    let decided = app.dispatch.tasks.execute(&stream, &command, &context).await?;
     Ok(Reply::new(axum::http::StatusCode::OK, &context, &decided))
 }
