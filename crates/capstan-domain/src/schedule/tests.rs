@@ -8,6 +8,7 @@ use serde_json::Map;
 use super::command::{Create, Delete, Obstacle, Pause, Resume, Tick, Trigger, Update};
 use super::event::{Event, PauseCause, SkipReason};
 use super::*;
+use crate::Change;
 use crate::agent;
 use crate::id::{AgentId, ScheduleId, TaskId, derived};
 
@@ -251,7 +252,7 @@ fn an_inactive_agent_gets_no_schedule_and_a_long_prompt_is_too_large() {
 
 #[test]
 fn an_update_changes_what_is_given_and_leaves_the_next_tick_alone() {
-    let given = Update { prompt: Some("other".into()), source_view_id: Some(None), ..Update::default() };
+    let given = Update { prompt: Some("other".into()), source_view_id: Change::Clear, ..Update::default() };
     begun(daily()).when(update(given)).then_with(|events, state| {
         let [Event::Changed(changed)] = events else { panic!("changed") };
         assert_eq!(

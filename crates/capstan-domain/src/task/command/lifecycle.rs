@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
+use crate::Change;
 use crate::id::InputId;
 
 /// Gives a task that ended badly another run (`RetryTask`).
@@ -36,23 +37,23 @@ pub struct Unarchive {
     pub at: DateTime<Utc>,
 }
 
-/// Changes something about a task (`UpdateTask`). What is absent stays; what can be cleared is twice optional.
+/// Changes something about a task (`UpdateTask`). What is absent stays.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
     /// `low`, `normal`, `high`, `urgent`, in any case.
     pub priority: Option<String>,
     /// Limit in US dollars, or none.
-    pub budget_usd: Option<Option<f64>>,
+    pub budget_usd: Change<f64>,
     /// What later runs are told.
     pub payload: PayloadChange,
     /// Reply addressing.
     pub routing: Option<Map<String, Value>>,
     /// A name for people, or none.
-    pub label: Option<Option<String>>,
+    pub label: Change<String>,
     /// Names and values to filter by.
     pub labels: Option<BTreeMap<String, String>>,
     /// When it must be over, or never.
-    pub deadline: Option<Option<DateTime<Utc>>>,
+    pub deadline: Change<DateTime<Utc>>,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
     /// When.
