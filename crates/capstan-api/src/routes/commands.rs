@@ -81,8 +81,9 @@ of_path! {
 pub(super) async fn give<B: OfPath>(
     State(app): State<Arc<App>>,
     Path(parts): Path<BTreeMap<String, String>>,
-    asked: Asked,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
+    asked.no_more_parameters()?;
     let workspace = app.workspace(&parts["workspace"]).await?;
     let mut given = Given { parts, asked };
     B::read(&mut given)?.execute(&app, &workspace, &given.asked.call).await

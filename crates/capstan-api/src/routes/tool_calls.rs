@@ -170,6 +170,7 @@ pub(super) async fn report(
     caller: Caller,
     mut asked: Asked,
 ) -> Result<Reply, Problem> {
+    asked.no_more_parameters()?;
     let worker: WorkerId = path_id(&worker, "worker")?;
     let claim: ToolClaim = claim.parse().map_err(|_| Problem::not_found("tool call"))?;
     let body: ReportToolCall = asked.body_if_any()?;
