@@ -3,9 +3,7 @@
 use capstan_decider::{Decider, fold};
 use capstan_domain::Change;
 use capstan_domain::agent;
-use capstan_domain::id::{
-    AgentId, AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId,
-};
+use capstan_domain::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::budget::Spending;
@@ -275,24 +273,7 @@ fn accept(birth: &Birth, at: DateTime<Utc>) -> Command {
         queue_ttl_ms: birth.queue_ttl_ms,
         watches: Vec::new(),
         message_bytes_max: 1000,
-        ..Accept::new(
-            task_id(),
-            agent::Created {
-                agent_id: AgentId::of_key("dev", "demo"),
-                workspace: "dev".into(),
-                agent_key: "demo".into(),
-                name: "Demo".into(),
-                role: "generalist".into(),
-                memory_scope: "workspace".into(),
-                quality_score: None,
-                cost_budget_usd: None,
-                config: Map::new(),
-                active: true,
-                created_at: at,
-            },
-            "do it",
-            at,
-        )
+        ..Accept::new(task_id(), agent::Created::named("dev", "demo", "Demo", at), "do it", at)
     }))
 }
 
