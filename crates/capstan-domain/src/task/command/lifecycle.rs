@@ -1,4 +1,4 @@
-//! Requests that bring a task back, put it away, or change something about it.
+//! Requests that end a task, bring it back, put it away, wake it, or change something about it.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,51 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::Change;
-use crate::id::InputId;
+use crate::id::{InputId, RunId};
+
+/// Cancels a task (`CancelTask`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancel {
+    /// Why.
+    pub reason: Option<String>,
+    /// How long the worker has to stop, in milliseconds.
+    pub grace_ms: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// Cancels a run, and with it its task (`CancelRun`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CancelRun {
+    /// Which run.
+    pub run_id: RunId,
+    /// Why.
+    pub reason: Option<String>,
+    /// How long the worker has to stop, in milliseconds.
+    pub grace_ms: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The sleep timer rings. A timer of another sleep changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wake {
+    /// The instant the timer was set for.
+    pub wake_at: DateTime<Utc>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// The task's deadline passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassDeadline {
+    /// The deadline that passed.
+    pub deadline: DateTime<Utc>,
+    /// How long the worker has to stop, in milliseconds.
+    pub grace_ms: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+}
 
 /// Gives a task that ended badly another run (`RetryTask`).
 #[derive(Clone, Debug, PartialEq, Eq)]
