@@ -112,7 +112,8 @@ pub(super) fn update(task: &Task, command: &Update) -> Result<Vec<Event>, Reject
     }
     let label = match &command.label {
         Change::Keep => accepted.label.clone(),
-        change => given(change.value().map(String::as_str)),
+        Change::Clear => None,
+        Change::Set(text) => given(Some(text)),
     };
     let labels = command.labels.as_ref().unwrap_or(&accepted.labels);
     if label != accepted.label || *labels != accepted.labels {
