@@ -3,17 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_contract::{
-    AgentCodec, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec, WorkspaceCodec,
-};
-use capstan_dispatch::Dispatcher;
-use capstan_domain::agent::Agent;
-use capstan_domain::channel::Channel;
-use capstan_domain::class::Class;
-use capstan_domain::schedule::ScheduleDecider;
-use capstan_domain::task::TaskDecider;
-use capstan_domain::token::Token;
-use capstan_domain::workspace::Workspace;
 use capstan_engine::EngineClient;
 use capstan_eventlog::{EventLog, Telemetry};
 use capstan_live::LiveHub;
@@ -24,25 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Access, Holders};
 use crate::dead_letters::DeadLetters;
+use crate::dispatchers::Dispatchers;
 use crate::known::KnownWorkspaces;
 use crate::rates::{RateLimit, Rates};
 use crate::readiness::Check;
 use crate::reads::Reads;
-
-/// Executes commands of workspaces.
-pub type Workspaces = Dispatcher<Workspace, WorkspaceCodec>;
-/// Executes commands of agents.
-pub type Agents = Dispatcher<Agent, AgentCodec>;
-/// Executes commands of schedules.
-pub type Schedules = Dispatcher<ScheduleDecider, ScheduleCodec>;
-/// Executes commands of channels.
-pub type Channels = Dispatcher<Channel, ChannelCodec>;
-/// Executes commands of execution classes.
-pub type Classes = Dispatcher<Class, ClassCodec>;
-/// Executes commands of tasks.
-pub type Tasks = Dispatcher<TaskDecider, TaskCodec>;
-/// Executes commands of tokens, and knows which are good.
-pub type Tokens = Dispatcher<Token, TokenCodec>;
 
 /// Bounds and habits of the api.
 #[derive(Clone, Debug)]
@@ -100,29 +75,12 @@ impl Default for ApiConfig {
     }
 }
 
-/// Commands on sessions.
-pub type Sessions = Dispatcher<capstan_domain::session::Session, SessionCodec>;
-
 /// What the composition root hands over.
 pub struct Parts {
     /// The log.
     pub log: Arc<dyn EventLog>,
-    /// Commands of workspaces.
-    pub workspaces: Arc<Workspaces>,
-    /// Commands of agents.
-    pub agents: Arc<Agents>,
-    /// Commands of schedules.
-    pub schedules: Arc<Schedules>,
-    /// Commands of channels.
-    pub channels: Arc<Channels>,
-    /// Commands of execution classes.
-    pub classes: Arc<Classes>,
-    /// Commands on sessions.
-    pub sessions: Arc<Sessions>,
-    /// Commands of tasks.
-    pub tasks: Arc<Tasks>,
-    /// Commands of tokens. Must hold no snapshots: a snapshot may lag behind a revocation.
-    pub tokens: Arc<Tokens>,
+    /// Everybody who executes commands.
+    pub dispatchers: Dispatchers,
     /// The read models.
     pub reads: Reads,
     /// The projector's status, when one runs in this process.
@@ -148,14 +106,7 @@ pub struct Parts {
 /// The state all routes share.
 pub struct App {
     pub(crate) log: Arc<dyn EventLog>,
-    pub(crate) workspaces: Arc<Workspaces>,
-    pub(crate) agents: Arc<Agents>,
-    pub(crate) schedules: Arc<Schedules>,
-    pub(crate) channels: Arc<Channels>,
-    pub(crate) classes: Arc<Classes>,
-    pub(crate) sessions: Arc<Sessions>,
-    pub(crate) tasks: Arc<Tasks>,
-    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) dispatch: Dispatchers,
     pub(crate) holders: Holders,
     pub(crate) rates: Rates,
     pub(crate) reads: Reads,
@@ -176,14 +127,7 @@ impl App {
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             log: parts.log,
-            workspaces: parts.workspaces,
-            agents: parts.agents,
-            schedules: parts.schedules,
-            channels: parts.channels,
-            classes: parts.classes,
-            sessions: parts.sessions,
-            tasks: parts.tasks,
-            tokens: parts.tokens,
+            dispatch: parts.dispatchers,
             holders: Holders::default(),
             rates: Rates::new(parts.config.rate),
             reads: parts.reads,

@@ -35,15 +35,20 @@ impl FromRequest<Arc<App>> for Asked {
 }
 
 impl Asked {
+    /// Refuses parameters nobody has taken; what cannot be asked is said before anything is looked up.
+    pub(crate) fn no_more_parameters(&mut self) -> Result<(), Problem> {
+        std::mem::take(&mut self.parameters).finish()
+    }
+
     /// Reads the body.
     pub(crate) fn body<T: DeserializeOwned>(&mut self) -> Result<T, Problem> {
-        std::mem::take(&mut self.parameters).finish()?;
+        self.no_more_parameters()?;
         body::parse(&self.json)
     }
 
     /// Reads a body that may be left out.
     pub(crate) fn body_if_any<T: DeserializeOwned>(&mut self) -> Result<T, Problem> {
-        std::mem::take(&mut self.parameters).finish()?;
+        self.no_more_parameters()?;
         body::parse_optional(&self.json)
     }
 }

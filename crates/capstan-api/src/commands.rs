@@ -188,7 +188,7 @@ async fn execute_on_task<B: CommandBody>(
     let key = call.key(body.idempotency_key())?;
     let stream = task_stream(workspace, task_id)?;
     let context = call.command(&stream, key.as_ref(), body);
-    let decided = app.tasks.execute(&stream, &command, &context).await?;
+    let decided = app.dispatch.tasks.execute(&stream, &command, &context).await?;
     Ok(task_reply(app, workspace, task_id, &context, &decided).await)
 }
 

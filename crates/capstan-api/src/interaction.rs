@@ -37,7 +37,7 @@ enum InteractionState {
 /// Asks the task a run belongs to, as the log has it.
 pub(crate) async fn of_run(app: &App, workspace: &Workspace, run_id: RunId) -> Result<Interaction, Problem> {
     let task_id = app.task_of_run(workspace, run_id).await?;
-    let loaded = app.tasks.refresh(&task_stream(workspace, task_id)?).await?;
+    let loaded = app.dispatch.tasks.refresh(&task_stream(workspace, task_id)?).await?;
     let task = loaded.state.as_deref().ok_or_else(|| Problem::not_found("run"))?;
     interaction(task, run_id).ok_or_else(|| Problem::not_found("run"))
 }

@@ -62,8 +62,8 @@ impl App {
         }
         let stream = stream(&workspace, "workspace", name)?;
         // Memory of its absence may be older than the workspace.
-        let exists = self.workspaces.load(&stream).await?.state.exists
-            || self.workspaces.refresh(&stream).await?.state.exists;
+        let exists = self.dispatch.workspaces.load(&stream).await?.state.exists
+            || self.dispatch.workspaces.refresh(&stream).await?.state.exists;
         if !exists {
             return Err(Problem::not_found("workspace"));
         }
@@ -150,10 +150,10 @@ impl App {
         id: AgentId,
     ) -> Result<Option<agent::Created>, Problem> {
         let stream = agent_stream(workspace, id)?;
-        let loaded = self.agents.load(&stream).await?;
+        let loaded = self.dispatch.agents.load(&stream).await?;
         if let Some(profile) = &loaded.state.profile {
             return Ok(Some(profile.clone()));
         }
-        Ok(self.agents.refresh(&stream).await?.state.profile.clone())
+        Ok(self.dispatch.agents.refresh(&stream).await?.state.profile.clone())
     }
 }

@@ -21,6 +21,7 @@ mod call;
 mod commands;
 mod conventions;
 mod dead_letters;
+mod dispatchers;
 mod frames;
 mod history;
 mod interaction;
@@ -47,16 +48,16 @@ mod shown;
 mod task_batch;
 mod why;
 
-pub use app::{
-    Agents, ApiConfig, App, Channels, Classes, NatsConfig, Parts, Schedules, Sessions, Tasks, Tokens,
-    Workspaces,
-};
+pub use app::{ApiConfig, App, NatsConfig, Parts};
 pub use auth::{Access, AdminToken, AdminTokenTooShort};
 pub use batch::BATCH;
 pub use call::CallContext;
 pub use commands::{NAMES as COMMAND_NAMES, execute};
 pub use conventions::{CORRELATION, POSITION};
 pub use dead_letters::DeadLetters;
+pub use dispatchers::{
+    Agents, Channels, Classes, Dispatchers, Schedules, Sessions, Tasks, Tokens, Workspaces,
+};
 pub use operation::{Answer, Operation, Scope, Verb};
 pub use problem::{Code, MEDIA_TYPE, Problem, ProblemDocument};
 pub use query_parameter::{ParameterKind, QueryParameter};

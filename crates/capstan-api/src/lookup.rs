@@ -48,10 +48,10 @@ impl App {
         task_id: TaskId,
     ) -> Result<Box<Task>, Problem> {
         let stream = task_stream(workspace, task_id)?;
-        if let Some(task) = &self.tasks.load(&stream).await?.state {
+        if let Some(task) = &self.dispatch.tasks.load(&stream).await?.state {
             return Ok(task.clone());
         }
-        let task = self.tasks.refresh(&stream).await?.state.clone();
+        let task = self.dispatch.tasks.refresh(&stream).await?.state.clone();
         task.ok_or_else(|| Problem::not_found("task"))
     }
 

@@ -35,7 +35,7 @@ pub(crate) async fn of_schedule(
     schedule_id: ScheduleId,
     count: u32,
 ) -> Result<Preview, Problem> {
-    let loaded = app.schedules.refresh(&schedule_stream(workspace, schedule_id)?).await?;
+    let loaded = app.dispatch.schedules.refresh(&schedule_stream(workspace, schedule_id)?).await?;
     let schedule = loaded.state.as_deref().filter(|schedule| !schedule.deleted);
     let schedule = schedule.ok_or_else(|| Problem::not_found("schedule"))?;
     let limit = count.clamp(1, COUNT_MAX);

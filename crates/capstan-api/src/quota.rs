@@ -20,7 +20,7 @@ impl App {
         workspace: &Workspace,
     ) -> Result<Arc<Loaded<workspace::State>>, Problem> {
         let stream = known::stream(workspace, "workspace", workspace.as_str())?;
-        Ok(self.workspaces.load(&stream).await?)
+        Ok(self.dispatch.workspaces.load(&stream).await?)
     }
 
     /// Refuses one more open task than there may be.

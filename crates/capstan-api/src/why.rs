@@ -55,7 +55,7 @@ fn waits_on(opened: &BlockerOpened) -> OwnReason {
 /// Asks the task, and the engine while it is queued.
 pub(crate) async fn of_task(app: &App, workspace: &Workspace, task_id: TaskId) -> Result<Why, Problem> {
     let stream = StreamId::new(workspace.clone(), "task", &task_id.to_string()).map_err(Problem::internal)?;
-    let loaded = app.tasks.load(&stream).await?;
+    let loaded = app.dispatch.tasks.load(&stream).await?;
     let Some(task) = loaded.state.as_deref() else { return Err(Problem::not_found("task")) };
     let reasons = match task.state {
         TaskState::Queued => {

@@ -25,7 +25,6 @@ mod cancel_task;
 mod check_tool_call;
 mod claim_input;
 mod claim_tool_call;
-mod clearable;
 mod configure_class;
 mod create_agent;
 mod create_schedule;

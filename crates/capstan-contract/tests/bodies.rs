@@ -13,6 +13,7 @@ use capstan_contract::command::{
 };
 use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::{NamedSchema, generate};
+use capstan_domain::Change;
 use serde_json::{Value, json};
 
 const TASK: &str = "018f6b1e-7c3a-7d10-9a55-0b8f3c2d1e4f";
@@ -139,7 +140,7 @@ fn bodies_about_schedules_take_their_fields_and_no_others() {
                         "catch_up": "none", "jitter_ms": 0});
     takes::<UpdateSchedule>(&update, &[""]);
     let cleared: UpdateSchedule = serde_json::from_value(update).unwrap();
-    assert_eq!(cleared.source_view_id, Some(None));
+    assert_eq!(cleared.source_view_id, Change::Clear);
     let named = json!({"idempotency_key": "k", "schedule_id": TASK});
     takes::<DeleteSchedule>(&named, &[""]);
     takes::<ResumeSchedule>(&named, &[""]);
@@ -241,7 +242,10 @@ fn null_clears_what_an_update_can_clear_and_absence_leaves_it() {
     let cleared = json!({"budget_usd": null, "label": null, "deadline": null});
     assert!(reads::<UpdateTask>(&cleared));
     let cleared: UpdateTask = serde_json::from_value(cleared).unwrap();
-    assert_eq!((cleared.budget_usd, cleared.label, cleared.deadline), (Some(None), Some(None), Some(None)));
+    assert_eq!(
+        (cleared.budget_usd, cleared.label, cleared.deadline),
+        (Change::Clear, Change::Clear, Change::Clear)
+    );
     let left: UpdateTask = serde_json::from_value(json!({})).unwrap();
     assert_eq!(left, UpdateTask::default());
 }

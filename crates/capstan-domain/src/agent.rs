@@ -37,6 +37,11 @@ pub const AGENT_KEY_BYTES_MAX: usize = 128;
 /// Keys that would mean something else in a path.
 const RESERVED_KEYS: [&str; 3] = [".", "..", "defaults"];
 
+/// What an agent is for when nobody says.
+const ROLE_DEFAULT: &str = "generalist";
+/// What an agent's memory covers when nobody says.
+const MEMORY_SCOPE_DEFAULT: &str = "workspace";
+
 /// A request to an agent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
@@ -215,8 +220,8 @@ fn created(create: &Create) -> Result<Created, Vec<Fault>> {
         workspace: create.workspace.clone(),
         agent_key: create.agent_key.trim().to_owned(),
         name: name.to_owned(),
-        role: or_default(create.role.as_deref(), "generalist"),
-        memory_scope: or_default(create.memory_scope.as_deref(), "workspace"),
+        role: or_default(create.role.as_deref(), ROLE_DEFAULT),
+        memory_scope: or_default(create.memory_scope.as_deref(), MEMORY_SCOPE_DEFAULT),
         quality_score: create.quality_score,
         cost_budget_usd: create.cost_budget_usd,
         config,
@@ -226,6 +231,23 @@ fn created(create: &Create) -> Result<Created, Vec<Fault>> {
 }
 
 impl Created {
+    /// An agent of which only a key and a name are said.
+    pub fn named(workspace: &str, agent_key: &str, name: &str, at: DateTime<Utc>) -> Self {
+        Self {
+            agent_id: AgentId::of_key(workspace, agent_key),
+            workspace: workspace.to_owned(),
+            agent_key: agent_key.to_owned(),
+            name: name.to_owned(),
+            role: ROLE_DEFAULT.to_owned(),
+            memory_scope: MEMORY_SCOPE_DEFAULT.to_owned(),
+            quality_score: None,
+            cost_budget_usd: None,
+            config: Map::new(),
+            active: true,
+            created_at: at,
+        }
+    }
+
     fn fields(&mut self) -> Fields<'_> {
         Fields {
             name: &mut self.name,

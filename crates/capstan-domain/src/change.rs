@@ -52,6 +52,13 @@ impl<T: Clone + PartialEq> Change<T> {
         }
     }
 
+    /// The field after the change.
+    pub fn on(&self, field: Option<&T>) -> Option<T> {
+        let mut field = field.cloned();
+        self.apply(&mut field);
+        field
+    }
+
     /// What is left to change when the field stands like this.
     #[must_use]
     pub fn against(&self, field: Option<&T>) -> Self {

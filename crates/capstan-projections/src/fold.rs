@@ -188,17 +188,8 @@ mod tests {
     fn created(key: &str, position: u64, version: u64) -> Decoded {
         let agent_id = AgentId::of_key("dev", key);
         let event = agent::Event::Created(agent::Created {
-            agent_id,
-            workspace: "dev".into(),
-            agent_key: key.into(),
-            name: key.into(),
             role: "r".repeat(15_000),
-            memory_scope: "none".into(),
-            quality_score: None,
-            cost_budget_usd: None,
-            config: serde_json::Map::new(),
-            active: true,
-            created_at: Utc::now(),
+            ..agent::Created::named("dev", key, key, Utc::now())
         });
         let commit = Commit {
             commit_id: CommitId(Uuid::nil()),

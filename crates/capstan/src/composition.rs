@@ -12,10 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use capstan_api::{ApiConfig, App, CallContext, Check, DeadLetters, Parts, ReadModelsCheck, Reads};
+use capstan_api::{
+    ApiConfig, App, CallContext, Check, DeadLetters, Dispatchers, Parts, ReadModelsCheck, Reads,
+};
 use capstan_contract::subject::Subjects;
-use capstan_dispatch::{Dispatcher, DispatcherConfig, NoSnapshots};
-use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
+use capstan_dispatch::Snapshots;
+use capstan_engine::{Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog};
 use capstan_live::{LiveConfig, LiveHub};
 use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, ReadModels};
@@ -115,40 +117,12 @@ impl Node {
             .context("connect to NATS")?;
         let subjects = Subjects::default();
 
-        let snapshots = Arc::new(read_models.clone());
-        let workspaces: Arc<capstan_api::Workspaces> =
-            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let agents: Arc<capstan_api::Agents> =
-            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let sessions: Arc<capstan_api::Sessions> =
-            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let classes: Arc<capstan_api::Classes> =
-            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let channels: Arc<capstan_api::Channels> =
-            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let schedules: Arc<capstan_api::Schedules> =
-            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        let tasks: Arc<capstan_api::Tasks> =
-            Arc::new(Dispatcher::new(any_log.clone(), snapshots.clone(), DispatcherConfig::default()));
-        // Read from the log alone: a snapshot may lag behind a revocation.
-        let tokens: Arc<capstan_api::Tokens> =
-            Arc::new(Dispatcher::new(any_log.clone(), Arc::new(NoSnapshots), DispatcherConfig::default()));
-
+        let snapshots: Arc<dyn Snapshots> = Arc::new(read_models.clone());
+        let dispatchers = Dispatchers::new(&any_log, &snapshots);
         let live = LiveHub::start(any_log.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
         live.observe({
-            let (sessions, classes) = (sessions.clone(), classes.clone());
-            let (workspaces, agents, channels) = (workspaces.clone(), agents.clone(), channels.clone());
-            let (schedules, tasks, tokens) = (schedules.clone(), tasks.clone(), tokens.clone());
-            move |recorded| {
-                workspaces.observe(recorded);
-                agents.observe(recorded);
-                channels.observe(recorded);
-                classes.observe(recorded);
-                schedules.observe(recorded);
-                sessions.observe(recorded);
-                tasks.observe(recorded);
-                tokens.observe(recorded);
-            }
+            let dispatchers = dispatchers.clone();
+            move |recorded| dispatchers.observe(recorded)
         });
 
         let projector = config.roles.projector.then(|| {
@@ -178,7 +152,7 @@ impl Node {
             let engine = Engine::start(
                 engine_config,
                 any_log.clone(),
-                Deciders { tasks: tasks.clone(), schedules: schedules.clone(), agents: agents.clone() },
+                dispatchers.deciders(),
                 open_tasks,
                 bus_client.clone(),
                 stop_engine.clone(),
@@ -197,14 +171,7 @@ impl Node {
         ];
         let app = App::new(Parts {
             log: any_log,
-            workspaces,
-            agents,
-            channels,
-            classes,
-            schedules,
-            sessions,
-            tasks,
-            tokens,
+            dispatchers,
             reads: Reads::new(read_models.clone()),
             projector: projector_status,
             engine: engine_client,

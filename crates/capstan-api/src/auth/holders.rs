@@ -75,12 +75,12 @@ impl App {
         let stream = stream.map_err(|_| refused())?;
         let token_id = bearer.token_id;
         let is_due = self.holders.is_due(token_id);
-        let looked = if is_due { Some(self.tokens.refresh(&stream).await) } else { None };
+        let looked = if is_due { Some(self.dispatch.tokens.refresh(&stream).await) } else { None };
         let is_confirmed = matches!(looked, Some(Ok(_)));
         let loaded = match looked {
             Some(Ok(loaded)) => loaded,
             Some(Err(failure)) if !self.holders.is_recent(token_id) => return Err(failure.into()),
-            Some(Err(_)) | None => self.tokens.load(&stream).await?,
+            Some(Err(_)) | None => self.dispatch.tokens.load(&stream).await?,
         };
         let good = loaded.state.good_at(Utc::now());
         let Some(issued) = good.filter(|issued| bearer.has_hash(&issued.secret_hash)) else {
@@ -105,8 +105,11 @@ impl App {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let is_due = confirmed.elapsed() > CONFIRM_EVERY;
-            let looked =
-                if is_due { self.tokens.refresh(&stream).await } else { self.tokens.load(&stream).await };
+            let looked = if is_due {
+                self.dispatch.tokens.refresh(&stream).await
+            } else {
+                self.dispatch.tokens.load(&stream).await
+            };
             match looked {
                 Ok(loaded) if is_good(&loaded.state) => {
                     if is_due {

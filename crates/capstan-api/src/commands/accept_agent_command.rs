@@ -93,11 +93,12 @@ impl Execute for AcceptAgentCommand {
         admit(app, workspace, task_id, key.as_ref(), open_tasks_max).await?;
         let context = call.command(&stream, key.as_ref(), &body);
         let command = Command::Accept(Box::new(accept));
-        let decided = app.tasks.execute(&stream, &command, &context).await.map_err(|error| match error {
-            // The task's id comes from the key: another command used it, on a session.
-            DispatchError::Rejected(Rejection::Exists) => DispatchError::IdempotencyConflict,
-            error => error,
-        })?;
+        let decided =
+            app.dispatch.tasks.execute(&stream, &command, &context).await.map_err(|error| match error {
+                // The task's id comes from the key: another command used it, on a session.
+                DispatchError::Rejected(Rejection::Exists) => DispatchError::IdempotencyConflict,
+                error => error,
+            })?;
         let mut reply = Reply::new(StatusCode::ACCEPTED, &context, &decided);
         // What was just accepted is shown from its own events, so that nobody waits for the read models.
         if decided.duplicate {
@@ -112,11 +113,11 @@ impl Execute for AcceptAgentCommand {
 /// Looks the parent up; only a parent that looks open in memory is taken at its word.
 async fn parent(app: &App, workspace: &Workspace, task_id: TaskId) -> Result<Parent, Problem> {
     let stream = task_stream(workspace, task_id)?;
-    let known = app.tasks.load(&stream).await?;
+    let known = app.dispatch.tasks.load(&stream).await?;
     if let Some(parent) = open_parent(&known.state) {
         return Ok(parent);
     }
-    let newest = app.tasks.refresh(&stream).await?;
+    let newest = app.dispatch.tasks.refresh(&stream).await?;
     Ok(open_parent(&newest.state).unwrap_or(Parent {
         task_id,
         root_task_id: task_id,
@@ -140,7 +141,7 @@ pub(super) async fn admit(
     open_tasks_max: Option<u32>,
 ) -> Result<(), Problem> {
     let Some(max) = open_tasks_max else { return Ok(()) };
-    if key.is_some() && app.tasks.load(&task_stream(workspace, task_id)?).await?.state.is_some() {
+    if key.is_some() && app.dispatch.tasks.load(&task_stream(workspace, task_id)?).await?.state.is_some() {
         return Ok(());
     }
     app.admit_task(workspace, max).await

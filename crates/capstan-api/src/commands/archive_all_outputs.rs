@@ -99,7 +99,7 @@ async fn archive(
         ..context.clone()
     };
     let command = Command::ArchiveOutputs(command::ArchiveOutputs { output_ids, at: context.occurred_at });
-    match app.tasks.execute(&stream, &command, &context).await {
+    match app.dispatch.tasks.execute(&stream, &command, &context).await {
         Ok(decided) => Ok((decided.events.len(), decided.position)),
         // This task takes nothing now; the others do.
         Err(DispatchError::Rejected(_)) => Ok((0, Position::START)),

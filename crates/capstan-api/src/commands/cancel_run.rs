@@ -23,7 +23,7 @@ impl Execute for CancelRun {
             grace_ms: app.config.cancel_grace_ms,
             at: call.received_at,
         });
-        let decided = app.tasks.execute(&stream, &command, &context).await?;
+        let decided = app.dispatch.tasks.execute(&stream, &command, &context).await?;
         Ok(task_reply(app, workspace, task_id, &context, &decided).await)
     }
 }

@@ -25,7 +25,7 @@ impl Execute for ConfigureClass {
             reset: self.reset,
             at: call.received_at,
         });
-        let decided = app.classes.execute(&stream, &command, &context).await?;
+        let decided = app.dispatch.classes.execute(&stream, &command, &context).await?;
         let shown = app.shown_class(workspace, instance_key, decided.position).await;
         Ok(Reply::new(StatusCode::OK, &context, &decided).showing_object("class", shown))
     }

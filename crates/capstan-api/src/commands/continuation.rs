@@ -72,17 +72,17 @@ pub(super) async fn execute(
             at: call.received_at,
         };
         let follow = |events: &[Event], _: &session::State| follow(workspace, events, &accept, &input);
-        let first = (app.sessions.as_ref(), &stream, &command);
-        match execute_together(first, app.tasks.as_ref(), follow, &context).await {
+        let first = (app.dispatch.sessions.as_ref(), &stream, &command);
+        match execute_together(first, app.dispatch.tasks.as_ref(), follow, &context).await {
             Ok(Together { first, second }) => {
                 return reply(app, workspace, &context, &first, second.as_ref()).await;
             }
             Err(TogetherError::First(DispatchError::Rejected(session::Rejection::MovedOn(_)))) => {
-                app.sessions.refresh(&stream).await?;
+                app.dispatch.sessions.refresh(&stream).await?;
             }
             Err(TogetherError::Second(DispatchError::Rejected(task::Rejection::Archived))) => {
                 if let Some(last) = last {
-                    app.tasks.refresh(&task_stream(workspace, last.task_id)?).await?;
+                    app.dispatch.tasks.refresh(&task_stream(workspace, last.task_id)?).await?;
                 }
             }
             Err(TogetherError::Second(DispatchError::Rejected(task::Rejection::Unchecked(_)))) => {
@@ -103,8 +103,8 @@ pub(super) async fn execute(
 
 /// How the session's task stands, as far as this process knows.
 async fn last(app: &App, workspace: &Workspace, stream: &StreamId) -> Result<Option<Last>, Problem> {
-    let Some(task_id) = app.sessions.load(stream).await?.state.last else { return Ok(None) };
-    let loaded = app.tasks.load(&task_stream(workspace, task_id)?).await?;
+    let Some(task_id) = app.dispatch.sessions.load(stream).await?.state.last else { return Ok(None) };
+    let loaded = app.dispatch.tasks.load(&task_stream(workspace, task_id)?).await?;
     let task = loaded.state.as_deref();
     let is_open = task.is_none_or(|task| !task.state.is_terminal());
     let is_archived = task.is_some_and(task::Task::is_archived);

@@ -20,7 +20,7 @@ impl Execute for CreateAgent {
         let stream = known::agent_stream(workspace, agent_id)?;
         let workspace_state = app.workspace_state(workspace).await?;
         if let Some(max) = workspace_state.state.settings().and_then(|settings| settings.quotas.agents_max)
-            && app.agents.refresh(&stream).await?.state.profile.is_none()
+            && app.dispatch.agents.refresh(&stream).await?.state.profile.is_none()
         {
             app.admit_agent(workspace, max).await?;
         }
@@ -38,7 +38,7 @@ impl Execute for CreateAgent {
             active: self.active.unwrap_or(true),
             at: call.received_at,
         });
-        let decided = app.agents.execute(&stream, &command, &context).await?;
+        let decided = app.dispatch.agents.execute(&stream, &command, &context).await?;
         let agent = app.shown_agent(workspace, agent_id, decided.position).await;
         Ok(Reply::new(StatusCode::CREATED, &context, &decided).showing_object("agent", agent))
     }

@@ -43,7 +43,7 @@ impl Execute for CreateSchedule {
             prompt_bytes_max: app.config.message_bytes_max,
             at: call.received_at,
         }));
-        let decided = app.schedules.execute(&stream, &command, &context).await?;
+        let decided = app.dispatch.schedules.execute(&stream, &command, &context).await?;
         Ok(schedule_reply(app, workspace, StatusCode::CREATED, schedule_id, &context, &decided).await)
     }
 }

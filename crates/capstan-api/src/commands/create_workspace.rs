@@ -23,7 +23,7 @@ pub(super) async fn execute(app: &App, body: CreateWorkspace, call: &CallContext
         display_name: display_name.unwrap_or(workspace.as_str()).to_owned(),
         at: call.received_at,
     });
-    let decided = app.workspaces.execute(&stream, &command, &context).await?;
+    let decided = app.dispatch.workspaces.execute(&stream, &command, &context).await?;
     let shown = app.shown_workspace(&workspace, decided.position).await;
     Ok(Reply::new(StatusCode::CREATED, &context, &decided).showing_object("workspace", shown))
 }

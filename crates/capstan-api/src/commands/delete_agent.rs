@@ -31,7 +31,7 @@ impl Execute for DeleteAgent {
         let agent_id = agent_named(app, workspace, &mut self.agent_id).await?;
         let stream = known::agent_stream(workspace, agent_id)?;
         let context = call.command(&stream, key.as_ref(), &self);
-        let loaded = app.agents.refresh(&stream).await?;
+        let loaded = app.dispatch.agents.refresh(&stream).await?;
         let current = loaded.head.version;
         if context.expected_version.is_some_and(|expected| expected != current) {
             // Nothing may be cancelled for a command that is refused.
@@ -46,7 +46,7 @@ impl Execute for DeleteAgent {
         }
         let open_tasks = if is_there { app.open_tasks(workspace, Some(agent_id)).await? } else { 0 };
         let command = Command::Delete(Delete { open_tasks, at: call.received_at });
-        let decided = app.agents.execute(&stream, &command, &context).await?;
+        let decided = app.dispatch.agents.execute(&stream, &command, &context).await?;
         if decided.changed {
             deletion.tidy_up(self.cancel_open, &mut cancelled).await;
         }
@@ -92,7 +92,7 @@ impl Deletion<'_> {
             grace_ms: self.app.config.cancel_grace_ms,
             at: context.occurred_at,
         });
-        match self.app.tasks.execute(&stream, &command, &context).await {
+        match self.app.dispatch.tasks.execute(&stream, &command, &context).await {
             Ok(decided) => Ok(decided.changed),
             Err(DispatchError::Rejected(task::Rejection::IllegalTransition { .. })) => Ok(false),
             Err(error) => Err(error.into()),
@@ -127,7 +127,7 @@ impl Deletion<'_> {
                 agent_id: self.agent_id,
                 at: context.occurred_at,
             });
-            self.app.channels.execute(&stream, &command, &context).await?;
+            self.app.dispatch.channels.execute(&stream, &command, &context).await?;
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ impl Execute for DeleteChannelBinding {
         let stream = known::channel_stream(&address)?;
         let context = call.command_of_tenant(workspace, &stream, key.as_ref(), &self);
         let command = Command::Delete(Delete { workspace: workspace.to_string(), at: call.received_at });
-        let decided = app.channels.execute(&stream, &command, &context).await?;
+        let decided = app.dispatch.channels.execute(&stream, &command, &context).await?;
         Ok(Reply::new(StatusCode::OK, &context, &decided))
     }
 }

@@ -39,7 +39,7 @@ impl Execute for IssueToken {
             expires_at: self.expires_at,
             at: call.received_at,
         });
-        let decided = app.tokens.execute(&stream, &command, &context).await?;
+        let decided = app.dispatch.tokens.execute(&stream, &command, &context).await?;
         let token = app.shown_token(workspace, token_id, decided.position).await;
         let mut reply = Reply::new(StatusCode::CREATED, &context, &decided).showing_object("token", token);
         // A repeat made another secret, which opens nothing; the first one is known to nobody here.

@@ -74,7 +74,8 @@ impl Execute for PublishSourceEvent {
         for task_id in task_ids {
             let stream = task_stream(workspace, task_id)?;
             let context = call.command(&stream, key.as_ref(), &self);
-            let decided = app.tasks.execute(&stream, &Command::FireWatch(event.clone()), &context).await?;
+            let decided =
+                app.dispatch.tasks.execute(&stream, &Command::FireWatch(event.clone()), &context).await?;
             let said = decided.events.iter().find_map(|event| match event {
                 Event::InputAccepted(said) => Some((said.input_id, said.outcome)),
                 _ => None,
@@ -86,15 +87,7 @@ impl Execute for PublishSourceEvent {
             tasks.push(ToldTask { task_id, duplicate, input_id, outcome });
         }
         let unmatched_keys = unmatched.into_iter().map(|(key, _)| key).collect();
-        let reply = Reply {
-            status: StatusCode::ACCEPTED,
-            receipt,
-            input: None,
-            continued: false,
-            entity: None,
-            shown_at: None,
-            secret: None,
-        };
+        let reply = Reply::of_receipt(StatusCode::ACCEPTED, receipt);
         Ok(reply.showing("event", &Told { tasks, unmatched_keys }))
     }
 }

@@ -19,7 +19,7 @@ impl Execute for RevokeToken {
         let stream = known::stream(workspace, "token", &token_id.to_string())?;
         let context = call.command(&stream, key.as_ref(), &self);
         let command = Command::Revoke(Revoke { reason: self.reason, at: call.received_at });
-        let decided = app.tokens.execute(&stream, &command, &context).await?;
+        let decided = app.dispatch.tokens.execute(&stream, &command, &context).await?;
         let token = app.shown_token(workspace, token_id, decided.position).await;
         Ok(Reply::new(StatusCode::OK, &context, &decided).showing_object("token", token))
     }

@@ -53,7 +53,7 @@ pub(super) async fn say(
     let stream = task_stream(workspace, task_id)?;
     find_strangers(app, workspace, &stream, &mut input).await?;
     for _ in 0..CHECKS_MAX {
-        match app.tasks.execute(&stream, &Command::SubmitInput(input.clone()), context).await {
+        match app.dispatch.tasks.execute(&stream, &Command::SubmitInput(input.clone()), context).await {
             Err(DispatchError::Rejected(Rejection::Unchecked(_))) => check(app, &stream, &mut input).await?,
             decided => {
                 let decided = decided?;
@@ -68,7 +68,7 @@ pub(super) async fn say(
 
 /// Checks the input against the schema of the question that is open.
 pub(super) async fn check(app: &App, stream: &StreamId, input: &mut SubmitInput) -> Result<(), Problem> {
-    let loaded = app.tasks.load(stream).await?;
+    let loaded = app.dispatch.tasks.load(stream).await?;
     let open = loaded.state.as_deref().and_then(|task| task.blocker.as_ref());
     if let Some(blocker) = open
         && let Some(schema) = &blocker.opened.answer_schema
@@ -93,7 +93,7 @@ async fn find_strangers(
     if input.items.is_empty() {
         return Ok(());
     }
-    let loaded = app.tasks.load(stream).await?;
+    let loaded = app.dispatch.tasks.load(stream).await?;
     for item in &mut input.items {
         let Ok(output_id) = item.output_id.trim().parse::<OutputId>() else { continue };
         if loaded.state.as_deref().is_some_and(|task| task.outputs.contains_key(&output_id)) {

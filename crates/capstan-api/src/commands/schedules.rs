@@ -47,7 +47,7 @@ async fn send<B: CommandBody>(
     let key = call.key(body.idempotency_key())?;
     let stream = schedule_stream(workspace, schedule_id)?;
     let context = call.command(&stream, key.as_ref(), body);
-    let decided = app.schedules.execute(&stream, command, &context).await?;
+    let decided = app.dispatch.schedules.execute(&stream, command, &context).await?;
     Ok(schedule_reply(app, workspace, StatusCode::OK, schedule_id, &context, &decided).await)
 }
 

@@ -84,7 +84,7 @@ impl About<'_> {
         let key = self.call.key(body.idempotency_key())?;
         let stream = task_stream(self.workspace, self.task_id)?;
         let context = self.call.command(&stream, key.as_ref(), body);
-        let decided = self.app.tasks.execute(&stream, command, &context).await?;
+        let decided = self.app.dispatch.tasks.execute(&stream, command, &context).await?;
         let output = self.app.shown_output(self.workspace, self.output_id, decided.position).await;
         let reply = Reply::new(StatusCode::OK, &context, &decided).showing_object("output", output);
         Ok((reply, decided.changed))

@@ -22,7 +22,7 @@ impl Execute for TriggerSchedule {
         let key = call.key(self.idempotency_key())?;
         let stream = schedule_stream(workspace, schedule_id)?;
         let context = call.command(&stream, key.as_ref(), &self);
-        let loaded = app.schedules.refresh(&stream).await?;
+        let loaded = app.dispatch.schedules.refresh(&stream).await?;
         let known = loaded.state.as_deref().ok_or_else(|| Problem::not_found("schedule"))?;
         let agent = app.agent(workspace, &known.agent_id.to_string()).await?;
         let task_id = match &key {
@@ -37,8 +37,8 @@ impl Execute for TriggerSchedule {
             Some((stream, task::Command::Accept(Box::new(accept))))
         };
         let command = Command::Trigger(Trigger { task_id, at: call.received_at });
-        let part = (&*app.schedules, &stream, &command);
-        let together = execute_together(part, &*app.tasks, follow, &context).await?;
+        let part = (&*app.dispatch.schedules, &stream, &command);
+        let together = execute_together(part, &*app.dispatch.tasks, follow, &context).await?;
         let task = app.shown_task(workspace, task_id, together.first.position).await;
         Ok(Reply::new(StatusCode::ACCEPTED, &context, &together.first).showing_object("task", task))
     }

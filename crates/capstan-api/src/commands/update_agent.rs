@@ -33,7 +33,7 @@ impl Execute for UpdateAgent {
             active: self.active,
             at: call.received_at,
         }));
-        let decided = app.agents.execute(&stream, &command, &context).await?;
+        let decided = app.dispatch.agents.execute(&stream, &command, &context).await?;
         let agent = app.shown_agent(workspace, agent_id, decided.position).await;
         Ok(Reply::new(StatusCode::OK, &context, &decided).showing_object("agent", agent))
     }

@@ -32,7 +32,7 @@ impl Execute for UpdateWorkspace {
             tools: tools(settings.tools),
             at: call.received_at,
         }));
-        let decided = app.workspaces.execute(&stream, &command, &context).await?;
+        let decided = app.dispatch.workspaces.execute(&stream, &command, &context).await?;
         let shown = app.shown_workspace(workspace, decided.position).await;
         Ok(Reply::new(StatusCode::OK, &context, &decided).showing_object("workspace", shown))
     }

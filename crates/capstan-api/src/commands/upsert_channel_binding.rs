@@ -40,7 +40,7 @@ impl Execute for UpsertChannelBinding {
             active: self.active.unwrap_or(true),
             at: call.received_at,
         }));
-        let decided = app.channels.execute(&stream, &command, &context).await?;
+        let decided = app.dispatch.channels.execute(&stream, &command, &context).await?;
         let channel = app.shown_channel(workspace, binding_id, decided.position).await;
         Ok(Reply::new(StatusCode::OK, &context, &decided).showing_object("channel", channel))
     }

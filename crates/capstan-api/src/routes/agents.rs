@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
-use capstan_contract::command::{CreateAgent, DeleteAgent, UpdateAgent};
+use capstan_contract::command::DeleteAgent;
 use capstan_domain::agent::AgentConfig;
 use capstan_domain::id::AgentId;
 use capstan_projections::AgentStats;
@@ -22,15 +22,6 @@ use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::shown::{List, Object, page};
-
-pub(super) async fn create(
-    State(app): State<Arc<App>>,
-    Path(workspace): Path<String>,
-    mut asked: Asked,
-) -> Result<Reply, Problem> {
-    let workspace = app.workspace(&workspace).await?;
-    asked.body::<CreateAgent>()?.execute(&app, &workspace, &asked.call).await
-}
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,
@@ -52,17 +43,6 @@ pub(super) async fn one(
     parameters.finish()?;
     let workspace = app.workspace(&workspace).await?;
     app.read_agent(&workspace, &named).await
-}
-
-pub(super) async fn update(
-    State(app): State<Arc<App>>,
-    Path((workspace, named)): Path<(String, String)>,
-    mut asked: Asked,
-) -> Result<Reply, Problem> {
-    let workspace = app.workspace(&workspace).await?;
-    let mut body: UpdateAgent = asked.body()?;
-    body.agent_id = body::of_path(body.agent_id, named, "/agent_id")?;
-    body.execute(&app, &workspace, &asked.call).await
 }
 
 pub(super) async fn delete(

@@ -3,43 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use capstan_contract::command::{DeleteChannelBinding, UpsertChannelBinding};
 use capstan_domain::channel::Address;
 use capstan_domain::id::BindingId;
 use capstan_projections::{BindingFilter, BindingsOf};
 
 use crate::App;
-use crate::asked::Asked;
-use crate::body;
-use crate::commands::Execute;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
-use crate::receipt::Reply;
 use crate::shown::{List, Object, page};
-
-pub(super) async fn upsert(
-    State(app): State<Arc<App>>,
-    Path((workspace, channel_type, address)): Path<(String, String, String)>,
-    mut asked: Asked,
-) -> Result<Reply, Problem> {
-    let workspace = app.workspace(&workspace).await?;
-    let mut body: UpsertChannelBinding = asked.body_if_any()?;
-    body.channel_type = body::of_path(body.channel_type, channel_type, "/channel_type")?;
-    body.address = body::of_path(body.address, address, "/address")?;
-    body.execute(&app, &workspace, &asked.call).await
-}
-
-pub(super) async fn delete(
-    State(app): State<Arc<App>>,
-    Path((workspace, channel_type, address)): Path<(String, String, String)>,
-    mut asked: Asked,
-) -> Result<Reply, Problem> {
-    let workspace = app.workspace(&workspace).await?;
-    let mut body: DeleteChannelBinding = asked.body_if_any()?;
-    body.channel_type = body::of_path(body.channel_type, channel_type, "/channel_type")?;
-    body.address = body::of_path(body.address, address, "/address")?;
-    body.execute(&app, &workspace, &asked.call).await
-}
 
 /// All of the workspace, those of one agent, or those that name none.
 pub(super) async fn list(

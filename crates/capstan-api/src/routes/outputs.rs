@@ -1,20 +1,13 @@
-//! What the agents of a workspace produced: its feed, and what callers add and put away.
+//! What the agents of a workspace produced.
 
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use capstan_contract::command::{
-    AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, CreateTaskOutput, FinalizeTaskOutput,
-};
 use capstan_projections::OutputFilter;
 
 use crate::App;
-use crate::asked::Asked;
-use crate::body;
-use crate::commands::Execute;
 use crate::parameters::{Parameters, path_id};
 use crate::problem::Problem;
-use crate::receipt::Reply;
 use crate::shown::{List, Object, page};
 
 type InTask = Path<(String, String, String)>;
@@ -63,59 +56,4 @@ pub(super) async fn of_task(
     let (task, output) = (path_id(&task, "task")?, path_id(&output, "output")?);
     let workspace = app.workspace(&workspace).await?;
     app.reads.output(&workspace, Some(task), output).await?.ok_or_else(|| Problem::not_found("output"))
-}
-
-pub(super) async fn create(
-    State(app): State<Arc<App>>,
-    Path((workspace, task)): Path<(String, String)>,
-    mut asked: Asked,
-) -> Result<Reply, Problem> {
-    let workspace = app.workspace(&workspace).await?;
-    let mut body: CreateTaskOutput = asked.body()?;
-    body.task_id = body::of_path(body.task_id, path_id(&task, "task")?, "/task_id")?;
-    body.execute(&app, &workspace, &asked.call).await
-}
-
-pub(super) async fn append_rows(
-    State(app): State<Arc<App>>,
-    Path((workspace, task, output)): InTask,
-    mut asked: Asked,
-) -> Result<Reply, Problem> {
-    let workspace = app.workspace(&workspace).await?;
-    let mut body: AppendTaskOutputRows = asked.body()?;
-    body.task_id = body::of_path(body.task_id, path_id(&task, "task")?, "/task_id")?;
-    body.output_id = body::of_path(body.output_id, path_id(&output, "output")?, "/output_id")?;
-    body.execute(&app, &workspace, &asked.call).await
-}
-
-pub(super) async fn finalize(
-    State(app): State<Arc<App>>,
-    Path((workspace, task, output)): InTask,
-    mut asked: Asked,
-) -> Result<Reply, Problem> {
-    let workspace = app.workspace(&workspace).await?;
-    let mut body: FinalizeTaskOutput = asked.body()?;
-    body.task_id = body::of_path(body.task_id, path_id(&task, "task")?, "/task_id")?;
-    body.output_id = body::of_path(body.output_id, path_id(&output, "output")?, "/output_id")?;
-    body.execute(&app, &workspace, &asked.call).await
-}
-
-pub(super) async fn archive(
-    State(app): State<Arc<App>>,
-    Path((workspace, output)): Path<(String, String)>,
-    mut asked: Asked,
-) -> Result<Reply, Problem> {
-    let workspace = app.workspace(&workspace).await?;
-    let mut body: ArchiveOutput = asked.body_if_any()?;
-    body.output_id = body::of_path(body.output_id, path_id(&output, "output")?, "/output_id")?;
-    body.execute(&app, &workspace, &asked.call).await
-}
-
-pub(super) async fn archive_all(
-    State(app): State<Arc<App>>,
-    Path(workspace): Path<String>,
-    mut asked: Asked,
-) -> Result<Reply, Problem> {
-    let workspace = app.workspace(&workspace).await?;
-    asked.body_if_any::<ArchiveAllOutputs>()?.execute(&app, &workspace, &asked.call).await
 }

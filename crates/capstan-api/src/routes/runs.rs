@@ -3,20 +3,15 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
-use capstan_contract::command::{CancelRun, EnqueueRunInput};
+use axum::extract::{Path, State};
 use capstan_projections::RunFilter;
 
 use crate::App;
 use crate::as_of::{self, AsOf};
-use crate::body;
-use crate::call::CallContext;
-use crate::commands::Execute;
 use crate::interaction::{self, Interaction};
 use crate::logs::{self, LogEntry};
 use crate::parameters::{Parameters, path_id};
 use crate::problem::Problem;
-use crate::receipt::Reply;
 use crate::run_snapshots::{self, RunSnapshot};
 use crate::shown::{List, Object, limit, page};
 
@@ -87,36 +82,4 @@ pub(super) async fn interaction(
     parameters.finish()?;
     let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
     Ok(Json(interaction::of_run(&app, &workspace, run).await?))
-}
-
-pub(super) async fn cancel(
-    State(app): State<Arc<App>>,
-    Path((workspace, run)): Path<(String, String)>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
-) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    let (workspace, run_id) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
-    let mut body: CancelRun = body::parse_optional(&json)?;
-    body.run_id = body::of_path(body.run_id, run_id, "/run_id")?;
-    body.execute(&app, &workspace, &call).await
-}
-
-pub(super) async fn input(
-    State(app): State<Arc<App>>,
-    Path((workspace, run)): Path<(String, String)>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
-) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    let (workspace, run_id) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
-    let mut body: EnqueueRunInput = body::parse(&json)?;
-    body.run_id = body::of_path(body.run_id, run_id, "/run_id")?;
-    body.execute(&app, &workspace, &call).await
 }

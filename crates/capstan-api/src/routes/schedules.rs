@@ -3,72 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
-use capstan_contract::command::{
-    CreateSchedule, DeleteSchedule, PauseSchedule, ResumeSchedule, TriggerSchedule, UpdateSchedule,
-};
-use capstan_domain::id::ScheduleId;
+use axum::extract::{Path, State};
 use capstan_projections::ScheduleFilter;
-use serde::de::DeserializeOwned;
 
 use crate::App;
-use crate::body;
-use crate::call::CallContext;
-use crate::commands::Execute;
 use crate::parameters::{Parameters, path_id};
 use crate::preview::{self, Preview};
 use crate::problem::Problem;
-use crate::receipt::Reply;
 use crate::shown::{List, Object, page};
-
-/// A body whose schedule the path may name.
-pub(super) trait OfSchedule: Execute + DeserializeOwned {
-    fn schedule_id(&mut self) -> &mut Option<ScheduleId>;
-}
-
-macro_rules! of_schedule {
-    ($($body:ident),*) => {
-        $(impl OfSchedule for $body {
-            fn schedule_id(&mut self) -> &mut Option<ScheduleId> {
-                &mut self.schedule_id
-            }
-        })*
-    };
-}
-
-of_schedule!(UpdateSchedule, DeleteSchedule, PauseSchedule, ResumeSchedule, TriggerSchedule);
-
-pub(super) async fn create(
-    State(app): State<Arc<App>>,
-    Path(workspace): Path<String>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
-) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    let workspace = app.workspace(&workspace).await?;
-    body::parse::<CreateSchedule>(&json)?.execute(&app, &workspace, &call).await
-}
-
-/// A command about the schedule of the path.
-pub(super) async fn about<B: OfSchedule>(
-    State(app): State<Arc<App>>,
-    Path((workspace, schedule)): Path<(String, String)>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
-) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    let (workspace, schedule_id) = (app.workspace(&workspace).await?, path_id(&schedule, "schedule")?);
-    let mut body: B = body::parse_optional(&json)?;
-    let named = body.schedule_id();
-    *named = body::of_path(*named, schedule_id, "/schedule_id")?;
-    body.execute(&app, &workspace, &call).await
-}
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,

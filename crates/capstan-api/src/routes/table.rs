@@ -10,9 +10,8 @@ use capstan_contract::command as body;
 use capstan_contract::command::CommandBody;
 
 use super::{
-    admin, agents, attempts, batches, channels, classes, dead_letters, descriptions, errors, health, inbox,
-    live, outputs, runs, schedules, schemas, source_events, task_commands, tasks, tokens, tool_calls,
-    workers, workspaces,
+    admin, agents, attempts, batches, channels, classes, commands, dead_letters, descriptions, errors,
+    health, inbox, live, outputs, runs, schedules, schemas, tasks, tokens, tool_calls, workers, workspaces,
 };
 use crate::App;
 use crate::operation::Answer::{Array, Json, List, Object, Receipt, Stream, Text};
@@ -58,23 +57,23 @@ const OK: &[u16] = &[200];
 #[rustfmt::skip]
 pub(crate) static ROUTES: &[Route] = &[
     command::<body::CreateWorkspace>("CreateWorkspace", "/v1/workspaces", CREATED, "workspace", "opens a workspace", to!(workspaces::create)).governing(),
-    command::<body::UpdateWorkspace>("UpdateWorkspace", w!(""), OK, "workspace", "changes a workspace and its settings", to!(workspaces::update)).governing().by(Patch),
+    command::<body::UpdateWorkspace>("UpdateWorkspace", w!(""), OK, "workspace", "changes a workspace and its settings", to!(commands::give::<body::UpdateWorkspace>)).governing().by(Patch),
     read("GetWorkspace", w!(""), Object("workspace"), "one workspace", to!(workspaces::one)),
 
-    command::<body::IssueToken>("IssueToken", w!("/tokens"), CREATED, "token", "issues a token; its secret is in this answer only", to!(tokens::issue)).governing(),
+    command::<body::IssueToken>("IssueToken", w!("/tokens"), CREATED, "token", "issues a token; its secret is in this answer only", to!(commands::give::<body::IssueToken>)).governing(),
     read("ListTokens", w!("/tokens"), List("token"), "the tokens of a workspace, without their secrets", to!(tokens::list)).governing(),
-    command::<body::RevokeToken>("RevokeToken", w!("/tokens/{token}"), OK, "token", "ends a token before its time", to!(tokens::revoke)).governing().by(Delete),
+    command::<body::RevokeToken>("RevokeToken", w!("/tokens/{token}"), OK, "token", "ends a token before its time", to!(commands::give::<body::RevokeToken>)).governing().by(Delete),
 
-    command::<body::CreateAgent>("CreateAgent", w!("/agents"), CREATED, "agent", "introduces an agent", to!(agents::create)),
-    command::<body::UpdateAgent>("UpdateAgent", w!("/agents/{agent}"), OK, "agent", "changes an agent; null clears", to!(agents::update)).by(Patch),
+    command::<body::CreateAgent>("CreateAgent", w!("/agents"), CREATED, "agent", "introduces an agent", to!(commands::give::<body::CreateAgent>)),
+    command::<body::UpdateAgent>("UpdateAgent", w!("/agents/{agent}"), OK, "agent", "changes an agent; null clears", to!(commands::give::<body::UpdateAgent>)).by(Patch),
     command::<body::DeleteAgent>("DeleteAgent", w!("/agents/{agent}"), OK, "cancelled_tasks", "deletes an agent", to!(agents::delete)).by(Delete),
     read("ListAgents", w!("/agents"), List("agent"), "the agents of a workspace", to!(agents::list)),
     read("GetAgent", w!("/agents/{agent}"), Object("agent"), "one agent, by id, key or what is spelt alike", to!(agents::one)),
     read("GetDefaultConfig", w!("/agents/defaults"), Object("agent-defaults"), "the configuration of an agent that is given none", to!(agents::defaults)),
     read("GetAgentStats", w!("/agents/{agent}/stats"), Object("agent-stats"), "what an agent did, in numbers", to!(agents::stats)),
 
-    command::<body::UpsertChannelBinding>("UpsertChannelBinding", w!("/channels/{type}/{address}"), OK, "channel", "binds an address of a channel", to!(channels::upsert)).by(Put),
-    command::<body::DeleteChannelBinding>("DeleteChannelBinding", w!("/channels/{type}/{address}"), OK, "channel", "releases an address of a channel", to!(channels::delete)).by(Delete),
+    command::<body::UpsertChannelBinding>("UpsertChannelBinding", w!("/channels/{type}/{address}"), OK, "channel", "binds an address of a channel", to!(commands::give::<body::UpsertChannelBinding>)).by(Put),
+    command::<body::DeleteChannelBinding>("DeleteChannelBinding", w!("/channels/{type}/{address}"), OK, "channel", "releases an address of a channel", to!(commands::give::<body::DeleteChannelBinding>)).by(Delete),
     read("ListChannelBindings", w!("/channels"), List("channel"), "the channels a workspace has bound", to!(channels::list)),
     read("GetChannelBinding", w!("/channels/{type}/{address}"), Object("channel"), "one channel binding", to!(channels::one)),
 
@@ -82,24 +81,24 @@ pub(crate) static ROUTES: &[Route] = &[
     read("ListClasses", w!("/classes"), List("class"), "the execution classes that were spoken of", to!(classes::list)),
     read("GetClass", w!("/classes/{instance_key}"), Object("class"), "one execution class", to!(classes::one)),
 
-    command::<body::CreateSchedule>("CreateSchedule", w!("/schedules"), CREATED, "schedule", "begins a schedule", to!(schedules::create)),
-    command::<body::UpdateSchedule>("UpdateSchedule", w!("/schedules/{schedule}"), OK, "schedule", "changes a schedule", to!(schedules::about::<body::UpdateSchedule>)).by(Patch),
-    command::<body::DeleteSchedule>("DeleteSchedule", w!("/schedules/{schedule}"), OK, "schedule", "ends a schedule", to!(schedules::about::<body::DeleteSchedule>)).by(Delete),
-    command::<body::PauseSchedule>("PauseSchedule", w!("/schedules/{schedule}/pause"), OK, "schedule", "stops a schedule for now", to!(schedules::about::<body::PauseSchedule>)),
-    command::<body::ResumeSchedule>("ResumeSchedule", w!("/schedules/{schedule}/resume"), OK, "schedule", "lets a schedule go on", to!(schedules::about::<body::ResumeSchedule>)),
-    command::<body::TriggerSchedule>("TriggerSchedule", w!("/schedules/{schedule}/trigger"), TAKEN, "task", "makes one task of a schedule now", to!(schedules::about::<body::TriggerSchedule>)),
+    command::<body::CreateSchedule>("CreateSchedule", w!("/schedules"), CREATED, "schedule", "begins a schedule", to!(commands::give::<body::CreateSchedule>)),
+    command::<body::UpdateSchedule>("UpdateSchedule", w!("/schedules/{schedule}"), OK, "schedule", "changes a schedule", to!(commands::give::<body::UpdateSchedule>)).by(Patch),
+    command::<body::DeleteSchedule>("DeleteSchedule", w!("/schedules/{schedule}"), OK, "schedule", "ends a schedule", to!(commands::give::<body::DeleteSchedule>)).by(Delete),
+    command::<body::PauseSchedule>("PauseSchedule", w!("/schedules/{schedule}/pause"), OK, "schedule", "stops a schedule for now", to!(commands::give::<body::PauseSchedule>)),
+    command::<body::ResumeSchedule>("ResumeSchedule", w!("/schedules/{schedule}/resume"), OK, "schedule", "lets a schedule go on", to!(commands::give::<body::ResumeSchedule>)),
+    command::<body::TriggerSchedule>("TriggerSchedule", w!("/schedules/{schedule}/trigger"), TAKEN, "task", "makes one task of a schedule now", to!(commands::give::<body::TriggerSchedule>)),
     read("ListSchedules", w!("/schedules"), List("schedule"), "the schedules of a workspace, by view too", to!(schedules::list)),
     read("GetSchedule", w!("/schedules/{schedule}"), Object("schedule"), "one schedule", to!(schedules::one)),
     read("PreviewSchedule", w!("/schedules/{schedule}/next"), Object("schedule-preview"), "the next ticks of a schedule", to!(schedules::next)),
 
-    command::<body::AcceptAgentCommand>("AcceptAgentCommand", w!("/tasks"), TAKEN, "task", "gives an agent something to do", to!(tasks::accept)),
-    command::<body::SubmitTaskInput>("SubmitTaskInput", w!("/tasks/{task}/input"), TAKEN, "task", "says something to a task", to!(tasks::input)),
-    command::<body::CancelTask>("CancelTask", w!("/tasks/{task}/cancel"), TAKEN, "task", "cancels a task", to!(task_commands::about::<body::CancelTask>)),
-    command::<body::UpdateTask>("UpdateTask", w!("/tasks/{task}"), OK, "task", "changes a task; null clears", to!(task_commands::about::<body::UpdateTask>)).by(Patch),
-    command::<body::RetryTask>("RetryTask", w!("/tasks/{task}/retry"), TAKEN, "task", "tries a task again that failed, was dropped or cancelled", to!(task_commands::about::<body::RetryTask>)),
-    command::<body::ArchiveTask>("ArchiveTask", w!("/tasks/{task}/archive"), TAKEN, "task", "puts a task away; an active one is cancelled", to!(task_commands::about::<body::ArchiveTask>)),
-    command::<body::UnarchiveTask>("UnarchiveTask", w!("/tasks/{task}/unarchive"), TAKEN, "task", "takes a task out of the archive", to!(task_commands::about::<body::UnarchiveTask>)),
-    command::<body::PublishSourceEvent>("PublishSourceEvent", w!("/source-events"), TAKEN, "event", "tells what happened outside; wakes the tasks that watch for it", to!(source_events::publish)),
+    command::<body::AcceptAgentCommand>("AcceptAgentCommand", w!("/tasks"), TAKEN, "task", "gives an agent something to do", to!(commands::give::<body::AcceptAgentCommand>)),
+    command::<body::SubmitTaskInput>("SubmitTaskInput", w!("/tasks/{task}/input"), TAKEN, "task", "says something to a task", to!(commands::give::<body::SubmitTaskInput>)),
+    command::<body::CancelTask>("CancelTask", w!("/tasks/{task}/cancel"), TAKEN, "task", "cancels a task", to!(commands::give::<body::CancelTask>)),
+    command::<body::UpdateTask>("UpdateTask", w!("/tasks/{task}"), OK, "task", "changes a task; null clears", to!(commands::give::<body::UpdateTask>)).by(Patch),
+    command::<body::RetryTask>("RetryTask", w!("/tasks/{task}/retry"), TAKEN, "task", "tries a task again that failed, was dropped or cancelled", to!(commands::give::<body::RetryTask>)),
+    command::<body::ArchiveTask>("ArchiveTask", w!("/tasks/{task}/archive"), TAKEN, "task", "puts a task away; an active one is cancelled", to!(commands::give::<body::ArchiveTask>)),
+    command::<body::UnarchiveTask>("UnarchiveTask", w!("/tasks/{task}/unarchive"), TAKEN, "task", "takes a task out of the archive", to!(commands::give::<body::UnarchiveTask>)),
+    command::<body::PublishSourceEvent>("PublishSourceEvent", w!("/source-events"), TAKEN, "event", "tells what happened outside; wakes the tasks that watch for it", to!(commands::give::<body::PublishSourceEvent>)),
     read("ListSubtasks", w!("/tasks/{task}/subtasks"), List("task"), "the children of a task, by the outputs they were made for too", to!(tasks::subtasks)),
     read("ListTasks", w!("/tasks"), List("task"), "tasks, filtered", to!(tasks::list)),
     read("GetTask", w!("/tasks/{task}"), Object("task"), "one task", to!(tasks::one)),
@@ -111,8 +110,8 @@ pub(crate) static ROUTES: &[Route] = &[
     read("GetTaskLogs", w!("/tasks/{task}/logs"), List("log-entry"), "the log lines of a task", to!(tasks::logs)),
     read("WhyIsTaskWaiting", w!("/tasks/{task}/why"), Object("why"), "what keeps a task from running", to!(tasks::why)),
 
-    command::<body::EnqueueRunInput>("EnqueueRunInput", w!("/runs/{run}/input"), TAKEN, "task", "says something to the task of a run", to!(runs::input)),
-    command::<body::CancelRun>("CancelRun", w!("/runs/{run}/cancel"), TAKEN, "task", "cancels a run", to!(runs::cancel)),
+    command::<body::EnqueueRunInput>("EnqueueRunInput", w!("/runs/{run}/input"), TAKEN, "task", "says something to the task of a run", to!(commands::give::<body::EnqueueRunInput>)),
+    command::<body::CancelRun>("CancelRun", w!("/runs/{run}/cancel"), TAKEN, "task", "cancels a run", to!(commands::give::<body::CancelRun>)),
     read("ListRuns", w!("/runs"), List("run"), "runs, filtered", to!(runs::list)),
     read("GetRun", w!("/runs/{run}"), Object("run"), "one run", to!(runs::one)),
 
@@ -122,11 +121,11 @@ pub(crate) static ROUTES: &[Route] = &[
 
     read("ListOutputs", w!("/outputs"), List("output"), "what a workspace's agents produced", to!(outputs::list)),
     read("GetOutput", w!("/outputs/{output}"), Object("output"), "one output", to!(outputs::one)),
-    command::<body::ArchiveOutput>("ArchiveOutput", w!("/outputs/{output}/archive"), OK, "output", "puts an output away", to!(outputs::archive)),
-    command::<body::ArchiveAllOutputs>("ArchiveAllOutputs", w!("/outputs/archive-all"), OK, "archived", "puts outputs of a workspace away", to!(outputs::archive_all)),
-    command::<body::CreateTaskOutput>("CreateTaskOutput", w!("/tasks/{task}/outputs"), CREATED, "output", "adds an output to a task", to!(outputs::create)),
-    command::<body::AppendTaskOutputRows>("AppendTaskOutputRows", w!("/tasks/{task}/outputs/{output}/rows"), OK, "output", "adds rows to an output of a task", to!(outputs::append_rows)),
-    command::<body::FinalizeTaskOutput>("FinalizeTaskOutput", w!("/tasks/{task}/outputs/{output}/finalize"), OK, "output", "gives an output of a task its summary", to!(outputs::finalize)),
+    command::<body::ArchiveOutput>("ArchiveOutput", w!("/outputs/{output}/archive"), OK, "output", "puts an output away", to!(commands::give::<body::ArchiveOutput>)),
+    command::<body::ArchiveAllOutputs>("ArchiveAllOutputs", w!("/outputs/archive-all"), OK, "archived", "puts outputs of a workspace away", to!(commands::give::<body::ArchiveAllOutputs>)),
+    command::<body::CreateTaskOutput>("CreateTaskOutput", w!("/tasks/{task}/outputs"), CREATED, "output", "adds an output to a task", to!(commands::give::<body::CreateTaskOutput>)),
+    command::<body::AppendTaskOutputRows>("AppendTaskOutputRows", w!("/tasks/{task}/outputs/{output}/rows"), OK, "output", "adds rows to an output of a task", to!(commands::give::<body::AppendTaskOutputRows>)),
+    command::<body::FinalizeTaskOutput>("FinalizeTaskOutput", w!("/tasks/{task}/outputs/{output}/finalize"), OK, "output", "gives an output of a task its summary", to!(commands::give::<body::FinalizeTaskOutput>)),
     read("GetTaskOutput", w!("/tasks/{task}/outputs/{output}"), Object("output"), "one output of a task", to!(outputs::of_task)),
     read("ListInbox", w!("/inbox"), List("blocker"), "open questions over all tasks", to!(inbox::list)),
 

@@ -4,52 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
-use capstan_contract::command::{AcceptAgentCommand, SubmitTaskInput};
+use axum::extract::{Path, State};
 use capstan_projections::{OutputFilter, RunFilter, TaskFilter, TaskTree};
 
 use crate::App;
 use crate::as_of::{self, AsOf};
-use crate::body;
-use crate::call::CallContext;
-use crate::commands::Execute;
 use crate::history::{self, HistoryEntry};
 use crate::logs::{self, LogEntry};
 use crate::parameters::{Parameters, path_id};
 use crate::problem::Problem;
-use crate::receipt::Reply;
 use crate::shown::{LIMIT_MAX, List, Object, Positioned, limit, page};
 use crate::why::{self, Why};
-
-pub(super) async fn accept(
-    State(app): State<Arc<App>>,
-    Path(workspace): Path<String>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
-) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    let workspace = app.workspace(&workspace).await?;
-    body::parse::<AcceptAgentCommand>(&json)?.execute(&app, &workspace, &call).await
-}
-
-pub(super) async fn input(
-    State(app): State<Arc<App>>,
-    Path((workspace, task)): Path<(String, String)>,
-    parameters: Parameters,
-    call: CallContext,
-    request: Request,
-) -> Result<Reply, Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    let (workspace, task_id) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
-    let mut body: SubmitTaskInput = body::parse(&json)?;
-    body.task_id = body::of_path(body.task_id, task_id, "/task_id")?;
-    body.execute(&app, &workspace, &call).await
-}
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,

@@ -19,11 +19,12 @@ use capstan_engine::WorkerStatus;
 use capstan_envelope::{Actor, Workspace};
 use serde::Serialize;
 
-use super::attempts::Report;
+use super::report::Report;
+use super::workers;
 use crate::App;
+use crate::asked::Asked;
 use crate::auth::Caller;
-use crate::body;
-use crate::call::{CallContext, CommandKey};
+use crate::call::CommandKey;
 use crate::known;
 use crate::parameters::{Parameters, path_id};
 use crate::problem::Problem;
@@ -84,13 +85,7 @@ impl Answer {
     }
 }
 
-pub(super) async fn check(
-    State(app): State<Arc<App>>,
-    Path(attempt): Path<String>,
-    call: CallContext,
-    request: Request,
-) -> Result<Json<Answer>, Problem> {
-    let report = Report::read(app, &attempt, request.headers(), call).await?;
+pub(super) async fn check(report: Report, request: Request) -> Result<Json<Answer>, Problem> {
     let body: CheckToolCall = report.body(request).await?;
     let settings = settings(&report.app, &report.workspace).await?;
     let mut check = command::CheckToolCall {
@@ -103,9 +98,9 @@ pub(super) async fn check(
         approval_policy: settings.approval_policy,
         is_disabled: settings.disabled_tools.contains(body.tool.trim()),
         executor: None,
-        at: report.call.received_at,
+        at: report.at(),
     };
-    let loaded = report.app.tasks.load(&report.stream).await?;
+    let loaded = report.app.dispatch.tasks.load(&report.stream).await?;
     // Looking for somebody who could carry it out costs time: only for a call that will be kept.
     if loaded.state.as_deref().is_some_and(|task| gate(task, &check) == Ok(Gate::Defer)) {
         check.executor = executor(&report.app, &report.workspace, &settings, body.tool.trim()).await;
@@ -131,7 +126,7 @@ pub(super) async fn check(
 /// What the workspace has decided, as the log has it now: a rule that was made stricter holds at once.
 async fn settings(app: &App, workspace: &Workspace) -> Result<Settings, Problem> {
     let stream = known::stream(workspace, "workspace", workspace.as_str())?;
-    let loaded = app.workspaces.refresh(&stream).await?;
+    let loaded = app.dispatch.workspaces.refresh(&stream).await?;
     loaded.state.settings().cloned().ok_or_else(|| Problem::not_found("workspace"))
 }
 
@@ -158,9 +153,7 @@ pub(super) async fn claim(
 ) -> Result<Json<Option<ClaimedToolCall>>, Problem> {
     parameters.finish()?;
     let worker: WorkerId = path_id(&worker, "worker")?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    let ClaimToolCall { wait_ms } = body::parse_optional(&json)?;
+    let ClaimToolCall { wait_ms } = workers::json(&app, request).await?;
     let wait = Duration::from_millis(wait_ms.min(WAIT_MS_MAX));
     let engine = app.engine.within(caller.reach());
     tokio::select! {
@@ -175,16 +168,13 @@ pub(super) async fn report(
     State(app): State<Arc<App>>,
     Path((worker, claim)): Path<(String, String)>,
     caller: Caller,
-    parameters: Parameters,
-    mut call: CallContext,
-    request: Request,
+    mut asked: Asked,
 ) -> Result<Reply, Problem> {
-    parameters.finish()?;
+    asked.no_more_parameters()?;
     let worker: WorkerId = path_id(&worker, "worker")?;
     let claim: ToolClaim = claim.parse().map_err(|_| Problem::not_found("tool call"))?;
-    let (head, body) = request.into_parts();
-    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-    let body: ReportToolCall = body::parse_optional(&json)?;
+    let body: ReportToolCall = asked.body_if_any()?;
+    let mut call = asked.call;
     let workspace = Workspace::new(&claim.workspace).map_err(|_| Problem::not_found("tool call"))?;
     // What is in another workspace does not exist.
     if !caller.reach().includes(workspace.as_str()) {
@@ -210,6 +200,6 @@ pub(super) async fn report(
         error: body.error,
         at: call.received_at,
     }));
-    let decided = app.tasks.execute(&stream, &command, &context).await?;
+    let decided = app.dispatch.tasks.execute(&stream, &command, &context).await?;
     Ok(Reply::new(axum::http::StatusCode::OK, &context, &decided))
 }

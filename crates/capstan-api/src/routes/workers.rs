@@ -10,7 +10,6 @@ use capstan_contract::command::{LeaseRequest, RegisterWorker, RenewRequest};
 use capstan_contract::lease::{LeasedAttempt, RegisteredWorker, RenewAnswer};
 use capstan_domain::Faults;
 use capstan_domain::id::WorkerId;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -25,7 +24,8 @@ const WAIT_MS_MAX: u64 = 30_000;
 /// Most attempts one worker runs at once.
 const SLOTS_MAX: u32 = 10_000;
 
-async fn json<B: DeserializeOwned>(app: &App, request: Request) -> Result<B, Problem> {
+/// Reads a body that may be left out.
+pub(super) async fn json<B: DeserializeOwned>(app: &App, request: Request) -> Result<B, Problem> {
     let (head, body) = request.into_parts();
     body::parse_optional(&body::read(&head.headers, body, app.config.command_bytes_max).await?)
 }
@@ -88,10 +88,6 @@ pub(super) async fn renew(
     Ok(Json(answers))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Empty {}
-
 pub(super) async fn drain(
     State(app): State<Arc<App>>,
     Path(worker): Path<String>,
@@ -101,7 +97,7 @@ pub(super) async fn drain(
 ) -> Result<Json<Value>, Problem> {
     parameters.finish()?;
     let worker: WorkerId = path_id(&worker, "worker")?;
-    let Empty {} = json(&app, request).await?;
+    body::nothing(request, app.config.command_bytes_max).await?;
     app.engine.within(caller.reach()).drain(worker).await?;
     Ok(Json(json!({ "draining": true })))
 }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use capstan_contract::command::UpdateWorkspace;
 
 use crate::App;
 use crate::asked::Asked;
-use crate::commands::{self, Execute};
+use crate::commands::{self};
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::receipt::Reply;
@@ -15,15 +14,6 @@ use crate::shown::Object;
 
 pub(super) async fn create(State(app): State<Arc<App>>, mut asked: Asked) -> Result<Reply, Problem> {
     commands::create_workspace(&app, asked.body()?, &asked.call).await
-}
-
-pub(super) async fn update(
-    State(app): State<Arc<App>>,
-    Path(workspace): Path<String>,
-    mut asked: Asked,
-) -> Result<Reply, Problem> {
-    let workspace = app.workspace(&workspace).await?;
-    asked.body::<UpdateWorkspace>()?.execute(&app, &workspace, &asked.call).await
 }
 
 pub(super) async fn one(

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_api::{
-    Access, Agents, ApiConfig, App, Channels, Classes, DeadLetters, Parts, ReadModelsCheck, Reads, Schedules,
-    Tasks, Tokens, Workspaces, nats,
+    Access, ApiConfig, App, DeadLetters, Dispatchers, Parts, ReadModelsCheck, Reads, Tasks, nats,
 };
 use capstan_contract::subject::Subjects;
-use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots};
+use capstan_dispatch::{CommandContext, Snapshots};
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
 use capstan_domain::task::{Command, Task, command};
 use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
@@ -155,36 +154,19 @@ impl Api {
     ) -> anyhow::Result<Self> {
         let shared: Arc<dyn EventLog> = log.clone();
         let live = LiveHub::start(shared.clone(), log.telemetry().clone(), LiveConfig::default()).await?;
-        let snapshots = Arc::new(models.clone());
-        let bounds = DispatcherConfig::default();
-        let workspaces: Arc<Workspaces> =
-            Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
-        let agents: Arc<Agents> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
-        let schedules: Arc<Schedules> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
-        let channels: Arc<Channels> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
-        let classes: Arc<Classes> = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
-        let tokens: Arc<Tokens> = Arc::new(Dispatcher::new(shared.clone(), Arc::new(NoSnapshots), bounds));
-        let sessions = Arc::new(Dispatcher::new(shared.clone(), snapshots.clone(), bounds));
-        let tasks: Arc<Tasks> = Arc::new(Dispatcher::new(shared.clone(), snapshots, bounds));
+        let snapshots: Arc<dyn Snapshots> = Arc::new(models.clone());
+        let dispatchers = Dispatchers::new(&shared, &snapshots);
         live.observe({
-            let tokens = tokens.clone();
+            let tokens = dispatchers.tokens.clone();
             move |recorded| tokens.observe(recorded)
         });
-        let deciders =
-            Deciders { tasks: tasks.clone(), schedules: schedules.clone(), agents: agents.clone() };
+        let (tasks, deciders) = (dispatchers.tasks.clone(), dispatchers.deciders());
         let stopping = CancellationToken::new();
         let nats = JetStreamConfig::new(nats_url);
         let nats = nats.log_in(async_nats::ConnectOptions::new()).await?.connect(&nats.url).await?;
         let app = App::new(Parts {
             log: shared,
-            workspaces,
-            agents,
-            schedules,
-            channels,
-            classes,
-            sessions,
-            tasks: tasks.clone(),
-            tokens,
+            dispatchers,
             reads: Reads::new(models.clone()),
             projector: Some(projector.status()),
             // No engine runs in these tests, which the surface must say.

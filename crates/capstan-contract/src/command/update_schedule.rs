@@ -1,7 +1,8 @@
+use capstan_domain::Change;
 use capstan_domain::id::ScheduleId;
 use capstan_domain::schedule::{CatchUp, Overlap};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// Changes what is given of a schedule, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,8 +27,8 @@ pub struct UpdateSchedule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skill_paths: Option<Vec<String>>,
     /// The view it works for; null clears it.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
-    pub source_view_id: Option<Option<String>>,
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub source_view_id: Change<String>,
     /// False pauses it, true resumes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
@@ -40,10 +41,4 @@ pub struct UpdateSchedule {
     /// Ticks fire up to so many milliseconds late, at most a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter_ms: Option<i64>,
-}
-
-/// A null that was written differs from a field that was not.
-#[expect(clippy::option_option, reason = "absent, null and a text are three things to say")]
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }

@@ -1,13 +1,12 @@
 use std::collections::BTreeMap;
 
+use capstan_domain::Change;
 use capstan_domain::id::TaskId;
 use capstan_domain::task::command::PayloadChange;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use crate::command::clearable;
 
 /// Changes something about a task. What is absent stays as it is; null clears what need not be there.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,9 +22,8 @@ pub struct UpdateTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<String>,
     /// Limit of what it may cost, in US dollars; null for none.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "clearable::read")]
-    #[schemars(with = "Option<f64>")]
-    pub budget_usd: Option<Option<f64>>,
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub budget_usd: Change<f64>,
     /// What later runs are told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_json: Option<TaskPayload>,
@@ -33,16 +31,14 @@ pub struct UpdateTask {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing_json: Option<Map<String, Value>>,
     /// A name for people; null for none.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "clearable::read")]
-    #[schemars(with = "Option<String>")]
-    pub label: Option<Option<String>>,
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub label: Change<String>,
     /// Names and values to filter by, replaced as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<BTreeMap<String, String>>,
     /// When it must be over; null for never.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "clearable::read")]
-    #[schemars(with = "Option<DateTime<Utc>>")]
-    pub deadline: Option<Option<DateTime<Utc>>>,
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub deadline: Change<DateTime<Utc>>,
 }
 
 /// What of a task's payload can be changed; absent fields stay as they are.

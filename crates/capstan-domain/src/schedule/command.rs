@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::Change;
 use crate::agent;
 use crate::id::{ScheduleId, TaskId};
 use crate::schedule::event::PauseCause;
@@ -50,8 +51,8 @@ pub struct Update {
     pub prompt: Option<String>,
     /// Skills handed to the agent, all of them.
     pub skill_paths: Option<Vec<String>>,
-    /// The view it works for; `Some(None)` clears it.
-    pub source_view_id: Option<Option<String>>,
+    /// The view it works for.
+    pub source_view_id: Change<String>,
     /// While a task of an earlier tick is still open.
     pub overlap: Option<Overlap>,
     /// After ticks that nobody could fire.

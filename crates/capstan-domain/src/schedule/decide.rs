@@ -65,7 +65,7 @@ fn updated(schedule: &Schedule, update: &Update) -> Result<Vec<Event>, Rejection
         timezone: update.timezone.clone().unwrap_or_else(|| now.timezone.clone()),
         prompt: update.prompt.clone().unwrap_or_else(|| now.prompt.clone()),
         skill_paths: update.skill_paths.clone().unwrap_or_else(|| now.skill_paths.clone()),
-        source_view_id: update.source_view_id.clone().unwrap_or_else(|| now.source_view_id.clone()),
+        source_view_id: update.source_view_id.on(now.source_view_id.as_ref()),
         overlap: update.overlap.unwrap_or(now.overlap),
         catch_up: update.catch_up.unwrap_or(now.catch_up),
         jitter_ms: update.jitter_ms.unwrap_or(now.jitter_ms),

@@ -3,13 +3,13 @@
 use capstan_decider::spec::{Given, given};
 use chrono::{DateTime, Duration, TimeZone, Utc};
 use proptest::prelude::*;
-use serde_json::Map;
 
 use super::command::{Create, Delete, Obstacle, Pause, Resume, Tick, Trigger, Update};
 use super::event::{Event, PauseCause, SkipReason};
 use super::*;
+use crate::Change;
 use crate::agent;
-use crate::id::{AgentId, ScheduleId, TaskId, derived};
+use crate::id::{ScheduleId, TaskId, derived};
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 86_400;
@@ -45,19 +45,7 @@ fn every_minute() -> Definition {
 }
 
 fn demo() -> agent::Created {
-    agent::Created {
-        agent_id: AgentId::of_key("dev", "demo"),
-        workspace: "dev".into(),
-        agent_key: "demo".into(),
-        name: "Demo".into(),
-        role: "generalist".into(),
-        memory_scope: "workspace".into(),
-        quality_score: None,
-        cost_budget_usd: None,
-        config: Map::new(),
-        active: true,
-        created_at: at(0),
-    }
+    agent::Created::named("dev", "demo", "Demo", at(0))
 }
 
 fn create(definition: Definition) -> Create {
@@ -251,7 +239,7 @@ fn an_inactive_agent_gets_no_schedule_and_a_long_prompt_is_too_large() {
 
 #[test]
 fn an_update_changes_what_is_given_and_leaves_the_next_tick_alone() {
-    let given = Update { prompt: Some("other".into()), source_view_id: Some(None), ..Update::default() };
+    let given = Update { prompt: Some("other".into()), source_view_id: Change::Clear, ..Update::default() };
     begun(daily()).when(update(given)).then_with(|events, state| {
         let [Event::Changed(changed)] = events else { panic!("changed") };
         assert_eq!(

@@ -385,7 +385,7 @@ fn go_on(task: &Task, blocker: &Blocker, action: Option<Decision>, at: DateTime<
     };
     let mut events = vec![Event::InputAccepted(InputAccepted {
         input_id,
-        seq: inbox::next_seq(task),
+        seq: task.next_input_seq(),
         kind: if action.is_some() { InputKind::ApproveReject } else { InputKind::FreeText },
         message: message.clone(),
         said: None,

@@ -5,7 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::Map;
 use uuid::Uuid;
 
-use crate::id::{AgentId, AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
+use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::task::command::{
     Accept, AckInput, BlockerSpec, Cancel, ClaimInput, Command, DeferInput, ExpireBlocker, ExpireLease,
@@ -46,19 +46,7 @@ pub(super) fn blocker_id(revision: u32) -> BlockerId {
 }
 
 pub(super) fn agent() -> crate::agent::Created {
-    crate::agent::Created {
-        agent_id: AgentId::of_key("dev", "demo"),
-        workspace: "dev".into(),
-        agent_key: "demo".into(),
-        name: "Demo".into(),
-        role: "generalist".into(),
-        memory_scope: "workspace".into(),
-        quality_score: None,
-        cost_budget_usd: None,
-        config: Map::new(),
-        active: true,
-        created_at: at(-1),
-    }
+    crate::agent::Created::named("dev", "demo", "Demo", at(-1))
 }
 
 pub(super) fn accept() -> Accept {

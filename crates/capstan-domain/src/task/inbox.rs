@@ -231,7 +231,7 @@ impl Saying<'_> {
         let is_decision = self.approval.verdict.is_some();
         Event::InputAccepted(InputAccepted {
             input_id: command.input_id,
-            seq: next_seq(self.task),
+            seq: self.task.next_input_seq(),
             kind: if is_decision { InputKind::ApproveReject } else { InputKind::FreeText },
             message,
             said,
@@ -245,11 +245,6 @@ impl Saying<'_> {
             accepted_at: command.at,
         })
     }
-}
-
-/// The place of the next input in the inbox.
-pub(super) fn next_seq(task: &Task) -> u32 {
-    u32::try_from(task.inbox.len()).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 /// True when words can end the question; the others end with a budget or with subtasks.

@@ -1,9 +1,11 @@
 //! Bringing a task back, putting it away, and changing single things about it (domain.md 2). Each change is its own
 //! fact, and only what really changes is recorded: nothing is read, altered and written back as a whole.
 
+use crate::Change;
 use crate::Faults;
 use crate::finite::is_amount;
 use crate::task::accept::priority_of;
+use crate::task::approval::given;
 use crate::task::command::{Archive, Retry, Unarchive, Update};
 use crate::task::decide::{SPAN_MS_MAX, later, request_run_with_inputs, stop};
 use crate::task::event::{
@@ -104,18 +106,21 @@ pub(super) fn update(task: &Task, command: &Update) -> Result<Vec<Event>, Reject
     if let Some(priority) = priority.filter(|priority| *priority != task.priority) {
         events.push(Event::TaskReprioritised(TaskReprioritised { priority, at }));
     }
-    if let Some(budget_usd) = command.budget_usd.filter(|budget| *budget != accepted.budget_usd) {
+    let budget_usd = command.budget_usd.on(accepted.budget_usd.as_ref());
+    if budget_usd != accepted.budget_usd {
         events.push(Event::TaskBudgetSet(TaskBudgetSet { budget_usd, at }));
     }
-    let trimmed = |text: &Option<String>| {
-        text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    let label = match &command.label {
+        Change::Keep => accepted.label.clone(),
+        Change::Clear => None,
+        Change::Set(text) => given(Some(text)),
     };
-    let label = command.label.as_ref().map_or_else(|| accepted.label.clone(), trimmed);
     let labels = command.labels.as_ref().unwrap_or(&accepted.labels);
     if label != accepted.label || *labels != accepted.labels {
         events.push(Event::TaskLabelled(TaskLabelled { label, labels: labels.clone(), at }));
     }
-    if let Some(deadline) = command.deadline.filter(|deadline| *deadline != accepted.deadline) {
+    let deadline = command.deadline.on(accepted.deadline.as_ref());
+    if deadline != accepted.deadline {
         events.push(Event::TaskDeadlineSet(TaskDeadlineSet { deadline, at }));
     }
     if let Some(routing) = command.routing.as_ref().filter(|routing| **routing != accepted.routing) {
@@ -128,13 +133,12 @@ pub(super) fn update(task: &Task, command: &Update) -> Result<Vec<Event>, Reject
 fn check(task: &Task, command: &Update, faults: &mut Faults) {
     let payload = &command.payload;
     faults.require(
-        command.budget_usd.flatten().is_none_or(is_amount),
+        command.budget_usd.value().copied().is_none_or(is_amount),
         "/budget_usd",
         "budget_usd must be >= 0 and at most 1e12",
     );
     let latest = later(command.at, SPAN_MS_MAX);
-    let is_new = |deadline: &chrono::DateTime<chrono::Utc>| Some(*deadline) != task.accepted.deadline;
-    if let Some(deadline) = command.deadline.flatten().filter(is_new) {
+    if let Some(&deadline) = command.deadline.against(task.accepted.deadline.as_ref()).value() {
         faults.require(deadline > command.at, "/deadline", "deadline must lie in the future");
         faults.require(deadline <= latest, "/deadline", "must lie within a century");
     }

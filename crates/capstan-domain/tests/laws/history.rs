@@ -1,10 +1,9 @@
 //! Generated histories: moves that know the present state, so that most commands are legal, and some wild ones.
 
 use capstan_decider::{Decider, fold};
+use capstan_domain::Change;
 use capstan_domain::agent;
-use capstan_domain::id::{
-    AgentId, AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId,
-};
+use capstan_domain::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::budget::Spending;
@@ -274,24 +273,7 @@ fn accept(birth: &Birth, at: DateTime<Utc>) -> Command {
         queue_ttl_ms: birth.queue_ttl_ms,
         watches: Vec::new(),
         message_bytes_max: 1000,
-        ..Accept::new(
-            task_id(),
-            agent::Created {
-                agent_id: AgentId::of_key("dev", "demo"),
-                workspace: "dev".into(),
-                agent_key: "demo".into(),
-                name: "Demo".into(),
-                role: "generalist".into(),
-                memory_scope: "workspace".into(),
-                quality_score: None,
-                cost_budget_usd: None,
-                config: Map::new(),
-                active: true,
-                created_at: at,
-            },
-            "do it",
-            at,
-        )
+        ..Accept::new(task_id(), agent::Created::named("dev", "demo", "Demo", at), "do it", at)
     }))
 }
 
@@ -380,6 +362,10 @@ fn finish(
         result: None,
         at,
     }))
+}
+
+fn change<T>(said: bool, to: Option<T>) -> Change<T> {
+    if said { to.map_or(Change::Clear, Change::Set) } else { Change::Keep }
 }
 
 fn child_ended(task_id: TaskId, state: TaskState, result: String, at: DateTime<Utc>) -> Command {
@@ -483,12 +469,12 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
         Kind::Unarchive => Command::Unarchive(Unarchive { at }),
         Kind::Update => Command::Update(Box::new(Update {
             priority: (a % 3 == 0).then(|| "high".to_owned()),
-            budget_usd: (a % 3 == 1).then(|| (b % 2 == 0).then_some(f64::from(b))),
+            budget_usd: change(a % 3 == 1, (b % 2 == 0).then_some(f64::from(b))),
             payload: PayloadChange { message: (b % 3 == 0).then_some(text), ..PayloadChange::default() },
             routing: None,
-            label: (b % 3 == 1).then(|| (a % 2 == 0).then(|| "a label".to_owned())),
+            label: change(b % 3 == 1, (a % 2 == 0).then(|| "a label".to_owned())),
             labels: None,
-            deadline: (b % 5 == 2).then(|| (a % 2 == 0).then(|| at + Duration::seconds(i64::from(a) + 1))),
+            deadline: change(b % 5 == 2, (a % 2 == 0).then(|| at + Duration::seconds(i64::from(a) + 1))),
             message_bytes_max: 1000,
             at,
         })),

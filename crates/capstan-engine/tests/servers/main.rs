@@ -7,7 +7,6 @@ mod office;
 mod schedules;
 mod tool_calls;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use capstan_contract::command::Renewal;
@@ -127,36 +126,4 @@ async fn a_clean_stop_hands_over_at_once() {
     second.leads().await;
     assert!(stopped.elapsed() < Duration::from_secs(10), "it took {:?}", stopped.elapsed());
     second.stop().await;
-}
-
-/// Run with `--ignored --nocapture` to see the figures.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement"]
-async fn leases_a_second() {
-    const TASKS: usize = 20_000;
-    let mut config = EngineConfig::default();
-    config.matching.class_limit = 1_000_000;
-    let office = Arc::new(Office::open(config).await);
-    let engine = office.engine().await;
-    let accepted = Instant::now();
-    let mut accepts = tokio::task::JoinSet::new();
-    for lot in 0..64 {
-        let office = Arc::clone(&office);
-        accepts.spawn(async move {
-            for n in 0..TASKS / 64 {
-                office.accept(&format!("{lot}-{n}")).await;
-            }
-        });
-    }
-    while accepts.join_next().await.is_some() {}
-    let accepted = accepted.elapsed();
-    let worker = office.register().await.worker_id;
-    let begun = Instant::now();
-    let mut leased = 0;
-    while leased < TASKS / 64 * 64 {
-        leased += office.client.lease(worker, 256, LONG).await.unwrap().len();
-    }
-    let rate = |elapsed: Duration| TASKS as f64 / elapsed.as_secs_f64();
-    eprintln!("accepted {:.0}/s, leased {:.0}/s", rate(accepted), rate(begun.elapsed()));
-    engine.stop().await;
 }

@@ -15,7 +15,7 @@ use capstan_dispatch::{
     SnapshotError, Spent,
 };
 use capstan_domain::agent;
-use capstan_domain::id::{AgentId, AttemptId, TaskId};
+use capstan_domain::id::{AttemptId, TaskId};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::schedule::ScheduleDecider;
 use capstan_domain::task::command::{Accept, Cancel, Finish, Start};
@@ -29,7 +29,6 @@ use capstan_envelope::{
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Selection};
 use capstan_testkit::servers::TestServers;
 use chrono::{DateTime, Utc};
-use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -285,19 +284,7 @@ impl Office {
 
 /// The agent everybody speaks to.
 pub(crate) fn demo(at: DateTime<Utc>) -> agent::Created {
-    agent::Created {
-        agent_id: AgentId::of_key("dev", "demo"),
-        workspace: "dev".into(),
-        agent_key: "demo".into(),
-        name: "Demo".into(),
-        role: "generalist".into(),
-        memory_scope: "workspace".into(),
-        quality_score: None,
-        cost_budget_usd: None,
-        config: Map::new(),
-        active: true,
-        created_at: at,
-    }
+    agent::Created::named("dev", "demo", "Demo", at)
 }
 
 fn stream(key: &StreamKey) -> StreamId {

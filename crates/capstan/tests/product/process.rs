@@ -223,20 +223,24 @@ pub(crate) fn is_gone(pid: &str) -> bool {
     state.is_empty() || state.contains(") Z ")
 }
 
-/// Polls until `check` holds.
+/// Waits until `check` holds; what keeps it from being asked is shown when the test fails.
 pub(crate) async fn eventually<F: Future<Output = anyhow::Result<bool>>>(
     what: &str,
     mut check: impl FnMut() -> F,
 ) -> anyhow::Result<()> {
-    let started = Instant::now();
-    loop {
-        let last = check().await;
-        match last {
-            Ok(true) => return Ok(()),
-            _ if started.elapsed() > PATIENCE => bail!("{what} did not come true: {last:?}"),
-            _ => tokio::time::sleep(Duration::from_millis(50)).await,
+    let mut shown = String::new();
+    capstan_testkit::eventually::eventually(what, PATIENCE, async || {
+        let holds = check().await;
+        if let Err(error) = &holds
+            && shown != error.to_string()
+        {
+            shown = error.to_string();
+            eprintln!("{what}: {error:#}");
         }
-    }
+        holds.unwrap_or(false).then_some(())
+    })
+    .await;
+    Ok(())
 }
 
 fn log_of(data_dir: &Path) -> PathBuf {

@@ -2,6 +2,7 @@ use capstan_decider::spec::Given;
 use serde_json::{Map, json};
 
 use super::*;
+use crate::Change;
 use crate::outcome_text::ErrorClass;
 use crate::task::TaskDecider;
 use crate::task::command::{Accept, Command, PayloadChange};
@@ -27,12 +28,12 @@ fn unarchive() -> Command {
 fn nothing() -> Update {
     Update {
         priority: None,
-        budget_usd: None,
+        budget_usd: Change::Keep,
         payload: PayloadChange::default(),
         routing: None,
-        label: None,
+        label: Change::Keep,
         labels: None,
-        deadline: None,
+        deadline: Change::Keep,
         message_bytes_max: 20,
         at: at(60),
     }
@@ -156,7 +157,7 @@ fn an_archived_task_refuses_everything_but_its_return() {
 fn an_update_records_exactly_what_changes() {
     let all = Update {
         priority: Some(" High".into()),
-        budget_usd: Some(Some(2.5)),
+        budget_usd: Change::Set(2.5),
         payload: PayloadChange {
             message: Some("do that".into()),
             extra_system_prompt: Some("be brief".into()),
@@ -165,9 +166,9 @@ fn an_update_records_exactly_what_changes() {
             deliver: Some(true),
         },
         routing: json!({"to": "ann"}).as_object().cloned(),
-        label: Some(Some(" Ann ".into())),
+        label: Change::Set(" Ann ".into()),
         labels: Some([("team".to_owned(), "a".to_owned())].into()),
-        deadline: Some(Some(at(100))),
+        deadline: Change::Set(at(100)),
         ..nothing()
     };
     let changes = ["reprioritised", "budget set", "labelled", "deadline set", "routing set", "payload set"];
@@ -193,9 +194,9 @@ fn an_update_can_clear_what_need_not_be_there() {
         ..accept()
     };
     let cleared = Update {
-        budget_usd: Some(None),
-        label: Some(None),
-        deadline: Some(None),
+        budget_usd: Change::Clear,
+        label: Change::Clear,
+        deadline: Change::Clear,
         payload: PayloadChange { extra_system_prompt: Some(String::new()), ..PayloadChange::default() },
         ..nothing()
     };
@@ -212,13 +213,13 @@ fn an_update_can_clear_what_need_not_be_there() {
 fn all_faults_of_an_update_are_reported_together() {
     let wrong = Update {
         priority: Some("soon".into()),
-        budget_usd: Some(Some(-1.0)),
+        budget_usd: Change::Set(-1.0),
         payload: PayloadChange {
             message: Some(" ".into()),
             timeout_ms: Some(-1),
             ..PayloadChange::default()
         },
-        deadline: Some(Some(at(60))),
+        deadline: Change::Set(at(60)),
         ..nothing()
     };
     let pointers =

@@ -1,0 +1,98 @@
+//! Who executes commands: one dispatcher for each kind of stream.
+
+use std::sync::Arc;
+
+use capstan_contract::{
+    AgentCodec, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec, WorkspaceCodec,
+};
+use capstan_dispatch::{Dispatchable, Dispatcher, DispatcherConfig, NoSnapshots, Snapshots};
+use capstan_domain::agent::Agent;
+use capstan_domain::channel::Channel;
+use capstan_domain::class::Class;
+use capstan_domain::schedule::ScheduleDecider;
+use capstan_domain::session::Session;
+use capstan_domain::task::TaskDecider;
+use capstan_domain::token::Token;
+use capstan_domain::workspace::Workspace;
+use capstan_engine::Deciders;
+use capstan_envelope::{Codec, Recorded};
+use capstan_eventlog::EventLog;
+
+/// Executes commands of workspaces.
+pub type Workspaces = Dispatcher<Workspace, WorkspaceCodec>;
+/// Executes commands of agents.
+pub type Agents = Dispatcher<Agent, AgentCodec>;
+/// Executes commands of schedules.
+pub type Schedules = Dispatcher<ScheduleDecider, ScheduleCodec>;
+/// Executes commands of channels.
+pub type Channels = Dispatcher<Channel, ChannelCodec>;
+/// Executes commands of execution classes.
+pub type Classes = Dispatcher<Class, ClassCodec>;
+/// Executes commands on sessions.
+pub type Sessions = Dispatcher<Session, SessionCodec>;
+/// Executes commands of tasks.
+pub type Tasks = Dispatcher<TaskDecider, TaskCodec>;
+/// Executes commands of tokens, and knows which are good.
+pub type Tokens = Dispatcher<Token, TokenCodec>;
+
+/// Everybody who executes commands in this process.
+#[derive(Clone, Debug)]
+pub struct Dispatchers {
+    /// Commands of workspaces.
+    pub workspaces: Arc<Workspaces>,
+    /// Commands of agents.
+    pub agents: Arc<Agents>,
+    /// Commands of schedules.
+    pub schedules: Arc<Schedules>,
+    /// Commands of channels.
+    pub channels: Arc<Channels>,
+    /// Commands of execution classes.
+    pub classes: Arc<Classes>,
+    /// Commands on sessions.
+    pub sessions: Arc<Sessions>,
+    /// Commands of tasks.
+    pub tasks: Arc<Tasks>,
+    /// Commands of tokens.
+    pub tokens: Arc<Tokens>,
+}
+
+impl Dispatchers {
+    /// All of them on one log. `snapshots` save reading whole streams, except those of tokens: a snapshot may lag
+    /// behind a revocation, so these are read from the log alone.
+    pub fn new(log: &Arc<dyn EventLog>, snapshots: &Arc<dyn Snapshots>) -> Self {
+        Self {
+            workspaces: dispatcher(log, snapshots),
+            agents: dispatcher(log, snapshots),
+            schedules: dispatcher(log, snapshots),
+            channels: dispatcher(log, snapshots),
+            classes: dispatcher(log, snapshots),
+            sessions: dispatcher(log, snapshots),
+            tasks: dispatcher(log, snapshots),
+            tokens: dispatcher(log, &(Arc::new(NoSnapshots) as Arc<dyn Snapshots>)),
+        }
+    }
+
+    /// Tells the one whose stream it is what has been recorded.
+    pub fn observe(&self, recorded: &Recorded) {
+        self.workspaces.observe(recorded);
+        self.agents.observe(recorded);
+        self.schedules.observe(recorded);
+        self.channels.observe(recorded);
+        self.classes.observe(recorded);
+        self.sessions.observe(recorded);
+        self.tasks.observe(recorded);
+        self.tokens.observe(recorded);
+    }
+
+    /// Those the engine acts through.
+    pub fn deciders(&self) -> Deciders {
+        Deciders { tasks: self.tasks.clone(), schedules: self.schedules.clone(), agents: self.agents.clone() }
+    }
+}
+
+fn dispatcher<D: Dispatchable, C: Codec<Event = D::Event>>(
+    log: &Arc<dyn EventLog>,
+    snapshots: &Arc<dyn Snapshots>,
+) -> Arc<Dispatcher<D, C>> {
+    Arc::new(Dispatcher::new(log.clone(), snapshots.clone(), DispatcherConfig::default()))
+}
