@@ -108,7 +108,7 @@ class Scene:
         self.worker = self.register()
 
     def register(self):
-        body = {"name": "parity", "slots": 1000, "capabilities": {"runtimes": ["process", "claude_code"]}}
+        body = {"name": "parity", "slots": 1000, "capabilities": {"network_isolation": True}}
         return find(self.capstan.must("POST", "/v1/workers", body), "worker_id")
 
     def fresh(self, word):
