@@ -34,31 +34,11 @@ def rows():
     return [match.groups() for match in found if match]
 
 
-class Capstan:
-    """A server of this script's own."""
+class Caller:
+    """Calls a server that runs already."""
 
-    def __init__(self, binary):
-        self.folder = tempfile.TemporaryDirectory(prefix="capstan-parity-")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        data = os.path.join(self.folder.name, "data")
-        self.process = subprocess.Popen(
-            [binary, "dev", "--data-dir", data, "--http", f"127.0.0.1:{port}", "--no-worker"],
-            stdout=subprocess.PIPE, text=True,
-        )
-        for line in self.process.stdout:
-            if line.startswith("ready "):
-                self.url = line.split()[1].rstrip("/")
-                break
-        else:
-            raise SystemExit("capstan dev did not start")
-        self.nats = json.loads(pathlib.Path(data, "run.json").read_text())
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(timeout=60)
-        self.folder.cleanup()
+    def __init__(self, url):
+        self.url = url.rstrip("/")
 
     def call(self, method, path, body=None, headers=None, first_line_only=False):
         """The status and the JSON of an answer."""
@@ -76,6 +56,33 @@ class Capstan:
         if status >= 400:
             raise SystemExit(f"{args[:2]} answered {status}: {answer}")
         return answer
+
+
+class Capstan(Caller):
+    """A server of this script's own."""
+
+    def __init__(self, binary):
+        self.folder = tempfile.TemporaryDirectory(prefix="capstan-parity-")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        data = os.path.join(self.folder.name, "data")
+        self.process = subprocess.Popen(
+            [binary, "dev", "--data-dir", data, "--http", f"127.0.0.1:{port}", "--no-worker"],
+            stdout=subprocess.PIPE, text=True,
+        )
+        for line in self.process.stdout:
+            if line.startswith("ready "):
+                super().__init__(line.split()[1])
+                break
+        else:
+            raise SystemExit("capstan dev did not start")
+        self.nats = json.loads(pathlib.Path(data, "run.json").read_text())
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=60)
+        self.folder.cleanup()
 
 
 def find(value, key):
@@ -98,8 +105,11 @@ class Scene:
     def __init__(self, capstan):
         self.capstan = capstan
         self.number = 0
-        body = {"name": "parity", "slots": 1000, "capabilities": {"runtimes": ["process", "claude_code"]}}
-        self.worker = find(capstan.must("POST", "/v1/workers", body), "worker_id")
+        self.worker = self.register()
+
+    def register(self):
+        body = {"name": "parity", "slots": 1000, "capabilities": {"network_isolation": True}}
+        return find(self.capstan.must("POST", "/v1/workers", body), "worker_id")
 
     def fresh(self, word):
         self.number += 1

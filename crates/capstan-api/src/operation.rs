@@ -147,6 +147,8 @@ impl Verb {
 pub enum Answer {
     /// One object.
     Object(&'static str),
+    /// One object, or null when there is none now.
+    Maybe(&'static str),
     /// A page of objects with `next_cursor` and `position`.
     List(&'static str),
     /// A receipt with the entity under this name.

@@ -43,6 +43,7 @@ use table::{ROUTES, Route};
 
 pub(crate) use admin::Projection;
 pub(crate) use agents::Stats as AgentStatsShown;
+pub(crate) use tool_calls::Answer as ToolDecision;
 
 /// Everything a caller may ask for over HTTP.
 pub fn operations() -> impl Iterator<Item = &'static Operation> {

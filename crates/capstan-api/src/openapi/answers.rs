@@ -11,7 +11,7 @@ use crate::logs::LogEntry;
 use crate::preview::Preview;
 use crate::problem::Code;
 use crate::receipt::Receipt;
-use crate::routes::{AgentStatsShown, Projection};
+use crate::routes::{AgentStatsShown, Projection, ToolDecision};
 use crate::run_snapshots::RunSnapshot;
 use crate::task_batch::{TaskEventBatch, WorkspaceLiveBatch};
 use crate::why::Why;
@@ -31,6 +31,7 @@ pub(super) static ANSWERS: &[NamedSchema] = &[
     },
     NamedSchema { name: "why", schema: || answer_schema_of::<Why>("why") },
     NamedSchema { name: "agent-stats", schema: || answer_schema_of::<AgentStatsShown>("agent-stats") },
+    NamedSchema { name: "tool-decision", schema: || answer_schema_of::<ToolDecision>("tool-decision") },
     NamedSchema { name: "projection", schema: || answer_schema_of::<Projection>("projection") },
     NamedSchema {
         name: "task-event-batch",

@@ -191,6 +191,7 @@ fn said(status: u16) -> &'static str {
 fn content(operation: &Operation, components: &Components) -> Option<(&'static str, Value)> {
     Some(match operation.answer {
         Answer::Object(name) => ("application/json", components.reference(name)),
+        Answer::Maybe(name) => ("application/json", or_null(&components.reference(name))),
         Answer::Array(name) => {
             ("application/json", json!({ "type": "array", "items": components.reference(name) }))
         }
@@ -201,6 +202,10 @@ fn content(operation: &Operation, components: &Components) -> Option<(&'static s
         Answer::Text(media) if media.starts_with("application/") => (media, json!({ "type": "object" })),
         Answer::Text(media) => (media, json!({ "type": "string" })),
     })
+}
+
+fn or_null(schema: &Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "null" }] })
 }
 
 fn list(item: &Value) -> Value {
@@ -224,7 +229,7 @@ fn receipt(entity: &str, components: &Components) -> Value {
         "archived" => components.reference("archived-outputs"),
         "output_id" => json!({ "type": "string", "format": "uuid" }),
         // A claim that finds nothing answers null.
-        "input" => json!({ "anyOf": [components.reference("claimed-input"), { "type": "null" }] }),
+        "input" => or_null(&components.reference("claimed-input")),
         name => components.reference(name),
     };
     let mut schema = json!({
@@ -235,7 +240,11 @@ fn receipt(entity: &str, components: &Components) -> Value {
     let properties = &mut schema["properties"];
     properties[entity] = shown;
     if entity == "task" {
-        properties["outcome"] = components.reference("InputOutcome");
+        let outcome = components.reference("InputOutcome");
+        properties["outcome"] = json!({ "anyOf": [outcome, { "const": "duplicate" }] });
+        properties["first_outcome"] = outcome;
+        properties["continued"] =
+            json!({ "type": "boolean", "description": "It became an input of the task of its session." });
         properties["input_id"] = json!({ "type": "string", "format": "uuid" });
     }
     if entity == "token" {

@@ -14,7 +14,7 @@ use super::{
     health, inbox, live, outputs, runs, schedules, schemas, tasks, tokens, tool_calls, workers, workspaces,
 };
 use crate::App;
-use crate::operation::Answer::{Array, Json, List, Object, Receipt, Stream, Text};
+use crate::operation::Answer::{Array, Json, List, Maybe, Object, Receipt, Stream, Text};
 use crate::operation::Verb::{Delete, Get, Patch, Post, Put};
 use crate::operation::{Answer, Operation, Scope, Verb};
 
@@ -153,8 +153,8 @@ pub(crate) static ROUTES: &[Route] = &[
     worker::<body::AckInput>("AckInput", attempt!("/inputs/{input}/ack"), OK, Receipt("input"), "the agent has the input", to!(attempts::ack_input)),
     worker::<body::DeferInput>("DeferInput", attempt!("/inputs/{input}/defer"), OK, Receipt("input"), "the input could not reach the live turn", to!(attempts::defer_input)),
     worker::<body::RecordUsage>("RecordUsage", attempt!("/usage"), OK, Receipt("usage"), "what the agent used so far", to!(attempts::record_usage)),
-    worker::<body::CheckToolCall>("CheckToolCall", attempt!("/tool-calls"), OK, Json, "asks whether the agent may call a tool", to!(tool_calls::check)),
-    worker::<body::ClaimToolCall>("ClaimToolCall", "/v1/workers/{worker}/tool-calls", OK, Json, "gives a worker an approved tool call to carry out; waits for one", to!(tool_calls::claim)),
+    worker::<body::CheckToolCall>("CheckToolCall", attempt!("/tool-calls"), OK, Object("tool-decision"), "asks whether the agent may call a tool", to!(tool_calls::check)),
+    worker::<body::ClaimToolCall>("ClaimToolCall", "/v1/workers/{worker}/tool-calls", OK, Maybe("claimed-tool-call"), "gives a worker an approved tool call to carry out; waits for one", to!(tool_calls::claim)),
     worker::<body::ReportToolCall>("ReportToolCall", "/v1/workers/{worker}/tool-calls/{claim}/result", OK, Receipt("tool_call"), "what came of a tool call", to!(tool_calls::report)),
     worker::<body::FinishAttempt>("FinishAttempt", attempt!("/finish"), OK, Receipt("attempt"), "how the attempt ended", to!(attempts::finish)),
 

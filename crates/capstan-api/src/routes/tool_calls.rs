@@ -17,6 +17,7 @@ use capstan_domain::task::{Command, Event, command};
 use capstan_domain::workspace::Settings;
 use capstan_engine::WorkerStatus;
 use capstan_envelope::{Actor, Workspace};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::report::Report;
@@ -36,8 +37,8 @@ const WAIT_MS_MAX: u64 = 30_000;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// What the gate answers.
-#[derive(Debug, Serialize)]
-pub(super) struct Answer {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Answer {
     decision: Decision,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<ToolCallId>,
@@ -46,7 +47,7 @@ pub(super) struct Answer {
     reason: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Decision {
     Allow,

@@ -102,8 +102,9 @@ async fn a_parked_commit_is_listed_and_retried_but_never_discarded() {
          UPDATE capstan.checkpoint SET epoch = epoch + 1"
     );
     sql.batch_execute(&spoil).await.unwrap();
-    let said = api.post(&format!("/v1/workspaces/dev/tasks/{task}/input"), json!({ "message": "now" })).await;
-    assert_eq!(said.status, 202, "{}", said.body);
+    let say = api.request("POST", &format!("/v1/workspaces/dev/tasks/{task}/input"));
+    let say = say.body(json!({ "message": "now" }).to_string()).build().unwrap();
+    api.send_spoilt(say).await.expect(202);
     let letter = letters(&api, 1).await.remove(0);
     assert_eq!((&letter["kind"], &letter["source"]), (&json!("commit"), &json!(format!("dev/task/{task}"))));
     assert_eq!(letter["payload"]["stream"], letter["source"]);

@@ -24,6 +24,8 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::conformance::Exchange;
+
 /// The installation's token of servers that ask for one.
 pub(crate) const ADMIN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -214,8 +216,25 @@ impl Api {
         self.http.request(method.parse().expect("a method"), format!("{}{path}", self.base))
     }
 
+    /// Asks, and holds the answer against the published description of the operation.
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
-        let response = request.send().await.expect("an answer");
+        let request = request.build().expect("a request");
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let answer = self.send_spoilt(request).await;
+        let exchange = Exchange {
+            method: method.as_str(),
+            path: &path,
+            status: answer.status,
+            content_type: answer.header("content-type"),
+            body: &answer.body,
+        };
+        exchange.faults().unwrap_or_else(|faults| panic!("not as /openapi.json describes it: {faults}"));
+        answer
+    }
+
+    /// Asks what is answered from rows the test has spoilt.
+    pub(crate) async fn send_spoilt(&self, request: reqwest::Request) -> Answer {
+        let response = self.http.execute(request).await.expect("an answer");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.expect("a whole answer");
         let body = serde_json::from_slice(&bytes)

@@ -10,6 +10,7 @@ mod batches;
 mod channels;
 mod classes;
 mod commands;
+mod conformance;
 mod dead_letters;
 mod descriptions;
 mod failures;

@@ -1,0 +1,123 @@
+"""What schemathesis needs to know about Capstan; scripts/schemathesis.sh loads it.
+
+Made-up ids meet nothing but "not found", so most cases are about things that are there, and new ones again and again,
+because cases end what they are about. Made-up positions are never reached: a read that asked for one is answered 504
+`position_timeout`, as documented, and no other answer from 500 on is accepted.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import sys
+import threading
+
+import schemathesis
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from parity import W, Caller, Scene, find
+
+# Calls after which a case gets things of its own, and of how many one keeps its made-up ids.
+FRESH_EVERY, MADE_UP = 60, 5
+# Of how many one keeps its made-up position, and how long anything is waited for at most.
+UNREACHED, WAIT_MS = 10, 20
+
+
+# The workspace whose settings are changed; in "dev" a made-up quota would end everything else.
+CHANGED = "changed"
+
+
+class Things(Scene):
+    """What stands for the names of a path."""
+
+    def __init__(self, capstan):
+        super().__init__(capstan)
+        capstan.must("POST", "/v1/workspaces", {"workspace": CHANGED})
+        self.lock = threading.Lock()
+        self.calls = itertools.count()
+        self.made = {}
+
+    def make(self):
+        task, _ = self.task()
+        output = {"name": self.fresh("out"), "output_type": "report", "title": "A title"}
+        output = self.capstan.must("POST", f"{W}/tasks/{task}/outputs", output)
+        instance = self.fresh("class")
+        self.capstan.must("PUT", f"{W}/classes/{instance}", {"desired_dispatch_concurrency": 3})
+        token = self.capstan.must("POST", f"{W}/tokens", {"name": instance, "scopes": ["read"]})
+        # The one before may have been drained, and holds what it was leased.
+        self.worker = self.register()
+        made = {
+            "workspace": "dev", "worker": self.worker, "task": task, "run": self.run(), "agent": self.agent(),
+            "schedule": self.schedule(), "type": "email", "address": self.channel(), "instance_key": instance,
+            "output": find(output, "output_id"), "token": find(token["token"], "id"), "code": "not_found",
+        }
+        self.end_attempt()
+        lease = self.capstan.must("POST", f"/v1/workers/{self.worker}/lease", {"max": 1, "wait_ms": 500})
+        if lease:
+            self.made_lease(made, lease[0])
+        return made
+
+    def end_attempt(self):
+        """The last one, so that the engine has room for the next. A case may have ended it already."""
+        if "attempt" in self.made:
+            headers = {"Capstan-Lease-Epoch": self.made["epoch"]}
+            self.capstan.call("POST", f"/v1/attempts/{self.made['attempt']}/finish", {"outcome": "ok"}, headers)
+
+    def made_lease(self, made, lease):
+        """A running attempt, with an input that its agent has not heard yet."""
+        headers = {"Capstan-Lease-Epoch": str(lease["epoch"])}
+        attempt = f"/v1/attempts/{lease['attempt_id']}"
+        self.capstan.must("POST", f"{attempt}/start", {}, headers)
+        said = self.capstan.must("POST", f"{W}/tasks/{lease['task_id']}/input", {"message": "more"})
+        made.update(attempt=lease["attempt_id"], epoch=str(lease["epoch"]), input=said["input_id"])
+
+    def now(self):
+        """The things of this call; nothing when it keeps what was made up."""
+        with self.lock:
+            number = next(self.calls)
+            if number % FRESH_EVERY == 0:
+                self.made = self.make()
+            return number, ({} if number % MADE_UP == 0 else self.made)
+
+
+THINGS = Things(Caller(os.environ["CAPSTAN_URL"]))
+
+
+def number_of(value):
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    number, things = THINGS.now()
+    if things:
+        things = dict(things, name="create-agent" if case.path.startswith("/schemas") else "read-models")
+    if case.path == "/v1/workspaces/{workspace}" and case.method == "PATCH":
+        case.path_parameters["workspace"] = CHANGED
+        things = {}
+    for name in case.path_parameters or {}:
+        if name in things:
+            case.path_parameters[name] = things[name]
+    if "attempt" in (case.path_parameters or {}) and "epoch" in things:
+        case.headers["Capstan-Lease-Epoch"] = things["epoch"]
+    query = case.query or {}
+    for given in (query, case.body):
+        if isinstance(given, dict) and (number_of(given.get("wait_ms")) or 0) > WAIT_MS:
+            given["wait_ms"] = WAIT_MS
+    if number_of(query.get("min_position")) is not None:
+        query["wait_ms"] = WAIT_MS
+        if number % UNREACHED:
+            query["min_position"] = 1
+
+
+@schemathesis.check
+def no_server_error_but_an_unreached_position(ctx, response, case):
+    if response.status_code < 500:
+        return
+    asked = (case.query or {}).get("min_position")
+    code = json.loads(response.content or b"{}").get("code")
+    unreached = response.status_code == 504 and code == "position_timeout" and asked is not None
+    assert unreached, f"{case.method} {case.path} answered {response.status_code}: {response.text[:500]}"
