@@ -37,6 +37,13 @@ impl App {
         admit(agents, max, "agents")
     }
 
+    /// Refuses one more schedule than there may be.
+    pub(crate) async fn admit_schedule(&self, workspace: &Workspace, max: u32) -> Result<(), Problem> {
+        self.wait_for_head().await?;
+        let schedules = self.reads.models().count_schedules(workspace.as_str(), max.into()).await?;
+        admit(schedules, max, "schedules")
+    }
+
     /// How many tasks of an agent, or of all, are not over by now.
     pub(crate) async fn open_tasks(
         &self,

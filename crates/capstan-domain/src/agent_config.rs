@@ -68,6 +68,19 @@ impl AgentConfig {
         config
     }
 
+    /// The configuration as a worker is told it: the skills it names stand at the top of the system prompt.
+    pub fn briefed(config: &Map<String, Value>) -> Map<String, Value> {
+        let mut briefed = config.clone();
+        let given = config.get("system_prompt").and_then(Value::as_str).unwrap_or_default();
+        let skills = distinct_skills(config.get("skills").unwrap_or(&Value::Null));
+        let names: Vec<_> = skills.as_array().into_iter().flatten().filter_map(name_of).collect();
+        let prompt = prompt::with_skills(given, &names);
+        if prompt != given {
+            briefed.insert("system_prompt".into(), prompt.into());
+        }
+        briefed
+    }
+
     /// Merges changed keys into a configuration, which is not normalised anew; null removes a key.
     pub fn merge(config: &mut Map<String, Value>, changes: &Map<String, Value>) {
         for (key, value) in changes {
@@ -115,14 +128,16 @@ fn system_prompt(given: &str, has_skills: bool, runner: &str) -> Option<String> 
     (kept != given).then_some(kept)
 }
 
+fn name_of(skill: &Value) -> Option<&str> {
+    skill.as_str().or_else(|| skill.get("name")?.as_str()).map(str::trim)
+}
+
 /// Skills are names, or objects with a name: trimmed, each name once, everything else left out.
 fn distinct_skills(given: &Value) -> Value {
     let mut seen: Vec<String> = Vec::new();
     let mut kept = Vec::new();
     for skill in given.as_array().map(Vec::as_slice).unwrap_or_default() {
-        let Some(name) = skill.as_str().or_else(|| skill.get("name")?.as_str()).map(str::trim) else {
-            continue;
-        };
+        let Some(name) = name_of(skill) else { continue };
         if name.is_empty() || seen.iter().any(|known| known == name) {
             continue;
         }
@@ -197,6 +212,24 @@ mod tests {
         let (config, _) =
             normalised(json!({"skills": ["a"], "system_prompt": "Be kind.\n\n## Active skills\n\n- old"}));
         assert_eq!(config["system_prompt"], "Be kind.");
+    }
+
+    #[test]
+    fn a_189_skills_are_mandatory_in_what_a_worker_is_told() {
+        let Value::Object(config) =
+            json!({"skills": ["a", " a ", 3, {"name": "b"}], "system_prompt": "Be kind.", "x": 1})
+        else {
+            panic!("a config")
+        };
+        let briefed = AgentConfig::briefed(&config);
+        let prompt = briefed["system_prompt"].as_str().unwrap();
+        assert!(
+            prompt.starts_with("## Active skills") && prompt.ends_with("- a\n- b\n\nBe kind."),
+            "{prompt}"
+        );
+        assert_eq!((&briefed["x"], &briefed["skills"]), (&config["x"], &config["skills"]));
+        let (without, _) = normalised(json!({"runner": "process", "skills": []}));
+        assert_eq!(AgentConfig::briefed(&without), without);
     }
 
     #[test]

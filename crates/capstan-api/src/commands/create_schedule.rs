@@ -24,6 +24,12 @@ impl Execute for CreateSchedule {
             None => ScheduleId(fresh_id(call.received_at)),
         };
         let stream = schedule_stream(workspace, schedule_id)?;
+        let workspace_state = app.workspace_state(workspace).await?;
+        if let Some(max) = workspace_state.state.settings().and_then(|settings| settings.quotas.schedules_max)
+            && (key.is_none() || app.schedules.refresh(&stream).await?.head.version == 0)
+        {
+            app.admit_schedule(workspace, max).await?;
+        }
         let context = call.command(&stream, key.as_ref(), &self);
         let command = Command::Create(Box::new(Create {
             schedule_id,

@@ -114,6 +114,28 @@ async fn quotas_refuse_what_is_too_much_and_nothing_that_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_quota_of_schedules_counts_those_that_are_there() {
+    let api = Api::start().await;
+    let quota = |max: Value| json!({ "settings": { "quotas": { "schedules_max": max } } });
+    patch(&api, quota(json!(1))).await.expect(200);
+    let schedules = format!("{DEV}/schedules");
+    let body = |key: &str| json!({ "agent_id": "demo", "cron_expr": "0 9 * * *", "prompt": "x", "idempotency_key": key });
+    let first = api.post(&schedules, body("a")).await.expect(201)["schedule"].clone();
+    let head = api.head().await;
+    api.post(&schedules, body("b")).await.expect_problem(409, "quota_exceeded");
+    assert_eq!(api.head().await, head, "nothing is written");
+    assert_eq!(api.post(&schedules, body("a")).await.expect(200)["receipt"]["duplicate"], true);
+
+    let delete = api.request("DELETE", &format!("{schedules}/{}", first["id"].as_str().unwrap()));
+    api.send(delete).await.expect(200);
+    api.post(&schedules, body("b")).await.expect(201);
+    assert_eq!(api.post(&schedules, body("a")).await.expect(200)["receipt"]["duplicate"], true);
+    api.post(&schedules, body("c")).await.expect_problem(409, "quota_exceeded");
+    patch(&api, quota(Value::Null)).await.expect(200);
+    api.post(&schedules, body("c")).await.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_creates_or_enters_a_workspace_of_the_system() {
     let api = Api::start().await;
     let refused = api.post("/v1/workspaces", json!({ "workspace": "_channels" })).await;

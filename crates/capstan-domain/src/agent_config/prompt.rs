@@ -33,6 +33,27 @@ pub(super) fn without_skills(prompt: &str) -> String {
     without_section(prompt, SKILLS)
 }
 
+/// What an agent is told about its skills, above them.
+const MANDATORY: &str =
+    "These skills are mandatory. Read each of them before you begin, and work as they say:";
+
+/// The prompt as an agent with these skills is told it: they come first, whatever the prompt says. Without any, a list
+/// that was written into the prompt takes their place.
+pub(super) fn with_skills(prompt: &str, names: &[&str]) -> String {
+    let list = if names.is_empty() {
+        let written = prompt.lines().skip_while(|line| line.trim_end() != SKILLS).skip(1);
+        let written: Vec<_> = written.take_while(|line| !line.starts_with("## ")).collect();
+        written.join("\n").replace(MANDATORY, "").trim().to_owned()
+    } else {
+        names.iter().map(|name| format!("- {name}")).collect::<Vec<_>>().join("\n")
+    };
+    if list.is_empty() {
+        return prompt.to_owned();
+    }
+    let rest = without_skills(prompt);
+    format!("{SKILLS}\n\n{MANDATORY}\n\n{list}\n\n{rest}").trim_end().to_owned()
+}
+
 /// The prompt without the sections of this heading, each up to the next heading of its level or the end.
 fn without_section(prompt: &str, heading: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
@@ -63,6 +84,22 @@ mod tests {
             newer.contains("Be kind.") && newer.contains("Short.") && !newer.contains("as you like"),
             "{newer}"
         );
+    }
+
+    #[test]
+    fn skills_come_first_and_are_mandatory() {
+        let told = with_skills(&format!("Be kind.\n\n{SKILLS}\n- old"), &["a", "b"]);
+        assert_eq!(told, format!("{SKILLS}\n\n{MANDATORY}\n\n- a\n- b\n\nBe kind."));
+        assert_eq!(with_skills("", &["a"]), format!("{SKILLS}\n\n{MANDATORY}\n\n- a"));
+    }
+
+    #[test]
+    fn a_list_that_was_written_into_a_prompt_is_strengthened_once() {
+        let written = format!("Be kind.\n\n{SKILLS}\n\n- a\n\n## Style\n\nShort.");
+        let told = with_skills(&written, &[]);
+        assert_eq!(told, format!("{SKILLS}\n\n{MANDATORY}\n\n- a\n\nBe kind.\n\n## Style\n\nShort."));
+        assert_eq!(with_skills(&told, &[]), told);
+        assert_eq!(with_skills("Be kind.", &[]), "Be kind.");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a worker is told of an attempt it was given.
 
 use capstan_contract::lease::LeasedAttempt;
+use capstan_domain::agent_config::AgentConfig;
 use capstan_domain::task::Task;
 use capstan_domain::task::state::Live;
 use serde_json::value::RawValue;
@@ -22,7 +23,7 @@ pub(super) fn leased(task: &Task, live: &Live) -> Option<Box<RawValue>> {
         agent_id: accepted.agent_id,
         agent_key: accepted.agent_key.clone(),
         agent_name: accepted.agent_name.clone(),
-        agent_config: accepted.agent_config.clone(),
+        agent_config: AgentConfig::briefed(&accepted.agent_config),
         provider: accepted.provider.clone(),
         model: accepted.model.clone(),
         prompt: run.prompt.clone(),

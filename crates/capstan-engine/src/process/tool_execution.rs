@@ -141,7 +141,7 @@ impl Tracked {
         let tool_call_id = call.deferred.tool_call_id;
         let next = |due, try_no, has_failed| {
             let Some(timeout_ms) = timeout_ms else {
-                let gone = "the workspace registers no endpoint for the tool any more";
+                let gone = "the workspace registers no endpoint for the tool any more, or has disabled it";
                 return (due, Step::End(Box::new(given_up(call, gone, now))));
             };
             let until = later(now, i64::from(timeout_ms) + CLAIM_MARGIN_MS);
@@ -186,12 +186,14 @@ impl Tracked {
 }
 
 impl Process {
-    /// How long the endpoint of the task's approved call may take; none when there is no such endpoint.
+    /// How long the endpoint of the task's approved call may take; none when there is no such endpoint, or the tool was
+    /// disabled since.
     pub(super) fn tool_timeout_ms(&self, key: &StreamKey) -> Option<u32> {
         let task = self.tasks.get(key)?.task.as_deref()?;
         let tool = &task.executing_call()?.deferred.tool;
         let settings = self.budgets.workspaces.get(&key.workspace)?.settings()?;
-        settings.tools.get(tool).map(|tool| tool.timeout_ms)
+        let endpoint = settings.tools.get(tool).filter(|_| !settings.disabled_tools.contains(tool));
+        endpoint.map(|tool| tool.timeout_ms)
     }
 
     /// Takes note of an order about a tool call that was answered. A claim of this engine's own begins the call.
@@ -345,6 +347,7 @@ impl Process {
         if self.tool_polls.is_empty() {
             return;
         }
+        self.end_disabled_calls(now);
         let idle: Vec<_> =
             self.tool_polls.iter().filter(|(_, poll)| !poll.is_under_way).map(|(id, _)| *id).collect();
         for call in idle {
@@ -360,6 +363,22 @@ impl Process {
                 self.tool_polls.remove(&call);
                 self.answer(call, Answer::ToolCall(None));
             }
+        }
+    }
+
+    /// Ends the calls nobody may carry out any more, instead of offering them.
+    fn end_disabled_calls(&mut self, now: DateTime<Utc>) {
+        let ends = self.offered.iter().filter_map(|key| {
+            let settings = self.budgets.workspaces.get(&key.workspace)?.settings()?;
+            let tracked = self.tasks.get(key).filter(|tracked| tracked.under_way == 0)?;
+            let call = tracked.task.as_deref()?.executing_call()?;
+            let is_claimed = matches!(call.state, ToolCallState::Executing { until, .. } if now < until);
+            let is_ended = settings.disabled_tools.contains(&call.deferred.tool) && !is_claimed;
+            let disabled = "the workspace has disabled the tool";
+            is_ended.then(|| (Arc::clone(key), Box::new(given_up(call, disabled, now))))
+        });
+        for (key, end) in ends.collect::<Vec<_>>() {
+            self.order(&key, Command::EndToolCall(end), None, now);
         }
     }
 

@@ -12,7 +12,9 @@ use capstan_engine::protocol::{Answer, Request};
 use capstan_envelope::Codec as _;
 use serde_json::json;
 
-use crate::world::{Bench, Birth, start};
+use crate::bench::Bench;
+use crate::commands::Birth;
+use crate::world::start;
 
 fn alone(bench: &mut Bench, n: usize) -> StreamKey {
     bench.accept(&Birth { session: format!("s{n}"), ..Birth::default() })

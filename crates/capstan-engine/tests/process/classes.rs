@@ -9,7 +9,8 @@ use capstan_domain::task::event::AttemptOutcome;
 use capstan_engine::protocol::{Answer, Request};
 use chrono::Duration;
 
-use crate::world::{Bench, Birth, finish};
+use crate::bench::Bench;
+use crate::commands::{Birth, finish};
 
 /// A task of its own session, tried once.
 fn alone(bench: &mut Bench, n: usize) -> StreamKey {

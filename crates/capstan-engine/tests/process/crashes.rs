@@ -8,16 +8,18 @@ use capstan_domain::id::{AttemptId, TaskId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::task::event::{AttemptOutcome, Join};
-use capstan_domain::task::{Command, Task, TaskState};
+use capstan_domain::task::{Command, Event, Task, TaskState};
 use capstan_engine::process::{CallId, ClassSettled, Effect, Loaded, Process, Settled};
 use capstan_engine::protocol::{Answer, Request};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
-use crate::world::{
-    Birth, World, accept, attempts, begin, cancel, carry_out, config, finish, finish_with_children,
-    finish_with_wake, input, look, question, start, successor,
+use crate::commands::{
+    Birth, accept, ack, begin, cancel, claim, finish, finish_with_children, finish_with_wake,
+    finish_with_watches, input, news, question, thread,
 };
+use crate::invariants::{Seen, hold};
+use crate::world::{World, attempts, carry_out, config, look, start, successor};
 
 /// A small generator, so that a seed tells the whole story.
 struct Chance(u64);
@@ -139,14 +141,18 @@ impl Life {
         self.keys.push(key);
     }
 
-    /// Somebody cancels or says something.
+    /// Somebody cancels or says something, or something happens outside, perhaps again.
     fn disturb(&mut self) {
         if self.is_calm || self.keys.is_empty() {
             return;
         }
         let key = self.keys[self.chance.below(self.keys.len())].clone();
         let id = self.fresh();
-        let command = if self.chance.one_in(2) { cancel(self.now) } else { input(id.as_u128(), self.now) };
+        let command = match self.chance.below(4) {
+            0 => cancel(self.now),
+            1 => news("t-1", ["mail", "reply", "bill"][self.chance.below(3)], self.now),
+            _ => input(id.as_u128(), self.now),
+        };
         let _ = self.world.send(&key, id, &command);
     }
 
@@ -165,11 +171,15 @@ impl Life {
         let attempt = self.workers[index].held[at].clone();
         let key = StreamKey::new(&attempt.workspace, attempt.task);
         let now = self.now;
-        let command = match self.chance.below(if self.is_calm { 2 } else { 6 }) {
+        let command = match self.chance.below(if self.is_calm { 2 } else { 8 }) {
             0 => begin(&attempt, now),
+            // Nobody looks out any more, so that everything comes to an end.
+            1 if self.is_calm => finish_with_watches(&attempt, Vec::new(), now),
             1 => Command::Finish(Box::new(finish(&attempt, AttemptOutcome::Ok, now))),
             2 => Command::Finish(Box::new(finish_with_wake(&attempt, now))),
             3 => question(&attempt, now),
+            5 => finish_with_watches(&attempt, vec![thread("t-1")], now),
+            6 => return self.hear(&key, &attempt),
             4 if self.world.tasks.len() < 40 => {
                 let children = 1 + self.chance.below(2);
                 let join = [Join::None, Join::All, Join::Any][self.chance.below(3)];
@@ -186,6 +196,20 @@ impl Life {
         let refused = self.world.send(&key, id, &command).is_err();
         if is_end || refused {
             self.workers[index].held.remove(at);
+        }
+    }
+
+    /// The live agent takes what was said to it, and mostly says so.
+    fn hear(&mut self, key: &StreamKey, attempt: &AttemptId) {
+        let id = self.fresh();
+        let Ok(claimed) = self.world.send(key, id, &claim(attempt, self.now)) else { return };
+        let taken = claimed.iter().find_map(|event| match event {
+            Event::InputClaimed(claimed) => Some(claimed.input_id),
+            _ => None,
+        });
+        if let Some(input) = taken.filter(|_| !self.chance.one_in(3)) {
+            let id = self.fresh();
+            let _ = self.world.send(key, id, &ack(attempt, input, self.now));
         }
     }
 
@@ -404,7 +428,7 @@ impl Life {
 #[test]
 fn no_crash_makes_two_attempts_of_a_session_live_or_forgets_a_task() {
     let seeds = std::env::var("CAPSTAN_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
-    let mut leases = 0;
+    let (mut leases, mut seen) = (0, Seen::default());
     for seed in 0..seeds {
         let mut life = Life::new(seed);
         for _ in 0..250 {
@@ -412,6 +436,9 @@ fn no_crash_makes_two_attempts_of_a_session_live_or_forgets_a_task() {
         }
         life.calm_down(seed);
         leases += life.world.leases.len();
+        hold(&life.world, &mut seen);
     }
+    let Seen { consumed, fired, spawned } = seen;
+    assert!(consumed > 0 && fired > 0 && spawned > 0, "nothing to prove: {consumed} {fired} {spawned}");
     assert!(leases as u64 > seeds, "the lives were too quiet to prove anything: {leases} leases");
 }

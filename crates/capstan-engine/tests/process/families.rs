@@ -5,7 +5,8 @@ use capstan_domain::matching::StreamKey;
 use capstan_domain::task::event::{AttemptOutcome, Join, ParentClose};
 use capstan_domain::task::{Command, TaskState};
 
-use crate::world::{Bench, Birth, begin, cancel, finish, finish_with_children, input};
+use crate::bench::Bench;
+use crate::commands::{Birth, begin, cancel, finish, finish_with_children, input};
 
 /// A parent whose run asked for children; answers it and them.
 fn family(bench: &mut Bench, children: usize, join: Join) -> (StreamKey, Vec<StreamKey>) {

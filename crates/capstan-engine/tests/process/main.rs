@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
 
+mod bench;
 mod budgets;
 mod classes;
+mod commands;
 mod crashes;
 mod families;
+mod invariants;
 mod rules;
 mod schedules;
 mod tool_calls;

@@ -10,9 +10,9 @@ use capstan_engine::WorkerStatus;
 use capstan_engine::protocol::{Answer, Request};
 use uuid::Uuid;
 
-use crate::world::{
-    Bench, Birth, GRACE_MS, LEASE_MS, begin, cancel, finish, finish_with_wake, input, question,
-};
+use crate::bench::Bench;
+use crate::commands::{Birth, begin, cancel, finish, finish_with_wake, input, question};
+use crate::world::{GRACE_MS, LEASE_MS};
 
 #[test]
 fn a_waiting_worker_is_given_work_as_soon_as_there_is_some() {

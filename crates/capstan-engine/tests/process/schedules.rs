@@ -18,7 +18,8 @@ use capstan_envelope::{Codec, Recorded};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
-use crate::world::{config, demo, recorded, start, stream};
+use crate::commands::demo;
+use crate::world::{config, recorded, start, stream};
 
 /// One schedule of every minute, and an engine that follows it.
 struct Clock {

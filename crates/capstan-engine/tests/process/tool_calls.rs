@@ -14,18 +14,32 @@ use capstan_domain::workspace::settings::ApprovalPolicy;
 use capstan_engine::process::ToolAnswer;
 use capstan_engine::protocol::{Answer, Request};
 use capstan_envelope::Codec as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::world::{Bench, Birth, start};
+use crate::bench::Bench;
+use crate::commands::Birth;
+use crate::world::start;
 
 /// The workspace registers an endpoint for `crm`.
 fn register_endpoint(bench: &mut Bench) {
     let created =
         workspace::Created { workspace: "dev".into(), display_name: "Dev".into(), created_at: start() };
-    let updated = json!({ "workspace": "dev", "updated_at": start(),
-        "tools": { "crm": { "url": "http://tools.example/crm", "timeout_ms": 1000 } } });
-    let updated = serde_json::from_value(updated).unwrap();
-    let events = [workspace::Event::Created(created), workspace::Event::Updated(updated)];
+    let tools = json!({ "tools": { "crm": { "url": "http://tools.example/crm", "timeout_ms": 1000 } } });
+    tell(bench, &[workspace::Event::Created(created), updated(tools)]);
+}
+
+/// The workspace forbids `crm`.
+fn disable(bench: &mut Bench) {
+    tell(bench, &[updated(json!({ "disabled_tools": ["crm"] }))]);
+}
+
+fn updated(mut changes: Value) -> workspace::Event {
+    changes["workspace"] = "dev".into();
+    changes["updated_at"] = json!(start());
+    workspace::Event::Updated(serde_json::from_value(changes).unwrap())
+}
+
+fn tell(bench: &mut Bench, events: &[workspace::Event]) {
     let records = events.iter().map(|event| WorkspaceCodec::encode(event).unwrap()).collect();
     let id = bench.fresh();
     bench.world.tell("dev/workspace/dev", id, records);
@@ -166,6 +180,39 @@ fn an_endpoint_that_is_gone_is_told_and_not_waited_for() {
     let task = bench.world.task(&key);
     assert_eq!(task.state, TaskState::Running);
     assert!(task.inbox[0].message.contains("no endpoint"), "{}", task.inbox[0].message);
+}
+
+#[test]
+fn a_tool_that_was_disabled_since_is_not_called_however_it_was_approved() {
+    for executor in [ToolExecutor::Http, ToolExecutor::Worker] {
+        let mut bench = Bench::new();
+        register_endpoint(&mut bench);
+        let worker = tool_worker(&mut bench);
+        let (key, _, call) = kept(&mut bench, Some(executor));
+        disable(&mut bench);
+        approve(&mut bench, &key, call);
+        assert!(claimed(&mut bench, worker).is_none(), "{executor:?}");
+        assert!(bench.calls.is_empty(), "{executor:?}");
+        let task = bench.world.task(&key);
+        assert_eq!(task.state, TaskState::Running, "{executor:?}");
+        assert!(task.inbox[0].message.contains("disabled"), "{}", task.inbox[0].message);
+    }
+}
+
+#[test]
+fn a_call_a_worker_has_already_begun_may_be_reported_though_the_tool_was_disabled_since() {
+    let mut bench = Bench::new();
+    register_endpoint(&mut bench);
+    let worker = tool_worker(&mut bench);
+    let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Worker));
+    approve(&mut bench, &key, call);
+    let begun = claimed(&mut bench, worker).unwrap();
+    disable(&mut bench);
+    assert!(claimed(&mut bench, worker).is_none());
+    let command = report(worker, &begun, &bench);
+    bench.send(&key, &command);
+    assert_eq!(bench.world.state(&key), TaskState::Running);
+    assert!(!bench.world.task(&key).inbox[0].message.contains("disabled"));
 }
 
 fn tool_worker(bench: &mut Bench) -> WorkerId {

@@ -26,6 +26,11 @@ impl ReadModels {
         select.one(self).await
     }
 
+    /// How many schedules there are; counts no further than `limit`.
+    pub async fn count_schedules(&self, workspace: &str, limit: u64) -> Result<u64, QueryError> {
+        Select::of("schedules", workspace, "created_at").count(self, limit).await
+    }
+
     /// Schedules, newest first.
     pub async fn schedules(
         &self,

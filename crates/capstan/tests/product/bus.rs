@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Product, eventually, repository};
 
-async fn bus(product: &Product) -> anyhow::Result<async_nats::Client> {
+pub(crate) async fn bus(product: &Product) -> anyhow::Result<async_nats::Client> {
     Ok(async_nats::connect(product.servers()?["nats_url"].as_str().context("a NATS address")?).await?)
 }
 

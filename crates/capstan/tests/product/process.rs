@@ -45,8 +45,12 @@ impl Product {
 
     /// Starts on a given data folder.
     pub(crate) async fn start_on(data_dir: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
+        Self::start_at("127.0.0.1:0", data_dir, arguments).await
+    }
+
+    async fn start_at(address: &str, data_dir: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let mut child = Command::new(CAPSTAN)
-            .args(["dev", "--http", "127.0.0.1:0", "--data-dir"])
+            .args(["dev", "--http", address, "--data-dir"])
             .arg(data_dir)
             .args(arguments)
             .current_dir(repository())
@@ -101,10 +105,12 @@ impl Product {
         Ok(())
     }
 
+    /// At the same address, so that workers in processes of their own go on.
     async fn restart(mut self) -> anyhow::Result<Self> {
         let folder = self.folder.take();
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        let mut product = Self::start_on(&self.data_dir, &arguments).await?;
+        let address = self.url.trim_start_matches("http://");
+        let mut product = Self::start_at(address, &self.data_dir, &arguments).await?;
         product.folder = folder;
         Ok(product)
     }

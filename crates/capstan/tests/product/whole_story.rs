@@ -13,6 +13,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::process::{Product, eventually};
+use crate::worker_by_hand::Worker;
 
 /// How often each key was carried out by the endpoint.
 type Carried = Arc<Mutex<BTreeMap<String, u32>>>;
@@ -43,76 +44,6 @@ async fn endpoint(carried: Carried) -> anyhow::Result<String> {
     let router = Router::new().route("/book", post(carry_out)).with_state(carried);
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(url)
-}
-
-/// A worker played by hand.
-struct Worker {
-    id: String,
-}
-
-/// An attempt it holds.
-struct Attempt {
-    id: String,
-    epoch: u64,
-    task_id: String,
-    prompt: String,
-}
-
-impl Worker {
-    async fn register(product: &Product) -> anyhow::Result<Self> {
-        let worker = json!({ "name": "by hand", "slots": 4 });
-        let registered: Value = product
-            .http
-            .post(format!("{}/v1/workers", product.url))
-            .json(&worker)
-            .send()
-            .await?
-            .json()
-            .await?;
-        let id = registered["worker_id"].as_str().with_context(|| registered.to_string())?.to_owned();
-        Ok(Self { id })
-    }
-
-    /// Takes the next attempt and begins it.
-    async fn take(&self, product: &Product) -> anyhow::Result<Attempt> {
-        let lease = format!("{}/v1/workers/{}/lease", product.url, self.id);
-        let body = json!({ "max": 1, "wait_ms": 20_000 });
-        let leased: Value = product.http.post(lease).json(&body).send().await?.json().await?;
-        let leased = leased.get(0).with_context(|| format!("an attempt: {leased}"))?;
-        let text = |name: &str| leased[name].as_str().unwrap_or_default().to_owned();
-        let epoch = leased["epoch"].as_u64().context("an epoch")?;
-        let attempt =
-            Attempt { id: text("attempt_id"), epoch, task_id: text("task_id"), prompt: text("prompt") };
-        attempt.report(product, "start", json!({})).await?;
-        Ok(attempt)
-    }
-}
-
-impl Attempt {
-    async fn report(&self, product: &Product, what: &str, body: Value) -> anyhow::Result<Value> {
-        let url = format!("{}/v1/attempts/{}/{what}", product.url, self.id);
-        let request = product.http.post(url).header("capstan-lease-epoch", self.epoch).json(&body);
-        let answer = request.send().await?;
-        let status = answer.status();
-        let answer: Value = answer.json().await?;
-        ensure!(status.is_success(), "{what}: {status} {answer}");
-        Ok(answer)
-    }
-
-    /// Takes what was said to the live agent.
-    async fn hear(&self, product: &Product) -> anyhow::Result<String> {
-        let claimed = self.report(product, "inputs/claim", json!({})).await?;
-        let input = claimed["input"]["input_id"].as_str().with_context(|| format!("an input: {claimed}"))?;
-        self.report(product, &format!("inputs/{input}/ack"), json!({})).await?;
-        Ok(claimed["input"]["message"].as_str().unwrap_or_default().to_owned())
-    }
-
-    async fn produce(&self, product: &Product, name: &str) -> anyhow::Result<String> {
-        let output =
-            json!({ "name": name, "output_type": "offer", "title": name, "status": "pending", "data": {} });
-        let produced = self.report(product, "outputs", output).await?;
-        Ok(produced["output_id"].as_str().context("an output id")?.to_owned())
-    }
 }
 
 #[tokio::test]

@@ -1,0 +1,199 @@
+//! An engine fed by hand.
+
+use std::collections::HashMap;
+
+use capstan_contract::command::{RegisterWorker, Renewal};
+use capstan_contract::lease::{LeasedAttempt, RenewAnswer};
+use capstan_domain::id::{AttemptId, TaskId, WorkerId};
+use capstan_domain::matching::{Reach, StreamKey};
+use capstan_domain::task::{Command, Event};
+use capstan_engine::process::{CallId, Effect, Process, Settled, ToolRequest};
+use capstan_engine::protocol::{Answer, Request};
+use chrono::{DateTime, Duration, Utc};
+use uuid::Uuid;
+
+use crate::commands::{Birth, accept};
+use crate::world::{World, attempts, carry_out, config, look, start, successor};
+
+/// An engine whose effects are carried out at once, and a clock that is moved by hand.
+pub(crate) struct Bench {
+    pub(crate) world: World,
+    pub(crate) process: Process,
+    pub(crate) now: DateTime<Utc>,
+    pub(crate) answers: HashMap<CallId, Answer>,
+    /// When set, every order fails so instead of being carried out.
+    pub(crate) failing: bool,
+    /// Calls of endpoints under way.
+    pub(crate) calls: Vec<ToolRequest>,
+    seen: usize,
+    ids: u128,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self {
+            world: World::new(),
+            process: Process::new(config(), start()),
+            now: start(),
+            answers: HashMap::new(),
+            failing: false,
+            calls: Vec::new(),
+            seen: 0,
+            ids: 0,
+        }
+    }
+
+    pub(crate) fn fresh(&mut self) -> Uuid {
+        self.ids += 1;
+        Uuid::from_u128(self.ids)
+    }
+
+    /// Somebody outside sends a command.
+    pub(crate) fn send(&mut self, key: &StreamKey, command: &Command) -> Vec<Event> {
+        let id = self.fresh();
+        let events = self.world.send(key, id, command).unwrap();
+        self.settle();
+        events
+    }
+
+    pub(crate) fn accept(&mut self, birth: &Birth) -> StreamKey {
+        let key = StreamKey::new("dev", TaskId(self.fresh()));
+        let command = accept(birth, &key, self.now);
+        self.send(&key, &command);
+        key
+    }
+
+    pub(crate) fn settle(&mut self) {
+        loop {
+            for recorded in &self.world.log[self.seen..] {
+                self.process.commit(recorded, self.now).unwrap();
+            }
+            self.seen = self.world.log.len();
+            let effects = self.process.turn(self.now);
+            if effects.is_empty() {
+                return;
+            }
+            for effect in effects {
+                match effect {
+                    Effect::Answer(call, answer) => {
+                        assert!(self.answers.insert(call, answer).is_none(), "{call:?} was answered twice");
+                    }
+                    Effect::Execute(order) if self.failing => {
+                        let failed = Settled::Failed { is_retryable: true };
+                        self.process.settled(&order, failed, self.now);
+                    }
+                    Effect::Execute(order) => {
+                        let settled = carry_out(&mut self.world, &order);
+                        self.process.settled(&order, settled, self.now);
+                    }
+                    Effect::OrderClass(order) => {
+                        let settled = self.world.send_to_class(&order);
+                        self.process.class_settled(&order, settled, self.now);
+                    }
+                    Effect::CallTool(request) => self.calls.push(*request),
+                    Effect::Load(key) => {
+                        let loaded = look(&self.world, &key);
+                        self.process.loaded(&key, loaded, self.now);
+                    }
+                    Effect::Tick(_) | Effect::CheckAgent(_) | Effect::LoadSchedule(_) => {
+                        panic!("this world has no schedules")
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets time pass, ringing everything on the way.
+    pub(crate) fn pass_ms(&mut self, ms: i64) {
+        let until = self.now + Duration::milliseconds(ms);
+        while self.now < until {
+            self.now = self.process.next_due().max(self.now + Duration::milliseconds(1)).min(until);
+            self.settle();
+        }
+    }
+
+    pub(crate) fn ask(&mut self, request: Request) -> CallId {
+        let fresh = self.fresh();
+        let call = CallId(fresh.as_u128() as u64);
+        self.process.ask(call, request, fresh, self.now);
+        self.settle();
+        call
+    }
+
+    pub(crate) fn worker(&mut self) -> WorkerId {
+        self.worker_within(Reach::All)
+    }
+
+    pub(crate) fn worker_within(&mut self, reach: Reach) -> WorkerId {
+        let worker = RegisterWorker { name: "w".into(), slots: 4, ..RegisterWorker::default() };
+        let call = self.ask(Request::Register { worker, reach });
+        match self.answers.remove(&call) {
+            Some(Answer::Registered(registered)) => registered.worker_id,
+            other => panic!("not registered but {other:?}"),
+        }
+    }
+
+    pub(crate) fn lease(&mut self, worker_id: WorkerId, max: u32, wait_ms: u64) -> CallId {
+        self.ask(Request::Lease { worker_id, max, wait_ms, reach: Reach::All })
+    }
+
+    /// The attempts a call was answered with; panics when it was not answered yet.
+    pub(crate) fn leased(&mut self, call: CallId) -> Vec<LeasedAttempt> {
+        match self.answers.remove(&call) {
+            Some(answer) => attempts(&answer),
+            None => panic!("{call:?} is not answered"),
+        }
+    }
+
+    pub(crate) fn lease_now(&mut self, worker_id: WorkerId, max: u32) -> Vec<LeasedAttempt> {
+        let call = self.lease(worker_id, max, 0);
+        self.leased(call)
+    }
+
+    pub(crate) fn renew(&mut self, worker_id: WorkerId, attempts: &[&AttemptId], wait_ms: u64) -> CallId {
+        let renewals =
+            attempts.iter().map(|id| Renewal { attempt_id: (*id).clone(), epoch: id.epoch }).collect();
+        self.ask(Request::Renew { worker_id, renewals, wait_ms, reach: Reach::All })
+    }
+
+    pub(crate) fn renewed(&mut self, call: CallId) -> Vec<RenewAnswer> {
+        match self.answers.remove(&call) {
+            Some(Answer::Renewed(answers)) => answers,
+            other => panic!("not renewed but {other:?}"),
+        }
+    }
+
+    pub(crate) fn is_answered(&self, call: CallId) -> bool {
+        self.answers.contains_key(&call)
+    }
+
+    /// Another engine takes over from what a read model `lag` commits behind would say, and does the orders that were left.
+    pub(crate) fn fail_over(&mut self, lag: usize) {
+        for effect in self.succeed(lag) {
+            let Effect::Execute(order) = effect else { panic!("nothing else is due: {effect:?}") };
+            let settled = carry_out(&mut self.world, &order);
+            self.process.settled(&order, settled, self.now);
+        }
+        self.settle();
+    }
+
+    /// Another engine takes over, and does what is due.
+    pub(crate) fn take_over(&mut self) {
+        for effect in self.succeed(0) {
+            if let Effect::Execute(order) = effect {
+                let settled = carry_out(&mut self.world, &order);
+                self.process.settled(&order, settled, self.now);
+            }
+        }
+        self.settle();
+    }
+
+    fn succeed(&mut self, lag: usize) -> Vec<Effect> {
+        let (process, waiting) = successor(&self.world, lag, self.now);
+        self.process = process;
+        self.calls.clear();
+        self.seen = self.world.log.len();
+        self.answers.clear();
+        waiting
+    }
+}

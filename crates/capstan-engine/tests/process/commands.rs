@@ -1,0 +1,182 @@
+//! What is said to tasks.
+
+use capstan_domain::agent;
+use capstan_domain::id::{AgentId, AttemptId, InputId, TaskId};
+use capstan_domain::matching::StreamKey;
+use capstan_domain::policy::{RetryPolicy, RunPolicy};
+use capstan_domain::task::Command;
+use capstan_domain::task::command::{
+    Accept, AckInput, Cancel, ClaimInput, FanOut, Finish, FireWatch, OpenBlocker, Parent, Start, SubmitInput,
+    SubtaskSpec, WakePlan,
+};
+use capstan_domain::task::event::{AttemptOutcome, InputSource, Join, ParentClose, SourceWatch};
+use chrono::{DateTime, Duration, Utc};
+use serde_json::{Map, json};
+use uuid::Uuid;
+
+use crate::world::GRACE_MS;
+
+/// How a task is born.
+#[derive(Clone, Debug)]
+pub(crate) struct Birth {
+    pub(crate) session: String,
+    pub(crate) message: String,
+    pub(crate) priority: &'static str,
+    pub(crate) max_attempts: i64,
+    pub(crate) timeout_ms: Option<i64>,
+    pub(crate) queue_ttl_ms: Option<i64>,
+    pub(crate) delay_ms: Option<i64>,
+    pub(crate) deadline_ms: Option<i64>,
+    pub(crate) budget_usd: Option<f64>,
+    pub(crate) parent: Option<TaskId>,
+    pub(crate) parent_close: ParentClose,
+}
+
+impl Default for Birth {
+    fn default() -> Self {
+        Self {
+            session: "s".into(),
+            message: "do it".into(),
+            priority: "normal",
+            max_attempts: 2,
+            timeout_ms: None,
+            queue_ttl_ms: None,
+            delay_ms: None,
+            deadline_ms: None,
+            budget_usd: None,
+            parent: None,
+            parent_close: ParentClose::default(),
+        }
+    }
+}
+
+pub(crate) fn accept(birth: &Birth, key: &StreamKey, at: DateTime<Utc>) -> Command {
+    let retry = RetryPolicy { max_attempts: birth.max_attempts, ..RetryPolicy::default() };
+    let workspace = key.workspace.to_string();
+    Command::Accept(Box::new(Accept {
+        session_id: birth.session.clone(),
+        policy: Some(RunPolicy { retry, ..RunPolicy::default() }),
+        timeout_ms: birth.timeout_ms,
+        priority: Some(birth.priority.into()),
+        parent: birth.parent.map(|task_id| Parent {
+            task_id,
+            root_task_id: task_id,
+            depth: 0,
+            is_open: true,
+        }),
+        parent_close: birth.parent_close,
+        dispatch_delay_ms: birth.delay_ms,
+        deadline: birth.deadline_ms.map(|ms| at + Duration::milliseconds(ms)),
+        queue_ttl_ms: birth.queue_ttl_ms,
+        budget_usd: birth.budget_usd,
+        watches: Vec::new(),
+        message_bytes_max: 1_000_000,
+        ..Accept::new(key.task_id, demo(&workspace, at), birth.message.clone(), at)
+    }))
+}
+
+/// The agent everybody speaks to.
+pub(crate) fn demo(workspace: &str, at: DateTime<Utc>) -> agent::Created {
+    agent::Created {
+        agent_id: AgentId::of_key(workspace, "demo"),
+        workspace: workspace.into(),
+        agent_key: "demo".into(),
+        name: "Demo".into(),
+        role: "generalist".into(),
+        memory_scope: "workspace".into(),
+        quality_score: None,
+        cost_budget_usd: None,
+        config: Map::new(),
+        active: true,
+        created_at: at,
+    }
+}
+
+pub(crate) fn begin(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
+    Command::Start(Start { attempt_id: attempt_id.clone(), at })
+}
+
+pub(crate) fn finish(attempt_id: &AttemptId, outcome: AttemptOutcome, at: DateTime<Utc>) -> Finish {
+    Finish {
+        attempt_id: attempt_id.clone(),
+        outcome,
+        exit_code: None,
+        error: None,
+        error_class: None,
+        retry_after_ms: None,
+        usage: None,
+        waiting_for_input: false,
+        blocker: None,
+        wake: None,
+        fan_out: capstan_domain::task::command::FanOut::default(),
+        result: None,
+        at,
+    }
+}
+
+pub(crate) fn finish_with_wake(attempt_id: &AttemptId, at: DateTime<Utc>) -> Finish {
+    let wake = WakePlan { delay_minutes: Some(3), ..WakePlan::default() };
+    Finish { wake: Some(wake), ..finish(attempt_id, AttemptOutcome::Ok, at) }
+}
+
+/// An end that asks for so many children.
+pub(crate) fn finish_with_children(
+    attempt_id: &AttemptId,
+    children: usize,
+    join: Join,
+    at: DateTime<Utc>,
+) -> Command {
+    let spec = |number| SubtaskSpec { prompt: format!("part {number}"), ..SubtaskSpec::default() };
+    let subtasks = (0..children).map(spec).collect();
+    let fan_out = FanOut { subtasks, join: Some(join), watches: None };
+    Command::Finish(Box::new(Finish { fan_out, ..finish(attempt_id, AttemptOutcome::Ok, at) }))
+}
+
+/// An end that watches for news of these, and of nothing else.
+pub(crate) fn finish_with_watches(
+    attempt_id: &AttemptId,
+    watches: Vec<SourceWatch>,
+    at: DateTime<Utc>,
+) -> Command {
+    let fan_out = FanOut { watches: Some(watches), ..FanOut::default() };
+    Command::Finish(Box::new(Finish { fan_out, ..finish(attempt_id, AttemptOutcome::Ok, at) }))
+}
+
+/// A watch for a thread.
+pub(crate) fn thread(name: &str) -> SourceWatch {
+    serde_json::from_value(json!({ "integration": "gmail", "thread_id": name })).unwrap()
+}
+
+/// Something happened in a thread.
+pub(crate) fn news(thread: &str, item: &str, at: DateTime<Utc>) -> Command {
+    Command::FireWatch(FireWatch {
+        integration: "gmail".into(),
+        correlation_keys: vec![thread.into()],
+        items: vec![item.into()],
+        event_type: None,
+        at,
+    })
+}
+
+pub(crate) fn question(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
+    let blocker =
+        capstan_domain::task::command::BlockerSpec { summary: "which one?".into(), ..Default::default() };
+    Command::OpenBlocker(OpenBlocker { attempt_id: attempt_id.clone(), blocker, at })
+}
+
+pub(crate) fn input(id: u128, at: DateTime<Utc>) -> Command {
+    let input_id = InputId(Uuid::from_u128(id));
+    Command::SubmitInput(SubmitInput::text(input_id, InputSource::Caller, "the first".into(), at))
+}
+
+pub(crate) fn claim(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
+    Command::ClaimInput(ClaimInput { attempt_id: attempt_id.clone(), at })
+}
+
+pub(crate) fn ack(attempt_id: &AttemptId, input_id: InputId, at: DateTime<Utc>) -> Command {
+    Command::AckInput(AckInput { attempt_id: attempt_id.clone(), input_id, at })
+}
+
+pub(crate) fn cancel(at: DateTime<Utc>) -> Command {
+    Command::Cancel(Cancel { reason: Some("no longer needed".into()), grace_ms: GRACE_MS, at })
+}
