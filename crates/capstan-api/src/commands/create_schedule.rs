@@ -26,7 +26,7 @@ impl Execute for CreateSchedule {
         let stream = schedule_stream(workspace, schedule_id)?;
         let workspace_state = app.workspace_state(workspace).await?;
         if let Some(max) = workspace_state.state.settings().and_then(|settings| settings.quotas.schedules_max)
-            && (key.is_none() || app.schedules.refresh(&stream).await?.head.version == 0)
+            && (key.is_none() || app.dispatch.schedules.refresh(&stream).await?.head.version == 0)
         {
             app.admit_schedule(workspace, max).await?;
         }
