@@ -12,7 +12,9 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
+use crate::App;
 use crate::objects_only::ObjectsOnly;
+use crate::parameters::Parameters;
 use crate::problem::{Code, Problem};
 
 /// Bytes of a refused body that are still read, so that a client in the middle of sending gets to see the answer.
@@ -110,6 +112,12 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 /// Like [`parse`], for bodies that may be left out.
 pub(crate) fn parse_optional<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     parse(if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { bytes })
+}
+
+/// Reads a request that says nothing besides its path: no parameter, and no body or an empty object.
+pub(crate) async fn nothing_more(app: &App, parameters: Parameters, request: Request) -> Result<(), Problem> {
+    parameters.finish()?;
+    nothing(request, app.config.command_bytes_max).await
 }
 
 /// Reads a body that says nothing: none, or an empty object.

@@ -69,8 +69,7 @@ pub(super) async fn build_anew(
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Problem> {
-    parameters.finish()?;
-    body::nothing(request, app.config.command_bytes_max).await?;
+    body::nothing_more(&app, parameters, request).await?;
     let which = if name == "all" { Which::All } else { Which::Some(vec![name]) };
     let (log, models) = (app.log.clone(), app.reads.models().clone());
     within_patience(async move {
@@ -94,8 +93,7 @@ pub(super) async fn verify_rows(
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Problem> {
-    parameters.finish()?;
-    body::nothing(request, app.config.command_bytes_max).await?;
+    body::nothing_more(&app, parameters, request).await?;
     if name != "all" && !MODELS.iter().any(|(model, _)| *model == name) {
         return Err(Problem::not_found("read model"));
     }

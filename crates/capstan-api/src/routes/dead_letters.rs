@@ -149,7 +149,7 @@ pub(super) async fn retry(
     parameters: Parameters,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    nothing_more(&app, parameters, request).await?;
+    body::nothing_more(&app, parameters, request).await?;
     match path_id(&id, "dead letter")? {
         Id::Command(sequence) => {
             app.dead_letters.retry(sequence).await?;
@@ -172,7 +172,7 @@ pub(super) async fn discard(
     parameters: Parameters,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    nothing_more(&app, parameters, request).await?;
+    body::nothing_more(&app, parameters, request).await?;
     match path_id(&id, "dead letter")? {
         Id::Command(sequence) => app.dead_letters.discard(sequence).await?,
         Id::Commit(position) => {
@@ -182,12 +182,6 @@ pub(super) async fn discard(
         }
     }
     Ok(Json(json!({ "done": true })))
-}
-
-/// Nothing can be said besides which one.
-async fn nothing_more(app: &App, parameters: Parameters, request: Request) -> Result<(), Problem> {
-    parameters.finish()?;
-    body::nothing(request, app.config.command_bytes_max).await
 }
 
 async fn parked(app: &App, position: u64) -> Result<ParkedCommit, Problem> {
