@@ -125,7 +125,7 @@ const ADDED_LATER: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn a_95_and_a_179_writing_and_reading_a_sample_loses_nothing() {
+fn writing_and_reading_a_sample_loses_nothing() {
     for (event, version) in versions() {
         let read = DomainEvent::decode(event.category, &sample(event, version)).unwrap();
         assert_eq!((read.name().name, read.name().category), (event.name, event.category));

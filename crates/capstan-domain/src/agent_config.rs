@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_206_the_provider_follows_the_runner_and_the_model_is_kept() {
+    fn the_provider_follows_the_runner_and_the_model_is_kept() {
         let (config, faults) = normalised(json!({"runner": "air", "model": "m-1", "extra": 1}));
         assert_eq!(
             (faults, &config["provider"], &config["model"], &config["extra"]),
@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn a_207_an_unknown_runner_or_provider_is_a_fault() {
+    fn an_unknown_runner_or_provider_is_a_fault() {
         assert_eq!(normalised(json!({"runner": "nope"})).1, 1);
         assert_eq!(normalised(json!({"provider": "nope"})).1, 1);
     }
 
     #[test]
-    fn a_187_the_default_has_a_folder_and_a_prompt_with_the_guidance_once() {
+    fn the_default_has_a_folder_and_a_prompt_with_the_guidance_once() {
         let config = AgentConfig::default_for("x");
         assert_eq!(config["workspace_dir"], "/workspace/agents/x");
         assert_eq!(AgentConfig::default_for(" ")["workspace_dir"], "/workspace");
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_189_skills_are_trimmed_and_named_once() {
+    fn skills_are_trimmed_and_named_once() {
         let (config, _) =
             normalised(json!({"skills": ["a", " a ", 3, {"name": " b ", "level": 2}, {"level": 1}]}));
         assert_eq!(config["skills"], json!(["a", {"name": "b", "level": 2}]));
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_189_skills_are_mandatory_in_what_a_worker_is_told() {
+    fn skills_are_mandatory_in_what_a_worker_is_told() {
         let Value::Object(config) =
             json!({"skills": ["a", " a ", 3, {"name": "b"}], "system_prompt": "Be kind.", "x": 1})
         else {

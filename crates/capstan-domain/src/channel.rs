@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_190_a_binding_of_another_workspace_is_never_taken_over() {
+    fn a_binding_of_another_workspace_is_never_taken_over() {
         let held = || given::<Channel>([]).and(upsert("dev", |_| {}));
         held().when(upsert("other", |_| {})).then_rejected(Rejection::Taken);
         held()

@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_78_the_key_depends_on_every_part_but_retry() {
+    fn the_key_depends_on_every_part_but_retry() {
         let policy = RunPolicy::default();
         let mut retry = policy.clone();
         retry.retry.max_attempts = 9;

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_06_and_a_177_a_key_is_another_one_for_another_agent_and_a_name_for_another_task() {
+    fn a_key_is_another_one_for_another_agent_and_a_name_for_another_task() {
         let task = |agent: &str| TaskId::of_key("dev", AgentId::of_key("dev", agent), "k");
         assert_eq!(task("one"), task("one"));
         assert_ne!(task("one"), task("two"));

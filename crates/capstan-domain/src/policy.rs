@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_193_blanks_are_filled_and_a_valid_policy_has_no_faults() {
+    fn blanks_are_filled_and_a_valid_policy_has_no_faults() {
         let policy: RunPolicy =
             serde_json::from_str(r#"{"host":" ","ask":"always","retry":{"max_attempts":0}}"#).unwrap();
         let policy = policy.normalised();
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_13_an_unknown_host_is_named_in_the_fault() {
+    fn an_unknown_host_is_named_in_the_fault() {
         let mut faults = Faults::default();
         RunPolicy { host: "vm".into(), ..RunPolicy::default() }.check(&mut faults);
         assert_eq!(faults.into_result().unwrap_err()[0].message, "invalid policy: invalid host: vm");

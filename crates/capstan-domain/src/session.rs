@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_17_a_command_on_a_session_with_a_task_becomes_an_input_of_it() {
+    fn a_command_on_a_session_with_a_task_becomes_an_input_of_it() {
         for mode in ["", "followup", " STEER ", "steer-backlog", "interrupt"] {
             one().when(of_mode(mode)).then_with(|events, state| {
                 assert!(matches!(&events[0], Event::Continued(continued) if continued.task_id == task(1)));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_18_a_hook_and_an_archived_task_begin_another_task_and_so_does_the_queue_behind_it() {
+    fn a_hook_and_an_archived_task_begin_another_task_and_so_does_the_queue_behind_it() {
         binds(Command { is_from_hook: true, ..command(2) }, None);
         let archived = Some(Last { task_id: task(1), is_open: false, is_archived: true });
         binds(Command { last: archived, ..command(2) }, None);

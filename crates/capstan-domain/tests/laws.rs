@@ -192,7 +192,7 @@ proptest! {
     }
 
     #[test]
-    fn a_33_every_input_is_consumed_at_most_once_and_never_lost(birth in births(), moves in moves()) {
+    fn every_input_is_consumed_at_most_once_and_never_lost(birth in births(), moves in moves()) {
         let mut accepted: BTreeMap<InputId, InputOutcome> = BTreeMap::new();
         let mut consumed: BTreeSet<InputId> = BTreeSet::new();
         for step in play(&birth, &moves) {

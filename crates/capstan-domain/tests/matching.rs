@@ -163,7 +163,7 @@ fn workspaces_take_turns_however_deep_their_backlogs_are() {
 }
 
 #[test]
-fn a_81_and_a_89_a_session_has_one_attempt_at_a_time_a_stopping_one_included() {
+fn a_session_has_one_attempt_at_a_time_a_stopping_one_included() {
     let (first, second) = (queued(0, "dev", "s", "c", 0), queued(1, "dev", "s", "c", 1));
     let mut matching = filled([&first, &second], 9);
     assert_eq!(ids(&matching.pick(&any_worker(), 9, at(2))), [task_id(0)]);
@@ -180,7 +180,7 @@ fn a_81_and_a_89_a_session_has_one_attempt_at_a_time_a_stopping_one_included() {
 }
 
 #[test]
-fn a_77_a_class_runs_as_many_attempts_as_its_limit_says() {
+fn a_class_runs_as_many_attempts_as_its_limit_says() {
     let tasks: Vec<_> = (0..4).map(|n| queued(n, "dev", &n.to_string(), "c", n as i64)).collect();
     let mut matching = filled(&tasks, 1);
     assert_eq!(ids(&matching.pick(&any_worker(), 9, at(9))), [task_id(0)]);

@@ -137,7 +137,7 @@ async fn the_service_is_found_with_everything_that_can_be_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_181_polling_a_task_brings_what_is_new_and_nothing_twice() {
+async fn polling_a_task_brings_what_is_new_and_nothing_twice() {
     let api = Api::start().await;
     let task = api.task("to be polled").await;
     let lease = api.lease(&task).await;

@@ -8,7 +8,7 @@ use crate::harness::Api;
 const TASKS: &str = "/v1/workspaces/dev/tasks";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_14_an_accepted_command_is_shown_as_reads_show_it() {
+async fn an_accepted_command_is_shown_as_reads_show_it() {
     let api = Api::start().await;
     let agent = api.get("/v1/workspaces/dev/agents/demo").await.expect(200);
     let body =
@@ -47,7 +47,7 @@ async fn a_14_an_accepted_command_is_shown_as_reads_show_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_185_lists_are_read_page_by_page() {
+async fn lists_are_read_page_by_page() {
     let api = Api::start().await;
     for number in 0..5 {
         api.task(&format!("task {number}")).await;
@@ -142,7 +142,7 @@ async fn an_input_says_what_becomes_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_42_a_run_is_addressed_by_its_id() {
+async fn a_run_is_addressed_by_its_id() {
     let api = Api::start().await;
     let task = api.task("work").await;
     let lease = api.lease(&task).await;

@@ -136,7 +136,7 @@ async fn a_run_stream_shows_its_own_run_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_183_the_lines_of_a_finished_task_all_come_before_the_end() {
+async fn the_lines_of_a_finished_task_all_come_before_the_end() {
     let api = Api::start().await;
     let task = api.task("work").await;
     let lease = api.lease(&task).await;

@@ -61,7 +61,7 @@ async fn children_are_cancelled_with_their_parent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_157_and_a_158_an_event_wakes_the_tasks_that_watch_for_it_once() {
+async fn an_event_wakes_the_tasks_that_watch_for_it_once() {
     let api = Api::start().await;
     let _engine = api.lead().await;
     let watch = |thread: &str| json!({"source_watches": [{"integration": "gmail", "thread_id": thread}]});

@@ -8,7 +8,7 @@ const SECRET: &str = "open-sesame-8731";
 const TOKEN: &str = "sk-live-0123456789abcdef";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_186_secrets_are_shown_nowhere_and_reach_the_worker_whole() {
+async fn secrets_are_shown_nowhere_and_reach_the_worker_whole() {
     let api = Api::start().await;
     let agent = json!({
         "agent_key": "keeper", "name": "Keeper", "config": { "runner": "process", "api_key": SECRET, "note": TOKEN }

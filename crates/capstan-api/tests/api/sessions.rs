@@ -14,7 +14,7 @@ fn say(message: &str, more: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_17_and_a_22_a_further_command_becomes_an_input_of_the_sessions_task_however_often_it_is_sent() {
+async fn a_further_command_becomes_an_input_of_the_sessions_task_however_often_it_is_sent() {
     let api = Api::start().await;
     let first = say("begin", json!({ "idempotency_key": "k1", "priority": "high" }));
     let begun = api.post(TASKS, first.clone()).await.expect(202);
@@ -53,7 +53,7 @@ async fn a_17_and_a_22_a_further_command_becomes_an_input_of_the_sessions_task_h
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_194_a_command_on_a_session_whose_task_is_over_opens_it_again() {
+async fn a_command_on_a_session_whose_task_is_over_opens_it_again() {
     let api = Api::start().await;
     let begun = api.post(TASKS, say("begin", json!({}))).await.expect(202);
     let task = begun["task"]["id"].as_str().unwrap();
@@ -106,7 +106,7 @@ async fn what_a_follow_up_cannot_have_is_refused_and_the_queue_takes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_07_and_a_19_nobodys_session_and_another_agents_are_other_sessions() {
+async fn nobodys_session_and_another_agents_are_other_sessions() {
     let api = Api::start().await;
     let agent = json!({ "agent_key": "second", "name": "Second", "config": { "runner": "process" } });
     api.post("/v1/workspaces/dev/agents", agent).await.expect(201);

@@ -33,7 +33,7 @@ async fn reading_passes_writing_is_kept_and_the_question_stands_in_the_inbox() {
 
 /// Without an executor: approved is the agent's to repeat, once.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_57_and_a_61_an_approved_call_without_an_executor_passes_once() {
+async fn an_approved_call_without_an_executor_passes_once() {
     let api = Api::start().await;
     let task = api.task("write").await;
     let lease = api.lease(&task).await;
@@ -48,7 +48,7 @@ async fn a_57_and_a_61_an_approved_call_without_an_executor_passes_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_55_and_a_63_a_rejected_call_is_refused_without_another_question() {
+async fn a_rejected_call_is_refused_without_another_question() {
     let api = Api::start().await;
     let task = api.task("write").await;
     let lease = api.lease(&task).await;

@@ -114,7 +114,7 @@ fn a_schedule_begins_with_its_first_tick_strictly_after_now() {
 }
 
 #[test]
-fn a_139_after_the_tick_of_today_comes_that_of_tomorrow() {
+fn after_the_tick_of_today_comes_that_of_tomorrow() {
     let late = Create { at: at(10 * 3_600), ..create(daily()) };
     given::<ScheduleDecider>([])
         .when(Command::Create(Box::new(late)))
@@ -122,14 +122,14 @@ fn a_139_after_the_tick_of_today_comes_that_of_tomorrow() {
 }
 
 #[test]
-fn a_140_the_same_expression_in_two_zones_has_two_instants() {
+fn the_same_expression_in_two_zones_has_two_instants() {
     let new_york = Definition { timezone: "America/New_York".into(), ..daily() };
     assert_eq!(next_of(&begun(new_york).state()), Some(at(14 * 3_600)));
     assert_eq!(next_of(&begun(daily()).state()), Some(at(9 * 3_600)));
 }
 
 #[test]
-fn a_141_an_empty_zone_is_utc_and_an_unknown_one_is_refused() {
+fn an_empty_zone_is_utc_and_an_unknown_one_is_refused() {
     let mars = create(Definition { timezone: "Mars/Base".into(), ..daily() });
     given::<ScheduleDecider>([])
         .when(Command::Create(Box::new(mars)))
@@ -138,7 +138,7 @@ fn a_141_an_empty_zone_is_utc_and_an_unknown_one_is_refused() {
 }
 
 #[test]
-fn a_142_a_schedule_made_on_a_tick_waits_for_the_following_one() {
+fn a_schedule_made_on_a_tick_waits_for_the_following_one() {
     let on_it = Create { at: at(9 * 3_600), ..create(daily()) };
     given::<ScheduleDecider>([])
         .when(Command::Create(Box::new(on_it)))
@@ -146,7 +146,7 @@ fn a_142_a_schedule_made_on_a_tick_waits_for_the_following_one() {
 }
 
 #[test]
-fn a_143_a_tick_fires_once_and_names_its_task_by_schedule_and_tick() {
+fn a_tick_fires_once_and_names_its_task_by_schedule_and_tick() {
     let due = at(9 * 3_600);
     let key = format!("schedule:{}:{}", id(), due.timestamp());
     let task_id = TaskId::of_key("dev", demo().agent_id, &key);
@@ -157,7 +157,7 @@ fn a_143_a_tick_fires_once_and_names_its_task_by_schedule_and_tick() {
 }
 
 #[test]
-fn a_144_ticks_that_passed_unseen_collapse_into_the_latest() {
+fn ticks_that_passed_unseen_collapse_into_the_latest() {
     begun(every_minute()).when(tick(at(MINUTE), at(10 * MINUTE + 5))).then_with(|events, state| {
         assert_eq!(outcome(events), ["missed 1-9 (9)", "fired 10"]);
         assert_eq!(next_of(state), Some(at(11 * MINUTE)));
@@ -165,7 +165,7 @@ fn a_144_ticks_that_passed_unseen_collapse_into_the_latest() {
 }
 
 #[test]
-fn a_145_a_tick_whose_task_is_refused_is_skipped_and_the_schedule_goes_on() {
+fn a_tick_whose_task_is_refused_is_skipped_and_the_schedule_goes_on() {
     let refused =
         Tick { obstacle: Some(Obstacle::TaskRefused("no".into())), ..tick_of(at(9 * 3_600), at(9 * 3_600)) };
     begun(daily()).when(Command::Tick(refused)).then_with(|events, state| {
@@ -176,7 +176,7 @@ fn a_145_a_tick_whose_task_is_refused_is_skipped_and_the_schedule_goes_on() {
 }
 
 #[test]
-fn a_146_a_schedule_switched_on_again_fires_at_its_next_tick_and_not_at_an_old_one() {
+fn a_schedule_switched_on_again_fires_at_its_next_tick_and_not_at_an_old_one() {
     let paused = begun(daily()).and(update(Update { active: Some(false), ..Update::default() }));
     assert_eq!(next_of(&paused.state()), None);
     let later = Update { active: Some(true), prompt_bytes_max: 1_000, at: at(20 * DAY), ..Update::default() };
@@ -187,7 +187,7 @@ fn a_146_a_schedule_switched_on_again_fires_at_its_next_tick_and_not_at_an_old_o
 }
 
 #[test]
-fn a_147_a_blank_prompt_is_refused() {
+fn a_blank_prompt_is_refused() {
     let blank = || Some("  ".to_owned());
     begun(daily()).when(update(Update { prompt: blank(), ..Update::default() })).then_rejected_with(|no| {
         matches!(no, Rejection::Invalid(faults) if faults[0].pointer == "/prompt"

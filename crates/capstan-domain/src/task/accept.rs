@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_03_and_a_11_and_a_23_an_accepted_command_waits_in_the_queue_with_its_message_as_prompt() {
+    fn an_accepted_command_waits_in_the_queue_with_its_message_as_prompt() {
         let command = Accept { message: "  do it \n".into(), priority: Some(" HIGH ".into()), ..accept() };
         given::<TaskDecider>([]).when(accepting(command)).then_with(|events, state| {
             assert_eq!(kinds(events), ["accepted", "run requested"]);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_201_agent_configuration_is_frozen_at_acceptance() {
+    fn agent_configuration_is_frozen_at_acceptance() {
         let mut command = accept();
         command.agent.config.insert("provider".into(), "claude".into());
         command.agent.config.insert("model".into(), "m-1".into());
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_01_a_delayed_command_sleeps_until_the_later_of_its_two_instants() {
+    fn a_delayed_command_sleeps_until_the_later_of_its_two_instants() {
         let command = Accept {
             dispatch_delay_ms: Some(60_000),
             not_before: Some(at(90)),
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_02_without_a_label_the_reason_to_sleep_is_a_general_one() {
+    fn without_a_label_the_reason_to_sleep_is_a_general_one() {
         let command = Accept { dispatch_delay_ms: Some(7_200_000), ..accept() };
         given::<TaskDecider>([]).when(accepting(command)).then_with(|events, _| {
             let Event::TaskSlept(slept) = &events[1] else { panic!("slept") };
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_09_and_a_10_and_a_79_wrong_fields_are_refused_in_the_words_people_know() {
+    fn wrong_fields_are_refused_in_the_words_people_know() {
         for (command, pointer, words) in [
             (Accept { timeout_ms: Some(-1), ..accept() }, "/timeout_ms", "timeout_ms must be >= 0"),
             (
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_202_whatever_the_policy_says_a_run_can_be_talked_to() {
+    fn whatever_the_policy_says_a_run_can_be_talked_to() {
         let policy = Some(RunPolicy { interactive: false, ..RunPolicy::default() });
         given::<TaskDecider>([])
             .and(accepting(Accept { policy, ..accept() }))

@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_131_cancelling_gives_claimed_inputs_back_and_cancels_undecided_outputs() {
+    fn cancelling_gives_claimed_inputs_back_and_cancels_undecided_outputs() {
         started()
             .and(say(1, "more"))
             .and(claim(1))
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_91_a_reopened_task_whose_old_attempt_still_stops_waits_for_it_and_can_be_cancelled_again() {
+    fn a_reopened_task_whose_old_attempt_still_stops_waits_for_it_and_can_be_cancelled_again() {
         let reopened = stopping().and(say(1, "go on"));
         assert_eq!(task_of(&reopened).state, TaskState::Queued);
         reopened.when(lease(2, 31)).then_rejected(Rejection::illegal("leasing", TaskState::Queued));
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_90_and_a_203_the_end_of_the_grace_frees_the_session_without_touching_the_task() {
+    fn the_end_of_the_grace_frees_the_session_without_touching_the_task() {
         stopping().when(release(1)).then_with(|events, state| {
             assert_eq!(kinds(events), ["attempt ended"]);
             let task = state.as_ref().unwrap();
@@ -393,14 +393,14 @@ mod tests {
     }
 
     #[test]
-    fn a_205_cancelling_the_live_run_settles_the_task_at_once() {
+    fn cancelling_the_live_run_settles_the_task_at_once() {
         started()
             .when(cancel_run(1))
             .then_with(|events, _| assert_eq!(kinds(events), ["stop requested", "run ended", "cancelled"]));
     }
 
     #[test]
-    fn a_138_a_run_that_is_over_or_unknown_cannot_be_cancelled() {
+    fn a_run_that_is_over_or_unknown_cannot_be_cancelled() {
         done().when(cancel_run(1)).then_rejected(Rejection::IllegalTransition {
             what: "cancelling",
             subject: "run",
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn a_94_the_wake_timer_queues_the_task_with_its_message() {
+    fn the_wake_timer_queues_the_task_with_its_message() {
         asleep().when(wake_at(at(60))).then_with(|events, state| {
             let Event::RunRequested(run) = &events[0] else { panic!("a run") };
             assert_eq!((run.cause, run.prompt.as_str()), (RunCause::Wake, "do it"));
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_93_an_agent_that_is_woken_hears_that_the_time_has_come_and_what_it_wanted_to_do() {
+    fn an_agent_that_is_woken_hears_that_the_time_has_come_and_what_it_wanted_to_do() {
         let wake = WakePlan { follow_up_prompt: Some("ask Ann".into()), ..wake_in(1) };
         let asleep = started().and(finishing(Finish { wake: Some(wake), ..report(1, AttemptOutcome::Ok) }));
         asleep.when(wake_at(at(110))).then_with(|events, _| {

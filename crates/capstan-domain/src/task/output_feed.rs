@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_178_the_feed_shows_what_was_asked_for_and_what_was_sent() {
+    fn the_feed_shows_what_was_asked_for_and_what_was_sent() {
         let object = |value: Value| value.as_object().cloned().unwrap();
         let drafted = json!({"draft_id": "d"});
         let sent = json!({"draft_id": "d", "message_id": "m"});

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_87_leasing_a_queued_run_gives_the_task_the_next_epoch() {
+    fn leasing_a_queued_run_gives_the_task_the_next_epoch() {
         queued().when(lease(1, 10)).then_with(|events, state| {
             let Event::AttemptLeased(leased) = &events[0] else { panic!("leased") };
             assert_eq!((leased.attempt_id.epoch, leased.attempt_no), (1, 1));
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_74_only_the_queued_run_can_be_leased_and_only_once() {
+    fn only_the_queued_run_can_be_leased_and_only_once() {
         queued().when(lease(2, 10)).then_rejected(Rejection::illegal("leasing", TaskState::Queued));
         leased().when(lease(1, 10)).then_rejected(Rejection::illegal("leasing", TaskState::Running));
         waiting().when(lease(1, 10)).then_rejected(Rejection::illegal("leasing", TaskState::Waiting));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_126_an_attempt_starts_once() {
+    fn an_attempt_starts_once() {
         leased().when(start(1, 11)).then([Event::AttemptStarted(AttemptStarted {
             attempt_id: attempt(1),
             run_id: run(1),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_69_and_a_125_a_stale_or_stopping_attempt_says_nothing_more() {
+    fn a_stale_or_stopping_attempt_says_nothing_more() {
         for command in [start(7, 11), ask(7, "which?"), claim(7), usage(7, Usage::default())] {
             started().when(command).then_rejected(LOST);
         }

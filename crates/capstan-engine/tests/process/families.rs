@@ -78,7 +78,7 @@ fn the_first_child_is_enough_for_a_parent_that_joins_any() {
 }
 
 #[test]
-fn a_131_cancelling_a_parent_cancels_its_children_and_theirs_but_not_those_that_are_detached() {
+fn cancelling_a_parent_cancels_its_children_and_theirs_but_not_those_that_are_detached() {
     let mut bench = Bench::new();
     let (parent, children) = family(&mut bench, 2, Join::All);
     let of = |task: &StreamKey, parent_close, session: &str| Birth {

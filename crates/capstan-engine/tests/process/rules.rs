@@ -59,7 +59,7 @@ fn an_unknown_worker_is_told_to_introduce_itself() {
 }
 
 #[test]
-fn a_75_and_a_129_a_lease_that_is_not_renewed_expires_and_the_run_is_tried_again_at_once() {
+fn a_lease_that_is_not_renewed_expires_and_the_run_is_tried_again_at_once() {
     let mut bench = Bench::new();
     let key = bench.accept(&Birth::default());
     let worker = bench.worker();
@@ -329,7 +329,7 @@ fn a_silent_worker_is_shown_deaf_and_forgotten_later() {
 }
 
 #[test]
-fn a_82_and_a_83_a_lease_that_could_not_be_recorded_is_repeated_and_never_given_to_another() {
+fn a_lease_that_could_not_be_recorded_is_repeated_and_never_given_to_another() {
     let mut bench = Bench::new();
     let key = bench.accept(&Birth::default());
     bench.accept(&Birth::default());

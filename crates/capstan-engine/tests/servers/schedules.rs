@@ -157,7 +157,7 @@ async fn each_tick_made_one_task(plan: &Plan, stream: &StreamId, events: &[Event
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_143_two_engines_that_both_believe_to_lead_make_one_task_of_each_tick() {
+async fn two_engines_that_both_believe_to_lead_make_one_task_of_each_tick() {
     let plan = Plan::make(EngineConfig::default()).await;
     let first = plan.office.engine().await;
     // Another bucket: neither knows of the other, and both lead.

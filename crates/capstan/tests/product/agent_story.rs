@@ -108,7 +108,7 @@ async fn a_finished_task_is_resumed_by_an_input() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_170_a_failing_agent_is_retried_only_when_that_may_help() -> anyhow::Result<()> {
+async fn a_failing_agent_is_retried_only_when_that_may_help() -> anyhow::Result<()> {
     let product = Product::start(&["--exec", "read word; echo \"$word\" >&2; exit 3"]).await?;
     let terminal = product.submit("boom").await?;
     let id = terminal["task"]["id"].as_str().unwrap();
@@ -127,7 +127,7 @@ async fn a_170_a_failing_agent_is_retried_only_when_that_may_help() -> anyhow::R
 }
 
 #[tokio::test]
-async fn a_169_cancelling_stops_the_agents_process_and_settles_the_task_at_once() -> anyhow::Result<()> {
+async fn cancelling_stops_the_agents_process_and_settles_the_task_at_once() -> anyhow::Result<()> {
     let product = Product::start(&["--exec", "echo pid $$; sleep 600 & wait"]).await?;
     let accepted = product.submit("wait").await?;
     let id = accepted["task"]["id"].as_str().unwrap();
@@ -171,7 +171,7 @@ async fn a_run_over_its_timeout_ends_in_an_error() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_166_a_plan_the_server_refuses_fails_the_run_and_says_why() -> anyhow::Result<()> {
+async fn a_plan_the_server_refuses_fails_the_run_and_says_why() -> anyhow::Result<()> {
     let agent = r#"echo '{"capstan":"event","event_type":7}'; echo '{"capstan":"subtask","colour":"red"}'"#;
     let product = Product::start(&["--exec", agent]).await?;
     let accepted = product.submit("plan").await?;

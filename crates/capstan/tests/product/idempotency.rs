@@ -34,7 +34,7 @@ async fn a_repeated_key_gives_the_first_task_even_after_a_crash() -> anyhow::Res
 }
 
 #[tokio::test]
-async fn a_05_concurrent_repeats_of_one_key_make_one_task() -> anyhow::Result<()> {
+async fn concurrent_repeats_of_one_key_make_one_task() -> anyhow::Result<()> {
     let product = Product::start(&["--exec", "true"]).await?;
     let body = json!({ "agent_id": "demo", "message": "once", "idempotency_key": "race" });
     let sends = (0..16).map(|_| product.send(Method::POST, "tasks", &body));

@@ -104,7 +104,7 @@ async fn all_there_once_and_done(product: &Product, acknowledged: &[(String, Str
 }
 
 #[tokio::test]
-async fn a_165_killing_capstan_under_load_loses_and_doubles_nothing() -> anyhow::Result<()> {
+async fn killing_capstan_under_load_loses_and_doubles_nothing() -> anyhow::Result<()> {
     // Attempts that die with the process come back after their lease.
     let mut product =
         Product::start(&["--exec", "true", "--lease-ms", "3000", "--class-concurrency", "4"]).await?;
@@ -210,7 +210,7 @@ async fn a_killed_worker_costs_an_attempt_but_no_task() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_167_a_paused_worker_that_comes_back_late_changes_nothing() -> anyhow::Result<()> {
+async fn a_paused_worker_that_comes_back_late_changes_nothing() -> anyhow::Result<()> {
     let product = Product::start(&["--no-worker", "--lease-ms", "1500"]).await?;
     let accepted = product.submit("fenced").await?;
     let id = accepted["task"]["id"].as_str().unwrap();

@@ -51,7 +51,7 @@ fn items(number: u128, items: Vec<ItemSpec>) -> SubmitInput {
 use OutputStatus::{Approved, Pending, Rejected};
 
 #[test]
-fn a_45_an_approval_decides_the_outputs_of_the_open_question_and_no_other() {
+fn an_approval_decides_the_outputs_of_the_open_question_and_no_other() {
     asking().when(submit(decide(1, " Approve ", ""))).then_with(|events, state| {
         assert_eq!(kinds(events), ["said", "output changed", "output changed", "answered", "continued"]);
         let task = state.as_ref().unwrap();
@@ -70,7 +70,7 @@ fn a_45_an_approval_decides_the_outputs_of_the_open_question_and_no_other() {
 }
 
 #[test]
-fn a_46_without_a_question_only_the_newest_wait_group_is_decided() {
+fn without_a_question_only_the_newest_wait_group_is_decided() {
     let produced = || started().and(approvable(1, "g")).and(approvable(2, "h")).and(approvable(3, "h"));
     produced().when(submit(decide(1, "approve", ""))).then_with(|_, state| {
         assert_eq!(statuses(state.as_ref().unwrap()), [Pending, Approved, Approved]);
@@ -82,7 +82,7 @@ fn a_46_without_a_question_only_the_newest_wait_group_is_decided() {
 }
 
 #[test]
-fn a_47_single_decisions_are_listed_by_title_and_a_rejection_stops_the_go_ahead() {
+fn single_decisions_are_listed_by_title_and_a_rejection_stops_the_go_ahead() {
     let mixed = items(1, vec![item(1, "approve", None), item(2, "REJECT", Some("too long"))]);
     asking().when(submit(SubmitInput { message: "Thanks".into(), ..mixed })).then_with(|events, state| {
         assert_eq!(statuses(state.as_ref().unwrap()), [Approved, Rejected, Pending]);
@@ -99,7 +99,7 @@ fn a_47_single_decisions_are_listed_by_title_and_a_rejection_stops_the_go_ahead(
 }
 
 #[test]
-fn a_49_and_a_50_all_wrong_items_are_named_together_and_nothing_is_written() {
+fn all_wrong_items_are_named_together_and_nothing_is_written() {
     let mut foreign = item(8, "approve", None);
     foreign.of_task = Some(crate::id::TaskId(uuid::Uuid::from_u128(77)));
     let blank = ItemSpec { output_id: " ".into(), ..item(1, "maybe", None) };
@@ -125,7 +125,7 @@ fn a_49_and_a_50_all_wrong_items_are_named_together_and_nothing_is_written() {
 }
 
 #[test]
-fn a_51_a_text_on_a_request_rejects_its_outputs_and_asks_for_a_revision() {
+fn a_text_on_a_request_rejects_its_outputs_and_asks_for_a_revision() {
     asking().when(say(1, "shorter, please")).then_with(|events, state| {
         assert_eq!(kinds(events), ["said", "output changed", "output changed", "answered", "continued"]);
         assert_eq!(statuses(state.as_ref().unwrap()), [Rejected, Rejected, Pending]);
@@ -152,7 +152,7 @@ fn a_51_a_text_on_a_request_rejects_its_outputs_and_asks_for_a_revision() {
 }
 
 #[test]
-fn a_53_an_automated_input_leaves_a_request_its_outputs_and_its_own_text_alone() {
+fn an_automated_input_leaves_a_request_its_outputs_and_its_own_text_alone() {
     let fired = SubmitInput::text(input_id(1), InputSource::Watch, "news".into(), at(20));
     asking().when(submit(fired)).then_with(|events, state| {
         assert_eq!((kinds(events), said(events).message.as_str()), (vec!["said"], "news"));
@@ -163,7 +163,7 @@ fn a_53_an_automated_input_leaves_a_request_its_outputs_and_its_own_text_alone()
 }
 
 #[test]
-fn a_65_the_action_is_that_of_the_items() {
+fn the_action_is_that_of_the_items() {
     let all = |action| items(1, vec![item(1, action, None), item(2, action, None)]);
     for (action, verdict) in [("approve", Verdict::Approve), ("reject", Verdict::Reject)] {
         // What the caller calls it does not matter then.

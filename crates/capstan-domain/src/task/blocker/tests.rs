@@ -24,7 +24,7 @@ fn a_question_makes_the_task_wait_for_its_answer() {
 }
 
 #[test]
-fn a_67_the_same_matter_asked_again_is_the_same_question_in_other_words() {
+fn the_same_matter_asked_again_is_the_same_question_in_other_words() {
     waiting().when(ask(1, "which one?")).then_nothing();
     waiting().when(ask(1, "how many?")).then_with(|events, state| {
         assert_eq!(kinds(events), ["asked anew"]);
@@ -73,7 +73,7 @@ fn a_question_repeated_before_its_answer_was_taken_is_not_asked_twice() {
 }
 
 #[test]
-fn a_70_a_question_without_words_is_refused() {
+fn a_question_without_words_is_refused() {
     started().when(ask(1, "  ")).then_rejected(Rejection::invalid("/blocker/summary", "summary is required"));
 }
 
@@ -83,7 +83,7 @@ fn a_cancelled_attempt_cannot_ask() {
 }
 
 #[test]
-fn a_66_a_request_is_about_the_outputs_it_names_or_those_that_wait() {
+fn a_request_is_about_the_outputs_it_names_or_those_that_wait() {
     let asked = |spec: BlockerSpec| {
         let history = started().and(approvable(1, "g")).and(approvable(2, "g")).and(approvable(3, "h"));
         task_of(&history.and(open(1, spec))).blocker.unwrap().opened
@@ -103,7 +103,7 @@ fn a_66_a_request_is_about_the_outputs_it_names_or_those_that_wait() {
 }
 
 #[test]
-fn a_73_details_default_to_the_summary_and_a_request_may_hold_both_in_one() {
+fn details_default_to_the_summary_and_a_request_may_hold_both_in_one() {
     let opened = |spec| task_of(&started().and(open(1, spec))).blocker.unwrap().opened;
     assert_eq!(opened(question("which one?")).details.as_deref(), Some("which one?"));
     let packed = opened(request("{\"summary\": \"Send it?\", \"details\": \"To all.\"}"));
@@ -112,7 +112,7 @@ fn a_73_details_default_to_the_summary_and_a_request_may_hold_both_in_one() {
 }
 
 #[test]
-fn a_71_all_faults_of_a_question_are_reported_together() {
+fn all_faults_of_a_question_are_reported_together() {
     let wrong = BlockerSpec {
         kind: Some(BlockerKind::Budget),
         items: vec![BlockerItemSpec { output_id: output_id(9), item_key: None }],

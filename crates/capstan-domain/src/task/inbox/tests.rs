@@ -18,7 +18,7 @@ fn outcome(events: &[Event]) -> InputOutcome {
 }
 
 #[test]
-fn a_25_an_input_to_a_running_task_stays_in_the_inbox() {
+fn an_input_to_a_running_task_stays_in_the_inbox() {
     started().when(say(1, "more")).then_with(|events, state| {
         assert_eq!((kinds(events), outcome(events)), (vec!["said"], InputOutcome::Queued));
         assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 1);
@@ -26,7 +26,7 @@ fn a_25_an_input_to_a_running_task_stays_in_the_inbox() {
 }
 
 #[test]
-fn a_30_an_input_to_a_queued_task_waits_for_the_turn_and_then_gets_a_run_of_its_own() {
+fn an_input_to_a_queued_task_waits_for_the_turn_and_then_gets_a_run_of_its_own() {
     let answered = queued().and(say(1, "more"));
     assert_eq!(outcome(&answered.events()[2..]), InputOutcome::Queued);
     answered.and(lease(1, 10)).and(start(1, 11)).when(finish_ok(1)).then_with(|events, state| {
@@ -48,7 +48,7 @@ fn an_answer_to_a_live_attempt_continues_the_task() {
 }
 
 #[test]
-fn a_26_and_a_31_an_answer_after_the_asking_attempt_ended_resumes_the_session_in_a_new_run() {
+fn an_answer_after_the_asking_attempt_ended_resumes_the_session_in_a_new_run() {
     waiting().and(finish_ok(1)).when(say(1, "the red one")).then_with(|events, state| {
         assert_eq!(kinds(events), ["said", "answered", "run requested"]);
         assert_eq!(outcome(events), InputOutcome::Resumed);
@@ -58,7 +58,7 @@ fn a_26_and_a_31_an_answer_after_the_asking_attempt_ended_resumes_the_session_in
 }
 
 #[test]
-fn a_34_and_a_35_an_input_reopens_a_task_that_is_over() {
+fn an_input_reopens_a_task_that_is_over() {
     for over in [
         done(),
         started().and(finishing(report(1, AttemptOutcome::Timeout))),
@@ -101,7 +101,7 @@ fn older_pending_inputs_come_before_the_one_that_resumes() {
 }
 
 #[test]
-fn a_37_the_same_input_again_changes_nothing_in_any_state() {
+fn the_same_input_again_changes_nothing_in_any_state() {
     for history in [started(), waiting(), done(), queued()] {
         history.and(say(1, "more")).when(say(1, "more")).then_nothing();
     }
@@ -127,7 +127,7 @@ fn an_input_over_the_limit_is_too_large() {
 }
 
 #[test]
-fn a_41_an_input_for_a_run_of_another_task_is_refused() {
+fn an_input_for_a_run_of_another_task_is_refused() {
     let other = SubmitInput { run_id: Some(run(9)), ..input(1, "hi") };
     started().when(Command::SubmitInput(other)).then_rejected(Rejection::PartNotFound("run"));
     let own = SubmitInput { run_id: Some(run(1)), ..input(1, "hi") };
@@ -144,7 +144,7 @@ fn a_second_answer_to_a_closed_question_is_refused() {
 }
 
 #[test]
-fn a_38_inputs_are_claimed_one_at_a_time_in_order() {
+fn inputs_are_claimed_one_at_a_time_in_order() {
     let two = || started().and(say(1, "one")).and(say(2, "two"));
     two().when(claim(1)).then_with(|_, state| {
         let task = state.as_ref().unwrap();
@@ -171,7 +171,7 @@ fn an_acknowledged_input_is_consumed_once() {
 }
 
 #[test]
-fn a_29_only_the_live_attempt_claims_and_acknowledges() {
+fn only_the_live_attempt_claims_and_acknowledges() {
     let lost = Rejection::LeaseLost { current_epoch: 1 };
     leased().and(say(1, "one")).when(claim(2)).then_rejected(lost.clone());
     stopping().when(claim(1)).then_rejected(lost.clone());
@@ -184,7 +184,7 @@ fn a_29_only_the_live_attempt_claims_and_acknowledges() {
 }
 
 #[test]
-fn a_39_an_input_claimed_by_a_lost_attempt_is_pending_again() {
+fn an_input_claimed_by_a_lost_attempt_is_pending_again() {
     let lost = started().and(say(1, "one")).and(claim(1)).and(expire(1));
     assert_eq!(task_of(&lost).pending_inputs().count(), 1);
     lost.and(lease(1, 60)).when(claim(2)).then_with(|events, _| assert_eq!(kinds(events), ["claimed"]));
@@ -218,7 +218,7 @@ fn accepted(events: &[Event]) -> &InputAccepted {
 }
 
 #[test]
-fn a_43_an_input_with_neither_text_nor_action_is_refused() {
+fn an_input_with_neither_text_nor_action_is_refused() {
     started().when(say(1, "  ")).then_rejected(Rejection::MessageRequired);
     let also = SubmitInput { queue_mode: Some("later".into()), kind: Some("x".into()), ..input(1, "") };
     started().when(Command::SubmitInput(also)).then_rejected_with(|no| match no {
@@ -234,7 +234,7 @@ fn a_43_an_input_with_neither_text_nor_action_is_refused() {
 }
 
 #[test]
-fn a_195_steering_reaches_the_live_turn_and_needs_no_restart() {
+fn steering_reaches_the_live_turn_and_needs_no_restart() {
     for mode in ["steer", " Steer-Backlog "] {
         started().when(say_as(1, "left!", mode)).then_with(|events, state| {
             assert_eq!(kinds(events), ["said"]);
@@ -258,7 +258,7 @@ fn a_steering_input_is_claimed_before_what_waits_for_the_end_of_the_turn() {
 }
 
 #[test]
-fn a_197_a_steering_input_that_cannot_be_injected_falls_back_to_a_followup_and_says_so() {
+fn a_steering_input_that_cannot_be_injected_falls_back_to_a_followup_and_says_so() {
     let steered = || started().and(say_as(1, "left!", "steer"));
     for taken in [steered(), steered().and(claim(1))] {
         taken.when(defer(1, 1)).then_with(|events, state| {
@@ -284,7 +284,7 @@ fn a_197_a_steering_input_that_cannot_be_injected_falls_back_to_a_followup_and_s
 }
 
 #[test]
-fn a_199_an_interrupt_stops_the_live_attempt_and_resumes_the_session_with_its_message() {
+fn an_interrupt_stops_the_live_attempt_and_resumes_the_session_with_its_message() {
     started().and(say(1, "later")).and(claim(1)).when(say_as(2, "stop that", "interrupt")).then_with(
         |events, state| {
             assert_eq!(kinds(events), ["said", "stop requested", "returned", "run ended", "run requested"]);
@@ -364,7 +364,7 @@ fn a_queued_input_does_not_stand_beside_a_command_that_was_not_told_yet() {
 }
 
 #[test]
-fn a_198_equal_texts_under_different_keys_are_two_inputs() {
+fn equal_texts_under_different_keys_are_two_inputs() {
     started().and(say(1, "more")).when(say(2, "more")).then_with(|_, state| {
         assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 2);
     });

@@ -97,7 +97,7 @@ fn a_retry_delivers_what_was_said_and_never_heard() {
 }
 
 #[test]
-fn a_137_only_what_ended_badly_can_be_retried() {
+fn only_what_ended_badly_can_be_retried() {
     started().when(retry("")).then_rejected(Rejection::illegal("retrying", TaskState::Running));
     waiting().when(retry("")).then_rejected(Rejection::illegal("retrying", TaskState::Waiting));
     done().when(retry("")).then_rejected(Rejection::illegal("retrying", TaskState::Done));
@@ -120,7 +120,7 @@ fn too_long_a_message_is_refused() {
 }
 
 #[test]
-fn a_134_archiving_a_live_task_cancels_it_in_the_same_decision() {
+fn archiving_a_live_task_cancels_it_in_the_same_decision() {
     started().when(archive()).then_with(|events, state| {
         assert_eq!(kinds(events), ["stop requested", "run ended", "cancelled", "archived"]);
         let task = state.as_ref().unwrap();
@@ -133,7 +133,7 @@ fn a_134_archiving_a_live_task_cancels_it_in_the_same_decision() {
 }
 
 #[test]
-fn a_135_archiving_an_archived_task_changes_nothing() {
+fn archiving_an_archived_task_changes_nothing() {
     done().when(archive()).then_with(|events, _| assert_eq!(kinds(events), ["archived"]));
     done().and(archive()).when(archive()).then([]);
 }

@@ -55,7 +55,7 @@ fn ok_with_a_question_waits() {
 }
 
 #[test]
-fn a_106_ok_keeps_the_question_that_is_open_already() {
+fn ok_keeps_the_question_that_is_open_already() {
     waiting().when(finishing(Finish { waiting_for_input: true, ..ok() })).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended"]);
         let task = state.as_ref().unwrap();
@@ -77,7 +77,7 @@ fn a_106_ok_keeps_the_question_that_is_open_already() {
 }
 
 #[test]
-fn a_107_ok_with_a_wake_sleeps_five_minutes_unless_told_otherwise() {
+fn ok_with_a_wake_sleeps_five_minutes_unless_told_otherwise() {
     for (wake, expected) in [
         (wake_in(0), at(350)),
         (wake_in(-3), at(350)),
@@ -95,7 +95,7 @@ fn a_107_ok_with_a_wake_sleeps_five_minutes_unless_told_otherwise() {
 }
 
 #[test]
-fn a_109_a_wake_without_a_reason_takes_it_from_its_agenda() {
+fn a_wake_without_a_reason_takes_it_from_its_agenda() {
     let item = AgendaItem { kind: None, title: Some("call Ann".into()), reason: None };
     let wake = WakePlan { agenda: vec![item], ..wake_in(1) };
     started().when(finishing(Finish { wake: Some(wake), ..ok() })).then_with(|events, _| {
@@ -179,7 +179,7 @@ fn a_retry_ignores_the_plan_and_closes_the_question() {
 }
 
 #[test]
-fn a_98_a_terminal_error_ends_the_task() {
+fn a_terminal_error_ends_the_task() {
     started().when(finishing(failure(1, ErrorClass::Terminal))).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "failed"]);
         let task = state.as_ref().unwrap();
@@ -189,7 +189,7 @@ fn a_98_a_terminal_error_ends_the_task() {
 }
 
 #[test]
-fn a_105_without_a_stated_class_the_text_decides_and_the_class_is_recorded() {
+fn without_a_stated_class_the_text_decides_and_the_class_is_recorded() {
     for (text, state, class) in [
         ("HTTP 503", TaskState::Queued, ErrorClass::Retryable),
         ("i/o timeout", TaskState::Queued, ErrorClass::Retryable),
@@ -236,7 +236,7 @@ fn a_reported_timeout_ends_in_error_and_is_not_tried_again() {
 }
 
 #[test]
-fn a_97_a_reported_cancellation_cancels_the_task_and_its_undecided_outputs() {
+fn a_reported_cancellation_cancels_the_task_and_its_undecided_outputs() {
     started()
         .and(produce(1, OutputStatus::Pending))
         .when(finishing(report(1, AttemptOutcome::Cancelled)))
@@ -267,7 +267,7 @@ fn a_question_without_words_is_refused_and_the_attempt_lives_on() {
 }
 
 #[test]
-fn a_191_usage_of_the_report_is_recorded_before_the_end() {
+fn usage_of_the_report_is_recorded_before_the_end() {
     let usage = Some(Usage { input_tokens: 4, cost_usd: 0.5, ..Usage::default() });
     let report = Finish { usage, ..ok() };
     started().when(finishing(report.clone())).then_with(|events, _| {
@@ -279,7 +279,7 @@ fn a_191_usage_of_the_report_is_recorded_before_the_end() {
 }
 
 #[test]
-fn a_86_and_a_101_and_a_102_a_second_or_stale_report_changes_nothing_and_is_told_so() {
+fn a_second_or_stale_report_changes_nothing_and_is_told_so() {
     let lost = Rejection::LeaseLost { current_epoch: 1 };
     done().when(finish_ok(1)).then_rejected(lost.clone());
     started().when(finish_ok(2)).then_rejected(lost);
@@ -289,7 +289,7 @@ fn a_86_and_a_101_and_a_102_a_second_or_stale_report_changes_nothing_and_is_told
 }
 
 #[test]
-fn a_103_a_report_of_a_cancelled_attempt_only_frees_the_session() {
+fn a_report_of_a_cancelled_attempt_only_frees_the_session() {
     for outcome in [AttemptOutcome::Ok, AttemptOutcome::Error, AttemptOutcome::Cancelled] {
         stopping().when(finishing(report(1, outcome))).then_with(|events, state| {
             assert_eq!(kinds(events), ["attempt ended"]);
@@ -307,7 +307,7 @@ fn a_103_a_report_of_a_cancelled_attempt_only_frees_the_session() {
 }
 
 #[test]
-fn a_127_a_lost_lease_puts_the_run_back_into_the_queue_with_growing_pauses() {
+fn a_lost_lease_puts_the_run_back_into_the_queue_with_growing_pauses() {
     started().when(expire(1)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "retry"]);
         let task = state.as_ref().unwrap();
@@ -321,7 +321,7 @@ fn a_127_a_lost_lease_puts_the_run_back_into_the_queue_with_growing_pauses() {
 }
 
 #[test]
-fn a_85_too_many_lost_attempts_drop_the_task() {
+fn too_many_lost_attempts_drop_the_task() {
     let mut history = leased();
     for epoch in 1..=u64::from(LOST_ATTEMPTS_MAX) {
         history = history.and(expire(epoch)).and(lease(1, 1000));
@@ -342,7 +342,7 @@ fn an_attempt_given_back_says_so() {
 }
 
 #[test]
-fn a_27_a_question_outlives_the_attempt_that_asked_it() {
+fn a_question_outlives_the_attempt_that_asked_it() {
     waiting().when(expire(1)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended"]);
         let task = state.as_ref().unwrap();
@@ -415,7 +415,7 @@ fn a_task_cancelled_while_it_waits_for_its_retry_is_not_tried_again() {
 }
 
 #[test]
-fn a_110_approved_outputs_come_into_force_when_the_run_ends_well() {
+fn approved_outputs_come_into_force_when_the_run_ends_well() {
     // No command approves outputs yet; the history says that something did.
     let approved = started().and(produce(1, OutputStatus::Pending));
     let mut history = approved.events().to_vec();
@@ -446,7 +446,7 @@ fn a_resumed_run_is_leased_under_a_new_epoch_by_any_worker() {
 }
 
 #[test]
-fn a_99_what_the_worker_states_counts_and_not_the_words_of_the_answer() {
+fn what_the_worker_states_counts_and_not_the_words_of_the_answer() {
     for text in ["timeout waiting", "cancelled by user", "429"] {
         let told = Finish { result: Some(text.into()), error: Some(text.into()), exit_code: Some(0), ..ok() };
         assert_eq!(state_after(started(), finishing(told)), TaskState::Done, "{text}");
@@ -454,7 +454,7 @@ fn a_99_what_the_worker_states_counts_and_not_the_words_of_the_answer() {
 }
 
 #[test]
-fn a_110_a_task_costs_what_its_runs_cost() {
+fn a_task_costs_what_its_runs_cost() {
     let cost = |cost_usd| Some(Usage { cost_usd, ..Usage::default() });
     let first = started().and(finishing(Finish { usage: cost(0.5), ..ok() }));
     let second = first.and(say(1, "again")).and(lease(2, 60)).and(start(2, 61));
@@ -463,7 +463,7 @@ fn a_110_a_task_costs_what_its_runs_cost() {
 }
 
 #[test]
-fn a_130_every_outcome_of_a_run_has_its_state_of_the_task() {
+fn every_outcome_of_a_run_has_its_state_of_the_task() {
     for (outcome, state, status) in [
         (AttemptOutcome::Ok, TaskState::Done, RunStatus::Ok),
         (AttemptOutcome::Cancelled, TaskState::Cancelled, RunStatus::Cancelled),

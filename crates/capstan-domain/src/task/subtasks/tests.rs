@@ -68,7 +68,7 @@ fn subtasks_have_ids_of_their_run_and_those_without_a_prompt_are_dropped() {
 
 /// a wake and subtasks both hold.
 #[test]
-fn a_123_a_wake_holds_beside_subtasks_and_a_join_beside_the_wake() {
+fn a_wake_holds_beside_subtasks_and_a_join_beside_the_wake() {
     let with_wake = |join| Finish { wake: Some(wake_in(30)), ..plan(vec![asked("one")], join) };
     started().when(finishing(with_wake(None))).then_with(|events, _| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "spawned", "slept"]);

@@ -167,7 +167,7 @@ fn a_kept_call_is_an_event_with_its_question() {
 }
 
 #[test]
-fn a_62_while_a_call_waits_the_same_and_every_other_are_pending() {
+fn while_a_call_waits_the_same_and_every_other_are_pending() {
     let pending = Gate::Pending { tool_call_id: Some(call_id()), blocker_id: Some(blocker_id(1)) };
     let waiting = || kept(None);
     assert_eq!(says(&waiting(), &checked("gmail.send", email())), pending);
@@ -179,7 +179,7 @@ fn a_62_while_a_call_waits_the_same_and_every_other_are_pending() {
 }
 
 #[test]
-fn a_54_an_approved_call_is_recorded_before_it_is_carried_out_and_the_task_waits_for_it() {
+fn an_approved_call_is_recorded_before_it_is_carried_out_and_the_task_waits_for_it() {
     let task = task_of(&kept(Some(ToolExecutor::Http)));
     let decision = decide_call(&task, call_id(), true, "", at(30)).unwrap();
     assert_eq!(decision.message, None);
@@ -281,7 +281,7 @@ fn a_cancelled_task_takes_an_approved_call_with_it_and_one_that_began_may_still_
 }
 
 #[test]
-fn a_55_a_rejection_without_a_word_marks_the_call_for_ten_minutes() {
+fn a_rejection_without_a_word_marks_the_call_for_ten_minutes() {
     let rejected = || decided(kept(None), "reject", "", 30);
     let again = |seconds| CheckToolCall { at: at(seconds), ..checked("gmail.send", email()) };
     assert!(task_of(&rejected()).inbox[0].message.contains("rejected"));
@@ -291,7 +291,7 @@ fn a_55_a_rejection_without_a_word_marks_the_call_for_ten_minutes() {
 }
 
 #[test]
-fn a_63_the_mark_is_for_that_very_call_and_opens_no_question() {
+fn the_mark_is_for_that_very_call_and_opens_no_question() {
     let rejected = || decided(kept(None), "reject", "", 30);
     rejected().when(checking(checked("gmail.send", email()))).then_nothing();
     let other = checked("gmail.send", json!({"to": "b@x"}));
@@ -299,14 +299,14 @@ fn a_63_the_mark_is_for_that_very_call_and_opens_no_question() {
 }
 
 #[test]
-fn a_56_a_rejection_with_a_word_is_feedback_and_marks_nothing() {
+fn a_rejection_with_a_word_is_feedback_and_marks_nothing() {
     let revised = || decided(kept(None), "reject", "be kinder", 30);
     assert!(task_of(&revised()).inbox[0].message.contains("be kinder"));
     assert_eq!(says(&revised(), &checked("gmail.send", email())), Gate::Defer);
 }
 
 #[test]
-fn a_57_without_an_executor_the_agent_is_told_to_call_again() {
+fn without_an_executor_the_agent_is_told_to_call_again() {
     let approved = decided(kept(None), "approve", "", 30);
     let task = task_of(&approved);
     assert_eq!(task.state, TaskState::Running);
@@ -314,7 +314,7 @@ fn a_57_without_an_executor_the_agent_is_told_to_call_again() {
 }
 
 #[test]
-fn a_61_a_pre_approval_lets_that_very_call_pass_once_within_two_minutes() {
+fn a_pre_approval_lets_that_very_call_pass_once_within_two_minutes() {
     let approved = || decided(kept(None), "approve", "", 30);
     let again = |seconds| CheckToolCall { at: at(seconds), ..checked("gmail.send", email()) };
     assert_eq!(says(&approved(), &again(149)), Gate::Allow(Some(ToolPermission::PreApproval)));
@@ -327,7 +327,7 @@ fn a_61_a_pre_approval_lets_that_very_call_pass_once_within_two_minutes() {
 }
 
 #[test]
-fn a_58_an_email_that_was_sent_is_an_output() {
+fn an_email_that_was_sent_is_an_output() {
     let answer = r#"{"id": "m-1", "thread_id": "t-1"}"#;
     let claimed = || approved().and(starting(1, 31));
     claimed().when(ending(ended(1, ToolOutcome::Ok, answer))).then_with(|events, _| {
@@ -351,7 +351,7 @@ fn of_long_texts_the_beginning_is_kept() {
 }
 
 #[test]
-fn a_59_a_conversation_stands_in_for_a_thread() {
+fn a_conversation_stands_in_for_a_thread() {
     let answer = r#"{"conversation_id": "c-1"}"#;
     approved().and(starting(1, 31)).when(ending(ended(1, ToolOutcome::Ok, answer))).then_with(|events, _| {
         let Event::OutputProduced(output) = &events[0] else { panic!("an output first") };

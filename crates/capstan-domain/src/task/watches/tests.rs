@@ -52,7 +52,7 @@ fn woken(given: Given<TaskDecider>, run_no: u32) -> Given<TaskDecider> {
 }
 
 #[test]
-fn a_111_and_a_114_a_task_that_watches_sleeps_five_minutes_and_then_looks_into_the_very_thread() {
+fn a_task_that_watches_sleeps_five_minutes_and_then_looks_into_the_very_thread() {
     started().when(finishing(ok(1, vec![watch()]))).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "armed", "slept"]);
         let sleep = state.as_ref().unwrap().sleep.clone().unwrap();
@@ -70,7 +70,7 @@ fn a_111_and_a_114_a_task_that_watches_sleeps_five_minutes_and_then_looks_into_t
 }
 
 #[test]
-fn a_113_a_question_beats_a_watch_and_the_watch_stays_armed() {
+fn a_question_beats_a_watch_and_the_watch_stays_armed() {
     let asks = Finish { waiting_for_input: true, ..ok(1, vec![watch()]) };
     started().when(finishing(asks)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "armed", "asked"]);
@@ -79,7 +79,7 @@ fn a_113_a_question_beats_a_watch_and_the_watch_stays_armed() {
 }
 
 #[test]
-fn a_121_and_a_122_without_a_plan_a_task_sleeps_while_it_watches_and_else_is_done() {
+fn without_a_plan_a_task_sleeps_while_it_watches_and_else_is_done() {
     let again = woken(watching(), 2);
     again
         .when(plain(2))
@@ -91,7 +91,7 @@ fn a_121_and_a_122_without_a_plan_a_task_sleeps_while_it_watches_and_else_is_don
 }
 
 #[test]
-fn a_149_and_a_150_and_a_153_news_wake_a_sleeping_task_once_whatever_their_order() {
+fn news_wake_a_sleeping_task_once_whatever_their_order() {
     let fired = || watching().and(news(&["b", "a", "b"]));
     watching().when(news(&["a"])).then_with(|events, state| {
         assert_eq!(kinds(events), ["fired", "said", "run requested"]);
@@ -151,7 +151,7 @@ fn news_resume_a_parent_that_waits_for_its_children_and_it_waits_again() {
 }
 
 #[test]
-fn a_118_and_a_119_watches_about_a_child_go_to_it_and_the_parent_checks_in_an_hour() {
+fn watches_about_a_child_go_to_it_and_the_parent_checks_in_an_hour() {
     let child = |label: &str, output: Option<&str>| SubtaskSpec {
         prompt: "look".into(),
         label: Some(label.into()),
@@ -197,7 +197,7 @@ fn a_118_and_a_119_watches_about_a_child_go_to_it_and_the_parent_checks_in_an_ho
 }
 
 #[test]
-fn a_159_and_a_161_and_a_162_equal_watches_are_one_and_a_later_one_continues_and_replaces_the_earlier() {
+fn equal_watches_are_one_and_a_later_one_continues_and_replaces_the_earlier() {
     started().when(finishing(ok(1, vec![watch(), watch()]))).then_with(|events, _| {
         assert_eq!(kinds(events).iter().filter(|kind| **kind == "armed").count(), 1);
     });
@@ -222,7 +222,7 @@ fn a_159_and_a_161_and_a_162_equal_watches_are_one_and_a_later_one_continues_and
 }
 
 #[test]
-fn a_115_a_watch_without_a_place_to_look_is_dropped_and_an_unknown_integration_is_refused() {
+fn a_watch_without_a_place_to_look_is_dropped_and_an_unknown_integration_is_refused() {
     let nowhere = SourceWatch { thread_id: Some(" ".into()), ..watch() };
     let nobody = SourceWatch { integration: " ".into(), ..watch() };
     started().when(finishing(ok(1, vec![nowhere, nobody]))).then_with(|events, _| {
@@ -238,7 +238,7 @@ fn a_115_a_watch_without_a_place_to_look_is_dropped_and_an_unknown_integration_i
 }
 
 #[test]
-fn a_133_whatever_ends_a_task_ends_its_watches_in_the_same_decision() {
+fn whatever_ends_a_task_ends_its_watches_in_the_same_decision() {
     watching().when(cancel()).then_with(|events, _| assert_eq!(kinds(events), ["disarmed", "cancelled"]));
     let boom = Finish { error: Some("boom".into()), ..report(2, AttemptOutcome::Error) };
     let failing = Finish { error_class: Some(crate::outcome_text::ErrorClass::Terminal), ..boom };
