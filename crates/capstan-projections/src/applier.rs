@@ -8,9 +8,10 @@ use capstan_eventlog::LogIdentity;
 use futures_util::future::try_join_all;
 
 use crate::checkpoint::{self, Advance, Checkpoint};
+use crate::error::explain;
 use crate::fact::Decoded;
-use crate::fold::{Fold, Schemas, Unfoldable, explain};
-use crate::generation::{self, GenerationError};
+use crate::fold::{Fold, Unfoldable};
+use crate::generation::{self, GenerationError, Schemas};
 use crate::parked::{self, Parking};
 use crate::rows::{StoreError, refused_data};
 use crate::session::Session;

@@ -4,8 +4,10 @@
 //! its epoch gone when it tries to commit, and its rows roll back with the checkpoint. The lease only decides
 //! when somebody else may try.
 
+use std::sync::Arc;
+
 use capstan_envelope::{CommitHash, Position};
-use capstan_eventlog::LogIdentity;
+use capstan_eventlog::{EventLog, LogIdentity, ReadError};
 use chrono::{DateTime, Utc};
 use tokio_postgres::{Client, Error, Row};
 
@@ -122,4 +124,37 @@ pub(crate) async fn advance(session: &Session, to: &Advance<'_>) -> Result<bool,
         )
         .await?;
     Ok(moved == 1)
+}
+
+/// What differs between the log the rows were made from and this one.
+pub(crate) async fn diverged(
+    log: &Arc<dyn EventLog>,
+    checkpoint: &Checkpoint,
+    identity: &LogIdentity,
+) -> Result<Option<String>, ReadError> {
+    if checkpoint.position == Position::START {
+        return Ok(None);
+    }
+    if let Some(known) = &checkpoint.identity
+        && !same(known, identity)
+    {
+        return Ok(Some(format!(
+            "the log's identity is {} of {}, the read models were made from {} of {}",
+            identity.store_epoch, identity.created_at, known.store_epoch, known.created_at
+        )));
+    }
+    let head = log.head().await?;
+    if head < checkpoint.position {
+        return Ok(Some(format!("the log ends at {head}, the read models are at {}", checkpoint.position)));
+    }
+    let hash = log.at(checkpoint.position).await?.map(|recorded| recorded.hash);
+    Ok((hash != Some(checkpoint.hash)).then(|| {
+        format!("the commit at {} is not the one the read models were made from", checkpoint.position)
+    }))
+}
+
+/// Compares identities as Postgres keeps them: to the microsecond.
+fn same(known: &LogIdentity, now: &LogIdentity) -> bool {
+    known.store_epoch == now.store_epoch
+        && known.created_at.timestamp_micros() == now.created_at.timestamp_micros()
 }

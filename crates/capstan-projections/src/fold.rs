@@ -1,7 +1,5 @@
 //! All models folded together, one commit at a time.
 
-use std::collections::HashMap;
-
 use capstan_contract::DomainEvent;
 use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 use capstan_envelope::{Position, StreamHead};
@@ -9,15 +7,14 @@ use futures_util::future::try_join_all;
 
 use crate::catalogue::all_rows;
 use crate::catalogue::stream_snapshots::{StreamSnapshots, stream_key};
+use crate::error::explain;
 use crate::fact::{Decoded, Fact};
+use crate::generation::Schemas;
 use crate::rows::{ModelRows, Rows, StoreError};
 use crate::session::Session;
 
 /// Bytes of documents kept after a batch, over all models; beyond it all rows are forgotten and read again when needed.
 const CACHED_BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// Which Postgres schema holds the tables of each model.
-pub(crate) type Schemas = HashMap<String, String>;
 
 /// Why a commit cannot be folded. Its stream is parked; the others flow on.
 #[derive(Debug, thiserror::Error)]
@@ -155,21 +152,6 @@ fn begins(events: &[DomainEvent]) -> bool {
                 | DomainEvent::Task(task::Event::TaskAccepted(_))
         )
     )
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn explain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

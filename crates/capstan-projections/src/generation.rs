@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use tokio_postgres::{Client, Error};
 
 use crate::catalogue::{MODELS, columns, schema};
-use crate::fold::Schemas;
+
+/// The Postgres schema that holds the table of each model, by model.
+pub(crate) type Schemas = HashMap<String, String>;
 
 /// Before the number of a generation's schema.
 const PREFIX: &str = "capstan_rm_";

@@ -20,6 +20,7 @@ mod commits;
 mod config;
 mod decided;
 mod digest;
+mod error;
 mod fact;
 mod fold;
 mod generation;

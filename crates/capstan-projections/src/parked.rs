@@ -11,9 +11,10 @@ use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::checkpoint;
+use crate::error::explain;
 use crate::fact::Decoded;
-use crate::fold::{Fold, Schemas, explain};
-use crate::generation::{self, GenerationError};
+use crate::fold::Fold;
+use crate::generation::{self, GenerationError, Schemas};
 use crate::queries::QueryError;
 use crate::read_models::ReadModels;
 use crate::rows::StoreError;

@@ -1,6 +1,6 @@
 //! The loop around the applier: lease, identity, follow, renew, recover.
 
-pub(crate) mod follow;
+mod follow;
 mod lag;
 
 use std::sync::Arc;

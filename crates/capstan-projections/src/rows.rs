@@ -14,8 +14,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use crate::cell::{Cell, CellType, ColumnArray, Failure};
+use crate::error::explain;
 use crate::fact::Fact;
-use crate::fold::explain;
 use crate::model::{Model, RowKey};
 use crate::session::Session;
 

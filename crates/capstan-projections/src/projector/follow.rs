@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use capstan_envelope::Position;
-use capstan_eventlog::{EventLog, LogIdentity, ReadError};
+use capstan_eventlog::{EventLog, ReadError};
 use chrono::Utc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::applier::{Applier, ApplyError};
-use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint::{self, diverged};
 use crate::commits::{Arrived, Reader, first_unknown};
 use crate::config::ProjectorConfig;
-use crate::fold::explain;
+use crate::error::explain;
 use crate::generation::{self, GenerationError};
 use crate::migrate::MigrateError;
 use crate::projector::lag::{Lag, PATIENCE};
@@ -342,39 +342,6 @@ impl Runner {
             self.status.send_modify(|status| status.state = state);
         }
     }
-}
-
-/// What differs between the log the rows were made from and this one.
-pub(crate) async fn diverged(
-    log: &Arc<dyn EventLog>,
-    checkpoint: &Checkpoint,
-    identity: &LogIdentity,
-) -> Result<Option<String>, ReadError> {
-    if checkpoint.position == Position::START {
-        return Ok(None);
-    }
-    if let Some(known) = &checkpoint.identity
-        && !same(known, identity)
-    {
-        return Ok(Some(format!(
-            "the log's identity is {} of {}, the read models were made from {} of {}",
-            identity.store_epoch, identity.created_at, known.store_epoch, known.created_at
-        )));
-    }
-    let head = log.head().await?;
-    if head < checkpoint.position {
-        return Ok(Some(format!("the log ends at {head}, the read models are at {}", checkpoint.position)));
-    }
-    let hash = log.at(checkpoint.position).await?.map(|recorded| recorded.hash);
-    Ok((hash != Some(checkpoint.hash)).then(|| {
-        format!("the commit at {} is not the one the read models were made from", checkpoint.position)
-    }))
-}
-
-/// Compares identities as Postgres keeps them: to the microsecond.
-fn same(known: &LogIdentity, now: &LogIdentity) -> bool {
-    known.store_epoch == now.store_epoch
-        && known.created_at.timestamp_micros() == now.created_at.timestamp_micros()
 }
 
 #[cfg(test)]
