@@ -1,5 +1,7 @@
 //! Everything the routes need, in one place.
 
+pub(crate) mod dispatchers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +13,13 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::rates::{RateLimit, Rates};
 use crate::auth::{Access, Holders};
-use crate::dead_letters::DeadLetters;
-use crate::dispatchers::Dispatchers;
-use crate::known::KnownWorkspaces;
-use crate::rates::{RateLimit, Rates};
-use crate::readiness::Check;
-use crate::reads::Reads;
+use crate::use_case::dead_letters::DeadLetters;
+use crate::use_case::read::Reads;
+use crate::use_case::readiness::Check;
+use crate::use_case::resolve::KnownWorkspaces;
+use dispatchers::Dispatchers;
 
 /// Bounds and habits of the api.
 #[derive(Clone, Debug)]

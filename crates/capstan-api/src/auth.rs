@@ -9,6 +9,7 @@ mod bearer;
 mod caller;
 mod holders;
 mod loopback;
+pub(crate) mod rates;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -9,61 +9,33 @@
 //! **Where to start.** `app.rs` lists what it is made of, `routes/table.rs` the routes, `commands.rs` and one file beside it
 //! for each command. `conventions.rs` is what holds for every answer.
 
-mod answer_schema;
 mod app;
-mod as_of;
-mod asked;
-mod asyncapi;
 mod auth;
-mod batch;
-mod body;
 mod call;
-mod commands;
-mod conventions;
-mod dead_letters;
-mod dispatchers;
-mod frames;
-mod history;
-mod interaction;
-mod known;
-mod logs;
-mod lookup;
+mod describe;
+mod http;
 pub mod nats;
-mod objects_only;
-mod openapi;
 mod operation;
-mod parameters;
-mod preview;
 mod problem;
-mod query_parameter;
-mod quota;
-mod rates;
-mod readiness;
-mod reads;
 mod receipt;
-mod routes;
-mod run_snapshots;
-mod serving;
-mod shown;
-mod task_batch;
-mod why;
+mod use_case;
 
-pub use app::{ApiConfig, App, NatsConfig, Parts};
-pub use auth::{Access, AdminToken, AdminTokenTooShort};
-pub use batch::BATCH;
-pub use call::CallContext;
-pub use commands::{NAMES as COMMAND_NAMES, execute};
-pub use conventions::{CORRELATION, POSITION};
-pub use dead_letters::DeadLetters;
-pub use dispatchers::{
+pub use app::dispatchers::{
     Agents, Channels, Classes, Dispatchers, Schedules, Sessions, Tasks, Tokens, Workspaces,
 };
+pub use app::{ApiConfig, App, NatsConfig, Parts};
+pub use auth::rates::RateLimit;
+pub use auth::{Access, AdminToken, AdminTokenTooShort};
+pub use call::CallContext;
+pub use http::conventions::{CORRELATION, POSITION};
+pub use http::routes::{operations, router};
+pub use http::serving::serve;
+pub use operation::query_parameter::{ParameterKind, QueryParameter};
 pub use operation::{Answer, Operation, Scope, Verb};
 pub use problem::{Code, MEDIA_TYPE, Problem, ProblemDocument};
-pub use query_parameter::{ParameterKind, QueryParameter};
-pub use rates::RateLimit;
-pub use readiness::{Check, Finding, ReadModelsCheck};
-pub use reads::Reads;
 pub use receipt::{Receipt, Reply};
-pub use routes::{operations, router};
-pub use serving::serve;
+pub use use_case::batch::BATCH;
+pub use use_case::commands::{NAMES as COMMAND_NAMES, execute};
+pub use use_case::dead_letters::DeadLetters;
+pub use use_case::read::Reads;
+pub use use_case::readiness::{Check, Finding, ReadModelsCheck};

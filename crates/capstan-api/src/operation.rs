@@ -4,11 +4,13 @@
 //! descriptions of the surface are all made from the same value, so none of them can say something else. The values
 //! themselves stand in `routes/table.rs`.
 
+pub(crate) mod query_parameter;
+
 use axum::http::Method;
 use axum::routing::MethodFilter;
 use serde::Serialize;
 
-use crate::query_parameter::{self, QueryParameter};
+use query_parameter::QueryParameter;
 
 /// One thing a caller may ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

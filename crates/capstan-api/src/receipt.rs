@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::auth::Secret;
-use crate::conventions::{POSITION, header_text};
-use crate::shown::Object;
+use crate::http::conventions::{POSITION, header_text};
+use crate::http::responses::Object;
 
 /// The proof that a command is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]

@@ -15,8 +15,8 @@ use chrono::Utc;
 use super::Caller;
 use super::bearer::Bearer;
 use crate::App;
-use crate::known;
 use crate::problem::{Code, Problem};
+use crate::use_case::resolve;
 
 /// After this long the memory of a token is confirmed against the log.
 const CONFIRM_EVERY: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ impl App {
     pub(super) async fn holder(&self, text: &str) -> Result<Arc<Issued>, Problem> {
         let refused = || Problem::new(Code::Unauthenticated, "the token is unknown, expired or revoked");
         let bearer = Bearer::read(text).ok_or_else(refused)?;
-        let stream = known::stream(&bearer.workspace, "token", &bearer.token_id.to_string());
+        let stream = resolve::stream(&bearer.workspace, "token", &bearer.token_id.to_string());
         let stream = stream.map_err(|_| refused())?;
         let token_id = bearer.token_id;
         let is_due = self.holders.is_due(token_id);
@@ -99,7 +99,7 @@ impl App {
     pub(crate) async fn until_refused(&self, caller: &Caller) {
         let Caller::Token(issued) = caller else { return std::future::pending().await };
         let Ok(workspace) = issued.workspace.parse() else { return };
-        let Ok(stream) = known::stream(&workspace, "token", &issued.token_id.to_string()) else { return };
+        let Ok(stream) = resolve::stream(&workspace, "token", &issued.token_id.to_string()) else { return };
         let is_good = |state: &State| state.good_at(Utc::now()).is_some();
         let mut confirmed = Instant::now();
         loop {

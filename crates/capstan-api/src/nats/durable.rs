@@ -17,9 +17,9 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{Surface, message};
-use crate::commands;
 use crate::problem::{Code, Problem};
 use crate::receipt::Reply;
+use crate::use_case::commands;
 
 /// The consumer all replicas share.
 const CONSUMER: &str = "capstan-commands";

@@ -10,7 +10,7 @@ use crate::call::CallContext;
 use crate::problem::Problem;
 
 /// The caller's own name for the command.
-pub(super) use crate::dead_letters::COMMAND_ID;
+pub(super) use crate::use_case::dead_letters::COMMAND_ID;
 
 /// Reads the headers that come with a command; they mean what the HTTP headers of the same names mean.
 pub(super) fn call(headers: Option<&HeaderMap>) -> Result<CallContext, Problem> {

@@ -8,10 +8,10 @@ use serde_json::{Map, Value};
 
 use super::routed::escaped;
 use crate::auth::Caller;
-use crate::body;
+use crate::http::body;
+use crate::http::routes::operations;
 use crate::operation::Operation;
 use crate::problem::{Code, Problem};
-use crate::routes::operations;
 
 /// The reads that can be asked.
 pub(super) fn operations_asked() -> impl Iterator<Item = &'static Operation> {

@@ -11,10 +11,10 @@ use tower::ServiceExt;
 use super::{queries, worker_calls};
 use crate::App;
 use crate::call::CallContext;
-use crate::conventions::{Correlation, POSITION};
+use crate::http::conventions::{Correlation, POSITION};
+use crate::http::routes::bus_router;
 use crate::operation::Operation;
 use crate::problem::Problem;
-use crate::routes::bus_router;
 
 /// The routes the bus asks.
 #[derive(Clone)]

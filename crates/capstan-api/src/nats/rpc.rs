@@ -14,11 +14,11 @@ use tokio_util::task::TaskTracker;
 
 use super::routed::Routed;
 use super::{Surface, message};
-use crate::batch::{self, BATCH};
 use crate::call::CallContext;
-use crate::commands;
 use crate::operation::{Operation, Scope};
 use crate::problem::{Code, Problem};
+use crate::use_case::batch::{self, BATCH};
+use crate::use_case::commands;
 
 pub(super) async fn serve(surface: Surface) {
     surface.keep_alive("rpc", serve_once).await;

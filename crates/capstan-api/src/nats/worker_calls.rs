@@ -11,9 +11,9 @@ use axum::http::Request;
 use super::message::find;
 use super::routed::escaped;
 use crate::auth::{Caller, Place};
+use crate::http::routes::operations;
 use crate::operation::Operation;
 use crate::problem::{Code, Problem};
-use crate::routes::operations;
 
 /// Headers that mean what they mean over HTTP.
 const HEADERS: [&str; 4] = ["capstan-lease-epoch", "idempotency-key", "capstan-command-id", "traceparent"];

@@ -1,0 +1,269 @@
+//! `/asyncapi.json`: what travels on NATS and on live streams, described from the same tables as the HTTP surface.
+
+use std::sync::LazyLock;
+
+use capstan_contract::CATALOGUE;
+use capstan_contract::command::COMMANDS;
+use serde_json::{Map, Value, json};
+
+use crate::describe::openapi::Components;
+use crate::http::routes::operations;
+use crate::operation::{Answer, Operation};
+
+/// The document.
+pub(crate) static DOCUMENT: LazyLock<Value> = LazyLock::new(draw);
+
+/// Control frames of a live stream, and what they say.
+const CONTROLS: [(&str, &str); 5] = [
+    ("snapshot", "the objects as they are, at the beginning"),
+    ("caught_up", "what happened before is told; what follows is live"),
+    ("gap", "the stream breaks off; `resume_from` says where to go on"),
+    ("log", "a line of an agent"),
+    ("end", "the task is over"),
+];
+
+#[derive(Default)]
+struct Drawing {
+    channels: Map<String, Value>,
+    operations: Map<String, Value>,
+    messages: Map<String, Value>,
+    components: Components,
+}
+
+fn draw() -> Value {
+    let mut drawing = Drawing { components: Components::of_everything(), ..Drawing::default() };
+    for event in CATALOGUE {
+        drawing.components.add_drawn(&format!("event.{}", event.name), (event.schema)());
+    }
+    drawing.commands();
+    drawing.queries();
+    drawing.worker_calls();
+    drawing.dead_letters();
+    drawing.streams();
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Capstan",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Commands and queries on NATS, and live streams over HTTP. With a subject prefix every subject \
+                            begins with it.",
+            "license": { "name": "Apache-2.0" },
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "nats": { "host": "localhost:4222", "protocol": "nats" },
+            "http": { "host": "localhost:7070", "protocol": "http" },
+        },
+        "channels": drawing.channels,
+        "operations": drawing.operations,
+        "components": { "messages": drawing.messages, "schemas": drawing.components.schemas },
+    })
+}
+
+fn workspace() -> Value {
+    json!({ "workspace": { "description": "The name of a workspace." } })
+}
+
+fn reference(place: &str, name: &str) -> Value {
+    json!({ "$ref": format!("#/{place}/{}", name.replace('/', "~1")) })
+}
+
+impl Drawing {
+    #[expect(clippy::needless_pass_by_value, reason = "the value is made for this place")]
+    fn message(&mut self, name: &str, payload: Value, summary: &str) {
+        self.messages.insert(
+            name.to_owned(),
+            json!({ "name": name, "summary": summary, "contentType": "application/json", "payload": payload }),
+        );
+    }
+
+    #[expect(clippy::needless_pass_by_value, reason = "the value is made for this place")]
+    fn channel(
+        &mut self,
+        name: &str,
+        address: &str,
+        server: &str,
+        messages: &[&str],
+        parameters: Value,
+        about: &str,
+    ) {
+        let messages: Map<String, Value> = messages
+            .iter()
+            .map(|message| ((*message).to_owned(), reference("components/messages", message)))
+            .collect();
+        let channel = json!({
+            "address": address, "description": about, "servers": [reference("servers", server)],
+            "messages": messages, "parameters": parameters,
+        });
+        self.channels.insert(name.to_owned(), channel);
+    }
+
+    /// `action` is Capstan's: it receives what callers send.
+    fn operation(&mut self, name: &str, action: &str, channel: &str, summary: &str, reply: Option<&str>) {
+        let mut operation =
+            json!({ "action": action, "channel": reference("channels", channel), "summary": summary });
+        if let Some(reply) = reply {
+            operation["reply"] = json!({
+                "channel": reference("channels", "reply"),
+                "messages": [
+                    reference("channels/reply/messages", reply),
+                    reference("channels/reply/messages", "problem"),
+                ],
+            });
+        }
+        self.operations.insert(name.to_owned(), operation);
+    }
+
+    fn commands(&mut self) {
+        let problem = self.components.reference("problem");
+        self.message("problem", problem, "a refusal or a failure");
+        let receipt = json!({
+            "type": "object", "required": ["receipt"],
+            "properties": { "receipt": self.components.reference("receipt") },
+        });
+        self.message("reply", receipt, "the receipt of a command, with the entity");
+        self.message("answer", json!({}), "what HTTP answers to the same question");
+        let answers = json!({ "type": "array", "items": self.components.reference("batch-answer") });
+        self.message("batch-answers", answers, "the answers of a batch, in its order");
+        let replies = ["reply", "answer", "batch-answers", "problem"];
+        self.channel(
+            "reply",
+            "{inbox}",
+            "nats",
+            &replies,
+            json!({ "inbox": { "description": "The caller's inbox." } }),
+            "replies",
+        );
+        self.channels["reply"]["address"] = Value::Null;
+        self.channels["reply"]["parameters"] = json!({});
+        for operation in operations().filter(|operation| operation.bus.is_some()) {
+            let Some(name) = operation.bus else { continue };
+            let Some(body) = COMMANDS.iter().find(|named| named.name == name) else { continue };
+            self.message(name, self.components.reference(body.name), operation.summary);
+            let durable = format!("cmd/{name}");
+            let about = "Durable: kept until it is carried out; the outcome appears on `cmd-result`.";
+            self.channel(
+                &durable,
+                &format!("capstan.cmd.{{workspace}}.{name}"),
+                "nats",
+                &[name],
+                workspace(),
+                about,
+            );
+            self.operation(&format!("publish-{name}"), "receive", &durable, operation.summary, None);
+            self.rpc(name, name, operation.summary, "reply");
+        }
+        let items = json!({ "type": "array", "maxItems": crate::use_case::batch::ITEMS_MAX, "items": { "type": "object", "required": ["type"] } });
+        self.message("batch", items, "commands, each with its wire name as `type`");
+        self.rpc("batch", "batch", "gives up to 1000 commands", "batch-answers");
+        let parameters = json!({
+            "workspace": { "description": "The name of a workspace." },
+            "command_id": { "description": "The header `Capstan-Command-Id` of the command." },
+        });
+        let about =
+            "Outcomes of durable commands, kept for a day. The header `Capstan-Status` says how it went.";
+        self.channel(
+            "cmd-result",
+            "capstan.cmd-result.{workspace}.{command_id}",
+            "nats",
+            &["reply", "problem"],
+            parameters,
+            about,
+        );
+        self.operation("hear-outcome", "send", "cmd-result", "the outcome of a durable command", None);
+    }
+
+    fn rpc(&mut self, name: &str, message: &str, summary: &str, reply: &str) {
+        let channel = format!("rpc/{name}");
+        let address = format!("capstan.rpc.{{workspace}}.{name}");
+        self.channel(
+            &channel,
+            &address,
+            "nats",
+            &[message],
+            workspace(),
+            "Request and reply; a NATS service named `capstan`.",
+        );
+        self.operation(&format!("ask-{name}"), "receive", &channel, summary, Some(reply));
+    }
+
+    fn queries(&mut self) {
+        for operation in operations().filter(|operation| operation.is_query()) {
+            let Some(name) = operation.rpc_name() else { continue };
+            self.message(&name, question(operation), operation.summary);
+            self.rpc(&name, &name, operation.summary, "answer");
+        }
+    }
+
+    fn worker_calls(&mut self) {
+        for operation in operations().filter(|operation| operation.is_worker_call()) {
+            let Some(name) = operation.rpc_name() else { continue };
+            let body = operation.body.and_then(|body| COMMANDS.iter().find(|named| named.name == body));
+            let payload = body.map(|body| self.components.reference(body.name));
+            self.message(&name, payload.unwrap_or_else(|| json!({ "type": "object" })), operation.summary);
+            self.rpc(&name, &name, operation.summary, "answer");
+        }
+    }
+
+    fn dead_letters(&mut self) {
+        self.message("dead-letter", json!({}), "a message as it came; the headers say what was wrong");
+        let parameters = json!({
+            "workspace": { "description": "The name of a workspace." },
+            "command": { "description": "The last part of the subject it came on." },
+        });
+        let about = "Commands nobody could process, kept in `CAPSTAN_DEADLETTERS` with `Capstan-Error-Code` and the original headers.";
+        self.channel(
+            "dead-letters",
+            "capstan.dlq.cmd.{workspace}.{command}",
+            "nats",
+            &["dead-letter"],
+            parameters,
+            about,
+        );
+        self.operation("hear-dead-letters", "send", "dead-letters", "what was set aside", None);
+    }
+
+    fn streams(&mut self) {
+        let mut names = Vec::new();
+        for event in CATALOGUE {
+            let name = format!("event.{}", event.name);
+            let payload = json!({
+                "type": "object", "required": ["position", "version", "data"],
+                "properties": {
+                    "position": self.components.reference("Position"),
+                    "version": { "type": "integer", "minimum": 1 },
+                    "data": self.components.reference(&name),
+                },
+            });
+            self.message(&name, payload, "an event of the log; the frame's `event` is its name");
+            names.push(name);
+        }
+        for (name, summary) in CONTROLS {
+            let name = format!("frame.{name}");
+            self.message(&name, json!({ "type": "object" }), summary);
+            names.push(name);
+        }
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for operation in operations().filter(|operation| matches!(operation.answer, Answer::Stream)) {
+            let parameters: Map<String, Value> = operation
+                .path_names()
+                .map(|name| (name.to_owned(), json!({ "description": format!("The {name}.") })))
+                .collect();
+            let about = "Server-sent events; the same frames over a WebSocket on the same path.";
+            self.channel(operation.name, operation.path, "http", &names, Value::Object(parameters), about);
+            self.operation(operation.name, "send", operation.name, operation.summary, None);
+        }
+    }
+}
+
+/// The body of a query: the parameters of its path and its query string.
+fn question(operation: &Operation) -> Value {
+    let own: Vec<_> = operation.path_names().filter(|name| *name != "workspace").collect();
+    let text = json!({ "type": "string", "minLength": 1 });
+    let mut properties: Map<String, Value> =
+        own.iter().map(|name| ((*name).to_owned(), text.clone())).collect();
+    for parameter in operation.query().chain(crate::operation::query_parameter::OF_READS) {
+        properties.insert(parameter.name.to_owned(), crate::describe::openapi::schema_of(parameter.kind));
+    }
+    json!({ "type": "object", "additionalProperties": false, "required": own, "properties": properties })
+}

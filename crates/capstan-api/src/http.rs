@@ -1,0 +1,10 @@
+//! The HTTP surface.
+
+pub(crate) mod body;
+pub(crate) mod command_request;
+pub(crate) mod conventions;
+pub(crate) mod frames;
+pub(crate) mod parameters;
+pub(crate) mod responses;
+pub(crate) mod routes;
+pub(crate) mod serving;

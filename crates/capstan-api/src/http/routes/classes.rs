@@ -1,0 +1,49 @@
+//! The execution classes of a workspace.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use capstan_contract::command::ConfigureClass;
+
+use crate::App;
+use crate::http::command_request::Asked;
+use crate::http::parameters::Parameters;
+use crate::http::responses::{List, Object, page};
+use crate::problem::Problem;
+use crate::receipt::Reply;
+use crate::use_case::execute::Execute;
+
+pub(super) async fn configure(
+    State(app): State<Arc<App>>,
+    Path((workspace, instance_key)): Path<(String, String)>,
+    mut asked: Asked,
+) -> Result<Reply, Problem> {
+    let workspace = app.workspace(&workspace).await?;
+    let body: ConfigureClass = asked.body_if_any()?;
+    if !body.instance_key.is_empty() && body.instance_key != instance_key {
+        return Err(Problem::invalid_field("/instance_key", "the path and the body name different classes"));
+    }
+    ConfigureClass { instance_key, ..body }.execute(&app, &workspace, &asked.call).await
+}
+
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Path(workspace): Path<String>,
+    mut parameters: Parameters,
+) -> Result<List, Problem> {
+    let page = page(&mut parameters);
+    parameters.finish()?;
+    let workspace = app.workspace(&workspace).await?;
+    app.reads.classes(&workspace, &page).await
+}
+
+pub(super) async fn one(
+    State(app): State<Arc<App>>,
+    Path((workspace, instance_key)): Path<(String, String)>,
+    parameters: Parameters,
+) -> Result<Object, Problem> {
+    parameters.finish()?;
+    let workspace = app.workspace(&workspace).await?;
+    let found = app.reads.class(&workspace, &instance_key).await?;
+    found.ok_or_else(|| Problem::not_found("class"))
+}

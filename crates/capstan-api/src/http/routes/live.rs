@@ -1,0 +1,294 @@
+//! Live streams of a workspace, a task and a run: server-sent events, or a WebSocket on the same path.
+
+use std::sync::Arc;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use bytes::Bytes;
+use capstan_domain::id::{RunId, TaskId};
+use capstan_domain::task::TaskState;
+use capstan_envelope::{Position, Workspace};
+use capstan_eventlog::Selection;
+use capstan_live::{CAUGHT_UP, Cursor, END, Frame, GAP, LOG, Subscription};
+use capstan_projections::{Page, TaskFilter};
+use futures_util::{StreamExt, stream};
+use serde::Deserialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::App;
+use crate::auth::Caller;
+use crate::http::frames::{self, Frames};
+use crate::http::parameters::{Parameters, path_id};
+use crate::http::responses::LIMIT_MAX;
+use crate::problem::Problem;
+use crate::use_case::execute::task_stream;
+
+/// Name of the frame that shows an object as it is at the beginning.
+const SNAPSHOT: &str = "snapshot";
+
+/// What the caller wants to see.
+struct Wish {
+    after: Option<Cursor>,
+    with_snapshot: bool,
+    /// Kinds of lines wanted: `log`, `run-event`.
+    lines: Vec<&'static str>,
+    log_after: Option<u64>,
+    types: Vec<String>,
+    keep_open: bool,
+}
+
+impl Wish {
+    fn read(mut parameters: Parameters, headers: &HeaderMap) -> Result<Self, Problem> {
+        let last_seen = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+        let last_seen = last_seen.map(str::trim).filter(|text| !text.is_empty());
+        let is_resumed = last_seen.is_some();
+        let in_query = parameters.value("after", "an event id as sent on a stream");
+        let after = match last_seen.map(str::parse) {
+            None => in_query,
+            Some(Ok(cursor)) => Some(cursor),
+            Some(Err(_)) => {
+                parameters.fault("after", "Last-Event-ID must be an event id as sent on a stream");
+                None
+            }
+        };
+        let include = parameters.words("include");
+        if include.iter().any(|word| !matches!(word.as_str(), "logs" | "events" | "outputs")) {
+            parameters.fault("include", "may hold logs, events and outputs");
+        }
+        let includes = |name: &str| include.iter().any(|word| word == name);
+        // Who asks for the events from the first one on wants the lines from the first one on.
+        let log_after = parameters.value("log_after", "a log cursor");
+        let log_after = log_after.or_else(|| (after == Some(Cursor::after(Position::START))).then_some(0));
+        let wish = Self {
+            after,
+            // Who comes back has the objects already.
+            with_snapshot: parameters.flag("snapshot").unwrap_or(false) && !is_resumed,
+            lines: [("logs", "log"), ("events", "run-event")]
+                .into_iter()
+                .filter(|(word, _)| includes(word))
+                .map(|(_, kind)| kind)
+                .collect(),
+            log_after,
+            types: parameters.words("types"),
+            keep_open: parameters.flag("follow").unwrap_or(false),
+        };
+        parameters.finish()?;
+        Ok(wish)
+    }
+
+    fn takes(&self, event: &str) -> bool {
+        let is_control = matches!(event, CAUGHT_UP | GAP | END | SNAPSHOT | LOG);
+        is_control || self.types.is_empty() || self.types.iter().any(|name| name == event)
+    }
+
+    fn subscription(&self, selection: Selection, end_on_terminal: bool) -> Subscription {
+        Subscription { selection, after: self.after, end_on_terminal }
+    }
+}
+
+/// Sends the frames the way the caller asked for them.
+async fn send(app: Arc<App>, caller: Caller, request: Request, frames: Frames) -> Response {
+    let ping_every = app.config.ping_every;
+    // A stream does not outlive its token. It just breaks off: whoever comes back is told why.
+    let frames: Frames =
+        Box::pin(frames.take_until(Box::pin(async move { app.until_refused(&caller).await })));
+    let (mut head, _) = request.into_parts();
+    match WebSocketUpgrade::from_request_parts(&mut head, &()).await {
+        Ok(upgrade) => upgrade.on_upgrade(move |socket| frames::websocket(socket, frames, ping_every)),
+        Err(_) => frames::sse(frames, ping_every),
+    }
+}
+
+pub(super) async fn of_workspace(
+    State(app): State<Arc<App>>,
+    Path(workspace): Path<String>,
+    caller: Caller,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Response, Problem> {
+    let mut wish = Wish::read(parameters, request.headers())?;
+    let workspace = app.workspace(&workspace).await?;
+    let mut first = Vec::new();
+    if wish.with_snapshot {
+        let page = Page { limit: Some(LIMIT_MAX), ..Page::default() };
+        let states = TaskState::ALL.into_iter().filter(|state| !state.is_terminal()).collect();
+        let open = TaskFilter { states, ..TaskFilter::default() };
+        let tasks = app.reads.tasks(&workspace, &open, &page).await?;
+        wish.after = Some(Cursor::after(tasks.position));
+        let is_whole = tasks.next_cursor.is_none();
+        let data = json!({ "tasks": tasks.items, "position": tasks.position, "whole": is_whole });
+        first.push(snapshot(wish.after, &data));
+    }
+    let selection = Selection::Workspace(workspace.clone());
+    let events = app.live.follow(wish.subscription(selection, false));
+    let frames = merged(&app, &workspace, Of::Workspace, wish, first, Box::pin(events));
+    Ok(send(app, caller, request, frames).await)
+}
+
+pub(super) async fn of_task(
+    State(app): State<Arc<App>>,
+    Path((workspace, task)): Path<(String, String)>,
+    caller: Caller,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Response, Problem> {
+    let mut wish = Wish::read(parameters, request.headers())?;
+    let (workspace, task_id) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    app.must_have_task(&workspace, task_id).await?;
+    let mut first = Vec::new();
+    if wish.with_snapshot {
+        let task = app.reads.task(&workspace, task_id).await?.ok_or_else(|| Problem::not_found("task"))?;
+        wish.after = Some(Cursor::after(task.position));
+        first.push(snapshot(wish.after, &json!({ "task": task.json, "position": task.position })));
+    }
+    let selection = Selection::Stream(task_stream(&workspace, task_id)?);
+    let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
+    let frames = merged(&app, &workspace, Of::Task(task_id), wish, first, Box::pin(events));
+    Ok(send(app, caller, request, frames).await)
+}
+
+/// The run's part of its task's events; ends with the run.
+pub(super) async fn of_run(
+    State(app): State<Arc<App>>,
+    Path((workspace, run)): Path<(String, String)>,
+    caller: Caller,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Response, Problem> {
+    let mut wish = Wish::read(parameters, request.headers())?;
+    let (workspace, run_id) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    let task_id = app.task_of_run(&workspace, run_id).await?;
+    let mut first = Vec::new();
+    if wish.with_snapshot {
+        let run = app.reads.run(&workspace, run_id).await?.ok_or_else(|| Problem::not_found("run"))?;
+        wish.after = Some(Cursor::after(run.position));
+        first.push(snapshot(wish.after, &json!({ "run": run.json, "position": run.position })));
+    }
+    let selection = Selection::Stream(task_stream(&workspace, task_id)?);
+    let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
+    let events = events.filter(move |frame| std::future::ready(concerns(frame, run_id)));
+    let frames = merged(&app, &workspace, Of::Run(task_id, run_id), wish, first, Box::pin(events));
+    Ok(send(app, caller, request, frames).await)
+}
+
+fn snapshot(cursor: Option<Cursor>, data: &serde_json::Value) -> Frame {
+    Frame {
+        id: cursor.map(|cursor| cursor.to_string()),
+        event: SNAPSHOT.to_owned(),
+        data: data.to_string().into(),
+    }
+}
+
+/// What a stream is about.
+#[derive(Clone, Copy)]
+enum Of {
+    Workspace,
+    Task(TaskId),
+    Run(TaskId, RunId),
+}
+
+impl Of {
+    fn task_id(self) -> Option<TaskId> {
+        match self {
+            Self::Workspace => None,
+            Self::Task(task_id) | Self::Run(task_id, _) => Some(task_id),
+        }
+    }
+}
+
+/// First what is given, then events and log lines as they come; the end of the events is the end.
+fn merged(app: &App, workspace: &Workspace, of: Of, wish: Wish, first: Vec<Frame>, events: Frames) -> Frames {
+    let over = CancellationToken::new();
+    let lines: Frames = if wish.lines.is_empty() {
+        Box::pin(stream::empty())
+    } else {
+        let task_id = of.task_id().map(|id| id.0);
+        Box::pin(app.live.follow_logs_until(workspace, task_id, wish.log_after, over.clone()))
+    };
+    let both = Both { events, lines, has_lines: true, over, end: None };
+    let both = stream::unfold(both, |mut both| async move { Some((both.next().await?, both)) });
+    let wished = both.filter(move |frame| {
+        let takes = wish.takes(&frame.event) && (frame.event != LOG || wish.takes_line(&frame.data, of));
+        std::future::ready(takes)
+    });
+    Box::pin(stream::iter(first).chain(wished))
+}
+
+/// Events and log lines side by side.
+struct Both {
+    events: Frames,
+    lines: Frames,
+    has_lines: bool,
+    /// Tells the lines that nothing more is written.
+    over: CancellationToken,
+    /// The last frame, which waits for the last lines.
+    end: Option<Frame>,
+}
+
+impl Both {
+    async fn next(&mut self) -> Option<Frame> {
+        while self.end.is_none() {
+            tokio::select! {
+                event = self.events.next() => {
+                    let event = event?;
+                    if event.event != END {
+                        return Some(event);
+                    }
+                    self.over.cancel();
+                    self.end = Some(event);
+                }
+                line = self.lines.next(), if self.has_lines => match line {
+                    Some(line) => return Some(line),
+                    None => self.has_lines = false,
+                },
+            }
+        }
+        if self.has_lines
+            && let Some(line) = self.lines.next().await
+        {
+            return Some(line);
+        }
+        // The events are over as well: asked again, they have nothing more.
+        self.has_lines = false;
+        self.end.take()
+    }
+}
+
+#[derive(Deserialize)]
+struct LineHead {
+    #[serde(default)]
+    kind: Option<String>,
+    #[serde(default)]
+    run_id: Option<RunId>,
+}
+
+impl Wish {
+    /// Log lines and run events travel together, as do the runs of a task; the caller may want some only.
+    fn takes_line(&self, data: &Bytes, of: Of) -> bool {
+        let head = serde_json::from_slice(data).unwrap_or(LineHead { kind: None, run_id: None });
+        let kind = head.kind.as_deref().unwrap_or("log");
+        let is_of_run = match of {
+            Of::Workspace | Of::Task(_) => true,
+            Of::Run(_, run_id) => head.run_id == Some(run_id),
+        };
+        is_of_run && self.lines.contains(&kind)
+    }
+}
+
+#[derive(Deserialize)]
+struct OfRun {
+    data: RunOfEvent,
+}
+
+#[derive(Deserialize)]
+struct RunOfEvent {
+    run_id: Option<RunId>,
+}
+
+fn concerns(frame: &Frame, run_id: RunId) -> bool {
+    matches!(frame.event.as_str(), CAUGHT_UP | GAP | END)
+        || serde_json::from_slice::<OfRun>(&frame.data).is_ok_and(|event| event.data.run_id == Some(run_id))
+}

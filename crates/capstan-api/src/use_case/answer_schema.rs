@@ -1,0 +1,101 @@
+//! Answers a question wants in a shape of its own, as JSON Schema.
+//!
+//! The check stands here and not in the domain: every validator there is draws in a source of randomness, and rules
+//! have none. The domain keeps the schema with the question and takes only answers that name the question they were
+//! checked for; a question's schema never changes, so that is enough.
+
+use capstan_domain::task::Task;
+use capstan_domain::task::command::{BlockerSpec, SubmitInput};
+use capstan_domain::task::state::Input;
+use capstan_domain::{Fault, Faults};
+use jsonschema::{Draft, PatternOptions, Validator};
+use serde_json::{Map, Value};
+
+use crate::http::parameters::refuse;
+use crate::problem::Problem;
+
+/// Most faults of one answer that are told.
+const FAULTS_MAX: usize = 50;
+
+/// A validator that reaches for nothing outside the schema and whose patterns take linear time.
+fn validator(schema: &Value) -> Result<Validator, String> {
+    let options = jsonschema::options().with_draft(Draft::Draft202012);
+    let options = options.with_pattern_options(PatternOptions::regex());
+    options.build(schema).map_err(|error| error.to_string())
+}
+
+/// Checks a question's schema, and notes which of the waiting inputs answer it.
+pub(crate) fn prepared(mut asked: BlockerSpec, task: Option<&Task>) -> Result<BlockerSpec, Problem> {
+    let Some(schema) = &asked.answer_schema else { return Ok(asked) };
+    let validator = validator(schema).map_err(|why| {
+        Problem::invalid_field("/blocker/answer_schema", format!("must be a JSON Schema: {why}"))
+    })?;
+    let fits = |input: &&Input| faults(&validator, &input.answers, &input.message).is_empty();
+    let waiting = task.into_iter().flat_map(Task::pending_inputs);
+    asked.fitting = waiting.filter(fits).map(|input| input.input_id).collect();
+    Ok(asked)
+}
+
+/// Refuses an input that does not have the shape its question wants.
+pub(crate) fn check(schema: &Value, input: &SubmitInput) -> Result<(), Problem> {
+    let validator = validator(schema).map_err(|why| Problem::internal(std::io::Error::other(why)))?;
+    let mut noted = Faults::default();
+    for Fault { pointer, message } in faults(&validator, &input.answers, input.message.trim()) {
+        noted.add(&pointer, message);
+    }
+    refuse(noted)
+}
+
+/// What is wrong with the answers; with the text, when there are none.
+fn faults(validator: &Validator, answers: &Map<String, Value>, message: &str) -> Vec<Fault> {
+    let (base, value) = if answers.is_empty() {
+        ("/message", Value::from(message))
+    } else {
+        ("/answers", Value::Object(answers.clone()))
+    };
+    let fault = |error: jsonschema::ValidationError<'_>| Fault {
+        pointer: format!("{base}{}", error.instance_path()),
+        message: error.masked().to_string(),
+    };
+    validator.iter_errors(&value).take(FAULTS_MAX).map(fault).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[expect(clippy::needless_pass_by_value, reason = "the value is made for this place")]
+    fn found(schema: &Value, answers: Value, message: &str) -> Vec<String> {
+        let answers = answers.as_object().cloned().unwrap_or_default();
+        let validator = validator(schema).unwrap();
+        faults(&validator, &answers, message).into_iter().map(|fault| fault.pointer).collect()
+    }
+
+    #[test]
+    fn every_fault_of_an_answer_is_named_where_it_is() {
+        let schema = json!({
+            "type": "object",
+            "required": ["size"],
+            "properties": { "colour": { "enum": ["red", "blue"] }, "size": { "type": "integer" } },
+        });
+        assert!(found(&schema, json!({ "colour": "red", "size": 3 }), "").is_empty());
+        assert_eq!(
+            found(&schema, json!({ "colour": "grey", "size": "big" }), ""),
+            ["/answers/colour", "/answers/size"]
+        );
+        assert_eq!(found(&schema, json!({ "colour": "red" }), ""), ["/answers"]);
+        assert_eq!(found(&schema, json!({}), "red"), ["/message"]);
+        assert!(found(&json!({ "enum": ["yes", "no"] }), json!({}), "yes").is_empty());
+    }
+
+    #[test]
+    fn a_schema_that_is_none_or_reaches_outside_is_refused() {
+        for schema in [json!({ "type": 7 }), json!({ "$ref": "http://127.0.0.1:1/schema" })] {
+            let asked = BlockerSpec { answer_schema: Some(schema), ..BlockerSpec::default() };
+            let no = prepared(asked, None).unwrap_err();
+            assert_eq!(no.errors[0].pointer, "/blocker/answer_schema");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Puts the outputs of a workspace away, task by task.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use capstan_contract::command::{ArchiveAllOutputs, CommandBody};
+use capstan_dispatch::{CommandContext, DispatchError};
+use capstan_domain::id::{OutputId, TaskId, derived};
+use capstan_domain::task::{Command, command};
+use capstan_envelope::{Position, Workspace};
+use capstan_projections::{OutputFilter, Page, Span};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::execute::{Execute, task_stream};
+use super::resolve;
+use crate::App;
+use crate::call::CallContext;
+use crate::http::responses::LIMIT_MAX;
+use crate::problem::Problem;
+use crate::receipt::{Receipt, Reply};
+
+/// Pages of outputs one command puts away; the answer says when there are more.
+const PAGES_MAX: usize = 20;
+
+/// What came of it.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(crate) struct ArchivedOutputs {
+    /// Outputs that were put away.
+    count: usize,
+    /// True when there were more than one command puts away.
+    more: bool,
+}
+
+/// What must be known of an output.
+#[derive(Deserialize)]
+struct Found {
+    id: OutputId,
+    task_id: TaskId,
+}
+
+impl Execute for ArchiveAllOutputs {
+    async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
+        let key = call.key(self.idempotency_key())?;
+        let stream = resolve::stream(workspace, "workspace", workspace.as_str())?;
+        let context = call.command(&stream, key.as_ref(), &self);
+        let before = self.created_before.map_or(call.received_at, |before| before.min(call.received_at));
+        let filter = OutputFilter {
+            task_id: self.task_id,
+            agent_id: app.agent_filter(workspace, self.agent_id).await?,
+            output_type: self.output_type,
+            statuses: self.status.into_iter().collect(),
+            archived: Some(false),
+            hidden: None,
+            created: Span { after: None, before: Some(before) },
+        };
+        // What was made just before must be seen.
+        app.wait_for_head().await?;
+        let mut page = Page { limit: Some(LIMIT_MAX), ..Page::default() };
+        let (mut archived, mut position) = (ArchivedOutputs::default(), app.reads.position());
+        for _ in 0..PAGES_MAX {
+            let list = app.reads.outputs(workspace, &filter, &page).await?;
+            let mut of_task = BTreeMap::<TaskId, Vec<OutputId>>::new();
+            for doc in &list.items {
+                let Found { id, task_id } = serde_json::from_str(doc.get()).map_err(Problem::internal)?;
+                of_task.entry(task_id).or_default().push(id);
+            }
+            for (task_id, output_ids) in of_task {
+                let (count, at) = archive(app, workspace, &context, task_id, output_ids).await?;
+                archived.count += count;
+                position = position.max(at);
+            }
+            page.cursor = list.next_cursor;
+            archived.more = page.cursor.is_some();
+            if !archived.more {
+                break;
+            }
+        }
+        let receipt = Receipt { command_id: context.command_id, position, version: 0, duplicate: false };
+        Ok(Reply::of_receipt(StatusCode::OK, receipt).showing("archived", &archived))
+    }
+}
+
+/// Puts outputs of one task away; how many were not away before, and where that stands.
+async fn archive(
+    app: &App,
+    workspace: &Workspace,
+    context: &CommandContext,
+    task_id: TaskId,
+    output_ids: Vec<OutputId>,
+) -> Result<(usize, Position), Problem> {
+    let stream = task_stream(workspace, task_id)?;
+    let parts = [context.command_id.to_string(), task_id.to_string(), format!("{output_ids:?}")];
+    let context = CommandContext {
+        command_id: derived(&["archived-by", &parts[0], &parts[1], &parts[2]]),
+        causation_id: Some(context.command_id),
+        idempotency: None,
+        expected_version: None,
+        ..context.clone()
+    };
+    let command = Command::ArchiveOutputs(command::ArchiveOutputs { output_ids, at: context.occurred_at });
+    match app.dispatch.tasks.execute(&stream, &command, &context).await {
+        Ok(decided) => Ok((decided.events.len(), decided.position)),
+        // This task takes nothing now; the others do.
+        Err(DispatchError::Rejected(_)) => Ok((0, Position::START)),
+        Err(error) => Err(error.into()),
+    }
+}

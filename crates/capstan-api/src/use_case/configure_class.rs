@@ -1,0 +1,32 @@
+//! Sets the limits of an execution class.
+
+use axum::http::StatusCode;
+use capstan_contract::command::{CommandBody, ConfigureClass};
+use capstan_domain::class::{Command, Configure};
+use capstan_envelope::{StreamId, Workspace};
+
+use super::execute::Execute;
+use crate::App;
+use crate::call::CallContext;
+use crate::problem::Problem;
+use crate::receipt::Reply;
+
+impl Execute for ConfigureClass {
+    async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
+        let key = call.key(self.idempotency_key())?;
+        let instance_key = self.instance_key.trim();
+        let stream = StreamId::new(workspace.clone(), "class", instance_key)
+            .map_err(|_| Problem::invalid_field("/instance_key", "is no key of an execution class"))?;
+        let context = call.command(&stream, key.as_ref(), &self);
+        let command = Command::Configure(Configure {
+            desired_dispatch_concurrency: self.desired_dispatch_concurrency,
+            failed_attempt_threshold: self.failed_attempt_threshold,
+            active: self.active,
+            reset: self.reset,
+            at: call.received_at,
+        });
+        let decided = app.dispatch.classes.execute(&stream, &command, &context).await?;
+        let shown = app.shown_class(workspace, instance_key, decided.position).await;
+        Ok(Reply::new(StatusCode::OK, &context, &decided).showing_object("class", shown))
+    }
+}

@@ -1,0 +1,198 @@
+//! A command on a session that may have a task already (domain.md 3).
+//!
+//! The session and the task change in one append, so a repeat finds either both or nothing: what the key meant the first
+//! time stands in the session's stream, for ever.
+
+use axum::http::StatusCode;
+use capstan_contract::command::AcceptAgentCommand;
+use capstan_dispatch::{CommandContext, DispatchError, Together, TogetherError, execute_together};
+use capstan_domain::Faults;
+use capstan_domain::id::InputId;
+use capstan_domain::session::{self, Event, Last, Session};
+use capstan_domain::task::command::{Accept, SubmitInput};
+use capstan_domain::task::{self, Command, TaskDecider};
+use capstan_envelope::{StreamId, Workspace};
+
+use super::accept_agent_command::admit;
+use super::execute::task_stream;
+use super::input::{blank, check, outcome};
+use super::resolve;
+use crate::App;
+use crate::call::{CallContext, CommandKey, fresh_id};
+use crate::problem::{Code, Problem};
+use crate::receipt::Reply;
+use crate::use_case::read::Reads;
+
+/// Times the session or its task may change while a command is decided.
+const LOOKS_MAX: u32 = 8;
+
+/// Why a field of a command has no place in an input.
+const UNFIT: &str = "cannot apply to a follow-up; with queue_mode queue the command begins a task of its own";
+
+/// Executes the command on its session: it becomes an input of the session's task, or begins a task. `accept` is the
+/// command as it would begin one.
+pub(crate) async fn execute(
+    app: &App,
+    workspace: &Workspace,
+    body: AcceptAgentCommand,
+    accept: Accept,
+    key: Option<&CommandKey>,
+    call: &CallContext,
+    open_tasks_max: Option<u32>,
+) -> Result<Reply, Problem> {
+    let name = accept.session_id.trim().to_owned();
+    let id = capstan_domain::id::derived(&["session", &accept.agent.agent_id.to_string(), &name]);
+    let stream = resolve::stream(workspace, "session", &id.to_string())?;
+    let context = call.command(&stream, key, &body);
+    let input_id = match key {
+        Some(key) => InputId(capstan_domain::id::derived(&["session-input", &id.to_string(), &key.text()])),
+        None => InputId(fresh_id(call.received_at)),
+    };
+    let mut input = SubmitInput {
+        message: body.message.clone(),
+        queue_mode: body.queue_mode.clone().filter(|mode| !mode.trim().eq_ignore_ascii_case("reject")),
+        ..blank(app, input_id, call)
+    };
+    let unfit = unfit(&body);
+    for _ in 0..LOOKS_MAX {
+        let last = last(app, workspace, &stream).await?;
+        let queues = body.queue_mode.as_deref().is_some_and(|mode| mode.trim().eq_ignore_ascii_case("queue"));
+        if queues || accept.hook_id.is_some() || last.as_ref().is_none_or(|last| last.is_archived) {
+            admit(app, workspace, accept.task_id, key, open_tasks_max).await?;
+        }
+        let command = session::Command {
+            session_id: name.clone(),
+            agent_id: accept.agent.agent_id,
+            task_id: accept.task_id,
+            input_id,
+            queue_mode: body.queue_mode.clone(),
+            is_from_hook: accept.hook_id.is_some(),
+            unfit: unfit.clone(),
+            last,
+            at: call.received_at,
+        };
+        let follow = |events: &[Event], _: &session::State| follow(workspace, events, &accept, &input);
+        let first = (app.dispatch.sessions.as_ref(), &stream, &command);
+        match execute_together(first, app.dispatch.tasks.as_ref(), follow, &context).await {
+            Ok(Together { first, second }) => {
+                return reply(app, workspace, &context, &first, second.as_ref()).await;
+            }
+            Err(TogetherError::First(DispatchError::Rejected(session::Rejection::MovedOn(_)))) => {
+                app.dispatch.sessions.refresh(&stream).await?;
+            }
+            Err(TogetherError::Second(DispatchError::Rejected(task::Rejection::Archived))) => {
+                if let Some(last) = last {
+                    app.dispatch.tasks.refresh(&task_stream(workspace, last.task_id)?).await?;
+                }
+            }
+            Err(TogetherError::Second(DispatchError::Rejected(task::Rejection::Unchecked(_)))) => {
+                if let Some(last) = last {
+                    check(app, &task_stream(workspace, last.task_id)?, &mut input).await?;
+                }
+            }
+            // The task's id comes from the key: another command used it on another session, or on none.
+            Err(TogetherError::Second(DispatchError::Rejected(task::Rejection::Exists))) => {
+                return Err(DispatchError::<task::Rejection>::IdempotencyConflict.into());
+            }
+            Err(TogetherError::First(error)) => return Err(error.into()),
+            Err(TogetherError::Second(error)) => return Err(error.into()),
+        }
+    }
+    Err(Problem::new(Code::Contended, "the session changes faster than a command on it can be decided"))
+}
+
+/// How the session's task stands, as far as this process knows.
+async fn last(app: &App, workspace: &Workspace, stream: &StreamId) -> Result<Option<Last>, Problem> {
+    let Some(task_id) = app.dispatch.sessions.load(stream).await?.state.last else { return Ok(None) };
+    let loaded = app.dispatch.tasks.load(&task_stream(workspace, task_id)?).await?;
+    let task = loaded.state.as_deref();
+    let is_open = task.is_none_or(|task| !task.state.is_terminal());
+    let is_archived = task.is_some_and(task::Task::is_archived);
+    Ok(Some(Last { task_id, is_open, is_archived }))
+}
+
+/// What the session's events ask of which task.
+fn follow(
+    workspace: &Workspace,
+    events: &[Event],
+    accept: &Accept,
+    input: &SubmitInput,
+) -> Option<(StreamId, Command)> {
+    match events.first()? {
+        Event::Bound(bound) => {
+            let stream = task_stream(workspace, bound.task_id).ok()?;
+            let accept = Accept { runs_after: bound.runs_after, ..accept.clone() };
+            Some((stream, Command::Accept(Box::new(accept))))
+        }
+        Event::Continued(continued) => {
+            let stream = task_stream(workspace, continued.task_id).ok()?;
+            Some((stream, Command::SubmitInput(input.clone())))
+        }
+    }
+}
+
+async fn reply(
+    app: &App,
+    workspace: &Workspace,
+    context: &CommandContext,
+    session: &capstan_dispatch::Decided<Session>,
+    task: Option<&capstan_dispatch::Decided<TaskDecider>>,
+) -> Result<Reply, Problem> {
+    let Some(task) = task else {
+        return Err(Problem::new(Code::Contended, "the session names a task that is not known yet"));
+    };
+    let mut reply = Reply::new(StatusCode::ACCEPTED, context, task);
+    if session.duplicate {
+        reply.receipt.duplicate = true;
+        reply.status = StatusCode::OK;
+    }
+    match session.events.first() {
+        Some(Event::Continued(continued)) => {
+            reply.input = Some((continued.input_id, outcome(task, continued.input_id)));
+            reply.continued = true;
+            let shown = app.shown_task(workspace, continued.task_id, task.position).await;
+            Ok(reply.showing_object("task", shown))
+        }
+        Some(Event::Bound(bound)) if !session.duplicate => {
+            let stream = task_stream(workspace, bound.task_id)?;
+            reply.entity = Reads::new_task(&stream, context, task).map(|task| ("task", task));
+            Ok(reply)
+        }
+        Some(Event::Bound(bound)) => {
+            let shown = app.shown_task(workspace, bound.task_id, task.position).await;
+            Ok(reply.showing_object("task", shown))
+        }
+        None => Ok(reply),
+    }
+}
+
+/// What the command says that an input cannot.
+fn unfit(body: &AcceptAgentCommand) -> Vec<capstan_domain::Fault> {
+    let mut faults = Faults::default();
+    faults.require(!body.message.trim().is_empty(), "/message", "message is required");
+    for (pointer, is_given) in [
+        ("/session_key", body.session_key.is_some()),
+        ("/lane", body.lane.is_some()),
+        ("/policy", body.policy.is_some()),
+        ("/timeout_ms", body.timeout_ms.is_some()),
+        ("/priority", body.priority.is_some()),
+        ("/budget_usd", body.budget_usd.is_some()),
+        ("/parent_task_id", body.parent_task_id.is_some()),
+        ("/parent_close", body.parent_close.is_some()),
+        ("/label", body.label.is_some()),
+        ("/labels", !body.labels.is_empty()),
+        ("/routing", !body.routing.is_empty()),
+        ("/attachments", !body.attachments.is_empty()),
+        ("/extra_system_prompt", body.extra_system_prompt.is_some()),
+        ("/deliver", body.deliver.is_some()),
+        ("/source_view_id", body.source_view_id.is_some()),
+        ("/spawned_by", body.spawned_by.is_some()),
+        ("/dispatch_delay_ms", body.dispatch_delay_ms.is_some()),
+        ("/not_before", body.not_before.is_some()),
+        ("/deadline", body.deadline.is_some()),
+        ("/queue_ttl_ms", body.queue_ttl_ms.is_some()),
+    ] {
+        faults.require(!is_given, pointer, UNFIT);
+    }
+    faults.into_result().err().unwrap_or_default()
+}

@@ -1,0 +1,95 @@
+//! What happened to a task, event by event, as the log has it.
+
+mod words;
+
+use capstan_contract::DomainEvent;
+use capstan_domain::id::TaskId;
+use capstan_envelope::redaction::redacted;
+use capstan_envelope::{Actor, EventRecord, Position, Recorded, Workspace};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::App;
+use crate::http::responses::List;
+use crate::problem::Problem;
+use crate::use_case::execute::task_stream;
+
+/// One event.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct HistoryEntry {
+    /// Where it stands: the commit's position and the event's place in it, as on the live stream.
+    id: String,
+    position: Position,
+    version: u64,
+    event: String,
+    /// The event in one line, for people.
+    text: String,
+    occurred_at: DateTime<Utc>,
+    actor: Actor,
+    command: String,
+    command_id: Uuid,
+    correlation_id: Uuid,
+    data: Box<RawValue>,
+}
+
+/// The events of a task after a position; a page holds whole commits.
+pub(crate) async fn of_task(
+    app: &App,
+    workspace: &Workspace,
+    task_id: TaskId,
+    after: Position,
+    limit: u32,
+) -> Result<List<HistoryEntry>, Problem> {
+    let stream = task_stream(workspace, task_id)?;
+    let commits = app.log.read_stream(&stream, after).await?;
+    if commits.is_empty() {
+        // Nothing after this position, or no such task.
+        app.must_have_task(workspace, task_id).await?;
+    }
+    let end = commits.last().map_or(after, |recorded| recorded.position);
+    let mut items = Vec::new();
+    let mut next_cursor = None;
+    for recorded in commits {
+        if !items.is_empty() && items.len() + recorded.commit.events.len() > limit as usize {
+            next_cursor = Some(last_position(&items).to_string());
+            break;
+        }
+        items.extend(entries(recorded));
+    }
+    Ok(List { items, next_cursor, position: end, limit, total: None })
+}
+
+fn last_position(items: &[HistoryEntry]) -> Position {
+    items.last().map_or(Position::START, |entry| entry.position)
+}
+
+fn entries(recorded: Recorded) -> impl Iterator<Item = HistoryEntry> {
+    let Recorded { position, commit, .. } = recorded;
+    let last = commit.events.len().saturating_sub(1);
+    let (metadata, version, command_id) = (commit.metadata, commit.version, commit.commit_id.0);
+    commit.events.into_iter().enumerate().map(move |(index, record)| HistoryEntry {
+        // The last event of a commit is named by the commit alone: resuming there continues after all of it.
+        id: if index == last { position.to_string() } else { format!("{position}.{index}") },
+        position,
+        version,
+        text: told(&record),
+        event: record.name,
+        occurred_at: metadata.occurred_at,
+        actor: metadata.actor.clone(),
+        command: metadata.command.clone(),
+        command_id,
+        correlation_id: metadata.correlation_id,
+        data: redacted(&record.data).into_owned(),
+    })
+}
+
+/// What people read; an event this build cannot read is at least named.
+fn told(record: &EventRecord) -> String {
+    match DomainEvent::decode("task", record) {
+        Ok(DomainEvent::Task(event)) => words::told(&event),
+        Ok(_) | Err(_) => record.name.clone(),
+    }
+}

@@ -1,0 +1,60 @@
+//! Whether a run's agent works, waits or is gone: what a chat window shows beside its name.
+
+use capstan_domain::id::{AttemptId, RunId, TaskId};
+use capstan_domain::task::{Task, TaskState};
+use capstan_envelope::Workspace;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::App;
+use crate::problem::Problem;
+use crate::use_case::execute::task_stream;
+
+/// How a run can be talked to.
+#[derive(Debug, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Interaction {
+    run_id: RunId,
+    task_id: TaskId,
+    state: InteractionState,
+    /// The attempt that would hear an input now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt_id: Option<AttemptId>,
+    /// Inputs no run has yet.
+    inputs_pending: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum InteractionState {
+    /// It works, or will as soon as a worker takes it.
+    Working,
+    /// Its agent waits for an answer.
+    WaitingForInput,
+    /// It is over.
+    Closed,
+}
+
+/// Asks the task a run belongs to, as the log has it.
+pub(crate) async fn of_run(app: &App, workspace: &Workspace, run_id: RunId) -> Result<Interaction, Problem> {
+    let task_id = app.task_of_run(workspace, run_id).await?;
+    let loaded = app.dispatch.tasks.refresh(&task_stream(workspace, task_id)?).await?;
+    let task = loaded.state.as_deref().ok_or_else(|| Problem::not_found("run"))?;
+    interaction(task, run_id).ok_or_else(|| Problem::not_found("run"))
+}
+
+fn interaction(task: &Task, run_id: RunId) -> Option<Interaction> {
+    let run = task.run(run_id)?;
+    let live = task.working_attempt().filter(|live| live.run_id == run_id);
+    let state = match (run.status.is_terminal(), task.state) {
+        (true, _) => InteractionState::Closed,
+        (false, TaskState::Waiting) => InteractionState::WaitingForInput,
+        (false, _) => InteractionState::Working,
+    };
+    Some(Interaction {
+        run_id,
+        task_id: task.id(),
+        state,
+        attempt_id: live.map(|live| live.attempt_id.clone()),
+        inputs_pending: task.pending_inputs().count(),
+    })
+}

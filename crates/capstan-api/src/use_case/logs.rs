@@ -1,0 +1,185 @@
+//! The output of running agents: written by workers, read by anyone who may see the task.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use capstan_contract::command::{LogLine, RunEvent};
+use capstan_domain::id::{AttemptId, RunId, TaskId};
+use capstan_domain::task::Task;
+use capstan_envelope::Workspace;
+use capstan_envelope::redaction::hide_secrets;
+use capstan_eventlog::TelemetryLine;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::App;
+use crate::http::responses::{LIMIT_MAX, List};
+use crate::problem::{Code, Problem};
+
+/// Longest single line, in bytes: it must fit into one message of the bus.
+pub(crate) const LINE_BYTES_MAX: usize = 512 << 10;
+
+/// One line or run event as it is kept.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum Kept<'a> {
+    Log {
+        attempt_id: &'a AttemptId,
+        #[serde(flatten)]
+        line: &'a LogLine,
+    },
+    RunEvent {
+        attempt_id: &'a AttemptId,
+        #[serde(flatten)]
+        event: &'a RunEvent,
+    },
+}
+
+/// Lines as they are kept.
+pub(crate) fn kept_lines(
+    attempt_id: &AttemptId,
+    mut lines: Vec<LogLine>,
+    at: DateTime<Utc>,
+) -> Result<Vec<Bytes>, Problem> {
+    for line in &mut lines {
+        line.ts = line.ts.or(Some(at));
+    }
+    encode(lines.iter().map(|line| Kept::Log { attempt_id, line }))
+}
+
+/// Run events as they are kept.
+pub(crate) fn kept_events(
+    attempt_id: &AttemptId,
+    mut events: Vec<RunEvent>,
+    at: DateTime<Utc>,
+) -> Result<Vec<Bytes>, Problem> {
+    for event in &mut events {
+        event.ts = event.ts.or(Some(at));
+    }
+    encode(events.iter().map(|event| Kept::RunEvent { attempt_id, event }))
+}
+
+fn encode<'a>(kept: impl Iterator<Item = Kept<'a>>) -> Result<Vec<Bytes>, Problem> {
+    kept.enumerate()
+        .map(|(index, one)| {
+            let json = serde_json::to_vec(&one).map_err(Problem::internal)?;
+            if json.len() > LINE_BYTES_MAX {
+                let detail = format!("entry {index} exceeds {LINE_BYTES_MAX} bytes");
+                return Err(Problem::new(Code::PayloadTooLarge, detail));
+            }
+            Ok(Bytes::from(json))
+        })
+        .collect()
+}
+
+/// One line as it is read: its own fields, and where it stands. Live streams show lines in the same form.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub(crate) struct LogEntry(BTreeMap<String, Box<RawValue>>);
+
+impl LogEntry {
+    /// True for what an agent did, false for what it wrote.
+    pub(crate) fn is_run_event(&self) -> bool {
+        self.0.get("kind").is_some_and(|kind| kind.get() == "\"run-event\"")
+    }
+
+    fn new(line: &TelemetryLine) -> Result<Self, serde_json::Error> {
+        let mut entry = Self::kept(&line.data, line.sequence, TaskId(line.task))?;
+        entry.0.insert("run_id".to_owned(), to_raw_value(&line.run)?);
+        Ok(entry)
+    }
+
+    /// What stands first in the logs of every task: what it was told at its acceptance.
+    fn prompt(task: &Task) -> Result<Self, serde_json::Error> {
+        let line = LogLine {
+            stream: USER.to_owned(),
+            ts: Some(task.accepted.accepted_at),
+            chunk_type: Some("task_prompt".to_owned()),
+            data: task.accepted.message.clone(),
+            ..LogLine::default()
+        };
+        let mut json = serde_json::to_value(&line)?;
+        json["kind"] = "log".into();
+        Self::kept(json.to_string().as_bytes(), 0, task.id())
+    }
+
+    fn kept(data: &[u8], sequence: u64, task_id: TaskId) -> Result<Self, serde_json::Error> {
+        let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(data)?;
+        hide_secrets(&mut fields);
+        fields.insert("seq".to_owned(), to_raw_value(&sequence)?);
+        fields.insert("task_id".to_owned(), to_raw_value(&task_id)?);
+        Ok(Self(fields))
+    }
+}
+
+/// The stream of what people and callers say.
+const USER: &str = "user";
+
+/// True when the line is what somebody said, in these words.
+fn is_said(data: &[u8], text: &str) -> bool {
+    let line = serde_json::from_slice::<serde_json::Value>(data);
+    line.is_ok_and(|line| line["stream"] == USER && line["data"] == text)
+}
+
+/// Up to `limit` lines of a task after a cursor, oldest first. From the beginning, what the task was told comes
+/// before them, unless a writer has said it already.
+pub(crate) async fn of_task(
+    app: &App,
+    workspace: &Workspace,
+    task_id: TaskId,
+    after: u64,
+    limit: u32,
+) -> Result<List<LogEntry>, Problem> {
+    let task = app.loaded_task(workspace, task_id).await?;
+    let lines = app.telemetry.read(workspace, task_id.0, after, limit as usize).await?;
+    // A reader continues from the last line whether or not there is more yet.
+    let next_cursor = lines.last().map(|line| line.sequence.to_string());
+    let message = &task.accepted.message;
+    let is_untold = after == 0 && !lines.iter().any(|line| is_said(&line.data, message));
+    let prompt = is_untold.then(|| LogEntry::prompt(&task));
+    let entries = prompt.into_iter().chain(lines.iter().map(LogEntry::new));
+    let items = entries.collect::<Result<_, _>>().map_err(Problem::internal)?;
+    Ok(List { items, next_cursor, position: app.reads.position(), limit, total: None })
+}
+
+/// Lines looked through for the events of one page.
+const LINES_SEARCHED_MAX: usize = 10_000;
+
+/// Up to `limit` run events of a run after a cursor, oldest first. They lie among the log lines of their task; a
+/// page may hold fewer than there are, and its cursor then leads on.
+pub(crate) async fn events_of_run(
+    app: &App,
+    workspace: &Workspace,
+    run_id: RunId,
+    mut after: u64,
+    limit: u32,
+) -> Result<List<LogEntry>, Problem> {
+    let task_id = app.task_of_run(workspace, run_id).await?;
+    let mut items = Vec::new();
+    let mut searched = 0;
+    while items.len() < limit as usize && searched < LINES_SEARCHED_MAX {
+        let lines = app.telemetry.read(workspace, task_id.0, after, LIMIT_MAX as usize).await?;
+        let Some(last) = lines.last() else { break };
+        searched += lines.len();
+        after = last.sequence;
+        for line in lines.iter().filter(|line| line.run == run_id.0 && is_event(&line.data)) {
+            items.push(LogEntry::new(line).map_err(Problem::internal)?);
+            if items.len() == limit as usize {
+                after = line.sequence;
+                break;
+            }
+        }
+    }
+    let next_cursor = (after > 0).then(|| after.to_string());
+    Ok(List { items, next_cursor, position: app.reads.position(), limit, total: None })
+}
+
+fn is_event(data: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Kind<'a> {
+        kind: &'a str,
+    }
+    serde_json::from_slice::<Kind<'_>>(data).is_ok_and(|line| line.kind == "run-event")
+}

@@ -1,0 +1,49 @@
+//! When a schedule will fire.
+
+use capstan_domain::id::ScheduleId;
+use capstan_domain::schedule::Next;
+use capstan_envelope::Workspace;
+use chrono::Utc;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::App;
+use crate::problem::Problem;
+use crate::use_case::schedules::schedule_stream;
+
+/// Ticks shown when the caller does not say.
+pub(crate) const COUNT_DEFAULT: u32 = 10;
+/// Most ticks shown.
+const COUNT_MAX: u32 = 100;
+
+/// The next ticks of a schedule.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Preview {
+    schedule_id: ScheduleId,
+    timezone: String,
+    /// False for a paused schedule: these ticks are what it would do.
+    active: bool,
+    items: Vec<Next>,
+    /// How many were shown at most.
+    limit: u32,
+}
+
+/// Computes the next ticks from now.
+pub(crate) async fn of_schedule(
+    app: &App,
+    workspace: &Workspace,
+    schedule_id: ScheduleId,
+    count: u32,
+) -> Result<Preview, Problem> {
+    let loaded = app.dispatch.schedules.refresh(&schedule_stream(workspace, schedule_id)?).await?;
+    let schedule = loaded.state.as_deref().filter(|schedule| !schedule.deleted);
+    let schedule = schedule.ok_or_else(|| Problem::not_found("schedule"))?;
+    let limit = count.clamp(1, COUNT_MAX);
+    Ok(Preview {
+        schedule_id,
+        timezone: schedule.definition.timezone.clone(),
+        active: schedule.active,
+        items: schedule.preview(Utc::now(), limit as usize),
+        limit,
+    })
+}

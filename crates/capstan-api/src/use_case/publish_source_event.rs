@@ -1,0 +1,125 @@
+//! Tells the tasks that watch for it what happened outside. Each is told by a command of its own that changes nothing the
+//! second time, so a caller that got no answer sends the event again.
+
+use axum::http::StatusCode;
+use capstan_contract::command::{CommandBody, PublishSourceEvent};
+use capstan_domain::Faults;
+use capstan_domain::id::{InputId, TaskId};
+use capstan_domain::task::command::FireWatch;
+use capstan_domain::task::event::InputOutcome;
+use capstan_domain::task::watches::INTEGRATIONS;
+use capstan_domain::task::{Command, Event};
+use capstan_engine::protocol::SourceKeys;
+use capstan_envelope::Workspace;
+use serde::Serialize;
+
+use super::execute::{Execute, task_stream};
+use crate::App;
+use crate::call::{CallContext, fresh_id};
+use crate::http::parameters::refuse;
+use crate::problem::Problem;
+use crate::receipt::{Receipt, Reply};
+
+/// Most keys and most items of one event.
+const LIST_MAX: usize = 1000;
+
+/// What became of an event.
+#[derive(Debug, Serialize)]
+struct Told {
+    /// The tasks that watch for it.
+    tasks: Vec<ToldTask>,
+    /// The keys nobody watches for.
+    unmatched_keys: Vec<String>,
+}
+
+/// A task that was told.
+#[derive(Debug, Serialize)]
+struct ToldTask {
+    task_id: TaskId,
+    /// True when it knew.
+    duplicate: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_id: Option<InputId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<InputOutcome>,
+}
+
+impl Execute for PublishSourceEvent {
+    async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
+        let key = call.key(self.idempotency_key())?;
+        let event = checked(&self, call)?;
+        let position = app.log.head().await?;
+        let watchers = app
+            .engine
+            .watchers(SourceKeys {
+                workspace: workspace.to_string(),
+                integration: event.integration.clone(),
+                correlation_keys: event.correlation_keys.clone(),
+                event_type: event.event_type.clone(),
+                position,
+            })
+            .await?;
+        let (matched, unmatched): (Vec<_>, Vec<_>) =
+            watchers.into_iter().partition(|(_, tasks)| !tasks.is_empty());
+        let mut task_ids: Vec<_> = matched.into_iter().flat_map(|(_, tasks)| tasks).collect();
+        task_ids.sort_unstable();
+        task_ids.dedup();
+        let mut receipt = Receipt {
+            command_id: fresh_id(call.received_at),
+            position,
+            version: 0,
+            duplicate: !task_ids.is_empty(),
+        };
+        let mut tasks = Vec::with_capacity(task_ids.len());
+        for task_id in task_ids {
+            let stream = task_stream(workspace, task_id)?;
+            let context = call.command(&stream, key.as_ref(), &self);
+            let decided =
+                app.dispatch.tasks.execute(&stream, &Command::FireWatch(event.clone()), &context).await?;
+            let said = decided.events.iter().find_map(|event| match event {
+                Event::InputAccepted(said) => Some((said.input_id, said.outcome)),
+                _ => None,
+            });
+            let duplicate = decided.duplicate || said.is_none();
+            receipt.position = receipt.position.max(decided.position);
+            receipt.duplicate &= duplicate;
+            let (input_id, outcome) = said.unzip();
+            tasks.push(ToldTask { task_id, duplicate, input_id, outcome });
+        }
+        let unmatched_keys = unmatched.into_iter().map(|(key, _)| key).collect();
+        let reply = Reply::of_receipt(StatusCode::ACCEPTED, receipt);
+        Ok(reply.showing("event", &Told { tasks, unmatched_keys }))
+    }
+}
+
+/// The event as tasks are told of it: no blanks around its texts, each key once.
+fn checked(body: &PublishSourceEvent, call: &CallContext) -> Result<FireWatch, Problem> {
+    let mut faults = Faults::default();
+    let integration = body.integration.trim().to_lowercase();
+    if integration.is_empty() {
+        faults.add("/integration", "integration is required");
+    } else if !INTEGRATIONS.contains(&integration.as_str()) {
+        faults.add("/integration", format!("unsupported source watch integration {integration:?}"));
+    }
+    let mut keys: Vec<String> = body.correlation_keys.iter().map(|key| key.trim().to_owned()).collect();
+    keys.retain(|key| !key.is_empty());
+    keys.sort_unstable();
+    keys.dedup();
+    for (pointer, len) in [("/correlation_keys", keys.len()), ("/items", body.items.len())] {
+        let message = format!("{} must have 1 to {LIST_MAX} entries", pointer.trim_start_matches('/'));
+        faults.require((1..=LIST_MAX).contains(&len), pointer, &message);
+    }
+    refuse(faults)?;
+    Ok(FireWatch {
+        integration,
+        correlation_keys: keys,
+        items: body.items.clone(),
+        event_type: body
+            .event_type
+            .as_deref()
+            .map(str::trim)
+            .filter(|kind| !kind.is_empty())
+            .map(str::to_owned),
+        at: call.received_at,
+    })
+}

@@ -1,0 +1,124 @@
+//! How a run stood at each of its turning points, read from its task's own history.
+
+use capstan_contract::DomainEvent;
+use capstan_domain::id::{AttemptId, RunId, TaskId};
+use capstan_domain::task::Event;
+use capstan_domain::task::event::RunStatus;
+use capstan_envelope::{Position, Workspace};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::App;
+use crate::http::responses::List;
+use crate::problem::Problem;
+use crate::use_case::execute::task_stream;
+
+/// A run at one of its turning points.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct RunSnapshot {
+    /// Its place among the run's snapshots, from 1.
+    seq: u32,
+    run_id: RunId,
+    task_id: TaskId,
+    /// What happened: `accepted`, `leased`, `started`, `stop_requested`, `attempt_ended`, `retry_scheduled`, `finished`.
+    event: &'static str,
+    status: RunStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt_id: Option<AttemptId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    at: DateTime<Utc>,
+}
+
+/// The snapshots of a run after `after`, oldest first.
+pub(crate) async fn of_run(
+    app: &App,
+    workspace: &Workspace,
+    run_id: RunId,
+    after: u32,
+    limit: u32,
+) -> Result<List<RunSnapshot>, Problem> {
+    let task_id = app.task_of_run(workspace, run_id).await?;
+    let stream = task_stream(workspace, task_id)?;
+    let commits = app.log.read_stream(&stream, Position::START).await?;
+    let position = commits.last().map_or(Position::START, |recorded| recorded.position);
+    let facts = commits.iter().flat_map(|recorded| &recorded.commit.events).filter_map(|record| {
+        match DomainEvent::decode(stream.category(), record) {
+            Ok(DomainEvent::Task(event)) => Some(event),
+            Ok(_) | Err(_) => None,
+        }
+    });
+    let mut items = snapshots(task_id, run_id, facts);
+    items.retain(|snapshot| snapshot.seq > after);
+    let is_more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    let next_cursor = items.last().filter(|_| is_more).map(|snapshot| snapshot.seq.to_string());
+    Ok(List { items, next_cursor, position, limit, total: None })
+}
+
+fn snapshots(task_id: TaskId, run_id: RunId, facts: impl Iterator<Item = Event>) -> Vec<RunSnapshot> {
+    let mut taken: Vec<RunSnapshot> = Vec::new();
+    for fact in facts {
+        let last = taken.last().cloned();
+        let Some(mut next) = turned(task_id, run_id, last, &fact) else { continue };
+        next.seq = u32::try_from(taken.len()).unwrap_or(u32::MAX).saturating_add(1);
+        taken.push(next);
+    }
+    taken
+}
+
+/// How the run stands after this fact, when the fact is one of its turning points.
+fn turned(task_id: TaskId, run_id: RunId, last: Option<RunSnapshot>, fact: &Event) -> Option<RunSnapshot> {
+    if let Event::RunRequested(e) = fact
+        && e.run_id == run_id
+    {
+        return Some(RunSnapshot {
+            seq: 1,
+            run_id,
+            task_id,
+            event: "accepted",
+            status: RunStatus::Accepted,
+            attempt_id: None,
+            started_at: None,
+            ended_at: None,
+            exit_code: None,
+            error: None,
+            at: e.queued_at,
+        });
+    }
+    let mut next = last?;
+    match fact {
+        Event::AttemptLeased(e) if e.run_id == run_id => {
+            (next.event, next.at, next.attempt_id) = ("leased", e.leased_at, Some(e.attempt_id.clone()));
+            (next.exit_code, next.error) = (None, None);
+        }
+        Event::AttemptStarted(e) if e.run_id == run_id => {
+            (next.event, next.at, next.status) = ("started", e.started_at, RunStatus::Running);
+            next.started_at = next.started_at.or(Some(e.started_at));
+        }
+        Event::AttemptCancelRequested(e) if e.run_id == run_id => {
+            (next.event, next.error) = ("stop_requested", Some(e.reason.clone()));
+        }
+        Event::AttemptEnded(e) if e.run_id == run_id => {
+            (next.event, next.at) = ("attempt_ended", e.ended_at);
+            (next.exit_code, next.error) = (e.exit_code, e.error.clone());
+        }
+        Event::RetryScheduled(e) if e.run_id == run_id => {
+            (next.event, next.status, next.attempt_id) = ("retry_scheduled", RunStatus::Accepted, None);
+        }
+        Event::RunEnded(e) if e.run_id == run_id => {
+            (next.event, next.at, next.status) = ("finished", e.ended_at, e.status);
+            (next.exit_code, next.error) = (e.exit_code, e.error.clone());
+            next.ended_at = Some(e.ended_at);
+        }
+        _ => return None,
+    }
+    Some(next)
+}

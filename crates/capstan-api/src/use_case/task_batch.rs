@@ -1,0 +1,130 @@
+//! What changed, for those who ask again and again instead of listening: the poll form of the live streams.
+//!
+//! Cursors are places in the log of a task's lines. They never start again, so a new run needs no new beginning: what
+//! was handed out once does not come again.
+
+use capstan_domain::id::{RunId, TaskId};
+use capstan_envelope::{Position, Workspace};
+use capstan_projections::{OutputFilter, Page, TaskFilter};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::App;
+use crate::http::responses::LIMIT_MAX;
+use crate::problem::Problem;
+use crate::use_case::interaction::{self, Interaction};
+use crate::use_case::logs::{self, LogEntry};
+
+/// Where the caller is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cursors {
+    /// Lines up to here are known.
+    pub(crate) log: u64,
+    /// Run events up to here are known.
+    pub(crate) run_event: u64,
+    /// The run the run events were of.
+    pub(crate) run_id: Option<RunId>,
+}
+
+/// A task, the run it is about, and what they said since the cursors.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct TaskEventBatch {
+    task_id: TaskId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run_id: Option<RunId>,
+    task: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interaction: Option<Interaction>,
+    /// The open question, or null.
+    blocker: Option<Box<RawValue>>,
+    /// Lines after the cursor, of all runs of the task.
+    logs: Vec<LogEntry>,
+    /// What the agent of the run did after the cursor.
+    run_events: Vec<LogEntry>,
+    /// What the task has produced.
+    outputs: Vec<Box<RawValue>>,
+    next_log_cursor: u64,
+    next_run_event_cursor: u64,
+    position: Position,
+}
+
+/// The tasks and outputs of a workspace at one glance.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct WorkspaceLiveBatch {
+    /// The newest tasks, archived ones included.
+    tasks: Vec<Box<RawValue>>,
+    /// The newest outputs that are neither archived nor hidden from the feed.
+    outputs: Vec<Box<RawValue>>,
+    position: Position,
+}
+
+/// Newest outputs of a workspace in a batch.
+const OUTPUTS: u32 = 60;
+
+/// What a task's row says that a batch needs.
+#[derive(Deserialize)]
+struct TaskHead {
+    target_run_id: Option<RunId>,
+    current_blocker: Option<Box<RawValue>>,
+}
+
+/// The task as it stands, and its lines since the cursors.
+pub(crate) async fn of_task(
+    app: &App,
+    workspace: &Workspace,
+    task_id: TaskId,
+    cursors: Cursors,
+) -> Result<TaskEventBatch, Problem> {
+    let task = app.reads.task(workspace, task_id).await?.ok_or_else(|| Problem::not_found("task"))?;
+    let TaskHead { target_run_id: run_id, current_blocker: blocker } =
+        serde_json::from_str(task.json.get()).map_err(Problem::internal)?;
+    let lines = logs::of_task(app, workspace, task_id, cursors.log, LIMIT_MAX).await?;
+    let (next_log_cursor, logs) = (next(lines.next_cursor.as_deref(), cursors.log), lines.items);
+    let produced = OutputFilter { task_id: Some(task_id), ..OutputFilter::default() };
+    let outputs = app.reads.outputs(workspace, &produced, &newest(LIMIT_MAX)).await?.items;
+    let (mut run, mut interaction, mut run_events) = (None, None, Vec::new());
+    let mut next_run_event_cursor = cursors.run_event;
+    if let Some(run_id) = run_id {
+        run = app.reads.run(workspace, run_id).await?.map(|run| run.json);
+        interaction = Some(interaction::of_run(app, workspace, run_id).await?);
+        // A cursor of another run may stand behind events of this one when two runs spoke at the same time.
+        let is_other = cursors.run_id.is_some_and(|other| other != run_id);
+        let after = if is_other { 0 } else { cursors.run_event };
+        let events = logs::events_of_run(app, workspace, run_id, after, LIMIT_MAX).await?;
+        next_run_event_cursor = next(events.next_cursor.as_deref(), after);
+        run_events = events.items;
+    }
+    Ok(TaskEventBatch {
+        task_id,
+        run_id,
+        task: task.json,
+        run,
+        interaction,
+        blocker,
+        logs: logs.into_iter().filter(|line| !line.is_run_event()).collect(),
+        run_events,
+        outputs,
+        next_log_cursor,
+        next_run_event_cursor,
+        position: task.position,
+    })
+}
+
+fn next(cursor: Option<&str>, before: u64) -> u64 {
+    cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or(before)
+}
+
+fn newest(limit: u32) -> Page {
+    Page { limit: Some(limit), ..Page::default() }
+}
+
+/// The newest tasks and outputs.
+pub(crate) async fn of_workspace(app: &App, workspace: &Workspace) -> Result<WorkspaceLiveBatch, Problem> {
+    let tasks = app.reads.tasks(workspace, &TaskFilter::default(), &newest(LIMIT_MAX)).await?;
+    let shown = OutputFilter { archived: Some(false), hidden: Some(false), ..OutputFilter::default() };
+    let outputs = app.reads.outputs(workspace, &shown, &newest(OUTPUTS)).await?.items;
+    Ok(WorkspaceLiveBatch { tasks: tasks.items, outputs, position: tasks.position })
+}
