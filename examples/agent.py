@@ -7,21 +7,21 @@ Run it under Capstan:
 
 The prompt names what to summarise: files, directories or globs, relative to where the worker runs, between any other
 words. For example "summarise README.md and crates/capstan-domain/src/**/*.rs". A prompt that names no file is
-summarised itself. The prompt "ask" asks which files are meant, and goes on with the answer.
+summarised itself. The prompt "ask" asks which files are meant, and continues with the answer.
 
 It uses nothing but Python's standard library (3.9 or newer), and it can be tried without Capstan:
 
     echo 'summarise README.md' | python3 examples/agent.py
 
-How an agent talks to its worker (docs/worker-protocol.md has it all):
+The protocol between an agent and its worker (in full: docs/worker-protocol.md):
 
-* The prompt comes on standard input and, unless it is very long, in CAPSTAN_PROMPT. Other CAPSTAN_ variables tell the
-  rest: CAPSTAN_TASK_ID, CAPSTAN_RUN_ID, CAPSTAN_CAUSE ("accepted", "input", "wake", "retry") ...
+* The prompt comes on standard input and, unless it is very long, in CAPSTAN_PROMPT. Other CAPSTAN_ variables contain
+  the rest: CAPSTAN_TASK_ID, CAPSTAN_RUN_ID, CAPSTAN_CAUSE ("accepted", "input", "wake", "retry") ...
 * Every line on standard output is a log line, unless it is a JSON object with the key "capstan": that is a message.
 * An agent that writes {"capstan": "interactive"} before it reads the prompt keeps its standard input open and gets
-  answers there, one JSON line each. When no answer comes in time, its input ends or it is stopped; the answer then
-  starts it anew, as the prompt of a run whose CAPSTAN_CAUSE is "input".
-* Exit code 0 means: done, or waiting if a question is open. Anything else is an error, told by standard error.
+  answers there, one JSON line each. If no answer comes in time, its input ends or it is stopped; the answer then
+  starts it again, as the prompt of a run whose CAPSTAN_CAUSE is "input".
+* Exit code 0 means done, or waiting if a question is open. Any other code is an error, described on standard error.
 """
 
 import ast
@@ -107,7 +107,7 @@ def read_text(path):
 
 
 def summary_of(path, text):
-    """What one file holds: its size, its headings, its longest functions."""
+    """The size, headings and longest functions of one file."""
     lines = text.splitlines()
     summary = {
         "path": path,
@@ -161,7 +161,7 @@ FUNCTION_START = re.compile(
 
 
 def braced_functions(lines, most=5):
-    """Functions of languages with braces, by counting braces: good enough to see where the long ones are."""
+    """Functions of languages with braces, by counting braces: accurate enough to find the long ones."""
     functions = []
     for start, line in enumerate(lines):
         match = FUNCTION_START.match(line)
@@ -196,13 +196,13 @@ def top_words(counter, most=15):
 
 
 def words_of(text):
-    # Names in code come apart at underscores and capitals, as people read them.
+    # Split names in code at underscores and capitals.
     text = re.sub(r"([a-z])([A-Z])", r"\1 \2", text).replace("_", " ").lower()
     return (word for word in re.findall(r"[^\W\d_]{3,}", text) if word not in STOP_WORDS)
 
 
 def summarise(prompt):
-    """Summarises what the prompt names, tells the worker, and answers the summary in one line."""
+    """Summarises the files in the prompt and reports output, usage and result to the worker."""
     started = time.monotonic()
     paths = files_named_by(prompt)
     words, read = collections.Counter(), 0
@@ -235,7 +235,7 @@ def summarise(prompt):
         }
         title = "Summary of " + (paths[0] if len(paths) == 1 else f"{len(paths)} files")
     else:
-        progress("the prompt names no file here, so it is summarised itself")
+        progress("the prompt names no file, so it is summarised itself")
         words.update(words_of(prompt))
         read = len(prompt)
         sentences = [part.strip() for part in re.split(r"(?<=[.!?])\s+", prompt) if part.strip()]
@@ -250,10 +250,10 @@ def summarise(prompt):
         }
         title = "Summary of the prompt"
     data["seconds"] = round(time.monotonic() - started, 3)
-    # The same name is the same output: a second try of this run makes no second one.
+    # The same name is the same output: a second attempt of this run makes no second one.
     name = "summary-" + os.environ.get("CAPSTAN_RUN_ID", "local")
     say("output", name=name, output_type="summary", title=title, summary=line, data=data)
-    # No model was called; four characters a token is what one would have read and written.
+    # No model was called; estimate four characters per token.
     say("usage", input_tokens=read // 4, output_tokens=len(json.dumps(data)) // 4, cost_usd=0.0)
     say("result", result={"summary": line})
     progress(f"done: {line}")
@@ -263,7 +263,7 @@ def summarise(prompt):
 
 
 def read_prompt():
-    """The prompt: exactly as many bytes as it has when the worker says so, else everything there is."""
+    """The prompt: CAPSTAN_PROMPT_BYTES bytes when set, else all of standard input."""
     size = os.environ.get("CAPSTAN_PROMPT_BYTES")
     if size is None:
         return sys.stdin.buffer.read().decode("utf-8", errors="replace")
@@ -273,7 +273,7 @@ def read_prompt():
 
 
 def read_answer():
-    """The next answer of the live conversation, or None when there will be none."""
+    """The next answer of the live conversation, or None at the end of the input."""
     for line in sys.stdin.buffer:
         try:
             message = json.loads(line)
@@ -289,7 +289,7 @@ def main():
     say("interactive")
     prompt = read_prompt().strip()
     if os.environ.get("CAPSTAN_CAUSE") == "input":
-        progress(f"going on from run {os.environ.get('CAPSTAN_RESUMED_FROM_RUN_ID', 'before')} with the answer")
+        progress(f"continuing run {os.environ.get('CAPSTAN_RESUMED_FROM_RUN_ID', 'unknown')} with the answer")
     if prompt.lower() == "ask":
         say(
             "blocker",
@@ -298,10 +298,10 @@ def main():
         )
         prompt = read_answer()
         if prompt is None:
-            # The answer will start this program anew, as the prompt of a new run.
+            # The answer will start this program again, as the prompt of a new run.
             progress("no answer yet: waiting without a process")
             return
-        progress("going on with the answer")
+        progress("continuing with the answer")
     summarise(prompt)
 
 

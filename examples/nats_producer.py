@@ -4,7 +4,7 @@
     pip install nats-py
     python3 examples/nats_producer.py nats://127.0.0.1:4222
 
-Prints two JSON lines: the outcome of each command. The address of a `capstan dev` stands in `.capstan/run.json`.
+Prints two JSON lines: the outcome of each command. The address of a `capstan dev` is in `.capstan/run.json`.
 """
 
 import asyncio
@@ -18,8 +18,8 @@ import nats
 async def main(url: str) -> None:
     client = await nats.connect(url)
 
-    # Durable: once the publish is acknowledged, the command will be worked off, whatever dies meanwhile. The outcome
-    # appears on a subject of the command's own, and is kept there for a while.
+    # Durable: once the publish is acknowledged, the command will be processed, whatever crashes meanwhile. The outcome
+    # is published on a subject of its own and kept there for a day.
     command_id = str(uuid.uuid4())
     outcome = await client.subscribe(f"capstan.cmd-result.dev.{command_id}")
     await client.jetstream().publish(

@@ -4,8 +4,7 @@
     capstan dev --no-worker &
     python3 examples/worker.py --url http://127.0.0.1:7070
 
-Written from docs/worker-protocol.md alone, to show what a worker has to do and how little that is. Replace `work` by
-whatever your agent is.
+Written from docs/worker-protocol.md alone, as a minimal worker. Replace `work` by your agent.
 """
 
 import argparse
@@ -23,7 +22,7 @@ REPEATABLE = {408, 425, 429, 500, 502, 503, 504}
 
 
 class Refused(Exception):
-    """The server said no, and would say so again."""
+    """A refusal that a repeat would not change."""
 
     def __init__(self, problem):
         super().__init__(f"{problem['code']}: {problem.get('detail')}")
@@ -31,7 +30,7 @@ class Refused(Exception):
 
 
 class Stopped(Exception):
-    """The attempt is cancelled, lost, or to be handed back: stop working on it."""
+    """The attempt is cancelled, lost or to be returned: stop working on it."""
 
 
 class Server:
@@ -39,7 +38,7 @@ class Server:
         self.url, self.token = url.rstrip("/"), token
 
     def post(self, path, body, headers=(), wait=0.0, giving_up=lambda: False):
-        """Posts JSON, again and again until there is an answer, unless repeating has become pointless."""
+        """Posts JSON and repeats until there is an answer or `giving_up` says to stop."""
         tries = 0
         while True:
             request = urllib.request.Request(self.url + path, json.dumps(body).encode(), dict(headers))
@@ -55,7 +54,7 @@ class Server:
                     raise Refused(json.loads(error.read())) from None
                 pause = max(pause, float(error.headers.get("Retry-After", 0)))
             except OSError:
-                pass  # No answer is no refusal.
+                pass  # No answer: the outcome is unknown, so repeat.
             if giving_up():
                 raise Stopped("no answer")
             tries += 1
@@ -63,7 +62,7 @@ class Server:
 
 
 class Attempt:
-    """One leased attempt: the fence, the hints of the last renewal, and the calls about it."""
+    """One leased attempt: its epoch, the hints of the last renewal, and the calls about it."""
 
     def __init__(self, server, leased, stopping):
         self.server, self.leased, self.id, self.stopping = server, leased, leased["attempt_id"], stopping
@@ -73,14 +72,14 @@ class Attempt:
 
     def call(self, path, body, key=None):
         self.messages += 1
-        # The key is the same over the repeats of one message, and different for every other message of the attempt.
+        # The same key for repeats of one message, a different one for every other message of the attempt.
         headers = {"Capstan-Lease-Epoch": self.leased["epoch"], "Idempotency-Key": key or f"m{self.messages}"}
         try:
             path = f"/v1/attempts/{self.id}/{path}"
             return self.server.post(path, body, headers, giving_up=lambda: self.status == "lost")
         except Refused as refused:
             if refused.code == "lease_lost":
-                # Over, or told to stop: the next renewal says which.
+                # The lease is over, or the attempt must stop: the next renewal says which.
                 raise Stopped("the lease is lost") from None
             raise
 
@@ -92,19 +91,19 @@ class Attempt:
             self.news.notify_all()
 
     def check(self):
-        """To be called often: raises when there is no point in going on."""
+        """Raises when the attempt must stop. Call it often."""
         if self.status != "ok" or self.stopping.is_set():
             raise Stopped(self.status)
 
     def ask(self, summary):
-        """Asks, and waits for the answer as long as the lease is held; None when it should come in a new run."""
+        """Asks and waits up to a minute for the answer; None when it will be the prompt of a new run."""
         self.call("blockers", {"summary": summary})
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             self.check()
             claimed = self.call("inputs/claim", {})["input"]
             if claimed:
-                # Whoever needs the answer has it now. Unacknowledged, it would come back after a crash.
+                # The agent has the answer. Without the acknowledgement it would return after a crash.
                 self.call(f"inputs/{claimed['input_id']}/ack", {})
                 return claimed["message"] or " ".join(str(answer) for answer in claimed["answers"].values())
             with self.news:
@@ -113,7 +112,7 @@ class Attempt:
 
 
 def work(attempt):
-    """The agent. Answers what is reported at the end."""
+    """The agent. Returns the final report."""
     prompt = attempt.leased["prompt"].strip()
     line = f"pid {os.getpid()} works on {prompt!r}, because of {attempt.leased['cause']}"
     attempt.call("logs", [{"stream": "stdout", "data": line}])
@@ -151,7 +150,7 @@ class Worker:
         self.id = registered["worker_id"]
 
     def of_worker(self, path, body, wait=0.0):
-        """A call below /v1/workers; a server that has forgotten us is told again who we are."""
+        """A call below /v1/workers; registers again when the server has forgotten this worker."""
         while True:
             known = self.id
             try:
@@ -164,12 +163,12 @@ class Worker:
                         self.register()
 
     def keep_leases(self):
-        """Renews everything with one standing question, so that a cancellation or an answer is heard at once."""
+        """Renews all leases with one long poll, so that a cancellation or an answer arrives at once."""
         while True:
-            time.sleep(0.1)  # A hint nobody has acted upon yet is not asked for in a circle.
+            time.sleep(0.1)  # A hint that was not acted on yet is answered at once: do not spin.
             with self.lock:
                 held = list(self.attempts.values())
-            # A short question, so that an attempt that is leased meanwhile is soon in the next one.
+            # A short wait, so that an attempt leased meanwhile is soon in the next renewal.
             asked_at, wait = time.monotonic(), min([1.0] + [attempt.lease_s / 3 for attempt in held])
             renewals = [{"attempt_id": attempt.id, "epoch": attempt.leased["epoch"]} for attempt in held]
             try:
@@ -187,11 +186,11 @@ class Worker:
 
     def execute(self, attempt):
         try:
-            attempt.call("start", {})  # Nothing is executed before this has succeeded.
+            attempt.call("start", {})  # Execute nothing before this has succeeded.
             attempt.call("finish", work(attempt), key=attempt.id)
         except Stopped:
             self.stop(attempt)
-        except Exception as error:  # The agent's fault, not the worker's.
+        except Exception as error:  # A failure of the agent, not of the worker.
             attempt.call("finish", {"outcome": "error", "error": repr(error)}, key=attempt.id)
         finally:
             with self.lock:
@@ -199,8 +198,8 @@ class Worker:
             self.slots.release()
 
     def stop(self, attempt):
-        """The agent has stopped; what is said about it depends on why."""
-        with attempt.news:  # A refusal may be ahead of the renewal that explains it.
+        """Reports an attempt whose agent has stopped, as the reason requires."""
+        with attempt.news:  # A refusal may arrive before the renewal that explains it.
             attempt.news.wait_for(lambda: attempt.status != "ok" or self.stopping.is_set(), 2 * attempt.lease_s)
         try:
             if attempt.status == "cancel":
@@ -208,7 +207,7 @@ class Worker:
             elif attempt.status == "ok":
                 attempt.call("return", {"reason": "the worker stops"}, key="return")
         except (Stopped, Refused):
-            pass  # Somebody else's by now, or nobody's.
+            pass  # The lease is over.
         print(f"{attempt.id} stopped: {attempt.status}", file=sys.stderr, flush=True)
 
     def run(self):
@@ -229,7 +228,7 @@ class Worker:
                 with self.lock:
                     self.attempts[attempt.id] = attempt
                 threading.Thread(target=self.execute, args=[attempt]).start()
-        # Takes nothing new; what still runs notices and is handed back.
+        # Leases nothing new; running attempts notice and are returned.
         self.of_worker("drain", {})
 
 

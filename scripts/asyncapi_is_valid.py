@@ -1,4 +1,4 @@
-"""Holds an AsyncAPI document against AsyncAPI's own JSON Schema of its version.
+"""Validates an AsyncAPI document with AsyncAPI's own JSON Schema of its version.
 
     python scripts/asyncapi_is_valid.py FOLDER_OF_ASYNCAPI_SPECS schemas/asyncapi.json
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Walks docs/parity.md against a fresh Capstan: calls every route, and every subject if nats-py is there.
+"""Calls every route of docs/parity.md on a fresh Capstan, and every subject if nats-py is installed.
 
     python3 scripts/parity.py target/debug/capstan
 
-Starts `capstan dev` in a new folder on free ports, makes what the calls need, and ends it again. Prints one line a call;
-the exit code is 1 when one of them fails or a row has no call.
+Starts `capstan dev` in a new folder on free ports, creates what the calls need, and stops it again. Prints one line per
+call; the exit code is 1 when one of them fails.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ def rows():
 
 
 class Caller:
-    """Calls a server that runs already."""
+    """Calls a running server."""
 
     def __init__(self, url):
         self.url = url.rstrip("/")
@@ -59,7 +59,7 @@ class Caller:
 
 
 class Capstan(Caller):
-    """A server of this script's own."""
+    """A server started by this script."""
 
     def __init__(self, binary):
         self.folder = tempfile.TemporaryDirectory(prefix="capstan-parity-")
@@ -86,7 +86,7 @@ class Capstan(Caller):
 
 
 def find(value, key):
-    """The first text under this key, however deep."""
+    """The first text under this key, at any depth."""
     if isinstance(value, dict):
         if isinstance(value.get(key), str):
             return value[key]
@@ -100,7 +100,7 @@ def find(value, key):
 
 
 class Scene:
-    """What the calls are about; each call that ends something gets something of its own."""
+    """The entities of the calls; a call that ends an entity gets one of its own."""
 
     def __init__(self, capstan):
         self.capstan = capstan
@@ -144,7 +144,7 @@ class Scene:
         return address
 
     def bodies(self, name):
-        """Names of the path with what they stand for, the fields of the body, and the names that a body on NATS has."""
+        """The values of the path's parameters, and the fields of the body."""
         agent = {"agent": "agent_id"}
         make = {
             "AcceptAgentCommand": lambda: ({}, {"agent_id": "demo", "message": "hello"}),
@@ -178,7 +178,7 @@ class Scene:
 
 
 async def ask(client, name, subject, parts, body, query):
-    """Asks on NATS what HTTP was asked."""
+    """Makes the call as a request on NATS."""
     given = dict(body or {})
     if body is None:
         given.update(parts)
@@ -238,7 +238,7 @@ async def walk(capstan):
     if client:
         await client.drain()
     else:
-        print("nats-py is not there: the subjects were not asked")
+        print("nats-py is not installed: the subjects were not called")
     print(f"{len(rows())} operations, {failed} calls failed")
     return failed
 

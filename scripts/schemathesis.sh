@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Calls every route with made-up and broken input, and holds the answers against /openapi.json: no 5xx, no answer its
-# schema does not describe. Needs schemathesis (PyPI) on the PATH, or its folder in SCHEMATHESIS_BIN.
+# Calls every route with generated valid and invalid input, and validates the answers against /openapi.json: no 5xx, no
+# answer outside its schema. Needs schemathesis (PyPI) on the PATH, or its folder in SCHEMATHESIS_BIN.
 #
 #     scripts/schemathesis.sh target/release/capstan [cases for each operation, 180 [more options of schemathesis]]
 #
-# Starts a `capstan dev` of its own in a new folder and ends it again.
+# Starts a `capstan dev` of its own in a new folder and stops it again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 binary=${1:?the path of the capstan binary}
@@ -27,7 +27,7 @@ for _ in $(seq 600); do
   sleep 0.1
 done
 
-# Streams do not end, and a rebuild of the read models takes its time: they have tests of their own.
+# Streams do not end, and a rebuild of the read models is slow: they have tests of their own.
 export CAPSTAN_URL="http://127.0.0.1:$port" SCHEMATHESIS_HOOKS=schemathesis_hooks PYTHONPATH=scripts
 schemathesis run "$CAPSTAN_URL/openapi.json" \
   --url "$CAPSTAN_URL" \

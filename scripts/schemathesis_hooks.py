@@ -1,8 +1,8 @@
-"""What schemathesis needs to know about Capstan; scripts/schemathesis.sh loads it.
+"""Hooks of schemathesis for Capstan; scripts/schemathesis.sh loads them.
 
-Made-up ids meet nothing but "not found", so most cases are about things that are there, and new ones again and again,
-because cases end what they are about. Made-up positions are never reached: a read that asked for one is answered 504
-`position_timeout`, as documented, and no other answer from 500 on is accepted.
+Generated ids are answered with 404 only, so most cases use existing entities, renewed regularly because cases end them.
+Generated positions are never reached: a read that waits for one is answered 504 `position_timeout`, as documented, and
+no other answer from 500 on is accepted.
 """
 
 import itertools
@@ -17,18 +17,18 @@ import schemathesis
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from parity import W, Caller, Scene, find
 
-# Calls after which a case gets things of its own, and of how many one keeps its made-up ids.
+# Calls between renewals of the entities; one call in MADE_UP keeps its generated ids.
 FRESH_EVERY, MADE_UP = 60, 5
-# Of how many one keeps its made-up position, and how long anything is waited for at most.
+# One call in UNREACHED keeps its generated position; the longest wait of a call, in milliseconds.
 UNREACHED, WAIT_MS = 10, 20
 
 
-# The workspace whose settings are changed; in "dev" a made-up quota would end everything else.
+# The workspace whose settings are changed; in "dev" a generated quota would stop all other cases.
 CHANGED = "changed"
 
 
 class Things(Scene):
-    """What stands for the names of a path."""
+    """The entities that replace the parameters of a path."""
 
     def __init__(self, capstan):
         super().__init__(capstan)
@@ -44,7 +44,7 @@ class Things(Scene):
         instance = self.fresh("class")
         self.capstan.must("PUT", f"{W}/classes/{instance}", {"desired_dispatch_concurrency": 3})
         token = self.capstan.must("POST", f"{W}/tokens", {"name": instance, "scopes": ["read"]})
-        # The one before may have been drained, and holds what it was leased.
+        # The previous worker may have been drained, and holds its leases.
         self.worker = self.register()
         made = {
             "workspace": "dev", "worker": self.worker, "task": task, "run": self.run(), "agent": self.agent(),
@@ -58,24 +58,24 @@ class Things(Scene):
         return made
 
     def end_attempt(self):
-        """The last one, so that the engine has room for the next. A case may have ended it already."""
+        """Finishes the last attempt, so that its class has room for the next. A case may have ended it already."""
         if "attempt" in self.made:
             headers = {"Capstan-Lease-Epoch": self.made["epoch"]}
             self.capstan.call("POST", f"/v1/attempts/{self.made['attempt']}/finish", {"outcome": "ok"}, headers)
 
     def made_lease(self, made, lease):
-        """A running attempt, with an input that its agent has not heard yet."""
+        """A running attempt with an unclaimed input."""
         headers = {"Capstan-Lease-Epoch": str(lease["epoch"])}
         attempt = f"/v1/attempts/{lease['attempt_id']}"
         self.capstan.must("POST", f"{attempt}/start", {}, headers)
-        # A case may have given the task to another workspace, and workers of an open server serve all of them.
+        # A case may have created the task in another workspace, and workers of an open server serve all of them.
         workspace = lease["attempt_id"].split(".")[0]
         task = f"/v1/workspaces/{workspace}/tasks/{lease['task_id']}"
         said = self.capstan.must("POST", f"{task}/input", {"message": "more"})
         made.update(attempt=lease["attempt_id"], epoch=str(lease["epoch"]), input=said["input_id"])
 
     def now(self):
-        """The things of this call; nothing when it keeps what was made up."""
+        """The entities of this call; empty when it keeps its generated values."""
         with self.lock:
             number = next(self.calls)
             if number % FRESH_EVERY == 0:
