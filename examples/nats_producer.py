@@ -19,7 +19,7 @@ async def main(url: str) -> None:
     client = await nats.connect(url)
 
     # Durable: once the publish is acknowledged, the command will be processed, whatever crashes meanwhile. The outcome
-    # is published on a subject of its own and kept there for a day.
+    # is published on its own subject and kept there for a day.
     command_id = str(uuid.uuid4())
     outcome = await client.subscribe(f"capstan.cmd-result.dev.{command_id}")
     await client.jetstream().publish(

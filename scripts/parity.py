@@ -100,7 +100,7 @@ def find(value, key):
 
 
 class Scene:
-    """The entities of the calls; a call that ends an entity gets one of its own."""
+    """The entities of the calls; a call that ends an entity gets its own."""
 
     def __init__(self, capstan):
         self.capstan = capstan

@@ -4,7 +4,7 @@
 #
 #     scripts/schemathesis.sh target/release/capstan [cases for each operation, 180 [more options of schemathesis]]
 #
-# Starts a `capstan dev` of its own in a new folder and stops it again.
+# Starts its own `capstan dev` in a new folder and stops it again.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 binary=${1:?the path of the capstan binary}
