@@ -1,11 +1,11 @@
-//! How everybody else talks to the engine, wherever it runs.
+//! The client of the engine, for every other part of a node.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
 use capstan_contract::command::{RegisterWorker, Renewal};
-use capstan_contract::lease::{ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer};
+use capstan_contract::lease::{ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer, RenewStatus};
 use capstan_contract::subject::Subjects;
 use capstan_domain::id::{TaskId, WorkerId};
 use capstan_domain::matching::{Reach, WaitingReason};
@@ -13,37 +13,37 @@ use tokio::time::Instant;
 
 use crate::protocol::{Answer, Request, SourceKeys, WorkerView};
 
-/// How long a request looks for a leader when it does not wait for something itself.
+/// Longest search for a leader by a request that does not wait itself.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// Long polls are asked in slices, so that the death of a leader is noticed within one.
+/// Longest slice of a long poll: the death of a leader is noticed within one.
 const SLICE: Duration = Duration::from_secs(5);
-/// How much longer than the engine may wait an answer may take.
+/// Time an answer may take beyond the wait of the engine.
 const MARGIN: Duration = Duration::from_secs(5);
 /// Pause while no leader answers.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Why the engine gave no answer.
+/// The reason the engine gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The engine does not know the worker (any more): it must register again. Its attempts stay its own.
+    /// The engine does not know the worker, or forgot it: it must register again. It keeps its attempts.
     #[error("ask the engine: it does not know the worker")]
     UnknownWorker,
     /// No engine leads, or it did not answer in time.
-    #[error("ask the engine: nobody answered")]
+    #[error("ask the engine: no answer")]
     Unavailable {
-        /// What the transport said.
+        /// The failure of the transport.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The answer belongs to another release.
     #[error("ask the engine: its answer cannot be read")]
     Unreadable {
-        /// What was wrong.
+        /// The fault.
         #[source]
         source: serde_json::Error,
     },
-    /// The answer is of another kind than was asked for.
-    #[error("ask the engine: it answered something else")]
+    /// The answer belongs to another request.
+    #[error("ask the engine: the answer belongs to another request")]
     Unexpected,
 }
 
@@ -54,7 +54,7 @@ impl EngineError {
     }
 }
 
-/// Asks whichever engine leads. Cheap to clone.
+/// Sends requests to the engine that leads. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct EngineClient {
     nats: async_nats::Client,
@@ -63,29 +63,28 @@ pub struct EngineClient {
 }
 
 impl EngineClient {
-    /// A client over a connection of the caller's choice.
+    /// A client over this connection.
     pub fn new(nats: async_nats::Client, subjects: Subjects) -> Self {
         Self { nats, subjects, reach: Reach::All }
     }
 
-    /// The same for somebody who may serve these workspaces only: workers registered through it get runs of no others,
-    /// and workers and attempts of others are unknown to it.
+    /// The same client, limited to these workspaces: workers registered through it get runs of no others, and workers and
+    /// attempts of others are unknown to it.
     #[must_use]
     pub fn within(&self, reach: Reach) -> Self {
         Self { reach, ..self.clone() }
     }
 
-    /// Makes a worker known.
+    /// Registers a worker.
     pub async fn register(&self, worker: RegisterWorker) -> Result<RegisteredWorker, EngineError> {
-        match self.ask(&Request::Register { worker, reach: self.reach.clone() }, Duration::ZERO).await? {
-            Answer::Registered(registered) => Ok(registered),
-            other => Err(unexpected(&other)),
-        }
+        let answer =
+            self.ask(&Request::Register { worker, reach: self.reach.clone() }, Duration::ZERO).await?;
+        if let Answer::Registered(registered) = answer { Ok(registered) } else { Err(unexpected(&answer)) }
     }
 
-    /// Gives the worker up to `max` attempts; waits up to `wait` for the first. Dropping the call tells the engine, so
-    /// that nothing is given to a worker that is gone; attempts that were on their way go back to the queue when their
-    /// lease ends. May answer with nothing before the wait is over: ask again.
+    /// Leases up to `max` attempts to the worker; waits up to `wait` for the first. Dropping the call ends the poll at the
+    /// engine, so that nothing is leased to a worker that is gone; attempts on their way return to the queue when their
+    /// lease ends. May return nothing before the wait is over: ask again.
     pub async fn lease(
         &self,
         worker_id: WorkerId,
@@ -101,10 +100,8 @@ impl EngineClient {
             let request = Request::Lease { worker_id, max, wait_ms, reach: self.reach.clone() };
             let answer = self.ask(&request, slice).await;
             poll.is_answered = true;
-            let attempts = match answer? {
-                Answer::Leased(attempts) => attempts,
-                other => return Err(unexpected(&other)),
-            };
+            let answer = answer?;
+            let Answer::Leased(attempts) = &answer else { return Err(unexpected(&answer)) };
             let is_early = asked.elapsed() + PAUSE < slice;
             if !attempts.is_empty() || is_early || Instant::now() >= deadline {
                 let attempts = attempts.iter().map(|text| serde_json::from_str(text.get()));
@@ -130,13 +127,10 @@ impl EngineClient {
             let (asked, wait_ms) = (Instant::now(), slice.as_millis() as u64);
             let (renewals, reach) = (renewals.clone(), self.reach.clone());
             let request = Request::Renew { worker_id, renewals, wait_ms, reach };
-            let answers = match self.ask(&request, slice).await? {
-                Answer::Renewed(answers) => answers,
-                other => return Err(unexpected(&other)),
-            };
-            let is_news = |answer: &RenewAnswer| {
-                answer.status != capstan_contract::lease::RenewStatus::Ok || answer.inputs_pending > 0
-            };
+            let answer = self.ask(&request, slice).await?;
+            let Answer::Renewed(answers) = answer else { return Err(unexpected(&answer)) };
+            let is_news =
+                |answer: &RenewAnswer| answer.status != RenewStatus::Ok || answer.inputs_pending > 0;
             let is_early = asked.elapsed() + PAUSE < slice;
             if is_early || Instant::now() >= deadline || answers.iter().any(is_news) {
                 return Ok(answers);
@@ -144,24 +138,21 @@ impl EngineClient {
         }
     }
 
-    /// Gives the worker nothing new.
+    /// Stops leasing to the worker.
     pub async fn drain(&self, worker_id: WorkerId) -> Result<(), EngineError> {
-        match self.ask(&Request::Drain { worker_id, reach: self.reach.clone() }, Duration::ZERO).await? {
-            Answer::Draining => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+        let request = Request::Drain { worker_id, reach: self.reach.clone() };
+        let answer = self.ask(&request, Duration::ZERO).await?;
+        if matches!(answer, Answer::Draining) { Ok(()) } else { Err(unexpected(&answer)) }
     }
 
-    /// Why a task is not running; empty when it does not wait in the queue.
+    /// The reasons a task is not running; empty when it does not wait in the queue.
     pub async fn why(&self, workspace: &str, task_id: TaskId) -> Result<Vec<WaitingReason>, EngineError> {
         let request = Request::Why { workspace: workspace.to_owned(), task_id };
-        match self.ask(&request, Duration::ZERO).await? {
-            Answer::Why(reasons) => Ok(reasons),
-            other => Err(unexpected(&other)),
-        }
+        let answer = self.ask(&request, Duration::ZERO).await?;
+        if let Answer::Why(reasons) = answer { Ok(reasons) } else { Err(unexpected(&answer)) }
     }
 
-    /// Claims an approved call of a tool the worker carries out; waits up to `wait` for one.
+    /// Claims an approved call of a tool the worker executes; waits up to `wait` for one.
     pub async fn claim_tool_call(
         &self,
         worker_id: WorkerId,
@@ -172,30 +163,24 @@ impl EngineClient {
             let slice = deadline.saturating_duration_since(Instant::now()).min(SLICE);
             let (wait_ms, reach) = (slice.as_millis() as u64, self.reach.clone());
             let request = Request::ClaimToolCall { worker_id, wait_ms, reach };
-            let call = match self.ask(&request, slice).await? {
-                Answer::ToolCall(call) => call.map(|call| *call),
-                other => return Err(unexpected(&other)),
-            };
+            let answer = self.ask(&request, slice).await?;
+            let Answer::ToolCall(call) = answer else { return Err(unexpected(&answer)) };
             if call.is_some() || Instant::now() >= deadline {
-                return Ok(call);
+                return Ok(call.map(|call| *call));
             }
         }
     }
 
     /// The tasks of the workspace that watch for each key.
     pub async fn watchers(&self, keys: SourceKeys) -> Result<BTreeMap<String, Vec<TaskId>>, EngineError> {
-        match self.ask(&Request::Watchers(keys), Duration::ZERO).await? {
-            Answer::Watchers(found) => Ok(found),
-            other => Err(unexpected(&other)),
-        }
+        let answer = self.ask(&Request::Watchers(keys), Duration::ZERO).await?;
+        if let Answer::Watchers(found) = answer { Ok(found) } else { Err(unexpected(&answer)) }
     }
 
     /// The workers the engine knows.
     pub async fn workers(&self) -> Result<Vec<WorkerView>, EngineError> {
-        match self.ask(&Request::Workers, Duration::ZERO).await? {
-            Answer::Workers(workers) => Ok(workers),
-            other => Err(unexpected(&other)),
-        }
+        let answer = self.ask(&Request::Workers, Duration::ZERO).await?;
+        if let Answer::Workers(workers) = answer { Ok(workers) } else { Err(unexpected(&answer)) }
     }
 
     /// One request; looks for a leader as long as the wait, or a moment, allows.
@@ -220,7 +205,7 @@ impl EngineClient {
     }
 }
 
-/// A poll under way; dropped before its answer, it hangs up.
+/// A poll under way; dropped before its answer, it ends the poll at the engine.
 struct Poll {
     client: EngineClient,
     worker_id: WorkerId,
@@ -233,12 +218,12 @@ impl Drop for Poll {
             return;
         }
         let (client, worker_id) = (self.client.clone(), self.worker_id);
-        // Outside a runtime the process ends, and the engine's slices end the poll.
+        // Outside a runtime the process is ending, and the poll ends with its slice.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
                 let request = Request::HangUp { worker_id };
                 if let Err(error) = client.ask(&request, Duration::ZERO).await {
-                    tracing::debug!(%error, worker.id = %worker_id, "a hang-up was not delivered");
+                    tracing::debug!(%error, worker.id = %worker_id, "the end of a poll was not delivered");
                 }
             });
         }
@@ -246,8 +231,5 @@ impl Drop for Poll {
 }
 
 fn unexpected(answer: &Answer) -> EngineError {
-    match answer {
-        Answer::UnknownWorker => EngineError::UnknownWorker,
-        _ => EngineError::Unexpected,
-    }
+    if matches!(answer, Answer::UnknownWorker) { EngineError::UnknownWorker } else { EngineError::Unexpected }
 }

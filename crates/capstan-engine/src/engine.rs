@@ -1,4 +1,4 @@
-//! One engine of possibly several: a candidate until it leads, and again when it no longer does.
+//! One engine of possibly several: a candidate until it leads, and again after it was deposed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::leadership::{Candidate, LeadershipError};
-use crate::reign::{End, Realm, Reign, ReignError};
+use crate::dependencies::Dependencies;
+use crate::leader_error::LeaderError;
+use crate::leader_loop::{End, LeaderLoop};
+use crate::leadership::{Candidate, LeadershipError, Term};
 use crate::tool_caller::ToolCaller;
 use crate::{Deciders, EngineConfig};
 
@@ -21,20 +23,21 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Engine;
 
-/// A running engine. Stop it with the token it was started with; dropping the handle kills it without a farewell.
+/// A running engine. Stop it with the token it was started with; dropping the handle aborts it without resigning
+/// leadership.
 #[derive(Debug)]
 pub struct EngineHandle {
     is_leading: watch::Receiver<bool>,
     engine: Option<JoinHandle<Result<(), EngineFailure>>>,
 }
 
-/// Why an engine ended by itself. It never does for reasons that pass.
+/// The reason an engine ended by itself; temporary failures never end it.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineFailure {
-    /// The log is not the one the read models were made from, or is damaged.
-    #[error("run the engine: it cannot go on with this log")]
-    Reign {
-        /// What happened.
+    /// The log is not the one the read models were built from, or is damaged.
+    #[error("run the engine: it cannot continue with this log")]
+    Lead {
+        /// The failure.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -46,7 +49,7 @@ pub enum EngineFailure {
 impl Engine {
     /// Starts an engine that runs for leader and leads when it wins, until `stop` is cancelled.
     ///
-    /// Give it a NATS connection of its own, or one that carries no appends.
+    /// Give it a separate NATS connection, or one that carries no appends.
     pub fn start(
         config: EngineConfig,
         log: Arc<dyn EventLog>,
@@ -56,9 +59,9 @@ impl Engine {
         stop: CancellationToken,
     ) -> EngineHandle {
         let (leading, is_leading) = watch::channel(false);
-        // Histories of classes are short: whoever meets one for the first time reads it whole.
+        // Histories of classes are short: the first use of one reads it whole.
         let classes = Dispatcher::new(Arc::clone(&log), Arc::new(NoSnapshots), DispatcherConfig::default());
-        let realm = Realm {
+        let dependencies = Dependencies {
             config,
             log,
             deciders,
@@ -67,18 +70,18 @@ impl Engine {
             nats,
             tools: ToolCaller::default(),
         };
-        let engine = tokio::spawn(run(realm, leading, stop));
+        let engine = tokio::spawn(run(dependencies, leading, stop));
         EngineHandle { is_leading, engine: Some(engine) }
     }
 }
 
 impl EngineHandle {
-    /// Whether this engine leads, and when that changes.
+    /// True while this engine leads; changes are signalled.
     pub fn is_leading(&self) -> watch::Receiver<bool> {
         self.is_leading.clone()
     }
 
-    /// Waits for the engine's end: after a stop, or because it cannot go on.
+    /// Waits for the engine's end: after a stop, or because it cannot continue.
     pub async fn join(mut self) -> Result<(), EngineFailure> {
         match self.engine.take() {
             Some(engine) => engine.await.unwrap_or_else(|panicked| Err(EngineFailure::Panicked(panicked))),
@@ -96,7 +99,7 @@ impl Drop for EngineHandle {
 }
 
 async fn run(
-    realm: Realm,
+    dependencies: Dependencies,
     leading: watch::Sender<bool>,
     stop: CancellationToken,
 ) -> Result<(), EngineFailure> {
@@ -105,25 +108,25 @@ async fn run(
     while !stop.is_cancelled() {
         let term = tokio::select! {
             () = stop.cancelled() => break,
-            term = stand(&realm, engine_id) => term,
+            term = win(&dependencies, engine_id) => term,
         };
         let mut term = match term {
             Ok(term) => term,
             Err(error) => {
-                tracing::warn!(%error, "the engine could not run for leader");
+                tracing::warn!(%error, "the engine's candidacy failed");
                 pause(&stop).await;
                 continue;
             }
         };
         let begun = tokio::select! {
             () = stop.cancelled() => { term.resign().await; break }
-            begun = begin(&realm, &mut term) => begun,
+            begun = begin(&dependencies, &mut term) => begun,
         };
         let ended = match begun {
-            Ok(Some(reign)) => {
+            Ok(Some(leader)) => {
                 metrics::gauge!("capstan_engine_leader").set(1.0);
                 leading.send_replace(true);
-                let ended = reign.run(&mut term, &stop).await;
+                let ended = leader.run(&mut term, &stop).await;
                 leading.send_replace(false);
                 metrics::gauge!("capstan_engine_leader").set(0.0);
                 ended
@@ -133,7 +136,7 @@ async fn run(
         };
         match ended {
             Ok(End::Deposed(reason)) => {
-                tracing::warn!(epoch = term.epoch(), %reason, "this engine leads no more");
+                tracing::warn!(epoch = term.epoch(), %reason, "this engine no longer leads");
             }
             Ok(End::Stopped) => {
                 term.resign().await;
@@ -142,10 +145,10 @@ async fn run(
             Err(error) => {
                 term.resign().await;
                 if !error.is_retryable() {
-                    tracing::error!(%error, "the engine cannot go on");
-                    return Err(EngineFailure::Reign { source: Box::new(error) });
+                    tracing::error!(%error, "the engine cannot continue");
+                    return Err(EngineFailure::Lead { source: Box::new(error) });
                 }
-                tracing::warn!(%error, "the engine starts over");
+                tracing::warn!(%error, "the engine starts again");
                 pause(&stop).await;
             }
         }
@@ -153,18 +156,18 @@ async fn run(
     Ok(())
 }
 
-async fn stand(realm: &Realm, engine_id: uuid::Uuid) -> Result<crate::leadership::Term, LeadershipError> {
-    let EngineConfig { bucket, replicas, leader_ttl, .. } = &realm.config;
-    let nats = realm.nats.clone();
+async fn win(dependencies: &Dependencies, engine_id: uuid::Uuid) -> Result<Term, LeadershipError> {
+    let EngineConfig { bucket, replicas, leader_ttl, .. } = &dependencies.config;
+    let nats = dependencies.nats.clone();
     let mut candidate = Candidate::new(nats, bucket, *replicas, engine_id, *leader_ttl).await?;
     candidate.win().await
 }
 
-/// Prepares a reign while holding the leadership; none when it was lost meanwhile.
-async fn begin(realm: &Realm, term: &mut crate::leadership::Term) -> Result<Option<Reign>, ReignError> {
+/// Prepares the loop while holding the leadership; none when that was lost meanwhile.
+async fn begin(dependencies: &Dependencies, term: &mut Term) -> Result<Option<LeaderLoop>, LeaderError> {
     tokio::select! {
         _ = term.hold() => Ok(None),
-        reign = Reign::begin(realm.clone()) => reign.map(Some),
+        leader = LeaderLoop::begin(dependencies.clone()) => leader.map(Some),
     }
 }
 

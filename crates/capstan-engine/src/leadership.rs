@@ -180,7 +180,7 @@ impl Term {
     pub async fn resign(self) {
         let value = encode(None, self.epoch);
         let resigned = tokio::time::timeout(self.ttl, async {
-            // A renewal may have been under way when the reign ended.
+            // A renewal may have been under way when the loop ended.
             let revision = self.own_revision().await?;
             self.bucket.update(KEY, value, revision).await.ok()
         });

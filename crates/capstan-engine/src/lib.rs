@@ -1,29 +1,34 @@
-//! The engine: gives work to workers, keeps leases and timers, and sends the commands that follow.
+//! The engine: leases work to workers, keeps leases and timers, and sends the commands that follow.
 //!
-//! **What it is.** One engine is active at a time, elected through a key in JetStream ([`leadership`]). It loads the
-//! open tasks and active schedules, follows the log, and keeps in memory who waits, who runs and what rings when.
-//! Everything it decides it decides as a command to a task or a schedule: its decider and the log's expected version have the last word, so a
-//! late or doubled command of a deposed engine changes nothing. The engine therefore needs no fence of its own
-//! within one task. That two tasks of one session never run at once rests on the handover instead: a new engine
-//! begins only after the old one has had to stop, and after it has read everything the old one recorded. What is left
-//! is a process frozen for longer than its time to live *between* handing a lease to the network and its leaving the
-//! machine.
+//! One engine is active at a time, elected through a key in JetStream ([`leadership`]). It loads the open tasks and active
+//! schedules, follows the log, and keeps in memory the queue, the live attempts and the timers. Every decision is a command
+//! to a task, schedule or class: its decider and the log's expected version have the last word, so a late or repeated
+//! command of a deposed engine changes nothing. The engine therefore needs no fence within one task. That two tasks of one
+//! session never run at once rests on the handover instead: a new engine begins only after the old one has had to stop,
+//! and after it has read everything the old one recorded. The remaining risk is a process frozen for longer than its time to
+//! live *between* handing a lease to the network and its leaving the machine.
 //!
-//! **What it refuses to be.** It writes no read model, keeps no queue but the log, and trusts no heartbeat beyond
-//! its own life: after a change of leader every live lease gets one fresh period.
+//! It writes no read model, keeps no queue but the log, and trusts no heartbeat across a change of leader: then every live
+//! lease gets one fresh period.
 //!
-//! **Where to start.** [`process`] is the pure part: what happens goes in, effects come out as data. `reign.rs` is
-//! the loop that feeds it; [`Engine`] decides who reigns. Everybody else talks to it through [`EngineClient`].
+//! **Start here.** [`process`] is the pure part: events go in, effects come out as data. `leader_loop.rs` feeds it;
+//! [`Engine`] runs the election around it. Other parts of the node use [`EngineClient`].
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants))]
 
 mod client;
 mod clock;
+mod commands;
 mod config;
 mod deciders;
+mod dependencies;
 mod engine;
+mod leader_error;
+mod leader_loop;
 pub mod leadership;
+mod orders;
 pub mod process;
 pub mod protocol;
-mod reign;
+mod startup;
 mod ticking;
 mod tool_caller;
 

@@ -1,508 +1,508 @@
-//! The pure part of the engine: what happens goes in, effects come out as data.
+//! The pure part of the engine: events of the loop go in, effects come out as data.
 //!
-//! Commits, requests, outcomes of orders and the time are told; [`Process::turn`] gives back what is to be done. It
-//! reads no clock and touches no network, so thousands of crashes can be rehearsed in a test.
+//! The process receives commits, requests, outcomes of effects and the time; [`Process::turn`] returns the effects. It
+//! reads no clock and touches no network, so thousands of crashes can be simulated in a test.
 //!
-//! One task has at most one entry in the timer heap; a renewal only moves the deadline in memory, and an entry that
-//! rings early is put back. Nothing here costs more than a logarithm per event, except that new work is offered to
-//! the waiting workers one after another.
+//! It only routes. Each part owns its state and follows the events that concern it: `classes`, `budgets`, `relations`,
+//! `tool_execution`, `tool_polls`, `watching`, `schedules`, `leases`, `worker_requests`. They share the state in `shared`,
+//! read `facts` about tasks and never the tasks themselves, and push effects.
+//!
+//! One task has at most one timer; a renewal only moves the deadline in memory, and a timer that fires early is set
+//! again. Nothing here costs more than a logarithm per event, except that new work is offered to the waiting workers one
+//! after another.
 
+mod bodies;
 mod budgets;
 mod classes;
-mod desk;
+mod config;
 mod effect;
-mod family;
-mod leased;
+mod facts;
+mod leases;
+mod outcome;
+mod relations;
+mod retry;
 mod schedules;
+mod shared;
+mod tasks;
+mod tool_call;
 mod tool_execution;
-mod tracked;
+mod tool_polls;
 mod watching;
+mod worker_requests;
 mod workers;
+mod workspaces;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec};
-use capstan_decider::fold;
-use capstan_domain::matching::{self, Depth, Matching, StreamKey};
-use capstan_domain::schedule;
-use capstan_domain::task::{Command, Event, State, Task, TaskDecider};
-use capstan_envelope::{Codec, CodecError, Recorded, StreamId};
+use capstan_domain::id::{AgentId, WorkerId};
+use capstan_domain::matching::{Depth, StreamKey};
+use capstan_domain::task::{Command, Event, State};
+use capstan_domain::{agent, class, schedule, workspace};
+use capstan_envelope::{Codec as _, CodecError, Position, Recorded, StreamId};
+use capstan_eventlog::Spent;
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
-pub use classes::{ClassKey, ClassOrder, ClassSettled, class_key};
-pub use effect::{CallId, Effect, Order};
-pub use schedules::{AgentCheck, ScheduleKey, Seen, TickOrder};
-pub use tool_execution::{ToolAnswer, ToolRequest};
+pub use config::ProcessConfig;
+pub use effect::{
+    AgentCheck, CallId, ClassKey, ClassOrder, Effect, Order, ScheduleKey, TickOrder, ToolRequest,
+};
+pub use outcome::{ClassSettled, Loaded, ScheduleSettled, Settled, ToolAnswer};
 
+use crate::protocol::{Answer, Request};
 use budgets::Budgets;
 use classes::Classes;
-use desk::Desk;
-use family::Families;
+use leases::Leases;
+use relations::Relations;
 use schedules::Schedules;
-use tool_execution::ToolPoll;
-use tracked::{Tracked, backoff, later};
+use shared::Shared;
+use tool_execution::ToolExecution;
+use tool_polls::ToolPolls;
 use watching::Watching;
-
-/// Pause after a failure that repeating cannot cure, or an order that changed nothing.
-const PARKED_MS: i64 = 60_000;
-/// No leases for so long after one could not be recorded.
-const LEASE_PAUSE_MS: i64 = 250;
-
-/// Settings of the process.
-#[derive(Clone, Copy, Debug)]
-pub struct ProcessConfig {
-    /// How long a lease lasts without renewal, in milliseconds.
-    pub lease_ms: i64,
-    /// How often workers are asked to renew, in milliseconds.
-    pub renew_every_ms: i64,
-    /// How long a worker has to stop, in milliseconds.
-    pub grace_ms: i64,
-    /// How runs are matched to workers.
-    pub matching: matching::Config,
-}
-
-/// What became of an order.
-#[derive(Debug)]
-pub enum Settled {
-    /// The task took it.
-    Decided {
-        /// The task's version now.
-        version: u64,
-        /// The task now.
-        state: State,
-        /// What was recorded; empty when it changed nothing.
-        events: Vec<Event>,
-    },
-    /// The task refused it: this view of the task was stale.
-    Refused,
-    /// It could not be recorded; its fate may be unknown.
-    Failed {
-        /// True when a repeat may succeed.
-        is_retryable: bool,
-    },
-}
-
-/// What became of a load.
-#[derive(Debug)]
-pub enum Loaded {
-    /// The task as the log has it.
-    State {
-        /// Its version.
-        version: u64,
-        /// The task.
-        state: State,
-    },
-    /// It could not be read.
-    Failed {
-        /// True when a repeat may succeed.
-        is_retryable: bool,
-    },
-}
+use worker_requests::WorkerRequests;
 
 /// Everything the active engine keeps in memory.
 #[derive(Debug)]
 pub struct Process {
-    config: ProcessConfig,
-    tasks: HashMap<Arc<StreamKey>, Tracked>,
-    rings: BinaryHeap<Reverse<(DateTime<Utc>, Arc<StreamKey>)>>,
-    matching: Matching,
+    shared: Shared,
+    leases: Leases,
     classes: Classes,
     budgets: Budgets,
-    /// Tasks with an approved call a worker is to carry out.
-    offered: BTreeSet<Arc<StreamKey>>,
-    tool_polls: BTreeMap<CallId, ToolPoll>,
-    desk: Desk,
-    families: Families,
+    relations: Relations,
+    tool_execution: ToolExecution,
+    tool_polls: ToolPolls,
     watching: Watching,
     schedules: Schedules,
-    effects: Vec<Effect>,
+    worker_requests: WorkerRequests,
 }
 
-impl Process {
-    /// A process that knows nothing yet.
-    pub fn new(config: ProcessConfig, now: DateTime<Utc>) -> Self {
-        Self {
-            config,
-            tasks: HashMap::new(),
-            rings: BinaryHeap::new(),
-            matching: Matching::new(config.matching),
-            classes: Classes::default(),
-            budgets: Budgets::new(now),
-            offered: BTreeSet::new(),
-            tool_polls: BTreeMap::new(),
-            desk: Desk::new(now),
-            families: Families::default(),
-            watching: Watching::default(),
-            schedules: Schedules::default(),
-            effects: Vec::new(),
-        }
-    }
-
-    /// Takes a task as a snapshot has it; commits after it follow.
-    pub fn begin_with(&mut self, key: StreamKey, version: u64, state: State, now: DateTime<Utc>) {
-        self.take(&Arc::new(key), version, state, &[], now);
-    }
-
-    /// Takes a schedule as a snapshot has it; commits after it follow.
-    pub fn begin_with_schedule(&mut self, key: ScheduleKey, version: u64, state: schedule::State) {
-        self.schedules.take(&Arc::new(key), version, state);
-    }
-
-    /// Takes the outcome of a tick that was ordered, or of a load.
-    pub fn schedule_seen(
-        &mut self,
-        key: &Arc<ScheduleKey>,
-        tick: Option<DateTime<Utc>>,
-        seen: Seen,
-        now: DateTime<Utc>,
-    ) {
-        self.schedules.seen(key, tick, seen, now);
-    }
-
-    /// Takes a commit from the log. Repeated and older commits change nothing; after a gap the task is loaded.
-    pub fn commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
-        let taken = self.take_commit(recorded, now);
-        self.reach(recorded.position, now);
-        taken
-    }
-
-    fn take_commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
-        let stream = &recorded.commit.stream;
-        if let Some(key) = ScheduleKey::of(stream) {
-            return self.schedules.commit(key, recorded);
-        }
-        if let Some(key) = class_key(stream) {
-            return self.class_commit(&key, recorded);
-        }
-        if let (AgentCodec::CATEGORY, Ok(agent_id)) = (stream.category(), stream.id().parse()) {
-            self.schedules.agent_changed(recorded);
-            return self.agent_commit(agent_id, recorded);
-        }
-        if stream.category() == WorkspaceCodec::CATEGORY {
-            return self.workspace_commit(recorded);
-        }
-        let Some(key) = task_key(stream) else { return Ok(()) };
-        let events = recorded.commit.events.iter().map(TaskCodec::decode).collect::<Result<Vec<_>, _>>()?;
-        let key = self.follow(key, recorded.commit.version, &events, now);
-        self.account(&key, recorded.position, &events);
-        Ok(())
-    }
-
-    /// Folds a commit into what is known of its task.
-    fn follow(
-        &mut self,
-        key: StreamKey,
-        version: u64,
-        events: &[Event],
-        now: DateTime<Utc>,
-    ) -> Arc<StreamKey> {
-        let (key, known) = match self.tasks.get_mut(&key) {
-            Some(tracked) => {
-                tracked.heard = tracked.heard.max(version);
-                (Arc::clone(&tracked.key), tracked.version)
-            }
-            None => (Arc::new(key), 0),
-        };
-        if version <= known {
-            return key;
-        }
-        if version != known + 1 {
-            self.load(&key, version);
-            return key;
-        }
-        let state = self.tasks.get_mut(&key).and_then(|tracked| tracked.task.take());
-        let state = fold::<TaskDecider>(state, events);
-        self.take(&key, version, state, events, now);
-        key
-    }
-
-    /// Takes the outcome of an order.
-    pub fn settled(&mut self, order: &Order, outcome: Settled, now: DateTime<Utc>) {
-        if let Some((owner, errand)) = &order.errand {
-            return self.errand_settled(owner, errand, order, outcome, now);
-        }
-        let Some(tracked) = self.tasks.get_mut(&order.key) else { return };
-        tracked.under_way = tracked.under_way.saturating_sub(1);
-        if order.is_about_tools() {
-            self.tool_ordered(order, &outcome, now);
-        }
-        let Some(tracked) = self.tasks.get_mut(&order.key) else { return };
-        let is_warning = matches!(order.command, Command::WarnBudget(_));
-        if is_warning && !matches!(outcome, Settled::Failed { .. }) {
-            tracked.warn = None;
-        }
-        let mut given = None;
-        match outcome {
-            Settled::Decided { version, state, events } => {
-                tracked.failures = 0;
-                tracked.leases -= u32::from(order.is_lease() && tracked.leases > 0);
-                // A timer that changes nothing would ring for ever.
-                tracked.not_before = (events.is_empty() && !is_warning).then(|| later(now, PARKED_MS));
-                given = state.as_deref().and_then(|task| desk::given(order, task));
-                self.take(&order.key, version, state, &events, now);
-            }
-            Settled::Refused => {
-                tracked.failures = 0;
-                tracked.leases -= u32::from(order.is_lease() && tracked.leases > 0);
-                tracked.is_doubtful = true;
-                tracked.refused = order.is_lease().then(|| Box::new(order.clone()));
-            }
-            Settled::Failed { is_retryable } => {
-                tracked.fail(now, is_retryable);
-                if order.is_lease() {
-                    tracked.leases = tracked.leases.saturating_sub(u32::from(tracked.retry.is_some()));
-                    tracked.retry = Some(Box::new(Order { ask: None, ..order.clone() }));
-                    self.desk.pause_until(later(now, LEASE_PAUSE_MS));
-                }
-            }
-        }
-        match (order.ask.filter(|_| order.is_lease()), given, &order.command) {
-            (Some(ask), given, _) => self.lease_settled(ask, given, now),
-            (None, Some(given), Command::Lease(lease)) => self.owe(lease.worker_id, given),
-            (None, _, _) => {}
-        }
-        self.tidy(&order.key);
-    }
-
-    /// Takes the outcome of a load.
-    pub fn loaded(&mut self, key: &Arc<StreamKey>, outcome: Loaded, now: DateTime<Utc>) {
-        let Some(tracked) = self.tasks.get_mut(key) else { return };
-        tracked.under_way = tracked.under_way.saturating_sub(1);
-        match outcome {
-            Loaded::State { version, state } => {
-                tracked.failures = 0;
-                tracked.not_before = None;
-                let is_leasing = tracked.leases > 0;
-                let is_missing = state.is_none();
-                let refused = tracked.refused.take();
-                if let Some((Command::Lease(lease), attempt)) = refused
-                    .and_then(|order| Some((order.command.clone(), desk::given(&order, state.as_deref()?)?)))
-                {
-                    self.owe(lease.worker_id, attempt);
-                }
-                self.take(key, version, state, &[], now);
-                if is_missing {
-                    self.is_missing(key, now);
-                }
-                if !is_leasing {
-                    // The pick that led here was refused, and the queue now knows why.
-                    self.matching.unreserve(key);
-                    self.desk.has_news();
-                }
-            }
-            Loaded::Failed { is_retryable } => {
-                tracked.is_doubtful = true;
-                tracked.fail(now, is_retryable);
-            }
-        }
-        self.tidy(key);
-    }
-
-    /// Lets time pass: rings what is due, ends polls, gives out work. Answers what is to be done.
-    pub fn turn(&mut self, now: DateTime<Utc>) -> Vec<Effect> {
-        self.roll_day(now);
-        while self.rings.peek().is_some_and(|Reverse((at, _))| *at <= now) {
-            let Some(Reverse((at, key))) = self.rings.pop() else { break };
-            self.ring(at, &key, now);
-        }
-        self.schedules.turn(now, &mut self.effects);
-        self.answer_early(now);
-        self.ring_classes(now);
-        self.serve_tool_polls(now);
-        self.serve(now);
-        std::mem::take(&mut self.effects)
-    }
-
-    /// When [`Process::turn`] should be called although nothing happened.
-    pub fn next_due(&self) -> DateTime<Utc> {
-        let ring = self.rings.peek().map(|Reverse((at, _))| *at);
-        let watches = self.watching.next_due().into_iter();
-        ring.into_iter()
-            .chain(self.schedules.next_due())
-            .chain(watches)
-            .chain(self.classes.next_due())
-            .chain(self.budgets.next_due())
-            .chain(self.tool_polls_due())
-            .fold(self.desk.next_due(), DateTime::min)
-    }
-
-    /// Counts for metrics.
-    pub fn depth(&self) -> Depth {
-        self.matching.depth()
-    }
-
-    /// Tasks in memory.
-    pub fn tracked(&self) -> usize {
-        self.tasks.len()
-    }
-
-    fn ring(&mut self, at: DateTime<Utc>, key: &Arc<StreamKey>, now: DateTime<Utc>) {
-        let Some(tracked) = self.tasks.get_mut(key).filter(|tracked| tracked.rings_at == Some(at)) else {
-            return;
-        };
-        tracked.rings_at = None;
-        let is_due = tracked.next_due().is_some_and(|due| due <= now);
-        if !is_due || tracked.under_way > 0 {
-            // Put back at its present time, or by the outcome of what is under way.
-            return self.tidy(key);
-        }
-        if let Some(order) = tracked.retry.take() {
-            tracked.under_way += 1;
-            self.effects.push(Effect::Execute(*order));
-            return;
-        }
-        if tracked.is_stale() {
-            let heard = tracked.heard;
-            return self.load(key, heard);
-        }
-        let serves_family = tracked.task.as_deref().is_some_and(|task| tracked.kin.is_due(task));
-        if serves_family && self.serve_family(key, now) {
-            return;
-        }
-        let timeout_ms = self.tool_timeout_ms(key);
-        let Some(tracked) = self.tasks.get(key) else { return };
-        if let Some(command) = tracked.due_command(now, self.config.grace_ms, timeout_ms) {
-            if matches!(command, Command::ExpireLease(_)) {
-                metrics::counter!("capstan_engine_lease_expiries_total").increment(1);
-                // What it loses must not go straight back to a worker that has fallen silent.
-                if let Some(silent) = tracked.holder() {
-                    self.end_polls(silent);
-                }
-            }
-            self.order(key, command, None, now);
-        }
-    }
-
-    fn order(
-        &mut self,
-        key: &Arc<StreamKey>,
-        command: Command,
-        ask: Option<CallId>,
-        now: DateTime<Utc>,
-    ) -> bool {
-        let Some(tracked) = self.tasks.get_mut(key) else { return false };
-        let Some(task) = tracked.task.as_deref() else { return false };
-        let order = Order::new(&tracked.key, (tracked.version, task), command, ask, now);
-        tracked.under_way += 1;
-        tracked.leases += u32::from(order.is_lease());
-        self.effects.push(Effect::Execute(order));
-        true
-    }
-
-    fn load(&mut self, key: &Arc<StreamKey>, heard: u64) {
-        let tracked = self.tasks.entry(Arc::clone(key)).or_insert_with(|| Tracked::new(Arc::clone(key)));
-        tracked.heard = tracked.heard.max(heard);
-        if tracked.under_way == 0 {
-            tracked.is_doubtful = false;
-            tracked.under_way = 1;
-            self.effects.push(Effect::Load(Arc::clone(&tracked.key)));
-        }
-    }
-
-    fn take(
-        &mut self,
-        key: &Arc<StreamKey>,
-        version: u64,
-        state: State,
-        events: &[Event],
-        now: DateTime<Utc>,
-    ) {
-        let tracked = self.tasks.entry(Arc::clone(key)).or_insert_with(|| Tracked::new(Arc::clone(key)));
-        if version <= tracked.version {
-            return;
-        }
-        tracked.version = version;
-        tracked.heard = tracked.heard.max(version);
-        tracked.task = state;
-        if !events.is_empty() {
-            tracked.not_before = None;
-            tracked.failures = 0;
-        }
-        let change = tracked.follow_lease(now, self.config.lease_ms);
-        tracked.note(events);
-        let ended_attempts = events
-            .iter()
-            .filter_map(|event| if let Event::AttemptEnded(ended) = event { Some(ended) } else { None });
-        let class = tracked.task.as_deref().map(|task| ClassKey {
-            workspace: Arc::clone(&key.workspace),
-            instance_key: task.accepted.instance_key.as_str().into(),
-        });
-        let judged: Vec<_> = class.into_iter().cycle().zip(ended_attempts).collect();
-        self.matching.observe(key, tracked.task.as_deref());
-        self.schedules.observe_task(key, tracked.task.as_deref());
-        self.watching.observe(key, tracked.task.as_deref());
-        let mut calls = Vec::new();
-        if let Some(lease) = &tracked.lease
-            && !lease.watchers.is_empty()
-            && tracked.renewal(&lease.attempt_id).is_urgent
-        {
-            calls.extend_from_slice(&lease.watchers);
-        }
-        if let Some(ended) = change.ended {
-            self.desk.count_attempt(ended.worker_id, false);
-            calls.extend(ended.watchers);
-        }
-        for (class, ended) in judged {
-            self.judge_class(class, ended, now);
-        }
-        if let Some(worker_id) = change.began {
-            self.desk.count_attempt(worker_id, true);
-        }
-        for call in calls {
-            self.answer_renewal(call);
-        }
-        self.desk.has_news();
-        self.follow_family(key);
-        self.list_tool_call(key);
-        self.review_after(key);
-        self.tidy(key);
-    }
-
-    /// Sets the task's timer, fetches what was missed, and forgets a task that is over.
-    fn tidy(&mut self, key: &Arc<StreamKey>) {
-        let Some(tracked) = self.tasks.get_mut(key) else { return };
-        if tracked.under_way > 0 {
-            return;
-        }
-        if tracked.is_stale() && tracked.failures == 0 && tracked.retry.is_none() {
-            let heard = tracked.heard;
-            return self.load(key, heard);
-        }
-        let is_over = tracked.task.as_deref().is_none_or(Task::is_at_rest);
-        if is_over && !tracked.is_stale() && tracked.retry.is_none() && !tracked.has_something_to_say() {
-            self.tasks.remove(key);
-            self.matching.hold(key, None);
-            self.budgets.forget(key);
-            self.offered.remove(key);
-            return;
-        }
-        if let Some(due) = tracked.next_due()
-            && tracked.rings_at.is_none_or(|rings_at| due < rings_at)
-        {
-            tracked.rings_at = Some(due);
-            self.rings.push(Reverse((due, Arc::clone(&tracked.key))));
-        }
-    }
-}
-
-impl Tracked {
-    /// What is known of the task is not what the log has.
-    fn is_stale(&self) -> bool {
-        self.is_doubtful || self.heard > self.version
-    }
-
-    fn fail(&mut self, now: DateTime<Utc>, is_retryable: bool) {
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(later(now, if is_retryable { backoff(self.failures) } else { PARKED_MS }));
-    }
-}
-
-/// The task a stream holds; `None` for streams of other things.
+/// The task a stream holds; `None` for streams of other categories.
 pub fn task_key(stream: &StreamId) -> Option<StreamKey> {
     if stream.category() != TaskCodec::CATEGORY {
         return None;
     }
     Some(StreamKey::new(stream.workspace().as_str(), stream.id().parse().ok()?))
+}
+
+/// Snapshots: what a new leader begins with.
+impl Process {
+    /// An empty process.
+    pub fn new(config: ProcessConfig, now: DateTime<Utc>) -> Self {
+        Self {
+            shared: Shared::new(config),
+            leases: Leases::default(),
+            classes: Classes::default(),
+            budgets: Budgets::new(now),
+            relations: Relations::default(),
+            tool_execution: ToolExecution::default(),
+            tool_polls: ToolPolls::default(),
+            watching: Watching::default(),
+            schedules: Schedules::default(),
+            worker_requests: WorkerRequests::new(now),
+        }
+    }
+
+    /// Takes a task as a snapshot has it; commits after it follow.
+    pub fn begin_with(&mut self, key: StreamKey, version: u64, state: State, now: DateTime<Utc>) {
+        self.replace(&Arc::new(key), version, state, &[], now);
+    }
+
+    /// Takes a schedule as a snapshot has it; commits after it follow.
+    pub fn begin_with_schedule(&mut self, key: ScheduleKey, version: u64, state: schedule::State) {
+        self.schedules.replace(&Arc::new(key), version, state);
+    }
+
+    /// Takes a class as a snapshot has it; commits after it follow.
+    pub fn begin_with_class(&mut self, key: &ClassKey, version: u64, state: class::State) {
+        self.classes.replace(key, version, state, &mut self.shared);
+    }
+
+    /// Takes the ledger as the read models have it at `position`; reports after it follow with the log.
+    pub fn begin_with_spending(&mut self, position: Position, spent: Vec<Spent>) {
+        self.budgets.load(position, spent, &mut self.shared);
+        self.tidy_touched();
+    }
+
+    /// Takes an agent as a snapshot has it.
+    pub fn begin_with_agent(&mut self, workspace: &str, agent_id: AgentId, state: agent::State) {
+        self.budgets.replace_agent((workspace.into(), agent_id), state, &mut self.shared);
+        self.tidy_touched();
+    }
+
+    /// Takes a workspace as a snapshot has it.
+    pub fn begin_with_workspace(&mut self, workspace: &str, state: workspace::State) {
+        let workspace: Arc<str> = workspace.into();
+        self.shared.workspaces.replace(Arc::clone(&workspace), state);
+        self.budgets.set_day_limit(&workspace, &mut self.shared);
+        self.tidy_touched();
+    }
+}
+
+/// Events of the loop.
+impl Process {
+    /// Takes a commit from the log. Repeated and older commits change nothing; after a gap the task is loaded.
+    pub fn commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
+        let taken = self.route_commit(recorded, now);
+        self.watching.reach(recorded.position);
+        self.tidy_touched();
+        taken
+    }
+
+    fn route_commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
+        let stream = &recorded.commit.stream;
+        if let Some(key) = ScheduleKey::from_stream(stream) {
+            return self.schedules.commit(key, recorded);
+        }
+        if let Some(key) = ClassKey::from_stream(stream) {
+            return self.classes.commit(&key, recorded, &mut self.shared);
+        }
+        if let (AgentCodec::CATEGORY, Ok(agent_id)) = (stream.category(), stream.id().parse()) {
+            self.schedules.agent_changed(recorded);
+            return self.budgets.agent_commit(agent_id, recorded, &mut self.shared);
+        }
+        if stream.category() == WorkspaceCodec::CATEGORY {
+            let workspace = self.shared.workspaces.commit(recorded)?;
+            self.budgets.set_day_limit(&workspace, &mut self.shared);
+            return Ok(());
+        }
+        let Some(key) = task_key(stream) else { return Ok(()) };
+        let events = recorded.commit.events.iter().map(TaskCodec::decode).collect::<Result<Vec<_>, _>>()?;
+        let key = self.fold(key, recorded.commit.version, &events, now);
+        self.budgets.book(&key, recorded.position, &events, &mut self.shared);
+        Ok(())
+    }
+
+    /// Folds a commit into its task, or loads the task when commits are missing.
+    fn fold(&mut self, key: StreamKey, version: u64, events: &[Event], now: DateTime<Utc>) -> Arc<StreamKey> {
+        let (key, known) = self.shared.tasks.hear(key, version);
+        if version == known + 1 {
+            let state = self.shared.tasks.fold(&key, events);
+            self.replace(&key, version, state, events, now);
+        } else if version > known {
+            self.shared.load(&key, version);
+        }
+        key
+    }
+
+    /// Takes a request; the answer comes as an effect, now or later. `fresh` becomes the id of a new worker.
+    pub fn request(&mut self, call: CallId, request: Request, fresh: Uuid, now: DateTime<Utc>) {
+        let shared = &mut self.shared;
+        match request {
+            Request::Register { worker, reach } => {
+                WorkerRequests::register(call, worker, reach, WorkerId(fresh), shared, now);
+            }
+            Request::Lease { worker_id, reach, .. }
+            | Request::Drain { worker_id, reach }
+            | Request::ClaimToolCall { worker_id, reach, .. }
+                if !shared.workers.is_reached(worker_id, &reach) =>
+            {
+                shared.answer(call, Answer::UnknownWorker);
+            }
+            Request::Lease { worker_id, max, wait_ms, .. } => {
+                self.worker_requests.poll(call, (worker_id, max), wait_ms, shared, now);
+            }
+            Request::HangUp { worker_id } => {
+                self.worker_requests.end_polls(worker_id, shared);
+                shared.answer(call, Answer::HungUp);
+            }
+            Request::Renew { worker_id, renewals, wait_ms, reach } => {
+                self.leases.renew(call, (worker_id, &reach), &renewals, wait_ms, shared, now);
+            }
+            Request::Drain { worker_id, .. } => self.worker_requests.drain(call, worker_id, shared, now),
+            Request::Why { workspace, task_id } => {
+                let reasons = shared.matching.why(&StreamKey::new(&workspace, task_id), now);
+                shared.answer(call, Answer::Why(reasons));
+            }
+            Request::ClaimToolCall { worker_id, wait_ms, .. } => {
+                self.tool_polls.poll(call, worker_id, wait_ms, shared, now);
+            }
+            Request::Watchers(keys) => self.watching.ask(call, keys, now),
+            Request::Workers => {
+                let views = shared.workers.views(now, shared.config.lease_ms);
+                shared.answer(call, Answer::Workers(views));
+            }
+        }
+    }
+
+    /// Takes the outcome of an order.
+    pub fn settled(&mut self, order: &Order, outcome: Settled, now: DateTime<Utc>) {
+        match &order.follow_up {
+            Some((owner, follow_up)) => {
+                let relative = (owner, follow_up);
+                self.relations.settled(relative, &order.key, &outcome, &mut self.shared, now);
+                if let (Settled::Decided { version, state, events }, effect::FollowUp::CreateChild(_)) =
+                    (outcome, follow_up)
+                {
+                    self.replace(&order.key, version, state, &events, now);
+                }
+            }
+            None => self.order_settled(order, outcome, now),
+        }
+        self.tidy_touched();
+    }
+
+    fn order_settled(&mut self, order: &Order, outcome: Settled, now: DateTime<Utc>) {
+        let Some(tracked) = self.shared.tasks.get_mut(&order.key) else { return };
+        tracked.end();
+        if order.is_about_tools() {
+            self.tool_settled(order, &outcome, now);
+        }
+        let is_warning = matches!(order.command, Command::WarnBudget(_));
+        if is_warning && !matches!(outcome, Settled::Failed { .. }) {
+            self.budgets.warning_settled(&order.key);
+        }
+        let Some(tracked) = self.shared.tasks.get_mut(&order.key) else { return };
+        tracked.settled(order, &outcome, is_warning, now);
+        self.shared.tasks.touch(&order.key);
+        let mut attempt = None;
+        match outcome {
+            Settled::Decided { version, state, events } => {
+                attempt = state.as_deref().and_then(|task| bodies::leased_attempt(order, task));
+                self.replace(&order.key, version, state, &events, now);
+            }
+            Settled::Failed { .. } if order.is_lease() => self.worker_requests.pause(now),
+            Settled::Failed { .. } | Settled::Refused => {}
+        }
+        if order.is_lease() {
+            self.worker_requests.lease_settled(order, attempt, &mut self.shared, now);
+        }
+    }
+
+    fn tool_settled(&mut self, order: &Order, outcome: &Settled, now: DateTime<Utc>) {
+        let shared = &mut self.shared;
+        let Command::StartToolCall(start) = &order.command else {
+            return self.tool_execution.settled(order, outcome, None, shared);
+        };
+        let claimed = bodies::claimed_call(order, start, outcome);
+        match start.worker_id {
+            None => self.tool_execution.settled(order, outcome, claimed.as_ref(), shared),
+            Some(_) => self.tool_polls.settled(order.request, claimed, shared, now),
+        }
+    }
+
+    /// Takes the outcome of a load.
+    pub fn loaded(&mut self, key: &Arc<StreamKey>, outcome: Loaded, now: DateTime<Utc>) {
+        let Some(tracked) = self.shared.tasks.get_mut(key) else { return };
+        let refused = tracked.loaded(&outcome, now);
+        let is_leasing = tracked.is_leasing();
+        if let Loaded::State { version, state } = outcome {
+            if let (Some(order), Some(task)) = (&refused, state.as_deref())
+                && let Command::Lease(lease) = &order.command
+                && let Some(attempt) = bodies::leased_attempt(order, task)
+            {
+                worker_requests::owe(lease.worker_id, attempt, &mut self.shared);
+            }
+            let is_missing = state.is_none();
+            self.replace(key, version, state, &[], now);
+            if is_missing {
+                self.relations.missing(key, &mut self.shared, now);
+            }
+            if !is_leasing {
+                // The pick that led here was refused, and the state in the queue is the one that refused it.
+                self.shared.matching.unreserve(key);
+                self.shared.may_match = true;
+            }
+        }
+        self.shared.tasks.touch(key);
+        self.tidy_touched();
+    }
+
+    /// Takes the outcome of an order to a schedule, or of a load of one. `tick`: the tick that was ordered.
+    pub fn schedule_settled(
+        &mut self,
+        key: &Arc<ScheduleKey>,
+        tick: Option<DateTime<Utc>>,
+        outcome: ScheduleSettled,
+        now: DateTime<Utc>,
+    ) {
+        self.schedules.settled(key, tick, outcome, now);
+    }
+
+    /// Takes the outcome of a command to a class.
+    pub fn class_settled(&mut self, order: &ClassOrder, outcome: ClassSettled, now: DateTime<Utc>) {
+        self.classes.settled(order, outcome, &mut self.shared, now);
+    }
+
+    /// Takes the outcome of a call to an endpoint.
+    pub fn tool_called(&mut self, request: &ToolRequest, answer: ToolAnswer, now: DateTime<Utc>) {
+        self.tool_execution.called(request, answer, &mut self.shared, now);
+        self.tidy_touched();
+    }
+
+    /// Lets time pass: fires what is due, ends polls, matches work with workers. Returns the effects since the last turn.
+    pub fn turn(&mut self, now: DateTime<Utc>) -> Vec<Effect> {
+        self.budgets.turn(&mut self.shared, now);
+        self.tidy_touched();
+        while let Some(key) = self.shared.tasks.pop_due(now) {
+            self.fire(&key, now);
+        }
+        self.shared.effects.extend(self.schedules.turn(now));
+        self.shared.effects.extend(self.watching.turn(&self.shared.tasks, now));
+        self.shared.effects.extend(self.classes.turn(now));
+        self.tool_polls.turn(&mut self.shared, now);
+        self.worker_requests.turn(&mut self.shared, now);
+        self.leases.turn(&mut self.shared, now);
+        std::mem::take(&mut self.shared.effects)
+    }
+
+    /// The instant at which [`Process::turn`] should be called although nothing happened.
+    pub fn next_due(&self) -> DateTime<Utc> {
+        let tasks = &self.shared.tasks;
+        let dues = [
+            tasks.next_due(),
+            self.schedules.next_due(),
+            self.watching.next_due(),
+            self.classes.next_due(),
+            self.budgets.next_due(),
+            self.tool_polls.next_due(tasks),
+            self.leases.next_due(),
+        ];
+        dues.into_iter().flatten().fold(self.worker_requests.next_due(), DateTime::min)
+    }
+
+    /// Counts for metrics.
+    pub fn depth(&self) -> Depth {
+        self.shared.matching.depth()
+    }
+
+    /// The number of tasks in memory.
+    pub fn tracked(&self) -> usize {
+        self.shared.tasks.len()
+    }
+}
+
+/// Routing of one task's changes and timers.
+impl Process {
+    /// Replaces a task's state by a newer one, to which `events` led, and lets every part follow.
+    fn replace(
+        &mut self,
+        key: &Arc<StreamKey>,
+        version: u64,
+        state: State,
+        events: &[Event],
+        now: DateTime<Utc>,
+    ) {
+        if !self.shared.replace(key, version, state, !events.is_empty()) {
+            return;
+        }
+        let facts = self.shared.tasks.facts(key);
+        self.schedules.observe_task(key, facts);
+        self.watching.observe(key, facts);
+        self.tool_polls.observe(key, facts);
+        let class = facts.map(|facts| Arc::clone(&facts.class));
+        self.leases.observe(key, events, &mut self.shared, now);
+        if let Some(instance_key) = class {
+            let class = ClassKey { workspace: Arc::clone(&key.workspace), instance_key };
+            for event in events {
+                if let Event::AttemptEnded(ended) = event {
+                    self.classes.attempt_ended(&class, ended, &mut self.shared, now);
+                }
+            }
+        }
+        self.relations.observe(key, &mut self.shared);
+        self.budgets.observe(key, &mut self.shared);
+        self.shared.tasks.touch(key);
+        self.tidy_touched();
+    }
+
+    /// Sends what is due for a task whose timer fires.
+    fn fire(&mut self, key: &Arc<StreamKey>, now: DateTime<Utc>) {
+        let is_due = self.task_due(key).is_some_and(|due| due <= now);
+        let Some(tracked) = self.shared.tasks.get_mut(key) else { return };
+        if !is_due || !tracked.is_idle() {
+            // Set again now, or by the outcome of what is under way.
+            return self.tidy(key);
+        }
+        if let Some(order) = tracked.begin_retry() {
+            self.shared.effects.push(Effect::Execute(order));
+            return;
+        }
+        if tracked.is_stale() {
+            let heard = tracked.heard();
+            return self.shared.load(key, heard);
+        }
+        if self.relations.turn(key, &mut self.shared, now) {
+            return;
+        }
+        let Some(command) = self.due_command(key, now) else { return };
+        if matches!(command, Command::ExpireLease(_)) {
+            metrics::counter!("capstan_engine_lease_expiries_total").increment(1);
+            // What it loses must not go straight back to a worker that has fallen silent.
+            let live = self.shared.tasks.facts(key).and_then(|facts| facts.live.as_ref());
+            if let Some(silent) = live.map(|live| live.worker_id) {
+                self.worker_requests.end_polls(silent, &mut self.shared);
+            }
+        }
+        self.shared.order(key, command, None, now);
+    }
+
+    /// The instant at which something is due for the task.
+    fn task_due(&self, key: &Arc<StreamKey>) -> Option<DateTime<Utc>> {
+        const AT_ONCE: DateTime<Utc> = DateTime::<Utc>::MIN_UTC;
+        let tracked = self.shared.tasks.get(key)?;
+        if tracked.has_retry() || tracked.is_stale() {
+            return Some(tracked.after_pause(AT_ONCE));
+        }
+        let facts = tracked.facts()?;
+        if self.relations.is_due(key, facts) {
+            return Some(tracked.after_pause(AT_ONCE));
+        }
+        let dues = [
+            facts.timer.as_ref().map(|timer| timer.due),
+            self.leases.due(key, facts),
+            self.budgets.due_command(key, facts, 0, AT_ONCE).map(|_| AT_ONCE),
+            self.tool_execution.due(key, facts),
+        ];
+        dues.into_iter().flatten().min().map(|due| tracked.after_pause(due))
+    }
+
+    /// The command that is due for the task: of several, the timer's comes first.
+    fn due_command(&self, key: &Arc<StreamKey>, now: DateTime<Utc>) -> Option<Command> {
+        let facts = self.shared.tasks.facts(key)?;
+        let grace_ms = self.shared.config.grace_ms;
+        if let Some(timer) = facts.timer.as_ref().filter(|timer| timer.due <= now) {
+            return Some(timer.command(now, grace_ms));
+        }
+        let settings = self.shared.workspaces.settings(&key.workspace);
+        self.budgets
+            .due_command(key, facts, grace_ms, now)
+            .or_else(|| self.tool_execution.due_command(key, facts, settings, now))
+            .or_else(|| self.leases.due_command(key, facts, now))
+    }
+
+    fn tidy_touched(&mut self) {
+        while let Some(key) = self.shared.tasks.next_touched() {
+            self.tidy(&key);
+        }
+    }
+
+    /// Sets the task's timer, loads what was missed, and forgets a task that is over.
+    fn tidy(&mut self, key: &Arc<StreamKey>) {
+        let Some(tracked) = self.shared.tasks.get(key).filter(|tracked| tracked.is_idle()) else { return };
+        if tracked.wants_load() {
+            let heard = tracked.heard();
+            return self.shared.load(key, heard);
+        }
+        let is_over = tracked.facts().is_none_or(|facts| facts.is_at_rest)
+            && !tracked.is_stale()
+            && !tracked.has_retry()
+            && !self.budgets.has_warning(key)
+            && !self.tool_execution.is_working(key);
+        if is_over {
+            return self.forget(key);
+        }
+        if let Some(due) = self.task_due(key) {
+            self.shared.tasks.set_timer(key, due);
+        }
+    }
+
+    fn forget(&mut self, key: &Arc<StreamKey>) {
+        self.shared.tasks.forget(key);
+        self.shared.matching.hold(key, None);
+        self.budgets.forget(key);
+        self.relations.forget(key);
+        self.tool_execution.forget(key);
+        self.tool_polls.forget(key);
+    }
 }

@@ -1,20 +1,18 @@
-//! Carrying out a tick: what is known of its agent and its open tasks, then schedule and task in one append.
+//! Execution of ticks: reads the agent and the open tasks, then appends the events of schedule and task together.
 
 use capstan_contract::{AgentCodec, ScheduleCodec, TaskCodec};
 use capstan_decider::Decider;
-use capstan_dispatch::{CommandContext, DispatchError, ReadFailure, TogetherError, execute_together};
+use capstan_dispatch::{DispatchError, ReadFailure, TogetherError, execute_together};
 use capstan_domain::agent;
 use capstan_domain::id::{AgentId, TaskId, derived};
 use capstan_domain::schedule::command::{Obstacle, Pause, Tick};
 use capstan_domain::schedule::event::PauseCause;
 use capstan_domain::schedule::{Command, Event, Overlap, ScheduleDecider, State, firing};
 use capstan_domain::task;
-use capstan_envelope::{Actor, Codec, StreamId, Workspace};
-use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
+use crate::commands::{context, stream_of};
 use crate::deciders::Deciders;
-use crate::process::{AgentCheck, ScheduleKey, Seen, TickOrder};
+use crate::process::{AgentCheck, ScheduleKey, ScheduleSettled, TickOrder};
 
 /// Names of the commands in commit metadata.
 const TICK: &str = "tick-schedule";
@@ -22,14 +20,14 @@ const PAUSE: &str = "pause-schedule";
 
 type Refusal = TogetherError<<ScheduleDecider as Decider>::Rejection, task::Rejection>;
 
-/// Lets a tick happen.
-pub(crate) async fn tick(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> Seen {
-    let outcome = carry_out(deciders, order, grace_ms).await;
-    seen(&order.key, TICK, outcome)
+/// Records a tick, and accepts the task it fires.
+pub(crate) async fn tick(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> ScheduleSettled {
+    let outcome = execute(deciders, order, grace_ms).await;
+    settled(&order.key, TICK, outcome)
 }
 
-/// Finds out how a schedule stands.
-pub(crate) async fn look(deciders: &Deciders, key: &ScheduleKey) -> Seen {
+/// Reads a schedule from the log.
+pub(crate) async fn load(deciders: &Deciders, key: &ScheduleKey) -> ScheduleSettled {
     let outcome = match stream_of::<ScheduleCodec>(&key.workspace, &key.schedule_id.to_string()) {
         Some(stream) => match deciders.schedules.refresh(&stream).await {
             Ok(loaded) => Ok(Some((loaded.head.version, loaded.state.clone()))),
@@ -37,12 +35,12 @@ pub(crate) async fn look(deciders: &Deciders, key: &ScheduleKey) -> Seen {
         },
         None => Ok(None),
     };
-    seen(key, "load-schedule", outcome)
+    settled(key, "load-schedule", outcome)
 }
 
-/// Pauses a schedule whose agent takes no more commands.
-pub(crate) async fn check_agent(deciders: &Deciders, check: &AgentCheck) -> Seen {
-    seen(&check.key, PAUSE, pause_without_agent(deciders, check).await)
+/// Pauses a schedule whose agent no longer takes commands.
+pub(crate) async fn check_agent(deciders: &Deciders, check: &AgentCheck) -> ScheduleSettled {
+    settled(&check.key, PAUSE, pause_without_agent(deciders, check).await)
 }
 
 async fn pause_without_agent(deciders: &Deciders, check: &AgentCheck) -> Found {
@@ -57,7 +55,7 @@ async fn pause_without_agent(deciders: &Deciders, check: &AgentCheck) -> Found {
         gone => {
             let cause = gone.map_or(PauseCause::AgentGone, |_| PauseCause::AgentInactive);
             let command = Command::Pause(Pause { cause, reason: None, at: *at });
-            let context = context(key, PAUSE, *command_id, *at);
+            let context = context(*command_id, PAUSE, key.schedule_id.0, *at);
             match deciders.schedules.execute(&stream, &command, &context).await {
                 Ok(decided) => Ok(decided.loaded),
                 // It was deleted meanwhile.
@@ -72,19 +70,19 @@ async fn pause_without_agent(deciders: &Deciders, check: &AgentCheck) -> Found {
 
 type Found = Result<Option<(u64, State)>, Refusal>;
 
-fn seen(key: &ScheduleKey, what: &'static str, outcome: Found) -> Seen {
+fn settled(key: &ScheduleKey, what: &'static str, outcome: Found) -> ScheduleSettled {
     match outcome {
-        Ok(Some((version, state))) => Seen::State { version, state },
-        Ok(None) => Seen::Failed { is_retryable: false },
+        Ok(Some((version, state))) => ScheduleSettled::State { version, state },
+        Ok(None) => ScheduleSettled::Failed { is_retryable: false },
         Err(error) => {
             let is_retryable = error.is_retryable();
-            tracing::warn!(schedule = %key.schedule_id, what, is_retryable, error = ?error, "a schedule stands still");
-            Seen::Failed { is_retryable }
+            tracing::warn!(schedule = %key.schedule_id, what, is_retryable, error = ?error, "an order to a schedule failed");
+            ScheduleSettled::Failed { is_retryable }
         }
     }
 }
 
-async fn carry_out(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> Found {
+async fn execute(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> Found {
     let TickOrder { key, at, .. } = order;
     let Some(stream) = stream_of::<ScheduleCodec>(&key.workspace, &key.schedule_id.to_string()) else {
         return Ok(None);
@@ -103,13 +101,13 @@ async fn carry_out(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> Fou
         }
     };
     let tick = Tick { tick: order.tick, obstacle, open_task_ids, at: *at };
-    let context = context(key, TICK, order.command_id, *at);
+    let context = context(order.command_id, TICK, key.schedule_id.0, *at);
     if order.overlap == Overlap::CancelRunning && !tick.open_task_ids.is_empty() {
         let loaded = deciders.schedules.refresh(&stream).await;
         let loaded = loaded.map_err(|failure| TogetherError::First(failure.into()))?;
         let decided =
             ScheduleDecider::decide(&loaded.state, &Command::Tick(tick.clone())).unwrap_or_default();
-        // Before the tick is recorded: who repeats it after a crash finds them cancelled, and goes on.
+        // Before the tick is recorded: a repeat after a crash finds them cancelled, and continues.
         if decided.iter().any(|event| matches!(event, Event::TickFired(_))) {
             cancel(deciders, order, &tick.open_task_ids, grace_ms).await.map_err(TogetherError::Second)?;
         }
@@ -126,9 +124,10 @@ async fn carry_out(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> Fou
         Err(TogetherError::Second(
             refusal @ (DispatchError::Rejected(_) | DispatchError::IdempotencyConflict),
         )) => {
-            let detail = match refusal {
-                DispatchError::Rejected(rejection) => rejection.to_string(),
-                other => other.to_string(),
+            let detail = if let DispatchError::Rejected(rejection) = &refusal {
+                rejection.to_string()
+            } else {
+                refusal.to_string()
             };
             let command = Command::Tick(Tick { obstacle: Some(Obstacle::TaskRefused(detail)), ..tick });
             deciders.schedules.execute(&stream, &command, &context).await.map_err(TogetherError::First)?
@@ -156,20 +155,6 @@ fn count(event: &Event) {
     metrics::counter!("capstan_engine_ticks_total", "outcome" => outcome).increment(ticks);
 }
 
-fn context(key: &ScheduleKey, command: &'static str, command_id: Uuid, at: DateTime<Utc>) -> CommandContext {
-    CommandContext {
-        command_id,
-        command,
-        actor: Actor::Engine,
-        correlation_id: key.schedule_id.0,
-        causation_id: None,
-        traceparent: None,
-        occurred_at: at,
-        idempotency: None,
-        expected_version: None,
-    }
-}
-
 /// The agent as the log has it now.
 async fn agent_of(
     deciders: &Deciders,
@@ -182,7 +167,7 @@ async fn agent_of(
     Ok(deciders.agents.refresh(&stream).await?.state.profile.clone())
 }
 
-/// Those of the tasks that may be open of which the log says that they are.
+/// Those of the possibly open tasks that are open in the log.
 async fn still_open(deciders: &Deciders, order: &TickOrder) -> Result<Vec<TaskId>, ReadFailure> {
     let mut open = Vec::new();
     for task_id in &order.open_task_ids {
@@ -213,7 +198,7 @@ async fn cancel(
             at: order.at,
         });
         let command_id = derived(&["cancel", &order.command_id.to_string(), &task_id.to_string()]);
-        let context = context(&order.key, "cancel-task", command_id, order.at);
+        let context = context(command_id, "cancel-task", order.key.schedule_id.0, order.at);
         match deciders.tasks.execute(&stream, &command, &context).await {
             // It has ended meanwhile.
             Ok(_) | Err(DispatchError::Rejected(_)) => {}
@@ -221,8 +206,4 @@ async fn cancel(
         }
     }
     Ok(())
-}
-
-fn stream_of<C: Codec>(workspace: &str, id: &str) -> Option<StreamId> {
-    StreamId::new(Workspace::new(workspace).ok()?, C::CATEGORY, id).ok()
 }

@@ -1,4 +1,4 @@
-//! Calls the endpoints of tools. What is sent and when is the process' to decide.
+//! Calls of the endpoints of tools. The process decides their content and time.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ impl ToolCaller {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        // Fails only when the process has a provider already.
+        // Fails only when a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // An endpoint is where the workspace said; where it points to is not.
+        // The workspace has configured this address, not one it redirects to.
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
         Ok(self.client.get_or_init(|| client))
     }
 
-    /// One try. Everything that may be better next time is a failed try; what the endpoint says is its answer.
+    /// One try. A failure that another try may cure is a failed try; everything else is an answer.
     pub(crate) async fn call(&self, request: &ToolRequest) -> ToolAnswer {
         let client = match self.client() {
             Ok(client) => client,
@@ -49,29 +49,29 @@ impl ToolCaller {
         }
         match call.send().await {
             Err(error) if error.is_builder() => refused("the endpoint's address or a header cannot be used"),
-            // A connection that never came about carried nothing.
-            Err(error) => ToolAnswer::Failed { is_unknown: !error.is_connect(), error: told(error) },
+            // A connection that was never made carried nothing.
+            Err(error) => ToolAnswer::Failed { is_unknown: !error.is_connect(), error: describe(error) },
             Ok(response) => read(response).await,
         }
     }
 }
 
-fn told(error: reqwest::Error) -> String {
+fn describe(error: reqwest::Error) -> String {
     let (is_timeout, is_connect) = (error.is_timeout(), error.is_connect());
     match (is_timeout, is_connect) {
         (true, _) => "the endpoint did not answer in time".to_owned(),
-        (_, true) => "the endpoint could not be reached".to_owned(),
-        _ => format!("the call failed: {}", error.without_url()),
+        (false, true) => "the endpoint was not reached".to_owned(),
+        (false, false) => format!("the call failed: {}", error.without_url()),
     }
 }
 
-/// A header's value, with the variable it names read from the environment.
+/// A header's value, with the variable it names replaced from the environment.
 fn resolved(value: &str) -> Result<String, String> {
     let Some((scheme, name)) = variable(value) else { return Ok(value.to_owned()) };
     std::env::var(name).map(|secret| format!("{scheme}{secret}")).map_err(|_| name.to_owned())
 }
 
-/// Nothing was sent, and another try would send nothing either.
+/// The answer to a call that is not sent, and that another try would not send either.
 fn refused(error: &str) -> ToolAnswer {
     ToolAnswer::Answered {
         exit_code: None,
@@ -104,17 +104,16 @@ async fn read(response: reqwest::Response) -> ToolAnswer {
         }
     }
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let answer = answered(&text);
-    match answer {
-        ToolAnswer::Answered { exit_code, stdout, stderr, error: None } if !status.is_success() => {
-            let error = Some(format!("the endpoint answered {status}"));
-            ToolAnswer::Answered { exit_code, stdout, stderr, error }
-        }
-        answer => answer,
+    let mut answer = answered(&text);
+    if let ToolAnswer::Answered { error: error @ None, .. } = &mut answer
+        && !status.is_success()
+    {
+        *error = Some(format!("the endpoint answered {status}"));
     }
+    answer
 }
 
-/// `{exit_code?, stdout?, stderr?, error?}`, or anything else as what the tool wrote.
+/// Reads `{exit_code?, stdout?, stderr?, error?}`; any other text is the tool's output.
 fn answered(text: &str) -> ToolAnswer {
     const FIELDS: [&str; 4] = ["exit_code", "stdout", "stderr", "error"];
     let parsed = serde_json::from_str::<Value>(text).ok();

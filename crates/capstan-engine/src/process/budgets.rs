@@ -1,29 +1,29 @@
-//! What agents, workspaces and trees of tasks spend, and which tasks that stops.
+//! Budgets: what agents, workspaces and trees of tasks spend, and the tasks that stops.
 //!
-//! A task judges its own budget in the decision that exceeds it. Here is what it cannot know: what others spend of a
-//! budget it shares. The ledger is loaded at a position and follows the log from there, so no report counts twice and none
-//! is missed. A task that draws on a spent budget is held back from matching; if it runs, it is told to stop; once there
-//! is room again it is told so.
+//! A task judges its own budget in the decision that exceeds it. The spending of others on a budget it shares is known
+//! only here. The ledger is loaded at a position and follows the log from there, so no report counts twice and none is
+//! missed. A task whose budget is exceeded is held back from matching; a running one is ordered to stop; once there is
+//! room again its blocker is lifted.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use capstan_contract::{AgentCodec, WorkspaceCodec};
+use capstan_contract::AgentCodec;
 use capstan_decider::fold;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::id::{AgentId, TaskId};
 use capstan_domain::matching::{StreamKey, WaitingReason};
 use capstan_domain::task::budget::Spending;
 use capstan_domain::task::command::{LiftBudget, StopForBudget, WarnBudget};
-use capstan_domain::task::event::{BlockerKind, BudgetScope};
-use capstan_domain::task::{Command, Event, Task, TaskState};
-use capstan_domain::workspace::{self, Workspace};
-use capstan_envelope::{Codec, CodecError, Position, Recorded};
+use capstan_domain::task::event::{BudgetScope, BudgetWarned};
+use capstan_domain::task::{Command, Event, TaskState};
+use capstan_envelope::{Codec as _, CodecError, Position, Recorded};
 use capstan_eventlog::Spent;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
-use super::Process;
-use super::tracked::Tracked;
+use super::facts::TaskFacts;
+use super::shared::Shared;
+use super::tasks::Tasks;
 
 /// Deepest tree whose upper tasks still bind the lower ones.
 const DEPTH_MAX: usize = 64;
@@ -33,9 +33,9 @@ const DEPTH_MAX: usize = 64;
 struct Account {
     limit: Option<f64>,
     spent: f64,
-    /// The limit people were warned about.
+    /// The limit of the last recorded warning.
     warned: Option<f64>,
-    /// A warning is on its way.
+    /// True while a warning is ordered and not recorded.
     is_warning: bool,
 }
 
@@ -55,9 +55,26 @@ impl Account {
     }
 }
 
+/// Budget findings about one task; most tasks have none.
+#[derive(Debug, Default)]
+struct Findings {
+    /// The exceeded budget that binds it.
+    exceeded: Option<Spending>,
+    /// A warning to be recorded.
+    warning: Option<Spending>,
+    /// True when its own budget is exceeded, with everything below it.
+    is_tree_exceeded: bool,
+}
+
+impl Findings {
+    fn is_empty(&self) -> bool {
+        self.exceeded.is_none() && self.warning.is_none() && !self.is_tree_exceeded
+    }
+}
+
 type AgentKey = (Arc<str>, AgentId);
 
-/// Everything that is known of money.
+/// The ledger of spending, and the tasks it binds.
 #[derive(Debug)]
 pub(super) struct Budgets {
     /// The ledger holds every report up to here.
@@ -66,10 +83,9 @@ pub(super) struct Budgets {
     agents: HashMap<AgentKey, Account>,
     days: HashMap<Arc<str>, Account>,
     profiles: HashMap<AgentKey, agent::State>,
-    /// What workspaces decided, their tools included.
-    pub(super) workspaces: HashMap<Arc<str>, workspace::State>,
-    /// What children that are not over cost so far, with everything below them.
+    /// Cost of children that are not over, with everything below them, by parent.
     children: HashMap<StreamKey, BTreeMap<TaskId, f64>>,
+    findings: HashMap<Arc<StreamKey>, Findings>,
 }
 
 impl Budgets {
@@ -80,335 +96,339 @@ impl Budgets {
             agents: HashMap::new(),
             days: HashMap::new(),
             profiles: HashMap::new(),
-            workspaces: HashMap::new(),
             children: HashMap::new(),
+            findings: HashMap::new(),
         }
     }
 
-    /// When a spent day ends.
-    pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
-        self.days.values().any(Account::is_exceeded).then(|| midnight_after(self.today)).flatten()
-    }
-
-    /// Forgets a task that is over.
-    pub(super) fn forget(&mut self, key: &StreamKey) {
-        self.children.remove(key);
-    }
-
-    /// What a task spent, with everything below it.
-    fn tree_spent(&self, key: &StreamKey, task: &Task) -> f64 {
-        let live = self.children.get(key).into_iter().flatten();
-        let is_counted = |id: &TaskId| task.children.get(id).is_some_and(|child| child.ended.is_some());
-        live.filter(|(id, _)| !is_counted(id)).fold(task.spent_usd(), |sum, (_, cost)| sum + cost)
-    }
-}
-
-fn midnight_after(day: NaiveDate) -> Option<DateTime<Utc>> {
-    Some(day.checked_add_days(Days::new(1))?.and_hms_opt(0, 0, 0)?.and_utc())
-}
-
-fn parent_key(key: &StreamKey, task: &Task) -> Option<StreamKey> {
-    let task_id = task.accepted.parent_task_id?;
-    Some(StreamKey { workspace: Arc::clone(&key.workspace), task_id })
-}
-
-impl Tracked {
-    /// What the task must be told about money.
-    pub(super) fn budget_command(&self, now: DateTime<Utc>, grace_ms: i64) -> Option<Command> {
-        let task = self.task.as_deref()?;
-        if let Some(spending) = self.warn {
-            return Some(Command::WarnBudget(WarnBudget { spending, at: now }));
-        }
-        let waits = task.blocker.as_ref().filter(|blocker| blocker.opened.kind == BlockerKind::Budget);
-        match (self.over, waits) {
-            (Some(spending), _) if task.state == TaskState::Running && task.working_attempt().is_some() => {
-                Some(Command::StopForBudget(StopForBudget { spending, grace_ms, at: now }))
-            }
-            (None, Some(blocker)) => {
-                Some(Command::LiftBudget(LiftBudget { blocker_id: blocker.opened.blocker_id, at: now }))
-            }
-            _ => None,
-        }
-    }
-}
-
-impl Process {
     /// Takes the ledger as the read models have it at `position`; reports after it follow with the log.
-    pub fn begin_with_spending(&mut self, position: Position, spent: Vec<Spent>) {
-        self.budgets.position = position;
+    pub(super) fn load(&mut self, position: Position, spent: Vec<Spent>, shared: &mut Shared) {
+        self.position = position;
         for Spent { workspace, agent_id, day, cost_usd, warned_limit_usd } in spent {
             let workspace: Arc<str> = workspace.into();
             let account = match (agent_id.map(AgentId), day) {
-                (Some(agent), _) => self.budgets.agents.entry((workspace, agent)).or_default(),
-                (None, Some(day)) if day == self.budgets.today => {
-                    self.budgets.days.entry(workspace).or_default()
-                }
+                (Some(agent), _) => self.agents.entry((workspace, agent)).or_default(),
+                (None, Some(day)) if day == self.today => self.days.entry(workspace).or_default(),
                 (None, _) => continue,
             };
             account.spent = cost_usd;
             account.warned = warned_limit_usd;
         }
-        self.review_where(|_, _| true);
-    }
-
-    /// Takes an agent as a snapshot has it.
-    pub fn begin_with_agent(&mut self, workspace: &str, agent_id: AgentId, state: agent::State) {
-        self.take_agent((workspace.into(), agent_id), state);
-    }
-
-    /// Takes a workspace as a snapshot has it.
-    pub fn begin_with_workspace(&mut self, workspace: &str, state: workspace::State) {
-        self.take_workspace(&workspace.into(), state);
+        self.review_where(shared, |_, _| true);
     }
 
     /// Takes a commit of an agent.
-    pub(super) fn agent_commit(&mut self, agent_id: AgentId, recorded: &Recorded) -> Result<(), CodecError> {
+    pub(super) fn agent_commit(
+        &mut self,
+        agent_id: AgentId,
+        recorded: &Recorded,
+        shared: &mut Shared,
+    ) -> Result<(), CodecError> {
         let events = recorded.commit.events.iter().map(AgentCodec::decode).collect::<Result<Vec<_>, _>>()?;
         let key = (Arc::from(recorded.commit.stream.workspace().as_str()), agent_id);
-        let known = self.budgets.profiles.get(&key).cloned().unwrap_or_default();
-        self.take_agent(key, fold::<Agent>(known, &events));
+        let known = self.profiles.get(&key).cloned().unwrap_or_default();
+        self.replace_agent(key, fold::<Agent>(known, &events), shared);
         Ok(())
     }
 
-    /// Takes a commit of a workspace.
-    pub(super) fn workspace_commit(&mut self, recorded: &Recorded) -> Result<(), CodecError> {
-        let events =
-            recorded.commit.events.iter().map(WorkspaceCodec::decode).collect::<Result<Vec<_>, _>>()?;
-        let name: Arc<str> = recorded.commit.stream.workspace().as_str().into();
-        let known = self.budgets.workspaces.get(&name).cloned().unwrap_or_default();
-        self.take_workspace(&name, fold::<Workspace>(known, &events));
-        Ok(())
-    }
-
-    #[expect(clippy::needless_pass_by_value, reason = "the key is made for the account")]
-    fn take_agent(&mut self, key: AgentKey, state: agent::State) {
+    /// Takes an agent's state.
+    pub(super) fn replace_agent(&mut self, key: AgentKey, state: agent::State, shared: &mut Shared) {
         let limit = state.profile.as_ref().and_then(|profile| profile.cost_budget_usd);
-        let account = self.budgets.agents.entry(key.clone()).or_default();
-        let is_other = account.limit != limit;
-        account.limit = limit;
-        self.budgets.profiles.insert(key.clone(), state);
-        if is_other {
-            self.review_where(|stream, task| stream.workspace == key.0 && task.accepted.agent_id == key.1);
+        let account = self.agents.entry(key.clone()).or_default();
+        if std::mem::replace(&mut account.limit, limit) != limit {
+            let (workspace, agent_id) = &key;
+            self.review_where(shared, |stream, facts| {
+                stream.workspace == *workspace && facts.agent_id == *agent_id
+            });
+        }
+        self.profiles.insert(key, state);
+    }
+
+    /// Takes the daily budget of a workspace.
+    pub(super) fn set_day_limit(&mut self, workspace: &Arc<str>, shared: &mut Shared) {
+        let limit = shared.workspaces.settings(workspace).and_then(|settings| settings.budget_usd_per_day);
+        let account = self.days.entry(Arc::clone(workspace)).or_default();
+        if std::mem::replace(&mut account.limit, limit) != limit {
+            self.review_where(shared, |stream, _| stream.workspace == *workspace);
         }
     }
 
-    fn take_workspace(&mut self, name: &Arc<str>, state: workspace::State) {
-        let limit = state.settings().and_then(|settings| settings.budget_usd_per_day);
-        let account = self.budgets.days.entry(Arc::clone(name)).or_default();
-        let is_other = account.limit != limit;
-        account.limit = limit;
-        self.budgets.workspaces.insert(Arc::clone(name), state);
-        if is_other {
-            self.review_where(|stream, _| stream.workspace == *name);
-        }
-    }
-
-    /// Enters what a commit of a task says about money.
-    pub(super) fn account(&mut self, key: &Arc<StreamKey>, position: Position, events: &[Event]) {
-        if position <= self.budgets.position {
+    /// Books the costs and warnings in a commit of a task.
+    pub(super) fn book(
+        &mut self,
+        key: &Arc<StreamKey>,
+        position: Position,
+        events: &[Event],
+        shared: &mut Shared,
+    ) {
+        if position <= self.position {
             return;
         }
-        self.budgets.position = position;
+        self.position = position;
         for event in events {
-            match event {
-                Event::UsageRecorded(used) => {
-                    let is_today = used.at.date_naive() >= self.budgets.today;
-                    self.spend(key, used.agent_id, used.usage.cost_usd, is_today);
-                }
-                Event::BudgetWarned(warned) => {
-                    let account = match warned.scope {
-                        BudgetScope::Task => None,
-                        BudgetScope::Agent => {
-                            let agent = warned.agent_id.map(|id| (Arc::clone(&key.workspace), id));
-                            agent.and_then(|agent| self.budgets.agents.get_mut(&agent))
-                        }
-                        BudgetScope::Workspace => self.budgets.days.get_mut(&key.workspace),
-                    };
-                    if let Some(account) = account {
-                        account.warned = Some(warned.limit_usd);
-                        account.is_warning = false;
-                    }
-                }
-                _ => {}
+            if let Event::UsageRecorded(used) = event {
+                let is_today = used.at.date_naive() >= self.today;
+                self.spend(key, used.agent_id, used.usage.cost_usd, is_today, shared);
+            }
+            if let Event::BudgetWarned(warned) = event {
+                self.warned(&key.workspace, warned);
             }
         }
     }
 
-    fn spend(&mut self, key: &Arc<StreamKey>, agent_id: Option<AgentId>, cost: f64, is_today: bool) {
+    fn warned(&mut self, workspace: &Arc<str>, warned: &BudgetWarned) {
+        let account = match warned.scope {
+            BudgetScope::Task => None,
+            BudgetScope::Agent => {
+                let agent = warned.agent_id.map(|id| (Arc::clone(workspace), id));
+                agent.and_then(|agent| self.agents.get_mut(&agent))
+            }
+            BudgetScope::Workspace => self.days.get_mut(workspace),
+        };
+        if let Some(account) = account {
+            account.warned = Some(warned.limit_usd);
+            account.is_warning = false;
+        }
+    }
+
+    fn spend(
+        &mut self,
+        key: &Arc<StreamKey>,
+        agent_id: Option<AgentId>,
+        cost: f64,
+        is_today: bool,
+        shared: &mut Shared,
+    ) {
         if cost <= 0.0 {
             return;
         }
         if is_today {
-            let account = self.budgets.days.entry(Arc::clone(&key.workspace)).or_default();
+            let account = self.days.entry(Arc::clone(&key.workspace)).or_default();
             let before = account.is_exceeded();
             account.spent += cost;
             if account.is_exceeded() != before {
-                self.review_where(|stream, _| stream.workspace == key.workspace);
+                self.review_where(shared, |stream, _| stream.workspace == key.workspace);
             }
         }
         if let Some(agent_id) = agent_id {
-            let account = self.budgets.agents.entry((Arc::clone(&key.workspace), agent_id)).or_default();
+            let account = self.agents.entry((Arc::clone(&key.workspace), agent_id)).or_default();
             let before = account.is_exceeded();
             account.spent += cost;
             if account.is_exceeded() != before {
-                self.review_where(|stream, task| {
-                    stream.workspace == key.workspace && task.accepted.agent_id == agent_id
+                self.review_where(shared, |stream, facts| {
+                    stream.workspace == key.workspace && facts.agent_id == agent_id
                 });
             }
         }
-        self.warn_if_due(key, agent_id);
+        self.warn_if_due(key, agent_id, shared);
     }
 
-    /// Lets the task that spends tell people that most of a shared budget is gone.
-    fn warn_if_due(&mut self, key: &Arc<StreamKey>, agent_id: Option<AgentId>) {
-        let Some(tracked) = self.tasks.get_mut(key).filter(|tracked| tracked.warn.is_none()) else { return };
+    /// Lets the task that spends warn people that most of a shared budget is gone.
+    fn warn_if_due(&mut self, key: &Arc<StreamKey>, agent_id: Option<AgentId>, shared: &mut Shared) {
+        let has_warning = self.findings.get(key).is_some_and(|findings| findings.warning.is_some());
+        if has_warning || !shared.tasks.contains(key) {
+            return;
+        }
         let agent = agent_id.map(|id| (Arc::clone(&key.workspace), id));
-        let agent = agent.and_then(|agent| self.budgets.agents.get_mut(&agent));
-        let day = self.budgets.days.get_mut(&key.workspace);
+        let agent = agent.and_then(|agent| self.agents.get_mut(&agent));
+        let day = self.days.get_mut(&key.workspace);
         let accounts = [(BudgetScope::Agent, agent), (BudgetScope::Workspace, day)];
         for (scope, account) in accounts {
             let Some(account) = account else { continue };
             if let Some(spending) = account.warning(scope) {
                 account.is_warning = true;
-                tracked.warn = Some(spending);
+                self.findings.entry(Arc::clone(key)).or_default().warning = Some(spending);
                 break;
             }
         }
-        self.tidy(key);
+        shared.tasks.touch(key);
     }
 
     /// Judges a task after a change of its own, and everything its spending may stop.
-    pub(super) fn review_after(&mut self, key: &Arc<StreamKey>) {
+    pub(super) fn observe(&mut self, key: &Arc<StreamKey>, shared: &mut Shared) {
         let mut at = (**key).clone();
         let mut stopped = None;
         for _ in 0..DEPTH_MAX {
-            let Some(task) = self.tasks.get(&at).and_then(|tracked| tracked.task.as_deref()) else { break };
-            let spent = self.budgets.tree_spent(&at, task);
-            let limit = task.accepted.budget_usd;
-            let is_over = limit.is_some_and(|limit_usd| {
-                Spending { scope: BudgetScope::Task, limit_usd, spent_usd: spent }.is_exceeded()
-            });
-            let warning = self.tree_warning(&at, task);
-            let parent = parent_key(&at, task);
-            let task_id = at.task_id;
-            let Some(tracked) = self.tasks.get_mut(&at) else { break };
-            if tracked.is_tree_over != is_over {
+            let Some((tracked_key, facts)) = shared.tasks.entry_of(&at) else { break };
+            let (key, parent) = (Arc::clone(tracked_key), facts.parent);
+            let spent = self.tree_spent(&at, facts);
+            let own = own_budget(facts, spent);
+            let warning = own.filter(|own| is_warning_due(facts, *own));
+            let is_exceeded = own.is_some_and(Spending::is_exceeded);
+            let findings = self.findings.entry(Arc::clone(&key)).or_default();
+            if findings.is_tree_exceeded != is_exceeded {
                 stopped = Some(at.clone());
             }
-            tracked.is_tree_over = is_over;
-            if let (None, Some(warning)) = (tracked.warn, warning) {
-                tracked.warn = Some(warning);
-                let key = Arc::clone(&tracked.key);
-                self.tidy(&key);
+            findings.is_tree_exceeded = is_exceeded;
+            if let (None, Some(warning)) = (findings.warning, warning) {
+                findings.warning = Some(warning);
+                shared.tasks.touch(&key);
+            }
+            if findings.is_empty() {
+                self.findings.remove(&key);
             }
             let Some(parent) = parent else { break };
-            self.budgets.children.entry(parent.clone()).or_default().insert(task_id, spent);
+            let parent = StreamKey { workspace: Arc::clone(&key.workspace), task_id: parent };
+            self.children.entry(parent.clone()).or_default().insert(at.task_id, spent);
             at = parent;
         }
         match stopped {
-            Some(top) => self.review_tree(top),
-            None => self.review(key),
+            Some(top) => self.review_tree(top, shared),
+            None => self.review(key, shared),
         }
     }
 
-    /// Judges everything below a task.
-    fn review_tree(&mut self, top: StreamKey) {
+    /// Judges a task and everything below it.
+    fn review_tree(&mut self, top: StreamKey, shared: &mut Shared) {
         let mut open = vec![top];
         while let Some(key) = open.pop() {
-            let below = self.budgets.children.get(&key).into_iter().flat_map(|children| children.keys());
+            let below = self.children.get(&key).into_iter().flat_map(|children| children.keys());
             let workspace = Arc::clone(&key.workspace);
             open.extend(below.map(|id| StreamKey { workspace: Arc::clone(&workspace), task_id: *id }));
-            if let Some(tracked) = self.tasks.get(&key) {
-                let key = Arc::clone(&tracked.key);
-                self.review(&key);
+            if let Some((key, _)) = shared.tasks.entry_of(&key) {
+                self.review(&Arc::clone(key), shared);
             }
         }
     }
 
-    fn review_where(&mut self, concerns: impl Fn(&StreamKey, &Task) -> bool) {
-        let concerned = self
-            .tasks
-            .values()
-            .filter(|tracked| tracked.task.as_deref().is_some_and(|task| concerns(&tracked.key, task)));
-        let keys: Vec<_> = concerned.map(|tracked| Arc::clone(&tracked.key)).collect();
+    fn review_where(&mut self, shared: &mut Shared, concerns: impl Fn(&StreamKey, &TaskFacts) -> bool) {
+        let concerned = shared.tasks.iter().filter(|(key, facts)| concerns(key, facts));
+        let keys: Vec<_> = concerned.map(|(key, _)| Arc::clone(key)).collect();
         for key in keys {
-            self.review(&key);
+            self.review(&key, shared);
         }
     }
 
-    /// Finds out which spent budget binds a task, and holds it back or lets it go.
-    fn review(&mut self, key: &Arc<StreamKey>) {
-        let Some(task) = self.tasks.get(key).and_then(|tracked| tracked.task.as_deref()) else { return };
-        let over = self.exceeded(key, task);
-        let Some(tracked) = self.tasks.get_mut(key) else { return };
-        if tracked.over.is_some() != over.is_some() && tracked.retry.is_none() {
-            // Whatever was parked, this is new.
-            tracked.not_before = None;
+    /// Finds the exceeded budget that binds a task, and holds it back or releases it.
+    fn review(&mut self, key: &Arc<StreamKey>, shared: &mut Shared) {
+        let Some(facts) = shared.tasks.facts(key) else { return };
+        let exceeded = self.exceeded(key, facts, &shared.tasks);
+        let before = self.findings.get(key).and_then(|findings| findings.exceeded);
+        if before.is_some() != exceeded.is_some()
+            && let Some(tracked) = shared.tasks.get_mut(key)
+        {
+            tracked.end_pause();
         }
-        tracked.over = over;
-        let reason = over.map(|Spending { scope, limit_usd, spent_usd }| WaitingReason::BudgetExceeded {
+        if before != exceeded {
+            let findings = self.findings.entry(Arc::clone(key)).or_default();
+            findings.exceeded = exceeded;
+            if findings.is_empty() {
+                self.findings.remove(key);
+            }
+        }
+        let reason = exceeded.map(|Spending { scope, limit_usd, spent_usd }| WaitingReason::BudgetExceeded {
             scope,
             limit_usd,
             spent_usd,
         });
-        self.matching.hold(key, reason);
-        self.desk.has_news();
-        self.tidy(key);
+        shared.matching.hold(key, reason);
+        shared.may_match = true;
+        shared.tasks.touch(key);
     }
 
-    /// The first spent budget the task draws on.
-    fn exceeded(&self, key: &StreamKey, task: &Task) -> Option<Spending> {
-        let day = self.budgets.days.get(&key.workspace).and_then(|day| day.spending(BudgetScope::Workspace));
-        let agent = self.budgets.agents.get(&(Arc::clone(&key.workspace), task.accepted.agent_id));
+    /// The first exceeded budget the task draws on.
+    fn exceeded(&self, key: &StreamKey, facts: &TaskFacts, tasks: &Tasks) -> Option<Spending> {
+        let day = self.days.get(&key.workspace).and_then(|day| day.spending(BudgetScope::Workspace));
+        let agent = self.agents.get(&(Arc::clone(&key.workspace), facts.agent_id));
         let agent = agent.and_then(|account| account.spending(BudgetScope::Agent));
         let shared = [day, agent].into_iter().flatten().find(|spending| spending.is_exceeded());
         if shared.is_some() {
             return shared;
         }
-        let (mut at, mut task) = (key.clone(), task);
+        let (mut at, mut facts) = (key.clone(), facts);
         for _ in 0..DEPTH_MAX {
-            let spent_usd = self.budgets.tree_spent(&at, task);
-            let own = task.accepted.budget_usd.map(|limit_usd| Spending {
-                scope: BudgetScope::Task,
-                limit_usd,
-                spent_usd,
-            });
+            let own = own_budget(facts, self.tree_spent(&at, facts));
             if let Some(own) = own.filter(|own| own.is_exceeded()) {
                 return Some(own);
             }
-            at = parent_key(&at, task)?;
-            task = self.tasks.get(&at)?.task.as_deref()?;
+            at.task_id = facts.parent?;
+            facts = tasks.facts(&at)?;
         }
         None
     }
 
-    /// The warning of the task's own budget that only its children's costs make due.
-    fn tree_warning(&self, key: &StreamKey, task: &Task) -> Option<Spending> {
-        let limit_usd = task.accepted.budget_usd.filter(|_| !task.state.is_terminal())?;
-        let spent_usd = self.budgets.tree_spent(key, task);
-        let spending = Spending { scope: BudgetScope::Task, limit_usd, spent_usd };
-        let is_told = task
-            .warned
-            .get(&BudgetScope::Task)
-            .is_some_and(|told| told.limit_usd.total_cmp(&limit_usd).is_eq());
-        Some(spending).filter(|spending| spending.is_almost_exceeded() && !is_told)
+    /// The cost of a task with everything below it.
+    fn tree_spent(&self, key: &StreamKey, facts: &TaskFacts) -> f64 {
+        let live = self.children.get(key).into_iter().flatten();
+        live.filter(|(id, _)| !facts.has_ended(**id)).fold(facts.spent_usd, |sum, (_, cost)| sum + cost)
     }
 
     /// Begins a new day's accounts when one has come.
-    pub(super) fn roll_day(&mut self, now: DateTime<Utc>) {
-        if now.date_naive() <= self.budgets.today {
+    pub(super) fn turn(&mut self, shared: &mut Shared, now: DateTime<Utc>) {
+        if now.date_naive() <= self.today {
             return;
         }
-        self.budgets.today = now.date_naive();
+        self.today = now.date_naive();
         let mut lifted = Vec::new();
-        for (workspace, day) in &mut self.budgets.days {
+        for (workspace, day) in &mut self.days {
             if day.is_exceeded() {
                 lifted.push(Arc::clone(workspace));
             }
             *day = Account { limit: day.limit, ..Account::default() };
         }
         for workspace in lifted {
-            self.review_where(|stream, _| stream.workspace == workspace);
+            self.review_where(shared, |stream, _| stream.workspace == workspace);
         }
     }
+
+    /// The end of the day, while a daily budget is exceeded.
+    pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
+        self.days.values().any(Account::is_exceeded).then(|| midnight_after(self.today)).flatten()
+    }
+
+    /// The command about budgets that is due for a task.
+    pub(super) fn due_command(
+        &self,
+        key: &StreamKey,
+        facts: &TaskFacts,
+        grace_ms: i64,
+        now: DateTime<Utc>,
+    ) -> Option<Command> {
+        let findings = self.findings.get(key);
+        if let Some(spending) = findings.and_then(|findings| findings.warning) {
+            return Some(Command::WarnBudget(WarnBudget { spending, at: now }));
+        }
+        match (findings.and_then(|findings| findings.exceeded), facts.budget_blocker) {
+            (Some(spending), _) if facts.state == TaskState::Running && facts.is_working() => {
+                Some(Command::StopForBudget(StopForBudget { spending, grace_ms, at: now }))
+            }
+            (None, Some(blocker_id)) => Some(Command::LiftBudget(LiftBudget { blocker_id, at: now })),
+            (Some(_), _) | (None, None) => None,
+        }
+    }
+
+    /// True while a warning of the task is not recorded.
+    pub(super) fn has_warning(&self, key: &StreamKey) -> bool {
+        self.findings.get(key).is_some_and(|findings| findings.warning.is_some())
+    }
+
+    /// Takes the outcome of the order of a warning: there is nothing left to record.
+    pub(super) fn warning_settled(&mut self, key: &StreamKey) {
+        if let Some(findings) = self.findings.get_mut(key) {
+            findings.warning = None;
+            if findings.is_empty() {
+                self.findings.remove(key);
+            }
+        }
+    }
+
+    /// Forgets a task that is over.
+    pub(super) fn forget(&mut self, key: &StreamKey) {
+        self.children.remove(key);
+        self.findings.remove(key);
+    }
+}
+
+fn own_budget(facts: &TaskFacts, spent_usd: f64) -> Option<Spending> {
+    facts.budget_usd.map(|limit_usd| Spending { scope: BudgetScope::Task, limit_usd, spent_usd })
+}
+
+/// True when the cost of its children makes a warning about its own budget due.
+fn is_warning_due(facts: &TaskFacts, own: Spending) -> bool {
+    let is_warned = facts.warned_usd.is_some_and(|warned| warned.total_cmp(&own.limit_usd).is_eq());
+    !facts.state.is_terminal() && own.is_almost_exceeded() && !is_warned
+}
+
+fn midnight_after(day: NaiveDate) -> Option<DateTime<Utc>> {
+    Some(day.checked_add_days(Days::new(1))?.and_hms_opt(0, 0, 0)?.and_utc())
 }

@@ -1,71 +1,36 @@
-//! Execution classes: how many attempts may live, and whether the class is well.
+//! Execution classes: how many attempts may live, and the health of each class.
 //!
-//! Failures are counted here, from the ends of attempts as the log tells them; what follows from too many is decided by
-//! the class itself and recorded. A new leader counts from zero: at worst it gives a failing class as many more tries
-//! as its threshold says. Only what the work did counts: errors and time-outs. Lost and cancelled attempts and rate limits
-//! say nothing of the class.
+//! Failures are counted here, from the ends of attempts in the log; the consequence of too many is decided by the class
+//! itself and recorded. A new leader counts from zero: at worst it gives a failing class as many more tries as its
+//! threshold allows. Only errors and time-outs count. Lost and cancelled attempts and rate limits do not depend on the
+//! class.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::sync::Arc;
 
 use capstan_contract::ClassCodec;
 use capstan_decider::fold;
 use capstan_domain::class::{Class, Command, Degrade, Health, Probe, Recover, State};
 use capstan_domain::id::derived;
-use capstan_domain::matching::{Matching, WaitingReason};
+use capstan_domain::matching::WaitingReason;
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::task::event::{AttemptEnded, AttemptOutcome};
-use capstan_envelope::{Codec, CodecError, Recorded, StreamId};
+use capstan_envelope::{Codec as _, CodecError, Recorded};
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
-use super::effect::Effect;
-use super::tracked::{backoff, later};
-use super::{PARKED_MS, Process};
+use super::effect::{ClassKey, ClassOrder, Effect};
+use super::outcome::ClassSettled;
+use super::retry::{after_failure, parked};
+use super::shared::Shared;
 
-/// Which class.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClassKey {
-    /// Its workspace.
-    pub workspace: Arc<str>,
-    /// Its key inside the workspace.
-    pub instance_key: Arc<str>,
+/// The classes with settings, or with failures.
+#[derive(Debug, Default)]
+pub(super) struct Classes {
+    known: HashMap<ClassKey, KnownClass>,
+    timers: BinaryHeap<Reverse<(DateTime<Utc>, ClassKey)>>,
 }
 
-/// A command to a class.
-#[derive(Clone, Debug)]
-pub struct ClassOrder {
-    /// Which class.
-    pub key: ClassKey,
-    /// The same for the same intention, whoever has it and however often.
-    pub command_id: Uuid,
-    /// The command's name in commit metadata.
-    pub name: &'static str,
-    /// The command.
-    pub command: Command,
-    /// When it was given.
-    pub at: DateTime<Utc>,
-}
-
-/// What became of a command to a class.
-#[derive(Debug)]
-pub enum ClassSettled {
-    /// The class took it.
-    Decided {
-        /// Its version now.
-        version: u64,
-        /// The class now.
-        state: State,
-    },
-    /// It could not be recorded; its fate may be unknown.
-    Failed {
-        /// True when a repeat may succeed.
-        is_retryable: bool,
-    },
-}
-
-/// What the attempts say and is not recorded yet.
+/// A change of health that the attempts call for and that is not recorded yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Degrade { failures: u32, at: DateTime<Utc> },
@@ -73,7 +38,7 @@ enum Verdict {
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownClass {
     version: u64,
     state: State,
     /// Failures in a row, as this engine has seen them.
@@ -84,15 +49,112 @@ struct Known {
     tries: u32,
 }
 
-/// The classes somebody spoke of, or that failed.
-#[derive(Debug, Default)]
-pub(super) struct Classes {
-    known: HashMap<ClassKey, Known>,
-    rings: BinaryHeap<Reverse<(DateTime<Utc>, ClassKey)>>,
+impl Classes {
+    /// Takes a class as a snapshot or an order has it.
+    pub(super) fn replace(&mut self, key: &ClassKey, version: u64, state: State, shared: &mut Shared) {
+        self.known.entry(key.clone()).or_default().replace(version, state);
+        self.apply(key, shared);
+    }
+
+    /// Takes a commit of a class from the log.
+    pub(super) fn commit(
+        &mut self,
+        key: &ClassKey,
+        recorded: &Recorded,
+        shared: &mut Shared,
+    ) -> Result<(), CodecError> {
+        let events = recorded.commit.events.iter().map(ClassCodec::decode).collect::<Result<Vec<_>, _>>()?;
+        let known = self.known.entry(key.clone()).or_default();
+        if recorded.commit.version > known.version {
+            let state = fold::<Class>(known.state.clone(), &events);
+            known.replace(recorded.commit.version, state);
+        }
+        self.apply(key, shared);
+        Ok(())
+    }
+
+    /// Takes the outcome of a command to a class.
+    pub(super) fn settled(
+        &mut self,
+        order: &ClassOrder,
+        outcome: ClassSettled,
+        shared: &mut Shared,
+        now: DateTime<Utc>,
+    ) {
+        let Some(known) = self.known.get_mut(&order.key) else { return };
+        known.is_under_way = false;
+        match outcome {
+            ClassSettled::Decided { version, state } => {
+                // A verdict that changed nothing is no longer true.
+                known.verdict = None;
+                known.not_before = Some(parked(now));
+                known.replace(version, state);
+            }
+            ClassSettled::Failed { is_retryable } => {
+                known.tries = known.tries.saturating_add(1);
+                known.not_before = Some(after_failure(now, known.tries, is_retryable));
+            }
+        }
+        self.apply(&order.key, shared);
+    }
+
+    /// Counts the end of an attempt of the class.
+    pub(super) fn attempt_ended(
+        &mut self,
+        key: &ClassKey,
+        ended: &AttemptEnded,
+        shared: &mut Shared,
+        now: DateTime<Utc>,
+    ) {
+        let is_failure = match (ended.outcome, ended.error_class) {
+            (AttemptOutcome::Ok, _) => false,
+            (AttemptOutcome::Error, Some(ErrorClass::RateLimited))
+            | (AttemptOutcome::Lost | AttemptOutcome::Cancelled, _) => return,
+            (AttemptOutcome::Error | AttemptOutcome::Timeout, _) => true,
+        };
+        if !is_failure && !self.known.contains_key(key) {
+            return;
+        }
+        self.known.entry(key.clone()).or_default().count(is_failure, now);
+        self.apply(key, shared);
+    }
+
+    /// Orders the commands that are due.
+    pub(super) fn turn(&mut self, now: DateTime<Utc>) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        while self.timers.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+            let Some(Reverse((at, key))) = self.timers.pop() else { break };
+            let Some(known) = self.known.get_mut(&key).filter(|known| known.due() == Some(at)) else {
+                continue;
+            };
+            let Some((name, command)) = known.command(now) else { continue };
+            known.is_under_way = true;
+            let version = known.version.to_string();
+            let command_id = derived(&["engine", name, &key.workspace, &key.instance_key, &version]);
+            effects.push(Effect::OrderClass(ClassOrder { key, command_id, name, command, at: now }));
+        }
+        effects
+    }
+
+    /// The instant [`Classes::turn`] has something to do.
+    pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Brings matching and the timer in line with the class.
+    fn apply(&mut self, key: &ClassKey, shared: &mut Shared) {
+        let Some(known) = self.known.get(key) else { return };
+        shared.matching.set_class_limit(&key.workspace, &key.instance_key, known.limit());
+        shared.matching.hold_class(&key.workspace, &key.instance_key, known.hold());
+        shared.may_match = true;
+        if let Some(due) = known.due() {
+            self.timers.push(Reverse((due, key.clone())));
+        }
+    }
 }
 
-impl Known {
-    /// When the class wants something.
+impl KnownClass {
+    /// The instant a command is due.
     fn due(&self) -> Option<DateTime<Utc>> {
         let due = match (self.verdict, self.state.health) {
             _ if self.is_under_way => return None,
@@ -116,20 +178,22 @@ impl Known {
         }
     }
 
-    /// Why nothing of the class is given out, when nothing is.
+    /// The reason no run of the class is matched, if none is.
     fn hold(&self) -> Option<WaitingReason> {
         if !self.state.active {
             return Some(WaitingReason::ClassInactive);
         }
         match (self.verdict, self.state.health) {
-            // Until it is recorded nothing more is given out either: a probe is one try, not as many as fit in between.
+            // Until it is recorded nothing more is matched either: a probe is one try, not as many as fit in between.
             (Some(Verdict::Degrade { at, .. }), _) => Some(WaitingReason::ClassDegraded { until: at }),
-            (_, Health::Degraded { until, .. }) => Some(WaitingReason::ClassDegraded { until }),
-            (_, Health::Healthy | Health::HalfOpen) => None,
+            (Some(Verdict::Recover) | None, Health::Degraded { until, .. }) => {
+                Some(WaitingReason::ClassDegraded { until })
+            }
+            (Some(Verdict::Recover) | None, Health::Healthy | Health::HalfOpen) => None,
         }
     }
 
-    /// How many attempts may live.
+    /// The number of attempts that may live.
     fn limit(&self) -> Option<u32> {
         match self.state.health {
             Health::HalfOpen => Some(1),
@@ -137,13 +201,12 @@ impl Known {
         }
     }
 
-    /// Takes note of how an attempt of the class ended.
-    fn judge(&mut self, is_failure: bool, now: DateTime<Utc>) {
+    fn count(&mut self, is_failure: bool, now: DateTime<Utc>) {
         if self.verdict.is_some() {
             return;
         }
         match (self.state.health, is_failure) {
-            // What began before the pause says nothing new.
+            // An attempt that began before the pause is no news.
             (Health::Degraded { .. }, _) => {}
             (Health::HalfOpen, false) => self.verdict = Some(Verdict::Recover),
             (Health::Healthy, false) => self.failures = 0,
@@ -160,7 +223,7 @@ impl Known {
         }
     }
 
-    fn take(&mut self, version: u64, state: State) {
+    fn replace(&mut self, version: u64, state: State) {
         if version <= self.version {
             return;
         }
@@ -173,100 +236,4 @@ impl Known {
         self.not_before = None;
         self.tries = 0;
     }
-}
-
-impl Classes {
-    /// When [`Process::ring_classes`] has something to do.
-    pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
-        self.rings.peek().map(|Reverse((at, _))| *at)
-    }
-
-    /// Brings matching and the timer in line with the class.
-    fn follow(&mut self, key: &ClassKey, matching: &mut Matching) {
-        let Some(known) = self.known.get(key) else { return };
-        matching.set_class_limit(&key.workspace, &key.instance_key, known.limit());
-        matching.hold_class(&key.workspace, &key.instance_key, known.hold());
-        if let Some(due) = known.due() {
-            self.rings.push(Reverse((due, key.clone())));
-        }
-    }
-}
-
-impl Process {
-    /// Takes a class as a snapshot has it; commits after it follow.
-    pub fn begin_with_class(&mut self, key: &ClassKey, version: u64, state: State) {
-        self.classes.known.entry(key.clone()).or_default().take(version, state);
-        self.classes.follow(key, &mut self.matching);
-    }
-
-    /// Takes a commit of a class from the log.
-    pub(super) fn class_commit(&mut self, key: &ClassKey, recorded: &Recorded) -> Result<(), CodecError> {
-        let events = recorded.commit.events.iter().map(ClassCodec::decode).collect::<Result<Vec<_>, _>>()?;
-        let known = self.classes.known.entry(key.clone()).or_default();
-        if recorded.commit.version > known.version {
-            let state = fold::<Class>(known.state.clone(), &events);
-            known.take(recorded.commit.version, state);
-        }
-        self.classes.follow(key, &mut self.matching);
-        self.desk.has_news();
-        Ok(())
-    }
-
-    /// Takes the outcome of a command to a class.
-    pub fn class_settled(&mut self, order: &ClassOrder, outcome: ClassSettled, now: DateTime<Utc>) {
-        let Some(known) = self.classes.known.get_mut(&order.key) else { return };
-        known.is_under_way = false;
-        match outcome {
-            ClassSettled::Decided { version, state } => {
-                // A verdict that changed nothing is no longer true; a timer that did must not ring for ever.
-                known.verdict = None;
-                known.not_before = Some(later(now, PARKED_MS));
-                known.take(version, state);
-            }
-            ClassSettled::Failed { is_retryable } => {
-                known.tries = known.tries.saturating_add(1);
-                known.not_before =
-                    Some(later(now, if is_retryable { backoff(known.tries) } else { PARKED_MS }));
-            }
-        }
-        self.classes.follow(&order.key, &mut self.matching);
-        self.desk.has_news();
-    }
-
-    /// Takes note of how an attempt ended.
-    #[expect(clippy::needless_pass_by_value, reason = "the key is made for the class")]
-    pub(super) fn judge_class(&mut self, key: ClassKey, ended: &AttemptEnded, now: DateTime<Utc>) {
-        let is_failure = match (ended.outcome, ended.error_class) {
-            (AttemptOutcome::Ok, _) => false,
-            (AttemptOutcome::Error, Some(ErrorClass::RateLimited))
-            | (AttemptOutcome::Lost | AttemptOutcome::Cancelled, _) => return,
-            (AttemptOutcome::Error | AttemptOutcome::Timeout, _) => true,
-        };
-        if !is_failure && !self.classes.known.contains_key(&key) {
-            return;
-        }
-        self.classes.known.entry(key.clone()).or_default().judge(is_failure, now);
-        self.classes.follow(&key, &mut self.matching);
-    }
-
-    /// Sends the classes what is due.
-    pub(super) fn ring_classes(&mut self, now: DateTime<Utc>) {
-        while self.classes.rings.peek().is_some_and(|Reverse((at, _))| *at <= now) {
-            let Some(Reverse((at, key))) = self.classes.rings.pop() else { break };
-            let Some(known) = self.classes.known.get_mut(&key).filter(|known| known.due() == Some(at)) else {
-                continue;
-            };
-            let Some((name, command)) = known.command(now) else { continue };
-            known.is_under_way = true;
-            let version = known.version.to_string();
-            let command_id = derived(&["engine", name, &key.workspace, &key.instance_key, &version]);
-            self.effects.push(Effect::OrderClass(ClassOrder { key, command_id, name, command, at: now }));
-        }
-    }
-}
-
-/// The class a stream holds; `None` for streams of other things.
-pub fn class_key(stream: &StreamId) -> Option<ClassKey> {
-    (stream.category() == ClassCodec::CATEGORY)
-        .then(|| ClassKey { workspace: stream.workspace().as_str().into(), instance_key: stream.id().into() })
 }

@@ -1,120 +1,143 @@
-//! What the process wants done, as data.
+//! Effects: work the process wants done outside, as data. Every part pushes them; none of them knows a part.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use capstan_domain::id::derived;
+use capstan_contract::{ClassCodec, ScheduleCodec};
+use capstan_domain::class;
+use capstan_domain::id::{AgentId, ScheduleId, TaskId, ToolCallId, derived};
 use capstan_domain::matching::StreamKey;
+use capstan_domain::schedule::Overlap;
+use capstan_domain::task::Command;
 use capstan_domain::task::budget::Spending;
-use capstan_domain::task::{Command, Task};
+use capstan_envelope::{Codec as _, StreamId};
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::classes::ClassOrder;
-use super::family::Errand;
-use super::schedules::{AgentCheck, ScheduleKey, TickOrder};
-use super::tool_execution::ToolRequest;
 use crate::protocol::Answer;
 
 /// A request that waits for its answer, numbered in the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);
 
-/// Something to be done outside.
+/// Work to be done outside the process.
 #[expect(clippy::large_enum_variant, reason = "most effects are orders; a box for each would cost more")]
 #[derive(Debug)]
 pub enum Effect {
-    /// Send a command to a task; report with [`Process::settled`](super::Process::settled).
+    /// Sends a command to a task; report with [`Process::settled`](super::Process::settled).
     Execute(Order),
-    /// Find out how a task stands; report with [`Process::loaded`](super::Process::loaded).
+    /// Reads a task from the log; report with [`Process::loaded`](super::Process::loaded).
     Load(Arc<StreamKey>),
-    /// Send a command to a class; report with [`Process::class_settled`](super::Process::class_settled).
+    /// Sends a command to a class; report with [`Process::class_settled`](super::Process::class_settled).
     OrderClass(ClassOrder),
-    /// Call a tool's endpoint; report with [`Process::tool_called`](super::Process::tool_called).
+    /// Calls a tool's endpoint; report with [`Process::tool_called`](super::Process::tool_called).
     CallTool(Box<ToolRequest>),
-    /// Let a tick of a schedule happen; report with [`Process::schedule_seen`](super::Process::schedule_seen).
+    /// Records a tick of a schedule; report with [`Process::schedule_settled`](super::Process::schedule_settled).
     Tick(Box<TickOrder>),
-    /// See whether the agent of a schedule still takes commands; report with
-    /// [`Process::schedule_seen`](super::Process::schedule_seen).
+    /// Pauses a schedule if its agent no longer takes commands; report with
+    /// [`Process::schedule_settled`](super::Process::schedule_settled).
     CheckAgent(Box<AgentCheck>),
-    /// Find out how a schedule stands; report with [`Process::schedule_seen`](super::Process::schedule_seen).
+    /// Reads a schedule from the log; report with [`Process::schedule_settled`](super::Process::schedule_settled).
     LoadSchedule(Arc<ScheduleKey>),
-    /// Answer a request.
+    /// Answers a request.
     Answer(CallId, Answer),
 }
 
 /// A command to a task.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// Which task.
+    /// The task.
     pub key: Arc<StreamKey>,
-    /// The same for the same intention, whoever has it and however often.
+    /// Deterministic: retries and new leaders derive the same id.
     pub command_id: Uuid,
     /// The command's name in commit metadata.
     pub name: &'static str,
     /// The command.
     pub command: Command,
-    /// A lease is given only on the very state it was picked on: whatever happened in between, the pick may have
-    /// been wrong, and the reservation that keeps the session free may be gone.
+    /// Set for leases: a lease is valid only for the version it was picked on. After any other commit the pick may be
+    /// wrong, and the reservation that keeps the session free may be gone.
     pub expected_version: Option<u64>,
-    /// The lease request it is to answer.
-    pub(super) ask: Option<CallId>,
-    /// For whom it is carried out and why, when it is a relative of the task.
-    pub(super) errand: Option<(Arc<StreamKey>, Errand)>,
-    /// When it was given.
+    /// The request it answers: a lease request or a poll for tool calls.
+    pub(super) request: Option<CallId>,
+    /// The task it is sent for and the reason, when that is another task than `key`.
+    pub(super) follow_up: Option<(Arc<StreamKey>, FollowUp)>,
+    /// The time it was given.
     pub at: DateTime<Utc>,
+}
+
+/// The reason for a command to a related task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FollowUp {
+    /// Creates this child.
+    CreateChild(TaskId),
+    /// Reports the end of a child to its parent.
+    ReportEnd,
+}
+
+/// The recorded facts that tell equal intentions of different lives of a task apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Revision {
+    /// The task's version.
+    pub(super) version: u64,
+    /// The last lease epoch.
+    pub(super) epoch: u64,
+    /// The number of its runs.
+    pub(super) runs: usize,
 }
 
 impl Order {
     pub(super) fn new(
         key: &Arc<StreamKey>,
-        (version, task): (u64, &Task),
+        revision: Revision,
         command: Command,
-        ask: Option<CallId>,
+        request: Option<CallId>,
         at: DateTime<Utc>,
     ) -> Self {
         let (name, subject) = intention(&command);
-        // The epoch and the number of runs tell apart equal timers of different lives of a task.
         let command_id = derived(&[
             "engine",
             name,
             &key.workspace,
             &key.task_id.to_string(),
-            &task.epoch.to_string(),
-            &task.runs.len().to_string(),
+            &revision.epoch.to_string(),
+            &revision.runs.to_string(),
             &subject,
         ]);
-        let expected_version = matches!(command, Command::Lease(_)).then_some(version);
-        Self { key: Arc::clone(key), command_id, name, command, expected_version, ask, errand: None, at }
+        let expected_version = matches!(command, Command::Lease(_)).then_some(revision.version);
+        let key = Arc::clone(key);
+        Self { key, command_id, name, command, expected_version, request, follow_up: None, at }
     }
 
-    /// An order to a relative of the task `owner`, from the state the owner is in.
-    pub(super) fn errand(
-        target: &Arc<StreamKey>,
+    /// A command to `target`, a relative of the task `owner`, from the owner's `revision`.
+    pub(super) fn follow_up(
+        target: Arc<StreamKey>,
         owner: &Arc<StreamKey>,
-        (task, errand): (&Task, Errand),
-        command: Command,
+        revision: Revision,
+        (follow_up, command): (FollowUp, Command),
         at: DateTime<Utc>,
     ) -> Self {
-        let name = if errand == Errand::Tell { "child-ended" } else { "make-subtask" };
-        // The epoch and the number of runs tell apart the ends of different lives of a child.
+        let name = match follow_up {
+            FollowUp::CreateChild(_) => "make-subtask",
+            FollowUp::ReportEnd => "child-ended",
+        };
         let command_id = derived(&[
             "engine",
             name,
             &target.workspace,
             &target.task_id.to_string(),
             &owner.task_id.to_string(),
-            &task.epoch.to_string(),
-            &task.runs.len().to_string(),
+            &revision.epoch.to_string(),
+            &revision.runs.to_string(),
         ]);
-        let errand = Some((Arc::clone(owner), errand));
         Self {
-            key: Arc::clone(target),
+            key: target,
             command_id,
             name,
             command,
             expected_version: None,
-            ask: None,
-            errand,
+            request: None,
+            follow_up: Some((Arc::clone(owner), follow_up)),
             at,
         }
     }
@@ -128,7 +151,7 @@ impl Order {
     }
 }
 
-/// The name of a command and what it is about.
+/// The name of a command, and its subject within the task.
 fn intention(command: &Command) -> (&'static str, String) {
     match command {
         Command::Lease(lease) => ("lease-attempt", lease.worker_id.to_string()),
@@ -149,14 +172,136 @@ fn intention(command: &Command) -> (&'static str, String) {
         }
         Command::LiftBudget(lift) => ("lift-budget", lift.blocker_id.to_string()),
         Command::StartToolCall(start) => {
-            let who = start.worker_id.map(|worker| worker.to_string()).unwrap_or_default();
-            ("start-tool-call", format!("{}/{}/{who}", start.tool_call_id, start.try_no))
+            let worker = start.worker_id.map(|worker| worker.to_string()).unwrap_or_default();
+            ("start-tool-call", format!("{}/{}/{worker}", start.tool_call_id, start.try_no))
         }
         Command::EndToolCall(end) => ("end-tool-call", format!("{}/{}", end.tool_call_id, end.try_no)),
         Command::Cancel(_) => ("cancel-with-parent", String::new()),
         Command::ParentHeard(_) => ("parent-heard", String::new()),
         Command::ChildEnded(ended) => ("child-missing", ended.task_id.to_string()),
-        // Commands of callers and workers, which the engine never sends.
-        _ => ("engine-command", String::new()),
+        // Commands of callers and workers: the engine never sends them through here.
+        Command::Accept(_)
+        | Command::SubmitInput(_)
+        | Command::CancelRun(_)
+        | Command::Retry(_)
+        | Command::Archive(_)
+        | Command::Unarchive(_)
+        | Command::Update(_)
+        | Command::FireWatch(_)
+        | Command::Start(_)
+        | Command::Finish(_)
+        | Command::OpenBlocker(_)
+        | Command::ClaimInput(_)
+        | Command::AckInput(_)
+        | Command::DeferInput(_)
+        | Command::ProduceOutput(_)
+        | Command::AppendOutputRows(_)
+        | Command::FinalizeOutput(_)
+        | Command::ArchiveOutputs(_)
+        | Command::RecordUsage(_)
+        | Command::CheckToolCall(_) => ("engine-command", String::new()),
     }
+}
+
+/// The name of an execution class.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClassKey {
+    /// Its workspace.
+    pub workspace: Arc<str>,
+    /// Its key inside the workspace.
+    pub instance_key: Arc<str>,
+}
+
+impl ClassKey {
+    /// The class a stream holds; `None` for streams of other categories.
+    pub fn from_stream(stream: &StreamId) -> Option<Self> {
+        (stream.category() == ClassCodec::CATEGORY)
+            .then(|| Self { workspace: stream.workspace().as_str().into(), instance_key: stream.id().into() })
+    }
+}
+
+/// A command to a class.
+#[derive(Clone, Debug)]
+pub struct ClassOrder {
+    /// The class.
+    pub key: ClassKey,
+    /// Deterministic: retries and new leaders derive the same id.
+    pub command_id: Uuid,
+    /// The command's name in commit metadata.
+    pub name: &'static str,
+    /// The command.
+    pub command: class::Command,
+    /// The time it was given.
+    pub at: DateTime<Utc>,
+}
+
+/// The name of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScheduleKey {
+    /// Its workspace.
+    pub workspace: String,
+    /// The schedule.
+    pub schedule_id: ScheduleId,
+}
+
+impl ScheduleKey {
+    /// The schedule a stream holds; `None` for streams of other categories.
+    pub fn from_stream(stream: &StreamId) -> Option<Self> {
+        if stream.category() != ScheduleCodec::CATEGORY {
+            return None;
+        }
+        let schedule_id = stream.id().parse().ok()?;
+        Some(Self { workspace: stream.workspace().as_str().to_owned(), schedule_id })
+    }
+}
+
+/// A tick that is due.
+#[derive(Clone, Debug)]
+pub struct TickOrder {
+    /// The schedule.
+    pub key: Arc<ScheduleKey>,
+    /// Deterministic: retries and new leaders derive the same id for the same tick.
+    pub command_id: Uuid,
+    /// The agent that receives the schedule's message.
+    pub agent_id: AgentId,
+    /// The effect of an open task on the tick.
+    pub overlap: Overlap,
+    /// The time of the tick.
+    pub tick: DateTime<Utc>,
+    /// Tasks of the schedule that may be open.
+    pub open_task_ids: Vec<TaskId>,
+    /// The time it was given.
+    pub at: DateTime<Utc>,
+}
+
+/// A check of a schedule's agent, which has changed and may no longer take commands.
+#[derive(Clone, Debug)]
+pub struct AgentCheck {
+    /// The schedule.
+    pub key: Arc<ScheduleKey>,
+    /// Deterministic: retries and new leaders derive the same id for the same change.
+    pub command_id: Uuid,
+    /// The agent that changed.
+    pub agent_id: AgentId,
+    /// The time it was given.
+    pub at: DateTime<Utc>,
+}
+
+/// A call to an HTTP endpoint of a workspace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolRequest {
+    /// The task.
+    pub key: Arc<StreamKey>,
+    /// The call; also the idempotency key.
+    pub tool_call_id: ToolCallId,
+    /// The number of the try, from 1.
+    pub try_no: u32,
+    /// The address the call is posted to.
+    pub url: String,
+    /// Headers as configured: values may name variables of the environment.
+    pub headers: BTreeMap<String, String>,
+    /// Longest duration, in milliseconds.
+    pub timeout_ms: u32,
+    /// The JSON body.
+    pub body: Value,
 }

@@ -8,13 +8,16 @@ use capstan_domain::matching::{Capabilities, Reach, WorkerOffer};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::tracked::later;
+use super::retry::later;
 use crate::protocol::{WorkerStatus, WorkerView};
 
-/// A worker that has been silent for so many leases is forgotten.
+/// Longest poll of a worker, in milliseconds.
+pub(super) const WAIT_MS_MAX: u64 = 30_000;
+
+/// A worker that has been silent for this number of leases is forgotten.
 const FORGOTTEN_AFTER_LEASES: i64 = 20;
 
-/// What a worker that lists nothing is taken to offer.
+/// The offer of a worker that lists nothing.
 const RUNTIMES: [&str; 2] = ["gvisor", "runc"];
 const ACCESS: [&str; 3] = ["none", "ro", "rw"];
 
@@ -25,7 +28,7 @@ pub(super) struct Worker {
     pub(super) last_seen_at: DateTime<Utc>,
     pub(super) is_draining: bool,
     pub(super) attempts: u32,
-    /// Attempts it was given and has not been told of yet.
+    /// Attempts that were leased to it after its request was answered.
     pub(super) owed: VecDeque<Box<RawValue>>,
 }
 
@@ -77,13 +80,20 @@ impl Workers {
         self.known.get(&worker_id)
     }
 
-    /// True when somebody of this reach may speak for the worker; a worker nobody knows is nobody's secret.
+    /// True when a caller of this reach may act for the worker. An unknown worker has nothing to protect.
     pub(super) fn is_reached(&self, worker_id: WorkerId, reach: &Reach) -> bool {
         self.known.get(&worker_id).is_none_or(|worker| reach.covers(&worker.offer.reach))
     }
 
     pub(super) fn get_mut(&mut self, worker_id: WorkerId) -> Option<&mut Worker> {
         self.known.get_mut(&worker_id)
+    }
+
+    pub(super) fn count_attempt(&mut self, worker_id: WorkerId, begins: bool) {
+        if let Some(worker) = self.known.get_mut(&worker_id) {
+            worker.attempts =
+                if begins { worker.attempts.saturating_add(1) } else { worker.attempts.saturating_sub(1) };
+        }
     }
 
     pub(super) fn views(&self, now: DateTime<Utc>, lease_ms: i64) -> Vec<WorkerView> {
@@ -93,7 +103,7 @@ impl Workers {
         views
     }
 
-    /// Forgets those silent for long; answers who fell silent, and so offers nothing.
+    /// Forgets workers that are gone; the ids of those that fell silent and so offer nothing.
     pub(super) fn sweep(&mut self, now: DateTime<Utc>, lease_ms: i64) -> Vec<WorkerId> {
         let patience_ms = lease_ms.saturating_mul(FORGOTTEN_AFTER_LEASES);
         self.known.retain(|_, worker| later(worker.last_seen_at, patience_ms) > now);

@@ -115,7 +115,7 @@ impl Bench {
     pub(crate) fn ask(&mut self, request: Request) -> CallId {
         let fresh = self.fresh();
         let call = CallId(fresh.as_u128() as u64);
-        self.process.ask(call, request, fresh, self.now);
+        self.process.request(call, request, fresh, self.now);
         self.settle();
         call
     }

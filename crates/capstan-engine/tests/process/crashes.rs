@@ -245,7 +245,7 @@ impl Life {
             }
             Some(_) => return,
         };
-        self.process.ask(call, request, fresh, self.now);
+        self.process.request(call, request, fresh, self.now);
     }
 
     fn answered(&mut self, call: CallId, answer: &Answer) {

@@ -13,7 +13,7 @@ use capstan_domain::schedule::{
 };
 use capstan_domain::task::command::Accept;
 use capstan_domain::task::{self, TaskDecider};
-use capstan_engine::process::{Effect, Process, ScheduleKey, Seen, TickOrder};
+use capstan_engine::process::{Effect, Process, ScheduleKey, ScheduleSettled, TickOrder};
 use capstan_envelope::{Codec, Recorded};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
@@ -102,8 +102,8 @@ impl Clock {
     }
 
     fn saw(&mut self, tick: Option<DateTime<Utc>>) {
-        let seen = Seen::State { version: self.version, state: self.state.clone() };
-        self.process.schedule_seen(&self.key, tick, seen, self.now);
+        let seen = ScheduleSettled::State { version: self.version, state: self.state.clone() };
+        self.process.schedule_settled(&self.key, tick, seen, self.now);
     }
 }
 
@@ -144,8 +144,8 @@ fn a_tick_that_could_not_be_recorded_is_ordered_again_after_a_pause() {
     clock.deliver();
     clock.now = clock.next_tick();
     let order = clock.order().unwrap();
-    let failed = Seen::Failed { is_retryable: true };
-    clock.process.schedule_seen(&clock.key, Some(order.tick), failed, clock.now);
+    let failed = ScheduleSettled::Failed { is_retryable: true };
+    clock.process.schedule_settled(&clock.key, Some(order.tick), failed, clock.now);
     assert!(clock.order().is_none(), "without a pause");
     clock.now += Duration::seconds(1);
     assert_eq!(clock.order().unwrap().command_id, order.command_id);

@@ -11,7 +11,7 @@ use capstan_domain::id::AttemptId;
 use capstan_domain::matching::{self, StreamKey};
 use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
 use capstan_engine::process::{
-    ClassKey, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ProcessConfig, Settled, class_key,
+    ClassKey, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ProcessConfig, Settled,
 };
 use capstan_engine::protocol::Answer;
 use capstan_envelope::{
@@ -233,7 +233,7 @@ pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Proce
     let mut days: BTreeMap<(String, chrono::NaiveDate), f64> = BTreeMap::new();
     let mut classes: BTreeMap<ClassKey, (u64, class::State)> = BTreeMap::new();
     for recorded in &world.log[..known] {
-        if let Some(key) = class_key(&recorded.commit.stream) {
+        if let Some(key) = ClassKey::from_stream(&recorded.commit.stream) {
             let events = recorded.commit.events.iter().map(|event| ClassCodec::decode(event).unwrap());
             let (version, state) = classes.entry(key).or_default();
             *version = recorded.commit.version;

@@ -1,0 +1,31 @@
+//! Streams and contexts of the commands an engine sends.
+
+use capstan_dispatch::CommandContext;
+use capstan_envelope::{Actor, Codec, StreamId, Workspace};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// The stream of something in a workspace; none for names no stream can have.
+pub(crate) fn stream_of<C: Codec>(workspace: &str, id: &str) -> Option<StreamId> {
+    StreamId::new(Workspace::new(workspace).ok()?, C::CATEGORY, id).ok()
+}
+
+/// The context of a command of the engine.
+pub(crate) fn context(
+    command_id: Uuid,
+    command: &'static str,
+    correlation_id: Uuid,
+    at: DateTime<Utc>,
+) -> CommandContext {
+    CommandContext {
+        command_id,
+        command,
+        actor: Actor::Engine,
+        correlation_id,
+        causation_id: None,
+        traceparent: None,
+        occurred_at: at,
+        idempotency: None,
+        expected_version: None,
+    }
+}

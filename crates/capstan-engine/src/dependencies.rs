@@ -1,0 +1,26 @@
+//! Everything a leader needs from outside.
+
+use std::sync::Arc;
+
+use capstan_contract::ClassCodec;
+use capstan_dispatch::{Dispatcher, OpenTasks};
+use capstan_domain::class::Class;
+use capstan_eventlog::EventLog;
+
+use crate::config::EngineConfig;
+use crate::deciders::Deciders;
+use crate::tool_caller::ToolCaller;
+
+pub(crate) type Classes = Dispatcher<Class, ClassCodec>;
+
+/// Everything a leader needs from outside.
+#[derive(Clone)]
+pub(crate) struct Dependencies {
+    pub(crate) config: EngineConfig,
+    pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) deciders: Deciders,
+    pub(crate) classes: Arc<Classes>,
+    pub(crate) open_tasks: Arc<dyn OpenTasks>,
+    pub(crate) nats: async_nats::Client,
+    pub(crate) tools: ToolCaller,
+}

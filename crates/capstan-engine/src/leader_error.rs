@@ -1,0 +1,37 @@
+//! Failures of a leader.
+
+use capstan_dispatch::{ReadFailure, SnapshotError};
+use capstan_eventlog::ReadError;
+use tokio::task::JoinError;
+
+/// The reason a leader was not able to begin or continue.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LeaderError {
+    /// The open tasks were not loaded.
+    #[error("begin to lead: load the open tasks")]
+    OpenTasks(#[from] SnapshotError),
+    /// A task was not loaded.
+    #[error("begin to lead: load a task")]
+    Load(#[from] ReadFailure),
+    /// The log was not followed.
+    #[error("lead: follow the log")]
+    Log(#[from] ReadError),
+    /// The subjects were not subscribed to.
+    #[error("begin to lead: subscribe to the engine's subjects")]
+    Serve(#[from] async_nats::SubscribeError),
+    /// A defect.
+    #[error("lead: a command of the engine panicked")]
+    Panicked(#[source] JoinError),
+}
+
+impl LeaderError {
+    /// True when another try may succeed.
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self {
+            Self::OpenTasks(source) => source.is_retryable(),
+            Self::Load(source) => source.is_retryable(),
+            Self::Log(source) => source.is_retryable(),
+            Self::Serve(_) | Self::Panicked(_) => true,
+        }
+    }
+}

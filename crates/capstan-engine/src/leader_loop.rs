@@ -1,0 +1,271 @@
+//! The loop of the leading engine over everything that can happen.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Message, Subject};
+use capstan_domain::matching::StreamKey;
+use capstan_eventlog::{ReadError, Tail, TailBatch};
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt as _;
+use futures_util::stream::SelectAll;
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::clock::now;
+use crate::dependencies::Dependencies;
+use crate::leader_error::LeaderError;
+use crate::leadership::{LeadershipError, Term};
+use crate::process::{
+    CallId, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ScheduleKey, ScheduleSettled, Settled,
+    ToolAnswer, ToolRequest,
+};
+use crate::protocol::{Answer, Request, subjects_served};
+use crate::startup::{Started, start, take_commits};
+use crate::{orders, ticking};
+
+/// Most calls of endpoints under way at once.
+const CALLS_MAX: usize = 256;
+/// Interval at which the gauges are set.
+const MEASURE_EVERY: Duration = Duration::from_secs(1);
+
+/// The reason the loop ended without a failure.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// Another engine leads, or none.
+    Deposed(LeadershipError),
+    /// The engine is to stop.
+    Stopped,
+}
+
+/// Everything that can happen.
+enum LoopEvent {
+    Commits(Result<TailBatch, ReadError>),
+    Requested(Message),
+    Completed(Result<Completed, JoinError>),
+    TimePassed,
+    Deposed(LeadershipError),
+    Stopped,
+}
+
+/// A completed effect with its outcome.
+enum Completed {
+    Order(Box<Order>, Settled),
+    Load(Arc<StreamKey>, Loaded),
+    ClassOrder(Box<ClassOrder>, ClassSettled),
+    ToolCall(Box<ToolRequest>, ToolAnswer),
+    Schedule(Arc<ScheduleKey>, Option<DateTime<Utc>>, ScheduleSettled),
+}
+
+/// The loop of the leading engine.
+pub(crate) struct LeaderLoop {
+    dependencies: Dependencies,
+    process: Process,
+    tail: Tail,
+    requests: SelectAll<async_nats::Subscriber>,
+    /// The subject for the answer to each call.
+    callers: HashMap<CallId, Subject>,
+    calls: u64,
+    /// Effects not begun yet.
+    waiting: VecDeque<Effect>,
+    under_way: JoinSet<Completed>,
+    /// Calls of endpoints: they may take long, and must not keep commands waiting.
+    tool_calls: VecDeque<Box<ToolRequest>>,
+    calling: JoinSet<Completed>,
+    replies: mpsc::UnboundedSender<(Subject, Answer)>,
+    /// Ends with the loop.
+    _writer: AbortOnDropHandle<()>,
+    measured_at: tokio::time::Instant,
+}
+
+impl LeaderLoop {
+    /// Loads the open tasks and reads the log to its end; only then serves.
+    pub(crate) async fn begin(dependencies: Dependencies) -> Result<Self, LeaderError> {
+        let Started { process, tail, waiting } = start(&dependencies).await?;
+        let mut requests = SelectAll::new();
+        for subject in subjects_served(&dependencies.config.subjects) {
+            requests.push(dependencies.nats.subscribe(subject).await?);
+        }
+        // A lost flush only delays the first request by a retry of its sender.
+        let _ = dependencies.nats.flush().await;
+        let (replies, outgoing) = mpsc::unbounded_channel();
+        let writer = tokio::spawn(reply(dependencies.nats.clone(), outgoing));
+        Ok(Self {
+            dependencies,
+            process,
+            tail,
+            requests,
+            callers: HashMap::new(),
+            calls: 0,
+            waiting,
+            under_way: JoinSet::new(),
+            tool_calls: VecDeque::new(),
+            calling: JoinSet::new(),
+            replies,
+            _writer: AbortOnDropHandle::new(writer),
+            measured_at: tokio::time::Instant::now(),
+        })
+    }
+
+    /// Leads until deposed or stopped. Orders under way are dropped then: the log has their fate.
+    pub(crate) async fn run(mut self, term: &mut Term, stop: &CancellationToken) -> Result<End, LeaderError> {
+        let deposed = term.hold();
+        tokio::pin!(deposed);
+        loop {
+            self.perform();
+            let event = tokio::select! {
+                () = stop.cancelled() => LoopEvent::Stopped,
+                reason = &mut deposed => LoopEvent::Deposed(reason),
+                Some(completed) = self.under_way.join_next() => LoopEvent::Completed(completed),
+                Some(completed) = self.calling.join_next() => LoopEvent::Completed(completed),
+                Some(message) = self.requests.next() => LoopEvent::Requested(message),
+                batch = self.tail.next() => LoopEvent::Commits(batch),
+                () = until(self.process.next_due()) => LoopEvent::TimePassed,
+            };
+            match event {
+                LoopEvent::Stopped => return Ok(End::Stopped),
+                LoopEvent::Deposed(reason) => return Ok(End::Deposed(reason)),
+                LoopEvent::Completed(Ok(completed)) => self.completed(completed),
+                LoopEvent::Completed(Err(panicked)) => return Err(LeaderError::Panicked(panicked)),
+                LoopEvent::Requested(message) => self.requested(message),
+                LoopEvent::Commits(batch) => take_commits(&self.dependencies, &mut self.process, &batch?),
+                LoopEvent::TimePassed => {}
+            }
+        }
+    }
+
+    fn completed(&mut self, completed: Completed) {
+        match completed {
+            Completed::Order(order, settled) => self.process.settled(&order, settled, now()),
+            Completed::ClassOrder(order, settled) => self.process.class_settled(&order, settled, now()),
+            Completed::ToolCall(request, answer) => self.process.tool_called(&request, answer, now()),
+            Completed::Load(key, loaded) => self.process.loaded(&key, loaded, now()),
+            Completed::Schedule(key, tick, settled) => {
+                self.process.schedule_settled(&key, tick, settled, now());
+            }
+        }
+    }
+
+    fn requested(&mut self, message: Message) {
+        let Some(caller) = message.reply else { return };
+        let Ok(request) = serde_json::from_slice::<Request>(&message.payload) else {
+            // A request of another release; its client reports that to its caller.
+            let _ = self.replies.send((caller, Answer::Unreadable));
+            return;
+        };
+        self.calls += 1;
+        let call = CallId(self.calls);
+        self.callers.insert(call, caller);
+        let fresh = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+        self.process.request(call, request, fresh, now());
+    }
+
+    /// Takes the effects that are due, and begins as many as may be under way.
+    fn perform(&mut self) {
+        for effect in self.process.turn(now()) {
+            match effect {
+                Effect::Answer(call, answer) => {
+                    if let Some(caller) = self.callers.remove(&call) {
+                        // Fails only when the writer is gone, and then the loop ends too.
+                        let _ = self.replies.send((caller, answer));
+                    }
+                }
+                Effect::CallTool(request) => self.tool_calls.push_back(request),
+                Effect::Execute(_)
+                | Effect::OrderClass(_)
+                | Effect::Load(_)
+                | Effect::Tick(_)
+                | Effect::CheckAgent(_)
+                | Effect::LoadSchedule(_) => self.waiting.push_back(effect),
+            }
+        }
+        while self.under_way.len() < self.dependencies.config.orders_max
+            && let Some(effect) = self.waiting.pop_front()
+        {
+            self.begin_effect(effect);
+        }
+        while self.calling.len() < CALLS_MAX
+            && let Some(request) = self.tool_calls.pop_front()
+        {
+            let tools = self.dependencies.tools.clone();
+            self.calling.spawn(async move {
+                let answer = tools.call(&request).await;
+                Completed::ToolCall(request, answer)
+            });
+        }
+        if self.measured_at.elapsed() >= MEASURE_EVERY {
+            self.measured_at = tokio::time::Instant::now();
+            let depth = self.process.depth();
+            metrics::gauge!("capstan_engine_queued").set(depth.queued as f64);
+            metrics::gauge!("capstan_engine_delayed").set(depth.delayed as f64);
+            metrics::gauge!("capstan_engine_running").set(depth.running as f64);
+            metrics::gauge!("capstan_engine_orders_waiting").set(self.waiting.len() as f64);
+        }
+    }
+
+    fn begin_effect(&mut self, effect: Effect) {
+        let deciders = self.dependencies.deciders.clone();
+        match effect {
+            Effect::Execute(order) => {
+                self.under_way.spawn(async move {
+                    let settled = orders::execute(&deciders.tasks, &order).await;
+                    Completed::Order(Box::new(order), settled)
+                });
+            }
+            Effect::Load(key) => {
+                self.under_way.spawn(async move {
+                    let loaded = orders::load(&deciders.tasks, &key).await;
+                    Completed::Load(key, loaded)
+                });
+            }
+            Effect::OrderClass(order) => {
+                let classes = Arc::clone(&self.dependencies.classes);
+                self.under_way.spawn(async move {
+                    let settled = orders::order_class(&classes, &order).await;
+                    Completed::ClassOrder(Box::new(order), settled)
+                });
+            }
+            Effect::Tick(order) => {
+                let grace_ms = self.dependencies.config.grace_ms;
+                self.under_way.spawn(async move {
+                    let settled = ticking::tick(&deciders, &order, grace_ms).await;
+                    Completed::Schedule(order.key, Some(order.tick), settled)
+                });
+            }
+            Effect::CheckAgent(check) => {
+                self.under_way.spawn(async move {
+                    let settled = ticking::check_agent(&deciders, &check).await;
+                    Completed::Schedule(check.key, None, settled)
+                });
+            }
+            Effect::LoadSchedule(key) => {
+                self.under_way.spawn(async move {
+                    let settled = ticking::load(&deciders, &key).await;
+                    Completed::Schedule(key, None, settled)
+                });
+            }
+            // Among the effects a leader starts with; `perform` takes later ones out.
+            Effect::CallTool(request) => self.tool_calls.push_back(request),
+            Effect::Answer(..) => {}
+        }
+    }
+}
+
+async fn until(due: DateTime<Utc>) {
+    let wait = (due - now()).to_std().unwrap_or(Duration::ZERO);
+    tokio::time::sleep(wait.min(Duration::from_hours(1))).await;
+}
+
+/// Writes the answers, beside the loop: a slow connection must not stop the timers.
+async fn reply(nats: async_nats::Client, mut outgoing: mpsc::UnboundedReceiver<(Subject, Answer)>) {
+    while let Some((caller, answer)) = outgoing.recv().await {
+        let Ok(payload) = serde_json::to_vec(&answer) else { continue };
+        if let Err(error) = nats.publish(caller, payload.into()).await {
+            // The caller asks again; attempts it was to be given go back when their lease ends.
+            tracing::warn!(%error, "an answer was not sent");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Execution of the process' orders and loads, each with its outcome.
+
+use std::sync::Arc;
+
+use capstan_contract::{ClassCodec, TaskCodec};
+use capstan_dispatch::{CommandContext, DispatchError, Dispatcher};
+use capstan_domain::matching::StreamKey;
+use capstan_domain::task::TaskDecider;
+
+use crate::commands::{context, stream_of};
+use crate::dependencies::Classes;
+use crate::process::{ClassOrder, ClassSettled, Loaded, Order, Settled};
+
+type Tasks = Dispatcher<TaskDecider, TaskCodec>;
+
+/// Sends a command to a task.
+pub(crate) async fn execute(tasks: &Tasks, order: &Order) -> Settled {
+    let Some(stream) = stream_of::<TaskCodec>(&order.key.workspace, &order.key.task_id.to_string()) else {
+        return Settled::Failed { is_retryable: false };
+    };
+    let context = CommandContext {
+        expected_version: order.expected_version,
+        ..context(order.command_id, order.name, order.key.task_id.0, order.at)
+    };
+    match tasks.execute(&stream, &order.command, &context).await {
+        Ok(decided) => Settled::Decided {
+            version: decided.loaded.head.version,
+            state: decided.loaded.state.clone(),
+            events: decided.events,
+        },
+        Err(DispatchError::Rejected(_) | DispatchError::VersionMismatch { .. }) => Settled::Refused,
+        Err(error) => {
+            let is_retryable = error.is_retryable();
+            tracing::warn!(%stream, command = order.name, is_retryable, %error, "a command of the engine failed");
+            Settled::Failed { is_retryable }
+        }
+    }
+}
+
+/// Sends a command to a class.
+pub(crate) async fn order_class(classes: &Classes, order: &ClassOrder) -> ClassSettled {
+    let Some(stream) = stream_of::<ClassCodec>(&order.key.workspace, &order.key.instance_key) else {
+        return ClassSettled::Failed { is_retryable: false };
+    };
+    let context = context(order.command_id, order.name, order.command_id, order.at);
+    match classes.execute(&stream, &order.command, &context).await {
+        Ok(decided) => ClassSettled::Decided {
+            version: decided.loaded.head.version,
+            state: decided.loaded.state.clone(),
+        },
+        Err(error) => {
+            let is_retryable = error.is_retryable();
+            tracing::warn!(%stream, command = order.name, is_retryable, %error, "a command to a class failed");
+            ClassSettled::Failed { is_retryable }
+        }
+    }
+}
+
+/// Reads a task from the log.
+pub(crate) async fn load(tasks: &Tasks, key: &Arc<StreamKey>) -> Loaded {
+    let Some(stream) = stream_of::<TaskCodec>(&key.workspace, &key.task_id.to_string()) else {
+        return Loaded::Failed { is_retryable: false };
+    };
+    match tasks.refresh(&stream).await {
+        Ok(loaded) => Loaded::State { version: loaded.head.version, state: loaded.state.clone() },
+        Err(error) => {
+            let is_retryable = error.is_retryable();
+            tracing::warn!(%stream, is_retryable, %error, "a task was not loaded");
+            Loaded::Failed { is_retryable }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Bodies for workers and endpoints, from the state their lease or claim led to.
+
+use capstan_contract::lease::{ClaimedToolCall, LeasedAttempt, ToolClaim};
+use capstan_domain::agent_config::AgentConfig;
+use capstan_domain::task::command::StartToolCall;
+use capstan_domain::task::{Command, Event, Task};
+use serde_json::value::RawValue;
+
+use super::effect::Order;
+use super::outcome::Settled;
+
+/// The attempt a lease order has given to its worker: a [`LeasedAttempt`]; none when the task has it otherwise.
+pub(super) fn leased_attempt(order: &Order, task: &Task) -> Option<Box<RawValue>> {
+    let Command::Lease(lease) = &order.command else { return None };
+    let live = task.working_attempt()?;
+    if (live.worker_id, live.run_id, live.leased_at) != (lease.worker_id, lease.run_id, lease.at) {
+        return None;
+    }
+    let run_index = task.runs.iter().rposition(|run| run.run_id == live.run_id)?;
+    let run = &task.runs[run_index];
+    let accepted = &task.accepted;
+    let attempt = LeasedAttempt {
+        attempt_id: live.attempt_id.clone(),
+        epoch: live.attempt_id.epoch,
+        lease_ms: live.lease_ms,
+        workspace: accepted.workspace.clone(),
+        task_id: task.id(),
+        run_id: run.run_id,
+        run_no: u32::try_from(run_index + 1).unwrap_or(u32::MAX),
+        attempt_no: live.attempt_no,
+        agent_id: accepted.agent_id,
+        agent_key: accepted.agent_key.clone(),
+        agent_name: accepted.agent_name.clone(),
+        agent_config: AgentConfig::briefed(&accepted.agent_config),
+        provider: accepted.provider.clone(),
+        model: accepted.model.clone(),
+        prompt: run.prompt.clone(),
+        cause: run.cause,
+        session_id: accepted.session_id.clone(),
+        session_key: accepted.session_key.clone(),
+        resumed_from_run_id: run.resumed_from,
+        policy: accepted.policy.clone(),
+        timeout_ms: accepted.timeout_ms,
+        extra_system_prompt: accepted.extra_system_prompt.clone(),
+        attachments: accepted.attachments.clone(),
+        skill_paths: accepted.skill_paths.clone(),
+        label: accepted.label.clone(),
+        input_provenance: accepted.input_provenance.clone(),
+        routing: accepted.routing.clone(),
+        deadline: accepted.deadline,
+    };
+    serde_json::value::to_raw_value(&attempt).ok()
+}
+
+/// The tool call that an order to start it has claimed; none when another try has it.
+pub(super) fn claimed_call(
+    order: &Order,
+    start: &StartToolCall,
+    outcome: &Settled,
+) -> Option<ClaimedToolCall> {
+    let Settled::Decided { state, events, .. } = outcome else { return None };
+    let is_ours = |event: &Event| {
+        matches!(event, Event::ToolExecutionStarted(started)
+            if (started.try_no, started.worker_id, started.at) == (start.try_no, start.worker_id, start.at))
+    };
+    let task = state.as_deref().filter(|_| events.iter().any(is_ours))?;
+    let call = &task.tool_calls.get(&start.tool_call_id)?.deferred;
+    let claim = ToolClaim {
+        workspace: order.key.workspace.to_string(),
+        task_id: order.key.task_id,
+        tool_call_id: start.tool_call_id,
+        try_no: start.try_no,
+    };
+    Some(ClaimedToolCall {
+        claim: claim.to_string(),
+        tool_call_id: start.tool_call_id,
+        try_no: start.try_no,
+        workspace: order.key.workspace.to_string(),
+        task_id: order.key.task_id,
+        run_id: call.run_id,
+        tool: call.tool.clone(),
+        arguments: call.arguments.clone(),
+        until: start.until,
+    })
+}

@@ -1,0 +1,209 @@
+//! Facts about a task: the part of its state that the engine's parts need.
+//!
+//! The record is built from the fold at one place, [`TaskFacts::from_task`], after every commit. Parts read it and
+//! never the task itself. A queued task costs `size_of::<TaskFacts>()` (held by a test) and no heap of its own but the
+//! class's name; whatever is rare (an attempt, a tool call, children, watches) is boxed.
+
+use std::sync::Arc;
+
+use capstan_domain::id::{AgentId, AttemptId, BlockerId, InputId, ScheduleId, TaskId, ToolCallId, WorkerId};
+use capstan_domain::task::deadline::{Timer, timers};
+use capstan_domain::task::event::{
+    BlockerKind, BudgetScope, InputOutcome, ParentClose, QueueMode, SourceWatch,
+};
+use capstan_domain::task::state::{Input, ToolCallState};
+use capstan_domain::task::{Task, TaskState};
+
+/// Facts about a task; its workspace and id are the key it is filed under.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct TaskFacts {
+    /// The agent that works on it.
+    pub(super) agent_id: AgentId,
+    /// The key of its execution class.
+    pub(super) class: Arc<str>,
+    /// Its parent task.
+    pub(super) parent: Option<TaskId>,
+    /// The effect of its parent's cancellation.
+    pub(super) parent_close: ParentClose,
+    /// The schedule that created it.
+    pub(super) schedule_id: Option<ScheduleId>,
+    /// Its state.
+    pub(super) state: TaskState,
+    /// The last lease epoch.
+    pub(super) epoch: u64,
+    /// The number of its runs.
+    pub(super) runs: usize,
+    /// Its earliest timer. Leases are not among them: renewals are not recorded.
+    pub(super) timer: Option<Timer>,
+    /// The limit of its own budget, in US dollars.
+    pub(super) budget_usd: Option<f64>,
+    /// Its cost with the children that ended, in US dollars.
+    pub(super) spent_usd: f64,
+    /// The limit of its own budget that the last warning was about, in US dollars.
+    pub(super) warned_usd: Option<f64>,
+    /// The blocker that waits for more budget.
+    pub(super) budget_blocker: Option<BlockerId>,
+    /// True while it has ended and its parent has not recorded that.
+    pub(super) must_tell_parent: bool,
+    /// True when nothing is left to do about it.
+    pub(super) is_at_rest: bool,
+    /// The attempt that holds the lease.
+    pub(super) live: Option<Box<LiveFacts>>,
+    /// The approved tool call that has no result yet.
+    pub(super) call: Option<Box<CallFacts>>,
+    /// Its children in the order of their ids: those to be created or waited for, and those that ended.
+    pub(super) children: Box<[ChildFacts]>,
+    /// The events it watches for.
+    pub(super) watches: Box<[WatchFacts]>,
+}
+
+/// An attempt that holds the lease.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct LiveFacts {
+    pub(super) attempt_id: AttemptId,
+    pub(super) worker_id: WorkerId,
+    /// True once the attempt was asked to stop.
+    pub(super) is_stopping: bool,
+    /// Inputs no run has yet, oldest first.
+    pub(super) inputs: Vec<InputFacts>,
+}
+
+/// An input that no run has yet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct InputFacts {
+    pub(super) input_id: InputId,
+    pub(super) seq: u32,
+    /// True when it interrupts the attempt.
+    pub(super) is_steer: bool,
+    /// True when the live attempt may take it.
+    pub(super) is_delivered: bool,
+}
+
+/// An approved tool call that has no result yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct CallFacts {
+    pub(super) tool_call_id: ToolCallId,
+    pub(super) tool: Box<str>,
+    pub(super) state: ToolCallState,
+}
+
+/// A child.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct ChildFacts {
+    pub(super) task_id: TaskId,
+    /// True once its end is recorded at the parent; otherwise it is to be created or waited for.
+    pub(super) has_ended: bool,
+}
+
+/// A watch.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct WatchFacts {
+    pub(super) integration: Box<str>,
+    pub(super) keys: Box<[Box<str>]>,
+    /// Kinds of events; any when empty.
+    event_types: Box<[String]>,
+}
+
+impl TaskFacts {
+    /// The facts about a task; shares what `before` has in common with them.
+    pub(super) fn from_task(task: &Task, before: Option<&Self>) -> Self {
+        let accepted = &task.accepted;
+        let class = before.filter(|before| *before.class == *accepted.instance_key);
+        let budget_blocker =
+            task.blocker.as_ref().filter(|blocker| blocker.opened.kind == BlockerKind::Budget);
+        Self {
+            agent_id: accepted.agent_id,
+            class: class
+                .map_or_else(|| accepted.instance_key.as_str().into(), |before| Arc::clone(&before.class)),
+            parent: accepted.parent_task_id,
+            parent_close: accepted.parent_close,
+            schedule_id: accepted.schedule_id.as_deref().and_then(|id| id.parse().ok()),
+            state: task.state,
+            epoch: task.epoch,
+            runs: task.runs.len(),
+            timer: timers(task).into_iter().min_by_key(|timer| timer.due),
+            budget_usd: accepted.budget_usd,
+            spent_usd: task.spent_usd(),
+            warned_usd: task.warned.get(&BudgetScope::Task).map(|warned| warned.limit_usd),
+            budget_blocker: budget_blocker.map(|blocker| blocker.opened.blocker_id),
+            must_tell_parent: task.must_tell_parent(),
+            is_at_rest: task.is_at_rest(),
+            live: live(task),
+            call: task.executing_call().map(|call| {
+                Box::new(CallFacts {
+                    tool_call_id: call.deferred.tool_call_id,
+                    tool: call.deferred.tool.as_str().into(),
+                    state: call.state.clone(),
+                })
+            }),
+            children: children(task),
+            watches: task.watches.values().map(WatchFacts::from_watch).collect(),
+        }
+    }
+
+    /// True while an attempt lives that was not asked to stop.
+    pub(super) fn is_working(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| !live.is_stopping)
+    }
+
+    /// The children to be created or waited for.
+    pub(super) fn open_children(&self) -> impl Iterator<Item = TaskId> {
+        self.children.iter().filter(|child| !child.has_ended).map(|child| child.task_id)
+    }
+
+    /// True when the end of this child is recorded.
+    pub(super) fn has_ended(&self, child: TaskId) -> bool {
+        let place = self.children.binary_search_by_key(&child, |child| child.task_id);
+        place.is_ok_and(|place| self.children[place].has_ended)
+    }
+}
+
+fn live(task: &Task) -> Option<Box<LiveFacts>> {
+    let live = task.live.as_ref()?;
+    let facts = |input: &Input| InputFacts {
+        input_id: input.input_id,
+        seq: input.seq,
+        is_steer: input.queue_mode == QueueMode::Steer,
+        is_delivered: input.outcome == InputOutcome::Delivered,
+    };
+    Some(Box::new(LiveFacts {
+        attempt_id: live.attempt_id.clone(),
+        worker_id: live.worker_id,
+        is_stopping: live.cancel_grace_until.is_some(),
+        inputs: task.pending_inputs().map(facts).collect(),
+    }))
+}
+
+fn children(task: &Task) -> Box<[ChildFacts]> {
+    let known = task.children.iter().filter(|(_, child)| child.ended.is_some() || child.subtask.is_some());
+    known.map(|(id, child)| ChildFacts { task_id: *id, has_ended: child.ended.is_some() }).collect()
+}
+
+impl WatchFacts {
+    fn from_watch(watch: &SourceWatch) -> Self {
+        Self {
+            integration: watch.integration.as_str().into(),
+            keys: watch.keys().map(Box::from).collect(),
+            event_types: watch.event_types.as_slice().into(),
+        }
+    }
+
+    /// True when it matches an event of this integration, kind and key. A watch without kinds matches any, and so does
+    /// an event without one.
+    pub(super) fn matches(&self, integration: &str, event_type: Option<&str>, key: &str) -> bool {
+        let is_taken = |kind: &str| self.event_types.iter().any(|taken| taken == kind);
+        *self.integration == *integration
+            && (self.event_types.is_empty() || event_type.is_none_or(is_taken))
+            && self.keys.iter().any(|watched| **watched == *key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_record_of_a_task_is_small() {
+        assert!(size_of::<TaskFacts>() <= 336, "{} bytes", size_of::<TaskFacts>());
+    }
+}

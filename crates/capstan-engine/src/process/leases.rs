@@ -1,0 +1,268 @@
+//! Leases: their deadlines, which renewals move and nobody records, and the renewals that wait for news.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use capstan_contract::command::Renewal;
+use capstan_contract::lease::{RenewAnswer, RenewStatus};
+use capstan_domain::id::{AttemptId, InputId, WorkerId};
+use capstan_domain::matching::{Reach, StreamKey};
+use capstan_domain::task::command::ExpireLease;
+use capstan_domain::task::{Command, Event, TaskState};
+use chrono::{DateTime, Utc};
+
+use super::effect::CallId;
+use super::facts::{InputFacts, TaskFacts};
+use super::retry::later;
+use super::shared::Shared;
+use super::workers::WAIT_MS_MAX;
+use crate::protocol::Answer;
+
+/// The leases of live attempts.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    held: HashMap<Arc<StreamKey>, Lease>,
+    /// Renewals that wait for news.
+    waiting: HashMap<CallId, Vec<Renewed>>,
+    poll_ends: BinaryHeap<Reverse<(DateTime<Utc>, CallId)>>,
+}
+
+/// The lease of a live attempt, as far as it is not recorded.
+#[derive(Debug)]
+struct Lease {
+    attempt_id: AttemptId,
+    worker_id: WorkerId,
+    /// The instant it ends unless renewed.
+    until: DateTime<Utc>,
+    cancel_reason: Option<String>,
+    /// Inputs that answered a question of the live attempt.
+    answers: Vec<InputId>,
+    /// The newest input that was reported to the worker.
+    reported_seq: u32,
+    /// True when the worker last heard that the task waits.
+    reported_waiting: bool,
+    /// Renewals that wait for news.
+    watchers: Vec<CallId>,
+}
+
+/// An attempt of a renewal.
+#[derive(Debug)]
+struct Renewed {
+    key: StreamKey,
+    attempt_id: AttemptId,
+    /// False when the caller may not ask about it.
+    is_own: bool,
+}
+
+/// The answer to a renewal of one attempt.
+#[derive(Debug)]
+struct LeaseNews {
+    answer: RenewAnswer,
+    /// True when the answer should not wait.
+    is_urgent: bool,
+    /// The newest input it reports.
+    seq: u32,
+}
+
+impl Leases {
+    /// The end of the task's lease.
+    pub(super) fn due(&self, key: &StreamKey, facts: &TaskFacts) -> Option<DateTime<Utc>> {
+        self.held.get(key).filter(|_| facts.is_working()).map(|lease| lease.until)
+    }
+
+    /// The command that ends a lease that was not renewed.
+    pub(super) fn due_command(
+        &self,
+        key: &StreamKey,
+        facts: &TaskFacts,
+        now: DateTime<Utc>,
+    ) -> Option<Command> {
+        let lease = self.held.get(key).filter(|lease| lease.until <= now && facts.is_working())?;
+        Some(Command::ExpireLease(ExpireLease {
+            attempt_id: lease.attempt_id.clone(),
+            returned: false,
+            reason: "the worker has not renewed its lease".to_owned(),
+            at: now,
+        }))
+    }
+
+    pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
+        self.poll_ends.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Brings the unrecorded part of the lease in line with the task, and answers the renewals that waited for it. A
+    /// lease seen for the first time gets a full period from now.
+    pub(super) fn observe(
+        &mut self,
+        key: &Arc<StreamKey>,
+        events: &[Event],
+        shared: &mut Shared,
+        now: DateTime<Utc>,
+    ) {
+        let live = shared.tasks.facts(key).and_then(|facts| facts.live.as_ref());
+        let held = self.held.get(key).map(|lease| &lease.attempt_id);
+        let mut calls = Vec::new();
+        if held != live.map(|live| &live.attempt_id) {
+            let begun = live.map(|live| (live.attempt_id.clone(), live.worker_id));
+            if let Some(ended) = self.held.remove(key) {
+                shared.workers.count_attempt(ended.worker_id, false);
+                calls.extend(ended.watchers);
+            }
+            if let Some((attempt_id, worker_id)) = begun {
+                shared.workers.count_attempt(worker_id, true);
+                let until = later(now, shared.config.lease_ms);
+                self.held.insert(Arc::clone(key), Lease::new(attempt_id, worker_id, until));
+            }
+        }
+        if let Some(lease) = self.held.get_mut(key) {
+            lease.note(events);
+            let news = lease.news(shared.tasks.facts(key));
+            if news.is_urgent {
+                calls.extend_from_slice(&lease.watchers);
+            }
+        }
+        for call in calls {
+            self.answer(call, shared);
+        }
+    }
+
+    /// Extends leases. Answers at once when there is news or `wait_ms` is 0, otherwise when news comes.
+    pub(super) fn renew(
+        &mut self,
+        call: CallId,
+        (worker_id, reach): (WorkerId, &Reach),
+        renewals: &[Renewal],
+        wait_ms: u64,
+        shared: &mut Shared,
+        now: DateTime<Utc>,
+    ) {
+        // A worker this engine does not know may still hold attempts an earlier engine gave it.
+        if let Some(worker) = shared.workers.get_mut(worker_id)
+            && reach.covers(&worker.offer.reach)
+        {
+            worker.last_seen_at = now;
+        }
+        let mut attempts = Vec::with_capacity(renewals.len());
+        let mut is_urgent = wait_ms == 0 || renewals.is_empty();
+        for renewal in renewals {
+            let attempt_id = renewal.attempt_id.clone();
+            let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
+            let is_own = renewal.epoch == attempt_id.epoch && reach.includes(&attempt_id.workspace);
+            let held = self.held.get_mut(&key);
+            if let Some(lease) = held.filter(|lease| is_own && lease.attempt_id == attempt_id) {
+                is_urgent |= lease.news(shared.tasks.facts(&key)).is_urgent;
+                lease.until = later(now, shared.config.lease_ms);
+                lease.watchers.push(call);
+            } else {
+                is_urgent = true;
+            }
+            attempts.push(Renewed { key, attempt_id, is_own });
+        }
+        self.waiting.insert(call, attempts);
+        if is_urgent {
+            self.answer(call, shared);
+        } else {
+            self.poll_ends.push(Reverse((later(now, wait_ms.min(WAIT_MS_MAX) as i64), call)));
+        }
+    }
+
+    /// Answers the renewals whose wait is over.
+    pub(super) fn turn(&mut self, shared: &mut Shared, now: DateTime<Utc>) {
+        while self.poll_ends.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+            let Some(Reverse((_, call))) = self.poll_ends.pop() else { break };
+            self.answer(call, shared);
+        }
+    }
+
+    fn answer(&mut self, call: CallId, shared: &mut Shared) {
+        let Some(attempts) = self.waiting.remove(&call) else { return };
+        let mut answers = Vec::with_capacity(attempts.len());
+        for Renewed { key, attempt_id, is_own } in attempts {
+            let held = self.held.get_mut(&key);
+            let Some(lease) = held.filter(|lease| is_own && lease.attempt_id == attempt_id) else {
+                answers.push(lost(attempt_id));
+                continue;
+            };
+            let news = lease.news(shared.tasks.facts(&key));
+            lease.watchers.retain(|watcher| *watcher != call);
+            lease.reported_seq = news.seq;
+            lease.reported_waiting = news.answer.waiting;
+            answers.push(news.answer);
+        }
+        shared.answer(call, Answer::Renewed(answers));
+    }
+}
+
+impl Lease {
+    fn new(attempt_id: AttemptId, worker_id: WorkerId, until: DateTime<Utc>) -> Self {
+        Self {
+            attempt_id,
+            worker_id,
+            until,
+            cancel_reason: None,
+            answers: Vec::new(),
+            reported_seq: 0,
+            reported_waiting: false,
+            watchers: Vec::new(),
+        }
+    }
+
+    /// Keeps from the events what the state forgets and the worker needs.
+    fn note(&mut self, events: &[Event]) {
+        for event in events {
+            if let Event::AttemptCancelRequested(asked) = event {
+                self.cancel_reason = Some(asked.reason.clone());
+            }
+            if let Event::BlockerClosed(closed) = event {
+                self.answers.extend(closed.input_id);
+            }
+        }
+    }
+
+    /// The answer to the holder now.
+    fn news(&self, facts: Option<&TaskFacts>) -> LeaseNews {
+        let held = facts.and_then(|facts| Some((facts, facts.live.as_ref()?)));
+        let Some((facts, live)) = held.filter(|(_, live)| live.attempt_id == self.attempt_id) else {
+            return LeaseNews { answer: lost(self.attempt_id.clone()), is_urgent: true, seq: 0 };
+        };
+        let mut answer = RenewAnswer {
+            attempt_id: self.attempt_id.clone(),
+            status: RenewStatus::Ok,
+            reason: None,
+            inputs_pending: 0,
+            waiting: facts.state == TaskState::Waiting,
+            steer: false,
+        };
+        if live.is_stopping {
+            answer.status = RenewStatus::Cancel;
+            answer.reason = self.cancel_reason.clone().or_else(|| Some("cancelled".to_owned()));
+            return LeaseNews { answer, is_urgent: true, seq: self.reported_seq };
+        }
+        let mut seq = self.reported_seq;
+        for input in live.inputs.iter().filter(|input| self.may_take(input)) {
+            answer.inputs_pending += 1;
+            answer.steer |= input.is_steer;
+            seq = seq.max(input.seq);
+        }
+        // Reported once: a worker that leaves an input where it is must not make the engine answer in a loop.
+        let is_urgent = seq > self.reported_seq || (self.reported_waiting && !answer.waiting);
+        LeaseNews { answer, is_urgent, seq }
+    }
+
+    /// Inputs accepted during a turn stay in the inbox until it ends; only answers to a question reach it.
+    fn may_take(&self, input: &InputFacts) -> bool {
+        input.is_delivered || self.answers.contains(&input.input_id)
+    }
+}
+
+fn lost(attempt_id: AttemptId) -> RenewAnswer {
+    RenewAnswer {
+        attempt_id,
+        status: RenewStatus::Lost,
+        reason: Some("the lease is gone".to_owned()),
+        inputs_pending: 0,
+        waiting: false,
+        steer: false,
+    }
+}

@@ -1,0 +1,199 @@
+//! Parents and children: creates the children a run asked for, reports the ends of children to their parents, and
+//! cancels children with their parents.
+//!
+//! Everything follows from the recorded state of the two tasks, so a new leader continues from it: a task stays in memory
+//! until the ends of its children are recorded and its own parent has recorded its end (`Task::is_at_rest`). Each step
+//! is a command that changes nothing the second time.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use capstan_domain::id::TaskId;
+use capstan_domain::matching::StreamKey;
+use capstan_domain::task::command::{Cancel, ParentHeard};
+use capstan_domain::task::event::ParentClose;
+use capstan_domain::task::{Command, TaskState};
+use chrono::{DateTime, Utc};
+
+use super::effect::FollowUp;
+use super::facts::TaskFacts;
+use super::outcome::Settled;
+use super::shared::Shared;
+
+/// The relations between the tasks in memory.
+#[derive(Debug, Default)]
+pub(super) struct Relations {
+    /// Children that are not over and are cancelled with their parent, by parent.
+    open: HashMap<Arc<StreamKey>, BTreeSet<Arc<StreamKey>>>,
+    /// Unrecorded facts about tasks with a parent or children.
+    known: HashMap<Arc<StreamKey>, Known>,
+}
+
+/// Facts about a task's relations that are not recorded.
+#[derive(Debug, Default)]
+struct Known {
+    /// Children that exist, or that cannot be created.
+    created: BTreeSet<TaskId>,
+    /// True once the parent has recorded the end; what is left is to note that.
+    is_reported: bool,
+    /// True when the parent was cancelled, and this task must be.
+    is_orphan: bool,
+    /// True once the parent was looked for.
+    is_placed: bool,
+}
+
+/// The next step about a task's relations.
+enum Step {
+    NoteReport,
+    ReportEnd(TaskId),
+    CancelWithParent,
+    CreateChild(TaskId),
+}
+
+impl Relations {
+    /// True when [`Relations::turn`] has something to do for the task.
+    pub(super) fn is_due(&self, key: &StreamKey, facts: &TaskFacts) -> bool {
+        self.next_step(key, facts).is_some()
+    }
+
+    fn next_step(&self, key: &StreamKey, facts: &TaskFacts) -> Option<Step> {
+        let known = self.known.get(key);
+        if facts.must_tell_parent {
+            let is_reported = known.is_some_and(|known| known.is_reported);
+            return if is_reported { Some(Step::NoteReport) } else { facts.parent.map(Step::ReportEnd) };
+        }
+        if known.is_some_and(|known| known.is_orphan) && !facts.state.is_terminal() {
+            return Some(Step::CancelWithParent);
+        }
+        let is_created = |child: &TaskId| known.is_some_and(|known| known.created.contains(child));
+        facts.open_children().find(|child| !is_created(child)).map(Step::CreateChild)
+    }
+
+    /// Orders the next step about the task's relations; false when there is none.
+    pub(super) fn turn(&mut self, key: &Arc<StreamKey>, shared: &mut Shared, now: DateTime<Utc>) -> bool {
+        let Some(facts) = shared.tasks.facts(key) else { return false };
+        match self.next_step(key, facts) {
+            None => false,
+            Some(Step::NoteReport) => {
+                shared.order(key, Command::ParentHeard(ParentHeard { at: now }), None, now)
+            }
+            Some(Step::ReportEnd(parent)) => shared.report_end(key, parent, now),
+            Some(Step::CancelWithParent) => {
+                let reason = facts.parent.map(|parent| format!("its parent {parent} was cancelled"));
+                let grace_ms = shared.config.grace_ms;
+                shared.order(key, Command::Cancel(Cancel { reason, grace_ms, at: now }), None, now)
+            }
+            Some(Step::CreateChild(child)) => shared.create_child(key, child, now),
+        }
+    }
+
+    /// Takes the outcome of a command to `target`, sent for its relative `owner`.
+    pub(super) fn settled(
+        &mut self,
+        (owner, follow_up): (&Arc<StreamKey>, &FollowUp),
+        target: &Arc<StreamKey>,
+        outcome: &Settled,
+        shared: &mut Shared,
+        now: DateTime<Utc>,
+    ) {
+        let Some(tracked) = shared.tasks.get_mut(owner) else { return };
+        tracked.end();
+        shared.tasks.touch(owner);
+        let Some(tracked) = shared.tasks.get_mut(owner) else { return };
+        match (outcome, follow_up) {
+            (Settled::Failed { is_retryable }, _) => tracked.failed(now, *is_retryable),
+            (Settled::Refused, FollowUp::CreateChild(child)) => {
+                // It exists already, or cannot be created: its stream holds the answer.
+                tracked.succeeded();
+                self.known.entry(Arc::clone(owner)).or_default().created.insert(*child);
+                if !shared.tasks.contains(target) {
+                    shared.load(target, 1);
+                }
+            }
+            (Settled::Decided { .. }, FollowUp::CreateChild(child)) => {
+                tracked.succeeded();
+                self.known.entry(Arc::clone(owner)).or_default().created.insert(*child);
+            }
+            (Settled::Decided { .. } | Settled::Refused, FollowUp::ReportEnd) => {
+                // A parent that refuses the report does not exist.
+                tracked.resumed();
+                self.known.entry(Arc::clone(owner)).or_default().is_reported = true;
+            }
+        }
+    }
+
+    /// Follows a new state of the task: files it under its parent, and passes a cancellation on to its children.
+    pub(super) fn observe(&mut self, key: &Arc<StreamKey>, shared: &mut Shared) {
+        let Some(facts) = shared.tasks.facts(key) else { return };
+        let is_over = facts.state.is_terminal();
+        let is_cancelled = facts.state == TaskState::Cancelled;
+        let closes = facts.parent_close == ParentClose::Cancel;
+        if let Some(parent) = facts.parent {
+            let parent = Arc::new(StreamKey::new(&key.workspace, parent));
+            let known = self.known.entry(Arc::clone(key)).or_default();
+            // A parent that has recorded this end changes nothing; a newer end must be reported too.
+            known.is_reported = false;
+            known.is_orphan &= !is_over;
+            let is_new = !std::mem::replace(&mut known.is_placed, true);
+            self.created(&parent, key.task_id, shared);
+            if is_over || !closes {
+                self.remove(&parent, key);
+            } else {
+                self.open.entry(Arc::clone(&parent)).or_default().insert(Arc::clone(key));
+                match shared.tasks.facts(&parent).map(|parent| parent.state) {
+                    Some(TaskState::Cancelled) => self.orphan(&parent, &[Arc::clone(key)], shared),
+                    // The log alone has the answer when the parent was cancelled before this child was seen.
+                    None if is_new => shared.load(&parent, 1),
+                    Some(_) | None => {}
+                }
+            }
+        }
+        if is_cancelled {
+            let children: Vec<_> = self.open.get(key).into_iter().flatten().cloned().collect();
+            self.orphan(key, &children, shared);
+        }
+    }
+
+    fn remove(&mut self, parent: &StreamKey, child: &Arc<StreamKey>) {
+        if let Some(siblings) = self.open.get_mut(parent) {
+            siblings.remove(child);
+            if siblings.is_empty() {
+                self.open.remove(parent);
+            }
+        }
+    }
+
+    fn created(&mut self, parent: &Arc<StreamKey>, child: TaskId, shared: &Shared) {
+        if shared.tasks.contains(parent) {
+            self.known.entry(Arc::clone(parent)).or_default().created.insert(child);
+        }
+    }
+
+    /// Cancels children with their parent, except those whose end the parent has recorded: one that was opened again
+    /// after that continues without it.
+    fn orphan(&mut self, parent: &StreamKey, children: &[Arc<StreamKey>], shared: &mut Shared) {
+        for child in children {
+            let parent = shared.tasks.facts(parent);
+            if parent.is_some_and(|parent| parent.has_ended(child.task_id)) || !shared.tasks.contains(child) {
+                continue;
+            }
+            self.known.entry(Arc::clone(child)).or_default().is_orphan = true;
+            shared.tasks.touch(child);
+        }
+    }
+
+    /// Takes the load of a child whose stream is empty: it was not possible to create it, and its parent must not wait.
+    pub(super) fn missing(&mut self, child: &Arc<StreamKey>, shared: &mut Shared, now: DateTime<Utc>) {
+        let waits = |(key, facts): &(&Arc<StreamKey>, &TaskFacts)| {
+            key.workspace == child.workspace && facts.open_children().any(|open| open == child.task_id)
+        };
+        let Some(parent) = shared.tasks.iter().find(waits).map(|(key, _)| Arc::clone(key)) else { return };
+        self.created(&parent, child.task_id, shared);
+        shared.report_missing(&parent, child.task_id, now);
+    }
+
+    /// Forgets a task that is over.
+    pub(super) fn forget(&mut self, key: &StreamKey) {
+        self.known.remove(key);
+    }
+}
