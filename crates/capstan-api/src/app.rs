@@ -1,6 +1,7 @@
-//! Everything the routes need, in one place.
+//! The parts the api is made of.
 
 pub(crate) mod dispatchers;
+mod known_workspaces;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +14,21 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::access::Access;
+use crate::auth::holders::Holders;
 use crate::auth::rates::{RateLimit, Rates};
-use crate::auth::{Access, Holders};
-use crate::use_case::dead_letters::DeadLetters;
+use crate::use_case::dead_letters::store::DeadLetters;
 use crate::use_case::read::Reads;
 use crate::use_case::readiness::Check;
-use crate::use_case::resolve::KnownWorkspaces;
 use dispatchers::Dispatchers;
+use known_workspaces::KnownWorkspaces;
 
-/// Bounds and habits of the api.
+/// Limits and settings of the api.
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
-    /// Who may call.
+    /// Access without a token of a workspace.
     pub access: Access,
-    /// How many requests one token may make.
+    /// Request rate of one token.
     pub rate: RateLimit,
     /// Longest command body, in bytes.
     pub command_bytes_max: usize,
@@ -34,28 +36,28 @@ pub struct ApiConfig {
     pub message_bytes_max: usize,
     /// Longest batch of log lines, in bytes.
     pub log_batch_bytes_max: usize,
-    /// How long a read waits for its `min_position` when it does not say, in milliseconds.
+    /// Default wait of a read for its `min_position`, in milliseconds.
     pub wait_ms_default: u64,
-    /// How long a read may wait, in milliseconds.
+    /// Longest wait of a read, in milliseconds.
     pub wait_ms_max: u64,
-    /// How long a command waits for the read models to show the changed task in its answer, in milliseconds.
+    /// Longest wait of a reply for the read models to show the changed entity, in milliseconds.
     pub show_wait_ms: u64,
-    /// How long a cancelled worker has to stop, in milliseconds.
+    /// Time a cancelled worker has to stop, in milliseconds.
     pub cancel_grace_ms: i64,
-    /// Longest silence on a live stream.
+    /// Interval of pings on an idle live stream.
     pub ping_every: Duration,
-    /// Bounds of the NATS surface.
+    /// Limits of the NATS surface.
     pub nats: NatsConfig,
 }
 
-/// Bounds of the NATS surface.
+/// Limits of the NATS surface.
 #[derive(Clone, Debug)]
 pub struct NatsConfig {
-    /// Commands executed at once, for each of the two ways.
+    /// Commands executed at once, for durable commands and for requests each.
     pub concurrency: usize,
-    /// How long one command may take before another replica tries it.
+    /// Time after which another replica retries a command.
     pub ack_wait: Duration,
-    /// Tries after which a command that meets failures is set aside.
+    /// Deliveries after which a failing command becomes a dead letter.
     pub deliveries_max: i64,
 }
 
@@ -77,31 +79,31 @@ impl Default for ApiConfig {
     }
 }
 
-/// What the composition root hands over.
+/// The parts the composition root provides.
 pub struct Parts {
     /// The log.
     pub log: Arc<dyn EventLog>,
-    /// Everybody who executes commands.
+    /// The dispatchers of all kinds of streams.
     pub dispatchers: Dispatchers,
     /// The read models.
     pub reads: Reads,
     /// The projector's status, when one runs in this process.
     pub projector: Option<watch::Receiver<ProjectorStatus>>,
-    /// The way to the engine.
+    /// The client of the engine.
     pub engine: EngineClient,
     /// The live tail.
     pub live: LiveHub,
-    /// Output of running agents.
+    /// The log lines of running agents.
     pub telemetry: Telemetry,
-    /// Commands set aside.
+    /// Commands that could not be processed.
     pub dead_letters: DeadLetters,
-    /// What readiness depends on.
+    /// The readiness checks.
     pub checks: Vec<Arc<dyn Check>>,
-    /// The recorder behind `/metrics`.
+    /// The recorder of `/metrics`.
     pub metrics: PrometheusHandle,
     /// Cancelled when the process stops: open streams and long polls end.
     pub stopping: CancellationToken,
-    /// Bounds and habits.
+    /// Limits and settings.
     pub config: ApiConfig,
 }
 
@@ -125,12 +127,12 @@ pub struct App {
 }
 
 impl App {
-    /// Puts the parts together.
+    /// An app of these parts.
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             log: parts.log,
+            holders: Holders::new(parts.dispatchers.tokens.clone()),
             dispatch: parts.dispatchers,
-            holders: Holders::default(),
             rates: Rates::new(parts.config.rate),
             reads: parts.reads,
             projector: parts.projector,

@@ -1,4 +1,4 @@
-//! What comes with a command besides its body: who, which key, which condition.
+//! The context of a command: its caller, key, condition and trace.
 
 use axum::http::{HeaderMap, header};
 use capstan_contract::command::{CommandBody, fingerprint};
@@ -61,7 +61,7 @@ impl CallContext {
     }
 
     /// Reads the headers of an HTTP request.
-    pub(crate) fn of_headers(headers: &HeaderMap, correlation_id: Uuid) -> Result<Self, Problem> {
+    pub(crate) fn from_headers(headers: &HeaderMap, correlation_id: Uuid) -> Result<Self, Problem> {
         let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
         let command_id = text("capstan-command-id")
             .map(|text| parsed(text, "Capstan-Command-Id", "a UUID"))
@@ -206,7 +206,7 @@ mod tests {
 
     fn call(list: &[(&'static str, &str)]) -> Result<CallContext, Problem> {
         let headers = list.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        CallContext::of_headers(&headers.collect(), Uuid::nil())
+        CallContext::from_headers(&headers.collect(), Uuid::nil())
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The HTTP surface.
 
+pub(crate) mod authorise;
 pub(crate) mod body;
 pub(crate) mod command_request;
 pub(crate) mod conventions;
 pub(crate) mod frames;
+pub(crate) mod headers;
 pub(crate) mod parameters;
 pub(crate) mod responses;
 pub(crate) mod routes;

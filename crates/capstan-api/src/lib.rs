@@ -1,13 +1,14 @@
-//! HTTP, NATS services and live streams onto commands and queries.
+//! Commands and queries over HTTP and NATS, and live streams.
 //!
-//! **What it is.** The edge: it reads requests strictly, asks the dispatchers, the engine, the read models and the
-//! live hub, and answers in one form whichever way the request came. [`router`] is the HTTP surface, [`nats`] the
-//! same commands on the bus, [`Problem`] every no.
+//! **What it is.** The edge: it parses requests strictly, calls the dispatchers, the engine, the read models and the live
+//! hub, and responds in one form on every transport. [`router`] is the HTTP surface, [`nats`] the same commands and
+//! queries over NATS, [`Problem`] every error response.
 //!
-//! **What it refuses to be.** It holds no rule, no SQL and no state but caches; any number of replicas may run.
+//! **What it is not.** It holds no rule, no SQL and no state but caches; any number of replicas may run.
 //!
-//! **Where to start.** `app.rs` lists what it is made of, `routes/table.rs` the routes, `commands.rs` and one file beside it
-//! for each command. `conventions.rs` is what holds for every answer.
+//! **Where to start.** `http/routes/table.rs` lists every operation. `use_case/` holds the commands and queries, one file
+//! for each kind of entity; nothing below it knows a transport. `http/` and `nats/` are the transports, `describe/` draws
+//! the published documents from the operations. `app.rs` lists the parts the crate is made of.
 
 mod app;
 mod auth;
@@ -24,18 +25,18 @@ pub use app::dispatchers::{
     Agents, Channels, Classes, Dispatchers, Schedules, Sessions, Tasks, Tokens, Workspaces,
 };
 pub use app::{ApiConfig, App, NatsConfig, Parts};
+pub use auth::access::{Access, AdminToken, AdminTokenTooShort};
 pub use auth::rates::RateLimit;
-pub use auth::{Access, AdminToken, AdminTokenTooShort};
 pub use call::CallContext;
-pub use http::conventions::{CORRELATION, POSITION};
+pub use http::headers::{CORRELATION, POSITION};
 pub use http::routes::{operations, router};
 pub use http::serving::serve;
 pub use operation::query_parameter::{ParameterKind, QueryParameter};
 pub use operation::{Answer, Operation, Scope, Verb};
 pub use problem::{Code, MEDIA_TYPE, Problem, ProblemDocument};
-pub use receipt::{Receipt, Reply};
+pub use receipt::{Receipt, Reply, Success};
 pub use use_case::batch::BATCH;
 pub use use_case::commands::{NAMES as COMMAND_NAMES, execute};
-pub use use_case::dead_letters::DeadLetters;
+pub use use_case::dead_letters::store::DeadLetters;
 pub use use_case::read::Reads;
 pub use use_case::readiness::{Check, Finding, ReadModelsCheck};

@@ -1,10 +1,12 @@
-//! The same commands over NATS: durable ones from a work queue, and request/reply.
+//! Commands and queries over NATS: durable commands from a work queue, and request/reply.
 
+mod address;
 mod durable;
 mod message;
 mod queries;
 mod routed;
 mod rpc;
+mod surface;
 mod worker_calls;
 
 use std::sync::Arc;
@@ -15,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::App;
+use surface::Surface;
 
 /// The NATS surface of this process. Dropping it does not stop it; stop it first.
 #[derive(Debug)]
@@ -24,18 +27,18 @@ pub struct NatsHandle {
 }
 
 impl NatsHandle {
-    /// Takes no more commands, and waits until those at hand are answered.
+    /// Accepts no more commands, and waits until the running ones are answered.
     pub async fn stop(self) {
         self.stop.cancel();
         for task in self.tasks {
-            // A loop that panicked has said so already; there is nothing left to wait for.
+            // A panic of a loop is logged already; there is nothing to wait for.
             let _ = task.await;
         }
     }
 }
 
-/// Serves commands published on `capstan.cmd.<workspace>.<command>` and whatever is asked on `capstan.rpc.<workspace>.>`.
-/// Replicas share the work. Loops heal themselves until the app stops.
+/// Serves commands published on `capstan.cmd.<workspace>.<command>` and requests on `capstan.rpc.<workspace>.>`. Replicas
+/// share the work. The loops recover from failures until the app stops.
 pub fn serve(app: &Arc<App>, client: &Client, topology: &Topology) -> NatsHandle {
     let stop = app.stopping.child_token();
     let surface =
@@ -43,33 +46,3 @@ pub fn serve(app: &Arc<App>, client: &Client, topology: &Topology) -> NatsHandle
     let tasks = vec![tokio::spawn(durable::serve(surface.clone())), tokio::spawn(rpc::serve(surface))];
     NatsHandle { stop, tasks }
 }
-
-/// What both ways need.
-#[derive(Clone)]
-struct Surface {
-    app: Arc<App>,
-    client: Client,
-    topology: Topology,
-    stop: CancellationToken,
-}
-
-impl Surface {
-    /// Runs `once` again and again until told to stop, with a pause after each failure.
-    async fn keep_alive<F>(&self, name: &'static str, once: impl Fn(Self) -> F)
-    where
-        F: Future<Output = Result<(), async_nats::Error>>,
-    {
-        while !self.stop.is_cancelled() {
-            if let Err(error) = once(self.clone()).await {
-                tracing::warn!(surface = name, %error, "the NATS surface lost its source, trying again");
-            }
-            tokio::select! {
-                () = self.stop.cancelled() => {}
-                () = tokio::time::sleep(RETRY_PAUSE) => {}
-            }
-        }
-    }
-}
-
-/// Pause before a lost source is asked for again.
-const RETRY_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);

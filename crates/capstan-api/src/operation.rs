@@ -1,35 +1,32 @@
-//! What a caller may ask for, as data.
+//! The operations of the api, as data.
 //!
-//! One [`Operation`] describes one route: the router, the authorisation of every request and the published
-//! descriptions of the surface are all made from the same value, so none of them can say something else. The values
-//! themselves stand in `routes/table.rs`.
+//! One [`Operation`] describes one route. The router, the authorisation of every request, the NATS surface and the
+//! published documents are made from the same values, so they cannot disagree. `http/routes/table.rs` lists them.
 
 pub(crate) mod query_parameter;
 
-use axum::http::Method;
-use axum::routing::MethodFilter;
 use serde::Serialize;
 
 use query_parameter::QueryParameter;
 
-/// One thing a caller may ask for.
+/// One operation a caller may request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Operation {
-    /// Its stable name, as in `AcceptAgentCommand`.
+    /// Stable name, as in `AcceptAgentCommand`.
     pub name: &'static str,
-    /// How it is asked over HTTP.
+    /// HTTP method.
     pub method: Verb,
-    /// Where, with `{names}` for what varies.
+    /// Path, with its parameters as `{name}`.
     pub path: &'static str,
-    /// What a caller must be allowed.
+    /// Scope the caller needs.
     pub scope: Scope,
-    /// The wire name under which the same is asked on NATS, where it can be.
+    /// Wire name of the command on NATS, for commands of callers.
     pub bus: Option<&'static str>,
-    /// What it does, in one line.
+    /// Description in one line.
     pub summary: &'static str,
-    /// The wire name of the schema of its body, where it takes one.
+    /// Wire name of the schema of the body, if it takes one.
     pub body: Option<&'static str>,
-    /// What a success is answered with.
+    /// Content of a successful response.
     pub answer: Answer,
     /// Statuses of success, the usual one first.
     pub statuses: &'static [u16],
@@ -41,38 +38,33 @@ impl Operation {
         self.path.contains("{workspace}") || self.path.contains("{attempt}")
     }
 
-    /// What its path leaves open, in order.
+    /// The parameters of the path, in order.
     pub fn path_names(&self) -> impl Iterator<Item = &'static str> + use<> {
         self.path.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
     }
 
-    /// The query parameters it takes, besides those of every read.
+    /// The query parameters, besides those of every read.
     pub fn query(&self) -> impl Iterator<Item = &'static QueryParameter> + use<> {
         query_parameter::of(self.name)
     }
 
-    /// True for reads of one workspace with one answer: they can be asked on the bus too.
-    pub fn is_query(&self) -> bool {
-        self.waits_for_position()
-    }
-
-    /// True for what workers say.
+    /// True for calls of the worker protocol.
     pub fn is_worker_call(&self) -> bool {
         self.scope == Scope::Worker
     }
 
-    /// The name under which it is asked on `capstan.rpc.<workspace>.<name>`, where it can be. What workers say has a
-    /// level of its own: who may give every command of a workspace is not yet let in as a worker.
+    /// The name on `capstan.rpc.<workspace>.<name>`, if the operation is served on NATS. Worker calls have a level of
+    /// their own, so that a permission for all commands of a workspace does not include them.
     pub fn rpc_name(&self) -> Option<String> {
         match self.bus {
             Some(name) => Some(name.to_owned()),
-            None if self.is_query() => Some(kebab(self.name)),
+            None if self.waits_for_position() => Some(kebab(self.name)),
             None if self.is_worker_call() => Some(format!("worker.{}", kebab(self.name))),
             None => None,
         }
     }
 
-    /// True for reads of the read models: they can wait for a position.
+    /// True for queries of one workspace with one response: they can wait for a position, and are served on NATS too.
     pub fn waits_for_position(&self) -> bool {
         self.method == Verb::Get
             && self.path.contains("{workspace}")
@@ -92,23 +84,23 @@ fn kebab(name: &str) -> String {
     kebab
 }
 
-/// What a caller must be allowed. `admin` of a workspace implies all others of that workspace.
+/// The scope an operation needs. `admin` of a workspace implies all others of that workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// Nothing at all: the route tells nothing about anybody.
+    /// None: the route shows nothing of a workspace.
     Public,
-    /// To look.
+    /// Queries.
     Read,
-    /// To give commands.
+    /// Commands.
     Command,
-    /// To lease attempts and report on them.
+    /// The worker protocol.
     Worker,
-    /// To govern the workspace; where the path names none, the installation.
+    /// Administration of the workspace; of the installation, when the path names no workspace.
     Admin,
 }
 
-/// A method of HTTP.
+/// An HTTP method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 #[expect(missing_docs, reason = "they are the methods of HTTP")]
@@ -121,35 +113,25 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// The method as HTTP libraries know it.
-    pub fn method(self) -> Method {
+    /// The method's name.
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Get => Method::GET,
-            Self::Post => Method::POST,
-            Self::Put => Method::PUT,
-            Self::Patch => Method::PATCH,
-            Self::Delete => Method::DELETE,
-        }
-    }
-
-    pub(crate) fn filter(self) -> MethodFilter {
-        match self {
-            Self::Get => MethodFilter::GET,
-            Self::Post => MethodFilter::POST,
-            Self::Put => MethodFilter::PUT,
-            Self::Patch => MethodFilter::PATCH,
-            Self::Delete => MethodFilter::DELETE,
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
         }
     }
 }
 
-/// What a success is answered with; the texts name schemas.
+/// The content of a successful response; the texts name schemas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", content = "schema", rename_all = "snake_case")]
 pub enum Answer {
     /// One object.
     Object(&'static str),
-    /// One object, or null when there is none now.
+    /// One object, or null.
     Maybe(&'static str),
     /// A page of objects with `next_cursor` and `position`.
     List(&'static str),
@@ -157,9 +139,9 @@ pub enum Answer {
     Receipt(&'static str),
     /// A bare JSON array of objects.
     Array(&'static str),
-    /// JSON of no fixed shape.
+    /// A JSON object without a schema.
     Json,
-    /// Events as they come: server-sent events, or a WebSocket.
+    /// A live stream: server-sent events, or a WebSocket.
     Stream,
     /// Text of this media type.
     Text(&'static str),

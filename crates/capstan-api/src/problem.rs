@@ -1,7 +1,7 @@
-//! Problem documents (RFC 9457): how the api says no.
+//! Error responses (RFC 9457).
 //!
-//! Every refusal and failure becomes one [`Problem`] with a stable [`Code`]. Internal text never leaves: what a
-//! machine failure was about is logged once, under the correlation id the caller gets to see.
+//! Every rejection and failure becomes one [`Problem`] with a stable [`Code`]. Internal text is never returned: the cause
+//! of a failure is logged once, under the correlation id in the response.
 
 mod code;
 mod decision;
@@ -10,9 +10,7 @@ mod machinery;
 use std::error::Error;
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use capstan_domain::Fault;
+use capstan_domain::{Fault, Faults};
 use capstan_envelope::Position;
 use serde::Serialize;
 use uuid::Uuid;
@@ -22,26 +20,26 @@ pub use code::Code;
 /// The media type of a problem document.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
-/// A refusal or a failure, ready to be told to the caller.
+/// A rejection or a failure, as the caller sees it.
 #[derive(Clone, Debug)]
 pub struct Problem {
-    /// What kind of no.
+    /// The kind of problem.
     pub code: Code,
-    /// What happened this time, for people.
+    /// The particular problem, for people.
     pub detail: Box<str>,
-    /// Every fault of the command, where there are several places.
+    /// The faults of the request, each with its pointer.
     pub errors: Box<[Fault]>,
-    /// The task's last lease epoch, for a worker whose lease is gone.
+    /// The task's current lease epoch, when the lease is lost.
     pub current_epoch: Option<u64>,
-    /// The entity's version, for a caller who expected another one.
+    /// The entity's version, when another one was expected.
     pub current_version: Option<u64>,
-    /// Where the read models stand, for a caller who waited for more.
+    /// The position of the read models, when a wait timed out.
     pub position: Option<Position>,
-    /// How many log positions the read models are behind what was asked for.
+    /// Log positions the read models are behind the one requested.
     pub lag_events: Option<u64>,
-    /// When to try again, in seconds, where that is known.
+    /// Seconds to wait before a retry, when known.
     pub retry_after: Option<u64>,
-    /// What really went wrong; logged, never shown.
+    /// The cause; logged, never shown.
     pub source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
@@ -61,26 +59,31 @@ impl Problem {
         }
     }
 
-    /// A command whose fields are wrong.
+    /// A request with invalid fields.
     pub fn invalid(errors: Vec<Fault>) -> Self {
         let detail = match errors.as_slice() {
             [fault] => format!("{}: {}", place(&fault.pointer), fault.message),
-            faults => format!("{} fields are not valid", faults.len()),
+            faults => format!("{} fields are invalid", faults.len()),
         };
         Self { errors: errors.into(), ..Self::new(Code::ValidationFailed, detail) }
     }
 
-    /// A command with one wrong field.
+    /// A request with one invalid field.
     pub fn invalid_field(pointer: &str, message: impl Into<String>) -> Self {
         Self::invalid(vec![Fault { pointer: pointer.to_owned(), message: message.into() }])
     }
 
-    /// Something that is not there, or not for this caller.
+    /// Refuses a request that has faults.
+    pub(crate) fn refuse(faults: Faults) -> Result<(), Self> {
+        faults.into_result().map_err(Self::invalid)
+    }
+
+    /// Something that does not exist, or not for this caller.
     pub fn not_found(what: &str) -> Self {
         Self::new(Code::NotFound, format!("there is no such {what}"))
     }
 
-    /// Keeps what really went wrong, for the log.
+    /// Keeps the cause for the log.
     #[must_use]
     pub fn because(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
@@ -88,16 +91,16 @@ impl Problem {
     }
 
     /// The HTTP status.
-    pub fn status(&self) -> StatusCode {
+    pub fn status(&self) -> u16 {
         self.code.status()
     }
 
-    /// True when repeating the very same command later may succeed.
+    /// True when the same request may succeed later.
     pub fn is_temporary(&self) -> bool {
         self.code.is_temporary()
     }
 
-    /// When to try again, in seconds; nothing for what trying again does not help.
+    /// Seconds to wait before a retry; none when a retry does not help.
     pub fn retry_after_s(&self) -> Option<u64> {
         self.is_temporary().then(|| self.retry_after.unwrap_or(1))
     }
@@ -107,7 +110,7 @@ impl Problem {
         ProblemDocument {
             r#type: format!("/errors/{}", self.code.as_str()),
             title: self.code.title(),
-            status: self.status().as_u16(),
+            status: self.status(),
             detail: &self.detail,
             code: self.code.as_str(),
             errors: &self.errors,
@@ -120,7 +123,7 @@ impl Problem {
         }
     }
 
-    /// Writes what really went wrong to the log, with everything that caused it.
+    /// Logs the cause with its own causes.
     pub fn log(&self, correlation_id: Uuid) {
         let Some(source) = &self.source else { return };
         let mut chain = source.to_string();
@@ -144,7 +147,7 @@ fn place(pointer: &str) -> &str {
 /// A problem as it is sent.
 #[derive(Debug, Serialize)]
 pub struct ProblemDocument<'a> {
-    /// Where the kind is explained; served by this api.
+    /// The page that explains the code; served by this api.
     r#type: String,
     title: &'static str,
     status: u16,
@@ -169,17 +172,5 @@ impl ProblemDocument<'_> {
     /// The document as JSON.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a problem document is plain data")
-    }
-}
-
-impl IntoResponse for Problem {
-    /// Leaves the document to the conventions, which knows the correlation id.
-    fn into_response(self) -> Response {
-        let mut response = self.status().into_response();
-        if let Some(seconds) = self.retry_after_s() {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response.extensions_mut().insert(self);
-        response
     }
 }

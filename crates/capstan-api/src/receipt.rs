@@ -1,7 +1,4 @@
-//! The answer to a command that was taken.
-
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+//! The reply to a command that was accepted.
 
 use capstan_dispatch::{CommandContext, Decided, Dispatchable};
 use capstan_domain::id::InputId;
@@ -13,9 +10,8 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::auth::Secret;
-use crate::http::conventions::{POSITION, header_text};
-use crate::http::responses::Object;
+use crate::auth::bearer::Secret;
+use crate::use_case::read::Object;
 
 /// The proof that a command is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -26,26 +22,48 @@ pub struct Receipt {
     pub position: Position,
     /// The entity's version after it.
     pub version: u64,
-    /// True when it had been executed before, and was not again.
+    /// True when the command had been executed before and was not executed again.
     pub duplicate: bool,
 }
 
-/// What a command is answered with.
+/// The kind of a success.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Success {
+    /// The command created the entity.
+    Created,
+    /// The command is stored; its effect follows.
+    Accepted,
+    /// The command took effect, or had taken it before.
+    Done,
+}
+
+impl Success {
+    /// The HTTP status, which replies over NATS carry too.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Created => 201,
+            Self::Accepted => 202,
+            Self::Done => 200,
+        }
+    }
+}
+
+/// The reply to a command.
 #[derive(Debug)]
 pub struct Reply {
-    /// The HTTP status, which the other ways carry along.
-    pub status: StatusCode,
-    /// The proof.
+    /// The kind of success.
+    pub success: Success,
+    /// The proof that the command is stored.
     pub receipt: Receipt,
-    /// What becomes of an input.
+    /// The id and the outcome of an input.
     pub input: Option<(InputId, InputOutcome)>,
-    /// True when a command became an input of its session's task.
+    /// True when the command became an input of its session's task.
     pub continued: bool,
-    /// The entity as it is now, by its name; absent when the read models are too far behind to show it.
+    /// The entity by its name; absent when the read models are too far behind to show it.
     pub entity: Option<(&'static str, Box<RawValue>)>,
-    /// Version and position of the entity shown, where they are not those of the receipt.
+    /// Version and position of the entity shown, when they differ from the receipt.
     pub shown_at: Option<(u64, Position)>,
-    /// What is told this once and kept nowhere.
+    /// The secret of a new token, which is returned only once and not stored.
     pub secret: Option<Secret>,
 }
 
@@ -57,7 +75,7 @@ impl Serialize for Reply {
             body.serialize_entry("continued", &true)?;
         }
         if let Some((input_id, outcome)) = &self.input {
-            // A repeat does nothing; what the first one did is told beside it.
+            // A repeat changes nothing; the outcome of the first one is shown beside it.
             if self.receipt.duplicate {
                 body.serialize_entry("outcome", "duplicate")?;
                 body.serialize_entry("first_outcome", outcome)?;
@@ -77,9 +95,9 @@ impl Serialize for Reply {
 }
 
 impl Reply {
-    /// A command that was taken.
+    /// The reply to a command that was accepted.
     pub(crate) fn new<D: Dispatchable>(
-        status: StatusCode,
+        success: Success,
         context: &CommandContext,
         decided: &Decided<D>,
     ) -> Self {
@@ -90,16 +108,16 @@ impl Reply {
             duplicate: decided.duplicate,
         };
         // A repeat creates nothing.
-        let status = if decided.duplicate { StatusCode::OK } else { status };
-        Self::of_receipt(status, receipt)
+        let success = if decided.duplicate { Success::Done } else { success };
+        Self::from_receipt(success, receipt)
     }
 
-    /// An answer that proves this and shows nothing yet.
-    pub(crate) fn of_receipt(status: StatusCode, receipt: Receipt) -> Self {
-        Self { status, receipt, input: None, continued: false, entity: None, shown_at: None, secret: None }
+    /// A reply with this receipt and no entity yet.
+    pub(crate) fn from_receipt(success: Success, receipt: Receipt) -> Self {
+        Self { success, receipt, input: None, continued: false, entity: None, shown_at: None, secret: None }
     }
 
-    /// Shows the entity as the read models have it, which may be later than the command: always so for a repeat.
+    /// Shows the entity as the read models have it, possibly later than the command.
     #[must_use]
     pub(crate) fn showing_object(mut self, name: &'static str, object: Option<Object>) -> Self {
         if let Some(Object { json, version, position }) = object {
@@ -109,7 +127,7 @@ impl Reply {
         self
     }
 
-    /// Shows something in the answer.
+    /// Shows a value under this name.
     #[must_use]
     pub(crate) fn showing(mut self, name: &'static str, value: &impl Serialize) -> Self {
         self.entity = serde_json::value::to_raw_value(value).ok().map(|json| (name, json));
@@ -119,23 +137,5 @@ impl Reply {
     /// The body as JSON.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a reply is plain data")
-    }
-}
-
-impl IntoResponse for Reply {
-    fn into_response(self) -> Response {
-        let (version, position) = self.shown_at.unwrap_or((self.receipt.version, self.receipt.position));
-        let headers = [
-            (header::CONTENT_TYPE, header::HeaderValue::from_static("application/json")),
-            (POSITION, header_text(&position.max(self.receipt.position))),
-            (header::ETAG, header_text(&format!("\"{version}\""))),
-        ];
-        let mut response = (self.status, headers, self.to_json()).into_response();
-        if self.secret.is_some() {
-            response
-                .headers_mut()
-                .insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-        }
-        response
     }
 }

@@ -1,4 +1,4 @@
-//! Who executes commands: one dispatcher for each kind of stream.
+//! The dispatchers: one for each kind of stream.
 
 use std::sync::Arc;
 
@@ -32,10 +32,10 @@ pub type Classes = Dispatcher<Class, ClassCodec>;
 pub type Sessions = Dispatcher<Session, SessionCodec>;
 /// Executes commands of tasks.
 pub type Tasks = Dispatcher<TaskDecider, TaskCodec>;
-/// Executes commands of tokens, and knows which are good.
+/// Executes commands of tokens, and caches the tokens.
 pub type Tokens = Dispatcher<Token, TokenCodec>;
 
-/// Everybody who executes commands in this process.
+/// The dispatchers of this process.
 #[derive(Clone, Debug)]
 pub struct Dispatchers {
     /// Commands of workspaces.
@@ -57,8 +57,8 @@ pub struct Dispatchers {
 }
 
 impl Dispatchers {
-    /// All of them on one log. `snapshots` save reading whole streams, except those of tokens: a snapshot may lag
-    /// behind a revocation, so these are read from the log alone.
+    /// Dispatchers on one log. `snapshots` save reading whole streams, except those of tokens: a snapshot may lag behind
+    /// a revocation, so tokens are read from the log alone.
     pub fn new(log: &Arc<dyn EventLog>, snapshots: &Arc<dyn Snapshots>) -> Self {
         Self {
             workspaces: dispatcher(log, snapshots),
@@ -72,7 +72,7 @@ impl Dispatchers {
         }
     }
 
-    /// Tells the one whose stream it is what has been recorded.
+    /// Updates the cache of the stream a commit belongs to.
     pub fn observe(&self, recorded: &Recorded) {
         self.workspaces.observe(recorded);
         self.agents.observe(recorded);
@@ -84,7 +84,7 @@ impl Dispatchers {
         self.tokens.observe(recorded);
     }
 
-    /// Those the engine acts through.
+    /// The dispatchers the engine uses.
     pub fn deciders(&self) -> Deciders {
         Deciders { tasks: self.tasks.clone(), schedules: self.schedules.clone(), agents: self.agents.clone() }
     }

@@ -1,30 +1,28 @@
-//! Who asks, once that is known.
+//! An authenticated caller.
 
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use capstan_domain::matching::Reach;
 use capstan_domain::token::{self, Issued};
 use capstan_envelope::Actor;
 
-use super::Place;
+use super::place::Place;
 use crate::operation::Scope;
 use crate::problem::{Code, Problem};
 
-/// Somebody who was let in.
+/// An authenticated caller.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
-    /// Somebody trusted with the whole installation, under this name.
+    /// An administrator of the installation, under this name.
     Installation(&'static str),
-    /// Somebody NATS lets speak for workers of this workspace.
+    /// A worker of this workspace that NATS authorised.
     BusWorker(String),
     /// The holder of a token.
     Token(Arc<Issued>),
 }
 
 impl Caller {
-    /// As whom the log knows the caller.
+    /// The actor recorded in the log.
     pub(crate) fn actor(&self) -> Actor {
         let name = match self {
             Self::Installation(name) => (*name).to_owned(),
@@ -34,7 +32,7 @@ impl Caller {
         Actor::Client { name }
     }
 
-    /// The workspaces the caller has anything to do with.
+    /// The workspaces the caller may see.
     pub(crate) fn reach(&self) -> Reach {
         match self {
             Self::Installation(_) => Reach::All,
@@ -43,7 +41,7 @@ impl Caller {
         }
     }
 
-    /// Refuses what the caller may not do; what is in another workspace does not exist.
+    /// Refuses an operation the caller may not execute; another workspace is not found.
     pub(crate) fn must_be_allowed(&self, scope: Scope, place: &Place) -> Result<(), Problem> {
         let own = match self {
             Self::Installation(_) => return Ok(()),
@@ -59,10 +57,10 @@ impl Caller {
                 return Err(Problem::not_found("attempt"));
             }
             Place::Workspace(_) | Place::Attempt(_) => {}
-            // Workers belong to no path: the engine is told which workspaces they may serve.
+            // The path of a worker names no workspace: the engine is handed the caller's workspaces.
             Place::Anywhere if scope == Scope::Worker => {}
             Place::Anywhere => {
-                let detail = "this is for those who run the installation, not for a workspace's token";
+                let detail = "this operation requires the admin token of the installation";
                 return Err(Problem::new(Code::Forbidden, detail));
             }
         }
@@ -82,15 +80,6 @@ impl Caller {
             return Ok(());
         }
         let needed = format!("{needed:?}").to_lowercase();
-        Err(Problem::new(Code::Forbidden, format!("the token does not have the scope {needed}")))
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let caller = parts.extensions.get::<Self>().cloned();
-        caller.ok_or_else(|| Problem::new(Code::Unauthenticated, "nobody was asked who calls"))
+        Err(Problem::new(Code::Forbidden, format!("the token lacks the scope {needed}")))
     }
 }

@@ -1,8 +1,8 @@
-//! Which tokens are good now.
+//! The holders of valid tokens.
 //!
-//! A token is known from its own stream, which the dispatcher keeps in memory and the live tail keeps fresh: a
-//! revocation is seen within moments by every process that follows the log. Should the tail of a process hang, the
-//! memory of a token is confirmed against the log every few seconds.
+//! A token is read from its own stream, which the dispatcher caches and the live tail keeps fresh: every process that
+//! follows the log sees a revocation within moments. In case the tail of a process hangs, the cached token is confirmed
+//! against the log every few seconds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,35 +12,39 @@ use capstan_domain::id::TokenId;
 use capstan_domain::token::{Issued, State};
 use chrono::Utc;
 
-use super::Caller;
 use super::bearer::Bearer;
-use crate::App;
+use super::caller::Caller;
+use crate::app::dispatchers::Tokens;
 use crate::problem::{Code, Problem};
-use crate::use_case::resolve;
+use crate::use_case::streams;
 
-/// After this long the memory of a token is confirmed against the log.
+/// Interval between confirmations of a cached token against the log.
 const CONFIRM_EVERY: Duration = Duration::from_secs(5);
-/// How long a token goes on being taken while the log cannot be asked.
+/// Longest time an unconfirmed token is accepted while the log is unavailable.
 const UNCONFIRMED_MAX: Duration = Duration::from_mins(1);
-/// How often those who stay connected are looked at again.
+/// Interval between checks of the token of an open connection.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// How fresh the memory of the tokens in use is. Holds tokens that exist only, so it stays small.
-#[derive(Debug, Default)]
-pub(crate) struct Holders(Mutex<HashMap<TokenId, Memory>>);
+/// Finds the holders of tokens, and keeps when each token in use was last confirmed.
+#[derive(Debug)]
+pub(crate) struct Holders {
+    tokens: Arc<Tokens>,
+    /// One entry for each token in use; only tokens that exist have one.
+    memories: Mutex<HashMap<TokenId, Memory>>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Memory {
-    /// When the log last agreed.
+    /// Time of the last confirmation by the log.
     confirmed: Instant,
-    /// When it was last asked; whoever asks does so for all.
+    /// Time of the last read of the log; one caller reads for all.
     asked: Instant,
 }
 
 impl Holders {
-    /// True when the caller is to ask the log.
+    /// True when the caller must read the log.
     fn is_due(&self, token_id: TokenId) -> bool {
-        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(memory) = memories.get_mut(&token_id) else { return true };
         let is_due = memory.asked.elapsed() > CONFIRM_EVERY || memory.confirmed.elapsed() > UNCONFIRMED_MAX;
         if is_due {
@@ -51,67 +55,68 @@ impl Holders {
 
     fn confirm(&self, token_id: TokenId) {
         let now = Instant::now();
-        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
         memories.insert(token_id, Memory { confirmed: now, asked: now });
     }
 
-    /// True when the log has agreed lately enough to go on without it.
+    /// True when the last confirmation is recent enough to accept the token without the log.
     fn is_recent(&self, token_id: TokenId) -> bool {
-        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
         memories.get(&token_id).is_some_and(|memory| memory.confirmed.elapsed() <= UNCONFIRMED_MAX)
     }
 
     fn forget(&self, token_id: TokenId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&token_id);
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner).remove(&token_id);
     }
 }
 
-impl App {
-    /// The holder of this token, if it is good.
-    pub(super) async fn holder(&self, text: &str) -> Result<Arc<Issued>, Problem> {
+impl Holders {
+    /// Finds holders among these tokens.
+    pub(crate) fn new(tokens: Arc<Tokens>) -> Self {
+        Self { tokens, memories: Mutex::default() }
+    }
+
+    /// The holder of this token, if it is valid.
+    pub(crate) async fn find(&self, text: &str) -> Result<Arc<Issued>, Problem> {
         let refused = || Problem::new(Code::Unauthenticated, "the token is unknown, expired or revoked");
-        let bearer = Bearer::read(text).ok_or_else(refused)?;
-        let stream = resolve::stream(&bearer.workspace, "token", &bearer.token_id.to_string());
-        let stream = stream.map_err(|_| refused())?;
+        let bearer = Bearer::parse(text).ok_or_else(refused)?;
+        let stream = streams::token(&bearer.workspace, bearer.token_id).map_err(|_| refused())?;
         let token_id = bearer.token_id;
-        let is_due = self.holders.is_due(token_id);
-        let looked = if is_due { Some(self.dispatch.tokens.refresh(&stream).await) } else { None };
-        let is_confirmed = matches!(looked, Some(Ok(_)));
-        let loaded = match looked {
+        let is_due = self.is_due(token_id);
+        let read = if is_due { Some(self.tokens.refresh(&stream).await) } else { None };
+        let is_confirmed = matches!(read, Some(Ok(_)));
+        let loaded = match read {
             Some(Ok(loaded)) => loaded,
-            Some(Err(failure)) if !self.holders.is_recent(token_id) => return Err(failure.into()),
-            Some(Err(_)) | None => self.dispatch.tokens.load(&stream).await?,
+            Some(Err(failure)) if !self.is_recent(token_id) => return Err(failure.into()),
+            Some(Err(_)) | None => self.tokens.load(&stream).await?,
         };
-        let good = loaded.state.good_at(Utc::now());
-        let Some(issued) = good.filter(|issued| bearer.has_hash(&issued.secret_hash)) else {
-            if good.is_none() {
-                self.holders.forget(token_id);
+        let valid = loaded.state.good_at(Utc::now());
+        let Some(issued) = valid.filter(|issued| bearer.has_hash(&issued.secret_hash)) else {
+            if valid.is_none() {
+                self.forget(token_id);
             }
             return Err(refused());
         };
         if is_confirmed {
-            self.holders.confirm(token_id);
+            self.confirm(token_id);
         }
         Ok(Arc::new(issued.clone()))
     }
 
-    /// Ends when the caller would no longer be let in: what stays open for long is closed then.
+    /// Returns once the caller's token is no longer valid: long polls and streams end then.
     pub(crate) async fn until_refused(&self, caller: &Caller) {
         let Caller::Token(issued) = caller else { return std::future::pending().await };
         let Ok(workspace) = issued.workspace.parse() else { return };
-        let Ok(stream) = resolve::stream(&workspace, "token", &issued.token_id.to_string()) else { return };
-        let is_good = |state: &State| state.good_at(Utc::now()).is_some();
+        let Ok(stream) = streams::token(&workspace, issued.token_id) else { return };
+        let is_valid = |state: &State| state.good_at(Utc::now()).is_some();
         let mut confirmed = Instant::now();
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let is_due = confirmed.elapsed() > CONFIRM_EVERY;
-            let looked = if is_due {
-                self.dispatch.tokens.refresh(&stream).await
-            } else {
-                self.dispatch.tokens.load(&stream).await
-            };
-            match looked {
-                Ok(loaded) if is_good(&loaded.state) => {
+            let read =
+                if is_due { self.tokens.refresh(&stream).await } else { self.tokens.load(&stream).await };
+            match read {
+                Ok(loaded) if is_valid(&loaded.state) => {
                     if is_due {
                         confirmed = Instant::now();
                     }

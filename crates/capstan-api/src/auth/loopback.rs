@@ -1,7 +1,7 @@
-//! Is it really this machine that asks?
+//! Checks that a request without a token comes from this machine.
 //!
-//! Without a token a request must come from a loopback address, be addressed to one, not come from a web page of
-//! elsewhere, and not have passed a proxy: behind a proxy on this machine everybody looks like this machine.
+//! It must come from a loopback address, be addressed to one, not come from a web page of another origin, and not have
+//! passed a proxy: behind a proxy on this machine every caller looks local.
 
 use std::net::SocketAddr;
 
@@ -12,15 +12,17 @@ use crate::problem::{Code, Problem};
 /// Headers that proxies add.
 const PROXIED: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
 
-pub(super) fn check(peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Problem> {
+/// Refuses a request that does not come from this machine.
+pub(crate) fn check(peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<(), Problem> {
     if !peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) {
-        let detail = "a bearer token is needed: without one this server answers only on its own machine";
+        let detail =
+            "a bearer token is required: without one this server accepts only requests from its own machine";
         return Err(Problem::new(Code::Unauthenticated, detail));
     }
     if PROXIED.iter().any(|name| headers.contains_key(*name)) {
-        return Err(Problem::new(Code::Forbidden, "through a proxy a bearer token is needed"));
+        return Err(Problem::new(Code::Forbidden, "a bearer token is required through a proxy"));
     }
-    // A web page that is open in a browser on this machine is not somebody on this machine.
+    // A web page open in a browser on this machine must not use the api.
     if !names_loopback(headers) {
         let detail = "without a token, requests must be addressed to, and come from, a loopback address";
         return Err(Problem::new(Code::Forbidden, detail));

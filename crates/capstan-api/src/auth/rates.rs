@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use capstan_domain::id::TokenId;
 
-use crate::auth::Caller;
+use super::caller::Caller;
 use crate::problem::{Code, Problem};
 
 /// How many requests one token may make.

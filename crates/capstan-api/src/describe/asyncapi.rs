@@ -1,25 +1,23 @@
-//! `/asyncapi.json`: what travels on NATS and on live streams, described from the same tables as the HTTP surface.
-
-use std::sync::LazyLock;
+//! `/asyncapi.json`: the messages on NATS and on live streams, described from the same operations as the HTTP surface.
 
 use capstan_contract::CATALOGUE;
 use capstan_contract::command::COMMANDS;
+use capstan_contract::schema::NamedSchema;
 use serde_json::{Map, Value, json};
 
-use crate::describe::openapi::Components;
-use crate::http::routes::operations;
+use super::openapi::components::Components;
+use super::openapi::paths::schema_of;
+use crate::operation::query_parameter::OF_READS;
 use crate::operation::{Answer, Operation};
+use crate::use_case::batch::ITEMS_MAX;
 
-/// The document.
-pub(crate) static DOCUMENT: LazyLock<Value> = LazyLock::new(draw);
-
-/// Control frames of a live stream, and what they say.
+/// Control frames of a live stream, with their summaries.
 const CONTROLS: [(&str, &str); 5] = [
-    ("snapshot", "the objects as they are, at the beginning"),
-    ("caught_up", "what happened before is told; what follows is live"),
-    ("gap", "the stream breaks off; `resume_from` says where to go on"),
-    ("log", "a line of an agent"),
-    ("end", "the task is over"),
+    ("snapshot", "the objects at the start of the stream"),
+    ("caught_up", "all earlier events are sent; the following ones are live"),
+    ("gap", "the stream is interrupted; resume at `resume_from`"),
+    ("log", "a log line of an agent"),
+    ("end", "the task has ended"),
 ];
 
 #[derive(Default)]
@@ -30,16 +28,17 @@ struct Drawing {
     components: Components,
 }
 
-fn draw() -> Value {
-    let mut drawing = Drawing { components: Components::of_everything(), ..Drawing::default() };
+/// The document for these operations, with the schemas of their answers.
+pub(crate) fn document(operations: &[Operation], answers: &[NamedSchema]) -> Value {
+    let mut drawing = Drawing { components: Components::new(answers), ..Drawing::default() };
     for event in CATALOGUE {
-        drawing.components.add_drawn(&format!("event.{}", event.name), (event.schema)());
+        drawing.components.add_schema(&format!("event.{}", event.name), (event.schema)());
     }
-    drawing.commands();
-    drawing.queries();
-    drawing.worker_calls();
+    drawing.commands(operations);
+    drawing.queries(operations);
+    drawing.worker_calls(operations);
     drawing.dead_letters();
-    drawing.streams();
+    drawing.streams(operations);
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -98,7 +97,7 @@ impl Drawing {
         self.channels.insert(name.to_owned(), channel);
     }
 
-    /// `action` is Capstan's: it receives what callers send.
+    /// Adds an operation; `action` is from Capstan's side.
     fn operation(&mut self, name: &str, action: &str, channel: &str, summary: &str, reply: Option<&str>) {
         let mut operation =
             json!({ "action": action, "channel": reference("channels", channel), "summary": summary });
@@ -114,15 +113,15 @@ impl Drawing {
         self.operations.insert(name.to_owned(), operation);
     }
 
-    fn commands(&mut self) {
+    fn commands(&mut self, operations: &[Operation]) {
         let problem = self.components.reference("problem");
-        self.message("problem", problem, "a refusal or a failure");
+        self.message("problem", problem, "a rejection or a failure");
         let receipt = json!({
             "type": "object", "required": ["receipt"],
             "properties": { "receipt": self.components.reference("receipt") },
         });
         self.message("reply", receipt, "the receipt of a command, with the entity");
-        self.message("answer", json!({}), "what HTTP answers to the same question");
+        self.message("answer", json!({}), "the response of the same query over HTTP");
         let answers = json!({ "type": "array", "items": self.components.reference("batch-answer") });
         self.message("batch-answers", answers, "the answers of a batch, in its order");
         let replies = ["reply", "answer", "batch-answers", "problem"];
@@ -136,12 +135,12 @@ impl Drawing {
         );
         self.channels["reply"]["address"] = Value::Null;
         self.channels["reply"]["parameters"] = json!({});
-        for operation in operations().filter(|operation| operation.bus.is_some()) {
+        for operation in operations.iter().filter(|operation| operation.bus.is_some()) {
             let Some(name) = operation.bus else { continue };
             let Some(body) = COMMANDS.iter().find(|named| named.name == name) else { continue };
             self.message(name, self.components.reference(body.name), operation.summary);
             let durable = format!("cmd/{name}");
-            let about = "Durable: kept until it is carried out; the outcome appears on `cmd-result`.";
+            let about = "Durable: stored until it is executed; the outcome is published on `cmd-result`.";
             self.channel(
                 &durable,
                 &format!("capstan.cmd.{{workspace}}.{name}"),
@@ -153,15 +152,15 @@ impl Drawing {
             self.operation(&format!("publish-{name}"), "receive", &durable, operation.summary, None);
             self.rpc(name, name, operation.summary, "reply");
         }
-        let items = json!({ "type": "array", "maxItems": crate::use_case::batch::ITEMS_MAX, "items": { "type": "object", "required": ["type"] } });
+        let items = json!({ "type": "array", "maxItems": ITEMS_MAX, "items": { "type": "object", "required": ["type"] } });
         self.message("batch", items, "commands, each with its wire name as `type`");
-        self.rpc("batch", "batch", "gives up to 1000 commands", "batch-answers");
+        self.rpc("batch", "batch", "executes up to 1000 commands", "batch-answers");
         let parameters = json!({
             "workspace": { "description": "The name of a workspace." },
             "command_id": { "description": "The header `Capstan-Command-Id` of the command." },
         });
         let about =
-            "Outcomes of durable commands, kept for a day. The header `Capstan-Status` says how it went.";
+            "Outcomes of durable commands, stored for a day. The header `Capstan-Status` is the HTTP status.";
         self.channel(
             "cmd-result",
             "capstan.cmd-result.{workspace}.{command_id}",
@@ -187,16 +186,16 @@ impl Drawing {
         self.operation(&format!("ask-{name}"), "receive", &channel, summary, Some(reply));
     }
 
-    fn queries(&mut self) {
-        for operation in operations().filter(|operation| operation.is_query()) {
+    fn queries(&mut self, operations: &[Operation]) {
+        for operation in operations.iter().filter(|operation| operation.waits_for_position()) {
             let Some(name) = operation.rpc_name() else { continue };
             self.message(&name, question(operation), operation.summary);
             self.rpc(&name, &name, operation.summary, "answer");
         }
     }
 
-    fn worker_calls(&mut self) {
-        for operation in operations().filter(|operation| operation.is_worker_call()) {
+    fn worker_calls(&mut self, operations: &[Operation]) {
+        for operation in operations.iter().filter(|operation| operation.is_worker_call()) {
             let Some(name) = operation.rpc_name() else { continue };
             let body = operation.body.and_then(|body| COMMANDS.iter().find(|named| named.name == body));
             let payload = body.map(|body| self.components.reference(body.name));
@@ -206,12 +205,12 @@ impl Drawing {
     }
 
     fn dead_letters(&mut self) {
-        self.message("dead-letter", json!({}), "a message as it came; the headers say what was wrong");
+        self.message("dead-letter", json!({}), "the original message; its headers describe the error");
         let parameters = json!({
             "workspace": { "description": "The name of a workspace." },
-            "command": { "description": "The last part of the subject it came on." },
+            "command": { "description": "The last token of the original subject." },
         });
-        let about = "Commands nobody could process, kept in `CAPSTAN_DEADLETTERS` with `Capstan-Error-Code` and the original headers.";
+        let about = "Commands that could not be processed, stored in `CAPSTAN_DEADLETTERS` with `Capstan-Error-Code` and the original headers.";
         self.channel(
             "dead-letters",
             "capstan.dlq.cmd.{workspace}.{command}",
@@ -220,10 +219,16 @@ impl Drawing {
             parameters,
             about,
         );
-        self.operation("hear-dead-letters", "send", "dead-letters", "what was set aside", None);
+        self.operation(
+            "hear-dead-letters",
+            "send",
+            "dead-letters",
+            "commands that could not be processed",
+            None,
+        );
     }
 
-    fn streams(&mut self) {
+    fn streams(&mut self, operations: &[Operation]) {
         let mut names = Vec::new();
         for event in CATALOGUE {
             let name = format!("event.{}", event.name);
@@ -244,7 +249,7 @@ impl Drawing {
             names.push(name);
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        for operation in operations().filter(|operation| matches!(operation.answer, Answer::Stream)) {
+        for operation in operations.iter().filter(|operation| matches!(operation.answer, Answer::Stream)) {
             let parameters: Map<String, Value> = operation
                 .path_names()
                 .map(|name| (name.to_owned(), json!({ "description": format!("The {name}.") })))
@@ -262,8 +267,8 @@ fn question(operation: &Operation) -> Value {
     let text = json!({ "type": "string", "minLength": 1 });
     let mut properties: Map<String, Value> =
         own.iter().map(|name| ((*name).to_owned(), text.clone())).collect();
-    for parameter in operation.query().chain(crate::operation::query_parameter::OF_READS) {
-        properties.insert(parameter.name.to_owned(), crate::describe::openapi::schema_of(parameter.kind));
+    for parameter in operation.query().chain(OF_READS) {
+        properties.insert(parameter.name.to_owned(), schema_of(parameter.kind));
     }
     json!({ "type": "object", "additionalProperties": false, "required": own, "properties": properties })
 }

@@ -1,4 +1,4 @@
-//! What holds for every answer: correlation id, problem documents, positions, metrics.
+//! The conventions of every response: correlation id, problem documents, position, metrics.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -6,27 +6,24 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use capstan_envelope::Position;
 use chrono::Utc;
 use uuid::Uuid;
 
+use super::headers::{CORRELATION, POSITION, header_text};
+use super::responses::status;
 use crate::App;
 use crate::call::fresh_id;
 use crate::problem::{self, Code, Problem};
 
-/// The log position an answer stands at, or a request wants to see.
-pub const POSITION: HeaderName = HeaderName::from_static("capstan-position");
-/// The name of one request in logs and problem documents.
-pub const CORRELATION: HeaderName = HeaderName::from_static("capstan-correlation-id");
-
-/// The correlation id of the request at hand.
+/// The correlation id of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Correlation(pub(crate) Uuid);
 
-/// Wraps every route: names the request, turns problems into documents, counts.
+/// Wraps every route: sets the correlation id, renders problem documents, and records metrics.
 pub(crate) async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let correlation_id = request
@@ -39,11 +36,11 @@ pub(crate) async fn answer(State(app): State<Arc<App>>, mut request: Request, ne
     let method = request.method().clone();
     let mut response = next.run(request).await;
 
-    let mut stated = response.extensions_mut().remove::<Problem>();
-    if stated.is_none() {
-        stated = unstated(response.status(), &response);
+    let mut known = response.extensions_mut().remove::<Problem>();
+    if known.is_none() {
+        known = without_document(response.status(), &response);
     }
-    if let Some(problem) = stated {
+    if let Some(problem) = known {
         problem.log(correlation_id);
         response = render(&problem, correlation_id, response.headers());
     }
@@ -56,8 +53,8 @@ pub(crate) async fn answer(State(app): State<Arc<App>>, mut request: Request, ne
     response
 }
 
-/// Problems the framework states by status alone.
-fn unstated(status: StatusCode, response: &Response) -> Option<Problem> {
+/// The problem of a response that the framework made from a status alone.
+fn without_document(status: StatusCode, response: &Response) -> Option<Problem> {
     let has_body = response.headers().contains_key(header::CONTENT_TYPE)
         && response
             .headers()
@@ -68,11 +65,11 @@ fn unstated(status: StatusCode, response: &Response) -> Option<Problem> {
     }
     match status {
         StatusCode::METHOD_NOT_ALLOWED => {
-            Some(Problem::new(Code::MethodNotAllowed, "this route does not answer to this method"))
+            Some(Problem::new(Code::MethodNotAllowed, "this route does not support this method"))
         }
         StatusCode::NOT_FOUND => Some(Problem::not_found("route")),
         StatusCode::BAD_REQUEST | StatusCode::UPGRADE_REQUIRED => {
-            Some(Problem::new(Code::MalformedRequest, "the request cannot be read"))
+            Some(Problem::new(Code::MalformedRequest, "the request is malformed"))
         }
         _ => None,
     }
@@ -81,7 +78,7 @@ fn unstated(status: StatusCode, response: &Response) -> Option<Problem> {
 fn render(problem: &Problem, correlation_id: Uuid, kept: &HeaderMap) -> Response {
     let body = problem.document(correlation_id).to_json();
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE))];
-    let mut response = (problem.status(), kind, Body::from(body)).into_response();
+    let mut response = (status(problem.status()), kind, Body::from(body)).into_response();
     for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW, POSITION] {
         if let Some(value) = kept.get(&name) {
             response.headers_mut().insert(name, value.clone());
@@ -112,12 +109,7 @@ fn count(method: &Method, route: Option<&MatchedPath>, status: StatusCode, began
         .record(began.elapsed());
 }
 
-/// A header value of something whose text is plain ASCII.
-pub(crate) fn header_text(value: &impl ToString) -> HeaderValue {
-    HeaderValue::from_str(&value.to_string()).expect("numbers and ids are plain ASCII")
-}
-
-/// A panic in a handler is a fault of ours; its text stays here.
+/// Turns a panic in a handler into an internal error; its text is only logged.
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
 pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let text = panic
@@ -126,10 +118,10 @@ pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without text");
     tracing::error!(panic = text, "panicked while answering a request");
-    Problem::new(Code::InternalError, "the request met a fault of this service").into_response()
+    Problem::new(Code::InternalError, "internal error").into_response()
 }
 
-/// Lets a read wait until the read models show what its caller has done.
+/// Waits until the read models have reached the position the caller requests.
 pub(crate) async fn read_your_writes(
     State(app): State<Arc<App>>,
     request: Request,
@@ -163,8 +155,7 @@ fn wanted(request: &Request, app: &App) -> Result<Option<Wait>, Problem> {
         Some(Err(_)) => return Err(Problem::invalid_field("?wait_ms", "must be a number of milliseconds")),
     };
     let Some(text) = position else { return Ok(None) };
-    let position = text
-        .parse()
-        .map_err(|_| Problem::invalid_field("?min_position", "must be a position as answered"))?;
+    let position =
+        text.parse().map_err(|_| Problem::invalid_field("?min_position", "must be a log position"))?;
     Ok(Some((position, std::time::Duration::from_millis(wait_ms))))
 }

@@ -5,13 +5,16 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use capstan_domain::{Fault, Faults};
-use capstan_projections::Span;
-
+use capstan_domain::Fault;
+use capstan_projections::{Page, Span};
 use serde::de::DeserializeOwned;
 use serde::de::value::StrDeserializer;
 
 use crate::problem::{Code, Problem};
+use crate::use_case::read::LIMIT_MAX;
+
+/// Objects on a page without a limit; the read models have the same default.
+const LIMIT_DEFAULT: u32 = 50;
 
 /// The parameters of one request, each to be taken by name.
 #[derive(Debug, Default)]
@@ -89,7 +92,21 @@ impl Parameters {
         }
     }
 
-    /// Takes a yes or no.
+    /// Takes the page of a list.
+    pub(crate) fn page(&mut self) -> Page {
+        Page {
+            limit: Some(self.limit()),
+            cursor: self.text("cursor"),
+            count: self.flag("count").unwrap_or(false),
+        }
+    }
+
+    /// Takes the length of a page, clamped to what is allowed.
+    pub(crate) fn limit(&mut self) -> u32 {
+        self.value::<u32>("limit", "a number").unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX)
+    }
+
+    /// Takes a flag.
     pub(crate) fn flag(&mut self, name: &str) -> Option<bool> {
         let text = self.text(name)?;
         match text.as_str() {
@@ -134,11 +151,6 @@ impl Parameters {
 /// Reads one id of a path; what cannot be an id names nothing.
 pub(crate) fn path_id<T: FromStr>(text: &str, what: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::not_found(what))
-}
-
-/// Collects faults into a problem.
-pub(crate) fn refuse(faults: Faults) -> Result<(), Problem> {
-    faults.into_result().map_err(Problem::invalid)
 }
 
 #[cfg(test)]

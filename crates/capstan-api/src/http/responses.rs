@@ -1,26 +1,45 @@
-//! How objects and lists are shown.
+//! HTTP responses: the status, headers and body of what the use cases return.
 
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use capstan_envelope::Position;
-use capstan_projections::Page;
 use serde::Serialize;
-use serde_json::value::RawValue;
 
-use crate::http::conventions::{POSITION, header_text};
-use crate::http::parameters::Parameters;
+use super::headers::{POSITION, header_text};
+use crate::problem::Problem;
+use crate::receipt::Reply;
+use crate::use_case::read::{List, Object, Positioned};
 
-/// Objects on a page when the caller does not say; the read models have the same.
-const LIMIT_DEFAULT: u32 = 50;
-/// Most objects on a page; a larger wish is answered with this many, and the answer says so.
-pub(crate) const LIMIT_MAX: u32 = 500;
+/// The status of a number that is one by construction.
+pub(super) fn status(number: u16) -> StatusCode {
+    StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
 
-/// One object, ready as JSON.
-#[derive(Debug)]
-pub(crate) struct Object {
-    pub(crate) json: Box<RawValue>,
-    pub(crate) version: u64,
-    pub(crate) position: Position,
+impl IntoResponse for Reply {
+    fn into_response(self) -> Response {
+        let (version, position) = self.shown_at.unwrap_or((self.receipt.version, self.receipt.position));
+        let headers = [
+            (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (POSITION, header_text(&position.max(self.receipt.position))),
+            (header::ETAG, header_text(&format!("\"{version}\""))),
+        ];
+        let mut response = (status(self.success.status()), headers, self.to_json()).into_response();
+        if self.secret.is_some() {
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    /// Leaves the document to the conventions, which know the correlation id.
+    fn into_response(self) -> Response {
+        let mut response = status(self.status()).into_response();
+        if let Some(seconds) = self.retry_after_s() {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
 }
 
 impl IntoResponse for Object {
@@ -34,41 +53,9 @@ impl IntoResponse for Object {
     }
 }
 
-/// Something read at a position.
-#[derive(Debug)]
-pub(crate) struct Positioned<T>(pub(crate) T, pub(crate) Position);
-
 impl<T: Serialize> IntoResponse for Positioned<T> {
     fn into_response(self) -> Response {
         ([(POSITION, header_text(&self.1))], axum::Json(self.0)).into_response()
-    }
-}
-
-/// One page of a list.
-#[derive(Debug, Serialize)]
-pub(crate) struct List<T = Box<RawValue>> {
-    pub(crate) items: Vec<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) next_cursor: Option<String>,
-    pub(crate) position: Position,
-    pub(crate) limit: u32,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub(crate) total: Option<ListTotal>,
-}
-
-/// How many objects are on all pages together, for who asked.
-#[derive(Debug, Serialize)]
-pub(crate) struct ListTotal {
-    /// So many.
-    total: u64,
-    /// True when there are more, which were not counted.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    total_is_more: bool,
-}
-
-impl From<capstan_projections::Total> for ListTotal {
-    fn from(total: capstan_projections::Total) -> Self {
-        Self { total: total.count, total_is_more: total.is_more }
     }
 }
 
@@ -77,19 +64,4 @@ impl<T: Serialize> IntoResponse for List<T> {
         let position = [(POSITION, header_text(&self.position))];
         (position, axum::Json(self)).into_response()
     }
-}
-
-/// Takes the wished page.
-pub(crate) fn page(parameters: &mut Parameters) -> Page {
-    Page {
-        limit: Some(limit(parameters)),
-        cursor: parameters.text("cursor"),
-        count: parameters.flag("count").unwrap_or(false),
-    }
-}
-
-/// Takes the wished length of a page, clamped.
-pub(crate) fn limit(parameters: &mut Parameters) -> u32 {
-    let wish = parameters.value::<u32>("limit", "a number").unwrap_or(LIMIT_DEFAULT);
-    wish.clamp(1, LIMIT_MAX)
 }

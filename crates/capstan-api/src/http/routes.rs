@@ -1,7 +1,8 @@
-//! The HTTP surface: one file for each family of endpoints, and the table of them all.
+//! The routes: one file for each kind of entity, and the table that lists them all.
 
 mod admin;
 mod agents;
+mod answers;
 mod attempts;
 mod batches;
 mod channels;
@@ -25,42 +26,49 @@ mod tool_calls;
 mod workers;
 mod workspaces;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use axum::Router;
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
 use axum::middleware::from_fn_with_state;
+use axum::routing::MethodFilter;
+use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::authorise::authorise;
+use super::conventions;
 use crate::App;
-use crate::auth::{self, Caller};
-use crate::call::{CallContext, fresh_id};
-use crate::http::conventions::{self, Correlation};
-use crate::operation::{Operation, Scope};
+use crate::operation::{Operation, Scope, Verb};
 use crate::problem::{Code, Problem};
+use descriptions::Documents;
 use table::{ROUTES, Route};
 
-pub(crate) use admin::Projection;
-pub(crate) use agents::Stats as AgentStatsShown;
-pub(crate) use tool_calls::Answer as ToolDecision;
+/// Every operation, in the order of the table.
+static OPERATIONS: LazyLock<Vec<Operation>> =
+    LazyLock::new(|| ROUTES.iter().map(|route| route.operation).collect());
 
-/// Everything a caller may ask for over HTTP.
-pub fn operations() -> impl Iterator<Item = &'static Operation> {
-    ROUTES.iter().map(|route| &route.operation)
+/// The published documents; drawn at the first request for one of them.
+static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| Documents::new(operations()));
+
+/// Every operation of the api.
+pub fn operations() -> &'static [Operation] {
+    &OPERATIONS
 }
 
-/// The command of this wire name.
-pub(crate) fn operation_on_bus(wire_name: &str) -> Option<&'static Operation> {
-    operations().find(|operation| operation.bus == Some(wire_name))
+fn filter(method: Verb) -> MethodFilter {
+    match method {
+        Verb::Get => MethodFilter::GET,
+        Verb::Post => MethodFilter::POST,
+        Verb::Put => MethodFilter::PUT,
+        Verb::Patch => MethodFilter::PATCH,
+        Verb::Delete => MethodFilter::DELETE,
+    }
 }
 
-/// What the bus asks of the table: queries and what workers say. Each request holds its caller, who is known already.
+/// The queries and worker calls, for requests over NATS. Each request holds its caller, which NATS has authorised.
 pub(crate) fn bus_router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
-    let is_asked = |operation: &Operation| operation.is_query() || operation.is_worker_call();
-    for Route { operation, handler } in ROUTES.iter().filter(|route| is_asked(&route.operation)) {
-        let mut method = handler(operation.method.filter());
+    let is_on_bus = |operation: &Operation| operation.waits_for_position() || operation.is_worker_call();
+    for Route { operation, handler } in ROUTES.iter().filter(|route| is_on_bus(&route.operation)) {
+        let mut method = handler(filter(operation.method));
         if operation.waits_for_position() {
             method = method.route_layer(from_fn_with_state(app.clone(), conventions::read_your_writes));
         }
@@ -72,39 +80,86 @@ pub(crate) fn bus_router(app: &Arc<App>) -> Router {
         .with_state(app.clone())
 }
 
-/// The routes of the table, with everything that holds for each of them.
+/// The router of every route, with authorisation and the conventions of all responses.
 pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for Route { operation, handler } in ROUTES {
-        let mut method = handler(operation.method.filter());
+        let mut method = handler(filter(operation.method));
         if operation.waits_for_position() {
             method = method.route_layer(from_fn_with_state(app.clone(), conventions::read_your_writes));
         }
         if operation.scope != Scope::Public {
-            method = method.route_layer(from_fn_with_state((app.clone(), operation), auth::authorise));
+            method = method.route_layer(from_fn_with_state((app.clone(), operation), authorise));
         }
         router = router.route(operation.path, method);
     }
     router
         .fallback(async || Problem::not_found("route"))
         .method_not_allowed_fallback(async || {
-            Problem::new(Code::MethodNotAllowed, "this route does not answer to this method")
+            Problem::new(Code::MethodNotAllowed, "this route does not support this method")
         })
+        .layer(Extension(&DOCUMENTS))
+        .layer(Extension(operations()))
         .layer(CatchPanicLayer::custom(conventions::panicked))
         .layer(from_fn_with_state(app.clone(), conventions::answer))
         .with_state(app)
 }
 
-impl<S: Sync> FromRequestParts<S> for CallContext {
-    type Rejection = Problem;
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let correlation = parts.extensions.get::<Correlation>();
-        let correlation_id = correlation.map_or_else(|| fresh_id(chrono::Utc::now()), |one| one.0);
-        let call = Self::of_headers(&parts.headers, correlation_id)?;
-        match parts.extensions.get::<Caller>() {
-            Some(caller) => Ok(Self { actor: caller.actor(), ..call }),
-            None => Ok(call),
+    use serde_json::Value;
+
+    use super::answers::ANSWERS;
+    use super::*;
+    use crate::describe::{asyncapi, openapi};
+
+    fn refs<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(map) => {
+                if let Some(Value::String(to)) = map.get("$ref") {
+                    found.push(to);
+                }
+                map.values().for_each(|value| refs(value, found));
+            }
+            Value::Array(list) => list.iter().for_each(|value| refs(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let mut found = Vec::new();
+        let document = openapi::document(operations(), ANSWERS);
+        refs(&document, &mut found);
+        assert!(found.len() > 100);
+        for to in found {
+            let pointer = to.strip_prefix('#').unwrap_or_else(|| panic!("{to} leads out of the document"));
+            assert!(document.pointer(pointer).is_some(), "{to}");
+        }
+    }
+
+    #[test]
+    fn the_committed_documents_are_those_that_are_served() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
+        let documents = [
+            ("openapi.json", openapi::document(operations(), ANSWERS)),
+            ("asyncapi.json", asyncapi::document(operations(), ANSWERS)),
+        ];
+        for (file, mut sorted) in documents {
+            let file = root.join(file);
+            sorted.sort_all_objects();
+            let text = format!("{sorted:#}\n");
+            if std::env::var_os("CAPSTAN_REGENERATE").is_some() {
+                std::fs::write(&file, &text).unwrap();
+            }
+            let committed = std::fs::read_to_string(&file).unwrap_or_default();
+            assert!(
+                committed == text,
+                "{} is not up to date: CAPSTAN_REGENERATE=1 cargo test -p capstan-api the_committed_documents",
+                file.display()
+            );
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Commands from the work queue.
 //!
-//! A published command is kept by the server until its outcome is stored in the log and published on
-//! `capstan.cmd-result.<workspace>.<command-id>`; only then it is acknowledged. A delivery that is repeated finds
-//! the command done and publishes the same outcome again. Commands of one publisher may overtake each other: who needs
-//! an order waits for the outcome of the first.
+//! The server keeps a published command until its outcome is stored in the log and published on
+//! `capstan.cmd-result.<workspace>.<command-id>`; only then is it acknowledged. A redelivery finds the command executed
+//! and publishes the same outcome again. Commands of one publisher may run out of order: a publisher that needs an order
+//! waits for each outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,15 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{Surface, message};
+use super::message;
+use super::surface::Surface;
 use crate::problem::{Code, Problem};
 use crate::receipt::Reply;
 use crate::use_case::commands;
 
 /// The consumer all replicas share.
 const CONSUMER: &str = "capstan-commands";
-/// Longest pause before a failed command is tried again.
+/// Longest pause before a redelivery.
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 pub(super) async fn serve(surface: Surface) {
@@ -38,7 +39,7 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
         durable_name: Some(CONSUMER.to_owned()),
         ack_policy: AckPolicy::Explicit,
         ack_wait: bounds.ack_wait,
-        // Giving up is our decision, and leaves a dead letter.
+        // Capstan decides when to give up, and stores a dead letter.
         max_deliver: -1,
         max_ack_pending: i64::try_from(bounds.concurrency.saturating_mul(16)).unwrap_or(i64::MAX),
         ..pull::Config::default()
@@ -67,8 +68,8 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
         let (surface, jetstream) = (surface.clone(), jetstream.clone());
         running.spawn(async move {
             if let Err(error) = handle(&surface, &jetstream, message).await {
-                // Not acknowledged, so it comes again.
-                tracing::warn!(%error, "failed to settle a command from the queue");
+                // Not acknowledged, so it is delivered again.
+                tracing::warn!(%error, "failed to acknowledge a command from the queue");
             }
             drop(slot);
         });
@@ -79,10 +80,10 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
     ended
 }
 
-/// Executes one command and settles its message.
+/// Executes one command and acknowledges its message.
 async fn handle(surface: &Surface, jetstream: &Context, message: Message) -> Result<(), async_nats::Error> {
     let info = message.info()?;
-    // The queue may be made anew and count from 1 again; the time of storing tells such places apart.
+    // A recreated queue counts from 1 again; the time of storage makes the place unique.
     let place = format!("{}:{}", info.stream_sequence, info.published.unix_timestamp_nanos());
     let deliveries = info.delivered;
     let headers = message.headers.as_ref();
@@ -101,7 +102,7 @@ async fn handle(surface: &Surface, jetstream: &Context, message: Message) -> Res
     .await;
     if let Err(problem) = &outcome {
         problem.log(command_id);
-        let is_failure = problem.status().is_server_error();
+        let is_failure = problem.status() >= 500;
         if is_failure && deliveries < surface.app.config.nats.deliveries_max {
             message.ack_with(AckKind::Nak(Some(back_off(deliveries)))).await?;
             return Ok(());
@@ -131,7 +132,7 @@ async fn publish_outcome(
     outcome: &Result<Reply, Problem>,
 ) -> Result<(), async_nats::Error> {
     let Ok(workspace) = workspace.parse() else {
-        // Nobody can listen on such a subject.
+        // Such a subject cannot be subscribed to.
         return Ok(());
     };
     let subject = surface.topology.command_result_subject(&workspace, &command_id.to_string());
@@ -139,11 +140,11 @@ async fn publish_outcome(
     headers.insert(message::COMMAND_ID, command_id.to_string());
     let payload = match outcome {
         Ok(reply) => {
-            headers.insert("Capstan-Status", reply.status.as_str());
+            headers.insert("Capstan-Status", reply.success.status().to_string());
             reply.to_json()
         }
         Err(problem) => {
-            headers.insert("Capstan-Status", problem.status().as_str());
+            headers.insert("Capstan-Status", problem.status().to_string());
             headers.insert("Nats-Service-Error", problem.code.as_str());
             problem.document(command_id).to_json()
         }

@@ -1,4 +1,4 @@
-//! The headers of a command on the bus.
+//! The headers of a command over NATS.
 
 use async_nats::HeaderMap;
 use capstan_domain::id::derived;
@@ -9,10 +9,10 @@ use uuid::Uuid;
 use crate::call::CallContext;
 use crate::problem::Problem;
 
-/// The caller's own name for the command.
-pub(super) use crate::use_case::dead_letters::COMMAND_ID;
+/// Header with the id of the command, chosen by the caller.
+pub(super) use crate::use_case::dead_letters::store::COMMAND_ID;
 
-/// Reads the headers that come with a command; they mean what the HTTP headers of the same names mean.
+/// The context of a command from its headers, which have the meaning of the HTTP headers of the same names.
 pub(super) fn call(headers: Option<&HeaderMap>) -> Result<CallContext, Problem> {
     let mut http = axum::http::HeaderMap::new();
     for name in ["capstan-command-id", "idempotency-key", "if-match", "traceparent", "capstan-correlation-id"]
@@ -25,11 +25,11 @@ pub(super) fn call(headers: Option<&HeaderMap>) -> Result<CallContext, Problem> 
     }
     let correlation = http.get("capstan-correlation-id").and_then(|value| value.to_str().ok()?.parse().ok());
     let fresh = CallContext::new(Actor::Client { name: "nats".into() }, Utc::now());
-    let call = CallContext::of_headers(&http, correlation.unwrap_or(fresh.correlation_id))?;
+    let call = CallContext::from_headers(&http, correlation.unwrap_or(fresh.correlation_id))?;
     Ok(CallContext { actor: fresh.actor, ..call })
 }
 
-/// NATS header names keep their case; people's spelling varies.
+/// A header by its name in any case: NATS keeps the case.
 pub(super) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .iter()
@@ -38,8 +38,8 @@ pub(super) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .map(async_nats::HeaderValue::as_str)
 }
 
-/// The id of a durable command: the caller's, one made of its message id, or one made of its place in the queue.
-/// It is the same on every delivery.
+/// The id of a durable command: the caller's, or derived from its message id or its place in the queue. It is the same on
+/// every delivery.
 pub(super) fn command_id(headers: Option<&HeaderMap>, workspace: &str, place: &str) -> Uuid {
     let given = |name| headers.and_then(|headers| find(headers, name));
     if let Some(id) = given(COMMAND_ID).and_then(|text| text.parse().ok()) {

@@ -1,34 +1,34 @@
-//! Reads as requests: the routes of the read models, asked on the bus.
+//! Queries over NATS.
 //!
-//! The body holds the parameters of the path and of the query by their names; the reply is what HTTP answers.
+//! The body holds the parameters of the path and of the query by name; the reply is the HTTP response.
 
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Map, Value};
 
-use super::routed::escaped;
-use crate::auth::Caller;
-use crate::http::body;
+use super::address::escaped;
+use crate::auth::caller::Caller;
 use crate::http::routes::operations;
 use crate::operation::Operation;
 use crate::problem::{Code, Problem};
+use crate::use_case::body;
 
-/// The reads that can be asked.
-pub(super) fn operations_asked() -> impl Iterator<Item = &'static Operation> {
-    operations().filter(|operation| operation.is_query())
+/// The queries served over NATS.
+pub(super) fn served() -> impl Iterator<Item = &'static Operation> {
+    operations().iter().filter(|operation| operation.waits_for_position())
 }
 
-/// The request HTTP callers would send.
+/// The same request over HTTP.
 pub(super) fn request(operation: &Operation, workspace: &str, json: &[u8]) -> Result<Request<Body>, Problem> {
     let target = target(operation, workspace, body::parse_optional(json)?)?;
-    // NATS' permissions have let this request through; see docs/operations/nats.md.
+    // NATS has authorised this request by its permissions; see docs/operations/nats.md.
     let request = Request::get(target).extension(Caller::Installation("nats"));
     request
         .body(Body::empty())
-        .map_err(|_| Problem::new(Code::MalformedRequest, "the parameters make no address"))
+        .map_err(|_| Problem::new(Code::MalformedRequest, "parameters do not form a valid path"))
 }
 
-/// The address HTTP callers would ask.
+/// The path and query string of the request.
 fn target(operation: &Operation, workspace: &str, mut given: Map<String, Value>) -> Result<String, Problem> {
     let mut path = operation.path.replace("{workspace}", &escaped(workspace));
     for name in operation.path_names().filter(|name| *name != "workspace") {
@@ -42,7 +42,7 @@ fn target(operation: &Operation, workspace: &str, mut given: Map<String, Value>)
         let value = text(value).ok_or_else(|| {
             Problem::invalid_field(
                 &format!("/{name}"),
-                "must be a text, a number, a yes or no, or a list of these",
+                "must be a string, a number, a boolean, or a list of these",
             )
         })?;
         path.push(joint);
@@ -52,7 +52,7 @@ fn target(operation: &Operation, workspace: &str, mut given: Map<String, Value>)
     Ok(path)
 }
 
-/// How a value is written in a query string.
+/// A value as text of a query string.
 fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -71,7 +71,7 @@ mod tests {
 
     #[expect(clippy::needless_pass_by_value, reason = "the value is made for this call")]
     fn asked(name: &str, body: Value) -> Result<String, Problem> {
-        let operation = operations().find(|operation| operation.name == name).unwrap();
+        let operation = operations().iter().find(|operation| operation.name == name).unwrap();
         target(operation, "dev", body.as_object().unwrap().clone())
     }
 

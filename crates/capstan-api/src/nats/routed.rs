@@ -1,4 +1,4 @@
-//! Requests that are carried out by the very handler of their HTTP route, so that the two ways cannot differ.
+//! Requests that the handler of their HTTP route answers, so that HTTP and NATS cannot differ.
 
 use std::sync::Arc;
 
@@ -11,12 +11,13 @@ use tower::ServiceExt;
 use super::{queries, worker_calls};
 use crate::App;
 use crate::call::CallContext;
-use crate::http::conventions::{Correlation, POSITION};
+use crate::http::conventions::Correlation;
+use crate::http::headers::POSITION;
 use crate::http::routes::bus_router;
 use crate::operation::Operation;
 use crate::problem::Problem;
 
-/// The routes the bus asks.
+/// The router of the queries and worker calls.
 #[derive(Clone)]
 pub(super) struct Routed(Router);
 
@@ -25,13 +26,13 @@ impl Routed {
         Self(bus_router(app))
     }
 
-    /// The operations that can be asked.
+    /// The operations it serves.
     pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
-        queries::operations_asked().chain(worker_calls::operations_asked())
+        queries::served().chain(worker_calls::served())
     }
 
-    /// Asks; the headers say what an HTTP answer's would.
-    pub(super) async fn ask(
+    /// Executes the operation; the headers are those of an HTTP response.
+    pub(super) async fn execute(
         &self,
         operation: &Operation,
         workspace: &str,
@@ -67,17 +68,4 @@ fn headers(answer: &Response<Body>) -> HeaderMap {
         }
     }
     headers
-}
-
-/// Percent-encodes everything but letters, digits and `-_.~`.
-pub(super) fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    escaped
 }

@@ -1,6 +1,7 @@
-//! Commands, batches, queries and the calls of workers as requests: the reply is what HTTP answers, a problem document included.
+//! Commands, batches, queries and worker calls over NATS request/reply. The reply is the HTTP response, problem documents
+//! included.
 //!
-//! A NATS service, so it can be found and watched (`nats micro ls`); one endpoint for each of them.
+//! It is a NATS service with one endpoint for each operation, so `nats micro ls` finds it.
 
 use std::sync::Arc;
 
@@ -12,13 +13,16 @@ use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::message;
 use super::routed::Routed;
-use super::{Surface, message};
+use super::surface::Surface;
 use crate::call::CallContext;
+use crate::http::routes::operations;
 use crate::operation::{Operation, Scope};
 use crate::problem::{Code, Problem};
 use crate::use_case::batch::{self, BATCH};
 use crate::use_case::commands;
+use crate::use_case::resolve;
 
 pub(super) async fn serve(surface: Surface) {
     surface.keep_alive("rpc", serve_once).await;
@@ -28,7 +32,7 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
     let service = surface
         .client
         .service_builder()
-        .description("Capstan: commands and queries; the reply is what HTTP answers")
+        .description("Capstan: commands and queries; the reply is the HTTP response")
         .queue_group("capstan")
         .start("capstan", env!("CARGO_PKG_VERSION"))
         .await?;
@@ -36,7 +40,7 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
     let mut endpoints = Vec::new();
     for name in names() {
         let subject = surface.topology.rpc_subject("*", &name);
-        // The names of endpoints have no levels.
+        // Names of endpoints have no dots.
         endpoints.push(service.endpoint_builder().name(name.replace('.', "-")).add(subject).await?);
     }
     let routed = Routed::new(&surface.app);
@@ -48,7 +52,7 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
     service.stop().await
 }
 
-/// Everything that can be asked: commands, the batch, queries, what workers say.
+/// The names of all requests: commands, the batch, queries and worker calls.
 pub(crate) fn names() -> impl Iterator<Item = String> {
     let commands = commands::NAMES.iter().copied().chain([BATCH]).map(str::to_owned);
     commands.chain(Routed::operations().filter_map(Operation::rpc_name))
@@ -67,8 +71,7 @@ async fn follow(
             request = endpoint.next() => request,
         };
         let Some(request) = request else { break };
-        // Workers wait for most of what they ask: they would take the place of everybody else, and of each other's
-        // renewals.
+        // Worker calls wait long: they would block all other requests, and each other's renewals.
         let slot = match address(surface, &request) {
             Some((_, name)) if name.starts_with(WORKER) => None,
             _ => match Arc::clone(slots).acquire_owned().await {
@@ -86,7 +89,7 @@ async fn follow(
     let _ = endpoint.stop().await;
 }
 
-/// What the names of workers' calls begin with.
+/// Prefix of the names of worker calls.
 const WORKER: &str = "worker.";
 
 /// The workspace and the name a request is sent to.
@@ -94,8 +97,8 @@ fn address<'a>(surface: &Surface, request: &'a Request) -> Option<(&'a str, &'a 
     surface.topology.parse_rpc(&request.message.subject)
 }
 
-/// What is asked under this name.
-async fn carry_out(
+/// Executes the request of this name.
+async fn execute(
     surface: &Surface,
     routed: &Routed,
     (workspace, name): (&str, &str),
@@ -106,26 +109,27 @@ async fn carry_out(
     let json = &message.payload;
     if let Some(operation) = Routed::operations().find(named) {
         if operation.is_worker_call() {
-            surface.app.workspace(workspace).await?;
+            resolve::workspace(&surface.app, workspace).await?;
         }
-        return routed.ask(operation, workspace, (message.headers.as_ref(), json), call).await;
+        return routed.execute(operation, workspace, (message.headers.as_ref(), json), call).await;
     }
     let mut headers = HeaderMap::new();
     if name == BATCH {
-        surface.app.workspace(workspace).await?;
+        resolve::workspace(&surface.app, workspace).await?;
         let answers = batch::execute(&surface.app, workspace, json, call, may_be_in_batch).await?;
         headers.insert("Capstan-Status", "200");
         return Ok((headers, serde_json::to_vec(&answers).map_err(Problem::internal)?));
     }
     let reply = commands::execute(&surface.app, workspace, name, json, call).await?;
-    headers.insert("Capstan-Status", reply.status.as_str());
+    headers.insert("Capstan-Status", reply.success.status().to_string());
     Ok((headers, reply.to_json()))
 }
 
-/// Permissions of NATS tell subjects apart, not what is in a batch: what governs has a subject of its own.
-fn may_be_in_batch(operation: &Operation) -> Result<(), Problem> {
-    if operation.scope == Scope::Admin {
-        let detail = "this command is not taken in a batch on the bus; ask for it under its own subject";
+/// Refuses administration in a batch: NATS permissions are per subject and do not see the commands of a batch.
+fn may_be_in_batch(name: &str) -> Result<(), Problem> {
+    let operation = operations().iter().find(|operation| operation.bus == Some(name));
+    if operation.ok_or_else(|| Problem::not_found("command"))?.scope == Scope::Admin {
+        let detail = "this command is not allowed in a batch over NATS; send it on its own subject";
         return Err(Problem::new(Code::Forbidden, detail));
     }
     Ok(())
@@ -140,7 +144,7 @@ async fn answer(surface: &Surface, routed: &Routed, request: Request) {
     let correlation_id = call.as_ref().map_or_else(|_| uuid::Uuid::nil(), |call| call.correlation_id);
     let outcome = async {
         let address = address(surface, &request).ok_or_else(|| Problem::not_found("command"))?;
-        carry_out(surface, routed, address, &request.message, &call?).await
+        execute(surface, routed, address, &request.message, &call?).await
     }
     .await;
     let (headers, payload) = match outcome {
@@ -148,7 +152,7 @@ async fn answer(surface: &Surface, routed: &Routed, request: Request) {
         Err(problem) => {
             let mut headers = HeaderMap::new();
             problem.log(correlation_id);
-            let code = problem.status();
+            let code = problem.status().to_string();
             headers.insert("Capstan-Status", code.as_str());
             headers.insert("Nats-Service-Error-Code", code.as_str());
             headers.insert("Nats-Service-Error", problem.code.as_str());

@@ -1,34 +1,35 @@
-//! What workers say, as requests: the worker protocol on the bus.
+//! Worker calls over NATS.
 //!
-//! The body is the one of HTTP. What stands in the path or in the query there is a header here, `Capstan-Attempt` or
-//! `Capstan-Wait-Ms`; the headers of HTTP keep their names. The workspace of the subject is the one the worker serves:
-//! attempts of others do not exist for it.
+//! The body is that of HTTP. Parameters of the path and the query are headers, as in `Capstan-Attempt` or
+//! `Capstan-Wait-Ms`; HTTP headers keep their names. The workspace of the subject is the one the worker serves: attempts
+//! of other workspaces are not found.
 
 use async_nats::HeaderMap;
 use axum::body::{Body, Bytes};
 use axum::http::Request;
 
+use super::address::escaped;
 use super::message::find;
-use super::routed::escaped;
-use crate::auth::{Caller, Place};
+use crate::auth::caller::Caller;
+use crate::auth::place::Place;
 use crate::http::routes::operations;
 use crate::operation::Operation;
 use crate::problem::{Code, Problem};
 
-/// Headers that mean what they mean over HTTP.
+/// Headers with the same meaning as over HTTP.
 const HEADERS: [&str; 4] = ["capstan-lease-epoch", "idempotency-key", "capstan-command-id", "traceparent"];
 
-/// The calls there are.
-pub(super) fn operations_asked() -> impl Iterator<Item = &'static Operation> {
-    operations().filter(|operation| operation.is_worker_call())
+/// The worker calls.
+pub(super) fn served() -> impl Iterator<Item = &'static Operation> {
+    operations().iter().filter(|operation| operation.is_worker_call())
 }
 
-/// The header that stands for a name of the path or the query.
+/// The header for a parameter of the path or the query.
 fn header_of(name: &str) -> String {
     format!("Capstan-{}", name.replace('_', "-"))
 }
 
-/// The request a worker would send over HTTP, from somebody NATS has let through.
+/// The same request over HTTP, from a worker that NATS has authorised.
 pub(super) fn request(
     operation: &Operation,
     workspace: &str,
@@ -46,7 +47,7 @@ pub(super) fn request(
         named.push((name, value));
     }
     let caller = Caller::BusWorker(workspace.to_owned());
-    caller.must_be_allowed(operation.scope, &Place::of(named))?;
+    caller.must_be_allowed(operation.scope, &Place::from_path(named))?;
     let mut joint = '?';
     for parameter in operation.query() {
         if let Some(value) = given(&header_of(parameter.name)) {
@@ -54,7 +55,7 @@ pub(super) fn request(
             joint = '&';
         }
     }
-    let mut request = Request::builder().method(operation.method.method()).uri(path).extension(caller);
+    let mut request = Request::builder().method(operation.method.as_str()).uri(path).extension(caller);
     for name in HEADERS {
         if let Some(value) = given(name) {
             request = request.header(name, value);
@@ -62,7 +63,7 @@ pub(super) fn request(
     }
     request
         .body(Body::from(payload.clone()))
-        .map_err(|_| Problem::new(Code::MalformedRequest, "the headers make no request"))
+        .map_err(|_| Problem::new(Code::MalformedRequest, "the headers do not form a valid request"))
 }
 
 #[cfg(test)]
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     fn asked(name: &str, headers: &[(&str, &str)]) -> Result<Request<Body>, Problem> {
-        let operation = operations_asked().find(|operation| operation.name == name).unwrap();
+        let operation = served().find(|operation| operation.name == name).unwrap();
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.insert(*name, *value);

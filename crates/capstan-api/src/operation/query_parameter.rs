@@ -1,20 +1,20 @@
-//! The query parameters of the routes, as data: what the published descriptions say a route takes.
+//! The query parameters of the operations, as data for the published documents.
 //!
-//! Handlers take parameters by name, see [`Parameters`](crate::http::parameters::Parameters). A test asks every route what
-//! it takes and compares, so neither can drift from the other.
+//! Handlers take parameters by name, see [`Parameters`](crate::http::parameters::Parameters). A test compares the
+//! parameters every route takes with this list.
 
 /// One query parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueryParameter {
-    /// Its name.
+    /// Name in the query string.
     pub name: &'static str,
-    /// What it may say.
+    /// Type of the value.
     pub kind: ParameterKind,
-    /// What it is for.
+    /// Description in one line.
     pub summary: &'static str,
 }
 
-/// What a parameter may say.
+/// The type of a parameter's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterKind {
     /// Any text.
@@ -23,13 +23,13 @@ pub enum ParameterKind {
     Number,
     /// `true` or `false`.
     Flag,
-    /// An instant.
+    /// An instant in RFC 3339.
     Instant,
     /// A UUID.
     Id,
-    /// One of these words.
+    /// One of these values.
     OneOf(&'static [&'static str]),
-    /// Some of these words, separated by commas.
+    /// Some of these values, separated by commas.
     Some(&'static [&'static str]),
     /// Words, separated by commas.
     Words,
@@ -48,70 +48,75 @@ const TASK_STATES: &[&str] =
 const RUN_STATES: &[&str] = &["accepted", "running", "ok", "error", "timeout", "cancelled"];
 /// Every state of an output.
 const OUTPUT_STATES: &[&str] = &["active", "pending", "approved", "rejected", "cancelled"];
-/// Every kind of question; what tasks wait for are the same words.
+/// Every kind of question; the reasons to wait are the same.
 const BLOCKER_KINDS: &[&str] = &["input", "approval", "budget", "subtasks"];
 /// Every priority.
 const PRIORITIES: &[&str] = &["low", "normal", "high", "urgent"];
 
-const LIMIT: QueryParameter = takes("limit", Number, "at most so many; 50 when absent, 500 at most");
-const CURSOR: QueryParameter = takes("cursor", Text, "goes on where `next_cursor` of the last page says");
-const NUMBER_CURSOR: QueryParameter =
-    takes("cursor", Number, "goes on where `next_cursor` of the last page says");
-const COUNT: QueryParameter =
-    takes("count", Flag, "answers the `total` of all pages too, counted up to 10000");
-const AGENT: QueryParameter = takes("agent_id", Text, "of this agent: its id, key, or what is spelt alike");
+const LIMIT: QueryParameter = takes("limit", Number, "page size; default 50, maximum 500");
+const CURSOR: QueryParameter = takes("cursor", Text, "the `next_cursor` of the previous page");
+const NUMBER_CURSOR: QueryParameter = takes("cursor", Number, "the `next_cursor` of the previous page");
+const COUNT: QueryParameter = takes("count", Flag, "includes the `total` of all pages, counted up to 10000");
+const AGENT: QueryParameter = takes("agent_id", Text, "agent id, key, or similar name");
 
-/// Of every read of the read models.
+/// The parameters of every query of the read models.
 pub(crate) const OF_READS: &[QueryParameter] = &[
-    takes("min_position", Number, "waits until the read models show this log position"),
-    takes("wait_ms", Number, "how long to wait for it; 2000 when absent, 30000 at most"),
+    takes("min_position", Number, "waits until the read models have reached this log position"),
+    takes("wait_ms", Number, "longest wait in milliseconds; default 2000, maximum 30000"),
 ];
 
 const SOURCE_OUTPUT: QueryParameter =
-    takes("source_output_id", Words, "made for one of these outputs of their parent");
+    takes("source_output_id", Words, "created for one of these outputs of the parent task");
 
-const OF_TASK: QueryParameter = takes("task_id", Id, "of this task");
+const OF_TASK: QueryParameter = takes("task_id", Id, "task id");
 const ARCHIVED: QueryParameter = takes(
     "archived",
     OneOf(&["false", "true", "any"]),
-    "only others (when it is not said), only archived ones, or both",
+    "`true` for archived ones only, `any` for all; default `false`",
 );
 const AS_OF: QueryParameter =
-    takes("as_of", Text, "as it stood at this log position or at this instant, as in 2026-01-02T03:04:05Z");
+    takes("as_of", Text, "state at this log position or instant, as in 2026-01-02T03:04:05Z");
 const CREATED: &[QueryParameter] =
     &[takes("created_after", Instant, "created after"), takes("created_before", Instant, "created before")];
 const UPDATED: &[QueryParameter] =
-    &[takes("updated_after", Instant, "changed after"), takes("updated_before", Instant, "changed before")];
+    &[takes("updated_after", Instant, "updated after"), takes("updated_before", Instant, "updated before")];
 
 const PAGE: &[QueryParameter] = &[LIMIT, CURSOR, COUNT];
 const NUMBERED_PAGE: &[QueryParameter] = &[LIMIT, NUMBER_CURSOR];
 
 const OF_STREAMS: &[QueryParameter] = &[
-    takes("after", Text, "goes on after the frame of this id; `0` begins with the first event"),
-    takes("snapshot", Flag, "begins with the objects as they are"),
-    takes("include", SomeOf(&["logs", "events", "outputs"]), "adds lines of the agents"),
-    takes("log_after", Number, "lines after this `data.seq`"),
-    takes("types", Words, "only events of these names"),
-    takes("follow", Flag, "stays open when the task is over"),
+    takes("after", Text, "resumes after the frame with this id; `0` starts with the first event"),
+    takes("snapshot", Flag, "starts with a snapshot of the objects"),
+    takes(
+        "include",
+        SomeOf(&["logs", "events", "outputs"]),
+        "includes log lines, run events or output chunks of the agents",
+    ),
+    takes("log_after", Number, "log lines after this `data.seq`"),
+    takes("types", Words, "only events with these names"),
+    takes("follow", Flag, "keeps the stream open after the task has ended"),
 ];
 
-/// What the operations take, by name; those that are not here take nothing.
+/// The parameters of the operations, by name; the others have none.
 pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
-    ("ListTokens", &[PAGE, &[takes("revoked", Flag, "only revoked ones, or only others")]]),
+    (
+        "ListTokens",
+        &[PAGE, &[takes("revoked", Flag, "`true` for revoked ones only, `false` for valid ones only")]],
+    ),
     ("ListClasses", &[PAGE]),
     ("ListDeadLetters", &[&[LIMIT, CURSOR]]),
-    ("DeleteAgent", &[&[takes("cancel_open", Flag, "cancels its open tasks first")]]),
+    ("DeleteAgent", &[&[takes("cancel_open", Flag, "cancels the open tasks of the agent first")]]),
     ("ListAgents", &[PAGE]),
-    ("GetDefaultConfig", &[&[takes("agent_key", Text, "the key the agent would have")]]),
+    ("GetDefaultConfig", &[&[takes("agent_key", Text, "agent key")]]),
     (
         "ListChannelBindings",
         &[
             PAGE,
             &[
                 AGENT,
-                takes("without_agent", Flag, "only those of the workspace itself"),
-                takes("channel_type", Text, "of this type"),
-                takes("active", Flag, "only active ones, or only others"),
+                takes("without_agent", Flag, "only bindings without an agent"),
+                takes("channel_type", Text, "type"),
+                takes("active", Flag, "`true` for active ones only, `false` for inactive ones only"),
             ],
         ],
     ),
@@ -120,13 +125,13 @@ pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
         &[
             PAGE,
             &[
-                takes("source_view_id", Text, "of this view"),
+                takes("source_view_id", Text, "source view id"),
                 AGENT,
-                takes("active", Flag, "only active ones, or only paused ones"),
+                takes("active", Flag, "`true` for active ones only, `false` for paused ones only"),
             ],
         ],
     ),
-    ("PreviewSchedule", &[&[takes("n", Number, "so many ticks; 10 when absent, 100 at most")]]),
+    ("PreviewSchedule", &[&[takes("n", Number, "number of ticks; default 10, maximum 100")]]),
     (
         "ListTasks",
         &[
@@ -136,14 +141,14 @@ pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
             &[
                 AGENT,
                 ARCHIVED,
-                takes("state", SomeOf(TASK_STATES), "in one of these states"),
-                takes("priority", SomeOf(PRIORITIES), "of one of these priorities"),
-                takes("label", Text, "with this label"),
-                takes("labels", Words, "with all of these labels, each `name:value`"),
-                takes("parent_task_id", Id, "subtasks of this task"),
+                takes("state", SomeOf(TASK_STATES), "states"),
+                takes("priority", SomeOf(PRIORITIES), "priorities"),
+                takes("label", Text, "label"),
+                takes("labels", Words, "labels that must all match, each as `name:value`"),
+                takes("parent_task_id", Id, "id of the parent task"),
                 SOURCE_OUTPUT,
-                takes("waiting_reason", SomeOf(BLOCKER_KINDS), "waiting for one of these reasons"),
-                takes("q", Text, "with this text"),
+                takes("waiting_reason", SomeOf(BLOCKER_KINDS), "reasons to wait"),
+                takes("q", Text, "text the task must contain"),
             ],
         ],
     ),
@@ -151,8 +156,8 @@ pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
     (
         "GetTaskTree",
         &[&[
-            takes("depth", Number, "so many levels below the task; 5 when absent, 50 at most"),
-            takes("limit", Number, "at most so many tasks; 500 when absent and at most"),
+            takes("depth", Number, "levels below the task; default 5, maximum 50"),
+            takes("limit", Number, "number of tasks; default and maximum 500"),
         ]],
     ),
     ("ListSubtasks", &[PAGE, &[SOURCE_OUTPUT]]),
@@ -160,7 +165,7 @@ pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
     ("ListTaskOutputs", &[PAGE]),
     ("ListTaskInputs", &[PAGE]),
     ("GetTaskHistory", &[NUMBERED_PAGE]),
-    ("GetTaskLogs", &[NUMBERED_PAGE, &[takes("after", Number, "the same as `cursor`")]]),
+    ("GetTaskLogs", &[NUMBERED_PAGE, &[takes("after", Number, "same as `cursor`")]]),
     (
         "ListRuns",
         &[
@@ -169,9 +174,9 @@ pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
             UPDATED,
             &[
                 AGENT,
-                takes("status", SomeOf(RUN_STATES), "in one of these states"),
+                takes("status", SomeOf(RUN_STATES), "states"),
                 OF_TASK,
-                takes("session_id", Text, "of this session"),
+                takes("session_id", Text, "session id"),
             ],
         ],
     ),
@@ -187,28 +192,31 @@ pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
                 AGENT,
                 ARCHIVED,
                 OF_TASK,
-                takes("type", Text, "of this type"),
-                takes("status", SomeOf(OUTPUT_STATES), "in one of these states"),
-                takes("hidden", Flag, "shows what the feed leaves out too"),
+                takes("type", Text, "type"),
+                takes("status", SomeOf(OUTPUT_STATES), "states"),
+                takes("hidden", Flag, "includes outputs that are hidden from the feed"),
             ],
         ],
     ),
-    ("ListInbox", &[PAGE, &[AGENT, takes("kind", SomeOf(BLOCKER_KINDS), "of one of these kinds")]]),
+    ("ListInbox", &[PAGE, &[AGENT, takes("kind", SomeOf(BLOCKER_KINDS), "kinds of questions")]]),
     (
         "GetTaskEventBatch",
         &[&[
-            takes("log_cursor", Number, "lines after `next_log_cursor` of the last answer"),
-            takes("run_event_cursor", Number, "run events after `next_run_event_cursor` of the last answer"),
-            takes("cursor_run_id", Id, "the `run_id` of the last answer"),
+            takes("log_cursor", Number, "the `next_log_cursor` of the last response"),
+            takes("run_event_cursor", Number, "the `next_run_event_cursor` of the last response"),
+            takes("cursor_run_id", Id, "the `run_id` of the last response"),
         ]],
     ),
     ("SubscribeWorkspaceLive", &[OF_STREAMS]),
     ("SubscribeTaskLive", &[OF_STREAMS]),
     ("SubscribeRunEvents", &[OF_STREAMS]),
-    ("RenewLeases", &[&[takes("wait_ms", Number, "waits so long for news; 30000 at most")]]),
+    (
+        "RenewLeases",
+        &[&[takes("wait_ms", Number, "longest wait for changes in milliseconds; maximum 30000")]],
+    ),
 ];
 
-/// What the operation of this name takes besides [`OF_READS`].
+/// The parameters of the operation with this name, besides [`OF_READS`].
 pub(crate) fn of(operation: &str) -> impl Iterator<Item = &'static QueryParameter> {
     let groups = QUERIES.iter().find(|(name, _)| *name == operation).map_or(&[][..], |(_, groups)| groups);
     groups.iter().flat_map(|group| group.iter())
@@ -216,25 +224,12 @@ pub(crate) fn of(operation: &str) -> impl Iterator<Item = &'static QueryParamete
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use capstan_domain::task::TaskState;
     use capstan_domain::task::event::{BlockerKind, OutputStatus, Priority, RunStatus};
     use capstan_projections::WaitingReason;
     use serde_json::Value;
 
     use super::*;
-    use crate::http::routes::operations;
-
-    #[test]
-    fn parameters_are_of_operations_there_are() {
-        let operations: BTreeSet<_> = operations().map(|operation| operation.name).collect();
-        for (name, _) in QUERIES {
-            assert!(operations.contains(name), "{name}");
-            let names: BTreeSet<_> = of(name).map(|parameter| parameter.name).collect();
-            assert_eq!(names.len(), of(name).count(), "{name} names a parameter twice");
-        }
-    }
 
     #[test]
     fn the_words_are_those_of_the_domain() {

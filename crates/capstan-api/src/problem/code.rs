@@ -1,10 +1,8 @@
 //! The stable codes of problems; each has a page in `docs/errors`.
 
-use axum::http::StatusCode;
-
 macro_rules! codes {
-    ($($variant:ident, $text:literal, $status:ident, $title:literal;)*) => {
-        /// The kind of a problem. Callers rely on the text and the status; neither ever changes.
+    ($($variant:ident, $text:literal, $status:literal, $title:literal;)*) => {
+        /// The kind of a problem. Callers rely on the text and the status; both are stable.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[expect(missing_docs, reason = "each variant is explained on its page in docs/errors")]
         pub enum Code { $($variant,)* }
@@ -19,11 +17,11 @@ macro_rules! codes {
             }
 
             /// The HTTP status.
-            pub fn status(self) -> StatusCode {
-                match self { $(Self::$variant => StatusCode::$status,)* }
+            pub fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
             }
 
-            /// The kind in a few words.
+            /// A short title.
             pub fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)* }
             }
@@ -39,51 +37,48 @@ macro_rules! codes {
 }
 
 codes! {
-    MalformedRequest, "malformed_request", BAD_REQUEST, "The request cannot be read";
-    Unauthenticated, "unauthenticated", UNAUTHORIZED, "No valid token";
-    Forbidden, "forbidden", FORBIDDEN, "Not allowed";
-    NotFound, "not_found", NOT_FOUND, "Not found";
-    MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED, "The route has no such method";
-    AgentExists, "agent_exists", CONFLICT, "The agent exists";
-    WorkspaceExists, "workspace_exists", CONFLICT, "The workspace exists";
-    TaskExists, "task_exists", CONFLICT, "The task exists";
-    AgentHasOpenTasks, "agent_has_open_tasks", CONFLICT, "The agent has open tasks";
-    ChannelTaken, "channel_taken", CONFLICT, "Another workspace has the address";
-    QuotaExceeded, "quota_exceeded", CONFLICT, "The workspace has as many as it may";
-    AgentInactive, "agent_inactive", CONFLICT, "The agent takes no commands";
-    IllegalTransition, "illegal_transition", CONFLICT, "Not possible in this state";
-    TaskArchived, "task_archived", CONFLICT, "The task is archived";
-    LeaseLost, "lease_lost", CONFLICT, "The lease is gone";
-    OutputConflict, "output_conflict", CONFLICT, "The id is another output's";
-    BlockerClosed, "blocker_closed", CONFLICT, "The question is closed";
-    SessionBusy, "session_busy", CONFLICT, "The session is busy";
-    IdempotencyConflict, "idempotency_conflict", CONFLICT, "The key was used for another command";
-    VersionMismatch, "version_mismatch", PRECONDITION_FAILED, "The entity has moved on";
-    RequestTimeout, "request_timeout", REQUEST_TIMEOUT, "The request did not arrive in time";
-    RateLimited, "rate_limited", TOO_MANY_REQUESTS, "Too many requests";
-    PayloadTooLarge, "payload_too_large", PAYLOAD_TOO_LARGE, "Too large";
-    ValidationFailed, "validation_failed", UNPROCESSABLE_ENTITY, "The command is not valid";
-    MessageRequired, "message_required", UNPROCESSABLE_ENTITY, "The input says nothing";
-    InternalError, "internal_error", INTERNAL_SERVER_ERROR, "A fault of this service";
-    Contended, "contended", SERVICE_UNAVAILABLE, "Too many writers at once";
-    LogUnavailable, "log_unavailable", SERVICE_UNAVAILABLE, "The log cannot be reached";
-    ReadModelUnavailable, "read_model_unavailable", SERVICE_UNAVAILABLE, "The read models cannot be reached";
-    EngineUnavailable, "engine_unavailable", SERVICE_UNAVAILABLE, "No engine answers";
-    PositionTimeout, "position_timeout", GATEWAY_TIMEOUT, "The read models are not there yet";
+    MalformedRequest, "malformed_request", 400, "The request is malformed";
+    Unauthenticated, "unauthenticated", 401, "No valid token";
+    Forbidden, "forbidden", 403, "Not allowed";
+    NotFound, "not_found", 404, "Not found";
+    MethodNotAllowed, "method_not_allowed", 405, "Method not allowed";
+    AgentExists, "agent_exists", 409, "The agent already exists";
+    WorkspaceExists, "workspace_exists", 409, "The workspace already exists";
+    TaskExists, "task_exists", 409, "The task already exists";
+    AgentHasOpenTasks, "agent_has_open_tasks", 409, "The agent has open tasks";
+    ChannelTaken, "channel_taken", 409, "The address is bound to another workspace";
+    QuotaExceeded, "quota_exceeded", 409, "Quota reached";
+    AgentInactive, "agent_inactive", 409, "The agent is inactive";
+    IllegalTransition, "illegal_transition", 409, "Not possible in this state";
+    TaskArchived, "task_archived", 409, "The task is archived";
+    LeaseLost, "lease_lost", 409, "The lease is lost";
+    OutputConflict, "output_conflict", 409, "The id belongs to another output";
+    BlockerClosed, "blocker_closed", 409, "The question is closed";
+    SessionBusy, "session_busy", 409, "The session is busy";
+    IdempotencyConflict, "idempotency_conflict", 409, "The key was used for another command";
+    VersionMismatch, "version_mismatch", 412, "The entity has changed";
+    RequestTimeout, "request_timeout", 408, "The request did not arrive in time";
+    RateLimited, "rate_limited", 429, "Too many requests";
+    PayloadTooLarge, "payload_too_large", 413, "The payload is too large";
+    ValidationFailed, "validation_failed", 422, "Validation failed";
+    MessageRequired, "message_required", 422, "A message is required";
+    InternalError, "internal_error", 500, "Internal error";
+    Contended, "contended", 503, "Too many concurrent changes";
+    LogUnavailable, "log_unavailable", 503, "The log is unavailable";
+    ReadModelUnavailable, "read_model_unavailable", 503, "The read models are unavailable";
+    EngineUnavailable, "engine_unavailable", 503, "The engine is unavailable";
+    PositionTimeout, "position_timeout", 504, "The read models did not reach the position in time";
 }
 
 impl Code {
     /// The code with this text.
-    pub fn of(text: &str) -> Option<Self> {
+    pub fn from_text(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == text)
     }
 
-    /// True when repeating the very same request later may succeed.
+    /// True when the same request may succeed later.
     pub fn is_temporary(self) -> bool {
-        matches!(
-            self.status(),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
-        )
+        matches!(self.status(), 429 | 503 | 504)
     }
 }
 
@@ -96,9 +91,9 @@ mod tests {
         for code in Code::ALL {
             let page = code.page();
             assert!(page.starts_with(&format!("# {}", code.as_str())), "{}", code.as_str());
-            assert!(page.contains(&code.status().as_u16().to_string()), "{} names its status", code.as_str());
+            assert!(page.contains(&code.status().to_string()), "{} names its status", code.as_str());
             assert!(page.contains("## What to do"), "{}", code.as_str());
-            assert_eq!(Code::of(code.as_str()), Some(*code));
+            assert_eq!(Code::from_text(code.as_str()), Some(*code));
         }
     }
 }

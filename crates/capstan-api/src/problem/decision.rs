@@ -1,4 +1,4 @@
-//! What the deciders' rejections and the dispatcher's answers become.
+//! Problems from rejections of the deciders and errors of the dispatcher.
 
 use capstan_dispatch::{DispatchError, ReadFailure};
 use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
@@ -7,27 +7,27 @@ use super::{Code, Problem};
 
 impl From<task::Rejection> for Problem {
     fn from(rejection: task::Rejection) -> Self {
-        use task::Rejection as No;
+        use task::Rejection as R;
         let detail = rejection.to_string();
         match rejection {
-            No::Invalid(faults) => Self::invalid(faults),
-            No::TooLarge { .. } => Self::new(Code::PayloadTooLarge, detail),
-            No::NotFound | No::PartNotFound(_) => Self::new(Code::NotFound, detail),
-            No::Exists => Self::new(Code::TaskExists, detail),
-            No::AgentInactive(_) => Self::new(Code::AgentInactive, detail),
-            No::IllegalTransition { .. } => Self::new(Code::IllegalTransition, detail),
-            No::LeaseLost { current_epoch } => {
+            R::Invalid(faults) => Self::invalid(faults),
+            R::TooLarge { .. } => Self::new(Code::PayloadTooLarge, detail),
+            R::NotFound | R::PartNotFound(_) => Self::new(Code::NotFound, detail),
+            R::Exists => Self::new(Code::TaskExists, detail),
+            R::AgentInactive(_) => Self::new(Code::AgentInactive, detail),
+            R::IllegalTransition { .. } => Self::new(Code::IllegalTransition, detail),
+            R::LeaseLost { current_epoch } => {
                 Self { current_epoch: Some(current_epoch), ..Self::new(Code::LeaseLost, detail) }
             }
-            No::OutputConflict => Self::new(Code::OutputConflict, detail),
-            No::Archived => Self::new(Code::TaskArchived, detail),
-            No::BlockerClosed => Self::new(Code::BlockerClosed, detail),
-            No::MessageRequired => {
+            R::OutputConflict => Self::new(Code::OutputConflict, detail),
+            R::Archived => Self::new(Code::TaskArchived, detail),
+            R::BlockerClosed => Self::new(Code::BlockerClosed, detail),
+            R::MessageRequired => {
                 let fault = Self::invalid_field("/message", detail);
                 Self { code: Code::MessageRequired, ..fault }
             }
-            No::NotAnApprover(_) => Self::new(Code::Forbidden, detail),
-            No::Unchecked(_) => Self::new(Code::Contended, detail),
+            R::NotAnApprover(_) => Self::new(Code::Forbidden, detail),
+            R::Unchecked(_) => Self::new(Code::Contended, detail),
         }
     }
 }
@@ -63,15 +63,15 @@ impl From<class::Rejection> for Problem {
 
 impl From<schedule::Rejection> for Problem {
     fn from(rejection: schedule::Rejection) -> Self {
-        use schedule::Rejection as No;
+        use schedule::Rejection as R;
         let detail = rejection.to_string();
         match rejection {
-            No::Invalid(faults) => Self::invalid(faults),
-            No::TooLarge { .. } => Self::new(Code::PayloadTooLarge, detail),
-            No::NotFound => Self::new(Code::NotFound, detail),
-            // Its id comes from the key, so whoever made it used the key.
-            No::Exists => Self::new(Code::IdempotencyConflict, detail),
-            No::AgentInactive(_) => Self::new(Code::AgentInactive, detail),
+            R::Invalid(faults) => Self::invalid(faults),
+            R::TooLarge { .. } => Self::new(Code::PayloadTooLarge, detail),
+            R::NotFound => Self::new(Code::NotFound, detail),
+            // Its id is derived from the key, so another command used the key.
+            R::Exists => Self::new(Code::IdempotencyConflict, detail),
+            R::AgentInactive(_) => Self::new(Code::AgentInactive, detail),
         }
     }
 }
@@ -81,7 +81,7 @@ impl From<token::Rejection> for Problem {
         let detail = rejection.to_string();
         match rejection {
             token::Rejection::Invalid(faults) => Self::invalid(faults),
-            // Its id is drawn or derived from a key, and a repeat under that key is answered before.
+            // Its id is random or derived from a key, and a repeat under that key is answered earlier.
             token::Rejection::Exists(_) => Self::new(Code::IdempotencyConflict, detail),
             token::Rejection::NotFound => Self::not_found("token"),
         }
@@ -115,7 +115,7 @@ impl<R: Into<Problem> + std::fmt::Debug + Send + Sync + 'static> From<DispatchEr
         match error {
             DispatchError::Rejected(rejection) => rejection.into(),
             DispatchError::IdempotencyConflict => {
-                Self::new(Code::IdempotencyConflict, "the idempotency key was used before, with another body")
+                Self::new(Code::IdempotencyConflict, "the idempotency key was used before with another body")
             }
             DispatchError::VersionMismatch { current } => Self {
                 current_version: Some(current),

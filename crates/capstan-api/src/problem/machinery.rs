@@ -1,4 +1,4 @@
-//! What failures of the machinery become. Callers learn whether trying again helps, and nothing else.
+//! Problems from failures of the log, the read models and the engine. They say only whether a retry helps.
 
 use capstan_engine::EngineError;
 use capstan_eventlog::{AppendError, ReadError, SnapshotError, TelemetryError};
@@ -6,23 +6,23 @@ use capstan_eventlog::{AppendError, ReadError, SnapshotError, TelemetryError};
 use super::{Code, Problem};
 
 impl Problem {
-    /// A fault of this service.
+    /// An internal error.
     pub fn internal(source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::new(Code::InternalError, "the request met a fault of this service").because(source)
+        Self::new(Code::InternalError, "internal error").because(source)
     }
 }
 
 impl From<AppendError> for Problem {
     fn from(error: AppendError) -> Self {
         match error {
-            AppendError::Unavailable { .. } => Self::new(
-                Code::LogUnavailable,
-                "the command is not known to be stored; repeat it with the same key",
-            )
-            .because(error),
-            AppendError::TooLarge { limit_bytes, .. } => {
-                Self::new(Code::PayloadTooLarge, format!("what is to be stored exceeds {limit_bytes} bytes"))
+            AppendError::Unavailable { .. } => {
+                Self::new(Code::LogUnavailable, "the command may not be stored; repeat it with the same key")
+                    .because(error)
             }
+            AppendError::TooLarge { limit_bytes, .. } => Self::new(
+                Code::PayloadTooLarge,
+                format!("the events of the command exceed {limit_bytes} bytes"),
+            ),
             AppendError::Conflict { .. } => {
                 Self::new(Code::Contended, "too many commands change this entity at once")
             }
@@ -35,7 +35,7 @@ impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Unavailable { .. } | ReadError::Diverged { .. } => {
-                Self::new(Code::LogUnavailable, "the log cannot be read for now").because(error)
+                Self::new(Code::LogUnavailable, "the log is temporarily unavailable").because(error)
             }
             ReadError::Corrupt { .. } => Self::internal(error),
         }
@@ -45,7 +45,7 @@ impl From<ReadError> for Problem {
 impl From<SnapshotError> for Problem {
     fn from(error: SnapshotError) -> Self {
         if error.is_retryable() {
-            Self::new(Code::ReadModelUnavailable, "the read models cannot be reached for now").because(error)
+            Self::new(Code::ReadModelUnavailable, "read models are temporarily unavailable").because(error)
         } else {
             Self::internal(error)
         }
@@ -54,7 +54,7 @@ impl From<SnapshotError> for Problem {
 
 impl From<TelemetryError> for Problem {
     fn from(error: TelemetryError) -> Self {
-        Self::new(Code::LogUnavailable, "log lines cannot be written or read for now").because(error)
+        Self::new(Code::LogUnavailable, "log lines are temporarily unavailable").because(error)
     }
 }
 
@@ -65,7 +65,7 @@ impl From<EngineError> for Problem {
                 Self::new(Code::NotFound, "the engine does not know this worker; register it again")
             }
             EngineError::Unavailable { .. } => {
-                Self::new(Code::EngineUnavailable, "no engine answers for now").because(error)
+                Self::new(Code::EngineUnavailable, "the engine is temporarily unavailable").because(error)
             }
             EngineError::Unreadable { .. } | EngineError::Unexpected => Self::internal(error),
         }

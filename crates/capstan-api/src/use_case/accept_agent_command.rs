@@ -1,6 +1,5 @@
-//! Gives an agent something to do. The hot path: one append, no read.
+//! Creates a task for an agent. The hot path: one append, no read.
 
-use axum::http::StatusCode;
 use capstan_contract::command::{AcceptAgentCommand, CommandBody};
 use capstan_dispatch::DispatchError;
 use capstan_domain::Faults;
@@ -10,15 +9,14 @@ use capstan_domain::task::command::{Accept, Parent};
 use capstan_domain::task::{Command, Rejection, State};
 use capstan_envelope::Workspace;
 
-use super::continuation;
-use super::execute::{Execute, task_stream};
+use super::execute::Execute;
 use super::input::name;
+use super::read::Reads;
+use super::{continuation, quota, resolve, streams, wait};
 use crate::App;
-use crate::call::{CallContext, CommandKey, fresh_id};
-use crate::http::parameters::refuse;
+use crate::call::{CallContext, fresh_id};
 use crate::problem::Problem;
-use crate::receipt::Reply;
-use crate::use_case::read::Reads;
+use crate::receipt::{Reply, Success};
 
 impl Execute for AcceptAgentCommand {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
@@ -27,9 +25,9 @@ impl Execute for AcceptAgentCommand {
             let mut faults = Faults::default();
             faults.add("/agent_id", "agent_id is required");
             faults.require(!self.message.trim().is_empty(), "/message", "message is required");
-            refuse(faults)?;
+            Problem::refuse(faults)?;
         }
-        let agent = app.agent(workspace, &self.agent_id).await?;
+        let agent = resolve::agent(app, workspace, &self.agent_id).await?;
         let parent = match self.parent_task_id {
             Some(task_id) => Some(parent(app, workspace, task_id).await?),
             None => None,
@@ -42,9 +40,9 @@ impl Execute for AcceptAgentCommand {
         if !named {
             let mut faults = Faults::default();
             session::check_mode(self.queue_mode.as_deref(), &mut faults);
-            refuse(faults)?;
+            Problem::refuse(faults)?;
         }
-        let state = app.workspace_state(workspace).await?;
+        let state = resolve::workspace_state(app, workspace).await?;
         let settings = state.state.settings();
         let default_policy = settings.and_then(|settings| settings.default_policy.as_ref());
         let open_tasks_max = settings.and_then(|settings| settings.quotas.open_tasks_max);
@@ -90,20 +88,20 @@ impl Execute for AcceptAgentCommand {
             return continuation::execute(app, workspace, body, accept, key.as_ref(), call, open_tasks_max)
                 .await;
         }
-        let stream = task_stream(workspace, task_id)?;
-        admit(app, workspace, task_id, key.as_ref(), open_tasks_max).await?;
+        let stream = streams::task(workspace, task_id)?;
+        quota::admit_task(app, workspace, task_id, key.as_ref(), open_tasks_max).await?;
         let context = call.command(&stream, key.as_ref(), &body);
         let command = Command::Accept(Box::new(accept));
         let decided =
             app.dispatch.tasks.execute(&stream, &command, &context).await.map_err(|error| match error {
-                // The task's id comes from the key: another command used it, on a session.
+                // The task's id is derived from the key: another command used it, on a session.
                 DispatchError::Rejected(Rejection::Exists) => DispatchError::IdempotencyConflict,
                 error => error,
             })?;
-        let mut reply = Reply::new(StatusCode::ACCEPTED, &context, &decided);
-        // What was just accepted is shown from its own events, so that nobody waits for the read models.
+        let mut reply = Reply::new(Success::Accepted, &context, &decided);
+        // A new task is shown from its own events, so that the reply does not wait for the read models.
         if decided.duplicate {
-            let task = app.shown_task(workspace, task_id, decided.position).await;
+            let task = wait::shown(app, decided.position, app.reads.task(workspace, task_id)).await;
             return Ok(reply.showing_object("task", task));
         }
         reply.entity = Reads::new_task(&stream, &context, &decided).map(|task| ("task", task));
@@ -111,9 +109,9 @@ impl Execute for AcceptAgentCommand {
     }
 }
 
-/// Looks the parent up; only a parent that looks open in memory is taken at its word.
+/// Looks the parent up; a parent that is not open in the cache is read from the log.
 async fn parent(app: &App, workspace: &Workspace, task_id: TaskId) -> Result<Parent, Problem> {
-    let stream = task_stream(workspace, task_id)?;
+    let stream = streams::task(workspace, task_id)?;
     let known = app.dispatch.tasks.load(&stream).await?;
     if let Some(parent) = open_parent(&known.state) {
         return Ok(parent);
@@ -131,19 +129,4 @@ fn open_parent(state: &State) -> Option<Parent> {
     let task = state.as_deref().filter(|task| !task.state.is_terminal())?;
     let root_task_id = task.accepted.root_task_id.unwrap_or(task.id());
     Some(Parent { task_id: task.id(), root_task_id, depth: task.accepted.depth, is_open: true })
-}
-
-/// Refuses a task more than the workspace may have open; a repeat adds none.
-pub(crate) async fn admit(
-    app: &App,
-    workspace: &Workspace,
-    task_id: TaskId,
-    key: Option<&CommandKey>,
-    open_tasks_max: Option<u32>,
-) -> Result<(), Problem> {
-    let Some(max) = open_tasks_max else { return Ok(()) };
-    if key.is_some() && app.dispatch.tasks.load(&task_stream(workspace, task_id)?).await?.state.is_some() {
-        return Ok(());
-    }
-    app.admit_task(workspace, max).await
 }

@@ -11,7 +11,6 @@ use capstan_domain::{Fault, Faults};
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::{Map, Value};
 
-use crate::http::parameters::refuse;
 use crate::problem::Problem;
 
 /// Most faults of one answer that are told.
@@ -43,7 +42,7 @@ pub(crate) fn check(schema: &Value, input: &SubmitInput) -> Result<(), Problem> 
     for Fault { pointer, message } in faults(&validator, &input.answers, input.message.trim()) {
         noted.add(&pointer, message);
     }
-    refuse(noted)
+    Problem::refuse(noted)
 }
 
 /// What is wrong with the answers; with the text, when there are none.

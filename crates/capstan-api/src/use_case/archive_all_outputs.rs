@@ -1,8 +1,7 @@
-//! Puts the outputs of a workspace away, task by task.
+//! Archives the outputs of a workspace, task by task.
 
 use std::collections::BTreeMap;
 
-use axum::http::StatusCode;
 use capstan_contract::command::{ArchiveAllOutputs, CommandBody};
 use capstan_dispatch::{CommandContext, DispatchError};
 use capstan_domain::id::{OutputId, TaskId, derived};
@@ -12,27 +11,27 @@ use capstan_projections::{OutputFilter, Page, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::execute::{Execute, task_stream};
-use super::resolve;
+use super::execute::Execute;
+use super::read::LIMIT_MAX;
+use super::{resolve, streams, wait};
 use crate::App;
 use crate::call::CallContext;
-use crate::http::responses::LIMIT_MAX;
 use crate::problem::Problem;
-use crate::receipt::{Receipt, Reply};
+use crate::receipt::{Receipt, Reply, Success};
 
-/// Pages of outputs one command puts away; the answer says when there are more.
+/// Pages of outputs one command archives; the reply says when there are more.
 const PAGES_MAX: usize = 20;
 
-/// What came of it.
+/// The result of archiving outputs.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct ArchivedOutputs {
-    /// Outputs that were put away.
+    /// Number of outputs archived.
     count: usize,
-    /// True when there were more than one command puts away.
+    /// True when more outputs match than one command archives.
     more: bool,
 }
 
-/// What must be known of an output.
+/// The ids of an output.
 #[derive(Deserialize)]
 struct Found {
     id: OutputId,
@@ -42,20 +41,20 @@ struct Found {
 impl Execute for ArchiveAllOutputs {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let key = call.key(self.idempotency_key())?;
-        let stream = resolve::stream(workspace, "workspace", workspace.as_str())?;
+        let stream = streams::workspace(workspace)?;
         let context = call.command(&stream, key.as_ref(), &self);
         let before = self.created_before.map_or(call.received_at, |before| before.min(call.received_at));
         let filter = OutputFilter {
             task_id: self.task_id,
-            agent_id: app.agent_filter(workspace, self.agent_id).await?,
+            agent_id: resolve::agent_filter(app, workspace, self.agent_id).await?,
             output_type: self.output_type,
             statuses: self.status.into_iter().collect(),
             archived: Some(false),
             hidden: None,
             created: Span { after: None, before: Some(before) },
         };
-        // What was made just before must be seen.
-        app.wait_for_head().await?;
+        // Outputs produced just before the command must be found.
+        wait::for_head(app).await?;
         let mut page = Page { limit: Some(LIMIT_MAX), ..Page::default() };
         let (mut archived, mut position) = (ArchivedOutputs::default(), app.reads.position());
         for _ in 0..PAGES_MAX {
@@ -77,11 +76,11 @@ impl Execute for ArchiveAllOutputs {
             }
         }
         let receipt = Receipt { command_id: context.command_id, position, version: 0, duplicate: false };
-        Ok(Reply::of_receipt(StatusCode::OK, receipt).showing("archived", &archived))
+        Ok(Reply::from_receipt(Success::Done, receipt).showing("archived", &archived))
     }
 }
 
-/// Puts outputs of one task away; how many were not away before, and where that stands.
+/// Archives outputs of one task. Returns how many were not archived before, and the position of the change.
 async fn archive(
     app: &App,
     workspace: &Workspace,
@@ -89,7 +88,7 @@ async fn archive(
     task_id: TaskId,
     output_ids: Vec<OutputId>,
 ) -> Result<(usize, Position), Problem> {
-    let stream = task_stream(workspace, task_id)?;
+    let stream = streams::task(workspace, task_id)?;
     let parts = [context.command_id.to_string(), task_id.to_string(), format!("{output_ids:?}")];
     let context = CommandContext {
         command_id: derived(&["archived-by", &parts[0], &parts[1], &parts[2]]),
@@ -101,7 +100,7 @@ async fn archive(
     let command = Command::ArchiveOutputs(command::ArchiveOutputs { output_ids, at: context.occurred_at });
     match app.dispatch.tasks.execute(&stream, &command, &context).await {
         Ok(decided) => Ok((decided.events.len(), decided.position)),
-        // This task takes nothing now; the others do.
+        // This task rejects the command; the others are still archived.
         Err(DispatchError::Rejected(_)) => Ok((0, Position::START)),
         Err(error) => Err(error.into()),
     }

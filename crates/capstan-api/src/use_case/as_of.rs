@@ -1,14 +1,15 @@
-//! How a task or a run stood at a position or a time.
+//! The past state of a task or a run, at a position or a time.
+
+use std::str::FromStr;
 
 use capstan_domain::id::{RunId, TaskId};
 use capstan_envelope::{Position, Recorded, Workspace};
 use chrono::{DateTime, Utc};
 
+use super::read::Object;
+use super::streams;
 use crate::App;
-use crate::http::parameters::Parameters;
-use crate::http::responses::Object;
 use crate::problem::Problem;
-use crate::use_case::execute::task_stream;
 
 /// A point of the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,21 +20,19 @@ pub(crate) enum AsOf {
     Time(DateTime<Utc>),
 }
 
-impl AsOf {
-    /// Takes `as_of`, when it is given.
-    pub(crate) fn take(parameters: &mut Parameters) -> Option<Self> {
-        let text = parameters.text("as_of")?;
-        if let Ok(position) = text.parse() {
-            return Some(Self::Position(position));
-        }
-        // A plus that was not escaped reads as a blank.
-        if let Ok(time) = text.replace(' ', "+").parse() {
-            return Some(Self::Time(time));
-        }
-        parameters.fault("as_of", "must be a position or an instant, as in 2026-01-02T03:04:05Z");
-        None
-    }
+impl FromStr for AsOf {
+    type Err = ();
 
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if let Ok(position) = text.parse() {
+            return Ok(Self::Position(position));
+        }
+        // A plus sign that was not percent-encoded arrives as a blank.
+        text.replace(' ', "+").parse().map(Self::Time).map_err(|_| ())
+    }
+}
+
+impl AsOf {
     fn includes(self, recorded: &Recorded) -> bool {
         match self {
             Self::Position(position) => recorded.position <= position,
@@ -61,7 +60,7 @@ pub(crate) async fn run(
     run_id: RunId,
     as_of: AsOf,
 ) -> Result<Object, Problem> {
-    let task_id = app.task_of_run(workspace, run_id).await?;
+    let task_id = super::resolve::task_of_run(app, workspace, run_id).await?;
     let commits = commits(app, workspace, task_id, as_of).await?;
     let item = capstan_projections::run_after(&commits, run_id).map_err(Problem::internal)?;
     item.map(Object::from).ok_or_else(|| Problem::not_found("run"))
@@ -74,7 +73,7 @@ async fn commits(
     task_id: TaskId,
     as_of: AsOf,
 ) -> Result<Vec<Recorded>, Problem> {
-    let stream = task_stream(workspace, task_id)?;
+    let stream = streams::task(workspace, task_id)?;
     let mut commits = app.log.read_stream(&stream, Position::START).await?;
     let end = commits.iter().position(|recorded| !as_of.includes(recorded));
     commits.truncate(end.unwrap_or(commits.len()));

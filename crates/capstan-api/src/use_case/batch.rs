@@ -1,4 +1,4 @@
-//! Many commands in one request, answered in their order, each with a status of its own.
+//! Batches: many commands in one request, answered in order, each with its own status.
 
 use std::collections::HashSet;
 
@@ -6,33 +6,30 @@ use capstan_contract::command::{AcceptAgentCommand, CommandBody};
 use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value};
 
+use super::{body, commands};
 use crate::App;
 use crate::call::CallContext;
-use crate::http::body;
-use crate::http::routes::operation_on_bus;
-use crate::operation::Operation;
 use crate::problem::{Code, Problem};
-use crate::use_case::commands;
 
-/// The name under which a batch is asked for on the bus.
+/// The name of the batch on NATS.
 pub const BATCH: &str = "batch";
 /// Most commands of one batch.
 pub(crate) const ITEMS_MAX: usize = 1000;
-/// How many times longer than a single command's body a batch may be.
+/// Longest batch, in multiples of the longest body of a command.
 pub(crate) const BODIES: usize = 8;
-/// Commands of one batch under way at once.
-const TOGETHER: usize = 64;
+/// Commands of one batch executed at once.
+const CONCURRENCY: usize = 64;
 
 /// One command: its wire name as `type`, and the fields of its body.
 type Item = Map<String, Value>;
 
-/// Executes the commands of a batch. `may` says which of them the caller may give.
+/// Executes the commands of a batch. `may` refuses the wire names the caller may not use.
 pub(crate) async fn execute(
     app: &App,
     workspace: &str,
     json: &[u8],
     call: &CallContext,
-    may: impl Fn(&Operation) -> Result<(), Problem> + Sync,
+    may: impl Fn(&str) -> Result<(), Problem> + Sync,
 ) -> Result<Vec<Value>, Problem> {
     let items: Vec<Item> = body::parse(json)?;
     if items.len() > ITEMS_MAX {
@@ -51,14 +48,14 @@ pub(crate) async fn execute(
             }
         }
         let under_way = stretch.into_iter().map(|(index, item)| one(app, workspace, index, item, call, may));
-        let done: Vec<Value> = stream::iter(under_way).buffered(TOGETHER).collect().await;
+        let done: Vec<Value> = stream::iter(under_way).buffered(CONCURRENCY).collect().await;
         answers.extend(done);
     }
     Ok(answers)
 }
 
-/// True for a new task that shares neither its session nor its key with another of this stretch: such may overtake
-/// each other. Everything else keeps its place.
+/// True for a new task that shares neither its session nor its key with another one of this stretch: such commands run
+/// concurrently. All others keep their order.
 fn stands_alone(item: &Item, marks: &mut HashSet<String>) -> bool {
     let text = |name: &str| item.get(name).and_then(Value::as_str);
     if text("type") != Some(AcceptAgentCommand::NAME) {
@@ -79,14 +76,14 @@ async fn one(
     index: usize,
     item: Item,
     call: &CallContext,
-    may: &(impl Fn(&Operation) -> Result<(), Problem> + Sync),
+    may: &(impl Fn(&str) -> Result<(), Problem> + Sync),
 ) -> Value {
     let answered: Result<Value, Problem> = async {
         let (name, json, call) = taken_apart(index, item, call)?;
-        may(operation_on_bus(&name).ok_or_else(|| Problem::not_found("command"))?)?;
+        may(&name)?;
         let reply = commands::execute(app, workspace, &name, &json, &call).await?;
         let mut shown = serde_json::to_value(&reply).map_err(Problem::internal)?;
-        shown["status"] = reply.status.as_u16().into();
+        shown["status"] = reply.success.status().into();
         Ok(shown)
     }
     .await;
@@ -96,7 +93,7 @@ async fn one(
     })
 }
 
-/// The command's name, its body, and the circumstances of the batch as far as they hold for it.
+/// The command's name, its body, and its context.
 fn taken_apart(
     index: usize,
     mut item: Item,
@@ -105,7 +102,7 @@ fn taken_apart(
     let Some(Value::String(name)) = item.remove("type") else {
         return Err(Problem::invalid_field("/type", "type is required: the wire name of a command"));
     };
-    // A key of the whole batch is a key of each place in it, unless a command has its own.
+    // The key of the batch, with the index, is the key of each command without its own key.
     let has_own_key = item.get("idempotency_key").is_some_and(|key| !key.is_null());
     let key = call.idempotency_key.as_ref().filter(|_| !has_own_key).map(|key| format!("{key}/{index}"));
     let call = CallContext { idempotency_key: key, command_id: None, expected_version: None, ..call.clone() };

@@ -1,7 +1,4 @@
-//! Callers' commands, one file each: from a body to a receipt, whichever way it came.
-//!
-//! A command file looks up what the decider must be told, derives the ids, and shows the entity as it is decided.
-//! It holds no rule.
+//! The commands of callers: from a wire name and a JSON body to a reply.
 
 use capstan_contract::command::{
     AcceptAgentCommand, AnyCommand, AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, ArchiveTask,
@@ -13,11 +10,10 @@ use capstan_contract::command::{
 };
 use capstan_envelope::Workspace;
 
-use super::create_workspace;
 use super::execute::Execute;
+use super::{body, resolve, workspace as workspaces};
 use crate::App;
 use crate::call::CallContext;
-use crate::http::body;
 use crate::problem::Problem;
 use crate::receipt::Reply;
 
@@ -33,11 +29,11 @@ pub async fn execute(
     call: &CallContext,
 ) -> Result<Reply, Problem> {
     if wire_name == CreateWorkspace::NAME {
-        // The one command whose workspace need not exist: it makes the one named.
+        // The one command whose workspace need not exist.
         let body = named(body::parse::<CreateWorkspace>(json)?, workspace)?;
-        return create_workspace::execute(app, body, call).await;
+        return workspaces::create(app, body, call).await;
     }
-    let workspace = &app.workspace(workspace).await?;
+    let workspace = &resolve::workspace(app, workspace).await?;
     match wire_name {
         AcceptAgentCommand::NAME => run::<AcceptAgentCommand>(app, workspace, json, call).await,
         SubmitTaskInput::NAME => run::<SubmitTaskInput>(app, workspace, json, call).await,
@@ -80,15 +76,6 @@ async fn run<B: Execute>(
     call: &CallContext,
 ) -> Result<Reply, Problem> {
     body::parse::<B>(json)?.execute(app, workspace, call).await
-}
-
-/// Opens a workspace.
-pub(crate) async fn create_workspace(
-    app: &App,
-    body: CreateWorkspace,
-    call: &CallContext,
-) -> Result<Reply, Problem> {
-    create_workspace::execute(app, body, call).await
 }
 
 fn named(mut body: CreateWorkspace, workspace: &str) -> Result<CreateWorkspace, Problem> {

@@ -1,9 +1,8 @@
-//! A command on a session that may have a task already (domain.md 3).
+//! An agent command on a session that may have a task already: see "Acceptance and sessions" in docs/rules.md.
 //!
-//! The session and the task change in one append, so a repeat finds either both or nothing: what the key meant the first
-//! time stands in the session's stream, for ever.
+//! The session and the task change in one append, so a repeat finds either both or nothing: the session's stream keeps
+//! what the key meant the first time.
 
-use axum::http::StatusCode;
 use capstan_contract::command::AcceptAgentCommand;
 use capstan_dispatch::{CommandContext, DispatchError, Together, TogetherError, execute_together};
 use capstan_domain::Faults;
@@ -13,24 +12,21 @@ use capstan_domain::task::command::{Accept, SubmitInput};
 use capstan_domain::task::{self, Command, TaskDecider};
 use capstan_envelope::{StreamId, Workspace};
 
-use super::accept_agent_command::admit;
-use super::execute::task_stream;
 use super::input::{blank, check, outcome};
-use super::resolve;
+use super::read::Reads;
+use super::{quota, streams, wait};
 use crate::App;
 use crate::call::{CallContext, CommandKey, fresh_id};
 use crate::problem::{Code, Problem};
-use crate::receipt::Reply;
-use crate::use_case::read::Reads;
+use crate::receipt::{Reply, Success};
 
-/// Times the session or its task may change while a command is decided.
-const LOOKS_MAX: u32 = 8;
+/// Attempts to decide the command while the session or its task changes.
+const ATTEMPTS_MAX: u32 = 8;
 
-/// Why a field of a command has no place in an input.
-const UNFIT: &str = "cannot apply to a follow-up; with queue_mode queue the command begins a task of its own";
+/// The fault of a field that an input does not have.
+const UNFIT: &str = "cannot apply to a follow-up; use queue_mode queue to create a separate task";
 
-/// Executes the command on its session: it becomes an input of the session's task, or begins a task. `accept` is the
-/// command as it would begin one.
+/// Executes the command on its session: it becomes an input of the session's task, or creates a task as `accept` says.
 pub(crate) async fn execute(
     app: &App,
     workspace: &Workspace,
@@ -42,7 +38,7 @@ pub(crate) async fn execute(
 ) -> Result<Reply, Problem> {
     let name = accept.session_id.trim().to_owned();
     let id = capstan_domain::id::derived(&["session", &accept.agent.agent_id.to_string(), &name]);
-    let stream = resolve::stream(workspace, "session", &id.to_string())?;
+    let stream = streams::session(workspace, id)?;
     let context = call.command(&stream, key, &body);
     let input_id = match key {
         Some(key) => InputId(capstan_domain::id::derived(&["session-input", &id.to_string(), &key.text()])),
@@ -54,11 +50,11 @@ pub(crate) async fn execute(
         ..blank(app, input_id, call)
     };
     let unfit = unfit(&body);
-    for _ in 0..LOOKS_MAX {
+    for _ in 0..ATTEMPTS_MAX {
         let last = last(app, workspace, &stream).await?;
         let queues = body.queue_mode.as_deref().is_some_and(|mode| mode.trim().eq_ignore_ascii_case("queue"));
         if queues || accept.hook_id.is_some() || last.as_ref().is_none_or(|last| last.is_archived) {
-            admit(app, workspace, accept.task_id, key, open_tasks_max).await?;
+            quota::admit_task(app, workspace, accept.task_id, key, open_tasks_max).await?;
         }
         let command = session::Command {
             session_id: name.clone(),
@@ -82,15 +78,15 @@ pub(crate) async fn execute(
             }
             Err(TogetherError::Second(DispatchError::Rejected(task::Rejection::Archived))) => {
                 if let Some(last) = last {
-                    app.dispatch.tasks.refresh(&task_stream(workspace, last.task_id)?).await?;
+                    app.dispatch.tasks.refresh(&streams::task(workspace, last.task_id)?).await?;
                 }
             }
             Err(TogetherError::Second(DispatchError::Rejected(task::Rejection::Unchecked(_)))) => {
                 if let Some(last) = last {
-                    check(app, &task_stream(workspace, last.task_id)?, &mut input).await?;
+                    check(app, &streams::task(workspace, last.task_id)?, &mut input).await?;
                 }
             }
-            // The task's id comes from the key: another command used it on another session, or on none.
+            // The task's id is derived from the key: another command used it on another session, or on none.
             Err(TogetherError::Second(DispatchError::Rejected(task::Rejection::Exists))) => {
                 return Err(DispatchError::<task::Rejection>::IdempotencyConflict.into());
             }
@@ -98,20 +94,20 @@ pub(crate) async fn execute(
             Err(TogetherError::Second(error)) => return Err(error.into()),
         }
     }
-    Err(Problem::new(Code::Contended, "the session changes faster than a command on it can be decided"))
+    Err(Problem::new(Code::Contended, "too many commands change this session at once"))
 }
 
-/// How the session's task stands, as far as this process knows.
+/// The state of the session's task, as this process has it cached.
 async fn last(app: &App, workspace: &Workspace, stream: &StreamId) -> Result<Option<Last>, Problem> {
     let Some(task_id) = app.dispatch.sessions.load(stream).await?.state.last else { return Ok(None) };
-    let loaded = app.dispatch.tasks.load(&task_stream(workspace, task_id)?).await?;
+    let loaded = app.dispatch.tasks.load(&streams::task(workspace, task_id)?).await?;
     let task = loaded.state.as_deref();
     let is_open = task.is_none_or(|task| !task.state.is_terminal());
     let is_archived = task.is_some_and(task::Task::is_archived);
     Ok(Some(Last { task_id, is_open, is_archived }))
 }
 
-/// What the session's events ask of which task.
+/// The command that follows from the session's events, and the stream of its task.
 fn follow(
     workspace: &Workspace,
     events: &[Event],
@@ -120,12 +116,12 @@ fn follow(
 ) -> Option<(StreamId, Command)> {
     match events.first()? {
         Event::Bound(bound) => {
-            let stream = task_stream(workspace, bound.task_id).ok()?;
+            let stream = streams::task(workspace, bound.task_id).ok()?;
             let accept = Accept { runs_after: bound.runs_after, ..accept.clone() };
             Some((stream, Command::Accept(Box::new(accept))))
         }
         Event::Continued(continued) => {
-            let stream = task_stream(workspace, continued.task_id).ok()?;
+            let stream = streams::task(workspace, continued.task_id).ok()?;
             Some((stream, Command::SubmitInput(input.clone())))
         }
     }
@@ -139,38 +135,38 @@ async fn reply(
     task: Option<&capstan_dispatch::Decided<TaskDecider>>,
 ) -> Result<Reply, Problem> {
     let Some(task) = task else {
-        return Err(Problem::new(Code::Contended, "the session names a task that is not known yet"));
+        return Err(Problem::new(Code::Contended, "the task of the session is not readable yet"));
     };
-    let mut reply = Reply::new(StatusCode::ACCEPTED, context, task);
+    let mut reply = Reply::new(Success::Accepted, context, task);
     if session.duplicate {
         reply.receipt.duplicate = true;
-        reply.status = StatusCode::OK;
+        reply.success = Success::Done;
     }
     match session.events.first() {
         Some(Event::Continued(continued)) => {
             reply.input = Some((continued.input_id, outcome(task, continued.input_id)));
             reply.continued = true;
-            let shown = app.shown_task(workspace, continued.task_id, task.position).await;
+            let shown = wait::shown(app, task.position, app.reads.task(workspace, continued.task_id)).await;
             Ok(reply.showing_object("task", shown))
         }
         Some(Event::Bound(bound)) if !session.duplicate => {
-            let stream = task_stream(workspace, bound.task_id)?;
+            let stream = streams::task(workspace, bound.task_id)?;
             reply.entity = Reads::new_task(&stream, context, task).map(|task| ("task", task));
             Ok(reply)
         }
         Some(Event::Bound(bound)) => {
-            let shown = app.shown_task(workspace, bound.task_id, task.position).await;
+            let shown = wait::shown(app, task.position, app.reads.task(workspace, bound.task_id)).await;
             Ok(reply.showing_object("task", shown))
         }
         None => Ok(reply),
     }
 }
 
-/// What the command says that an input cannot.
+/// The faults of fields that an input does not have.
 fn unfit(body: &AcceptAgentCommand) -> Vec<capstan_domain::Fault> {
     let mut faults = Faults::default();
     faults.require(!body.message.trim().is_empty(), "/message", "message is required");
-    for (pointer, is_given) in [
+    for (pointer, is_set) in [
         ("/session_key", body.session_key.is_some()),
         ("/lane", body.lane.is_some()),
         ("/policy", body.policy.is_some()),
@@ -192,7 +188,7 @@ fn unfit(body: &AcceptAgentCommand) -> Vec<capstan_domain::Fault> {
         ("/deadline", body.deadline.is_some()),
         ("/queue_ttl_ms", body.queue_ttl_ms.is_some()),
     ] {
-        faults.require(!is_given, pointer, UNFIT);
+        faults.require(!is_set, pointer, UNFIT);
     }
     faults.into_result().err().unwrap_or_default()
 }

@@ -1,194 +1,183 @@
-//! Commands nobody could process: set aside with everything needed to look at them and send them again.
+//! Dead letters: commands that could not be processed, and commits the read models could not fold.
+//!
+//! The commands are in a stream of their own, the commits in the log. Only a command can be discarded; a commit waits
+//! until a later build can fold it.
 
-use async_nats::Client;
-use async_nats::HeaderMap;
-use async_nats::jetstream::message::StreamMessage;
-use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
-use async_nats::jetstream::{self, Context, Message};
-use capstan_envelope::redaction;
-use capstan_eventlog::Topology;
+pub(crate) mod store;
+
+use std::fmt;
+use std::str::FromStr;
+
+use capstan_envelope::{Position, redaction};
+use capstan_projections::ParkedCommit;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value;
-use uuid::Uuid;
+use serde_json::{Value, json};
 
+use super::read::List;
+use crate::App;
 use crate::problem::{Code, Problem};
+use store::DeadCommand;
 
-/// The name of the command, which it keeps when it is sent again.
-pub(crate) const COMMAND_ID: &str = "Capstan-Command-Id";
-/// Before the names of the original headers, which would otherwise steer the dead letter itself.
-const ORIGINAL: &str = "Capstan-Original-";
-const SUBJECT: &str = "Capstan-Subject";
-const ERROR_CODE: &str = "Capstan-Error-Code";
-const ERROR: &str = "Capstan-Error";
-const ATTEMPTS: &str = "Capstan-Attempts";
-const DEAD_AT: &str = "Capstan-Dead-At";
-
-/// The stream of commands set aside.
-#[derive(Clone, Debug)]
-pub struct DeadLetters {
-    jetstream: Context,
-    topology: Topology,
+/// The id of a dead letter: `command-7`, `commit-42`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Id {
+    /// A command, by its sequence in the stream of dead letters.
+    Command(u64),
+    /// A commit, by its position in the log.
+    Commit(u64),
 }
 
-/// A command set aside.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct DeadCommand {
-    pub(crate) sequence: u64,
-    /// Where it was published.
-    pub(crate) subject: String,
-    pub(crate) code: String,
-    pub(crate) error: String,
-    pub(crate) attempts: u64,
-    pub(crate) dead_at: Option<DateTime<Utc>>,
-    pub(crate) command_id: Option<Uuid>,
-    /// What it said, secrets hidden; a text where it is no JSON.
-    pub(crate) payload: Value,
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(sequence) => write!(f, "command-{sequence}"),
+            Self::Commit(position) => write!(f, "commit-{position}"),
+        }
+    }
 }
 
-impl DeadCommand {
-    fn of(message: &StreamMessage) -> Self {
-        let text = |name: &'static str| message.headers.get(name).map(|value| value.as_str().to_owned());
-        let mut payload = serde_json::from_slice(&message.payload)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&message.payload).into_owned()));
+impl FromStr for Id {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (kind, number) = text.split_once('-').ok_or(())?;
+        let number = number.parse().map_err(|_| ())?;
+        match kind {
+            "command" => Ok(Self::Command(number)),
+            "commit" => Ok(Self::Commit(number)),
+            _ => Err(()),
+        }
+    }
+}
+
+/// A dead letter of either kind.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeadLetter {
+    id: String,
+    kind: &'static str,
+    /// The subject of a command, the stream of a commit.
+    source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<u64>,
+    dead_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command_id: Option<String>,
+    payload: Value,
+}
+
+impl From<DeadCommand> for DeadLetter {
+    fn from(command: DeadCommand) -> Self {
+        Self {
+            id: Id::Command(command.sequence).to_string(),
+            kind: "command",
+            source: command.subject,
+            code: Some(command.code),
+            error: command.error,
+            attempts: Some(command.attempts),
+            dead_at: command.dead_at,
+            command_id: command.command_id.map(|id| id.to_string()),
+            payload: command.payload,
+        }
+    }
+}
+
+impl From<ParkedCommit> for DeadLetter {
+    fn from(commit: ParkedCommit) -> Self {
+        let mut payload = serde_json::from_str(&commit.payload).unwrap_or(Value::String(commit.payload));
         redaction::redact(&mut payload);
         Self {
-            sequence: message.sequence,
-            subject: text(SUBJECT).unwrap_or_default(),
-            code: text(ERROR_CODE).unwrap_or_default(),
-            error: text(ERROR).unwrap_or_default(),
-            attempts: text(ATTEMPTS).and_then(|text| text.parse().ok()).unwrap_or_default(),
-            dead_at: text(DEAD_AT)
-                .and_then(|text| Some(text.parse::<DateTime<chrono::FixedOffset>>().ok()?.to_utc())),
-            command_id: text(COMMAND_ID).and_then(|text| text.parse().ok()),
+            id: Id::Commit(commit.position.sequence()).to_string(),
+            kind: "commit",
+            source: commit.stream,
+            code: None,
+            error: commit.error,
+            attempts: None,
+            dead_at: Some(commit.parked_at),
+            command_id: None,
             payload,
         }
     }
 }
 
-impl DeadLetters {
-    /// The dead letters of one installation.
-    pub fn new(client: Client, topology: Topology) -> Self {
-        Self { jetstream: jetstream::new(client), topology }
+/// Lists commands first, then commits, each oldest first.
+pub(crate) async fn list(app: &App, after: Id, limit: u32) -> Result<List<DeadLetter>, Problem> {
+    let mut items: Vec<DeadLetter> = Vec::new();
+    if let Id::Command(after) = after {
+        items.extend(app.dead_letters.list(after, limit).await?.into_iter().map(DeadLetter::from));
     }
+    let left = i64::from(limit) - items.len() as i64;
+    if left > 0 {
+        let after = if let Id::Commit(after) = after { after } else { 0 };
+        let parked = app.reads.models().parked_after(Position::new(after), left).await?;
+        items.extend(parked.into_iter().map(DeadLetter::from));
+    }
+    let next_cursor =
+        items.last().filter(|_| items.len() as u64 >= u64::from(limit)).map(|last| last.id.clone());
+    let position = app.reads.models().position().await?;
+    Ok(List { items, next_cursor, position, limit, total: None })
+}
 
-    /// Keeps the payload as it came; the headers say where it was found, what it carried and what was wrong.
-    pub(crate) async fn keep(
-        &self,
-        message: &Message,
-        command_id: Option<Uuid>,
-        problem: &Problem,
-        deliveries: i64,
-    ) -> Result<(), async_nats::Error> {
-        let address = self.topology.parse_command(&message.subject);
-        let source = address
-            .map_or_else(|| "cmd".to_owned(), |(workspace, command)| format!("cmd.{workspace}.{command}"));
-        let mut headers = HeaderMap::new();
-        for (name, values) in message.headers.iter().flat_map(HeaderMap::iter) {
-            for value in values {
-                headers.append(format!("{ORIGINAL}{name}"), value.clone());
-            }
+/// The dead letter with this id.
+pub(crate) async fn one(app: &App, id: Id) -> Result<DeadLetter, Problem> {
+    Ok(match id {
+        Id::Command(sequence) => app.dead_letters.one(sequence).await?.into(),
+        Id::Commit(position) => parked(app, position).await?.into(),
+    })
+}
+
+/// Publishes a command again, or folds the parked commits of a stream again, in order.
+pub(crate) async fn retry(app: &App, id: Id) -> Result<Value, Problem> {
+    match id {
+        Id::Command(sequence) => {
+            app.dead_letters.retry(sequence).await?;
+            Ok(json!({ "done": true }))
         }
-        if let Some(command_id) = command_id {
-            headers.insert(COMMAND_ID, command_id.to_string());
+        Id::Commit(position) => {
+            let stream = parked(app, position).await?.stream;
+            let stream = stream.parse().map_err(Problem::internal)?;
+            let left = app.reads.models().retry_parked(&app.log, &stream).await.map_err(|error| {
+                Problem::new(Code::ReadModelUnavailable, "the commits could not be folded").because(error)
+            })?;
+            Ok(json!({ "done": left == 0, "still_parked": left }))
         }
-        headers.insert(SUBJECT, message.subject.as_str());
-        headers.insert(ERROR_CODE, problem.code.as_str());
-        headers.insert(ERROR, problem.detail.replace(['\r', '\n'], " "));
-        headers.insert(ATTEMPTS, deliveries.to_string());
-        headers.insert(DEAD_AT, Utc::now().to_rfc3339());
-        let subject = self.topology.dead_letter_subject(&source);
-        self.jetstream.publish_with_headers(subject, headers, message.payload.clone()).await?.await?;
-        metrics::counter!("capstan_dead_letters_total", "source" => "command").increment(1);
-        tracing::error!(subject = %message.subject, code = problem.code.as_str(), "a command was set aside as a dead letter");
-        Ok(())
-    }
-
-    /// Up to `limit` of them after a place, oldest first.
-    pub(crate) async fn list(&self, after: u64, limit: u32) -> Result<Vec<DeadCommand>, Problem> {
-        let stream = self.stream().await?;
-        let (all, mut next, mut found) =
-            (self.topology.dead_letter_subject(">"), after.saturating_add(1), Vec::new());
-        while (found.len() as u64) < u64::from(limit) {
-            match stream.get_first_raw_message_by_subject(&all, next).await {
-                Ok(message) => {
-                    next = message.sequence.saturating_add(1);
-                    found.push(DeadCommand::of(&message));
-                }
-                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => break,
-                Err(error) => return Err(unavailable(error)),
-            }
-        }
-        Ok(found)
-    }
-
-    /// One of them.
-    pub(crate) async fn one(&self, sequence: u64) -> Result<DeadCommand, Problem> {
-        Ok(DeadCommand::of(&self.message(&self.stream().await?, sequence).await?))
-    }
-
-    /// Sends it where it was published first, under the id it had, and takes it out of the stream. Being told twice does
-    /// it once: the queue knows the message by its place here.
-    pub(crate) async fn retry(&self, sequence: u64) -> Result<(), Problem> {
-        let stream = self.stream().await?;
-        let message = self.message(&stream, sequence).await?;
-        let subject =
-            message.headers.get(SUBJECT).map(|subject| subject.as_str().to_owned()).unwrap_or_default();
-        if self.topology.parse_command(&subject).is_none() {
-            return Err(Problem::new(
-                Code::IllegalTransition,
-                "the dead letter does not say where it was published",
-            ));
-        }
-        let mut headers = HeaderMap::new();
-        for (name, values) in message.headers.iter() {
-            let name = name.to_string();
-            // What steers the server was meant for the first time only.
-            let Some(original) = name.strip_prefix(ORIGINAL).filter(|name| !is_of_server(name)) else {
-                continue;
-            };
-            for value in values {
-                headers.append(original, value.clone());
-            }
-        }
-        if let Some(command_id) = message.headers.get(COMMAND_ID) {
-            headers.insert(COMMAND_ID, command_id.clone());
-        }
-        let place = format!("dead-letter-{sequence}-{}", message.time.unix_timestamp_nanos());
-        headers.insert("Nats-Msg-Id", place);
-        let sent = self.jetstream.publish_with_headers(subject, headers, message.payload.clone()).await;
-        sent.map_err(unavailable)?.await.map_err(unavailable)?;
-        stream.delete_message(sequence).await.map_err(unavailable)?;
-        Ok(())
-    }
-
-    /// Takes it out of the stream for good.
-    pub(crate) async fn discard(&self, sequence: u64) -> Result<(), Problem> {
-        let stream = self.stream().await?;
-        self.message(&stream, sequence).await?;
-        stream.delete_message(sequence).await.map_err(unavailable)?;
-        tracing::info!(sequence, "a dead letter was discarded");
-        Ok(())
-    }
-
-    async fn stream(&self) -> Result<Stream, Problem> {
-        self.jetstream.get_stream(self.topology.dead_letters_stream()).await.map_err(unavailable)
-    }
-
-    async fn message(&self, stream: &Stream, sequence: u64) -> Result<StreamMessage, Problem> {
-        stream.get_raw_message(sequence).await.map_err(|error| match error.kind() {
-            RawMessageErrorKind::NoMessageFound => Problem::not_found("dead letter"),
-            _ => unavailable(error),
-        })
     }
 }
 
-/// Headers with which a publisher speaks to the server.
-fn is_of_server(name: &str) -> bool {
-    name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("nats-"))
-        || name.eq_ignore_ascii_case(COMMAND_ID)
+/// Discards a command; a commit cannot be discarded.
+pub(crate) async fn discard(app: &App, id: Id) -> Result<Value, Problem> {
+    match id {
+        Id::Command(sequence) => app.dead_letters.discard(sequence).await?,
+        Id::Commit(position) => {
+            parked(app, position).await?;
+            let detail = "a commit of the log cannot be discarded; retry it, or rebuild the read models";
+            return Err(Problem::new(Code::IllegalTransition, detail));
+        }
+    }
+    Ok(json!({ "done": true }))
 }
 
-fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> Problem {
-    Problem::new(Code::LogUnavailable, "the dead letters cannot be reached").because(error)
+async fn parked(app: &App, position: u64) -> Result<ParkedCommit, Problem> {
+    let before = Position::new(position.saturating_sub(1));
+    let found = app.reads.models().parked_after(before, 1).await?;
+    let is_it = |commit: &ParkedCommit| commit.position.sequence() == position;
+    found.into_iter().find(is_it).ok_or_else(|| Problem::not_found("dead letter"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_read_back_as_it_is_shown() {
+        for id in [Id::Command(7), Id::Commit(42)] {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+        for text in ["", "7", "command-", "command-x", "task-1", "command-1-2"] {
+            assert_eq!(text.parse::<Id>(), Err(()), "{text}");
+        }
+    }
 }

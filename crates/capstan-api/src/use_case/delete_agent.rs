@@ -1,6 +1,5 @@
-//! Deletes an agent: its open tasks first, if the caller says so, its channel bindings afterwards.
+//! Deletes an agent: cancels its open tasks first, if the caller asks for it, and deactivates its channel bindings afterwards.
 
-use axum::http::StatusCode;
 use capstan_contract::command::{CancelTask, CommandBody, DeleteAgent};
 use capstan_dispatch::{CommandContext, DispatchError};
 use capstan_domain::agent::{Command, Delete, Rejection};
@@ -8,17 +7,17 @@ use capstan_domain::id::{AgentId, TaskId, derived};
 use capstan_domain::{channel, task};
 use capstan_envelope::{CommitId, Workspace};
 
-use super::execute::{Execute, agent_named, task_stream};
-use super::resolve;
+use super::execute::Execute;
+use super::{agent, streams, wait};
 use crate::App;
 use crate::call::CallContext;
 use crate::problem::Problem;
-use crate::receipt::Reply;
+use crate::receipt::{Reply, Success};
 
-/// Tasks cancelled between two looks for more.
+/// Tasks cancelled in one round.
 const TASKS_AT_A_TIME: u32 = 500;
-/// Looks for more, after which somebody gives the agent work faster than it can be cancelled.
-const LOOKS_MAX: usize = 200;
+/// Rounds, after which tasks are created faster than they can be cancelled.
+const ROUNDS_MAX: usize = 200;
 
 impl Execute for DeleteAgent {
     async fn execute(
@@ -28,8 +27,8 @@ impl Execute for DeleteAgent {
         call: &CallContext,
     ) -> Result<Reply, Problem> {
         let key = call.key(self.idempotency_key())?;
-        let agent_id = agent_named(app, workspace, &mut self.agent_id).await?;
-        let stream = resolve::agent_stream(workspace, agent_id)?;
+        let agent_id = agent::named_id(app, workspace, &mut self.agent_id).await?;
+        let stream = streams::agent(workspace, agent_id)?;
         let context = call.command(&stream, key.as_ref(), &self);
         let loaded = app.dispatch.agents.refresh(&stream).await?;
         let current = loaded.head.version;
@@ -44,17 +43,17 @@ impl Execute for DeleteAgent {
         if is_there && self.cancel_open {
             cancelled = deletion.cancel_open_tasks().await?;
         }
-        let open_tasks = if is_there { app.open_tasks(workspace, Some(agent_id)).await? } else { 0 };
+        let open_tasks = if is_there { deletion.open_tasks().await? } else { 0 };
         let command = Command::Delete(Delete { open_tasks, at: call.received_at });
         let decided = app.dispatch.agents.execute(&stream, &command, &context).await?;
         if decided.changed {
-            deletion.tidy_up(self.cancel_open, &mut cancelled).await;
+            deletion.clean_up(self.cancel_open, &mut cancelled).await;
         }
-        Ok(Reply::new(StatusCode::OK, &context, &decided).showing("cancelled_tasks", &cancelled))
+        Ok(Reply::new(Success::Done, &context, &decided).showing("cancelled_tasks", &cancelled))
     }
 }
 
-/// What follows from deleting one agent.
+/// The deletion of one agent.
 struct Deletion<'a> {
     app: &'a App,
     workspace: &'a Workspace,
@@ -63,11 +62,18 @@ struct Deletion<'a> {
 }
 
 impl Deletion<'_> {
+    /// The number of the agent's open tasks by now.
+    async fn open_tasks(&self) -> Result<u64, Problem> {
+        wait::for_head(self.app).await?;
+        let models = self.app.reads.models();
+        Ok(models.count_open_tasks(self.workspace.as_str(), Some(self.agent_id), u64::MAX).await?)
+    }
+
     /// Cancels the agent's tasks until none is open.
     async fn cancel_open_tasks(&self) -> Result<Vec<TaskId>, Problem> {
         let mut cancelled = Vec::new();
-        for _ in 0..LOOKS_MAX {
-            self.app.wait_for_head().await?;
+        for _ in 0..ROUNDS_MAX {
+            wait::for_head(self.app).await?;
             let open = self.app.reads.open_tasks_of(self.workspace, self.agent_id, TASKS_AT_A_TIME).await?;
             if open.is_empty() {
                 break;
@@ -81,9 +87,9 @@ impl Deletion<'_> {
         Ok(cancelled)
     }
 
-    /// Cancels one task; false when it was over before.
+    /// Cancels one task; false when it had ended before.
     async fn cancel(&self, task_id: TaskId) -> Result<bool, Problem> {
-        let stream = task_stream(self.workspace, task_id)?;
+        let stream = streams::task(self.workspace, task_id)?;
         let command_id =
             derived(&["cancelled-by", &self.context.command_id.to_string(), &task_id.to_string()]);
         let context = self.follow_up(command_id, CancelTask::NAME);
@@ -99,26 +105,26 @@ impl Deletion<'_> {
         }
     }
 
-    /// What the deletion leaves to do. The agent is gone by now, so trouble is told to the log and not to the caller.
-    async fn tidy_up(&self, cancel_open: bool, cancelled: &mut Vec<TaskId>) {
-        let tidied = async {
+    /// Cleans up after the deletion. The agent is deleted by now, so a failure is logged and not returned.
+    async fn clean_up(&self, cancel_open: bool, cancelled: &mut Vec<TaskId>) {
+        let cleaned = async {
             if cancel_open {
                 // Tasks that were accepted while the first ones were cancelled.
                 cancelled.extend(self.cancel_open_tasks().await?);
             }
             self.deactivate_bindings().await
         };
-        if let Err(problem) = tidied.await {
-            tracing::warn!(agent.id = %self.agent_id, detail = %problem.detail, "failed to tidy up after an agent");
+        if let Err(problem) = cleaned.await {
+            tracing::warn!(agent.id = %self.agent_id, detail = %problem.detail, "failed to clean up after a deleted agent");
             problem.log(self.context.correlation_id);
         }
     }
 
-    /// Channels bound to the agent take no messages any more; their addresses stay with the workspace.
+    /// Deactivates the channels bound to the agent; their addresses stay with the workspace.
     async fn deactivate_bindings(&self) -> Result<(), Problem> {
         for (channel_type, address) in self.app.reads.addresses_of(self.workspace, self.agent_id).await? {
             let address = channel::Address::new(&channel_type, &address).map_err(Problem::invalid)?;
-            let stream = resolve::channel_stream(&address)?;
+            let stream = streams::channel(&address)?;
             let command_id =
                 derived(&["deactivated-by", &self.context.command_id.to_string(), &stream.to_string()]);
             let context = self.follow_up(command_id, DeleteAgent::NAME);

@@ -1,6 +1,6 @@
-//! What happened to a task, event by event, as the log has it.
+//! The history of a task: its events in the log.
 
-mod words;
+mod event_text;
 
 use capstan_contract::DomainEvent;
 use capstan_domain::id::TaskId;
@@ -12,15 +12,15 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::read::List;
+use super::streams;
 use crate::App;
-use crate::http::responses::List;
 use crate::problem::Problem;
-use crate::use_case::execute::task_stream;
 
 /// One event.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct HistoryEntry {
-    /// Where it stands: the commit's position and the event's place in it, as on the live stream.
+    /// The commit's position and the event's index in it, as on the live stream.
     id: String,
     position: Position,
     version: u64,
@@ -43,11 +43,11 @@ pub(crate) async fn of_task(
     after: Position,
     limit: u32,
 ) -> Result<List<HistoryEntry>, Problem> {
-    let stream = task_stream(workspace, task_id)?;
+    let stream = streams::task(workspace, task_id)?;
     let commits = app.log.read_stream(&stream, after).await?;
     if commits.is_empty() {
         // Nothing after this position, or no such task.
-        app.must_have_task(workspace, task_id).await?;
+        super::resolve::existing_task(app, workspace, task_id).await?;
     }
     let end = commits.last().map_or(after, |recorded| recorded.position);
     let mut items = Vec::new();
@@ -75,7 +75,7 @@ fn entries(recorded: Recorded) -> impl Iterator<Item = HistoryEntry> {
         id: if index == last { position.to_string() } else { format!("{position}.{index}") },
         position,
         version,
-        text: told(&record),
+        text: text(&record),
         event: record.name,
         occurred_at: metadata.occurred_at,
         actor: metadata.actor.clone(),
@@ -86,10 +86,10 @@ fn entries(recorded: Recorded) -> impl Iterator<Item = HistoryEntry> {
     })
 }
 
-/// What people read; an event this build cannot read is at least named.
-fn told(record: &EventRecord) -> String {
+/// The event as text; the name of an event this build cannot decode.
+fn text(record: &EventRecord) -> String {
     match DomainEvent::decode("task", record) {
-        Ok(DomainEvent::Task(event)) => words::told(&event),
+        Ok(DomainEvent::Task(event)) => event_text::text(&event),
         Ok(_) | Err(_) => record.name.clone(),
     }
 }

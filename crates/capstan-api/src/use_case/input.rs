@@ -1,4 +1,4 @@
-//! What every way to say something to a task has in common.
+//! Inputs of a task: checked against the schema of the open question, submitted, and answered with their outcome.
 
 use capstan_dispatch::{CommandContext, Decided, DispatchError};
 use capstan_domain::id::{InputId, OutputId, TaskId};
@@ -8,17 +8,21 @@ use capstan_domain::task::{Command, Event, Rejection, TaskDecider};
 use capstan_envelope::{Actor, StreamId, Workspace};
 use serde::Deserialize;
 
-use super::execute::{task_reply, task_stream};
+use super::{answer_schema, streams, wait};
 use crate::App;
-use crate::call::CallContext;
+use crate::call::{CallContext, CommandKey, fresh_id};
 use crate::problem::{Code, Problem};
-use crate::receipt::Reply;
-use crate::use_case::answer_schema;
+use crate::receipt::{Reply, Success};
 
-/// Questions that may take each other's place while an answer is checked.
+/// Times the question may change while an answer is checked.
 const CHECKS_MAX: u32 = 4;
 
-/// An input with nothing in it yet.
+/// The id of an input: the same for every repeat of a command with a key.
+pub(super) fn input_id(task_id: TaskId, key: Option<&CommandKey>, call: &CallContext) -> InputId {
+    key.map_or_else(|| InputId(fresh_id(call.received_at)), |key| InputId::of_key(task_id, &key.text()))
+}
+
+/// An empty input.
 pub(crate) fn blank(app: &App, input_id: InputId, call: &CallContext) -> SubmitInput {
     SubmitInput {
         by: name(&call.actor),
@@ -33,7 +37,7 @@ pub(crate) fn blank(app: &App, input_id: InputId, call: &CallContext) -> SubmitI
     }
 }
 
-/// The name by which a caller is known.
+/// The name of a caller; workers, the engine and the system have none.
 pub(crate) fn name(actor: &Actor) -> Option<String> {
     match actor {
         Actor::Client { name } => Some(name.clone()),
@@ -41,32 +45,34 @@ pub(crate) fn name(actor: &Actor) -> Option<String> {
     }
 }
 
-/// Says something to a task. When it answers a question of a certain shape, it is checked first; should another question
-/// have taken that one's place meanwhile, it is checked for the new one.
-pub(crate) async fn say(
+/// Submits an input. An answer to a question with a schema is checked first; when another question has replaced that
+/// one meanwhile, the answer is checked against the new one.
+pub(crate) async fn submit(
     app: &App,
     workspace: &Workspace,
     task_id: TaskId,
     mut input: SubmitInput,
     context: &CommandContext,
 ) -> Result<Reply, Problem> {
-    let stream = task_stream(workspace, task_id)?;
-    find_strangers(app, workspace, &stream, &mut input).await?;
+    let stream = streams::task(workspace, task_id)?;
+    note_foreign_outputs(app, workspace, &stream, &mut input).await?;
     for _ in 0..CHECKS_MAX {
         match app.dispatch.tasks.execute(&stream, &Command::SubmitInput(input.clone()), context).await {
             Err(DispatchError::Rejected(Rejection::Unchecked(_))) => check(app, &stream, &mut input).await?,
             decided => {
                 let decided = decided?;
-                let mut reply = task_reply(app, workspace, task_id, context, &decided).await;
+                let task = wait::shown(app, decided.position, app.reads.task(workspace, task_id)).await;
+                let reply = Reply::new(Success::Accepted, context, &decided);
+                let mut reply = reply.showing_object("task", task);
                 reply.input = Some((input.input_id, outcome(&decided, input.input_id)));
                 return Ok(reply);
             }
         }
     }
-    Err(Problem::new(Code::Contended, "the question changes faster than an answer can be checked"))
+    Err(Problem::new(Code::Contended, "the question changed too often while the answer was checked"))
 }
 
-/// Checks the input against the schema of the question that is open.
+/// Checks the input against the schema of the open question.
 pub(crate) async fn check(app: &App, stream: &StreamId, input: &mut SubmitInput) -> Result<(), Problem> {
     let loaded = app.dispatch.tasks.load(stream).await?;
     let open = loaded.state.as_deref().and_then(|task| task.blocker.as_ref());
@@ -79,8 +85,8 @@ pub(crate) async fn check(app: &App, stream: &StreamId, input: &mut SubmitInput)
     Ok(())
 }
 
-/// Finds out which of the outputs decided on belong to another task, so that the refusal can say so.
-async fn find_strangers(
+/// Notes which of the decided outputs belong to another task, so that the rejection can say so.
+async fn note_foreign_outputs(
     app: &App,
     workspace: &Workspace,
     stream: &StreamId,
@@ -99,7 +105,7 @@ async fn find_strangers(
         if loaded.state.as_deref().is_some_and(|task| task.outputs.contains_key(&output_id)) {
             continue;
         }
-        // It only makes the refusal clearer: without the read models it says less.
+        // Only for a clearer rejection: failures of the read models are ignored.
         let shown = app.reads.output(workspace, None, output_id).await.ok().flatten();
         let shown = shown.and_then(|object| serde_json::from_str::<Shown>(object.json.get()).ok());
         item.of_task = shown.map(|shown| shown.task_id).filter(|task_id| task_id.to_string() != stream.id());
@@ -107,7 +113,7 @@ async fn find_strangers(
     Ok(())
 }
 
-/// What became of the input when it was first taken.
+/// The outcome of the input when it was first accepted.
 pub(crate) fn outcome(decided: &Decided<TaskDecider>, input_id: InputId) -> InputOutcome {
     let said = decided.events.iter().find_map(|event| match event {
         Event::InputAccepted(accepted) if accepted.input_id == input_id => Some(accepted.outcome),

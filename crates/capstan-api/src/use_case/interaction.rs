@@ -6,9 +6,9 @@ use capstan_envelope::Workspace;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::streams;
 use crate::App;
 use crate::problem::Problem;
-use crate::use_case::execute::task_stream;
 
 /// How a run can be talked to.
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
@@ -36,8 +36,8 @@ enum InteractionState {
 
 /// Asks the task a run belongs to, as the log has it.
 pub(crate) async fn of_run(app: &App, workspace: &Workspace, run_id: RunId) -> Result<Interaction, Problem> {
-    let task_id = app.task_of_run(workspace, run_id).await?;
-    let loaded = app.dispatch.tasks.refresh(&task_stream(workspace, task_id)?).await?;
+    let task_id = super::resolve::task_of_run(app, workspace, run_id).await?;
+    let loaded = app.dispatch.tasks.refresh(&streams::task(workspace, task_id)?).await?;
     let task = loaded.state.as_deref().ok_or_else(|| Problem::not_found("run"))?;
     interaction(task, run_id).ok_or_else(|| Problem::not_found("run"))
 }

@@ -14,8 +14,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::read::{LIMIT_MAX, List};
 use crate::App;
-use crate::http::responses::{LIMIT_MAX, List};
 use crate::problem::{Code, Problem};
 
 /// Longest single line, in bytes: it must fit into one message of the bus.
@@ -132,7 +132,7 @@ pub(crate) async fn of_task(
     after: u64,
     limit: u32,
 ) -> Result<List<LogEntry>, Problem> {
-    let task = app.loaded_task(workspace, task_id).await?;
+    let task = super::resolve::task(app, workspace, task_id).await?;
     let lines = app.telemetry.read(workspace, task_id.0, after, limit as usize).await?;
     // A reader continues from the last line whether or not there is more yet.
     let next_cursor = lines.last().map(|line| line.sequence.to_string());
@@ -156,7 +156,7 @@ pub(crate) async fn events_of_run(
     mut after: u64,
     limit: u32,
 ) -> Result<List<LogEntry>, Problem> {
-    let task_id = app.task_of_run(workspace, run_id).await?;
+    let task_id = super::resolve::task_of_run(app, workspace, run_id).await?;
     let mut items = Vec::new();
     let mut searched = 0;
     while items.len() < limit as usize && searched < LINES_SEARCHED_MAX {

@@ -7,9 +7,9 @@ use chrono::Utc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::streams;
 use crate::App;
 use crate::problem::Problem;
-use crate::use_case::schedules::schedule_stream;
 
 /// Ticks shown when the caller does not say.
 pub(crate) const COUNT_DEFAULT: u32 = 10;
@@ -35,7 +35,7 @@ pub(crate) async fn of_schedule(
     schedule_id: ScheduleId,
     count: u32,
 ) -> Result<Preview, Problem> {
-    let loaded = app.dispatch.schedules.refresh(&schedule_stream(workspace, schedule_id)?).await?;
+    let loaded = app.dispatch.schedules.refresh(&streams::schedule(workspace, schedule_id)?).await?;
     let schedule = loaded.state.as_deref().filter(|schedule| !schedule.deleted);
     let schedule = schedule.ok_or_else(|| Problem::not_found("schedule"))?;
     let limit = count.clamp(1, COUNT_MAX);

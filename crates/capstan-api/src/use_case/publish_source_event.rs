@@ -1,7 +1,6 @@
-//! Tells the tasks that watch for it what happened outside. Each is told by a command of its own that changes nothing the
-//! second time, so a caller that got no answer sends the event again.
+//! Delivers an event of an external source to the tasks that watch for it. Each task gets a command of its own that
+//! changes nothing when it is repeated, so a caller that got no answer sends the event again.
 
-use axum::http::StatusCode;
 use capstan_contract::command::{CommandBody, PublishSourceEvent};
 use capstan_domain::Faults;
 use capstan_domain::id::{InputId, TaskId};
@@ -13,30 +12,30 @@ use capstan_engine::protocol::SourceKeys;
 use capstan_envelope::Workspace;
 use serde::Serialize;
 
-use super::execute::{Execute, task_stream};
+use super::execute::Execute;
+use super::streams;
 use crate::App;
 use crate::call::{CallContext, fresh_id};
-use crate::http::parameters::refuse;
 use crate::problem::Problem;
-use crate::receipt::{Receipt, Reply};
+use crate::receipt::{Receipt, Reply, Success};
 
 /// Most keys and most items of one event.
 const LIST_MAX: usize = 1000;
 
-/// What became of an event.
+/// The tasks that received an event.
 #[derive(Debug, Serialize)]
-struct Told {
+struct Delivery {
     /// The tasks that watch for it.
-    tasks: Vec<ToldTask>,
-    /// The keys nobody watches for.
+    tasks: Vec<WatchingTask>,
+    /// The keys no task watches for.
     unmatched_keys: Vec<String>,
 }
 
-/// A task that was told.
+/// A task that received the event.
 #[derive(Debug, Serialize)]
-struct ToldTask {
+struct WatchingTask {
     task_id: TaskId,
-    /// True when it knew.
+    /// True when the task had received the event before.
     duplicate: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     input_id: Option<InputId>,
@@ -72,27 +71,27 @@ impl Execute for PublishSourceEvent {
         };
         let mut tasks = Vec::with_capacity(task_ids.len());
         for task_id in task_ids {
-            let stream = task_stream(workspace, task_id)?;
+            let stream = streams::task(workspace, task_id)?;
             let context = call.command(&stream, key.as_ref(), &self);
             let decided =
                 app.dispatch.tasks.execute(&stream, &Command::FireWatch(event.clone()), &context).await?;
-            let said = decided.events.iter().find_map(|event| match event {
-                Event::InputAccepted(said) => Some((said.input_id, said.outcome)),
+            let accepted = decided.events.iter().find_map(|event| match event {
+                Event::InputAccepted(input) => Some((input.input_id, input.outcome)),
                 _ => None,
             });
-            let duplicate = decided.duplicate || said.is_none();
+            let duplicate = decided.duplicate || accepted.is_none();
             receipt.position = receipt.position.max(decided.position);
             receipt.duplicate &= duplicate;
-            let (input_id, outcome) = said.unzip();
-            tasks.push(ToldTask { task_id, duplicate, input_id, outcome });
+            let (input_id, outcome) = accepted.unzip();
+            tasks.push(WatchingTask { task_id, duplicate, input_id, outcome });
         }
         let unmatched_keys = unmatched.into_iter().map(|(key, _)| key).collect();
-        let reply = Reply::of_receipt(StatusCode::ACCEPTED, receipt);
-        Ok(reply.showing("event", &Told { tasks, unmatched_keys }))
+        let reply = Reply::from_receipt(Success::Accepted, receipt);
+        Ok(reply.showing("event", &Delivery { tasks, unmatched_keys }))
     }
 }
 
-/// The event as tasks are told of it: no blanks around its texts, each key once.
+/// The event in normal form: texts trimmed, each key once.
 fn checked(body: &PublishSourceEvent, call: &CallContext) -> Result<FireWatch, Problem> {
     let mut faults = Faults::default();
     let integration = body.integration.trim().to_lowercase();
@@ -109,7 +108,7 @@ fn checked(body: &PublishSourceEvent, call: &CallContext) -> Result<FireWatch, P
         let message = format!("{} must have 1 to {LIST_MAX} entries", pointer.trim_start_matches('/'));
         faults.require((1..=LIST_MAX).contains(&len), pointer, &message);
     }
-    refuse(faults)?;
+    Problem::refuse(faults)?;
     Ok(FireWatch {
         integration,
         correlation_keys: keys,

@@ -1,4 +1,4 @@
-//! The read models as the routes see them.
+//! The read models: what queries answer, and how far the rows have come.
 
 use std::time::Duration;
 
@@ -10,13 +10,56 @@ use capstan_projections::{
     AgentStats, BindingFilter, BlockerFilter, Listing, OutputFilter, Page, QueryError, ReadModels, RunFilter,
     ScheduleFilter, TaskFilter,
 };
+use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use crate::http::responses::{List, Object};
 use crate::problem::{Code, Problem};
 
-/// The read models, and how far they are.
+/// Most objects on a page; a larger limit is reduced to it, and the page says so.
+pub(crate) const LIMIT_MAX: u32 = 500;
+
+/// One object as JSON.
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) json: Box<RawValue>,
+    pub(crate) version: u64,
+    pub(crate) position: Position,
+}
+
+/// A value read at a position.
+#[derive(Debug)]
+pub(crate) struct Positioned<T>(pub(crate) T, pub(crate) Position);
+
+/// One page of a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct List<T = Box<RawValue>> {
+    pub(crate) items: Vec<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_cursor: Option<String>,
+    pub(crate) position: Position,
+    pub(crate) limit: u32,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(crate) total: Option<ListTotal>,
+}
+
+/// The number of objects on all pages together, when the caller asks for it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ListTotal {
+    /// Number of objects counted.
+    total: u64,
+    /// True when more objects exist than were counted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    total_is_more: bool,
+}
+
+impl From<capstan_projections::Total> for ListTotal {
+    fn from(total: capstan_projections::Total) -> Self {
+        Self { total: total.count, total_is_more: total.is_more }
+    }
+}
+
+/// The read models and the position they have reached.
 #[derive(Clone, Debug)]
 pub struct Reads {
     models: ReadModels,
@@ -35,7 +78,7 @@ impl Reads {
         &self.models
     }
 
-    /// The position all reads have reached at least, as far as this process has heard.
+    /// The lowest position of the read models this process knows.
     pub(crate) fn position(&self) -> Position {
         *self.reached.borrow()
     }
@@ -43,7 +86,8 @@ impl Reads {
     /// Waits until reads show everything up to `position`.
     pub(crate) async fn wait_for(&self, position: Position, wait: Duration) -> Result<Position, Problem> {
         self.models.wait_for(position, wait).await.map_err(|timeout| {
-            let detail = format!("the read models stand at {}, before {}", timeout.current, timeout.wanted);
+            let detail =
+                format!("read models are at position {}; {} was requested", timeout.current, timeout.wanted);
             let lag = timeout.wanted.sequence().saturating_sub(timeout.current.sequence());
             Problem {
                 position: Some(timeout.current),
@@ -53,7 +97,7 @@ impl Reads {
         })
     }
 
-    /// What a command has just accepted, as reads will show it.
+    /// A task that was just accepted, as reads will show it.
     pub(crate) fn new_task(
         stream: &StreamId,
         context: &CommandContext,
@@ -276,11 +320,11 @@ impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Unavailable(_) => {
-                Self::new(Code::ReadModelUnavailable, "the read models cannot be reached for now")
+                Self::new(Code::ReadModelUnavailable, "read models are temporarily unavailable")
                     .because(error)
             }
             QueryError::Cursor(_) => {
-                Self::invalid_field("?cursor", "must be a cursor as answered for this list and these filters")
+                Self::invalid_field("?cursor", "must be a next_cursor of this list with the same filters")
             }
             QueryError::Malformed(_) => Self::internal(error),
         }

@@ -1,50 +1,95 @@
-//! Which workspaces and agents a caller may mean.
+//! Resolves what a caller names: a workspace, an agent, the task of a run or of an output.
 
-use std::collections::HashSet;
-use std::sync::RwLock;
+use std::sync::Arc;
 
+use capstan_dispatch::Loaded;
+use capstan_domain::agent;
 use capstan_domain::agent::lookup::normal_form;
-use capstan_domain::id::AgentId;
-use capstan_domain::{agent, channel};
-use capstan_envelope::{StreamId, Workspace};
+use capstan_domain::id::{AgentId, OutputId, RunId, TaskId};
+use capstan_domain::task::Task;
+use capstan_domain::workspace;
+use capstan_envelope::Workspace;
 
+use super::read::Object;
+use super::{streams, wait};
 use crate::App;
-use crate::http::responses::Object;
 use crate::problem::{Code, Problem};
 
-/// Agents named when a name may mean several.
+/// Agents listed when a name is ambiguous.
 const CANDIDATES_MAX: i64 = 10;
 
-/// Workspaces that were found to exist; they never cease to.
-#[derive(Debug, Default)]
-pub(crate) struct KnownWorkspaces(RwLock<HashSet<Workspace>>);
-
-impl KnownWorkspaces {
-    fn contains(&self, workspace: &Workspace) -> bool {
-        self.0.read().is_ok_and(|known| known.contains(workspace))
+/// The workspace of this name, if it exists.
+pub(crate) async fn workspace(app: &App, name: &str) -> Result<Workspace, Problem> {
+    let workspace = Workspace::new(name).map_err(|_| Problem::not_found("workspace"))?;
+    if app.known.contains(&workspace) {
+        return Ok(workspace);
     }
+    let stream = streams::workspace(&workspace)?;
+    // The cached state may be older than the workspace.
+    let exists = app.dispatch.workspaces.load(&stream).await?.state.exists
+        || app.dispatch.workspaces.refresh(&stream).await?.state.exists;
+    if !exists {
+        return Err(Problem::not_found("workspace"));
+    }
+    app.known.insert(workspace.clone());
+    Ok(workspace)
+}
 
-    fn insert(&self, workspace: Workspace) {
-        if let Ok(mut known) = self.0.write() {
-            known.insert(workspace);
+/// The workspace as this process has it cached.
+pub(super) async fn workspace_state(
+    app: &App,
+    workspace: &Workspace,
+) -> Result<Arc<Loaded<workspace::State>>, Problem> {
+    Ok(app.dispatch.workspaces.load(&streams::workspace(workspace)?).await?)
+}
+
+/// The agent with this id, else with exactly this key, else the only active one with a similar key or name.
+pub(crate) async fn agent(app: &App, workspace: &Workspace, named: &str) -> Result<agent::Created, Problem> {
+    let named = named.trim();
+    for id in ids_of(workspace, named) {
+        if let Some(profile) = agent_of_id(app, workspace, id).await? {
+            return Ok(profile);
         }
     }
+    let id = similar_agent(app, workspace, named).await?;
+    // The read models may be behind: the agent may be inactive or deleted by now.
+    let found = agent_of_id(app, workspace, id).await?;
+    found.filter(|profile| profile.active).ok_or_else(|| Problem::not_found("agent"))
 }
 
-/// A stream of this workspace; an id that cannot be one names nothing.
-pub(crate) fn stream(workspace: &Workspace, category: &str, id: &str) -> Result<StreamId, Problem> {
-    StreamId::new(workspace.clone(), category, id).map_err(|_| Problem::not_found(category))
+/// The id of the agent a list is filtered by, when one is named.
+pub(crate) async fn agent_filter(
+    app: &App,
+    workspace: &Workspace,
+    named: Option<String>,
+) -> Result<Option<AgentId>, Problem> {
+    match named {
+        Some(named) => Ok(Some(agent(app, workspace, &named).await?.agent_id)),
+        None => Ok(None),
+    }
 }
 
-/// The stream of an agent.
-pub(crate) fn agent_stream(workspace: &Workspace, id: AgentId) -> Result<StreamId, Problem> {
-    stream(workspace, "agent", &id.to_string())
+/// The id of the agent named, which may have been deleted.
+pub(super) async fn agent_id(app: &App, workspace: &Workspace, named: &str) -> Result<AgentId, Problem> {
+    match agent(app, workspace, named).await {
+        Ok(profile) => Ok(profile.agent_id),
+        Err(problem) if problem.code == Code::NotFound => {
+            ids_of(workspace, named.trim()).next().ok_or(problem)
+        }
+        Err(problem) => Err(problem),
+    }
 }
 
-/// The stream of a channel: one for all workspaces, so that whoever binds an address meets whoever holds it.
-pub(crate) fn channel_stream(address: &channel::Address) -> Result<StreamId, Problem> {
-    let shared = Workspace::new(channel::WORKSPACE).map_err(Problem::internal)?;
-    stream(&shared, "channel", &address.channel_id().to_string())
+/// The agent as the read models have it.
+pub(crate) async fn read_agent(app: &App, workspace: &Workspace, named: &str) -> Result<Object, Problem> {
+    let named = named.trim();
+    for id in ids_of(workspace, named) {
+        if let Some(agent) = app.reads.agent(workspace, id).await? {
+            return Ok(agent);
+        }
+    }
+    let id = similar_agent(app, workspace, named).await?;
+    app.reads.agent(workspace, id).await?.ok_or_else(|| Problem::not_found("agent"))
 }
 
 /// The ids a name may stand for: itself, and that of the agent with exactly this key.
@@ -53,107 +98,78 @@ fn ids_of(workspace: &Workspace, named: &str) -> impl Iterator<Item = AgentId> +
     named.parse().ok().into_iter().chain(by_key)
 }
 
-impl App {
-    /// The workspace of this name, if it exists.
-    pub(crate) async fn workspace(&self, name: &str) -> Result<Workspace, Problem> {
-        let workspace = Workspace::new(name).map_err(|_| Problem::not_found("workspace"))?;
-        if self.known.contains(&workspace) {
-            return Ok(workspace);
-        }
-        let stream = stream(&workspace, "workspace", name)?;
-        // Memory of its absence may be older than the workspace.
-        let exists = self.dispatch.workspaces.load(&stream).await?.state.exists
-            || self.dispatch.workspaces.refresh(&stream).await?.state.exists;
-        if !exists {
-            return Err(Problem::not_found("workspace"));
-        }
-        self.known.insert(workspace.clone());
-        Ok(workspace)
+/// The only active agent with a similar key or name.
+async fn similar_agent(app: &App, workspace: &Workspace, named: &str) -> Result<AgentId, Problem> {
+    let form = normal_form(named);
+    if form.is_empty() {
+        return Err(Problem::not_found("agent"));
     }
+    let models = app.reads.models();
+    let mut found = models.agents_of_form(workspace.as_str(), &form, CANDIDATES_MAX).await?;
+    if found.is_empty() {
+        // It may have been created just now.
+        wait::for_head(app).await?;
+        found = models.agents_of_form(workspace.as_str(), &form, CANDIDATES_MAX).await?;
+    }
+    match found.as_slice() {
+        [] => Err(Problem::not_found("agent")),
+        [(id, _)] => Ok(*id),
+        several => {
+            let keys: Vec<&str> = several.iter().map(|(_, key)| key.as_str()).collect();
+            let message = format!("{named:?} is ambiguous: {}; give a key or an id", keys.join(", "));
+            Err(Problem::invalid_field("/agent_id", message))
+        }
+    }
+}
 
-    /// The agent of this id, else of exactly this key, else the only active one whose key or name is spelt alike.
-    pub(crate) async fn agent(&self, workspace: &Workspace, named: &str) -> Result<agent::Created, Problem> {
-        let named = named.trim();
-        for id in ids_of(workspace, named) {
-            if let Some(profile) = self.agent_of_id(workspace, id).await? {
-                return Ok(profile);
-            }
-        }
-        let id = self.agent_spelt(workspace, named).await?;
-        // The read model may be behind: the agent may be inactive or gone by now.
-        let found = self.agent_of_id(workspace, id).await?;
-        found.filter(|profile| profile.active).ok_or_else(|| Problem::not_found("agent"))
+async fn agent_of_id(
+    app: &App,
+    workspace: &Workspace,
+    id: AgentId,
+) -> Result<Option<agent::Created>, Problem> {
+    let stream = streams::agent(workspace, id)?;
+    let loaded = app.dispatch.agents.load(&stream).await?;
+    if let Some(profile) = &loaded.state.profile {
+        return Ok(Some(profile.clone()));
     }
+    Ok(app.dispatch.agents.refresh(&stream).await?.state.profile.clone())
+}
 
-    /// The id of the agent a list is filtered by, when one is named.
-    pub(crate) async fn agent_filter(
-        &self,
-        workspace: &Workspace,
-        named: Option<String>,
-    ) -> Result<Option<AgentId>, Problem> {
-        match named {
-            Some(named) => Ok(Some(self.agent(workspace, &named).await?.agent_id)),
-            None => Ok(None),
-        }
+/// The task as decisions see it; the cached state may be a little behind the log.
+pub(super) async fn task(app: &App, workspace: &Workspace, task_id: TaskId) -> Result<Box<Task>, Problem> {
+    let stream = streams::task(workspace, task_id)?;
+    if let Some(task) = &app.dispatch.tasks.load(&stream).await?.state {
+        return Ok(task.clone());
     }
+    let task = app.dispatch.tasks.refresh(&stream).await?.state.clone();
+    task.ok_or_else(|| Problem::not_found("task"))
+}
 
-    /// The id of the agent meant, or of the one that was there under this id or key.
-    pub(crate) async fn agent_id(&self, workspace: &Workspace, named: &str) -> Result<AgentId, Problem> {
-        match self.agent(workspace, named).await {
-            Ok(profile) => Ok(profile.agent_id),
-            Err(problem) if problem.code == Code::NotFound => {
-                ids_of(workspace, named.trim()).next().ok_or(problem)
-            }
-            Err(problem) => Err(problem),
-        }
-    }
+/// Refuses a task that does not exist in this workspace.
+pub(crate) async fn existing_task(app: &App, workspace: &Workspace, task_id: TaskId) -> Result<(), Problem> {
+    task(app, workspace, task_id).await.map(|_| ())
+}
 
-    /// The agent as reads show it.
-    pub(crate) async fn read_agent(&self, workspace: &Workspace, named: &str) -> Result<Object, Problem> {
-        let named = named.trim();
-        for id in ids_of(workspace, named) {
-            if let Some(agent) = self.reads.agent(workspace, id).await? {
-                return Ok(agent);
-            }
-        }
-        let id = self.agent_spelt(workspace, named).await?;
-        self.reads.agent(workspace, id).await?.ok_or_else(|| Problem::not_found("agent"))
+/// The task a run belongs to. A run the read models do not have may be new: they are waited for once.
+pub(crate) async fn task_of_run(app: &App, workspace: &Workspace, run_id: RunId) -> Result<TaskId, Problem> {
+    if let Some(task_id) = app.reads.task_of_run(workspace, run_id).await? {
+        return Ok(task_id);
     }
+    wait::for_head(app).await?;
+    let found = app.reads.task_of_run(workspace, run_id).await?;
+    found.ok_or_else(|| Problem::not_found("run"))
+}
 
-    /// The only active agent whose key or name is spelt alike.
-    async fn agent_spelt(&self, workspace: &Workspace, named: &str) -> Result<AgentId, Problem> {
-        let form = normal_form(named);
-        if form.is_empty() {
-            return Err(Problem::not_found("agent"));
-        }
-        let models = self.reads.models();
-        let mut found = models.agents_of_form(workspace.as_str(), &form, CANDIDATES_MAX).await?;
-        if found.is_empty() {
-            // It may be on its way.
-            self.wait_for_head().await?;
-            found = models.agents_of_form(workspace.as_str(), &form, CANDIDATES_MAX).await?;
-        }
-        match found.as_slice() {
-            [] => Err(Problem::not_found("agent")),
-            [(id, _)] => Ok(*id),
-            several => {
-                let keys: Vec<&str> = several.iter().map(|(_, key)| key.as_str()).collect();
-                let message = format!("{named:?} may mean {}: give a key or an id", keys.join(", "));
-                Err(Problem::invalid_field("/agent_id", message))
-            }
-        }
+/// The task an output belongs to, found as that of a run.
+pub(super) async fn task_of_output(
+    app: &App,
+    workspace: &Workspace,
+    output_id: OutputId,
+) -> Result<TaskId, Problem> {
+    if let Some(task_id) = app.reads.task_of_output(workspace, output_id).await? {
+        return Ok(task_id);
     }
-
-    async fn agent_of_id(
-        &self,
-        workspace: &Workspace,
-        id: AgentId,
-    ) -> Result<Option<agent::Created>, Problem> {
-        let stream = agent_stream(workspace, id)?;
-        let loaded = self.dispatch.agents.load(&stream).await?;
-        if let Some(profile) = &loaded.state.profile {
-            return Ok(Some(profile.clone()));
-        }
-        Ok(self.dispatch.agents.refresh(&stream).await?.state.profile.clone())
-    }
+    wait::for_head(app).await?;
+    let found = app.reads.task_of_output(workspace, output_id).await?;
+    found.ok_or_else(|| Problem::not_found("output"))
 }

@@ -9,10 +9,10 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::read::List;
+use super::streams;
 use crate::App;
-use crate::http::responses::List;
 use crate::problem::Problem;
-use crate::use_case::execute::task_stream;
 
 /// A run at one of its turning points.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -45,8 +45,8 @@ pub(crate) async fn of_run(
     after: u32,
     limit: u32,
 ) -> Result<List<RunSnapshot>, Problem> {
-    let task_id = app.task_of_run(workspace, run_id).await?;
-    let stream = task_stream(workspace, task_id)?;
+    let task_id = super::resolve::task_of_run(app, workspace, run_id).await?;
+    let stream = streams::task(workspace, task_id)?;
     let commits = app.log.read_stream(&stream, Position::START).await?;
     let position = commits.last().map_or(Position::START, |recorded| recorded.position);
     let facts = commits.iter().flat_map(|recorded| &recorded.commit.events).filter_map(|record| {

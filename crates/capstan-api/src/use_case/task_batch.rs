@@ -10,11 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::interaction::{self, Interaction};
+use super::logs::{self, LogEntry};
+use super::read::LIMIT_MAX;
 use crate::App;
-use crate::http::responses::LIMIT_MAX;
 use crate::problem::Problem;
-use crate::use_case::interaction::{self, Interaction};
-use crate::use_case::logs::{self, LogEntry};
 
 /// Where the caller is.
 #[derive(Clone, Copy, Debug, Default)]

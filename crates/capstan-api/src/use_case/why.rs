@@ -4,7 +4,7 @@ use capstan_domain::id::TaskId;
 use capstan_domain::matching::WaitingReason;
 use capstan_domain::task::TaskState;
 use capstan_domain::task::event::{BlockerOpened, BudgetScope};
-use capstan_envelope::{StreamId, Workspace};
+use capstan_envelope::Workspace;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -54,7 +54,7 @@ fn waits_on(opened: &BlockerOpened) -> OwnReason {
 
 /// Asks the task, and the engine while it is queued.
 pub(crate) async fn of_task(app: &App, workspace: &Workspace, task_id: TaskId) -> Result<Why, Problem> {
-    let stream = StreamId::new(workspace.clone(), "task", &task_id.to_string()).map_err(Problem::internal)?;
+    let stream = super::streams::task(workspace, task_id)?;
     let loaded = app.dispatch.tasks.load(&stream).await?;
     let Some(task) = loaded.state.as_deref() else { return Err(Problem::not_found("task")) };
     let reasons = match task.state {

@@ -1,6 +1,6 @@
 //! Every operation of the table, asked with the right token, a wrong one, a stranger's and none.
 
-use capstan_api::{Operation, Scope, operations};
+use capstan_api::{Operation, Scope, Verb, operations};
 use serde_json::json;
 
 use crate::harness::{ADMIN, Answer, Api, issue, with_token};
@@ -19,8 +19,8 @@ fn path(operation: &Operation, workspace: &str) -> String {
 
 /// Only the head of the answer is waited for: streams go on.
 async fn status(api: &Api, operation: &Operation, workspace: &str, token: Option<&str>) -> u16 {
-    let request = api.request(operation.method.method().as_str(), &path(operation, workspace));
-    let request = request.header("capstan-lease-epoch", 1).body(if operation.method.method() == "GET" {
+    let request = api.request(operation.method.as_str(), &path(operation, workspace));
+    let request = request.header("capstan-lease-epoch", 1).body(if operation.method == Verb::Get {
         String::new()
     } else {
         "{}".to_owned()
@@ -57,7 +57,7 @@ async fn every_operation_asks_for_its_scope_and_its_workspace() {
     let stranger = issue(&api, "elsewhere", &["admin"]).await;
     let mut asked = 0;
     // What waits for an engine that is not there is asked side by side.
-    let checks = operations().filter(|operation| operation.scope != Scope::Public).map(|operation| {
+    let checks = operations().iter().filter(|operation| operation.scope != Scope::Public).map(|operation| {
         asked += 1;
         let (api, tokens, stranger) = (&api, &tokens, &stranger);
         async move {
@@ -92,7 +92,7 @@ async fn every_operation_asks_for_its_scope_and_its_workspace() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_public_needs_no_token() {
     let api = Api::start_with(with_token(ADMIN)).await;
-    for operation in operations().filter(|operation| operation.scope == Scope::Public) {
+    for operation in operations().iter().filter(|operation| operation.scope == Scope::Public) {
         let status = status(&api, operation, "here", None).await;
         assert!(!matches!(status, 401 | 403 | 405 | 500), "{}: {status}", operation.name);
     }

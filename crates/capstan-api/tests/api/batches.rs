@@ -127,6 +127,7 @@ async fn the_service_is_found_with_everything_that_can_be_asked() {
     let mut subjects: Vec<_> =
         found["endpoints"].as_array().unwrap().iter().map(|one| one["subject"].as_str().unwrap()).collect();
     let mut wanted: Vec<_> = capstan_api::operations()
+        .iter()
         .filter_map(Operation::rpc_name)
         .chain([capstan_api::BATCH.to_owned()])
         .map(|name| api.topology.rpc_subject("*", &name))

@@ -59,7 +59,7 @@ impl Exchange<'_> {
 /// The operation of a path; names that are spelt out win over those left open.
 fn asked(method: &str, path: &str) -> Option<&'static Operation> {
     let fits = |operation: &&Operation| {
-        operation.method.method() == method
+        operation.method.as_str() == method
             && operation.path.split('/').count() == path.split('/').count()
             && operation
                 .path
@@ -67,7 +67,7 @@ fn asked(method: &str, path: &str) -> Option<&'static Operation> {
                 .zip(path.split('/'))
                 .all(|(part, given)| part.starts_with('{') || part == given)
     };
-    operations().filter(fits).min_by_key(|operation| operation.path_names().count())
+    operations().iter().filter(fits).min_by_key(|operation| operation.path_names().count())
 }
 
 fn validator(pointer: &str) -> Option<Arc<Validator>> {

@@ -103,7 +103,7 @@ async fn one_workspace_finds_nothing_of_another_on_any_route() {
             .replace("{body}", "accept-agent-command")
     };
     let mut walked = 0;
-    for operation in operations().filter(|operation| operation.scope != Scope::Public) {
+    for operation in operations().iter().filter(|operation| operation.scope != Scope::Public) {
         // A class is named by a key of the workspace's own, whatever others name so.
         let names_entity =
             operation.path.replace("{workspace}", "").replace("{instance_key}", "").contains('{');
@@ -127,7 +127,7 @@ async fn one_workspace_finds_nothing_of_another_on_any_route() {
                 "CreateAgent" | "IssueToken" | "CreateWorkspace" => json!({ "name": "" }),
                 _ => json!({}),
             };
-            let request = api.request(operation.method.method().as_str(), &path).bearer_auth(&mine);
+            let request = api.request(operation.method.as_str(), &path).bearer_auth(&mine);
             let request = request.header("capstan-lease-epoch", 1);
             let request =
                 if operation.method == Verb::Get { request } else { request.body(body.to_string()) };

@@ -1,4 +1,4 @@
-//! The schemas of a document in one place, each under one name.
+//! The schemas of a document, each under one name.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use capstan_contract::schema::NamedSchema;
 use capstan_projections::SHOWN;
 use serde_json::{Map, Value};
 
-use super::answers::ANSWERS;
+use super::fixed;
 
-/// Where schemas stand in a document.
+/// Prefix of references to schemas of the document.
 const PLACE: &str = "#/components/schemas/";
-/// Where a schema of its own keeps its parts.
+/// Prefix of references to the parts of one schema.
 const PARTS: &str = "#/$defs/";
 
 /// Schemas by name.
@@ -22,23 +22,23 @@ pub(crate) struct Components {
 }
 
 impl Components {
-    /// Bodies and answers.
-    pub(crate) fn of_everything() -> Self {
+    /// The schemas of bodies, of rows of the read models, and of these answers.
+    pub(crate) fn new(answers: &[NamedSchema]) -> Self {
         let mut components = Self::default();
-        for named in COMMANDS.iter().chain(LEASE_ANSWERS).chain(SHOWN).chain(ANSWERS) {
+        for named in COMMANDS.iter().chain(LEASE_ANSWERS).chain(SHOWN).chain(answers) {
             components.add(named);
         }
-        super::answers::add_fixed(&mut components.schemas);
+        fixed::add(&mut components.schemas);
         components
     }
 
     /// Adds a schema under its wire name, and its parts under theirs.
     pub(crate) fn add(&mut self, named: &NamedSchema) {
-        self.add_drawn(named.name, (named.schema)());
+        self.add_schema(named.name, (named.schema)());
     }
 
-    /// Adds a drawn schema. A part that looks different from one of the same name gets a name of its own.
-    pub(crate) fn add_drawn(&mut self, name: &str, mut schema: Value) {
+    /// Adds a schema. A part that differs from one of the same name is renamed.
+    pub(crate) fn add_schema(&mut self, name: &str, mut schema: Value) {
         let parts = match schema.as_object_mut().and_then(|schema| {
             schema.remove("$schema");
             schema.remove("$defs")
@@ -48,7 +48,7 @@ impl Components {
         };
         let mut names: BTreeMap<String, String> =
             parts.keys().map(|part| (part.clone(), part.clone())).collect();
-        // A part that refers to a renamed one differs too, so this goes on until nothing is renamed any more.
+        // A part that refers to a renamed one differs too: repeat until nothing is renamed.
         loop {
             let clash = parts.iter().find(|(part, schema)| {
                 let taken = &names[*part];
@@ -64,7 +64,7 @@ impl Components {
         self.schemas.insert(name.to_owned(), moved(&schema, &names));
     }
 
-    /// A reference to a schema; nothing in particular when there is none of this name.
+    /// A reference to a schema; an empty schema when there is none of this name.
     pub(crate) fn reference(&self, name: &str) -> Value {
         if self.schemas.contains_key(name) {
             serde_json::json!({ "$ref": format!("{PLACE}{name}") })
@@ -74,7 +74,7 @@ impl Components {
     }
 }
 
-/// The schema with its references leading to where the parts are now.
+/// The schema with its references adjusted to the names of the parts.
 fn moved(schema: &Value, names: &BTreeMap<String, String>) -> Value {
     match schema {
         Value::Object(map) => {
@@ -105,9 +105,9 @@ mod tests {
     fn parts_that_differ_keep_their_own_look() {
         let mut components = Components::default();
         let with = |kind: &str| json!({ "$ref": "#/$defs/P", "$defs": { "P": { "type": kind } } });
-        components.add_drawn("a", with("string"));
-        components.add_drawn("b", with("string"));
-        components.add_drawn("c", with("number"));
+        components.add_schema("a", with("string"));
+        components.add_schema("b", with("string"));
+        components.add_schema("c", with("number"));
         assert_eq!(components.schemas["b"], json!({ "$ref": "#/components/schemas/P" }));
         assert_eq!(components.schemas["c"], json!({ "$ref": "#/components/schemas/c.P" }));
         assert_eq!(components.schemas["c.P"], json!({ "type": "number" }));

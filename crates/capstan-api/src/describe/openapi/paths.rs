@@ -1,21 +1,22 @@
-//! The paths of the document: one entry for each route of the table.
+//! The paths of the document: one entry for each operation.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::Components;
+use super::components::Components;
 use super::examples;
-use crate::http::routes::operations;
 use crate::operation::query_parameter::{self, OF_READS, ParameterKind, QueryParameter};
 use crate::operation::{Answer, Operation, Scope, Verb};
 use crate::problem::Code;
+use crate::use_case::batch::ITEMS_MAX;
+use crate::use_case::commands::NAMES as COMMAND_NAMES;
 
-pub(super) fn draw(components: &Components) -> Value {
+pub(super) fn draw(operations: &[Operation], components: &Components) -> Value {
     let mut paths = Map::new();
-    for operation in operations() {
+    for operation in operations {
         let methods = paths.entry(operation.path).or_insert_with(|| json!({}));
-        let method = operation.method.method().as_str().to_lowercase();
+        let method = operation.method.as_str().to_lowercase();
         methods[method] = one(operation, components);
     }
     Value::Object(paths)
@@ -82,14 +83,11 @@ fn in_path(operation: &Operation, name: &str) -> Value {
             json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,128}$", "example": "dev" }),
             "the name of the workspace",
         ),
-        "agent" => (
-            json!({ "type": "string", "minLength": 1 }),
-            "the id or key of the agent, or what is spelt alike",
-        ),
-        "attempt" => (json!({ "type": "string", "minLength": 1 }), "the attempt, as it was leased"),
-        "type" | "address" | "name" | "code" => {
-            (json!({ "type": "string", "minLength": 1 }), "as it is named")
+        "agent" => {
+            (json!({ "type": "string", "minLength": 1 }), "the id or key of the agent, or a similar name")
         }
+        "attempt" => (json!({ "type": "string", "minLength": 1 }), "the id of the attempt, as leased"),
+        "type" | "address" | "name" | "code" => (json!({ "type": "string", "minLength": 1 }), "its name"),
         _ => (uuid, "its id"),
     };
     debug_assert!(operation.path.contains(name), "only names of the path are shown");
@@ -107,7 +105,7 @@ fn in_query(parameter: &QueryParameter) -> Value {
     shown
 }
 
-/// The schema of a parameter's value; over NATS it stands in the body.
+/// The schema of a parameter's value; over NATS it is a field of the body.
 pub(crate) fn schema_of(kind: ParameterKind) -> Value {
     match kind {
         ParameterKind::Text => json!({ "type": "string" }),
@@ -127,11 +125,11 @@ fn body(operation: &Operation, components: &Components) -> Option<Value> {
         None if operation.name == "ExecuteBatch" => (
             json!({
                 "type": "array",
-                "maxItems": crate::use_case::batch::ITEMS_MAX,
+                "maxItems": ITEMS_MAX,
                 "items": {
                     "type": "object",
                     "required": ["type"],
-                    "properties": { "type": { "enum": crate::use_case::commands::NAMES } },
+                    "properties": { "type": { "enum": COMMAND_NAMES } },
                 },
             }),
             Some(examples::batch()),
@@ -159,7 +157,7 @@ fn responses(operation: &Operation, components: &Components) -> Value {
             .iter()
             .map(|name| ((*name).to_owned(), json!({ "$ref": format!("#/components/headers/{name}") })))
             .collect();
-        let mut response = json!({ "description": said(*status), "headers": headers });
+        let mut response = json!({ "description": description(*status), "headers": headers });
         if let Some((media, schema)) = content(operation, components) {
             response["content"] = json!({ media: { "schema": schema } });
         }
@@ -167,7 +165,7 @@ fn responses(operation: &Operation, components: &Components) -> Value {
     }
     if operation.name == "GetReadiness" {
         responses.insert("503".to_owned(), json!({
-            "description": "something is not there", "content": { "application/json": { "schema": { "type": "object" } } },
+            "description": "a readiness check failed", "content": { "application/json": { "schema": { "type": "object" } } },
         }));
     }
     for status in problems(operation) {
@@ -179,10 +177,10 @@ fn responses(operation: &Operation, components: &Components) -> Value {
     Value::Object(responses)
 }
 
-fn said(status: u16) -> &'static str {
+fn description(status: u16) -> &'static str {
     match status {
         201 => "created",
-        202 => "taken; it will be carried out",
+        202 => "accepted",
         _ => "done",
     }
 }
@@ -217,8 +215,8 @@ fn list(item: &Value) -> Value {
             "next_cursor": { "type": "string", "description": "Absent on the last page." },
             "position": position(),
             "limit": { "type": "integer", "minimum": 0 },
-            "total": { "type": "integer", "minimum": 0, "description": "Over all pages, with `count=true`." },
-            "total_is_more": { "type": "boolean", "description": "There are more than `total`." },
+            "total": { "type": "integer", "minimum": 0, "description": "Objects on all pages, with `count=true`." },
+            "total_is_more": { "type": "boolean", "description": "More objects exist than `total`." },
         },
     })
 }
@@ -243,12 +241,12 @@ fn receipt(entity: &str, components: &Components) -> Value {
         let outcome = components.reference("InputOutcome");
         properties["outcome"] = json!({ "anyOf": [outcome, { "const": "duplicate" }] });
         properties["first_outcome"] = outcome;
-        properties["continued"] =
-            json!({ "type": "boolean", "description": "It became an input of the task of its session." });
+        properties["continued"] = json!({ "type": "boolean", "description": "The command became an input of the task of its session." });
         properties["input_id"] = json!({ "type": "string", "format": "uuid" });
     }
     if entity == "token" {
-        properties["secret"] = json!({ "type": "string", "description": "The whole token, told this once." });
+        properties["secret"] =
+            json!({ "type": "string", "description": "The whole token, returned only once." });
     }
     schema
 }
@@ -273,9 +271,9 @@ fn problems(operation: &Operation) -> BTreeSet<u16> {
 }
 
 pub(super) fn shared_responses() -> Value {
-    let statuses: BTreeSet<u16> = Code::ALL.iter().map(|code| code.status().as_u16()).collect();
+    let statuses: BTreeSet<u16> = Code::ALL.iter().map(|code| code.status()).collect();
     let responses = statuses.into_iter().map(|status| {
-        let codes = Code::ALL.iter().filter(|code| code.status().as_u16() == status);
+        let codes = Code::ALL.iter().filter(|code| code.status() == status);
         let codes: Vec<_> = codes.map(|code| format!("`{}`", code.as_str())).collect();
         let schema = json!({ "$ref": "#/components/schemas/problem" });
         let mut response = json!({
@@ -298,11 +296,11 @@ pub(super) fn shared_responses() -> Value {
 pub(super) fn shared_headers() -> Value {
     let text = |about: &str| json!({ "description": about, "schema": { "type": "string" } });
     json!({
-        "capstan-position": text("The log position this answer shows."),
-        "capstan-correlation-id": text("The name of this request in logs and problem documents."),
+        "capstan-position": text("The log position of this response."),
+        "capstan-correlation-id": text("The id of this request in logs and problem documents."),
         "etag": text("The version of the entity, for `If-Match`."),
         "retry-after": { "description": "Seconds to wait.", "schema": { "type": "integer" } },
-        "www-authenticate": text("How to show who calls."),
+        "www-authenticate": text("The authentication scheme."),
     })
 }
 
@@ -314,10 +312,10 @@ pub(super) fn shared_parameters() -> Value {
     let version = json!({ "type": "string", "pattern": "^(\\*|\"[0-9]{1,18}\")$" });
     let event = json!({ "type": "string", "pattern": "^[0-9]{1,18}$" });
     json!({
-        "idempotency-key": header("Idempotency-Key", "The same key is the same command, for ever.", text, false),
-        "command-id": header("Capstan-Command-Id", "Your own name for the command.", uuid, false),
-        "if-match": header("If-Match", "Acts only when the entity is at this version, as in `ETag`.", version, false),
+        "idempotency-key": header("Idempotency-Key", "A repeat with the same key is the same command.", text, false),
+        "command-id": header("Capstan-Command-Id", "The id of the command, chosen by the caller.", uuid, false),
+        "if-match": header("If-Match", "Executes only when the entity is at this version, as in `ETag`.", version, false),
         "lease-epoch": header("Capstan-Lease-Epoch", "The epoch of the lease.", number, true),
-        "last-event-id": header("Last-Event-ID", "Goes on after the frame of this id.", event, false),
+        "last-event-id": header("Last-Event-ID", "Resumes after the frame with this id.", event, false),
     })
 }

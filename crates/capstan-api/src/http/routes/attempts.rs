@@ -1,4 +1,4 @@
-//! What the holder of a lease says about its attempt.
+//! Calls of the worker that holds the lease of an attempt.
 //!
 //! Every call names the attempt and, in `Capstan-Lease-Epoch`, the epoch of its lease; a call under a lease that is
 //! gone is refused and changes nothing.
@@ -20,9 +20,9 @@ use serde_json::json;
 use super::report::{Report, lease_lost};
 use crate::call::fresh_id;
 use crate::problem::Problem;
-use crate::receipt::{Receipt, Reply};
+use crate::receipt::{Receipt, Reply, Success};
 use crate::use_case::logs;
-use crate::use_case::task_outputs::unnamed_output;
+use crate::use_case::output::unnamed_output;
 
 pub(super) async fn start(report: Report, request: Request) -> Result<Reply, Problem> {
     let body: StartAttempt = report.body(request).await?;
@@ -113,11 +113,11 @@ pub(super) async fn claim_input(report: Report, request: Request) -> Result<Repl
             version: loaded.head.version,
             duplicate: true,
         };
-        let reply = Reply::of_receipt(StatusCode::OK, receipt);
+        let reply = Reply::from_receipt(Success::Done, receipt);
         return Ok(reply.showing("input", &claimed(input)));
     }
     let (context, decided) = report.execute(&body, command).await?;
-    let reply = Reply::new(StatusCode::OK, &context, &decided);
+    let reply = Reply::new(Success::Done, &context, &decided);
     let input = decided.loaded.state.as_deref().and_then(|task| {
         decided.events.iter().find_map(|event| match event {
             Event::InputClaimed(claimed) => task.input(claimed.input_id),
@@ -204,5 +204,5 @@ pub(super) async fn give_back(report: Report, request: Request) -> Result<Reply,
     if !decided.changed && !decided.duplicate {
         return Err(lease_lost(decided.loaded.state.as_deref()));
     }
-    Ok(Reply::new(StatusCode::OK, &context, &decided))
+    Ok(Reply::new(Success::Done, &context, &decided))
 }

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Request, State};
+use axum::{Extension, Json};
 use serde_json::Value;
 
 use crate::App;
-use crate::auth::{Caller, Place};
+use crate::auth::caller::Caller;
+use crate::auth::place::Place;
 use crate::call::CallContext;
 use crate::http::body;
 use crate::http::parameters::{Parameters, path_id};
+use crate::operation::Operation;
 use crate::problem::Problem;
 use crate::use_case::batch::{self, BODIES};
+use crate::use_case::resolve;
 use crate::use_case::task_batch::{self, Cursors, TaskEventBatch, WorkspaceLiveBatch};
 
 /// What a log cursor is.
@@ -21,6 +24,7 @@ const CURSOR: &str = "a cursor as answered";
 pub(super) async fn commands(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
+    Extension(operations): Extension<&'static [Operation]>,
     parameters: Parameters,
     caller: Caller,
     call: CallContext,
@@ -29,8 +33,10 @@ pub(super) async fn commands(
     parameters.finish()?;
     let (head, body) = request.into_parts();
     let json = body::read(&head.headers, body, app.config.command_bytes_max * BODIES).await?;
-    app.workspace(&workspace).await?;
-    let answers = batch::execute(&app, &workspace, &json, &call, |operation| {
+    resolve::workspace(&app, &workspace).await?;
+    let answers = batch::execute(&app, &workspace, &json, &call, |name| {
+        let operation = operations.iter().find(|operation| operation.bus == Some(name));
+        let operation = operation.ok_or_else(|| Problem::not_found("command"))?;
         app.rates.take(&caller)?;
         let is_of_workspace = operation.names_workspace();
         let place = if is_of_workspace { Place::Workspace(workspace.clone()) } else { Place::Anywhere };
@@ -50,7 +56,7 @@ pub(super) async fn of_task(
         run_id: parameters.value("cursor_run_id", "the id of a run"),
     };
     parameters.finish()?;
-    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    let (workspace, task) = (resolve::workspace(&app, &workspace).await?, path_id(&task, "task")?);
     Ok(Json(task_batch::of_task(&app, &workspace, task, cursors).await?))
 }
 
@@ -60,6 +66,6 @@ pub(super) async fn of_workspace(
     parameters: Parameters,
 ) -> Result<Json<WorkspaceLiveBatch>, Problem> {
     parameters.finish()?;
-    let workspace = app.workspace(&workspace).await?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
     Ok(Json(task_batch::of_workspace(&app, &workspace).await?))
 }

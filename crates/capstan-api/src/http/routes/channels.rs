@@ -9,8 +9,9 @@ use capstan_projections::{BindingFilter, BindingsOf};
 
 use crate::App;
 use crate::http::parameters::Parameters;
-use crate::http::responses::{List, Object, page};
 use crate::problem::Problem;
+use crate::use_case::read::{List, Object};
+use crate::use_case::resolve;
 
 /// All of the workspace, those of one agent, or those that name none.
 pub(super) async fn list(
@@ -18,7 +19,7 @@ pub(super) async fn list(
     Path(workspace): Path<String>,
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
-    let page = page(&mut parameters);
+    let page = parameters.page();
     let agent = parameters.text("agent_id");
     let mut filter = BindingFilter {
         of: BindingsOf::All,
@@ -30,8 +31,8 @@ pub(super) async fn list(
         parameters.fault("without_agent", "cannot be given together with agent_id");
     }
     parameters.finish()?;
-    let workspace = app.workspace(&workspace).await?;
-    filter.of = match app.agent_filter(&workspace, agent).await? {
+    let workspace = resolve::workspace(&app, &workspace).await?;
+    filter.of = match resolve::agent_filter(&app, &workspace, agent).await? {
         Some(id) => BindingsOf::Agent(id),
         None if without_agent => BindingsOf::Workspace,
         None => BindingsOf::All,
@@ -45,7 +46,7 @@ pub(super) async fn one(
     parameters: Parameters,
 ) -> Result<Object, Problem> {
     parameters.finish()?;
-    let workspace = app.workspace(&workspace).await?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
     let missing = || Problem::not_found("channel binding");
     let address = Address::new(&channel_type, &address).map_err(|_| missing())?;
     let id = BindingId::of_channel(workspace.as_str(), address.channel_id());

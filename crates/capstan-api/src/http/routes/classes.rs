@@ -6,24 +6,25 @@ use axum::extract::{Path, State};
 use capstan_contract::command::ConfigureClass;
 
 use crate::App;
-use crate::http::command_request::Asked;
+use crate::http::command_request::CommandRequest;
 use crate::http::parameters::Parameters;
-use crate::http::responses::{List, Object, page};
 use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::use_case::execute::Execute;
+use crate::use_case::read::{List, Object};
+use crate::use_case::resolve;
 
 pub(super) async fn configure(
     State(app): State<Arc<App>>,
     Path((workspace, instance_key)): Path<(String, String)>,
-    mut asked: Asked,
+    mut request: CommandRequest,
 ) -> Result<Reply, Problem> {
-    let workspace = app.workspace(&workspace).await?;
-    let body: ConfigureClass = asked.body_if_any()?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
+    let body: ConfigureClass = request.body_if_any()?;
     if !body.instance_key.is_empty() && body.instance_key != instance_key {
         return Err(Problem::invalid_field("/instance_key", "the path and the body name different classes"));
     }
-    ConfigureClass { instance_key, ..body }.execute(&app, &workspace, &asked.call).await
+    ConfigureClass { instance_key, ..body }.execute(&app, &workspace, &request.call).await
 }
 
 pub(super) async fn list(
@@ -31,9 +32,9 @@ pub(super) async fn list(
     Path(workspace): Path<String>,
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
-    let page = page(&mut parameters);
+    let page = parameters.page();
     parameters.finish()?;
-    let workspace = app.workspace(&workspace).await?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
     app.reads.classes(&workspace, &page).await
 }
 
@@ -43,7 +44,7 @@ pub(super) async fn one(
     parameters: Parameters,
 ) -> Result<Object, Problem> {
     parameters.finish()?;
-    let workspace = app.workspace(&workspace).await?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
     let found = app.reads.class(&workspace, &instance_key).await?;
     found.ok_or_else(|| Problem::not_found("class"))
 }

@@ -1,9 +1,8 @@
-//! Commands of a workspace: what the path names, the body may repeat but not contradict.
+//! The commands of a workspace. The body may repeat a field the path names, but not contradict it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use capstan_contract::command::{
     AcceptAgentCommand, AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, ArchiveTask, CancelRun,
     CancelTask, CreateAgent, CreateSchedule, CreateTaskOutput, DeleteChannelBinding, DeleteSchedule,
@@ -14,39 +13,33 @@ use capstan_contract::command::{
 
 use crate::App;
 use crate::http::body;
-use crate::http::command_request::Asked;
-use crate::http::parameters::path_id;
+use crate::http::command_request::CommandRequest;
 use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::use_case::execute::Execute;
+use crate::use_case::resolve;
 
-/// A command as it came: what the path names, by the names the table gives its parts, and the rest.
-pub(super) struct Given {
-    parts: BTreeMap<String, String>,
-    asked: Asked,
+/// A command that is read from a path and a body.
+pub(super) trait FromPath: Execute {
+    /// Parses the body and sets the fields the path names.
+    fn read(request: &mut CommandRequest) -> Result<Self, Problem>;
 }
 
-/// A command that can be read from a path and a body.
-pub(super) trait OfPath: Execute {
-    /// Reads the body and sets in it what the path names.
-    fn read(given: &mut Given) -> Result<Self, Problem>;
-}
-
-/// How each body is read (`body_if_any` where it may be left out), and which parts of the path are fields of it.
-macro_rules! of_path {
+/// Lists for each command whether its body may be empty (`body_if_any`), and which parts of the path are fields of it.
+macro_rules! from_path {
     ($($body:ident: $read:ident $(, $field:ident is $part:literal)*;)*) => {$(
-        impl OfPath for $body {
-            fn read(given: &mut Given) -> Result<Self, Problem> {
-                $(let $field = path_id(&given.parts[$part], $part)?;)*
-                let body: Self = given.asked.$read()?;
-                $(let $field = body::of_path(body.$field, $field, concat!("/", stringify!($field)))?;)*
+        impl FromPath for $body {
+            fn read(request: &mut CommandRequest) -> Result<Self, Problem> {
+                $(let $field = request.path_id($part)?;)*
+                let body: Self = request.$read()?;
+                $(let $field = body::from_path(body.$field, $field, concat!("/", stringify!($field)))?;)*
                 Ok(Self { $($field,)* ..body })
             }
         }
     )*};
 }
 
-of_path! {
+from_path! {
     UpdateWorkspace: body;
     IssueToken: body;
     RevokeToken: body_if_any, token_id is "token";
@@ -78,13 +71,11 @@ of_path! {
 }
 
 /// Executes the command.
-pub(super) async fn give<B: OfPath>(
+pub(super) async fn execute<B: FromPath>(
     State(app): State<Arc<App>>,
-    Path(parts): Path<BTreeMap<String, String>>,
-    mut asked: Asked,
+    mut request: CommandRequest,
 ) -> Result<Reply, Problem> {
-    asked.no_more_parameters()?;
-    let workspace = app.workspace(&parts["workspace"]).await?;
-    let mut given = Given { parts, asked };
-    B::read(&mut given)?.execute(&app, &workspace, &given.asked.call).await
+    request.no_more_parameters()?;
+    let workspace = resolve::workspace(&app, request.part("workspace")).await?;
+    B::read(&mut request)?.execute(&app, &workspace, &request.call).await
 }

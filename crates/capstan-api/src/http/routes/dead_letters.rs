@@ -1,133 +1,26 @@
-//! What was set aside: commands nobody could process, and commits the read models could not fold.
-//!
-//! The two live in different places: commands in a stream of their own, commits in the log, where they stay for ever. Only
-//! a command can be discarded; a commit waits until a later build can fold it.
+//! Dead letters: commands that could not be processed, and commits the read models could not fold.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use capstan_envelope::{Position, redaction};
-use capstan_projections::ParkedCommit;
-use chrono::{DateTime, Utc};
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::App;
 use crate::http::body;
 use crate::http::parameters::{Parameters, path_id};
-use crate::http::responses::{List, limit};
-use crate::problem::{Code, Problem};
-use crate::use_case::dead_letters::DeadCommand;
+use crate::problem::Problem;
+use crate::use_case::dead_letters::{self, DeadLetter, Id};
+use crate::use_case::read::List;
 
-/// Which one: `command-7`, `commit-42`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Id {
-    /// By its place in the stream of dead letters.
-    Command(u64),
-    /// By its position in the log.
-    Commit(u64),
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Command(sequence) => write!(f, "command-{sequence}"),
-            Self::Commit(position) => write!(f, "commit-{position}"),
-        }
-    }
-}
-
-impl FromStr for Id {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (kind, number) = text.split_once('-').ok_or(())?;
-        let number = number.parse().map_err(|_| ())?;
-        match kind {
-            "command" => Ok(Self::Command(number)),
-            "commit" => Ok(Self::Commit(number)),
-            _ => Err(()),
-        }
-    }
-}
-
-/// One of them, of either kind.
-#[derive(Debug, Serialize)]
-pub(super) struct DeadLetter {
-    id: String,
-    kind: &'static str,
-    /// The subject of a command, the stream of a commit.
-    source: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
-    error: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attempts: Option<u64>,
-    dead_at: Option<DateTime<Utc>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command_id: Option<String>,
-    payload: Value,
-}
-
-impl From<DeadCommand> for DeadLetter {
-    fn from(command: DeadCommand) -> Self {
-        Self {
-            id: Id::Command(command.sequence).to_string(),
-            kind: "command",
-            source: command.subject,
-            code: Some(command.code),
-            error: command.error,
-            attempts: Some(command.attempts),
-            dead_at: command.dead_at,
-            command_id: command.command_id.map(|id| id.to_string()),
-            payload: command.payload,
-        }
-    }
-}
-
-impl From<ParkedCommit> for DeadLetter {
-    fn from(commit: ParkedCommit) -> Self {
-        let mut payload = serde_json::from_str(&commit.payload).unwrap_or(Value::String(commit.payload));
-        redaction::redact(&mut payload);
-        Self {
-            id: Id::Commit(commit.position.sequence()).to_string(),
-            kind: "commit",
-            source: commit.stream,
-            code: None,
-            error: commit.error,
-            attempts: None,
-            dead_at: Some(commit.parked_at),
-            command_id: None,
-            payload,
-        }
-    }
-}
-
-/// Commands first, then commits, each oldest first.
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     mut parameters: Parameters,
 ) -> Result<List<DeadLetter>, Problem> {
-    let limit = limit(&mut parameters);
-    let after = parameters.value("cursor", "a cursor as answered").unwrap_or(Id::Command(0));
+    let limit = parameters.limit();
+    let after = parameters.value("cursor", "a next_cursor").unwrap_or(Id::Command(0));
     parameters.finish()?;
-    let mut items: Vec<DeadLetter> = Vec::new();
-    if let Id::Command(after) = after {
-        items.extend(app.dead_letters.list(after, limit).await?.into_iter().map(DeadLetter::from));
-    }
-    let left = i64::from(limit) - items.len() as i64;
-    if left > 0 {
-        let after = if let Id::Commit(after) = after { after } else { 0 };
-        let parked = app.reads.models().parked_after(Position::new(after), left).await?;
-        items.extend(parked.into_iter().map(DeadLetter::from));
-    }
-    let next_cursor =
-        items.last().filter(|_| items.len() as u64 >= u64::from(limit)).map(|last| last.id.clone());
-    let position = app.reads.models().position().await?;
-    Ok(List { items, next_cursor, position, limit, total: None })
+    dead_letters::list(&app, after, limit).await
 }
 
 pub(super) async fn one(
@@ -136,13 +29,9 @@ pub(super) async fn one(
     parameters: Parameters,
 ) -> Result<Json<DeadLetter>, Problem> {
     parameters.finish()?;
-    Ok(Json(match path_id(&id, "dead letter")? {
-        Id::Command(sequence) => app.dead_letters.one(sequence).await?.into(),
-        Id::Commit(position) => parked(&app, position).await?.into(),
-    }))
+    Ok(Json(dead_letters::one(&app, path_id(&id, "dead letter")?).await?))
 }
 
-/// Sends a command again; folds the commits of a stream again, in order.
 pub(super) async fn retry(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
@@ -150,20 +39,7 @@ pub(super) async fn retry(
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     body::nothing_more(&app, parameters, request).await?;
-    match path_id(&id, "dead letter")? {
-        Id::Command(sequence) => {
-            app.dead_letters.retry(sequence).await?;
-            Ok(Json(json!({ "done": true })))
-        }
-        Id::Commit(position) => {
-            let stream = parked(&app, position).await?.stream;
-            let stream = stream.parse().map_err(Problem::internal)?;
-            let left = app.reads.models().retry_parked(&app.log, &stream).await.map_err(|error| {
-                Problem::new(Code::ReadModelUnavailable, "the commits could not be folded").because(error)
-            })?;
-            Ok(Json(json!({ "done": left == 0, "still_parked": left })))
-        }
-    }
+    Ok(Json(dead_letters::retry(&app, path_id(&id, "dead letter")?).await?))
 }
 
 pub(super) async fn discard(
@@ -173,35 +49,5 @@ pub(super) async fn discard(
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     body::nothing_more(&app, parameters, request).await?;
-    match path_id(&id, "dead letter")? {
-        Id::Command(sequence) => app.dead_letters.discard(sequence).await?,
-        Id::Commit(position) => {
-            parked(&app, position).await?;
-            let detail = "a commit is part of the log and waits until it can be folded; retry it, or rebuild";
-            return Err(Problem::new(Code::IllegalTransition, detail));
-        }
-    }
-    Ok(Json(json!({ "done": true })))
-}
-
-async fn parked(app: &App, position: u64) -> Result<ParkedCommit, Problem> {
-    let before = Position::new(position.saturating_sub(1));
-    let found = app.reads.models().parked_after(before, 1).await?;
-    let is_it = |commit: &ParkedCommit| commit.position.sequence() == position;
-    found.into_iter().find(is_it).ok_or_else(|| Problem::not_found("dead letter"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_read_back_as_it_is_shown() {
-        for id in [Id::Command(7), Id::Commit(42)] {
-            assert_eq!(id.to_string().parse(), Ok(id));
-        }
-        for text in ["", "7", "command-", "command-x", "task-1", "command-1-2"] {
-            assert_eq!(text.parse::<Id>(), Err(()), "{text}");
-        }
-    }
+    Ok(Json(dead_letters::discard(&app, path_id(&id, "dead letter")?).await?))
 }

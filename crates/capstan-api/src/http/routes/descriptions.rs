@@ -1,19 +1,41 @@
-//! `/openapi.json` and `/asyncapi.json`: the surface, described for machines.
+//! `/openapi.json` and `/asyncapi.json`: the published documents.
 
+use std::sync::LazyLock;
+
+use axum::Extension;
 use axum::body::Bytes;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use std::sync::LazyLock;
 
-static OPENAPI: LazyLock<Bytes> = LazyLock::new(|| crate::describe::openapi::DOCUMENT.to_string().into());
-static ASYNCAPI: LazyLock<Bytes> = LazyLock::new(|| crate::describe::asyncapi::DOCUMENT.to_string().into());
+use super::answers::ANSWERS;
+use crate::describe::{asyncapi, openapi};
+use crate::operation::Operation;
 
-pub(super) async fn openapi() -> Response {
-    json(&OPENAPI)
+/// The published documents as JSON.
+pub(super) struct Documents {
+    openapi: Bytes,
+    asyncapi: Bytes,
 }
 
-pub(super) async fn asyncapi() -> Response {
-    json(&ASYNCAPI)
+/// The documents as the router hands them over: drawn at the first request.
+type Drawn = &'static LazyLock<Documents>;
+
+impl Documents {
+    /// Draws the documents of these operations.
+    pub(super) fn new(operations: &[Operation]) -> Self {
+        Self {
+            openapi: openapi::document(operations, ANSWERS).to_string().into(),
+            asyncapi: asyncapi::document(operations, ANSWERS).to_string().into(),
+        }
+    }
+}
+
+pub(super) async fn openapi(Extension(documents): Extension<Drawn>) -> Response {
+    json(&documents.openapi)
+}
+
+pub(super) async fn asyncapi(Extension(documents): Extension<Drawn>) -> Response {
+    json(&documents.asyncapi)
 }
 
 fn json(text: &Bytes) -> Response {

@@ -8,19 +8,20 @@ use capstan_projections::BlockerFilter;
 
 use crate::App;
 use crate::http::parameters::Parameters;
-use crate::http::responses::{List, page};
 use crate::problem::Problem;
+use crate::use_case::read::List;
+use crate::use_case::resolve;
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
-    let page = page(&mut parameters);
+    let page = parameters.page();
     let agent = parameters.text("agent_id");
     let kinds = parameters.choices("kind", "kinds of questions");
     parameters.finish()?;
-    let workspace = app.workspace(&workspace).await?;
-    let agent_id = app.agent_filter(&workspace, agent).await?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
+    let agent_id = resolve::agent_filter(&app, &workspace, agent).await?;
     app.reads.open_blockers(&workspace, &BlockerFilter { kinds, agent_id }, &page).await
 }

@@ -19,12 +19,12 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::App;
-use crate::auth::Caller;
+use crate::auth::caller::Caller;
 use crate::http::frames::{self, Frames};
 use crate::http::parameters::{Parameters, path_id};
-use crate::http::responses::LIMIT_MAX;
 use crate::problem::Problem;
-use crate::use_case::execute::task_stream;
+use crate::use_case::read::LIMIT_MAX;
+use crate::use_case::{resolve, streams};
 
 /// Name of the frame that shows an object as it is at the beginning.
 const SNAPSHOT: &str = "snapshot";
@@ -94,7 +94,7 @@ async fn send(app: Arc<App>, caller: Caller, request: Request, frames: Frames) -
     let ping_every = app.config.ping_every;
     // A stream does not outlive its token. It just breaks off: whoever comes back is told why.
     let frames: Frames =
-        Box::pin(frames.take_until(Box::pin(async move { app.until_refused(&caller).await })));
+        Box::pin(frames.take_until(Box::pin(async move { app.holders.until_refused(&caller).await })));
     let (mut head, _) = request.into_parts();
     match WebSocketUpgrade::from_request_parts(&mut head, &()).await {
         Ok(upgrade) => upgrade.on_upgrade(move |socket| frames::websocket(socket, frames, ping_every)),
@@ -110,7 +110,7 @@ pub(super) async fn of_workspace(
     request: Request,
 ) -> Result<Response, Problem> {
     let mut wish = Wish::read(parameters, request.headers())?;
-    let workspace = app.workspace(&workspace).await?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
     let mut first = Vec::new();
     if wish.with_snapshot {
         let page = Page { limit: Some(LIMIT_MAX), ..Page::default() };
@@ -136,15 +136,15 @@ pub(super) async fn of_task(
     request: Request,
 ) -> Result<Response, Problem> {
     let mut wish = Wish::read(parameters, request.headers())?;
-    let (workspace, task_id) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
-    app.must_have_task(&workspace, task_id).await?;
+    let (workspace, task_id) = (resolve::workspace(&app, &workspace).await?, path_id(&task, "task")?);
+    resolve::existing_task(&app, &workspace, task_id).await?;
     let mut first = Vec::new();
     if wish.with_snapshot {
         let task = app.reads.task(&workspace, task_id).await?.ok_or_else(|| Problem::not_found("task"))?;
         wish.after = Some(Cursor::after(task.position));
         first.push(snapshot(wish.after, &json!({ "task": task.json, "position": task.position })));
     }
-    let selection = Selection::Stream(task_stream(&workspace, task_id)?);
+    let selection = Selection::Stream(streams::task(&workspace, task_id)?);
     let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
     let frames = merged(&app, &workspace, Of::Task(task_id), wish, first, Box::pin(events));
     Ok(send(app, caller, request, frames).await)
@@ -159,15 +159,15 @@ pub(super) async fn of_run(
     request: Request,
 ) -> Result<Response, Problem> {
     let mut wish = Wish::read(parameters, request.headers())?;
-    let (workspace, run_id) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
-    let task_id = app.task_of_run(&workspace, run_id).await?;
+    let (workspace, run_id) = (resolve::workspace(&app, &workspace).await?, path_id(&run, "run")?);
+    let task_id = resolve::task_of_run(&app, &workspace, run_id).await?;
     let mut first = Vec::new();
     if wish.with_snapshot {
         let run = app.reads.run(&workspace, run_id).await?.ok_or_else(|| Problem::not_found("run"))?;
         wish.after = Some(Cursor::after(run.position));
         first.push(snapshot(wish.after, &json!({ "run": run.json, "position": run.position })));
     }
-    let selection = Selection::Stream(task_stream(&workspace, task_id)?);
+    let selection = Selection::Stream(streams::task(&workspace, task_id)?);
     let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
     let events = events.filter(move |frame| std::future::ready(concerns(frame, run_id)));
     let frames = merged(&app, &workspace, Of::Run(task_id, run_id), wish, first, Box::pin(events));

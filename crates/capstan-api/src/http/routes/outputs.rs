@@ -7,8 +7,9 @@ use capstan_projections::OutputFilter;
 
 use crate::App;
 use crate::http::parameters::{Parameters, path_id};
-use crate::http::responses::{List, Object, page};
 use crate::problem::Problem;
+use crate::use_case::read::{List, Object};
+use crate::use_case::resolve;
 
 type InTask = Path<(String, String, String)>;
 
@@ -18,7 +19,7 @@ pub(super) async fn list(
     Path(workspace): Path<String>,
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
-    let page = page(&mut parameters);
+    let page = parameters.page();
     let agent = parameters.text("agent_id");
     let with_hidden = parameters.flag("hidden").unwrap_or(false);
     let mut filter = OutputFilter {
@@ -31,8 +32,8 @@ pub(super) async fn list(
         created: parameters.span("created"),
     };
     parameters.finish()?;
-    let workspace = app.workspace(&workspace).await?;
-    filter.agent_id = app.agent_filter(&workspace, agent).await?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
+    filter.agent_id = resolve::agent_filter(&app, &workspace, agent).await?;
     app.reads.outputs(&workspace, &filter, &page).await
 }
 
@@ -42,7 +43,7 @@ pub(super) async fn one(
     parameters: Parameters,
 ) -> Result<Object, Problem> {
     parameters.finish()?;
-    let (workspace, output) = (app.workspace(&workspace).await?, path_id(&output, "output")?);
+    let (workspace, output) = (resolve::workspace(&app, &workspace).await?, path_id(&output, "output")?);
     app.reads.output(&workspace, None, output).await?.ok_or_else(|| Problem::not_found("output"))
 }
 
@@ -54,6 +55,6 @@ pub(super) async fn of_task(
 ) -> Result<Object, Problem> {
     parameters.finish()?;
     let (task, output) = (path_id(&task, "task")?, path_id(&output, "output")?);
-    let workspace = app.workspace(&workspace).await?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
     app.reads.output(&workspace, Some(task), output).await?.ok_or_else(|| Problem::not_found("output"))
 }

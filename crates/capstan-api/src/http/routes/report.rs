@@ -1,11 +1,10 @@
-//! What stands before every call about an attempt: whose it is, and that its lease still holds.
+//! A call of a worker about an attempt: its workspace, and the check of its lease.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Path, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use capstan_contract::command::{CommandBody, OpenBlocker};
@@ -22,9 +21,10 @@ use crate::call::{CallContext, CommandKey};
 use crate::http::body;
 use crate::http::parameters::path_id;
 use crate::problem::{Code, Problem};
-use crate::receipt::Reply;
+use crate::receipt::{Reply, Success};
+use crate::use_case;
 use crate::use_case::answer_schema;
-use crate::use_case::resolve;
+use crate::use_case::streams;
 
 /// A call of a worker about one attempt, its fence read: the attempt of the path and the epoch of the header.
 pub(super) struct Report {
@@ -58,7 +58,7 @@ impl Report {
     ) -> Result<Self, Problem> {
         let attempt_id: AttemptId = path_id(&path["attempt"], "attempt")?;
         let workspace = Workspace::new(&attempt_id.workspace).map_err(|_| Problem::not_found("attempt"))?;
-        let stream = resolve::stream(&workspace, "task", &attempt_id.task.to_string())?;
+        let stream = streams::task(&workspace, attempt_id.task)?;
         let epoch = parts
             .headers
             .get("capstan-lease-epoch")
@@ -100,14 +100,14 @@ impl Report {
     pub(super) async fn body<B: DeserializeOwned>(&self, request: Request) -> Result<B, Problem> {
         let (head, body) = request.into_parts();
         let json = body::read(&head.headers, body, self.app.config.command_bytes_max).await?;
-        body::parse_optional(&json)
+        use_case::body::parse_optional(&json)
     }
 
     /// Reads a batch of lines.
     pub(super) async fn lines<B: DeserializeOwned>(&self, request: Request) -> Result<B, Problem> {
         let (head, body) = request.into_parts();
         let json = body::read(&head.headers, body, self.app.config.log_batch_bytes_max).await?;
-        body::parse(&json)
+        use_case::body::parse(&json)
     }
 
     /// Executes the command.
@@ -125,14 +125,14 @@ impl Report {
     /// Executes the command and answers that it was taken.
     pub(super) async fn take<B: CommandBody>(&self, body: &B, command: Command) -> Result<Reply, Problem> {
         let (context, decided) = self.execute(body, command).await?;
-        Ok(Reply::new(StatusCode::OK, &context, &decided))
+        Ok(Reply::new(Success::Done, &context, &decided))
     }
 
     /// Executes the command and answers that it made something, unless it changed nothing.
     pub(super) async fn create<B: CommandBody>(&self, body: &B, command: Command) -> Result<Reply, Problem> {
         let (context, decided) = self.execute(body, command).await?;
-        let status = if decided.changed { StatusCode::CREATED } else { StatusCode::OK };
-        Ok(Reply::new(status, &context, &decided))
+        let success = if decided.changed { Success::Created } else { Success::Done };
+        Ok(Reply::new(success, &context, &decided))
     }
 
     /// A question with its schema checked, and with the inputs that fit it.

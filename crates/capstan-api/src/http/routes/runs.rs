@@ -8,11 +8,12 @@ use capstan_projections::RunFilter;
 
 use crate::App;
 use crate::http::parameters::{Parameters, path_id};
-use crate::http::responses::{List, Object, limit, page};
 use crate::problem::Problem;
 use crate::use_case::as_of::{self, AsOf};
 use crate::use_case::interaction::{self, Interaction};
 use crate::use_case::logs::{self, LogEntry};
+use crate::use_case::read::{List, Object};
+use crate::use_case::resolve;
 use crate::use_case::run_snapshots::{self, RunSnapshot};
 
 pub(super) async fn list(
@@ -20,7 +21,7 @@ pub(super) async fn list(
     Path(workspace): Path<String>,
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
-    let page = page(&mut parameters);
+    let page = parameters.page();
     let agent = parameters.text("agent_id");
     let mut filter = RunFilter {
         agent_id: None,
@@ -31,8 +32,8 @@ pub(super) async fn list(
         updated: parameters.span("updated"),
     };
     parameters.finish()?;
-    let workspace = app.workspace(&workspace).await?;
-    filter.agent_id = app.agent_filter(&workspace, agent).await?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
+    filter.agent_id = resolve::agent_filter(&app, &workspace, agent).await?;
     app.reads.runs(&workspace, &filter, &page).await
 }
 
@@ -41,9 +42,9 @@ pub(super) async fn one(
     Path((workspace, run)): Path<(String, String)>,
     mut parameters: Parameters,
 ) -> Result<Object, Problem> {
-    let as_of = AsOf::take(&mut parameters);
+    let as_of = parameters.value::<AsOf>("as_of", "a position or an instant, as in 2026-01-02T03:04:05Z");
     parameters.finish()?;
-    let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    let (workspace, run) = (resolve::workspace(&app, &workspace).await?, path_id(&run, "run")?);
     if let Some(as_of) = as_of {
         return as_of::run(&app, &workspace, run, as_of).await;
     }
@@ -55,10 +56,10 @@ pub(super) async fn snapshots(
     Path((workspace, run)): Path<(String, String)>,
     mut parameters: Parameters,
 ) -> Result<List<RunSnapshot>, Problem> {
-    let limit = limit(&mut parameters);
+    let limit = parameters.limit();
     let after = parameters.value("cursor", "a cursor as answered").unwrap_or_default();
     parameters.finish()?;
-    let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    let (workspace, run) = (resolve::workspace(&app, &workspace).await?, path_id(&run, "run")?);
     run_snapshots::of_run(&app, &workspace, run, after, limit).await
 }
 
@@ -67,10 +68,10 @@ pub(super) async fn events(
     Path((workspace, run)): Path<(String, String)>,
     mut parameters: Parameters,
 ) -> Result<List<LogEntry>, Problem> {
-    let limit = limit(&mut parameters);
+    let limit = parameters.limit();
     let after = parameters.value("cursor", "a cursor as answered").unwrap_or_default();
     parameters.finish()?;
-    let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    let (workspace, run) = (resolve::workspace(&app, &workspace).await?, path_id(&run, "run")?);
     logs::events_of_run(&app, &workspace, run, after, limit).await
 }
 
@@ -80,6 +81,6 @@ pub(super) async fn interaction(
     parameters: Parameters,
 ) -> Result<Json<Interaction>, Problem> {
     parameters.finish()?;
-    let (workspace, run) = (app.workspace(&workspace).await?, path_id(&run, "run")?);
+    let (workspace, run) = (resolve::workspace(&app, &workspace).await?, path_id(&run, "run")?);
     Ok(Json(interaction::of_run(&app, &workspace, run).await?))
 }

@@ -8,9 +8,10 @@ use capstan_projections::ScheduleFilter;
 
 use crate::App;
 use crate::http::parameters::{Parameters, path_id};
-use crate::http::responses::{List, Object, page};
 use crate::problem::Problem;
 use crate::use_case::preview::{self, Preview};
+use crate::use_case::read::{List, Object};
+use crate::use_case::resolve;
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,
@@ -23,10 +24,10 @@ pub(super) async fn list(
         agent_id: None,
         active: parameters.flag("active"),
     };
-    let page = page(&mut parameters);
+    let page = parameters.page();
     parameters.finish()?;
-    let workspace = app.workspace(&workspace).await?;
-    filter.agent_id = app.agent_filter(&workspace, agent).await?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
+    filter.agent_id = resolve::agent_filter(&app, &workspace, agent).await?;
     app.reads.schedules(&workspace, &filter, &page).await
 }
 
@@ -36,7 +37,8 @@ pub(super) async fn one(
     parameters: Parameters,
 ) -> Result<Object, Problem> {
     parameters.finish()?;
-    let (workspace, schedule) = (app.workspace(&workspace).await?, path_id(&schedule, "schedule")?);
+    let (workspace, schedule) =
+        (resolve::workspace(&app, &workspace).await?, path_id(&schedule, "schedule")?);
     app.reads.schedule(&workspace, schedule).await?.ok_or_else(|| Problem::not_found("schedule"))
 }
 
@@ -47,6 +49,7 @@ pub(super) async fn next(
 ) -> Result<Json<Preview>, Problem> {
     let count = parameters.value("n", "a number").unwrap_or(preview::COUNT_DEFAULT);
     parameters.finish()?;
-    let (workspace, schedule) = (app.workspace(&workspace).await?, path_id(&schedule, "schedule")?);
+    let (workspace, schedule) =
+        (resolve::workspace(&app, &workspace).await?, path_id(&schedule, "schedule")?);
     Ok(Json(preview::of_schedule(&app, &workspace, schedule, count).await?))
 }

@@ -1,7 +1,7 @@
-//! Every route there is: one line each.
+//! The table of routes, one line each.
 //!
-//! The router is built from this table and from nothing else, so a route that is not in it does not exist, and one
-//! that is in it is authorised by the scope it names. To add a route: write its handler, then a line here.
+//! The router is built from this table alone: a route that is not listed does not exist, and a listed one is authorised by
+//! its scope. To add a route, write its handler, then add a line here.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::operation::Answer::{Array, Json, List, Maybe, Object, Receipt, Stream
 use crate::operation::Verb::{Delete, Get, Patch, Post, Put};
 use crate::operation::{Answer, Operation, Scope, Verb};
 
-/// An operation and who carries it out.
+/// An operation and its handler.
 pub(crate) struct Route {
     pub(crate) operation: Operation,
     pub(crate) handler: fn(MethodFilter) -> MethodRouter<Arc<App>>,
@@ -26,7 +26,7 @@ pub(crate) struct Route {
 
 type Handler = fn(MethodFilter) -> MethodRouter<Arc<App>>;
 
-/// The handler a route leads to.
+/// The handler of a route.
 macro_rules! to {
     ($handler:path) => {
         |method| axum::routing::on(method, $handler)
@@ -47,134 +47,134 @@ macro_rules! attempt {
     };
 }
 
-/// Statuses of a command that is carried out later: taken, or answered as before.
-const TAKEN: &[u16] = &[202, 200];
-/// Statuses of a command that creates: created, or answered as before.
+/// Statuses of a command whose effect follows: accepted, or done before.
+const ACCEPTED: &[u16] = &[202, 200];
+/// Statuses of a command that creates: created, or done before.
 const CREATED: &[u16] = &[201, 200];
-/// The status of everything else that went well.
+/// The status of every other success.
 const OK: &[u16] = &[200];
 
 #[rustfmt::skip]
 pub(crate) static ROUTES: &[Route] = &[
-    command::<body::CreateWorkspace>("CreateWorkspace", "/v1/workspaces", CREATED, "workspace", "opens a workspace", to!(workspaces::create)).governing(),
-    command::<body::UpdateWorkspace>("UpdateWorkspace", w!(""), OK, "workspace", "changes a workspace and its settings", to!(commands::give::<body::UpdateWorkspace>)).governing().by(Patch),
+    command::<body::CreateWorkspace>("CreateWorkspace", "/v1/workspaces", CREATED, "workspace", "creates a workspace", to!(workspaces::create)).admin(),
+    command::<body::UpdateWorkspace>("UpdateWorkspace", w!(""), OK, "workspace", "updates a workspace and its settings", to!(commands::execute::<body::UpdateWorkspace>)).admin().by(Patch),
     read("GetWorkspace", w!(""), Object("workspace"), "one workspace", to!(workspaces::one)),
 
-    command::<body::IssueToken>("IssueToken", w!("/tokens"), CREATED, "token", "issues a token; its secret is in this answer only", to!(commands::give::<body::IssueToken>)).governing(),
-    read("ListTokens", w!("/tokens"), List("token"), "the tokens of a workspace, without their secrets", to!(tokens::list)).governing(),
-    command::<body::RevokeToken>("RevokeToken", w!("/tokens/{token}"), OK, "token", "ends a token before its time", to!(commands::give::<body::RevokeToken>)).governing().by(Delete),
+    command::<body::IssueToken>("IssueToken", w!("/tokens"), CREATED, "token", "issues a token; only this response contains its secret", to!(commands::execute::<body::IssueToken>)).admin(),
+    read("ListTokens", w!("/tokens"), List("token"), "the tokens of a workspace, without their secrets", to!(tokens::list)).admin(),
+    command::<body::RevokeToken>("RevokeToken", w!("/tokens/{token}"), OK, "token", "revokes a token", to!(commands::execute::<body::RevokeToken>)).admin().by(Delete),
 
-    command::<body::CreateAgent>("CreateAgent", w!("/agents"), CREATED, "agent", "introduces an agent", to!(commands::give::<body::CreateAgent>)),
-    command::<body::UpdateAgent>("UpdateAgent", w!("/agents/{agent}"), OK, "agent", "changes an agent; null clears", to!(commands::give::<body::UpdateAgent>)).by(Patch),
+    command::<body::CreateAgent>("CreateAgent", w!("/agents"), CREATED, "agent", "creates an agent", to!(commands::execute::<body::CreateAgent>)),
+    command::<body::UpdateAgent>("UpdateAgent", w!("/agents/{agent}"), OK, "agent", "updates an agent; null clears a field", to!(commands::execute::<body::UpdateAgent>)).by(Patch),
     command::<body::DeleteAgent>("DeleteAgent", w!("/agents/{agent}"), OK, "cancelled_tasks", "deletes an agent", to!(agents::delete)).by(Delete),
     read("ListAgents", w!("/agents"), List("agent"), "the agents of a workspace", to!(agents::list)),
-    read("GetAgent", w!("/agents/{agent}"), Object("agent"), "one agent, by id, key or what is spelt alike", to!(agents::one)),
-    read("GetDefaultConfig", w!("/agents/defaults"), Object("agent-defaults"), "the configuration of an agent that is given none", to!(agents::defaults)),
-    read("GetAgentStats", w!("/agents/{agent}/stats"), Object("agent-stats"), "what an agent did, in numbers", to!(agents::stats)),
+    read("GetAgent", w!("/agents/{agent}"), Object("agent"), "one agent, by id, key or similar name", to!(agents::one)),
+    read("GetDefaultConfig", w!("/agents/defaults"), Object("agent-defaults"), "the default configuration of an agent", to!(agents::defaults)),
+    read("GetAgentStats", w!("/agents/{agent}/stats"), Object("agent-stats"), "agent statistics", to!(agents::stats)),
 
-    command::<body::UpsertChannelBinding>("UpsertChannelBinding", w!("/channels/{type}/{address}"), OK, "channel", "binds an address of a channel", to!(commands::give::<body::UpsertChannelBinding>)).by(Put),
-    command::<body::DeleteChannelBinding>("DeleteChannelBinding", w!("/channels/{type}/{address}"), OK, "channel", "releases an address of a channel", to!(commands::give::<body::DeleteChannelBinding>)).by(Delete),
-    read("ListChannelBindings", w!("/channels"), List("channel"), "the channels a workspace has bound", to!(channels::list)),
+    command::<body::UpsertChannelBinding>("UpsertChannelBinding", w!("/channels/{type}/{address}"), OK, "channel", "binds a channel address to the workspace", to!(commands::execute::<body::UpsertChannelBinding>)).by(Put),
+    command::<body::DeleteChannelBinding>("DeleteChannelBinding", w!("/channels/{type}/{address}"), OK, "channel", "releases a channel address", to!(commands::execute::<body::DeleteChannelBinding>)).by(Delete),
+    read("ListChannelBindings", w!("/channels"), List("channel"), "the channel bindings of a workspace", to!(channels::list)),
     read("GetChannelBinding", w!("/channels/{type}/{address}"), Object("channel"), "one channel binding", to!(channels::one)),
 
-    command::<body::ConfigureClass>("ConfigureClass", w!("/classes/{instance_key}"), OK, "class", "limits, holds or resets an execution class", to!(classes::configure)).by(Put),
-    read("ListClasses", w!("/classes"), List("class"), "the execution classes that were spoken of", to!(classes::list)),
+    command::<body::ConfigureClass>("ConfigureClass", w!("/classes/{instance_key}"), OK, "class", "sets the limits of an execution class, pauses or resets it", to!(classes::configure)).by(Put),
+    read("ListClasses", w!("/classes"), List("class"), "execution classes with settings or history", to!(classes::list)),
     read("GetClass", w!("/classes/{instance_key}"), Object("class"), "one execution class", to!(classes::one)),
 
-    command::<body::CreateSchedule>("CreateSchedule", w!("/schedules"), CREATED, "schedule", "begins a schedule", to!(commands::give::<body::CreateSchedule>)),
-    command::<body::UpdateSchedule>("UpdateSchedule", w!("/schedules/{schedule}"), OK, "schedule", "changes a schedule", to!(commands::give::<body::UpdateSchedule>)).by(Patch),
-    command::<body::DeleteSchedule>("DeleteSchedule", w!("/schedules/{schedule}"), OK, "schedule", "ends a schedule", to!(commands::give::<body::DeleteSchedule>)).by(Delete),
-    command::<body::PauseSchedule>("PauseSchedule", w!("/schedules/{schedule}/pause"), OK, "schedule", "stops a schedule for now", to!(commands::give::<body::PauseSchedule>)),
-    command::<body::ResumeSchedule>("ResumeSchedule", w!("/schedules/{schedule}/resume"), OK, "schedule", "lets a schedule go on", to!(commands::give::<body::ResumeSchedule>)),
-    command::<body::TriggerSchedule>("TriggerSchedule", w!("/schedules/{schedule}/trigger"), TAKEN, "task", "makes one task of a schedule now", to!(commands::give::<body::TriggerSchedule>)),
-    read("ListSchedules", w!("/schedules"), List("schedule"), "the schedules of a workspace, by view too", to!(schedules::list)),
+    command::<body::CreateSchedule>("CreateSchedule", w!("/schedules"), CREATED, "schedule", "creates a schedule", to!(commands::execute::<body::CreateSchedule>)),
+    command::<body::UpdateSchedule>("UpdateSchedule", w!("/schedules/{schedule}"), OK, "schedule", "updates a schedule", to!(commands::execute::<body::UpdateSchedule>)).by(Patch),
+    command::<body::DeleteSchedule>("DeleteSchedule", w!("/schedules/{schedule}"), OK, "schedule", "deletes a schedule", to!(commands::execute::<body::DeleteSchedule>)).by(Delete),
+    command::<body::PauseSchedule>("PauseSchedule", w!("/schedules/{schedule}/pause"), OK, "schedule", "pauses a schedule", to!(commands::execute::<body::PauseSchedule>)),
+    command::<body::ResumeSchedule>("ResumeSchedule", w!("/schedules/{schedule}/resume"), OK, "schedule", "resumes a schedule", to!(commands::execute::<body::ResumeSchedule>)),
+    command::<body::TriggerSchedule>("TriggerSchedule", w!("/schedules/{schedule}/trigger"), ACCEPTED, "task", "creates one task from a schedule now", to!(commands::execute::<body::TriggerSchedule>)),
+    read("ListSchedules", w!("/schedules"), List("schedule"), "the schedules of a workspace, filtered", to!(schedules::list)),
     read("GetSchedule", w!("/schedules/{schedule}"), Object("schedule"), "one schedule", to!(schedules::one)),
     read("PreviewSchedule", w!("/schedules/{schedule}/next"), Object("schedule-preview"), "the next ticks of a schedule", to!(schedules::next)),
 
-    command::<body::AcceptAgentCommand>("AcceptAgentCommand", w!("/tasks"), TAKEN, "task", "gives an agent something to do", to!(commands::give::<body::AcceptAgentCommand>)),
-    command::<body::SubmitTaskInput>("SubmitTaskInput", w!("/tasks/{task}/input"), TAKEN, "task", "says something to a task", to!(commands::give::<body::SubmitTaskInput>)),
-    command::<body::CancelTask>("CancelTask", w!("/tasks/{task}/cancel"), TAKEN, "task", "cancels a task", to!(commands::give::<body::CancelTask>)),
-    command::<body::UpdateTask>("UpdateTask", w!("/tasks/{task}"), OK, "task", "changes a task; null clears", to!(commands::give::<body::UpdateTask>)).by(Patch),
-    command::<body::RetryTask>("RetryTask", w!("/tasks/{task}/retry"), TAKEN, "task", "tries a task again that failed, was dropped or cancelled", to!(commands::give::<body::RetryTask>)),
-    command::<body::ArchiveTask>("ArchiveTask", w!("/tasks/{task}/archive"), TAKEN, "task", "puts a task away; an active one is cancelled", to!(commands::give::<body::ArchiveTask>)),
-    command::<body::UnarchiveTask>("UnarchiveTask", w!("/tasks/{task}/unarchive"), TAKEN, "task", "takes a task out of the archive", to!(commands::give::<body::UnarchiveTask>)),
-    command::<body::PublishSourceEvent>("PublishSourceEvent", w!("/source-events"), TAKEN, "event", "tells what happened outside; wakes the tasks that watch for it", to!(commands::give::<body::PublishSourceEvent>)),
-    read("ListSubtasks", w!("/tasks/{task}/subtasks"), List("task"), "the children of a task, by the outputs they were made for too", to!(tasks::subtasks)),
+    command::<body::AcceptAgentCommand>("AcceptAgentCommand", w!("/tasks"), ACCEPTED, "task", "creates a task for an agent, or continues its session", to!(commands::execute::<body::AcceptAgentCommand>)),
+    command::<body::SubmitTaskInput>("SubmitTaskInput", w!("/tasks/{task}/input"), ACCEPTED, "task", "submits an input to a task", to!(commands::execute::<body::SubmitTaskInput>)),
+    command::<body::CancelTask>("CancelTask", w!("/tasks/{task}/cancel"), ACCEPTED, "task", "cancels a task", to!(commands::execute::<body::CancelTask>)),
+    command::<body::UpdateTask>("UpdateTask", w!("/tasks/{task}"), OK, "task", "updates a task; null clears a field", to!(commands::execute::<body::UpdateTask>)).by(Patch),
+    command::<body::RetryTask>("RetryTask", w!("/tasks/{task}/retry"), ACCEPTED, "task", "retries a task that failed, was dropped or was cancelled", to!(commands::execute::<body::RetryTask>)),
+    command::<body::ArchiveTask>("ArchiveTask", w!("/tasks/{task}/archive"), ACCEPTED, "task", "archives a task; an active one is cancelled", to!(commands::execute::<body::ArchiveTask>)),
+    command::<body::UnarchiveTask>("UnarchiveTask", w!("/tasks/{task}/unarchive"), ACCEPTED, "task", "unarchives a task", to!(commands::execute::<body::UnarchiveTask>)),
+    command::<body::PublishSourceEvent>("PublishSourceEvent", w!("/source-events"), ACCEPTED, "event", "publishes an event of an external source; wakes the tasks that watch for it", to!(commands::execute::<body::PublishSourceEvent>)),
+    read("ListSubtasks", w!("/tasks/{task}/subtasks"), List("task"), "the subtasks of a task, optionally by the outputs they were created for", to!(tasks::subtasks)),
     read("ListTasks", w!("/tasks"), List("task"), "tasks, filtered", to!(tasks::list)),
     read("GetTask", w!("/tasks/{task}"), Object("task"), "one task", to!(tasks::one)),
     read("ListTaskRuns", w!("/tasks/{task}/runs"), List("run"), "the runs of a task", to!(tasks::runs)),
-    read("ListTaskOutputs", w!("/tasks/{task}/outputs"), List("output"), "what a task produced", to!(tasks::outputs)),
-    read("ListTaskInputs", w!("/tasks/{task}/inputs"), List("input"), "what was said to a task", to!(tasks::inputs)),
-    read("GetTaskTree", w!("/tasks/{task}/tree"), Object("task-tree"), "a task and everything made for it, with costs", to!(tasks::tree)),
+    read("ListTaskOutputs", w!("/tasks/{task}/outputs"), List("output"), "the outputs of a task", to!(tasks::outputs)),
+    read("ListTaskInputs", w!("/tasks/{task}/inputs"), List("input"), "the inputs of a task", to!(tasks::inputs)),
+    read("GetTaskTree", w!("/tasks/{task}/tree"), Object("task-tree"), "a task with all its subtasks, with costs", to!(tasks::tree)),
     read("GetTaskHistory", w!("/tasks/{task}/history"), List("history-entry"), "the events of a task", to!(tasks::history)),
     read("GetTaskLogs", w!("/tasks/{task}/logs"), List("log-entry"), "the log lines of a task", to!(tasks::logs)),
-    read("WhyIsTaskWaiting", w!("/tasks/{task}/why"), Object("why"), "what keeps a task from running", to!(tasks::why)),
+    read("WhyIsTaskWaiting", w!("/tasks/{task}/why"), Object("why"), "the reasons why a task is not running", to!(tasks::why)),
 
-    command::<body::EnqueueRunInput>("EnqueueRunInput", w!("/runs/{run}/input"), TAKEN, "task", "says something to the task of a run", to!(commands::give::<body::EnqueueRunInput>)),
-    command::<body::CancelRun>("CancelRun", w!("/runs/{run}/cancel"), TAKEN, "task", "cancels a run", to!(commands::give::<body::CancelRun>)),
+    command::<body::EnqueueRunInput>("EnqueueRunInput", w!("/runs/{run}/input"), ACCEPTED, "task", "submits an input to the task of a run", to!(commands::execute::<body::EnqueueRunInput>)),
+    command::<body::CancelRun>("CancelRun", w!("/runs/{run}/cancel"), ACCEPTED, "task", "cancels a run", to!(commands::execute::<body::CancelRun>)),
     read("ListRuns", w!("/runs"), List("run"), "runs, filtered", to!(runs::list)),
     read("GetRun", w!("/runs/{run}"), Object("run"), "one run", to!(runs::one)),
 
-    read("ListRunSnapshots", w!("/runs/{run}/snapshots"), List("run-snapshot"), "how a run stood at each turning point", to!(runs::snapshots)),
-    read("ListRunEvents", w!("/runs/{run}/events"), List("log-entry"), "what the agent of a run did, step by step", to!(runs::events)),
-    read("GetRunInteraction", w!("/runs/{run}/interaction"), Object("interaction"), "whether a run works, waits or is over", to!(runs::interaction)),
+    read("ListRunSnapshots", w!("/runs/{run}/snapshots"), List("run-snapshot"), "the state of a run after each change", to!(runs::snapshots)),
+    read("ListRunEvents", w!("/runs/{run}/events"), List("log-entry"), "the steps of the agent of a run", to!(runs::events)),
+    read("GetRunInteraction", w!("/runs/{run}/interaction"), Object("interaction"), "the interaction state of a run: working, waiting for input or closed", to!(runs::interaction)),
 
-    read("ListOutputs", w!("/outputs"), List("output"), "what a workspace's agents produced", to!(outputs::list)),
+    read("ListOutputs", w!("/outputs"), List("output"), "the outputs of a workspace, filtered", to!(outputs::list)),
     read("GetOutput", w!("/outputs/{output}"), Object("output"), "one output", to!(outputs::one)),
-    command::<body::ArchiveOutput>("ArchiveOutput", w!("/outputs/{output}/archive"), OK, "output", "puts an output away", to!(commands::give::<body::ArchiveOutput>)),
-    command::<body::ArchiveAllOutputs>("ArchiveAllOutputs", w!("/outputs/archive-all"), OK, "archived", "puts outputs of a workspace away", to!(commands::give::<body::ArchiveAllOutputs>)),
-    command::<body::CreateTaskOutput>("CreateTaskOutput", w!("/tasks/{task}/outputs"), CREATED, "output", "adds an output to a task", to!(commands::give::<body::CreateTaskOutput>)),
-    command::<body::AppendTaskOutputRows>("AppendTaskOutputRows", w!("/tasks/{task}/outputs/{output}/rows"), OK, "output", "adds rows to an output of a task", to!(commands::give::<body::AppendTaskOutputRows>)),
-    command::<body::FinalizeTaskOutput>("FinalizeTaskOutput", w!("/tasks/{task}/outputs/{output}/finalize"), OK, "output", "gives an output of a task its summary", to!(commands::give::<body::FinalizeTaskOutput>)),
+    command::<body::ArchiveOutput>("ArchiveOutput", w!("/outputs/{output}/archive"), OK, "output", "archives an output", to!(commands::execute::<body::ArchiveOutput>)),
+    command::<body::ArchiveAllOutputs>("ArchiveAllOutputs", w!("/outputs/archive-all"), OK, "archived", "archives outputs of a workspace", to!(commands::execute::<body::ArchiveAllOutputs>)),
+    command::<body::CreateTaskOutput>("CreateTaskOutput", w!("/tasks/{task}/outputs"), CREATED, "output", "adds an output to a task", to!(commands::execute::<body::CreateTaskOutput>)),
+    command::<body::AppendTaskOutputRows>("AppendTaskOutputRows", w!("/tasks/{task}/outputs/{output}/rows"), OK, "output", "appends rows to an output of a task", to!(commands::execute::<body::AppendTaskOutputRows>)),
+    command::<body::FinalizeTaskOutput>("FinalizeTaskOutput", w!("/tasks/{task}/outputs/{output}/finalize"), OK, "output", "finalizes an output of a task with its summary", to!(commands::execute::<body::FinalizeTaskOutput>)),
     read("GetTaskOutput", w!("/tasks/{task}/outputs/{output}"), Object("output"), "one output of a task", to!(outputs::of_task)),
-    read("ListInbox", w!("/inbox"), List("blocker"), "open questions over all tasks", to!(inbox::list)),
+    read("ListInbox", w!("/inbox"), List("blocker"), "the open questions of all tasks", to!(inbox::list)),
 
-    post("ExecuteBatch", w!("/commands"), Scope::Command, Array("batch-answer"), "gives up to 1000 commands, each with its own answer", to!(batches::commands)),
-    read("GetTaskEventBatch", w!("/tasks/{task}/batch"), Object("task-event-batch"), "a task and what it said since the last look", to!(batches::of_task)),
+    post("ExecuteBatch", w!("/commands"), Scope::Command, Array("batch-answer"), "executes up to 1000 commands, each with its own answer", to!(batches::commands)),
+    read("GetTaskEventBatch", w!("/tasks/{task}/batch"), Object("task-event-batch"), "a task with its new log lines, run events and outputs", to!(batches::of_task)),
     read("GetWorkspaceLiveBatch", w!("/batch"), Object("workspace-live-batch"), "the newest tasks and outputs", to!(batches::of_workspace)),
 
     read("SubscribeWorkspaceLive", w!("/stream"), Stream, "the events of a workspace as they happen", to!(live::of_workspace)),
     read("SubscribeTaskLive", w!("/tasks/{task}/stream"), Stream, "the events of a task as they happen", to!(live::of_task)),
     read("SubscribeRunEvents", w!("/runs/{run}/stream"), Stream, "the events of a run as they happen", to!(live::of_run)),
 
-    worker::<body::RegisterWorker>("RegisterWorker", "/v1/workers", &[201], Object("registered-worker"), "makes a worker known", to!(workers::register)),
-    worker::<body::LeaseRequest>("LeaseAttempts", "/v1/workers/{worker}/lease", OK, Array("leased-attempt"), "gives a worker attempts; waits for them", to!(workers::lease)),
-    worker::<body::RenewRequest>("RenewLeases", "/v1/workers/{worker}/renew", OK, Array("renew-answer"), "keeps leases, brings news", to!(workers::renew)),
-    post("DrainWorker", "/v1/workers/{worker}/drain", Scope::Worker, Json, "gives a worker nothing new", to!(workers::drain)),
+    worker::<body::RegisterWorker>("RegisterWorker", "/v1/workers", &[201], Object("registered-worker"), "registers a worker", to!(workers::register)),
+    worker::<body::LeaseRequest>("LeaseAttempts", "/v1/workers/{worker}/lease", OK, Array("leased-attempt"), "leases attempts to a worker; waits for them", to!(workers::lease)),
+    worker::<body::RenewRequest>("RenewLeases", "/v1/workers/{worker}/renew", OK, Array("renew-answer"), "renews leases; returns cancellations and new inputs", to!(workers::renew)),
+    post("DrainWorker", "/v1/workers/{worker}/drain", Scope::Worker, Json, "stops leasing attempts to a worker", to!(workers::drain)),
 
-    worker::<body::StartAttempt>("StartAttempt", attempt!("/start"), OK, Receipt("attempt"), "the agent runs", to!(attempts::start)),
-    worker::<body::AppendLogs>("AppendLogs", attempt!("/logs"), &[202], Json, "log lines of the agent", to!(attempts::append_logs)),
-    worker::<body::AppendRunEvents>("AppendRunEvents", attempt!("/events"), &[202], Json, "what the agent does, step by step", to!(attempts::append_events)),
-    worker::<body::ProduceOutput>("ProduceOutput", attempt!("/outputs"), CREATED, Receipt("output_id"), "begins or hands over an output", to!(attempts::produce_output)),
-    worker::<body::AppendRows>("AppendOutputRows", attempt!("/outputs/{output}/rows"), OK, Receipt("output_id"), "adds rows to an output", to!(attempts::append_rows)),
-    worker::<body::FinalizeOutput>("FinalizeOutput", attempt!("/outputs/{output}/finalize"), OK, Receipt("output_id"), "closes an output", to!(attempts::finalize_output)),
-    worker::<body::OpenBlocker>("OpenBlocker", attempt!("/blockers"), CREATED, Receipt("blocker"), "asks people something", to!(attempts::open_blocker)),
-    worker::<body::ClaimInput>("ClaimInput", attempt!("/inputs/claim"), OK, Receipt("input"), "takes the oldest input nobody has", to!(attempts::claim_input)),
-    worker::<body::AckInput>("AckInput", attempt!("/inputs/{input}/ack"), OK, Receipt("input"), "the agent has the input", to!(attempts::ack_input)),
-    worker::<body::DeferInput>("DeferInput", attempt!("/inputs/{input}/defer"), OK, Receipt("input"), "the input could not reach the live turn", to!(attempts::defer_input)),
-    worker::<body::RecordUsage>("RecordUsage", attempt!("/usage"), OK, Receipt("usage"), "what the agent used so far", to!(attempts::record_usage)),
+    worker::<body::StartAttempt>("StartAttempt", attempt!("/start"), OK, Receipt("attempt"), "reports that the agent runs", to!(attempts::start)),
+    worker::<body::AppendLogs>("AppendLogs", attempt!("/logs"), &[202], Json, "appends log lines of the agent", to!(attempts::append_logs)),
+    worker::<body::AppendRunEvents>("AppendRunEvents", attempt!("/events"), &[202], Json, "appends run events of the agent", to!(attempts::append_events)),
+    worker::<body::ProduceOutput>("ProduceOutput", attempt!("/outputs"), CREATED, Receipt("output_id"), "produces an output", to!(attempts::produce_output)),
+    worker::<body::AppendRows>("AppendOutputRows", attempt!("/outputs/{output}/rows"), OK, Receipt("output_id"), "appends rows to an output", to!(attempts::append_rows)),
+    worker::<body::FinalizeOutput>("FinalizeOutput", attempt!("/outputs/{output}/finalize"), OK, Receipt("output_id"), "finalizes an output", to!(attempts::finalize_output)),
+    worker::<body::OpenBlocker>("OpenBlocker", attempt!("/blockers"), CREATED, Receipt("blocker"), "opens a question to people", to!(attempts::open_blocker)),
+    worker::<body::ClaimInput>("ClaimInput", attempt!("/inputs/claim"), OK, Receipt("input"), "claims the oldest pending input", to!(attempts::claim_input)),
+    worker::<body::AckInput>("AckInput", attempt!("/inputs/{input}/ack"), OK, Receipt("input"), "acknowledges that the agent has the input", to!(attempts::ack_input)),
+    worker::<body::DeferInput>("DeferInput", attempt!("/inputs/{input}/defer"), OK, Receipt("input"), "defers an input that could not reach the live turn", to!(attempts::defer_input)),
+    worker::<body::RecordUsage>("RecordUsage", attempt!("/usage"), OK, Receipt("usage"), "records the usage of the agent so far", to!(attempts::record_usage)),
     worker::<body::CheckToolCall>("CheckToolCall", attempt!("/tool-calls"), OK, Object("tool-decision"), "asks whether the agent may call a tool", to!(tool_calls::check)),
-    worker::<body::ClaimToolCall>("ClaimToolCall", "/v1/workers/{worker}/tool-calls", OK, Maybe("claimed-tool-call"), "gives a worker an approved tool call to carry out; waits for one", to!(tool_calls::claim)),
-    worker::<body::ReportToolCall>("ReportToolCall", "/v1/workers/{worker}/tool-calls/{claim}/result", OK, Receipt("tool_call"), "what came of a tool call", to!(tool_calls::report)),
-    worker::<body::FinishAttempt>("FinishAttempt", attempt!("/finish"), OK, Receipt("attempt"), "how the attempt ended", to!(attempts::finish)),
+    worker::<body::ClaimToolCall>("ClaimToolCall", "/v1/workers/{worker}/tool-calls", OK, Maybe("claimed-tool-call"), "leases an approved tool call to a worker; waits for one", to!(tool_calls::claim)),
+    worker::<body::ReportToolCall>("ReportToolCall", "/v1/workers/{worker}/tool-calls/{claim}/result", OK, Receipt("tool_call"), "reports the result of a tool call", to!(tool_calls::report)),
+    worker::<body::FinishAttempt>("FinishAttempt", attempt!("/finish"), OK, Receipt("attempt"), "reports the end of the attempt", to!(attempts::finish)),
 
-    worker::<body::ReturnAttempt>("ReturnAttempt", attempt!("/return"), OK, Receipt("attempt"), "gives the attempt back unfinished", to!(attempts::give_back)),
+    worker::<body::ReturnAttempt>("ReturnAttempt", attempt!("/return"), OK, Receipt("attempt"), "returns the attempt unfinished", to!(attempts::give_back)),
 
-    get("ListProjections", "/v1/admin/projections", Scope::Admin, List("projection"), "the read models and how far they are", to!(admin::list)),
-    post("RebuildProjection", "/v1/admin/projections/{name}/rebuild", Scope::Admin, Json, "builds a read model anew", to!(admin::build_anew)).answering(&[200, 202]),
+    get("ListProjections", "/v1/admin/projections", Scope::Admin, List("projection"), "the read models and their progress", to!(admin::list)),
+    post("RebuildProjection", "/v1/admin/projections/{name}/rebuild", Scope::Admin, Json, "rebuilds a read model", to!(admin::rebuild)).answering(&[200, 202]),
 
-    post("VerifyProjection", "/v1/admin/projections/{name}/verify", Scope::Admin, Json, "compares the rows of a read model with the log", to!(admin::verify_rows)).answering(&[200, 202]),
-    get("ListDeadLetters", "/v1/admin/deadletters", Scope::Admin, List("dead-letter"), "commands and commits set aside", to!(dead_letters::list)),
-    get("GetDeadLetter", "/v1/admin/deadletters/{id}", Scope::Admin, Object("dead-letter"), "one command or commit set aside", to!(dead_letters::one)),
-    post("RetryDeadLetter", "/v1/admin/deadletters/{id}/retry", Scope::Admin, Json, "tries what was set aside again", to!(dead_letters::retry)),
-    post("DiscardDeadLetter", "/v1/admin/deadletters/{id}/discard", Scope::Admin, Json, "gives a command up that was set aside", to!(dead_letters::discard)),
+    post("VerifyProjection", "/v1/admin/projections/{name}/verify", Scope::Admin, Json, "compares the rows of a read model with the log", to!(admin::verify)).answering(&[200, 202]),
+    get("ListDeadLetters", "/v1/admin/deadletters", Scope::Admin, List("dead-letter"), "dead letters: commands and commits that could not be processed", to!(dead_letters::list)),
+    get("GetDeadLetter", "/v1/admin/deadletters/{id}", Scope::Admin, Object("dead-letter"), "one dead letter", to!(dead_letters::one)),
+    post("RetryDeadLetter", "/v1/admin/deadletters/{id}/retry", Scope::Admin, Json, "retries a dead letter", to!(dead_letters::retry)),
+    post("DiscardDeadLetter", "/v1/admin/deadletters/{id}/discard", Scope::Admin, Json, "discards the dead letter of a command", to!(dead_letters::discard)),
 
-    get("GetHealth", "/healthz", Scope::Public, Json, "the process lives", to!(health::alive)),
-    get("GetReadiness", "/readyz", Scope::Public, Json, "the process can do its work", to!(health::ready)),
-    get("GetMetrics", "/metrics", Scope::Public, Text("text/plain; version=0.0.4"), "numbers for Prometheus", to!(health::metrics)),
-    get("GetErrorPage", "/errors/{code}", Scope::Public, Text("text/markdown"), "what an error code means", to!(errors::page)),
-    get("GetOpenApi", "/openapi.json", Scope::Public, Json, "this surface as OpenAPI", to!(descriptions::openapi)),
-    get("GetAsyncApi", "/asyncapi.json", Scope::Public, Json, "streams and NATS subjects as AsyncAPI", to!(descriptions::asyncapi)),
+    get("GetHealth", "/healthz", Scope::Public, Json, "liveness", to!(health::alive)),
+    get("GetReadiness", "/readyz", Scope::Public, Json, "readiness", to!(health::ready)),
+    get("GetMetrics", "/metrics", Scope::Public, Text("text/plain; version=0.0.4"), "metrics for Prometheus", to!(health::metrics)),
+    get("GetErrorPage", "/errors/{code}", Scope::Public, Text("text/markdown"), "the page of an error code", to!(errors::page)),
+    get("GetOpenApi", "/openapi.json", Scope::Public, Json, "the HTTP API as OpenAPI", to!(descriptions::openapi)),
+    get("GetAsyncApi", "/asyncapi.json", Scope::Public, Json, "live streams and NATS subjects as AsyncAPI", to!(descriptions::asyncapi)),
     get("ListSchemas", "/schemas", Scope::Public, Json, "the names of all schemas", to!(schemas::names)),
     get("GetSchema", "/schemas/{name}", Scope::Public, Text("application/schema+json"), "one JSON Schema", to!(schemas::one)),
 ];
@@ -226,7 +226,7 @@ const fn read(
     get(name, path, Scope::Read, answer, summary, handler)
 }
 
-/// A command of a caller, which is the same on NATS; answered with a receipt and the entity.
+/// A command of a caller, also served over NATS; the response is a receipt with the entity.
 const fn command<B: CommandBody>(
     name: &'static str,
     path: &'static str,
@@ -241,7 +241,7 @@ const fn command<B: CommandBody>(
     route.answering(statuses)
 }
 
-/// What workers say.
+/// A worker call.
 const fn worker<B: CommandBody>(
     name: &'static str,
     path: &'static str,
@@ -256,20 +256,20 @@ const fn worker<B: CommandBody>(
 }
 
 impl Route {
-    /// Answers with these statuses when it goes well.
+    /// Sets the statuses of success.
     const fn answering(mut self, statuses: &'static [u16]) -> Self {
         self.operation.statuses = statuses;
         self
     }
 
-    /// Is asked by this method.
+    /// Sets the method.
     const fn by(mut self, method: Verb) -> Self {
         self.operation.method = method;
         self
     }
 
-    /// Is for those who govern.
-    const fn governing(mut self) -> Self {
+    /// Requires the admin scope.
+    const fn admin(mut self) -> Self {
         self.operation.scope = Scope::Admin;
         self
     }
@@ -280,6 +280,19 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::operation::query_parameter::{self, QUERIES};
+    use crate::use_case::batch::BATCH;
+    use crate::use_case::commands::NAMES;
+
+    #[test]
+    fn query_parameters_are_of_operations_that_exist() {
+        let operations: BTreeSet<_> = ROUTES.iter().map(|route| route.operation.name).collect();
+        for (name, _) in QUERIES {
+            assert!(operations.contains(name), "{name}");
+            let names: BTreeSet<_> = query_parameter::of(name).map(|parameter| parameter.name).collect();
+            assert_eq!(names.len(), query_parameter::of(name).count(), "{name} lists a parameter twice");
+        }
+    }
 
     #[test]
     fn names_and_routes_are_unique() {
@@ -304,7 +317,7 @@ mod tests {
     #[test]
     fn every_command_of_the_bus_has_its_route() {
         let in_table: BTreeSet<_> = ROUTES.iter().filter_map(|route| route.operation.bus).collect();
-        let on_bus: BTreeSet<_> = crate::use_case::commands::NAMES.iter().copied().collect();
+        let on_bus: BTreeSet<_> = NAMES.iter().copied().collect();
         assert_eq!(in_table, on_bus);
     }
 
@@ -318,7 +331,7 @@ mod tests {
         let names: Vec<_> = ROUTES.iter().filter_map(|route| route.operation.rpc_name()).collect();
         let once: BTreeSet<_> = names.iter().collect();
         assert_eq!(names.len(), once.len());
-        assert!(!once.contains(&crate::BATCH.to_owned()));
+        assert!(!once.contains(&BATCH.to_owned()));
     }
 
     #[test]

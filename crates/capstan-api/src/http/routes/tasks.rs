@@ -9,11 +9,12 @@ use capstan_projections::{OutputFilter, RunFilter, TaskFilter, TaskTree};
 
 use crate::App;
 use crate::http::parameters::{Parameters, path_id};
-use crate::http::responses::{LIMIT_MAX, List, Object, Positioned, limit, page};
 use crate::problem::Problem;
 use crate::use_case::as_of::{self, AsOf};
 use crate::use_case::history::{self, HistoryEntry};
 use crate::use_case::logs::{self, LogEntry};
+use crate::use_case::read::{LIMIT_MAX, List, Object, Positioned};
+use crate::use_case::resolve;
 use crate::use_case::why::{self, Why};
 
 pub(super) async fn list(
@@ -21,7 +22,7 @@ pub(super) async fn list(
     Path(workspace): Path<String>,
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
-    let page = page(&mut parameters);
+    let page = parameters.page();
     let agent = parameters.text("agent_id");
     let mut filter = TaskFilter {
         agent_id: None,
@@ -38,8 +39,8 @@ pub(super) async fn list(
         text: parameters.text("q"),
     };
     parameters.finish()?;
-    let workspace = app.workspace(&workspace).await?;
-    filter.agent_id = app.agent_filter(&workspace, agent).await?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
+    filter.agent_id = resolve::agent_filter(&app, &workspace, agent).await?;
     app.reads.tasks(&workspace, &filter, &page).await
 }
 
@@ -62,9 +63,9 @@ pub(super) async fn one(
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
 ) -> Result<Object, Problem> {
-    let as_of = AsOf::take(&mut parameters);
+    let as_of = parameters.value::<AsOf>("as_of", "a position or an instant, as in 2026-01-02T03:04:05Z");
     parameters.finish()?;
-    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    let (workspace, task) = (resolve::workspace(&app, &workspace).await?, path_id(&task, "task")?);
     if let Some(as_of) = as_of {
         return as_of::task(&app, &workspace, task, as_of).await;
     }
@@ -76,10 +77,10 @@ pub(super) async fn runs(
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
-    let page = page(&mut parameters);
+    let page = parameters.page();
     parameters.finish()?;
-    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
-    app.must_have_task(&workspace, task).await?;
+    let (workspace, task) = (resolve::workspace(&app, &workspace).await?, path_id(&task, "task")?);
+    resolve::existing_task(&app, &workspace, task).await?;
     let filter = RunFilter { task_id: Some(task), ..RunFilter::default() };
     app.reads.runs(&workspace, &filter, &page).await
 }
@@ -90,11 +91,11 @@ pub(super) async fn subtasks(
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
-    let page = page(&mut parameters);
+    let page = parameters.page();
     let source_output_ids = parameters.words("source_output_id");
     parameters.finish()?;
-    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
-    app.must_have_task(&workspace, task).await?;
+    let (workspace, task) = (resolve::workspace(&app, &workspace).await?, path_id(&task, "task")?);
+    resolve::existing_task(&app, &workspace, task).await?;
     let filter = TaskFilter { parent_task_id: Some(task), source_output_ids, ..TaskFilter::default() };
     app.reads.tasks(&workspace, &filter, &page).await
 }
@@ -104,10 +105,10 @@ pub(super) async fn outputs(
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
-    let page = page(&mut parameters);
+    let page = parameters.page();
     parameters.finish()?;
-    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
-    app.must_have_task(&workspace, task).await?;
+    let (workspace, task) = (resolve::workspace(&app, &workspace).await?, path_id(&task, "task")?);
+    resolve::existing_task(&app, &workspace, task).await?;
     let filter = OutputFilter { task_id: Some(task), ..OutputFilter::default() };
     app.reads.outputs(&workspace, &filter, &page).await
 }
@@ -117,10 +118,10 @@ pub(super) async fn inputs(
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
-    let page = page(&mut parameters);
+    let page = parameters.page();
     parameters.finish()?;
-    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
-    app.must_have_task(&workspace, task).await?;
+    let (workspace, task) = (resolve::workspace(&app, &workspace).await?, path_id(&task, "task")?);
+    resolve::existing_task(&app, &workspace, task).await?;
     app.reads.inputs(&workspace, task, &page).await
 }
 
@@ -136,7 +137,7 @@ pub(super) async fn tree(
     let tasks_max = parameters.value("limit", "a number").unwrap_or(LIMIT_MAX).clamp(1, LIMIT_MAX);
     let depth_max = parameters.value("depth", "a number").unwrap_or(DEPTH_DEFAULT).min(DEPTH_MAX);
     parameters.finish()?;
-    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    let (workspace, task) = (resolve::workspace(&app, &workspace).await?, path_id(&task, "task")?);
     let found = app.reads.models().task_tree(workspace.as_str(), task, depth_max, tasks_max).await?;
     let (tree, position) = found.ok_or_else(|| Problem::not_found("task"))?;
     Ok(Positioned(tree, position))
@@ -147,10 +148,10 @@ pub(super) async fn history(
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
 ) -> Result<List<HistoryEntry>, Problem> {
-    let limit = limit(&mut parameters);
+    let limit = parameters.limit();
     let after = parameters.value("cursor", "a cursor as answered").unwrap_or_default();
     parameters.finish()?;
-    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    let (workspace, task) = (resolve::workspace(&app, &workspace).await?, path_id(&task, "task")?);
     history::of_task(&app, &workspace, task, after, limit).await
 }
 
@@ -160,7 +161,7 @@ pub(super) async fn why(
     parameters: Parameters,
 ) -> Result<Json<Why>, Problem> {
     parameters.finish()?;
-    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    let (workspace, task) = (resolve::workspace(&app, &workspace).await?, path_id(&task, "task")?);
     Ok(Json(why::of_task(&app, &workspace, task).await?))
 }
 
@@ -169,10 +170,10 @@ pub(super) async fn logs(
     Path((workspace, task)): Path<(String, String)>,
     mut parameters: Parameters,
 ) -> Result<List<LogEntry>, Problem> {
-    let limit = limit(&mut parameters);
+    let limit = parameters.limit();
     let after = parameters.value("after", "a cursor as answered");
     let cursor = parameters.value("cursor", "a cursor as answered");
     parameters.finish()?;
-    let (workspace, task) = (app.workspace(&workspace).await?, path_id(&task, "task")?);
+    let (workspace, task) = (resolve::workspace(&app, &workspace).await?, path_id(&task, "task")?);
     logs::of_task(&app, &workspace, task, after.or(cursor).unwrap_or(0), limit).await
 }

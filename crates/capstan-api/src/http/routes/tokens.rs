@@ -6,17 +6,18 @@ use axum::extract::{Path, State};
 
 use crate::App;
 use crate::http::parameters::Parameters;
-use crate::http::responses::{List, page};
 use crate::problem::Problem;
+use crate::use_case::read::List;
+use crate::use_case::resolve;
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,
     Path(workspace): Path<String>,
     mut parameters: Parameters,
 ) -> Result<List, Problem> {
-    let page = page(&mut parameters);
+    let page = parameters.page();
     let revoked = parameters.flag("revoked");
     parameters.finish()?;
-    let workspace = app.workspace(&workspace).await?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
     app.reads.tokens(&workspace, revoked, &page).await
 }

@@ -23,22 +23,22 @@ use serde::Serialize;
 use super::report::Report;
 use super::workers;
 use crate::App;
-use crate::auth::Caller;
+use crate::auth::caller::Caller;
 use crate::call::CommandKey;
-use crate::http::command_request::Asked;
+use crate::http::command_request::CommandRequest;
 use crate::http::parameters::{Parameters, path_id};
 use crate::problem::Problem;
-use crate::receipt::Reply;
-use crate::use_case::resolve;
+use crate::receipt::{Reply, Success};
+use crate::use_case::streams;
 
 /// Longest wait for a call, in milliseconds; longer wishes are cut to it.
 const WAIT_MS_MAX: u64 = 30_000;
 /// How long the gate looks for a worker that carries out the tool. Without one the agent does it itself.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What the gate answers.
+/// The decision of the gate on a tool call.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct Answer {
+pub(super) struct ToolDecision {
     decision: Decision,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<ToolCallId>,
@@ -56,8 +56,8 @@ enum Decision {
     Rejected,
 }
 
-impl Answer {
-    fn of(gate: &Gate) -> Self {
+impl ToolDecision {
+    fn from_gate(gate: &Gate) -> Self {
         let plain = |decision, reason| Self { decision, tool_call_id: None, blocker_id: None, reason };
         match gate {
             Gate::Allow(_) => plain(Decision::Allow, "call it"),
@@ -72,9 +72,9 @@ impl Answer {
         }
     }
 
-    fn of_events(events: &[Event]) -> Option<Self> {
+    fn from_events(events: &[Event]) -> Option<Self> {
         events.iter().find_map(|event| match event {
-            Event::ToolCallAllowed(_) => Some(Self::of(&Gate::Allow(None))),
+            Event::ToolCallAllowed(_) => Some(Self::from_gate(&Gate::Allow(None))),
             Event::ToolCallDeferred(kept) => Some(Self {
                 decision: Decision::Deferred,
                 tool_call_id: Some(kept.tool_call_id),
@@ -86,7 +86,7 @@ impl Answer {
     }
 }
 
-pub(super) async fn check(report: Report, request: Request) -> Result<Json<Answer>, Problem> {
+pub(super) async fn check(report: Report, request: Request) -> Result<Json<ToolDecision>, Problem> {
     let body: CheckToolCall = report.body(request).await?;
     let settings = settings(&report.app, &report.workspace).await?;
     let mut check = command::CheckToolCall {
@@ -108,9 +108,9 @@ pub(super) async fn check(report: Report, request: Request) -> Result<Json<Answe
     }
     let command = Command::CheckToolCall(Box::new(check.clone()));
     let (_, decided) = report.execute(&body, command).await?;
-    let mut answer = match (Answer::of_events(&decided.events), decided.loaded.state.as_deref()) {
+    let mut answer = match (ToolDecision::from_events(&decided.events), decided.loaded.state.as_deref()) {
         (Some(answer), _) => answer,
-        (None, Some(task)) => Answer::of(&gate(task, &check)?),
+        (None, Some(task)) => ToolDecision::from_gate(&gate(task, &check)?),
         (None, None) => return Err(Problem::not_found("attempt")),
     };
     let open =
@@ -126,7 +126,7 @@ pub(super) async fn check(report: Report, request: Request) -> Result<Json<Answe
 
 /// What the workspace has decided, as the log has it now: a rule that was made stricter holds at once.
 async fn settings(app: &App, workspace: &Workspace) -> Result<Settings, Problem> {
-    let stream = resolve::stream(workspace, "workspace", workspace.as_str())?;
+    let stream = streams::workspace(workspace)?;
     let loaded = app.dispatch.workspaces.refresh(&stream).await?;
     loaded.state.settings().cloned().ok_or_else(|| Problem::not_found("workspace"))
 }
@@ -160,7 +160,7 @@ pub(super) async fn claim(
     tokio::select! {
         call = engine.claim_tool_call(worker, wait) => Ok(Json(call?)),
         // A poll does not outlive its token.
-        () = app.until_refused(&caller) => Ok(Json(None)),
+        () = app.holders.until_refused(&caller) => Ok(Json(None)),
         () = app.stopping.cancelled() => Ok(Json(None)),
     }
 }
@@ -169,19 +169,19 @@ pub(super) async fn report(
     State(app): State<Arc<App>>,
     Path((worker, claim)): Path<(String, String)>,
     caller: Caller,
-    mut asked: Asked,
+    mut request: CommandRequest,
 ) -> Result<Reply, Problem> {
-    asked.no_more_parameters()?;
+    request.no_more_parameters()?;
     let worker: WorkerId = path_id(&worker, "worker")?;
     let claim: ToolClaim = claim.parse().map_err(|_| Problem::not_found("tool call"))?;
-    let body: ReportToolCall = asked.body_if_any()?;
-    let mut call = asked.call;
+    let body: ReportToolCall = request.body_if_any()?;
+    let mut call = request.call;
     let workspace = Workspace::new(&claim.workspace).map_err(|_| Problem::not_found("tool call"))?;
     // What is in another workspace does not exist.
     if !caller.reach().includes(workspace.as_str()) {
         return Err(Problem::not_found("tool call"));
     }
-    let stream = resolve::stream(&workspace, "task", &claim.task_id.to_string())?;
+    let stream = streams::task(&workspace, claim.task_id)?;
     call.actor = Actor::Worker { id: worker.0 };
     call.expected_version = None;
     let key = call.key(body.idempotency_key())?.map(|key| match key {
@@ -202,5 +202,5 @@ pub(super) async fn report(
         at: call.received_at,
     }));
     let decided = app.dispatch.tasks.execute(&stream, &command, &context).await?;
-    Ok(Reply::new(axum::http::StatusCode::OK, &context, &decided))
+    Ok(Reply::new(Success::Done, &context, &decided))
 }

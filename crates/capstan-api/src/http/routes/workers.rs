@@ -14,10 +14,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::App;
-use crate::auth::Caller;
+use crate::auth::caller::Caller;
 use crate::http::body;
-use crate::http::parameters::{Parameters, path_id, refuse};
+use crate::http::parameters::{Parameters, path_id};
 use crate::problem::Problem;
+use crate::use_case;
 
 /// Longest wait for work, in milliseconds; longer wishes are cut to it.
 const WAIT_MS_MAX: u64 = 30_000;
@@ -27,7 +28,7 @@ const SLOTS_MAX: u32 = 10_000;
 /// Reads a body that may be left out.
 pub(super) async fn json<B: DeserializeOwned>(app: &App, request: Request) -> Result<B, Problem> {
     let (head, body) = request.into_parts();
-    body::parse_optional(&body::read(&head.headers, body, app.config.command_bytes_max).await?)
+    use_case::body::parse_optional(&body::read(&head.headers, body, app.config.command_bytes_max).await?)
 }
 
 pub(super) async fn register(
@@ -41,7 +42,7 @@ pub(super) async fn register(
     let mut faults = Faults::default();
     faults.require(!body.name.trim().is_empty(), "/name", "name is required");
     faults.require((1..=SLOTS_MAX).contains(&body.slots), "/slots", "must be 1 to 10000");
-    refuse(faults)?;
+    Problem::refuse(faults)?;
     Ok((StatusCode::CREATED, Json(app.engine.within(caller.reach()).register(body).await?)))
 }
 
@@ -61,7 +62,7 @@ pub(super) async fn lease(
     tokio::select! {
         attempts = asked => Ok(Json(attempts?)),
         // A poll does not outlive its token: dropping it tells the engine to give it nothing.
-        () = app.until_refused(&caller) => Ok(Json(Vec::new())),
+        () = app.holders.until_refused(&caller) => Ok(Json(Vec::new())),
         () = app.stopping.cancelled() => Ok(Json(Vec::new())),
     }
 }
@@ -83,7 +84,7 @@ pub(super) async fn renew(
         answers = engine.renew(worker, renewals.clone(), wait) => answers?,
         // A server that stops does not wait for news, nor does a poll outlive its token.
         () = app.stopping.cancelled() => engine.renew(worker, renewals, Duration::ZERO).await?,
-        () = app.until_refused(&caller) => engine.renew(worker, renewals, Duration::ZERO).await?,
+        () = app.holders.until_refused(&caller) => engine.renew(worker, renewals, Duration::ZERO).await?,
     };
     Ok(Json(answers))
 }

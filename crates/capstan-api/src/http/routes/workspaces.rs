@@ -5,15 +5,19 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 
 use crate::App;
-use crate::http::command_request::Asked;
+use crate::http::command_request::CommandRequest;
 use crate::http::parameters::Parameters;
-use crate::http::responses::Object;
 use crate::problem::Problem;
 use crate::receipt::Reply;
-use crate::use_case::commands::{self};
+use crate::use_case::read::Object;
+use crate::use_case::resolve;
+use crate::use_case::workspace;
 
-pub(super) async fn create(State(app): State<Arc<App>>, mut asked: Asked) -> Result<Reply, Problem> {
-    commands::create_workspace(&app, asked.body()?, &asked.call).await
+pub(super) async fn create(
+    State(app): State<Arc<App>>,
+    mut request: CommandRequest,
+) -> Result<Reply, Problem> {
+    workspace::create(&app, request.body()?, &request.call).await
 }
 
 pub(super) async fn one(
@@ -22,6 +26,6 @@ pub(super) async fn one(
     parameters: Parameters,
 ) -> Result<Object, Problem> {
     parameters.finish()?;
-    let workspace = app.workspace(&workspace).await?;
+    let workspace = resolve::workspace(&app, &workspace).await?;
     app.reads.workspace(&workspace).await?.ok_or_else(|| Problem::not_found("workspace"))
 }

@@ -1,4 +1,4 @@
-//! A task's events in the words of people: one line each, naming what a reader would ask for next.
+//! The events of a task as text: one line each.
 
 use capstan_domain::task::Event;
 use capstan_domain::task::event::{
@@ -8,81 +8,76 @@ use capstan_domain::task::event::{
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// Longest quotation of what somebody said, in characters.
+/// Longest quotation, in characters.
 const QUOTED_MAX: usize = 160;
 
 /// The event in one line.
-pub(crate) fn told(event: &Event) -> String {
+pub(crate) fn text(event: &Event) -> String {
     match event {
         Event::TaskAccepted(e) => format!("Accepted for agent {}: {}", e.agent_name, quoted(&e.message)),
         Event::RunRequested(e) => run_requested(e),
-        Event::AttemptLeased(e) => format!("Attempt {} went to worker {}", e.attempt_no, e.worker_name),
-        Event::AttemptStarted(_) => "The worker began".to_owned(),
-        Event::AttemptCancelRequested(e) => format!("The worker was told to stop: {}", e.reason),
+        Event::AttemptLeased(e) => format!("Attempt {} was leased to worker {}", e.attempt_no, e.worker_name),
+        Event::AttemptStarted(_) => "The worker started the agent".to_owned(),
+        Event::AttemptCancelRequested(e) => format!("The worker was asked to stop: {}", e.reason),
         Event::AttemptEnded(e) => with_reason(attempt_ended(e.outcome), e.error.as_deref()),
         Event::RetryScheduled(e) => {
-            format!(
-                "Attempt {} may begin at {}, because {}",
-                e.attempt_no,
-                time(e.available_at),
-                retry(e.reason)
-            )
+            format!("Attempt {} is available at {}: {}", e.attempt_no, time(e.available_at), retry(e.reason))
         }
         Event::RunEnded(e) => with_reason(run_ended(e.status), e.error.as_deref()),
         Event::UsageRecorded(e) => {
             format!("Used {} tokens for {} US dollars", e.usage.total_tokens, e.usage.cost_usd)
         }
-        Event::TaskContinued(_) => "The agent goes on".to_owned(),
+        Event::TaskContinued(_) => "The agent resumed".to_owned(),
         Event::TaskSlept(e) => with_reason(&format!("Sleeps until {}", time(e.wake_at)), e.reason.as_deref()),
         Event::TaskDone(_) => "Done".to_owned(),
         Event::TaskFailed(e) => with_reason("Failed", Some(&e.error)),
         Event::TaskCancelled(e) => with_reason("Cancelled", e.reason.as_deref()),
         Event::TaskDropped(e) => with_reason("Dropped", Some(dropped(e.reason))),
         Event::TaskArchived(_) => "Archived".to_owned(),
-        Event::TaskUnarchived(_) => "Taken out of the archive".to_owned(),
-        Event::TaskReprioritised(e) => format!("Priority is {} now", e.priority.as_str()),
+        Event::TaskUnarchived(_) => "Unarchived".to_owned(),
+        Event::TaskReprioritised(e) => format!("Priority set to {}", e.priority.as_str()),
         Event::TaskBudgetSet(e) => match e.budget_usd {
-            Some(limit) => format!("May cost {limit} US dollars"),
-            None => "May cost anything".to_owned(),
+            Some(limit) => format!("Budget set to {limit} US dollars"),
+            None => "Budget removed".to_owned(),
         },
         Event::TaskLabelled(e) => match &e.label {
-            Some(label) => format!("Named {}", quoted(label)),
-            None => "Has new labels".to_owned(),
+            Some(label) => format!("Label set to {}", quoted(label)),
+            None => "Labels changed".to_owned(),
         },
         Event::TaskDeadlineSet(e) => match e.deadline {
-            Some(deadline) => format!("Must be over at {}", time(deadline)),
-            None => "Has no deadline any more".to_owned(),
+            Some(deadline) => format!("Deadline set to {}", time(deadline)),
+            None => "Deadline removed".to_owned(),
         },
-        Event::TaskRoutingSet(_) => "Has a new reply address".to_owned(),
-        Event::TaskPayloadSet(_) => "What later runs are told was changed".to_owned(),
+        Event::TaskRoutingSet(_) => "Reply address changed".to_owned(),
+        Event::TaskPayloadSet(_) => "Payload of later runs changed".to_owned(),
         Event::BlockerOpened(e) => blocker_opened(e),
-        Event::BlockerUpdated(e) => format!("Asked in other words: {}", quoted(&e.summary)),
-        Event::BlockerVoted(e) => format!("Approved by {}; more approvals are needed", e.by),
+        Event::BlockerUpdated(e) => format!("Question updated: {}", quoted(&e.summary)),
+        Event::BlockerVoted(e) => format!("Approved by {}; more approvals required", e.by),
         Event::BlockerClosed(e) => blocker_closed(e),
         Event::InputAccepted(e) => input_accepted(e),
-        Event::InputClaimed(_) => "The worker took an input".to_owned(),
-        Event::InputReturned(_) => "An input went back to the inbox".to_owned(),
-        Event::InputDeferred(e) => format!("An input waits for the end of the turn: {}", e.reason),
-        Event::InputConsumed(_) => "The agent has the input".to_owned(),
+        Event::InputClaimed(_) => "The worker claimed an input".to_owned(),
+        Event::InputReturned(_) => "An input was returned to the inbox".to_owned(),
+        Event::InputDeferred(e) => format!("An input is deferred to the end of the turn: {}", e.reason),
+        Event::InputConsumed(_) => "The agent received the input".to_owned(),
         Event::OutputProduced(e) => format!("Produced {} {}", e.output_type, quoted(&e.title)),
-        Event::OutputRowsAppended(e) => format!("Added {} rows to an output", e.rows.len()),
-        Event::OutputFinalized(e) => format!("Finished an output: {}", quoted(&e.summary)),
+        Event::OutputRowsAppended(e) => format!("Appended {} rows to an output", e.rows.len()),
+        Event::OutputFinalized(e) => format!("Finalized an output: {}", quoted(&e.summary)),
         Event::OutputStatusChanged(e) => {
-            with_reason(&format!("An output is {} now", e.status.as_str()), e.reason.as_deref())
+            with_reason(&format!("Output status changed to {}", e.status.as_str()), e.reason.as_deref())
         }
         Event::OutputArchived(_) => "An output was archived".to_owned(),
-        Event::ToolCallDeferred(e) => format!("Wants to call {}: {}", e.tool, quoted(&e.summary)),
+        Event::ToolCallDeferred(e) => format!("Requests to call {}: {}", e.tool, quoted(&e.summary)),
         Event::ToolCallAllowed(e) => match e.by {
-            ToolPermission::Policy => format!("May call {} by policy", e.tool),
-            ToolPermission::PreApproval => format!("May call {} once, as approved", e.tool),
+            ToolPermission::Policy => format!("Call of {} allowed by policy", e.tool),
+            ToolPermission::PreApproval => format!("Call of {} allowed once, as approved", e.tool),
         },
         Event::ToolCallDecided(e) => tool_call_decided(e),
-        Event::ToolExecutionStarted(e) => format!("The approved call is carried out, try {}", e.try_no),
+        Event::ToolExecutionStarted(e) => format!("Execution of the approved call started, try {}", e.try_no),
         Event::ToolExecutionEnded(e) => with_reason(
             match e.outcome {
-                ToolOutcome::Ok => "The approved call was carried out",
+                ToolOutcome::Ok => "The approved call succeeded",
                 ToolOutcome::Error => "The approved call failed",
-                ToolOutcome::Unknown => "Nobody knows whether the approved call was carried out",
+                ToolOutcome::Unknown => "The outcome of the approved call is unknown",
             },
             e.error.as_deref(),
         ),
@@ -92,12 +87,12 @@ pub(crate) fn told(event: &Event) -> String {
             Join::Any => format!("Spawned {} subtasks and waits for the first", e.subtasks.len()),
         },
         Event::SubtaskEnded(e) => subtask_ended(e),
-        Event::ParentTold(_) => "The parent knows how it ended".to_owned(),
+        Event::ParentTold(_) => "The parent task was notified".to_owned(),
         Event::WatchArmed(e) => {
             with_reason(&format!("Watches {}", e.watch.integration), e.watch.reason.as_deref())
         }
-        Event::WatchFired(_) => "What it watched for happened".to_owned(),
-        Event::WatchDisarmed(_) => "Watches no longer".to_owned(),
+        Event::WatchFired(_) => "The watch fired".to_owned(),
+        Event::WatchDisarmed(_) => "The watch was removed".to_owned(),
         Event::BudgetWarned(e) => {
             format!("Spent {} of {} US dollars of the {} budget", e.spent_usd, e.limit_usd, e.scope.as_str())
         }
@@ -110,52 +105,52 @@ pub(crate) fn told(event: &Event) -> String {
 fn run_requested(requested: &RunRequested) -> String {
     let cause = match requested.cause {
         RunCause::Accepted => "",
-        RunCause::Input => " to take an input",
-        RunCause::Wake => " because it is time",
-        RunCause::Retry => " because a caller asked for another try",
-        RunCause::Interrupt => " in place of the one that was interrupted",
-        RunCause::Subtasks => " because its subtasks are over",
+        RunCause::Input => " for an input",
+        RunCause::Wake => " because its timer fired",
+        RunCause::Retry => " because a caller retried the task",
+        RunCause::Interrupt => " in place of the interrupted run",
+        RunCause::Subtasks => " because its subtasks have ended",
         RunCause::Budget => " because the budget was raised",
         RunCause::ToolCall => " because the tool call was decided",
     };
-    let again = if requested.reopens { "Opened again: run" } else { "Run" };
+    let again = if requested.reopens { "Reopened: run" } else { "Run" };
     format!("{again} {} waits for a worker{cause}", requested.run_no)
 }
 
 fn attempt_ended(outcome: AttemptOutcome) -> &'static str {
     match outcome {
-        AttemptOutcome::Ok => "The attempt ended well",
+        AttemptOutcome::Ok => "The attempt succeeded",
         AttemptOutcome::Error => "The attempt failed",
-        AttemptOutcome::Timeout => "The attempt ran out of time",
+        AttemptOutcome::Timeout => "The attempt timed out",
         AttemptOutcome::Lost => "The attempt was lost",
-        AttemptOutcome::Cancelled => "The attempt was stopped",
+        AttemptOutcome::Cancelled => "The attempt was cancelled",
     }
 }
 
 fn run_ended(status: RunStatus) -> &'static str {
     match status {
-        RunStatus::Accepted | RunStatus::Running => "The run goes on",
-        RunStatus::Ok => "The run ended well",
+        RunStatus::Accepted | RunStatus::Running => "The run is active",
+        RunStatus::Ok => "The run succeeded",
         RunStatus::Error => "The run failed",
-        RunStatus::Timeout => "The run ran out of time",
+        RunStatus::Timeout => "The run timed out",
         RunStatus::Cancelled => "The run was cancelled",
     }
 }
 
 fn retry(reason: RetryReason) -> &'static str {
     match reason {
-        RetryReason::RetryableError => "another try may help",
-        RetryReason::RateLimited => "the provider asked for a pause",
-        RetryReason::LeaseLost => "the worker fell silent",
-        RetryReason::Returned => "the worker gave it back",
+        RetryReason::RetryableError => "the error is retryable",
+        RetryReason::RateLimited => "the provider limits the rate",
+        RetryReason::LeaseLost => "the lease was lost",
+        RetryReason::Returned => "the worker returned the attempt",
     }
 }
 
 fn dropped(reason: DropReason) -> &'static str {
     match reason {
-        DropReason::QueueTtl => "it waited too long for a worker",
+        DropReason::QueueTtl => "no worker was available in time",
         DropReason::DispatchRetryExhausted => "too many attempts were lost",
-        DropReason::RunMaterializationFailed => "no worker could make a run of it",
+        DropReason::RunMaterializationFailed => "no run could be created",
     }
 }
 
@@ -168,7 +163,7 @@ fn blocker_opened(opened: &BlockerOpened) -> String {
             format!("Asks for approval of an output: {summary}")
         }
         BlockerKind::Approval => format!("Asks for approval of {} outputs: {summary}", opened.items.len()),
-        BlockerKind::Budget => format!("Waits for more money: {summary}"),
+        BlockerKind::Budget => format!("Waits for budget: {summary}"),
         BlockerKind::Subtasks => format!("Waits for its subtasks: {summary}"),
     }
 }
@@ -176,10 +171,10 @@ fn blocker_opened(opened: &BlockerOpened) -> String {
 fn blocker_closed(closed: &BlockerClosed) -> String {
     let what = match closed.status {
         BlockerStatus::Open => "The question is open",
-        BlockerStatus::Resolved => "The question is settled",
+        BlockerStatus::Resolved => "The question is resolved",
         BlockerStatus::Superseded => "The question was replaced",
-        BlockerStatus::Expired => "Nobody answered in time",
-        BlockerStatus::Cancelled => "The question is no longer asked",
+        BlockerStatus::Expired => "The question expired",
+        BlockerStatus::Cancelled => "The question was cancelled",
     };
     let Some(resolution) = &closed.resolution else { return what.to_owned() };
     let mut text = match resolution.action {
@@ -198,39 +193,35 @@ fn blocker_closed(closed: &BlockerClosed) -> String {
 }
 
 fn input_accepted(input: &InputAccepted) -> String {
-    let who = match input.source {
-        InputSource::Caller => "Told",
-        InputSource::Watch => "Told by a watch",
-        InputSource::Subtasks => "Told by its subtasks",
-        InputSource::ToolCall => "Told by the tool call",
-        InputSource::Deadline => "Told by a deadline",
+    let source = match input.source {
+        InputSource::Caller => "Input",
+        InputSource::Watch => "Input from a watch",
+        InputSource::Subtasks => "Input from its subtasks",
+        InputSource::ToolCall => "Input from the tool call",
+        InputSource::Deadline => "Input from a deadline",
     };
-    let fate = match input.outcome {
-        InputOutcome::Delivered => "the agent gets it now",
-        InputOutcome::Queued => "it waits for the end of the turn",
-        InputOutcome::Resumed => "the session is resumed with it",
-        InputOutcome::Interrupted => "what ran is stopped for it",
-        InputOutcome::Recorded => "it is kept",
+    let outcome = match input.outcome {
+        InputOutcome::Delivered => "delivered to the agent",
+        InputOutcome::Queued => "queued until the end of the turn",
+        InputOutcome::Resumed => "the session resumes with it",
+        InputOutcome::Interrupted => "the current run is interrupted",
+        InputOutcome::Recorded => "recorded",
     };
     let said = input.said.as_deref().filter(|said| !said.is_empty()).unwrap_or(&input.message);
     match (said.is_empty(), input.action) {
-        (true, Some(Verdict::Approve)) => format!("Approved; {fate}"),
-        (true, Some(Verdict::Reject)) => format!("Rejected; {fate}"),
-        (true, Some(Verdict::Mixed)) => format!("Decided item by item; {fate}"),
-        (true, None) => format!("{who} nothing; {fate}"),
-        (false, _) => format!("{who} {}; {fate}", quoted(said)),
+        (true, Some(Verdict::Approve)) => format!("Approved; {outcome}"),
+        (true, Some(Verdict::Reject)) => format!("Rejected; {outcome}"),
+        (true, Some(Verdict::Mixed)) => format!("Decided item by item; {outcome}"),
+        (true, None) => format!("{source}: empty; {outcome}"),
+        (false, _) => format!("{source}: {}; {outcome}", quoted(said)),
     }
 }
 
 fn tool_call_decided(decided: &ToolCallDecided) -> String {
     match (decided.approved, decided.executor) {
         (false, _) => with_reason("The tool call was rejected", decided.reason.as_deref()),
-        (true, Some(ToolExecutor::Http)) => {
-            "The tool call was approved; its endpoint carries it out".to_owned()
-        }
-        (true, Some(ToolExecutor::Worker)) => {
-            "The tool call was approved; a worker carries it out".to_owned()
-        }
+        (true, Some(ToolExecutor::Http)) => "The tool call was approved; its endpoint executes it".to_owned(),
+        (true, Some(ToolExecutor::Worker)) => "The tool call was approved; a worker executes it".to_owned(),
         (true, None) => "The tool call was approved; the agent may repeat it".to_owned(),
     }
 }
@@ -293,7 +284,7 @@ mod tests {
             let DomainEvent::Task(fact) = sample(event) else {
                 panic!("{} is no fact of a task", event.name)
             };
-            let line = told(&fact);
+            let line = text(&fact);
             assert!(!line.is_empty() && !line.contains('\n'), "{}: {line:?}", event.name);
             assert!(line.chars().next().is_some_and(char::is_uppercase), "{}: {line:?}", event.name);
         }

@@ -1,22 +1,22 @@
-//! Sets the limits of an execution class.
+//! The command of an execution class: configure.
 
-use axum::http::StatusCode;
 use capstan_contract::command::{CommandBody, ConfigureClass};
 use capstan_domain::class::{Command, Configure};
-use capstan_envelope::{StreamId, Workspace};
+use capstan_envelope::Workspace;
 
 use super::execute::Execute;
+use super::{streams, wait};
 use crate::App;
 use crate::call::CallContext;
 use crate::problem::Problem;
-use crate::receipt::Reply;
+use crate::receipt::{Reply, Success};
 
 impl Execute for ConfigureClass {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let key = call.key(self.idempotency_key())?;
         let instance_key = self.instance_key.trim();
-        let stream = StreamId::new(workspace.clone(), "class", instance_key)
-            .map_err(|_| Problem::invalid_field("/instance_key", "is no key of an execution class"))?;
+        let stream = streams::class(workspace, instance_key)
+            .map_err(|_| Problem::invalid_field("/instance_key", "is not a valid execution class key"))?;
         let context = call.command(&stream, key.as_ref(), &self);
         let command = Command::Configure(Configure {
             desired_dispatch_concurrency: self.desired_dispatch_concurrency,
@@ -26,7 +26,7 @@ impl Execute for ConfigureClass {
             at: call.received_at,
         });
         let decided = app.dispatch.classes.execute(&stream, &command, &context).await?;
-        let shown = app.shown_class(workspace, instance_key, decided.position).await;
-        Ok(Reply::new(StatusCode::OK, &context, &decided).showing_object("class", shown))
+        let class = wait::shown(app, decided.position, app.reads.class(workspace, instance_key)).await;
+        Ok(Reply::new(Success::Done, &context, &decided).showing_object("class", class))
     }
 }

@@ -1,0 +1,83 @@
+//! Authorises the requests of the routes that are not public.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{ConnectInfo, FromRequestParts, RawPathParams, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::App;
+use crate::auth::access::Access;
+use crate::auth::caller::Caller;
+use crate::auth::place::Place;
+use crate::auth::{bearer, loopback};
+use crate::operation::Operation;
+use crate::problem::{Code, Problem};
+
+/// Passes a request on when its caller may execute the operation, with the caller in its extensions.
+pub(crate) async fn authorise(
+    State((app, operation)): State<(Arc<App>, &'static Operation)>,
+    path: Result<RawPathParams, RawPathParamsRejection>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let headers = request.headers();
+    let admitted = async {
+        let caller = identify(&app, peer, headers).await?;
+        app.rates.take(&caller)?;
+        let path = path.map_err(|_| Problem::new(Code::MalformedRequest, "the path is malformed"))?;
+        caller.must_be_allowed(operation.scope, &Place::from_path(&path))?;
+        Ok(caller)
+    };
+    match admitted.await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => refusal(problem, request.headers()),
+    }
+}
+
+fn refusal(problem: Problem, headers: &HeaderMap) -> Response {
+    let is_unauthenticated = problem.code == Code::Unauthenticated;
+    let mut response = problem.into_response();
+    if is_unauthenticated {
+        let is_invalid = headers.contains_key(header::AUTHORIZATION);
+        let challenge = if is_invalid { r#"Bearer error="invalid_token""# } else { "Bearer" };
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response
+}
+
+async fn identify(app: &App, peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let access = &app.config.access;
+    match (headers.get(header::AUTHORIZATION), access) {
+        (None, Access::Token(_)) => Err(Problem::new(Code::Unauthenticated, "a bearer token is required")),
+        (None, Access::Loopback) => {
+            loopback::check(peer, headers).map(|()| Caller::Installation("anonymous"))
+        }
+        (Some(value), access) => {
+            let Some(token) = value.to_str().ok().and_then(bearer::from_header) else {
+                return Err(Problem::new(Code::Unauthenticated, "only bearer tokens are accepted"));
+            };
+            match access {
+                Access::Token(admin) if admin.is(token) => Ok(Caller::Installation("bootstrap")),
+                Access::Token(_) | Access::Loopback => app.holders.find(token).await.map(Caller::Token),
+            }
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| Problem::new(Code::Unauthenticated, "caller was not authenticated"))
+    }
+}

@@ -1,0 +1,107 @@
+//! The commands of an agent, create and update, and the answer to a query for its statistics.
+
+use capstan_contract::command::{CommandBody, CreateAgent, UpdateAgent};
+use capstan_domain::agent::{Command, Create, Update};
+use capstan_domain::id::AgentId;
+use capstan_envelope::Workspace;
+use capstan_projections::AgentStats;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::execute::{Execute, required};
+use super::read::Positioned;
+use super::{quota, resolve, streams, wait};
+use crate::App;
+use crate::call::CallContext;
+use crate::problem::Problem;
+use crate::receipt::{Reply, Success};
+
+impl Execute for CreateAgent {
+    async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
+        let key = call.key(self.idempotency_key())?;
+        let agent_id = AgentId::of_key(workspace.as_str(), self.agent_key.trim());
+        let stream = streams::agent(workspace, agent_id)?;
+        let workspace_state = resolve::workspace_state(app, workspace).await?;
+        if let Some(max) = workspace_state.state.settings().and_then(|settings| settings.quotas.agents_max)
+            && app.dispatch.agents.refresh(&stream).await?.state.profile.is_none()
+        {
+            quota::admit_agent(app, workspace, max).await?;
+        }
+        let context = call.command(&stream, key.as_ref(), &self);
+        let command = Command::Create(Create {
+            agent_id,
+            workspace: workspace.to_string(),
+            agent_key: self.agent_key,
+            name: self.name,
+            role: self.role,
+            memory_scope: self.memory_scope,
+            quality_score: self.quality_score,
+            cost_budget_usd: self.cost_budget_usd,
+            config: self.config,
+            active: self.active.unwrap_or(true),
+            at: call.received_at,
+        });
+        let decided = app.dispatch.agents.execute(&stream, &command, &context).await?;
+        let agent = wait::shown(app, decided.position, app.reads.agent(workspace, agent_id)).await;
+        Ok(Reply::new(Success::Created, &context, &decided).showing_object("agent", agent))
+    }
+}
+
+impl Execute for UpdateAgent {
+    async fn execute(
+        mut self,
+        app: &App,
+        workspace: &Workspace,
+        call: &CallContext,
+    ) -> Result<Reply, Problem> {
+        let key = call.key(self.idempotency_key())?;
+        let agent_id = named_id(app, workspace, &mut self.agent_id).await?;
+        let stream = streams::agent(workspace, agent_id)?;
+        let context = call.command(&stream, key.as_ref(), &self);
+        let command = Command::Update(Box::new(Update {
+            name: self.name,
+            role: self.role,
+            memory_scope: self.memory_scope,
+            quality_score: self.quality_score,
+            cost_budget_usd: self.cost_budget_usd,
+            config: self.config,
+            active: self.active,
+            at: call.received_at,
+        }));
+        let decided = app.dispatch.agents.execute(&stream, &command, &context).await?;
+        let agent = wait::shown(app, decided.position, app.reads.agent(workspace, agent_id)).await;
+        Ok(Reply::new(Success::Done, &context, &decided).showing_object("agent", agent))
+    }
+}
+
+/// The agent a command names. The body then holds its id, so that a repeat that names it otherwise is a repeat.
+pub(super) async fn named_id(
+    app: &App,
+    workspace: &Workspace,
+    named: &mut Option<String>,
+) -> Result<AgentId, Problem> {
+    let id = resolve::agent_id(app, workspace, &required(named.take(), "/agent_id")?).await?;
+    *named = Some(id.to_string());
+    Ok(id)
+}
+
+/// The statistics of an agent.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Stats {
+    agent_id: AgentId,
+    #[serde(flatten)]
+    figures: AgentStats,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quality_score: Option<f64>,
+}
+
+/// The statistics of the agent this id, key or name refers to.
+pub(crate) async fn stats(
+    app: &App,
+    workspace: &Workspace,
+    named: &str,
+) -> Result<Positioned<Stats>, Problem> {
+    let agent = resolve::agent(app, workspace, named).await?;
+    let (figures, position) = app.reads.agent_stats(workspace, agent.agent_id).await?;
+    Ok(Positioned(Stats { agent_id: agent.agent_id, figures, quality_score: agent.quality_score }, position))
+}

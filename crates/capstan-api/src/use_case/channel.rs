@@ -1,0 +1,73 @@
+//! The commands of a channel binding: upsert and delete.
+
+use capstan_contract::command::{CommandBody, DeleteChannelBinding, UpsertChannelBinding};
+use capstan_domain::Faults;
+use capstan_domain::channel::{Address, Command, Delete, Upsert};
+use capstan_domain::id::BindingId;
+use capstan_envelope::Workspace;
+
+use super::execute::Execute;
+use super::{resolve, streams, wait};
+use crate::App;
+use crate::call::CallContext;
+use crate::problem::Problem;
+use crate::receipt::{Reply, Success};
+
+impl Execute for UpsertChannelBinding {
+    async fn execute(
+        mut self,
+        app: &App,
+        workspace: &Workspace,
+        call: &CallContext,
+    ) -> Result<Reply, Problem> {
+        let key = call.key(self.idempotency_key())?;
+        let address = address(&mut self.channel_type, &mut self.address)?;
+        let agent_id = resolve::agent_filter(app, workspace, self.agent_id.take()).await?;
+        self.agent_id = agent_id.map(|id| id.to_string());
+        let stream = streams::channel(&address)?;
+        let context = call.command_of_tenant(workspace, &stream, key.as_ref(), &self);
+        let binding_id = BindingId::of_channel(workspace.as_str(), address.channel_id());
+        let command = Command::Upsert(Box::new(Upsert {
+            workspace: workspace.to_string(),
+            address,
+            agent_id,
+            config: self.config,
+            active: self.active.unwrap_or(true),
+            at: call.received_at,
+        }));
+        let decided = app.dispatch.channels.execute(&stream, &command, &context).await?;
+        let channel = wait::shown(app, decided.position, app.reads.channel(workspace, binding_id)).await;
+        Ok(Reply::new(Success::Done, &context, &decided).showing_object("channel", channel))
+    }
+}
+
+impl Execute for DeleteChannelBinding {
+    async fn execute(
+        mut self,
+        app: &App,
+        workspace: &Workspace,
+        call: &CallContext,
+    ) -> Result<Reply, Problem> {
+        let key = call.key(self.idempotency_key())?;
+        let address = address(&mut self.channel_type, &mut self.address)?;
+        let stream = streams::channel(&address)?;
+        let context = call.command_of_tenant(workspace, &stream, key.as_ref(), &self);
+        let command = Command::Delete(Delete { workspace: workspace.to_string(), at: call.received_at });
+        let decided = app.dispatch.channels.execute(&stream, &command, &context).await?;
+        Ok(Reply::new(Success::Done, &context, &decided))
+    }
+}
+
+/// The address a command names. The body then holds its normal form, so that a repeat in another spelling is a repeat.
+fn address(channel_type: &mut Option<String>, address: &mut Option<String>) -> Result<Address, Problem> {
+    let mut faults = Faults::default();
+    faults.require(channel_type.is_some(), "/channel_type", "channel_type is required");
+    faults.require(address.is_some(), "/address", "address is required");
+    Problem::refuse(faults)?;
+    let normal =
+        Address::new(channel_type.as_deref().unwrap_or_default(), address.as_deref().unwrap_or_default())
+            .map_err(Problem::invalid)?;
+    *channel_type = Some(normal.channel_type().to_owned());
+    *address = Some(normal.address().to_owned());
+    Ok(normal)
+}

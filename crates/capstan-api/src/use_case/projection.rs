@@ -1,0 +1,123 @@
+//! The read models as an administrator sees them: their progress, rebuild and verification.
+
+use std::time::Duration;
+
+use capstan_envelope::Position;
+use capstan_projections::{MODELS, ProjectorConfig, ProjectorState, RebuildError, Which};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::read::List;
+use crate::App;
+use crate::problem::{Code, Problem};
+
+/// Longest wait for a rebuild or a verification; both continue in the background.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// A read model and its progress. All models of a process move together.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Projection {
+    name: &'static str,
+    version: i32,
+    #[serde(flatten)]
+    state: Option<ProjectorState>,
+    position: Position,
+    head: Position,
+    lag_events: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lag_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parked_streams: Option<usize>,
+}
+
+/// The result of a job, as far as it is known when the response is sent.
+pub(crate) enum Job {
+    /// The job has ended with this result.
+    Done(Value),
+    /// The job continues in the background.
+    Running,
+}
+
+/// Lists the read models.
+pub(crate) async fn list(app: &App) -> Result<List<Projection>, Problem> {
+    let head = app.log.head().await?;
+    let position = app.reads.models().position().await?;
+    let status = app.projector.as_ref().map(|status| status.borrow().clone());
+    let items = MODELS
+        .iter()
+        .map(|(name, version)| Projection {
+            name,
+            version: *version,
+            state: status.as_ref().map(|status| status.state.clone()),
+            position,
+            head,
+            lag_events: head.sequence().saturating_sub(position.sequence()),
+            lag_seconds: status.as_ref().map(|status| status.lag_seconds),
+            parked_streams: status.as_ref().map(|status| status.parked_streams),
+        })
+        .collect();
+    Ok(List { items, next_cursor: None, position, limit: MODELS.len() as u32, total: None })
+}
+
+/// Rebuilds a read model, or all of them for `all`.
+pub(crate) async fn rebuild(app: &App, name: String) -> Result<Job, Problem> {
+    let which = if name == "all" { Which::All } else { Which::Some(vec![name]) };
+    let (log, models) = (app.log.clone(), app.reads.models().clone());
+    run(async move {
+        let rebuilt = capstan_projections::rebuild(&log, &models, &which, &ProjectorConfig::default()).await;
+        match &rebuilt {
+            Ok(report) => {
+                tracing::info!(schema = report.schema, events = report.events, "the read models are rebuilt");
+            }
+            Err(error) => tracing::warn!(%error, "failed to rebuild the read models"),
+        }
+        Ok(json!({ "done": true, "report": rebuilt? }))
+    })
+    .await
+}
+
+/// Compares the rows of a read model, or of all of them for `all`, with the log. Differences are logged too, since the
+/// comparison may end after the response.
+pub(crate) async fn verify(app: &App, name: String) -> Result<Job, Problem> {
+    if name != "all" && !MODELS.iter().any(|(model, _)| *model == name) {
+        return Err(Problem::not_found("read model"));
+    }
+    let (log, models) = (app.log.clone(), app.reads.models().clone());
+    run(async move {
+        let mut report = capstan_projections::verify(&log, &models).await.map_err(|error| {
+            Problem::new(Code::ReadModelUnavailable, "the rows could not be compared").because(error)
+        })?;
+        report.differences.retain(|difference| name == "all" || difference.model == name);
+        let is_equal = report.differences.is_empty();
+        for difference in &report.differences {
+            tracing::error!(model = difference.model, rows = difference.count, "rows differ from the log");
+        }
+        Ok(json!({ "done": true, "ok": is_equal, "report": report }))
+    })
+    .await
+}
+
+/// Runs a job in the background and waits for its result for a while.
+async fn run(job: impl Future<Output = Result<Value, Problem>> + Send + 'static) -> Result<Job, Problem> {
+    let mut running = tokio::spawn(job);
+    match tokio::time::timeout(WAIT, &mut running).await {
+        Ok(Ok(result)) => Ok(Job::Done(result?)),
+        Ok(Err(panicked)) => Err(Problem::internal(panicked)),
+        Err(_) => Ok(Job::Running),
+    }
+}
+
+impl From<RebuildError> for Problem {
+    fn from(error: RebuildError) -> Self {
+        match error {
+            RebuildError::UnknownModel(_) => Self::not_found("read model"),
+            RebuildError::Busy => Self::new(Code::IllegalTransition, "another rebuild is running"),
+            error => Self::new(
+                Code::ReadModelUnavailable,
+                "the read models could not be rebuilt; they are unchanged",
+            )
+            .because(error),
+        }
+    }
+}
