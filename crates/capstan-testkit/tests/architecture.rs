@@ -142,6 +142,18 @@ fn no_file_has_a_name_that_says_nothing() {
     }
 }
 
+#[test]
+fn the_use_cases_know_no_transport() {
+    let use_cases: Vec<_> = cargo_files().into_iter().filter(|file| file.contains("/use_case/")).collect();
+    assert!(use_cases.len() > 20, "only {} files below use_case/", use_cases.len());
+    for file in use_cases {
+        let text = std::fs::read_to_string(&file).expect("a readable file");
+        for transport in ["axum", "crate::http", "crate::nats", "crate::describe"] {
+            assert!(!text.contains(transport), "{file} uses {transport}");
+        }
+    }
+}
+
 fn cargo_files() -> Vec<String> {
     fn walk(folder: &std::path::Path, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).expect("a readable folder") {
