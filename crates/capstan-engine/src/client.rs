@@ -221,7 +221,7 @@ impl Drop for Poll {
         // Outside a runtime the process is ending, and the poll ends with its slice.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let request = Request::HangUp { worker_id };
+                let request = Request::EndPolls { worker_id };
                 if let Err(error) = client.ask(&request, Duration::ZERO).await {
                     tracing::debug!(%error, worker.id = %worker_id, "the end of a poll was not delivered");
                 }

@@ -1,8 +1,8 @@
-//! Now, for the loop; everything below it is told.
+//! The wall clock of the loop; everything below receives the time as a value.
 
 use chrono::{DateTime, Utc};
 
-/// The wall clock.
+/// The time now, in whole milliseconds.
 pub(crate) fn now() -> DateTime<Utc> {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     // Facts carry milliseconds: finer digits mean nothing between machines and only make documents longer.

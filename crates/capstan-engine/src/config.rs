@@ -1,30 +1,30 @@
-//! Settings of the engine.
+//! Settings of an engine.
 
 use std::time::Duration;
 
 use capstan_contract::subject::Subjects;
 use capstan_domain::matching;
 
-/// How the engine works.
+/// Settings of the engine.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
     /// The subjects it answers on.
     pub subjects: Subjects,
-    /// The key-value bucket that says who leads.
+    /// The key-value bucket of the election.
     pub bucket: String,
     /// Copies of that bucket in a cluster.
     pub replicas: usize,
-    /// An engine that has not been heard of for so long leads no more.
+    /// Time after its last renewal at which a leader is deposed.
     pub leader_ttl: Duration,
-    /// How long a lease lasts without renewal, in milliseconds.
+    /// Duration of a lease without renewal, in milliseconds.
     pub lease_ms: i64,
-    /// How often workers are asked to renew, in milliseconds.
+    /// Interval at which workers are asked to renew, in milliseconds.
     pub renew_every_ms: i64,
-    /// How long a worker has to stop after a time-out or deadline, in milliseconds.
+    /// Time a worker has to stop after a time-out or deadline, in milliseconds.
     pub grace_ms: i64,
-    /// How runs are matched to workers.
+    /// Settings of matching.
     pub matching: matching::Config,
-    /// Commands under way at once.
+    /// Most commands under way at once.
     pub orders_max: usize,
 }
 

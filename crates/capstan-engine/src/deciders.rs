@@ -8,13 +8,13 @@ use capstan_domain::agent::Agent;
 use capstan_domain::schedule::ScheduleDecider;
 use capstan_domain::task::TaskDecider;
 
-/// What the engine acts through.
+/// The dispatchers the engine sends commands through.
 #[derive(Clone, Debug)]
 pub struct Deciders {
-    /// Tasks: leases and timers.
+    /// Dispatcher of tasks, for leases and timers.
     pub tasks: Arc<Dispatcher<TaskDecider, TaskCodec>>,
-    /// Schedules: their ticks.
+    /// Dispatcher of schedules, for ticks.
     pub schedules: Arc<Dispatcher<ScheduleDecider, ScheduleCodec>>,
-    /// Agents; only ever read.
+    /// Dispatcher of agents; used for reading only.
     pub agents: Arc<Dispatcher<Agent, AgentCodec>>,
 }

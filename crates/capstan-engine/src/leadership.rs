@@ -1,10 +1,9 @@
-//! Which engine leads: a key in a JetStream bucket, changed only at the revision its changer has seen.
+//! Election of the leading engine: a key in a JetStream bucket, changed only at the revision its changer has read.
 //!
-//! The leader rewrites the key several times per time-to-live; a candidate that has watched one revision for a whole
-//! time-to-live by its own clock takes the key over. No clocks are compared. A leader counts its time from *before*
-//! its last successful write and stops when it is over, a candidate from *after* it saw that write: the old leader
-//! has always stopped when the new one begins. A clean stop writes that nobody leads, so that the next candidate
-//! need not wait.
+//! The leader rewrites the key several times per time-to-live; a candidate that has read one revision for a whole
+//! time-to-live by its own clock takes the key over. No clocks are compared. A leader counts its time from *before* its
+//! last successful write and stops when it is over, a candidate from *after* it read that write: the old leader has always
+//! stopped when the new one begins. A clean stop clears the leader, so that the next candidate need not wait.
 
 use std::time::Duration;
 
@@ -15,30 +14,30 @@ use uuid::Uuid;
 
 const KEY: &str = "leader";
 
-/// How often a candidate looks.
+/// Interval at which a candidate reads the key.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What the key says.
+/// The value of the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Holder {
-    /// Who leads; nobody after a clean stop.
+    /// The leader; none after a clean stop.
     engine_id: Option<Uuid>,
     /// Counts the changes of leader.
     epoch: u64,
 }
 
-/// Leadership could not be had or kept.
+/// Leadership was not won or kept.
 #[derive(Debug, thiserror::Error)]
 pub enum LeadershipError {
-    /// The bucket cannot be reached for now.
+    /// The bucket is temporarily unreachable.
     #[error("elect a leader: the bucket is not available")]
     Unavailable {
-        /// What the client said.
+        /// The failure of the client.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Another engine has taken over, or the time to live has passed.
-    #[error("stay leader: the time is over")]
+    #[error("stay leader: the time to live has passed")]
     Deposed,
 }
 
@@ -46,17 +45,17 @@ fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> Leader
     LeadershipError::Unavailable { source: Box::new(source) }
 }
 
-/// Runs for leader.
+/// A candidate for leadership.
 #[derive(Debug)]
 pub struct Candidate {
     bucket: kv::Store,
     engine_id: Uuid,
     ttl: Duration,
-    /// The revision seen last, and since when.
+    /// The revision read last, and the time it was first read.
     seen: Option<(u64, Instant)>,
 }
 
-/// The right to act, for a while.
+/// The right to lead, for the time to live at a time.
 #[derive(Debug)]
 pub struct Term {
     bucket: kv::Store,
@@ -68,7 +67,7 @@ pub struct Term {
 }
 
 impl Candidate {
-    /// Opens the bucket, creating it when it is not there.
+    /// Opens the bucket, creating it if necessary.
     pub async fn new(
         nats: async_nats::Client,
         bucket: &str,
@@ -122,7 +121,7 @@ impl Candidate {
         Ok(self.try_take(epoch, Some(entry.revision), begun).await)
     }
 
-    /// Another candidate may be faster; then there is nothing to say, only to go on looking.
+    /// None when another candidate was faster.
     async fn try_take(&self, epoch: u64, revision: Option<u64>, begun: Instant) -> Option<Term> {
         let value = encode(Some(self.engine_id), epoch);
         let revision = match revision {
@@ -141,7 +140,7 @@ impl Term {
         self.epoch
     }
 
-    /// Renews until that fails; answers why.
+    /// Renews until that fails; returns the reason.
     pub async fn hold(&mut self) -> LeadershipError {
         loop {
             tokio::time::sleep_until((Instant::now() + self.ttl / 4).min(self.until)).await;
@@ -157,14 +156,14 @@ impl Term {
                     self.until = begun + self.ttl;
                 }
                 Ok(Err(error)) if error.kind() == kv::UpdateErrorKind::WrongLastRevision => {
-                    // Either somebody else took over, or an earlier renewal arrived though its answer got lost.
+                    // Either another engine took over, or an earlier renewal was stored though its answer was lost.
                     match self.own_revision().await {
                         Some(revision) => self.revision = revision,
                         None => return LeadershipError::Deposed,
                     }
                 }
-                // The bucket is away; perhaps it is back before our time is over.
-                Ok(Err(error)) => tracing::warn!(%error, "leadership could not be renewed"),
+                // The bucket may be back before the time to live has passed.
+                Ok(Err(error)) => tracing::warn!(%error, "leadership was not renewed"),
                 Err(_) => return LeadershipError::Deposed,
             }
         }
@@ -185,9 +184,7 @@ impl Term {
             self.bucket.update(KEY, value, revision).await.ok()
         });
         if !matches!(resigned.await, Ok(Some(_))) {
-            tracing::info!(
-                "the leader's key could not be freed; the next engine begins when its time is over"
-            );
+            tracing::info!("the leader's key was not freed; the next engine begins after its time to live");
         }
     }
 }

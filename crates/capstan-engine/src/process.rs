@@ -202,9 +202,9 @@ impl Process {
             Request::Lease { worker_id, max, wait_ms, .. } => {
                 self.worker_requests.poll(call, (worker_id, max), wait_ms, shared, now);
             }
-            Request::HangUp { worker_id } => {
+            Request::EndPolls { worker_id } => {
                 self.worker_requests.end_polls(worker_id, shared);
-                shared.answer(call, Answer::HungUp);
+                shared.answer(call, Answer::PollsEnded);
             }
             Request::Renew { worker_id, renewals, wait_ms, reach } => {
                 self.leases.renew(call, (worker_id, &reach), &renewals, wait_ms, shared, now);

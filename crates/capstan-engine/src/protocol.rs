@@ -1,4 +1,4 @@
-//! What travels between the engine and its client: JSON over core NATS request/reply, inside one release only.
+//! Messages between the engine and its client: JSON over core NATS request/reply, within one release only.
 
 use std::collections::BTreeMap;
 
@@ -12,99 +12,99 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Something the engine is asked.
+/// A request to the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "ask", rename_all = "snake_case")]
+#[serde(tag = "request", rename_all = "snake_case")]
 pub enum Request {
-    /// A worker introduces itself.
+    /// Registers a worker.
     Register {
         /// The worker.
         worker: RegisterWorker,
-        /// The workspaces whoever asks may serve.
+        /// The workspaces the caller may serve.
         #[serde(default)]
         reach: Reach,
     },
-    /// A worker wants attempts.
+    /// Leases attempts to a worker.
     Lease {
         /// The worker.
         worker_id: WorkerId,
-        /// How many it takes.
+        /// Most attempts it takes.
         max: u32,
-        /// How long it waits for the first, in milliseconds.
+        /// Longest wait for the first, in milliseconds.
         wait_ms: u64,
-        /// The workspaces whoever asks may serve.
+        /// The workspaces the caller may serve.
         #[serde(default)]
         reach: Reach,
     },
-    /// A worker no longer waits for an answer: it hung up.
-    HangUp {
+    /// Ends the polls of a worker that no longer waits for an answer.
+    EndPolls {
         /// The worker.
         worker_id: WorkerId,
     },
-    /// A worker still lives, and so do its attempts.
+    /// Renews the leases of a worker's attempts.
     Renew {
         /// The worker.
         worker_id: WorkerId,
         /// Its attempts.
         renewals: Vec<Renewal>,
-        /// How long it waits for news, in milliseconds.
+        /// Longest wait for news, in milliseconds.
         wait_ms: u64,
-        /// The workspaces whoever asks may serve.
+        /// The workspaces the caller may serve.
         #[serde(default)]
         reach: Reach,
     },
-    /// A worker wants nothing new.
+    /// Stops leasing to a worker.
     Drain {
         /// The worker.
         worker_id: WorkerId,
-        /// The workspaces whoever asks may serve.
+        /// The workspaces the caller may serve.
         #[serde(default)]
         reach: Reach,
     },
-    /// Why is this task not running?
+    /// Reads the reasons a task is not running.
     Why {
         /// Its workspace.
         workspace: String,
         /// The task.
         task_id: TaskId,
     },
-    /// A worker wants an approved call of a tool it carries out.
+    /// Claims an approved call of a tool the worker executes.
     ClaimToolCall {
         /// The worker.
         worker_id: WorkerId,
-        /// How long it waits for one, in milliseconds.
+        /// Longest wait for one, in milliseconds.
         wait_ms: u64,
-        /// The workspaces whoever asks may serve.
+        /// The workspaces the caller may serve.
         #[serde(default)]
         reach: Reach,
     },
-    /// Who watches for this?
+    /// Finds the tasks that watch for an external event.
     Watchers(SourceKeys),
-    /// Who works here?
+    /// Lists the workers.
     Workers,
 }
 
-/// What an event outside is about.
+/// The keys of an external event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceKeys {
-    /// Where it is told.
+    /// The workspace that received it.
     pub workspace: String,
-    /// Where it happened.
+    /// The integration it comes from.
     pub integration: String,
-    /// What it is about.
+    /// The things it is about.
     pub correlation_keys: Vec<String>,
-    /// What kind of event it is.
+    /// The kind of event.
     pub event_type: Option<String>,
-    /// The answer knows everything up to here.
+    /// The answer includes every commit up to here.
     pub position: Position,
 }
 
 impl Request {
-    /// Where it is sent.
+    /// The subject it is sent to.
     pub fn subject(&self, subjects: &Subjects) -> String {
         match self {
             Self::Register { .. } => subjects.engine_register(),
-            Self::Lease { .. } | Self::HangUp { .. } => subjects.engine_lease(),
+            Self::Lease { .. } | Self::EndPolls { .. } => subjects.engine_lease(),
             Self::Renew { .. } => subjects.engine_renew(),
             Self::Drain { .. } => subjects.engine_drain(),
             Self::Why { .. } => subjects.engine_why(),
@@ -129,31 +129,31 @@ pub(crate) fn subjects_served(subjects: &Subjects) -> [String; 8] {
     ]
 }
 
-/// What the engine answers.
+/// An answer of the engine.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", content = "with", rename_all = "snake_case")]
 pub enum Answer {
-    /// The worker is known from now on.
+    /// The worker is registered.
     Registered(RegisteredWorker),
-    /// The attempts the worker has from now on, each a `LeasedAttempt`.
+    /// The attempts leased to the worker, each a `LeasedAttempt`.
     Leased(Vec<Box<RawValue>>),
-    /// What became of each renewal.
+    /// The outcome of each renewal.
     Renewed(Vec<RenewAnswer>),
-    /// The worker gets nothing new.
+    /// The worker gets no more leases.
     Draining,
-    /// Nothing is kept for the worker that hung up.
-    HungUp,
-    /// What keeps the task from running; empty when it does not wait in the queue.
+    /// The worker's polls have ended.
+    PollsEnded,
+    /// The reasons the task is not running; empty when it does not wait in the queue.
     Why(Vec<WaitingReason>),
     /// The call the worker has claimed, if there was one.
     ToolCall(Option<Box<ClaimedToolCall>>),
     /// The tasks that watch for each key.
     Watchers(BTreeMap<String, Vec<TaskId>>),
-    /// The workers known.
+    /// The registered workers.
     Workers(Vec<WorkerView>),
-    /// This engine does not know the worker: it must introduce itself again.
+    /// This engine does not know the worker: it must register again.
     UnknownWorker,
-    /// The request could not be read.
+    /// The request is not readable.
     Unreadable,
 }
 
@@ -166,32 +166,32 @@ pub struct WorkerView {
     pub name: String,
     /// The pools it serves.
     pub pools: Vec<String>,
-    /// How many attempts it runs at once.
+    /// Most attempts it runs at once.
     pub slots: u32,
-    /// Names and values to choose it by.
+    /// Names and values to select it by.
     pub labels: BTreeMap<String, String>,
-    /// The tools it carries out.
+    /// The tools it executes.
     #[serde(default)]
     pub tools: Vec<String>,
     /// The workspaces it may serve.
     #[serde(default)]
     pub reach: Reach,
-    /// Whether it can be given work.
+    /// Its availability.
     pub status: WorkerStatus,
-    /// Attempts it holds.
+    /// The number of attempts it holds.
     pub attempts: u32,
-    /// When it last asked or renewed.
+    /// The time of its last request or renewal.
     pub last_seen_at: DateTime<Utc>,
 }
 
-/// Whether a worker can be given work.
+/// The availability of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WorkerStatus {
-    /// It asks and renews.
+    /// It sends requests and renewals.
     Active,
-    /// It finishes what it has.
+    /// It finishes the attempts it holds.
     Draining,
-    /// It has not been heard of for longer than a lease.
+    /// It has sent nothing for longer than a lease.
     Deaf,
 }

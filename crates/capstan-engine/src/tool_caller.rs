@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_is_taken_apart_and_anything_else_is_output() {
+    fn an_envelope_is_read_and_any_other_text_is_output() {
         let envelope = r#"{"exit_code": 3, "stdout": {"id": 1}, "error": "no"}"#;
         assert_eq!(parts(answered(envelope)), (Some(3), r#"{"id":1}"#.to_owned(), Some("no".to_owned())));
         assert_eq!(parts(answered(r#"{"id": 1}"#)), (None, r#"{"id": 1}"#.to_owned(), None));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_not_set_sends_nothing() {
+    fn a_variable_that_is_not_set_prevents_the_call() {
         assert_eq!(resolved("application/json"), Ok("application/json".to_owned()));
         assert_eq!(
             resolved("Bearer env:CAPSTAN_TOOL_NOT_SET_ANYWHERE"),

@@ -25,20 +25,20 @@ pub struct CallId(pub u64);
 #[expect(clippy::large_enum_variant, reason = "most effects are orders; a box for each would cost more")]
 #[derive(Debug)]
 pub enum Effect {
-    /// Sends a command to a task; report with [`Process::settled`](super::Process::settled).
+    /// Sends a command to a task; report with `Process::settled`.
     Execute(Order),
-    /// Reads a task from the log; report with [`Process::loaded`](super::Process::loaded).
+    /// Reads a task from the log; report with `Process::loaded`.
     Load(Arc<StreamKey>),
-    /// Sends a command to a class; report with [`Process::class_settled`](super::Process::class_settled).
+    /// Sends a command to a class; report with `Process::class_settled`.
     OrderClass(ClassOrder),
-    /// Calls a tool's endpoint; report with [`Process::tool_called`](super::Process::tool_called).
+    /// Calls a tool's endpoint; report with `Process::tool_called`.
     CallTool(Box<ToolRequest>),
-    /// Records a tick of a schedule; report with [`Process::schedule_settled`](super::Process::schedule_settled).
+    /// Records a tick of a schedule; report with `Process::schedule_settled`.
     Tick(Box<TickOrder>),
     /// Pauses a schedule if its agent no longer takes commands; report with
-    /// [`Process::schedule_settled`](super::Process::schedule_settled).
+    /// `Process::schedule_settled`.
     CheckAgent(Box<AgentCheck>),
-    /// Reads a schedule from the log; report with [`Process::schedule_settled`](super::Process::schedule_settled).
+    /// Reads a schedule from the log; report with `Process::schedule_settled`.
     LoadSchedule(Arc<ScheduleKey>),
     /// Answers a request.
     Answer(CallId, Answer),

@@ -1,7 +1,7 @@
 //! The tasks in memory: how far each is folded, which orders are under way, and when its timer fires.
 //!
 //! Here alone the fold of a task is held. Everything else reads its [`TaskFacts`], or asks for a command that needs the
-//! whole task ([`Shared`](super::shared::Shared)).
+//! whole task (`shared.rs`).
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -41,8 +41,8 @@ pub(super) struct Tracked {
     under_way: u32,
     /// Leases among them, the one to be repeated included.
     leases: u32,
-    /// A lease whose fate is unknown. Its task stays reserved until a repeat is answered: given to nobody else, and
-    /// no other task of its session either.
+    /// A lease whose fate is unknown. Its task stays reserved until a repeat is answered: given to no other worker,
+    /// and no other task of its session either.
     retry: Option<Box<Order>>,
     /// A lease that was refused: perhaps it, or an earlier try of it, is what made the view stale.
     refused: Option<Box<Order>>,

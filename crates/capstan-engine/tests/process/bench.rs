@@ -1,4 +1,4 @@
-//! An engine fed by hand.
+//! A process under test: effects are executed at once.
 
 use std::collections::HashMap;
 
@@ -13,15 +13,15 @@ use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
 use crate::commands::{Birth, accept};
-use crate::world::{World, attempts, carry_out, config, look, start, successor};
+use crate::world::{World, attempts, config, execute, load, start, successor};
 
-/// An engine whose effects are carried out at once, and a clock that is moved by hand.
+/// A process whose effects are executed at once, and a clock that the test moves.
 pub(crate) struct Bench {
     pub(crate) world: World,
     pub(crate) process: Process,
     pub(crate) now: DateTime<Utc>,
     pub(crate) answers: HashMap<CallId, Answer>,
-    /// When set, every order fails so instead of being carried out.
+    /// True while every order fails instead of being executed.
     pub(crate) failing: bool,
     /// Calls of endpoints under way.
     pub(crate) calls: Vec<ToolRequest>,
@@ -48,7 +48,7 @@ impl Bench {
         Uuid::from_u128(self.ids)
     }
 
-    /// Somebody outside sends a command.
+    /// Sends a command of a caller.
     pub(crate) fn send(&mut self, key: &StreamKey, command: &Command) -> Vec<Event> {
         let id = self.fresh();
         let events = self.world.send(key, id, command).unwrap();
@@ -83,7 +83,7 @@ impl Bench {
                         self.process.settled(&order, failed, self.now);
                     }
                     Effect::Execute(order) => {
-                        let settled = carry_out(&mut self.world, &order);
+                        let settled = execute(&mut self.world, &order);
                         self.process.settled(&order, settled, self.now);
                     }
                     Effect::OrderClass(order) => {
@@ -92,7 +92,7 @@ impl Bench {
                     }
                     Effect::CallTool(request) => self.calls.push(*request),
                     Effect::Load(key) => {
-                        let loaded = look(&self.world, &key);
+                        let loaded = load(&self.world, &key);
                         self.process.loaded(&key, loaded, self.now);
                     }
                     Effect::Tick(_) | Effect::CheckAgent(_) | Effect::LoadSchedule(_) => {
@@ -103,7 +103,7 @@ impl Bench {
         }
     }
 
-    /// Lets time pass, ringing everything on the way.
+    /// Lets time pass, and fires every timer on the way.
     pub(crate) fn pass_ms(&mut self, ms: i64) {
         let until = self.now + Duration::milliseconds(ms);
         while self.now < until {
@@ -167,21 +167,21 @@ impl Bench {
         self.answers.contains_key(&call)
     }
 
-    /// Another engine takes over from what a read model `lag` commits behind would say, and does the orders that were left.
+    /// Another engine takes over from a read model that is `lag` commits behind, and executes the orders that are due.
     pub(crate) fn fail_over(&mut self, lag: usize) {
         for effect in self.succeed(lag) {
             let Effect::Execute(order) = effect else { panic!("nothing else is due: {effect:?}") };
-            let settled = carry_out(&mut self.world, &order);
+            let settled = execute(&mut self.world, &order);
             self.process.settled(&order, settled, self.now);
         }
         self.settle();
     }
 
-    /// Another engine takes over, and does what is due.
+    /// Another engine takes over, and executes what is due.
     pub(crate) fn take_over(&mut self) {
         for effect in self.succeed(0) {
             if let Effect::Execute(order) = effect {
-                let settled = carry_out(&mut self.world, &order);
+                let settled = execute(&mut self.world, &order);
                 self.process.settled(&order, settled, self.now);
             }
         }

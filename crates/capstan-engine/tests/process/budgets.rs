@@ -106,7 +106,7 @@ fn an_agents_hard_mark_stops_all_its_runs_and_holds_what_waits() {
 }
 
 #[test]
-fn people_are_warned_once_and_again_for_another_limit() {
+fn a_warning_is_recorded_once_and_again_for_another_limit() {
     let (mut bench, _, _, attempts) = of_an_agent();
     spend(&mut bench, &attempts[0], 7.9);
     assert_eq!(warnings(&bench), 0);
@@ -134,7 +134,7 @@ fn raising_the_agents_budget_resumes_what_was_stopped_and_releases_what_was_held
 }
 
 #[test]
-fn a_new_leader_knows_what_was_spent() {
+fn a_new_leader_knows_the_spending() {
     let (mut bench, _, keys, attempts) = of_an_agent();
     spend(&mut bench, &attempts[0], 9.0);
     for lag in [0, 1, 5] {
@@ -170,7 +170,7 @@ fn a_spent_day_ends_at_midnight() {
 }
 
 #[test]
-fn clearing_a_workspaces_budget_frees_everything() {
+fn clearing_a_workspaces_budget_releases_everything() {
     let mut bench = Bench::new();
     limit_day(&mut bench, Some(5.0));
     let worker = bench.worker();
@@ -226,7 +226,7 @@ fn a_task_that_is_stopped_by_its_own_report_waits_until_its_budget_is_raised() {
     assert_eq!(exceeded.filter(|event| event.name == "budget-exceeded").count(), 1);
 }
 
-/// Spending, raising and dying in any order: no lease is ever given while the log says that a budget is spent.
+/// Costs, changes of budgets and crashes in any order: no lease is recorded while a budget in the log is exceeded.
 #[test]
 fn no_lease_is_recorded_after_a_hard_mark_whatever_happens() {
     let mut leases = 0;

@@ -12,7 +12,7 @@ use chrono::Duration;
 use crate::bench::Bench;
 use crate::commands::{Birth, finish};
 
-/// A task of its own session, tried once.
+/// A task with a session for itself, tried once.
 fn alone(bench: &mut Bench, n: usize) -> StreamKey {
     bench.accept(&Birth { session: format!("s{n}"), max_attempts: 1, ..Birth::default() })
 }
@@ -50,7 +50,7 @@ fn end(bench: &mut Bench, attempt: &AttemptId, outcome: AttemptOutcome) {
     bench.send(&key, &Command::Finish(Box::new(report)));
 }
 
-/// A class in its first pause, with work that waits.
+/// A class in its first pause, with queued tasks.
 fn degraded() -> (Bench, capstan_domain::id::WorkerId, (String, String), Vec<StreamKey>) {
     let mut bench = Bench::new();
     let worker = bench.worker();
@@ -64,7 +64,7 @@ fn degraded() -> (Bench, capstan_domain::id::WorkerId, (String, String), Vec<Str
 }
 
 #[test]
-fn five_failures_in_a_row_stop_the_class_and_its_tasks_say_so() {
+fn five_failures_in_a_row_degrade_the_class_and_its_tasks_report_that() {
     let (mut bench, worker, class, keys) = degraded();
     let Health::Degraded { failures: 5, until } = health(&bench, &class) else { panic!("degraded") };
     assert_eq!(until, bench.now + Duration::seconds(30));
@@ -73,7 +73,7 @@ fn five_failures_in_a_row_stop_the_class_and_its_tasks_say_so() {
 }
 
 #[test]
-fn a_success_in_between_begins_the_count_anew_and_lost_attempts_do_not_count() {
+fn a_success_resets_the_count_and_lost_attempts_do_not_count() {
     let mut bench = Bench::new();
     let worker = bench.worker();
     let keys: Vec<_> = (0..20).map(|n| alone(&mut bench, n)).collect();
@@ -112,7 +112,7 @@ fn after_the_pause_one_try_decides() {
 }
 
 #[test]
-fn a_successor_keeps_the_pause_and_rings_its_end() {
+fn a_new_leader_keeps_the_pause_and_ends_it() {
     let (mut bench, _, class, _) = degraded();
     bench.fail_over(3);
     let worker = bench.worker();
@@ -123,7 +123,7 @@ fn a_successor_keeps_the_pause_and_rings_its_end() {
 }
 
 #[test]
-fn a_reset_heals_at_once() {
+fn a_reset_recovers_the_class_at_once() {
     let (mut bench, worker, class, _) = degraded();
     configure(&mut bench, &class, Configure { reset: true, ..Configure::default() });
     assert_eq!(bench.lease_now(worker, 8).len(), 3);

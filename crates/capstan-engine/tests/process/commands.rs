@@ -1,4 +1,4 @@
-//! What is said to tasks.
+//! Commands to tasks.
 
 use capstan_domain::agent;
 use capstan_domain::id::{AgentId, AttemptId, InputId, TaskId};
@@ -119,7 +119,7 @@ pub(crate) fn finish_with_wake(attempt_id: &AttemptId, at: DateTime<Utc>) -> Fin
     Finish { wake: Some(wake), ..finish(attempt_id, AttemptOutcome::Ok, at) }
 }
 
-/// An end that asks for so many children.
+/// An end that asks for this number of children.
 pub(crate) fn finish_with_children(
     attempt_id: &AttemptId,
     children: usize,
@@ -132,7 +132,7 @@ pub(crate) fn finish_with_children(
     Command::Finish(Box::new(Finish { fan_out, ..finish(attempt_id, AttemptOutcome::Ok, at) }))
 }
 
-/// An end that watches for news of these, and of nothing else.
+/// An end that replaces all watches by these.
 pub(crate) fn finish_with_watches(
     attempt_id: &AttemptId,
     watches: Vec<SourceWatch>,

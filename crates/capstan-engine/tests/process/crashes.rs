@@ -1,4 +1,4 @@
-//! Thousands of short lives with slow logs, lost answers, dead workers and dying engines.
+//! Thousands of simulated runs with slow logs, lost answers, dead workers and crashing engines.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -19,9 +19,9 @@ use crate::commands::{
     finish_with_watches, input, news, question, thread,
 };
 use crate::invariants::{Seen, hold};
-use crate::world::{World, attempts, carry_out, config, look, start, successor};
+use crate::world::{World, attempts, config, execute, load, start, successor};
 
-/// A small generator, so that a seed tells the whole story.
+/// A small generator, so that a seed reproduces a whole run.
 struct Chance(u64);
 
 impl Chance {
@@ -42,7 +42,7 @@ impl Chance {
     }
 }
 
-/// A worker with a memory of its own, right or wrong.
+/// A worker with its own view of its attempts, right or wrong.
 #[derive(Default)]
 struct Worker {
     id: Option<WorkerId>,
@@ -141,7 +141,7 @@ impl Life {
         self.keys.push(key);
     }
 
-    /// Somebody cancels or says something, or something happens outside, perhaps again.
+    /// A caller cancels a task or adds an input, or an external event occurs, perhaps repeatedly.
     fn disturb(&mut self) {
         if self.is_calm || self.keys.is_empty() {
             return;
@@ -173,7 +173,7 @@ impl Life {
         let now = self.now;
         let command = match self.chance.below(if self.is_calm { 2 } else { 8 }) {
             0 => begin(&attempt, now),
-            // Nobody looks out any more, so that everything comes to an end.
+            // No more watches, so that everything comes to an end.
             1 if self.is_calm => finish_with_watches(&attempt, Vec::new(), now),
             1 => Command::Finish(Box::new(finish(&attempt, AttemptOutcome::Ok, now))),
             2 => Command::Finish(Box::new(finish_with_wake(&attempt, now))),
@@ -199,7 +199,7 @@ impl Life {
         }
     }
 
-    /// The live agent takes what was said to it, and mostly says so.
+    /// The live agent claims an input, and mostly acknowledges it.
     fn hear(&mut self, key: &StreamKey, attempt: &AttemptId) {
         let id = self.fresh();
         let Ok(claimed) = self.world.send(key, id, &claim(attempt, self.now)) else { return };
@@ -280,7 +280,7 @@ impl Life {
         }
     }
 
-    /// Carries out one effect, not always the oldest, not always well.
+    /// Executes one effect, not always the oldest, not always successfully.
     fn do_one(&mut self) {
         if self.under_way.is_empty() {
             return;
@@ -295,10 +295,10 @@ impl Life {
                     0 => failed,
                     1 => {
                         // Recorded, but the answer got lost.
-                        let _ = carry_out(&mut self.world, &order);
+                        let _ = execute(&mut self.world, &order);
                         failed
                     }
-                    _ => carry_out(&mut self.world, &order),
+                    _ => execute(&mut self.world, &order),
                 };
                 self.process.settled(&order, settled, self.now);
             }
@@ -306,7 +306,7 @@ impl Life {
                 let loaded = if trouble == 0 {
                     Loaded::Failed { is_retryable: true }
                 } else {
-                    look(&self.world, &key)
+                    load(&self.world, &key)
                 };
                 self.process.loaded(&key, loaded, self.now);
             }
@@ -325,7 +325,7 @@ impl Life {
         }
     }
 
-    /// The log reaches the engine: late, and sometimes again.
+    /// Delivers the log to the engine: late, and sometimes again.
     fn deliver(&mut self) {
         if !self.is_calm && self.seen > 0 && self.chance.one_in(5) {
             let old = self.chance.below(self.seen);
@@ -339,7 +339,7 @@ impl Life {
         self.seen += take;
     }
 
-    /// The engine dies; what it had sent arrives or does not. Its successor begins some commits back.
+    /// The engine crashes; its orders under way arrive or not. The next one begins some commits back.
     fn crash(&mut self) {
         if self.is_calm {
             return;
@@ -348,7 +348,7 @@ impl Life {
             if let Effect::Execute(order) = effect
                 && self.chance.one_in(2)
             {
-                let _ = carry_out(&mut self.world, &order);
+                let _ = execute(&mut self.world, &order);
             }
         }
         self.registering.clear();
@@ -363,7 +363,7 @@ impl Life {
         self.seen = self.world.log.len();
     }
 
-    /// Without new trouble, everything that can end does.
+    /// Without new trouble, everything ends that can end.
     fn calm_down(&mut self, seed: u64) {
         self.is_calm = true;
         for round in 0..4_000 {
@@ -426,7 +426,7 @@ impl Life {
 }
 
 #[test]
-fn no_crash_makes_two_attempts_of_a_session_live_or_forgets_a_task() {
+fn no_crash_leads_to_two_live_attempts_of_a_session_or_a_forgotten_task() {
     let seeds = std::env::var("CAPSTAN_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(600);
     let (mut leases, mut seen) = (0, Seen::default());
     for seed in 0..seeds {

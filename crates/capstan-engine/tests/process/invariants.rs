@@ -1,4 +1,4 @@
-//! What must hold in every life, read from its log alone.
+//! Invariants of every run, read from its log alone.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -30,7 +30,7 @@ impl History {
     fn apply(&mut self, event: &Event) {
         match event {
             Event::AttemptLeased(leased) => {
-                assert!(!self.is_cancelled, "a cancelled task runs without being asked to");
+                assert!(!self.is_cancelled, "a cancelled task runs without a request");
                 let before = self.live.replace(leased.attempt_id.clone());
                 assert_eq!(before, None, "one attempt at a time");
             }
@@ -49,14 +49,14 @@ impl History {
                 self.delivered(consumed.input_id);
             }
             Event::WatchFired(fired) => {
-                assert!(self.fired.insert(fired.items_hash.clone()), "news are told once");
+                assert!(self.fired.insert(fired.items_hash.clone()), "an external event fires once");
             }
             Event::SubtasksSpawned(spawned) => {
                 assert!(self.spawned.insert(spawned.run_id.to_string()), "a plan is applied once");
             }
             Event::TaskCancelled(_) => self.is_cancelled = true,
             Event::RunRequested(run) => {
-                assert!(run.reopens || !self.is_cancelled, "a cancelled task goes on without being asked to");
+                assert!(run.reopens || !self.is_cancelled, "a cancelled task continues without a request");
                 self.is_cancelled = false;
                 for input in &run.input_ids {
                     self.delivered(*input);
@@ -67,7 +67,7 @@ impl History {
     }
 }
 
-/// How often something happened that could have gone wrong.
+/// Counts of the events the invariants are about.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) consumed: usize,
@@ -75,7 +75,7 @@ pub(crate) struct Seen {
     pub(crate) spawned: usize,
 }
 
-/// Panics when the log tells something that must not be.
+/// Panics when the log violates an invariant.
 pub(crate) fn hold(world: &World, seen: &mut Seen) {
     let mut histories = BTreeMap::<_, History>::new();
     for recorded in &world.log {

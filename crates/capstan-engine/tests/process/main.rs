@@ -1,4 +1,4 @@
-//! The engine's process without a network: rules one by one, then thousands of lives with crashes.
+//! The engine's process without a network: rules one by one, then thousands of runs with crashes.
 
 #![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
 
@@ -7,8 +7,9 @@ mod budgets;
 mod classes;
 mod commands;
 mod crashes;
-mod families;
+
 mod invariants;
+mod relations;
 mod rules;
 mod schedules;
 mod tool_calls;

@@ -52,7 +52,7 @@ fn one_answer_carries_as_many_attempts_as_asked_for_and_there_are() {
 }
 
 #[test]
-fn an_unknown_worker_is_told_to_introduce_itself() {
+fn an_unknown_worker_must_register() {
     let mut bench = Bench::new();
     let call = bench.lease(WorkerId(Uuid::from_u128(9)), 1, 0);
     assert!(matches!(bench.answers.remove(&call), Some(Answer::UnknownWorker)));
@@ -126,7 +126,7 @@ fn a_run_that_takes_too_long_is_timed_out_and_its_session_is_freed_after_the_gra
 }
 
 #[test]
-fn a_cancelled_attempt_is_told_at_once_and_released_by_its_report() {
+fn a_cancellation_reaches_the_worker_at_once_and_its_report_releases_the_attempt() {
     let mut bench = Bench::new();
     let key = bench.accept(&Birth::default());
     let next = bench.accept(&Birth::default());
@@ -167,7 +167,7 @@ fn an_answer_to_a_question_reaches_the_worker_that_waits_for_news() {
 }
 
 #[test]
-fn what_is_said_into_a_turn_waits_for_its_end() {
+fn an_input_during_a_turn_waits_for_its_end() {
     let mut bench = Bench::new();
     let key = bench.accept(&Birth::default());
     let worker = bench.worker();
@@ -266,7 +266,7 @@ fn after_a_fail_over_every_live_lease_gets_one_fresh_period() {
 }
 
 #[test]
-fn a_worker_of_one_workspace_is_nobody_in_another() {
+fn a_worker_of_one_workspace_is_unknown_in_another() {
     let mut bench = Bench::new();
     bench.accept(&Birth::default());
     let reach = |name: &str| Reach::Only([name.to_owned()].into());
@@ -309,7 +309,7 @@ fn a_draining_worker_gets_nothing_new_and_keeps_what_it_has() {
 }
 
 #[test]
-fn a_silent_worker_is_shown_deaf_and_forgotten_later() {
+fn a_silent_worker_is_listed_as_deaf_and_forgotten_later() {
     let mut bench = Bench::new();
     let worker = bench.worker();
     let status = |bench: &mut Bench| {
@@ -329,7 +329,7 @@ fn a_silent_worker_is_shown_deaf_and_forgotten_later() {
 }
 
 #[test]
-fn a_lease_that_could_not_be_recorded_is_repeated_and_never_given_to_another() {
+fn a_lease_that_was_not_recorded_is_repeated_and_never_given_to_another_worker() {
     let mut bench = Bench::new();
     let key = bench.accept(&Birth::default());
     bench.accept(&Birth::default());
@@ -362,7 +362,7 @@ fn attempts_too_large_for_one_answer_come_with_the_next() {
 }
 
 #[test]
-fn commits_that_were_missed_are_fetched() {
+fn missed_commits_are_loaded() {
     let mut bench = Bench::new();
     let key = bench.accept(&Birth::default());
     let now = bench.now;

@@ -72,7 +72,7 @@ impl Clock {
         events
     }
 
-    /// The engine reads what it has not read.
+    /// Delivers the rest of the log to the engine.
     fn deliver(&mut self) {
         for recorded in self.log.drain(..) {
             self.process.commit(&recorded, self.now).unwrap();
@@ -95,7 +95,7 @@ impl Clock {
         self.process.turn(self.now).iter().any(|effect| matches!(effect, Effect::LoadSchedule(_)))
     }
 
-    fn carry_out(&mut self, order: &TickOrder) {
+    fn execute(&mut self, order: &TickOrder) {
         let (tick, at) = (order.tick, order.at);
         self.send(&Command::Tick(Tick { tick, obstacle: None, open_task_ids: Vec::new(), at }));
         self.saw(Some(order.tick));
@@ -120,7 +120,7 @@ fn a_tick_is_ordered_at_its_time_and_the_next_one_after_it() {
         let order = clock.order().unwrap();
         assert_eq!((order.tick, order.at), (clock.now, clock.now));
         assert!(clock.order().is_none(), "ordered twice");
-        clock.carry_out(&order);
+        clock.execute(&order);
         clock.deliver();
     }
 }
@@ -139,7 +139,7 @@ fn the_order_of_a_tick_has_the_same_id_in_every_engine() {
 }
 
 #[test]
-fn a_tick_that_could_not_be_recorded_is_ordered_again_after_a_pause() {
+fn a_tick_that_was_not_recorded_is_ordered_again_after_a_pause() {
     let mut clock = Clock::begin();
     clock.deliver();
     clock.now = clock.next_tick();
@@ -152,7 +152,7 @@ fn a_tick_that_could_not_be_recorded_is_ordered_again_after_a_pause() {
 }
 
 #[test]
-fn an_order_that_changed_nothing_does_not_ring_for_ever() {
+fn an_order_that_changed_nothing_is_not_repeated_in_a_loop() {
     let mut clock = Clock::begin();
     clock.deliver();
     clock.now = clock.next_tick();
@@ -183,7 +183,7 @@ fn a_paused_schedule_is_forgotten_and_loaded_when_it_is_resumed() {
 }
 
 #[test]
-fn a_change_of_its_agent_is_looked_at_and_a_change_of_another_one_is_not() {
+fn a_change_of_its_agent_is_checked_and_a_change_of_another_one_is_not() {
     let mut clock = Clock::begin();
     clock.deliver();
     let checked = |clock: &mut Clock, agent: &str| {
@@ -199,7 +199,7 @@ fn a_change_of_its_agent_is_looked_at_and_a_change_of_another_one_is_not() {
 }
 
 #[test]
-fn a_schedule_of_a_snapshot_rings_too() {
+fn a_schedule_of_a_snapshot_ticks_too() {
     let mut clock = Clock::begin();
     clock.process.begin_with_schedule((*clock.key).clone(), clock.version, clock.state.clone());
     clock.now = clock.next_tick();

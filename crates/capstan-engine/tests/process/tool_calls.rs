@@ -1,4 +1,4 @@
-//! Approved tool calls: claimed before they are carried out, and repeated only when nobody knows.
+//! Approved tool calls: claimed before they are executed, and repeated only when the outcome is unknown.
 
 use capstan_contract::WorkspaceCodec;
 use capstan_contract::command::{RegisterWorker, WorkerCapabilities};
@@ -46,7 +46,7 @@ fn tell(bench: &mut Bench, events: &[workspace::Event]) {
     bench.settle();
 }
 
-/// A task whose call of `crm` was kept back.
+/// A task whose call of `crm` was deferred.
 fn kept(bench: &mut Bench, executor: Option<ToolExecutor>) -> (StreamKey, AttemptId, ToolCallId) {
     let worker = bench.worker();
     let key = bench.accept(&Birth::default());
@@ -68,7 +68,7 @@ fn kept(bench: &mut Bench, executor: Option<ToolExecutor>) -> (StreamKey, Attemp
     (key, attempt, call)
 }
 
-/// Records the approval, as whoever closes the question does.
+/// Records the approval.
 fn approve(bench: &mut Bench, key: &StreamKey, call: ToolCallId) {
     let task = bench.world.task(key);
     let Some(decision) = decide_call(task, call, true, "", bench.now) else { return };
@@ -107,7 +107,7 @@ fn answer(bench: &mut Bench, answer: ToolAnswer) {
 }
 
 #[test]
-fn an_approved_call_is_claimed_called_once_and_its_result_told() {
+fn an_approved_call_is_claimed_and_called_once_and_the_agent_gets_its_result() {
     let (mut bench, key, _, call) = approved();
     approve(&mut bench, &key, call);
     approve(&mut bench, &key, call);
@@ -144,7 +144,7 @@ fn a_failed_try_is_repeated_under_the_same_key_with_growing_pauses_and_given_up_
 }
 
 #[test]
-fn an_engine_that_dies_between_decision_and_execution_is_followed_by_one_that_executes() {
+fn a_call_approved_before_a_crash_is_executed_by_the_next_leader() {
     let mut bench = Bench::new();
     register_endpoint(&mut bench);
     let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Http));
@@ -159,7 +159,7 @@ fn an_engine_that_dies_between_decision_and_execution_is_followed_by_one_that_ex
 }
 
 #[test]
-fn an_engine_that_dies_while_it_calls_leaves_a_claim_that_is_waited_for() {
+fn a_call_under_way_in_a_crash_is_repeated_after_its_claim_passed() {
     let (mut bench, key, _, call) = approved();
     assert_eq!(bench.calls.len(), 1);
     bench.fail_over(0);
@@ -173,7 +173,7 @@ fn an_engine_that_dies_while_it_calls_leaves_a_claim_that_is_waited_for() {
 }
 
 #[test]
-fn an_endpoint_that_is_gone_is_told_and_not_waited_for() {
+fn a_missing_endpoint_is_reported_and_not_waited_for() {
     let mut bench = Bench::new();
     let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Http));
     approve(&mut bench, &key, call);
@@ -183,7 +183,7 @@ fn an_endpoint_that_is_gone_is_told_and_not_waited_for() {
 }
 
 #[test]
-fn a_tool_that_was_disabled_since_is_not_called_however_it_was_approved() {
+fn a_disabled_tool_is_not_called_however_it_was_approved() {
     for executor in [ToolExecutor::Http, ToolExecutor::Worker] {
         let mut bench = Bench::new();
         register_endpoint(&mut bench);
@@ -200,7 +200,7 @@ fn a_tool_that_was_disabled_since_is_not_called_however_it_was_approved() {
 }
 
 #[test]
-fn a_call_a_worker_has_already_begun_may_be_reported_though_the_tool_was_disabled_since() {
+fn a_call_a_worker_has_begun_may_be_reported_after_the_tool_was_disabled() {
     let mut bench = Bench::new();
     register_endpoint(&mut bench);
     let worker = tool_worker(&mut bench);
@@ -253,7 +253,7 @@ fn report(worker: WorkerId, claimed: &ClaimedToolCall, bench: &Bench) -> Command
 }
 
 #[test]
-fn a_worker_that_declares_the_tool_carries_it_out_and_no_other() {
+fn only_a_worker_that_declares_the_tool_executes_it() {
     let mut bench = Bench::new();
     let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Worker));
     let plain = bench.worker();
@@ -290,7 +290,7 @@ fn a_worker_is_offered_nothing_of_workspaces_it_may_not_serve() {
 }
 
 #[test]
-fn a_claim_a_worker_lost_is_offered_again_under_the_same_key_and_then_given_up() {
+fn a_lost_claim_of_a_worker_is_offered_again_under_the_same_key_and_then_given_up() {
     let mut bench = Bench::new();
     let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Worker));
     approve(&mut bench, &key, call);

@@ -1,4 +1,4 @@
-//! A log in a list, and what is true by it.
+//! A log in a list, and the state that follows from it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(crate) fn config() -> ProcessConfig {
     }
 }
 
-/// What is true, whatever an engine believes.
+/// The recorded truth, whatever an engine believes.
 pub(crate) struct World {
     pub(crate) log: Vec<Recorded>,
     pub(crate) tasks: BTreeMap<StreamKey, (u64, State)>,
@@ -46,7 +46,7 @@ pub(crate) struct World {
     pub(crate) leases: Vec<AttemptId>,
 }
 
-/// What became of a command.
+/// The outcome of a command.
 pub(crate) type Sent = Result<Vec<Event>, Rejection>;
 
 impl World {
@@ -81,7 +81,7 @@ impl World {
         }
         let decided = TaskDecider::decide(state, command);
         if state.is_none() && decided.is_err() {
-            // Looking at what does not exist does not make it.
+            // Reading a stream that does not exist does not create it.
             self.tasks.remove(key);
             return decided;
         }
@@ -108,7 +108,7 @@ impl World {
         Ok(events)
     }
 
-    /// Records what somebody else has decided about a task.
+    /// Records events that another decided about a task.
     pub(crate) fn append(&mut self, key: &StreamKey, id: Uuid, events: &[Event]) {
         let (version, state) = self.tasks.entry(key.clone()).or_default();
         *state = fold::<TaskDecider>(state.take(), events);
@@ -170,7 +170,7 @@ pub(crate) fn stream(workspace: &str, category: &str, id: &str) -> StreamId {
     StreamId::new(Workspace::new(workspace).unwrap(), category, id).unwrap()
 }
 
-/// A commit as the log hands it out, links aside.
+/// A commit as the log delivers it, links aside.
 pub(crate) fn recorded(stream: StreamId, version: u64, id: Uuid, events: Vec<EventRecord>) -> Recorded {
     let commit = Commit {
         commit_id: CommitId(id),
@@ -205,7 +205,7 @@ pub(crate) fn attempts(answer: &Answer) -> Vec<LeasedAttempt> {
     }
 }
 
-pub(crate) fn carry_out(world: &mut World, order: &Order) -> Settled {
+pub(crate) fn execute(world: &mut World, order: &Order) -> Settled {
     if order.expected_version.is_some_and(|expected| expected != world.version(&order.key)) {
         return Settled::Refused;
     }
@@ -218,13 +218,13 @@ pub(crate) fn carry_out(world: &mut World, order: &Order) -> Settled {
     }
 }
 
-pub(crate) fn look(world: &World, key: &Arc<StreamKey>) -> Loaded {
+pub(crate) fn load(world: &World, key: &Arc<StreamKey>) -> Loaded {
     let (version, state) = world.tasks.get(&**key).cloned().unwrap_or_default();
     Loaded::State { version, state }
 }
 
-/// A new engine: the open tasks as they were some commits ago, then every commit since.
-/// What it wants besides loads comes with it.
+/// A new leader: the open tasks as they were some commits ago, then every commit since. Its other effects than loads
+/// come with it.
 pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Process, Vec<Effect>) {
     let mut process = Process::new(config(), now);
     let known = world.log.len().saturating_sub(lag);
@@ -288,7 +288,7 @@ pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Proce
         }
         for effect in effects {
             if let Effect::Load(key) = &effect {
-                process.loaded(key, look(world, key), now);
+                process.loaded(key, load(world, key), now);
             } else {
                 waiting.push(effect);
             }

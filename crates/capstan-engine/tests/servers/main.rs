@@ -20,7 +20,7 @@ use office::Office;
 const LONG: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_accepted_task_is_leased_begun_and_finished() {
+async fn an_accepted_task_is_leased_started_and_finished() {
     let office = Office::open(EngineConfig::default()).await;
     // Asked before any engine leads: the client looks for one.
     let (registered, engine) = tokio::join!(office.register(), office.engine());
@@ -70,7 +70,7 @@ async fn a_cancellation_reaches_the_worker_that_waits_for_news() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lease_nobody_renews_goes_to_the_next_worker() {
+async fn a_lease_that_is_not_renewed_goes_to_the_next_worker() {
     let office = Office::open(EngineConfig { lease_ms: 600, ..EngineConfig::default() }).await;
     let engine = office.engine().await;
     let worker = office.register().await.worker_id;
@@ -91,7 +91,7 @@ async fn a_lease_nobody_renews_goes_to_the_next_worker() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_the_leader_dies_another_engine_goes_on() {
+async fn when_the_leader_dies_another_engine_continues() {
     let config = EngineConfig { leader_ttl: Duration::from_secs(2), ..EngineConfig::default() };
     let office = Office::open(config).await;
     let first = office.engine().await;

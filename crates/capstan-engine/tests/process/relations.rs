@@ -8,7 +8,7 @@ use capstan_domain::task::{Command, TaskState};
 use crate::bench::Bench;
 use crate::commands::{Birth, begin, cancel, finish, finish_with_children, input};
 
-/// A parent whose run asked for children; answers it and them.
+/// A parent whose run asked for children, and their keys.
 fn family(bench: &mut Bench, children: usize, join: Join) -> (StreamKey, Vec<StreamKey>) {
     let worker = bench.worker();
     let parent = bench.accept(&Birth::default());
@@ -21,7 +21,7 @@ fn family(bench: &mut Bench, children: usize, join: Join) -> (StreamKey, Vec<Str
     (parent, (0..children as u32).map(child).collect())
 }
 
-/// Gives every queued task to a worker and lets it end well.
+/// Leases every queued task to a worker and finishes it.
 fn work_off(bench: &mut Bench) {
     let worker = bench.worker();
     for attempt in bench.lease_now(worker, 100) {
@@ -37,7 +37,7 @@ fn states(bench: &Bench, keys: &[StreamKey]) -> Vec<TaskState> {
 }
 
 #[test]
-fn children_are_made_under_ids_of_the_run_and_run_side_by_side() {
+fn children_are_created_under_ids_of_the_run_and_run_side_by_side() {
     let mut bench = Bench::new();
     let (parent, children) = family(&mut bench, 2, Join::None);
     assert_eq!(bench.world.state(&parent), TaskState::Done);
@@ -47,7 +47,7 @@ fn children_are_made_under_ids_of_the_run_and_run_side_by_side() {
 }
 
 #[test]
-fn a_parent_that_joins_waits_for_all_its_children_and_then_hears_of_them() {
+fn a_parent_that_joins_waits_for_all_its_children_and_gets_their_results() {
     let mut bench = Bench::new();
     let (parent, children) = family(&mut bench, 2, Join::All);
     assert_eq!(bench.world.state(&parent), TaskState::Waiting);
@@ -58,7 +58,7 @@ fn a_parent_that_joins_waits_for_all_its_children_and_then_hears_of_them() {
     assert!(task.runs[1].prompt.starts_with("2 of 2 subtasks are over."), "{}", task.runs[1].prompt);
     work_off(&mut bench);
     assert_eq!(bench.world.state(&parent), TaskState::Done);
-    assert_eq!(bench.process.tracked(), 0, "nothing is left to be done");
+    assert_eq!(bench.process.tracked(), 0, "nothing is left to do");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn cancelling_a_parent_cancels_its_children_and_theirs_but_not_those_that_are_de
 }
 
 #[test]
-fn a_child_that_is_opened_again_goes_on_without_its_cancelled_parent() {
+fn a_child_that_is_opened_again_continues_without_its_cancelled_parent() {
     let mut bench = Bench::new();
     let (parent, children) = family(&mut bench, 1, Join::All);
     let command = cancel(bench.now);
@@ -125,7 +125,7 @@ fn a_child_accepted_after_its_parent_was_cancelled_is_cancelled_too() {
 }
 
 #[test]
-fn a_new_engine_makes_tells_and_cancels_what_the_old_one_left_undone() {
+fn a_new_leader_creates_reports_and_cancels_what_the_old_one_left_undone() {
     let mut bench = Bench::new();
     bench.failing = true;
     let worker = bench.worker();
