@@ -331,9 +331,13 @@ impl Tracked {
     pub(super) fn loaded(&mut self, outcome: &Loaded, now: DateTime<Utc>) -> Option<Box<Order>> {
         self.end();
         match outcome {
-            Loaded::State { .. } => {
+            Loaded::State { version, state } => {
                 self.failures = 0;
                 self.not_before = None;
+                if state.is_none() {
+                    // A stream that holds no task has no commits to wait for: it must not be loaded again and again.
+                    self.heard = *version;
+                }
                 self.refused.take()
             }
             Loaded::Failed { is_retryable } => {

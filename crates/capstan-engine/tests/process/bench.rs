@@ -23,6 +23,8 @@ pub(crate) struct Bench {
     pub(crate) answers: HashMap<CallId, Answer>,
     /// True while every order fails instead of being executed.
     pub(crate) failing: bool,
+    /// True while every creation of a child is refused.
+    pub(crate) refusing_creation: bool,
     /// Calls of endpoints under way.
     pub(crate) calls: Vec<ToolRequest>,
     seen: usize,
@@ -37,6 +39,7 @@ impl Bench {
             now: start(),
             answers: HashMap::new(),
             failing: false,
+            refusing_creation: false,
             calls: Vec::new(),
             seen: 0,
             ids: 0,
@@ -81,6 +84,11 @@ impl Bench {
                     Effect::Execute(order) if self.failing => {
                         let failed = Settled::Failed { is_retryable: true };
                         self.process.settled(&order, failed, self.now);
+                    }
+                    Effect::Execute(order)
+                        if self.refusing_creation && matches!(order.command, Command::Accept(_)) =>
+                    {
+                        self.process.settled(&order, Settled::Refused, self.now);
                     }
                     Effect::Execute(order) => {
                         let settled = execute(&mut self.world, &order);

@@ -149,3 +149,18 @@ fn a_new_leader_creates_reports_and_cancels_what_the_old_one_left_undone() {
     assert_eq!(bench.world.state(&parent), TaskState::Queued);
     assert!(bench.world.task(&child).parent_told);
 }
+
+#[test]
+fn a_child_that_cannot_be_created_is_reported_and_not_loaded_again() {
+    let mut bench = Bench::new();
+    bench.failing = true;
+    let worker = bench.worker();
+    let parent = bench.accept(&Birth::default());
+    bench.failing = false;
+    let attempt = bench.lease_now(worker, 1).remove(0);
+    bench.refusing_creation = true;
+    let now = bench.now;
+    bench.send(&parent, &finish_with_children(&attempt.attempt_id, 1, Join::All, now));
+    assert_eq!(bench.world.state(&parent), TaskState::Queued);
+    assert_eq!(bench.process.tracked(), 1, "the missing child is not kept");
+}
