@@ -8,6 +8,9 @@
 //! decide, evolve, tests), one line below, one entry in the contract's catalogue, then regenerate `schemas/`.
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants))]
 
+#[macro_use]
+mod stored;
+
 pub mod agent;
 pub mod agent_config;
 pub mod canonical;
@@ -25,7 +28,9 @@ pub mod policy;
 pub mod redacted;
 pub mod schedule;
 pub mod session;
+pub mod span;
 pub mod task;
+mod text;
 pub mod token;
 pub mod usage;
 pub mod workspace;

@@ -18,38 +18,47 @@
 //!                     blocker ▼  │ answer
 //!                            waiting
 //! ```
+//!
+//! Floors, top to bottom; a file uses only floors below its own, and a test holds it:
+//! 1. `decide`: the table of rules, one line per command;
+//! 2. rules: `accept`, `blocker`, `budget`, `inbox`, `lifecycle`, `outputs`, `settlement`, `subtasks`, `timers`,
+//!    `tool_call`, `watches`, `worker_report`. A rule never calls another rule;
+//! 3. `steps`: moves that several rules share;
+//! 4. `words`: reading the words of callers; `evolve`: the table of events; `output_feed`;
+//! 5. `state`: the task, its parts, and the change each event makes to them;
+//! 6. `command`, `event`, `rejection`, `spending`, `transitions`: values.
 
 pub mod accept;
-mod approval;
-mod approval_text;
-mod automated_input;
 mod blocker;
-pub mod budget;
+mod budget;
 pub mod command;
-pub mod deadline;
 mod decide;
 pub mod event;
 mod evolve;
 #[cfg(test)]
 mod fixture;
 mod inbox;
-mod interrupt;
 mod lifecycle;
 pub mod output_feed;
 mod outputs;
 pub mod rejection;
 pub mod settlement;
+pub mod spending;
 pub mod state;
+mod steps;
 pub mod subtasks;
+pub mod timers;
 pub mod tool_call;
 pub mod transitions;
-pub mod watches;
+mod watches;
+mod words;
 mod worker_report;
 
 pub use command::Command;
 pub use event::Event;
 pub use rejection::Rejection;
-pub use state::{State, Task, TaskState};
+pub use state::{State, Task};
+pub use transitions::TaskState;
 
 use capstan_decider::Decider;
 

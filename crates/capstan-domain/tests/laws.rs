@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use capstan_decider::{Decider, fold};
 use capstan_domain::id::{BlockerId, InputId, RunId};
-use capstan_domain::task::budget;
-use capstan_domain::task::deadline::timers;
 use capstan_domain::task::event::{InputOutcome, InputSource, Join, QueueMode, RunCause, TaskBudgetSet};
+use capstan_domain::task::spending::Spending;
 use capstan_domain::task::state::{InputState, ToolCallState};
+use capstan_domain::task::timers::timers;
 use capstan_domain::task::transitions::{TRANSITIONS, is_legal};
 use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
 use history::{Birth, Step, births, moves, play};
@@ -159,8 +159,8 @@ proptest! {
     fn no_lease_follows_a_spent_budget(birth in births(), moves in moves()) {
         for step in play(&birth, &moves) {
             if step.events.iter().any(|event| matches!(event, Event::AttemptLeased(_))) {
-                let spending = budget::own(task_of(&step.before));
-                prop_assert!(!spending.is_some_and(budget::Spending::is_exceeded), "{spending:?}");
+                let spending = task_of(&step.before).own_budget();
+                prop_assert!(!spending.is_some_and(Spending::is_exceeded), "{spending:?}");
             }
         }
     }

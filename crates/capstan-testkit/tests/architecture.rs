@@ -131,6 +131,68 @@ fn nothing_impure_lies_below_the_pure_crates() {
     }
 }
 
+/// The floors of a task's decisions, top to bottom (see `crates/capstan-domain/src/task.rs`). The values on the last one
+/// may use each other.
+const TASK_FLOORS: &[&[&str]] = &[
+    &["decide"],
+    &[
+        "accept",
+        "blocker",
+        "budget",
+        "inbox",
+        "lifecycle",
+        "outputs",
+        "settlement",
+        "subtasks",
+        "timers",
+        "tool_call",
+        "watches",
+        "worker_report",
+    ],
+    &["steps"],
+    &["evolve", "output_feed", "words"],
+    &["state"],
+    &["command", "event", "rejection", "spending", "transitions"],
+];
+
+#[test]
+fn a_rule_of_a_task_uses_only_the_floors_below_it() {
+    let floor_of = |part: &str| TASK_FLOORS.iter().position(|floor| floor.contains(&part));
+    let task = concat!(env!("CARGO_MANIFEST_DIR"), "/../capstan-domain/src/task/");
+    for file in cargo_files() {
+        let Some((_, path)) = file.split_once("capstan-domain/src/task/") else { continue };
+        let part = path.split(['/', '.']).next().unwrap_or_default();
+        if part == "fixture" || path.ends_with("tests.rs") {
+            continue;
+        }
+        let floor = floor_of(part).unwrap_or_else(|| panic!("{part} stands on no floor of a task"));
+        let text = std::fs::read_to_string(format!("{task}{path}")).expect("a readable file");
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        for used in used_parts(&code) {
+            let is_below = used == part
+                || floor_of(&used).is_none_or(|other| other > floor || other == TASK_FLOORS.len() - 1);
+            assert!(is_below, "{path} uses {used}, which is not on a floor below it");
+        }
+    }
+}
+
+/// The parts of a task a file names: `x` of each `task::x`, and of each name in `task::{…}`.
+fn used_parts(code: &str) -> Vec<String> {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let name = |text: &str| text.trim().chars().take_while(|c| is_name(*c)).collect::<String>();
+    let mut found = Vec::new();
+    for after in code.split("crate::task::").skip(1) {
+        match after.strip_prefix('{') {
+            Some(list) => {
+                found.extend(list.split('}').next().unwrap_or_default().split(',').map(name));
+            }
+            None => found.push(name(after)),
+        }
+    }
+    found
+}
+
 #[test]
 fn no_file_has_a_name_that_says_nothing() {
     for file in cargo_files() {

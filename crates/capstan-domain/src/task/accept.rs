@@ -1,4 +1,4 @@
-//! Accepting a command to an agent (domain.md 3, reference/behaviour 9.3).
+//! Accepting a command to an agent.
 
 use std::sync::Arc;
 
@@ -9,12 +9,13 @@ use crate::class_key::execution_class_key;
 use crate::finite::is_amount;
 use crate::id::RunId;
 use crate::policy::RunPolicy;
+use crate::span::{SPAN_MS_MAX, later};
 use crate::task::command::Accept;
-use crate::task::decide::{SPAN_MS_MAX, later};
-use crate::task::event::{Event, Priority, RunCause, RunRequested, TaskAccepted, TaskSlept};
+use crate::task::event::{DEPTH_MAX, Event, Priority, RunCause, RunRequested, TaskAccepted, TaskSlept};
 use crate::task::rejection::Rejection;
-use crate::task::subtasks::DEPTH_MAX;
-use crate::task::watches;
+use crate::task::steps::watches;
+use crate::task::words;
+use crate::text::non_blank;
 
 /// Most attachments of a command.
 const ATTACHMENTS_MAX: usize = 100;
@@ -39,7 +40,7 @@ pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
     let task_id = accepted.task_id;
     let label = accepted.label.clone();
     let mut events = vec![Event::TaskAccepted(Arc::new(accepted))];
-    // No run has this number, so its watches meet nobody's.
+    // No run has number 0, so the ids of these watches collide with no others.
     events.extend(watches::armed(RunId::of_task(task_id, 0), &command.watches, command.at));
     events.push(match wake_at {
         Some(wake_at) => {
@@ -117,7 +118,7 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
     for (pointer, instant) in [("/not_before", command.not_before), ("/deadline", command.deadline)] {
         faults.require(instant.is_none_or(|at| at <= latest), pointer, "must lie within a century");
     }
-    let priority = priority_of(command.priority.as_deref(), &mut faults);
+    let priority = words::priority(command.priority.as_deref(), &mut faults);
     let policy = command.policy.clone().unwrap_or_default().normalised();
     policy.check(&mut faults);
     if let Some(parent) = &command.parent {
@@ -136,21 +137,6 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
     Ok(frozen(command, message, timeout_ms, priority, policy))
 }
 
-/// The priority a text names; normal when it is blank.
-pub(super) fn priority_of(given: Option<&str>, faults: &mut Faults) -> Priority {
-    let text = given.map(str::trim).unwrap_or_default().to_lowercase();
-    match text.as_str() {
-        "" | "normal" => Priority::Normal,
-        "low" => Priority::Low,
-        "high" => Priority::High,
-        "urgent" => Priority::Urgent,
-        other => {
-            faults.add("/priority", format!("priority {other:?} is not supported"));
-            Priority::Normal
-        }
-    }
-}
-
 fn frozen(
     command: &Accept,
     message: &str,
@@ -158,9 +144,7 @@ fn frozen(
     priority: Priority,
     policy: RunPolicy,
 ) -> TaskAccepted {
-    let given = |text: &Option<String>| {
-        text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
-    };
+    let given = |text: &Option<String>| non_blank(text.as_deref());
     let lane = given(&command.lane);
     let of_config =
         |key: &str| command.agent.config.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);

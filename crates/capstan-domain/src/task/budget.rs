@@ -1,153 +1,42 @@
-//! What a task may cost (domain.md 7).
+//! Budgets of a task.
 //!
-//! Three budgets bind a task: its own with everything below it, its agent's, and its workspace's for the day. Its own is
-//! judged here, in the same decision as the usage that exceeds it; what others spend of a shared one is known to the
-//! engine, which says so with commands.
+//! Three budgets bind a task: its own with its whole tree, its agent's, and its workspace's for the day. Its own is
+//! checked in the same decision as the usage that exceeds it ([`steps::budget`](crate::task::steps::budget)). The engine
+//! knows what is spent of a shared one and sends the commands of this file.
 //!
 //! At the soft mark people are warned, once for each limit. At the hard mark what runs is stopped cooperatively and the task
-//! waits on a blocker that only more room ends. A task that waits in the queue stays there and is not leased; one that
-//! waits for an answer is stopped when it goes on.
-
-use chrono::{DateTime, Utc};
+//! waits on a blocker that only a larger budget ends. A task in the queue stays there and is not leased; one that waits
+//! for an answer is stopped when it continues.
 
 use crate::task::command::{LiftBudget, StopForBudget, WarnBudget};
-use crate::task::decide::{request_run_with_inputs, stop_run};
-use crate::task::event::{
-    BlockerKind, BlockerOpened, BlockerStatus, BudgetExceeded, BudgetScope, BudgetWarned, Event, RunCause,
-    RunStatus,
-};
-use crate::task::state::{Task, TaskState};
-use crate::task::{approval, blocker};
-
-/// The part of a limit at which people are warned.
-const SOFT_MARK: f64 = 0.8;
-/// How long a worker has to stop when its own report exceeds the budget, in milliseconds.
-const GRACE_MS: i64 = 10_000;
-
-/// A budget and what is spent of it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spending {
-    /// Whose.
-    pub scope: BudgetScope,
-    /// The limit, in US dollars.
-    pub limit_usd: f64,
-    /// What is spent of it, in US dollars.
-    pub spent_usd: f64,
-}
-
-impl Spending {
-    /// True at the hard mark. Nothing spent exceeds nothing: a budget of zero lets a task begin and ends it with its first
-    /// cost.
-    pub fn is_exceeded(self) -> bool {
-        self.spent_usd > 0.0 && self.spent_usd >= self.limit_usd
-    }
-
-    /// True from the soft mark on.
-    pub fn is_almost_exceeded(self) -> bool {
-        self.spent_usd > 0.0 && self.spent_usd >= self.limit_usd * SOFT_MARK
-    }
-
-    /// For people.
-    fn told(self) -> String {
-        let whose = match self.scope {
-            BudgetScope::Task => "this task",
-            BudgetScope::Agent => "its agent",
-            BudgetScope::Workspace => "the workspace today",
-        };
-        format!("The budget of {whose} is spent: {:.2} of {:.2} US dollars", self.spent_usd, self.limit_usd)
-    }
-}
-
-impl Task {
-    /// What it cost so far, together with children that are over, in US dollars.
-    pub fn spent_usd(&self) -> f64 {
-        let ended = self.children.values().filter_map(|child| child.ended.as_ref());
-        ended.fold(self.cost_usd, |sum, child| sum + child.cost_usd)
-    }
-}
-
-/// The task's own budget, as far as the task knows what was spent.
-pub fn own(task: &Task) -> Option<Spending> {
-    let limit_usd = task.accepted.budget_usd?;
-    Some(Spending { scope: BudgetScope::Task, limit_usd, spent_usd: task.spent_usd() })
-}
-
-/// What follows for the task's own budget from the usage among `events`. `is_live`: the attempt goes on unless it is
-/// stopped here; a report of its end stops nothing, the end is settled as always and the budget keeps the task from
-/// its next lease.
-pub(super) fn after_usage(task: &Task, is_live: bool, at: DateTime<Utc>, events: &mut Vec<Event>) {
-    let used = |event: &Event| if let Event::UsageRecorded(used) = event { used.usage.cost_usd } else { 0.0 };
-    let used: f64 = events.iter().map(used).sum();
-    let Some(before) = own(task).filter(|_| used > 0.0) else { return };
-    let now = Spending { spent_usd: before.spent_usd + used, ..before };
-    events.extend(warning(task, now, at));
-    if !now.is_exceeded() || before.is_exceeded() {
-        return;
-    }
-    if is_live && task.state == TaskState::Running {
-        stop(task, now, GRACE_MS, at, events);
-    } else {
-        events.push(exceeded(now, at));
-    }
-}
+use crate::task::event::{BlockerKind, BlockerStatus, Event, RunCause};
+use crate::task::state::{Blocker, Task};
+use crate::task::steps::{blocker, budget, run};
+use crate::task::transitions::TaskState;
 
 pub(super) fn stop_for(task: &Task, command: &StopForBudget) -> Vec<Event> {
     let mut events = Vec::new();
     if command.spending.is_exceeded() && task.state == TaskState::Running {
-        stop(task, command.spending, command.grace_ms, command.at, &mut events);
+        budget::stop(task, command.spending, command.grace_ms, command.at, &mut events);
     }
     events
 }
 
 pub(super) fn warn(task: &Task, command: &WarnBudget) -> Vec<Event> {
-    warning(task, command.spending, command.at).into_iter().collect()
+    budget::warning(task, command.spending, command.at).into_iter().collect()
 }
 
-/// Resumes the session: the stopped run ended undone. What never reached the agent is said now.
+/// Resumes the session: the stopped run did not finish. Inputs that never reached the agent are delivered now.
 pub(super) fn lift(task: &Task, command: &LiftBudget) -> Vec<Event> {
-    let waits = |blocker: &&crate::task::state::Blocker| {
+    let waits = |blocker: &&Blocker| {
         blocker.opened.kind == BlockerKind::Budget && blocker.opened.blocker_id == command.blocker_id
     };
     let Some(blocker) = task.blocker.as_ref().filter(waits) else { return Vec::new() };
-    let mut run = request_run_with_inputs(task, None, None, command.at);
-    if let Event::RunRequested(run) = &mut run {
-        run.cause = RunCause::Budget;
-        if run.prompt.is_empty() {
-            run.prompt.push_str("There is budget again. Go on where you were stopped.");
-        }
+    let mut run = run::request_with_inputs(task, RunCause::Budget, None, None, command.at);
+    if run.prompt.is_empty() {
+        run.prompt.push_str("There is budget again. Go on where you were stopped.");
     }
-    vec![approval::closed(blocker, BlockerStatus::Resolved, None, None, command.at), run]
-}
-
-/// The warning that is due: one for each limit, and for a workspace one for each day.
-fn warning(task: &Task, spending: Spending, at: DateTime<Utc>) -> Option<Event> {
-    let Spending { scope, limit_usd, spent_usd } = spending;
-    let is_same = |warned: &BudgetWarned| {
-        warned.limit_usd.total_cmp(&limit_usd).is_eq()
-            && (scope != BudgetScope::Workspace || warned.at.date_naive() == at.date_naive())
-    };
-    if !spending.is_almost_exceeded() || task.warned.get(&scope).is_some_and(is_same) {
-        return None;
-    }
-    let agent_id = Some(task.accepted.agent_id);
-    Some(Event::BudgetWarned(BudgetWarned { scope, agent_id, limit_usd, spent_usd, at }))
-}
-
-fn exceeded(Spending { scope, limit_usd, spent_usd }: Spending, at: DateTime<Utc>) -> Event {
-    Event::BudgetExceeded(BudgetExceeded { scope, limit_usd, spent_usd, at })
-}
-
-fn stop(task: &Task, spending: Spending, grace_ms: i64, at: DateTime<Utc>, events: &mut Vec<Event>) {
-    let Some(live) = task.working_attempt() else { return };
-    let reason = spending.told();
-    events.push(exceeded(spending, at));
-    stop_run(task, RunStatus::Cancelled, Some(reason.clone()), grace_ms, at, events);
-    let details = "The task goes on by itself once there is room: raise the budget or clear it.".to_owned();
-    events.push(Event::BlockerOpened(BlockerOpened {
-        details: Some(details),
-        budget: Some(spending.scope),
-        ..blocker::question(task, live.run_id, BlockerKind::Budget, reason, at)
-    }));
+    vec![blocker::closed(blocker, BlockerStatus::Resolved, None, None, command.at), Event::RunRequested(run)]
 }
 
 #[cfg(test)]
@@ -157,12 +46,13 @@ mod tests {
     use super::*;
     use crate::task::TaskDecider;
     use crate::task::command::{Accept, Command, Finish, RecordUsage};
-    use crate::task::event::AttemptOutcome;
+    use crate::task::event::{AttemptOutcome, BudgetScope, RunStatus};
     use crate::task::fixture::{
         accept, accepting, ask, at, attempt, blocker_id, failure, finishing, kinds, lease, release_after,
         report, run, say, start, task_of,
     };
     use crate::task::rejection::Rejection;
+    use crate::task::spending::Spending;
     use crate::usage::Usage;
 
     fn with_budget(budget_usd: f64) -> Given<TaskDecider> {

@@ -2,34 +2,13 @@
 
 use std::sync::Arc;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-/// Declares stored structs: serde and schema derives.
-macro_rules! stored {
-    ($($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident : $type:ty,)* })*) => {$(
-        $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-        pub struct $name { $($(#[$field_meta])* pub $field: $type,)* }
-    )*};
-}
-
-/// Declares stored choices, written in `snake_case`.
-macro_rules! choice {
-    ($($(#[$meta:meta])* pub enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident,)* })*) => {$(
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name { $($(#[$variant_meta])* $variant,)* }
-    )*};
-}
-
 mod acceptance;
 mod blocker;
 mod budget;
 mod inbox;
 mod lifecycle;
 mod output;
+mod priority;
 mod run;
 mod subtask;
 mod tool_call;
@@ -54,21 +33,17 @@ pub use lifecycle::{
 pub use output::{
     OutputArchived, OutputFinalized, OutputProduced, OutputRowsAppended, OutputStatus, OutputStatusChanged,
 };
+pub use priority::Priority;
 pub use run::{
     AttemptCancelRequested, AttemptEnded, AttemptLeased, AttemptOutcome, AttemptStarted, RetryReason,
     RetryScheduled, RunCause, RunEnded, RunRequested, RunStatus, UsageRecorded,
 };
-pub use subtask::{Join, JoinWait, ParentTold, Subtask, SubtaskEnded, SubtasksSpawned};
+pub use subtask::{DEPTH_MAX, Join, JoinWait, ParentTold, Subtask, SubtaskEnded, SubtasksSpawned};
 pub use tool_call::{
     ToolCallAllowed, ToolCallDecided, ToolCallDeferred, ToolExecutionEnded, ToolExecutionStarted,
     ToolExecutor, ToolOutcome, ToolPermission,
 };
-pub use watch::{DisarmCause, SourceWatch, WatchArmed, WatchDisarmed, WatchFired};
-
-/// True for what need not be written.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
+pub use watch::{DisarmCause, INTEGRATIONS, SourceWatch, WatchArmed, WatchDisarmed, WatchFired};
 
 /// A fact about a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,34 +112,5 @@ impl Event {
             return Some(*at);
         }
         None
-    }
-}
-
-/// How urgent a task is.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    /// Runs when nothing else waits, or when it has waited long enough.
-    Low,
-    /// The default.
-    #[default]
-    Normal,
-    /// Before normal.
-    High,
-    /// Before everything else.
-    Urgent,
-}
-
-impl Priority {
-    /// The wire word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Normal => "normal",
-            Self::High => "high",
-            Self::Urgent => "urgent",
-        }
     }
 }

@@ -3,19 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub(super) mod produced;
-
 use crate::outcome_text::ErrorClass;
 use crate::task::event::{
     AttemptOutcome, BlockerKind, Event, InputOutcome, InputSource, QueueMode, RunCause, RunStatus,
     TaskAccepted, TaskPayloadSet, ToolPermission,
 };
+use crate::task::state::outputs;
 use crate::task::state::{
-    Blocker, Child, Input, InputState, Live, Output, Run, Sleep, State, Task, TaskState, ToolCall,
-    ToolCallState,
+    Blocker, Child, Input, InputState, Live, Output, Run, Sleep, State, Task, ToolCall, ToolCallState,
 };
-use crate::task::subtasks::join_of;
-use crate::task::tool_call;
+use crate::task::transitions::TaskState;
 
 /// Batches of source events remembered, so that a repeated one fires nothing.
 const FIRED_KEPT: usize = 256;
@@ -227,7 +224,7 @@ fn apply(task: &mut Task, event: &Event) {
         Event::InputConsumed(e) => with_input(task, e.input_id, consume),
         Event::OutputProduced(e) => {
             let number = u32::try_from(task.outputs.len()).unwrap_or(u32::MAX).saturating_add(1);
-            task.outputs.insert(e.output_id, produced::output(e, number));
+            task.outputs.insert(e.output_id, outputs::produced(e, number));
         }
         Event::OutputStatusChanged(e) => with_output(task, e.output_id, |output| output.status = e.status),
         Event::OutputFinalized(e) => {
@@ -252,9 +249,8 @@ fn apply(task: &mut Task, event: &Event) {
         }
         Event::ToolCallDeferred(e) => {
             // One call is asked about at a time: an older one was left behind by its question.
-            task.tool_calls.retain(|_, call| {
-                call.state != ToolCallState::Pending && !tool_call::is_forgotten(call, e.at)
-            });
+            task.tool_calls
+                .retain(|_, call| call.state != ToolCallState::Pending && !call.is_forgotten(e.at));
             let call = ToolCall { deferred: e.clone(), state: ToolCallState::Pending };
             task.tool_calls.insert(e.tool_call_id, call);
         }
@@ -295,7 +291,7 @@ fn apply(task: &mut Task, event: &Event) {
                 let child = Child { label: subtask.label.clone(), subtask: made_from, ended: None };
                 task.children.entry(subtask.task_id).or_insert(child);
             }
-            task.joins.extend(join_of(e));
+            task.joins.extend(e.join_wait());
         }
         Event::SubtaskEnded(e) => {
             let child = Child { label: e.label.clone(), subtask: None, ended: Some(e.clone()) };

@@ -1,20 +1,22 @@
-//! What is said to a task, and how it reaches a run (domain.md 4).
+//! Inputs: accepting them, and handing them to the live attempt.
 
 use crate::Faults;
-use crate::id::InputId;
-use crate::task::approval::{self, Approval};
-use crate::task::approval_text::composed;
 use crate::task::command::{AckInput, ClaimInput, DeferInput, SubmitInput};
-use crate::task::decide::request_run_with_inputs;
 use crate::task::event::{
     BlockerKind, BlockerStatus, BlockerVoted, Event, InputAccepted, InputClaimed, InputConsumed,
-    InputDeferred, InputKind, InputOutcome, InputSource, QueueMode, Resolution, TaskContinued, Verdict,
+    InputDeferred, InputKind, InputOutcome, InputSource, QueueMode, Resolution, RunCause, RunStatus,
+    TaskContinued, Verdict,
 };
-use crate::task::interrupt;
 use crate::task::rejection::Rejection;
-use crate::task::state::{Blocker, Input, InputState, Task, TaskState};
-use crate::task::tool_call;
-use crate::task::worker_report::fenced;
+use crate::task::state::{Blocker, Input, InputState, Task};
+use crate::task::steps::approval::{self, Approval};
+use crate::task::steps::approval_text::composed;
+use crate::task::steps::batch::QueuedText;
+use crate::task::steps::tool_call::CallDecision;
+use crate::task::steps::{blocker, outputs, run, tool_call};
+use crate::task::transitions::TaskState;
+use crate::task::words;
+use crate::text::non_blank;
 
 pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, Rejection> {
     if command.message.len() > command.message_bytes_max {
@@ -27,11 +29,11 @@ pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, R
         task.run(run_id).ok_or(Rejection::PartNotFound("run"))?;
     }
     let mut faults = Faults::default();
-    let queue_mode = queue_mode(command.queue_mode.as_deref(), &mut faults);
-    let approval = approval::read(task, command, &mut faults);
-    let said = text_of(command);
-    let names_decision = approval::given(command.action.as_deref()).is_some() || !command.items.is_empty();
-    let is_empty = said.is_empty() && approval.verdict.is_none() && !names_decision;
+    let queue_mode = words::queue_mode(command.queue_mode.as_deref(), &mut faults);
+    let approval = Approval::read(task, command, &mut faults);
+    let text = text_of(command);
+    let names_decision = non_blank(command.action.as_deref()).is_some() || !command.items.is_empty();
+    let is_empty = text.is_empty() && approval.verdict.is_none() && !names_decision;
     if is_empty && faults == Faults::default() {
         return Err(Rejection::MessageRequired);
     }
@@ -43,50 +45,32 @@ pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, R
     {
         return Err(Rejection::BlockerClosed);
     }
-    let saying = Saying { task, command, approval, said, queue_mode };
-    match open.filter(|blocker| saying.answers(blocker)) {
-        Some(blocker) => saying.answer(blocker),
-        None => Ok(saying.tell()),
-    }
-}
-
-/// How an input reaches the agent, from its word.
-pub(super) fn queue_mode(text: Option<&str>, faults: &mut Faults) -> QueueMode {
-    match text.map(str::trim).unwrap_or_default().to_lowercase().as_str() {
-        "" | "followup" => QueueMode::Followup,
-        "queue" => QueueMode::Queue,
-        "steer" | "steer-backlog" => QueueMode::Steer,
-        "interrupt" => QueueMode::Interrupt,
-        other => {
-            let supported = "queue, followup, steer, steer-backlog, interrupt";
-            faults.add(
-                "/queue_mode",
-                format!("queue_mode {other:?} is not supported (supported: {supported})"),
-            );
-            QueueMode::Followup
-        }
+    let input = InputDecision { task, command, approval, text, queue_mode };
+    match open.filter(|blocker| input.answers(blocker)) {
+        Some(blocker) => input.answer(blocker),
+        None => Ok(input.deliver()),
     }
 }
 
 /// An input that is being decided on.
-struct Saying<'a> {
+struct InputDecision<'a> {
     task: &'a Task,
     command: &'a SubmitInput,
     approval: Approval,
-    /// What the caller said.
-    said: String,
+    /// The caller's text.
+    text: String,
     queue_mode: QueueMode,
 }
 
-impl Saying<'_> {
-    /// True when the input answers the open question. What no person said never does, nor does a message that asks for
-    /// a turn of its own; and only what a person can say ends a question.
+impl InputDecision<'_> {
+    /// True when the input answers the open question. News of the system never does, nor does a message that takes a turn
+    /// to itself; and a question about a budget or subtasks is not answered by text.
     fn answers(&self, blocker: &Blocker) -> bool {
         let is_meant = self.queue_mode != QueueMode::Queue
             || self.approval.verdict.is_some()
             || !self.command.answers.is_empty()
             || self.command.blocker_id.is_some();
-        self.command.source == InputSource::Caller && is_meant && takes_words(blocker)
+        self.command.source == InputSource::Caller && is_meant && blocker.takes_text()
     }
 
     /// Answers the open question: outputs, question and what follows change together.
@@ -98,7 +82,7 @@ impl Saying<'_> {
             return Ok(vec![accepted, Event::BlockerVoted(BlockerVoted { blocker_id, input_id, by, at })]);
         }
         let is_text = self.approval.verdict.is_none();
-        // A text that stops what runs is about something else, and a text on an approval asks for another one.
+        // A text that interrupts is about something else, and a text on an approval asks for a revised request.
         let is_other = self.queue_mode == QueueMode::Interrupt
             && command.blocker_id.is_none()
             && command.answers.is_empty();
@@ -114,27 +98,27 @@ impl Saying<'_> {
         let resolution = Resolution {
             action: self.approval.verdict,
             items: self.approval.items.clone(),
-            message: approval::given(Some(&self.said)),
+            message: non_blank(Some(&self.text)),
             by: command.by.clone(),
             superseded_by: None,
         };
-        let close = approval::closed(blocker, status, Some(command.input_id), Some(resolution), command.at);
+        let close = blocker::closed(blocker, status, Some(command.input_id), Some(resolution), command.at);
         let outcome = match (self.queue_mode, task.working_attempt()) {
             (QueueMode::Interrupt, Some(_)) => InputOutcome::Interrupted,
             (_, Some(_)) => InputOutcome::Delivered,
             (_, None) => InputOutcome::Resumed,
         };
-        // Only a plain yes allows a call: decisions on outputs, and words, are about something else.
+        // Only a plain approval allows a call: decisions on outputs, and texts, are about something else.
         let approved = self.approval.verdict == Some(Verdict::Approve) && self.approval.items.is_empty();
-        let call = tool_call::decide(task, blocker, approved, &self.said, command.at);
+        let call = tool_call::decide(task, blocker, approved, &self.text, command.at);
         Ok(self.events(outcome, Some(close), call))
     }
 
-    /// Says something that answers no question.
-    fn tell(&self) -> Vec<Event> {
+    /// Delivers an input that answers no question.
+    fn deliver(&self) -> Vec<Event> {
         let outcome = match (self.task.state, self.queue_mode) {
-            // A parent hears what it is told while its subtasks work, and waits for them again when its turn ends. A
-            // budget ends its own wait; only an interrupt does not wait for it.
+            // A parent takes inputs while its subtasks work, and waits for them again when its turn ends. A wait for a
+            // budget is ended by the budget, or by an interrupting input.
             (TaskState::Waiting, mode)
                 if self.command.source == InputSource::Caller
                     && (mode == QueueMode::Interrupt || self.task.waits_for_subtasks())
@@ -142,13 +126,13 @@ impl Saying<'_> {
             {
                 let blocker = self.task.blocker.as_ref();
                 let close = blocker.map(|blocker| {
-                    approval::closed(blocker, BlockerStatus::Superseded, None, None, self.command.at)
+                    blocker::closed(blocker, BlockerStatus::Superseded, None, None, self.command.at)
                 });
                 let is_live = self.task.working_attempt().is_some();
                 let outcome = if is_live { InputOutcome::Interrupted } else { InputOutcome::Resumed };
                 return self.events(outcome, close, None);
             }
-            // A tool call that is carried out tells when it is done; nobody has to wait for that to speak.
+            // The result of a tool call is reported when it is there; an input does not have to wait for it.
             (TaskState::Waiting, _) if self.task.blocker.is_none() && self.task.active_run().is_none() => {
                 InputOutcome::Resumed
             }
@@ -165,60 +149,55 @@ impl Saying<'_> {
     }
 
     /// Everything that follows, in one commit. `call` is what the answer decides on the tool call it is about.
-    fn events(
-        &self,
-        outcome: InputOutcome,
-        close: Option<Event>,
-        call: Option<tool_call::Decision>,
-    ) -> Vec<Event> {
+    fn events(&self, outcome: InputOutcome, close: Option<Event>, call: Option<CallDecision>) -> Vec<Event> {
         let (task, command) = (self.task, self.command);
-        if let Some(tool_call::Decision { event, message: None }) = call {
-            // The agent is told what the execution gave, when it gave it.
+        if let Some(CallDecision { event, message: None }) = call {
+            // The agent receives the result of the execution when it is there.
             let accepted = self.accepted(String::new(), InputOutcome::Recorded);
             return [accepted, event].into_iter().chain(close).collect();
         }
-        let (decided, told) = call.map(|call| (call.event, call.message)).unzip();
+        let (decided, call_message) = call.map(|call| (call.event, call.message)).unzip();
         let is_automated = command.source != InputSource::Caller;
         let asked = match &task.blocker {
-            Some(_) => approval::pending(task),
-            None => approval::all_pending(task),
+            Some(_) => task.outputs_in_question(),
+            None => task.outputs_awaiting_approval(),
         };
         // A text that waits for its own turn says nothing about what is asked now.
         let is_about_it = task.blocker.is_none() || close.is_some();
-        let wants_revision = !is_automated && is_about_it && approval::is_awaited(task);
-        let message = match told.flatten() {
-            Some(told) => told,
-            None if is_automated => self.said.clone(),
-            None => composed(task, &self.approval, &self.said, &asked, wants_revision),
+        let wants_revision = !is_automated && is_about_it && task.awaits_approval();
+        let message = match call_message.flatten() {
+            Some(message) => message,
+            None if is_automated => self.text.clone(),
+            None => composed(task, &self.approval, &self.text, &asked, wants_revision),
         };
         let rejected = match self.approval.verdict {
-            None if wants_revision => approval::rejecting(&asked, Some(&self.said)),
+            None if wants_revision => approval::rejecting(&asked, Some(&self.text)),
             _ => Vec::new(),
         };
         let mut events = vec![self.accepted(message.clone(), outcome)];
         if outcome == InputOutcome::Interrupted {
-            interrupt::make_room(task, command.grace_ms, command.at, &mut events);
+            let reason = Some("interrupted by an input".to_owned());
+            run::stop_run(task, RunStatus::Cancelled, reason, command.grace_ms, command.at, &mut events);
         }
-        approval::change_statuses(task, &self.approval.items, command.at, &mut events);
-        approval::change_statuses(task, &rejected, command.at, &mut events);
+        outputs::decide(task, &self.approval.items, command.at, &mut events);
+        outputs::decide(task, &rejected, command.at, &mut events);
         events.extend(decided);
         events.extend(close);
-        let next = Said { input_id: command.input_id, message: &message, queue_mode: self.queue_mode };
+        let newest =
+            QueuedText { input_id: command.input_id, message: &message, queue_mode: self.queue_mode };
         match outcome {
             InputOutcome::Delivered if task.state == TaskState::Waiting => {
                 if let Some(live) = task.working_attempt() {
                     events.push(Event::TaskContinued(TaskContinued { run_id: live.run_id, at: command.at }));
                 }
             }
-            InputOutcome::Resumed => {
-                // No run is active here: a run ends with its attempt, and before that the task is queued, running or
-                // waiting on a live attempt. Older inputs that no run took come first: nothing said to the task is
-                // lost or overtaken.
-                events.push(request_run_with_inputs(task, None, Some(next), command.at));
-            }
-            InputOutcome::Interrupted => {
-                let requested = request_run_with_inputs(task, None, Some(next), command.at);
-                events.push(interrupt::as_interrupt(requested));
+            // Resumed: no run is active. A run ends with its attempt, and before that the task is queued, running or
+            // waiting on a live attempt. Older inputs that no run took come first: no input is lost or overtaken.
+            InputOutcome::Resumed | InputOutcome::Interrupted => {
+                let is_interrupt = outcome == InputOutcome::Interrupted;
+                let cause = if is_interrupt { RunCause::Interrupt } else { RunCause::Input };
+                let next = run::request_with_inputs(task, cause, None, Some(newest), command.at);
+                events.push(Event::RunRequested(next));
             }
             InputOutcome::Delivered | InputOutcome::Queued | InputOutcome::Recorded => {}
         }
@@ -227,7 +206,7 @@ impl Saying<'_> {
 
     fn accepted(&self, message: String, outcome: InputOutcome) -> Event {
         let command = self.command;
-        let said = Some(&self.said).filter(|said| !said.is_empty() && **said != message).cloned();
+        let said = Some(&self.text).filter(|text| !text.is_empty() && **text != message).cloned();
         let is_decision = self.approval.verdict.is_some();
         Event::InputAccepted(InputAccepted {
             input_id: command.input_id,
@@ -247,60 +226,7 @@ impl Saying<'_> {
     }
 }
 
-/// True when words can end the question; the others end with a budget or with subtasks.
-pub(super) fn takes_words(blocker: &Blocker) -> bool {
-    matches!(blocker.opened.kind, BlockerKind::Input | BlockerKind::Approval)
-}
-
-/// Something a run is to tell the agent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Said<'a> {
-    /// The input.
-    pub(super) input_id: InputId,
-    /// Its text.
-    pub(super) message: &'a str,
-    /// How it wants to reach the agent.
-    pub(super) queue_mode: QueueMode,
-}
-
-/// What the next run tells of everything no run has told, oldest first: all that may be merged up to the first input
-/// that wants a turn of its own, or that one alone. An interrupting input, said now, waits for none of those.
-/// `has_more` when the run tells something else already, so that nothing stands alone in it.
-pub(super) fn next_batch<'a>(task: &'a Task, said: Option<Said<'a>>, has_more: bool) -> Vec<Said<'a>> {
-    // Claimed inputs count: whoever took them is gone.
-    let left = task.inbox.iter().filter(|input| input.state != InputState::Consumed);
-    let left = left.map(|input| Said {
-        input_id: input.input_id,
-        message: &input.message,
-        queue_mode: input.queue_mode,
-    });
-    let all: Vec<Said<'_>> = left.chain(said).collect();
-    let stands_alone = |said: &Said<'_>| said.queue_mode == QueueMode::Queue;
-    if said.is_some_and(|said| said.queue_mode == QueueMode::Interrupt) {
-        return all.into_iter().filter(|said| !stands_alone(said)).collect();
-    }
-    match all.first() {
-        Some(first) if stands_alone(first) && !has_more => vec![*first],
-        _ => all.into_iter().take_while(|said| !stands_alone(said)).collect(),
-    }
-}
-
-/// True when something was said to the task that no run has; claimed inputs are returned when an attempt ends.
-pub(super) fn has_inputs_left(task: &Task) -> bool {
-    task.inbox.iter().any(|input| input.state != InputState::Consumed)
-}
-
-/// True when something was said that answers a question asked now.
-pub(super) fn has_answers_left(task: &Task) -> bool {
-    task.inbox.iter().any(|input| input.state != InputState::Consumed && may_answer(input))
-}
-
-/// True for what a person said without asking for a turn of its own.
-pub(super) fn may_answer(input: &Input) -> bool {
-    input.source == InputSource::Caller && input.queue_mode != QueueMode::Queue
-}
-
-/// The text of an input: what was said, else its answers by question.
+/// The text of an input: its message, else its answers by question.
 fn text_of(command: &SubmitInput) -> String {
     let message = command.message.trim();
     if !message.is_empty() || command.answers.is_empty() {
@@ -314,7 +240,7 @@ fn text_of(command: &SubmitInput) -> String {
 }
 
 pub(super) fn claim(task: &Task, command: &ClaimInput) -> Result<Vec<Event>, Rejection> {
-    fenced(task, &command.attempt_id)?;
+    task.fenced(&command.attempt_id)?;
     if task.claimed_input(&command.attempt_id).is_some() {
         // One at a time, in order: a repeated claim is answered with the input it has.
         return Ok(Vec::new());
@@ -329,13 +255,13 @@ pub(super) fn claim(task: &Task, command: &ClaimInput) -> Result<Vec<Event>, Rej
     Ok(claimable(task).map(claimed).into_iter().collect())
 }
 
-/// What a claim gives: what is for the live turn first, then the oldest of what waits for its end. An input that wants
-/// a turn of its own is not put into another one.
+/// The input a claim gets: first one for the live turn, then the oldest that waits for its end. An input that takes a
+/// turn to itself is not put into another one.
 fn claimable(task: &Task) -> Option<&Input> {
     let answer = task.answered.as_ref().map(|(_, input_id)| *input_id);
     let is_for_turn =
         |input: &&Input| input.outcome == InputOutcome::Delivered || Some(input.input_id) == answer;
-    // An attempt that waits for a person takes nothing that nobody said.
+    // An attempt that waits for a person takes no news of the system.
     let is_waiting = task.state == TaskState::Waiting;
     let mut others = task
         .pending_inputs()
@@ -344,7 +270,7 @@ fn claimable(task: &Task) -> Option<&Input> {
 }
 
 pub(super) fn ack(task: &Task, command: &AckInput) -> Result<Vec<Event>, Rejection> {
-    fenced(task, &command.attempt_id)?;
+    task.fenced(&command.attempt_id)?;
     let input = task.input(command.input_id).ok_or(Rejection::PartNotFound("input"))?;
     match &input.state {
         InputState::Claimed(by) if *by == command.attempt_id => {
@@ -362,7 +288,7 @@ pub(super) fn ack(task: &Task, command: &AckInput) -> Result<Vec<Event>, Rejecti
 }
 
 pub(super) fn defer(task: &Task, command: &DeferInput) -> Result<Vec<Event>, Rejection> {
-    fenced(task, &command.attempt_id)?;
+    task.fenced(&command.attempt_id)?;
     let input = task.input(command.input_id).ok_or(Rejection::PartNotFound("input"))?;
     let is_held_elsewhere = matches!(&input.state, InputState::Claimed(by) if *by != command.attempt_id);
     if input.state == InputState::Consumed || is_held_elsewhere {

@@ -1,27 +1,47 @@
-//! Bringing a task back, putting it away, and changing single things about it (domain.md 2). Each change is its own
-//! fact, and only what really changes is recorded: nothing is read, altered and written back as a whole.
+//! Cancelling a task, retrying it, archiving it, and changing single properties of it. Each change is its own event, and
+//! only what really changes is recorded: nothing is read, altered and written back as a whole.
 
 use crate::Change;
 use crate::Faults;
 use crate::finite::is_amount;
-use crate::task::accept::priority_of;
-use crate::task::approval::given;
-use crate::task::command::{Archive, Retry, Unarchive, Update};
-use crate::task::decide::{SPAN_MS_MAX, later, request_run_with_inputs, stop};
+use crate::span::{SPAN_MS_MAX, later};
+use crate::task::command::{Archive, Cancel, CancelRun, Retry, Unarchive, Update};
 use crate::task::event::{
-    Event, InputAccepted, InputKind, InputOutcome, InputSource, QueueMode, RunCause, TaskArchived,
-    TaskBudgetSet, TaskDeadlineSet, TaskLabelled, TaskPayloadSet, TaskReprioritised, TaskRoutingSet,
-    TaskUnarchived,
+    Event, InputAccepted, InputOutcome, InputSource, QueueMode, RunCause, TaskArchived, TaskBudgetSet,
+    TaskDeadlineSet, TaskLabelled, TaskPayloadSet, TaskReprioritised, TaskRoutingSet, TaskUnarchived,
 };
-use crate::task::inbox::Said;
 use crate::task::rejection::Rejection;
-use crate::task::state::{Task, TaskState};
+use crate::task::state::Task;
+use crate::task::steps::batch::QueuedText;
+use crate::task::steps::run;
+use crate::task::transitions::TaskState;
+use crate::task::words;
+use crate::text::non_blank;
 
-/// Why a task that was not over is cancelled when it is put away.
+/// The reason recorded when archiving cancels a task.
 const ARCHIVED: &str = "archived";
 
-/// Another run: in the session of the last run that reached an agent, if one did. Without a message the agent is told
-/// what it was told last.
+pub(super) fn cancel(task: &Task, command: &Cancel) -> Result<Vec<Event>, Rejection> {
+    if task.state.is_terminal() {
+        return Err(Rejection::illegal("cancelling", task.state));
+    }
+    Ok(run::stop(task, command.reason.clone(), command.grace_ms, command.at))
+}
+
+pub(super) fn cancel_run(task: &Task, command: &CancelRun) -> Result<Vec<Event>, Rejection> {
+    let run = task.run(command.run_id).ok_or(Rejection::PartNotFound("run"))?;
+    if run.status.is_terminal() {
+        return Err(Rejection::IllegalTransition {
+            what: "cancelling",
+            subject: "run",
+            state: run.status.as_str().into(),
+        });
+    }
+    Ok(run::stop(task, command.reason.clone(), command.grace_ms, command.at))
+}
+
+/// Requests another run: in the session of the last run that reached an agent, if one did. Without a message the agent
+/// receives the last prompt again.
 pub(super) fn retry(task: &Task, command: &Retry) -> Result<Vec<Event>, Rejection> {
     if !matches!(task.state, TaskState::Error | TaskState::Dropped | TaskState::Cancelled) {
         return Err(Rejection::illegal("retrying", task.state));
@@ -29,45 +49,33 @@ pub(super) fn retry(task: &Task, command: &Retry) -> Result<Vec<Event>, Rejectio
     if command.message.len() > command.message_bytes_max {
         return Err(Rejection::TooLarge { field: "message", limit_bytes: command.message_bytes_max });
     }
-    // An input under this id was said before; it is not said twice.
+    // An input under this id was accepted before; it is not accepted twice.
     let is_new = task.input(command.input_id).is_none();
-    let message = Some(command.message.trim()).filter(|_| is_new).unwrap_or_default();
-    let mut events = Vec::new();
-    if !message.is_empty() {
-        events.push(Event::InputAccepted(InputAccepted {
-            input_id: command.input_id,
-            seq: task.next_input_seq(),
-            kind: InputKind::FreeText,
-            message: message.to_owned(),
-            said: None,
-            action: None,
-            items: Vec::new(),
-            queue_mode: QueueMode::default(),
-            source: InputSource::default(),
-            answers: serde_json::Map::new(),
-            blocker_id: None,
-            outcome: InputOutcome::Resumed,
-            accepted_at: command.at,
-        }));
-    }
-    let said = (!message.is_empty()).then_some(Said {
+    let message = non_blank(Some(&command.message)).filter(|_| is_new);
+    let newest = message.as_deref().map(|message| QueuedText {
         input_id: command.input_id,
         message,
         queue_mode: QueueMode::default(),
     });
-    let mut request = request_run_with_inputs(task, None, said, command.at);
-    if let Event::RunRequested(run) = &mut request {
-        run.cause = RunCause::Retry;
-        if run.prompt.is_empty() {
-            said_last(task).clone_into(&mut run.prompt);
-        }
+    let mut run = run::request_with_inputs(task, RunCause::Retry, None, newest, command.at);
+    if run.prompt.is_empty() {
+        last_prompt(task).clone_into(&mut run.prompt);
     }
-    events.push(request);
-    Ok(events)
+    let accepted = message.map(|message| {
+        Event::InputAccepted(InputAccepted::text(
+            command.input_id,
+            task.next_input_seq(),
+            InputSource::default(),
+            message,
+            InputOutcome::Resumed,
+            command.at,
+        ))
+    });
+    Ok(accepted.into_iter().chain([Event::RunRequested(run)]).collect())
 }
 
-/// What the last run was told: the command, as it stands now, when that was the first.
-fn said_last(task: &Task) -> &str {
+/// The prompt of the last run: the current command, when that was the first.
+fn last_prompt(task: &Task) -> &str {
     match task.runs.as_slice() {
         [] | [_] => &task.accepted.message,
         [.., last] => &last.prompt,
@@ -81,7 +89,7 @@ pub(super) fn archive(task: &Task, command: &Archive) -> Vec<Event> {
     let mut events = if task.state.is_terminal() {
         Vec::new()
     } else {
-        stop(task, Some(ARCHIVED.to_owned()), command.grace_ms, command.at)
+        run::stop(task, Some(ARCHIVED.to_owned()), command.grace_ms, command.at)
     };
     events.push(Event::TaskArchived(TaskArchived { at: command.at }));
     events
@@ -98,7 +106,7 @@ pub(super) fn update(task: &Task, command: &Update) -> Result<Vec<Event>, Reject
     }
     let accepted = &task.accepted;
     let mut faults = Faults::default();
-    let priority = command.priority.as_ref().map(|text| priority_of(Some(text), &mut faults));
+    let priority = command.priority.as_ref().map(|text| words::priority(Some(text), &mut faults));
     check(task, command, &mut faults);
     faults.into_result().map_err(Rejection::Invalid)?;
     let at = command.at;
@@ -113,7 +121,7 @@ pub(super) fn update(task: &Task, command: &Update) -> Result<Vec<Event>, Reject
     let label = match &command.label {
         Change::Keep => accepted.label.clone(),
         Change::Clear => None,
-        Change::Set(text) => given(Some(text)),
+        Change::Set(text) => non_blank(Some(text)),
     };
     let labels = command.labels.as_ref().unwrap_or(&accepted.labels);
     if label != accepted.label || *labels != accepted.labels {

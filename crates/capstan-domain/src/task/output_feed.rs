@@ -1,10 +1,10 @@
-//! What the feed of a workspace leaves out (reference/behaviour 1.8): what only supports something else, and emails
+//! What the feed of a workspace leaves out: what only supports something else, and emails
 //! that were not sent.
 
 use serde_json::{Map, Value};
 
 use crate::task::event::OutputStatus;
-use crate::task::evolve::produced::{draft, is_surface};
+use crate::task::state::outputs::{draft, is_surface};
 
 /// True when the feed leaves an output of this type, content and status out.
 pub fn is_hidden(

@@ -1,5 +1,4 @@
-//! What a task produces (reference/behaviour 1.8). The holder of its lease and callers from outside follow the
-//! same rules; only the former are fenced.
+//! Outputs of a task. The holder of its lease and callers from outside follow the same rules; only the former is fenced.
 
 use crate::Faults;
 use crate::id::{AttemptId, OutputId, RunId};
@@ -7,10 +6,9 @@ use crate::task::command::{AppendOutputRows, ArchiveOutputs, FinalizeOutput, Pro
 use crate::task::event::{
     Event, OutputArchived, OutputFinalized, OutputProduced, OutputRowsAppended, OutputStatus,
 };
-use crate::task::evolve::produced::made_as;
 use crate::task::rejection::Rejection;
+use crate::task::state::outputs::made_as;
 use crate::task::state::{Output, Task};
-use crate::task::worker_report::fenced;
 
 pub(super) fn produce(task: &Task, command: &ProduceOutput) -> Result<Vec<Event>, Rejection> {
     let run_id = run_of_caller(task, command.attempt_id.as_ref())?;
@@ -80,7 +78,7 @@ pub(super) fn archive(task: &Task, command: &ArchiveOutputs) -> Result<Vec<Event
 
 /// The run of the attempt that speaks, if it still may; none for callers from outside.
 fn run_of_caller(task: &Task, attempt_id: Option<&AttemptId>) -> Result<Option<RunId>, Rejection> {
-    attempt_id.map(|attempt_id| fenced(task, attempt_id).map(|live| live.run_id)).transpose()
+    attempt_id.map(|attempt_id| task.fenced(attempt_id).map(|live| live.run_id)).transpose()
 }
 
 fn output_of_caller<'a>(

@@ -1,7 +1,7 @@
 //! The reasons a task says no.
 
 use crate::Fault;
-use crate::task::TaskState;
+use crate::task::transitions::TaskState;
 
 /// Why a task refuses a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! The end of an attempt, and everything that follows from it, in one decision (domain.md 5).
+//! The end of an attempt, and everything that follows from it, in one decision.
 //!
 //! | outcome | no plan | waiting | wake | subtasks | watches |
 //! |---|---|---|---|---|---|
@@ -14,21 +14,21 @@
 use chrono::{DateTime, Utc};
 
 use crate::outcome_text::{ErrorClass, classify};
-use crate::task::command::{
-    BlockerSpec, ExpireLease, FanOut, Finish, ReleaseAttempt, TimeOutAttempt, WakePlan,
-};
-use crate::task::decide::{
-    change_outputs, close_blocker, later, request_run_with_inputs, return_claimed_inputs, run_ended,
-};
+use crate::span::{backoff_ms, later};
+use crate::task::command::{BlockerSpec, ExpireLease, Finish, ReleaseAttempt, TimeOutAttempt, WakePlan};
 use crate::task::event::{
-    AttemptCancelRequested, AttemptEnded, AttemptOutcome, BlockerStatus, DisarmCause, DropReason, Event,
-    JoinWait, OutputStatus, RetryReason, RetryScheduled, RunEnded, RunStatus, SourceWatch, TaskCancelled,
-    TaskDone, TaskDropped, TaskFailed, TaskSlept, UsageRecorded,
+    AgendaItem, AttemptCancelRequested, AttemptEnded, AttemptOutcome, BlockerKind, BlockerOpened,
+    BlockerStatus, DropReason, Event, Join, JoinWait, OutputStatus, RetryReason, RetryScheduled, RunCause,
+    RunEnded, RunStatus, TaskDone, TaskDropped, TaskFailed, TaskSlept,
 };
 use crate::task::rejection::Rejection;
-use crate::task::state::{Live, Run, Task, TaskState};
-use crate::task::{blocker, budget, inbox, subtasks, watches};
-use crate::usage::Usage;
+use crate::task::state::{Live, Run, Task};
+use crate::task::steps::blocker::NewQuestion;
+use crate::task::steps::{blocker, budget, outputs, run};
+use crate::task::transitions::TaskState;
+
+mod fan_out;
+mod watching;
 
 /// Attempts of one run that may be lost, given back or rate limited before the task is dropped.
 pub const LOST_ATTEMPTS_MAX: u32 = 8;
@@ -54,24 +54,16 @@ pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Reject
     if command.outcome == AttemptOutcome::Lost {
         return Err(Rejection::invalid("/outcome", "outcome must be ok, error, timeout or cancelled"));
     }
-    let usage = command.usage.clone().map(Usage::reported).transpose().map_err(Rejection::Invalid)?;
-    let mut events = Vec::new();
-    if let Some(usage) = usage.filter(|usage| !usage.is_empty()) {
-        events.push(Event::UsageRecorded(UsageRecorded {
-            run_id: live.run_id,
-            attempt_id: live.attempt_id.clone(),
-            agent_id: Some(task.accepted.agent_id),
-            usage,
-            at: command.at,
-        }));
-    }
-    budget::after_usage(task, false, command.at, &mut events);
+    let mut events = match &command.usage {
+        Some(usage) => budget::record_usage(task, live, usage, false, command.at)?,
+        None => Vec::new(),
+    };
     if live.cancel_grace_until.is_some() {
         // The task was settled when it was cancelled; the report only frees the session.
         events.push(ended(live, stopped_outcome(task, live), command, command.error_class));
         return Ok(events);
     }
-    return_claimed_inputs(task, command.at, &mut events);
+    run::return_claimed_inputs(task, command.at, &mut events);
     let class = (command.outcome == AttemptOutcome::Error).then(|| class_of(command));
     events.push(ended(live, command.outcome, command, class.or(command.error_class)));
     match command.outcome {
@@ -82,12 +74,9 @@ pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Reject
             fail(task, live, RunStatus::Timeout, command, error, &mut events);
         }
         AttemptOutcome::Cancelled | AttemptOutcome::Lost => {
-            close_blocker(task, BlockerStatus::Cancelled, command.at, &mut events);
+            blocker::close_open(task, BlockerStatus::Cancelled, command.at, &mut events);
             events.push(run_over(live, RunStatus::Cancelled, command, command.error.clone()));
-            let pending = [OutputStatus::Pending, OutputStatus::Approved];
-            change_outputs(task, &pending, OutputStatus::Cancelled, command.at, &mut events);
-            events
-                .push(Event::TaskCancelled(TaskCancelled { reason: command.error.clone(), at: command.at }));
+            run::cancel_task(task, command.error.clone(), command.at, &mut events);
         }
     }
     Ok(events)
@@ -95,35 +84,37 @@ pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Reject
 
 fn settle_ok(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>) -> Result<(), Rejection> {
     events.push(run_over(live, RunStatus::Ok, command, None));
-    change_outputs(task, &[OutputStatus::Approved], OutputStatus::Active, command.at, events);
+    outputs::change_all(task, &[OutputStatus::Approved], OutputStatus::Active, command.at, events);
     let at = command.at;
-    let (watched, all_handed_over) = fan_out(task, live, &command.fan_out, at, events)?;
+    let (watched, all_handed_over) = fan_out::fan_out(task, live, &command.fan_out, at, events)?;
     let asks = command.blocker.is_some() || command.waiting_for_input || task.blocker.is_some();
     // Nobody decides on a tool call before it is asked about: what was said earlier waits for the decision.
     let is_about_call = task.blocker.as_ref().is_some_and(|open| open.opened.tool_call_id.is_some());
     let has_more = match (asks, is_about_call && command.blocker.is_none()) {
         (_, true) => false,
-        (true, false) => inbox::has_answers_left(task),
-        (false, false) => inbox::has_inputs_left(task),
+        (true, false) => task.has_answers_left(),
+        (false, false) => task.has_inputs_left(),
     };
     if has_more {
-        close_blocker(task, BlockerStatus::Resolved, at, events);
-        events.push(request_run_with_inputs(task, Some(live.run_id), None, at));
+        blocker::close_open(task, BlockerStatus::Resolved, at, events);
+        let next = run::request_with_inputs(task, RunCause::Input, Some(live.run_id), None, at);
+        events.push(Event::RunRequested(next));
     } else if let Some(spec) = &command.blocker {
-        events.extend(blocker::open(task, live, spec, at)?);
+        let asked = NewQuestion::check(task, spec, at)?;
+        events.extend(blocker::open(task, live, asked, at));
     } else if task.blocker.is_some() || task.executing_call().is_some() {
         // Already waiting: for the open question, or for what an approved tool call gives.
     } else if command.waiting_for_input {
-        let spec =
-            BlockerSpec { summary: "The agent waits for an answer".to_owned(), ..BlockerSpec::default() };
-        events.extend(blocker::open(task, live, &spec, at)?);
+        let summary = "The agent waits for an answer".to_owned();
+        let asked = NewQuestion::check(task, &BlockerSpec { summary, ..BlockerSpec::default() }, at)?;
+        events.extend(blocker::open(task, live, asked, at));
     } else if let Some(wake) = &command.wake {
         // A join holds beside the wake: whichever comes first ends the sleep.
         events.push(slept(task, wake, at));
     } else if let Some(join) = join_left(task, events) {
-        events.push(subtasks::wait_for(task, live.run_id, join, at));
+        events.push(wait_for(task, live, join, at));
     } else if !watched.is_empty() && task.wake_count < IDLE_WAKES_MAX {
-        events.push(slept(task, &watches::wake(&watched), at));
+        events.push(slept(task, &watching::wake(&watched), at));
     } else if all_handed_over {
         events.push(slept(task, &check_on_subtasks(), at));
     } else {
@@ -132,40 +123,23 @@ fn settle_ok(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>
     Ok(())
 }
 
-/// Children and watches, whatever else follows. Answers what is watched from now on, and whether children have all of
-/// what was asked for.
-fn fan_out(
-    task: &Task,
-    live: &Live,
-    plan: &FanOut,
-    at: DateTime<Utc>,
-    events: &mut Vec<Event>,
-) -> Result<(Vec<SourceWatch>, bool), Rejection> {
-    let mut wanted = watches::normalised(plan.watches.as_deref().unwrap_or_default())?;
-    let asked = !wanted.is_empty();
-    let ends_watching = plan.watches.as_ref().is_some_and(Vec::is_empty);
-    let spawned = subtasks::spawned(task, live.run_id, plan, &mut wanted, at)?;
-    let all_handed_over = asked && wanted.is_empty();
-    events.extend(spawned.map(Event::SubtasksSpawned));
-    let watched = if all_handed_over {
-        events.extend(watches::disarmed(task, DisarmCause::HandedOff, at));
-        Vec::new()
-    } else if ends_watching {
-        events.extend(watches::disarmed(task, DisarmCause::Replaced, at));
-        Vec::new()
-    } else {
-        watches::rearm(task, live.run_id, wanted, at, events)
-    };
-    Ok((watched, all_handed_over))
-}
-
 /// The newest wait for subtasks that is not over: of this run, or of an earlier one that something interrupted.
 fn join_left(task: &Task, events: &[Event]) -> Option<JoinWait> {
     let new = events.iter().find_map(|event| {
         let Event::SubtasksSpawned(spawned) = event else { return None };
-        subtasks::join_of(spawned)
+        spawned.join_wait()
     });
     new.or_else(|| task.joins.last().cloned())
+}
+
+/// Waits for subtasks.
+fn wait_for(task: &Task, live: &Live, join: JoinWait, at: DateTime<Utc>) -> Event {
+    let which = if join.join == Join::Any { "the first of" } else { "all of" };
+    let summary = format!("Waits for {which} {} subtasks", join.task_ids.len());
+    Event::BlockerOpened(BlockerOpened {
+        join: Some(join),
+        ..blocker::question(task, live.run_id, BlockerKind::Subtasks, summary, at)
+    })
 }
 
 fn check_on_subtasks() -> WakePlan {
@@ -178,7 +152,7 @@ fn check_on_subtasks() -> WakePlan {
 
 fn slept(task: &Task, wake: &WakePlan, at: DateTime<Utc>) -> Event {
     let minutes = wake.delay_minutes.filter(|minutes| *minutes > 0).unwrap_or(DEFAULT_WAKE_MINUTES);
-    let titled = |item: &crate::task::event::AgendaItem| item.title.clone().or_else(|| item.reason.clone());
+    let titled = |item: &AgendaItem| item.title.clone().or_else(|| item.reason.clone());
     Event::TaskSlept(TaskSlept {
         wake_at: wake
             .at
@@ -199,7 +173,7 @@ fn slept(task: &Task, wake: &WakePlan, at: DateTime<Utc>) -> Event {
 /// times, then ten minutes, doubled each time, at most a day.
 fn least_sleep_ms(wake_count: u32) -> i64 {
     let Some(surplus) = wake_count.checked_sub(FREE_WAKES) else { return 0 };
-    ((10 * 60_000_i64) << surplus.min(16)).min(86_400_000)
+    backoff_ms(10 * 60_000, surplus, 86_400_000)
 }
 
 fn settle_error(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>) {
@@ -207,7 +181,7 @@ fn settle_error(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Eve
     let retry = task.run(live.run_id).and_then(|run| next_try(task, run, class_of(command), command));
     match retry {
         Some((reason, delay_ms)) => {
-            close_blocker(task, BlockerStatus::Cancelled, command.at, events);
+            blocker::close_open(task, BlockerStatus::Cancelled, command.at, events);
             events.push(Event::RetryScheduled(RetryScheduled {
                 run_id: live.run_id,
                 attempt_no: live.attempt_no.saturating_add(1),
@@ -238,7 +212,7 @@ fn next_try(task: &Task, run: &Run, class: ErrorClass, command: &Finish) -> Opti
     match class {
         ErrorClass::Terminal => None,
         ErrorClass::RateLimited => {
-            let pause = asked.unwrap_or_else(|| backoff_ms(run.lost));
+            let pause = asked.unwrap_or_else(|| pause_ms(run.lost));
             (run.lost < LOST_ATTEMPTS_MAX).then_some((RetryReason::RateLimited, pause))
         }
         ErrorClass::Retryable => {
@@ -257,14 +231,14 @@ fn fail(
     error: String,
     events: &mut Vec<Event>,
 ) {
-    close_blocker(task, BlockerStatus::Cancelled, command.at, events);
+    blocker::close_open(task, BlockerStatus::Cancelled, command.at, events);
     events.push(run_over(live, status, command, Some(error.clone())));
     events.push(Event::TaskFailed(TaskFailed { error, at: command.at }));
 }
 
-/// Half a second, doubled with every loss, at most half a minute (reference/behaviour 4.9).
-fn backoff_ms(lost: u32) -> i64 {
-    500_i64.saturating_mul(1 << lost.min(6)).min(30_000)
+/// The pause after a lost attempt, in milliseconds: half a second, doubled with every loss, at most half a minute.
+fn pause_ms(lost: u32) -> i64 {
+    backoff_ms(500, lost, 30_000)
 }
 
 pub(super) fn expire_lease(task: &Task, command: &ExpireLease) -> Vec<Event> {
@@ -272,7 +246,7 @@ pub(super) fn expire_lease(task: &Task, command: &ExpireLease) -> Vec<Event> {
         return Vec::new();
     };
     let mut events = Vec::new();
-    return_claimed_inputs(task, command.at, &mut events);
+    run::return_claimed_inputs(task, command.at, &mut events);
     events.push(Event::AttemptEnded(AttemptEnded {
         attempt_id: live.attempt_id.clone(),
         run_id: live.run_id,
@@ -284,22 +258,23 @@ pub(super) fn expire_lease(task: &Task, command: &ExpireLease) -> Vec<Event> {
     }));
     let lost = task.run(live.run_id).map_or(0, |run| run.lost);
     if task.state == TaskState::Waiting {
-        events.push(run_ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), command.at));
+        events.push(run::ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), command.at));
         // The question outlives the process that asked it; the answer will begin a new run. An input the lost
         // attempt had taken but not acknowledged came before the question and answers it.
-        if inbox::has_answers_left(task) {
-            close_blocker(task, BlockerStatus::Resolved, command.at, &mut events);
-            events.push(request_run_with_inputs(task, None, None, command.at));
+        if task.has_answers_left() {
+            blocker::close_open(task, BlockerStatus::Resolved, command.at, &mut events);
+            let next = run::request_with_inputs(task, RunCause::Input, None, None, command.at);
+            events.push(Event::RunRequested(next));
         }
     } else if lost < LOST_ATTEMPTS_MAX {
         events.push(Event::RetryScheduled(RetryScheduled {
             run_id: live.run_id,
             attempt_no: live.attempt_no.saturating_add(1),
             reason: if command.returned { RetryReason::Returned } else { RetryReason::LeaseLost },
-            available_at: later(command.at, if lost == 0 { 0 } else { backoff_ms(lost) }),
+            available_at: later(command.at, if lost == 0 { 0 } else { pause_ms(lost) }),
         }));
     } else {
-        events.push(run_ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), command.at));
+        events.push(run::ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), command.at));
         events.push(Event::TaskDropped(TaskDropped {
             reason: DropReason::DispatchRetryExhausted,
             at: command.at,
@@ -342,9 +317,9 @@ pub(super) fn time_out(task: &Task, command: &TimeOutAttempt) -> Vec<Event> {
         reason: error.clone(),
         grace_until: later(command.at, command.grace_ms),
     })];
-    return_claimed_inputs(task, command.at, &mut events);
-    close_blocker(task, BlockerStatus::Expired, command.at, &mut events);
-    events.push(run_ended(live.run_id, RunStatus::Timeout, Some(error.clone()), command.at));
+    run::return_claimed_inputs(task, command.at, &mut events);
+    blocker::close_open(task, BlockerStatus::Expired, command.at, &mut events);
+    events.push(run::ended(live.run_id, RunStatus::Timeout, Some(error.clone()), command.at));
     events.push(Event::TaskFailed(TaskFailed { error, at: command.at }));
     events
 }

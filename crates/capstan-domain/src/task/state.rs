@@ -3,92 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
+use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::finite::AMOUNT_MAX;
 use crate::id::{AttemptId, InputId, OutputId, RunId, TaskId, ToolCallId, WatchId, WorkerId};
-use crate::task::decide::later;
+use crate::span::later;
 use crate::task::event::{
-    BlockerKind, BlockerOpened, InputKind, InputOutcome, InputSource, JoinWait, OutputStatus, Priority,
-    QueueMode, RunCause, RunStatus, SourceWatch, Subtask, SubtaskEnded, TaskAccepted, ToolCallDeferred,
-    ToolExecutor, Verdict,
+    BlockerKind, BlockerOpened, BudgetScope, BudgetWarned, InputKind, InputOutcome, InputSource, Join,
+    JoinWait, OutputStatus, Priority, QueueMode, RunCause, RunStatus, SourceWatch, Subtask, SubtaskEnded,
+    TaskAccepted, ToolCallDeferred, ToolExecutor, Verdict,
 };
+use crate::task::rejection::Rejection;
+use crate::task::spending::Spending;
+use crate::task::transitions::TaskState;
 
-/// Where a task stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TaskState {
-    /// Waits for a worker.
-    Queued,
-    /// An attempt is leased.
-    Running,
-    /// Waits for an answer.
-    Waiting,
-    /// Waits for a timer.
-    Sleeping,
-    /// Ended well.
-    Done,
-    /// Ended in an error.
-    Error,
-    /// Left the queue without an end.
-    Dropped,
-    /// Was cancelled.
-    Cancelled,
-}
-
-impl TaskState {
-    /// Every state, in the order people read them.
-    pub const ALL: [Self; 8] = [
-        Self::Queued,
-        Self::Running,
-        Self::Waiting,
-        Self::Sleeping,
-        Self::Done,
-        Self::Error,
-        Self::Dropped,
-        Self::Cancelled,
-    ];
-
-    /// True when nothing more happens without a new command.
-    pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Done | Self::Error | Self::Dropped | Self::Cancelled)
-    }
-
-    /// The wire word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Sleeping => "sleeping",
-            Self::Done => "done",
-            Self::Error => "error",
-            Self::Dropped => "dropped",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
-impl RunStatus {
-    /// True when the run is over.
-    pub fn is_terminal(self) -> bool {
-        matches!(self, Self::Ok | Self::Error | Self::Timeout | Self::Cancelled)
-    }
-
-    /// The wire word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Running => "running",
-            Self::Ok => "ok",
-            Self::Error => "error",
-            Self::Timeout => "timeout",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
+pub(super) mod outputs;
 
 /// The stream of a task: empty, or a task.
 pub type State = Option<Box<Task>>;
@@ -153,7 +84,7 @@ pub struct Task {
     /// True once the parent knows how it ended.
     pub parent_told: bool,
     /// The last warning about each budget.
-    pub warned: BTreeMap<crate::task::event::BudgetScope, crate::task::event::BudgetWarned>,
+    pub warned: BTreeMap<BudgetScope, BudgetWarned>,
 }
 
 /// An output as decisions see it.
@@ -464,6 +395,152 @@ impl Task {
             },
             TaskState::Sleeping => self.sleep.as_ref().map(|_| Owner::Timer),
             TaskState::Done | TaskState::Error | TaskState::Dropped | TaskState::Cancelled => None,
+        }
+    }
+
+    /// The live attempt, when it is this one and was not asked to stop.
+    pub(super) fn fenced(&self, attempt_id: &AttemptId) -> Result<&Live, Rejection> {
+        self.working_attempt()
+            .filter(|live| live.attempt_id == *attempt_id)
+            .ok_or(Rejection::LeaseLost { current_epoch: self.epoch })
+    }
+
+    /// True when the task has inputs no run has delivered; claimed inputs are returned when an attempt ends.
+    pub(super) fn has_inputs_left(&self) -> bool {
+        self.inbox.iter().any(|input| input.state != InputState::Consumed)
+    }
+
+    /// True when one of them answers a question asked now.
+    pub(super) fn has_answers_left(&self) -> bool {
+        self.inbox.iter().any(|input| input.state != InputState::Consumed && input.may_answer())
+    }
+
+    /// The pending outputs a decision without items is about, oldest first: those of the open question; when none is
+    /// open, those of the newest wait group.
+    pub(super) fn outputs_in_question(&self) -> Vec<(OutputId, &Output)> {
+        let Some(blocker) = &self.blocker else { return self.group_awaiting_approval(None) };
+        let asked = |id: &OutputId| blocker.opened.items.iter().any(|item| item.output_id == *id);
+        self.outputs_by_age(|id, output| asked(id) && output.status == OutputStatus::Pending)
+    }
+
+    /// The outputs of this wait group that await an approval, oldest first; of the newest group when none is named.
+    pub(super) fn group_awaiting_approval(&self, group: Option<&str>) -> Vec<(OutputId, &Output)> {
+        let mut waiting = self.outputs_awaiting_approval();
+        if let Some(group) = group {
+            waiting.retain(|(_, output)| output.wait_group_id.as_deref() == Some(group));
+        } else if let Some((newest_id, newest)) = waiting.last().copied() {
+            waiting.retain(|(id, output)| match &newest.wait_group_id {
+                Some(group) => output.wait_group_id.as_ref() == Some(group),
+                None => *id == newest_id,
+            });
+        }
+        waiting
+    }
+
+    /// The outputs that await an approval, oldest first.
+    pub(super) fn outputs_awaiting_approval(&self) -> Vec<(OutputId, &Output)> {
+        self.outputs_by_age(|_, output| output.awaits_approval())
+    }
+
+    /// True when an approval is asked for: by the open question, or by outputs of a task without an active run.
+    pub(super) fn awaits_approval(&self) -> bool {
+        match &self.blocker {
+            Some(blocker) => blocker.opened.kind == BlockerKind::Approval,
+            None => self.active_run().is_none() && self.outputs.values().any(Output::awaits_approval),
+        }
+    }
+
+    fn outputs_by_age(&self, keep: impl Fn(&OutputId, &Output) -> bool) -> Vec<(OutputId, &Output)> {
+        let kept = self.outputs.iter().filter(|(id, output)| keep(id, output));
+        let mut outputs: Vec<_> = kept.map(|(id, output)| (*id, output)).collect();
+        outputs.sort_by_key(|(id, output)| (output.number, *id));
+        outputs
+    }
+
+    /// True when nothing is left to wait for.
+    pub(super) fn is_met(&self, join: &JoinWait) -> bool {
+        let mut over =
+            join.task_ids.iter().map(|id| self.children.get(id).is_some_and(|child| child.ended.is_some()));
+        match join.join {
+            Join::None => true,
+            Join::All => over.all(|over| over),
+            Join::Any => over.any(|over| over),
+        }
+    }
+
+    /// Cost of its tree as far as it knows, in US dollars: its own, and that of subtasks that are over.
+    pub fn spent_usd(&self) -> f64 {
+        let ended = self.children.values().filter_map(|child| child.ended.as_ref());
+        (self.cost_usd + ended.map(|ended| ended.cost_usd).sum::<f64>()).min(AMOUNT_MAX)
+    }
+
+    /// The task's own budget and what is spent of it, if it has one.
+    pub fn own_budget(&self) -> Option<Spending> {
+        let limit_usd = self.accepted.budget_usd?;
+        Some(Spending { scope: BudgetScope::Task, limit_usd, spent_usd: self.spent_usd() })
+    }
+
+    /// The children it asked for that are not known to be over.
+    pub fn open_subtasks(&self) -> impl Iterator<Item = &Subtask> {
+        self.children
+            .values()
+            .filter(|child| child.ended.is_none())
+            .filter_map(|child| child.subtask.as_deref())
+    }
+
+    /// True while it is over and its parent does not know.
+    pub fn must_tell_parent(&self) -> bool {
+        self.state.is_terminal()
+            && self.live.is_none()
+            && self.accepted.parent_task_id.is_some()
+            && !self.parent_told
+    }
+
+    /// True when nothing is left to be done about it: no lease to be freed, no child to be made or heard of, no parent
+    /// to be told.
+    pub fn is_at_rest(&self) -> bool {
+        self.state.is_terminal()
+            && self.live.is_none()
+            && !self.must_tell_parent()
+            && self.open_subtasks().next().is_none()
+    }
+}
+
+impl Output {
+    /// True while it waits for an approval.
+    pub(super) fn awaits_approval(&self) -> bool {
+        self.status == OutputStatus::Pending && self.is_approval && !self.is_archived
+    }
+}
+
+impl Input {
+    /// True for a caller's input that does not take a turn to itself.
+    pub(super) fn may_answer(&self) -> bool {
+        self.source == InputSource::Caller && self.queue_mode != QueueMode::Queue
+    }
+}
+
+impl Blocker {
+    /// True when a text can end the question; the others end with a budget or with subtasks.
+    pub(super) fn takes_text(&self) -> bool {
+        matches!(self.opened.kind, BlockerKind::Input | BlockerKind::Approval)
+    }
+}
+
+/// Minutes for which a rejection without a reason refuses the same call again.
+const REJECTED_MINUTES: i64 = 10;
+/// Minutes for which the agent may repeat an approved call.
+const PRE_APPROVED_MINUTES: i64 = 2;
+
+impl ToolCall {
+    /// True for a decision that is no longer in force.
+    pub(super) fn is_forgotten(&self, now: DateTime<Utc>) -> bool {
+        match self.state {
+            ToolCallState::Rejected { at } => now >= at + Duration::minutes(REJECTED_MINUTES),
+            ToolCallState::PreApproved { at } => now >= at + Duration::minutes(PRE_APPROVED_MINUTES),
+            ToolCallState::Pending | ToolCallState::Approved { .. } | ToolCallState::Executing { .. } => {
+                false
+            }
         }
     }
 }

@@ -14,28 +14,24 @@
 //!
 //! The gate fails closed: an unknown policy asks, and nothing passes because something could not be looked up.
 
-use chrono::{DateTime, Duration, Utc};
-
 use crate::canonical;
 use crate::id::{BlockerId, InputId, OutputId, ToolCallId};
-use crate::task::approval::given;
-use crate::task::blocker;
 use crate::task::command::{CheckToolCall, EndToolCall, StartToolCall};
-use crate::task::decide::request_run_with_inputs;
 use crate::task::event::{
-    BlockerKind, BlockerOpened, Event, InputAccepted, InputKind, InputOutcome, InputSource, QueueMode,
-    RunCause, TaskContinued, ToolCallAllowed, ToolCallDecided, ToolCallDeferred, ToolExecutionEnded,
+    BlockerKind, BlockerOpened, Event, InputSource, ToolCallAllowed, ToolCallDeferred, ToolExecutionEnded,
     ToolExecutionStarted, ToolExecutor, ToolOutcome, ToolPermission,
 };
-use crate::task::inbox::Said;
 use crate::task::rejection::Rejection;
-use crate::task::state::{Blocker, Live, Task, TaskState, ToolCall, ToolCallState};
-use crate::task::worker_report::fenced;
+use crate::task::state::{Live, Task, ToolCall, ToolCallState};
+use crate::task::steps::tool_call::agent_text;
+pub use crate::task::steps::tool_call::{CallDecision, decide_call};
+use crate::task::steps::{blocker, input};
+use crate::task::transitions::TaskState;
+use crate::text::{cut, non_blank};
 use crate::workspace::settings::ApprovalPolicy;
 
-mod produced;
+mod email;
 mod summary;
-mod told;
 
 /// Tries of one call, all under the same idempotency key; after that nobody knows whether it was done.
 pub const TRIES_MAX: u32 = 5;
@@ -45,19 +41,6 @@ const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// The longest name of a tool, in bytes.
 const TOOL_BYTES_MAX: usize = 256;
-/// What begins the names of tools that send email.
-const EMAIL_TOOLS: [&str; 4] = ["gmail", "outlook", "agentmail", "email"];
-
-/// How long a rejection without a word refuses the very same call.
-fn rejection_mark() -> Duration {
-    Duration::minutes(10)
-}
-
-/// How long an approved call may be repeated by the agent itself.
-fn pre_approval() -> Duration {
-    Duration::minutes(2)
-}
-
 /// What the gate says to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -78,7 +61,7 @@ pub enum Gate {
 
 /// What the gate says; the caller must hold the lease. Changes nothing.
 pub fn gate(task: &Task, command: &CheckToolCall) -> Result<Gate, Rejection> {
-    fenced(task, &command.attempt_id)?;
+    task.fenced(&command.attempt_id)?;
     let tool = command.tool.trim();
     if tool.is_empty() || tool.len() > TOOL_BYTES_MAX {
         return Err(Rejection::invalid("/tool", "tool is required, at most 256 bytes long"));
@@ -94,7 +77,7 @@ pub fn gate(task: &Task, command: &CheckToolCall) -> Result<Gate, Rejection> {
     }
     let hash = canonical::hash(&command.arguments);
     let same = |call: &&ToolCall| call.deferred.tool == tool && call.deferred.arguments_hash == hash;
-    let known = || task.tool_calls.values().filter(|call| !is_forgotten(call, command.at)).filter(same);
+    let known = || task.tool_calls.values().filter(|call| !call.is_forgotten(command.at)).filter(same);
     if known().any(|call| matches!(call.state, ToolCallState::PreApproved { .. })) {
         return Ok(Gate::Allow(Some(ToolPermission::PreApproval)));
     }
@@ -130,7 +113,7 @@ fn asks(task: &Task, tool: &str, command: &CheckToolCall) -> bool {
     command.is_write
         && match command.approval_policy {
             ApprovalPolicy::AutoApproveAll => false,
-            ApprovalPolicy::ApproveEmailsOnly => is_email(tool),
+            ApprovalPolicy::ApproveEmailsOnly => email::is_email(tool),
             ApprovalPolicy::Ask => true,
         }
 }
@@ -141,23 +124,8 @@ fn is_listed(task: &Task, tool: &str) -> bool {
     listed.is_some_and(|tools| tools.iter().any(|listed| listed.as_str() == Some(tool)))
 }
 
-/// True for tools that send email, by their name.
-fn is_email(tool: &str) -> bool {
-    let tool = tool.to_lowercase();
-    EMAIL_TOOLS.iter().any(|name| tool.starts_with(name))
-}
-
-/// True for a decision whose time is over.
-pub(super) fn is_forgotten(call: &ToolCall, now: DateTime<Utc>) -> bool {
-    match call.state {
-        ToolCallState::Rejected { at } => now >= at + rejection_mark(),
-        ToolCallState::PreApproved { at } => now >= at + pre_approval(),
-        ToolCallState::Pending | ToolCallState::Approved { .. } | ToolCallState::Executing { .. } => false,
-    }
-}
-
 pub(super) fn check(task: &Task, command: &CheckToolCall) -> Result<Vec<Event>, Rejection> {
-    let live = fenced(task, &command.attempt_id)?;
+    let live = task.fenced(&command.attempt_id)?;
     Ok(match gate(task, command)? {
         Gate::Allow(Some(by)) => vec![Event::ToolCallAllowed(ToolCallAllowed {
             run_id: live.run_id,
@@ -175,8 +143,8 @@ pub(super) fn check(task: &Task, command: &CheckToolCall) -> Result<Vec<Event>, 
 fn defer(task: &Task, live: &Live, command: &CheckToolCall) -> Vec<Event> {
     let tool = command.tool.trim();
     let built = summary::of(tool, &command.arguments);
-    let summary = given(command.summary.as_deref()).unwrap_or(built.summary);
-    let details = given(command.details.as_deref()).or(built.details);
+    let summary = non_blank(command.summary.as_deref()).unwrap_or(built.summary);
+    let details = non_blank(command.details.as_deref()).or(built.details);
     let asked = blocker::question(task, live.run_id, BlockerKind::Approval, summary.clone(), command.at);
     let tool_call_id = ToolCallId::of_blocker(asked.blocker_id);
     let deferred = ToolCallDeferred {
@@ -193,48 +161,6 @@ fn defer(task: &Task, live: &Live, command: &CheckToolCall) -> Vec<Event> {
     };
     let opened = BlockerOpened { details, tool_call_id: Some(tool_call_id), ..asked };
     vec![Event::ToolCallDeferred(deferred), Event::BlockerOpened(opened)]
-}
-
-/// What a decision on a kept call comes to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Decision {
-    /// To be recorded.
-    pub event: Event,
-    /// What the agent is told now; nothing when it is told later, what the execution gave. Then the task stays waiting.
-    pub message: Option<String>,
-}
-
-/// Decides on the kept call a question is about; nothing when it is no longer there. Whoever closes the question records
-/// the decision with it. `said` is what the person who decides wrote, `approved` is false for a free text, too.
-pub fn decide_call(
-    task: &Task,
-    tool_call_id: ToolCallId,
-    approved: bool,
-    said: &str,
-    at: DateTime<Utc>,
-) -> Option<Decision> {
-    let call = task.tool_calls.get(&tool_call_id).filter(|call| call.state == ToolCallState::Pending)?;
-    let said = Some(said.trim()).filter(|said| !said.is_empty());
-    let executor = call.deferred.executor.filter(|_| approved);
-    let decided = ToolCallDecided { tool_call_id, approved, executor, reason: said.map(str::to_owned), at };
-    let message = match (approved, executor, said) {
-        (true, Some(_), _) => None,
-        (true, None, said) => Some(told::to_repeat(&call.deferred, said)),
-        (false, _, None) => Some(told::rejected(&call.deferred)),
-        (false, _, Some(said)) => Some(told::to_revise(&call.deferred, said)),
-    };
-    Some(Decision { event: Event::ToolCallDecided(decided), message })
-}
-
-/// What the end of a question decides on the call it is about, if it is about one.
-pub(super) fn decide(
-    task: &Task,
-    blocker: &Blocker,
-    approved: bool,
-    said: &str,
-    at: DateTime<Utc>,
-) -> Option<Decision> {
-    decide_call(task, blocker.opened.tool_call_id?, approved, said, at)
 }
 
 pub(super) fn start(task: &Task, command: &StartToolCall) -> Result<Vec<Event>, Rejection> {
@@ -298,81 +224,29 @@ pub(super) fn end(task: &Task, command: &EndToolCall) -> Result<Vec<Event>, Reje
             state: "claimed by another try".into(),
         });
     }
+    let kept = |text: &str| cut(text, TEXT_BYTES_MAX).to_owned();
     let ended = ToolExecutionEnded {
         tool_call_id: command.tool_call_id,
         outcome: command.outcome,
         exit_code: command.exit_code,
-        stdout: cut(&command.stdout),
-        stderr: cut(&command.stderr),
-        error: command.error.as_deref().map(cut),
+        stdout: kept(&command.stdout),
+        stderr: kept(&command.stderr),
+        error: command.error.as_deref().map(kept),
         at: command.at,
     };
     let mut events = Vec::new();
     if ended.outcome == ToolOutcome::Ok {
         let output_id = OutputId::of_name(task.id(), &format!("tool-call:{}", command.tool_call_id));
-        events.extend(produced::output(&call.deferred, output_id, &ended));
+        events.extend(email::output(&call.deferred, output_id, &ended));
     }
-    let message = told::carried_out(&call.deferred, &ended);
+    let message = agent_text::executed(&call.deferred, &ended);
     events.push(Event::ToolExecutionEnded(ended));
     // A task that ended meanwhile is not opened by what was left to report.
     if !task.state.is_terminal() {
-        let waits_for_this = task.state == TaskState::Waiting && task.blocker.is_none();
         let input_id = InputId::of_key(task.id(), &format!("tool-call:{}", command.tool_call_id));
-        tell(task, waits_for_this, (input_id, message), command.at, &mut events);
+        events.extend(input::report(task, input_id, InputSource::ToolCall, message, command.at));
     }
     Ok(events)
-}
-
-/// The beginning of a text, as much of it as is kept.
-fn cut(text: &str) -> String {
-    text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
-}
-
-/// Puts what came out into the inbox and sees that a run gets it. `waits_for_this`: the task waits for nothing else.
-fn tell(
-    task: &Task,
-    waits_for_this: bool,
-    (input_id, message): (InputId, String),
-    at: DateTime<Utc>,
-    events: &mut Vec<Event>,
-) {
-    let live = task.working_attempt();
-    let outcome = match (waits_for_this, live) {
-        (true, Some(_)) => InputOutcome::Delivered,
-        (true, None) => InputOutcome::Resumed,
-        (false, _) if task.state == TaskState::Sleeping => InputOutcome::Resumed,
-        (false, _) => InputOutcome::Queued,
-    };
-    let said = Said { input_id, message: &message, queue_mode: QueueMode::default() };
-    let next = match (outcome, live) {
-        (InputOutcome::Delivered, Some(live)) => {
-            Some(Event::TaskContinued(TaskContinued { run_id: live.run_id, at }))
-        }
-        (InputOutcome::Resumed, _) => {
-            let mut run = request_run_with_inputs(task, None, Some(said), at);
-            if let Event::RunRequested(run) = &mut run {
-                run.cause = RunCause::ToolCall;
-            }
-            Some(run)
-        }
-        _ => None,
-    };
-    events.push(Event::InputAccepted(InputAccepted {
-        input_id,
-        seq: task.next_input_seq(),
-        kind: InputKind::FreeText,
-        message,
-        said: None,
-        action: None,
-        items: Vec::new(),
-        queue_mode: QueueMode::default(),
-        source: InputSource::ToolCall,
-        answers: serde_json::Map::new(),
-        blocker_id: None,
-        outcome,
-        accepted_at: at,
-    }));
-    events.extend(next);
 }
 
 #[cfg(test)]

@@ -1,6 +1,65 @@
-//! The one table of task states (domain.md 1): data, used by the tests of every decision and drawn in the docs.
+//! The states of a task and the one table of their transitions: data, used by the tests of every decision and drawn in
+//! `docs/task-states.md`.
 
-use crate::task::TaskState::{self, Cancelled, Done, Dropped, Error, Queued, Running, Sleeping, Waiting};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use TaskState::{Cancelled, Done, Dropped, Error, Queued, Running, Sleeping, Waiting};
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskState {
+    /// Waits for a worker.
+    Queued,
+    /// An attempt is leased.
+    Running,
+    /// Waits for an answer.
+    Waiting,
+    /// Waits for a timer.
+    Sleeping,
+    /// Ended well.
+    Done,
+    /// Ended in an error.
+    Error,
+    /// Left the queue without an end.
+    Dropped,
+    /// Was cancelled.
+    Cancelled,
+}
+
+impl TaskState {
+    /// Every state, in the order they are displayed.
+    pub const ALL: [Self; 8] = [
+        Self::Queued,
+        Self::Running,
+        Self::Waiting,
+        Self::Sleeping,
+        Self::Done,
+        Self::Error,
+        Self::Dropped,
+        Self::Cancelled,
+    ];
+
+    /// True when nothing more happens without a new command.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Done | Self::Error | Self::Dropped | Self::Cancelled)
+    }
+
+    /// The wire word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Sleeping => "sleeping",
+            Self::Done => "done",
+            Self::Error => "error",
+            Self::Dropped => "dropped",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
 
 /// A legal edge and what causes it. `from: None` is the birth of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

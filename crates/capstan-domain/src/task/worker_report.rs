@@ -1,19 +1,14 @@
-//! What a worker reports while it holds a lease (domain.md 6). Ends of attempts are in
+//! Reports of a worker that holds a lease, and giving it one. Ends of attempts are in
 //! [`settlement`](crate::task::settlement).
 
 use crate::id::AttemptId;
-use crate::task::budget::{self, Spending};
 use crate::task::command::{Lease, RecordUsage, Start};
-use crate::task::event::{AttemptLeased, AttemptStarted, Event, UsageRecorded};
+use crate::task::event::{AttemptLeased, AttemptStarted, Event};
 use crate::task::rejection::Rejection;
-use crate::task::state::{Live, Task, TaskState};
-
-/// The live attempt, when the caller holds it and was not told to stop.
-pub(super) fn fenced<'a>(task: &'a Task, attempt_id: &AttemptId) -> Result<&'a Live, Rejection> {
-    task.working_attempt()
-        .filter(|live| live.attempt_id == *attempt_id)
-        .ok_or(Rejection::LeaseLost { current_epoch: task.epoch })
-}
+use crate::task::spending::Spending;
+use crate::task::state::Task;
+use crate::task::steps::budget;
+use crate::task::transitions::TaskState;
 
 pub(super) fn lease(task: &Task, command: &Lease) -> Result<Vec<Event>, Rejection> {
     let queued =
@@ -24,7 +19,7 @@ pub(super) fn lease(task: &Task, command: &Lease) -> Result<Vec<Event>, Rejectio
     if task.available_at.is_some_and(|available_at| available_at > command.at) {
         return Err(Rejection::illegal("leasing before its retry is due", task.state));
     }
-    if budget::own(task).is_some_and(Spending::is_exceeded) {
+    if task.own_budget().is_some_and(Spending::is_exceeded) {
         return Err(Rejection::illegal("leasing over its budget", task.state));
     }
     let epoch = task.epoch.saturating_add(1);
@@ -40,7 +35,7 @@ pub(super) fn lease(task: &Task, command: &Lease) -> Result<Vec<Event>, Rejectio
 }
 
 pub(super) fn start(task: &Task, command: &Start) -> Result<Vec<Event>, Rejection> {
-    let live = fenced(task, &command.attempt_id)?;
+    let live = task.fenced(&command.attempt_id)?;
     if live.started_at.is_some() {
         return Ok(Vec::new());
     }
@@ -52,20 +47,8 @@ pub(super) fn start(task: &Task, command: &Start) -> Result<Vec<Event>, Rejectio
 }
 
 pub(super) fn record_usage(task: &Task, command: &RecordUsage) -> Result<Vec<Event>, Rejection> {
-    let live = fenced(task, &command.attempt_id)?;
-    let usage = command.usage.clone().reported().map_err(Rejection::Invalid)?;
-    if usage.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut events = vec![Event::UsageRecorded(UsageRecorded {
-        run_id: live.run_id,
-        attempt_id: live.attempt_id.clone(),
-        agent_id: Some(task.accepted.agent_id),
-        usage,
-        at: command.at,
-    })];
-    budget::after_usage(task, true, command.at, &mut events);
-    Ok(events)
+    let live = task.fenced(&command.attempt_id)?;
+    budget::record_usage(task, live, &command.usage, true, command.at)
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use capstan_domain::agent;
 use capstan_domain::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
-use capstan_domain::task::budget::Spending;
 use capstan_domain::task::command::{
     Accept, AckInput, AppendOutputRows, Archive, BlockerSpec, Cancel, CancelRun, CheckToolCall, ChildEnded,
     ClaimInput, Command, DeadlineSpec, DeferInput, EndToolCall, ExpireBlocker, ExpireLease, ExpireQueue,
@@ -18,6 +17,7 @@ use capstan_domain::task::event::{
     Approvers, AttemptOutcome, BlockerKind, BudgetScope, DeadlineDefault, InputSource, Join, OutputStatus,
     SourceWatch, ToolExecutor, ToolOutcome,
 };
+use capstan_domain::task::spending::Spending;
 use capstan_domain::task::state::ToolCallState;
 use capstan_domain::task::{Event, Rejection, State, Task, TaskDecider, TaskState};
 use capstan_domain::usage::Usage;

@@ -9,7 +9,7 @@ use capstan_domain::id::{AgentId, ScheduleId, TaskId, ToolCallId, derived};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::schedule::Overlap;
 use capstan_domain::task::Command;
-use capstan_domain::task::budget::Spending;
+use capstan_domain::task::spending::Spending;
 use capstan_envelope::{Codec as _, StreamId};
 use chrono::{DateTime, Utc};
 use serde_json::Value;

@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use capstan_domain::id::{AgentId, AttemptId, BlockerId, InputId, ScheduleId, TaskId, ToolCallId, WorkerId};
-use capstan_domain::task::deadline::{Timer, timers};
 use capstan_domain::task::event::{
     BlockerKind, BudgetScope, InputOutcome, ParentClose, QueueMode, SourceWatch,
 };
 use capstan_domain::task::state::{Input, ToolCallState};
+use capstan_domain::task::timers::{Timer, timers};
 use capstan_domain::task::{Task, TaskState};
 
 /// Facts about a task; its workspace and id are the key it is filed under.

@@ -1,8 +1,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::task::command::BlockerItemSpec;
-use crate::task::event::{Approvers, OutputStatus, Question};
+use crate::task::command::{BlockerItemSpec, DeadlineSpec};
+use crate::task::event::{Approvers, BlockerOpened, OutputStatus, Question};
 use crate::task::fixture::{
     approvable, ask, at, blocker_id, cancel, claim, decide, expire_blocker, finish_ok, input_id, kinds, open,
     output_id, question, request, run, say, started, submit, task_of, waiting,

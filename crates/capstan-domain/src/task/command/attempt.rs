@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use crate::id::{AttemptId, RunId, WorkerId};
 use crate::outcome_text::ErrorClass;
-use crate::task::command::{BlockerSpec, FanOut};
+use crate::task::command::blocker::BlockerSpec;
+use crate::task::command::plan::FanOut;
 use crate::task::event::{AgendaItem, AttemptOutcome};
 use crate::usage::Usage;
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::id::BlockerId;
-use crate::task::budget::Spending;
+use crate::task::spending::Spending;
 
 /// A budget the task draws on is spent: what runs is stopped, and the task waits.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::id::TaskId;
 use crate::policy::RunPolicy;
-use crate::task::TaskState;
 use crate::task::event::{Join, SourceWatch};
+use crate::task::transitions::TaskState;
 
 /// Children to make and things to watch when an attempt ended well.
 #[derive(Clone, Debug, Default, PartialEq)]

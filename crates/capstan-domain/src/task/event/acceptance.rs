@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Priority;
+use super::priority::Priority;
 use crate::id::{AgentId, TaskId};
 use crate::policy::RunPolicy;
 
@@ -64,10 +64,10 @@ pub struct TaskAccepted {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_task_id: Option<TaskId>,
     /// How many tasks stand above it; 0 at the top of its tree.
-    #[serde(default, skip_serializing_if = "is_top")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub depth: u32,
     /// What becomes of it when its parent is cancelled.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub parent_close: ParentClose,
     /// The output of the parent it was spawned for, as the parent's agent named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,11 +123,6 @@ pub struct TaskAccepted {
     /// When it was accepted.
     pub accepted_at: DateTime<Utc>,
 }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-fn is_top(depth: &u32) -> bool {
-    *depth == 0
 }
 
 /// What becomes of a child when its parent is cancelled.

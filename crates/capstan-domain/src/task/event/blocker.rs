@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::JoinWait;
+use super::subtask::JoinWait;
 use crate::id::{BlockerId, InputId, OutputId, RunId, ToolCallId};
 
 stored! {
@@ -245,5 +245,23 @@ impl BudgetScope {
             Self::Agent => "agent",
             Self::Workspace => "workspace",
         }
+    }
+}
+
+impl From<Decision> for Verdict {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::Approve => Self::Approve,
+            Decision::Reject => Self::Reject,
+        }
+    }
+}
+
+impl Verdict {
+    /// The verdict of several decisions; none of no decision.
+    pub(crate) fn from_items(items: &[ItemDecision]) -> Option<Self> {
+        let first = items.first()?.action;
+        let is_mixed = items.iter().any(|item| item.action != first);
+        Some(if is_mixed { Self::Mixed } else { first.into() })
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::BudgetScope;
+use super::blocker::BudgetScope;
 use crate::id::AgentId;
 
 stored! {

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ItemDecision, Verdict};
+use super::blocker::{ItemDecision, Verdict};
 use crate::id::{AttemptId, BlockerId, InputId};
 
 stored! {
@@ -29,10 +29,10 @@ pub struct InputAccepted {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemDecision>,
     /// When and how it reaches the agent.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub queue_mode: QueueMode,
     /// What said it.
-    #[serde(default, skip_serializing_if = "super::is_default")]
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub source: InputSource,
     /// Answers by question id.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -141,4 +141,39 @@ pub enum InputSource {
     ToolCall,
     /// A deadline that passed.
     Deadline,
+}
+
+impl InputSource {
+    /// True for news the system reports by itself.
+    pub fn is_automated(self) -> bool {
+        matches!(self, Self::Watch | Self::Subtasks)
+    }
+}
+
+impl InputAccepted {
+    /// A plain text: it decides nothing and answers nothing.
+    pub(crate) fn text(
+        input_id: InputId,
+        seq: u32,
+        source: InputSource,
+        message: String,
+        outcome: InputOutcome,
+        accepted_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            input_id,
+            seq,
+            kind: InputKind::FreeText,
+            message,
+            said: None,
+            action: None,
+            items: Vec::new(),
+            queue_mode: QueueMode::default(),
+            source,
+            answers: Map::new(),
+            blocker_id: None,
+            outcome,
+            accepted_at,
+        }
+    }
 }

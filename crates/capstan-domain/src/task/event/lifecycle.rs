@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Priority;
+use super::priority::Priority;
 use crate::id::RunId;
 
 stored! {

@@ -204,3 +204,22 @@ pub enum RetryReason {
     Returned,
 }
 }
+
+impl RunStatus {
+    /// True when the run has ended.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Ok | Self::Error | Self::Timeout | Self::Cancelled)
+    }
+
+    /// The wire word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Running => "running",
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Timeout => "timeout",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}

@@ -5,10 +5,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Priority, SourceWatch};
-use crate::id::{RunId, TaskId};
+use super::priority::Priority;
+use super::watch::SourceWatch;
+use crate::id::{InputId, RunId, TaskId};
 use crate::policy::RunPolicy;
-use crate::task::TaskState;
+use crate::task::transitions::TaskState;
+
+/// Levels below the root of a task tree.
+pub const DEPTH_MAX: u32 = 8;
 
 stored! {
 /// A run asked for subtasks; they are made from this, under these ids.
@@ -105,4 +109,20 @@ pub enum Join {
     /// For the first.
     Any,
 }
+}
+
+impl SubtasksSpawned {
+    /// The wait that follows from the request, if the task is to wait.
+    pub(crate) fn join_wait(&self) -> Option<JoinWait> {
+        let task_ids = self.subtasks.iter().map(|subtask| subtask.task_id).collect();
+        (self.join != Join::None).then_some(JoinWait { join: self.join, task_ids })
+    }
+}
+
+impl JoinWait {
+    /// The input that reports the end of this wait to the task.
+    pub fn input_id(&self, task: TaskId) -> InputId {
+        let first = self.task_ids.first().map(ToString::to_string).unwrap_or_default();
+        InputId::of_key(task, &format!("subtasks:{first}"))
+    }
 }

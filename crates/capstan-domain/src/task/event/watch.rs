@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{InputId, WatchId};
 
+/// Integrations a watch can look into.
+pub const INTEGRATIONS: [&str; 10] =
+    ["gmail", "outlook", "gdrive", "notion", "github", "slack", "linear", "posthog", "confluence", "web"];
+
 stored! {
 /// Something outside is waited for.
 pub struct WatchArmed {
@@ -83,4 +87,20 @@ pub enum DisarmCause {
     /// The task is over.
     Settled,
 }
+}
+
+impl SourceWatch {
+    /// The keys under which it is found.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        [&self.thread_id, &self.message_id, &self.entity_key, &self.query]
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+    }
+
+    /// True when it waits for events of this type; a watch without types waits for any.
+    pub fn takes(&self, event_type: Option<&str>) -> bool {
+        self.event_types.is_empty()
+            || event_type.is_none_or(|kind| self.event_types.iter().any(|taken| taken == kind))
+    }
 }

@@ -5,11 +5,11 @@ use super::*;
 use crate::Change;
 use crate::outcome_text::ErrorClass;
 use crate::task::TaskDecider;
-use crate::task::command::{Accept, Command, PayloadChange};
-use crate::task::event::{Priority, RunStatus};
+use crate::task::command::{Accept, Command, PayloadChange, ReleaseAttempt};
+use crate::task::event::{BlockerStatus, OutputStatus, Priority, RunStatus};
 use crate::task::fixture::{
-    GRACE_MS, accept, accepting, at, cancel, done, expire, failure, finish_ok, finishing, input_id, kinds,
-    lease, queued, run, say, start, started, stopping, task_of, waiting,
+    GRACE_MS, accept, accepting, at, attempt, cancel, claim, done, expire, failure, finish_ok, finishing,
+    input_id, kinds, lease, produce, queued, run, say, start, started, stopping, task_of, waiting,
 };
 
 fn retry(message: &str) -> Command {
@@ -236,4 +236,103 @@ fn what_a_later_update_says_does_not_change_what_a_worker_was_told() {
     let given = failed().and(update(Update { payload, ..nothing() }));
     assert_eq!(task_of(&given).runs[0].prompt, "do it");
     given.when(retry("")).then_with(|events, _| assert_eq!(prompt(events).0, "do that"));
+}
+
+fn cancel_run(number: u32) -> Command {
+    Command::CancelRun(CancelRun { run_id: run(number), reason: None, grace_ms: GRACE_MS, at: at(30) })
+}
+
+fn release(epoch: u64) -> Command {
+    Command::ReleaseAttempt(ReleaseAttempt { attempt_id: attempt(epoch), at: at(41) })
+}
+
+#[test]
+fn cancelling_a_queued_task_ends_its_run_and_the_task() {
+    queued().when(cancel()).then_with(|events, state| {
+        assert_eq!(kinds(events), ["run ended", "cancelled"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.state, task.runs[0].status), (TaskState::Cancelled, RunStatus::Cancelled));
+    });
+}
+
+#[test]
+fn cancelling_a_live_task_settles_it_at_once_and_gives_the_worker_a_grace() {
+    started().when(cancel()).then_with(|events, state| {
+        assert_eq!(kinds(events), ["stop requested", "run ended", "cancelled"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!(task.state, TaskState::Cancelled);
+        assert_eq!(task.live.as_ref().unwrap().cancel_grace_until, Some(at(40)));
+    });
+}
+
+#[test]
+fn cancelling_a_waiting_task_stops_its_live_attempt_too_and_closes_the_question() {
+    waiting().when(cancel()).then_with(|events, state| {
+        assert_eq!(kinds(events), ["stop requested", "run ended", "answered", "cancelled"]);
+        let Event::BlockerClosed(closed) = &events[2] else { panic!("closed") };
+        assert_eq!(closed.status, BlockerStatus::Cancelled);
+        assert_eq!(state.as_ref().unwrap().blocker, None);
+    });
+}
+
+#[test]
+fn cancelling_gives_claimed_inputs_back_and_cancels_undecided_outputs() {
+    started()
+        .and(say(1, "more"))
+        .and(claim(1))
+        .and(produce(1, OutputStatus::Pending))
+        .and(produce(2, OutputStatus::Active))
+        .when(cancel())
+        .then_with(|events, state| {
+            let expected = ["stop requested", "returned", "run ended", "output changed", "cancelled"];
+            assert_eq!(kinds(events), expected);
+            assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 1);
+        });
+}
+
+#[test]
+fn a_task_that_is_over_cannot_be_cancelled() {
+    done().when(cancel()).then_rejected(Rejection::illegal("cancelling", TaskState::Done));
+    stopping().when(cancel()).then_rejected(Rejection::illegal("cancelling", TaskState::Cancelled));
+}
+
+#[test]
+fn a_reopened_task_whose_old_attempt_still_stops_waits_for_it_and_can_be_cancelled_again() {
+    let reopened = stopping().and(say(1, "go on"));
+    assert_eq!(task_of(&reopened).state, TaskState::Queued);
+    reopened.when(lease(2, 31)).then_rejected(Rejection::illegal("leasing", TaskState::Queued));
+    let freed = stopping().and(say(1, "go on")).and(release(1));
+    freed.when(lease(2, 42)).then_with(|events, _| assert_eq!(kinds(events), ["leased"]));
+    stopping()
+        .and(say(1, "go on"))
+        .when(cancel())
+        .then_with(|events, _| assert_eq!(kinds(events), ["run ended", "cancelled"]));
+}
+
+#[test]
+fn the_end_of_the_grace_frees_the_session_without_touching_the_task() {
+    stopping().when(release(1)).then_with(|events, state| {
+        assert_eq!(kinds(events), ["attempt ended"]);
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.state, &task.live), (TaskState::Cancelled, &None));
+    });
+    started().when(release(1)).then_nothing();
+    stopping().when(release(2)).then_nothing();
+}
+
+#[test]
+fn cancelling_the_live_run_settles_the_task_at_once() {
+    started()
+        .when(cancel_run(1))
+        .then_with(|events, _| assert_eq!(kinds(events), ["stop requested", "run ended", "cancelled"]));
+}
+
+#[test]
+fn a_run_that_is_over_or_unknown_cannot_be_cancelled() {
+    done().when(cancel_run(1)).then_rejected(Rejection::IllegalTransition {
+        what: "cancelling",
+        subject: "run",
+        state: "ok".into(),
+    });
+    done().when(cancel_run(7)).then_rejected(Rejection::PartNotFound("run"));
 }

@@ -317,7 +317,7 @@ fn a_lost_lease_puts_the_run_back_into_the_queue_with_growing_pauses() {
         let Event::RetryScheduled(retry) = &events[1] else { panic!("retry") };
         assert_eq!((retry.reason, retry.available_at), (RetryReason::LeaseLost, at(41)));
     });
-    assert_eq!([0, 1, 5, 6, 60].map(backoff_ms), [500, 1000, 16_000, 30_000, 30_000]);
+    assert_eq!([0, 1, 5, 6, 60].map(pause_ms), [500, 1000, 16_000, 30_000, 30_000]);
 }
 
 #[test]

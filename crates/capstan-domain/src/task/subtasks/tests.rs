@@ -2,13 +2,14 @@ use capstan_decider::spec::Given;
 use serde_json::json;
 
 use super::*;
-use crate::task::command::{Command, Finish};
-use crate::task::event::{AttemptOutcome, InputOutcome, Priority, RunCause};
+use crate::id::TaskId;
+use crate::task::command::{Command, FanOut, Finish, SubtaskSpec};
+use crate::task::event::{AttemptOutcome, BlockerKind, DEPTH_MAX, InputOutcome, Join, Priority, RunCause};
 use crate::task::fixture::{
     accept, accepting, ask, at, cancel, claim, finish_ok, finishing, kinds, lease, queued, report, run, say,
     start, started, task_of, wake_in,
 };
-use crate::task::{TaskDecider, TaskState};
+use crate::task::{Rejection, TaskDecider, TaskState};
 
 fn asked(prompt: &str) -> SubtaskSpec {
     SubtaskSpec { prompt: prompt.into(), label: Some(format!("the {prompt}")), ..SubtaskSpec::default() }
@@ -95,7 +96,7 @@ fn a_join_of_all_waits_for_the_last_child_and_tells_every_outcome() {
         let told =
             "2 of 2 subtasks are over.\n\n1. the 0: done\nresult 0\n\n2. the 1: error (boom)\n{\"a\":1}";
         assert_eq!(run.prompt, told);
-        assert!((task.tree_cost_usd() - 1.0).abs() < 1e-9);
+        assert!((task.spent_usd() - 1.0).abs() < 1e-9);
     });
 }
 
@@ -114,7 +115,7 @@ fn the_end_of_a_child_told_again_changes_nothing_and_a_new_end_is_recorded() {
     given().when(done(0)).then([]);
     given().when(ended(0, TaskState::Error, json!(null))).then_with(|events, state| {
         assert_eq!(kinds(events), ["child ended"]);
-        let cost = state.as_ref().unwrap().tree_cost_usd();
+        let cost = state.as_ref().unwrap().spent_usd();
         assert!((cost - 0.5).abs() < 1e-9, "costs of one child do not add up: {cost}");
     });
 }

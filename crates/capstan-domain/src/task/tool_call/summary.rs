@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::task::tool_call::email;
+
 /// The longest line, in characters.
 const LINE_MAX: usize = 200;
 /// The longest text about a call, in characters.
@@ -27,7 +29,7 @@ struct Kind {
 
 const KINDS: &[Kind] = &[
     Kind {
-        names: &["gmail", "outlook", "agentmail", "email"],
+        names: &email::TOOLS,
         line: "Send an email",
         in_line: &[("to", "to"), ("subject", "about")],
         below: &[("from", "From"), ("to", "To"), ("cc", "Cc"), ("subject", "Subject"), ("body", "Text")],

@@ -5,6 +5,7 @@ use super::*;
 use crate::policy::RunPolicy;
 use crate::task::TaskDecider;
 use crate::task::command::{Accept, Command, SubmitInput};
+use crate::task::event::RunCause;
 use crate::task::fixture::{
     accept, accepting, ask, at, attempt, blocker_id, cancel, finish_ok, input, kinds, lease, say, start,
     started, task_of,

@@ -1,8 +1,8 @@
-//! What the agent is told of its call.
+//! Messages to the agent about its call.
 
 use crate::task::event::{ToolCallDeferred, ToolExecutionEnded, ToolOutcome};
 
-pub(super) fn to_repeat(call: &ToolCallDeferred, said: Option<&str>) -> String {
+pub(in crate::task) fn to_repeat(call: &ToolCallDeferred, said: Option<&str>) -> String {
     let said = said.map(|said| format!("\n\n{said}")).unwrap_or_default();
     format!(
         "Your call of {} was approved ({}). Nothing here can carry it out for you: make exactly the same call again \
@@ -11,11 +11,11 @@ pub(super) fn to_repeat(call: &ToolCallDeferred, said: Option<&str>) -> String {
     )
 }
 
-pub(super) fn rejected(call: &ToolCallDeferred) -> String {
+pub(in crate::task) fn rejected(call: &ToolCallDeferred) -> String {
     format!("Your call of {} was rejected ({}). Do not try it again.", call.tool, call.summary)
 }
 
-pub(super) fn to_revise(call: &ToolCallDeferred, said: &str) -> String {
+pub(in crate::task) fn to_revise(call: &ToolCallDeferred, said: &str) -> String {
     format!(
         "Your call of {} was not approved as it is ({}). Revise it and call again; it will be looked at anew. What was \
          said about it:\n\n{said}",
@@ -23,7 +23,7 @@ pub(super) fn to_revise(call: &ToolCallDeferred, said: &str) -> String {
     )
 }
 
-pub(super) fn carried_out(call: &ToolCallDeferred, ended: &ToolExecutionEnded) -> String {
+pub(in crate::task) fn executed(call: &ToolCallDeferred, ended: &ToolExecutionEnded) -> String {
     let tool = &call.tool;
     let mut text = match ended.outcome {
         ToolOutcome::Ok => format!(

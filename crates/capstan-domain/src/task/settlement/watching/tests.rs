@@ -2,7 +2,7 @@ use capstan_decider::spec::Given;
 use serde_json::json;
 
 use super::*;
-use crate::task::command::{Command, FanOut, Finish, SubtaskSpec, Wake};
+use crate::task::command::{Command, FanOut, Finish, FireWatch, SubtaskSpec, Wake};
 use crate::task::event::{AttemptOutcome, Join};
 use crate::task::fixture::{at, cancel, finishing, kinds, lease, report, say, started, task_of, wake_in};
 use crate::task::{TaskDecider, TaskState};

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::task::command::{BlockerItemSpec, BlockerSpec};
-use crate::task::event::{Approvers, InputAccepted, InputOutcome, InputSource};
+use crate::task::event::{Approvers, BlockerStatus, Event, InputAccepted, InputOutcome, InputSource};
 use crate::task::fixture::{
     approvable, at, decide, done, finish_ok, input, input_id, kinds, open, output, output_id, request, say,
     started, submit, task_of, waiting,

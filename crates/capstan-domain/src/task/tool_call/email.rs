@@ -1,12 +1,20 @@
-//! What an executed call leaves behind: a sent email is an output of the task.
+//! Tools that send email: an email an executed call sent is an output of the task.
 
 use serde_json::{Map, Value};
 
-use super::is_email;
 use crate::id::OutputId;
 use crate::task::event::{Event, OutputProduced, OutputStatus, ToolCallDeferred, ToolExecutionEnded};
 
-/// The output an executed call made, when it is an email whose tool answered with a JSON object.
+/// Prefixes of the names of tools that send email.
+pub(super) const TOOLS: [&str; 4] = ["gmail", "outlook", "agentmail", "email"];
+
+/// True for tools that send email, by their name.
+pub(super) fn is_email(tool: &str) -> bool {
+    let tool = tool.to_lowercase();
+    TOOLS.iter().any(|name| tool.starts_with(name))
+}
+
+/// The output of an executed call, when it is an email whose tool answered with a JSON object.
 pub(super) fn output(
     call: &ToolCallDeferred,
     output_id: OutputId,

@@ -1,15 +1,15 @@
-//! What the agent is told of a decision.
+//! The message that tells the agent of a decision.
 
 use std::fmt::Write as _;
 
 use crate::id::OutputId;
-use crate::task::approval::Approval;
 use crate::task::event::{Decision, ItemDecision, Verdict};
 use crate::task::state::{EmailDraft, Output, Task};
+use crate::task::steps::approval::Approval;
 
 /// The message for a decision: the decisions by title, whether to go ahead, the drafts to send, and what was said. For
 /// a rejection, or a text on an approval, that nothing is to be carried out before it was asked for again.
-pub(super) fn composed(
+pub(in crate::task) fn composed(
     task: &Task,
     approval: &Approval,
     said: &str,

@@ -1,4 +1,4 @@
-//! What decisions keep of an output (reference/behaviour 1.8).
+//! The parts of an output decisions need.
 
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use crate::id::derived;
 use crate::task::event::{OutputProduced, OutputStatus};
 use crate::task::state::{EmailDraft, Output};
 
-pub(super) fn output(produced: &OutputProduced, number: u32) -> Output {
+pub(in crate::task) fn produced(produced: &OutputProduced, number: u32) -> Output {
     let metadata = &produced.metadata;
     Output {
         made_as: made_as(produced),

@@ -1,0 +1,122 @@
+//! The timers of a task, and what follows when a sleep, the wait in the queue or the task's deadline ends. Every timer
+//! comes from recorded facts and fires a command that names what it was set for, so firing it twice, or too late,
+//! changes nothing.
+
+use chrono::{DateTime, Utc};
+
+use crate::task::command::{
+    Command, ExpireBlocker, ExpireQueue, PassDeadline, ReleaseAttempt, TimeOutAttempt, Wake,
+};
+use crate::task::event::{DropReason, Event, RunCause, RunStatus, TaskDropped};
+use crate::task::state::Task;
+use crate::task::steps::run;
+use crate::task::transitions::TaskState;
+
+/// A timer of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timer {
+    /// The instant it fires.
+    pub due: DateTime<Utc>,
+    /// The command it sends, except for the time.
+    kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Kind {
+    Wake,
+    AttemptTimeout(crate::id::AttemptId),
+    CancelGrace(crate::id::AttemptId),
+    QueueTtl(crate::id::RunId),
+    Deadline,
+    BlockerDeadline(crate::id::BlockerId),
+}
+
+impl Timer {
+    /// The command to send when it fires at `now`.
+    pub fn command(&self, now: DateTime<Utc>, grace_ms: i64) -> Command {
+        match &self.kind {
+            Kind::Wake => Command::Wake(Wake { wake_at: self.due, at: now }),
+            Kind::AttemptTimeout(attempt_id) => {
+                Command::TimeOutAttempt(TimeOutAttempt { attempt_id: attempt_id.clone(), grace_ms, at: now })
+            }
+            Kind::CancelGrace(attempt_id) => {
+                Command::ReleaseAttempt(ReleaseAttempt { attempt_id: attempt_id.clone(), at: now })
+            }
+            Kind::QueueTtl(run_id) => Command::ExpireQueue(ExpireQueue { run_id: *run_id, at: now }),
+            Kind::BlockerDeadline(blocker_id) => {
+                Command::ExpireBlocker(ExpireBlocker { blocker_id: *blocker_id, grace_ms, at: now })
+            }
+            Kind::Deadline => Command::PassDeadline(PassDeadline { deadline: self.due, grace_ms, at: now }),
+        }
+    }
+}
+
+/// The timers a task has in its current state. Leases are not among them: renewals are not events, so the
+/// engine keeps those deadlines itself.
+pub fn timers(task: &Task) -> Vec<Timer> {
+    let mut timers = Vec::new();
+    let mut set = |due, kind| timers.push(Timer { due, kind });
+    if let (TaskState::Sleeping, Some(sleep)) = (task.state, &task.sleep) {
+        set(sleep.wake_at, Kind::Wake);
+    }
+    if let Some(live) = &task.live {
+        if let Some(grace_until) = live.cancel_grace_until {
+            set(grace_until, Kind::CancelGrace(live.attempt_id.clone()));
+        } else if let Some(due) = task.attempt_due() {
+            set(due, Kind::AttemptTimeout(live.attempt_id.clone()));
+        }
+    }
+    if let (Some(due), Some(run)) = (task.queue_due(), task.active_run()) {
+        set(due, Kind::QueueTtl(run.run_id));
+    }
+    if let Some(blocker) = &task.blocker
+        && let Some(deadline) = &blocker.opened.deadline
+    {
+        set(deadline.at, Kind::BlockerDeadline(blocker.opened.blocker_id));
+    }
+    if let (Some(deadline), false) = (task.accepted.deadline, task.state.is_terminal()) {
+        set(deadline, Kind::Deadline);
+    }
+    timers
+}
+
+/// Precedes the follow-up an agent asked to be reminded of.
+const TIME_IS_UP: &str = "This is the wake-up you asked for: its time has come, so do now what follows and do not wait for it again.";
+
+pub(super) fn wake(task: &Task, command: &Wake) -> Vec<Event> {
+    let Some(sleep) = task.sleep.as_ref().filter(|_| task.state == TaskState::Sleeping) else {
+        return Vec::new();
+    };
+    if sleep.wake_at != command.wake_at {
+        return Vec::new();
+    }
+    let prompt = match &sleep.follow_up_prompt {
+        // The follow-up alone could be taken for an order to wait once more.
+        Some(follow_up) => format!("{TIME_IS_UP}\n\n{follow_up}"),
+        None => task.accepted.message.clone(),
+    };
+    vec![Event::RunRequested(run::request(task, RunCause::Wake, prompt, command.at))]
+}
+
+pub(super) fn expire_queue(task: &Task, command: &ExpireQueue) -> Vec<Event> {
+    let is_due = task.queue_due().is_some_and(|due| due <= command.at);
+    let Some(run) = task.active_run().filter(|run| is_due && run.run_id == command.run_id) else {
+        return Vec::new();
+    };
+    let error = "waited longer than its queue TTL".to_owned();
+    vec![
+        run::ended(run.run_id, RunStatus::Cancelled, Some(error), command.at),
+        Event::TaskDropped(TaskDropped { reason: DropReason::QueueTtl, at: command.at }),
+    ]
+}
+
+pub(super) fn pass_deadline(task: &Task, command: &PassDeadline) -> Vec<Event> {
+    let passed = task.accepted.deadline.filter(|deadline| *deadline <= command.at);
+    if task.state.is_terminal() || passed != Some(command.deadline) {
+        return Vec::new();
+    }
+    run::stop(task, Some("deadline exceeded".to_owned()), command.grace_ms, command.at)
+}
+
+#[cfg(test)]
+mod tests;
