@@ -215,7 +215,7 @@ proptest! {
             let task = task_of(&step.after);
             let inbox: BTreeSet<_> = task.inbox.iter().map(|input| input.input_id).collect();
             prop_assert_eq!(inbox, accepted.keys().copied().collect(), "the inbox has exactly what was accepted");
-            for input in &task.inbox {
+            for input in task.inbox.iter() {
                 prop_assert_eq!(input.state == InputState::Consumed, consumed.contains(&input.input_id));
                 if let InputState::Claimed(by) = &input.state {
                     let holder = task.working_attempt().map(|live| &live.attempt_id);
@@ -295,9 +295,9 @@ proptest! {
                 }
             }
             prop_assert_eq!(armed, task.watches.keys().copied().collect());
-            prop_assert!(task.fired_watches.iter().all(|id| task.watches.contains_key(id)));
+            prop_assert!(task.watches.fired.iter().all(|id| task.watches.contains_key(id)));
             if task.state.is_terminal() {
-                prop_assert!(task.watches.is_empty() && task.joins.is_empty(), "after {:?}", step.command);
+                prop_assert!(task.watches.is_empty() && task.children.joins.is_empty(), "after {:?}", step.command);
             }
         }
     }
@@ -306,7 +306,7 @@ proptest! {
     fn what_a_task_waits_for_together_is_told_once_and_only_when_it_is_over(birth in births(), moves in moves()) {
         for step in play(&birth, &moves) {
             let task = task_of(&step.after);
-            for join in &task.joins {
+            for join in &task.children.joins {
                 let over = join.task_ids.iter().filter(|id| task.children[*id].ended.is_some()).count();
                 let is_met = if join.join == Join::Any { over > 0 } else { over == join.task_ids.len() };
                 prop_assert!(!is_met, "nobody was told after {:?}", step.command);
@@ -315,7 +315,7 @@ proptest! {
             if task.state == TaskState::Waiting
                 && let Some(join) = task.blocker.as_ref().and_then(|blocker| blocker.opened.join.as_ref())
             {
-                prop_assert!(task.joins.contains(join), "waits for what is over");
+                prop_assert!(task.children.joins.contains(join), "waits for what is over");
             }
         }
     }

@@ -9,7 +9,7 @@ use capstan_domain::matching::{
     Capabilities, Config, DEFAULT_AGE_STEP_MS, Matching, Pick, Reach, StreamKey, WaitingReason, WorkerOffer,
 };
 use capstan_domain::task::event::{Priority, RunCause, RunStatus};
-use capstan_domain::task::state::{Live, Run};
+use capstan_domain::task::state::{Live, Run, Runs};
 use capstan_domain::task::{Task, TaskState};
 use chrono::{DateTime, Duration, Utc};
 use proptest::prelude::*;
@@ -31,10 +31,11 @@ fn queued(number: usize, workspace: &str, session: &str, class: &str, seconds: i
             "agent_name": "Demo", "agent_config": {}, "message": "do it", "session_id": session,
             "instance_key": class, "policy": {}, "timeout_ms": 0, "priority": "normal", "accepted_at": at(0),
         },
-        "state": "done", "priority": "normal", "runs": [], "epoch": 0, "live": null, "queued_at": null,
-        "available_at": null, "sleep": null, "inbox": [], "blocker": null, "blocker_revision": 0,
-        "answered": null, "outputs": {}, "archived_at": null, "wake_count": 0, "cost_usd": 0.0, "tool_calls": {},
-        "children": {}, "watches": {}, "fired": [], "parent_told": false, "warned": {},
+        "state": "done", "priority": "normal", "archived_at": null, "queued_at": null, "available_at": null,
+        "sleep": null, "wake_count": 0, "runs": [], "epoch": 0, "live": null, "inbox": [], "blocker": null,
+        "blocker_revision": 0, "answered": null, "outputs": {}, "tool_calls": {},
+        "children": { "by_id": {}, "joins": [] }, "watches": { "armed": {}, "fired": [], "batches": [] },
+        "cost_usd": 0.0, "warned": {}, "report": { "result": null, "error": null, "is_sent": false },
     }))
     .expect("a task");
     enqueued(task, at(seconds), None)
@@ -44,7 +45,7 @@ fn enqueued(mut task: Task, since: DateTime<Utc>, available_at: Option<DateTime<
     task.state = TaskState::Queued;
     task.queued_at = Some(since);
     task.available_at = available_at;
-    task.runs = vec![Run {
+    task.runs = Runs(vec![Run {
         run_id: RunId::of_task(task.id(), 1),
         cause: RunCause::Accepted,
         status: RunStatus::Accepted,
@@ -54,7 +55,7 @@ fn enqueued(mut task: Task, since: DateTime<Utc>, available_at: Option<DateTime<
         attempts: 0,
         failed: 0,
         lost: 0,
-    }];
+    }]);
     task
 }
 
@@ -84,14 +85,14 @@ fn stopping(task: Task) -> Task {
     if let Some(live) = &mut task.live {
         live.cancel_grace_until = Some(at(99));
     }
-    task.runs[0].status = RunStatus::Cancelled;
+    task.runs.0[0].status = RunStatus::Cancelled;
     task
 }
 
 fn over(mut task: Task) -> Task {
     task.state = TaskState::Done;
     task.live = None;
-    task.runs[0].status = RunStatus::Ok;
+    task.runs.0[0].status = RunStatus::Ok;
     task
 }
 

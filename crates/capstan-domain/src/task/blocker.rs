@@ -31,7 +31,7 @@ pub(super) fn open_blocker(task: &Task, command: &OpenBlocker) -> Result<Vec<Eve
     }
     let mut events = blocker::open(task, live, asked, command.at);
     if let Some(Event::BlockerOpened(opened)) = events.last() {
-        let opened = Blocker { opened: opened.clone(), votes: Vec::new() };
+        let opened = Blocker::opened(opened);
         let early = task.pending_inputs().find(|input| answers_early(&opened, &command.blocker, input));
         if let Some(input) = early {
             answer_early(task, &opened, input, command.at, &mut events);
@@ -135,7 +135,7 @@ fn proceed(task: &Task, blocker: &Blocker, action: Option<Decision>, at: DateTim
             Some(Event::RunRequested(run))
         }
     };
-    let seq = task.next_input_seq();
+    let seq = task.inbox.next_seq();
     let mut events = vec![Event::InputAccepted(InputAccepted {
         kind: if action.is_some() { InputKind::ApproveReject } else { InputKind::FreeText },
         action: approval.verdict,

@@ -210,7 +210,7 @@ impl InputDecision<'_> {
         let is_decision = self.approval.verdict.is_some();
         Event::InputAccepted(InputAccepted {
             input_id: command.input_id,
-            seq: self.task.next_input_seq(),
+            seq: self.task.inbox.next_seq(),
             kind: if is_decision { InputKind::ApproveReject } else { InputKind::FreeText },
             message,
             said,

@@ -64,7 +64,7 @@ pub(super) fn retry(task: &Task, command: &Retry) -> Result<Vec<Event>, Rejectio
     let accepted = message.map(|message| {
         Event::InputAccepted(InputAccepted::text(
             command.input_id,
-            task.next_input_seq(),
+            task.inbox.next_seq(),
             InputSource::default(),
             message,
             InputOutcome::Resumed,
@@ -76,7 +76,7 @@ pub(super) fn retry(task: &Task, command: &Retry) -> Result<Vec<Event>, Rejectio
 
 /// The prompt of the last run: the current command, when that was the first.
 fn last_prompt(task: &Task) -> &str {
-    match task.runs.as_slice() {
+    match &task.runs[..] {
         [] | [_] => &task.accepted.message,
         [.., last] => &last.prompt,
     }

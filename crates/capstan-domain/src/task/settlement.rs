@@ -22,7 +22,7 @@ use crate::task::event::{
     RunEnded, RunStatus, TaskDone, TaskDropped, TaskFailed, TaskSlept,
 };
 use crate::task::rejection::Rejection;
-use crate::task::state::{Live, Run, Task};
+use crate::task::state::{Input, Live, Run, Task};
 use crate::task::steps::blocker::NewQuestion;
 use crate::task::steps::{blocker, budget, outputs, run};
 use crate::task::transitions::TaskState;
@@ -92,8 +92,8 @@ fn settle_ok(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>
     let is_about_call = task.blocker.as_ref().is_some_and(|open| open.opened.tool_call_id.is_some());
     let has_more = match (asks, is_about_call && command.blocker.is_none()) {
         (_, true) => false,
-        (true, false) => task.has_answers_left(),
-        (false, false) => task.has_inputs_left(),
+        (true, false) => task.inbox.left().any(Input::may_answer),
+        (false, false) => task.inbox.left().next().is_some(),
     };
     if has_more {
         blocker::close_open(task, BlockerStatus::Resolved, at, events);
@@ -129,7 +129,7 @@ fn join_left(task: &Task, events: &[Event]) -> Option<JoinWait> {
         let Event::SubtasksSpawned(spawned) = event else { return None };
         spawned.join_wait()
     });
-    new.or_else(|| task.joins.last().cloned())
+    new.or_else(|| task.children.joins.last().cloned())
 }
 
 /// Waits for subtasks.
@@ -261,7 +261,7 @@ pub(super) fn expire_lease(task: &Task, command: &ExpireLease) -> Vec<Event> {
         events.push(run::ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), command.at));
         // The question outlives the process that asked it; the answer will begin a new run. An input the lost
         // attempt had taken but not acknowledged came before the question and answers it.
-        if task.has_answers_left() {
+        if task.inbox.left().any(Input::may_answer) {
             blocker::close_open(task, BlockerStatus::Resolved, command.at, &mut events);
             let next = run::request_with_inputs(task, RunCause::Input, None, None, command.at);
             events.push(Event::RunRequested(next));

@@ -1,52 +1,83 @@
-//! What decisions need to know of a task.
+//! A task, as far as decisions need it: its parts, and questions about the whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::finite::AMOUNT_MAX;
-use crate::id::{AttemptId, InputId, OutputId, RunId, TaskId, ToolCallId, WatchId, WorkerId};
+use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId};
 use crate::span::later;
 use crate::task::event::{
-    BlockerKind, BlockerOpened, BudgetScope, BudgetWarned, InputKind, InputOutcome, InputSource, Join,
-    JoinWait, OutputStatus, Priority, QueueMode, RunCause, RunStatus, SourceWatch, Subtask, SubtaskEnded,
-    TaskAccepted, ToolCallDeferred, ToolExecutor, Verdict,
+    BlockerKind, BudgetScope, BudgetWarned, OutputStatus, Priority, RunCause, Subtask, TaskAccepted,
 };
 use crate::task::rejection::Rejection;
 use crate::task::spending::Spending;
 use crate::task::transitions::TaskState;
 
+/// Lets a part be read like the collection it wraps; only events change it.
+macro_rules! reads_as {
+    ($part:ty, $target:ty) => {
+        impl std::ops::Deref for $part {
+            type Target = $target;
+
+            fn deref(&self) -> &Self::Target {
+                &self.0
+            }
+        }
+    };
+}
+
+mod blocker;
+mod children;
+mod inbox;
 pub(super) mod outputs;
+mod parent_report;
+mod run;
+mod tool_calls;
+mod watches;
+
+pub use blocker::Blocker;
+pub use children::{Child, Children};
+pub use inbox::{Inbox, Input, InputState};
+pub use outputs::{EmailDraft, Output, Outputs};
+pub use parent_report::ParentReport;
+pub use run::{Live, Run, Runs};
+pub use tool_calls::{ToolCall, ToolCallState, ToolCalls};
+pub use watches::Watches;
 
 /// The stream of a task: empty, or a task.
 pub type State = Option<Box<Task>>;
 
-/// A task as its decisions see it.
+/// A task, as far as decisions need it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
-    /// What was accepted, as changed since. It is by far the largest part, so states of a task share it.
+    /// The command as accepted, with later changes. It is by far the largest part, so states of a task share it.
     pub accepted: Arc<TaskAccepted>,
-    /// Where it stands.
+    /// The task's state.
     pub state: TaskState,
-    /// Its urgency now.
+    /// Its current urgency.
     pub priority: Priority,
-    /// All its runs, oldest first.
-    pub runs: Vec<Run>,
-    /// The last lease epoch given out.
+    /// The instant it was archived, while it is.
+    pub archived_at: Option<DateTime<Utc>>,
+    /// The instant it was queued, while it is.
+    pub queued_at: Option<DateTime<Utc>>,
+    /// The earliest instant of its next lease.
+    pub available_at: Option<DateTime<Utc>>,
+    /// Its sleep, while it sleeps.
+    pub sleep: Option<Sleep>,
+    /// Times a timer woke it since the last input of a caller.
+    pub wake_count: u32,
+    /// Its runs.
+    pub runs: Runs,
+    /// The last lease epoch.
     pub epoch: u64,
     /// The attempt that holds the lease.
     pub live: Option<Live>,
-    /// Since when it is queued.
-    pub queued_at: Option<DateTime<Utc>>,
-    /// Not to be leased before this instant.
-    pub available_at: Option<DateTime<Utc>>,
-    /// Its sleep.
-    pub sleep: Option<Sleep>,
-    /// Everything said to it, oldest first.
-    pub inbox: Vec<Input>,
+    /// Its inputs.
+    pub inbox: Inbox,
     /// The question it waits on.
     pub blocker: Option<Blocker>,
     /// Blockers opened so far.
@@ -54,251 +85,143 @@ pub struct Task {
     /// The question answered last, and the input that answered it.
     pub answered: Option<(Blocker, InputId)>,
     /// Its outputs.
-    pub outputs: BTreeMap<OutputId, Output>,
-    /// Since when it is archived.
-    pub archived_at: Option<DateTime<Utc>>,
-    /// Timers that woke it since a caller last said something.
-    pub wake_count: u32,
-    /// What its own runs cost so far, in US dollars.
+    pub outputs: Outputs,
+    /// Its deferred tool calls.
+    pub tool_calls: ToolCalls,
+    /// Its subtasks.
+    pub children: Children,
+    /// Its watches.
+    pub watches: Watches,
+    /// Cost of its own runs, in US dollars.
     pub cost_usd: f64,
-    /// Tool calls that were kept back and are not forgotten yet.
-    pub tool_calls: BTreeMap<ToolCallId, ToolCall>,
-    /// Its children: those it spawned, and those that ended.
-    pub children: BTreeMap<TaskId, Child>,
-    /// What it waits for outside.
-    pub watches: BTreeMap<WatchId, SourceWatch>,
-    /// The last batches its watches fired for, as hashes, so that a repeated event fires nothing.
-    pub fired: Vec<String>,
-    /// The watches among them that fired.
-    #[serde(default)]
-    pub fired_watches: BTreeSet<WatchId>,
-    /// The subtasks it still wants to hear of.
-    #[serde(default)]
-    pub joins: Vec<JoinWait>,
-    /// What its last run answered; kept for its parent.
-    #[serde(default)]
-    pub result: Option<Value>,
-    /// What went wrong; kept for its parent.
-    #[serde(default)]
-    pub error: Option<String>,
-    /// True once the parent knows how it ended.
-    pub parent_told: bool,
     /// The last warning about each budget.
     pub warned: BTreeMap<BudgetScope, BudgetWarned>,
-}
-
-/// An output as decisions see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Output {
-    /// A digest of what it was made as: only the same once more is a repeat.
-    pub made_as: uuid::Uuid,
-    /// Where it stands.
-    pub status: OutputStatus,
-    /// Its place among the task's outputs, from 1.
-    pub number: u32,
-    /// The run that made it.
-    pub run_id: Option<RunId>,
-    /// What it is.
-    pub output_type: String,
-    /// A name for people.
-    pub title: String,
-    /// The final summary.
-    pub summary: Option<String>,
-    /// The wait group its metadata names.
-    pub wait_group_id: Option<String>,
-    /// True when its pending status asks for an approval.
-    pub is_approval: bool,
-    /// The draft it stands for, when it is an email that was not sent.
-    pub draft: Option<EmailDraft>,
-    /// True once it was put away.
-    pub is_archived: bool,
-}
-
-/// An email that waits to be sent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EmailDraft {
-    /// The draft.
-    pub draft_id: String,
-    /// The thread it belongs to.
-    pub thread_id: Option<String>,
-    /// The recipient.
-    pub to: Option<String>,
-    /// The subject.
-    pub subject: Option<String>,
-}
-
-/// A tool call that was kept back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ToolCall {
-    /// The call.
-    pub deferred: ToolCallDeferred,
-    /// Where it stands.
-    pub state: ToolCallState,
-}
-
-/// Where a kept call stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "is", rename_all = "snake_case")]
-pub enum ToolCallState {
-    /// Waits for a decision.
-    Pending,
-    /// Rejected; the same call is refused for a while after this instant.
-    Rejected {
-        /// When.
-        at: DateTime<Utc>,
-    },
-    /// Approved and the agent's to repeat, once, shortly after this instant.
-    PreApproved {
-        /// When.
-        at: DateTime<Utc>,
-    },
-    /// Approved; waits to be carried out.
-    Approved {
-        /// By whom.
-        executor: ToolExecutor,
-        /// Tries that were lost.
-        tries: u32,
-    },
-    /// Being carried out.
-    Executing {
-        /// By whom.
-        executor: ToolExecutor,
-        /// The number of this try.
-        try_no: u32,
-        /// The worker that does it.
-        worker_id: Option<WorkerId>,
-        /// When it counts as lost.
-        until: DateTime<Utc>,
-    },
-}
-
-/// A child as its parent knows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Child {
-    /// Its name for people.
-    pub label: Option<String>,
-    /// What it is made from, while it is not known to be over.
-    #[serde(default)]
-    pub subtask: Option<Box<Subtask>>,
-    /// How it ended, once it has.
-    pub ended: Option<SubtaskEnded>,
-}
-
-/// A run as decisions see it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Run {
-    /// Its id.
-    pub run_id: RunId,
-    /// Why it was asked for.
-    pub cause: RunCause,
-    /// Where it stands.
-    pub status: RunStatus,
-    /// True once a worker began it, asked for it or ended it well: the agent has its prompt.
-    pub delivered: bool,
-    /// What the agent is told; dropped when the next run is asked for.
-    pub prompt: String,
-    /// The run whose session it resumes.
-    pub resumed_from: Option<RunId>,
-    /// Attempts so far.
-    pub attempts: u32,
-    /// Attempts that failed by the agent's own doing.
-    pub failed: u32,
-    /// Attempts that were lost or given back.
-    pub lost: u32,
-}
-
-/// The attempt that holds the lease.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Live {
-    /// The fence.
-    pub attempt_id: AttemptId,
-    /// Its run.
-    pub run_id: RunId,
-    /// Its number within the run.
-    pub attempt_no: u32,
-    /// Who holds it.
-    pub worker_id: WorkerId,
-    /// How long the lease lasts without renewal, in milliseconds.
-    pub lease_ms: i64,
-    /// Since when.
-    pub leased_at: DateTime<Utc>,
-    /// When the worker began, if it has.
-    pub started_at: Option<DateTime<Utc>>,
-    /// Set when it is to stop: until then the session stays taken.
-    pub cancel_grace_until: Option<DateTime<Utc>>,
+    /// Its report to its parent.
+    pub report: ParentReport,
 }
 
 /// A sleep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sleep {
-    /// When the timer rings.
+    /// The instant its timer fires.
     pub wake_at: DateTime<Utc>,
-    /// What the agent is told then.
+    /// The prompt for the agent then.
     pub follow_up_prompt: Option<String>,
 }
 
-/// Where an input stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InputState {
-    /// Waits for a run.
-    Pending,
-    /// Taken, not yet used.
-    Claimed(AttemptId),
-    /// The agent has it.
-    Consumed,
-}
-
-/// Something said to the task.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Input {
-    /// Its id.
-    pub input_id: InputId,
-    /// Its place in the inbox.
-    pub seq: u32,
-    /// What kind.
-    pub kind: InputKind,
-    /// What the agent is told; dropped once consumed.
-    pub message: String,
-    /// When and how it reaches the agent.
-    pub queue_mode: QueueMode,
-    /// What said it.
-    pub source: InputSource,
-    /// Yes, no or both.
-    pub action: Option<Verdict>,
-    /// Answers by question id; dropped once consumed.
-    pub answers: Map<String, Value>,
-    /// What the caller was told.
-    pub outcome: InputOutcome,
-    /// Where it stands.
-    pub state: InputState,
-}
-
-/// An open question.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Blocker {
-    /// The question, in its last words.
-    pub opened: BlockerOpened,
-    /// Who approved so far, by actor name, when it takes several.
-    pub votes: Vec<String>,
-}
-
-/// What keeps an unfinished task from being forgotten.
+/// The part of the system that will continue an unfinished task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// It stands in the queue.
+    /// An entry of the queue.
     QueueEntry,
-    /// A worker has it.
+    /// The lease of a worker.
     Lease,
-    /// A timer will ring.
+    /// A timer.
     Timer,
-    /// A question is open.
+    /// An open question.
     OpenBlocker,
-    /// An approved tool call is being carried out.
+    /// The execution of an approved tool call.
     ToolExecution,
 }
 
 impl Task {
+    pub(super) fn new(accepted: &Arc<TaskAccepted>) -> Self {
+        Self {
+            accepted: Arc::clone(accepted),
+            // Replaced by the event that follows in the same commit: RunRequested or TaskSlept.
+            state: TaskState::Queued,
+            priority: accepted.priority,
+            archived_at: None,
+            queued_at: None,
+            available_at: None,
+            sleep: None,
+            wake_count: 0,
+            runs: Runs::default(),
+            epoch: 0,
+            live: None,
+            inbox: Inbox::default(),
+            blocker: None,
+            blocker_revision: 0,
+            answered: None,
+            outputs: Outputs::default(),
+            tool_calls: ToolCalls::default(),
+            children: Children::default(),
+            watches: Watches::default(),
+            cost_usd: 0.0,
+            warned: BTreeMap::new(),
+            report: ParentReport::default(),
+        }
+    }
+
+    /// Enters a state in which the task neither waits in the queue nor sleeps.
+    pub(super) fn enter(&mut self, state: TaskState) {
+        self.state = state;
+        self.queued_at = None;
+        self.available_at = None;
+        self.sleep = None;
+    }
+
+    /// Enters the queue.
+    pub(super) fn enter_queue(&mut self, queued_at: DateTime<Utc>, available_at: Option<DateTime<Utc>>) {
+        self.enter(TaskState::Queued);
+        self.queued_at = Some(queued_at);
+        self.available_at = available_at;
+    }
+
+    /// A requested run begins a new report, and after a retry the wakes are counted from zero.
+    pub(super) fn run_requested(&mut self, cause: RunCause) {
+        self.report = ParentReport::default();
+        if cause == RunCause::Wake {
+            self.wake_count = self.wake_count.saturating_add(1);
+        } else if cause == RunCause::Retry {
+            self.wake_count = 0;
+        }
+    }
+
+    /// Unless the same decision says more, a tool call in execution is all that is left to wait for.
+    pub(super) fn run_ended(&mut self, result: Option<&Value>) {
+        if self.state == TaskState::Running && self.executing_call().is_some() {
+            self.state = TaskState::Waiting;
+        }
+        if self.has_parent() {
+            self.report.result = result.cloned();
+        }
+    }
+
+    /// The command, to be changed.
+    pub(super) fn accepted_mut(&mut self) -> &mut TaskAccepted {
+        Arc::make_mut(&mut self.accepted)
+    }
+
+    /// Changes the live attempt, if it is this one.
+    pub(super) fn with_live(&mut self, attempt_id: &AttemptId, change: impl FnOnce(&mut Live)) {
+        if let Some(live) = self.live.as_mut().filter(|live| live.attempt_id == *attempt_id) {
+            change(live);
+        }
+    }
+
+    /// Changes the open question, if it is this one.
+    pub(super) fn with_blocker(&mut self, blocker_id: BlockerId, change: impl FnOnce(&mut Blocker)) {
+        if let Some(blocker) = self.blocker.as_mut().filter(|open| open.opened.blocker_id == blocker_id) {
+            change(blocker);
+        }
+    }
+
+    /// Enters a final state. `error` is kept for the parent.
+    pub(super) fn end(&mut self, state: TaskState, error: Option<&str>) {
+        self.enter(state);
+        self.tool_calls.task_ended();
+        self.children.task_ended();
+        if self.has_parent() {
+            self.report.error = error.map(str::to_owned);
+        }
+    }
+
+    /// True for a subtask.
+    pub(super) fn has_parent(&self) -> bool {
+        self.accepted.parent_task_id.is_some()
+    }
+
     /// Its id.
     pub fn id(&self) -> TaskId {
         self.accepted.task_id
@@ -327,11 +250,6 @@ impl Task {
     /// The input with this id.
     pub fn input(&self, input_id: InputId) -> Option<&Input> {
         self.inbox.iter().rev().find(|input| input.input_id == input_id)
-    }
-
-    /// The place in the inbox the next input takes.
-    pub fn next_input_seq(&self) -> u32 {
-        u32::try_from(self.inbox.len()).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     /// Inputs no run has yet, oldest first.
@@ -405,22 +323,12 @@ impl Task {
             .ok_or(Rejection::LeaseLost { current_epoch: self.epoch })
     }
 
-    /// True when the task has inputs no run has delivered; claimed inputs are returned when an attempt ends.
-    pub(super) fn has_inputs_left(&self) -> bool {
-        self.inbox.iter().any(|input| input.state != InputState::Consumed)
-    }
-
-    /// True when one of them answers a question asked now.
-    pub(super) fn has_answers_left(&self) -> bool {
-        self.inbox.iter().any(|input| input.state != InputState::Consumed && input.may_answer())
-    }
-
     /// The pending outputs a decision without items is about, oldest first: those of the open question; when none is
     /// open, those of the newest wait group.
     pub(super) fn outputs_in_question(&self) -> Vec<(OutputId, &Output)> {
         let Some(blocker) = &self.blocker else { return self.group_awaiting_approval(None) };
         let asked = |id: &OutputId| blocker.opened.items.iter().any(|item| item.output_id == *id);
-        self.outputs_by_age(|id, output| asked(id) && output.status == OutputStatus::Pending)
+        self.outputs.by_age(|id, output| asked(id) && output.status == OutputStatus::Pending)
     }
 
     /// The outputs of this wait group that await an approval, oldest first; of the newest group when none is named.
@@ -439,7 +347,7 @@ impl Task {
 
     /// The outputs that await an approval, oldest first.
     pub(super) fn outputs_awaiting_approval(&self) -> Vec<(OutputId, &Output)> {
-        self.outputs_by_age(|_, output| output.awaits_approval())
+        self.outputs.by_age(|_, output| output.awaits_approval())
     }
 
     /// True when an approval is asked for: by the open question, or by outputs of a task without an active run.
@@ -450,28 +358,9 @@ impl Task {
         }
     }
 
-    fn outputs_by_age(&self, keep: impl Fn(&OutputId, &Output) -> bool) -> Vec<(OutputId, &Output)> {
-        let kept = self.outputs.iter().filter(|(id, output)| keep(id, output));
-        let mut outputs: Vec<_> = kept.map(|(id, output)| (*id, output)).collect();
-        outputs.sort_by_key(|(id, output)| (output.number, *id));
-        outputs
-    }
-
-    /// True when nothing is left to wait for.
-    pub(super) fn is_met(&self, join: &JoinWait) -> bool {
-        let mut over =
-            join.task_ids.iter().map(|id| self.children.get(id).is_some_and(|child| child.ended.is_some()));
-        match join.join {
-            Join::None => true,
-            Join::All => over.all(|over| over),
-            Join::Any => over.any(|over| over),
-        }
-    }
-
     /// Cost of its tree as far as it knows, in US dollars: its own, and that of subtasks that are over.
     pub fn spent_usd(&self) -> f64 {
-        let ended = self.children.values().filter_map(|child| child.ended.as_ref());
-        (self.cost_usd + ended.map(|ended| ended.cost_usd).sum::<f64>()).min(AMOUNT_MAX)
+        (self.cost_usd + self.children.cost_usd()).min(AMOUNT_MAX)
     }
 
     /// The task's own budget and what is spent of it, if it has one.
@@ -490,10 +379,7 @@ impl Task {
 
     /// True while it is over and its parent does not know.
     pub fn must_tell_parent(&self) -> bool {
-        self.state.is_terminal()
-            && self.live.is_none()
-            && self.accepted.parent_task_id.is_some()
-            && !self.parent_told
+        self.state.is_terminal() && self.live.is_none() && self.has_parent() && !self.report.is_sent
     }
 
     /// True when nothing is left to be done about it: no lease to be freed, no child to be made or heard of, no parent
@@ -503,44 +389,5 @@ impl Task {
             && self.live.is_none()
             && !self.must_tell_parent()
             && self.open_subtasks().next().is_none()
-    }
-}
-
-impl Output {
-    /// True while it waits for an approval.
-    pub(super) fn awaits_approval(&self) -> bool {
-        self.status == OutputStatus::Pending && self.is_approval && !self.is_archived
-    }
-}
-
-impl Input {
-    /// True for a caller's input that does not take a turn to itself.
-    pub(super) fn may_answer(&self) -> bool {
-        self.source == InputSource::Caller && self.queue_mode != QueueMode::Queue
-    }
-}
-
-impl Blocker {
-    /// True when a text can end the question; the others end with a budget or with subtasks.
-    pub(super) fn takes_text(&self) -> bool {
-        matches!(self.opened.kind, BlockerKind::Input | BlockerKind::Approval)
-    }
-}
-
-/// Minutes for which a rejection without a reason refuses the same call again.
-const REJECTED_MINUTES: i64 = 10;
-/// Minutes for which the agent may repeat an approved call.
-const PRE_APPROVED_MINUTES: i64 = 2;
-
-impl ToolCall {
-    /// True for a decision that is no longer in force.
-    pub(super) fn is_forgotten(&self, now: DateTime<Utc>) -> bool {
-        match self.state {
-            ToolCallState::Rejected { at } => now >= at + Duration::minutes(REJECTED_MINUTES),
-            ToolCallState::PreApproved { at } => now >= at + Duration::minutes(PRE_APPROVED_MINUTES),
-            ToolCallState::Pending | ToolCallState::Approved { .. } | ToolCallState::Executing { .. } => {
-                false
-            }
-        }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::agent;
 use crate::task::command::{Accept, ChildEnded, Parent, ParentHeard};
 use crate::task::event::{Event, InputSource, JoinWait, ParentTold, Subtask, SubtaskEnded};
-use crate::task::state::{Child, Task};
+use crate::task::state::Task;
 use crate::task::steps::input;
 use crate::text::cut;
 
@@ -68,8 +68,8 @@ pub fn report(child: &Task, at: DateTime<Utc>) -> ChildEnded {
         task_id: child.id(),
         label: child.accepted.label.clone(),
         state: child.state,
-        result: child.result.clone().map(short),
-        error: child.error.clone(),
+        result: child.report.result.clone().map(short),
+        error: child.report.error.clone(),
         cost_usd: child.spent_usd(),
         at,
     }
@@ -107,10 +107,10 @@ pub(super) fn child_ended(task: &Task, command: &ChildEnded) -> Vec<Event> {
         return Vec::new();
     }
     let mut after = task.clone();
-    let child = Child { label: command.label.clone(), subtask: None, ended: Some(ended.clone()) };
-    after.children.insert(command.task_id, child);
+    after.children.ended(&ended);
+    let is_met = |join: &&JoinWait| after.children.is_met(join) && join.task_ids.contains(&command.task_id);
+    let met = after.children.joins.iter().find(is_met);
     let mut events = vec![Event::SubtaskEnded(ended)];
-    let met = after.joins.iter().find(|join| after.is_met(join) && join.task_ids.contains(&command.task_id));
     if let Some(join) = met {
         let input_id = join.input_id(task.id());
         let message = results(&after, join);

@@ -39,7 +39,7 @@ pub(super) fn fire(task: &Task, command: &FireWatch) -> Vec<Event> {
     };
     let found = task.watches.iter().find(|(_, watch)| matches(watch));
     let Some((watch_id, watch)) = found.filter(|_| !task.state.is_terminal()) else { return Vec::new() };
-    if task.fired.contains(&items_hash) {
+    if task.watches.batches.contains(&items_hash) {
         return Vec::new();
     }
     let input_id = InputId::of_key(task.id(), &format!("watch:{items_hash}"));

@@ -205,10 +205,10 @@ pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<(Command, DateT
             return Some((finish(attempt_id, AttemptOutcome::Ok, None, 0, now), now));
         }
     }
-    if !task.joins.is_empty() && task.state != TaskState::Queued {
-        let subtask = task
-            .open_subtasks()
-            .find(|subtask| task.joins.iter().any(|join| join.task_ids.contains(&subtask.task_id)))?;
+    if !task.children.joins.is_empty() && task.state != TaskState::Queued {
+        let subtask = task.open_subtasks().find(|subtask| {
+            task.children.joins.iter().any(|join| join.task_ids.contains(&subtask.task_id))
+        })?;
         return Some((child_ended(subtask.task_id, TaskState::Done, "well done".into(), now), now));
     }
     let fresh = InputId(Uuid::from_u128(9_000_000 + task.inbox.len() as u128));

@@ -94,7 +94,9 @@ fn cancelling_a_parent_cancels_its_children_and_theirs_but_not_those_that_are_de
     let cancelled = [children[0].clone(), children[1].clone(), grandchild];
     assert_eq!(states(&bench, &cancelled), [TaskState::Cancelled; 3]);
     assert_eq!(bench.world.state(&detached), TaskState::Queued);
-    assert!(bench.world.task(&children[0]).error.as_deref().unwrap().contains(&parent.task_id.to_string()));
+    assert!(
+        bench.world.task(&children[0]).report.error.as_deref().unwrap().contains(&parent.task_id.to_string())
+    );
 }
 
 #[test]
@@ -147,7 +149,7 @@ fn a_new_leader_creates_reports_and_cancels_what_the_old_one_left_undone() {
     bench.failing = false;
     bench.take_over();
     assert_eq!(bench.world.state(&parent), TaskState::Queued);
-    assert!(bench.world.task(&child).parent_told);
+    assert!(bench.world.task(&child).report.is_sent);
 }
 
 #[test]

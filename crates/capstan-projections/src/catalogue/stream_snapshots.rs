@@ -90,7 +90,7 @@ impl SnapshotRow {
 
 impl Model for StreamSnapshots {
     const NAME: &'static str = "stream_snapshots";
-    const VERSION: i32 = 6;
+    const VERSION: i32 = 7;
     const SCHEMA: &'static str = include_str!("../../../../projections/stream_snapshots/schema.sql");
     const COLUMNS: &'static [Column] = &[Column::changing("open", CellType::Flag)];
     const STARTS_EMPTY: bool = false;

@@ -165,7 +165,7 @@ async fn parts_of_tasks_are_found_only_in_their_workspace() {
         let mut expected: Vec<String> = task.runs.iter().map(|run| run.run_id.to_string()).collect();
         expected.reverse();
         assert_eq!(ids(&runs.items), expected);
-        for run in &task.runs {
+        for run in task.runs.iter() {
             let shown = read_models.run(workspace, run.run_id).await.unwrap().unwrap();
             let shown: Value = serde_json::from_str(shown.doc.get()).unwrap();
             assert_eq!(shown["status"], run.status.as_str());

@@ -89,7 +89,7 @@ pub(super) fn rearm(
     at: DateTime<Utc>,
     events: &mut Vec<Event>,
 ) -> Vec<SourceWatch> {
-    let has_fired = |watch_id: &WatchId| task.fired_watches.contains(watch_id);
+    let has_fired = |watch_id: &WatchId| task.watches.fired.contains(watch_id);
     let mut disarm = |watch_id: &WatchId, cause| {
         events.push(disarmed(*watch_id, cause, at));
     };
@@ -112,7 +112,7 @@ pub(super) fn rearm(
         }
     }
     let mut new = watched.clone();
-    for (watch_id, watch) in &task.watches {
+    for (watch_id, watch) in task.watches.iter() {
         if has_fired(watch_id) {
             disarm(watch_id, DisarmCause::Fired);
         } else if watched.contains(watch) {

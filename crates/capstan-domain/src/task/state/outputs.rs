@@ -1,30 +1,122 @@
-//! The parts of an output decisions need.
+//! Outputs of a task.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::id::derived;
-use crate::task::event::{OutputProduced, OutputStatus};
-use crate::task::state::{EmailDraft, Output};
+use crate::id::{OutputId, RunId, derived};
+use crate::task::event::{OutputFinalized, OutputProduced, OutputStatus, OutputStatusChanged};
 
-pub(in crate::task) fn produced(produced: &OutputProduced, number: u32) -> Output {
-    let metadata = &produced.metadata;
-    Output {
-        made_as: made_as(produced),
-        status: produced.status,
-        number,
-        run_id: produced.run_id,
-        output_type: produced.output_type.clone(),
-        title: produced.title.clone(),
-        summary: produced.summary.clone(),
-        wait_group_id: text(metadata, "_wait_group_id"),
-        is_approval: asks_for_approval(produced),
-        draft: draft(&produced.output_type, &produced.data, metadata),
-        is_archived: false,
+/// An output, as far as decisions need it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// A digest of the command that produced it: only an equal command is a repeat.
+    pub made_as: Uuid,
+    /// Its status.
+    pub status: OutputStatus,
+    /// Its place among the task's outputs, from 1.
+    pub number: u32,
+    /// The run that produced it; none for an output added from outside.
+    pub run_id: Option<RunId>,
+    /// Its type, free.
+    pub output_type: String,
+    /// A name for people.
+    pub title: String,
+    /// The final summary.
+    pub summary: Option<String>,
+    /// The wait group its metadata names.
+    pub wait_group_id: Option<String>,
+    /// True when its pending status asks for an approval.
+    pub is_approval: bool,
+    /// The draft, when it is an email that was not sent.
+    pub draft: Option<EmailDraft>,
+    /// True once it is archived.
+    pub is_archived: bool,
+}
+
+/// An email that waits to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmailDraft {
+    /// Id of the draft.
+    pub draft_id: String,
+    /// Id of its thread.
+    pub thread_id: Option<String>,
+    /// The recipient.
+    pub to: Option<String>,
+    /// The subject line.
+    pub subject: Option<String>,
+}
+
+impl Output {
+    fn produced(produced: &OutputProduced, number: u32) -> Self {
+        let metadata = &produced.metadata;
+        Self {
+            made_as: made_as(produced),
+            status: produced.status,
+            number,
+            run_id: produced.run_id,
+            output_type: produced.output_type.clone(),
+            title: produced.title.clone(),
+            summary: produced.summary.clone(),
+            wait_group_id: text(metadata, "_wait_group_id"),
+            is_approval: asks_for_approval(produced),
+            draft: draft(&produced.output_type, &produced.data, metadata),
+            is_archived: false,
+        }
+    }
+
+    /// True while it waits for an approval.
+    pub(in crate::task) fn awaits_approval(&self) -> bool {
+        self.status == OutputStatus::Pending && self.is_approval && !self.is_archived
     }
 }
 
-/// A digest of what the output was made as, whoever made it and whenever.
+/// All outputs of a task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Outputs(pub BTreeMap<OutputId, Output>);
+
+reads_as!(Outputs, BTreeMap<OutputId, Output>);
+
+impl Outputs {
+    /// The outputs to keep, oldest first.
+    pub(in crate::task) fn by_age(
+        &self,
+        keep: impl Fn(&OutputId, &Output) -> bool,
+    ) -> Vec<(OutputId, &Output)> {
+        let kept = self.0.iter().filter(|(id, output)| keep(id, output));
+        let mut outputs: Vec<_> = kept.map(|(id, output)| (*id, output)).collect();
+        outputs.sort_by_key(|(id, output)| (output.number, *id));
+        outputs
+    }
+
+    pub(in crate::task) fn produced(&mut self, e: &OutputProduced) {
+        let number = u32::try_from(self.0.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.0.insert(e.output_id, Output::produced(e, number));
+    }
+
+    pub(in crate::task) fn status_changed(&mut self, e: &OutputStatusChanged) {
+        self.change(e.output_id, |output| output.status = e.status);
+    }
+
+    pub(in crate::task) fn finalized(&mut self, e: &OutputFinalized) {
+        self.change(e.output_id, |output| output.summary = Some(e.summary.clone()));
+    }
+
+    pub(in crate::task) fn archived(&mut self, output_id: OutputId) {
+        self.change(output_id, |output| output.is_archived = true);
+    }
+
+    fn change(&mut self, output_id: OutputId, change: impl FnOnce(&mut Output)) {
+        if let Some(output) = self.0.get_mut(&output_id) {
+            change(output);
+        }
+    }
+}
+
+/// A digest of the content an output was produced with, independent of producer and time.
 pub(in crate::task) fn made_as(produced: &OutputProduced) -> Uuid {
     let OutputProduced { output_type, title, summary, uri, data, metadata, status, .. } = produced;
     let mut made = json!([output_type, title, summary, uri, data, metadata, status]);
@@ -33,7 +125,7 @@ pub(in crate::task) fn made_as(produced: &OutputProduced) -> Uuid {
     derived(&["output made as", &made.to_string()])
 }
 
-/// Pending, and marked as something to approve. What is pending without any mark is there to be approved too.
+/// True for a pending output that is marked as something to approve, or has no mark at all.
 fn asks_for_approval(produced: &OutputProduced) -> bool {
     let metadata = &produced.metadata;
     let marks = ["_blocking_kind", "_input_kind", "_approval_surface"];

@@ -2,7 +2,7 @@
 
 use crate::id::InputId;
 use crate::task::event::QueueMode;
-use crate::task::state::{InputState, Task};
+use crate::task::state::Task;
 
 /// A text the next run may deliver.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,7 @@ pub(in crate::task) fn next_batch<'a>(
     has_more: bool,
 ) -> Vec<QueuedText<'a>> {
     // Claimed inputs count: the attempt that claimed them has ended.
-    let left = task.inbox.iter().filter(|input| input.state != InputState::Consumed);
-    let left = left.map(|input| QueuedText {
+    let left = task.inbox.left().map(|input| QueuedText {
         input_id: input.input_id,
         message: &input.message,
         queue_mode: input.queue_mode,

@@ -47,7 +47,7 @@ pub(in crate::task) fn report(
         }
         (None, _) => None,
     };
-    let seq = task.next_input_seq();
+    let seq = task.inbox.next_seq();
     let mut events =
         vec![Event::InputAccepted(InputAccepted::text(input_id, seq, source, message, outcome, at))];
     if ends_join {

@@ -74,7 +74,7 @@ pub(in crate::task) fn ended(
 
 /// Returns inputs to the inbox that a worker claimed and never acknowledged.
 pub(in crate::task) fn return_claimed_inputs(task: &Task, at: DateTime<Utc>, events: &mut Vec<Event>) {
-    for input in &task.inbox {
+    for input in task.inbox.iter() {
         if matches!(input.state, InputState::Claimed(_)) {
             events.push(Event::InputReturned(InputReturned { input_id: input.input_id, at }));
         }

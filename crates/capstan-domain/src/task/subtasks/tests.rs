@@ -168,7 +168,7 @@ fn inputs_left_over_do_not_lose_the_children() {
     started().and(say(1, "more")).and(claim(1)).when(both(Some(Join::All))).then_with(|events, state| {
         let expected = ["returned", "attempt ended", "run ended", "spawned", "run requested"];
         assert_eq!(kinds(events), expected);
-        assert_eq!(state.as_ref().unwrap().joins.len(), 1);
+        assert_eq!(state.as_ref().unwrap().children.joins.len(), 1);
     });
 }
 

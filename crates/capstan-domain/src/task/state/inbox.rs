@@ -1,0 +1,124 @@
+//! Inputs of a task.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::id::{AttemptId, InputId};
+use crate::task::event::{
+    InputAccepted, InputClaimed, InputDeferred, InputKind, InputOutcome, InputSource, QueueMode, Verdict,
+};
+
+/// The state of an input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputState {
+    /// Waits for a run.
+    Pending,
+    /// Claimed by an attempt, not yet acknowledged.
+    Claimed(AttemptId),
+    /// The agent has it.
+    Consumed,
+}
+
+/// An input, as far as decisions need it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// The input's id.
+    pub input_id: InputId,
+    /// Its place in the inbox, from 1.
+    pub seq: u32,
+    /// Free text or decision.
+    pub kind: InputKind,
+    /// The message to the agent; dropped once consumed.
+    pub message: String,
+    /// The way it reaches the agent.
+    pub queue_mode: QueueMode,
+    /// Its source.
+    pub source: InputSource,
+    /// Its decision; none for a free text.
+    pub action: Option<Verdict>,
+    /// Answers by question id; dropped once consumed.
+    pub answers: Map<String, Value>,
+    /// The outcome the caller was given.
+    pub outcome: InputOutcome,
+    /// Its state.
+    pub state: InputState,
+}
+
+impl Input {
+    /// True for a caller's input that does not take a turn to itself.
+    pub(in crate::task) fn may_answer(&self) -> bool {
+        self.source == InputSource::Caller && self.queue_mode != QueueMode::Queue
+    }
+
+    fn consume(&mut self) {
+        self.state = InputState::Consumed;
+        self.message = String::new();
+        self.answers = Map::new();
+    }
+}
+
+/// All inputs of a task, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Inbox(pub Vec<Input>);
+
+reads_as!(Inbox, [Input]);
+
+impl Inbox {
+    /// Inputs no run has delivered; claimed ones are returned when an attempt ends.
+    pub(in crate::task) fn left(&self) -> impl Iterator<Item = &Input> {
+        self.0.iter().filter(|input| input.state != InputState::Consumed)
+    }
+
+    /// The place the next input takes, from 1.
+    pub(in crate::task) fn next_seq(&self) -> u32 {
+        u32::try_from(self.0.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    pub(in crate::task) fn accepted(&mut self, e: &InputAccepted) {
+        self.0.push(Input {
+            input_id: e.input_id,
+            seq: e.seq,
+            kind: e.kind,
+            message: e.message.clone(),
+            queue_mode: e.queue_mode,
+            source: e.source,
+            action: e.action,
+            answers: e.answers.clone(),
+            outcome: e.outcome,
+            // An input without a message to the agent needs no delivery.
+            state: if e.message.is_empty() { InputState::Consumed } else { InputState::Pending },
+        });
+    }
+
+    pub(in crate::task) fn deferred(&mut self, e: &InputDeferred) {
+        self.change(e.input_id, |input| {
+            input.state = InputState::Pending;
+            input.queue_mode = QueueMode::Followup;
+            input.outcome = InputOutcome::Queued;
+        });
+    }
+
+    pub(in crate::task) fn claimed(&mut self, e: &InputClaimed) {
+        self.change(e.input_id, |input| input.state = InputState::Claimed(e.attempt_id.clone()));
+    }
+
+    pub(in crate::task) fn returned(&mut self, input_id: InputId) {
+        self.change(input_id, |input| input.state = InputState::Pending);
+    }
+
+    pub(in crate::task) fn consumed(&mut self, input_ids: &[InputId]) {
+        for input in &mut self.0 {
+            if input_ids.contains(&input.input_id) {
+                input.consume();
+            }
+        }
+    }
+
+    fn change(&mut self, input_id: InputId, change: impl FnOnce(&mut Input)) {
+        if let Some(input) = self.0.iter_mut().rev().find(|input| input.input_id == input_id) {
+            change(input);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The report of a subtask to its parent.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The part of a task its parent is told; empty for a task without a parent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ParentReport {
+    /// The result of the last run.
+    pub result: Option<Value>,
+    /// The error of the task.
+    pub error: Option<String>,
+    /// True once the parent knows the end.
+    pub is_sent: bool,
+}
