@@ -10,13 +10,18 @@ mod prompt;
 #[derive(Debug)]
 pub struct AgentConfig;
 
-/// The runners we know and the provider each stands for.
-const RUNNERS: &[(&str, &str)] = &[("claude_code", "claude"), ("air", "air"), ("process", "process")];
+/// The supported runners, each with its provider. The worker has a runner of each name (tested in the executable).
+const RUNNERS: &[(&str, &str)] = &[("claude_code", "claude"), ("process", "process")];
 
 /// The runner that executes any command: what it says to a model, if it asks one, is its own affair.
 const WITHOUT_PROMPT: &str = "process";
 
 impl AgentConfig {
+    /// The names of the supported runners.
+    pub fn runner_names() -> impl Iterator<Item = &'static str> {
+        RUNNERS.iter().map(|(name, _)| *name)
+    }
+
     /// The configuration of an agent with this key that is given none.
     pub fn default_for(agent_key: &str) -> Map<String, Value> {
         Self::normalised(&Map::new(), agent_key, &mut Faults::default())
@@ -35,9 +40,7 @@ impl AgentConfig {
         let text = |key: &str| given.get(key).and_then(Value::as_str).map(str::trim).unwrap_or_default();
         let (mut runner, mut provider) = (text("runner").to_lowercase(), text("provider").to_lowercase());
         let model = text("model");
-        if model.starts_with("airstore-") {
-            (runner, provider) = ("air".into(), "air".into());
-        } else if model.starts_with("claude-") {
+        if model.starts_with("claude-") {
             (runner, provider) = ("claude_code".into(), "claude".into());
         }
         if runner.is_empty() {
@@ -168,22 +171,24 @@ mod tests {
 
     #[test]
     fn the_provider_follows_the_runner_and_the_model_is_kept() {
-        let (config, faults) = normalised(json!({"runner": "air", "model": "m-1", "extra": 1}));
+        let (config, faults) = normalised(json!({"runner": "process", "model": "m-1", "extra": 1}));
         assert_eq!(
             (faults, &config["provider"], &config["model"], &config["extra"]),
-            (0, &json!("air"), &json!("m-1"), &json!(1))
+            (0, &json!("process"), &json!("m-1"), &json!(1))
         );
     }
 
     #[test]
     fn a_telling_model_overrides_runner_and_provider() {
-        let (config, _) = normalised(json!({"runner": "air", "provider": "air", "model": "claude-x"}));
+        let (config, _) =
+            normalised(json!({"runner": "process", "provider": "process", "model": "claude-x"}));
         assert_eq!((&config["runner"], &config["provider"]), (&json!("claude_code"), &json!("claude")));
     }
 
     #[test]
     fn an_unknown_runner_or_provider_is_a_fault() {
         assert_eq!(normalised(json!({"runner": "nope"})).1, 1);
+        assert_eq!(normalised(json!({"runner": "air"})).1, 1);
         assert_eq!(normalised(json!({"provider": "nope"})).1, 1);
     }
 
@@ -235,7 +240,7 @@ mod tests {
     #[test]
     fn a_difference_merged_gives_what_it_was_taken_from() {
         let (from, _) = normalised(json!({"runner": "process", "a": 1, "b": 2}));
-        let (to, _) = normalised(json!({"runner": "air", "b": 3, "c": null}));
+        let (to, _) = normalised(json!({"runner": "claude_code", "b": 3, "c": null}));
         let mut merged = from.clone();
         AgentConfig::merge(&mut merged, &AgentConfig::difference(&from, &to));
         assert_eq!(merged, to);

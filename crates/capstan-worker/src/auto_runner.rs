@@ -1,27 +1,26 @@
-//! Lets the agent's configuration say who executes its attempts.
+//! Chooses the runner of each attempt by the agent's configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use capstan_client::RunResult;
 use serde_json::Value;
 
-use crate::{Assignment, ClaudeCodeRunner, Conclusion, ProcessRunner, Runner};
+use crate::registry::{runner, runner_names};
+use crate::{Assignment, Conclusion, Runner, RunnerOptions};
 
 /// Chooses by `agent_config.runner`.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone)]
 pub struct AutoRunner {
-    /// Executes agents of the runner `process`.
-    pub process: Option<ProcessRunner>,
-    /// Executes agents of the runner `claude_code`.
-    pub claude_code: Option<ClaudeCodeRunner>,
+    runners: BTreeMap<&'static str, Arc<dyn Runner>>,
 }
 
 impl AutoRunner {
-    fn named(&self, name: &str) -> Option<&dyn Runner> {
-        match name {
-            "process" => self.process.as_ref().map(|runner| runner as &dyn Runner),
-            "claude_code" => self.claude_code.as_ref().map(|runner| runner as &dyn Runner),
-            _ => None,
-        }
+    /// Every runner that these options suffice for.
+    pub fn new(options: &RunnerOptions) -> Self {
+        let make = |name| Some((name, runner(name, options)?.ok()?));
+        Self { runners: runner_names().filter_map(make).collect() }
     }
 }
 
@@ -29,7 +28,7 @@ impl AutoRunner {
 impl Runner for AutoRunner {
     async fn run(&self, assignment: Assignment) -> Conclusion {
         let name = assignment.leased.agent_config.get("runner").and_then(Value::as_str).unwrap_or_default();
-        match self.named(name) {
+        match self.runners.get(name) {
             Some(runner) => runner.run(assignment).await,
             None => Conclusion::Report(Box::new(RunResult {
                 outcome: "error".to_owned(),
@@ -44,13 +43,14 @@ impl Runner for AutoRunner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ProcessConfig;
 
     #[test]
     fn only_a_configured_runner_is_chosen() {
-        let process = Some(ProcessRunner::new(ProcessConfig::new("true")));
-        let auto = AutoRunner { process, claude_code: None };
-        assert!(auto.named("process").is_some());
-        assert!(auto.named("claude_code").is_none() && auto.named("air").is_none());
+        let names =
+            |options: &RunnerOptions| AutoRunner::new(options).runners.into_keys().collect::<Vec<_>>();
+        let without_exec = RunnerOptions::new("/state");
+        assert_eq!(names(&without_exec), ["claude_code"]);
+        let with_exec = RunnerOptions { exec: Some("true".to_owned()), ..RunnerOptions::new("/state") };
+        assert_eq!(names(&with_exec), ["claude_code", "process"]);
     }
 }

@@ -11,7 +11,6 @@ mod transcript;
 mod verdict;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -24,10 +23,10 @@ use self::stream_json::StreamJson;
 use self::transcript::Transcript;
 use self::verdict::verdict;
 use crate::agent::{
-    AgentProcess, Conversation, Ended, Patience, Relay, Session, Sessions, StdinMode, is_interactive,
-    not_started, of_attempt, see_off,
+    AgentProcess, Conversation, Ended, Relay, Session, Sessions, StdinMode, is_interactive, not_started,
+    of_attempt, see_off,
 };
-use crate::{Assignment, Conclusion, Runner};
+use crate::{Assignment, Conclusion, Runner, RunnerOptions};
 
 /// What the command line needs to reach its model; passed on because it is useless without.
 const CREDENTIALS: &[&str] = &[
@@ -38,42 +37,17 @@ const CREDENTIALS: &[&str] = &[
     "CLAUDE_CONFIG_DIR",
 ];
 
-/// How Claude Code is run.
-#[derive(Clone, Debug)]
-pub struct ClaudeCodeConfig {
-    /// The command, with arguments of the operator's if any; the runner adds its own. Given to `sh -c`.
-    pub command: String,
-    /// Where sessions and their working directories are kept.
-    pub state_dir: PathBuf,
-    /// Environment variables of the worker that the agent gets besides the harmless ones and Anthropic's credentials.
-    pub pass_env: Vec<String>,
-    /// How long the agent may take.
-    pub patience: Patience,
-}
-
-impl ClaudeCodeConfig {
-    /// Runs this command, and keeps its state there.
-    pub fn new(command: impl Into<String>, state_dir: impl Into<PathBuf>) -> Self {
-        Self {
-            command: command.into(),
-            state_dir: state_dir.into(),
-            pass_env: Vec::new(),
-            patience: Patience::default(),
-        }
-    }
-}
-
 /// Runs each attempt with the Claude Code command line.
 #[derive(Clone, Debug)]
-pub struct ClaudeCodeRunner {
-    config: ClaudeCodeConfig,
+pub(crate) struct ClaudeCodeRunner {
+    options: RunnerOptions,
 }
 
 impl ClaudeCodeRunner {
-    /// A runner for this command.
-    pub fn new(mut config: ClaudeCodeConfig) -> Self {
-        config.pass_env.extend(CREDENTIALS.iter().map(|name| (*name).to_owned()));
-        Self { config }
+    /// A runner of the options' Claude Code.
+    pub(crate) fn new(mut options: RunnerOptions) -> Self {
+        options.pass_env.extend(CREDENTIALS.iter().map(|name| (*name).to_owned()));
+        Self { options }
     }
 }
 
@@ -81,7 +55,7 @@ impl ClaudeCodeRunner {
 impl Runner for ClaudeCodeRunner {
     async fn run(&self, assignment: Assignment) -> Conclusion {
         let leased = &assignment.leased;
-        let session = Sessions::new(&self.config.state_dir, "claude_code").of(leased);
+        let session = Sessions::new(self.options.kept_state_dir(), "claude_code").of(leased);
         let known = session.recall();
         let is_history_missing = known.is_none() && leased.resumed_from_run_id.is_some();
         let first = self.converse(&assignment, &session, known.as_deref(), is_history_missing).await;
@@ -120,7 +94,7 @@ impl ClaudeCodeRunner {
             .await
             .map_err(|error| not_started(&error))?;
         let relay = Relay::start(assignment.reporter.clone(), &mut process, permission::answer);
-        let patience = self.config.patience;
+        let patience = self.options.patience;
         let line_of = said;
         let ending =
             Conversation { assignment, process: &mut process, relay: &relay, patience, line_of }.hold().await;
@@ -153,9 +127,9 @@ impl ClaudeCodeRunner {
         let first = user_message(texts.into_iter().chain(attachments.as_deref()));
         let directory = session.working_directory(leased)?;
         let environment =
-            of_attempt(leased, Some(&session.directory()?), &self.config.pass_env, std::env::vars());
+            of_attempt(leased, Some(&session.directory()?), &self.options.pass_env, std::env::vars());
         let mode = if is_interactive(&leased.policy) { StdinMode::Open } else { StdinMode::Close };
-        let command = line.command(&self.config.command).current_dir(directory);
+        let command = line.command(&self.options.claude).current_dir(directory);
         let is_open = Arc::new(AtomicBool::new(false));
         AgentProcess::spawn(command, environment, first, mode, is_open, listener).await
     }

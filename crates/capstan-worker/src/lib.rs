@@ -1,16 +1,16 @@
 //! The reference worker: leases attempts, runs agents as processes, streams their output, reports.
 //!
-//! **What it is.** [`Worker`] keeps N slots busy with attempts and holds their leases; a [`Runner`] executes one attempt:
-//! [`ProcessRunner`] as a process that speaks the line protocol of `docs/worker-protocol.md`, [`ClaudeCodeRunner`] with the
-//! Claude Code command line, [`NoopRunner`] not at all, to measure the rest.
+//! **Scope.** [`Worker`] keeps N slots busy with attempts and holds their leases; a [`Runner`] executes one attempt: as a
+//! process that speaks the line protocol of `docs/worker-protocol.md`, with the Claude Code command line, or, to measure
+//! everything else, not at all ([`NoopRunner`]).
 //!
-//! **What it refuses to be.** It speaks the HTTP API only and reaches neither NATS nor Postgres. It executes nothing
-//! without an accepted lease, and reports nothing under a lost one. Tools run for approved calls alone.
+//! **Limits.** It speaks the HTTP API only and reaches neither NATS nor Postgres. It executes nothing without an accepted
+//! lease, and reports nothing after a lost one. Tools run for approved calls only.
 //!
-//! **Where to start.** `worker.rs` is the loop, `leases.rs` what is held, `execution.rs` one attempt from lease to report;
-//! `tool.rs` carries out an approved tool call, `worker/tool_calls.rs` takes them.
-//! `process_runner.rs` and `claude_code_runner.rs` run the agent; `agent.rs` is what they share: `conversation.rs` stays with
-//! the process, `message.rs` is the line protocol and `relay.rs` what becomes of it.
+//! **Entry points.** `worker.rs` is the loop, `leases.rs` the held leases, `execution.rs` one attempt from lease to report.
+//! `tool.rs` executes an approved tool call, `worker/tool_calls.rs` takes such calls. `registry.rs` lists the runners,
+//! `process_runner.rs` and `claude_code_runner.rs` run the agent; both share `agent.rs`: `conversation.rs` accompanies the
+//! process, `message.rs` is the line protocol, `relay.rs` forwards its messages to the server.
 
 mod agent;
 mod auto_runner;
@@ -21,19 +21,21 @@ mod execution;
 mod leases;
 mod noop_runner;
 mod process_runner;
+mod registry;
 mod reporter;
 mod runner;
+mod runner_options;
 mod tool;
 mod worker;
 
 pub use agent::{Patience, StdinMode};
 pub use auto_runner::AutoRunner;
-pub use claude_code_runner::{ClaudeCodeConfig, ClaudeCodeRunner};
 pub use config::WorkerConfig;
 pub use leases::{Hints, LeaseState};
 pub use noop_runner::NoopRunner;
-pub use process_runner::{ProcessConfig, ProcessRunner};
+pub use registry::{runner, runner_names};
 pub use reporter::{ReportError, Reporter};
 pub use runner::{Assignment, Conclusion, Runner};
+pub use runner_options::{MissingOption, RunnerOptions};
 pub use tool::ToolConfig;
 pub use worker::{Worker, WorkerError};

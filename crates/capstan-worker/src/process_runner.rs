@@ -12,54 +12,29 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::agent::{
-    AgentProcess, Conversation, LINE_MAX, Line, Listener, Message, Patience, Relay, Sessions, StdinMode,
-    ToolCall, Written, is_interactive, not_started, of_attempt, read_message, result_of, see_off,
+    AgentProcess, Conversation, LINE_MAX, Line, Listener, Message, Relay, Sessions, StdinMode, ToolCall,
+    Written, is_interactive, not_started, of_attempt, read_message, result_of, see_off,
 };
-use crate::{Assignment, Conclusion, Runner};
-
-/// How processes are run.
-#[derive(Clone, Debug)]
-pub struct ProcessConfig {
-    /// The command line, given to `sh -c`.
-    pub command: String,
-    /// When the agent's standard input is closed.
-    pub stdin: StdinMode,
-    /// Environment variables of the worker that the agent gets besides the harmless ones (`PATH`, `HOME`, `LANG` …).
-    pub pass_env: Vec<String>,
-    /// Where directories of sessions are kept; agents get none without it.
-    pub state_dir: Option<PathBuf>,
-    /// How long the agent may take.
-    pub patience: Patience,
-}
-
-impl ProcessConfig {
-    /// Runs this command line.
-    pub fn new(command: impl Into<String>) -> Self {
-        Self {
-            command: command.into(),
-            stdin: StdinMode::default(),
-            pass_env: Vec::new(),
-            state_dir: None,
-            patience: Patience::default(),
-        }
-    }
-}
+use crate::runner_options::MissingOption;
+use crate::{Assignment, Conclusion, Runner, RunnerOptions};
 
 /// Runs each attempt as a process that speaks the line protocol of `docs/worker-protocol.md`.
 #[derive(Clone, Debug)]
-pub struct ProcessRunner {
-    config: ProcessConfig,
+pub(crate) struct ProcessRunner {
+    command: String,
+    options: RunnerOptions,
 }
 
 impl ProcessRunner {
-    /// A runner for this command line.
-    pub fn new(config: ProcessConfig) -> Self {
-        Self { config }
+    /// A runner of the options' command line.
+    pub(crate) fn new(options: RunnerOptions) -> Result<Self, MissingOption> {
+        let command = options.exec.clone().ok_or(MissingOption("a command line (--exec)"))?;
+        Ok(Self { command, options })
     }
 
     fn session_dir(&self, leased: &LeasedAttempt) -> std::io::Result<Option<PathBuf>> {
         let of_session = |state_dir: &PathBuf| Sessions::new(state_dir, "process").of(leased).directory();
-        self.config.state_dir.as_ref().map(of_session).transpose()
+        self.options.state_dir.as_ref().map(of_session).transpose()
     }
 }
 
@@ -71,14 +46,15 @@ impl Runner for ProcessRunner {
             Ok(session_dir) => session_dir,
             Err(error) => return not_started(&error),
         };
-        let environment = of_attempt(leased, session_dir.as_deref(), &self.config.pass_env, std::env::vars());
-        let mode = if is_interactive(&leased.policy) { self.config.stdin } else { StdinMode::Close };
-        let mut process = match start(&self.config.command, environment, &leased.prompt, mode).await {
+        let environment =
+            of_attempt(leased, session_dir.as_deref(), &self.options.pass_env, std::env::vars());
+        let mode = if is_interactive(&leased.policy) { self.options.stdin } else { StdinMode::Close };
+        let mut process = match start(&self.command, environment, &leased.prompt, mode).await {
             Ok(process) => process,
             Err(error) => return not_started(&error),
         };
         let relay = Relay::start(assignment.reporter.clone(), &mut process, decision_line);
-        let patience = self.config.patience;
+        let patience = self.options.patience;
         let conversation = Conversation {
             assignment: &assignment,
             process: &mut process,

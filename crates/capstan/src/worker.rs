@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::Context;
 use capstan_client::ClientConfig;
 use capstan_worker::{
-    AutoRunner, ClaudeCodeConfig, ClaudeCodeRunner, Patience, ProcessConfig, ProcessRunner, Runner,
-    StdinMode, ToolConfig, Worker, WorkerConfig,
+    AutoRunner, Patience, Runner, RunnerOptions, StdinMode, ToolConfig, Worker, WorkerConfig, runner,
+    runner_names,
 };
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use crate::remote::Remote;
@@ -30,9 +31,9 @@ pub(crate) struct Execution {
     /// The agent's command line, given to `sh -c`.
     #[arg(long)]
     exec: Option<String>,
-    /// Who executes attempts; `process` by default when --exec is given.
-    #[arg(long, value_enum)]
-    runner: Option<RunnerName>,
+    /// The runner of attempts; `process` by default when --exec is given.
+    #[arg(long, value_parser = runner_name())]
+    runner: Option<String>,
     /// Claude Code's command, for the runners `claude_code` and `auto`; given to `sh -c`, and may have arguments of its own.
     #[arg(long, default_value = "claude")]
     claude: String,
@@ -99,68 +100,56 @@ enum Stdin {
     Open,
 }
 
-/// Who executes attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum RunnerName {
-    /// Every attempt as a process of --exec.
-    Process,
-    /// Every attempt with Claude Code.
-    #[value(name = "claude_code", alias = "claude-code")]
-    ClaudeCode,
-    /// Each attempt as the agent's configuration says.
-    Auto,
+impl From<Stdin> for StdinMode {
+    fn from(stdin: Stdin) -> Self {
+        match stdin {
+            Stdin::Auto => Self::Auto,
+            Stdin::Close => Self::Close,
+            Stdin::Open => Self::Open,
+        }
+    }
+}
+
+/// The value of `--runner` that chooses by the agent's configuration.
+const AUTO: &str = "auto";
+
+/// Reads the name of a runner, with `-` for `_` as well.
+fn runner_name() -> impl TypedValueParser<Value = String> {
+    let named = runner_names().map(|name| PossibleValue::new(name).alias(name.replace('_', "-")));
+    let auto = PossibleValue::new(AUTO).help("The runner named by the agent's configuration");
+    PossibleValuesParser::new(named.chain([auto])).map(|name| name.replace('-', "_"))
 }
 
 impl Execution {
-    /// What executes attempts, if anything is to.
-    pub(crate) fn runner(&self, state_dir: &Path) -> anyhow::Result<Option<Arc<dyn Runner>>> {
-        let needs_exec = "--runner process needs --exec";
-        Ok(match self.runner {
-            None => self.process()?.map(|runner| Arc::new(runner) as Arc<dyn Runner>),
-            Some(RunnerName::Process) => Some(Arc::new(self.process()?.context(needs_exec)?)),
-            Some(RunnerName::ClaudeCode) => Some(Arc::new(self.claude_code(state_dir)?)),
-            Some(RunnerName::Auto) => {
-                let claude_code = Some(self.claude_code(state_dir)?);
-                Some(Arc::new(AutoRunner { process: self.process()?, claude_code }))
-            }
-        })
+    /// The runner of attempts; `None` when nothing says how to execute them.
+    pub(crate) fn runner(&self, default_state_dir: &Path) -> anyhow::Result<Option<Arc<dyn Runner>>> {
+        let options = RunnerOptions {
+            exec: self.exec.clone(),
+            claude: self.claude.clone(),
+            state_dir: self.state_dir.as_deref().map(std::path::absolute).transpose()?,
+            stdin: self.stdin.into(),
+            pass_env: self.pass_env.clone(),
+            patience: Patience {
+                grace: Duration::from_millis(self.grace_ms),
+                wait_live: Duration::from_millis(self.wait_live_ms),
+            },
+            ..RunnerOptions::new(std::path::absolute(default_state_dir)?)
+        };
+        let name = match &self.runner {
+            Some(name) => name,
+            None if self.exec.is_some() => "process",
+            None => return Ok(None),
+        };
+        if name == AUTO {
+            return Ok(Some(Arc::new(AutoRunner::new(&options))));
+        }
+        let made = runner(name, &options).with_context(|| format!("there is no runner {name:?}"))?;
+        Ok(Some(made.with_context(|| format!("use the runner {name:?}"))?))
     }
 
     /// True when there are tools to carry out.
     pub(crate) fn has_tools(&self) -> bool {
         !self.tools.is_empty()
-    }
-
-    fn claude_code(&self, state_dir: &Path) -> anyhow::Result<ClaudeCodeRunner> {
-        let state_dir = std::path::absolute(self.state_dir.as_deref().unwrap_or(state_dir))?;
-        Ok(ClaudeCodeRunner::new(ClaudeCodeConfig {
-            pass_env: self.pass_env.clone(),
-            patience: self.patience(),
-            ..ClaudeCodeConfig::new(self.claude.clone(), state_dir)
-        }))
-    }
-
-    fn patience(&self) -> Patience {
-        Patience {
-            grace: Duration::from_millis(self.grace_ms),
-            wait_live: Duration::from_millis(self.wait_live_ms),
-        }
-    }
-
-    fn process(&self) -> anyhow::Result<Option<ProcessRunner>> {
-        let Some(command) = &self.exec else { return Ok(None) };
-        let config = ProcessConfig {
-            stdin: match self.stdin {
-                Stdin::Auto => StdinMode::Auto,
-                Stdin::Close => StdinMode::Close,
-                Stdin::Open => StdinMode::Open,
-            },
-            pass_env: self.pass_env.clone(),
-            state_dir: self.state_dir.as_deref().map(std::path::absolute).transpose()?,
-            patience: self.patience(),
-            ..ProcessConfig::new(command.clone())
-        };
-        Ok(Some(ProcessRunner::new(config)))
     }
 }
 
@@ -210,5 +199,33 @@ impl WorkerCommand {
         );
         let worker = build(self.remote.config(), &self.execution, runner, Duration::from_secs(30))?;
         worker.run(stopping).await.context("run the worker")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_domain::agent_config::AgentConfig;
+
+    use super::*;
+
+    #[test]
+    fn the_worker_has_exactly_the_runners_an_agent_may_name() {
+        let mut known: Vec<_> = runner_names().collect();
+        let mut accepted: Vec<_> = AgentConfig::runner_names().collect();
+        known.sort_unstable();
+        accepted.sort_unstable();
+        assert_eq!(known, accepted);
+    }
+
+    #[test]
+    fn the_name_of_a_runner_may_be_spelt_with_a_hyphen() {
+        let parse = |text: &str| {
+            let command = clap::Command::new("x").arg(clap::Arg::new("runner").value_parser(runner_name()));
+            command.try_get_matches_from(["x", text]).ok()?.remove_one::<String>("runner")
+        };
+        assert_eq!(parse("claude-code").as_deref(), Some("claude_code"));
+        assert_eq!(parse("process").as_deref(), Some("process"));
+        assert_eq!(parse("auto").as_deref(), Some("auto"));
+        assert_eq!(parse("none"), None);
     }
 }

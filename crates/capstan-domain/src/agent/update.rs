@@ -228,10 +228,10 @@ mod tests {
 
     #[test]
     fn another_runner_brings_its_provider_along() {
-        let air = update(|update| update.config = config(json!({"runner": "air"})));
-        demo().when(air).then_with(|_, state| {
+        let other = update(|update| update.config = config(json!({"runner": "claude_code"})));
+        demo().when(other).then_with(|_, state| {
             let config = &state.profile.as_ref().unwrap().config;
-            assert_eq!((&config["runner"], &config["provider"]), (&json!("air"), &json!("air")));
+            assert_eq!((&config["runner"], &config["provider"]), (&json!("claude_code"), &json!("claude")));
         });
     }
 
