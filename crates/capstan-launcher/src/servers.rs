@@ -7,52 +7,15 @@ use capstan_child::{Identity, Signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::cache::{Cache, CacheError};
+use crate::cache::Cache;
 use crate::config::LaunchConfig;
 use crate::data_dir::{DataDir, DataDirError};
+use crate::error::Error;
 use crate::nats::NatsSettings;
-use crate::postgres::cluster::{self, Cluster, ClusterError};
+use crate::postgres::cluster::{self, Cluster};
 use crate::postgres::{DATABASE, Programs};
-use crate::provision::ProvisionError;
-use crate::search::SearchError;
-use crate::supervisor::{Greeting, Program, StartError, Supervisor};
+use crate::supervisor::{Greeting, Program, Supervisor};
 use crate::{nats, port, postgres, tag};
-
-/// The servers could not be started; the sources say why.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The data folder cannot be used.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    /// There is no place for fetched programs.
-    #[error(transparent)]
-    Cache(#[from] CacheError),
-    /// No program that serves was found.
-    #[error(transparent)]
-    Search(#[from] SearchError),
-    /// No program could be fetched.
-    #[error(transparent)]
-    Provision(#[from] ProvisionError),
-    /// The Postgres data could not be put in place.
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
-    /// A program did not come up.
-    #[error(transparent)]
-    Start(#[from] StartError),
-}
-
-impl Error {
-    /// Whether the same start may succeed later without anybody changing anything.
-    pub fn is_retryable(&self) -> bool {
-        match self {
-            // The holder may end, a slow disk may catch up, a registry may be back.
-            Self::DataDir(DataDirError::InUse { .. })
-            | Self::Start(StartError::StillRunning { .. } | StartError::Silent { .. })
-            | Self::Provision(ProvisionError::Tool { .. }) => true,
-            _ => false,
-        }
-    }
-}
 
 /// A running nats-server and a running Postgres, which end with this value.
 ///

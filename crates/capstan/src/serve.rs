@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use capstan_api::{Access, AdminToken, ApiConfig, NatsConfig, RateLimit};
-use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
+use clap::Args;
 
-use crate::composition::{Node, NodeConfig, Roles};
+use crate::composition::{Node, NodeConfig};
 use crate::settings::{Settings, SettingsFaults};
 use crate::{output, shutdown};
 
@@ -87,31 +86,6 @@ impl SettingsSource {
         let environment = std::env::vars_os()
             .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
         Settings::read(self.config.as_deref(), environment, &flags)
-    }
-}
-
-/// What a process does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Role {
-    /// Everything.
-    #[default]
-    All,
-    /// HTTP and NATS.
-    Api,
-    /// Matching, leases and timers; one of all engines leads.
-    Engine,
-    /// The read models; one of all projectors writes.
-    Projector,
-}
-
-impl From<Role> for Roles {
-    fn from(role: Role) -> Self {
-        Self {
-            api: matches!(role, Role::All | Role::Api),
-            engine: matches!(role, Role::All | Role::Engine),
-            projector: matches!(role, Role::All | Role::Projector),
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Num, Tag, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::serve::Role;
+use crate::composition::Roles;
 
 /// Every setting with its default, explained.
 pub(crate) const DEFAULTS: &str = include_str!("settings/defaults.toml");
@@ -43,6 +43,30 @@ pub(crate) struct Settings {
     pub(crate) create_workspace: String,
     pub(crate) engine: EngineSettings,
     pub(crate) limits: Limits,
+}
+
+/// The part of Capstan that a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Role {
+    /// Everything.
+    All,
+    /// HTTP and NATS.
+    Api,
+    /// Matching, leases and timers; one of all engines leads.
+    Engine,
+    /// The read models; one of all projectors writes.
+    Projector,
+}
+
+impl From<Role> for Roles {
+    fn from(role: Role) -> Self {
+        Self {
+            api: matches!(role, Role::All | Role::Api),
+            engine: matches!(role, Role::All | Role::Engine),
+            projector: matches!(role, Role::All | Role::Projector),
+        }
+    }
 }
 
 /// What is known of how NATS flushes.

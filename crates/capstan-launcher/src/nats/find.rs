@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::cache::Cache;
 use crate::config::{BinarySource, LaunchConfig};
+use crate::error::Error;
 use crate::provision;
 use crate::search::{SearchError, absolute, named_by, path_folders, version_of};
-use crate::servers::Error;
 use crate::version::Version;
 
 const NEEDED: &str = "2.14.4 or newer (or 2.12.14 or newer of the 2.12 line)";

@@ -9,9 +9,9 @@ use capstan_child::{ChildCommand, Identity};
 use super::Programs;
 use crate::cache::Cache;
 use crate::config::{BinarySource, LaunchConfig};
+use crate::error::Error;
 use crate::provision::{self, POSTGRES_MAJOR};
 use crate::search::{SearchError, absolute, named_by, path_folders, version_of};
-use crate::servers::Error;
 
 const OLDEST_MAJOR: u32 = 14;
 const NEEDED: &str = "14 or newer";
