@@ -1,9 +1,9 @@
 //! Checksums of fetched files.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::{fs, io};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256, Sha512};
 
 /// A pinned checksum in hexadecimal, of the kind the registry publishes.
@@ -25,15 +25,8 @@ impl Digest {
     pub(crate) fn of(self, file: &Path) -> io::Result<String> {
         let bytes = fs::read(file)?;
         Ok(match self {
-            Self::Sha256(_) => hexadecimal(&Sha256::digest(&bytes)),
-            Self::Sha512(_) => hexadecimal(&Sha512::digest(&bytes)),
+            Self::Sha256(_) => HEXLOWER.encode(&Sha256::digest(&bytes)),
+            Self::Sha512(_) => HEXLOWER.encode(&Sha512::digest(&bytes)),
         })
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut digits, byte| {
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
 }

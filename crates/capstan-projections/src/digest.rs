@@ -1,8 +1,8 @@
 //! One number for all rows of a model, to compare tables by.
 
-use std::fmt::Write;
 use std::pin::pin;
 
+use data_encoding::HEXLOWER;
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 
@@ -37,12 +37,7 @@ impl ReadModels {
             hasher.update((text.len() as u64).to_be_bytes());
             hasher.update(text);
         }
-        let mut digest = String::with_capacity(64);
-        for byte in hasher.finalize() {
-            // Writing to a String cannot fail.
-            let _ = write!(digest, "{byte:02x}");
-        }
-        Ok(digest)
+        Ok(HEXLOWER.encode(&hasher.finalize()))
     }
 
     /// The digest of every model, by name.

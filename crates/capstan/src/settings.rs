@@ -12,6 +12,7 @@ use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Num, Tag, Value};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 use crate::composition::Roles;
 
@@ -26,7 +27,9 @@ const NO_SETTINGS: [&str; 7] =
     ["CONFIG", "URL", "TOKEN", "WORKSPACE", "NATS_SERVER_BIN", "POSTGRES_BIN_DIR", "NATS_PASSWORD"];
 /// What workspaces' settings may name as secrets of tools.
 const TOOL_SECRETS: &str = "TOOL_";
-/// Variables of other programs that say the same.
+/// The text shown in the place of a secret.
+const MASK: &str = "redacted";
+/// Variables of other programs with the same meaning.
 const ALIASES: [(&str, &str); 2] = [("NATS_URL", "nats_url"), ("DATABASE_URL", "database_url")];
 
 /// All settings.
@@ -185,29 +188,34 @@ impl Settings {
         }
     }
 
-    /// The settings without what must not be seen.
+    /// The settings without secrets.
     pub(crate) fn masked(mut self) -> Self {
         if !self.admin_token.is_empty() {
-            "[redacted]".clone_into(&mut self.admin_token);
+            MASK.clone_into(&mut self.admin_token);
         }
         for url in [&mut self.nats_url, &mut self.database_url, &mut self.nats_monitor_url] {
-            *url = without_password(url);
+            *url = without_secrets(url);
         }
         self
     }
 }
 
-/// `scheme://user:password@host` without the password.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    match authority.rsplit_once('@') {
-        Some((login, host)) => {
-            let user = login.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}:[redacted]@{host}{path}")
+/// Addresses, separated by commas, without their secrets: passwords, and tokens in the place of a user.
+fn without_secrets(urls: &str) -> String {
+    let masked = |url: &str| match Url::parse(url) {
+        Ok(mut parsed) if parsed.password().is_some() => {
+            parsed.set_password(Some(MASK)).map(|()| parsed.into())
         }
-        None => url.to_owned(),
-    }
+        // NATS takes a user without a password for a token.
+        Ok(mut parsed) if parsed.scheme() == "nats" && !parsed.username().is_empty() => {
+            parsed.set_username(MASK).map(|()| parsed.into())
+        }
+        Err(_) if url.contains('@') || url.contains("://") => Err(()),
+        // Postgres also reads `host=… password=…`, and the password as a parameter of the URL.
+        Ok(_) | Err(_) if url.to_lowercase().contains("password") => Err(()),
+        Ok(_) | Err(_) => Ok(url.to_owned()),
+    };
+    urls.split(',').map(|url| masked(url).unwrap_or_else(|()| MASK.to_owned())).collect::<Vec<_>>().join(",")
 }
 
 /// The setting a variable of the environment speaks of.
@@ -424,9 +432,26 @@ mod tests {
         let settings = read("", &environment, &[]).unwrap();
         assert_eq!(settings.admin_token, TOKEN);
         let masked = settings.masked();
-        assert_eq!(masked.nats_url, "nats://me:[redacted]@n:4222");
-        assert_eq!(masked.database_url, "postgres://me:[redacted]@p/db");
-        assert_eq!(masked.admin_token, "[redacted]");
+        assert_eq!(masked.nats_url, "nats://me:redacted@n:4222");
+        assert_eq!(masked.database_url, "postgres://me:redacted@p/db");
+        assert_eq!(masked.admin_token, "redacted");
+    }
+
+    #[test]
+    fn every_spelling_of_a_secret_in_an_address_is_masked() {
+        let clear = "nats://n1:4222,n2:4222";
+        assert_eq!(without_secrets(clear), clear);
+        assert_eq!(without_secrets("host=p user=me"), "host=p user=me");
+        for secret in [
+            "nats://me:s3cret@n1:4222,nats://me:s3cret@n2:4222",
+            "nats://n1:4222,nats://s3cret@n2:4222",
+            "postgres://me@p/db?password=s3cret",
+            "host=p user=me password=s3cret",
+            "postgres://me:s3cret@p1,p2/db",
+        ] {
+            let masked = without_secrets(secret);
+            assert!(masked.contains(MASK) && !masked.contains("s3cret"), "{secret}: {masked}");
+        }
     }
 
     #[test]

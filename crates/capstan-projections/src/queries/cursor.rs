@@ -1,16 +1,13 @@
 //! Pages: a place in a list that stays right while rows come and go.
 
-use std::fmt::Write;
-
 use chrono::{DateTime, Utc};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use uuid::Uuid;
 
 /// Objects on a page when the caller does not say.
 const LIMIT_DEFAULT: u32 = 50;
 /// Objects on a page at most.
 const LIMIT_MAX: u32 = 500;
-/// Characters of a cursor: list, order and id in hex.
-const CURSOR_LEN: usize = 64;
 
 /// Which page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,27 +43,20 @@ impl Place {
         DateTime::from_timestamp_micros(self.order).unwrap_or_default()
     }
 
-    /// The cursor of a list; `list` stands for what it lists and how it is filtered.
+    /// The cursor of a list: `list`, a hash of what it lists and how it is filtered, then order and id, in hex.
     pub(crate) fn to_cursor(self, list: u64) -> String {
-        let mut text = String::with_capacity(CURSOR_LEN);
-        for byte in list.to_be_bytes().iter().chain(&self.order.to_be_bytes()).chain(self.id.as_bytes()) {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        HEXLOWER.encode(&[&list.to_be_bytes()[..], &self.order.to_be_bytes(), self.id.as_bytes()].concat())
     }
 
     fn from_cursor(text: &str, list: u64) -> Result<Self, InvalidCursor> {
-        if text.len() != CURSOR_LEN || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
-            return Err(InvalidCursor);
-        }
-        let number = |text| u64::from_str_radix(text, 16).map_err(|_| InvalidCursor);
-        if number(&text[..16])? != list {
-            return Err(InvalidCursor);
-        }
-        let order = number(&text[16..32])?.cast_signed();
-        let id = u128::from_str_radix(&text[32..], 16).map_err(|_| InvalidCursor)?;
-        Ok(Self { order, id: Uuid::from_u128(id) })
+        let read = |text: &str| {
+            let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?;
+            let (of_list, rest) = bytes.split_first_chunk()?;
+            let (order, id) = rest.split_first_chunk()?;
+            let place = Self { order: i64::from_be_bytes(*order), id: Uuid::from_slice(id).ok()? };
+            (u64::from_be_bytes(*of_list) == list).then_some(place)
+        };
+        read(text).ok_or(InvalidCursor)
     }
 }
 
