@@ -1,4 +1,4 @@
-//! What is asked for: a program, its surroundings, and how it is to die.
+//! A program to start: its arguments, its environment, and its death signal.
 
 use std::ffi::OsStr;
 use std::io;
@@ -22,10 +22,10 @@ pub struct ChildCommand {
     is_group_kept: bool,
 }
 
-/// What a program that ran to its end left behind.
+/// The output of a program that has ended.
 #[derive(Debug)]
 pub struct Output {
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
     /// Everything it wrote to standard output, read as text.
     pub stdout: String,

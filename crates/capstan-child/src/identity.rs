@@ -23,7 +23,7 @@ impl Identity {
         Ok(table.lines().filter_map(Self::from_line).find(|user| user.name == name))
     }
 
-    /// Whether this process is root, and so able to become (and perhaps obliged to become) someone else.
+    /// True when this process is root, and so can change its user.
     pub fn is_root() -> bool {
         rustix::process::geteuid().is_root()
     }

@@ -24,7 +24,7 @@ done
 for group in $groups; do kill -s KILL -- "-$group"; done
 "#;
 
-/// What the keeper was told, so that another one can be told the same.
+/// The state of the keeper, to restore it in a new one.
 struct Keeper {
     groups: BTreeSet<i32>,
     ear: Option<ChildStdin>,

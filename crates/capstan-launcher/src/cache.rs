@@ -10,23 +10,23 @@ use capstan_child::Identity;
 
 use crate::postgres::reach;
 
-/// A failure to find a place for fetched programs.
+/// No folder for fetched programs could be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// None of the usual places can be used.
     #[error("find a cache folder that {user} can reach (tried {})", list(.tried))]
     NoPlace {
-        /// Who must be able to run the programs.
+        /// The user who must be able to run the programs.
         user: String,
         /// The places that were tried.
         tried: Vec<PathBuf>,
     },
-    /// A folder could not be put in place.
+    /// A folder could not be created.
     #[error("prepare {} in the cache", .path.display())]
     Prepare {
         /// The folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -38,10 +38,9 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Takes `chosen` or else the first usual place that serves.
+    /// Uses `chosen`, or else the first usual place that the reader can enter.
     ///
-    /// Root's home is closed to others, and Postgres will not run as root: so the user's own cache is not always
-    /// good enough.
+    /// Root's home is closed to others, and Postgres does not run as root, so the user's own cache cannot always be used.
     pub(crate) async fn locate(chosen: Option<&Path>, reader: Option<&Identity>) -> Result<Self, CacheError> {
         let places = chosen.map_or_else(usual_places, |chosen| vec![chosen.to_owned()]);
         for place in &places {

@@ -1,14 +1,14 @@
-//! What the caller may decide about the servers.
+//! The configuration of the servers.
 
 use std::path::PathBuf;
 
-/// When nats-server writes an acknowledged message to the disk.
+/// Flushing of messages by nats-server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// Before it acknowledges: what was acknowledged survives the loss of power.
+    /// Before each acknowledgement: acknowledged messages survive a power cut.
     #[default]
     Always,
-    /// Every 100 ms: the death of a process loses nothing, the loss of power the last moment.
+    /// Every 100 ms: a killed process loses nothing, a power cut the last 100 ms.
     Interval,
 }
 
@@ -22,7 +22,7 @@ impl Durability {
     }
 }
 
-/// Where the servers' programs may come from.
+/// The allowed sources of the servers' programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BinarySource {
     /// Installed ones that are new enough; fetched ones where there are none.
@@ -32,7 +32,7 @@ pub enum BinarySource {
     Provisioned,
 }
 
-/// Everything [`crate::Servers::start`] needs to know.
+/// The configuration for [`crate::Servers::start`].
 #[derive(Clone, Debug)]
 pub struct LaunchConfig {
     /// The folder that holds the data, the logs and `run.json`; made if missing.
@@ -41,18 +41,18 @@ pub struct LaunchConfig {
     pub nats_port: u16,
     /// The port of Postgres; 0 picks a free one.
     pub postgres_port: u16,
-    /// When nats-server writes to the disk.
+    /// Flushing of messages by nats-server.
     pub durability: Durability,
     /// The nats-server program; `CAPSTAN_NATS_SERVER_BIN` stands in when absent, a search when both are.
     pub nats_server: Option<PathBuf>,
     /// The folder of `initdb` and `postgres`; `CAPSTAN_POSTGRES_BIN_DIR` stands in when absent, a search when both
     /// are.
     pub postgres_bin_dir: Option<PathBuf>,
-    /// Where the programs may come from when none is named.
+    /// The allowed sources of programs that are not configured.
     pub binaries: BinarySource,
-    /// Where fetched programs are kept; the user's cache folder when absent.
+    /// The folder for fetched programs; the user's cache folder when absent.
     pub cache_dir: Option<PathBuf>,
-    /// The data is worth nothing (tests): no flushing to the disk in Postgres, start from a copied empty cluster.
+    /// For tests: Postgres does not flush to the disk, and starts from a copy of an empty cluster.
     pub throwaway: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Which file of the data folder is where, and who may use it.
+//! The files of the data folder, and its lock.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -15,7 +15,7 @@ pub enum DataDirError {
     InUse {
         /// The folder.
         path: PathBuf,
-        /// Who holds it, as far as known.
+        /// The holder, as far as known.
         holder: String,
     },
     /// It could not be made or written to.
@@ -23,7 +23,7 @@ pub enum DataDirError {
     Prepare {
         /// The folder or file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
@@ -86,7 +86,7 @@ impl DataDir {
             .map_err(|source| DataDirError::Prepare { path: file, source })
     }
 
-    /// Takes `run.json` away: nothing runs any more.
+    /// Removes `run.json`: no server runs any more.
     pub(crate) fn remove_run_file(&self) {
         let _ = fs::remove_file(self.run_file());
     }

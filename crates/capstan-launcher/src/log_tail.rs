@@ -1,4 +1,4 @@
-//! The last words of a server, for error texts.
+//! The end of a server's log, for error texts.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

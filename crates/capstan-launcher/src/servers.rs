@@ -1,4 +1,4 @@
-//! Both servers, from the first search to the last signal.
+//! Both servers, from the search for their programs to their end.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::{nats, port, postgres, tag};
 
 /// A running nats-server and a running Postgres, which end with this value.
 ///
-/// [`Servers::shutdown`] ends them in good order. Dropping the value makes them end at once, as a crash of this
-/// process would, and blocks for the moment that takes.
+/// [`Servers::shutdown`] ends them gracefully. Dropping the value kills them, as a crash of this process would, and blocks
+/// until they have ended.
 pub struct Servers {
     nats: Supervisor,
     postgres: Supervisor,
@@ -33,7 +33,7 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// Finds or fetches the nats-server program and starts nothing: for tests that run it in a way of their own.
+    /// Finds or fetches the nats-server program without starting it, for tests with their own configuration.
     pub async fn find_nats_server(config: &LaunchConfig) -> Result<PathBuf, Error> {
         let identity = postgres::identity()?;
         let cache = Cache::locate(config.cache_dir.as_deref(), identity.as_ref()).await?;
@@ -45,7 +45,7 @@ impl Servers {
         let data_dir = Arc::new(DataDir::open(&config.data_dir).await?);
         let identity = postgres::identity()?;
         let cache = Cache::locate(config.cache_dir.as_deref(), identity.as_ref()).await?;
-        // Nothing is started, and no data made, before both programs are there.
+        // Nothing is started or created before both programs are found.
         let cluster = cluster::locate(&data_dir, identity.as_ref(), config.throwaway).await?;
         let (binary, programs) = tokio::try_join!(
             nats::find::find(&config, &cache),
@@ -77,17 +77,17 @@ impl Servers {
         })
     }
 
-    /// Where NATS clients connect.
+    /// The URL for NATS clients.
     pub fn nats_url(&self) -> String {
         nats_url(self.nats_port)
     }
 
-    /// Where nats-server tells about itself over HTTP, as in `/varz`.
+    /// The monitoring URL of nats-server.
     pub fn nats_monitor_url(&self) -> String {
         monitor_url(self.monitor_port)
     }
 
-    /// Where Postgres clients connect; the database exists.
+    /// The URL for Postgres clients; the database exists.
     pub fn database_url(&self) -> String {
         database_url(self.postgres_port)
     }
@@ -102,22 +102,22 @@ impl Servers {
         *self.postgres.pid().borrow()
     }
 
-    /// Kills nats-server like a crash would; returns when it is dead. It comes back by itself.
+    /// Kills nats-server like a crash; returns when it is dead. It is restarted.
     pub async fn kill_nats(&self) {
         self.nats.kill().await;
     }
 
-    /// Kills Postgres' first process like a crash would; returns when it is dead. It comes back by itself.
+    /// Kills Postgres' first process like a crash; returns when it is dead. It is restarted.
     pub async fn kill_postgres(&self) {
         self.postgres.kill().await;
     }
 
-    /// Stops nats-server in good order and keeps it down.
+    /// Stops nats-server gracefully and keeps it down.
     pub async fn stop_nats(&self) {
         self.nats.stop().await;
     }
 
-    /// Stops Postgres in good order and keeps it down.
+    /// Stops Postgres gracefully and keeps it down.
     pub async fn stop_postgres(&self) {
         self.postgres.stop().await;
     }
@@ -132,12 +132,12 @@ impl Servers {
         Ok(self.postgres.resume().await?)
     }
 
-    /// Waits until both servers serve, however often they crashed meanwhile.
+    /// Waits until both servers accept clients.
     pub async fn wait_until_up(&self) {
         tokio::join!(self.nats.until_up(), self.postgres.until_up());
     }
 
-    /// Ends both servers in good order.
+    /// Ends both servers gracefully.
     pub async fn shutdown(self) {
         tokio::join!(self.postgres.stop(), self.nats.stop());
         // Dropping does the rest.
@@ -154,7 +154,7 @@ impl Drop for Servers {
     }
 }
 
-/// How often a random port may turn out to be taken.
+/// Attempts to find a free random port.
 const PORT_ATTEMPTS: usize = 5;
 
 async fn start_nats(
@@ -200,7 +200,7 @@ fn nats_program(
         lock: data_dir.lock_of("nats-server"),
         greeting: Greeting::Nats { port, server_name },
         stop_signal: Signal::TERM,
-        // It has no children, and what it acknowledged is with the kernel: nothing is lost by the surest way.
+        // It has no children, and acknowledged data is with the kernel: a kill loses nothing.
         death_signal: Signal::KILL,
     })
 }
@@ -247,9 +247,9 @@ fn postgres_program(
         log: data_dir.log_of("postgres"),
         lock: data_dir.lock_of("postgres"),
         greeting: Greeting::Postgres { url: database_url(port) },
-        // Ends sessions and flushes, but waits for nobody.
+        // Ends sessions and flushes, without waiting for clients.
         stop_signal: if config.throwaway { Signal::QUIT } else { Signal::INT },
-        // Its processes lead groups of their own: only a signal it can still act on reaches them all.
+        // Its processes lead their own groups: only a signal that it handles ends them all.
         death_signal: Signal::QUIT,
     }
 }

@@ -1,7 +1,7 @@
 //! Keeps one server program alive.
 //!
 //! A program runs with a locked file as its standard input. The lock lasts until the last process of the program is
-//! gone, so nobody starts a second server on data that the remains of a killed one still hold: Postgres' backends may
+//! gone, so that no second server starts on data that processes of a killed one still use: Postgres' backends may
 //! outlive their postmaster for a moment, and nats-server does not guard its store at all.
 
 mod greeting;
@@ -23,14 +23,14 @@ pub(crate) use greeting::Greeting;
 
 const READY_LIMIT: Duration = Duration::from_mins(2);
 const STOP_GRACE: Duration = Duration::from_secs(20);
-/// How long the remains of an earlier run may take to go.
+/// Time limit for the end of an earlier run's processes.
 const REMAINS_LIMIT: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// A server that lived this long crashed for a new reason.
+/// A server that ran this long is restarted after the shortest pause.
 const STEADY: Duration = Duration::from_secs(5);
 
-/// A server that did not come up.
+/// A server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The program could not be executed.
@@ -38,7 +38,7 @@ pub enum StartError {
     Spawn {
         /// The server.
         name: &'static str,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// A file it needs could not be opened.
@@ -48,7 +48,7 @@ pub enum StartError {
         name: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// An earlier one still works on the same data.
@@ -64,11 +64,11 @@ pub enum StartError {
     Ended {
         /// The server.
         name: &'static str,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
         /// Its log.
         log: PathBuf,
-        /// Its last words.
+        /// The end of its log.
         said: String,
     },
     /// It runs but does not answer.
@@ -78,26 +78,26 @@ pub enum StartError {
         name: &'static str,
         /// Its log.
         log: PathBuf,
-        /// Its last words.
+        /// The end of its log.
         said: String,
     },
 }
 
 impl StartError {
-    /// Whether another port could help.
+    /// True when another port could help.
     pub(crate) fn port_was_taken(&self) -> bool {
         matches!(self, Self::Ended { said, .. } if said.to_lowercase().contains("address already in use"))
     }
 }
 
-/// How one server is run.
+/// One server program and its settings.
 pub(crate) struct Program {
     pub(crate) name: &'static str,
     pub(crate) command: Box<dyn Fn() -> ChildCommand + Send + Sync>,
     pub(crate) log: PathBuf,
     pub(crate) lock: PathBuf,
     pub(crate) greeting: Greeting,
-    /// Asks it to end in good order.
+    /// Ends it gracefully.
     pub(crate) stop_signal: Signal,
     /// Makes it end at once, with all its processes, losing nothing acknowledged.
     pub(crate) death_signal: Signal,
@@ -142,12 +142,12 @@ impl Supervisor {
         let _ = pid.wait_for(Option::is_some).await.map(|pid| *pid);
     }
 
-    /// Kills the server like a crash would; returns when it is dead. It comes back by itself.
+    /// Kills the server like a crash; returns when it is dead. It is restarted.
     pub(crate) async fn kill(&self) {
         self.order(Order::Kill).await;
     }
 
-    /// Stops the server in good order and keeps it down.
+    /// Stops the server gracefully and keeps it down.
     pub(crate) async fn stop(&self) {
         self.order(Order::Stop).await;
     }
@@ -166,7 +166,7 @@ impl Supervisor {
     /// Makes the server end without waiting for anything.
     pub(crate) fn abandon(&mut self) {
         if std::mem::replace(&mut self.abandoned, true) {
-            // The process id may be somebody else's by now.
+            // The process id may belong to another process by now.
             return;
         }
         self.task.abort();
@@ -228,13 +228,13 @@ struct Watch {
     state: watch::Sender<Option<u32>>,
 }
 
-/// Why a server is down.
+/// The reason for which a server is down.
 enum Down {
-    /// It ended by itself or was killed.
+    /// It ended or was killed.
     Crashed,
-    /// It was told to stop and stays down.
+    /// It was stopped and stays down.
     Stopped,
-    /// Nobody holds the supervisor any more.
+    /// The supervisor was dropped.
     Abandoned,
 }
 
@@ -297,7 +297,7 @@ impl Watch {
     /// Starts a crashed server again, for as long as it takes, with growing pauses.
     async fn revive(&mut self, pause: &mut Duration) -> Option<Child> {
         loop {
-            // Orders are heard during a pause or an attempt: a server that never comes up can still be given up.
+            // Orders are received during a pause or an attempt, so a server that never starts can still be stopped.
             let attempt = async {
                 sleep(*pause).await;
                 run(&self.program).await

@@ -1,4 +1,4 @@
-//! Names nobody else has.
+//! Unique names.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};

@@ -1,4 +1,4 @@
-//! A nats-server with a configuration of the test's own.
+//! A nats-server with its configuration given by the test.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 
 use crate::eventually::eventually;
 
-/// A nats-server with JetStream on a free loopback port; gone when dropped.
+/// A nats-server with JetStream on a free loopback port; killed when dropped.
 pub struct ConfiguredNats {
     _child: Child,
     folder: TempDir,
@@ -47,17 +47,17 @@ impl ConfiguredNats {
         Ok(Self { _child: child, folder, address })
     }
 
-    /// Where a user connects.
+    /// The URL for a user.
     pub fn url(&self, user: &str, password: &str) -> String {
         format!("nats://{user}:{password}@{}", self.address)
     }
 
-    /// Where it listens.
+    /// The listen address.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// What it wrote to its log.
+    /// The content of its log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }

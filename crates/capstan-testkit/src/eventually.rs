@@ -1,12 +1,12 @@
-//! Waiting for something to become true, without guessing how long it takes.
+//! Waits for a condition instead of a fixed time.
 
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout_at};
 
-/// Asks `probe` again and again until it gives a value; panics, naming `what`, when `limit` passes first.
+/// Polls `probe` until it returns a value; panics with `what` after `limit`.
 ///
-/// For conditions nobody announces. Where a position or a notification can be waited for, wait for that.
+/// For conditions that nothing announces. Prefer to wait for a position or a notification.
 ///
 /// ```
 /// # tokio::runtime::Runtime::new().unwrap().block_on(async {

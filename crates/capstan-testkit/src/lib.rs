@@ -1,12 +1,12 @@
-//! What the tests of the other crates share.
+//! Real servers for the tests of the other crates, and the tests of the crate graph.
 //!
-//! **What it is.** Real servers per test process ([`servers`]) and patient assertions ([`eventually`]); conformance
-//! suites, generators and oracles live in modules of their own beside them.
+//! **Scope.** [`servers`] starts a nats-server and a Postgres for a test, [`configured_nats`] a nats-server with its own
+//! configuration, and [`eventually`] waits for a condition that nothing announces. `tests/architecture.rs` holds the crate
+//! graph.
 //!
-//! **What it refuses to be.** It is never a dependency of production code, it imitates no server, and it depends on
-//! none of the crates whose own tests use it.
+//! **Limits.** No production code depends on it; it imitates no server, and depends on no crate whose tests use it.
 //!
-//! **Where to start.** Most tests need `TestServers::start().await` and nothing else from here.
+//! **Entry point.** Most tests need only `TestServers::start().await`.
 
 pub mod configured_nats;
 pub mod eventually;

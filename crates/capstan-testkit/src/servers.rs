@@ -10,10 +10,10 @@ use capstan_launcher::{Durability, LaunchConfig, Servers};
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
-/// Throwaway servers with throwaway data; both go when this is dropped.
+/// Temporary servers and data; both are removed when this is dropped.
 ///
-/// Starting takes a fraction of a second, so a test takes its own and needs no care not to meet another's data. Tests
-/// that share one take a database each ([`TestServers::fresh_database`]) and streams of their own name.
+/// Starting takes a fraction of a second, so that each test starts its own. Tests that share servers use separate databases
+/// ([`TestServers::fresh_database`]) and stream names.
 pub struct TestServers {
     // Dropped in this order: the servers have ended when their data goes.
     servers: Servers,
@@ -40,7 +40,7 @@ impl TestServers {
         &self.servers
     }
 
-    /// Where NATS clients connect.
+    /// The URL for NATS clients.
     pub fn nats_url(&self) -> String {
         self.servers.nats_url()
     }

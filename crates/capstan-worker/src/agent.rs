@@ -1,8 +1,8 @@
-//! An agent as a process of its own: what every runner that starts one shares.
+//! An agent as a process, shared by the runners that start one.
 //!
-//! `process.rs` is the process and its pipes, `conversation.rs` stays with it until it ends, `relay.rs` hands on what it
-//! says, `ending.rs` is how it ended. What an agent's lines mean is a [`Listener`]'s to say; `message.rs` holds the
-//! messages of the line protocol of `docs/worker-protocol.md`.
+//! `process.rs` is the process and its pipes, `conversation.rs` accompanies it, `relay.rs` reports its output, `ending.rs`
+//! is its end. A [`Listener`] interprets the lines of an agent; `message.rs` holds the messages of the line protocol of
+//! `docs/worker-protocol.md`.
 
 mod conversation;
 mod ending;
@@ -26,13 +26,12 @@ pub(crate) use self::relay::{Relay, Said};
 pub(crate) use self::sessions::{Session, Sessions};
 pub use self::stdin::StdinMode;
 
-/// How long agents may take, whoever runs them.
+/// Time limits of agents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// How long an agent that was asked to stop may take before it is killed.
+    /// Time between asking an agent to stop and killing it.
     pub grace: Duration,
-    /// How long an agent that waits for an answer is kept alive. Afterwards it is stopped, and the answer will begin a
-    /// new run of the same session.
+    /// Time that an agent may wait for an answer. Then it is stopped, and the answer starts a new run of the same session.
     pub wait_live: Duration,
 }
 
@@ -43,7 +42,7 @@ impl Default for Patience {
     }
 }
 
-/// Whether the run's policy lets anybody talk to the agent.
+/// True when the run's policy allows inputs while the agent runs.
 pub(crate) fn is_interactive(policy: &serde_json::Value) -> bool {
     policy.get("interactive").and_then(serde_json::Value::as_bool).unwrap_or(true)
 }

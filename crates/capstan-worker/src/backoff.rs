@@ -1,18 +1,18 @@
-//! How long to wait between tries.
+//! Pauses between retries.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Growing pauses with jitter, so that workers that lost the same server do not come back in step.
+/// Growing pauses with jitter, so that the workers of a failed server do not return at the same time.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// The next pause; never shorter than what the server asked for.
+    /// The next pause; never shorter than the server's `retry-after`.
     pub(crate) fn next(&mut self, asked: Option<Duration>) -> Duration {
         self.next_with(rand::random(), asked)
     }
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_wish_is_a_lower_bound() {
+    fn the_servers_retry_after_is_a_lower_bound() {
         assert_eq!(Backoff::default().next(Some(Duration::from_secs(9))), Duration::from_secs(9));
     }
 }

@@ -1,7 +1,7 @@
 //! Runs each attempt with the Claude Code command line, in its print mode with messages as JSON lines.
 //!
-//! The agent's conversation lies on this machine, where the command line keeps it; what is kept here is which of its
-//! sessions belongs to which session of Capstan (`sessions.rs`), so that the next run goes on where the last one ended.
+//! The command line stores the agent's conversation on this machine. `sessions.rs` maps sessions of Capstan to those of the
+//! command line, so that the next run continues the conversation.
 
 mod command_line;
 mod meter;
@@ -28,7 +28,7 @@ use crate::agent::{
 };
 use crate::{Assignment, Conclusion, Runner, RunnerOptions};
 
-/// What the command line needs to reach its model; passed on because it is useless without.
+/// Variables that the command line needs to reach its model.
 const CREDENTIALS: &[&str] = &[
     "ANTHROPIC_API_KEY",
     "ANTHROPIC_AUTH_TOKEN",
@@ -44,7 +44,7 @@ pub(crate) struct ClaudeCodeRunner {
 }
 
 impl ClaudeCodeRunner {
-    /// A runner of the options' Claude Code.
+    /// A runner with the command of the options.
     pub(crate) fn new(mut options: RunnerOptions) -> Self {
         options.pass_env.extend(CREDENTIALS.iter().map(|name| (*name).to_owned()));
         Self { options }
@@ -61,7 +61,7 @@ impl Runner for ClaudeCodeRunner {
         let first = self.converse(&assignment, &session, known.as_deref(), is_history_missing).await;
         match first {
             Ok((ended, transcript)) if known.is_some() && transcript.knows_no_conversation(&ended.said) => {
-                // The command line has forgotten what we remember: say so, and begin anew.
+                // The command line does not know the session: report it, and start a new one.
                 session.forget();
                 match self.converse(&assignment, &session, None, true).await {
                     Ok((ended, transcript)) => report(ended, &transcript),
@@ -102,9 +102,9 @@ impl ClaudeCodeRunner {
         let transcript =
             std::mem::take(&mut *transcript.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         if let Some(usage) = transcript.unreported() {
-            // The end is reported all the same: usage nobody takes is no reason to lose the work.
+            // The end is reported all the same: refused usage must not lose the work.
             if let Err(error) = assignment.reporter.usage(&usage).await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the last usage was not taken");
+                tracing::warn!(error = &error as &dyn std::error::Error, "the last usage was refused");
             }
         }
         Ok((ended, transcript))
@@ -135,13 +135,13 @@ impl ClaudeCodeRunner {
     }
 }
 
-/// A message of the user, each text a block of its own.
+/// A message of the user with one block per text.
 fn user_message<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<u8> {
     let blocks: Vec<_> = texts.map(|text| json!({ "type": "text", "text": text })).collect();
     line(&json!({ "type": "user", "message": { "role": "user", "content": blocks } }))
 }
 
-/// An input, as the agent is told it.
+/// An input as a message to the agent.
 fn said(input: &ClaimedInput) -> Vec<u8> {
     let answers = (!input.answers.is_empty()).then(|| {
         let answer = |(question, answer): (&String, &Value)| match answer {
@@ -154,7 +154,7 @@ fn said(input: &ClaimedInput) -> Vec<u8> {
     user_message(message.into_iter().chain(answers.as_deref()))
 }
 
-/// Asks the agent to end its turn now, with a result that tells what was used.
+/// Requests the end of the turn, with a result that states the usage.
 fn interruption() -> Vec<u8> {
     line(&json!({
         "type": "control_request",

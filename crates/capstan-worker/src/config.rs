@@ -1,4 +1,4 @@
-//! What a worker is told when it starts.
+//! The configuration of a worker.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,27 +7,27 @@ use capstan_client::{Capabilities, ClientConfig};
 
 use crate::ToolConfig;
 
-/// What a worker is told when it starts.
+/// The configuration of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
     /// The server.
     pub client: ClientConfig,
-    /// A name for people.
+    /// The display name.
     pub name: String,
     /// The pools it serves.
     pub pools: Vec<String>,
-    /// How many attempts run at once.
+    /// Number of attempts that run at the same time.
     pub slots: usize,
     /// Names and values about it.
     pub labels: BTreeMap<String, String>,
-    /// What it offers to runs. A plain process is not isolated at all: the default claims every runtime, because it
-    /// is the operator who trusts the agents that are run here.
+    /// The offered capabilities. A plain process is not isolated: the default claims every runtime, because the operator
+    /// trusts the agents that run here.
     pub capabilities: Capabilities,
-    /// The tools it carries out; they are declared besides those of the capabilities.
+    /// The tools it executes; they are declared besides those of the capabilities.
     pub tools: ToolConfig,
-    /// How long one question for work stands; the server's limit is 30 s.
+    /// Wait of one long poll for work; at most 30 s.
     pub lease_wait: Duration,
-    /// How long running attempts may go on once the worker is told to stop.
+    /// Time that running attempts get when the worker stops.
     pub drain: Duration,
 }
 

@@ -20,7 +20,7 @@ pub(crate) async fn execute(
     let leased = Arc::new(leased);
     let attempt = &leased.attempt_id;
     if let Err(error) = reporter.start().await {
-        // Cancelled before it began, or given to another: either way there is nothing to execute.
+        // Cancelled before the start, or leased to another worker: there is nothing to execute.
         tracing::info!(%attempt, error = &error as &dyn std::error::Error, "the attempt was not started");
         return;
     }
@@ -28,10 +28,10 @@ pub(crate) async fn execute(
     match runner.run(assignment).await {
         Conclusion::Abandon => tracing::info!(%attempt, "the attempt was abandoned"),
         Conclusion::Return { reason } => match reporter.give_back(&reason).await {
-            Ok(()) => tracing::info!(%attempt, "the attempt was given back"),
-            // Left to the lease's end; what was told to stop ends with its grace.
+            Ok(()) => tracing::info!(%attempt, "the attempt was returned"),
+            // Left until the lease ends; a cancelled attempt ends with its grace time.
             Err(error) => {
-                tracing::info!(%attempt, error = &error as &dyn std::error::Error, "the attempt could not be given back");
+                tracing::info!(%attempt, error = &error as &dyn std::error::Error, "the attempt could not be returned");
             }
         },
         Conclusion::Report(result) => match reporter.finish(&result).await {
@@ -42,7 +42,7 @@ pub(crate) async fn execute(
     }
 }
 
-/// What the agent planned cannot be done: it would be refused again after every further try, so the run fails with it.
+/// A refused plan of the agent fails the run: a retry would be refused again.
 async fn report_refusal(reporter: &Reporter, result: &RunResult, refusal: &Error) {
     tracing::warn!(
         attempt = reporter.attempt_id(),
@@ -57,12 +57,12 @@ async fn report_refusal(reporter: &Reporter, result: &RunResult, refusal: &Error
         ..RunResult::default()
     };
     if let Err(error) = reporter.finish(&plain).await {
-        // Left to the lease's end, so that the task does not hang on a report nobody takes.
+        // Left until the lease ends, so that the task is not blocked by a report that is always refused.
         let attempt = reporter.attempt_id();
         tracing::error!(
             attempt,
             error = &error as &dyn std::error::Error,
-            "the plain report was refused too"
+            "the report without the plan was refused too"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The leases this worker holds, and the one loop that renews them all.
+//! The leases held by this worker.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,36 +8,36 @@ use capstan_client::{LeaseStatus, LeasedAttempt, RenewAnswer, Renewal};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-/// Where an attempt's lease stands.
+/// The state of an attempt's lease.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LeaseState {
-    /// Held.
+    /// Held and renewed.
     #[default]
     Held,
-    /// Held, and the attempt is to stop.
+    /// Held, and the attempt must stop.
     Cancelled {
-        /// Why.
+        /// The reason, for display.
         reason: String,
     },
-    /// Gone, or so old that it must be taken as gone: stop at once and report nothing.
+    /// Lost, or not renewed for its whole duration: stop at once and report nothing.
     Lost,
 }
 
-/// What the server last said about an attempt.
+/// The latest hints of the server for an attempt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hints {
-    /// Where the lease stands.
+    /// The state of the lease.
     pub lease: LeaseState,
-    /// Inputs nobody has claimed yet.
+    /// The number of unclaimed inputs.
     pub inputs_pending: u32,
-    /// True when one of them is to reach the agent within its turn.
+    /// True when one of them should reach the agent within its turn.
     pub steer: bool,
 }
 
 struct Held {
     epoch: u64,
     lease: Duration,
-    /// When the last successful renewal was sent: the lease cannot have begun earlier.
+    /// The time of sending the last successful renewal: the lease started at or after it.
     renewed_at: Instant,
     hints: watch::Sender<Hints>,
 }
@@ -54,7 +54,7 @@ impl Leases {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins to hold a lease that was asked for at `asked_at`.
+    /// Adds a lease that was requested at `asked_at`.
     pub(crate) fn add(&self, leased: &LeasedAttempt, asked_at: Instant) -> watch::Receiver<Hints> {
         let (hints, receiver) = watch::channel(Hints::default());
         let lease = Duration::from_millis(leased.lease_ms.max(1));
@@ -64,7 +64,7 @@ impl Leases {
         receiver
     }
 
-    /// The attempt is reported, or nobody's business any more.
+    /// Removes a reported or abandoned attempt.
     pub(crate) fn remove(&self, attempt_id: &str) {
         self.held().remove(attempt_id);
     }
@@ -73,7 +73,7 @@ impl Leases {
         self.held().is_empty()
     }
 
-    /// What to renew, and how long the question for hints may stand: a third of the shortest lease.
+    /// The leases to renew, and the wait of the long poll: a third of the shortest lease.
     pub(crate) fn renewals(&self) -> (Vec<Renewal>, Duration) {
         let held = self.held();
         let renewal = |(id, held): (&String, &Held)| Renewal { attempt_id: id.clone(), epoch: held.epoch };
@@ -81,7 +81,7 @@ impl Leases {
         (held.iter().map(renewal).collect(), shortest / 3)
     }
 
-    /// Takes the answers to renewals that were sent at `sent_at`.
+    /// Applies the responses to renewals sent at `sent_at`.
     pub(crate) fn renewed(&self, answers: &[RenewAnswer], sent_at: Instant) {
         let mut held = self.held();
         for answer in answers {
@@ -100,7 +100,7 @@ impl Leases {
         }
     }
 
-    /// Gives up leases that were not renewed for their whole length: another worker may have them.
+    /// Marks leases as lost that were not renewed for their whole duration: another worker may hold them.
     pub(crate) fn expire(&self, now: Instant) {
         for held in self.held().values() {
             if now.saturating_duration_since(held.renewed_at) >= held.lease {
@@ -110,7 +110,7 @@ impl Leases {
     }
 }
 
-/// Tells the attempt; what is lost stays lost, and who is to stop is not told to go on.
+/// Updates the hints of an attempt; a lost lease stays lost, and a cancelled attempt stays cancelled.
 fn hint(hints: &watch::Sender<Hints>, new: Hints) {
     hints.send_if_modified(|hints| {
         let is_later = match (&hints.lease, &new.lease) {

@@ -5,7 +5,7 @@ use capstan_client::RunResult;
 
 use crate::{Assignment, Conclusion, Runner};
 
-/// Does nothing, well: to measure everything but the agent.
+/// Succeeds without doing anything, to measure everything but the agent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoopRunner;
 

@@ -26,7 +26,7 @@ pub(crate) struct ProcessRunner {
 }
 
 impl ProcessRunner {
-    /// A runner of the options' command line.
+    /// A runner with the command line of the options.
     pub(crate) fn new(options: RunnerOptions) -> Result<Self, MissingOption> {
         let command = options.exec.clone().ok_or(MissingOption("a command line (--exec)"))?;
         Ok(Self { command, options })
@@ -84,9 +84,9 @@ async fn start(
     AgentProcess::spawn(command, environment, first, mode, is_open, listener).await
 }
 
-/// Understands messages of the line protocol; everything else is plain output.
+/// Interprets messages of the line protocol; everything else is plain output.
 struct LineProtocol {
-    /// Set when the agent declares itself interactive, unless nobody would speak to it anyway.
+    /// Set when the agent declares itself interactive, unless its input is closed anyway.
     is_open: Option<Arc<AtomicBool>>,
 }
 
@@ -108,7 +108,7 @@ impl Listener for LineProtocol {
     }
 }
 
-/// One answer, as it is written.
+/// An input, as written to the agent.
 #[derive(Serialize)]
 struct InputLine<'a> {
     capstan: &'static str,
@@ -134,7 +134,7 @@ fn input_line(input: &ClaimedInput) -> Vec<u8> {
     whole(&line)
 }
 
-/// What was decided about a tool call, as it is written.
+/// The decision on a tool call, as written to the agent.
 #[derive(Serialize)]
 struct DecisionLine<'a> {
     capstan: &'static str,

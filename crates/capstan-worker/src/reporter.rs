@@ -1,4 +1,4 @@
-//! What an attempt says to the server, repeated until it is heard or the lease is gone.
+//! Reports of an attempt to the server, repeated until they are accepted or the lease is lost.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,18 +14,18 @@ use uuid::Uuid;
 use crate::backoff::Backoff;
 use crate::{Hints, LeaseState};
 
-/// Why something could not be reported.
+/// A report failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// The lease is gone; whatever is said now would be about somebody else's attempt.
+    /// The lease is lost: the attempt may belong to another worker.
     #[error("report: the lease is lost")]
     Lost,
-    /// The server said no, and would say so again.
+    /// The server refused the report; a repetition would fail too.
     #[error("report: the server refuses")]
     Refused(#[source] Error),
 }
 
-/// Speaks about one attempt. Clones share the numbering of its messages.
+/// Reports one attempt. Clones share the numbering of its messages.
 #[derive(Clone, Debug)]
 pub struct Reporter {
     attempt: Attempt,
@@ -42,7 +42,7 @@ impl Reporter {
         self.attempt.id()
     }
 
-    /// A key that is the same for every try of one message and different for every other.
+    /// An idempotency key for one message and its repetitions.
     fn key(&self) -> String {
         format!("m{}", self.messages.fetch_add(1, Ordering::Relaxed))
     }
@@ -51,12 +51,12 @@ impl Reporter {
         self.repeat(|| self.attempt.start()).await
     }
 
-    /// Gives the attempt back unfinished.
+    /// Returns the unfinished attempt.
     pub(crate) async fn give_back(&self, reason: &str) -> Result<(), ReportError> {
         self.repeat(|| self.attempt.give_back(reason)).await
     }
 
-    /// The report ends the lease, so a renewal may call it lost before the answer is here: a call under way is heard out.
+    /// The report ends the lease, so a renewal may see it lost before the response arrives: a call in progress is awaited.
     pub(crate) async fn finish(&self, result: &RunResult) -> Result<(), ReportError> {
         let (mut backoff, key) = (Backoff::default(), self.key());
         loop {
@@ -70,22 +70,22 @@ impl Reporter {
                 return Err(ReportError::Lost);
             }
             let pause = backoff.next(error.retry_after());
-            tracing::debug!(attempt = self.attempt.id(), %error, ?pause, "the report was not heard, trying again");
+            tracing::debug!(attempt = self.attempt.id(), %error, ?pause, "the report failed, retrying");
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Hands on lines of output. A repeat after a lost answer may store lines twice, never not at all.
+    /// Reports lines of output. A repetition after a lost response may store lines twice; none is lost.
     pub async fn logs(&self, lines: &[LogLine]) -> Result<(), ReportError> {
         self.repeat(|| self.attempt.append_logs(lines)).await
     }
 
-    /// Hands on something that happened inside the agent.
+    /// Reports an event inside the agent.
     pub async fn event(&self, event: &RunEventReport) -> Result<(), ReportError> {
         self.repeat(|| self.attempt.append_events(std::slice::from_ref(event))).await
     }
 
-    /// Reports an output; answers its id.
+    /// Reports an output; returns its id.
     pub async fn output(&self, output: &OutputReport) -> Result<Uuid, ReportError> {
         let key = self.key();
         self.repeat(|| self.attempt.produce_output(output, &key)).await
@@ -115,29 +115,29 @@ impl Reporter {
         self.repeat(|| self.attempt.check_tool_call(question, &key)).await
     }
 
-    /// Takes the oldest input nobody has.
+    /// Claims the oldest unclaimed input.
     pub async fn claim(&self) -> Result<Option<ClaimedInput>, ReportError> {
         self.repeat(|| self.attempt.claim_input()).await
     }
 
-    /// Says that the agent has the input.
+    /// Acknowledges that the agent has received the input.
     pub async fn ack(&self, input: Uuid) -> Result<(), ReportError> {
         self.repeat(|| self.attempt.ack_input(input)).await
     }
 
-    /// Says that the agent cannot have the input within its turn.
+    /// Defers an input that the agent cannot receive within its turn.
     pub async fn defer(&self, input: Uuid, reason: &str) -> Result<(), ReportError> {
         self.repeat(|| self.attempt.defer_input(input, reason)).await
     }
 
-    /// Reports what was used since the last report.
+    /// Reports the usage since the last report.
     pub async fn usage(&self, usage: &Usage) -> Result<(), ReportError> {
         let key = self.key();
         self.repeat(|| self.attempt.record_usage(usage, &key)).await
     }
 
-    /// Says it until the server answers. An outage is waited out for as long as the lease may live: the loop that
-    /// renews leases declares it lost when it cannot.
+    /// Repeats a call until the server responds. An outage is waited out while the lease is held: the renewal loop declares
+    /// it lost at its end.
     async fn repeat<T, F: Future<Output = Result<T, Error>>>(
         &self,
         say: impl Fn() -> F,
@@ -159,7 +159,7 @@ impl Reporter {
                 Err(error) => return Err(ReportError::Refused(error)),
             };
             let pause = backoff.next(error.retry_after());
-            tracing::debug!(attempt = self.attempt.id(), %error, ?pause, "the server did not hear, trying again");
+            tracing::debug!(attempt = self.attempt.id(), %error, ?pause, "the call failed, retrying");
             tokio::select! {
                 _ = &mut lost => return Err(ReportError::Lost),
                 () = tokio::time::sleep(pause) => {}

@@ -1,4 +1,4 @@
-//! Who executes an attempt.
+//! The interface of a runner.
 
 use std::sync::Arc;
 
@@ -9,27 +9,27 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Hints, Reporter};
 
-/// Everything needed to execute one attempt. The server has accepted its start.
+/// One attempt to execute; the server has accepted its start.
 #[derive(Debug)]
 pub struct Assignment {
     /// The attempt.
     pub leased: Arc<LeasedAttempt>,
-    /// The way back to the server.
+    /// Reports to the server.
     pub reporter: Reporter,
-    /// What the server says meanwhile.
+    /// The hints of the server during the execution.
     pub hints: watch::Receiver<Hints>,
-    /// Cancelled when the worker cannot wait any longer: stop, and conclude with [`Conclusion::Return`].
+    /// Cancelled when the drain time is over: stop, and conclude with [`Conclusion::Return`].
     pub giving_up: CancellationToken,
 }
 
-/// How an execution ended.
+/// The outcome of an execution.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Conclusion {
-    /// Report this.
+    /// Report this result.
     Report(Box<RunResult>),
-    /// Give the attempt back unfinished, so that another worker tries at once.
+    /// Return the unfinished attempt, so that another worker tries at once.
     Return {
-        /// Why, for people.
+        /// The reason, for display.
         reason: String,
     },
     /// Report nothing: the lease is lost.

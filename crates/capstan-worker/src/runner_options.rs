@@ -20,7 +20,7 @@ pub struct RunnerOptions {
     pub state_dir: Option<PathBuf>,
     /// The folder for runners that keep sessions even if none was chosen.
     pub default_state_dir: PathBuf,
-    /// When the standard input of a process is closed.
+    /// Closing of the standard input of a process.
     pub stdin: StdinMode,
     /// Environment variables of the worker passed to the agent, besides `PATH`, `HOME`, `LANG` and similar ones.
     pub pass_env: Vec<String>,

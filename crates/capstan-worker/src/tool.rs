@@ -1,7 +1,7 @@
-//! The tools this worker carries out, and one execution of one.
+//! The tools of this worker, and the execution of a call.
 //!
-//! A tool is a command of the operator's: arguments come as JSON on standard input, what it writes to standard output is
-//! its result. It runs outside the agent, with an environment of its own, so its secrets are none of the agent's.
+//! A tool is a command of the operator: it reads its arguments as JSON from standard input and writes its result to standard
+//! output. It runs outside the agent with a separate environment, so the agent cannot see its secrets.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,25 +18,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::passed_on;
 
-/// What the server keeps of a stream; the rest is read and dropped.
+/// Bytes of a stream that the server keeps; the rest is read and dropped.
 const STREAM_MAX: usize = 64 * 1024;
-/// What is left of a claim when the tool is stopped: its grace and the report fit in.
+/// Time left of a claim when the tool is stopped, for its grace time and the report.
 const CLAIM_MARGIN: Duration = Duration::from_secs(10);
-/// How long pipes are read that somebody outside the group still holds.
+/// Time limit for reading pipes still held by a process outside the group.
 const AFTERGLOW: Duration = Duration::from_secs(1);
 
-/// The tools a worker carries out.
+/// The tools of a worker.
 #[derive(Clone, Debug)]
 pub struct ToolConfig {
     /// The command line of each tool, given to `sh -c`.
     pub commands: BTreeMap<String, String>,
-    /// Environment variables of the worker that tools get besides the harmless ones.
+    /// Environment variables of the worker passed to tools besides the harmless ones.
     pub pass_env: Vec<String>,
-    /// How long one execution may take. The claim of a call limits it too.
+    /// Time limit of one execution. The claim of a call limits it too.
     pub limit: Duration,
-    /// How long a tool that was asked to stop may take.
+    /// Time between asking a tool to stop and killing it.
     pub grace: Duration,
-    /// Calls carried out at the same time.
+    /// Number of calls executed at the same time.
     pub slots: usize,
 }
 
@@ -54,7 +54,7 @@ impl Default for ToolConfig {
 }
 
 impl ToolConfig {
-    /// Carries a call out to its end; whatever happens, there is a result.
+    /// Executes a call to its end; always returns a result.
     pub(crate) async fn carry_out(
         &self,
         call: &ClaimedToolCall,
@@ -106,7 +106,7 @@ impl ToolConfig {
         let mut arguments = call.arguments.to_string().into_bytes();
         arguments.push(b'\n');
         let writing = tokio::spawn(async move {
-            // A tool that does not read its arguments is none of our business.
+            // A tool may ignore its arguments.
             let _ = stdin.write_all(&arguments).await;
         });
         let limit = self.limit_of(call);
@@ -134,14 +134,14 @@ impl ToolConfig {
         })
     }
 
-    /// The claim's end is an instant of the server's. Where the clocks differ too much to tell, the limit alone holds.
+    /// The end of the claim is a time of the server's clock. If the clocks differ too much, only the limit applies.
     fn limit_of(&self, call: &ClaimedToolCall) -> Duration {
         let left = (call.until - Utc::now()).to_std().unwrap_or(Duration::MAX);
         self.limit.min(left.saturating_sub(CLAIM_MARGIN.max(self.grace)))
     }
 }
 
-/// One of the tool's outputs, as far as it was read.
+/// One of the tool's output streams, as far as it was read.
 struct Heard {
     kept: Arc<Mutex<Vec<u8>>>,
     reading: JoinHandle<()>,
@@ -163,7 +163,7 @@ impl Heard {
         Self { kept, reading }
     }
 
-    /// What was read, once the pipe has ended or its time is over.
+    /// The bytes read when the pipe ended or the time was over.
     async fn text(mut self) -> String {
         if tokio::time::timeout(AFTERGLOW, &mut self.reading).await.is_err() {
             self.reading.abort();

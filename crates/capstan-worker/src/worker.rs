@@ -1,4 +1,4 @@
-//! The loop: ask for work, execute it, hold the leases, and stop in good order.
+//! The worker's loop: leases work, executes it, renews the leases, and stops gracefully.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use crate::{Runner, WorkerConfig};
 
 mod tool_calls;
 
-/// New leases join the standing question for hints after this pause, all that came meanwhile together.
+/// Pause before new leases join the pending renewal, so that several join together.
 const JOIN_PAUSE: Duration = Duration::from_millis(250);
-/// Least time between two renewals, however quickly the server answers.
+/// Minimum time between two renewals.
 const RENEW_PAUSE: Duration = Duration::from_millis(50);
-/// The same when the answer was the one before: a hint nobody acts upon yet is not asked for in a circle.
+/// Minimum time between two renewals with the same response, so that a pending hint causes no busy loop.
 const SAME_ANSWER_PAUSE: Duration = Duration::from_secs(1);
-/// How long an attempt that was given up may take to be gone.
+/// Time limit for the end of abandoned attempts.
 const GIVE_UP_LIMIT: Duration = Duration::from_secs(20);
-/// How long telling the server that this worker leaves may take.
+/// Time limit for deregistering.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 
-/// Why a worker could not do its work at all.
+/// A worker could not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
     /// The client cannot be set up.
@@ -44,12 +44,12 @@ pub enum WorkerError {
 pub struct Worker {
     config: WorkerConfig,
     client: Client,
-    /// Without one the worker carries out tools only.
+    /// Without one the worker executes tool calls only.
     runner: Option<Arc<dyn Runner>>,
     leases: Leases,
-    /// Who we are to the server; changes when a restarted server has forgotten us.
+    /// The worker id; changes when a restarted server does not know this worker.
     identity: watch::Sender<Uuid>,
-    /// Held while registering, so that two who find us forgotten register us once.
+    /// Held while registering, so that concurrent requests register once.
     registering: tokio::sync::Mutex<()>,
     unheard: tool_calls::Unheard,
 }
@@ -57,11 +57,11 @@ pub struct Worker {
 impl Worker {
     /// Prepares a worker; nothing is sent yet.
     pub fn new(config: WorkerConfig, runner: Arc<dyn Runner>) -> Result<Self, WorkerError> {
-        Ok(Self { runner: Some(runner), ..Self::of_tools(config)? })
+        Ok(Self { runner: Some(runner), ..Self::for_tools(config)? })
     }
 
-    /// Prepares a worker that takes no attempts and carries out approved tool calls only.
-    pub fn of_tools(config: WorkerConfig) -> Result<Self, WorkerError> {
+    /// Prepares a worker that takes no attempts and executes approved tool calls only.
+    pub fn for_tools(config: WorkerConfig) -> Result<Self, WorkerError> {
         let client = Client::new(&config.client).map_err(WorkerError::Client)?;
         Ok(Self {
             config,
@@ -74,7 +74,7 @@ impl Worker {
         })
     }
 
-    /// Works until `shutdown`, then takes nothing new, lets what runs go on for the drain time, and gives up the rest.
+    /// Works until `shutdown`, then takes no new work, waits for running attempts up to the drain time, and abandons the rest.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), WorkerError> {
         tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
@@ -85,7 +85,7 @@ impl Worker {
         let attempts = TaskTracker::new();
         let renewing = tokio::spawn(Arc::clone(&worker).keep_leases());
 
-        // Whichever cannot go on ends the other one too.
+        // An error of one ends the other.
         let outcome = tokio::try_join!(
             worker.take_work(&shutdown, &attempts, &giving_up),
             worker.take_tool_calls(&shutdown, &attempts, &giving_up),
@@ -120,7 +120,7 @@ impl Worker {
                     tracing::debug!(
                         error = &error as &dyn std::error::Error,
                         ?pause,
-                        "the server does not answer yet"
+                        "the server does not respond yet"
                     );
                     tokio::time::sleep(pause).await;
                 }
@@ -129,7 +129,7 @@ impl Worker {
         }
     }
 
-    /// Registers again when the server has forgotten the worker with this id, as it may after a restart.
+    /// Registers again when the server does not know this id, as after a restart.
     async fn register_again(&self, forgotten: Uuid) -> Result<(), WorkerError> {
         let _registering = self.registering.lock().await;
         if self.id() == forgotten { self.register().await } else { Ok(()) }
@@ -139,7 +139,7 @@ impl Worker {
         *self.identity.borrow()
     }
 
-    /// Keeps the slots busy until told to stop.
+    /// Keeps the slots busy until asked to stop.
     async fn take_work(
         self: &Arc<Self>,
         shutdown: &CancellationToken,
@@ -176,8 +176,8 @@ impl Worker {
         }
     }
 
-    /// Pauses after a question that was not answered, and registers again when the server has forgotten us. Breaks when
-    /// the worker is to stop.
+    /// Pauses after a failed request, and registers again when the server does not know this worker. Breaks when the worker
+    /// stops.
     async fn recover(
         &self,
         error: &Error,
@@ -186,7 +186,7 @@ impl Worker {
         shutdown: &CancellationToken,
     ) -> Result<ControlFlow<()>, WorkerError> {
         let pause = backoff.next(error.retry_after());
-        tracing::debug!(error = error as &dyn std::error::Error, ?pause, "no work could be asked for");
+        tracing::debug!(error = error as &dyn std::error::Error, ?pause, "the request for work failed");
         let recovered = async {
             tokio::time::sleep(pause).await;
             if is_unknown_worker(error) { self.register_again(id).await } else { Ok(()) }
@@ -234,7 +234,7 @@ impl Worker {
         });
     }
 
-    /// Renews all leases with one standing question, so that hints come at once.
+    /// Renews all leases with one long poll, so that hints arrive at once.
     async fn keep_leases(self: Arc<Self>) {
         let mut backoff = Backoff::default();
         let mut last_answers = Vec::new();
@@ -254,7 +254,7 @@ impl Worker {
                     self.leases.added.notified().await;
                     tokio::time::sleep(JOIN_PAUSE).await;
                 } => continue,
-                // The server renews when it hears the question; silence beyond the wait is no answer at all.
+                // The server renews when it receives the request; no response after the wait counts as a failure.
                 () = tokio::time::sleep(wait * 2) => {
                     self.leases.expire(Instant::now());
                     continue;
@@ -275,7 +275,7 @@ impl Worker {
                     {
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,
-                            "the worker cannot come back"
+                            "the worker cannot register again"
                         );
                     }
                     backoff.next(error.retry_after()).min(wait)
@@ -287,12 +287,12 @@ impl Worker {
     }
 
     async fn drain(&self, attempts: &TaskTracker, giving_up: &CancellationToken) {
-        // Without a server to tell it to, the worker still stops.
+        // The worker also stops without a server.
         let _ = tokio::time::timeout(FAREWELL_LIMIT, self.client.drain_worker(self.id())).await;
         if tokio::time::timeout(self.config.drain, attempts.wait()).await.is_ok() {
             return;
         }
-        tracing::info!(left = attempts.len(), "the drain time is over, giving up what still runs");
+        tracing::info!(left = attempts.len(), "the drain time is over, abandoning the running attempts");
         giving_up.cancel();
         if tokio::time::timeout(GIVE_UP_LIMIT, attempts.wait()).await.is_err() {
             tracing::warn!(left = attempts.len(), "some attempts did not end in time");
@@ -300,7 +300,7 @@ impl Worker {
     }
 }
 
-/// On the calls under `/v1/workers` there is nothing else that could not be found.
+/// On the calls under `/v1/workers`, not found always means an unknown worker.
 fn is_unknown_worker(error: &Error) -> bool {
     error.code() == Some("not_found")
 }

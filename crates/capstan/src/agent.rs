@@ -12,7 +12,7 @@ use crate::remote::Remote;
 pub(crate) struct AgentCommand {
     #[command(flatten)]
     remote: Remote,
-    /// How answers are printed.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t, global = true)]
     output: Format,
     #[command(subcommand)]
@@ -21,13 +21,13 @@ pub(crate) struct AgentCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Introduce an agent.
+    /// Create an agent.
     Create {
-        /// Its stable handle.
+        /// Stable key of the agent.
         key: String,
-        /// Its display name.
+        /// Display name.
         name: String,
-        /// Its configuration, a JSON object.
+        /// Configuration, a JSON object.
         #[arg(long)]
         config: Option<String>,
     },
@@ -35,19 +35,19 @@ enum Action {
     List,
     /// Show one agent, by id or key.
     Get { agent: String },
-    /// Change an agent; what is not given stays.
+    /// Change an agent; omitted fields keep their value.
     Update(Update),
     /// Delete an agent.
     Delete {
-        /// Its id or key.
+        /// Id or key of the agent.
         agent: String,
-        /// Cancel its open tasks first.
+        /// Cancel the agent's open tasks first.
         #[arg(long)]
         cancel_open: bool,
     },
-    /// Show what an agent has done, in figures.
+    /// Show the statistics of an agent.
     Stats { agent: String },
-    /// Show the configuration of an agent with this key that is given none.
+    /// Show the default configuration of an agent with this key.
     Defaults {
         #[arg(default_value = "")]
         key: String,
@@ -56,36 +56,36 @@ enum Action {
 
 #[derive(Args)]
 struct Update {
-    /// Its id or key.
+    /// Id or key of the agent.
     agent: String,
-    /// Its display name.
+    /// Display name.
     #[arg(long)]
     name: Option<String>,
-    /// What it is for; blank for the default.
+    /// Role of the agent; blank for the default.
     #[arg(long)]
     role: Option<String>,
-    /// What its memory covers; blank for the default.
+    /// Scope of the agent's memory; blank for the default.
     #[arg(long)]
     memory_scope: Option<String>,
-    /// A judgement that surfaces in stats; `none` takes it away.
+    /// Quality score shown in statistics; `none` removes it.
     #[arg(long, value_parser = number_or_none)]
     quality_score: Option<Value>,
-    /// Limit of what it may cost, in US dollars; `none` lifts it.
+    /// Cost budget in US dollars; `none` removes it.
     #[arg(long, value_parser = number_or_none)]
     cost_budget_usd: Option<Value>,
-    /// Keys of its configuration, a JSON object; null removes a key.
+    /// Changed keys of the configuration, a JSON object; null removes a key.
     #[arg(long, value_parser = json)]
     config: Option<Value>,
-    /// Whether it takes commands.
+    /// `false` refuses new commands for the agent.
     #[arg(long)]
     active: Option<bool>,
-    /// Only if it stands at this version.
+    /// Fail unless the agent has this version.
     #[arg(long)]
     if_version: Option<u64>,
 }
 
 impl Update {
-    /// The fields that were given.
+    /// The given fields as a JSON object.
     fn changes(&self) -> Value {
         let text = |text: &Option<String>| text.clone().map(Value::from);
         let fields = [
@@ -105,7 +105,7 @@ fn number_or_none(text: &str) -> Result<Value, String> {
     if text == "none" {
         return Ok(Value::Null);
     }
-    text.parse::<f64>().map(Value::from).map_err(|_| "give a number or none".to_owned())
+    text.parse::<f64>().map(Value::from).map_err(|_| "must be a number or none".to_owned())
 }
 
 /// Reads an argument that is JSON.

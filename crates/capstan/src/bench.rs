@@ -1,7 +1,7 @@
-//! `capstan bench`: what this machine can do, and what Capstan makes of it.
+//! `capstan bench`: measures this machine and Capstan on it.
 //!
-//! Every figure is a median over rounds, and stands beside the limit measured in the same round on the same servers,
-//! so that a noisy machine cancels out.
+//! Every figure is a median over rounds. It is compared with a limit measured in the same round on the same servers, so
+//! that the noise of the machine cancels out.
 
 mod accept;
 mod bed;
@@ -23,7 +23,7 @@ pub(crate) struct BenchCommand {
     /// Print the figures as JSON.
     #[arg(long, global = true)]
     json: bool,
-    /// What "acknowledged" means during the measurement.
+    /// Flushing before an acknowledgement during the measurement.
     #[arg(long, value_enum, default_value_t, global = true)]
     durability: DurabilityArgument,
     /// Rounds; figures are medians over them.
@@ -38,7 +38,7 @@ pub(crate) struct BenchCommand {
 
 #[derive(Subcommand)]
 enum What {
-    /// What nats-server and Postgres can do without Capstan.
+    /// Limits of nats-server and Postgres without Capstan.
     Limits,
     /// Commands accepted over HTTP.
     Accept {
@@ -52,7 +52,7 @@ enum What {
         #[arg(long, default_value_t = 2000)]
         tasks: usize,
     },
-    /// Read models from the log: live and from scratch.
+    /// Read models from the log: live and rebuilt.
     Rebuild {
         /// Tasks in the log, of about nine events each.
         #[arg(long, default_value_t = 20_000)]

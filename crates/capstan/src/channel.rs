@@ -1,4 +1,4 @@
-//! `capstan channel`: which outside addresses belong to a workspace.
+//! `capstan channel`: binds external addresses to a workspace.
 
 use capstan_client::NewChannel;
 use clap::{Args, Subcommand};
@@ -12,7 +12,7 @@ use crate::remote::Remote;
 pub(crate) struct ChannelCommand {
     #[command(flatten)]
     remote: Remote,
-    /// How answers are printed.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t, global = true)]
     output: Format,
     #[command(subcommand)]
@@ -21,29 +21,29 @@ pub(crate) struct ChannelCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Bind a channel, or replace what its binding says.
+    /// Bind a channel, or replace its binding.
     Put {
-        /// What kind of channel, for example email.
+        /// Type of the channel, for example email.
         channel_type: String,
-        /// Its address.
+        /// Address of the channel.
         address: String,
-        /// Whom messages are for, by id or key; the workspace when absent.
+        /// Agent that receives the messages, by id or key; without one the workspace receives them.
         #[arg(long)]
         agent: Option<String>,
-        /// Its configuration, a JSON object.
+        /// Configuration, a JSON object.
         #[arg(long, value_parser = object)]
         config: Option<Map<String, Value>>,
-        /// Take no messages for now.
+        /// Accept no messages.
         #[arg(long)]
         inactive: bool,
     },
     /// List bindings.
     List {
-        /// Only those of this agent.
+        /// Only bindings of this agent.
         #[arg(long)]
         agent: Option<String>,
     },
-    /// Release a channel: any workspace may bind it then.
+    /// Release a channel, so that any workspace may bind it.
     Delete { channel_type: String, address: String },
 }
 

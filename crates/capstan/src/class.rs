@@ -1,4 +1,4 @@
-//! `capstan class`: limit, read and heal execution classes.
+//! `capstan class`: limits, reads and resets execution classes.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -6,12 +6,12 @@ use serde_json::json;
 use crate::output::Format;
 use crate::remote::Remote;
 
-/// Limit and heal execution classes.
+/// Limit and reset execution classes.
 #[derive(Args)]
 pub(crate) struct ClassCommand {
     #[command(flatten)]
     remote: Remote,
-    /// How answers are printed.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t, global = true)]
     output: Format,
     #[command(subcommand)]
@@ -20,24 +20,24 @@ pub(crate) struct ClassCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// List the classes that were configured or failed.
+    /// List the classes with settings or failures.
     List,
     /// Show one class.
     Get { instance_key: String },
-    /// Set the limits of a class; what is not given stays.
+    /// Set the limits of a class; omitted limits keep their value.
     Set {
-        /// The class, as `instance_key` of a task names it.
+        /// Key of the class, the `instance_key` of its tasks.
         instance_key: String,
-        /// Attempts that may run at once; 0 = the server's default.
+        /// Attempts that run at the same time; 0 for the server's default.
         #[arg(long)]
         concurrency: Option<u32>,
-        /// Failures in a row after which nothing is given out for a while; 0 = the default.
+        /// Consecutive failures after which leasing pauses; 0 for the server's default.
         #[arg(long)]
         threshold: Option<u32>,
-        /// Whether anything is given out.
+        /// `false` stops leasing.
         #[arg(long)]
         active: Option<bool>,
-        /// Forget all failures.
+        /// Reset the count of failures.
         #[arg(long)]
         reset: bool,
     },

@@ -1,8 +1,7 @@
-//! The composition root: the only place that knows all parts of a serving process.
+//! The composition root: the only module that knows all parts of a serving process.
 //!
-//! [`Node::start`] connects, puts the parts a role needs together and listens; [`Node::stopped`] waits for the end
-//! and takes everything down in order: first no more requests, then the engine resigns, then the projector hands
-//! its lease back.
+//! [`Node::start`] connects to the servers, starts the parts of the roles and listens. [`Node::stopped`] waits for the end
+//! and stops the parts in order: no more requests, then the engine resigns, then the projector releases its lease.
 
 mod engine_check;
 mod progress;
@@ -26,12 +25,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// Lag of the read models from which on this process does not count as ready.
+/// Lag of the read models above which this process is not ready.
 const LAG_MAX: Duration = Duration::from_secs(30);
-/// How often the metrics recorder folds what it has gathered.
+/// Interval of the metrics recorder's upkeep.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// What a process does.
+/// The roles of a process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Roles {
     /// HTTP and NATS.
@@ -42,7 +41,7 @@ pub(crate) struct Roles {
     pub(crate) projector: bool,
 }
 
-/// Everything a node needs to be told.
+/// The configuration of a node.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeConfig {
     pub(crate) roles: Roles,
@@ -55,7 +54,7 @@ pub(crate) struct NodeConfig {
     pub(crate) replicas: usize,
     pub(crate) lease_ms: i64,
     pub(crate) class_concurrency: u32,
-    /// Names this process among projectors. One that is sure to be alone may always use the same name, and then needs
+    /// Name of this process among projectors. A process that is certainly the only one may keep its name, so that it does
     /// not wait for the lease of its crashed predecessor.
     pub(crate) projector_owner: Option<String>,
 }
@@ -107,7 +106,7 @@ impl Node {
         let any_log: Arc<dyn EventLog> = log.clone();
         let read_models = ReadModels::connect(&config.database_url)?;
         read_models.migrate().await.context("prepare the read models")?;
-        // The engine's questions and the bus commands get a connection of their own: big reads must not delay them.
+        // Engine requests and bus commands have a separate connection: large reads must not delay them.
         let bus_client = jetstream
             .log_in(async_nats::ConnectOptions::new().name("capstan bus"))
             .await
@@ -192,7 +191,7 @@ impl Node {
         Ok(Self { address, log, app, stopping, http, bus, engine, stop_engine, projector, progress })
     }
 
-    /// Where the API listens.
+    /// The listen address of the API.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -202,7 +201,7 @@ impl Node {
         &self.log
     }
 
-    /// Opens a workspace unless it is there.
+    /// Creates a workspace unless it exists.
     pub(crate) async fn ensure_workspace(&self, workspace: &str) -> anyhow::Result<()> {
         self.ensure(
             "create-workspace",
@@ -213,7 +212,7 @@ impl Node {
         .await
     }
 
-    /// Opens the workspace `dev` with the agent `demo` unless they are there.
+    /// Creates the workspace `dev` with the agent `demo` unless they exist.
     pub(crate) async fn ensure_development_workspace(&self) -> anyhow::Result<()> {
         self.ensure_workspace("dev").await?;
         let demo =
@@ -243,7 +242,7 @@ impl Node {
         }
     }
 
-    /// Waits until the process is asked to stop or a part fails, and takes everything down in order.
+    /// Waits until the process is asked to stop or a part fails, then stops all parts in order.
     pub(crate) async fn stopped(mut self) -> anyhow::Result<()> {
         let outcome = tokio::select! {
             () = self.stopping.cancelled() => Ok(()),
@@ -254,7 +253,7 @@ impl Node {
             bus.stop().await;
         }
         if !self.http.is_finished() {
-            // Long polls and streams end by themselves once stopping is set.
+            // Long polls and streams end once stopping is set.
             let _ = tokio::time::timeout(Duration::from_secs(10), &mut self.http).await;
         }
         if let Some(engine) = self.engine.take() {
@@ -269,7 +268,7 @@ impl Node {
     }
 }
 
-/// The recorder behind `/metrics`; one per process, however many nodes benchmarks start.
+/// The recorder behind `/metrics`; one per process, even if benchmarks start several nodes.
 fn metrics_recorder() -> anyhow::Result<PrometheusHandle> {
     static RECORDER: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
     if let Some(handle) = RECORDER.get() {

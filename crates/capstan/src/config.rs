@@ -16,9 +16,9 @@ pub(crate) struct ConfigCommand {
 #[derive(Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "read once from the command line")]
 enum Action {
-    /// Print the settings as they hold with this file, environment and flags; secrets are masked.
+    /// Print the effective settings of this file, environment and flags; secrets are masked.
     Print(SettingsSource),
-    /// Print all settings with their defaults and what they mean.
+    /// Print all settings with their defaults and descriptions.
     Defaults,
 }
 

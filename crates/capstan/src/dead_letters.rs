@@ -1,16 +1,16 @@
-//! `capstan dlq`: commands nobody could process and commits the read models could not fold.
+//! `capstan dlq`: commands that could not be processed and commits that the read models could not fold.
 
 use clap::{Args, Subcommand};
 
 use crate::output::Format;
 use crate::remote::Remote;
 
-/// Look at what was set aside, try it again or give it up.
+/// List, retry and discard dead letters.
 #[derive(Args)]
 pub(crate) struct DeadLettersCommand {
     #[command(flatten)]
     remote: Remote,
-    /// How answers are printed.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t, global = true)]
     output: Format,
     #[command(subcommand)]
@@ -19,20 +19,20 @@ pub(crate) struct DeadLettersCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// List them: commands first, then commits, each oldest first.
+    /// List dead letters: commands first, then commits, each oldest first.
     List {
-        /// At most so many; the server caps it at 500.
+        /// Page size, at most 500.
         #[arg(long)]
         limit: Option<u32>,
-        /// Go on after an earlier list's `next_cursor`.
+        /// The `next_cursor` of the previous page.
         #[arg(long)]
         cursor: Option<String>,
     },
-    /// Show one with what it says; secrets are hidden.
+    /// Show one dead letter with its content; secrets are redacted.
     Show { id: String },
-    /// Send a command again, or fold the commits of a stream again.
+    /// Publish a command again, or fold the commits of a stream again.
     Retry { id: String },
-    /// Give a command up.
+    /// Discard a command.
     Discard { id: String },
 }
 

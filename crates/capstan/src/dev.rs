@@ -1,4 +1,4 @@
-//! `capstan dev`: everything on one machine, in one command.
+//! `capstan dev`: servers, Capstan and a worker in one command.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,25 +17,25 @@ use crate::{output, shutdown, worker};
 /// Run everything on this machine: servers, Capstan and a worker.
 #[derive(Args)]
 pub(crate) struct Dev {
-    /// Where the data lies; a second start resumes there.
+    /// Data folder; the next start continues with it.
     #[arg(long, default_value = ".capstan")]
     data_dir: PathBuf,
-    /// Where the API listens; the port may be 0 to choose a free one.
+    /// Listen address of the API; port 0 chooses a free one.
     #[arg(long, default_value = "127.0.0.1:7070")]
     http: SocketAddr,
-    /// nats-server's port; 0 chooses a free one.
+    /// Port of nats-server; 0 chooses a free one.
     #[arg(long, default_value_t = 0)]
     nats_port: u16,
-    /// Postgres' port; 0 chooses a free one.
+    /// Port of Postgres; 0 chooses a free one.
     #[arg(long, default_value_t = 0)]
     pg_port: u16,
-    /// What "acknowledged" means.
+    /// Flushing before an acknowledgement.
     #[arg(long, value_enum, default_value_t)]
     durability: DurabilityArgument,
     /// Start without the built-in worker.
     #[arg(long)]
     no_worker: bool,
-    /// How long a lease lasts without renewal, in milliseconds.
+    /// Duration of a lease without renewal, in milliseconds.
     #[arg(long, default_value_t = 30_000, value_parser = clap::value_parser!(i64).range(500..=3_600_000))]
     lease_ms: i64,
     /// Tasks of one execution class (agent, lane, policy) that run at the same time.
@@ -45,13 +45,13 @@ pub(crate) struct Dev {
     execution: Execution,
 }
 
-/// What "acknowledged" means.
+/// Flushing before an acknowledgement.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DurabilityArgument {
-    /// On disk: nothing acknowledged is lost even to a power cut.
+    /// Flush before each acknowledgement: a power cut loses nothing.
     #[default]
     Always,
-    /// Flushed every 100 ms: a power cut may cost the last tenth of a second, a killed process nothing.
+    /// Flush every 100 ms: a power cut may lose the last 100 ms, a killed process nothing.
     Interval,
 }
 
@@ -69,7 +69,7 @@ impl Dev {
         let stopping = shutdown::token()?;
         anyhow::ensure!(
             self.http.ip().is_loopback(),
-            "listen on {}: capstan dev asks for no token and listens on loopback only; use capstan serve",
+            "listen on {}: capstan dev requires no token and listens on loopback only; use capstan serve",
             self.http
         );
         let runner = self.execution.runner(&self.data_dir.join("worker"))?;
@@ -88,7 +88,7 @@ impl Dev {
         config.http = self.http;
         config.lease_ms = self.lease_ms;
         config.class_concurrency = self.class_concurrency;
-        // The data folder is locked: no other projector can be at work on it.
+        // The data folder is locked, so no other projector can run on it.
         config.projector_owner = Some("capstan dev".to_owned());
         let stop_node = CancellationToken::new();
         let node = Node::start(config, stop_node.clone()).await?;

@@ -1,4 +1,4 @@
-//! `capstan doctor`: would Capstan run well here? Looks, and changes nothing.
+//! `capstan doctor`: checks whether Capstan would run well here; changes nothing.
 
 mod database;
 mod machine;
@@ -17,32 +17,32 @@ use crate::settings::Settings;
 
 /// Check the servers, the settings and this machine; changes nothing.
 ///
-/// Looks at what `capstan serve` would run on with the same file, environment and flags; where they name no servers, at
-/// those of the running `capstan dev`. Exit codes: 0 nothing failed (there may be warnings), 1 a check failed.
+/// Checks the servers that `capstan serve` would use with the same file, environment and flags; if they name none, those
+/// of the running `capstan dev`. Exit codes: 0 nothing failed (there may be warnings), 1 a check failed.
 #[derive(Args)]
 pub(crate) struct Doctor {
     #[command(flatten)]
     settings: SettingsSource,
-    /// The data folder of the running `capstan dev`.
+    /// Data folder of the running `capstan dev`.
     #[arg(long, default_value = ".capstan")]
     data_dir: PathBuf,
-    /// How the findings are printed.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 }
 
-/// How a check ended.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
     Ok,
-    /// Capstan runs, and something about it should be known.
+    /// Capstan runs, with a limitation.
     Warning,
     /// Capstan does not run, or not safely.
     Failed,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, Serialize)]
 struct Finding {
     check: String,
@@ -71,7 +71,7 @@ impl Findings {
         self.add(check, Verdict::Failed, detail);
     }
 
-    /// Judges a clock by how far it is ahead of this machine's.
+    /// Adds the finding about a clock, by its offset from this machine's clock.
     fn clock(&mut self, check: &str, ahead: TimeDelta) {
         let detail = format!("{} ms ahead of this machine", ahead.num_milliseconds());
         let verdict = match ahead.abs() {

@@ -1,4 +1,4 @@
-//! Where the servers of a running `capstan dev` are, for tools that work beside it.
+//! The servers of a tool: given ones, or those of a running `capstan dev`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,30 +7,30 @@ use anyhow::Context;
 use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog};
 use clap::Args;
 
-/// The servers a tool works on: named, or those of a running `capstan dev`.
+/// The servers of a tool: given ones, or those of a running `capstan dev`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LocalServers {
-    /// Where Postgres is; by default as the running `capstan dev` says.
+    /// URL of Postgres; by default that of the running `capstan dev`.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, global = true)]
     database_url: Option<String>,
-    /// Where the log is; by default as the running `capstan dev` says.
+    /// URL of NATS; by default that of the running `capstan dev`.
     #[arg(long, env = "NATS_URL", hide_env_values = true, global = true)]
     nats_url: Option<String>,
-    /// Copies of each stream, as the processes of the installation are told.
+    /// Copies of each stream, as set for the processes of the installation.
     #[arg(long, env = "CAPSTAN_REPLICAS", default_value_t = 1, global = true)]
     replicas: usize,
-    /// The data folder of the running `capstan dev`.
+    /// Data folder of the running `capstan dev`.
     #[arg(long, default_value = ".capstan", global = true)]
     data_dir: PathBuf,
 }
 
 impl LocalServers {
-    /// Postgres' address.
+    /// URL of Postgres.
     pub(crate) fn database_url(&self) -> anyhow::Result<String> {
         self.address("database_url", self.database_url.as_ref())
     }
 
-    /// The log.
+    /// Opens the event log.
     pub(crate) async fn log(&self) -> anyhow::Result<Arc<dyn EventLog>> {
         let url = self.address("nats_url", self.nats_url.as_ref())?;
         let config = JetStreamConfig { replicas: self.replicas, ..JetStreamConfig::new(url) };
@@ -45,11 +45,11 @@ impl LocalServers {
     }
 }
 
-/// An address of the `capstan dev` that runs on a data folder.
+/// A URL of the `capstan dev` that runs on a data folder.
 pub(crate) fn of_dev(data_dir: &Path, name: &str) -> anyhow::Result<String> {
     let path = data_dir.join("run.json");
     let text = std::fs::read(&path).with_context(|| {
-        format!("find {name}: it is not given, and capstan dev does not run on {}", data_dir.display())
+        format!("find {name}: it is not set, and capstan dev does not run on {}", data_dir.display())
     })?;
     let run: serde_json::Value = serde_json::from_slice(&text)?;
     run[name].as_str().map(str::to_owned).with_context(|| format!("find {name} in {}", path.display()))

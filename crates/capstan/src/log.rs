@@ -28,7 +28,7 @@ pub(crate) struct LogCommand {
 enum Action {
     /// Print commits as JSON lines.
     Tail {
-        /// Begin after this position; with the first commit by default.
+        /// Start after this position; with the first commit by default.
         #[arg(long, default_value = "0")]
         after: Position,
         /// Only this workspace.
@@ -37,16 +37,16 @@ enum Action {
         /// Only this stream, for example dev/task/ID.
         #[arg(long)]
         stream: Option<StreamId>,
-        /// Go on with what is appended from now on.
+        /// Keep printing new commits.
         #[arg(short, long)]
         follow: bool,
     },
-    /// Walk every stream's hash chain from the first commit to the last.
+    /// Check the hash chain of every stream.
     Verify,
     /// Print the whole log as JSON lines, each commit with its position and hash, for `capstan log import`.
     Export,
-    /// Append an exported log to an empty one. The file is checked as a whole before anything is written. Let no
-    /// process of Capstan run meanwhile, and rebuild the read models afterwards.
+    /// Append an exported log to an empty one. The whole file is checked before anything is written. Stop every process
+    /// of Capstan first, and rebuild the read models afterwards.
     Import {
         /// The exported log.
         file: PathBuf,
@@ -97,7 +97,7 @@ async fn verify(log: &dyn EventLog) -> anyhow::Result<()> {
         }
     }
     output::line(&format!(
-        "{commits} commits, {events} events, {} streams: every chain is whole",
+        "{commits} commits, {events} events, {} streams: every hash chain is valid",
         chains.streams()
     ))?;
     Ok(())

@@ -1,7 +1,7 @@
-//! The one executable: roles and tools as subcommands.
+//! The executable: roles and tools as subcommands.
 //!
-//! Everything here is wiring: read the command line and the environment, put the parts together, run them, stop them.
-//! Start with [`composition`], the only place that knows all parts.
+//! This crate is wiring: it reads the command line and the environment, connects the parts, runs and stops them. Start
+//! with [`composition`], the only module that knows all parts.
 
 mod agent;
 mod bench;
@@ -31,15 +31,15 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Commits, rows and frames are many small texts of short life; glibc's allocator spent a third of the processor on them
-/// while commands were accepted (`capstan bench accept`).
+/// Commits, rows and frames are many small, short-lived strings: with glibc's allocator, a third of the processor time of
+/// `capstan bench accept` went into allocation.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Event-sourced control plane for AI-agent work.
 ///
 /// Exit codes: 0 success, 1 failure, 2 wrong usage, 3 refused by the server, 4 the server cannot be reached, 5 the task
-/// that was waited for did not end well.
+/// that was waited for did not succeed.
 #[derive(Parser)]
 #[command(name = "capstan", version)]
 struct Cli {
@@ -55,25 +55,25 @@ enum Command {
     Serve(serve::Serve),
     /// Show the settings of serve.
     Config(config::ConfigCommand),
-    /// Lease attempts and execute them as processes.
+    /// Lease attempts and execute them.
     Worker(worker::WorkerCommand),
-    /// Submit, read and steer tasks.
+    /// Submit, read and control tasks.
     Task(task::TaskCommand),
     /// Create, read, change and delete agents.
     Agent(agent::AgentCommand),
-    /// Create, read and steer schedules.
+    /// Create, read and control schedules.
     Schedule(schedule::ScheduleCommand),
     /// Create, read and change workspaces.
     Workspace(workspace::WorkspaceCommand),
     /// Bind, list and release channels.
     Channel(channel::ChannelCommand),
-    /// Limit and heal execution classes.
+    /// Limit and reset execution classes.
     Class(class::ClassCommand),
     /// List and rebuild the read models.
     Projection(projection::ProjectionCommand),
     /// Read, verify and copy the event log.
     Log(log::LogCommand),
-    /// Look at what was set aside, try it again or give it up.
+    /// List, retry and discard dead letters.
     Dlq(dead_letters::DeadLettersCommand),
     /// Check the servers, the settings and this machine.
     Doctor(doctor::Doctor),

@@ -8,19 +8,18 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt};
 
-/// Libraries that write what passes through them to their debug logs: the values of every statement, the headers of every
-/// request. What agents were given and bearer tokens stand in them, so no setting may bring that out.
-const TALKATIVE: [&str; 6] = ["tokio_postgres", "postgres", "hyper", "h2", "reqwest", "async_nats"];
+/// Libraries whose debug logs contain the values of every statement or the headers of every request. These include
+/// prompts and bearer tokens, so no setting may enable them.
+const VERBOSE: [&str; 6] = ["tokio_postgres", "postgres", "hyper", "h2", "reqwest", "async_nats"];
 
-/// Starts logging; `RUST_LOG` decides what is shown.
+/// Starts logging; `RUST_LOG` sets the filter.
 pub(crate) fn init() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        EnvFilter::new("info,async_nats=warn,tokio_postgres=warn,hyper=warn,tower_http=warn")
-    });
-    let may_be_seen = filter_fn(|metadata| {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn,tokio_postgres=warn,hyper=warn"));
+    let is_safe = filter_fn(|metadata| {
         let library = metadata.target().split("::").next().unwrap_or_default();
         // The least severe level is the greatest.
-        !TALKATIVE.contains(&library) || *metadata.level() <= Level::INFO
+        !VERBOSE.contains(&library) || *metadata.level() <= Level::INFO
     });
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = if std::io::stderr().is_terminal() {
@@ -28,5 +27,5 @@ pub(crate) fn init() {
     } else {
         lines.json().flatten_event(true).boxed()
     };
-    tracing_subscriber::registry().with(filter).with(lines.with_filter(may_be_seen)).init();
+    tracing_subscriber::registry().with(filter).with(lines.with_filter(is_safe)).init();
 }

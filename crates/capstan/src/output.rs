@@ -1,5 +1,5 @@
-//! What a command prints, and with which code it ends.
-#![expect(clippy::print_stderr, reason = "this is where the command line speaks")]
+//! The output and the exit code of a command.
+#![expect(clippy::print_stderr, reason = "errors of the command line go to standard error")]
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -8,10 +8,10 @@ use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::Value;
 
-/// How answers are printed.
+/// Output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// One JSON document, or one a line for streams.
+    /// One JSON document; one per line for streams.
     Json,
     /// Aligned columns for people.
     #[default]
@@ -35,12 +35,12 @@ impl Format {
         Ok(())
     }
 
-    /// Prints a list with these columns; long texts are cut in the table.
+    /// Prints a list with these columns; the table truncates texts to 80 characters.
     pub(crate) fn list(self, items: &impl Serialize, columns: &[&str]) -> anyhow::Result<()> {
         self.list_with(cell, items, columns)
     }
 
-    /// Prints a list with these columns, whole texts in the table as well.
+    /// Prints a list with these columns, without truncation.
     pub(crate) fn list_whole(self, items: &impl Serialize, columns: &[&str]) -> anyhow::Result<()> {
         self.list_with(
             |value| value.as_str().map_or_else(|| value.to_string(), str::to_owned),
@@ -71,7 +71,7 @@ impl Format {
     }
 }
 
-/// Prints one line. Fails when nobody reads any more, see [`failure`].
+/// Prints one line. Fails when the reader has closed the pipe, see [`failure`].
 pub(crate) fn line(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{text}")?;
@@ -98,7 +98,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// A task that was waited for ended otherwise than well, or waits for an answer.
+/// The awaited task did not succeed, or waits for an answer.
 #[derive(Debug)]
 pub(crate) struct TaskEnded(pub(crate) String);
 
@@ -110,25 +110,25 @@ impl std::fmt::Display for TaskEnded {
 
 impl std::error::Error for TaskEnded {}
 
-/// Checks were made, and some failed; the findings are printed already.
+/// Some checks failed; their findings are already printed.
 #[derive(Debug)]
 pub(crate) struct CheckFailed(pub(crate) usize);
 
 impl std::fmt::Display for CheckFailed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of the checks failed", self.0)
+        write!(f, "checks failed: {}", self.0)
     }
 }
 
 impl std::error::Error for CheckFailed {}
 
-/// Prints why the command failed, each cause once, and answers the exit code.
+/// Prints the chain of causes and returns the exit code.
 pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
     let is_unread = |cause: &(dyn std::error::Error + 'static)| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     };
     if error.chain().any(is_unread) {
-        // `capstan … | head` has read enough.
+        // `capstan … | head` closes the pipe early.
         return ExitCode::SUCCESS;
     }
     if let Some(unsuccessful) = error.downcast_ref::<TaskEnded>() {
@@ -147,7 +147,7 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
     }
 }
 
-/// The chain of causes as one line. Some libraries print their cause inside their own text; it is not said twice.
+/// The chain of causes as one line. A cause that a library repeats in its own text is printed once.
 pub(crate) fn chain(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {

@@ -11,7 +11,7 @@ use crate::output::Format;
 pub(crate) struct ProjectionCommand {
     #[command(flatten)]
     servers: LocalServers,
-    /// How answers are printed.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t, global = true)]
     output: Format,
     #[command(subcommand)]
@@ -20,20 +20,20 @@ pub(crate) struct ProjectionCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Show every model, its version and how far it is.
+    /// List every read model with its version and position.
     List,
-    /// Build fresh tables from the log's beginning beside the present ones, then switch.
+    /// Build new tables from the start of the log beside the active ones, then switch.
     Rebuild {
-        /// Which models.
+        /// Names of the read models.
         #[arg(required_unless_present = "all")]
         models: Vec<String>,
-        /// All of them.
+        /// Rebuild all read models.
         #[arg(long, conflicts_with = "models")]
         all: bool,
     },
-    /// Fold the log independently and compare with the tables.
+    /// Fold the log again and compare the result with the tables.
     Verify,
-    /// Print a digest of every model's rows.
+    /// Print a digest of the rows of every read model.
     Digest,
 }
 

@@ -1,4 +1,4 @@
-//! Which server a tool speaks to.
+//! The server and workspace of a client command.
 
 use capstan_client::{Client, ClientConfig};
 use clap::Args;
@@ -6,10 +6,10 @@ use clap::Args;
 /// The server and workspace of a tool.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Remote {
-    /// The server's address.
+    /// URL of the server.
     #[arg(long, env = "CAPSTAN_URL", default_value = "http://127.0.0.1:7070", global = true)]
     url: String,
-    /// The bearer token, where the server asks for one.
+    /// Bearer token, if the server requires one.
     #[arg(long, env = "CAPSTAN_TOKEN", hide_env_values = true, global = true)]
     token: Option<String>,
     /// The workspace.
@@ -18,7 +18,7 @@ pub(crate) struct Remote {
 }
 
 impl Remote {
-    /// What the client library needs to know.
+    /// The configuration of the client library.
     pub(crate) fn config(&self) -> ClientConfig {
         ClientConfig { url: self.url.clone(), token: self.token.clone(), workspace: self.workspace.clone() }
     }

@@ -1,4 +1,4 @@
-//! `capstan schedule`: the same prompt to an agent, again and again.
+//! `capstan schedule`: sends a prompt to an agent at each tick.
 
 use capstan_client::ScheduleFilter;
 use clap::{Args, Subcommand};
@@ -8,12 +8,12 @@ use uuid::Uuid;
 use crate::output::Format;
 use crate::remote::Remote;
 
-/// Create, read and steer schedules.
+/// Create, read and control schedules.
 #[derive(Args)]
 pub(crate) struct ScheduleCommand {
     #[command(flatten)]
     remote: Remote,
-    /// How answers are printed.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t, global = true)]
     output: Format,
     #[command(subcommand)]
@@ -22,16 +22,16 @@ pub(crate) struct ScheduleCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Begin a schedule.
+    /// Create a schedule.
     Create {
         /// Five-field cron expression, for example "0 9 * * mon-fri".
         cron: String,
-        /// What the agent is told at each tick.
+        /// Prompt sent to the agent at each tick.
         prompt: String,
-        /// Who is told: id or key.
+        /// Id or key of the agent.
         #[arg(long, default_value = "demo")]
         agent: String,
-        /// Makes repeating safe.
+        /// Makes a repetition safe: the same key returns the first result.
         #[arg(long)]
         idempotency_key: Option<String>,
         #[command(flatten)]
@@ -39,7 +39,7 @@ enum Action {
     },
     /// List schedules, newest first.
     List {
-        /// Only those for this view.
+        /// Only schedules of this view.
         #[arg(long)]
         source_view: Option<String>,
         #[arg(long, default_value_t = 50)]
@@ -49,42 +49,42 @@ enum Action {
     },
     /// Show one schedule.
     Get { id: Uuid },
-    /// Change what is given, and nothing else.
+    /// Change a schedule; omitted fields keep their value.
     Update {
         id: Uuid,
         /// Five-field cron expression.
         #[arg(long)]
         cron: Option<String>,
-        /// What the agent is told at each tick.
+        /// Prompt sent to the agent at each tick.
         #[arg(long)]
         prompt: Option<String>,
-        /// Only if the schedule still has this version.
+        /// Fail unless the schedule has this version.
         #[arg(long)]
         version: Option<u64>,
         #[command(flatten)]
         options: Options,
     },
-    /// End a schedule; the tasks it made stay.
+    /// Delete a schedule; its tasks stay.
     Delete { id: Uuid },
-    /// Stop a schedule until it is resumed.
+    /// Pause a schedule until it is resumed.
     Pause {
         id: Uuid,
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Let a paused schedule go on, from now.
+    /// Resume a paused schedule; ticks missed while paused do not fire.
     Resume { id: Uuid },
-    /// Make one task now, beside the ticks.
+    /// Create one task now, independent of the ticks.
     Trigger {
         id: Uuid,
-        /// Makes repeating safe.
+        /// Makes a repetition safe: the same key returns the first result.
         #[arg(long)]
         idempotency_key: Option<String>,
     },
     /// Show the next ticks.
     Next {
         id: Uuid,
-        /// How many.
+        /// Number of ticks.
         #[arg(short, default_value_t = 10)]
         n: u32,
     },
@@ -92,31 +92,31 @@ enum Action {
 
 #[derive(Args)]
 struct Options {
-    /// IANA name of the zone whose clocks it follows; empty means UTC.
+    /// IANA name of the time zone; empty for UTC.
     #[arg(long)]
     timezone: Option<String>,
-    /// A skill handed to the agent; may be given several times.
+    /// Skill of the agent; may be repeated.
     #[arg(long = "skill")]
     skills: Vec<String>,
-    /// The view it works for.
+    /// View that the schedule belongs to.
     #[arg(long)]
     source_view: Option<String>,
-    /// While a task of an earlier tick is open: `queue`, `skip` or `cancel_running`.
+    /// Policy while a task of an earlier tick is open: `queue`, `skip` or `cancel_running`.
     #[arg(long)]
     overlap: Option<String>,
-    /// After ticks that nobody could fire: `one`, `all` or `none`.
+    /// Missed ticks that fire late: `one`, `all` or `none`.
     #[arg(long)]
     catch_up: Option<String>,
-    /// Ticks fire up to so many milliseconds late.
+    /// Largest random delay of a tick, in milliseconds.
     #[arg(long)]
     jitter_ms: Option<i64>,
-    /// False for a schedule that is paused.
+    /// `false` for a paused schedule.
     #[arg(long)]
     active: Option<bool>,
 }
 
 impl Options {
-    /// The command's fields, those that were given.
+    /// The given fields of the command.
     fn fields(self, first: &[(&str, Option<String>)]) -> Value {
         let texts = [
             ("timezone", self.timezone),
@@ -188,7 +188,7 @@ impl ScheduleCommand {
                 };
             }
         };
-        // What the command is about, where the answer shows it.
+        // The object that the command changed, if the response has it.
         let shown = ["schedule", "task"].into_iter().find_map(|name| answer.get(name));
         self.output.object(shown.unwrap_or(&answer))
     }

@@ -9,7 +9,7 @@ use crate::output;
 /// Write the contracts to a folder.
 #[derive(Args)]
 pub(crate) struct SchemaCommand {
-    /// Where to.
+    /// Target folder.
     #[arg(default_value = "schemas")]
     folder: PathBuf,
 }
@@ -17,7 +17,7 @@ pub(crate) struct SchemaCommand {
 impl SchemaCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let written = capstan_contract::schema::regenerate(&self.folder)?;
-        output::line(&format!("{} files brought up to date in {}", written.len(), self.folder.display()))?;
+        output::line(&format!("{} files written to {}", written.len(), self.folder.display()))?;
         Ok(())
     }
 }

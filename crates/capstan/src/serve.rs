@@ -13,41 +13,41 @@ use crate::{output, shutdown};
 /// Run Capstan against a given NATS and Postgres.
 ///
 /// Settings come from a file, the environment (CAPSTAN_ and the name, with __ between section and name) and these
-/// flags, the later before the earlier; `capstan config defaults` prints them all with what they mean.
+/// flags; the last one wins. `capstan config defaults` prints all settings with their descriptions.
 #[derive(Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
     settings: SettingsSource,
 }
 
-/// Where settings come from, the environment besides.
+/// The sources of settings besides the environment.
 #[derive(Args)]
 pub(crate) struct SettingsSource {
-    /// A file with settings, as TOML.
+    /// Settings file, TOML.
     #[arg(long, env = "CAPSTAN_CONFIG")]
     config: Option<PathBuf>,
-    /// What this process does: all, api, engine or projector.
+    /// Role of this process: all, api, engine or projector.
     #[arg(long)]
     role: Option<String>,
-    /// Where the API listens.
+    /// Listen address of the API.
     #[arg(long)]
     http: Option<String>,
-    /// Where NATS is.
+    /// URL of NATS; several are separated by commas.
     #[arg(long)]
     pub(crate) nats_url: Option<String>,
-    /// NATS' monitoring address: from there the durability it really has is learned.
+    /// Monitoring URL of NATS, to read its actual durability.
     #[arg(long)]
     pub(crate) nats_monitor_url: Option<String>,
-    /// Where Postgres is.
+    /// URL of Postgres.
     #[arg(long)]
     pub(crate) database_url: Option<String>,
-    /// The installation's token, 32 characters at least; required beyond loopback. Better in the environment.
+    /// Admin token, at least 32 characters; required beyond loopback. Prefer the environment for it.
     #[arg(long)]
     admin_token: Option<String>,
-    /// Copies of each stream, when this process creates them: 1, 3 or 5.
+    /// Copies of each stream that this process creates: 1, 3 or 5.
     #[arg(long)]
     replicas: Option<String>,
-    /// How long a lease lasts without renewal, in milliseconds.
+    /// Duration of a lease without renewal, in milliseconds.
     #[arg(long)]
     lease_ms: Option<String>,
     /// Tasks of one execution class (agent, lane, policy) that run at the same time.
@@ -59,7 +59,7 @@ pub(crate) struct SettingsSource {
 }
 
 impl SettingsSource {
-    /// True when neither a file nor the environment nor flags can say where the servers are.
+    /// True when neither a file nor the environment nor flags can name the servers.
     pub(crate) fn names_no_servers(&self) -> bool {
         let is_unset = |name: &&str| std::env::var_os(name).is_none();
         let variables = ["NATS_URL", "DATABASE_URL", "CAPSTAN_NATS_URL", "CAPSTAN_DATABASE_URL"];
@@ -69,7 +69,7 @@ impl SettingsSource {
             && variables.iter().all(is_unset)
     }
 
-    /// Reads all settings, or says everything that is wrong with them.
+    /// Reads all settings, or reports every fault.
     pub(crate) fn read(self) -> Result<Settings, SettingsFaults> {
         let flags = [
             ("role", self.role),
@@ -103,7 +103,7 @@ impl Serve {
     }
 }
 
-/// What the settings mean for a process.
+/// Translates the settings into the configuration of a node.
 fn node_config(settings: Settings) -> anyhow::Result<NodeConfig> {
     let some = |text: String| (!text.is_empty()).then_some(text);
     let (engine, limits) = (settings.engine, settings.limits);

@@ -1,12 +1,13 @@
 //! Settings of `capstan serve`: defaults, then a file, then the environment, then flags.
 //!
-//! `settings/defaults.toml` is the list of all settings there are, with what they mean. A key that is not in it is
-//! refused wherever it stands, and everything that is wrong is said at once.
+//! `settings/defaults.toml` lists all settings with their descriptions. A key that is not in it is refused in every
+//! source, and all faults are reported at once.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
 use capstan_api::AdminToken;
+use capstan_envelope::redaction::REDACTED;
 use capstan_eventlog::DurabilityHint;
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
@@ -16,23 +17,23 @@ use url::Url;
 
 use crate::composition::Roles;
 
-/// Every setting with its default, explained.
+/// Every setting with its default and description.
 pub(crate) const DEFAULTS: &str = include_str!("settings/defaults.toml");
 
-/// What stands before the name of a setting in the environment.
+/// Prefix of a setting's name in the environment.
 const PREFIX: &str = "CAPSTAN_";
-/// Variables that begin like settings and are something else: clients', the launcher's, passwords of the template of
-/// NATS users.
+/// Variables with this prefix that are no settings: those of clients, of the launcher, and the passwords in the template
+/// of NATS users.
 const NO_SETTINGS: [&str; 7] =
     ["CONFIG", "URL", "TOKEN", "WORKSPACE", "NATS_SERVER_BIN", "POSTGRES_BIN_DIR", "NATS_PASSWORD"];
-/// What workspaces' settings may name as secrets of tools.
+/// Prefix of secrets of tools, named by the settings of workspaces.
 const TOOL_SECRETS: &str = "TOOL_";
-/// The text shown in the place of a secret.
+/// Shown in the place of a secret inside a URL, where brackets would be escaped.
 const MASK: &str = "redacted";
 /// Variables of other programs with the same meaning.
 const ALIASES: [(&str, &str); 2] = [("NATS_URL", "nats_url"), ("DATABASE_URL", "database_url")];
 
-/// All settings.
+/// The settings of `capstan serve`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Settings {
     pub(crate) role: Role,
@@ -52,7 +53,7 @@ pub(crate) struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Role {
-    /// Everything.
+    /// All roles.
     All,
     /// HTTP and NATS.
     Api,
@@ -72,15 +73,15 @@ impl From<Role> for Roles {
     }
 }
 
-/// What is known of how NATS flushes.
+/// The durability of NATS, as far as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DurabilitySetting {
-    /// Ask its monitoring.
+    /// Read from its monitoring URL.
     Auto,
-    /// Before it acknowledges.
+    /// NATS flushes before it acknowledges.
     Always,
-    /// Every so often.
+    /// NATS flushes at intervals.
     Interval,
 }
 
@@ -115,13 +116,13 @@ pub(crate) struct Limits {
     pub(crate) bus_deliveries: i64,
 }
 
-/// Everything that is wrong with the settings.
+/// All faults of the settings.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the settings are not valid:\n  {}", .0.join("\n  "))]
 pub(crate) struct SettingsFaults(pub(crate) Vec<String>);
 
 impl Settings {
-    /// Reads them all; `flags` are names of settings with what the command line says.
+    /// Reads all sources; `flags` are names of settings with their values on the command line.
     pub(crate) fn read(
         file: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
@@ -133,10 +134,10 @@ impl Settings {
         }
         let mut variables: Vec<_> = environment.collect();
         variables.sort();
-        // What Capstan's own name says goes before what other programs understand.
+        // Capstan's own variables take precedence over those shared with other programs.
         variables.sort_by_key(|(name, _)| !ALIASES.iter().any(|(alias, _)| alias == name));
         for (name, text) in variables {
-            if let Some(setting) = setting_of(&name) {
+            if let Some(setting) = setting_named_by(&name) {
                 reading.take_text(&setting, &text, &name);
             }
         }
@@ -148,7 +149,7 @@ impl Settings {
         reading.finish()
     }
 
-    fn judge(&self, faults: &mut Vec<String>) {
+    fn validate(&self, faults: &mut Vec<String>) {
         let mut require = |holds: bool, text: &str| {
             if !holds {
                 faults.push(text.to_owned());
@@ -191,7 +192,7 @@ impl Settings {
     /// The settings without secrets.
     pub(crate) fn masked(mut self) -> Self {
         if !self.admin_token.is_empty() {
-            MASK.clone_into(&mut self.admin_token);
+            REDACTED.clone_into(&mut self.admin_token);
         }
         for url in [&mut self.nats_url, &mut self.database_url, &mut self.nats_monitor_url] {
             *url = without_secrets(url);
@@ -215,28 +216,31 @@ fn without_secrets(urls: &str) -> String {
         Ok(_) | Err(_) if url.to_lowercase().contains("password") => Err(()),
         Ok(_) | Err(_) => Ok(url.to_owned()),
     };
-    urls.split(',').map(|url| masked(url).unwrap_or_else(|()| MASK.to_owned())).collect::<Vec<_>>().join(",")
+    urls.split(',')
+        .map(|url| masked(url).unwrap_or_else(|()| REDACTED.to_owned()))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
-/// The setting a variable of the environment speaks of.
-fn setting_of(variable: &str) -> Option<String> {
+/// The setting named by a variable of the environment.
+fn setting_named_by(variable: &str) -> Option<String> {
     if let Some((_, setting)) = ALIASES.iter().find(|(alias, _)| *alias == variable) {
         return Some((*setting).to_owned());
     }
     let name = variable.strip_prefix(PREFIX)?;
-    if NO_SETTINGS.contains(&name) || name.starts_with(TOOL_SECRETS) || is_of_kubernetes(name) {
+    if NO_SETTINGS.contains(&name) || name.starts_with(TOOL_SECRETS) || is_from_kubernetes(name) {
         return None;
     }
     Some(name.to_lowercase().replace("__", "."))
 }
 
-/// Kubernetes tells every container of a service named capstan in variables that begin like ours.
-fn is_of_kubernetes(name: &str) -> bool {
+/// Kubernetes sets variables with our prefix in every container beside a service named capstan.
+fn is_from_kubernetes(name: &str) -> bool {
     let name = format!("_{name}_");
     ["_SERVICE_HOST_", "_SERVICE_PORT_", "_PORT_"].iter().any(|part| name.contains(part))
 }
 
-/// Every setting by its dotted name, with its default.
+/// Every setting by its dotted name, with its value.
 fn leaves(figment: &Figment) -> Vec<(String, Value)> {
     fn walk(dict: &Dict, lead: &str, found: &mut Vec<(String, Value)>) {
         for (key, value) in dict {
@@ -252,7 +256,7 @@ fn leaves(figment: &Figment) -> Vec<(String, Value)> {
     found
 }
 
-/// What is read so far. A value that cannot stand is said and left out, so that everything else is looked at, too.
+/// The settings read so far. An invalid value is reported and left out, so that the other settings are still checked.
 struct Reading {
     known: Vec<(String, Value)>,
     settings: Figment,
@@ -267,9 +271,9 @@ impl Reading {
 
     fn take_file(&mut self, file: &Path) {
         let place = file.display().to_string();
-        // The provider takes a file that is not there for an empty one.
+        // The provider reads a missing file as an empty one.
         if !file.is_file() {
-            self.faults.push(format!("{place}: there is no such file"));
+            self.faults.push(format!("{place}: file not found"));
             return;
         }
         let provided = Figment::from(Toml::file_exact(file));
@@ -283,7 +287,7 @@ impl Reading {
         }
     }
 
-    /// Takes a text for what its default is.
+    /// Reads a text as the type of the setting's default.
     fn take_text(&mut self, name: &str, text: &str, place: &str) {
         let is_number = matches!(self.default_of(name), Some(Value::Num(..)));
         let value = match (text.parse::<i64>(), text.parse::<f64>()) {
@@ -296,10 +300,10 @@ impl Reading {
 
     fn take(&mut self, name: &str, value: Value, place: &str) {
         let Some(default) = self.default_of(name) else {
-            self.faults.push(format!("{name}: there is no such setting ({place})"));
+            self.faults.push(format!("{name}: unknown setting ({place})"));
             return;
         };
-        // The kind is said without the value: it may be a secret in the wrong place.
+        // Reported without the value: it may be a secret in the wrong place.
         if kind(default) != kind(&value) {
             self.faults.push(format!("{name}: must be {} ({place})", kind(default)));
             return;
@@ -320,7 +324,7 @@ impl Reading {
     fn finish(mut self) -> Result<Settings, SettingsFaults> {
         match self.settings.extract::<Settings>() {
             Ok(settings) => {
-                settings.judge(&mut self.faults);
+                settings.validate(&mut self.faults);
                 if self.faults.is_empty() { Ok(settings) } else { Err(SettingsFaults(self.faults)) }
             }
             Err(error) => {
@@ -333,7 +337,7 @@ impl Reading {
 
 fn kind(value: &Value) -> &'static str {
     match value {
-        Value::String(..) | Value::Char(..) => "a text",
+        Value::String(..) | Value::Char(..) => "a string",
         Value::Bool(..) => "true or false",
         Value::Num(..) => "a number",
         Value::Empty(..) => "nothing",
@@ -363,7 +367,7 @@ mod tests {
     const URLS: [(&str, &str); 2] = [("NATS_URL", "nats://n"), ("DATABASE_URL", "postgres://p")];
 
     #[test]
-    fn a_flag_goes_before_the_environment_before_the_file_before_the_defaults() {
+    fn a_flag_overrides_the_environment_which_overrides_the_file_and_the_defaults() {
         let file = "replicas = 3\n[engine]\nlease_ms = 1000\nclass_concurrency = 2\n";
         let environment =
             [&URLS[..], &[("CAPSTAN_ENGINE__LEASE_MS", "2000"), ("CAPSTAN_REPLICAS", "5")]].concat();
@@ -375,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_is_said_at_once() {
+    fn all_faults_are_reported_at_once() {
         let file = "replicas = \"many\"\ncolour = 1\n[limits]\nlenght = 1\n";
         let environment =
             [("CAPSTAN_LIMITS__COMMAND_BYTES", "x"), ("CAPSTAN_HTPP", "y"), ("CAPSTAN_URL", "z")];
@@ -395,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_or_cannot_be_read_is_a_fault_beside_the_others() {
+    fn a_missing_or_invalid_file_is_reported_beside_the_other_faults() {
         let faults = Settings::read(Some(Path::new("/nowhere.toml")), std::iter::empty(), &[]).unwrap_err();
         assert_eq!(faults.0.len(), 3, "{faults:?}");
         let faults = read("replicas = ", &[], &[]).unwrap_err();
@@ -422,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_and_a_token_of_digits_stays_a_text() {
+    fn secrets_are_masked_and_a_token_of_digits_stays_a_string() {
         let environment = [
             ("NATS_URL", "nats://other"),
             ("CAPSTAN_NATS_URL", "nats://me:s3cret@n:4222"),
@@ -434,7 +438,7 @@ mod tests {
         let masked = settings.masked();
         assert_eq!(masked.nats_url, "nats://me:redacted@n:4222");
         assert_eq!(masked.database_url, "postgres://me:redacted@p/db");
-        assert_eq!(masked.admin_token, "redacted");
+        assert_eq!(masked.admin_token, "[redacted]");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! When this process is asked to stop.
+//! The request to stop this process.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ pub(crate) fn token() -> anyhow::Result<CancellationToken> {
         }
         tracing::info!("asked to stop");
         cancelled.cancel();
-        // A second request does not wait for tidiness.
+        // A second request ends the process at once.
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}

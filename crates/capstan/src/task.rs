@@ -1,4 +1,4 @@
-//! `capstan task`: submit, read and steer tasks.
+//! `capstan task`: submits, reads and controls tasks.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use uuid::Uuid;
 use crate::output::{self, Format};
 use crate::remote::Remote;
 
-/// Submit, read and steer tasks.
+/// Submit, read and control tasks.
 #[derive(Args)]
 pub(crate) struct TaskCommand {
     #[command(flatten)]
     remote: Remote,
-    /// How answers are printed.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t, global = true)]
     output: Format,
     #[command(subcommand)]
@@ -25,20 +25,20 @@ pub(crate) struct TaskCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Give an agent something to do.
+    /// Submit a task to an agent.
     Submit(Submit),
     /// List tasks, newest first.
     List(List),
     /// Show one task.
     Get { id: Uuid },
-    /// Follow a task's events until it is over.
+    /// Print a task's events until the task ends.
     Watch {
         id: Uuid,
-        /// Resume after this event id; from the task's beginning when absent.
+        /// Resume after this event id; without one from the start of the task.
         #[arg(long)]
         after: Option<String>,
     },
-    /// Say something to a task: answer its question, or resume it.
+    /// Send an input to a task: answer its question, or resume it.
     Input {
         id: Uuid,
         message: String,
@@ -51,17 +51,17 @@ enum Action {
         #[arg(long)]
         reason: Option<String>,
     },
-    /// Give a task that ended badly another run.
+    /// Retry a task that failed or was cancelled.
     Retry {
         id: Uuid,
-        /// What is said with it; without it the agent is told what it was told last.
+        /// Message for the agent; without one the last message is repeated.
         message: Option<String>,
     },
-    /// Put a task away; one that is not over is cancelled first.
+    /// Archive a task; an open one is cancelled first.
     Archive { id: Uuid },
-    /// Take a task out of the archive.
+    /// Unarchive a task.
     Unarchive { id: Uuid },
-    /// Change something about a task; an empty value clears label, budget or deadline.
+    /// Change a task; an empty value clears label, budget or deadline.
     Update(Update),
     /// Show a task's log lines.
     Logs {
@@ -75,24 +75,24 @@ enum Action {
 
 #[derive(Args)]
 struct Submit {
-    /// What is to be done.
+    /// Message for the agent.
     message: String,
-    /// Who is to do it: id or key.
+    /// Id or key of the agent.
     #[arg(long, default_value = "demo")]
     agent: String,
-    /// Makes repeating safe.
+    /// Makes a repetition safe: the same key returns the first task.
     #[arg(long)]
     idempotency_key: Option<String>,
-    /// A name for people.
+    /// Display label.
     #[arg(long)]
     label: Option<String>,
-    /// low, normal, high or urgent.
+    /// Priority: low, normal, high or urgent.
     #[arg(long)]
     priority: Option<String>,
-    /// Longest attempt in milliseconds; 0 = none.
+    /// Time limit of an attempt in milliseconds; 0 for none.
     #[arg(long)]
     timeout_ms: Option<i64>,
-    /// Wait until the task is over, or waits for an answer, and show it then; exit code 5 unless it is done.
+    /// Wait until the task ends or waits for an answer, then show it; exit code 5 unless it is done.
     #[arg(long)]
     wait: bool,
 }
@@ -100,19 +100,19 @@ struct Submit {
 #[derive(Args)]
 struct Update {
     id: Uuid,
-    /// low, normal, high or urgent.
+    /// Priority: low, normal, high or urgent.
     #[arg(long)]
     priority: Option<String>,
-    /// Limit in US dollars.
+    /// Cost budget in US dollars.
     #[arg(long)]
     budget_usd: Option<String>,
-    /// A name for people.
+    /// Display label.
     #[arg(long)]
     label: Option<String>,
-    /// When it must be over, as in 2026-01-02T03:04:05Z.
+    /// Deadline, for example 2026-01-02T03:04:05Z.
     #[arg(long)]
     deadline: Option<String>,
-    /// The command's text, for runs to come.
+    /// Message of the task, used by later runs.
     #[arg(long)]
     message: Option<String>,
 }
@@ -243,7 +243,7 @@ impl TaskCommand {
     }
 }
 
-/// True for the events after which a task does nothing more by itself.
+/// True for events that end a task or the stream.
 fn is_end(event: &str) -> bool {
     matches!(event, "task-done" | "task-failed" | "task-cancelled" | "task-dropped" | "end")
 }

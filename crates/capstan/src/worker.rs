@@ -1,4 +1,4 @@
-//! `capstan worker`: lease attempts and execute them as processes, and carry out approved tool calls.
+//! `capstan worker`: leases attempts and executes them, and executes approved tool calls.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use crate::remote::Remote;
 use crate::shutdown;
 
-/// Lease attempts and execute them as processes.
+/// Lease attempts and execute them.
 #[derive(Args)]
 pub(crate) struct WorkerCommand {
     #[command(flatten)]
@@ -25,55 +25,54 @@ pub(crate) struct WorkerCommand {
     execution: Execution,
 }
 
-/// How attempts are executed.
+/// Options for the execution of attempts and tool calls.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Execution {
-    /// The agent's command line, given to `sh -c`.
+    /// Command line of the agent, given to `sh -c`.
     #[arg(long)]
     exec: Option<String>,
-    /// The runner of attempts; `process` by default when --exec is given.
+    /// Runner of attempts; `process` by default when --exec is given.
     #[arg(long, value_parser = runner_name())]
     runner: Option<String>,
-    /// Claude Code's command, for the runners `claude_code` and `auto`; given to `sh -c`, and may have arguments of its own.
+    /// Command of Claude Code, for the runners `claude_code` and `auto`; given to `sh -c`, may contain arguments.
     #[arg(long, default_value = "claude")]
     claude: String,
-    /// Where directories of sessions are kept. By default agents of --exec get none, and Claude Code's lie in
-    /// `capstan-worker` in the user's state folder, or `worker` in the data folder of `capstan dev`.
+    /// Folder for directories of sessions. By default agents of --exec get none, and those of Claude Code are in
+    /// `capstan-worker` in the user's state folder, or in `worker` in the data folder of `capstan dev`.
     #[arg(long)]
     state_dir: Option<PathBuf>,
     /// Attempts executed at the same time.
     #[arg(long, default_value_t = 4)]
     slots: usize,
-    /// A name for people.
+    /// Display name of the worker.
     #[arg(long)]
     name: Option<String>,
-    /// The pools to serve.
+    /// Pool to serve; may be repeated.
     #[arg(long = "pool", default_value = "default")]
     pools: Vec<String>,
-    /// When the agent's standard input is closed.
+    /// Closing of the agent's standard input.
     #[arg(long, value_enum, default_value_t)]
     stdin: Stdin,
-    /// How long an agent that waits for an answer is kept alive, in milliseconds.
+    /// Time in milliseconds that an agent may wait for an answer before it is stopped.
     #[arg(long, default_value_t = 60_000)]
     wait_live_ms: u64,
-    /// How long an agent that was asked to stop may take, in milliseconds.
+    /// Time in milliseconds between asking an agent to stop and killing it.
     #[arg(long, default_value_t = 10_000)]
     grace_ms: u64,
-    /// How long running attempts may go on once the worker is told to stop, in milliseconds; 30000 by default, 2000 in
-    /// `capstan dev`.
+    /// Time in milliseconds that running attempts get when the worker stops; 30000 by default, 2000 in `capstan dev`.
     #[arg(long)]
     drain_ms: Option<u64>,
-    /// Environment variables handed on to the agent besides PATH, HOME, LANG and the like.
+    /// Environment variable passed to the agent besides PATH, HOME, LANG and similar ones; may be repeated.
     #[arg(long = "env")]
     pass_env: Vec<String>,
-    /// A tool this worker carries out once a call of it is approved: the command, given to `sh -c`, gets the arguments as
-    /// JSON on standard input. A worker with tools and no --exec or --runner takes no attempts.
+    /// Tool whose approved calls this worker executes: the command, given to `sh -c`, reads the arguments as JSON from
+    /// standard input. A worker with tools but neither --exec nor --runner takes no attempts.
     #[arg(long = "tool", value_name = "NAME=CMD", value_parser = tool)]
     tools: Vec<(String, String)>,
-    /// Environment variables handed on to tools, and not to agents.
+    /// Environment variable passed to tools but not to agents; may be repeated.
     #[arg(long = "tool-env")]
     tool_env: Vec<String>,
-    /// How long a tool may take, in milliseconds.
+    /// Time limit of a tool call in milliseconds.
     #[arg(long, default_value_t = 100_000)]
     tool_timeout_ms: u64,
 }
@@ -88,15 +87,15 @@ fn tool(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// When the agent's standard input is closed.
+/// Closing of the agent's standard input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Stdin {
-    /// After the prompt was read, unless the agent said that it is interactive.
+    /// After the prompt was read, unless the agent declares itself interactive.
     #[default]
     Auto,
-    /// Right after the prompt.
+    /// Directly after the prompt.
     Close,
-    /// When the agent ends.
+    /// Not before the agent ends.
     Open,
 }
 
@@ -147,20 +146,20 @@ impl Execution {
         Ok(Some(made.with_context(|| format!("use the runner {name:?}"))?))
     }
 
-    /// True when there are tools to carry out.
+    /// True when tools are configured.
     pub(crate) fn has_tools(&self) -> bool {
         !self.tools.is_empty()
     }
 }
 
-/// Where programs of this user keep what is neither configuration nor cache.
+/// The folder for state of this user that is neither configuration nor cache.
 fn user_state_dir() -> PathBuf {
-    let of = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = of("XDG_STATE_HOME").or_else(|| Some(of("HOME")?.join(".local/state")));
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = folder("XDG_STATE_HOME").or_else(|| Some(folder("HOME")?.join(".local/state")));
     state.unwrap_or_else(std::env::temp_dir).join("capstan-worker")
 }
 
-/// A worker for a server; without a runner it carries out tools only.
+/// A worker for a server; without a runner it executes tool calls only.
 pub(crate) fn build(
     client: ClientConfig,
     execution: &Execution,
@@ -168,7 +167,7 @@ pub(crate) fn build(
     drain_default: Duration,
 ) -> anyhow::Result<Worker> {
     let defaults = WorkerConfig::new(client);
-    // No run asks for this pool, so nobody takes the worker for one that would execute it.
+    // No run requests this pool, so no run is reported as waiting for this worker.
     let pools = if runner.is_some() { execution.pools.clone() } else { vec!["tools-only".to_owned()] };
     let config = WorkerConfig {
         name: execution.name.clone().unwrap_or_else(|| defaults.name.clone()),
@@ -185,7 +184,7 @@ pub(crate) fn build(
     };
     Ok(match runner {
         Some(runner) => Worker::new(config, runner)?,
-        None => Worker::of_tools(config)?,
+        None => Worker::for_tools(config)?,
     })
 }
 
@@ -195,7 +194,7 @@ impl WorkerCommand {
         let runner = self.execution.runner(&user_state_dir())?;
         anyhow::ensure!(
             runner.is_some() || self.execution.has_tools(),
-            "start a worker: --exec, --runner or --tool says what to execute"
+            "start a worker: one of --exec, --runner or --tool is required"
         );
         let worker = build(self.remote.config(), &self.execution, runner, Duration::from_secs(30))?;
         worker.run(stopping).await.context("run the worker")

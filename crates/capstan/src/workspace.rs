@@ -12,7 +12,7 @@ use crate::remote::Remote;
 pub(crate) struct WorkspaceCommand {
     #[command(flatten)]
     remote: Remote,
-    /// How answers are printed.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t, global = true)]
     output: Format,
     #[command(subcommand)]
@@ -21,22 +21,22 @@ pub(crate) struct WorkspaceCommand {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Open a workspace.
+    /// Create a workspace.
     Create {
-        /// Its name in every address.
+        /// Name of the workspace, part of every URL.
         name: String,
     },
     /// Show the workspace and its settings.
     Get,
-    /// Change the workspace; what is not given stays.
+    /// Change the workspace; omitted fields keep their value.
     Update {
-        /// What people call it.
+        /// Display name.
         #[arg(long)]
         display_name: Option<String>,
         /// Settings to change, a JSON object, for example `{"quotas": {"agents_max": 5}}`.
         #[arg(long, value_parser = json)]
         settings: Option<Value>,
-        /// Only if it stands at this version.
+        /// Fail unless the workspace has this version.
         #[arg(long)]
         if_version: Option<u64>,
     },

@@ -12,7 +12,7 @@ use crate::version::Version;
 
 const NEEDED: &str = "2.14.4 or newer (or 2.12.14 or newer of the 2.12 line)";
 
-/// Gives the nats-server to run.
+/// Finds the nats-server to run.
 pub(crate) async fn find(config: &LaunchConfig, cache: &Cache) -> Result<PathBuf, Error> {
     if let Some(program) = config.nats_server.clone().or_else(|| named_by("CAPSTAN_NATS_SERVER_BIN")) {
         return Ok(explicit(program).await?);
@@ -66,7 +66,7 @@ fn installed() -> impl Iterator<Item = PathBuf> {
         .filter(|program| Path::is_file(program))
 }
 
-/// Whether a version has everything the log relies on.
+/// True for a version with everything the log requires.
 fn serves(version: Version) -> bool {
     match (version.major, version.minor) {
         (2, 12) => version.patch >= 14,

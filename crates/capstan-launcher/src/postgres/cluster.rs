@@ -1,4 +1,4 @@
-//! The folder of Postgres' data: where it can be, and how it is made.
+//! The folder of Postgres' data: its place and its creation.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Seek, Write};
@@ -14,17 +14,17 @@ use crate::cache::{Cache, CacheError};
 use crate::data_dir::DataDir;
 use crate::tag;
 
-/// A cluster that could not be put in place.
+/// A cluster could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// The user of Postgres cannot get to the data folder, and no other place serves.
+    /// The user of Postgres cannot enter the data folder or any other place.
     #[error(
         "find a place for the Postgres data: Postgres refuses to run as root, its user '{user}' cannot enter {}, and \
          {} cannot stand in; choose a data folder that '{user}' can reach, or do not run as root",
         .data_dir.display(), .instead.display()
     )]
     Unreachable {
-        /// Who runs Postgres.
+        /// The user who runs Postgres.
         user: String,
         /// The data folder.
         data_dir: PathBuf,
@@ -36,7 +36,7 @@ pub enum ClusterError {
     Prepare {
         /// The folder or file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// Postgres' own tool failed.
@@ -46,7 +46,7 @@ pub enum ClusterError {
         program: &'static str,
         /// The folder.
         path: PathBuf,
-        /// What it said.
+        /// Its output.
         said: String,
     },
     /// The cache could not keep the template of empty clusters.
@@ -54,11 +54,11 @@ pub enum ClusterError {
     Cache(#[from] CacheError),
 }
 
-/// The place of a cluster, which may or may not be made yet.
+/// The place of a cluster, which may not exist yet.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     pub(crate) path: PathBuf,
-    /// Data outside the data folder that is worth nothing afterwards.
+    /// Temporary data outside the data folder.
     throwaway_elsewhere: bool,
 }
 
@@ -70,11 +70,11 @@ impl Drop for Cluster {
     }
 }
 
-/// Says where the cluster of `data_dir` is, or will be.
+/// Finds the place of the cluster of `data_dir`.
 ///
-/// As root the data belongs to the user of Postgres, who must be able to reach it: a data folder under `/root` is out
-/// of his reach. Then the data lives in the system's place for such things, under a name used once, and a link in
-/// the data folder leads there. A fresh data folder so never meets the data of one that was deleted.
+/// As root, the data belongs to the user of Postgres, who cannot enter a data folder under `/root`. In this case the data
+/// is in the system's folder for such data, under a unique name, and the data folder has a link to it. A new data
+/// folder therefore never finds the data of a deleted one.
 pub(crate) async fn locate(
     data_dir: &DataDir,
     identity: Option<&Identity>,
@@ -122,7 +122,7 @@ pub(crate) async fn locate(
     Ok(Cluster { path, throwaway_elsewhere: throwaway })
 }
 
-/// Makes the cluster at `path` unless it is there already.
+/// Creates the cluster at `path` unless it exists.
 pub(crate) async fn ensure(
     path: &Path,
     programs: &Programs,

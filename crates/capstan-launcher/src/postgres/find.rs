@@ -16,7 +16,7 @@ use crate::search::{SearchError, absolute, named_by, path_folders, version_of};
 const OLDEST_MAJOR: u32 = 14;
 const NEEDED: &str = "14 or newer";
 
-/// Gives the Postgres to run on `cluster`, which an earlier run may have made.
+/// Finds the Postgres to run on `cluster`, which an earlier run may have created.
 pub(crate) async fn find(
     config: &LaunchConfig,
     cache: &Cache,
@@ -36,7 +36,7 @@ pub(crate) async fn find(
         if fits(&programs) {
             return Ok(programs);
         }
-        return Err(other_major(format!("{} was named explicitly", told(&programs))).into());
+        return Err(other_major(format!("{} was configured", told(&programs))).into());
     }
     let mut passed_over = Vec::new();
     if config.binaries == BinarySource::Anywhere {
@@ -125,7 +125,7 @@ async fn installed() -> Vec<PathBuf> {
     distinct
 }
 
-/// What `pg_config` tells, if there is one.
+/// The folder named by `pg_config`, if it is installed.
 async fn configured() -> Option<PathBuf> {
     let output = ChildCommand::new("pg_config").arg("--bindir").output(Duration::from_secs(20)).await.ok()?;
     output.status.success().then(|| PathBuf::from(output.stdout.trim()))

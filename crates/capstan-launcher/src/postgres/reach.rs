@@ -1,13 +1,13 @@
-//! Whether the user of Postgres can get to a folder.
+//! Checks that the user of Postgres can enter a folder.
 
 use std::path::Path;
 use std::time::Duration;
 
 use capstan_child::{ChildCommand, Identity};
 
-/// Whether `identity` (or this user) can enter `folder`.
+/// True when `identity` (or this user) can enter `folder`.
 ///
-/// Tried rather than computed: modes are only half of the rules, and the kernel knows the other half.
+/// Tried rather than computed: file modes are only part of the rules.
 pub(crate) async fn can_enter(folder: &Path, identity: Option<&Identity>) -> bool {
     let mut attempt = ChildCommand::new("/bin/sh").args(["-c", ":"]).current_dir(folder);
     if let Some(identity) = identity {

@@ -1,4 +1,4 @@
-//! How a server shows that it serves.
+//! Checks that a server accepts clients.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use tokio::time::{sleep, timeout};
 const PAUSE: Duration = Duration::from_millis(5);
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(2);
 
-/// What to ask, and where.
+/// The check of one server.
 pub(crate) enum Greeting {
-    /// nats-server tells its name to whoever connects, once JetStream has recovered.
+    /// nats-server sends its name to a client once JetStream has recovered.
     Nats { port: u16, server_name: String },
-    /// Postgres lets in whoever connects, once it has recovered.
+    /// Postgres accepts connections once it has recovered.
     Postgres { url: String },
 }
 
@@ -31,7 +31,7 @@ impl Greeting {
             Self::Nats { port, server_name } => {
                 let Ok(stream) = TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).await else { return false };
                 let mut hello = String::new();
-                // The name tells our server from a stranger's on the same port.
+                // The name distinguishes this server from another one on the same port.
                 BufReader::new(stream).read_line(&mut hello).await.is_ok()
                     && hello.contains(server_name.as_str())
             }

@@ -1,4 +1,4 @@
-//! Who may use the data folder, and as whom Postgres uses it.
+//! The lock of the data folder, and the user of Postgres.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

@@ -23,7 +23,7 @@ async fn an_explicit_program_that_is_missing_is_refused() {
     let mut config = throwaway(&folder.path().join("data"));
     config.nats_server = Some("/nowhere/nats-server".into());
     let error = told(&Servers::start(config).await.err().unwrap());
-    assert!(error.contains("run /nowhere/nats-server, which was named explicitly: No such file"), "{error}");
+    assert!(error.contains("run /nowhere/nats-server, which was configured: No such file"), "{error}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What several tests need: throwaway servers, clients, and the state of processes.
+//! Temporary servers, clients, and the state of processes for tests.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub(crate) async fn write_something(servers: &Servers) {
     context.publish("kept.one", "42".into()).await.unwrap().await.unwrap();
 }
 
-/// Whether the row and the message are there.
+/// True when the row and the message exist.
 pub(crate) async fn assert_all_kept(servers: &Servers) {
     let row = database(servers).await.query_one("SELECT n FROM kept", &[]).await.unwrap();
     assert_eq!(row.get::<_, i32>(0), 42);

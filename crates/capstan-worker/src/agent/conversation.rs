@@ -1,4 +1,4 @@
-//! Stays with an agent until it ends or has to: brings it answers, and stops it when the server says so.
+//! Accompanies an agent until its end: delivers inputs, and stops the agent when the server requests it.
 
 use std::io;
 use std::time::Duration;
@@ -13,37 +13,37 @@ use super::process::AgentProcess;
 use super::relay::{Relay, Turn};
 use crate::{Assignment, Conclusion, Hints, LeaseState, ReportError};
 
-/// The server enforces the run's timeout; this much later the worker does it by itself.
+/// Delay after the run's timeout, which the server enforces, before the worker enforces it.
 const TIMEOUT_SLACK: Duration = Duration::from_secs(5);
-/// How often an agent that can be spoken to looks for its input, should no hint come.
+/// Interval of looking for inputs without a hint.
 const ANSWER_POLL: Duration = Duration::from_secs(2);
-/// How long the last lines of an attempt that is given up may take.
+/// Time limit for the last lines of an abandoned attempt.
 const LAST_WORDS: Duration = Duration::from_secs(3);
-/// How long an agent may take to end once its last turn is over and its input is closed.
+/// Time limit for the end of an agent after its last turn, once its input is closed.
 const LINGER_LIMIT: Duration = Duration::from_mins(1);
-/// A limit for "none".
+/// Stands for no limit.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 
-/// What goes on between the server and one agent.
+/// The exchange between the server and one agent.
 pub(crate) struct Conversation<'a> {
     pub(crate) assignment: &'a Assignment,
     pub(crate) process: &'a mut AgentProcess,
     pub(crate) relay: &'a Relay,
     pub(crate) patience: Patience,
-    /// How this kind of agent is told an input.
+    /// Formats an input for this kind of agent.
     pub(crate) line_of: fn(&ClaimedInput) -> Vec<u8>,
 }
 
-/// What became of a look into the inbox.
+/// The result of looking into the inbox.
 enum Looked {
     /// The agent has an input.
     Told,
-    /// There is none for it, or it cannot be told.
+    /// There is no input, or the agent cannot receive it.
     Nothing,
 }
 
 impl Conversation<'_> {
-    /// Stays with the process until it ends or has to.
+    /// Accompanies the process until its end.
     pub(crate) async fn hold(mut self) -> Ending {
         let mut hints = self.assignment.hints.clone();
         let (mut asking, mut turns) = (self.relay.asking(), self.relay.turns());
@@ -99,7 +99,7 @@ impl Conversation<'_> {
                     }
                     (look_at, is_inbox_empty) = (Instant::now(), false);
                 }
-                // The relay outlives this loop, so there is always somebody to tell.
+                // The relay outlives this loop, so the receiver exists.
                 _ = asking.changed() => (look_at, is_inbox_empty) = (Instant::now(), false),
                 _ = turns.changed() => (look_at, is_inbox_empty) = (Instant::now(), false),
                 () = sleep_until(look_at), if may_be_told => {}
@@ -110,10 +110,10 @@ impl Conversation<'_> {
         }
     }
 
-    /// Takes one input, if there is one, to the agent.
+    /// Delivers one input to the agent, if there is one.
     async fn look(&mut self) -> Result<Looked, Ending> {
         if !self.process.can_hear() && !self.assignment.hints.borrow().steer {
-            // It closed its ears or never listened; its answer will begin a new run.
+            // Its input is closed, so the answer will start a new run.
             return Ok(Looked::Nothing);
         }
         let _floor = self.relay.floor().await;
@@ -148,7 +148,7 @@ impl Conversation<'_> {
         }
     }
 
-    /// Says that the agent cannot have the input now, so that nobody believes it reached the turn.
+    /// Defers the input, so that it does not count as delivered within the turn.
     async fn defer(&self, input: Uuid) -> Result<Looked, Ending> {
         match self.assignment.reporter.defer(input, "the agent does not listen during its turn").await {
             Ok(()) => Ok(Looked::Nothing),
@@ -161,8 +161,8 @@ impl Conversation<'_> {
         }
     }
 
-    /// The server refuses calls of an attempt that is to stop the same way as of one that is lost: the next renewal
-    /// tells which it is.
+    /// The server refuses calls of a cancelled attempt in the same way as those of a lost one: the next renewal shows which
+    /// it is.
     fn lost_or_cancelled(&self) -> Result<(), Ending> {
         match self.assignment.hints.borrow().lease {
             LeaseState::Lost => Err(Ending::Lost),
@@ -178,8 +178,8 @@ async fn at(instant: Option<Instant>) {
     }
 }
 
-/// Stops the agent as its ending asks for, and waits until everything it said was handed on. `farewell` is what the
-/// agent is told before it is stopped; it has half of the grace to follow.
+/// Stops the agent as its ending requires, and waits until all its output was reported. `farewell` is sent to the agent
+/// before it is stopped; it has half of the grace time to react.
 pub(crate) async fn see_off(
     mut process: AgentProcess,
     relay: Relay,
@@ -204,11 +204,11 @@ pub(crate) async fn see_off(
             Err(Conclusion::Abandon)
         }
         Ending::GivenUp => {
-            // The worker is in a hurry; the server may be gone already.
+            // The worker is stopping; the server may be gone already.
             let _ = tokio::time::timeout(LAST_WORDS, relay.finish()).await;
             Err(Conclusion::Return { reason: "the worker stops".to_owned() })
         }
-        // Everything the agent said is stored before its end is reported.
+        // All output of the agent is stored before its end is reported.
         ending => Ok(Ended { ending, exit_code, said: relay.finish().await }),
     }
 }

@@ -1,4 +1,4 @@
-//! How an execution ended, and what is reported of it.
+//! The end of an execution and its report.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -8,20 +8,20 @@ use capstan_client::RunResult;
 
 use super::relay::Said;
 
-/// Why the worker stopped accompanying a process.
+/// The reason for which the worker stopped accompanying a process.
 #[derive(Debug)]
 pub(crate) enum Ending {
-    /// It ended by itself.
+    /// The process ended.
     Exited(ExitStatus),
     /// It cannot be waited for.
     Broken(io::Error),
-    /// The server told it to stop.
+    /// The server requested the stop.
     Cancelled(String),
     /// It ran longer than it may.
     OutOfTime,
     /// Its answer did not come in time.
     Waiting,
-    /// It had nothing left to do, and did not end.
+    /// It did not end after its last turn.
     Lingered,
     /// The worker stops.
     GivenUp,
@@ -32,15 +32,15 @@ pub(crate) enum Ending {
 /// An execution that is over.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    /// Why the worker stopped accompanying the process.
+    /// The reason for which the worker stopped accompanying the process.
     pub(crate) ending: Ending,
-    /// The exit code after whatever was done to the process.
+    /// The exit code, also after a signal of the worker.
     pub(crate) exit_code: Option<i32>,
-    /// What the agent said that belongs into the report.
+    /// The agent's messages that belong into the report.
     pub(crate) said: Said,
 }
 
-/// What is reported.
+/// The final report.
 pub(crate) fn result_of(ended: Ended) -> RunResult {
     let Ended { ending, exit_code, said } = ended;
     let result = RunResult { exit_code, result: said.result.clone(), ..RunResult::default() };
@@ -61,7 +61,7 @@ pub(crate) fn result_of(ended: Ended) -> RunResult {
     }
 }
 
-/// An end as the agent wanted it: what it planned is to follow.
+/// A successful end, with the agent's planned subtasks, watches and wakes.
 pub(crate) fn well_ended(said: Said) -> RunResult {
     RunResult {
         outcome: "ok".to_owned(),

@@ -1,4 +1,4 @@
-//! What an agent finds in its environment.
+//! The environment variables of an agent.
 
 use std::path::Path;
 
@@ -24,8 +24,8 @@ const HARMLESS: &[&str] = &[
 /// The kernel refuses a single variable beyond 128 KiB; what is longer is left out and named instead.
 const VALUE_MAX: usize = 96 * 1024;
 
-/// The agent's whole environment: the harmless part of the worker's, what the operator passes on, and the attempt in
-/// `CAPSTAN_` variables. The worker's own settings, its token first of all, stay behind.
+/// The agent's environment: the harmless part of the worker's, the variables chosen by the operator, and the attempt in
+/// `CAPSTAN_` variables. The worker's own settings, such as its token, are not passed.
 pub(crate) fn of_attempt(
     leased: &LeasedAttempt,
     session_dir: Option<&Path>,
@@ -50,7 +50,7 @@ pub(crate) fn of_attempt(
     environment
 }
 
-/// The harmless part of the worker's environment, and what the operator passes on; the worker's own settings never.
+/// The harmless part of the worker's environment and the variables chosen by the operator, without the worker's settings.
 pub(crate) fn passed_on(
     pass_env: &[String],
     own: impl Iterator<Item = (String, String)>,

@@ -63,7 +63,7 @@ impl LineSplitter {
     }
 }
 
-/// Where to cut so that no character is cut in two, if these bytes are text at all.
+/// The largest cut that splits no UTF-8 character.
 fn piece_end(line: &[u8]) -> usize {
     let is_inside = |index: &usize| line[*index] & 0b1100_0000 == 0b1000_0000;
     (LINE_MAX - 3..=LINE_MAX).rev().find(|index| !is_inside(index)).unwrap_or(LINE_MAX)

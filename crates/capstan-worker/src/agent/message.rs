@@ -22,10 +22,10 @@ pub(crate) enum Message {
     Result(Value),
 }
 
-/// A tool call the agent asks leave for.
+/// A tool call that the agent requests.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ToolCall {
-    /// The agent's name for it, handed back with the decision.
+    /// The agent's own id of the call, returned with the decision.
     pub(crate) id: Option<String>,
     pub(crate) question: ToolQuestion,
 }
@@ -98,7 +98,7 @@ struct ResultLine {
 #[serde(deny_unknown_fields)]
 struct EmptyLine {}
 
-/// Reads a line: `None` when it is no message but plain output, an error when it is a message nobody can follow.
+/// Reads a line: `None` for plain output, an error for an invalid message.
 pub(crate) fn read(line: &str) -> Option<Result<Message, String>> {
     let line = line.trim();
     if !line.starts_with('{') {
@@ -142,7 +142,7 @@ fn of_kind(kind: &str, fields: Value) -> Result<Message, String> {
             Message::Finalize { output, summary }
         }
         "usage" => Message::Usage(Box::new(usage(fields).map_err(refused)?)),
-        // What else a question, a subtask or a watch may say is the server's to judge.
+        // The server validates the other fields of a question, a subtask or a watch.
         "blocker" => Message::Blocker(serde_json::from_value(fields).map_err(refused)?),
         "subtask" => {
             let SubtaskLine { join, subtask } = serde_json::from_value(fields).map_err(refused)?;
@@ -168,7 +168,7 @@ fn of_kind(kind: &str, fields: Value) -> Result<Message, String> {
     })
 }
 
-/// Usage with a misspelt counter would be usage nobody is billed for.
+/// A misspelt counter would be lost usage.
 fn usage(fields: Value) -> Result<Usage, serde_json::Error> {
     const COUNTERS: [&str; 7] = [
         "input_tokens",

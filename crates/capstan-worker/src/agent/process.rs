@@ -17,7 +17,7 @@ use super::line_splitter::{LINE_MAX, Line, LineSplitter};
 use super::message::Message;
 use super::stdin::{Stdin, StdinMode, Voice};
 
-/// Lines that may wait to be handed on before the agent's writes block.
+/// Lines buffered before the agent's writes block.
 const LINES_MAX: usize = 1_024;
 /// Once the agent has ended, a pipe that somebody else still holds is read for as long as it is not silent.
 const AFTERGLOW: Duration = Duration::from_secs(1);
@@ -29,15 +29,15 @@ pub(crate) enum Written {
     Text { stream: &'static str, at: DateTime<Utc>, text: String, chunk: Option<Chunk> },
     /// A message.
     Message(Message),
-    /// A message nobody can follow.
+    /// An invalid message.
     Refused { reason: String, text: String },
     /// A turn of the conversation began.
     TurnBegun,
-    /// A turn of the conversation is over: the agent waits to be spoken to.
+    /// A turn of the conversation is over: the agent waits for input.
     TurnOver,
 }
 
-/// What kind of piece of output it is.
+/// The kind of the output.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Chunk {
     pub(crate) kind: String,
@@ -56,7 +56,7 @@ pub(crate) trait Listener: Send + 'static {
     /// The longest line that has to come whole.
     fn line_max(&self) -> usize;
 
-    /// What a line says.
+    /// Interprets a line.
     fn hear(&mut self, line: Line) -> Vec<Written>;
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct AgentProcess {
 }
 
 impl AgentProcess {
-    /// Starts the command with these variables and nothing else, and says `first` to it.
+    /// Starts the command with exactly these variables, and writes `first` to it.
     pub(crate) async fn spawn(
         command: ChildCommand,
         environment: Vec<(String, String)>,
@@ -111,12 +111,12 @@ impl AgentProcess {
         Ok(Self { child, stdin, written: Some(written), ended })
     }
 
-    /// What the agent writes; can be taken once.
+    /// The receiver of the agent's output; can be taken once.
     pub(crate) fn take_written(&mut self) -> mpsc::Receiver<Written> {
         self.written.take().expect("what is written is taken once")
     }
 
-    /// Waits until the process ends by itself; what it left behind in its group is ended too. Cancel safe.
+    /// Waits until the process ends; the rest of its group is killed then. Cancel safe.
     pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
         let status = self.child.wait().await?;
         self.ended.cancel();
@@ -137,10 +137,10 @@ impl AgentProcess {
         self.wait().await
     }
 
-    /// Tells the agent to stop in its own language, and waits for it.
+    /// Writes the agent's own stop message, and waits for its end.
     pub(super) async fn dismiss(&mut self, line: Vec<u8>, limit: Duration) -> Option<io::Result<ExitStatus>> {
         let dismissed = async {
-            // An agent that is deaf already is stopped by other means.
+            // An agent with a closed input is stopped by signals.
             self.stdin.voice().write(line).await.ok()?;
             self.stdin.close();
             Some(self.wait().await)
@@ -153,7 +153,7 @@ impl AgentProcess {
         self.stdin.voice().is_open()
     }
 
-    /// A way to speak to the agent that can be handed on.
+    /// A shareable writer of lines to the agent.
     pub(crate) fn voice(&self) -> Voice {
         self.stdin.voice().clone()
     }

@@ -1,4 +1,4 @@
-//! Hands on what the agent says, in order: lines in batches, messages as the calls they stand for.
+//! Reports the agent's output in order: lines in batches, messages as the calls they represent.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use super::process::{AgentProcess, Chunk, Written};
 use super::stdin::Voice;
 use crate::{ReportError, Reporter};
 
-/// Lines wait at most this long for company.
+/// Longest delay of a line before its batch is sent.
 const BATCH_WAIT: Duration = Duration::from_millis(100);
-/// A batch this large goes at once.
+/// Size in bytes from which a batch is sent at once.
 const BATCH_BYTES: usize = 64 * 1024;
-/// A batch never holds more lines.
+/// Maximum number of lines of a batch.
 const BATCH_LINES: usize = 500;
 /// Lines of standard error kept for the error text, and their total size.
 const LAST_ERRORS: (usize, usize) = (10, 4 * 1024);
 
-/// What the agent said that belongs into the report of its end.
+/// The agent's messages that belong into the final report.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
     pub(crate) wake: Option<WakePlan>,
     pub(crate) subtasks: Vec<Value>,
-    /// Whether the task waits for the subtasks.
+    /// The join mode of the subtasks.
     pub(crate) join: Option<String>,
     pub(crate) watches: Vec<Value>,
     pub(crate) result: Option<Value>,
@@ -42,7 +42,7 @@ pub(crate) struct Said {
 
 type Asking = watch::Sender<Option<Instant>>;
 
-/// Where the conversation with an agent stands.
+/// The state of the conversation with an agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Turn {
     /// The agent has one turn, and ends with it.
@@ -50,21 +50,21 @@ pub(super) enum Turn {
     Only,
     /// The agent works.
     Running,
-    /// The agent has said all it had to say, at this time.
+    /// The agent's turn ended at this time.
     Over(Instant),
 }
 
-/// What an agent waited for before it was told something.
+/// The state before an input was delivered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waited {
     asked: bool,
     turn: Turn,
 }
 
-/// How a kind of agent is told what was decided about its tool call.
+/// Formats a decision on a tool call for a kind of agent.
 pub(crate) type DecisionLine = fn(&ToolCall, &GateAnswer) -> Vec<u8>;
 
-/// The task that hands on.
+/// The task that reports the output.
 pub(crate) struct Relay {
     asking: Arc<Asking>,
     turns: Arc<watch::Sender<Turn>>,
@@ -73,7 +73,7 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Hands on what this process says.
+    /// Starts to report the output of this process.
     pub(crate) fn start(reporter: Reporter, process: &mut AgentProcess, decision_line: DecisionLine) -> Self {
         let asking = Arc::new(watch::Sender::new(None));
         let turns = Arc::new(watch::Sender::new(Turn::default()));
@@ -95,24 +95,23 @@ impl Relay {
         Self { asking, turns, floor, task: tokio::spawn(work.run(written)) }
     }
 
-    /// To be held while the agent is brought an input: it hears what was decided about a call before it hears what came
-    /// of it.
+    /// Held while an input is delivered, so that the agent receives a decision on a call before the result of that call.
     pub(super) async fn floor(&self) -> MutexGuard<'_, ()> {
         self.floor.lock().await
     }
 
-    /// Since when the agent has been waiting for an answer, if it is.
+    /// The time since which the agent has been waiting for an answer.
     pub(super) fn asking(&self) -> watch::Receiver<Option<Instant>> {
         self.asking.subscribe()
     }
 
-    /// Where the conversation stands.
+    /// The state of the conversation.
     pub(super) fn turns(&self) -> watch::Receiver<Turn> {
         self.turns.subscribe()
     }
 
-    /// The agent is told something now, which begins a turn and answers its question; answers what it waited for. To be
-    /// said before it is told: the agent may ask again at once.
+    /// Marks the start of a turn by an input; returns the state before. Call it before the input is written: the agent may
+    /// ask again at once.
     pub(super) fn told(&self) -> Waited {
         let is_over = |turn: &mut Turn| {
             let is_over = matches!(turn, Turn::Over(_));
@@ -126,7 +125,7 @@ impl Relay {
         Waited { asked: self.asking.send_replace(None).is_some(), turn }
     }
 
-    /// It could not be told after all.
+    /// Restores the state after a failed delivery.
     pub(super) fn not_told(&self, waited: Waited) {
         if waited.asked {
             self.asking.send_replace(Some(Instant::now()));
@@ -134,7 +133,7 @@ impl Relay {
         self.turns.send_replace(waited.turn);
     }
 
-    /// Waits until everything was handed on.
+    /// Waits until all output was reported.
     pub(crate) async fn finish(self) -> Said {
         let mut said = self.task.await.unwrap_or_default();
         said.asked = self.asking.borrow().is_some();
@@ -263,15 +262,13 @@ impl Work {
             Message::Rows { output, rows } => match self.output(&output) {
                 Some(id) => ("rows", self.reporter.rows(id, &rows).await),
                 None => {
-                    return self
-                        .complain(&format!("message rows: there is no output {output:?} in this run"));
+                    return self.complain(&format!("message rows: unknown output {output:?}"));
                 }
             },
             Message::Finalize { output, summary } => match self.output(&output) {
                 Some(id) => ("finalize", self.reporter.finalize(id, &summary).await),
                 None => {
-                    return self
-                        .complain(&format!("message finalize: there is no output {output:?} in this run"));
+                    return self.complain(&format!("message finalize: unknown output {output:?}"));
                 }
             },
             Message::Usage(usage) => ("usage", self.reporter.usage(&usage).await),
@@ -279,7 +276,7 @@ impl Work {
             Message::Blocker(mut blocker) => {
                 self.name_items(&mut blocker);
                 let followed = self.reporter.blocker(&blocker).await;
-                // Refused or not, the agent waits now; at the latest its end will say so to the server.
+                // The agent waits now even if the report was refused; its end will report the question again.
                 self.asking.send_replace(Some(Instant::now()));
                 ("blocker", followed)
             }
@@ -291,12 +288,12 @@ impl Work {
         }
     }
 
-    /// Asks the gate and tells the agent. Fails closed: what could not be asked is told as a no, and an agent that cannot
-    /// hear the decision is not given one.
+    /// Asks the gate and writes its decision to the agent. Fails closed: a failed request is a rejection, and without an open
+    /// input no request is made.
     async fn gate(&mut self, call: &ToolCall) {
         if !self.voice.is_open() {
             return self
-                .complain("message tool_call: standard input is closed, the decision could not be told");
+                .complain("message tool_call: standard input is closed, the decision cannot be delivered");
         }
         let floor = Arc::clone(&self.floor).lock_owned().await;
         let answer = match self.reporter.tool_call(&call.question).await {
@@ -311,7 +308,7 @@ impl Work {
             }
         };
         if answer.decision.is_kept() {
-            // What comes of it reaches the agent as an answer does.
+            // Its result reaches the agent like an answer.
             self.asking.send_replace(Some(Instant::now()));
         }
         if self.voice.write((self.decision_line)(call, &answer)).await.is_err() {
@@ -324,7 +321,7 @@ impl Work {
         self.outputs.get(name).copied().or_else(|| name.parse().ok())
     }
 
-    /// Agents may name the outputs a question is about as they named them when they made them.
+    /// Replaces the agent's own names of outputs in a question by their ids.
     fn name_items(&self, blocker: &mut BlockerReport) {
         let items = blocker.more.get_mut("items").and_then(Value::as_array_mut);
         for item in items.into_iter().flatten().filter_map(Value::as_object_mut) {
@@ -336,7 +333,7 @@ impl Work {
         }
     }
 
-    /// Says so where the agent's author looks.
+    /// Writes the reason to the agent's log lines.
     fn complain(&mut self, reason: &str) {
         self.batch.push(line("stderr", format!("capstan: refused: {reason}")));
     }
@@ -359,7 +356,7 @@ fn line(stream: &str, data: String) -> LogLine {
     LogLine { stream: stream.to_owned(), ts: Some(Utc::now()), chunk_type: None, data, metadata: Map::new() }
 }
 
-/// Lines on their way.
+/// Lines not yet sent.
 #[derive(Debug, Default)]
 struct Batch {
     lines: Vec<LogLine>,

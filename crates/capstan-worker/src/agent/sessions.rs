@@ -1,4 +1,4 @@
-//! What is kept of sessions on this machine: a directory of each, and what the agent itself calls it.
+//! The state of sessions on this machine: a directory each, and the agent's own session id.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -19,12 +19,12 @@ pub(crate) struct Session {
     folder: PathBuf,
 }
 
-/// What is written down.
+/// The stored form.
 #[derive(Serialize, Deserialize)]
 struct Record {
-    /// What the agent calls it.
+    /// The agent's own session id.
     session: String,
-    /// For people who look into the folder.
+    /// Only for operators who look into the folder.
     capstan_session: String,
     agent: Uuid,
     run: Uuid,
@@ -48,13 +48,13 @@ impl Session {
         self.folder.join("session.json")
     }
 
-    /// What the agent calls the session, when it has been here before.
+    /// The agent's own session id, if it is known.
     pub(crate) fn recall(&self) -> Option<String> {
         let record: Record = serde_json::from_slice(&fs::read(self.file()).ok()?).ok()?;
         Some(record.session)
     }
 
-    /// Writes down what the agent calls the session. An attempt that is cut off afterwards is resumed too.
+    /// Stores the agent's own session id at once, so that an interrupted attempt can be resumed too.
     pub(crate) fn remember(&self, session_id: &str, leased: &LeasedAttempt) -> io::Result<()> {
         let record = Record {
             session: session_id.to_owned(),
@@ -68,13 +68,13 @@ impl Session {
         fs::rename(draft, self.file())
     }
 
-    /// The session is gone.
+    /// Forgets the session.
     pub(crate) fn forget(&self) {
         // What cannot be removed is written over by the session that follows.
         let _ = fs::remove_file(self.file());
     }
 
-    /// Where the agent works: its own directory when it has one on this machine, else one of the session.
+    /// The working directory: the agent's own if it exists on this machine, else one of the session.
     pub(crate) fn working_directory(&self, leased: &LeasedAttempt) -> io::Result<PathBuf> {
         let own = leased.agent_config.get("workspace_dir").and_then(Value::as_str).map(PathBuf::from);
         if let Some(own) = own.filter(|own| own.is_absolute() && own.is_dir()) {

@@ -15,22 +15,22 @@ use tokio::process::ChildStdin;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-/// How often an unread prompt is looked at.
+/// Interval of checking whether the prompt was read.
 const LOOK: Duration = Duration::from_millis(20);
-/// What the agent wrote before it read the prompt is on its way for at most this long.
+/// Time for output written before the prompt was read to arrive.
 const SETTLE: Duration = Duration::from_millis(100);
-/// How long an agent may take to take a line.
+/// Time limit for writing one line.
 const HEAR_LIMIT: Duration = Duration::from_secs(10);
 
-/// When the agent's standard input is closed.
+/// Closing of the agent's standard input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StdinMode {
-    /// After the prompt was read, unless the agent said that it is interactive.
+    /// After the prompt was read, unless the agent declares itself interactive.
     #[default]
     Auto,
-    /// Right after the prompt.
+    /// Directly after the prompt.
     Close,
-    /// When the agent ends.
+    /// Not before the agent ends.
     Open,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Stdin {
     task: JoinHandle<()>,
 }
 
-/// Speaks to the agent. Clones are one voice: lines come whole, in the order they were said.
+/// Writes lines to the agent. Clones share the pipe: lines are written whole and in order.
 #[derive(Clone, Debug)]
 pub(crate) struct Voice {
     lines: mpsc::Sender<(Vec<u8>, Heard)>,
@@ -66,7 +66,7 @@ impl Stdin {
         Self { voice: Voice { lines, is_interactive }, task }
     }
 
-    /// The way to speak to the agent.
+    /// The writer of lines to the agent.
     pub(super) fn voice(&self) -> &Voice {
         &self.voice
     }
@@ -101,7 +101,7 @@ async fn serve(
     is_interactive: Arc<AtomicBool>,
     mut lines: mpsc::Receiver<(Vec<u8>, Heard)>,
 ) {
-    // An agent that does not read its input at all is none of our business.
+    // An agent may ignore its input.
     if pipe.write_all(&prompt).await.is_err() || pipe.flush().await.is_err() {
         return;
     }
@@ -113,15 +113,15 @@ async fn serve(
             pipe.write_all(&line).await?;
             pipe.flush().await
         };
-        // Who asked may have given up waiting; the agent has its answer either way.
+        // The caller may have stopped waiting; the line was written either way.
         let _ = heard.send(written.await);
     }
 }
 
-/// Waits until the prompt has been read, and says whether the agent declared itself interactive before.
+/// Waits until the prompt has been read; true if the agent declared itself interactive before.
 async fn stays_open(pipe: &ChildStdin, is_interactive: &AtomicBool) -> bool {
     while !is_interactive.load(Ordering::Acquire) {
-        // Where the pipe cannot be asked, nobody waits for an answer in vain.
+        // If the pipe cannot be inspected, the prompt counts as read.
         if rustix::io::ioctl_fionread(pipe).unwrap_or(0) == 0 {
             tokio::time::sleep(SETTLE).await;
             return is_interactive.load(Ordering::Acquire);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::permission;
 use crate::agent::is_interactive;
 
-/// What an agent is told first when the conversation it is to go on with is not there.
+/// The first message to an agent whose previous conversation is missing.
 pub(super) const HISTORY_UNAVAILABLE: &str = "Note: this task was worked on before, but the history of that conversation is not available here. \
      Do not assume that you know what was said or done; look before you repeat anything that has an effect.";
 
@@ -18,9 +18,9 @@ const ARGUMENT_MAX: usize = 96 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CommandLine {
     arguments: Vec<String>,
-    /// Whether it may ask for permissions. Who cannot be answered is not to ask: then the command line refuses by itself.
+    /// True when it may request permissions. Without interaction the command line refuses such calls.
     asks: bool,
-    /// A system prompt too long for an argument; it is said before the prompt instead.
+    /// A system prompt too long for an argument; it is sent before the prompt instead.
     pub(super) overflow: Option<String>,
 }
 
@@ -53,14 +53,14 @@ impl CommandLine {
         Self { arguments, asks: is_interactive(&leased.policy), overflow }
     }
 
-    /// The command to start: the operator's words, then the arguments.
+    /// The command to start: the operator's command, then the arguments.
     pub(super) fn command(&self, operators: &str) -> ChildCommand {
         let script = format!("exec {operators} \"$@\"");
         let permissions = self.permissions(operators);
         ChildCommand::new("sh").args(["-c", &script, "sh"]).args(&self.arguments).args(permissions)
     }
 
-    /// What makes the command line ask us, unless the operator has somebody else asked.
+    /// The arguments for permission requests, unless the operator configured another tool for them.
     fn permissions(&self, operators: &str) -> &'static [&'static str] {
         let is_ours = self.asks && !operators.contains(permission::ARGUMENTS[0]);
         if is_ours { &permission::ARGUMENTS } else { &[] }

@@ -1,4 +1,4 @@
-//! What a conversation used, counted once.
+//! Counts the usage of a conversation once.
 //!
 //! A turn's result states the process' totals so far, by model and in money, while every message states its own tokens,
 //! and repeats them for each of its parts. So results are counted by their difference to the one before, and messages
@@ -37,7 +37,7 @@ pub(super) struct ModelTotals {
 }
 
 impl ModelTotals {
-    /// What was added since `before`. Totals that fell were begun anew.
+    /// The usage since `before`. Lower totals mean that the count restarted.
     fn since(self, before: Self) -> Self {
         let is_begun_anew = self.input_tokens < before.input_tokens
             || self.output_tokens < before.output_tokens
@@ -56,7 +56,7 @@ impl ModelTotals {
     }
 }
 
-/// What a result states.
+/// The totals of a result.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Totals {
@@ -66,7 +66,7 @@ pub(super) struct Totals {
     models: Option<BTreeMap<String, ModelTotals>>,
 }
 
-/// Counts.
+/// Counts usage by message and by result.
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     models: BTreeMap<String, ModelTotals>,
@@ -76,12 +76,12 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// A message, or one more part of it: the last statement counts.
+    /// Adds a message or a further part of it: the last statement counts.
     pub(super) fn message(&mut self, id: &str, model: Option<&str>, tokens: Tokens) {
         self.messages.insert(id.to_owned(), (model.map(str::to_owned), tokens));
     }
 
-    /// A turn is over: what it used, when it says so.
+    /// Ends a turn; returns its usage, if stated.
     pub(super) fn result(&mut self, totals: &Totals) -> Option<Usage> {
         let cost =
             totals.total_cost_usd.filter(|cost| cost.is_finite() && *cost >= 0.0).unwrap_or(self.cost_usd);
@@ -116,7 +116,7 @@ impl Meter {
         usage
     }
 
-    /// What messages used that no result has counted.
+    /// The usage of messages not yet counted by a result.
     pub(super) fn unreported(&self) -> Option<Usage> {
         let mut sum = Usage::default();
         let mut models = BTreeMap::<&str, ModelTotals>::new();

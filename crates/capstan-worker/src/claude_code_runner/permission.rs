@@ -1,8 +1,8 @@
 //! Permission requests of Claude Code, asked at the gate of tool calls.
 //!
 //! With `--permission-prompt-tool stdio` the command line writes a `control_request` for each call its own rules neither
-//! allow nor deny, and waits for the `control_response`. A call the gate keeps is denied for now: the model is told that a
-//! person is asked, ends its turn, and hears later what came of it.
+//! allow nor deny, and waits for the `control_response`. A call that waits for an approval is denied for now: the model is
+//! told so, ends its turn, and receives the result later.
 
 use capstan_client::{GateAnswer, ToolDecision, ToolQuestion};
 use serde_json::{Value, json};
@@ -13,13 +13,13 @@ use crate::agent::{Message, ToolCall, Written};
 /// The arguments that make the command line ask.
 pub(super) static ARGUMENTS: [&str; 2] = ["--permission-prompt-tool", "stdio"];
 
-/// True for a request that can be answered at all.
+/// True for a request that can be answered.
 pub(super) fn is_asked(message: &Value) -> bool {
     let subtype = message.pointer("/request/subtype").and_then(Value::as_str);
     subtype == Some("can_use_tool") && message.get("request_id").is_some_and(Value::is_string)
 }
 
-/// The request, as the question the gate is asked.
+/// The request as a question to the gate.
 pub(super) fn asked(mut message: Value) -> Vec<Written> {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let id = text(message.get("request_id"));
@@ -29,7 +29,7 @@ pub(super) fn asked(mut message: Value) -> Vec<Written> {
     vec![Written::Message(Message::ToolCall(Box::new(ToolCall { id, question })))]
 }
 
-/// What the command line is told.
+/// The response to the command line.
 pub(super) fn answer(call: &ToolCall, answer: &GateAnswer) -> Vec<u8> {
     let deny = |message: String| json!({ "behavior": "deny", "message": message });
     let response = match answer.decision {

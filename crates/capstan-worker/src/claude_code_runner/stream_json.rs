@@ -14,7 +14,7 @@ use crate::agent::{Chunk, LINE_MAX, Line, Listener, Message, Session, Written, r
 
 /// A tool's result may be a whole file, in one line.
 const MESSAGE_MAX: usize = 16 * 1024 * 1024;
-/// What a tool was asked and what it answered is logged up to this length.
+/// Longest logged request and result of a tool.
 const TOOL_TEXT_MAX: usize = 16 * 1024;
 /// The longest final answer that is kept as an output.
 const ANSWER_MAX: usize = 256 * 1024;
@@ -22,12 +22,12 @@ const ANSWER_MAX: usize = 256 * 1024;
 const TITLE_MAX: usize = 120;
 const SUMMARY_MAX: usize = 500;
 
-/// Understands what Claude Code writes.
+/// Interprets the output of Claude Code.
 pub(super) struct StreamJson {
     leased: LeasedAttempt,
     session: Session,
     transcript: Arc<Mutex<Transcript>>,
-    /// How many turns gave an answer.
+    /// Number of turns with an answer.
     answers: u32,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct StreamJson {
 #[serde(default)]
 struct Spoken {
     message: Body,
-    /// The tool call inside which another agent says this.
+    /// The tool call whose subagent wrote this.
     parent_tool_use_id: Option<String>,
     error: Option<Value>,
 }
@@ -70,7 +70,7 @@ impl StreamJson {
             ("user", _) => tool_results(serde_json::from_value(message).ok()?),
             ("result", _) => self.turn_over(message),
             ("rate_limit_event", _) => self.limited(&message),
-            // Parts of messages that come whole as well, and answers to what was asked of the command line.
+            // Parts of messages that also arrive whole, and responses to requests.
             (
                 "stream_event"
                 | "control_response"
@@ -124,7 +124,7 @@ impl StreamJson {
         for block in blocks(spoken.message.content) {
             let field = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default();
             match field("type") {
-                // Another agent inside a tool call speaks to the model, not to Capstan.
+                // A subagent inside a tool call addresses the model, not Capstan.
                 "text" if within.is_empty() => written.extend(spoken_text(field("text")).1),
                 "text" => written.extend(pieces("text", field("text"), &within)),
                 "thinking" => written.extend(pieces("thinking", field("thinking"), &within)),
@@ -217,7 +217,7 @@ impl Listener for StreamJson {
     }
 }
 
-/// What the model says: messages of the line protocol where a line is one, and the text without them.
+/// Text of the model: lines that are messages of the line protocol, and the text without them.
 fn spoken_text(text: &str) -> (String, Vec<Written>) {
     let (mut plain, mut all, mut written) = (Vec::new(), Vec::new(), Vec::new());
     for line in text.split('\n') {
@@ -229,7 +229,7 @@ fn spoken_text(text: &str) -> (String, Vec<Written>) {
         written.extend(pieces("text", &std::mem::take(&mut plain).join("\n"), &Map::new()));
         written.push(match message {
             Ok(Message::ToolCall(_)) => {
-                // The model cannot hear the decision as a line; the command line asks for it.
+                // The model cannot receive the decision as a line; the command line requests it.
                 let reason = "message tool_call: Claude Code's own permission requests are asked".to_owned();
                 Written::Refused { reason, text: line.to_owned() }
             }

@@ -1,4 +1,4 @@
-//! What is known about a conversation so far; written by whoever reads it, read when it is over.
+//! The facts about a conversation, collected by its reader and used at its end.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,9 +18,9 @@ pub(super) struct Transcript {
     pub(super) has_answered: bool,
     /// The end of the last turn, unless another has begun.
     pub(super) result: Option<TurnResult>,
-    /// What kind of trouble the last message of the model stated.
+    /// The error kind of the model's last message.
     pub(super) trouble: Option<String>,
-    /// When a limit that was met is lifted, in seconds since 1970.
+    /// The end of a rate limit, in seconds since 1970.
     pub(super) limit_until: Option<i64>,
     pub(super) meter: Meter,
 }
@@ -75,7 +75,7 @@ impl Transcript {
         !self.has_answered && texts.any(|text| text.to_lowercase().contains("no conversation found"))
     }
 
-    /// What no result has counted.
+    /// The usage not yet counted by a result.
     pub(super) fn unreported(&self) -> Option<Usage> {
         self.meter.unreported()
     }

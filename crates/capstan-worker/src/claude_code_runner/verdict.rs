@@ -1,4 +1,4 @@
-//! How a conversation ended, and what is reported of it.
+//! The end of a conversation and its report.
 
 use std::os::unix::process::ExitStatusExt;
 
@@ -12,7 +12,7 @@ use crate::agent::{Ended, Ending, exit_text, result_of, well_ended};
 /// The longest final answer the report holds; the output holds more.
 const TEXT_MAX: usize = 16 * 1024;
 
-/// What is reported.
+/// The final report.
 pub(super) fn verdict(ended: Ended, transcript: &Transcript) -> RunResult {
     let is_by_itself = matches!(ended.ending, Ending::Exited(_) | Ending::Lingered);
     let (exit_code, result) = (ended.exit_code, result_json(&ended, transcript));
@@ -25,7 +25,7 @@ pub(super) fn verdict(ended: Ended, transcript: &Transcript) -> RunResult {
     RunResult { exit_code, result: Some(result), ..report }
 }
 
-/// What the next run, and people, may want to know.
+/// Facts for the next run and for operators.
 fn result_json(ended: &Ended, transcript: &Transcript) -> Value {
     let mut result = Map::new();
     let mut add = |name: &str, value: Option<Value>| {
@@ -60,7 +60,7 @@ fn failed(turn: &TurnResult, transcript: &Transcript) -> RunResult {
     }
 }
 
-/// Whether another try may help; nothing when only the text can tell, which the server reads itself.
+/// The error class, for the retry policy; `None` leaves it to the server, which reads the error text.
 fn class_of(turn: &TurnResult, trouble: Option<&str>, error: &str) -> Option<&'static str> {
     let error = error.to_lowercase();
     let says = |texts: &[&str]| texts.iter().any(|text| error.contains(text));

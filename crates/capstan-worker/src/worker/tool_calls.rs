@@ -1,7 +1,7 @@
-//! Takes approved tool calls, has them carried out, and reports what came of them.
+//! Claims approved tool calls, executes them, and reports their results.
 //!
-//! A call is carried out once for its id: what could not be reported before the claim passed is kept, and is the answer
-//! when the same call is offered again.
+//! A call is executed once for its id: a result that could not be reported before the claim expired is kept, and is the
+//! response when the same call is offered again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,12 +17,12 @@ use uuid::Uuid;
 use super::{Worker, WorkerError};
 use crate::backoff::Backoff;
 
-/// A call is not offered again after this long: five tries of two minutes, and some air.
+/// A call is not offered again after this time: five tries of two minutes, with some margin.
 const KEPT_FOR: Duration = Duration::from_mins(15);
-/// How long the report of a tool that was stopped with the worker may take.
+/// Time limit for the report of a tool that was stopped with the worker.
 const LAST_REPORT: Duration = Duration::from_secs(3);
 
-/// Results the server has not taken, by call.
+/// Results not accepted by the server, by call.
 #[derive(Debug, Default)]
 pub(super) struct Unheard(Mutex<BTreeMap<Uuid, (Instant, ToolResult)>>);
 
@@ -39,7 +39,7 @@ impl Unheard {
 }
 
 impl Worker {
-    /// Carries approved calls out until told to stop.
+    /// Executes approved calls until asked to stop.
     pub(super) async fn take_tool_calls(
         self: &Arc<Self>,
         shutdown: &CancellationToken,
@@ -83,13 +83,13 @@ impl Worker {
         }
     }
 
-    /// `id` is who claimed the call, whoever this worker is by now.
+    /// `id` is the worker id that claimed the call; this worker may have registered again since.
     async fn answer_tool_call(&self, id: Uuid, call: &ClaimedToolCall, giving_up: &CancellationToken) {
         let (tool_call, tool) = (call.tool_call_id, &*call.tool);
         let result = if let Some(result) = self.unheard.take(tool_call) {
             result
         } else {
-            tracing::info!(%tool_call, tool, try_no = call.try_no, "carries a tool call out");
+            tracing::info!(%tool_call, tool, try_no = call.try_no, "executing a tool call");
             self.config.tools.carry_out(call, giving_up).await
         };
         let reported = self.report_tool_call(id, &call.claim, &result);
@@ -99,25 +99,25 @@ impl Worker {
                 giving_up.cancelled().await;
                 tokio::time::sleep(LAST_REPORT).await;
             } => {
-                tracing::warn!(%tool_call, tool, "what came of a tool call could not be reported in time");
+                tracing::warn!(%tool_call, tool, "the result of a tool call could not be reported in time");
                 return;
             }
         };
         if let Err(error) = reported {
-            // The claim has passed, perhaps to somebody else. If it comes back to us, this is still the answer.
+            // The claim expired. If the call is offered to this worker again, this result is the response.
             tracing::warn!(%tool_call, tool, error = &error as &dyn std::error::Error, "the result of a tool call was refused");
             self.unheard.keep(tool_call, result, Instant::now());
         }
     }
 
-    /// Says it until it is taken or refused for good, as it will be at the latest when the claim has passed.
+    /// Repeats the report until it is accepted or finally refused, at the latest when the claim expires.
     async fn report_tool_call(&self, id: Uuid, claim: &str, result: &ToolResult) -> Result<(), Error> {
         let mut backoff = Backoff::default();
         loop {
             match self.client.report_tool_call(id, claim, result).await {
                 Err(error) if error.is_retryable() => {
                     let pause = backoff.next(error.retry_after());
-                    tracing::debug!(claim, %error, ?pause, "the result was not heard, trying again");
+                    tracing::debug!(claim, %error, ?pause, "the report failed, retrying");
                     tokio::time::sleep(pause).await;
                 }
                 reported => return reported,

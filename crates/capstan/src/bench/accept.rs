@@ -1,4 +1,4 @@
-//! How many commands a second are accepted over HTTP, and how long each takes.
+//! Measures the rate and latency of commands over HTTP.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Servers and a whole Capstan on throw-away data, for one benchmark run.
+//! Servers and a node on temporary data, for one benchmark.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::composition::{Node, NodeConfig};
 
-/// What benchmarks run on.
+/// A node and its servers for one benchmark.
 pub(super) struct Bed {
     node: Node,
     servers: Servers,
@@ -34,22 +34,22 @@ impl Bed {
         Ok(Self { node, servers, _folder: folder, stop })
     }
 
-    /// Where nats-server is.
+    /// The URL of nats-server.
     pub(super) fn nats_url(&self) -> String {
         self.servers.nats_url()
     }
 
-    /// Where Postgres is.
+    /// The URL of Postgres.
     pub(super) fn database_url(&self) -> String {
         self.servers.database_url()
     }
 
-    /// Where Capstan is.
+    /// The URL of the node.
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.host())
     }
 
-    /// Host and port of Capstan.
+    /// Host and port of the node.
     pub(super) fn host(&self) -> String {
         self.node.address().to_string()
     }

@@ -1,4 +1,4 @@
-//! From a submitted command to a finished task, with a worker that does nothing: what the control plane itself costs.
+//! Measures a command until its task is finished, with a worker that does nothing: the cost of the control plane alone.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ async fn burst(bed: &Bed, tasks: usize, clients: usize) -> anyhow::Result<Latenc
             let mut connection = Connection::open(&host).await?;
             let mut sent = Vec::with_capacity(count);
             for number in 0..count {
-                // A lane of its own for each client: tasks of one class run one after another.
+                // One lane per client, since tasks of one class run one after another.
                 let body =
                     format!(r#"{{"agent_id":"demo","message":"bench","lane":"{part}-{}"}}"#, number % 8);
                 let at = Instant::now();
@@ -106,7 +106,7 @@ async fn burst(bed: &Bed, tasks: usize, clients: usize) -> anyhow::Result<Latenc
     Ok(latency)
 }
 
-/// One task at a time: the latency nobody else adds to.
+/// One task at a time: the latency without contention.
 async fn one_after_another(bed: &Bed, tasks: usize) -> anyhow::Result<Latency> {
     let mut latency = Latency::new();
     let started = Instant::now();

@@ -1,5 +1,5 @@
-//! A load generator that costs little: keep-alive HTTP/1.1 over plain sockets, so that on a small machine the
-//! figures speak of the server and not of the client.
+//! A cheap load generator: keep-alive HTTP/1.1 over plain sockets, so that on a small machine the figures measure the
+//! server and not the client.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,7 +18,7 @@ pub(super) struct Connection {
     buffer: Vec<u8>,
 }
 
-/// What came back.
+/// An HTTP response.
 pub(super) struct Answer {
     /// HTTP status.
     pub(super) status: u16,

@@ -1,5 +1,5 @@
-//! What the servers can do without Capstan: the yardstick of every other benchmark, measured in the same run on
-//! the same nats-server and Postgres.
+//! Measures the servers without Capstan: the limit that every other benchmark is compared with, on the same servers and
+//! in the same run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,7 +41,7 @@ impl RawLog {
                 ..stream::Config::default()
             })
             .await
-            .context("create the yardstick's stream")?;
+            .context("create the stream for the limits")?;
         Ok(Self { client, context, name: name.to_owned(), subject: AtomicU64::new(0) })
     }
 

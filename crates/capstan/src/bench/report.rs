@@ -1,4 +1,4 @@
-//! What a benchmark found: rates, latencies, and how they compare with the limit measured in the same run.
+//! The report of a benchmark: rates, latencies, and their ratio to the limit measured in the same run.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Latency {
         self.elapsed = elapsed;
     }
 
-    /// How many were measured.
+    /// The number of measurements.
     pub(super) fn count(&self) -> u64 {
         self.micros.len()
     }
@@ -52,7 +52,7 @@ impl Latency {
 /// One line of a report.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Figure {
-    /// What was measured.
+    /// The name of the measurement.
     pub(super) name: String,
     /// Its unit per second, for example `commands/s`.
     pub(super) unit: &'static str,

@@ -1,10 +1,10 @@
-//! Readiness: somebody gives out work.
+//! Readiness of the engine.
 
 use async_trait::async_trait;
 use capstan_api::{Check, Finding};
 use capstan_engine::EngineClient;
 
-/// Some engine leads and answers, in this process or another.
+/// Succeeds when an engine of any process leads and responds.
 pub(super) struct EngineCheck(pub(super) EngineClient);
 
 #[async_trait]
@@ -16,7 +16,7 @@ impl Check for EngineCheck {
     async fn look(&self) -> Finding {
         match self.0.workers().await {
             Ok(workers) => Finding::ok().with("workers", workers.len()),
-            Err(_) => Finding::failed("no engine answers"),
+            Err(_) => Finding::failed("no engine responds"),
         }
     }
 }

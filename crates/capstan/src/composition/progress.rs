@@ -1,5 +1,5 @@
-//! How every process learns how far the read models are, whichever process writes them: a word on core NATS. It may
-//! get lost; who waits looks at the checkpoint too.
+//! Announces the position of the read models to every process over core NATS. An announcement may get lost: waiting reads
+//! check the checkpoint as well.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(super) fn announcer(
     tokio::spawn(async move {
         while changes.changed().await.is_ok() {
             let position = *changes.borrow_and_update();
-            // Lost words are harmless.
+            // A lost announcement is harmless.
             let _ = client.publish(subjects.projected(), position.to_string().into()).await;
         }
     });
@@ -28,7 +28,7 @@ pub(super) fn announcer(
     })
 }
 
-/// Tells this process' waiters what is announced.
+/// Passes announcements on to the waiting reads of this process.
 pub(super) fn listen(
     client: async_nats::Client,
     subjects: &Subjects,
@@ -37,9 +37,10 @@ pub(super) fn listen(
     let subject = subjects.projected();
     tokio::spawn(async move {
         // A subscription survives reconnects; it fails only when the client is closed.
-        let Ok(mut words) = client.subscribe(subject).await else { return };
-        while let Some(word) = words.next().await {
-            if let Some(position) = std::str::from_utf8(&word.payload).ok().and_then(|text| text.parse().ok())
+        let Ok(mut announcements) = client.subscribe(subject).await else { return };
+        while let Some(message) = announcements.next().await {
+            if let Some(position) =
+                std::str::from_utf8(&message.payload).ok().and_then(|text| text.parse().ok())
             {
                 read_models.observe(position);
             }

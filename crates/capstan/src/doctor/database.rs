@@ -1,4 +1,4 @@
-//! Can the read models live in this database, and how far are they?
+//! Checks that the database can hold the read models, and their lag.
 
 use capstan_projections::{ReadModels, TablesState};
 
@@ -6,12 +6,12 @@ use super::Findings;
 use crate::output;
 use crate::settings::Settings;
 
-/// The oldest release that will do, as a number.
+/// The oldest supported version number.
 const VERSION_MIN: i32 = 140_000;
-/// Lag from which on it is worth a look.
+/// Lag above which the check warns.
 const LAG_MAX: u64 = 10_000;
 
-/// `head` is where the log ends, if it could be asked.
+/// Checks Postgres; `head` is the last position of the log, if known.
 pub(super) async fn look(settings: &Settings, head: Option<u64>, findings: &mut Findings) {
     let models = match ReadModels::connect(&settings.database_url) {
         Ok(models) => models,
@@ -29,17 +29,19 @@ pub(super) async fn look(settings: &Settings, head: Option<u64>, findings: &mut 
     }
     let check = "postgres.tables";
     match found.tables {
-        TablesState::There if found.outdated_models.is_empty() => findings.ok(check, "there and up to date"),
+        TablesState::There if found.outdated_models.is_empty() => {
+            findings.ok(check, "present and up to date");
+        }
         TablesState::There => {
             let models = found.outdated_models.join(", ");
-            findings.warning(check, format!("the next projector makes these anew: {models}"));
+            findings.warning(check, format!("the next projector rebuilds these: {models}"));
         }
-        TablesState::CanBeMade => findings.ok(check, "not there yet; the first start makes them"),
+        TablesState::CanBeMade => findings.ok(check, "missing; the first start creates them"),
         TablesState::CannotBeMade => findings
-            .failed(check, "not there, and this login may not make them: GRANT CREATE ON DATABASE is needed"),
+            .failed(check, "missing, and this login may not create them: GRANT CREATE ON DATABASE is needed"),
         TablesState::Newer(version) => findings.failed(
             check,
-            format!("made by a newer Capstan (version {version}): use that one, or another database"),
+            format!("created by a newer Capstan (version {version}): use that version, or another database"),
         ),
     }
     if let (Some(position), Some(head)) = (found.position, head) {
@@ -47,7 +49,7 @@ pub(super) async fn look(settings: &Settings, head: Option<u64>, findings: &mut 
         let detail = format!("at {position} of {head}");
         let check = "projection.lag";
         if position > head {
-            findings.failed(check, format!("{detail}: STORE_DIVERGED, the rows come from another log"));
+            findings.failed(check, format!("{detail}: STORE_DIVERGED, the rows belong to another log"));
         } else if head - position > LAG_MAX {
             findings.warning(check, format!("{detail}: {} commits behind", head - position));
         } else {
@@ -56,9 +58,9 @@ pub(super) async fn look(settings: &Settings, head: Option<u64>, findings: &mut 
     }
     if found.position.is_some() {
         if found.has_projector {
-            findings.ok("projection.writer", "a projector is at work");
+            findings.ok("projection.writer", "a projector is running");
         } else {
-            findings.warning("projection.writer", "no projector is at work: start one");
+            findings.warning("projection.writer", "no projector is running: start one");
         }
         match found.parked_commits {
             0 => findings.ok("projection.parked", "none"),

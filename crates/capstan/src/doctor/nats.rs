@@ -1,4 +1,4 @@
-//! Is the server safe for the log, and are the streams as they must be?
+//! Checks that NATS is safe for the log and that the streams have their settings.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use super::Findings;
 use crate::output;
 use crate::settings::Settings;
 
-/// How long a server is waited for.
+/// Time limit for a connection.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The stream that holds what was set aside.
+/// The stream of dead letters.
 const DEAD_LETTERS: &str = "CAPSTAN_DEADLETTERS";
 /// The log.
 const EVENTS: &str = "CAPSTAN_EVENTS";
 
-/// Answers where the log ends.
+/// Checks NATS; returns the last position of the log.
 pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option<u64> {
     let config = JetStreamConfig {
         monitor_url: Some(settings.nats_monitor_url.clone()).filter(|url| !url.is_empty()),
@@ -59,13 +59,13 @@ pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option
                     head = Some(last);
                 }
                 if stream.name == DEAD_LETTERS && messages > 0 {
-                    let detail = format!("{messages} commands are set aside; see capstan dlq list");
+                    let detail = format!("{messages} dead letters; see capstan dlq list");
                     findings.warning(check, detail);
                 } else {
-                    findings.ok(check, format!("as it must be, {messages} messages"));
+                    findings.ok(check, format!("settings are correct, {messages} messages"));
                 }
             }
-            StreamState::Missing => findings.ok(check, "not there yet; the first start creates it"),
+            StreamState::Missing => findings.ok(check, "missing; the first start creates it"),
             StreamState::Differs(differences) => {
                 for difference in &differences {
                     findings.failed(&check, difference);
@@ -78,7 +78,7 @@ pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option
     }
     match inspection.clock_ahead {
         Some(ahead) => findings.clock("nats.clock", ahead),
-        None => findings.ok("nats.clock", "not asked: there are no streams yet"),
+        None => findings.ok("nats.clock", "not checked: no stream exists yet"),
     }
     head
 }
@@ -86,12 +86,10 @@ pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option
 fn durability(durability: Durability, findings: &mut Findings) {
     let check = "nats.durability";
     match durability {
-        Durability::Always => findings.ok(check, "always: acknowledged means on disk"),
+        Durability::Always => findings.ok(check, "always: flushed before the acknowledgement"),
         Durability::Interval(_) | Durability::SomeInterval => findings.warning(
             check,
-            format!(
-                "{durability}: a power cut may cost what was acknowledged last; set sync_interval: always"
-            ),
+            format!("{durability}: a power cut may lose acknowledged commands; set sync_interval: always"),
         ),
         Durability::Unknown => findings
             .warning(check, "unknown: give nats_monitor_url, and make sure that sync_interval is always"),

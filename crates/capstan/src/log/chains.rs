@@ -1,11 +1,11 @@
-//! The hash chains of all streams, walked commit by commit.
+//! Checks the hash chains of all streams, commit by commit.
 
 use std::collections::HashMap;
 
 use anyhow::ensure;
 use capstan_envelope::{Recorded, StreamHead, StreamId};
 
-/// Where each stream's chain stands.
+/// The last commit of each stream.
 #[derive(Default)]
 pub(super) struct Chains(HashMap<StreamId, StreamHead>);
 
@@ -27,7 +27,7 @@ impl Chains {
         Ok(())
     }
 
-    /// How many streams there are.
+    /// The number of streams.
     pub(super) fn streams(&self) -> usize {
         self.0.len()
     }

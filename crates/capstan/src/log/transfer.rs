@@ -1,4 +1,4 @@
-//! A whole log as a file, and back.
+//! Exports a log to a file and imports it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -26,7 +26,7 @@ pub(super) async fn export(log: &dyn EventLog) -> anyhow::Result<()> {
     }
 }
 
-/// Appends every commit of the file, each at the position and with the hash it had.
+/// Appends every commit of the file with its original position and hash.
 pub(super) async fn import(log: &dyn EventLog, file: &Path) -> anyhow::Result<()> {
     let head = log.head().await?;
     ensure!(head == Position::START, "import into this log: it is not empty, it ends at {head}");
@@ -51,7 +51,7 @@ pub(super) async fn import(log: &dyn EventLog, file: &Path) -> anyhow::Result<()
             log.append(&recorded.commit).await.with_context(|| format!("import {}", recorded.position))?;
         ensure!(
             (appended.position, appended.hash) == (recorded.position, recorded.hash),
-            "import the commit at {}: it came to stand at {}; somebody else writes to this log",
+            "import the commit at {}: it was stored at {}; another process writes to this log",
             recorded.position,
             appended.position
         );

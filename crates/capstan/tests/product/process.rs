@@ -115,7 +115,7 @@ impl Product {
         Ok(product)
     }
 
-    /// What the launcher says about its servers.
+    /// The launcher's `run.json`.
     pub(crate) fn servers(&self) -> anyhow::Result<Value> {
         Ok(serde_json::from_slice(&std::fs::read(self.data_dir.join("run.json"))?)?)
     }

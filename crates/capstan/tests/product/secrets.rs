@@ -1,4 +1,4 @@
-//! What callers and agents hand over never comes out of the process's own log, however much it is told to log.
+//! Secrets of callers and agents never appear in the process's own log, whatever the log level.
 
 use std::fs;
 use std::process::Stdio;

@@ -15,7 +15,7 @@ use crate::process::{CAPSTAN, PATIENCE, Product, eventually, repository};
 use crate::sse;
 use crate::worker_by_hand::{Attempt, Worker};
 
-/// How far the last report of an attempt has come when capstan dies.
+/// The progress of an attempt's last report when capstan is killed.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
     /// Half of the request is sent.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::process::{Product, eventually};
 use crate::worker_by_hand::Worker;
 
-/// How often each key was carried out by the endpoint.
+/// Executions by the endpoint, for each key.
 type Carried = Arc<Mutex<BTreeMap<String, u32>>>;
 
 /// An endpoint that carries a call out once per key and answers a repeat with the first result, as executors must. Its
