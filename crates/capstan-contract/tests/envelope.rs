@@ -18,7 +18,7 @@ fn commit(actor: Actor) -> Commit {
         commit_id: CommitId(Uuid::from_u128(1)),
         stream: "dev/task/018f6b1e-7c3a-7d10-9a55-0b8f3c2d1e4f".parse().unwrap(),
         version: 7,
-        previous: Position::new(41),
+        previous: Position::new(41, CommitHash::of(b"the commit before")),
         previous_hash: CommitHash::of(b"before"),
         metadata: Metadata {
             occurred_at: DateTime::UNIX_EPOCH,

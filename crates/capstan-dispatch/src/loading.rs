@@ -41,7 +41,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
                 Some(last) if known.head.is_followed_by(&last) => {
                     return extend::<D, C>(stream, known, &[last]);
                 }
-                Some(last) if last.position <= known.head.position => {
+                Some(last) if known.head.position.reaches(last.position) => {
                     // What we know is not in the log: it was replaced under us.
                     return Err(ReadFailure::Broken { stream: stream.clone(), position: last.position });
                 }

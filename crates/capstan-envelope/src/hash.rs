@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -21,6 +22,11 @@ impl CommitHash {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
+
+    /// The leading bytes, as a short mark of the commit.
+    pub(crate) fn first_bytes<const N: usize>(self) -> [u8; N] {
+        std::array::from_fn(|index| self.0[index])
+    }
 }
 
 impl Default for CommitHash {
@@ -31,7 +37,7 @@ impl Default for CommitHash {
 
 impl fmt::Display for CommitHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        HEXLOWER.encode_display(&self.0).fmt(f)
     }
 }
 
@@ -41,21 +47,18 @@ impl fmt::Debug for CommitHash {
     }
 }
 
-/// A text that is no commit hash.
+/// A text that is not a commit hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read a commit hash from this text")]
+#[error("not a commit hash: expected 64 lower-case hex digits")]
 pub struct ParseHashError;
 
 impl FromStr for CommitHash {
     type Err = ParseHashError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(ParseHashError);
-        }
         let mut bytes = [0; 32];
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[index * 2..index * 2 + 2], 16).map_err(|_| ParseHashError)?;
+        if text.len() != 2 * bytes.len() || HEXLOWER.decode_mut(text.as_bytes(), &mut bytes).is_err() {
+            return Err(ParseHashError);
         }
         Ok(Self(bytes))
     }

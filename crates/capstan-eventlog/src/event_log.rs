@@ -21,14 +21,23 @@ pub trait EventLog: Send + Sync + 'static {
     /// The last commit of a stream; `None` for a stream that does not exist.
     async fn last(&self, stream: &StreamId) -> Result<Option<Recorded>, ReadError>;
 
-    /// All commits of a stream after `after`, in order.
+    /// All commits of a stream after `after`, in order. The hash of `after` is not compared; see [`EventLog::holds`].
     async fn read_stream(&self, stream: &StreamId, after: Position) -> Result<Vec<Recorded>, ReadError>;
 
-    /// The commit at exactly this position, if there is one.
+    /// The commit at exactly this position; `None` when the log ends before it or holds another commit there.
     async fn at(&self, position: Position) -> Result<Option<Recorded>, ReadError>;
 
+    /// The commit with the next number after `position`; `None` at the end of the log. The hash is not compared.
+    async fn next(&self, position: Position) -> Result<Option<Recorded>, ReadError>;
+
+    /// True when the position is one of this log's history: the beginning, or the place of a commit it holds.
+    async fn holds(&self, position: Position) -> Result<bool, ReadError> {
+        Ok(position == Position::START || self.at(position).await?.is_some())
+    }
+
     /// Follows the selected commits after `after`: history first, then live, without a seam, a gap or a
-    /// repetition. `after` beyond the end of the log is refused with [`ReadError::Diverged`].
+    /// repetition. An `after` that the log does not hold is refused with [`ReadError::Diverged`]: beyond the end, or
+    /// with the hash of another commit. It is compared again whenever the reader has to begin again.
     async fn tail(&self, selection: Selection, after: Position) -> Result<Tail, ReadError>;
 
     /// The position of the last commit in the whole log.
@@ -174,14 +183,34 @@ pub enum ReadError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The log is not the one the reader remembers: it ends before the reader's position, was replaced, or
-    /// lost commits. Going on would skip history in silence; rebuild from the log as it is.
-    #[error("follow the log after {after}: it ends at {head} (STORE_DIVERGED)")]
+    /// The log does not continue what the reader remembers. Continuing would skip history in silence; rebuild
+    /// from the log as it is.
+    #[error("follow the log after commit {after}: {difference} (STORE_DIVERGED)")]
     Diverged {
-        /// Where the reader stood.
-        after: Position,
-        /// Where the log ends.
-        head: Position,
+        /// Number of the last commit the reader knows.
+        after: u64,
+        /// Why the log does not continue it.
+        difference: Difference,
+    },
+}
+
+/// The difference between a log and what its reader remembers. Numbers count commits from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Difference {
+    /// The log is shorter.
+    #[error("the log ends at commit {0}")]
+    EndsAt(u64),
+    /// The log holds another commit where the reader stands.
+    #[error("the log holds another commit there")]
+    OtherCommit,
+    /// The log was replaced while it was read.
+    #[error("the log was replaced")]
+    Replaced,
+    /// Commits that the reader has not seen are gone.
+    #[error("commits before {before} are missing")]
+    CommitsMissing {
+        /// Number of the next commit that is there.
+        before: u64,
     },
 }
 

@@ -23,8 +23,8 @@ use self::get::{Gets, Stored};
 use self::server::{ServerError, ServerVersion};
 use self::streams::StreamError;
 use crate::{
-    AppendError, Appended, EventLog, InvalidPrefix, LogIdentity, ReadError, Selection, Tail, Telemetry,
-    Topology,
+    AppendError, Appended, Difference, EventLog, InvalidPrefix, LogIdentity, ReadError, Selection, Tail,
+    Telemetry, Topology,
 };
 
 /// A log that cannot be opened.
@@ -90,7 +90,7 @@ impl JetStreamLog {
             Telemetry::new(topology.clone(), appends.clone(), reads.clone(), log_gets, config.ack_timeout);
         tracing::info!(
             server.version = %server, log.durability = %durability, log.grouped = grouped,
-            log.store_epoch = %status.identity.store_epoch, log.position = %status.last, "the log is open"
+            log.store_epoch = %status.identity.store_epoch, log.commits = status.last, "the log is open"
         );
         let identity = status.identity;
         Ok(Self {
@@ -136,17 +136,28 @@ impl JetStreamLog {
     pub async fn check(&self) -> Result<Position, ReadError> {
         let status = self.status().await?;
         if status.identity != self.identity {
-            return Err(ReadError::Diverged { after: Position::START, head: status.last });
+            return Err(ReadError::Diverged { after: 0, difference: Difference::Replaced });
         }
-        Ok(status.last)
+        self.position_of(status.last).await
     }
 
     async fn status(&self) -> Result<streams::StreamStatus, ReadError> {
         streams::status(&self.gets_connection, &self.topology.events_stream()).await.map_err(unavailable)
     }
 
+    /// The position of the last commit, whose number the server has just named.
+    async fn position_of(&self, last: u64) -> Result<Position, ReadError> {
+        if last == 0 {
+            return Ok(Position::START);
+        }
+        let stored = self.gets.at(last).await.map_err(unavailable)?;
+        stored
+            .map(|stored| stored.position())
+            .ok_or_else(|| unavailable("the log's last commit is not there"))
+    }
+
     fn decode(&self, stored: &Stored) -> Result<Recorded, ReadError> {
-        tail::decode(&self.topology, stored.position, stored.recorded_at, &stored.subject, &stored.payload)
+        tail::decode(&self.topology, stored.sequence, stored.recorded_at, &stored.subject, &stored.payload)
     }
 }
 
@@ -172,12 +183,22 @@ impl EventLog for JetStreamLog {
     }
 
     async fn read_stream(&self, stream: &StreamId, after: Position) -> Result<Vec<Recorded>, ReadError> {
-        let stored = self.gets.all(&self.topology.event_subject(stream), after).await.map_err(unavailable)?;
+        let stored = self
+            .gets
+            .all(&self.topology.event_subject(stream), after.sequence())
+            .await
+            .map_err(unavailable)?;
         stored.iter().map(|stored| self.decode(stored)).collect()
     }
 
     async fn at(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
-        let stored = self.gets.at(position).await.map_err(unavailable)?;
+        let stored = self.gets.at(position.sequence()).await.map_err(unavailable)?;
+        let stored = stored.filter(|stored| stored.position() == position);
+        stored.map(|stored| self.decode(&stored)).transpose()
+    }
+
+    async fn next(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
+        let stored = self.gets.at(position.sequence() + 1).await.map_err(unavailable)?;
         stored.map(|stored| self.decode(&stored)).transpose()
     }
 
@@ -192,7 +213,7 @@ impl EventLog for JetStreamLog {
     }
 
     async fn head(&self) -> Result<Position, ReadError> {
-        Ok(self.status().await?.last)
+        self.position_of(self.status().await?.last).await
     }
 
     async fn identity(&self) -> Result<LogIdentity, ReadError> {

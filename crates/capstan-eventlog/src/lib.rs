@@ -19,7 +19,8 @@ mod telemetry;
 mod topology;
 
 pub use event_log::{
-    AppendError, Appended, EventLog, LogIdentity, ReadError, Selection, Tail, TailBatch, TailSource,
+    AppendError, Appended, Difference, EventLog, LogIdentity, ReadError, Selection, Tail, TailBatch,
+    TailSource,
 };
 pub use jetstream::config::{Credentials, Durability, DurabilityHint, JetStreamConfig};
 pub use jetstream::connection::Connection;

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::event_log::check_well_formed;
 use crate::{
-    AppendError, Appended, EventLog, LogIdentity, ReadError, Selection, Tail, TailBatch, TailSource,
+    AppendError, Appended, Difference, EventLog, LogIdentity, ReadError, Selection, Tail, TailBatch,
+    TailSource,
 };
 
 /// The largest commit it takes, as a stock server would.
@@ -31,14 +32,16 @@ pub struct MemoryLog {
 struct Shared {
     identity: LogIdentity,
     commits: Mutex<Commits>,
-    head: watch::Sender<Position>,
+    /// Number of commits.
+    length: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Commits {
     in_order: Vec<Recorded>,
-    of_stream: HashMap<StreamId, Vec<Position>>,
-    known: HashMap<(StreamId, CommitId), Position>,
+    /// Numbers of the commits of each stream.
+    of_stream: HashMap<StreamId, Vec<u64>>,
+    known: HashMap<(StreamId, CommitId), u64>,
 }
 
 impl Default for MemoryLog {
@@ -63,7 +66,7 @@ impl MemoryLog {
             shared: Arc::new(Shared {
                 identity: LogIdentity { store_epoch, created_at },
                 commits: Mutex::default(),
-                head: watch::Sender::new(Position::START),
+                length: watch::Sender::new(0),
             }),
         }
     }
@@ -75,29 +78,33 @@ impl MemoryLog {
 }
 
 impl Commits {
-    fn get(&self, position: Position) -> Option<&Recorded> {
-        let index = usize::try_from(position.sequence().checked_sub(1)?).ok()?;
+    fn get(&self, sequence: u64) -> Option<&Recorded> {
+        let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
         self.in_order.get(index)
     }
 
+    fn at(&self, position: Position) -> Option<&Recorded> {
+        self.get(position.sequence()).filter(|recorded| recorded.position == position)
+    }
+
     fn head(&self) -> Position {
-        Position::new(self.in_order.len() as u64)
+        self.in_order.last().map_or(Position::START, |recorded| recorded.position)
     }
 
     fn stored(&self, commit: &Commit) -> Option<Appended> {
-        let position = *self.known.get(&(commit.stream.clone(), commit.commit_id))?;
-        let hash = self.get(position)?.hash;
-        Some(Appended { position, hash, duplicate: true })
+        let stored = self.get(*self.known.get(&(commit.stream.clone(), commit.commit_id))?)?;
+        Some(Appended { position: stored.position, hash: stored.hash, duplicate: true })
     }
 
-    fn last_of(&self, stream: &StreamId) -> Position {
-        self.of_stream.get(stream).and_then(|all| all.last()).copied().unwrap_or(Position::START)
+    fn last_of(&self, stream: &StreamId) -> Option<&Recorded> {
+        self.get(*self.of_stream.get(stream)?.last()?)
     }
 
     fn push(&mut self, commit: &Commit, hash: CommitHash) -> Appended {
-        let position = self.head().next();
-        self.of_stream.entry(commit.stream.clone()).or_default().push(position);
-        self.known.insert((commit.stream.clone(), commit.commit_id), position);
+        let sequence = self.in_order.len() as u64 + 1;
+        let position = Position::new(sequence, hash);
+        self.of_stream.entry(commit.stream.clone()).or_default().push(sequence);
+        self.known.insert((commit.stream.clone(), commit.commit_id), sequence);
         self.in_order.push(Recorded { position, recorded_at: now(), hash, commit: commit.clone() });
         Appended { position, hash, duplicate: false }
     }
@@ -140,44 +147,51 @@ impl EventLog for MemoryLog {
                 return Ok(all);
             }
             for commit in group {
-                let stale = commits.last_of(&commit.stream) != commit.previous;
+                let last = commits.last_of(&commit.stream).map_or(0, |last| last.position.sequence());
+                let stale = last != commit.previous.sequence();
                 if stale || commits.stored(commit).is_some() {
                     return Err(AppendError::Conflict { stream: commit.stream.clone() });
                 }
             }
             group.iter().zip(hashes).map(|(commit, hash)| commits.push(commit, hash)).collect::<Vec<_>>()
         };
-        self.shared.head.send_if_modified(|head| {
-            let last = appended.last().map_or(*head, |appended| appended.position);
-            let moved = last > *head;
-            *head = last.max(*head);
-            moved
-        });
+        if let Some(last) = appended.last() {
+            self.shared.length.send_if_modified(|length| {
+                let grown = last.position.sequence() > *length;
+                *length = last.position.sequence().max(*length);
+                grown
+            });
+        }
         Ok(appended)
     }
 
     async fn last(&self, stream: &StreamId) -> Result<Option<Recorded>, ReadError> {
-        let commits = self.commits();
-        Ok(commits.get(commits.last_of(stream)).cloned())
+        Ok(self.commits().last_of(stream).cloned())
     }
 
     async fn read_stream(&self, stream: &StreamId, after: Position) -> Result<Vec<Recorded>, ReadError> {
         let commits = self.commits();
-        let positions = commits.of_stream.get(stream).map(Vec::as_slice).unwrap_or_default();
-        let later = positions.iter().filter(|position| **position > after);
-        Ok(later.filter_map(|position| commits.get(*position).cloned()).collect())
+        let all = commits.of_stream.get(stream).map(Vec::as_slice).unwrap_or_default();
+        let later = all.iter().filter(|sequence| **sequence > after.sequence());
+        Ok(later.filter_map(|sequence| commits.get(*sequence).cloned()).collect())
     }
 
     async fn at(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
-        Ok(self.commits().get(position).cloned())
+        Ok(self.commits().at(position).cloned())
+    }
+
+    async fn next(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
+        Ok(self.commits().get(position.sequence() + 1).cloned())
     }
 
     async fn tail(&self, selection: Selection, after: Position) -> Result<Tail, ReadError> {
-        let head = self.commits().head();
-        if after > head {
-            return Err(ReadError::Diverged { after, head });
+        if !self.holds(after).await? {
+            let (after, length) = (after.sequence(), self.commits().head().sequence());
+            let difference =
+                if after > length { Difference::EndsAt(length) } else { Difference::OtherCommit };
+            return Err(ReadError::Diverged { after, difference });
         }
-        let moves = self.shared.head.subscribe();
+        let moves = self.shared.length.subscribe();
         Ok(Tail::new(MemoryTail { log: self.clone(), selection, position: after, moves, started: false }))
     }
 
@@ -194,7 +208,7 @@ struct MemoryTail {
     log: MemoryLog,
     selection: Selection,
     position: Position,
-    moves: watch::Receiver<Position>,
+    moves: watch::Receiver<u64>,
     started: bool,
 }
 
@@ -202,7 +216,7 @@ impl MemoryTail {
     fn read(&self) -> TailBatch {
         let commits = self.log.commits();
         let mut batch = TailBatch { position: self.position, ..TailBatch::default() };
-        while let Some(recorded) = commits.get(batch.position.next()) {
+        while let Some(recorded) = commits.get(batch.position.sequence() + 1) {
             batch.position = recorded.position;
             if self.selection.takes(&recorded.commit.stream) {
                 batch.commits.push(recorded.clone());
@@ -226,9 +240,9 @@ impl TailSource for MemoryTail {
                 self.started = true;
                 return Ok(batch);
             }
-            let here = self.position;
+            let here = self.position.sequence();
             // The sender lives in the log this tail holds, so waiting can only end with a new commit.
-            let _ = self.moves.wait_for(|head| *head > here).await;
+            let _ = self.moves.wait_for(|length| *length > here).await;
         }
     }
 }

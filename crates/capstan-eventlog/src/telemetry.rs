@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use capstan_envelope::{Position, Workspace};
+use capstan_envelope::Workspace;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::jetstream::connection::{ApiError, Connection, RequestError};
 use crate::jetstream::cursor::{Cursor, Event, Followed};
 use crate::jetstream::get::{Gets, Stored};
-use crate::{ReadError, Topology};
+use crate::{Difference, ReadError, Topology};
 
 /// Lines sent before their acknowledgements are waited for.
 const WINDOW: usize = 256;
@@ -163,7 +163,7 @@ impl Telemetry {
         limit: usize,
     ) -> Result<Vec<TelemetryLine>, TelemetryError> {
         let filter = self.topology.log_filter(workspace, Some(task));
-        let stored = self.gets.page(&filter, Position::new(after), limit).await;
+        let stored = self.gets.page(&filter, after, limit).await;
         let stored = stored.map_err(|error| TelemetryError::NotRead { source: Box::new(error) })?;
         Ok(stored.into_iter().filter_map(TelemetryLine::from_stored).collect())
     }
@@ -184,9 +184,9 @@ impl Telemetry {
             filter: Some(self.topology.log_filter(workspace, task)),
             is_gapless: false,
         };
-        let mut cursor = Cursor::new(followed.clone(), Position::new(after));
+        let mut cursor = Cursor::new(followed.clone(), after);
         let mut opened = cursor.open().await;
-        if let Err(ReadError::Diverged { head, .. }) = opened {
+        if let Err(ReadError::Diverged { difference: Difference::EndsAt(head), .. }) = opened {
             cursor = Cursor::new(followed.clone(), head);
             opened = cursor.open().await;
         }
@@ -220,7 +220,7 @@ impl TelemetryTail {
                 }
                 Err(ReadError::Diverged { .. }) => {
                     // The lines were dropped and begin anew; so does the reader.
-                    self.cursor = Cursor::new(self.followed.clone(), Position::START);
+                    self.cursor = Cursor::new(self.followed.clone(), 0);
                 }
                 Err(error) => return Err(TelemetryError::NotRead { source: Box::new(error) }),
             }
@@ -232,7 +232,7 @@ impl TelemetryLine {
     fn from_stored(stored: Stored) -> Option<Self> {
         let (task, run) = Topology::parse_log(&stored.subject)?;
         Some(Self {
-            sequence: stored.position.sequence(),
+            sequence: stored.sequence,
             task,
             run,
             recorded_at: stored.recorded_at,
@@ -243,7 +243,7 @@ impl TelemetryLine {
     fn from_delivered(delivered: crate::jetstream::cursor::Delivered) -> Option<Self> {
         let (task, run) = Topology::parse_log(&delivered.message.subject)?;
         Some(Self {
-            sequence: delivered.position.sequence(),
+            sequence: delivered.sequence,
             task,
             run,
             recorded_at: delivered.recorded_at,

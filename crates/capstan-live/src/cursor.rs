@@ -1,4 +1,4 @@
-//! Where a subscriber stands.
+//! A subscriber's place in the log.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,26 +27,25 @@ impl Cursor {
         Self { position, index: (index + 1 < count).then_some(index) }
     }
 
-    /// Every commit up to this position has been seen whole.
-    pub fn whole(self) -> Position {
-        match self.index {
-            None => self.position,
-            Some(_) => Position::new(self.position.sequence().saturating_sub(1)),
-        }
-    }
-
-    /// The commit the cursor stands in or behind.
+    /// The position of the last commit of which events have been seen.
     pub fn position(self) -> Position {
         self.position
     }
 
     /// How many events of the commit at `position` have been seen; `None` when all of them have.
     pub(crate) fn seen_of(self, position: Position) -> Option<usize> {
-        match position.cmp(&self.position) {
-            std::cmp::Ordering::Less => None,
-            std::cmp::Ordering::Equal => self.index.map(|index| index + 1),
-            std::cmp::Ordering::Greater => Some(0),
+        if position == self.position {
+            self.index.map(|index| index + 1)
+        } else if self.position.reaches(position) {
+            None
+        } else {
+            Some(0)
         }
+    }
+
+    /// True when only some events of the commit at [`Cursor::position`] have been seen.
+    pub(crate) fn is_inside(self) -> bool {
+        self.index.is_some()
     }
 }
 
@@ -59,9 +58,9 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// A text that is no cursor.
+/// A text that is not a cursor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read a cursor from this text")]
+#[error("not an event id: expected a position, or a position and the number of an event")]
 pub struct ParseCursorError;
 
 impl FromStr for Cursor {
@@ -83,28 +82,36 @@ impl FromStr for Cursor {
 
 #[cfg(test)]
 mod tests {
+    use capstan_envelope::CommitHash;
+
     use super::*;
 
     #[test]
     fn a_cursor_reads_back_from_its_text() {
-        for text in ["0", "7", "7.0", "18446744073709551615", "12.34"] {
+        for text in
+            ["0", "0-7-00000000", "0-7-9f3ac21b.0", "3-18446744073709551615-9f3ac21b", "0-12-00000001.34"]
+        {
             assert_eq!(text.parse::<Cursor>().unwrap().to_string(), text);
         }
-        for text in ["", "x", "7.", ".1", "-1", "7.x", "7.1.2", "0.0", "18446744073709551616"] {
+        let wrong = ["", "x", "7", "7.1", ".1", "0.0", "0-7-9f3ac21b.", "0-7-9f3ac21b.x", "0-7-9f3ac21b.1.2"];
+        for text in wrong {
             assert_eq!(text.parse::<Cursor>(), Err(ParseCursorError), "{text}");
         }
     }
 
+    fn place(sequence: u64) -> Position {
+        Position::new(sequence, CommitHash::NONE)
+    }
+
     #[test]
-    fn a_place_inside_a_commit_has_seen_the_commits_before_it_only() {
-        let inside = Cursor::after_event(Position::new(7), 1, 3);
-        assert_eq!((inside.to_string().as_str(), inside.whole()), ("7.1", Position::new(6)));
-        let seen: Vec<_> = (6..9).map(|position| inside.seen_of(Position::new(position))).collect();
-        assert_eq!(seen, [None, Some(2), Some(0)]);
+    fn a_place_inside_a_commit_has_seen_the_commits_before_it_whole() {
+        let inside = Cursor::after_event(place(7), 1, 3);
+        assert_eq!(inside.to_string(), "0-7-00000000.1");
+        assert_eq!([6, 7, 8].map(|sequence| inside.seen_of(place(sequence))), [None, Some(2), Some(0)]);
     }
 
     #[test]
     fn after_the_last_event_means_after_the_commit() {
-        assert_eq!(Cursor::after_event(Position::new(7), 2, 3), Cursor::after(Position::new(7)));
+        assert_eq!(Cursor::after_event(place(7), 2, 3), Cursor::after(place(7)));
     }
 }

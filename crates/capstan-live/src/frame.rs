@@ -96,11 +96,11 @@ impl Frame {
     }
 
     /// It carries an id: a subscriber that got nothing yet can resume from here as well.
-    pub(crate) fn caught_up(cursor: Cursor) -> Self {
+    pub(crate) fn caught_up(position: Position) -> Self {
         Self {
-            id: Some(cursor.to_string()),
+            id: Some(Cursor::after(position).to_string()),
             event: CAUGHT_UP.to_owned(),
-            data: json_bytes(&json!({ "position": cursor.whole() })),
+            data: json_bytes(&json!({ "position": position })),
         }
     }
 

@@ -156,6 +156,12 @@ impl LiveHub {
         observers.push(Box::new(observer));
     }
 
+    /// Says from memory whether this position is part of the log's history; `None` when it is older than what is kept,
+    /// or newer than what has arrived.
+    pub fn holds(&self, position: Position) -> Option<bool> {
+        self.shared.state().recent.holds(position)
+    }
+
     /// How far the shared tail has come.
     pub fn position(&self) -> watch::Receiver<Position> {
         self.shared.position.subscribe()
@@ -179,17 +185,27 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn head(&self) -> Position {
-        self.state().recent.head()
+    /// Waits until the shared tail has reached a position that the log holds.
+    pub(crate) async fn wait_for(&self, position: Position, at_most: Duration) -> bool {
+        let mut reached = self.position.subscribe();
+        let wait = reached.wait_for(|reached| reached.reaches(position));
+        tokio::time::timeout(at_most, wait).await.is_ok()
     }
 
     /// Joins the live side behind `cursor`; `None` when memory does not reach back that far. Joining and reading
     /// what was missed are one step, so no commit can fall between them.
-    pub(crate) fn join(self: &Arc<Self>, selection: &Selection, cursor: Option<Cursor>) -> Option<Joined> {
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        selection: &Selection,
+        cursor: Option<Cursor>,
+    ) -> Result<Option<Joined>, Stop> {
         let mut state = self.state();
         let cursor = cursor.unwrap_or(Cursor::after(state.recent.head()));
+        if state.recent.holds(cursor.position()) == Some(false) {
+            return Err(Stop::LogDiverged);
+        }
         if !state.recent.reaches(cursor) {
-            return None;
+            return Ok(None);
         }
         let missed = state.recent.after(cursor);
         let missed = missed.filter(|entry| selection.takes(&entry.recorded.commit.stream)).cloned().collect();
@@ -203,7 +219,7 @@ impl Shared {
             entries,
             closings: state.closings,
         };
-        Some(Joined { missed, head, queue })
+        Ok(Some(Joined { missed, head, queue }))
     }
 
     fn publish(&self, batch: TailBatch) {

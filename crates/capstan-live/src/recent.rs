@@ -76,14 +76,26 @@ impl Recent {
         *self = Self::new(head, self.commits_max, self.bytes_max);
     }
 
-    /// True when nothing behind `cursor` was forgotten.
-    pub(crate) fn reaches(&self, cursor: Cursor) -> bool {
-        cursor.whole() >= self.from
+    /// True when the log has this position in its history, false when it has another commit there; `None` for
+    /// positions outside the window.
+    pub(crate) fn holds(&self, position: Position) -> Option<bool> {
+        if position.reaches(self.from) && self.from.reaches(position) {
+            return Some(position == self.from);
+        }
+        let index = self.entries.partition_point(|entry| !entry.position().reaches(position));
+        let entry = self.entries.get(index).filter(|_| position.reaches(self.from))?;
+        Some(entry.position() == position)
     }
 
-    /// The commits behind `cursor`, in order.
+    /// True when every event behind `cursor` is here.
+    pub(crate) fn reaches(&self, cursor: Cursor) -> bool {
+        let is_here = cursor.position().reaches(self.from);
+        is_here && !(cursor.is_inside() && self.from.reaches(cursor.position()))
+    }
+
+    /// The commits with events behind `cursor`, in order.
     pub(crate) fn after(&self, cursor: Cursor) -> impl Iterator<Item = &Arc<Entry>> {
-        let first = self.entries.partition_point(|entry| entry.position() <= cursor.whole());
+        let first = self.entries.partition_point(|entry| cursor.seen_of(entry.position()).is_none());
         self.entries.range(first..)
     }
 }

@@ -18,6 +18,9 @@ use crate::{Cursor, Frame};
 /// Pause before the log is asked again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
+/// Time until the log is asked again for a commit that has not arrived.
+const ARRIVAL_MAX: Duration = Duration::from_secs(1);
+
 /// What a subscriber wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
@@ -96,7 +99,7 @@ impl Subscriber {
             self.is_over = is_over_after(&frame.event).or(self.is_over);
         }
         self.ready.extend(frames.iter().cloned());
-        if entry.position() >= self.cursor.position() {
+        if entry.position().reaches(self.cursor.position()) {
             self.cursor = Cursor::after(entry.position());
         }
     }
@@ -112,22 +115,16 @@ impl Subscriber {
     /// Comes from the cursor to the live side.
     async fn catch_up(&mut self) -> Result<(), Stop> {
         let wanted = self.subscription.after.map(|_| self.cursor);
-        if let Some(cursor) = wanted
-            && cursor.position() > self.shared.head()
-        {
-            // Another process may have told the subscriber of a commit that is still on its way to this one. A place
-            // beyond the log's end belongs to another log, and waiting for it would be waiting for ever.
-            check_exists(&self.shared, cursor).await?;
+        if let Some(cursor) = wanted {
+            arrival(&self.shared, cursor.position()).await?;
         }
-        if let Some(joined) = self.shared.join(&self.subscription.selection, wanted) {
+        if let Some(joined) = self.shared.join(&self.subscription.selection, wanted)? {
             self.history = None;
             return self.arrive(joined).await;
         }
         let history = match self.history.take() {
             Some(history) => history,
-            None => {
-                History::open(Arc::clone(&self.shared), &self.subscription.selection, self.cursor).await?
-            }
+            None => self.open_history().await?,
         };
         self.read_history(history).await
     }
@@ -136,17 +133,30 @@ impl Subscriber {
         for entry in &joined.missed {
             self.take(entry);
         }
-        if joined.head > self.cursor.position() {
-            self.cursor = Cursor::after(joined.head);
-        }
+        self.cursor = Cursor::after(joined.head);
         self.subscription.after = Some(self.cursor);
         self.queue = Some(joined.queue);
-        self.ready.push_back(Frame::caught_up(self.cursor));
+        self.ready.push_back(Frame::caught_up(joined.head));
         if self.subscription.end_on_terminal && self.is_over.is_none() {
-            self.is_over = was_over(&self.shared, &self.subscription.selection, self.cursor.whole()).await?;
+            self.is_over = was_over(&self.shared, &self.subscription.selection, joined.head).await?;
         }
-        self.end_if_over(self.cursor.whole());
+        self.end_if_over(joined.head);
         Ok(())
+    }
+
+    /// Opens the history behind the cursor. The rest of a commit that was seen in part is read first.
+    async fn open_history(&mut self) -> Result<History, Stop> {
+        let position = self.cursor.position();
+        let history = History::open(Arc::clone(&self.shared), &self.subscription.selection, position).await?;
+        if self.cursor.is_inside() {
+            let commit = retrying(&self.shared, || self.shared.log.at(position)).await?;
+            let recorded = commit.ok_or(Stop::LogDiverged)?;
+            if self.subscription.selection.takes(&recorded.commit.stream) {
+                self.take(&Entry::new(Arc::new(recorded)));
+            }
+            self.cursor = Cursor::after(position);
+        }
+        Ok(history)
     }
 
     /// Reads the next batch of what memory has forgotten. Its frames go out before more is read.
@@ -155,25 +165,32 @@ impl Subscriber {
         for recorded in batch.commits {
             self.take(&Entry::new(Arc::new(recorded)));
         }
-        if batch.position > self.cursor.position() {
-            self.cursor = Cursor::after(batch.position);
-        }
+        self.cursor = Cursor::after(batch.position);
         self.history = Some(history);
         Ok(())
     }
 }
 
-/// Refuses a place beyond the end of the log.
-async fn check_exists(shared: &Shared, cursor: Cursor) -> Result<(), Stop> {
-    let head = retrying(shared, || shared.log.head()).await?;
-    if cursor.position() > head { Err(Stop::LogDiverged) } else { Ok(()) }
+/// Waits until the shared tail has reached this position. Another process may have answered a commit that has not
+/// arrived in this one. A position that the log does not hold belongs to another log and would never arrive.
+async fn arrival(shared: &Shared, position: Position) -> Result<(), Stop> {
+    while !shared.wait_for(position, Duration::ZERO).await {
+        if !retrying(shared, || shared.log.holds(position)).await? {
+            return Err(Stop::LogDiverged);
+        }
+        tokio::select! {
+            () = shared.stopping.cancelled() => return Err(Stop::ShuttingDown),
+            _ = shared.wait_for(position, ARRIVAL_MAX) => {}
+        }
+    }
+    Ok(())
 }
 
 /// What the events of a task up to `position` say about its end.
 async fn was_over(shared: &Shared, selection: &Selection, position: Position) -> Result<Option<bool>, Stop> {
     let Selection::Stream(stream) = selection else { return Ok(None) };
     let commits = retrying(shared, || shared.log.read_stream(stream, Position::START)).await?;
-    let seen = commits.iter().filter(|recorded| recorded.position <= position);
+    let seen = commits.iter().filter(|recorded| position.reaches(recorded.position));
     Ok(seen
         .flat_map(|recorded| &recorded.commit.events)
         .filter_map(|event| is_over_after(&event.name))
@@ -190,12 +207,11 @@ struct History {
 }
 
 impl History {
-    async fn open(shared: Arc<Shared>, selection: &Selection, cursor: Cursor) -> Result<Self, Stop> {
+    async fn open(shared: Arc<Shared>, selection: &Selection, position: Position) -> Result<Self, Stop> {
         let turn = tokio::select! {
             () = shared.stopping.cancelled() => return Err(Stop::ShuttingDown),
             turn = Arc::clone(&shared.history).acquire_owned() => turn.expect("the semaphore is never closed"),
         };
-        let position = cursor.whole();
         let tail = retrying(&shared, || shared.log.tail(selection.clone(), position)).await?;
         Ok(Self { selection: selection.clone(), position, tail, _turn: turn, shared })
     }

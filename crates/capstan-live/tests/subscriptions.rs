@@ -12,7 +12,7 @@ use capstan_envelope::{
     Actor, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, StreamId, Workspace,
 };
 use capstan_eventlog::{EventLog, MemoryLog, Selection};
-use capstan_live::{CAUGHT_UP, Cursor, END, Frame, GAP, LiveConfig, LiveHub, Subscription};
+use capstan_live::{CAUGHT_UP, END, Frame, GAP, LiveConfig, LiveHub, Subscription};
 use futures_util::{Stream, StreamExt};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -142,7 +142,7 @@ async fn until_caught_up(frames: &mut Frames) -> Frame {
 /// Waits until the hub has come as far as the log.
 async fn settled(hub: &LiveHub, position: Position) {
     let mut positions = hub.position();
-    tokio::time::timeout(LIMIT, positions.wait_for(|at| *at >= position)).await.unwrap().unwrap();
+    tokio::time::timeout(LIMIT, positions.wait_for(|at| at.reaches(position))).await.unwrap().unwrap();
 }
 
 const NAMES: [&str; 4] = ["task-accepted", "from-the-future", "run-requested", "output-produced"];
@@ -255,11 +255,42 @@ async fn a_cursor_of_another_log_is_refused_instead_of_waited_for() {
     let writer = Writer::new();
     writer.append(&stream(0), &["task-accepted"]).await;
     let hub = writer.hub(LiveConfig::default()).await;
-    let mut frames = follow(&hub, Selection::All, Some("77.1"));
-    let gap = next(&mut frames).await.unwrap();
-    assert_eq!((gap.event.as_str(), &data(&gap)["reason"]), (GAP, &"log_diverged".into()));
-    assert!(data(&gap)["resume_from"].is_null());
-    assert_eq!(next(&mut frames).await, None);
+    refused(&hub, "0-77-9f3ac21b.1").await;
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_history_is_refused_by_a_longer_log() {
+    let writer = Writer::new();
+    let mut positions = Vec::new();
+    for _ in 0..4 {
+        positions.push(writer.append(&stream(0), &NAMES).await);
+    }
+    // The hub begins at the fourth commit and keeps the last two: of the others only the log knows the hash.
+    let hub = writer.hub(LiveConfig { recent_commits_max: 2, ..LiveConfig::default() }).await;
+    for _ in 0..4 {
+        positions.push(writer.append(&stream(0), &NAMES).await);
+    }
+    settled(&hub, positions[7]).await;
+    for position in positions {
+        let text = position.to_string();
+        let other_hash = if text.ends_with('0') { "1" } else { "0" };
+        let foreign = format!("{}{other_hash}", &text[..text.len() - 1]);
+        for cursor in [foreign.clone(), format!("{foreign}.1")] {
+            refused(&hub, &cursor).await;
+        }
+        let other_slot = format!("1{}", &text[1..]);
+        refused(&hub, &other_slot).await;
+    }
+}
+
+async fn refused(hub: &LiveHub, cursor: &str) {
+    for selection in selections() {
+        let mut frames = follow(hub, selection, Some(cursor));
+        let gap = next(&mut frames).await.unwrap();
+        assert_eq!((gap.event.as_str(), &data(&gap)["reason"]), (GAP, &"log_diverged".into()), "{cursor}");
+        assert!(data(&gap)["resume_from"].is_null());
+        assert_eq!(next(&mut frames).await, None);
+    }
 }
 
 #[tokio::test]
@@ -318,10 +349,4 @@ async fn observers_see_every_commit_in_order() {
     }
     settled(&hub, expected[9]).await;
     assert_eq!(*seen.lock().unwrap(), expected);
-}
-
-#[test]
-fn a_cursor_names_the_commits_it_has_seen_whole() {
-    let cursor: Cursor = "7.1".parse().unwrap();
-    assert_eq!((cursor.position(), cursor.whole()), (Position::new(7), Position::new(6)));
 }

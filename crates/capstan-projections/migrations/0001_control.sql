@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS capstan.model (
 CREATE TABLE IF NOT EXISTS capstan.parked (
     stream    text NOT NULL,
     position  bigint NOT NULL,
+    hash      text NOT NULL,
     error     text NOT NULL,
     payload   text NOT NULL,
     parked_at timestamptz NOT NULL DEFAULT clock_timestamp(),

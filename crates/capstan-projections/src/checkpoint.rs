@@ -25,18 +25,22 @@ pub(crate) struct Checkpoint {
     pub(crate) identity: Option<LogIdentity>,
 }
 
+/// The position in the columns `position` and `hash` of a row.
+pub(crate) fn position(row: &Row) -> Position {
+    Position::new(row.get::<_, i64>("position") as u64, hash(row))
+}
+
+fn hash(row: &Row) -> CommitHash {
+    row.get::<_, &str>("hash").parse().unwrap_or(CommitHash::NONE)
+}
+
 impl Checkpoint {
     fn from_row(row: &Row) -> Self {
         let identity = match (row.get("store_epoch"), row.get("store_created_at")) {
             (Some(store_epoch), Some(created_at)) => Some(LogIdentity { store_epoch, created_at }),
             _ => None,
         };
-        Self {
-            epoch: row.get("epoch"),
-            position: Position::new(row.get::<_, i64>("position") as u64),
-            hash: row.get::<_, &str>("hash").parse().unwrap_or(CommitHash::NONE),
-            identity,
-        }
+        Self { epoch: row.get("epoch"), position: position(row), hash: hash(row), identity }
     }
 }
 
@@ -144,7 +148,7 @@ pub(crate) async fn diverged(
         )));
     }
     let head = log.head().await?;
-    if head < checkpoint.position {
+    if !head.reaches(checkpoint.position) {
         return Ok(Some(format!("the log ends at {head}, the read models are at {}", checkpoint.position)));
     }
     let hash = log.at(checkpoint.position).await?.map(|recorded| recorded.hash);

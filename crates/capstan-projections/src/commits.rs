@@ -104,7 +104,8 @@ impl Commits {
 
     /// True when everything up to `last` was handed out.
     pub(crate) fn is_past(&self, last: Position) -> bool {
-        self.read >= last && self.waiting.front().is_none_or(|next| next.recorded.position > last)
+        self.read.reaches(last)
+            && self.waiting.front().is_none_or(|next| !last.reaches(next.recorded.position))
     }
 
     /// The next commits, at most `max` and none after `last`. Waits for the log only when nothing is left to
@@ -114,13 +115,13 @@ impl Commits {
         max: usize,
         last: Option<Position>,
     ) -> Result<Vec<Decoded>, ReadError> {
-        if self.waiting.is_empty() && last.is_none_or(|last| self.read < last) {
+        if self.waiting.is_empty() && last.is_none_or(|last| !self.read.reaches(last)) {
             let batch = self.reader.next().await?;
             self.read = batch.position;
             self.caught_up = batch.caught_up;
             self.waiting.extend(batch.commits);
         }
-        let takes = |decoded: &Decoded| last.is_none_or(|last| decoded.recorded.position <= last);
+        let takes = |decoded: &Decoded| last.is_none_or(|last| last.reaches(decoded.recorded.position));
         let count = self.waiting.iter().take(max).take_while(|decoded| takes(decoded)).count();
         Ok(self.waiting.drain(..count).collect())
     }

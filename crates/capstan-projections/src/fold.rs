@@ -80,7 +80,7 @@ impl Fold {
         let stream = stream_key(&recorded.commit.stream);
         let known = self.spine.entry(&stream).and_then(|entry| entry.row.as_ref());
         match known {
-            Some(row) if row.head.position >= recorded.position => {}
+            Some(row) if row.head.position.reaches(recorded.position) => {}
             Some(row) if !row.head.is_followed_by(recorded) => {
                 let StreamHead { version, position, .. } = row.head;
                 return Err(Unfoldable::BrokenChain { version, position });
@@ -190,7 +190,7 @@ mod tests {
             },
             events: vec![DomainEvent::Agent(event).encode().unwrap()],
         };
-        let position = Position::new(position);
+        let position = Position::new(position, CommitHash::NONE);
         Decoded::new(Recorded { position, recorded_at: Utc::now(), hash: CommitHash::NONE, commit })
     }
 

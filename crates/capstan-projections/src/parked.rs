@@ -4,11 +4,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use capstan_envelope::{Position, StreamId};
+use capstan_envelope::{CommitHash, Position, StreamId};
 use capstan_eventlog::{EventLog, ReadError};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 use crate::checkpoint;
 use crate::error::explain;
@@ -38,6 +38,18 @@ pub struct ParkedCommit {
     pub parked_at: DateTime<Utc>,
 }
 
+impl ParkedCommit {
+    fn from_row(row: &Row) -> Self {
+        Self {
+            stream: row.get("stream"),
+            position: checkpoint::position(row),
+            error: row.get("error"),
+            payload: row.get("payload"),
+            parked_at: row.get("parked_at"),
+        }
+    }
+}
+
 /// Why parked commits could not be tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum RetryError {
@@ -60,6 +72,7 @@ pub enum RetryError {
 pub(crate) struct Parking {
     stream: String,
     position: Position,
+    hash: CommitHash,
     error: String,
     payload: String,
 }
@@ -70,6 +83,7 @@ impl Parking {
         Self {
             stream: decoded.recorded.commit.stream.to_string(),
             position: decoded.recorded.position,
+            hash: decoded.recorded.hash,
             error: error.unwrap_or_else(|| BEHIND.to_owned()),
             payload: serde_json::to_string(&decoded.recorded.commit).unwrap_or_default(),
         }
@@ -89,9 +103,15 @@ pub(crate) async fn write(client: &Client, parked: &[Parking]) -> Result<(), tok
         let error = commit.error.replace('\0', "\u{fffd}");
         client
             .execute(
-                "INSERT INTO capstan.parked (stream, position, error, payload) VALUES ($1, $2, $3, $4) \
+                "INSERT INTO capstan.parked (stream, position, hash, error, payload) VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (stream, position) DO UPDATE SET error = excluded.error",
-                &[&commit.stream, &(commit.position.sequence() as i64), &error, &commit.payload],
+                &[
+                    &commit.stream,
+                    &(commit.position.sequence() as i64),
+                    &commit.hash.to_string(),
+                    &error,
+                    &commit.payload,
+                ],
             )
             .await?;
     }
@@ -107,20 +127,21 @@ impl ReadModels {
     /// The parked commits after a position, oldest first, at most `limit`.
     pub async fn parked_after(&self, after: Position, limit: i64) -> Result<Vec<ParkedCommit>, QueryError> {
         let client = self.client().await?;
-        let sql = "SELECT stream, position, error, payload, parked_at FROM capstan.parked \
+        let sql = "SELECT stream, position, hash, error, payload, parked_at FROM capstan.parked \
                    WHERE position > $1 ORDER BY position LIMIT $2";
         let after = after.sequence() as i64;
         let rows = client.query(sql, &[&after, &limit]).await.map_err(QueryError::unavailable)?;
-        Ok(rows
-            .iter()
-            .map(|row| ParkedCommit {
-                stream: row.get(0),
-                position: Position::new(row.get::<_, i64>(1) as u64),
-                error: row.get(2),
-                payload: row.get(3),
-                parked_at: row.get(4),
-            })
-            .collect())
+        Ok(rows.iter().map(ParkedCommit::from_row).collect())
+    }
+
+    /// The parked commit at exactly this position.
+    pub async fn parked_at(&self, position: Position) -> Result<Option<ParkedCommit>, QueryError> {
+        let client = self.client().await?;
+        let sql = "SELECT stream, position, hash, error, payload, parked_at FROM capstan.parked \
+                   WHERE position = $1";
+        let sequence = position.sequence() as i64;
+        let row = client.query_opt(sql, &[&sequence]).await.map_err(QueryError::unavailable)?;
+        Ok(row.as_ref().map(ParkedCommit::from_row).filter(|commit| commit.position == position))
     }
 
     /// Folds the parked commits of a stream again, in order. Answers how many are still parked: none when all
@@ -146,13 +167,13 @@ async fn refold(session: &Session, log: &Arc<dyn EventLog>, stream: &StreamId) -
     checkpoint::lock(client).await?;
     let schemas = generation::active(client).await?;
     let name = stream.to_string();
-    let sql = "SELECT position FROM capstan.parked WHERE stream = $1 ORDER BY position";
+    let sql = "SELECT position, hash FROM capstan.parked WHERE stream = $1 ORDER BY position";
     let waiting = client.query(sql, &[&name]).await?;
     let mut fold = Fold::of(|_| true);
     let mut folded = 0;
     for row in &waiting {
-        let position: i64 = row.get(0);
-        let Some(recorded) = log.at(Position::new(position as u64)).await? else { break };
+        let position = checkpoint::position(row);
+        let Some(recorded) = log.at(position).await? else { break };
         let decoded = Decoded::new(recorded);
         client.batch_execute("SAVEPOINT before_commit").await?;
         if let Some(refusal) = fold_one(&mut fold, session, &schemas, &decoded).await? {
@@ -161,7 +182,7 @@ async fn refold(session: &Session, log: &Arc<dyn EventLog>, stream: &StreamId) -
             break;
         }
         let sql = "DELETE FROM capstan.parked WHERE stream = $1 AND position = $2";
-        client.execute(sql, &[&name, &position]).await?;
+        client.execute(sql, &[&name, &(position.sequence() as i64)]).await?;
         folded += 1;
     }
     // A live projector remembers rows and parked streams: the new epoch makes it read them again.

@@ -6,6 +6,7 @@ use capstan_envelope::Position;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
+use crate::checkpoint;
 use crate::queries::QueryError;
 use crate::read_models::ReadModels;
 
@@ -41,8 +42,11 @@ impl Progress {
     /// Raises the position; never lowers it.
     pub(crate) fn observe(&self, position: Position) {
         self.reached.send_if_modified(|reached| {
-            let moved = position > *reached;
-            *reached = position.max(*reached);
+            // Another history may have reached the same number with another commit.
+            let moved = position.reaches(*reached) && position != *reached;
+            if moved {
+                *reached = position;
+            }
             moved
         });
     }
@@ -70,15 +74,27 @@ impl ReadModels {
 
     /// Reads the position from the checkpoint.
     pub async fn position(&self) -> Result<Position, QueryError> {
+        let position = self.stored_position().await?;
+        self.progress().observe(position);
+        Ok(position)
+    }
+
+    /// Reads the position from the checkpoint and forgets what was heard, even of a higher one: for callers who found
+    /// that it belongs to another history of the log.
+    pub async fn reset_position(&self) -> Result<Position, QueryError> {
+        let position = self.stored_position().await?;
+        self.progress().reset(position);
+        Ok(position)
+    }
+
+    async fn stored_position(&self) -> Result<Position, QueryError> {
         let client = self.client().await?;
         let statement = client
-            .prepare_cached("SELECT position FROM capstan.checkpoint")
+            .prepare_cached("SELECT position, hash FROM capstan.checkpoint")
             .await
             .map_err(QueryError::unavailable)?;
         let row = client.query_opt(&statement, &[]).await.map_err(QueryError::unavailable)?;
-        let position = row.map_or(Position::START, |row| Position::new(row.get::<_, i64>(0) as u64));
-        self.progress().observe(position);
-        Ok(position)
+        Ok(row.as_ref().map_or(Position::START, checkpoint::position))
     }
 
     /// Waits until reads see everything up to `position`. Works with and without a projector in this process.
@@ -87,7 +103,7 @@ impl ReadModels {
         let wait = async {
             loop {
                 let current = *reached.borrow_and_update();
-                if current >= position {
+                if current.reaches(position) {
                     return current;
                 }
                 let asked = async {

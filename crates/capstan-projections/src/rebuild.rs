@@ -363,11 +363,11 @@ impl<'a> Build<'a> {
             None => false,
         };
         let live = live.filter(|_| comparable).map_or(Position::START, |live| live.position);
-        if live.sequence() > self.position.sequence() + SWITCH_LAG_MAX {
+        if live.commits_since(self.position) > SWITCH_LAG_MAX {
             return Ok(false);
         }
         // Readers of some models must not see them ahead of the others.
-        let end = if self.all { live.max(self.position) } else { live };
+        let end = if self.all && self.position.reaches(live) { self.position } else { live };
         self.catch_up(Some(end)).await?;
         generation::activate(client, &self.schema, &self.models).await?;
         if self.all {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::{BufMut, BytesMut};
 
 use capstan_contract::DomainEvent;
-use capstan_envelope::{Position, Recorded};
+use capstan_envelope::Recorded;
 use futures_util::SinkExt;
 use futures_util::future::BoxFuture;
 use tokio_postgres::error::SqlState;
@@ -88,7 +88,8 @@ pub(crate) fn refused_data(error: &tokio_postgres::Error) -> Option<String> {
 #[derive(Debug)]
 pub(crate) struct Entry<R> {
     pub(crate) row: Option<R>,
-    pub(crate) position: Position,
+    /// The commit's number in the log; 0 before the first one.
+    sequence: u64,
     /// Index of the last folded event within its commit.
     index: usize,
     workspace: Box<str>,
@@ -103,7 +104,7 @@ impl<R> Default for Entry<R> {
     fn default() -> Self {
         Self {
             row: None,
-            position: Position::START,
+            sequence: 0,
             index: 0,
             workspace: Box::default(),
             version: 0,
@@ -193,7 +194,7 @@ impl<M: Model> ModelRows<M> {
         cells.extend([
             key.cell(),
             Cell::Text(Some((&*entry.workspace).into())),
-            Cell::number(entry.position.sequence()),
+            Cell::number(entry.sequence),
             Cell::number(entry.version),
             Cell::Json(row),
         ]);
@@ -222,7 +223,7 @@ impl<M: Model> ModelRows<M> {
             })?;
             let entry = Entry {
                 row: Some(doc),
-                position: Position::new(row.get::<_, i64>(2) as u64),
+                sequence: row.get::<_, i64>(2) as u64,
                 index: usize::MAX,
                 workspace: row.get::<_, &str>(1).into(),
                 version: row.get::<_, i64>(3) as u64,
@@ -289,7 +290,7 @@ impl<M: Model> ModelRows<M> {
         out.put_slice(COPY_HEADER);
         // In the order of their last change, so that neighbours in time are neighbours on disk.
         let mut entries: Vec<(&M::Key, &Entry<M::Row>)> = self.entries.iter().collect();
-        entries.sort_unstable_by_key(|(key, entry)| (entry.position, *key));
+        entries.sort_unstable_by_key(|(key, entry)| (entry.sequence, *key));
         for (key, entry) in entries {
             let Some(row) = &entry.row else { continue };
             let cells = Self::cells(key, entry, row);
@@ -340,12 +341,12 @@ impl<M: Model> Rows for ModelRows<M> {
         M::keys(fact.recorded, fact.event, &mut self.keys);
         for key in self.keys.drain(..) {
             let entry = self.entries.entry(key.clone()).or_default();
-            let started = entry.position > Position::START;
-            if started && (entry.position, entry.index) >= (fact.recorded.position, index) {
+            let sequence = fact.recorded.position.sequence();
+            if entry.sequence > 0 && (entry.sequence, entry.index) >= (sequence, index) {
                 continue;
             }
             entry.row = M::apply(entry.row.take(), &key, fact);
-            entry.position = fact.recorded.position;
+            entry.sequence = sequence;
             entry.index = index;
             entry.version = fact.version();
             if entry.workspace.is_empty() {

@@ -6,6 +6,7 @@ use capstan_eventlog::{OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::checkpoint;
 use crate::read_models::ReadModels;
 
 #[derive(Deserialize)]
@@ -48,12 +49,12 @@ struct Account {
 impl OpenTasks for ReadModels {
     async fn spending(&self) -> Result<(Position, Vec<Spent>), SnapshotError> {
         let client = self.client().await.map_err(unavailable)?;
-        let sql = "SELECT c.position, s.doc FROM capstan.checkpoint c \
+        let sql = "SELECT c.position, s.doc, c.hash FROM capstan.checkpoint c \
                    LEFT JOIN (SELECT doc FROM capstan.spending WHERE agent_id IS NOT NULL OR day >= $1) s ON true";
         let yesterday = chrono::Utc::now().date_naive().pred_opt().unwrap_or_default().to_string();
         let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
         let rows = client.query(&statement, &[&yesterday]).await.map_err(unavailable)?;
-        let position = rows.first().map_or(Position::START, |row| Position::new(row.get::<_, i64>(0) as u64));
+        let position = rows.first().map_or(Position::START, checkpoint::position);
         let mut spent = Vec::new();
         for doc in rows.iter().filter_map(|row| row.get::<_, Option<&str>>(1)) {
             let account: Account = serde_json::from_str(doc).map_err(unavailable)?;
@@ -66,11 +67,11 @@ impl OpenTasks for ReadModels {
     async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError> {
         let client = self.client().await.map_err(unavailable)?;
         // One statement sees position and rows at one instant.
-        let sql = "SELECT c.position, s.id, s.doc FROM capstan.checkpoint c \
+        let sql = "SELECT c.position, s.id, s.doc, c.hash FROM capstan.checkpoint c \
                    LEFT JOIN (SELECT id, doc FROM capstan.stream_snapshots WHERE open) s ON true";
         let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
         let rows = client.query(&statement, &[]).await.map_err(unavailable)?;
-        let position = rows.first().map_or(Position::START, |row| Position::new(row.get::<_, i64>(0) as u64));
+        let position = rows.first().map_or(Position::START, checkpoint::position);
         let mut open = Vec::new();
         for row in &rows {
             let (Some(id), Some(doc)) = (row.get::<_, Option<&str>>(1), row.get::<_, Option<&str>>(2)) else {

@@ -93,7 +93,7 @@ async fn fold_to(log: &Arc<dyn EventLog>, end: Position) -> Result<Fold, VerifyE
     let mut commits = Commits::after(log, Position::START);
     let mut position = Position::START;
     let mut parked = std::collections::HashSet::new();
-    while position < end {
+    while !position.reaches(end) {
         let batch = commits.next(BATCH, Some(end)).await?;
         if let Some((index, reason)) = first_unknown(&batch) {
             return Err(VerifyError::UnknownEvent { position: batch[index].recorded.position, reason });

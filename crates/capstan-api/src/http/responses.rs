@@ -19,7 +19,7 @@ impl IntoResponse for Reply {
         let (version, position) = self.shown_at.unwrap_or((self.receipt.version, self.receipt.position));
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (POSITION, header_text(&position.max(self.receipt.position))),
+            (POSITION, header_text(&position.later_of(self.receipt.position))),
             (header::ETAG, header_text(&format!("\"{version}\""))),
         ];
         let mut response = (status(self.success.status()), headers, self.to_json()).into_response();

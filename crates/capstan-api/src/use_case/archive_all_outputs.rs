@@ -67,7 +67,7 @@ impl Execute for ArchiveAllOutputs {
             for (task_id, output_ids) in of_task {
                 let (count, at) = archive(app, workspace, &context, task_id, output_ids).await?;
                 archived.count += count;
-                position = position.max(at);
+                position = position.later_of(at);
             }
             page.cursor = list.next_cursor;
             archived.more = page.cursor.is_some();

@@ -19,13 +19,13 @@ use crate::App;
 use crate::problem::{Code, Problem};
 use store::DeadCommand;
 
-/// The id of a dead letter: `command-7`, `commit-42`.
+/// The id of a dead letter: `command-7`, `commit-0-42-9f3ac21b`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Id {
     /// A command, by its sequence in the stream of dead letters.
     Command(u64),
     /// A commit, by its position in the log.
-    Commit(u64),
+    Commit(Position),
 }
 
 impl fmt::Display for Id {
@@ -42,10 +42,9 @@ impl FromStr for Id {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (kind, number) = text.split_once('-').ok_or(())?;
-        let number = number.parse().map_err(|_| ())?;
         match kind {
-            "command" => Ok(Self::Command(number)),
-            "commit" => Ok(Self::Commit(number)),
+            "command" => number.parse().map(Self::Command).map_err(|_| ()),
+            "commit" => number.parse().map(Self::Commit).map_err(|_| ()),
             _ => Err(()),
         }
     }
@@ -90,7 +89,7 @@ impl From<ParkedCommit> for DeadLetter {
         let mut payload = serde_json::from_str(&commit.payload).unwrap_or(Value::String(commit.payload));
         redaction::redact(&mut payload);
         Self {
-            id: Id::Commit(commit.position.sequence()).to_string(),
+            id: Id::Commit(commit.position).to_string(),
             kind: "commit",
             source: commit.stream,
             code: None,
@@ -111,8 +110,8 @@ pub(crate) async fn list(app: &App, after: Id, limit: u32) -> Result<List<DeadLe
     }
     let left = i64::from(limit) - items.len() as i64;
     if left > 0 {
-        let after = if let Id::Commit(after) = after { after } else { 0 };
-        let parked = app.reads.models().parked_after(Position::new(after), left).await?;
+        let after = if let Id::Commit(after) = after { after } else { Position::START };
+        let parked = app.reads.models().parked_after(after, left).await?;
         items.extend(parked.into_iter().map(DeadLetter::from));
     }
     let next_cursor =
@@ -160,11 +159,8 @@ pub(crate) async fn discard(app: &App, id: Id) -> Result<Value, Problem> {
     Ok(json!({ "done": true }))
 }
 
-async fn parked(app: &App, position: u64) -> Result<ParkedCommit, Problem> {
-    let before = Position::new(position.saturating_sub(1));
-    let found = app.reads.models().parked_after(before, 1).await?;
-    let is_it = |commit: &ParkedCommit| commit.position.sequence() == position;
-    found.into_iter().find(is_it).ok_or_else(|| Problem::not_found("dead letter"))
+async fn parked(app: &App, position: Position) -> Result<ParkedCommit, Problem> {
+    app.reads.models().parked_at(position).await?.ok_or_else(|| Problem::not_found("dead letter"))
 }
 
 #[cfg(test)]
@@ -173,10 +169,10 @@ mod tests {
 
     #[test]
     fn an_id_is_read_back_as_it_is_shown() {
-        for id in [Id::Command(7), Id::Commit(42)] {
+        for id in [Id::Command(7), Id::Commit("0-42-9f3ac21b".parse().unwrap())] {
             assert_eq!(id.to_string().parse(), Ok(id));
         }
-        for text in ["", "7", "command-", "command-x", "task-1", "command-1-2"] {
+        for text in ["", "7", "command-", "command-x", "task-1", "command-1-2", "commit-42"] {
             assert_eq!(text.parse::<Id>(), Err(()), "{text}");
         }
     }

@@ -52,7 +52,7 @@ pub(crate) async fn list(app: &App) -> Result<List<Projection>, Problem> {
             state: status.as_ref().map(|status| status.state.clone()),
             position,
             head,
-            lag_events: head.sequence().saturating_sub(position.sequence()),
+            lag_events: head.commits_since(position),
             lag_seconds: status.as_ref().map(|status| status.lag_seconds),
             parked_streams: status.as_ref().map(|status| status.parked_streams),
         })

@@ -80,7 +80,7 @@ impl Execute for PublishSourceEvent {
                 _ => None,
             });
             let duplicate = decided.duplicate || accepted.is_none();
-            receipt.position = receipt.position.max(decided.position);
+            receipt.position = receipt.position.later_of(decided.position);
             receipt.duplicate &= duplicate;
             let (input_id, outcome) = accepted.unzip();
             tasks.push(WatchingTask { task_id, duplicate, input_id, outcome });

@@ -88,7 +88,7 @@ impl Reads {
         self.models.wait_for(position, wait).await.map_err(|timeout| {
             let detail =
                 format!("read models are at position {}; {} was requested", timeout.current, timeout.wanted);
-            let lag = timeout.wanted.sequence().saturating_sub(timeout.current.sequence());
+            let lag = timeout.wanted.commits_since(timeout.current);
             Problem {
                 position: Some(timeout.current),
                 lag_events: Some(lag),

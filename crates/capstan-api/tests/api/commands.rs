@@ -1,5 +1,6 @@
 //! Callers' commands and reads.
 
+use capstan_envelope::Position;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -28,10 +29,8 @@ async fn an_accepted_command_is_shown_as_reads_show_it() {
     );
     let read = api.get(&path).await;
     assert_eq!(read.header("etag"), "\"1\"");
-    assert!(
-        read.header("capstan-position").parse::<u64>().unwrap()
-            >= receipt["position"].as_str().unwrap().parse().unwrap()
-    );
+    let (shown, written) = (read.header("capstan-position"), receipt["position"].as_str().unwrap());
+    assert!(shown.parse::<Position>().unwrap().reaches(written.parse().unwrap()), "{shown} {written}");
     assert_eq!(&read.expect(200), task, "the answer and the read model agree");
 
     for query in

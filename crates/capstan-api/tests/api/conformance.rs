@@ -87,13 +87,18 @@ fn an_answer_the_document_does_not_describe_is_noticed() {
     let faults = |path, status, content_type, body: Value| {
         Exchange { method: "GET", path, status, content_type, body: &body }.faults()
     };
-    let page = json!({ "items": [], "position": "7", "limit": 50 });
+    let page = json!({ "items": [], "position": "0-7-9f3ac21b", "limit": 50 });
     let agents = "/v1/workspaces/dev/agents";
     assert_eq!(faults(agents, 200, "application/json; charset=utf-8", page.clone()), Ok(()));
     assert!(faults(agents, 200, "application/json", json!({ "items": [] })).is_err());
     assert!(
-        faults(agents, 200, "application/json", json!({ "items": [{}], "position": "7", "limit": 50 }))
-            .is_err()
+        faults(
+            agents,
+            200,
+            "application/json",
+            json!({ "items": [{}], "position": "0-7-9f3ac21b", "limit": 50 })
+        )
+        .is_err()
     );
     assert!(faults(agents, 200, "text/plain", page.clone()).is_err());
     assert!(faults(agents, 418, "application/json", page).is_err());

@@ -190,10 +190,10 @@ async fn one_workspace_finds_nothing_of_another_on_any_route() {
 /// How many commits of the workspace `dev` came after a position.
 async fn head_without_mine(api: &Api, after: capstan_envelope::Position) -> usize {
     use capstan_eventlog::EventLog as _;
-    let mut count = 0;
-    for sequence in after.sequence() + 1..=api.head().await.sequence() {
-        let recorded = api.log.at(capstan_envelope::Position::new(sequence)).await.unwrap();
-        count += usize::from(recorded.is_some_and(|it| it.commit.stream.workspace().as_str() == "dev"));
+    let (mut count, mut position) = (0, after);
+    while let Some(recorded) = api.log.next(position).await.unwrap() {
+        count += usize::from(recorded.commit.stream.workspace().as_str() == "dev");
+        position = recorded.position;
     }
     count
 }

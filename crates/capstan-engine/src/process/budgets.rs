@@ -161,7 +161,7 @@ impl Budgets {
         events: &[Event],
         shared: &mut Shared,
     ) {
-        if position <= self.position {
+        if self.position.reaches(position) {
             return;
         }
         self.position = position;

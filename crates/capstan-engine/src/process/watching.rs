@@ -66,7 +66,7 @@ impl Watching {
 
     /// Notes the position this engine has read the log to.
     pub(super) fn reach(&mut self, position: Position) {
-        self.reached = self.reached.max(position);
+        self.reached = self.reached.later_of(position);
     }
 
     /// Takes a question for the tasks that watch for some keys; [`Watching::turn`] answers it.
@@ -77,7 +77,7 @@ impl Watching {
     /// Answers the questions the log has caught up with, and those that waited for too long.
     pub(super) fn turn(&mut self, tasks: &Tasks, now: DateTime<Utc>) -> Vec<Effect> {
         let reached = self.reached;
-        let is_ready = |early: &mut Early| early.keys.position <= reached || early.until <= now;
+        let is_ready = |early: &mut Early| reached.reaches(early.keys.position) || early.until <= now;
         let ready: Vec<_> = self.early.extract_if(.., is_ready).collect();
         let answer = |Early { call, keys, .. }| {
             let found = self.watchers(&keys, tasks);

@@ -149,7 +149,7 @@ impl World {
 
     fn record(&mut self, stream: &str, version: u64, id: Uuid, events: Vec<EventRecord>) {
         let stream = stream.parse().unwrap();
-        let position = Position::new(self.log.len() as u64 + 1);
+        let position = Position::new(self.log.len() as u64 + 1, CommitHash::NONE);
         self.log.push(Recorded { position, ..recorded(stream, version, id, events) });
     }
 
@@ -189,7 +189,12 @@ pub(crate) fn recorded(stream: StreamId, version: u64, id: Uuid, events: Vec<Eve
         },
         events,
     };
-    Recorded { position: Position::new(version), recorded_at: start(), hash: CommitHash::NONE, commit }
+    Recorded {
+        position: Position::new(version, CommitHash::NONE),
+        recorded_at: start(),
+        hash: CommitHash::NONE,
+        commit,
+    }
 }
 
 pub(crate) fn start() -> DateTime<Utc> {
@@ -267,7 +272,7 @@ pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Proce
     let agents =
         agents.into_iter().map(|((workspace, agent), cost)| spent(workspace, Some(agent), None, cost));
     let days = days.into_iter().map(|((workspace, day), cost)| spent(workspace, None, Some(day), cost));
-    process.begin_with_spending(Position::new(known as u64), agents.chain(days).collect());
+    process.begin_with_spending(Position::new(known as u64, CommitHash::NONE), agents.chain(days).collect());
     for (key, (version, state)) in classes {
         process.begin_with_class(&key, version, state);
     }

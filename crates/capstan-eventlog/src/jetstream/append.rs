@@ -48,13 +48,18 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Debug)]
 pub(crate) struct Sealed {
     pub(crate) subject: String,
-    pub(crate) expected: Position,
+    /// Number of the stream's last commit as the writer knows it.
+    pub(crate) expected: u64,
     pub(crate) payload: Bytes,
     headers: HeaderMap,
     hash: CommitHash,
 }
 
 impl Sealed {
+    fn stored_at(&self, sequence: u64) -> Appended {
+        Appended { position: Position::new(sequence, self.hash), hash: self.hash, duplicate: false }
+    }
+
     fn headers_in_batch(&self, batch_id: &str, sequence: usize, last: bool) -> HeaderMap {
         let mut headers = self.headers.clone();
         headers.insert(BATCH_ID, batch_id);
@@ -216,14 +221,10 @@ impl Appender {
         loop {
             let trouble = match self.send(sealed).await {
                 Outcome::Stored { sequence, duplicate: false } => {
-                    return Ok(Appended {
-                        position: Position::new(sequence),
-                        hash: sealed.hash,
-                        duplicate: false,
-                    });
+                    return Ok(sealed.stored_at(sequence));
                 }
                 Outcome::Stored { sequence, duplicate: true } => {
-                    match patience.bound(self.gets.at(Position::new(sequence))).await {
+                    match patience.bound(self.gets.at(sequence)).await {
                         Ok(Some(stored)) => return Ok(repeated(&stored, sealed, sent_blindly)),
                         Ok(None) => BoxError::from("the repeated commit is not where the server says"),
                         Err(error) => Box::new(error) as BoxError,
@@ -291,12 +292,10 @@ impl Appender {
             let (refusal, trouble) = match self.sender.send_batch(TOGETHER, &members).await {
                 Outcome::Stored { sequence, .. } => {
                     let first = sequence + 1 - sealed.len() as u64;
-                    let place = |(index, sealed): (usize, &Sealed)| Appended {
-                        position: Position::new(first + index as u64),
-                        hash: sealed.hash,
-                        duplicate: false,
-                    };
-                    return Ok(sealed.iter().enumerate().map(place).collect());
+                    return Ok((first..)
+                        .zip(sealed)
+                        .map(|(sequence, sealed)| sealed.stored_at(sequence))
+                        .collect());
                 }
                 Outcome::Stale => (true, "the expectation failed".into()),
                 Outcome::Refused { code: DUPLICATE_IN_BATCH, source } => (true, source),
@@ -335,7 +334,7 @@ impl Appender {
     async fn blame(&self, commits: &[Commit], sealed: &[Sealed]) -> AppendError {
         for (commit, sealed) in commits.iter().zip(sealed) {
             if let Ok(last) = self.gets.last(&sealed.subject).await
-                && last.map_or(Position::START, |last| last.position) != commit.previous
+                && last.map_or(Position::START, |last| last.position()) != commit.previous
             {
                 return conflict(commit);
             }
@@ -365,7 +364,7 @@ impl Appender {
         headers.insert("Nats-Msg-Id", format!("{}@{}", commit.commit_id, commit.stream).as_str());
         Ok(Sealed {
             subject: self.topology.event_subject(&commit.stream),
-            expected: commit.previous,
+            expected: commit.previous.sequence(),
             hash: CommitHash::of(&payload),
             payload: payload.into(),
             headers,
@@ -382,10 +381,10 @@ impl Appender {
             serde_json::from_slice::<Identity>(&stored.payload)
                 .is_ok_and(|identity| identity.commit_id == commit.commit_id)
         };
-        let mut after = commit.previous;
+        let mut after = commit.previous.sequence();
         loop {
             let page = self.gets.page(&sealed.subject, after, LOOK_UP_PAGE).await?;
-            let Some(last) = page.last().map(|stored| stored.position) else { return Ok(None) };
+            let Some(last) = page.last().map(|stored| stored.sequence) else { return Ok(None) };
             let is_end = page.len() < LOOK_UP_PAGE;
             if let Some(mine) = page.into_iter().find(is_mine) {
                 return Ok(Some(mine));
@@ -407,7 +406,11 @@ fn conflict(commit: &Commit) -> AppendError {
 /// hearing of it.
 fn repeated(stored: &Stored, sealed: &Sealed, sent_blindly: bool) -> Appended {
     let hash = CommitHash::of(&stored.payload);
-    Appended { position: stored.position, hash, duplicate: !(sent_blindly && hash == sealed.hash) }
+    Appended {
+        position: Position::new(stored.sequence, hash),
+        hash,
+        duplicate: !(sent_blindly && hash == sealed.hash),
+    }
 }
 
 fn observe<T>(started: Instant, result: &Result<T, AppendError>) {

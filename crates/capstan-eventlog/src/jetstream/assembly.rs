@@ -89,7 +89,13 @@ impl Assembly {
 
 #[cfg(test)]
 mod tests {
+    use capstan_envelope::CommitHash;
+
     use super::*;
+
+    fn place(sequence: u64) -> Position {
+        Position::new(sequence, CommitHash::NONE)
+    }
 
     fn recorded(position: u64) -> Recorded {
         let json = serde_json::json!({
@@ -102,8 +108,8 @@ mod tests {
             "events": [],
         });
         let commit = serde_json::from_str(&json.to_string()).unwrap();
-        let (position, recorded_at) = (Position::new(position), chrono::DateTime::UNIX_EPOCH);
-        Recorded { position, recorded_at, hash: capstan_envelope::CommitHash::NONE, commit }
+        let (position, recorded_at) = (place(position), chrono::DateTime::UNIX_EPOCH);
+        Recorded { position, recorded_at, hash: CommitHash::NONE, commit }
     }
 
     fn positions(batch: &TailBatch) -> Vec<u64> {
@@ -133,10 +139,10 @@ mod tests {
         let mut assembly = Assembly::after(Position::START);
         assembly.hand_out();
         assembly.take(recorded(2), true, false);
-        assembly.take_progress(Position::new(9));
+        assembly.take_progress(place(9));
         assert!(!assembly.has_news());
         assembly.drop_held();
-        assembly.take_progress(Position::new(9));
+        assembly.take_progress(place(9));
         assert_eq!(assembly.hand_out().position.sequence(), 9);
     }
 }

@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use async_nats::{Message, Subscriber};
-use capstan_envelope::Position;
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use serde::Deserialize;
@@ -17,7 +16,7 @@ use tokio::time::Instant;
 
 use super::connection::{Connection, RequestError};
 use super::streams::{StreamStatus, status};
-use crate::{LogIdentity, ReadError};
+use crate::{Difference, LogIdentity, ReadError};
 
 /// Messages asked for at a time; a second request goes out when half of them have come.
 const PULL_MESSAGES: usize = 4_096;
@@ -52,7 +51,8 @@ pub(crate) struct Followed {
 /// A message with its place.
 #[derive(Debug)]
 pub(crate) struct Delivered {
-    pub(crate) position: Position,
+    /// Its number in the stream.
+    pub(crate) sequence: u64,
     pub(crate) recorded_at: DateTime<Utc>,
     /// Selected messages behind this one, as far as the server knew.
     pub(crate) pending: u64,
@@ -65,15 +65,15 @@ pub(crate) enum Event {
     /// A message, in order.
     Message(Delivered),
     /// A consumer was created from our position; nothing was selected behind it when `live_at` is given.
-    Opened { live_at: Option<Position> },
+    Opened { live_at: Option<u64> },
 }
 
 /// A reader's place and its current consumer.
 #[derive(Debug)]
 pub(crate) struct Cursor {
     followed: Followed,
-    /// The last message handed out.
-    position: Position,
+    /// Number of the last message handed out.
+    sequence: u64,
     /// Set at the first opening; another one later means that the stream was replaced.
     identity: Option<LogIdentity>,
     session: Option<Session>,
@@ -109,14 +109,14 @@ enum Doubt {
 }
 
 impl Cursor {
-    /// A cursor after `position`. Opening it is left to the first [`Cursor::next`], or to [`Cursor::open`].
-    pub(crate) fn new(followed: Followed, position: Position) -> Self {
-        Self { followed, position, identity: None, session: None }
+    /// A cursor after the message with this number. Opening it is left to the first [`Cursor::next`], or to [`Cursor::open`].
+    pub(crate) fn new(followed: Followed, sequence: u64) -> Self {
+        Self { followed, sequence, identity: None, session: None }
     }
 
-    /// Goes back to `position`: whatever was handed out behind it was not used.
-    pub(crate) fn rewind(&mut self, position: Position) {
-        self.position = position;
+    /// Goes back to the message with this number: later ones were not used.
+    pub(crate) fn rewind(&mut self, sequence: u64) {
+        self.sequence = sequence;
         self.session = None;
     }
 
@@ -128,17 +128,17 @@ impl Cursor {
         self.check_stream().await?;
         let (session, pending) = session_and_pending;
         self.session = Some(session);
-        let live_at = (pending == 0).then(|| before.last.max(self.position));
+        let live_at = (pending == 0).then(|| before.last.max(self.sequence));
         Ok(Event::Opened { live_at })
     }
 
     async fn check_stream(&mut self) -> Result<StreamStatus, ReadError> {
         let Followed { connection, stream, is_gapless, .. } = &self.followed;
-        let after = self.position;
+        let after = self.sequence;
         let status = match status(connection, stream).await {
             Ok(status) => status,
             Err(RequestError::Refused { code: STREAM_NOT_FOUND, .. }) => {
-                return Err(ReadError::Diverged { after, head: Position::START });
+                return Err(ReadError::Diverged { after, difference: Difference::EndsAt(0) });
             }
             Err(error) => return Err(unavailable(error)),
         };
@@ -146,11 +146,17 @@ impl Cursor {
         let is_replaced = *remembered != status.identity;
         // A consumer beyond the end would be accepted and wait in silence until the old number is reached.
         let is_beyond = after > status.last;
-        let lost_beginning = *is_gapless && status.first > after.next();
-        if is_replaced || is_beyond || lost_beginning {
-            return Err(ReadError::Diverged { after, head: status.last });
-        }
-        Ok(status)
+        let lost_beginning = *is_gapless && status.first > after + 1;
+        let difference = if is_replaced {
+            Difference::Replaced
+        } else if is_beyond {
+            Difference::EndsAt(status.last)
+        } else if lost_beginning {
+            Difference::CommitsMissing { before: status.first }
+        } else {
+            return Ok(status);
+        };
+        Err(ReadError::Diverged { after, difference })
     }
 
     async fn create_consumer(&self) -> Result<(Session, u64), ReadError> {
@@ -169,7 +175,7 @@ impl Cursor {
         let mut config = json!({
             "name": name,
             "deliver_policy": "by_start_sequence",
-            "opt_start_seq": self.position.next().sequence(),
+            "opt_start_seq": self.sequence + 1,
             "ack_policy": "none",
             "replay_policy": "instant",
             "mem_storage": true,
@@ -253,7 +259,7 @@ impl Cursor {
 
     fn give_up(&mut self, doubt: &Doubt) {
         tracing::debug!(
-            log.position = %self.position, log.stream = %self.followed.stream, doubt = %doubt,
+            log.sequence = self.sequence, log.stream = %self.followed.stream, doubt = %doubt,
             "the consumer is given up and created anew from our position"
         );
         metrics::counter!("capstan_log_consumer_recreations_total").increment(1);
@@ -318,12 +324,12 @@ impl Cursor {
         if place.consumer_sequence != session.consumer_sequence {
             return Err(Doubt::Gap { expected: session.consumer_sequence, got: place.consumer_sequence });
         }
-        let position = Position::new(place.stream_sequence);
-        if position <= self.position {
-            return Err(Doubt::Gap { expected: self.position.next().sequence(), got: place.stream_sequence });
+        let sequence = place.stream_sequence;
+        if sequence <= self.sequence {
+            return Err(Doubt::Gap { expected: self.sequence + 1, got: sequence });
         }
-        self.position = position;
-        Ok(Some(Delivered { position, recorded_at: place.recorded_at, pending: place.pending, message }))
+        self.sequence = sequence;
+        Ok(Some(Delivered { sequence, recorded_at: place.recorded_at, pending: place.pending, message }))
     }
 }
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
-use capstan_envelope::Position;
+use capstan_envelope::{CommitHash, Position};
 use chrono::{DateTime, Utc};
+use data_encoding::BASE64;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
@@ -26,10 +27,18 @@ const NO_MESSAGE_FOUND: u64 = 10_037;
 /// A message as it is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
-    pub(crate) position: Position,
+    /// Its number in the stream.
+    pub(crate) sequence: u64,
     pub(crate) recorded_at: DateTime<Utc>,
     pub(crate) subject: String,
     pub(crate) payload: Bytes,
+}
+
+impl Stored {
+    /// The position of the commit that this message is.
+    pub(crate) fn position(&self) -> Position {
+        Position::new(self.sequence, CommitHash::of(&self.payload))
+    }
 }
 
 /// Gets from one stream.
@@ -53,24 +62,24 @@ impl Gets {
         self.one(json!({ "last_by_subj": subject })).await
     }
 
-    /// The message at a position.
-    pub(crate) async fn at(&self, position: Position) -> Result<Option<Stored>, RequestError> {
-        if position == Position::START {
+    /// The message with this number.
+    pub(crate) async fn at(&self, sequence: u64) -> Result<Option<Stored>, RequestError> {
+        if sequence == 0 {
             return Ok(None);
         }
-        self.one(json!({ "seq": position.sequence() })).await
+        self.one(json!({ "seq": sequence })).await
     }
 
     /// The first message after `after` whose subject matches `filter`.
-    pub(crate) async fn next(&self, filter: &str, after: Position) -> Result<Option<Stored>, RequestError> {
-        self.one(json!({ "seq": after.next().sequence(), "next_by_subj": filter })).await
+    pub(crate) async fn next(&self, filter: &str, after: u64) -> Result<Option<Stored>, RequestError> {
+        self.one(json!({ "seq": after + 1, "next_by_subj": filter })).await
     }
 
     /// Up to `limit` messages after `after` whose subjects match `filter`, in order.
     pub(crate) async fn page(
         &self,
         filter: &str,
-        after: Position,
+        after: u64,
         limit: usize,
     ) -> Result<Vec<Stored>, RequestError> {
         if self.ask_leader {
@@ -78,7 +87,7 @@ impl Gets {
             let mut after = after;
             while messages.len() < limit {
                 let Some(message) = self.next(filter, after).await? else { break };
-                after = message.position;
+                after = message.sequence;
                 messages.push(message);
             }
             return Ok(messages);
@@ -89,7 +98,7 @@ impl Gets {
             if wanted == 0 {
                 return Ok(messages);
             }
-            let after = messages.last().map_or(after, |message| message.position);
+            let after = messages.last().map_or(after, |message| message.sequence);
             if !self.batch(filter, after, wanted, &mut messages).await? {
                 return Ok(messages);
             }
@@ -97,7 +106,7 @@ impl Gets {
     }
 
     /// All messages after `after` whose subjects match `filter`, in order.
-    pub(crate) async fn all(&self, filter: &str, after: Position) -> Result<Vec<Stored>, RequestError> {
+    pub(crate) async fn all(&self, filter: &str, after: u64) -> Result<Vec<Stored>, RequestError> {
         self.page(filter, after, usize::MAX).await
     }
 
@@ -105,13 +114,13 @@ impl Gets {
     async fn batch(
         &self,
         filter: &str,
-        after: Position,
+        after: u64,
         wanted: usize,
         messages: &mut Vec<Stored>,
     ) -> Result<bool, RequestError> {
         let subject = format!("$JS.API.DIRECT.GET.{}", self.stream);
         let question = json!({
-            "seq": after.next().sequence(), "next_by_subj": filter, "batch": wanted, "max_bytes": PAGE_BYTES,
+            "seq": after + 1, "next_by_subj": filter, "batch": wanted, "max_bytes": PAGE_BYTES,
         });
         let client = self.connection.client();
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| RequestError::Client {
@@ -183,13 +192,13 @@ impl Gets {
         let endpoint = format!("STREAM.MSG.GET.{}", self.stream);
         match self.connection.call::<Answer>(&endpoint, &question).await {
             Ok(Answer { message }) => {
-                let payload = decode_base64(&message.data).ok_or_else(|| RequestError::Refused {
+                let payload = BASE64.decode(message.data.as_bytes()).map_err(|_| RequestError::Refused {
                     subject: endpoint,
                     code: 0,
                     description: "the data is not base64".to_owned(),
                 })?;
                 Ok(Some(Stored {
-                    position: Position::new(message.seq),
+                    sequence: message.seq,
                     recorded_at: message.time,
                     subject: message.subject,
                     payload: payload.into(),
@@ -204,63 +213,16 @@ impl Gets {
 fn read_direct(asked: &str, answer: Message) -> Result<Stored, RequestError> {
     let read = |headers: &HeaderMap| {
         let text = |name: &'static str| headers.get(name).map(async_nats::HeaderValue::as_str);
-        let position = Position::new(text("Nats-Sequence")?.parse().ok()?);
+        let sequence = text("Nats-Sequence")?.parse().ok()?;
         let recorded_at = DateTime::parse_from_rfc3339(text("Nats-Time-Stamp")?).ok()?.to_utc();
-        Some((position, recorded_at, text("Nats-Subject")?.to_owned()))
+        Some((sequence, recorded_at, text("Nats-Subject")?.to_owned()))
     };
-    let Some((position, recorded_at, subject)) = answer.headers.as_ref().and_then(read) else {
+    let Some((sequence, recorded_at, subject)) = answer.headers.as_ref().and_then(read) else {
         return Err(RequestError::Refused {
             subject: asked.to_owned(),
             code: 0,
             description: "the answer carries no sequence, time and subject".to_owned(),
         });
     };
-    Ok(Stored { position, recorded_at, subject, payload: answer.payload })
-}
-
-/// Only the leader's answers are base64; one small function is less than one more dependency.
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=').as_bytes();
-    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
-    for four in digits.chunks(4) {
-        let mut bits = 0u32;
-        for digit in four {
-            let value = match digit {
-                b'A'..=b'Z' => digit - b'A',
-                b'a'..=b'z' => digit - b'a' + 26,
-                b'0'..=b'9' => digit - b'0' + 52,
-                b'+' => 62,
-                b'/' => 63,
-                _ => return None,
-            };
-            bits = bits << 6 | u32::from(value);
-        }
-        bits <<= 6 * (4 - four.len());
-        if four.len() == 1 {
-            return None;
-        }
-        bytes.extend_from_slice(&bits.to_be_bytes()[1..four.len()]);
-    }
-    Some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_of_every_length_is_read() {
-        for (text, bytes) in [
-            ("", ""),
-            ("Zg==", "f"),
-            ("Zm8=", "fo"),
-            ("Zm9v", "foo"),
-            ("Zm9vYg==", "foob"),
-            ("Pz8/Pj4+", "???>>>"),
-        ] {
-            assert_eq!(decode_base64(text).as_deref(), Some(bytes.as_bytes()), "{text}");
-        }
-        assert_eq!(decode_base64("Z"), None);
-        assert_eq!(decode_base64("Z.=="), None);
-    }
+    Ok(Stored { sequence, recorded_at, subject, payload: answer.payload })
 }

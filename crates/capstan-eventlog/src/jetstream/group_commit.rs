@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use capstan_envelope::Position;
 use futures_util::future::{join, join_all};
 use metrics::{counter, histogram};
 use tokio::sync::{mpsc, oneshot};
@@ -60,7 +59,7 @@ async fn run(mut group_commit: GroupCommit, mut waiting: mpsc::Receiver<Waiting>
 struct GroupCommit {
     sender: Sender,
     /// The last known position of subjects written here lately.
-    ends: HashMap<String, Position>,
+    ends: HashMap<String, u64>,
 }
 
 /// What goes out now.
@@ -111,7 +110,7 @@ impl GroupCommit {
     }
 }
 
-async fn flush_members(sender: &Sender, members: Vec<Waiting>) -> Vec<(String, Position)> {
+async fn flush_members(sender: &Sender, members: Vec<Waiting>) -> Vec<(String, u64)> {
     histogram!("capstan_log_group_commit_size").record(members.len() as f64);
     if members.len() < BATCH_MIN {
         return send_singly(sender, members).await;
@@ -123,7 +122,7 @@ async fn flush_members(sender: &Sender, members: Vec<Waiting>) -> Vec<(String, P
             let mut ends = Vec::with_capacity(members.len());
             for (index, Waiting { sealed, answer }) in members.into_iter().enumerate() {
                 let sequence = first + index as u64;
-                ends.push((sealed.subject, Position::new(sequence)));
+                ends.push((sealed.subject, sequence));
                 // Whoever gave up waiting needs no answer.
                 let _ = answer.send(Outcome::Stored { sequence, duplicate: false });
             }
@@ -143,11 +142,11 @@ async fn flush_members(sender: &Sender, members: Vec<Waiting>) -> Vec<(String, P
     }
 }
 
-async fn send_singly(sender: &Sender, members: Vec<Waiting>) -> Vec<(String, Position)> {
+async fn send_singly(sender: &Sender, members: Vec<Waiting>) -> Vec<(String, u64)> {
     let sent = join_all(members.into_iter().map(async |Waiting { sealed, answer }| {
         let outcome = sender.send(&sealed).await;
         let end = match &outcome {
-            Outcome::Stored { sequence, duplicate: false } => Some(Position::new(*sequence)),
+            Outcome::Stored { sequence, duplicate: false } => Some(*sequence),
             _ => None,
         };
         let _ = answer.send(outcome);

@@ -1,6 +1,5 @@
 //! Creates the streams, or makes sure that existing ones are what Capstan relies on.
 
-use capstan_envelope::Position;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -46,8 +45,10 @@ pub enum StreamError {
 #[derive(Clone, Debug)]
 pub(crate) struct StreamStatus {
     pub(crate) identity: LogIdentity,
-    pub(crate) first: Position,
-    pub(crate) last: Position,
+    /// Number of the first message; one more than `last` when the stream is empty.
+    pub(crate) first: u64,
+    /// Number of the last message; 0 when there never was one.
+    pub(crate) last: u64,
 }
 
 #[derive(Deserialize)]
@@ -69,8 +70,8 @@ impl From<StreamInfo> for StreamStatus {
         let store_epoch = epoch.and_then(Value::as_str).unwrap_or_default().to_owned();
         Self {
             identity: LogIdentity { store_epoch, created_at: info.created },
-            first: Position::new(info.state.first_seq),
-            last: Position::new(info.state.last_seq),
+            first: info.state.first_seq,
+            last: info.state.last_seq,
         }
     }
 }

@@ -16,7 +16,7 @@ use super::assembly::Assembly;
 use super::cursor::{Cursor, Delivered, Event, Followed, unavailable};
 use super::get::Gets;
 use super::streams::status;
-use crate::{ReadError, Tail, TailBatch, TailSource, Topology};
+use crate::{Difference, ReadError, Tail, TailBatch, TailSource, Topology};
 
 /// Most commits of one batch.
 const BATCH_MAX: usize = 5_000;
@@ -30,7 +30,7 @@ pub(crate) async fn follow(
     topology: Topology,
     after: Position,
 ) -> Result<Tail, ReadError> {
-    let mut cursor = Cursor::new(followed.clone(), after);
+    let mut cursor = Cursor::new(followed.clone(), after.sequence());
     let opened = cursor.open().await?;
     let mut task = Follower {
         cursor,
@@ -41,7 +41,7 @@ pub(crate) async fn follow(
         progress_at: Instant::now() + PROGRESS.0,
         progress_pause: PROGRESS.0,
     };
-    task.take(opened)?;
+    task.take(opened).await?;
     let (sender, batches) = mpsc::channel(1);
     tokio::spawn(task.run(sender));
     Ok(Tail::new(JetStreamTail { batches, ended: None }))
@@ -56,7 +56,7 @@ struct JetStreamTail {
 
 #[derive(Clone, Copy)]
 enum Ended {
-    Diverged { after: Position, head: Position },
+    Diverged { after: u64, difference: Difference },
     Corrupt { position: Position },
 }
 
@@ -65,8 +65,8 @@ impl TailSource for JetStreamTail {
     async fn next(&mut self) -> Result<TailBatch, ReadError> {
         let next = self.batches.recv().await;
         match &next {
-            Some(Err(ReadError::Diverged { after, head })) => {
-                self.ended = Some(Ended::Diverged { after: *after, head: *head });
+            Some(Err(ReadError::Diverged { after, difference })) => {
+                self.ended = Some(Ended::Diverged { after: *after, difference: *difference });
             }
             Some(Err(ReadError::Corrupt { position, .. })) => {
                 self.ended = Some(Ended::Corrupt { position: *position });
@@ -76,7 +76,7 @@ impl TailSource for JetStreamTail {
         match next {
             Some(next) => next,
             None => match self.ended {
-                Some(Ended::Diverged { after, head }) => Err(ReadError::Diverged { after, head }),
+                Some(Ended::Diverged { after, difference }) => Err(ReadError::Diverged { after, difference }),
                 Some(Ended::Corrupt { position }) => {
                     Err(ReadError::Corrupt { position, source: "it was reported before".into() })
                 }
@@ -132,7 +132,7 @@ impl Follower {
                     permit.send(Ok(self.assembly.hand_out()));
                     Ok(())
                 }
-                Happening::Arrived(Ok(event)) => self.take(event).and_then(|()| self.take_arrived()),
+                Happening::Arrived(Ok(event)) => self.take(event).await.and_then(|()| self.take_arrived()),
                 Happening::Arrived(Err(error)) => Err(error),
                 Happening::Idle => {
                     self.look_for_progress().await;
@@ -157,7 +157,7 @@ impl Follower {
 
     fn start_over(&mut self) {
         self.assembly.drop_held();
-        self.cursor.rewind(self.assembly.position());
+        self.cursor.rewind(self.assembly.position().sequence());
     }
 
     /// Takes what has already arrived, so that a batch is as large as the reader is slow.
@@ -169,25 +169,54 @@ impl Follower {
         Ok(())
     }
 
-    fn take(&mut self, event: Event) -> Result<(), ReadError> {
+    async fn take(&mut self, event: Event) -> Result<(), ReadError> {
         match event {
             Event::Message(delivered) => return self.take_message(&delivered),
             // The new consumer continues behind what is held, but it is safer to hear the decision whole.
             Event::Opened { .. } if self.assembly.is_holding() => self.start_over(),
-            Event::Opened { live_at: Some(live_at) } => self.assembly.take_progress(live_at),
-            Event::Opened { live_at: None } => {}
+            Event::Opened { live_at } => {
+                self.check_history().await?;
+                if let Some(live_at) = live_at {
+                    let position = self.position_of(live_at).await?;
+                    self.assembly.take_progress(position);
+                }
+            }
         }
         Ok(())
     }
 
-    fn take_message(&mut self, delivered: &Delivered) -> Result<(), ReadError> {
-        let before = self.assembly.received();
-        if self.followed.is_gapless && self.followed.filter.is_none() && delivered.position != before.next() {
-            // The consumer counted without a gap, so the log itself lost what is missing.
-            return Err(ReadError::Diverged { after: before, head: delivered.position });
+    /// Compares the commit where the reader stands with the log's. Identity and numbers do not show a log that was
+    /// restored to an older state and has outgrown the reader since; the hash does.
+    async fn check_history(&self) -> Result<(), ReadError> {
+        let here = self.assembly.position();
+        if here == Position::START || self.stored_position(here.sequence()).await? == Some(here) {
+            return Ok(());
         }
-        let Delivered { position, recorded_at, pending, message } = delivered;
-        let recorded = decode(&self.topology, *position, *recorded_at, &message.subject, &message.payload)?;
+        Err(ReadError::Diverged { after: here.sequence(), difference: Difference::OtherCommit })
+    }
+
+    /// The position of the commit with this number, which the server has just named.
+    async fn position_of(&self, sequence: u64) -> Result<Position, ReadError> {
+        let here = self.assembly.position();
+        if sequence == here.sequence() {
+            return Ok(here);
+        }
+        self.stored_position(sequence).await?.ok_or_else(|| unavailable("the log's last commit is not there"))
+    }
+
+    async fn stored_position(&self, sequence: u64) -> Result<Option<Position>, ReadError> {
+        Ok(self.gets.at(sequence).await.map_err(unavailable)?.map(|stored| stored.position()))
+    }
+
+    fn take_message(&mut self, delivered: &Delivered) -> Result<(), ReadError> {
+        let Delivered { sequence, recorded_at, pending, message } = delivered;
+        let after = self.assembly.received().sequence();
+        if self.followed.is_gapless && self.followed.filter.is_none() && *sequence != after + 1 {
+            // The consumer counted without a gap, so the log itself lost what is missing.
+            let difference = Difference::CommitsMissing { before: *sequence };
+            return Err(ReadError::Diverged { after, difference });
+        }
+        let recorded = decode(&self.topology, *sequence, *recorded_at, &message.subject, &message.payload)?;
         let header = |name: &str| message.headers.as_ref().and_then(|headers| headers.get(name));
         let is_part = header(BATCH_ID).is_some_and(|id| id.as_str().starts_with(TOGETHER));
         // A reader of one stream gets one commit of each decision, so there is nothing to wait for.
@@ -205,16 +234,20 @@ impl Follower {
     /// Moves an idle filtered reader over commits that are not selected.
     async fn look_for_progress(&mut self) {
         let Some(filter) = &self.followed.filter else { return };
-        let here = self.assembly.received();
+        let here = self.assembly.received().sequence();
         // First the head, then the look behind us: a selected commit up to that head would be found.
         let head = status(&self.followed.connection, &self.followed.stream).await;
         let next = self.gets.next(filter, here).await;
-        match (head, next) {
-            (Ok(head), Ok(None)) if head.last > here => {
-                self.assembly.take_progress(head.last);
+        let reached = match (head, next) {
+            (Ok(head), Ok(None)) if head.last > here => self.position_of(head.last).await.ok(),
+            _ => None,
+        };
+        match reached {
+            Some(position) => {
+                self.assembly.take_progress(position);
                 self.progress_pause = PROGRESS.0;
             }
-            _ => self.progress_pause = (self.progress_pause * 2).min(PROGRESS.1),
+            None => self.progress_pause = (self.progress_pause * 2).min(PROGRESS.1),
         }
         self.progress_at = Instant::now() + self.progress_pause;
     }
@@ -223,16 +256,18 @@ impl Follower {
 /// Reads a stored message as the commit it must be.
 pub(crate) fn decode(
     topology: &Topology,
-    position: Position,
+    sequence: u64,
     recorded_at: DateTime<Utc>,
     subject: &str,
     payload: &[u8],
 ) -> Result<Recorded, ReadError> {
+    let hash = CommitHash::of(payload);
+    let position = Position::new(sequence, hash);
     let commit: Commit = serde_json::from_slice(payload)
         .map_err(|error| ReadError::Corrupt { position, source: Box::new(error) })?;
     if !topology.is_subject_of(subject, &commit.stream) {
         let source = format!("it names stream {} and stands on another subject", commit.stream).into();
         return Err(ReadError::Corrupt { position, source });
     }
-    Ok(Recorded { position, recorded_at, hash: CommitHash::of(payload), commit })
+    Ok(Recorded { position, recorded_at, hash, commit })
 }

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use capstan_envelope::{Commit, Position};
-use capstan_eventlog::{AppendError, EventLog, MemoryLog, ReadError, Selection};
+use capstan_envelope::{Commit, CommitHash, Position};
+use capstan_eventlog::{AppendError, Difference, EventLog, MemoryLog, ReadError, Selection};
 
 use crate::server::Server;
 use crate::writer::{Writer, batch, note, notes, read_to};
@@ -65,8 +65,14 @@ on_every_log!(
     a_tail_of_one_stream_sees_only_it_and_reaches_the_head,
     a_dropped_wait_loses_nothing,
     a_start_beyond_the_end_is_refused,
+    a_start_from_another_history_is_refused,
     the_identity_is_stable,
 );
+
+/// A place with a hash that no commit has.
+fn foreign(sequence: u64) -> Position {
+    Position::new(sequence, CommitHash::NONE)
+}
 
 pub(crate) async fn commits_are_stored_in_order_and_read_back_as_written(log: Log) {
     let (mut one, mut two) = (Writer::new("dev/task/1"), Writer::new("dev/task/2"));
@@ -74,12 +80,18 @@ pub(crate) async fn commits_are_stored_in_order_and_read_back_as_written(log: Lo
     let appended = log.append(&commit).await.unwrap();
     one.learn(&commit, &appended);
     let later = [two.write(&*log, "b").await, one.write(&*log, "c").await];
-    assert_eq!(later.map(|recorded| recorded.position), [Position::new(2), Position::new(3)]);
+    assert_eq!(later.each_ref().map(|recorded| recorded.position.sequence()), [2, 3]);
+    assert_eq!(appended.position, Position::new(1, appended.hash));
+    for recorded in &later {
+        assert_eq!(recorded.position, Position::new(recorded.position.sequence(), recorded.hash));
+    }
     let stored = log.at(appended.position).await.unwrap().unwrap();
     assert_eq!(stored.commit, commit);
     assert_eq!(stored.hash, appended.hash);
-    assert_eq!(log.head().await.unwrap(), Position::new(3));
-    assert_eq!(log.at(Position::new(4)).await.unwrap(), None);
+    assert_eq!(log.head().await.unwrap(), later[1].position);
+    assert_eq!(log.next(appended.position).await.unwrap().as_ref(), Some(&later[0]));
+    assert_eq!(log.next(later[1].position).await.unwrap(), None);
+    assert_eq!(log.at(foreign(4)).await.unwrap(), None);
     assert_eq!(log.at(Position::START).await.unwrap(), None);
 }
 
@@ -103,7 +115,7 @@ pub(crate) async fn a_stale_writer_is_refused(log: Log) {
     writer.write(&*log, "b").await;
     let error = log.append(&stale.decide("late")).await.unwrap_err();
     assert!(matches!(&error, AppendError::Conflict { stream } if *stream == stale.stream), "{error:?}");
-    assert_eq!(log.head().await.unwrap(), Position::new(2));
+    assert_eq!(log.head().await.unwrap().sequence(), 2);
 }
 
 pub(crate) async fn a_second_creation_is_refused(log: Log) {
@@ -128,7 +140,7 @@ pub(crate) async fn of_two_rivals_exactly_one_wins(log: Log) {
         let [(commit, appended)] = &winners[..] else { panic!("{} rivals won", winners.len()) };
         writer.learn(commit, appended);
     }
-    assert_eq!(log.head().await.unwrap(), Position::new(10));
+    assert_eq!(log.head().await.unwrap().sequence(), 10);
 }
 
 pub(crate) async fn a_repeated_commit_answers_where_it_stands(log: Log) {
@@ -143,7 +155,7 @@ pub(crate) async fn a_repeated_commit_answers_where_it_stands(log: Log) {
     "note-again".clone_into(&mut decided_anew.metadata.command);
     let again = log.append(&decided_anew).await.unwrap();
     assert_eq!((again.position, again.hash, again.duplicate), (first.position, first.hash, true));
-    assert_eq!(log.head().await.unwrap(), Position::new(1));
+    assert_eq!(log.head().await.unwrap().sequence(), 1);
 }
 
 pub(crate) async fn a_repeated_commit_is_known_after_others_followed(log: Log) {
@@ -178,7 +190,7 @@ pub(crate) async fn a_commit_without_events_is_refused(log: Log) {
 pub(crate) async fn a_commit_with_impossible_expectations_is_refused(log: Log) {
     for (version, previous) in [(0, 0), (2, 0), (1, 1)] {
         let mut commit = Writer::new("dev/task/1").decide("a");
-        (commit.version, commit.previous) = (version, Position::new(previous));
+        (commit.version, commit.previous) = (version, foreign(previous));
         assert!(
             matches!(log.append(&commit).await, Err(AppendError::Invalid { .. })),
             "{version} {previous}"
@@ -206,13 +218,14 @@ pub(crate) async fn several_streams_are_written_all_or_none(log: Log) {
     let refused = [two.decide("c"), stale.decide("d")];
     let error = log.append_together(&refused).await.unwrap_err();
     assert!(matches!(&error, AppendError::Conflict { stream } if *stream == one.stream), "{error:?}");
-    assert_eq!(log.head().await.unwrap(), Position::new(2));
+    assert_eq!(log.head().await.unwrap().sequence(), 2);
     assert_eq!(log.last(&two.stream).await.unwrap(), None);
 
     let group = [two.decide("c"), one.decide("d")];
     let appended = log.append_together(&group).await.unwrap();
-    let places: Vec<_> = appended.iter().map(|appended| (appended.position, appended.duplicate)).collect();
-    assert_eq!(places, [(Position::new(3), false), (Position::new(4), false)]);
+    let places: Vec<_> =
+        appended.iter().map(|appended| (appended.position.sequence(), appended.duplicate)).collect();
+    assert_eq!(places, [(3, false), (4, false)]);
     for (writer, index) in [(&mut two, 0), (&mut one, 1)] {
         let last = log.last(&writer.stream).await.unwrap().unwrap();
         assert_eq!((last.position, last.hash), (appended[index].position, appended[index].hash));
@@ -232,7 +245,7 @@ pub(crate) async fn a_repeated_group_answers_where_it_stands(log: Log) {
     for (first, again) in first.iter().zip(&again) {
         assert_eq!((again.position, again.hash, again.duplicate), (first.position, first.hash, true));
     }
-    assert_eq!(log.head().await.unwrap(), Position::new(3));
+    assert_eq!(log.head().await.unwrap().sequence(), 3);
 }
 
 pub(crate) async fn a_group_of_two_commits_of_one_stream_is_refused(log: Log) {
@@ -287,17 +300,18 @@ pub(crate) async fn a_tail_from_the_start_hands_out_everything(log: Log) {
         writer.write(&*log, &index.to_string()).await;
     }
     let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
-    let all = read_to(&mut tail, Position::new(50)).await;
+    let all = read_to(&mut tail, 50).await;
     assert_eq!(all, log.read_stream(&writer.stream, Position::START).await.unwrap());
 }
 
 pub(crate) async fn a_tail_from_the_middle_hands_out_the_rest(log: Log) {
     let mut writer = Writer::new("dev/task/1");
+    let mut written = Vec::new();
     for index in 0..20 {
-        writer.write(&*log, &index.to_string()).await;
+        written.push(writer.write(&*log, &index.to_string()).await);
     }
-    let mut tail = log.tail(Selection::All, Position::new(15)).await.unwrap();
-    let rest = read_to(&mut tail, Position::new(20)).await;
+    let mut tail = log.tail(Selection::All, written[14].position).await.unwrap();
+    let rest = read_to(&mut tail, 20).await;
     assert_eq!(notes(&rest), ["15", "16", "17", "18", "19"]);
 }
 
@@ -307,7 +321,8 @@ pub(crate) async fn a_tail_of_an_empty_log_is_live_at_once(log: Log) {
     assert_eq!((first.commits.len(), first.position, first.caught_up), (0, Position::START, true));
     let written = Writer::new("dev/task/1").write(&*log, "a").await;
     let second = batch(&mut tail).await;
-    assert_eq!((second.commits, second.position, second.caught_up), (vec![written], Position::new(1), true));
+    assert_eq!((second.position, second.caught_up), (written.position, true));
+    assert_eq!(second.commits, [written]);
 }
 
 pub(crate) async fn a_tail_from_the_end_hands_out_only_what_comes(log: Log) {
@@ -339,13 +354,13 @@ pub(crate) async fn a_tail_continues_from_history_to_live_without_a_seam(log: Lo
     for at in [0, 50, 200] {
         let position = crate::writer::eventually("the log grows", async || {
             let head = log.head().await.unwrap();
-            (head.sequence() >= at).then_some(Position::new(at))
+            (head.sequence() >= at).then_some(head)
         })
         .await;
         tails.push((position, log.tail(Selection::All, position).await.unwrap()));
     }
     for (position, mut tail) in tails {
-        let all = read_to(&mut tail, Position::new(WRITERS * EACH)).await;
+        let all = read_to(&mut tail, WRITERS * EACH).await;
         let sequences: Vec<u64> = all.iter().map(|recorded| recorded.position.sequence()).collect();
         assert_eq!(sequences, (position.sequence() + 1..=WRITERS * EACH).collect::<Vec<_>>());
     }
@@ -360,10 +375,10 @@ pub(crate) async fn a_tail_of_one_workspace_sees_only_it_and_reaches_the_head(lo
     prod.write(&*log, "foreign history").await;
     let selection = Selection::Workspace(dev.stream.workspace().clone());
     let mut tail = log.tail(selection, Position::START).await.unwrap();
-    assert_eq!(notes(&read_to(&mut tail, Position::new(2)).await), ["history"]);
+    assert_eq!(notes(&read_to(&mut tail, 2).await), ["history"]);
     dev.write(&*log, "live").await;
     let foreign = prod.write(&*log, "foreign live").await;
-    assert_eq!(notes(&read_to(&mut tail, foreign.position).await), ["live"]);
+    assert_eq!(notes(&read_to(&mut tail, foreign.position.sequence()).await), ["live"]);
 }
 
 pub(crate) async fn a_tail_of_one_stream_sees_only_it_and_reaches_the_head(log: Log) {
@@ -371,10 +386,10 @@ pub(crate) async fn a_tail_of_one_stream_sees_only_it_and_reaches_the_head(log: 
     one.write(&*log, "history").await;
     two.write(&*log, "other history").await;
     let mut tail = log.tail(Selection::Stream(one.stream.clone()), Position::START).await.unwrap();
-    assert_eq!(notes(&read_to(&mut tail, Position::new(2)).await), ["history"]);
+    assert_eq!(notes(&read_to(&mut tail, 2).await), ["history"]);
     let group = [one.decide("together"), two.decide("other together")];
     let appended = log.append_together(&group).await.unwrap();
-    assert_eq!(notes(&read_to(&mut tail, appended[1].position).await), ["together"]);
+    assert_eq!(notes(&read_to(&mut tail, appended[1].position.sequence()).await), ["together"]);
 }
 
 pub(crate) async fn a_dropped_wait_loses_nothing(log: Log) {
@@ -409,10 +424,38 @@ pub(crate) async fn a_dropped_wait_loses_nothing(log: Log) {
 pub(crate) async fn a_start_beyond_the_end_is_refused(log: Log) {
     Writer::new("dev/task/1").write(&*log, "a").await;
     for selection in [Selection::All, Selection::Workspace("dev".parse().unwrap())] {
-        let error = log.tail(selection, Position::new(2)).await.unwrap_err();
-        let (after, head) = (Position::new(2), Position::new(1));
+        let error = log.tail(selection, foreign(2)).await.unwrap_err();
+        let place = (2, Difference::EndsAt(1));
         assert!(
-            matches!(error, ReadError::Diverged { after: a, head: h } if (a, h) == (after, head)),
+            matches!(error, ReadError::Diverged { after, difference } if (after, difference) == place),
+            "{error:?}"
+        );
+        assert!(!error.is_retryable());
+    }
+}
+
+pub(crate) async fn a_start_from_another_history_is_refused(log: Log) {
+    let mut writer = Writer::new("dev/task/1");
+    let mut held = vec![Position::START];
+    for text in ["a", "b", "c"] {
+        held.push(writer.write(&*log, text).await.position);
+    }
+    for position in held {
+        assert!(log.holds(position).await.unwrap());
+    }
+    // The log is longer than the place, so that only the hash shows the difference.
+    let elsewhere = Position::new(2, CommitHash::of(b"another commit"));
+    assert!(!log.holds(elsewhere).await.unwrap());
+    assert_eq!(log.at(elsewhere).await.unwrap(), None);
+    for selection in [
+        Selection::All,
+        Selection::Workspace("dev".parse().unwrap()),
+        Selection::Stream(writer.stream.clone()),
+    ] {
+        let error = log.tail(selection, elsewhere).await.unwrap_err();
+        let place = (2, Difference::OtherCommit);
+        assert!(
+            matches!(error, ReadError::Diverged { after, difference } if (after, difference) == place),
             "{error:?}"
         );
         assert!(!error.is_retryable());

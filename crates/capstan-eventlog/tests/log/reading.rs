@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use capstan_envelope::Position;
-use capstan_eventlog::{EventLog, JetStreamLog, ReadError, Selection, Tail, TailBatch};
+use capstan_envelope::{CommitHash, Position};
+use capstan_eventlog::{Difference, EventLog, JetStreamLog, ReadError, Selection, Tail, TailBatch};
 use serde_json::json;
 
 use crate::server::{Server, api};
@@ -59,7 +59,7 @@ async fn a_tail_notices_that_the_stream_was_replaced() {
         writer.write(&log, text).await;
     }
     let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
-    read_to(&mut tail, Position::new(2)).await;
+    read_to(&mut tail, 2).await;
     let client = server.client().await;
     replace_stream(&client, &json!({ "metadata": { "store_epoch": "another" } })).await;
     // The new stream soon holds more commits than the old one: a number alone would not tell.
@@ -78,9 +78,85 @@ async fn a_tail_notices_a_restored_stream_of_the_same_epoch() {
     let log = server.log().await;
     Writer::new("dev/task/1").write(&log, "a").await;
     let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
-    read_to(&mut tail, Position::new(1)).await;
+    read_to(&mut tail, 1).await;
     replace_stream(&server.client().await, &json!({})).await;
     assert!(matches!(first_error(&mut tail).await, ReadError::Diverged { .. }));
+}
+
+#[tokio::test]
+async fn a_reader_notices_that_a_replaced_log_outgrew_the_old_one() {
+    let server = Server::start("100ms").await;
+    let mut writer = Writer::new("dev/task/1");
+    let last = {
+        let log = server.log().await;
+        writer.write(&log, "a").await;
+        writer.write(&log, "b").await
+    };
+    replace_stream(&server.client().await, &json!({})).await;
+    // Opened after the replacement, the log cannot remember the old one's identity.
+    let log = server.log().await;
+    let mut foreign = Writer::new("dev/task/2");
+    for text in ["c", "d", "e"] {
+        foreign.write(&log, text).await;
+    }
+    assert!(!log.holds(last.position).await.unwrap());
+    for selection in [Selection::All, Selection::Workspace("dev".parse().unwrap())] {
+        let error = log.tail(selection, last.position).await.unwrap_err();
+        let place = (2, Difference::OtherCommit);
+        assert!(
+            matches!(error, ReadError::Diverged { after, difference } if (after, difference) == place),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_reader_notices_that_a_restored_log_outgrew_what_it_read() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let mut writer = Writer::new("dev/task/1");
+    for text in ["a", "b"] {
+        writer.write(&log, text).await;
+    }
+    let identity = log.identity().await.unwrap();
+    let backup = server.data().with_extension("backup");
+    server.kill().await;
+    copy_folder(&server.data(), &backup);
+    server.start_again().await;
+    eventually("the server is back", async || log.check().await.ok()).await;
+    let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+    let lost = writer.clone().write(&log, "lost").await;
+    read_to(&mut tail, 3).await;
+
+    server.kill().await;
+    std::fs::remove_dir_all(server.data()).unwrap();
+    std::fs::rename(&backup, server.data()).unwrap();
+    server.start_again().await;
+    let log = server.log().await;
+    for text in ["c", "d", "e"] {
+        writer.write(&log, text).await;
+    }
+    assert_eq!(log.identity().await.unwrap(), identity, "a restored log keeps its identity");
+    assert!(!log.holds(lost.position).await.unwrap());
+    let error = log.tail(Selection::All, lost.position).await.unwrap_err();
+    let place = (3, Difference::OtherCommit);
+    assert!(
+        matches!(error, ReadError::Diverged { after, difference } if (after, difference) == place),
+        "{error:?}"
+    );
+    assert!(matches!(first_error(&mut tail).await, ReadError::Diverged { .. }));
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 #[tokio::test]
@@ -115,10 +191,13 @@ async fn a_log_that_lost_a_commit_inside_is_not_followed_beyond() {
     let answer = api(&client, "STREAM.MSG.DELETE.CAPSTAN_EVENTS", &json!({ "seq": 2 })).await;
     assert!(answer.get("error").is_none(), "{answer}");
     let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
-    assert_eq!(notes(&read_to(&mut tail, Position::new(1)).await), ["a"]);
+    assert_eq!(notes(&read_to(&mut tail, 1).await), ["a"]);
     let error = first_error(&mut tail).await;
-    let place = (Position::new(1), Position::new(3));
-    assert!(matches!(error, ReadError::Diverged { after, head } if (after, head) == place), "{error:?}");
+    let place = (1, Difference::CommitsMissing { before: 3 });
+    assert!(
+        matches!(error, ReadError::Diverged { after, difference } if (after, difference) == place),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -130,10 +209,11 @@ async fn a_foreign_message_is_reported_with_its_place() {
     let client = server.client().await;
     // Once no commit at all, once a commit on a subject that is not its own.
     let commit = serde_json::to_vec(&written.commit).unwrap();
-    for (position, payload) in [(2, b"nonsense".to_vec()), (3, commit)] {
+    let mut before = written.position;
+    for (sequence, payload) in [(2, b"nonsense".to_vec()), (3, commit)] {
+        let position = Position::new(sequence, CommitHash::of(&payload));
         client.request("capstan.evt.dev.task.2", payload.into()).await.unwrap();
-        let position = Position::new(position);
-        let mut tail = log.tail(Selection::All, Position::new(position.sequence() - 1)).await.unwrap();
+        let mut tail = log.tail(Selection::All, before).await.unwrap();
         for _ in 0..2 {
             let error = first_error(&mut tail).await;
             assert!(matches!(error, ReadError::Corrupt { position: at, .. } if at == position), "{error:?}");
@@ -141,6 +221,7 @@ async fn a_foreign_message_is_reported_with_its_place() {
         let stream = "dev/task/2".parse().unwrap();
         assert!(matches!(log.last(&stream).await, Err(ReadError::Corrupt { .. })));
         assert!(matches!(log.at(position).await, Err(ReadError::Corrupt { .. })));
+        before = position;
     }
 }
 
@@ -151,7 +232,7 @@ async fn what_came_before_a_foreign_message_is_handed_out() {
     Writer::new("dev/task/1").write(&log, "a").await;
     server.client().await.request("capstan.evt.dev.task.2", "nonsense".into()).await.unwrap();
     let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
-    assert_eq!(notes(&read_to(&mut tail, Position::new(1)).await), ["a"]);
+    assert_eq!(notes(&read_to(&mut tail, 1).await), ["a"]);
     assert!(matches!(first_error(&mut tail).await, ReadError::Corrupt { .. }));
 }
 
@@ -160,9 +241,10 @@ async fn an_idle_tail_does_not_start_over_after_a_restart() {
     let server = Server::start("100ms").await;
     let log = server.log().await;
     let mut writer = Writer::new("dev/task/1");
-    for index in 0..5 {
+    for index in 0..4 {
         writer.write(&log, &index.to_string()).await;
     }
+    let last = writer.write(&log, "4").await;
     // Nothing is delivered before the server goes: the library's ordered consumer would begin at 1.
     let mut tails = Vec::new();
     for selection in [
@@ -170,7 +252,7 @@ async fn an_idle_tail_does_not_start_over_after_a_restart() {
         Selection::Workspace("dev".parse().unwrap()),
         Selection::Stream(writer.stream.clone()),
     ] {
-        let mut tail = log.tail(selection, Position::new(5)).await.unwrap();
+        let mut tail = log.tail(selection, last.position).await.unwrap();
         let first = batch(&mut tail).await;
         assert!(first.commits.is_empty() && first.caught_up);
         tails.push(tail);
@@ -192,7 +274,7 @@ async fn a_tail_outlives_its_consumer() {
     let mut writer = Writer::new("dev/task/1");
     writer.write(&log, "before").await;
     let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
-    read_to(&mut tail, Position::new(1)).await;
+    read_to(&mut tail, 1).await;
     let client = server.client().await;
     for index in 0..3 {
         let listed = api(&client, "CONSUMER.NAMES.CAPSTAN_EVENTS", &json!({})).await;

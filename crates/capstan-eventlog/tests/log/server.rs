@@ -25,6 +25,9 @@ pub(crate) struct Server {
     folder: TempDir,
 }
 
+/// The folder of the streams.
+const DATA: &str = "data";
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -46,7 +49,7 @@ impl Server {
         let folder = TempDir::new().unwrap();
         let program = Servers::find_nats_server(&LaunchConfig::new(folder.path())).await.unwrap();
         let (port, monitor_port) = (free_port(), free_port());
-        let settings = settings(&folder.path().join("data").display().to_string());
+        let settings = settings(&folder.path().join(DATA).display().to_string());
         let config = format!("listen: 127.0.0.1:{port}\nhttp: 127.0.0.1:{monitor_port}\n{settings}\n");
         std::fs::write(folder.path().join("nats.conf"), config).unwrap();
         let server = Self { program, port, monitor_port, child: Mutex::new(None), folder };
@@ -73,6 +76,11 @@ impl Server {
             child.signal(Signal::KILL).unwrap();
             child.wait().await.unwrap();
         }
+    }
+
+    /// Where the server keeps its streams; copy it only while the server is down.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join(DATA)
     }
 
     pub(crate) fn address(&self) -> String {

@@ -83,11 +83,11 @@ pub(crate) async fn batch(tail: &mut Tail) -> TailBatch {
     batch.expect("a batch comes in time").expect("the tail goes on")
 }
 
-/// Reads until the tail has reached `position`; checks that it never goes back.
-pub(crate) async fn read_to(tail: &mut Tail, position: Position) -> Vec<Recorded> {
+/// Reads until the tail has reached the commit with this number; checks that it never goes back.
+pub(crate) async fn read_to(tail: &mut Tail, sequence: u64) -> Vec<Recorded> {
     let mut all: Vec<Recorded> = Vec::new();
     let mut reached = Position::START;
-    while reached < position {
+    while reached.sequence() < sequence {
         let batch = batch(tail).await;
         assert!(batch.position >= reached, "the tail went back from {reached} to {}", batch.position);
         for recorded in batch.commits {

@@ -74,9 +74,7 @@ impl From<ApplyError> for Ended {
 impl From<ReadError> for Ended {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Diverged { after, head } => {
-                Self::Diverged(format!("the log ends at {head}, before the read models' position {after}"))
-            }
+            ReadError::Diverged { .. } => Self::Diverged(explain(&error)),
             other => Self::Log(other),
         }
     }
@@ -253,7 +251,7 @@ impl Runner {
             return Err(Ended::Unknown(batch.commits[index].recorded.position, reason));
         }
         // The batch was at the end of the log when it was read; the log may have grown while it was applied.
-        let is_behind = !batch.caught_up || self.status.borrow().head > applier.position();
+        let is_behind = !batch.caught_up || !applier.position().reaches(self.status.borrow().head);
         let lag = batch
             .commits
             .last()
@@ -262,9 +260,11 @@ impl Runner {
         metrics::gauge!("capstan_projection_lag_seconds").set(lag);
         self.status.send_modify(|status| {
             status.lag_seconds = lag;
-            status.head = status.head.max(status.position);
+            if status.position.reaches(status.head) {
+                status.head = status.position;
+            }
             if batch.caught_up {
-                status.lag_events = status.head.sequence().saturating_sub(status.position.sequence());
+                status.lag_events = status.head.commits_since(status.position);
                 status.state = ProjectorState::Live;
             }
         });
@@ -303,7 +303,7 @@ impl Runner {
             };
             let seconds = lag.seconds(&self.log, position, head).await;
             let now_at = *reached.borrow();
-            let events = head.sequence().saturating_sub(now_at.sequence());
+            let events = head.commits_since(now_at);
             metrics::gauge!("capstan_projection_lag_events").set(events as f64);
             self.status.send_modify(|status| {
                 status.head = head;
@@ -376,7 +376,7 @@ mod tests {
             },
             events: vec![EventRecord { name: "task-done".into(), version: 1, data }],
         };
-        let position = Position::new(position);
+        let position = Position::new(position, CommitHash::NONE);
         let recorded = Recorded { position, recorded_at: Utc::now(), hash: CommitHash::NONE, commit };
         Arrived { commits: vec![Decoded::new(recorded)], position, caught_up: false }
     }

@@ -39,14 +39,15 @@ impl Lag {
         position: Position,
         head: Position,
     ) -> f64 {
-        if position != self.position || head <= position {
+        let is_behind = !position.reaches(head);
+        if position != self.position || !is_behind {
             *self = Self::at(position);
         }
-        if head <= position {
+        if !is_behind {
             return 0.0;
         }
         if self.oldest.is_none() {
-            let next = timeout(PATIENCE, log.at(position.next())).await;
+            let next = timeout(PATIENCE, log.next(position)).await;
             self.oldest = next.ok().and_then(Result::ok).flatten().map(|next| next.recorded_at);
         }
         match self.oldest {

@@ -8,11 +8,12 @@ use capstan_envelope::Position;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::checkpoint;
 use crate::queries::QueryError;
 use crate::read_models::ReadModels;
 
 /// One statement, so that all figures are of one instant. Tasks and runs are each counted by an index on the agent.
-const SQL: &str = "SELECT c.position, t.states, t.counts, r.ok_ms, r.cost_usd FROM capstan.checkpoint c, \
+const SQL: &str = "SELECT c.position, t.states, t.counts, r.ok_ms, r.cost_usd, c.hash FROM capstan.checkpoint c, \
     LATERAL (SELECT array_agg(state) AS states, array_agg(found) AS counts \
              FROM (SELECT state, count(*) AS found FROM capstan.tasks \
                    WHERE workspace = $1 AND agent_id = $2 GROUP BY state) by_state) t, \
@@ -66,6 +67,6 @@ impl ReadModels {
             avg_run_sec: row.get::<_, Option<f64>>(3).map(|ms| ms / 1_000.0),
             total_cost_usd: row.get(4),
         };
-        Ok((figures, Position::new(row.get::<_, i64>(0) as u64)))
+        Ok((figures, checkpoint::position(&row)))
     }
 }

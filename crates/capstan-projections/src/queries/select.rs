@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use crate::checkpoint;
 use crate::queries::cursor::{Page, Place};
 use crate::queries::{Item, Listing, QueryError, Total};
 use crate::read_models::ReadModels;
@@ -79,7 +80,7 @@ impl Select {
     /// The one row, if there is one.
     pub(crate) async fn one(self, read_models: &ReadModels) -> Result<Option<Item>, QueryError> {
         let sql = format!(
-            "SELECT c.position, r.version, r.doc FROM capstan.checkpoint c \
+            "SELECT c.position, r.version, r.doc, c.hash FROM capstan.checkpoint c \
              JOIN (SELECT version, doc FROM capstan.{} WHERE {} LIMIT 1) r ON true",
             self.table, self.conditions
         );
@@ -88,7 +89,7 @@ impl Select {
         Ok(Some(Item {
             doc: RawValue::from_string(row.get(2))?,
             version: row.get::<_, i64>(1) as u64,
-            position: position(row),
+            position: checkpoint::position(row),
         }))
     }
 
@@ -161,7 +162,7 @@ impl Select {
         self.parameters.push(Box::new(bytes_max));
         // Postgres knows the length of a large document without reading it, so those left out cost nothing.
         let sql = format!(
-            "SELECT c.position, r.id, r.{order}, r.doc, r.found FROM capstan.checkpoint c \
+            "SELECT c.position, r.id, r.{order}, r.doc, r.found, c.hash FROM capstan.checkpoint c \
              LEFT JOIN (SELECT id, {order}, doc, count(*) OVER () AS found, \
                                sum(octet_length(doc)) OVER (ORDER BY {order} {sorted}, id {sorted} \
                                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before \
@@ -175,7 +176,7 @@ impl Select {
             bytes = self.parameters.len(),
         );
         let rows = self.run(read_models, &sql).await?;
-        let position = rows.first().map_or(Position::START, position);
+        let position = rows.first().map_or(Position::START, checkpoint::position);
         let mut items = Vec::with_capacity(rows.len().min(limit as usize));
         let mut last = None;
         for row in rows.iter().take(limit as usize) {
@@ -200,10 +201,6 @@ impl Select {
             self.parameters.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
         client.query(&statement, &parameters).await.map_err(QueryError::unavailable)
     }
-}
-
-fn position(row: &Row) -> Position {
-    Position::new(row.get::<_, i64>(0) as u64)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::checkpoint;
 use crate::queries::QueryError;
 use crate::read_models::ReadModels;
 
@@ -20,7 +21,7 @@ const SQL: &str = "WITH RECURSIVE tree AS ( \
         WHERE t.workspace = $1 AND tree.depth <= $3), \
     shown AS (SELECT id, depth FROM tree LIMIT $4) \
     SELECT c.position, shown.depth, t.id, t.parent_task_id, t.agent_id, t.state, t.label, t.created_at, \
-           d.doc ->> 'agent_name', (d.doc ->> 'cost_usd')::float8 \
+           d.doc ->> 'agent_name', (d.doc ->> 'cost_usd')::float8, c.hash \
     FROM capstan.checkpoint c, shown JOIN capstan.tasks t ON t.id = shown.id AND t.workspace = $1, \
          LATERAL (SELECT replace(t.doc, '\\u0000', '\\ufffd')::jsonb AS doc) d \
     ORDER BY shown.depth, t.created_at, t.id";
@@ -79,7 +80,7 @@ impl ReadModels {
             .await
             .map_err(QueryError::unavailable)?;
         let Some(first) = rows.first() else { return Ok(None) };
-        let position = Position::new(first.get::<_, i64>(0) as u64);
+        let position = checkpoint::position(first);
         let shown =
             rows.iter().take(tasks_max.max(1) as usize).filter(|row| row.get::<_, i32>(1) <= depth_max);
         let mut tasks: Vec<(Option<TaskId>, TreeTask)> = shown

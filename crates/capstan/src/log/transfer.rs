@@ -35,7 +35,7 @@ pub(super) async fn import(log: &dyn EventLog, file: &Path) -> anyhow::Result<()
     for recorded in read(file)? {
         let recorded = recorded?;
         ensure!(
-            recorded.position == last.next(),
+            recorded.position.follows(last),
             "import {}: a commit is missing between {last} and {}",
             file.display(),
             recorded.position
