@@ -19,6 +19,7 @@ pub(crate) mod input;
 pub(crate) mod interaction;
 pub(crate) mod logs;
 pub(crate) mod output;
+pub(crate) mod position;
 pub(crate) mod preview;
 pub(crate) mod projection;
 pub(crate) mod publish_source_event;

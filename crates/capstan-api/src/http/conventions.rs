@@ -128,7 +128,7 @@ pub(crate) async fn read_your_writes(
     next: Next,
 ) -> Result<Response, Problem> {
     if let Some((position, wait)) = wanted(&request, &app)? {
-        app.reads.wait_for(position, wait).await?;
+        app.wait_for(position, wait).await?;
     }
     Ok(next.run(request).await)
 }
@@ -146,16 +146,18 @@ fn wanted(request: &Request, app: &App) -> Result<Option<Wait>, Problem> {
     let of_header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
     let position = of_query("min_position")
         .filter(|text| !text.is_empty())
-        .or_else(|| of_header("capstan-min-position"))
-        .or_else(|| of_header("capstan-position"));
+        .map(|text| ("?min_position", text))
+        .or_else(|| of_header("capstan-min-position").map(|text| ("Capstan-Min-Position", text)))
+        .or_else(|| of_header("capstan-position").map(|text| ("Capstan-Position", text)));
     let wait_ms = of_query("wait_ms").filter(|text| !text.is_empty());
     let wait_ms = match wait_ms.map(str::parse::<u64>) {
         None => app.config.wait_ms_default,
         Some(Ok(wait_ms)) => wait_ms.min(app.config.wait_ms_max),
         Some(Err(_)) => return Err(Problem::invalid_field("?wait_ms", "must be a number of milliseconds")),
     };
-    let Some(text) = position else { return Ok(None) };
-    let position =
-        text.parse().map_err(|_| Problem::invalid_field("?min_position", "must be a log position"))?;
+    let Some((pointer, text)) = position else { return Ok(None) };
+    let position = text
+        .parse()
+        .map_err(|_| Problem::invalid_field(pointer, "must be a position, for example 0-48213-9f3ac21b"))?;
     Ok(Some((position, std::time::Duration::from_millis(wait_ms))))
 }

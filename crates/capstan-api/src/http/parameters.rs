@@ -56,6 +56,11 @@ impl Parameters {
         self.faults.push(Fault { pointer: format!("?{name}"), message: message.into() });
     }
 
+    /// Notes a fault of a header that takes the place of a parameter.
+    pub(crate) fn header_fault(&mut self, name: &str, message: impl Into<String>) {
+        self.faults.push(Fault { pointer: name.to_owned(), message: message.into() });
+    }
+
     /// Takes a text; an empty one counts as absent.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         self.known.insert(name.to_owned());

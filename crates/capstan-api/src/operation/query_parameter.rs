@@ -61,7 +61,7 @@ const AGENT: QueryParameter = takes("agent_id", Text, "agent id, key, or similar
 
 /// The parameters of every query of the read models.
 pub(crate) const OF_READS: &[QueryParameter] = &[
-    takes("min_position", Number, "waits until the read models have reached this log position"),
+    takes("min_position", Text, "waits until the read models have reached this log position"),
     takes("wait_ms", Number, "longest wait in milliseconds; default 2000, maximum 30000"),
 ];
 

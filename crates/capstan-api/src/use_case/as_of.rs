@@ -35,7 +35,7 @@ impl FromStr for AsOf {
 impl AsOf {
     fn includes(self, recorded: &Recorded) -> bool {
         match self {
-            Self::Position(position) => recorded.position <= position,
+            Self::Position(position) => position.reaches(recorded.position),
             Self::Time(time) => recorded.commit.metadata.occurred_at <= time,
         }
     }
@@ -73,6 +73,9 @@ async fn commits(
     task_id: TaskId,
     as_of: AsOf,
 ) -> Result<Vec<Recorded>, Problem> {
+    if let AsOf::Position(position) = as_of {
+        app.must_hold(position).await?;
+    }
     let stream = streams::task(workspace, task_id)?;
     let mut commits = app.log.read_stream(&stream, Position::START).await?;
     let end = commits.iter().position(|recorded| !as_of.includes(recorded));

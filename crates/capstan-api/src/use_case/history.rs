@@ -43,6 +43,7 @@ pub(crate) async fn of_task(
     after: Position,
     limit: u32,
 ) -> Result<List<HistoryEntry>, Problem> {
+    app.must_hold(after).await?;
     let stream = streams::task(workspace, task_id)?;
     let commits = app.log.read_stream(&stream, after).await?;
     if commits.is_empty() {

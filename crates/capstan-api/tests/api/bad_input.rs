@@ -1,8 +1,10 @@
 //! Whatever is wrong with a request: the right problem document, and nothing written.
 
+use capstan_envelope::{CommitHash, Position};
 use serde_json::json;
 
-use crate::harness::Api;
+use crate::harness::{Answer, Api};
+use crate::nats::request;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_refused_and_writes_nothing() {
@@ -124,9 +126,68 @@ async fn bad_reads_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_position_that_does_not_come_times_out_with_the_lag() {
     let api = Api::start().await;
-    let beyond = api.head().await.sequence() + 5;
-    let answer = api.get(&format!("/v1/workspaces/dev/tasks?min_position={beyond}&wait_ms=50")).await;
+    let head = api.head().await;
+    api.get(&format!("/v1/workspaces/dev/tasks?min_position={head}")).await.expect(200);
+    // Whoever holds the checkpoint's row keeps the projector from moving it.
+    let (mut sql, connection) = tokio_postgres::connect(&api.database, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let lock = sql.transaction().await.unwrap();
+    lock.query_one("SELECT 1 FROM capstan.checkpoint FOR UPDATE", &[]).await.unwrap();
+    for message in ["1", "2", "3", "4", "5"] {
+        let task = json!({ "agent_id": "demo", "message": message });
+        api.post("/v1/workspaces/dev/tasks", task).await.expect(202);
+    }
+    let answer =
+        api.get(&format!("/v1/workspaces/dev/tasks?min_position={}&wait_ms=50", api.head().await)).await;
     answer.expect_problem(504, "position_timeout");
     assert!(answer.body["lag_events"].as_u64().unwrap() >= 5, "{}", answer.body);
     assert_eq!(answer.header("retry-after"), "1");
+    lock.rollback().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_of_another_history_is_refused_on_both_ways() {
+    let api = Api::start().await;
+    let task = api.task("a task").await;
+    let head = api.head().await;
+    let beyond = Position::new(head.sequence() + 5, CommitHash::NONE);
+    // The log holds a commit of this number, so that only the hash differs.
+    let foreign = [1, head.sequence()].map(|sequence| Position::new(sequence, CommitHash::NONE));
+    for position in [beyond].into_iter().chain(foreign) {
+        let path = format!("/v1/workspaces/dev/tasks/{task}");
+        for query in [
+            format!("{path}?min_position={position}"),
+            format!("{path}/history?cursor={position}"),
+            format!("{path}?as_of={position}"),
+        ] {
+            api.get(&query).await.expect_problem(409, "position_unknown");
+        }
+        for header in ["Capstan-Min-Position", "Capstan-Position"] {
+            let request = api.request("GET", &path).header(header, position.to_string());
+            api.send(request).await.expect_problem(409, "position_unknown");
+        }
+        let asked = json!({ "task": task, "min_position": position });
+        let on_bus = request(&api, "get-task", asked).await;
+        assert_eq!(on_bus["code"], "position_unknown", "{on_bus}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_is_not_a_position_is_named() {
+    let api = Api::start().await;
+    let tasks = "/v1/workspaces/dev/tasks";
+    let pointer = |answer: &Answer| {
+        answer.expect_problem(422, "validation_failed");
+        answer.body["errors"][0]["pointer"].as_str().unwrap().to_owned()
+    };
+    for text in ["x", "7", "0-7-9F3AC21B", "0-07-9f3ac21b", "0-7"] {
+        assert_eq!(pointer(&api.get(&format!("{tasks}?min_position={text}")).await), "?min_position");
+        for header in ["Capstan-Min-Position", "Capstan-Position"] {
+            assert_eq!(pointer(&api.send(api.request("GET", tasks).header(header, text)).await), header);
+        }
+        let stream = "/v1/workspaces/dev/stream";
+        assert_eq!(pointer(&api.get(&format!("{stream}?after={text}")).await), "?after");
+        let resumed = api.request("GET", stream).header("Last-Event-ID", text);
+        assert_eq!(pointer(&api.send(resumed).await), "Last-Event-ID");
+    }
 }

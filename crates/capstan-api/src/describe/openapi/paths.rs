@@ -262,7 +262,7 @@ fn problems(operation: &Operation) -> BTreeSet<u16> {
         statuses.extend([401, 403, 408, 422, 429]);
     }
     if operation.waits_for_position() {
-        statuses.insert(504);
+        statuses.extend([409, 504]);
     }
     if operation.method != Verb::Get {
         statuses.extend([409, 412, 413]);

@@ -50,7 +50,7 @@ impl Wish {
             None => in_query,
             Some(Ok(cursor)) => Some(cursor),
             Some(Err(_)) => {
-                parameters.fault("after", "Last-Event-ID must be an event id as sent on a stream");
+                parameters.header_fault("Last-Event-ID", "must be an event id as sent on a stream");
                 None
             }
         };
