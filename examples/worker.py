@@ -115,7 +115,7 @@ def work(attempt):
     """The agent. Returns the final report."""
     prompt = attempt.leased["prompt"].strip()
     line = f"pid {os.getpid()} works on {prompt!r}, because of {attempt.leased['cause']}"
-    attempt.call("logs", [{"stream": "stdout", "data": line}])
+    attempt.call("logs", {"lines": [{"stream": "stdout", "data": line}]})
     if prompt == "ask":
         prompt = attempt.ask("What shall I count?")
         if prompt is None:  # It will be the prompt of a new run.
@@ -128,7 +128,7 @@ def work(attempt):
     data = {"text": prompt, "words": len(words), "characters": len(prompt)}
     output = {"name": f"count-{attempt.leased['run_id']}", "output_type": "count", "title": "Word count"}
     attempt.call("outputs", {**output, "data": data})
-    attempt.call("usage", {"input_tokens": len(words), "output_tokens": 1, "cost_usd": 0.0})
+    attempt.call("usage", {"usage": {"input_tokens": len(words), "output_tokens": 1, "cost_usd": 0.0}})
     return {"outcome": "ok", "exit_code": 0, "result": data}
 
 
@@ -172,7 +172,7 @@ class Worker:
             asked_at, wait = time.monotonic(), min([1.0] + [attempt.lease_s / 3 for attempt in held])
             renewals = [{"attempt_id": attempt.id, "epoch": attempt.leased["epoch"]} for attempt in held]
             try:
-                answers = self.of_worker(f"renew?wait_ms={int(wait * 1000)}", renewals, wait) if held else []
+                answers = self.of_worker("renew", {"renewals": renewals, "wait_ms": int(wait * 1000)}, wait) if held else []
             except (Stopped, Refused):
                 answers = []
             by_id = {answer["attempt_id"]: answer for answer in answers}

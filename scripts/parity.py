@@ -145,27 +145,26 @@ class Scene:
 
     def bodies(self, name):
         """The values of the path's parameters, and the fields of the body."""
-        agent = {"agent": "agent_id"}
         make = {
             "AcceptAgentCommand": lambda: ({}, {"agent_id": "demo", "message": "hello"}),
-            "SubmitTaskInput": lambda: ({"task": self.task()[0]}, {"message": "more"}),
-            "EnqueueRunInput": lambda: ({"run": self.run()}, {"message": "more"}),
-            "CancelTask": lambda: ({"task": self.task()[0]}, {}),
-            "ArchiveTask": lambda: ({"task": self.task()[0]}, {}),
-            "RetryTask": lambda: ({"task": self.cancelled()}, {}),
-            "UpdateTask": lambda: ({"task": self.task()[0]}, {"priority": "high"}),
-            "CancelRun": lambda: ({"run": self.run()}, {}),
+            "SubmitTaskInput": lambda: ({"task_id": self.task()[0]}, {"message": "more"}),
+            "EnqueueRunInput": lambda: ({"run_id": self.run()}, {"message": "more"}),
+            "CancelTask": lambda: ({"task_id": self.task()[0]}, {}),
+            "ArchiveTask": lambda: ({"task_id": self.task()[0]}, {}),
+            "RetryTask": lambda: ({"task_id": self.cancelled()}, {}),
+            "UpdateTask": lambda: ({"task_id": self.task()[0]}, {"priority": "high"}),
+            "CancelRun": lambda: ({"run_id": self.run()}, {}),
             "CreateAgent": lambda: ({}, {"agent_key": self.fresh("made"), "name": "Made"}),
-            "UpdateAgent": lambda: ({"agent": self.agent()}, {"name": "Renamed"}),
-            "DeleteAgent": lambda: ({"agent": self.agent()}, {}),
-            "UpsertChannelBinding": lambda: ({"type": "email", "address": self.fresh("x") + "@example.org"}, {}),
-            "DeleteChannelBinding": lambda: ({"type": "email", "address": self.channel()}, {}),
+            "UpdateAgent": lambda: ({"agent_id": self.agent()}, {"name": "Renamed"}),
+            "DeleteAgent": lambda: ({"agent_id": self.agent()}, {}),
+            "UpsertChannelBinding": lambda: ({"channel_type": "email", "address": self.fresh("x") + "@example.org"}, {}),
+            "DeleteChannelBinding": lambda: ({"channel_type": "email", "address": self.channel()}, {}),
             "CreateSchedule": lambda: ({}, {"agent_id": "demo", "cron_expr": "0 9 * * *", "prompt": "hello"}),
-            "UpdateSchedule": lambda: ({"schedule": self.schedule()}, {"prompt": "hello again"}),
-            "DeleteSchedule": lambda: ({"schedule": self.schedule()}, {}),
-            "GetAgent": lambda: ({"agent": "demo"}, None),
-            "GetAgentStats": lambda: ({"agent": "demo"}, None),
-            "GetSchedule": lambda: ({"schedule": self.schedule()}, None),
+            "UpdateSchedule": lambda: ({"schedule_id": self.schedule()}, {"prompt": "hello again"}),
+            "DeleteSchedule": lambda: ({"schedule_id": self.schedule()}, {}),
+            "GetAgent": lambda: ({"agent_id": "demo"}, None),
+            "GetAgentStats": lambda: ({"agent_id": "demo"}, None),
+            "GetSchedule": lambda: ({"schedule_id": self.schedule()}, None),
         }.get(name)
         if make:
             return make()
@@ -173,20 +172,16 @@ class Scene:
 
     def of_read(self, path):
         names = re.findall(r"{(\w+)}", path)
-        make = {"task": lambda: self.task()[0], "run": self.run, "agent": lambda: "demo"}
+        make = {"task_id": lambda: self.task()[0], "run_id": self.run, "agent_id": lambda: "demo"}
         return {name: make[name]() for name in names}, None
 
 
 async def ask(client, name, subject, parts, body, query):
     """Makes the call as a request on NATS."""
-    given = dict(body or {})
+    given = dict(body or {}, **parts)
     if body is None:
-        given.update(parts)
         given.update(pair.split("=") for pair in query.split("&") if pair)
         given.update({"wait_ms": 20000})
-    else:
-        wire = {"type": "channel_type", "address": "address"}
-        given.update({wire.get(part, f"{part}_id"): value for part, value in parts.items()})
     reply = await client.request(f"capstan.rpc.dev.{subject}", json.dumps(given).encode(), timeout=60)
     status = int((reply.headers or {}).get("Capstan-Status", 0))
     return status, json.loads(reply.data)

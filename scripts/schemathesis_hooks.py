@@ -45,9 +45,9 @@ class Things(Scene):
         # The previous worker may have been drained, and holds its leases.
         self.worker = self.register()
         made = {
-            "workspace": "dev", "worker": self.worker, "task": task, "run": self.run(), "agent": self.agent(),
-            "schedule": self.schedule(), "type": "email", "address": self.channel(), "instance_key": instance,
-            "output": find(output, "output_id"), "token": find(token["token"], "id"), "code": "not_found",
+            "workspace": "dev", "worker_id": self.worker, "task_id": task, "run_id": self.run(), "agent_id": self.agent(),
+            "schedule_id": self.schedule(), "channel_type": "email", "address": self.channel(), "instance_key": instance,
+            "output_id": find(output, "output_id"), "token_id": find(token["token"], "id"), "code": "not_found",
         }
         self.end_attempt()
         lease = self.capstan.must("POST", f"/v1/workers/{self.worker}/lease", {"max": 1, "wait_ms": 500})
@@ -57,9 +57,9 @@ class Things(Scene):
 
     def end_attempt(self):
         """Finishes the last attempt, so that its class has room for the next. A case may have ended it already."""
-        if "attempt" in self.made:
+        if "attempt_id" in self.made:
             headers = {"Capstan-Lease-Epoch": self.made["epoch"]}
-            self.capstan.call("POST", f"/v1/attempts/{self.made['attempt']}/finish", {"outcome": "ok"}, headers)
+            self.capstan.call("POST", f"/v1/attempts/{self.made['attempt_id']}/finish", {"outcome": "ok"}, headers)
 
     def made_lease(self, made, lease):
         """A running attempt with an unclaimed input."""
@@ -70,7 +70,7 @@ class Things(Scene):
         workspace = lease["attempt_id"].split(".")[0]
         task = f"/v1/workspaces/{workspace}/tasks/{lease['task_id']}"
         said = self.capstan.must("POST", f"{task}/input", {"message": "more"})
-        made.update(attempt=lease["attempt_id"], epoch=str(lease["epoch"]), input=said["input_id"])
+        made.update(attempt_id=lease["attempt_id"], epoch=str(lease["epoch"]), input_id=said["input_id"])
 
     def now(self):
         """The entities of this call; empty when it keeps its generated values."""
@@ -102,7 +102,7 @@ def before_call(context, case, kwargs):
     for name in case.path_parameters or {}:
         if name in things:
             case.path_parameters[name] = things[name]
-    if "attempt" in (case.path_parameters or {}) and "epoch" in things:
+    if "attempt_id" in (case.path_parameters or {}) and "epoch" in things:
         case.headers["Capstan-Lease-Epoch"] = things["epoch"]
     query = case.query or {}
     for given in (query, case.body):

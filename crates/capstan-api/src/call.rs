@@ -1,7 +1,7 @@
 //! The context of a command: its caller, key, condition and trace.
 
 use axum::http::{HeaderMap, header};
-use capstan_contract::command::{CommandBody, fingerprint};
+use capstan_contract::command::{CommandBody, Conditions, fingerprint};
 use capstan_dispatch::CommandContext;
 use capstan_domain::id;
 use capstan_envelope::{Actor, Idempotency, StreamId, Workspace};
@@ -80,28 +80,30 @@ impl CallContext {
         })
     }
 
-    /// The key under which the command may be repeated: the header's, the body's, or the caller's command id.
-    pub(crate) fn key(&self, body_key: Option<&str>) -> Result<Option<CommandKey>, Problem> {
-        let key = match (self.idempotency_key.as_deref(), body_key) {
+    /// Adds the conditions that stood in the body. A header and the body may not contain different keys.
+    pub(crate) fn with(&self, conditions: Conditions) -> Result<Self, Problem> {
+        let key = match (self.idempotency_key.clone(), conditions.idempotency_key) {
             (Some(header), Some(body)) if header != body => {
                 return Err(Problem::invalid_field(
                     "/idempotency_key",
-                    "the Idempotency-Key header and the body name different keys",
+                    "the Idempotency-Key header and the body contain different keys",
                 ));
             }
             (header, body) => header.or(body),
         };
-        if key.is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
+        if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
             return Err(Problem::invalid_field(
                 "/idempotency_key",
                 format!("an idempotency key has 1 to {KEY_BYTES_MAX} bytes"),
             ));
         }
-        Ok(match (key, self.command_id) {
-            (Some(key), _) => Some(CommandKey::Given(key.to_owned())),
-            (None, Some(id)) => Some(CommandKey::Id(id)),
-            (None, None) => None,
-        })
+        Ok(Self { idempotency_key: key, ..self.clone() })
+    }
+
+    /// The key under which the command may be repeated: the caller's key, else its command id.
+    pub(crate) fn key(&self) -> Option<CommandKey> {
+        let given = self.idempotency_key.clone().map(CommandKey::Given);
+        given.or(self.command_id.map(CommandKey::Id))
     }
 
     /// What the dispatcher is told about a command on `stream`; `body` is what makes a repeat the same command.
@@ -201,8 +203,13 @@ fn is_traceparent(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use capstan_contract::command::CancelTask;
+    use capstan_domain::id::TaskId;
 
     use super::*;
+
+    fn cancel() -> CancelTask {
+        CancelTask { task_id: TaskId(Uuid::nil()), reason: None }
+    }
 
     fn call(list: &[(&'static str, &str)]) -> Result<CallContext, Problem> {
         let headers = list.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
@@ -212,21 +219,22 @@ mod tests {
     #[test]
     fn header_and_body_may_not_name_different_keys() {
         let call = call(&[("idempotency-key", "a")]).unwrap();
-        assert_eq!(call.key(None).unwrap(), Some(CommandKey::Given("a".into())));
-        assert_eq!(call.key(Some("a")).unwrap(), Some(CommandKey::Given("a".into())));
-        assert_eq!(call.key(Some("b")).unwrap_err().errors[0].pointer, "/idempotency_key");
+        let with = |key: Option<&str>| call.with(Conditions { idempotency_key: key.map(str::to_owned) });
+        assert_eq!(with(None).unwrap().key(), Some(CommandKey::Given("a".into())));
+        assert_eq!(with(Some("a")).unwrap().key(), Some(CommandKey::Given("a".into())));
+        assert_eq!(with(Some("b")).unwrap_err().errors[0].pointer, "/idempotency_key");
     }
 
     #[test]
     fn a_command_id_alone_makes_a_command_repeatable() {
         let id = Uuid::from_u128(7);
         let call = call(&[("capstan-command-id", &id.to_string())]).unwrap();
-        assert_eq!(call.key(None).unwrap(), Some(CommandKey::Id(id)));
+        assert_eq!(call.key(), Some(CommandKey::Id(id)));
         let stream = "dev/task/1".parse().unwrap();
-        let context = call.command(&stream, Some(&CommandKey::Id(id)), &CancelTask::default());
+        let context = call.command(&stream, Some(&CommandKey::Id(id)), &cancel());
         assert_eq!((context.command_id, context.command), (id, "cancel-task"));
         let other = "dev/task/2".parse().unwrap();
-        let other = call.command(&other, Some(&CommandKey::Id(id)), &CancelTask::default());
+        let other = call.command(&other, Some(&CommandKey::Id(id)), &cancel());
         assert_ne!(context.idempotency, other.idempotency, "the id of one command is no repeat of another");
     }
 
@@ -236,7 +244,7 @@ mod tests {
         let stream = "_channels/channel/1".parse().unwrap();
         let of = |tenant: &str, key: &CommandKey| {
             let tenant = Workspace::new(tenant).unwrap();
-            call.command_of_tenant(&tenant, &stream, Some(key), &CancelTask::default())
+            call.command_of_tenant(&tenant, &stream, Some(key), &cancel())
         };
         let given = CommandKey::Given("k".into());
         assert_ne!(of("dev", &given).command_id, of("other", &given).command_id);

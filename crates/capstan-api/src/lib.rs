@@ -19,6 +19,7 @@ pub mod nats;
 mod operation;
 mod problem;
 mod receipt;
+mod request;
 mod use_case;
 
 pub use app::dispatchers::{
@@ -28,6 +29,7 @@ pub use app::{ApiConfig, App, NatsConfig, Parts};
 pub use auth::access::{Access, AdminToken, AdminTokenTooShort};
 pub use auth::rates::RateLimit;
 pub use call::CallContext;
+pub use capstan_contract::command::COMMAND_NAMES;
 pub use http::headers::{CORRELATION, POSITION};
 pub use http::routes::{operations, router};
 pub use http::serving::serve;
@@ -36,7 +38,7 @@ pub use operation::{Answer, Operation, Scope, Verb};
 pub use problem::{Code, MEDIA_TYPE, Problem, ProblemDocument};
 pub use receipt::{Receipt, Reply, Success};
 pub use use_case::batch::BATCH;
-pub use use_case::commands::{NAMES as COMMAND_NAMES, execute};
+pub use use_case::commands::execute;
 pub use use_case::dead_letters::store::DeadLetters;
 pub use use_case::read::Reads;
 pub use use_case::readiness::{Check, Finding, ReadModelsCheck};

@@ -6,7 +6,6 @@ pub(crate) mod answer_schema;
 pub(crate) mod archive_all_outputs;
 pub(crate) mod as_of;
 pub(crate) mod batch;
-pub(crate) mod body;
 pub(crate) mod channel;
 pub(crate) mod class;
 pub(crate) mod commands;

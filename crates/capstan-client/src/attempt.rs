@@ -214,12 +214,12 @@ impl Attempt {
 
     /// Hands on lines of the agent's output.
     pub async fn append_logs(&self, lines: &[LogLine]) -> Result<(), Error> {
-        self.post(&["logs"]).json(lines).done().await
+        self.post(&["logs"]).json(&json!({ "lines": lines })).done().await
     }
 
     /// Hands on what happened inside the agent.
     pub async fn append_events(&self, events: &[RunEventReport]) -> Result<(), Error> {
-        self.post(&["events"]).json(events).done().await
+        self.post(&["events"]).json(&json!({ "events": events })).done().await
     }
 
     /// Reports an output; answers its id. With a name or an id, repeating makes no second one.
@@ -273,7 +273,7 @@ impl Attempt {
 
     /// Reports what was used since the last report.
     pub async fn record_usage(&self, usage: &Usage, key: &str) -> Result<(), Error> {
-        self.post(&["usage"]).json(usage).header("Idempotency-Key", key).done().await
+        self.post(&["usage"]).json(&json!({ "usage": usage })).header("Idempotency-Key", key).done().await
     }
 
     /// Gives the attempt back unfinished: another worker may try at once.

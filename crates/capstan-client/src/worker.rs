@@ -204,7 +204,8 @@ impl Client {
         wait: Duration,
     ) -> Result<Vec<RenewAnswer>, Error> {
         let call = self.call(Method::POST, &["v1", "workers", &worker.to_string(), "renew"]);
-        let call = call.query(&[("wait_ms", wait.as_millis() as u64)]).json(leases).waiting(wait);
+        let body = json!({ "renewals": leases, "wait_ms": wait.as_millis() as u64 });
+        let call = call.json(&body).waiting(wait);
         Ok(call.answer::<Listed<_>>().await?.into_vec())
     }
 

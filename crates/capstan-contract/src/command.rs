@@ -1,18 +1,16 @@
-//! What callers and workers send: one body a file, the same over HTTP, on the bus and in tests.
+//! Bodies of the commands of callers and of the calls of workers: the same over HTTP, NATS and in batches.
 //!
-//! A body only has a shape; rules and limits are the domain's. Unknown fields are refused, so that nothing a
-//! caller says is silently dropped. A text the domain requires reads as blank when it is absent, so that its
-//! absence is reported together with every other fault.
+//! A body has a shape; rules are the domain's. Bodies are read strictly (the reader refuses a field that is not
+//! declared, at every depth), so the types themselves need not.
 
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use crate::schema::{NamedSchema, schema_of};
+use crate::schema::{NamedSchema, request_schema_of};
 
 mod accept_agent_command;
 mod ack_input;
-mod any_command;
 mod append_logs;
 mod append_rows;
 mod append_run_events;
@@ -43,7 +41,6 @@ mod issue_token;
 mod lease_request;
 mod open_blocker;
 mod pause_schedule;
-mod policy;
 mod produce_output;
 mod publish_source_event;
 mod record_usage;
@@ -63,11 +60,9 @@ mod update_schedule;
 mod update_task;
 mod update_workspace;
 mod upsert_channel_binding;
-mod usage;
 
 pub use accept_agent_command::AcceptAgentCommand;
 pub use ack_input::AckInput;
-pub use any_command::{AnyCommand, ReadCommandError};
 pub use append_logs::{AppendLogs, LogLine};
 pub use append_rows::AppendRows;
 pub use append_run_events::{AppendRunEvents, RunEvent};
@@ -122,81 +117,123 @@ pub use upsert_channel_binding::UpsertChannelBinding;
 pub trait CommandBody: Serialize + DeserializeOwned + JsonSchema {
     /// The command's wire name, as it stands in subjects, batches and metadata.
     const NAME: &'static str;
-
-    /// The key under which the command may be repeated, when the caller gave one in the body.
-    fn idempotency_key(&self) -> Option<&str> {
-        None
-    }
 }
 
-/// Names bodies: `Type = "wire-name"`, with `keyed` when the caller may give an idempotency key.
-macro_rules! bodies {
-    ($($body:ident = $name:literal $($keyed:ident)?;)*) => {
-        $(impl CommandBody for $body {
-            const NAME: &'static str = $name;
-            $(bodies!(@$keyed);)?
-        })*
+/// Fields that may stand in the body of every command of a caller, beside its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Conditions {
+    /// Key of the command, 1 to 512 bytes: a repeat under the same key is answered with the first outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+}
 
-        /// Every command's wire name and the JSON Schema of its body.
-        pub static COMMANDS: &[NamedSchema] =
-            &[$(NamedSchema { name: $name, schema: || schema_of::<$body>($name) },)*];
-    };
-    (@keyed) => {
-        fn idempotency_key(&self) -> Option<&str> {
-            self.idempotency_key.as_deref()
+impl Conditions {
+    /// Their names.
+    pub const NAMES: &'static [&'static str] = &["idempotency_key"];
+}
+
+/// Fields beside the body of a worker's call: none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Unconditional {}
+
+/// Hands the callers' commands, `Type = "wire-name";` each, to a macro. They are the same over HTTP, NATS and in batches.
+#[macro_export]
+macro_rules! for_each_command {
+    ($callback:ident) => {
+        $callback! {
+            AcceptAgentCommand = "accept-agent-command";
+            SubmitTaskInput = "submit-task-input";
+            EnqueueRunInput = "enqueue-run-input";
+            CancelTask = "cancel-task";
+            CancelRun = "cancel-run";
+            RetryTask = "retry-task";
+            ArchiveTask = "archive-task";
+            UnarchiveTask = "unarchive-task";
+            UpdateTask = "update-task";
+            PublishSourceEvent = "publish-source-event";
+            CreateAgent = "create-agent";
+            CreateWorkspace = "create-workspace";
+            ConfigureClass = "configure-class";
+            CreateSchedule = "create-schedule";
+            UpdateSchedule = "update-schedule";
+            DeleteSchedule = "delete-schedule";
+            PauseSchedule = "pause-schedule";
+            ResumeSchedule = "resume-schedule";
+            TriggerSchedule = "trigger-schedule";
+            UpdateAgent = "update-agent";
+            DeleteAgent = "delete-agent";
+            UpdateWorkspace = "update-workspace";
+            UpsertChannelBinding = "upsert-channel-binding";
+            DeleteChannelBinding = "delete-channel-binding";
+            IssueToken = "issue-token";
+            RevokeToken = "revoke-token";
+            CreateTaskOutput = "create-task-output";
+            AppendTaskOutputRows = "append-task-output-rows";
+            FinalizeTaskOutput = "finalize-task-output";
+            ArchiveOutput = "archive-output";
+            ArchiveAllOutputs = "archive-all-outputs";
         }
     };
 }
 
-bodies! {
-    AcceptAgentCommand = "accept-agent-command" keyed;
-    SubmitTaskInput = "submit-task-input" keyed;
-    EnqueueRunInput = "enqueue-run-input" keyed;
-    CancelTask = "cancel-task" keyed;
-    CancelRun = "cancel-run" keyed;
-    RetryTask = "retry-task" keyed;
-    ArchiveTask = "archive-task" keyed;
-    UnarchiveTask = "unarchive-task" keyed;
-    UpdateTask = "update-task" keyed;
-    PublishSourceEvent = "publish-source-event" keyed;
-    CreateAgent = "create-agent" keyed;
-    CreateWorkspace = "create-workspace" keyed;
-    ConfigureClass = "configure-class" keyed;
-    CreateSchedule = "create-schedule" keyed;
-    UpdateSchedule = "update-schedule" keyed;
-    DeleteSchedule = "delete-schedule" keyed;
-    PauseSchedule = "pause-schedule" keyed;
-    ResumeSchedule = "resume-schedule" keyed;
-    TriggerSchedule = "trigger-schedule" keyed;
-    UpdateAgent = "update-agent" keyed;
-    DeleteAgent = "delete-agent" keyed;
-    UpdateWorkspace = "update-workspace" keyed;
-    UpsertChannelBinding = "upsert-channel-binding" keyed;
-    DeleteChannelBinding = "delete-channel-binding" keyed;
-    IssueToken = "issue-token" keyed;
-    RevokeToken = "revoke-token" keyed;
-    CreateTaskOutput = "create-task-output" keyed;
-    AppendTaskOutputRows = "append-task-output-rows" keyed;
-    FinalizeTaskOutput = "finalize-task-output" keyed;
-    ArchiveOutput = "archive-output" keyed;
-    ArchiveAllOutputs = "archive-all-outputs" keyed;
-    RegisterWorker = "register-worker";
-    LeaseRequest = "lease-attempts";
-    RenewRequest = "renew-leases";
-    StartAttempt = "start-attempt";
-    AppendLogs = "append-logs";
-    AppendRunEvents = "append-run-events";
-    ProduceOutput = "produce-output";
-    AppendRows = "append-rows";
-    FinalizeOutput = "finalize-output";
-    OpenBlocker = "open-blocker";
-    ClaimInput = "claim-input";
-    AckInput = "ack-input";
-    DeferInput = "defer-input";
-    RecordUsage = "record-usage";
-    CheckToolCall = "check-tool-call";
-    ClaimToolCall = "claim-tool-call";
-    ReportToolCall = "report-tool-call";
-    FinishAttempt = "finish-attempt";
-    ReturnAttempt = "return-attempt";
+/// Hands the calls of workers to a macro, as [`for_each_command`](crate::for_each_command) does the callers' commands.
+macro_rules! for_each_worker_call {
+    ($callback:ident) => {
+        $callback! {
+            RegisterWorker = "register-worker";
+            LeaseRequest = "lease-attempts";
+            RenewRequest = "renew-leases";
+            StartAttempt = "start-attempt";
+            AppendLogs = "append-logs";
+            AppendRunEvents = "append-run-events";
+            ProduceOutput = "produce-output";
+            AppendRows = "append-rows";
+            FinalizeOutput = "finalize-output";
+            OpenBlocker = "open-blocker";
+            ClaimInput = "claim-input";
+            AckInput = "ack-input";
+            DeferInput = "defer-input";
+            RecordUsage = "record-usage";
+            CheckToolCall = "check-tool-call";
+            ClaimToolCall = "claim-tool-call";
+            ReportToolCall = "report-tool-call";
+            FinishAttempt = "finish-attempt";
+            ReturnAttempt = "return-attempt";
+        }
+    };
+}
+
+macro_rules! name_commands {
+    ($($body:ident = $name:literal;)*) => {
+        $(impl CommandBody for $body {
+            const NAME: &'static str = $name;
+        })*
+
+        /// The wire names of the callers' commands.
+        pub const COMMAND_NAMES: &[&str] = &[$($name,)*];
+
+        /// Every command of a caller and the JSON Schema of its body.
+        pub static COMMANDS: &[NamedSchema] =
+            &[$(NamedSchema { name: $name, schema: || request_schema_of::<$body, Conditions>($name) },)*];
+    };
+}
+
+macro_rules! name_worker_calls {
+    ($($body:ident = $name:literal;)*) => {
+        $(impl CommandBody for $body {
+            const NAME: &'static str = $name;
+        })*
+
+        /// Every call of a worker and the JSON Schema of its body.
+        pub static WORKER_CALLS: &[NamedSchema] =
+            &[$(NamedSchema { name: $name, schema: || request_schema_of::<$body, Unconditional>($name) },)*];
+    };
+}
+
+for_each_command!(name_commands);
+for_each_worker_call!(name_worker_calls);
+
+/// Every body and its JSON Schema: the commands of callers and the calls of workers.
+pub fn body_schemas() -> impl Iterator<Item = &'static NamedSchema> {
+    COMMANDS.iter().chain(WORKER_CALLS)
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
+use schemars::transform::{RecursiveTransform, Transform};
+use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
 use crate::catalogue::CATALOGUE;
-use crate::command::COMMANDS;
+use crate::command::body_schemas;
 use crate::lease::ANSWERS;
 
 mod envelope;
@@ -38,7 +39,7 @@ pub fn generate() -> BTreeMap<PathBuf, String> {
         let (category, name, version) = (event.category, event.name, event.version());
         (format!("events/{category}/{name}.v{version}.schema.json"), (event.schema)())
     });
-    let commands = COMMANDS.iter().map(|command| command.at("commands"));
+    let commands = body_schemas().map(|body| body.at("commands"));
     let answers = ANSWERS.iter().map(|answer| answer.at("worker"));
     let envelope = std::iter::once(("envelope.v1.schema.json".to_owned(), envelope::schema()));
     envelope
@@ -57,6 +58,35 @@ pub(crate) fn schema_of<T: JsonSchema>(title: &str) -> Value {
 /// The schema of one shape as it is written: only fields that may be left out are not required.
 pub fn answer_schema_of<T: JsonSchema>(title: &str) -> Value {
     drawn::<T>(SchemaSettings::draft2020_12().for_serialize(), title)
+}
+
+/// The schema of a request as it is read: its own fields and those beside it, in one closed object. Requests are read
+/// strictly at every depth, also where a value's type tolerates unknown fields because events hold it.
+pub fn request_schema_of<T: JsonSchema, B: JsonSchema>(title: &str) -> Value {
+    let mut generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    let beside = generator.root_schema_for::<B>().to_value();
+    let mut schema = generator.into_root_schema_for::<T>();
+    schema.insert("title".to_owned(), title.into());
+    RecursiveTransform(close).transform(&mut schema);
+    let mut schema = schema.to_value();
+    for part in ["properties", "$defs"] {
+        let Some(Value::Object(added)) = beside.get(part) else { continue };
+        if let Value::Object(present) = &mut schema[part] {
+            present.extend(added.clone());
+        } else {
+            schema[part] = Value::Object(added.clone());
+        }
+    }
+    schema
+}
+
+/// Refuses undeclared fields of an object whose fields are declared.
+fn close(schema: &mut Schema) {
+    let declares =
+        schema.get("properties").is_some() || schema.get("type").is_some_and(|kind| kind == "object");
+    if declares && schema.get("additionalProperties").is_none() {
+        schema.insert("additionalProperties".to_owned(), false.into());
+    }
 }
 
 fn drawn<T: JsonSchema>(settings: SchemaSettings, title: &str) -> Value {

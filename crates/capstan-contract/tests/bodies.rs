@@ -3,13 +3,13 @@
 
 use capstan_contract::command::{
     AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, AppendTaskOutputRows,
-    ArchiveAllOutputs, ArchiveOutput, ArchiveTask, COMMANDS, CancelRun, CancelTask, CheckToolCall,
-    ClaimInput, ClaimToolCall, CommandBody, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput,
+    ArchiveAllOutputs, ArchiveOutput, ArchiveTask, CancelRun, CancelTask, CheckToolCall, ClaimInput,
+    ClaimToolCall, CommandBody, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput,
     CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeOutput,
     FinalizeTaskOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule, ProduceOutput,
     PublishSourceEvent, RecordUsage, RegisterWorker, RenewRequest, ReportToolCall, ResumeSchedule, RetryTask,
     ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule, UnarchiveTask, UpdateAgent,
-    UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
+    UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding, body_schemas,
 };
 use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::{NamedSchema, generate};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 const TASK: &str = "018f6b1e-7c3a-7d10-9a55-0b8f3c2d1e4f";
 
-/// Reads a body as its type, writes it and reads it again; the schema must take and refuse the same.
+/// Holds a body against the schema. A body that fits reads as its type, and reads the same after it is written.
 fn reads<B: CommandBody>(body: &Value) -> bool {
     let read = serde_json::from_value::<B>(body.clone());
     if let Ok(read) = &read {
@@ -27,12 +27,12 @@ fn reads<B: CommandBody>(body: &Value) -> bool {
         assert_eq!(serde_json::to_value(again).unwrap(), written, "{}", B::NAME);
     }
     let by_schema = jsonschema::draft202012::new(&schema(B::NAME)).unwrap().is_valid(body);
-    assert_eq!(read.is_ok(), by_schema, "{} of {body}: schema and reader differ: {:?}", B::NAME, read.err());
+    assert!(read.is_ok() || !by_schema, "{} of {body} fits the schema only: {:?}", B::NAME, read.err());
     by_schema
 }
 
 fn schema(name: &str) -> Value {
-    (COMMANDS.iter().find(|command| command.name == name).expect("the command is in the table").schema)()
+    (body_schemas().find(|body| body.name == name).expect("the body is in a table").schema)()
 }
 
 /// A full body, and the places in it where a foreign field must be refused.
@@ -159,15 +159,19 @@ fn workers_bodies_take_their_fields_and_no_others() {
         &["", "/capabilities"],
     );
     takes::<LeaseRequest>(&json!({"max": 4, "wait_ms": 30000}), &[""]);
-    takes::<RenewRequest>(&json!([{"attempt_id": format!("dev.{TASK}.3"), "epoch": 3}]), &["/0"]);
+    takes::<RenewRequest>(
+        &json!({"renewals": [{"attempt_id": format!("dev.{TASK}.3"), "epoch": 3}], "wait_ms": 5}),
+        &["", "/renewals/0"],
+    );
     takes::<StartAttempt>(&json!({}), &[""]);
     takes::<AppendLogs>(
-        &json!([{"stream": "stdout", "ts": "2026-01-01T00:00:00Z", "chunk_type": "text", "data": "d", "metadata": {"a": 1}}]),
-        &["/0"],
+        &json!({"lines": [{"stream": "stdout", "ts": "2026-01-01T00:00:00Z", "chunk_type": "text", "data": "d",
+                           "metadata": {"a": 1}}]}),
+        &["", "/lines/0"],
     );
     takes::<AppendRunEvents>(
-        &json!([{"event_type": "e", "payload": {"a": 1}, "ts": "2026-01-01T00:00:00Z"}]),
-        &["/0"],
+        &json!({"events": [{"event_type": "e", "payload": {"a": 1}, "ts": "2026-01-01T00:00:00Z"}]}),
+        &["", "/events/0"],
     );
     takes::<ProduceOutput>(
         &json!({"id": TASK, "name": "n", "output_type": "o", "title": "t", "summary": "s", "uri": "u",
@@ -186,7 +190,7 @@ fn workers_bodies_take_their_fields_and_no_others() {
     takes::<OpenBlocker>(&blocker, &["", "/questions/0"]);
     takes::<ClaimInput>(&json!({}), &[""]);
     takes::<AckInput>(&json!({}), &[""]);
-    takes::<RecordUsage>(&usage(), &["", "/models/m-1"]);
+    takes::<RecordUsage>(&json!({ "usage": usage() }), &["", "/usage", "/usage/models/m-1"]);
     takes::<ReturnAttempt>(&json!({"reason": "r"}), &[""]);
     takes::<FinishAttempt>(
         &json!({"outcome": "error", "exit_code": 1, "error": "e", "error_class": "rate_limited", "retry_after_ms": 5,
@@ -239,15 +243,15 @@ fn commands_about_outputs_take_their_fields_and_no_others() {
 
 #[test]
 fn null_clears_what_an_update_can_clear_and_absence_leaves_it() {
-    let cleared = json!({"budget_usd": null, "label": null, "deadline": null});
+    let cleared = json!({"task_id": TASK, "budget_usd": null, "label": null, "deadline": null});
     assert!(reads::<UpdateTask>(&cleared));
     let cleared: UpdateTask = serde_json::from_value(cleared).unwrap();
     assert_eq!(
         (cleared.budget_usd, cleared.label, cleared.deadline),
         (Change::Clear, Change::Clear, Change::Clear)
     );
-    let left: UpdateTask = serde_json::from_value(json!({})).unwrap();
-    assert_eq!(left, UpdateTask::default());
+    let left: UpdateTask = serde_json::from_value(json!({ "task_id": TASK })).unwrap();
+    assert_eq!((left.budget_usd, left.label, left.deadline), (Change::Keep, Change::Keep, Change::Keep));
 }
 
 #[test]
@@ -257,7 +261,7 @@ fn optional_fields_may_be_absent_or_null() {
     assert!(reads::<AcceptAgentCommand>(
         &json!({"message": "m", "agent_id": "demo", "policy": null, "label": null})
     ));
-    assert!(reads::<CancelTask>(&json!({})));
+    assert!(reads::<CancelTask>(&json!({ "task_id": TASK })));
     assert!(reads::<FinishAttempt>(&json!({"outcome": "ok", "usage": null, "blocker": null})));
     assert!(reads::<LeaseRequest>(&json!({})));
 }
@@ -271,29 +275,27 @@ fn wrong_types_are_refused() {
     assert!(!reads::<SubmitTaskInput>(&json!({"message": "m", "answers": []})));
     assert!(!reads::<RenewRequest>(&json!({"attempt_id": "dev"})));
     assert!(!reads::<FinishAttempt>(&json!({"outcome": "well"})));
-    assert!(!reads::<RecordUsage>(&json!({"input_tokens": -1})));
+    assert!(!reads::<RecordUsage>(&json!({"usage": {"input_tokens": -1}})));
 }
 
-/// The schema says required; the reader leaves it to the domain, which reports all faults together.
 #[test]
-fn a_missing_text_reads_as_blank_so_that_the_domain_can_name_every_fault() {
-    let empty: AcceptAgentCommand = serde_json::from_value(json!({})).unwrap();
-    assert_eq!((empty.message.as_str(), empty.agent_id.as_str()), ("", ""));
+fn what_a_command_needs_is_required() {
     assert_eq!(schema("accept-agent-command")["required"], json!(["message", "agent_id"]));
     assert_eq!(schema("create-agent")["required"], json!(["agent_key", "name"]));
+    assert_eq!(schema("cancel-task")["required"], json!(["task_id"]));
+    assert!(!reads::<CancelTask>(&json!({})));
 }
 
 #[test]
-fn a_repeatable_body_tells_its_key() {
-    let keyed: CancelTask = serde_json::from_value(json!({"idempotency_key": "k"})).unwrap();
-    assert_eq!(keyed.idempotency_key(), Some("k"));
-    assert_eq!(StartAttempt::default().idempotency_key(), None);
+fn only_callers_commands_take_a_key() {
+    let keyed = |name: &str| schema(name)["properties"].get("idempotency_key").is_some();
+    assert!(keyed("cancel-task") && !keyed("start-attempt"));
 }
 
 #[test]
 fn every_command_and_answer_has_its_schema() {
     let generated = generate();
-    for NamedSchema { name, .. } in COMMANDS {
+    for NamedSchema { name, .. } in body_schemas() {
         let path = format!("commands/{name}.v1.schema.json");
         assert!(generated.contains_key(std::path::Path::new(&path)), "{path}");
     }
@@ -301,7 +303,7 @@ fn every_command_and_answer_has_its_schema() {
         let path = format!("worker/{name}.v1.schema.json");
         assert!(generated.contains_key(std::path::Path::new(&path)), "{path}");
     }
-    assert_eq!(generated.keys().filter(|path| path.starts_with("commands")).count(), COMMANDS.len());
+    assert_eq!(generated.keys().filter(|path| path.starts_with("commands")).count(), body_schemas().count());
 }
 
 #[test]

@@ -18,7 +18,7 @@ impl Place {
         for (name, value) in path {
             match name {
                 "workspace" => return Self::Workspace(value.to_owned()),
-                "attempt" => {
+                "attempt_id" => {
                     return Self::Attempt(value.parse().ok().map(|attempt: AttemptId| attempt.workspace));
                 }
                 _ => {}

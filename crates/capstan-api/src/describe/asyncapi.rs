@@ -1,7 +1,7 @@
 //! `/asyncapi.json`: the messages on NATS and on live streams, described from the same operations as the HTTP surface.
 
 use capstan_contract::CATALOGUE;
-use capstan_contract::command::COMMANDS;
+use capstan_contract::command::body_schemas;
 use capstan_contract::schema::NamedSchema;
 use serde_json::{Map, Value, json};
 
@@ -137,7 +137,7 @@ impl Drawing {
         self.channels["reply"]["parameters"] = json!({});
         for operation in operations.iter().filter(|operation| operation.bus.is_some()) {
             let Some(name) = operation.bus else { continue };
-            let Some(body) = COMMANDS.iter().find(|named| named.name == name) else { continue };
+            let Some(body) = body_schemas().find(|named| named.name == name) else { continue };
             self.message(name, self.components.reference(body.name), operation.summary);
             let durable = format!("cmd/{name}");
             let about = "Durable: stored until it is executed; the outcome is published on `cmd-result`.";
@@ -197,7 +197,7 @@ impl Drawing {
     fn worker_calls(&mut self, operations: &[Operation]) {
         for operation in operations.iter().filter(|operation| operation.is_worker_call()) {
             let Some(name) = operation.rpc_name() else { continue };
-            let body = operation.body.and_then(|body| COMMANDS.iter().find(|named| named.name == body));
+            let body = operation.body.and_then(|body| body_schemas().find(|named| named.name == body));
             let payload = body.map(|body| self.components.reference(body.name));
             self.message(&name, payload.unwrap_or_else(|| json!({ "type": "object" })), operation.summary);
             self.rpc(&name, &name, operation.summary, "answer");

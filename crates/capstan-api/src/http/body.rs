@@ -5,12 +5,15 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
+use capstan_contract::command::Unconditional;
 use futures_util::StreamExt;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 
 use crate::App;
 use crate::http::parameters::Parameters;
 use crate::problem::{Code, Problem};
-use crate::use_case::body::parse_optional;
+use crate::request;
 
 /// Bytes of a refused body that are still read, so that a client that is still sending receives the response.
 const DRAIN_BYTES_MAX: usize = 32 << 20;
@@ -96,24 +99,18 @@ pub(crate) async fn nothing_more(app: &App, parameters: Parameters, request: Req
 
 /// Reads a body that is empty or an empty object.
 pub(crate) async fn nothing(request: Request, limit_bytes: usize) -> Result<(), Problem> {
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Nothing {}
-    let (head, body) = request.into_parts();
-    let Nothing {} = parse_optional(&read(&head.headers, body, limit_bytes).await?)?;
-    Ok(())
+    read_as::<Unconditional>(request, limit_bytes).await.map(|_| ())
 }
 
-/// The id a path names, which a body may repeat but not contradict.
-pub(crate) fn from_path<T: PartialEq>(
-    in_body: Option<T>,
-    in_path: T,
-    pointer: &str,
-) -> Result<Option<T>, Problem> {
-    if in_body.is_some_and(|id| id != in_path) {
-        return Err(Problem::invalid_field(pointer, "the path and the body have different values"));
-    }
-    Ok(Some(in_path))
+/// Reads a body of at most `limit_bytes` as a request; an empty body is an empty object.
+pub(crate) async fn read_as<T>(request: Request, limit_bytes: usize) -> Result<T, Problem>
+where
+    T: DeserializeOwned + JsonSchema + 'static,
+{
+    let (head, body) = request.into_parts();
+    let json = read(&head.headers, body, limit_bytes).await?;
+    let (request, Unconditional {}) = request::read(&[], &json)?;
+    Ok(request)
 }
 
 #[cfg(test)]

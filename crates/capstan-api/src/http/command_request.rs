@@ -1,33 +1,34 @@
 //! A command over HTTP: its context, its query parameters and its body, not parsed yet.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+
 use axum::http::request::Parts;
+use capstan_contract::command::Conditions;
 use chrono::Utc;
-use serde::de::DeserializeOwned;
 
 use super::body;
 use super::conventions::Correlation;
-use super::parameters::{Parameters, path_id};
 use crate::App;
 use crate::auth::caller::Caller;
 use crate::call::{CallContext, fresh_id};
 use crate::problem::{Code, Problem};
-use crate::use_case;
+use crate::receipt::Reply;
+use crate::request::{self, Outer, Source};
+use crate::use_case::execute::Execute;
+use crate::use_case::resolve;
 
-/// A command over HTTP, not parsed yet.
+/// A command over HTTP, not read yet.
 #[derive(Debug)]
 pub(crate) struct CommandRequest {
-    /// The context of the command.
-    pub(crate) call: CallContext,
-    /// Query parameters; unknown ones are refused before the body is parsed.
-    pub(crate) parameters: Parameters,
-    /// The parts of the path, by the names in the route table.
-    parts: BTreeMap<String, String>,
+    call: CallContext,
+    /// The name of the workspace in the path, if the path has one.
+    workspace: Option<String>,
+    /// The other parts of the path and the parameters of the query string, by the names of the command's fields.
+    outer: Vec<Outer<'static>>,
     json: Bytes,
 }
 
@@ -36,42 +37,38 @@ impl FromRequest<Arc<App>> for CommandRequest {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let (mut head, body) = request.into_parts();
-        let Path(parts) = Path::from_request_parts(&mut head, app)
+        let Path(mut parts): Path<BTreeMap<String, String>> = Path::from_request_parts(&mut head, app)
             .await
             .map_err(|_| Problem::new(Code::MalformedRequest, "the path is malformed"))?;
-        let parameters = Parameters::from_request_parts(&mut head, app).await?;
+        let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(&head.uri)
+            .map_err(|_| Problem::new(Code::MalformedRequest, "the query string cannot be read"))?;
         let call = CallContext::from_request_parts(&mut head, app).await?;
         let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-        Ok(Self { call, parameters, parts, json })
+        let workspace = parts.remove("workspace");
+        let path = parts.into_iter().map(|(name, text)| outer(name, text, Source::Path));
+        let query = query.into_iter().filter(|(_, text)| !text.is_empty());
+        let outer = path.chain(query.map(|(name, text)| outer(name, text, Source::Query))).collect();
+        Ok(Self { call, workspace, outer, json })
     }
 }
 
+fn outer(name: String, text: String, source: Source) -> Outer<'static> {
+    Outer { name: name.into(), text: text.into(), source }
+}
+
 impl CommandRequest {
-    /// Refuses unknown parameters, before anything is looked up.
-    pub(crate) fn no_more_parameters(&mut self) -> Result<(), Problem> {
-        std::mem::take(&mut self.parameters).finish()
-    }
-
-    /// A part of the path as text.
-    pub(crate) fn part(&self, name: &str) -> &str {
-        self.parts.get(name).map_or("", String::as_str)
-    }
-
-    /// An id of the path.
-    pub(crate) fn path_id<T: FromStr>(&self, name: &str) -> Result<T, Problem> {
-        path_id(self.part(name), name)
-    }
-
-    /// Parses the body.
-    pub(crate) fn body<T: DeserializeOwned>(&mut self) -> Result<T, Problem> {
-        self.no_more_parameters()?;
-        use_case::body::parse(&self.json)
-    }
-
-    /// Parses a body that may be empty.
-    pub(crate) fn body_if_any<T: DeserializeOwned>(&mut self) -> Result<T, Problem> {
-        self.no_more_parameters()?;
-        use_case::body::parse_optional(&self.json)
+    /// Reads and executes the command.
+    pub(crate) async fn execute<C: Execute>(self, app: &App) -> Result<Reply, Problem> {
+        let workspace = match &self.workspace {
+            Some(name) => Some(resolve::workspace(app, name).await?),
+            None => None,
+        };
+        let (command, conditions) = request::read::<C, Conditions>(&self.outer, &self.json)?;
+        let workspace = match workspace {
+            Some(workspace) => workspace,
+            None => resolve::new_workspace(command.new_workspace().unwrap_or_default())?,
+        };
+        command.execute(app, &workspace, &self.call.with(conditions)?).await
     }
 }
 

@@ -155,7 +155,7 @@ impl Parameters {
 
 /// Reads one id of a path; what cannot be an id names nothing.
 pub(crate) fn path_id<T: FromStr>(text: &str, what: &str) -> Result<T, Problem> {
-    text.parse().map_err(|_| Problem::not_found(what))
+    text.parse().map_err(|_| Problem::not_found(what.strip_suffix("_id").unwrap_or(what)))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use super::surface::Surface;
 use crate::problem::{Code, Problem};
 use crate::receipt::Reply;
 use crate::use_case::commands;
+use capstan_contract::command::COMMAND_NAMES;
 
 /// The consumer all replicas share.
 const CONSUMER: &str = "capstan-commands";
@@ -108,7 +109,7 @@ async fn handle(surface: &Surface, jetstream: &Context, message: Message) -> Res
             return Ok(());
         }
         let is_unreadable = matches!(problem.code, Code::MalformedRequest)
-            || !commands::NAMES.contains(&command)
+            || !COMMAND_NAMES.contains(&command)
             || capstan_envelope::Workspace::new(workspace).is_err();
         if is_failure || is_unreadable {
             surface.app.dead_letters.keep(&message, Some(command_id), problem, deliveries).await?;

@@ -11,7 +11,6 @@ use crate::auth::caller::Caller;
 use crate::http::routes::operations;
 use crate::operation::Operation;
 use crate::problem::{Code, Problem};
-use crate::use_case::body;
 
 /// The queries served over NATS.
 pub(super) fn served() -> impl Iterator<Item = &'static Operation> {
@@ -20,7 +19,10 @@ pub(super) fn served() -> impl Iterator<Item = &'static Operation> {
 
 /// The same request over HTTP.
 pub(super) fn request(operation: &Operation, workspace: &str, json: &[u8]) -> Result<Request<Body>, Problem> {
-    let target = target(operation, workspace, body::parse_optional(json)?)?;
+    let json = if json.iter().all(u8::is_ascii_whitespace) { b"{}" } else { json };
+    let fields = serde_json::from_slice(json).map_err(|error| crate::request::malformed(&error))?;
+    let Value::Object(fields) = fields else { return Err(Problem::invalid_field("", "must be an object")) };
+    let target = target(operation, workspace, fields)?;
     // NATS has authorised this request by its permissions; see docs/operations/nats.md.
     let request = Request::get(target).extension(Caller::Installation("nats"));
     request
@@ -79,9 +81,9 @@ mod tests {
     fn a_body_makes_the_address_of_its_route() {
         let list = asked("ListTasks", json!({ "state": ["queued", "done"], "limit": 5, "archived": false }));
         assert_eq!(list.unwrap(), "/v1/workspaces/dev/tasks?archived=false&limit=5&state=queued%2Cdone");
-        let one = asked("GetAgent", json!({ "agent": "a/b?c" }));
+        let one = asked("GetAgent", json!({ "agent_id": "a/b?c" }));
         assert_eq!(one.unwrap(), "/v1/workspaces/dev/agents/a%2Fb%3Fc");
         let nameless = asked("GetTask", json!({})).unwrap_err();
-        assert_eq!(nameless.errors[0].pointer, "/task");
+        assert_eq!(nameless.errors[0].pointer, "/task_id");
     }
 }

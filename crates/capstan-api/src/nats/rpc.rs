@@ -23,6 +23,7 @@ use crate::problem::{Code, Problem};
 use crate::use_case::batch::{self, BATCH};
 use crate::use_case::commands;
 use crate::use_case::resolve;
+use capstan_contract::command::COMMAND_NAMES;
 
 pub(super) async fn serve(surface: Surface) {
     surface.keep_alive("rpc", serve_once).await;
@@ -54,7 +55,7 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
 
 /// The names of all requests: commands, the batch, queries and worker calls.
 pub(crate) fn names() -> impl Iterator<Item = String> {
-    let commands = commands::NAMES.iter().copied().chain([BATCH]).map(str::to_owned);
+    let commands = COMMAND_NAMES.iter().copied().chain([BATCH]).map(str::to_owned);
     commands.chain(Routed::operations().filter_map(Operation::rpc_name))
 }
 

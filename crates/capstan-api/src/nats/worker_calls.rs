@@ -26,7 +26,7 @@ pub(super) fn served() -> impl Iterator<Item = &'static Operation> {
 
 /// The header for a parameter of the path or the query.
 fn header_of(name: &str) -> String {
-    format!("Capstan-{}", name.replace('_', "-"))
+    format!("Capstan-{}", name.strip_suffix("_id").unwrap_or(name).replace('_', "-"))
 }
 
 /// The same request over HTTP, from a worker that NATS has authorised.
@@ -89,8 +89,8 @@ mod tests {
             (&request.headers()["capstan-lease-epoch"], &request.headers()["idempotency-key"]),
             (&"3".parse().unwrap(), &"m1".parse().unwrap())
         );
-        let renewal = asked("RenewLeases", &[("Capstan-Worker", "w"), ("Capstan-Wait-Ms", "300")]).unwrap();
-        assert_eq!(renewal.uri(), "/v1/workers/w/renew?wait_ms=300");
+        let renewal = asked("RenewLeases", &[("Capstan-Worker", "w")]).unwrap();
+        assert_eq!(renewal.uri(), "/v1/workers/w/renew");
     }
 
     #[test]

@@ -210,10 +210,6 @@ pub(crate) const QUERIES: &[(&str, &[&[QueryParameter]])] = &[
     ("SubscribeWorkspaceLive", &[OF_STREAMS]),
     ("SubscribeTaskLive", &[OF_STREAMS]),
     ("SubscribeRunEvents", &[OF_STREAMS]),
-    (
-        "RenewLeases",
-        &[&[takes("wait_ms", Number, "longest wait for changes in milliseconds; maximum 30000")]],
-    ),
 ];
 
 /// The parameters of the operation with this name, besides [`OF_READS`].

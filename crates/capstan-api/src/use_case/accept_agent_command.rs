@@ -1,6 +1,6 @@
 //! Creates a task for an agent. The hot path: one append, no read.
 
-use capstan_contract::command::{AcceptAgentCommand, CommandBody};
+use capstan_contract::command::AcceptAgentCommand;
 use capstan_dispatch::DispatchError;
 use capstan_domain::Faults;
 use capstan_domain::id::TaskId;
@@ -20,13 +20,7 @@ use crate::receipt::{Reply, Success};
 
 impl Execute for AcceptAgentCommand {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let key = call.key(self.idempotency_key())?;
-        if self.agent_id.trim().is_empty() {
-            let mut faults = Faults::default();
-            faults.add("/agent_id", "agent_id is required");
-            faults.require(!self.message.trim().is_empty(), "/message", "message is required");
-            Problem::refuse(faults)?;
-        }
+        let key = call.key();
         let agent = resolve::agent(app, workspace, &self.agent_id).await?;
         let parent = match self.parent_task_id {
             Some(task_id) => Some(parent(app, workspace, task_id).await?),

@@ -1,6 +1,6 @@
 //! The commands of an agent, create and update, and the answer to a query for its statistics.
 
-use capstan_contract::command::{CommandBody, CreateAgent, UpdateAgent};
+use capstan_contract::command::{CreateAgent, UpdateAgent};
 use capstan_domain::agent::{Command, Create, Update};
 use capstan_domain::id::AgentId;
 use capstan_envelope::Workspace;
@@ -8,7 +8,7 @@ use capstan_projections::AgentStats;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::execute::{Execute, required};
+use super::execute::Execute;
 use super::read::Positioned;
 use super::{quota, resolve, streams, wait};
 use crate::App;
@@ -18,7 +18,7 @@ use crate::receipt::{Reply, Success};
 
 impl Execute for CreateAgent {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let key = call.key(self.idempotency_key())?;
+        let key = call.key();
         let agent_id = AgentId::of_key(workspace.as_str(), self.agent_key.trim());
         let stream = streams::agent(workspace, agent_id)?;
         let workspace_state = resolve::workspace_state(app, workspace).await?;
@@ -54,7 +54,7 @@ impl Execute for UpdateAgent {
         workspace: &Workspace,
         call: &CallContext,
     ) -> Result<Reply, Problem> {
-        let key = call.key(self.idempotency_key())?;
+        let key = call.key();
         let agent_id = named_id(app, workspace, &mut self.agent_id).await?;
         let stream = streams::agent(workspace, agent_id)?;
         let context = call.command(&stream, key.as_ref(), &self);
@@ -78,10 +78,10 @@ impl Execute for UpdateAgent {
 pub(super) async fn named_id(
     app: &App,
     workspace: &Workspace,
-    named: &mut Option<String>,
+    named: &mut String,
 ) -> Result<AgentId, Problem> {
-    let id = resolve::agent_id(app, workspace, &required(named.take(), "/agent_id")?).await?;
-    *named = Some(id.to_string());
+    let id = resolve::agent_id(app, workspace, named).await?;
+    *named = id.to_string();
     Ok(id)
 }
 

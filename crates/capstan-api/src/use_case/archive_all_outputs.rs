@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use capstan_contract::command::{ArchiveAllOutputs, CommandBody};
+use capstan_contract::command::ArchiveAllOutputs;
 use capstan_dispatch::{CommandContext, DispatchError};
 use capstan_domain::id::{OutputId, TaskId, derived};
 use capstan_domain::task::{Command, command};
@@ -40,7 +40,7 @@ struct Found {
 
 impl Execute for ArchiveAllOutputs {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let key = call.key(self.idempotency_key())?;
+        let key = call.key();
         let stream = streams::workspace(workspace)?;
         let context = call.command(&stream, key.as_ref(), &self);
         let before = self.created_before.map_or(call.received_at, |before| before.min(call.received_at));

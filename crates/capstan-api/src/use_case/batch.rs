@@ -2,14 +2,18 @@
 
 use std::collections::HashSet;
 
-use capstan_contract::command::{AcceptAgentCommand, CommandBody};
+use capstan_contract::command::{AcceptAgentCommand, CommandBody, Conditions};
 use futures_util::{StreamExt, stream};
-use serde_json::{Map, Value};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::{body, commands};
+use super::commands;
 use crate::App;
 use crate::call::CallContext;
 use crate::problem::{Code, Problem};
+use crate::request::{self, Beside};
 
 /// The name of the batch on NATS.
 pub const BATCH: &str = "batch";
@@ -20,8 +24,47 @@ pub(crate) const BODIES: usize = 8;
 /// Commands of one batch executed at once.
 const CONCURRENCY: usize = 64;
 
-/// One command: its wire name as `type`, and the fields of its body.
-type Item = Map<String, Value>;
+/// One command: its wire name as `type`, and the fields of its body; as received.
+type Item = Box<RawValue>;
+
+/// Fields beside those of a command in a batch.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(crate) struct ItemConditions {
+    /// Wire name of the command.
+    #[serde(rename = "type")]
+    #[expect(dead_code, reason = "read before, to know what the item is read as")]
+    name: String,
+    #[serde(default)]
+    idempotency_key: Option<String>,
+}
+
+impl Beside for ItemConditions {
+    const NAMES: &'static [&'static str] = &["type", "idempotency_key"];
+}
+
+impl From<ItemConditions> for Conditions {
+    fn from(item: ItemConditions) -> Self {
+        Self { idempotency_key: item.idempotency_key }
+    }
+}
+
+/// The fields that decide which command an item is and whether it shares anything with others.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Marks {
+    #[serde(rename = "type")]
+    name: Option<String>,
+    idempotency_key: Option<String>,
+    session_id: Option<String>,
+    session_key: Option<String>,
+}
+
+impl Marks {
+    /// Reads them; an item that cannot be read shares nothing and is refused when it is executed.
+    fn of(item: &RawValue) -> Self {
+        serde_json::from_str(item.get()).unwrap_or_default()
+    }
+}
 
 /// Executes the commands of a batch. `may` refuses the wire names the caller may not use.
 pub(crate) async fn execute(
@@ -31,7 +74,13 @@ pub(crate) async fn execute(
     call: &CallContext,
     may: impl Fn(&str) -> Result<(), Problem> + Sync,
 ) -> Result<Vec<Value>, Problem> {
-    let items: Vec<Item> = body::parse(json)?;
+    let items: Vec<Item> = match serde_json::from_slice(json) {
+        Ok(items) => items,
+        Err(error) if error.is_data() => {
+            return Err(Problem::invalid_field("", "must be a list of commands"));
+        }
+        Err(error) => return Err(request::malformed(&error)),
+    };
     if items.len() > ITEMS_MAX {
         let detail = format!("a batch has at most {ITEMS_MAX} commands");
         return Err(Problem::new(Code::PayloadTooLarge, detail));
@@ -42,8 +91,8 @@ pub(crate) async fn execute(
     while let Some(first) = items.next() {
         let mut marks = HashSet::new();
         let mut stretch = vec![first];
-        if stands_alone(&stretch[0].1, &mut marks) {
-            while let Some(next) = items.next_if(|(_, item)| stands_alone(item, &mut marks)) {
+        if stands_alone(&Marks::of(&stretch[0].1), &mut marks) {
+            while let Some(next) = items.next_if(|(_, item)| stands_alone(&Marks::of(item), &mut marks)) {
                 stretch.push(next);
             }
         }
@@ -56,17 +105,20 @@ pub(crate) async fn execute(
 
 /// True for a new task that shares neither its session nor its key with another one of this stretch: such commands run
 /// concurrently. All others keep their order.
-fn stands_alone(item: &Item, marks: &mut HashSet<String>) -> bool {
-    let text = |name: &str| item.get(name).and_then(Value::as_str);
-    if text("type") != Some(AcceptAgentCommand::NAME) {
+fn stands_alone(item: &Marks, marks: &mut HashSet<String>) -> bool {
+    if item.name.as_deref() != Some(AcceptAgentCommand::NAME) {
         return false;
     }
-    let shared = ["idempotency_key", "session_id", "session_key"];
-    let own: Vec<_> = shared.iter().filter_map(|name| Some(format!("{name}={}", text(name)?))).collect();
-    if own.iter().any(|mark| marks.contains(mark)) {
+    let shared = [
+        ("key", &item.idempotency_key),
+        ("session_id", &item.session_id),
+        ("session_key", &item.session_key),
+    ];
+    let own = shared.map(|(name, text)| Some(format!("{name}={}", text.as_ref()?)));
+    if own.iter().flatten().any(|mark| marks.contains(mark)) {
         return false;
     }
-    marks.extend(own);
+    marks.extend(own.into_iter().flatten());
     true
 }
 
@@ -79,9 +131,19 @@ async fn one(
     may: &(impl Fn(&str) -> Result<(), Problem> + Sync),
 ) -> Value {
     let answered: Result<Value, Problem> = async {
-        let (name, json, call) = taken_apart(index, item, call)?;
+        let json = item.get();
+        let marks: Marks = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
+        let name = marks
+            .name
+            .ok_or_else(|| Problem::invalid_field("/type", "type is required: the wire name of a command"))?;
         may(&name)?;
-        let reply = commands::execute(app, workspace, &name, &json, &call).await?;
+        // The key of the batch, with the index, is the key of each command without its own key.
+        let own_key = marks.idempotency_key.is_some();
+        let key = call.idempotency_key.as_ref().filter(|_| !own_key).map(|key| format!("{key}/{index}"));
+        let call =
+            CallContext { idempotency_key: key, command_id: None, expected_version: None, ..call.clone() };
+        let reply =
+            commands::execute_beside::<ItemConditions>(app, workspace, &name, json.as_bytes(), &call).await?;
         let mut shown = serde_json::to_value(&reply).map_err(Problem::internal)?;
         shown["status"] = reply.success.status().into();
         Ok(shown)
@@ -93,20 +155,13 @@ async fn one(
     })
 }
 
-/// The command's name, its body, and its context.
-fn taken_apart(
-    index: usize,
-    mut item: Item,
-    call: &CallContext,
-) -> Result<(String, Vec<u8>, CallContext), Problem> {
-    let Some(Value::String(name)) = item.remove("type") else {
-        return Err(Problem::invalid_field("/type", "type is required: the wire name of a command"));
-    };
-    // The key of the batch, with the index, is the key of each command without its own key.
-    let has_own_key = item.get("idempotency_key").is_some_and(|key| !key.is_null());
-    let key = call.idempotency_key.as_ref().filter(|_| !has_own_key).map(|key| format!("{key}/{index}"));
-    let call = CallContext { idempotency_key: key, command_id: None, expected_version: None, ..call.clone() };
-    Ok((name, Value::Object(item).to_string().into_bytes(), call))
+/// The problem of an item that does not say which command it is.
+fn unreadable(error: &serde_json::Error) -> Problem {
+    let message = error.to_string();
+    match message.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`')) {
+        Some((field, _)) => Problem::invalid_field(&format!("/{field}"), format!("{field} is given twice")),
+        None => Problem::invalid_field("/type", "type is required: the wire name of a command"),
+    }
 }
 
 #[cfg(test)]
@@ -118,7 +173,7 @@ mod tests {
     #[test]
     fn only_new_tasks_that_share_nothing_may_overtake_each_other() {
         let mut marks = HashSet::new();
-        let mut alone = |item: Value| stands_alone(item.as_object().unwrap(), &mut marks);
+        let mut alone = |item: Value| stands_alone(&serde_json::from_value(item).unwrap(), &mut marks);
         assert!(alone(json!({ "type": "accept-agent-command", "message": "a" })));
         assert!(alone(json!({ "type": "accept-agent-command", "session_id": "s" })));
         assert!(!alone(json!({ "type": "accept-agent-command", "session_id": "s" })));

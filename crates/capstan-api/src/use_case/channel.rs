@@ -1,7 +1,6 @@
 //! The commands of a channel binding: upsert and delete.
 
-use capstan_contract::command::{CommandBody, DeleteChannelBinding, UpsertChannelBinding};
-use capstan_domain::Faults;
+use capstan_contract::command::{DeleteChannelBinding, UpsertChannelBinding};
 use capstan_domain::channel::{Address, Command, Delete, Upsert};
 use capstan_domain::id::BindingId;
 use capstan_envelope::Workspace;
@@ -20,7 +19,7 @@ impl Execute for UpsertChannelBinding {
         workspace: &Workspace,
         call: &CallContext,
     ) -> Result<Reply, Problem> {
-        let key = call.key(self.idempotency_key())?;
+        let key = call.key();
         let address = address(&mut self.channel_type, &mut self.address)?;
         let agent_id = resolve::agent_filter(app, workspace, self.agent_id.take()).await?;
         self.agent_id = agent_id.map(|id| id.to_string());
@@ -48,7 +47,7 @@ impl Execute for DeleteChannelBinding {
         workspace: &Workspace,
         call: &CallContext,
     ) -> Result<Reply, Problem> {
-        let key = call.key(self.idempotency_key())?;
+        let key = call.key();
         let address = address(&mut self.channel_type, &mut self.address)?;
         let stream = streams::channel(&address)?;
         let context = call.command_of_tenant(workspace, &stream, key.as_ref(), &self);
@@ -59,15 +58,9 @@ impl Execute for DeleteChannelBinding {
 }
 
 /// The address a command names. The body then holds its normal form, so that a repeat in another spelling is a repeat.
-fn address(channel_type: &mut Option<String>, address: &mut Option<String>) -> Result<Address, Problem> {
-    let mut faults = Faults::default();
-    faults.require(channel_type.is_some(), "/channel_type", "channel_type is required");
-    faults.require(address.is_some(), "/address", "address is required");
-    Problem::refuse(faults)?;
-    let normal =
-        Address::new(channel_type.as_deref().unwrap_or_default(), address.as_deref().unwrap_or_default())
-            .map_err(Problem::invalid)?;
-    *channel_type = Some(normal.channel_type().to_owned());
-    *address = Some(normal.address().to_owned());
+fn address(channel_type: &mut String, address: &mut String) -> Result<Address, Problem> {
+    let normal = Address::new(channel_type, address).map_err(Problem::invalid)?;
+    normal.channel_type().clone_into(channel_type);
+    normal.address().clone_into(address);
     Ok(normal)
 }

@@ -1,6 +1,6 @@
 //! The command of an execution class: configure.
 
-use capstan_contract::command::{CommandBody, ConfigureClass};
+use capstan_contract::command::ConfigureClass;
 use capstan_domain::class::{Command, Configure};
 use capstan_envelope::Workspace;
 
@@ -13,7 +13,7 @@ use crate::receipt::{Reply, Success};
 
 impl Execute for ConfigureClass {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let key = call.key(self.idempotency_key())?;
+        let key = call.key();
         let instance_key = self.instance_key.trim();
         let stream = streams::class(workspace, instance_key)
             .map_err(|_| Problem::invalid_field("/instance_key", "is not a valid execution class key"))?;

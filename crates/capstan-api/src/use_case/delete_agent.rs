@@ -26,7 +26,7 @@ impl Execute for DeleteAgent {
         workspace: &Workspace,
         call: &CallContext,
     ) -> Result<Reply, Problem> {
-        let key = call.key(self.idempotency_key())?;
+        let key = call.key();
         let agent_id = agent::named_id(app, workspace, &mut self.agent_id).await?;
         let stream = streams::agent(workspace, agent_id)?;
         let context = call.command(&stream, key.as_ref(), &self);

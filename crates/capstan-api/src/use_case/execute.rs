@@ -1,16 +1,23 @@
-//! Code the commands share.
+//! What a command of a caller is to the api.
 
 use capstan_contract::command::CommandBody;
 use capstan_envelope::Workspace;
-use serde::de::DeserializeOwned;
 
 use crate::App;
 use crate::call::CallContext;
 use crate::problem::Problem;
 use crate::receipt::Reply;
 
-/// A body that can be executed in a workspace.
-pub(crate) trait Execute: CommandBody + DeserializeOwned + Send + Sync {
+/// A command that can be executed in a workspace.
+pub(crate) trait Execute: CommandBody + Send + Sync + 'static {
+    /// True for the one command whose workspace need not exist.
+    const CREATES_WORKSPACE: bool = false;
+
+    /// The name of the workspace the command creates.
+    fn new_workspace(&self) -> Option<&str> {
+        None
+    }
+
     /// Executes the command.
     fn execute(
         self,
@@ -18,11 +25,4 @@ pub(crate) trait Execute: CommandBody + DeserializeOwned + Send + Sync {
         workspace: &Workspace,
         call: &CallContext,
     ) -> impl Future<Output = Result<Reply, Problem>> + Send;
-}
-
-/// The id a command must contain when no path names it.
-pub(super) fn required<T>(id: Option<T>, pointer: &str) -> Result<T, Problem> {
-    id.ok_or_else(|| {
-        Problem::invalid_field(pointer, format!("{} is required", pointer.trim_start_matches('/')))
-    })
 }

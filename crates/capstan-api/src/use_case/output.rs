@@ -7,7 +7,7 @@ use capstan_domain::id::{OutputId, TaskId};
 use capstan_domain::task::{Command, command};
 use capstan_envelope::Workspace;
 
-use super::execute::{Execute, required};
+use super::execute::Execute;
 use super::{resolve, streams, wait};
 use crate::App;
 use crate::call::{CallContext, CommandKey, fresh_id};
@@ -16,8 +16,8 @@ use crate::receipt::{Reply, Success};
 
 impl Execute for CreateTaskOutput {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let task_id = required(self.task_id, "/task_id")?;
-        let key = call.key(self.idempotency_key())?;
+        let task_id = self.task_id;
+        let key = call.key();
         let output_id = self.output_id(task_id, || unnamed_output(task_id, key.as_ref(), call));
         let command = Command::ProduceOutput(Box::new(self.to_command(None, output_id, call.received_at)));
         let target = Target { app, workspace, call, task_id, output_id };
@@ -37,8 +37,8 @@ pub(crate) fn unnamed_output(task_id: TaskId, key: Option<&CommandKey>, call: &C
 
 impl Execute for AppendTaskOutputRows {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let task_id = required(self.task_id, "/task_id")?;
-        let output_id = required(self.output_id, "/output_id")?;
+        let task_id = self.task_id;
+        let output_id = self.output_id;
         let rows = self.rows.clone();
         let at = call.received_at;
         let append = command::AppendOutputRows { attempt_id: None, output_id, rows, at };
@@ -49,8 +49,8 @@ impl Execute for AppendTaskOutputRows {
 
 impl Execute for FinalizeTaskOutput {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let task_id = required(self.task_id, "/task_id")?;
-        let output_id = required(self.output_id, "/output_id")?;
+        let task_id = self.task_id;
+        let output_id = self.output_id;
         let summary = self.summary.clone();
         let at = call.received_at;
         let finalize = command::FinalizeOutput { attempt_id: None, output_id, summary, at };
@@ -61,7 +61,7 @@ impl Execute for FinalizeTaskOutput {
 
 impl Execute for ArchiveOutput {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let output_id = required(self.output_id, "/output_id")?;
+        let output_id = self.output_id;
         let task_id = resolve::task_of_output(app, workspace, output_id).await?;
         let archive = command::ArchiveOutputs { output_ids: vec![output_id], at: call.received_at };
         let target = Target { app, workspace, call, task_id, output_id };
@@ -83,7 +83,7 @@ impl Target<'_> {
     /// changed.
     async fn execute<B: CommandBody>(&self, body: &B, command: &Command) -> Result<(Reply, bool), Problem> {
         let Self { app, workspace, call, task_id, output_id } = *self;
-        let key = call.key(body.idempotency_key())?;
+        let key = call.key();
         let stream = streams::task(workspace, task_id)?;
         let context = call.command(&stream, key.as_ref(), body);
         let decided = app.dispatch.tasks.execute(&stream, command, &context).await?;

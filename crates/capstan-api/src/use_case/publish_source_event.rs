@@ -1,7 +1,7 @@
 //! Delivers an event of an external source to the tasks that watch for it. Each task gets a command of its own that
 //! changes nothing when it is repeated, so a caller that got no answer sends the event again.
 
-use capstan_contract::command::{CommandBody, PublishSourceEvent};
+use capstan_contract::command::PublishSourceEvent;
 use capstan_domain::Faults;
 use capstan_domain::id::{InputId, TaskId};
 use capstan_domain::task::command::FireWatch;
@@ -45,7 +45,7 @@ struct WatchingTask {
 
 impl Execute for PublishSourceEvent {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let key = call.key(self.idempotency_key())?;
+        let key = call.key();
         let event = checked(&self, call)?;
         let position = app.log.head().await?;
         let watchers = app

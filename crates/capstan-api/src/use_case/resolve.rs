@@ -35,6 +35,12 @@ pub(crate) async fn workspace(app: &App, name: &str) -> Result<Workspace, Proble
     Ok(workspace)
 }
 
+/// A name for a new workspace.
+pub(crate) fn new_workspace(name: &str) -> Result<Workspace, Problem> {
+    Workspace::new(name)
+        .map_err(|_| Problem::invalid_field("/workspace", "must be 1 to 128 of A-Z a-z 0-9 _ -"))
+}
+
 /// The workspace as this process has it cached.
 pub(super) async fn workspace_state(
     app: &App,
@@ -46,6 +52,9 @@ pub(super) async fn workspace_state(
 /// The agent with this id, else with exactly this key, else the only active one with a similar key or name.
 pub(crate) async fn agent(app: &App, workspace: &Workspace, named: &str) -> Result<agent::Created, Problem> {
     let named = named.trim();
+    if named.is_empty() {
+        return Err(Problem::invalid_field("/agent_id", "agent_id is required"));
+    }
     for id in ids_of(workspace, named) {
         if let Some(profile) = agent_of_id(app, workspace, id).await? {
             return Ok(profile);

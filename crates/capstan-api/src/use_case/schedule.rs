@@ -12,7 +12,7 @@ use capstan_domain::schedule::{Command, Definition, Event, ScheduleDecider, firi
 use capstan_domain::{schedule, task};
 use capstan_envelope::Workspace;
 
-use super::execute::{Execute, required};
+use super::execute::Execute;
 use super::{quota, resolve, streams, wait};
 use crate::App;
 use crate::call::{CallContext, fresh_id};
@@ -21,9 +21,8 @@ use crate::receipt::{Reply, Success};
 
 impl Execute for CreateSchedule {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let key = call.key(self.idempotency_key())?;
-        let named = required(Some(self.agent_id.trim()).filter(|named| !named.is_empty()), "/agent_id")?;
-        let agent = resolve::agent(app, workspace, named).await?;
+        let key = call.key();
+        let agent = resolve::agent(app, workspace, &self.agent_id).await?;
         let schedule_id = match &key {
             Some(key) => ScheduleId::of_key(workspace.as_str(), &key.text()),
             None => ScheduleId(fresh_id(call.received_at)),
@@ -104,8 +103,8 @@ impl Execute for ResumeSchedule {
 /// Creates one task from a schedule now: both streams change in one append.
 impl Execute for TriggerSchedule {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let schedule_id = required(self.schedule_id, "/schedule_id")?;
-        let key = call.key(self.idempotency_key())?;
+        let schedule_id = self.schedule_id;
+        let key = call.key();
         let stream = streams::schedule(workspace, schedule_id)?;
         let context = call.command(&stream, key.as_ref(), &self);
         let loaded = app.dispatch.schedules.refresh(&stream).await?;
@@ -145,11 +144,10 @@ async fn decide<B: CommandBody>(
     workspace: &Workspace,
     call: &CallContext,
     body: &B,
-    named: Option<ScheduleId>,
+    schedule_id: ScheduleId,
     command: &Command,
 ) -> Result<Reply, Problem> {
-    let schedule_id = required(named, "/schedule_id")?;
-    let key = call.key(body.idempotency_key())?;
+    let key = call.key();
     let stream = streams::schedule(workspace, schedule_id)?;
     let context = call.command(&stream, key.as_ref(), body);
     let decided = app.dispatch.schedules.execute(&stream, command, &context).await?;

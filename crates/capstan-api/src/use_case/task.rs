@@ -9,7 +9,7 @@ use capstan_domain::task::command::{Archive, Cancel, ItemSpec, Retry, SubmitInpu
 use capstan_domain::task::{Command, command};
 use capstan_envelope::Workspace;
 
-use super::execute::{Execute, required};
+use super::execute::Execute;
 use super::input::{self, input_id};
 use super::{resolve, streams, wait};
 use crate::App;
@@ -19,8 +19,8 @@ use crate::receipt::{Reply, Success};
 
 impl Execute for SubmitTaskInput {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let task_id: TaskId = required(self.task_id, "/task_id")?;
-        let key = call.key(self.idempotency_key())?;
+        let task_id: TaskId = self.task_id;
+        let key = call.key();
         let context = call.command(&streams::task(workspace, task_id)?, key.as_ref(), &self);
         let item =
             |DecidedItem { output_id, action, reason }| ItemSpec { output_id, action, reason, of_task: None };
@@ -40,8 +40,8 @@ impl Execute for SubmitTaskInput {
 
 impl Execute for EnqueueRunInput {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let run_id = required(self.run_id, "/run_id")?;
-        let key = call.key(self.idempotency_key())?;
+        let run_id = self.run_id;
+        let key = call.key();
         let task_id = resolve::task_of_run(app, workspace, run_id).await?;
         let context = call.command(&streams::task(workspace, task_id)?, key.as_ref(), &self);
         let submitted = SubmitInput {
@@ -68,15 +68,15 @@ impl Execute for UpdateTask {
             message_bytes_max: app.config.message_bytes_max,
             at: call.received_at,
         }));
-        let task_id = required(self.task_id, "/task_id")?;
+        let task_id = self.task_id;
         decide(app, workspace, task_id, Success::Done, &self, &command, call).await
     }
 }
 
 impl Execute for RetryTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let task_id = required(self.task_id, "/task_id")?;
-        let key = call.key(self.idempotency_key())?;
+        let task_id = self.task_id;
+        let key = call.key();
         let command = Command::Retry(Retry {
             message: self.message.clone().unwrap_or_default(),
             // Keys are per command: an input may have been submitted under the same one.
@@ -93,7 +93,7 @@ impl Execute for RetryTask {
 
 impl Execute for CancelTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let task_id = required(self.task_id, "/task_id")?;
+        let task_id = self.task_id;
         let command = Command::Cancel(Cancel {
             reason: self.reason.clone(),
             grace_ms: app.config.cancel_grace_ms,
@@ -106,7 +106,7 @@ impl Execute for CancelTask {
 /// Cancels a run, and with it its task.
 impl Execute for CancelRun {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let run_id = required(self.run_id, "/run_id")?;
+        let run_id = self.run_id;
         let task_id = resolve::task_of_run(app, workspace, run_id).await?;
         let command = Command::CancelRun(command::CancelRun {
             run_id,
@@ -120,7 +120,7 @@ impl Execute for CancelRun {
 
 impl Execute for ArchiveTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let task_id = required(self.task_id, "/task_id")?;
+        let task_id = self.task_id;
         let archive = Archive { grace_ms: app.config.cancel_grace_ms, at: call.received_at };
         decide(app, workspace, task_id, Success::Accepted, &self, &Command::Archive(archive), call).await
     }
@@ -128,7 +128,7 @@ impl Execute for ArchiveTask {
 
 impl Execute for UnarchiveTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let task_id = required(self.task_id, "/task_id")?;
+        let task_id = self.task_id;
         let unarchive = Unarchive { at: call.received_at };
         decide(app, workspace, task_id, Success::Accepted, &self, &Command::Unarchive(unarchive), call).await
     }
@@ -144,7 +144,7 @@ async fn decide<B: CommandBody>(
     command: &Command,
     call: &CallContext,
 ) -> Result<Reply, Problem> {
-    let key = call.key(body.idempotency_key())?;
+    let key = call.key();
     let stream = streams::task(workspace, task_id)?;
     let context = call.command(&stream, key.as_ref(), body);
     let decided = app.dispatch.tasks.execute(&stream, command, &context).await?;

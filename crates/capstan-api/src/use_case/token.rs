@@ -1,11 +1,11 @@
 //! The commands of a token: issue and revoke.
 
-use capstan_contract::command::{CommandBody, IssueToken, RevokeToken};
+use capstan_contract::command::{IssueToken, RevokeToken};
 use capstan_domain::id::TokenId;
 use capstan_domain::token::{Command, Issue, Revoke};
 use capstan_envelope::Workspace;
 
-use super::execute::{Execute, required};
+use super::execute::Execute;
 use super::{streams, wait};
 use crate::App;
 use crate::auth::bearer::mint;
@@ -21,7 +21,7 @@ impl Execute for IssueToken {
                 "a durable command's answer is stored, and a secret must not be: use HTTP or capstan.rpc";
             return Err(Problem::new(Code::Forbidden, detail));
         }
-        let key = call.key(self.idempotency_key())?;
+        let key = call.key();
         let token_id = match &key {
             Some(key) => TokenId::of_key(workspace.as_str(), &key.text()),
             None => TokenId(fresh_id(call.received_at)),
@@ -50,8 +50,8 @@ impl Execute for IssueToken {
 
 impl Execute for RevokeToken {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let token_id = required(self.token_id, "/token_id")?;
-        let key = call.key(self.idempotency_key())?;
+        let token_id = self.token_id;
+        let key = call.key();
         let stream = streams::token(workspace, token_id)?;
         let context = call.command(&stream, key.as_ref(), &self);
         let command = Command::Revoke(Revoke { reason: self.reason, at: call.received_at });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use capstan_contract::command::{CommandBody, CreateWorkspace, QuotaSettings, ToolSettings, UpdateWorkspace};
+use capstan_contract::command::{CreateWorkspace, QuotaSettings, ToolSettings, UpdateWorkspace};
 use capstan_domain::workspace::tool::{TIMEOUT_MS_DEFAULT, Tool};
 use capstan_domain::workspace::{Command, Create, QuotaChanges, Update};
 use capstan_envelope::Workspace;
@@ -14,27 +14,32 @@ use crate::call::CallContext;
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
 
-/// Creates a workspace: the one command whose workspace need not exist.
-pub(crate) async fn create(app: &App, body: CreateWorkspace, call: &CallContext) -> Result<Reply, Problem> {
-    let key = call.key(body.idempotency_key())?;
-    let workspace = Workspace::new(&body.workspace)
-        .map_err(|_| Problem::invalid_field("/workspace", "must be 1 to 128 of A-Z a-z 0-9 _ -"))?;
-    let stream = streams::workspace(&workspace)?;
-    let context = call.command(&stream, key.as_ref(), &body);
-    let display_name = body.display_name.as_deref().map(str::trim).filter(|name| !name.is_empty());
-    let command = Command::Create(Create {
-        workspace: workspace.to_string(),
-        display_name: display_name.unwrap_or(workspace.as_str()).to_owned(),
-        at: call.received_at,
-    });
-    let decided = app.dispatch.workspaces.execute(&stream, &command, &context).await?;
-    let shown = wait::shown(app, decided.position, app.reads.workspace(&workspace)).await;
-    Ok(Reply::new(Success::Created, &context, &decided).showing_object("workspace", shown))
+impl Execute for CreateWorkspace {
+    const CREATES_WORKSPACE: bool = true;
+
+    fn new_workspace(&self) -> Option<&str> {
+        Some(&self.workspace)
+    }
+
+    async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
+        let key = call.key();
+        let stream = streams::workspace(workspace)?;
+        let context = call.command(&stream, key.as_ref(), &self);
+        let display_name = self.display_name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+        let command = Command::Create(Create {
+            workspace: workspace.to_string(),
+            display_name: display_name.unwrap_or(workspace.as_str()).to_owned(),
+            at: call.received_at,
+        });
+        let decided = app.dispatch.workspaces.execute(&stream, &command, &context).await?;
+        let shown = wait::shown(app, decided.position, app.reads.workspace(workspace)).await;
+        Ok(Reply::new(Success::Created, &context, &decided).showing_object("workspace", shown))
+    }
 }
 
 impl Execute for UpdateWorkspace {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let key = call.key(self.idempotency_key())?;
+        let key = call.key();
         let stream = streams::workspace(workspace)?;
         let context = call.command(&stream, key.as_ref(), &self);
         let settings = self.settings.unwrap_or_default();

@@ -10,7 +10,7 @@ const ID: &str = "00000000-0000-4000-8000-000000000001";
 /// A path of the operation in a workspace, about things that do not exist.
 fn path(operation: &Operation, workspace: &str) -> String {
     let mut path = operation.path.replace("{workspace}", workspace);
-    path = path.replace("{attempt}", &format!("{workspace}.{ID}.1")).replace("{name}", "none");
+    path = path.replace("{attempt_id}", &format!("{workspace}.{ID}.1")).replace("{name}", "none");
     while let (Some(from), Some(to)) = (path.find('{'), path.find('}')) {
         path.replace_range(from..=to, ID);
     }

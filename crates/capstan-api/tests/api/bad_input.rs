@@ -19,7 +19,7 @@ async fn bad_input_is_refused_and_writes_nothing() {
     let orphan = json!({ "agent_id": "demo", "message": "x", "parent_task_id": nil }).to_string();
     let other_task = json!({ "message": "x", "task_id": nil }).to_string();
     let cases: &[(&str, &str, u16, &str, &[&str])] = &[
-        (tasks, "", 400, "malformed_request", &[]),
+        (tasks, "", 422, "validation_failed", &["/message", "/agent_id"]),
         (tasks, "{", 400, "malformed_request", &[]),
         (tasks, r#"{"agent_id":"demo","message":"x"} {}"#, 400, "malformed_request", &[]),
         (tasks, r#"{"agent_id":"demo","message":"x","colour":1}"#, 422, "validation_failed", &["/colour"]),
@@ -166,7 +166,7 @@ async fn a_position_of_another_history_is_refused_on_both_ways() {
             let request = api.request("GET", &path).header(header, position.to_string());
             api.send(request).await.expect_problem(409, "position_unknown");
         }
-        let asked = json!({ "task": task, "min_position": position });
+        let asked = json!({ "task_id": task, "min_position": position });
         let on_bus = request(&api, "get-task", asked).await;
         assert_eq!(on_bus["code"], "position_unknown", "{on_bus}");
     }

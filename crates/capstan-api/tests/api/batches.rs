@@ -97,7 +97,7 @@ async fn a_query_by_request_answers_what_http_answers() {
     let task = api.task("to be looked at").await;
     let head = api.head().await.to_string();
     let over_http = api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
-    let answer = ask(&api, "get-task", json!({ "task": task, "min_position": head })).await;
+    let answer = ask(&api, "get-task", json!({ "task_id": task, "min_position": head })).await;
     assert_eq!(json_of(&answer.payload), over_http);
     let headers = answer.headers.unwrap();
     assert_eq!(headers.get("Capstan-Status").map(async_nats::HeaderValue::as_str), Some("200"));
@@ -105,9 +105,9 @@ async fn a_query_by_request_answers_what_http_answers() {
 
     let list = request(&api, "list-tasks", json!({ "state": ["queued"], "limit": 1 })).await;
     assert_eq!(list["items"][0]["id"], *task);
-    assert_eq!(request(&api, "get-agent", json!({ "agent": "demo" })).await["agent_key"], "demo");
-    assert_eq!(request(&api, "get-task", json!({ "task": "nonsense" })).await["code"], "not_found");
-    assert_eq!(request(&api, "get-task", json!({})).await["errors"][0]["pointer"], "/task");
+    assert_eq!(request(&api, "get-agent", json!({ "agent_id": "demo" })).await["agent_key"], "demo");
+    assert_eq!(request(&api, "get-task", json!({ "task_id": "nonsense" })).await["code"], "not_found");
+    assert_eq!(request(&api, "get-task", json!({})).await["errors"][0]["pointer"], "/task_id");
     let refused = request(&api, "list-tasks", json!({ "colour": "red" })).await;
     assert_eq!(refused["errors"][0]["pointer"], "?colour");
     let nowhere = api.topology.rpc_subject("nowhere", "list-tasks");
@@ -144,8 +144,8 @@ async fn polling_a_task_brings_what_is_new_and_nothing_twice() {
     let lease = api.lease(&task).await;
     api.report(&lease, "start", json!({})).await.expect(200);
     let say = async |what: &str, lines: Value| api.report(&lease, what, lines).await.expect(202);
-    say("logs", json!([{ "stream": "stdout", "data": "first" }])).await;
-    say("events", json!([{ "event_type": "tool_call", "payload": {} }])).await;
+    say("logs", json!({ "lines": [{ "stream": "stdout", "data": "first" }] })).await;
+    say("events", json!({ "events": [{ "event_type": "tool_call", "payload": {} }] })).await;
     let path = format!("/v1/workspaces/dev/tasks/{task}/batch");
     let first = api.get_now(&path).await.expect(200);
     assert_eq!(
@@ -158,7 +158,7 @@ async fn polling_a_task_brings_what_is_new_and_nothing_twice() {
     assert_eq!(lines, ["to be polled", "first"], "what the task was told comes first");
     assert_eq!(first["run_events"].as_array().unwrap().len(), 1, "{first}");
 
-    say("logs", json!([{ "stream": "stdout", "data": "second" }])).await;
+    say("logs", json!({ "lines": [{ "stream": "stdout", "data": "second" }] })).await;
     let again = format!(
         "{path}?log_cursor={}&run_event_cursor={}&cursor_run_id={}",
         first["next_log_cursor"], first["next_run_event_cursor"], lease.run_id
@@ -182,4 +182,47 @@ async fn polling_a_task_brings_what_is_new_and_nothing_twice() {
     let titles: Vec<_> = all["outputs"].as_array().unwrap().iter().map(|output| &output["title"]).collect();
     assert_eq!((all["tasks"][0]["id"].as_str(), titles), (Some(&*task), vec![&json!("shown")]));
     api.get(&format!("{path}?log_cursor=x")).await.expect_problem(422, "validation_failed");
+}
+
+/// A map of the item would keep the last of two fields of one name, and another task than meant would be cancelled.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_field_given_twice_is_refused_in_a_batch_as_in_a_single_command() {
+    let api = Api::start().await;
+    let (first, second) = (api.task("first").await, api.task("second").await);
+    let twice = |name: &str| format!(r#"{{"type":"cancel-task","task_id":"{first}","{name}":"{second}"}}"#);
+    let batch = format!(
+        r#"[{},{},{{"type":"cancel-task","type":"archive-task","task_id":"{first}"}}]"#,
+        twice("task_id"),
+        twice("\\u0074ask_id")
+    );
+    let answers = api.send(api.request("POST", "/v1/workspaces/dev/commands").body(batch)).await.expect(200);
+    for (answer, pointer) in answers.as_array().unwrap().iter().zip(["/task_id", "/task_id", "/type"]) {
+        assert_eq!(
+            (&answer["status"], &answer["errors"][0]["pointer"]),
+            (&json!(422), &json!(pointer)),
+            "{answer}"
+        );
+    }
+    for task in [first, second] {
+        let shown = api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
+        assert_eq!(shown["state"], "queued");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_faults_of_shape_are_named_at_once_over_http_in_batches_and_over_nats() {
+    let api = Api::start().await;
+    let body = json!({ "message": 7, "colour": 1, "policy": { "hots": 1 }, "timeout_ms": "soon" });
+    let expected = ["/agent_id", "/colour", "/message", "/policy/hots", "/timeout_ms"];
+    let over_http = api.post("/v1/workspaces/dev/tasks", body.clone()).await.expect(422);
+    let over_nats = request(&api, "accept-agent-command", body.clone()).await;
+    let mut item = body;
+    item["type"] = json!("accept-agent-command");
+    let in_batch = api.post("/v1/workspaces/dev/commands", json!([item])).await.expect(200)[0].clone();
+    for problem in [over_http, over_nats, in_batch] {
+        let faults = problem["errors"].as_array().unwrap_or_else(|| panic!("{problem}"));
+        let mut pointers: Vec<_> = faults.iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
+        pointers.sort_unstable();
+        assert_eq!(pointers, expected, "{problem}");
+    }
 }

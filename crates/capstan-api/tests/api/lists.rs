@@ -100,7 +100,7 @@ async fn a_task_and_its_run_are_shown_as_they_stood() {
     }
     api.get(&format!("{path}?as_of=noon")).await.expect_problem(422, "validation_failed");
     // Over NATS it is the same read.
-    let on_bus = ask(&api, "get-task", json!({ "task": task, "as_of": position })).await;
+    let on_bus = ask(&api, "get-task", json!({ "task_id": task, "as_of": position })).await;
     assert_eq!(json_of(&on_bus.payload), born);
     // Lists show the present only, and say so.
     for list in ["tasks", "runs", "outputs"] {
@@ -125,7 +125,7 @@ async fn a_tree_shows_what_was_made_for_a_task_and_what_all_of_it_costs() {
     let below = child_of(&first, "below \u{0} all").await;
     for (task, cost_usd) in [(&root, 1.0), (&first, 0.5), (&below, 0.25)] {
         let lease = api.lease(task).await;
-        api.report(&lease, "usage", json!({ "cost_usd": cost_usd })).await.expect(200);
+        api.report(&lease, "usage", json!({ "usage": { "cost_usd": cost_usd } })).await.expect(200);
     }
     let tree = api.get_now(&format!("{W}/tasks/{root}/tree")).await.expect(200);
     assert_eq!((&tree["tasks"], &tree["truncated"]), (&json!(4), &json!(false)));
@@ -164,7 +164,7 @@ async fn logs_begin_with_what_the_task_was_told_unless_a_writer_said_it() {
     let first = &logs["items"][0];
     assert_eq!((&first["chunk_type"], &first["seq"]), (&json!("task_prompt"), &json!(0)));
     let lease = api.lease(&task).await;
-    api.report(&lease, "logs", json!([{ "stream": "stdout", "data": "a" }])).await.expect(202);
+    api.report(&lease, "logs", json!({ "lines": [{ "stream": "stdout", "data": "a" }] })).await.expect(202);
     let (lines, logs) = told(&task, "?after=0").await;
     assert_eq!(lines, ["count the files", "a"]);
     assert_eq!(told(&task, &format!("?after={}", logs["next_cursor"].as_str().unwrap())).await.0, [""; 0]);
@@ -172,6 +172,6 @@ async fn logs_begin_with_what_the_task_was_told_unless_a_writer_said_it() {
     let other = api.task("say it").await;
     let lease = api.lease(&other).await;
     let lines = json!([{ "stream": "user", "data": "say it" }, { "stream": "stdout", "data": "b" }]);
-    api.report(&lease, "logs", lines).await.expect(202);
+    api.report(&lease, "logs", json!({ "lines": lines })).await.expect(202);
     assert_eq!(told(&other, "").await.0, ["say it", "b"]);
 }

@@ -112,7 +112,9 @@ async fn a_snapshot_comes_first_and_log_lines_come_along() {
     let api = Api::start().await;
     let task = api.task("work").await;
     let lease = api.lease(&task).await;
-    api.report(&lease, "logs", json!([{ "stream": "stdout", "data": "hello" }])).await.expect(202);
+    api.report(&lease, "logs", json!({ "lines": [{ "stream": "stdout", "data": "hello" }] }))
+        .await
+        .expect(202);
     api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
     let path = format!("/v1/workspaces/dev/tasks/{task}/stream?snapshot=1&include=logs&log_after=0");
     let events = read_until(&api, &path, None, "log").await;
@@ -143,7 +145,7 @@ async fn the_lines_of_a_finished_task_all_come_before_the_end() {
     // More than are read at a time.
     let lines: Vec<_> =
         (0..700).map(|n| json!({ "stream": "stdout", "data": format!("line {n}") })).collect();
-    api.report(&lease, "logs", json!(lines)).await.expect(202);
+    api.report(&lease, "logs", json!({ "lines": lines })).await.expect(202);
     let path = format!("/v1/workspaces/dev/tasks/{task}/stream?include=logs");
     let mut follower = Reader::open(&api, &format!("{path}&log_after=0"), None).await;
     follower.until("log").await;
@@ -170,7 +172,7 @@ async fn a_run_stream_has_the_lines_of_its_own_run_only() {
     let api = Api::start().await;
     let task = api.task("work").await;
     let lease = api.lease(&task).await;
-    api.report(&lease, "logs", json!([{ "stream": "stdout", "data": "own" }])).await.expect(202);
+    api.report(&lease, "logs", json!({ "lines": [{ "stream": "stdout", "data": "own" }] })).await.expect(202);
     let other = [bytes::Bytes::from_static(br#"{"kind":"log","data":"foreign"}"#)];
     let workspace = capstan_envelope::Workspace::new("dev").unwrap();
     let written =

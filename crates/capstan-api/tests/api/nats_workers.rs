@@ -55,8 +55,8 @@ async fn an_attempt_is_worked_off_on_the_bus_alone() {
         answer
     };
     said("start-attempt", &[], json!({})).await;
-    said("append-logs", &[], json!([{ "stream": "stdout", "data": "one" }])).await;
-    said("append-run-events", &[], json!([{ "event_type": "tool", "payload": {} }])).await;
+    said("append-logs", &[], json!({ "lines": [{ "stream": "stdout", "data": "one" }] })).await;
+    said("append-run-events", &[], json!({ "events": [{ "event_type": "tool", "payload": {} }] })).await;
     let rows = json!({ "name": "t", "output_type": "table", "title": "T", "data": { "rows": [] } });
     let key = [("Idempotency-Key", "m1")];
     let produced = said("produce-output", &key, rows.clone()).await;
@@ -65,13 +65,14 @@ async fn an_attempt_is_worked_off_on_the_bus_alone() {
     let output = [("Capstan-Output", produced["output_id"].as_str().unwrap())];
     said("append-output-rows", &output, json!({ "rows": [1, 2] })).await;
     said("finalize-output", &output, json!({ "summary": "two" })).await;
-    said("record-usage", &[], json!({ "input_tokens": 5 })).await;
+    said("record-usage", &[], json!({ "usage": { "input_tokens": 5 } })).await;
     let read = json!({ "tool": "crm.read", "is_write": false });
     assert_eq!(said("check-tool-call", &[], read).await["decision"], "allow");
     said("open-blocker", &[], json!({ "summary": "which?" })).await;
 
     // News reaches a renewal that stands.
-    let renewals = json!([{ "attempt_id": attempt, "epoch": leased[0]["epoch"] }]);
+    let renewals =
+        json!({ "renewals": [{ "attempt_id": attempt, "epoch": leased[0]["epoch"] }], "wait_ms": 10_000 });
     let waiting = [of_worker[0], ("Capstan-Wait-Ms", "20000")];
     let news = call(&api, "dev", "renew-leases", &waiting, renewals);
     let answered = async {
@@ -89,7 +90,8 @@ async fn an_attempt_is_worked_off_on_the_bus_alone() {
 
     let shown = api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
     assert_eq!((&shown["state"], &shown["usage"]["input_tokens"]), (&json!("done"), &json!(5)), "{shown}");
-    let (status, late) = call(&api, "dev", "record-usage", &fence, json!({ "input_tokens": 1 })).await;
+    let (status, late) =
+        call(&api, "dev", "record-usage", &fence, json!({ "usage": { "input_tokens": 1 } })).await;
     assert_eq!((status.as_str(), &late["code"]), ("409", &json!("lease_lost")), "{late}");
 }
 

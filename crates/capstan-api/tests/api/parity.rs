@@ -68,7 +68,7 @@ async fn lists_hold_what_was_made() {
     let task = api.task("to be found").await;
     let lease = api.lease(&task).await;
     let line = json!([{ "stream": "stdout", "data": "a line" }]);
-    api.report(&lease, "logs", line).await.expect(202);
+    api.report(&lease, "logs", json!({ "lines": line })).await.expect(202);
     let run = api.get_now(&format!("/v1/workspaces/dev/runs/{}", lease.run_id)).await.expect(200);
     assert_eq!(run["task_id"], *task);
     for (path, field, value) in [

@@ -31,7 +31,7 @@ async fn secrets_are_shown_nowhere_and_reach_the_worker_whole() {
     api.report(&lease, "start", json!({})).await.expect(200);
     let line =
         json!([{ "stream": "stdout", "data": "hello", "metadata": { "api_key": SECRET, "a": TOKEN } }]);
-    api.report(&lease, "logs", line).await.expect(202);
+    api.report(&lease, "logs", json!({ "lines": line })).await.expect(202);
     let output = json!({ "output_type": "note", "title": "t", "data": { "password": SECRET, "rows": [] } });
     let output = api.report(&lease, "outputs", output).await.expect(201);
     let rows = format!("outputs/{}/rows", output["output_id"].as_str().unwrap());

@@ -51,7 +51,7 @@ async fn furnish(api: &Api) -> BTreeMap<&'static str, String> {
         answer.body
     };
     report("start", json!({})).await;
-    report("logs", json!([{ "stream": "stdout", "data": MARK }])).await;
+    report("logs", json!({ "lines": [{ "stream": "stdout", "data": MARK }] })).await;
     let output = report("outputs", json!({ "output_type": "note", "title": MARK })).await;
     let questions = json!([{ "id": "q", "text": MARK }]);
     report("blockers", json!({ "summary": MARK, "questions": questions })).await;
@@ -66,14 +66,14 @@ async fn furnish(api: &Api) -> BTreeMap<&'static str, String> {
         .await
         .expect(200);
     BTreeMap::from([
-        ("agent", agent["agent"]["id"].as_str().unwrap().to_owned()),
-        ("task", task),
-        ("run", lease.run_id.clone()),
-        ("attempt", lease.attempt_id.clone()),
-        ("output", output["output_id"].as_str().unwrap().to_owned()),
-        ("input", input["input_id"].as_str().unwrap().to_owned()),
-        ("token", token["token"]["id"].as_str().unwrap().to_owned()),
-        ("schedule", schedule["schedule"]["id"].as_str().unwrap().to_owned()),
+        ("agent_id", agent["agent"]["id"].as_str().unwrap().to_owned()),
+        ("task_id", task),
+        ("run_id", lease.run_id.clone()),
+        ("attempt_id", lease.attempt_id.clone()),
+        ("output_id", output["output_id"].as_str().unwrap().to_owned()),
+        ("input_id", input["input_id"].as_str().unwrap().to_owned()),
+        ("token_id", token["token"]["id"].as_str().unwrap().to_owned()),
+        ("schedule_id", schedule["schedule"]["id"].as_str().unwrap().to_owned()),
         ("address", "a@example.org".to_owned()),
     ])
 }
@@ -94,9 +94,9 @@ async fn one_workspace_finds_nothing_of_another_on_any_route() {
         let path = ids.iter().fold(path.replace("{workspace}", workspace), |path, (name, id)| {
             path.replace(&format!("{{{name}}}"), id)
         });
-        path.replace("{worker}", "00000000-0000-4000-8000-000000000001")
+        path.replace("{worker_id}", "00000000-0000-4000-8000-000000000001")
             .replace("{name}", "tasks")
-            .replace("{type}", "email")
+            .replace("{channel_type}", "email")
             .replace("{instance_key}", "default")
             .replace("{id}", "cmd-1")
             .replace("{code}", "not_found")
@@ -119,9 +119,10 @@ async fn one_workspace_finds_nothing_of_another_on_any_route() {
             }
             let body = match operation.name {
                 "AcceptAgentCommand" => {
-                    json!({ "agent_id": ids["agent"], "message": "x", "parent_task_id": ids["task"] })
+                    json!({ "agent_id": ids["agent_id"], "message": "x", "parent_task_id": ids["task_id"] })
                 }
                 "AppendTaskOutputRows" => json!({ "rows": [1] }),
+                "CreateTaskOutput" => json!({ "output_type": "report", "title": "x" }),
                 "FinalizeTaskOutput" => json!({ "summary": "x" }),
                 "SubmitTaskInput" | "EnqueueRunInput" => json!({ "message": "x" }),
                 "CreateAgent" | "IssueToken" | "CreateWorkspace" => json!({ "name": "" }),
@@ -148,13 +149,13 @@ async fn one_workspace_finds_nothing_of_another_on_any_route() {
 
     // Filters and cursors that name the other's things.
     for query in [
-        format!("tasks?parent_task_id={}", ids["task"]),
-        format!("tasks?agent_id={}", ids["agent"]),
+        format!("tasks?parent_task_id={}", ids["task_id"]),
+        format!("tasks?agent_id={}", ids["agent_id"]),
         format!("tasks?q={MARK}"),
         format!("tasks?label={MARK}"),
         format!("tasks?labels=l:{MARK}"),
-        format!("runs?task_id={}", ids["task"]),
-        format!("outputs?task_id={}", ids["task"]),
+        format!("runs?task_id={}", ids["task_id"]),
+        format!("outputs?task_id={}", ids["task_id"]),
         format!("tasks?cursor={cursor}"),
         "inbox".to_owned(),
         format!("agents/{MARK}"),
@@ -165,17 +166,17 @@ async fn one_workspace_finds_nothing_of_another_on_any_route() {
         let items = answer.body["items"].as_array().map_or(0, Vec::len);
         assert_eq!(items, 0, "{query}: {}", answer.body);
         let text = answer.body.to_string();
-        assert!(!text.contains(&ids["run"]) && !text.contains(&ids["output"]), "{query}: {text}");
+        assert!(!text.contains(&ids["run_id"]) && !text.contains(&ids["output_id"]), "{query}: {text}");
     }
 
     // The bus: the same ids under a subject of the other workspace.
     for (command, body) in [
-        ("cancel-task", json!({ "task_id": ids["task"] })),
-        ("cancel-run", json!({ "run_id": ids["run"] })),
-        ("submit-task-input", json!({ "task_id": ids["task"], "message": "x" })),
-        ("enqueue-run-input", json!({ "run_id": ids["run"], "message": "x" })),
-        ("accept-agent-command", json!({ "agent_id": ids["agent"], "message": "x" })),
-        ("revoke-token", json!({ "token_id": ids["token"] })),
+        ("cancel-task", json!({ "task_id": ids["task_id"] })),
+        ("cancel-run", json!({ "run_id": ids["run_id"] })),
+        ("submit-task-input", json!({ "task_id": ids["task_id"], "message": "x" })),
+        ("enqueue-run-input", json!({ "run_id": ids["run_id"], "message": "x" })),
+        ("accept-agent-command", json!({ "agent_id": ids["agent_id"], "message": "x" })),
+        ("revoke-token", json!({ "token_id": ids["token_id"] })),
     ] {
         let subject = api.topology.rpc_subject("mine", command);
         let reply = eventually("the service answers", PATIENCE, async || {

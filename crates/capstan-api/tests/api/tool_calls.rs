@@ -124,7 +124,7 @@ async fn the_report_that_spends_the_budget_stops_the_run() {
     let answer = api.post("/v1/workspaces/dev/tasks", body).await.expect(202);
     let task = answer["task"]["id"].as_str().unwrap().to_owned();
     let lease = api.lease(&task).await;
-    api.report(&lease, "usage", json!({ "cost_usd": 1.0 })).await.expect(200);
+    api.report(&lease, "usage", json!({ "usage": { "cost_usd": 1.0 } })).await.expect(200);
     let shown = api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
     assert_eq!(shown["state"], "waiting");
     let why = api.get(&format!("/v1/workspaces/dev/tasks/{task}/why")).await.expect(200);

@@ -11,8 +11,10 @@ async fn an_attempt_is_reported_from_start_to_finish() {
     let lease = api.lease(&task).await;
     api.report(&lease, "start", json!({})).await.expect(200);
     let lines = json!([{ "stream": "stdout", "data": "one" }, { "stream": "stderr", "data": "two", "chunk_type": "x" }]);
-    assert_eq!(api.report(&lease, "logs", lines).await.expect(202)["accepted"], 2);
-    api.report(&lease, "events", json!([{ "event_type": "tool", "payload": { "n": 1 } }])).await.expect(202);
+    assert_eq!(api.report(&lease, "logs", json!({ "lines": lines })).await.expect(202)["accepted"], 2);
+    api.report(&lease, "events", json!({ "events": [{ "event_type": "tool", "payload": { "n": 1 } }] }))
+        .await
+        .expect(202);
 
     let output =
         json!({ "name": "summary", "output_type": "table", "title": "Summary", "data": { "rows": [1] } });
@@ -24,7 +26,7 @@ async fn an_attempt_is_reported_from_start_to_finish() {
     api.report(&lease, &format!("outputs/{output_id}/finalize"), json!({ "summary": "all" }))
         .await
         .expect(200);
-    api.report(&lease, "usage", json!({ "input_tokens": 5, "cost_usd": 0.5 })).await.expect(200);
+    api.report(&lease, "usage", json!({ "usage": { "input_tokens": 5, "cost_usd": 0.5 } })).await.expect(200);
     api.report(&lease, "finish", json!({ "outcome": "ok", "exit_code": 0 })).await.expect(200);
 
     let shown = api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
@@ -59,9 +61,11 @@ async fn a_run_shows_its_turning_points_its_events_and_how_it_can_be_talked_to()
         (Some("working"), &json!(lease.attempt_id))
     );
 
-    api.report(&lease, "logs", json!([{ "stream": "stdout", "data": "noise" }])).await.expect(202);
+    api.report(&lease, "logs", json!({ "lines": [{ "stream": "stdout", "data": "noise" }] }))
+        .await
+        .expect(202);
     let tools = json!([{ "event_type": "tool", "payload": { "n": 1 } }, { "event_type": "tool", "payload": { "n": 2 } }]);
-    api.report(&lease, "events", tools).await.expect(202);
+    api.report(&lease, "events", json!({ "events": tools })).await.expect(202);
     let first = api.get(&of_run("events?limit=1")).await.expect(200);
     assert_eq!(first["items"][0]["payload"]["n"], 1);
     let rest = of_run(&format!("events?cursor={}", first["next_cursor"].as_str().unwrap()));
@@ -196,7 +200,7 @@ async fn without_the_lease_nothing_can_be_done() {
     let bad = api.report(&lease, "finish", json!({ "outcome": "splendid" })).await;
     bad.expect_problem(422, "validation_failed");
     let line = json!([{ "stream": "stdout", "data": "x".repeat(600 << 10) }]);
-    api.report(&lease, "logs", line).await.expect_problem(413, "payload_too_large");
+    api.report(&lease, "logs", json!({ "lines": line })).await.expect_problem(413, "payload_too_large");
     assert_eq!(api.head().await, head, "something was written");
 
     api.post(&format!("/v1/workspaces/dev/tasks/{task}/cancel"), json!({})).await.expect(202);

@@ -8,22 +8,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::command::policy::{self, RunPolicyBody};
-
 /// Gives an agent something to do: a task begins.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct AcceptAgentCommand {
-    /// Repeats under the same key are answered with the first task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
     /// What is to be done.
-    #[serde(default)]
-    #[schemars(!default)]
     pub message: String,
     /// The agent, by id or key.
-    #[serde(default)]
-    #[schemars(!default)]
     pub agent_id: String,
     /// The conversation its runs share; a fresh one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,8 +29,7 @@ pub struct AcceptAgentCommand {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<String>,
     /// Rules of execution.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "policy::strictly")]
-    #[schemars(with = "Option<RunPolicyBody>")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<RunPolicy>,
     /// Longest time one attempt may run, in milliseconds; 0 = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,14 +3,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Lines a running agent wrote.
+/// Appends log lines of a running agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct AppendLogs(pub Vec<LogLine>);
+pub struct AppendLogs {
+    /// The lines, in order.
+    pub lines: Vec<LogLine>,
+}
 
 /// One line.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct LogLine {
     /// Where it was written: `stdout`, `stderr`, `system`.
     pub stream: String,

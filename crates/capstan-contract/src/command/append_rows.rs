@@ -4,7 +4,6 @@ use serde_json::Value;
 
 /// Adds rows to an output's `data.rows`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct AppendRows {
     /// The new rows.
     pub rows: Vec<Value>,

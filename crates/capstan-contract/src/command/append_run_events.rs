@@ -3,14 +3,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a running agent tells about its doings.
+/// Appends events of a run, as its agent reports them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct AppendRunEvents(pub Vec<RunEvent>);
+pub struct AppendRunEvents {
+    /// The events, in order.
+    pub events: Vec<RunEvent>,
+}
 
 /// One thing told.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct RunEvent {
     /// What kind of thing, free.
     pub event_type: String,

@@ -6,11 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Puts away the outputs of a workspace that are not away yet; everything that is given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ArchiveAllOutputs {
-    /// Makes the command's parts the same when it is repeated.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
     /// Of this task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<TaskId>,

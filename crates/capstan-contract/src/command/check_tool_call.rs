@@ -4,11 +4,8 @@ use serde_json::Value;
 
 /// The agent wants to call a tool: may it?
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct CheckToolCall {
     /// The tool.
-    #[serde(default)]
-    #[schemars(!default)]
     pub tool: String,
     /// What it is to be called with.
     #[serde(default)]

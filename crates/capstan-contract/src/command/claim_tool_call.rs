@@ -3,7 +3,6 @@ use serde::{Deserialize, Serialize};
 
 /// A worker wants an approved call of a tool it carries out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ClaimToolCall {
     /// How long it waits for one, in milliseconds; at most 30 000.
     #[serde(default)]

@@ -3,14 +3,8 @@ use serde::{Deserialize, Serialize};
 
 /// Sets the limits of an execution class. What is absent stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ConfigureClass {
-    /// Repeats under the same key are answered with the first outcome.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
-    /// The class, as tasks name it; over HTTP the path names it.
-    #[serde(default)]
-    #[schemars(!default)]
+    /// Key of the class, as tasks name it.
     pub instance_key: String,
     /// Attempts of the class that may run at once; 0 = the server's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]

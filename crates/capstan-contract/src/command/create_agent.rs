@@ -4,18 +4,10 @@ use serde_json::{Map, Value};
 
 /// Introduces an agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct CreateAgent {
-    /// Repeats under the same key are answered with the first outcome.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
     /// Stable handle, unique in the workspace.
-    #[serde(default)]
-    #[schemars(!default)]
     pub agent_key: String,
     /// Display name.
-    #[serde(default)]
-    #[schemars(!default)]
     pub name: String,
     /// What it is for; `generalist` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

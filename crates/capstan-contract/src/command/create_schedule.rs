@@ -4,25 +4,15 @@ use serde::{Deserialize, Serialize};
 
 /// Begins a schedule: a prompt to an agent at the times of a cron expression.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct CreateSchedule {
-    /// Repeats under the same key are answered with the first schedule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
     /// The agent, by id or key.
-    #[serde(default)]
-    #[schemars(!default)]
     pub agent_id: String,
     /// Five-field cron expression.
-    #[serde(default)]
-    #[schemars(!default)]
     pub cron_expr: String,
     /// IANA name of the zone whose clocks it follows; UTC when absent or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
     /// What the agent is told at each tick.
-    #[serde(default)]
-    #[schemars(!default)]
     pub prompt: String,
     /// Skills handed to the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,10 +3,7 @@ use serde::{Deserialize, Serialize};
 
 /// The input could not be put into the live turn: it waits for the end of the turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct DeferInput {
     /// Why not.
-    #[serde(default)]
-    #[schemars(!default)]
     pub reason: String,
 }

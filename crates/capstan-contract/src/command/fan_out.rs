@@ -4,11 +4,8 @@ use capstan_domain::task::event::SourceWatch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::command::policy::{self, RunPolicyBody};
-
 /// A child to make. What is absent is inherited.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct SubtaskRequest {
     /// What its agent is told; a subtask without it is dropped.
     #[serde(default)]
@@ -32,8 +29,7 @@ pub struct SubtaskRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<f64>,
     /// Rules of execution.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "policy::strictly")]
-    #[schemars(with = "Option<RunPolicyBody>")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<RunPolicy>,
 }
 
@@ -53,7 +49,6 @@ impl From<SubtaskRequest> for SubtaskSpec {
 
 /// Something outside to wait for; one without an integration, or without a query, a thread and a message, is dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct SourceWatchRequest {
     /// Where it would happen: gmail, outlook, gdrive, notion, github, slack, linear, posthog, confluence or web.
     #[serde(default)]

@@ -3,7 +3,6 @@ use serde::{Deserialize, Serialize};
 
 /// Gives an output its final summary.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct FinalizeOutput {
     /// The summary.
     pub summary: String,

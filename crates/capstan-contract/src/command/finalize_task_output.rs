@@ -3,18 +3,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Gives an output its final summary from outside.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FinalizeTaskOutput {
-    /// Repeats under the same key are answered with the first outcome.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
-    /// The task; needed where no path names it, that is on the bus and in batches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_id: Option<TaskId>,
-    /// The output; needed where no path names it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output_id: Option<OutputId>,
+    /// Id of the task.
+    pub task_id: TaskId,
+    /// Id of the output.
+    pub output_id: OutputId,
     /// The summary.
     pub summary: String,
 }

@@ -7,12 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::command::usage::{self, UsageBody};
 use crate::command::{OpenBlocker, SourceWatchRequest, SubtaskRequest};
 
 /// The attempt is over: how it ended and what is to follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct FinishAttempt {
     /// How it ended; `lost` is not a worker's to say.
     pub outcome: AttemptOutcome,
@@ -29,8 +27,7 @@ pub struct FinishAttempt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<i64>,
     /// What was used and not reported before.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "usage::optional_strictly")]
-    #[schemars(with = "Option<UsageBody>")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// The agent waits for an answer.
     #[serde(default)]
@@ -69,7 +66,6 @@ impl FinishAttempt {
 
 /// When and why to come back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct WakeRequest {
     /// In so many minutes; none or not positive means five.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +86,6 @@ pub struct WakeRequest {
 
 /// One thing planned for a wake.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct AgendaEntry {
     /// What kind of thing.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]

@@ -5,18 +5,10 @@ use serde::{Deserialize, Serialize};
 
 /// Issues a token of the workspace. The secret is in the answer, this once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct IssueToken {
-    /// Repeats under the same key are answered with the first receipt, without the secret.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
     /// Whose it is, for people and for the log.
-    #[serde(default)]
-    #[schemars(!default)]
     pub name: String,
     /// What it allows; `admin` implies the others.
-    #[serde(default)]
-    #[schemars(!default)]
     pub scopes: Vec<Scope>,
     /// From when on it is no longer good; for ever when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 /// A worker asks for attempts, and waits a while when there are none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct LeaseRequest {
     /// How many it takes at most.
     pub max: u32,

@@ -8,14 +8,11 @@ use serde_json::Value;
 
 /// The agent asks something and waits for the answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct OpenBlocker {
     /// What kind of answer is wanted; `input` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<AskedKind>,
     /// The question in one line.
-    #[serde(default)]
-    #[schemars(!default)]
     pub summary: String,
     /// More about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +52,6 @@ pub enum AskedKind {
 
 /// An output a question is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct AskedItem {
     /// The output.
     pub output_id: OutputId,
@@ -66,7 +62,6 @@ pub struct AskedItem {
 
 /// When and how a question ends without an answer: at an instant, or after a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct AskedDeadline {
     /// At this instant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +75,6 @@ pub struct AskedDeadline {
 
 /// Whose approval a question takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct AskedApprovers {
     /// How many different ones.
     pub required: u32,
@@ -91,7 +85,6 @@ pub struct AskedApprovers {
 
 /// One of several questions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct BlockerQuestion {
     /// Names the question in the answer.
     pub id: String,

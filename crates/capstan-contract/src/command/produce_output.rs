@@ -10,12 +10,9 @@ use serde_json::{Map, Value};
 macro_rules! output_body {
     ($(#[$doc:meta])* $body:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-        #[serde(deny_unknown_fields)]
-        pub struct $body {
-            $($(#[$field_doc])*
-            #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub $field: Option<$type>,)*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+                pub struct $body {
+            $($(#[$field_doc])* pub $field: $type,)*
             /// Its id, when the producer chose one.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub id: Option<OutputId>,
@@ -23,12 +20,8 @@ macro_rules! output_body {
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub name: Option<String>,
             /// What it is, free.
-            #[serde(default)]
-            #[schemars(!default)]
             pub output_type: String,
             /// A name for people.
-            #[serde(default)]
-            #[schemars(!default)]
             pub title: String,
             /// What it says, in short.
             #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,9 +84,7 @@ output_body! {
 output_body! {
     /// Adds an output to a task from outside. The same id or name inside a task is the same output.
     CreateTaskOutput {
-        /// Repeats under the same key are answered with the first outcome.
-        idempotency_key: String,
-        /// The task; needed where no path names it, that is on the bus and in batches.
+        /// Id of the task.
         task_id: TaskId,
     }
 }

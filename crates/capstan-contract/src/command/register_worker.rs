@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 
 /// A worker introduces itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct RegisterWorker {
     /// Its name, for people.
     pub name: String,
@@ -24,7 +23,6 @@ pub struct RegisterWorker {
 
 /// What a worker can offer to a run. An empty list means everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct WorkerCapabilities {
     /// The isolations it has: `gvisor`, `runc`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -2,14 +2,18 @@ use capstan_domain::id::AttemptId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A worker renews the leases it holds, all at once.
+/// Renews the leases of a worker, all at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct RenewRequest(pub Vec<Renewal>);
+pub struct RenewRequest {
+    /// The leases.
+    pub renewals: Vec<Renewal>,
+    /// Longest time to wait for news about the attempts, in milliseconds; 0 by default, at most 30,000.
+    #[serde(default)]
+    pub wait_ms: u64,
+}
 
 /// One lease to renew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Renewal {
     /// The attempt.
     pub attempt_id: AttemptId,

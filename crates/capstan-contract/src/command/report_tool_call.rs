@@ -3,7 +3,6 @@ use serde::{Deserialize, Serialize};
 
 /// A worker has carried out an approved tool call. It failed when there is an error or an exit code other than 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ReportToolCall {
     /// The exit code, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

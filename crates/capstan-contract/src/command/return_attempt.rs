@@ -3,7 +3,6 @@ use serde::{Deserialize, Serialize};
 
 /// The worker gives an attempt back unfinished, because it leaves: another worker may try at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ReturnAttempt {
     /// Why, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]

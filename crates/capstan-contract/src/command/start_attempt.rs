@@ -3,5 +3,4 @@ use serde::{Deserialize, Serialize};
 
 /// The worker begins to execute. The path says everything; the body is an empty object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct StartAttempt {}

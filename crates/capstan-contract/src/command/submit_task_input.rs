@@ -4,15 +4,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Says something to a task: an answer, or a new turn.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SubmitTaskInput {
-    /// Repeats under the same key are answered with the first outcome.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
-    /// The task; needed where no path names it, that is on the bus and in batches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_id: Option<TaskId>,
+    /// Id of the task.
+    pub task_id: TaskId,
     /// `approve_reject` or `free_text`; what the input holds decides when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
@@ -38,15 +33,10 @@ pub struct SubmitTaskInput {
 
 /// A decision on one output.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct DecidedItem {
     /// The output.
-    #[serde(default)]
-    #[schemars(!default)]
     pub output_id: String,
     /// `approve` or `reject`.
-    #[serde(default)]
-    #[schemars(!default)]
     pub action: String,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,13 +3,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Takes a task out of the archive.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnarchiveTask {
-    /// Repeats under the same key are answered with the first outcome.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
-    /// The task; needed where no path names it, that is on the bus and in batches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_id: Option<TaskId>,
+    /// Id of the task.
+    pub task_id: TaskId,
 }

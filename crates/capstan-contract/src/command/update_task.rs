@@ -9,15 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Changes something about a task. What is absent stays as it is; null clears what need not be there.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateTask {
-    /// Repeats under the same key are answered with the first outcome.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
-    /// The task; needed where no path names it, that is on the bus and in batches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_id: Option<TaskId>,
+    /// Id of the task.
+    pub task_id: TaskId,
     /// `low`, `normal`, `high` or `urgent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<String>,
@@ -43,7 +38,6 @@ pub struct UpdateTask {
 
 /// What of a task's payload can be changed; absent fields stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct TaskPayload {
     /// The command's text.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,15 +6,9 @@ use capstan_domain::workspace::settings::ApprovalPolicy;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::command::policy::{self, RunPolicyBody};
-
 /// Changes a workspace; what is absent stays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct UpdateWorkspace {
-    /// Repeats under the same key are answered with the first outcome.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
@@ -25,14 +19,12 @@ pub struct UpdateWorkspace {
 
 /// Settings to change; what is absent stays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct SettingsChanges {
     /// All tools that no agent may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_tools: Option<Vec<String>>,
     /// The rules of execution of commands that give none; null takes them away.
-    #[serde(default, skip_serializing_if = "Change::is_keep", deserialize_with = "policy::change_strictly")]
-    #[schemars(with = "Option<RunPolicyBody>")]
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub default_policy: Change<RunPolicy>,
     /// How much of each thing there may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,7 +42,6 @@ pub struct SettingsChanges {
 
 /// How much of each thing a workspace may have; null lifts a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct QuotaSettings {
     /// Tasks that are not over.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
@@ -65,11 +56,8 @@ pub struct QuotaSettings {
 
 /// An HTTP endpoint that executes the deferred calls of a tool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct ToolSettings {
     /// Where the call is posted to.
-    #[serde(default)]
-    #[schemars(!default)]
     pub url: String,
     /// Headers sent along. A value is `env:CAPSTAN_TOOL_…`, a variable of the server's environment, if need be after
     /// `Bearer `, `Basic ` or `Token `.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use capstan_contract::command::COMMANDS;
+use capstan_contract::command::body_schemas;
 use capstan_contract::lease::ANSWERS as LEASE_ANSWERS;
 use capstan_contract::schema::NamedSchema;
 use capstan_projections::SHOWN;
@@ -25,7 +25,8 @@ impl Components {
     /// The schemas of bodies, of rows of the read models, and of these answers.
     pub(crate) fn new(answers: &[NamedSchema]) -> Self {
         let mut components = Self::default();
-        for named in COMMANDS.iter().chain(LEASE_ANSWERS).chain(SHOWN).chain(answers) {
+        body_schemas().for_each(|named| components.add(named));
+        for named in LEASE_ANSWERS.iter().chain(SHOWN).chain(answers) {
             components.add(named);
         }
         fixed::add(&mut components.schemas);

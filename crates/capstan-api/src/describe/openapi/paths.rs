@@ -10,7 +10,7 @@ use crate::operation::query_parameter::{self, OF_READS, ParameterKind, QueryPara
 use crate::operation::{Answer, Operation, Scope, Verb};
 use crate::problem::Code;
 use crate::use_case::batch::ITEMS_MAX;
-use crate::use_case::commands::NAMES as COMMAND_NAMES;
+use capstan_contract::command::COMMAND_NAMES;
 
 pub(super) fn draw(operations: &[Operation], components: &Components) -> Value {
     let mut paths = Map::new();
@@ -60,10 +60,10 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     let waits: &[QueryParameter] = if operation.waits_for_position() { OF_READS } else { &[] };
     parameters.extend(query_parameter::of(operation.name).chain(waits).map(in_query));
     let header = |name: &str| json!({ "$ref": format!("#/components/parameters/{name}") });
-    if operation.path.contains("{attempt}") {
+    if operation.path.contains("{attempt_id}") {
         parameters.push(header("lease-epoch"));
     }
-    if operation.bus.is_some() || operation.path.contains("{attempt}") {
+    if operation.bus.is_some() || operation.path.contains("{attempt_id}") {
         parameters.push(header("idempotency-key"));
         parameters.push(header("command-id"));
     }
@@ -83,11 +83,13 @@ fn in_path(operation: &Operation, name: &str) -> Value {
             json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,128}$", "example": "dev" }),
             "the name of the workspace",
         ),
-        "agent" => {
+        "agent_id" => {
             (json!({ "type": "string", "minLength": 1 }), "the id or key of the agent, or a similar name")
         }
-        "attempt" => (json!({ "type": "string", "minLength": 1 }), "the id of the attempt, as leased"),
-        "type" | "address" | "name" | "code" => (json!({ "type": "string", "minLength": 1 }), "its name"),
+        "attempt_id" => (json!({ "type": "string", "minLength": 1 }), "the id of the attempt, as leased"),
+        "channel_type" | "instance_key" | "claim_id" | "address" | "name" | "code" => {
+            (json!({ "type": "string", "minLength": 1 }), "its name")
+        }
         _ => (uuid, "its id"),
     };
     debug_assert!(operation.path.contains(name), "only names of the path are shown");
@@ -121,7 +123,7 @@ pub(crate) fn schema_of(kind: ParameterKind) -> Value {
 
 fn body(operation: &Operation, components: &Components) -> Option<Value> {
     let (schema, example) = match operation.body {
-        Some(name) => (components.reference(name), examples::of_body(name)),
+        Some(name) => (over_http(operation, name, components), examples::of_body(name)),
         None if operation.name == "ExecuteBatch" => (
             json!({
                 "type": "array",
@@ -137,11 +139,35 @@ fn body(operation: &Operation, components: &Components) -> Option<Value> {
         None if operation.method == Verb::Get => return None,
         None => (json!({ "type": "object", "additionalProperties": false }), None),
     };
+    let is_required =
+        schema["type"] == "array" || !requirements(&schema).is_empty() || schema.get("$ref").is_some();
     let mut media = json!({ "schema": schema });
     if let Some(example) = example {
         media["example"] = example;
     }
-    Some(json!({ "content": { "application/json": media } }))
+    Some(json!({ "required": is_required, "content": { "application/json": media } }))
+}
+
+/// The body of a request over HTTP: without the fields that the path contains.
+fn over_http(operation: &Operation, name: &str, components: &Components) -> Value {
+    let Some(whole) = components.schemas.get(name) else { return components.reference(name) };
+    let in_path: Vec<_> =
+        operation.path_names().filter(|name| whole["properties"].get(name).is_some()).collect();
+    if in_path.is_empty() && !requirements(whole).is_empty() {
+        return components.reference(name);
+    }
+    let mut schema = whole.clone();
+    if let Some(properties) = schema["properties"].as_object_mut() {
+        properties.retain(|name, _| !in_path.contains(&name.as_str()));
+    }
+    let required: Vec<_> = requirements(whole).into_iter().filter(|name| !in_path.contains(name)).collect();
+    schema["required"] = json!(required);
+    schema
+}
+
+/// The fields a schema requires.
+fn requirements(schema: &Value) -> Vec<&str> {
+    schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
 fn responses(operation: &Operation, components: &Components) -> Value {

@@ -4,18 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use capstan_contract::command::DeleteAgent;
 use capstan_domain::agent::AgentConfig;
 use serde_json::{Map, Value};
 
 use crate::App;
-use crate::http::body;
-use crate::http::command_request::CommandRequest;
 use crate::http::parameters::Parameters;
 use crate::problem::Problem;
-use crate::receipt::Reply;
 use crate::use_case::agent::{self, Stats};
-use crate::use_case::execute::Execute;
 use crate::use_case::read::{List, Object, Positioned};
 use crate::use_case::resolve;
 
@@ -39,19 +34,6 @@ pub(super) async fn one(
     parameters.finish()?;
     let workspace = resolve::workspace(&app, &workspace).await?;
     resolve::read_agent(&app, &workspace, &named).await
-}
-
-pub(super) async fn delete(
-    State(app): State<Arc<App>>,
-    Path((workspace, named)): Path<(String, String)>,
-    mut request: CommandRequest,
-) -> Result<Reply, Problem> {
-    let cancel_open = request.parameters.flag("cancel_open").unwrap_or(false);
-    let workspace = resolve::workspace(&app, &workspace).await?;
-    let mut body: DeleteAgent = request.body_if_any()?;
-    body.agent_id = body::from_path(body.agent_id, named, "/agent_id")?;
-    body.cancel_open |= cancel_open;
-    body.execute(&app, &workspace, &request.call).await
 }
 
 /// The configuration of an agent with this key that is given none.

@@ -32,13 +32,13 @@ pub(super) async fn start(report: Report, request: Request) -> Result<Reply, Pro
 }
 
 pub(super) async fn append_logs(report: Report, request: Request) -> Result<Response, Problem> {
-    let AppendLogs(lines) = report.lines(request).await?;
+    let AppendLogs { lines } = report.lines(request).await?;
     let lines = logs::kept_lines(&report.attempt_id, lines, report.at())?;
     keep(&report, lines).await
 }
 
 pub(super) async fn append_events(report: Report, request: Request) -> Result<Response, Problem> {
-    let AppendRunEvents(events) = report.lines(request).await?;
+    let AppendRunEvents { events } = report.lines(request).await?;
     let events = logs::kept_events(&report.attempt_id, events, report.at())?;
     keep(&report, events).await
 }
@@ -53,7 +53,7 @@ async fn keep(report: &Report, lines: Vec<bytes::Bytes>) -> Result<Response, Pro
 pub(super) async fn produce_output(report: Report, request: Request) -> Result<Reply, Problem> {
     let body: ProduceOutput = report.body(request).await?;
     let task = report.attempt_id.task;
-    let key = report.key()?;
+    let key = report.key();
     let output_id = body.output_id(task, || unnamed_output(task, key.as_ref(), &report.call));
     let attempt_id = Some(report.attempt_id.clone());
     let at = report.at();
@@ -62,7 +62,7 @@ pub(super) async fn produce_output(report: Report, request: Request) -> Result<R
 }
 
 pub(super) async fn append_rows(mut report: Report, request: Request) -> Result<Reply, Problem> {
-    let output_id: OutputId = report.part("output")?;
+    let output_id: OutputId = report.part("output_id")?;
     let body: AppendRows = report.body(request).await?;
     let command = Command::AppendOutputRows(command::AppendOutputRows {
         attempt_id: Some(report.attempt_id.clone()),
@@ -74,7 +74,7 @@ pub(super) async fn append_rows(mut report: Report, request: Request) -> Result<
 }
 
 pub(super) async fn finalize_output(mut report: Report, request: Request) -> Result<Reply, Problem> {
-    let output_id: OutputId = report.part("output")?;
+    let output_id: OutputId = report.part("output_id")?;
     let body: FinalizeOutput = report.body(request).await?;
     let command = Command::FinalizeOutput(command::FinalizeOutput {
         attempt_id: Some(report.attempt_id.clone()),
@@ -138,7 +138,7 @@ fn claimed(input: &capstan_domain::task::state::Input) -> ClaimedInput {
 }
 
 pub(super) async fn ack_input(mut report: Report, request: Request) -> Result<Reply, Problem> {
-    let input_id: InputId = report.part("input")?;
+    let input_id: InputId = report.part("input_id")?;
     let body: AckInput = report.body(request).await?;
     let attempt_id = report.attempt_id.clone();
     let command = Command::AckInput(command::AckInput { attempt_id, input_id, at: report.at() });
@@ -146,7 +146,7 @@ pub(super) async fn ack_input(mut report: Report, request: Request) -> Result<Re
 }
 
 pub(super) async fn defer_input(mut report: Report, request: Request) -> Result<Reply, Problem> {
-    let input_id: InputId = report.part("input")?;
+    let input_id: InputId = report.part("input_id")?;
     let body: DeferInput = report.body(request).await?;
     let command = Command::DeferInput(command::DeferInput {
         attempt_id: report.attempt_id.clone(),
@@ -161,7 +161,7 @@ pub(super) async fn record_usage(report: Report, request: Request) -> Result<Rep
     let body: RecordUsage = report.body(request).await?;
     let command = Command::RecordUsage(command::RecordUsage {
         attempt_id: report.attempt_id.clone(),
-        usage: body.0.clone(),
+        usage: body.usage.clone(),
         at: report.at(),
     });
     report.take(&body, command).await

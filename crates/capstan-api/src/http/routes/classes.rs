@@ -3,29 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use capstan_contract::command::ConfigureClass;
 
 use crate::App;
-use crate::http::command_request::CommandRequest;
 use crate::http::parameters::Parameters;
 use crate::problem::Problem;
-use crate::receipt::Reply;
-use crate::use_case::execute::Execute;
 use crate::use_case::read::{List, Object};
 use crate::use_case::resolve;
-
-pub(super) async fn configure(
-    State(app): State<Arc<App>>,
-    Path((workspace, instance_key)): Path<(String, String)>,
-    mut request: CommandRequest,
-) -> Result<Reply, Problem> {
-    let workspace = resolve::workspace(&app, &workspace).await?;
-    let body: ConfigureClass = request.body_if_any()?;
-    if !body.instance_key.is_empty() && body.instance_key != instance_key {
-        return Err(Problem::invalid_field("/instance_key", "the path and the body name different classes"));
-    }
-    ConfigureClass { instance_key, ..body }.execute(&app, &workspace, &request.call).await
-}
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,

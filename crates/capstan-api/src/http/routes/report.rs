@@ -14,7 +14,6 @@ use capstan_domain::task::command::BlockerSpec;
 use capstan_domain::task::{Command, Task, TaskDecider};
 use capstan_envelope::{Actor, StreamId, Workspace};
 use chrono::{DateTime, Utc};
-use serde::de::DeserializeOwned;
 
 use crate::App;
 use crate::call::{CallContext, CommandKey};
@@ -22,7 +21,6 @@ use crate::http::body;
 use crate::http::parameters::path_id;
 use crate::problem::{Code, Problem};
 use crate::receipt::{Reply, Success};
-use crate::use_case;
 use crate::use_case::answer_schema;
 use crate::use_case::streams;
 
@@ -56,7 +54,7 @@ impl Report {
         parts: &Parts,
         mut call: CallContext,
     ) -> Result<Self, Problem> {
-        let attempt_id: AttemptId = path_id(&path["attempt"], "attempt")?;
+        let attempt_id: AttemptId = path_id(&path["attempt_id"], "attempt")?;
         let workspace = Workspace::new(&attempt_id.workspace).map_err(|_| Problem::not_found("attempt"))?;
         let stream = streams::task(&workspace, attempt_id.task)?;
         let epoch = parts
@@ -96,18 +94,14 @@ impl Report {
         Ok(part)
     }
 
-    /// Reads a body that may be left out.
-    pub(super) async fn body<B: DeserializeOwned>(&self, request: Request) -> Result<B, Problem> {
-        let (head, body) = request.into_parts();
-        let json = body::read(&head.headers, body, self.app.config.command_bytes_max).await?;
-        use_case::body::parse_optional(&json)
+    /// Reads the body.
+    pub(super) async fn body<B: CommandBody + 'static>(&self, request: Request) -> Result<B, Problem> {
+        body::read_as(request, self.app.config.command_bytes_max).await
     }
 
     /// Reads a batch of lines.
-    pub(super) async fn lines<B: DeserializeOwned>(&self, request: Request) -> Result<B, Problem> {
-        let (head, body) = request.into_parts();
-        let json = body::read(&head.headers, body, self.app.config.log_batch_bytes_max).await?;
-        use_case::body::parse(&json)
+    pub(super) async fn lines<B: CommandBody + 'static>(&self, request: Request) -> Result<B, Problem> {
+        body::read_as(request, self.app.config.log_batch_bytes_max).await
     }
 
     /// Executes the command.
@@ -116,7 +110,7 @@ impl Report {
         body: &B,
         command: Command,
     ) -> Result<(CommandContext, Decided<TaskDecider>), Problem> {
-        let key = self.key()?;
+        let key = self.key();
         let context = self.call.command(&self.stream, key.as_ref(), body);
         let decided = self.app.dispatch.tasks.execute(&self.stream, &command, &context).await?;
         Ok((context, decided))
@@ -143,13 +137,13 @@ impl Report {
 
     /// Keys of workers hold for what the path names: the same key of another attempt, or about another output, is
     /// another key.
-    pub(super) fn key(&self) -> Result<Option<CommandKey>, Problem> {
-        Ok(match self.call.key(None)? {
+    pub(super) fn key(&self) -> Option<CommandKey> {
+        match self.call.key() {
             Some(CommandKey::Given(key)) => {
                 Some(CommandKey::Given(format!("{}/{}/{key}", self.attempt_id.epoch, self.part)))
             }
             key => key,
-        })
+        }
     }
 
     /// The run, while this attempt has not ended; what was told to stop may still say its last lines.

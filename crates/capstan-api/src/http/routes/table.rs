@@ -43,7 +43,7 @@ macro_rules! w {
 /// A path below one attempt.
 macro_rules! attempt {
     ($path:literal) => {
-        concat!("/v1/attempts/{attempt}", $path)
+        concat!("/v1/attempts/{attempt_id}", $path)
     };
 }
 
@@ -56,106 +56,106 @@ const OK: &[u16] = &[200];
 
 #[rustfmt::skip]
 pub(crate) static ROUTES: &[Route] = &[
-    command::<body::CreateWorkspace>("CreateWorkspace", "/v1/workspaces", CREATED, "workspace", "creates a workspace", to!(workspaces::create)).admin(),
+    command::<body::CreateWorkspace>("CreateWorkspace", "/v1/workspaces", CREATED, "workspace", "creates a workspace", to!(commands::execute::<body::CreateWorkspace>)).admin(),
     command::<body::UpdateWorkspace>("UpdateWorkspace", w!(""), OK, "workspace", "updates a workspace and its settings", to!(commands::execute::<body::UpdateWorkspace>)).admin().by(Patch),
     read("GetWorkspace", w!(""), Object("workspace"), "one workspace", to!(workspaces::one)),
 
     command::<body::IssueToken>("IssueToken", w!("/tokens"), CREATED, "token", "issues a token; only this response contains its secret", to!(commands::execute::<body::IssueToken>)).admin(),
     read("ListTokens", w!("/tokens"), List("token"), "the tokens of a workspace, without their secrets", to!(tokens::list)).admin(),
-    command::<body::RevokeToken>("RevokeToken", w!("/tokens/{token}"), OK, "token", "revokes a token", to!(commands::execute::<body::RevokeToken>)).admin().by(Delete),
+    command::<body::RevokeToken>("RevokeToken", w!("/tokens/{token_id}"), OK, "token", "revokes a token", to!(commands::execute::<body::RevokeToken>)).admin().by(Delete),
 
     command::<body::CreateAgent>("CreateAgent", w!("/agents"), CREATED, "agent", "creates an agent", to!(commands::execute::<body::CreateAgent>)),
-    command::<body::UpdateAgent>("UpdateAgent", w!("/agents/{agent}"), OK, "agent", "updates an agent; null clears a field", to!(commands::execute::<body::UpdateAgent>)).by(Patch),
-    command::<body::DeleteAgent>("DeleteAgent", w!("/agents/{agent}"), OK, "cancelled_tasks", "deletes an agent", to!(agents::delete)).by(Delete),
+    command::<body::UpdateAgent>("UpdateAgent", w!("/agents/{agent_id}"), OK, "agent", "updates an agent; null clears a field", to!(commands::execute::<body::UpdateAgent>)).by(Patch),
+    command::<body::DeleteAgent>("DeleteAgent", w!("/agents/{agent_id}"), OK, "cancelled_tasks", "deletes an agent", to!(commands::execute::<body::DeleteAgent>)).by(Delete),
     read("ListAgents", w!("/agents"), List("agent"), "the agents of a workspace", to!(agents::list)),
-    read("GetAgent", w!("/agents/{agent}"), Object("agent"), "one agent, by id, key or similar name", to!(agents::one)),
+    read("GetAgent", w!("/agents/{agent_id}"), Object("agent"), "one agent, by id, key or similar name", to!(agents::one)),
     read("GetDefaultConfig", w!("/agents/defaults"), Object("agent-defaults"), "the default configuration of an agent", to!(agents::defaults)),
-    read("GetAgentStats", w!("/agents/{agent}/stats"), Object("agent-stats"), "agent statistics", to!(agents::stats)),
+    read("GetAgentStats", w!("/agents/{agent_id}/stats"), Object("agent-stats"), "agent statistics", to!(agents::stats)),
 
-    command::<body::UpsertChannelBinding>("UpsertChannelBinding", w!("/channels/{type}/{address}"), OK, "channel", "binds a channel address to the workspace", to!(commands::execute::<body::UpsertChannelBinding>)).by(Put),
-    command::<body::DeleteChannelBinding>("DeleteChannelBinding", w!("/channels/{type}/{address}"), OK, "channel", "releases a channel address", to!(commands::execute::<body::DeleteChannelBinding>)).by(Delete),
+    command::<body::UpsertChannelBinding>("UpsertChannelBinding", w!("/channels/{channel_type}/{address}"), OK, "channel", "binds a channel address to the workspace", to!(commands::execute::<body::UpsertChannelBinding>)).by(Put),
+    command::<body::DeleteChannelBinding>("DeleteChannelBinding", w!("/channels/{channel_type}/{address}"), OK, "channel", "releases a channel address", to!(commands::execute::<body::DeleteChannelBinding>)).by(Delete),
     read("ListChannelBindings", w!("/channels"), List("channel"), "the channel bindings of a workspace", to!(channels::list)),
-    read("GetChannelBinding", w!("/channels/{type}/{address}"), Object("channel"), "one channel binding", to!(channels::one)),
+    read("GetChannelBinding", w!("/channels/{channel_type}/{address}"), Object("channel"), "one channel binding", to!(channels::one)),
 
-    command::<body::ConfigureClass>("ConfigureClass", w!("/classes/{instance_key}"), OK, "class", "sets the limits of an execution class, pauses or resets it", to!(classes::configure)).by(Put),
+    command::<body::ConfigureClass>("ConfigureClass", w!("/classes/{instance_key}"), OK, "class", "sets the limits of an execution class, pauses or resets it", to!(commands::execute::<body::ConfigureClass>)).by(Put),
     read("ListClasses", w!("/classes"), List("class"), "execution classes with settings or history", to!(classes::list)),
     read("GetClass", w!("/classes/{instance_key}"), Object("class"), "one execution class", to!(classes::one)),
 
     command::<body::CreateSchedule>("CreateSchedule", w!("/schedules"), CREATED, "schedule", "creates a schedule", to!(commands::execute::<body::CreateSchedule>)),
-    command::<body::UpdateSchedule>("UpdateSchedule", w!("/schedules/{schedule}"), OK, "schedule", "updates a schedule", to!(commands::execute::<body::UpdateSchedule>)).by(Patch),
-    command::<body::DeleteSchedule>("DeleteSchedule", w!("/schedules/{schedule}"), OK, "schedule", "deletes a schedule", to!(commands::execute::<body::DeleteSchedule>)).by(Delete),
-    command::<body::PauseSchedule>("PauseSchedule", w!("/schedules/{schedule}/pause"), OK, "schedule", "pauses a schedule", to!(commands::execute::<body::PauseSchedule>)),
-    command::<body::ResumeSchedule>("ResumeSchedule", w!("/schedules/{schedule}/resume"), OK, "schedule", "resumes a schedule", to!(commands::execute::<body::ResumeSchedule>)),
-    command::<body::TriggerSchedule>("TriggerSchedule", w!("/schedules/{schedule}/trigger"), ACCEPTED, "task", "creates one task from a schedule now", to!(commands::execute::<body::TriggerSchedule>)),
+    command::<body::UpdateSchedule>("UpdateSchedule", w!("/schedules/{schedule_id}"), OK, "schedule", "updates a schedule", to!(commands::execute::<body::UpdateSchedule>)).by(Patch),
+    command::<body::DeleteSchedule>("DeleteSchedule", w!("/schedules/{schedule_id}"), OK, "schedule", "deletes a schedule", to!(commands::execute::<body::DeleteSchedule>)).by(Delete),
+    command::<body::PauseSchedule>("PauseSchedule", w!("/schedules/{schedule_id}/pause"), OK, "schedule", "pauses a schedule", to!(commands::execute::<body::PauseSchedule>)),
+    command::<body::ResumeSchedule>("ResumeSchedule", w!("/schedules/{schedule_id}/resume"), OK, "schedule", "resumes a schedule", to!(commands::execute::<body::ResumeSchedule>)),
+    command::<body::TriggerSchedule>("TriggerSchedule", w!("/schedules/{schedule_id}/trigger"), ACCEPTED, "task", "creates one task from a schedule now", to!(commands::execute::<body::TriggerSchedule>)),
     read("ListSchedules", w!("/schedules"), List("schedule"), "the schedules of a workspace, filtered", to!(schedules::list)),
-    read("GetSchedule", w!("/schedules/{schedule}"), Object("schedule"), "one schedule", to!(schedules::one)),
-    read("PreviewSchedule", w!("/schedules/{schedule}/next"), Object("schedule-preview"), "the next ticks of a schedule", to!(schedules::next)),
+    read("GetSchedule", w!("/schedules/{schedule_id}"), Object("schedule"), "one schedule", to!(schedules::one)),
+    read("PreviewSchedule", w!("/schedules/{schedule_id}/next"), Object("schedule-preview"), "the next ticks of a schedule", to!(schedules::next)),
 
     command::<body::AcceptAgentCommand>("AcceptAgentCommand", w!("/tasks"), ACCEPTED, "task", "creates a task for an agent, or continues its session", to!(commands::execute::<body::AcceptAgentCommand>)),
-    command::<body::SubmitTaskInput>("SubmitTaskInput", w!("/tasks/{task}/input"), ACCEPTED, "task", "submits an input to a task", to!(commands::execute::<body::SubmitTaskInput>)),
-    command::<body::CancelTask>("CancelTask", w!("/tasks/{task}/cancel"), ACCEPTED, "task", "cancels a task", to!(commands::execute::<body::CancelTask>)),
-    command::<body::UpdateTask>("UpdateTask", w!("/tasks/{task}"), OK, "task", "updates a task; null clears a field", to!(commands::execute::<body::UpdateTask>)).by(Patch),
-    command::<body::RetryTask>("RetryTask", w!("/tasks/{task}/retry"), ACCEPTED, "task", "retries a task that failed, was dropped or was cancelled", to!(commands::execute::<body::RetryTask>)),
-    command::<body::ArchiveTask>("ArchiveTask", w!("/tasks/{task}/archive"), ACCEPTED, "task", "archives a task; an active one is cancelled", to!(commands::execute::<body::ArchiveTask>)),
-    command::<body::UnarchiveTask>("UnarchiveTask", w!("/tasks/{task}/unarchive"), ACCEPTED, "task", "unarchives a task", to!(commands::execute::<body::UnarchiveTask>)),
+    command::<body::SubmitTaskInput>("SubmitTaskInput", w!("/tasks/{task_id}/input"), ACCEPTED, "task", "submits an input to a task", to!(commands::execute::<body::SubmitTaskInput>)),
+    command::<body::CancelTask>("CancelTask", w!("/tasks/{task_id}/cancel"), ACCEPTED, "task", "cancels a task", to!(commands::execute::<body::CancelTask>)),
+    command::<body::UpdateTask>("UpdateTask", w!("/tasks/{task_id}"), OK, "task", "updates a task; null clears a field", to!(commands::execute::<body::UpdateTask>)).by(Patch),
+    command::<body::RetryTask>("RetryTask", w!("/tasks/{task_id}/retry"), ACCEPTED, "task", "retries a task that failed, was dropped or was cancelled", to!(commands::execute::<body::RetryTask>)),
+    command::<body::ArchiveTask>("ArchiveTask", w!("/tasks/{task_id}/archive"), ACCEPTED, "task", "archives a task; an active one is cancelled", to!(commands::execute::<body::ArchiveTask>)),
+    command::<body::UnarchiveTask>("UnarchiveTask", w!("/tasks/{task_id}/unarchive"), ACCEPTED, "task", "unarchives a task", to!(commands::execute::<body::UnarchiveTask>)),
     command::<body::PublishSourceEvent>("PublishSourceEvent", w!("/source-events"), ACCEPTED, "event", "publishes an event of an external source; wakes the tasks that watch for it", to!(commands::execute::<body::PublishSourceEvent>)),
-    read("ListSubtasks", w!("/tasks/{task}/subtasks"), List("task"), "the subtasks of a task, optionally by the outputs they were created for", to!(tasks::subtasks)),
+    read("ListSubtasks", w!("/tasks/{task_id}/subtasks"), List("task"), "the subtasks of a task, optionally by the outputs they were created for", to!(tasks::subtasks)),
     read("ListTasks", w!("/tasks"), List("task"), "tasks, filtered", to!(tasks::list)),
-    read("GetTask", w!("/tasks/{task}"), Object("task"), "one task", to!(tasks::one)),
-    read("ListTaskRuns", w!("/tasks/{task}/runs"), List("run"), "the runs of a task", to!(tasks::runs)),
-    read("ListTaskOutputs", w!("/tasks/{task}/outputs"), List("output"), "the outputs of a task", to!(tasks::outputs)),
-    read("ListTaskInputs", w!("/tasks/{task}/inputs"), List("input"), "the inputs of a task", to!(tasks::inputs)),
-    read("GetTaskTree", w!("/tasks/{task}/tree"), Object("task-tree"), "a task with all its subtasks, with costs", to!(tasks::tree)),
-    read("GetTaskHistory", w!("/tasks/{task}/history"), List("history-entry"), "the events of a task", to!(tasks::history)),
-    read("GetTaskLogs", w!("/tasks/{task}/logs"), List("log-entry"), "the log lines of a task", to!(tasks::logs)),
-    read("WhyIsTaskWaiting", w!("/tasks/{task}/why"), Object("why"), "the reasons why a task is not running", to!(tasks::why)),
+    read("GetTask", w!("/tasks/{task_id}"), Object("task"), "one task", to!(tasks::one)),
+    read("ListTaskRuns", w!("/tasks/{task_id}/runs"), List("run"), "the runs of a task", to!(tasks::runs)),
+    read("ListTaskOutputs", w!("/tasks/{task_id}/outputs"), List("output"), "the outputs of a task", to!(tasks::outputs)),
+    read("ListTaskInputs", w!("/tasks/{task_id}/inputs"), List("input"), "the inputs of a task", to!(tasks::inputs)),
+    read("GetTaskTree", w!("/tasks/{task_id}/tree"), Object("task-tree"), "a task with all its subtasks, with costs", to!(tasks::tree)),
+    read("GetTaskHistory", w!("/tasks/{task_id}/history"), List("history-entry"), "the events of a task", to!(tasks::history)),
+    read("GetTaskLogs", w!("/tasks/{task_id}/logs"), List("log-entry"), "the log lines of a task", to!(tasks::logs)),
+    read("WhyIsTaskWaiting", w!("/tasks/{task_id}/why"), Object("why"), "the reasons why a task is not running", to!(tasks::why)),
 
-    command::<body::EnqueueRunInput>("EnqueueRunInput", w!("/runs/{run}/input"), ACCEPTED, "task", "submits an input to the task of a run", to!(commands::execute::<body::EnqueueRunInput>)),
-    command::<body::CancelRun>("CancelRun", w!("/runs/{run}/cancel"), ACCEPTED, "task", "cancels a run", to!(commands::execute::<body::CancelRun>)),
+    command::<body::EnqueueRunInput>("EnqueueRunInput", w!("/runs/{run_id}/input"), ACCEPTED, "task", "submits an input to the task of a run", to!(commands::execute::<body::EnqueueRunInput>)),
+    command::<body::CancelRun>("CancelRun", w!("/runs/{run_id}/cancel"), ACCEPTED, "task", "cancels a run", to!(commands::execute::<body::CancelRun>)),
     read("ListRuns", w!("/runs"), List("run"), "runs, filtered", to!(runs::list)),
-    read("GetRun", w!("/runs/{run}"), Object("run"), "one run", to!(runs::one)),
+    read("GetRun", w!("/runs/{run_id}"), Object("run"), "one run", to!(runs::one)),
 
-    read("ListRunSnapshots", w!("/runs/{run}/snapshots"), List("run-snapshot"), "the state of a run after each change", to!(runs::snapshots)),
-    read("ListRunEvents", w!("/runs/{run}/events"), List("log-entry"), "the steps of the agent of a run", to!(runs::events)),
-    read("GetRunInteraction", w!("/runs/{run}/interaction"), Object("interaction"), "the interaction state of a run: working, waiting for input or closed", to!(runs::interaction)),
+    read("ListRunSnapshots", w!("/runs/{run_id}/snapshots"), List("run-snapshot"), "the state of a run after each change", to!(runs::snapshots)),
+    read("ListRunEvents", w!("/runs/{run_id}/events"), List("log-entry"), "the steps of the agent of a run", to!(runs::events)),
+    read("GetRunInteraction", w!("/runs/{run_id}/interaction"), Object("interaction"), "the interaction state of a run: working, waiting for input or closed", to!(runs::interaction)),
 
     read("ListOutputs", w!("/outputs"), List("output"), "the outputs of a workspace, filtered", to!(outputs::list)),
-    read("GetOutput", w!("/outputs/{output}"), Object("output"), "one output", to!(outputs::one)),
-    command::<body::ArchiveOutput>("ArchiveOutput", w!("/outputs/{output}/archive"), OK, "output", "archives an output", to!(commands::execute::<body::ArchiveOutput>)),
+    read("GetOutput", w!("/outputs/{output_id}"), Object("output"), "one output", to!(outputs::one)),
+    command::<body::ArchiveOutput>("ArchiveOutput", w!("/outputs/{output_id}/archive"), OK, "output", "archives an output", to!(commands::execute::<body::ArchiveOutput>)),
     command::<body::ArchiveAllOutputs>("ArchiveAllOutputs", w!("/outputs/archive-all"), OK, "archived", "archives outputs of a workspace", to!(commands::execute::<body::ArchiveAllOutputs>)),
-    command::<body::CreateTaskOutput>("CreateTaskOutput", w!("/tasks/{task}/outputs"), CREATED, "output", "adds an output to a task", to!(commands::execute::<body::CreateTaskOutput>)),
-    command::<body::AppendTaskOutputRows>("AppendTaskOutputRows", w!("/tasks/{task}/outputs/{output}/rows"), OK, "output", "appends rows to an output of a task", to!(commands::execute::<body::AppendTaskOutputRows>)),
-    command::<body::FinalizeTaskOutput>("FinalizeTaskOutput", w!("/tasks/{task}/outputs/{output}/finalize"), OK, "output", "finalizes an output of a task with its summary", to!(commands::execute::<body::FinalizeTaskOutput>)),
-    read("GetTaskOutput", w!("/tasks/{task}/outputs/{output}"), Object("output"), "one output of a task", to!(outputs::of_task)),
+    command::<body::CreateTaskOutput>("CreateTaskOutput", w!("/tasks/{task_id}/outputs"), CREATED, "output", "adds an output to a task", to!(commands::execute::<body::CreateTaskOutput>)),
+    command::<body::AppendTaskOutputRows>("AppendTaskOutputRows", w!("/tasks/{task_id}/outputs/{output_id}/rows"), OK, "output", "appends rows to an output of a task", to!(commands::execute::<body::AppendTaskOutputRows>)),
+    command::<body::FinalizeTaskOutput>("FinalizeTaskOutput", w!("/tasks/{task_id}/outputs/{output_id}/finalize"), OK, "output", "finalizes an output of a task with its summary", to!(commands::execute::<body::FinalizeTaskOutput>)),
+    read("GetTaskOutput", w!("/tasks/{task_id}/outputs/{output_id}"), Object("output"), "one output of a task", to!(outputs::of_task)),
     read("ListInbox", w!("/inbox"), List("blocker"), "the open questions of all tasks", to!(inbox::list)),
 
     post("ExecuteBatch", w!("/commands"), Scope::Command, Array("batch-answer"), "executes up to 1000 commands, each with its own answer", to!(batches::commands)),
-    read("GetTaskEventBatch", w!("/tasks/{task}/batch"), Object("task-event-batch"), "a task with its new log lines, run events and outputs", to!(batches::of_task)),
+    read("GetTaskEventBatch", w!("/tasks/{task_id}/batch"), Object("task-event-batch"), "a task with its new log lines, run events and outputs", to!(batches::of_task)),
     read("GetWorkspaceLiveBatch", w!("/batch"), Object("workspace-live-batch"), "the newest tasks and outputs", to!(batches::of_workspace)),
 
     read("SubscribeWorkspaceLive", w!("/stream"), Stream, "the events of a workspace as they happen", to!(live::of_workspace)),
-    read("SubscribeTaskLive", w!("/tasks/{task}/stream"), Stream, "the events of a task as they happen", to!(live::of_task)),
-    read("SubscribeRunEvents", w!("/runs/{run}/stream"), Stream, "the events of a run as they happen", to!(live::of_run)),
+    read("SubscribeTaskLive", w!("/tasks/{task_id}/stream"), Stream, "the events of a task as they happen", to!(live::of_task)),
+    read("SubscribeRunEvents", w!("/runs/{run_id}/stream"), Stream, "the events of a run as they happen", to!(live::of_run)),
 
     worker::<body::RegisterWorker>("RegisterWorker", "/v1/workers", &[201], Object("registered-worker"), "registers a worker", to!(workers::register)),
-    worker::<body::LeaseRequest>("LeaseAttempts", "/v1/workers/{worker}/lease", OK, Array("leased-attempt"), "leases attempts to a worker; waits for them", to!(workers::lease)),
-    worker::<body::RenewRequest>("RenewLeases", "/v1/workers/{worker}/renew", OK, Array("renew-answer"), "renews leases; returns cancellations and new inputs", to!(workers::renew)),
-    post("DrainWorker", "/v1/workers/{worker}/drain", Scope::Worker, Json, "stops leasing attempts to a worker", to!(workers::drain)),
+    worker::<body::LeaseRequest>("LeaseAttempts", "/v1/workers/{worker_id}/lease", OK, Array("leased-attempt"), "leases attempts to a worker; waits for them", to!(workers::lease)),
+    worker::<body::RenewRequest>("RenewLeases", "/v1/workers/{worker_id}/renew", OK, Array("renew-answer"), "renews leases; returns cancellations and new inputs", to!(workers::renew)),
+    post("DrainWorker", "/v1/workers/{worker_id}/drain", Scope::Worker, Json, "stops leasing attempts to a worker", to!(workers::drain)),
 
     worker::<body::StartAttempt>("StartAttempt", attempt!("/start"), OK, Receipt("attempt"), "reports that the agent runs", to!(attempts::start)),
     worker::<body::AppendLogs>("AppendLogs", attempt!("/logs"), &[202], Json, "appends log lines of the agent", to!(attempts::append_logs)),
     worker::<body::AppendRunEvents>("AppendRunEvents", attempt!("/events"), &[202], Json, "appends run events of the agent", to!(attempts::append_events)),
     worker::<body::ProduceOutput>("ProduceOutput", attempt!("/outputs"), CREATED, Receipt("output_id"), "produces an output", to!(attempts::produce_output)),
-    worker::<body::AppendRows>("AppendOutputRows", attempt!("/outputs/{output}/rows"), OK, Receipt("output_id"), "appends rows to an output", to!(attempts::append_rows)),
-    worker::<body::FinalizeOutput>("FinalizeOutput", attempt!("/outputs/{output}/finalize"), OK, Receipt("output_id"), "finalizes an output", to!(attempts::finalize_output)),
+    worker::<body::AppendRows>("AppendOutputRows", attempt!("/outputs/{output_id}/rows"), OK, Receipt("output_id"), "appends rows to an output", to!(attempts::append_rows)),
+    worker::<body::FinalizeOutput>("FinalizeOutput", attempt!("/outputs/{output_id}/finalize"), OK, Receipt("output_id"), "finalizes an output", to!(attempts::finalize_output)),
     worker::<body::OpenBlocker>("OpenBlocker", attempt!("/blockers"), CREATED, Receipt("blocker"), "opens a question to people", to!(attempts::open_blocker)),
     worker::<body::ClaimInput>("ClaimInput", attempt!("/inputs/claim"), OK, Receipt("input"), "claims the oldest pending input", to!(attempts::claim_input)),
-    worker::<body::AckInput>("AckInput", attempt!("/inputs/{input}/ack"), OK, Receipt("input"), "acknowledges that the agent has the input", to!(attempts::ack_input)),
-    worker::<body::DeferInput>("DeferInput", attempt!("/inputs/{input}/defer"), OK, Receipt("input"), "defers an input that could not reach the live turn", to!(attempts::defer_input)),
+    worker::<body::AckInput>("AckInput", attempt!("/inputs/{input_id}/ack"), OK, Receipt("input"), "acknowledges that the agent has the input", to!(attempts::ack_input)),
+    worker::<body::DeferInput>("DeferInput", attempt!("/inputs/{input_id}/defer"), OK, Receipt("input"), "defers an input that could not reach the live turn", to!(attempts::defer_input)),
     worker::<body::RecordUsage>("RecordUsage", attempt!("/usage"), OK, Receipt("usage"), "records the usage of the agent so far", to!(attempts::record_usage)),
     worker::<body::CheckToolCall>("CheckToolCall", attempt!("/tool-calls"), OK, Object("tool-decision"), "asks whether the agent may call a tool", to!(tool_calls::check)),
-    worker::<body::ClaimToolCall>("ClaimToolCall", "/v1/workers/{worker}/tool-calls", OK, Maybe("claimed-tool-call"), "leases an approved tool call to a worker; waits for one", to!(tool_calls::claim)),
-    worker::<body::ReportToolCall>("ReportToolCall", "/v1/workers/{worker}/tool-calls/{claim}/result", OK, Receipt("tool_call"), "reports the result of a tool call", to!(tool_calls::report)),
+    worker::<body::ClaimToolCall>("ClaimToolCall", "/v1/workers/{worker_id}/tool-calls", OK, Maybe("claimed-tool-call"), "leases an approved tool call to a worker; waits for one", to!(tool_calls::claim)),
+    worker::<body::ReportToolCall>("ReportToolCall", "/v1/workers/{worker_id}/tool-calls/{claim_id}/result", OK, Receipt("tool_call"), "reports the result of a tool call", to!(tool_calls::report)),
     worker::<body::FinishAttempt>("FinishAttempt", attempt!("/finish"), OK, Receipt("attempt"), "reports the end of the attempt", to!(attempts::finish)),
 
     worker::<body::ReturnAttempt>("ReturnAttempt", attempt!("/return"), OK, Receipt("attempt"), "returns the attempt unfinished", to!(attempts::give_back)),
@@ -282,7 +282,6 @@ mod tests {
     use super::*;
     use crate::operation::query_parameter::{self, QUERIES};
     use crate::use_case::batch::BATCH;
-    use crate::use_case::commands::NAMES;
 
     #[test]
     fn query_parameters_are_of_operations_that_exist() {
@@ -317,7 +316,7 @@ mod tests {
     #[test]
     fn every_command_of_the_bus_has_its_route() {
         let in_table: BTreeSet<_> = ROUTES.iter().filter_map(|route| route.operation.bus).collect();
-        let on_bus: BTreeSet<_> = NAMES.iter().copied().collect();
+        let on_bus: BTreeSet<_> = body::COMMAND_NAMES.iter().copied().collect();
         assert_eq!(in_table, on_bus);
     }
 
@@ -337,7 +336,7 @@ mod tests {
     #[test]
     fn every_body_has_a_schema() {
         for body in ROUTES.iter().filter_map(|route| route.operation.body) {
-            assert!(body::COMMANDS.iter().any(|named| named.name == body), "{body}");
+            assert!(body::body_schemas().any(|named| named.name == body), "{body}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use capstan_contract::command::{CheckToolCall, ClaimToolCall, CommandBody, ReportToolCall};
+use capstan_contract::command::{CheckToolCall, ClaimToolCall, ReportToolCall};
 use capstan_contract::lease::{ClaimedToolCall, ToolClaim};
 use capstan_domain::id::{BlockerId, ToolCallId, WorkerId};
 use capstan_domain::task::event::{ToolExecutor, ToolOutcome};
@@ -21,11 +21,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::report::Report;
-use super::workers;
 use crate::App;
 use crate::auth::caller::Caller;
-use crate::call::CommandKey;
-use crate::http::command_request::CommandRequest;
+use crate::call::{CallContext, CommandKey};
+use crate::http::body;
 use crate::http::parameters::{Parameters, path_id};
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
@@ -154,7 +153,7 @@ pub(super) async fn claim(
 ) -> Result<Json<Option<ClaimedToolCall>>, Problem> {
     parameters.finish()?;
     let worker: WorkerId = path_id(&worker, "worker")?;
-    let ClaimToolCall { wait_ms } = workers::json(&app, request).await?;
+    let ClaimToolCall { wait_ms } = body::read_as(request, app.config.command_bytes_max).await?;
     let wait = Duration::from_millis(wait_ms.min(WAIT_MS_MAX));
     let engine = app.engine.within(caller.reach());
     tokio::select! {
@@ -169,13 +168,14 @@ pub(super) async fn report(
     State(app): State<Arc<App>>,
     Path((worker, claim)): Path<(String, String)>,
     caller: Caller,
-    mut request: CommandRequest,
+    parameters: Parameters,
+    mut call: CallContext,
+    request: Request,
 ) -> Result<Reply, Problem> {
-    request.no_more_parameters()?;
+    parameters.finish()?;
     let worker: WorkerId = path_id(&worker, "worker")?;
     let claim: ToolClaim = claim.parse().map_err(|_| Problem::not_found("tool call"))?;
-    let body: ReportToolCall = request.body_if_any()?;
-    let mut call = request.call;
+    let body: ReportToolCall = body::read_as(request, app.config.command_bytes_max).await?;
     let workspace = Workspace::new(&claim.workspace).map_err(|_| Problem::not_found("tool call"))?;
     // What is in another workspace does not exist.
     if !caller.reach().includes(workspace.as_str()) {
@@ -184,7 +184,7 @@ pub(super) async fn report(
     let stream = streams::task(&workspace, claim.task_id)?;
     call.actor = Actor::Worker { id: worker.0 };
     call.expected_version = None;
-    let key = call.key(body.idempotency_key())?.map(|key| match key {
+    let key = call.key().map(|key| match key {
         CommandKey::Given(key) => CommandKey::Given(format!("{claim}/{key}")),
         CommandKey::Id(id) => CommandKey::Id(id),
     });

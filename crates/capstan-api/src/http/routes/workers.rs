@@ -10,7 +10,6 @@ use capstan_contract::command::{LeaseRequest, RegisterWorker, RenewRequest};
 use capstan_contract::lease::{LeasedAttempt, RegisteredWorker, RenewAnswer};
 use capstan_domain::Faults;
 use capstan_domain::id::WorkerId;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::App;
@@ -18,18 +17,11 @@ use crate::auth::caller::Caller;
 use crate::http::body;
 use crate::http::parameters::{Parameters, path_id};
 use crate::problem::Problem;
-use crate::use_case;
 
 /// Longest wait for work, in milliseconds; longer wishes are cut to it.
 const WAIT_MS_MAX: u64 = 30_000;
 /// Most attempts one worker runs at once.
 const SLOTS_MAX: u32 = 10_000;
-
-/// Reads a body that may be left out.
-pub(super) async fn json<B: DeserializeOwned>(app: &App, request: Request) -> Result<B, Problem> {
-    let (head, body) = request.into_parts();
-    use_case::body::parse_optional(&body::read(&head.headers, body, app.config.command_bytes_max).await?)
-}
 
 pub(super) async fn register(
     State(app): State<Arc<App>>,
@@ -38,7 +30,7 @@ pub(super) async fn register(
     request: Request,
 ) -> Result<(StatusCode, Json<RegisteredWorker>), Problem> {
     parameters.finish()?;
-    let body: RegisterWorker = json(&app, request).await?;
+    let body: RegisterWorker = body::read_as(request, app.config.command_bytes_max).await?;
     let mut faults = Faults::default();
     faults.require(!body.name.trim().is_empty(), "/name", "name is required");
     faults.require((1..=SLOTS_MAX).contains(&body.slots), "/slots", "must be 1 to 10000");
@@ -55,7 +47,7 @@ pub(super) async fn lease(
 ) -> Result<Json<Vec<LeasedAttempt>>, Problem> {
     parameters.finish()?;
     let worker: WorkerId = path_id(&worker, "worker")?;
-    let body: LeaseRequest = json(&app, request).await?;
+    let body: LeaseRequest = body::read_as(request, app.config.command_bytes_max).await?;
     let wait = Duration::from_millis(body.wait_ms.min(WAIT_MS_MAX));
     let engine = app.engine.within(caller.reach());
     let asked = engine.lease(worker, body.max.min(SLOTS_MAX), wait);
@@ -71,13 +63,12 @@ pub(super) async fn renew(
     State(app): State<Arc<App>>,
     Path(worker): Path<String>,
     caller: Caller,
-    mut parameters: Parameters,
+    parameters: Parameters,
     request: Request,
 ) -> Result<Json<Vec<RenewAnswer>>, Problem> {
-    let wait_ms: u64 = parameters.value("wait_ms", "a number of milliseconds").unwrap_or(0);
     parameters.finish()?;
     let worker: WorkerId = path_id(&worker, "worker")?;
-    let RenewRequest(renewals) = json(&app, request).await?;
+    let RenewRequest { renewals, wait_ms } = body::read_as(request, app.config.command_bytes_max).await?;
     let wait = Duration::from_millis(wait_ms.min(WAIT_MS_MAX));
     let engine = app.engine.within(caller.reach());
     let answers = tokio::select! {

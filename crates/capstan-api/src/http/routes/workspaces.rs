@@ -5,20 +5,10 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 
 use crate::App;
-use crate::http::command_request::CommandRequest;
 use crate::http::parameters::Parameters;
 use crate::problem::Problem;
-use crate::receipt::Reply;
 use crate::use_case::read::Object;
 use crate::use_case::resolve;
-use crate::use_case::workspace;
-
-pub(super) async fn create(
-    State(app): State<Arc<App>>,
-    mut request: CommandRequest,
-) -> Result<Reply, Problem> {
-    workspace::create(&app, request.body()?, &request.call).await
-}
 
 pub(super) async fn one(
     State(app): State<Arc<App>>,

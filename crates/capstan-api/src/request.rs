@@ -1,0 +1,97 @@
+//! Requests: one strict reading, whichever way they come.
+//!
+//! A request is one object. Over HTTP some of its fields stand in the path and in the query string, over NATS and in
+//! batches all of them stand in the body; [`read`] joins them and reads the type that the published schema is drawn
+//! from. It refuses a field that is not declared, at every depth, and a field that is given twice. Some fields are not
+//! part of the request itself but apply to a kind of request, such as `idempotency_key`; they are read [`Beside`] it.
+//!
+//! A request that cannot be read is read a second time, against its schema, so that the answer names every fault at once.
+
+mod faults;
+mod joined;
+mod objects_only;
+mod text;
+
+use std::borrow::Cow;
+
+use capstan_contract::command::{Conditions, Unconditional};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use crate::problem::{Code, Problem};
+use joined::Joined;
+
+/// Where a field stood that was not in the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A segment of the path. A value that cannot be an id identifies nothing: 404.
+    Path,
+    /// The query string.
+    Query,
+}
+
+/// A field given outside the body, as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outer<'a> {
+    /// The field of the request.
+    pub(crate) name: Cow<'a, str>,
+    /// Its value.
+    pub(crate) text: Cow<'a, str>,
+    /// Where it stood.
+    pub(crate) source: Source,
+}
+
+/// Fields that may stand in the body of every request of a kind, and are not part of the request.
+pub(crate) trait Beside: DeserializeOwned + JsonSchema + Default {
+    /// Their names.
+    const NAMES: &'static [&'static str];
+}
+
+impl Beside for Conditions {
+    const NAMES: &'static [&'static str] = Self::NAMES;
+}
+
+impl Beside for Unconditional {
+    const NAMES: &'static [&'static str] = &[];
+}
+
+/// Reads a request and the fields beside it. A body of blanks counts as `{}`.
+pub(crate) fn read<T, B>(outer: &[Outer<'_>], body: &[u8]) -> Result<(T, B), Problem>
+where
+    T: DeserializeOwned + JsonSchema + 'static,
+    B: Beside + 'static,
+{
+    let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+    let mut undeclared = false;
+    let mut beside = Vec::new();
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let joined = Joined { outer, beside_names: B::NAMES, beside: &mut beside, json: &mut json };
+    let request = serde_ignored::deserialize(joined, |_| undeclared = true);
+    match request {
+        Ok(request) if !undeclared => {
+            json.end().map_err(|error| malformed(&error))?;
+            let map = serde::de::value::MapDeserializer::new(beside.into_iter());
+            match B::deserialize(map) {
+                Ok(beside) => Ok((request, beside)),
+                Err(error) => Err(faults::all::<T, B>(outer, body, Some(&error))),
+            }
+        }
+        Ok(_) => Err(faults::all::<T, B>(outer, body, None)),
+        Err(error) if error.classify() == Category::Data => {
+            Err(faults::all::<T, B>(outer, body, Some(&error)))
+        }
+        Err(error) => Err(malformed(&error)),
+    }
+}
+
+/// A body that is not one JSON value.
+pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+    let place = format!("line {}, column {}", error.line(), error.column());
+    Problem::new(Code::MalformedRequest, format!("the body is not JSON: {what} at {place}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,370 @@
+//! Every fault of a request that cannot be read, named where the caller wrote it.
+
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use capstan_contract::schema::request_schema_of;
+use capstan_domain::Fault;
+use jsonschema::error::ValidationErrorKind as Kind;
+use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use serde_path_to_error::{Path, Segment};
+
+use super::joined::{self, Joined};
+use super::{Beside, Outer, Source, text};
+use crate::problem::Problem;
+
+/// Most faults named in one answer.
+const FAULTS_MAX: usize = 50;
+/// An example says more than the name of a standard.
+const TIME: &str = "must be a time such as 2030-01-31T09:30:00Z";
+/// A field of the body with another value than the one outside it.
+const CONTRADICTS: &str = "contradicts the value given outside the body";
+/// Where nothing more exact can be said.
+const SHAPE: &str = "does not have the expected shape";
+
+/// The schema of a request, compiled once, and the document it was compiled from.
+struct Schema {
+    document: Value,
+    validator: Validator,
+}
+
+static SCHEMAS: LazyLock<Mutex<HashMap<TypeId, Arc<Schema>>>> = LazyLock::new(Mutex::default);
+
+fn schema_of<T: JsonSchema + 'static, B: Beside + 'static>() -> Option<Arc<Schema>> {
+    let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(schema) = schemas.get(&TypeId::of::<(T, B)>()) {
+        return Some(Arc::clone(schema));
+    }
+    let document = request_schema_of::<T, B>("request");
+    let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
+    let validator = options.with_pattern_options(PatternOptions::regex()).build(&document);
+    let validator =
+        validator.inspect_err(|error| tracing::error!(%error, "failed to compile a schema")).ok()?;
+    let schema = Arc::new(Schema { document, validator });
+    schemas.insert(TypeId::of::<(T, B)>(), Arc::clone(&schema));
+    Some(schema)
+}
+
+/// All that is wrong with a request that was refused with `error`, or for undeclared fields.
+pub(super) fn all<T, B>(outer: &[Outer<'_>], body: &[u8], error: Option<&serde_json::Error>) -> Problem
+where
+    T: DeserializeOwned + JsonSchema + 'static,
+    B: Beside + 'static,
+{
+    let fields = match serde_json::from_slice(body) {
+        Ok(Value::Object(fields)) => fields,
+        Ok(_) => return Problem::invalid_field("", "must be an object"),
+        Err(error) => return super::malformed(&error),
+    };
+    let mut found = Found { outer, faults: Vec::new() };
+    if let Some(schema) = schema_of::<T, B>() {
+        let joined = found.joined(fields, &schema.document);
+        for error in schema.validator.iter_errors(&joined).take(FAULTS_MAX) {
+            found.add_invalid(&error);
+        }
+    }
+    if let Some((pointer, message)) = own_fault::<T, B>(outer, body) {
+        found.add_own(&pointer, &message);
+    } else if let (Some(error), true) = (error, found.faults.is_empty()) {
+        found.add("", in_plain_words(&without_place(error)));
+    }
+    found.into_problem()
+}
+
+/// The fault that stopped the reading, by the reader's own account.
+fn own_fault<T: DeserializeOwned, B: Beside>(outer: &[Outer<'_>], body: &[u8]) -> Option<(String, String)> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let mut beside = Vec::new();
+    let joined = Joined { outer, beside_names: B::NAMES, beside: &mut beside, json: &mut json };
+    let error = serde_path_to_error::deserialize::<_, T>(joined).err()?;
+    let mut pointer = pointer(error.path());
+    let message = without_place(error.inner());
+    let quoted =
+        |start: &str| message.strip_prefix(start).and_then(|rest| rest.split_once('`')).map(|(name, _)| name);
+    for start in ["missing field `", "duplicate field `", "unknown field `", joined::CONTRADICTS] {
+        if let Some(name) = quoted(start) {
+            let end = format!("/{}", escaped(name));
+            if !pointer.ends_with(&end) {
+                pointer.push_str(&end);
+            }
+        }
+    }
+    Some((pointer, message))
+}
+
+struct Found<'a> {
+    outer: &'a [Outer<'a>],
+    faults: Vec<Fault>,
+}
+
+impl Found<'_> {
+    /// The request as one object, with the text of outer fields turned into what the schema wants where it can be.
+    fn joined(&self, mut fields: Map<String, Value>, document: &Value) -> Value {
+        for outer in self.outer {
+            let value = coerced(document, &document["properties"][&*outer.name], &outer.text);
+            fields.insert(outer.name.clone().into_owned(), value);
+        }
+        Value::Object(fields)
+    }
+
+    fn add_invalid(&mut self, error: &ValidationError<'_>) {
+        let pointer = error.instance_path().to_string();
+        match error.kind() {
+            Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+                for name in unexpected {
+                    self.add(&format!("{pointer}/{}", escaped(name)), "unknown field");
+                }
+            }
+            Kind::Required { property } => {
+                let name = property.as_str().unwrap_or_default();
+                self.add(&format!("{pointer}/{}", escaped(name)), format!("{name} is required"));
+            }
+            Kind::AnyOf { context } | Kind::OneOfNotValid { context } => match closest(context, &pointer) {
+                Some(errors) => errors.iter().for_each(|error| self.add_invalid(error)),
+                None => self.add(&pointer, SHAPE),
+            },
+            // The words a choice knows say more than that they are texts.
+            Kind::Enum { .. } => {
+                let shown = self.shown(&pointer);
+                self.faults.retain(|fault| fault.pointer != shown);
+                self.add(&pointer, invalid(error.kind(), ""));
+            }
+            kind => self.add(&pointer, invalid(kind, &error.masked().to_string())),
+        }
+    }
+
+    /// Adds the reader's own account, unless the schema has named the place already.
+    fn add_own(&mut self, pointer: &str, message: &str) {
+        let is_new = |fault: &Fault| fault.pointer != self.shown(pointer);
+        if message.starts_with("duplicate field") || self.faults.iter().all(is_new) {
+            self.add(pointer, in_plain_words(message));
+        }
+    }
+
+    fn add(&mut self, pointer: &str, message: impl Into<String>) {
+        let fault = Fault { pointer: self.shown(pointer), message: message.into() };
+        if self.faults.len() < FAULTS_MAX && !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
+
+    /// The place as the caller wrote it: a parameter of the query string begins with `?`.
+    fn shown(&self, pointer: &str) -> String {
+        let rest = pointer.strip_prefix('/').unwrap_or_default();
+        let name = rest.split('/').next().unwrap_or_default();
+        match self.outer.iter().find(|outer| outer.name == name).map(|outer| outer.source) {
+            Some(Source::Query) => format!("?{rest}"),
+            Some(Source::Path) | None => pointer.to_owned(),
+        }
+    }
+
+    fn into_problem(self) -> Problem {
+        let of_path = |outer: &&Outer<'_>| outer.source == Source::Path;
+        let wrong = self.outer.iter().filter(of_path).find(|outer| {
+            let pointer = format!("/{}", outer.name);
+            self.faults.iter().any(|fault| fault.pointer == pointer && fault.message != CONTRADICTS)
+        });
+        match wrong {
+            Some(outer) => Problem::not_found(outer.name.strip_suffix("_id").unwrap_or(&outer.name)),
+            None => Problem::invalid(self.faults),
+        }
+    }
+}
+
+/// The branch of a choice that was meant: the one whose faults lie deepest. `null` is a branch nobody means.
+fn closest<'a>(
+    context: &'a [Vec<ValidationError<'static>>],
+    pointer: &str,
+) -> Option<&'a [ValidationError<'static>]> {
+    let is_here = |error: &ValidationError<'_>| {
+        error.instance_path().to_string() == pointer
+            && matches!(error.kind(), Kind::Type { .. } | Kind::Constant { .. })
+    };
+    let deep = context.iter().find(|branch| !branch.is_empty() && !branch.iter().any(is_here));
+    deep.or_else(|| context.iter().find(|branch| !branch.is_empty())).map(Vec::as_slice)
+}
+
+/// A fault of a schema in plain words.
+fn invalid(kind: &Kind, otherwise: &str) -> String {
+    match kind {
+        Kind::Type { kind } => match kind {
+            jsonschema::error::TypeKind::Single(kind) => of_type(&kind.to_string()).to_owned(),
+            jsonschema::error::TypeKind::Multiple(kinds) => {
+                let kind = kinds.iter().map(|kind| kind.to_string()).find(|kind| kind != "null");
+                of_type(&kind.unwrap_or_default()).to_owned()
+            }
+        },
+        Kind::Enum { options } => {
+            let words = options.as_array().map(Vec::as_slice).unwrap_or_default();
+            one_of(words.iter().filter_map(Value::as_str))
+        }
+        Kind::Format { format } if format == "uuid" => "must be a UUID".to_owned(),
+        Kind::Format { format } if format == "date-time" => TIME.to_owned(),
+        Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
+        Kind::MinLength { limit } => format!("must have at least {limit} characters"),
+        Kind::MaxItems { limit } => format!("must have at most {limit} items"),
+        Kind::MinItems { limit } => format!("must have at least {limit} items"),
+        Kind::MaxProperties { limit } => format!("must have at most {limit} entries"),
+        Kind::Minimum { limit } => format!("must be {limit} or more"),
+        Kind::Maximum { limit } => format!("must be {limit} or less"),
+        _ => otherwise.to_owned(),
+    }
+}
+
+fn of_type(kind: &str) -> &'static str {
+    match kind {
+        "integer" => "must be a whole number",
+        "number" => "must be a number",
+        "string" => "must be a text",
+        "boolean" => "must be true or false",
+        "array" => "must be a list",
+        "object" => "must be an object",
+        _ => SHAPE,
+    }
+}
+
+fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    format!("must be one of {}", words.collect::<Vec<_>>().join(", "))
+}
+
+/// The text as the JSON value its schema wants; as a text when it cannot be one.
+fn coerced(document: &Value, schema: &Value, text: &str) -> Value {
+    let as_text = || Value::from(text);
+    match kind_of(document, schema) {
+        Some("integer" | "number") => {
+            serde_json::from_str::<serde_json::Number>(text).map_or_else(|_| as_text(), Value::Number)
+        }
+        Some("boolean") => text::flag(text).map_or_else(as_text, Value::Bool),
+        Some("array") => {
+            let items = text::items(text).map(|item| coerced(document, items_of(document, schema), item));
+            Value::Array(items.collect())
+        }
+        Some("object") => {
+            let pairs: Option<Map<_, _>> = text::items(text)
+                .map(|pair| pair.split_once(':').map(|(name, value)| (name.to_owned(), value.into())))
+                .collect();
+            pairs.map_or_else(as_text, Value::Object)
+        }
+        _ => as_text(),
+    }
+}
+
+/// The schema itself, through references and choices with `null`.
+fn resolved<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    let target = schema["$ref"].as_str().and_then(|to| document.pointer(to.trim_start_matches('#')));
+    let meant = schema["anyOf"]
+        .as_array()
+        .and_then(|branches| branches.iter().find(|branch| branch["type"] != "null"));
+    match target.or(meant) {
+        Some(next) => resolved(document, next),
+        None => schema,
+    }
+}
+
+fn items_of<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    &resolved(document, schema)["items"]
+}
+
+fn kind_of<'a>(document: &'a Value, schema: &'a Value) -> Option<&'a str> {
+    match &resolved(document, schema)["type"] {
+        Value::String(kind) => Some(kind),
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).find(|kind| *kind != "null"),
+        _ => None,
+    }
+}
+
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned()
+}
+
+fn pointer(path: &Path) -> String {
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer.extend(["/", &index.to_string()]),
+            Segment::Map { key } => pointer.extend(["/", &escaped(key)]),
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    pointer
+}
+
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// Turns a reader's message into the caller's language. Messages of our own types are plain already.
+pub(crate) fn in_plain_words(message: &str) -> String {
+    if message.starts_with("unknown field ") {
+        return "unknown field".to_owned();
+    }
+    if message.starts_with(joined::CONTRADICTS) {
+        return CONTRADICTS.to_owned();
+    }
+    let quoted = |start: &str| message.strip_prefix(start).and_then(|rest| rest.strip_suffix('`'));
+    if let Some(field) = quoted("missing field `") {
+        return format!("{field} is required");
+    }
+    if let Some(field) = quoted("duplicate field `") {
+        return format!("{field} is given twice");
+    }
+    if let Some((_, words)) =
+        message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
+    {
+        // The words stand in backticks, so they are every other piece.
+        return one_of(words.split('`').skip(1).step_by(2));
+    }
+    let is_of_reader = ["invalid type: ", "invalid value: ", "invalid length "]
+        .iter()
+        .any(|start| message.starts_with(start));
+    match message.rsplit_once(", expected ") {
+        Some((_, wanted)) if is_of_reader => shape(wanted).to_owned(),
+        _ if message.starts_with("UUID parsing failed") => "must be a UUID".to_owned(),
+        _ if is_of_time(message) => TIME.to_owned(),
+        _ if is_of_reader
+            || message.contains('`')
+            || message.contains("::")
+            || message.contains(" enum ") =>
+        {
+            SHAPE.to_owned()
+        }
+        _ => message.to_owned(),
+    }
+}
+
+fn shape(wanted: &str) -> &'static str {
+    match wanted {
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => of_type("integer"),
+        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "must be a whole number, 0 or more",
+        "f32" | "f64" => of_type("number"),
+        "a string" | "a borrowed string" | "a character" => of_type("string"),
+        "a boolean" => of_type("boolean"),
+        "a sequence" => of_type("array"),
+        "a map" | "an object" => of_type("object"),
+        "name:value, separated by commas" => "must be name:value, separated by commas",
+        _ if wanted.starts_with("a nonzero u") => "must be a whole number, 1 or more",
+        _ if wanted.contains("UUID") => "must be a UUID",
+        _ if wanted.contains("date and time") => TIME,
+        _ if wanted.starts_with("struct ") => of_type("object"),
+        _ if wanted.starts_with("a tuple") || wanted.starts_with("an array") => of_type("array"),
+        _ => SHAPE,
+    }
+}
+
+/// What the reader of times says of texts that are none.
+fn is_of_time(message: &str) -> bool {
+    matches!(
+        message,
+        "input is out of range"
+            | "no possible date and time matching input"
+            | "input is not enough for unique date and time"
+            | "input contains invalid characters"
+            | "premature end of input"
+            | "trailing input"
+    )
+}

@@ -1,0 +1,140 @@
+//! The fields outside the body and those in it, as one object.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::value::{BorrowedStrDeserializer, CowStrDeserializer};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde_json::Value;
+
+use super::Outer;
+use super::objects_only::ObjectsOnly;
+use super::text::Text;
+
+/// Begins the message about a field of the body that contradicts the one outside it; the name follows, and a backtick.
+pub(super) const CONTRADICTS: &str = "contradicted field `";
+
+/// Reads an object whose fields stand in several places. A field of the body may repeat one outside it, with the same
+/// value; a field that is given twice is refused by the type that is read, which sees both.
+pub(super) struct Joined<'a, 'de, R> {
+    pub(super) outer: &'de [Outer<'de>],
+    /// Fields of the body that are kept aside instead of read.
+    pub(super) beside_names: &'static [&'static str],
+    pub(super) beside: &'a mut Vec<(String, Value)>,
+    pub(super) json: &'a mut serde_json::Deserializer<R>,
+}
+
+impl<'de, R: serde_json::de::Read<'de>> Deserializer<'de> for Joined<'_, 'de, R> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        let Self { outer, beside_names, beside, json } = self;
+        ObjectsOnly(json).deserialize_map(JoinedVisitor { outer, beside_names, beside, visitor })
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+struct JoinedVisitor<'a, 'de, V> {
+    outer: &'de [Outer<'de>],
+    beside_names: &'static [&'static str],
+    beside: &'a mut Vec<(String, Value)>,
+    visitor: V,
+}
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for JoinedVisitor<'_, 'de, V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, body: A) -> Result<V::Value, A::Error> {
+        let Self { outer, beside_names, beside, visitor } = self;
+        let fields = Fields { outer, next_outer: 0, value: None, beside_names, beside, body };
+        visitor.visit_map(fields)
+    }
+}
+
+struct Fields<'a, 'de, A> {
+    outer: &'de [Outer<'de>],
+    next_outer: usize,
+    /// The value of the outer field whose name was read last.
+    value: Option<&'de str>,
+    beside_names: &'static [&'static str],
+    beside: &'a mut Vec<(String, Value)>,
+    body: A,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, 'de, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        if let Some(outer) = self.outer.get(self.next_outer) {
+            self.next_outer += 1;
+            self.value = Some(&outer.text);
+            return seed.deserialize(BorrowedStrDeserializer::new(&outer.name)).map(Some);
+        }
+        while let Some(Name(name)) = self.body.next_key()? {
+            if self.beside_names.contains(&&*name) {
+                if self.beside.iter().any(|(known, _)| *known == name) {
+                    return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+                }
+                let value = self.body.next_value()?;
+                self.beside.push((name.into_owned(), value));
+            } else if let Some(outer) = self.outer.iter().find(|outer| outer.name == name) {
+                let repeated: Value = self.body.next_value()?;
+                if !repeats(&repeated, &outer.text) {
+                    return Err(A::Error::custom(format_args!("{CONTRADICTS}{name}`")));
+                }
+            } else {
+                return seed.deserialize(CowStrDeserializer::new(name)).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        match self.value.take() {
+            Some(text) => seed.deserialize(Text::new(text)),
+            None => self.body.next_value_seed(seed),
+        }
+    }
+}
+
+/// True when a value of the body says the same as the text outside it. Ids may be written in either case.
+fn repeats(value: &Value, text: &str) -> bool {
+    match value {
+        Value::String(value) => value.eq_ignore_ascii_case(text),
+        Value::Null | Value::Array(_) | Value::Object(_) => false,
+        Value::Bool(_) | Value::Number(_) => text.parse::<Value>().is_ok_and(|outer| outer == *value),
+    }
+}
+
+/// The name of a field, borrowed from the body where it holds no escapes.
+struct Name<'de>(Cow<'de, str>);
+
+impl<'de> serde::Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a field's name")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(NameVisitor)
+    }
+}

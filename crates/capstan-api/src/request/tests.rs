@@ -1,0 +1,192 @@
+use std::collections::BTreeMap;
+
+use capstan_domain::id::TaskId;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::*;
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Side {
+    Left,
+    Right,
+}
+
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+struct Part {
+    count: u8,
+    #[serde(default)]
+    side: Option<Side>,
+}
+
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+struct Order {
+    task_id: TaskId,
+    name: String,
+    #[serde(default)]
+    part: Option<Part>,
+    #[serde(default)]
+    sides: Vec<Side>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    limit: Option<u32>,
+    #[serde(default)]
+    urgent: bool,
+    #[serde(default)]
+    due: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
+struct Key {
+    #[serde(default)]
+    idempotency_key: Option<String>,
+}
+
+impl Beside for Key {
+    const NAMES: &'static [&'static str] = &["idempotency_key"];
+}
+
+const ID: &str = "018f0000-0000-7000-8000-00000000000a";
+
+fn outer(fields: &[(&'static str, &'static str, Source)]) -> Vec<Outer<'static>> {
+    fields
+        .iter()
+        .map(|&(name, text, source)| Outer { name: name.into(), text: text.into(), source })
+        .collect()
+}
+
+fn of_path() -> Vec<Outer<'static>> {
+    outer(&[("task_id", ID, Source::Path)])
+}
+
+fn faults(outer: &[Outer<'_>], body: &str) -> Vec<(String, String)> {
+    let problem = read::<Order, Key>(outer, body.as_bytes()).unwrap_err();
+    assert_eq!(problem.code, Code::ValidationFailed, "{body}: {}", problem.detail);
+    problem.errors.iter().map(|fault| (fault.pointer.clone(), fault.message.clone())).collect()
+}
+
+fn pointers(outer: &[Outer<'_>], body: &str) -> Vec<String> {
+    faults(outer, body).into_iter().map(|(pointer, _)| pointer).collect()
+}
+
+#[test]
+fn path_query_and_body_are_one_request() {
+    let fields = outer(&[
+        ("task_id", ID, Source::Path),
+        ("sides", "left, right,", Source::Query),
+        ("labels", "a:1,b:x:y", Source::Query),
+        ("limit", "7", Source::Query),
+        ("urgent", "1", Source::Query),
+        ("due", "2030-01-31T09:30:00Z", Source::Query),
+    ]);
+    let body = format!(r#"{{"name":"n","idempotency_key":"k","task_id":"{}"}}"#, ID.to_uppercase());
+    let (order, key): (Order, Key) = read(&fields, body.as_bytes()).unwrap();
+    assert_eq!(key.idempotency_key.as_deref(), Some("k"));
+    assert_eq!((order.task_id, &*order.name), (ID.parse().unwrap(), "n"));
+    assert_eq!((order.sides, order.limit, order.urgent), (vec![Side::Left, Side::Right], Some(7), true));
+    assert_eq!(order.labels, BTreeMap::from([("a".into(), "1".into()), ("b".into(), "x:y".into())]));
+    assert_eq!(order.due, Some("2030-01-31T09:30:00Z".parse().unwrap()));
+}
+
+#[test]
+fn all_faults_are_named_at_once_where_the_caller_wrote_them() {
+    let body =
+        r#"{"name":7,"colour":1,"part":{"count":-1,"side":"up","x/y":2},"sides":["left",3],"due":"soon"}"#;
+    let found = faults(&of_path(), body);
+    let expected = [
+        ("/colour", "unknown field"),
+        ("/due", "must be a time such as 2030-01-31T09:30:00Z"),
+        ("/name", "must be a text"),
+        ("/part/count", "must be 0 or more"),
+        ("/part/side", "must be one of left, right"),
+        ("/part/x~1y", "unknown field"),
+        ("/sides/1", "must be one of left, right"),
+    ];
+    let mut found: Vec<_> = found.iter().map(|(pointer, message)| (&**pointer, &**message)).collect();
+    found.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_parameter_of_the_query_is_named_as_one() {
+    let fields = outer(&[
+        ("task_id", ID, Source::Path),
+        ("sides", "left,up", Source::Query),
+        ("limit", "-1", Source::Query),
+        ("urgent", "yes", Source::Query),
+        ("labels", "plain", Source::Query),
+        ("colour", "red", Source::Query),
+    ]);
+    let mut found = pointers(&fields, r#"{"name":"n"}"#);
+    found.sort_unstable();
+    assert_eq!(found, ["?colour", "?labels", "?limit", "?sides/1", "?urgent"]);
+}
+
+#[test]
+fn missing_fields_are_named_together() {
+    assert_eq!(pointers(&[], "{}"), ["/task_id", "/name"]);
+    assert_eq!(pointers(&[], ""), ["/task_id", "/name"]);
+    assert_eq!(faults(&of_path(), r#"{"part":{}}"#)[0], ("/name".into(), "name is required".into()));
+    assert_eq!(pointers(&of_path(), r#"{"part":{}}"#), ["/name", "/part/count"]);
+}
+
+#[test]
+fn a_field_given_twice_is_refused_wherever_it_stands() {
+    for body in [
+        r#"{"name":"a","name":"b"}"#,
+        r#"{"name":"a","nam\u0065":"b"}"#,
+        r#"{"name":"a","part":{"count":1,"count":2}}"#,
+        r#"{"name":"a","idempotency_key":"k","idempotency_key":"k"}"#,
+    ] {
+        let found = faults(&of_path(), body);
+        assert!(found.iter().any(|(_, message)| message.ends_with("is given twice")), "{body}: {found:?}");
+    }
+    let twice =
+        outer(&[("task_id", ID, Source::Path), ("limit", "1", Source::Query), ("limit", "2", Source::Query)]);
+    let found = faults(&twice, r#"{"name":"a"}"#);
+    assert_eq!(found, [("?limit".to_owned(), "limit is given twice".to_owned())]);
+}
+
+#[test]
+fn the_body_may_repeat_the_path_but_not_contradict_it() {
+    let other = r#"{"name":"a","task_id":"018f0000-0000-7000-8000-00000000000b"}"#;
+    assert_eq!(
+        faults(&of_path(), other),
+        [("/task_id".to_owned(), "contradicts the value given outside the body".to_owned())]
+    );
+}
+
+#[test]
+fn an_id_of_the_path_that_cannot_be_one_identifies_nothing() {
+    let fields = outer(&[("task_id", "7", Source::Path)]);
+    let problem = read::<Order, Key>(&fields, br#"{"name":"a"}"#).unwrap_err();
+    assert_eq!((problem.code, &*problem.detail), (Code::NotFound, "there is no such task"));
+    assert_eq!(pointers(&[], r#"{"name":"a","task_id":"7"}"#), ["/task_id"]);
+}
+
+#[test]
+fn a_body_that_is_not_one_object_is_refused() {
+    for body in
+        ["{", r#"{"name":"a"} x"#, r#"{"name":"a"}{}"#, r#"{"name":1,]"#, "\u{feff}{}", r#"{"colour":1"#]
+    {
+        assert_eq!(
+            read::<Order, Key>(&of_path(), body.as_bytes()).unwrap_err().code,
+            Code::MalformedRequest,
+            "{body}"
+        );
+    }
+    let problem = read::<Order, Key>(&of_path(), b"{\n\"name\": x}").unwrap_err();
+    assert!(problem.detail.ends_with("line 2, column 9"), "{}", problem.detail);
+    for body in ["[]", "7", "null", r#"["a"]"#] {
+        assert_eq!(faults(&of_path(), body), [(String::new(), "must be an object".to_owned())], "{body}");
+    }
+    assert_eq!(pointers(&of_path(), r#"{"name":"a","part":[1]}"#), ["/part"]);
+}
+
+#[test]
+fn the_key_is_no_field_of_the_request() {
+    assert_eq!(pointers(&of_path(), r#"{"name":"a","idempotency_key":7}"#), ["/idempotency_key"]);
+    assert!(read::<Order, Unconditional>(&of_path(), br#"{"name":"a","idempotency_key":"k"}"#).is_err());
+}
