@@ -13,7 +13,7 @@ CREATE TABLE outputs (
     created_at  timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
--- The feed has an index of its own: what it leaves out, or what was put away, costs its readers nothing.
+-- The feed has a partial index: hidden and archived outputs cost its readers nothing.
 ALTER TABLE outputs ADD PRIMARY KEY (id);
 CREATE INDEX ON outputs (workspace, created_at, id);
 CREATE INDEX ON outputs (workspace, created_at, id) WHERE NOT hidden AND NOT archived;

@@ -14,7 +14,7 @@ CREATE TABLE runs (
     updated_at timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
--- None on updated_at: it changes with every event.
+-- No index on updated_at: it changes with every event.
 ALTER TABLE runs ADD PRIMARY KEY (id);
 CREATE INDEX ON runs (workspace, created_at, id);
 CREATE INDEX ON runs (task_id);

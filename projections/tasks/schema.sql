@@ -18,7 +18,7 @@ CREATE TABLE tasks (
     updated_at     timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
--- None on a column that changes with every event: it would forbid updates in place. `open` changes once or twice.
+-- No index on a column that changes with every event: it would prevent updates in place. `open` changes rarely.
 ALTER TABLE tasks ADD PRIMARY KEY (id);
 CREATE INDEX ON tasks (workspace, created_at, id);
 CREATE INDEX ON tasks (workspace, created_at, id) WHERE open;

@@ -1,6 +1,6 @@
--- The projector's own tables. Every statement may be repeated: they are put back when someone dropped them.
+-- The projector's own tables. Every statement is idempotent, so that dropped tables can be recreated.
 
--- One row: how far the read models are, for which log, and who may move them on.
+-- One row: the position of the read models, their log, and the projector that may advance it.
 CREATE TABLE IF NOT EXISTS capstan.checkpoint (
     name             text PRIMARY KEY,
     position         bigint NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS capstan.checkpoint (
     lease_until      timestamptz NOT NULL
 );
 
--- Where the tables of each read model live, in which version.
+-- Schema and version of the tables of each read model.
 CREATE TABLE IF NOT EXISTS capstan.model (
     name            text PRIMARY KEY,
     version         integer NOT NULL,
@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS capstan.model (
     previous_schema text
 );
 
--- Commits that could not be folded, and the later commits of the same streams that wait behind them.
+-- Commits that cannot be folded, and the later commits of their streams.
 CREATE TABLE IF NOT EXISTS capstan.parked (
     stream    text NOT NULL,
     position  bigint NOT NULL,
