@@ -1,8 +1,7 @@
-//! How fast are the read models made? Live projection, rebuild, and, as the measure of both, COPY of the very
-//! same rows into the same tables without any fold.
+//! Throughput of the live projection and of a rebuild, compared with a COPY of the same rows into the same tables.
 //!
-//! `cargo run --release -p capstan-projections --example projection_bench [TASKS] [IN_FLIGHT]` starts a Postgres
-//! of its own. Each task is 5 commits with 9 events and a message of 512 bytes; `IN_FLIGHT` tasks interleave.
+//! `cargo run --release -p capstan-projections --example projection_bench [TASKS] [IN_FLIGHT]` starts its own Postgres.
+//! Each task is 5 commits with 9 events and a message of 512 bytes; `IN_FLIGHT` tasks interleave.
 
 use std::time::Instant;
 
@@ -21,8 +20,9 @@ use futures_util::{SinkExt, TryStreamExt};
 mod story;
 
 const ROUNDS: usize = 3;
-/// Tasks accepted each second while the projector follows, and for how long.
+/// Tasks accepted per second while the projector follows.
 const STEADY_RATE: f64 = 3_000.0;
+/// Duration of that load, in seconds.
 const STEADY_SECONDS: f64 = 3.0;
 
 #[tokio::main]
@@ -30,7 +30,7 @@ async fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let mut number = |default: usize| arguments.next().and_then(|text| text.parse().ok()).unwrap_or(default);
     let (tasks, in_flight) = (number(20_000), number(1_000));
-    let story = told(tasks, in_flight).await;
+    let story = history(tasks, in_flight).await;
     let log = story.shared();
     let end = story.end().await;
     let events = tasks as f64 * 9.0;
@@ -78,7 +78,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What a commit costs a projector that is not behind: tasks are accepted at a steady rate. The teller works on this
+/// Cost of a commit for a projector that is not behind: tasks are accepted at a steady rate. The story runs on this
 /// thread, the projector on the others.
 async fn steady(servers: &TestServers) -> anyhow::Result<()> {
     let mut story = story::Story::begin(8).await;
@@ -96,22 +96,22 @@ async fn steady(servers: &TestServers) -> anyhow::Result<()> {
         }
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
-    let told = started.elapsed();
+    let loaded = started.elapsed();
     read_models.wait_for(story.end().await, std::time::Duration::from_mins(1)).await?;
     say(&format!(
         "steady: {:.0} commits/s of 2 events, {:.1} us of own CPU a commit, {:.1} ms behind at the end",
-        accepted / told.as_secs_f64(),
+        accepted / loaded.as_secs_f64(),
         (others() - busy) * 1e6 / accepted,
-        started.elapsed().saturating_sub(told).as_secs_f64() * 1e3
+        started.elapsed().saturating_sub(loaded).as_secs_f64() * 1e3
     ));
     projector.stop().await;
     Ok(())
 }
 
-async fn told(tasks: usize, in_flight: usize) -> story::Story {
+async fn history(tasks: usize, in_flight: usize) -> story::Story {
     let mut story = story::Story::begin(7).await;
     story.message_bytes = 512;
-    // A window of tasks slides over the story: each step of the oldest stands beside first steps of the newest.
+    // A sliding window of tasks: steps of the oldest interleave with first steps of the newest.
     let mut steps: std::collections::VecDeque<(usize, u32)> = std::collections::VecDeque::new();
     let mut made = 0;
     while made < tasks || !steps.is_empty() {
@@ -130,18 +130,18 @@ async fn told(tasks: usize, in_flight: usize) -> story::Story {
     story
 }
 
-/// Reads all rows back and copies them into bare tables, all tables at once: rows and seconds of the writing.
+/// Reads all rows back and copies them into tables without indexes, concurrently. Returns rows and seconds of the copy.
 async fn raw_copy(address: &str) -> anyhow::Result<(f64, f64)> {
     let (client, connection) = tokio_postgres::connect(address, tokio_postgres::NoTls).await?;
     tokio::spawn(connection);
     client.batch_execute("DROP SCHEMA IF EXISTS raw CASCADE; CREATE SCHEMA raw").await?;
     let (mut rows, mut chunks) = (0.0, Vec::new());
-    for (model, _) in MODELS {
+    for model in MODELS.iter().map(|model| model.name) {
         client
             .batch_execute(&format!("CREATE TABLE raw.{model} AS SELECT * FROM capstan.{model} LIMIT 0"))
             .await?;
         let out = client.copy_out(&format!("COPY (SELECT * FROM capstan.{model}) TO STDOUT BINARY")).await?;
-        chunks.push((*model, out.try_collect::<Vec<bytes::Bytes>>().await?));
+        chunks.push((model, out.try_collect::<Vec<bytes::Bytes>>().await?));
         let counted = client.query_one(&format!("SELECT count(*)::float8 FROM capstan.{model}"), &[]).await?;
         rows += counted.get::<_, f64>(0);
     }
@@ -155,7 +155,7 @@ async fn raw_copy(address: &str) -> anyhow::Result<(f64, f64)> {
             let sink =
                 client.copy_in::<_, bytes::Bytes>(&format!("COPY raw.{model} FROM STDIN BINARY")).await?;
             let mut sink = std::pin::pin!(sink);
-            // As large as Postgres likes them, not a message a row.
+            // Large messages instead of one for each row.
             let mut buffer = bytes::BytesMut::new();
             for chunk in chunks {
                 buffer.extend_from_slice(&chunk);
@@ -173,7 +173,7 @@ async fn raw_copy(address: &str) -> anyhow::Result<(f64, f64)> {
     Ok((rows, started.elapsed().as_secs_f64()))
 }
 
-/// Processor time of this process so far. Postgres' is not in it.
+/// CPU seconds of this process, without Postgres.
 fn cpu_seconds() -> f64 {
     cpu_seconds_of("/proc/self/stat")
 }

@@ -1,4 +1,4 @@
-//! The life of one batch: read the rows it needs, fold, write rows and checkpoint in one transaction.
+//! Applies one batch: reads the rows it needs, folds, writes rows and checkpoint in one transaction.
 
 use std::collections::HashSet;
 use std::time::Instant;
@@ -16,7 +16,7 @@ use crate::parked::{self, Parking};
 use crate::rows::{StoreError, refused_data};
 use crate::session::Session;
 
-/// Why a batch was not applied.
+/// The reason a batch was not applied.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApplyError {
     #[error("apply a batch: another projector has taken over")]
@@ -30,7 +30,7 @@ pub(crate) enum ApplyError {
 }
 
 impl ApplyError {
-    /// The text of a refusal that lies in the data.
+    /// The error text, if the cause is in the data.
     fn refusal(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.refusal(),
@@ -52,8 +52,8 @@ pub(crate) struct Applier {
 }
 
 impl Applier {
-    /// Begins under a lease just taken.
-    pub(crate) async fn begin(
+    /// Starts under a lease just acquired.
+    pub(crate) async fn start(
         session: Session,
         checkpoint: Checkpoint,
         identity: LogIdentity,
@@ -61,7 +61,15 @@ impl Applier {
     ) -> Result<Self, ApplyError> {
         let schemas = generation::active(session.client()).await?;
         let parked = parked::streams(session.client()).await?;
-        Ok(Self { session, fold: Fold::of(|_| true), schemas, parked, checkpoint, identity, lease_ms })
+        Ok(Self {
+            session,
+            fold: Fold::for_models(|_| true),
+            schemas,
+            parked,
+            checkpoint,
+            identity,
+            lease_ms,
+        })
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -80,9 +88,9 @@ impl Applier {
         &self.session
     }
 
-    /// Applies commits in order. On any error nothing of the last transaction is kept, in the tables or here.
+    /// Applies commits in order. After an error nothing of the last transaction is kept, in the tables or in memory.
     pub(crate) async fn apply(&mut self, commits: &[Decoded]) -> Result<(), ApplyError> {
-        // Usually one round; a batch Postgres refuses is halved until the commit at fault is found.
+        // Usually one round; a batch that Postgres rejects is halved until the faulty commit is found.
         let mut rounds = vec![commits];
         while let Some(batch) = rounds.pop() {
             let Some(last) = batch.last() else { continue };
@@ -155,12 +163,12 @@ impl Applier {
             );
         }
         self.parked.insert(decoded.recorded.commit.stream.to_string());
-        parking.push(Parking::of(decoded, error));
+        parking.push(Parking::new(decoded, error));
     }
 
     async fn write(&self, last: &Decoded, parking: &[Parking]) -> Result<(), ApplyError> {
         let client = self.session.client();
-        // Everything up to the checkpoint travels together; COMMIT waits for the fence's answer.
+        // Everything up to the checkpoint is pipelined; COMMIT waits for the result of the fence.
         let begin = async { client.batch_execute("BEGIN").await.map_err(ApplyError::from) };
         let rows = async {
             let writes = self.fold.written().filter_map(|rows| {

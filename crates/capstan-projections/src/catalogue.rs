@@ -1,7 +1,6 @@
-//! The read models, one module for each folder of `projections/`.
+//! The read models: one module for each folder of `projections/`, and one line each in `models!`.
 
 pub(crate) mod agents;
-mod answers;
 pub(crate) mod blockers;
 pub(crate) mod channels;
 pub(crate) mod classes;
@@ -15,82 +14,78 @@ pub(crate) mod tasks;
 pub(crate) mod tokens;
 pub(crate) mod workspaces;
 
+use capstan_contract::DomainEvent;
+use capstan_contract::schema::NamedSchema;
+
+use crate::events::Events;
 use crate::model::Model;
 use crate::rows::{ModelRows, Rows, column_names};
 
-pub use answers::SHOWN;
-
-/// The name and version of every read model, the stream snapshots first: the others lean on them.
-pub const MODELS: &[(&str, i32)] = &[
-    entry::<stream_snapshots::StreamSnapshots>(),
-    entry::<workspaces::Workspaces>(),
-    entry::<agents::Agents>(),
-    entry::<channels::Channels>(),
-    entry::<classes::Classes>(),
-    entry::<spending::Spending>(),
-    entry::<tokens::Tokens>(),
-    entry::<tasks::Tasks>(),
-    entry::<runs::Runs>(),
-    entry::<outputs::Outputs>(),
-    entry::<inputs::Inputs>(),
-    entry::<blockers::Blockers>(),
-    entry::<schedules::Schedules>(),
-];
-
-const fn entry<M: Model>() -> (&'static str, i32) {
-    (M::NAME, M::VERSION)
+/// A read model as the rest of the crate uses it.
+#[derive(Debug)]
+pub struct ReadModel {
+    /// Name of the model, its table and its folder.
+    pub name: &'static str,
+    /// Version of its fold and table.
+    pub version: i32,
+    /// Name and schema of its rows in API answers; `None` when the API does not return them.
+    pub answer: Option<NamedSchema>,
+    /// True for the events it reads.
+    pub reads: fn(&DomainEvent) -> bool,
+    /// The statements that create its table and indexes, see [`Model::SCHEMA`].
+    pub(crate) schema: &'static str,
+    /// The columns of its table.
+    pub(crate) columns: fn() -> Vec<&'static str>,
+    /// Makes an empty set of its rows.
+    pub(crate) rows: fn() -> Box<dyn Rows>,
 }
 
-/// Empty rows of every model but the stream snapshots.
-pub(crate) fn all_rows() -> Vec<Box<dyn Rows>> {
-    vec![
-        Box::new(ModelRows::<workspaces::Workspaces>::default()),
-        Box::new(ModelRows::<agents::Agents>::default()),
-        Box::new(ModelRows::<channels::Channels>::default()),
-        Box::new(ModelRows::<classes::Classes>::default()),
-        Box::new(ModelRows::<spending::Spending>::default()),
-        Box::new(ModelRows::<tokens::Tokens>::default()),
-        Box::new(ModelRows::<tasks::Tasks>::default()),
-        Box::new(ModelRows::<runs::Runs>::default()),
-        Box::new(ModelRows::<outputs::Outputs>::default()),
-        Box::new(ModelRows::<inputs::Inputs>::default()),
-        Box::new(ModelRows::<blockers::Blockers>::default()),
-        Box::new(ModelRows::<schedules::Schedules>::default()),
-    ]
+impl ReadModel {
+    const fn new<M: Model>() -> Self {
+        Self {
+            name: M::NAME,
+            version: M::VERSION,
+            answer: M::ANSWER,
+            reads: |event| M::Event::select(event).is_some(),
+            schema: M::SCHEMA,
+            columns: column_names::<M>,
+            rows: || Box::new(ModelRows::<M>::default()),
+        }
+    }
 }
 
-/// The table definition of a model.
-pub(crate) fn schema(name: &str) -> Option<&'static str> {
-    TABLES.iter().find(|table| table.name == name).map(|table| table.schema)
+/// Lists the read models. The modules are declared above, where rustfmt finds them.
+macro_rules! models {
+    ($($module:ident::$model:ident,)*) => {
+        /// Every read model. The stream snapshots come first: the other models depend on them.
+        pub static MODELS: &[ReadModel] = &[$(ReadModel::new::<$module::$model>()),*];
+    };
 }
 
-/// The columns of a model's table.
-pub(crate) fn columns(name: &str) -> Vec<&'static str> {
-    TABLES.iter().find(|table| table.name == name).map(|table| (table.columns)()).unwrap_or_default()
+models! {
+    stream_snapshots::StreamSnapshots,
+    workspaces::Workspaces,
+    agents::Agents,
+    channels::Channels,
+    classes::Classes,
+    spending::Spending,
+    tokens::Tokens,
+    tasks::Tasks,
+    runs::Runs,
+    outputs::Outputs,
+    inputs::Inputs,
+    blockers::Blockers,
+    schedules::Schedules,
 }
 
-struct Table {
-    name: &'static str,
-    schema: &'static str,
-    columns: fn() -> Vec<&'static str>,
+/// The read model of this name.
+pub(crate) fn model(name: &str) -> Option<&'static ReadModel> {
+    MODELS.iter().find(|model| model.name == name)
 }
 
-const fn table<M: Model>() -> Table {
-    Table { name: M::NAME, schema: M::SCHEMA, columns: column_names::<M> }
+/// The objects the API returns from read models, by name.
+pub fn answers() -> Vec<&'static NamedSchema> {
+    let mut answers: Vec<_> = MODELS.iter().filter_map(|model| model.answer.as_ref()).collect();
+    answers.sort_unstable_by_key(|answer| answer.name);
+    answers
 }
-
-const TABLES: &[Table] = &[
-    table::<stream_snapshots::StreamSnapshots>(),
-    table::<workspaces::Workspaces>(),
-    table::<agents::Agents>(),
-    table::<channels::Channels>(),
-    table::<classes::Classes>(),
-    table::<spending::Spending>(),
-    table::<tokens::Tokens>(),
-    table::<tasks::Tasks>(),
-    table::<runs::Runs>(),
-    table::<outputs::Outputs>(),
-    table::<inputs::Inputs>(),
-    table::<blockers::Blockers>(),
-    table::<schedules::Schedules>(),
-];

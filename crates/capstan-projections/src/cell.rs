@@ -1,4 +1,4 @@
-//! The values of table columns, by row for COPY and by column for UNNEST.
+//! Column values in the binary format: by row for COPY, by column for UNNEST.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -9,15 +9,15 @@ use serde::Serialize;
 use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
-/// Stands for the length of a value that is not there.
+/// Length of an absent value.
 const NULL: i32 = -1;
 /// Dimensions, null flag, element type, length and lower bound, 4 bytes each.
 const ARRAY_HEADER: usize = 20;
 
-/// Why a value cannot be written.
+/// The reason a value cannot be written.
 pub(crate) type Failure = Box<dyn Error + Sync + Send>;
 
-/// What a column holds.
+/// Type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CellType {
     Uuid,
@@ -29,7 +29,7 @@ pub(crate) enum CellType {
 }
 
 impl CellType {
-    /// The name SQL knows the type by.
+    /// The type in SQL.
     pub(crate) fn sql(self) -> &'static str {
         match self {
             Self::Uuid => "uuid",
@@ -41,7 +41,7 @@ impl CellType {
         }
     }
 
-    /// The type as the client names it.
+    /// The type in the client library.
     pub(crate) fn wire(self) -> Type {
         match self {
             Self::Uuid => Type::UUID,
@@ -54,24 +54,24 @@ impl CellType {
     }
 }
 
-/// One column of a read model besides the five that every model has.
+/// A column of a read model besides the five that every model has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
-    /// Its name.
+    /// Column name.
     pub(crate) name: &'static str,
-    /// What it holds.
+    /// Type of its values.
     pub(crate) holds: CellType,
-    /// False for a column that never changes after the row was made; updates leave it alone.
+    /// False for a column that is written once; updates leave it out.
     pub(crate) changes: bool,
 }
 
 impl Column {
-    /// A column set once.
+    /// A column that is written once.
     pub(crate) const fn fixed(name: &'static str, holds: CellType) -> Self {
         Self { name, holds, changes: false }
     }
 
-    /// A column that changes.
+    /// A column that updates write.
     pub(crate) const fn changing(name: &'static str, holds: CellType) -> Self {
         Self { name, holds, changes: true }
     }
@@ -82,7 +82,7 @@ impl Column {
 pub(crate) enum Cell<'a> {
     Uuid(Option<Uuid>),
     Text(Option<Cow<'a, str>>),
-    /// The JSON text of a value, written when the cell is: nobody keeps it in between.
+    /// A value that is serialized as JSON when the cell is written, so that the text is not kept.
     Json(&'a dyn Document),
     Time(Option<DateTime<Utc>>),
     BigInt(Option<i64>),
@@ -90,7 +90,7 @@ pub(crate) enum Cell<'a> {
     Flag(Option<bool>),
 }
 
-/// What can stand in a text column as JSON.
+/// A value that can be written to a text column as JSON.
 pub(crate) trait Document: Sync {
     /// Appends the JSON text.
     fn write(&self, out: &mut BytesMut) -> serde_json::Result<()>;
@@ -103,13 +103,13 @@ impl<T: Serialize + Sync> Document for T {
 }
 
 impl<'a> Cell<'a> {
-    /// A text Postgres takes: it cannot store the NUL character, which a caller's text may hold.
+    /// A text with NUL characters replaced: Postgres cannot store them.
     pub(crate) fn text(text: impl Into<Cow<'a, str>>) -> Self {
         let text = text.into();
         Self::Text(Some(if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text }))
     }
 
-    /// A text that may be absent.
+    /// An optional text.
     pub(crate) fn text_or_null(text: Option<&'a str>) -> Self {
         text.map_or(Self::Text(None), Self::text)
     }
@@ -144,7 +144,7 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Appends the value as arrays and COPY have it: its length, then its bytes. True when there is a value.
+    /// Appends length and bytes, as in arrays and COPY. True unless the value is NULL.
     pub(crate) fn write(&self, out: &mut BytesMut) -> Result<bool, Failure> {
         let at = out.len();
         out.put_i32(NULL);
@@ -157,8 +157,7 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// The values of one column, in the binary form of a Postgres array: written once, with no value of its own for
-/// each row.
+/// The values of one column in the binary format of a Postgres array, written directly into one buffer.
 #[derive(Debug)]
 pub(crate) struct ColumnArray {
     holds: CellType,
@@ -168,19 +167,19 @@ pub(crate) struct ColumnArray {
 }
 
 impl ColumnArray {
-    /// No values yet.
-    pub(crate) fn of(holds: CellType) -> Self {
+    /// An empty array.
+    pub(crate) fn new(holds: CellType) -> Self {
         Self { holds, elements: BytesMut::new(), count: 0, has_null: false }
     }
 
-    /// How long it is by now.
+    /// Length of the values so far.
     pub(crate) fn bytes(&self) -> usize {
         self.elements.len()
     }
 
-    /// Adds the next row's value.
+    /// Appends the value of the next row.
     pub(crate) fn push(&mut self, cell: &Cell<'_>) -> Result<(), Failure> {
-        assert_eq!(cell.holds(), self.holds, "the model's cells follow its column list");
+        assert_eq!(cell.holds(), self.holds, "the cells of the model match its column list");
         self.has_null |= !cell.write(&mut self.elements)?;
         self.count += 1;
         Ok(())
@@ -189,7 +188,7 @@ impl ColumnArray {
 
 impl ToSql for ColumnArray {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
-        let Kind::Array(element) = ty.kind() else { return Err("a column is an array".into()) };
+        let Kind::Array(element) = ty.kind() else { return Err("a column is written as an array".into()) };
         out.reserve(ARRAY_HEADER + self.elements.len());
         out.put_i32(1);
         out.put_i32(i32::from(self.has_null));
@@ -213,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_column_is_written_as_the_client_writes_an_array() {
-        let mut column = ColumnArray::of(CellType::Text);
+        let mut column = ColumnArray::new(CellType::Text);
         for cell in [Cell::text("a\0b"), Cell::Text(None), Cell::Json(&[1, 2])] {
             column.push(&cell).unwrap();
         }

@@ -1,8 +1,8 @@
-//! The checkpoint row: how far the read models are, and the fence that lets only one projector move it.
+//! The checkpoint row: the position of the read models, and the fence that lets only one projector advance it.
 //!
-//! The fence is the epoch in the row, not the lease: a projector that lost its lease without noticing finds
-//! its epoch gone when it tries to commit, and its rows roll back with the checkpoint. The lease only decides
-//! when somebody else may try.
+//! The fence is the epoch in the row, not the lease: a projector that lost its lease without noticing finds another
+//! epoch when it commits, and its rows roll back with the checkpoint. The lease only decides when another projector
+//! may try.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use tokio_postgres::{Client, Error, Row};
 
 use crate::session::Session;
 
-/// The name of the one row.
+/// Name of the only row.
 pub(crate) const NAME: &str = "read-models";
 
-/// The row as it stands.
+/// The row.
 #[derive(Clone, Debug)]
 pub(crate) struct Checkpoint {
     pub(crate) epoch: i64,
@@ -44,26 +44,26 @@ impl Checkpoint {
     }
 }
 
-/// The epoch after the present one. It is drawn from the clock as well, because the row can be dropped and made anew:
-/// counting from zero again, it would meet the epoch of a projector that still lives and believes in its lease.
+/// SQL for the next epoch. It includes the clock, because the row can be dropped and recreated: a count from zero could
+/// reach the epoch of a live projector that still holds an old lease.
 pub(crate) const NEXT_EPOCH: &str =
     "GREATEST(epoch + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)";
 
-/// Reads the row without taking anything.
+/// Reads the row without a lock.
 pub(crate) async fn read(client: &Client) -> Result<Option<Checkpoint>, Error> {
     let sql =
         "SELECT epoch, position, hash, store_epoch, store_created_at FROM capstan.checkpoint WHERE name = $1";
     Ok(client.query_opt(sql, &[&NAME]).await?.as_ref().map(Checkpoint::from_row))
 }
 
-/// Reads the row and keeps everybody else from changing it until the transaction ends.
+/// Reads the row and locks it until the transaction ends.
 pub(crate) async fn lock(client: &Client) -> Result<Option<Checkpoint>, Error> {
     let sql = "SELECT epoch, position, hash, store_epoch, store_created_at FROM capstan.checkpoint \
                WHERE name = $1 FOR UPDATE";
     Ok(client.query_opt(sql, &[&NAME]).await?.as_ref().map(Checkpoint::from_row))
 }
 
-/// Takes the lease when it is free, over, or already ours; the epoch grows either way.
+/// Acquires the lease if it is free, expired or already held by `owner`; increases the epoch.
 pub(crate) async fn acquire(
     client: &Client,
     owner: &str,
@@ -78,21 +78,21 @@ pub(crate) async fn acquire(
     Ok(client.query_opt(&sql, &[&NAME, &owner, &(lease_ms as f64)]).await?.as_ref().map(Checkpoint::from_row))
 }
 
-/// Keeps the lease; false when it is gone.
+/// Extends the lease; false when another projector has it.
 pub(crate) async fn renew(client: &Client, epoch: i64, lease_ms: i64) -> Result<bool, Error> {
     let sql = "UPDATE capstan.checkpoint SET lease_until = clock_timestamp() + $3 * interval '1 millisecond' \
                WHERE name = $1 AND epoch = $2";
     Ok(client.execute(sql, &[&NAME, &epoch, &(lease_ms as f64)]).await? == 1)
 }
 
-/// Gives the lease back, so that the next projector need not wait for its end.
+/// Releases the lease, so that the next projector need not wait for it to expire.
 pub(crate) async fn release(client: &Client, epoch: i64) -> Result<(), Error> {
     let sql = "UPDATE capstan.checkpoint SET owner = NULL, lease_until = clock_timestamp() \
                WHERE name = $1 AND epoch = $2";
     client.execute(sql, &[&NAME, &epoch]).await.map(|_| ())
 }
 
-/// Where the checkpoint moves to.
+/// An advance of the checkpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Advance<'a> {
     pub(crate) from: &'a Checkpoint,
@@ -103,7 +103,7 @@ pub(crate) struct Advance<'a> {
     pub(crate) lease_ms: i64,
 }
 
-/// Moves the checkpoint inside the open transaction; false when the fence closed.
+/// Advances the checkpoint inside the open transaction; false when another projector has taken over.
 pub(crate) async fn advance(session: &Session, to: &Advance<'_>) -> Result<bool, Error> {
     let sql = "UPDATE capstan.checkpoint \
                SET position = $4, hash = $5, recorded_at = $6, store_epoch = $7, store_created_at = $8, \
@@ -130,7 +130,7 @@ pub(crate) async fn advance(session: &Session, to: &Advance<'_>) -> Result<bool,
     Ok(moved == 1)
 }
 
-/// What differs between the log the rows were made from and this one.
+/// The difference between this log and the one the rows were folded from, or `None`.
 pub(crate) async fn diverged(
     log: &Arc<dyn EventLog>,
     checkpoint: &Checkpoint,
@@ -143,7 +143,7 @@ pub(crate) async fn diverged(
         && !same(known, identity)
     {
         return Ok(Some(format!(
-            "the log's identity is {} of {}, the read models were made from {} of {}",
+            "the log has identity {} of {}; the read models were folded from {} of {}",
             identity.store_epoch, identity.created_at, known.store_epoch, known.created_at
         )));
     }
@@ -153,11 +153,11 @@ pub(crate) async fn diverged(
     }
     let hash = log.at(checkpoint.position).await?.map(|recorded| recorded.hash);
     Ok((hash != Some(checkpoint.hash)).then(|| {
-        format!("the commit at {} is not the one the read models were made from", checkpoint.position)
+        format!("the commit at {} is not the one the read models were folded from", checkpoint.position)
     }))
 }
 
-/// Compares identities as Postgres keeps them: to the microsecond.
+/// Compares identities to the microsecond, the precision of Postgres.
 fn same(known: &LogIdentity, now: &LogIdentity) -> bool {
     known.store_epoch == now.store_epoch
         && known.created_at.timestamp_micros() == now.created_at.timestamp_micros()

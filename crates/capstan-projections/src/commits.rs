@@ -1,4 +1,4 @@
-//! Commits in log order, decoded once, handed out in the amounts asked for.
+//! Commits in log order, decoded once, in batches of the requested size.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,25 +10,25 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::fact::Decoded;
 
-/// Batches read ahead while one is folded or written.
+/// Number of batches read ahead while one is folded or written.
 const READ_AHEAD: usize = 2;
 
-/// Some commits, decoded.
+/// A batch of decoded commits.
 pub(crate) struct Arrived {
     pub(crate) commits: Vec<Decoded>,
     pub(crate) position: Position,
-    /// True when the log held nothing more at the time of reading.
+    /// True when the batch was at the end of the log when it was read.
     pub(crate) caught_up: bool,
 }
 
 impl Arrived {
-    /// Bytes of its events as they are stored.
+    /// Bytes of its events as stored.
     pub(crate) fn bytes(&self) -> usize {
         self.commits.iter().map(Decoded::bytes).sum()
     }
 }
 
-/// Reads and decodes the whole log on a task of its own, ahead of whoever takes the batches.
+/// Reads and decodes the log in a separate task, ahead of the consumer.
 pub(crate) struct Reader {
     arrivals: mpsc::Receiver<Result<Arrived, ReadError>>,
     _task: AbortOnDropHandle<()>,
@@ -41,26 +41,26 @@ impl Reader {
         let log = Arc::clone(log);
         let task = AbortOnDropHandle::new(tokio::spawn(async move {
             if let Err(error) = read(&log, position, &sender).await {
-                // Nobody is left to tell when this fails.
+                // Fails only when the consumer is gone.
                 let _ = sender.send(Err(error)).await;
             }
         }));
         Self { arrivals, _task: task }
     }
 
-    /// Hands out what is sent to it.
+    /// A reader that returns what is sent to it.
     #[cfg(test)]
-    pub(crate) fn of(arrivals: mpsc::Receiver<Result<Arrived, ReadError>>) -> Self {
+    pub(crate) fn from_arrivals(arrivals: mpsc::Receiver<Result<Arrived, ReadError>>) -> Self {
         Self { arrivals, _task: AbortOnDropHandle::new(tokio::spawn(async {})) }
     }
 
     /// Waits for the next batch. Cancel-safe.
     pub(crate) async fn next(&mut self) -> Result<Arrived, ReadError> {
-        let gone = || ReadError::Unavailable { source: "the reader of the log ended".into() };
+        let gone = || ReadError::Unavailable { source: "the log reader ended".into() };
         self.arrivals.recv().await.unwrap_or_else(|| Err(gone()))
     }
 
-    /// The next batch, when it is already there.
+    /// The next batch, if it has arrived.
     pub(crate) fn ready(&mut self) -> Option<Result<Arrived, ReadError>> {
         self.arrivals.try_recv().ok()
     }
@@ -97,19 +97,19 @@ impl Commits {
         Self { reader, waiting: VecDeque::new(), read: position, caught_up: false }
     }
 
-    /// True when everything the log held at the last reading was handed out.
+    /// True when everything up to the end of the log, as of the last read, was returned.
     pub(crate) fn is_caught_up(&self) -> bool {
         self.caught_up && self.waiting.is_empty()
     }
 
-    /// True when everything up to `last` was handed out.
+    /// True when everything up to `last` was returned.
     pub(crate) fn is_past(&self, last: Position) -> bool {
         self.read.reaches(last)
             && self.waiting.front().is_none_or(|next| !last.reaches(next.recorded.position))
     }
 
-    /// The next commits, at most `max` and none after `last`. Waits for the log only when nothing is left to
-    /// hand out and the cursor is before `last`.
+    /// The next commits, at most `max` and none after `last`. Waits for the log only when the buffer is empty and the
+    /// cursor is before `last`.
     pub(crate) async fn next(
         &mut self,
         max: usize,
@@ -127,7 +127,7 @@ impl Commits {
     }
 }
 
-/// The first commit of an event that this build does not know: nothing at or after it may be applied.
+/// The first commit with an event this build does not know: neither it nor later commits may be applied.
 pub(crate) fn first_unknown(commits: &[Decoded]) -> Option<(usize, String)> {
     commits.iter().enumerate().find_map(|(index, decoded)| match &decoded.events {
         Err(error @ CodecError::Unknown { .. }) => Some((index, error.to_string())),

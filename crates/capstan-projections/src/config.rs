@@ -1,4 +1,4 @@
-//! How the projector works.
+//! Configuration of the projector.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,28 +6,28 @@ use std::time::Duration;
 
 use capstan_envelope::Position;
 
-/// Called after each commit of the projector with the position it reached.
+/// Called with the new position after each transaction of the projector.
 pub type OnProgress = Arc<dyn Fn(Position) + Send + Sync>;
 
-/// How the projector works.
+/// Configuration of the projector.
 #[derive(Clone)]
 pub struct ProjectorConfig {
-    /// Who holds the lease; must differ between processes.
+    /// Name of the lease holder; must differ between processes.
     pub owner: String,
-    /// Commits applied in one transaction at most.
+    /// Maximum number of commits in one transaction.
     pub batch_commits_max: usize,
-    /// How long a batch that is not full may wait for more commits. Zero applies whatever has arrived; more
-    /// than 5 ms is cut to it. A busy projector waits longer, see `BUSY_LINGER`.
+    /// Time a batch that is not full waits for more commits, at most 5 ms. Zero applies what has arrived. A busy
+    /// projector waits longer, see `BUSY_LINGER`.
     pub linger: Duration,
-    /// How long the lease lasts without renewal.
+    /// Duration of the lease without renewal.
     pub lease: Duration,
-    /// How often an idle projector renews the lease.
+    /// Interval at which an idle projector renews the lease.
     pub renew_every: Duration,
-    /// Streams a rebuild folds in memory before it turns to folding against the tables.
+    /// Number of streams a rebuild folds in memory before it continues against the tables.
     pub rebuild_streams_max: usize,
-    /// Bytes of stored events a rebuild folds in memory before it does so.
+    /// Bytes of stored events a rebuild folds in memory before it continues against the tables.
     pub rebuild_bytes_max: usize,
-    /// Told about every position reached, for example to publish it to other processes.
+    /// Called with every new position, for example to publish it to other processes.
     pub on_progress: Option<OnProgress>,
 }
 
@@ -50,7 +50,7 @@ impl Default for ProjectorConfig {
     }
 }
 
-/// The clock's finest digits: a name that differs between processes started one after the other.
+/// Nanoseconds of the clock, so that processes started one after the other have different names.
 fn nanos() -> u64 {
     chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default().unsigned_abs()
 }

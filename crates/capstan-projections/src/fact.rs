@@ -1,17 +1,16 @@
-//! An event as a read model sees it.
+//! An event with its commit, as a read model folds it.
 
 use capstan_contract::DomainEvent;
-use capstan_domain::task::Event as TaskEvent;
 use capstan_domain::task::event::TaskAccepted;
 use capstan_envelope::{CodecError, Recorded};
 use chrono::{DateTime, Utc};
 
-/// A commit with its events decoded once for all models.
+/// A commit, decoded once for all models.
 #[derive(Debug)]
 pub(crate) struct Decoded {
-    /// The commit as it was read.
+    /// The commit as the log returned it.
     pub(crate) recorded: Recorded,
-    /// Its events, or why they cannot be read.
+    /// Its events, or the error of the first that cannot be decoded.
     pub(crate) events: Result<Vec<DomainEvent>, CodecError>,
 }
 
@@ -22,43 +21,40 @@ impl Decoded {
         Self { recorded, events }
     }
 
-    /// Bytes of its events as they are stored.
+    /// Bytes of its events as stored.
     pub(crate) fn bytes(&self) -> usize {
         self.recorded.commit.events.iter().map(|event| event.data.get().len()).sum()
     }
 }
 
-/// One event with what surrounds it.
+/// One event with its context.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fact<'a> {
-    /// The commit it is part of.
+pub(crate) struct Fact<'a, E = &'a DomainEvent> {
+    /// The commit that contains it.
     pub(crate) recorded: &'a Recorded,
     /// The event.
-    pub(crate) event: &'a DomainEvent,
-    /// What the task was accepted as, for events of tasks.
+    pub(crate) event: E,
+    /// The acceptance of the task, for events of tasks.
     pub(crate) accepted: Option<&'a TaskAccepted>,
 }
 
-impl<'a> Fact<'a> {
-    /// The event, when it is one of a task.
-    pub(crate) fn task_event(&self) -> Option<(&'a TaskEvent, &'a TaskAccepted)> {
-        match (self.event, self.accepted) {
-            (DomainEvent::Task(event), Some(accepted)) => Some((event, accepted)),
-            _ => None,
-        }
+impl<'a, E> Fact<'a, E> {
+    /// The same context around the event as a model reads it.
+    pub(crate) fn with<F>(&self, event: F) -> Fact<'a, F> {
+        Fact { recorded: self.recorded, event, accepted: self.accepted }
     }
 
-    /// When the decision was taken.
+    /// Time of the decision.
     pub(crate) fn occurred_at(&self) -> DateTime<Utc> {
         self.recorded.commit.metadata.occurred_at
     }
 
-    /// The stream's version with this commit.
+    /// Version of the stream at this commit.
     pub(crate) fn version(&self) -> u64 {
         self.recorded.commit.version
     }
 
-    /// The tenant.
+    /// The workspace of the stream.
     pub(crate) fn workspace(&self) -> &'a str {
         self.recorded.commit.stream.workspace().as_str()
     }

@@ -1,29 +1,30 @@
-//! All models folded together, one commit at a time.
+//! The fold of all models, one commit at a time.
 
 use capstan_contract::DomainEvent;
 use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 use capstan_envelope::{Position, StreamHead};
 use futures_util::future::try_join_all;
 
-use crate::catalogue::all_rows;
+use crate::catalogue::MODELS;
 use crate::catalogue::stream_snapshots::{StreamSnapshots, stream_key};
 use crate::error::explain;
 use crate::fact::{Decoded, Fact};
 use crate::generation::Schemas;
+use crate::model::Model;
 use crate::rows::{ModelRows, Rows, StoreError};
 use crate::session::Session;
 
-/// Bytes of documents kept after a batch, over all models; beyond it all rows are forgotten and read again when needed.
+/// Bytes of documents kept after a batch, over all models; above it all rows are dropped and read again when needed.
 const CACHED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Why a commit cannot be folded. Its stream is parked; the others flow on.
+/// The reason a commit cannot be folded. Its stream is parked; the others continue.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unfoldable {
-    #[error("an event of the commit cannot be read: {0}")]
+    #[error("an event of the commit cannot be decoded: {0}")]
     Malformed(String),
-    #[error("the stream does not begin with the event that makes it")]
+    #[error("the stream does not start with the event that creates it")]
     NoBeginning,
-    #[error("the commit does not link to version {version} at {position}, the last one folded")]
+    #[error("the commit does not follow version {version} at {position}, the last one folded")]
     BrokenChain { version: u64, position: Position },
     #[error("a row was refused: {0}")]
     Refused(String),
@@ -31,40 +32,44 @@ pub(crate) enum Unfoldable {
 
 /// The rows of all models, or of those chosen for a rebuild.
 pub(crate) struct Fold {
-    spine: ModelRows<StreamSnapshots>,
+    snapshots: ModelRows<StreamSnapshots>,
     models: Vec<Box<dyn Rows>>,
-    writes_spine: bool,
+    writes_snapshots: bool,
     cached_bytes_max: usize,
 }
 
 impl Fold {
-    /// A fold of the models `takes` says yes to. The stream snapshots are always folded, as the others need
-    /// them, but only written when chosen.
-    pub(crate) fn of(takes: impl Fn(&str) -> bool) -> Self {
+    /// A fold of the models `takes` accepts. The stream snapshots are always folded, because the other models need
+    /// them, but only written when accepted.
+    pub(crate) fn for_models(takes: impl Fn(&str) -> bool) -> Self {
         Self {
-            spine: ModelRows::default(),
-            models: all_rows().into_iter().filter(|rows| takes(rows.name())).collect(),
-            writes_spine: takes("stream_snapshots"),
+            snapshots: ModelRows::default(),
+            models: MODELS[1..]
+                .iter()
+                .filter(|model| takes(model.name))
+                .map(|model| (model.rows)())
+                .collect(),
+            writes_snapshots: takes(StreamSnapshots::NAME),
             cached_bytes_max: CACHED_BYTES_MAX,
         }
     }
 
-    /// Notes what a commit needs from the tables.
+    /// Registers the rows a commit needs from the tables.
     pub(crate) fn want(&mut self, decoded: &Decoded) {
         let Ok(events) = &decoded.events else { return };
         for event in events {
-            self.spine.want(&decoded.recorded, event);
+            self.snapshots.want(&decoded.recorded, event);
             for rows in &mut self.models {
                 rows.want(&decoded.recorded, event);
             }
         }
     }
 
-    /// Reads what was noted. The reads of all models travel together.
+    /// Reads the registered rows. The reads of all models are pipelined.
     pub(crate) async fn fetch(&mut self, session: &Session, schemas: &Schemas) -> Result<(), StoreError> {
-        let spine: &mut dyn Rows = &mut self.spine;
+        let snapshots: &mut dyn Rows = &mut self.snapshots;
         let all =
-            std::iter::once(spine).chain(self.models.iter_mut().map(|rows| &mut **rows as &mut dyn Rows));
+            std::iter::once(snapshots).chain(self.models.iter_mut().map(|rows| &mut **rows as &mut dyn Rows));
         try_join_all(all.filter_map(|rows| {
             let schema = schemas.get(rows.name())?;
             Some(rows.fetch(session, schema))
@@ -73,24 +78,24 @@ impl Fold {
         Ok(())
     }
 
-    /// Folds one commit into all models, or none of it.
+    /// Folds one commit into all models, or into none.
     pub(crate) fn fold(&mut self, decoded: &Decoded) -> Result<(), Unfoldable> {
         let recorded = &decoded.recorded;
         let events = decoded.events.as_ref().map_err(|error| Unfoldable::Malformed(explain(error)))?;
         let stream = stream_key(&recorded.commit.stream);
-        let known = self.spine.entry(&stream).and_then(|entry| entry.row.as_ref());
+        let known = self.snapshots.entry(&stream).and_then(|entry| entry.row.as_ref());
         match known {
             Some(row) if row.head.position.reaches(recorded.position) => {}
             Some(row) if !row.head.is_followed_by(recorded) => {
                 let StreamHead { version, position, .. } = row.head;
                 return Err(Unfoldable::BrokenChain { version, position });
             }
-            None if !begins(events) => return Err(Unfoldable::NoBeginning),
+            None if !creates_stream(events) => return Err(Unfoldable::NoBeginning),
             Some(_) | None => {}
         }
         for (index, event) in events.iter().enumerate() {
-            self.spine.fold(&Fact { recorded, event, accepted: None }, index);
-            let row = self.spine.entry(&stream).and_then(|entry| entry.row.as_ref());
+            self.snapshots.fold(&Fact { recorded, event, accepted: None }, index);
+            let row = self.snapshots.entry(&stream).and_then(|entry| entry.row.as_ref());
             let fact = Fact { recorded, event, accepted: row.and_then(|row| row.accepted()) };
             for rows in &mut self.models {
                 rows.fold(&fact, index);
@@ -99,59 +104,57 @@ impl Fold {
         Ok(())
     }
 
-    /// Everything that is written.
+    /// The rows to write.
     pub(crate) fn written(&self) -> impl Iterator<Item = &dyn Rows> {
-        let spine = self.writes_spine.then_some(&self.spine as &dyn Rows);
-        spine.into_iter().chain(self.models.iter().map(|rows| &**rows))
+        let snapshots = self.writes_snapshots.then_some(&self.snapshots as &dyn Rows);
+        snapshots.into_iter().chain(self.models.iter().map(|rows| &**rows))
     }
 
-    /// Everything that is written, to hand over to COPY.
+    /// The rows to write, for COPY.
     pub(crate) fn into_written(self) -> Vec<Box<dyn Rows>> {
-        let spine = self.writes_spine.then(|| Box::new(self.spine) as Box<dyn Rows>);
-        spine.into_iter().chain(self.models).collect()
+        let snapshots = self.writes_snapshots.then(|| Box::new(self.snapshots) as Box<dyn Rows>);
+        snapshots.into_iter().chain(self.models).collect()
     }
 
     /// Marks the changes as written.
     pub(crate) fn settle(&mut self) {
-        self.spine.settle();
+        self.snapshots.settle();
         self.models.iter_mut().for_each(|rows| rows.settle());
         if self.bytes() > self.cached_bytes_max {
             self.forget();
         }
     }
 
-    /// Forgets all rows.
+    /// Drops all rows.
     pub(crate) fn forget(&mut self) {
-        self.spine.forget();
+        self.snapshots.forget();
         self.models.iter_mut().for_each(|rows| rows.forget());
     }
 
-    /// Bytes of the documents in memory that were read or written.
+    /// Bytes of the documents in memory, as last read or written.
     fn bytes(&self) -> usize {
-        self.spine.bytes() + self.models.iter().map(|rows| rows.bytes()).sum::<usize>()
+        self.snapshots.bytes() + self.models.iter().map(|rows| rows.bytes()).sum::<usize>()
     }
 
-    /// How many streams are in memory.
+    /// Number of streams in memory.
     pub(crate) fn streams(&self) -> usize {
-        self.spine.len()
+        self.snapshots.len()
     }
 }
 
-fn begins(events: &[DomainEvent]) -> bool {
-    matches!(
-        events.first(),
-        Some(
-            DomainEvent::Workspace(workspace::Event::Created(_))
-                | DomainEvent::Agent(agent::Event::Created(_))
-                | DomainEvent::Schedule(schedule::Event::Created(_))
-                | DomainEvent::Channel(channel::Event::Bound(_))
-                // A class needs no creation: it begins with what is first said of it.
-                | DomainEvent::Class(class::Event::Configured(_) | class::Event::Degraded(_))
-                | DomainEvent::Token(token::Event::Issued(_))
-                | DomainEvent::Session(session::Event::Bound(_))
-                | DomainEvent::Task(task::Event::TaskAccepted(_))
-        )
-    )
+/// True when the commit starts with an event that creates its stream.
+fn creates_stream(events: &[DomainEvent]) -> bool {
+    events.first().is_some_and(|event| match event {
+        DomainEvent::Workspace(event) => matches!(event, workspace::Event::Created(_)),
+        DomainEvent::Agent(event) => matches!(event, agent::Event::Created(_)),
+        DomainEvent::Schedule(event) => matches!(event, schedule::Event::Created(_)),
+        DomainEvent::Channel(event) => matches!(event, channel::Event::Bound(_)),
+        // A class is not created: its stream starts with its first setting or failure.
+        DomainEvent::Class(event) => matches!(event, class::Event::Configured(_) | class::Event::Degraded(_)),
+        DomainEvent::Token(event) => matches!(event, token::Event::Issued(_)),
+        DomainEvent::Session(event) => matches!(event, session::Event::Bound(_)),
+        DomainEvent::Task(event) => matches!(event, task::Event::TaskAccepted(_)),
+    })
 }
 
 #[cfg(test)]
@@ -195,14 +198,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_are_forgotten_when_their_documents_grow_too_large_together() {
+    async fn rows_are_dropped_when_their_documents_exceed_the_limit() {
         let servers = TestServers::start().await.unwrap();
         let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
         read_models.migrate().await.unwrap();
         let session = read_models.session().await.unwrap();
         let schemas = generation::active(session.client()).await.unwrap();
         // Written.
-        let mut fold = Fold::of(|_| true);
+        let mut fold = Fold::for_models(|_| true);
         let mut sizes = Vec::new();
         for (position, key) in (1..).zip(["a", "b", "c", "d"]) {
             let decoded = created(key, position, 1);

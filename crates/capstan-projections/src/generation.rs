@@ -1,19 +1,19 @@
-//! Generations of tables: each rebuild makes its tables in a Postgres schema of its own; views in the schema
-//! `capstan` show the active ones.
+//! Generations of tables: each rebuild creates its tables in a new Postgres schema; views in the schema `capstan`
+//! select from the active ones.
 
 use std::collections::HashMap;
 
 use tokio_postgres::{Client, Error};
 
-use crate::catalogue::{MODELS, columns, schema};
+use crate::catalogue::{MODELS, ReadModel, model};
 
 /// The Postgres schema that holds the table of each model, by model.
 pub(crate) type Schemas = HashMap<String, String>;
 
-/// Before the number of a generation's schema.
+/// Prefix of a generation's schema, followed by its number.
 const PREFIX: &str = "capstan_rm_";
 
-/// Postgres did not do as told with tables and views.
+/// A statement on tables or views failed.
 #[derive(Debug, thiserror::Error)]
 #[error("change the tables of the read models")]
 pub struct GenerationError(#[source] pub tokio_postgres::Error);
@@ -24,10 +24,10 @@ impl From<Error> for GenerationError {
     }
 }
 
-/// The schema of each model that is active in this build's version and whose table is there.
+/// The schema of each model that is active in this build's version and whose table exists.
 pub(crate) async fn active(client: &Client) -> Result<Schemas, GenerationError> {
-    let there: bool = client.query_one("SELECT to_regclass('capstan.model') IS NOT NULL", &[]).await?.get(0);
-    if !there {
+    let exists: bool = client.query_one("SELECT to_regclass('capstan.model') IS NOT NULL", &[]).await?.get(0);
+    if !exists {
         return Ok(Schemas::new());
     }
     let rows = client
@@ -38,18 +38,19 @@ pub(crate) async fn active(client: &Client) -> Result<Schemas, GenerationError> 
             &[],
         )
         .await?;
-    let versions: HashMap<&str, i32> = MODELS.iter().copied().collect();
-    let current = rows.iter().filter(|row| versions.get(row.get::<_, &str>(0)) == Some(&row.get(1)));
+    let current = rows
+        .iter()
+        .filter(|row| model(row.get(0)).is_some_and(|model| model.version == row.get::<_, i32>(1)));
     Ok(current.map(|row| (row.get(0), row.get(2))).collect())
 }
 
 /// The models without an active table of this build's version.
-pub(crate) async fn missing(client: &Client) -> Result<Vec<&'static str>, GenerationError> {
+pub(crate) async fn missing(client: &Client) -> Result<Vec<&'static ReadModel>, GenerationError> {
     let active = active(client).await?;
-    Ok(MODELS.iter().map(|(name, _)| *name).filter(|name| !active.contains_key(*name)).collect())
+    Ok(MODELS.iter().filter(|model| !active.contains_key(model.name)).collect())
 }
 
-/// Makes the next free schema.
+/// Creates the next free schema.
 pub(crate) async fn next_schema(client: &Client) -> Result<String, GenerationError> {
     let row = client
         .query_one(
@@ -63,32 +64,36 @@ pub(crate) async fn next_schema(client: &Client) -> Result<String, GenerationErr
     Ok(schema)
 }
 
-/// Makes the bare tables.
+/// Creates the tables without indexes.
 pub(crate) async fn create_tables(
     client: &Client,
     place: &str,
-    models: &[&str],
+    models: &[&ReadModel],
 ) -> Result<(), GenerationError> {
     for model in models {
-        let (table, _) = halves(model);
+        let (table, _) = statements(model);
         client.batch_execute(&format!("SET search_path TO {place}; {table}; RESET search_path")).await?;
     }
     Ok(())
 }
 
-/// Makes keys and indexes of one model's table, and lets the planner look at it.
-pub(crate) async fn create_index(client: &Client, place: &str, model: &str) -> Result<(), GenerationError> {
-    let (_, indexes) = halves(model);
-    let sql = format!("SET search_path TO {place}; {indexes}; ANALYZE {model}; RESET search_path");
+/// Creates the keys and indexes of one model's table, and analyzes it.
+pub(crate) async fn create_index(
+    client: &Client,
+    place: &str,
+    model: &ReadModel,
+) -> Result<(), GenerationError> {
+    let (_, indexes) = statements(model);
+    let sql = format!("SET search_path TO {place}; {indexes}; ANALYZE {}; RESET search_path", model.name);
     client.batch_execute(&sql).await?;
     Ok(())
 }
 
-/// Makes keys and indexes of several tables.
+/// Creates the keys and indexes of several tables.
 pub(crate) async fn create_indexes(
     client: &Client,
     place: &str,
-    models: &[&str],
+    models: &[&ReadModel],
 ) -> Result<(), GenerationError> {
     for model in models {
         create_index(client, place, model).await?;
@@ -96,30 +101,34 @@ pub(crate) async fn create_indexes(
     Ok(())
 }
 
-/// Points the views at these tables; what they showed before is kept as the previous generation.
-pub(crate) async fn activate(client: &Client, place: &str, models: &[&str]) -> Result<(), GenerationError> {
+/// Points the views at these tables; the tables they selected from are kept as the previous generation.
+pub(crate) async fn activate(
+    client: &Client,
+    place: &str,
+    models: &[&ReadModel],
+) -> Result<(), GenerationError> {
     for model in models {
-        let version = MODELS.iter().find(|(name, _)| name == model).map_or(0, |(_, version)| *version);
+        let ReadModel { name, version, columns, .. } = model;
         client
             .execute(
                 "INSERT INTO capstan.model (name, version, schema) VALUES ($1, $2, $3) \
                  ON CONFLICT (name) DO UPDATE SET version = excluded.version, schema = excluded.schema, \
                  previous_schema = model.schema",
-                &[model, &version, &place],
+                &[name, version, &place],
             )
             .await?;
-        let names = columns(model).join(", ");
+        let columns = columns().join(", ");
         client
             .batch_execute(&format!(
-                "DROP VIEW IF EXISTS capstan.{model}; \
-                 CREATE VIEW capstan.{model} AS SELECT {names} FROM {place}.{model}"
+                "DROP VIEW IF EXISTS capstan.{name}; \
+                 CREATE VIEW capstan.{name} AS SELECT {columns} FROM {place}.{name}"
             ))
             .await?;
     }
     Ok(())
 }
 
-/// Drops the schemas no model uses or used last.
+/// Drops the schemas that are neither active nor the previous generation of a model.
 pub(crate) async fn drop_unused(client: &Client) -> Result<(), GenerationError> {
     let rows = client
         .query(
@@ -135,8 +144,9 @@ pub(crate) async fn drop_unused(client: &Client) -> Result<(), GenerationError> 
     Ok(())
 }
 
-fn halves(model: &str) -> (&'static str, &'static str) {
-    let sql = schema(model).unwrap_or_default();
+/// The statement that creates the table, and those that create its keys and indexes.
+fn statements(model: &ReadModel) -> (&'static str, &'static str) {
+    let sql = model.schema;
     sql.split_once("-- indexes\n")
         .map_or((sql, ""), |(table, indexes)| (table.trim().trim_end_matches(';'), indexes))
 }

@@ -1,55 +1,55 @@
-//! Looks at a database without changing anything: could the read models live there, and how far are they?
+//! Inspects a database without changing it: its fitness for the read models, and their position.
 
 use capstan_envelope::Position;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::catalogue::MODELS;
+use crate::catalogue::{MODELS, ReadModel};
 use crate::checkpoint;
 use crate::generation;
 use crate::migrate;
 use crate::read_models::ReadModels;
 use crate::session::Session;
 
-/// What was found in a database.
+/// State of a database.
 #[derive(Clone, Debug)]
 pub struct DatabaseInspection {
-    /// The server's release as it says it.
+    /// Version of the server, as text.
     pub version: String,
     /// The same as a number: 140005 for 14.5.
     pub version_number: i32,
-    /// How far the server's clock is ahead of this machine's.
+    /// Offset of the server's clock from this machine's.
     pub clock_ahead: TimeDelta,
-    /// The projector's own tables.
+    /// State of the projector's own tables.
     pub tables: TablesState,
-    /// The checkpoint, once there are tables.
+    /// The checkpoint, if the tables exist.
     pub position: Option<Position>,
-    /// Whether a projector holds the lease, once there are tables.
+    /// True when a projector holds the lease.
     pub has_projector: bool,
-    /// Models without a table of this build's version: they are made anew at the next start.
+    /// Models without a table of this build's version; they are rebuilt at the next start.
     pub outdated_models: Vec<&'static str>,
-    /// Commits that could not be folded, and those behind them.
+    /// Number of parked commits.
     pub parked_commits: i64,
 }
 
-/// The projector's own tables.
+/// State of the projector's own tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TablesState {
-    /// There, in this build's version or one it can bring up to date.
+    /// Present, in this build's version or one it can migrate.
     There,
-    /// Not there; this login may make them.
+    /// Absent; this login may create them.
     CanBeMade,
-    /// Not there, and this login may not make them.
+    /// Absent; this login may not create them.
     CannotBeMade,
-    /// Made by a build newer than this one.
+    /// Created by a newer build, with this version.
     Newer(i32),
 }
 
 impl ReadModels {
-    /// Looks at the database.
+    /// Inspects the database.
     pub async fn inspect(&self) -> Result<DatabaseInspection, tokio_postgres::Error> {
         let session = self.session().await?;
         let client = session.client();
-        let asked = Utc::now();
+        let sent = Utc::now();
         let row = client
             .query_one(
                 "SELECT clock_timestamp(), current_setting('server_version_num')::int, \
@@ -59,27 +59,27 @@ impl ReadModels {
                 &[],
             )
             .await?;
-        let took = Utc::now() - asked;
-        let (may_create, is_there): (bool, bool) = (row.get(3), row.get(4));
+        let took = Utc::now() - sent;
+        let (may_create, exist): (bool, bool) = (row.get(3), row.get(4));
         let mut found = DatabaseInspection {
             version: row.get(2),
             version_number: row.get(1),
-            clock_ahead: row.get::<_, DateTime<Utc>>(0) - (asked + took / 2),
+            clock_ahead: row.get::<_, DateTime<Utc>>(0) - (sent + took / 2),
             tables: if may_create { TablesState::CanBeMade } else { TablesState::CannotBeMade },
             position: None,
             has_projector: false,
-            outdated_models: MODELS.iter().map(|(name, _)| *name).collect(),
+            outdated_models: names(MODELS),
             parked_commits: 0,
         };
-        if is_there {
-            found.look_at_tables(&session).await?;
+        if exist {
+            found.inspect_tables(&session).await?;
         }
         Ok(found)
     }
 }
 
 impl DatabaseInspection {
-    async fn look_at_tables(&mut self, session: &Session) -> Result<(), tokio_postgres::Error> {
+    async fn inspect_tables(&mut self, session: &Session) -> Result<(), tokio_postgres::Error> {
         let client = session.client();
         let applied: i32 =
             client.query_one("SELECT coalesce(max(version), 0) FROM capstan.migration", &[]).await?.get(0);
@@ -90,7 +90,11 @@ impl DatabaseInspection {
                    WHERE owner IS NOT NULL AND lease_until > clock_timestamp()), (SELECT count(*) FROM capstan.parked)";
         let row = client.query_one(sql, &[]).await?;
         (self.has_projector, self.parked_commits) = (row.get(0), row.get(1));
-        self.outdated_models = generation::missing(client).await.map_err(|error| error.0)?;
+        self.outdated_models = names(generation::missing(client).await.map_err(|error| error.0)?);
         Ok(())
     }
+}
+
+fn names(models: impl IntoIterator<Item = &'static ReadModel>) -> Vec<&'static str> {
+    models.into_iter().map(|model| model.name).collect()
 }

@@ -1,13 +1,13 @@
-//! Labels as one text column, so that they can be filtered by without a table of their own.
+//! Labels as one text column, so that filters need no second table.
 
 use std::collections::BTreeMap;
 
-/// Ends every entry; a character no sane label holds.
+/// Ends every entry: the ASCII unit separator, replaced in labels.
 const END: char = '\u{1f}';
-/// Between name and value.
+/// Separates name and value: the ASCII record separator, replaced in labels.
 const IS: char = '\u{1e}';
 
-/// All labels, for the column.
+/// All labels, as the value of the column.
 pub(crate) fn column(labels: &BTreeMap<String, String>) -> String {
     let mut text = String::new();
     for (name, value) in labels {
@@ -22,7 +22,7 @@ pub(crate) fn column(labels: &BTreeMap<String, String>) -> String {
     text
 }
 
-/// The text that stands in the column exactly when this label is set.
+/// The text the column contains exactly when this label is set.
 pub(crate) fn needle(name: &str, value: &str) -> String {
     format!("{END}{}{IS}{}{END}", clean(name), clean(value))
 }
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_is_found_whole_and_nothing_else_is() {
+    fn a_label_is_found_by_its_whole_name_and_value_only() {
         let labels =
             BTreeMap::from([("a".to_owned(), "1".to_owned()), ("b".to_owned(), "a\u{1f}x".to_owned())]);
         let column = column(&labels);

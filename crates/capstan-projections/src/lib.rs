@@ -1,16 +1,18 @@
-//! Events into rows, and the rows back to readers.
+//! Read models: folds the log into Postgres tables, and reads them.
 //!
-//! **What it is.** [`Projector`] follows the log and folds it into the read models in Postgres: rows and
-//! checkpoint commit together or not at all. [`ReadModels`] is the door to the tables: migrations, the reads
-//! the API is allowed, waiting for a position, snapshots of streams. [`rebuild`] makes the tables anew beside
-//! the old ones and switches; [`verify`] folds the log independently and compares.
+//! **Purpose.** [`Projector`] follows the log and folds it into the read models: rows and checkpoint commit in one
+//! transaction. [`ReadModels`] is the connection to the tables: migrations, the reads of the API, waiting for a position,
+//! snapshots of streams. [`rebuild`] rebuilds tables beside the old ones and switches; [`verify`] folds the log
+//! independently and compares.
 //!
-//! **What it refuses to be.** It holds no truth: every table can be dropped. It decides nothing and causes
-//! nothing: a model is a pure fold that is handed rows and events, and can touch nothing else.
+//! **Limits.** It is not the source of truth: every table can be dropped. It decides nothing and has no side effects: a
+//! model is a pure fold of events into rows.
 //!
-//! **Where to start.** `model.rs` is the shape of a read model, `catalogue/` has one for each folder of
-//! `projections/`, where its table and golden cases live. `fold.rs` folds them together, `applier.rs` is the
-//! life of one batch, `projector.rs` the loop around it. `queries/` holds the reads.
+//! **Files.** `model.rs` is the trait of a read model; `catalogue/` has one for each folder of `projections/`, which
+//! contains its table and golden cases; `events.rs` declares the events a model reads. `fold.rs` folds all models,
+//! `applier.rs` applies one batch, `projector.rs` is the loop around it. `queries/` contains the reads.
+
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants))]
 
 mod applier;
 mod catalogue;
@@ -21,6 +23,7 @@ mod config;
 mod decided;
 mod digest;
 mod error;
+mod events;
 mod fact;
 mod fold;
 mod generation;
@@ -42,8 +45,8 @@ mod snapshots;
 mod status;
 mod verify;
 
-pub use catalogue::tasks::WaitingReason;
-pub use catalogue::{MODELS, SHOWN};
+pub use catalogue::tasks::waiting_reason::WaitingReason;
+pub use catalogue::{MODELS, ReadModel, answers};
 pub use config::{OnProgress, ProjectorConfig};
 pub use decided::new_task;
 pub use digest::DigestError;
@@ -53,16 +56,22 @@ pub use parked::{ParkedCommit, RetryError};
 pub use past::{run_after, task_after};
 pub use progress::PositionTimeout;
 pub use projector::{Projector, ProjectorHandle};
+pub use queries::agent::AgentFilter;
 pub use queries::agent_stats::AgentStats;
-pub use queries::blocker::BlockerFilter;
+pub use queries::blocker::{BlockerFilter, BlockersOfTask};
 pub use queries::channel::{BindingFilter, BindingsOf};
+pub use queries::class::{ClassFilter, InstanceKey};
 pub use queries::cursor::{InvalidCursor, Page};
-pub use queries::output::OutputFilter;
+pub use queries::input::InputsOfTask;
+pub use queries::output::{OutputFilter, OutputOfTask};
 pub use queries::run::RunFilter;
 pub use queries::schedule::ScheduleFilter;
+pub use queries::select::{PartOfTask, Query, Select};
 pub use queries::span::Span;
-pub use queries::task::TaskFilter;
+pub use queries::task::{OpenTasksOf, TaskFilter};
+pub use queries::token::TokenFilter;
 pub use queries::tree::{TaskTree, TreeTask};
+pub use queries::workspace::ThisWorkspace;
 pub use queries::{Item, Listing, QueryError, Total};
 pub use read_models::{ConnectError, ReadModels};
 pub use rebuild::{RebuildError, RebuildReport, Which, rebuild};

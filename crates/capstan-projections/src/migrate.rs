@@ -1,35 +1,35 @@
-//! The projector's own tables, made at start. They hold nothing that cannot be made again.
+//! The projector's own tables, created at start. They contain nothing that cannot be recreated.
 
 use crate::catalogue::MODELS;
 use crate::checkpoint;
 use crate::generation::{self, GenerationError};
 use crate::read_models::ReadModels;
 
-/// Versioned SQL, in order. Each file is run as a whole and never edited once released.
+/// Versioned SQL, in order. Each file runs as a whole and its statements never change once released.
 const MIGRATIONS: &[(i32, &str)] = &[(1, include_str!("../migrations/0001_control.sql"))];
 
-/// The version of the newest file.
+/// Version of the newest file.
 pub(crate) const NEWEST: i32 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
-/// Only one process migrates at a time; the number means nothing.
+/// Lets one process migrate at a time; the number is arbitrary.
 const ADVISORY_LOCK: i64 = 0x6361_7073_7461_6e01;
 
-/// Why the tables could not be made.
+/// The reason the tables could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
-    /// Postgres did not do as told.
+    /// A statement of a migration failed.
     #[error("migrate the read models")]
     Postgres(#[source] postgres::Error),
-    /// Postgres did not do as told.
-    #[error("make the tables of the read models")]
+    /// The tables of the read models could not be created.
+    #[error("create the tables of the read models")]
     Tables(#[from] GenerationError),
-    /// The migrating thread died.
+    /// The migrating thread panicked.
     #[error("finish the migration")]
     Interrupted(#[source] tokio::task::JoinError),
 }
 
 impl MigrateError {
-    /// True when trying again may succeed: Postgres was not there.
+    /// True when a retry may succeed: Postgres was not reachable.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Postgres(source) | Self::Tables(GenerationError(source)) => source.code().is_none(),
@@ -39,8 +39,8 @@ impl MigrateError {
 }
 
 impl ReadModels {
-    /// Makes what is missing: the projector's own tables, and empty tables of models as long as nothing was
-    /// projected yet. Models that miss their tables later are made by a rebuild.
+    /// Creates the projector's own tables and, before anything was projected, empty tables of all models. Tables that
+    /// are missing later are created by a rebuild.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
         let address = self.address().to_owned();
         tokio::task::spawn_blocking(move || run(&address))
@@ -72,7 +72,7 @@ fn run(address: &str) -> Result<(), postgres::Error> {
         "CREATE SCHEMA IF NOT EXISTS capstan; \
          CREATE TABLE IF NOT EXISTS capstan.migration (version integer PRIMARY KEY, applied_at timestamptz NOT NULL)",
     )?;
-    // Somebody may have dropped our tables and kept the note that they were made.
+    // The tables may have been dropped while the record of their migration was kept.
     let complete: bool = client
         .query_one(
             "SELECT to_regclass('capstan.checkpoint') IS NOT NULL AND to_regclass('capstan.model') IS NOT NULL \

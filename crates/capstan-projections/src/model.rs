@@ -1,9 +1,9 @@
-//! What a read model is: a pure fold of events into rows.
+//! The shape of a read model: a pure fold of events into rows.
 
 use std::fmt::Debug;
 use std::hash::Hash;
 
-use capstan_contract::DomainEvent;
+use capstan_contract::schema::NamedSchema;
 use capstan_envelope::Recorded;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,13 +11,14 @@ use tokio_postgres::types::{FromSqlOwned, ToSql};
 use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
+use crate::events::Events;
 use crate::fact::Fact;
 
-/// The identity of a row, in the column `id`.
+/// Identifies a row, in the column `id`.
 pub(crate) trait RowKey:
     Clone + Debug + Eq + Ord + Hash + Send + Sync + ToSql + FromSqlOwned + ToString + 'static
 {
-    /// The column's type.
+    /// Type of the column.
     const HOLDS: CellType;
 
     /// The key as a value.
@@ -43,38 +44,46 @@ impl RowKey for String {
 /// A read model. Every table has the columns `id`, `workspace`, `position`, `version`, `doc` and those of
 /// [`Model::COLUMNS`].
 ///
-/// The fold is total: an odd history gives odd rows, never a panic. Histories that cannot be folded at all are
-/// kept out before any model sees them.
+/// The fold is total: an inconsistent history gives inconsistent rows, never a panic. Histories that cannot be
+/// folded at all are parked before any model sees them.
 pub(crate) trait Model: Send + Sync + 'static {
     /// Name of the model, its table and its folder.
     const NAME: &'static str;
-    /// Grows with every change of the fold or the table: rows of another version are rebuilt, never read.
+    /// Increases with every change of the fold or the table: rows of another version are rebuilt, never read.
     const VERSION: i32;
-    /// The table, then a line `-- indexes`, then what is built after the rows are in.
+    /// The `CREATE TABLE` statement, then a line `-- indexes`, then the statements to run after the rows are in.
     const SCHEMA: &'static str;
     /// The columns reads filter and sort by.
     const COLUMNS: &'static [Column];
-    /// True when the first commit of a stream finds no rows: nothing is read from the table for it. Fed once more it
-    /// gives rows at positions the table is past, and those are not written. The snapshots do look, so that a second
-    /// beginning of a stream is noticed.
+    /// The name and schema of the row in API answers; `None` for rows the API does not return.
+    const ANSWER: Option<NamedSchema>;
+    /// True when the first commit of a stream has no rows yet, so the table is not read for it. After a replay such
+    /// rows have positions the table is past, and are not written. The stream snapshots are always read, so that a
+    /// second beginning of a stream is detected.
     const STARTS_EMPTY: bool = true;
-    /// Names a row.
+    /// The events the model reads.
+    type Event<'a>: Events<'a>;
+    /// Identifies a row.
     type Key: RowKey;
-    /// The row as the fold sees it; written as the JSON object that reads answer.
+    /// The row in memory; stored as the JSON object that reads return.
     type Row: Clone + Send + Sync + Serialize + DeserializeOwned;
 
-    /// The tenant whose row it is. That of the stream, except where one stream serves all tenants.
-    fn workspace<'a>(fact: &Fact<'a>) -> &'a str {
+    /// The workspace of the row. Defaults to that of the stream; differs where one stream serves all workspaces.
+    fn workspace<'a>(fact: &Fact<'a, Self::Event<'a>>) -> &'a str {
         fact.workspace()
     }
 
-    /// Names the rows an event may change.
-    fn keys(recorded: &Recorded, event: &DomainEvent, keys: &mut Vec<Self::Key>);
+    /// Collects the keys of the rows an event may change.
+    fn keys(recorded: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Self::Key>);
 
     /// Folds one event into one row; `None` means there is no row.
-    fn apply(row: Option<Self::Row>, key: &Self::Key, fact: &Fact<'_>) -> Option<Self::Row>;
+    fn apply<'a>(
+        row: Option<Self::Row>,
+        key: &Self::Key,
+        fact: &Fact<'a, Self::Event<'a>>,
+    ) -> Option<Self::Row>;
 
-    /// The row's values of [`Model::COLUMNS`], in that order.
+    /// The values of [`Model::COLUMNS`], in that order.
     fn cells(row: &Self::Row) -> Vec<Cell<'_>>;
 
     /// Reads a row back from its document.

@@ -1,5 +1,5 @@
-//! Streams that wait behind a commit that cannot be folded. Nothing is skipped in silence: the commit and all
-//! later ones of its stream stand here until a retry succeeds or a rebuild folds them.
+//! Streams that wait behind a commit that cannot be folded. The commit and all later ones of its stream stay parked
+//! until a retry succeeds or a rebuild folds them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,21 +20,21 @@ use crate::read_models::ReadModels;
 use crate::rows::StoreError;
 use crate::session::Session;
 
-/// Says that a commit itself is fine.
+/// Error text of a commit that is not faulty itself.
 const BEHIND: &str = "waits behind an earlier commit of its stream";
 
 /// A commit that is not in the read models.
 #[derive(Clone, Debug, Serialize)]
 pub struct ParkedCommit {
-    /// Its stream.
+    /// Stream of the commit.
     pub stream: String,
-    /// Where it stands.
+    /// Position of the commit.
     pub position: Position,
-    /// Why it is here.
+    /// The reason it was parked.
     pub error: String,
     /// The commit as JSON text.
     pub payload: String,
-    /// Since when.
+    /// Time of the parking.
     pub parked_at: DateTime<Utc>,
 }
 
@@ -50,24 +50,24 @@ impl ParkedCommit {
     }
 }
 
-/// Why parked commits could not be tried again.
+/// The reason a retry of parked commits failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RetryError {
-    /// Postgres did not do as told.
+    /// A statement failed.
     #[error("retry parked commits")]
     Postgres(#[from] tokio_postgres::Error),
-    /// The tables are not there.
+    /// The tables are missing.
     #[error("find the tables of the read models")]
     Tables(#[from] GenerationError),
-    /// Rows could not be read or written.
+    /// Reading or writing rows failed.
     #[error("fold parked commits")]
     Store(#[from] StoreError),
-    /// The log could not be read.
+    /// Reading the log failed.
     #[error("read parked commits from the log")]
     Log(#[from] ReadError),
 }
 
-/// A commit on its way to the table.
+/// A commit to be parked.
 #[derive(Clone, Debug)]
 pub(crate) struct Parking {
     stream: String,
@@ -78,8 +78,8 @@ pub(crate) struct Parking {
 }
 
 impl Parking {
-    /// Parks a commit, with an error of its own or behind another.
-    pub(crate) fn of(decoded: &Decoded, error: Option<String>) -> Self {
+    /// Parks a commit: with its own error, or behind an earlier commit.
+    pub(crate) fn new(decoded: &Decoded, error: Option<String>) -> Self {
         Self {
             stream: decoded.recorded.commit.stream.to_string(),
             position: decoded.recorded.position,
@@ -119,7 +119,7 @@ pub(crate) async fn write(client: &Client, parked: &[Parking]) -> Result<(), tok
 }
 
 impl ReadModels {
-    /// Every parked commit, oldest first, at most `limit`.
+    /// The parked commits, oldest first, at most `limit`.
     pub async fn parked(&self, limit: i64) -> Result<Vec<ParkedCommit>, QueryError> {
         self.parked_after(Position::START, limit).await
     }
@@ -144,8 +144,8 @@ impl ReadModels {
         Ok(row.as_ref().map(ParkedCommit::from_row).filter(|commit| commit.position == position))
     }
 
-    /// Folds the parked commits of a stream again, in order. Answers how many are still parked: none when all
-    /// went in. Works beside a live projector.
+    /// Folds the parked commits of a stream again, in order. Returns the number that are still parked. Works beside a
+    /// live projector.
     pub async fn retry_parked(
         &self,
         log: &Arc<dyn EventLog>,
@@ -160,8 +160,8 @@ impl ReadModels {
     }
 }
 
-/// Folds what is parked of a stream inside the open transaction, up to the first commit that still cannot be.
-/// Answers how many are left.
+/// Folds the parked commits of a stream inside the open transaction, up to the first that fails again. Returns the
+/// number left.
 async fn refold(session: &Session, log: &Arc<dyn EventLog>, stream: &StreamId) -> Result<usize, RetryError> {
     let client = session.client();
     checkpoint::lock(client).await?;
@@ -169,7 +169,7 @@ async fn refold(session: &Session, log: &Arc<dyn EventLog>, stream: &StreamId) -
     let name = stream.to_string();
     let sql = "SELECT position, hash FROM capstan.parked WHERE stream = $1 ORDER BY position";
     let waiting = client.query(sql, &[&name]).await?;
-    let mut fold = Fold::of(|_| true);
+    let mut fold = Fold::for_models(|_| true);
     let mut folded = 0;
     for row in &waiting {
         let position = checkpoint::position(row);
@@ -178,20 +178,20 @@ async fn refold(session: &Session, log: &Arc<dyn EventLog>, stream: &StreamId) -
         client.batch_execute("SAVEPOINT before_commit").await?;
         if let Some(refusal) = fold_one(&mut fold, session, &schemas, &decoded).await? {
             client.batch_execute("ROLLBACK TO SAVEPOINT before_commit").await?;
-            write(client, &[Parking::of(&decoded, Some(refusal))]).await?;
+            write(client, &[Parking::new(&decoded, Some(refusal))]).await?;
             break;
         }
         let sql = "DELETE FROM capstan.parked WHERE stream = $1 AND position = $2";
         client.execute(sql, &[&name, &(position.sequence() as i64)]).await?;
         folded += 1;
     }
-    // A live projector remembers rows and parked streams: the new epoch makes it read them again.
+    // A live projector caches rows and parked streams: the new epoch makes it read them again.
     let sql = format!("UPDATE capstan.checkpoint SET epoch = {}", checkpoint::NEXT_EPOCH);
     client.execute(&sql, &[]).await?;
     Ok(waiting.len() - folded)
 }
 
-/// Folds and writes one commit. Answers the refusal that lies in the data, the commit's or a stored row's.
+/// Folds and writes one commit. Returns the error text if the cause is in the data, the commit's or a stored row's.
 async fn fold_one(
     fold: &mut Fold,
     session: &Session,

@@ -1,6 +1,6 @@
-//! A task or a run as it stood: the first commits of the task's stream, by the same fold that makes its row.
+//! A task or run at an earlier commit: the first commits of its stream, through the fold of its row.
 
-use capstan_contract::decode_commit;
+use capstan_contract::{DomainEvent, decode_commit};
 use capstan_decider::Decider;
 use capstan_domain::id::{RunId, TaskId};
 use capstan_domain::task::{self, TaskDecider};
@@ -9,16 +9,17 @@ use uuid::Uuid;
 
 use crate::catalogue::runs::Runs;
 use crate::catalogue::tasks::Tasks;
+use crate::events::Events;
 use crate::fact::Fact;
 use crate::model::Model;
 use crate::queries::Item;
 
-/// The task after these first commits of its stream; nothing before its birth.
+/// The task after these first commits of its stream; `None` before its acceptance.
 pub fn task_after(commits: &[Recorded], task_id: TaskId) -> Result<Option<Item>, CodecError> {
     row_after::<Tasks>(commits, task_id.0)
 }
 
-/// The run after these first commits of its task's stream; nothing before it was asked for.
+/// The run after these first commits of its task's stream; `None` before it was requested.
 pub fn run_after(commits: &[Recorded], run_id: RunId) -> Result<Option<Item>, CodecError> {
     row_after::<Runs>(commits, run_id.0)
 }
@@ -28,20 +29,21 @@ fn row_after<M: Model<Key = Uuid>>(commits: &[Recorded], key: Uuid) -> Result<Op
     let mut changed = None;
     for recorded in commits {
         for event in decode_commit(&recorded.commit)? {
-            if let capstan_contract::DomainEvent::Task(event) = &event {
+            if let DomainEvent::Task(event) = &event {
                 state = TaskDecider::evolve(state, event);
             }
+            let Some(event) = M::Event::select(&event) else { continue };
             keys.clear();
-            M::keys(recorded, &event, &mut keys);
+            M::keys(recorded, event, &mut keys);
             if keys.contains(&key) {
                 let accepted = state.as_deref().map(|task| &*task.accepted);
-                row = M::apply(row, &key, &Fact { recorded, event: &event, accepted });
+                row = M::apply(row, &key, &Fact { recorded, event, accepted });
                 changed = Some(recorded);
             }
         }
     }
     let (Some(row), Some(changed), Some(last)) = (row, changed, commits.last()) else { return Ok(None) };
     let doc = serde_json::value::to_raw_value(&row)
-        .unwrap_or_else(|_| unreachable!("rows are written as JSON all the time"));
+        .unwrap_or_else(|_| unreachable!("a row that was read or folded serializes as JSON"));
     Ok(Some(Item { doc, version: changed.commit.version, position: last.position }))
 }

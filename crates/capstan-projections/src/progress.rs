@@ -1,4 +1,4 @@
-//! How far the read models are, for those who wait.
+//! The position of the read models, for callers that wait for one.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use crate::checkpoint;
 use crate::queries::QueryError;
 use crate::read_models::ReadModels;
 
-/// How often the checkpoint row is read while somebody waits and nobody tells us.
+/// Interval between reads of the checkpoint while a caller waits.
 const POLL: Duration = Duration::from_millis(20);
 
 /// The position was not reached in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("wait for position {wanted}: the read models are at {current}")]
+#[error("read models are at position {current}; {wanted} was requested")]
 pub struct PositionTimeout {
-    /// What was waited for.
+    /// The requested position.
     pub wanted: Position,
-    /// Where the read models stood at the end.
+    /// The position of the read models at the timeout.
     pub current: Position,
 }
 
-/// The newest position anybody in this process has heard of.
+/// The newest position known in this process.
 #[derive(Debug)]
 pub(crate) struct Progress {
     reached: watch::Sender<Position>,
@@ -51,7 +51,7 @@ impl Progress {
         });
     }
 
-    /// Sets the position even to a lower one, after the tables were made anew for another log.
+    /// Sets the position, even to a lower one: after a rebuild from another log.
     pub(crate) fn reset(&self, position: Position) {
         self.reached.send_if_modified(|reached| {
             let moved = position != *reached;
@@ -62,12 +62,12 @@ impl Progress {
 }
 
 impl ReadModels {
-    /// The position all reads have reached at least, as far as this process has heard.
+    /// The newest position this process knows that reads include.
     pub fn reached(&self) -> watch::Receiver<Position> {
         self.progress().subscribe()
     }
 
-    /// Tells waiters of a position that another process' projector has reached.
+    /// Records a position that the projector of another process has reached.
     pub fn observe(&self, position: Position) {
         self.progress().observe(position);
     }
@@ -79,8 +79,8 @@ impl ReadModels {
         Ok(position)
     }
 
-    /// Reads the position from the checkpoint and forgets what was heard, even of a higher one: for callers who found
-    /// that it belongs to another history of the log.
+    /// Reads the position from the checkpoint and drops the known one, even a higher one: for callers that found it
+    /// belongs to another history of the log.
     pub async fn reset_position(&self) -> Result<Position, QueryError> {
         let position = self.stored_position().await?;
         self.progress().reset(position);
@@ -88,16 +88,11 @@ impl ReadModels {
     }
 
     async fn stored_position(&self) -> Result<Position, QueryError> {
-        let client = self.client().await?;
-        let statement = client
-            .prepare_cached("SELECT position, hash FROM capstan.checkpoint")
-            .await
-            .map_err(QueryError::unavailable)?;
-        let row = client.query_opt(&statement, &[]).await.map_err(QueryError::unavailable)?;
-        Ok(row.as_ref().map_or(Position::START, checkpoint::position))
+        let rows = self.rows("SELECT position, hash FROM capstan.checkpoint", &[]).await?;
+        Ok(rows.first().map_or(Position::START, checkpoint::position))
     }
 
-    /// Waits until reads see everything up to `position`. Works with and without a projector in this process.
+    /// Waits until reads include everything up to `position`. Works with or without a projector in this process.
     pub async fn wait_for(&self, position: Position, timeout: Duration) -> Result<Position, PositionTimeout> {
         let mut reached = self.reached();
         let wait = async {
@@ -106,14 +101,14 @@ impl ReadModels {
                 if current.reaches(position) {
                     return current;
                 }
-                let asked = async {
+                let polled = async {
                     tokio::time::sleep(POLL).await;
                     self.poll().await;
                 };
-                // News of this process' own projector count even while Postgres takes its time.
+                // A position from this process' projector counts even while Postgres is slow.
                 tokio::select! {
                     _ = reached.changed() => {}
-                    () = asked => {}
+                    () = polled => {}
                 }
             }
         };
@@ -129,7 +124,7 @@ impl ReadModels {
         if polled.is_some_and(|at| at.elapsed() < POLL) {
             return;
         }
-        // A failure only means that the waiter goes on waiting until its time is over.
+        // After a failure the caller keeps waiting until its timeout.
         let _ = self.position().await;
         *polled = Some(Instant::now());
     }

@@ -1,4 +1,4 @@
-//! The loop around the applier: lease, identity, follow, renew, recover.
+//! The loop around the applier: lease, identity check, follow, renew, recover.
 
 mod follow;
 mod lag;
@@ -21,8 +21,8 @@ use crate::status::ProjectorStatus;
 pub struct Projector;
 
 impl Projector {
-    /// Starts a projector. Of several on one database only one writes at a time; the others stand by.
-    /// Tables of another version than this build's are rebuilt first.
+    /// Starts a projector. Of several on one database one writes at a time; the others are on standby. Tables of another
+    /// version than this build's are rebuilt first.
     pub fn start(
         log: Arc<dyn EventLog>,
         read_models: ReadModels,
@@ -37,7 +37,7 @@ impl Projector {
     }
 }
 
-/// A running projector. Dropping it ends it at once, which is as safe as a crash.
+/// A running projector. Dropping the handle aborts it, which is as safe as a crash.
 #[derive(Debug)]
 pub struct ProjectorHandle {
     stop: CancellationToken,
@@ -47,20 +47,20 @@ pub struct ProjectorHandle {
 }
 
 impl ProjectorHandle {
-    /// The position reads have reached.
+    /// The position that reads include.
     pub fn position(&self) -> watch::Receiver<Position> {
         self.reached.clone()
     }
 
-    /// What the projector does and how far it is.
+    /// State and position of the projector.
     pub fn status(&self) -> watch::Receiver<ProjectorStatus> {
         self.status.clone()
     }
 
-    /// Ends the projector after the batch it is writing and gives the lease back.
+    /// Stops the projector after the batch it is writing, and releases the lease.
     pub async fn stop(self) {
         self.stop.cancel();
-        // A projector stuck in a call to a silent server is cut off; its transaction rolls back.
+        // A projector stuck in a call to an unresponsive server is aborted; its transaction rolls back.
         let _ = tokio::time::timeout(Duration::from_secs(5), self.task).await;
     }
 }

@@ -1,9 +1,10 @@
-//! The reads the API is allowed. Each answers stored JSON as it is, with the position it was read at; each is
-//! limited to one workspace in SQL.
+//! The reads of the API. Each returns stored JSON unchanged, with the position it was read at, and is restricted to
+//! one workspace in SQL.
 
 pub(crate) mod agent;
 pub(crate) mod agent_stats;
 pub(crate) mod blocker;
+mod by_name;
 pub(crate) mod channel;
 pub(crate) mod class;
 pub(crate) mod cursor;
@@ -23,14 +24,14 @@ use serde_json::value::RawValue;
 
 use crate::queries::cursor::InvalidCursor;
 
-/// An object as reads show it.
+/// An object.
 #[derive(Clone, Debug)]
 pub struct Item {
     /// The object as JSON text.
     pub doc: Box<RawValue>,
-    /// The version of the stream it is part of, at its last change.
+    /// The version of its stream at its last change.
     pub version: u64,
-    /// The position of the read models when it was read.
+    /// The position of the read models at the time of the read.
     pub position: Position,
 }
 
@@ -39,32 +40,32 @@ pub struct Item {
 pub struct Listing {
     /// The objects as JSON texts.
     pub items: Vec<Box<RawValue>>,
-    /// Where the next page begins; none after the last.
+    /// The cursor of the next page; `None` on the last.
     pub next_cursor: Option<String>,
-    /// The limit that was applied.
+    /// The applied limit.
     pub limit: u32,
-    /// How many there are on all pages together, when it was asked for.
+    /// The length of the whole list, if requested.
     pub total: Option<Total>,
-    /// The position of the read models when they were read.
+    /// The position of the read models at the time of the read.
     pub position: Position,
 }
 
-/// How many objects a list holds.
+/// The length of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Total {
-    /// So many, when there are no more.
+    /// The counted objects.
     pub count: u64,
-    /// True when there are more, which were not counted.
+    /// True when there are more than were counted.
     pub is_more: bool,
 }
 
-/// Why a read could not be answered.
+/// The reason a read failed.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// The read models cannot be reached for now, or are being made.
-    #[error("read the read models: they are not available")]
+    /// The read models are unreachable, or being rebuilt.
+    #[error("the read models are not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The caller's cursor is not one of ours.
+    /// The cursor is invalid for this list.
     #[error("read a page")]
     Cursor(#[from] InvalidCursor),
     /// A stored document is not JSON.
@@ -73,7 +74,7 @@ pub enum QueryError {
 }
 
 impl QueryError {
-    /// True when asking again may succeed.
+    /// True when a retry may succeed.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }

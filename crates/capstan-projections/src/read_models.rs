@@ -1,24 +1,26 @@
-//! The door to the read models.
+//! The connection to the read models.
 
 use std::sync::Arc;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use crate::progress::Progress;
 use crate::queries::QueryError;
 use crate::session::Session;
 
-/// Connections kept for reads.
+/// Default size of the connection pool for reads.
 const POOL_SIZE: usize = 16;
 
-/// Why the read models cannot be reached at all.
+/// The reason the connection could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The address is not one.
-    #[error("read the database address")]
+    /// The address is not valid.
+    #[error("the database address is not valid")]
     Address(#[source] tokio_postgres::Error),
-    /// The pool could not be made.
-    #[error("make the connection pool")]
+    /// The pool could not be created.
+    #[error("create the connection pool")]
     Pool(#[source] deadpool_postgres::BuildError),
 }
 
@@ -42,7 +44,7 @@ impl ReadModels {
         Self::connect_with(database_url, POOL_SIZE)
     }
 
-    /// As [`ReadModels::connect`], with the number of connections kept for reads.
+    /// The same with a pool of `pool_size` connections for reads.
     pub fn connect_with(database_url: &str, pool_size: usize) -> Result<Self, ConnectError> {
         let mut config: tokio_postgres::Config = database_url.parse().map_err(ConnectError::Address)?;
         if config.get_application_name().is_none() {
@@ -51,8 +53,8 @@ impl ReadModels {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(std::time::Duration::from_secs(5));
         }
-        // No ping before reuse: a connection Postgres has closed is known to be, and a read that meets one dying
-        // may be repeated.
+        // No ping before reuse: a connection that Postgres closed is recognised, and a read on a dying one may be
+        // retried.
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(config.clone(), tokio_postgres::NoTls, manager_config);
         let pool = Pool::builder(manager)
@@ -85,6 +87,17 @@ impl ReadModels {
 
     pub(crate) async fn client(&self) -> Result<Object, QueryError> {
         self.inner.pool.get().await.map_err(QueryError::unavailable)
+    }
+
+    /// Runs a prepared read on a connection of the pool.
+    pub(crate) async fn rows(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, QueryError> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql).await.map_err(QueryError::unavailable)?;
+        client.query(&statement, parameters).await.map_err(QueryError::unavailable)
     }
 
     pub(crate) async fn session(&self) -> Result<Session, tokio_postgres::Error> {

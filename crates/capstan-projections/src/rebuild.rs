@@ -1,5 +1,5 @@
-//! New tables beside the old ones, from position 0, then one switch. Reads never stop, and a live projector
-//! goes on until the switch closes its fence; it comes back on the new tables.
+//! Rebuilds tables beside the old ones from the start of the log, then switches. Reads never stop, and a live projector
+//! continues until the switch closes its fence; it resumes on the new tables.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::catalogue::MODELS;
+use crate::catalogue::{MODELS, ReadModel, model};
 use crate::checkpoint::{self, diverged};
 use crate::commits::{Commits, first_unknown};
 use crate::config::ProjectorConfig;
@@ -26,38 +26,38 @@ use crate::read_models::ReadModels;
 use crate::rows::StoreError;
 use crate::session::Session;
 
-/// Only one rebuild at a time; the number means nothing.
+/// Lets one rebuild run at a time; the number is arbitrary.
 const ADVISORY_LOCK: i64 = 0x6361_7073_7461_6e02;
-/// How far behind the live tables a rebuild may be when it asks for the switch.
+/// Maximum number of positions a rebuild may be behind the live tables when it switches.
 const SWITCH_LAG_MAX: u64 = 2_000;
-/// Switches refused by a busy table before the rebuild gives up.
+/// Maximum number of switch attempts while the tables are busy.
 const SWITCH_TRIES: u32 = 30;
 
-/// Which models to make anew.
+/// Selection of models to rebuild.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// Every model; the checkpoint is made anew with them.
+    /// Every model, and the checkpoint.
     All,
-    /// These models; they end where the others stand.
+    /// These models, up to the position of the others.
     Some(Vec<String>),
 }
 
-/// What a rebuild did.
+/// Result of a rebuild.
 #[derive(Clone, Debug, Serialize)]
 pub struct RebuildReport {
-    /// The models made anew.
+    /// The rebuilt models.
     pub models: Vec<String>,
-    /// The Postgres schema that holds them.
+    /// The Postgres schema of their tables.
     pub schema: String,
-    /// Where they stand.
+    /// Their position.
     pub position: Position,
-    /// Commits folded.
+    /// Number of commits folded.
     pub commits: u64,
-    /// Events folded.
+    /// Number of events folded.
     pub events: u64,
-    /// Rows written by COPY.
+    /// Number of rows written by COPY.
     pub rows: u64,
-    /// Streams left out behind a commit that cannot be folded.
+    /// Number of parked streams.
     pub parked_streams: usize,
     /// Time to read and fold the log, in seconds.
     pub fold_seconds: f64,
@@ -65,54 +65,54 @@ pub struct RebuildReport {
     pub copy_seconds: f64,
     /// Time from then until the last table had its keys and indexes, in seconds.
     pub index_seconds: f64,
-    /// All in all, in seconds.
+    /// Total time, in seconds.
     pub seconds: f64,
 }
 
-/// Why a rebuild did not happen. The active tables are as they were.
+/// The reason a rebuild failed. The active tables are unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum RebuildError {
-    /// No model has this name.
+    /// There is no read model of this name.
     #[error("rebuild {0}: there is no such read model")]
     UnknownModel(String),
-    /// Another rebuild is at it.
-    #[error("rebuild: another rebuild is under way")]
+    /// Another rebuild is running.
+    #[error("another rebuild is running")]
     Busy,
-    /// The log is not the one the other models were made from; only a rebuild of all helps.
-    #[error("rebuild some models: the log is not the one the others were made from ({0})")]
+    /// The log is not the one the other models were folded from; rebuild all.
+    #[error("rebuild some models: the log is not the one the others were folded from ({0})")]
     Diverged(String),
-    /// The log holds an event this build does not know.
+    /// The log contains an event this build does not know.
     #[error("rebuild past {position}: {reason}")]
     UnknownEvent {
-        /// Where it stands.
+        /// Position of the event.
         position: Position,
-        /// What was met.
+        /// The decoding error.
         reason: String,
     },
-    /// The projector's own tables could not be made.
+    /// The projector's own tables could not be created.
     #[error("prepare the rebuild")]
     Migrate(#[from] MigrateError),
     /// Tables or views could not be changed.
-    #[error("make or switch the new tables")]
+    #[error("create or switch the new tables")]
     Tables(#[from] GenerationError),
-    /// Rows could not be written.
+    /// Writing rows failed.
     #[error("fill the new tables")]
     Store(#[from] StoreError),
-    /// Postgres did not do as told.
+    /// A statement failed.
     #[error("rebuild")]
     Postgres(#[from] tokio_postgres::Error),
-    /// The log could not be read.
+    /// Reading the log failed.
     #[error("read the log for the rebuild")]
     Log(#[from] ReadError),
-    /// A thread that filled a table died.
+    /// A task that filled a table panicked.
     #[error("fill the new tables")]
     Interrupted(#[from] tokio::task::JoinError),
-    /// The active tables stayed busy.
+    /// The active tables stayed locked.
     #[error("switch to the new tables: the old ones stayed busy")]
     SwitchBusy,
 }
 
-/// Makes the tables of `which` anew and switches reads and projector to them.
+/// Rebuilds the tables of `which` and switches reads and projector to them.
 pub async fn rebuild(
     log: &Arc<dyn EventLog>,
     read_models: &ReadModels,
@@ -127,7 +127,7 @@ pub async fn rebuild(
         return Err(RebuildError::Busy);
     }
     let report = rebuild_alone(log, read_models, &session, which, config).await;
-    // Said aloud: the connection's end is heard some time after this answer, and the next rebuild would find it busy.
+    // Explicit: Postgres notices the closed connection later, and the next rebuild would find the lock held.
     let unlocked = session.client().execute("SELECT pg_advisory_unlock($1)", &[&ADVISORY_LOCK]).await;
     let report = report?;
     unlocked?;
@@ -143,7 +143,7 @@ async fn rebuild_alone(
     config: &ProjectorConfig,
 ) -> Result<RebuildReport, RebuildError> {
     generation::drop_unused(session.client()).await?;
-    let mut build = Build::begin(Arc::clone(log), read_models, session, which, config).await?;
+    let mut build = Build::start(Arc::clone(log), read_models, session, which, config).await?;
     build.fold_in_memory().await?;
     build.fill_tables().await?;
     build.switch().await?;
@@ -157,7 +157,7 @@ struct Build<'a> {
     session: &'a Session,
     config: &'a ProjectorConfig,
     all: bool,
-    models: Vec<&'static str>,
+    models: Vec<&'static ReadModel>,
     schema: String,
     schemas: Schemas,
     fold: Fold,
@@ -172,7 +172,7 @@ struct Build<'a> {
 }
 
 impl<'a> Build<'a> {
-    async fn begin(
+    async fn start(
         log: Arc<dyn EventLog>,
         read_models: &'a ReadModels,
         session: &'a Session,
@@ -182,10 +182,10 @@ impl<'a> Build<'a> {
         let mut models = chosen(which)?;
         let all = *which == Which::All;
         let active = generation::active(session.client()).await?;
-        let spine = MODELS[0].0;
-        if !models.contains(&spine) && !active.contains_key(spine) {
-            // The others learn from the stream snapshots what a task was accepted as.
-            models.insert(0, spine);
+        let snapshots = &MODELS[0];
+        if !models.iter().any(|model| model.name == snapshots.name) && !active.contains_key(snapshots.name) {
+            // The other models depend on them.
+            models.insert(0, snapshots);
         }
         if !all && let Some(at) = checkpoint::read(session.client()).await? {
             let identity = log.identity().await?;
@@ -204,7 +204,7 @@ impl<'a> Build<'a> {
             all,
             schemas: active
                 .into_iter()
-                .chain(models.iter().map(|name| ((*name).to_owned(), schema.clone())))
+                .chain(models.iter().map(|model| (model.name.to_owned(), schema.clone())))
                 .collect(),
             fold: fold_of(&models),
             commits,
@@ -215,7 +215,7 @@ impl<'a> Build<'a> {
             recorded_at: DateTime::UNIX_EPOCH,
             started: Instant::now(),
             report: RebuildReport {
-                models: models.iter().map(|name| (*name).to_owned()).collect(),
+                models: models.iter().map(|model| model.name.to_owned()).collect(),
                 schema: schema.clone(),
                 position: Position::START,
                 commits: 0,
@@ -232,7 +232,7 @@ impl<'a> Build<'a> {
         })
     }
 
-    /// Where some models have to end: where the others stand. All of them may go on to the end of the log.
+    /// The position at which some models end: that of the others. A rebuild of all continues to the end of the log.
     async fn end(&self) -> Result<Option<Position>, RebuildError> {
         if self.all {
             return Ok(None);
@@ -267,9 +267,9 @@ impl<'a> Build<'a> {
         for decoded in commits {
             let stream = &decoded.recorded.commit.stream;
             if !self.parked.is_empty() && self.parked.contains(&stream.to_string()) {
-                self.parking.push(Parking::of(decoded, None));
+                self.parking.push(Parking::new(decoded, None));
             } else if let Err(error) = self.fold.fold(decoded) {
-                self.parking.push(Parking::of(decoded, Some(explain(&error))));
+                self.parking.push(Parking::new(decoded, Some(explain(&error))));
                 self.parked.insert(stream.to_string());
             }
             self.report.commits += 1;
@@ -283,20 +283,22 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    /// Fills all tables at once, each with a thread and a connection of its own, and makes a table's indexes as
-    /// soon as its rows are in.
+    /// Fills all tables concurrently, each in its own task and connection, and creates the indexes of a table as soon as
+    /// its rows are in.
     async fn fill_tables(&mut self) -> Result<(), RebuildError> {
         let started = Instant::now();
         let fold = std::mem::replace(&mut self.fold, fold_of(&self.models));
         let fills = fold.into_written().into_iter().map(|rows| {
             let (read_models, schema) = (self.read_models.clone(), self.schema.clone());
+            let model = self.models.iter().copied().find(|model| model.name == rows.name());
             tokio::spawn(async move {
-                let model = rows.name();
                 let copied = rows.copy(read_models.session().await?, schema.clone()).await?;
                 let copy_seconds = started.elapsed().as_secs_f64();
                 let session = read_models.session().await?;
                 session.client().batch_execute("SET maintenance_work_mem = '128MB'").await?;
-                generation::create_index(session.client(), &schema, model).await?;
+                if let Some(model) = model {
+                    generation::create_index(session.client(), &schema, model).await?;
+                }
                 Ok::<_, RebuildError>((copied, copy_seconds))
             })
         });
@@ -309,7 +311,7 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    /// Folds against the new tables, in transactions of their own.
+    /// Folds against the new tables, one transaction for each batch.
     async fn catch_up(&mut self, end: Option<Position>) -> Result<(), RebuildError> {
         while !self.is_at(end) {
             let commits = self.commits.next(self.config.batch_commits_max, end).await?;
@@ -334,7 +336,7 @@ impl<'a> Build<'a> {
     }
 
     async fn switch(&mut self) -> Result<(), RebuildError> {
-        // The lock is held on a connection of its own: rows caught up with under it stay when it must be let go.
+        // The lock is held on a second connection: rows written meanwhile are kept when it must be released.
         let control = self.read_models.session().await?;
         for _ in 0..SWITCH_TRIES {
             let end = self.end().await?;
@@ -352,8 +354,8 @@ impl<'a> Build<'a> {
         Err(RebuildError::SwitchBusy)
     }
 
-    /// One transaction: nobody moves the checkpoint meanwhile. False when the live tables are too far ahead to
-    /// be caught up with under the lock.
+    /// Switches in one transaction, which locks the checkpoint. False when the live tables are too far ahead to catch up
+    /// under the lock.
     async fn try_switch(&mut self, client: &Client) -> Result<bool, RebuildError> {
         let identity = self.log.identity().await?;
         client.batch_execute("BEGIN; SET LOCAL lock_timeout = '2s'").await?;
@@ -366,7 +368,7 @@ impl<'a> Build<'a> {
         if live.commits_since(self.position) > SWITCH_LAG_MAX {
             return Ok(false);
         }
-        // Readers of some models must not see them ahead of the others.
+        // Some models must not be ahead of the others.
         let end = if self.all && self.position.reaches(live) { self.position } else { live };
         self.catch_up(Some(end)).await?;
         generation::activate(client, &self.schema, &self.models).await?;
@@ -389,7 +391,7 @@ impl<'a> Build<'a> {
                 )
                 .await?;
         }
-        // A live projector finds its epoch gone, and comes back on the new tables.
+        // A live projector finds another epoch, and resumes on the new tables.
         client
             .execute(&format!("UPDATE capstan.checkpoint SET epoch = {}", checkpoint::NEXT_EPOCH), &[])
             .await?;
@@ -408,19 +410,16 @@ impl<'a> Build<'a> {
     }
 }
 
-fn fold_of(models: &[&'static str]) -> Fold {
-    Fold::of(|name| models.contains(&name))
+fn fold_of(models: &[&ReadModel]) -> Fold {
+    Fold::for_models(|name| models.iter().any(|model| model.name == name))
 }
 
-fn chosen(which: &Which) -> Result<Vec<&'static str>, RebuildError> {
-    let all = || MODELS.iter().map(|(name, _)| *name);
+fn chosen(which: &Which) -> Result<Vec<&'static ReadModel>, RebuildError> {
     match which {
-        Which::All => Ok(all().collect()),
+        Which::All => Ok(MODELS.iter().collect()),
         Which::Some(names) => names
             .iter()
-            .map(|name| {
-                all().find(|known| known == name).ok_or_else(|| RebuildError::UnknownModel(name.clone()))
-            })
+            .map(|name| model(name).ok_or_else(|| RebuildError::UnknownModel(name.clone())))
             .collect(),
     }
 }

@@ -1,6 +1,5 @@
-//! The one door through which free JSON of callers and workers reaches a row: secrets are hidden here.
-//!
-//! Rows are read back and written again; hiding twice is hiding once.
+//! Redaction of free JSON from callers and workers before it reaches a row. It is idempotent, because rows are read back
+//! and written again.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +8,16 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// JSON text of a value a caller or worker gave, as people may see it.
+/// The redacted JSON text of a value from a caller or worker.
 pub(crate) fn shown(value: &impl Serialize) -> Box<RawValue> {
     let shown = serde_json::to_value(value).and_then(|mut value| {
         redact(&mut value);
         serde_json::value::to_raw_value(&value)
     });
-    shown.unwrap_or_else(|_| unreachable!("JSON values and structs with text keys always write as JSON"))
+    shown.unwrap_or_else(|_| unreachable!("JSON values and structs with text keys always serialize"))
 }
 
-/// Labels as people may see them.
+/// The redacted labels.
 pub(crate) fn shown_labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut shown = labels.clone();
     for (name, text) in &mut shown {
@@ -30,7 +29,7 @@ pub(crate) fn shown_labels(labels: &BTreeMap<String, String>) -> BTreeMap<String
     shown
 }
 
-/// The map a row shows, to be changed key by key and shown again.
+/// The map in a row, to be changed by key and redacted again.
 pub(crate) fn map_of(shown: &RawValue) -> Map<String, Value> {
     serde_json::from_str(shown.get()).unwrap_or_default()
 }

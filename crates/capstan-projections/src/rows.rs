@@ -15,60 +15,61 @@ use tokio_postgres::types::ToSql;
 
 use crate::cell::{Cell, CellType, ColumnArray, Failure};
 use crate::error::explain;
+use crate::events::Events;
 use crate::fact::Fact;
 use crate::model::{Model, RowKey};
 use crate::session::Session;
 
-/// Rows kept after a batch; beyond it all are forgotten and read again when needed.
+/// Maximum number of rows kept after a batch; above it all are dropped and read again when needed.
 const CACHED_ROWS_MAX: usize = 20_000;
-/// Where the document stands among the columns.
+/// Index of the document among the columns.
 const DOC: usize = 4;
-/// Bytes handed to COPY at once. Each hand-over wakes the connection's task, so a row is too little.
+/// Bytes sent to COPY at once. Each send wakes the connection's task, so single rows are too small.
 const COPY_BYTES: usize = 256 * 1024;
-/// What a COPY in binary form begins with: signature, no flags, no extension.
+/// Header of a COPY in the binary format: signature, no flags, no extension.
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// Ends a COPY in binary form.
+/// Trailer of a COPY in the binary format.
 const COPY_TRAILER: i16 = -1;
 
-/// The version of a stream with its first commit.
+/// Version of a stream with its first commit.
 const FIRST_VERSION: u64 = 1;
 
-/// Why rows could not be read or written.
+/// The reason rows could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Postgres did not do as told.
+    /// A statement failed.
     #[error("read or write the rows of {model}")]
     Postgres {
-        /// The read model.
+        /// Name of the read model.
         model: &'static str,
-        /// What Postgres said.
+        /// The error from Postgres.
         #[source]
         source: tokio_postgres::Error,
     },
-    /// A stored row has another shape than this build's; a rebuild makes it anew.
+    /// A stored row does not deserialize in this build; a rebuild replaces it.
     #[error("read row {id} of {model}: it has another shape")]
     Unreadable {
-        /// The read model.
+        /// Name of the read model.
         model: &'static str,
-        /// The row.
+        /// Id of the row.
         id: String,
-        /// What was wrong.
+        /// The cause.
         #[source]
         source: serde_json::Error,
     },
-    /// A row has no place in its table, for example for its size.
+    /// A row cannot be written, for example because of its size.
     #[error("write a row of {model}")]
     Unwritable {
-        /// The read model.
+        /// Name of the read model.
         model: &'static str,
-        /// What was wrong.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl StoreError {
-    /// The text of a refusal that lies in the data, a commit's or a stored row's: trying the same again cannot help.
+    /// The error text, if the cause is in the data of a commit or a stored row, so that a retry cannot help.
     pub(crate) fn refusal(&self) -> Option<String> {
         match self {
             Self::Postgres { source, .. } => refused_data(source),
@@ -77,14 +78,14 @@ impl StoreError {
     }
 }
 
-/// What Postgres says against data it was given: data exceptions, broken constraints, sizes beyond a limit.
+/// The error text, if Postgres rejected the data: data exceptions, violated constraints, exceeded limits.
 pub(crate) fn refused_data(error: &tokio_postgres::Error) -> Option<String> {
     let code = error.code()?;
     let in_the_data = ["22", "23", "54"].iter().any(|class| code.code().starts_with(class));
     (in_the_data && *code != SqlState::UNDEFINED_TABLE).then(|| explain(error))
 }
 
-/// A row, or the knowledge that there is none, with the commit it was last folded from.
+/// A row, or its known absence, with the commit it was last folded from.
 #[derive(Debug)]
 pub(crate) struct Entry<R> {
     pub(crate) row: Option<R>,
@@ -94,9 +95,9 @@ pub(crate) struct Entry<R> {
     index: usize,
     workspace: Box<str>,
     version: u64,
-    /// True when it is not written since it was folded last.
+    /// True when it was folded since it was last written.
     changed: bool,
-    /// Length of the document as it was read or written last.
+    /// Length of the document as last read or written.
     bytes: AtomicUsize,
 }
 
@@ -121,7 +122,7 @@ pub(crate) struct ModelRows<M: Model> {
     changed: Vec<M::Key>,
     missing: HashSet<M::Key>,
     keys: Vec<M::Key>,
-    /// The entries' bytes together.
+    /// Sum of the entries' bytes.
     bytes: AtomicUsize,
 }
 
@@ -137,44 +138,44 @@ impl<M: Model> Default for ModelRows<M> {
     }
 }
 
-/// The rows of some model.
+/// The rows of any model.
 pub(crate) trait Rows: Send + Sync {
-    /// The model's name.
+    /// Name of the model.
     fn name(&self) -> &'static str;
-    /// Notes the rows an event needs that are not here yet.
+    /// Registers the rows an event needs that are not in memory.
     fn want(&mut self, recorded: &Recorded, event: &DomainEvent);
-    /// Reads the noted rows.
+    /// Reads the registered rows.
     fn fetch<'a>(
         &'a mut self,
         session: &'a Session,
         schema: &'a str,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
-    /// Folds an event, the `index`th of its commit. A second time changes nothing.
+    /// Folds an event, the `index`th of its commit. Idempotent.
     fn fold(&mut self, fact: &Fact<'_>, index: usize);
     /// Writes the rows that changed, inside the session's open transaction.
     fn write<'a>(&'a self, session: &'a Session, schema: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
-    /// Puts every row into the empty table.
+    /// Copies every row into the empty table.
     fn copy(self: Box<Self>, session: Session, schema: String)
     -> BoxFuture<'static, Result<u64, StoreError>>;
     /// Marks the changes as written.
     fn settle(&mut self);
-    /// Forgets everything: what is here may not be what is stored.
+    /// Drops everything: memory may differ from the tables.
     fn forget(&mut self);
     /// Every row's document, by key text.
     fn documents(&self) -> BTreeMap<String, String>;
-    /// How many rows are here.
+    /// Number of rows in memory.
     fn len(&self) -> usize;
-    /// Bytes of the documents that were read or written.
+    /// Bytes of the documents as last read or written.
     fn bytes(&self) -> usize;
 }
 
 impl<M: Model> ModelRows<M> {
-    /// What is known of a row.
+    /// A row in memory.
     pub(crate) fn entry(&self, key: &M::Key) -> Option<&Entry<M::Row>> {
         self.entries.get(key)
     }
 
-    /// Notes how long an entry's document is.
+    /// Records the length of an entry's document.
     fn measure(&self, entry: &Entry<M::Row>, bytes: usize) {
         let before = entry.bytes.swap(bytes, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -243,10 +244,10 @@ impl<M: Model> ModelRows<M> {
         if self.changed.is_empty() {
             return Ok(());
         }
-        // In key order, so that two writers lock rows in the same order and cannot lock each other out.
+        // In key order, so that two writers lock rows in the same order and cannot deadlock.
         let mut changed: Vec<&M::Key> = self.changed.iter().collect();
         changed.sort_unstable();
-        let mut columns: Vec<ColumnArray> = column_types::<M>().into_iter().map(ColumnArray::of).collect();
+        let mut columns: Vec<ColumnArray> = column_types::<M>().into_iter().map(ColumnArray::new).collect();
         let mut gone: Vec<M::Key> = Vec::new();
         let mut kept = 0_usize;
         for key in changed {
@@ -256,7 +257,7 @@ impl<M: Model> ModelRows<M> {
                 for (column, cell) in columns.iter_mut().zip(Self::cells(key, entry, row)) {
                     column.push(&cell).map_err(Self::unwritable)?;
                 }
-                // Without the length in front of it.
+                // Without its length prefix.
                 self.measure(entry, columns[DOC].bytes() - before - size_of::<i32>());
                 kept += 1;
             } else {
@@ -288,7 +289,7 @@ impl<M: Model> ModelRows<M> {
         let mut sink = pin!(session.client().copy_in(sql.as_str()).await.map_err(Self::failed)?);
         let mut out = BytesMut::with_capacity(2 * COPY_BYTES);
         out.put_slice(COPY_HEADER);
-        // In the order of their last change, so that neighbours in time are neighbours on disk.
+        // In the order of their last change, so that rows changed together are close on disk.
         let mut entries: Vec<(&M::Key, &Entry<M::Row>)> = self.entries.iter().collect();
         entries.sort_unstable_by_key(|(key, entry)| (entry.sequence, *key));
         for (key, entry) in entries {
@@ -316,6 +317,7 @@ impl<M: Model> Rows for ModelRows<M> {
     }
 
     fn want(&mut self, recorded: &Recorded, event: &DomainEvent) {
+        let Some(event) = M::Event::select(event) else { return };
         M::keys(recorded, event, &mut self.keys);
         for key in self.keys.drain(..) {
             if self.entries.contains_key(&key) {
@@ -338,7 +340,9 @@ impl<M: Model> Rows for ModelRows<M> {
     }
 
     fn fold(&mut self, fact: &Fact<'_>, index: usize) {
-        M::keys(fact.recorded, fact.event, &mut self.keys);
+        let Some(event) = M::Event::select(fact.event) else { return };
+        let fact = &fact.with(event);
+        M::keys(fact.recorded, event, &mut self.keys);
         for key in self.keys.drain(..) {
             let entry = self.entries.entry(key.clone()).or_default();
             let sequence = fact.recorded.position.sequence();
@@ -406,7 +410,7 @@ fn column_types<M: Model>() -> Vec<CellType> {
     types
 }
 
-/// The columns of the model's table, in the order of its cells.
+/// Columns of the model's table, in the order of its cells.
 pub(crate) fn column_names<M: Model>() -> Vec<&'static str> {
     let mut names = vec!["id", "workspace", "position", "version", "doc"];
     names.extend(M::COLUMNS.iter().map(|column| column.name));

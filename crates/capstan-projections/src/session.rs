@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio_postgres::{Client, Statement};
 use tokio_util::task::AbortOnDropHandle;
 
-/// A connection of our own, outside any pool: what runs on it keeps its order and dies with it.
+/// A connection outside the pool: its statements keep their order, and its transaction ends with it.
 #[derive(Debug)]
 pub(crate) struct Session {
     client: Client,
@@ -15,8 +15,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Connects. Rows can be made again from the log, so commits do not wait for the disk. A batch's rows
-    /// fit into memory on their way into the table.
+    /// Connects. Rows can be folded again from the log, so commits do not wait for the disk. `work_mem` keeps the rows of
+    /// a batch in memory.
     pub(crate) async fn open(config: &tokio_postgres::Config) -> Result<Self, tokio_postgres::Error> {
         let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
         let driver = tokio::spawn(async move {

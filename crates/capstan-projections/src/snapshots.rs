@@ -66,7 +66,7 @@ impl OpenTasks for ReadModels {
 
     async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError> {
         let client = self.client().await.map_err(unavailable)?;
-        // One statement sees position and rows at one instant.
+        // One statement, so that position and rows are of one instant.
         let sql = "SELECT c.position, s.id, s.doc, c.hash FROM capstan.checkpoint c \
                    LEFT JOIN (SELECT id, doc FROM capstan.stream_snapshots WHERE open) s ON true";
         let statement = client.prepare_cached(sql).await.map_err(unavailable)?;

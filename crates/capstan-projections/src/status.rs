@@ -1,59 +1,59 @@
-//! What the projector says about itself.
+//! State and position of the projector.
 
 use capstan_envelope::Position;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-/// What the projector is doing.
+/// State of the projector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum ProjectorState {
-    /// Not there yet.
+    /// Has not tried the lease yet.
     Starting,
     /// Another process holds the lease.
     Standby,
-    /// Making tables of a new version.
+    /// Rebuilding tables of another version.
     Rebuilding,
     /// Behind the log.
     CatchingUp,
     /// At the end of the log.
     Live,
-    /// The log is not the one the rows were made from. Stopped until the read models are rebuilt.
+    /// The log is not the one the rows were folded from. Stopped until the read models are rebuilt.
     Diverged {
-        /// What differs.
+        /// The difference.
         reason: String,
     },
-    /// The log holds an event this build does not know. Stopped in front of it until the upgrade.
+    /// The log contains an event this build does not know. Stopped before it until the upgrade.
     WaitingForUpgrade {
-        /// Where the event stands.
+        /// Position of the event.
         position: Position,
-        /// What was met.
+        /// The decoding error.
         reason: String,
     },
-    /// Something failed; tries again.
+    /// The last attempt failed; retries.
     Failing {
-        /// What failed.
+        /// The error.
         reason: String,
     },
-    /// Told to stop.
+    /// Stopped by its handle.
     Stopped,
 }
 
-/// The projector's state and how far it is.
+/// State and position of the projector.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ProjectorStatus {
-    /// What it is doing.
+    /// State, flattened.
     #[serde(flatten)]
     pub state: ProjectorState,
     /// The checkpoint.
     pub position: Position,
-    /// Where the log ended when last asked.
+    /// The last known end of the log.
     pub head: Position,
-    /// Commits between the two.
+    /// Number of commits between the two.
     pub lag_events: u64,
     /// Age of the oldest commit that is not applied yet, in seconds.
     pub lag_seconds: f64,
-    /// Streams that wait behind a commit that cannot be folded.
+    /// Number of parked streams.
     pub parked_streams: usize,
 }
 

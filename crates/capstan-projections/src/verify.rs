@@ -1,4 +1,4 @@
-//! Are the rows what the log says? Folds the log independently and compares.
+//! Verifies the rows: folds the log independently and compares.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,54 +12,54 @@ use crate::commits::{Commits, first_unknown};
 use crate::fold::Fold;
 use crate::read_models::ReadModels;
 
-/// Ids named for each model at most.
+/// Maximum number of ids reported for each model.
 const IDS_MAX: usize = 20;
-/// Commits folded at a time.
+/// Number of commits folded at a time.
 const BATCH: usize = 5_000;
 
-/// What was found.
+/// Result of a verification.
 #[derive(Clone, Debug, Serialize)]
 pub struct VerifyReport {
-    /// The position that was compared.
+    /// The compared position.
     pub position: Position,
-    /// Rows compared.
+    /// Number of rows compared.
     pub rows: u64,
-    /// The models with differing rows; none when all is well.
+    /// The models with differing rows; empty when all rows match.
     pub differences: Vec<ModelDifference>,
 }
 
-/// Where a model differs from the log.
+/// A difference between a model and the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ModelDifference {
-    /// The model.
+    /// Name of the model.
     pub model: String,
-    /// How many rows differ, are missing or should not be there.
+    /// Number of rows that differ, are missing or should not exist.
     pub count: usize,
-    /// Some of them.
+    /// Ids of some of them, at most 20.
     pub ids: Vec<String>,
 }
 
-/// Why no comparison was made.
+/// The reason a verification failed.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// Rows could not be read.
+    /// Reading rows failed.
     #[error("read the rows to verify")]
     Postgres(#[from] tokio_postgres::Error),
-    /// The log could not be read.
+    /// Reading the log failed.
     #[error("read the log to verify")]
     Log(#[from] ReadError),
-    /// The log holds an event this build does not know.
+    /// The log contains an event this build does not know.
     #[error("verify past {position}: {reason}")]
     UnknownEvent {
-        /// Where it stands.
+        /// Position of the event.
         position: Position,
-        /// What was met.
+        /// The decoding error.
         reason: String,
     },
 }
 
-/// Folds the log up to the checkpoint and compares every row's document. Works on a live system: the tables
-/// are read as they were at one instant.
+/// Folds the log up to the checkpoint and compares every row's document. Works on a live system: the tables are read
+/// in one snapshot.
 pub async fn verify(log: &Arc<dyn EventLog>, read_models: &ReadModels) -> Result<VerifyReport, VerifyError> {
     let session = read_models.session().await?;
     let client = session.client();
@@ -89,7 +89,7 @@ pub async fn verify(log: &Arc<dyn EventLog>, read_models: &ReadModels) -> Result
 }
 
 async fn fold_to(log: &Arc<dyn EventLog>, end: Position) -> Result<Fold, VerifyError> {
-    let mut fold = Fold::of(|_| true);
+    let mut fold = Fold::for_models(|_| true);
     let mut commits = Commits::after(log, Position::START);
     let mut position = Position::START;
     let mut parked = std::collections::HashSet::new();

@@ -45,8 +45,8 @@ impl ProjectionCommand {
                 let position = read_models.position().await?;
                 let models: Vec<_> = MODELS
                     .iter()
-                    .map(|(name, version)| {
-                        serde_json::json!({ "name": name, "version": version, "position": position })
+                    .map(|model| {
+                        serde_json::json!({ "name": model.name, "version": model.version, "position": position })
                     })
                     .collect();
                 self.output.list(&models, &["name", "version", "position"])

@@ -46,9 +46,9 @@ pub(crate) async fn list(app: &App) -> Result<List<Projection>, Problem> {
     let status = app.projector.as_ref().map(|status| status.borrow().clone());
     let items = MODELS
         .iter()
-        .map(|(name, version)| Projection {
-            name,
-            version: *version,
+        .map(|model| Projection {
+            name: model.name,
+            version: model.version,
             state: status.as_ref().map(|status| status.state.clone()),
             position,
             head,
@@ -80,7 +80,7 @@ pub(crate) async fn rebuild(app: &App, name: String) -> Result<Job, Problem> {
 /// Compares the rows of a read model, or of all of them for `all`, with the log. Differences are logged too, since the
 /// comparison may end after the response.
 pub(crate) async fn verify(app: &App, name: String) -> Result<Job, Problem> {
-    if name != "all" && !MODELS.iter().any(|(model, _)| *model == name) {
+    if name != "all" && !MODELS.iter().any(|model| model.name == name) {
         return Err(Problem::not_found("read model"));
     }
     let (log, models) = (app.log.clone(), app.reads.models().clone());

@@ -125,7 +125,7 @@ impl Reads {
                 events: Vec::new(),
             },
         };
-        capstan_projections::new_task(&recorded, decided.events.clone())
+        capstan_projections::new_task(&recorded, &decided.events)
     }
 
     pub(crate) async fn workspace(&self, workspace: &Workspace) -> Result<Option<Object>, Problem> {

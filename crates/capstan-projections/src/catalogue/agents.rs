@@ -1,6 +1,6 @@
-//! Which agents does a workspace have, and how are they configured?
+//! The agents of a workspace and their configuration.
 
-use capstan_contract::DomainEvent;
+use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use capstan_domain::agent::lookup::normal_form;
 use capstan_domain::agent::{Event, Fields, Updated};
 use capstan_domain::id::AgentId;
@@ -16,11 +16,11 @@ use crate::fact::Fact;
 use crate::model::Model;
 use crate::redaction::{map_of, shown};
 
-/// The model.
+/// The read model.
 #[derive(Debug)]
 pub(crate) struct Agents;
 
-/// An agent as reads show it.
+/// An agent as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct AgentRow {
     id: AgentId,
@@ -51,11 +51,13 @@ impl Model for Agents {
         Column::changing("name_form", CellType::Text),
         Column::fixed("created_at", CellType::Time),
     ];
+    const ANSWER: Option<NamedSchema> =
+        Some(NamedSchema { name: "agent", schema: || answer_schema_of::<AgentRow>("agent") });
+    type Event<'a> = &'a Event;
     type Key = Uuid;
     type Row = AgentRow;
 
-    fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
-        let DomainEvent::Agent(event) = event else { return };
+    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
         keys.push(match event {
             Event::Created(created) => created.agent_id.0,
             Event::Updated(updated) => updated.agent_id.0,
@@ -63,9 +65,9 @@ impl Model for Agents {
         });
     }
 
-    fn apply(row: Option<AgentRow>, _: &Uuid, fact: &Fact<'_>) -> Option<AgentRow> {
+    fn apply(row: Option<AgentRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<AgentRow> {
         match fact.event {
-            DomainEvent::Agent(Event::Created(created)) => Some(AgentRow {
+            Event::Created(created) => Some(AgentRow {
                 id: created.agent_id,
                 workspace: created.workspace.clone(),
                 agent_key: created.agent_key.clone(),
@@ -80,14 +82,13 @@ impl Model for Agents {
                 updated_at: fact.occurred_at(),
                 version: fact.version(),
             }),
-            DomainEvent::Agent(Event::Updated(updated)) => row.map(|mut row| {
+            Event::Updated(updated) => row.map(|mut row| {
                 change(&mut row, updated);
                 row.updated_at = fact.occurred_at();
                 row.version = fact.version();
                 row
             }),
-            DomainEvent::Agent(Event::Deleted(_)) => None,
-            _ => row,
+            Event::Deleted(_) => None,
         }
     }
 

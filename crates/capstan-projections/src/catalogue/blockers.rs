@@ -1,10 +1,10 @@
-//! Which questions wait for a person, and how were the others answered?
+//! The questions to people, open and closed.
 
-use capstan_contract::DomainEvent;
+use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use capstan_domain::id::{AgentId, BlockerId, InputId, RunId, TaskId, ToolCallId};
 use capstan_domain::task::event::{
     Approvers, BlockerDeadline, BlockerItem, BlockerKind, BlockerOpened, BlockerStatus, BlockerUpdated,
-    BudgetScope, Event, InputKind, JoinWait, Question, Resolution, TaskAccepted,
+    BudgetScope, InputKind, JoinWait, Question, Resolution, TaskAccepted,
 };
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
@@ -13,17 +13,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::catalogue::tasks::{WaitingReason, input_kind};
+use crate::catalogue::tasks::waiting_reason::{WaitingReason, input_kind};
 use crate::cell::{Cell, CellType, Column};
+use crate::events::task_events;
 use crate::fact::Fact;
 use crate::model::Model;
 use crate::redaction::shown;
 
-/// The model.
+/// The read model.
 #[derive(Debug)]
 pub(crate) struct Blockers;
 
-/// A question as it was asked, in its last words.
+/// A blocker as last updated, without its resolution.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct OpenBlocker {
     pub(crate) id: BlockerId,
@@ -59,7 +60,7 @@ pub(crate) struct OpenBlocker {
 }
 
 impl OpenBlocker {
-    pub(crate) fn of(opened: &BlockerOpened) -> Self {
+    pub(crate) fn from_opened(opened: &BlockerOpened) -> Self {
         Self {
             id: opened.blocker_id,
             kind: opened.kind,
@@ -91,11 +92,11 @@ impl OpenBlocker {
     }
 }
 
-/// A question as reads show it.
+/// A blocker as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct BlockerRow {
     #[serde(flatten)]
-    asked: OpenBlocker,
+    opened: OpenBlocker,
     task_id: TaskId,
     agent_id: AgentId,
     agent_name: String,
@@ -110,6 +111,23 @@ pub(crate) struct BlockerRow {
     resolved_at: Option<DateTime<Utc>>,
 }
 
+task_events! {
+    /// Events of a blocker.
+    #[expect(clippy::enum_variant_names, reason = "the variants have the names of the events")]
+    BlockerEvent reads {
+        BlockerOpened, BlockerUpdated, BlockerVoted, BlockerClosed,
+    } ignores {
+        TaskAccepted, RunRequested, AttemptLeased, AttemptStarted, AttemptCancelRequested, AttemptEnded,
+        RetryScheduled, RunEnded, UsageRecorded, TaskContinued, TaskSlept, TaskDone, TaskFailed,
+        TaskCancelled, TaskDropped, TaskArchived, TaskUnarchived, TaskReprioritised, TaskBudgetSet,
+        TaskLabelled, TaskDeadlineSet, TaskRoutingSet, TaskPayloadSet, InputAccepted, InputClaimed,
+        InputReturned, InputDeferred, InputConsumed, OutputProduced, OutputRowsAppended, OutputFinalized,
+        OutputStatusChanged, OutputArchived, ToolCallDeferred, ToolCallAllowed, ToolCallDecided,
+        ToolExecutionStarted, ToolExecutionEnded, SubtasksSpawned, SubtaskEnded, ParentTold, WatchArmed,
+        WatchFired, WatchDisarmed, BudgetWarned, BudgetExceeded,
+    }
+}
+
 impl Model for Blockers {
     const NAME: &'static str = "blockers";
     const VERSION: i32 = 3;
@@ -121,36 +139,36 @@ impl Model for Blockers {
         Column::changing("open", CellType::Flag),
         Column::fixed("created_at", CellType::Time),
     ];
+    const ANSWER: Option<NamedSchema> =
+        Some(NamedSchema { name: "blocker", schema: || answer_schema_of::<BlockerRow>("blocker") });
+    type Event<'a> = BlockerEvent<'a>;
     type Key = Uuid;
     type Row = BlockerRow;
 
-    fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
-        let DomainEvent::Task(event) = event else { return };
-        match event {
-            Event::BlockerOpened(e) => keys.push(e.blocker_id.0),
-            Event::BlockerUpdated(e) => keys.push(e.blocker_id.0),
-            Event::BlockerVoted(e) => keys.push(e.blocker_id.0),
-            Event::BlockerClosed(e) => keys.push(e.blocker_id.0),
-            _ => {}
-        }
+    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
+        keys.push(match event {
+            BlockerEvent::BlockerOpened(e) => e.blocker_id.0,
+            BlockerEvent::BlockerUpdated(e) => e.blocker_id.0,
+            BlockerEvent::BlockerVoted(e) => e.blocker_id.0,
+            BlockerEvent::BlockerClosed(e) => e.blocker_id.0,
+        });
     }
 
-    fn apply(row: Option<BlockerRow>, _: &Uuid, fact: &Fact<'_>) -> Option<BlockerRow> {
-        let Some((event, accepted)) = fact.task_event() else { return row };
-        let mut row = match (row, event) {
-            (_, Event::BlockerOpened(opened)) => begin(opened, accepted),
+    fn apply(row: Option<BlockerRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<BlockerRow> {
+        let mut row = match (row, fact.event) {
+            (_, BlockerEvent::BlockerOpened(opened)) => begin(opened, fact.accepted?),
             (row, _) => row?,
         };
-        match event {
-            Event::BlockerUpdated(updated) => row.asked.update(updated),
-            Event::BlockerVoted(vote) => row.asked.approved_by.push(vote.by.clone()),
-            Event::BlockerClosed(closed) => {
-                row.asked.status = closed.status;
+        match fact.event {
+            BlockerEvent::BlockerOpened(_) => {}
+            BlockerEvent::BlockerUpdated(updated) => row.opened.update(updated),
+            BlockerEvent::BlockerVoted(vote) => row.opened.approved_by.push(vote.by.clone()),
+            BlockerEvent::BlockerClosed(closed) => {
+                row.opened.status = closed.status;
                 row.input_id = closed.input_id;
                 row.resolution.clone_from(&closed.resolution);
                 row.resolved_at = Some(closed.closed_at);
             }
-            _ => {}
         }
         row.updated_at = fact.occurred_at();
         Some(row)
@@ -160,16 +178,16 @@ impl Model for Blockers {
         vec![
             Cell::Uuid(Some(row.task_id.0)),
             Cell::Uuid(Some(row.agent_id.0)),
-            Cell::text(WaitingReason::from(row.asked.kind).as_str()),
-            Cell::Flag(Some(row.asked.status == BlockerStatus::Open)),
-            Cell::Time(Some(row.asked.created_at)),
+            Cell::text(WaitingReason::from(row.opened.kind).as_str()),
+            Cell::Flag(Some(row.opened.status == BlockerStatus::Open)),
+            Cell::Time(Some(row.opened.created_at)),
         ]
     }
 }
 
 fn begin(opened: &BlockerOpened, accepted: &TaskAccepted) -> BlockerRow {
     BlockerRow {
-        asked: OpenBlocker::of(opened),
+        opened: OpenBlocker::from_opened(opened),
         task_id: accepted.task_id,
         agent_id: accepted.agent_id,
         agent_name: accepted.agent_name.clone(),

@@ -1,6 +1,6 @@
-//! Which channels has a workspace bound?
+//! The channels bound to a workspace.
 
-use capstan_contract::DomainEvent;
+use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use capstan_domain::channel::{Bound, Event};
 use capstan_domain::id::{AgentId, BindingId};
 use capstan_envelope::Recorded;
@@ -15,11 +15,12 @@ use crate::fact::Fact;
 use crate::model::Model;
 use crate::redaction::{map_of, shown};
 
-/// The model. A channel's stream serves all tenants, its rows do not: each binding is a row of its holder's.
+/// The read model. The stream of a channel serves all workspaces; a row belongs to the workspace that holds the
+/// binding.
 #[derive(Debug)]
 pub(crate) struct Channels;
 
-/// A channel binding as reads show it.
+/// A channel binding as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ChannelRow {
     id: BindingId,
@@ -46,20 +47,21 @@ impl Model for Channels {
         Column::changing("active", CellType::Flag),
         Column::fixed("created_at", CellType::Time),
     ];
+    const ANSWER: Option<NamedSchema> =
+        Some(NamedSchema { name: "channel", schema: || answer_schema_of::<ChannelRow>("channel") });
+    type Event<'a> = &'a Event;
     type Key = Uuid;
     type Row = ChannelRow;
 
-    fn workspace<'a>(fact: &Fact<'a>) -> &'a str {
+    fn workspace<'a>(fact: &Fact<'a, &'a Event>) -> &'a str {
         match fact.event {
-            DomainEvent::Channel(Event::Bound(bound)) => &bound.workspace,
-            DomainEvent::Channel(Event::Changed(changed)) => &changed.workspace,
-            DomainEvent::Channel(Event::Released(released)) => &released.workspace,
-            _ => fact.workspace(),
+            Event::Bound(bound) => &bound.workspace,
+            Event::Changed(changed) => &changed.workspace,
+            Event::Released(released) => &released.workspace,
         }
     }
 
-    fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
-        let DomainEvent::Channel(event) = event else { return };
+    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
         keys.push(match event {
             Event::Bound(bound) => bound.binding_id.0,
             Event::Changed(changed) => changed.binding_id.0,
@@ -67,10 +69,10 @@ impl Model for Channels {
         });
     }
 
-    fn apply(row: Option<ChannelRow>, _: &Uuid, fact: &Fact<'_>) -> Option<ChannelRow> {
+    fn apply(row: Option<ChannelRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<ChannelRow> {
         match fact.event {
-            DomainEvent::Channel(Event::Bound(bound)) => Some(begin(bound, fact)),
-            DomainEvent::Channel(Event::Changed(changed)) => row.map(|mut row| {
+            Event::Bound(bound) => Some(begin(bound, fact)),
+            Event::Changed(changed) => row.map(|mut row| {
                 let mut config = map_of(&row.config);
                 changed.apply(&mut row.agent_id, &mut config, &mut row.active);
                 row.config = shown(&config);
@@ -78,8 +80,7 @@ impl Model for Channels {
                 row.version = fact.version();
                 row
             }),
-            DomainEvent::Channel(Event::Released(_)) => None,
-            _ => row,
+            Event::Released(_) => None,
         }
     }
 
@@ -94,7 +95,7 @@ impl Model for Channels {
     }
 }
 
-fn begin(bound: &Bound, fact: &Fact<'_>) -> ChannelRow {
+fn begin(bound: &Bound, fact: &Fact<'_, &Event>) -> ChannelRow {
     ChannelRow {
         id: bound.binding_id,
         workspace: bound.workspace.clone(),

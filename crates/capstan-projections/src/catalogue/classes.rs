@@ -1,8 +1,8 @@
-//! Which execution classes were spoken of, and how are they?
+//! The execution classes that are configured or have failed, and their health.
 
-use capstan_contract::DomainEvent;
+use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use capstan_decider::Decider;
-use capstan_domain::class::{Class, Health, State};
+use capstan_domain::class::{Class, Event, Health, State};
 use capstan_domain::id::derived;
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
@@ -14,23 +14,23 @@ use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::Model;
 
-/// The model.
+/// The read model.
 #[derive(Debug)]
 pub(crate) struct Classes;
 
-/// A class as reads show it.
+/// An execution class as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ClassRow {
     instance_key: String,
     workspace: String,
-    /// Absent means the server's default.
+    /// Attempts at a time; absent means the server's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     desired_dispatch_concurrency: Option<u32>,
     failed_attempt_threshold: u32,
     active: bool,
     #[serde(flatten)]
     health: Health,
-    /// Pauses since it was last well.
+    /// Pauses since it last recovered.
     pauses: u32,
     is_configured: bool,
     created_at: DateTime<Utc>,
@@ -38,7 +38,7 @@ pub(crate) struct ClassRow {
     version: u64,
 }
 
-/// The row of a class: its keys are unique in a workspace only.
+/// The id of a class: instance keys are unique within a workspace only.
 pub(crate) fn class_id(workspace: &str, instance_key: &str) -> Uuid {
     derived(&["class", workspace, instance_key])
 }
@@ -48,20 +48,20 @@ impl Model for Classes {
     const VERSION: i32 = 1;
     const SCHEMA: &'static str = include_str!("../../../../projections/classes/schema.sql");
     const COLUMNS: &'static [Column] = &[Column::fixed("created_at", CellType::Time)];
+    const ANSWER: Option<NamedSchema> =
+        Some(NamedSchema { name: "class", schema: || answer_schema_of::<ClassRow>("class") });
+    type Event<'a> = &'a Event;
     type Key = Uuid;
     type Row = ClassRow;
 
-    fn keys(recorded: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
-        if let DomainEvent::Class(_) = event {
-            let stream = &recorded.commit.stream;
-            keys.push(class_id(stream.workspace().as_str(), stream.id()));
-        }
+    fn keys(recorded: &Recorded, _: Self::Event<'_>, keys: &mut Vec<Uuid>) {
+        let stream = &recorded.commit.stream;
+        keys.push(class_id(stream.workspace().as_str(), stream.id()));
     }
 
-    fn apply(row: Option<ClassRow>, _: &Uuid, fact: &Fact<'_>) -> Option<ClassRow> {
-        let DomainEvent::Class(event) = fact.event else { return row };
+    fn apply(row: Option<ClassRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<ClassRow> {
         let created_at = row.as_ref().map_or_else(|| fact.occurred_at(), |row| row.created_at);
-        let state = Class::evolve(row.map(state).unwrap_or_default(), event);
+        let state = Class::evolve(row.map(state).unwrap_or_default(), fact.event);
         Some(ClassRow {
             instance_key: fact.recorded.commit.stream.id().to_owned(),
             workspace: fact.workspace().to_owned(),
@@ -82,7 +82,7 @@ impl Model for Classes {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the row gives way to the state made of it")]
+#[expect(clippy::needless_pass_by_value, reason = "the state replaces the row")]
 fn state(row: ClassRow) -> State {
     State {
         desired_dispatch_concurrency: row.desired_dispatch_concurrency,

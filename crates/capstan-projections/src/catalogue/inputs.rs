@@ -1,10 +1,9 @@
-//! What was said to each task, and what became of it?
+//! The inputs of each task and their state.
 
-use capstan_contract::DomainEvent;
+use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use capstan_domain::id::{AttemptId, BlockerId, InputId, RunId, TaskId};
 use capstan_domain::task::event::{
-    Event, InputAccepted, InputKind, InputOutcome, InputSource, ItemDecision, QueueMode, TaskAccepted,
-    Verdict,
+    InputAccepted, InputKind, InputOutcome, InputSource, ItemDecision, QueueMode, TaskAccepted, Verdict,
 };
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
@@ -14,15 +13,16 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
+use crate::events::task_events;
 use crate::fact::Fact;
 use crate::model::Model;
 use crate::redaction::shown;
 
-/// The model.
+/// The read model.
 #[derive(Debug)]
 pub(crate) struct Inputs;
 
-/// Where an input stands.
+/// State of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum InputStatus {
@@ -31,7 +31,7 @@ enum InputStatus {
     Consumed,
 }
 
-/// An entry of a task's inbox as reads show it.
+/// An input as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct InputRow {
     id: InputId,
@@ -64,62 +64,78 @@ pub(crate) struct InputRow {
     consumed_at: Option<DateTime<Utc>>,
 }
 
+task_events! {
+    /// Events of the inbox.
+    InputEvent reads {
+        RunRequested, InputAccepted, InputClaimed, InputReturned, InputDeferred, InputConsumed,
+    } ignores {
+        TaskAccepted, AttemptLeased, AttemptStarted, AttemptCancelRequested, AttemptEnded, RetryScheduled,
+        RunEnded, UsageRecorded, TaskContinued, TaskSlept, TaskDone, TaskFailed, TaskCancelled, TaskDropped,
+        TaskArchived, TaskUnarchived, TaskReprioritised, TaskBudgetSet, TaskLabelled, TaskDeadlineSet,
+        TaskRoutingSet, TaskPayloadSet, BlockerOpened, BlockerUpdated, BlockerVoted, BlockerClosed,
+        OutputProduced, OutputRowsAppended, OutputFinalized, OutputStatusChanged, OutputArchived,
+        ToolCallDeferred, ToolCallAllowed, ToolCallDecided, ToolExecutionStarted, ToolExecutionEnded,
+        SubtasksSpawned, SubtaskEnded, ParentTold, WatchArmed, WatchFired, WatchDisarmed, BudgetWarned,
+        BudgetExceeded,
+    }
+}
+
 impl Model for Inputs {
     const NAME: &'static str = "inputs";
     const VERSION: i32 = 2;
     const SCHEMA: &'static str = include_str!("../../../../projections/inputs/schema.sql");
     const COLUMNS: &'static [Column] =
         &[Column::fixed("task_id", CellType::Uuid), Column::fixed("seq", CellType::BigInt)];
+    const ANSWER: Option<NamedSchema> =
+        Some(NamedSchema { name: "input", schema: || answer_schema_of::<InputRow>("input") });
+    type Event<'a> = InputEvent<'a>;
     type Key = Uuid;
     type Row = InputRow;
 
-    fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
-        let DomainEvent::Task(event) = event else { return };
+    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
         match event {
-            Event::InputAccepted(e) => keys.push(e.input_id.0),
-            Event::InputClaimed(e) => keys.push(e.input_id.0),
-            Event::InputReturned(e) => keys.push(e.input_id.0),
-            Event::InputDeferred(e) => keys.push(e.input_id.0),
-            Event::InputConsumed(e) => keys.push(e.input_id.0),
-            Event::RunRequested(e) => keys.extend(e.input_ids.iter().map(|id| id.0)),
-            _ => {}
+            InputEvent::InputAccepted(e) => keys.push(e.input_id.0),
+            InputEvent::InputClaimed(e) => keys.push(e.input_id.0),
+            InputEvent::InputReturned(e) => keys.push(e.input_id.0),
+            InputEvent::InputDeferred(e) => keys.push(e.input_id.0),
+            InputEvent::InputConsumed(e) => keys.push(e.input_id.0),
+            InputEvent::RunRequested(e) => keys.extend(e.input_ids.iter().map(|id| id.0)),
         }
     }
 
-    fn apply(row: Option<InputRow>, _: &Uuid, fact: &Fact<'_>) -> Option<InputRow> {
-        let Some((event, accepted)) = fact.task_event() else { return row };
-        let mut row = match (row, event) {
-            (_, Event::InputAccepted(input)) => return Some(begin(input, accepted)),
+    fn apply(row: Option<InputRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<InputRow> {
+        let mut row = match (row, fact.event) {
+            (_, InputEvent::InputAccepted(input)) => return Some(begin(input, fact.accepted?)),
             (row, _) => row?,
         };
-        match event {
-            Event::InputClaimed(e) => {
+        match fact.event {
+            InputEvent::InputAccepted(_) => {}
+            InputEvent::InputClaimed(e) => {
                 row.status = InputStatus::Claimed;
                 row.claimed_by_attempt_id = Some(e.attempt_id.clone());
                 row.claimed_at = Some(e.at);
             }
-            Event::InputReturned(_) => {
+            InputEvent::InputReturned(_) => {
                 row.status = InputStatus::Pending;
                 row.claimed_by_attempt_id = None;
                 row.claimed_at = None;
             }
-            Event::InputDeferred(_) => {
+            InputEvent::InputDeferred(_) => {
                 row.status = InputStatus::Pending;
                 row.claimed_by_attempt_id = None;
                 row.claimed_at = None;
                 row.queue_mode = QueueMode::Followup;
                 row.outcome = InputOutcome::Queued;
             }
-            Event::InputConsumed(e) => {
+            InputEvent::InputConsumed(e) => {
                 row.status = InputStatus::Consumed;
                 row.consumed_at = Some(e.at);
             }
-            Event::RunRequested(e) => {
+            InputEvent::RunRequested(e) => {
                 row.status = InputStatus::Consumed;
                 row.consumed_by_run_id = Some(e.run_id);
                 row.consumed_at = Some(e.queued_at);
             }
-            _ => {}
         }
         Some(row)
     }
@@ -145,7 +161,7 @@ fn begin(input: &InputAccepted, accepted: &TaskAccepted) -> InputRow {
         answers: shown(&input.answers),
         blocker_id: input.blocker_id,
         outcome: input.outcome,
-        // What says nothing to the agent is done with.
+        // An input without a message has nothing for the agent, so it is consumed at once.
         status: if input.message.is_empty() { InputStatus::Consumed } else { InputStatus::Pending },
         claimed_by_attempt_id: None,
         consumed_by_run_id: None,

@@ -1,8 +1,8 @@
-//! What have agents produced?
+//! The outputs agents have produced.
 
-use capstan_contract::DomainEvent;
+use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use capstan_domain::id::{AgentId, OutputId, RunId, TaskId};
-use capstan_domain::task::event::{Event, OutputProduced, OutputStatus, TaskAccepted};
+use capstan_domain::task::event::{OutputProduced, OutputStatus, TaskAccepted};
 use capstan_domain::task::output_feed::is_hidden;
 use capstan_envelope::Recorded;
 use capstan_envelope::redaction::redact_fields;
@@ -14,15 +14,16 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
+use crate::events::task_events;
 use crate::fact::Fact;
 use crate::model::Model;
 use crate::redaction::{map_of, shown};
 
-/// The model.
+/// The read model.
 #[derive(Debug)]
 pub(crate) struct Outputs;
 
-/// An output as reads show it.
+/// An output as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct OutputRow {
     id: OutputId,
@@ -49,6 +50,23 @@ pub(crate) struct OutputRow {
     created_at: DateTime<Utc>,
 }
 
+task_events! {
+    /// Events of an output.
+    #[expect(clippy::enum_variant_names, reason = "the variants have the names of the events")]
+    OutputEvent reads {
+        OutputProduced, OutputRowsAppended, OutputFinalized, OutputStatusChanged, OutputArchived,
+    } ignores {
+        TaskAccepted, RunRequested, AttemptLeased, AttemptStarted, AttemptCancelRequested, AttemptEnded,
+        RetryScheduled, RunEnded, UsageRecorded, TaskContinued, TaskSlept, TaskDone, TaskFailed,
+        TaskCancelled, TaskDropped, TaskArchived, TaskUnarchived, TaskReprioritised, TaskBudgetSet,
+        TaskLabelled, TaskDeadlineSet, TaskRoutingSet, TaskPayloadSet, BlockerOpened, BlockerUpdated,
+        BlockerVoted, BlockerClosed, InputAccepted, InputClaimed, InputReturned, InputDeferred,
+        InputConsumed, ToolCallDeferred, ToolCallAllowed, ToolCallDecided, ToolExecutionStarted,
+        ToolExecutionEnded, SubtasksSpawned, SubtaskEnded, ParentTold, WatchArmed, WatchFired,
+        WatchDisarmed, BudgetWarned, BudgetExceeded,
+    }
+}
+
 impl Model for Outputs {
     const NAME: &'static str = "outputs";
     const VERSION: i32 = 3;
@@ -62,45 +80,46 @@ impl Model for Outputs {
         Column::changing("hidden", CellType::Flag),
         Column::fixed("created_at", CellType::Time),
     ];
+    const ANSWER: Option<NamedSchema> =
+        Some(NamedSchema { name: "output", schema: || answer_schema_of::<OutputRow>("output") });
+    type Event<'a> = OutputEvent<'a>;
     type Key = Uuid;
     type Row = OutputRow;
 
-    fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
-        let DomainEvent::Task(event) = event else { return };
-        keys.extend(match event {
-            Event::OutputProduced(e) => Some(e.output_id.0),
-            Event::OutputRowsAppended(e) => Some(e.output_id.0),
-            Event::OutputFinalized(e) => Some(e.output_id.0),
-            Event::OutputStatusChanged(e) => Some(e.output_id.0),
-            Event::OutputArchived(e) => Some(e.output_id.0),
-            _ => None,
+    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
+        keys.push(match event {
+            OutputEvent::OutputProduced(e) => e.output_id.0,
+            OutputEvent::OutputRowsAppended(e) => e.output_id.0,
+            OutputEvent::OutputFinalized(e) => e.output_id.0,
+            OutputEvent::OutputStatusChanged(e) => e.output_id.0,
+            OutputEvent::OutputArchived(e) => e.output_id.0,
         });
     }
 
-    fn apply(row: Option<OutputRow>, _: &Uuid, fact: &Fact<'_>) -> Option<OutputRow> {
-        let Some((event, accepted)) = fact.task_event() else { return row };
-        let mut row = match (row, event) {
-            (_, Event::OutputProduced(produced)) => return Some(begin(produced, accepted)),
+    fn apply(row: Option<OutputRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<OutputRow> {
+        let mut row = match (row, fact.event) {
+            (_, OutputEvent::OutputProduced(produced)) => return Some(begin(produced, fact.accepted?)),
             (row, _) => row?,
         };
-        match event {
-            Event::OutputRowsAppended(e) => {
+        match fact.event {
+            OutputEvent::OutputProduced(_) => {}
+            OutputEvent::OutputRowsAppended(e) => {
                 let rows = row.data.entry("rows").or_insert_with(|| Value::Array(Vec::new()));
-                match rows {
-                    Value::Array(rows) => rows.extend(e.rows.iter().cloned()),
-                    // Something else stands there: it gives way, as the rows cannot be told from it later.
-                    other => *other = Value::Array(e.rows.clone()),
+                if let Value::Array(rows) = rows {
+                    rows.extend(e.rows.iter().cloned());
+                } else {
+                    // Another value is replaced: appended rows could not be told apart from it later.
+                    *rows = Value::Array(e.rows.clone());
                 }
                 redact_fields(&mut row.data);
             }
-            Event::OutputFinalized(e) => row.summary = Some(e.summary.clone()),
-            Event::OutputStatusChanged(e) => {
+            OutputEvent::OutputFinalized(e) => row.summary = Some(e.summary.clone()),
+            OutputEvent::OutputStatusChanged(e) => {
                 row.status = e.status;
                 row.status_reason.clone_from(&e.reason);
                 row.hidden = is_hidden(&row.output_type, &row.data, &map_of(&row.metadata), row.status);
             }
-            Event::OutputArchived(e) => row.archived_at = Some(e.at),
-            _ => {}
+            OutputEvent::OutputArchived(e) => row.archived_at = Some(e.at),
         }
         Some(row)
     }

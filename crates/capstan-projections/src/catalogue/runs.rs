@@ -1,10 +1,10 @@
-//! What did each run and its attempts do?
+//! The runs of tasks and their attempts.
 
-use capstan_contract::DomainEvent;
+use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use capstan_domain::id::{AgentId, AttemptId, RunId, TaskId, WorkerId};
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::task::event::{
-    AttemptEnded, AttemptLeased, AttemptOutcome, Event, RunRequested, RunStatus, TaskAccepted,
+    AttemptEnded, AttemptLeased, AttemptOutcome, RunRequested, RunStatus, TaskAccepted,
 };
 use capstan_domain::usage::Usage;
 use capstan_envelope::Recorded;
@@ -15,15 +15,16 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
+use crate::events::task_events;
 use crate::fact::Fact;
 use crate::model::Model;
 use crate::redaction::shown;
 
-/// The model.
+/// The read model.
 #[derive(Debug)]
 pub(crate) struct Runs;
 
-/// Where an attempt stands.
+/// State of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum AttemptStatus {
@@ -48,7 +49,7 @@ impl From<AttemptOutcome> for AttemptStatus {
     }
 }
 
-/// One try at a run.
+/// One attempt of a run.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[expect(clippy::struct_field_names, reason = "the names are those of the API's object")]
 struct Attempt {
@@ -73,7 +74,7 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn of(leased: &AttemptLeased) -> Self {
+    fn from_leased(leased: &AttemptLeased) -> Self {
         Self {
             id: leased.attempt_id.clone(),
             attempt_no: leased.attempt_no,
@@ -99,7 +100,7 @@ impl Attempt {
     }
 }
 
-/// A run as reads show it.
+/// A run as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct RunRow {
     id: RunId,
@@ -134,6 +135,22 @@ pub(crate) struct RunRow {
     resumed_from_run_id: Option<RunId>,
 }
 
+task_events! {
+    /// Events of a run and its attempts.
+    RunEvent reads {
+        RunRequested, AttemptLeased, AttemptStarted, AttemptCancelRequested, AttemptEnded, RetryScheduled,
+        RunEnded, UsageRecorded,
+    } ignores {
+        TaskAccepted, TaskContinued, TaskSlept, TaskDone, TaskFailed, TaskCancelled, TaskDropped,
+        TaskArchived, TaskUnarchived, TaskReprioritised, TaskBudgetSet, TaskLabelled, TaskDeadlineSet,
+        TaskRoutingSet, TaskPayloadSet, BlockerOpened, BlockerUpdated, BlockerVoted, BlockerClosed,
+        InputAccepted, InputClaimed, InputReturned, InputDeferred, InputConsumed, OutputProduced,
+        OutputRowsAppended, OutputFinalized, OutputStatusChanged, OutputArchived, ToolCallDeferred,
+        ToolCallAllowed, ToolCallDecided, ToolExecutionStarted, ToolExecutionEnded, SubtasksSpawned,
+        SubtaskEnded, ParentTold, WatchArmed, WatchFired, WatchDisarmed, BudgetWarned, BudgetExceeded,
+    }
+}
+
 impl Model for Runs {
     const NAME: &'static str = "runs";
     const VERSION: i32 = 5;
@@ -148,21 +165,31 @@ impl Model for Runs {
         Column::fixed("created_at", CellType::Time),
         Column::changing("updated_at", CellType::Time),
     ];
+    const ANSWER: Option<NamedSchema> =
+        Some(NamedSchema { name: "run", schema: || answer_schema_of::<RunRow>("run") });
+    type Event<'a> = RunEvent<'a>;
     type Key = Uuid;
     type Row = RunRow;
 
-    fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
-        let DomainEvent::Task(event) = event else { return };
-        keys.extend(run_of(event).map(|run_id| run_id.0));
+    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
+        keys.push(match event {
+            RunEvent::RunRequested(e) => e.run_id.0,
+            RunEvent::AttemptLeased(e) => e.run_id.0,
+            RunEvent::AttemptStarted(e) => e.run_id.0,
+            RunEvent::AttemptCancelRequested(e) => e.run_id.0,
+            RunEvent::AttemptEnded(e) => e.run_id.0,
+            RunEvent::RetryScheduled(e) => e.run_id.0,
+            RunEvent::RunEnded(e) => e.run_id.0,
+            RunEvent::UsageRecorded(e) => e.run_id.0,
+        });
     }
 
-    fn apply(row: Option<RunRow>, _: &Uuid, fact: &Fact<'_>) -> Option<RunRow> {
-        let Some((event, accepted)) = fact.task_event() else { return row };
-        let mut row = match (row, event) {
-            (_, Event::RunRequested(requested)) => begin(requested, accepted),
+    fn apply(row: Option<RunRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<RunRow> {
+        let mut row = match (row, fact.event) {
+            (_, RunEvent::RunRequested(requested)) => begin(requested, fact.accepted?),
             (row, _) => row?,
         };
-        change(&mut row, event);
+        change(&mut row, fact.event);
         row.updated_at = fact.occurred_at();
         Some(row)
     }
@@ -181,25 +208,11 @@ impl Model for Runs {
     }
 }
 
-/// How long a run took that ended well.
+/// Duration of a successful run, in milliseconds.
 fn ok_ms(row: &RunRow) -> Option<i64> {
     let began = row.started_at.unwrap_or(row.created_at);
     let ended = row.ended_at.unwrap_or(row.updated_at);
     (row.status == RunStatus::Ok).then(|| (ended - began).num_milliseconds().max(0))
-}
-
-fn run_of(event: &Event) -> Option<RunId> {
-    match event {
-        Event::RunRequested(e) => Some(e.run_id),
-        Event::AttemptLeased(e) => Some(e.run_id),
-        Event::AttemptStarted(e) => Some(e.run_id),
-        Event::AttemptCancelRequested(e) => Some(e.run_id),
-        Event::AttemptEnded(e) => Some(e.run_id),
-        Event::RetryScheduled(e) => Some(e.run_id),
-        Event::RunEnded(e) => Some(e.run_id),
-        Event::UsageRecorded(e) => Some(e.run_id),
-        _ => None,
-    }
 }
 
 fn begin(requested: &RunRequested, accepted: &TaskAccepted) -> RunRow {
@@ -228,14 +241,16 @@ fn begin(requested: &RunRequested, accepted: &TaskAccepted) -> RunRow {
     }
 }
 
-fn change(row: &mut RunRow, event: &Event) {
+fn change(row: &mut RunRow, event: RunEvent<'_>) {
     match event {
-        Event::AttemptLeased(e) => {
+        // The row was made from it.
+        RunEvent::RunRequested(_) => {}
+        RunEvent::AttemptLeased(e) => {
             row.attempt_no = e.attempt_no;
             row.worker_id = Some(e.worker_id);
-            row.attempts.push(Attempt::of(e));
+            row.attempts.push(Attempt::from_leased(e));
         }
-        Event::AttemptStarted(e) => {
+        RunEvent::AttemptStarted(e) => {
             row.status = RunStatus::Running;
             row.started_at = row.started_at.or(Some(e.started_at));
             with_attempt(row, &e.attempt_id, |attempt| {
@@ -243,24 +258,22 @@ fn change(row: &mut RunRow, event: &Event) {
                 attempt.started_at = Some(e.started_at);
             });
         }
-        Event::AttemptCancelRequested(e) => {
+        RunEvent::AttemptCancelRequested(e) => {
             with_attempt(row, &e.attempt_id, |attempt| attempt.cancel_requested = Some(e.reason.clone()));
         }
-        Event::AttemptEnded(e) => with_attempt(row, &e.attempt_id, |attempt| attempt.end(e)),
-        Event::RetryScheduled(_) => row.status = RunStatus::Accepted,
-        Event::RunEnded(e) => {
+        RunEvent::AttemptEnded(e) => with_attempt(row, &e.attempt_id, |attempt| attempt.end(e)),
+        RunEvent::RetryScheduled(_) => row.status = RunStatus::Accepted,
+        RunEvent::RunEnded(e) => {
             row.status = e.status;
             row.exit_code = e.exit_code;
             row.error.clone_from(&e.error);
             row.result = e.result.as_ref().map(shown);
             row.ended_at = Some(e.ended_at);
         }
-        Event::UsageRecorded(e) => {
+        RunEvent::UsageRecorded(e) => {
             row.usage.add(&e.usage);
             row.cost_usd = row.usage.cost_usd;
         }
-        // A run is made from its request; the others name no run.
-        _ => {}
     }
 }
 

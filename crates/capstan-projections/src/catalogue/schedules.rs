@@ -1,6 +1,6 @@
-//! Which schedules does a workspace have, when do they fire next, and what became of their last tick?
+//! The schedules of a workspace, their next tick and the outcome of the last one.
 
-use capstan_contract::DomainEvent;
+use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use capstan_domain::id::{AgentId, ScheduleId, TaskId};
 use capstan_domain::schedule::event::{Event, PauseCause, ScheduleCreated};
 use capstan_domain::schedule::{Definition, Next};
@@ -14,11 +14,11 @@ use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::Model;
 
-/// The model.
+/// The read model.
 #[derive(Debug)]
 pub(crate) struct Schedules;
 
-/// A schedule as reads show it.
+/// A schedule as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ScheduleRow {
     id: ScheduleId,
@@ -31,10 +31,10 @@ pub(crate) struct ScheduleRow {
     active: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     paused: Option<Paused>,
-    /// The instant the expression names.
+    /// The next instant the expression matches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     next_tick: Option<DateTime<Utc>>,
-    /// The tick and its jitter.
+    /// The next tick plus jitter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     next_run_at: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +48,7 @@ pub(crate) struct ScheduleRow {
     version: u64,
 }
 
-/// Why it does not fire.
+/// Cause and time of a pause.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct Paused {
     cause: PauseCause,
@@ -57,7 +57,7 @@ struct Paused {
     at: DateTime<Utc>,
 }
 
-/// The ticks that made no task last.
+/// The latest ticks that created no task.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct Skip {
     reason: String,
@@ -87,23 +87,23 @@ impl Model for Schedules {
         Column::changing("next_run_at", CellType::Time),
         Column::fixed("created_at", CellType::Time),
     ];
+    const ANSWER: Option<NamedSchema> =
+        Some(NamedSchema { name: "schedule", schema: || answer_schema_of::<ScheduleRow>("schedule") });
+    type Event<'a> = &'a Event;
     type Key = Uuid;
     type Row = ScheduleRow;
 
-    fn keys(recorded: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
-        if let DomainEvent::Schedule(_) = event {
-            keys.extend(recorded.commit.stream.id().parse::<Uuid>());
-        }
+    fn keys(recorded: &Recorded, _: Self::Event<'_>, keys: &mut Vec<Uuid>) {
+        keys.extend(recorded.commit.stream.id().parse::<Uuid>());
     }
 
-    fn apply(row: Option<ScheduleRow>, _: &Uuid, fact: &Fact<'_>) -> Option<ScheduleRow> {
-        let DomainEvent::Schedule(event) = fact.event else { return row };
-        let mut row = match (row, event) {
+    fn apply(row: Option<ScheduleRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<ScheduleRow> {
+        let mut row = match (row, fact.event) {
             (_, Event::Created(created)) => begin(created),
             (_, Event::Deleted(_)) => return None,
             (row, _) => row?,
         };
-        match event {
+        match fact.event {
             Event::Created(_) | Event::Deleted(_) => {}
             Event::Changed(changed) => {
                 row.definition = changed.definition.clone();
@@ -131,7 +131,7 @@ impl Model for Schedules {
             }
             Event::TickSkipped(skipped) => {
                 row.last_skip = Some(Skip {
-                    reason: word(&skipped.reason),
+                    reason: wire_name(&skipped.reason),
                     detail: skipped.detail.clone(),
                     from: skipped.tick,
                     to: skipped.tick,
@@ -168,10 +168,10 @@ impl Model for Schedules {
     }
 }
 
-/// The wire word of a choice.
-fn word(choice: &impl Serialize) -> String {
+/// The wire name of a choice.
+fn wire_name(choice: &impl Serialize) -> String {
     match serde_json::to_value(choice) {
-        Ok(serde_json::Value::String(word)) => word,
+        Ok(serde_json::Value::String(name)) => name,
         Ok(_) | Err(_) => String::new(),
     }
 }

@@ -1,8 +1,7 @@
-//! How much has each agent spent, and each workspace on each day?
+//! The spending of each agent, and of each workspace by day.
 
-use capstan_contract::DomainEvent;
+use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::AgentId;
-use capstan_domain::task::Event;
 use capstan_domain::task::event::BudgetScope;
 use capstan_domain::usage::Usage;
 use capstan_envelope::Recorded;
@@ -10,38 +9,55 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::cell::{Cell, CellType, Column};
+use crate::events::task_events;
 use crate::fact::Fact;
 use crate::model::Model;
 
-/// The model.
+/// The read model.
 #[derive(Debug)]
 pub(crate) struct Spending;
 
-/// One account as reads show it.
+/// One account.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SpendingRow {
     workspace: String,
-    /// Over all its time; absent for a day of the workspace.
+    /// Agent of an account without end; absent for a day of the workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     agent_id: Option<AgentId>,
-    /// In UTC.
+    /// Day in UTC; absent for an agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     day: Option<NaiveDate>,
     usage: Usage,
-    /// The limit people were warned about last.
+    /// The limit of the latest warning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     warned_limit_usd: Option<f64>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
 
-/// Whose account: both are told apart by their beginning, which no workspace's name contains.
+/// Key of an agent's account. No workspace name contains the slash of the prefix.
 fn agent_key(workspace: &str, agent_id: AgentId) -> String {
     format!("agent/{workspace}/{agent_id}")
 }
 
 fn day_key(workspace: &str, day: NaiveDate) -> String {
     format!("day/{workspace}/{day}")
+}
+
+task_events! {
+    /// Events that change an account.
+    SpendingEvent reads {
+        UsageRecorded, BudgetWarned,
+    } ignores {
+        TaskAccepted, RunRequested, AttemptLeased, AttemptStarted, AttemptCancelRequested, AttemptEnded,
+        RetryScheduled, RunEnded, TaskContinued, TaskSlept, TaskDone, TaskFailed, TaskCancelled,
+        TaskDropped, TaskArchived, TaskUnarchived, TaskReprioritised, TaskBudgetSet, TaskLabelled,
+        TaskDeadlineSet, TaskRoutingSet, TaskPayloadSet, BlockerOpened, BlockerUpdated, BlockerVoted,
+        BlockerClosed, InputAccepted, InputClaimed, InputReturned, InputDeferred, InputConsumed,
+        OutputProduced, OutputRowsAppended, OutputFinalized, OutputStatusChanged, OutputArchived,
+        ToolCallDeferred, ToolCallAllowed, ToolCallDecided, ToolExecutionStarted, ToolExecutionEnded,
+        SubtasksSpawned, SubtaskEnded, ParentTold, WatchArmed, WatchFired, WatchDisarmed, BudgetExceeded,
+    }
 }
 
 impl Model for Spending {
@@ -55,20 +71,24 @@ impl Model for Spending {
     ];
     // An account is older than the stream that adds to it.
     const STARTS_EMPTY: bool = false;
+    const ANSWER: Option<NamedSchema> = None;
+    type Event<'a> = SpendingEvent<'a>;
     type Key = String;
     type Row = SpendingRow;
 
-    fn keys(recorded: &Recorded, event: &DomainEvent, keys: &mut Vec<String>) {
-        let DomainEvent::Task(event) = event else { return };
+    fn keys(recorded: &Recorded, event: Self::Event<'_>, keys: &mut Vec<String>) {
         let workspace = recorded.commit.stream.workspace().as_str();
         let Some((agent_id, at)) = charged(event) else { return };
         keys.extend(agent_id.map(|agent_id| agent_key(workspace, agent_id)));
         keys.extend(at.map(|at| day_key(workspace, at.date_naive())));
     }
 
-    fn apply(row: Option<SpendingRow>, key: &String, fact: &Fact<'_>) -> Option<SpendingRow> {
-        let DomainEvent::Task(event) = fact.event else { return row };
-        let Some((agent_id, at)) = charged(event) else { return row };
+    fn apply(
+        row: Option<SpendingRow>,
+        key: &String,
+        fact: &Fact<'_, Self::Event<'_>>,
+    ) -> Option<SpendingRow> {
+        let Some((agent_id, at)) = charged(fact.event) else { return row };
         let is_agent = key.starts_with("agent/");
         let mut row = row.unwrap_or_else(|| SpendingRow {
             workspace: fact.workspace().to_owned(),
@@ -80,10 +100,9 @@ impl Model for Spending {
             updated_at: fact.occurred_at(),
         });
         row.updated_at = fact.occurred_at();
-        match event {
-            Event::UsageRecorded(used) => row.usage.add(&used.usage),
-            Event::BudgetWarned(warned) => row.warned_limit_usd = Some(warned.limit_usd),
-            _ => {}
+        match fact.event {
+            SpendingEvent::UsageRecorded(used) => row.usage.add(&used.usage),
+            SpendingEvent::BudgetWarned(warned) => row.warned_limit_usd = Some(warned.limit_usd),
         }
         Some(row)
     }
@@ -99,14 +118,13 @@ impl Model for Spending {
 }
 
 /// The agent and the day an event concerns.
-fn charged(event: &Event) -> Option<(Option<AgentId>, Option<DateTime<Utc>>)> {
+fn charged(event: SpendingEvent<'_>) -> Option<(Option<AgentId>, Option<DateTime<Utc>>)> {
     match event {
-        Event::UsageRecorded(used) => Some((used.agent_id, Some(used.at))),
-        Event::BudgetWarned(warned) => match warned.scope {
+        SpendingEvent::UsageRecorded(used) => Some((used.agent_id, Some(used.at))),
+        SpendingEvent::BudgetWarned(warned) => match warned.scope {
             BudgetScope::Task => None,
             BudgetScope::Agent => Some((warned.agent_id, None)),
             BudgetScope::Workspace => Some((None, Some(warned.at))),
         },
-        _ => None,
     }
 }

@@ -1,6 +1,6 @@
-//! Who may call in a workspace, and what may they do?
+//! The API tokens of a workspace and their scopes.
 
-use capstan_contract::DomainEvent;
+use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use capstan_domain::id::TokenId;
 use capstan_domain::token::{Event, Scope};
 use capstan_envelope::Recorded;
@@ -13,11 +13,11 @@ use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::Model;
 
-/// The model.
+/// The read model.
 #[derive(Debug)]
 pub(crate) struct Tokens;
 
-/// A token as reads show it: without anything that would let somebody in.
+/// A token as the API returns it: without the secret or its hash.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct TokenRow {
     id: TokenId,
@@ -42,20 +42,21 @@ impl Model for Tokens {
     const SCHEMA: &'static str = include_str!("../../../../projections/tokens/schema.sql");
     const COLUMNS: &'static [Column] =
         &[Column::changing("revoked", CellType::Flag), Column::fixed("created_at", CellType::Time)];
+    const ANSWER: Option<NamedSchema> =
+        Some(NamedSchema { name: "token", schema: || answer_schema_of::<TokenRow>("token") });
+    type Event<'a> = &'a Event;
     type Key = Uuid;
     type Row = TokenRow;
 
-    fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<Uuid>) {
-        let DomainEvent::Token(event) = event else { return };
+    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
         keys.push(match event {
             Event::Issued(issued) => issued.token_id.0,
             Event::Revoked(revoked) => revoked.token_id.0,
         });
     }
 
-    fn apply(row: Option<TokenRow>, _: &Uuid, fact: &Fact<'_>) -> Option<TokenRow> {
-        let DomainEvent::Token(event) = fact.event else { return row };
-        let row = match event {
+    fn apply(row: Option<TokenRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<TokenRow> {
+        let row = match fact.event {
             Event::Issued(issued) => TokenRow {
                 id: issued.token_id,
                 workspace: issued.workspace.clone(),

@@ -1,6 +1,6 @@
-//! Which workspaces are there?
+//! The workspaces and their settings.
 
-use capstan_contract::DomainEvent;
+use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use capstan_domain::workspace::{Event, Settings};
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
@@ -11,11 +11,11 @@ use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::Model;
 
-/// The model.
+/// The read model.
 #[derive(Debug)]
 pub(crate) struct Workspaces;
 
-/// A workspace as reads show it.
+/// A workspace as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct WorkspaceRow {
     workspace: String,
@@ -31,20 +31,26 @@ impl Model for Workspaces {
     const VERSION: i32 = 2;
     const SCHEMA: &'static str = include_str!("../../../../projections/workspaces/schema.sql");
     const COLUMNS: &'static [Column] = &[Column::fixed("created_at", CellType::Time)];
+    const ANSWER: Option<NamedSchema> =
+        Some(NamedSchema { name: "workspace", schema: || answer_schema_of::<WorkspaceRow>("workspace") });
+    type Event<'a> = &'a Event;
     type Key = String;
     type Row = WorkspaceRow;
 
-    fn keys(_: &Recorded, event: &DomainEvent, keys: &mut Vec<String>) {
-        let DomainEvent::Workspace(event) = event else { return };
+    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<String>) {
         keys.push(match event {
             Event::Created(created) => created.workspace.clone(),
             Event::Updated(updated) => updated.workspace.clone(),
         });
     }
 
-    fn apply(row: Option<WorkspaceRow>, _: &String, fact: &Fact<'_>) -> Option<WorkspaceRow> {
+    fn apply(
+        row: Option<WorkspaceRow>,
+        _: &String,
+        fact: &Fact<'_, Self::Event<'_>>,
+    ) -> Option<WorkspaceRow> {
         match fact.event {
-            DomainEvent::Workspace(Event::Created(created)) => Some(WorkspaceRow {
+            Event::Created(created) => Some(WorkspaceRow {
                 workspace: created.workspace.clone(),
                 display_name: created.display_name.clone(),
                 settings: Settings::default(),
@@ -52,13 +58,12 @@ impl Model for Workspaces {
                 updated_at: fact.occurred_at(),
                 version: fact.version(),
             }),
-            DomainEvent::Workspace(Event::Updated(updated)) => row.map(|mut row| {
+            Event::Updated(updated) => row.map(|mut row| {
                 updated.apply(&mut row.display_name, &mut row.settings);
                 row.updated_at = fact.occurred_at();
                 row.version = fact.version();
                 row
             }),
-            _ => row,
         }
     }
 

@@ -1,4 +1,4 @@
-//! The runner: what can happen to a projector, in one place.
+//! The runner: the states of a projector and the transitions between them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,37 +16,37 @@ use crate::config::ProjectorConfig;
 use crate::error::explain;
 use crate::generation::{self, GenerationError};
 use crate::migrate::MigrateError;
-use crate::projector::lag::{Lag, PATIENCE};
+use crate::projector::lag::{LOG_TIMEOUT, Lag};
 use crate::read_models::ReadModels;
 use crate::rebuild::{RebuildError, Which, rebuild};
 use crate::status::{ProjectorState, ProjectorStatus};
 
-/// How often a projector without the lease asks for it.
+/// Interval at which a projector on standby tries to acquire the lease.
 const STANDBY: Duration = Duration::from_millis(500);
-/// How often a stopped projector looks whether a rebuild has put things right.
+/// Interval at which a diverged projector checks the log again.
 const DIVERGED: Duration = Duration::from_secs(1);
-/// How often the head of the log is asked for, for the lag.
+/// Interval at which the head of the log is read for the lag.
 const HEAD_EVERY: Duration = Duration::from_secs(1);
-/// Commits in the last batch from which on the projector counts as busy.
+/// Number of commits in the last batch from which the projector counts as busy.
 const BUSY_COMMITS: usize = 32;
-/// How long a busy projector gathers commits: fewer batches cost less, for it and for Postgres. One that is not busy
-/// applies what has arrived at once.
+/// Time a busy projector gathers commits: fewer batches cost less, for it and for Postgres. An idle one applies what has
+/// arrived at once.
 const BUSY_LINGER: Duration = Duration::from_millis(10);
-/// Commits from which on gathering more saves nothing worth a wait.
+/// Number of commits from which gathering more is not worth a wait.
 const ENOUGH_COMMITS: usize = 1_000;
-/// Bytes of stored events from which on a batch takes in no more: everything in it is in memory several times over.
+/// Bytes of stored events at which a batch is full: its contents are in memory several times.
 const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// The longest a configured linger may be.
+/// Maximum of the configured linger.
 const LINGER_MAX: Duration = Duration::from_millis(5);
 
-/// Why a projector stopped following.
+/// The reason a projector stopped following.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
     #[error("keep the lease: another projector has taken over")]
     FenceClosed,
     #[error("follow the log: {0}")]
     Diverged(String),
-    #[error("go on at {0}: {1}")]
+    #[error("continue at {0}: {1}")]
     Unknown(Position, String),
     #[error("project")]
     Apply(#[source] ApplyError),
@@ -58,24 +58,22 @@ enum Ended {
     Tables(#[from] GenerationError),
     #[error("prepare the tables")]
     Migrate(#[from] MigrateError),
-    #[error("renew outdated tables")]
+    #[error("rebuild outdated tables")]
     Rebuild(#[from] RebuildError),
 }
 
 impl From<ApplyError> for Ended {
     fn from(error: ApplyError) -> Self {
-        match error {
-            ApplyError::FenceClosed => Self::FenceClosed,
-            other => Self::Apply(other),
-        }
+        if matches!(error, ApplyError::FenceClosed) { Self::FenceClosed } else { Self::Apply(error) }
     }
 }
 
 impl From<ReadError> for Ended {
     fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Diverged { .. } => Self::Diverged(explain(&error)),
-            other => Self::Log(other),
+        if matches!(error, ReadError::Diverged { .. }) {
+            Self::Diverged(explain(&error))
+        } else {
+            Self::Log(error)
         }
     }
 }
@@ -115,8 +113,8 @@ impl Runner {
                 Ok(None) => STANDBY,
                 Ok(Some(())) => break,
                 Err(Ended::FenceClosed) => {
-                    // Taken over, or the tables were switched under us: find out by asking for the lease.
-                    tracing::info!("the projector's epoch is over");
+                    // Another projector took over, or a rebuild switched the tables: trying the lease tells.
+                    tracing::info!("the projector lost its epoch");
                     Duration::ZERO
                 }
                 Err(Ended::Diverged(reason)) => {
@@ -125,7 +123,7 @@ impl Runner {
                 }
                 Err(Ended::Unknown(position, reason)) => {
                     self.enter(ProjectorState::WaitingForUpgrade { position, reason });
-                    // Only another build can go on; it may do so in another process.
+                    // Only another build can continue, possibly in another process.
                     self.stop.cancelled().await;
                     break;
                 }
@@ -146,7 +144,7 @@ impl Runner {
         }
     }
 
-    /// Takes the lease and follows the log. `None`: somebody else has it. `Some`: told to stop.
+    /// Acquires the lease and follows the log. `None` when another projector has the lease, `Some` after a stop.
     async fn hold_lease(&self) -> Result<Option<()>, Ended> {
         let session = self.read_models.session().await?;
         let lease_ms = self.config.lease.as_millis() as i64;
@@ -156,7 +154,7 @@ impl Runner {
             self.read_models.migrate().await?;
             let missing = generation::missing(session.client()).await?;
             if !missing.is_empty() {
-                let which = Which::Some(missing.iter().map(|name| (*name).to_owned()).collect());
+                let which = Which::Some(missing.iter().map(|model| model.name.to_owned()).collect());
                 rebuild(&self.log, &self.read_models, &which, &self.config).await?;
             }
         }
@@ -175,12 +173,12 @@ impl Runner {
             }
         };
         if let Some(reason) = diverged(&self.log, &checkpoint, &identity).await? {
-            // Another replica would find the same; it may ask, as it may have been started for the repair.
+            // Another replica would find the same, but may have been started for the repair.
             checkpoint::release(session.client(), epoch).await?;
             return Err(Ended::Diverged(reason));
         }
         self.read_models.progress().reset(checkpoint.position);
-        let mut applier = Applier::begin(session, checkpoint, identity, lease_ms).await?;
+        let mut applier = Applier::start(session, checkpoint, identity, lease_ms).await?;
         self.enter(ProjectorState::CatchingUp);
         let outcome = self.follow(&mut applier).await;
         if matches!(outcome, Ok(()) | Err(Ended::Unknown(..))) {
@@ -213,7 +211,7 @@ impl Runner {
         }
     }
 
-    /// Adds what else has arrived to the first commits, and waits for more when there is reason to.
+    /// Adds the commits that have arrived since to the first ones, and waits for more if configured or busy.
     async fn gather(
         &self,
         first: Arrived,
@@ -250,7 +248,7 @@ impl Runner {
         if let Some((index, reason)) = unknown {
             return Err(Ended::Unknown(batch.commits[index].recorded.position, reason));
         }
-        // The batch was at the end of the log when it was read; the log may have grown while it was applied.
+        // The log may have grown while the batch was applied.
         let is_behind = !batch.caught_up || !applier.position().reaches(self.status.borrow().head);
         let lag = batch
             .commits
@@ -283,21 +281,21 @@ impl Runner {
         });
     }
 
-    /// Keeps the lag true whatever the projector is doing, also while it is stuck or fails.
+    /// Keeps the lag current in every state of the projector, also while it is stuck or failing.
     async fn watch_lag(&self) {
         let mut lag = Lag::new();
-        let mut look = tokio::time::interval(HEAD_EVERY);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = tokio::time::interval(HEAD_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            look.tick().await;
+            tick.tick().await;
             if self.status.borrow().state == ProjectorState::Starting {
-                // Nobody knows yet where the read models stand.
+                // The position of the read models is not known yet.
                 continue;
             }
             let reached = self.read_models.reached();
             let position = *reached.borrow();
-            // A log that is away has not become shorter.
-            let head = match tokio::time::timeout(PATIENCE, self.log.head()).await {
+            // An unreachable log has not become shorter.
+            let head = match tokio::time::timeout(LOG_TIMEOUT, self.log.head()).await {
                 Ok(Ok(head)) => head,
                 Ok(Err(_)) | Err(_) => self.status.borrow().head,
             };
@@ -308,7 +306,7 @@ impl Runner {
             self.status.send_modify(|status| {
                 status.head = head;
                 status.lag_events = events;
-                // Meanwhile something was applied: whoever did it has said how old it was.
+                // Otherwise a batch was applied meanwhile, and its age is in the status.
                 if now_at == position {
                     status.lag_seconds = seconds;
                 }
@@ -335,9 +333,14 @@ impl Runner {
                     tracing::error!(log.position = %position, reason, "the projector waits for an upgrade");
                 }
                 ProjectorState::Failing { reason } => {
-                    tracing::warn!(reason, "the projector failed; it tries again");
+                    tracing::warn!(reason, "the projector failed; it will retry");
                 }
-                other => tracing::info!(state = ?other, "projector"),
+                ProjectorState::Starting
+                | ProjectorState::Standby
+                | ProjectorState::Rebuilding
+                | ProjectorState::CatchingUp
+                | ProjectorState::Live
+                | ProjectorState::Stopped => tracing::info!(?state, "projector"),
             }
             self.status.send_modify(|status| status.state = state);
         }
@@ -382,7 +385,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_batch_of_large_commits_ends_before_its_number_of_commits_is_reached() {
+    async fn a_batch_of_large_commits_ends_before_its_maximum_number_of_commits() {
         let runner = Runner::new(
             Arc::new(MemoryLog::new()),
             ReadModels::connect("postgres://127.0.0.1:1/none").unwrap(),
@@ -392,9 +395,12 @@ mod tests {
         );
         let (sender, arrivals) = mpsc::channel(10);
         for position in 1..=10 {
-            sender.send(Ok(arrived(position, 1_000))).await.unwrap_or_else(|_| panic!("there is room"));
+            sender
+                .send(Ok(arrived(position, 1_000)))
+                .await
+                .unwrap_or_else(|_| panic!("the channel is closed"));
         }
-        let mut reader = Reader::of(arrivals);
+        let mut reader = Reader::from_arrivals(arrivals);
         let mut sizes = Vec::new();
         for _ in 0..2 {
             let first = reader.next().await.unwrap();

@@ -1,5 +1,5 @@
-//! How old the oldest commit is that the read models do not show. It is asked of the log, beside the loop that
-//! applies: that loop may be stuck.
+//! The age of the oldest commit that the read models do not include. It is read from the log, outside the loop that
+//! applies commits, because that loop may be stuck.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use capstan_eventlog::EventLog;
 use chrono::{DateTime, Utc};
 use tokio::time::{Instant, timeout};
 
-/// The longest one question to the log may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// Timeout of one call to the log.
+pub(super) const LOG_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What is known of the oldest commit after a position.
+/// The oldest commit after a position.
 #[derive(Debug)]
 pub(super) struct Lag {
     position: Position,
-    /// When the commit after the position was recorded.
+    /// Time the commit after the position was recorded, if known.
     oldest: Option<DateTime<Utc>>,
-    /// Since when there is a commit after the position, as far as we know.
+    /// Time a commit after the position was first observed.
     since: Instant,
 }
 
 impl Lag {
-    /// Nothing is known.
+    /// No commit is known.
     pub(super) fn new() -> Self {
         Self::at(Position::START)
     }
@@ -32,7 +32,7 @@ impl Lag {
         Self { position, oldest: None, since: Instant::now() }
     }
 
-    /// The age, in seconds, when the log ends at `head`.
+    /// The age in seconds, for a log that ends at `head`.
     pub(super) async fn seconds(
         &mut self,
         log: &Arc<dyn EventLog>,
@@ -47,7 +47,7 @@ impl Lag {
             return 0.0;
         }
         if self.oldest.is_none() {
-            let next = timeout(PATIENCE, log.next(position)).await;
+            let next = timeout(LOG_TIMEOUT, log.next(position)).await;
             self.oldest = next.ok().and_then(Result::ok).flatten().map(|next| next.recorded_at);
         }
         match self.oldest {

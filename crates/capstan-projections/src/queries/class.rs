@@ -1,22 +1,26 @@
 //! Reads of execution classes.
 
 use crate::catalogue::classes::class_id;
-use crate::queries::cursor::Page;
-use crate::queries::select::{Direction, Select};
-use crate::queries::{Item, Listing, QueryError};
-use crate::read_models::ReadModels;
+use crate::queries::select::{Query, Select};
 
-impl ReadModels {
-    /// A class that was spoken of.
-    pub async fn class(&self, workspace: &str, instance_key: &str) -> Result<Option<Item>, QueryError> {
-        let mut select = Select::of("classes", workspace, "created_at");
-        select.filter("id = ?", class_id(workspace, instance_key));
-        select.one(self).await
+const TABLE: &str = "classes";
+
+/// The execution classes that are configured or have failed, oldest first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClassFilter;
+
+impl Query for ClassFilter {
+    fn select(&self, workspace: &str) -> Select {
+        Select::all(TABLE, workspace)
     }
+}
 
-    /// Classes that were spoken of, oldest first.
-    pub async fn classes(&self, workspace: &str, page: &Page) -> Result<Listing, QueryError> {
-        let select = Select::of("classes", workspace, "created_at");
-        select.page(self, page, Direction::OldestFirst).await
+/// The execution class with this key.
+#[derive(Clone, Copy, Debug)]
+pub struct InstanceKey<'a>(pub &'a str);
+
+impl Query for InstanceKey<'_> {
+    fn select(&self, workspace: &str) -> Select {
+        Select::by_id(TABLE, workspace, class_id(workspace, self.0))
     }
 }

@@ -1,28 +1,28 @@
-//! Pages: a place in a list that stays right while rows come and go.
+//! Cursors: a place in a list that stays valid while rows are added and removed.
 
 use chrono::{DateTime, Utc};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use uuid::Uuid;
 
-/// Objects on a page when the caller does not say.
+/// Default number of objects on a page.
 const LIMIT_DEFAULT: u32 = 50;
-/// Objects on a page at most.
+/// Maximum number of objects on a page.
 const LIMIT_MAX: u32 = 500;
 
-/// Which page of a list.
+/// A page of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Objects wanted; 50 when absent, at most 500.
+    /// Maximum number of objects; 50 when absent, at most 500.
     pub limit: Option<u32>,
-    /// Where the last page ended, as its answer said.
+    /// The cursor returned with the page before.
     pub cursor: Option<String>,
-    /// Whether to count what the whole list holds.
+    /// True to count the whole list.
     pub count: bool,
 }
 
-/// A text that is no cursor of ours, or one of another list or other filters.
+/// A text that is not a cursor, or the cursor of another list or other filters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("read the cursor")]
+#[error("the cursor does not belong to this list and these filters")]
 pub struct InvalidCursor;
 
 /// The last row of a page: lists are ordered by a number and an id.
@@ -43,7 +43,7 @@ impl Place {
         DateTime::from_timestamp_micros(self.order).unwrap_or_default()
     }
 
-    /// The cursor of a list: `list`, a hash of what it lists and how it is filtered, then order and id, in hex.
+    /// The cursor of a list, in hex: `list`, a hash of its model and filters, then order and id.
     pub(crate) fn to_cursor(self, list: u64) -> String {
         HEXLOWER.encode(&[&list.to_be_bytes()[..], &self.order.to_be_bytes(), self.id.as_bytes()].concat())
     }
@@ -66,7 +66,7 @@ impl Page {
         self.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX)
     }
 
-    /// Where it begins in this list.
+    /// The place after which it starts in this list.
     pub(crate) fn place(&self, list: u64) -> Result<Option<Place>, InvalidCursor> {
         self.cursor.as_deref().map(|text| Place::from_cursor(text, list)).transpose()
     }

@@ -2,16 +2,16 @@
 
 use capstan_domain::id::TaskId;
 
-use crate::queries::cursor::Page;
-use crate::queries::select::{Direction, Select};
-use crate::queries::{Listing, QueryError};
-use crate::read_models::ReadModels;
+use crate::queries::select::{Query, Select};
 
-impl ReadModels {
-    /// Everything that was said to a task, oldest first.
-    pub async fn inputs(&self, workspace: &str, task: TaskId, page: &Page) -> Result<Listing, QueryError> {
-        let mut select = Select::of("inputs", workspace, "seq");
-        select.filter("task_id = ?", task.0);
-        select.page(self, page, Direction::OldestFirst).await
+/// All inputs of a task, oldest first.
+#[derive(Clone, Copy, Debug)]
+pub struct InputsOfTask(pub TaskId);
+
+impl Query for InputsOfTask {
+    fn select(&self, workspace: &str) -> Select {
+        let mut select = Select::all("inputs", workspace).by_sequence("seq");
+        select.filter("task_id = ?", self.0.0);
+        select
     }
 }

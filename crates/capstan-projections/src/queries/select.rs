@@ -1,54 +1,120 @@
-//! Putting a read together: the conditions asked for, one statement, position and rows of one instant.
+//! A read of one model as a value: conditions, then one statement, so that position and rows are of one instant.
 
 use std::fmt::Write;
 
+use capstan_domain::id::TaskId;
 use capstan_envelope::Position;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use crate::checkpoint;
 use crate::queries::cursor::{Page, Place};
 use crate::queries::{Item, Listing, QueryError, Total};
 use crate::read_models::ReadModels;
 
-/// Bytes of documents on a page, but for the last one: a page of large documents ends before its limit.
+/// Maximum bytes of documents on a page, except the last document: a page of large documents ends before its limit.
 const PAGE_BYTES_MAX: i64 = 8 * 1024 * 1024;
 
-/// Rows that are counted at most when a list is asked for its length.
+/// Maximum number of rows counted for the length of a list.
 const COUNT_MAX: u64 = 10_000;
 
-/// A value asked for.
+/// A question to one read model: an id, or the filter of a list.
+pub trait Query: Send + Sync {
+    /// The matching rows of a workspace.
+    fn select(&self, workspace: &str) -> Select;
+}
+
+/// A question about a part of a task, such as a run.
+pub trait PartOfTask: Query {}
+
+impl ReadModels {
+    /// The object that matches, or `None`.
+    pub async fn one(&self, workspace: &str, query: &impl Query) -> Result<Option<Item>, QueryError> {
+        query.select(workspace).one(self).await
+    }
+
+    /// A page of the objects that match.
+    pub async fn list(
+        &self,
+        workspace: &str,
+        query: &impl Query,
+        page: &Page,
+    ) -> Result<Listing, QueryError> {
+        query.select(workspace).page(self, page, PAGE_BYTES_MAX).await
+    }
+
+    /// The number of objects that match, counted up to `limit`.
+    pub async fn count(&self, workspace: &str, query: &impl Query, limit: u64) -> Result<u64, QueryError> {
+        query.select(workspace).count(self, limit).await
+    }
+
+    /// The task of a run or output, or `None`.
+    pub async fn task_of(
+        &self,
+        workspace: &str,
+        part: &impl PartOfTask,
+    ) -> Result<Option<TaskId>, QueryError> {
+        let Select { table, conditions, parameters, .. } = part.select(workspace);
+        let sql = format!("SELECT task_id FROM capstan.{table} WHERE {conditions}");
+        Ok(self.rows(&sql, &borrowed(&parameters)).await?.first().map(|row| TaskId(row.get(0))))
+    }
+}
+
+/// A value of a condition.
 type Parameter = Box<dyn ToSql + Send + Sync>;
 
-/// A read of one model.
-pub(crate) struct Select {
+/// Rows of one model in one workspace, in the order of their creation.
+#[derive(Debug)]
+pub struct Select {
     table: &'static str,
     order: &'static str,
+    direction: Direction,
     conditions: String,
     parameters: Vec<Parameter>,
 }
 
-/// Newest first or oldest first.
+/// Order of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
+enum Direction {
     NewestFirst,
     OldestFirst,
 }
 
 impl Select {
-    /// Rows of one workspace, ordered by `order` and id.
-    pub(crate) fn of(table: &'static str, workspace: &str, order: &'static str) -> Self {
+    /// All rows of the workspace, oldest first.
+    pub(crate) fn all(table: &'static str, workspace: &str) -> Self {
         Self {
             table,
-            order,
+            order: "created_at",
+            direction: Direction::OldestFirst,
             conditions: "workspace = $1".to_owned(),
             parameters: vec![Box::new(workspace.to_owned())],
         }
     }
 
-    /// Adds a condition; `?` stands for the value.
+    /// The row with this id.
+    pub(crate) fn by_id(table: &'static str, workspace: &str, id: Uuid) -> Self {
+        let mut select = Self::all(table, workspace);
+        select.filter("id = ?", id);
+        select
+    }
+
+    /// Reverses the order.
+    pub(crate) fn newest_first(mut self) -> Self {
+        self.direction = Direction::NewestFirst;
+        self
+    }
+
+    /// Orders by a sequence number instead of the time of creation.
+    pub(crate) fn by_sequence(mut self, column: &'static str) -> Self {
+        self.order = column;
+        self
+    }
+
+    /// Adds a condition; `?` is the value.
     pub(crate) fn filter(&mut self, condition: &str, value: impl ToSql + Send + Sync + 'static) {
         self.parameters.push(Box::new(value));
         let numbered = condition.replace('?', &format!("${}", self.parameters.len()));
@@ -63,7 +129,7 @@ impl Select {
         }
     }
 
-    /// Adds a condition on a flag, written out so that an index on part of the table can be used.
+    /// Adds a condition on a flag as a literal, so that a partial index can be used.
     pub(crate) fn filter_flag(&mut self, column: &str, wanted: Option<bool>) {
         match wanted {
             Some(true) => self.filter_plain(column),
@@ -77,8 +143,21 @@ impl Select {
         let _ = write!(self.conditions, " AND {condition}");
     }
 
-    /// The one row, if there is one.
-    pub(crate) async fn one(self, read_models: &ReadModels) -> Result<Option<Item>, QueryError> {
+    /// Adds a condition that a column has one of these values; any value matches when there are none.
+    pub(crate) fn filter_any<T: ToSql + Send + Sync + 'static>(
+        &mut self,
+        column: &str,
+        values: impl IntoIterator<Item = T>,
+    ) where
+        Vec<T>: ToSql,
+    {
+        let values: Vec<T> = values.into_iter().collect();
+        if !values.is_empty() {
+            self.filter(&format!("{column} = ANY(?)"), values);
+        }
+    }
+
+    async fn one(self, read_models: &ReadModels) -> Result<Option<Item>, QueryError> {
         let sql = format!(
             "SELECT c.position, r.version, r.doc, c.hash FROM capstan.checkpoint c \
              JOIN (SELECT version, doc FROM capstan.{} WHERE {} LIMIT 1) r ON true",
@@ -93,8 +172,7 @@ impl Select {
         }))
     }
 
-    /// How many rows there are; counted no further than `limit`.
-    pub(crate) async fn count(&mut self, read_models: &ReadModels, limit: u64) -> Result<u64, QueryError> {
+    async fn count(&mut self, read_models: &ReadModels, limit: u64) -> Result<u64, QueryError> {
         self.parameters.push(Box::new(i64::try_from(limit).unwrap_or(i64::MAX)));
         let sql = format!(
             "SELECT count(*) FROM (SELECT 1 FROM capstan.{} WHERE {} LIMIT ${}) found",
@@ -107,45 +185,34 @@ impl Select {
         Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0) as u64))
     }
 
-    /// How many rows the whole list has, as far as it is worth counting.
+    /// The length of the whole list, counted up to [`COUNT_MAX`].
     async fn total(&mut self, read_models: &ReadModels) -> Result<Total, QueryError> {
         let found = self.count(read_models, COUNT_MAX + 1).await?;
         Ok(Total { count: found.min(COUNT_MAX), is_more: found > COUNT_MAX })
     }
 
-    /// Stands for this list: table, order and everything that is asked for. A cursor is good for one list only.
-    fn list(&self, direction: Direction) -> u64 {
-        let Self { table, order, conditions, parameters } = self;
+    /// Identifies the list: table, order and conditions. A cursor is valid for one list only.
+    fn list_id(&self) -> u64 {
+        let Self { table, order, direction, conditions, parameters } = self;
         let text = format!("{table} {order} {direction:?} {conditions} {parameters:?}");
         let mut first = [0; 8];
         first.copy_from_slice(&Sha256::digest(text)[..8]);
         u64::from_be_bytes(first)
     }
 
-    /// One page.
-    pub(crate) async fn page(
-        self,
-        read_models: &ReadModels,
-        page: &Page,
-        direction: Direction,
-    ) -> Result<Listing, QueryError> {
-        self.page_within(read_models, page, direction, PAGE_BYTES_MAX).await
-    }
-
-    /// One page that ends with the document that reaches `bytes_max`.
-    async fn page_within(
+    /// One page, which ends with the document that reaches `bytes_max`.
+    async fn page(
         mut self,
         read_models: &ReadModels,
         page: &Page,
-        direction: Direction,
         bytes_max: i64,
     ) -> Result<Listing, QueryError> {
         let limit = page.limit();
-        let list_id = self.list(direction);
+        let list_id = self.list_id();
         let place = page.place(list_id)?;
         let total = if page.count { Some(self.total(read_models).await?) } else { None };
         let is_time = self.order != "seq";
-        let (after, sorted) = match direction {
+        let (after, sorted) = match self.direction {
             Direction::NewestFirst => ("<", "DESC"),
             Direction::OldestFirst => (">", "ASC"),
         };
@@ -157,10 +224,10 @@ impl Select {
             let _ = write!(self.conditions, " AND ({}, id) {after} (${order}, ${id})", self.order);
         }
         let order = self.order;
-        // One more than asked for tells whether there is a next page.
+        // One row more than the limit: there is a next page.
         self.parameters.push(Box::new(i64::from(limit) + 1));
         self.parameters.push(Box::new(bytes_max));
-        // Postgres knows the length of a large document without reading it, so those left out cost nothing.
+        // Postgres knows the length of a large document without reading it, so the omitted ones cost nothing.
         let sql = format!(
             "SELECT c.position, r.id, r.{order}, r.doc, r.found, c.hash FROM capstan.checkpoint c \
              LEFT JOIN (SELECT id, {order}, doc, count(*) OVER () AS found, \
@@ -195,12 +262,12 @@ impl Select {
     }
 
     async fn run(&self, read_models: &ReadModels, sql: &str) -> Result<Vec<Row>, QueryError> {
-        let client = read_models.client().await?;
-        let statement = client.prepare_cached(sql).await.map_err(QueryError::unavailable)?;
-        let parameters: Vec<&(dyn ToSql + Sync)> =
-            self.parameters.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
-        client.query(&statement, &parameters).await.map_err(QueryError::unavailable)
+        read_models.rows(sql, &borrowed(&self.parameters)).await
     }
+}
+
+fn borrowed(parameters: &[Parameter]) -> Vec<&(dyn ToSql + Sync)> {
+    parameters.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect()
 }
 
 #[cfg(test)]
@@ -215,7 +282,7 @@ mod tests {
         let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
         read_models.migrate().await.unwrap();
         let client = read_models.client().await.unwrap();
-        // Seven documents of 20 kB that cannot be pressed together, two of them of one instant.
+        // Seven documents of 20 kB that do not compress, two of them created at the same instant.
         client
             .batch_execute(
                 "INSERT INTO capstan.agents (id, workspace, position, version, doc, agent_key, active, key_form, name_form, \
@@ -239,9 +306,8 @@ mod tests {
                 let mut page = Page { limit: Some(limit), ..Page::default() };
                 let (mut sizes, mut seen) = (Vec::new(), String::new());
                 loop {
-                    let select = Select::of("agents", "dev", "created_at");
-                    let listing =
-                        select.page_within(&read_models, &page, direction, bytes_max).await.unwrap();
+                    let select = Select { direction, ..Select::all("agents", "dev") };
+                    let listing = select.page(&read_models, &page, bytes_max).await.unwrap();
                     sizes.push(listing.items.len());
                     seen.extend(listing.items.iter().map(|item| &item.get()[1..2]));
                     page.cursor = listing.next_cursor;
@@ -254,8 +320,8 @@ mod tests {
                 assert_eq!(seen, all);
             }
         }
-        let none = Select::of("agents", "other", "created_at");
-        let none = none.page(&read_models, &Page::default(), Direction::OldestFirst).await.unwrap();
+        let none = Select::all("agents", "other");
+        let none = none.page(&read_models, &Page::default(), PAGE_BYTES_MAX).await.unwrap();
         assert!(none.items.is_empty() && none.next_cursor.is_none());
     }
 }

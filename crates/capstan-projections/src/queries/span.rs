@@ -1,20 +1,20 @@
-//! A span of time to filter by.
+//! A span of time, as a filter.
 
 use chrono::{DateTime, Utc};
 
 use crate::queries::select::Select;
 
-/// From when to when; both ends open.
+/// A span of time; each end may be open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
-    /// Later than this.
+    /// Exclusive lower end.
     pub after: Option<DateTime<Utc>>,
-    /// Earlier than this.
+    /// Exclusive upper end.
     pub before: Option<DateTime<Utc>>,
 }
 
 impl Select {
-    /// Keeps rows whose instant in this column lies in the span.
+    /// Keeps rows whose value in this column is within the span.
     pub(crate) fn within(&mut self, column: &str, span: Span) {
         self.filter_some(&format!("{column} > ?"), span.after);
         self.filter_some(&format!("{column} < ?"), span.before);

@@ -6,136 +6,113 @@ use capstan_domain::id::{AgentId, TaskId};
 use capstan_domain::task::TaskState;
 use capstan_domain::task::event::Priority;
 
-use crate::catalogue::tasks::WaitingReason;
+use crate::catalogue::tasks::waiting_reason::WaitingReason;
 use crate::labels;
-use crate::queries::cursor::Page;
-use crate::queries::select::{Direction, Select};
+use crate::queries::QueryError;
+use crate::queries::select::{Query, Select};
 use crate::queries::span::Span;
-use crate::queries::{Item, Listing, QueryError};
 use crate::read_models::ReadModels;
 
-/// The message stands in the document only: a column of its own would write it once more with every change of a task.
-/// Postgres reads no document in which a character is escaped as NUL.
+const TABLE: &str = "tasks";
+
+/// The message is in the document only: a column would be written again with every change of the task. Postgres does
+/// not parse a document that contains an escaped NUL.
 const TEXT_CONTAINS: &str = "strpos(lower(coalesce(label, '') || E'\\n' || \
     (replace(doc, '\\u0000', '\\ufffd')::json ->> 'message')), lower(?)) > 0";
 
-/// Which tasks to list; everything that is given must hold.
+/// Tasks, newest first. All conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TaskFilter {
-    /// In one of these states; any when empty.
+    /// Accepted states; any when empty.
     pub states: Vec<TaskState>,
-    /// Of this agent.
+    /// The agent.
     pub agent_id: Option<AgentId>,
-    /// Of one of these priorities; any when empty.
+    /// Accepted priorities; any when empty.
     pub priorities: Vec<Priority>,
-    /// With exactly this label.
+    /// The exact label.
     pub label: Option<String>,
-    /// With all of these names and values among its labels.
+    /// Names and values that must all be among the labels.
     pub labels: BTreeMap<String, String>,
-    /// Made for this task.
+    /// The parent task.
     pub parent_task_id: Option<TaskId>,
-    /// Made for one of these outputs of their parents; any when empty.
+    /// Accepted source outputs; any when empty.
     pub source_output_ids: Vec<String>,
-    /// Waiting for one of these reasons; waiting or not when empty.
+    /// Accepted waiting reasons; any task when empty.
     pub waiting_reasons: Vec<WaitingReason>,
-    /// Created in this span.
+    /// Time of creation.
     pub created: Span,
-    /// Changed last in this span.
+    /// Time of the last change.
     pub updated: Span,
-    /// Archived, or not; both when absent.
+    /// Archived or not; both when absent.
     pub archived: Option<bool>,
-    /// With this text in label or message, whatever the case.
+    /// Text in label or message, ignoring case.
     pub text: Option<String>,
 }
 
-impl ReadModels {
-    /// A task.
-    pub async fn task(&self, workspace: &str, id: TaskId) -> Result<Option<Item>, QueryError> {
-        let mut select = Select::of("tasks", workspace, "created_at");
-        select.filter("id = ?", id.0);
-        select.one(self).await
+impl Query for TaskFilter {
+    fn select(&self, workspace: &str) -> Select {
+        let mut select = Select::all(TABLE, workspace).newest_first();
+        if !self.states.is_empty() && self.states.iter().all(|state| !state.is_terminal()) {
+            // Open tasks are few and have an index.
+            select.filter_plain("open");
+        }
+        select.filter_any("state", self.states.iter().map(|state| state.as_str()));
+        select.filter_any("priority", self.priorities.iter().map(|priority| priority.as_str()));
+        select.filter_some("agent_id = ?", self.agent_id.map(|id| id.0));
+        select.filter_some("label = ?", self.label.as_deref().map(storable));
+        for (name, value) in &self.labels {
+            select.filter("strpos(labels, ?) > 0", labels::needle(name, value));
+        }
+        select.filter_some("parent_task_id = ?", self.parent_task_id.map(|id| id.0));
+        select.filter_any("source_output_id", self.source_output_ids.iter().map(|id| storable(id)));
+        select.filter_any("waiting_reason", self.waiting_reasons.iter().map(|reason| reason.as_str()));
+        select.within("created_at", self.created);
+        select.within("updated_at", self.updated);
+        select.filter_some("archived = ?", self.archived);
+        let text = self.text.as_deref().filter(|text| !text.is_empty()).map(storable);
+        select.filter_some(TEXT_CONTAINS, text);
+        select
     }
+}
 
-    /// How many tasks are not over, of one agent or of all; counted no further than `limit`.
-    pub async fn count_open_tasks(
-        &self,
-        workspace: &str,
-        agent_id: Option<AgentId>,
-        limit: u64,
-    ) -> Result<u64, QueryError> {
-        let mut select = Select::of("tasks", workspace, "created_at");
+impl Query for TaskId {
+    fn select(&self, workspace: &str) -> Select {
+        Select::by_id(TABLE, workspace, self.0)
+    }
+}
+
+/// The open tasks of a workspace, or of one agent, oldest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenTasksOf {
+    /// The agent; every agent when absent.
+    pub agent_id: Option<AgentId>,
+}
+
+impl Query for OpenTasksOf {
+    fn select(&self, workspace: &str) -> Select {
+        let mut select = Select::all(TABLE, workspace);
         select.filter_plain("open");
-        select.filter_some("agent_id = ?", agent_id.map(|id| id.0));
-        select.count(self, limit).await
+        select.filter_some("agent_id = ?", self.agent_id.map(|id| id.0));
+        select
     }
+}
 
-    /// The tasks of an agent that are not over, at most `limit`.
+impl ReadModels {
+    /// Ids of the open tasks of an agent, oldest first, at most `limit`.
     pub async fn open_tasks_of(
         &self,
         workspace: &str,
         agent_id: AgentId,
         limit: i64,
     ) -> Result<Vec<TaskId>, QueryError> {
-        let client = self.client().await?;
         let sql = "SELECT id FROM capstan.tasks WHERE workspace = $1 AND open AND agent_id = $2 \
                    ORDER BY created_at, id LIMIT $3";
-        let statement = client.prepare_cached(sql).await.map_err(QueryError::unavailable)?;
-        let rows = client
-            .query(&statement, &[&workspace, &agent_id.0, &limit])
-            .await
-            .map_err(QueryError::unavailable)?;
+        let rows = self.rows(sql, &[&workspace, &agent_id.0, &limit]).await?;
         Ok(rows.iter().map(|row| TaskId(row.get(0))).collect())
     }
-
-    /// Tasks, newest first.
-    pub async fn tasks(
-        &self,
-        workspace: &str,
-        filter: &TaskFilter,
-        page: &Page,
-    ) -> Result<Listing, QueryError> {
-        let mut select = Select::of("tasks", workspace, "created_at");
-        if !filter.states.is_empty() {
-            if filter.states.iter().all(|state| !state.is_terminal()) {
-                // Tasks that are not over are few and have an index of their own.
-                select.filter_plain("open");
-            }
-            let states: Vec<&'static str> = filter.states.iter().map(|state| state.as_str()).collect();
-            select.filter("state = ANY(?)", states);
-        }
-        if !filter.priorities.is_empty() {
-            let priorities: Vec<String> = filter.priorities.iter().map(|priority| word(*priority)).collect();
-            select.filter("priority = ANY(?)", priorities);
-        }
-        select.filter_some("agent_id = ?", filter.agent_id.map(|id| id.0));
-        select.filter_some("label = ?", filter.label.as_deref().map(storable));
-        for (name, value) in &filter.labels {
-            select.filter("strpos(labels, ?) > 0", labels::needle(name, value));
-        }
-        select.filter_some("parent_task_id = ?", filter.parent_task_id.map(|id| id.0));
-        if !filter.source_output_ids.is_empty() {
-            let ids: Vec<String> = filter.source_output_ids.iter().map(|id| storable(id)).collect();
-            select.filter("source_output_id = ANY(?)", ids);
-        }
-        if !filter.waiting_reasons.is_empty() {
-            let reasons: Vec<&'static str> =
-                filter.waiting_reasons.iter().map(|reason| reason.as_str()).collect();
-            select.filter("waiting_reason = ANY(?)", reasons);
-        }
-        select.within("created_at", filter.created);
-        select.within("updated_at", filter.updated);
-        select.filter_some("archived = ?", filter.archived);
-        let text = filter.text.as_deref().filter(|text| !text.is_empty()).map(storable);
-        select.filter_some(TEXT_CONTAINS, text);
-        select.page(self, page, Direction::NewestFirst).await
-    }
 }
 
-/// Text as it was stored.
+/// The text as Postgres stores it: without NUL characters.
 pub(crate) fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
-}
-
-fn word(priority: Priority) -> String {
-    format!("{priority:?}").to_lowercase()
 }

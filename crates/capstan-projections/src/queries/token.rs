@@ -2,28 +2,27 @@
 
 use capstan_domain::id::TokenId;
 
-use crate::queries::cursor::Page;
-use crate::queries::select::{Direction, Select};
-use crate::queries::{Item, Listing, QueryError};
-use crate::read_models::ReadModels;
+use crate::queries::select::{Query, Select};
 
-impl ReadModels {
-    /// A token.
-    pub async fn token(&self, workspace: &str, id: TokenId) -> Result<Option<Item>, QueryError> {
-        let mut select = Select::of("tokens", workspace, "created_at");
-        select.filter("id = ?", id.0);
-        select.one(self).await
+const TABLE: &str = "tokens";
+
+/// Tokens, oldest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenFilter {
+    /// Revoked or not; both when absent.
+    pub revoked: Option<bool>,
+}
+
+impl Query for TokenFilter {
+    fn select(&self, workspace: &str) -> Select {
+        let mut select = Select::all(TABLE, workspace);
+        select.filter_some("revoked = ?", self.revoked);
+        select
     }
+}
 
-    /// Tokens, revoked or not, both when that is not said; oldest first.
-    pub async fn tokens(
-        &self,
-        workspace: &str,
-        revoked: Option<bool>,
-        page: &Page,
-    ) -> Result<Listing, QueryError> {
-        let mut select = Select::of("tokens", workspace, "created_at");
-        select.filter_some("revoked = ?", revoked);
-        select.page(self, page, Direction::OldestFirst).await
+impl Query for TokenId {
+    fn select(&self, workspace: &str) -> Select {
+        Select::by_id(TABLE, workspace, self.0)
     }
 }

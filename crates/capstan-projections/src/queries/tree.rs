@@ -1,4 +1,4 @@
-//! A task with everything that was made for it, and what that costs.
+//! A task with its subtasks at every depth, and their cost.
 
 use std::collections::HashMap;
 
@@ -12,8 +12,8 @@ use crate::checkpoint;
 use crate::queries::QueryError;
 use crate::read_models::ReadModels;
 
-/// Breadth first, so that what is left out is what lies deepest. Names and cost stand in the document only; Postgres
-/// reads none in which a character is escaped as NUL.
+/// Breadth first, so that the deepest tasks are the ones omitted. Names and cost are in the document only; Postgres does
+/// not parse one that contains an escaped NUL.
 const SQL: &str = "WITH RECURSIVE tree AS ( \
         SELECT id, 0 AS depth FROM capstan.tasks WHERE workspace = $1 AND id = $2 \
         UNION ALL \
@@ -26,43 +26,43 @@ const SQL: &str = "WITH RECURSIVE tree AS ( \
          LATERAL (SELECT replace(t.doc, '\\u0000', '\\ufffd')::jsonb AS doc) d \
     ORDER BY shown.depth, t.created_at, t.id";
 
-/// A task and what was made for it.
+/// A task and its subtasks.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TaskTree {
-    /// The task asked for.
+    /// The requested task.
     pub root: TreeTask,
-    /// Tasks in the tree.
+    /// Number of tasks in the tree.
     pub tasks: usize,
-    /// True when there are more, deeper or beyond the limit: sums are then of the tasks shown.
+    /// True when tasks were omitted, below the depth limit or beyond the task limit; totals then cover the tasks shown.
     pub truncated: bool,
 }
 
 /// A task in a tree.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TreeTask {
-    /// The task.
+    /// Id of the task.
     pub id: TaskId,
-    /// Its name for people.
+    /// Label of the task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Whose it is.
+    /// Its agent.
     pub agent_id: AgentId,
-    /// That agent's name.
+    /// Name of the agent.
     pub agent_name: String,
-    /// Where it stands.
+    /// State of the task.
     pub state: String,
-    /// Since when it is there.
+    /// Time of creation.
     pub created_at: DateTime<Utc>,
-    /// What its own runs cost, in US dollars.
+    /// Cost of its own runs, in US dollars.
     pub cost_usd: f64,
-    /// That and what everything below it costs.
+    /// The same including all subtasks.
     pub total_cost_usd: f64,
-    /// What was made for it, oldest first.
+    /// Its subtasks, oldest first.
     pub children: Vec<TreeTask>,
 }
 
 impl ReadModels {
-    /// The tree below a task, at most so deep and of at most so many tasks; and the position it was read at.
+    /// The tree below a task, limited in depth and number of tasks, and the position it was read at.
     pub async fn task_tree(
         &self,
         workspace: &str,
@@ -70,15 +70,10 @@ impl ReadModels {
         depth_max: u32,
         tasks_max: u32,
     ) -> Result<Option<(TaskTree, Position)>, QueryError> {
-        let client = self.client().await?;
-        let statement = client.prepare_cached(SQL).await.map_err(QueryError::unavailable)?;
         let depth_max = i32::try_from(depth_max).unwrap_or(i32::MAX - 1);
-        // One level and one task more than asked for tell whether something is left out.
+        // One level and one task more than the limits: something is omitted.
         let more = i64::from(tasks_max) + 1;
-        let rows = client
-            .query(&statement, &[&workspace, &id.0, &depth_max, &more])
-            .await
-            .map_err(QueryError::unavailable)?;
+        let rows = self.rows(SQL, &[&workspace, &id.0, &depth_max, &more]).await?;
         let Some(first) = rows.first() else { return Ok(None) };
         let position = checkpoint::position(first);
         let shown =
@@ -102,7 +97,7 @@ impl ReadModels {
             .collect();
         let count = tasks.len();
         let truncated = count < rows.len();
-        // Deepest first: whoever is taken has all its children.
+        // Deepest first: a task comes after all its children.
         let mut children: HashMap<TaskId, Vec<TreeTask>> = HashMap::new();
         while let Some((parent, mut task)) = tasks.pop() {
             let mut below = children.remove(&task.id).unwrap_or_default();

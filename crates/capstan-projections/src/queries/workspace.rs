@@ -1,14 +1,13 @@
 //! Reads of workspaces.
 
-use crate::queries::select::Select;
-use crate::queries::{Item, QueryError};
-use crate::read_models::ReadModels;
+use crate::queries::select::{Query, Select};
 
-impl ReadModels {
-    /// A workspace.
-    pub async fn workspace(&self, workspace: &str) -> Result<Option<Item>, QueryError> {
-        let mut select = Select::of("workspaces", workspace, "created_at");
-        select.filter("id = ?", workspace.to_owned());
-        select.one(self).await
+/// The workspace itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ThisWorkspace;
+
+impl Query for ThisWorkspace {
+    fn select(&self, workspace: &str) -> Select {
+        Select::all("workspaces", workspace)
     }
 }

@@ -1,13 +1,14 @@
 //! Given these events, then these rows: `projections/<model>/golden/<case>.given.json` and `.rows.json`. Every
-//! event is also fed a second time onto the rows it made.
+//! event is also applied a second time to the rows it produced. The READMEs name the events each model reads.
 //!
-//! `CAPSTAN_BLESS=1` writes the rows that came out; read the difference before you keep it.
+//! `CAPSTAN_BLESS=1` writes the rows and the events; read the difference before you keep it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use capstan_contract::{CATALOGUE, DomainEvent};
 use capstan_envelope::{EventRecord, StreamHead, StreamId};
-use capstan_projections::MODELS;
+use capstan_projections::{MODELS, ReadModel};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -52,7 +53,7 @@ async fn golden_events_give_golden_rows_and_a_second_time_changes_nothing() {
     let place = Place::new().await;
     let database = place.sql().await;
     let bless = std::env::var_os("CAPSTAN_BLESS").is_some();
-    for (model, _) in MODELS {
+    for model in MODELS.iter().map(|model| model.name) {
         for case in cases(model) {
             let mut story = Story::empty(9);
             let mut heads: HashMap<StreamId, StreamHead> = HashMap::new();
@@ -82,29 +83,88 @@ async fn golden_events_give_golden_rows_and_a_second_time_changes_nothing() {
                 .batch_execute("UPDATE capstan.checkpoint SET position = 0, hash = repeat('0', 64)")
                 .await
                 .unwrap();
-            project(&log, &place.read_models_anew(), end).await;
-            assert_eq!(read_models.digests().await.unwrap(), digests, "{} fed twice", case.display());
+            project(&log, &place.reconnected(), end).await;
+            assert_eq!(read_models.digests().await.unwrap(), digests, "{} applied twice", case.display());
         }
     }
 }
 
+/// One event of each name in the golden cases.
+fn golden_events() -> BTreeMap<String, DomainEvent> {
+    let given = MODELS.iter().flat_map(|model| cases(model.name)).flat_map(|case| given(&case));
+    given
+        .flat_map(|Given { stream, events, .. }| {
+            let decode = move |event: EventRecord| {
+                (event.name.clone(), DomainEvent::decode(stream.category(), &event).unwrap())
+            };
+            events.into_iter().map(decode)
+        })
+        .collect()
+}
+
 #[test]
-fn every_event_stands_in_a_golden_case() {
-    let told: BTreeSet<String> = MODELS
-        .iter()
-        .flat_map(|(model, _)| cases(model))
-        .flat_map(|case| given(&case))
-        .flat_map(|given| given.events)
-        .map(|event| event.name)
-        .collect();
-    let known: BTreeSet<String> =
-        capstan_contract::CATALOGUE.iter().map(|event| event.name.to_owned()).collect();
-    assert_eq!(told, known);
+fn every_event_is_in_a_golden_case() {
+    let known: BTreeSet<String> = CATALOGUE.iter().map(|event| event.name.to_owned()).collect();
+    assert_eq!(golden_events().into_keys().collect::<BTreeSet<_>>(), known);
+}
+
+/// The events a model reads, as the READMEs name them: long categories in one word.
+fn events_read(model: &ReadModel, examples: &BTreeMap<String, DomainEvent>) -> String {
+    let of = |category: Option<&str>| -> Vec<&str> {
+        let events =
+            CATALOGUE.iter().filter(|event| category.is_none_or(|category| event.category == category));
+        events.map(|event| event.name).collect()
+    };
+    let reads: Vec<&str> = of(None).into_iter().filter(|name| (model.reads)(&examples[*name])).collect();
+    if reads == of(None) {
+        return "every event".to_owned();
+    }
+    match ["task", "schedule"].into_iter().find(|category| reads == of(Some(category))) {
+        Some(category) => format!("every event of a {category}"),
+        None => reads.join(", "),
+    }
+}
+
+/// The text with the lines replaced that `replace` answers.
+fn with_lines(text: &str, replace: impl Fn(&str) -> Option<String>) -> String {
+    text.lines().map(|line| replace(line).unwrap_or_else(|| line.to_owned()) + "\n").collect()
+}
+
+#[test]
+fn the_readmes_name_the_events_each_model_reads() {
+    let examples = golden_events();
+    let bless = std::env::var_os("CAPSTAN_BLESS").is_some();
+    let check = |path: PathBuf, expected: &dyn Fn(&str) -> Option<String>, count: usize| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines = text.lines().filter(|line| expected(line).is_some()).count();
+        assert_eq!(lines, count, "{}: lines that name the events read", path.display());
+        let text_expected = with_lines(&text, expected);
+        if bless {
+            std::fs::write(&path, &text_expected).unwrap();
+        } else {
+            assert_eq!(text, text_expected, "{}", path.display());
+        }
+    };
+    for model in MODELS {
+        let events = events_read(model, &examples);
+        let line = |line: &str| {
+            line.starts_with("- **Events read**:").then(|| format!("- **Events read**: {events}."))
+        };
+        check(folder().join(model.name).join("README.md"), &line, 1);
+    }
+    let row = |line: &str| {
+        let model = MODELS.iter().find(|model| line.starts_with(&format!("| [{}](", model.name)))?;
+        let mut cells: Vec<&str> = line.split(" | ").collect();
+        let events = events_read(model, &examples);
+        cells[2] = &events;
+        Some(cells.join(" | "))
+    };
+    check(folder().join("README.md"), &row, MODELS.len());
 }
 
 #[test]
 fn folders_and_models_match_one_to_one() {
-    let models: BTreeSet<String> = MODELS.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let models: BTreeSet<String> = MODELS.iter().map(|model| model.name.to_owned()).collect();
     let mut folders = BTreeSet::new();
     for entry in std::fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();

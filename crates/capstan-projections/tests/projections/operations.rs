@@ -1,4 +1,4 @@
-//! Several projectors, foreign logs, poison, upgrades, waiting.
+//! Operation: several projectors, foreign logs, parked commits, upgrades, waiting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +17,13 @@ use serde_json::value::RawValue;
 use crate::place::{LIMIT, Place, config, in_state, project, reached};
 use crate::story::Story;
 
-async fn told(seed: u64, steps: u32) -> Story {
+async fn history(seed: u64, steps: u32) -> Story {
     let mut story = Story::begin(seed).await;
-    more(&mut story, steps).await;
+    extend(&mut story, steps).await;
     story
 }
 
-async fn more(story: &mut Story, steps: u32) {
+async fn extend(story: &mut Story, steps: u32) {
     for _ in 0..steps {
         story.step().await;
     }
@@ -36,31 +36,31 @@ async fn assert_verified(log: &Arc<dyn EventLog>, read_models: &ReadModels) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_projector_stands_by_and_takes_over_from_a_dead_one() {
     let place = Place::new().await;
-    let mut story = told(11, 200).await;
+    let mut story = history(11, 200).await;
     let log = story.shared();
     let first = Projector::start(log.clone(), place.read_models.clone(), config("first"));
     reached(&first, &place.read_models, story.end().await).await;
     let theirs = ReadModels::connect(&place.database).unwrap();
     let second = Projector::start(log.clone(), theirs.clone(), config("second"));
-    in_state(&second, "the second stands by", |state| *state == ProjectorState::Standby).await;
+    in_state(&second, "the second is on standby", |state| *state == ProjectorState::Standby).await;
 
-    // Killed: nothing is given back.
+    // Aborted: the lease is not released.
     drop(first);
-    more(&mut story, 200).await;
+    extend(&mut story, 200).await;
     reached(&second, &theirs, story.end().await).await;
     assert_verified(&log, &theirs).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_owner_that_wakes_up_after_a_takeover_writes_nothing() {
+async fn an_owner_that_resumes_after_a_takeover_writes_nothing() {
     let place = Place::new().await;
-    let mut story = told(12, 100).await;
+    let mut story = history(12, 100).await;
     let log = story.shared();
     let begun = story.end().await;
     let (wake, sleep) = std::sync::mpsc::channel::<()>();
     let sleep = std::sync::Mutex::new(sleep);
     let sleepy = ProjectorConfig {
-        // Stops the first projector dead right after the commit that reaches `begun`.
+        // Blocks the first projector right after the transaction that reaches `begun`.
         on_progress: Some(Arc::new(move |position| {
             if position == begun {
                 let _ = tokio::task::block_in_place(|| sleep.lock().unwrap().recv_timeout(LIMIT));
@@ -70,7 +70,7 @@ async fn an_owner_that_wakes_up_after_a_takeover_writes_nothing() {
     };
     let first = Projector::start(log.clone(), place.read_models.clone(), sleepy);
     reached(&first, &place.read_models, begun).await;
-    more(&mut story, 100).await;
+    extend(&mut story, 100).await;
 
     let theirs = ReadModels::connect(&place.database).unwrap();
     let second = Projector::start(log.clone(), theirs.clone(), config("second"));
@@ -78,10 +78,10 @@ async fn an_owner_that_wakes_up_after_a_takeover_writes_nothing() {
     let epoch = "SELECT epoch, owner FROM capstan.checkpoint";
     let before = place.sql().await.query_one(epoch, &[]).await.unwrap();
     drop(wake);
-    in_state(&first, "the first gives up", |state| *state == ProjectorState::Standby).await;
+    in_state(&first, "the first is on standby", |state| *state == ProjectorState::Standby).await;
     let after = place.sql().await.query_one(epoch, &[]).await.unwrap();
     assert_eq!((after.get::<_, i64>(0), after.get::<_, &str>(1)), (before.get(0), "second"));
-    more(&mut story, 50).await;
+    extend(&mut story, 50).await;
     reached(&second, &theirs, story.end().await).await;
     assert_verified(&log, &theirs).await;
 }
@@ -89,11 +89,11 @@ async fn an_owner_that_wakes_up_after_a_takeover_writes_nothing() {
 #[tokio::test]
 async fn another_log_is_refused_until_a_rebuild_accepts_it() {
     let place = Place::new().await;
-    let story = told(13, 100).await;
+    let story = history(13, 100).await;
     project(&story.shared(), &place.read_models, story.end().await).await;
     let rows = place.read_models.digests().await.unwrap();
 
-    let other = told(14, 150).await;
+    let other = history(14, 150).await;
     let log = other.shared();
     let projector = Projector::start(log.clone(), place.read_models.clone(), config("projector"));
     in_state(&projector, "the other log is refused", |state| {
@@ -106,14 +106,14 @@ async fn another_log_is_refused_until_a_rebuild_accepts_it() {
     assert!(matches!(refused, Err(RebuildError::Diverged(_))), "{refused:?}");
 
     rebuild(&log, &place.read_models, &Which::All, &config("rebuild")).await.unwrap();
-    in_state(&projector, "the projector goes on", |state| *state == ProjectorState::Live).await;
+    in_state(&projector, "the projector continues", |state| *state == ProjectorState::Live).await;
     assert_verified(&log, &place.read_models).await;
 }
 
 #[tokio::test]
 async fn a_log_that_ends_before_the_checkpoint_is_refused() {
     let place = Place::new().await;
-    let story = told(15, 50).await;
+    let story = history(15, 50).await;
     let log = story.shared();
     let end = story.end().await;
     project(&log, &place.read_models, end).await;
@@ -127,7 +127,7 @@ async fn a_log_that_ends_before_the_checkpoint_is_refused() {
 #[tokio::test]
 async fn a_commit_that_cannot_be_read_parks_its_stream_and_nothing_else() {
     let place = Place::new().await;
-    let mut story = told(16, 100).await;
+    let mut story = history(16, 100).await;
     let sick = story.accept(|_| {}).await;
     let poison = EventRecord {
         name: "task-done".into(),
@@ -154,12 +154,12 @@ async fn a_commit_that_cannot_be_read_parks_its_stream_and_nothing_else() {
 
     let workspace = |index: usize| story.tasks[index].stream.workspace().to_string();
     let shown = async |index: usize| {
-        let task = place.read_models.task(&workspace(index), story.tasks[index].id).await.unwrap().unwrap();
+        let task = place.read_models.one(&workspace(index), &story.tasks[index].id).await.unwrap().unwrap();
         serde_json::from_str::<serde_json::Value>(task.doc.get()).unwrap()["state"].clone()
     };
     assert_eq!((shown(sick).await, shown(healthy).await), ("queued".into(), "running".into()));
 
-    // Trying again does not help, and says so; a rebuild parks the same commits.
+    // A retry parks them again; a rebuild parks the same commits.
     assert_eq!(place.read_models.retry_parked(&log, &stream).await.unwrap(), 2);
     let before = place.read_models.digests().await.unwrap();
     let report = rebuild(&log, &place.read_models, &Which::All, &config("rebuild")).await.unwrap();
@@ -199,13 +199,13 @@ async fn a_row_postgres_refuses_is_parked_and_can_be_retried() {
     sql.batch_execute(&format!("ALTER TABLE {schema}.outputs DROP CONSTRAINT no")).await.unwrap();
     assert_eq!(place.read_models.retry_parked(&log, &story.tasks[tasks[2]].stream).await.unwrap(), 0);
     assert_verified(&log, &place.read_models).await;
-    // The live projector has learnt of it: the stream flows again.
+    // The live projector notices the retry: the stream continues.
     let input_id = capstan_domain::id::InputId(story.uuid());
     let source = capstan_domain::task::event::InputSource::Caller;
     let input =
         capstan_domain::task::command::SubmitInput::text(input_id, source, "again".into(), story.tick());
     let command = Command::SubmitInput(input);
-    assert!(story.tell(tasks[2], command).await);
+    assert!(story.execute(tasks[2], command).await);
     reached(&projector, &place.read_models, story.end().await).await;
     eventually("no stream is parked", LIMIT, async || {
         (projector.status().borrow().parked_streams == 0).then_some(())
@@ -217,7 +217,7 @@ async fn a_row_postgres_refuses_is_parked_and_can_be_retried() {
 #[tokio::test]
 async fn a_stored_row_that_cannot_be_read_back_parks_its_stream_and_nothing_else() {
     let place = Place::new().await;
-    let mut story = told(23, 60).await;
+    let mut story = history(23, 60).await;
     let (sick, healthy) = (story.accept(|_| {}).await, story.accept(|_| {}).await);
     let log = story.shared();
     project(&log, &place.read_models, story.end().await).await;
@@ -228,7 +228,7 @@ async fn a_stored_row_that_cannot_be_read_back_parks_its_stream_and_nothing_else
     let spoil = format!("UPDATE {schema}.tasks SET doc = '{{}}' WHERE id = $1");
     assert_eq!(sql.execute(&spoil, &[&id]).await.unwrap(), 1);
 
-    // Both in one batch, the sick one first and last.
+    // Both in one batch, the unreadable one first and last.
     for (task, step) in [(sick, 0), (healthy, 0), (healthy, 1), (sick, 1)] {
         story.lifecycle_step(task, step).await;
     }
@@ -254,7 +254,7 @@ async fn a_stored_row_that_cannot_be_read_back_parks_its_stream_and_nothing_else
 #[tokio::test]
 async fn the_lag_grows_while_the_projector_is_stuck_and_ends_with_it() {
     let place = Place::new().await;
-    let mut story = told(24, 30).await;
+    let mut story = history(24, 30).await;
     let log = story.shared();
     let projector = Projector::start(log.clone(), place.read_models.clone(), config("projector"));
     reached(&projector, &place.read_models, story.end().await).await;
@@ -268,7 +268,7 @@ async fn the_lag_grows_while_the_projector_is_stuck_and_ends_with_it() {
     };
     let holder = place.sql().await;
     holder.batch_execute("BEGIN; LOCK TABLE capstan.checkpoint IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    more(&mut story, 5).await;
+    extend(&mut story, 5).await;
     lag("the lag grows", |seconds| seconds > 1.5).await;
     let status = projector.status().borrow().clone();
     assert_eq!((status.position, status.head), (stuck_at, story.end().await), "{status:?}");
@@ -278,7 +278,7 @@ async fn the_lag_grows_while_the_projector_is_stuck_and_ends_with_it() {
     reached(&projector, &place.read_models, story.end().await).await;
     lag("the lag is over", |seconds| seconds == 0.0).await;
 
-    // A projector that fails says the truth as well.
+    // The lag is current while the projector fails, too.
     holder.batch_execute("ALTER TABLE capstan.checkpoint RENAME TO away").await.unwrap();
     story.accept(|_| {}).await;
     in_state(&projector, "the projector fails", |state| matches!(state, ProjectorState::Failing { .. }))
@@ -290,9 +290,9 @@ async fn the_lag_grows_while_the_projector_is_stuck_and_ends_with_it() {
 }
 
 #[tokio::test]
-async fn an_event_of_a_newer_build_stops_the_projector_in_front_of_it() {
+async fn an_event_of_a_newer_build_stops_the_projector_before_it() {
     let place = Place::new().await;
-    let mut story = told(18, 60).await;
+    let mut story = history(18, 60).await;
     let before = story.end().await;
     let task = story.accept(|_| {}).await;
     let newer = EventRecord {
@@ -303,7 +303,7 @@ async fn an_event_of_a_newer_build_stops_the_projector_in_front_of_it() {
     let (stream, head) = (story.tasks[task].stream.clone(), story.tasks[task].head.clone());
     story.tasks[task].head = story.append_records(&stream, &head, vec![newer], None).await;
     let at = story.end().await;
-    more(&mut story, 10).await;
+    extend(&mut story, 10).await;
     let log = story.shared();
     let projector = Projector::start(log.clone(), place.read_models.clone(), config("projector"));
     in_state(&projector, "the projector waits", |state| {
@@ -326,7 +326,7 @@ async fn an_event_of_a_newer_build_stops_the_projector_in_front_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rebuilds_beside_a_live_projector_lose_and_repeat_nothing() {
     let place = Place::new().await;
-    let mut story = told(19, 300).await;
+    let mut story = history(19, 300).await;
     let log = story.shared();
     let projector = Projector::start(log.clone(), place.read_models.clone(), config("projector"));
     let rebuilder = ReadModels::connect(&place.database).unwrap();
@@ -352,14 +352,14 @@ async fn rebuilds_beside_a_live_projector_lose_and_repeat_nothing() {
         .query_one("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'capstan_rm_%'", &[])
         .await
         .unwrap();
-    // The active generation, and for each model the one before it: the first, tasks' and the snapshots'.
+    // The active generation, and the previous ones of the models: the first, that of tasks, that of the snapshots.
     assert_eq!(schemas.get::<_, i64>(0), 4);
 }
 
 #[tokio::test]
-async fn a_projector_whose_tables_vanish_makes_them_again() {
+async fn a_projector_whose_tables_were_dropped_rebuilds_them() {
     let place = Place::new().await;
-    let mut story = told(20, 150).await;
+    let mut story = history(20, 150).await;
     let log = story.shared();
     let projector = Projector::start(log.clone(), place.read_models.clone(), config("projector"));
     reached(&projector, &place.read_models, story.end().await).await;
@@ -368,9 +368,9 @@ async fn a_projector_whose_tables_vanish_makes_them_again() {
         sql.query_one("SELECT schema FROM capstan.model WHERE name = 'tasks'", &[]).await.unwrap().get(0);
     for gone in [schema, "capstan".to_owned()] {
         sql.batch_execute(&format!("DROP SCHEMA {gone} CASCADE")).await.unwrap();
-        more(&mut story, 50).await;
+        extend(&mut story, 50).await;
         let end = story.end().await;
-        eventually("the rows are there again", LIMIT, async || {
+        eventually("the rows are rebuilt", LIMIT, async || {
             let report = verify(&log, &place.read_models).await.ok()?;
             (report.position == end && report.differences.is_empty()).then_some(())
         })
@@ -379,13 +379,13 @@ async fn a_projector_whose_tables_vanish_makes_them_again() {
 }
 
 #[tokio::test]
-async fn waiting_ends_at_the_position_or_with_the_time() {
+async fn waiting_ends_at_the_position_or_the_timeout() {
     let place = Place::new().await;
-    let story = told(21, 30).await;
+    let story = history(21, 30).await;
     let end = story.end().await;
     let beyond = Position::new(end.sequence() + 1, capstan_envelope::CommitHash::NONE);
     let projector = Projector::start(story.shared(), place.read_models.clone(), config("projector"));
-    // Another process, without a projector of its own.
+    // Another process without a projector.
     let elsewhere = ReadModels::connect(&place.database).unwrap();
     for read_models in [&place.read_models, &elsewhere] {
         assert_eq!(read_models.wait_for(end, LIMIT).await, Ok(end));
@@ -396,20 +396,20 @@ async fn waiting_ends_at_the_position_or_with_the_time() {
 }
 
 #[tokio::test]
-async fn snapshots_are_the_state_the_decider_has() {
+async fn snapshots_are_the_state_of_the_decider() {
     let place = Place::new().await;
-    let story = told(22, 600).await;
+    let story = history(22, 600).await;
     project(&story.shared(), &place.read_models, story.end().await).await;
     let mut open = 0;
-    for told in &story.tasks {
-        let snapshot = place.read_models.load(&told.stream).await.unwrap().unwrap();
-        assert_eq!(snapshot.head, told.head);
+    for task in &story.tasks {
+        let snapshot = place.read_models.load(&task.stream).await.unwrap().unwrap();
+        assert_eq!(snapshot.head, task.head);
         assert_eq!(
             serde_json::from_value::<capstan_domain::task::State>(snapshot.state).unwrap(),
-            told.state
+            task.state
         );
-        let task = told.state.as_ref().unwrap();
-        open += usize::from(!task.is_at_rest());
+        let state = task.state.as_ref().unwrap();
+        open += usize::from(!state.is_at_rest());
     }
     let (position, streams) = place.read_models.open_tasks().await.unwrap();
     let tasks = streams.iter().filter(|(stream, _)| stream.category() == "task").count();

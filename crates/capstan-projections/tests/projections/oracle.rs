@@ -1,4 +1,4 @@
-//! The reads against a naive look through the deciders' states, which share nothing with the rows.
+//! The reads compared with naive filters over the deciders' states, which share no code with the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,8 @@ use capstan_domain::id::{AgentId, RunId, TaskId};
 use capstan_domain::task::event::{Priority, RunStatus};
 use capstan_domain::task::{Task, TaskState};
 use capstan_projections::{
-    BindingFilter, BlockerFilter, OutputFilter, Page, QueryError, ReadModels, RunFilter, TaskFilter,
+    AgentFilter, BindingFilter, BlockerFilter, BlockersOfTask, InputsOfTask, OpenTasksOf, OutputFilter,
+    OutputOfTask, Page, QueryError, ReadModels, RunFilter, TaskFilter, ThisWorkspace,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -25,7 +26,7 @@ async fn listed(read_models: &ReadModels, workspace: &str, filter: &TaskFilter, 
     let mut page = Page { limit: Some(limit), ..Page::default() };
     let mut all = Vec::new();
     loop {
-        let listing = read_models.tasks(workspace, filter, &page).await.unwrap();
+        let listing = read_models.list(workspace, filter, &page).await.unwrap();
         assert!(listing.items.len() <= limit as usize && listing.limit == limit);
         all.extend(ids(&listing.items));
         match listing.next_cursor {
@@ -69,8 +70,8 @@ fn naive<'a>(tasks: impl Iterator<Item = &'a Task>, workspace: &str, filter: &Ta
 
 fn any_filter(chance: &mut Chance, story: &Story) -> TaskFilter {
     let task = |chance: &mut Chance| {
-        let told = &story.tasks[chance.below(story.tasks.len() as u64) as usize];
-        told.state.as_deref().unwrap().clone()
+        let entry = &story.tasks[chance.below(story.tasks.len() as u64) as usize];
+        entry.state.as_deref().unwrap().clone()
     };
     let mut filter = TaskFilter::default();
     for _ in 0..=chance.below(3) {
@@ -101,7 +102,7 @@ fn any_filter(chance: &mut Chance, story: &Story) -> TaskFilter {
 }
 
 #[tokio::test]
-async fn lists_answer_what_a_naive_look_finds() {
+async fn lists_match_naive_filters() {
     let place = Place::new().await;
     let mut story = Story::begin(31).await;
     for _ in 0..900 {
@@ -113,7 +114,7 @@ async fn lists_answer_what_a_naive_look_finds() {
     for case in 0..150 {
         let filter = if case == 0 { TaskFilter::default() } else { any_filter(&mut chance, &story) };
         for workspace in ["dev", "other", "nobody"] {
-            let tasks = story.tasks.iter().map(|told| told.state.as_deref().unwrap());
+            let tasks = story.tasks.iter().map(|entry| entry.state.as_deref().unwrap());
             let expected = naive(tasks, workspace, &filter);
             let limit = 1 + chance.below(40) as u32;
             let found = listed(&place.read_models, workspace, &filter, limit).await;
@@ -124,9 +125,9 @@ async fn lists_answer_what_a_naive_look_finds() {
     assert!(sizes.len() > 10, "the filters are too much alike: {sizes:?}");
 }
 
-/// Tasks, failed tasks and costs of an agent, as the deciders' states have them.
+/// Tasks, failed tasks and costs of an agent, from the deciders' states.
 fn naive_stats(story: &Story, agent: AgentId) -> (u64, u64, f64) {
-    let tasks = story.tasks.iter().map(|told| told.state.as_deref().unwrap());
+    let tasks = story.tasks.iter().map(|entry| entry.state.as_deref().unwrap());
     let tasks: Vec<&Task> = tasks.filter(|task| task.accepted.agent_id == agent).collect();
     let failed = tasks.iter().filter(|task| matches!(task.state, TaskState::Error | TaskState::Dropped));
     (tasks.len() as u64, failed.count() as u64, story.costs.get(&agent).copied().unwrap_or_default())
@@ -143,60 +144,60 @@ async fn parts_of_tasks_are_found_only_in_their_workspace() {
     project(&story.shared(), read_models, story.end().await).await;
     let all = Page { limit: Some(500), ..Page::default() };
     let mut seen = [0_usize; 4];
-    for told in &story.tasks {
-        let task = told.state.as_deref().unwrap();
+    for entry in &story.tasks {
+        let task = entry.state.as_deref().unwrap();
         let workspace = task.accepted.workspace.as_str();
         let stranger = if workspace == "dev" { "other" } else { "dev" };
-        let item = read_models.task(workspace, told.id).await.unwrap().unwrap();
-        assert_eq!((item.version, item.position), (told.head.version, story.end().await));
+        let item = read_models.one(workspace, &entry.id).await.unwrap().unwrap();
+        assert_eq!((item.version, item.position), (entry.head.version, story.end().await));
         let doc: Value = serde_json::from_str(item.doc.get()).unwrap();
         assert_eq!(
             (doc["state"].as_str(), doc["workspace"].as_str()),
             (Some(task.state.as_str()), Some(workspace))
         );
-        assert_eq!(doc["version"], told.head.version);
+        assert_eq!(doc["version"], entry.head.version);
         assert_eq!(doc.get("current_blocker").is_some(), task.state == TaskState::Waiting);
         assert_eq!(doc.get("wake_at").is_some(), task.state == TaskState::Sleeping);
         assert_eq!(doc.get("finished_at").is_some(), task.state.is_terminal());
-        assert!(read_models.task(stranger, told.id).await.unwrap().is_none());
+        assert!(read_models.one(stranger, &entry.id).await.unwrap().is_none());
 
-        let filter = RunFilter { task_id: Some(told.id), ..RunFilter::default() };
-        let runs = read_models.runs(workspace, &filter, &all).await.unwrap();
+        let filter = RunFilter { task_id: Some(entry.id), ..RunFilter::default() };
+        let runs = read_models.list(workspace, &filter, &all).await.unwrap();
         let mut expected: Vec<String> = task.runs.iter().map(|run| run.run_id.to_string()).collect();
         expected.reverse();
         assert_eq!(ids(&runs.items), expected);
         for run in task.runs.iter() {
-            let shown = read_models.run(workspace, run.run_id).await.unwrap().unwrap();
+            let shown = read_models.one(workspace, &run.run_id).await.unwrap().unwrap();
             let shown: Value = serde_json::from_str(shown.doc.get()).unwrap();
             assert_eq!(shown["status"], run.status.as_str());
             assert_eq!(shown["attempt_no"], run.attempts);
             assert_eq!(shown["attempts"].as_array().unwrap().len(), run.attempts as usize);
-            assert_eq!(read_models.task_of_run(workspace, run.run_id).await.unwrap(), Some(told.id));
-            assert_eq!(read_models.task_of_run(stranger, run.run_id).await.unwrap(), None);
-            assert!(read_models.run(stranger, run.run_id).await.unwrap().is_none());
+            assert_eq!(read_models.task_of(workspace, &run.run_id).await.unwrap(), Some(entry.id));
+            assert_eq!(read_models.task_of(stranger, &run.run_id).await.unwrap(), None);
+            assert!(read_models.one(stranger, &run.run_id).await.unwrap().is_none());
         }
-        let filter = OutputFilter { task_id: Some(told.id), ..OutputFilter::default() };
-        let outputs = read_models.outputs(workspace, &filter, &all).await.unwrap();
+        let filter = OutputFilter { task_id: Some(entry.id), ..OutputFilter::default() };
+        let outputs = read_models.list(workspace, &filter, &all).await.unwrap();
         let found: BTreeSet<String> = ids(&outputs.items).into_iter().collect();
         assert_eq!(found, task.outputs.keys().map(ToString::to_string).collect());
-        assert!(read_models.outputs(stranger, &filter, &all).await.unwrap().items.is_empty());
+        assert!(read_models.list(stranger, &filter, &all).await.unwrap().items.is_empty());
         for id in task.outputs.keys() {
-            assert_eq!(read_models.task_of_output(workspace, *id).await.unwrap(), Some(told.id));
-            assert!(read_models.output(stranger, None, *id).await.unwrap().is_none());
-            assert!(read_models.output(workspace, Some(told.id), *id).await.unwrap().is_some());
-            let other_task = Some(TaskId(uuid::Uuid::nil()));
-            assert!(read_models.output(workspace, other_task, *id).await.unwrap().is_none());
+            assert_eq!(read_models.task_of(workspace, id).await.unwrap(), Some(entry.id));
+            assert!(read_models.one(stranger, id).await.unwrap().is_none());
+            assert!(read_models.one(workspace, &OutputOfTask(entry.id, *id)).await.unwrap().is_some());
+            let other_task = OutputOfTask(TaskId(uuid::Uuid::nil()), *id);
+            assert!(read_models.one(workspace, &other_task).await.unwrap().is_none());
         }
         let inputs = read_models
-            .inputs(workspace, told.id, &Page { limit: Some(500), ..Page::default() })
+            .list(workspace, &InputsOfTask(entry.id), &Page { limit: Some(500), ..Page::default() })
             .await
             .unwrap();
         assert_eq!(
             ids(&inputs.items),
             task.inbox.iter().map(|input| input.input_id.to_string()).collect::<Vec<_>>()
         );
-        assert!(read_models.inputs(stranger, told.id, &all).await.unwrap().items.is_empty());
-        let blockers = read_models.blockers_of_task(workspace, told.id, &all).await.unwrap();
+        assert!(read_models.list(stranger, &InputsOfTask(entry.id), &all).await.unwrap().items.is_empty());
+        let blockers = read_models.list(workspace, &BlockersOfTask(entry.id), &all).await.unwrap();
         assert_eq!(blockers.items.len(), task.blocker_revision as usize);
         seen[0] += runs.items.len();
         seen[1] += outputs.items.len();
@@ -205,19 +206,19 @@ async fn parts_of_tasks_are_found_only_in_their_workspace() {
     }
     assert!(seen.iter().all(|count| *count > 10), "the story is too dull: {seen:?}");
     for workspace in ["dev", "other"] {
-        let open = |told: &&crate::story::Told| {
-            let task = told.state.as_deref().unwrap();
+        let open = |entry: &&crate::story::StoryTask| {
+            let task = entry.state.as_deref().unwrap();
             task.accepted.workspace == workspace && task.blocker.is_some()
         };
-        let inbox = read_models.blockers(workspace, &BlockerFilter::default(), &all).await.unwrap();
+        let inbox = read_models.list(workspace, &BlockerFilter::default(), &all).await.unwrap();
         assert_eq!(inbox.items.len(), story.tasks.iter().filter(open).count());
-        assert_eq!(read_models.agents(workspace, &all).await.unwrap().items.len(), 2);
-        assert!(read_models.workspace(workspace).await.unwrap().is_some());
-        let bindings = read_models.channels(workspace, &BindingFilter::default(), &all).await.unwrap().items;
+        assert_eq!(read_models.list(workspace, &AgentFilter, &all).await.unwrap().items.len(), 2);
+        assert!(read_models.one(workspace, &ThisWorkspace).await.unwrap().is_some());
+        let bindings = read_models.list(workspace, &BindingFilter::default(), &all).await.unwrap().items;
         assert_eq!(bindings.len(), if workspace == "dev" { 1 } else { 2 }, "{bindings:?}");
         assert!(bindings.iter().all(|doc| doc.get().contains(&format!("\"workspace\":\"{workspace}\""))));
         let filter = RunFilter { statuses: vec![RunStatus::Ok], ..RunFilter::default() };
-        for run in read_models.runs(workspace, &filter, &all).await.unwrap().items {
+        for run in read_models.list(workspace, &filter, &all).await.unwrap().items {
             assert_eq!(serde_json::from_str::<Value>(run.get()).unwrap()["status"], "ok");
         }
     }
@@ -231,25 +232,27 @@ async fn parts_of_tasks_are_found_only_in_their_workspace() {
         let (foreign, _) = read_models.agent_stats("nobody", agent.agent_id).await.unwrap();
         assert_eq!((foreign.total, foreign.avg_run_sec), (0, None));
         let open = read_models.open_tasks_of(&agent.workspace, agent.agent_id, 10_000).await.unwrap();
-        let counted = read_models.count_open_tasks(&agent.workspace, Some(agent.agent_id), 10_000).await;
+        let counted = read_models
+            .count(&agent.workspace, &OpenTasksOf { agent_id: Some(agent.agent_id) }, 10_000)
+            .await;
         assert_eq!(open.len() as u64, counted.unwrap());
-        assert!(read_models.agent(&agent.workspace, agent.agent_id).await.unwrap().is_some());
-        assert!(read_models.agent("nobody", agent.agent_id).await.unwrap().is_none());
+        assert!(read_models.one(&agent.workspace, &agent.agent_id).await.unwrap().is_some());
+        assert!(read_models.one("nobody", &agent.agent_id).await.unwrap().is_none());
     }
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_answered_with_the_position_all_the_same() {
+async fn an_empty_answer_has_a_position_too() {
     let place = Place::new().await;
     let story = Story::begin(34).await;
     project(&story.shared(), &place.read_models, story.end().await).await;
-    let nothing = place.read_models.tasks("dev", &TaskFilter::default(), &Page::default()).await.unwrap();
+    let nothing = place.read_models.list("dev", &TaskFilter::default(), &Page::default()).await.unwrap();
     assert_eq!((nothing.items.len(), nothing.position, nothing.limit), (0, story.end().await, 50));
     assert_eq!(nothing.next_cursor, None);
     let unknown = RunId("00000000-0000-0000-0000-000000000001".parse().unwrap());
-    assert!(place.read_models.run("dev", unknown).await.unwrap().is_none());
-    assert!(place.read_models.workspace("nobody").await.unwrap().is_none());
+    assert!(place.read_models.one("dev", &unknown).await.unwrap().is_none());
+    assert!(place.read_models.one("nobody", &ThisWorkspace).await.unwrap().is_none());
     let bad = Page { cursor: Some("nonsense".into()), ..Page::default() };
-    let refused = place.read_models.tasks("dev", &TaskFilter::default(), &bad).await;
+    let refused = place.read_models.list("dev", &TaskFilter::default(), &bad).await;
     assert!(matches!(refused, Err(QueryError::Cursor(_))), "{refused:?}");
 }

@@ -1,4 +1,4 @@
-//! Pages of lists while everything moves: between two pages things are made, changed and put away.
+//! Pages of lists under change: between two pages objects are created, changed and archived.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::oracle::ids;
 use crate::place::{Place, config, reached};
 use crate::story::{Chance, Story};
 
-/// What was seen on the pages of one list.
+/// The objects seen on the pages of one list.
 #[derive(Default)]
 struct Walk {
     page: Page,
@@ -27,7 +27,7 @@ impl Walk {
         self.is_over = self.page.cursor.is_none();
     }
 
-    /// Nothing came twice, and nothing that was there throughout is missing.
+    /// No object came twice, and none that existed throughout is missing.
     fn check(&self, throughout: &BTreeSet<String>, what: &str) {
         let twice: Vec<_> = self.seen.iter().filter(|(_, times)| **times > 1).collect();
         assert!(twice.is_empty(), "{what} came twice: {twice:?}");
@@ -37,7 +37,7 @@ impl Walk {
 }
 
 fn ids_of<I: ToString>(story: &Story, of: impl Fn(&Task) -> Vec<I>) -> BTreeSet<String> {
-    let tasks = story.tasks.iter().map(|told| told.state.as_deref().unwrap());
+    let tasks = story.tasks.iter().map(|entry| entry.state.as_deref().unwrap());
     let tasks = tasks.filter(|task| task.accepted.workspace == "dev");
     tasks.flat_map(|task| of(task).into_iter().map(|id| id.to_string()).collect::<Vec<_>>()).collect()
 }
@@ -47,7 +47,7 @@ fn shown_outputs(task: &Task) -> Vec<OutputId> {
 }
 
 #[tokio::test]
-async fn no_page_misses_or_doubles_what_was_there_throughout() {
+async fn no_page_misses_or_repeats_what_existed_throughout() {
     let place = Place::new().await;
     let read_models = &place.read_models;
     for seed in 50..54 {
@@ -72,14 +72,13 @@ async fn no_page_misses_or_doubles_what_was_there_throughout() {
                 walk.page.limit = limit;
             }
             if !of_tasks.is_over {
-                of_tasks
-                    .take(read_models.tasks("dev", &TaskFilter::default(), &of_tasks.page).await.unwrap());
+                of_tasks.take(read_models.list("dev", &TaskFilter::default(), &of_tasks.page).await.unwrap());
             }
             if !of_runs.is_over {
-                of_runs.take(read_models.runs("dev", &RunFilter::default(), &of_runs.page).await.unwrap());
+                of_runs.take(read_models.list("dev", &RunFilter::default(), &of_runs.page).await.unwrap());
             }
             if !of_outputs.is_over {
-                of_outputs.take(read_models.outputs("dev", &unarchived, &of_outputs.page).await.unwrap());
+                of_outputs.take(read_models.list("dev", &unarchived, &of_outputs.page).await.unwrap());
             }
             for _ in 0..chance.below(12) {
                 story.step().await;
@@ -91,7 +90,7 @@ async fn no_page_misses_or_doubles_what_was_there_throughout() {
             if let Some((index, output_id)) = with_output {
                 let at = story.tick();
                 let command = command::ArchiveOutputs { output_ids: vec![output_id], at };
-                assert!(story.tell(index, Command::ArchiveOutputs(command)).await);
+                assert!(story.execute(index, Command::ArchiveOutputs(command)).await);
                 archived += 1;
             }
             reached(&projector, &read_models, story.end().await).await;
@@ -115,15 +114,15 @@ async fn a_cursor_is_refused_by_another_list_and_by_other_filters() {
     let read_models = &place.read_models;
     crate::place::project(&story.shared(), read_models, story.end().await).await;
     let first = Page { limit: Some(1), ..Page::default() };
-    let listing = read_models.tasks("dev", &TaskFilter::default(), &first).await.unwrap();
+    let listing = read_models.list("dev", &TaskFilter::default(), &first).await.unwrap();
     let next = Page { cursor: listing.next_cursor, ..Page::default() };
     assert!(next.cursor.is_some());
-    assert!(read_models.tasks("dev", &TaskFilter::default(), &next).await.is_ok());
+    assert!(read_models.list("dev", &TaskFilter::default(), &next).await.is_ok());
     let labelled = TaskFilter { label: Some("x".into()), ..TaskFilter::default() };
     for refused in [
-        read_models.tasks("dev", &labelled, &next).await,
-        read_models.tasks("other", &TaskFilter::default(), &next).await,
-        read_models.runs("dev", &RunFilter::default(), &next).await,
+        read_models.list("dev", &labelled, &next).await,
+        read_models.list("other", &TaskFilter::default(), &next).await,
+        read_models.list("dev", &RunFilter::default(), &next).await,
     ] {
         assert!(matches!(refused, Err(QueryError::Cursor(_))), "{refused:?}");
     }

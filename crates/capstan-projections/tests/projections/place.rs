@@ -1,4 +1,4 @@
-//! Where a test runs: servers of its own and an empty database.
+//! The environment of a test: its own servers and an empty database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, Projector
 use capstan_testkit::eventually::eventually;
 use capstan_testkit::servers::TestServers;
 
-/// How long anything may take.
+/// Timeout of every step.
 pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// Servers and read models of one test.
@@ -35,19 +35,19 @@ impl Place {
         read_models
     }
 
-    /// Read models without rows and without memory, in the place's own database.
+    /// Drops everything in the database and migrates it again.
     pub async fn emptied(&self) -> ReadModels {
         let drop_all = "DO $$ DECLARE s text; BEGIN \
             FOR s IN SELECT nspname FROM pg_namespace WHERE nspname LIKE 'capstan%' LOOP \
             EXECUTE format('DROP SCHEMA %I CASCADE', s); END LOOP; END $$";
         self.sql().await.batch_execute(drop_all).await.unwrap();
-        let read_models = self.read_models_anew();
+        let read_models = self.reconnected();
         read_models.migrate().await.unwrap();
         read_models
     }
 
-    /// The same read models as another process sees them.
-    pub fn read_models_anew(&self) -> ReadModels {
+    /// A second connection to the same read models, as of another process.
+    pub fn reconnected(&self) -> ReadModels {
         ReadModels::connect(&self.database).unwrap()
     }
 
@@ -64,7 +64,7 @@ pub async fn sql(address: &str) -> tokio_postgres::Client {
     client
 }
 
-/// A projector with a name and quick timings.
+/// A projector with this name and short intervals.
 pub fn config(owner: &str) -> ProjectorConfig {
     ProjectorConfig {
         owner: owner.to_owned(),
@@ -81,7 +81,7 @@ pub async fn project(log: &Arc<dyn EventLog>, read_models: &ReadModels, to: Posi
     projector.stop().await;
 }
 
-/// Waits until a projector has reached a position; says where it stopped otherwise.
+/// Waits until a projector has reached a position; panics with its status otherwise.
 pub async fn reached(projector: &ProjectorHandle, read_models: &ReadModels, to: Position) {
     if let Err(timeout) = read_models.wait_for(to, LIMIT).await {
         panic!("{timeout}; {:?}", *projector.status().borrow());

@@ -1,4 +1,4 @@
-//! Whatever happens on the way, the rows are the same.
+//! The rows are the same after a rebuild, and after any number of crashes.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::place::{Place, config, project};
 use crate::story::{Chance, Story};
 
 #[tokio::test]
-async fn a_rebuild_gives_the_rows_that_living_gave() {
+async fn a_rebuild_gives_the_rows_of_the_live_projection() {
     let place = Place::new().await;
     let mut story = Story::begin(1).await;
     for _ in 0..1_500 {
@@ -18,7 +18,7 @@ async fn a_rebuild_gives_the_rows_that_living_gave() {
     project(&log, &place.read_models, story.end().await).await;
     let live = place.read_models.digests().await.unwrap();
 
-    // Everything is lost, the checkpoint too.
+    // All tables are lost, the checkpoint too.
     place
         .sql()
         .await
@@ -36,12 +36,12 @@ async fn a_rebuild_gives_the_rows_that_living_gave() {
     let verified = verify(&log, &place.read_models).await.unwrap();
     assert_eq!((verified.differences, verified.rows), (Vec::new(), report.rows));
 
-    // One model more, in tables that turn to SQL after a few streams.
+    // Two models, folded against the tables after a few streams.
     let small = ProjectorConfig { rebuild_streams_max: 3, batch_commits_max: 7, ..config("rebuild") };
     let which = Which::Some(vec!["runs".into(), "tasks".into()]);
     rebuild(&log, &place.read_models, &which, &small).await.unwrap();
     assert_eq!(place.read_models.digests().await.unwrap(), live);
-    // And all of them, when the events are large instead of many.
+    // All models, folded against the tables after a few bytes.
     let small = ProjectorConfig { rebuild_bytes_max: 2_000, batch_commits_max: 7, ..config("rebuild") };
     let report = rebuild(&log, &place.read_models, &Which::All, &small).await.unwrap();
     assert_eq!(place.read_models.digests().await.unwrap(), live);
@@ -49,7 +49,7 @@ async fn a_rebuild_gives_the_rows_that_living_gave() {
 }
 
 #[tokio::test]
-async fn a_projector_killed_again_and_again_gives_the_same_rows() {
+async fn a_projector_aborted_many_times_gives_the_same_rows() {
     let place = Place::new().await;
     let mut story = Story::begin(2).await;
     for _ in 0..1_000 {
@@ -65,7 +65,7 @@ async fn a_projector_killed_again_and_again_gives_the_same_rows() {
         let until =
             if life == 39 { Duration::from_mins(1) } else { Duration::from_millis(5 + chance.below(60)) };
         let reached = place.read_models.wait_for(end, until).await;
-        // Dropped in the middle of whatever it was doing.
+        // Aborted at an arbitrary point.
         drop(projector);
         assert!(life < 39 || reached.is_ok(), "{reached:?}");
     }

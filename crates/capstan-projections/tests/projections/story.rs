@@ -22,7 +22,7 @@ use chrono::{DateTime, Duration, TimeZone, Utc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-/// A small generator of even numbers of chance; the same seed tells the same story.
+/// A small deterministic random number generator.
 pub struct Chance(u64);
 
 impl Chance {
@@ -40,21 +40,21 @@ impl Chance {
     }
 }
 
-/// A task as the story knows it.
-pub struct Told {
+/// A task of the story, with its state after the last commit.
+pub struct StoryTask {
     pub id: TaskId,
     pub stream: StreamId,
     pub head: StreamHead,
     pub state: task::State,
 }
 
-/// A story in progress.
+/// A history under construction.
 pub struct Story {
     pub log: MemoryLog,
     pub chance: Chance,
-    pub tasks: Vec<Told>,
+    pub tasks: Vec<StoryTask>,
     pub agents: Vec<agent::Created>,
-    /// What the runs of each agent have cost.
+    /// Cost of all runs, by agent.
     pub costs: BTreeMap<AgentId, f64>,
     pub message_bytes: usize,
     now: DateTime<Utc>,
@@ -62,7 +62,7 @@ pub struct Story {
 }
 
 impl Story {
-    /// Nothing has happened.
+    /// An empty history.
     pub fn empty(seed: u64) -> Self {
         Self {
             log: MemoryLog::new(),
@@ -98,7 +98,7 @@ impl Story {
     }
 
     pub fn tick(&mut self) -> DateTime<Utc> {
-        // Uneven nanoseconds: documents keep them, columns round them.
+        // Nanoseconds: documents keep them, columns round them.
         self.now += Duration::microseconds(1_234) + Duration::nanoseconds(7);
         self.now
     }
@@ -121,7 +121,7 @@ impl Story {
         self.live::<workspace::Workspace>(&stream, [create, update], DomainEvent::Workspace).await;
     }
 
-    /// An agent that is changed once, and one more that does not stay.
+    /// An agent that is changed once, and another that is created and deleted twice.
     async fn make_agent(&mut self, name: &str, key: &str) {
         let update = |at| {
             let config = object(json!({"model": "m-2"}));
@@ -154,7 +154,7 @@ impl Story {
         })
     }
 
-    /// An address that the first workspace gives up and the second one takes, and one for each of them.
+    /// An address that the first workspace releases and the second one binds, and one for each of them.
     async fn make_channels(&mut self, first: &str, second: &str) {
         let bind = |workspace: &str, address: &str, at| {
             channel::Command::Upsert(Box::new(channel::Upsert {
@@ -182,7 +182,7 @@ impl Story {
         }
     }
 
-    /// Decides commands one after another on a new stream; each is a commit.
+    /// Executes commands on a new stream, one commit each.
     async fn live<D: Decider<Event: Clone, Rejection: std::fmt::Debug>>(
         &mut self,
         stream: &StreamId,
@@ -201,7 +201,7 @@ impl Story {
         all
     }
 
-    /// Appends events as one commit and gives the head after it.
+    /// Appends events as one commit and returns the head after it.
     pub async fn append(
         &mut self,
         stream: &StreamId,
@@ -213,7 +213,7 @@ impl Story {
         self.append_records(stream, head, records, key).await
     }
 
-    /// Appends stored events as they are.
+    /// Appends stored events unchanged.
     pub async fn append_records(
         &mut self,
         stream: &StreamId,
@@ -247,15 +247,15 @@ impl Story {
         head
     }
 
-    /// Gives a task a command; true when it decided something.
-    pub async fn tell(&mut self, index: usize, command: Command) -> bool {
+    /// Executes a command on a task; true when it produced events.
+    pub async fn execute(&mut self, index: usize, command: Command) -> bool {
         let Ok(events) = TaskDecider::decide(&self.tasks[index].state, &command) else { return false };
         if events.is_empty() {
             return false;
         }
-        let told = &self.tasks[index];
-        let (stream, head) = (told.stream.clone(), told.head.clone());
-        let state = capstan_decider::fold::<TaskDecider>(told.state.clone(), &events);
+        let task = &self.tasks[index];
+        let (stream, head) = (task.stream.clone(), task.head.clone());
+        let state = capstan_decider::fold::<TaskDecider>(task.state.clone(), &events);
         let key = self.chance.one_in(5).then(|| format!("key {}", head.version));
         for event in &events {
             if let (task::Event::UsageRecorded(recorded), Some(task)) = (event, &state) {
@@ -264,13 +264,13 @@ impl Story {
         }
         let events: Vec<_> = events.into_iter().map(DomainEvent::Task).collect();
         let head = self.append(&stream, &head, &events, key.as_deref()).await;
-        let told = &mut self.tasks[index];
-        told.head = head;
-        told.state = state;
+        let task = &mut self.tasks[index];
+        task.head = head;
+        task.state = state;
         true
     }
 
-    /// A new task; its index.
+    /// Accepts a task and returns its index.
     pub async fn accept(&mut self, change: impl FnOnce(&mut command::Accept)) -> usize {
         let agent = self.agents[self.chance.below(self.agents.len() as u64) as usize].clone();
         let id = TaskId(self.uuid());
@@ -284,9 +284,9 @@ impl Story {
             ..command::Accept::new(id, agent, message(self.serial, self.message_bytes), self.tick())
         };
         change(&mut accept);
-        self.tasks.push(Told { id, stream, head: StreamHead::default(), state: None });
+        self.tasks.push(StoryTask { id, stream, head: StreamHead::default(), state: None });
         let index = self.tasks.len() - 1;
-        assert!(self.tell(index, Command::Accept(Box::new(accept))).await, "the task was not accepted");
+        assert!(self.execute(index, Command::Accept(Box::new(accept))).await, "the task was not accepted");
         index
     }
 
@@ -309,7 +309,7 @@ impl Story {
                 ..finish(attempt(), AttemptOutcome::Ok, at)
             })),
         };
-        assert!(self.tell(index, command).await, "step {step} decided nothing");
+        assert!(self.execute(index, command).await, "step {step} decided nothing");
     }
 
     fn output(
@@ -331,12 +331,12 @@ impl Story {
         }
     }
 
-    /// Something plausible happens to some task.
+    /// Executes a plausible command on a random task.
     pub async fn step(&mut self) {
         if self.tasks.is_empty() || self.chance.one_in(6) {
             let (sleeps, texts, parent) =
                 (self.chance.one_in(5), self.chance.one_in(4), self.chance.one_in(4));
-            let parent = self.tasks.last().filter(|_| parent).map(|told| (told.id, told.stream.clone()));
+            let parent = self.tasks.last().filter(|_| parent).map(|task| (task.id, task.stream.clone()));
             let urgent = self.chance.one_in(3);
             self.accept(|accept| {
                 accept.dispatch_delay_ms = sleeps.then_some(50);
@@ -361,37 +361,37 @@ impl Story {
         let index = self.chance.below(self.tasks.len() as u64) as usize;
         let at = self.tick();
         let Some(command) = self.plausible(index, at) else { return };
-        self.tell(index, command).await;
+        self.execute(index, command).await;
     }
 
     fn plausible(&mut self, index: usize, at: DateTime<Utc>) -> Option<Command> {
         let task = self.tasks[index].state.clone()?;
-        let dice = self.chance.below(100);
-        if dice < 4 {
+        let roll = self.chance.below(100);
+        if roll < 4 {
             return Some(Command::Cancel(command::Cancel {
                 reason: Some("enough".into()),
                 grace_ms: 10,
                 at,
             }));
         }
-        if dice < 14 {
+        if roll < 14 {
             return Some(Command::SubmitInput(command::SubmitInput {
-                answers: object(json!({"q": dice})),
+                answers: object(json!({"q": roll})),
                 ..command::SubmitInput::text(
                     InputId(self.uuid()),
                     capstan_domain::task::event::InputSource::Caller,
-                    format!("go on {dice}"),
+                    format!("go on {roll}"),
                     at,
                 )
             }));
         }
         if let Some(live) = &task.live {
-            return Some(self.of_live(&task, live, dice, at));
+            return Some(self.for_live_attempt(&task, live, roll, at));
         }
         match task.state {
             TaskState::Queued => {
                 let run_id = task.current_run()?.run_id;
-                Some(if dice < 20 {
+                Some(if roll < 20 {
                     Command::ExpireQueue(command::ExpireQueue { run_id, at })
                 } else {
                     Command::Lease(lease(run_id, at))
@@ -409,29 +409,29 @@ impl Story {
         }
     }
 
-    fn of_live(
+    fn for_live_attempt(
         &mut self,
         task: &task::Task,
         live: &capstan_domain::task::state::Live,
-        dice: u64,
+        roll: u64,
         at: DateTime<Utc>,
     ) -> Command {
         let attempt_id = live.attempt_id.clone();
-        if live.cancel_grace_until.is_some() && dice < 60 {
+        if live.cancel_grace_until.is_some() && roll < 60 {
             return Command::ReleaseAttempt(command::ReleaseAttempt { attempt_id, at });
         }
         let output_id = task.outputs.keys().next().copied().unwrap_or(OutputId(Uuid::nil()));
         let claimed = task.inbox.iter().find(|input| matches!(input.state, InputState::Claimed(_)));
-        match dice {
+        match roll {
             14..30 => Command::Start(command::Start { attempt_id, at }),
             30..38 => Command::ProduceOutput(Box::new(command::ProduceOutput {
-                status: if dice < 34 { OutputStatus::Active } else { OutputStatus::Pending },
+                status: if roll < 34 { OutputStatus::Active } else { OutputStatus::Pending },
                 ..self.output(attempt_id, at)
             })),
             38..43 => Command::AppendOutputRows(command::AppendOutputRows {
                 attempt_id: Some(attempt_id),
                 output_id,
-                rows: vec![json!({"row": dice})],
+                rows: vec![json!({"row": roll})],
                 at,
             }),
             43..46 => Command::FinalizeOutput(command::FinalizeOutput {
@@ -442,7 +442,7 @@ impl Story {
             }),
             46..52 => Command::RecordUsage(command::RecordUsage {
                 attempt_id,
-                usage: usage(0.1 * (dice as f64 + 0.7)),
+                usage: usage(0.1 * (roll as f64 + 0.7)),
                 at,
             }),
             52..56 => Command::OpenBlocker(command::OpenBlocker { attempt_id, blocker: question(), at }),
@@ -454,38 +454,38 @@ impl Story {
             }),
             68..72 => Command::ExpireLease(command::ExpireLease {
                 attempt_id,
-                returned: dice == 68,
+                returned: roll == 68,
                 reason: "silence".into(),
                 at,
             }),
             72..75 => Command::TimeOutAttempt(command::TimeOutAttempt { attempt_id, grace_ms: 10, at }),
-            _ => Command::Finish(Box::new(Self::end_of_attempt(attempt_id, dice, at))),
+            _ => Command::Finish(Box::new(Self::end_of_attempt(attempt_id, roll, at))),
         }
     }
 
     fn end_of_attempt(
         attempt_id: capstan_domain::id::AttemptId,
-        dice: u64,
+        roll: u64,
         at: DateTime<Utc>,
     ) -> command::Finish {
-        let outcome = match dice {
+        let outcome = match roll {
             75..88 => AttemptOutcome::Ok,
             88..95 => AttemptOutcome::Error,
             95..98 => AttemptOutcome::Timeout,
             _ => AttemptOutcome::Cancelled,
         };
         command::Finish {
-            exit_code: Some(dice as i32),
+            exit_code: Some(roll as i32),
             error: (outcome != AttemptOutcome::Ok).then(|| "connection refused".to_owned()),
             usage: Some(usage(0.3)),
-            waiting_for_input: dice == 80,
-            blocker: (dice == 81 || dice == 82).then(question),
-            wake: (dice == 83 || dice == 84).then(|| command::WakePlan {
+            waiting_for_input: roll == 80,
+            blocker: (roll == 81 || roll == 82).then(question),
+            wake: (roll == 83 || roll == 84).then(|| command::WakePlan {
                 delay_minutes: Some(1),
                 reason: Some("later".into()),
                 ..command::WakePlan::default()
             }),
-            result: Some(json!({"answer": dice})),
+            result: Some(json!({"answer": roll})),
             ..finish(attempt_id, outcome, at)
         }
     }
@@ -539,7 +539,7 @@ fn agent_stream(workspace: &str, key: &str) -> StreamId {
 fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
-        other => panic!("{other} is no object"),
+        other => panic!("{other} is not an object"),
     }
 }
 

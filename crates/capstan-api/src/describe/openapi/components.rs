@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use capstan_contract::command::body_schemas;
 use capstan_contract::lease::ANSWERS as LEASE_ANSWERS;
 use capstan_contract::schema::NamedSchema;
-use capstan_projections::SHOWN;
 use serde_json::{Map, Value};
 
 use super::fixed;
@@ -26,7 +25,7 @@ impl Components {
     pub(crate) fn new(answers: &[NamedSchema]) -> Self {
         let mut components = Self::default();
         body_schemas().for_each(|named| components.add(named));
-        for named in LEASE_ANSWERS.iter().chain(SHOWN).chain(answers) {
+        for named in LEASE_ANSWERS.iter().chain(capstan_projections::answers()).chain(answers) {
             components.add(named);
         }
         fixed::add(&mut components.schemas);
