@@ -1,6 +1,6 @@
-//! An agent: who does the work, under a stable key.
+//! An agent: the configuration that does the work, under a stable key.
 //!
-//! Invariants: 1. a key names one agent for ever (the id is derived from it); 2. a stored configuration names a
+//! Invariants: 1. a key names one agent permanently (the id is derived from it); 2. a stored configuration names a
 //! supported runner and its provider; 3. a key fits into a path as it is; 4. an agent with open tasks is not deleted.
 //!
 //! ```text
@@ -9,8 +9,7 @@
 //!    └─────────────────────────┘
 //! ```
 //!
-//! A deleted agent is as one that never was: it is not found, and its key may be given again, which continues the
-//! same stream under the same id.
+//! A deleted agent is not found, and its key may be used again, which continues the same stream under the same id.
 
 use capstan_decider::Decider;
 use chrono::{DateTime, Utc};
@@ -18,9 +17,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::finite::{self, is_amount};
+use crate::finite;
 use crate::id::AgentId;
 use crate::redacted::refuse_placeholders;
+use crate::text::non_blank;
 use crate::{Fault, Faults};
 
 #[cfg(test)]
@@ -37,9 +37,9 @@ pub const AGENT_KEY_BYTES_MAX: usize = 128;
 /// Keys that would mean something else in a path.
 const RESERVED_KEYS: [&str; 3] = [".", "..", "defaults"];
 
-/// What an agent is for when nobody says.
+/// The default role of an agent.
 const ROLE_DEFAULT: &str = "generalist";
-/// What an agent's memory covers when nobody says.
+/// The default scope of an agent's memory.
 const MEMORY_SCOPE_DEFAULT: &str = "workspace";
 
 /// A request to an agent.
@@ -56,9 +56,9 @@ pub enum Command {
 /// Deletes an agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
-    /// How many of its tasks are open, as far as the caller could see.
+    /// Number of its open tasks the caller can see.
     pub open_tasks: u64,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
@@ -67,7 +67,7 @@ pub struct Delete {
 pub struct Create {
     /// Id derived from the key.
     pub agent_id: AgentId,
-    /// Where it lives.
+    /// Its workspace.
     pub workspace: String,
     /// Stable handle, unique in the workspace.
     pub agent_key: String,
@@ -83,13 +83,13 @@ pub struct Create {
     pub cost_budget_usd: Option<f64>,
     /// Configuration as given; normalised while deciding.
     pub config: Map<String, Value>,
-    /// Whether it takes commands.
+    /// True when it takes commands.
     pub active: bool,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// A fact about an agent. These names and fields are stored for ever.
+/// An event of an agent. These names and fields are stored permanently.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The agent was introduced.
@@ -105,7 +105,7 @@ pub enum Event {
 pub struct Deleted {
     /// The agent.
     pub agent_id: AgentId,
-    /// When.
+    /// Time of the event.
     pub deleted_at: DateTime<Utc>,
 }
 
@@ -114,15 +114,15 @@ pub struct Deleted {
 pub struct Created {
     /// The agent.
     pub agent_id: AgentId,
-    /// Where it lives.
+    /// Its workspace.
     pub workspace: String,
     /// Stable handle.
     pub agent_key: String,
     /// Display name.
     pub name: String,
-    /// What it is for.
+    /// Its role.
     pub role: String,
-    /// What its memory covers.
+    /// The scope of its memory.
     pub memory_scope: String,
     /// A judgement that surfaces in stats.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "finite::serialize_option")]
@@ -132,16 +132,16 @@ pub struct Created {
     pub cost_budget_usd: Option<f64>,
     /// Normalised configuration; unknown keys are kept.
     pub config: Map<String, Value>,
-    /// Whether it takes commands.
+    /// True when it takes commands.
     pub active: bool,
-    /// When.
+    /// Time of the event.
     pub created_at: DateTime<Utc>,
 }
 
-/// Why an agent says no.
+/// The reasons an agent rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// Fields are wrong.
+    /// Fields are not valid.
     #[error("the agent is not valid")]
     Invalid(Vec<Fault>),
     /// An agent of this key exists.
@@ -155,7 +155,7 @@ pub enum Rejection {
     HasOpenTasks(u64),
 }
 
-/// What decisions, and commands to the agent's tasks, need to know: the agent as introduced and changed.
+/// The agent as created and changed: for its decisions, and for commands to its tasks.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Present from creation to deletion.
@@ -208,9 +208,8 @@ impl Decider for Agent {
 
 fn created(create: &Create) -> Result<Created, Vec<Fault>> {
     let mut faults = Faults::default();
-    let name = create.name.trim();
     check_key(create.agent_key.trim(), &mut faults);
-    faults.require(!name.is_empty(), "/name", "name is required");
+    let name = faults.required("/name", &create.name);
     check_amounts(create.quality_score, create.cost_budget_usd, &mut faults);
     refuse_placeholders(&create.config, "/config", &mut faults);
     let config = AgentConfig::normalised(&create.config, &create.agent_key, &mut faults);
@@ -231,7 +230,7 @@ fn created(create: &Create) -> Result<Created, Vec<Fault>> {
 }
 
 impl Created {
-    /// An agent of which only a key and a name are said.
+    /// An agent with defaults for everything but key and name.
     pub fn named(workspace: &str, agent_key: &str, name: &str, at: DateTime<Utc>) -> Self {
         Self {
             agent_id: AgentId::of_key(workspace, agent_key),
@@ -262,12 +261,11 @@ impl Created {
 }
 
 fn check_amounts(quality_score: Option<f64>, cost_budget_usd: Option<f64>, faults: &mut Faults) {
-    for (pointer, value) in [("/quality_score", quality_score), ("/cost_budget_usd", cost_budget_usd)] {
-        faults.require(value.is_none_or(is_amount), pointer, "must be >= 0 and at most 1e12");
-    }
+    faults.amount("/quality_score", quality_score);
+    faults.amount("/cost_budget_usd", cost_budget_usd);
 }
 
-/// Notes what keeps a key from being a segment of a path: callers address the agent by it.
+/// Checks that a key can be a segment of a path: callers address the agent by it.
 fn check_key(key: &str, faults: &mut Faults) {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if key.is_empty() {
@@ -282,7 +280,7 @@ fn check_key(key: &str, faults: &mut Faults) {
 }
 
 fn or_default(given: Option<&str>, default: &str) -> String {
-    given.map(str::trim).filter(|text| !text.is_empty()).unwrap_or(default).to_owned()
+    non_blank(given).unwrap_or_else(|| default.to_owned())
 }
 
 #[cfg(test)]

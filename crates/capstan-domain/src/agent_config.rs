@@ -1,4 +1,4 @@
-//! An agent's configuration (reference/behaviour 9.4).
+//! An agent's configuration.
 
 use serde_json::{Map, Value};
 
@@ -13,7 +13,7 @@ pub struct AgentConfig;
 /// The supported runners, each with its provider. The worker has a runner of each name (tested in the executable).
 const RUNNERS: &[(&str, &str)] = &[("claude_code", "claude"), ("process", "process")];
 
-/// The runner that executes any command: what it says to a model, if it asks one, is its own affair.
+/// The runner that executes any command; it needs no system prompt.
 const WITHOUT_PROMPT: &str = "process";
 
 impl AgentConfig {
@@ -71,7 +71,7 @@ impl AgentConfig {
         config
     }
 
-    /// The configuration as a worker is told it: the skills it names stand at the top of the system prompt.
+    /// The configuration as sent to a worker: the skills it names are at the top of the system prompt.
     pub fn briefed(config: &Map<String, Value>) -> Map<String, Value> {
         let mut briefed = config.clone();
         let given = config.get("system_prompt").and_then(Value::as_str).unwrap_or_default();
@@ -84,7 +84,7 @@ impl AgentConfig {
         briefed
     }
 
-    /// Merges changed keys into a configuration, which is not normalised anew; null removes a key.
+    /// Merges changed keys into a configuration without normalising it again; null removes a key.
     pub fn merge(config: &mut Map<String, Value>, changes: &Map<String, Value>) {
         for (key, value) in changes {
             if value.is_null() {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn skills_are_mandatory_in_what_a_worker_is_told() {
+    fn skills_are_mandatory_in_the_prompt_of_a_worker() {
         let Value::Object(config) =
             json!({"skills": ["a", " a ", 3, {"name": "b"}], "system_prompt": "Be kind.", "x": 1})
         else {

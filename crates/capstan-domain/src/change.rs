@@ -1,4 +1,4 @@
-//! What an update says about a field that may be empty. In JSON: absent, `null`, or a value.
+//! The change of an optional field. In JSON: absent, `null`, or a value.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ pub enum Change<T> {
 }
 
 impl<T> Change<T> {
-    /// True when nothing is said.
+    /// True when nothing changes.
     pub fn is_keep(&self) -> bool {
         matches!(self, Self::Keep)
     }
@@ -59,7 +59,7 @@ impl<T: Clone + PartialEq> Change<T> {
         field
     }
 
-    /// What is left to change when the field stands like this.
+    /// The change that remains for a field with this value.
     #[must_use]
     pub fn against(&self, field: Option<&T>) -> Self {
         match (self, field) {

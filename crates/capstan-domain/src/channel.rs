@@ -40,44 +40,44 @@ pub enum Command {
     Delete(Delete),
 }
 
-/// Binds a channel to a workspace, or replaces what its binding says.
+/// Binds a channel to a workspace, or replaces the binding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upsert {
-    /// Who binds it.
+    /// The workspace that binds it.
     pub workspace: String,
-    /// What is bound.
+    /// The address to bind.
     pub address: Address,
-    /// Whom messages are for; the workspace when absent.
+    /// The agent that receives messages; the workspace when absent.
     pub agent_id: Option<AgentId>,
     /// Configuration as given.
     pub config: Map<String, Value>,
-    /// Whether messages are taken.
+    /// True when messages are accepted.
     pub active: bool,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// Deactivates a binding, if it still is the workspace's and this agent's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deactivate {
-    /// Whose binding.
+    /// The workspace of the binding.
     pub workspace: String,
     /// The agent that is gone.
     pub agent_id: AgentId,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// Releases a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
-    /// Who releases it.
+    /// The workspace that releases it.
     pub workspace: String,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// A fact about a channel. These names and fields are stored for ever.
+/// An event of a channel. These names and fields are stored permanently.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A workspace bound it.
@@ -95,20 +95,20 @@ pub struct Bound {
     pub binding_id: BindingId,
     /// The channel.
     pub channel_id: ChannelId,
-    /// Who holds it.
+    /// The workspace that holds it.
     pub workspace: String,
-    /// What kind of channel.
+    /// The type of channel.
     pub channel_type: String,
     /// Its address.
     pub address: String,
-    /// Whom messages are for; the workspace when absent.
+    /// The agent that receives messages; the workspace when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<AgentId>,
-    /// Configuration.
+    /// Its configuration.
     pub config: Map<String, Value>,
-    /// Whether messages are taken.
+    /// True when messages are accepted.
     pub active: bool,
-    /// When.
+    /// Time of the event.
     pub bound_at: DateTime<Utc>,
 }
 
@@ -117,18 +117,18 @@ pub struct Bound {
 pub struct Changed {
     /// The binding.
     pub binding_id: BindingId,
-    /// Who holds it.
+    /// The workspace that holds it.
     pub workspace: String,
-    /// Whom messages are for now; null for the workspace.
+    /// The agent that receives messages now; null for the workspace.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub agent_id: Change<AgentId>,
     /// The whole configuration as it is now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Map<String, Value>>,
-    /// Whether messages are taken now.
+    /// True when messages are accepted now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-    /// When.
+    /// Time of the event.
     pub changed_at: DateTime<Utc>,
 }
 
@@ -137,19 +137,19 @@ pub struct Changed {
 pub struct Released {
     /// The binding.
     pub binding_id: BindingId,
-    /// Who held it.
+    /// The workspace that held it.
     pub workspace: String,
-    /// When.
+    /// Time of the event.
     pub released_at: DateTime<Utc>,
 }
 
-/// Why a channel says no.
+/// The reasons a channel rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// Fields are wrong.
+    /// Fields are not valid.
     #[error("the channel binding is not valid")]
     Invalid(Vec<Fault>),
-    /// Another workspace holds the address. Its name is nobody else's business.
+    /// Another workspace holds the address. Its name is not revealed.
     #[error("the address is bound by another workspace")]
     Taken,
     /// The workspace has not bound this address.
@@ -157,7 +157,7 @@ pub enum Rejection {
     NotFound,
 }
 
-/// What decisions need to know.
+/// The state decisions need.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// The binding, while there is one.
@@ -258,7 +258,7 @@ fn bound(upsert: &Upsert) -> Bound {
     }
 }
 
-/// What the command changes, if anything: it says all of the binding anew.
+/// The change to the binding, if any; the command states the whole binding.
 fn changed(held: &Bound, upsert: &Upsert) -> Option<Changed> {
     let agent_id = upsert.agent_id.map_or(Change::Clear, Change::Set);
     let event = Changed {
@@ -269,8 +269,8 @@ fn changed(held: &Bound, upsert: &Upsert) -> Option<Changed> {
         active: Some(upsert.active).filter(|active| *active != held.active),
         changed_at: upsert.at,
     };
-    let says_nothing = event.agent_id.is_keep() && event.config.is_none() && event.active.is_none();
-    (!says_nothing).then_some(event)
+    let changes_nothing = event.agent_id.is_keep() && event.config.is_none() && event.active.is_none();
+    (!changes_nothing).then_some(event)
 }
 
 #[cfg(test)]
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn the_holder_replaces_what_the_binding_says() {
+    fn the_holder_replaces_the_binding() {
         let agent_id = AgentId::of_key("dev", "demo");
         let first = upsert("dev", |upsert| upsert.agent_id = Some(agent_id));
         let second = upsert("dev", |upsert| {
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_of_a_secret_is_no_value() {
+    fn a_placeholder_of_a_secret_is_refused_as_a_value() {
         let command = upsert("dev", |upsert| {
             upsert.config = json!({"token": "[REDACTED]"}).as_object().cloned().unwrap();
         });

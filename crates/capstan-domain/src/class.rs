@@ -1,9 +1,9 @@
-//! An execution class: the runs that share a concurrency limit, and whether they are well ([`class_key`]).
+//! An execution class: the runs that share a concurrency limit, and its health ([`class_key`]).
 //!
-//! A class needs no creation: until somebody configures it, it has the defaults. Its health is judged by how attempts
+//! A class needs no creation: until it is configured, it has the defaults. Its health is judged by how attempts
 //! end; the engine counts, this decides.
 //!
-//! Invariants: 1. degraded or probing, it says until when nothing is given out, or that one try is; 2. every further
+//! Invariants: 1. degraded or probing, it records the end of the pause, or that one trial is leased; 2. every further
 //! failure of a probe doubles the pause, up to [`COOL_DOWN_MS_MAX`]; 3. a reset forgets all failures.
 //!
 //! ```text
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Fault, Faults};
 
-/// Failures in a row that a class stands when nothing is said of it.
+/// Default failure threshold of a class.
 pub const FAILURE_THRESHOLD_DEFAULT: u32 = 5;
 /// The first pause after too many failures, in milliseconds.
 pub const COOL_DOWN_MS: i64 = 30_000;
@@ -29,7 +29,7 @@ pub const COOL_DOWN_MS: i64 = 30_000;
 pub const COOL_DOWN_MS_MAX: i64 = 600_000;
 /// Most attempts of one class that may run at once.
 const CONCURRENCY_MAX: u32 = 100_000;
-/// Most failures in a row a class may be made to stand.
+/// Largest failure threshold of a class.
 const FAILURE_THRESHOLD_MAX: u32 = 1_000_000;
 
 /// A request to a class.
@@ -52,20 +52,20 @@ pub struct Configure {
     pub desired_dispatch_concurrency: Option<u32>,
     /// Failures in a row after which nothing is given out for a while; 0 = the default.
     pub failed_attempt_threshold: Option<u32>,
-    /// Whether anything is given out at all.
+    /// False when nothing is leased at all.
     pub active: Option<bool>,
-    /// Forget all failures.
+    /// True to forget all failures.
     pub reset: bool,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// Too many attempts of the class failed in a row, or its probe did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Degrade {
-    /// How many failed in a row.
+    /// Failures in a row.
     pub failures: u32,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
@@ -74,18 +74,18 @@ pub struct Degrade {
 pub struct Probe {
     /// The instant the timer was set for.
     pub until: DateTime<Utc>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// An attempt of a class that is tried out ended well.
+/// The trial attempt of a class succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recover {
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// A fact about a class. These names and fields are stored for ever.
+/// An event of a class. These names and fields are stored permanently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Its limits were set.
@@ -94,7 +94,7 @@ pub enum Event {
     Degraded(Degraded),
     /// One try is given out.
     Probing(Probing),
-    /// It is well again.
+    /// It recovered.
     Recovered(Recovered),
     /// All failures were forgotten by hand.
     Reset(Reset),
@@ -108,84 +108,84 @@ pub struct Configured {
     pub desired_dispatch_concurrency: Option<u32>,
     /// Failures in a row after which nothing is given out for a while.
     pub failed_attempt_threshold: u32,
-    /// Whether anything is given out at all.
+    /// False when nothing is leased at all.
     pub active: bool,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// Too many attempts failed in a row: nothing is given out for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Degraded {
-    /// How many failed in a row.
+    /// Failures in a row.
     pub failures: u32,
-    /// When one try is given out again.
+    /// The instant of the next trial.
     pub until: DateTime<Utc>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// The pause is over: one try is given out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Probing {
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// The try ended well.
+/// The trial succeeded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Recovered {
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// All failures were forgotten by hand.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reset {
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// Why a class says no.
+/// The reasons a class rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// Fields are wrong.
+    /// Fields are not valid.
     #[error("the class is not valid")]
     Invalid(Vec<Fault>),
 }
 
-/// How a class is.
+/// The health of a class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Health {
-    /// Well.
+    /// Healthy: attempts are leased as usual.
     #[default]
     Healthy,
     /// Nothing is given out.
     Degraded {
         /// Failures in a row that led here.
         failures: u32,
-        /// When one try is given out again.
+        /// The instant of the next trial.
         until: DateTime<Utc>,
     },
     /// One try is given out at a time.
     HalfOpen,
 }
 
-/// A class; one nobody has said anything of has the defaults.
+/// A class; an unconfigured one has the defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Attempts that may run at once; none means the server's default.
     pub desired_dispatch_concurrency: Option<u32>,
     /// Failures in a row after which nothing is given out for a while.
     pub failed_attempt_threshold: u32,
-    /// Whether anything is given out at all.
+    /// False when nothing is leased at all.
     pub active: bool,
-    /// How it is.
+    /// Its health.
     pub health: Health,
-    /// Pauses since it was last well.
+    /// Pauses since it was last healthy.
     pub pauses: u32,
-    /// True once somebody set its limits.
+    /// True once its limits were configured.
     pub is_configured: bool,
 }
 
@@ -216,7 +216,7 @@ impl Decider for Class {
         match command {
             Command::Configure(configure) => configured(state, configure).map_err(Rejection::Invalid),
             Command::Degrade(degrade) => Ok(match state.health {
-                // A failure of an attempt that began before the pause says nothing new.
+                // A failure of an attempt that began before the pause is nothing new.
                 Health::Degraded { .. } => Vec::new(),
                 Health::Healthy | Health::HalfOpen => vec![Event::Degraded(Degraded {
                     failures: degrade.failures,
@@ -264,12 +264,12 @@ fn configured(state: &State, configure: &Configure) -> Result<Vec<Event>, Vec<Fa
     faults.require(
         configure.desired_dispatch_concurrency.is_none_or(|wanted| wanted <= CONCURRENCY_MAX),
         "/desired_dispatch_concurrency",
-        "must be at most 100000",
+        format_args!("must be at most {CONCURRENCY_MAX}"),
     );
     faults.require(
         configure.failed_attempt_threshold.is_none_or(|wanted| wanted <= FAILURE_THRESHOLD_MAX),
         "/failed_attempt_threshold",
-        "must be at most 1000000",
+        format_args!("must be at most {FAILURE_THRESHOLD_MAX}"),
     );
     faults.into_result()?;
     let wanted = configure.desired_dispatch_concurrency;
@@ -285,7 +285,7 @@ fn configured(state: &State, configure: &Configure) -> Result<Vec<Event>, Vec<Fa
     let is_other = concurrency != state.desired_dispatch_concurrency
         || threshold != state.failed_attempt_threshold
         || active != state.active;
-    // The defaults, said out loud for a class nobody has spoken of, are a fact too: it shows in the list.
+    // Defaults configured for an unknown class are recorded too: the class then appears in the list.
     if is_other || (!state.is_configured && !configure.reset) {
         events.push(Event::Configured(Configured {
             desired_dispatch_concurrency: concurrency,
@@ -300,7 +300,7 @@ fn configured(state: &State, configure: &Configure) -> Result<Vec<Event>, Vec<Fa
     Ok(events)
 }
 
-/// The pause after so many pauses before it.
+/// The next pause, after `pauses` earlier ones.
 fn cool_down(pauses: u32) -> Duration {
     Duration::milliseconds(COOL_DOWN_MS.saturating_mul(1 << pauses.min(10)).min(COOL_DOWN_MS_MAX))
 }

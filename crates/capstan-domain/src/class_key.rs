@@ -1,4 +1,4 @@
-//! Which runs share a concurrency limit (reference/behaviour 4.3 and 9.2).
+//! Execution class keys: runs with equal keys share a concurrency limit.
 
 use sha2::{Digest, Sha256};
 

@@ -1,11 +1,11 @@
-//! When a schedule fires: standard five-field cron on the wall clock of a zone (reference/behaviour 6.1).
+//! Standard five-field cron on the wall clock of a zone.
 //!
-//! An expression is `minute hour day-of-month month day-of-week`; [`field`] says what a field may hold. When both
+//! An expression is `minute hour day-of-month month day-of-week`; [`field`] describes the fields. When both
 //! day fields are restricted either may match, otherwise both must. Clock changes have one rule: a wall-clock time
 //! that is skipped fires at the first instant after the gap, one that comes twice fires the first time only.
 //!
 //! The calendar walk is the `cron` crate's. It never sees a zone: it walks wall-clock times written as if they
-//! were UTC, and [`zone`] places each of them in time (docs/decisions/0003-cron.md says why).
+//! were UTC, and [`zone`] places each of them in time (see docs/decisions/0003-cron.md).
 
 pub mod field;
 pub mod zone;

@@ -1,36 +1,64 @@
-//! What is wrong with a command's fields, all at once.
+//! Faults of a command's fields, reported all at once.
+
+use std::fmt::Display;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One thing wrong with a command.
+use crate::finite::{AMOUNT_MAX, is_amount};
+use crate::span::SPAN_MS_MAX;
+
+/// One fault of a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
     /// JSON pointer to the field, for example `/policy/host`.
     pub pointer: String,
-    /// What is wrong, for people.
+    /// The fault and the limit, for people.
     pub message: String,
 }
 
-/// Collects faults so that a caller learns of all of them in one answer.
+/// Collects faults, so that one answer reports all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Notes one more fault.
+    /// Adds a fault.
     pub fn add(&mut self, pointer: &str, message: impl Into<String>) {
         self.0.push(Fault { pointer: pointer.to_owned(), message: message.into() });
     }
 
-    /// Notes a fault unless `holds`.
-    pub fn require(&mut self, holds: bool, pointer: &str, message: &str) {
+    /// Adds a fault unless `holds`.
+    pub fn require(&mut self, holds: bool, pointer: &str, message: impl Display) {
         if !holds {
-            self.add(pointer, message);
+            self.add(pointer, message.to_string());
         }
+    }
+
+    /// The text without blanks around it; a blank one is a fault.
+    pub fn required<'a>(&mut self, pointer: &str, text: &'a str) -> &'a str {
+        let text = text.trim();
+        self.require(!text.is_empty(), pointer, format_args!("{} is required", field(pointer)));
+        text
+    }
+
+    /// Notes an amount that is negative, not finite or absurd.
+    pub fn amount(&mut self, pointer: &str, value: Option<f64>) {
+        let message = format_args!("{} must be >= 0 and at most {AMOUNT_MAX:e}", field(pointer));
+        self.require(value.is_none_or(is_amount), pointer, message);
+    }
+
+    /// Notes a span, in milliseconds, that is longer than any command may name.
+    pub fn span(&mut self, pointer: &str, ms: Option<i64>) {
+        self.require(ms.is_none_or(|ms| ms <= SPAN_MS_MAX), pointer, "must be at most a century");
     }
 
     /// The faults as an error, or nothing when there are none.
     pub fn into_result(self) -> Result<(), Vec<Fault>> {
         if self.0.is_empty() { Ok(()) } else { Err(self.0) }
     }
+}
+
+/// The name of the field a pointer leads to.
+fn field(pointer: &str) -> &str {
+    pointer.rsplit('/').next().unwrap_or(pointer)
 }

@@ -70,7 +70,7 @@ uuid_id! {
     BindingId
 }
 uuid_id! {
-    /// A tool call that was kept back; it is also the idempotency key of its execution.
+    /// A deferred tool call; the id is also the idempotency key of its execution.
     ToolCallId
 }
 uuid_id! {

@@ -1,8 +1,16 @@
-//! Deciders and process managers: commands, events, states, rejections.
+//! Deciders: commands, events, states, rejections.
 //!
 //! Everything here is a pure function over values: no IO, no async, no clock, no randomness, no logging. Time,
 //! fresh ids and looked-up facts come in with the command. It can be read, tested and fuzzed with nothing
 //! installed. Start with [`task`], the heart; [`agent`], [`channel`] and [`workspace`] are the small deciders.
+//!
+//! | module | kind |
+//! |---|---|
+//! | [`agent`], [`channel`], [`class`], [`schedule`], [`session`], [`task`], [`token`], [`workspace`] | aggregates: one decider, one category of streams |
+//! | [`agent_config`], [`change`], [`cron`], [`id`], [`policy`], [`usage`] | values in commands and events |
+//! | [`fault`], [`finite`], [`redacted`], [`span`], `text` | limits and checks of values |
+//! | [`canonical`], [`class_key`], [`outcome_text`] | values derived from others |
+//! | [`matching`] | the in-memory index of tasks that may run |
 //!
 //! To add a decider: one file here in the order of its neighbours (identity, command, event, rejection, state,
 //! decide, evolve, tests), one line below, one entry in the contract's catalogue, then regenerate `schemas/`.

@@ -1,4 +1,4 @@
-//! Which queued task goes to which worker: a pure, in-memory index of everything that could run.
+//! Matching of queued tasks and workers: a pure, in-memory index of everything that could run.
 //!
 //! The engine feeds every commit of a task with [`Matching::observe`], asks with [`Matching::pick`] when a
 //! worker wants work, and hands the picks to the deciders as `Lease` commands. Nothing here is recorded: a new
@@ -10,8 +10,8 @@
 //! 3. At most one attempt of a (workspace, session) lives, one that is being cancelled included. Tasks of one
 //!    session go in order: only the first of those that are due is eligible.
 //!    A task that names another one it runs after is not eligible while that one is open.
-//! 4. At most as many attempts of an execution class live as its limit says, and none of one that is held. A task that
-//!    is held (its budget is spent) stands aside: it is not picked, and others of its session go before it.
+//! 4. At most as many attempts of an execution class live as its limit allows, and none of one that is held. A task that
+//!    is held (its budget is spent) is not picked, and others of its session go before it.
 //! 5. Workspaces share fairly: the one with the fewest live attempts goes first, ties go to the one served
 //!    least recently. Priorities therefore order the tasks of one workspace, never two workspaces.
 //! 6. Inside a workspace: priority, then the order of queueing. A task rises by one priority for every
@@ -20,7 +20,7 @@
 //!    priority below urgent.
 //!
 //! A picked task is reserved: it counts as live until an observed state shows what became of the lease, or
-//! [`Matching::unreserve`] says that it failed. An observed state that still shows the picked run unleased
+//! [`Matching::unreserve`] reports that it failed. An observed state that still shows the picked run unleased
 //! (an input that arrived in between) leaves the reservation alone; otherwise a second task of the session
 //! could be picked before the first lease is recorded.
 //!
@@ -43,7 +43,7 @@ pub use waiting_reason::WaitingReason;
 use crate::id::{RunId, TaskId, WorkerId};
 use crate::task::Task;
 
-/// Which task.
+/// Id of the task.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamKey {
     /// Its workspace.
@@ -80,7 +80,7 @@ impl Pick {
 /// Settings of matching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Live attempts a class may have when nothing else is said of it.
+    /// Default concurrency limit of a class.
     pub class_limit: u32,
     /// After so much waiting a task counts as one priority higher, in milliseconds.
     pub age_step_ms: i64,
@@ -112,7 +112,7 @@ impl Matching {
         Self { index: index::Index::new(config), workers: HashMap::new() }
     }
 
-    /// Takes note of a task's state after a commit; `None` when the stream holds no task. States of one task
+    /// Observes a task's state after a commit; `None` when the stream holds no task. States of one task
     /// must come in the order of its stream; skipping some is fine.
     pub fn observe(&mut self, key: &StreamKey, task: Option<&Task>) {
         self.index.observe(key, task);
@@ -125,29 +125,28 @@ impl Matching {
         std::iter::from_fn(|| self.index.pick_one(offer)).take(max).collect()
     }
 
-    /// Gives a picked task back to the queue: its lease could not be recorded. Does nothing when the task is
+    /// Returns a picked task to the queue: its lease could not be recorded. Does nothing when the task is
     /// not reserved.
     pub fn unreserve(&mut self, key: &StreamKey) {
         self.index.unreserve(key);
     }
 
-    /// Says how many live attempts a class may have: `None` = the default, 0 = none for now.
+    /// Sets the concurrency limit of a class: `None` = the default, 0 = none for now.
     pub fn set_class_limit(&mut self, workspace: &str, instance_key: &str, limit: Option<u32>) {
         self.index.set_class_limit(workspace, instance_key, limit);
     }
 
-    /// Keeps all of a class back for this reason, or lets it go on.
+    /// Holds all tasks of a class for this reason, or lifts the hold.
     pub fn hold_class(&mut self, workspace: &str, instance_key: &str, reason: Option<WaitingReason>) {
         self.index.hold_class(workspace, instance_key, reason);
     }
 
-    /// Keeps a task back for this reason, or lets it go on. Holds of tasks that are gone must be lifted too.
+    /// Holds a task for this reason, or lifts the hold. Holds of tasks that are gone must be lifted too.
     pub fn hold(&mut self, key: &StreamKey, reason: Option<WaitingReason>) {
         self.index.hold_task(key, reason);
     }
 
-    /// Notes that a worker is there, so that [`why`](Self::why) can judge whether anyone could run a task.
-    /// Replaces what was known of it.
+    /// Adds or replaces a worker, so that [`why`](Self::why) can judge whether any worker could run a task.
     pub fn enrol(&mut self, offer: WorkerOffer) {
         self.workers.insert(offer.worker_id, offer);
     }
@@ -162,7 +161,7 @@ impl Matching {
         self.index.next_due(now)
     }
 
-    /// Why a task is not running; empty when it is not queued.
+    /// The reasons a task is not running; none when it is not queued.
     pub fn why(&mut self, key: &StreamKey, now: DateTime<Utc>) -> Vec<WaitingReason> {
         self.index.release_due(now);
         let Some(needs) = self.index.needs_of_queued(key) else {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use schemars::JsonSchema;
 
-/// Whether trying again may help.
+/// The class of an error: whether another attempt may help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorClass {
@@ -16,7 +16,7 @@ pub enum ErrorClass {
     RateLimited,
 }
 
-/// Texts that speak of a passing trouble (reference/behaviour 4.9).
+/// Texts that indicate a transient error.
 const PASSING: &[&str] = &[
     "already in use",
     "still held",

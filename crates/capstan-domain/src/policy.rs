@@ -1,4 +1,4 @@
-//! Under which rules a run executes (reference/behaviour 9.1).
+//! The rules a run executes under.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::Faults;
 use crate::finite::{self, AMOUNT_MAX};
 
-/// How often and how fast a failed attempt is tried again.
+/// The rules of retrying failed attempts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RetryPolicy {
@@ -41,23 +41,23 @@ impl RetryPolicy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RunPolicy {
-    /// Where: `sandbox`.
+    /// Place of execution: `sandbox`.
     pub host: String,
-    /// What may be executed: `deny`, `allowlist`, `full`.
+    /// Commands that may be executed: `deny`, `allowlist`, `full`.
     pub security: String,
-    /// When a person is asked before a tool writes: `off`, `on-miss`, `always`.
+    /// Approval of tool calls by a person: `off`, `on-miss`, `always`.
     pub ask: String,
     /// The isolation the worker must offer: `gvisor`, `runc`.
     pub runtime_type: String,
     /// Access to the workspace's files: `none`, `ro`, `rw`.
     pub workspace_access: String,
-    /// Whether the run may use the network.
+    /// True when the run may use the network.
     pub network_enabled: bool,
-    /// Whether inputs may reach the run while it lives.
+    /// True when inputs may reach the live run.
     pub interactive: bool,
-    /// What the run asks of its machine, for example `{"cpu": 2000}`; numbers by name.
+    /// Resources of the machine by name, for example `{"cpu": 2000}`.
     pub resources: serde_json::Map<String, serde_json::Value>,
-    /// How failed attempts are tried again.
+    /// Retries of failed attempts.
     pub retry: RetryPolicy,
 }
 
@@ -98,7 +98,7 @@ impl RunPolicy {
         self
     }
 
-    /// Notes every fault of a normalised policy under `/policy`.
+    /// Adds every fault of a normalised policy under `/policy`.
     pub fn check(&self, faults: &mut Faults) {
         let mut one_of = |field: &str, value: &str, allowed: &[&str]| {
             if !allowed.contains(&value) {
@@ -113,7 +113,7 @@ impl RunPolicy {
         faults.require(
             (1.0..=AMOUNT_MAX).contains(&self.retry.factor),
             "/policy/retry/factor",
-            "invalid policy: retry.factor must be >= 1 and at most 1e12",
+            format_args!("invalid policy: retry.factor must be >= 1 and at most {AMOUNT_MAX:e}"),
         );
         faults.require(
             self.retry.max_delay_ms >= 0,

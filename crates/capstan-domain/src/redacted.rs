@@ -1,13 +1,13 @@
-//! What reads show in place of a secret, and how it is kept from coming back as a value.
+//! The placeholder reads show for a secret, and its refusal as a value.
 
 use serde_json::{Map, Value};
 
 use crate::Faults;
 
-/// Stands in reads where a secret is.
+/// Replaces a secret in reads.
 pub const PLACEHOLDER: &str = "[REDACTED]";
 
-/// Notes every placeholder in a map: whoever sends back what was read would else overwrite the secret with it.
+/// Refuses every placeholder in a map: sending back a read would overwrite the secret with it.
 pub(crate) fn refuse_placeholders(map: &Map<String, Value>, pointer: &str, faults: &mut Faults) {
     for (key, value) in map {
         refuse(value, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), faults);
@@ -20,7 +20,7 @@ fn refuse(value: &Value, pointer: &str, faults: &mut Faults) {
             faults.require(
                 text != PLACEHOLDER,
                 pointer,
-                "stands for a value that reads hide; leave the field out, or give the value itself",
+                "is the placeholder of a hidden value; omit the field, or send the value itself",
             );
         }
         Value::Array(items) => {

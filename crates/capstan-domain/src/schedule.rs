@@ -4,7 +4,7 @@
 //! 1. An active schedule knows its next tick; a paused or deleted one has none.
 //! 2. A tick ends exactly once: it fires, is skipped, or is missed. Each of these is an event that names the next one.
 //! 3. The next tick is strictly later than the instant it was computed at, and than every tick that fired.
-//! 4. A stored expression, zone and option can be read; what cannot is refused when it is said.
+//! 4. A stored expression, zone and option can be read; a command with any other is refused.
 //!
 //! ```text
 //! (none) ──create──► active ◄──resume── paused
@@ -12,7 +12,7 @@
 //!                      └──────── delete ────────┴──► deleted
 //! ```
 //!
-//! A tick and its task are decided apart and recorded together: [`firing`] says which task an event asks for.
+//! A tick and its task are decided apart and recorded together: [`firing`] has the task an event asks for.
 
 mod catch_up;
 pub mod command;
@@ -36,16 +36,16 @@ pub use event::Event;
 pub use rhythm::{Next, Rhythm};
 pub use state::{Schedule, State};
 
-/// Why a schedule says no.
+/// The reasons a schedule rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// Fields are wrong.
+    /// Fields are not valid.
     #[error("the schedule is not valid")]
     Invalid(Vec<Fault>),
     /// The prompt is too long.
     #[error("the prompt exceeds {limit_bytes} bytes")]
     TooLarge {
-        /// What is allowed.
+        /// The limit.
         limit_bytes: usize,
     },
     /// There is no such schedule, or it was deleted.

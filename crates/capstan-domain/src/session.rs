@@ -1,9 +1,9 @@
-//! A session of an agent: which task a further command on it belongs to (domain.md 3).
+//! A session of an agent: the task a further command on it belongs to.
 //!
 //! One stream for each agent and session name a caller chose. A task and its place in the session are recorded in one
-//! append, so a session never names a task that is not there. Sessions nobody named have no stream.
+//! append, so a session never names a missing task. Sessions without a name have no stream.
 //!
-//! Invariants: 1. a session is bound to its newest task; 2. what is said to it goes to that task, or begins the next one.
+//! Invariants: 1. a session is bound to its newest task; 2. a command on it goes to that task, or begins the next one.
 //!
 //! ```text
 //! (none) ──bind──► bound ──bind──► bound to a later task
@@ -23,7 +23,7 @@ use crate::{Fault, Faults};
 pub struct Command {
     /// The session's name.
     pub session_id: String,
-    /// Whose session it is.
+    /// The agent of the session.
     pub agent_id: AgentId,
     /// The task it makes, if it makes one.
     pub task_id: TaskId,
@@ -33,26 +33,26 @@ pub struct Command {
     pub queue_mode: Option<String>,
     /// True when a hook sends it: those always begin a task.
     pub is_from_hook: bool,
-    /// What is wrong with it, were it to be an input.
+    /// The faults it would have as an input.
     pub unfit: Vec<Fault>,
-    /// How the session's task stands, as looked up.
+    /// The state of the session's task, as looked up.
     pub last: Option<Last>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// How a task of the session stands.
+/// The state of a session's task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Last {
-    /// Which task.
+    /// Id of the task.
     pub task_id: TaskId,
     /// True while it is not over.
     pub is_open: bool,
-    /// True when it was put away.
+    /// True when it is archived.
     pub is_archived: bool,
 }
 
-/// What is to become of a command on a session that has a task.
+/// The treatment of a command on a session that has a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Input,
@@ -82,28 +82,28 @@ pub fn check_mode(text: Option<&str>, faults: &mut Faults) {
     mode(text, faults);
 }
 
-/// A fact about a session. These names and fields are stored for ever.
+/// An event of a session. These names and fields are stored permanently.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A task began on the session.
     Bound(SessionBound),
-    /// The session's task was told something.
+    /// The session's task accepted an input.
     Continued(SessionContinued),
 }
 
-/// A task began on the session; what is said to the session from now on is said to it.
+/// A task began on the session; later commands on the session go to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionBound {
     /// The session's name.
     pub session_id: String,
-    /// Whose session it is.
+    /// The agent of the session.
     pub agent_id: AgentId,
     /// The task.
     pub task_id: TaskId,
     /// The task it runs after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs_after: Option<TaskId>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
@@ -114,14 +114,14 @@ pub struct SessionContinued {
     pub task_id: TaskId,
     /// The input.
     pub input_id: InputId,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// Why a session says no.
+/// The reasons a session rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// Fields are wrong; all of them are named.
+    /// Fields are not valid; every fault is named.
     #[error("the command is not valid")]
     Invalid(Vec<Fault>),
     /// The session's task is not over, and the command was to be refused then.
@@ -132,7 +132,7 @@ pub enum Rejection {
     MovedOn(TaskId),
 }
 
-/// What decisions need to know: the newest task.
+/// The state decisions need: the newest task.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The newest task.

@@ -1,6 +1,6 @@
 //! A token: what a caller shows to be let in.
 //!
-//! Invariants: 1. the secret is never here, only its hash; 2. a token is revoked once and for ever; 3. its scopes and
+//! Invariants: 1. the secret is never here, only its hash; 2. a revocation is final; 3. its scopes and
 //! its end never change: another right is another token.
 //!
 //! ```text
@@ -21,7 +21,7 @@ use crate::{Fault, Faults};
 /// The longest name a token may have, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 
-/// What a token allows in its workspace.
+/// A scope of a token in its workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -49,32 +49,32 @@ pub enum Command {
 pub struct Issue {
     /// The token.
     pub token_id: TokenId,
-    /// Where it is good.
+    /// The workspace it is valid in.
     pub workspace: String,
-    /// Whose it is, for people and for the log.
+    /// A name for people and for the log.
     pub name: String,
-    /// What it allows.
+    /// Its scopes.
     pub scopes: Vec<Scope>,
     /// SHA-256 of the whole token, in hex.
     pub secret_hash: String,
     /// The last characters of the token, to tell tokens apart.
     pub last_four: String,
-    /// From when on it is no longer good; for ever when absent.
+    /// The end of its validity; none when absent.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// Ends a token before its time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Revoke {
-    /// Why.
+    /// The reason, for people.
     pub reason: Option<String>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// A fact about a token. These names and fields are stored for ever.
+/// An event of a token. These names and fields are stored permanently.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The token was issued.
@@ -88,11 +88,11 @@ pub enum Event {
 pub struct Issued {
     /// The token.
     pub token_id: TokenId,
-    /// Where it is good.
+    /// The workspace it is valid in.
     pub workspace: String,
-    /// Whose it is.
+    /// Its workspace.
     pub name: String,
-    /// What it allows, in order, each once.
+    /// Its scopes, sorted, each once.
     pub scopes: Vec<Scope>,
     /// SHA-256 of the whole token, in hex. The secret in it is 256 random bits, so there is nothing to guess and a
     /// slow, salted hash would add nothing.
@@ -102,7 +102,7 @@ pub struct Issued {
     /// From when on it is no longer good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
-    /// When.
+    /// Time of the event.
     pub issued_at: DateTime<Utc>,
 }
 
@@ -111,17 +111,17 @@ pub struct Issued {
 pub struct Revoked {
     /// The token.
     pub token_id: TokenId,
-    /// Why.
+    /// The reason, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When.
+    /// Time of the event.
     pub revoked_at: DateTime<Utc>,
 }
 
-/// Why a token says no.
+/// The reasons a token rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// Fields are wrong.
+    /// Fields are not valid.
     #[error("the token is not valid")]
     Invalid(Vec<Fault>),
     /// A token of this id exists.
@@ -132,7 +132,7 @@ pub enum Rejection {
     NotFound,
 }
 
-/// What decisions and the door need to know.
+/// The state decisions and authentication need.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// Present from issue on.
@@ -142,7 +142,7 @@ pub struct State {
 }
 
 impl State {
-    /// What was issued, if it is good at this instant: not revoked, not expired.
+    /// The token as issued, if it is valid at this instant: not revoked, not expired.
     pub fn good_at(&self, now: DateTime<Utc>) -> Option<&Issued> {
         let is_over = |issued: &&Issued| issued.expires_at.is_some_and(|end| end <= now);
         self.issued.as_ref().filter(|issued| self.revoked_at.is_none() && !is_over(issued))
@@ -193,12 +193,11 @@ impl Decider for Token {
 
 fn issued(issue: &Issue) -> Result<Issued, Vec<Fault>> {
     let mut faults = Faults::default();
-    let name = issue.name.trim();
-    faults.require(!name.is_empty(), "/name", "name is required");
+    let name = faults.required("/name", &issue.name);
     faults.require(
         name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control),
         "/name",
-        "must be at most 128 bytes of plain text",
+        format_args!("must be at most {NAME_BYTES_MAX} bytes of plain text"),
     );
     faults.require(!issue.scopes.is_empty(), "/scopes", "at least one of read, command, worker, admin");
     faults.require(issue.expires_at.is_none_or(|end| end > issue.at), "/expires_at", "must be in the future");
@@ -280,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_revoked_once_and_for_ever() {
+    fn a_revocation_is_final() {
         given::<Token>([]).when(revoke()).then_rejected(Rejection::NotFound);
         given::<Token>([was_issued()]).when(revoke()).then([was_revoked()]);
         given::<Token>([was_issued(), was_revoked()]).when(revoke()).then_nothing();

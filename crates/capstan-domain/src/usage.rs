@@ -1,4 +1,4 @@
-//! What a run used: tokens and money.
+//! Usage of a run: tokens and cost.
 
 use std::collections::BTreeMap;
 
@@ -54,8 +54,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Fills counters the reporter left out: scalars from the models, the total from the scalars
-    /// (reference/behaviour 1.4.1).
+    /// Fills counters the reporter left out: scalars from the models, the total from the scalars.
     #[must_use]
     pub fn normalised(mut self) -> Self {
         let counters = |u: &Self| {

@@ -23,7 +23,7 @@ mod update;
 pub use settings::Settings;
 pub use update::{QuotaChanges, Update, Updated};
 
-/// Begins the names of workspaces that nobody can create or enter: streams of the system live there.
+/// Prefix of reserved workspaces: streams of the system are there, and no caller can create or enter them.
 pub const RESERVED_PREFIX: char = '_';
 
 /// The longest name people call a workspace by, in bytes.
@@ -43,13 +43,13 @@ pub enum Command {
 pub struct Create {
     /// Its name in every address.
     pub workspace: String,
-    /// What people call it.
+    /// Its display name.
     pub display_name: String,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// A fact about a workspace. These names and fields are stored for ever.
+/// An event of a workspace. These names and fields are stored permanently.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The workspace was opened.
@@ -63,16 +63,16 @@ pub enum Event {
 pub struct Created {
     /// Its name in every address.
     pub workspace: String,
-    /// What people call it.
+    /// Its display name.
     pub display_name: String,
-    /// When.
+    /// Time of the event.
     pub created_at: DateTime<Utc>,
 }
 
-/// Why a workspace says no.
+/// The reasons a workspace rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// Fields are wrong.
+    /// Fields are not valid.
     #[error("the workspace is not valid")]
     Invalid(Vec<Fault>),
     /// There is no such workspace.
@@ -83,7 +83,7 @@ pub enum Rejection {
     Exists(String),
 }
 
-/// What decisions need to know.
+/// The state decisions need.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// True from creation on.
@@ -93,17 +93,17 @@ pub struct State {
     pub details: Option<Details>,
 }
 
-/// What was decided for a workspace.
+/// The settings of a workspace, with its name.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Details {
-    /// What people call it.
+    /// Its display name.
     pub display_name: String,
-    /// What holds for everything in it.
+    /// Its settings.
     pub settings: Settings,
 }
 
 impl State {
-    /// What holds for everything in the workspace.
+    /// The settings, from creation on.
     pub fn settings(&self) -> Option<&Settings> {
         self.details.as_ref().map(|details| &details.settings)
     }
@@ -153,9 +153,7 @@ fn created(create: &Create) -> Result<Created, Vec<Fault>> {
     let mut faults = Faults::default();
     let is_reserved = create.workspace.starts_with(RESERVED_PREFIX);
     faults.require(!is_reserved, "/workspace", "names that begin with '_' are reserved");
-    if let Some(fault) = display_name_fault(&create.display_name) {
-        faults.add("/display_name", fault);
-    }
+    check_display_name(&create.display_name, &mut faults);
     faults.into_result()?;
     Ok(Created {
         workspace: create.workspace.clone(),
@@ -164,12 +162,13 @@ fn created(create: &Create) -> Result<Created, Vec<Fault>> {
     })
 }
 
-/// What keeps a text from being what people call a workspace.
-fn display_name_fault(name: &str) -> Option<&'static str> {
-    if name.trim().is_empty() {
-        return Some("display_name cannot be empty");
-    }
-    (name.len() > DISPLAY_NAME_BYTES_MAX).then_some("display_name must be at most 256 bytes long")
+fn check_display_name(name: &str, faults: &mut Faults) {
+    faults.require(!name.trim().is_empty(), "/display_name", "display_name cannot be empty");
+    faults.require(
+        name.len() <= DISPLAY_NAME_BYTES_MAX,
+        "/display_name",
+        format_args!("display_name must be at most {DISPLAY_NAME_BYTES_MAX} bytes long"),
+    );
 }
 
 #[cfg(test)]

@@ -181,7 +181,7 @@ fn a_session_has_one_attempt_at_a_time_a_stopping_one_included() {
 }
 
 #[test]
-fn a_class_runs_as_many_attempts_as_its_limit_says() {
+fn a_class_runs_as_many_attempts_as_its_limit_allows() {
     let tasks: Vec<_> = (0..4).map(|n| queued(n, "dev", &n.to_string(), "c", n as i64)).collect();
     let mut matching = filled(&tasks, 1);
     assert_eq!(ids(&matching.pick(&any_worker(), 9, at(9))), [task_id(0)]);

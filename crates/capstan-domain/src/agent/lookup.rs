@@ -1,4 +1,4 @@
-//! How an agent is found by a name people write: the inexact rule, used when neither id nor key fit.
+//! Lookup of an agent by a similar name, used when neither id nor key matches.
 
 /// The form in which a given name, a key and a display name are compared: lower case, dashes and underscores as
 /// blanks, without one trailing `agent`.

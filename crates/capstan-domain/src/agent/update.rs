@@ -27,9 +27,9 @@ pub struct Update {
     pub cost_budget_usd: Change<f64>,
     /// Keys of the configuration with their new values; `null` removes a key.
     pub config: Map<String, Value>,
-    /// Whether it takes commands.
+    /// True when it takes commands.
     pub active: Option<bool>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
@@ -41,10 +41,10 @@ pub struct Updated {
     /// Its new display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it is for now.
+    /// Its new role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// What its memory covers now.
+    /// The new scope of its memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_scope: Option<String>,
     /// The new judgement; null when there is none any more.
@@ -56,21 +56,21 @@ pub struct Updated {
     /// The changed keys of the configuration; null for one that is gone.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub config: Map<String, Value>,
-    /// Whether it takes commands now.
+    /// True when it takes commands now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-    /// When.
+    /// Time of the event.
     pub updated_at: DateTime<Utc>,
 }
 
-/// What an update may change, wherever an agent is kept.
+/// The fields an update may change, wherever an agent is kept.
 #[derive(Debug)]
 pub struct Fields<'a> {
     /// Display name.
     pub name: &'a mut String,
-    /// What it is for.
+    /// Its role.
     pub role: &'a mut String,
-    /// What its memory covers.
+    /// The scope of its memory.
     pub memory_scope: &'a mut String,
     /// A judgement that surfaces in stats.
     pub quality_score: &'a mut Option<f64>,
@@ -78,7 +78,7 @@ pub struct Fields<'a> {
     pub cost_budget_usd: &'a mut Option<f64>,
     /// Its configuration.
     pub config: &'a mut Map<String, Value>,
-    /// Whether it takes commands.
+    /// True when it takes commands.
     pub active: &'a mut bool,
 }
 
@@ -100,7 +100,7 @@ impl Updated {
         *active = self.active.unwrap_or(*active);
     }
 
-    fn says_nothing(&self) -> bool {
+    fn changes_nothing(&self) -> bool {
         self.name.is_none()
             && self.role.is_none()
             && self.memory_scope.is_none()
@@ -111,7 +111,7 @@ impl Updated {
     }
 }
 
-/// The change as an event, or nothing when all of it stands already.
+/// The change as an event; none when it changes nothing.
 pub(super) fn updated(profile: &Created, update: &Update) -> Result<Option<Updated>, Vec<Fault>> {
     let mut faults = Faults::default();
     let name = update.name.as_deref().map(str::trim);
@@ -139,7 +139,7 @@ pub(super) fn updated(profile: &Created, update: &Update) -> Result<Option<Updat
         active: update.active.filter(|active| *active != profile.active),
         updated_at: update.at,
     };
-    Ok(Some(event).filter(|event| !event.says_nothing()))
+    Ok(Some(event).filter(|event| !event.changes_nothing()))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The system prompt of an agent that has none of its own, and the parts of a prompt that are ours.
+//! The default system prompt of an agent, and the generated sections of a prompt.
 
-/// What an agent is told about itself when nobody says otherwise.
+/// The default system prompt.
 const TEMPLATE: &str = "You are an agent that works for the people of one workspace. Do the task you are given, \
     from beginning to end, with the tools you have. Keep files you make in your working directory. When something \
     you need is missing, or an action cannot be taken back, ask before you act. Finish with a short account of what \
@@ -9,7 +9,7 @@ const TEMPLATE: &str = "You are an agent that works for the people of one worksp
 /// The heading of the guidance on scheduling; what follows it, up to the next heading, is the guidance.
 const SCHEDULING: &str = "## Working over time";
 
-/// What an agent is told about waiting and coming back.
+/// The guidance for an agent on waiting and coming back.
 const GUIDANCE: &str = "If the task has to go on later, say so instead of waiting: ask to be woken, with a reason and \
     what to do then, and end your turn. If it has to be repeated on certain days or hours, ask for a schedule, and \
     name the time zone. When you are woken, the time has come: begin with the work, do not ask for another wake.";
@@ -33,12 +33,12 @@ pub(super) fn without_skills(prompt: &str) -> String {
     without_section(prompt, SKILLS)
 }
 
-/// What an agent is told about its skills, above them.
+/// The sentence above the skills in a prompt.
 const MANDATORY: &str =
     "These skills are mandatory. Read each of them before you begin, and work as they say:";
 
-/// The prompt as an agent with these skills is told it: they come first, whatever the prompt says. Without any, a list
-/// that was written into the prompt takes their place.
+/// The prompt with these skills first, whatever it contains. Without any, a list written into the prompt takes their
+/// place.
 pub(super) fn with_skills(prompt: &str, names: &[&str]) -> String {
     let list = if names.is_empty() {
         let written = prompt.lines().skip_while(|line| line.trim_end() != SKILLS).skip(1);

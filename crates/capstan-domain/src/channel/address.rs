@@ -1,4 +1,4 @@
-//! What a channel is known by, in one spelling.
+//! The address of a channel, in one spelling.
 
 use crate::id::ChannelId;
 use crate::{Fault, Faults};
@@ -28,7 +28,7 @@ impl Address {
                 && channel_type.len() <= TYPE_BYTES_MAX
                 && channel_type.bytes().all(fits),
             "/channel_type",
-            "1 to 64 of letters, digits, '_' and '-' are allowed",
+            format_args!("must be 1 to {TYPE_BYTES_MAX} of letters, digits, '_' and '-'"),
         );
         let address = address.trim();
         faults.require(
@@ -36,14 +36,14 @@ impl Address {
                 && address.len() <= ADDRESS_BYTES_MAX
                 && !address.chars().any(char::is_control),
             "/address",
-            "must be 1 to 512 bytes without control characters",
+            format_args!("must be 1 to {ADDRESS_BYTES_MAX} bytes without control characters"),
         );
         faults.into_result()?;
         let address = if channel_type == EMAIL { address.to_lowercase() } else { address.to_owned() };
         Ok(Self { channel_type, address })
     }
 
-    /// What kind of channel.
+    /// The type of channel.
     pub fn channel_type(&self) -> &str {
         &self.channel_type
     }

@@ -1,4 +1,4 @@
-//! What one field of a cron expression may hold.
+//! One field of a cron expression.
 //!
 //! A field is a list of items: `*` or `?` (everything), a value, or a range `a-b`, each with an optional step
 //! `/n`. A single value with a step runs to the field's maximum: `5/10` is `5-59/10` in minutes. Months and
@@ -89,13 +89,13 @@ impl fmt::Display for CronField {
     }
 }
 
-/// Why a text is not a standard five-field cron expression.
+/// The fault of a text that is not a standard five-field cron expression.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {message}")]
 pub struct CronFault {
     /// The field at fault.
     pub field: CronField,
-    /// What is wrong with it, for people.
+    /// The fault, for people.
     pub message: String,
 }
 
@@ -174,7 +174,7 @@ impl Ticks {
         Ok(())
     }
 
-    /// What to write instead of a range that was to end on a Sunday.
+    /// The replacement for a range that ends on a Sunday.
     fn sunday_hint(&self, to: u32) -> &'static str {
         if self.field == CronField::DayOfWeek && to == 0 {
             " (at the end of a range Sunday is 7)"
@@ -183,7 +183,7 @@ impl Ticks {
         }
     }
 
-    /// Whether the field rules out days by itself.
+    /// True when the field excludes days by itself.
     pub(super) fn is_restricted(&self) -> bool {
         !self.starred
     }

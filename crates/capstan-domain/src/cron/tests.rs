@@ -77,7 +77,7 @@ fn sunday_is_0_7_and_sun() {
 }
 
 #[test]
-fn steps_names_ranges_and_lists_mean_what_cron_says() {
+fn steps_names_ranges_and_lists_have_the_meaning_of_cron() {
     same("*/5 * * * *", "0,5,10,15,20,25,30,35,40,45,50,55 * * * *");
     same("1-10/3 * * * *", "1,4,7,10 * * * *");
     same("5/10 * * * *", "5,15,25,35,45,55 * * * *");
@@ -172,7 +172,7 @@ fn a_doubled_time_fires_the_first_time_only() {
 }
 
 #[test]
-fn an_expression_that_never_fires_says_so() {
+fn an_expression_that_never_fires_has_no_next_instant() {
     let never = CronExpression::parse("0 0 30 2 *").expect("a good expression");
     assert_eq!(never.next_after(at("2026-01-01T00:00:00Z"), &Zone::UTC), None);
     assert_eq!(next("0 0 29 2 *", "UTC", "2026-01-01T00:00:00Z"), at("2028-02-29T00:00:00Z"));

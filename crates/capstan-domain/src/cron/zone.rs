@@ -1,4 +1,4 @@
-//! A time zone, and where its wall clock stands in time.
+//! A time zone and its wall clock.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ pub struct Zone(Tz);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` is not an IANA time zone such as `Europe/Berlin`")]
 pub struct UnknownZone {
-    /// The name that was asked for.
+    /// The requested name.
     pub name: String,
 }
 
@@ -37,12 +37,12 @@ impl Zone {
         self.0.name()
     }
 
-    /// What the clocks of the zone show at an instant.
+    /// The wall clock of the zone at an instant.
     pub(super) fn wall_clock(self, instant: DateTime<Utc>) -> NaiveDateTime {
         instant.with_timezone(&self.0).naive_local()
     }
 
-    /// When the clocks show `wall` for the first time, or the end of the gap when they skip it.
+    /// The first instant at which the clocks show `wall`, or the end of the gap when they skip it.
     ///
     /// A later wall-clock time never gives an earlier instant.
     pub(super) fn instant_of(self, wall: NaiveDateTime) -> Option<DateTime<Utc>> {

@@ -150,7 +150,7 @@ impl Index {
         }
     }
 
-    /// What there is to know of a task; nothing when it neither waits nor lives.
+    /// The entry of a task; none when it is neither queued nor live.
     fn tracked(&self, key: &StreamKey, task: &Task, before: Option<&Tracked>) -> Option<Tracked> {
         let waiting = task.active_run().filter(|_| task.state == TaskState::Queued);
         if waiting.is_none() && task.live.is_none() {
@@ -456,7 +456,7 @@ impl Index {
         let fitting = self.turns.iter().filter(|(needs, _)| needs.met_by(offer));
         match &offer.reach {
             Reach::All => fitting.filter_map(|(_, turns)| turns.first()).min(),
-            // Few workspaces among maybe many: each is asked for its own place.
+            // Few of possibly many workspaces: each looks up its own place.
             Reach::Only(workspaces) => {
                 let reached: Vec<Turn> = workspaces
                     .iter()
@@ -500,7 +500,7 @@ impl Index {
         self.tasks.get(key).filter(|tracked| tracked.queued.is_some()).map(|tracked| tracked.needs.clone())
     }
 
-    /// What holds a queued task back, except for workers.
+    /// The reasons that hold a queued task back, apart from missing workers.
     pub(super) fn reasons(&self, key: &StreamKey) -> Vec<WaitingReason> {
         let Some((tracked, queued)) =
             self.tasks.get(key).and_then(|tracked| Some((tracked, tracked.queued.as_ref()?)))
@@ -532,7 +532,7 @@ impl Index {
         if self.held.contains_key(key) || self.held_classes.contains_key(&tracked.class) {
             return reasons;
         }
-        // The first of each level it stands in, as far as it comes.
+        // The first entry of each level, up to the level it reaches.
         let mut before =
             session.and_then(|session| session.waiting.first()).filter(|_| queued.due && !queued.held);
         let is_first = |before: Option<&Rank>| before == Some(&queued.rank);

@@ -1,4 +1,4 @@
-//! What a worker offers and what a run needs.
+//! Offers of workers and needs of runs.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use crate::id::WorkerId;
 use crate::task::Task;
 
-/// What a worker can do.
+/// The capabilities of a worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
     /// Runtimes it isolates runs with: `gvisor`, `runc`.
     pub runtimes: Vec<String>,
-    /// Whether it can keep a run off the network.
+    /// True when it can run without network.
     pub network_isolation: bool,
     /// Access to the workspace's files it can grant: `none`, `ro`, `rw`.
     pub workspace_access: Vec<String>,
@@ -21,7 +21,7 @@ pub struct Capabilities {
     pub tools: Vec<String>,
 }
 
-/// The workspaces somebody may serve.
+/// The workspaces a worker may serve.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
@@ -58,27 +58,27 @@ pub struct WorkerOffer {
     pub worker_id: WorkerId,
     /// The pools it belongs to; none means all.
     pub pools: Vec<String>,
-    /// What it can do.
+    /// Its capabilities.
     pub capabilities: Capabilities,
     /// The workspaces it may serve.
     pub reach: Reach,
 }
 
-/// What a worker must offer to be given a run: from the frozen policy, and the agent's `pool` setting.
+/// The requirements of a run on its worker: from the frozen policy, and the agent's `pool` setting.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Needs {
     /// The runtime.
     pub runtime_type: Arc<str>,
     /// The access to the workspace's files.
     pub workspace_access: Arc<str>,
-    /// Whether the run must be kept off the network.
+    /// True when the run must have no network.
     pub network_isolation: bool,
     /// The pool the agent's configuration names; any when it names none.
     pub pool: Option<Arc<str>>,
 }
 
 impl Needs {
-    /// What the runs of a task need.
+    /// The needs of a task's runs.
     pub fn of(task: &Task) -> Self {
         let policy = &task.accepted.policy;
         let pool = task.accepted.agent_config.get("pool").and_then(serde_json::Value::as_str);

@@ -1,4 +1,4 @@
-//! Why a queued task does not run: every one of them can say so.
+//! The reasons a queued task does not run.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -13,7 +13,7 @@ use crate::task::event::BudgetScope;
 pub enum WaitingReason {
     /// Its next try is not due yet.
     RetryDelay {
-        /// When it is.
+        /// The instant of the tick.
         until: DateTime<Utc>,
     },
     /// Another attempt of its session lives, or is being stopped.
@@ -25,24 +25,24 @@ pub enum WaitingReason {
     ClassFull {
         /// Attempts that live.
         running: u32,
-        /// How many may.
+        /// The limit.
         limit: u32,
     },
     /// Too many attempts of its execution class failed in a row: nothing of the class is given out for a while.
     ClassDegraded {
-        /// When one try is given out again.
+        /// The instant of the next trial.
         until: DateTime<Utc>,
     },
     /// Its execution class was switched off.
     ClassInactive,
     /// A budget it draws on is spent.
     BudgetExceeded {
-        /// Whose.
+        /// The owner of the budget.
         scope: BudgetScope,
         /// The limit, in US dollars.
         #[serde(serialize_with = "crate::finite::serialize")]
         limit_usd: f64,
-        /// What is spent of it, in US dollars.
+        /// Amount spent in US dollars.
         #[serde(serialize_with = "crate::finite::serialize")]
         spent_usd: f64,
     },

@@ -1,4 +1,4 @@
-//! Which of the ticks that are due fire.
+//! The choice among the ticks that are due.
 
 use chrono::{DateTime, Utc};
 
@@ -12,7 +12,7 @@ pub const LATE_MS: i64 = 60_000;
 /// Most ticks one decision looks at; more are left to the next one, so that a year of minutes costs no long pause.
 pub(super) const LOOK_MAX: usize = 1_000;
 
-/// What is to become of the ticks that are due.
+/// The plan for the ticks that are due.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     /// The first, the last and the number of those that are missed.

@@ -26,17 +26,17 @@ pub enum Command {
 pub struct Create {
     /// Fresh, or derived from the idempotency key.
     pub schedule_id: ScheduleId,
-    /// Where.
+    /// The workspace.
     pub workspace: String,
     /// The agent as looked up.
     pub agent: agent::Created,
-    /// What it is, as given; a blank zone means UTC.
+    /// Its definition as given; a blank zone means UTC.
     pub definition: Definition,
-    /// Whether it fires at once, or begins paused.
+    /// False to begin paused.
     pub active: bool,
     /// Longest prompt, in bytes.
     pub prompt_bytes_max: usize,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
@@ -47,7 +47,7 @@ pub struct Update {
     pub cron_expr: Option<String>,
     /// IANA name; blank means UTC.
     pub timezone: Option<String>,
-    /// What the agent is told.
+    /// The prompt for the agent.
     pub prompt: Option<String>,
     /// Skills handed to the agent, all of them.
     pub skill_paths: Option<Vec<String>>,
@@ -55,7 +55,7 @@ pub struct Update {
     pub source_view_id: Change<String>,
     /// While a task of an earlier tick is still open.
     pub overlap: Option<Overlap>,
-    /// After ticks that nobody could fire.
+    /// The treatment of ticks that passed while the system was down.
     pub catch_up: Option<CatchUp>,
     /// Longest delay of a tick.
     pub jitter_ms: Option<i64>,
@@ -63,32 +63,32 @@ pub struct Update {
     pub active: Option<bool>,
     /// Longest prompt, in bytes.
     pub prompt_bytes_max: usize,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// Ends a schedule; tasks it made stay (`DeleteSchedule`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delete {
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// Stops a schedule for now (`PauseSchedule`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// Who or what stops it.
+    /// The cause of the pause.
     pub cause: PauseCause,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: Option<String>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// Lets a paused schedule go on, from now (`ResumeSchedule`).
+/// Resumes a paused schedule, from now (`ResumeSchedule`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resume {
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
@@ -97,7 +97,7 @@ pub struct Resume {
 pub struct Trigger {
     /// The task to make: fresh, or derived from the idempotency key.
     pub task_id: TaskId,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
@@ -106,15 +106,15 @@ pub struct Trigger {
 pub struct Tick {
     /// The tick that was waited for.
     pub tick: DateTime<Utc>,
-    /// Why it cannot make a task.
+    /// The obstacle to a task, if there is one.
     pub obstacle: Option<Obstacle>,
     /// Tasks of this schedule that are not over.
     pub open_task_ids: Vec<TaskId>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// Why a tick cannot make a task.
+/// An obstacle to the task of a tick.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The agent does not exist any more.

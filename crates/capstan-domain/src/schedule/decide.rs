@@ -1,4 +1,4 @@
-//! Which rule answers which command.
+//! The table of rules: one line per command.
 
 use crate::Faults;
 use crate::id::TaskId;

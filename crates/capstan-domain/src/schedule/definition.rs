@@ -1,4 +1,4 @@
-//! What a schedule is: its times, its words and its options, and whether they can be taken.
+//! The definition of a schedule: its times, prompt and options, and their checks.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -16,7 +16,7 @@ pub const SKILL_PATHS_MAX: usize = 100;
 /// The longest cron expression, in bytes.
 const CRON_BYTES_MAX: usize = 1_000;
 
-/// What happens to a tick while a task of an earlier one is still open.
+/// The treatment of a tick while a task of an earlier one is still open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Overlap {
@@ -29,7 +29,7 @@ pub enum Overlap {
     CancelRunning,
 }
 
-/// What happens to ticks that passed while nobody could fire them.
+/// The treatment of ticks that passed while the system was down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CatchUp {
@@ -42,14 +42,14 @@ pub enum CatchUp {
     None,
 }
 
-/// What a schedule is, whole: an event that changes something carries all of it.
+/// The whole definition of a schedule: an event that changes something carries all of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Definition {
     /// Five-field cron expression.
     pub cron_expr: String,
     /// IANA name of the zone whose clocks it follows.
     pub timezone: String,
-    /// What the agent is told at each tick.
+    /// The prompt for the agent at each tick.
     pub prompt: String,
     /// Skills handed to the agent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -59,9 +59,9 @@ pub struct Definition {
     pub source_view_id: Option<String>,
     /// While a task of an earlier tick is still open.
     pub overlap: Overlap,
-    /// After ticks that nobody could fire.
+    /// The treatment of ticks that passed while the system was down.
     pub catch_up: CatchUp,
-    /// A tick fires up to so many milliseconds late, by an amount that depends only on the schedule and the tick.
+    /// Longest delay of a tick, in milliseconds; the delay depends only on the schedule and the tick.
     pub jitter_ms: i64,
 }
 
@@ -83,7 +83,11 @@ impl Definition {
         faults.require((0..=JITTER_MS_MAX).contains(&self.jitter_ms), "/jitter_ms", "must be 0 to a day");
         let cron_expr = checked_cron(&self.cron_expr, faults);
         let skill_paths: Vec<_> = self.skill_paths.iter().map(|path| path.trim().to_owned()).collect();
-        faults.require(skill_paths.len() <= SKILL_PATHS_MAX, "/skill_paths", "holds at most 100 paths");
+        faults.require(
+            skill_paths.len() <= SKILL_PATHS_MAX,
+            "/skill_paths",
+            format_args!("must be at most {SKILL_PATHS_MAX} paths"),
+        );
         faults.require(
             skill_paths.iter().all(|path| !path.is_empty()),
             "/skill_paths",
@@ -113,7 +117,7 @@ fn checked_cron(expression: &str, faults: &mut Faults) -> String {
         return String::new();
     }
     if expression.len() > CRON_BYTES_MAX {
-        faults.add("/cron_expr", "must be at most 1000 bytes long");
+        faults.add("/cron_expr", format!("must be at most {CRON_BYTES_MAX} bytes long"));
         return String::new();
     }
     match CronExpression::parse(expression) {

@@ -1,4 +1,4 @@
-//! What happened to a schedule. These names and fields are stored for ever.
+//! Events of a schedule. These names and fields are stored permanently.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{AgentId, ScheduleId, TaskId};
 use crate::schedule::{Definition, Next};
 
-/// A fact about a schedule.
+/// An event of a schedule.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant is documented at its struct")]
 pub enum Event {
@@ -27,42 +27,42 @@ pub enum Event {
 pub struct ScheduleCreated {
     /// The schedule.
     pub schedule_id: ScheduleId,
-    /// Where it lives.
+    /// Its workspace.
     pub workspace: String,
-    /// Who is told.
+    /// The agent.
     pub agent_id: AgentId,
     /// The agent's key.
     pub agent_key: String,
     /// The agent's name.
     pub agent_name: String,
-    /// What it is.
+    /// Its type.
     pub definition: Definition,
     /// False when it began paused.
     pub active: bool,
     /// Its first tick; none while it is paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
-    /// When.
+    /// Time of the event.
     pub created_at: DateTime<Utc>,
 }
 
-/// What the schedule is changed.
+/// The schedule was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleChanged {
-    /// What it is now, whole.
+    /// The whole new definition.
     pub definition: Definition,
     /// Its next tick: another one only when its times changed; none while it is paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// Who or what paused a schedule.
+/// The cause of a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PauseCause {
-    /// Somebody asked for it.
+    /// A caller requested it.
     Asked,
     /// Its agent does not exist any more.
     AgentGone,
@@ -71,7 +71,7 @@ pub enum PauseCause {
 }
 
 impl PauseCause {
-    /// The reason for people, where nobody gave one.
+    /// The default reason, for people.
     pub(super) fn in_words(self) -> Option<&'static str> {
         match self {
             Self::Asked => None,
@@ -84,12 +84,12 @@ impl PauseCause {
 /// The schedule fires no more until it is resumed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SchedulePaused {
-    /// Who or what paused it.
+    /// The cause of the pause.
     pub cause: PauseCause,
-    /// Why, for people.
+    /// The reason, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
@@ -99,30 +99,30 @@ pub struct ScheduleResumed {
     /// Its next tick, after the instant of the resumption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// The schedule is gone; tasks it made stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleDeleted {
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// Somebody asked for one task now, beside the ticks.
+/// A caller requested one task now, beside the ticks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleTriggered {
     /// The task, accepted in the same commit group.
     pub task_id: TaskId,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// A tick made its task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TickFired {
-    /// Which tick.
+    /// The tick.
     pub tick: DateTime<Utc>,
     /// The task, accepted in the same commit group.
     pub task_id: TaskId,
@@ -132,11 +132,11 @@ pub struct TickFired {
     /// The next tick.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// Why a tick made no task.
+/// The reason a tick made no task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipReason {
@@ -153,9 +153,9 @@ pub enum SkipReason {
 /// A tick came, and made no task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TickSkipped {
-    /// Which tick.
+    /// The tick.
     pub tick: DateTime<Utc>,
-    /// Why.
+    /// The reason, for people.
     pub reason: SkipReason,
     /// More about it, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -166,22 +166,22 @@ pub struct TickSkipped {
     /// The next tick.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// Ticks passed while nobody could fire them, and are not made up for.
+/// Ticks passed while the system was down and are not made up for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TicksMissed {
     /// The first of them.
     pub from: DateTime<Utc>,
     /// The last of them.
     pub to: DateTime<Utc>,
-    /// How many.
+    /// Number of ticks.
     pub count: u64,
     /// The next tick; it may be due already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
-    /// When it was found out.
+    /// The time of the discovery.
     pub at: DateTime<Utc>,
 }

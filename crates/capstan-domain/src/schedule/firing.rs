@@ -1,4 +1,4 @@
-//! The task a tick or a trigger makes (reference/behaviour 6.4).
+//! The task a tick or a trigger makes.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! When a schedule fires: the ticks of its expression, each with its delay.
+//! The ticks of a schedule, each with its delay.
 
 use chrono::{DateTime, Duration, Utc};
 use schemars::JsonSchema;
@@ -12,7 +12,7 @@ use crate::id::{ScheduleId, derived};
 pub struct Next {
     /// The instant the cron expression names; it names the tick's task too.
     pub tick: DateTime<Utc>,
-    /// When it fires: the tick and its jitter.
+    /// The instant it fires: the tick and its jitter.
     pub run_at: DateTime<Utc>,
 }
 

@@ -1,4 +1,4 @@
-//! What decisions need to know of a schedule.
+//! The state of a schedule.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,11 +15,11 @@ pub type State = Option<Box<Schedule>>;
 pub struct Schedule {
     /// The schedule.
     pub schedule_id: ScheduleId,
-    /// Where it lives.
+    /// Its workspace.
     pub workspace: String,
-    /// Who is told.
+    /// The agent.
     pub agent_id: AgentId,
-    /// What it is.
+    /// Its type.
     pub definition: Definition,
     /// False while it is paused.
     pub active: bool,
@@ -34,7 +34,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// True when somebody must wait for its next tick.
+    /// True when its next tick must be awaited.
     pub fn is_waited_for(&self) -> bool {
         self.active && !self.deleted
     }

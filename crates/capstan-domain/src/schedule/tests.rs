@@ -87,7 +87,7 @@ fn pointers(rejection: &Rejection) -> Vec<&str> {
     }
 }
 
-/// What a tick came to, in short.
+/// The result of a tick, in short.
 fn outcome(events: &[Event]) -> Vec<String> {
     let minute = |at: &DateTime<Utc>| (*at - self::at(0)).num_minutes();
     events
@@ -165,7 +165,7 @@ fn ticks_that_passed_unseen_collapse_into_the_latest() {
 }
 
 #[test]
-fn a_tick_whose_task_is_refused_is_skipped_and_the_schedule_goes_on() {
+fn a_tick_whose_task_is_refused_is_skipped_and_the_schedule_continues() {
     let refused =
         Tick { obstacle: Some(Obstacle::TaskRefused("no".into())), ..tick_of(at(9 * 3_600), at(9 * 3_600)) };
     begun(daily()).when(Command::Tick(refused)).then_with(|events, state| {
@@ -410,7 +410,7 @@ fn jitter_delays_a_tick_by_an_amount_of_its_own_and_never_past_the_next_one() {
 }
 
 #[test]
-fn the_task_of_a_tick_carries_what_the_schedule_says() {
+fn the_task_of_a_tick_carries_the_definition_of_the_schedule() {
     let prompt = format!("line one\n{}", "x".repeat(80));
     let given = begun(Definition { prompt: prompt.clone(), ..daily() });
     let state = given.state().unwrap();
@@ -490,7 +490,7 @@ trait UpTo: Iterator<Item = Next> + Sized {
 impl<I: Iterator<Item = Next>> UpTo for I {}
 
 #[test]
-fn a_skipped_tick_says_why() {
+fn a_skipped_tick_records_the_reason() {
     let due = at(9 * 3_600);
     let open = Tick { open_task_ids: vec![task(1), task(2)], ..tick_of(due, due) };
     let events = begun(Definition { overlap: Overlap::Skip, ..daily() }).when(Command::Tick(open)).events();

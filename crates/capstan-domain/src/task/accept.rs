@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 
 use crate::Faults;
 use crate::class_key::execution_class_key;
-use crate::finite::is_amount;
 use crate::id::RunId;
 use crate::policy::RunPolicy;
 use crate::span::{SPAN_MS_MAX, later};
@@ -73,7 +72,7 @@ fn json_bytes(attachment: &serde_json::Map<String, serde_json::Value>) -> usize 
     serde_json::to_string(attachment).map_or(usize::MAX, |text| text.len())
 }
 
-/// When the command wants to be woken, if not at once: the later of its two ways to say so.
+/// The wake time of a delayed command: the later of the delay and `not_before`.
 fn wake_at(command: &Accept) -> Option<DateTime<Utc>> {
     let delayed = command.dispatch_delay_ms.map(|ms| later(command.at, ms));
     delayed.max(command.not_before).filter(|wake_at| *wake_at > command.at)
@@ -81,27 +80,22 @@ fn wake_at(command: &Accept) -> Option<DateTime<Utc>> {
 
 fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
     let mut faults = Faults::default();
-    let message = command.message.trim();
-    faults.require(!message.is_empty(), "/message", "message is required");
-    faults.require(!command.session_id.trim().is_empty(), "/session_id", "session_id is required");
+    let message = faults.required("/message", &command.message);
+    faults.required("/session_id", &command.session_id);
     faults.require(
         command.attachments.len() <= ATTACHMENTS_MAX,
         "/attachments",
-        "attachments must be at most 100",
+        format_args!("attachments must be at most {ATTACHMENTS_MAX}"),
     );
     let timeout_ms = command.timeout_ms.unwrap_or(DEFAULT_TIMEOUT_MS);
     faults.require(timeout_ms >= 0, "/timeout_ms", "timeout_ms must be >= 0");
-    faults.require(
-        command.budget_usd.is_none_or(is_amount),
-        "/budget_usd",
-        "budget_usd must be >= 0 and at most 1e12",
-    );
+    faults.amount("/budget_usd", command.budget_usd);
     for (pointer, span) in [
         ("/timeout_ms", command.timeout_ms),
         ("/dispatch_delay_ms", command.dispatch_delay_ms),
         ("/queue_ttl_ms", command.queue_ttl_ms),
     ] {
-        faults.require(span.is_none_or(|ms| ms <= SPAN_MS_MAX), pointer, "must be at most a century");
+        faults.span(pointer, span);
     }
     faults.require(
         command.dispatch_delay_ms.is_none_or(|ms| ms >= 0),
@@ -112,11 +106,11 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
     faults.require(
         command.deadline.is_none_or(|deadline| deadline > command.at),
         "/deadline",
-        "deadline must lie in the future",
+        "deadline must be in the future",
     );
     let latest = later(command.at, SPAN_MS_MAX);
     for (pointer, instant) in [("/not_before", command.not_before), ("/deadline", command.deadline)] {
-        faults.require(instant.is_none_or(|at| at <= latest), pointer, "must lie within a century");
+        faults.require(instant.is_none_or(|at| at <= latest), pointer, "must be within a century");
     }
     let priority = words::priority(command.priority.as_deref(), &mut faults);
     let policy = command.policy.clone().unwrap_or_default().normalised();
@@ -130,7 +124,7 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
         faults.require(
             parent.depth < DEPTH_MAX,
             "/parent_task_id",
-            "tasks may be nested at most 8 levels deep",
+            format_args!("tasks may be nested at most {DEPTH_MAX} levels deep"),
         );
     }
     faults.into_result()?;
@@ -284,7 +278,7 @@ mod tests {
                 "/budget_usd",
                 "budget_usd must be >= 0 and at most 1e12",
             ),
-            // So no task has nothing to be told.
+            // So every task has a prompt.
             (Accept { message: " \n".into(), ..accept() }, "/message", "message is required"),
         ] {
             given::<TaskDecider>([])
@@ -294,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_policy_says_a_run_can_be_talked_to() {
+    fn a_run_takes_inputs_under_any_policy() {
         let policy = Some(RunPolicy { interactive: false, ..RunPolicy::default() });
         given::<TaskDecider>([])
             .and(accepting(Accept { policy, ..accept() }))

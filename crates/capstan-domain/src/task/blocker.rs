@@ -1,4 +1,4 @@
-//! Questions: opening them, and what happens when nobody answers in time.
+//! Questions: opening them, and their end when no answer comes in time.
 
 use chrono::{DateTime, Utc};
 

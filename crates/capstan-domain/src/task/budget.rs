@@ -34,7 +34,7 @@ pub(super) fn lift(task: &Task, command: &LiftBudget) -> Vec<Event> {
     let Some(blocker) = task.blocker.as_ref().filter(waits) else { return Vec::new() };
     let mut run = run::request_with_inputs(task, RunCause::Budget, None, None, command.at);
     if run.prompt.is_empty() {
-        run.prompt.push_str("There is budget again. Go on where you were stopped.");
+        run.prompt.push_str("There is budget again. Continue where you were stopped.");
     }
     vec![blocker::closed(blocker, BlockerStatus::Resolved, None, None, command.at), Event::RunRequested(run)]
 }
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_stays_open_and_the_run_is_stopped_when_it_goes_on() {
+    fn a_question_stays_open_and_the_run_is_stopped_when_it_continues() {
         with_budget(1.0).and(ask(1, "which?")).when(spend(1.0)).then_with(|events, state| {
             assert_eq!(kinds(events), ["usage", "budget warned", "budget exceeded"]);
             assert_eq!(state.as_ref().unwrap().blocker.as_ref().unwrap().opened.kind, BlockerKind::Input);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_stopped_before_it_began_is_told_its_command_again() {
+    fn a_run_that_was_stopped_before_it_began_receives_its_command_again() {
         let stopped = crate::task::fixture::leased().and(stop_for_agent(10.0));
         stopped.when(lift(1)).then_with(|_, state| {
             let task = state.as_ref().unwrap();

@@ -1,4 +1,4 @@
-//! The requests a task takes. Each carries its time and every fresh id it may need.
+//! Commands of a task. Each carries its time and every fresh id it may need.
 
 mod acceptance;
 mod attempt;

@@ -1,4 +1,4 @@
-//! The table of rules: which rule answers which command.
+//! The table of rules: one line per command.
 
 use crate::task::command::Command;
 use crate::task::event::Event;

@@ -1,4 +1,4 @@
-//! The facts of a task. These names and fields are stored for ever: see `schemas/README.md` before touching one.
+//! Events of a task. These names and fields are stored permanently: see `schemas/README.md` before changing one.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub use tool_call::{
 };
 pub use watch::{DisarmCause, INTEGRATIONS, SourceWatch, WatchArmed, WatchDisarmed, WatchFired};
 
-/// A fact about a task.
+/// An event of a task.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant is documented at its struct")]
 pub enum Event {
@@ -102,7 +102,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// When it ended the task, if it did.
+    /// The instant at which the event ended the task, if it did.
     pub(super) fn ends_task_at(&self) -> Option<chrono::DateTime<chrono::Utc>> {
         if let Self::TaskDone(TaskDone { at })
         | Self::TaskFailed(TaskFailed { at, .. })

@@ -16,7 +16,7 @@ use crate::task::{Task, TaskDecider};
 
 pub(super) const GRACE_MS: i64 = 10_000;
 
-/// The instant so many seconds after the tests begin.
+/// The instant this many seconds after the tests begin.
 pub(super) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::UNIX_EPOCH + Duration::days(20_000) + Duration::seconds(seconds)
 }
@@ -182,21 +182,7 @@ pub(super) fn time_out(epoch: u64, seconds: i64) -> Command {
 }
 
 pub(super) fn report(epoch: u64, outcome: AttemptOutcome) -> Finish {
-    Finish {
-        attempt_id: attempt(epoch),
-        outcome,
-        exit_code: None,
-        error: None,
-        error_class: None,
-        retry_after_ms: None,
-        usage: None,
-        waiting_for_input: false,
-        blocker: None,
-        wake: None,
-        fan_out: crate::task::command::FanOut::default(),
-        result: None,
-        at: at(50),
-    }
+    Finish::new(attempt(epoch), outcome, at(50))
 }
 
 pub(super) fn failure(epoch: u64, class: ErrorClass) -> Finish {
@@ -267,7 +253,7 @@ pub(super) fn waiting() -> Given<TaskDecider> {
     started().and(ask(1, "which one?"))
 }
 
-/// A task that ended well.
+/// A task that succeeded.
 pub(super) fn done() -> Given<TaskDecider> {
     started().and(finish_ok(1))
 }
@@ -322,7 +308,7 @@ fn kind(event: &Event) -> &'static str {
         Event::TaskDeadlineSet(_) => "deadline set",
         Event::TaskRoutingSet(_) => "routing set",
         Event::TaskPayloadSet(_) => "payload set",
-        Event::BlockerUpdated(_) => "asked anew",
+        Event::BlockerUpdated(_) => "question updated",
         Event::BlockerVoted(_) => "voted",
         Event::InputDeferred(_) => "deferred",
         Event::OutputArchived(_) => "output archived",
@@ -333,7 +319,7 @@ fn kind(event: &Event) -> &'static str {
         Event::ToolExecutionEnded(_) => "execution ended",
         Event::SubtasksSpawned(_) => "spawned",
         Event::SubtaskEnded(_) => "child ended",
-        Event::ParentTold(_) => "parent told",
+        Event::ParentTold(_) => "parent informed",
         Event::WatchArmed(_) => "armed",
         Event::WatchFired(_) => "fired",
         Event::WatchDisarmed(_) => "disarmed",

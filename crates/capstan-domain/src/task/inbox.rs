@@ -162,7 +162,7 @@ impl InputDecision<'_> {
             Some(_) => task.outputs_in_question(),
             None => task.outputs_awaiting_approval(),
         };
-        // A text that waits for its own turn says nothing about what is asked now.
+        // A text that waits for its own turn is not about the open question.
         let is_about_it = task.blocker.is_none() || close.is_some();
         let wants_revision = !is_automated && is_about_it && task.awaits_approval();
         let message = match call_message.flatten() {

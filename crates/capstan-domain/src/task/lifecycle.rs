@@ -3,7 +3,6 @@
 
 use crate::Change;
 use crate::Faults;
-use crate::finite::is_amount;
 use crate::span::{SPAN_MS_MAX, later};
 use crate::task::command::{Archive, Cancel, CancelRun, Retry, Unarchive, Update};
 use crate::task::event::{
@@ -140,24 +139,18 @@ pub(super) fn update(task: &Task, command: &Update) -> Result<Vec<Event>, Reject
 
 fn check(task: &Task, command: &Update, faults: &mut Faults) {
     let payload = &command.payload;
-    faults.require(
-        command.budget_usd.value().copied().is_none_or(is_amount),
-        "/budget_usd",
-        "budget_usd must be >= 0 and at most 1e12",
-    );
+    faults.amount("/budget_usd", command.budget_usd.value().copied());
     let latest = later(command.at, SPAN_MS_MAX);
     if let Some(&deadline) = command.deadline.against(task.accepted.deadline.as_ref()).value() {
-        faults.require(deadline > command.at, "/deadline", "deadline must lie in the future");
-        faults.require(deadline <= latest, "/deadline", "must lie within a century");
+        faults.require(deadline > command.at, "/deadline", "deadline must be in the future");
+        faults.require(deadline <= latest, "/deadline", "must be within a century");
     }
-    faults.require(
-        payload.message.as_deref().is_none_or(|text| !text.trim().is_empty()),
-        "/payload_json/message",
-        "message is required",
-    );
+    if let Some(message) = &payload.message {
+        faults.required("/payload_json/message", message);
+    }
     let timeout_ms = payload.timeout_ms.unwrap_or(0);
     faults.require(timeout_ms >= 0, "/payload_json/timeout_ms", "timeout_ms must be >= 0");
-    faults.require(timeout_ms <= SPAN_MS_MAX, "/payload_json/timeout_ms", "must be at most a century");
+    faults.span("/payload_json/timeout_ms", payload.timeout_ms);
 }
 
 fn change_payload(task: &Task, command: &Update) -> Option<Event> {

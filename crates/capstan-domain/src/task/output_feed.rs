@@ -1,12 +1,11 @@
-//! What the feed of a workspace leaves out: what only supports something else, and emails
-//! that were not sent.
+//! The outputs the feed of a workspace leaves out: supporting ones, and emails that were not sent.
 
 use serde_json::{Map, Value};
 
 use crate::task::event::OutputStatus;
 use crate::task::state::outputs::{draft, is_surface};
 
-/// True when the feed leaves an output of this type, content and status out.
+/// True when the feed leaves out an output of this type, content and status.
 pub fn is_hidden(
     output_type: &str,
     data: &Map<String, Value>,

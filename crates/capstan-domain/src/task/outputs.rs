@@ -13,8 +13,8 @@ use crate::task::state::{Output, Task};
 pub(super) fn produce(task: &Task, command: &ProduceOutput) -> Result<Vec<Event>, Rejection> {
     let run_id = run_of_caller(task, command.attempt_id.as_ref())?;
     let mut faults = Faults::default();
-    faults.require(!command.output_type.trim().is_empty(), "/output_type", "output_type is required");
-    faults.require(!command.title.trim().is_empty(), "/title", "title is required");
+    let output_type = faults.required("/output_type", &command.output_type).to_owned();
+    let title = faults.required("/title", &command.title).to_owned();
     faults.require(
         matches!(command.status, OutputStatus::Active | OutputStatus::Pending),
         "/status",
@@ -24,8 +24,8 @@ pub(super) fn produce(task: &Task, command: &ProduceOutput) -> Result<Vec<Event>
     let produced = OutputProduced {
         output_id: command.output_id,
         run_id,
-        output_type: command.output_type.trim().to_owned(),
-        title: command.title.trim().to_owned(),
+        output_type,
+        title,
         summary: command.summary.clone(),
         uri: command.uri.clone(),
         data: command.data.clone(),
@@ -76,7 +76,7 @@ pub(super) fn archive(task: &Task, command: &ArchiveOutputs) -> Result<Vec<Event
     Ok(events)
 }
 
-/// The run of the attempt that speaks, if it still may; none for callers from outside.
+/// The run of the reporting attempt, if it holds the lease; none for callers from outside.
 fn run_of_caller(task: &Task, attempt_id: Option<&AttemptId>) -> Result<Option<RunId>, Rejection> {
     attempt_id.map(|attempt_id| task.fenced(attempt_id).map(|live| live.run_id)).transpose()
 }

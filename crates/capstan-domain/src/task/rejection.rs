@@ -1,12 +1,12 @@
-//! The reasons a task says no.
+//! The reasons a task rejects a command.
 
 use crate::Fault;
 use crate::task::transitions::TaskState;
 
-/// Why a task refuses a command.
+/// The reasons a task rejects a command.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// Fields are wrong; all of them are named.
+    /// Fields are not valid; every fault is named.
     #[error("the command is not valid")]
     Invalid(Vec<Fault>),
     /// A text is longer than allowed.
@@ -32,7 +32,7 @@ pub enum Rejection {
     /// The state does not allow it.
     #[error("{what} is not possible while the {subject} is {state}", state = state.as_ref())]
     IllegalTransition {
-        /// What was asked.
+        /// The action, for example `cancelling`.
         what: &'static str,
         /// `task` or `run`.
         subject: &'static str,
@@ -51,7 +51,7 @@ pub enum Rejection {
     /// The blocker named is not open.
     #[error("the blocker is not open")]
     BlockerClosed,
-    /// An input says nothing and decides nothing.
+    /// The input has neither a text nor a decision.
     #[error("message is required")]
     MessageRequired,
     /// The task is archived.
@@ -60,13 +60,13 @@ pub enum Rejection {
     /// The caller is not one of those the question asks.
     #[error("{0}")]
     NotAnApprover(String),
-    /// The open question has an answer schema the input was not checked against: check it, and say it again.
+    /// The open question has an answer schema the input was not checked against: check it, and submit it again.
     #[error("the answer must be checked against the schema of blocker {0}")]
     Unchecked(crate::id::BlockerId),
 }
 
 impl Rejection {
-    /// The stable code callers rely on (domain.md 10).
+    /// The stable code callers rely on (`docs/rules.md`, "Errors").
     pub fn code(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "validation_failed",

@@ -30,7 +30,7 @@ use crate::task::transitions::TaskState;
 mod fan_out;
 mod watching;
 
-/// Attempts of one run that may be lost, given back or rate limited before the task is dropped.
+/// Attempts of one run that may be lost, returned or rate limited before the task is dropped.
 pub const LOST_ATTEMPTS_MAX: u32 = 8;
 
 /// The longest pause a worker may ask for before the next attempt: a day, in milliseconds.
@@ -88,7 +88,7 @@ fn settle_ok(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>
     let at = command.at;
     let (watched, all_handed_over) = fan_out::fan_out(task, live, &command.fan_out, at, events)?;
     let asks = command.blocker.is_some() || command.waiting_for_input || task.blocker.is_some();
-    // Nobody decides on a tool call before it is asked about: what was said earlier waits for the decision.
+    // A tool call is decided after it is asked about: earlier inputs wait for the decision.
     let is_about_call = task.blocker.as_ref().is_some_and(|open| open.opened.tool_call_id.is_some());
     let has_more = match (asks, is_about_call && command.blocker.is_none()) {
         (_, true) => false,
@@ -169,8 +169,8 @@ fn slept(task: &Task, wake: &WakePlan, at: DateTime<Utc>) -> Event {
     })
 }
 
-/// How long a task sleeps at least that woke itself so often since a caller said something: nothing for the first ten
-/// times, then ten minutes, doubled each time, at most a day.
+/// The shortest sleep of a task after `wake_count` wakes without an input of a caller, in milliseconds: none for the
+/// first ten, then ten minutes, doubled each time, at most a day.
 fn least_sleep_ms(wake_count: u32) -> i64 {
     let Some(surplus) = wake_count.checked_sub(FREE_WAKES) else { return 0 };
     backoff_ms(10 * 60_000, surplus, 86_400_000)
@@ -196,16 +196,16 @@ fn settle_error(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Eve
 fn error_text(command: &Finish) -> String {
     command.error.clone().unwrap_or_else(|| match command.exit_code {
         Some(code) => format!("exit code {code}"),
-        None => "the attempt failed without saying why".to_owned(),
+        None => "the attempt failed without an error text".to_owned(),
     })
 }
 
-/// What the worker states, else what the text says.
+/// The class the worker states, else the one derived from the text.
 fn class_of(command: &Finish) -> ErrorClass {
     command.error_class.unwrap_or_else(|| classify(&error_text(command)))
 }
 
-/// Why and after which pause the run may be tried again, if it may.
+/// The reason and the pause of the next attempt, if there may be one.
 fn next_try(task: &Task, run: &Run, class: ErrorClass, command: &Finish) -> Option<(RetryReason, i64)> {
     let retry = &task.accepted.policy.retry;
     let asked = command.retry_after_ms.map(|ms| ms.clamp(0, RETRY_AFTER_MS_MAX));
@@ -324,7 +324,7 @@ pub(super) fn time_out(task: &Task, command: &TimeOutAttempt) -> Vec<Event> {
     events
 }
 
-/// How an attempt that was told to stop ended: the run says why it had to.
+/// The outcome of an attempt that was asked to stop, from the status of its run.
 fn stopped_outcome(task: &Task, live: &Live) -> AttemptOutcome {
     match task.run(live.run_id).map(|run| run.status) {
         Some(RunStatus::Timeout) => AttemptOutcome::Timeout,

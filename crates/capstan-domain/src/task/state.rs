@@ -178,7 +178,7 @@ impl Task {
         }
     }
 
-    /// Unless the same decision says more, a tool call in execution is all that is left to wait for.
+    /// Unless more follows in the same decision, a tool call in execution is all that is left to wait for.
     pub(super) fn run_ended(&mut self, result: Option<&Value>) {
         if self.state == TaskState::Running && self.executing_call().is_some() {
             self.state = TaskState::Waiting;
@@ -242,7 +242,7 @@ impl Task {
         self.runs.iter().rev().find(|run| run.run_id == run_id)
     }
 
-    /// The live attempt, unless it was told to stop.
+    /// The live attempt, unless it was asked to stop.
     pub fn working_attempt(&self) -> Option<&Live> {
         self.live.as_ref().filter(|live| live.cancel_grace_until.is_none())
     }
@@ -252,17 +252,17 @@ impl Task {
         self.inbox.iter().rev().find(|input| input.input_id == input_id)
     }
 
-    /// Inputs no run has yet, oldest first.
+    /// Inputs no run has, oldest first.
     pub fn pending_inputs(&self) -> impl Iterator<Item = &Input> {
         self.inbox.iter().filter(|input| input.state == InputState::Pending)
     }
 
-    /// The input this attempt took and has not acknowledged: the answer to its claim, however often it claims.
+    /// The input this attempt claimed and has not acknowledged: the answer to every repeated claim.
     pub fn claimed_input(&self, attempt_id: &AttemptId) -> Option<&Input> {
         self.inbox.iter().find(|input| matches!(&input.state, InputState::Claimed(by) if by == attempt_id))
     }
 
-    /// The approved tool call that is not carried out yet.
+    /// The approved tool call that is not executed yet.
     pub fn executing_call(&self) -> Option<&ToolCall> {
         self.tool_calls.values().find(|call| {
             matches!(call.state, ToolCallState::Approved { .. } | ToolCallState::Executing { .. })
@@ -279,8 +279,8 @@ impl Task {
         self.archived_at.is_some()
     }
 
-    /// What was said to the agent but never reached it: the prompt of a last run that no worker began, or the
-    /// command itself when there was no run yet.
+    /// The text that never reached the agent: the prompt of a last run that no worker began, or the command itself when
+    /// there was no run yet.
     pub fn undelivered_prompt(&self) -> Option<&str> {
         match self.current_run() {
             None => Some(&self.accepted.message),
@@ -288,21 +288,21 @@ impl Task {
         }
     }
 
-    /// The instant at which the live attempt has run for too long, if there is a limit. An attempt that never
-    /// begins counts from its lease.
+    /// The instant at which the live attempt times out, if there is a limit. An attempt that never begins counts from its
+    /// lease.
     pub fn attempt_due(&self) -> Option<DateTime<Utc>> {
         let live = self.working_attempt().filter(|_| self.accepted.timeout_ms > 0)?;
         Some(later(live.started_at.unwrap_or(live.leased_at), self.accepted.timeout_ms))
     }
 
-    /// The instant at which the queued run has waited for too long for its first attempt, if there is a limit.
+    /// The instant at which the queue TTL of the first attempt expires, if there is one.
     pub fn queue_due(&self) -> Option<DateTime<Utc>> {
         let waits = self.state == TaskState::Queued && self.active_run().is_some_and(|run| run.attempts == 0);
         let queued_at = self.queued_at.filter(|_| waits)?;
         self.accepted.queue_ttl_ms.map(|ttl_ms| later(queued_at, ttl_ms))
     }
 
-    /// What keeps the task from being forgotten; `None` only when it is over.
+    /// The part of the system that will continue the task; none only when it is over.
     pub fn owner(&self) -> Option<Owner> {
         match self.state {
             TaskState::Queued => self.active_run().map(|_| Owner::QueueEntry),
@@ -350,7 +350,7 @@ impl Task {
         self.outputs.by_age(|_, output| output.awaits_approval())
     }
 
-    /// True when an approval is asked for: by the open question, or by outputs of a task without an active run.
+    /// True when an approval is requested: by the open question, or by outputs of a task without an active run.
     pub(super) fn awaits_approval(&self) -> bool {
         match &self.blocker {
             Some(blocker) => blocker.opened.kind == BlockerKind::Approval,
@@ -369,7 +369,7 @@ impl Task {
         Some(Spending { scope: BudgetScope::Task, limit_usd, spent_usd: self.spent_usd() })
     }
 
-    /// The children it asked for that are not known to be over.
+    /// The subtasks it requested that are not known to be over.
     pub fn open_subtasks(&self) -> impl Iterator<Item = &Subtask> {
         self.children
             .values()
@@ -382,8 +382,7 @@ impl Task {
         self.state.is_terminal() && self.live.is_none() && self.has_parent() && !self.report.is_sent
     }
 
-    /// True when nothing is left to be done about it: no lease to be freed, no child to be made or heard of, no parent
-    /// to be told.
+    /// True when nothing is left to do: no lease to free, no subtask to make or await, no parent to inform.
     pub fn is_at_rest(&self) -> bool {
         self.state.is_terminal()
             && self.live.is_none()

@@ -1,16 +1,16 @@
-//! Tool calls of the agent that a person must allow first (domain.md 4).
+//! Tool calls of the agent that a person must approve first.
 //!
-//! The gate is asked before every call. What it keeps back is an event of the task, together with the question whether it
-//! may be done; the task waits. An approval is recorded before anything is executed, and names who executes: then the
-//! task still waits, for the execution. Each try is claimed with an event too, so whoever takes over after a crash knows
-//! that one was begun, and repeats it under the same idempotency key, the call's id.
+//! The gate is asked before every call. A deferred call is an event of the task, together with the
+//! question that decides it; the task waits. An approval is recorded before anything is executed, and names the executor:
+//! then the task still waits, for the execution. Each try is claimed with an event too: after a crash the next executor
+//! knows that a try began, and repeats it with the same idempotency key, the call's id.
 //!
 //! | decision | executor | what follows |
 //! |---|---|---|
-//! | approved | there is one | executed once; the agent is told what came out |
-//! | approved | none | the agent is told to call again; that very call passes once, within two minutes |
-//! | rejected without a word | | the agent is told; that very call is refused for ten minutes |
-//! | rejected with a word | | the agent is told to revise it |
+//! | approved | there is one | executed once; the agent receives the result |
+//! | approved | none | the agent is asked to call again; the same call passes once, within two minutes |
+//! | rejected without a reason | | the agent is informed; the same call is refused for ten minutes |
+//! | rejected with a reason | | the agent is asked to revise it |
 //!
 //! The gate fails closed: an unknown policy asks, and nothing passes because something could not be looked up.
 
@@ -33,7 +33,7 @@ use crate::workspace::settings::ApprovalPolicy;
 mod email;
 mod summary;
 
-/// Tries of one call, all under the same idempotency key; after that nobody knows whether it was done.
+/// Most tries of one call, all with the same idempotency key; after that its outcome is unknown.
 pub const TRIES_MAX: u32 = 5;
 /// The longest arguments of a call, in bytes of JSON.
 const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
@@ -41,14 +41,14 @@ const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
 const TEXT_BYTES_MAX: usize = 64 * 1024;
 /// The longest name of a tool, in bytes.
 const TOOL_BYTES_MAX: usize = 256;
-/// What the gate says to a call.
+/// The answer of the gate to a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gate {
     /// The agent may call. A permission is recorded, reading needs none.
     Allow(Option<ToolPermission>),
-    /// The call is kept back; a person is asked.
+    /// The call is deferred; a person is asked.
     Defer,
-    /// Something is being asked or carried out already.
+    /// A question or an execution is pending already.
     Pending {
         /// The call that waits, when it is one.
         tool_call_id: Option<ToolCallId>,
@@ -59,12 +59,13 @@ pub enum Gate {
     Refuse(&'static str),
 }
 
-/// What the gate says; the caller must hold the lease. Changes nothing.
+/// Asks the gate; the caller must hold the lease. Changes nothing.
 pub fn gate(task: &Task, command: &CheckToolCall) -> Result<Gate, Rejection> {
     task.fenced(&command.attempt_id)?;
     let tool = command.tool.trim();
     if tool.is_empty() || tool.len() > TOOL_BYTES_MAX {
-        return Err(Rejection::invalid("/tool", "tool is required, at most 256 bytes long"));
+        let message = format!("tool is required, at most {TOOL_BYTES_MAX} bytes long");
+        return Err(Rejection::invalid("/tool", &message));
     }
     if command.arguments.to_string().len() > ARGUMENTS_BYTES_MAX {
         return Err(Rejection::TooLarge { field: "arguments", limit_bytes: ARGUMENTS_BYTES_MAX });
@@ -102,12 +103,12 @@ pub fn gate(task: &Task, command: &CheckToolCall) -> Result<Gate, Rejection> {
     Ok(Gate::Defer)
 }
 
-/// Whether a person must be asked. The run's own rule comes first; without one the workspace's holds, for writes.
+/// True when a person must be asked. The rule of the run comes first; without one, the workspace's applies to writes.
 fn asks(task: &Task, tool: &str, command: &CheckToolCall) -> bool {
     match task.accepted.policy.ask.as_str() {
         "off" => {}
         "on-miss" => return !is_listed(task, tool),
-        // `always`, and whatever a later release may say: asking is the safe reading.
+        // `always`, and any word of a later release: asking is the safe reading.
         _ => return true,
     }
     command.is_write
@@ -166,12 +167,12 @@ fn defer(task: &Task, live: &Live, command: &CheckToolCall) -> Vec<Event> {
 pub(super) fn start(task: &Task, command: &StartToolCall) -> Result<Vec<Event>, Rejection> {
     let call = task.tool_calls.get(&command.tool_call_id).ok_or(Rejection::PartNotFound("tool call"))?;
     let refused = |why: &'static str| Rejection::IllegalTransition {
-        what: "carrying it out",
+        what: "execution",
         subject: "tool call",
         state: why.into(),
     };
     if task.state.is_terminal() {
-        return Err(refused("that of a task that is over"));
+        return Err(refused("on a task that is over"));
     }
     let (executor, expected) = match &call.state {
         ToolCallState::Approved { executor, .. } => (*executor, 1),
@@ -195,7 +196,7 @@ pub(super) fn start(task: &Task, command: &StartToolCall) -> Result<Vec<Event>, 
         ToolExecutor::Worker => command.worker_id.is_some(),
     };
     if command.try_no != expected || expected > TRIES_MAX || !is_executor {
-        return Err(refused("not to be had"));
+        return Err(refused("not available"));
     }
     Ok(vec![Event::ToolExecutionStarted(ToolExecutionStarted {
         tool_call_id: command.tool_call_id,
@@ -206,7 +207,7 @@ pub(super) fn start(task: &Task, command: &StartToolCall) -> Result<Vec<Event>, 
     })])
 }
 
-/// Takes what a try says, and tells the agent. A call that ended before is not ended again.
+/// Records the report of a try and informs the agent. A call that ended before is not ended again.
 pub(super) fn end(task: &Task, command: &EndToolCall) -> Result<Vec<Event>, Rejection> {
     let Some(call) = task.tool_calls.get(&command.tool_call_id) else { return Ok(Vec::new()) };
     let is_claimed = match &call.state {
@@ -219,7 +220,7 @@ pub(super) fn end(task: &Task, command: &EndToolCall) -> Result<Vec<Event>, Reje
     };
     if !is_claimed {
         return Err(Rejection::IllegalTransition {
-            what: "reporting on it",
+            what: "a report",
             subject: "tool call",
             state: "claimed by another try".into(),
         });

@@ -6,26 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use TaskState::{Cancelled, Done, Dropped, Error, Queued, Running, Sleeping, Waiting};
 
-/// Where a task stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+choice! {
+/// The state of a task.
 pub enum TaskState {
     /// Waits for a worker.
-    Queued,
+    Queued = "queued",
     /// An attempt is leased.
-    Running,
+    Running = "running",
     /// Waits for an answer.
-    Waiting,
+    Waiting = "waiting",
     /// Waits for a timer.
-    Sleeping,
-    /// Ended well.
-    Done,
+    Sleeping = "sleeping",
+    /// Ended successfully.
+    Done = "done",
     /// Ended in an error.
-    Error,
-    /// Left the queue without an end.
-    Dropped,
+    Error = "error",
+    /// Left the queue without a result.
+    Dropped = "dropped",
     /// Was cancelled.
-    Cancelled,
+    Cancelled = "cancelled",
+}
 }
 
 impl TaskState {
@@ -45,20 +45,6 @@ impl TaskState {
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Done | Self::Error | Self::Dropped | Self::Cancelled)
     }
-
-    /// The wire word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "queued",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Sleeping => "sleeping",
-            Self::Done => "done",
-            Self::Error => "error",
-            Self::Dropped => "dropped",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 /// A legal edge and what causes it. `from: None` is the birth of a task.
@@ -68,7 +54,7 @@ pub struct Transition {
     pub from: Option<TaskState>,
     /// The state after.
     pub to: TaskState,
-    /// What causes it, for people.
+    /// The cause, for people.
     pub cause: &'static str,
 }
 
@@ -92,7 +78,7 @@ pub const TRANSITIONS: &[Transition] = &[
     edge(
         Running,
         Waiting,
-        "blocker opened by the worker or by settlement, tool call kept back, or budget spent",
+        "blocker opened by the worker or by settlement, tool call deferred, or budget spent",
     ),
     edge(Running, Done, "settlement: ok"),
     edge(Running, Error, "settlement: error or timeout"),

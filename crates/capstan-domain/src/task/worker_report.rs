@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_or_stopping_attempt_says_nothing_more() {
+    fn reports_of_a_stale_or_stopping_attempt_are_rejected() {
         for command in [start(7, 11), ask(7, "which?"), claim(7), usage(7, Usage::default())] {
             started().when(command).then_rejected(LOST);
         }

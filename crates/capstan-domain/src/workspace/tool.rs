@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Faults;
 
-/// How long a call may take when nothing is said, in milliseconds.
+/// Default time limit of a call, in milliseconds.
 pub const TIMEOUT_MS_DEFAULT: u32 = 30_000;
-/// How long a call may take at most, in milliseconds.
+/// Longest time limit of a call, in milliseconds.
 const TIMEOUT_MS_MAX: u32 = 300_000;
 /// Longest URL, in bytes.
 const URL_BYTES_MAX: usize = 2_048;
@@ -17,23 +17,23 @@ const URL_BYTES_MAX: usize = 2_048;
 const HEADERS_MAX: usize = 32;
 /// Longest name of a tool, in bytes.
 pub(super) const NAME_BYTES_MAX: usize = 128;
-/// What the name of a variable begins with: a workspace must not reach the other variables of the server's environment.
+/// Prefix of variables a workspace may name: it must not reach the other variables of the server's environment.
 pub const VARIABLE_PREFIX: &str = "CAPSTAN_TOOL_";
-/// Headers whose value says nothing secret and may stand in the settings as it is.
+/// Headers whose value is no secret and may be stored as it is.
 const PLAIN_HEADERS: &[&str] = &["accept", "accept-language", "content-type", "user-agent"];
-/// What may stand before a variable.
+/// Schemes allowed before a variable.
 const SCHEMES: &[&str] = &["Basic ", "Bearer ", "Token "];
 
 /// An HTTP endpoint that executes the deferred calls of one tool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tool {
-    /// Where the call is posted to.
+    /// The URL calls are posted to.
     pub url: String,
     /// Headers sent along. A value is `env:CAPSTAN_TOOL_…`, a variable of the server's environment, if need be after
     /// `Bearer `, `Basic ` or `Token `.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// How long a call may take, in milliseconds.
+    /// Time limit of a call, in milliseconds.
     pub timeout_ms: u32,
 }
 
@@ -47,11 +47,15 @@ impl Tool {
             "must be an http or https URL without a user",
         );
         let in_range = (1..=TIMEOUT_MS_MAX).contains(&self.timeout_ms);
-        faults.require(in_range, &format!("{pointer}/timeout_ms"), "must be 1 to 300000");
+        faults.require(
+            in_range,
+            &format!("{pointer}/timeout_ms"),
+            format_args!("must be 1 to {TIMEOUT_MS_MAX}"),
+        );
         faults.require(
             self.headers.len() <= HEADERS_MAX,
             &format!("{pointer}/headers"),
-            "must be at most 32 headers",
+            format_args!("must be at most {HEADERS_MAX} headers"),
         );
         for (header, value) in &self.headers {
             let pointer = format!("{pointer}/headers/{header}");
@@ -59,7 +63,7 @@ impl Tool {
             faults.require(
                 !header.is_empty() && header.bytes().all(is_token),
                 &pointer,
-                "is no name of a header",
+                "is not a valid header name",
             );
             faults.require(
                 variable(value).is_some() || is_plain(header, value),
@@ -70,17 +74,17 @@ impl Tool {
     }
 }
 
-/// Notes what keeps a text from naming a tool.
+/// Checks the name of a tool.
 pub(super) fn check_name(name: &str, pointer: &str, faults: &mut Faults) {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte);
     faults.require(
         !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(fits),
         pointer,
-        "a tool's name has 1 to 128 of letters, digits, '.', '_', ':' and '-'",
+        format_args!("a tool's name has 1 to {NAME_BYTES_MAX} of letters, digits, '.', '_', ':' and '-'"),
     );
 }
 
-/// The variable a header's value names, with what stands before it.
+/// The variable a header's value names, with its scheme.
 pub fn variable(value: &str) -> Option<(&str, &str)> {
     let scheme = SCHEMES.iter().find(|scheme| value.starts_with(**scheme)).map_or("", |scheme| scheme);
     let name = value[scheme.len()..].strip_prefix("env:")?;

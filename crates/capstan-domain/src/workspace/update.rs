@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::finite::{self, is_amount};
+use crate::finite;
 use crate::policy::RunPolicy;
 use crate::workspace::settings::{ApprovalPolicy, Quotas, Settings};
 use crate::workspace::tool::{self, Tool};
-use crate::workspace::{Details, display_name_fault};
+use crate::workspace::{Details, check_display_name};
 use crate::{Change, Fault, Faults};
 
 /// Most entries of a list of settings.
@@ -21,40 +21,40 @@ const ENTRIES_MAX: usize = 256;
 pub struct Update {
     /// Its name in every address.
     pub workspace: String,
-    /// What people call it.
+    /// Its display name.
     pub display_name: Option<String>,
     /// All tools that no agent may use.
     pub disabled_tools: Option<Vec<String>>,
-    /// The rules of execution of commands that give none.
+    /// The default policy of commands.
     pub default_policy: Change<RunPolicy>,
-    /// How much of each thing there may be.
+    /// Quotas of the workspace.
     pub quotas: QuotaChanges,
     /// Limit of what all runs of a day may cost together.
     pub budget_usd_per_day: Change<f64>,
-    /// What may be written without asking a person.
+    /// Writes allowed without asking a person.
     pub approval_policy: Option<ApprovalPolicy>,
     /// Executors of deferred tool calls by tool; `None` removes one.
     pub tools: BTreeMap<String, Option<Tool>>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// Changes of single quotas; null lifts one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuotaChanges {
-    /// Tasks that are not over.
+    /// Number of open tasks.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub open_tasks_max: Change<u32>,
-    /// Agents.
+    /// Number of agents.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub agents_max: Change<u32>,
-    /// Schedules.
+    /// Number of schedules.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub schedules_max: Change<u32>,
 }
 
 impl QuotaChanges {
-    /// True when nothing is said.
+    /// True when nothing changes.
     pub fn is_keep(&self) -> bool {
         *self == Self::default()
     }
@@ -79,13 +79,13 @@ impl QuotaChanges {
 pub struct Updated {
     /// The workspace.
     pub workspace: String,
-    /// What people call it now.
+    /// Its new display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// All tools that no agent may use any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_tools: Option<BTreeSet<String>>,
-    /// The new rules of execution of commands that give none; null when there are none of the workspace's own any more.
+    /// The new default policy of commands; null when it was removed.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub default_policy: Change<RunPolicy>,
     /// The changed quotas; null for one that is lifted.
@@ -94,13 +94,13 @@ pub struct Updated {
     /// The new limit of a day; null when there is none any more.
     #[serde(default, skip_serializing_if = "Change::is_keep", serialize_with = "finite::serialize_change")]
     pub budget_usd_per_day: Change<f64>,
-    /// What may be written now without asking a person.
+    /// Writes now allowed without asking a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_policy: Option<ApprovalPolicy>,
     /// The changed executors by tool; null for one that is gone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tools: BTreeMap<String, Option<Tool>>,
-    /// When.
+    /// Time of the event.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -125,7 +125,7 @@ impl Updated {
         }
     }
 
-    fn says_nothing(&self) -> bool {
+    fn changes_nothing(&self) -> bool {
         self.display_name.is_none()
             && self.disabled_tools.is_none()
             && self.default_policy.is_keep()
@@ -136,7 +136,7 @@ impl Updated {
     }
 }
 
-/// The change as an event, or nothing when all of it stands already.
+/// The change as an event; none when it changes nothing.
 pub(super) fn updated(details: &Details, update: &Update) -> Result<Option<Updated>, Vec<Fault>> {
     let settings = &details.settings;
     let default_policy = update.default_policy.clone().map(RunPolicy::normalised);
@@ -155,7 +155,7 @@ pub(super) fn updated(details: &Details, update: &Update) -> Result<Option<Updat
         tools: update.tools.iter().filter(differs).map(|(name, tool)| (name.clone(), tool.clone())).collect(),
         updated_at: update.at,
     };
-    Ok(Some(event).filter(|event| !event.says_nothing()))
+    Ok(Some(event).filter(|event| !event.changes_nothing()))
 }
 
 fn distinct(names: &[String]) -> BTreeSet<String> {
@@ -169,8 +169,8 @@ fn check(
     settings: &Settings,
 ) -> Result<(), Vec<Fault>> {
     let mut faults = Faults::default();
-    if let Some(fault) = update.display_name.as_deref().and_then(display_name_fault) {
-        faults.add("/display_name", fault);
+    if let Some(name) = &update.display_name {
+        check_display_name(name, &mut faults);
     }
     if let Some(policy) = policy {
         let mut of_policy = Faults::default();
@@ -183,12 +183,8 @@ fn check(
         tool::check_name(name.trim(), &format!("/settings/disabled_tools/{index}"), &mut faults);
     }
     let few = disabled.is_none_or(|names| names.len() <= ENTRIES_MAX);
-    faults.require(few, "/settings/disabled_tools", "must be at most 256 names");
-    faults.require(
-        update.budget_usd_per_day.value().copied().is_none_or(is_amount),
-        "/settings/budget_usd_per_day",
-        "must be >= 0 and at most 1e12",
-    );
+    faults.require(few, "/settings/disabled_tools", format_args!("must be at most {ENTRIES_MAX} names"));
+    faults.amount("/settings/budget_usd_per_day", update.budget_usd_per_day.value().copied());
     for (name, tool) in &update.tools {
         let pointer = format!("/settings/tools/{}", name.replace('~', "~0").replace('/', "~1"));
         if let Some(tool) = tool {
@@ -198,7 +194,7 @@ fn check(
     let added =
         update.tools.iter().filter(|(name, tool)| tool.is_some() && !settings.tools.contains_key(*name));
     let few = settings.tools.len() + added.count() <= ENTRIES_MAX;
-    faults.require(few, "/settings/tools", "must be at most 256 tools");
+    faults.require(few, "/settings/tools", format_args!("must be at most {ENTRIES_MAX} tools"));
     faults.into_result()
 }
 

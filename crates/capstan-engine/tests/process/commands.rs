@@ -97,21 +97,7 @@ pub(crate) fn begin(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
 }
 
 pub(crate) fn finish(attempt_id: &AttemptId, outcome: AttemptOutcome, at: DateTime<Utc>) -> Finish {
-    Finish {
-        attempt_id: attempt_id.clone(),
-        outcome,
-        exit_code: None,
-        error: None,
-        error_class: None,
-        retry_after_ms: None,
-        usage: None,
-        waiting_for_input: false,
-        blocker: None,
-        wake: None,
-        fan_out: capstan_domain::task::command::FanOut::default(),
-        result: None,
-        at,
-    }
+    Finish::new(attempt_id.clone(), outcome, at)
 }
 
 pub(crate) fn finish_with_wake(attempt_id: &AttemptId, at: DateTime<Utc>) -> Finish {

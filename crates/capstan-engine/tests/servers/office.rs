@@ -251,21 +251,8 @@ impl Office {
 
     pub(crate) async fn finish(&self, attempt_id: &AttemptId) {
         let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
-        let finish = Finish {
-            attempt_id: attempt_id.clone(),
-            outcome: AttemptOutcome::Ok,
-            exit_code: Some(0),
-            error: None,
-            error_class: None,
-            retry_after_ms: None,
-            usage: None,
-            waiting_for_input: false,
-            blocker: None,
-            wake: None,
-            fan_out: capstan_domain::task::command::FanOut::default(),
-            result: None,
-            at: now(),
-        };
+        let finish =
+            Finish { exit_code: Some(0), ..Finish::new(attempt_id.clone(), AttemptOutcome::Ok, now()) };
         self.send(&key, &Command::Finish(Box::new(finish))).await;
     }
 

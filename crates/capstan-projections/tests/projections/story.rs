@@ -501,21 +501,7 @@ fn finish(
     outcome: AttemptOutcome,
     at: DateTime<Utc>,
 ) -> command::Finish {
-    command::Finish {
-        attempt_id,
-        outcome,
-        exit_code: Some(0),
-        error: None,
-        error_class: None,
-        retry_after_ms: None,
-        usage: None,
-        waiting_for_input: false,
-        blocker: None,
-        wake: None,
-        fan_out: command::FanOut::default(),
-        result: None,
-        at,
-    }
+    command::Finish { exit_code: Some(0), ..command::Finish::new(attempt_id, outcome, at) }
 }
 
 fn question() -> command::BlockerSpec {

@@ -8,7 +8,6 @@ use capstan_contract::{AgentCodec, TaskCodec};
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots};
 use capstan_domain::agent::Agent;
 use capstan_domain::id::{AgentId, OutputId, TaskId, WorkerId};
-use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::task::command::{Accept, Command, Finish, Lease, ProduceOutput, Start};
 use capstan_domain::task::event::{AttemptOutcome, OutputStatus};
 use capstan_domain::task::{State, TaskDecider};
@@ -168,19 +167,8 @@ async fn finished_task(
     }));
     dispatcher.execute(&stream, &output, &context("output", number, 4)).await?;
     let finish = Command::Finish(Box::new(Finish {
-        attempt_id,
-        outcome: AttemptOutcome::Ok,
         exit_code: Some(0),
-        error: None,
-        error_class: None::<ErrorClass>,
-        retry_after_ms: None,
-        usage: None,
-        waiting_for_input: false,
-        blocker: None,
-        wake: None,
-        fan_out: capstan_domain::task::command::FanOut::default(),
-        result: None,
-        at: Utc::now(),
+        ..Finish::new(attempt_id, AttemptOutcome::Ok, Utc::now())
     }));
     dispatcher.execute(&stream, &finish, &context("finish", number, 5)).await?;
     Ok(())

@@ -27,7 +27,7 @@ fn a_question_makes_the_task_wait_for_its_answer() {
 fn the_same_matter_asked_again_is_the_same_question_in_other_words() {
     waiting().when(ask(1, "which one?")).then_nothing();
     waiting().when(ask(1, "how many?")).then_with(|events, state| {
-        assert_eq!(kinds(events), ["asked anew"]);
+        assert_eq!(kinds(events), ["question updated"]);
         let blocker = state.as_ref().unwrap().blocker.as_ref().unwrap();
         assert_eq!(
             (blocker.opened.blocker_id, blocker.opened.revision, blocker.opened.summary.as_str()),
@@ -36,7 +36,7 @@ fn the_same_matter_asked_again_is_the_same_question_in_other_words() {
     });
     let mut detailed = question("which one?");
     detailed.questions.push(Question { id: "a".into(), text: "this?".into() });
-    waiting().when(open(1, detailed)).then_with(|events, _| assert_eq!(kinds(events), ["asked anew"]));
+    waiting().when(open(1, detailed)).then_with(|events, _| assert_eq!(kinds(events), ["question updated"]));
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn until(seconds: i64, default: DeadlineDefault, spec: BlockerSpec) -> Command {
 }
 
 #[test]
-fn a_question_nobody_answers_in_time_ends_as_it_says_itself() {
+fn a_question_without_an_answer_in_time_ends_with_its_default() {
     for (default, action, status) in [
         (DeadlineDefault::Approve, Some(Verdict::Approve), OutputStatus::Approved),
         (DeadlineDefault::Reject, Some(Verdict::Reject), OutputStatus::Rejected),
@@ -197,7 +197,7 @@ fn a_question_that_must_be_answered_fails_its_task() {
 }
 
 #[test]
-fn a_question_asked_anew_keeps_the_time_it_had() {
+fn an_updated_question_keeps_its_deadline() {
     let again = started().and(until(60, DeadlineDefault::Fail, question("which one?"))).and(until(
         90,
         DeadlineDefault::Fail,

@@ -1,4 +1,4 @@
-//! The request that makes a task.
+//! The command that makes a task.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::task::event::{ParentClose, SourceWatch};
 pub struct Accept {
     /// The task to make.
     pub task_id: TaskId,
-    /// Where.
+    /// The workspace.
     pub workspace: String,
     /// The agent as looked up.
     pub agent: agent::Created,
@@ -37,7 +37,7 @@ pub struct Accept {
     pub budget_usd: Option<f64>,
     /// The parent, and whether it was found open in the same workspace.
     pub parent: Option<Parent>,
-    /// What becomes of it when its parent is cancelled.
+    /// Its fate when its parent is cancelled.
     pub parent_close: ParentClose,
     /// The output of the parent it was spawned for, as the parent's agent named it.
     pub source_output_id: Option<String>,
@@ -53,17 +53,17 @@ pub struct Accept {
     pub labels: BTreeMap<String, String>,
     /// Reply addressing.
     pub routing: Map<String, Value>,
-    /// Where the command came from.
+    /// Origin of the command.
     pub input_provenance: Map<String, Value>,
     /// Objects handed to the agent.
     pub attachments: Vec<Map<String, Value>>,
     /// Text added to the system prompt.
     pub extra_system_prompt: Option<String>,
-    /// Whether the result is to be delivered.
+    /// True to deliver the result to the routing address.
     pub deliver: Option<bool>,
     /// The view it works for.
     pub source_view_id: Option<String>,
-    /// What made it.
+    /// The origin of the task.
     pub spawned_by: Option<String>,
     /// The hook that made it.
     pub hook_id: Option<String>,
@@ -71,21 +71,21 @@ pub struct Accept {
     pub dispatch_delay_ms: Option<i64>,
     /// Sleep until then first.
     pub not_before: Option<DateTime<Utc>>,
-    /// When it must be over.
+    /// The deadline.
     pub deadline: Option<DateTime<Utc>>,
-    /// How long it may wait for its first attempt, in milliseconds.
+    /// Longest wait for its first attempt, in milliseconds.
     pub queue_ttl_ms: Option<i64>,
-    /// What it waits for outside from the beginning.
+    /// Watches from the beginning.
     pub watches: Vec<SourceWatch>,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
-    /// Who gives it, by actor name.
+    /// The caller, by actor name.
     pub accepted_by: Option<String>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// Longest message when nothing else is configured, in bytes (domain.md 3).
+/// Longest message when nothing else is configured, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
 impl Accept {
@@ -136,14 +136,14 @@ impl Accept {
     }
 }
 
-/// What was found out about the parent a command names.
+/// The parent a command names, as looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parent {
     /// The parent as named.
     pub task_id: TaskId,
     /// The task at the top of the parent's tree; the parent itself when it has no parent.
     pub root_task_id: TaskId,
-    /// How many tasks stand above the parent.
+    /// Depth of the parent in its tree; 0 at the root.
     pub depth: u32,
     /// True when it exists in the same workspace and is not over.
     pub is_open: bool,

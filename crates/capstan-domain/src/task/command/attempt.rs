@@ -1,4 +1,4 @@
-//! Requests about runs and their attempts: given, begun, lost, ended.
+//! Commands about runs and their attempts: leased, started, lost, ended.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -10,60 +10,60 @@ use crate::task::command::plan::FanOut;
 use crate::task::event::{AgendaItem, AttemptOutcome};
 use crate::usage::Usage;
 
-/// Gives a try at the queued run to a worker.
+/// Leases an attempt of the queued run to a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
     /// The run that was chosen.
     pub run_id: RunId,
-    /// To whom.
+    /// The worker.
     pub worker_id: WorkerId,
     /// The worker's name.
     pub worker_name: String,
-    /// For how long without renewal, in milliseconds.
+    /// Time the lease lasts without renewal, in milliseconds.
     pub lease_ms: i64,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// The worker begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
-    /// The fence.
+    /// The attempt that reports it.
     pub attempt_id: AttemptId,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// The lease ran out, or the worker gave the attempt back.
+/// The lease expired, or the worker returned the attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpireLease {
-    /// The fence.
+    /// The attempt that reports it.
     pub attempt_id: AttemptId,
-    /// True when the worker gave it back, false when it fell silent.
+    /// True when the worker returned it, false when it stopped renewing the lease.
     pub returned: bool,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: String,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// The grace of a cancelled attempt is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReleaseAttempt {
-    /// The fence.
+    /// The attempt that reports it.
     pub attempt_id: AttemptId,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// The attempt ran longer than it may.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeOutAttempt {
-    /// The fence.
+    /// The attempt that reports it.
     pub attempt_id: AttemptId,
-    /// How long the worker has to stop, in milliseconds.
+    /// Grace of the worker to stop, in milliseconds.
     pub grace_ms: i64,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
@@ -72,63 +72,84 @@ pub struct TimeOutAttempt {
 pub struct ExpireQueue {
     /// The run whose wait it is.
     pub run_id: RunId,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// The worker reports the end of an attempt: outcome and what is to follow (`RunResultEnvelope`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finish {
-    /// The fence.
+    /// The attempt that reports it.
     pub attempt_id: AttemptId,
-    /// How it ended; `Lost` is not a worker's to say.
+    /// Its outcome; a worker cannot report `Lost`.
     pub outcome: AttemptOutcome,
     /// The process' exit code.
     pub exit_code: Option<i32>,
-    /// What went wrong.
+    /// The error, for people.
     pub error: Option<String>,
-    /// Whether another try may help, when the worker knows.
+    /// The class of the error, when the worker knows it.
     pub error_class: Option<ErrorClass>,
-    /// How long the provider asks to wait, in milliseconds.
+    /// Pause the provider asks for, in milliseconds.
     pub retry_after_ms: Option<i64>,
-    /// What was used and not reported before.
+    /// Usage not reported before.
     pub usage: Option<Usage>,
     /// The agent waits for an answer.
     pub waiting_for_input: bool,
     /// The question, when it was not opened before.
     pub blocker: Option<BlockerSpec>,
-    /// Sleep and come back.
+    /// A sleep, if the task is to come back.
     pub wake: Option<WakePlan>,
     /// Children to make and things to watch.
     pub fan_out: FanOut,
-    /// What the agent answered.
+    /// The result of the agent.
     pub result: Option<Value>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// When and why to come back.
+impl Finish {
+    /// A report of nothing but an outcome.
+    pub fn new(attempt_id: AttemptId, outcome: AttemptOutcome, at: DateTime<Utc>) -> Self {
+        Self {
+            attempt_id,
+            outcome,
+            exit_code: None,
+            error: None,
+            error_class: None,
+            retry_after_ms: None,
+            usage: None,
+            waiting_for_input: false,
+            blocker: None,
+            wake: None,
+            fan_out: FanOut::default(),
+            result: None,
+            at,
+        }
+    }
+}
+
+/// A request to sleep and come back.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WakePlan {
-    /// In so many minutes; none or not positive means five.
+    /// Delay in minutes; none or not positive means five.
     pub delay_minutes: Option<i64>,
     /// At this instant; wins over the delay.
     pub at: Option<DateTime<Utc>>,
-    /// Why.
+    /// The reason, for people.
     pub reason: Option<String>,
-    /// What the agent is told then.
+    /// The prompt for the agent then.
     pub follow_up_prompt: Option<String>,
-    /// What is planned.
+    /// The agenda.
     pub agenda: Vec<AgendaItem>,
 }
 
 /// Reports what was used since the last report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordUsage {
-    /// The fence.
+    /// The attempt that reports it.
     pub attempt_id: AttemptId,
-    /// What was used.
+    /// The usage.
     pub usage: Usage,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! Requests that open questions and let them pass.
+//! Commands that open questions and let them expire.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::task::event::{Approvers, BlockerKind, DeadlineDefault, Question};
 pub struct BlockerSpec {
     /// In one line.
     pub summary: String,
-    /// More about it.
+    /// Further details.
     pub details: Option<String>,
     /// The single questions.
     pub questions: Vec<Question>,
@@ -23,11 +23,11 @@ pub struct BlockerSpec {
     pub wait_group_id: Option<String>,
     /// JSON Schema the answers must satisfy.
     pub answer_schema: Option<Value>,
-    /// When and how it ends without an answer.
+    /// Its deadline, and the default when nobody answers.
     pub deadline: Option<DeadlineSpec>,
-    /// Whose approval it takes.
+    /// The approvals it requires.
     pub approvers: Option<Approvers>,
-    /// Inputs said before that satisfy the schema, as checked by whoever sends the command.
+    /// Earlier inputs that satisfy the schema, as checked by the sender of the command.
     pub fitting: Vec<InputId>,
 }
 
@@ -36,39 +36,39 @@ pub struct BlockerSpec {
 pub struct BlockerItemSpec {
     /// The output.
     pub output_id: OutputId,
-    /// What it is about, as the agent names it.
+    /// The agent's key for the item.
     pub item_key: Option<String>,
 }
 
-/// When and how a question is to end without an answer.
+/// The requested deadline of a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadlineSpec {
     /// At this instant.
     pub at: Option<DateTime<Utc>>,
-    /// After so many milliseconds.
+    /// Delay in milliseconds.
     pub after_ms: Option<i64>,
-    /// How.
+    /// The default when nobody answers.
     pub default: DeadlineDefault,
 }
 
-/// The live attempt asks something.
+/// The live attempt asks a question.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OpenBlocker {
-    /// The fence.
+    /// The attempt that reports it.
     pub attempt_id: AttemptId,
     /// The question.
     pub blocker: BlockerSpec,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// The time a question had is over.
+/// The deadline of a question passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpireBlocker {
-    /// Which question.
+    /// Id of the question.
     pub blocker_id: BlockerId,
-    /// How long a worker that must stop has, in milliseconds.
+    /// Grace of a worker that must stop, in milliseconds.
     pub grace_ms: i64,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! Requests that follow from what a task has cost.
+//! Commands that follow from the cost of a task.
 
 use chrono::{DateTime, Utc};
 
@@ -8,28 +8,28 @@ use crate::task::spending::Spending;
 /// A budget the task draws on is spent: what runs is stopped, and the task waits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StopForBudget {
-    /// Whose, and how much.
+    /// The budget and the amount spent.
     pub spending: Spending,
-    /// How long the worker has to stop, in milliseconds.
+    /// Grace of the worker to stop, in milliseconds.
     pub grace_ms: i64,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// Most of a budget the task draws on is spent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WarnBudget {
-    /// Whose, and how much.
+    /// The budget and the amount spent.
     pub spending: Spending,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// A budget has room again: a task that waits for it goes on.
+/// A budget has room again: a task that waits for it continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiftBudget {
     /// The question it waits on.
     pub blocker_id: BlockerId,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! Requests that say something to a task, and those of the agent that hears it.
+//! Commands that submit inputs, and those of the agent that receives them.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use crate::id::{AttemptId, BlockerId, InputId, RunId, TaskId};
 use crate::task::event::InputSource;
 
-/// Says something to a task (`SubmitTaskInput`, `EnqueueRunInput`).
+/// Submits an input to a task (`SubmitTaskInput`, `EnqueueRunInput`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubmitInput {
     /// Fresh, or derived from the idempotency key.
@@ -25,19 +25,19 @@ pub struct SubmitInput {
     pub answers: Map<String, Value>,
     /// `followup` (when absent), `queue`, `steer`, `steer-backlog` or `interrupt`, in any case.
     pub queue_mode: Option<String>,
-    /// What says it.
+    /// The source of the input.
     pub source: InputSource,
-    /// Who says it, by actor name.
+    /// The sender, by actor name.
     pub by: Option<String>,
     /// The blocker it is meant for; the open one when absent.
     pub blocker_id: Option<BlockerId>,
     /// The blocker whose answer schema it was checked against.
     pub checked_for: Option<BlockerId>,
-    /// How long a worker it interrupts has to stop, in milliseconds.
+    /// Grace of an interrupted worker, in milliseconds.
     pub grace_ms: i64,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
@@ -71,7 +71,7 @@ pub struct ItemSpec {
     pub output_id: String,
     /// `approve` or `reject`, in any case.
     pub action: String,
-    /// Why.
+    /// The reason, for people.
     pub reason: Option<String>,
     /// The other task the output was found in.
     pub of_task: Option<TaskId>,
@@ -80,32 +80,32 @@ pub struct ItemSpec {
 /// The input could not be put into the live turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeferInput {
-    /// The fence.
+    /// The attempt that reports it.
     pub attempt_id: AttemptId,
-    /// Which input.
+    /// Id of the input.
     pub input_id: InputId,
-    /// Why not.
+    /// The reason, for people.
     pub reason: String,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// The live attempt takes the oldest pending input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimInput {
-    /// The fence.
+    /// The attempt that reports it.
     pub attempt_id: AttemptId,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// The agent has the claimed input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AckInput {
-    /// The fence.
+    /// The attempt that reports it.
     pub attempt_id: AttemptId,
-    /// Which input.
+    /// Id of the input.
     pub input_id: InputId,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! Requests that end a task, bring it back, put it away, wake it, or change something about it.
+//! Commands that cancel, retry, archive, wake or change a task.
 
 use std::collections::BTreeMap;
 
@@ -11,33 +11,33 @@ use crate::id::{InputId, RunId};
 /// Cancels a task (`CancelTask`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancel {
-    /// Why.
+    /// The reason, for people.
     pub reason: Option<String>,
-    /// How long the worker has to stop, in milliseconds.
+    /// Grace of the worker to stop, in milliseconds.
     pub grace_ms: i64,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// Cancels a run, and with it its task (`CancelRun`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CancelRun {
-    /// Which run.
+    /// Id of the run.
     pub run_id: RunId,
-    /// Why.
+    /// The reason, for people.
     pub reason: Option<String>,
-    /// How long the worker has to stop, in milliseconds.
+    /// Grace of the worker to stop, in milliseconds.
     pub grace_ms: i64,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// The sleep timer rings. A timer of another sleep changes nothing.
+/// The sleep timer fires. A timer of another sleep changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wake {
     /// The instant the timer was set for.
     pub wake_at: DateTime<Utc>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
@@ -46,38 +46,38 @@ pub struct Wake {
 pub struct PassDeadline {
     /// The deadline that passed.
     pub deadline: DateTime<Utc>,
-    /// How long the worker has to stop, in milliseconds.
+    /// Grace of the worker to stop, in milliseconds.
     pub grace_ms: i64,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// Gives a task that ended badly another run (`RetryTask`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// What is said with it; blank for nothing.
+    /// A message for the agent; blank for none.
     pub message: String,
     /// The input the message becomes.
     pub input_id: InputId,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// Puts a task away (`ArchiveTask`); one that is not over is cancelled first.
+/// Archives a task (`ArchiveTask`); an open one is cancelled first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Archive {
-    /// How long the worker of a task that is not over has to stop, in milliseconds.
+    /// Grace of the worker of an open task, in milliseconds.
     pub grace_ms: i64,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// Takes a task out of the archive (`UnarchiveTask`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unarchive {
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
@@ -88,7 +88,7 @@ pub struct Update {
     pub priority: Option<String>,
     /// Limit in US dollars, or none.
     pub budget_usd: Change<f64>,
-    /// What later runs are told.
+    /// The payload of later runs.
     pub payload: PayloadChange,
     /// Reply addressing.
     pub routing: Option<Map<String, Value>>,
@@ -96,15 +96,15 @@ pub struct Update {
     pub label: Change<String>,
     /// Names and values to filter by.
     pub labels: Option<BTreeMap<String, String>>,
-    /// When it must be over, or never.
+    /// The deadline, or none.
     pub deadline: Change<DateTime<Utc>>,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// What later runs are told; absent fields stay as they are.
+/// The payload of later runs; absent fields stay as they are.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PayloadChange {
     /// The command's text.
@@ -115,6 +115,6 @@ pub struct PayloadChange {
     pub attachments: Option<Vec<Map<String, Value>>>,
     /// Longest attempt in milliseconds; 0 = none.
     pub timeout_ms: Option<i64>,
-    /// Whether the result is to be delivered.
+    /// True to deliver the result to the routing address.
     pub deliver: Option<bool>,
 }

@@ -1,4 +1,4 @@
-//! Requests about what agents produce.
+//! Commands about outputs.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
@@ -6,62 +6,62 @@ use serde_json::{Map, Value};
 use crate::id::{AttemptId, OutputId};
 use crate::task::event::OutputStatus;
 
-/// The agent, or somebody outside, produced something.
+/// The agent, or a caller from outside, produced an output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProduceOutput {
-    /// The fence; none when it is said from outside.
+    /// The attempt that reports it; none for a caller from outside.
     pub attempt_id: Option<AttemptId>,
     /// Fresh, or derived from the producer's name for it.
     pub output_id: OutputId,
-    /// What it is.
+    /// Its type.
     pub output_type: String,
     /// A name for people.
     pub title: String,
-    /// What it says.
+    /// A summary of its content.
     pub summary: Option<String>,
-    /// Where it lies.
+    /// URI of the content.
     pub uri: Option<String>,
-    /// The thing itself.
+    /// The content, as JSON.
     pub data: Map<String, Value>,
-    /// More about it.
+    /// Further details.
     pub metadata: Map<String, Value>,
     /// `Active` or `Pending`.
     pub status: OutputStatus,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// Adds rows to an output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AppendOutputRows {
-    /// The fence; none when it is said from outside.
+    /// The attempt that reports it; none for a caller from outside.
     pub attempt_id: Option<AttemptId>,
-    /// Which output.
+    /// Id of the output.
     pub output_id: OutputId,
     /// The rows.
     pub rows: Vec<Value>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
 /// Gives an output its final summary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FinalizeOutput {
-    /// The fence; none when it is said from outside.
+    /// The attempt that reports it; none for a caller from outside.
     pub attempt_id: Option<AttemptId>,
-    /// Which output.
+    /// Id of the output.
     pub output_id: OutputId,
     /// The summary.
     pub summary: String,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// Puts outputs away; those that are away already stay as they are.
+/// Archives outputs; archived ones stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveOutputs {
-    /// Which outputs.
+    /// Ids of the outputs.
     pub output_ids: Vec<OutputId>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! What a run leaves behind for others: children, watches, and how they report back.
+//! Subtasks and watches of a run, and their reports.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,22 +8,22 @@ use crate::policy::RunPolicy;
 use crate::task::event::{Join, SourceWatch};
 use crate::task::transitions::TaskState;
 
-/// Children to make and things to watch when an attempt ended well.
+/// Subtasks to make and sources to watch when an attempt succeeded.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FanOut {
-    /// Children to make; those without a prompt are dropped.
+    /// Subtasks to make; those without a prompt are dropped.
     pub subtasks: Vec<SubtaskSpec>,
-    /// Whether the task waits for them; it does not when absent.
+    /// The wait for them; none when absent.
     pub join: Option<Join>,
-    /// What to wait for outside; those that name no place to look are dropped. Absent, what was watched before stays
-    /// watched; an empty list ends it.
+    /// Watches to arm; a watch that names nothing to look for is dropped. Absent keeps the earlier watches; an empty list
+    /// ends them.
     pub watches: Option<Vec<SourceWatch>>,
 }
 
-/// A child to make. What is absent is inherited.
+/// A subtask to make. Absent fields are inherited.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SubtaskSpec {
-    /// What its agent is told.
+    /// The prompt for its agent.
     pub prompt: String,
     /// A name for people.
     pub label: Option<String>,
@@ -39,43 +39,43 @@ pub struct SubtaskSpec {
     pub policy: Option<RunPolicy>,
 }
 
-/// A child tells its parent how it ended.
+/// A subtask reports its end to its parent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChildEnded {
     /// The child.
     pub task_id: TaskId,
     /// Its name for people.
     pub label: Option<String>,
-    /// How it ended.
+    /// Its outcome.
     pub state: TaskState,
-    /// What its agent answered.
+    /// The result of its agent.
     pub result: Option<Value>,
-    /// What went wrong.
+    /// The error, for people.
     pub error: Option<String>,
-    /// What it and everything below it cost, in US dollars.
+    /// Cost of its whole tree, in US dollars.
     pub cost_usd: f64,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// The parent knows how this task ended.
+/// The parent knows the end of this task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParentHeard {
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// Something happened outside (`PublishSourceEvent`) that this task may watch for.
+/// A source event (`PublishSourceEvent`) that a watch of this task may match.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FireWatch {
-    /// Where it happened.
+    /// The integration it happened in.
     pub integration: String,
-    /// What it is about: threads, messages, things, queries.
+    /// Ids of the threads, messages, entities and queries it is about.
     pub correlation_keys: Vec<String>,
-    /// What is new; the same items in any order are the same event.
+    /// The new items; the same items in any order are the same event.
     pub items: Vec<Value>,
-    /// What kind of event it is.
+    /// The type of the event.
     pub event_type: Option<String>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! Requests about calls of tools.
+//! Commands about tool calls.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -10,29 +10,29 @@ use crate::workspace::settings::ApprovalPolicy;
 /// Asks whether the agent may call a tool now (the gate).
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckToolCall {
-    /// The fence.
+    /// The attempt that reports it.
     pub attempt_id: AttemptId,
     /// The tool.
     pub tool: String,
-    /// What it is to be called with.
+    /// Its arguments.
     pub arguments: Value,
-    /// What it would do, in one line, as the agent puts it.
+    /// Its effect in one line, in the agent's words.
     pub summary: Option<String>,
-    /// More about it.
+    /// Further details.
     pub details: Option<String>,
-    /// Whether it changes anything.
+    /// True when the call changes anything.
     pub is_write: bool,
-    /// What the workspace lets agents write without asking.
+    /// The workspace's policy for writes.
     pub approval_policy: ApprovalPolicy,
     /// True when the workspace forbids the tool.
     pub is_disabled: bool,
-    /// Who can carry the call out once it is approved.
+    /// The executor that is available once the call is approved.
     pub executor: Option<ToolExecutor>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// Somebody begins to carry out an approved call.
+/// The execution of an approved call begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartToolCall {
     /// The call.
@@ -41,33 +41,33 @@ pub struct StartToolCall {
     pub try_no: u32,
     /// The worker that does it; the control plane itself when absent.
     pub worker_id: Option<WorkerId>,
-    /// True when the try before is known to have failed: nobody waits for its claim to pass.
+    /// True when the last try is known to have failed, so that its claim need not expire.
     pub has_failed: bool,
-    /// When it counts as lost.
+    /// The instant at which the try counts as lost.
     pub until: DateTime<Utc>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }
 
-/// A call was carried out, or given up.
+/// A call was executed, or given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndToolCall {
     /// The call.
     pub tool_call_id: ToolCallId,
-    /// The try that says so.
+    /// The number of the try that reports.
     pub try_no: u32,
-    /// The worker that says so.
+    /// The worker that reports.
     pub worker_id: Option<WorkerId>,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: ToolOutcome,
     /// The exit code, when there is one.
     pub exit_code: Option<i32>,
-    /// What it wrote.
+    /// Standard output.
     pub stdout: String,
-    /// What it complained about.
+    /// Standard error.
     pub stderr: String,
-    /// What went wrong.
+    /// The error, for people.
     pub error: Option<String>,
-    /// When.
+    /// Time of the command.
     pub at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! The birth of a task.
+//! The acceptance of a task.
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,9 @@ stored! {
 pub struct TaskAccepted {
     /// The task.
     pub task_id: TaskId,
-    /// Where it lives.
+    /// Its workspace.
     pub workspace: String,
-    /// Who does it.
+    /// The agent of the task.
     pub agent_id: AgentId,
     /// The agent's key at acceptance.
     pub agent_key: String,
@@ -48,7 +48,7 @@ pub struct TaskAccepted {
     pub policy: RunPolicy,
     /// Longest time one attempt may run, in milliseconds; 0 = none.
     pub timeout_ms: i64,
-    /// How urgent it is.
+    /// Its urgency.
     pub priority: Priority,
     /// Limit of what it may cost, in US dollars.
     #[serde(
@@ -63,10 +63,10 @@ pub struct TaskAccepted {
     /// The task at the top of its tree, whose budget it shares; absent at the top.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_task_id: Option<TaskId>,
-    /// How many tasks stand above it; 0 at the top of its tree.
+    /// Depth in its tree; 0 at the root.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub depth: u32,
-    /// What becomes of it when its parent is cancelled.
+    /// Its fate when its parent is cancelled.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub parent_close: ParentClose,
     /// The output of the parent it was spawned for, as the parent's agent named it.
@@ -84,7 +84,7 @@ pub struct TaskAccepted {
     /// Reply addressing; free strings.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub routing: Map<String, Value>,
-    /// Where the command came from; free strings.
+    /// Origin of the command; free strings.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub input_provenance: Map<String, Value>,
     /// Objects handed to the agent.
@@ -93,13 +93,13 @@ pub struct TaskAccepted {
     /// Text added to the agent's system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_system_prompt: Option<String>,
-    /// Whether the result is to be delivered to the routing address.
+    /// True to deliver the result to the routing address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliver: Option<bool>,
     /// The view it works for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_view_id: Option<String>,
-    /// What made it.
+    /// The origin of the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spawned_by: Option<String>,
     /// The hook that made it.
@@ -111,27 +111,27 @@ pub struct TaskAccepted {
     /// Skills the agent is to use, as paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skill_paths: Vec<String>,
-    /// When it must be over.
+    /// The deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DateTime<Utc>>,
-    /// How long it may wait for its first attempt, in milliseconds.
+    /// Longest wait for its first attempt, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_ttl_ms: Option<i64>,
-    /// Who gave the command, by actor name: the requester, who cannot approve its own requests.
+    /// The requester, by actor name. It cannot approve its own requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_by: Option<String>,
-    /// When it was accepted.
+    /// The time of acceptance.
     pub accepted_at: DateTime<Utc>,
 }
 }
 
-/// What becomes of a child when its parent is cancelled.
+/// The fate of a subtask when its parent is cancelled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ParentClose {
     /// It is cancelled too.
     #[default]
     Cancel,
-    /// It goes on.
+    /// It continues.
     Detach,
 }

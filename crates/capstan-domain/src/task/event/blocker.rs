@@ -17,11 +17,11 @@ pub struct BlockerOpened {
     pub revision: u32,
     /// The run that asked.
     pub run_id: RunId,
-    /// What kind of answer is wanted.
+    /// The kind of answer it requires.
     pub kind: BlockerKind,
     /// The question in one line.
     pub summary: String,
-    /// More about it.
+    /// Further details.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
     /// The single questions, when there are several.
@@ -36,10 +36,10 @@ pub struct BlockerOpened {
     /// JSON Schema the answers must satisfy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_schema: Option<Value>,
-    /// When and how it ends without an answer.
+    /// Its deadline, and the default when nobody answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<BlockerDeadline>,
-    /// Whose approval it takes; anybody's single one when absent.
+    /// The approvals it requires; any single one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvers: Option<Approvers>,
     /// The tool call it decides.
@@ -51,7 +51,7 @@ pub struct BlockerOpened {
     /// The budget it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetScope>,
-    /// When it was asked.
+    /// The time of the question.
     pub opened_at: DateTime<Utc>,
 }
 
@@ -65,17 +65,17 @@ pub struct Question {
 
 /// The question is answered or no longer asked.
 pub struct BlockerClosed {
-    /// Which question.
+    /// Id of the question.
     pub blocker_id: BlockerId,
-    /// How it ended.
+    /// Its outcome.
     pub status: BlockerStatus,
     /// The input that answered it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_id: Option<InputId>,
-    /// How it was answered.
+    /// The answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Resolution>,
-    /// When.
+    /// Time of the event.
     pub closed_at: DateTime<Utc>,
 }
 
@@ -85,24 +85,24 @@ pub struct BlockerItem {
     pub output_id: OutputId,
     /// Its title when it was asked about.
     pub title: String,
-    /// What it is about, as the agent named it.
+    /// The agent's key for the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_key: Option<String>,
 }
 
-/// When and how a question ends without an answer.
+/// The deadline of a question.
 pub struct BlockerDeadline {
-    /// When.
+    /// The instant of the deadline.
     pub at: DateTime<Utc>,
-    /// How.
+    /// The default when nobody answers.
     pub default: DeadlineDefault,
 }
 
-/// Whose approval a question takes.
+/// The approvals a question requires.
 pub struct Approvers {
-    /// How many different ones.
+    /// Number of different approvers.
     pub required: u32,
-    /// Who may, by actor name; anybody but the requester when empty.
+    /// The approvers, by actor name; everyone but the requester when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub among: Vec<String>,
 }
@@ -111,25 +111,25 @@ pub struct Approvers {
 pub struct ItemDecision {
     /// The output.
     pub output_id: OutputId,
-    /// Yes or no.
+    /// Approve or reject.
     pub action: Decision,
-    /// Why.
+    /// The reason, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// How a question was answered.
+/// The answer to a question.
 pub struct Resolution {
-    /// Yes, no, or both; absent for a free text.
+    /// The decision as a whole; absent for a free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Verdict>,
     /// The single decisions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemDecision>,
-    /// What was said.
+    /// The message of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Who answered, by actor name.
+    /// The actor that answered, by name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// The question that took its place.
@@ -139,11 +139,11 @@ pub struct Resolution {
 
 /// The open question was asked again in other words: it stays the same question.
 pub struct BlockerUpdated {
-    /// Which question.
+    /// Id of the question.
     pub blocker_id: BlockerId,
     /// The question in one line.
     pub summary: String,
-    /// More about it.
+    /// Further details.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
     /// The single questions.
@@ -152,100 +152,89 @@ pub struct BlockerUpdated {
     /// The outputs to be decided on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<BlockerItem>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// One of several needed approvals was given.
 pub struct BlockerVoted {
-    /// Which question.
+    /// Id of the question.
     pub blocker_id: BlockerId,
-    /// The input that said so.
+    /// The input with the vote.
     pub input_id: InputId,
-    /// Who, by actor name.
+    /// The voter, by actor name.
     pub by: String,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 }
 
 choice! {
-/// What kind of answer a blocker wants.
+/// The kind of answer a blocker requires.
 pub enum BlockerKind {
     /// A free text, or answers to its questions.
-    Input,
-    /// A yes or no, perhaps for each of several outputs.
-    Approval,
-    /// More money.
-    Budget,
-    /// The end of subtasks; no person need answer.
-    Subtasks,
+    Input = "input",
+    /// A decision, perhaps for each of several outputs.
+    Approval = "approval",
+    /// A larger budget.
+    Budget = "budget",
+    /// The end of subtasks; no person has to answer.
+    Subtasks = "subtasks",
 }
 
-/// Where a blocker stands.
+/// The status of a blocker.
 pub enum BlockerStatus {
     /// Waits for its answer.
-    Open,
-    /// Answered.
-    Resolved,
+    Open = "open",
+    /// It was answered.
+    Resolved = "resolved",
     /// Another blocker took its place.
-    Superseded,
+    Superseded = "superseded",
     /// Its time ran out.
-    Expired,
+    Expired = "expired",
     /// Its task or run ended.
-    Cancelled,
+    Cancelled = "cancelled",
 }
 
-/// How a question ends when its time runs out.
+/// The end of a question nobody answered in time.
 pub enum DeadlineDefault {
     /// As if approved.
-    Approve,
+    Approve = "approve",
     /// As if rejected.
-    Reject,
+    Reject = "reject",
     /// The task fails.
-    Fail,
-    /// The task goes on without an answer.
-    None,
+    Fail = "fail",
+    /// The task continues without an answer.
+    None = "none",
 }
 
-/// A yes or no.
+/// A decision.
 pub enum Decision {
-    /// Yes.
-    Approve,
-    /// No.
-    Reject,
+    /// Approved.
+    Approve = "approve",
+    /// Rejected.
+    Reject = "reject",
 }
 
-/// What decisions on several things come to.
+/// The sum of several decisions.
 pub enum Verdict {
-    /// Yes to all.
-    Approve,
-    /// No to all.
-    Reject,
-    /// Yes to some, no to others.
-    Mixed,
+    /// All approved.
+    Approve = "approve",
+    /// All rejected.
+    Reject = "reject",
+    /// Some approved, others rejected.
+    Mixed = "mixed",
 }
 
-/// Whose money ran out.
+/// The owner of a budget.
 pub enum BudgetScope {
     /// The task's, with everything below it.
-    Task,
+    Task = "task",
     /// The agent's.
-    Agent,
+    Agent = "agent",
     /// The workspace's for the day.
-    Workspace,
+    Workspace = "workspace",
 }
-}
-
-impl BudgetScope {
-    /// The wire word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Task => "task",
-            Self::Agent => "agent",
-            Self::Workspace => "workspace",
-        }
-    }
 }
 
 impl From<Decision> for Verdict {

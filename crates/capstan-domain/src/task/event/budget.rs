@@ -1,4 +1,4 @@
-//! Money.
+//! Budgets of a task.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -10,7 +10,7 @@ use crate::id::AgentId;
 stored! {
 /// Most of a budget is spent.
 pub struct BudgetWarned {
-    /// Whose.
+    /// The owner of the budget.
     pub scope: BudgetScope,
     /// The agent the task is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -18,24 +18,24 @@ pub struct BudgetWarned {
     /// The limit, in US dollars.
     #[serde(serialize_with = "crate::finite::serialize")]
     pub limit_usd: f64,
-    /// What is spent of it, in US dollars.
+    /// Amount spent in US dollars.
     #[serde(serialize_with = "crate::finite::serialize")]
     pub spent_usd: f64,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// A budget is spent: the task stops.
 pub struct BudgetExceeded {
-    /// Whose.
+    /// The owner of the budget.
     pub scope: BudgetScope,
     /// The limit, in US dollars.
     #[serde(serialize_with = "crate::finite::serialize")]
     pub limit_usd: f64,
-    /// What is spent of it, in US dollars.
+    /// Amount spent in US dollars.
     #[serde(serialize_with = "crate::finite::serialize")]
     pub spent_usd: f64,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 }

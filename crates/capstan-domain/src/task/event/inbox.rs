@@ -1,4 +1,4 @@
-//! What is said to a task.
+//! Inputs of a task.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -9,29 +9,29 @@ use super::blocker::{ItemDecision, Verdict};
 use crate::id::{AttemptId, BlockerId, InputId};
 
 stored! {
-/// Something was said to the task; it stays in the inbox until a run has it.
+/// An input was accepted; it stays in the inbox until a run has it.
 pub struct InputAccepted {
     /// The input.
     pub input_id: InputId,
     /// Its place in the inbox, from 1.
     pub seq: u32,
-    /// What kind of input.
+    /// The kind of input.
     pub kind: InputKind,
-    /// What the agent is told; blank when there is nothing to tell it, as with a vote.
+    /// The message to the agent; blank when it needs none, as for a vote.
     pub message: String,
-    /// What the caller said, when the agent is told more or less than that.
+    /// The caller's text, when the agent receives another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
-    /// Yes, no or both.
+    /// The decision as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Verdict>,
     /// Decisions on single outputs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemDecision>,
-    /// When and how it reaches the agent.
+    /// The way it reaches the agent.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub queue_mode: QueueMode,
-    /// What said it.
+    /// The source of the input.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub source: InputSource,
     /// Answers by question id.
@@ -40,9 +40,9 @@ pub struct InputAccepted {
     /// The blocker it answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocker_id: Option<BlockerId>,
-    /// What becomes of it, as the caller was told.
+    /// The outcome reported to the caller.
     pub outcome: InputOutcome,
-    /// When.
+    /// Time of the event.
     pub accepted_at: DateTime<Utc>,
 }
 
@@ -50,9 +50,9 @@ pub struct InputAccepted {
 pub struct InputClaimed {
     /// The input.
     pub input_id: InputId,
-    /// Who took it.
+    /// The attempt that claimed it.
     pub attempt_id: AttemptId,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
@@ -60,7 +60,7 @@ pub struct InputClaimed {
 pub struct InputReturned {
     /// The input.
     pub input_id: InputId,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
@@ -70,7 +70,7 @@ pub struct InputConsumed {
     pub input_id: InputId,
     /// The attempt that acknowledged it.
     pub attempt_id: AttemptId,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
@@ -80,38 +80,38 @@ pub struct InputDeferred {
     pub input_id: InputId,
     /// The attempt that could not take it.
     pub attempt_id: AttemptId,
-    /// Why not.
+    /// The reason, for people.
     pub reason: String,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 }
 
 choice! {
-/// What kind of input was given.
+/// The kind of an input.
 pub enum InputKind {
     /// Free text.
-    FreeText,
+    FreeText = "free_text",
     /// A decision.
-    ApproveReject,
+    ApproveReject = "approve_reject",
 }
 
-/// What becomes of an input.
+/// The outcome of an input.
 pub enum InputOutcome {
     /// The live attempt will receive it now.
-    Delivered,
+    Delivered = "delivered",
     /// It stays in the inbox until the current turn ends.
-    Queued,
+    Queued = "queued",
     /// The task goes back to the queue to resume its session with it.
-    Resumed,
-    /// What was running is stopped, and the session resumes with it.
-    Interrupted,
-    /// It is kept; the agent is told nothing yet.
-    Recorded,
+    Resumed = "resumed",
+    /// The live run is stopped, and the session resumes with it.
+    Interrupted = "interrupted",
+    /// It is kept; the agent receives nothing yet.
+    Recorded = "recorded",
 }
 }
 
-/// When and how an input reaches the agent.
+/// The way an input reaches the agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum QueueMode {
@@ -126,7 +126,7 @@ pub enum QueueMode {
     Interrupt,
 }
 
-/// What said an input.
+/// The source of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InputSource {
@@ -137,7 +137,7 @@ pub enum InputSource {
     Watch,
     /// Subtasks that ended.
     Subtasks,
-    /// A tool call that was carried out.
+    /// A tool call that was executed.
     ToolCall,
     /// A deadline that passed.
     Deadline,

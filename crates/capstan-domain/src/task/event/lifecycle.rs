@@ -1,4 +1,4 @@
-//! Where a task stands, and what was changed about it.
+//! State changes of a task, and changes of its properties.
 
 use std::collections::BTreeMap;
 
@@ -11,84 +11,84 @@ use super::priority::Priority;
 use crate::id::RunId;
 
 stored! {
-/// The answer reached the live attempt: the task goes on.
+/// The answer reached the live attempt: the task continues.
 pub struct TaskContinued {
-    /// The run that goes on.
+    /// The run that continues.
     pub run_id: RunId,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// The task sleeps until a timer or an input wakes it.
 pub struct TaskSlept {
-    /// When the timer wakes it.
+    /// The instant of its wake timer.
     pub wake_at: DateTime<Utc>,
-    /// Why it sleeps.
+    /// The reason for the sleep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What the agent is told when the timer wakes it.
+    /// The prompt for the agent when the timer wakes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_up_prompt: Option<String>,
-    /// What is planned for then.
+    /// The agenda of the wake.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agenda: Vec<AgendaItem>,
-    /// When it fell asleep.
+    /// The time it fell asleep.
     pub at: DateTime<Utc>,
 }
 
 /// One thing planned for a wake.
 pub struct AgendaItem {
-    /// What kind of thing.
+    /// The type of the item.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// Why.
+    /// The reason, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// The task ended well.
+/// The task succeeded.
 pub struct TaskDone {
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// The task ended in an error.
 pub struct TaskFailed {
-    /// What went wrong.
+    /// The error, for people.
     pub error: String,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// The task was cancelled.
 pub struct TaskCancelled {
-    /// Why, as the caller gave it.
+    /// The reason the caller gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// The task left the queue without ever running to an end.
+/// The task left the queue without a result.
 pub struct TaskDropped {
-    /// Why.
+    /// The reason, for people.
     pub reason: DropReason,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// The task was put away; it refuses every command but its return.
+/// The task was archived; it refuses every command but its return.
 pub struct TaskArchived {
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// The task was taken out of the archive.
 pub struct TaskUnarchived {
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
@@ -96,7 +96,7 @@ pub struct TaskUnarchived {
 pub struct TaskReprioritised {
     /// The urgency from now on.
     pub priority: Priority,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
@@ -105,11 +105,11 @@ pub struct TaskBudgetSet {
     /// The limit from now on, in US dollars; absent means none.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "crate::finite::serialize_option")]
     pub budget_usd: Option<f64>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// The task was named anew.
+/// The label of the task was changed.
 pub struct TaskLabelled {
     /// The name for people from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -117,7 +117,7 @@ pub struct TaskLabelled {
     /// The names and values to filter by from now on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
@@ -126,7 +126,7 @@ pub struct TaskDeadlineSet {
     /// The instant from now on; absent means none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DateTime<Utc>>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
@@ -134,11 +134,11 @@ pub struct TaskDeadlineSet {
 pub struct TaskRoutingSet {
     /// The addressing from now on.
     pub routing: Map<String, Value>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// What later runs are told was changed; absent fields stay as they are.
+/// The payload of later runs was changed; absent fields stay as they are.
 pub struct TaskPayloadSet {
     /// The command's text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,33 +152,22 @@ pub struct TaskPayloadSet {
     /// Longest time one attempt may run, in milliseconds; 0 = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<i64>,
-    /// Whether the result is to be delivered to the routing address.
+    /// True to deliver the result to the routing address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliver: Option<bool>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 }
 
-impl DropReason {
-    /// The wire word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::QueueTtl => "queue_ttl",
-            Self::DispatchRetryExhausted => "dispatch_retry_exhausted",
-            Self::RunMaterializationFailed => "run_materialization_failed",
-        }
-    }
-}
-
 choice! {
-/// Why a task was dropped.
+/// The reason a task was dropped.
 pub enum DropReason {
     /// It waited longer than its queue TTL.
-    QueueTtl,
+    QueueTtl = "queue_ttl",
     /// Too many attempts were lost.
-    DispatchRetryExhausted,
+    DispatchRetryExhausted = "dispatch_retry_exhausted",
     /// The worker could not make a run of it, and no other can.
-    RunMaterializationFailed,
+    RunMaterializationFailed = "run_materialization_failed",
 }
 }

@@ -1,4 +1,4 @@
-//! What a task produces.
+//! Outputs of a task.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -8,32 +8,32 @@ use serde_json::{Map, Value};
 use crate::id::{OutputId, RunId};
 
 stored! {
-/// The agent produced something.
+/// An output was produced.
 pub struct OutputProduced {
     /// The output.
     pub output_id: OutputId,
     /// The run that made it; none for outputs added from outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<RunId>,
-    /// What it is, free.
+    /// Its type, free.
     pub output_type: String,
     /// A name for people.
     pub title: String,
-    /// What it says, in short.
+    /// A summary of its content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
-    /// Where it lies.
+    /// URI of the content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
-    /// The thing itself.
+    /// The content, as JSON.
     #[serde(default)]
     pub data: Map<String, Value>,
-    /// More about it.
+    /// Further details.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
     /// `active`, or `pending` when it waits for a decision.
     pub status: OutputStatus,
-    /// When.
+    /// Time of the event.
     pub created_at: DateTime<Utc>,
 }
 
@@ -43,7 +43,7 @@ pub struct OutputRowsAppended {
     pub output_id: OutputId,
     /// The new rows.
     pub rows: Vec<Value>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
@@ -53,7 +53,7 @@ pub struct OutputFinalized {
     pub output_id: OutputId,
     /// The summary.
     pub summary: String,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
@@ -63,47 +63,34 @@ pub struct OutputStatusChanged {
     pub output_id: OutputId,
     /// The status from now on.
     pub status: OutputStatus,
-    /// Why, when somebody said so.
+    /// The reason, when one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// The output was put away.
+/// The output was archived.
 pub struct OutputArchived {
     /// The output.
     pub output_id: OutputId,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 }
 
 choice! {
-/// Where an output stands.
+/// The status of an output.
 pub enum OutputStatus {
     /// In force.
-    Active,
+    Active = "active",
     /// Waits for a decision.
-    Pending,
-    /// Approved, in force once the run ended well.
-    Approved,
-    /// Rejected.
-    Rejected,
+    Pending = "pending",
+    /// Approved, in force once the run succeeds.
+    Approved = "approved",
+    /// Rejected by a decision.
+    Rejected = "rejected",
     /// Its task was cancelled.
-    Cancelled,
+    Cancelled = "cancelled",
 }
-}
-
-impl OutputStatus {
-    /// The wire word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Pending => "pending",
-            Self::Approved => "approved",
-            Self::Rejected => "rejected",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }

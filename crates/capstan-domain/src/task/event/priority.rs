@@ -3,31 +3,18 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How urgent a task is.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
+choice! {
+/// The urgency of a task.
+#[derive(Default)]
 pub enum Priority {
     /// Runs when nothing else waits, or when it has waited long enough.
-    Low,
+    Low = "low",
     /// The default.
     #[default]
-    Normal,
+    Normal = "normal",
     /// Before normal.
-    High,
+    High = "high",
     /// Before everything else.
-    Urgent,
+    Urgent = "urgent",
 }
-
-impl Priority {
-    /// The wire word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Normal => "normal",
-            Self::High => "high",
-            Self::Urgent => "urgent",
-        }
-    }
 }

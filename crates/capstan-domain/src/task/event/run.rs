@@ -10,15 +10,15 @@ use crate::outcome_text::ErrorClass;
 use crate::usage::Usage;
 
 stored! {
-/// A run was asked for: the task waits in the queue for a worker.
+/// A run was requested: the task waits in the queue for a worker.
 pub struct RunRequested {
     /// The run.
     pub run_id: RunId,
     /// Its number within the task, from 1.
     pub run_no: u32,
-    /// Why it was asked for.
+    /// The cause of the run.
     pub cause: RunCause,
-    /// What the agent is told.
+    /// The prompt for the agent.
     pub prompt: String,
     /// Inputs this prompt delivers; they are consumed by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -33,11 +33,11 @@ pub struct RunRequested {
     pub queued_at: DateTime<Utc>,
 }
 
-/// A worker was given a try at the run.
+/// A worker was leased an attempt of the run.
 pub struct AttemptLeased {
-    /// The try, and the fence of everything the worker says about it.
+    /// The attempt; its id fences every report of the worker.
     pub attempt_id: AttemptId,
-    /// The run it tries.
+    /// Its run.
     pub run_id: RunId,
     /// Its number within the run, from 1.
     pub attempt_no: u32,
@@ -45,52 +45,52 @@ pub struct AttemptLeased {
     pub worker_id: WorkerId,
     /// The worker's name.
     pub worker_name: String,
-    /// How long the lease lasts without renewal, in milliseconds.
+    /// Time the lease lasts without renewal, in milliseconds.
     pub lease_ms: i64,
-    /// When.
+    /// Time of the event.
     pub leased_at: DateTime<Utc>,
 }
 
 /// The worker began to execute.
 pub struct AttemptStarted {
-    /// The try.
+    /// The attempt.
     pub attempt_id: AttemptId,
     /// Its run.
     pub run_id: RunId,
-    /// When.
+    /// Time of the event.
     pub started_at: DateTime<Utc>,
 }
 
 /// The worker is to stop; until it has, or the grace is over, the session stays taken.
 pub struct AttemptCancelRequested {
-    /// The try.
+    /// The attempt.
     pub attempt_id: AttemptId,
     /// Its run.
     pub run_id: RunId,
-    /// Why.
+    /// The reason, for people.
     pub reason: String,
-    /// When the engine stops waiting for the worker.
+    /// The instant at which the engine stops waiting for the worker.
     pub grace_until: DateTime<Utc>,
 }
 
-/// The try is over; its lease is void.
+/// The attempt ended; its lease is void.
 pub struct AttemptEnded {
-    /// The try.
+    /// The attempt.
     pub attempt_id: AttemptId,
     /// Its run.
     pub run_id: RunId,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: AttemptOutcome,
     /// The process' exit code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// What went wrong.
+    /// The error, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Whether another try may help.
+    /// The class of the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_class: Option<ErrorClass>,
-    /// When.
+    /// Time of the event.
     pub ended_at: DateTime<Utc>,
 }
 
@@ -100,7 +100,7 @@ pub struct RetryScheduled {
     pub run_id: RunId,
     /// The number of the coming attempt.
     pub attempt_no: u32,
-    /// Why.
+    /// The reason, for people.
     pub reason: RetryReason,
     /// Not before this instant.
     pub available_at: DateTime<Utc>,
@@ -110,18 +110,18 @@ pub struct RetryScheduled {
 pub struct RunEnded {
     /// The run.
     pub run_id: RunId,
-    /// How it ended.
+    /// Its outcome.
     pub status: RunStatus,
     /// The process' exit code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// What went wrong.
+    /// The error, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What the agent answered, when the worker reports it.
+    /// The result of the agent, when the worker reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// When.
+    /// Time of the event.
     pub ended_at: DateTime<Utc>,
 }
 
@@ -131,77 +131,77 @@ pub struct UsageRecorded {
     pub run_id: RunId,
     /// The attempt.
     pub attempt_id: AttemptId,
-    /// Whose budget it is charged to.
+    /// The agent whose budget is charged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<AgentId>,
-    /// What was used since the last record.
+    /// Usage since the last record.
     pub usage: Usage,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 }
 
 choice! {
-/// Why a run was asked for.
+/// The cause of a run.
 pub enum RunCause {
     /// The command was accepted.
-    Accepted,
+    Accepted = "accepted",
     /// An input arrived, or was left over.
-    Input,
+    Input = "input",
     /// The sleep is over.
-    Wake,
-    /// A caller asked for another try.
-    Retry,
+    Wake = "wake",
+    /// A caller requested another run.
+    Retry = "retry",
     /// An input took the place of what was running.
-    Interrupt,
+    Interrupt = "interrupt",
     /// The subtasks it waited for are over.
-    Subtasks,
+    Subtasks = "subtasks",
     /// Its budget was raised.
-    Budget,
-    /// The tool call it waited for was decided and carried out.
-    ToolCall,
+    Budget = "budget",
+    /// The tool call it waited for was decided and executed.
+    ToolCall = "tool_call",
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 pub enum AttemptOutcome {
-    /// Well.
-    Ok,
+    /// Success.
+    Ok = "ok",
     /// With an error.
-    Error,
+    Error = "error",
     /// Out of time.
-    Timeout,
-    /// Its worker fell silent or gave it back.
-    Lost,
-    /// It was told to stop.
-    Cancelled,
+    Timeout = "timeout",
+    /// Its worker stopped renewing the lease, or returned it.
+    Lost = "lost",
+    /// It was asked to stop.
+    Cancelled = "cancelled",
 }
 
-/// Where a run stands.
+/// The status of a run.
 pub enum RunStatus {
     /// Waits for a worker.
-    Accepted,
+    Accepted = "accepted",
     /// A worker executes it.
-    Running,
-    /// Ended well.
-    Ok,
+    Running = "running",
+    /// Ended successfully.
+    Ok = "ok",
     /// Ended in an error.
-    Error,
+    Error = "error",
     /// Out of time.
-    Timeout,
+    Timeout = "timeout",
     /// Was cancelled.
-    Cancelled,
+    Cancelled = "cancelled",
 }
 
-/// Why a run is tried again.
+/// The reason for another attempt.
 pub enum RetryReason {
     /// The attempt failed, and another may help.
-    RetryableError,
-    /// The model's provider asked for a pause.
-    RateLimited,
-    /// The worker fell silent.
-    LeaseLost,
-    /// The worker gave the attempt back.
-    Returned,
+    RetryableError = "retryable_error",
+    /// The model's provider requires a pause.
+    RateLimited = "rate_limited",
+    /// The worker stopped renewing the lease.
+    LeaseLost = "lease_lost",
+    /// The worker returned the attempt.
+    Returned = "returned",
 }
 }
 
@@ -209,17 +209,5 @@ impl RunStatus {
     /// True when the run has ended.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Ok | Self::Error | Self::Timeout | Self::Cancelled)
-    }
-
-    /// The wire word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Running => "running",
-            Self::Ok => "ok",
-            Self::Error => "error",
-            Self::Timeout => "timeout",
-            Self::Cancelled => "cancelled",
-        }
     }
 }

@@ -15,25 +15,25 @@ use crate::task::transitions::TaskState;
 pub const DEPTH_MAX: u32 = 8;
 
 stored! {
-/// A run asked for subtasks; they are made from this, under these ids.
+/// A run requested subtasks; they are made from this, under these ids.
 pub struct SubtasksSpawned {
     /// The run.
     pub run_id: RunId,
-    /// Whether the task waits for them.
+    /// The wait for them.
     pub join: Join,
     /// The subtasks.
     pub subtasks: Vec<Subtask>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// One subtask as asked for. What is absent is inherited.
+/// One subtask as requested. Absent fields are inherited.
 pub struct Subtask {
     /// Its task: derived from the run and its place in the list.
     pub task_id: TaskId,
     /// Its place in the list, from 0.
     pub index: u32,
-    /// What its agent is told.
+    /// The prompt for its agent.
     pub prompt: String,
     /// A name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,10 +41,10 @@ pub struct Subtask {
     /// The output it is about, as the parent's agent named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_output_id: Option<String>,
-    /// How long it sleeps first, in milliseconds.
+    /// Sleep before the first run, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatch_delay_ms: Option<i64>,
-    /// How urgent it is.
+    /// Its urgency.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
     /// Limit of what it may cost, in US dollars.
@@ -62,7 +62,7 @@ pub struct Subtask {
     pub watches: Vec<SourceWatch>,
 }
 
-/// What a task waits for after spawning.
+/// The subtasks a task waits for.
 pub struct JoinWait {
     /// All of them or any.
     pub join: Join,
@@ -77,37 +77,37 @@ pub struct SubtaskEnded {
     /// Its name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// How it ended.
+    /// Its outcome.
     pub state: TaskState,
-    /// What its agent answered.
+    /// The result of its agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// What went wrong.
+    /// The error, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What it and everything below it cost, in US dollars.
+    /// Cost of its whole tree, in US dollars.
     #[serde(serialize_with = "crate::finite::serialize")]
     pub cost_usd: f64,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// The parent knows how this task ended.
+/// The parent knows the end of this task.
 pub struct ParentTold {
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 }
 
 choice! {
-/// Whether a task waits for its subtasks.
+/// The wait of a task for its subtasks.
 pub enum Join {
     /// It does not.
-    None,
+    None = "none",
     /// For all of them.
-    All,
+    All = "all",
     /// For the first.
-    Any,
+    Any = "any",
 }
 }
 

@@ -18,19 +18,19 @@ pub struct ToolCallDeferred {
     pub attempt_id: AttemptId,
     /// The tool.
     pub tool: String,
-    /// What it is to be called with.
+    /// Its arguments.
     pub arguments: Value,
     /// SHA-256 of the arguments in canonical JSON, as hex: what a decision is bound to.
     pub arguments_hash: String,
-    /// What it would do, in one line.
+    /// Its effect, in one line.
     pub summary: String,
-    /// More about it.
+    /// Further details.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
-    /// Who will carry it out once it is approved; without one, the agent itself.
+    /// The executor once it is approved; without one, the agent itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executor: Option<ToolExecutor>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
@@ -44,9 +44,9 @@ pub struct ToolCallAllowed {
     pub tool: String,
     /// SHA-256 of the arguments in canonical JSON, as hex.
     pub arguments_hash: String,
-    /// Why it may pass.
+    /// The ground of the permission.
     pub by: ToolPermission,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
@@ -54,19 +54,19 @@ pub struct ToolCallAllowed {
 pub struct ToolCallDecided {
     /// The call.
     pub tool_call_id: ToolCallId,
-    /// Yes or no.
+    /// Approve or reject.
     pub approved: bool,
-    /// Who carries it out; without one, an approved call is the agent's to repeat.
+    /// The executor; without one, the agent may repeat an approved call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executor: Option<ToolExecutor>,
-    /// Why, as said.
+    /// The reason given with the decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// Somebody begins to carry out an approved call.
+/// The execution of an approved call begins.
 pub struct ToolExecutionStarted {
     /// The call.
     pub tool_call_id: ToolCallId,
@@ -75,59 +75,59 @@ pub struct ToolExecutionStarted {
     /// The worker that does it; the control plane itself when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<WorkerId>,
-    /// When it counts as lost.
+    /// The instant at which the try counts as lost.
     pub until: DateTime<Utc>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// An approved call was carried out, or given up.
+/// An approved call was executed, or given up.
 pub struct ToolExecutionEnded {
     /// The call.
     pub tool_call_id: ToolCallId,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: ToolOutcome,
     /// The exit code, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// What it wrote.
+    /// Standard output.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stdout: String,
-    /// What it complained about.
+    /// Standard error.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stderr: String,
-    /// What went wrong.
+    /// The error, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 }
 
 choice! {
-/// Why a call may pass the gate.
+/// The ground on which a call passes the gate.
 pub enum ToolPermission {
     /// The workspace's policy allows it.
-    Policy,
+    Policy = "policy",
     /// This very call was approved shortly before.
-    PreApproval,
+    PreApproval = "pre_approval",
 }
 
-/// Who carries out an approved call.
+/// The executor of an approved call.
 pub enum ToolExecutor {
     /// The HTTP endpoint the workspace registered for the tool.
-    Http,
+    Http = "http",
     /// A worker that declares the tool.
-    Worker,
+    Worker = "worker",
 }
 
-/// How the carrying out of a call ended.
+/// The outcome of an execution.
 pub enum ToolOutcome {
-    /// Well.
-    Ok,
+    /// Success.
+    Ok = "ok",
     /// With an error.
-    Error,
-    /// Nobody knows whether it was done: the tries are used up.
-    Unknown,
+    Error = "error",
+    /// Unknown: the tries are used up without a result.
+    Unknown = "unknown",
 }
 }

@@ -11,22 +11,22 @@ pub const INTEGRATIONS: [&str; 10] =
     ["gmail", "outlook", "gdrive", "notion", "github", "slack", "linear", "posthog", "confluence", "web"];
 
 stored! {
-/// Something outside is waited for.
+/// A watch was armed.
 pub struct WatchArmed {
     /// The watch.
     pub watch_id: WatchId,
-    /// What for.
+    /// The watch as requested.
     pub watch: SourceWatch,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// What is waited for. An event matches when its integration is the same and one of its correlation keys is the
+/// A source to watch. An event matches when its integration is the same and one of its correlation keys is the
 /// thread, the message, the entity or the query.
 pub struct SourceWatch {
-    /// Where it would happen, in lower case.
+    /// The integration, in lower case.
     pub integration: String,
-    /// Why.
+    /// The reason, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The query that would find it.
@@ -38,10 +38,10 @@ pub struct SourceWatch {
     /// The message it would follow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// The thing it would be about.
+    /// The key of the entity it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity_key: Option<String>,
-    /// That thing's name for people.
+    /// The entity's name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity_label: Option<String>,
     /// The output it is about, as the agent named it.
@@ -52,40 +52,40 @@ pub struct SourceWatch {
     pub event_types: Vec<String>,
 }
 
-/// It happened.
+/// A watch fired.
 pub struct WatchFired {
     /// The watch.
     pub watch_id: WatchId,
     /// Names the batch of items, so that the same batch fires once.
     pub items_hash: String,
-    /// The input that tells the agent.
+    /// The input that informs the agent.
     pub input_id: InputId,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
-/// It is no longer waited for.
+/// A watch was disarmed.
 pub struct WatchDisarmed {
     /// The watch.
     pub watch_id: WatchId,
-    /// Why.
+    /// The reason, for people.
     pub cause: DisarmCause,
-    /// When.
+    /// Time of the event.
     pub at: DateTime<Utc>,
 }
 }
 
 choice! {
-/// Why a watch ended.
+/// The cause of the end of a watch.
 pub enum DisarmCause {
     /// It fired.
-    Fired,
+    Fired = "fired",
     /// Another watch took its place.
-    Replaced,
+    Replaced = "replaced",
     /// A subtask has it now.
-    HandedOff,
+    HandedOff = "handed_off",
     /// The task is over.
-    Settled,
+    Settled = "settled",
 }
 }
 

@@ -79,7 +79,7 @@ fn an_input_reopens_a_task_that_is_over() {
 }
 
 #[test]
-fn reopening_says_again_what_reached_no_agent() {
+fn reopening_delivers_again_what_reached_no_agent() {
     queued().and(cancel()).when(say(1, "do it after all")).then_with(|_, state| {
         let last = state.as_ref().unwrap().current_run().unwrap().clone();
         assert_eq!((last.prompt.as_str(), last.resumed_from), ("do it\n\ndo it after all", None));
@@ -258,7 +258,7 @@ fn a_steering_input_is_claimed_before_what_waits_for_the_end_of_the_turn() {
 }
 
 #[test]
-fn a_steering_input_that_cannot_be_injected_falls_back_to_a_followup_and_says_so() {
+fn a_steering_input_that_cannot_be_injected_becomes_a_recorded_followup() {
     let steered = || started().and(say_as(1, "left!", "steer"));
     for taken in [steered(), steered().and(claim(1))] {
         taken.when(defer(1, 1)).then_with(|events, state| {
@@ -355,7 +355,7 @@ fn a_queued_input_never_shares_a_run() {
 }
 
 #[test]
-fn a_queued_input_does_not_stand_beside_a_command_that_was_not_told_yet() {
+fn a_queued_input_is_not_delivered_beside_an_undelivered_command() {
     queued().and(cancel()).when(say_as(1, "alone", "queue")).then_with(|_, state| {
         let task = state.as_ref().unwrap();
         assert_eq!(task.current_run().unwrap().prompt, "do it");
@@ -371,7 +371,7 @@ fn equal_texts_under_different_keys_are_two_inputs() {
 }
 
 #[test]
-fn what_no_person_said_leaves_an_open_question_alone() {
+fn news_of_the_system_leaves_an_open_question_open() {
     let fired = SubmitInput::text(input_id(1), InputSource::Watch, "news".into(), at(20));
     waiting().when(Command::SubmitInput(fired.clone())).then_with(|events, state| {
         assert_eq!((kinds(events), outcome(events)), (vec!["said"], InputOutcome::Queued));
@@ -383,7 +383,7 @@ fn what_no_person_said_leaves_an_open_question_alone() {
 }
 
 #[test]
-fn an_archived_task_refuses_what_callers_say() {
+fn an_archived_task_refuses_requests_of_callers() {
     let put_away = Event::TaskArchived(crate::task::event::TaskArchived { at: at(60) });
     let archived = || {
         let events = done().events().iter().cloned().chain([put_away.clone()]).collect::<Vec<_>>();

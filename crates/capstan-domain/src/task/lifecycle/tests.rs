@@ -55,7 +55,7 @@ fn prompt(events: &[Event]) -> (&str, Option<crate::id::RunId>) {
 }
 
 #[test]
-fn a_retry_resumes_the_session_and_says_again_what_the_agent_was_told_last() {
+fn a_retry_resumes_the_session_with_the_last_prompt() {
     failed().when(retry(" ")).then_with(|events, state| {
         assert_eq!(kinds(events), ["run requested"]);
         assert_eq!(prompt(events), ("do it", Some(run(1))));
@@ -70,7 +70,7 @@ fn a_retry_resumes_the_session_and_says_again_what_the_agent_was_told_last() {
 }
 
 #[test]
-fn a_retry_with_a_message_tells_the_agent_that() {
+fn a_retry_with_a_message_delivers_the_message() {
     failed().when(retry(" try harder ")).then_with(|events, state| {
         assert_eq!(kinds(events), ["said", "run requested"]);
         assert_eq!(prompt(events), ("try harder", Some(run(1))));
@@ -79,7 +79,7 @@ fn a_retry_with_a_message_tells_the_agent_that() {
 }
 
 #[test]
-fn a_retry_of_what_reached_no_agent_says_the_command_and_resumes_nothing() {
+fn a_retry_of_a_command_that_reached_no_agent_delivers_it_and_resumes_nothing() {
     queued().and(cancel()).when(retry("now")).then_with(|events, _| {
         assert_eq!(prompt(events), ("do it\n\nnow", None));
     });
@@ -89,7 +89,7 @@ fn a_retry_of_what_reached_no_agent_says_the_command_and_resumes_nothing() {
 }
 
 #[test]
-fn a_retry_delivers_what_was_said_and_never_heard() {
+fn a_retry_delivers_undelivered_inputs() {
     started().and(say(1, "more")).and(cancel()).when(retry("")).then_with(|events, state| {
         assert_eq!(prompt(events), ("more", Some(run(1))));
         assert_eq!(state.as_ref().unwrap().pending_inputs().count(), 0);
@@ -177,7 +177,7 @@ fn an_update_records_exactly_what_changes() {
         let task = state.as_ref().unwrap();
         assert_eq!((task.priority, task.accepted.budget_usd), (Priority::High, Some(2.5)));
         assert_eq!(task.accepted.label.as_deref(), Some("Ann"));
-        // No worker has begun yet, so it will be told the new text.
+        // No worker has begun yet, so it will receive the new text.
         assert_eq!(task.current_run().unwrap().prompt, "do that");
     });
     queued().and(update(all.clone())).when(update(all)).then([]);
@@ -231,7 +231,7 @@ fn all_faults_of_an_update_are_reported_together() {
 }
 
 #[test]
-fn what_a_later_update_says_does_not_change_what_a_worker_was_told() {
+fn a_later_update_does_not_change_the_prompt_of_a_started_run() {
     let payload = PayloadChange { message: Some("do that".into()), ..PayloadChange::default() };
     let given = failed().and(update(Update { payload, ..nothing() }));
     assert_eq!(task_of(&given).runs[0].prompt, "do it");

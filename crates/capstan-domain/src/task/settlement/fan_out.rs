@@ -3,9 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::Faults;
-use crate::finite::is_amount;
 use crate::id::{RunId, TaskId};
-use crate::span::SPAN_MS_MAX;
 use crate::task::command::{FanOut, SubtaskSpec};
 use crate::task::event::{DEPTH_MAX, DisarmCause, Event, Join, SourceWatch, Subtask, SubtasksSpawned};
 use crate::task::rejection::Rejection;
@@ -71,17 +69,17 @@ fn spawned(
     faults.require(
         wanted.len() <= SUBTASKS_MAX,
         "/subtasks",
-        "at most 100 subtasks may be asked for at once",
+        format_args!("at most {SUBTASKS_MAX} subtasks may be requested at once"),
     );
     faults.require(
         task.children.len() + wanted.len() <= CHILDREN_MAX,
         "/subtasks",
-        "a task may have at most 1000 subtasks",
+        format_args!("a task may have at most {CHILDREN_MAX} subtasks"),
     );
     faults.require(
         task.accepted.depth < DEPTH_MAX,
         "/subtasks",
-        "subtasks may be nested at most 8 levels deep",
+        format_args!("subtasks may be nested at most {DEPTH_MAX} levels deep"),
     );
     let left = task.accepted.budget_usd.map(|budget| (budget - task.spent_usd()).max(0.0));
     let mut subtasks = Vec::with_capacity(wanted.len());
@@ -107,12 +105,11 @@ fn subtask(
 ) -> Subtask {
     let index = u32::try_from(place).unwrap_or(u32::MAX);
     let given = |text: &Option<String>| non_blank(text.as_deref());
-    faults.require(spec.prompt.len() <= PROMPT_BYTES_MAX, "/prompt", "prompt exceeds 262144 bytes");
+    let is_short = spec.prompt.len() <= PROMPT_BYTES_MAX;
+    faults.require(is_short, "/prompt", format_args!("prompt exceeds {PROMPT_BYTES_MAX} bytes"));
     let delay_ms = spec.wake_delay_minutes.filter(|minutes| *minutes > 0).map(|m| m.saturating_mul(60_000));
-    let is_short = delay_ms.is_none_or(|ms| ms <= SPAN_MS_MAX);
-    faults.require(is_short, "/wake_delay_minutes", "must be at most a century");
-    let is_amount = spec.budget_usd.is_none_or(is_amount);
-    faults.require(is_amount, "/budget_usd", "budget_usd must be >= 0 and at most 1e12");
+    faults.span("/wake_delay_minutes", delay_ms);
+    faults.amount("/budget_usd", spec.budget_usd);
     let priority = given(&spec.priority).map(|text| words::priority(Some(&text), faults));
     let policy = spec.policy.clone().map(crate::policy::RunPolicy::normalised);
     if let Some(policy) = &policy {

@@ -69,7 +69,7 @@ fn ok_keeps_the_question_that_is_open_already() {
         .then_with(|events, _| assert_eq!(kinds(events), ["attempt ended", "run ended"]));
     waiting()
         .when(finishing(Finish { blocker: Some(question("another?")), ..ok() }))
-        .then_with(|events, _| assert_eq!(kinds(events)[2..], ["asked anew"]));
+        .then_with(|events, _| assert_eq!(kinds(events)[2..], ["question updated"]));
     let of_group = BlockerSpec { wait_group_id: Some("g".into()), ..question("another?") };
     waiting()
         .when(finishing(Finish { blocker: Some(of_group), ..ok() }))
@@ -77,7 +77,7 @@ fn ok_keeps_the_question_that_is_open_already() {
 }
 
 #[test]
-fn ok_with_a_wake_sleeps_five_minutes_unless_told_otherwise() {
+fn ok_with_a_wake_sleeps_five_minutes_by_default() {
     for (wake, expected) in [
         (wake_in(0), at(350)),
         (wake_in(-3), at(350)),
@@ -127,7 +127,7 @@ fn ok_with_inputs_left_goes_back_to_the_queue_whatever_the_plan() {
 }
 
 #[test]
-fn an_attempt_that_ends_well_without_having_started_has_told_its_prompt() {
+fn an_attempt_that_succeeds_without_having_started_has_delivered_its_prompt() {
     leased().and(say(1, "one")).when(finish_ok(1)).then_with(|_, state| {
         let last = state.as_ref().unwrap().current_run().unwrap().clone();
         assert_eq!((last.prompt.as_str(), last.resumed_from), ("one", Some(run(1))));
@@ -152,7 +152,7 @@ fn acknowledged_inputs_are_not_left_over() {
 }
 
 #[test]
-fn an_error_that_may_pass_is_tried_again_until_the_policy_says_enough() {
+fn a_retryable_error_is_retried_up_to_the_limit_of_the_policy() {
     let again = failure(1, ErrorClass::Retryable);
     with_retry(2, 3000).when(finishing(again.clone())).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "retry"]);
@@ -279,7 +279,7 @@ fn usage_of_the_report_is_recorded_before_the_end() {
 }
 
 #[test]
-fn a_second_or_stale_report_changes_nothing_and_is_told_so() {
+fn a_second_or_stale_report_changes_nothing_and_is_rejected() {
     let lost = Rejection::LeaseLost { current_epoch: 1 };
     done().when(finish_ok(1)).then_rejected(lost.clone());
     started().when(finish_ok(2)).then_rejected(lost);
@@ -297,7 +297,7 @@ fn a_report_of_a_cancelled_attempt_only_frees_the_session() {
             assert_eq!((task.state, &task.live), (TaskState::Cancelled, &None));
             assert_eq!(task.runs[0].status, RunStatus::Cancelled);
         });
-        // The same when the task has begun anew by then.
+        // The same when the task has restarted by then.
         stopping().and(say(1, "go on")).when(finishing(report(1, outcome))).then_with(|events, state| {
             assert_eq!(kinds(events), ["attempt ended"]);
             let task = state.as_ref().unwrap();
@@ -333,7 +333,7 @@ fn too_many_lost_attempts_drop_the_task() {
 }
 
 #[test]
-fn an_attempt_given_back_says_so() {
+fn a_returned_attempt_is_recorded_as_returned() {
     let returned =
         ExpireLease { attempt_id: attempt(1), returned: true, reason: "draining".into(), at: at(40) };
     started().when(Command::ExpireLease(returned)).then_with(|events, _| {
@@ -377,7 +377,7 @@ fn a_lease_that_is_not_the_live_one_does_not_run_out() {
 }
 
 #[test]
-fn an_attempt_that_runs_too_long_fails_the_task_and_is_told_to_stop() {
+fn an_attempt_that_runs_too_long_fails_the_task_and_is_asked_to_stop() {
     started().when(time_out(1, 611)).then_with(|events, state| {
         assert_eq!(kinds(events), ["stop requested", "run ended", "failed"]);
         let task = state.as_ref().unwrap();
@@ -415,8 +415,8 @@ fn a_task_cancelled_while_it_waits_for_its_retry_is_not_tried_again() {
 }
 
 #[test]
-fn approved_outputs_come_into_force_when_the_run_ends_well() {
-    // No command approves outputs yet; the history says that something did.
+fn approved_outputs_come_into_force_when_the_run_succeeds() {
+    // No command approves outputs yet; the history states that something did.
     let approved = started().and(produce(1, OutputStatus::Pending));
     let mut history = approved.events().to_vec();
     history.push(Event::OutputStatusChanged(crate::task::event::OutputStatusChanged {

@@ -35,13 +35,17 @@ pub(super) fn normalised(asked: &[SourceWatch]) -> Result<Vec<SourceWatch>, Reje
             );
         }
         let is_short = texts(&watch).into_iter().flatten().all(|text| text.len() <= TEXT_BYTES_MAX);
-        faults.require(is_short, &format!("/source_watches/{place}"), "a text exceeds 4096 bytes");
+        faults.require(
+            is_short,
+            &format!("/source_watches/{place}"),
+            format_args!("a text exceeds {TEXT_BYTES_MAX} bytes"),
+        );
         watches.push(watch);
     }
     faults.require(
         watches.len() <= WATCHES_MAX,
         "/source_watches",
-        "at most 100 watches may be asked for at once",
+        format_args!("at most {WATCHES_MAX} watches may be requested at once"),
     );
     faults.into_result().map_err(Rejection::Invalid)?;
     Ok(watches)

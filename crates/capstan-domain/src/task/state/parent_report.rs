@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The part of a task its parent is told; empty for a task without a parent.
+/// The part of a task its parent receives; empty for a task without a parent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ParentReport {
     /// The result of the last run.

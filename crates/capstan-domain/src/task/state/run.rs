@@ -97,7 +97,7 @@ impl Runs {
         }
     }
 
-    /// The first run tells the current command when a worker begins it, not the one at the time of the request.
+    /// The first run delivers the current command when a worker begins it, not the one at the time of the request.
     pub(in crate::task) fn command_changed(&mut self, message: &str) {
         if let [run] = self.0.as_mut_slice()
             && run.cause == RunCause::Accepted

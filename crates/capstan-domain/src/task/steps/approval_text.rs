@@ -1,4 +1,4 @@
-//! The message that tells the agent of a decision.
+//! The message to the agent about a decision.
 
 use std::fmt::Write as _;
 
@@ -7,8 +7,8 @@ use crate::task::event::{Decision, ItemDecision, Verdict};
 use crate::task::state::{EmailDraft, Output, Task};
 use crate::task::steps::approval::Approval;
 
-/// The message for a decision: the decisions by title, whether to go ahead, the drafts to send, and what was said. For
-/// a rejection, or a text on an approval, that nothing is to be carried out before it was asked for again.
+/// The message for a decision: the decisions by title, whether to go ahead, the drafts to send, and the caller's text. A
+/// rejection, or a text on an approval, adds that nothing may be executed before a new request for approval.
 pub(in crate::task) fn composed(
     task: &Task,
     approval: &Approval,
@@ -27,7 +27,7 @@ pub(in crate::task) fn composed(
         Some(Verdict::Approve) if !approval.items.is_empty() => {
             parts.push("Go ahead now with what was approved.".to_owned());
         }
-        Some(Verdict::Reject) if said.is_empty() => said.push_str("This was rejected: rework it."),
+        Some(Verdict::Reject) if said.is_empty() => said.push_str("This was rejected: revise it."),
         _ => {}
     }
     parts.extend(sending(task, &approval.items, &said));
@@ -57,7 +57,7 @@ fn listed(task: &Task, items: &[ItemDecision], action: Decision, heading: &str) 
     Some(text)
 }
 
-/// How each approved draft is sent, unless the caller speaks of it.
+/// Instructions to send each approved draft the caller's text does not mention.
 fn sending(task: &Task, items: &[ItemDecision], said: &str) -> Vec<String> {
     let approved = items.iter().filter(|item| item.action == Decision::Approve);
     let drafts = approved.filter_map(|item| task.outputs.get(&item.output_id)?.draft.as_ref());
@@ -65,7 +65,7 @@ fn sending(task: &Task, items: &[ItemDecision], said: &str) -> Vec<String> {
 }
 
 fn send(draft: &EmailDraft) -> String {
-    let mut text = format!("Send the email draft {} as it stands; do not write it anew", draft.draft_id);
+    let mut text = format!("Send the email draft {} as it is; do not rewrite it", draft.draft_id);
     for (name, value) in [("thread", &draft.thread_id), ("to", &draft.to), ("subject", &draft.subject)] {
         if let Some(value) = value {
             let _ = write!(text, "; {name}: {value}");
@@ -77,7 +77,7 @@ fn send(draft: &EmailDraft) -> String {
 
 fn revision(said: &str, asked: &[(OutputId, &Output)]) -> String {
     let mut text =
-        "Rework what you asked about along these lines. Carry nothing out yet; ask for approval again when it is done."
+        "Revise your request according to the feedback. Do not execute anything yet; ask for approval again when it is revised."
             .to_owned();
     if !asked.is_empty() {
         text.push_str("\n\nThis is about:");
@@ -85,7 +85,7 @@ fn revision(said: &str, asked: &[(OutputId, &Output)]) -> String {
             let _ = write!(text, "\n{number}. {}", output.title);
         }
     }
-    text.push_str("\n\nWhat was said:\n");
+    text.push_str("\n\nFeedback:\n");
     text.push_str(said);
     text
 }

@@ -149,8 +149,7 @@ impl NewQuestion {
             .filter(|_| kind == BlockerKind::Approval);
         let (summary, packed_details) =
             packed.map_or((spec.summary.clone(), None), |packed| (packed.summary, packed.details));
-        let summary = summary.trim().to_owned();
-        faults.require(!summary.is_empty(), "/blocker/summary", "summary is required");
+        let summary = faults.required("/blocker/summary", &summary).to_owned();
         let wait_group_id = non_blank(spec.wait_group_id.as_deref());
         let items = items(task, spec, kind, wait_group_id.as_deref(), &mut faults);
         let deadline = spec.deadline.as_ref().and_then(|spec| deadline(spec, at, &mut faults));
@@ -261,7 +260,7 @@ fn deadline(spec: &DeadlineSpec, at: DateTime<Utc>, faults: &mut Faults) -> Opti
     match (spec.at, spec.after_ms) {
         (Some(instant), None) => {
             let is_near = instant > at && instant <= later(at, SPAN_MS_MAX);
-            faults.require(is_near, "/blocker/deadline/at", "must lie in the future and within a century");
+            faults.require(is_near, "/blocker/deadline/at", "must be in the future and within a century");
             Some(BlockerDeadline { at: instant, default })
         }
         (None, Some(ms)) => {

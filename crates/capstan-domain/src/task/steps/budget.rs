@@ -81,7 +81,7 @@ pub(in crate::task) fn stop(
     let reason = spending.summary();
     events.push(exceeded(spending, at));
     run::stop_run(task, RunStatus::Cancelled, Some(reason.clone()), grace_ms, at, events);
-    let details = "The task goes on by itself once there is room: raise the budget or clear it.".to_owned();
+    let details = "The task continues by itself once there is room: raise the budget or clear it.".to_owned();
     events.push(Event::BlockerOpened(BlockerOpened {
         details: Some(details),
         budget: Some(spending.scope),

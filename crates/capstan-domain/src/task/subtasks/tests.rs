@@ -83,7 +83,7 @@ fn a_wake_holds_beside_subtasks_and_a_join_beside_the_wake() {
 }
 
 #[test]
-fn a_join_of_all_waits_for_the_last_child_and_tells_every_outcome() {
+fn a_join_of_all_waits_for_the_last_child_and_reports_every_outcome() {
     let waiting = started().and(both(Some(Join::All)));
     assert_eq!(task_of(&waiting).blocker.unwrap().opened.kind, BlockerKind::Subtasks);
     let one = waiting.and(ended(1, TaskState::Error, json!({"a": 1})));
@@ -110,7 +110,7 @@ fn a_join_of_any_is_over_with_the_first_child() {
 }
 
 #[test]
-fn the_end_of_a_child_told_again_changes_nothing_and_a_new_end_is_recorded() {
+fn a_repeated_report_of_a_child_changes_nothing_and_a_new_end_is_recorded() {
     let given = || started().and(both(None)).and(done(0));
     given().when(done(0)).then([]);
     given().when(ended(0, TaskState::Error, json!(null))).then_with(|events, state| {
@@ -121,7 +121,7 @@ fn the_end_of_a_child_told_again_changes_nothing_and_a_new_end_is_recorded() {
 }
 
 #[test]
-fn what_is_said_to_a_waiting_parent_does_not_lose_its_children() {
+fn an_input_to_a_waiting_parent_does_not_lose_its_children() {
     let resumed = || started().and(both(Some(Join::All))).and(say(1, "hurry")).and(lease(2, 61));
     assert_eq!(task_of(&resumed()).state, TaskState::Running);
     resumed().when(finish_ok(2)).then_with(|events, state| {
@@ -173,7 +173,7 @@ fn inputs_left_over_do_not_lose_the_children() {
 }
 
 #[test]
-fn a_cancelled_parent_hears_of_its_children_and_stays_cancelled() {
+fn a_cancelled_parent_records_the_ends_of_its_children_and_stays_cancelled() {
     let given = started().and(both(Some(Join::All))).and(cancel()).and(done(0));
     given.when(done(1)).then_with(|events, state| {
         assert_eq!(kinds(events), ["child ended"]);
@@ -242,7 +242,7 @@ fn a_child_inherits_what_it_was_not_given() {
 }
 
 #[test]
-fn a_child_that_is_over_tells_its_parent_once_for_each_of_its_ends() {
+fn a_child_reports_each_of_its_ends_to_its_parent_once() {
     let parent = Some(Parent { task_id: run_parent(), root_task_id: run_parent(), depth: 0, is_open: true });
     let born = || {
         let accept = Accept { parent: parent.clone(), ..accept() };
@@ -260,7 +260,7 @@ fn a_child_that_is_over_tells_its_parent_once_for_each_of_its_ends() {
     let report = super::report(&task_of(&over()), at(60));
     assert_eq!((report.state, report.result), (TaskState::Done, Some(json!("well"))));
     over().when(heard()).then_with(|events, state| {
-        assert_eq!(kinds(events), ["parent told"]);
+        assert_eq!(kinds(events), ["parent informed"]);
         assert!(state.as_ref().unwrap().is_at_rest());
     });
     over().and(heard()).when(heard()).then([]);
@@ -274,7 +274,7 @@ fn run_parent() -> TaskId {
 }
 
 #[test]
-fn a_long_answer_of_a_child_is_cut_and_says_so() {
+fn a_long_result_of_a_child_is_cut_with_a_note() {
     let long = "ä".repeat(40_000);
     let Value::String(kept) = short(json!(long)) else { panic!("a text") };
     assert!(kept.len() < 33_000 && kept.ends_with("(cut, 80000 bytes in all)"));

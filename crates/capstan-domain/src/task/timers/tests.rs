@@ -89,7 +89,7 @@ fn the_wake_timer_queues_the_task_with_its_message() {
 }
 
 #[test]
-fn an_agent_that_is_woken_hears_that_the_time_has_come_and_what_it_wanted_to_do() {
+fn a_woken_agent_receives_the_follow_up_it_planned() {
     let wake = WakePlan { follow_up_prompt: Some("ask Ann".into()), ..wake_in(1) };
     let asleep = started().and(finishing(Finish { wake: Some(wake), ..report(1, AttemptOutcome::Ok) }));
     asleep.when(wake_at(at(110))).then_with(|events, _| {

@@ -1,4 +1,4 @@
-//! What a call would do, in words for the person who is asked.
+//! The text that shows a deferred call to a person.
 
 use serde_json::Value;
 
@@ -9,15 +9,15 @@ const LINE_MAX: usize = 200;
 /// The longest text about a call, in characters.
 const DETAILS_MAX: usize = 4_000;
 
-/// What is shown of a call.
+/// The text that shows a call to a person.
 pub(super) struct Shown {
     pub(super) summary: String,
     pub(super) details: Option<String>,
 }
 
-/// How calls of one kind of tool are shown: a line, and which arguments are worth reading.
+/// The display of calls of one kind of tool: a line, and the arguments worth reading.
 struct Kind {
-    /// What begins the names of such tools.
+    /// Prefixes of the names of such tools.
     names: &'static [&'static str],
     /// The line without its arguments.
     line: &'static str,

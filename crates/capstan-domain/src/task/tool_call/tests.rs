@@ -180,7 +180,7 @@ fn while_a_call_waits_the_same_and_every_other_are_pending() {
 }
 
 #[test]
-fn an_approved_call_is_recorded_before_it_is_carried_out_and_the_task_waits_for_it() {
+fn an_approved_call_is_recorded_before_it_is_executed_and_the_task_waits_for_it() {
     let task = task_of(&kept(Some(ToolExecutor::Http)));
     let decision = decide_call(&task, call_id(), true, "", at(30)).unwrap();
     assert_eq!(decision.message, None);
@@ -212,7 +212,7 @@ fn each_try_is_claimed_and_a_claim_is_honoured_until_it_passes() {
 }
 
 #[test]
-fn nothing_is_carried_out_that_was_not_approved_or_by_anybody_else() {
+fn only_the_executor_of_an_approved_call_may_execute_it() {
     let refused = |no: &Rejection| matches!(no, Rejection::IllegalTransition { .. });
     kept(Some(ToolExecutor::Http)).when(starting(1, 31)).then_rejected_with(refused);
     decided(kept(None), "approve", "", 30).when(starting(1, 31)).then_rejected_with(refused);
@@ -307,7 +307,7 @@ fn a_rejection_with_a_word_is_feedback_and_marks_nothing() {
 }
 
 #[test]
-fn without_an_executor_the_agent_is_told_to_call_again() {
+fn without_an_executor_the_agent_is_asked_to_call_again() {
     let approved = decided(kept(None), "approve", "", 30);
     let task = task_of(&approved);
     assert_eq!(task.state, TaskState::Running);
@@ -352,7 +352,7 @@ fn of_long_texts_the_beginning_is_kept() {
 }
 
 #[test]
-fn a_conversation_stands_in_for_a_thread() {
+fn a_conversation_id_is_used_as_the_thread_id() {
     let answer = r#"{"conversation_id": "c-1"}"#;
     approved().and(starting(1, 31)).when(ending(ended(1, ToolOutcome::Ok, answer))).then_with(|events, _| {
         let Event::OutputProduced(output) = &events[0] else { panic!("an output first") };
@@ -361,7 +361,7 @@ fn a_conversation_stands_in_for_a_thread() {
 }
 
 #[test]
-fn a_run_that_ends_while_a_call_is_carried_out_leaves_the_task_waiting_for_it() {
+fn a_run_that_ends_during_an_execution_leaves_the_task_waiting_for_it() {
     let spoken = approved().and(starting(1, 31)).and(finish_ok(1)).and(say(1, "hurry"));
     let over = spoken.and(lease(2, 60)).and(finish_ok(2));
     assert_eq!(task_of(&over).state, TaskState::Waiting);
@@ -371,7 +371,7 @@ fn a_run_that_ends_while_a_call_is_carried_out_leaves_the_task_waiting_for_it() 
 }
 
 #[test]
-fn what_is_said_while_a_call_is_carried_out_does_not_lose_its_result() {
+fn an_input_during_an_execution_does_not_lose_its_result() {
     let spoken = approved().and(starting(1, 31)).and(finish_ok(1)).and(say(1, "hurry"));
     spoken.when(ending(ended(1, ToolOutcome::Ok, "done"))).then_with(|events, state| {
         assert_eq!(kinds(events), ["execution ended", "said"]);

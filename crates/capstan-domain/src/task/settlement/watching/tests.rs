@@ -100,7 +100,7 @@ fn news_wake_a_sleeping_task_once_whatever_their_order() {
     });
     fired().when(news(&["a", "b"])).then([]);
     fired().when(news(&["c"])).then_with(|events, _| assert_eq!(kinds(events), ["fired", "said"]));
-    // What fired and is not asked for again is over with the run that was told.
+    // A watch that fired and is not requested again ends with the run that was informed.
     fired().and(lease(2, 61)).when(plain(2)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "done"]);
         assert!(state.as_ref().unwrap().watches.is_empty());
@@ -270,7 +270,7 @@ fn a_task_that_keeps_waking_itself_sleeps_longer_and_longer_and_one_that_only_wa
     assert_eq!(sleeps.len(), 29);
     assert_eq!(sleeps[..12], [5, 5, 5, 5, 5, 5, 5, 5, 5, 10, 20, 40]);
     assert!(sleeps[17..].iter().all(|minutes| *minutes == 24 * 60), "{sleeps:?}");
-    // What a caller says begins the count anew.
+    // An input of a caller restarts the count.
     let spoken = watching().and(say(1, "hi"));
     assert_eq!(task_of(&spoken).wake_count, 0);
 }

@@ -135,11 +135,11 @@ fn a_text_on_a_request_rejects_its_outputs_and_asks_for_a_revision() {
         assert_eq!(closed.status, BlockerStatus::Superseded);
         let said = said(events);
         assert_eq!((said.kind, said.said.as_deref()), (InputKind::FreeText, Some("shorter, please")));
-        for part in ["Rework", "ask for approval again", "1. Output 1", "2. Output 2", "shorter, please"] {
+        for part in ["Revise", "ask for approval again", "1. Output 1", "2. Output 2", "shorter, please"] {
             assert!(said.message.contains(part), "{part} is missing in {}", said.message);
         }
     });
-    // Without an open question, and nobody at work, everything that waits is meant.
+    // Without an open question or a live attempt, everything that waits is meant.
     let over = started().and(approvable(1, "g")).and(approvable(2, "h")).and(finish_ok(1));
     over.when(say(1, "shorter, please")).then_with(|_, state| {
         assert_eq!(statuses(state.as_ref().unwrap()), [Rejected, Rejected]);
@@ -176,7 +176,7 @@ fn the_action_is_that_of_the_items() {
 }
 
 #[test]
-fn decisions_without_words_say_what_they_are() {
+fn decisions_without_a_text_state_the_decision() {
     waiting().when(submit(decide(1, "approve", ""))).then_with(|events, _| {
         assert_eq!((said(events).message.as_str(), &said(events).said), ("Approved. Go ahead now.", &None));
     });
@@ -192,7 +192,7 @@ fn decisions_without_words_say_what_they_are() {
 }
 
 #[test]
-fn an_approved_draft_is_to_be_sent_as_it_stands() {
+fn an_approved_draft_is_to_be_sent_unchanged() {
     let mut draft = output(1, Pending);
     draft.output_type = "email".into();
     draft.data =

@@ -5,7 +5,7 @@ use crate::task::event::{ToolCallDeferred, ToolExecutionEnded, ToolOutcome};
 pub(in crate::task) fn to_repeat(call: &ToolCallDeferred, said: Option<&str>) -> String {
     let said = said.map(|said| format!("\n\n{said}")).unwrap_or_default();
     format!(
-        "Your call of {} was approved ({}). Nothing here can carry it out for you: make exactly the same call again \
+        "Your call of {} was approved ({}). No executor is available: make exactly the same call again \
          now. It passes once, within two minutes.{said}",
         call.tool, call.summary
     )
@@ -17,8 +17,8 @@ pub(in crate::task) fn rejected(call: &ToolCallDeferred) -> String {
 
 pub(in crate::task) fn to_revise(call: &ToolCallDeferred, said: &str) -> String {
     format!(
-        "Your call of {} was not approved as it is ({}). Revise it and call again; it will be looked at anew. What was \
-         said about it:\n\n{said}",
+        "Your call of {} was not approved as it is ({}). Revise it and call again; it will be reviewed again. Feedback:\n\n\
+         {said}",
         call.tool, call.summary
     )
 }
@@ -26,16 +26,15 @@ pub(in crate::task) fn to_revise(call: &ToolCallDeferred, said: &str) -> String 
 pub(in crate::task) fn executed(call: &ToolCallDeferred, ended: &ToolExecutionEnded) -> String {
     let tool = &call.tool;
     let mut text = match ended.outcome {
-        ToolOutcome::Ok => format!(
-            "Your call of {tool} was approved and has been carried out ({}). Do not repeat it.",
-            call.summary
-        ),
+        ToolOutcome::Ok => {
+            format!("Your call of {tool} was approved and was executed ({}). Do not repeat it.", call.summary)
+        }
         ToolOutcome::Error => format!(
             "Your call of {tool} was approved and attempted ({}), but it failed. Do not repeat it as it is.",
             call.summary
         ),
         ToolOutcome::Unknown => format!(
-            "Your call of {tool} was approved and begun ({}), but nobody knows whether it was carried out. Find out \
+            "Your call of {tool} was approved and begun ({}), but nobody knows whether it was executed. Find out \
              before you do anything about it; do not simply repeat it.",
             call.summary
         ),
