@@ -62,11 +62,24 @@ where
     T: DeserializeOwned + JsonSchema + 'static,
     B: Beside + 'static,
 {
+    read_without(outer, body, &[])
+}
+
+/// Reads a request, without the fields of the body that its reader has read already.
+pub(crate) fn read_without<T, B>(
+    outer: &[Outer<'_>],
+    body: &[u8],
+    known: &'static [&'static str],
+) -> Result<(T, B), Problem>
+where
+    T: DeserializeOwned + JsonSchema + 'static,
+    B: Beside + 'static,
+{
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
     let mut undeclared = false;
     let mut beside = Vec::new();
     let mut json = serde_json::Deserializer::from_slice(body);
-    let joined = Joined { outer, beside_names: B::NAMES, beside: &mut beside, json: &mut json };
+    let joined = Joined { outer, known, beside_names: B::NAMES, beside: &mut beside, json: &mut json };
     let request = serde_ignored::deserialize(joined, |_| undeclared = true);
     match request {
         Ok(request) if !undeclared => {
@@ -74,12 +87,12 @@ where
             let map = serde::de::value::MapDeserializer::new(beside.into_iter());
             match B::deserialize(map) {
                 Ok(beside) => Ok((request, beside)),
-                Err(error) => Err(faults::all::<T, B>(outer, body, Some(&error))),
+                Err(error) => Err(faults::all::<T, B>(outer, body, known, Some(&error))),
             }
         }
-        Ok(_) => Err(faults::all::<T, B>(outer, body, None)),
+        Ok(_) => Err(faults::all::<T, B>(outer, body, known, None)),
         Err(error) if error.classify() == Category::Data => {
-            Err(faults::all::<T, B>(outer, body, Some(&error)))
+            Err(faults::all::<T, B>(outer, body, known, Some(&error)))
         }
         Err(error) => Err(malformed(&error)),
     }

@@ -50,16 +50,22 @@ fn schema_of<T: JsonSchema + 'static, B: Beside + 'static>() -> Option<Arc<Schem
 }
 
 /// All that is wrong with a request that was refused with `error`, or for undeclared fields.
-pub(super) fn all<T, B>(outer: &[Outer<'_>], body: &[u8], error: Option<&serde_json::Error>) -> Problem
+pub(super) fn all<T, B>(
+    outer: &[Outer<'_>],
+    body: &[u8],
+    known: &'static [&'static str],
+    error: Option<&serde_json::Error>,
+) -> Problem
 where
     T: DeserializeOwned + JsonSchema + 'static,
     B: Beside + 'static,
 {
-    let fields = match serde_json::from_slice(body) {
+    let mut fields = match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => fields,
         Ok(_) => return Problem::invalid_field("", "must be an object"),
         Err(error) => return super::malformed(&error),
     };
+    fields.retain(|name, _| !known.contains(&name.as_str()));
     let mut found = Found { outer, faults: Vec::new() };
     if let Some(schema) = schema_of::<T, B>() {
         let joined = found.joined(fields, &schema.document);
@@ -67,7 +73,7 @@ where
             found.add_invalid(&error);
         }
     }
-    if let Some((pointer, message)) = own_fault::<T, B>(outer, body) {
+    if let Some((pointer, message)) = own_fault::<T, B>(outer, body, known) {
         found.add_own(&pointer, &message);
     } else if let (Some(error), true) = (error, found.faults.is_empty()) {
         found.add("", in_plain_words(&without_place(error)));
@@ -76,10 +82,14 @@ where
 }
 
 /// The fault that stopped the reading, by the reader's own account.
-fn own_fault<T: DeserializeOwned, B: Beside>(outer: &[Outer<'_>], body: &[u8]) -> Option<(String, String)> {
+fn own_fault<T: DeserializeOwned, B: Beside>(
+    outer: &[Outer<'_>],
+    body: &[u8],
+    known: &'static [&'static str],
+) -> Option<(String, String)> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let mut beside = Vec::new();
-    let joined = Joined { outer, beside_names: B::NAMES, beside: &mut beside, json: &mut json };
+    let joined = Joined { outer, known, beside_names: B::NAMES, beside: &mut beside, json: &mut json };
     let error = serde_path_to_error::deserialize::<_, T>(joined).err()?;
     let mut pointer = pointer(error.path());
     let message = without_place(error.inner());

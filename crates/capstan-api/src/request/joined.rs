@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::{BorrowedStrDeserializer, CowStrDeserializer};
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::Outer;
@@ -18,6 +18,8 @@ pub(super) const CONTRADICTS: &str = "contradicted field `";
 /// value; a field that is given twice is refused by the type that is read, which sees both.
 pub(super) struct Joined<'a, 'de, R> {
     pub(super) outer: &'de [Outer<'de>],
+    /// Fields of the body that were read before and are skipped.
+    pub(super) known: &'static [&'static str],
     /// Fields of the body that are kept aside instead of read.
     pub(super) beside_names: &'static [&'static str],
     pub(super) beside: &'a mut Vec<(String, Value)>,
@@ -28,8 +30,8 @@ impl<'de, R: serde_json::de::Read<'de>> Deserializer<'de> for Joined<'_, 'de, R>
     type Error = serde_json::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        let Self { outer, beside_names, beside, json } = self;
-        ObjectsOnly(json).deserialize_map(JoinedVisitor { outer, beside_names, beside, visitor })
+        let Self { outer, known, beside_names, beside, json } = self;
+        ObjectsOnly(json).deserialize_map(JoinedVisitor { outer, known, beside_names, beside, visitor })
     }
 
     serde::forward_to_deserialize_any! {
@@ -40,6 +42,7 @@ impl<'de, R: serde_json::de::Read<'de>> Deserializer<'de> for Joined<'_, 'de, R>
 
 struct JoinedVisitor<'a, 'de, V> {
     outer: &'de [Outer<'de>],
+    known: &'static [&'static str],
     beside_names: &'static [&'static str],
     beside: &'a mut Vec<(String, Value)>,
     visitor: V,
@@ -53,8 +56,8 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for JoinedVisitor<'_, 'de, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, body: A) -> Result<V::Value, A::Error> {
-        let Self { outer, beside_names, beside, visitor } = self;
-        let fields = Fields { outer, next_outer: 0, value: None, beside_names, beside, body };
+        let Self { outer, known, beside_names, beside, visitor } = self;
+        let fields = Fields { outer, next_outer: 0, value: None, known, beside_names, beside, body };
         visitor.visit_map(fields)
     }
 }
@@ -64,6 +67,7 @@ struct Fields<'a, 'de, A> {
     next_outer: usize,
     /// The value of the outer field whose name was read last.
     value: Option<&'de str>,
+    known: &'static [&'static str],
     beside_names: &'static [&'static str],
     beside: &'a mut Vec<(String, Value)>,
     body: A,
@@ -79,7 +83,9 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, 'de, A> {
             return seed.deserialize(BorrowedStrDeserializer::new(&outer.name)).map(Some);
         }
         while let Some(Name(name)) = self.body.next_key()? {
-            if self.beside_names.contains(&&*name) {
+            if self.known.contains(&&*name) {
+                self.body.next_value::<IgnoredAny>()?;
+            } else if self.beside_names.contains(&&*name) {
                 if self.beside.iter().any(|(known, _)| *known == name) {
                     return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
                 }

@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use capstan_contract::command::{AcceptAgentCommand, CommandBody, Conditions};
+use capstan_contract::command::{AcceptAgentCommand, CommandBody};
 use futures_util::{StreamExt, stream};
-use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -13,7 +12,7 @@ use super::commands;
 use crate::App;
 use crate::call::CallContext;
 use crate::problem::{Code, Problem};
-use crate::request::{self, Beside};
+use crate::request;
 
 /// The name of the batch on NATS.
 pub const BATCH: &str = "batch";
@@ -26,27 +25,6 @@ const CONCURRENCY: usize = 64;
 
 /// One command: its wire name as `type`, and the fields of its body; as received.
 type Item = Box<RawValue>;
-
-/// Fields beside those of a command in a batch.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-pub(crate) struct ItemConditions {
-    /// Wire name of the command.
-    #[serde(rename = "type")]
-    #[expect(dead_code, reason = "read before, to know what the item is read as")]
-    name: String,
-    #[serde(default)]
-    idempotency_key: Option<String>,
-}
-
-impl Beside for ItemConditions {
-    const NAMES: &'static [&'static str] = &["type", "idempotency_key"];
-}
-
-impl From<ItemConditions> for Conditions {
-    fn from(item: ItemConditions) -> Self {
-        Self { idempotency_key: item.idempotency_key }
-    }
-}
 
 /// The fields that decide which command an item is and whether it shares anything with others.
 #[derive(Debug, Default, Deserialize)]
@@ -143,7 +121,7 @@ async fn one(
         let call =
             CallContext { idempotency_key: key, command_id: None, expected_version: None, ..call.clone() };
         let reply =
-            commands::execute_beside::<ItemConditions>(app, workspace, &name, json.as_bytes(), &call).await?;
+            commands::execute_without(app, workspace, &name, json.as_bytes(), &["type"], &call).await?;
         let mut shown = serde_json::to_value(&reply).map_err(Problem::internal)?;
         shown["status"] = reply.success.status().into();
         Ok(shown)

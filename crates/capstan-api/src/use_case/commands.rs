@@ -9,6 +9,8 @@ use capstan_contract::command::{
     UpsertChannelBinding,
 };
 use capstan_contract::for_each_command;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
 
 use super::execute::Execute;
 use super::resolve;
@@ -16,32 +18,34 @@ use crate::App;
 use crate::call::CallContext;
 use crate::problem::Problem;
 use crate::receipt::Reply;
-use crate::request::{self, Beside, Outer, Source};
+use crate::request::{self, Outer, Source};
+
+/// Executes the command of this wire name; the body is JSON, as received.
+pub fn execute<'a>(
+    app: &'a App,
+    workspace: &'a str,
+    wire_name: &'a str,
+    json: &'a [u8],
+    call: &'a CallContext,
+) -> BoxFuture<'a, Result<Reply, Problem>> {
+    execute_without(app, workspace, wire_name, json, &[], call)
+}
 
 macro_rules! execute_by_name {
     ($($body:ident = $name:literal;)*) => {
-        /// Executes the command of this wire name; the body is JSON, as received.
-        pub async fn execute(
-            app: &App,
-            workspace: &str,
-            wire_name: &str,
-            json: &[u8],
-            call: &CallContext,
-        ) -> Result<Reply, Problem> {
-            execute_beside::<Conditions>(app, workspace, wire_name, json, call).await
-        }
-
-        /// Executes the command of this wire name, with other fields beside its own.
-        pub(super) async fn execute_beside<B: Beside + Into<Conditions> + 'static>(
-            app: &App,
-            workspace: &str,
-            wire_name: &str,
-            json: &[u8],
-            call: &CallContext,
-        ) -> Result<Reply, Problem> {
+        /// Executes the command of this wire name, without the fields of the body that were read before. Boxed: the
+        /// commands of all kinds together are compiled once, not in each place that waits for one.
+        pub(super) fn execute_without<'a>(
+            app: &'a App,
+            workspace: &'a str,
+            wire_name: &'a str,
+            json: &'a [u8],
+            known: &'static [&'static str],
+            call: &'a CallContext,
+        ) -> BoxFuture<'a, Result<Reply, Problem>> {
             match wire_name {
-                $($name => run::<$body, B>(app, workspace, json, call).await,)*
-                _ => Err(Problem::not_found("command")),
+                $($name => run::<$body>(app, workspace, json, known, call).boxed(),)*
+                _ => ready(Err(Problem::not_found("command"))).boxed(),
             }
         }
     };
@@ -49,19 +53,19 @@ macro_rules! execute_by_name {
 
 for_each_command!(execute_by_name);
 
-async fn run<C: Execute, B: Beside + Into<Conditions> + 'static>(
+async fn run<C: Execute>(
     app: &App,
     workspace: &str,
     json: &[u8],
+    known: &'static [&'static str],
     call: &CallContext,
 ) -> Result<Reply, Problem> {
-    if C::CREATES_WORKSPACE {
-        let outer = [Outer { name: "workspace".into(), text: workspace.into(), source: Source::Path }];
-        let (command, beside) = request::read::<C, B>(&outer, json)?;
-        let workspace = resolve::new_workspace(workspace)?;
-        return command.execute(app, &workspace, &call.with(beside.into())?).await;
-    }
-    let workspace = resolve::workspace(app, workspace).await?;
-    let (command, beside) = request::read::<C, B>(&[], json)?;
-    command.execute(app, &workspace, &call.with(beside.into())?).await
+    let own = [Outer { name: "workspace".into(), text: workspace.into(), source: Source::Path }];
+    let (outer, workspace) = if C::CREATES_WORKSPACE {
+        (&own[..], resolve::new_workspace(workspace)?)
+    } else {
+        (&[][..], resolve::workspace(app, workspace).await?)
+    };
+    let (command, conditions) = request::read_without::<C, Conditions>(outer, json, known)?;
+    command.execute(app, &workspace, &call.with(conditions)?).await
 }
