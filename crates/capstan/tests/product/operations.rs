@@ -143,7 +143,7 @@ async fn the_doctor_says_everything_that_is_wrong() -> anyhow::Result<()> {
     for fault in [
         "deny_delete is false and must be true",
         "max_msgs is 5 and must be -1",
-        "made by a newer Capstan (version 999)",
+        "created by a newer Capstan (version 999)",
     ] {
         assert!(found.contains(fault), "{fault} is not in {found}");
     }
