@@ -1,29 +1,12 @@
 //! Agents: who does the work.
 
+use capstan_contract::command::CreateAgent;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{Client, Error, Page};
-
-/// An agent to create.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct NewAgent {
-    /// The agent's key, unique in its workspace.
-    pub agent_key: String,
-    /// A name for people.
-    pub name: String,
-    /// What it is for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub role: Option<String>,
-    /// Its configuration.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub config: Map<String, Value>,
-    /// Every other field of the command, by its wire name.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
-}
 
 /// An agent as the server shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,7 +27,7 @@ pub struct Agent {
 
 impl Client {
     /// Creates an agent; the answer is `{receipt, agent}`.
-    pub async fn create_agent(&self, agent: &NewAgent) -> Result<Value, Error> {
+    pub async fn create_agent(&self, agent: &CreateAgent) -> Result<Value, Error> {
         self.of_workspace(Method::POST, &["agents"]).json(agent).answer().await
     }
 

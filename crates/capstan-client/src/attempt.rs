@@ -1,80 +1,27 @@
 //! The worker protocol: what the holder of a lease says about its attempt.
 
+use capstan_contract::command::{
+    AckInput, AppendLogs, AppendRows, AppendRunEvents, BlockerQuestion, ClaimInput, DeferInput,
+    FinalizeOutput, ProduceOutput, RecordUsage, ReturnAttempt, StartAttempt,
+};
+use capstan_contract::lease::ClaimedInput;
+use capstan_domain::id::{AttemptId, InputId};
+use capstan_domain::usage::Usage;
 use chrono::{DateTime, Utc};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::client::Call;
-use crate::{Client, Error, Usage};
+use crate::{Client, Error};
 
 /// An attempt and the lease it is held under.
 #[derive(Clone, Debug)]
 pub struct Attempt {
     client: Client,
-    id: String,
+    id: AttemptId,
     epoch: u64,
-}
-
-/// One line of an agent's output.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LogLine {
-    /// `stdout` or `stderr`.
-    pub stream: String,
-    /// When the worker read it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ts: Option<DateTime<Utc>>,
-    /// What kind of chunk, when it is not a plain line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub chunk_type: Option<String>,
-    /// The text.
-    pub data: String,
-    /// More about it.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub metadata: Map<String, Value>,
-}
-
-/// Something that happened inside the agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunEventReport {
-    /// What happened.
-    pub event_type: String,
-    /// More about it.
-    pub payload: Value,
-    /// When.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ts: Option<DateTime<Utc>>,
-}
-
-/// Something the agent produced.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct OutputReport {
-    /// The producer's name for it: the same name is the same output.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Its id, when the producer chose one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<Uuid>,
-    /// What it is.
-    pub output_type: String,
-    /// A name for people.
-    pub title: String,
-    /// What it says, in short.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub summary: Option<String>,
-    /// Where it lies.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uri: Option<String>,
-    /// The thing itself.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub data: Map<String, Value>,
-    /// More about it.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub metadata: Map<String, Value>,
-    /// `active` or `pending`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
 }
 
 /// A question of the agent.
@@ -87,39 +34,8 @@ pub struct BlockerReport {
     pub details: Option<String>,
     /// The single questions, when there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub questions: Vec<Question>,
+    pub questions: Vec<BlockerQuestion>,
     /// Everything else a question may say (`kind`, `items`, `answer_schema`, `deadline` …); the server judges it.
-    #[serde(flatten)]
-    pub more: Map<String, Value>,
-}
-
-/// One question of a blocker.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Question {
-    /// Names the question in the answer.
-    pub id: String,
-    /// The question.
-    pub text: String,
-}
-
-/// An input this attempt now holds and has to acknowledge.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClaimedInput {
-    /// The input.
-    pub input_id: Uuid,
-    /// Its place in the inbox.
-    #[serde(default)]
-    pub seq: u32,
-    /// What kind of input.
-    #[serde(default)]
-    pub kind: String,
-    /// The text.
-    #[serde(default)]
-    pub message: String,
-    /// Answers by question id.
-    #[serde(default)]
-    pub answers: Map<String, Value>,
-    /// Everything else the server says about it.
     #[serde(flatten)]
     pub more: Map<String, Value>,
 }
@@ -190,40 +106,41 @@ pub struct WakePlan {
 
 impl Client {
     /// Speaks about an attempt under its lease.
-    pub fn attempt(&self, id: impl Into<String>, epoch: u64) -> Attempt {
-        Attempt { client: self.clone(), id: id.into(), epoch }
+    pub fn attempt(&self, id: AttemptId, epoch: u64) -> Attempt {
+        Attempt { client: self.clone(), id, epoch }
     }
 }
 
 impl Attempt {
     /// The attempt's id.
-    pub fn id(&self) -> &str {
+    pub fn id(&self) -> &AttemptId {
         &self.id
     }
 
     pub(crate) fn post(&self, path: &[&str]) -> Call {
-        let mut full = vec!["v1", "attempts", &self.id];
+        let id = self.id.to_string();
+        let mut full = vec!["v1", "attempts", &id];
         full.extend_from_slice(path);
         self.client.call(Method::POST, &full).header("Capstan-Lease-Epoch", &self.epoch.to_string())
     }
 
     /// The worker begins; only after a yes may anything be executed.
     pub async fn start(&self) -> Result<(), Error> {
-        self.post(&["start"]).json(&json!({})).done().await
+        self.post(&["start"]).json(&StartAttempt {}).done().await
     }
 
     /// Hands on lines of the agent's output.
-    pub async fn append_logs(&self, lines: &[LogLine]) -> Result<(), Error> {
-        self.post(&["logs"]).json(&json!({ "lines": lines })).done().await
+    pub async fn append_logs(&self, lines: &AppendLogs) -> Result<(), Error> {
+        self.post(&["logs"]).json(lines).done().await
     }
 
     /// Hands on what happened inside the agent.
-    pub async fn append_events(&self, events: &[RunEventReport]) -> Result<(), Error> {
-        self.post(&["events"]).json(&json!({ "events": events })).done().await
+    pub async fn append_events(&self, events: &AppendRunEvents) -> Result<(), Error> {
+        self.post(&["events"]).json(events).done().await
     }
 
     /// Reports an output; answers its id. With a name or an id, repeating makes no second one.
-    pub async fn produce_output(&self, output: &OutputReport, key: &str) -> Result<Uuid, Error> {
+    pub async fn produce_output(&self, output: &ProduceOutput, key: &str) -> Result<Uuid, Error> {
         let answer: Value =
             self.post(&["outputs"]).json(output).header("Idempotency-Key", key).answer().await?;
         let id = ["/output_id", "/output/id", "/id"].iter().find_map(|pointer| answer.pointer(pointer));
@@ -231,9 +148,9 @@ impl Attempt {
     }
 
     /// Adds rows to an output.
-    pub async fn append_rows(&self, output: Uuid, rows: &[Value], key: &str) -> Result<(), Error> {
+    pub async fn append_rows(&self, output: Uuid, rows: &AppendRows, key: &str) -> Result<(), Error> {
         self.post(&["outputs", &output.to_string(), "rows"])
-            .json(&json!({ "rows": rows }))
+            .json(rows)
             .header("Idempotency-Key", key)
             .done()
             .await
@@ -241,8 +158,9 @@ impl Attempt {
 
     /// Gives an output its final summary.
     pub async fn finalize_output(&self, output: Uuid, summary: &str, key: &str) -> Result<(), Error> {
+        let body = FinalizeOutput { summary: summary.to_owned() };
         self.post(&["outputs", &output.to_string(), "finalize"])
-            .json(&json!({ "summary": summary }))
+            .json(&body)
             .header("Idempotency-Key", key)
             .done()
             .await
@@ -255,30 +173,31 @@ impl Attempt {
 
     /// Takes the oldest input nobody has taken yet.
     pub async fn claim_input(&self) -> Result<Option<ClaimedInput>, Error> {
-        let answer: Value = self.post(&["inputs", "claim"]).json(&json!({})).answer().await?;
+        let answer: Value = self.post(&["inputs", "claim"]).json(&ClaimInput {}).answer().await?;
         let claimed = answer.get("input").unwrap_or(&answer);
         Option::deserialize(claimed).map_err(|source| Error::Decode { status: 200, source })
     }
 
     /// Says that the agent has the input.
-    pub async fn ack_input(&self, input: Uuid) -> Result<(), Error> {
-        self.post(&["inputs", &input.to_string(), "ack"]).json(&json!({})).done().await
+    pub async fn ack_input(&self, input: InputId) -> Result<(), Error> {
+        self.post(&["inputs", &input.to_string(), "ack"]).json(&AckInput {}).done().await
     }
 
     /// Says that the agent cannot have the input within its turn.
-    pub async fn defer_input(&self, input: Uuid, reason: &str) -> Result<(), Error> {
-        let body = json!({ "reason": reason });
+    pub async fn defer_input(&self, input: InputId, reason: &str) -> Result<(), Error> {
+        let body = DeferInput { reason: reason.to_owned() };
         self.post(&["inputs", &input.to_string(), "defer"]).json(&body).done().await
     }
 
     /// Reports what was used since the last report.
     pub async fn record_usage(&self, usage: &Usage, key: &str) -> Result<(), Error> {
-        self.post(&["usage"]).json(&json!({ "usage": usage })).header("Idempotency-Key", key).done().await
+        let body = RecordUsage { usage: usage.clone() };
+        self.post(&["usage"]).json(&body).header("Idempotency-Key", key).done().await
     }
 
     /// Gives the attempt back unfinished: another worker may try at once.
     pub async fn give_back(&self, reason: &str) -> Result<(), Error> {
-        let body = json!({ "reason": reason });
+        let body = ReturnAttempt { reason: Some(reason.to_owned()) };
         self.post(&["return"]).json(&body).header("Idempotency-Key", "return").done().await
     }
 

@@ -1,25 +1,12 @@
 //! Channel bindings: which outside addresses belong to a workspace.
 
+use capstan_contract::command::UpsertChannelBinding;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::{Client, Error, Page};
-
-/// What a binding is to say; all of it is replaced.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct NewChannel {
-    /// Whom messages are for, by id or key; the workspace when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent_id: Option<String>,
-    /// Its configuration.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub config: Map<String, Value>,
-    /// Whether messages are taken; true when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub active: Option<bool>,
-}
 
 /// A channel binding as the server shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,13 +30,9 @@ pub struct Channel {
 
 impl Client {
     /// Binds a channel, or replaces what its binding says; the answer is `{receipt, channel}`.
-    pub async fn put_channel(
-        &self,
-        channel_type: &str,
-        address: &str,
-        channel: &NewChannel,
-    ) -> Result<Value, Error> {
-        self.of_workspace(Method::PUT, &["channels", channel_type, address]).json(channel).answer().await
+    pub async fn put_channel(&self, binding: &UpsertChannelBinding) -> Result<Value, Error> {
+        let path = ["channels", &*binding.channel_type, &*binding.address];
+        self.of_workspace(Method::PUT, &path).json(binding).answer().await
     }
 
     /// Lists the bindings of the workspace, or of one agent.

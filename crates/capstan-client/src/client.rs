@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use capstan_contract::command::Conditions;
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -136,6 +137,20 @@ fn connection_pool(base: &Url) -> reqwest::Result<reqwest::Client> {
     builder.build()
 }
 
+/// A wait in milliseconds, as requests state it.
+pub(crate) fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A command's body with its conditions.
+#[derive(Serialize)]
+struct Command<'a, B> {
+    #[serde(flatten)]
+    body: &'a B,
+    #[serde(flatten)]
+    conditions: Conditions,
+}
+
 /// One request on its way.
 pub(crate) struct Call {
     request: RequestBuilder,
@@ -144,6 +159,11 @@ pub(crate) struct Call {
 impl Call {
     pub(crate) fn json(self, body: &(impl Serialize + ?Sized)) -> Self {
         Self { request: self.request.json(body) }
+    }
+
+    /// A command, under an idempotency key if one is given.
+    pub(crate) fn command(self, body: &impl Serialize, key: Option<&str>) -> Self {
+        self.json(&Command { body, conditions: Conditions { idempotency_key: key.map(str::to_owned) } })
     }
 
     pub(crate) fn query(self, query: &(impl Serialize + ?Sized)) -> Self {

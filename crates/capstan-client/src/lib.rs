@@ -3,8 +3,9 @@
 //! **What it is.** [`Client`] speaks `/v1` of one server: typed requests and answers, problem documents as
 //! [`Error::Problem`], and [`EventStream`], which follows a live stream over any number of lost connections.
 //!
-//! **What it refuses to be.** It knows neither NATS nor Postgres and none of the server's crates; the wire structs
-//! here are its own, and they ignore fields they do not know. It repeats no write by itself: whether repeating is
+//! **What it refuses to be.** It knows neither NATS nor Postgres and none of the server's crates. Bodies of commands and
+//! answers to workers are the contract's, exported again here; answers to other callers are read into types of this
+//! crate. All of them ignore fields they do not know. It repeats no write by itself: whether repeating is
 //! right, and under which idempotency key, is the caller's to say ([`Error::is_retryable`] helps).
 //!
 //! **Where to start.** `client.rs` is one connection's life, `task.rs` what most callers want, `worker.rs`,
@@ -27,16 +28,24 @@ mod schedule;
 mod sse;
 mod task;
 mod tool_call;
-mod usage;
 mod worker;
 mod workspace;
 
-pub use agent::{Agent, NewAgent};
-pub use attempt::{
-    Attempt, BlockerReport, ClaimedInput, LogLine, OutputReport, Question, RunEventReport, RunResult,
-    WakePlan,
+pub use agent::Agent;
+pub use attempt::{Attempt, BlockerReport, RunResult, WakePlan};
+pub use capstan_contract::command::{
+    AcceptAgentCommand, AppendLogs, AppendRows, AppendRunEvents, BlockerQuestion, CheckToolCall, CreateAgent,
+    LogLine, ProduceOutput, RegisterWorker, Renewal, ReportToolCall, RunEvent, SubmitTaskInput,
+    UpsertChannelBinding, WorkerCapabilities,
 };
-pub use channel::{Channel, NewChannel};
+pub use capstan_contract::lease::{
+    ClaimedInput, ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer, RenewStatus,
+};
+pub use capstan_domain::id::{AgentId, AttemptId, InputId, RunId, TaskId, ToolCallId, WorkerId};
+pub use capstan_domain::policy::RunPolicy;
+pub use capstan_domain::task::event::{InputKind, OutputStatus, RunCause};
+pub use capstan_domain::usage::{ModelUsage, Usage};
+pub use channel::Channel;
 pub use class::Class;
 pub use client::{Client, ClientConfig};
 pub use dead_letter::DeadLetter;
@@ -49,10 +58,6 @@ pub use readiness::Readiness;
 pub use run::{Run, RunFilter};
 pub use schedule::{Schedule, ScheduleFilter};
 pub use sse::{SseEvent, SseParser};
-pub use task::{Accepted, InputAccepted, NewTask, Task, TaskFilter, TaskInput};
-pub use tool_call::{ClaimedToolCall, GateAnswer, ToolDecision, ToolQuestion, ToolResult};
-pub use usage::Usage;
-pub use worker::{
-    Capabilities, LeaseStatus, LeasedAttempt, Registered, RenewAnswer, Renewal, WorkerRegistration,
-};
+pub use task::{Accepted, InputAccepted, Task, TaskFilter};
+pub use tool_call::{GateAnswer, ToolDecision};
 pub use workspace::Workspace;

@@ -1,11 +1,12 @@
 //! Runs of tasks.
 
+use capstan_contract::command::{CancelRun, EnqueueRunInput};
+use capstan_domain::id::RunId;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::task::reason_body;
 use crate::{Accepted, Client, Error, InputAccepted, Page};
 
 /// A run as the server shows it.
@@ -78,17 +79,13 @@ impl Client {
 
     /// Cancels a run, and with it its task.
     pub async fn cancel_run(&self, id: Uuid, reason: Option<&str>) -> Result<Accepted, Error> {
-        self.of_workspace(Method::POST, &["runs", &id.to_string(), "cancel"])
-            .json(&reason_body(reason))
-            .answer()
-            .await
+        let body = CancelRun { run_id: RunId(id), reason: reason.map(str::to_owned) };
+        self.of_workspace(Method::POST, &["runs", &id.to_string(), "cancel"]).json(&body).answer().await
     }
 
     /// Says something to the task of a run.
     pub async fn submit_run_input(&self, id: Uuid, message: &str) -> Result<InputAccepted, Error> {
-        self.of_workspace(Method::POST, &["runs", &id.to_string(), "input"])
-            .json(&serde_json::json!({ "message": message }))
-            .answer()
-            .await
+        let body = EnqueueRunInput { run_id: RunId(id), message: message.to_owned(), queue_mode: None };
+        self.of_workspace(Method::POST, &["runs", &id.to_string(), "input"]).json(&body).answer().await
     }
 }

@@ -1,5 +1,7 @@
 //! Schedules: the same prompt again and again.
 
+use capstan_contract::command::{PauseSchedule, ResumeSchedule, TriggerSchedule};
+use capstan_domain::id::ScheduleId;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -84,24 +86,23 @@ impl Client {
         self.of_workspace(Method::DELETE, &["schedules", &id.to_string()]).answer().await
     }
 
-    /// Does something to a schedule: `pause`, `resume` or `trigger`, with the command's fields.
-    async fn act_on_schedule(&self, id: Uuid, action: &str, fields: &Value) -> Result<Value, Error> {
-        self.of_workspace(Method::POST, &["schedules", &id.to_string(), action]).json(fields).answer().await
-    }
-
     /// Stops a schedule until it is resumed.
     pub async fn pause_schedule(&self, id: Uuid, reason: Option<&str>) -> Result<Value, Error> {
-        self.act_on_schedule(id, "pause", &serde_json::json!({ "reason": reason })).await
+        let body = PauseSchedule { schedule_id: ScheduleId(id), reason: reason.map(str::to_owned) };
+        self.of_workspace(Method::POST, &["schedules", &id.to_string(), "pause"]).json(&body).answer().await
     }
 
-    /// Lets a paused schedule go on, from now.
+    /// Resumes a paused schedule, from now.
     pub async fn resume_schedule(&self, id: Uuid) -> Result<Value, Error> {
-        self.act_on_schedule(id, "resume", &serde_json::json!({})).await
+        let body = ResumeSchedule { schedule_id: ScheduleId(id) };
+        self.of_workspace(Method::POST, &["schedules", &id.to_string(), "resume"]).json(&body).answer().await
     }
 
-    /// Makes one task now; the answer is `{receipt, task}`.
-    pub async fn trigger_schedule(&self, id: Uuid, idempotency_key: Option<&str>) -> Result<Value, Error> {
-        self.act_on_schedule(id, "trigger", &serde_json::json!({ "idempotency_key": idempotency_key })).await
+    /// Makes one task now, under an idempotency key if one is given; the answer is `{receipt, task}`.
+    pub async fn trigger_schedule(&self, id: Uuid, key: Option<&str>) -> Result<Value, Error> {
+        let body = TriggerSchedule { schedule_id: ScheduleId(id) };
+        let call = self.of_workspace(Method::POST, &["schedules", &id.to_string(), "trigger"]);
+        call.command(&body, key).answer().await
     }
 
     /// Reads a schedule.

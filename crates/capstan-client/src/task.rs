@@ -1,54 +1,16 @@
 //! Tasks: accept, read, list, cancel, talk to.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use capstan_contract::command::{AcceptAgentCommand, CancelTask, RetryTask, SubmitTaskInput};
+use capstan_domain::id::TaskId;
+use capstan_domain::usage::Usage;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::{Client, Error, Page, Receipt, Usage};
-
-/// A command to an agent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct NewTask {
-    /// What is to be done.
-    pub message: String,
-    /// Who is to do it: id or key.
-    pub agent_id: String,
-    /// Makes repeating safe: the same key always names the same task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
-    /// The conversation it belongs to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub session_id: Option<String>,
-    /// Rules of execution.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub policy: Option<Value>,
-    /// Longest time one attempt may run, in milliseconds; 0 = none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_ms: Option<i64>,
-    /// `low`, `normal`, `high` or `urgent`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub priority: Option<String>,
-    /// A name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label: Option<String>,
-    /// Names and values to filter by.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-    /// Every other field of the command, by its wire name.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
-}
-
-impl NewTask {
-    /// A command with a text and nothing else.
-    pub fn new(agent_id: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { agent_id: agent_id.into(), message: message.into(), ..Self::default() }
-    }
-}
+use crate::{Client, Error, Page, Receipt};
 
 /// A task as the server shows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,33 +64,6 @@ pub struct Accepted {
     pub task: Option<Task>,
 }
 
-/// Something to say to a task.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TaskInput {
-    /// The text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-    /// Answers by question id.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub answers: Map<String, Value>,
-    /// The question it is meant for; the open one when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub blocker_id: Option<Uuid>,
-    /// Makes repeating safe.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
-    /// Every other field of the command, by its wire name.
-    #[serde(flatten)]
-    pub rest: Map<String, Value>,
-}
-
-impl TaskInput {
-    /// A plain text.
-    pub fn text(message: impl Into<String>) -> Self {
-        Self { message: Some(message.into()), ..Self::default() }
-    }
-}
-
 /// What became of an input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InputAccepted {
@@ -170,9 +105,9 @@ pub struct TaskFilter {
 }
 
 impl Client {
-    /// Gives an agent something to do.
-    pub async fn create_task(&self, task: &NewTask) -> Result<Accepted, Error> {
-        self.of_workspace(Method::POST, &["tasks"]).json(task).answer().await
+    /// Creates a task, under an idempotency key if one is given: the same key always names the same task.
+    pub async fn create_task(&self, task: &AcceptAgentCommand, key: Option<&str>) -> Result<Accepted, Error> {
+        self.of_workspace(Method::POST, &["tasks"]).command(task, key).answer().await
     }
 
     /// Reads a task as it is shown now.
@@ -197,16 +132,13 @@ impl Client {
 
     /// Cancels a task.
     pub async fn cancel_task(&self, id: Uuid, reason: Option<&str>) -> Result<Accepted, Error> {
-        self.of_workspace(Method::POST, &["tasks", &id.to_string(), "cancel"])
-            .json(&reason_body(reason))
-            .answer()
-            .await
+        let body = CancelTask { task_id: TaskId(id), reason: reason.map(str::to_owned) };
+        self.of_workspace(Method::POST, &["tasks", &id.to_string(), "cancel"]).json(&body).answer().await
     }
 
     /// Gives a task that ended badly another run.
     pub async fn retry_task(&self, id: Uuid, message: Option<&str>) -> Result<Accepted, Error> {
-        let body =
-            message.map_or_else(|| serde_json::json!({}), |text| serde_json::json!({ "message": text }));
+        let body = RetryTask { task_id: TaskId(id), message: message.map(str::to_owned) };
         self.of_workspace(Method::POST, &["tasks", &id.to_string(), "retry"]).json(&body).answer().await
     }
 
@@ -226,8 +158,13 @@ impl Client {
     }
 
     /// Says something to a task: answers its question, or resumes it.
-    pub async fn submit_input(&self, id: Uuid, input: &TaskInput) -> Result<InputAccepted, Error> {
-        self.of_workspace(Method::POST, &["tasks", &id.to_string(), "input"]).json(input).answer().await
+    pub async fn submit_input(
+        &self,
+        input: &SubmitTaskInput,
+        key: Option<&str>,
+    ) -> Result<InputAccepted, Error> {
+        let path = ["tasks", &input.task_id.to_string(), "input"];
+        self.of_workspace(Method::POST, &path).command(input, key).answer().await
     }
 
     /// Lists what was said to a task.
@@ -242,8 +179,4 @@ impl Client {
         query.extend(after.map(|after| ("after", after)));
         self.of_workspace(Method::GET, &["tasks", &id.to_string(), "logs"]).query(&query).answer().await
     }
-}
-
-pub(crate) fn reason_body(reason: Option<&str>) -> Value {
-    reason.map_or_else(|| serde_json::json!({}), |reason| serde_json::json!({ "reason": reason }))
 }

@@ -2,32 +2,15 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use capstan_contract::command::{CheckToolCall, ClaimToolCall, ReportToolCall};
+use capstan_contract::lease::ClaimedToolCall;
+use capstan_domain::id::WorkerId;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::client::millis;
 use crate::{Attempt, Client, Error};
-
-/// May the agent call this tool?
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ToolQuestion {
-    /// The tool.
-    pub tool: String,
-    /// What it is to be called with.
-    #[serde(default)]
-    pub arguments: Value,
-    /// What it would do, in one line.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub summary: Option<String>,
-    /// More about it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub details: Option<String>,
-    /// Whether it changes anything; it does unless said otherwise.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub is_write: Option<bool>,
-}
 
 /// What the gate decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,50 +52,9 @@ pub struct GateAnswer {
     pub reason: String,
 }
 
-/// An approved call this worker is to carry out now.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ClaimedToolCall {
-    /// The right to it, and the address of its result; opaque.
-    pub claim: String,
-    /// The call: the idempotency key of whatever is done for it, the same for every try.
-    pub tool_call_id: Uuid,
-    /// The number of this try, from 1.
-    pub try_no: u32,
-    /// Where the task lives.
-    pub workspace: String,
-    /// The task.
-    pub task_id: Uuid,
-    /// The run whose agent wants it.
-    pub run_id: Uuid,
-    /// The tool.
-    pub tool: String,
-    /// What it is called with.
-    #[serde(default)]
-    pub arguments: Value,
-    /// When the claim passes, by the server's clock.
-    pub until: DateTime<Utc>,
-}
-
-/// What came of a call. It failed when there is an error or an exit code other than 0.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToolResult {
-    /// The exit code, when there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<i32>,
-    /// What the tool wrote.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub stdout: String,
-    /// What it complained about.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub stderr: String,
-    /// What went wrong.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-}
-
 impl Attempt {
     /// Asks whether the agent may call a tool. Anything but a yes, an error included, means: do not call.
-    pub async fn check_tool_call(&self, question: &ToolQuestion, key: &str) -> Result<GateAnswer, Error> {
+    pub async fn check_tool_call(&self, question: &CheckToolCall, key: &str) -> Result<GateAnswer, Error> {
         self.post(&["tool-calls"]).json(question).header("Idempotency-Key", key).answer().await
     }
 }
@@ -121,10 +63,10 @@ impl Client {
     /// Takes an approved call of a tool the worker declares; waits up to `wait` for one.
     pub async fn claim_tool_call(
         &self,
-        worker: Uuid,
+        worker: WorkerId,
         wait: Duration,
     ) -> Result<Option<ClaimedToolCall>, Error> {
-        let body = json!({ "wait_ms": wait.as_millis() as u64 });
+        let body = ClaimToolCall { wait_ms: millis(wait) };
         let call = self.call(Method::POST, &["v1", "workers", &worker.to_string(), "tool-calls"]);
         call.json(&body).waiting(wait).answer().await
     }
@@ -132,9 +74,9 @@ impl Client {
     /// Reports what came of a call; `worker` is who claimed it. Repeating it is answered like the first time.
     pub async fn report_tool_call(
         &self,
-        worker: Uuid,
+        worker: WorkerId,
         claim: &str,
-        result: &ToolResult,
+        result: &ReportToolCall,
     ) -> Result<(), Error> {
         let path = ["v1", "workers", &worker.to_string(), "tool-calls", claim, "result"];
         self.call(Method::POST, &path).json(result).header("Idempotency-Key", "result").done().await

@@ -1,8 +1,9 @@
 //! Workspaces: the tenants.
 
+use capstan_contract::command::CreateWorkspace;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{Client, Error};
 
@@ -20,7 +21,8 @@ pub struct Workspace {
 impl Client {
     /// Creates a workspace; the answer is `{receipt, workspace}`.
     pub async fn create_workspace(&self, name: &str) -> Result<Value, Error> {
-        self.call(Method::POST, &["v1", "workspaces"]).json(&json!({ "workspace": name })).answer().await
+        let body = CreateWorkspace { workspace: name.to_owned(), display_name: None };
+        self.call(Method::POST, &["v1", "workspaces"]).json(&body).answer().await
     }
 
     /// Changes the client's workspace: the fields of `changes` that are there. Only if it stands at `version`, when one

@@ -41,8 +41,3 @@ impl Default for Patience {
         Self { grace: Duration::from_secs(10), wait_live: Duration::from_mins(1) }
     }
 }
-
-/// True when the run's policy allows inputs while the agent runs.
-pub(crate) fn is_interactive(policy: &serde_json::Value) -> bool {
-    policy.get("interactive").and_then(serde_json::Value::as_bool).unwrap_or(true)
-}

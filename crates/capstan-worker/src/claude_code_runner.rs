@@ -23,8 +23,7 @@ use self::stream_json::StreamJson;
 use self::transcript::Transcript;
 use self::verdict::verdict;
 use crate::agent::{
-    AgentProcess, Conversation, Ended, Relay, Session, Sessions, StdinMode, is_interactive, not_started,
-    of_attempt, see_off,
+    AgentProcess, Conversation, Ended, Relay, Session, Sessions, StdinMode, not_started, of_attempt, see_off,
 };
 use crate::{Assignment, Conclusion, Runner, RunnerOptions};
 
@@ -122,13 +121,13 @@ impl ClaudeCodeRunner {
         let note = is_history_missing.then_some(HISTORY_UNAVAILABLE);
         let texts: Vec<_> =
             note.into_iter().chain(line.overflow.as_deref()).chain([&*leased.prompt]).collect();
-        let attachments = (!leased.attachments.is_empty())
-            .then(|| format!("Attachments: {}", Value::Array(leased.attachments.clone())));
+        let attachments =
+            (!leased.attachments.is_empty()).then(|| format!("Attachments: {}", json!(leased.attachments)));
         let first = user_message(texts.into_iter().chain(attachments.as_deref()));
         let directory = session.working_directory(leased)?;
         let environment =
             of_attempt(leased, Some(&session.directory()?), &self.options.pass_env, std::env::vars());
-        let mode = if is_interactive(&leased.policy) { StdinMode::Open } else { StdinMode::Close };
+        let mode = if leased.policy.interactive { StdinMode::Open } else { StdinMode::Close };
         let command = line.command(&self.options.claude).current_dir(directory);
         let is_open = Arc::new(AtomicBool::new(false));
         AgentProcess::spawn(command, environment, first, mode, is_open, listener).await

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use capstan_client::{Capabilities, ClientConfig};
+use capstan_client::{ClientConfig, WorkerCapabilities};
 
 use crate::ToolConfig;
 
@@ -22,7 +22,7 @@ pub struct WorkerConfig {
     pub labels: BTreeMap<String, String>,
     /// The offered capabilities. A plain process is not isolated: the default claims every runtime, because the operator
     /// trusts the agents that run here.
-    pub capabilities: Capabilities,
+    pub capabilities: WorkerCapabilities,
     /// The tools it executes; they are declared besides those of the capabilities.
     pub tools: ToolConfig,
     /// Wait of one long poll for work; at most 30 s.
@@ -41,7 +41,7 @@ impl WorkerConfig {
             pools: names(&["default"]),
             slots: 4,
             labels: BTreeMap::new(),
-            capabilities: Capabilities {
+            capabilities: WorkerCapabilities {
                 runtimes: names(&["gvisor", "runc"]),
                 network_isolation: false,
                 workspace_access: names(&["none", "ro", "rw"]),

@@ -16,7 +16,7 @@ pub(crate) async fn execute(
     hints: watch::Receiver<Hints>,
     giving_up: CancellationToken,
 ) {
-    let reporter = Reporter::new(client.attempt(&leased.attempt_id, leased.epoch), hints.clone());
+    let reporter = Reporter::new(client.attempt(leased.attempt_id.clone(), leased.epoch), hints.clone());
     let leased = Arc::new(leased);
     let attempt = &leased.attempt_id;
     if let Err(error) = reporter.start().await {
@@ -45,7 +45,7 @@ pub(crate) async fn execute(
 /// A refused plan of the agent fails the run: a retry would be refused again.
 async fn report_refusal(reporter: &Reporter, result: &RunResult, refusal: &Error) {
     tracing::warn!(
-        attempt = reporter.attempt_id(),
+        attempt = %reporter.attempt_id(),
         error = refusal as &dyn std::error::Error,
         "the report was refused"
     );
@@ -60,7 +60,7 @@ async fn report_refusal(reporter: &Reporter, result: &RunResult, refusal: &Error
         // Left until the lease ends, so that the task is not blocked by a report that is always refused.
         let attempt = reporter.attempt_id();
         tracing::error!(
-            attempt,
+            %attempt,
             error = &error as &dyn std::error::Error,
             "the report without the plan was refused too"
         );

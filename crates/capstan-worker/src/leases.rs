@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use capstan_client::{LeaseStatus, LeasedAttempt, RenewAnswer, Renewal};
+use capstan_client::{AttemptId, LeasedAttempt, RenewAnswer, RenewStatus, Renewal};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -45,19 +45,19 @@ struct Held {
 /// All leases of this worker.
 #[derive(Clone, Default)]
 pub(crate) struct Leases {
-    held: Arc<Mutex<HashMap<String, Held>>>,
+    held: Arc<Mutex<HashMap<AttemptId, Held>>>,
     pub(crate) added: Arc<Notify>,
 }
 
 impl Leases {
-    fn held(&self) -> MutexGuard<'_, HashMap<String, Held>> {
+    fn held(&self) -> MutexGuard<'_, HashMap<AttemptId, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a lease that was requested at `asked_at`.
     pub(crate) fn add(&self, leased: &LeasedAttempt, asked_at: Instant) -> watch::Receiver<Hints> {
         let (hints, receiver) = watch::channel(Hints::default());
-        let lease = Duration::from_millis(leased.lease_ms.max(1));
+        let lease = Duration::from_millis(u64::try_from(leased.lease_ms).unwrap_or_default().max(1));
         let held = Held { epoch: leased.epoch, lease, renewed_at: asked_at, hints };
         self.held().insert(leased.attempt_id.clone(), held);
         self.added.notify_one();
@@ -65,7 +65,7 @@ impl Leases {
     }
 
     /// Removes a reported or abandoned attempt.
-    pub(crate) fn remove(&self, attempt_id: &str) {
+    pub(crate) fn remove(&self, attempt_id: &AttemptId) {
         self.held().remove(attempt_id);
     }
 
@@ -76,7 +76,7 @@ impl Leases {
     /// The leases to renew, and the wait of the long poll: a third of the shortest lease.
     pub(crate) fn renewals(&self) -> (Vec<Renewal>, Duration) {
         let held = self.held();
-        let renewal = |(id, held): (&String, &Held)| Renewal { attempt_id: id.clone(), epoch: held.epoch };
+        let renewal = |(id, held): (&AttemptId, &Held)| Renewal { attempt_id: id.clone(), epoch: held.epoch };
         let shortest = held.values().map(|held| held.lease).min().unwrap_or(Duration::from_secs(30));
         (held.iter().map(renewal).collect(), shortest / 3)
     }
@@ -86,15 +86,15 @@ impl Leases {
         let mut held = self.held();
         for answer in answers {
             let Some(held) = held.get_mut(&answer.attempt_id) else { continue };
-            if answer.status != LeaseStatus::Lost {
+            if answer.status != RenewStatus::Lost {
                 held.renewed_at = held.renewed_at.max(sent_at);
             }
             let lease = match answer.status {
-                LeaseStatus::Ok => LeaseState::Held,
-                LeaseStatus::Cancel => LeaseState::Cancelled {
+                RenewStatus::Ok => LeaseState::Held,
+                RenewStatus::Cancel => LeaseState::Cancelled {
                     reason: answer.reason.clone().unwrap_or_else(|| "cancelled".to_owned()),
                 },
-                LeaseStatus::Lost => LeaseState::Lost,
+                RenewStatus::Lost => LeaseState::Lost,
             };
             hint(&held.hints, Hints { lease, inputs_pending: answer.inputs_pending, steer: answer.steer });
         }
@@ -128,14 +128,11 @@ fn hint(hints: &watch::Sender<Hints>, new: Hints) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::leased;
 
-    fn leased() -> LeasedAttempt {
-        LeasedAttempt { attempt_id: "dev.t.1".into(), epoch: 1, lease_ms: 30_000, ..LeasedAttempt::default() }
-    }
-
-    fn answer(status: LeaseStatus, inputs_pending: u32) -> RenewAnswer {
+    fn answer(status: RenewStatus, inputs_pending: u32) -> RenewAnswer {
         RenewAnswer {
-            attempt_id: "dev.t.1".into(),
+            attempt_id: leased().attempt_id,
             status,
             reason: None,
             inputs_pending,
@@ -148,12 +145,12 @@ mod tests {
     fn a_lease_that_is_not_renewed_in_time_is_lost_and_stays_lost() {
         let (leases, start) = (Leases::default(), Instant::now());
         let hints = leases.add(&leased(), start);
-        leases.renewed(&[answer(LeaseStatus::Ok, 0)], start + Duration::from_secs(10));
+        leases.renewed(&[answer(RenewStatus::Ok, 0)], start + Duration::from_secs(10));
         leases.expire(start + Duration::from_secs(39));
         assert_eq!(hints.borrow().lease, LeaseState::Held);
         leases.expire(start + Duration::from_secs(40));
         assert_eq!(hints.borrow().lease, LeaseState::Lost);
-        leases.renewed(&[answer(LeaseStatus::Ok, 0)], start + Duration::from_secs(41));
+        leases.renewed(&[answer(RenewStatus::Ok, 0)], start + Duration::from_secs(41));
         assert_eq!(hints.borrow().lease, LeaseState::Lost);
     }
 
@@ -161,8 +158,8 @@ mod tests {
     fn a_cancelled_attempt_is_not_told_to_go_on() {
         let leases = Leases::default();
         let hints = leases.add(&leased(), Instant::now());
-        leases.renewed(&[answer(LeaseStatus::Cancel, 0)], Instant::now());
-        leases.renewed(&[answer(LeaseStatus::Ok, 3)], Instant::now());
+        leases.renewed(&[answer(RenewStatus::Cancel, 0)], Instant::now());
+        leases.renewed(&[answer(RenewStatus::Ok, 3)], Instant::now());
         assert_eq!(hints.borrow().lease, LeaseState::Cancelled { reason: "cancelled".into() });
     }
 
@@ -171,10 +168,10 @@ mod tests {
         let leases = Leases::default();
         let mut hints = leases.add(&leased(), Instant::now());
         assert_eq!(leases.renewals().1, Duration::from_secs(10));
-        leases.renewed(&[answer(LeaseStatus::Ok, 2)], Instant::now());
+        leases.renewed(&[answer(RenewStatus::Ok, 2)], Instant::now());
         assert!(hints.has_changed().unwrap());
         assert_eq!(hints.borrow_and_update().inputs_pending, 2);
-        leases.remove("dev.t.1");
+        leases.remove(&leased().attempt_id);
         assert!(leases.is_empty());
     }
 }

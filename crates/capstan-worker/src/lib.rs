@@ -18,6 +18,8 @@ mod backoff;
 mod claude_code_runner;
 mod config;
 mod execution;
+#[cfg(test)]
+mod fixture;
 mod leases;
 mod noop_runner;
 mod process_runner;

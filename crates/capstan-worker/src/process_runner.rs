@@ -8,12 +8,10 @@ use async_trait::async_trait;
 use capstan_child::ChildCommand;
 use capstan_client::{ClaimedInput, GateAnswer, LeasedAttempt};
 use serde::Serialize;
-use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use crate::agent::{
     AgentProcess, Conversation, LINE_MAX, Line, Listener, Message, Relay, Sessions, StdinMode, ToolCall,
-    Written, is_interactive, not_started, of_attempt, read_message, result_of, see_off,
+    Written, not_started, of_attempt, read_message, result_of, see_off,
 };
 use crate::runner_options::MissingOption;
 use crate::{Assignment, Conclusion, Runner, RunnerOptions};
@@ -48,7 +46,7 @@ impl Runner for ProcessRunner {
         };
         let environment =
             of_attempt(leased, session_dir.as_deref(), &self.options.pass_env, std::env::vars());
-        let mode = if is_interactive(&leased.policy) { self.options.stdin } else { StdinMode::Close };
+        let mode = if leased.policy.interactive { self.options.stdin } else { StdinMode::Close };
         let mut process = match start(&self.command, environment, &leased.prompt, mode).await {
             Ok(process) => process,
             Err(error) => return not_started(&error),
@@ -112,26 +110,12 @@ impl Listener for LineProtocol {
 #[derive(Serialize)]
 struct InputLine<'a> {
     capstan: &'static str,
-    input_id: Uuid,
-    seq: u32,
-    kind: &'a str,
-    message: &'a str,
-    answers: &'a Map<String, Value>,
     #[serde(flatten)]
-    more: &'a Map<String, Value>,
+    input: &'a ClaimedInput,
 }
 
 fn input_line(input: &ClaimedInput) -> Vec<u8> {
-    let line = InputLine {
-        capstan: "input",
-        input_id: input.input_id,
-        seq: input.seq,
-        kind: &input.kind,
-        message: &input.message,
-        answers: &input.answers,
-        more: &input.more,
-    };
-    whole(&line)
+    whole(&InputLine { capstan: "input", input })
 }
 
 /// The decision on a tool call, as written to the agent.

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use capstan_client::{
-    Attempt, BlockerReport, ClaimedInput, Error, GateAnswer, LogLine, OutputReport, RunEventReport,
-    RunResult, ToolQuestion, Usage,
+    AppendLogs, AppendRows, AppendRunEvents, Attempt, AttemptId, BlockerReport, CheckToolCall, ClaimedInput,
+    Error, GateAnswer, InputId, ProduceOutput, RunEvent, RunResult, Usage,
 };
-use serde_json::Value;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -38,7 +37,7 @@ impl Reporter {
         Self { attempt, hints, messages: Arc::default() }
     }
 
-    pub(crate) fn attempt_id(&self) -> &str {
+    pub(crate) fn attempt_id(&self) -> &AttemptId {
         self.attempt.id()
     }
 
@@ -70,29 +69,30 @@ impl Reporter {
                 return Err(ReportError::Lost);
             }
             let pause = backoff.next(error.retry_after());
-            tracing::debug!(attempt = self.attempt.id(), %error, ?pause, "the report failed, retrying");
+            tracing::debug!(attempt = %self.attempt.id(), %error, ?pause, "the report failed, retrying");
             tokio::time::sleep(pause).await;
         }
     }
 
     /// Reports lines of output. A repetition after a lost response may store lines twice; none is lost.
-    pub async fn logs(&self, lines: &[LogLine]) -> Result<(), ReportError> {
+    pub async fn logs(&self, lines: &AppendLogs) -> Result<(), ReportError> {
         self.repeat(|| self.attempt.append_logs(lines)).await
     }
 
     /// Reports an event inside the agent.
-    pub async fn event(&self, event: &RunEventReport) -> Result<(), ReportError> {
-        self.repeat(|| self.attempt.append_events(std::slice::from_ref(event))).await
+    pub async fn event(&self, event: RunEvent) -> Result<(), ReportError> {
+        let events = AppendRunEvents { events: vec![event] };
+        self.repeat(|| self.attempt.append_events(&events)).await
     }
 
     /// Reports an output; returns its id.
-    pub async fn output(&self, output: &OutputReport) -> Result<Uuid, ReportError> {
+    pub async fn output(&self, output: &ProduceOutput) -> Result<Uuid, ReportError> {
         let key = self.key();
         self.repeat(|| self.attempt.produce_output(output, &key)).await
     }
 
     /// Adds rows to an output.
-    pub async fn rows(&self, output: Uuid, rows: &[Value]) -> Result<(), ReportError> {
+    pub async fn rows(&self, output: Uuid, rows: &AppendRows) -> Result<(), ReportError> {
         let key = self.key();
         self.repeat(|| self.attempt.append_rows(output, rows, &key)).await
     }
@@ -110,7 +110,7 @@ impl Reporter {
     }
 
     /// Asks whether the agent may call a tool.
-    pub async fn tool_call(&self, question: &ToolQuestion) -> Result<GateAnswer, ReportError> {
+    pub async fn tool_call(&self, question: &CheckToolCall) -> Result<GateAnswer, ReportError> {
         let key = self.key();
         self.repeat(|| self.attempt.check_tool_call(question, &key)).await
     }
@@ -121,12 +121,12 @@ impl Reporter {
     }
 
     /// Acknowledges that the agent has received the input.
-    pub async fn ack(&self, input: Uuid) -> Result<(), ReportError> {
+    pub async fn ack(&self, input: InputId) -> Result<(), ReportError> {
         self.repeat(|| self.attempt.ack_input(input)).await
     }
 
     /// Defers an input that the agent cannot receive within its turn.
-    pub async fn defer(&self, input: Uuid, reason: &str) -> Result<(), ReportError> {
+    pub async fn defer(&self, input: InputId, reason: &str) -> Result<(), ReportError> {
         self.repeat(|| self.attempt.defer_input(input, reason)).await
     }
 
@@ -159,7 +159,7 @@ impl Reporter {
                 Err(error) => return Err(ReportError::Refused(error)),
             };
             let pause = backoff.next(error.retry_after());
-            tracing::debug!(attempt = self.attempt.id(), %error, ?pause, "the call failed, retrying");
+            tracing::debug!(attempt = %self.attempt.id(), %error, ?pause, "the call failed, retrying");
             tokio::select! {
                 _ = &mut lost => return Err(ReportError::Lost),
                 () = tokio::time::sleep(pause) => {}

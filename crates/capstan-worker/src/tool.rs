@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use capstan_child::{Child, ChildCommand, Signal};
-use capstan_client::{ClaimedToolCall, ToolResult};
+use capstan_client::{ClaimedToolCall, ReportToolCall};
 use chrono::Utc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
@@ -59,8 +59,8 @@ impl ToolConfig {
         &self,
         call: &ClaimedToolCall,
         giving_up: &CancellationToken,
-    ) -> ToolResult {
-        let failed = |error: String| ToolResult { error: Some(error), ..ToolResult::default() };
+    ) -> ReportToolCall {
+        let failed = |error: String| ReportToolCall { error: Some(error), ..ReportToolCall::default() };
         let Some(command) = self.commands.get(&call.tool) else {
             return failed(format!("this worker does not have the tool {:?}", call.tool));
         };
@@ -98,7 +98,7 @@ impl ToolConfig {
         mut child: Child,
         call: &ClaimedToolCall,
         giving_up: &CancellationToken,
-    ) -> io::Result<ToolResult> {
+    ) -> io::Result<ReportToolCall> {
         let missing = || io::Error::other("a pipe of the process is missing");
         let mut stdin = child.stdin.take().ok_or_else(missing)?;
         let stdout = Heard::begin(child.stdout.take().ok_or_else(missing)?);
@@ -126,7 +126,7 @@ impl ToolConfig {
         };
         writing.abort();
         let killed = status.code().is_none().then(|| format!("the tool ended by {status}"));
-        Ok(ToolResult {
+        Ok(ReportToolCall {
             exit_code: status.code(),
             stdout: stdout.text().await,
             stderr: stderr.text().await,

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_client::{Client, Error, LeasedAttempt, WorkerRegistration};
+use capstan_client::{Client, Error, LeasedAttempt, RegisterWorker, WorkerId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -48,7 +48,7 @@ pub struct Worker {
     runner: Option<Arc<dyn Runner>>,
     leases: Leases,
     /// The worker id; changes when a restarted server does not know this worker.
-    identity: watch::Sender<Uuid>,
+    identity: watch::Sender<WorkerId>,
     /// Held while registering, so that concurrent requests register once.
     registering: tokio::sync::Mutex<()>,
     unheard: tool_calls::Unheard,
@@ -68,7 +68,7 @@ impl Worker {
             client,
             runner: None,
             leases: Leases::default(),
-            identity: watch::Sender::new(Uuid::nil()),
+            identity: watch::Sender::new(WorkerId(Uuid::nil())),
             registering: tokio::sync::Mutex::default(),
             unheard: tool_calls::Unheard::default(),
         })
@@ -100,7 +100,7 @@ impl Worker {
         let mut capabilities = self.config.capabilities.clone();
         let declared = |tool: &&String| !self.config.capabilities.tools.contains(tool);
         capabilities.tools.extend(self.config.tools.commands.keys().filter(declared).cloned());
-        let registration = WorkerRegistration {
+        let registration = RegisterWorker {
             name: self.config.name.clone(),
             pools: self.config.pools.clone(),
             slots: u32::try_from(self.config.slots).unwrap_or(u32::MAX),
@@ -130,12 +130,12 @@ impl Worker {
     }
 
     /// Registers again when the server does not know this id, as after a restart.
-    async fn register_again(&self, forgotten: Uuid) -> Result<(), WorkerError> {
+    async fn register_again(&self, forgotten: WorkerId) -> Result<(), WorkerError> {
         let _registering = self.registering.lock().await;
         if self.id() == forgotten { self.register().await } else { Ok(()) }
     }
 
-    fn id(&self) -> Uuid {
+    fn id(&self) -> WorkerId {
         *self.identity.borrow()
     }
 
@@ -181,7 +181,7 @@ impl Worker {
     async fn recover(
         &self,
         error: &Error,
-        id: Uuid,
+        id: WorkerId,
         backoff: &mut Backoff,
         shutdown: &CancellationToken,
     ) -> Result<ControlFlow<()>, WorkerError> {
@@ -249,7 +249,7 @@ impl Worker {
             }
             let (id, sent_at) = (self.id(), Instant::now());
             let answers = tokio::select! {
-                answers = self.client.renew(id, &renewals, wait) => answers,
+                answers = self.client.renew(id, renewals, wait) => answers,
                 () = async {
                     self.leases.added.notified().await;
                     tokio::time::sleep(JOIN_PAUSE).await;

@@ -1,6 +1,6 @@
 //! `capstan agent`: create, read, change and delete agents.
 
-use capstan_client::NewAgent;
+use capstan_client::CreateAgent;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -118,11 +118,9 @@ impl AgentCommand {
         let client = self.remote.client()?;
         match self.action {
             Action::Create { key, name, config } => {
-                let mut agent = serde_json::json!({ "agent_key": key, "name": name });
-                if let Some(config) = config {
-                    agent["config"] = serde_json::from_str(&config)?;
-                }
-                let agent: NewAgent = serde_json::from_value(agent)?;
+                let config =
+                    config.map(|config| serde_json::from_str(&config)).transpose()?.unwrap_or_default();
+                let agent = CreateAgent { agent_key: key, name, config, ..CreateAgent::default() };
                 self.output.object(&client.create_agent(&agent).await?)
             }
             Action::List => {

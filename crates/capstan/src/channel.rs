@@ -1,6 +1,6 @@
 //! `capstan channel`: binds external addresses to a workspace.
 
-use capstan_client::NewChannel;
+use capstan_client::UpsertChannelBinding;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
@@ -56,12 +56,14 @@ impl ChannelCommand {
         let client = self.remote.client()?;
         match self.action {
             Action::Put { channel_type, address, agent, config, inactive } => {
-                let channel = NewChannel {
+                let binding = UpsertChannelBinding {
+                    channel_type,
+                    address,
                     agent_id: agent,
                     config: config.unwrap_or_default(),
                     active: inactive.then_some(false),
                 };
-                let bound = client.put_channel(&channel_type, &address, &channel).await?;
+                let bound = client.put_channel(&binding).await?;
                 self.output.object(&bound["channel"])
             }
             Action::List { agent } => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use capstan_client::{Follow, NewTask, TaskFilter, TaskInput};
+use capstan_client::{AcceptAgentCommand, Follow, SubmitTaskInput, TaskFilter, TaskId};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -159,14 +159,15 @@ impl TaskCommand {
         let client = self.remote.client()?;
         match self.action {
             Action::Submit(submit) => {
-                let task = NewTask {
-                    idempotency_key: submit.idempotency_key,
+                let task = AcceptAgentCommand {
+                    message: submit.message,
+                    agent_id: submit.agent,
                     label: submit.label,
                     priority: submit.priority,
                     timeout_ms: submit.timeout_ms,
-                    ..NewTask::new(submit.agent, submit.message)
+                    ..AcceptAgentCommand::default()
                 };
-                let accepted = client.create_task(&task).await?;
+                let accepted = client.create_task(&task, submit.idempotency_key.as_deref()).await?;
                 let Some(task) = accepted.task.as_ref().filter(|_| submit.wait) else {
                     return self.output.object(&accepted.task);
                 };
@@ -217,8 +218,8 @@ impl TaskCommand {
                 Ok(())
             }
             Action::Input { id, message, idempotency_key } => {
-                let input = TaskInput { idempotency_key, ..TaskInput::text(message) };
-                self.output.object(&client.submit_input(id, &input).await?)
+                let input = SubmitTaskInput::from_text(TaskId(id), message);
+                self.output.object(&client.submit_input(&input, idempotency_key.as_deref()).await?)
             }
             Action::Cancel { id, reason } => {
                 self.output.object(&client.cancel_task(id, reason.as_deref()).await?.task)

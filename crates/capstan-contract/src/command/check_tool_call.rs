@@ -21,6 +21,13 @@ pub struct CheckToolCall {
     pub is_write: bool,
 }
 
+impl CheckToolCall {
+    /// Asks for a call that is taken to change something.
+    pub fn new(tool: impl Into<String>, arguments: Value) -> Self {
+        Self { tool: tool.into(), arguments, summary: None, details: None, is_write: yes() }
+    }
+}
+
 fn yes() -> bool {
     true
 }

@@ -31,6 +31,22 @@ pub struct SubmitTaskInput {
     pub queue_mode: Option<String>,
 }
 
+impl SubmitTaskInput {
+    /// An input that is a text and nothing else.
+    pub fn from_text(task_id: TaskId, message: impl Into<String>) -> Self {
+        Self {
+            task_id,
+            kind: None,
+            action: None,
+            message: message.into(),
+            items: Vec::new(),
+            answers: Map::new(),
+            blocker_id: None,
+            queue_mode: None,
+        }
+    }
+}
+
 /// A decision on one output.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DecidedItem {

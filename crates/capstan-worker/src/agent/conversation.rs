@@ -3,9 +3,8 @@
 use std::io;
 use std::time::Duration;
 
-use capstan_client::ClaimedInput;
+use capstan_client::{ClaimedInput, InputId, RunResult};
 use tokio::time::{Instant, sleep_until};
-use uuid::Uuid;
 
 use super::Patience;
 use super::ending::{Ended, Ending};
@@ -149,7 +148,7 @@ impl Conversation<'_> {
     }
 
     /// Defers the input, so that it does not count as delivered within the turn.
-    async fn defer(&self, input: Uuid) -> Result<Looked, Ending> {
+    async fn defer(&self, input: InputId) -> Result<Looked, Ending> {
         match self.assignment.reporter.defer(input, "the agent does not listen during its turn").await {
             Ok(()) => Ok(Looked::Nothing),
             Err(ReportError::Lost) => self.lost_or_cancelled().map(|()| Looked::Nothing),
@@ -215,10 +214,10 @@ pub(crate) async fn see_off(
 
 /// The report of an agent that could not even be started.
 pub(crate) fn not_started(error: &io::Error) -> Conclusion {
-    Conclusion::Report(Box::new(capstan_client::RunResult {
+    Conclusion::Report(Box::new(RunResult {
         outcome: "error".to_owned(),
         error: Some(format!("the command could not be started: {error}")),
         error_class: Some("retryable".to_owned()),
-        ..capstan_client::RunResult::default()
+        ..RunResult::default()
     }))
 }

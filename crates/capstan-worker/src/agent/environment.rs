@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use capstan_client::LeasedAttempt;
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// Variables of the worker that are no secret and that programs need to work at all.
 const HARMLESS: &[&str] = &[
@@ -64,25 +65,21 @@ pub(crate) fn passed_on(
 
 fn variables(leased: &LeasedAttempt) -> Vec<(&'static str, Option<String>)> {
     let some = |text: &dyn ToString| Some(text.to_string());
-    let json = |value: &dyn ToString, is_empty: bool| (!is_empty).then(|| value.to_string());
-    let object = |value: &Value| {
-        let is_empty = value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
-        json(value, is_empty)
-    };
+    let object = |fields: &Map<String, Value>| (!fields.is_empty()).then(|| json(fields));
     vec![
-        ("AGENT_CONFIG", object(&Value::Object(leased.agent_config.clone()))),
+        ("AGENT_CONFIG", object(&leased.agent_config)),
         ("AGENT_ID", some(&leased.agent_id)),
         ("AGENT_KEY", some(&leased.agent_key)),
         ("AGENT_NAME", some(&leased.agent_name)),
-        ("ATTACHMENTS", json(&Value::Array(leased.attachments.clone()), leased.attachments.is_empty())),
+        ("ATTACHMENTS", (!leased.attachments.is_empty()).then(|| json(&leased.attachments))),
         ("ATTEMPT_ID", some(&leased.attempt_id)),
         ("ATTEMPT_NO", some(&leased.attempt_no)),
-        ("CAUSE", some(&leased.cause)),
+        ("CAUSE", Some(json(&leased.cause).trim_matches('"').to_owned())),
         ("DEADLINE", leased.deadline.map(|deadline| deadline.to_rfc3339())),
         ("EXTRA_SYSTEM_PROMPT", leased.extra_system_prompt.clone()),
         ("LABEL", leased.label.clone()),
         ("MODEL", leased.model.clone()),
-        ("POLICY", object(&leased.policy)),
+        ("POLICY", Some(json(&leased.policy))),
         ("PROMPT", some(&leased.prompt)),
         ("PROMPT_BYTES", some(&leased.prompt.len())),
         ("PROVENANCE", object(&leased.input_provenance)),
@@ -93,16 +90,23 @@ fn variables(leased: &LeasedAttempt) -> Vec<(&'static str, Option<String>)> {
         ("RUN_NO", some(&leased.run_no)),
         ("SESSION_ID", some(&leased.session_id)),
         ("SESSION_KEY", leased.session_key.clone()),
-        ("SKILL_PATHS", json(&Value::from(leased.skill_paths.clone()), leased.skill_paths.is_empty())),
+        ("SKILL_PATHS", (!leased.skill_paths.is_empty()).then(|| json(&leased.skill_paths))),
         ("TASK_ID", some(&leased.task_id)),
         ("TIMEOUT_MS", some(&leased.timeout_ms)),
         ("WORKSPACE", some(&leased.workspace)),
     ]
 }
 
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("a part of an attempt is JSON")
+}
+
 #[cfg(test)]
 mod tests {
+    use capstan_client::{RunCause, RunId};
+
     use super::*;
+    use crate::fixture::leased;
 
     fn environment(leased: &LeasedAttempt) -> std::collections::BTreeMap<String, String> {
         let own = [
@@ -120,7 +124,7 @@ mod tests {
 
     #[test]
     fn secrets_of_the_worker_stay_with_the_worker() {
-        let environment = environment(&LeasedAttempt::default());
+        let environment = environment(&leased());
         assert_eq!(environment["PATH"], "/bin");
         assert_eq!(environment["LC_ALL"], "C");
         assert_eq!(environment["MODEL_KEY"], "wanted");
@@ -132,11 +136,11 @@ mod tests {
     fn the_attempt_is_told_in_full_and_absent_things_are_absent() {
         let leased = LeasedAttempt {
             prompt: "hé".into(),
-            cause: "input".into(),
-            resumed_from_run_id: Some(uuid::Uuid::nil()),
-            attachments: vec![serde_json::json!({"uri": "x"})],
+            cause: RunCause::Input,
+            resumed_from_run_id: Some(RunId(uuid::Uuid::nil())),
+            attachments: vec![Map::from_iter([("uri".to_owned(), Value::from("x"))])],
             skill_paths: vec!["skills/a".into()],
-            ..LeasedAttempt::default()
+            ..leased()
         };
         let environment = environment(&leased);
         assert_eq!(environment["CAPSTAN_PROMPT_BYTES"], "3");
@@ -150,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_the_kernel_would_refuse_is_left_out_and_named() {
-        let leased = LeasedAttempt { prompt: "x".repeat(VALUE_MAX + 1), ..LeasedAttempt::default() };
+        let leased = LeasedAttempt { prompt: "x".repeat(VALUE_MAX + 1), ..leased() };
         let environment = environment(&leased);
         assert!(!environment.contains_key("CAPSTAN_PROMPT"));
         assert_eq!(environment["CAPSTAN_OMITTED"], "CAPSTAN_PROMPT");

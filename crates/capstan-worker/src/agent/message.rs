@@ -1,6 +1,8 @@
 //! The messages an agent writes to its standard output, one JSON object with a `capstan` key per line.
 
-use capstan_client::{BlockerReport, OutputReport, RunEventReport, ToolQuestion, Usage, WakePlan};
+use capstan_client::{
+    AppendRows, BlockerReport, CheckToolCall, OutputStatus, ProduceOutput, RunEvent, Usage, WakePlan,
+};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -9,15 +11,15 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Message {
     Interactive,
-    Output(Box<OutputReport>),
-    Rows { output: String, rows: Vec<Value> },
+    Output(Box<ProduceOutput>),
+    Rows { output: String, rows: AppendRows },
     Finalize { output: String, summary: String },
     Usage(Box<Usage>),
     Blocker(BlockerReport),
     Wake(WakePlan),
     Subtask { subtask: Value, join: Option<String> },
     Watch(Value),
-    Event(RunEventReport),
+    Event(RunEvent),
     ToolCall(Box<ToolCall>),
     Result(Value),
 }
@@ -27,7 +29,7 @@ pub(crate) enum Message {
 pub(crate) struct ToolCall {
     /// The agent's own id of the call, returned with the decision.
     pub(crate) id: Option<String>,
-    pub(crate) question: ToolQuestion,
+    pub(crate) question: CheckToolCall,
 }
 
 /// The wire form; the `capstan` key was taken off before.
@@ -43,7 +45,7 @@ struct OutputLine {
     data: Map<String, Value>,
     #[serde(default)]
     metadata: Map<String, Value>,
-    status: Option<String>,
+    status: Option<OutputStatus>,
 }
 
 #[derive(Deserialize)]
@@ -121,7 +123,7 @@ fn of_kind(kind: &str, fields: Value) -> Result<Message, String> {
         }
         "output" => {
             let line: OutputLine = serde_json::from_value(fields).map_err(refused)?;
-            Message::Output(Box::new(OutputReport {
+            Message::Output(Box::new(ProduceOutput {
                 name: line.name,
                 id: None,
                 output_type: line.output_type,
@@ -135,7 +137,7 @@ fn of_kind(kind: &str, fields: Value) -> Result<Message, String> {
         }
         "rows" => {
             let RowsLine { output, rows } = serde_json::from_value(fields).map_err(refused)?;
-            Message::Rows { output, rows }
+            Message::Rows { output, rows: AppendRows { rows } }
         }
         "finalize" => {
             let FinalizeLine { output, summary } = serde_json::from_value(fields).map_err(refused)?;
@@ -152,13 +154,14 @@ fn of_kind(kind: &str, fields: Value) -> Result<Message, String> {
         "tool_call" => {
             let ToolCallLine { id, tool, arguments, summary, details, is_write } =
                 serde_json::from_value(fields).map_err(refused)?;
-            let question = ToolQuestion { tool, arguments, summary, details, is_write };
+            let mut question = CheckToolCall { summary, details, ..CheckToolCall::new(tool, arguments) };
+            question.is_write = is_write.unwrap_or(question.is_write);
             Message::ToolCall(Box::new(ToolCall { id, question }))
         }
         "wake" => Message::Wake(serde_json::from_value(fields).map_err(refused)?),
         "event" => {
             let EventLine { event_type, payload, ts } = serde_json::from_value(fields).map_err(refused)?;
-            Message::Event(RunEventReport { event_type, payload, ts })
+            Message::Event(RunEvent { event_type, payload, ts })
         }
         "result" => {
             let ResultLine { result } = serde_json::from_value(fields).map_err(refused)?;
@@ -168,20 +171,21 @@ fn of_kind(kind: &str, fields: Value) -> Result<Message, String> {
     })
 }
 
-/// A misspelt counter would be lost usage.
+/// A misspelt counter would be lost usage, in total and by model.
 fn usage(fields: Value) -> Result<Usage, serde_json::Error> {
-    const COUNTERS: [&str; 7] = [
+    const COUNTERS: [&str; 5] = [
         "input_tokens",
         "output_tokens",
         "cache_creation_input_tokens",
         "cache_read_input_tokens",
-        "total_tokens",
         "cost_usd",
-        "models",
     ];
-    let unknown =
-        fields.as_object().and_then(|fields| fields.keys().find(|key| !COUNTERS.contains(&key.as_str())));
-    match unknown {
+    let is_counter = |key: &&String| COUNTERS.contains(&key.as_str());
+    let is_of_total = |key: &&String| is_counter(key) || *key == "total_tokens" || *key == "models";
+    let models = fields.get("models").and_then(Value::as_object).into_iter().flat_map(Map::values);
+    let of_models = models.filter_map(Value::as_object).flat_map(Map::keys).find(|key| !is_counter(key));
+    let of_total = fields.as_object().and_then(|fields| fields.keys().find(|key| !is_of_total(key)));
+    match of_total.or(of_models) {
         Some(key) => Err(serde::de::Error::custom(format!("unknown field `{key}`"))),
         None => serde_json::from_value(fields),
     }
@@ -211,7 +215,7 @@ mod tests {
         assert_eq!(read(json!({"capstan": "interactive"})), Message::Interactive);
         assert_eq!(
             read(json!({"capstan": "rows", "output": "report", "rows": [1]})),
-            Message::Rows { output: "report".into(), rows: vec![json!(1)] }
+            Message::Rows { output: "report".into(), rows: AppendRows { rows: vec![json!(1)] } }
         );
         assert_eq!(
             read(json!({"capstan": "finalize", "output": "report", "summary": "s"})),
@@ -256,7 +260,7 @@ mod tests {
         let line = json!({"capstan": "tool_call", "id": "1", "tool": "crm.update", "arguments": {"n": 1}});
         let Message::ToolCall(call) = read(line) else { panic!("a tool call") };
         assert_eq!((call.id.as_deref(), &call.question.arguments["n"]), (Some("1"), &json!(1)));
-        assert_eq!(call.question.is_write, None, "the server says what is meant by silence");
+        assert!(call.question.is_write, "silence means what it means to the server");
     }
 
     #[test]
@@ -271,6 +275,8 @@ mod tests {
             (r#"{"capstan":"output","title":"t"}"#, "output_type"),
             (r#"{"capstan":"output","output_type":"a","title":"t","colour":"red"}"#, "colour"),
             (r#"{"capstan":"usage","input_token":1}"#, "input_token"),
+            (r#"{"capstan":"usage","models":{"m":{"output_token":1}}}"#, "output_token"),
+            (r#"{"capstan":"output","output_type":"a","title":"t","status":"red"}"#, "red"),
             (r#"{"capstan":"rows","output":"o","rows":3}"#, "rows"),
         ] {
             let error = read(line).unwrap().unwrap_err();

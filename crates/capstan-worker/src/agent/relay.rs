@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_client::{BlockerReport, GateAnswer, LogLine, WakePlan};
+use capstan_client::{AppendLogs, BlockerReport, GateAnswer, LogLine, WakePlan};
 use chrono::Utc;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
@@ -211,8 +211,8 @@ impl Work {
     }
 
     async fn flush(&mut self) {
-        let lines = self.batch.take();
-        if lines.is_empty() || self.deaf {
+        let lines = AppendLogs { lines: self.batch.take() };
+        if lines.lines.is_empty() || self.deaf {
             return;
         }
         match self.reporter.logs(&lines).await {
@@ -221,7 +221,7 @@ impl Work {
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
-                    lines = lines.len(),
+                    lines = lines.lines.len(),
                     "log lines were refused"
                 );
             }
@@ -272,7 +272,7 @@ impl Work {
                 }
             },
             Message::Usage(usage) => ("usage", self.reporter.usage(&usage).await),
-            Message::Event(event) => ("event", self.reporter.event(&event).await),
+            Message::Event(event) => ("event", self.reporter.event(event).await),
             Message::Blocker(mut blocker) => {
                 self.name_items(&mut blocker);
                 let followed = self.reporter.blocker(&blocker).await;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use capstan_client::LeasedAttempt;
+use capstan_client::{AgentId, LeasedAttempt, RunId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -26,8 +26,8 @@ struct Record {
     session: String,
     /// Only for operators who look into the folder.
     capstan_session: String,
-    agent: Uuid,
-    run: Uuid,
+    agent: AgentId,
+    run: RunId,
 }
 
 impl Sessions {
@@ -38,7 +38,7 @@ impl Sessions {
 
     /// The session of an attempt. Its id may be any text, so the folder's name derives from it.
     pub(crate) fn of(&self, leased: &LeasedAttempt) -> Session {
-        let name = Uuid::new_v5(&leased.agent_id, leased.session_id.as_bytes());
+        let name = Uuid::new_v5(&leased.agent_id.0, leased.session_id.as_bytes());
         Session { folder: self.folder.join(&leased.workspace).join(name.to_string()) }
     }
 }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     fn leased(session_id: &str) -> LeasedAttempt {
-        LeasedAttempt { workspace: "dev".into(), session_id: session_id.into(), ..LeasedAttempt::default() }
+        LeasedAttempt { session_id: session_id.into(), ..crate::fixture::leased() }
     }
 
     #[test]
@@ -113,7 +113,7 @@ mod tests {
         for other in [
             leased("other"),
             LeasedAttempt { workspace: "prod".into(), ..odd.clone() },
-            LeasedAttempt { agent_id: Uuid::from_u128(7), ..odd.clone() },
+            LeasedAttempt { agent_id: AgentId(Uuid::from_u128(7)), ..odd.clone() },
         ] {
             assert_eq!(sessions.of(&other).recall(), None);
         }

@@ -5,7 +5,6 @@ use capstan_client::LeasedAttempt;
 use serde_json::Value;
 
 use super::permission;
-use crate::agent::is_interactive;
 
 /// The first message to an agent whose previous conversation is missing.
 pub(super) const HISTORY_UNAVAILABLE: &str = "Note: this task was worked on before, but the history of that conversation is not available here. \
@@ -50,7 +49,7 @@ impl CommandLine {
         if let Some(session) = resume {
             add("--resume", session);
         }
-        Self { arguments, asks: is_interactive(&leased.policy), overflow }
+        Self { arguments, asks: leased.policy.interactive, overflow }
     }
 
     /// The command to start: the operator's command, then the arguments.
@@ -69,9 +68,11 @@ impl CommandLine {
 
 #[cfg(test)]
 mod tests {
+    use capstan_client::RunPolicy;
     use serde_json::json;
 
     use super::*;
+    use crate::fixture;
 
     fn leased() -> LeasedAttempt {
         let Value::Object(agent_config) = json!({"model": "claude-a", "system_prompt": "Be brief."}) else {
@@ -81,7 +82,7 @@ mod tests {
             agent_config,
             extra_system_prompt: Some("Today.".into()),
             skill_paths: vec!["skills/a".into(), "skills/b".into()],
-            ..LeasedAttempt::default()
+            ..fixture::leased()
         }
     }
 
@@ -102,7 +103,7 @@ mod tests {
         assert_eq!(after(&line, "--resume").as_deref(), Some("s-1"));
         let line = CommandLine::of(&LeasedAttempt { model: Some("claude-b".into()), ..leased() }, None);
         assert_eq!((after(&line, "--model").as_deref(), after(&line, "--resume")), (Some("claude-b"), None));
-        assert_eq!(after(&CommandLine::of(&LeasedAttempt::default(), None), "--append-system-prompt"), None);
+        assert_eq!(after(&CommandLine::of(&fixture::leased(), None), "--append-system-prompt"), None);
     }
 
     #[test]
@@ -112,7 +113,8 @@ mod tests {
         };
         assert!(asks(leased(), "claude"));
         assert!(!asks(leased(), "claude --permission-prompt-tool mcp__desk__ask"));
-        let deaf = LeasedAttempt { policy: serde_json::json!({ "interactive": false }), ..leased() };
+        let deaf =
+            LeasedAttempt { policy: RunPolicy { interactive: false, ..RunPolicy::default() }, ..leased() };
         assert!(!asks(deaf, "claude"));
     }
 
@@ -120,7 +122,7 @@ mod tests {
     fn a_system_prompt_the_kernel_would_refuse_is_said_instead() {
         let long = "x".repeat(ARGUMENT_MAX + 1);
         let line = CommandLine::of(
-            &LeasedAttempt { extra_system_prompt: Some(long.clone()), ..LeasedAttempt::default() },
+            &LeasedAttempt { extra_system_prompt: Some(long.clone()), ..fixture::leased() },
             None,
         );
         assert_eq!((after(&line, "--append-system-prompt"), line.overflow), (None, Some(long)));

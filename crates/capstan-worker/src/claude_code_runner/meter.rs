@@ -6,9 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use capstan_client::Usage;
+use capstan_client::{ModelUsage, Usage};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
 
 /// Tokens as a message or a turn's result states them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
@@ -110,7 +109,7 @@ impl Meter {
             usage.cache_creation_input_tokens += added.cache_creation_input_tokens;
             usage.cache_read_input_tokens += added.cache_read_input_tokens;
             if added != ModelTotals::default() {
-                usage.models.insert(name.clone(), shown(added));
+                usage.models.insert(name.clone(), added.into());
             }
         }
         usage
@@ -134,7 +133,7 @@ impl Meter {
                 of_model.cache_read_input_tokens += one.cache_read_input_tokens;
             }
         }
-        sum.models = models.into_iter().map(|(name, totals)| (name.to_owned(), shown(totals))).collect();
+        sum.models = models.into_iter().map(|(name, totals)| (name.to_owned(), totals.into())).collect();
         (sum != Usage::default()).then_some(sum)
     }
 }
@@ -147,22 +146,26 @@ fn counted(tokens: Tokens) -> Usage {
         cache_read_input_tokens: tokens.cache_read.unwrap_or_default(),
         total_tokens: 0,
         cost_usd: 0.0,
-        models: Map::new(),
+        models: BTreeMap::new(),
     }
 }
 
-fn shown(totals: ModelTotals) -> Value {
-    json!({
-        "input_tokens": totals.input_tokens,
-        "output_tokens": totals.output_tokens,
-        "cache_creation_input_tokens": totals.cache_creation_input_tokens,
-        "cache_read_input_tokens": totals.cache_read_input_tokens,
-        "cost_usd": totals.cost_usd,
-    })
+impl From<ModelTotals> for ModelUsage {
+    fn from(totals: ModelTotals) -> Self {
+        Self {
+            input_tokens: totals.input_tokens,
+            output_tokens: totals.output_tokens,
+            cache_creation_input_tokens: totals.cache_creation_input_tokens,
+            cache_read_input_tokens: totals.cache_read_input_tokens,
+            cost_usd: totals.cost_usd,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     fn totals(value: Value) -> Totals {
@@ -186,13 +189,13 @@ mod tests {
                                    "modelUsage": {"m": model(10, 20, 0.25)}})))
             .unwrap();
         assert_eq!((first.input_tokens, first.output_tokens, first.cost_usd), (10, 20, 0.25));
-        assert_eq!(first.models["m"]["cache_read_input_tokens"], 100);
+        assert_eq!(first.models["m"].cache_read_input_tokens, 100);
         let second = meter
             .result(&totals(json!({"total_cost_usd": 0.75,
                                    "modelUsage": {"m": model(15, 20, 0.25), "n": model(1, 1, 0.5)}})))
             .unwrap();
         assert_eq!((second.input_tokens, second.output_tokens, second.cost_usd), (6, 1, 0.5));
-        assert_eq!((second.cache_read_input_tokens, &second.models["m"]["input_tokens"]), (100, &json!(5)));
+        assert_eq!((second.cache_read_input_tokens, second.models["m"].input_tokens), (100, 5));
         let same = totals(json!({"total_cost_usd": 0.75,
                                  "modelUsage": {"m": model(15, 20, 0.25), "n": model(1, 1, 0.5)}}));
         assert_eq!(meter.result(&same), None);
@@ -219,7 +222,7 @@ mod tests {
         meter.message("m2", Some("a"), tokens(json!({"input_tokens": 5, "cache_read_input_tokens": null})));
         let used = meter.unreported().unwrap();
         assert_eq!((used.input_tokens, used.output_tokens), (8, 9));
-        assert_eq!(used.models["a"]["input_tokens"], 8);
+        assert_eq!(used.models["a"].input_tokens, 8);
         let turn = totals(json!({"usage": {"input_tokens": 8, "output_tokens": 9}, "total_cost_usd": 0.5}));
         let turn = meter.result(&turn).unwrap();
         assert_eq!((turn.input_tokens, turn.output_tokens, turn.cost_usd), (8, 9, 0.5));

@@ -4,7 +4,7 @@
 //! allow nor deny, and waits for the `control_response`. A call that waits for an approval is denied for now: the model is
 //! told so, ends its turn, and receives the result later.
 
-use capstan_client::{GateAnswer, ToolDecision, ToolQuestion};
+use capstan_client::{CheckToolCall, GateAnswer, ToolDecision};
 use serde_json::{Value, json};
 
 use super::line;
@@ -25,7 +25,7 @@ pub(super) fn asked(mut message: Value) -> Vec<Written> {
     let id = text(message.get("request_id"));
     let tool = text(message.pointer("/request/tool_name")).unwrap_or_default();
     let arguments = message.pointer_mut("/request/input").map(Value::take).unwrap_or_default();
-    let question = ToolQuestion { tool, arguments, ..ToolQuestion::default() };
+    let question = CheckToolCall::new(tool, arguments);
     vec![Written::Message(Message::ToolCall(Box::new(ToolCall { id, question })))]
 }
 

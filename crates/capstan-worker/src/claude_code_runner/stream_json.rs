@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use capstan_client::{LeasedAttempt, OutputReport, RunEventReport};
+use capstan_client::{LeasedAttempt, ProduceOutput, RunEvent};
 use chrono::Utc;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -94,7 +94,7 @@ impl StreamJson {
             return Vec::new();
         }
         if let Err(error) = self.session.remember(session_id, &self.leased) {
-            tracing::warn!(%error, attempt = self.leased.attempt_id, "the session cannot be remembered");
+            tracing::warn!(%error, attempt = %self.leased.attempt_id, "the session cannot be remembered");
         }
         let payload = json!({
             "runner": "claude_code",
@@ -104,7 +104,7 @@ impl StreamJson {
             "version": message.get("claude_code_version"),
         });
         let event_type = "agent_session".to_owned();
-        vec![Written::Message(Message::Event(RunEventReport { event_type, payload, ts: Some(Utc::now()) }))]
+        vec![Written::Message(Message::Event(RunEvent { event_type, payload, ts: Some(Utc::now()) }))]
     }
 
     fn said(&mut self, spoken: Spoken) -> Vec<Written> {
@@ -174,12 +174,12 @@ impl StreamJson {
     }
 
     /// The final answer of a turn, as an output. A retry of the run has its own.
-    fn answer(&mut self, text: &str) -> Option<OutputReport> {
+    fn answer(&mut self, text: &str) -> Option<ProduceOutput> {
         let (text, _) = spoken_text(text);
         let title = text.lines().map(str::trim).find(|line| !line.is_empty())?.to_owned();
         self.answers += 1;
         let metadata = [("kind", json!("final_response")), ("runner", json!("claude_code"))];
-        Some(OutputReport {
+        Some(ProduceOutput {
             name: Some(format!(
                 "final_response.{}.{}.{}",
                 self.leased.run_no, self.leased.attempt_no, self.answers

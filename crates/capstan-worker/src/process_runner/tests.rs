@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use capstan_client::{InputId, InputKind};
 use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::*;
 
@@ -24,12 +26,11 @@ async fn text(written: &mut mpsc::Receiver<Written>) -> Option<String> {
 
 fn input(message: &str) -> ClaimedInput {
     ClaimedInput {
-        input_id: Uuid::nil(),
+        input_id: InputId(Uuid::nil()),
         seq: 1,
-        kind: "free_text".into(),
+        kind: InputKind::FreeText,
         message: message.into(),
         answers: serde_json::Map::new(),
-        more: serde_json::Map::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Real processes that carry calls out.
 
+use capstan_client::{RunId, TaskId, ToolCallId};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -8,11 +9,11 @@ use super::*;
 fn call(arguments: serde_json::Value) -> ClaimedToolCall {
     ClaimedToolCall {
         claim: "c".into(),
-        tool_call_id: Uuid::from_u128(7),
+        tool_call_id: ToolCallId(Uuid::from_u128(7)),
         try_no: 1,
         workspace: "dev".into(),
-        task_id: Uuid::nil(),
-        run_id: Uuid::nil(),
+        task_id: TaskId(Uuid::nil()),
+        run_id: RunId(Uuid::nil()),
         tool: "crm".into(),
         arguments,
         until: Utc::now() + Duration::from_mins(2),
@@ -24,7 +25,7 @@ fn tools(command: &str) -> ToolConfig {
     ToolConfig { commands, grace: Duration::from_millis(200), ..ToolConfig::default() }
 }
 
-async fn carry_out(tools: &ToolConfig, call: &ClaimedToolCall) -> ToolResult {
+async fn carry_out(tools: &ToolConfig, call: &ClaimedToolCall) -> ReportToolCall {
     let nobody = CancellationToken::new();
     let carried_out = tools.carry_out(call, &nobody);
     let limit = Duration::from_secs(20);

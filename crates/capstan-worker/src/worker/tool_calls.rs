@@ -7,12 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use capstan_client::{ClaimedToolCall, Error, ToolResult};
+use capstan_client::{ClaimedToolCall, Error, ReportToolCall, ToolCallId, WorkerId};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use super::{Worker, WorkerError};
 use crate::backoff::Backoff;
@@ -24,16 +23,16 @@ const LAST_REPORT: Duration = Duration::from_secs(3);
 
 /// Results not accepted by the server, by call.
 #[derive(Debug, Default)]
-pub(super) struct Unheard(Mutex<BTreeMap<Uuid, (Instant, ToolResult)>>);
+pub(super) struct Unheard(Mutex<BTreeMap<ToolCallId, (Instant, ReportToolCall)>>);
 
 impl Unheard {
-    fn keep(&self, call: Uuid, result: ToolResult, now: Instant) {
+    fn keep(&self, call: ToolCallId, result: ReportToolCall, now: Instant) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|_, (at, _)| now < *at + KEPT_FOR);
         kept.insert(call, (now, result));
     }
 
-    fn take(&self, call: Uuid) -> Option<ToolResult> {
+    fn take(&self, call: ToolCallId) -> Option<ReportToolCall> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&call).map(|(_, result)| result)
     }
 }
@@ -84,7 +83,7 @@ impl Worker {
     }
 
     /// `id` is the worker id that claimed the call; this worker may have registered again since.
-    async fn answer_tool_call(&self, id: Uuid, call: &ClaimedToolCall, giving_up: &CancellationToken) {
+    async fn answer_tool_call(&self, id: WorkerId, call: &ClaimedToolCall, giving_up: &CancellationToken) {
         let (tool_call, tool) = (call.tool_call_id, &*call.tool);
         let result = if let Some(result) = self.unheard.take(tool_call) {
             result
@@ -111,7 +110,12 @@ impl Worker {
     }
 
     /// Repeats the report until it is accepted or finally refused, at the latest when the claim expires.
-    async fn report_tool_call(&self, id: Uuid, claim: &str, result: &ToolResult) -> Result<(), Error> {
+    async fn report_tool_call(
+        &self,
+        id: WorkerId,
+        claim: &str,
+        result: &ReportToolCall,
+    ) -> Result<(), Error> {
         let mut backoff = Backoff::default();
         loop {
             match self.client.report_tool_call(id, claim, result).await {
@@ -128,18 +132,20 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
     fn a_result_nobody_took_is_the_answer_when_the_call_comes_again() {
         let unheard = Unheard::default();
-        let result = ToolResult { stdout: "stored".into(), ..ToolResult::default() };
-        let call = Uuid::from_u128(1);
+        let result = ReportToolCall { stdout: "stored".into(), ..ReportToolCall::default() };
+        let call = ToolCallId(Uuid::from_u128(1));
         let now = Instant::now();
         unheard.keep(call, result.clone(), now);
         assert_eq!((unheard.take(call), unheard.take(call)), (Some(result.clone()), None));
         unheard.keep(call, result.clone(), now);
-        unheard.keep(Uuid::from_u128(2), result, now + KEPT_FOR);
+        unheard.keep(ToolCallId(Uuid::from_u128(2)), result, now + KEPT_FOR);
         assert_eq!(unheard.take(call), None, "it will not come again");
     }
 }

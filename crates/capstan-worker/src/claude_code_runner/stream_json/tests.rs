@@ -11,8 +11,7 @@ struct Heard {
 impl Heard {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let leased =
-            LeasedAttempt { workspace: "dev".into(), run_no: 2, attempt_no: 1, ..LeasedAttempt::default() };
+        let leased = LeasedAttempt { run_no: 2, ..crate::fixture::leased() };
         let session = Sessions::new(folder.path(), "claude_code").of(&leased);
         Self { listener: StreamJson::new(&leased, session, Transcript::shared()), _folder: folder }
     }
