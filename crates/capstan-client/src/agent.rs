@@ -15,7 +15,7 @@ pub struct Agent {
     pub id: Uuid,
     /// Its key.
     pub agent_key: String,
-    /// A name for people.
+    /// The display name.
     pub name: String,
     /// False when it takes no new work.
     #[serde(default)]
@@ -55,7 +55,7 @@ impl Client {
         call.query(&[("cancel_open", cancel_open)]).answer().await
     }
 
-    /// What an agent has done, in figures.
+    /// Reads the statistics of an agent.
     pub async fn agent_stats(&self, id_or_key: &str) -> Result<Value, Error> {
         self.of_workspace(Method::GET, &["agents", id_or_key, "stats"]).answer().await
     }

@@ -1,4 +1,4 @@
-//! The worker protocol: what the holder of a lease says about its attempt.
+//! The worker protocol: the calls of a lease's holder about its attempt.
 
 use capstan_contract::command::{
     AckInput, AppendLogs, AppendRows, AppendRunEvents, BlockerQuestion, ClaimInput, DeferInput,
@@ -27,9 +27,9 @@ pub struct Attempt {
 /// A question of the agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BlockerReport {
-    /// The question in one line.
+    /// The question, in one line.
     pub summary: String,
-    /// More about it.
+    /// Details, free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
     /// The single questions, when there are several.
@@ -48,64 +48,58 @@ pub struct RunResult {
     /// The process' exit code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// What went wrong.
+    /// The error text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// `retryable`, `terminal` or `rate_limited`, when the worker knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_class: Option<String>,
-    /// How long to wait before another try, in milliseconds.
+    /// The pause before another attempt, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<i64>,
-    /// What was used and not reported before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Usage>,
     /// True when the task waits for an answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_for_input: Option<bool>,
-    /// The question, when it was not opened before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub blocker: Option<BlockerReport>,
-    /// Sleep and come back.
+    /// The planned wake.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake: Option<WakePlan>,
     /// Tasks to make of this run, as the server takes them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subtasks: Vec<Value>,
-    /// Whether the task waits for them: `none`, `all`, `any`.
+    /// The join mode of the subtasks: `none`, `all` or `any`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<String>,
     /// Things outside to be woken by, as the server takes them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub source_watches: Vec<Value>,
-    /// What the agent answered.
+    /// The agent's answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
 }
 
-/// When and why to come back.
+/// The time and the reason of a wake.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WakePlan {
-    /// In so many minutes.
+    /// The delay in minutes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_minutes: Option<i64>,
     /// At this instant; wins over the delay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<DateTime<Utc>>,
-    /// Why.
+    /// The reason, for display.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What the agent is told then.
+    /// The prompt of the woken run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_up_prompt: Option<String>,
-    /// What is planned for then.
+    /// The planned items, as the server reads them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agenda: Vec<Value>,
 }
 
 impl Client {
-    /// Speaks about an attempt under its lease.
+    /// The calls about an attempt, under its lease.
     pub fn attempt(&self, id: AttemptId, epoch: u64) -> Attempt {
         Attempt { client: self.clone(), id, epoch }
     }
@@ -124,17 +118,17 @@ impl Attempt {
         self.client.call(Method::POST, &full).header("Capstan-Lease-Epoch", &self.epoch.to_string())
     }
 
-    /// The worker begins; only after a yes may anything be executed.
+    /// Starts the attempt; only after success may anything be executed.
     pub async fn start(&self) -> Result<(), Error> {
         self.post(&["start"]).json(&StartAttempt {}).done().await
     }
 
-    /// Hands on lines of the agent's output.
+    /// Appends lines of the agent's output.
     pub async fn append_logs(&self, lines: &AppendLogs) -> Result<(), Error> {
         self.post(&["logs"]).json(lines).done().await
     }
 
-    /// Hands on what happened inside the agent.
+    /// Appends events inside the agent.
     pub async fn append_events(&self, events: &AppendRunEvents) -> Result<(), Error> {
         self.post(&["events"]).json(events).done().await
     }
@@ -166,24 +160,24 @@ impl Attempt {
             .await
     }
 
-    /// Asks something: the task waits.
+    /// Opens a blocker: the task waits.
     pub async fn open_blocker(&self, blocker: &BlockerReport, key: &str) -> Result<(), Error> {
         self.post(&["blockers"]).json(blocker).header("Idempotency-Key", key).done().await
     }
 
-    /// Takes the oldest input nobody has taken yet.
+    /// Claims the oldest unclaimed input.
     pub async fn claim_input(&self) -> Result<Option<ClaimedInput>, Error> {
         let answer: Value = self.post(&["inputs", "claim"]).json(&ClaimInput {}).answer().await?;
         let claimed = answer.get("input").unwrap_or(&answer);
         Option::deserialize(claimed).map_err(|source| Error::Decode { status: 200, source })
     }
 
-    /// Says that the agent has the input.
+    /// Acknowledges that the agent has received the input.
     pub async fn ack_input(&self, input: InputId) -> Result<(), Error> {
         self.post(&["inputs", &input.to_string(), "ack"]).json(&AckInput {}).done().await
     }
 
-    /// Says that the agent cannot have the input within its turn.
+    /// Defers an input that the agent cannot receive within its turn.
     pub async fn defer_input(&self, input: InputId, reason: &str) -> Result<(), Error> {
         let body = DeferInput { reason: reason.to_owned() };
         self.post(&["inputs", &input.to_string(), "defer"]).json(&body).done().await
@@ -195,7 +189,7 @@ impl Attempt {
         self.post(&["usage"]).json(&body).header("Idempotency-Key", key).done().await
     }
 
-    /// Gives the attempt back unfinished: another worker may try at once.
+    /// Returns the unfinished attempt: another worker may try at once.
     pub async fn give_back(&self, reason: &str) -> Result<(), Error> {
         let body = ReturnAttempt { reason: Some(reason.to_owned()) };
         self.post(&["return"]).json(&body).header("Idempotency-Key", "return").done().await

@@ -13,14 +13,14 @@ use crate::{Client, Error, Page};
 pub struct Channel {
     /// The binding.
     pub id: Uuid,
-    /// What kind of channel.
+    /// The type of the channel, for example `email`.
     pub channel_type: String,
     /// Its address.
     pub address: String,
-    /// Whom messages are for; the workspace when absent.
+    /// The agent that receives the messages; the workspace when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<Uuid>,
-    /// Whether messages are taken.
+    /// True when messages are accepted.
     #[serde(default)]
     pub active: Option<bool>,
     /// Every other field, by its wire name.

@@ -26,12 +26,12 @@ impl Client {
         self.of_workspace(Method::PUT, &["classes", instance_key]).json(limits).answer().await
     }
 
-    /// Reads a class that was spoken of.
+    /// Reads an execution class.
     pub async fn class(&self, instance_key: &str) -> Result<Class, Error> {
         self.of_workspace(Method::GET, &["classes", instance_key]).answer().await
     }
 
-    /// Lists the classes that were spoken of.
+    /// Lists the execution classes of the workspace.
     pub async fn classes(&self) -> Result<Page<Class>, Error> {
         self.of_workspace(Method::GET, &["classes"]).answer().await
     }

@@ -12,12 +12,12 @@ use serde_json::Value;
 
 use crate::{Error, Problem};
 
-/// How long an ordinary call may take.
+/// Time limit of a call that waits for nothing.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
-/// How long connecting may take.
+/// Time limit for connecting.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Where to speak to, and as whom.
+/// The server, the token and the workspace of a client.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
     /// The server, for example `http://127.0.0.1:7070`.
@@ -182,7 +182,7 @@ impl Call {
         }
     }
 
-    /// Gives the server this long on top of what any call may take.
+    /// Adds this wait to the time limit of the call.
     pub(crate) fn waiting(self, wait: Duration) -> Self {
         Self { request: self.request.timeout(CALL_LIMIT.saturating_add(wait)) }
     }

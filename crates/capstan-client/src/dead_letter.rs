@@ -1,4 +1,4 @@
-//! Commands nobody could process, and commits the read models could not fold.
+//! Dead letters: commands that could not be processed, and commits that the read models could not fold.
 
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -6,16 +6,16 @@ use serde_json::{Map, Value};
 
 use crate::{Client, Error, Page};
 
-/// What was set aside.
+/// A dead letter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetter {
-    /// Which one.
+    /// The dead letter's id.
     pub id: String,
     /// `command` or `commit`.
     pub kind: String,
     /// The subject of a command, the stream of a commit.
     pub source: String,
-    /// Why it was set aside.
+    /// The error that made it a dead letter.
     pub error: String,
     /// Every other field, by its wire name.
     #[serde(flatten)]
@@ -23,7 +23,7 @@ pub struct DeadLetter {
 }
 
 impl Client {
-    /// Lists what was set aside.
+    /// Lists dead letters.
     pub async fn dead_letters(
         &self,
         limit: Option<u32>,
@@ -42,12 +42,12 @@ impl Client {
         self.call(Method::GET, &["v1", "admin", "deadletters", id]).answer().await
     }
 
-    /// Tries it again; the answer says `done`.
+    /// Retries it; the answer has `done`.
     pub async fn retry_dead_letter(&self, id: &str) -> Result<Value, Error> {
         self.settle_dead_letter(id, "retry").await
     }
 
-    /// Gives a command up.
+    /// Discards a command.
     pub async fn discard_dead_letter(&self, id: &str) -> Result<Value, Error> {
         self.settle_dead_letter(id, "discard").await
     }

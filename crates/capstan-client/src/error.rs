@@ -1,4 +1,4 @@
-//! Why a call did not give its answer.
+//! Errors of calls.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// Why a call did not give its answer.
+/// A failed call.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server said no, and why.
@@ -23,7 +23,7 @@ pub enum Error {
     Decode {
         /// The answer's status.
         status: u16,
-        /// What was wrong.
+        /// The parser's error.
         #[source]
         source: serde_json::Error,
     },
@@ -46,7 +46,7 @@ impl Error {
         }
     }
 
-    /// How long the server asks to wait before the next try.
+    /// The pause that the server requests before the next try.
     pub fn retry_after(&self) -> Option<Duration> {
         self.problem().and_then(|problem| problem.retry_after)
     }
@@ -84,10 +84,10 @@ pub struct Problem {
     pub detail: String,
     /// All faults of the request.
     pub errors: Vec<Fault>,
-    /// How long to wait before the next try.
+    /// The pause before the next try.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
-    /// What else the document says.
+    /// Every other field, by its wire name.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }
@@ -98,7 +98,7 @@ pub struct Problem {
 pub struct Fault {
     /// JSON pointer into the request's body.
     pub pointer: String,
-    /// What is wrong there.
+    /// The fault's text.
     #[serde(alias = "detail")]
     pub message: String,
 }

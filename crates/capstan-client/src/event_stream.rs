@@ -17,7 +17,7 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// How to follow a stream.
+/// The options of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Follow {
     /// Everything after this event id; from now on when absent.
@@ -85,7 +85,7 @@ impl Client {
 }
 
 impl EventStream {
-    /// The next event. Lost connections are made anew after the last event; an error is final. `None` after `end`.
+    /// The next event. Lost connections are reopened after the last event; an error is final. `None` after `end`.
     ///
     /// Not cancel safe while it connects; an event that was handed out is never handed out again.
     pub async fn next(&mut self) -> Option<Result<LiveEvent, Error>> {

@@ -1,14 +1,14 @@
 //! The HTTP client that the command line, the worker and tests use.
 //!
-//! **What it is.** [`Client`] speaks `/v1` of one server: typed requests and answers, problem documents as
+//! **Scope.** [`Client`] speaks `/v1` of one server: typed requests and answers, problem documents as
 //! [`Error::Problem`], and [`EventStream`], which follows a live stream over any number of lost connections.
 //!
-//! **What it refuses to be.** It knows neither NATS nor Postgres and none of the server's crates. Bodies of commands and
-//! answers to workers are the contract's, exported again here; answers to other callers are read into types of this
-//! crate. All of them ignore fields they do not know. It repeats no write by itself: whether repeating is
-//! right, and under which idempotency key, is the caller's to say ([`Error::is_retryable`] helps).
+//! **Limits.** It knows neither NATS nor Postgres, and of the server's crates only contract and domain. Bodies of commands
+//! and answers to workers are the contract's, exported again here; other answers are read into types of this crate. All
+//! of them ignore unknown fields. It repeats no write by itself: the caller decides about a repetition and its idempotency
+//! key ([`Error::is_retryable`] helps).
 //!
-//! **Where to start.** `client.rs` is one connection's life, `task.rs` what most callers want, `worker.rs`,
+//! **Entry points.** `client.rs` is one connection's life, `task.rs` what most callers want, `worker.rs`,
 //! `attempt.rs` and `tool_call.rs` the worker protocol, `event_stream.rs` the live side.
 
 mod agent;

@@ -1,4 +1,4 @@
-//! What agents produced.
+//! Outputs of agents.
 
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -17,20 +17,20 @@ pub struct Output {
     /// The run that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<Uuid>,
-    /// What it is.
+    /// The type of the output, free.
     pub output_type: String,
-    /// A name for people.
+    /// The display name.
     pub title: String,
-    /// What it says, in short.
+    /// The summary of its content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
-    /// Where it lies.
+    /// The address of its content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
-    /// The thing itself.
+    /// The content.
     #[serde(default)]
     pub data: Value,
-    /// More about it.
+    /// Details, free.
     #[serde(default)]
     pub metadata: Value,
     /// `active`, `pending`, `approved`, `rejected` or `cancelled`.
@@ -41,13 +41,13 @@ pub struct Output {
     pub rest: Map<String, Value>,
 }
 
-/// Which outputs to list.
+/// A filter of outputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OutputFilter {
     /// Of this task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_id: Option<Uuid>,
-    /// At most so many.
+    /// Maximum number of items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// The page after this cursor.

@@ -1,4 +1,4 @@
-//! What answers have in common.
+//! Parts of many answers: pages and receipts.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -22,14 +22,14 @@ pub struct Page<T> {
 pub struct Receipt {
     /// The command.
     pub command_id: Uuid,
-    /// Where its events stand in the log; wait for it with `min_position`.
+    /// The position of its events in the log; wait for it with `min_position`.
     pub position: String,
     /// The entity's version after it.
     pub version: u64,
     /// True when the same command had been accepted before.
     #[serde(default)]
     pub duplicate: bool,
-    /// What else the receipt says.
+    /// Every other field, by its wire name.
     #[serde(flatten)]
     pub rest: Map<String, Value>,
 }

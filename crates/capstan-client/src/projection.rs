@@ -11,10 +11,10 @@ use crate::{Client, Error};
 pub struct Projection {
     /// Its name.
     pub name: String,
-    /// How far it has come.
+    /// The position it has reached.
     #[serde(default)]
     pub position: Option<String>,
-    /// Whether it follows the log, rebuilds, or stopped.
+    /// The state: following the log, rebuilding or stopped.
     #[serde(default)]
     pub state: Option<String>,
     /// Every other field, by its wire name.
@@ -39,7 +39,7 @@ impl Client {
         })
     }
 
-    /// Builds a read model anew from the log.
+    /// Rebuilds a read model from the log.
     pub async fn rebuild_projection(&self, name: &str) -> Result<Value, Error> {
         self.call(Method::POST, &["v1", "admin", "projections", name, "rebuild"])
             .json(&Value::Object(Map::new()))

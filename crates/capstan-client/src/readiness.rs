@@ -1,11 +1,11 @@
-//! Whether the server lives, and whether it accepts work.
+//! Liveness and readiness of the server.
 
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::{Client, Error};
 
-/// What `/readyz` says.
+/// The answer of `/readyz`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Readiness {
     /// True when everything accepts work.

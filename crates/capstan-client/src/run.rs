@@ -18,7 +18,7 @@ pub struct Run {
     pub task_id: Uuid,
     /// `accepted`, `running`, `ok`, `error`, `timeout` or `cancelled`.
     pub status: String,
-    /// How often it was tried.
+    /// The number of its attempts.
     #[serde(default)]
     pub attempt_no: Option<u32>,
     /// The tries.
@@ -27,10 +27,10 @@ pub struct Run {
     /// The exit code of the last try.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// What went wrong.
+    /// The error text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The run this one goes on from.
+    /// The run whose session this one resumes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed_from_run_id: Option<Uuid>,
     /// Every other field, by its wire name.
@@ -38,7 +38,7 @@ pub struct Run {
     pub rest: Map<String, Value>,
 }
 
-/// Which runs to list.
+/// A filter of runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RunFilter {
     /// In this status.
@@ -50,7 +50,7 @@ pub struct RunFilter {
     /// Of this task.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_id: Option<Uuid>,
-    /// At most so many.
+    /// Maximum number of items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// The page after this cursor.
@@ -83,7 +83,7 @@ impl Client {
         self.of_workspace(Method::POST, &["runs", &id.to_string(), "cancel"]).json(&body).answer().await
     }
 
-    /// Says something to the task of a run.
+    /// Sends an input to the task of a run.
     pub async fn submit_run_input(&self, id: Uuid, message: &str) -> Result<InputAccepted, Error> {
         let body = EnqueueRunInput { run_id: RunId(id), message: message.to_owned(), queue_mode: None };
         self.of_workspace(Method::POST, &["runs", &id.to_string(), "input"]).json(&body).answer().await

@@ -14,7 +14,7 @@ use crate::{Client, Error, Page};
 pub struct Schedule {
     /// The schedule.
     pub id: Uuid,
-    /// Who is told.
+    /// The agent of its tasks.
     pub agent_id: Uuid,
     /// The agent's name.
     #[serde(default)]
@@ -23,14 +23,14 @@ pub struct Schedule {
     pub cron_expr: String,
     /// IANA name of its zone.
     pub timezone: String,
-    /// What the agent is told.
+    /// The prompt of its tasks.
     pub prompt: String,
     /// False while it is paused.
     pub active: bool,
-    /// When it fires next, jitter included.
+    /// The time of its next tick, jitter included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_run_at: Option<String>,
-    /// When it fired last.
+    /// The time of its last tick.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run_at: Option<String>,
     /// The task made last.
@@ -41,7 +41,7 @@ pub struct Schedule {
     pub rest: Map<String, Value>,
 }
 
-/// Which schedules to list; everything that is given must hold.
+/// A filter of schedules; all given conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ScheduleFilter {
     /// For this view.
@@ -53,10 +53,10 @@ pub struct ScheduleFilter {
     /// Active, or paused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-    /// Most to answer.
+    /// Maximum number of items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
-    /// Where the page before ended.
+    /// The page after this cursor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }

@@ -28,7 +28,7 @@ impl SseParser {
         Self::default()
     }
 
-    /// Takes the next bytes and gives the events that became complete.
+    /// Adds bytes; returns the events that they complete.
     pub fn push(&mut self, bytes: &[u8]) -> Vec<SseEvent> {
         let mut events = Vec::new();
         for &byte in bytes {

@@ -19,16 +19,16 @@ pub struct Task {
     pub id: Uuid,
     /// `queued`, `sleeping`, `running`, `waiting`, `done`, `error`, `cancelled` or `dropped`.
     pub state: String,
-    /// Who does it.
+    /// The agent.
     #[serde(default)]
     pub agent_id: Option<Uuid>,
     /// The conversation its runs share.
     #[serde(default)]
     pub session_id: Option<String>,
-    /// A name for people.
+    /// The display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// What went wrong.
+    /// The error text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The open question.
@@ -48,7 +48,7 @@ impl Task {
         matches!(self.state.as_str(), "done" | "error" | "cancelled" | "dropped")
     }
 
-    /// What its runs used so far.
+    /// The usage of its runs so far.
     pub fn usage(&self) -> Usage {
         self.rest.get("usage").and_then(|usage| Usage::deserialize(usage).ok()).unwrap_or_default()
     }
@@ -64,7 +64,7 @@ pub struct Accepted {
     pub task: Option<Task>,
 }
 
-/// What became of an input.
+/// The answer to an input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InputAccepted {
     /// The proof.
@@ -78,7 +78,7 @@ pub struct InputAccepted {
     pub task: Option<Task>,
 }
 
-/// Which tasks to list.
+/// A filter of tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TaskFilter {
     /// In this state.
@@ -90,7 +90,7 @@ pub struct TaskFilter {
     /// With this label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// At most so many.
+    /// Maximum number of items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// The page after this cursor.
@@ -136,18 +136,18 @@ impl Client {
         self.of_workspace(Method::POST, &["tasks", &id.to_string(), "cancel"]).json(&body).answer().await
     }
 
-    /// Gives a task that ended badly another run.
+    /// Retries a task that failed, was dropped or was cancelled.
     pub async fn retry_task(&self, id: Uuid, message: Option<&str>) -> Result<Accepted, Error> {
         let body = RetryTask { task_id: TaskId(id), message: message.map(str::to_owned) };
         self.of_workspace(Method::POST, &["tasks", &id.to_string(), "retry"]).json(&body).answer().await
     }
 
-    /// Puts a task away; one that is not over is cancelled first.
+    /// Archives a task; an open one is cancelled first.
     pub async fn archive_task(&self, id: Uuid) -> Result<Accepted, Error> {
         self.of_workspace(Method::POST, &["tasks", &id.to_string(), "archive"]).answer().await
     }
 
-    /// Takes a task out of the archive.
+    /// Unarchives a task.
     pub async fn unarchive_task(&self, id: Uuid) -> Result<Accepted, Error> {
         self.of_workspace(Method::POST, &["tasks", &id.to_string(), "unarchive"]).answer().await
     }
@@ -157,7 +157,7 @@ impl Client {
         self.of_workspace(Method::PATCH, &["tasks", &id.to_string()]).json(changes).answer().await
     }
 
-    /// Says something to a task: answers its question, or resumes it.
+    /// Sends an input to a task: answers its question, or resumes it.
     pub async fn submit_input(
         &self,
         input: &SubmitTaskInput,

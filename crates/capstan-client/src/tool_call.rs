@@ -1,4 +1,4 @@
-//! The worker protocol: the gate of tool calls, and approved calls a worker carries out.
+//! The worker protocol: the gate of tool calls, and approved calls that a worker executes.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::client::millis;
 use crate::{Attempt, Client, Error};
 
-/// What the gate decides.
+/// A decision of the gate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolDecision {
@@ -20,7 +20,7 @@ pub enum ToolDecision {
     Allow,
     /// Kept back: a person is asked.
     Deferred,
-    /// Something is being decided already.
+    /// Not now: another decision of the task is open.
     Pending,
     /// Do not call; so is everything read that this client does not know.
     #[default]
@@ -29,7 +29,7 @@ pub enum ToolDecision {
 }
 
 impl ToolDecision {
-    /// True when the outcome will be told later, as an input or by a new run.
+    /// True when the outcome arrives later, as an input or by a new run.
     pub fn is_kept(self) -> bool {
         matches!(self, Self::Deferred | Self::Pending)
     }
@@ -47,7 +47,7 @@ pub struct GateAnswer {
     /// The question people are asked, when they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocker_id: Option<Uuid>,
-    /// Why, in words.
+    /// The reason, for display.
     #[serde(default)]
     pub reason: String,
 }
@@ -60,7 +60,7 @@ impl Attempt {
 }
 
 impl Client {
-    /// Takes an approved call of a tool the worker declares; waits up to `wait` for one.
+    /// Claims an approved call of a tool that the worker declares; waits up to `wait` for one.
     pub async fn claim_tool_call(
         &self,
         worker: WorkerId,
