@@ -8,14 +8,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Gives an agent something to do: a task begins.
+/// Creates a task for an agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AcceptAgentCommand {
-    /// What is to be done.
+    /// Instruction for the agent.
     pub message: String,
     /// The agent, by id or key.
     pub agent_id: String,
-    /// The conversation its runs share; a fresh one when absent.
+    /// Conversation shared by the task's runs; a new one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
     /// What becomes of it on a session that has a task: `followup` (default: an input of that task), `queue` (a task
@@ -37,16 +37,16 @@ pub struct AcceptAgentCommand {
     /// `low`, `normal`, `high` or `urgent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<String>,
-    /// Limit of what it may cost, in US dollars.
+    /// Cost limit, in US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<f64>,
-    /// The task this one is made for.
+    /// Parent task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_task_id: Option<TaskId>,
     /// What becomes of it when its parent is cancelled: `cancel` (default) or `detach`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_close: Option<ParentClose>,
-    /// A name for people.
+    /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Names and values to filter by.
@@ -55,7 +55,7 @@ pub struct AcceptAgentCommand {
     /// Reply addressing.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub routing: Map<String, Value>,
-    /// Where the command comes from.
+    /// Source of the command.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub input_provenance: Map<String, Value>,
     /// Objects handed to the agent.
@@ -64,7 +64,7 @@ pub struct AcceptAgentCommand {
     /// Text added to the agent's system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_system_prompt: Option<String>,
-    /// Whether the result is to be delivered to the routing address.
+    /// True to deliver the result to the routing address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliver: Option<bool>,
     /// The view it works for.
@@ -79,13 +79,13 @@ pub struct AcceptAgentCommand {
     /// Sleep this long first, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatch_delay_ms: Option<i64>,
-    /// Sleep until then first.
+    /// Earliest start time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<DateTime<Utc>>,
-    /// When it must be over.
+    /// Deadline of the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DateTime<Utc>>,
-    /// How long it may wait for its first attempt, in milliseconds.
+    /// Longest wait for the first attempt, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_ttl_ms: Option<i64>,
 }

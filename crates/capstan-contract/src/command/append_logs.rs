@@ -15,7 +15,7 @@ pub struct AppendLogs {
 pub struct LogLine {
     /// Where it was written: `stdout`, `stderr`, `system`.
     pub stream: String,
-    /// When; the time of arrival when absent.
+    /// Time it occurred; the time of arrival when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ts: Option<DateTime<Utc>>,
     /// What kind of piece it is, when the writer tells kinds apart.

@@ -10,15 +10,15 @@ pub struct AppendRunEvents {
     pub events: Vec<RunEvent>,
 }
 
-/// One thing told.
+/// One reported event.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunEvent {
-    /// What kind of thing, free.
+    /// Kind of event; free text.
     pub event_type: String,
     /// The thing.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub payload: Value,
-    /// When; the time of arrival when absent.
+    /// Time it occurred; the time of arrival when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ts: Option<DateTime<Utc>>,
 }

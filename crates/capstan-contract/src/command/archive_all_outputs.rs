@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Puts away the outputs of a workspace that are not away yet; everything that is given must hold.
+/// Archives the outputs of a workspace that match every given filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ArchiveAllOutputs {
     /// Of this task.

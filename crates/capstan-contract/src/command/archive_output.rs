@@ -2,7 +2,7 @@ use capstan_domain::id::OutputId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Puts an output away.
+/// Archives an output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ArchiveOutput {
     /// Id of the output.

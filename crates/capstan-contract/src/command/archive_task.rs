@@ -2,7 +2,7 @@ use capstan_domain::id::TaskId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Puts a task away; one that is not over is cancelled first.
+/// Archives a task; an open task is cancelled first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ArchiveTask {
     /// Id of the task.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct CancelRun {
     /// Id of the run.
     pub run_id: RunId,
-    /// Why.
+    /// Reason; free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct CancelTask {
     /// Id of the task.
     pub task_id: TaskId,
-    /// Why.
+    /// Reason; free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -2,12 +2,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The agent wants to call a tool: may it?
+/// Asks whether the agent may call a tool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckToolCall {
     /// The tool.
     pub tool: String,
-    /// What it is to be called with.
+    /// Arguments of the call.
     #[serde(default)]
     pub arguments: Value,
     /// What it would do, in one line; made from the arguments when absent.

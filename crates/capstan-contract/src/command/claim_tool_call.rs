@@ -1,10 +1,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A worker wants an approved call of a tool it carries out.
+/// Claims an approved call of a tool the worker executes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClaimToolCall {
-    /// How long it waits for one, in milliseconds; at most 30 000.
+    /// Longest wait for a call, in milliseconds; at most 30,000.
     #[serde(default)]
     pub wait_ms: u64,
 }

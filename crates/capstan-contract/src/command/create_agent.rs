@@ -2,17 +2,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Introduces an agent.
+/// Creates an agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateAgent {
     /// Stable handle, unique in the workspace.
     pub agent_key: String,
     /// Display name.
     pub name: String,
-    /// What it is for; `generalist` when absent.
+    /// Role of the agent; `generalist` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// What its memory covers; `workspace` when absent.
+    /// Scope of the agent's memory; `workspace` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_scope: Option<String>,
     /// A judgement that surfaces in stats.
@@ -24,7 +24,7 @@ pub struct CreateAgent {
     /// Configuration; unknown keys are kept.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub config: Map<String, Value>,
-    /// Whether it takes commands; true when absent.
+    /// True if the agent accepts commands; true when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
 }

@@ -12,7 +12,7 @@ pub struct CreateSchedule {
     /// IANA name of the zone whose clocks it follows; UTC when absent or empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// What the agent is told at each tick.
+    /// Prompt sent to the agent at each tick.
     pub prompt: String,
     /// Skills handed to the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,10 +23,10 @@ pub struct CreateSchedule {
     /// False for a schedule that begins paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-    /// What happens to a tick while a task of an earlier one is open; `queue` when absent.
+    /// Policy for a tick while a task of an earlier tick is open; `queue` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
-    /// What happens to ticks that passed while nobody could fire them; `one` when absent.
+    /// Policy for missed ticks; `one` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catch_up: Option<CatchUp>,
     /// Ticks fire up to so many milliseconds late, at most a day; 0 when absent.

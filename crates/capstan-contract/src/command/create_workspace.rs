@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 pub struct CreateWorkspace {
     /// Its name in every address: 1 to 128 of A-Z a-z 0-9 _ -.
     pub workspace: String,
-    /// What people call it; the name when absent.
+    /// Display name; the name when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 }

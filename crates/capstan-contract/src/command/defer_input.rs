@@ -4,6 +4,6 @@ use serde::{Deserialize, Serialize};
 /// The input could not be put into the live turn: it waits for the end of the turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeferInput {
-    /// Why not.
+    /// Reason the input was deferred.
     pub reason: String,
 }

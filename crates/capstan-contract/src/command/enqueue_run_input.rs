@@ -2,7 +2,7 @@ use capstan_domain::id::RunId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Says something to the task of a run.
+/// Sends an input to the task of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct EnqueueRunInput {
     /// Id of the run.

@@ -10,7 +10,7 @@ pub struct SubtaskRequest {
     /// What its agent is told; a subtask without it is dropped.
     #[serde(default)]
     pub prompt: String,
-    /// A name for people.
+    /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The same as `label`, which wins.
@@ -53,7 +53,7 @@ pub struct SourceWatchRequest {
     /// Where it would happen: gmail, outlook, gdrive, notion, github, slack, linear, posthog, confluence or web.
     #[serde(default)]
     pub integration: String,
-    /// Why.
+    /// Reason; free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The query that would find it.

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct LeaseRequest {
-    /// How many it takes at most.
+    /// Largest number of attempts to lease.
     pub max: u32,
-    /// How long the answer may wait for work, in milliseconds.
+    /// Longest wait for work, in milliseconds.
     pub wait_ms: u64,
 }
 

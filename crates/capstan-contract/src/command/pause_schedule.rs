@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct PauseSchedule {
     /// Id of the schedule.
     pub schedule_id: ScheduleId,
-    /// Why.
+    /// Reason; free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

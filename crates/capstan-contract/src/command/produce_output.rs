@@ -21,12 +21,12 @@ macro_rules! output_body {
             pub name: Option<String>,
             /// What it is, free.
             pub output_type: String,
-            /// A name for people.
+            /// Display name.
             pub title: String,
             /// What it says, in short.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub summary: Option<String>,
-            /// Where it lies.
+            /// Address of the content.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub uri: Option<String>,
             /// The thing itself.

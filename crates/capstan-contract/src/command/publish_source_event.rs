@@ -5,7 +5,7 @@ use serde_json::Value;
 /// Something happened outside: tasks of the workspace that watch for it are told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishSourceEvent {
-    /// Where it happened.
+    /// Integration the event comes from.
     pub integration: String,
     /// What it is about: threads, messages, things, queries.
     pub correlation_keys: Vec<String>,

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A worker introduces itself.
+/// Registers a worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RegisterWorker {
     /// Its name, for people.
@@ -11,7 +11,7 @@ pub struct RegisterWorker {
     /// The pools it serves; empty means all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<String>,
-    /// How many attempts it runs at once.
+    /// Largest number of attempts it runs at once.
     pub slots: u32,
     /// Names and values to choose it by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

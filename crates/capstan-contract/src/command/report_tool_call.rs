@@ -4,16 +4,16 @@ use serde::{Deserialize, Serialize};
 /// A worker has carried out an approved tool call. It failed when there is an error or an exit code other than 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReportToolCall {
-    /// The exit code, when there is one.
+    /// Exit code of the tool, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
     /// What the tool wrote.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stdout: String,
-    /// What it complained about.
+    /// Standard error of the tool.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stderr: String,
-    /// What went wrong.
+    /// Error message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }

@@ -2,7 +2,7 @@ use capstan_domain::id::ScheduleId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Lets a paused schedule go on, from now: ticks of the pause are not made up for.
+/// Resumes a paused schedule; ticks missed during the pause do not fire.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResumeSchedule {
     /// Id of the schedule.

@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Says something to a task: an answer, or a new turn.
+/// Sends an input to a task: an answer or a new turn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SubmitTaskInput {
     /// Id of the task.
@@ -54,7 +54,7 @@ pub struct DecidedItem {
     pub output_id: String,
     /// `approve` or `reject`.
     pub action: String,
-    /// Why.
+    /// Reason; free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

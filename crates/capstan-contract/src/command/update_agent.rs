@@ -11,10 +11,10 @@ pub struct UpdateAgent {
     /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What it is for; `generalist` when blank.
+    /// Role of the agent; `generalist` when blank.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// What its memory covers; `workspace` when blank.
+    /// Scope of the agent's memory; `workspace` when blank.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_scope: Option<String>,
     /// A judgement that surfaces in stats; null takes it away.
@@ -26,7 +26,7 @@ pub struct UpdateAgent {
     /// Keys of the configuration with their new values; null removes a key, the others stay.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub config: Map<String, Value>,
-    /// Whether it takes commands.
+    /// True if the agent accepts commands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
 }

@@ -15,7 +15,7 @@ pub struct UpdateSchedule {
     /// IANA name of the zone whose clocks it follows; empty means UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// What the agent is told at each tick.
+    /// Prompt sent to the agent at each tick.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
     /// Skills handed to the agent, all of them.
@@ -27,10 +27,10 @@ pub struct UpdateSchedule {
     /// False pauses it, true resumes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-    /// What happens to a tick while a task of an earlier one is open.
+    /// Policy for a tick while a task of an earlier tick is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
-    /// What happens to ticks that passed while nobody could fire them.
+    /// Policy for missed ticks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catch_up: Option<CatchUp>,
     /// Ticks fire up to so many milliseconds late, at most a day.

@@ -19,7 +19,7 @@ pub struct UpdateTask {
     /// Limit of what it may cost, in US dollars; null for none.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub budget_usd: Change<f64>,
-    /// What later runs are told.
+    /// Changes to the payload of later runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_json: Option<TaskPayload>,
     /// Reply addressing, replaced as a whole.
@@ -51,7 +51,7 @@ pub struct TaskPayload {
     /// Longest time one attempt may run, in milliseconds; 0 = none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<i64>,
-    /// Whether the result is to be delivered to the routing address.
+    /// True to deliver the result to the routing address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliver: Option<bool>,
 }

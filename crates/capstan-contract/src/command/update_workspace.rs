@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// Changes a workspace; what is absent stays.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateWorkspace {
-    /// What people call it.
+    /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// What holds for everything in it.
@@ -57,13 +57,13 @@ pub struct QuotaSettings {
 /// An HTTP endpoint that executes the deferred calls of a tool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolSettings {
-    /// Where the call is posted to.
+    /// URL the call is posted to.
     pub url: String,
     /// Headers sent along. A value is `env:CAPSTAN_TOOL_…`, a variable of the server's environment, if need be after
     /// `Bearer `, `Basic ` or `Token `.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// How long a call may take, in milliseconds; 30000 when absent.
+    /// Longest time a call may take, in milliseconds; 30,000 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u32>,
 }

@@ -11,7 +11,7 @@ pub struct ClaimedInput {
     pub input_id: InputId,
     /// Its place in the inbox, from 1.
     pub seq: u32,
-    /// What kind of input.
+    /// Kind of the input.
     pub kind: InputKind,
     /// The text.
     pub message: String,

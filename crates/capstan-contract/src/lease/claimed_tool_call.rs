@@ -24,7 +24,7 @@ pub struct ClaimedToolCall {
     pub run_id: RunId,
     /// The tool.
     pub tool: String,
-    /// What it is to be called with.
+    /// Arguments of the call.
     pub arguments: Value,
     /// When the claim passes: then another worker may be given the call.
     pub until: DateTime<Utc>,

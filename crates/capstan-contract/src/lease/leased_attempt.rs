@@ -13,9 +13,9 @@ pub struct LeasedAttempt {
     pub attempt_id: AttemptId,
     /// The epoch of the lease.
     pub epoch: u64,
-    /// How long the lease lasts without renewal, in milliseconds.
+    /// Lifetime of the lease without renewal, in milliseconds.
     pub lease_ms: i64,
-    /// Where the task lives.
+    /// Workspace of the task.
     pub workspace: String,
     /// The task.
     pub task_id: TaskId,
@@ -25,7 +25,7 @@ pub struct LeasedAttempt {
     pub run_no: u32,
     /// The attempt's number within the run, from 1.
     pub attempt_no: u32,
-    /// Who does it.
+    /// Id of the agent.
     pub agent_id: AgentId,
     /// The agent's key.
     pub agent_key: String,
@@ -39,9 +39,9 @@ pub struct LeasedAttempt {
     /// The model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// What the agent is told.
+    /// Prompt for the agent.
     pub prompt: String,
-    /// Why the run was asked for.
+    /// Reason the run was requested.
     pub cause: RunCause,
     /// The conversation its runs share.
     pub session_id: String,
@@ -64,16 +64,16 @@ pub struct LeasedAttempt {
     /// Skills the agent is to use, as paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skill_paths: Vec<String>,
-    /// A name for people.
+    /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Where the command came from.
+    /// Source of the command.
     #[serde(default)]
     pub input_provenance: Map<String, Value>,
     /// Reply addressing.
     #[serde(default)]
     pub routing: Map<String, Value>,
-    /// When the task must be over.
+    /// Deadline of the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DateTime<Utc>>,
 }

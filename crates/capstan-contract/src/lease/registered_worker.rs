@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct RegisteredWorker {
     /// Its id in every further call.
     pub worker_id: WorkerId,
-    /// How long a lease lasts without renewal, in milliseconds.
+    /// Lifetime of a lease without renewal, in milliseconds.
     pub lease_ms: i64,
-    /// How often it should renew, in milliseconds.
+    /// Renewal interval, in milliseconds.
     pub renew_every_ms: i64,
 }

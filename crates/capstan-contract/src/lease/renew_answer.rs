@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 pub struct RenewAnswer {
     /// The attempt.
     pub attempt_id: AttemptId,
-    /// Whether the worker still holds it.
+    /// State of the worker's lease.
     pub status: RenewStatus,
-    /// Why it is to stop.
+    /// Reason the worker must stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How many inputs wait to be claimed.
+    /// Number of inputs waiting to be claimed.
     #[serde(default)]
     pub inputs_pending: u32,
     /// True while the task waits on a question.
