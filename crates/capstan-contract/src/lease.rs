@@ -12,7 +12,30 @@ pub use leased_attempt::LeasedAttempt;
 pub use registered_worker::RegisteredWorker;
 pub use renew_answer::{RenewAnswer, RenewStatus};
 
+use capstan_domain::task::event::{InputKind, RunCause};
+use serde::de::value::{Error as ValueError, StringDeserializer};
+use serde::de::{Deserialize, Deserializer, IntoDeserializer};
+
 use crate::schema::{NamedSchema, schema_of};
+
+/// Reads a value of a choice; one that only a newer server knows reads as `otherwise`.
+fn known_or<'de, D: Deserializer<'de>, T: for<'a> Deserialize<'a>>(
+    deserializer: D,
+    otherwise: T,
+) -> Result<T, D::Error> {
+    let text: StringDeserializer<ValueError> = String::deserialize(deserializer)?.into_deserializer();
+    Ok(T::deserialize(text).unwrap_or(otherwise))
+}
+
+/// Reads the cause of a run; an unknown one reads as an input, the most general cause.
+fn cause<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RunCause, D::Error> {
+    known_or(deserializer, RunCause::Input)
+}
+
+/// Reads the kind of an input; an unknown one reads as free text.
+fn input_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<InputKind, D::Error> {
+    known_or(deserializer, InputKind::FreeText)
+}
 
 /// Every answer's wire name and its JSON Schema.
 pub static ANSWERS: &[NamedSchema] = &[

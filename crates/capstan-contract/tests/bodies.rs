@@ -11,9 +11,10 @@ use capstan_contract::command::{
     ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule, UnarchiveTask, UpdateAgent,
     UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding, body_schemas,
 };
-use capstan_contract::lease::{ANSWERS, LeasedAttempt, RenewAnswer, RenewStatus};
+use capstan_contract::lease::{ANSWERS, ClaimedInput, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::{NamedSchema, generate};
 use capstan_domain::Change;
+use capstan_domain::task::event::InputKind;
 use serde_json::{Value, json};
 
 const TASK: &str = "018f6b1e-7c3a-7d10-9a55-0b8f3c2d1e4f";
@@ -333,7 +334,15 @@ fn a_leased_attempt_matches_its_schema_and_reads_back() {
     let schema = ANSWERS.iter().find(|answer| answer.name == "leased-attempt").unwrap().schema;
     assert!(jsonschema::draft202012::new(&schema()).unwrap().is_valid(&attempt));
     let read: LeasedAttempt = serde_json::from_value(attempt).unwrap();
-    let written = serde_json::to_value(&read).unwrap();
+    let mut written = serde_json::to_value(&read).unwrap();
     assert!(jsonschema::draft202012::new(&schema()).unwrap().is_valid(&written));
-    assert_eq!(serde_json::from_value::<LeasedAttempt>(written).unwrap(), read);
+    assert_eq!(serde_json::from_value::<LeasedAttempt>(written.clone()).unwrap(), read);
+    written["cause"] = json!("a_cause_of_a_later_server");
+    assert_eq!(serde_json::from_value::<LeasedAttempt>(written).unwrap(), read, "it reads as an input");
+}
+
+#[test]
+fn an_input_of_a_kind_of_a_later_server_reads_as_free_text() {
+    let input = json!({"input_id": TASK, "seq": 1, "kind": "of_a_later_server", "message": "m"});
+    assert_eq!(serde_json::from_value::<ClaimedInput>(input).unwrap().kind, InputKind::FreeText);
 }

@@ -12,6 +12,7 @@ pub struct ClaimedInput {
     /// Its place in the inbox, from 1.
     pub seq: u32,
     /// Kind of the input.
+    #[serde(deserialize_with = "super::input_kind")]
     pub kind: InputKind,
     /// The text.
     pub message: String,

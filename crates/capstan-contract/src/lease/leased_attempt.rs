@@ -42,6 +42,7 @@ pub struct LeasedAttempt {
     /// Prompt for the agent.
     pub prompt: String,
     /// Reason the run was requested.
+    #[serde(deserialize_with = "super::cause")]
     pub cause: RunCause,
     /// The conversation its runs share.
     pub session_id: String,
