@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use capstan_contract::schema::sample_path;
+use capstan_contract::schema_files::sample_path;
 use capstan_contract::{CATALOGUE, DomainEvent, EventName};
 use capstan_envelope::EventRecord;
 use serde_json::value::RawValue;

@@ -12,6 +12,7 @@ pub mod domain_event;
 pub mod event_name;
 pub mod lease;
 pub mod schema;
+pub mod schema_files;
 pub mod subject;
 
 pub use catalogue::{

@@ -1,21 +1,11 @@
 //! The JSON Schemas of everything on the wire.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
-use crate::catalogue::CATALOGUE;
-use crate::command::body_schemas;
-use crate::lease::ANSWERS;
-
-mod envelope;
-mod files;
-
-pub use files::{RegenerateError, current, regenerate, sample_path};
+pub(crate) mod envelope;
 
 /// A wire name and the JSON Schema of what it names.
 #[derive(Clone, Copy, Debug)]
@@ -24,30 +14,6 @@ pub struct NamedSchema {
     pub name: &'static str,
     /// Draws the schema.
     pub schema: fn() -> Value,
-}
-
-impl NamedSchema {
-    /// Its file below `schemas/`, and what stands in it.
-    fn at(&self, folder: &str) -> (String, Value) {
-        (format!("{folder}/{}.v1.schema.json", self.name), (self.schema)())
-    }
-}
-
-/// Every schema by its path below `schemas/`, as pretty JSON text with a final newline.
-pub fn generate() -> BTreeMap<PathBuf, String> {
-    let events = CATALOGUE.iter().map(|event| {
-        let (category, name, version) = (event.category, event.name, event.version());
-        (format!("events/{category}/{name}.v{version}.schema.json"), (event.schema)())
-    });
-    let commands = body_schemas().map(|body| body.at("commands"));
-    let answers = ANSWERS.iter().map(|answer| answer.at("worker"));
-    let envelope = std::iter::once(("envelope.v1.schema.json".to_owned(), envelope::schema()));
-    envelope
-        .chain(events)
-        .chain(commands)
-        .chain(answers)
-        .map(|(path, schema)| (PathBuf::from(path), pretty(&schema)))
-        .collect()
 }
 
 /// The schema of one shape as it is read: fields that may be absent are not required.
@@ -93,11 +59,4 @@ fn drawn<T: JsonSchema>(settings: SchemaSettings, title: &str) -> Value {
     let mut schema = settings.into_generator().into_root_schema_for::<T>();
     schema.insert("title".to_owned(), title.into());
     schema.to_value()
-}
-
-/// How every committed JSON file is written: sorted, whatever order the build's maps keep.
-fn pretty(value: &Value) -> String {
-    let mut sorted = value.clone();
-    sorted.sort_all_objects();
-    format!("{sorted:#}\n")
 }

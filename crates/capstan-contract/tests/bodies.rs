@@ -12,7 +12,8 @@ use capstan_contract::command::{
     UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding, body_schemas,
 };
 use capstan_contract::lease::{ANSWERS, ClaimedInput, LeasedAttempt, RenewAnswer, RenewStatus};
-use capstan_contract::schema::{NamedSchema, generate};
+use capstan_contract::schema::NamedSchema;
+use capstan_contract::schema_files::generate;
 use capstan_domain::Change;
 use capstan_domain::task::event::InputKind;
 use serde_json::{Value, json};

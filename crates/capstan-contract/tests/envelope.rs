@@ -1,7 +1,7 @@
 //! The envelope as it is drawn is the envelope as it is written.
 #![expect(clippy::unwrap_used, reason = "functions the tests share fail the test")]
 
-use capstan_contract::schema::generate;
+use capstan_contract::schema_files::generate;
 use capstan_contract::{DomainEvent, decode_commit};
 use capstan_domain::task;
 use capstan_envelope::{Actor, Commit, CommitHash, CommitId, Idempotency, Metadata, Position};

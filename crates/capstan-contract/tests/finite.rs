@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use capstan_contract::catalogue::event_named;
-use capstan_contract::schema::sample_path;
+use capstan_contract::schema_files::sample_path;
 use capstan_contract::{AgentCodec, CATALOGUE, EventName, TaskCodec, WorkspaceCodec};
 use capstan_domain::Change;
 use capstan_domain::policy::RunPolicy;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use capstan_contract::schema::{current, generate, sample_path};
+use capstan_contract::schema_files::{current, generate, sample_path};
 use capstan_contract::{CATALOGUE, DomainEvent, EventName};
 use capstan_envelope::EventRecord;
 use serde_json::Value;

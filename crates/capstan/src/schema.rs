@@ -16,7 +16,7 @@ pub(crate) struct SchemaCommand {
 
 impl SchemaCommand {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let written = capstan_contract::schema::regenerate(&self.folder)?;
+        let written = capstan_contract::schema_files::regenerate(&self.folder)?;
         output::line(&format!("{} files written to {}", written.len(), self.folder.display()))?;
         Ok(())
     }

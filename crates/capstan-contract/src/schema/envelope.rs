@@ -46,6 +46,6 @@ struct Event {
     data: Map<String, Value>,
 }
 
-pub(super) fn schema() -> Value {
+pub(crate) fn schema() -> Value {
     schema_of::<Commit>("envelope")
 }

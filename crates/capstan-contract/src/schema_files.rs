@@ -8,8 +8,10 @@ use capstan_envelope::{CodecError, EventRecord};
 use serde_json::{Value, value::RawValue};
 
 use crate::catalogue::CATALOGUE;
+use crate::command::body_schemas;
 use crate::event_name::EventName;
-use crate::schema::{generate, pretty};
+use crate::lease::ANSWERS;
+use crate::schema::{NamedSchema, envelope};
 
 /// A schema folder that cannot be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,28 @@ pub enum RegenerateError {
         #[source]
         source: io::Error,
     },
+}
+
+/// Every schema by its path below `schemas/`, as pretty JSON text with a final newline.
+pub fn generate() -> BTreeMap<PathBuf, String> {
+    let events = CATALOGUE.iter().map(|event| {
+        let (category, name, version) = (event.category, event.name, event.version());
+        (format!("events/{category}/{name}.v{version}.schema.json"), (event.schema)())
+    });
+    let commands = body_schemas().map(|body| at(body, "commands"));
+    let answers = ANSWERS.iter().map(|answer| at(answer, "worker"));
+    let envelope = std::iter::once(("envelope.v1.schema.json".to_owned(), envelope::schema()));
+    envelope
+        .chain(events)
+        .chain(commands)
+        .chain(answers)
+        .map(|(path, schema)| (PathBuf::from(path), pretty(&schema)))
+        .collect()
+}
+
+/// The file of a named schema below `schemas/`, and what stands in it.
+fn at(named: &NamedSchema, folder: &str) -> (String, Value) {
+    (format!("{folder}/{}.v1.schema.json", named.name), (named.schema)())
 }
 
 /// Where the first bytes ever written of an event's version are kept, below `schemas/`.
@@ -101,4 +125,11 @@ pub fn regenerate(schemas: &Path) -> Result<Vec<PathBuf>, RegenerateError> {
         changed.push(path);
     }
     Ok(changed)
+}
+
+/// How every committed JSON file is written: sorted, whatever order the build's maps keep.
+fn pretty(value: &Value) -> String {
+    let mut sorted = value.clone();
+    sorted.sort_all_objects();
+    format!("{sorted:#}\n")
 }
