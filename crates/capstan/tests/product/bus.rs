@@ -12,6 +12,15 @@ pub(crate) async fn bus(product: &Product) -> anyhow::Result<async_nats::Client>
     Ok(async_nats::connect(product.servers()?["nats_url"].as_str().context("a NATS address")?).await?)
 }
 
+/// The commits of these tasks as they are published. The server has taken the subscription when this returns: an answer
+/// on the same connection follows it, so a commit of another connection cannot be missed.
+pub(crate) async fn commits(product: &Product, task: &str) -> anyhow::Result<async_nats::Subscriber> {
+    let client = bus(product).await?;
+    let commits = client.subscribe(format!("capstan.evt.dev.task.{task}")).await?;
+    client.request("$JS.API.INFO", "".into()).await?;
+    Ok(commits)
+}
+
 #[tokio::test]
 async fn a_durable_command_makes_a_task_and_its_outcome_is_published() -> anyhow::Result<()> {
     let product = Product::start(&["--exec", "true"]).await?;

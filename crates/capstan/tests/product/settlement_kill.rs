@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::bus::bus;
+use crate::bus::commits;
 use crate::process::{CAPSTAN, PATIENCE, Product, eventually, repository};
 use crate::sse;
 use crate::worker_by_hand::{Attempt, Worker};
@@ -62,8 +62,7 @@ fn ending() -> Value {
 
 /// Says the last report on a connection of its own until the moment has come; nobody reads the answer.
 async fn say_until(product: &Product, attempt: &Attempt, moment: Moment) -> anyhow::Result<TcpStream> {
-    let mut commits =
-        bus(product).await?.subscribe(format!("capstan.evt.dev.task.{}", attempt.task_id)).await?;
+    let mut commits = commits(product, &attempt.task_id).await?;
     let request = attempt.request(product, "finish", &ending()).header("idempotency-key", "end").build()?;
     let address = product.url.trim_start_matches("http://");
     let mut head = format!("POST {} HTTP/1.1\r\nhost: {address}\r\n", request.url().path());
@@ -171,7 +170,7 @@ async fn agents_of_a_worker_that_outlives_capstan_run_once_however_often_it_is_k
     let mut worker = worker_of(&product, &["--slots", "4", "--exec", &agent])?;
     let mut ids = Vec::new();
     for ends in [1, 2, 4] {
-        let mut commits = bus(&product).await?.subscribe("capstan.evt.dev.task.*").await?;
+        let mut commits = commits(&product, "*").await?;
         for _ in 0..6 {
             let accepted = product.submit("run once").await?;
             ids.push(accepted["task"]["id"].as_str().context("a task")?.to_owned());
@@ -220,7 +219,7 @@ async fn a_tool_that_runs_while_capstan_is_killed_has_its_effect_once_and_its_re
     eventually("the tool runs", || async { Ok(!lines(&file).is_empty()) }).await?;
     // While it runs, while its result is on its way, and again.
     product = product.crash_and_restart().await?;
-    let mut commits = bus(&product).await?.subscribe("capstan.evt.dev.task.*").await?;
+    let mut commits = commits(&product, "*").await?;
     std::fs::write(&go, "")?;
     on_its_way(&mut commits, "tool-execution-ended").await?;
     product = product.crash_and_restart().await?;
