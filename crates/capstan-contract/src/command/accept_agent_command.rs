@@ -18,7 +18,7 @@ pub struct AcceptAgentCommand {
     /// Conversation shared by the task's runs; a new one when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
-    /// What becomes of it on a session that has a task: `followup` (default: an input of that task), `queue` (a task
+    /// Handling on a session that has a task: `followup` (default: an input of that task), `queue` (a task
     /// that runs after it), `steer`, `steer-backlog` or `interrupt` (such an input), `reject` (refused while it is open).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_mode: Option<String>,
@@ -43,7 +43,7 @@ pub struct AcceptAgentCommand {
     /// Parent task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_task_id: Option<TaskId>,
-    /// What becomes of it when its parent is cancelled: `cancel` (default) or `detach`.
+    /// Handling when its parent is cancelled: `cancel` (default) or `detach`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_close: Option<ParentClose>,
     /// Display name.
@@ -70,7 +70,7 @@ pub struct AcceptAgentCommand {
     /// The view it works for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_view_id: Option<String>,
-    /// What made it.
+    /// Name of what created the task, free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spawned_by: Option<String>,
     /// The hook that made it.

@@ -13,17 +13,17 @@ pub struct AppendLogs {
 /// One line.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLine {
-    /// Where it was written: `stdout`, `stderr`, `system`.
+    /// Stream of the line: `stdout`, `stderr` or `system`.
     pub stream: String,
     /// Time it occurred; the time of arrival when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ts: Option<DateTime<Utc>>,
-    /// What kind of piece it is, when the writer tells kinds apart.
+    /// Kind of the piece, if the writer distinguishes kinds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk_type: Option<String>,
     /// The text.
     pub data: String,
-    /// More about it.
+    /// Additional names and values.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
 }

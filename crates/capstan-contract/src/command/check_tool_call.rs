@@ -10,13 +10,13 @@ pub struct CheckToolCall {
     /// Arguments of the call.
     #[serde(default)]
     pub arguments: Value,
-    /// What it would do, in one line; made from the arguments when absent.
+    /// Effect of the call in one line; derived from the arguments when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
-    /// More about it.
+    /// Details for the person who decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
-    /// Whether it changes anything. What does not say so is taken to.
+    /// True (default) when the call changes anything.
     #[serde(default = "yes")]
     pub is_write: bool,
 }

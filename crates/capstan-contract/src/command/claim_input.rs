@@ -1,6 +1,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The live attempt takes the oldest pending input. The path says everything; the body is an empty object.
+/// Claims the oldest pending input for the live attempt. The body is an empty object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClaimInput {}

@@ -12,7 +12,7 @@ pub struct ConfigureClass {
     /// Failures in a row after which nothing is given out for a while; 0 = the default of 5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_attempt_threshold: Option<u32>,
-    /// Whether anything is given out at all.
+    /// False pauses the class: no attempt is leased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
     /// Forget all failures.

@@ -29,7 +29,7 @@ pub struct CreateSchedule {
     /// Policy for missed ticks; `one` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catch_up: Option<CatchUp>,
-    /// Ticks fire up to so many milliseconds late, at most a day; 0 when absent.
+    /// Longest delay of a tick by jitter, in milliseconds; 0 when absent, at most one day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter_ms: Option<i64>,
 }

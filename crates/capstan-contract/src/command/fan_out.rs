@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A child to make. What is absent is inherited.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SubtaskRequest {
-    /// What its agent is told; a subtask without it is dropped.
+    /// Prompt of the subtask; a subtask without one is dropped.
     #[serde(default)]
     pub prompt: String,
     /// Display name.
@@ -50,7 +50,7 @@ impl From<SubtaskRequest> for SubtaskSpec {
 /// Something outside to wait for; one without an integration, or without a query, a thread and a message, is dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceWatchRequest {
-    /// Where it would happen: gmail, outlook, gdrive, notion, github, slack, linear, posthog, confluence or web.
+    /// Integration that reports it: gmail, outlook, gdrive, notion, github, slack, linear, posthog, confluence or web.
     #[serde(default)]
     pub integration: String,
     /// Reason; free text.

@@ -12,7 +12,7 @@ use crate::command::{OpenBlocker, SourceWatchRequest, SubtaskRequest};
 /// The attempt is over: how it ended and what is to follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FinishAttempt {
-    /// How it ended; `lost` is not a worker's to say.
+    /// Outcome of the attempt; a worker may not report `lost`.
     pub outcome: AttemptOutcome,
     /// The process' exit code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -20,13 +20,13 @@ pub struct FinishAttempt {
     /// Error message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// Whether another try may help, when the worker knows.
+    /// Class of the error, if the worker knows it: it decides whether the run is retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_class: Option<ErrorClass>,
     /// Delay requested by the provider before a retry, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<i64>,
-    /// What was used and not reported before.
+    /// Usage that was not reported before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// The agent waits for an answer.
@@ -41,14 +41,14 @@ pub struct FinishAttempt {
     /// Children to make, when the outcome is `ok`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subtasks: Vec<SubtaskRequest>,
-    /// Whether the task waits for them: `none` (default), `all` or `any`.
+    /// Subtasks the task waits for: `none` (default), `all` or `any`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<Join>,
     /// Things outside to wait for, when the outcome is `ok`; absent, what is watched stays watched, and an empty list
     /// ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_watches: Option<Vec<SourceWatchRequest>>,
-    /// What the agent answered.
+    /// Result of the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
 }
@@ -64,10 +64,10 @@ impl FinishAttempt {
     }
 }
 
-/// When and why to come back.
+/// Time and reason of a wake-up.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WakeRequest {
-    /// In so many minutes; none or not positive means five.
+    /// Delay in minutes; 5 when absent or not positive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_minutes: Option<i64>,
     /// At this instant; wins over the delay.
@@ -76,10 +76,10 @@ pub struct WakeRequest {
     /// Reason; free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What the agent is told then.
+    /// Prompt of the run that the wake-up starts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_up_prompt: Option<String>,
-    /// What is planned.
+    /// Agenda of the wake-up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agenda: Vec<AgendaEntry>,
 }
@@ -87,7 +87,7 @@ pub struct WakeRequest {
 /// One thing planned for a wake.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AgendaEntry {
-    /// What kind of thing.
+    /// Kind of the entry, free.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Display name.

@@ -9,12 +9,12 @@ use serde_json::Value;
 /// The agent asks something and waits for the answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OpenBlocker {
-    /// What kind of answer is wanted; `input` when absent.
+    /// Kind of the expected answer; `input` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<AskedKind>,
     /// The question in one line.
     pub summary: String,
-    /// More about it.
+    /// Details for the person who answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
     /// The single questions, when there are several.
@@ -32,15 +32,15 @@ pub struct OpenBlocker {
     /// JSON Schema the answers must satisfy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_schema: Option<Value>,
-    /// When and how it ends without an answer.
+    /// Deadline, and the outcome when no answer arrives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<AskedDeadline>,
-    /// Whose approval it takes; anybody's single one when absent.
+    /// Required approvers; a single approval of anybody when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvers: Option<AskedApprovers>,
 }
 
-/// What kind of answer a question wants.
+/// Kind of the expected answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AskedKind {
@@ -55,30 +55,30 @@ pub enum AskedKind {
 pub struct AskedItem {
     /// The output.
     pub output_id: OutputId,
-    /// What it is about, as the agent names it.
+    /// Key of the item, chosen by the agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_key: Option<String>,
 }
 
-/// When and how a question ends without an answer: at an instant, or after a time.
+/// Deadline of a question, at an instant or after a delay, and its outcome when no answer arrives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AskedDeadline {
     /// At this instant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<DateTime<Utc>>,
-    /// After so many milliseconds.
+    /// Delay in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_ms: Option<i64>,
     /// As if approved or rejected, with the failure of the task, or with a note that nobody answered.
     pub default: DeadlineDefault,
 }
 
-/// Whose approval a question takes.
+/// Required approvers of a question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AskedApprovers {
-    /// How many different ones.
+    /// Number of different approvers.
     pub required: u32,
-    /// Who may, by actor name; anybody but the requester when empty.
+    /// Actor names that may approve; anybody but the requester when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub among: Vec<String>,
 }

@@ -19,20 +19,20 @@ macro_rules! output_body {
             /// The producer's name for it; its id derives from this when no id is given.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub name: Option<String>,
-            /// What it is, free.
+            /// Type of the output, free.
             pub output_type: String,
             /// Display name.
             pub title: String,
-            /// What it says, in short.
+            /// Short summary.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub summary: Option<String>,
             /// Address of the content.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub uri: Option<String>,
-            /// The thing itself.
+            /// Content of the output.
             #[serde(default, skip_serializing_if = "Map::is_empty")]
             pub data: Map<String, Value>,
-            /// More about it.
+            /// Additional names and values.
             #[serde(default, skip_serializing_if = "Map::is_empty")]
             pub metadata: Map<String, Value>,
             /// `active` when absent, or `pending` when it waits for a decision.
@@ -52,7 +52,7 @@ macro_rules! output_body {
                 }
             }
 
-            /// What the task is asked.
+            /// The command to the task.
             pub fn to_command(
                 &self,
                 attempt_id: Option<AttemptId>,

@@ -7,11 +7,11 @@ use serde_json::Value;
 pub struct PublishSourceEvent {
     /// Integration the event comes from.
     pub integration: String,
-    /// What it is about: threads, messages, things, queries.
+    /// Keys of the threads, messages, entities and queries the event concerns.
     pub correlation_keys: Vec<String>,
-    /// What is new. The same items, in whichever order, are the same event.
+    /// New items. The same items, in any order, are the same event.
     pub items: Vec<Value>,
-    /// What kind of event it is.
+    /// Type of the event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_type: Option<String>,
 }

@@ -16,18 +16,18 @@ pub struct RegisterWorker {
     /// Names and values to choose it by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// What it can offer to a run.
+    /// Capabilities of the worker.
     #[serde(default)]
     pub capabilities: WorkerCapabilities,
 }
 
-/// What a worker can offer to a run. An empty list means everything.
+/// Capabilities of a worker. An empty list means all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkerCapabilities {
     /// The isolations it has: `gvisor`, `runc`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runtimes: Vec<String>,
-    /// Whether it can keep a run off the network.
+    /// True when the worker can isolate a run from the network.
     #[serde(default)]
     pub network_isolation: bool,
     /// The kinds of access to the workspace's files it can give: `none`, `ro`, `rw`.

@@ -7,7 +7,7 @@ pub struct ReportToolCall {
     /// Exit code of the tool, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// What the tool wrote.
+    /// Standard output of the tool.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stdout: String,
     /// Standard error of the tool.

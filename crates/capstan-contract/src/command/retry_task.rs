@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct RetryTask {
     /// Id of the task.
     pub task_id: TaskId,
-    /// What is said with it; without it the agent is told what it was told last.
+    /// Message for the new run; the message of the last run when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

@@ -1,6 +1,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The worker begins to execute. The path says everything; the body is an empty object.
+/// Starts the attempt: the worker begins to execute. The body is an empty object.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StartAttempt {}

@@ -33,7 +33,7 @@ pub struct UpdateSchedule {
     /// Policy for missed ticks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catch_up: Option<CatchUp>,
-    /// Ticks fire up to so many milliseconds late, at most a day.
+    /// Longest delay of a tick by jitter, in milliseconds; at most one day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter_ms: Option<i64>,
 }

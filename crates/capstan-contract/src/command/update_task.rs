@@ -31,12 +31,12 @@ pub struct UpdateTask {
     /// Names and values to filter by, replaced as a whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<BTreeMap<String, String>>,
-    /// When it must be over; null for never.
+    /// Deadline of the task; null removes it.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub deadline: Change<DateTime<Utc>>,
 }
 
-/// What of a task's payload can be changed; absent fields stay as they are.
+/// Changes to the payload of a task; absent fields keep their value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskPayload {
     /// The command's text.

@@ -12,7 +12,7 @@ pub struct UpdateWorkspace {
     /// Display name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
-    /// What holds for everything in it.
+    /// Settings to change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<SettingsChanges>,
 }
@@ -26,30 +26,30 @@ pub struct SettingsChanges {
     /// The rules of execution of commands that give none; null takes them away.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub default_policy: Change<RunPolicy>,
-    /// How much of each thing there may be.
+    /// Quotas of the workspace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotas: Option<QuotaSettings>,
     /// Limit of what all runs of a day may cost together, in US dollars; null lifts it.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub budget_usd_per_day: Change<f64>,
-    /// What may be written without asking a person.
+    /// Tool calls that need no approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_policy: Option<ApprovalPolicy>,
-    /// Where deferred calls of a tool are executed, by the tool's name; null takes one away, the others stay.
+    /// Endpoints that execute deferred tool calls, by tool name; null removes one, the others keep their value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tools: BTreeMap<String, Option<ToolSettings>>,
 }
 
-/// How much of each thing a workspace may have; null lifts a limit.
+/// Quotas of a workspace; null removes a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuotaSettings {
-    /// Tasks that are not over.
+    /// Most tasks that are not terminal.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub open_tasks_max: Change<u32>,
-    /// Agents.
+    /// Most agents.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub agents_max: Change<u32>,
-    /// Schedules.
+    /// Most schedules.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub schedules_max: Change<u32>,
 }

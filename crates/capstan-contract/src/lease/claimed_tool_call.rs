@@ -26,7 +26,7 @@ pub struct ClaimedToolCall {
     pub tool: String,
     /// Arguments of the call.
     pub arguments: Value,
-    /// When the claim passes: then another worker may be given the call.
+    /// Time the claim expires; another worker may then receive the call.
     pub until: DateTime<Utc>,
 }
 

@@ -2,7 +2,7 @@ use capstan_domain::id::AttemptId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What became of one renewal, and what the worker should know.
+/// Result of one renewal, with news for the worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RenewAnswer {
     /// The attempt.
@@ -23,14 +23,14 @@ pub struct RenewAnswer {
     pub steer: bool,
 }
 
-/// Whether the worker still holds an attempt.
+/// State of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RenewStatus {
-    /// It does.
+    /// The worker holds the lease.
     Ok,
-    /// It does, and must stop and report.
+    /// The worker holds the lease, and must stop the attempt and report.
     Cancel,
-    /// It does not: stop, and report nothing.
+    /// The worker does not hold the lease: it must stop the attempt and report nothing.
     Lost,
 }
