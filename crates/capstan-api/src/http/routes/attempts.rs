@@ -53,7 +53,7 @@ async fn keep(report: &Report, lines: Vec<bytes::Bytes>) -> Result<Response, Pro
 pub(super) async fn produce_output(report: Report, request: Request) -> Result<Reply, Problem> {
     let body: ProduceOutput = report.body(request).await?;
     let task = report.attempt_id.task;
-    let key = report.key();
+    let key = report.key()?;
     let output_id = body.output_id(task, || unnamed_output(task, key.as_ref(), &report.call));
     let attempt_id = Some(report.attempt_id.clone());
     let at = report.at();

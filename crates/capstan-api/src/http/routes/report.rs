@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use capstan_contract::command::{CommandBody, OpenBlocker};
+use capstan_contract::command::{CommandBody, Conditions, OpenBlocker};
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{AttemptId, RunId};
 use capstan_domain::task::command::BlockerSpec;
@@ -110,7 +110,7 @@ impl Report {
         body: &B,
         command: Command,
     ) -> Result<(CommandContext, Decided<TaskDecider>), Problem> {
-        let key = self.key();
+        let key = self.key()?;
         let context = self.call.command(&self.stream, key.as_ref(), body);
         let decided = self.app.dispatch.tasks.execute(&self.stream, &command, &context).await?;
         Ok((context, decided))
@@ -137,13 +137,13 @@ impl Report {
 
     /// Keys of workers hold for what the path names: the same key of another attempt, or about another output, is
     /// another key.
-    pub(super) fn key(&self) -> Option<CommandKey> {
-        match self.call.key() {
+    pub(super) fn key(&self) -> Result<Option<CommandKey>, Problem> {
+        Ok(match self.call.with(Conditions::default())?.key() {
             Some(CommandKey::Given(key)) => {
                 Some(CommandKey::Given(format!("{}/{}/{key}", self.attempt_id.epoch, self.part)))
             }
             key => key,
-        }
+        })
     }
 
     /// The run, while this attempt has not ended; what was told to stop may still say its last lines.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use capstan_contract::command::{CheckToolCall, ClaimToolCall, ReportToolCall};
+use capstan_contract::command::{CheckToolCall, ClaimToolCall, Conditions, ReportToolCall};
 use capstan_contract::lease::{ClaimedToolCall, ToolClaim};
 use capstan_domain::id::{BlockerId, ToolCallId, WorkerId};
 use capstan_domain::task::event::{ToolExecutor, ToolOutcome};
@@ -184,7 +184,7 @@ pub(super) async fn report(
     let stream = streams::task(&workspace, claim.task_id)?;
     call.actor = Actor::Worker { id: worker.0 };
     call.expected_version = None;
-    let key = call.key().map(|key| match key {
+    let key = call.with(Conditions::default())?.key().map(|key| match key {
         CommandKey::Given(key) => CommandKey::Given(format!("{claim}/{key}")),
         CommandKey::Id(id) => CommandKey::Id(id),
     });
