@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use capstan_contract::command::{AcceptAgentCommand, CommandBody};
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -26,7 +27,16 @@ const CONCURRENCY: usize = 64;
 /// One command: its wire name as `type`, and the fields of its body; as received.
 type Item = Box<RawValue>;
 
-/// The fields that decide which command an item is and whether it shares anything with others.
+/// The fields that decide how an item is read. What else is wrong with them is named when it is.
+#[derive(Debug, Deserialize)]
+struct Head {
+    #[serde(default, rename = "type")]
+    name: Option<String>,
+    #[serde(default)]
+    idempotency_key: Option<IgnoredAny>,
+}
+
+/// The fields that decide whether an item shares anything with others.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Marks {
@@ -110,13 +120,13 @@ async fn one(
 ) -> Value {
     let answered: Result<Value, Problem> = async {
         let json = item.get();
-        let marks: Marks = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
-        let name = marks
+        let head: Head = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
+        let name = head
             .name
             .ok_or_else(|| Problem::invalid_field("/type", "type is required: the wire name of a command"))?;
         may(&name)?;
         // The key of the batch, with the index, is the key of each command without its own key.
-        let own_key = marks.idempotency_key.is_some();
+        let own_key = head.idempotency_key.is_some();
         let key = call.idempotency_key.as_ref().filter(|_| !own_key).map(|key| format!("{key}/{index}"));
         let call =
             CallContext { idempotency_key: key, command_id: None, expected_version: None, ..call.clone() };
@@ -147,6 +157,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn an_item_with_a_wrong_field_is_still_known_by_its_type() {
+        let head = |item: &str| serde_json::from_str::<Head>(item);
+        let wrong = head(r#"{ "type": "cancel-task", "session_id": 7, "idempotency_key": 7 }"#).unwrap();
+        assert_eq!((wrong.name.as_deref(), wrong.idempotency_key.is_some()), (Some("cancel-task"), true));
+        assert!(
+            head(r#"{ "type": "cancel-task", "idempotency_key": null }"#).unwrap().idempotency_key.is_none()
+        );
+        let twice = unreadable(&head(r#"{ "type": "cancel-task", "type": "archive-task" }"#).unwrap_err());
+        assert_eq!(twice.errors[0].pointer, "/type");
+    }
 
     #[test]
     fn only_new_tasks_that_share_nothing_may_overtake_each_other() {
