@@ -7,7 +7,7 @@
 //! | module | kind |
 //! |---|---|
 //! | [`agent`], [`channel`], [`class`], [`schedule`], [`session`], [`task`], [`token`], [`workspace`] | aggregates: one decider, one category of streams |
-//! | [`agent_config`], [`change`], [`cron`], [`id`], [`policy`], [`usage`] | values in commands and events |
+//! | [`agent_config`], [`change`], [`cron`], [`id`], [`policy`], [`requested`], [`usage`] | values in commands and events |
 //! | [`fault`], [`finite`], [`redacted`], [`span`], `text` | limits and checks of values |
 //! | [`canonical`], [`class_key`], [`outcome_text`] | values derived from others |
 //! | [`matching`] | the in-memory index of tasks that may run |
@@ -34,6 +34,7 @@ pub mod matching;
 pub mod outcome_text;
 pub mod policy;
 pub mod redacted;
+pub mod requested;
 pub mod schedule;
 pub mod session;
 pub mod span;
@@ -45,3 +46,4 @@ pub mod workspace;
 
 pub use change::Change;
 pub use fault::{Fault, Faults};
+pub use requested::Requested;
