@@ -16,7 +16,9 @@ const STREAM_NAME_IN_USE: u64 = 10_058;
 const STREAM_STORE_FAILED: u64 = 10_049;
 /// Error code while a cluster has not chosen its leader.
 const NOT_YET_AVAILABLE: u64 = 10_008;
-/// How often such answers are asked again.
+/// Error code while the leader of a cluster has not heard of enough servers to place the copies.
+const NO_SUITABLE_PEERS: u64 = 10_005;
+/// Most repeats of a question with such an answer.
 const TRIES_MAX: usize = 200;
 
 /// A stream that cannot be had as it must be.
@@ -35,13 +37,13 @@ pub enum StreamError {
     Request {
         /// The stream's name.
         stream: String,
-        /// What the server or transport said.
+        /// Error of the server or the transport.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
-/// Where a stream stands.
+/// First and last message of a stream.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamStatus {
     pub(crate) identity: LogIdentity,
@@ -97,9 +99,10 @@ pub(crate) async fn ensure(connection: &Connection, spec: &StreamSpec) -> Result
                     .await;
                 match created {
                     Ok(info) => info,
-                    // Somebody else was faster with another epoch, or the name's last owner is still leaving.
+                    // Another process was faster with another epoch, the name's last owner is still leaving, or the
+                    // cluster is still forming.
                     Err(RequestError::Refused {
-                        code: STREAM_NAME_IN_USE | STREAM_STORE_FAILED | NOT_YET_AVAILABLE,
+                        code: STREAM_NAME_IN_USE | STREAM_STORE_FAILED | NOT_YET_AVAILABLE | NO_SUITABLE_PEERS,
                         ..
                     }) if tries < TRIES_MAX => {
                         tries += 1;

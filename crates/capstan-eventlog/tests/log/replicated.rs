@@ -6,6 +6,7 @@ use capstan_eventlog::{JetStreamConfig, JetStreamLog};
 
 use crate::conformance;
 use crate::server::Cluster;
+use crate::writer::eventually;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replicated_log_behaves_like_every_log() {
@@ -15,7 +16,11 @@ async fn a_replicated_log_behaves_like_every_log() {
         number += 1;
         let stream_prefix = Some(format!("r{number}"));
         let config = JetStreamConfig { replicas: 3, stream_prefix, ..cluster.config() };
-        Arc::new(JetStreamLog::connect(config).await.unwrap())
+        // A leader that two of the three servers elected refuses to place three copies until it has heard of the third.
+        let log = eventually("the cluster places three copies", async || {
+            JetStreamLog::connect(config.clone()).await.ok()
+        });
+        Arc::new(log.await)
     };
     conformance::commits_are_stored_in_order_and_read_back_as_written(fresh().await).await;
     conformance::a_stale_writer_is_refused(fresh().await).await;
