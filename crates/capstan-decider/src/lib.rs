@@ -15,7 +15,7 @@ pub trait Decider {
     type Command;
     /// A fact in the past tense; cannot be refused.
     type Event;
-    /// What decisions need to know of the past; `default()` is the empty stream.
+    /// The past as decisions need it; `default()` is the empty stream.
     type State: Default + Clone;
     /// The reasons this decider says no.
     type Rejection;

@@ -9,7 +9,7 @@ use lru::LruCache;
 
 use crate::Loaded;
 
-/// How many locks share the streams, so that look-ups of different streams seldom meet.
+/// Number of locks the streams share, so that look-ups of different streams seldom meet.
 const SHARDS: usize = 64;
 
 /// One stream's place in memory.

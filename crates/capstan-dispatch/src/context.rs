@@ -1,17 +1,17 @@
-//! What comes with a command besides the command.
+//! The context of a command: caller, time, conditions.
 
 use capstan_envelope::{Actor, Idempotency, Metadata};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// Who asks, when, and under which conditions.
+/// Caller, time and conditions of a command.
 #[derive(Clone, Debug)]
 pub struct CommandContext {
     /// Identity of the command; becomes the commit's id. The same over every try.
     pub command_id: Uuid,
     /// Wire name of the command, for example `cancel-task`.
     pub command: &'static str,
-    /// Who asks.
+    /// Caller of the command.
     pub actor: Actor,
     /// The conversation it belongs to.
     pub correlation_id: Uuid,
@@ -19,7 +19,7 @@ pub struct CommandContext {
     pub causation_id: Option<Uuid>,
     /// W3C trace context of the request.
     pub traceparent: Option<String>,
-    /// When the command was received, by this process' clock.
+    /// Time the command was received, by this process' clock.
     pub occurred_at: DateTime<Utc>,
     /// Present when the command may be repeated and must then be answered as the first time. The command id must
     /// then be derived from the key.
@@ -29,7 +29,7 @@ pub struct CommandContext {
 }
 
 impl CommandContext {
-    /// What the commit will say about itself.
+    /// The commit's metadata.
     pub(crate) fn metadata(&self) -> Metadata {
         Metadata {
             occurred_at: self.occurred_at,

@@ -8,13 +8,13 @@ use capstan_envelope::{Position, StreamHead};
 /// A stream in memory: its end and its state.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loaded<S> {
-    /// What the next append expects, and which repeatable commands were applied.
+    /// The expectation of the next append, and the repeatable commands that were applied.
     pub head: StreamHead,
     /// The folded state.
     pub state: S,
 }
 
-/// What became of a command that was not refused.
+/// The outcome of a command that was not refused.
 pub struct Decided<D: Decider> {
     /// The recorded events; those of the first time when the command was a repeat, none when it changed nothing.
     pub events: Vec<D::Event>,
@@ -31,7 +31,7 @@ pub struct Decided<D: Decider> {
 }
 
 impl<D: Decider> Decided<D> {
-    /// How the metrics name it.
+    /// Its name in metrics.
     pub(crate) fn as_outcome(&self) -> &'static str {
         match self {
             Self { duplicate: true, .. } => "duplicate",

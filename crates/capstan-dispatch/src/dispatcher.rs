@@ -69,7 +69,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> std::fmt::Debug for Dispatcher
 pub(crate) type Outcome<D> = Result<Decided<D>, DispatchError<<D as Decider>::Rejection>>;
 pub(crate) type Known<D> = Arc<Loaded<<D as Decider>::State>>;
 
-/// What one look at a state came to.
+/// The outcome of deciding a command on one loaded state.
 pub(crate) enum Step<E> {
     /// Done before: the commit is known.
     Repeat(capstan_envelope::Applied),

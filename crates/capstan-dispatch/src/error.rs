@@ -3,7 +3,7 @@
 use capstan_envelope::{CodecError, Position, StreamId};
 use capstan_eventlog::{AppendError, ReadError, SnapshotError};
 
-/// Why a stream could not be brought into memory.
+/// The reasons a stream could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadFailure {
     /// The log could not be read.
@@ -18,7 +18,7 @@ pub enum ReadFailure {
     /// A commit does not link to the one before it: the log lost, changed or swapped something.
     #[error("load {stream}: the commit at {position} does not follow the one before it")]
     Broken {
-        /// Whose chain it is.
+        /// Stream of the chain.
         stream: StreamId,
         /// The first commit that does not link.
         position: Position,
@@ -36,7 +36,7 @@ impl ReadFailure {
     }
 }
 
-/// Why a command was not executed. Every retryable failure may be repeated with the same command id: a commit
+/// The reasons a command was not executed. Every retryable failure may be repeated with the same command id: a commit
 /// whose fate could not be learned is recognised by that id.
 #[derive(Debug, thiserror::Error)]
 pub enum DispatchError<R> {
@@ -49,7 +49,7 @@ pub enum DispatchError<R> {
     /// The stream is not at the version the caller expects.
     #[error("execute the command: the stream is at version {current}")]
     VersionMismatch {
-        /// Where it is.
+        /// Version of the stream.
         current: u64,
     },
     /// Other writers were faster too many times in a row.
@@ -70,7 +70,7 @@ pub enum DispatchError<R> {
     /// The stream's hash chain is broken.
     #[error("execute the command: the chain of {stream} is broken at {position}")]
     Broken {
-        /// Whose chain it is.
+        /// Stream of the chain.
         stream: StreamId,
         /// The first commit that does not link.
         position: Position,
@@ -93,7 +93,7 @@ impl<R> DispatchError<R> {
         }
     }
 
-    /// How the metrics name it.
+    /// Its name in metrics.
     pub(crate) fn as_outcome(&self) -> &'static str {
         match self {
             Self::Rejected(_) => "rejected",

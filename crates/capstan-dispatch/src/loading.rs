@@ -1,4 +1,4 @@
-//! How a stream gets into memory, and stays right there.
+//! Loading streams into memory and keeping them current.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         self.catch_up(stream, Arc::default()).await.map(Cold::Newest)
     }
 
-    /// What the log says after `known`.
+    /// The commits of the log after `known`.
     pub(crate) async fn catch_up(
         &self,
         stream: &StreamId,

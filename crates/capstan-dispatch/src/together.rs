@@ -10,7 +10,7 @@ use crate::cache::Slot;
 use crate::dispatcher::{Known, Step, count_as, unchanged};
 use crate::{CommandContext, Decided, DispatchError, Dispatchable, Dispatcher};
 
-/// What became of a command over two streams.
+/// The outcome of a command over two streams.
 pub struct Together<A: Dispatchable, B: Dispatchable> {
     /// The first stream's part.
     pub first: Decided<A>,
@@ -28,7 +28,7 @@ where
     }
 }
 
-/// Whose decision failed.
+/// An error of one of the two decisions.
 #[derive(Debug, thiserror::Error)]
 pub enum TogetherError<A, B> {
     /// The first stream's, or what both share: the log.

@@ -37,7 +37,7 @@ pub enum CodecError {
         name: String,
         /// The event's version.
         version: u16,
-        /// What was wrong.
+        /// Error of the decoder.
         #[source]
         source: serde_json::Error,
     },
@@ -46,7 +46,7 @@ pub enum CodecError {
     Unwritable {
         /// The event's wire name.
         name: &'static str,
-        /// What was wrong.
+        /// Error of the encoder.
         #[source]
         source: serde_json::Error,
     },

@@ -54,7 +54,7 @@ pub struct Commit {
     pub previous: Position,
     /// Hash of the stream's commit before this one.
     pub previous_hash: CommitHash,
-    /// Who, when and why.
+    /// Metadata: actor, times, cause.
     pub metadata: Metadata,
     /// The facts, in order, at least one.
     pub events: Vec<EventRecord>,
@@ -63,9 +63,9 @@ pub struct Commit {
 /// A commit read from the log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
-    /// Where it stands in the log.
+    /// Its position in the log.
     pub position: Position,
-    /// When the log stored it, by the log's clock.
+    /// Time the log stored it, by the log's clock.
     pub recorded_at: DateTime<Utc>,
     /// Hash of its stored bytes.
     pub hash: CommitHash,

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 pub struct CommitHash([u8; 32]);
 
 impl CommitHash {
-    /// What the first commit of a stream names as its predecessor.
+    /// The predecessor that the first commit of a stream names.
     pub const NONE: Self = Self([0; 32]);
 
     /// Hashes the stored bytes of one commit.

@@ -1,11 +1,11 @@
-//! Who, when and why of a commit.
+//! The metadata of a commit: actor, times, cause.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Who caused a commit.
+/// The actor that caused a commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Actor {
@@ -34,12 +34,12 @@ pub struct Idempotency {
     pub fingerprint: String,
 }
 
-/// What a commit says about itself besides its events.
+/// The metadata of a commit, stored beside its events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Metadata {
-    /// When the decision was taken, by the clock of the process that took it.
+    /// Time of the decision, by the clock of the process that took it.
     pub occurred_at: DateTime<Utc>,
-    /// Who caused it.
+    /// The actor that caused it.
     pub actor: Actor,
     /// The command's wire name, for example `accept-agent-command`.
     pub command: String,

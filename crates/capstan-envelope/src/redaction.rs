@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
-/// What stands in the place of a secret.
+/// The text in the place of a secret.
 pub const REDACTED: &str = "[redacted]";
 
 /// Words of a key that make it a secret's name wherever they stand.
@@ -30,10 +30,10 @@ const SECRET_WORDS: [&str; 9] = [
 const SECRET_LAST: [&str; 5] = ["token", "cookie", "apikey", "authtoken", "accesstoken"];
 /// Words before `key` or `keys` that make it a secret's name.
 const SECRET_KEYS: [&str; 6] = ["api", "private", "access", "signing", "encryption", "ssh"];
-/// How texts begin that are secrets whatever they are called.
+/// Prefixes of texts that are secrets under any name.
 const SECRET_TEXTS: [&str; 9] =
     ["sk-", "cap_", "ghp_", "gho_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "-----BEGIN "];
-/// What occurs in every text that may hold something to hide, in lower case.
+/// Fragments, in lower case, one of which occurs in every text that may hold a secret.
 const SUSPICIOUS: [&str; 18] = [
     "secret",
     "passw",

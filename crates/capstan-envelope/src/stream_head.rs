@@ -1,4 +1,4 @@
-//! What a writer must know of a stream besides its state.
+//! The facts a writer needs of a stream besides its state.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::{CommitHash, CommitId, Position, Recorded};
 /// The memory of one repeatable command that was applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// Where its commit stands.
+    /// Position of its commit.
     pub position: Position,
     /// The stream's version after it.
     pub version: u64,

@@ -12,7 +12,7 @@ const NAME_MAX: usize = 128;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("use {part} name {name:?}: 1 to {NAME_MAX} of A-Z a-z 0-9 _ - are allowed")]
 pub struct InvalidName {
-    /// Which part of a stream id was wrong.
+    /// The part of the stream id that is wrong.
     pub part: &'static str,
     /// The refused text.
     pub name: String,
@@ -91,7 +91,7 @@ impl StreamId {
         &self.category
     }
 
-    /// Which thing of its kind.
+    /// Id of the entity within its category.
     pub fn id(&self) -> &str {
         &self.id
     }

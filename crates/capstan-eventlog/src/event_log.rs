@@ -1,4 +1,4 @@
-//! What every log must do.
+//! The contract of every log: append, read, follow.
 
 use async_trait::async_trait;
 use capstan_envelope::{Commit, CommitHash, Position, Recorded, StreamId, Workspace};
@@ -43,11 +43,11 @@ pub trait EventLog: Send + Sync + 'static {
     /// The position of the last commit in the whole log.
     async fn head(&self) -> Result<Position, ReadError>;
 
-    /// Which log this is; a different answer than remembered means the log was replaced.
+    /// Identity of the log. A value other than the one remembered means that the log was replaced.
     async fn identity(&self) -> Result<LogIdentity, ReadError>;
 }
 
-/// Which commits to follow.
+/// The commits to follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
     /// All of them.
@@ -69,7 +69,7 @@ impl Selection {
     }
 }
 
-/// Where an append ended up.
+/// The outcome of an append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Appended {
     /// The commit's place in the log.
@@ -80,16 +80,16 @@ pub struct Appended {
     pub duplicate: bool,
 }
 
-/// Who a log is.
+/// The identity of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogIdentity {
     /// Drawn once when the log was created.
     pub store_epoch: String,
-    /// When the log's storage was created.
+    /// Creation time of the log's storage.
     pub created_at: DateTime<Utc>,
 }
 
-/// Why an append did not happen.
+/// The reasons an append did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// The stream has moved on (or never was where the writer thought). Load and decide again.
@@ -113,7 +113,7 @@ pub enum AppendError {
     Invalid {
         /// The stream the commit was meant for.
         stream: StreamId,
-        /// What is wrong with the commit.
+        /// The fault of the commit.
         reason: &'static str,
     },
     /// The log cannot be reached or refuses for now; the commit is known not to be stored, or its fate could
@@ -122,7 +122,7 @@ pub enum AppendError {
     Unavailable {
         /// The stream the commit was meant for.
         stream: StreamId,
-        /// What the transport said.
+        /// Error of the transport.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -164,22 +164,22 @@ pub(crate) fn check_group(commits: &[Commit]) -> Result<(), AppendError> {
     Ok(())
 }
 
-/// Why a read did not happen.
+/// The reasons a read did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The log cannot be reached for now.
     #[error("read the log: it is not available")]
     Unavailable {
-        /// What the transport said.
+        /// Error of the transport.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A stored message is not a commit.
     #[error("read the log at {position}: the message there is not a commit")]
     Corrupt {
-        /// Where it stands.
+        /// Position of the commit.
         position: Position,
-        /// What was wrong.
+        /// Error of the decoder.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -189,7 +189,7 @@ pub enum ReadError {
     Diverged {
         /// Number of the last commit the reader knows.
         after: u64,
-        /// Why the log does not continue it.
+        /// The first difference found.
         difference: Difference,
     },
 }

@@ -38,7 +38,7 @@ pub enum ConnectError {
     Connect {
         /// The configured address.
         url: String,
-        /// What the client said.
+        /// Error of the client.
         #[source]
         source: async_nats::ConnectError,
     },
@@ -117,7 +117,7 @@ impl JetStreamLog {
         self.server
     }
 
-    /// What an acknowledgement is worth on this server.
+    /// Durability of an acknowledgement on this server.
     pub fn durability(&self) -> Durability {
         self.durability
     }

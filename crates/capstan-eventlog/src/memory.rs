@@ -19,7 +19,7 @@ use crate::{
 /// The largest commit it takes, as a stock server would.
 const COMMIT_BYTES_MAX: usize = 1_048_576;
 
-/// How many commits one batch of a tail carries at most.
+/// Most commits in one batch of a tail.
 const BATCH_MAX: usize = 5_000;
 
 /// The log in memory. Clones share the same commits.

@@ -1,4 +1,4 @@
-//! What a reader of the log may remember of a stream, so that nobody has to fold its whole past again.
+//! Snapshots: the state of a stream at one of its commits, so that a reader need not fold the whole past again.
 
 use async_trait::async_trait;
 use capstan_envelope::{Position, StreamHead, StreamId};
@@ -7,28 +7,28 @@ use serde_json::Value;
 /// The folded state of one stream at one of its commits. Disposable: the log can always make it anew.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
-    /// Where the stream stood; the state holds everything up to here and nothing after it.
+    /// Head of the stream; the state holds everything up to it and nothing after it.
     pub head: StreamHead,
     /// The decider's state as JSON.
     pub state: Value,
 }
 
-/// Why a snapshot could not be loaded.
+/// The reasons a snapshot could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The store cannot be reached for now.
     #[error("load a snapshot: the store is not available")]
     Unavailable {
-        /// What the store said.
+        /// Error of the store.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The stored snapshot cannot be read by this build; a rebuild makes it anew.
     #[error("load the snapshot of {stream}: the stored state has another shape")]
     Malformed {
-        /// Whose snapshot it is.
+        /// Stream of the snapshot.
         stream: StreamId,
-        /// What was wrong.
+        /// Error of the decoder.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -48,16 +48,16 @@ pub trait Snapshots: Send + Sync {
     async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, SnapshotError>;
 }
 
-/// What was spent of a budget that several tasks share.
+/// Cost charged to a budget that several tasks share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spent {
-    /// Where.
+    /// Workspace of the budget.
     pub workspace: String,
     /// By which agent, over all its time; by the whole workspace in a day when absent.
     pub agent_id: Option<uuid::Uuid>,
     /// On which day, in UTC.
     pub day: Option<chrono::NaiveDate>,
-    /// How much, in US dollars.
+    /// Cost in US dollars.
     pub cost_usd: f64,
     /// The limit people were warned about last.
     pub warned_limit_usd: Option<f64>,
@@ -67,7 +67,7 @@ pub struct Spent {
 /// active schedules, and what else it decides by.
 #[async_trait]
 pub trait OpenTasks: Send + Sync {
-    /// What agents and the workspaces of the day have spent, and the position up to which that counts.
+    /// Costs of agents and of the workspaces of the day, and the position up to which they count.
     async fn spending(&self) -> Result<(Position, Vec<Spent>), SnapshotError>;
 
     /// Those and everything that decides which of them may run, at one position: tailing the log after it misses nothing.

@@ -29,14 +29,14 @@ pub enum TelemetryError {
         lost: usize,
         /// Lines given.
         total: usize,
-        /// What befell the first of them.
+        /// Error of the first of them.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The lines cannot be read for now.
     #[error("read log lines")]
     NotRead {
-        /// What the transport said.
+        /// Error of the transport.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -51,7 +51,7 @@ pub struct TelemetryLine {
     pub task: Uuid,
     /// The run it belongs to.
     pub run: Uuid,
-    /// When it was stored.
+    /// Time the log stored it.
     pub recorded_at: DateTime<Utc>,
     /// The line as JSON.
     pub data: Bytes,

@@ -29,15 +29,15 @@ pub struct Topology {
 pub struct StreamSpec {
     /// The stream's name.
     pub name: String,
-    /// What it captures.
+    /// Subjects the stream captures.
     pub subjects: Vec<String>,
-    /// What removes messages: `limits` or `workqueue`.
+    /// Retention policy: `limits` or `workqueue`.
     pub retention: &'static str,
-    /// Where it lives: always `file`.
+    /// Storage kind: always `file`.
     pub storage: &'static str,
     /// Copies in a cluster.
     pub num_replicas: usize,
-    /// What happens at a limit: `new` refuses the newcomer, `old` drops the oldest.
+    /// Policy at a limit: `new` refuses the new message, `old` drops the oldest.
     pub discard: &'static str,
     /// Number of messages kept; -1 for all.
     pub max_msgs: i64,
@@ -113,12 +113,12 @@ impl Topology {
         format!("{}CAPSTAN_COMMANDS", self.stream_lead)
     }
 
-    /// Where a durable command is published; use `*` in either place to follow several.
+    /// Subject of a durable command; `*` in either place follows several.
     pub fn command_subject(&self, workspace: &str, command: &str) -> String {
         format!("{}capstan.cmd.{workspace}.{command}", self.subject_lead)
     }
 
-    /// Where a command is asked with an answer expected; use `*` in either place to serve several.
+    /// Subject of a request for a command; `*` in either place serves several.
     pub fn rpc_subject(&self, workspace: &str, command: &str) -> String {
         format!("{}capstan.rpc.{workspace}.{command}", self.subject_lead)
     }
@@ -142,7 +142,7 @@ impl Topology {
         format!("{}CAPSTAN_CMD_RESULTS", self.stream_lead)
     }
 
-    /// Where the outcome of one durable command is published.
+    /// Subject of the outcome of one durable command.
     pub fn command_result_subject(&self, workspace: &Workspace, command_id: &str) -> String {
         format!("{}capstan.cmd-result.{workspace}.{command_id}", self.subject_lead)
     }
@@ -152,7 +152,7 @@ impl Topology {
         format!("{}CAPSTAN_DEADLETTERS", self.stream_lead)
     }
 
-    /// Where a message nobody could process goes; `source` names what refused it.
+    /// Subject of messages nobody could process; `source` names the part that refused them.
     pub fn dead_letter_subject(&self, source: &str) -> String {
         format!("{}capstan.dlq.{source}", self.subject_lead)
     }
@@ -162,7 +162,7 @@ impl Topology {
         format!("{}CAPSTAN_LOGS", self.stream_lead)
     }
 
-    /// Where the output of one run goes.
+    /// Subject of the output of one run.
     pub fn log_subject(&self, workspace: &Workspace, task: Uuid, run: Uuid) -> String {
         format!("{}capstan.log.{workspace}.{task}.{run}", self.subject_lead)
     }

@@ -32,7 +32,7 @@ impl Cursor {
         self.position
     }
 
-    /// How many events of the commit at `position` have been seen; `None` when all of them have.
+    /// Number of events seen of the commit at `position`; `None` when all of them have been.
     pub(crate) fn seen_of(self, position: Position) -> Option<usize> {
         if position == self.position {
             self.index.map(|index| index + 1)

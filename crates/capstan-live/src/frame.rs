@@ -1,4 +1,4 @@
-//! What a subscriber gets.
+//! Frames, as subscribers receive them.
 
 use bytes::Bytes;
 use capstan_envelope::redaction::redacted;
@@ -27,11 +27,11 @@ pub struct Frame {
     pub id: Option<String>,
     /// The event's wire name, or the name of a control frame.
     pub event: String,
-    /// JSON.
+    /// Data as JSON text.
     pub data: Bytes,
 }
 
-/// Why a stream stops before its end.
+/// The reasons a stream stops before its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// The subscriber did not keep up.
@@ -52,7 +52,7 @@ impl Stop {
     }
 }
 
-/// What an event's frame says.
+/// The data of an event's frame.
 #[derive(Serialize)]
 struct EventData<'a> {
     position: Position,

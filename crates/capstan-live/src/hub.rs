@@ -19,7 +19,7 @@ use crate::{Cursor, Frame, Subscription, subscription};
 /// Pause before the log is asked again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// How much is kept, and for whom.
+/// Bounds of what the hub keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveConfig {
     /// Commits kept in memory, so that those who come back soon need not read the log.
@@ -66,11 +66,11 @@ pub(crate) struct Shared {
 struct State {
     recent: Recent,
     subscribers: Subscribers,
-    /// How often all queues were closed at once, so that a subscriber can tell this from being slow.
+    /// Number of times all queues were closed at once, so that a subscriber can tell this from being slow.
     closings: u64,
 }
 
-/// What a subscriber gets when it joins: what it missed, and a queue of what follows.
+/// A joined subscriber: the frames it missed, and a queue of what follows.
 pub(crate) struct Joined {
     pub(crate) missed: Vec<Arc<Entry>>,
     pub(crate) head: Position,
@@ -162,7 +162,7 @@ impl LiveHub {
         self.shared.state().recent.holds(position)
     }
 
-    /// How far the shared tail has come.
+    /// Position of the shared tail.
     pub fn position(&self) -> watch::Receiver<Position> {
         self.shared.position.subscribe()
     }

@@ -88,7 +88,7 @@ struct Watcher {
     task: Option<Uuid>,
     /// Kept lines behind this one are still to be read.
     kept_after: Option<u64>,
-    /// Whether kept lines were asked for at all.
+    /// True when kept lines were requested.
     looks_back: bool,
     /// The last line handed out.
     last: u64,

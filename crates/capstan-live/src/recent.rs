@@ -7,7 +7,7 @@ use capstan_envelope::{Position, Recorded};
 
 use crate::{Cursor, Frame};
 
-/// What a commit costs besides its data: names, ids, metadata.
+/// Memory of a commit besides its data: names, ids, metadata. In bytes.
 const COMMIT_OVERHEAD_BYTES: usize = 1_024;
 const EVENT_OVERHEAD_BYTES: usize = 512;
 

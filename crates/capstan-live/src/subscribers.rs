@@ -1,4 +1,4 @@
-//! Who wants which commits.
+//! The subscribers, by the commits they selected.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -21,10 +21,10 @@ const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Time until the log is asked again for a commit that has not arrived.
 const ARRIVAL_MAX: Duration = Duration::from_secs(1);
 
-/// What a subscriber wants.
+/// A request to follow commits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
-    /// Which commits.
+    /// The commits to follow.
     pub selection: Selection,
     /// Everything after this place; from now on when absent.
     pub after: Option<Cursor>,
@@ -58,7 +58,7 @@ struct Subscriber {
     subscription: Subscription,
     /// Behind the last event that was put into `ready`.
     cursor: Cursor,
-    /// Whether the task is over, as far as the events handed out tell.
+    /// True when the task is over, as far as the events handed out tell.
     is_over: Option<bool>,
     ready: VecDeque<Frame>,
     history: Option<History>,
@@ -186,7 +186,7 @@ async fn arrival(shared: &Shared, position: Position) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What the events of a task up to `position` say about its end.
+/// The end of a task by its events up to `position`.
 async fn was_over(shared: &Shared, selection: &Selection, position: Position) -> Result<Option<bool>, Stop> {
     let Selection::Stream(stream) = selection else { return Ok(None) };
     let commits = retrying(shared, || shared.log.read_stream(stream, Position::START)).await?;

@@ -1,4 +1,4 @@
-//! Which events end a task, and which begin it anew.
+//! The events that end a task, and those that begin it anew.
 
 use capstan_contract::catalogue::{
     RETRY_SCHEDULED, RUN_REQUESTED, TASK_ACCEPTED, TASK_CANCELLED, TASK_CONTINUED, TASK_DONE, TASK_DROPPED,

@@ -71,7 +71,7 @@ impl Sealed {
     }
 }
 
-/// What the server made of a commit or a batch.
+/// The server's answer to a commit or a batch.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// Stored at this sequence; of a batch, the last member's.
@@ -160,7 +160,7 @@ impl Sender {
     }
 }
 
-/// How commits of one stream each reach the server.
+/// The way commits of one stream each reach the server.
 #[derive(Clone, Debug)]
 enum Route {
     /// Every writer sends its own, side by side: the server flushes at its own pace.

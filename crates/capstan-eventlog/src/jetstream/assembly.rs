@@ -7,7 +7,7 @@ use capstan_envelope::{Position, Recorded};
 
 use crate::TailBatch;
 
-/// What a reader gets next, and what it must not see yet.
+/// The commits ready for a reader, and those held back until their group is complete.
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
     ready: TailBatch,
@@ -68,7 +68,7 @@ impl Assembly {
         self.ready.commits.len()
     }
 
-    /// How far the reader will have got with what is ready.
+    /// Position of the reader once it has taken all that is ready.
     pub(crate) fn position(&self) -> Position {
         self.ready.position
     }

@@ -1,4 +1,4 @@
-//! What the adapter must be told.
+//! Configuration of the adapter.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-/// How to reach the server and what to expect of it.
+/// Address of the server and the guarantees expected of it.
 #[derive(Clone, Debug)]
 pub struct JetStreamConfig {
     /// Address of the server, for example `nats://127.0.0.1:4222`; several are separated by commas.
     pub url: String,
-    /// How to log in; `None` where the server asks nobody.
+    /// Credentials; `None` where the server needs none.
     pub credentials: Option<Credentials>,
     /// Copies of every stream in a cluster: 1, 3 or 5.
     pub replicas: usize,
-    /// What the server does before it acknowledges.
+    /// The server's flushing before it acknowledges.
     pub durability: DurabilityHint,
     /// Address of the server's monitoring, for example `http://127.0.0.1:8222`; lets
     /// [`DurabilityHint::Auto`] ask instead of assume.
     pub monitor_url: Option<String>,
     /// Leads all stream names and subjects, so that several installations can share one server.
     pub stream_prefix: Option<String>,
-    /// How long the first connection may take, a recovering server included.
+    /// Time limit of the first connection, a recovering server included.
     pub connect_timeout: Duration,
-    /// How long one acknowledgement may take before its outcome is looked up.
+    /// Time limit of one acknowledgement; after it, the outcome is looked up.
     pub ack_timeout: Duration,
-    /// How long an append is tried in all before it is reported as unavailable.
+    /// Time limit of an append in all; after it, the log is reported as unavailable.
     pub append_timeout: Duration,
 }
 
@@ -89,14 +89,14 @@ fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-/// How to log in. Never shown in logs.
+/// Credentials. Never shown in logs.
 #[derive(Clone)]
 pub enum Credentials {
     /// User name and password.
     Password {
         /// User name.
         user: String,
-        /// Password.
+        /// Password of the user.
         password: String,
     },
     /// A shared token.
@@ -115,7 +115,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What the caller knows of the server's flushing.
+/// The caller's knowledge of the server's flushing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum DurabilityHint {
     /// Ask the server's monitoring when its address is known, else assume [`Durability::Always`]'s needs.
@@ -127,7 +127,7 @@ pub enum DurabilityHint {
     Interval,
 }
 
-/// What an acknowledgement is worth.
+/// The guarantee an acknowledgement gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// Flushed to disk before it is acknowledged: survives a power cut.

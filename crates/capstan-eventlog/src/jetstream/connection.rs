@@ -14,7 +14,7 @@ use super::config::JetStreamConfig;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long creating a consumer or opening a cold stream may take: such calls read files.
+/// Time limit of creating a consumer or opening a cold stream: such calls read files.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Pause between tries of the first connection.
@@ -144,7 +144,7 @@ impl Connection {
         self.client.connection_state() == State::Connected && self.link.borrow().connected
     }
 
-    /// How often the connection was lost so far.
+    /// Number of times the connection was lost.
     pub(crate) fn losses(&self) -> u64 {
         self.link.borrow().losses
     }

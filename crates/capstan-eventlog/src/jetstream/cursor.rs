@@ -22,22 +22,22 @@ use crate::{Difference, LogIdentity, ReadError};
 const PULL_MESSAGES: usize = 4_096;
 /// Bytes asked for at a time; two requests stay below what makes the server drop a slow connection.
 const PULL_BYTES: usize = 16 << 20;
-/// How long one request stands.
+/// Lifetime of one pull request.
 const PULL_EXPIRES: Duration = Duration::from_secs(30);
-/// How often an idle server says that it is there.
+/// Interval of an idle server's heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Silence after which the consumer is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(5);
-/// How long the server keeps a consumer nobody asks.
+/// Time after which the server removes a consumer without requests.
 const INACTIVE_THRESHOLD: Duration = Duration::from_mins(1);
-/// How long one call of [`Cursor::next`] tries to get a consumer before it reports the log as unavailable.
+/// Time limit of one call of [`Cursor::next`] for getting a consumer; after it, the log is reported as unavailable.
 const RECOVERY_MAX: Duration = Duration::from_secs(10);
 /// Pauses between such tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// Error code of a stream that does not exist.
 const STREAM_NOT_FOUND: u64 = 10_059;
 
-/// What a cursor follows.
+/// The commits a cursor follows.
 #[derive(Debug, Clone)]
 pub(crate) struct Followed {
     pub(crate) connection: Connection,
@@ -93,7 +93,7 @@ struct Session {
     heard_at: Instant,
 }
 
-/// Why a consumer is not trusted any longer.
+/// The reasons a consumer is not trusted any longer.
 #[derive(Debug, thiserror::Error)]
 enum Doubt {
     #[error("it was silent for too long")]
@@ -363,7 +363,7 @@ impl Session {
     }
 }
 
-/// What an ended request did not deliver; without the number, all of it.
+/// Number of messages an ended request did not deliver; without the number, all of them.
 fn rest(pending: Option<u64>) -> usize {
     pending.map_or(PULL_MESSAGES, |pending| usize::try_from(pending).unwrap_or(PULL_MESSAGES))
 }

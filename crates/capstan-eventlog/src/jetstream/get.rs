@@ -16,7 +16,7 @@ use super::connection::{Connection, RequestError};
 const PAGE_MESSAGES: usize = 256;
 /// Most bytes asked for at a time, well below what makes the server drop a slow connection.
 const PAGE_BYTES: usize = 4 << 20;
-/// How long a page may take.
+/// Time limit of one page.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 const NOT_FOUND: u16 = 404;

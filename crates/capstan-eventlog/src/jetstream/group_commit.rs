@@ -62,7 +62,7 @@ struct GroupCommit {
     ends: HashMap<String, u64>,
 }
 
-/// What goes out now.
+/// The commits that leave together now.
 #[derive(Default)]
 struct Round {
     members: Vec<Waiting>,

@@ -11,20 +11,20 @@ use super::streams::{STREAM_NOT_FOUND, differences};
 use super::{ConnectError, open};
 use crate::{StreamSpec, Topology};
 
-/// What was found on a server.
+/// Findings about a server.
 #[derive(Debug)]
 pub struct Inspection {
     /// The server's release, or why the log would not be safe on it.
     pub version: Result<ServerVersion, ServerError>,
     /// Largest message it takes, in bytes.
     pub max_payload: usize,
-    /// Whether JetStream is on and new enough.
+    /// An error when JetStream is off or too old.
     pub jetstream: Result<(), ServerError>,
-    /// What an acknowledgement is worth.
+    /// Durability of an acknowledgement.
     pub durability: Durability,
     /// Every stream there should be.
     pub streams: Vec<InspectedStream>,
-    /// How far the server's clock is ahead of this machine's; nothing when no stream could be asked.
+    /// Difference of the server's clock to this machine's, positive when it is ahead; `None` when no stream answered.
     pub clock_ahead: Option<TimeDelta>,
 }
 
@@ -33,16 +33,16 @@ pub struct Inspection {
 pub struct InspectedStream {
     /// Its name.
     pub name: String,
-    /// How it is.
+    /// State of the stream.
     pub state: StreamState,
 }
 
-/// How a stream is.
+/// State of a stream.
 #[derive(Debug)]
 pub enum StreamState {
     /// As it must be.
     AsWanted {
-        /// How many messages it holds.
+        /// Number of messages it holds.
         messages: u64,
         /// Its last place.
         last: u64,

@@ -13,7 +13,7 @@ use super::connection::{Connection, RequestError};
 /// JetStream API level of the first release with atomic batches.
 const API_LEVEL_MIN: u64 = 2;
 
-/// How long one question about the API level may take.
+/// Time limit of one question about the API level.
 const API_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A server that cannot hold the log.
@@ -25,25 +25,25 @@ pub enum ServerError {
          inside atomic batches are not safe before"
     )]
     TooOld {
-        /// What the server says it is.
+        /// Version the server reports.
         found: String,
     },
     /// A version nobody can read.
     #[error("use nats-server {found:?}: this is not a version number")]
     UnknownVersion {
-        /// What the server says it is.
+        /// Version the server reports.
         found: String,
     },
     /// JetStream is off, or runs with too old an API.
     #[error("use JetStream at API level {found}: level {API_LEVEL_MIN} or higher is needed")]
     ApiLevel {
-        /// What JetStream answered.
+        /// API level JetStream reports.
         found: u64,
     },
     /// JetStream did not answer in time; it may be switched off or still be recovering.
     #[error("reach JetStream on the server: is it enabled, and has it recovered?")]
     JetStream {
-        /// What the transport said.
+        /// Error of the transport.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },

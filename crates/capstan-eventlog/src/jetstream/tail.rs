@@ -20,7 +20,7 @@ use crate::{Difference, ReadError, Tail, TailBatch, TailSource, Topology};
 
 /// Most commits of one batch.
 const BATCH_MAX: usize = 5_000;
-/// How often an idle filtered reader is told how far the whole log got.
+/// Shortest and longest interval at which an idle filtered reader learns the position of the whole log.
 const PROGRESS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// Opens a tail; refuses at once what it could only wait for in vain.
@@ -97,7 +97,7 @@ struct Follower {
     progress_pause: Duration,
 }
 
-/// What can happen to a follower.
+/// The events a follower waits for.
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack, for a moment")]
 enum Happening<'a> {
     Wanted(mpsc::Permit<'a, Result<TailBatch, ReadError>>),
