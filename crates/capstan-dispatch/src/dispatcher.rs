@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cache::{Cache, Slot};
 use crate::loading::{Cold, decode};
+use crate::metric;
 use crate::{CommandContext, Decided, DispatchError, Loaded, ReadFailure};
 
 /// A decider whose commands can be executed from any task. Holds for every decider with plain data in it.
@@ -302,7 +303,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
 
     /// The first lost race is run again at once, further ones after a growing, jittered pause.
     pub(crate) async fn pause(&self, conflicts: u32) {
-        metrics::counter!("capstan_dispatch_conflicts_total", "category" => C::CATEGORY).increment(1);
+        metrics::counter!(metric::CONFLICTS, "category" => C::CATEGORY).increment(1);
         if conflicts > 0 {
             let ceiling = (1_u64 << conflicts.min(16)).min(self.config.pause_ms_max).max(1);
             tokio::time::sleep(Duration::from_millis(rand::random_range(0..=ceiling))).await;
@@ -326,6 +327,5 @@ fn count<D: Decider>(category: &'static str, outcome: &Outcome<D>) {
 }
 
 pub(crate) fn count_as(category: &'static str, outcome: &'static str) {
-    metrics::counter!("capstan_dispatch_commands_total", "category" => category, "outcome" => outcome)
-        .increment(1);
+    metrics::counter!(metric::COMMANDS, "category" => category, "outcome" => outcome).increment(1);
 }

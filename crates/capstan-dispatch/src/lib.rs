@@ -18,6 +18,7 @@ mod decided;
 mod dispatcher;
 mod error;
 mod loading;
+mod metric;
 mod no_snapshots;
 mod together;
 
@@ -26,5 +27,6 @@ pub use context::CommandContext;
 pub use decided::{Decided, Loaded};
 pub use dispatcher::{Dispatchable, Dispatcher, DispatcherConfig};
 pub use error::{DispatchError, ReadFailure};
+pub use metric::ALL as METRICS;
 pub use no_snapshots::NoSnapshots;
 pub use together::{Together, TogetherError, execute_together};

@@ -13,6 +13,7 @@ use crate::dependencies::Dependencies;
 use crate::leader_error::LeaderError;
 use crate::leader_loop::{End, LeaderLoop};
 use crate::leadership::{Candidate, LeadershipError, Term};
+use crate::metric;
 use crate::tool_caller::ToolCaller;
 use crate::{Deciders, EngineConfig};
 
@@ -103,7 +104,7 @@ async fn run(
     leading: watch::Sender<bool>,
     stop: CancellationToken,
 ) -> Result<(), EngineFailure> {
-    metrics::gauge!("capstan_engine_leader").set(0.0);
+    metrics::gauge!(metric::LEADER).set(0.0);
     let engine_id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
     while !stop.is_cancelled() {
         let term = tokio::select! {
@@ -124,11 +125,11 @@ async fn run(
         };
         let ended = match begun {
             Ok(Some(leader)) => {
-                metrics::gauge!("capstan_engine_leader").set(1.0);
+                metrics::gauge!(metric::LEADER).set(1.0);
                 leading.send_replace(true);
                 let ended = leader.run(&mut term, &stop).await;
                 leading.send_replace(false);
-                metrics::gauge!("capstan_engine_leader").set(0.0);
+                metrics::gauge!(metric::LEADER).set(0.0);
                 ended
             }
             Ok(None) => Ok(End::Deposed(LeadershipError::Deposed)),

@@ -19,6 +19,7 @@ use crate::clock::now;
 use crate::dependencies::Dependencies;
 use crate::leader_error::LeaderError;
 use crate::leadership::{LeadershipError, Term};
+use crate::metric;
 use crate::process::{
     CallId, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ScheduleKey, ScheduleSettled, Settled,
     ToolAnswer, ToolRequest,
@@ -199,10 +200,10 @@ impl LeaderLoop {
         if self.measured_at.elapsed() >= MEASURE_EVERY {
             self.measured_at = tokio::time::Instant::now();
             let depth = self.process.depth();
-            metrics::gauge!("capstan_engine_queued").set(depth.queued as f64);
-            metrics::gauge!("capstan_engine_delayed").set(depth.delayed as f64);
-            metrics::gauge!("capstan_engine_running").set(depth.running as f64);
-            metrics::gauge!("capstan_engine_orders_waiting").set(self.waiting.len() as f64);
+            metrics::gauge!(metric::QUEUED).set(depth.queued as f64);
+            metrics::gauge!(metric::DELAYED).set(depth.delayed as f64);
+            metrics::gauge!(metric::RUNNING).set(depth.running as f64);
+            metrics::gauge!(metric::ORDERS_WAITING).set(self.waiting.len() as f64);
         }
     }
 

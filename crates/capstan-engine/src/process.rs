@@ -50,6 +50,7 @@ pub use effect::{
 };
 pub use outcome::{ClassSettled, Loaded, ScheduleSettled, Settled, ToolAnswer};
 
+use crate::metric;
 use crate::protocol::{Answer, Request};
 use budgets::Budgets;
 use classes::Classes;
@@ -427,7 +428,7 @@ impl Process {
         }
         let Some(command) = self.due_command(key, now) else { return };
         if matches!(command, Command::ExpireLease(_)) {
-            metrics::counter!("capstan_engine_lease_expiries_total").increment(1);
+            metrics::counter!(metric::LEASE_EXPIRIES).increment(1);
             // What it loses must not go straight back to a worker that has fallen silent.
             let live = self.shared.tasks.facts(key).and_then(|facts| facts.live.as_ref());
             if let Some(silent) = live.map(|live| live.worker_id) {

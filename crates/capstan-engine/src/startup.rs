@@ -16,6 +16,7 @@ use crate::commands::stream_of;
 use crate::config::EngineConfig;
 use crate::dependencies::Dependencies;
 use crate::leader_error::LeaderError;
+use crate::metric;
 use crate::process::{ClassKey, Effect, Loaded, Process, ProcessConfig, ScheduleKey, task_key};
 
 /// A process that knows the log to its end.
@@ -132,7 +133,7 @@ pub(crate) fn take_commits(dependencies: &Dependencies, process: &mut Process, b
         dependencies.classes.observe(recorded);
         if let Err(error) = process.commit(recorded, now()) {
             // Its task does nothing until a build that can read it leads; the others continue.
-            metrics::counter!("capstan_engine_unreadable_commits_total").increment(1);
+            metrics::counter!(metric::UNREADABLE_COMMITS).increment(1);
             tracing::error!(position = %recorded.position, stream = %recorded.commit.stream, %error, "a commit cannot be read");
         }
     }

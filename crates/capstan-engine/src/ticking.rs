@@ -12,6 +12,7 @@ use capstan_domain::task;
 
 use crate::commands::{context, stream_of};
 use crate::deciders::Deciders;
+use crate::metric;
 use crate::process::{AgentCheck, ScheduleKey, ScheduleSettled, TickOrder};
 
 /// Names of the commands in commit metadata.
@@ -152,7 +153,7 @@ fn count(event: &Event) {
         | Event::Deleted(_)
         | Event::Triggered(_) => return,
     };
-    metrics::counter!("capstan_engine_ticks_total", "outcome" => outcome).increment(ticks);
+    metrics::counter!(metric::TICKS, "outcome" => outcome).increment(ticks);
 }
 
 /// The agent as the log has it now.

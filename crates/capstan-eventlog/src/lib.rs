@@ -14,6 +14,7 @@
 mod event_log;
 mod jetstream;
 mod memory;
+mod metric;
 mod snapshot;
 mod telemetry;
 mod topology;
@@ -29,6 +30,7 @@ pub use jetstream::server::{ServerError, ServerVersion};
 pub use jetstream::streams::StreamError;
 pub use jetstream::{ConnectError, JetStreamLog};
 pub use memory::MemoryLog;
+pub use metric::ALL as METRICS;
 pub use snapshot::{OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 pub use telemetry::{Telemetry, TelemetryError, TelemetryLine, TelemetryTail};
 pub use topology::{InvalidPrefix, StreamSpec, Topology};

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::jetstream::connection::{ApiError, Connection, RequestError};
 use crate::jetstream::cursor::{Cursor, Event, Followed};
 use crate::jetstream::get::{Gets, Stored};
+use crate::metric;
 use crate::{Difference, ReadError, Topology};
 
 /// Lines sent before their acknowledgements are waited for.
@@ -95,7 +96,7 @@ impl Telemetry {
             stored += acknowledged;
             trouble = trouble.or(refusal);
         }
-        metrics::counter!("capstan_telemetry_lines_total").increment(stored as u64);
+        metrics::counter!(metric::TELEMETRY_LINES).increment(stored as u64);
         match trouble {
             None => Ok(()),
             Some(error) => {

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::frame::Stop;
 use crate::logs::LogHub;
+use crate::metric;
 use crate::recent::{Entry, Recent};
 use crate::subscribers::Subscribers;
 use crate::{Cursor, Frame, Subscription, subscription};
@@ -211,7 +212,7 @@ impl Shared {
         let missed = missed.filter(|entry| selection.takes(&entry.recorded.commit.stream)).cloned().collect();
         let head = state.recent.head();
         let (key, entries) = state.subscribers.add(selection, self.config.queue_max);
-        metrics::gauge!("capstan_live_subscribers").increment(1);
+        metrics::gauge!(metric::SUBSCRIBERS).increment(1);
         let queue = Queue {
             shared: Arc::clone(self),
             selection: selection.clone(),
@@ -266,7 +267,7 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         self.shared.state().subscribers.remove(&self.selection, self.key);
-        metrics::gauge!("capstan_live_subscribers").decrement(1);
+        metrics::gauge!(metric::SUBSCRIBERS).decrement(1);
     }
 }
 

@@ -8,6 +8,7 @@ use capstan_eventlog::Selection;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
+use crate::metric;
 use crate::recent::Entry;
 
 type Queues = HashMap<u64, mpsc::Sender<Arc<Entry>>>;
@@ -79,7 +80,7 @@ fn offer(queues: &mut Queues, entry: &Arc<Entry>) {
     queues.retain(|_, queue| match queue.try_send(Arc::clone(entry)) {
         Ok(()) => true,
         Err(TrySendError::Full(_)) => {
-            metrics::counter!("capstan_live_slow_subscribers_total").increment(1);
+            metrics::counter!(metric::SLOW_SUBSCRIBERS).increment(1);
             false
         }
         Err(TrySendError::Closed(_)) => false,

@@ -11,6 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::frame::Stop;
 use crate::hub::{Joined, Queue, Shared};
+use crate::metric;
 use crate::recent::Entry;
 use crate::terminal::is_over_after;
 use crate::{Cursor, Frame};
@@ -78,7 +79,7 @@ impl Subscriber {
             if let Err(stop) = self.step().await {
                 self.ended = true;
                 (self.queue, self.history) = (None, None);
-                metrics::counter!("capstan_live_gaps_total").increment(1);
+                metrics::counter!(metric::GAPS).increment(1);
                 self.ready.push_back(Frame::gap(stop, self.cursor));
             }
         }

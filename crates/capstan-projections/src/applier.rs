@@ -12,6 +12,7 @@ use crate::error::explain;
 use crate::fact::Decoded;
 use crate::fold::{Fold, Unfoldable};
 use crate::generation::{self, GenerationError, Schemas};
+use crate::metric;
 use crate::parked::{self, Parking};
 use crate::rows::{StoreError, refused_data};
 use crate::session::Session;
@@ -98,9 +99,8 @@ impl Applier {
             let was_parked = self.parked.clone();
             let outcome = self.transact(batch, last, None).await;
             let Err(error) = outcome else {
-                metrics::histogram!("capstan_projection_apply_seconds")
-                    .record(started.elapsed().as_secs_f64());
-                metrics::histogram!("capstan_projection_batch_size").record(batch.len() as f64);
+                metrics::histogram!(metric::APPLY_SECONDS).record(started.elapsed().as_secs_f64());
+                metrics::histogram!(metric::BATCH_SIZE).record(batch.len() as f64);
                 continue;
             };
             self.fold.forget();

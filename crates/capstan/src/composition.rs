@@ -4,6 +4,7 @@
 //! and stops the parts in order: no more requests, then the engine resigns, then the projector releases its lease.
 
 mod engine_check;
+mod metrics;
 mod progress;
 
 use std::net::SocketAddr;
@@ -20,15 +21,12 @@ use capstan_engine::{Engine, EngineClient, EngineConfig, EngineHandle};
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog};
 use capstan_live::{LiveConfig, LiveHub};
 use capstan_projections::{Projector, ProjectorConfig, ProjectorHandle, ReadModels};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Lag of the read models above which this process is not ready.
 const LAG_MAX: Duration = Duration::from_secs(30);
-/// Interval of the metrics recorder's upkeep.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// The roles of a process.
 #[derive(Clone, Copy, Debug)]
@@ -178,7 +176,7 @@ impl Node {
             telemetry: log.telemetry().clone(),
             dead_letters: DeadLetters::new(bus_client.clone(), log.topology().clone()),
             checks,
-            metrics: metrics_recorder()?,
+            metrics: metrics::recorder()?,
             stopping: stopping.clone(),
             config: config.api,
         });
@@ -266,29 +264,4 @@ impl Node {
         self.progress.abort();
         outcome
     }
-}
-
-/// The recorder behind `/metrics`; one per process, even if benchmarks start several nodes.
-fn metrics_recorder() -> anyhow::Result<PrometheusHandle> {
-    static RECORDER: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
-    if let Some(handle) = RECORDER.get() {
-        return Ok(handle.clone());
-    }
-    let buckets =
-        [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(
-            metrics_exporter_prometheus::Matcher::Suffix("_seconds".to_owned()),
-            &buckets,
-        )?
-        .install_recorder()
-        .context("install the metrics recorder")?;
-    let upkeep = handle.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(UPKEEP_EVERY).await;
-            upkeep.run_upkeep();
-        }
-    });
-    Ok(RECORDER.get_or_init(|| handle).clone())
 }

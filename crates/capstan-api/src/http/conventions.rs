@@ -17,6 +17,7 @@ use super::headers::{CORRELATION, POSITION, header_text};
 use super::responses::status;
 use crate::App;
 use crate::call::fresh_id;
+use crate::metric;
 use crate::problem::{self, Code, Problem};
 
 /// The correlation id of a request.
@@ -101,11 +102,11 @@ fn count(method: &Method, route: Option<&MatchedPath>, status: StatusCode, began
         _ => "other",
     };
     metrics::counter!(
-        "capstan_http_requests_total",
+        metric::HTTP_REQUESTS,
         "route" => route.clone(), "method" => method, "status" => status.as_u16().to_string()
     )
     .increment(1);
-    metrics::histogram!("capstan_http_request_seconds", "route" => route, "method" => method)
+    metrics::histogram!(metric::HTTP_REQUEST_SECONDS, "route" => route, "method" => method)
         .record(began.elapsed());
 }
 

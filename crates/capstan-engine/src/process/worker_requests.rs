@@ -17,6 +17,7 @@ use super::effect::{CallId, Order};
 use super::retry::later;
 use super::shared::Shared;
 use super::workers::WAIT_MS_MAX;
+use crate::metric;
 use crate::protocol::Answer;
 
 /// Most attempts in one answer.
@@ -204,7 +205,7 @@ impl WorkerRequests {
             }
             attempts.push(attempt);
         }
-        metrics::counter!("capstan_engine_leases_total").increment(attempts.len() as u64);
+        metrics::counter!(metric::LEASES).increment(attempts.len() as u64);
         shared.answer(call, Answer::Leased(attempts));
     }
 

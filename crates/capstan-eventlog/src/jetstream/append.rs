@@ -16,6 +16,7 @@ use super::connection::{ApiError, Connection, RequestError};
 use super::get::{Gets, Stored};
 use super::group_commit::{self, Waiting};
 use crate::event_log::{check_group, check_well_formed};
+use crate::metric;
 use crate::{AppendError, Appended, Topology};
 
 /// Appends under way at once; beyond it writers wait here and not in the server's ingest queue.
@@ -240,7 +241,7 @@ impl Appender {
                 }
                 Outcome::Unknown(source) => {
                     sent_blindly = true;
-                    counter!("capstan_log_unknown_outcomes_total").increment(1);
+                    counter!(metric::UNKNOWN_OUTCOMES).increment(1);
                     match patience.bound(self.find_mine(commit, sealed)).await {
                         Ok(Some(stored)) => return Ok(repeated(&stored, sealed, sent_blindly)),
                         Ok(None) | Err(_) => source,
@@ -304,7 +305,7 @@ impl Appender {
                 }
                 Outcome::Unknown(source) => {
                     sent_blindly = true;
-                    counter!("capstan_log_unknown_outcomes_total").increment(1);
+                    counter!(metric::UNKNOWN_OUTCOMES).increment(1);
                     (false, source)
                 }
             };
@@ -398,7 +399,7 @@ impl Appender {
 }
 
 fn conflict(commit: &Commit) -> AppendError {
-    counter!("capstan_log_conflicts_total").increment(1);
+    counter!(metric::CONFLICTS).increment(1);
     AppendError::Conflict { stream: commit.stream.clone() }
 }
 
@@ -419,7 +420,7 @@ fn observe<T>(started: Instant, result: &Result<T, AppendError>) {
         Err(AppendError::Conflict { .. }) => "conflict",
         Err(_) => "failed",
     };
-    histogram!("capstan_log_append_seconds", "outcome" => outcome).record(started.elapsed().as_secs_f64());
+    histogram!(metric::APPEND_SECONDS, "outcome" => outcome).record(started.elapsed().as_secs_f64());
 }
 
 /// Growing pauses up to a deadline.

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::connection::{Connection, RequestError};
 use super::streams::{StreamStatus, status};
+use crate::metric;
 use crate::{Difference, LogIdentity, ReadError};
 
 /// Messages asked for at a time; a second request goes out when half of them have come.
@@ -262,7 +263,7 @@ impl Cursor {
             log.sequence = self.sequence, log.stream = %self.followed.stream, doubt = %doubt,
             "the consumer is given up and created anew from our position"
         );
-        metrics::counter!("capstan_log_consumer_recreations_total").increment(1);
+        metrics::counter!(metric::CONSUMER_RECREATIONS).increment(1);
         self.session = None;
     }
 

@@ -12,6 +12,7 @@ use metrics::{counter, histogram};
 use tokio::sync::{mpsc, oneshot};
 
 use super::append::{Outcome, Sealed, Sender};
+use crate::metric;
 
 /// Fewer commits than this are sent side by side: a batch costs the server a small store of its own, about as much
 /// time as this many flushes. Measured: at 16 writers both ways are even, at 32 the batch is twice as fast.
@@ -111,7 +112,7 @@ impl GroupCommit {
 }
 
 async fn flush_members(sender: &Sender, members: Vec<Waiting>) -> Vec<(String, u64)> {
-    histogram!("capstan_log_group_commit_size").record(members.len() as f64);
+    histogram!(metric::GROUP_COMMIT_SIZE).record(members.len() as f64);
     if members.len() < BATCH_MIN {
         return send_singly(sender, members).await;
     }
@@ -136,7 +137,7 @@ async fn flush_members(sender: &Sender, members: Vec<Waiting>) -> Vec<(String, u
             Vec::new()
         }
         Outcome::Stale | Outcome::Refused { .. } => {
-            counter!("capstan_log_group_commits_refused_total").increment(1);
+            counter!(metric::GROUP_COMMITS_REFUSED).increment(1);
             send_singly(sender, members).await
         }
     }

@@ -15,6 +15,7 @@ use crate::commits::{Arrived, Reader, first_unknown};
 use crate::config::ProjectorConfig;
 use crate::error::explain;
 use crate::generation::{self, GenerationError};
+use crate::metric;
 use crate::migrate::MigrateError;
 use crate::projector::lag::{LOG_TIMEOUT, Lag};
 use crate::read_models::ReadModels;
@@ -255,7 +256,7 @@ impl Runner {
             .last()
             .filter(|_| is_behind)
             .map_or(0.0, |last| (Utc::now() - last.recorded.recorded_at).as_seconds_f64().max(0.0));
-        metrics::gauge!("capstan_projection_lag_seconds").set(lag);
+        metrics::gauge!(metric::LAG_SECONDS).set(lag);
         self.status.send_modify(|status| {
             status.lag_seconds = lag;
             if status.position.reaches(status.head) {
@@ -302,7 +303,7 @@ impl Runner {
             let seconds = lag.seconds(&self.log, position, head).await;
             let now_at = *reached.borrow();
             let events = head.commits_since(now_at);
-            metrics::gauge!("capstan_projection_lag_events").set(events as f64);
+            metrics::gauge!(metric::LAG_EVENTS).set(events as f64);
             self.status.send_modify(|status| {
                 status.head = head;
                 status.lag_events = events;
@@ -313,8 +314,8 @@ impl Runner {
                 if status.state == ProjectorState::Standby {
                     status.position = now_at;
                 }
-                metrics::gauge!("capstan_projection_lag_seconds").set(status.lag_seconds);
-                metrics::gauge!("capstan_projection_parked_streams").set(status.parked_streams as f64);
+                metrics::gauge!(metric::LAG_SECONDS).set(status.lag_seconds);
+                metrics::gauge!(metric::PARKED_STREAMS).set(status.parked_streams as f64);
             });
         }
     }

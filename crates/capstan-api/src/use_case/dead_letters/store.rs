@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::metric;
 use crate::problem::{Code, Problem};
 
 /// Header with the id of the command, which a retry keeps.
@@ -99,7 +100,7 @@ impl DeadLetters {
         headers.insert(DEAD_AT, Utc::now().to_rfc3339());
         let subject = self.topology.dead_letter_subject(&source);
         self.jetstream.publish_with_headers(subject, headers, message.payload.clone()).await?.await?;
-        metrics::counter!("capstan_dead_letters_total", "source" => "command").increment(1);
+        metrics::counter!(metric::DEAD_LETTERS, "source" => "command").increment(1);
         tracing::error!(subject = %message.subject, code = problem.code.as_str(), "a command became a dead letter");
         Ok(())
     }
