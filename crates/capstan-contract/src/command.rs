@@ -1,6 +1,6 @@
 //! Bodies of the commands of callers and of the calls of workers: the same over HTTP, NATS and in batches.
 //!
-//! A body has a shape; rules are the domain's. Bodies are read strictly (the reader refuses a field that is not
+//! The body of a caller's command is the domain's command itself; rules are the domain's too. Bodies are read strictly (the reader refuses a field that is not
 //! declared, at every depth), so the types themselves need not.
 
 use schemars::JsonSchema;
@@ -37,7 +37,6 @@ mod finalize_output;
 mod finalize_task_output;
 mod fingerprint;
 mod finish_attempt;
-mod issue_token;
 mod lease_request;
 mod open_blocker;
 mod pause_schedule;
@@ -50,7 +49,6 @@ mod report_tool_call;
 mod resume_schedule;
 mod retry_task;
 mod return_attempt;
-mod revoke_token;
 mod start_attempt;
 mod submit_task_input;
 mod trigger_schedule;
@@ -60,6 +58,8 @@ mod update_schedule;
 mod update_task;
 mod update_workspace;
 mod upsert_channel_binding;
+
+pub use capstan_domain::token::{IssueToken, RevokeToken};
 
 pub use accept_agent_command::AcceptAgentCommand;
 pub use ack_input::AckInput;
@@ -89,7 +89,6 @@ pub use finalize_output::FinalizeOutput;
 pub use finalize_task_output::FinalizeTaskOutput;
 pub use fingerprint::fingerprint;
 pub use finish_attempt::{AgendaEntry, FinishAttempt, WakeRequest};
-pub use issue_token::IssueToken;
 pub use lease_request::LeaseRequest;
 pub use open_blocker::{AskedApprovers, AskedDeadline, AskedItem, AskedKind, BlockerQuestion, OpenBlocker};
 pub use pause_schedule::PauseSchedule;
@@ -102,7 +101,6 @@ pub use report_tool_call::ReportToolCall;
 pub use resume_schedule::ResumeSchedule;
 pub use retry_task::RetryTask;
 pub use return_attempt::ReturnAttempt;
-pub use revoke_token::RevokeToken;
 pub use start_attempt::StartAttempt;
 pub use submit_task_input::{DecidedItem, SubmitTaskInput};
 pub use trigger_schedule::TriggerSchedule;

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::TokenId;
-use crate::{Fault, Faults};
+use crate::{Fault, Faults, Requested};
 
 /// The longest name a token may have, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
@@ -39,39 +39,44 @@ pub enum Scope {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Issues the token.
-    Issue(Issue),
+    Issue(IssueToken, NewToken),
     /// Ends it before its time.
-    Revoke(Revoke),
+    Revoke(RevokeToken),
 }
 
-/// Issues a token.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Issue {
+/// Issues a token of the workspace. The secret is in the answer, this once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IssueToken {
+    /// Name of the holder, shown to people and recorded in the log.
+    pub name: String,
+    /// Scopes of the token; `admin` implies the others.
+    pub scopes: Vec<Scope>,
+    /// From when on it is no longer good; for ever when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+/// The parts of a new token that no caller chooses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewToken {
     /// The token.
     pub token_id: TokenId,
     /// The workspace it is valid in.
     pub workspace: String,
-    /// A name for people and for the log.
-    pub name: String,
-    /// Its scopes.
-    pub scopes: Vec<Scope>,
     /// SHA-256 of the whole token, in hex.
     pub secret_hash: String,
     /// The last characters of the token, to tell tokens apart.
     pub last_four: String,
-    /// The end of its validity; none when absent.
-    pub expires_at: Option<DateTime<Utc>>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
-/// Ends a token before its time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Revoke {
-    /// The reason, for people.
+/// Revokes a token before it expires.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RevokeToken {
+    /// Id of the token.
+    pub token_id: TokenId,
+    /// Reason; free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// An event of a token. These names and fields are stored permanently.
@@ -161,16 +166,19 @@ impl Issued {
 pub struct Token;
 
 impl Decider for Token {
-    type Command = Command;
+    type Command = Requested<Command>;
     type Event = Event;
     type State = State;
     type Rejection = Rejection;
 
-    fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn decide(
+        state: &State,
+        Requested { command, at }: &Requested<Command>,
+    ) -> Result<Vec<Event>, Rejection> {
         match (command, &state.issued) {
-            (Command::Issue(issue), Some(_)) => Err(Rejection::Exists(issue.token_id)),
-            (Command::Issue(issue), None) => {
-                issued(issue).map(|event| vec![Event::Issued(event)]).map_err(Rejection::Invalid)
+            (Command::Issue(_, new), Some(_)) => Err(Rejection::Exists(new.token_id)),
+            (Command::Issue(issue, new), None) => {
+                issued(issue, new, *at).map(|event| vec![Event::Issued(event)]).map_err(Rejection::Invalid)
             }
             (Command::Revoke(_), None) => Err(Rejection::NotFound),
             // What is revoked stays so; saying it again changes nothing.
@@ -178,7 +186,7 @@ impl Decider for Token {
             (Command::Revoke(revoke), Some(issued)) => Ok(vec![Event::Revoked(Revoked {
                 token_id: issued.token_id,
                 reason: revoke.reason.clone().filter(|reason| !reason.trim().is_empty()),
-                revoked_at: revoke.at,
+                revoked_at: *at,
             })]),
         }
     }
@@ -191,7 +199,7 @@ impl Decider for Token {
     }
 }
 
-fn issued(issue: &Issue) -> Result<Issued, Vec<Fault>> {
+fn issued(issue: &IssueToken, new: &NewToken, at: DateTime<Utc>) -> Result<Issued, Vec<Fault>> {
     let mut faults = Faults::default();
     let name = faults.required("/name", &issue.name);
     faults.require(
@@ -200,18 +208,18 @@ fn issued(issue: &Issue) -> Result<Issued, Vec<Fault>> {
         format_args!("must be at most {NAME_BYTES_MAX} bytes of plain text"),
     );
     faults.require(!issue.scopes.is_empty(), "/scopes", "at least one of read, command, worker, admin");
-    faults.require(issue.expires_at.is_none_or(|end| end > issue.at), "/expires_at", "must be in the future");
+    faults.require(issue.expires_at.is_none_or(|end| end > at), "/expires_at", "must be in the future");
     faults.into_result()?;
     let scopes: BTreeSet<_> = issue.scopes.iter().copied().collect();
     Ok(Issued {
-        token_id: issue.token_id,
-        workspace: issue.workspace.clone(),
+        token_id: new.token_id,
+        workspace: new.workspace.clone(),
         name: name.to_owned(),
         scopes: scopes.into_iter().collect(),
-        secret_hash: issue.secret_hash.clone(),
-        last_four: issue.last_four.clone(),
+        secret_hash: new.secret_hash.clone(),
+        last_four: new.last_four.clone(),
         expires_at: issue.expires_at,
-        issued_at: issue.at,
+        issued_at: at,
     })
 }
 
@@ -226,22 +234,29 @@ mod tests {
 
     const START: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
-    fn issue() -> Issue {
-        Issue {
-            token_id: TokenId(Uuid::from_u128(1)),
-            workspace: "dev".into(),
+    fn token_id() -> TokenId {
+        TokenId(Uuid::from_u128(1))
+    }
+
+    fn issue(change: impl FnOnce(&mut IssueToken)) -> Requested<Command> {
+        let mut issue = IssueToken {
             name: " ci ".into(),
             scopes: vec![Scope::Command, Scope::Read, Scope::Command],
+            expires_at: Some(START + TimeDelta::seconds(10)),
+        };
+        change(&mut issue);
+        let new = NewToken {
+            token_id: token_id(),
+            workspace: "dev".into(),
             secret_hash: "00".into(),
             last_four: "beef".into(),
-            expires_at: Some(START + TimeDelta::seconds(10)),
-            at: START,
-        }
+        };
+        Requested::new(Command::Issue(issue, new), START)
     }
 
     fn was_issued() -> Event {
         Event::Issued(Issued {
-            token_id: TokenId(Uuid::from_u128(1)),
+            token_id: token_id(),
             workspace: "dev".into(),
             name: "ci".into(),
             scopes: vec![Scope::Read, Scope::Command],
@@ -252,26 +267,26 @@ mod tests {
         })
     }
 
-    fn revoke() -> Command {
-        Command::Revoke(Revoke { reason: Some(" ".into()), at: START })
+    fn revoke() -> Requested<Command> {
+        Requested::new(Command::Revoke(RevokeToken { token_id: token_id(), reason: Some(" ".into()) }), START)
     }
 
     fn was_revoked() -> Event {
-        let token_id = TokenId(Uuid::from_u128(1));
-        Event::Revoked(Revoked { token_id, reason: None, revoked_at: START })
+        Event::Revoked(Revoked { token_id: token_id(), reason: None, revoked_at: START })
     }
 
     #[test]
     fn a_token_is_issued_once_with_each_scope_once() {
-        given::<Token>([]).when(Command::Issue(issue())).then([was_issued()]);
-        let exists = Rejection::Exists(TokenId(Uuid::from_u128(1)));
-        given::<Token>([was_issued()]).when(Command::Issue(issue())).then_rejected(exists);
+        given::<Token>([]).when(issue(|_| {})).then([was_issued()]);
+        given::<Token>([was_issued()]).when(issue(|_| {})).then_rejected(Rejection::Exists(token_id()));
     }
 
     #[test]
     fn every_fault_of_a_token_is_named() {
-        let bad = Issue { name: " ".into(), scopes: Vec::new(), expires_at: Some(START), ..issue() };
-        let Err(Rejection::Invalid(faults)) = Token::decide(&State::default(), &Command::Issue(bad)) else {
+        let bad = issue(|issue| {
+            *issue = IssueToken { name: " ".into(), scopes: Vec::new(), expires_at: Some(START) };
+        });
+        let Err(Rejection::Invalid(faults)) = Token::decide(&State::default(), &bad) else {
             panic!("it is not valid");
         };
         let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();

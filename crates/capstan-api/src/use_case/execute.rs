@@ -1,12 +1,16 @@
 //! What a command of a caller is to the api.
 
 use capstan_contract::command::CommandBody;
-use capstan_envelope::Workspace;
+use capstan_dispatch::{CommandContext, DispatchError, Dispatchable, Dispatcher};
+use capstan_domain::Requested;
+use capstan_envelope::{Codec, StreamId, Workspace};
 
+use super::read::Object;
+use super::wait;
 use crate::App;
 use crate::call::CallContext;
 use crate::problem::Problem;
-use crate::receipt::Reply;
+use crate::receipt::{Reply, Success};
 
 /// A command that can be executed in a workspace.
 pub(crate) trait Execute: CommandBody + Send + Sync + 'static {
@@ -25,4 +29,25 @@ pub(crate) trait Execute: CommandBody + Send + Sync + 'static {
         workspace: &Workspace,
         call: &CallContext,
     ) -> impl Future<Output = Result<Reply, Problem>> + Send;
+}
+
+/// Decides a command on the stream of an entity, and replies with the entity as reads show it.
+pub(super) async fn decide_and_show<D, K, C>(
+    app: &App,
+    dispatcher: &Dispatcher<D, K>,
+    stream: &StreamId,
+    command: C,
+    context: &CommandContext,
+    success: Success,
+    entity: impl Future<Output = Result<Option<Object>, Problem>>,
+) -> Result<Reply, Problem>
+where
+    D: Dispatchable<Command = Requested<C>>,
+    K: Codec<Event = D::Event>,
+    Problem: From<DispatchError<D::Rejection>>,
+{
+    let command = Requested { command, at: context.occurred_at };
+    let decided = dispatcher.execute(stream, &command, context).await?;
+    let shown = wait::shown(app, decided.position, entity).await;
+    Ok(Reply::new(success, context, &decided).showing_object(K::CATEGORY, shown))
 }

@@ -1,12 +1,11 @@
 //! The commands of a token: issue and revoke.
 
-use capstan_contract::command::{IssueToken, RevokeToken};
 use capstan_domain::id::TokenId;
-use capstan_domain::token::{Command, Issue, Revoke};
+use capstan_domain::token::{Command, IssueToken, NewToken, RevokeToken};
 use capstan_envelope::Workspace;
 
-use super::execute::Execute;
-use super::{streams, wait};
+use super::execute::{Execute, decide_and_show};
+use super::streams;
 use crate::App;
 use crate::auth::bearer::mint;
 use crate::call::{CallContext, fresh_id};
@@ -29,34 +28,29 @@ impl Execute for IssueToken {
         let stream = streams::token(workspace, token_id)?;
         let context = call.command(&stream, key.as_ref(), &self);
         let minted = mint(workspace, token_id);
-        let command = Command::Issue(Issue {
+        let new = NewToken {
             token_id,
             workspace: workspace.to_string(),
-            name: self.name,
-            scopes: self.scopes,
             secret_hash: minted.secret_hash,
             last_four: minted.last_four,
-            expires_at: self.expires_at,
-            at: call.received_at,
-        });
-        let decided = app.dispatch.tokens.execute(&stream, &command, &context).await?;
-        let token = wait::shown(app, decided.position, app.reads.token(workspace, token_id)).await;
-        let mut reply = Reply::new(Success::Created, &context, &decided).showing_object("token", token);
+        };
+        let command = Command::Issue(self, new);
+        let shown = app.reads.token(workspace, token_id);
+        let tokens = &app.dispatch.tokens;
+        let mut reply =
+            decide_and_show(app, tokens, &stream, command, &context, Success::Created, shown).await?;
         // A repeat generated another secret, which is not valid; the first one is no longer known.
-        reply.secret = decided.changed.then_some(minted.secret);
+        reply.secret = (!reply.receipt.duplicate).then_some(minted.secret);
         Ok(reply)
     }
 }
 
 impl Execute for RevokeToken {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let token_id = self.token_id;
-        let key = call.key();
-        let stream = streams::token(workspace, token_id)?;
-        let context = call.command(&stream, key.as_ref(), &self);
-        let command = Command::Revoke(Revoke { reason: self.reason, at: call.received_at });
-        let decided = app.dispatch.tokens.execute(&stream, &command, &context).await?;
-        let token = wait::shown(app, decided.position, app.reads.token(workspace, token_id)).await;
-        Ok(Reply::new(Success::Done, &context, &decided).showing_object("token", token))
+        let shown = app.reads.token(workspace, self.token_id);
+        let stream = streams::token(workspace, self.token_id)?;
+        let context = call.command(&stream, call.key().as_ref(), &self);
+        let command = Command::Revoke(self);
+        decide_and_show(app, &app.dispatch.tokens, &stream, command, &context, Success::Done, shown).await
     }
 }
