@@ -10,6 +10,7 @@
 //! for each kind of entity; nothing below it knows a transport. `http/` and `nats/` are the transports, `describe/` draws
 //! the published documents from the operations. `app.rs` lists the parts the crate is made of.
 
+mod answered;
 mod app;
 mod auth;
 mod call;
@@ -23,6 +24,7 @@ mod receipt;
 mod request;
 mod use_case;
 
+pub use answered::Answered;
 pub use app::dispatchers::{
     Agents, Channels, Classes, Dispatchers, Schedules, Sessions, Tasks, Tokens, Workspaces,
 };

@@ -133,9 +133,4 @@ impl Reply {
         self.entity = serde_json::value::to_raw_value(value).ok().map(|json| (name, json));
         self
     }
-
-    /// The body as JSON.
-    pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a reply is plain data")
-    }
 }

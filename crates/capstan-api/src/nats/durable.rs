@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use super::message;
 use super::surface::Surface;
+use crate::answered::Answered;
 use crate::problem::{Code, Problem};
-use crate::receipt::Reply;
 use crate::use_case::commands;
 use capstan_contract::command::COMMAND_NAMES;
 
@@ -94,11 +94,12 @@ async fn handle(surface: &Surface, jetstream: &Context, message: Message) -> Res
         return message.double_ack().await;
     };
     let command_id = message::command_id(headers, workspace, &place);
-    let outcome: Result<Reply, Problem> = async {
+    let outcome: Result<Answered, Problem> = async {
         let mut call = message::call(headers)?;
         call.command_id = Some(command_id);
         call.answer_is_kept = true;
-        commands::execute(&surface.app, workspace, command, &message.payload, &call).await
+        let reply = commands::execute(&surface.app, workspace, command, &message.payload, &call).await?;
+        Ok(reply.into())
     }
     .await;
     if let Err(problem) = &outcome {
@@ -115,7 +116,7 @@ async fn handle(surface: &Surface, jetstream: &Context, message: Message) -> Res
             surface.app.dead_letters.keep(&message, Some(command_id), problem, deliveries).await?;
         }
     }
-    publish_outcome(surface, jetstream, workspace, command_id, &outcome).await?;
+    publish_outcome(surface, jetstream, workspace, command_id, outcome).await?;
     message.double_ack().await
 }
 
@@ -130,26 +131,23 @@ async fn publish_outcome(
     jetstream: &Context,
     workspace: &str,
     command_id: Uuid,
-    outcome: &Result<Reply, Problem>,
+    outcome: Result<Answered, Problem>,
 ) -> Result<(), async_nats::Error> {
     let Ok(workspace) = workspace.parse() else {
         // Such a subject cannot be subscribed to.
         return Ok(());
     };
     let subject = surface.topology.command_result_subject(&workspace, &command_id.to_string());
-    let mut headers = HeaderMap::new();
-    headers.insert(message::COMMAND_ID, command_id.to_string());
-    let payload = match outcome {
-        Ok(reply) => {
-            headers.insert("Capstan-Status", reply.success.status().to_string());
-            reply.to_json()
-        }
+    let (mut headers, payload) = match outcome {
+        Ok(answered) => (message::headers_of(&answered), answered.json),
         Err(problem) => {
+            let mut headers = HeaderMap::new();
             headers.insert("Capstan-Status", problem.status().to_string());
             headers.insert("Nats-Service-Error", problem.code.as_str());
-            problem.document(command_id).to_json()
+            (headers, problem.document(command_id).to_json())
         }
     };
+    headers.insert(message::COMMAND_ID, command_id.to_string());
     jetstream.publish_with_headers(subject, headers, payload.into()).await?.await?;
     Ok(())
 }

@@ -6,8 +6,22 @@ use capstan_envelope::Actor;
 use chrono::Utc;
 use uuid::Uuid;
 
+use crate::answered::Answered;
 use crate::call::CallContext;
 use crate::problem::Problem;
+
+/// The headers of a reply.
+pub(super) fn headers_of(answered: &Answered) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert("Capstan-Status", answered.status.to_string());
+    if let Some(position) = answered.position {
+        headers.insert("Capstan-Position", position.to_string());
+    }
+    if let Some(version) = answered.version {
+        headers.insert("ETag", format!("\"{version}\""));
+    }
+    headers
+}
 
 /// Header with the id of the command, chosen by the caller.
 pub(super) use crate::use_case::dead_letters::store::COMMAND_ID;

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::message;
 use super::routed::Routed;
 use super::surface::Surface;
+use crate::answered::Answered;
 use crate::call::CallContext;
 use crate::http::routes::operations;
 use crate::operation::{Operation, Scope};
@@ -114,16 +115,18 @@ async fn execute(
         }
         return routed.execute(operation, workspace, (message.headers.as_ref(), json), call).await;
     }
-    let mut headers = HeaderMap::new();
     if name == BATCH {
         resolve::workspace(&surface.app, workspace).await?;
         let answers = batch::execute(&surface.app, workspace, json, call, may_be_in_batch).await?;
-        headers.insert("Capstan-Status", "200");
-        return Ok((headers, serde_json::to_vec(&answers).map_err(Problem::internal)?));
+        return Ok(rendered(Answered::json(&answers)));
     }
     let reply = commands::execute(&surface.app, workspace, name, json, call).await?;
-    headers.insert("Capstan-Status", reply.success.status().to_string());
-    Ok((headers, reply.to_json()))
+    Ok(rendered(reply.into()))
+}
+
+/// The headers and the payload of a reply.
+fn rendered(answered: Answered) -> (HeaderMap, Vec<u8>) {
+    (message::headers_of(&answered), answered.json)
 }
 
 /// Refuses administration in a batch: NATS permissions are per subject and do not see the commands of a batch.

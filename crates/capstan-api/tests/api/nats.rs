@@ -15,6 +15,11 @@ async fn a_request_is_answered_with_the_receipt_or_the_problem() {
     let answer = ask(&api, "accept-agent-command", body.clone()).await;
     let accepted = json_of(&answer.payload);
     assert_eq!(accepted["task"]["message"], "by request", "{accepted}");
+    let headers = answer.headers.unwrap();
+    let header = |name: &str| headers.get(name).map(|value| value.as_str().to_owned());
+    assert_eq!(header("Capstan-Status").as_deref(), Some("202"));
+    assert_eq!(header("Capstan-Position"), accepted["receipt"]["position"].as_str().map(str::to_owned));
+    assert_eq!(header("ETag"), Some(format!("\"{}\"", accepted["receipt"]["version"])));
     let over_http = api.post("/v1/workspaces/dev/tasks", body).await.expect(200);
     assert_eq!(over_http["task"]["id"], accepted["task"]["id"], "both ways are one command");
 
