@@ -16,6 +16,7 @@ mod auth;
 mod call;
 mod describe;
 mod http;
+mod json_schema;
 mod metric;
 pub mod nats;
 mod operation;

@@ -8,6 +8,7 @@ use std::fmt;
 
 use capstan_domain::id::TokenId;
 use capstan_envelope::Workspace;
+use data_encoding::HEXLOWER;
 use rand::RngExt as _;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -49,16 +50,7 @@ impl<'a> Bearer<'a> {
 }
 
 fn hash(text: &str) -> String {
-    hex(&Sha256::digest(text.as_bytes()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
 }
 
 /// A secret that is returned once and never logged.
@@ -86,7 +78,7 @@ pub(crate) struct Minted {
 /// Generates a token.
 pub(crate) fn mint(workspace: &Workspace, token_id: TokenId) -> Minted {
     let bits: [u8; 32] = rand::rng().random();
-    let text = format!("{PREFIX}{workspace}.{}.{}", token_id.0.simple(), hex(&bits));
+    let text = format!("{PREFIX}{workspace}.{}.{}", token_id.0.simple(), HEXLOWER.encode(&bits));
     let last_four = text[text.len() - 4..].to_owned();
     Minted { secret_hash: hash(&text), last_four, secret: Secret(text) }
 }

@@ -22,11 +22,12 @@ use crate::answered::Answered;
 use crate::problem::{Code, Problem};
 use crate::use_case::commands;
 use capstan_contract::command::COMMAND_NAMES;
+use capstan_domain::span::backoff_ms;
 
 /// The consumer all replicas share.
 const CONSUMER: &str = "capstan-commands";
-/// Longest pause before a redelivery.
-const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// Longest pause before a redelivery, in milliseconds.
+const BACK_OFF_MS_MAX: i64 = 30_000;
 
 pub(super) async fn serve(surface: Surface) {
     surface.keep_alive("commands", serve_once).await;
@@ -122,8 +123,8 @@ async fn handle(surface: &Surface, jetstream: &Context, message: Message) -> Res
 
 /// 100 ms, doubled with every delivery.
 fn back_off(deliveries: i64) -> Duration {
-    let doublings = u32::try_from(deliveries.clamp(1, 16) - 1).unwrap_or(0);
-    (Duration::from_millis(100) * 2_u32.pow(doublings)).min(BACK_OFF_MAX)
+    let doublings = u32::try_from(deliveries.max(1) - 1).unwrap_or(u32::MAX);
+    Duration::from_millis(backoff_ms(100, doublings, BACK_OFF_MS_MAX).unsigned_abs())
 }
 
 async fn publish_outcome(

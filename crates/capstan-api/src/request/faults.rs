@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use capstan_contract::schema::request_schema_of;
 use capstan_domain::Fault;
 use jsonschema::error::ValidationErrorKind as Kind;
-use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
+use jsonschema::{ValidationError, Validator};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -15,6 +15,7 @@ use serde_path_to_error::{Path, Segment};
 
 use super::joined::{self, Joined};
 use super::{Beside, Outer, Source, text};
+use crate::json_schema;
 use crate::problem::Problem;
 
 /// Most faults named in one answer.
@@ -40,8 +41,7 @@ fn schema_of<T: JsonSchema + 'static, B: Beside + 'static>() -> Option<Arc<Schem
         return Some(Arc::clone(schema));
     }
     let document = request_schema_of::<T, B>("request");
-    let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
-    let validator = options.with_pattern_options(PatternOptions::regex()).build(&document);
+    let validator = json_schema::options().should_validate_formats(true).build(&document);
     let validator =
         validator.inspect_err(|error| tracing::error!(%error, "failed to compile a schema")).ok()?;
     let schema = Arc::new(Schema { document, validator });

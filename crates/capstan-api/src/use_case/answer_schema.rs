@@ -1,26 +1,24 @@
-//! Answers a question wants in a shape of its own, as JSON Schema.
+//! Answers of a shape that the question states, as JSON Schema.
 //!
-//! The check stands here and not in the domain: every validator there is draws in a source of randomness, and rules
-//! have none. The domain keeps the schema with the question and takes only answers that name the question they were
-//! checked for; a question's schema never changes, so that is enough.
+//! The check stands here and not in the domain: every validator there is uses a source of randomness, and rules have none.
+//! The domain keeps the schema with the question and accepts only answers that name the question they were checked for;
+//! the schema of a question never changes, so that is enough.
 
 use capstan_domain::task::Task;
 use capstan_domain::task::command::{BlockerSpec, SubmitInput};
 use capstan_domain::task::state::Input;
 use capstan_domain::{Fault, Faults};
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::Validator;
 use serde_json::{Map, Value};
 
+use crate::json_schema;
 use crate::problem::Problem;
 
-/// Most faults of one answer that are told.
+/// Most faults named for one answer.
 const FAULTS_MAX: usize = 50;
 
-/// A validator that reaches for nothing outside the schema and whose patterns take linear time.
 fn validator(schema: &Value) -> Result<Validator, String> {
-    let options = jsonschema::options().with_draft(Draft::Draft202012);
-    let options = options.with_pattern_options(PatternOptions::regex());
-    options.build(schema).map_err(|error| error.to_string())
+    json_schema::options().build(schema).map_err(|error| error.to_string())
 }
 
 /// Checks a question's schema, and notes which of the waiting inputs answer it.
@@ -35,7 +33,7 @@ pub(crate) fn prepared(mut asked: BlockerSpec, task: Option<&Task>) -> Result<Bl
     Ok(asked)
 }
 
-/// Refuses an input that does not have the shape its question wants.
+/// Refuses an input that does not match the schema of its question.
 pub(crate) fn check(schema: &Value, input: &SubmitInput) -> Result<(), Problem> {
     let validator = validator(schema).map_err(|why| Problem::internal(std::io::Error::other(why)))?;
     let mut noted = Faults::default();
@@ -45,7 +43,7 @@ pub(crate) fn check(schema: &Value, input: &SubmitInput) -> Result<(), Problem> 
     Problem::refuse(noted)
 }
 
-/// What is wrong with the answers; with the text, when there are none.
+/// The faults of the answers; of the text, when there are no answers.
 fn faults(validator: &Validator, answers: &Map<String, Value>, message: &str) -> Vec<Fault> {
     let (base, value) = if answers.is_empty() {
         ("/message", Value::from(message))

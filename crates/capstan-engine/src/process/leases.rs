@@ -8,13 +8,13 @@ use capstan_contract::command::Renewal;
 use capstan_contract::lease::{RenewAnswer, RenewStatus};
 use capstan_domain::id::{AttemptId, InputId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
+use capstan_domain::span::later;
 use capstan_domain::task::command::ExpireLease;
 use capstan_domain::task::{Command, Event, TaskState};
 use chrono::{DateTime, Utc};
 
 use super::effect::CallId;
 use super::facts::{InputFacts, TaskFacts};
-use super::retry::later;
 use super::shared::Shared;
 use super::workers::WAIT_MS_MAX;
 use crate::protocol::Answer;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use capstan_contract::lease::ClaimedToolCall;
 use capstan_domain::id::ToolCallId;
 use capstan_domain::matching::StreamKey;
+use capstan_domain::span::later;
 use capstan_domain::task::Command;
 use capstan_domain::task::command::{EndToolCall, StartToolCall};
 use capstan_domain::task::event::{ToolExecutor, ToolOutcome};
@@ -21,7 +22,6 @@ use serde_json::json;
 use super::effect::{Effect, Order, ToolRequest};
 use super::facts::TaskFacts;
 use super::outcome::{Settled, ToolAnswer};
-use super::retry::later;
 use super::shared::Shared;
 use super::tool_call::is_disabled;
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use capstan_contract::lease::ClaimedToolCall;
 use capstan_domain::id::WorkerId;
 use capstan_domain::matching::{StreamKey, WorkerOffer};
+use capstan_domain::span::later;
 use capstan_domain::task::Command;
 use capstan_domain::task::command::{EndToolCall, StartToolCall};
 use capstan_domain::task::event::ToolExecutor;
@@ -17,7 +18,6 @@ use chrono::{DateTime, Utc};
 
 use super::effect::CallId;
 use super::facts::{CallFacts, TaskFacts};
-use super::retry::later;
 use super::shared::Shared;
 use super::tasks::Tasks;
 use super::tool_call::is_disabled;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use capstan_domain::id::TaskId;
 use capstan_domain::matching::StreamKey;
+use capstan_domain::span::later;
 use capstan_envelope::Position;
 use chrono::{DateTime, Utc};
 
 use super::effect::{CallId, Effect};
 use super::facts::TaskFacts;
-use super::retry::later;
 use super::tasks::Tasks;
 use crate::protocol::{Answer, SourceKeys};
 

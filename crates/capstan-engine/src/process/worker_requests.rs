@@ -7,6 +7,7 @@ use capstan_contract::command::RegisterWorker;
 use capstan_contract::lease::RegisteredWorker;
 use capstan_domain::id::WorkerId;
 use capstan_domain::matching::Reach;
+use capstan_domain::span::later;
 use capstan_domain::task::Command;
 use capstan_domain::task::command::Lease;
 use chrono::{DateTime, Utc};
@@ -14,7 +15,6 @@ use serde_json::value::RawValue;
 
 use super::config::ProcessConfig;
 use super::effect::{CallId, Order};
-use super::retry::later;
 use super::shared::Shared;
 use super::workers::WAIT_MS_MAX;
 use crate::metric;

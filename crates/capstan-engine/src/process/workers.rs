@@ -5,10 +5,10 @@ use std::collections::{HashMap, VecDeque};
 use capstan_contract::command::RegisterWorker;
 use capstan_domain::id::WorkerId;
 use capstan_domain::matching::{Capabilities, Reach, WorkerOffer};
+use capstan_domain::span::later;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::retry::later;
 use crate::protocol::{WorkerStatus, WorkerView};
 
 /// Longest poll of a worker, in milliseconds.
