@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AgentId, InputId, TaskId};
-use crate::{Fault, Faults};
+use crate::{Fault, Faults, Requested};
 
 /// A command on the session.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,8 +37,6 @@ pub struct Command {
     pub unfit: Vec<Fault>,
     /// The state of the session's task, as looked up.
     pub last: Option<Last>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The state of a session's task.
@@ -144,27 +142,31 @@ pub struct State {
 pub struct Session;
 
 impl Decider for Session {
-    type Command = Command;
+    type Command = Requested<Command>;
     type Event = Event;
     type State = State;
     type Rejection = Rejection;
 
-    fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn decide(
+        state: &State,
+        Requested { command, at }: &Requested<Command>,
+    ) -> Result<Vec<Event>, Rejection> {
+        let at = *at;
         let mut faults = Faults::default();
         let mode = mode(command.queue_mode.as_deref(), &mut faults);
         faults.into_result().map_err(Rejection::Invalid)?;
-        let Some(last) = state.last else { return Ok(vec![bound(command, None)]) };
+        let Some(last) = state.last else { return Ok(vec![bound(command, None, at)]) };
         let Some(known) = command.last.filter(|known| known.task_id == last) else {
             return Err(Rejection::MovedOn(last));
         };
         if known.is_archived || command.is_from_hook {
-            return Ok(vec![bound(command, None)]);
+            return Ok(vec![bound(command, None, at)]);
         }
         match mode {
-            Mode::Queue => Ok(vec![bound(command, Some(last))]),
+            Mode::Queue => Ok(vec![bound(command, Some(last), at)]),
             Mode::Reject if known.is_open => Err(Rejection::Busy(last)),
             Mode::Reject | Mode::Input if command.unfit.is_empty() => {
-                let (task_id, input_id, at) = (last, command.input_id, command.at);
+                let (task_id, input_id) = (last, command.input_id);
                 Ok(vec![Event::Continued(SessionContinued { task_id, input_id, at })])
             }
             Mode::Reject | Mode::Input => Err(Rejection::Invalid(command.unfit.clone())),
@@ -179,13 +181,13 @@ impl Decider for Session {
     }
 }
 
-fn bound(command: &Command, runs_after: Option<TaskId>) -> Event {
+fn bound(command: &Command, runs_after: Option<TaskId>, at: DateTime<Utc>) -> Event {
     Event::Bound(SessionBound {
         session_id: command.session_id.clone(),
         agent_id: command.agent_id,
         task_id: command.task_id,
         runs_after,
-        at: command.at,
+        at,
     })
 }
 
@@ -210,8 +212,11 @@ mod tests {
             is_from_hook: false,
             unfit: Vec::new(),
             last: Some(Last { task_id: task(1), is_open: true, is_archived: false }),
-            at: DateTime::UNIX_EPOCH,
         }
+    }
+
+    fn sent(command: Command) -> Requested<Command> {
+        Requested::new(command, DateTime::UNIX_EPOCH)
     }
 
     fn of_mode(mode: &str) -> Command {
@@ -219,11 +224,11 @@ mod tests {
     }
 
     fn one() -> Given<Session> {
-        given::<Session>([]).and(command(1))
+        given::<Session>([]).and(sent(command(1)))
     }
 
     fn binds(command: Command, after: Option<TaskId>) {
-        one().when(command).then_with(|events, state| {
+        one().when(sent(command)).then_with(|events, state| {
             assert!(matches!(&events[0], Event::Bound(bound) if bound.runs_after == after));
             assert_eq!(state.last, Some(task(2)));
         });
@@ -232,7 +237,7 @@ mod tests {
     #[test]
     fn a_command_on_a_session_with_a_task_becomes_an_input_of_it() {
         for mode in ["", "followup", " STEER ", "steer-backlog", "interrupt"] {
-            one().when(of_mode(mode)).then_with(|events, state| {
+            one().when(sent(of_mode(mode))).then_with(|events, state| {
                 assert!(matches!(&events[0], Event::Continued(continued) if continued.task_id == task(1)));
                 assert_eq!(state.last, Some(task(1)));
             });
@@ -249,10 +254,10 @@ mod tests {
 
     #[test]
     fn a_busy_session_refuses_who_wants_to_be_refused_and_takes_it_when_the_task_is_over() {
-        one().when(of_mode("reject")).then_rejected(Rejection::Busy(task(1)));
+        one().when(sent(of_mode("reject"))).then_rejected(Rejection::Busy(task(1)));
         let over = Some(Last { task_id: task(1), is_open: false, is_archived: false });
         one()
-            .when(Command { last: over, ..of_mode("reject") })
+            .when(sent(Command { last: over, ..of_mode("reject") }))
             .then_with(|events, _| assert!(matches!(events[0], Event::Continued(_))));
     }
 
@@ -260,16 +265,18 @@ mod tests {
     fn fields_a_follow_up_cannot_have_are_refused_only_where_it_is_one() {
         let unfit = vec![Fault { pointer: "/priority".into(), message: "no".into() }];
         let command = |mode| Command { unfit: unfit.clone(), ..of_mode(mode) };
-        one().when(command("followup")).then_rejected(Rejection::Invalid(unfit.clone()));
+        one().when(sent(command("followup"))).then_rejected(Rejection::Invalid(unfit.clone()));
         binds(command("queue"), Some(task(1)));
-        given::<Session>([]).when(command("followup")).then_with(|events, _| assert_eq!(events.len(), 1));
+        given::<Session>([])
+            .when(sent(command("followup")))
+            .then_with(|events, _| assert_eq!(events.len(), 1));
     }
 
     #[test]
     fn what_was_looked_up_must_be_the_session_as_it_is() {
         for last in [None, Some(Last { task_id: task(7), is_open: true, is_archived: false })] {
-            one().when(Command { last, ..command(2) }).then_rejected(Rejection::MovedOn(task(1)));
+            one().when(sent(Command { last, ..command(2) })).then_rejected(Rejection::MovedOn(task(1)));
         }
-        one().when(of_mode("later")).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
+        one().when(sent(of_mode("later"))).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
     }
 }

@@ -62,17 +62,19 @@ pub use transitions::TaskState;
 
 use capstan_decider::Decider;
 
+use crate::Requested;
+
 /// Decides the commands of a task.
 #[derive(Debug)]
 pub struct TaskDecider;
 
 impl Decider for TaskDecider {
-    type Command = Command;
+    type Command = Requested<Command>;
     type Event = Event;
     type State = State;
     type Rejection = Rejection;
 
-    fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn decide(state: &State, command: &Requested<Command>) -> Result<Vec<Event>, Rejection> {
         decide::decide(state, command)
     }
 

@@ -9,6 +9,7 @@ mod history;
 use std::collections::{BTreeMap, BTreeSet};
 
 use capstan_decider::{Decider, fold};
+use capstan_domain::Requested;
 use capstan_domain::id::{BlockerId, InputId, RunId};
 use capstan_domain::task::event::{InputOutcome, InputSource, Join, QueueMode, RunCause, TaskBudgetSet};
 use capstan_domain::task::spending::Spending;
@@ -23,7 +24,7 @@ fn task_of(state: &State) -> &Task {
     state.as_ref().expect("every history begins with an acceptance")
 }
 
-fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+fn decide(state: &State, command: &Requested<Command>) -> Result<Vec<Event>, Rejection> {
     TaskDecider::decide(state, command)
 }
 
@@ -135,7 +136,7 @@ proptest! {
     fn the_same_command_again_has_no_second_effect(birth in births(), moves in moves()) {
         for step in play(&birth, &moves) {
             let again = decide(&step.after, &step.command);
-            if !accumulates(&step.command) {
+            if !accumulates(&step.command.command) {
                 let is_quiet = again.as_ref().map_or(true, Vec::is_empty);
                 prop_assert!(is_quiet, "{:?} again gave {again:?}", step.command);
             }
@@ -181,7 +182,7 @@ proptest! {
     #[test]
     fn a_stale_attempt_changes_nothing(birth in births(), moves in moves()) {
         for step in play(&birth, &moves) {
-            let (Some(fence), Some(task)) = (fence(&step.command), &step.before) else { continue };
+            let (Some(fence), Some(task)) = (fence(&step.command.command), &step.before) else { continue };
             if task.live.as_ref().is_none_or(|live| live.attempt_id != *fence) {
                 prop_assert!(step.events.is_empty(), "{:?} acted", step.command);
                 if let Err(rejection) = &step.answer {
@@ -253,7 +254,7 @@ proptest! {
                 for input in said {
                     prop_assert!(requested.prompt.contains(&input.message), "an input's text is missing");
                 }
-                let ended_well = matches!(step.command, Command::Finish(_));
+                let ended_well = matches!(step.command.command, Command::Finish(_));
                 if let Some(undelivered) = before.undelivered_prompt().filter(|_| !ended_well) {
                     prop_assert!(requested.prompt.starts_with(undelivered), "{:?}", requested.prompt);
                 }
@@ -349,7 +350,7 @@ proptest! {
     fn a_timer_acts_when_it_rings_and_is_then_gone(birth in births(), moves in moves()) {
         for step in play(&birth, &moves) {
             for timer in timers(task_of(&step.after)) {
-                let command = timer.command(timer.due, 1000);
+                let command = timer.command(1000).at(timer.due);
                 let events = decide(&step.after, &command);
                 prop_assert!(events.as_ref().is_ok_and(|events| !events.is_empty()), "{timer:?} gave {events:?}");
                 let after = fold::<TaskDecider>(step.after.clone(), &events.unwrap_or_default());
@@ -367,9 +368,9 @@ proptest! {
         state = fold::<TaskDecider>(state, &[Event::TaskBudgetSet(paid)]);
         for _ in 0..60 {
             let Some(command) = history::helpful(task_of(&state), now) else { break };
-            now = command.1;
-            let events = decide(&state, &command.0);
-            prop_assert!(events.as_ref().is_ok_and(|e| !e.is_empty()), "{:?} gave {events:?}", command.0);
+            now = command.at;
+            let events = decide(&state, &command);
+            prop_assert!(events.as_ref().is_ok_and(|e| !e.is_empty()), "{:?} gave {events:?}", command);
             state = fold::<TaskDecider>(state, &events.unwrap_or_default());
         }
         prop_assert!(task_of(&state).state.is_terminal(), "stuck: {:?}", state);

@@ -20,7 +20,7 @@ pub(crate) async fn execute(tasks: &Tasks, order: &Order) -> Settled {
     };
     let context = CommandContext {
         expected_version: order.expected_version,
-        ..context(order.command_id, order.name, order.key.task_id.0, order.at)
+        ..context(order.command_id, order.name, order.key.task_id.0, order.command.at)
     };
     match tasks.execute(&stream, &order.command, &context).await {
         Ok(decided) => Settled::Decided {

@@ -249,7 +249,7 @@ impl Process {
         if order.is_about_tools() {
             self.tool_settled(order, &outcome, now);
         }
-        let is_warning = matches!(order.command, Command::WarnBudget(_));
+        let is_warning = matches!(order.command.command, Command::WarnBudget(_));
         if is_warning && !matches!(outcome, Settled::Failed { .. }) {
             self.budgets.warning_settled(&order.key);
         }
@@ -272,7 +272,7 @@ impl Process {
 
     fn tool_settled(&mut self, order: &Order, outcome: &Settled, now: DateTime<Utc>) {
         let shared = &mut self.shared;
-        let Command::StartToolCall(start) = &order.command else {
+        let Command::StartToolCall(start) = &order.command.command else {
             return self.tool_execution.settled(order, outcome, None, shared);
         };
         let claimed = bodies::claimed_call(order, start, outcome);
@@ -289,7 +289,7 @@ impl Process {
         let is_leasing = tracked.is_leasing();
         if let Loaded::State { version, state } = outcome {
             if let (Some(order), Some(task)) = (&refused, state.as_deref())
-                && let Command::Lease(lease) = &order.command
+                && let Command::Lease(lease) = &order.command.command
                 && let Some(attempt) = bodies::leased_attempt(order, task)
             {
                 worker_requests::owe(lease.worker_id, attempt, &mut self.shared);
@@ -452,7 +452,7 @@ impl Process {
         let dues = [
             facts.timer.as_ref().map(|timer| timer.due),
             self.leases.due(key, facts),
-            self.budgets.due_command(key, facts, 0, AT_ONCE).map(|_| AT_ONCE),
+            self.budgets.due_command(key, facts, 0).map(|_| AT_ONCE),
             self.tool_execution.due(key, facts),
         ];
         dues.into_iter().flatten().min().map(|due| tracked.after_pause(due))
@@ -463,11 +463,11 @@ impl Process {
         let facts = self.shared.tasks.facts(key)?;
         let grace_ms = self.shared.config.grace_ms;
         if let Some(timer) = facts.timer.as_ref().filter(|timer| timer.due <= now) {
-            return Some(timer.command(now, grace_ms));
+            return Some(timer.command(grace_ms));
         }
         let settings = self.shared.workspaces.settings(&key.workspace);
         self.budgets
-            .due_command(key, facts, grace_ms, now)
+            .due_command(key, facts, grace_ms)
             .or_else(|| self.tool_execution.due_command(key, facts, settings, now))
             .or_else(|| self.leases.due_command(key, facts, now))
     }

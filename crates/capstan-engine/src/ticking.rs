@@ -116,7 +116,7 @@ async fn execute(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> Found
     let follow = |events: &[Event], state: &State| {
         let accept = firing::accept_of(state.as_deref()?, events, agent.as_ref()?)?;
         let stream = stream_of::<TaskCodec>(&key.workspace, &accept.task_id.to_string())?;
-        Some((stream, task::Command::Accept(Box::new(accept))))
+        Some((stream, task::Command::Accept(Box::new(accept)).at(*at)))
     };
     let command = Command::Tick(tick.clone());
     let first = (&*deciders.schedules, &stream, &command);
@@ -196,8 +196,8 @@ async fn cancel(
         let command = task::Command::Cancel(task::command::Cancel {
             reason: Some("the next tick of its schedule has come".to_owned()),
             grace_ms,
-            at: order.at,
-        });
+        })
+        .at(order.at);
         let command_id = derived(&["cancel", &order.command_id.to_string(), &task_id.to_string()]);
         let context = context(command_id, "cancel-task", order.key.schedule_id.0, order.at);
         match deciders.tasks.execute(&stream, &command, &context).await {

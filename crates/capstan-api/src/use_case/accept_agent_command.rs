@@ -76,7 +76,6 @@ impl Execute for AcceptAgentCommand {
             watches: Vec::new(),
             message_bytes_max: app.config.message_bytes_max,
             accepted_by: name(&call.actor),
-            at: call.received_at,
         };
         if named {
             return continuation::execute(app, workspace, body, accept, key.as_ref(), call, open_tasks_max)
@@ -85,7 +84,7 @@ impl Execute for AcceptAgentCommand {
         let stream = streams::task(workspace, task_id)?;
         quota::admit_task(app, workspace, task_id, key.as_ref(), open_tasks_max).await?;
         let context = call.command(&stream, key.as_ref(), &body);
-        let command = Command::Accept(Box::new(accept));
+        let command = Command::Accept(Box::new(accept)).at(call.received_at);
         let decided =
             app.dispatch.tasks.execute(&stream, &command, &context).await.map_err(|error| match error {
                 // The task's id is derived from the key: another command used it, on a session.

@@ -97,8 +97,8 @@ async fn archive(
         expected_version: None,
         ..context.clone()
     };
-    let command = Command::ArchiveOutputs(command::ArchiveOutputs { output_ids, at: context.occurred_at });
-    match app.dispatch.tasks.execute(&stream, &command, &context).await {
+    let command = Command::ArchiveOutputs(command::ArchiveOutputs { output_ids });
+    match app.dispatch.tasks.execute(&stream, &command.at(context.occurred_at), &context).await {
         Ok(decided) => Ok((decided.events.len(), decided.position)),
         // This task rejects the command; the others are still archived.
         Err(DispatchError::Rejected(_)) => Ok((0, Position::START)),

@@ -5,12 +5,13 @@
 
 use capstan_contract::command::AcceptAgentCommand;
 use capstan_dispatch::{CommandContext, DispatchError, Together, TogetherError, execute_together};
-use capstan_domain::Faults;
 use capstan_domain::id::InputId;
 use capstan_domain::session::{self, Event, Last, Session};
 use capstan_domain::task::command::{Accept, SubmitInput};
 use capstan_domain::task::{self, Command, TaskDecider};
+use capstan_domain::{Faults, Requested};
 use capstan_envelope::{StreamId, Workspace};
+use chrono::{DateTime, Utc};
 
 use super::input::{blank, check, outcome};
 use super::read::Reads;
@@ -65,9 +66,11 @@ pub(crate) async fn execute(
             is_from_hook: accept.hook_id.is_some(),
             unfit: unfit.clone(),
             last,
-            at: call.received_at,
         };
-        let follow = |events: &[Event], _: &session::State| follow(workspace, events, &accept, &input);
+        let command = Requested::new(command, call.received_at);
+        let follow = |events: &[Event], _: &session::State| {
+            follow(workspace, events, &accept, &input, call.received_at)
+        };
         let first = (app.dispatch.sessions.as_ref(), &stream, &command);
         match execute_together(first, app.dispatch.tasks.as_ref(), follow, &context).await {
             Ok(Together { first, second }) => {
@@ -113,16 +116,17 @@ fn follow(
     events: &[Event],
     accept: &Accept,
     input: &SubmitInput,
-) -> Option<(StreamId, Command)> {
+    at: DateTime<Utc>,
+) -> Option<(StreamId, Requested<Command>)> {
     match events.first()? {
         Event::Bound(bound) => {
             let stream = streams::task(workspace, bound.task_id).ok()?;
             let accept = Accept { runs_after: bound.runs_after, ..accept.clone() };
-            Some((stream, Command::Accept(Box::new(accept))))
+            Some((stream, Command::Accept(Box::new(accept)).at(at)))
         }
         Event::Continued(continued) => {
             let stream = streams::task(workspace, continued.task_id).ok()?;
-            Some((stream, Command::SubmitInput(input.clone())))
+            Some((stream, Command::SubmitInput(input.clone()).at(at)))
         }
     }
 }

@@ -96,9 +96,8 @@ impl Deletion<'_> {
         let command = task::Command::Cancel(task::command::Cancel {
             reason: Some("the agent is deleted".to_owned()),
             grace_ms: self.app.config.cancel_grace_ms,
-            at: context.occurred_at,
         });
-        match self.app.dispatch.tasks.execute(&stream, &command, &context).await {
+        match self.app.dispatch.tasks.execute(&stream, &command.at(context.occurred_at), &context).await {
             Ok(decided) => Ok(decided.changed),
             Err(DispatchError::Rejected(task::Rejection::IllegalTransition { .. })) => Ok(false),
             Err(error) => Err(error.into()),

@@ -3,7 +3,7 @@
 use capstan_dispatch::{CommandContext, Decided, DispatchError};
 use capstan_domain::id::{InputId, OutputId, TaskId};
 use capstan_domain::task::command::SubmitInput;
-use capstan_domain::task::event::InputOutcome;
+use capstan_domain::task::event::{InputOutcome, InputSource};
 use capstan_domain::task::{Command, Event, Rejection, TaskDecider};
 use capstan_envelope::{Actor, StreamId, Workspace};
 use serde::Deserialize;
@@ -28,12 +28,7 @@ pub(crate) fn blank(app: &App, input_id: InputId, call: &CallContext) -> SubmitI
         by: name(&call.actor),
         grace_ms: app.config.cancel_grace_ms,
         message_bytes_max: app.config.message_bytes_max,
-        ..SubmitInput::text(
-            input_id,
-            capstan_domain::task::event::InputSource::Caller,
-            String::new(),
-            call.received_at,
-        )
+        ..SubmitInput::text(input_id, InputSource::Caller, String::new())
     }
 }
 
@@ -57,7 +52,8 @@ pub(crate) async fn submit(
     let stream = streams::task(workspace, task_id)?;
     note_foreign_outputs(app, workspace, &stream, &mut input).await?;
     for _ in 0..CHECKS_MAX {
-        match app.dispatch.tasks.execute(&stream, &Command::SubmitInput(input.clone()), context).await {
+        let command = Command::SubmitInput(input.clone()).at(context.occurred_at);
+        match app.dispatch.tasks.execute(&stream, &command, context).await {
             Err(DispatchError::Rejected(Rejection::Unchecked(_))) => check(app, &stream, &mut input).await?,
             decided => {
                 let decided = decided?;

@@ -19,9 +19,9 @@ impl Execute for CreateTaskOutput {
         let task_id = self.task_id;
         let key = call.key();
         let output_id = self.output_id(task_id, || unnamed_output(task_id, key.as_ref(), call));
-        let command = Command::ProduceOutput(Box::new(self.to_command(None, output_id, call.received_at)));
+        let command = Command::ProduceOutput(Box::new(self.to_command(None, output_id)));
         let target = Target { app, workspace, call, task_id, output_id };
-        let (mut reply, changed) = target.execute(&self, &command).await?;
+        let (mut reply, changed) = target.execute(&self, command).await?;
         reply.success = if changed { Success::Created } else { Success::Done };
         Ok(reply)
     }
@@ -40,10 +40,9 @@ impl Execute for AppendTaskOutputRows {
         let task_id = self.task_id;
         let output_id = self.output_id;
         let rows = self.rows.clone();
-        let at = call.received_at;
-        let append = command::AppendOutputRows { attempt_id: None, output_id, rows, at };
+        let append = command::AppendOutputRows { attempt_id: None, output_id, rows };
         let target = Target { app, workspace, call, task_id, output_id };
-        Ok(target.execute(&self, &Command::AppendOutputRows(append)).await?.0)
+        Ok(target.execute(&self, Command::AppendOutputRows(append)).await?.0)
     }
 }
 
@@ -52,10 +51,9 @@ impl Execute for FinalizeTaskOutput {
         let task_id = self.task_id;
         let output_id = self.output_id;
         let summary = self.summary.clone();
-        let at = call.received_at;
-        let finalize = command::FinalizeOutput { attempt_id: None, output_id, summary, at };
+        let finalize = command::FinalizeOutput { attempt_id: None, output_id, summary };
         let target = Target { app, workspace, call, task_id, output_id };
-        Ok(target.execute(&self, &Command::FinalizeOutput(finalize)).await?.0)
+        Ok(target.execute(&self, Command::FinalizeOutput(finalize)).await?.0)
     }
 }
 
@@ -63,9 +61,9 @@ impl Execute for ArchiveOutput {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let output_id = self.output_id;
         let task_id = resolve::task_of_output(app, workspace, output_id).await?;
-        let archive = command::ArchiveOutputs { output_ids: vec![output_id], at: call.received_at };
+        let archive = command::ArchiveOutputs { output_ids: vec![output_id] };
         let target = Target { app, workspace, call, task_id, output_id };
-        Ok(target.execute(&self, &Command::ArchiveOutputs(archive)).await?.0)
+        Ok(target.execute(&self, Command::ArchiveOutputs(archive)).await?.0)
     }
 }
 
@@ -81,12 +79,12 @@ struct Target<'a> {
 impl Target<'_> {
     /// Executes the command on the output's task. Returns the reply, which shows the output, and true when something
     /// changed.
-    async fn execute<B: CommandBody>(&self, body: &B, command: &Command) -> Result<(Reply, bool), Problem> {
+    async fn execute<B: CommandBody>(&self, body: &B, command: Command) -> Result<(Reply, bool), Problem> {
         let Self { app, workspace, call, task_id, output_id } = *self;
         let key = call.key();
         let stream = streams::task(workspace, task_id)?;
         let context = call.command(&stream, key.as_ref(), body);
-        let decided = app.dispatch.tasks.execute(&stream, command, &context).await?;
+        let decided = app.dispatch.tasks.execute(&stream, &command.at(call.received_at), &context).await?;
         let output = wait::shown(app, decided.position, app.reads.output(workspace, None, output_id)).await;
         let reply = Reply::new(Success::Done, &context, &decided).showing_object("output", output);
         Ok((reply, decided.changed))

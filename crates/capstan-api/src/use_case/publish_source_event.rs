@@ -46,7 +46,7 @@ struct WatchingTask {
 impl Execute for PublishSourceEvent {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let key = call.key();
-        let event = checked(&self, call)?;
+        let event = checked(&self)?;
         let position = app.log.head().await?;
         let watchers = app
             .engine
@@ -69,12 +69,12 @@ impl Execute for PublishSourceEvent {
             version: 0,
             duplicate: !task_ids.is_empty(),
         };
+        let command = Command::FireWatch(event).at(call.received_at);
         let mut tasks = Vec::with_capacity(task_ids.len());
         for task_id in task_ids {
             let stream = streams::task(workspace, task_id)?;
             let context = call.command(&stream, key.as_ref(), &self);
-            let decided =
-                app.dispatch.tasks.execute(&stream, &Command::FireWatch(event.clone()), &context).await?;
+            let decided = app.dispatch.tasks.execute(&stream, &command, &context).await?;
             let accepted = decided.events.iter().find_map(|event| match event {
                 Event::InputAccepted(input) => Some((input.input_id, input.outcome)),
                 _ => None,
@@ -92,7 +92,7 @@ impl Execute for PublishSourceEvent {
 }
 
 /// The event in normal form: texts trimmed, each key once.
-fn checked(body: &PublishSourceEvent, call: &CallContext) -> Result<FireWatch, Problem> {
+fn checked(body: &PublishSourceEvent) -> Result<FireWatch, Problem> {
     let mut faults = Faults::default();
     let integration = body.integration.trim().to_lowercase();
     if integration.is_empty() {
@@ -119,6 +119,5 @@ fn checked(body: &PublishSourceEvent, call: &CallContext) -> Result<FireWatch, P
             .map(str::trim)
             .filter(|kind| !kind.is_empty())
             .map(str::to_owned),
-        at: call.received_at,
     })
 }

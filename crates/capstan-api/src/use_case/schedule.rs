@@ -119,7 +119,7 @@ impl Execute for TriggerSchedule {
         let follow = |events: &[Event], state: &schedule::State| {
             let accept = firing::accept_of(state.as_deref()?, events, &agent)?;
             let stream = streams::task(workspace, accept.task_id).ok()?;
-            Some((stream, task::Command::Accept(Box::new(accept))))
+            Some((stream, task::Command::Accept(Box::new(accept)).at(call.received_at)))
         };
         let command = Command::Trigger(Trigger { task_id, at: call.received_at });
         let part = (&*app.dispatch.schedules, &stream, &command);

@@ -66,10 +66,9 @@ impl Execute for UpdateTask {
             labels: body.labels,
             deadline: body.deadline,
             message_bytes_max: app.config.message_bytes_max,
-            at: call.received_at,
         }));
         let task_id = self.task_id;
-        decide(app, workspace, task_id, Success::Done, &self, &command, call).await
+        decide(app, workspace, task_id, Success::Done, &self, command, call).await
     }
 }
 
@@ -85,21 +84,17 @@ impl Execute for RetryTask {
                 |key| InputId::of_key(task_id, &format!("retry:{}", key.text())),
             ),
             message_bytes_max: app.config.message_bytes_max,
-            at: call.received_at,
         });
-        decide(app, workspace, task_id, Success::Accepted, &self, &command, call).await
+        decide(app, workspace, task_id, Success::Accepted, &self, command, call).await
     }
 }
 
 impl Execute for CancelTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let task_id = self.task_id;
-        let command = Command::Cancel(Cancel {
-            reason: self.reason.clone(),
-            grace_ms: app.config.cancel_grace_ms,
-            at: call.received_at,
-        });
-        decide(app, workspace, task_id, Success::Accepted, &self, &command, call).await
+        let command =
+            Command::Cancel(Cancel { reason: self.reason.clone(), grace_ms: app.config.cancel_grace_ms });
+        decide(app, workspace, task_id, Success::Accepted, &self, command, call).await
     }
 }
 
@@ -112,25 +107,23 @@ impl Execute for CancelRun {
             run_id,
             reason: self.reason.clone(),
             grace_ms: app.config.cancel_grace_ms,
-            at: call.received_at,
         });
-        decide(app, workspace, task_id, Success::Accepted, &self, &command, call).await
+        decide(app, workspace, task_id, Success::Accepted, &self, command, call).await
     }
 }
 
 impl Execute for ArchiveTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let task_id = self.task_id;
-        let archive = Archive { grace_ms: app.config.cancel_grace_ms, at: call.received_at };
-        decide(app, workspace, task_id, Success::Accepted, &self, &Command::Archive(archive), call).await
+        let archive = Archive { grace_ms: app.config.cancel_grace_ms };
+        decide(app, workspace, task_id, Success::Accepted, &self, Command::Archive(archive), call).await
     }
 }
 
 impl Execute for UnarchiveTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let task_id = self.task_id;
-        let unarchive = Unarchive { at: call.received_at };
-        decide(app, workspace, task_id, Success::Accepted, &self, &Command::Unarchive(unarchive), call).await
+        decide(app, workspace, task_id, Success::Accepted, &self, Command::Unarchive(Unarchive), call).await
     }
 }
 
@@ -141,13 +134,13 @@ async fn decide<B: CommandBody>(
     task_id: TaskId,
     success: Success,
     body: &B,
-    command: &Command,
+    command: Command,
     call: &CallContext,
 ) -> Result<Reply, Problem> {
     let key = call.key();
     let stream = streams::task(workspace, task_id)?;
     let context = call.command(&stream, key.as_ref(), body);
-    let decided = app.dispatch.tasks.execute(&stream, command, &context).await?;
+    let decided = app.dispatch.tasks.execute(&stream, &command.at(call.received_at), &context).await?;
     let task = wait::shown(app, decided.position, app.reads.task(workspace, task_id)).await;
     Ok(Reply::new(success, &context, &decided).showing_object("task", task))
 }

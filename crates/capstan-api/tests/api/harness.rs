@@ -8,6 +8,7 @@ use capstan_api::{
 };
 use capstan_contract::subject::Subjects;
 use capstan_dispatch::{CommandContext, Snapshots};
+use capstan_domain::Requested;
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
 use capstan_domain::task::{Command, Task, command};
 use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
@@ -295,8 +296,8 @@ impl Api {
             worker_id: WorkerId(Uuid::from_u128(1)),
             worker_name: "w".into(),
             lease_ms: 30_000,
-            at: Utc::now(),
-        });
+        })
+        .at(Utc::now());
         let task = self.as_engine(task_id, &lease).await;
         let attempt_id = AttemptId { workspace: "dev".into(), task: task_id, epoch: task.epoch }.to_string();
         Lease { attempt_id, epoch: task.epoch, run_id: run_id.to_string() }
@@ -310,7 +311,7 @@ impl Api {
     }
 
     /// Gives the task a command as the engine would; the task after it.
-    pub(crate) async fn as_engine(&self, task_id: TaskId, command: &Command) -> Task {
+    pub(crate) async fn as_engine(&self, task_id: TaskId, command: &Requested<Command>) -> Task {
         let workspace = Workspace::new("dev").expect("a name");
         let stream = StreamId::new(workspace, "task", &task_id.to_string()).expect("a stream");
         let context = CommandContext {

@@ -168,7 +168,7 @@ async fn a_question_ends_by_itself_when_its_time_is_over() {
     assert_eq!(inbox["items"][0]["deadline"]["default"], "reject");
     let blocker_id = inbox["items"][0]["id"].as_str().unwrap().parse().unwrap();
     let at = Utc::now() + Duration::minutes(2);
-    let command = Command::ExpireBlocker(command::ExpireBlocker { blocker_id, grace_ms: 1000, at });
+    let command = Command::ExpireBlocker(command::ExpireBlocker { blocker_id, grace_ms: 1000 }).at(at);
     let task_id: TaskId = task.parse().unwrap();
     api.as_engine(task_id, &command).await;
     assert_eq!(statuses(&api, &task).await, ["rejected", "rejected", "pending"]);

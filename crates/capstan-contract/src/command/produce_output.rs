@@ -1,7 +1,6 @@
 use capstan_domain::id::{AttemptId, OutputId, TaskId};
 use capstan_domain::task::command;
 use capstan_domain::task::event::OutputStatus;
-use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -57,7 +56,6 @@ macro_rules! output_body {
                 &self,
                 attempt_id: Option<AttemptId>,
                 output_id: OutputId,
-                at: DateTime<Utc>,
             ) -> command::ProduceOutput {
                 command::ProduceOutput {
                     attempt_id,
@@ -69,7 +67,6 @@ macro_rules! output_body {
                     data: self.data.clone(),
                     metadata: self.metadata.clone(),
                     status: self.status.unwrap_or(OutputStatus::Active),
-                    at,
                 }
             }
         }

@@ -22,11 +22,11 @@ pub fn task_of_tick(schedule: &Schedule, tick: DateTime<Utc>) -> TaskId {
 pub fn accept_of(schedule: &Schedule, events: &[Event], agent: &agent::Created) -> Option<Accept> {
     events.iter().find_map(|event| match event {
         Event::TickFired(fired) => {
-            Some(accept(schedule, agent, fired.task_id, &fired.tick.timestamp().to_string(), fired.at))
+            Some(accept(schedule, agent, fired.task_id, &fired.tick.timestamp().to_string()))
         }
         Event::Triggered(triggered) => {
             let name = format!("trigger-{}", triggered.task_id);
-            Some(accept(schedule, agent, triggered.task_id, &name, triggered.at))
+            Some(accept(schedule, agent, triggered.task_id, &name))
         }
         Event::Created(_)
         | Event::Changed(_)
@@ -38,13 +38,7 @@ pub fn accept_of(schedule: &Schedule, events: &[Event], agent: &agent::Created) 
     })
 }
 
-fn accept(
-    schedule: &Schedule,
-    agent: &agent::Created,
-    task_id: TaskId,
-    occasion: &str,
-    at: DateTime<Utc>,
-) -> Accept {
+fn accept(schedule: &Schedule, agent: &agent::Created, task_id: TaskId, occasion: &str) -> Accept {
     let id = schedule.schedule_id;
     let definition = &schedule.definition;
     let mut provenance = Map::new();
@@ -63,7 +57,7 @@ fn accept(
         spawned_by: Some(format!("schedule:{id}")),
         // It was measured when the schedule took it.
         message_bytes_max: usize::MAX,
-        ..Accept::new(task_id, agent.clone(), definition.prompt.clone(), at)
+        ..Accept::new(task_id, agent.clone(), definition.prompt.clone())
     }
 }
 

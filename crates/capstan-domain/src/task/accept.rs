@@ -23,7 +23,7 @@ const ATTACHMENT_BYTES_MAX: usize = 256 << 10;
 /// Longest attempt when the command names none, in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: i64 = 600_000;
 
-pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
+pub(super) fn accept(command: &Accept, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
     if command.message.len() > command.message_bytes_max {
         return Err(Rejection::TooLarge { field: "message", limit_bytes: command.message_bytes_max });
     }
@@ -33,14 +33,14 @@ pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
     if !command.agent.active {
         return Err(Rejection::AgentInactive(command.agent.agent_key.clone()));
     }
-    let accepted = validated(command).map_err(Rejection::Invalid)?;
-    let wake_at = wake_at(command);
+    let accepted = validated(command, at).map_err(Rejection::Invalid)?;
+    let wake_at = wake_at(command, at);
     let prompt = accepted.message.clone();
     let task_id = accepted.task_id;
     let label = accepted.label.clone();
     let mut events = vec![Event::TaskAccepted(Arc::new(accepted))];
     // No run has number 0, so the ids of these watches collide with no others.
-    events.extend(watches::armed(RunId::of_task(task_id, 0), &command.watches, command.at));
+    events.extend(watches::armed(RunId::of_task(task_id, 0), &command.watches, at));
     events.push(match wake_at {
         Some(wake_at) => {
             Event::TaskSlept(TaskSlept {
@@ -51,7 +51,7 @@ pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
                 )),
                 follow_up_prompt: None,
                 agenda: Vec::new(),
-                at: command.at,
+                at,
             })
         }
         None => Event::RunRequested(RunRequested {
@@ -62,7 +62,7 @@ pub(super) fn accept(command: &Accept) -> Result<Vec<Event>, Rejection> {
             input_ids: Vec::new(),
             reopens: false,
             resumed_from_run_id: None,
-            queued_at: command.at,
+            queued_at: at,
         }),
     });
     Ok(events)
@@ -73,12 +73,12 @@ fn json_bytes(attachment: &serde_json::Map<String, serde_json::Value>) -> usize 
 }
 
 /// The wake time of a delayed command: the later of the delay and `not_before`.
-fn wake_at(command: &Accept) -> Option<DateTime<Utc>> {
-    let delayed = command.dispatch_delay_ms.map(|ms| later(command.at, ms));
-    delayed.max(command.not_before).filter(|wake_at| *wake_at > command.at)
+fn wake_at(command: &Accept, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let delayed = command.dispatch_delay_ms.map(|ms| later(at, ms));
+    delayed.max(command.not_before).filter(|wake_at| *wake_at > at)
 }
 
-fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
+fn validated(command: &Accept, at: DateTime<Utc>) -> Result<TaskAccepted, Vec<crate::Fault>> {
     let mut faults = Faults::default();
     let message = faults.required("/message", &command.message);
     faults.required("/session_id", &command.session_id);
@@ -104,11 +104,11 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
     );
     faults.require(command.queue_ttl_ms.is_none_or(|ms| ms > 0), "/queue_ttl_ms", "queue_ttl_ms must be > 0");
     faults.require(
-        command.deadline.is_none_or(|deadline| deadline > command.at),
+        command.deadline.is_none_or(|deadline| deadline > at),
         "/deadline",
         "deadline must be in the future",
     );
-    let latest = later(command.at, SPAN_MS_MAX);
+    let latest = later(at, SPAN_MS_MAX);
     for (pointer, instant) in [("/not_before", command.not_before), ("/deadline", command.deadline)] {
         faults.require(instant.is_none_or(|at| at <= latest), pointer, "must be within a century");
     }
@@ -128,11 +128,12 @@ fn validated(command: &Accept) -> Result<TaskAccepted, Vec<crate::Fault>> {
         );
     }
     faults.into_result()?;
-    Ok(frozen(command, message, timeout_ms, priority, policy))
+    Ok(frozen(command, at, message, timeout_ms, priority, policy))
 }
 
 fn frozen(
     command: &Accept,
+    at: DateTime<Utc>,
     message: &str,
     timeout_ms: i64,
     priority: Priority,
@@ -186,7 +187,7 @@ fn frozen(
         deadline: command.deadline,
         queue_ttl_ms: command.queue_ttl_ms,
         accepted_by: command.accepted_by.clone(),
-        accepted_at: command.at,
+        accepted_at: at,
     }
 }
 

@@ -16,9 +16,13 @@ use crate::task::steps::batch::QueuedText;
 use crate::task::steps::blocker::NewQuestion;
 use crate::task::steps::{blocker, outputs, run, tool_call};
 
-pub(super) fn open_blocker(task: &Task, command: &OpenBlocker) -> Result<Vec<Event>, Rejection> {
+pub(super) fn open_blocker(
+    task: &Task,
+    command: &OpenBlocker,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
     let live = task.fenced(&command.attempt_id)?;
-    let asked = NewQuestion::check(task, &command.blocker, command.at)?;
+    let asked = NewQuestion::check(task, &command.blocker, at)?;
     // The same question again while its answer is still to be claimed is a repeated call, not a new question.
     let answer_waits =
         |input_id| task.input(input_id).is_some_and(|input| input.state == InputState::Pending);
@@ -29,13 +33,13 @@ pub(super) fn open_blocker(task: &Task, command: &OpenBlocker) -> Result<Vec<Eve
     {
         return Ok(Vec::new());
     }
-    let mut events = blocker::open(task, live, asked, command.at);
+    let mut events = blocker::open(task, live, asked, at);
     if let Some(Event::BlockerOpened(opened)) = events.last() {
         let opened = Blocker::opened(opened);
         let early = task.pending_inputs().find(|input| answers_early(&opened, &command.blocker, input));
         if let Some(input) = early {
-            answer_early(task, &opened, input, command.at, &mut events);
-            events.push(Event::TaskContinued(TaskContinued { run_id: live.run_id, at: command.at }));
+            answer_early(task, &opened, input, at, &mut events);
+            events.push(Event::TaskContinued(TaskContinued { run_id: live.run_id, at }));
         }
     }
     Ok(events)
@@ -71,30 +75,30 @@ fn answer_early(task: &Task, blocker: &Blocker, input: &Input, at: DateTime<Utc>
 }
 
 /// Ends the open question with its default, because nobody answered in time.
-pub(super) fn expire(task: &Task, command: &ExpireBlocker) -> Vec<Event> {
+pub(super) fn expire(task: &Task, command: &ExpireBlocker, at: DateTime<Utc>) -> Vec<Event> {
     let open = task.blocker.as_ref().filter(|blocker| blocker.opened.blocker_id == command.blocker_id);
     let Some((blocker, deadline)) =
         open.and_then(|blocker| Some((blocker, blocker.opened.deadline.as_ref()?)))
     else {
         return Vec::new();
     };
-    if deadline.at > command.at {
+    if deadline.at > at {
         return Vec::new();
     }
     match deadline.default {
-        DeadlineDefault::Approve => proceed(task, blocker, Some(Decision::Approve), command.at),
-        DeadlineDefault::Reject => proceed(task, blocker, Some(Decision::Reject), command.at),
-        DeadlineDefault::None => proceed(task, blocker, None, command.at),
-        DeadlineDefault::Fail => fail(task, blocker, command),
+        DeadlineDefault::Approve => proceed(task, blocker, Some(Decision::Approve), at),
+        DeadlineDefault::Reject => proceed(task, blocker, Some(Decision::Reject), at),
+        DeadlineDefault::None => proceed(task, blocker, None, at),
+        DeadlineDefault::Fail => fail(task, blocker, command, at),
     }
 }
 
-fn fail(task: &Task, blocker: &Blocker, command: &ExpireBlocker) -> Vec<Event> {
+fn fail(task: &Task, blocker: &Blocker, command: &ExpireBlocker, at: DateTime<Utc>) -> Vec<Event> {
     let error = format!("nobody answered in time: {}", blocker.opened.summary);
     let mut events = Vec::new();
-    run::stop_run(task, RunStatus::Error, Some(error.clone()), command.grace_ms, command.at, &mut events);
-    events.push(blocker::closed(blocker, BlockerStatus::Expired, None, None, command.at));
-    events.push(Event::TaskFailed(TaskFailed { error, at: command.at }));
+    run::stop_run(task, RunStatus::Error, Some(error.clone()), command.grace_ms, at, &mut events);
+    events.push(blocker::closed(blocker, BlockerStatus::Expired, None, None, at));
+    events.push(Event::TaskFailed(TaskFailed { error, at }));
     events
 }
 

@@ -8,35 +8,37 @@
 //! waits on a blocker that only a larger budget ends. A task in the queue stays there and is not leased; one that waits
 //! for an answer is stopped when it continues.
 
+use chrono::{DateTime, Utc};
+
 use crate::task::command::{LiftBudget, StopForBudget, WarnBudget};
 use crate::task::event::{BlockerKind, BlockerStatus, Event, RunCause};
 use crate::task::state::{Blocker, Task};
 use crate::task::steps::{blocker, budget, run};
 use crate::task::transitions::TaskState;
 
-pub(super) fn stop_for(task: &Task, command: &StopForBudget) -> Vec<Event> {
+pub(super) fn stop_for(task: &Task, command: &StopForBudget, at: DateTime<Utc>) -> Vec<Event> {
     let mut events = Vec::new();
     if command.spending.is_exceeded() && task.state == TaskState::Running {
-        budget::stop(task, command.spending, command.grace_ms, command.at, &mut events);
+        budget::stop(task, command.spending, command.grace_ms, at, &mut events);
     }
     events
 }
 
-pub(super) fn warn(task: &Task, command: &WarnBudget) -> Vec<Event> {
-    budget::warning(task, command.spending, command.at).into_iter().collect()
+pub(super) fn warn(task: &Task, command: &WarnBudget, at: DateTime<Utc>) -> Vec<Event> {
+    budget::warning(task, command.spending, at).into_iter().collect()
 }
 
 /// Resumes the session: the stopped run did not finish. Inputs that never reached the agent are delivered now.
-pub(super) fn lift(task: &Task, command: &LiftBudget) -> Vec<Event> {
+pub(super) fn lift(task: &Task, command: &LiftBudget, at: DateTime<Utc>) -> Vec<Event> {
     let waits = |blocker: &&Blocker| {
         blocker.opened.kind == BlockerKind::Budget && blocker.opened.blocker_id == command.blocker_id
     };
     let Some(blocker) = task.blocker.as_ref().filter(waits) else { return Vec::new() };
-    let mut run = run::request_with_inputs(task, RunCause::Budget, None, None, command.at);
+    let mut run = run::request_with_inputs(task, RunCause::Budget, None, None, at);
     if run.prompt.is_empty() {
         run.prompt.push_str("There is budget again. Continue where you were stopped.");
     }
-    vec![blocker::closed(blocker, BlockerStatus::Resolved, None, None, command.at), Event::RunRequested(run)]
+    vec![blocker::closed(blocker, BlockerStatus::Resolved, None, None, at), Event::RunRequested(run)]
 }
 
 #[cfg(test)]
@@ -44,6 +46,7 @@ mod tests {
     use capstan_decider::spec::{Given, given};
 
     use super::*;
+    use crate::Requested;
     use crate::task::TaskDecider;
     use crate::task::command::{Accept, Command, Finish, RecordUsage};
     use crate::task::event::{AttemptOutcome, BudgetScope, RunStatus};
@@ -64,20 +67,20 @@ mod tests {
         Usage { cost_usd, ..Usage::default() }
     }
 
-    fn spend(cost_usd: f64) -> Command {
-        Command::RecordUsage(RecordUsage { attempt_id: attempt(1), usage: costs(cost_usd), at: at(17) })
+    fn spend(cost_usd: f64) -> Requested<Command> {
+        Command::RecordUsage(RecordUsage { attempt_id: attempt(1), usage: costs(cost_usd) }).at(at(17))
     }
 
     fn agent_spent(spent_usd: f64) -> Spending {
         Spending { scope: BudgetScope::Agent, limit_usd: 10.0, spent_usd }
     }
 
-    fn stop_for_agent(spent_usd: f64) -> Command {
-        Command::StopForBudget(StopForBudget { spending: agent_spent(spent_usd), grace_ms: 1000, at: at(18) })
+    fn stop_for_agent(spent_usd: f64) -> Requested<Command> {
+        Command::StopForBudget(StopForBudget { spending: agent_spent(spent_usd), grace_ms: 1000 }).at(at(18))
     }
 
-    fn lift(revision: u32) -> Command {
-        Command::LiftBudget(LiftBudget { blocker_id: blocker_id(revision), at: at(60) })
+    fn lift(revision: u32) -> Requested<Command> {
+        Command::LiftBudget(LiftBudget { blocker_id: blocker_id(revision) }).at(at(60))
     }
 
     #[test]
@@ -179,7 +182,7 @@ mod tests {
     fn a_warning_of_a_day_comes_again_the_next_day() {
         let warn = |seconds| {
             let spending = Spending { scope: BudgetScope::Workspace, limit_usd: 10.0, spent_usd: 9.0 };
-            Command::WarnBudget(WarnBudget { spending, at: at(seconds) })
+            Command::WarnBudget(WarnBudget { spending }).at(at(seconds))
         };
         let queued = crate::task::fixture::queued;
         queued().when(warn(1)).then_with(|events, _| assert_eq!(kinds(events), ["budget warned"]));

@@ -1,4 +1,4 @@
-//! Commands of a task. Each carries its time and every fresh id it may need.
+//! Commands of a task. Each carries every fresh id it may need.
 
 mod acceptance;
 mod attempt;
@@ -23,6 +23,10 @@ pub use lifecycle::{
 pub use output::{AppendOutputRows, ArchiveOutputs, FinalizeOutput, ProduceOutput};
 pub use plan::{ChildEnded, FanOut, FireWatch, ParentHeard, SubtaskSpec};
 pub use tool_call::{CheckToolCall, EndToolCall, StartToolCall};
+
+use chrono::{DateTime, Utc};
+
+use crate::Requested;
 
 /// A request to a task.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,4 +68,11 @@ pub enum Command {
     StopForBudget(StopForBudget),
     WarnBudget(WarnBudget),
     LiftBudget(LiftBudget),
+}
+
+impl Command {
+    /// The command, received at this time.
+    pub fn at(self, at: DateTime<Utc>) -> Requested<Self> {
+        Requested { command: self, at }
+    }
 }

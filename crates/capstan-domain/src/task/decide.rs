@@ -1,6 +1,9 @@
 //! The table of rules: one line per command.
 
-use crate::task::command::Command;
+use chrono::{DateTime, Utc};
+
+use crate::Requested;
+use crate::task::command::{Command, ParentHeard, Unarchive};
 use crate::task::event::Event;
 use crate::task::rejection::Rejection;
 use crate::task::state::{State, Task};
@@ -10,10 +13,13 @@ use crate::task::{
     worker_report,
 };
 
-pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+pub(super) fn decide(
+    state: &State,
+    Requested { command, at }: &Requested<Command>,
+) -> Result<Vec<Event>, Rejection> {
     let Some(task) = state else {
         return if let Command::Accept(command) = command {
-            accept::accept(command)
+            accept::accept(command, *at)
         } else {
             Err(Rejection::NotFound)
         };
@@ -21,47 +27,47 @@ pub(super) fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rej
     if task.is_archived() && is_refused_when_archived(command) {
         return Err(Rejection::Archived);
     }
-    decide_on(task, command).map(|events| disarm_at_end(task, events))
+    decide_on(task, command, *at).map(|events| disarm_at_end(task, events))
 }
 
-fn decide_on(task: &Task, command: &Command) -> Result<Vec<Event>, Rejection> {
+fn decide_on(task: &Task, command: &Command, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
     match command {
         Command::Accept(_) => Err(Rejection::Exists),
-        Command::SubmitInput(command) => inbox::submit(task, command),
-        Command::Cancel(command) => lifecycle::cancel(task, command),
-        Command::CancelRun(command) => lifecycle::cancel_run(task, command),
-        Command::Retry(command) => lifecycle::retry(task, command),
-        Command::Archive(command) => Ok(lifecycle::archive(task, command)),
-        Command::Unarchive(command) => Ok(lifecycle::unarchive(task, command)),
-        Command::Update(command) => lifecycle::update(task, command),
-        Command::ChildEnded(command) => Ok(subtasks::child_ended(task, command)),
-        Command::ParentHeard(command) => Ok(subtasks::parent_heard(task, command)),
-        Command::FireWatch(command) => Ok(watches::fire(task, command)),
-        Command::Wake(command) => Ok(timers::wake(task, command)),
-        Command::Lease(command) => worker_report::lease(task, command),
-        Command::Start(command) => worker_report::start(task, command),
-        Command::ExpireLease(command) => Ok(settlement::expire_lease(task, command)),
-        Command::ReleaseAttempt(command) => Ok(settlement::release(task, command)),
-        Command::TimeOutAttempt(command) => Ok(settlement::time_out(task, command)),
-        Command::ExpireQueue(command) => Ok(timers::expire_queue(task, command)),
-        Command::PassDeadline(command) => Ok(timers::pass_deadline(task, command)),
-        Command::Finish(command) => settlement::finish(task, command),
-        Command::OpenBlocker(command) => blocker::open_blocker(task, command),
-        Command::ExpireBlocker(command) => Ok(blocker::expire(task, command)),
-        Command::ClaimInput(command) => inbox::claim(task, command),
-        Command::AckInput(command) => inbox::ack(task, command),
-        Command::DeferInput(command) => inbox::defer(task, command),
-        Command::ProduceOutput(command) => outputs::produce(task, command),
-        Command::AppendOutputRows(command) => outputs::append_rows(task, command),
-        Command::FinalizeOutput(command) => outputs::finalize(task, command),
-        Command::ArchiveOutputs(command) => outputs::archive(task, command),
-        Command::RecordUsage(command) => worker_report::record_usage(task, command),
-        Command::CheckToolCall(command) => tool_call::check(task, command),
-        Command::StartToolCall(command) => tool_call::start(task, command),
-        Command::EndToolCall(command) => tool_call::end(task, command),
-        Command::StopForBudget(command) => Ok(budget::stop_for(task, command)),
-        Command::WarnBudget(command) => Ok(budget::warn(task, command)),
-        Command::LiftBudget(command) => Ok(budget::lift(task, command)),
+        Command::SubmitInput(command) => inbox::submit(task, command, at),
+        Command::Cancel(command) => lifecycle::cancel(task, command, at),
+        Command::CancelRun(command) => lifecycle::cancel_run(task, command, at),
+        Command::Retry(command) => lifecycle::retry(task, command, at),
+        Command::Archive(command) => Ok(lifecycle::archive(task, command, at)),
+        Command::Unarchive(Unarchive) => Ok(lifecycle::unarchive(task, at)),
+        Command::Update(command) => lifecycle::update(task, command, at),
+        Command::ChildEnded(command) => Ok(subtasks::child_ended(task, command, at)),
+        Command::ParentHeard(ParentHeard) => Ok(subtasks::parent_heard(task, at)),
+        Command::FireWatch(command) => Ok(watches::fire(task, command, at)),
+        Command::Wake(command) => Ok(timers::wake(task, command, at)),
+        Command::Lease(command) => worker_report::lease(task, command, at),
+        Command::Start(command) => worker_report::start(task, command, at),
+        Command::ExpireLease(command) => Ok(settlement::expire_lease(task, command, at)),
+        Command::ReleaseAttempt(command) => Ok(settlement::release(task, command, at)),
+        Command::TimeOutAttempt(command) => Ok(settlement::time_out(task, command, at)),
+        Command::ExpireQueue(command) => Ok(timers::expire_queue(task, command, at)),
+        Command::PassDeadline(command) => Ok(timers::pass_deadline(task, command, at)),
+        Command::Finish(command) => settlement::finish(task, command, at),
+        Command::OpenBlocker(command) => blocker::open_blocker(task, command, at),
+        Command::ExpireBlocker(command) => Ok(blocker::expire(task, command, at)),
+        Command::ClaimInput(command) => inbox::claim(task, command, at),
+        Command::AckInput(command) => inbox::ack(task, command, at),
+        Command::DeferInput(command) => inbox::defer(task, command, at),
+        Command::ProduceOutput(command) => outputs::produce(task, command, at),
+        Command::AppendOutputRows(command) => outputs::append_rows(task, command, at),
+        Command::FinalizeOutput(command) => outputs::finalize(task, command, at),
+        Command::ArchiveOutputs(command) => outputs::archive(task, command, at),
+        Command::RecordUsage(command) => worker_report::record_usage(task, command, at),
+        Command::CheckToolCall(command) => tool_call::check(task, command, at),
+        Command::StartToolCall(command) => tool_call::start(task, command, at),
+        Command::EndToolCall(command) => tool_call::end(task, command, at),
+        Command::StopForBudget(command) => Ok(budget::stop_for(task, command, at)),
+        Command::WarnBudget(command) => Ok(budget::warn(task, command, at)),
+        Command::LiftBudget(command) => Ok(budget::lift(task, command, at)),
     }
 }
 
@@ -88,8 +94,8 @@ mod tests {
 
     #[test]
     fn a_task_that_does_not_exist_takes_nothing_but_its_acceptance() {
-        let wake = Command::Wake(Wake { wake_at: at(1), at: at(60) });
-        let deadline = Command::PassDeadline(PassDeadline { deadline: at(1), grace_ms: GRACE_MS, at: at(2) });
+        let wake = Command::Wake(Wake { wake_at: at(1) }).at(at(60));
+        let deadline = Command::PassDeadline(PassDeadline { deadline: at(1), grace_ms: GRACE_MS }).at(at(2));
         for command in [cancel(), say(1, "hi"), lease(1, 1), expire(1), wake, deadline] {
             given::<TaskDecider>([]).when(command).then_rejected(Rejection::NotFound);
         }

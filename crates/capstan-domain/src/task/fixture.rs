@@ -5,6 +5,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde_json::Map;
 use uuid::Uuid;
 
+use crate::Requested;
 use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::task::command::{
@@ -54,26 +55,26 @@ pub(super) fn accept() -> Accept {
         session_id: "s-1".into(),
         message_bytes_max: 1000,
         accepted_by: Some("ann".into()),
-        ..Accept::new(task_id(), agent(), "do it", at(0))
+        ..Accept::new(task_id(), agent(), "do it")
     }
 }
 
-pub(super) fn accepting(accept: Accept) -> Command {
-    Command::Accept(Box::new(accept))
+pub(super) fn accepting(accept: Accept) -> Requested<Command> {
+    Command::Accept(Box::new(accept)).at(at(0))
 }
 
-pub(super) fn lease(run_no: u32, seconds: i64) -> Command {
+pub(super) fn lease(run_no: u32, seconds: i64) -> Requested<Command> {
     Command::Lease(Lease {
         run_id: run(run_no),
         worker_id: WorkerId(Uuid::from_u128(9)),
         worker_name: "w".into(),
         lease_ms: 30_000,
-        at: at(seconds),
     })
+    .at(at(seconds))
 }
 
-pub(super) fn start(epoch: u64, seconds: i64) -> Command {
-    Command::Start(Start { attempt_id: attempt(epoch), at: at(seconds) })
+pub(super) fn start(epoch: u64, seconds: i64) -> Requested<Command> {
+    Command::Start(Start { attempt_id: attempt(epoch) }).at(at(seconds))
 }
 
 pub(super) fn input(number: u128, message: &str) -> SubmitInput {
@@ -92,17 +93,16 @@ pub(super) fn input(number: u128, message: &str) -> SubmitInput {
         checked_for: None,
         grace_ms: GRACE_MS,
         message_bytes_max: 1000,
-        at: at(20),
     }
 }
 
-pub(super) fn say(number: u128, message: &str) -> Command {
-    Command::SubmitInput(input(number, message))
+pub(super) fn say(number: u128, message: &str) -> Requested<Command> {
+    submit(input(number, message))
 }
 
 /// Says something in a queue mode.
-pub(super) fn say_as(number: u128, message: &str, queue_mode: &str) -> Command {
-    Command::SubmitInput(SubmitInput { queue_mode: Some(queue_mode.into()), ..input(number, message) })
+pub(super) fn say_as(number: u128, message: &str, queue_mode: &str) -> Requested<Command> {
+    submit(SubmitInput { queue_mode: Some(queue_mode.into()), ..input(number, message) })
 }
 
 /// Approves or rejects, perhaps with some words.
@@ -110,37 +110,37 @@ pub(super) fn decide(number: u128, action: &str, message: &str) -> SubmitInput {
     SubmitInput { action: Some(action.into()), ..input(number, message) }
 }
 
-pub(super) fn submit(input: SubmitInput) -> Command {
-    Command::SubmitInput(input)
+pub(super) fn submit(input: SubmitInput) -> Requested<Command> {
+    Command::SubmitInput(input).at(at(20))
 }
 
-pub(super) fn defer(epoch: u64, number: u128) -> Command {
+pub(super) fn defer(epoch: u64, number: u128) -> Requested<Command> {
     Command::DeferInput(DeferInput {
         attempt_id: attempt(epoch),
         input_id: input_id(number),
         reason: "the agent takes no input now".into(),
-        at: at(23),
     })
+    .at(at(23))
 }
 
-pub(super) fn claim(epoch: u64) -> Command {
-    Command::ClaimInput(ClaimInput { attempt_id: attempt(epoch), at: at(21) })
+pub(super) fn claim(epoch: u64) -> Requested<Command> {
+    Command::ClaimInput(ClaimInput { attempt_id: attempt(epoch) }).at(at(21))
 }
 
-pub(super) fn ack(epoch: u64, number: u128) -> Command {
-    Command::AckInput(AckInput { attempt_id: attempt(epoch), input_id: input_id(number), at: at(22) })
+pub(super) fn ack(epoch: u64, number: u128) -> Requested<Command> {
+    Command::AckInput(AckInput { attempt_id: attempt(epoch), input_id: input_id(number) }).at(at(22))
 }
 
 pub(super) fn question(summary: &str) -> BlockerSpec {
     BlockerSpec { summary: summary.into(), ..BlockerSpec::default() }
 }
 
-pub(super) fn ask(epoch: u64, summary: &str) -> Command {
-    Command::OpenBlocker(OpenBlocker { attempt_id: attempt(epoch), blocker: question(summary), at: at(15) })
+pub(super) fn ask(epoch: u64, summary: &str) -> Requested<Command> {
+    Command::OpenBlocker(OpenBlocker { attempt_id: attempt(epoch), blocker: question(summary) }).at(at(15))
 }
 
-pub(super) fn open(epoch: u64, blocker: BlockerSpec) -> Command {
-    Command::OpenBlocker(OpenBlocker { attempt_id: attempt(epoch), blocker, at: at(15) })
+pub(super) fn open(epoch: u64, blocker: BlockerSpec) -> Requested<Command> {
+    Command::OpenBlocker(OpenBlocker { attempt_id: attempt(epoch), blocker }).at(at(15))
 }
 
 /// A request to approve.
@@ -148,41 +148,35 @@ pub(super) fn request(summary: &str) -> BlockerSpec {
     BlockerSpec { kind: Some(BlockerKind::Approval), ..question(summary) }
 }
 
-pub(super) fn expire_blocker(revision: u32, seconds: i64) -> Command {
+pub(super) fn expire_blocker(revision: u32, seconds: i64) -> Requested<Command> {
     let blocker_id = blocker_id(revision);
-    Command::ExpireBlocker(ExpireBlocker { blocker_id, grace_ms: GRACE_MS, at: at(seconds) })
+    Command::ExpireBlocker(ExpireBlocker { blocker_id, grace_ms: GRACE_MS }).at(at(seconds))
 }
 
-pub(super) fn cancel() -> Command {
-    Command::Cancel(Cancel { reason: Some("enough".into()), grace_ms: GRACE_MS, at: at(30) })
+pub(super) fn cancel() -> Requested<Command> {
+    Command::Cancel(Cancel { reason: Some("enough".into()), grace_ms: GRACE_MS }).at(at(30))
 }
 
-pub(super) fn expire(epoch: u64) -> Command {
+pub(super) fn expire(epoch: u64) -> Requested<Command> {
     Command::ExpireLease(ExpireLease {
         attempt_id: attempt(epoch),
         returned: false,
         reason: "the worker fell silent".into(),
-        at: at(40),
     })
+    .at(at(40))
 }
 
-pub(super) fn release_after(epoch: u64, seconds: i64) -> Command {
-    Command::ReleaseAttempt(crate::task::command::ReleaseAttempt {
-        attempt_id: attempt(epoch),
-        at: at(seconds),
-    })
+pub(super) fn release_after(epoch: u64, seconds: i64) -> Requested<Command> {
+    Command::ReleaseAttempt(crate::task::command::ReleaseAttempt { attempt_id: attempt(epoch) })
+        .at(at(seconds))
 }
 
-pub(super) fn time_out(epoch: u64, seconds: i64) -> Command {
-    Command::TimeOutAttempt(TimeOutAttempt {
-        attempt_id: attempt(epoch),
-        grace_ms: GRACE_MS,
-        at: at(seconds),
-    })
+pub(super) fn time_out(epoch: u64, seconds: i64) -> Requested<Command> {
+    Command::TimeOutAttempt(TimeOutAttempt { attempt_id: attempt(epoch), grace_ms: GRACE_MS }).at(at(seconds))
 }
 
 pub(super) fn report(epoch: u64, outcome: AttemptOutcome) -> Finish {
-    Finish::new(attempt(epoch), outcome, at(50))
+    Finish::new(attempt(epoch), outcome)
 }
 
 pub(super) fn failure(epoch: u64, class: ErrorClass) -> Finish {
@@ -194,11 +188,11 @@ pub(super) fn failure(epoch: u64, class: ErrorClass) -> Finish {
     }
 }
 
-pub(super) fn finishing(finish: Finish) -> Command {
-    Command::Finish(Box::new(finish))
+pub(super) fn finishing(finish: Finish) -> Requested<Command> {
+    Command::Finish(Box::new(finish)).at(at(50))
 }
 
-pub(super) fn finish_ok(epoch: u64) -> Command {
+pub(super) fn finish_ok(epoch: u64) -> Requested<Command> {
     finishing(report(epoch, AttemptOutcome::Ok))
 }
 
@@ -217,20 +211,23 @@ pub(super) fn output(number: u128, status: OutputStatus) -> ProduceOutput {
         data: Map::new(),
         metadata: Map::new(),
         status,
-        at: at(16),
     }
 }
 
-pub(super) fn produce(number: u128, status: OutputStatus) -> Command {
-    Command::ProduceOutput(Box::new(output(number, status)))
+pub(super) fn producing(output: ProduceOutput) -> Requested<Command> {
+    Command::ProduceOutput(Box::new(output)).at(at(16))
+}
+
+pub(super) fn produce(number: u128, status: OutputStatus) -> Requested<Command> {
+    producing(output(number, status))
 }
 
 /// Produces an output that waits for an approval, in a wait group.
-pub(super) fn approvable(number: u128, group: &str) -> Command {
+pub(super) fn approvable(number: u128, group: &str) -> Requested<Command> {
     let mut produced = output(number, OutputStatus::Pending);
     produced.title = format!("Output {number}");
     produced.metadata.insert("_wait_group_id".into(), group.into());
-    Command::ProduceOutput(Box::new(produced))
+    producing(produced)
 }
 
 /// A task that waits for its first worker.

@@ -1,5 +1,7 @@
 //! Inputs: accepting them, and handing them to the live attempt.
 
+use chrono::{DateTime, Utc};
+
 use crate::Faults;
 use crate::task::command::{AckInput, ClaimInput, DeferInput, SubmitInput};
 use crate::task::event::{
@@ -18,7 +20,7 @@ use crate::task::transitions::TaskState;
 use crate::task::words;
 use crate::text::non_blank;
 
-pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, Rejection> {
+pub(super) fn submit(task: &Task, command: &SubmitInput, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
     if command.message.len() > command.message_bytes_max {
         return Err(Rejection::TooLarge { field: "message", limit_bytes: command.message_bytes_max });
     }
@@ -45,7 +47,7 @@ pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, R
     {
         return Err(Rejection::BlockerClosed);
     }
-    let input = InputDecision { task, command, approval, text, queue_mode };
+    let input = InputDecision { task, command, at, approval, text, queue_mode };
     match open.filter(|blocker| input.answers(blocker)) {
         Some(blocker) => input.answer(blocker),
         None => Ok(input.deliver()),
@@ -56,6 +58,7 @@ pub(super) fn submit(task: &Task, command: &SubmitInput) -> Result<Vec<Event>, R
 struct InputDecision<'a> {
     task: &'a Task,
     command: &'a SubmitInput,
+    at: DateTime<Utc>,
     approval: Approval,
     /// The caller's text.
     text: String,
@@ -75,10 +78,10 @@ impl InputDecision<'_> {
 
     /// Answers the open question: outputs, question and what follows change together.
     fn answer(&self, blocker: &Blocker) -> Result<Vec<Event>, Rejection> {
-        let (task, command) = (self.task, self.command);
+        let (task, command, at) = (self.task, self.command, self.at);
         if let Some(by) = approval::vote(task, blocker, &self.approval, command.by.as_deref())? {
             let accepted = self.accepted(String::new(), InputOutcome::Recorded);
-            let (blocker_id, input_id, at) = (blocker.opened.blocker_id, command.input_id, command.at);
+            let (blocker_id, input_id) = (blocker.opened.blocker_id, command.input_id);
             return Ok(vec![accepted, Event::BlockerVoted(BlockerVoted { blocker_id, input_id, by, at })]);
         }
         let is_text = self.approval.verdict.is_none();
@@ -102,7 +105,7 @@ impl InputDecision<'_> {
             by: command.by.clone(),
             superseded_by: None,
         };
-        let close = blocker::closed(blocker, status, Some(command.input_id), Some(resolution), command.at);
+        let close = blocker::closed(blocker, status, Some(command.input_id), Some(resolution), at);
         let outcome = match (self.queue_mode, task.working_attempt()) {
             (QueueMode::Interrupt, Some(_)) => InputOutcome::Interrupted,
             (_, Some(_)) => InputOutcome::Delivered,
@@ -110,7 +113,7 @@ impl InputDecision<'_> {
         };
         // Only a plain approval allows a call: decisions on outputs, and texts, are about something else.
         let approved = self.approval.verdict == Some(Verdict::Approve) && self.approval.items.is_empty();
-        let call = tool_call::decide(task, blocker, approved, &self.text, command.at);
+        let call = tool_call::decide(task, blocker, approved, &self.text, at);
         Ok(self.events(outcome, Some(close), call))
     }
 
@@ -125,9 +128,8 @@ impl InputDecision<'_> {
                     && self.task.blocker.is_some() =>
             {
                 let blocker = self.task.blocker.as_ref();
-                let close = blocker.map(|blocker| {
-                    blocker::closed(blocker, BlockerStatus::Superseded, None, None, self.command.at)
-                });
+                let close = blocker
+                    .map(|blocker| blocker::closed(blocker, BlockerStatus::Superseded, None, None, self.at));
                 let is_live = self.task.working_attempt().is_some();
                 let outcome = if is_live { InputOutcome::Interrupted } else { InputOutcome::Resumed };
                 return self.events(outcome, close, None);
@@ -150,7 +152,7 @@ impl InputDecision<'_> {
 
     /// Everything that follows, in one commit. `call` is what the answer decides on the tool call it is about.
     fn events(&self, outcome: InputOutcome, close: Option<Event>, call: Option<CallDecision>) -> Vec<Event> {
-        let (task, command) = (self.task, self.command);
+        let (task, command, at) = (self.task, self.command, self.at);
         if let Some(CallDecision { event, message: None }) = call {
             // The agent receives the result of the execution when it is there.
             let accepted = self.accepted(String::new(), InputOutcome::Recorded);
@@ -177,10 +179,10 @@ impl InputDecision<'_> {
         let mut events = vec![self.accepted(message.clone(), outcome)];
         if outcome == InputOutcome::Interrupted {
             let reason = Some("interrupted by an input".to_owned());
-            run::stop_run(task, RunStatus::Cancelled, reason, command.grace_ms, command.at, &mut events);
+            run::stop_run(task, RunStatus::Cancelled, reason, command.grace_ms, at, &mut events);
         }
-        outputs::decide(task, &self.approval.items, command.at, &mut events);
-        outputs::decide(task, &rejected, command.at, &mut events);
+        outputs::decide(task, &self.approval.items, at, &mut events);
+        outputs::decide(task, &rejected, at, &mut events);
         events.extend(decided);
         events.extend(close);
         let newest =
@@ -188,7 +190,7 @@ impl InputDecision<'_> {
         match outcome {
             InputOutcome::Delivered if task.state == TaskState::Waiting => {
                 if let Some(live) = task.working_attempt() {
-                    events.push(Event::TaskContinued(TaskContinued { run_id: live.run_id, at: command.at }));
+                    events.push(Event::TaskContinued(TaskContinued { run_id: live.run_id, at }));
                 }
             }
             // Resumed: no run is active. A run ends with its attempt, and before that the task is queued, running or
@@ -196,7 +198,7 @@ impl InputDecision<'_> {
             InputOutcome::Resumed | InputOutcome::Interrupted => {
                 let is_interrupt = outcome == InputOutcome::Interrupted;
                 let cause = if is_interrupt { RunCause::Interrupt } else { RunCause::Input };
-                let next = run::request_with_inputs(task, cause, None, Some(newest), command.at);
+                let next = run::request_with_inputs(task, cause, None, Some(newest), at);
                 events.push(Event::RunRequested(next));
             }
             InputOutcome::Delivered | InputOutcome::Queued | InputOutcome::Recorded => {}
@@ -221,7 +223,7 @@ impl InputDecision<'_> {
             answers: command.answers.clone(),
             blocker_id: self.task.blocker.as_ref().filter(|b| self.answers(b)).map(|b| b.opened.blocker_id),
             outcome,
-            accepted_at: command.at,
+            accepted_at: self.at,
         })
     }
 }
@@ -239,7 +241,7 @@ fn text_of(command: &SubmitInput) -> String {
     command.answers.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-pub(super) fn claim(task: &Task, command: &ClaimInput) -> Result<Vec<Event>, Rejection> {
+pub(super) fn claim(task: &Task, command: &ClaimInput, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
     task.fenced(&command.attempt_id)?;
     if task.claimed_input(&command.attempt_id).is_some() {
         // One at a time, in order: a repeated claim is answered with the input it has.
@@ -249,7 +251,7 @@ pub(super) fn claim(task: &Task, command: &ClaimInput) -> Result<Vec<Event>, Rej
         Event::InputClaimed(InputClaimed {
             input_id: input.input_id,
             attempt_id: command.attempt_id.clone(),
-            at: command.at,
+            at,
         })
     };
     Ok(claimable(task).map(claimed).into_iter().collect())
@@ -269,7 +271,7 @@ fn claimable(task: &Task) -> Option<&Input> {
     task.pending_inputs().find(is_for_turn).or_else(|| others.next())
 }
 
-pub(super) fn ack(task: &Task, command: &AckInput) -> Result<Vec<Event>, Rejection> {
+pub(super) fn ack(task: &Task, command: &AckInput, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
     task.fenced(&command.attempt_id)?;
     let input = task.input(command.input_id).ok_or(Rejection::PartNotFound("input"))?;
     match &input.state {
@@ -277,7 +279,7 @@ pub(super) fn ack(task: &Task, command: &AckInput) -> Result<Vec<Event>, Rejecti
             Ok(vec![Event::InputConsumed(InputConsumed {
                 input_id: command.input_id,
                 attempt_id: command.attempt_id.clone(),
-                at: command.at,
+                at,
             })])
         }
         InputState::Consumed => Ok(Vec::new()),
@@ -287,7 +289,7 @@ pub(super) fn ack(task: &Task, command: &AckInput) -> Result<Vec<Event>, Rejecti
     }
 }
 
-pub(super) fn defer(task: &Task, command: &DeferInput) -> Result<Vec<Event>, Rejection> {
+pub(super) fn defer(task: &Task, command: &DeferInput, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
     task.fenced(&command.attempt_id)?;
     let input = task.input(command.input_id).ok_or(Rejection::PartNotFound("input"))?;
     let is_held_elsewhere = matches!(&input.state, InputState::Claimed(by) if *by != command.attempt_id);
@@ -305,7 +307,7 @@ pub(super) fn defer(task: &Task, command: &DeferInput) -> Result<Vec<Event>, Rej
         input_id: command.input_id,
         attempt_id: command.attempt_id.clone(),
         reason: reason.to_owned(),
-        at: command.at,
+        at,
     })])
 }
 

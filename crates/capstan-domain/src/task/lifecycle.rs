@@ -1,10 +1,12 @@
 //! Cancelling a task, retrying it, archiving it, and changing single properties of it. Each change is its own event, and
 //! only what really changes is recorded: nothing is read, altered and written back as a whole.
 
+use chrono::{DateTime, Utc};
+
 use crate::Change;
 use crate::Faults;
 use crate::span::{SPAN_MS_MAX, later};
-use crate::task::command::{Archive, Cancel, CancelRun, Retry, Unarchive, Update};
+use crate::task::command::{Archive, Cancel, CancelRun, Retry, Update};
 use crate::task::event::{
     Event, InputAccepted, InputOutcome, InputSource, QueueMode, RunCause, TaskArchived, TaskBudgetSet,
     TaskDeadlineSet, TaskLabelled, TaskPayloadSet, TaskReprioritised, TaskRoutingSet, TaskUnarchived,
@@ -20,14 +22,18 @@ use crate::text::non_blank;
 /// The reason recorded when archiving cancels a task.
 const ARCHIVED: &str = "archived";
 
-pub(super) fn cancel(task: &Task, command: &Cancel) -> Result<Vec<Event>, Rejection> {
+pub(super) fn cancel(task: &Task, command: &Cancel, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
     if task.state.is_terminal() {
         return Err(Rejection::illegal("cancelling", task.state));
     }
-    Ok(run::stop(task, command.reason.clone(), command.grace_ms, command.at))
+    Ok(run::stop(task, command.reason.clone(), command.grace_ms, at))
 }
 
-pub(super) fn cancel_run(task: &Task, command: &CancelRun) -> Result<Vec<Event>, Rejection> {
+pub(super) fn cancel_run(
+    task: &Task,
+    command: &CancelRun,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
     let run = task.run(command.run_id).ok_or(Rejection::PartNotFound("run"))?;
     if run.status.is_terminal() {
         return Err(Rejection::IllegalTransition {
@@ -36,12 +42,12 @@ pub(super) fn cancel_run(task: &Task, command: &CancelRun) -> Result<Vec<Event>,
             state: run.status.as_str().into(),
         });
     }
-    Ok(run::stop(task, command.reason.clone(), command.grace_ms, command.at))
+    Ok(run::stop(task, command.reason.clone(), command.grace_ms, at))
 }
 
 /// Requests another run: in the session of the last run that reached an agent, if one did. Without a message the agent
 /// receives the last prompt again.
-pub(super) fn retry(task: &Task, command: &Retry) -> Result<Vec<Event>, Rejection> {
+pub(super) fn retry(task: &Task, command: &Retry, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
     if !matches!(task.state, TaskState::Error | TaskState::Dropped | TaskState::Cancelled) {
         return Err(Rejection::illegal("retrying", task.state));
     }
@@ -56,7 +62,7 @@ pub(super) fn retry(task: &Task, command: &Retry) -> Result<Vec<Event>, Rejectio
         message,
         queue_mode: QueueMode::default(),
     });
-    let mut run = run::request_with_inputs(task, RunCause::Retry, None, newest, command.at);
+    let mut run = run::request_with_inputs(task, RunCause::Retry, None, newest, at);
     if run.prompt.is_empty() {
         last_prompt(task).clone_into(&mut run.prompt);
     }
@@ -67,7 +73,7 @@ pub(super) fn retry(task: &Task, command: &Retry) -> Result<Vec<Event>, Rejectio
             InputSource::default(),
             message,
             InputOutcome::Resumed,
-            command.at,
+            at,
         ))
     });
     Ok(accepted.into_iter().chain([Event::RunRequested(run)]).collect())
@@ -81,34 +87,33 @@ fn last_prompt(task: &Task) -> &str {
     }
 }
 
-pub(super) fn archive(task: &Task, command: &Archive) -> Vec<Event> {
+pub(super) fn archive(task: &Task, command: &Archive, at: DateTime<Utc>) -> Vec<Event> {
     if task.is_archived() {
         return Vec::new();
     }
     let mut events = if task.state.is_terminal() {
         Vec::new()
     } else {
-        run::stop(task, Some(ARCHIVED.to_owned()), command.grace_ms, command.at)
+        run::stop(task, Some(ARCHIVED.to_owned()), command.grace_ms, at)
     };
-    events.push(Event::TaskArchived(TaskArchived { at: command.at }));
+    events.push(Event::TaskArchived(TaskArchived { at }));
     events
 }
 
-pub(super) fn unarchive(task: &Task, command: &Unarchive) -> Vec<Event> {
-    let unarchived = || Event::TaskUnarchived(TaskUnarchived { at: command.at });
+pub(super) fn unarchive(task: &Task, at: DateTime<Utc>) -> Vec<Event> {
+    let unarchived = || Event::TaskUnarchived(TaskUnarchived { at });
     task.is_archived().then(unarchived).into_iter().collect()
 }
 
-pub(super) fn update(task: &Task, command: &Update) -> Result<Vec<Event>, Rejection> {
+pub(super) fn update(task: &Task, command: &Update, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
     if command.payload.message.as_ref().is_some_and(|text| text.len() > command.message_bytes_max) {
         return Err(Rejection::TooLarge { field: "message", limit_bytes: command.message_bytes_max });
     }
     let accepted = &task.accepted;
     let mut faults = Faults::default();
     let priority = command.priority.as_ref().map(|text| words::priority(Some(text), &mut faults));
-    check(task, command, &mut faults);
+    check(task, command, at, &mut faults);
     faults.into_result().map_err(Rejection::Invalid)?;
-    let at = command.at;
     let mut events = Vec::new();
     if let Some(priority) = priority.filter(|priority| *priority != task.priority) {
         events.push(Event::TaskReprioritised(TaskReprioritised { priority, at }));
@@ -133,16 +138,16 @@ pub(super) fn update(task: &Task, command: &Update) -> Result<Vec<Event>, Reject
     if let Some(routing) = command.routing.as_ref().filter(|routing| **routing != accepted.routing) {
         events.push(Event::TaskRoutingSet(TaskRoutingSet { routing: routing.clone(), at }));
     }
-    events.extend(change_payload(task, command));
+    events.extend(change_payload(task, command, at));
     Ok(events)
 }
 
-fn check(task: &Task, command: &Update, faults: &mut Faults) {
+fn check(task: &Task, command: &Update, at: DateTime<Utc>, faults: &mut Faults) {
     let payload = &command.payload;
     faults.amount("/budget_usd", command.budget_usd.value().copied());
-    let latest = later(command.at, SPAN_MS_MAX);
+    let latest = later(at, SPAN_MS_MAX);
     if let Some(&deadline) = command.deadline.against(task.accepted.deadline.as_ref()).value() {
-        faults.require(deadline > command.at, "/deadline", "deadline must be in the future");
+        faults.require(deadline > at, "/deadline", "deadline must be in the future");
         faults.require(deadline <= latest, "/deadline", "must be within a century");
     }
     if let Some(message) = &payload.message {
@@ -153,7 +158,7 @@ fn check(task: &Task, command: &Update, faults: &mut Faults) {
     faults.span("/payload_json/timeout_ms", payload.timeout_ms);
 }
 
-fn change_payload(task: &Task, command: &Update) -> Option<Event> {
+fn change_payload(task: &Task, command: &Update, at: DateTime<Utc>) -> Option<Event> {
     let (payload, accepted) = (&command.payload, &task.accepted);
     let message = payload.message.as_deref().map(str::trim).filter(|text| *text != accepted.message);
     let prompt = payload.extra_system_prompt.as_deref().map(str::trim);
@@ -164,7 +169,7 @@ fn change_payload(task: &Task, command: &Update) -> Option<Event> {
         attachments: payload.attachments.clone().filter(|list| *list != accepted.attachments),
         timeout_ms: payload.timeout_ms.filter(|ms| *ms != accepted.timeout_ms),
         deliver: payload.deliver.filter(|deliver| Some(*deliver) != accepted.deliver),
-        at: command.at,
+        at,
     };
     let changes_nothing = change.message.is_none()
         && change.extra_system_prompt.is_none()

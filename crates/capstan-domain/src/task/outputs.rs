@@ -1,5 +1,7 @@
 //! Outputs of a task. The holder of its lease and callers from outside follow the same rules; only the former is fenced.
 
+use chrono::{DateTime, Utc};
+
 use crate::Faults;
 use crate::id::{AttemptId, OutputId, RunId};
 use crate::task::command::{AppendOutputRows, ArchiveOutputs, FinalizeOutput, ProduceOutput};
@@ -10,7 +12,11 @@ use crate::task::rejection::Rejection;
 use crate::task::state::outputs::made_as;
 use crate::task::state::{Output, Task};
 
-pub(super) fn produce(task: &Task, command: &ProduceOutput) -> Result<Vec<Event>, Rejection> {
+pub(super) fn produce(
+    task: &Task,
+    command: &ProduceOutput,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
     let run_id = run_of_caller(task, command.attempt_id.as_ref())?;
     let mut faults = Faults::default();
     let output_type = faults.required("/output_type", &command.output_type).to_owned();
@@ -31,7 +37,7 @@ pub(super) fn produce(task: &Task, command: &ProduceOutput) -> Result<Vec<Event>
         data: command.data.clone(),
         metadata: command.metadata.clone(),
         status: command.status,
-        created_at: command.at,
+        created_at: at,
     };
     match task.outputs.get(&command.output_id) {
         None => Ok(vec![Event::OutputProduced(produced)]),
@@ -41,7 +47,11 @@ pub(super) fn produce(task: &Task, command: &ProduceOutput) -> Result<Vec<Event>
     }
 }
 
-pub(super) fn append_rows(task: &Task, command: &AppendOutputRows) -> Result<Vec<Event>, Rejection> {
+pub(super) fn append_rows(
+    task: &Task,
+    command: &AppendOutputRows,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
     output_of_caller(task, command.attempt_id.as_ref(), command.output_id)?;
     if command.rows.is_empty() {
         return Ok(Vec::new());
@@ -49,11 +59,15 @@ pub(super) fn append_rows(task: &Task, command: &AppendOutputRows) -> Result<Vec
     Ok(vec![Event::OutputRowsAppended(OutputRowsAppended {
         output_id: command.output_id,
         rows: command.rows.clone(),
-        at: command.at,
+        at,
     })])
 }
 
-pub(super) fn finalize(task: &Task, command: &FinalizeOutput) -> Result<Vec<Event>, Rejection> {
+pub(super) fn finalize(
+    task: &Task,
+    command: &FinalizeOutput,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
     let output = output_of_caller(task, command.attempt_id.as_ref(), command.output_id)?;
     if output.summary.as_ref() == Some(&command.summary) {
         return Ok(Vec::new());
@@ -61,16 +75,20 @@ pub(super) fn finalize(task: &Task, command: &FinalizeOutput) -> Result<Vec<Even
     Ok(vec![Event::OutputFinalized(OutputFinalized {
         output_id: command.output_id,
         summary: command.summary.clone(),
-        at: command.at,
+        at,
     })])
 }
 
-pub(super) fn archive(task: &Task, command: &ArchiveOutputs) -> Result<Vec<Event>, Rejection> {
+pub(super) fn archive(
+    task: &Task,
+    command: &ArchiveOutputs,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
     let mut events = Vec::new();
     for output_id in &command.output_ids {
         let output = task.outputs.get(output_id).ok_or(Rejection::PartNotFound("output"))?;
         if !output.is_archived {
-            events.push(Event::OutputArchived(OutputArchived { output_id: *output_id, at: command.at }));
+            events.push(Event::OutputArchived(OutputArchived { output_id: *output_id, at }));
         }
     }
     Ok(events)
@@ -95,27 +113,28 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::Requested;
     use crate::task::Command;
     use crate::task::fixture::{
-        at, attempt, finish_ok, kinds, output, output_id, produce, queued, started, stopping,
+        at, attempt, finish_ok, kinds, output, output_id, produce, producing, queued, started, stopping,
     };
 
-    fn rows(number: u128, rows: Vec<serde_json::Value>) -> Command {
+    fn rows(number: u128, rows: Vec<serde_json::Value>) -> Requested<Command> {
         Command::AppendOutputRows(AppendOutputRows {
             attempt_id: Some(attempt(1)),
             output_id: output_id(number),
             rows,
-            at: at(17),
         })
+        .at(at(17))
     }
 
-    fn finalize(number: u128, summary: &str) -> Command {
+    fn finalize(number: u128, summary: &str) -> Requested<Command> {
         Command::FinalizeOutput(FinalizeOutput {
             attempt_id: Some(attempt(1)),
             output_id: output_id(number),
             summary: summary.into(),
-            at: at(18),
         })
+        .at(at(18))
     }
 
     #[test]
@@ -137,19 +156,18 @@ mod tests {
             ..output(1, OutputStatus::Active)
         };
         for other in [titled("Another"), noted, output(1, OutputStatus::Pending)] {
-            produced().when(Command::ProduceOutput(Box::new(other))).then_rejected(Rejection::OutputConflict);
+            produced().when(producing(other)).then_rejected(Rejection::OutputConflict);
         }
         produced()
             .and(rows(1, vec![json!(1)]))
             .and(finalize(1, "all"))
-            .when(Command::ProduceOutput(Box::new(titled(" A report "))))
+            .when(producing(titled(" A report ")))
             .then_nothing();
     }
 
     #[test]
     fn callers_from_outside_add_outputs_in_every_state_without_a_lease() {
-        let outside = ProduceOutput { attempt_id: None, ..output(1, OutputStatus::Active) };
-        let outside = || Command::ProduceOutput(Box::new(outside.clone()));
+        let outside = || producing(ProduceOutput { attempt_id: None, ..output(1, OutputStatus::Active) });
         for history in [queued(), started(), stopping(), started().and(finish_ok(1))] {
             history.when(outside()).then_with(|events, _| {
                 let [Event::OutputProduced(produced)] = events else { panic!("one output") };
@@ -162,8 +180,8 @@ mod tests {
             attempt_id: None,
             output_id: output_id(1),
             rows: vec![json!(1)],
-            at: at(60),
-        });
+        })
+        .at(at(60));
         let ended = || started().and(produce(1, OutputStatus::Active)).and(finish_ok(1));
         ended().when(more.clone()).then_with(|events, _| assert_eq!(kinds(events), ["rows"]));
         queued().when(more).then_rejected(Rejection::PartNotFound("output"));
@@ -173,7 +191,7 @@ mod tests {
     fn outputs_are_archived_once() {
         let archive = |numbers: &[u128]| {
             let output_ids = numbers.iter().map(|number| output_id(*number)).collect();
-            Command::ArchiveOutputs(ArchiveOutputs { output_ids, at: at(60) })
+            Command::ArchiveOutputs(ArchiveOutputs { output_ids }).at(at(60))
         };
         let two = || started().and(produce(1, OutputStatus::Active)).and(produce(2, OutputStatus::Active));
         two().when(archive(&[1])).then_with(|events, _| assert_eq!(kinds(events), ["output archived"]));
@@ -194,7 +212,7 @@ mod tests {
             ..output(1, OutputStatus::Active)
         };
         started()
-            .when(Command::ProduceOutput(Box::new(command)))
+            .when(producing(command))
             .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 3));
     }
 

@@ -48,44 +48,49 @@ pub const FREE_WAKES: u32 = 10;
 /// Times a task that only watches wakes itself before it gives up and is done: about two weeks.
 pub const IDLE_WAKES_MAX: u32 = 30;
 
-pub(super) fn finish(task: &Task, command: &Finish) -> Result<Vec<Event>, Rejection> {
+pub(super) fn finish(task: &Task, command: &Finish, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
     let holder = task.live.as_ref().filter(|live| live.attempt_id == command.attempt_id);
     let live = holder.ok_or(Rejection::LeaseLost { current_epoch: task.epoch })?;
     if command.outcome == AttemptOutcome::Lost {
         return Err(Rejection::invalid("/outcome", "outcome must be ok, error, timeout or cancelled"));
     }
     let mut events = match &command.usage {
-        Some(usage) => budget::record_usage(task, live, usage, false, command.at)?,
+        Some(usage) => budget::record_usage(task, live, usage, false, at)?,
         None => Vec::new(),
     };
     if live.cancel_grace_until.is_some() {
         // The task was settled when it was cancelled; the report only frees the session.
-        events.push(ended(live, stopped_outcome(task, live), command, command.error_class));
+        events.push(ended(live, stopped_outcome(task, live), command, at, command.error_class));
         return Ok(events);
     }
-    run::return_claimed_inputs(task, command.at, &mut events);
+    run::return_claimed_inputs(task, at, &mut events);
     let class = (command.outcome == AttemptOutcome::Error).then(|| class_of(command));
-    events.push(ended(live, command.outcome, command, class.or(command.error_class)));
+    events.push(ended(live, command.outcome, command, at, class.or(command.error_class)));
     match command.outcome {
-        AttemptOutcome::Ok => settle_ok(task, live, command, &mut events)?,
-        AttemptOutcome::Error => settle_error(task, live, command, &mut events),
+        AttemptOutcome::Ok => settle_ok(task, live, command, at, &mut events)?,
+        AttemptOutcome::Error => settle_error(task, live, command, at, &mut events),
         AttemptOutcome::Timeout => {
             let error = command.error.clone().unwrap_or_else(|| "the run timed out".to_owned());
-            fail(task, live, RunStatus::Timeout, command, error, &mut events);
+            fail(task, live, RunStatus::Timeout, command, at, error, &mut events);
         }
         AttemptOutcome::Cancelled | AttemptOutcome::Lost => {
-            blocker::close_open(task, BlockerStatus::Cancelled, command.at, &mut events);
-            events.push(run_over(live, RunStatus::Cancelled, command, command.error.clone()));
-            run::cancel_task(task, command.error.clone(), command.at, &mut events);
+            blocker::close_open(task, BlockerStatus::Cancelled, at, &mut events);
+            events.push(run_over(live, RunStatus::Cancelled, command, at, command.error.clone()));
+            run::cancel_task(task, command.error.clone(), at, &mut events);
         }
     }
     Ok(events)
 }
 
-fn settle_ok(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>) -> Result<(), Rejection> {
-    events.push(run_over(live, RunStatus::Ok, command, None));
-    outputs::change_all(task, &[OutputStatus::Approved], OutputStatus::Active, command.at, events);
-    let at = command.at;
+fn settle_ok(
+    task: &Task,
+    live: &Live,
+    command: &Finish,
+    at: DateTime<Utc>,
+    events: &mut Vec<Event>,
+) -> Result<(), Rejection> {
+    events.push(run_over(live, RunStatus::Ok, command, at, None));
+    outputs::change_all(task, &[OutputStatus::Approved], OutputStatus::Active, at, events);
     let (watched, all_handed_over) = fan_out::fan_out(task, live, &command.fan_out, at, events)?;
     let asks = command.blocker.is_some() || command.waiting_for_input || task.blocker.is_some();
     // A tool call is decided after it is asked about: earlier inputs wait for the decision.
@@ -176,20 +181,20 @@ fn least_sleep_ms(wake_count: u32) -> i64 {
     backoff_ms(10 * 60_000, surplus, 86_400_000)
 }
 
-fn settle_error(task: &Task, live: &Live, command: &Finish, events: &mut Vec<Event>) {
+fn settle_error(task: &Task, live: &Live, command: &Finish, at: DateTime<Utc>, events: &mut Vec<Event>) {
     let error = error_text(command);
     let retry = task.run(live.run_id).and_then(|run| next_try(task, run, class_of(command), command));
     match retry {
         Some((reason, delay_ms)) => {
-            blocker::close_open(task, BlockerStatus::Cancelled, command.at, events);
+            blocker::close_open(task, BlockerStatus::Cancelled, at, events);
             events.push(Event::RetryScheduled(RetryScheduled {
                 run_id: live.run_id,
                 attempt_no: live.attempt_no.saturating_add(1),
                 reason,
-                available_at: later(command.at, delay_ms),
+                available_at: later(at, delay_ms),
             }));
         }
-        None => fail(task, live, RunStatus::Error, command, error, events),
+        None => fail(task, live, RunStatus::Error, command, at, error, events),
     }
 }
 
@@ -228,12 +233,13 @@ fn fail(
     live: &Live,
     status: RunStatus,
     command: &Finish,
+    at: DateTime<Utc>,
     error: String,
     events: &mut Vec<Event>,
 ) {
-    blocker::close_open(task, BlockerStatus::Cancelled, command.at, events);
-    events.push(run_over(live, status, command, Some(error.clone())));
-    events.push(Event::TaskFailed(TaskFailed { error, at: command.at }));
+    blocker::close_open(task, BlockerStatus::Cancelled, at, events);
+    events.push(run_over(live, status, command, at, Some(error.clone())));
+    events.push(Event::TaskFailed(TaskFailed { error, at }));
 }
 
 /// The pause after a lost attempt, in milliseconds: half a second, doubled with every loss, at most half a minute.
@@ -241,12 +247,12 @@ fn pause_ms(lost: u32) -> i64 {
     backoff_ms(500, lost, 30_000)
 }
 
-pub(super) fn expire_lease(task: &Task, command: &ExpireLease) -> Vec<Event> {
+pub(super) fn expire_lease(task: &Task, command: &ExpireLease, at: DateTime<Utc>) -> Vec<Event> {
     let Some(live) = task.working_attempt().filter(|live| live.attempt_id == command.attempt_id) else {
         return Vec::new();
     };
     let mut events = Vec::new();
-    run::return_claimed_inputs(task, command.at, &mut events);
+    run::return_claimed_inputs(task, at, &mut events);
     events.push(Event::AttemptEnded(AttemptEnded {
         attempt_id: live.attempt_id.clone(),
         run_id: live.run_id,
@@ -254,16 +260,16 @@ pub(super) fn expire_lease(task: &Task, command: &ExpireLease) -> Vec<Event> {
         exit_code: None,
         error: Some(command.reason.clone()),
         error_class: None,
-        ended_at: command.at,
+        ended_at: at,
     }));
     let lost = task.run(live.run_id).map_or(0, |run| run.lost);
     if task.state == TaskState::Waiting {
-        events.push(run::ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), command.at));
+        events.push(run::ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), at));
         // The question outlives the process that asked it; the answer will begin a new run. An input the lost
         // attempt had taken but not acknowledged came before the question and answers it.
         if task.inbox.left().any(Input::may_answer) {
-            blocker::close_open(task, BlockerStatus::Resolved, command.at, &mut events);
-            let next = run::request_with_inputs(task, RunCause::Input, None, None, command.at);
+            blocker::close_open(task, BlockerStatus::Resolved, at, &mut events);
+            let next = run::request_with_inputs(task, RunCause::Input, None, None, at);
             events.push(Event::RunRequested(next));
         }
     } else if lost < LOST_ATTEMPTS_MAX {
@@ -271,19 +277,16 @@ pub(super) fn expire_lease(task: &Task, command: &ExpireLease) -> Vec<Event> {
             run_id: live.run_id,
             attempt_no: live.attempt_no.saturating_add(1),
             reason: if command.returned { RetryReason::Returned } else { RetryReason::LeaseLost },
-            available_at: later(command.at, if lost == 0 { 0 } else { pause_ms(lost) }),
+            available_at: later(at, if lost == 0 { 0 } else { pause_ms(lost) }),
         }));
     } else {
-        events.push(run::ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), command.at));
-        events.push(Event::TaskDropped(TaskDropped {
-            reason: DropReason::DispatchRetryExhausted,
-            at: command.at,
-        }));
+        events.push(run::ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), at));
+        events.push(Event::TaskDropped(TaskDropped { reason: DropReason::DispatchRetryExhausted, at }));
     }
     events
 }
 
-pub(super) fn release(task: &Task, command: &ReleaseAttempt) -> Vec<Event> {
+pub(super) fn release(task: &Task, command: &ReleaseAttempt, at: DateTime<Utc>) -> Vec<Event> {
     let cancelled = task
         .live
         .as_ref()
@@ -297,15 +300,15 @@ pub(super) fn release(task: &Task, command: &ReleaseAttempt) -> Vec<Event> {
                 exit_code: None,
                 error: Some("the worker did not confirm in time".to_owned()),
                 error_class: None,
-                ended_at: command.at,
+                ended_at: at,
             })
         })
         .into_iter()
         .collect()
 }
 
-pub(super) fn time_out(task: &Task, command: &TimeOutAttempt) -> Vec<Event> {
-    let is_due = task.attempt_due().is_some_and(|due| due <= command.at);
+pub(super) fn time_out(task: &Task, command: &TimeOutAttempt, at: DateTime<Utc>) -> Vec<Event> {
+    let is_due = task.attempt_due().is_some_and(|due| due <= at);
     let Some(live) = task.working_attempt().filter(|live| is_due && live.attempt_id == command.attempt_id)
     else {
         return Vec::new();
@@ -315,12 +318,12 @@ pub(super) fn time_out(task: &Task, command: &TimeOutAttempt) -> Vec<Event> {
         attempt_id: live.attempt_id.clone(),
         run_id: live.run_id,
         reason: error.clone(),
-        grace_until: later(command.at, command.grace_ms),
+        grace_until: later(at, command.grace_ms),
     })];
-    run::return_claimed_inputs(task, command.at, &mut events);
-    blocker::close_open(task, BlockerStatus::Expired, command.at, &mut events);
-    events.push(run::ended(live.run_id, RunStatus::Timeout, Some(error.clone()), command.at));
-    events.push(Event::TaskFailed(TaskFailed { error, at: command.at }));
+    run::return_claimed_inputs(task, at, &mut events);
+    blocker::close_open(task, BlockerStatus::Expired, at, &mut events);
+    events.push(run::ended(live.run_id, RunStatus::Timeout, Some(error.clone()), at));
+    events.push(Event::TaskFailed(TaskFailed { error, at }));
     events
 }
 
@@ -332,7 +335,13 @@ fn stopped_outcome(task: &Task, live: &Live) -> AttemptOutcome {
     }
 }
 
-fn ended(live: &Live, outcome: AttemptOutcome, command: &Finish, error_class: Option<ErrorClass>) -> Event {
+fn ended(
+    live: &Live,
+    outcome: AttemptOutcome,
+    command: &Finish,
+    at: DateTime<Utc>,
+    error_class: Option<ErrorClass>,
+) -> Event {
     Event::AttemptEnded(AttemptEnded {
         attempt_id: live.attempt_id.clone(),
         run_id: live.run_id,
@@ -340,18 +349,24 @@ fn ended(live: &Live, outcome: AttemptOutcome, command: &Finish, error_class: Op
         exit_code: command.exit_code,
         error: command.error.clone(),
         error_class,
-        ended_at: command.at,
+        ended_at: at,
     })
 }
 
-fn run_over(live: &Live, status: RunStatus, command: &Finish, error: Option<String>) -> Event {
+fn run_over(
+    live: &Live,
+    status: RunStatus,
+    command: &Finish,
+    at: DateTime<Utc>,
+    error: Option<String>,
+) -> Event {
     Event::RunEnded(RunEnded {
         run_id: live.run_id,
         status,
         exit_code: command.exit_code,
         error,
         result: command.result.clone(),
-        ended_at: command.at,
+        ended_at: at,
     })
 }
 

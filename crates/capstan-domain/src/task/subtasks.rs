@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::agent;
-use crate::task::command::{Accept, ChildEnded, Parent, ParentHeard};
+use crate::task::command::{Accept, ChildEnded, Parent};
 use crate::task::event::{Event, InputSource, JoinWait, ParentTold, Subtask, SubtaskEnded};
 use crate::task::state::Task;
 use crate::task::steps::input;
@@ -58,12 +58,12 @@ pub fn acceptance(parent: &Task, subtask: &Subtask, at: DateTime<Utc>) -> Accept
         watches: subtask.watches.clone(),
         message_bytes_max: usize::MAX,
         accepted_by: accepted.accepted_by.clone(),
-        ..Accept::new(subtask.task_id, agent, subtask.prompt.clone(), at)
+        ..Accept::new(subtask.task_id, agent, subtask.prompt.clone())
     }
 }
 
 /// The report of a subtask that is over to its parent.
-pub fn report(child: &Task, at: DateTime<Utc>) -> ChildEnded {
+pub fn report(child: &Task) -> ChildEnded {
     ChildEnded {
         task_id: child.id(),
         label: child.accepted.label.clone(),
@@ -71,7 +71,6 @@ pub fn report(child: &Task, at: DateTime<Utc>) -> ChildEnded {
         result: child.report.result.clone().map(short),
         error: child.report.error.clone(),
         cost_usd: child.spent_usd(),
-        at,
     }
 }
 
@@ -92,7 +91,7 @@ fn shortened(text: &str, bytes_max: usize) -> String {
     format!("{} … (cut, {} bytes in all)", cut(text, bytes_max), text.len())
 }
 
-pub(super) fn child_ended(task: &Task, command: &ChildEnded) -> Vec<Event> {
+pub(super) fn child_ended(task: &Task, command: &ChildEnded, at: DateTime<Utc>) -> Vec<Event> {
     let ended = SubtaskEnded {
         task_id: command.task_id,
         label: command.label.clone(),
@@ -100,7 +99,7 @@ pub(super) fn child_ended(task: &Task, command: &ChildEnded) -> Vec<Event> {
         result: command.result.clone(),
         error: command.error.clone(),
         cost_usd: command.cost_usd,
-        at: command.at,
+        at,
     };
     let known = task.children.get(&command.task_id).and_then(|child| child.ended.as_ref());
     if known.is_some_and(|known| SubtaskEnded { at: ended.at, ..known.clone() } == ended) {
@@ -114,13 +113,13 @@ pub(super) fn child_ended(task: &Task, command: &ChildEnded) -> Vec<Event> {
     if let Some(join) = met {
         let input_id = join.input_id(task.id());
         let message = results(&after, join);
-        events.extend(input::report(&after, input_id, InputSource::Subtasks, message, command.at));
+        events.extend(input::report(&after, input_id, InputSource::Subtasks, message, at));
     }
     events
 }
 
-pub(super) fn parent_heard(task: &Task, command: &ParentHeard) -> Vec<Event> {
-    let told = || Event::ParentTold(ParentTold { at: command.at });
+pub(super) fn parent_heard(task: &Task, at: DateTime<Utc>) -> Vec<Event> {
+    let told = || Event::ParentTold(ParentTold { at });
     task.must_tell_parent().then(told).into_iter().collect()
 }
 

@@ -17,7 +17,7 @@ use crate::task::transitions::TaskState;
 pub struct Timer {
     /// The instant it fires.
     pub due: DateTime<Utc>,
-    /// The command it sends, except for the time.
+    /// The command it sends.
     kind: Kind,
 }
 
@@ -32,21 +32,21 @@ enum Kind {
 }
 
 impl Timer {
-    /// The command to send when it fires at `now`.
-    pub fn command(&self, now: DateTime<Utc>, grace_ms: i64) -> Command {
+    /// The command to send when it fires.
+    pub fn command(&self, grace_ms: i64) -> Command {
         match &self.kind {
-            Kind::Wake => Command::Wake(Wake { wake_at: self.due, at: now }),
+            Kind::Wake => Command::Wake(Wake { wake_at: self.due }),
             Kind::AttemptTimeout(attempt_id) => {
-                Command::TimeOutAttempt(TimeOutAttempt { attempt_id: attempt_id.clone(), grace_ms, at: now })
+                Command::TimeOutAttempt(TimeOutAttempt { attempt_id: attempt_id.clone(), grace_ms })
             }
             Kind::CancelGrace(attempt_id) => {
-                Command::ReleaseAttempt(ReleaseAttempt { attempt_id: attempt_id.clone(), at: now })
+                Command::ReleaseAttempt(ReleaseAttempt { attempt_id: attempt_id.clone() })
             }
-            Kind::QueueTtl(run_id) => Command::ExpireQueue(ExpireQueue { run_id: *run_id, at: now }),
+            Kind::QueueTtl(run_id) => Command::ExpireQueue(ExpireQueue { run_id: *run_id }),
             Kind::BlockerDeadline(blocker_id) => {
-                Command::ExpireBlocker(ExpireBlocker { blocker_id: *blocker_id, grace_ms, at: now })
+                Command::ExpireBlocker(ExpireBlocker { blocker_id: *blocker_id, grace_ms })
             }
-            Kind::Deadline => Command::PassDeadline(PassDeadline { deadline: self.due, grace_ms, at: now }),
+            Kind::Deadline => Command::PassDeadline(PassDeadline { deadline: self.due, grace_ms }),
         }
     }
 }
@@ -83,7 +83,7 @@ pub fn timers(task: &Task) -> Vec<Timer> {
 /// Precedes the follow-up an agent asked to be reminded of.
 const TIME_IS_UP: &str = "This is the wake-up you asked for: its time has come, so do now what follows and do not wait for it again.";
 
-pub(super) fn wake(task: &Task, command: &Wake) -> Vec<Event> {
+pub(super) fn wake(task: &Task, command: &Wake, at: DateTime<Utc>) -> Vec<Event> {
     let Some(sleep) = task.sleep.as_ref().filter(|_| task.state == TaskState::Sleeping) else {
         return Vec::new();
     };
@@ -95,27 +95,27 @@ pub(super) fn wake(task: &Task, command: &Wake) -> Vec<Event> {
         Some(follow_up) => format!("{TIME_IS_UP}\n\n{follow_up}"),
         None => task.accepted.message.clone(),
     };
-    vec![Event::RunRequested(run::request(task, RunCause::Wake, prompt, command.at))]
+    vec![Event::RunRequested(run::request(task, RunCause::Wake, prompt, at))]
 }
 
-pub(super) fn expire_queue(task: &Task, command: &ExpireQueue) -> Vec<Event> {
-    let is_due = task.queue_due().is_some_and(|due| due <= command.at);
+pub(super) fn expire_queue(task: &Task, command: &ExpireQueue, at: DateTime<Utc>) -> Vec<Event> {
+    let is_due = task.queue_due().is_some_and(|due| due <= at);
     let Some(run) = task.active_run().filter(|run| is_due && run.run_id == command.run_id) else {
         return Vec::new();
     };
     let error = "waited longer than its queue TTL".to_owned();
     vec![
-        run::ended(run.run_id, RunStatus::Cancelled, Some(error), command.at),
-        Event::TaskDropped(TaskDropped { reason: DropReason::QueueTtl, at: command.at }),
+        run::ended(run.run_id, RunStatus::Cancelled, Some(error), at),
+        Event::TaskDropped(TaskDropped { reason: DropReason::QueueTtl, at }),
     ]
 }
 
-pub(super) fn pass_deadline(task: &Task, command: &PassDeadline) -> Vec<Event> {
-    let passed = task.accepted.deadline.filter(|deadline| *deadline <= command.at);
+pub(super) fn pass_deadline(task: &Task, command: &PassDeadline, at: DateTime<Utc>) -> Vec<Event> {
+    let passed = task.accepted.deadline.filter(|deadline| *deadline <= at);
     if task.state.is_terminal() || passed != Some(command.deadline) {
         return Vec::new();
     }
-    run::stop(task, Some("deadline exceeded".to_owned()), command.grace_ms, command.at)
+    run::stop(task, Some("deadline exceeded".to_owned()), command.grace_ms, at)
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@
 //!
 //! The gate fails closed: an unknown policy asks, and nothing passes because something could not be looked up.
 
+use chrono::{DateTime, Utc};
+
 use crate::canonical;
 use crate::id::{BlockerId, InputId, OutputId, ToolCallId};
 use crate::task::command::{CheckToolCall, EndToolCall, StartToolCall};
@@ -60,7 +62,7 @@ pub enum Gate {
 }
 
 /// Asks the gate; the caller must hold the lease. Changes nothing.
-pub fn gate(task: &Task, command: &CheckToolCall) -> Result<Gate, Rejection> {
+pub fn gate(task: &Task, command: &CheckToolCall, at: DateTime<Utc>) -> Result<Gate, Rejection> {
     task.fenced(&command.attempt_id)?;
     let tool = command.tool.trim();
     if tool.is_empty() || tool.len() > TOOL_BYTES_MAX {
@@ -78,7 +80,7 @@ pub fn gate(task: &Task, command: &CheckToolCall) -> Result<Gate, Rejection> {
     }
     let hash = canonical::hash(&command.arguments);
     let same = |call: &&ToolCall| call.deferred.tool == tool && call.deferred.arguments_hash == hash;
-    let known = || task.tool_calls.values().filter(|call| !call.is_forgotten(command.at)).filter(same);
+    let known = || task.tool_calls.values().filter(|call| !call.is_forgotten(at)).filter(same);
     if known().any(|call| matches!(call.state, ToolCallState::PreApproved { .. })) {
         return Ok(Gate::Allow(Some(ToolPermission::PreApproval)));
     }
@@ -125,28 +127,32 @@ fn is_listed(task: &Task, tool: &str) -> bool {
     listed.is_some_and(|tools| tools.iter().any(|listed| listed.as_str() == Some(tool)))
 }
 
-pub(super) fn check(task: &Task, command: &CheckToolCall) -> Result<Vec<Event>, Rejection> {
+pub(super) fn check(
+    task: &Task,
+    command: &CheckToolCall,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
     let live = task.fenced(&command.attempt_id)?;
-    Ok(match gate(task, command)? {
+    Ok(match gate(task, command, at)? {
         Gate::Allow(Some(by)) => vec![Event::ToolCallAllowed(ToolCallAllowed {
             run_id: live.run_id,
             attempt_id: live.attempt_id.clone(),
             tool: command.tool.trim().to_owned(),
             arguments_hash: canonical::hash(&command.arguments),
             by,
-            at: command.at,
+            at,
         })],
-        Gate::Defer => defer(task, live, command),
+        Gate::Defer => defer(task, live, command, at),
         Gate::Allow(None) | Gate::Pending { .. } | Gate::Refuse(_) => Vec::new(),
     })
 }
 
-fn defer(task: &Task, live: &Live, command: &CheckToolCall) -> Vec<Event> {
+fn defer(task: &Task, live: &Live, command: &CheckToolCall, at: DateTime<Utc>) -> Vec<Event> {
     let tool = command.tool.trim();
     let built = summary::of(tool, &command.arguments);
     let summary = non_blank(command.summary.as_deref()).unwrap_or(built.summary);
     let details = non_blank(command.details.as_deref()).or(built.details);
-    let asked = blocker::question(task, live.run_id, BlockerKind::Approval, summary.clone(), command.at);
+    let asked = blocker::question(task, live.run_id, BlockerKind::Approval, summary.clone(), at);
     let tool_call_id = ToolCallId::of_blocker(asked.blocker_id);
     let deferred = ToolCallDeferred {
         tool_call_id,
@@ -158,13 +164,17 @@ fn defer(task: &Task, live: &Live, command: &CheckToolCall) -> Vec<Event> {
         summary,
         details: details.clone(),
         executor: command.executor,
-        at: command.at,
+        at,
     };
     let opened = BlockerOpened { details, tool_call_id: Some(tool_call_id), ..asked };
     vec![Event::ToolCallDeferred(deferred), Event::BlockerOpened(opened)]
 }
 
-pub(super) fn start(task: &Task, command: &StartToolCall) -> Result<Vec<Event>, Rejection> {
+pub(super) fn start(
+    task: &Task,
+    command: &StartToolCall,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
     let call = task.tool_calls.get(&command.tool_call_id).ok_or(Rejection::PartNotFound("tool call"))?;
     let refused = |why: &'static str| Rejection::IllegalTransition {
         what: "execution",
@@ -182,7 +192,7 @@ pub(super) fn start(task: &Task, command: &StartToolCall) -> Result<Vec<Event>, 
             return Ok(Vec::new());
         }
         ToolCallState::Executing { executor, try_no, until, .. }
-            if *until <= command.at || (command.has_failed && command.worker_id.is_none()) =>
+            if *until <= at || (command.has_failed && command.worker_id.is_none()) =>
         {
             (*executor, try_no.saturating_add(1))
         }
@@ -203,12 +213,12 @@ pub(super) fn start(task: &Task, command: &StartToolCall) -> Result<Vec<Event>, 
         try_no: command.try_no,
         worker_id: command.worker_id,
         until: command.until,
-        at: command.at,
+        at,
     })])
 }
 
 /// Records the report of a try and informs the agent. A call that ended before is not ended again.
-pub(super) fn end(task: &Task, command: &EndToolCall) -> Result<Vec<Event>, Rejection> {
+pub(super) fn end(task: &Task, command: &EndToolCall, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
     let Some(call) = task.tool_calls.get(&command.tool_call_id) else { return Ok(Vec::new()) };
     let is_claimed = match &call.state {
         ToolCallState::Executing { try_no, worker_id, .. } => {
@@ -233,7 +243,7 @@ pub(super) fn end(task: &Task, command: &EndToolCall) -> Result<Vec<Event>, Reje
         stdout: kept(&command.stdout),
         stderr: kept(&command.stderr),
         error: command.error.as_deref().map(kept),
-        at: command.at,
+        at,
     };
     let mut events = Vec::new();
     if ended.outcome == ToolOutcome::Ok {
@@ -245,7 +255,7 @@ pub(super) fn end(task: &Task, command: &EndToolCall) -> Result<Vec<Event>, Reje
     // A task that ended meanwhile is not opened by what was left to report.
     if !task.state.is_terminal() {
         let input_id = InputId::of_key(task.id(), &format!("tool-call:{}", command.tool_call_id));
-        events.extend(input::report(task, input_id, InputSource::ToolCall, message, command.at));
+        events.extend(input::report(task, input_id, InputSource::ToolCall, message, at));
     }
     Ok(events)
 }

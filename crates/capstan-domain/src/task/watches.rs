@@ -1,6 +1,8 @@
 //! Source events a task may watch for. The task's own state decides whether a watch matches, so whoever looks for matches
 //! may be late or wrong.
 
+use chrono::{DateTime, Utc};
+
 use serde_json::Value;
 
 use crate::id::{InputId, derived};
@@ -30,7 +32,7 @@ fn text_of(item: &Value) -> String {
 }
 
 /// Accepts one input for an event, however many watches match; none for an event that fired before.
-pub(super) fn fire(task: &Task, command: &FireWatch) -> Vec<Event> {
+pub(super) fn fire(task: &Task, command: &FireWatch, at: DateTime<Utc>) -> Vec<Event> {
     let items_hash = command.items_hash();
     let matches = |watch: &&SourceWatch| {
         watch.integration == command.integration
@@ -43,10 +45,9 @@ pub(super) fn fire(task: &Task, command: &FireWatch) -> Vec<Event> {
         return Vec::new();
     }
     let input_id = InputId::of_key(task.id(), &format!("watch:{items_hash}"));
-    let mut events =
-        vec![Event::WatchFired(WatchFired { watch_id: *watch_id, items_hash, input_id, at: command.at })];
+    let mut events = vec![Event::WatchFired(WatchFired { watch_id: *watch_id, items_hash, input_id, at })];
     let message = news(watch, &command.items);
-    events.extend(input::report(task, input_id, InputSource::Watch, message, command.at));
+    events.extend(input::report(task, input_id, InputSource::Watch, message, at));
     events
 }
 

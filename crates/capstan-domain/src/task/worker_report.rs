@@ -1,6 +1,8 @@
 //! Reports of a worker that holds a lease, and giving it one. Ends of attempts are in
 //! [`settlement`](crate::task::settlement).
 
+use chrono::{DateTime, Utc};
+
 use crate::id::AttemptId;
 use crate::task::command::{Lease, RecordUsage, Start};
 use crate::task::event::{AttemptLeased, AttemptStarted, Event};
@@ -10,13 +12,13 @@ use crate::task::state::Task;
 use crate::task::steps::budget;
 use crate::task::transitions::TaskState;
 
-pub(super) fn lease(task: &Task, command: &Lease) -> Result<Vec<Event>, Rejection> {
+pub(super) fn lease(task: &Task, command: &Lease, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
     let queued =
         task.active_run().filter(|run| run.run_id == command.run_id && task.state == TaskState::Queued);
     let Some(run) = queued.filter(|_| task.live.is_none()) else {
         return Err(Rejection::illegal("leasing", task.state));
     };
-    if task.available_at.is_some_and(|available_at| available_at > command.at) {
+    if task.available_at.is_some_and(|available_at| available_at > at) {
         return Err(Rejection::illegal("leasing before its retry is due", task.state));
     }
     if task.own_budget().is_some_and(Spending::is_exceeded) {
@@ -30,11 +32,11 @@ pub(super) fn lease(task: &Task, command: &Lease) -> Result<Vec<Event>, Rejectio
         worker_id: command.worker_id,
         worker_name: command.worker_name.clone(),
         lease_ms: command.lease_ms,
-        leased_at: command.at,
+        leased_at: at,
     })])
 }
 
-pub(super) fn start(task: &Task, command: &Start) -> Result<Vec<Event>, Rejection> {
+pub(super) fn start(task: &Task, command: &Start, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
     let live = task.fenced(&command.attempt_id)?;
     if live.started_at.is_some() {
         return Ok(Vec::new());
@@ -42,18 +44,23 @@ pub(super) fn start(task: &Task, command: &Start) -> Result<Vec<Event>, Rejectio
     Ok(vec![Event::AttemptStarted(AttemptStarted {
         attempt_id: live.attempt_id.clone(),
         run_id: live.run_id,
-        started_at: command.at,
+        started_at: at,
     })])
 }
 
-pub(super) fn record_usage(task: &Task, command: &RecordUsage) -> Result<Vec<Event>, Rejection> {
+pub(super) fn record_usage(
+    task: &Task,
+    command: &RecordUsage,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
     let live = task.fenced(&command.attempt_id)?;
-    budget::record_usage(task, live, &command.usage, true, command.at)
+    budget::record_usage(task, live, &command.usage, true, at)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Requested;
     use crate::outcome_text::ErrorClass;
     use crate::task::Command;
     use crate::task::command::Finish;
@@ -65,8 +72,8 @@ mod tests {
 
     const LOST: Rejection = Rejection::LeaseLost { current_epoch: 1 };
 
-    fn usage(epoch: u64, usage: Usage) -> Command {
-        Command::RecordUsage(RecordUsage { attempt_id: attempt(epoch), usage, at: at(17) })
+    fn usage(epoch: u64, usage: Usage) -> Requested<Command> {
+        Command::RecordUsage(RecordUsage { attempt_id: attempt(epoch), usage }).at(at(17))
     }
 
     #[test]

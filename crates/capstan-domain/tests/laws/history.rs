@@ -2,6 +2,7 @@
 
 use capstan_decider::{Decider, fold};
 use capstan_domain::Change;
+use capstan_domain::Requested;
 use capstan_domain::agent;
 use capstan_domain::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
 use capstan_domain::outcome_text::ErrorClass;
@@ -93,7 +94,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) before: State,
-    pub(crate) command: Command,
+    pub(crate) command: Requested<Command>,
     pub(crate) answer: Result<Vec<Event>, Rejection>,
     pub(crate) events: Vec<Event>,
     pub(crate) after: State,
@@ -177,7 +178,7 @@ pub(crate) fn play(birth: &Birth, moves: &[Move]) -> Vec<Step> {
     let mut now = DateTime::<Utc>::UNIX_EPOCH + Duration::days(20_000);
     let mut state = State::default();
     let mut steps = Vec::with_capacity(moves.len() + 1);
-    let mut take = |command: Command, state: &mut State, at| {
+    let mut take = |command: Requested<Command>, state: &mut State, at| {
         let before = state.clone();
         let answer = TaskDecider::decide(&before, &command);
         let events = answer.clone().unwrap_or_default();
@@ -195,40 +196,40 @@ pub(crate) fn play(birth: &Birth, moves: &[Move]) -> Vec<Step> {
 }
 
 /// What brings the task nearer to its end, and when.
-pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<(Command, DateTime<Utc>)> {
+pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<Requested<Command>> {
     if let Some(live) = &task.live {
         let attempt_id = live.attempt_id.clone();
         if live.cancel_grace_until.is_some() {
-            return Some((Command::ReleaseAttempt(ReleaseAttempt { attempt_id, at: now }), now));
+            return Some(Command::ReleaseAttempt(ReleaseAttempt { attempt_id }).at(now));
         }
         if task.state != TaskState::Waiting {
-            return Some((finish(attempt_id, AttemptOutcome::Ok, None, 0, now), now));
+            return Some(finish(attempt_id, AttemptOutcome::Ok, None, 0, now));
         }
     }
     if !task.children.joins.is_empty() && task.state != TaskState::Queued {
         let subtask = task.open_subtasks().find(|subtask| {
             task.children.joins.iter().any(|join| join.task_ids.contains(&subtask.task_id))
         })?;
-        return Some((child_ended(subtask.task_id, TaskState::Done, "well done".into(), now), now));
+        return Some(child_ended(subtask.task_id, TaskState::Done, "well done".into(), now));
     }
     let fresh = InputId(Uuid::from_u128(9_000_000 + task.inbox.len() as u128));
     match task.state {
         TaskState::Queued => {
             let run_id = task.active_run().map(|run| run.run_id)?;
             let due = task.available_at.unwrap_or(now).max(now);
-            Some((lease(run_id, due), due))
+            Some(lease(run_id, due))
         }
         TaskState::Waiting => {
             if let Some(blocker) = task.blocker.as_ref().filter(|blocker| blocker.opened.budget.is_some()) {
                 let blocker_id = blocker.opened.blocker_id;
-                return Some((Command::LiftBudget(LiftBudget { blocker_id, at: now }), now));
+                return Some(Command::LiftBudget(LiftBudget { blocker_id }).at(now));
             }
             if let (None, Some(call)) = (&task.blocker, task.executing_call()) {
                 let (tool_call_id, try_no) = match call.state {
                     ToolCallState::Executing { try_no, .. } => (call.deferred.tool_call_id, try_no),
                     _ => (call.deferred.tool_call_id, 0),
                 };
-                return Some((
+                return Some(
                     Command::EndToolCall(Box::new(EndToolCall {
                         tool_call_id,
                         try_no,
@@ -238,16 +239,15 @@ pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<(Command, DateT
                         stdout: String::new(),
                         stderr: String::new(),
                         error: None,
-                        at: now,
-                    })),
-                    now,
-                ));
+                    }))
+                    .at(now),
+                );
             }
-            Some((say(fresh, "an answer", now), now))
+            Some(say(fresh, "an answer", now))
         }
         TaskState::Sleeping => {
             let wake_at = task.sleep.as_ref()?.wake_at;
-            Some((Command::Wake(Wake { wake_at, at: wake_at }), wake_at))
+            Some(Command::Wake(Wake { wake_at }).at(wake_at))
         }
         TaskState::Running
         | TaskState::Done
@@ -257,7 +257,7 @@ pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<(Command, DateT
     }
 }
 
-fn accept(birth: &Birth, at: DateTime<Utc>) -> Command {
+fn accept(birth: &Birth, at: DateTime<Utc>) -> Requested<Command> {
     let retry = RetryPolicy {
         max_attempts: birth.max_attempts,
         delay_ms: birth.retry_delay_ms,
@@ -273,8 +273,9 @@ fn accept(birth: &Birth, at: DateTime<Utc>) -> Command {
         queue_ttl_ms: birth.queue_ttl_ms,
         watches: Vec::new(),
         message_bytes_max: 1000,
-        ..Accept::new(task_id(), agent::Created::named("dev", "demo", "Demo", at), "do it", at)
+        ..Accept::new(task_id(), agent::Created::named("dev", "demo", "Demo", at), "do it")
     }))
+    .at(at)
 }
 
 /// The call that may be carried out or is, the number of its last try and when that claim passes.
@@ -291,18 +292,18 @@ fn task_id() -> TaskId {
     TaskId(Uuid::from_u128(1))
 }
 
-fn lease(run_id: RunId, at: DateTime<Utc>) -> Command {
+fn lease(run_id: RunId, at: DateTime<Utc>) -> Requested<Command> {
     let worker_id = WorkerId(Uuid::from_u128(2));
-    Command::Lease(Lease { run_id, worker_id, worker_name: "w".into(), lease_ms: 30_000, at })
+    Command::Lease(Lease { run_id, worker_id, worker_name: "w".into(), lease_ms: 30_000 }).at(at)
 }
 
-fn say(input_id: InputId, message: &str, at: DateTime<Utc>) -> Command {
-    let text = SubmitInput::text(input_id, InputSource::Caller, message.into(), at);
-    Command::SubmitInput(SubmitInput { by: Some("zoe".into()), ..text })
+fn say(input_id: InputId, message: &str, at: DateTime<Utc>) -> Requested<Command> {
+    let text = SubmitInput::text(input_id, InputSource::Caller, message.into());
+    Command::SubmitInput(SubmitInput { by: Some("zoe".into()), ..text }).at(at)
 }
 
 /// Says something in one of all the ways: modes, decisions on outputs, votes, things no person said.
-fn say_somehow(input_id: InputId, message: &str, a: u8, b: u8, at: DateTime<Utc>) -> Command {
+fn say_somehow(input_id: InputId, message: &str, a: u8, b: u8, at: DateTime<Utc>) -> Requested<Command> {
     let source = if b % 7 == 6 { InputSource::Watch } else { InputSource::Caller };
     let output_id = OutputId(Uuid::from_u128(2000 + u128::from(a % 3))).to_string();
     let action = if a.is_multiple_of(2) { "approve" } else { "reject" };
@@ -315,8 +316,9 @@ fn say_somehow(input_id: InputId, message: &str, a: u8, b: u8, at: DateTime<Utc>
         items: if b % 11 == 3 { vec![item] } else { Vec::new() },
         by: Some(["ann", "bob", "eve"][usize::from(a % 3)].to_owned()),
         grace_ms: 1000,
-        ..SubmitInput::text(input_id, source, message.into(), at)
+        ..SubmitInput::text(input_id, source, message.into())
     })
+    .at(at)
 }
 
 /// Asks one of all the questions.
@@ -344,7 +346,7 @@ fn finish(
     error_class: Option<ErrorClass>,
     plan: u8,
     at: DateTime<Utc>,
-) -> Command {
+) -> Requested<Command> {
     let blocker = BlockerSpec { summary: format!("question {}", plan % 3), ..BlockerSpec::default() };
     Command::Finish(Box::new(Finish {
         attempt_id,
@@ -360,15 +362,15 @@ fn finish(
             .then(|| WakePlan { delay_minutes: Some(i64::from(plan % 4)), ..WakePlan::default() }),
         fan_out: fan_out(plan),
         result: None,
-        at,
     }))
+    .at(at)
 }
 
 fn change<T>(said: bool, to: Option<T>) -> Change<T> {
     if said { to.map_or(Change::Clear, Change::Set) } else { Change::Keep }
 }
 
-fn child_ended(task_id: TaskId, state: TaskState, result: String, at: DateTime<Utc>) -> Command {
+fn child_ended(task_id: TaskId, state: TaskState, result: String, at: DateTime<Utc>) -> Requested<Command> {
     let result = Some(result.into());
     Command::ChildEnded(Box::new(ChildEnded {
         task_id,
@@ -377,8 +379,8 @@ fn child_ended(task_id: TaskId, state: TaskState, result: String, at: DateTime<U
         result,
         error: None,
         cost_usd: 0.5,
-        at,
     }))
+    .at(at)
 }
 
 /// Children and watches in many combinations.
@@ -412,7 +414,7 @@ fn fan_out(plan: u8) -> FanOut {
     }
 }
 
-fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command {
+fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Requested<Command> {
     let Move { kind, wild, a, b, .. } = *one;
     let epoch = match &task.live {
         Some(live) if !wild => live.attempt_id.epoch,
@@ -435,17 +437,19 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
         Kind::Defer => {
             let held = task.claimed_input(&attempt_id).filter(|_| !wild);
             let input_id = held.map_or(input_id, |input| input.input_id);
-            Command::DeferInput(DeferInput { attempt_id, input_id, reason: text, at })
+            Command::DeferInput(DeferInput { attempt_id, input_id, reason: text }).at(at)
         }
         Kind::ExpireBlocker => {
             let open = task.blocker.as_ref().filter(|_| !wild).map(|blocker| &blocker.opened);
             let blocker_id =
                 open.map_or(BlockerId::of_task(task_id(), u32::from(a % 4)), |open| open.blocker_id);
             let due = open.and_then(|open| open.deadline.as_ref()).map_or(at, |deadline| deadline.at);
-            Command::ExpireBlocker(ExpireBlocker { blocker_id, grace_ms: 1000, at: due.max(at) })
+            Command::ExpireBlocker(ExpireBlocker { blocker_id, grace_ms: 1000 }).at(due.max(at))
         }
-        Kind::Cancel => Command::Cancel(Cancel { reason: None, grace_ms: i64::from(b) * 100, at }),
-        Kind::CancelRun => Command::CancelRun(CancelRun { run_id, reason: Some(text), grace_ms: 1000, at }),
+        Kind::Cancel => Command::Cancel(Cancel { reason: None, grace_ms: i64::from(b) * 100 }).at(at),
+        Kind::CancelRun => {
+            Command::CancelRun(CancelRun { run_id, reason: Some(text), grace_ms: 1000 }).at(at)
+        }
         Kind::ChildEnded => {
             let known = task.open_subtasks().nth(usize::from(a % 2)).filter(|_| !wild);
             let stranger = TaskId(Uuid::from_u128(3000 + u128::from(a % 2)));
@@ -453,20 +457,20 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
             let state = if b % 3 == 0 { TaskState::Error } else { TaskState::Done };
             child_ended(task_id, state, text, at)
         }
-        Kind::ParentHeard => Command::ParentHeard(ParentHeard { at }),
+        Kind::ParentHeard => Command::ParentHeard(ParentHeard).at(at),
         Kind::Fire => Command::FireWatch(FireWatch {
             integration: "gmail".into(),
             correlation_keys: vec![format!("thread {}", a % 2)],
             items: vec![(b % 8).into()],
             event_type: None,
-            at,
-        }),
+        })
+        .at(at),
         Kind::Retry => {
             let message = if b % 2 == 0 { text } else { String::new() };
-            Command::Retry(Retry { message, input_id, message_bytes_max: 1000, at })
+            Command::Retry(Retry { message, input_id, message_bytes_max: 1000 }).at(at)
         }
-        Kind::Archive => Command::Archive(Archive { grace_ms: i64::from(b) * 100, at }),
-        Kind::Unarchive => Command::Unarchive(Unarchive { at }),
+        Kind::Archive => Command::Archive(Archive { grace_ms: i64::from(b) * 100 }).at(at),
+        Kind::Unarchive => Command::Unarchive(Unarchive).at(at),
         Kind::Update => Command::Update(Box::new(Update {
             priority: (a % 3 == 0).then(|| "high".to_owned()),
             budget_usd: change(a % 3 == 1, (b % 2 == 0).then_some(f64::from(b))),
@@ -476,35 +480,33 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
             labels: None,
             deadline: change(b % 5 == 2, (a % 2 == 0).then(|| at + Duration::seconds(i64::from(a) + 1))),
             message_bytes_max: 1000,
-            at,
-        })),
+        }))
+        .at(at),
         Kind::Wake => {
             let set_for = task.sleep.as_ref().filter(|_| !wild).map_or(at, |sleep| sleep.wake_at);
-            Command::Wake(Wake { wake_at: set_for, at: set_for.max(at) })
+            Command::Wake(Wake { wake_at: set_for }).at(set_for.max(at))
         }
         Kind::Lease => {
             let due = task.available_at.filter(|_| !wild).unwrap_or(at);
             lease(run_id, due.max(at))
         }
-        Kind::Start => Command::Start(Start { attempt_id, at }),
-        Kind::Expire => Command::ExpireLease(ExpireLease {
-            attempt_id,
-            returned: b % 3 == 0,
-            reason: "silent".into(),
-            at,
-        }),
-        Kind::Release => Command::ReleaseAttempt(ReleaseAttempt { attempt_id, at }),
+        Kind::Start => Command::Start(Start { attempt_id }).at(at),
+        Kind::Expire => {
+            Command::ExpireLease(ExpireLease { attempt_id, returned: b % 3 == 0, reason: "silent".into() })
+                .at(at)
+        }
+        Kind::Release => Command::ReleaseAttempt(ReleaseAttempt { attempt_id }).at(at),
         Kind::TimeOut => {
             let due = task.attempt_due().filter(|_| !wild).unwrap_or(at);
-            Command::TimeOutAttempt(TimeOutAttempt { attempt_id, grace_ms: 1000, at: due.max(at) })
+            Command::TimeOutAttempt(TimeOutAttempt { attempt_id, grace_ms: 1000 }).at(due.max(at))
         }
         Kind::ExpireQueue => {
             let due = task.queue_due().filter(|_| !wild).unwrap_or(at);
-            Command::ExpireQueue(ExpireQueue { run_id, at: due.max(at) })
+            Command::ExpireQueue(ExpireQueue { run_id }).at(due.max(at))
         }
         Kind::PassDeadline => {
             let deadline = task.accepted.deadline.filter(|_| !wild).unwrap_or(at);
-            Command::PassDeadline(PassDeadline { deadline, grace_ms: 1000, at: deadline.max(at) })
+            Command::PassDeadline(PassDeadline { deadline, grace_ms: 1000 }).at(deadline.max(at))
         }
         Kind::Finish => {
             let outcome = match a % 12 {
@@ -525,13 +527,13 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
         Kind::Ask => {
             let summary = if wild { String::new() } else { format!("question {}", a % 3) };
             let blocker = question(summary, a, b, at);
-            Command::OpenBlocker(OpenBlocker { attempt_id, blocker, at })
+            Command::OpenBlocker(OpenBlocker { attempt_id, blocker }).at(at)
         }
-        Kind::Claim => Command::ClaimInput(ClaimInput { attempt_id, at }),
+        Kind::Claim => Command::ClaimInput(ClaimInput { attempt_id }).at(at),
         Kind::Ack => {
             let held = task.claimed_input(&attempt_id).filter(|_| !wild);
             let input_id = held.map_or(input_id, |input| input.input_id);
-            Command::AckInput(AckInput { attempt_id, input_id, at })
+            Command::AckInput(AckInput { attempt_id, input_id }).at(at)
         }
         Kind::Produce => Command::ProduceOutput(Box::new(ProduceOutput {
             attempt_id: fence(attempt_id),
@@ -543,24 +545,24 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
             data: Map::new(),
             metadata: Map::new(),
             status: if b % 2 == 0 { OutputStatus::Active } else { OutputStatus::Pending },
-            at,
-        })),
+        }))
+        .at(at),
         Kind::Rows => Command::AppendOutputRows(AppendOutputRows {
             attempt_id: fence(attempt_id),
             output_id,
             rows: vec![a.into()],
-            at,
-        }),
+        })
+        .at(at),
         Kind::Finalize => Command::FinalizeOutput(FinalizeOutput {
             attempt_id: fence(attempt_id),
             output_id,
             summary: text,
-            at,
-        }),
+        })
+        .at(at),
         Kind::Usage => {
             let cost_usd = if b % 4 == 0 { f64::from(a) / 20.0 } else { 0.0 };
             let usage = Usage { input_tokens: u64::from(a), cost_usd, ..Usage::default() };
-            Command::RecordUsage(RecordUsage { attempt_id, usage, at })
+            Command::RecordUsage(RecordUsage { attempt_id, usage }).at(at)
         }
         Kind::Check => Command::CheckToolCall(Box::new(CheckToolCall {
             attempt_id,
@@ -572,14 +574,17 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
             approval_policy: if b % 7 == 0 { ApprovalPolicy::ApproveEmailsOnly } else { ApprovalPolicy::Ask },
             is_disabled: wild,
             executor: [None, Some(ToolExecutor::Http)][usize::from(b % 2)],
-            at,
-        })),
+        }))
+        .at(at),
         Kind::Decide => {
-            let Command::SubmitInput(said) = say(input_id, if b % 3 == 0 { &text } else { "" }, at) else {
-                unreachable!("say is an input")
-            };
             let action = if a % 3 == 0 { "reject" } else { "approve" };
-            Command::SubmitInput(SubmitInput { action: Some(action.into()), ..said })
+            let message = if b % 3 == 0 { text } else { String::new() };
+            Command::SubmitInput(SubmitInput {
+                action: Some(action.into()),
+                by: Some("zoe".into()),
+                ..SubmitInput::text(input_id, InputSource::Caller, message)
+            })
+            .at(at)
         }
         Kind::StartCall => {
             let (tool_call_id, try_no, until) = claim(task, wild, at);
@@ -591,8 +596,8 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
                 worker_id: None,
                 has_failed: b % 2 == 0,
                 until: at + Duration::seconds(30),
-                at,
             })
+            .at(at)
         }
         Kind::EndCall => {
             let (tool_call_id, try_no, _) = claim(task, wild, at);
@@ -605,23 +610,23 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Command
                 stdout: text,
                 stderr: String::new(),
                 error: None,
-                at,
             }))
+            .at(at)
         }
         Kind::StopForBudget => {
             let spending =
                 Spending { scope: BudgetScope::Agent, limit_usd: 1.0, spent_usd: f64::from(a % 3) };
-            Command::StopForBudget(StopForBudget { spending, grace_ms: 1000, at })
+            Command::StopForBudget(StopForBudget { spending, grace_ms: 1000 }).at(at)
         }
         Kind::WarnBudget => {
             let limit_usd = f64::from(1 + b % 2);
             let spending = Spending { scope: BudgetScope::Workspace, limit_usd, spent_usd: 2.0 };
-            Command::WarnBudget(WarnBudget { spending, at })
+            Command::WarnBudget(WarnBudget { spending }).at(at)
         }
         Kind::LiftBudget => {
             let open = task.blocker.as_ref().filter(|_| !wild).map(|blocker| blocker.opened.blocker_id);
             let blocker_id = open.unwrap_or(BlockerId::of_task(task_id(), u32::from(a % 5)));
-            Command::LiftBudget(LiftBudget { blocker_id, at })
+            Command::LiftBudget(LiftBudget { blocker_id }).at(at)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Bodies for workers and endpoints, from the state their lease or claim led to.
 
 use capstan_contract::lease::{ClaimedToolCall, LeasedAttempt, ToolClaim};
+use capstan_domain::Requested;
 use capstan_domain::agent_config::AgentConfig;
 use capstan_domain::task::command::StartToolCall;
 use capstan_domain::task::{Command, Event, Task};
@@ -11,9 +12,9 @@ use super::outcome::Settled;
 
 /// The attempt a lease order has given to its worker: a [`LeasedAttempt`]; none when the task has it otherwise.
 pub(super) fn leased_attempt(order: &Order, task: &Task) -> Option<Box<RawValue>> {
-    let Command::Lease(lease) = &order.command else { return None };
+    let Requested { command: Command::Lease(lease), at } = &order.command else { return None };
     let live = task.working_attempt()?;
-    if (live.worker_id, live.run_id, live.leased_at) != (lease.worker_id, lease.run_id, lease.at) {
+    if (live.worker_id, live.run_id, live.leased_at) != (lease.worker_id, lease.run_id, *at) {
         return None;
     }
     let run_index = task.runs.iter().rposition(|run| run.run_id == live.run_id)?;
@@ -61,7 +62,7 @@ pub(super) fn claimed_call(
     let Settled::Decided { state, events, .. } = outcome else { return None };
     let is_ours = |event: &Event| {
         matches!(event, Event::ToolExecutionStarted(started)
-            if (started.try_no, started.worker_id, started.at) == (start.try_no, start.worker_id, start.at))
+            if (started.try_no, started.worker_id, started.at) == (start.try_no, start.worker_id, order.command.at))
     };
     let task = state.as_deref().filter(|_| events.iter().any(is_ours))?;
     let call = &task.tool_calls.get(&start.tool_call_id)?.deferred;

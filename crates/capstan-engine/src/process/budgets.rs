@@ -377,22 +377,16 @@ impl Budgets {
     }
 
     /// The command about budgets that is due for a task.
-    pub(super) fn due_command(
-        &self,
-        key: &StreamKey,
-        facts: &TaskFacts,
-        grace_ms: i64,
-        now: DateTime<Utc>,
-    ) -> Option<Command> {
+    pub(super) fn due_command(&self, key: &StreamKey, facts: &TaskFacts, grace_ms: i64) -> Option<Command> {
         let findings = self.findings.get(key);
         if let Some(spending) = findings.and_then(|findings| findings.warning) {
-            return Some(Command::WarnBudget(WarnBudget { spending, at: now }));
+            return Some(Command::WarnBudget(WarnBudget { spending }));
         }
         match (findings.and_then(|findings| findings.exceeded), facts.budget_blocker) {
             (Some(spending), _) if facts.state == TaskState::Running && facts.is_working() => {
-                Some(Command::StopForBudget(StopForBudget { spending, grace_ms, at: now }))
+                Some(Command::StopForBudget(StopForBudget { spending, grace_ms }))
             }
-            (None, Some(blocker_id)) => Some(Command::LiftBudget(LiftBudget { blocker_id, at: now })),
+            (None, Some(blocker_id)) => Some(Command::LiftBudget(LiftBudget { blocker_id })),
             (Some(_), _) | (None, None) => None,
         }
     }

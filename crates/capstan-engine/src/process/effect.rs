@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use capstan_contract::{ClassCodec, ScheduleCodec};
-use capstan_domain::class;
 use capstan_domain::id::{AgentId, ScheduleId, TaskId, ToolCallId, derived};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::schedule::Overlap;
 use capstan_domain::task::Command;
 use capstan_domain::task::spending::Spending;
+use capstan_domain::{Requested, class};
 use capstan_envelope::{Codec as _, StreamId};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -53,8 +53,8 @@ pub struct Order {
     pub command_id: Uuid,
     /// The command's name in commit metadata.
     pub name: &'static str,
-    /// The command.
-    pub command: Command,
+    /// The command, with the time it was given.
+    pub command: Requested<Command>,
     /// Set for leases: a lease is valid only for the version it was picked on. After any other commit the pick may be
     /// wrong, and the reservation that keeps the session free may be gone.
     pub expected_version: Option<u64>,
@@ -62,8 +62,6 @@ pub struct Order {
     pub(super) request: Option<CallId>,
     /// The task it is sent for and the reason, when that is another task than `key`.
     pub(super) follow_up: Option<(Arc<StreamKey>, FollowUp)>,
-    /// The time it was given.
-    pub at: DateTime<Utc>,
 }
 
 /// The reason for a command to a related task.
@@ -94,7 +92,7 @@ impl Order {
         request: Option<CallId>,
         at: DateTime<Utc>,
     ) -> Self {
-        let (name, subject) = intention(&command);
+        let (name, subject) = intention(&command, at);
         let command_id = derived(&[
             "engine",
             name,
@@ -106,7 +104,7 @@ impl Order {
         ]);
         let expected_version = matches!(command, Command::Lease(_)).then_some(revision.version);
         let key = Arc::clone(key);
-        Self { key, command_id, name, command, expected_version, request, follow_up: None, at }
+        Self { key, command_id, name, command: command.at(at), expected_version, request, follow_up: None }
     }
 
     /// A command to `target`, a relative of the task `owner`, from the owner's `revision`.
@@ -134,25 +132,24 @@ impl Order {
             key: target,
             command_id,
             name,
-            command,
+            command: command.at(at),
             expected_version: None,
             request: None,
             follow_up: Some((Arc::clone(owner), follow_up)),
-            at,
         }
     }
 
     pub(super) fn is_about_tools(&self) -> bool {
-        matches!(self.command, Command::StartToolCall(_) | Command::EndToolCall(_))
+        matches!(self.command.command, Command::StartToolCall(_) | Command::EndToolCall(_))
     }
 
     pub(super) fn is_lease(&self) -> bool {
-        matches!(self.command, Command::Lease(_))
+        matches!(self.command.command, Command::Lease(_))
     }
 }
 
 /// The name of a command, and its subject within the task.
-fn intention(command: &Command) -> (&'static str, String) {
+fn intention(command: &Command, at: DateTime<Utc>) -> (&'static str, String) {
     match command {
         Command::Lease(lease) => ("lease-attempt", lease.worker_id.to_string()),
         Command::ExpireLease(expire) => ("expire-lease", expire.attempt_id.to_string()),
@@ -168,7 +165,7 @@ fn intention(command: &Command) -> (&'static str, String) {
         }
         Command::WarnBudget(warn) => {
             let Spending { scope, limit_usd, .. } = warn.spending;
-            ("warn-budget", format!("{scope:?}/{limit_usd}/{}", warn.at.date_naive()))
+            ("warn-budget", format!("{scope:?}/{limit_usd}/{}", at.date_naive()))
         }
         Command::LiftBudget(lift) => ("lift-budget", lift.blocker_id.to_string()),
         Command::StartToolCall(start) => {

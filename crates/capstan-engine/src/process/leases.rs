@@ -83,7 +83,6 @@ impl Leases {
             attempt_id: lease.attempt_id.clone(),
             returned: false,
             reason: "the worker has not renewed its lease".to_owned(),
-            at: now,
         }))
     }
 

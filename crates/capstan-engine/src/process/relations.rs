@@ -74,14 +74,12 @@ impl Relations {
         let Some(facts) = shared.tasks.facts(key) else { return false };
         match self.next_step(key, facts) {
             None => false,
-            Some(Step::NoteReport) => {
-                shared.order(key, Command::ParentHeard(ParentHeard { at: now }), None, now)
-            }
+            Some(Step::NoteReport) => shared.order(key, Command::ParentHeard(ParentHeard), None, now),
             Some(Step::ReportEnd(parent)) => shared.report_end(key, parent, now),
             Some(Step::CancelWithParent) => {
                 let reason = facts.parent.map(|parent| format!("its parent {parent} was cancelled"));
                 let grace_ms = shared.config.grace_ms;
-                shared.order(key, Command::Cancel(Cancel { reason, grace_ms, at: now }), None, now)
+                shared.order(key, Command::Cancel(Cancel { reason, grace_ms }), None, now)
             }
             Some(Step::CreateChild(child)) => shared.create_child(key, child, now),
         }

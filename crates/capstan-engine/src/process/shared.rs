@@ -101,7 +101,7 @@ impl Shared {
     /// Orders the report of a task's end to its parent.
     pub(super) fn report_end(&mut self, child: &Arc<StreamKey>, parent: TaskId, now: DateTime<Utc>) -> bool {
         let task = self.tasks.get(child).and_then(|tracked| tracked.whole());
-        let command = task.map(|task| Command::ChildEnded(Box::new(subtasks::report(task, now))));
+        let command = task.map(|task| Command::ChildEnded(Box::new(subtasks::report(task))));
         self.follow_up(child, parent, FollowUp::ReportEnd, command, now)
     }
 
@@ -134,7 +134,6 @@ impl Shared {
             result: None,
             error: Some("the subtask could not be created".to_owned()),
             cost_usd: 0.0,
-            at: now,
         };
         self.order(parent, Command::ChildEnded(Box::new(ended)), None, now);
     }

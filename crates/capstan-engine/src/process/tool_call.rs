@@ -37,7 +37,7 @@ impl CallFacts {
     }
 
     /// The end of a call that is not tried again.
-    pub(super) fn given_up(&self, error: &str, now: DateTime<Utc>) -> EndToolCall {
+    pub(super) fn given_up(&self, error: &str) -> EndToolCall {
         let (try_no, worker_id, outcome) = match self.state {
             ToolCallState::Executing { try_no, worker_id, .. } => (try_no, worker_id, ToolOutcome::Unknown),
             ToolCallState::Pending
@@ -54,7 +54,6 @@ impl CallFacts {
             stdout: String::new(),
             stderr: String::new(),
             error: Some(error.to_owned()),
-            at: now,
         }
     }
 }

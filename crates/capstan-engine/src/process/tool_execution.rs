@@ -89,7 +89,7 @@ impl ToolExecution {
             return Some((AT_ONCE, Command::EndToolCall(end.clone())));
         }
         let call = facts.call.as_deref()?;
-        let end = |error: &str| Command::EndToolCall(Box::new(call.given_up(error, now)));
+        let end = |error: &str| Command::EndToolCall(Box::new(call.given_up(error)));
         if facts.state.is_terminal() {
             // Nothing is begun any more; what was begun is reported.
             return match work {
@@ -106,7 +106,7 @@ impl ToolExecution {
                 return (due, end(gone));
             };
             let until = later(now, i64::from(timeout_ms) + CLAIM_MARGIN_MS);
-            let start = StartToolCall { tool_call_id, try_no, worker_id: None, has_failed, until, at: now };
+            let start = StartToolCall { tool_call_id, try_no, worker_id: None, has_failed, until };
             (due, Command::StartToolCall(start))
         };
         let is_http = call.executor() == Some(ToolExecutor::Http);
@@ -124,7 +124,7 @@ impl ToolExecution {
                     return Some(next(*retry_at, try_no + 1, true));
                 }
                 let outcome = if *is_unknown { ToolOutcome::Unknown } else { ToolOutcome::Error };
-                let end = EndToolCall { outcome, ..call.given_up(error, now) };
+                let end = EndToolCall { outcome, ..call.given_up(error) };
                 Some((AT_ONCE, Command::EndToolCall(Box::new(end))))
             }
             Some(ToolWork::Calling { .. } | ToolWork::Failed { .. } | ToolWork::Ended(_)) | None => {
@@ -146,7 +146,7 @@ impl ToolExecution {
         shared: &mut Shared,
     ) {
         if let (Command::EndToolCall(_), Settled::Decided { .. } | Settled::Refused) =
-            (&order.command, outcome)
+            (&order.command.command, outcome)
         {
             self.work.remove(&order.key);
         }
@@ -207,7 +207,6 @@ impl ToolExecution {
                     stdout,
                     stderr,
                     error,
-                    at: now,
                 }))
             }
             ToolAnswer::Failed { error, is_unknown } => {

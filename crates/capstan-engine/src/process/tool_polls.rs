@@ -122,7 +122,7 @@ impl ToolPolls {
             let call = idle_call(key, &shared.tasks)?;
             let is_claimed = call.claim().is_some_and(|(_, until)| now < until);
             let is_ended = is_disabled(settings, &call.tool) && !is_claimed;
-            is_ended.then(|| (Arc::clone(key), call.given_up("the workspace has disabled the tool", now)))
+            is_ended.then(|| (Arc::clone(key), call.given_up("the workspace has disabled the tool")))
         });
         let ends: Vec<(_, EndToolCall)> = ends.collect();
         for (key, end) in ends {
@@ -175,7 +175,6 @@ fn next_call(
             worker_id: Some(offer.worker_id),
             has_failed: false,
             until: later(now, WORKER_CLAIM_MS),
-            at: now,
         };
         Some((Arc::clone(key), start))
     })

@@ -131,7 +131,6 @@ impl WorkerRequests {
                 worker_id,
                 worker_name: worker_name.clone(),
                 lease_ms: shared.config.lease_ms,
-                at: now,
             });
             if shared.order(&key, lease, Some(call), now) {
                 under_way += 1;
@@ -153,7 +152,7 @@ impl WorkerRequests {
         shared: &mut Shared,
         now: DateTime<Utc>,
     ) {
-        match (order.request, attempt, &order.command) {
+        match (order.request, attempt, &order.command.command) {
             (Some(call), attempt, _) => self.poll_settled(call, attempt, shared, now),
             (None, Some(attempt), Command::Lease(lease)) => owe(lease.worker_id, attempt, shared),
             (None, _, _) => {}

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use capstan_contract::command::{RegisterWorker, Renewal};
 use capstan_contract::lease::{LeasedAttempt, RenewAnswer};
+use capstan_domain::Requested;
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::task::{Command, Event};
@@ -52,7 +53,7 @@ impl Bench {
     }
 
     /// Sends a command of a caller.
-    pub(crate) fn send(&mut self, key: &StreamKey, command: &Command) -> Vec<Event> {
+    pub(crate) fn send(&mut self, key: &StreamKey, command: &Requested<Command>) -> Vec<Event> {
         let id = self.fresh();
         let events = self.world.send(key, id, command).unwrap();
         self.settle();
@@ -86,7 +87,7 @@ impl Bench {
                         self.process.settled(&order, failed, self.now);
                     }
                     Effect::Execute(order)
-                        if self.refusing_creation && matches!(order.command, Command::Accept(_)) =>
+                        if self.refusing_creation && matches!(order.command.command, Command::Accept(_)) =>
                     {
                         self.process.settled(&order, Settled::Refused, self.now);
                     }

@@ -43,11 +43,11 @@ fn why(bench: &mut Bench, key: &StreamKey) -> Vec<WaitingReason> {
 
 fn end(bench: &mut Bench, attempt: &AttemptId, outcome: AttemptOutcome) {
     let key = StreamKey::new(&attempt.workspace, attempt.task);
-    let mut report = finish(attempt, outcome, bench.now);
+    let mut report = finish(attempt, outcome);
     if outcome == AttemptOutcome::Error {
         report.error_class = Some(ErrorClass::Terminal);
     }
-    bench.send(&key, &Command::Finish(Box::new(report)));
+    bench.send(&key, &Command::Finish(Box::new(report)).at(bench.now));
 }
 
 /// A class in its first pause, with queued tasks.

@@ -1,5 +1,6 @@
 //! Commands to tasks.
 
+use capstan_domain::Requested;
 use capstan_domain::agent;
 use capstan_domain::id::{AgentId, AttemptId, InputId, TaskId};
 use capstan_domain::matching::StreamKey;
@@ -50,7 +51,7 @@ impl Default for Birth {
     }
 }
 
-pub(crate) fn accept(birth: &Birth, key: &StreamKey, at: DateTime<Utc>) -> Command {
+pub(crate) fn accept(birth: &Birth, key: &StreamKey, at: DateTime<Utc>) -> Requested<Command> {
     let retry = RetryPolicy { max_attempts: birth.max_attempts, ..RetryPolicy::default() };
     let workspace = key.workspace.to_string();
     Command::Accept(Box::new(Accept {
@@ -71,8 +72,9 @@ pub(crate) fn accept(birth: &Birth, key: &StreamKey, at: DateTime<Utc>) -> Comma
         budget_usd: birth.budget_usd,
         watches: Vec::new(),
         message_bytes_max: 1_000_000,
-        ..Accept::new(key.task_id, demo(&workspace, at), birth.message.clone(), at)
+        ..Accept::new(key.task_id, demo(&workspace, at), birth.message.clone())
     }))
+    .at(at)
 }
 
 /// The agent everybody speaks to.
@@ -92,17 +94,17 @@ pub(crate) fn demo(workspace: &str, at: DateTime<Utc>) -> agent::Created {
     }
 }
 
-pub(crate) fn begin(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
-    Command::Start(Start { attempt_id: attempt_id.clone(), at })
+pub(crate) fn begin(attempt_id: &AttemptId, at: DateTime<Utc>) -> Requested<Command> {
+    Command::Start(Start { attempt_id: attempt_id.clone() }).at(at)
 }
 
-pub(crate) fn finish(attempt_id: &AttemptId, outcome: AttemptOutcome, at: DateTime<Utc>) -> Finish {
-    Finish::new(attempt_id.clone(), outcome, at)
+pub(crate) fn finish(attempt_id: &AttemptId, outcome: AttemptOutcome) -> Finish {
+    Finish::new(attempt_id.clone(), outcome)
 }
 
-pub(crate) fn finish_with_wake(attempt_id: &AttemptId, at: DateTime<Utc>) -> Finish {
+pub(crate) fn finish_with_wake(attempt_id: &AttemptId) -> Finish {
     let wake = WakePlan { delay_minutes: Some(3), ..WakePlan::default() };
-    Finish { wake: Some(wake), ..finish(attempt_id, AttemptOutcome::Ok, at) }
+    Finish { wake: Some(wake), ..finish(attempt_id, AttemptOutcome::Ok) }
 }
 
 /// An end that asks for this number of children.
@@ -111,11 +113,11 @@ pub(crate) fn finish_with_children(
     children: usize,
     join: Join,
     at: DateTime<Utc>,
-) -> Command {
+) -> Requested<Command> {
     let spec = |number| SubtaskSpec { prompt: format!("part {number}"), ..SubtaskSpec::default() };
     let subtasks = (0..children).map(spec).collect();
     let fan_out = FanOut { subtasks, join: Some(join), watches: None };
-    Command::Finish(Box::new(Finish { fan_out, ..finish(attempt_id, AttemptOutcome::Ok, at) }))
+    Command::Finish(Box::new(Finish { fan_out, ..finish(attempt_id, AttemptOutcome::Ok) })).at(at)
 }
 
 /// An end that replaces all watches by these.
@@ -123,9 +125,9 @@ pub(crate) fn finish_with_watches(
     attempt_id: &AttemptId,
     watches: Vec<SourceWatch>,
     at: DateTime<Utc>,
-) -> Command {
+) -> Requested<Command> {
     let fan_out = FanOut { watches: Some(watches), ..FanOut::default() };
-    Command::Finish(Box::new(Finish { fan_out, ..finish(attempt_id, AttemptOutcome::Ok, at) }))
+    Command::Finish(Box::new(Finish { fan_out, ..finish(attempt_id, AttemptOutcome::Ok) })).at(at)
 }
 
 /// A watch for a thread.
@@ -134,35 +136,35 @@ pub(crate) fn thread(name: &str) -> SourceWatch {
 }
 
 /// Something happened in a thread.
-pub(crate) fn news(thread: &str, item: &str, at: DateTime<Utc>) -> Command {
+pub(crate) fn news(thread: &str, item: &str, at: DateTime<Utc>) -> Requested<Command> {
     Command::FireWatch(FireWatch {
         integration: "gmail".into(),
         correlation_keys: vec![thread.into()],
         items: vec![item.into()],
         event_type: None,
-        at,
     })
+    .at(at)
 }
 
-pub(crate) fn question(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
+pub(crate) fn question(attempt_id: &AttemptId, at: DateTime<Utc>) -> Requested<Command> {
     let blocker =
         capstan_domain::task::command::BlockerSpec { summary: "which one?".into(), ..Default::default() };
-    Command::OpenBlocker(OpenBlocker { attempt_id: attempt_id.clone(), blocker, at })
+    Command::OpenBlocker(OpenBlocker { attempt_id: attempt_id.clone(), blocker }).at(at)
 }
 
-pub(crate) fn input(id: u128, at: DateTime<Utc>) -> Command {
+pub(crate) fn input(id: u128, at: DateTime<Utc>) -> Requested<Command> {
     let input_id = InputId(Uuid::from_u128(id));
-    Command::SubmitInput(SubmitInput::text(input_id, InputSource::Caller, "the first".into(), at))
+    Command::SubmitInput(SubmitInput::text(input_id, InputSource::Caller, "the first".into())).at(at)
 }
 
-pub(crate) fn claim(attempt_id: &AttemptId, at: DateTime<Utc>) -> Command {
-    Command::ClaimInput(ClaimInput { attempt_id: attempt_id.clone(), at })
+pub(crate) fn claim(attempt_id: &AttemptId, at: DateTime<Utc>) -> Requested<Command> {
+    Command::ClaimInput(ClaimInput { attempt_id: attempt_id.clone() }).at(at)
 }
 
-pub(crate) fn ack(attempt_id: &AttemptId, input_id: InputId, at: DateTime<Utc>) -> Command {
-    Command::AckInput(AckInput { attempt_id: attempt_id.clone(), input_id, at })
+pub(crate) fn ack(attempt_id: &AttemptId, input_id: InputId, at: DateTime<Utc>) -> Requested<Command> {
+    Command::AckInput(AckInput { attempt_id: attempt_id.clone(), input_id }).at(at)
 }
 
-pub(crate) fn cancel(at: DateTime<Utc>) -> Command {
-    Command::Cancel(Cancel { reason: Some("no longer needed".into()), grace_ms: GRACE_MS, at })
+pub(crate) fn cancel(at: DateTime<Utc>) -> Requested<Command> {
+    Command::Cancel(Cancel { reason: Some("no longer needed".into()), grace_ms: GRACE_MS }).at(at)
 }

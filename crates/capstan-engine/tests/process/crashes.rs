@@ -175,8 +175,8 @@ impl Life {
             0 => begin(&attempt, now),
             // No more watches, so that everything comes to an end.
             1 if self.is_calm => finish_with_watches(&attempt, Vec::new(), now),
-            1 => Command::Finish(Box::new(finish(&attempt, AttemptOutcome::Ok, now))),
-            2 => Command::Finish(Box::new(finish_with_wake(&attempt, now))),
+            1 => Command::Finish(Box::new(finish(&attempt, AttemptOutcome::Ok))).at(now),
+            2 => Command::Finish(Box::new(finish_with_wake(&attempt))).at(now),
             3 => question(&attempt, now),
             5 => finish_with_watches(&attempt, vec![thread("t-1")], now),
             6 => return self.hear(&key, &attempt),
@@ -186,12 +186,12 @@ impl Life {
                 finish_with_children(&attempt, children, join, now)
             }
             _ => {
-                let mut failed = finish(&attempt, AttemptOutcome::Error, now);
+                let mut failed = finish(&attempt, AttemptOutcome::Error);
                 failed.error_class = Some(ErrorClass::Retryable);
-                Command::Finish(Box::new(failed))
+                Command::Finish(Box::new(failed)).at(now)
             }
         };
-        let is_end = matches!(command, Command::Finish(_));
+        let is_end = matches!(command.command, Command::Finish(_));
         let id = self.fresh();
         let refused = self.world.send(&key, id, &command).is_err();
         if is_end || refused {

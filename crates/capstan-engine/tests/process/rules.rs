@@ -139,7 +139,7 @@ fn a_cancellation_reaches_the_worker_at_once_and_its_report_releases_the_attempt
     assert_eq!((told[0].status, told[0].reason.as_deref()), (RenewStatus::Cancel, Some("no longer needed")));
     assert_eq!(bench.world.state(&key), TaskState::Cancelled);
     assert!(bench.lease_now(worker, 1).is_empty());
-    bench.send(&key, &Command::Finish(Box::new(finish(&attempt, Ok, now))));
+    bench.send(&key, &Command::Finish(Box::new(finish(&attempt, Ok))).at(now));
     assert_eq!(bench.lease_now(worker, 1)[0].task_id, next.task_id);
     let call = bench.renew(worker, &[&attempt], 30_000);
     assert_eq!(bench.renewed(call)[0].status, RenewStatus::Lost);
@@ -176,7 +176,7 @@ fn an_input_during_a_turn_waits_for_its_end() {
     let now = bench.now;
     bench.send(&key, &input(7_000, now));
     assert!(!bench.is_answered(call));
-    bench.send(&key, &Command::Finish(Box::new(finish(&attempt, Ok, now))));
+    bench.send(&key, &Command::Finish(Box::new(finish(&attempt, Ok))).at(now));
     assert!(bench.lease_now(worker, 1)[0].prompt.ends_with("the first"));
 }
 
@@ -191,7 +191,7 @@ fn a_sleeping_task_wakes_at_its_time() {
     bench.pass_ms(1);
     let attempt = bench.leased(call).remove(0).attempt_id;
     let now = bench.now;
-    bench.send(&key, &Command::Finish(Box::new(finish_with_wake(&attempt, now))));
+    bench.send(&key, &Command::Finish(Box::new(finish_with_wake(&attempt))).at(now));
     assert_eq!(bench.world.state(&key), TaskState::Sleeping);
     bench.pass_ms(180_000);
     assert_eq!(bench.world.state(&key), TaskState::Queued);
@@ -231,9 +231,9 @@ fn a_retry_waits_for_its_time() {
         error: Some("connection reset".into()),
         error_class: Some(capstan_domain::outcome_text::ErrorClass::Retryable),
         retry_after_ms: Some(4_000),
-        ..finish(&attempt, Error, now)
+        ..finish(&attempt, Error)
     };
-    bench.send(&key, &Command::Finish(Box::new(failed)));
+    bench.send(&key, &Command::Finish(Box::new(failed)).at(now));
     let call = bench.lease(worker, 1, 30_000);
     bench.pass_ms(3_999);
     assert!(!bench.is_answered(call));

@@ -223,13 +223,13 @@ fn an_order_names_the_tasks_of_the_schedule_that_are_open() {
     // Of an earlier tick.
     let task_id = TaskId(Uuid::from_u128(7));
     let accept = Accept { task_id, ..accept };
-    let accepted = TaskDecider::decide(&None, &task::Command::Accept(Box::new(accept))).unwrap();
+    let accepted = TaskDecider::decide(&None, &task::Command::Accept(Box::new(accept)).at(tick)).unwrap();
     let state = fold::<TaskDecider>(None, &accepted);
     clock.process.begin_with(StreamKey::new("dev", task_id), 1, state.clone(), clock.now);
     assert_eq!(clock.order().unwrap().open_task_ids, [task_id]);
 
-    let cancel = task::command::Cancel { reason: None, grace_ms: 0, at: clock.now };
-    let cancelled = TaskDecider::decide(&state, &task::Command::Cancel(cancel)).unwrap();
+    let cancel = task::command::Cancel { reason: None, grace_ms: 0 };
+    let cancelled = TaskDecider::decide(&state, &task::Command::Cancel(cancel).at(clock.now)).unwrap();
     let records = cancelled.iter().map(|event| capstan_contract::TaskCodec::encode(event).unwrap()).collect();
     let stream = stream("dev", "task", &task_id.to_string());
     clock.process.commit(&recorded(stream, 2, Uuid::nil(), records), clock.now).unwrap();

@@ -3,6 +3,7 @@
 use capstan_contract::WorkspaceCodec;
 use capstan_contract::command::{RegisterWorker, WorkerCapabilities};
 use capstan_contract::lease::{ClaimedToolCall, ToolClaim};
+use capstan_domain::Requested;
 use capstan_domain::id::{AttemptId, ToolCallId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::task::command::{CheckToolCall, EndToolCall};
@@ -61,9 +62,8 @@ fn kept(bench: &mut Bench, executor: Option<ToolExecutor>) -> (StreamKey, Attemp
         approval_policy: ApprovalPolicy::Ask,
         is_disabled: false,
         executor,
-        at: bench.now,
     };
-    bench.send(&key, &Command::CheckToolCall(Box::new(check)));
+    bench.send(&key, &Command::CheckToolCall(Box::new(check)).at(bench.now));
     let call = *bench.world.task(&key).tool_calls.keys().next().unwrap();
     (key, attempt, call)
 }
@@ -237,7 +237,7 @@ fn claimed(bench: &mut Bench, worker_id: WorkerId) -> Option<ClaimedToolCall> {
     }
 }
 
-fn report(worker: WorkerId, claimed: &ClaimedToolCall, bench: &Bench) -> Command {
+fn report(worker: WorkerId, claimed: &ClaimedToolCall, bench: &Bench) -> Requested<Command> {
     let claim: ToolClaim = claimed.claim.parse().unwrap();
     Command::EndToolCall(Box::new(EndToolCall {
         tool_call_id: claim.tool_call_id,
@@ -248,8 +248,8 @@ fn report(worker: WorkerId, claimed: &ClaimedToolCall, bench: &Bench) -> Command
         stdout: "done".into(),
         stderr: String::new(),
         error: None,
-        at: bench.now,
     }))
+    .at(bench.now)
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn a_lost_claim_of_a_worker_is_offered_again_under_the_same_key_and_then_given_u
     let mut bench = Bench::new();
     let (key, _, call) = kept(&mut bench, Some(ToolExecutor::Worker));
     approve(&mut bench, &key, call);
-    let mut late: Option<Command> = None;
+    let mut late: Option<Requested<Command>> = None;
     for try_no in 1..=5 {
         let worker = tool_worker(&mut bench);
         let given = claimed(&mut bench, worker).expect("it is offered");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use capstan_contract::lease::LeasedAttempt;
 use capstan_contract::{ClassCodec, TaskCodec};
 use capstan_decider::{Decider, fold};
+use capstan_domain::Requested;
 use capstan_domain::class::{self, Class};
 use capstan_domain::id::AttemptId;
 use capstan_domain::matching::{self, StreamKey};
@@ -74,7 +75,7 @@ impl World {
     }
 
     /// Decides and records, as a dispatcher does; checks what must hold after every commit.
-    pub(crate) fn send(&mut self, key: &StreamKey, id: Uuid, command: &Command) -> Sent {
+    pub(crate) fn send(&mut self, key: &StreamKey, id: Uuid, command: &Requested<Command>) -> Sent {
         let (version, state) = self.tasks.entry(key.clone()).or_default();
         if self.stored.contains(&id) {
             return Ok(Vec::new());

@@ -205,8 +205,8 @@ impl Office {
         self.log.append(&commit).await.unwrap();
     }
 
-    pub(crate) async fn send(&self, key: &StreamKey, command: &Command) {
-        self.execute(&self.tasks, &stream(key), command).await;
+    pub(crate) async fn send(&self, key: &StreamKey, command: Command) {
+        self.execute(&self.tasks, &stream(key), &command.at(now())).await;
     }
 
     /// Sends a command to a stream that must take it.
@@ -240,31 +240,29 @@ impl Office {
 
     pub(crate) async fn begin(&self, attempt_id: &AttemptId) {
         let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
-        let start = Start { attempt_id: attempt_id.clone(), at: now() };
-        self.send(&key, &Command::Start(start)).await;
+        let start = Start { attempt_id: attempt_id.clone() };
+        self.send(&key, Command::Start(start)).await;
     }
 
     pub(crate) async fn cancel(&self, key: &StreamKey) {
-        let cancel = Cancel { reason: None, grace_ms: 10_000, at: now() };
-        self.send(key, &Command::Cancel(cancel)).await;
+        let cancel = Cancel { reason: None, grace_ms: 10_000 };
+        self.send(key, Command::Cancel(cancel)).await;
     }
 
     pub(crate) async fn finish(&self, attempt_id: &AttemptId) {
         let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
-        let finish =
-            Finish { exit_code: Some(0), ..Finish::new(attempt_id.clone(), AttemptOutcome::Ok, now()) };
-        self.send(&key, &Command::Finish(Box::new(finish))).await;
+        let finish = Finish { exit_code: Some(0), ..Finish::new(attempt_id.clone(), AttemptOutcome::Ok) };
+        self.send(&key, Command::Finish(Box::new(finish))).await;
     }
 
     pub(crate) async fn accept(&self, session: &str) -> StreamKey {
         let key = StreamKey::new("dev", TaskId(self.fresh()));
-        let at = now();
         let accept = Accept {
             session_id: session.into(),
             message_bytes_max: 1_000,
-            ..Accept::new(key.task_id, demo(at), "do it", at)
+            ..Accept::new(key.task_id, demo(now()), "do it")
         };
-        self.send(&key, &Command::Accept(Box::new(accept))).await;
+        self.send(&key, Command::Accept(Box::new(accept))).await;
         key
     }
 }

@@ -42,9 +42,8 @@ async fn kept(office: &Office, endpoint: &Endpoint) -> StreamKey {
         approval_policy: ApprovalPolicy::Ask,
         is_disabled: false,
         executor: Some(ToolExecutor::Http),
-        at: now(),
     };
-    office.send(&key, &Command::CheckToolCall(Box::new(check))).await;
+    office.send(&key, Command::CheckToolCall(Box::new(check))).await;
     key
 }
 
@@ -53,9 +52,9 @@ async fn approve(office: &Office, key: &StreamKey) {
     let input_id = capstan_domain::id::InputId(uuid::Uuid::from_u128(77));
     let input = SubmitInput {
         action: Some("approve".into()),
-        ..SubmitInput::text(input_id, InputSource::Caller, String::new(), now())
+        ..SubmitInput::text(input_id, InputSource::Caller, String::new())
     };
-    office.send(key, &Command::SubmitInput(input)).await;
+    office.send(key, Command::SubmitInput(input)).await;
 }
 
 /// What the agent is told: its live attempt as an input, or its next run as the prompt. A claim that a dead engine left

@@ -202,8 +202,7 @@ async fn a_row_postgres_refuses_is_parked_and_can_be_retried() {
     // The live projector notices the retry: the stream continues.
     let input_id = capstan_domain::id::InputId(story.uuid());
     let source = capstan_domain::task::event::InputSource::Caller;
-    let input =
-        capstan_domain::task::command::SubmitInput::text(input_id, source, "again".into(), story.tick());
+    let input = capstan_domain::task::command::SubmitInput::text(input_id, source, "again".into());
     let command = Command::SubmitInput(input);
     assert!(story.execute(tasks[2], command).await);
     reached(&projector, &place.read_models, story.end().await).await;

@@ -88,8 +88,7 @@ async fn no_page_misses_or_repeats_what_existed_throughout() {
             let outputs_of = |index: usize| shown_outputs(story.tasks[index].state.as_deref().unwrap());
             let with_output = indexes.find_map(|index| Some((index, *outputs_of(index).first()?)));
             if let Some((index, output_id)) = with_output {
-                let at = story.tick();
-                let command = command::ArchiveOutputs { output_ids: vec![output_id], at };
+                let command = command::ArchiveOutputs { output_ids: vec![output_id] };
                 assert!(story.execute(index, Command::ArchiveOutputs(command)).await);
                 archived += 1;
             }

@@ -249,6 +249,7 @@ impl Story {
 
     /// Executes a command on a task; true when it produced events.
     pub async fn execute(&mut self, index: usize, command: Command) -> bool {
+        let command = command.at(self.tick());
         let Ok(events) = TaskDecider::decide(&self.tasks[index].state, &command) else { return false };
         if events.is_empty() {
             return false;
@@ -281,7 +282,7 @@ impl Story {
             labels: [("team".to_owned(), "red".to_owned())].into(),
             routing: object(json!({"channel": "mail"})),
             message_bytes_max: 1_000_000,
-            ..command::Accept::new(id, agent, message(self.serial, self.message_bytes), self.tick())
+            ..command::Accept::new(id, agent, message(self.serial, self.message_bytes))
         };
         change(&mut accept);
         self.tasks.push(StoryTask { id, stream, head: StreamHead::default(), state: None });
@@ -292,31 +293,26 @@ impl Story {
 
     /// One task from acceptance to its end in 5 commits and 9 events, one commit at a time.
     pub async fn lifecycle_step(&mut self, index: usize, step: u32) {
-        let at = self.tick();
         let attempt = || self.tasks[index].state.as_ref().unwrap().live.as_ref().unwrap().attempt_id.clone();
         let command = match step {
             0 => {
                 let run_id = self.tasks[index].state.as_ref().unwrap().current_run().unwrap().run_id;
-                Command::Lease(lease(run_id, at))
+                Command::Lease(lease(run_id))
             }
-            1 => Command::Start(command::Start { attempt_id: attempt(), at }),
+            1 => Command::Start(command::Start { attempt_id: attempt() }),
             2 => {
                 let attempt_id = attempt();
-                Command::ProduceOutput(Box::new(self.output(attempt_id, at)))
+                Command::ProduceOutput(Box::new(self.output(attempt_id)))
             }
             _ => Command::Finish(Box::new(command::Finish {
                 usage: Some(usage(0.01)),
-                ..finish(attempt(), AttemptOutcome::Ok, at)
+                ..finish(attempt(), AttemptOutcome::Ok)
             })),
         };
         assert!(self.execute(index, command).await, "step {step} decided nothing");
     }
 
-    fn output(
-        &mut self,
-        attempt_id: capstan_domain::id::AttemptId,
-        at: DateTime<Utc>,
-    ) -> command::ProduceOutput {
+    fn output(&mut self, attempt_id: capstan_domain::id::AttemptId) -> command::ProduceOutput {
         command::ProduceOutput {
             attempt_id: Some(attempt_id),
             output_id: OutputId(self.uuid()),
@@ -327,7 +323,6 @@ impl Story {
             data: object(json!({"lines": 3, "text": "all is well"})),
             metadata: object(json!({"artifact_kind": "report"})),
             status: OutputStatus::Active,
-            at,
         }
     }
 
@@ -359,20 +354,15 @@ impl Story {
             return;
         }
         let index = self.chance.below(self.tasks.len() as u64) as usize;
-        let at = self.tick();
-        let Some(command) = self.plausible(index, at) else { return };
+        let Some(command) = self.plausible(index) else { return };
         self.execute(index, command).await;
     }
 
-    fn plausible(&mut self, index: usize, at: DateTime<Utc>) -> Option<Command> {
+    fn plausible(&mut self, index: usize) -> Option<Command> {
         let task = self.tasks[index].state.clone()?;
         let roll = self.chance.below(100);
         if roll < 4 {
-            return Some(Command::Cancel(command::Cancel {
-                reason: Some("enough".into()),
-                grace_ms: 10,
-                at,
-            }));
+            return Some(Command::Cancel(command::Cancel { reason: Some("enough".into()), grace_ms: 10 }));
         }
         if roll < 14 {
             return Some(Command::SubmitInput(command::SubmitInput {
@@ -381,24 +371,23 @@ impl Story {
                     InputId(self.uuid()),
                     capstan_domain::task::event::InputSource::Caller,
                     format!("go on {roll}"),
-                    at,
                 )
             }));
         }
         if let Some(live) = &task.live {
-            return Some(self.for_live_attempt(&task, live, roll, at));
+            return Some(self.for_live_attempt(&task, live, roll));
         }
         match task.state {
             TaskState::Queued => {
                 let run_id = task.current_run()?.run_id;
                 Some(if roll < 20 {
-                    Command::ExpireQueue(command::ExpireQueue { run_id, at })
+                    Command::ExpireQueue(command::ExpireQueue { run_id })
                 } else {
-                    Command::Lease(lease(run_id, at))
+                    Command::Lease(lease(run_id))
                 })
             }
             TaskState::Sleeping => {
-                Some(Command::Wake(command::Wake { wake_at: task.sleep.as_ref()?.wake_at, at }))
+                Some(Command::Wake(command::Wake { wake_at: task.sleep.as_ref()?.wake_at }))
             }
             TaskState::Running
             | TaskState::Waiting
@@ -414,60 +403,50 @@ impl Story {
         task: &task::Task,
         live: &capstan_domain::task::state::Live,
         roll: u64,
-        at: DateTime<Utc>,
     ) -> Command {
         let attempt_id = live.attempt_id.clone();
         if live.cancel_grace_until.is_some() && roll < 60 {
-            return Command::ReleaseAttempt(command::ReleaseAttempt { attempt_id, at });
+            return Command::ReleaseAttempt(command::ReleaseAttempt { attempt_id });
         }
         let output_id = task.outputs.keys().next().copied().unwrap_or(OutputId(Uuid::nil()));
         let claimed = task.inbox.iter().find(|input| matches!(input.state, InputState::Claimed(_)));
         match roll {
-            14..30 => Command::Start(command::Start { attempt_id, at }),
+            14..30 => Command::Start(command::Start { attempt_id }),
             30..38 => Command::ProduceOutput(Box::new(command::ProduceOutput {
                 status: if roll < 34 { OutputStatus::Active } else { OutputStatus::Pending },
-                ..self.output(attempt_id, at)
+                ..self.output(attempt_id)
             })),
             38..43 => Command::AppendOutputRows(command::AppendOutputRows {
                 attempt_id: Some(attempt_id),
                 output_id,
                 rows: vec![json!({"row": roll})],
-                at,
             }),
             43..46 => Command::FinalizeOutput(command::FinalizeOutput {
                 attempt_id: Some(attempt_id),
                 output_id,
                 summary: "in short".into(),
-                at,
             }),
             46..52 => Command::RecordUsage(command::RecordUsage {
                 attempt_id,
                 usage: usage(0.1 * (roll as f64 + 0.7)),
-                at,
             }),
-            52..56 => Command::OpenBlocker(command::OpenBlocker { attempt_id, blocker: question(), at }),
-            56..62 => Command::ClaimInput(command::ClaimInput { attempt_id, at }),
+            52..56 => Command::OpenBlocker(command::OpenBlocker { attempt_id, blocker: question() }),
+            56..62 => Command::ClaimInput(command::ClaimInput { attempt_id }),
             62..68 => Command::AckInput(command::AckInput {
                 attempt_id,
                 input_id: claimed.map_or(InputId(Uuid::nil()), |input| input.input_id),
-                at,
             }),
             68..72 => Command::ExpireLease(command::ExpireLease {
                 attempt_id,
                 returned: roll == 68,
                 reason: "silence".into(),
-                at,
             }),
-            72..75 => Command::TimeOutAttempt(command::TimeOutAttempt { attempt_id, grace_ms: 10, at }),
-            _ => Command::Finish(Box::new(Self::end_of_attempt(attempt_id, roll, at))),
+            72..75 => Command::TimeOutAttempt(command::TimeOutAttempt { attempt_id, grace_ms: 10 }),
+            _ => Command::Finish(Box::new(Self::end_of_attempt(attempt_id, roll))),
         }
     }
 
-    fn end_of_attempt(
-        attempt_id: capstan_domain::id::AttemptId,
-        roll: u64,
-        at: DateTime<Utc>,
-    ) -> command::Finish {
+    fn end_of_attempt(attempt_id: capstan_domain::id::AttemptId, roll: u64) -> command::Finish {
         let outcome = match roll {
             75..88 => AttemptOutcome::Ok,
             88..95 => AttemptOutcome::Error,
@@ -486,22 +465,18 @@ impl Story {
                 ..command::WakePlan::default()
             }),
             result: Some(json!({"answer": roll})),
-            ..finish(attempt_id, outcome, at)
+            ..finish(attempt_id, outcome)
         }
     }
 }
 
-fn lease(run_id: capstan_domain::id::RunId, at: DateTime<Utc>) -> command::Lease {
+fn lease(run_id: capstan_domain::id::RunId) -> command::Lease {
     let worker_id = WorkerId(Uuid::from_u128(42));
-    command::Lease { run_id, worker_id, worker_name: "worker".into(), lease_ms: 1_000, at }
+    command::Lease { run_id, worker_id, worker_name: "worker".into(), lease_ms: 1_000 }
 }
 
-fn finish(
-    attempt_id: capstan_domain::id::AttemptId,
-    outcome: AttemptOutcome,
-    at: DateTime<Utc>,
-) -> command::Finish {
-    command::Finish { exit_code: Some(0), ..command::Finish::new(attempt_id, outcome, at) }
+fn finish(attempt_id: capstan_domain::id::AttemptId, outcome: AttemptOutcome) -> command::Finish {
+    command::Finish { exit_code: Some(0), ..command::Finish::new(attempt_id, outcome) }
 }
 
 fn question() -> command::BlockerSpec {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use capstan_contract::{AgentCodec, TaskCodec};
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots};
+use capstan_domain::Requested;
 use capstan_domain::agent::Agent;
 use capstan_domain::id::{AgentId, OutputId, TaskId, WorkerId};
 use capstan_domain::task::command::{Accept, Command, Finish, Lease, ProduceOutput, Start};
@@ -147,11 +148,11 @@ async fn finished_task(
         worker_id: WorkerId(Uuid::nil()),
         worker_name: "bench".into(),
         lease_ms: 30_000,
-        at: Utc::now(),
-    });
+    })
+    .at(Utc::now());
     let leased = dispatcher.execute(&stream, &lease, &context("lease", number, 2)).await?;
     let attempt_id = task(&leased.loaded.state)?.live.as_ref().context("a live attempt")?.attempt_id.clone();
-    let start = Command::Start(Start { attempt_id: attempt_id.clone(), at: Utc::now() });
+    let start = Command::Start(Start { attempt_id: attempt_id.clone() }).at(Utc::now());
     dispatcher.execute(&stream, &start, &context("start", number, 3)).await?;
     let output = Command::ProduceOutput(Box::new(ProduceOutput {
         attempt_id: Some(attempt_id.clone()),
@@ -163,13 +164,14 @@ async fn finished_task(
         data: serde_json::Map::new(),
         metadata: serde_json::Map::new(),
         status: OutputStatus::Active,
-        at: Utc::now(),
-    }));
+    }))
+    .at(Utc::now());
     dispatcher.execute(&stream, &output, &context("output", number, 4)).await?;
     let finish = Command::Finish(Box::new(Finish {
         exit_code: Some(0),
-        ..Finish::new(attempt_id, AttemptOutcome::Ok, Utc::now())
-    }));
+        ..Finish::new(attempt_id, AttemptOutcome::Ok)
+    }))
+    .at(Utc::now());
     dispatcher.execute(&stream, &finish, &context("finish", number, 5)).await?;
     Ok(())
 }
@@ -178,13 +180,13 @@ fn task(state: &State) -> anyhow::Result<&capstan_domain::task::Task> {
     state.as_deref().context("a task")
 }
 
-fn accept(task_id: TaskId, agent: &agent::Created, number: u64) -> Command {
+fn accept(task_id: TaskId, agent: &agent::Created, number: u64) -> Requested<Command> {
     Command::Accept(Box::new(Accept::new(
         task_id,
         agent.clone(),
         format!("bench {number} {}", "x".repeat(500)),
-        Utc::now(),
     )))
+    .at(Utc::now())
 }
 
 fn context(command: &'static str, number: u64, step: u64) -> CommandContext {

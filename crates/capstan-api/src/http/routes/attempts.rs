@@ -27,7 +27,7 @@ use crate::use_case::output::unnamed_output;
 pub(super) async fn start(report: Report, request: Request) -> Result<Reply, Problem> {
     let body: StartAttempt = report.body(request).await?;
     let attempt_id = report.attempt_id.clone();
-    let command = Command::Start(command::Start { attempt_id, at: report.at() });
+    let command = Command::Start(command::Start { attempt_id });
     report.take(&body, command).await
 }
 
@@ -56,8 +56,7 @@ pub(super) async fn produce_output(report: Report, request: Request) -> Result<R
     let key = report.key()?;
     let output_id = body.output_id(task, || unnamed_output(task, key.as_ref(), &report.call));
     let attempt_id = Some(report.attempt_id.clone());
-    let at = report.at();
-    let command = Command::ProduceOutput(Box::new(body.to_command(attempt_id, output_id, at)));
+    let command = Command::ProduceOutput(Box::new(body.to_command(attempt_id, output_id)));
     Ok(report.create(&body, command).await?.showing("output_id", &output_id))
 }
 
@@ -68,7 +67,6 @@ pub(super) async fn append_rows(mut report: Report, request: Request) -> Result<
         attempt_id: Some(report.attempt_id.clone()),
         output_id,
         rows: body.rows.clone(),
-        at: report.at(),
     });
     Ok(report.take(&body, command).await?.showing("output_id", &output_id))
 }
@@ -80,7 +78,6 @@ pub(super) async fn finalize_output(mut report: Report, request: Request) -> Res
         attempt_id: Some(report.attempt_id.clone()),
         output_id,
         summary: body.summary.clone(),
-        at: report.at(),
     });
     Ok(report.take(&body, command).await?.showing("output_id", &output_id))
 }
@@ -90,7 +87,6 @@ pub(super) async fn open_blocker(report: Report, request: Request) -> Result<Rep
     let command = Command::OpenBlocker(command::OpenBlocker {
         attempt_id: report.attempt_id.clone(),
         blocker: report.asked(body.clone()).await?,
-        at: report.at(),
     });
     report.create(&body, command).await
 }
@@ -100,7 +96,7 @@ pub(super) async fn open_blocker(report: Report, request: Request) -> Result<Rep
 pub(super) async fn claim_input(report: Report, request: Request) -> Result<Reply, Problem> {
     let body: ClaimInput = report.body(request).await?;
     let attempt_id = report.attempt_id.clone();
-    let command = Command::ClaimInput(command::ClaimInput { attempt_id, at: report.at() });
+    let command = Command::ClaimInput(command::ClaimInput { attempt_id });
     let loaded = report.app.dispatch.tasks.load(&report.stream).await?;
     let is_live =
         |task: &&Task| task.working_attempt().is_some_and(|live| live.attempt_id == report.attempt_id);
@@ -141,7 +137,7 @@ pub(super) async fn ack_input(mut report: Report, request: Request) -> Result<Re
     let input_id: InputId = report.part("input_id")?;
     let body: AckInput = report.body(request).await?;
     let attempt_id = report.attempt_id.clone();
-    let command = Command::AckInput(command::AckInput { attempt_id, input_id, at: report.at() });
+    let command = Command::AckInput(command::AckInput { attempt_id, input_id });
     report.take(&body, command).await
 }
 
@@ -152,7 +148,6 @@ pub(super) async fn defer_input(mut report: Report, request: Request) -> Result<
         attempt_id: report.attempt_id.clone(),
         input_id,
         reason: body.reason.clone(),
-        at: report.at(),
     });
     report.take(&body, command).await
 }
@@ -162,7 +157,6 @@ pub(super) async fn record_usage(report: Report, request: Request) -> Result<Rep
     let command = Command::RecordUsage(command::RecordUsage {
         attempt_id: report.attempt_id.clone(),
         usage: body.usage.clone(),
-        at: report.at(),
     });
     report.take(&body, command).await
 }
@@ -186,7 +180,6 @@ pub(super) async fn finish(report: Report, request: Request) -> Result<Reply, Pr
         wake: body.wake.clone().map(Into::into),
         fan_out: body.fan_out(),
         result: body.result.clone(),
-        at: report.at(),
     }));
     report.take(&body, command).await
 }
@@ -198,7 +191,6 @@ pub(super) async fn give_back(report: Report, request: Request) -> Result<Reply,
         attempt_id: report.attempt_id.clone(),
         returned: true,
         reason: body.reason.clone().unwrap_or_else(|| "the worker gave it back".to_owned()),
-        at: report.at(),
     });
     let (context, decided) = report.execute(&body, command).await?;
     if !decided.changed && !decided.duplicate {

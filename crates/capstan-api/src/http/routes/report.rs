@@ -112,7 +112,7 @@ impl Report {
     ) -> Result<(CommandContext, Decided<TaskDecider>), Problem> {
         let key = self.key()?;
         let context = self.call.command(&self.stream, key.as_ref(), body);
-        let decided = self.app.dispatch.tasks.execute(&self.stream, &command, &context).await?;
+        let decided = self.app.dispatch.tasks.execute(&self.stream, &command.at(self.at()), &context).await?;
         Ok((context, decided))
     }
 

@@ -98,18 +98,17 @@ pub(super) async fn check(report: Report, request: Request) -> Result<Json<ToolD
         approval_policy: settings.approval_policy,
         is_disabled: settings.disabled_tools.contains(body.tool.trim()),
         executor: None,
-        at: report.at(),
     };
     let loaded = report.app.dispatch.tasks.load(&report.stream).await?;
     // Looking for somebody who could carry it out costs time: only for a call that will be kept.
-    if loaded.state.as_deref().is_some_and(|task| gate(task, &check) == Ok(Gate::Defer)) {
+    if loaded.state.as_deref().is_some_and(|task| gate(task, &check, report.at()) == Ok(Gate::Defer)) {
         check.executor = executor(&report.app, &report.workspace, &settings, body.tool.trim()).await;
     }
     let command = Command::CheckToolCall(Box::new(check.clone()));
     let (_, decided) = report.execute(&body, command).await?;
     let mut answer = match (ToolDecision::from_events(&decided.events), decided.loaded.state.as_deref()) {
         (Some(answer), _) => answer,
-        (None, Some(task)) => ToolDecision::from_gate(&gate(task, &check)?),
+        (None, Some(task)) => ToolDecision::from_gate(&gate(task, &check, report.at())?),
         (None, None) => return Err(Problem::not_found("attempt")),
     };
     let open =
@@ -199,8 +198,7 @@ pub(super) async fn report(
         stdout: body.stdout,
         stderr: body.stderr,
         error: body.error,
-        at: call.received_at,
     }));
-    let decided = app.dispatch.tasks.execute(&stream, &command, &context).await?;
+    let decided = app.dispatch.tasks.execute(&stream, &command.at(call.received_at), &context).await?;
     Ok(Reply::new(Success::Done, &context, &decided))
 }

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::Requested;
 use crate::task::command::{BlockerItemSpec, DeadlineSpec};
 use crate::task::event::{Approvers, BlockerOpened, OutputStatus, Question};
 use crate::task::fixture::{
@@ -148,7 +149,7 @@ fn all_faults_of_a_question_are_reported_together() {
         .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 1));
 }
 
-fn until(seconds: i64, default: DeadlineDefault, spec: BlockerSpec) -> Command {
+fn until(seconds: i64, default: DeadlineDefault, spec: BlockerSpec) -> Requested<Command> {
     let deadline = DeadlineSpec { at: None, after_ms: Some((seconds - 15) * 1000), default };
     open(1, BlockerSpec { deadline: Some(deadline), ..spec })
 }

@@ -81,8 +81,6 @@ pub struct Accept {
     pub message_bytes_max: usize,
     /// The caller, by actor name.
     pub accepted_by: Option<String>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// Longest message when nothing else is configured, in bytes.
@@ -90,12 +88,7 @@ pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
 impl Accept {
     /// A command with nothing but what every command has: its session is the task's own.
-    pub fn new(
-        task_id: TaskId,
-        agent: agent::Created,
-        message: impl Into<String>,
-        at: DateTime<Utc>,
-    ) -> Self {
+    pub fn new(task_id: TaskId, agent: agent::Created, message: impl Into<String>) -> Self {
         Self {
             task_id,
             workspace: agent.workspace.clone(),
@@ -131,7 +124,6 @@ impl Accept {
             message_bytes_max: MESSAGE_BYTES_MAX,
             accepted_by: None,
             watches: Vec::new(),
-            at,
         }
     }
 }

@@ -21,8 +21,6 @@ pub struct Lease {
     pub worker_name: String,
     /// Time the lease lasts without renewal, in milliseconds.
     pub lease_ms: i64,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The worker begins.
@@ -30,8 +28,6 @@ pub struct Lease {
 pub struct Start {
     /// The attempt that reports it.
     pub attempt_id: AttemptId,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The lease expired, or the worker returned the attempt.
@@ -43,8 +39,6 @@ pub struct ExpireLease {
     pub returned: bool,
     /// The reason, for people.
     pub reason: String,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The grace of a cancelled attempt is over.
@@ -52,8 +46,6 @@ pub struct ExpireLease {
 pub struct ReleaseAttempt {
     /// The attempt that reports it.
     pub attempt_id: AttemptId,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The attempt ran longer than it may.
@@ -63,8 +55,6 @@ pub struct TimeOutAttempt {
     pub attempt_id: AttemptId,
     /// Grace of the worker to stop, in milliseconds.
     pub grace_ms: i64,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The task waited longer than its queue TTL.
@@ -72,8 +62,6 @@ pub struct TimeOutAttempt {
 pub struct ExpireQueue {
     /// The run whose wait it is.
     pub run_id: RunId,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The worker reports the end of an attempt: outcome and what is to follow (`RunResultEnvelope`).
@@ -103,13 +91,11 @@ pub struct Finish {
     pub fan_out: FanOut,
     /// The result of the agent.
     pub result: Option<Value>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 impl Finish {
     /// A report of nothing but an outcome.
-    pub fn new(attempt_id: AttemptId, outcome: AttemptOutcome, at: DateTime<Utc>) -> Self {
+    pub fn new(attempt_id: AttemptId, outcome: AttemptOutcome) -> Self {
         Self {
             attempt_id,
             outcome,
@@ -123,7 +109,6 @@ impl Finish {
             wake: None,
             fan_out: FanOut::default(),
             result: None,
-            at,
         }
     }
 }
@@ -150,6 +135,4 @@ pub struct RecordUsage {
     pub attempt_id: AttemptId,
     /// The usage.
     pub usage: Usage,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }

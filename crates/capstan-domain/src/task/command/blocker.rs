@@ -58,8 +58,6 @@ pub struct OpenBlocker {
     pub attempt_id: AttemptId,
     /// The question.
     pub blocker: BlockerSpec,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The deadline of a question passed.
@@ -69,6 +67,4 @@ pub struct ExpireBlocker {
     pub blocker_id: BlockerId,
     /// Grace of a worker that must stop, in milliseconds.
     pub grace_ms: i64,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }

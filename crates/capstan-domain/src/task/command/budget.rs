@@ -1,7 +1,5 @@
 //! Commands that follow from the cost of a task.
 
-use chrono::{DateTime, Utc};
-
 use crate::id::BlockerId;
 use crate::task::spending::Spending;
 
@@ -12,8 +10,6 @@ pub struct StopForBudget {
     pub spending: Spending,
     /// Grace of the worker to stop, in milliseconds.
     pub grace_ms: i64,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// Most of a budget the task draws on is spent.
@@ -21,8 +17,6 @@ pub struct StopForBudget {
 pub struct WarnBudget {
     /// The budget and the amount spent.
     pub spending: Spending,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// A budget has room again: a task that waits for it continues.
@@ -30,6 +24,4 @@ pub struct WarnBudget {
 pub struct LiftBudget {
     /// The question it waits on.
     pub blocker_id: BlockerId,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }

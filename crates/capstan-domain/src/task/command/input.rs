@@ -1,6 +1,5 @@
 //! Commands that submit inputs, and those of the agent that receives them.
 
-use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::id::{AttemptId, BlockerId, InputId, RunId, TaskId};
@@ -37,13 +36,11 @@ pub struct SubmitInput {
     pub grace_ms: i64,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 impl SubmitInput {
     /// A text with nothing else to it.
-    pub fn text(input_id: InputId, source: InputSource, message: String, at: DateTime<Utc>) -> Self {
+    pub fn text(input_id: InputId, source: InputSource, message: String) -> Self {
         Self {
             input_id,
             run_id: None,
@@ -59,7 +56,6 @@ impl SubmitInput {
             blocker_id: None,
             checked_for: None,
             grace_ms: 0,
-            at,
         }
     }
 }
@@ -86,8 +82,6 @@ pub struct DeferInput {
     pub input_id: InputId,
     /// The reason, for people.
     pub reason: String,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The live attempt takes the oldest pending input.
@@ -95,8 +89,6 @@ pub struct DeferInput {
 pub struct ClaimInput {
     /// The attempt that reports it.
     pub attempt_id: AttemptId,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The agent has the claimed input.
@@ -106,6 +98,4 @@ pub struct AckInput {
     pub attempt_id: AttemptId,
     /// Id of the input.
     pub input_id: InputId,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }

@@ -15,8 +15,6 @@ pub struct Cancel {
     pub reason: Option<String>,
     /// Grace of the worker to stop, in milliseconds.
     pub grace_ms: i64,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// Cancels a run, and with it its task (`CancelRun`).
@@ -28,8 +26,6 @@ pub struct CancelRun {
     pub reason: Option<String>,
     /// Grace of the worker to stop, in milliseconds.
     pub grace_ms: i64,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The sleep timer fires. A timer of another sleep changes nothing.
@@ -37,8 +33,6 @@ pub struct CancelRun {
 pub struct Wake {
     /// The instant the timer was set for.
     pub wake_at: DateTime<Utc>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The task's deadline passed.
@@ -48,8 +42,6 @@ pub struct PassDeadline {
     pub deadline: DateTime<Utc>,
     /// Grace of the worker to stop, in milliseconds.
     pub grace_ms: i64,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// Gives a task that ended badly another run (`RetryTask`).
@@ -61,8 +53,6 @@ pub struct Retry {
     pub input_id: InputId,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// Archives a task (`ArchiveTask`); an open one is cancelled first.
@@ -70,16 +60,11 @@ pub struct Retry {
 pub struct Archive {
     /// Grace of the worker of an open task, in milliseconds.
     pub grace_ms: i64,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// Takes a task out of the archive (`UnarchiveTask`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unarchive {
-    /// Time of the command.
-    pub at: DateTime<Utc>,
-}
+pub struct Unarchive;
 
 /// Changes something about a task (`UpdateTask`). What is absent stays.
 #[derive(Clone, Debug, PartialEq)]
@@ -100,8 +85,6 @@ pub struct Update {
     pub deadline: Change<DateTime<Utc>>,
     /// Longest message, in bytes.
     pub message_bytes_max: usize,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The payload of later runs; absent fields stay as they are.

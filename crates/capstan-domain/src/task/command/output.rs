@@ -1,6 +1,5 @@
 //! Commands about outputs.
 
-use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::id::{AttemptId, OutputId};
@@ -27,8 +26,6 @@ pub struct ProduceOutput {
     pub metadata: Map<String, Value>,
     /// `Active` or `Pending`.
     pub status: OutputStatus,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// Adds rows to an output.
@@ -40,8 +37,6 @@ pub struct AppendOutputRows {
     pub output_id: OutputId,
     /// The rows.
     pub rows: Vec<Value>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// Gives an output its final summary.
@@ -53,8 +48,6 @@ pub struct FinalizeOutput {
     pub output_id: OutputId,
     /// The summary.
     pub summary: String,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// Archives outputs; archived ones stay as they are.
@@ -62,6 +55,4 @@ pub struct FinalizeOutput {
 pub struct ArchiveOutputs {
     /// Ids of the outputs.
     pub output_ids: Vec<OutputId>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }

@@ -1,6 +1,5 @@
 //! Subtasks and watches of a run, and their reports.
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::id::TaskId;
@@ -54,16 +53,11 @@ pub struct ChildEnded {
     pub error: Option<String>,
     /// Cost of its whole tree, in US dollars.
     pub cost_usd: f64,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The parent knows the end of this task.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParentHeard {
-    /// Time of the command.
-    pub at: DateTime<Utc>,
-}
+pub struct ParentHeard;
 
 /// A source event (`PublishSourceEvent`) that a watch of this task may match.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +70,4 @@ pub struct FireWatch {
     pub items: Vec<Value>,
     /// The type of the event.
     pub event_type: Option<String>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }

@@ -28,8 +28,6 @@ pub struct CheckToolCall {
     pub is_disabled: bool,
     /// The executor that is available once the call is approved.
     pub executor: Option<ToolExecutor>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The execution of an approved call begins.
@@ -45,8 +43,6 @@ pub struct StartToolCall {
     pub has_failed: bool,
     /// The instant at which the try counts as lost.
     pub until: DateTime<Utc>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// A call was executed, or given up.
@@ -68,6 +64,4 @@ pub struct EndToolCall {
     pub stderr: String,
     /// The error, for people.
     pub error: Option<String>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }

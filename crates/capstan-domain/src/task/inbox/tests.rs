@@ -6,7 +6,7 @@ use crate::task::event::{AttemptOutcome, RunCause};
 use crate::task::fixture::{
     ack, ask, at, attempt, blocker_id, cancel, claim, defer, done, expire, failure, finish_ok, finishing,
     input, input_id, kinds, lease, leased, queued, report, run, say, say_as, start, started, stopping,
-    task_of, waiting,
+    submit as submitting, task_of, waiting,
 };
 use crate::task::{Command, Event};
 
@@ -113,7 +113,7 @@ fn an_empty_input_is_refused_and_answers_alone_are_not() {
     let mut answers = input(1, "");
     answers.answers.insert("colour".into(), json!("red"));
     answers.answers.insert("size".into(), json!(3));
-    waiting().when(Command::SubmitInput(answers)).then_with(|_, state| {
+    waiting().when(submitting(answers)).then_with(|_, state| {
         assert_eq!(state.as_ref().unwrap().inbox[0].message, "colour: red\nsize: 3");
     });
 }
@@ -121,23 +121,20 @@ fn an_empty_input_is_refused_and_answers_alone_are_not() {
 #[test]
 fn an_input_over_the_limit_is_too_large() {
     let long = SubmitInput { message_bytes_max: 3, ..input(1, "long") };
-    started()
-        .when(Command::SubmitInput(long))
-        .then_rejected(Rejection::TooLarge { field: "message", limit_bytes: 3 });
+    started().when(submitting(long)).then_rejected(Rejection::TooLarge { field: "message", limit_bytes: 3 });
 }
 
 #[test]
 fn an_input_for_a_run_of_another_task_is_refused() {
     let other = SubmitInput { run_id: Some(run(9)), ..input(1, "hi") };
-    started().when(Command::SubmitInput(other)).then_rejected(Rejection::PartNotFound("run"));
+    started().when(submitting(other)).then_rejected(Rejection::PartNotFound("run"));
     let own = SubmitInput { run_id: Some(run(1)), ..input(1, "hi") };
-    started().when(Command::SubmitInput(own)).then_with(|events, _| assert_eq!(kinds(events), ["said"]));
+    started().when(submitting(own)).then_with(|events, _| assert_eq!(kinds(events), ["said"]));
 }
 
 #[test]
 fn a_second_answer_to_a_closed_question_is_refused() {
-    let answer =
-        |number| Command::SubmitInput(SubmitInput { blocker_id: Some(blocker_id(1)), ..input(number, "x") });
+    let answer = |number| submitting(SubmitInput { blocker_id: Some(blocker_id(1)), ..input(number, "x") });
     waiting().and(answer(1)).when(answer(2)).then_rejected(Rejection::BlockerClosed);
     waiting().and(answer(1)).when(answer(1)).then_nothing();
     started().when(answer(1)).then_rejected(Rejection::BlockerClosed);
@@ -179,7 +176,7 @@ fn only_the_live_attempt_claims_and_acknowledges() {
     cancelled.when(ack(1, 1)).then_rejected(lost);
     let elsewhere = AttemptId { workspace: "other".into(), ..attempt(1) };
     started()
-        .when(Command::ClaimInput(ClaimInput { attempt_id: elsewhere, at: crate::task::fixture::at(21) }))
+        .when(Command::ClaimInput(ClaimInput { attempt_id: elsewhere }).at(crate::task::fixture::at(21)))
         .then_rejected(Rejection::LeaseLost { current_epoch: 1 });
 }
 
@@ -221,7 +218,7 @@ fn accepted(events: &[Event]) -> &InputAccepted {
 fn an_input_with_neither_text_nor_action_is_refused() {
     started().when(say(1, "  ")).then_rejected(Rejection::MessageRequired);
     let also = SubmitInput { queue_mode: Some("later".into()), kind: Some("x".into()), ..input(1, "") };
-    started().when(Command::SubmitInput(also)).then_rejected_with(|no| match no {
+    started().when(submitting(also)).then_rejected_with(|no| match no {
         Rejection::Invalid(faults) => {
             let found: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
             assert_eq!(found, ["/queue_mode", "/kind", "/message"]);
@@ -372,12 +369,12 @@ fn equal_texts_under_different_keys_are_two_inputs() {
 
 #[test]
 fn news_of_the_system_leaves_an_open_question_open() {
-    let fired = SubmitInput::text(input_id(1), InputSource::Watch, "news".into(), at(20));
-    waiting().when(Command::SubmitInput(fired.clone())).then_with(|events, state| {
+    let fired = SubmitInput::text(input_id(1), InputSource::Watch, "news".into());
+    waiting().when(submitting(fired.clone())).then_with(|events, state| {
         assert_eq!((kinds(events), outcome(events)), (vec!["said"], InputOutcome::Queued));
         assert!(state.as_ref().unwrap().blocker.is_some());
     });
-    done().when(Command::SubmitInput(fired)).then_with(|events, _| {
+    done().when(submitting(fired)).then_with(|events, _| {
         assert_eq!(kinds(events), ["said", "run requested"]);
     });
 }

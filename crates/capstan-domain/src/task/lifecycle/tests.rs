@@ -3,8 +3,10 @@ use serde_json::{Map, json};
 
 use super::*;
 use crate::Change;
+use crate::Requested;
 use crate::outcome_text::ErrorClass;
 use crate::task::TaskDecider;
+use crate::task::command::Unarchive;
 use crate::task::command::{Accept, Command, PayloadChange, ReleaseAttempt};
 use crate::task::event::{BlockerStatus, OutputStatus, Priority, RunStatus};
 use crate::task::fixture::{
@@ -12,17 +14,17 @@ use crate::task::fixture::{
     input_id, kinds, lease, produce, queued, run, say, start, started, stopping, task_of, waiting,
 };
 
-fn retry(message: &str) -> Command {
+fn retry(message: &str) -> Requested<Command> {
     let (message, input_id) = (message.to_owned(), input_id(50));
-    Command::Retry(Retry { message, input_id, message_bytes_max: 20, at: at(60) })
+    Command::Retry(Retry { message, input_id, message_bytes_max: 20 }).at(at(60))
 }
 
-fn archive() -> Command {
-    Command::Archive(Archive { grace_ms: GRACE_MS, at: at(60) })
+fn archive() -> Requested<Command> {
+    Command::Archive(Archive { grace_ms: GRACE_MS }).at(at(60))
 }
 
-fn unarchive() -> Command {
-    Command::Unarchive(Unarchive { at: at(61) })
+fn unarchive() -> Requested<Command> {
+    Command::Unarchive(Unarchive).at(at(61))
 }
 
 fn nothing() -> Update {
@@ -35,12 +37,11 @@ fn nothing() -> Update {
         labels: None,
         deadline: Change::Keep,
         message_bytes_max: 20,
-        at: at(60),
     }
 }
 
-fn update(update: Update) -> Command {
-    Command::Update(Box::new(update))
+fn update(update: Update) -> Requested<Command> {
+    Command::Update(Box::new(update)).at(at(60))
 }
 
 fn failed() -> Given<TaskDecider> {
@@ -238,12 +239,12 @@ fn a_later_update_does_not_change_the_prompt_of_a_started_run() {
     given.when(retry("")).then_with(|events, _| assert_eq!(prompt(events).0, "do that"));
 }
 
-fn cancel_run(number: u32) -> Command {
-    Command::CancelRun(CancelRun { run_id: run(number), reason: None, grace_ms: GRACE_MS, at: at(30) })
+fn cancel_run(number: u32) -> Requested<Command> {
+    Command::CancelRun(CancelRun { run_id: run(number), reason: None, grace_ms: GRACE_MS }).at(at(30))
 }
 
-fn release(epoch: u64) -> Command {
-    Command::ReleaseAttempt(ReleaseAttempt { attempt_id: attempt(epoch), at: at(41) })
+fn release(epoch: u64) -> Requested<Command> {
+    Command::ReleaseAttempt(ReleaseAttempt { attempt_id: attempt(epoch) }).at(at(41))
 }
 
 #[test]

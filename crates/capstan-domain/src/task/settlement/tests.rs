@@ -1,6 +1,7 @@
 //! The settlement table, row by row.
 
 use super::*;
+use crate::Requested;
 use crate::id::WorkerId;
 use crate::task::event::{AgendaItem, Event};
 use crate::task::fixture::{
@@ -21,7 +22,7 @@ fn error(text: &str) -> Finish {
     Finish { error: Some(text.into()), ..report(1, AttemptOutcome::Error) }
 }
 
-fn state_after(history: Given<TaskDecider>, command: Command) -> TaskState {
+fn state_after(history: Given<TaskDecider>, command: Requested<Command>) -> TaskState {
     task_of(&history.and(command)).state
 }
 
@@ -334,9 +335,8 @@ fn too_many_lost_attempts_drop_the_task() {
 
 #[test]
 fn a_returned_attempt_is_recorded_as_returned() {
-    let returned =
-        ExpireLease { attempt_id: attempt(1), returned: true, reason: "draining".into(), at: at(40) };
-    started().when(Command::ExpireLease(returned)).then_with(|events, _| {
+    let returned = ExpireLease { attempt_id: attempt(1), returned: true, reason: "draining".into() };
+    started().when(Command::ExpireLease(returned).at(at(40))).then_with(|events, _| {
         assert!(matches!(&events[1], Event::RetryScheduled(retry) if retry.reason == RetryReason::Returned));
     });
 }
@@ -438,11 +438,12 @@ fn a_resumed_run_is_leased_under_a_new_epoch_by_any_worker() {
         worker_id: WorkerId(uuid::Uuid::from_u128(77)),
         worker_name: "other".into(),
         lease_ms: 1,
-        at: at(60),
     };
-    done().and(say(1, "again")).and(Command::Lease(other)).when(start(2, 61)).then_with(|_, state| {
-        assert_eq!(state.as_ref().unwrap().live.as_ref().unwrap().attempt_id, attempt(2));
-    });
+    done().and(say(1, "again")).and(Command::Lease(other).at(at(60))).when(start(2, 61)).then_with(
+        |_, state| {
+            assert_eq!(state.as_ref().unwrap().live.as_ref().unwrap().attempt_id, attempt(2));
+        },
+    );
 }
 
 #[test]

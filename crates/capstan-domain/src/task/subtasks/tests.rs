@@ -2,7 +2,9 @@ use capstan_decider::spec::Given;
 use serde_json::json;
 
 use super::*;
+use crate::Requested;
 use crate::id::TaskId;
+use crate::task::command::ParentHeard;
 use crate::task::command::{Command, FanOut, Finish, SubtaskSpec};
 use crate::task::event::{AttemptOutcome, BlockerKind, DEPTH_MAX, InputOutcome, Join, Priority, RunCause};
 use crate::task::fixture::{
@@ -19,7 +21,7 @@ fn plan(subtasks: Vec<SubtaskSpec>, join: Option<Join>) -> Finish {
     Finish { fan_out: FanOut { subtasks, join, watches: None }, ..report(1, AttemptOutcome::Ok) }
 }
 
-fn both(join: Option<Join>) -> Command {
+fn both(join: Option<Join>) -> Requested<Command> {
     finishing(plan(vec![asked("one"), asked("two")], join))
 }
 
@@ -27,7 +29,7 @@ fn child(index: u32) -> TaskId {
     TaskId::of_subtask(run(1), index)
 }
 
-fn ended(index: u32, state: TaskState, result: Value) -> Command {
+fn ended(index: u32, state: TaskState, result: Value) -> Requested<Command> {
     Command::ChildEnded(Box::new(ChildEnded {
         task_id: child(index),
         label: Some(format!("the {index}")),
@@ -35,15 +37,15 @@ fn ended(index: u32, state: TaskState, result: Value) -> Command {
         result: Some(result),
         error: (state == TaskState::Error).then(|| "boom".to_owned()),
         cost_usd: 0.5,
-        at: at(60),
     }))
+    .at(at(60))
 }
 
-fn done(index: u32) -> Command {
+fn done(index: u32) -> Requested<Command> {
     ended(index, TaskState::Done, json!(format!("result {index}")))
 }
 
-fn faults(command: Command) -> Vec<String> {
+fn faults(command: Requested<Command>) -> Vec<String> {
     let mut found = Vec::new();
     started().when(command).then_rejected_with(|rejection| {
         if let Rejection::Invalid(faults) = rejection {
@@ -251,13 +253,13 @@ fn a_child_reports_each_of_its_ends_to_its_parent_once() {
             .and(lease(1, 10))
             .and(start(1, 11))
     };
-    let heard = || Command::ParentHeard(ParentHeard { at: at(70) });
+    let heard = || Command::ParentHeard(ParentHeard).at(at(70));
     born().when(heard()).then([]);
     let over = || -> Given<TaskDecider> {
         born().and(finishing(Finish { result: Some(json!("well")), ..report(1, AttemptOutcome::Ok) }))
     };
     assert!(task_of(&over()).must_tell_parent());
-    let report = super::report(&task_of(&over()), at(60));
+    let report = super::report(&task_of(&over()));
     assert_eq!((report.state, report.result), (TaskState::Done, Some(json!("well"))));
     over().when(heard()).then_with(|events, state| {
         assert_eq!(kinds(events), ["parent informed"]);

@@ -2,6 +2,7 @@ use capstan_decider::Decider;
 use capstan_decider::spec::{Given, given};
 
 use super::*;
+use crate::Requested;
 use crate::task::TaskDecider;
 use crate::task::command::{Accept, Finish, WakePlan};
 use crate::task::event::AttemptOutcome;
@@ -50,8 +51,8 @@ fn every_timer_acts_when_it_fires_and_then_is_gone() {
     ];
     for history in histories {
         let timer = timers(&task_of(&history)).remove(0);
-        let early = timer.command(timer.due - chrono::Duration::milliseconds(1), GRACE_MS);
-        let command = timer.command(timer.due, GRACE_MS);
+        let early = timer.command(GRACE_MS).at(timer.due - chrono::Duration::milliseconds(1));
+        let command = timer.command(GRACE_MS).at(timer.due);
         let events = TaskDecider::decide(&history.state(), &command).expect("a timer is never refused");
         assert!(!events.is_empty(), "{timer:?} must act");
         let after = capstan_decider::fold::<TaskDecider>(history.state(), &events);
@@ -63,16 +64,16 @@ fn every_timer_acts_when_it_fires_and_then_is_gone() {
     }
 }
 
-fn wake_at(instant: DateTime<Utc>) -> Command {
-    Command::Wake(Wake { wake_at: instant, at: at(60) })
+fn wake_at(instant: DateTime<Utc>) -> Requested<Command> {
+    Command::Wake(Wake { wake_at: instant }).at(at(60))
 }
 
-fn expire_queue(number: u32, seconds: i64) -> Command {
-    Command::ExpireQueue(ExpireQueue { run_id: run(number), at: at(seconds) })
+fn expire_queue(number: u32, seconds: i64) -> Requested<Command> {
+    Command::ExpireQueue(ExpireQueue { run_id: run(number) }).at(at(seconds))
 }
 
-fn pass_deadline(deadline: i64, seconds: i64) -> Command {
-    Command::PassDeadline(PassDeadline { deadline: at(deadline), grace_ms: GRACE_MS, at: at(seconds) })
+fn pass_deadline(deadline: i64, seconds: i64) -> Requested<Command> {
+    Command::PassDeadline(PassDeadline { deadline: at(deadline), grace_ms: GRACE_MS }).at(at(seconds))
 }
 
 fn asleep() -> Given<TaskDecider> {

@@ -2,6 +2,7 @@ use capstan_decider::spec::{Given, given};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::Requested;
 use crate::policy::RunPolicy;
 use crate::task::TaskDecider;
 use crate::task::command::{Accept, Command, SubmitInput};
@@ -26,16 +27,19 @@ fn checked(tool: &str, arguments: Value) -> CheckToolCall {
         approval_policy: ApprovalPolicy::Ask,
         is_disabled: false,
         executor: Some(ToolExecutor::Http),
-        at: at(20),
     }
 }
 
-fn checking(command: CheckToolCall) -> Command {
-    Command::CheckToolCall(Box::new(command))
+fn checking(command: CheckToolCall) -> Requested<Command> {
+    Command::CheckToolCall(Box::new(command)).at(at(20))
 }
 
 fn says(history: &Given<TaskDecider>, command: &CheckToolCall) -> Gate {
-    gate(&task_of(history), command).expect("the attempt lives")
+    says_at(history, command, 20)
+}
+
+fn says_at(history: &Given<TaskDecider>, command: &CheckToolCall, seconds: i64) -> Gate {
+    gate(&task_of(history), command, at(seconds)).expect("the attempt lives")
 }
 
 fn call_id() -> ToolCallId {
@@ -50,22 +54,22 @@ fn kept(executor: Option<ToolExecutor>) -> Given<TaskDecider> {
 /// The decision, as a person gives it.
 fn decided(history: Given<TaskDecider>, action: &str, said: &str, seconds: i64) -> Given<TaskDecider> {
     let action = Some(action.to_owned()).filter(|action| !action.is_empty());
-    history.and(Command::SubmitInput(SubmitInput { action, at: at(seconds), ..input(7, said) }))
+    history.and(Command::SubmitInput(SubmitInput { action, ..input(7, said) }).at(at(seconds)))
 }
 
 fn approved() -> Given<TaskDecider> {
     decided(kept(Some(ToolExecutor::Http)), "approve", "", 30)
 }
 
-fn starting(try_no: u32, seconds: i64) -> Command {
+fn starting(try_no: u32, seconds: i64) -> Requested<Command> {
     Command::StartToolCall(StartToolCall {
         tool_call_id: call_id(),
         try_no,
         worker_id: None,
         has_failed: false,
         until: at(seconds + 40),
-        at: at(seconds),
     })
+    .at(at(seconds))
 }
 
 fn ended(try_no: u32, outcome: ToolOutcome, stdout: &str) -> EndToolCall {
@@ -78,12 +82,11 @@ fn ended(try_no: u32, outcome: ToolOutcome, stdout: &str) -> EndToolCall {
         stdout: stdout.into(),
         stderr: String::new(),
         error: None,
-        at: at(90),
     }
 }
 
-fn ending(command: EndToolCall) -> Command {
-    Command::EndToolCall(Box::new(command))
+fn ending(command: EndToolCall) -> Requested<Command> {
+    Command::EndToolCall(Box::new(command)).at(at(90))
 }
 
 fn under(ask: &str, allowed: Value) -> Given<TaskDecider> {
@@ -206,9 +209,10 @@ fn each_try_is_claimed_and_a_claim_is_honoured_until_it_passes() {
         worker_id: None,
         has_failed: true,
         until: at(80),
-        at: at(33),
     };
-    claimed().when(Command::StartToolCall(failed)).then_with(|events, _| assert_eq!(events.len(), 1));
+    claimed()
+        .when(Command::StartToolCall(failed).at(at(33)))
+        .then_with(|events, _| assert_eq!(events.len(), 1));
 }
 
 #[test]
@@ -222,9 +226,8 @@ fn only_the_executor_of_an_approved_call_may_execute_it() {
         worker_id: Some(crate::id::WorkerId(uuid::Uuid::from_u128(9))),
         has_failed: false,
         until: at(80),
-        at: at(33),
     };
-    approved().when(Command::StartToolCall(worker)).then_rejected_with(refused);
+    approved().when(Command::StartToolCall(worker).at(at(33))).then_rejected_with(refused);
 }
 
 #[test]
@@ -284,11 +287,11 @@ fn a_cancelled_task_takes_an_approved_call_with_it_and_one_that_began_may_still_
 #[test]
 fn a_rejection_without_a_word_marks_the_call_for_ten_minutes() {
     let rejected = || decided(kept(None), "reject", "", 30);
-    let again = |seconds| CheckToolCall { at: at(seconds), ..checked("gmail.send", email()) };
+    let again = checked("gmail.send", email());
     assert!(task_of(&rejected()).inbox[0].message.contains("rejected"));
-    assert!(matches!(says(&rejected(), &again(31)), Gate::Refuse(_)));
-    assert!(matches!(says(&rejected(), &again(629)), Gate::Refuse(_)));
-    assert_eq!(says(&rejected(), &again(630)), Gate::Defer);
+    assert!(matches!(says_at(&rejected(), &again, 31), Gate::Refuse(_)));
+    assert!(matches!(says_at(&rejected(), &again, 629), Gate::Refuse(_)));
+    assert_eq!(says_at(&rejected(), &again, 630), Gate::Defer);
 }
 
 #[test]
@@ -317,14 +320,14 @@ fn without_an_executor_the_agent_is_asked_to_call_again() {
 #[test]
 fn a_pre_approval_lets_that_very_call_pass_once_within_two_minutes() {
     let approved = || decided(kept(None), "approve", "", 30);
-    let again = |seconds| CheckToolCall { at: at(seconds), ..checked("gmail.send", email()) };
-    assert_eq!(says(&approved(), &again(149)), Gate::Allow(Some(ToolPermission::PreApproval)));
-    assert_eq!(says(&approved(), &again(150)), Gate::Defer);
+    let again = checked("gmail.send", email());
+    assert_eq!(says_at(&approved(), &again, 149), Gate::Allow(Some(ToolPermission::PreApproval)));
+    assert_eq!(says_at(&approved(), &again, 150), Gate::Defer);
     let other = checked("gmail.send", json!({"to": "b@x"}));
     assert_eq!(says(&approved(), &other), Gate::Defer, "other arguments");
     assert_eq!(says(&approved(), &checked("outlook.send", email())), Gate::Defer, "another tool");
-    let used = approved().and(checking(again(40)));
-    assert_eq!(says(&used, &again(41)), Gate::Defer, "it is used up");
+    let used = approved().and(Command::CheckToolCall(Box::new(again.clone())).at(at(40)));
+    assert_eq!(says_at(&used, &again, 41), Gate::Defer, "it is used up");
 }
 
 #[test]
@@ -383,7 +386,7 @@ fn an_input_during_an_execution_does_not_lose_its_result() {
 #[test]
 fn an_answer_to_the_question_is_one_decision() {
     let approve = |action: &str| {
-        Command::SubmitInput(SubmitInput { action: Some(action.into()), at: at(30), ..input(7, "") })
+        Command::SubmitInput(SubmitInput { action: Some(action.into()), ..input(7, "") }).at(at(30))
     };
     kept(Some(ToolExecutor::Http)).when(approve(" Approve ")).then_with(|events, state| {
         assert_eq!(kinds(events), ["said", "call decided", "answered"]);

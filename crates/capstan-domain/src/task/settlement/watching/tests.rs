@@ -2,6 +2,7 @@ use capstan_decider::spec::Given;
 use serde_json::json;
 
 use super::*;
+use crate::Requested;
 use crate::task::command::{Command, FanOut, Finish, FireWatch, SubtaskSpec, Wake};
 use crate::task::event::{AttemptOutcome, Join};
 use crate::task::fixture::{at, cancel, finishing, kinds, lease, report, say, started, task_of, wake_in};
@@ -26,7 +27,7 @@ fn ok(epoch: u64, watches: Vec<SourceWatch>) -> Finish {
     Finish { fan_out, ..report(epoch, AttemptOutcome::Ok) }
 }
 
-fn plain(epoch: u64) -> Command {
+fn plain(epoch: u64) -> Requested<Command> {
     finishing(report(epoch, AttemptOutcome::Ok))
 }
 
@@ -34,21 +35,24 @@ fn watching() -> Given<TaskDecider> {
     started().and(finishing(ok(1, vec![watch()])))
 }
 
-fn news(items: &[&str]) -> Command {
-    Command::FireWatch(FireWatch {
+fn event(items: &[&str]) -> FireWatch {
+    FireWatch {
         integration: "gmail".into(),
         correlation_keys: vec!["t-0".into(), "t-1".into()],
         items: items.iter().map(|item| json!(item)).collect(),
         event_type: None,
-        at: at(60),
-    })
+    }
+}
+
+fn news(items: &[&str]) -> Requested<Command> {
+    Command::FireWatch(event(items)).at(at(60))
 }
 
 /// Sleeps, and is woken by its timer, and runs again.
 fn woken(given: Given<TaskDecider>, run_no: u32) -> Given<TaskDecider> {
     let wake_at = task_of(&given).sleep.unwrap().wake_at;
     let seconds = (wake_at - at(0)).num_seconds();
-    given.and(Command::Wake(Wake { wake_at, at: wake_at })).and(lease(run_no, seconds))
+    given.and(Command::Wake(Wake { wake_at }).at(wake_at)).and(lease(run_no, seconds))
 }
 
 #[test]
@@ -112,16 +116,17 @@ fn news_wake_a_sleeping_task_once_whatever_their_order() {
 #[test]
 fn news_for_others_change_nothing() {
     let other = |change: fn(&mut FireWatch)| {
-        let Command::FireWatch(mut fire) = news(&["a"]) else { panic!("news") };
+        let mut fire = event(&["a"]);
         change(&mut fire);
-        watching().when(Command::FireWatch(fire)).then([]);
+        watching().when(Command::FireWatch(fire).at(at(60))).then([]);
     };
     other(|fire| fire.integration = "slack".into());
     other(|fire| fire.correlation_keys = vec!["t-2".into()]);
     let typed = SourceWatch { event_types: vec!["fs.create".into(), " ".into()], ..watch() };
     let given = || started().and(finishing(ok(1, vec![typed.clone()])));
-    let Command::FireWatch(fire) = news(&["a"]) else { panic!("news") };
-    let of = |kind: &str| Command::FireWatch(FireWatch { event_type: Some(kind.into()), ..fire.clone() });
+    let of = |kind: &str| {
+        Command::FireWatch(FireWatch { event_type: Some(kind.into()), ..event(&["a"]) }).at(at(60))
+    };
     given().when(of("fs.delete")).then([]);
     given().when(of("fs.create")).then_with(|events, _| assert_eq!(kinds(events)[0], "fired"));
 }
@@ -260,8 +265,8 @@ fn a_task_that_keeps_waking_itself_sleeps_longer_and_longer_and_one_that_only_wa
         let before = task_of(&given).sleep.unwrap().wake_at;
         run_no += 1;
         given = woken(given, run_no);
-        let finish = Finish { at: before, ..report(u64::from(run_no), AttemptOutcome::Ok) };
-        given = given.and(finishing(finish));
+        let finish = report(u64::from(run_no), AttemptOutcome::Ok);
+        given = given.and(Command::Finish(Box::new(finish)).at(before));
         if let Some(sleep) = task_of(&given).sleep {
             sleeps.push((sleep.wake_at - before).num_minutes());
         }

@@ -1,11 +1,12 @@
 use serde_json::json;
 
 use super::*;
+use crate::Requested;
 use crate::task::command::{BlockerItemSpec, BlockerSpec};
 use crate::task::event::{Approvers, BlockerStatus, Event, InputAccepted, InputOutcome, InputSource};
 use crate::task::fixture::{
-    approvable, at, decide, done, finish_ok, input, input_id, kinds, open, output, output_id, request, say,
-    started, submit, task_of, waiting,
+    approvable, decide, done, finish_ok, input, input_id, kinds, open, output, output_id, producing, request,
+    say, started, submit, task_of, waiting,
 };
 use crate::task::{Command, TaskDecider, TaskState};
 
@@ -153,7 +154,7 @@ fn a_text_on_a_request_rejects_its_outputs_and_asks_for_a_revision() {
 
 #[test]
 fn an_automated_input_leaves_a_request_its_outputs_and_its_own_text_alone() {
-    let fired = SubmitInput::text(input_id(1), InputSource::Watch, "news".into(), at(20));
+    let fired = SubmitInput::text(input_id(1), InputSource::Watch, "news".into());
     asking().when(submit(fired)).then_with(|events, state| {
         assert_eq!((kinds(events), said(events).message.as_str()), (vec!["said"], "news"));
         let task = state.as_ref().unwrap();
@@ -197,7 +198,7 @@ fn an_approved_draft_is_to_be_sent_unchanged() {
     draft.output_type = "email".into();
     draft.data =
         json!({"draft_id": "d-7", "to": "eve@example.org", "subject": "Hi"}).as_object().unwrap().clone();
-    let drafted = || started().and(Command::ProduceOutput(Box::new(draft.clone())));
+    let drafted = || started().and(producing(draft.clone()));
     drafted().when(submit(decide(1, "approve", ""))).then_with(|events, _| {
         let message = &said(events).message;
         assert!(message.contains("draft d-7") && message.contains("to: eve@example.org"), "{message}");
@@ -220,7 +221,7 @@ fn kind_and_content_of_an_input_must_agree() {
     });
 }
 
-fn by(name: &str, input: SubmitInput) -> Command {
+fn by(name: &str, input: SubmitInput) -> Requested<Command> {
     submit(SubmitInput { by: Some(name.into()), ..input })
 }
 
