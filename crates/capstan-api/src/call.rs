@@ -25,7 +25,7 @@ pub(crate) fn fresh_id(at: DateTime<Utc>) -> Uuid {
 /// The circumstances of one command, whichever way it came.
 #[derive(Clone, Debug)]
 pub struct CallContext {
-    /// Who asks.
+    /// Caller.
     pub actor: Actor,
     /// The conversation it belongs to; also names the request in logs and problem documents.
     pub correlation_id: Uuid,
@@ -37,7 +37,7 @@ pub struct CallContext {
     pub expected_version: Option<u64>,
     /// W3C trace context.
     pub traceparent: Option<String>,
-    /// When the command was received.
+    /// Time the command was received, in whole milliseconds.
     pub received_at: DateTime<Utc>,
     /// True when the answer will be kept where others may read it: nothing secret may stand in it.
     pub answer_is_kept: bool,
@@ -106,7 +106,7 @@ impl CallContext {
         given.or(self.command_id.map(CommandKey::Id))
     }
 
-    /// What the dispatcher is told about a command on `stream`; `body` is what makes a repeat the same command.
+    /// The context of a command on `stream`; a repeat with the same `body` is the same command.
     pub(crate) fn command<B: CommandBody>(
         &self,
         stream: &StreamId,
@@ -160,14 +160,14 @@ impl CallContext {
     }
 }
 
-/// What must be the same in a repeat: command, entity and body. A caller's command id alone does not tell entities
+/// The facts that must be equal in a repeat: command, entity and body. A caller's command id alone does not tell entities
 /// apart, so they are part of it.
 fn identity(stream: &StreamId, wire_name: &str, body: &impl Serialize) -> String {
     let body = serde_json::to_value(body).unwrap_or_default();
     fingerprint(&json!({ "stream": stream, "command": wire_name, "body": fingerprint(&body) }))
 }
 
-/// What makes a command repeatable.
+/// The key that makes a command repeatable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CommandKey {
     /// The caller's key.

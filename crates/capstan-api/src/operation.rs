@@ -90,9 +90,9 @@ fn kebab(name: &str) -> String {
 pub enum Scope {
     /// None: the route shows nothing of a workspace.
     Public,
-    /// Queries.
+    /// Queries of the workspace.
     Read,
-    /// Commands.
+    /// Commands of callers.
     Command,
     /// The worker protocol.
     Worker,

@@ -22,7 +22,7 @@ use serde_json::error::Category;
 use crate::problem::{Code, Problem};
 use joined::Joined;
 
-/// Where a field stood that was not in the body.
+/// The place of a field outside the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// A segment of the path. A value that cannot be an id identifies nothing: 404.
@@ -38,7 +38,7 @@ pub(crate) struct Outer<'a> {
     pub(crate) name: Cow<'a, str>,
     /// Its value.
     pub(crate) text: Cow<'a, str>,
-    /// Where it stood.
+    /// Its place.
     pub(crate) source: Source,
 }
 

@@ -29,11 +29,11 @@ pub struct Follow {
 /// One event of a live stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveEvent {
-    /// Where to resume after it; none on log lines and on most control events.
+    /// Cursor to resume after it; none on log lines and on most control events.
     pub id: Option<String>,
     /// The event's wire name, or `snapshot`, `caught_up`, `gap`, `log`, `end`.
     pub event: String,
-    /// JSON.
+    /// Data as JSON text.
     pub data: String,
 }
 
@@ -108,7 +108,7 @@ impl EventStream {
         None
     }
 
-    /// Where to resume later.
+    /// Cursor to resume after.
     pub fn resume_after(&self) -> Option<&str> {
         self.follow.after.as_deref()
     }

@@ -1,4 +1,4 @@
-//! What workers are answered. Readers tolerate unknown fields, so that a worker outlives the next server.
+//! Answers to workers. Readers tolerate unknown fields, so that a worker outlives the next server.
 
 mod claimed_input;
 mod claimed_tool_call;

@@ -21,7 +21,7 @@ pub enum RegenerateError {
     Sample {
         /// The sample's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -30,7 +30,7 @@ pub enum RegenerateError {
     Json {
         /// The sample's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: serde_json::Error,
     },
@@ -39,7 +39,7 @@ pub enum RegenerateError {
     Decode {
         /// The sample's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: CodecError,
     },
@@ -48,7 +48,7 @@ pub enum RegenerateError {
     Write {
         /// The file's path.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: io::Error,
     },
@@ -76,7 +76,7 @@ fn at(named: &NamedSchema, folder: &str) -> (String, Value) {
     (format!("{folder}/{}.v1.schema.json", named.name), (named.schema)())
 }
 
-/// Where the first bytes ever written of an event's version are kept, below `schemas/`.
+/// Path, below `schemas/`, of the first bytes ever written of an event's version.
 pub fn sample_path(event: &EventName, version: u16) -> PathBuf {
     path(event, version, "sample")
 }
@@ -85,7 +85,7 @@ fn path(event: &EventName, version: u16, kind: &str) -> PathBuf {
     format!("events/{}/{}.v{version}.{kind}.json", event.category, event.name).into()
 }
 
-/// What the samples below `schemas` read as today, by path: every version of every event, rewritten in its
+/// The samples below `schemas` as they are read today, by path: every version of every event, rewritten in its
 /// current shape.
 pub fn current(schemas: &Path) -> Result<BTreeMap<PathBuf, String>, RegenerateError> {
     let versions =
@@ -127,7 +127,7 @@ pub fn regenerate(schemas: &Path) -> Result<Vec<PathBuf>, RegenerateError> {
     Ok(changed)
 }
 
-/// How every committed JSON file is written: sorted, whatever order the build's maps keep.
+/// The form of every committed JSON file: sorted, for any order that the build's maps keep.
 fn pretty(value: &Value) -> String {
     let mut sorted = value.clone();
     sorted.sort_all_objects();

@@ -40,7 +40,7 @@ pub enum SearchError {
         cluster: PathBuf,
         /// The major version that made it.
         made_by: u32,
-        /// Which ones were found instead.
+        /// The versions found instead.
         at_hand: String,
     },
     /// Postgres refuses to run as root, and there is no other user.

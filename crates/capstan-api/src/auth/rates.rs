@@ -1,4 +1,4 @@
-//! How many requests one token may make: a bucket for each, refilled at a steady rate.
+//! The request rate of each token: a bucket each, refilled at a steady rate.
 //!
 //! Kept in memory, so each process counts for itself: with n replicas behind a balancer a token may make up to n times
 //! as many.
@@ -12,7 +12,7 @@ use capstan_domain::id::TokenId;
 use super::caller::Caller;
 use crate::problem::{Code, Problem};
 
-/// How many requests one token may make.
+/// The request rate of one token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateLimit {
     /// Requests a second, for as long as one likes.

@@ -19,7 +19,7 @@ use tower::ServiceExt;
 
 use crate::{App, router};
 
-/// How long the head of a request may take to arrive, and how long a connection may wait for its next request.
+/// Time limit for the head of a request, and for a connection's next request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Serves HTTP until the app stops, then lets the requests at hand finish. Live streams end, each with the place to

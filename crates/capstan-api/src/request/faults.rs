@@ -24,7 +24,7 @@ const FAULTS_MAX: usize = 50;
 const TIME: &str = "must be a time such as 2030-01-31T09:30:00Z";
 /// A field of the body with another value than the one outside it.
 const CONTRADICTS: &str = "contradicts the value given outside the body";
-/// Where nothing more exact can be said.
+/// The message of a fault without a more exact one.
 const SHAPE: &str = "does not have the expected shape";
 
 /// The schema of a request, compiled once, and the document it was compiled from.
@@ -366,7 +366,7 @@ fn shape(wanted: &str) -> &'static str {
     }
 }
 
-/// What the reader of times says of texts that are none.
+/// True for the messages of the reader of times.
 fn is_of_time(message: &str) -> bool {
     matches!(
         message,

@@ -1,4 +1,4 @@
-//! What a command of a caller is to the api.
+//! The execution of a caller's command.
 
 use capstan_contract::command::CommandBody;
 use capstan_dispatch::{CommandContext, DispatchError, Dispatchable, Dispatcher};

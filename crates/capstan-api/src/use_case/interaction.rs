@@ -1,4 +1,4 @@
-//! Whether a run's agent works, waits or is gone: what a chat window shows beside its name.
+//! The interaction state of a run: its agent works, waits or is gone. Chat windows show it.
 
 use capstan_domain::id::{AttemptId, RunId, TaskId};
 use capstan_domain::task::{Task, TaskState};
@@ -10,7 +10,7 @@ use super::streams;
 use crate::App;
 use crate::problem::Problem;
 
-/// How a run can be talked to.
+/// The interaction state of a run.
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Interaction {
     run_id: RunId,

@@ -91,7 +91,7 @@ impl LogEntry {
         Ok(entry)
     }
 
-    /// What stands first in the logs of every task: what it was told at its acceptance.
+    /// The first line in the logs of every task: its message at acceptance.
     fn prompt(task: &Task) -> Result<Self, serde_json::Error> {
         let line = LogLine {
             stream: USER.to_owned(),

@@ -1,4 +1,4 @@
-//! When a schedule will fire.
+//! The next ticks of a schedule.
 
 use capstan_domain::id::ScheduleId;
 use capstan_domain::schedule::Next;
@@ -24,7 +24,7 @@ pub(crate) struct Preview {
     /// False for a paused schedule: these ticks are what it would do.
     active: bool,
     items: Vec<Next>,
-    /// How many were shown at most.
+    /// Most ticks in the answer.
     limit: u32,
 }
 

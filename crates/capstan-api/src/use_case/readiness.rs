@@ -1,4 +1,4 @@
-//! Whether this process accepts work, and why not.
+//! Readiness: this process accepts work, or the reasons it does not.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,28 +12,28 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-/// How long one check may take before it counts as failed.
+/// Time limit of one check; after it, the check counts as failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Something readiness depends on.
 #[async_trait]
 pub trait Check: Send + Sync {
-    /// What is checked, in one word.
+    /// Name of the check, one word.
     fn name(&self) -> &'static str;
 
     /// Looks now. The texts are for operators on a page without a token: no addresses, no secrets.
     async fn look(&self) -> Finding;
 }
 
-/// What a check found.
+/// The finding of a check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
     /// True when it does not stand in the way of work.
     pub ok: bool,
-    /// Why it is not, in one sentence.
+    /// The reason it is not, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What else is worth knowing.
+    /// Further facts, for people.
     #[serde(flatten)]
     pub facts: BTreeMap<&'static str, Value>,
 }
@@ -57,7 +57,7 @@ impl Finding {
     }
 }
 
-/// What `/readyz` answers.
+/// The answer of `/readyz`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) ready: bool,

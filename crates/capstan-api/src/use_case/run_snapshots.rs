@@ -1,4 +1,4 @@
-//! How a run stood at each of its turning points, read from its task's own history.
+//! The state of a run at each of its turning points, from the history of its task.
 
 use capstan_contract::DomainEvent;
 use capstan_domain::id::{AttemptId, RunId, TaskId};
@@ -21,7 +21,7 @@ pub(crate) struct RunSnapshot {
     seq: u32,
     run_id: RunId,
     task_id: TaskId,
-    /// What happened: `accepted`, `leased`, `started`, `stop_requested`, `attempt_ended`, `retry_scheduled`, `finished`.
+    /// The turning point: `accepted`, `leased`, `started`, `stop_requested`, `attempt_ended`, `retry_scheduled`, `finished`.
     event: &'static str,
     status: RunStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +74,7 @@ fn snapshots(task_id: TaskId, run_id: RunId, facts: impl Iterator<Item = Event>)
     taken
 }
 
-/// How the run stands after this fact, when the fact is one of its turning points.
+/// The state of the run after this fact, when the fact is one of its turning points.
 fn turned(task_id: TaskId, run_id: RunId, last: Option<RunSnapshot>, fact: &Event) -> Option<RunSnapshot> {
     if let Event::RunRequested(e) = fact
         && e.run_id == run_id

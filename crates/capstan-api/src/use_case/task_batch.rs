@@ -1,4 +1,4 @@
-//! What changed, for those who ask again and again instead of listening: the poll form of the live streams.
+//! The poll form of the live streams: the changes since the caller's cursors.
 //!
 //! Cursors are places in the log of a task's lines. They never start again, so a new run needs no new beginning: what
 //! was handed out once does not come again.
@@ -16,7 +16,7 @@ use super::read::LIMIT_MAX;
 use crate::App;
 use crate::problem::Problem;
 
-/// Where the caller is.
+/// Cursors of the caller.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cursors {
     /// Lines up to here are known.
@@ -42,9 +42,9 @@ pub(crate) struct TaskEventBatch {
     blocker: Option<Box<RawValue>>,
     /// Lines after the cursor, of all runs of the task.
     logs: Vec<LogEntry>,
-    /// What the agent of the run did after the cursor.
+    /// Events of the run after the cursor.
     run_events: Vec<LogEntry>,
-    /// What the task has produced.
+    /// Outputs of the task.
     outputs: Vec<Box<RawValue>>,
     next_log_cursor: u64,
     next_run_event_cursor: u64,
@@ -64,7 +64,7 @@ pub(crate) struct WorkspaceLiveBatch {
 /// Newest outputs of a workspace in a batch.
 const OUTPUTS: u32 = 60;
 
-/// What a task's row says that a batch needs.
+/// The fields of a task's row that a batch needs.
 #[derive(Deserialize)]
 struct TaskHead {
     target_run_id: Option<RunId>,

@@ -1,4 +1,4 @@
-//! Why a task does not run: promised to be answered for every task, in typed reasons.
+//! The reasons why a task does not run, typed, for every task.
 
 use capstan_domain::id::TaskId;
 use capstan_domain::matching::WaitingReason;
@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::App;
 use crate::problem::Problem;
 
-/// What is answered.
+/// The answer.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Why {
     task_id: TaskId,

@@ -1,4 +1,4 @@
-//! What makes two bodies the same command.
+//! The fingerprint of a body: equal for two bodies of the same command.
 
 use capstan_domain::canonical;
 use serde_json::Value;

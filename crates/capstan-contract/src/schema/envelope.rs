@@ -1,4 +1,4 @@
-//! How a commit looks in the log. The envelope crate writes it; here it is drawn.
+//! The schema of a commit in the log, as the envelope crate writes it.
 
 use capstan_envelope::{CommitId, Metadata, Position};
 use schemars::JsonSchema;
@@ -25,7 +25,7 @@ struct Commit {
     /// SHA-256 of the stored bytes of the stream's commit before this one; zeros for the first.
     #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
     previous_hash: String,
-    /// Who, when and why.
+    /// Metadata: actor, times, cause.
     metadata: Metadata,
     /// The facts, in order.
     #[schemars(length(min = 1))]

@@ -210,9 +210,9 @@ pub enum DeadlineDefault {
 
 /// A decision.
 pub enum Decision {
-    /// Approved.
+    /// The item is approved.
     Approve = "approve",
-    /// Rejected.
+    /// The item is rejected.
     Reject = "reject",
 }
 

@@ -164,9 +164,9 @@ pub enum RunCause {
 
 /// The outcome of an attempt.
 pub enum AttemptOutcome {
-    /// Success.
+    /// The attempt succeeded.
     Ok = "ok",
-    /// With an error.
+    /// The attempt failed.
     Error = "error",
     /// Out of time.
     Timeout = "timeout",

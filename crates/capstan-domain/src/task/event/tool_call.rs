@@ -123,7 +123,7 @@ pub enum ToolExecutor {
 
 /// The outcome of an execution.
 pub enum ToolOutcome {
-    /// Success.
+    /// The tool call succeeded.
     Ok = "ok",
     /// With an error.
     Error = "error",
