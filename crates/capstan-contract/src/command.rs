@@ -17,9 +17,6 @@ mod append_run_events;
 mod append_task_output_rows;
 mod archive_all_outputs;
 mod archive_output;
-mod archive_task;
-mod cancel_run;
-mod cancel_task;
 mod check_tool_call;
 mod claim_input;
 mod claim_tool_call;
@@ -47,18 +44,18 @@ mod register_worker;
 mod renew_request;
 mod report_tool_call;
 mod resume_schedule;
-mod retry_task;
 mod return_attempt;
 mod start_attempt;
 mod submit_task_input;
 mod trigger_schedule;
-mod unarchive_task;
 mod update_agent;
 mod update_schedule;
-mod update_task;
 mod update_workspace;
 mod upsert_channel_binding;
 
+pub use capstan_domain::task::command::{
+    ArchiveTask, CancelRun, CancelTask, RetryTask, TaskPayload, UnarchiveTask, UpdateTask,
+};
 pub use capstan_domain::token::{IssueToken, RevokeToken};
 
 pub use accept_agent_command::AcceptAgentCommand;
@@ -69,9 +66,6 @@ pub use append_run_events::{AppendRunEvents, RunEvent};
 pub use append_task_output_rows::AppendTaskOutputRows;
 pub use archive_all_outputs::ArchiveAllOutputs;
 pub use archive_output::ArchiveOutput;
-pub use archive_task::ArchiveTask;
-pub use cancel_run::CancelRun;
-pub use cancel_task::CancelTask;
 pub use check_tool_call::CheckToolCall;
 pub use claim_input::ClaimInput;
 pub use claim_tool_call::ClaimToolCall;
@@ -99,15 +93,12 @@ pub use register_worker::{RegisterWorker, WorkerCapabilities};
 pub use renew_request::{RenewRequest, Renewal};
 pub use report_tool_call::ReportToolCall;
 pub use resume_schedule::ResumeSchedule;
-pub use retry_task::RetryTask;
 pub use return_attempt::ReturnAttempt;
 pub use start_attempt::StartAttempt;
 pub use submit_task_input::{DecidedItem, SubmitTaskInput};
 pub use trigger_schedule::TriggerSchedule;
-pub use unarchive_task::UnarchiveTask;
 pub use update_agent::UpdateAgent;
 pub use update_schedule::UpdateSchedule;
-pub use update_task::{TaskPayload, UpdateTask};
 pub use update_workspace::{QuotaSettings, SettingsChanges, ToolSettings, UpdateWorkspace};
 pub use upsert_channel_binding::UpsertChannelBinding;
 

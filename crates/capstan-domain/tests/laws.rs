@@ -47,12 +47,12 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         Command::CheckToolCall(c) => Some(&c.attempt_id),
         Command::Accept(_)
         | Command::SubmitInput(_)
-        | Command::Cancel(_)
-        | Command::CancelRun(_)
-        | Command::Retry(_)
-        | Command::Archive(_)
+        | Command::Cancel { .. }
+        | Command::CancelRun { .. }
+        | Command::Retry { .. }
+        | Command::Archive { .. }
         | Command::Unarchive(_)
-        | Command::Update(_)
+        | Command::Update { .. }
         | Command::ChildEnded(_)
         | Command::ParentHeard(_)
         | Command::FireWatch(_)

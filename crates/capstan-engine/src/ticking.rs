@@ -193,11 +193,9 @@ async fn cancel(
         let Some(stream) = stream_of::<TaskCodec>(&order.key.workspace, &task_id.to_string()) else {
             continue;
         };
-        let command = task::Command::Cancel(task::command::Cancel {
-            reason: Some("the next tick of its schedule has come".to_owned()),
-            grace_ms,
-        })
-        .at(order.at);
+        let reason = Some("the next tick of its schedule has come".to_owned());
+        let command = task::command::CancelTask { task_id: *task_id, reason };
+        let command = task::Command::Cancel { command, grace_ms }.at(order.at);
         let command_id = derived(&["cancel", &order.command_id.to_string(), &task_id.to_string()]);
         let context = context(command_id, "cancel-task", order.key.schedule_id.0, order.at);
         match deciders.tasks.execute(&stream, &command, &context).await {

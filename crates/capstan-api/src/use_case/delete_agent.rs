@@ -1,9 +1,10 @@
 //! Deletes an agent: cancels its open tasks first, if the caller asks for it, and deactivates its channel bindings afterwards.
 
-use capstan_contract::command::{CancelTask, CommandBody, DeleteAgent};
+use capstan_contract::command::{CommandBody, DeleteAgent};
 use capstan_dispatch::{CommandContext, DispatchError};
 use capstan_domain::agent::{Command, Delete, Rejection};
 use capstan_domain::id::{AgentId, TaskId, derived};
+use capstan_domain::task::command::CancelTask;
 use capstan_domain::{channel, task};
 use capstan_envelope::{CommitId, Workspace};
 
@@ -93,10 +94,8 @@ impl Deletion<'_> {
         let command_id =
             derived(&["cancelled-by", &self.context.command_id.to_string(), &task_id.to_string()]);
         let context = self.follow_up(command_id, CancelTask::NAME);
-        let command = task::Command::Cancel(task::command::Cancel {
-            reason: Some("the agent is deleted".to_owned()),
-            grace_ms: self.app.config.cancel_grace_ms,
-        });
+        let command = CancelTask { task_id, reason: Some("the agent is deleted".to_owned()) };
+        let command = task::Command::Cancel { command, grace_ms: self.app.config.cancel_grace_ms };
         match self.app.dispatch.tasks.execute(&stream, &command.at(context.occurred_at), &context).await {
             Ok(decided) => Ok(decided.changed),
             Err(DispatchError::Rejected(task::Rejection::IllegalTransition { .. })) => Ok(false),

@@ -1,17 +1,16 @@
 //! The commands of a task that exists: input, update, retry, cancel, archive and unarchive; and those of its runs.
 
-use capstan_contract::command::{
-    ArchiveTask, CancelRun, CancelTask, CommandBody, DecidedItem, EnqueueRunInput, RetryTask,
-    SubmitTaskInput, UnarchiveTask, UpdateTask,
-};
+use capstan_contract::command::{CommandBody, DecidedItem, EnqueueRunInput, SubmitTaskInput};
 use capstan_domain::id::{InputId, TaskId};
-use capstan_domain::task::command::{Archive, Cancel, ItemSpec, Retry, SubmitInput, Unarchive, Update};
-use capstan_domain::task::{Command, command};
+use capstan_domain::task::Command;
+use capstan_domain::task::command::{
+    ArchiveTask, CancelRun, CancelTask, ItemSpec, RetryTask, SubmitInput, UnarchiveTask, UpdateTask,
+};
 use capstan_envelope::Workspace;
 
-use super::execute::Execute;
+use super::execute::{Execute, decide_and_show};
 use super::input::{self, input_id};
-use super::{resolve, streams, wait};
+use super::{resolve, streams};
 use crate::App;
 use crate::call::{CallContext, fresh_id};
 use crate::problem::Problem;
@@ -56,91 +55,69 @@ impl Execute for EnqueueRunInput {
 
 impl Execute for UpdateTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let body = self.clone();
-        let command = Command::Update(Box::new(Update {
-            priority: body.priority,
-            budget_usd: body.budget_usd,
-            payload: body.payload_json.map(Into::into).unwrap_or_default(),
-            routing: body.routing_json,
-            label: body.label,
-            labels: body.labels,
-            deadline: body.deadline,
-            message_bytes_max: app.config.message_bytes_max,
-        }));
-        let task_id = self.task_id;
-        decide(app, workspace, task_id, Success::Done, &self, command, call).await
+        let message_bytes_max = app.config.message_bytes_max;
+        let update = |body| Command::Update { command: Box::new(body), message_bytes_max };
+        decide(app, workspace, call, self.task_id, Success::Done, self, update).await
     }
 }
 
 impl Execute for RetryTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let task_id = self.task_id;
-        let key = call.key();
-        let command = Command::Retry(Retry {
-            message: self.message.clone().unwrap_or_default(),
-            // Keys are per command: an input may have been submitted under the same one.
-            input_id: key.map_or_else(
-                || InputId(fresh_id(call.received_at)),
-                |key| InputId::of_key(task_id, &format!("retry:{}", key.text())),
-            ),
-            message_bytes_max: app.config.message_bytes_max,
-        });
-        decide(app, workspace, task_id, Success::Accepted, &self, command, call).await
+        // Keys are per command: an input may have been submitted under the same one.
+        let input_id = call.key().map_or_else(
+            || InputId(fresh_id(call.received_at)),
+            |key| InputId::of_key(task_id, &format!("retry:{}", key.text())),
+        );
+        let message_bytes_max = app.config.message_bytes_max;
+        let retry = |command| Command::Retry { command, input_id, message_bytes_max };
+        decide(app, workspace, call, task_id, Success::Accepted, self, retry).await
     }
 }
 
 impl Execute for CancelTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let task_id = self.task_id;
-        let command =
-            Command::Cancel(Cancel { reason: self.reason.clone(), grace_ms: app.config.cancel_grace_ms });
-        decide(app, workspace, task_id, Success::Accepted, &self, command, call).await
+        let grace_ms = app.config.cancel_grace_ms;
+        let cancel = |command| Command::Cancel { command, grace_ms };
+        decide(app, workspace, call, self.task_id, Success::Accepted, self, cancel).await
     }
 }
 
-/// Cancels a run, and with it its task.
 impl Execute for CancelRun {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let run_id = self.run_id;
-        let task_id = resolve::task_of_run(app, workspace, run_id).await?;
-        let command = Command::CancelRun(command::CancelRun {
-            run_id,
-            reason: self.reason.clone(),
-            grace_ms: app.config.cancel_grace_ms,
-        });
-        decide(app, workspace, task_id, Success::Accepted, &self, command, call).await
+        let grace_ms = app.config.cancel_grace_ms;
+        let task_id = resolve::task_of_run(app, workspace, self.run_id).await?;
+        let cancel = |command| Command::CancelRun { command, grace_ms };
+        decide(app, workspace, call, task_id, Success::Accepted, self, cancel).await
     }
 }
 
 impl Execute for ArchiveTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let task_id = self.task_id;
-        let archive = Archive { grace_ms: app.config.cancel_grace_ms };
-        decide(app, workspace, task_id, Success::Accepted, &self, Command::Archive(archive), call).await
+        let grace_ms = app.config.cancel_grace_ms;
+        let archive = |command| Command::Archive { command, grace_ms };
+        decide(app, workspace, call, self.task_id, Success::Accepted, self, archive).await
     }
 }
 
 impl Execute for UnarchiveTask {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let task_id = self.task_id;
-        decide(app, workspace, task_id, Success::Accepted, &self, Command::Unarchive(Unarchive), call).await
+        decide(app, workspace, call, self.task_id, Success::Accepted, self, Command::Unarchive).await
     }
 }
 
-/// Executes a command on a task; the answer shows the task when the read models have it in time.
+/// Decides a command on a task; the reply shows the task.
 async fn decide<B: CommandBody>(
     app: &App,
     workspace: &Workspace,
+    call: &CallContext,
     task_id: TaskId,
     success: Success,
-    body: &B,
-    command: Command,
-    call: &CallContext,
+    body: B,
+    command: impl FnOnce(B) -> Command,
 ) -> Result<Reply, Problem> {
-    let key = call.key();
     let stream = streams::task(workspace, task_id)?;
-    let context = call.command(&stream, key.as_ref(), body);
-    let decided = app.dispatch.tasks.execute(&stream, &command.at(call.received_at), &context).await?;
-    let task = wait::shown(app, decided.position, app.reads.task(workspace, task_id)).await;
-    Ok(Reply::new(success, &context, &decided).showing_object("task", task))
+    let context = call.command(&stream, call.key().as_ref(), &body);
+    let shown = app.reads.task(workspace, task_id);
+    decide_and_show(app, &app.dispatch.tasks, &stream, command(body), &context, success, shown).await
 }

@@ -1,4 +1,7 @@
-//! Commands of a task. Each carries every fresh id it may need.
+//! Commands of a task. Those that callers send are their bodies on the wire.
+//!
+//! Facts that no caller sends (fresh ids, looked-up state, limits of the server) stand beside the body in the variant:
+//! `grace_ms` is the time a worker has to stop, in milliseconds; `message_bytes_max` is the longest message, in bytes.
 
 mod acceptance;
 mod attempt;
@@ -18,7 +21,7 @@ pub use blocker::{BlockerItemSpec, BlockerSpec, DeadlineSpec, ExpireBlocker, Ope
 pub use budget::{LiftBudget, StopForBudget, WarnBudget};
 pub use input::{AckInput, ClaimInput, DeferInput, ItemSpec, SubmitInput};
 pub use lifecycle::{
-    Archive, Cancel, CancelRun, PassDeadline, PayloadChange, Retry, Unarchive, Update, Wake,
+    ArchiveTask, CancelRun, CancelTask, PassDeadline, RetryTask, TaskPayload, UnarchiveTask, UpdateTask, Wake,
 };
 pub use output::{AppendOutputRows, ArchiveOutputs, FinalizeOutput, ProduceOutput};
 pub use plan::{ChildEnded, FanOut, FireWatch, ParentHeard, SubtaskSpec};
@@ -27,19 +30,20 @@ pub use tool_call::{CheckToolCall, EndToolCall, StartToolCall};
 use chrono::{DateTime, Utc};
 
 use crate::Requested;
+use crate::id::InputId;
 
-/// A request to a task.
+/// A request to a task: a command and the facts beside it.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant is documented at its struct")]
 pub enum Command {
     Accept(Box<Accept>),
     SubmitInput(SubmitInput),
-    Cancel(Cancel),
-    CancelRun(CancelRun),
-    Retry(Retry),
-    Archive(Archive),
-    Unarchive(Unarchive),
-    Update(Box<Update>),
+    Cancel { command: CancelTask, grace_ms: i64 },
+    CancelRun { command: CancelRun, grace_ms: i64 },
+    Retry { command: RetryTask, input_id: InputId, message_bytes_max: usize },
+    Archive { command: ArchiveTask, grace_ms: i64 },
+    Unarchive(UnarchiveTask),
+    Update { command: Box<UpdateTask>, message_bytes_max: usize },
     ChildEnded(Box<ChildEnded>),
     ParentHeard(ParentHeard),
     FireWatch(FireWatch),

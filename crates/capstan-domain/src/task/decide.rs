@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::Requested;
-use crate::task::command::{Command, ParentHeard, Unarchive};
+use crate::task::command::{ArchiveTask, Command, ParentHeard, UnarchiveTask};
 use crate::task::event::Event;
 use crate::task::rejection::Rejection;
 use crate::task::state::{State, Task};
@@ -34,12 +34,18 @@ fn decide_on(task: &Task, command: &Command, at: DateTime<Utc>) -> Result<Vec<Ev
     match command {
         Command::Accept(_) => Err(Rejection::Exists),
         Command::SubmitInput(command) => inbox::submit(task, command, at),
-        Command::Cancel(command) => lifecycle::cancel(task, command, at),
-        Command::CancelRun(command) => lifecycle::cancel_run(task, command, at),
-        Command::Retry(command) => lifecycle::retry(task, command, at),
-        Command::Archive(command) => Ok(lifecycle::archive(task, command, at)),
-        Command::Unarchive(Unarchive) => Ok(lifecycle::unarchive(task, at)),
-        Command::Update(command) => lifecycle::update(task, command, at),
+        Command::Cancel { command, grace_ms } => lifecycle::cancel(task, command, *grace_ms, at),
+        Command::CancelRun { command, grace_ms } => lifecycle::cancel_run(task, command, *grace_ms, at),
+        Command::Retry { command, input_id, message_bytes_max } => {
+            lifecycle::retry(task, command, *input_id, *message_bytes_max, at)
+        }
+        Command::Archive { command: ArchiveTask { .. }, grace_ms } => {
+            Ok(lifecycle::archive(task, *grace_ms, at))
+        }
+        Command::Unarchive(UnarchiveTask { .. }) => Ok(lifecycle::unarchive(task, at)),
+        Command::Update { command, message_bytes_max } => {
+            lifecycle::update(task, command, *message_bytes_max, at)
+        }
         Command::ChildEnded(command) => Ok(subtasks::child_ended(task, command, at)),
         Command::ParentHeard(ParentHeard) => Ok(subtasks::parent_heard(task, at)),
         Command::FireWatch(command) => Ok(watches::fire(task, command, at)),
@@ -76,10 +82,10 @@ fn is_refused_when_archived(command: &Command) -> bool {
     matches!(
         command,
         Command::SubmitInput(_)
-            | Command::Cancel(_)
-            | Command::CancelRun(_)
-            | Command::Retry(_)
-            | Command::Update(_)
+            | Command::Cancel { .. }
+            | Command::CancelRun { .. }
+            | Command::Retry { .. }
+            | Command::Update { .. }
     )
 }
 

@@ -9,7 +9,7 @@ use crate::Requested;
 use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::task::command::{
-    Accept, AckInput, BlockerSpec, Cancel, ClaimInput, Command, DeferInput, ExpireBlocker, ExpireLease,
+    Accept, AckInput, BlockerSpec, CancelTask, ClaimInput, Command, DeferInput, ExpireBlocker, ExpireLease,
     Finish, Lease, OpenBlocker, ProduceOutput, Start, SubmitInput, TimeOutAttempt, WakePlan,
 };
 use crate::task::event::{AttemptOutcome, BlockerKind, Event, InputSource, OutputStatus};
@@ -154,7 +154,8 @@ pub(super) fn expire_blocker(revision: u32, seconds: i64) -> Requested<Command> 
 }
 
 pub(super) fn cancel() -> Requested<Command> {
-    Command::Cancel(Cancel { reason: Some("enough".into()), grace_ms: GRACE_MS }).at(at(30))
+    let command = CancelTask { task_id: task_id(), reason: Some("enough".into()) };
+    Command::Cancel { command, grace_ms: GRACE_MS }.at(at(30))
 }
 
 pub(super) fn expire(epoch: u64) -> Requested<Command> {

@@ -5,8 +5,9 @@ use chrono::{DateTime, Utc};
 
 use crate::Change;
 use crate::Faults;
+use crate::id::InputId;
 use crate::span::{SPAN_MS_MAX, later};
-use crate::task::command::{Archive, Cancel, CancelRun, Retry, Update};
+use crate::task::command::{CancelRun, CancelTask, RetryTask, TaskPayload, UpdateTask};
 use crate::task::event::{
     Event, InputAccepted, InputOutcome, InputSource, QueueMode, RunCause, TaskArchived, TaskBudgetSet,
     TaskDeadlineSet, TaskLabelled, TaskPayloadSet, TaskReprioritised, TaskRoutingSet, TaskUnarchived,
@@ -22,16 +23,22 @@ use crate::text::non_blank;
 /// The reason recorded when archiving cancels a task.
 const ARCHIVED: &str = "archived";
 
-pub(super) fn cancel(task: &Task, command: &Cancel, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
+pub(super) fn cancel(
+    task: &Task,
+    command: &CancelTask,
+    grace_ms: i64,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
     if task.state.is_terminal() {
         return Err(Rejection::illegal("cancelling", task.state));
     }
-    Ok(run::stop(task, command.reason.clone(), command.grace_ms, at))
+    Ok(run::stop(task, command.reason.clone(), grace_ms, at))
 }
 
 pub(super) fn cancel_run(
     task: &Task,
     command: &CancelRun,
+    grace_ms: i64,
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
     let run = task.run(command.run_id).ok_or(Rejection::PartNotFound("run"))?;
@@ -42,33 +49,36 @@ pub(super) fn cancel_run(
             state: run.status.as_str().into(),
         });
     }
-    Ok(run::stop(task, command.reason.clone(), command.grace_ms, at))
+    Ok(run::stop(task, command.reason.clone(), grace_ms, at))
 }
 
 /// Requests another run: in the session of the last run that reached an agent, if one did. Without a message the agent
 /// receives the last prompt again.
-pub(super) fn retry(task: &Task, command: &Retry, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
+pub(super) fn retry(
+    task: &Task,
+    command: &RetryTask,
+    input_id: InputId,
+    message_bytes_max: usize,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
     if !matches!(task.state, TaskState::Error | TaskState::Dropped | TaskState::Cancelled) {
         return Err(Rejection::illegal("retrying", task.state));
     }
-    if command.message.len() > command.message_bytes_max {
-        return Err(Rejection::TooLarge { field: "message", limit_bytes: command.message_bytes_max });
+    if command.message.as_ref().is_some_and(|text| text.len() > message_bytes_max) {
+        return Err(Rejection::TooLarge { field: "message", limit_bytes: message_bytes_max });
     }
     // An input under this id was accepted before; it is not accepted twice.
-    let is_new = task.input(command.input_id).is_none();
-    let message = non_blank(Some(&command.message)).filter(|_| is_new);
-    let newest = message.as_deref().map(|message| QueuedText {
-        input_id: command.input_id,
-        message,
-        queue_mode: QueueMode::default(),
-    });
+    let is_new = task.input(input_id).is_none();
+    let message = non_blank(command.message.as_deref()).filter(|_| is_new);
+    let newest =
+        message.as_deref().map(|message| QueuedText { input_id, message, queue_mode: QueueMode::default() });
     let mut run = run::request_with_inputs(task, RunCause::Retry, None, newest, at);
     if run.prompt.is_empty() {
         last_prompt(task).clone_into(&mut run.prompt);
     }
     let accepted = message.map(|message| {
         Event::InputAccepted(InputAccepted::text(
-            command.input_id,
+            input_id,
             task.inbox.next_seq(),
             InputSource::default(),
             message,
@@ -87,14 +97,14 @@ fn last_prompt(task: &Task) -> &str {
     }
 }
 
-pub(super) fn archive(task: &Task, command: &Archive, at: DateTime<Utc>) -> Vec<Event> {
+pub(super) fn archive(task: &Task, grace_ms: i64, at: DateTime<Utc>) -> Vec<Event> {
     if task.is_archived() {
         return Vec::new();
     }
     let mut events = if task.state.is_terminal() {
         Vec::new()
     } else {
-        run::stop(task, Some(ARCHIVED.to_owned()), command.grace_ms, at)
+        run::stop(task, Some(ARCHIVED.to_owned()), grace_ms, at)
     };
     events.push(Event::TaskArchived(TaskArchived { at }));
     events
@@ -105,9 +115,16 @@ pub(super) fn unarchive(task: &Task, at: DateTime<Utc>) -> Vec<Event> {
     task.is_archived().then(unarchived).into_iter().collect()
 }
 
-pub(super) fn update(task: &Task, command: &Update, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
-    if command.payload.message.as_ref().is_some_and(|text| text.len() > command.message_bytes_max) {
-        return Err(Rejection::TooLarge { field: "message", limit_bytes: command.message_bytes_max });
+pub(super) fn update(
+    task: &Task,
+    command: &UpdateTask,
+    message_bytes_max: usize,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
+    let payload = command.payload_json.as_ref();
+    if payload.and_then(|payload| payload.message.as_ref()).is_some_and(|text| text.len() > message_bytes_max)
+    {
+        return Err(Rejection::TooLarge { field: "message", limit_bytes: message_bytes_max });
     }
     let accepted = &task.accepted;
     let mut faults = Faults::default();
@@ -135,21 +152,21 @@ pub(super) fn update(task: &Task, command: &Update, at: DateTime<Utc>) -> Result
     if deadline != accepted.deadline {
         events.push(Event::TaskDeadlineSet(TaskDeadlineSet { deadline, at }));
     }
-    if let Some(routing) = command.routing.as_ref().filter(|routing| **routing != accepted.routing) {
+    if let Some(routing) = command.routing_json.as_ref().filter(|routing| **routing != accepted.routing) {
         events.push(Event::TaskRoutingSet(TaskRoutingSet { routing: routing.clone(), at }));
     }
-    events.extend(change_payload(task, command, at));
+    events.extend(payload.and_then(|payload| change_payload(task, payload, at)));
     Ok(events)
 }
 
-fn check(task: &Task, command: &Update, at: DateTime<Utc>, faults: &mut Faults) {
-    let payload = &command.payload;
+fn check(task: &Task, command: &UpdateTask, at: DateTime<Utc>, faults: &mut Faults) {
     faults.amount("/budget_usd", command.budget_usd.value().copied());
     let latest = later(at, SPAN_MS_MAX);
     if let Some(&deadline) = command.deadline.against(task.accepted.deadline.as_ref()).value() {
         faults.require(deadline > at, "/deadline", "deadline must be in the future");
         faults.require(deadline <= latest, "/deadline", "must be within a century");
     }
+    let Some(payload) = &command.payload_json else { return };
     if let Some(message) = &payload.message {
         faults.required("/payload_json/message", message);
     }
@@ -158,8 +175,8 @@ fn check(task: &Task, command: &Update, at: DateTime<Utc>, faults: &mut Faults) 
     faults.span("/payload_json/timeout_ms", payload.timeout_ms);
 }
 
-fn change_payload(task: &Task, command: &Update, at: DateTime<Utc>) -> Option<Event> {
-    let (payload, accepted) = (&command.payload, &task.accepted);
+fn change_payload(task: &Task, payload: &TaskPayload, at: DateTime<Utc>) -> Option<Event> {
+    let accepted = &task.accepted;
     let message = payload.message.as_deref().map(str::trim).filter(|text| *text != accepted.message);
     let prompt = payload.extra_system_prompt.as_deref().map(str::trim);
     let prompt = prompt.filter(|text| *text != accepted.extra_system_prompt.as_deref().unwrap_or_default());

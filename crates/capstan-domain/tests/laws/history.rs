@@ -8,11 +8,12 @@ use capstan_domain::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId,
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{
-    Accept, AckInput, AppendOutputRows, Archive, BlockerSpec, Cancel, CancelRun, CheckToolCall, ChildEnded,
-    ClaimInput, Command, DeadlineSpec, DeferInput, EndToolCall, ExpireBlocker, ExpireLease, ExpireQueue,
-    FanOut, FinalizeOutput, Finish, FireWatch, ItemSpec, Lease, LiftBudget, OpenBlocker, ParentHeard,
-    PassDeadline, PayloadChange, ProduceOutput, RecordUsage, ReleaseAttempt, Retry, Start, StartToolCall,
-    StopForBudget, SubmitInput, SubtaskSpec, TimeOutAttempt, Unarchive, Update, Wake, WakePlan, WarnBudget,
+    Accept, AckInput, AppendOutputRows, ArchiveTask, BlockerSpec, CancelRun, CancelTask, CheckToolCall,
+    ChildEnded, ClaimInput, Command, DeadlineSpec, DeferInput, EndToolCall, ExpireBlocker, ExpireLease,
+    ExpireQueue, FanOut, FinalizeOutput, Finish, FireWatch, ItemSpec, Lease, LiftBudget, OpenBlocker,
+    ParentHeard, PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, RetryTask, Start, StartToolCall,
+    StopForBudget, SubmitInput, SubtaskSpec, TaskPayload, TimeOutAttempt, UnarchiveTask, UpdateTask, Wake,
+    WakePlan, WarnBudget,
 };
 use capstan_domain::task::event::{
     Approvers, AttemptOutcome, BlockerKind, BudgetScope, DeadlineDefault, InputSource, Join, OutputStatus,
@@ -446,9 +447,13 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
             let due = open.and_then(|open| open.deadline.as_ref()).map_or(at, |deadline| deadline.at);
             Command::ExpireBlocker(ExpireBlocker { blocker_id, grace_ms: 1000 }).at(due.max(at))
         }
-        Kind::Cancel => Command::Cancel(Cancel { reason: None, grace_ms: i64::from(b) * 100 }).at(at),
+        Kind::Cancel => Command::Cancel {
+            command: CancelTask { task_id: task_id(), reason: None },
+            grace_ms: i64::from(b) * 100,
+        }
+        .at(at),
         Kind::CancelRun => {
-            Command::CancelRun(CancelRun { run_id, reason: Some(text), grace_ms: 1000 }).at(at)
+            Command::CancelRun { command: CancelRun { run_id, reason: Some(text) }, grace_ms: 1000 }.at(at)
         }
         Kind::ChildEnded => {
             let known = task.open_subtasks().nth(usize::from(a % 2)).filter(|_| !wild);
@@ -466,22 +471,28 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
         })
         .at(at),
         Kind::Retry => {
-            let message = if b % 2 == 0 { text } else { String::new() };
-            Command::Retry(Retry { message, input_id, message_bytes_max: 1000 }).at(at)
+            let command = RetryTask { task_id: task_id(), message: (b % 2 == 0).then_some(text) };
+            Command::Retry { command, input_id, message_bytes_max: 1000 }.at(at)
         }
-        Kind::Archive => Command::Archive(Archive { grace_ms: i64::from(b) * 100 }).at(at),
-        Kind::Unarchive => Command::Unarchive(Unarchive).at(at),
-        Kind::Update => Command::Update(Box::new(Update {
-            priority: (a % 3 == 0).then(|| "high".to_owned()),
-            budget_usd: change(a % 3 == 1, (b % 2 == 0).then_some(f64::from(b))),
-            payload: PayloadChange { message: (b % 3 == 0).then_some(text), ..PayloadChange::default() },
-            routing: None,
-            label: change(b % 3 == 1, (a % 2 == 0).then(|| "a label".to_owned())),
-            labels: None,
-            deadline: change(b % 5 == 2, (a % 2 == 0).then(|| at + Duration::seconds(i64::from(a) + 1))),
-            message_bytes_max: 1000,
-        }))
-        .at(at),
+        Kind::Archive => {
+            Command::Archive { command: ArchiveTask { task_id: task_id() }, grace_ms: i64::from(b) * 100 }
+                .at(at)
+        }
+        Kind::Unarchive => Command::Unarchive(UnarchiveTask { task_id: task_id() }).at(at),
+        Kind::Update => {
+            let payload = TaskPayload { message: Some(text), ..TaskPayload::default() };
+            let command = UpdateTask {
+                task_id: task_id(),
+                priority: (a % 3 == 0).then(|| "high".to_owned()),
+                budget_usd: change(a % 3 == 1, (b % 2 == 0).then_some(f64::from(b))),
+                payload_json: (b % 3 == 0).then_some(payload),
+                routing_json: None,
+                label: change(b % 3 == 1, (a % 2 == 0).then(|| "a label".to_owned())),
+                labels: None,
+                deadline: change(b % 5 == 2, (a % 2 == 0).then(|| at + Duration::seconds(i64::from(a) + 1))),
+            };
+            Command::Update { command: Box::new(command), message_bytes_max: 1000 }.at(at)
+        }
         Kind::Wake => {
             let set_for = task.sleep.as_ref().filter(|_| !wild).map_or(at, |sleep| sleep.wake_at);
             Command::Wake(Wake { wake_at: set_for }).at(set_for.max(at))

@@ -173,17 +173,17 @@ fn intention(command: &Command, at: DateTime<Utc>) -> (&'static str, String) {
             ("start-tool-call", format!("{}/{}/{worker}", start.tool_call_id, start.try_no))
         }
         Command::EndToolCall(end) => ("end-tool-call", format!("{}/{}", end.tool_call_id, end.try_no)),
-        Command::Cancel(_) => ("cancel-with-parent", String::new()),
+        Command::Cancel { .. } => ("cancel-with-parent", String::new()),
         Command::ParentHeard(_) => ("parent-heard", String::new()),
         Command::ChildEnded(ended) => ("child-missing", ended.task_id.to_string()),
         // Commands of callers and workers: the engine never sends them through here.
         Command::Accept(_)
         | Command::SubmitInput(_)
-        | Command::CancelRun(_)
-        | Command::Retry(_)
-        | Command::Archive(_)
+        | Command::CancelRun { .. }
+        | Command::Retry { .. }
+        | Command::Archive { .. }
         | Command::Unarchive(_)
-        | Command::Update(_)
+        | Command::Update { .. }
         | Command::FireWatch(_)
         | Command::Start(_)
         | Command::Finish(_)

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use capstan_domain::id::TaskId;
 use capstan_domain::matching::StreamKey;
-use capstan_domain::task::command::{Cancel, ParentHeard};
+use capstan_domain::task::command::{CancelTask, ParentHeard};
 use capstan_domain::task::event::ParentClose;
 use capstan_domain::task::{Command, TaskState};
 use chrono::{DateTime, Utc};
@@ -79,7 +79,8 @@ impl Relations {
             Some(Step::CancelWithParent) => {
                 let reason = facts.parent.map(|parent| format!("its parent {parent} was cancelled"));
                 let grace_ms = shared.config.grace_ms;
-                shared.order(key, Command::Cancel(Cancel { reason, grace_ms }), None, now)
+                let command = CancelTask { task_id: key.task_id, reason };
+                shared.order(key, Command::Cancel { command, grace_ms }, None, now)
             }
             Some(Step::CreateChild(child)) => shared.create_child(key, child, now),
         }

@@ -7,8 +7,8 @@ use capstan_domain::matching::StreamKey;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::Command;
 use capstan_domain::task::command::{
-    Accept, AckInput, Cancel, ClaimInput, FanOut, Finish, FireWatch, OpenBlocker, Parent, Start, SubmitInput,
-    SubtaskSpec, WakePlan,
+    Accept, AckInput, CancelTask, ClaimInput, FanOut, Finish, FireWatch, OpenBlocker, Parent, Start,
+    SubmitInput, SubtaskSpec, WakePlan,
 };
 use capstan_domain::task::event::{AttemptOutcome, InputSource, Join, ParentClose, SourceWatch};
 use chrono::{DateTime, Duration, Utc};
@@ -165,6 +165,7 @@ pub(crate) fn ack(attempt_id: &AttemptId, input_id: InputId, at: DateTime<Utc>) 
     Command::AckInput(AckInput { attempt_id: attempt_id.clone(), input_id }).at(at)
 }
 
-pub(crate) fn cancel(at: DateTime<Utc>) -> Requested<Command> {
-    Command::Cancel(Cancel { reason: Some("no longer needed".into()), grace_ms: GRACE_MS }).at(at)
+pub(crate) fn cancel(key: &StreamKey, at: DateTime<Utc>) -> Requested<Command> {
+    let command = CancelTask { task_id: key.task_id, reason: Some("no longer needed".into()) };
+    Command::Cancel { command, grace_ms: GRACE_MS }.at(at)
 }

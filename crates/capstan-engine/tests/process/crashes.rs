@@ -149,7 +149,7 @@ impl Life {
         let key = self.keys[self.chance.below(self.keys.len())].clone();
         let id = self.fresh();
         let command = match self.chance.below(4) {
-            0 => cancel(self.now),
+            0 => cancel(&key, self.now),
             1 => news("t-1", ["mail", "reply", "bill"][self.chance.below(3)], self.now),
             _ => input(id.as_u128(), self.now),
         };

@@ -89,7 +89,7 @@ fn cancelling_a_parent_cancels_its_children_and_theirs_but_not_those_that_are_de
     };
     let grandchild = bench.accept(&of(&children[0], ParentClose::Cancel, "g"));
     let detached = bench.accept(&of(&parent, ParentClose::Detach, "d"));
-    let command = cancel(bench.now);
+    let command = cancel(&parent, bench.now);
     bench.send(&parent, &command);
     let cancelled = [children[0].clone(), children[1].clone(), grandchild];
     assert_eq!(states(&bench, &cancelled), [TaskState::Cancelled; 3]);
@@ -103,7 +103,7 @@ fn cancelling_a_parent_cancels_its_children_and_theirs_but_not_those_that_are_de
 fn a_child_that_is_opened_again_continues_without_its_cancelled_parent() {
     let mut bench = Bench::new();
     let (parent, children) = family(&mut bench, 1, Join::All);
-    let command = cancel(bench.now);
+    let command = cancel(&parent, bench.now);
     bench.send(&parent, &command);
     let say = input(77, bench.now);
     bench.send(&children[0], &say);
@@ -118,7 +118,7 @@ fn a_child_that_is_opened_again_continues_without_its_cancelled_parent() {
 fn a_child_accepted_after_its_parent_was_cancelled_is_cancelled_too() {
     let mut bench = Bench::new();
     let parent = bench.accept(&Birth::default());
-    let command = cancel(bench.now);
+    let command = cancel(&parent, bench.now);
     bench.send(&parent, &command);
     assert_eq!(bench.process.tracked(), 0);
     let late = Birth { session: "late".into(), parent: Some(parent.task_id), ..Birth::default() };
@@ -143,7 +143,7 @@ fn a_new_leader_creates_reports_and_cancels_what_the_old_one_left_undone() {
     bench.take_over();
     assert_eq!(bench.world.state(&child), TaskState::Queued);
     bench.failing = true;
-    let command = cancel(bench.now);
+    let command = cancel(&child, bench.now);
     bench.send(&child, &command);
     assert_eq!(bench.world.state(&parent), TaskState::Waiting);
     bench.failing = false;

@@ -134,7 +134,7 @@ fn a_cancellation_reaches_the_worker_at_once_and_its_report_releases_the_attempt
     let attempt = bench.lease_now(worker, 1).remove(0).attempt_id;
     let call = bench.renew(worker, &[&attempt], 30_000);
     let now = bench.now;
-    bench.send(&key, &cancel(now));
+    bench.send(&key, &cancel(&key, now));
     let told = bench.renewed(call);
     assert_eq!((told[0].status, told[0].reason.as_deref()), (RenewStatus::Cancel, Some("no longer needed")));
     assert_eq!(bench.world.state(&key), TaskState::Cancelled);
@@ -367,7 +367,7 @@ fn missed_commits_are_loaded() {
     let key = bench.accept(&Birth::default());
     let now = bench.now;
     let id = bench.fresh();
-    bench.world.send(&key, id, &cancel(now)).unwrap();
+    bench.world.send(&key, id, &cancel(&key, now)).unwrap();
     bench.world.log.pop();
     let id = bench.fresh();
     bench.world.send(&key, id, &input(7_000, now)).unwrap();

@@ -228,8 +228,9 @@ fn an_order_names_the_tasks_of_the_schedule_that_are_open() {
     clock.process.begin_with(StreamKey::new("dev", task_id), 1, state.clone(), clock.now);
     assert_eq!(clock.order().unwrap().open_task_ids, [task_id]);
 
-    let cancel = task::command::Cancel { reason: None, grace_ms: 0 };
-    let cancelled = TaskDecider::decide(&state, &task::Command::Cancel(cancel).at(clock.now)).unwrap();
+    let command = task::command::CancelTask { task_id, reason: None };
+    let cancel = task::Command::Cancel { command, grace_ms: 0 };
+    let cancelled = TaskDecider::decide(&state, &cancel.at(clock.now)).unwrap();
     let records = cancelled.iter().map(|event| capstan_contract::TaskCodec::encode(event).unwrap()).collect();
     let stream = stream("dev", "task", &task_id.to_string());
     clock.process.commit(&recorded(stream, 2, Uuid::nil(), records), clock.now).unwrap();

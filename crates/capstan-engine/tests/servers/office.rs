@@ -18,7 +18,7 @@ use capstan_domain::agent;
 use capstan_domain::id::{AttemptId, TaskId};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::schedule::ScheduleDecider;
-use capstan_domain::task::command::{Accept, Cancel, Finish, Start};
+use capstan_domain::task::command::{Accept, CancelTask, Finish, Start};
 use capstan_domain::task::event::AttemptOutcome;
 use capstan_domain::task::{Command, Task, TaskDecider, TaskState};
 use capstan_domain::workspace::Workspace as Workspaces;
@@ -245,8 +245,8 @@ impl Office {
     }
 
     pub(crate) async fn cancel(&self, key: &StreamKey) {
-        let cancel = Cancel { reason: None, grace_ms: 10_000 };
-        self.send(key, Command::Cancel(cancel)).await;
+        let command = CancelTask { task_id: key.task_id, reason: None };
+        self.send(key, Command::Cancel { command, grace_ms: 10_000 }).await;
     }
 
     pub(crate) async fn finish(&self, attempt_id: &AttemptId) {

@@ -362,7 +362,8 @@ impl Story {
         let task = self.tasks[index].state.clone()?;
         let roll = self.chance.below(100);
         if roll < 4 {
-            return Some(Command::Cancel(command::Cancel { reason: Some("enough".into()), grace_ms: 10 }));
+            let command = command::CancelTask { task_id: task.id(), reason: Some("enough".into()) };
+            return Some(Command::Cancel { command, grace_ms: 10 });
         }
         if roll < 14 {
             return Some(Command::SubmitInput(command::SubmitInput {

@@ -3,29 +3,31 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Change;
-use crate::id::{InputId, RunId};
+use crate::id::{RunId, TaskId};
 
-/// Cancels a task (`CancelTask`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cancel {
-    /// The reason, for people.
+/// Cancels a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CancelTask {
+    /// Id of the task.
+    pub task_id: TaskId,
+    /// Reason; free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Grace of the worker to stop, in milliseconds.
-    pub grace_ms: i64,
 }
 
-/// Cancels a run, and with it its task (`CancelRun`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Cancels a run, and with it its task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CancelRun {
     /// Id of the run.
     pub run_id: RunId,
-    /// The reason, for people.
+    /// Reason; free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Grace of the worker to stop, in milliseconds.
-    pub grace_ms: i64,
 }
 
 /// The sleep timer fires. A timer of another sleep changes nothing.
@@ -44,60 +46,74 @@ pub struct PassDeadline {
     pub grace_ms: i64,
 }
 
-/// Gives a task that ended badly another run (`RetryTask`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// A message for the agent; blank for none.
-    pub message: String,
-    /// The input the message becomes.
-    pub input_id: InputId,
-    /// Longest message, in bytes.
-    pub message_bytes_max: usize,
-}
-
-/// Archives a task (`ArchiveTask`); an open one is cancelled first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Archive {
-    /// Grace of the worker of an open task, in milliseconds.
-    pub grace_ms: i64,
-}
-
-/// Takes a task out of the archive (`UnarchiveTask`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unarchive;
-
-/// Changes something about a task (`UpdateTask`). What is absent stays.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Update {
-    /// `low`, `normal`, `high`, `urgent`, in any case.
-    pub priority: Option<String>,
-    /// Limit in US dollars, or none.
-    pub budget_usd: Change<f64>,
-    /// The payload of later runs.
-    pub payload: PayloadChange,
-    /// Reply addressing.
-    pub routing: Option<Map<String, Value>>,
-    /// A name for people, or none.
-    pub label: Change<String>,
-    /// Names and values to filter by.
-    pub labels: Option<BTreeMap<String, String>>,
-    /// The deadline, or none.
-    pub deadline: Change<DateTime<Utc>>,
-    /// Longest message, in bytes.
-    pub message_bytes_max: usize,
-}
-
-/// The payload of later runs; absent fields stay as they are.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PayloadChange {
-    /// The command's text.
+/// Gives a task that ended badly another run: one that is in error, dropped or cancelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RetryTask {
+    /// Id of the task.
+    pub task_id: TaskId,
+    /// Message for the new run; the message of the last run when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// Text added to the agent's system prompt; blank clears it.
+}
+
+/// Archives a task; an open task is cancelled first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ArchiveTask {
+    /// Id of the task.
+    pub task_id: TaskId,
+}
+
+/// Takes a task out of the archive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnarchiveTask {
+    /// Id of the task.
+    pub task_id: TaskId,
+}
+
+/// Changes something about a task. What is absent stays as it is; null clears what need not be there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UpdateTask {
+    /// Id of the task.
+    pub task_id: TaskId,
+    /// `low`, `normal`, `high` or `urgent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<String>,
+    /// Limit of what it may cost, in US dollars; null for none.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub budget_usd: Change<f64>,
+    /// Changes to the payload of later runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_json: Option<TaskPayload>,
+    /// Reply addressing, replaced as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing_json: Option<Map<String, Value>>,
+    /// A name for people; null for none.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub label: Change<String>,
+    /// Names and values to filter by, replaced as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Deadline of the task; null removes it.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub deadline: Change<DateTime<Utc>>,
+}
+
+/// Changes to the payload of a task; absent fields keep their value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskPayload {
+    /// The command's text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Text added to the agent's system prompt; blank for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_system_prompt: Option<String>,
     /// Objects handed to the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<Vec<Map<String, Value>>>,
-    /// Longest attempt in milliseconds; 0 = none.
+    /// Longest time one attempt may run, in milliseconds; 0 = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<i64>,
     /// True to deliver the result to the routing address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliver: Option<bool>,
 }

@@ -6,42 +6,42 @@ use crate::Change;
 use crate::Requested;
 use crate::outcome_text::ErrorClass;
 use crate::task::TaskDecider;
-use crate::task::command::Unarchive;
-use crate::task::command::{Accept, Command, PayloadChange, ReleaseAttempt};
+use crate::task::command::{Accept, Command, ReleaseAttempt, TaskPayload};
+use crate::task::command::{ArchiveTask, UnarchiveTask};
 use crate::task::event::{BlockerStatus, OutputStatus, Priority, RunStatus};
 use crate::task::fixture::{
     GRACE_MS, accept, accepting, at, attempt, cancel, claim, done, expire, failure, finish_ok, finishing,
-    input_id, kinds, lease, produce, queued, run, say, start, started, stopping, task_of, waiting,
+    input_id, kinds, lease, produce, queued, run, say, start, started, stopping, task_id, task_of, waiting,
 };
 
 fn retry(message: &str) -> Requested<Command> {
-    let (message, input_id) = (message.to_owned(), input_id(50));
-    Command::Retry(Retry { message, input_id, message_bytes_max: 20 }).at(at(60))
+    let command = RetryTask { task_id: task_id(), message: Some(message.to_owned()) };
+    Command::Retry { command, input_id: input_id(50), message_bytes_max: 20 }.at(at(60))
 }
 
 fn archive() -> Requested<Command> {
-    Command::Archive(Archive { grace_ms: GRACE_MS }).at(at(60))
+    Command::Archive { command: ArchiveTask { task_id: task_id() }, grace_ms: GRACE_MS }.at(at(60))
 }
 
 fn unarchive() -> Requested<Command> {
-    Command::Unarchive(Unarchive).at(at(61))
+    Command::Unarchive(UnarchiveTask { task_id: task_id() }).at(at(61))
 }
 
-fn nothing() -> Update {
-    Update {
+fn nothing() -> UpdateTask {
+    UpdateTask {
+        task_id: task_id(),
         priority: None,
         budget_usd: Change::Keep,
-        payload: PayloadChange::default(),
-        routing: None,
+        payload_json: None,
+        routing_json: None,
         label: Change::Keep,
         labels: None,
         deadline: Change::Keep,
-        message_bytes_max: 20,
     }
 }
 
-fn update(update: Update) -> Requested<Command> {
-    Command::Update(Box::new(update)).at(at(60))
+fn update(command: UpdateTask) -> Requested<Command> {
+    Command::Update { command: Box::new(command), message_bytes_max: 20 }.at(at(60))
 }
 
 fn failed() -> Given<TaskDecider> {
@@ -116,8 +116,8 @@ fn a_retry_while_the_old_attempt_still_stops_waits_for_it() {
 fn too_long_a_message_is_refused() {
     let refused = Rejection::TooLarge { field: "message", limit_bytes: 20 };
     failed().when(retry(&"x".repeat(21))).then_rejected(refused.clone());
-    let payload = PayloadChange { message: Some("x".repeat(21)), ..PayloadChange::default() };
-    queued().when(update(Update { payload, ..nothing() })).then_rejected(refused);
+    let payload_json = Some(TaskPayload { message: Some("x".repeat(21)), ..TaskPayload::default() });
+    queued().when(update(UpdateTask { payload_json, ..nothing() })).then_rejected(refused);
 }
 
 #[test]
@@ -156,17 +156,17 @@ fn an_archived_task_refuses_everything_but_its_return() {
 
 #[test]
 fn an_update_records_exactly_what_changes() {
-    let all = Update {
+    let all = UpdateTask {
         priority: Some(" High".into()),
         budget_usd: Change::Set(2.5),
-        payload: PayloadChange {
+        payload_json: Some(TaskPayload {
             message: Some("do that".into()),
             extra_system_prompt: Some("be brief".into()),
             attachments: Some(vec![Map::new()]),
             timeout_ms: Some(5),
             deliver: Some(true),
-        },
-        routing: json!({"to": "ann"}).as_object().cloned(),
+        }),
+        routing_json: json!({"to": "ann"}).as_object().cloned(),
         label: Change::Set(" Ann ".into()),
         labels: Some([("team".to_owned(), "a".to_owned())].into()),
         deadline: Change::Set(at(100)),
@@ -194,11 +194,14 @@ fn an_update_can_clear_what_need_not_be_there() {
         extra_system_prompt: Some("be brief".into()),
         ..accept()
     };
-    let cleared = Update {
+    let cleared = UpdateTask {
         budget_usd: Change::Clear,
         label: Change::Clear,
         deadline: Change::Clear,
-        payload: PayloadChange { extra_system_prompt: Some(String::new()), ..PayloadChange::default() },
+        payload_json: Some(TaskPayload {
+            extra_system_prompt: Some(String::new()),
+            ..TaskPayload::default()
+        }),
         ..nothing()
     };
     let given = capstan_decider::spec::given::<TaskDecider>([]).and(accepting(given));
@@ -212,14 +215,14 @@ fn an_update_can_clear_what_need_not_be_there() {
 
 #[test]
 fn all_faults_of_an_update_are_reported_together() {
-    let wrong = Update {
+    let wrong = UpdateTask {
         priority: Some("soon".into()),
         budget_usd: Change::Set(-1.0),
-        payload: PayloadChange {
+        payload_json: Some(TaskPayload {
             message: Some(" ".into()),
             timeout_ms: Some(-1),
-            ..PayloadChange::default()
-        },
+            ..TaskPayload::default()
+        }),
         deadline: Change::Set(at(60)),
         ..nothing()
     };
@@ -233,14 +236,15 @@ fn all_faults_of_an_update_are_reported_together() {
 
 #[test]
 fn a_later_update_does_not_change_the_prompt_of_a_started_run() {
-    let payload = PayloadChange { message: Some("do that".into()), ..PayloadChange::default() };
-    let given = failed().and(update(Update { payload, ..nothing() }));
+    let payload_json = Some(TaskPayload { message: Some("do that".into()), ..TaskPayload::default() });
+    let given = failed().and(update(UpdateTask { payload_json, ..nothing() }));
     assert_eq!(task_of(&given).runs[0].prompt, "do it");
     given.when(retry("")).then_with(|events, _| assert_eq!(prompt(events).0, "do that"));
 }
 
 fn cancel_run(number: u32) -> Requested<Command> {
-    Command::CancelRun(CancelRun { run_id: run(number), reason: None, grace_ms: GRACE_MS }).at(at(30))
+    Command::CancelRun { command: CancelRun { run_id: run(number), reason: None }, grace_ms: GRACE_MS }
+        .at(at(30))
 }
 
 fn release(epoch: u64) -> Requested<Command> {
