@@ -28,7 +28,6 @@ mod defer_input;
 mod delete_agent;
 mod delete_channel_binding;
 mod delete_schedule;
-mod enqueue_run_input;
 mod fan_out;
 mod finalize_output;
 mod finalize_task_output;
@@ -46,7 +45,6 @@ mod report_tool_call;
 mod resume_schedule;
 mod return_attempt;
 mod start_attempt;
-mod submit_task_input;
 mod trigger_schedule;
 mod update_agent;
 mod update_schedule;
@@ -54,7 +52,8 @@ mod update_workspace;
 mod upsert_channel_binding;
 
 pub use capstan_domain::task::command::{
-    ArchiveTask, CancelRun, CancelTask, RetryTask, TaskPayload, UnarchiveTask, UpdateTask,
+    ArchiveTask, CancelRun, CancelTask, DecidedItem, EnqueueRunInput, RetryTask, SubmitTaskInput,
+    TaskPayload, UnarchiveTask, UpdateTask,
 };
 pub use capstan_domain::token::{IssueToken, RevokeToken};
 
@@ -77,7 +76,6 @@ pub use defer_input::DeferInput;
 pub use delete_agent::DeleteAgent;
 pub use delete_channel_binding::DeleteChannelBinding;
 pub use delete_schedule::DeleteSchedule;
-pub use enqueue_run_input::EnqueueRunInput;
 pub use fan_out::{SourceWatchRequest, SubtaskRequest};
 pub use finalize_output::FinalizeOutput;
 pub use finalize_task_output::FinalizeTaskOutput;
@@ -95,7 +93,6 @@ pub use report_tool_call::ReportToolCall;
 pub use resume_schedule::ResumeSchedule;
 pub use return_attempt::ReturnAttempt;
 pub use start_attempt::StartAttempt;
-pub use submit_task_input::{DecidedItem, SubmitTaskInput};
 pub use trigger_schedule::TriggerSchedule;
 pub use update_agent::UpdateAgent;
 pub use update_schedule::UpdateSchedule;

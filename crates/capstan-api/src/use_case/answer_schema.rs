@@ -5,7 +5,7 @@
 //! the schema of a question never changes, so that is enough.
 
 use capstan_domain::task::Task;
-use capstan_domain::task::command::{BlockerSpec, SubmitInput};
+use capstan_domain::task::command::{BlockerSpec, SubmitTaskInput};
 use capstan_domain::task::state::Input;
 use capstan_domain::{Fault, Faults};
 use jsonschema::Validator;
@@ -34,7 +34,7 @@ pub(crate) fn prepared(mut asked: BlockerSpec, task: Option<&Task>) -> Result<Bl
 }
 
 /// Refuses an input that does not match the schema of its question.
-pub(crate) fn check(schema: &Value, input: &SubmitInput) -> Result<(), Problem> {
+pub(crate) fn check(schema: &Value, input: &SubmitTaskInput) -> Result<(), Problem> {
     let validator = validator(schema).map_err(|why| Problem::internal(std::io::Error::other(why)))?;
     let mut noted = Faults::default();
     for Fault { pointer, message } in faults(&validator, &input.answers, input.message.trim()) {

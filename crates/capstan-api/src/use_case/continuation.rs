@@ -7,13 +7,13 @@ use capstan_contract::command::AcceptAgentCommand;
 use capstan_dispatch::{CommandContext, DispatchError, Together, TogetherError, execute_together};
 use capstan_domain::id::InputId;
 use capstan_domain::session::{self, Event, Last, Session};
-use capstan_domain::task::command::{Accept, SubmitInput};
+use capstan_domain::task::command::{Accept, SubmitInput, SubmitTaskInput};
 use capstan_domain::task::{self, Command, TaskDecider};
 use capstan_domain::{Faults, Requested};
 use capstan_envelope::{StreamId, Workspace};
 use chrono::{DateTime, Utc};
 
-use super::input::{blank, check, outcome};
+use super::input::{check, outcome, submitted};
 use super::read::Reads;
 use super::{quota, streams, wait};
 use crate::App;
@@ -45,11 +45,9 @@ pub(crate) async fn execute(
         Some(key) => InputId(capstan_domain::id::derived(&["session-input", &id.to_string(), &key.text()])),
         None => InputId(fresh_id(call.received_at)),
     };
-    let mut input = SubmitInput {
-        message: body.message.clone(),
-        queue_mode: body.queue_mode.clone().filter(|mode| !mode.trim().eq_ignore_ascii_case("reject")),
-        ..blank(app, input_id, call)
-    };
+    let text = SubmitTaskInput::from_text(accept.task_id, body.message.clone());
+    let queue_mode = body.queue_mode.clone().filter(|mode| !mode.trim().eq_ignore_ascii_case("reject"));
+    let mut input = submitted(app, SubmitTaskInput { queue_mode, ..text }, input_id, call);
     let unfit = unfit(&body);
     for _ in 0..ATTEMPTS_MAX {
         let last = last(app, workspace, &stream).await?;
@@ -126,7 +124,9 @@ fn follow(
         }
         Event::Continued(continued) => {
             let stream = streams::task(workspace, continued.task_id).ok()?;
-            Some((stream, Command::SubmitInput(input.clone()).at(at)))
+            let mut input = input.clone();
+            input.input.task_id = continued.task_id;
+            Some((stream, Command::SubmitInput(input).at(at)))
         }
     }
 }

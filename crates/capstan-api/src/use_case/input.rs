@@ -2,8 +2,8 @@
 
 use capstan_dispatch::{CommandContext, Decided, DispatchError};
 use capstan_domain::id::{InputId, OutputId, TaskId};
-use capstan_domain::task::command::SubmitInput;
-use capstan_domain::task::event::{InputOutcome, InputSource};
+use capstan_domain::task::command::{SubmitInput, SubmitTaskInput};
+use capstan_domain::task::event::InputOutcome;
 use capstan_domain::task::{Command, Event, Rejection, TaskDecider};
 use capstan_envelope::{Actor, StreamId, Workspace};
 use serde::Deserialize;
@@ -22,13 +22,18 @@ pub(super) fn input_id(task_id: TaskId, key: Option<&CommandKey>, call: &CallCon
     key.map_or_else(|| InputId(fresh_id(call.received_at)), |key| InputId::of_key(task_id, &key.text()))
 }
 
-/// An empty input.
-pub(crate) fn blank(app: &App, input_id: InputId, call: &CallContext) -> SubmitInput {
+/// An input of a caller, with the facts beside it.
+pub(crate) fn submitted(
+    app: &App,
+    input: SubmitTaskInput,
+    input_id: InputId,
+    call: &CallContext,
+) -> SubmitInput {
     SubmitInput {
         by: name(&call.actor),
         grace_ms: app.config.cancel_grace_ms,
         message_bytes_max: app.config.message_bytes_max,
-        ..SubmitInput::text(input_id, InputSource::Caller, String::new())
+        ..SubmitInput::new(input_id, input)
     }
 }
 
@@ -75,7 +80,7 @@ pub(crate) async fn check(app: &App, stream: &StreamId, input: &mut SubmitInput)
     if let Some(blocker) = open
         && let Some(schema) = &blocker.opened.answer_schema
     {
-        answer_schema::check(schema, input)?;
+        answer_schema::check(schema, &input.input)?;
         input.checked_for = Some(blocker.opened.blocker_id);
     }
     Ok(())
@@ -92,11 +97,11 @@ async fn note_foreign_outputs(
     struct Shown {
         task_id: TaskId,
     }
-    if input.items.is_empty() {
+    if input.input.items.is_empty() {
         return Ok(());
     }
     let loaded = app.dispatch.tasks.load(stream).await?;
-    for item in &mut input.items {
+    for item in &input.input.items {
         let Ok(output_id) = item.output_id.trim().parse::<OutputId>() else { continue };
         if loaded.state.as_deref().is_some_and(|task| task.outputs.contains_key(&output_id)) {
             continue;
@@ -104,7 +109,9 @@ async fn note_foreign_outputs(
         // Only for a clearer rejection: failures of the read models are ignored.
         let shown = app.reads.output(workspace, None, output_id).await.ok().flatten();
         let shown = shown.and_then(|object| serde_json::from_str::<Shown>(object.json.get()).ok());
-        item.of_task = shown.map(|shown| shown.task_id).filter(|task_id| task_id.to_string() != stream.id());
+        if shown.is_some_and(|shown| shown.task_id.to_string() != stream.id()) {
+            input.foreign.push(output_id);
+        }
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
 //! The commands of a task that exists: input, update, retry, cancel, archive and unarchive; and those of its runs.
 
-use capstan_contract::command::{CommandBody, DecidedItem, EnqueueRunInput, SubmitTaskInput};
+use capstan_contract::command::CommandBody;
 use capstan_domain::id::{InputId, TaskId};
 use capstan_domain::task::Command;
 use capstan_domain::task::command::{
-    ArchiveTask, CancelRun, CancelTask, ItemSpec, RetryTask, SubmitInput, UnarchiveTask, UpdateTask,
+    ArchiveTask, CancelRun, CancelTask, EnqueueRunInput, RetryTask, SubmitInput, SubmitTaskInput,
+    UnarchiveTask, UpdateTask,
 };
 use capstan_envelope::Workspace;
 
@@ -18,38 +19,24 @@ use crate::receipt::{Reply, Success};
 
 impl Execute for SubmitTaskInput {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let task_id: TaskId = self.task_id;
+        let task_id = self.task_id;
         let key = call.key();
         let context = call.command(&streams::task(workspace, task_id)?, key.as_ref(), &self);
-        let item =
-            |DecidedItem { output_id, action, reason }| ItemSpec { output_id, action, reason, of_task: None };
-        let submitted = SubmitInput {
-            kind: self.kind,
-            action: self.action,
-            message: self.message,
-            items: self.items.into_iter().map(item).collect(),
-            answers: self.answers,
-            queue_mode: self.queue_mode,
-            blocker_id: self.blocker_id,
-            ..input::blank(app, input_id(task_id, key.as_ref(), call), call)
-        };
+        let submitted = input::submitted(app, self, input_id(task_id, key.as_ref(), call), call);
         input::submit(app, workspace, task_id, submitted, &context).await
     }
 }
 
 impl Execute for EnqueueRunInput {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let run_id = self.run_id;
         let key = call.key();
-        let task_id = resolve::task_of_run(app, workspace, run_id).await?;
+        let task_id = resolve::task_of_run(app, workspace, self.run_id).await?;
         let context = call.command(&streams::task(workspace, task_id)?, key.as_ref(), &self);
-        let submitted = SubmitInput {
-            run_id: Some(run_id),
-            message: self.message,
-            queue_mode: self.queue_mode,
-            ..input::blank(app, input_id(task_id, key.as_ref(), call), call)
-        };
-        input::submit(app, workspace, task_id, submitted, &context).await
+        let run_id = Some(self.run_id);
+        let text = SubmitTaskInput::from_text(task_id, self.message);
+        let input = SubmitTaskInput { queue_mode: self.queue_mode, ..text };
+        let submitted = input::submitted(app, input, input_id(task_id, key.as_ref(), call), call);
+        input::submit(app, workspace, task_id, SubmitInput { run_id, ..submitted }, &context).await
     }
 }
 

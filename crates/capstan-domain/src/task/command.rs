@@ -19,7 +19,9 @@ pub use attempt::{
 };
 pub use blocker::{BlockerItemSpec, BlockerSpec, DeadlineSpec, ExpireBlocker, OpenBlocker};
 pub use budget::{LiftBudget, StopForBudget, WarnBudget};
-pub use input::{AckInput, ClaimInput, DeferInput, ItemSpec, SubmitInput};
+pub use input::{
+    AckInput, ClaimInput, DecidedItem, DeferInput, EnqueueRunInput, SubmitInput, SubmitTaskInput,
+};
 pub use lifecycle::{
     ArchiveTask, CancelRun, CancelTask, PassDeadline, RetryTask, TaskPayload, UnarchiveTask, UpdateTask, Wake,
 };

@@ -10,9 +10,9 @@ use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId
 use crate::outcome_text::ErrorClass;
 use crate::task::command::{
     Accept, AckInput, BlockerSpec, CancelTask, ClaimInput, Command, DeferInput, ExpireBlocker, ExpireLease,
-    Finish, Lease, OpenBlocker, ProduceOutput, Start, SubmitInput, TimeOutAttempt, WakePlan,
+    Finish, Lease, OpenBlocker, ProduceOutput, Start, SubmitInput, SubmitTaskInput, TimeOutAttempt, WakePlan,
 };
-use crate::task::event::{AttemptOutcome, BlockerKind, Event, InputSource, OutputStatus};
+use crate::task::event::{AttemptOutcome, BlockerKind, Event, OutputStatus};
 use crate::task::{Task, TaskDecider};
 
 pub(super) const GRACE_MS: i64 = 10_000;
@@ -79,21 +79,22 @@ pub(super) fn start(epoch: u64, seconds: i64) -> Requested<Command> {
 
 pub(super) fn input(number: u128, message: &str) -> SubmitInput {
     SubmitInput {
-        input_id: input_id(number),
-        run_id: None,
-        kind: None,
-        action: None,
-        message: message.into(),
-        items: Vec::new(),
-        answers: Map::new(),
-        queue_mode: None,
-        source: InputSource::Caller,
         by: Some("bob".into()),
-        blocker_id: None,
-        checked_for: None,
         grace_ms: GRACE_MS,
         message_bytes_max: 1000,
+        ..SubmitInput::new(input_id(number), SubmitTaskInput::from_text(task_id(), message))
     }
+}
+
+/// An input of which more is said than its text.
+pub(super) fn input_with(
+    number: u128,
+    message: &str,
+    change: impl FnOnce(&mut SubmitTaskInput),
+) -> SubmitInput {
+    let mut input = input(number, message);
+    change(&mut input.input);
+    input
 }
 
 pub(super) fn say(number: u128, message: &str) -> Requested<Command> {
@@ -102,12 +103,12 @@ pub(super) fn say(number: u128, message: &str) -> Requested<Command> {
 
 /// Says something in a queue mode.
 pub(super) fn say_as(number: u128, message: &str, queue_mode: &str) -> Requested<Command> {
-    submit(SubmitInput { queue_mode: Some(queue_mode.into()), ..input(number, message) })
+    submit(input_with(number, message, |input| input.queue_mode = Some(queue_mode.into())))
 }
 
 /// Approves or rejects, perhaps with some words.
 pub(super) fn decide(number: u128, action: &str, message: &str) -> SubmitInput {
-    SubmitInput { action: Some(action.into()), ..input(number, message) }
+    input_with(number, message, |input| input.action = Some(action.into()))
 }
 
 pub(super) fn submit(input: SubmitInput) -> Requested<Command> {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::Faults;
-use crate::task::command::{AckInput, ClaimInput, DeferInput, SubmitInput};
+use crate::task::command::{AckInput, ClaimInput, DeferInput, SubmitInput, SubmitTaskInput};
 use crate::task::event::{
     BlockerKind, BlockerStatus, BlockerVoted, Event, InputAccepted, InputClaimed, InputConsumed,
     InputDeferred, InputKind, InputOutcome, InputSource, QueueMode, Resolution, RunCause, RunStatus,
@@ -21,7 +21,7 @@ use crate::task::words;
 use crate::text::non_blank;
 
 pub(super) fn submit(task: &Task, command: &SubmitInput, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
-    if command.message.len() > command.message_bytes_max {
+    if command.input.message.len() > command.message_bytes_max {
         return Err(Rejection::TooLarge { field: "message", limit_bytes: command.message_bytes_max });
     }
     if task.input(command.input_id).is_some() {
@@ -31,10 +31,11 @@ pub(super) fn submit(task: &Task, command: &SubmitInput, at: DateTime<Utc>) -> R
         task.run(run_id).ok_or(Rejection::PartNotFound("run"))?;
     }
     let mut faults = Faults::default();
-    let queue_mode = words::queue_mode(command.queue_mode.as_deref(), &mut faults);
+    let queue_mode = words::queue_mode(command.input.queue_mode.as_deref(), &mut faults);
     let approval = Approval::read(task, command, &mut faults);
-    let text = text_of(command);
-    let names_decision = non_blank(command.action.as_deref()).is_some() || !command.items.is_empty();
+    let text = text_of(&command.input);
+    let names_decision =
+        non_blank(command.input.action.as_deref()).is_some() || !command.input.items.is_empty();
     let is_empty = text.is_empty() && approval.verdict.is_none() && !names_decision;
     if is_empty && faults == Faults::default() {
         return Err(Rejection::MessageRequired);
@@ -42,7 +43,7 @@ pub(super) fn submit(task: &Task, command: &SubmitInput, at: DateTime<Utc>) -> R
     faults.require(!is_empty, "/message", "message is required");
     faults.into_result().map_err(Rejection::Invalid)?;
     let open = task.blocker.as_ref();
-    if let Some(named) = command.blocker_id
+    if let Some(named) = command.input.blocker_id
         && open.is_none_or(|blocker| blocker.opened.blocker_id != named)
     {
         return Err(Rejection::BlockerClosed);
@@ -71,8 +72,8 @@ impl InputDecision<'_> {
     fn answers(&self, blocker: &Blocker) -> bool {
         let is_meant = self.queue_mode != QueueMode::Queue
             || self.approval.verdict.is_some()
-            || !self.command.answers.is_empty()
-            || self.command.blocker_id.is_some();
+            || !self.command.input.answers.is_empty()
+            || self.command.input.blocker_id.is_some();
         self.command.source == InputSource::Caller && is_meant && blocker.takes_text()
     }
 
@@ -87,8 +88,8 @@ impl InputDecision<'_> {
         let is_text = self.approval.verdict.is_none();
         // A text that interrupts is about something else, and a text on an approval asks for a revised request.
         let is_other = self.queue_mode == QueueMode::Interrupt
-            && command.blocker_id.is_none()
-            && command.answers.is_empty();
+            && command.input.blocker_id.is_none()
+            && command.input.answers.is_empty();
         let is_superseded = is_text && (is_other || blocker.opened.kind == BlockerKind::Approval);
         if is_text
             && !is_superseded
@@ -220,7 +221,7 @@ impl InputDecision<'_> {
             items: self.approval.items.clone(),
             queue_mode: self.queue_mode,
             source: command.source,
-            answers: command.answers.clone(),
+            answers: command.input.answers.clone(),
             blocker_id: self.task.blocker.as_ref().filter(|b| self.answers(b)).map(|b| b.opened.blocker_id),
             outcome,
             accepted_at: self.at,
@@ -229,16 +230,16 @@ impl InputDecision<'_> {
 }
 
 /// The text of an input: its message, else its answers by question.
-fn text_of(command: &SubmitInput) -> String {
-    let message = command.message.trim();
-    if !message.is_empty() || command.answers.is_empty() {
+fn text_of(input: &SubmitTaskInput) -> String {
+    let message = input.message.trim();
+    if !message.is_empty() || input.answers.is_empty() {
         return message.to_owned();
     }
     let line = |(id, answer): (&String, &serde_json::Value)| match answer.as_str() {
         Some(text) => format!("{id}: {text}"),
         None => format!("{id}: {answer}"),
     };
-    command.answers.iter().map(line).collect::<Vec<_>>().join("\n")
+    input.answers.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 pub(super) fn claim(task: &Task, command: &ClaimInput, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {

@@ -9,11 +9,11 @@ use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{
     Accept, AckInput, AppendOutputRows, ArchiveTask, BlockerSpec, CancelRun, CancelTask, CheckToolCall,
-    ChildEnded, ClaimInput, Command, DeadlineSpec, DeferInput, EndToolCall, ExpireBlocker, ExpireLease,
-    ExpireQueue, FanOut, FinalizeOutput, Finish, FireWatch, ItemSpec, Lease, LiftBudget, OpenBlocker,
+    ChildEnded, ClaimInput, Command, DeadlineSpec, DecidedItem, DeferInput, EndToolCall, ExpireBlocker,
+    ExpireLease, ExpireQueue, FanOut, FinalizeOutput, Finish, FireWatch, Lease, LiftBudget, OpenBlocker,
     ParentHeard, PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, RetryTask, Start, StartToolCall,
-    StopForBudget, SubmitInput, SubtaskSpec, TaskPayload, TimeOutAttempt, UnarchiveTask, UpdateTask, Wake,
-    WakePlan, WarnBudget,
+    StopForBudget, SubmitInput, SubmitTaskInput, SubtaskSpec, TaskPayload, TimeOutAttempt, UnarchiveTask,
+    UpdateTask, Wake, WakePlan, WarnBudget,
 };
 use capstan_domain::task::event::{
     Approvers, AttemptOutcome, BlockerKind, BudgetScope, DeadlineDefault, InputSource, Join, OutputStatus,
@@ -299,8 +299,11 @@ fn lease(run_id: RunId, at: DateTime<Utc>) -> Requested<Command> {
 }
 
 fn say(input_id: InputId, message: &str, at: DateTime<Utc>) -> Requested<Command> {
-    let text = SubmitInput::text(input_id, InputSource::Caller, message.into());
-    Command::SubmitInput(SubmitInput { by: Some("zoe".into()), ..text }).at(at)
+    say_with(input_id, "zoe", SubmitTaskInput::from_text(task_id(), message), at)
+}
+
+fn say_with(input_id: InputId, by: &str, input: SubmitTaskInput, at: DateTime<Utc>) -> Requested<Command> {
+    Command::SubmitInput(SubmitInput { by: Some(by.into()), ..SubmitInput::new(input_id, input) }).at(at)
 }
 
 /// Says something in one of all the ways: modes, decisions on outputs, votes, things no person said.
@@ -308,18 +311,18 @@ fn say_somehow(input_id: InputId, message: &str, a: u8, b: u8, at: DateTime<Utc>
     let source = if b % 7 == 6 { InputSource::Watch } else { InputSource::Caller };
     let output_id = OutputId(Uuid::from_u128(2000 + u128::from(a % 3))).to_string();
     let action = if a.is_multiple_of(2) { "approve" } else { "reject" };
-    let item = ItemSpec { output_id, action: action.into(), reason: None, of_task: None };
-    Command::SubmitInput(SubmitInput {
+    let item = DecidedItem { output_id, action: action.into(), reason: None };
+    let input = SubmitTaskInput {
         queue_mode: ["followup", "followup", "steer", "queue", "interrupt"]
             .get(usize::from(b % 8))
             .map(|mode| (*mode).to_owned()),
         action: (b % 5 == 1).then(|| action.to_owned()),
         items: if b % 11 == 3 { vec![item] } else { Vec::new() },
-        by: Some(["ann", "bob", "eve"][usize::from(a % 3)].to_owned()),
-        grace_ms: 1000,
-        ..SubmitInput::text(input_id, source, message.into())
-    })
-    .at(at)
+        ..SubmitTaskInput::from_text(task_id(), message)
+    };
+    let by = Some(["ann", "bob", "eve"][usize::from(a % 3)].to_owned());
+    Command::SubmitInput(SubmitInput { source, by, grace_ms: 1000, ..SubmitInput::new(input_id, input) })
+        .at(at)
 }
 
 /// Asks one of all the questions.
@@ -590,12 +593,8 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
         Kind::Decide => {
             let action = if a % 3 == 0 { "reject" } else { "approve" };
             let message = if b % 3 == 0 { text } else { String::new() };
-            Command::SubmitInput(SubmitInput {
-                action: Some(action.into()),
-                by: Some("zoe".into()),
-                ..SubmitInput::text(input_id, InputSource::Caller, message)
-            })
-            .at(at)
+            let input = SubmitTaskInput::from_text(task_id(), message);
+            say_with(input_id, "zoe", SubmitTaskInput { action: Some(action.into()), ..input }, at)
         }
         Kind::StartCall => {
             let (tool_call_id, try_no, until) = claim(task, wild, at);

@@ -8,9 +8,9 @@ use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::Command;
 use capstan_domain::task::command::{
     Accept, AckInput, CancelTask, ClaimInput, FanOut, Finish, FireWatch, OpenBlocker, Parent, Start,
-    SubmitInput, SubtaskSpec, WakePlan,
+    SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
 };
-use capstan_domain::task::event::{AttemptOutcome, InputSource, Join, ParentClose, SourceWatch};
+use capstan_domain::task::event::{AttemptOutcome, Join, ParentClose, SourceWatch};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Map, json};
 use uuid::Uuid;
@@ -152,9 +152,10 @@ pub(crate) fn question(attempt_id: &AttemptId, at: DateTime<Utc>) -> Requested<C
     Command::OpenBlocker(OpenBlocker { attempt_id: attempt_id.clone(), blocker }).at(at)
 }
 
-pub(crate) fn input(id: u128, at: DateTime<Utc>) -> Requested<Command> {
+pub(crate) fn input(key: &StreamKey, id: u128, at: DateTime<Utc>) -> Requested<Command> {
     let input_id = InputId(Uuid::from_u128(id));
-    Command::SubmitInput(SubmitInput::text(input_id, InputSource::Caller, "the first".into())).at(at)
+    let input = SubmitTaskInput::from_text(key.task_id, "the first");
+    Command::SubmitInput(SubmitInput::new(input_id, input)).at(at)
 }
 
 pub(crate) fn claim(attempt_id: &AttemptId, at: DateTime<Utc>) -> Requested<Command> {

@@ -151,7 +151,7 @@ impl Life {
         let command = match self.chance.below(4) {
             0 => cancel(&key, self.now),
             1 => news("t-1", ["mail", "reply", "bill"][self.chance.below(3)], self.now),
-            _ => input(id.as_u128(), self.now),
+            _ => input(&key, id.as_u128(), self.now),
         };
         let _ = self.world.send(&key, id, &command);
     }

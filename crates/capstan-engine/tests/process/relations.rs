@@ -105,7 +105,7 @@ fn a_child_that_is_opened_again_continues_without_its_cancelled_parent() {
     let (parent, children) = family(&mut bench, 1, Join::All);
     let command = cancel(&parent, bench.now);
     bench.send(&parent, &command);
-    let say = input(77, bench.now);
+    let say = input(&children[0], 77, bench.now);
     bench.send(&children[0], &say);
     bench.fail_over(0);
     assert_eq!(bench.world.state(&children[0]), TaskState::Queued);

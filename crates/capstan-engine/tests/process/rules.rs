@@ -156,7 +156,7 @@ fn an_answer_to_a_question_reaches_the_worker_that_waits_for_news() {
     let call = bench.renew(worker, &[&attempt], 30_000);
     bench.pass_ms(1_000);
     assert!(!bench.is_answered(call));
-    bench.send(&key, &input(7_000, now));
+    bench.send(&key, &input(&key, 7_000, now));
     let told = bench.renewed(call);
     assert_eq!((told[0].status, told[0].inputs_pending, told[0].waiting), (RenewStatus::Ok, 1, false));
     // A worker that leaves the input where it is does not make the engine answer in a circle.
@@ -174,7 +174,7 @@ fn an_input_during_a_turn_waits_for_its_end() {
     let attempt = bench.lease_now(worker, 1).remove(0).attempt_id;
     let call = bench.renew(worker, &[&attempt], 5_000);
     let now = bench.now;
-    bench.send(&key, &input(7_000, now));
+    bench.send(&key, &input(&key, 7_000, now));
     assert!(!bench.is_answered(call));
     bench.send(&key, &Command::Finish(Box::new(finish(&attempt, Ok))).at(now));
     assert!(bench.lease_now(worker, 1)[0].prompt.ends_with("the first"));
@@ -215,7 +215,7 @@ fn a_deadline_cancels_the_task_again_when_it_is_reopened() {
     bench.pass_ms(5_000);
     assert_eq!(bench.world.state(&key), TaskState::Cancelled);
     let now = bench.now;
-    bench.send(&key, &input(7_000, now));
+    bench.send(&key, &input(&key, 7_000, now));
     bench.pass_ms(1);
     assert_eq!(bench.world.state(&key), TaskState::Cancelled);
 }
@@ -370,7 +370,7 @@ fn missed_commits_are_loaded() {
     bench.world.send(&key, id, &cancel(&key, now)).unwrap();
     bench.world.log.pop();
     let id = bench.fresh();
-    bench.world.send(&key, id, &input(7_000, now)).unwrap();
+    bench.world.send(&key, id, &input(&key, 7_000, now)).unwrap();
     bench.settle();
     let worker = bench.worker();
     assert!(bench.lease_now(worker, 1)[0].prompt.ends_with("the first"));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use capstan_contract::WorkspaceCodec;
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::Command;
-use capstan_domain::task::command::{CheckToolCall, SubmitInput};
-use capstan_domain::task::event::{InputSource, ToolExecutor};
+use capstan_domain::task::command::{CheckToolCall, SubmitInput, SubmitTaskInput};
+use capstan_domain::task::event::ToolExecutor;
 use capstan_domain::workspace;
 use capstan_domain::workspace::settings::ApprovalPolicy;
 use capstan_engine::EngineConfig;
@@ -50,11 +50,9 @@ async fn kept(office: &Office, endpoint: &Endpoint) -> StreamKey {
 /// The same approval, sent by somebody who repeats it.
 async fn approve(office: &Office, key: &StreamKey) {
     let input_id = capstan_domain::id::InputId(uuid::Uuid::from_u128(77));
-    let input = SubmitInput {
-        action: Some("approve".into()),
-        ..SubmitInput::text(input_id, InputSource::Caller, String::new())
-    };
-    office.send(key, Command::SubmitInput(input)).await;
+    let input = SubmitTaskInput::from_text(key.task_id, "");
+    let input = SubmitTaskInput { action: Some("approve".into()), ..input };
+    office.send(key, Command::SubmitInput(SubmitInput::new(input_id, input))).await;
 }
 
 /// What the agent is told: its live attempt as an input, or its next run as the prompt. A claim that a dead engine left

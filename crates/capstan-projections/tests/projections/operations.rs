@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use capstan_contract::DomainEvent;
 use capstan_domain::task::Command;
+use capstan_domain::task::command::{SubmitInput, SubmitTaskInput};
 use capstan_envelope::{EventRecord, Position};
 use capstan_eventlog::{EventLog, OpenTasks, Snapshots};
 use capstan_projections::{
@@ -201,9 +202,8 @@ async fn a_row_postgres_refuses_is_parked_and_can_be_retried() {
     assert_verified(&log, &place.read_models).await;
     // The live projector notices the retry: the stream continues.
     let input_id = capstan_domain::id::InputId(story.uuid());
-    let source = capstan_domain::task::event::InputSource::Caller;
-    let input = capstan_domain::task::command::SubmitInput::text(input_id, source, "again".into());
-    let command = Command::SubmitInput(input);
+    let input = SubmitTaskInput::from_text(story.tasks[tasks[2]].id, "again");
+    let command = Command::SubmitInput(SubmitInput::new(input_id, input));
     assert!(story.execute(tasks[2], command).await);
     reached(&projector, &place.read_models, story.end().await).await;
     eventually("no stream is parked", LIMIT, async || {

@@ -366,14 +366,12 @@ impl Story {
             return Some(Command::Cancel { command, grace_ms: 10 });
         }
         if roll < 14 {
-            return Some(Command::SubmitInput(command::SubmitInput {
+            let input = command::SubmitTaskInput {
                 answers: object(json!({"q": roll})),
-                ..command::SubmitInput::text(
-                    InputId(self.uuid()),
-                    capstan_domain::task::event::InputSource::Caller,
-                    format!("go on {roll}"),
-                )
-            }));
+                ..command::SubmitTaskInput::from_text(task.id(), format!("go on {roll}"))
+            };
+            let input_id = InputId(self.uuid());
+            return Some(Command::SubmitInput(command::SubmitInput::new(input_id, input)));
         }
         if let Some(live) = &task.live {
             return Some(self.for_live_attempt(&task, live, roll));

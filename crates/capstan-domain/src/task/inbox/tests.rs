@@ -5,15 +5,15 @@ use crate::id::AttemptId;
 use crate::task::event::{AttemptOutcome, RunCause};
 use crate::task::fixture::{
     ack, ask, at, attempt, blocker_id, cancel, claim, defer, done, expire, failure, finish_ok, finishing,
-    input, input_id, kinds, lease, leased, queued, report, run, say, say_as, start, started, stopping,
-    submit as submitting, task_of, waiting,
+    input, input_id, input_with, kinds, lease, leased, queued, report, run, say, say_as, start, started,
+    stopping, submit as submitting, task_of, waiting,
 };
 use crate::task::{Command, Event};
 
 fn outcome(events: &[Event]) -> InputOutcome {
     match &events[0] {
         Event::InputAccepted(accepted) => accepted.outcome,
-        other => panic!("expected an accepted input, got {other:?}"),
+        other => panic!("expected an accepted input, input_with, got {other:?}"),
     }
 }
 
@@ -111,8 +111,8 @@ fn the_same_input_again_changes_nothing_in_any_state() {
 fn an_empty_input_is_refused_and_answers_alone_are_not() {
     started().when(say(1, " \n")).then_rejected(Rejection::MessageRequired);
     let mut answers = input(1, "");
-    answers.answers.insert("colour".into(), json!("red"));
-    answers.answers.insert("size".into(), json!(3));
+    answers.input.answers.insert("colour".into(), json!("red"));
+    answers.input.answers.insert("size".into(), json!(3));
     waiting().when(submitting(answers)).then_with(|_, state| {
         assert_eq!(state.as_ref().unwrap().inbox[0].message, "colour: red\nsize: 3");
     });
@@ -134,7 +134,7 @@ fn an_input_for_a_run_of_another_task_is_refused() {
 
 #[test]
 fn a_second_answer_to_a_closed_question_is_refused() {
-    let answer = |number| submitting(SubmitInput { blocker_id: Some(blocker_id(1)), ..input(number, "x") });
+    let answer = |number| submitting(input_with(number, "x", |input| input.blocker_id = Some(blocker_id(1))));
     waiting().and(answer(1)).when(answer(2)).then_rejected(Rejection::BlockerClosed);
     waiting().and(answer(1)).when(answer(1)).then_nothing();
     started().when(answer(1)).then_rejected(Rejection::BlockerClosed);
@@ -210,14 +210,17 @@ fn an_answer_that_came_before_its_question_answers_it() {
 fn accepted(events: &[Event]) -> &InputAccepted {
     match &events[0] {
         Event::InputAccepted(accepted) => accepted,
-        other => panic!("expected an accepted input, got {other:?}"),
+        other => panic!("expected an accepted input, input_with, got {other:?}"),
     }
 }
 
 #[test]
 fn an_input_with_neither_text_nor_action_is_refused() {
     started().when(say(1, "  ")).then_rejected(Rejection::MessageRequired);
-    let also = SubmitInput { queue_mode: Some("later".into()), kind: Some("x".into()), ..input(1, "") };
+    let also = input_with(1, "", |input| {
+        input.queue_mode = Some("later".into());
+        input.kind = Some("x".into());
+    });
     started().when(submitting(also)).then_rejected_with(|no| match no {
         Rejection::Invalid(faults) => {
             let found: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
@@ -369,7 +372,7 @@ fn equal_texts_under_different_keys_are_two_inputs() {
 
 #[test]
 fn news_of_the_system_leaves_an_open_question_open() {
-    let fired = SubmitInput::text(input_id(1), InputSource::Watch, "news".into());
+    let fired = SubmitInput { source: InputSource::Watch, ..input(1, "news") };
     waiting().when(submitting(fired.clone())).then_with(|events, state| {
         assert_eq!((kinds(events), outcome(events)), (vec!["said"], InputOutcome::Queued));
         assert!(state.as_ref().unwrap().blocker.is_some());

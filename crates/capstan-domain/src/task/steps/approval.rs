@@ -4,7 +4,7 @@ use std::str::FromStr as _;
 
 use crate::Faults;
 use crate::id::OutputId;
-use crate::task::command::{ItemSpec, SubmitInput};
+use crate::task::command::{DecidedItem, SubmitInput};
 use crate::task::event::{Decision, InputKind, ItemDecision, OutputStatus, Verdict};
 use crate::task::rejection::Rejection;
 use crate::task::state::{Blocker, Output, Task};
@@ -23,21 +23,23 @@ pub(in crate::task) struct Approval {
 impl Approval {
     /// Reads the decisions of an input. The verdict is that of the items, when there are any.
     pub(in crate::task) fn read(task: &Task, command: &SubmitInput, faults: &mut Faults) -> Self {
-        let kind = words::input_kind(command.kind.as_deref(), faults);
-        let action = non_blank(command.action.as_deref());
+        let kind = words::input_kind(command.input.kind.as_deref(), faults);
+        let action = non_blank(command.input.action.as_deref());
         let action = action.and_then(|text| words::decision(&text, "/action", faults));
         let mut items: Vec<_> = command
+            .input
             .items
             .iter()
             .enumerate()
-            .filter_map(|(n, item)| read_item(task, n, item, faults))
+            .filter_map(|(n, item)| read_item(task, n, item, &command.foreign, faults))
             .collect();
-        if let (Some(action), true) = (action, command.items.is_empty() && kind != Some(InputKind::FreeText))
+        if let (Some(action), true) =
+            (action, command.input.items.is_empty() && kind != Some(InputKind::FreeText))
         {
             let decided = |(output_id, _)| ItemDecision { output_id, action, reason: None };
             items = task.outputs_in_question().into_iter().map(decided).collect();
         }
-        let is_decision = action.is_some() || !command.items.is_empty();
+        let is_decision = action.is_some() || !command.input.items.is_empty();
         faults.require(
             kind != Some(InputKind::ApproveReject) || is_decision,
             "/action",
@@ -47,7 +49,13 @@ impl Approval {
     }
 }
 
-fn read_item(task: &Task, index: usize, item: &ItemSpec, faults: &mut Faults) -> Option<ItemDecision> {
+fn read_item(
+    task: &Task,
+    index: usize,
+    item: &DecidedItem,
+    foreign: &[OutputId],
+    faults: &mut Faults,
+) -> Option<ItemDecision> {
     let action = words::decision(&item.action, &format!("/items/{index}/action"), faults);
     let pointer = format!("/items/{index}/output_id");
     let named = item.output_id.trim();
@@ -55,15 +63,14 @@ fn read_item(task: &Task, index: usize, item: &ItemSpec, faults: &mut Faults) ->
         faults.add(&pointer, "item output_id is required");
         return None;
     }
-    let output_id = OutputId::from_str(named).ok().filter(|id| task.outputs.contains_key(id));
-    let Some(output_id) = output_id else {
-        faults.add(
-            &pointer,
-            match item.of_task {
-                Some(_) => format!("item output {named} does not belong to task {}", task.id()),
-                None => format!("item output {named} not found"),
-            },
-        );
+    let id = OutputId::from_str(named).ok();
+    let Some(output_id) = id.filter(|id| task.outputs.contains_key(id)) else {
+        let message = if id.is_some_and(|id| foreign.contains(&id)) {
+            format!("item output {named} does not belong to task {}", task.id())
+        } else {
+            format!("item output {named} not found")
+        };
+        faults.add(&pointer, message);
         return None;
     };
     Some(ItemDecision { output_id, action: action?, reason: non_blank(item.reason.as_deref()) })

@@ -5,11 +5,11 @@ use super::*;
 use crate::Requested;
 use crate::policy::RunPolicy;
 use crate::task::TaskDecider;
-use crate::task::command::{Accept, Command, SubmitInput};
+use crate::task::command::{Accept, Command};
 use crate::task::event::RunCause;
 use crate::task::fixture::{
-    accept, accepting, ask, at, attempt, blocker_id, cancel, finish_ok, input, kinds, lease, say, start,
-    started, task_of,
+    accept, accepting, ask, at, attempt, blocker_id, cancel, decide, finish_ok, input_with, kinds, lease,
+    say, start, started, task_of,
 };
 
 fn email() -> Value {
@@ -54,7 +54,7 @@ fn kept(executor: Option<ToolExecutor>) -> Given<TaskDecider> {
 /// The decision, as a person gives it.
 fn decided(history: Given<TaskDecider>, action: &str, said: &str, seconds: i64) -> Given<TaskDecider> {
     let action = Some(action.to_owned()).filter(|action| !action.is_empty());
-    history.and(Command::SubmitInput(SubmitInput { action, ..input(7, said) }).at(at(seconds)))
+    history.and(Command::SubmitInput(input_with(7, said, |input| input.action = action)).at(at(seconds)))
 }
 
 fn approved() -> Given<TaskDecider> {
@@ -385,9 +385,7 @@ fn an_input_during_an_execution_does_not_lose_its_result() {
 
 #[test]
 fn an_answer_to_the_question_is_one_decision() {
-    let approve = |action: &str| {
-        Command::SubmitInput(SubmitInput { action: Some(action.into()), ..input(7, "") }).at(at(30))
-    };
+    let approve = |action: &str| Command::SubmitInput(decide(7, action, "")).at(at(30));
     kept(Some(ToolExecutor::Http)).when(approve(" Approve ")).then_with(|events, state| {
         assert_eq!(kinds(events), ["said", "call decided", "answered"]);
         assert_eq!(state.as_ref().unwrap().state, TaskState::Waiting);

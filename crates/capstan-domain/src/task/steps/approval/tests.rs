@@ -5,8 +5,8 @@ use crate::Requested;
 use crate::task::command::{BlockerItemSpec, BlockerSpec};
 use crate::task::event::{Approvers, BlockerStatus, Event, InputAccepted, InputOutcome, InputSource};
 use crate::task::fixture::{
-    approvable, decide, done, finish_ok, input, input_id, kinds, open, output, output_id, producing, request,
-    say, started, submit, task_of, waiting,
+    approvable, decide, done, finish_ok, input, input_with, kinds, open, output, output_id, producing,
+    request, say, started, submit, task_of, waiting,
 };
 use crate::task::{Command, TaskDecider, TaskState};
 
@@ -36,17 +36,16 @@ fn asking_of(approvers: Option<Approvers>) -> Given {
     ))
 }
 
-fn item(number: u128, action: &str, reason: Option<&str>) -> ItemSpec {
-    ItemSpec {
+fn item(number: u128, action: &str, reason: Option<&str>) -> DecidedItem {
+    DecidedItem {
         output_id: output_id(number).to_string(),
         action: action.into(),
         reason: reason.map(str::to_owned),
-        of_task: None,
     }
 }
 
-fn items(number: u128, items: Vec<ItemSpec>) -> SubmitInput {
-    SubmitInput { items, ..input(number, "") }
+fn items(number: u128, message: &str, items: Vec<DecidedItem>) -> SubmitInput {
+    input_with(number, message, |input| input.items = items)
 }
 
 use OutputStatus::{Approved, Pending, Rejected};
@@ -84,8 +83,8 @@ fn without_a_question_only_the_newest_wait_group_is_decided() {
 
 #[test]
 fn single_decisions_are_listed_by_title_and_a_rejection_stops_the_go_ahead() {
-    let mixed = items(1, vec![item(1, "approve", None), item(2, "REJECT", Some("too long"))]);
-    asking().when(submit(SubmitInput { message: "Thanks".into(), ..mixed })).then_with(|events, state| {
+    let mixed = items(1, "Thanks", vec![item(1, "approve", None), item(2, "REJECT", Some("too long"))]);
+    asking().when(submit(mixed)).then_with(|events, state| {
         assert_eq!(statuses(state.as_ref().unwrap()), [Approved, Rejected, Pending]);
         let said = said(events);
         assert_eq!(said.action, Some(Verdict::Mixed));
@@ -101,11 +100,11 @@ fn single_decisions_are_listed_by_title_and_a_rejection_stops_the_go_ahead() {
 
 #[test]
 fn all_wrong_items_are_named_together_and_nothing_is_written() {
-    let mut foreign = item(8, "approve", None);
-    foreign.of_task = Some(crate::id::TaskId(uuid::Uuid::from_u128(77)));
-    let blank = ItemSpec { output_id: " ".into(), ..item(1, "maybe", None) };
-    let wrong = items(1, vec![blank, item(9, "approve", None), foreign]);
-    asking().when(submit(SubmitInput { action: Some("perhaps".into()), ..wrong })).then_rejected_with(|no| {
+    let blank = DecidedItem { output_id: " ".into(), ..item(1, "maybe", None) };
+    let mut wrong = items(1, "", vec![blank, item(9, "approve", None), item(8, "approve", None)]);
+    wrong.input.action = Some("perhaps".into());
+    wrong.foreign.push(output_id(8));
+    asking().when(submit(wrong)).then_rejected_with(|no| {
         let Rejection::Invalid(faults) = no else { return false };
         let found: Vec<_> =
             faults.iter().map(|fault| (fault.pointer.as_str(), fault.message.as_str())).collect();
@@ -154,7 +153,7 @@ fn a_text_on_a_request_rejects_its_outputs_and_asks_for_a_revision() {
 
 #[test]
 fn an_automated_input_leaves_a_request_its_outputs_and_its_own_text_alone() {
-    let fired = SubmitInput::text(input_id(1), InputSource::Watch, "news".into());
+    let fired = SubmitInput { source: InputSource::Watch, ..input(1, "news") };
     asking().when(submit(fired)).then_with(|events, state| {
         assert_eq!((kinds(events), said(events).message.as_str()), (vec!["said"], "news"));
         let task = state.as_ref().unwrap();
@@ -165,10 +164,11 @@ fn an_automated_input_leaves_a_request_its_outputs_and_its_own_text_alone() {
 
 #[test]
 fn the_action_is_that_of_the_items() {
-    let all = |action| items(1, vec![item(1, action, None), item(2, action, None)]);
+    let all = |action| items(1, "", vec![item(1, action, None), item(2, action, None)]);
     for (action, verdict) in [("approve", Verdict::Approve), ("reject", Verdict::Reject)] {
         // What the caller calls it does not matter then.
-        let named = SubmitInput { action: Some("approve".into()), ..all(action) };
+        let mut named = all(action);
+        named.input.action = Some("approve".into());
         asking().when(submit(named)).then_with(|events, _| assert_eq!(said(events).action, Some(verdict)));
         asking()
             .when(submit(all(action)))
@@ -210,7 +210,10 @@ fn an_approved_draft_is_to_be_sent_unchanged() {
 
 #[test]
 fn kind_and_content_of_an_input_must_agree() {
-    let kind = |kind: &str, input: SubmitInput| submit(SubmitInput { kind: Some(kind.into()), ..input });
+    let kind = |kind: &str, mut input: SubmitInput| {
+        input.input.kind = Some(kind.into());
+        submit(input)
+    };
     waiting().when(kind("approve_reject", input(1, "hm"))).then_rejected(Rejection::invalid(
         "/action",
         "an input of kind approve_reject takes an action or items",
@@ -267,7 +270,7 @@ fn only_those_who_are_asked_approve_and_never_the_requester() {
     asking().when(by("ann", input(1, "forget it"))).then_with(|_, state| {
         assert_eq!(state.as_ref().unwrap().blocker, None);
     });
-    let part = items(1, vec![item(1, "approve", None)]);
+    let part = items(1, "", vec![item(1, "approve", None)]);
     asking().when(by("bob", part)).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
 }
 
@@ -282,9 +285,10 @@ fn a_request_asked_in_other_words_after_a_vote_is_another_request() {
 
 #[test]
 fn a_second_answer_to_a_request_is_refused() {
-    let answer = |number| SubmitInput {
-        blocker_id: Some(crate::task::fixture::blocker_id(1)),
-        ..decide(number, "approve", "")
+    let answer = |number| {
+        let mut answer = decide(number, "approve", "");
+        answer.input.blocker_id = Some(crate::task::fixture::blocker_id(1));
+        answer
     };
     asking().and(submit(answer(1))).when(submit(answer(2))).then_rejected(Rejection::BlockerClosed);
     asking().and(submit(answer(1))).when(submit(answer(1))).then_nothing();
