@@ -7,7 +7,6 @@ mod queries;
 mod routed;
 mod rpc;
 mod surface;
-mod worker_calls;
 
 use std::sync::Arc;
 

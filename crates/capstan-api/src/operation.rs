@@ -35,7 +35,7 @@ pub struct Operation {
 impl Operation {
     /// True when one workspace is named in the path, directly or by an attempt of it.
     pub fn names_workspace(&self) -> bool {
-        self.path.contains("{workspace}") || self.path.contains("{attempt}")
+        self.path.contains("{workspace}") || self.path.contains("{attempt_id}")
     }
 
     /// The parameters of the path, in order.
@@ -59,7 +59,7 @@ impl Operation {
         match self.bus {
             Some(name) => Some(name.to_owned()),
             None if self.waits_for_position() => Some(kebab(self.name)),
-            None if self.is_worker_call() => Some(format!("worker.{}", kebab(self.name))),
+            None if self.is_worker_call() => self.body.map(|name| format!("worker.{name}")),
             None => None,
         }
     }

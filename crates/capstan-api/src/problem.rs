@@ -83,6 +83,11 @@ impl Problem {
         Self::new(Code::NotFound, format!("there is no such {what}"))
     }
 
+    /// A body longer than allowed.
+    pub(crate) fn too_large(bytes_max: usize) -> Self {
+        Self::new(Code::PayloadTooLarge, format!("the body exceeds {bytes_max} bytes"))
+    }
+
     /// Keeps the cause for the log.
     #[must_use]
     pub fn because(mut self, source: impl Error + Send + Sync + 'static) -> Self {

@@ -3,7 +3,8 @@
 //! A request is one object. Over HTTP some of its fields stand in the path and in the query string, over NATS and in
 //! batches all of them stand in the body; [`read`] joins them and reads the type that the published schema is drawn
 //! from. It refuses a field that is not declared, at every depth, and a field that is given twice. Some fields are not
-//! part of the request itself but apply to a kind of request, such as `idempotency_key`; they are read [`Beside`] it.
+//! part of the request itself but apply to a kind of request, such as `idempotency_key`; they are read [`Beside`] it,
+//! from the same places and headers.
 //!
 //! A request that cannot be read is read a second time, against its schema, so that the answer names every fault at once.
 
@@ -14,13 +15,13 @@ mod text;
 
 use std::borrow::Cow;
 
-use capstan_contract::command::{Conditions, Unconditional};
+use capstan_contract::command::{ClaimConditions, Conditions, LeaseConditions, Unconditional};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use crate::problem::{Code, Problem};
-use joined::Joined;
+use joined::{BesideFields, Joined};
 
 /// The place of a field outside the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(crate) enum Source {
     Path,
     /// The query string.
     Query,
+    /// The header of this name.
+    Header(&'static str),
 }
 
 /// A field given outside the body, as text.
@@ -43,18 +46,20 @@ pub(crate) struct Outer<'a> {
 }
 
 /// Fields that may stand in the body of every request of a kind, and are not part of the request.
-pub(crate) trait Beside: DeserializeOwned + JsonSchema + Default {
+pub(crate) trait Beside: DeserializeOwned + JsonSchema {
     /// Their names.
     const NAMES: &'static [&'static str];
 }
 
-impl Beside for Conditions {
-    const NAMES: &'static [&'static str] = Self::NAMES;
+macro_rules! beside {
+    ($($conditions:ident)*) => {$(
+        impl Beside for $conditions {
+            const NAMES: &'static [&'static str] = Self::NAMES;
+        }
+    )*};
 }
 
-impl Beside for Unconditional {
-    const NAMES: &'static [&'static str] = &[];
-}
+beside! { Conditions LeaseConditions ClaimConditions Unconditional }
 
 /// Reads a request and the fields beside it. A body of blanks counts as `{}`.
 pub(crate) fn read<T, B>(outer: &[Outer<'_>], body: &[u8]) -> Result<(T, B), Problem>
@@ -77,15 +82,14 @@ where
 {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
     let mut undeclared = false;
-    let mut beside = Vec::new();
+    let mut beside = BesideFields::new(outer, B::NAMES);
     let mut json = serde_json::Deserializer::from_slice(body);
-    let joined = Joined { outer, known, beside_names: B::NAMES, beside: &mut beside, json: &mut json };
+    let joined = Joined { outer, known, beside: &mut beside, json: &mut json };
     let request = serde_ignored::deserialize(joined, |_| undeclared = true);
     match request {
         Ok(request) if !undeclared => {
             json.end().map_err(|error| malformed(&error))?;
-            let map = serde::de::value::MapDeserializer::new(beside.into_iter());
-            match B::deserialize(map) {
+            match B::deserialize(beside) {
                 Ok(beside) => Ok((request, beside)),
                 Err(error) => Err(faults::all::<T, B>(outer, body, known, Some(&error))),
             }

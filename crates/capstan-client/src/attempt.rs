@@ -1,17 +1,16 @@
 //! The worker protocol: the calls of a lease's holder about its attempt.
 
 use capstan_contract::command::{
-    AckInput, AppendLogs, AppendRows, AppendRunEvents, BlockerQuestion, ClaimInput, DeferInput,
+    AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, BlockerQuestion, ClaimInput, DeferInput,
     FinalizeOutput, ProduceOutput, RecordUsage, ReturnAttempt, StartAttempt,
 };
 use capstan_contract::lease::ClaimedInput;
-use capstan_domain::id::{AttemptId, InputId};
+use capstan_domain::id::{AttemptId, InputId, OutputId};
 use capstan_domain::usage::Usage;
 use chrono::{DateTime, Utc};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use crate::client::Call;
 use crate::{Client, Error};
@@ -134,16 +133,17 @@ impl Attempt {
     }
 
     /// Reports an output; answers its id. With a name or an id, repeating makes no second one.
-    pub async fn produce_output(&self, output: &ProduceOutput, key: &str) -> Result<Uuid, Error> {
+    pub async fn produce_output(&self, output: &ProduceOutput, key: &str) -> Result<OutputId, Error> {
         let answer: Value =
             self.post(&["outputs"]).json(output).header("Idempotency-Key", key).answer().await?;
         let id = ["/output_id", "/output/id", "/id"].iter().find_map(|pointer| answer.pointer(pointer));
-        Uuid::deserialize(id.unwrap_or(&Value::Null)).map_err(|source| Error::Decode { status: 200, source })
+        OutputId::deserialize(id.unwrap_or(&Value::Null))
+            .map_err(|source| Error::Decode { status: 200, source })
     }
 
     /// Adds rows to an output.
-    pub async fn append_rows(&self, output: Uuid, rows: &AppendRows, key: &str) -> Result<(), Error> {
-        self.post(&["outputs", &output.to_string(), "rows"])
+    pub async fn append_rows(&self, rows: &AppendOutputRows, key: &str) -> Result<(), Error> {
+        self.post(&["outputs", &rows.output_id.to_string(), "rows"])
             .json(rows)
             .header("Idempotency-Key", key)
             .done()
@@ -151,10 +151,9 @@ impl Attempt {
     }
 
     /// Gives an output its final summary.
-    pub async fn finalize_output(&self, output: Uuid, summary: &str, key: &str) -> Result<(), Error> {
-        let body = FinalizeOutput { summary: summary.to_owned() };
-        self.post(&["outputs", &output.to_string(), "finalize"])
-            .json(&body)
+    pub async fn finalize_output(&self, end: &FinalizeOutput, key: &str) -> Result<(), Error> {
+        self.post(&["outputs", &end.output_id.to_string(), "finalize"])
+            .json(end)
             .header("Idempotency-Key", key)
             .done()
             .await
@@ -174,12 +173,13 @@ impl Attempt {
 
     /// Acknowledges that the agent has received the input.
     pub async fn ack_input(&self, input: InputId) -> Result<(), Error> {
-        self.post(&["inputs", &input.to_string(), "ack"]).json(&AckInput {}).done().await
+        let body = AckInput { input_id: input };
+        self.post(&["inputs", &input.to_string(), "ack"]).json(&body).done().await
     }
 
     /// Defers an input that the agent cannot receive within its turn.
     pub async fn defer_input(&self, input: InputId, reason: &str) -> Result<(), Error> {
-        let body = DeferInput { reason: reason.to_owned() };
+        let body = DeferInput { input_id: input, reason: reason.to_owned() };
         self.post(&["inputs", &input.to_string(), "defer"]).json(&body).done().await
     }
 

@@ -34,14 +34,14 @@ mod workspace;
 pub use agent::Agent;
 pub use attempt::{Attempt, BlockerReport, RunResult, WakePlan};
 pub use capstan_contract::command::{
-    AcceptAgentCommand, AppendLogs, AppendRows, AppendRunEvents, BlockerQuestion, CheckToolCall, CreateAgent,
-    LogLine, ProduceOutput, RegisterWorker, Renewal, ReportToolCall, RunEvent, SubmitTaskInput,
-    UpsertChannelBinding, WorkerCapabilities,
+    AcceptAgentCommand, AppendLogs, AppendOutputRows, AppendRunEvents, BlockerQuestion, CheckToolCall,
+    CreateAgent, FinalizeOutput, LogLine, ProduceOutput, RegisterWorker, Renewal, ReportToolCall, RunEvent,
+    SubmitTaskInput, UpsertChannelBinding, WorkerCapabilities,
 };
 pub use capstan_contract::lease::{
     ClaimedInput, ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer, RenewStatus,
 };
-pub use capstan_domain::id::{AgentId, AttemptId, InputId, RunId, TaskId, ToolCallId, WorkerId};
+pub use capstan_domain::id::{AgentId, AttemptId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
 pub use capstan_domain::policy::RunPolicy;
 pub use capstan_domain::task::event::{InputKind, OutputStatus, RunCause};
 pub use capstan_domain::usage::{ModelUsage, Usage};

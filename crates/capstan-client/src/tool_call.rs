@@ -66,7 +66,7 @@ impl Client {
         worker: WorkerId,
         wait: Duration,
     ) -> Result<Option<ClaimedToolCall>, Error> {
-        let body = ClaimToolCall { wait_ms: millis(wait) };
+        let body = ClaimToolCall { worker_id: worker, wait_ms: millis(wait) };
         let call = self.call(Method::POST, &["v1", "workers", &worker.to_string(), "tool-calls"]);
         call.json(&body).waiting(wait).answer().await
     }

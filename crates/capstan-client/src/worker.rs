@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use capstan_contract::command::{LeaseRequest, RegisterWorker, RenewRequest, Renewal};
+use capstan_contract::command::{DrainWorker, LeaseAttempts, RegisterWorker, RenewLeases, Renewal};
 use capstan_contract::lease::{LeasedAttempt, RegisteredWorker, RenewAnswer};
 use capstan_domain::id::WorkerId;
 use reqwest::Method;
 use serde::Deserialize;
-use serde_json::json;
 
 use crate::client::millis;
 use crate::{Client, Error};
@@ -42,7 +41,7 @@ impl Client {
         max: u32,
         wait: Duration,
     ) -> Result<Vec<LeasedAttempt>, Error> {
-        let body = LeaseRequest { max, wait_ms: millis(wait) };
+        let body = LeaseAttempts { worker_id: worker, max, wait_ms: millis(wait) };
         let call = self.call(Method::POST, &["v1", "workers", &worker.to_string(), "lease"]);
         Ok(call.json(&body).waiting(wait).answer::<Listed<_>>().await?.into_vec())
     }
@@ -55,7 +54,7 @@ impl Client {
         renewals: Vec<Renewal>,
         wait: Duration,
     ) -> Result<Vec<RenewAnswer>, Error> {
-        let body = RenewRequest { renewals, wait_ms: millis(wait) };
+        let body = RenewLeases { worker_id: worker, renewals, wait_ms: millis(wait) };
         let call = self.call(Method::POST, &["v1", "workers", &worker.to_string(), "renew"]);
         Ok(call.json(&body).waiting(wait).answer::<Listed<_>>().await?.into_vec())
     }
@@ -63,7 +62,7 @@ impl Client {
     /// Ends the leasing of new attempts to this worker.
     pub async fn drain_worker(&self, worker: WorkerId) -> Result<(), Error> {
         self.call(Method::POST, &["v1", "workers", &worker.to_string(), "drain"])
-            .json(&json!({}))
+            .json(&DrainWorker { worker_id: worker })
             .done()
             .await
     }
@@ -72,6 +71,7 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use capstan_contract::lease::RenewStatus;
+    use serde_json::json;
 
     use super::*;
 

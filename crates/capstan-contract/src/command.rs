@@ -4,15 +4,15 @@
 //! declared, at every depth), so the types themselves need not.
 
 use schemars::JsonSchema;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::schema::{NamedSchema, request_schema_of};
 
 mod accept_agent_command;
 mod ack_input;
 mod append_logs;
-mod append_rows;
+mod append_output_rows;
 mod append_run_events;
 mod append_task_output_rows;
 mod archive_all_outputs;
@@ -20,6 +20,7 @@ mod archive_output;
 mod check_tool_call;
 mod claim_input;
 mod claim_tool_call;
+mod conditions;
 mod configure_class;
 mod create_agent;
 mod create_schedule;
@@ -28,19 +29,20 @@ mod defer_input;
 mod delete_agent;
 mod delete_channel_binding;
 mod delete_schedule;
+mod drain_worker;
 mod fan_out;
 mod finalize_output;
 mod finalize_task_output;
 mod fingerprint;
 mod finish_attempt;
-mod lease_request;
+mod lease_attempts;
 mod open_blocker;
 mod pause_schedule;
 mod produce_output;
 mod publish_source_event;
 mod record_usage;
 mod register_worker;
-mod renew_request;
+mod renew_leases;
 mod report_tool_call;
 mod resume_schedule;
 mod return_attempt;
@@ -60,7 +62,7 @@ pub use capstan_domain::token::{IssueToken, RevokeToken};
 pub use accept_agent_command::AcceptAgentCommand;
 pub use ack_input::AckInput;
 pub use append_logs::{AppendLogs, LogLine};
-pub use append_rows::AppendRows;
+pub use append_output_rows::AppendOutputRows;
 pub use append_run_events::{AppendRunEvents, RunEvent};
 pub use append_task_output_rows::AppendTaskOutputRows;
 pub use archive_all_outputs::ArchiveAllOutputs;
@@ -68,6 +70,7 @@ pub use archive_output::ArchiveOutput;
 pub use check_tool_call::CheckToolCall;
 pub use claim_input::ClaimInput;
 pub use claim_tool_call::ClaimToolCall;
+pub use conditions::{ClaimConditions, Conditions, LeaseConditions, Unconditional};
 pub use configure_class::ConfigureClass;
 pub use create_agent::CreateAgent;
 pub use create_schedule::CreateSchedule;
@@ -76,19 +79,20 @@ pub use defer_input::DeferInput;
 pub use delete_agent::DeleteAgent;
 pub use delete_channel_binding::DeleteChannelBinding;
 pub use delete_schedule::DeleteSchedule;
+pub use drain_worker::DrainWorker;
 pub use fan_out::{SourceWatchRequest, SubtaskRequest};
 pub use finalize_output::FinalizeOutput;
 pub use finalize_task_output::FinalizeTaskOutput;
 pub use fingerprint::fingerprint;
 pub use finish_attempt::{AgendaEntry, FinishAttempt, WakeRequest};
-pub use lease_request::LeaseRequest;
+pub use lease_attempts::LeaseAttempts;
 pub use open_blocker::{AskedApprovers, AskedDeadline, AskedItem, AskedKind, BlockerQuestion, OpenBlocker};
 pub use pause_schedule::PauseSchedule;
 pub use produce_output::{CreateTaskOutput, ProduceOutput};
 pub use publish_source_event::PublishSourceEvent;
 pub use record_usage::RecordUsage;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
-pub use renew_request::{RenewRequest, Renewal};
+pub use renew_leases::{RenewLeases, Renewal};
 pub use report_tool_call::ReportToolCall;
 pub use resume_schedule::ResumeSchedule;
 pub use return_attempt::ReturnAttempt;
@@ -101,26 +105,14 @@ pub use upsert_channel_binding::UpsertChannelBinding;
 
 /// The body of a command.
 pub trait CommandBody: Serialize + DeserializeOwned + JsonSchema {
+    /// Name of the type, which is that of the operation in the published documents.
+    const TYPE: &'static str;
     /// The command's wire name, as it stands in subjects, batches and metadata.
     const NAME: &'static str;
-}
 
-/// Fields that may stand in the body of every command of a caller, beside its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Conditions {
-    /// Key of the command, 1 to 512 bytes: a repeat under the same key is answered with the first outcome.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
+    /// Fields that stand beside those of the body.
+    type Conditions: Serialize + DeserializeOwned + JsonSchema + 'static;
 }
-
-impl Conditions {
-    /// Their names.
-    pub const NAMES: &'static [&'static str] = &["idempotency_key"];
-}
-
-/// Fields beside the body of a worker's call: none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Unconditional {}
 
 /// Hands the callers' commands, `Type = "wire-name";` each, to a macro. They are the same over HTTP, NATS and in batches.
 #[macro_export]
@@ -162,29 +154,31 @@ macro_rules! for_each_command {
     };
 }
 
-/// Hands the calls of workers to a macro, as [`for_each_command`](crate::for_each_command) does the callers' commands.
+/// Hands the calls of workers, `Type(Conditions) = "wire-name";` each, to a macro.
+#[macro_export]
 macro_rules! for_each_worker_call {
     ($callback:ident) => {
         $callback! {
-            RegisterWorker = "register-worker";
-            LeaseRequest = "lease-attempts";
-            RenewRequest = "renew-leases";
-            StartAttempt = "start-attempt";
-            AppendLogs = "append-logs";
-            AppendRunEvents = "append-run-events";
-            ProduceOutput = "produce-output";
-            AppendRows = "append-rows";
-            FinalizeOutput = "finalize-output";
-            OpenBlocker = "open-blocker";
-            ClaimInput = "claim-input";
-            AckInput = "ack-input";
-            DeferInput = "defer-input";
-            RecordUsage = "record-usage";
-            CheckToolCall = "check-tool-call";
-            ClaimToolCall = "claim-tool-call";
-            ReportToolCall = "report-tool-call";
-            FinishAttempt = "finish-attempt";
-            ReturnAttempt = "return-attempt";
+            RegisterWorker(Unconditional) = "register-worker";
+            LeaseAttempts(Unconditional) = "lease-attempts";
+            RenewLeases(Unconditional) = "renew-leases";
+            DrainWorker(Unconditional) = "drain-worker";
+            StartAttempt(LeaseConditions) = "start-attempt";
+            AppendLogs(LeaseConditions) = "append-logs";
+            AppendRunEvents(LeaseConditions) = "append-run-events";
+            ProduceOutput(LeaseConditions) = "produce-output";
+            AppendOutputRows(LeaseConditions) = "append-output-rows";
+            FinalizeOutput(LeaseConditions) = "finalize-output";
+            OpenBlocker(LeaseConditions) = "open-blocker";
+            ClaimInput(LeaseConditions) = "claim-input";
+            AckInput(LeaseConditions) = "ack-input";
+            DeferInput(LeaseConditions) = "defer-input";
+            RecordUsage(LeaseConditions) = "record-usage";
+            CheckToolCall(LeaseConditions) = "check-tool-call";
+            ClaimToolCall(Unconditional) = "claim-tool-call";
+            ReportToolCall(ClaimConditions) = "report-tool-call";
+            FinishAttempt(LeaseConditions) = "finish-attempt";
+            ReturnAttempt(LeaseConditions) = "return-attempt";
         }
     };
 }
@@ -192,7 +186,9 @@ macro_rules! for_each_worker_call {
 macro_rules! name_commands {
     ($($body:ident = $name:literal;)*) => {
         $(impl CommandBody for $body {
+            const TYPE: &'static str = stringify!($body);
             const NAME: &'static str = $name;
+            type Conditions = Conditions;
         })*
 
         /// The wire names of the callers' commands.
@@ -205,14 +201,16 @@ macro_rules! name_commands {
 }
 
 macro_rules! name_worker_calls {
-    ($($body:ident = $name:literal;)*) => {
+    ($($body:ident($conditions:ident) = $name:literal;)*) => {
         $(impl CommandBody for $body {
+            const TYPE: &'static str = stringify!($body);
             const NAME: &'static str = $name;
+            type Conditions = $conditions;
         })*
 
         /// Every call of a worker and the JSON Schema of its body.
         pub static WORKER_CALLS: &[NamedSchema] =
-            &[$(NamedSchema { name: $name, schema: || request_schema_of::<$body, Unconditional>($name) },)*];
+            &[$(NamedSchema { name: $name, schema: || request_schema_of::<$body, $conditions>($name) },)*];
     };
 }
 

@@ -43,6 +43,13 @@ pub fn request_schema_of<T: JsonSchema, B: JsonSchema>(title: &str) -> Value {
             schema[part] = Value::Object(added.clone());
         }
     }
+    if let Some(Value::Array(added)) = beside.get("required") {
+        if let Value::Array(present) = &mut schema["required"] {
+            present.extend(added.clone());
+        } else {
+            schema["required"] = Value::Array(added.clone());
+        }
+    }
     schema
 }
 

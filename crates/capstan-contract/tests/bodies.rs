@@ -2,14 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "functions the tests share fail the test")]
 
 use capstan_contract::command::{
-    AcceptAgentCommand, AckInput, AppendLogs, AppendRows, AppendRunEvents, AppendTaskOutputRows,
+    AcceptAgentCommand, AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, AppendTaskOutputRows,
     ArchiveAllOutputs, ArchiveOutput, ArchiveTask, CancelRun, CancelTask, CheckToolCall, ClaimInput,
     ClaimToolCall, CommandBody, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput,
-    CreateWorkspace, DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeOutput,
-    FinalizeTaskOutput, FinishAttempt, LeaseRequest, OpenBlocker, PauseSchedule, ProduceOutput,
-    PublishSourceEvent, RecordUsage, RegisterWorker, RenewRequest, ReportToolCall, ResumeSchedule, RetryTask,
-    ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule, UnarchiveTask, UpdateAgent,
-    UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding, body_schemas,
+    CreateWorkspace, DeferInput, DeleteAgent, DeleteChannelBinding, DeleteSchedule, DrainWorker,
+    EnqueueRunInput, FinalizeOutput, FinalizeTaskOutput, FinishAttempt, LeaseAttempts, OpenBlocker,
+    PauseSchedule, ProduceOutput, PublishSourceEvent, RecordUsage, RegisterWorker, RenewLeases,
+    ReportToolCall, ResumeSchedule, RetryTask, ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule,
+    UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
+    body_schemas,
 };
 use capstan_contract::lease::{ANSWERS, ClaimedInput, LeasedAttempt, RenewAnswer, RenewStatus};
 use capstan_contract::schema::NamedSchema;
@@ -50,6 +51,14 @@ fn takes<B: CommandBody>(body: &Value, objects: &[&str]) {
 
 fn usage() -> Value {
     json!({"input_tokens": 5, "cost_usd": 0.25, "models": {"m-1": {"input_tokens": 5, "cost_usd": 0.25}}})
+}
+
+/// The body of a call about an attempt, with the fields of its lease.
+fn under_lease(mut body: Value) -> Value {
+    body["attempt_id"] = json!(format!("dev.{TASK}.3"));
+    body["lease_epoch"] = json!(3);
+    body["idempotency_key"] = json!("k");
+    body
 }
 
 #[test]
@@ -160,42 +169,56 @@ fn workers_bodies_take_their_fields_and_no_others() {
             "runtimes": ["runc"], "network_isolation": true, "workspace_access": ["ro"], "tools": ["t"]}}),
         &["", "/capabilities"],
     );
-    takes::<LeaseRequest>(&json!({"max": 4, "wait_ms": 30000}), &[""]);
-    takes::<RenewRequest>(
-        &json!({"renewals": [{"attempt_id": format!("dev.{TASK}.3"), "epoch": 3}], "wait_ms": 5}),
+    takes::<LeaseAttempts>(&json!({"worker_id": TASK, "max": 4, "wait_ms": 30000}), &[""]);
+    takes::<RenewLeases>(
+        &json!({"worker_id": TASK, "renewals": [{"attempt_id": format!("dev.{TASK}.3"), "epoch": 3}], "wait_ms": 5}),
         &["", "/renewals/0"],
     );
-    takes::<StartAttempt>(&json!({}), &[""]);
+    takes::<StartAttempt>(&under_lease(json!({})), &[""]);
     takes::<AppendLogs>(
-        &json!({"lines": [{"stream": "stdout", "ts": "2026-01-01T00:00:00Z", "chunk_type": "text", "data": "d",
+        &under_lease(
+            json!({"lines": [{"stream": "stdout", "ts": "2026-01-01T00:00:00Z", "chunk_type": "text", "data": "d",
                            "metadata": {"a": 1}}]}),
+        ),
         &["", "/lines/0"],
     );
     takes::<AppendRunEvents>(
-        &json!({"events": [{"event_type": "e", "payload": {"a": 1}, "ts": "2026-01-01T00:00:00Z"}]}),
+        &under_lease(
+            json!({"events": [{"event_type": "e", "payload": {"a": 1}, "ts": "2026-01-01T00:00:00Z"}]}),
+        ),
         &["", "/events/0"],
     );
     takes::<ProduceOutput>(
-        &json!({"id": TASK, "name": "n", "output_type": "o", "title": "t", "summary": "s", "uri": "u",
+        &under_lease(
+            json!({"id": TASK, "name": "n", "output_type": "o", "title": "t", "summary": "s", "uri": "u",
                 "data": {"a": 1}, "metadata": {"b": 2}, "status": "pending"}),
+        ),
         &[""],
     );
-    takes::<AppendRows>(&json!({"rows": [1, {"a": 2}]}), &[""]);
+    takes::<AppendOutputRows>(&under_lease(json!({"output_id": TASK, "rows": [1, {"a": 2}]})), &[""]);
     takes::<CheckToolCall>(
-        &json!({"tool": "t", "arguments": {"a": 1}, "summary": "s", "details": "d", "is_write": false}),
+        &under_lease(
+            json!({"tool": "t", "arguments": {"a": 1}, "summary": "s", "details": "d", "is_write": false}),
+        ),
         &[""],
     );
-    takes::<ClaimToolCall>(&json!({"wait_ms": 5}), &[""]);
-    takes::<ReportToolCall>(&json!({"exit_code": 1, "stdout": "o", "stderr": "e", "error": "x"}), &[""]);
-    takes::<FinalizeOutput>(&json!({"summary": "s"}), &[""]);
+    takes::<ClaimToolCall>(&json!({"worker_id": TASK, "wait_ms": 5}), &[""]);
+    takes::<ReportToolCall>(
+        &json!({"idempotency_key": "k", "worker_id": TASK, "claim": "c", "exit_code": 1, "stdout": "o", "stderr": "e", "error": "x"}),
+        &[""],
+    );
+    takes::<FinalizeOutput>(&under_lease(json!({"output_id": TASK, "summary": "s"})), &[""]);
     let blocker = json!({"summary": "s", "details": "d", "questions": [{"id": "q", "text": "?"}]});
-    takes::<OpenBlocker>(&blocker, &["", "/questions/0"]);
-    takes::<ClaimInput>(&json!({}), &[""]);
-    takes::<AckInput>(&json!({}), &[""]);
-    takes::<RecordUsage>(&json!({ "usage": usage() }), &["", "/usage", "/usage/models/m-1"]);
-    takes::<ReturnAttempt>(&json!({"reason": "r"}), &[""]);
+    takes::<OpenBlocker>(&under_lease(blocker.clone()), &["", "/questions/0"]);
+    takes::<ClaimInput>(&under_lease(json!({})), &[""]);
+    takes::<AckInput>(&under_lease(json!({"input_id": TASK})), &[""]);
+    takes::<DeferInput>(&under_lease(json!({"input_id": TASK, "reason": "r"})), &[""]);
+    takes::<DrainWorker>(&json!({"worker_id": TASK}), &[""]);
+    takes::<RecordUsage>(&under_lease(json!({ "usage": usage() })), &["", "/usage", "/usage/models/m-1"]);
+    takes::<ReturnAttempt>(&under_lease(json!({"reason": "r"})), &[""]);
     takes::<FinishAttempt>(
-        &json!({"outcome": "error", "exit_code": 1, "error": "e", "error_class": "rate_limited", "retry_after_ms": 5,
+        &under_lease(
+            json!({"outcome": "error", "exit_code": 1, "error": "e", "error_class": "rate_limited", "retry_after_ms": 5,
                 "subtasks": [{"prompt": "p", "label": "l", "entity_label": "e", "source_output_id": "o",
                               "wake_delay_minutes": 5, "priority": "low", "budget_usd": 1.5,
                               "policy": {"host": "sandbox"}}], "join": "all",
@@ -205,6 +228,7 @@ fn workers_bodies_take_their_fields_and_no_others() {
                 "usage": usage(), "waiting_for_input": true, "blocker": blocker, "result": {"free": 1},
                 "wake": {"delay_minutes": 5, "at": "2026-01-01T00:00:00Z", "reason": "r", "follow_up_prompt": "p",
                          "agenda": [{"type": "t", "title": "x", "reason": "y"}]}}),
+        ),
         &[
             "",
             "/usage",
@@ -264,8 +288,8 @@ fn optional_fields_may_be_absent_or_null() {
         &json!({"message": "m", "agent_id": "demo", "policy": null, "label": null})
     ));
     assert!(reads::<CancelTask>(&json!({ "task_id": TASK })));
-    assert!(reads::<FinishAttempt>(&json!({"outcome": "ok", "usage": null, "blocker": null})));
-    assert!(reads::<LeaseRequest>(&json!({})));
+    assert!(reads::<FinishAttempt>(&under_lease(json!({"outcome": "ok", "usage": null, "blocker": null}))));
+    assert!(reads::<LeaseAttempts>(&json!({ "worker_id": TASK })));
 }
 
 #[test]
@@ -275,9 +299,9 @@ fn wrong_types_are_refused() {
         &json!({"message": "m", "agent_id": "demo", "policy": {"retry": 3}})
     ));
     assert!(!reads::<SubmitTaskInput>(&json!({"message": "m", "answers": []})));
-    assert!(!reads::<RenewRequest>(&json!({"attempt_id": "dev"})));
-    assert!(!reads::<FinishAttempt>(&json!({"outcome": "well"})));
-    assert!(!reads::<RecordUsage>(&json!({"usage": {"input_tokens": -1}})));
+    assert!(!reads::<RenewLeases>(&json!({"worker_id": TASK, "renewals": [{"attempt_id": 7, "epoch": 1}]})));
+    assert!(!reads::<FinishAttempt>(&under_lease(json!({"outcome": "well"}))));
+    assert!(!reads::<RecordUsage>(&under_lease(json!({"usage": {"input_tokens": -1}}))));
 }
 
 #[test]
@@ -289,9 +313,12 @@ fn what_a_command_needs_is_required() {
 }
 
 #[test]
-fn only_callers_commands_take_a_key() {
-    let keyed = |name: &str| schema(name)["properties"].get("idempotency_key").is_some();
-    assert!(keyed("cancel-task") && !keyed("start-attempt"));
+fn a_call_takes_the_conditions_of_its_kind() {
+    let takes = |name: &str, field: &str| schema(name)["properties"].get(field).is_some();
+    assert!(takes("cancel-task", "idempotency_key") && !takes("cancel-task", "lease_epoch"));
+    assert!(takes("start-attempt", "idempotency_key") && !takes("lease-attempts", "idempotency_key"));
+    assert_eq!(schema("start-attempt")["required"], json!(["attempt_id", "lease_epoch"]));
+    assert!(!reads::<RecordUsage>(&json!({"usage": {}})), "without a lease");
 }
 
 #[test]

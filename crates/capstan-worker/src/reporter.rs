@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use capstan_client::{
-    AppendLogs, AppendRows, AppendRunEvents, Attempt, AttemptId, BlockerReport, CheckToolCall, ClaimedInput,
-    Error, GateAnswer, InputId, ProduceOutput, RunEvent, RunResult, Usage,
+    AppendLogs, AppendOutputRows, AppendRunEvents, Attempt, AttemptId, BlockerReport, CheckToolCall,
+    ClaimedInput, Error, FinalizeOutput, GateAnswer, InputId, OutputId, ProduceOutput, RunEvent, RunResult,
+    Usage,
 };
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::backoff::Backoff;
 use crate::{Hints, LeaseState};
@@ -86,21 +86,21 @@ impl Reporter {
     }
 
     /// Reports an output; returns its id.
-    pub async fn output(&self, output: &ProduceOutput) -> Result<Uuid, ReportError> {
+    pub async fn output(&self, output: &ProduceOutput) -> Result<OutputId, ReportError> {
         let key = self.key();
         self.repeat(|| self.attempt.produce_output(output, &key)).await
     }
 
     /// Adds rows to an output.
-    pub async fn rows(&self, output: Uuid, rows: &AppendRows) -> Result<(), ReportError> {
+    pub async fn rows(&self, rows: &AppendOutputRows) -> Result<(), ReportError> {
         let key = self.key();
-        self.repeat(|| self.attempt.append_rows(output, rows, &key)).await
+        self.repeat(|| self.attempt.append_rows(rows, &key)).await
     }
 
     /// Gives an output its final summary.
-    pub async fn finalize(&self, output: Uuid, summary: &str) -> Result<(), ReportError> {
+    pub async fn finalize(&self, end: &FinalizeOutput) -> Result<(), ReportError> {
         let key = self.key();
-        self.repeat(|| self.attempt.finalize_output(output, summary, &key)).await
+        self.repeat(|| self.attempt.finalize_output(end, &key)).await
     }
 
     /// Asks a question.

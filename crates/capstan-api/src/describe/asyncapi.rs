@@ -196,10 +196,8 @@ impl Drawing {
 
     fn worker_calls(&mut self, operations: &[Operation]) {
         for operation in operations.iter().filter(|operation| operation.is_worker_call()) {
-            let Some(name) = operation.rpc_name() else { continue };
-            let body = operation.body.and_then(|body| body_schemas().find(|named| named.name == body));
-            let payload = body.map(|body| self.components.reference(body.name));
-            self.message(&name, payload.unwrap_or_else(|| json!({ "type": "object" })), operation.summary);
+            let (Some(name), Some(body)) = (operation.rpc_name(), operation.body) else { continue };
+            self.message(&name, self.components.reference(body), operation.summary);
             self.rpc(&name, &name, operation.summary, "answer");
         }
     }

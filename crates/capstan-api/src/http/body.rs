@@ -7,8 +7,6 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use capstan_contract::command::Unconditional;
 use futures_util::StreamExt;
-use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 
 use crate::App;
 use crate::http::parameters::Parameters;
@@ -62,7 +60,7 @@ async fn collect(headers: &HeaderMap, body: Body, limit_bytes: usize) -> Result<
             }
             if first.len().max(whole.len()) > limit_bytes {
                 drain(chunks).await;
-                return Err(too_large(limit_bytes));
+                return Err(Problem::too_large(limit_bytes));
             }
         }
         return Ok(if whole.is_empty() { first } else { whole.into() });
@@ -70,7 +68,7 @@ async fn collect(headers: &HeaderMap, body: Body, limit_bytes: usize) -> Result<
     if announced.is_some_and(|bytes| bytes <= DRAIN_BYTES_MAX) {
         drain(body.into_data_stream()).await;
     }
-    Err(too_large(limit_bytes))
+    Err(Problem::too_large(limit_bytes))
 }
 
 async fn drain(mut chunks: axum::body::BodyDataStream) {
@@ -87,30 +85,12 @@ async fn drain(mut chunks: axum::body::BodyDataStream) {
     let _ = tokio::time::timeout(Duration::from_secs(5), reading).await;
 }
 
-fn too_large(limit_bytes: usize) -> Problem {
-    Problem::new(Code::PayloadTooLarge, format!("the body exceeds {limit_bytes} bytes"))
-}
-
 /// Reads a request without parameters, whose body is empty or an empty object.
 pub(crate) async fn nothing_more(app: &App, parameters: Parameters, request: Request) -> Result<(), Problem> {
     parameters.finish()?;
-    nothing(request, app.config.command_bytes_max).await
-}
-
-/// Reads a body that is empty or an empty object.
-pub(crate) async fn nothing(request: Request, limit_bytes: usize) -> Result<(), Problem> {
-    read_as::<Unconditional>(request, limit_bytes).await.map(|_| ())
-}
-
-/// Reads a body of at most `limit_bytes` as a request; an empty body is an empty object.
-pub(crate) async fn read_as<T>(request: Request, limit_bytes: usize) -> Result<T, Problem>
-where
-    T: DeserializeOwned + JsonSchema + 'static,
-{
     let (head, body) = request.into_parts();
-    let json = read(&head.headers, body, limit_bytes).await?;
-    let (request, Unconditional {}) = request::read(&[], &json)?;
-    Ok(request)
+    let json = read(&head.headers, body, app.config.command_bytes_max).await?;
+    request::read::<Unconditional, Unconditional>(&[], &json).map(|_| ())
 }
 
 #[cfg(test)]

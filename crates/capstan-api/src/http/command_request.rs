@@ -37,23 +37,31 @@ impl FromRequest<Arc<App>> for CommandRequest {
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Problem> {
         let (mut head, body) = request.into_parts();
-        let Path(mut parts): Path<BTreeMap<String, String>> = Path::from_request_parts(&mut head, app)
-            .await
-            .map_err(|_| Problem::new(Code::MalformedRequest, "the path is malformed"))?;
-        let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(&head.uri)
-            .map_err(|_| Problem::new(Code::MalformedRequest, "the query string cannot be read"))?;
+        let mut outer = outer(&mut head).await?;
         let call = CallContext::from_request_parts(&mut head, app).await?;
         let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-        let workspace = parts.remove("workspace");
-        let path = parts.into_iter().map(|(name, text)| outer(name, text, Source::Path));
-        let query = query.into_iter().filter(|(_, text)| !text.is_empty());
-        let outer = path.chain(query.map(|(name, text)| outer(name, text, Source::Query))).collect();
+        let is_workspace = |outer: &Outer<'_>| outer.source == Source::Path && outer.name == "workspace";
+        let place = outer.iter().position(is_workspace);
+        let workspace = place.map(|place| outer.swap_remove(place).text.into_owned());
         Ok(Self { call, workspace, outer, json })
     }
 }
 
-fn outer(name: String, text: String, source: Source) -> Outer<'static> {
-    Outer { name: name.into(), text: text.into(), source }
+/// The parts of the path and the parameters of the query string; empty parameters count as absent.
+pub(super) async fn outer(head: &mut Parts) -> Result<Vec<Outer<'static>>, Problem> {
+    let Path(parts): Path<BTreeMap<String, String>> = Path::from_request_parts(head, &())
+        .await
+        .map_err(|_| Problem::new(Code::MalformedRequest, "the path is malformed"))?;
+    let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(&head.uri)
+        .map_err(|_| Problem::new(Code::MalformedRequest, "the query string cannot be read"))?;
+    let path = parts.into_iter().map(|part| (part, Source::Path));
+    let query = query.into_iter().filter(|(_, text)| !text.is_empty()).map(|pair| (pair, Source::Query));
+    let outer = path.chain(query).map(|((name, text), source)| Outer {
+        name: name.into(),
+        text: text.into(),
+        source,
+    });
+    Ok(outer.collect())
 }
 
 impl CommandRequest {

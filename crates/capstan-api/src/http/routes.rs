@@ -3,7 +3,6 @@
 mod admin;
 mod agents;
 mod answers;
-mod attempts;
 mod batches;
 mod channels;
 mod classes;
@@ -15,15 +14,13 @@ mod health;
 mod inbox;
 mod live;
 mod outputs;
-mod report;
 mod runs;
 mod schedules;
 mod schemas;
 mod table;
 mod tasks;
 mod tokens;
-mod tool_calls;
-mod workers;
+mod worker_calls;
 mod workspaces;
 
 use std::sync::{Arc, LazyLock};
@@ -63,16 +60,12 @@ fn filter(method: Verb) -> MethodFilter {
     }
 }
 
-/// The queries and worker calls, for requests over NATS. Each request holds its caller, which NATS has authorised.
+/// The queries, for requests over NATS. Each request holds its caller, which NATS has authorised.
 pub(crate) fn bus_router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
-    let is_on_bus = |operation: &Operation| operation.waits_for_position() || operation.is_worker_call();
-    for Route { operation, handler } in ROUTES.iter().filter(|route| is_on_bus(&route.operation)) {
-        let mut method = handler(filter(operation.method));
-        if operation.waits_for_position() {
-            method = method.route_layer(from_fn_with_state(app.clone(), conventions::read_your_writes));
-        }
-        router = router.route(operation.path, method);
+    for Route { operation, handler } in ROUTES.iter().filter(|route| route.operation.waits_for_position()) {
+        let waits = from_fn_with_state(app.clone(), conventions::read_your_writes);
+        router = router.route(operation.path, handler(filter(operation.method)).route_layer(waits));
     }
     router
         .fallback(async || Problem::not_found("query"))

@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Request, Response, header};
 use tower::ServiceExt;
 
-use super::{queries, worker_calls};
+use super::queries;
 use crate::App;
 use crate::call::CallContext;
 use crate::http::conventions::Correlation;
@@ -17,7 +17,7 @@ use crate::http::routes::bus_router;
 use crate::operation::Operation;
 use crate::problem::Problem;
 
-/// The router of the queries and worker calls.
+/// The router of the queries.
 #[derive(Clone)]
 pub(super) struct Routed(Router);
 
@@ -26,24 +26,15 @@ impl Routed {
         Self(bus_router(app))
     }
 
-    /// The operations it serves.
-    pub(super) fn operations() -> impl Iterator<Item = &'static Operation> {
-        queries::served().chain(worker_calls::served())
-    }
-
     /// Executes the operation; the headers are those of an HTTP response.
     pub(super) async fn execute(
         &self,
         operation: &Operation,
         workspace: &str,
-        (headers, payload): (Option<&HeaderMap>, &Bytes),
+        payload: &Bytes,
         call: &CallContext,
     ) -> Result<(HeaderMap, Vec<u8>), Problem> {
-        let mut request = if operation.is_worker_call() {
-            worker_calls::request(operation, workspace, headers, payload)?
-        } else {
-            queries::request(operation, workspace, payload)?
-        };
+        let mut request = queries::request(operation, workspace, payload)?;
         request.extensions_mut().insert(Correlation(call.correlation_id));
         self.answer(request).await
     }

@@ -13,18 +13,19 @@ use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::message;
 use super::routed::Routed;
 use super::surface::Surface;
+use super::{message, queries};
 use crate::answered::Answered;
+use crate::auth::caller::Caller;
 use crate::call::CallContext;
 use crate::http::routes::operations;
 use crate::operation::{Operation, Scope};
 use crate::problem::{Code, Problem};
 use crate::use_case::batch::{self, BATCH};
 use crate::use_case::commands;
-use crate::use_case::resolve;
-use capstan_contract::command::COMMAND_NAMES;
+use crate::use_case::{resolve, worker_call};
+use capstan_contract::command::{COMMAND_NAMES, WORKER_CALLS};
 
 pub(super) async fn serve(surface: Surface) {
     surface.keep_alive("rpc", serve_once).await;
@@ -57,7 +58,8 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
 /// The names of all requests: commands, the batch, queries and worker calls.
 pub(crate) fn names() -> impl Iterator<Item = String> {
     let commands = COMMAND_NAMES.iter().copied().chain([BATCH]).map(str::to_owned);
-    commands.chain(Routed::operations().filter_map(Operation::rpc_name))
+    let worker_calls = WORKER_CALLS.iter().map(|call| format!("{WORKER}{}", call.name));
+    commands.chain(worker_calls).chain(queries::served().filter_map(Operation::rpc_name))
 }
 
 async fn follow(
@@ -107,13 +109,16 @@ async fn execute(
     message: &Message,
     call: &CallContext,
 ) -> Result<(HeaderMap, Vec<u8>), Problem> {
-    let named = |operation: &&Operation| operation.rpc_name().is_some_and(|own| own == name);
     let json = &message.payload;
-    if let Some(operation) = Routed::operations().find(named) {
-        if operation.is_worker_call() {
-            resolve::workspace(&surface.app, workspace).await?;
-        }
-        return routed.execute(operation, workspace, (message.headers.as_ref(), json), call).await;
+    if let Some(name) = name.strip_prefix(WORKER) {
+        let workspace = resolve::workspace(&surface.app, workspace).await?;
+        let caller = Caller::BusWorker(workspace.to_string());
+        let answered = worker_call::execute_by_name(&surface.app, &caller, name, json, call.clone());
+        return Ok(rendered(answered.await?));
+    }
+    let named = |operation: &&Operation| operation.rpc_name().is_some_and(|own| own == name);
+    if let Some(operation) = queries::served().find(named) {
+        return routed.execute(operation, workspace, json, call).await;
     }
     if name == BATCH {
         resolve::workspace(&surface.app, workspace).await?;

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
-use super::joined::{self, Joined};
+use super::joined::{self, BesideFields, Joined};
 use super::{Beside, Outer, Source, text};
 use crate::json_schema;
 use crate::problem::Problem;
@@ -88,9 +88,12 @@ fn own_fault<T: DeserializeOwned, B: Beside>(
     known: &'static [&'static str],
 ) -> Option<(String, String)> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let mut beside = Vec::new();
-    let joined = Joined { outer, known, beside_names: B::NAMES, beside: &mut beside, json: &mut json };
-    let error = serde_path_to_error::deserialize::<_, T>(joined).err()?;
+    let mut beside = BesideFields::new(outer, B::NAMES);
+    let joined = Joined { outer, known, beside: &mut beside, json: &mut json };
+    let error = match serde_path_to_error::deserialize::<_, T>(joined) {
+        Ok(_) => serde_path_to_error::deserialize::<_, B>(beside).err()?,
+        Err(error) => error,
+    };
     let mut pointer = pointer(error.path());
     let message = without_place(error.inner());
     let quoted =
@@ -162,12 +165,13 @@ impl Found<'_> {
         }
     }
 
-    /// The place as the caller wrote it: a parameter of the query string begins with `?`.
+    /// The place as the caller wrote it: a parameter of the query string begins with `?`, a header stands by its name.
     fn shown(&self, pointer: &str) -> String {
         let rest = pointer.strip_prefix('/').unwrap_or_default();
         let name = rest.split('/').next().unwrap_or_default();
         match self.outer.iter().find(|outer| outer.name == name).map(|outer| outer.source) {
             Some(Source::Query) => format!("?{rest}"),
+            Some(Source::Header(name)) => name.to_owned(),
             Some(Source::Path) | None => pointer.to_owned(),
         }
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::value::{BorrowedStrDeserializer, CowStrDeserializer};
+use serde::de::value::{BorrowedStrDeserializer, CowStrDeserializer, MapDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
@@ -20,9 +20,8 @@ pub(super) struct Joined<'a, 'de, R> {
     pub(super) outer: &'de [Outer<'de>],
     /// Fields of the body that were read before and are skipped.
     pub(super) known: &'static [&'static str],
-    /// Fields of the body that are kept aside instead of read.
-    pub(super) beside_names: &'static [&'static str],
-    pub(super) beside: &'a mut Vec<(String, Value)>,
+    /// Collects the fields that are kept aside instead of read.
+    pub(super) beside: &'a mut BesideFields<'de>,
     pub(super) json: &'a mut serde_json::Deserializer<R>,
 }
 
@@ -30,8 +29,8 @@ impl<'de, R: serde_json::de::Read<'de>> Deserializer<'de> for Joined<'_, 'de, R>
     type Error = serde_json::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
-        let Self { outer, known, beside_names, beside, json } = self;
-        ObjectsOnly(json).deserialize_map(JoinedVisitor { outer, known, beside_names, beside, visitor })
+        let Self { outer, known, beside, json } = self;
+        ObjectsOnly(json).deserialize_map(JoinedVisitor { outer, known, beside, visitor })
     }
 
     serde::forward_to_deserialize_any! {
@@ -43,8 +42,7 @@ impl<'de, R: serde_json::de::Read<'de>> Deserializer<'de> for Joined<'_, 'de, R>
 struct JoinedVisitor<'a, 'de, V> {
     outer: &'de [Outer<'de>],
     known: &'static [&'static str],
-    beside_names: &'static [&'static str],
-    beside: &'a mut Vec<(String, Value)>,
+    beside: &'a mut BesideFields<'de>,
     visitor: V,
 }
 
@@ -56,20 +54,56 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for JoinedVisitor<'_, 'de, V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, body: A) -> Result<V::Value, A::Error> {
-        let Self { outer, known, beside_names, beside, visitor } = self;
-        let fields = Fields { outer, next_outer: 0, value: None, known, beside_names, beside, body };
-        visitor.visit_map(fields)
+        let Self { outer, known, beside, visitor } = self;
+        let names = beside.names;
+        let is_own = |outer: &&Outer<'de>| !names.contains(&&*outer.name);
+        let outer = outer.iter().filter(is_own).collect();
+        visitor.visit_map(Fields { outer, next_outer: 0, value: None, known, beside: Some(beside), body })
+    }
+}
+
+/// The fields beside a request: those outside the body, and those of the body as they were met.
+pub(super) struct BesideFields<'de> {
+    names: &'static [&'static str],
+    outer: Vec<&'de Outer<'de>>,
+    met: Vec<(String, Value)>,
+}
+
+impl<'de> BesideFields<'de> {
+    pub(super) fn new(outer: &'de [Outer<'de>], names: &'static [&'static str]) -> Self {
+        let outer = outer.iter().filter(|outer| names.contains(&&*outer.name)).collect();
+        Self { names, outer, met: Vec::new() }
+    }
+}
+
+impl<'de> Deserializer<'de> for BesideFields<'de> {
+    type Error = serde_json::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+        let body = MapDeserializer::new(self.met.into_iter());
+        visitor.visit_map(Fields {
+            outer: self.outer,
+            next_outer: 0,
+            value: None,
+            known: &[],
+            beside: None,
+            body,
+        })
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
 struct Fields<'a, 'de, A> {
-    outer: &'de [Outer<'de>],
+    outer: Vec<&'de Outer<'de>>,
     next_outer: usize,
     /// The value of the outer field whose name was read last.
     value: Option<&'de str>,
     known: &'static [&'static str],
-    beside_names: &'static [&'static str],
-    beside: &'a mut Vec<(String, Value)>,
+    beside: Option<&'a mut BesideFields<'de>>,
     body: A,
 }
 
@@ -85,12 +119,13 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, 'de, A> {
         while let Some(Name(name)) = self.body.next_key()? {
             if self.known.contains(&&*name) {
                 self.body.next_value::<IgnoredAny>()?;
-            } else if self.beside_names.contains(&&*name) {
-                if self.beside.iter().any(|(known, _)| *known == name) {
+            } else if let Some(beside) = self.beside.as_mut().filter(|beside| beside.names.contains(&&*name))
+            {
+                if beside.met.iter().any(|(known, _)| *known == name) {
                     return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
                 }
                 let value = self.body.next_value()?;
-                self.beside.push((name.into_owned(), value));
+                beside.met.push((name.into_owned(), value));
             } else if let Some(outer) = self.outer.iter().find(|outer| outer.name == name) {
                 let repeated: Value = self.body.next_value()?;
                 if !repeats(&repeated, &outer.text) {

@@ -42,10 +42,12 @@ struct Order {
 struct Key {
     #[serde(default)]
     idempotency_key: Option<String>,
+    #[serde(default)]
+    epoch: Option<u64>,
 }
 
 impl Beside for Key {
-    const NAMES: &'static [&'static str] = &["idempotency_key"];
+    const NAMES: &'static [&'static str] = &["idempotency_key", "epoch"];
 }
 
 const ID: &str = "018f0000-0000-7000-8000-00000000000a";
@@ -189,4 +191,19 @@ fn a_body_that_is_not_one_object_is_refused() {
 fn the_key_is_no_field_of_the_request() {
     assert_eq!(pointers(&of_path(), r#"{"name":"a","idempotency_key":7}"#), ["/idempotency_key"]);
     assert!(read::<Order, Unconditional>(&of_path(), br#"{"name":"a","idempotency_key":"k"}"#).is_err());
+}
+
+#[test]
+fn a_field_beside_the_request_may_stand_outside_the_body() {
+    let header =
+        |text| outer(&[("task_id", ID, Source::Path), ("epoch", text, Source::Header("Capstan-Epoch"))]);
+    let (_, key): (Order, Key) =
+        read(&header("3"), br#"{"name":"a","epoch":3,"idempotency_key":"k"}"#).unwrap();
+    assert_eq!((key.epoch, key.idempotency_key.as_deref()), (Some(3), Some("k")));
+    let found = |text, body: &str| faults(&header(text), body);
+    let of_header = |message: &str| [("Capstan-Epoch".to_owned(), message.to_owned())];
+    let contradicts = of_header("contradicts the value given outside the body");
+    assert_eq!(found("3", r#"{"name":"a","epoch":4}"#), contradicts);
+    assert_eq!(found("three", r#"{"name":"a"}"#), of_header("must be a whole number"));
+    assert_eq!(pointers(&header("three"), r#"{"name":7}"#), ["Capstan-Epoch", "/name"]);
 }

@@ -186,7 +186,13 @@ async fn without_the_lease_nothing_can_be_done() {
     let head = api.head().await;
     let path = format!("/v1/attempts/{}/start", lease.attempt_id);
     api.send(api.request("POST", &path)).await.expect_problem(422, "validation_failed");
-    let wrong = api.send(api.request("POST", &path).header("capstan-lease-epoch", 9)).await;
+    let epoch = |text: &str| api.request("POST", &path).header("capstan-lease-epoch", text);
+    for request in [epoch("one"), epoch("1").body(r#"{"lease_epoch":2}"#)] {
+        let refused = api.send(request).await;
+        refused.expect_problem(422, "validation_failed");
+        assert_eq!(refused.body["errors"][0]["pointer"], "Capstan-Lease-Epoch", "{}", refused.body);
+    }
+    let wrong = api.send(epoch("9")).await;
     wrong.expect_problem(409, "lease_lost");
     assert_eq!(wrong.body["current_epoch"], lease.epoch);
     let stranger = Lease {
@@ -244,4 +250,28 @@ async fn a_key_holds_for_the_output_it_was_used_for() {
         let shown = api.get_now(&format!("/v1/workspaces/dev/outputs/{output}")).await.expect(200);
         assert_eq!(shown["data"]["rows"], json!([1]));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_a_worker_has_1_to_512_bytes() {
+    let api = Api::start().await;
+    let lease = api.lease(&api.task("work").await).await;
+    let path = format!("/v1/attempts/{}/start", lease.attempt_id);
+    let start = |key: &str, body: String| {
+        let request = api.request("POST", &path).header("capstan-lease-epoch", lease.epoch);
+        let request = if key.is_empty() { request } else { request.header("idempotency-key", key) };
+        request.body(body)
+    };
+    let in_body = |key: &str| json!({ "idempotency_key": key }).to_string();
+    let long = "k".repeat(513);
+    for refused in [start(&long, String::new()), start("", in_body(&long)), start("", in_body(""))] {
+        let refused = api.send(refused).await;
+        refused.expect_problem(422, "validation_failed");
+        assert_eq!(refused.body["errors"][0]["pointer"], "/idempotency_key", "{}", refused.body);
+    }
+    api.send(start("a", in_body("b"))).await.expect_problem(422, "validation_failed");
+    let longest = api.send(start(&long[1..], String::new())).await.expect(200);
+    assert_eq!(longest["receipt"]["duplicate"], false);
+    let again = api.send(start("", in_body(&long[1..]))).await.expect(200);
+    assert_eq!(again["receipt"]["duplicate"], true, "header and body say the same");
 }

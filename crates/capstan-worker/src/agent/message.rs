@@ -1,8 +1,6 @@
 //! The messages an agent writes to its standard output, one JSON object with a `capstan` key per line.
 
-use capstan_client::{
-    AppendRows, BlockerReport, CheckToolCall, OutputStatus, ProduceOutput, RunEvent, Usage, WakePlan,
-};
+use capstan_client::{BlockerReport, CheckToolCall, OutputStatus, ProduceOutput, RunEvent, Usage, WakePlan};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -12,7 +10,7 @@ use serde_json::{Map, Value};
 pub(crate) enum Message {
     Interactive,
     Output(Box<ProduceOutput>),
-    Rows { output: String, rows: AppendRows },
+    Rows { output: String, rows: Vec<Value> },
     Finalize { output: String, summary: String },
     Usage(Box<Usage>),
     Blocker(BlockerReport),
@@ -137,7 +135,7 @@ fn of_kind(kind: &str, fields: Value) -> Result<Message, String> {
         }
         "rows" => {
             let RowsLine { output, rows } = serde_json::from_value(fields).map_err(refused)?;
-            Message::Rows { output, rows: AppendRows { rows } }
+            Message::Rows { output, rows }
         }
         "finalize" => {
             let FinalizeLine { output, summary } = serde_json::from_value(fields).map_err(refused)?;
@@ -215,7 +213,7 @@ mod tests {
         assert_eq!(read(json!({"capstan": "interactive"})), Message::Interactive);
         assert_eq!(
             read(json!({"capstan": "rows", "output": "report", "rows": [1]})),
-            Message::Rows { output: "report".into(), rows: AppendRows { rows: vec![json!(1)] } }
+            Message::Rows { output: "report".into(), rows: vec![json!(1)] }
         );
         assert_eq!(
             read(json!({"capstan": "finalize", "output": "report", "summary": "s"})),

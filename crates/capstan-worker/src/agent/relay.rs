@@ -4,13 +4,14 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_client::{AppendLogs, BlockerReport, GateAnswer, LogLine, WakePlan};
+use capstan_client::{
+    AppendLogs, AppendOutputRows, BlockerReport, FinalizeOutput, GateAnswer, LogLine, OutputId, WakePlan,
+};
 use chrono::Utc;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
-use uuid::Uuid;
 
 use super::message::{Message, ToolCall};
 use super::process::{AgentProcess, Chunk, Written};
@@ -154,7 +155,7 @@ struct Work {
     turns: Arc<watch::Sender<Turn>>,
     batch: Batch,
     /// Outputs by the name the agent gave them.
-    outputs: HashMap<String, Uuid>,
+    outputs: HashMap<String, OutputId>,
     said: Said,
     last_errors: VecDeque<String>,
     /// True once the server takes no more lines; the agent's pipes are emptied all the same.
@@ -260,13 +261,15 @@ impl Work {
                 ("output", followed)
             }
             Message::Rows { output, rows } => match self.output(&output) {
-                Some(id) => ("rows", self.reporter.rows(id, &rows).await),
+                Some(output_id) => ("rows", self.reporter.rows(&AppendOutputRows { output_id, rows }).await),
                 None => {
                     return self.complain(&format!("message rows: unknown output {output:?}"));
                 }
             },
             Message::Finalize { output, summary } => match self.output(&output) {
-                Some(id) => ("finalize", self.reporter.finalize(id, &summary).await),
+                Some(output_id) => {
+                    ("finalize", self.reporter.finalize(&FinalizeOutput { output_id, summary }).await)
+                }
                 None => {
                     return self.complain(&format!("message finalize: unknown output {output:?}"));
                 }
@@ -317,7 +320,7 @@ impl Work {
         drop(floor);
     }
 
-    fn output(&self, name: &str) -> Option<Uuid> {
+    fn output(&self, name: &str) -> Option<OutputId> {
         self.outputs.get(name).copied().or_else(|| name.parse().ok())
     }
 

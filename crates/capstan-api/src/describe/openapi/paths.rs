@@ -63,7 +63,8 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     if operation.path.contains("{attempt_id}") {
         parameters.push(header("lease-epoch"));
     }
-    if operation.bus.is_some() || operation.path.contains("{attempt_id}") {
+    let is_under_right = ["{attempt_id}", "{claim}"].iter().any(|part| operation.path.contains(part));
+    if operation.bus.is_some() || is_under_right {
         parameters.push(header("idempotency-key"));
         parameters.push(header("command-id"));
     }
@@ -87,7 +88,7 @@ fn in_path(operation: &Operation, name: &str) -> Value {
             (json!({ "type": "string", "minLength": 1 }), "the id or key of the agent, or a similar name")
         }
         "attempt_id" => (json!({ "type": "string", "minLength": 1 }), "the id of the attempt, as leased"),
-        "channel_type" | "instance_key" | "claim_id" | "address" | "name" | "code" => {
+        "channel_type" | "instance_key" | "claim" | "address" | "name" | "code" => {
             (json!({ "type": "string", "minLength": 1 }), "its name")
         }
         _ => (uuid, "its id"),
@@ -148,19 +149,19 @@ fn body(operation: &Operation, components: &Components) -> Option<Value> {
     Some(json!({ "required": is_required, "content": { "application/json": media } }))
 }
 
-/// The body of a request over HTTP: without the fields that the path contains.
+/// The body of a request over HTTP: without the fields that the path or a required header contains.
 fn over_http(operation: &Operation, name: &str, components: &Components) -> Value {
     let Some(whole) = components.schemas.get(name) else { return components.reference(name) };
-    let in_path: Vec<_> =
-        operation.path_names().filter(|name| whole["properties"].get(name).is_some()).collect();
-    if in_path.is_empty() && !requirements(whole).is_empty() {
+    let outside = operation.path_names().chain(["lease_epoch"]);
+    let outside: Vec<_> = outside.filter(|name| whole["properties"].get(name).is_some()).collect();
+    if outside.is_empty() && !requirements(whole).is_empty() {
         return components.reference(name);
     }
     let mut schema = whole.clone();
     if let Some(properties) = schema["properties"].as_object_mut() {
-        properties.retain(|name, _| !in_path.contains(&name.as_str()));
+        properties.retain(|name, _| !outside.contains(&name.as_str()));
     }
-    let required: Vec<_> = requirements(whole).into_iter().filter(|name| !in_path.contains(name)).collect();
+    let required: Vec<_> = requirements(whole).into_iter().filter(|name| !outside.contains(name)).collect();
     schema["required"] = json!(required);
     schema
 }

@@ -4,7 +4,6 @@ use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use capstan_projections::TaskTree;
 use serde_json::{Value, json};
 
-use super::tool_calls::ToolDecision;
 use crate::receipt::Receipt;
 use crate::use_case::agent::Stats;
 use crate::use_case::archive_all_outputs::ArchivedOutputs;
@@ -15,6 +14,7 @@ use crate::use_case::preview::Preview;
 use crate::use_case::projection::Projection;
 use crate::use_case::run_snapshots::RunSnapshot;
 use crate::use_case::task_batch::{TaskEventBatch, WorkspaceLiveBatch};
+use crate::use_case::tool_call::ToolDecision;
 use crate::use_case::why::Why;
 
 /// Response schemas by the names the route table uses.

@@ -10,13 +10,14 @@ use capstan_contract::command as body;
 use capstan_contract::command::CommandBody;
 
 use super::{
-    admin, agents, attempts, batches, channels, classes, commands, dead_letters, descriptions, errors,
-    health, inbox, live, outputs, runs, schedules, schemas, tasks, tokens, tool_calls, workers, workspaces,
+    admin, agents, batches, channels, classes, commands, dead_letters, descriptions, errors, health, inbox,
+    live, outputs, runs, schedules, schemas, tasks, tokens, worker_calls, workspaces,
 };
 use crate::App;
 use crate::operation::Answer::{Array, Json, List, Maybe, Object, Receipt, Stream, Text};
 use crate::operation::Verb::{Delete, Get, Patch, Post, Put};
 use crate::operation::{Answer, Operation, Scope, Verb};
+use crate::use_case::worker_call::WorkerCall;
 
 /// An operation and its handler.
 pub(crate) struct Route {
@@ -137,28 +138,28 @@ pub(crate) static ROUTES: &[Route] = &[
     read("SubscribeTaskLive", w!("/tasks/{task_id}/stream"), Stream, "the events of a task as they happen", to!(live::of_task)),
     read("SubscribeRunEvents", w!("/runs/{run_id}/stream"), Stream, "the events of a run as they happen", to!(live::of_run)),
 
-    worker::<body::RegisterWorker>("RegisterWorker", "/v1/workers", &[201], Object("registered-worker"), "registers a worker", to!(workers::register)),
-    worker::<body::LeaseRequest>("LeaseAttempts", "/v1/workers/{worker_id}/lease", OK, Array("leased-attempt"), "leases attempts to a worker; waits for them", to!(workers::lease)),
-    worker::<body::RenewRequest>("RenewLeases", "/v1/workers/{worker_id}/renew", OK, Array("renew-answer"), "renews leases; returns cancellations and new inputs", to!(workers::renew)),
-    post("DrainWorker", "/v1/workers/{worker_id}/drain", Scope::Worker, Json, "stops leasing attempts to a worker", to!(workers::drain)),
+    worker::<body::RegisterWorker>("/v1/workers", &[201], Object("registered-worker"), "registers a worker"),
+    worker::<body::LeaseAttempts>("/v1/workers/{worker_id}/lease", OK, Array("leased-attempt"), "leases attempts to a worker; waits for them"),
+    worker::<body::RenewLeases>("/v1/workers/{worker_id}/renew", OK, Array("renew-answer"), "renews leases; returns cancellations and new inputs"),
+    worker::<body::DrainWorker>("/v1/workers/{worker_id}/drain", OK, Json, "stops leasing attempts to a worker"),
 
-    worker::<body::StartAttempt>("StartAttempt", attempt!("/start"), OK, Receipt("attempt"), "reports that the agent runs", to!(attempts::start)),
-    worker::<body::AppendLogs>("AppendLogs", attempt!("/logs"), &[202], Json, "appends log lines of the agent", to!(attempts::append_logs)),
-    worker::<body::AppendRunEvents>("AppendRunEvents", attempt!("/events"), &[202], Json, "appends run events of the agent", to!(attempts::append_events)),
-    worker::<body::ProduceOutput>("ProduceOutput", attempt!("/outputs"), CREATED, Receipt("output_id"), "produces an output", to!(attempts::produce_output)),
-    worker::<body::AppendRows>("AppendOutputRows", attempt!("/outputs/{output_id}/rows"), OK, Receipt("output_id"), "appends rows to an output", to!(attempts::append_rows)),
-    worker::<body::FinalizeOutput>("FinalizeOutput", attempt!("/outputs/{output_id}/finalize"), OK, Receipt("output_id"), "finalizes an output", to!(attempts::finalize_output)),
-    worker::<body::OpenBlocker>("OpenBlocker", attempt!("/blockers"), CREATED, Receipt("blocker"), "opens a question to people", to!(attempts::open_blocker)),
-    worker::<body::ClaimInput>("ClaimInput", attempt!("/inputs/claim"), OK, Receipt("input"), "claims the oldest pending input", to!(attempts::claim_input)),
-    worker::<body::AckInput>("AckInput", attempt!("/inputs/{input_id}/ack"), OK, Receipt("input"), "acknowledges that the agent has the input", to!(attempts::ack_input)),
-    worker::<body::DeferInput>("DeferInput", attempt!("/inputs/{input_id}/defer"), OK, Receipt("input"), "defers an input that could not reach the live turn", to!(attempts::defer_input)),
-    worker::<body::RecordUsage>("RecordUsage", attempt!("/usage"), OK, Receipt("usage"), "records the usage of the agent so far", to!(attempts::record_usage)),
-    worker::<body::CheckToolCall>("CheckToolCall", attempt!("/tool-calls"), OK, Object("tool-decision"), "asks whether the agent may call a tool", to!(tool_calls::check)),
-    worker::<body::ClaimToolCall>("ClaimToolCall", "/v1/workers/{worker_id}/tool-calls", OK, Maybe("claimed-tool-call"), "leases an approved tool call to a worker; waits for one", to!(tool_calls::claim)),
-    worker::<body::ReportToolCall>("ReportToolCall", "/v1/workers/{worker_id}/tool-calls/{claim_id}/result", OK, Receipt("tool_call"), "reports the result of a tool call", to!(tool_calls::report)),
-    worker::<body::FinishAttempt>("FinishAttempt", attempt!("/finish"), OK, Receipt("attempt"), "reports the end of the attempt", to!(attempts::finish)),
+    worker::<body::StartAttempt>(attempt!("/start"), OK, Receipt("attempt"), "reports that the agent runs"),
+    worker::<body::AppendLogs>(attempt!("/logs"), &[202], Json, "appends log lines of the agent"),
+    worker::<body::AppendRunEvents>(attempt!("/events"), &[202], Json, "appends run events of the agent"),
+    worker::<body::ProduceOutput>(attempt!("/outputs"), CREATED, Receipt("output_id"), "produces an output"),
+    worker::<body::AppendOutputRows>(attempt!("/outputs/{output_id}/rows"), OK, Receipt("output_id"), "appends rows to an output"),
+    worker::<body::FinalizeOutput>(attempt!("/outputs/{output_id}/finalize"), OK, Receipt("output_id"), "finalizes an output"),
+    worker::<body::OpenBlocker>(attempt!("/blockers"), CREATED, Receipt("blocker"), "opens a question to people"),
+    worker::<body::ClaimInput>(attempt!("/inputs/claim"), OK, Receipt("input"), "claims the oldest pending input"),
+    worker::<body::AckInput>(attempt!("/inputs/{input_id}/ack"), OK, Receipt("input"), "acknowledges that the agent has the input"),
+    worker::<body::DeferInput>(attempt!("/inputs/{input_id}/defer"), OK, Receipt("input"), "defers an input that could not reach the live turn"),
+    worker::<body::RecordUsage>(attempt!("/usage"), OK, Receipt("usage"), "records the usage of the agent so far"),
+    worker::<body::CheckToolCall>(attempt!("/tool-calls"), OK, Object("tool-decision"), "asks whether the agent may call a tool"),
+    worker::<body::ClaimToolCall>("/v1/workers/{worker_id}/tool-calls", OK, Maybe("claimed-tool-call"), "leases an approved tool call to a worker; waits for one"),
+    worker::<body::ReportToolCall>("/v1/workers/{worker_id}/tool-calls/{claim}/result", OK, Receipt("tool_call"), "reports the result of a tool call"),
+    worker::<body::FinishAttempt>(attempt!("/finish"), OK, Receipt("attempt"), "reports the end of the attempt"),
 
-    worker::<body::ReturnAttempt>("ReturnAttempt", attempt!("/return"), OK, Receipt("attempt"), "returns the attempt unfinished", to!(attempts::give_back)),
+    worker::<body::ReturnAttempt>(attempt!("/return"), OK, Receipt("attempt"), "returns the attempt unfinished"),
 
     get("ListProjections", "/v1/admin/projections", Scope::Admin, List("projection"), "the read models and their progress", to!(admin::list)),
     post("RebuildProjection", "/v1/admin/projections/{name}/rebuild", Scope::Admin, Json, "rebuilds a read model", to!(admin::rebuild)).answering(&[200, 202]),
@@ -241,17 +242,16 @@ const fn command<B: CommandBody>(
     route.answering(statuses)
 }
 
-/// A worker call.
-const fn worker<B: CommandBody>(
-    name: &'static str,
+/// A call of a worker.
+const fn worker<C: WorkerCall>(
     path: &'static str,
     statuses: &'static [u16],
     answer: Answer,
     summary: &'static str,
-    handler: Handler,
 ) -> Route {
-    let mut route = post(name, path, Scope::Worker, answer, summary, handler);
-    route.operation.body = Some(B::NAME);
+    let handler: Handler = |method| axum::routing::on(method, worker_calls::execute::<C>);
+    let mut route = post(C::TYPE, path, Scope::Worker, answer, summary, handler);
+    route.operation.body = Some(C::NAME);
     route.answering(statuses)
 }
 

@@ -1,10 +1,12 @@
-use capstan_domain::id::AttemptId;
+use capstan_domain::id::{AttemptId, WorkerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Renews the leases of a worker, all at once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RenewRequest {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RenewLeases {
+    /// Id of the worker.
+    pub worker_id: WorkerId,
     /// The leases.
     pub renewals: Vec<Renewal>,
     /// Longest time to wait for news about the attempts, in milliseconds; 0 by default, at most 30,000.

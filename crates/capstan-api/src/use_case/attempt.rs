@@ -1,0 +1,221 @@
+//! The calls about an attempt: its start, logs, outputs, questions, inputs, usage and end.
+
+use capstan_contract::command::{
+    AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, ClaimInput, DeferInput, FinalizeOutput,
+    FinishAttempt, LeaseConditions, OpenBlocker, ProduceOutput, RecordUsage, ReturnAttempt, StartAttempt,
+};
+use capstan_contract::lease::ClaimedInput;
+use capstan_domain::task::command::BlockerSpec;
+use capstan_domain::task::state::{Input, InputState};
+use capstan_domain::task::{Command, Event, Task, command};
+
+use super::fence::{Fence, lease_lost};
+use super::output::unnamed_output;
+use super::worker_call::{Calling, WorkerCall};
+use super::{answer_schema, logs};
+use crate::answered::Answered;
+use crate::call::fresh_id;
+use crate::problem::Problem;
+use crate::receipt::{Receipt, Reply, Success};
+
+type Leased<'a> = Calling<'a, LeaseConditions>;
+
+impl WorkerCall for StartAttempt {
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let fence = from.fence().await?;
+        let attempt_id = fence.attempt_id.clone();
+        let command = Command::Start(command::Start { attempt_id });
+        Ok(fence.take(&self, command).await?.into())
+    }
+}
+
+impl WorkerCall for AppendLogs {
+    const IS_LOG_BATCH: bool = true;
+
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let fence = from.fence().await?;
+        fence.append(logs::kept_lines(&fence.attempt_id, self.lines, fence.at())?).await
+    }
+}
+
+impl WorkerCall for AppendRunEvents {
+    const IS_LOG_BATCH: bool = true;
+
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let fence = from.fence().await?;
+        fence.append(logs::kept_events(&fence.attempt_id, self.events, fence.at())?).await
+    }
+}
+
+impl WorkerCall for ProduceOutput {
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let fence = from.fence().await?;
+        let task = fence.attempt_id.task;
+        let output_id = self.output_id(task, || unnamed_output(task, fence.key().as_ref(), &fence.call));
+        let command = self.to_command(Some(fence.attempt_id.clone()), output_id);
+        let reply = fence.create(&self, Command::ProduceOutput(Box::new(command))).await?;
+        Ok(reply.showing("output_id", &output_id).into())
+    }
+}
+
+impl WorkerCall for AppendOutputRows {
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let output_id = self.output_id;
+        let fence = from.fence().await?.about(output_id.0);
+        let command = Command::AppendOutputRows(command::AppendOutputRows {
+            attempt_id: Some(fence.attempt_id.clone()),
+            output_id,
+            rows: self.rows.clone(),
+        });
+        Ok(fence.take(&self, command).await?.showing("output_id", &output_id).into())
+    }
+}
+
+impl WorkerCall for FinalizeOutput {
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let output_id = self.output_id;
+        let fence = from.fence().await?.about(output_id.0);
+        let command = Command::FinalizeOutput(command::FinalizeOutput {
+            attempt_id: Some(fence.attempt_id.clone()),
+            output_id,
+            summary: self.summary.clone(),
+        });
+        Ok(fence.take(&self, command).await?.showing("output_id", &output_id).into())
+    }
+}
+
+/// A question with its schema checked, and with the inputs that fit it.
+async fn asked(fence: &Fence<'_>, body: OpenBlocker) -> Result<BlockerSpec, Problem> {
+    let loaded = fence.app.dispatch.tasks.load(&fence.stream).await?;
+    answer_schema::prepared(body.into(), loaded.state.as_deref())
+}
+
+impl WorkerCall for OpenBlocker {
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let fence = from.fence().await?;
+        let command = Command::OpenBlocker(command::OpenBlocker {
+            attempt_id: fence.attempt_id.clone(),
+            blocker: asked(&fence, self.clone()).await?,
+        });
+        Ok(fence.create(&self, command).await?.into())
+    }
+}
+
+impl WorkerCall for ClaimInput {
+    /// Takes the oldest input nobody has. An input this attempt took before and has not acknowledged comes again, so that
+    /// a lost answer loses nothing.
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let fence = from.fence().await?;
+        let attempt_id = &fence.attempt_id;
+        let loaded = fence.app.dispatch.tasks.load(&fence.stream).await?;
+        let is_live =
+            |task: &&Task| task.working_attempt().is_some_and(|live| live.attempt_id == *attempt_id);
+        let held = InputState::Claimed(attempt_id.clone());
+        let task = loaded.state.as_deref().filter(is_live);
+        if let Some(input) = task.and_then(|task| task.inbox.iter().find(|input| input.state == held)) {
+            let receipt = Receipt {
+                command_id: fresh_id(fence.at()),
+                position: loaded.head.position,
+                version: loaded.head.version,
+                duplicate: true,
+            };
+            return Ok(Reply::from_receipt(Success::Done, receipt).showing("input", &claimed(input)).into());
+        }
+        let command = Command::ClaimInput(command::ClaimInput { attempt_id: attempt_id.clone() });
+        let (context, decided) = fence.execute(&self, command).await?;
+        let input = decided.loaded.state.as_deref().and_then(|task| {
+            decided.events.iter().find_map(|event| match event {
+                Event::InputClaimed(claimed) => task.input(claimed.input_id),
+                _ => None,
+            })
+        });
+        let reply = Reply::new(Success::Done, &context, &decided);
+        Ok(reply.showing("input", &input.map(claimed)).into())
+    }
+}
+
+fn claimed(input: &Input) -> ClaimedInput {
+    ClaimedInput {
+        input_id: input.input_id,
+        seq: input.seq,
+        kind: input.kind,
+        message: input.message.clone(),
+        answers: input.answers.clone(),
+    }
+}
+
+impl WorkerCall for AckInput {
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let input_id = self.input_id;
+        let fence = from.fence().await?.about(input_id.0);
+        let attempt_id = fence.attempt_id.clone();
+        let command = Command::AckInput(command::AckInput { attempt_id, input_id });
+        Ok(fence.take(&self, command).await?.into())
+    }
+}
+
+impl WorkerCall for DeferInput {
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let input_id = self.input_id;
+        let fence = from.fence().await?.about(input_id.0);
+        let command = Command::DeferInput(command::DeferInput {
+            attempt_id: fence.attempt_id.clone(),
+            input_id,
+            reason: self.reason.clone(),
+        });
+        Ok(fence.take(&self, command).await?.into())
+    }
+}
+
+impl WorkerCall for RecordUsage {
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let fence = from.fence().await?;
+        let command = Command::RecordUsage(command::RecordUsage {
+            attempt_id: fence.attempt_id.clone(),
+            usage: self.usage.clone(),
+        });
+        Ok(fence.take(&self, command).await?.into())
+    }
+}
+
+impl WorkerCall for FinishAttempt {
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let fence = from.fence().await?;
+        let blocker = match &self.blocker {
+            Some(blocker) => Some(asked(&fence, blocker.clone()).await?),
+            None => None,
+        };
+        let command = Command::Finish(Box::new(command::Finish {
+            attempt_id: fence.attempt_id.clone(),
+            outcome: self.outcome,
+            exit_code: self.exit_code,
+            error: self.error.clone(),
+            error_class: self.error_class,
+            retry_after_ms: self.retry_after_ms,
+            usage: self.usage.clone(),
+            waiting_for_input: self.waiting_for_input,
+            blocker,
+            wake: self.wake.clone().map(Into::into),
+            fan_out: self.fan_out(),
+            result: self.result.clone(),
+        }));
+        Ok(fence.take(&self, command).await?.into())
+    }
+}
+
+impl WorkerCall for ReturnAttempt {
+    /// Gives the attempt back to the queue. An attempt that was told to stop is finished, not given back.
+    async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
+        let fence = from.fence().await?;
+        let command = Command::ExpireLease(command::ExpireLease {
+            attempt_id: fence.attempt_id.clone(),
+            returned: true,
+            reason: self.reason.clone().unwrap_or_else(|| "the worker gave it back".to_owned()),
+        });
+        let (context, decided) = fence.execute(&self, command).await?;
+        if !decided.changed && !decided.duplicate {
+            return Err(lease_lost(decided.loaded.state.as_deref()));
+        }
+        Ok(Reply::new(Success::Done, &context, &decided).into())
+    }
+}

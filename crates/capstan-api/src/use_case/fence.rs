@@ -1,0 +1,131 @@
+//! The fence of calls about an attempt: the attempt is of a workspace of the caller, and its lease is current.
+
+use capstan_contract::command::{CommandBody, Conditions, LeaseConditions};
+use capstan_dispatch::{CommandContext, Decided};
+use capstan_domain::id::{AttemptId, RunId};
+use capstan_domain::task::{Command, Task, TaskDecider};
+use capstan_envelope::{Actor, StreamId, Workspace};
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::streams;
+use super::worker_call::Calling;
+use crate::App;
+use crate::answered::Answered;
+use crate::call::{CallContext, CommandKey};
+use crate::problem::{Code, Problem};
+use crate::receipt::{Reply, Success};
+
+/// A call of the worker that holds the lease of an attempt.
+pub(crate) struct Fence<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) attempt_id: AttemptId,
+    pub(crate) workspace: Workspace,
+    pub(crate) stream: StreamId,
+    pub(crate) call: CallContext,
+    /// The part of the attempt the call is about, if it is about one.
+    part: String,
+}
+
+impl<'a> Calling<'a, LeaseConditions> {
+    /// Checks the lease.
+    pub(crate) async fn fence(self) -> Result<Fence<'a>, Problem> {
+        let Self { app, caller, mut call, conditions } = self;
+        let LeaseConditions { attempt_id, lease_epoch, idempotency_key } = conditions;
+        // What is in another workspace does not exist.
+        if !caller.reach().includes(&attempt_id.workspace) {
+            return Err(Problem::not_found("attempt"));
+        }
+        let workspace = Workspace::new(&attempt_id.workspace).map_err(|_| Problem::not_found("attempt"))?;
+        let stream = streams::task(&workspace, attempt_id.task)?;
+        if attempt_id.epoch != lease_epoch {
+            return Err(lease_lost(app.dispatch.tasks.refresh(&stream).await?.state.as_deref()));
+        }
+        let loaded = app.dispatch.tasks.load(&stream).await?;
+        let live = loaded.state.as_deref().and_then(|task| task.live.as_ref());
+        if let Some(live) = live.filter(|live| live.attempt_id == attempt_id) {
+            call.actor = Actor::Worker { id: live.worker_id.0 };
+        }
+        // An expected version has no meaning here: the fence is the condition.
+        call.expected_version = None;
+        let call = call.with(Conditions { idempotency_key })?;
+        Ok(Fence { app, attempt_id, workspace, stream, call, part: String::new() })
+    }
+}
+
+impl Fence<'_> {
+    /// Names the part of the attempt the call is about: the same key about another part is another key.
+    pub(crate) fn about(self, part: Uuid) -> Self {
+        Self { part: part.to_string(), ..self }
+    }
+
+    /// Time the call was received.
+    pub(crate) fn at(&self) -> DateTime<Utc> {
+        self.call.received_at
+    }
+
+    /// The key of the call. Keys of workers hold for one attempt, and for the part of it the call is about.
+    pub(crate) fn key(&self) -> Option<CommandKey> {
+        self.call.key().map(|key| match key {
+            CommandKey::Given(key) => {
+                CommandKey::Given(format!("{}/{}/{key}", self.attempt_id.epoch, self.part))
+            }
+            key @ CommandKey::Id(_) => key,
+        })
+    }
+
+    /// Executes the command.
+    pub(crate) async fn execute<B: CommandBody>(
+        &self,
+        body: &B,
+        command: Command,
+    ) -> Result<(CommandContext, Decided<TaskDecider>), Problem> {
+        let context = self.call.command(&self.stream, self.key().as_ref(), body);
+        let decided = self.app.dispatch.tasks.execute(&self.stream, &command.at(self.at()), &context).await?;
+        Ok((context, decided))
+    }
+
+    /// Executes the command and replies that it took effect.
+    pub(crate) async fn take<B: CommandBody>(&self, body: &B, command: Command) -> Result<Reply, Problem> {
+        let (context, decided) = self.execute(body, command).await?;
+        Ok(Reply::new(Success::Done, &context, &decided))
+    }
+
+    /// Executes the command and replies that it created something, unless it changed nothing.
+    pub(crate) async fn create<B: CommandBody>(&self, body: &B, command: Command) -> Result<Reply, Problem> {
+        let (context, decided) = self.execute(body, command).await?;
+        let success = if decided.changed { Success::Created } else { Success::Done };
+        Ok(Reply::new(success, &context, &decided))
+    }
+
+    /// Stores lines of the attempt's run.
+    pub(crate) async fn append(&self, lines: Vec<bytes::Bytes>) -> Result<Answered, Problem> {
+        let run_id = self.live_run().await?;
+        let accepted = lines.len();
+        self.app.telemetry.append(&self.workspace, self.attempt_id.task.0, run_id.0, lines).await?;
+        Ok(Answered { status: 202, ..Answered::json(&serde_json::json!({ "accepted": accepted })) })
+    }
+
+    /// The run, while this attempt has not ended; an attempt that was told to stop may still send its last lines.
+    async fn live_run(&self) -> Result<RunId, Problem> {
+        let run_of = |task: &Task| {
+            task.live.as_ref().filter(|live| live.attempt_id == self.attempt_id).map(|live| live.run_id)
+        };
+        let loaded = self.app.dispatch.tasks.load(&self.stream).await?;
+        if let Some(run_id) = loaded.state.as_deref().and_then(run_of) {
+            return Ok(run_id);
+        }
+        let loaded = self.app.dispatch.tasks.refresh(&self.stream).await?;
+        match loaded.state.as_deref() {
+            Some(task) => run_of(task).ok_or_else(|| lease_lost(Some(task))),
+            None => Err(Problem::not_found("attempt")),
+        }
+    }
+}
+
+/// The answer to a call under a lease that is gone.
+pub(crate) fn lease_lost(task: Option<&Task>) -> Problem {
+    let Some(task) = task else { return Problem::not_found("attempt") };
+    let detail = format!("the lease is lost; the task's current epoch is {}", task.epoch);
+    Problem { current_epoch: Some(task.epoch), ..Problem::new(Code::LeaseLost, detail) }
+}

@@ -1,0 +1,73 @@
+//! The calls of a worker about itself: register, lease, renew, drain. The engine answers them.
+
+use std::time::Duration;
+
+use capstan_contract::command::{DrainWorker, LeaseAttempts, RegisterWorker, RenewLeases, Unconditional};
+use capstan_contract::lease::LeasedAttempt;
+use capstan_domain::Faults;
+use serde_json::json;
+
+use super::worker_call::{Calling, WorkerCall};
+use crate::answered::Answered;
+use crate::problem::Problem;
+
+/// Most attempts one worker runs at once.
+const SLOTS_MAX: u32 = 10_000;
+
+/// The wait of a long poll, at most 30,000 ms.
+pub(crate) fn poll(wait_ms: u64) -> Duration {
+    Duration::from_millis(wait_ms.min(30_000))
+}
+
+impl<C> Calling<'_, C> {
+    /// Returns when a long poll must end: the caller's token is no longer valid, or the server stops.
+    pub(crate) async fn ended(&self) {
+        tokio::select! {
+            () = self.app.holders.until_refused(self.caller) => {}
+            () = self.app.stopping.cancelled() => {}
+        }
+    }
+}
+
+impl WorkerCall for RegisterWorker {
+    async fn execute(self, from: Calling<'_, Unconditional>) -> Result<Answered, Problem> {
+        let mut faults = Faults::default();
+        faults.require(!self.name.trim().is_empty(), "/name", "name is required");
+        faults.require((1..=SLOTS_MAX).contains(&self.slots), "/slots", "must be 1 to 10000");
+        Problem::refuse(faults)?;
+        let registered = from.app.engine.within(from.caller.reach()).register(self).await?;
+        Ok(Answered { status: 201, ..Answered::json(&registered) })
+    }
+}
+
+impl WorkerCall for LeaseAttempts {
+    async fn execute(self, from: Calling<'_, Unconditional>) -> Result<Answered, Problem> {
+        let engine = from.app.engine.within(from.caller.reach());
+        let attempts = tokio::select! {
+            attempts = engine.lease(self.worker_id, self.max.min(SLOTS_MAX), poll(self.wait_ms)) => attempts?,
+            // Dropping the poll tells the engine to give it nothing.
+            () = from.ended() => Vec::<LeasedAttempt>::new(),
+        };
+        Ok(Answered::json(&attempts))
+    }
+}
+
+impl WorkerCall for RenewLeases {
+    async fn execute(self, from: Calling<'_, Unconditional>) -> Result<Answered, Problem> {
+        let Self { worker_id, renewals, wait_ms } = self;
+        let engine = from.app.engine.within(from.caller.reach());
+        let answers = tokio::select! {
+            answers = engine.renew(worker_id, renewals.clone(), poll(wait_ms)) => answers?,
+            // The leases are renewed all the same, without waiting for news.
+            () = from.ended() => engine.renew(worker_id, renewals, Duration::ZERO).await?,
+        };
+        Ok(Answered::json(&answers))
+    }
+}
+
+impl WorkerCall for DrainWorker {
+    async fn execute(self, from: Calling<'_, Unconditional>) -> Result<Answered, Problem> {
+        from.app.engine.within(from.caller.reach()).drain(self.worker_id).await?;
+        Ok(Answered::json(&json!({ "draining": true })))
+    }
+}
