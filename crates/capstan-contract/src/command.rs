@@ -9,7 +9,6 @@ use serde::de::DeserializeOwned;
 
 use crate::schema::{NamedSchema, request_schema_of};
 
-mod accept_agent_command;
 mod ack_input;
 mod append_logs;
 mod append_output_rows;
@@ -54,12 +53,11 @@ mod update_workspace;
 mod upsert_channel_binding;
 
 pub use capstan_domain::task::command::{
-    ArchiveTask, CancelRun, CancelTask, DecidedItem, EnqueueRunInput, RetryTask, SubmitTaskInput,
-    TaskPayload, UnarchiveTask, UpdateTask,
+    AcceptAgentCommand, ArchiveTask, CancelRun, CancelTask, DecidedItem, EnqueueRunInput, RetryTask,
+    SubmitTaskInput, TaskPayload, UnarchiveTask, UpdateTask,
 };
 pub use capstan_domain::token::{IssueToken, RevokeToken};
 
-pub use accept_agent_command::AcceptAgentCommand;
 pub use ack_input::AckInput;
 pub use append_logs::{AppendLogs, LogLine};
 pub use append_output_rows::AppendOutputRows;

@@ -16,12 +16,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AgentId, InputId, TaskId};
+use crate::task::command::AcceptAgentCommand;
 use crate::{Fault, Faults, Requested};
 
 /// A command on the session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// The session's name.
+    /// What the caller sent.
+    pub body: AcceptAgentCommand,
+    /// The session's name: that of the command, without blanks around it.
     pub session_id: String,
     /// The agent of the session.
     pub agent_id: AgentId,
@@ -29,12 +32,6 @@ pub struct Command {
     pub task_id: TaskId,
     /// The input it is, if it is one.
     pub input_id: InputId,
-    /// `followup` (when absent), `queue`, `steer`, `steer-backlog`, `interrupt` or `reject`, in any case.
-    pub queue_mode: Option<String>,
-    /// True when a hook sends it: those always begin a task.
-    pub is_from_hook: bool,
-    /// The faults it would have as an input.
-    pub unfit: Vec<Fault>,
     /// The state of the session's task, as looked up.
     pub last: Option<Last>,
 }
@@ -153,23 +150,23 @@ impl Decider for Session {
     ) -> Result<Vec<Event>, Rejection> {
         let at = *at;
         let mut faults = Faults::default();
-        let mode = mode(command.queue_mode.as_deref(), &mut faults);
+        let mode = mode(command.body.queue_mode.as_deref(), &mut faults);
         faults.into_result().map_err(Rejection::Invalid)?;
         let Some(last) = state.last else { return Ok(vec![bound(command, None, at)]) };
         let Some(known) = command.last.filter(|known| known.task_id == last) else {
             return Err(Rejection::MovedOn(last));
         };
-        if known.is_archived || command.is_from_hook {
+        if known.is_archived || command.body.hook_id.is_some() {
             return Ok(vec![bound(command, None, at)]);
         }
         match mode {
             Mode::Queue => Ok(vec![bound(command, Some(last), at)]),
             Mode::Reject if known.is_open => Err(Rejection::Busy(last)),
-            Mode::Reject | Mode::Input if command.unfit.is_empty() => {
+            Mode::Reject | Mode::Input => {
+                check_input(&command.body).map_err(Rejection::Invalid)?;
                 let (task_id, input_id) = (last, command.input_id);
                 Ok(vec![Event::Continued(SessionContinued { task_id, input_id, at })])
             }
-            Mode::Reject | Mode::Input => Err(Rejection::Invalid(command.unfit.clone())),
         }
     }
 
@@ -180,6 +177,25 @@ impl Decider for Session {
         }
     }
 }
+
+/// Refuses a command that cannot be an input of the session's task: one without a text, and every field no input has.
+fn check_input(command: &AcceptAgentCommand) -> Result<(), Vec<Fault>> {
+    let mut faults = Faults::default();
+    faults.required("/message", &command.message);
+    let set = serde_json::to_value(command).unwrap_or_default();
+    for field in set.as_object().into_iter().flat_map(|fields| fields.keys()) {
+        faults.require(
+            OF_INPUTS.contains(&field.as_str()),
+            &format!("/{field}"),
+            "cannot apply to a follow-up; use queue_mode queue to create a separate task",
+        );
+    }
+    faults.into_result()
+}
+
+/// The fields of a command that an input has too, or that say where it goes and where it is from.
+const OF_INPUTS: [&str; 6] =
+    ["message", "agent_id", "session_id", "queue_mode", "input_provenance", "hook_id"];
 
 fn bound(command: &Command, runs_after: Option<TaskId>, at: DateTime<Utc>) -> Event {
     Event::Bound(SessionBound {
@@ -204,15 +220,19 @@ mod tests {
 
     fn command(number: u128) -> Command {
         Command {
+            body: AcceptAgentCommand { message: "go on".into(), ..AcceptAgentCommand::default() },
             session_id: "s".into(),
             agent_id: AgentId::of_key("dev", "demo"),
             task_id: task(number),
             input_id: InputId(Uuid::from_u128(100 + number)),
-            queue_mode: None,
-            is_from_hook: false,
-            unfit: Vec::new(),
             last: Some(Last { task_id: task(1), is_open: true, is_archived: false }),
         }
+    }
+
+    fn asking(change: impl FnOnce(&mut AcceptAgentCommand)) -> Command {
+        let mut command = command(2);
+        change(&mut command.body);
+        command
     }
 
     fn sent(command: Command) -> Requested<Command> {
@@ -220,7 +240,7 @@ mod tests {
     }
 
     fn of_mode(mode: &str) -> Command {
-        Command { queue_mode: Some(mode.into()), ..command(2) }
+        asking(|asked| asked.queue_mode = Some(mode.into()))
     }
 
     fn one() -> Given<Session> {
@@ -246,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_hook_and_an_archived_task_begin_another_task_and_so_does_the_queue_behind_it() {
-        binds(Command { is_from_hook: true, ..command(2) }, None);
+        binds(asking(|asked| asked.hook_id = Some("h".into())), None);
         let archived = Some(Last { task_id: task(1), is_open: false, is_archived: true });
         binds(Command { last: archived, ..command(2) }, None);
         binds(of_mode("queue"), Some(task(1)));
@@ -263,9 +283,20 @@ mod tests {
 
     #[test]
     fn fields_a_follow_up_cannot_have_are_refused_only_where_it_is_one() {
-        let unfit = vec![Fault { pointer: "/priority".into(), message: "no".into() }];
-        let command = |mode| Command { unfit: unfit.clone(), ..of_mode(mode) };
-        one().when(sent(command("followup"))).then_rejected(Rejection::Invalid(unfit.clone()));
+        let command = |mode: &str| {
+            asking(|asked| {
+                (asked.queue_mode, asked.message) = (Some(mode.into()), " ".into());
+                (asked.priority, asked.labels) = (Some("high".into()), [("a".into(), "b".into())].into());
+                (asked.hook_id, asked.input_provenance) =
+                    (None, [("a".into(), true.into())].into_iter().collect());
+            })
+        };
+        one().when(sent(command("followup"))).then_rejected_with(|no| {
+            let Rejection::Invalid(faults) = no else { return false };
+            let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+            assert_eq!(pointers, ["/message", "/labels", "/priority"]);
+            true
+        });
         binds(command("queue"), Some(task(1)));
         given::<Session>([])
             .when(sent(command("followup")))

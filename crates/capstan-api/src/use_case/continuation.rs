@@ -3,13 +3,12 @@
 //! The session and the task change in one append, so a repeat finds either both or nothing: the session's stream keeps
 //! what the key meant the first time.
 
-use capstan_contract::command::AcceptAgentCommand;
 use capstan_dispatch::{CommandContext, DispatchError, Together, TogetherError, execute_together};
+use capstan_domain::Requested;
 use capstan_domain::id::InputId;
 use capstan_domain::session::{self, Event, Last, Session};
 use capstan_domain::task::command::{Accept, SubmitInput, SubmitTaskInput};
 use capstan_domain::task::{self, Command, TaskDecider};
-use capstan_domain::{Faults, Requested};
 use capstan_envelope::{StreamId, Workspace};
 use chrono::{DateTime, Utc};
 
@@ -24,23 +23,20 @@ use crate::receipt::{Reply, Success};
 /// Attempts to decide the command while the session or its task changes.
 const ATTEMPTS_MAX: u32 = 8;
 
-/// The fault of a field that an input does not have.
-const UNFIT: &str = "cannot apply to a follow-up; use queue_mode queue to create a separate task";
-
-/// Executes the command on its session: it becomes an input of the session's task, or creates a task as `accept` says.
+/// Executes the command on the session `name`: it becomes an input of the session's task, or creates a task as `accept` says.
 pub(crate) async fn execute(
     app: &App,
     workspace: &Workspace,
-    body: AcceptAgentCommand,
+    name: String,
     accept: Accept,
     key: Option<&CommandKey>,
     call: &CallContext,
     open_tasks_max: Option<u32>,
 ) -> Result<Reply, Problem> {
-    let name = accept.session_id.trim().to_owned();
+    let body = &accept.command;
     let id = capstan_domain::id::derived(&["session", &accept.agent.agent_id.to_string(), &name]);
     let stream = streams::session(workspace, id)?;
-    let context = call.command(&stream, key, &body);
+    let context = call.command(&stream, key, body);
     let input_id = match key {
         Some(key) => InputId(capstan_domain::id::derived(&["session-input", &id.to_string(), &key.text()])),
         None => InputId(fresh_id(call.received_at)),
@@ -48,21 +44,18 @@ pub(crate) async fn execute(
     let text = SubmitTaskInput::from_text(accept.task_id, body.message.clone());
     let queue_mode = body.queue_mode.clone().filter(|mode| !mode.trim().eq_ignore_ascii_case("reject"));
     let mut input = submitted(app, SubmitTaskInput { queue_mode, ..text }, input_id, call);
-    let unfit = unfit(&body);
     for _ in 0..ATTEMPTS_MAX {
         let last = last(app, workspace, &stream).await?;
         let queues = body.queue_mode.as_deref().is_some_and(|mode| mode.trim().eq_ignore_ascii_case("queue"));
-        if queues || accept.hook_id.is_some() || last.as_ref().is_none_or(|last| last.is_archived) {
+        if queues || body.hook_id.is_some() || last.as_ref().is_none_or(|last| last.is_archived) {
             quota::admit_task(app, workspace, accept.task_id, key, open_tasks_max).await?;
         }
         let command = session::Command {
             session_id: name.clone(),
+            body: body.clone(),
             agent_id: accept.agent.agent_id,
             task_id: accept.task_id,
             input_id,
-            queue_mode: body.queue_mode.clone(),
-            is_from_hook: accept.hook_id.is_some(),
-            unfit: unfit.clone(),
             last,
         };
         let command = Requested::new(command, call.received_at);
@@ -164,35 +157,4 @@ async fn reply(
         }
         None => Ok(reply),
     }
-}
-
-/// The faults of fields that an input does not have.
-fn unfit(body: &AcceptAgentCommand) -> Vec<capstan_domain::Fault> {
-    let mut faults = Faults::default();
-    faults.require(!body.message.trim().is_empty(), "/message", "message is required");
-    for (pointer, is_set) in [
-        ("/session_key", body.session_key.is_some()),
-        ("/lane", body.lane.is_some()),
-        ("/policy", body.policy.is_some()),
-        ("/timeout_ms", body.timeout_ms.is_some()),
-        ("/priority", body.priority.is_some()),
-        ("/budget_usd", body.budget_usd.is_some()),
-        ("/parent_task_id", body.parent_task_id.is_some()),
-        ("/parent_close", body.parent_close.is_some()),
-        ("/label", body.label.is_some()),
-        ("/labels", !body.labels.is_empty()),
-        ("/routing", !body.routing.is_empty()),
-        ("/attachments", !body.attachments.is_empty()),
-        ("/extra_system_prompt", body.extra_system_prompt.is_some()),
-        ("/deliver", body.deliver.is_some()),
-        ("/source_view_id", body.source_view_id.is_some()),
-        ("/spawned_by", body.spawned_by.is_some()),
-        ("/dispatch_delay_ms", body.dispatch_delay_ms.is_some()),
-        ("/not_before", body.not_before.is_some()),
-        ("/deadline", body.deadline.is_some()),
-        ("/queue_ttl_ms", body.queue_ttl_ms.is_some()),
-    ] {
-        faults.require(!is_set, pointer, UNFIT);
-    }
-    faults.into_result().err().unwrap_or_default()
 }

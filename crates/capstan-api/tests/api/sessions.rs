@@ -89,7 +89,7 @@ async fn what_a_follow_up_cannot_have_is_refused_and_the_queue_takes_it() {
         .iter()
         .map(|fault| fault["pointer"].as_str().unwrap())
         .collect();
-    assert_eq!(pointers, ["/timeout_ms", "/priority", "/label", "/attachments", "/not_before"]);
+    assert_eq!(pointers, ["/attachments", "/label", "/not_before", "/priority", "/timeout_ms"]);
     let mut queue = with.clone();
     queue["queue_mode"] = json!("queue");
     let behind = api.post(TASKS, say("more", queue)).await.expect(202);

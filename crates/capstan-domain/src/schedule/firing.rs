@@ -7,7 +7,7 @@ use crate::agent;
 use crate::id::TaskId;
 use crate::schedule::Schedule;
 use crate::schedule::event::Event;
-use crate::task::command::Accept;
+use crate::task::command::{Accept, AcceptAgentCommand};
 
 /// Characters of the prompt in a task's label.
 const LABEL_CHARS: usize = 60;
@@ -45,19 +45,23 @@ fn accept(schedule: &Schedule, agent: &agent::Created, task_id: TaskId, occasion
     provenance.insert("source".into(), Value::from("scheduled_task"));
     provenance.insert("schedule_id".into(), Value::from(id.to_string()));
     provenance.insert("occasion".into(), Value::from(occasion));
-    Accept {
-        workspace: schedule.workspace.clone(),
-        session_id: format!("schedule-session:{id}:{occasion}"),
+    let command = AcceptAgentCommand {
+        message: definition.prompt.clone(),
+        agent_id: agent.agent_id.to_string(),
+        session_id: Some(format!("schedule-session:{id}:{occasion}")),
         lane: Some(format!("schedule-lane:{id}")),
-        schedule_id: Some(id.to_string()),
-        skill_paths: definition.skill_paths.clone(),
         label: Some(label(&definition.prompt)),
         input_provenance: provenance,
         source_view_id: definition.source_view_id.clone(),
         spawned_by: Some(format!("schedule:{id}")),
+        ..AcceptAgentCommand::default()
+    };
+    Accept {
+        schedule_id: Some(id.to_string()),
+        skill_paths: definition.skill_paths.clone(),
         // It was measured when the schedule took it.
         message_bytes_max: usize::MAX,
-        ..Accept::new(task_id, agent.clone(), definition.prompt.clone())
+        ..Accept::new(task_id, agent.clone(), command)
     }
 }
 

@@ -8,8 +8,9 @@ use crate::Faults;
 use crate::class_key::execution_class_key;
 use crate::id::RunId;
 use crate::policy::RunPolicy;
+use crate::session;
 use crate::span::{SPAN_MS_MAX, later};
-use crate::task::command::Accept;
+use crate::task::command::{Accept, AcceptAgentCommand};
 use crate::task::event::{DEPTH_MAX, Event, Priority, RunCause, RunRequested, TaskAccepted, TaskSlept};
 use crate::task::rejection::Rejection;
 use crate::task::steps::watches;
@@ -23,24 +24,25 @@ const ATTACHMENT_BYTES_MAX: usize = 256 << 10;
 /// Longest attempt when the command names none, in milliseconds.
 pub const DEFAULT_TIMEOUT_MS: i64 = 600_000;
 
-pub(super) fn accept(command: &Accept, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
-    if command.message.len() > command.message_bytes_max {
-        return Err(Rejection::TooLarge { field: "message", limit_bytes: command.message_bytes_max });
+pub(super) fn accept(accept: &Accept, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
+    let command = &accept.command;
+    if command.message.len() > accept.message_bytes_max {
+        return Err(Rejection::TooLarge { field: "message", limit_bytes: accept.message_bytes_max });
     }
     if command.attachments.iter().any(|attachment| json_bytes(attachment) > ATTACHMENT_BYTES_MAX) {
         return Err(Rejection::TooLarge { field: "attachments", limit_bytes: ATTACHMENT_BYTES_MAX });
     }
-    if !command.agent.active {
-        return Err(Rejection::AgentInactive(command.agent.agent_key.clone()));
+    if !accept.agent.active {
+        return Err(Rejection::AgentInactive(accept.agent.agent_key.clone()));
     }
-    let accepted = validated(command, at).map_err(Rejection::Invalid)?;
+    let accepted = validated(accept, at).map_err(Rejection::Invalid)?;
     let wake_at = wake_at(command, at);
     let prompt = accepted.message.clone();
     let task_id = accepted.task_id;
     let label = accepted.label.clone();
     let mut events = vec![Event::TaskAccepted(Arc::new(accepted))];
     // No run has number 0, so the ids of these watches collide with no others.
-    events.extend(watches::armed(RunId::of_task(task_id, 0), &command.watches, at));
+    events.extend(watches::armed(RunId::of_task(task_id, 0), &accept.watches, at));
     events.push(match wake_at {
         Some(wake_at) => {
             Event::TaskSlept(TaskSlept {
@@ -73,15 +75,15 @@ fn json_bytes(attachment: &serde_json::Map<String, serde_json::Value>) -> usize 
 }
 
 /// The wake time of a delayed command: the later of the delay and `not_before`.
-fn wake_at(command: &Accept, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+fn wake_at(command: &AcceptAgentCommand, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let delayed = command.dispatch_delay_ms.map(|ms| later(at, ms));
     delayed.max(command.not_before).filter(|wake_at| *wake_at > at)
 }
 
-fn validated(command: &Accept, at: DateTime<Utc>) -> Result<TaskAccepted, Vec<crate::Fault>> {
+fn validated(accept: &Accept, at: DateTime<Utc>) -> Result<TaskAccepted, Vec<crate::Fault>> {
+    let command = &accept.command;
     let mut faults = Faults::default();
     let message = faults.required("/message", &command.message);
-    faults.required("/session_id", &command.session_id);
     faults.require(
         command.attachments.len() <= ATTACHMENTS_MAX,
         "/attachments",
@@ -113,9 +115,11 @@ fn validated(command: &Accept, at: DateTime<Utc>) -> Result<TaskAccepted, Vec<cr
         faults.require(instant.is_none_or(|at| at <= latest), pointer, "must be within a century");
     }
     let priority = words::priority(command.priority.as_deref(), &mut faults);
-    let policy = command.policy.clone().unwrap_or_default().normalised();
+    session::check_mode(command.queue_mode.as_deref(), &mut faults);
+    let policy = command.policy.as_ref().or(accept.default_policy.as_ref()).cloned();
+    let policy = policy.unwrap_or_default().normalised();
     policy.check(&mut faults);
-    if let Some(parent) = &command.parent {
+    if let Some(parent) = &accept.parent {
         faults.require(
             parent.is_open,
             "/parent_task_id",
@@ -128,36 +132,37 @@ fn validated(command: &Accept, at: DateTime<Utc>) -> Result<TaskAccepted, Vec<cr
         );
     }
     faults.into_result()?;
-    Ok(frozen(command, at, message, timeout_ms, priority, policy))
+    Ok(frozen(accept, at, message, timeout_ms, priority, policy))
 }
 
 fn frozen(
-    command: &Accept,
+    accept: &Accept,
     at: DateTime<Utc>,
     message: &str,
     timeout_ms: i64,
     priority: Priority,
     policy: RunPolicy,
 ) -> TaskAccepted {
+    let command = &accept.command;
     let given = |text: &Option<String>| non_blank(text.as_deref());
     let lane = given(&command.lane);
     let of_config =
-        |key: &str| command.agent.config.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+        |key: &str| accept.agent.config.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
     TaskAccepted {
-        task_id: command.task_id,
-        workspace: command.workspace.clone(),
-        agent_id: command.agent.agent_id,
-        agent_key: command.agent.agent_key.clone(),
-        agent_name: command.agent.name.clone(),
-        agent_config: command.agent.config.clone(),
+        task_id: accept.task_id,
+        workspace: accept.agent.workspace.clone(),
+        agent_id: accept.agent.agent_id,
+        agent_key: accept.agent.agent_key.clone(),
+        agent_name: accept.agent.name.clone(),
+        agent_config: accept.agent.config.clone(),
         provider: of_config("provider"),
         model: of_config("model"),
         message: message.to_owned(),
-        session_id: command.session_id.trim().to_owned(),
+        session_id: given(&command.session_id).unwrap_or_else(|| accept.task_id.to_string()),
         session_key: given(&command.session_key),
         instance_key: execution_class_key(
-            &command.workspace,
-            command.agent.agent_id,
+            &accept.agent.workspace,
+            accept.agent.agent_id,
             lane.as_deref(),
             &policy,
         ),
@@ -166,12 +171,12 @@ fn frozen(
         timeout_ms,
         priority,
         budget_usd: command.budget_usd,
-        parent_task_id: command.parent.as_ref().map(|parent| parent.task_id),
-        root_task_id: command.parent.as_ref().map(|parent| parent.root_task_id),
-        depth: command.parent.as_ref().map_or(0, |parent| parent.depth.saturating_add(1)),
-        parent_close: command.parent_close,
-        source_output_id: given(&command.source_output_id),
-        runs_after: command.runs_after,
+        parent_task_id: accept.parent.as_ref().map(|parent| parent.task_id),
+        root_task_id: accept.parent.as_ref().map(|parent| parent.root_task_id),
+        depth: accept.parent.as_ref().map_or(0, |parent| parent.depth.saturating_add(1)),
+        parent_close: command.parent_close.unwrap_or_default(),
+        source_output_id: given(&accept.source_output_id),
+        runs_after: accept.runs_after,
         label: given(&command.label),
         labels: command.labels.clone(),
         routing: command.routing.clone(),
@@ -182,11 +187,11 @@ fn frozen(
         source_view_id: given(&command.source_view_id),
         spawned_by: given(&command.spawned_by),
         hook_id: given(&command.hook_id),
-        schedule_id: given(&command.schedule_id),
-        skill_paths: command.skill_paths.clone(),
+        schedule_id: given(&accept.schedule_id),
+        skill_paths: accept.skill_paths.clone(),
         deadline: command.deadline,
         queue_ttl_ms: command.queue_ttl_ms,
-        accepted_by: command.accepted_by.clone(),
+        accepted_by: accept.accepted_by.clone(),
         accepted_at: at,
     }
 }
@@ -199,10 +204,12 @@ mod tests {
     use super::*;
     use crate::task::command::Parent;
     use crate::task::event::InputOutcome;
-    use crate::task::fixture::{accept, accepting, at, kinds, lease, queued, run, say_as, task_id};
+    use crate::task::fixture::{
+        accept, accepting, agent_command, at, kinds, lease, queued, run, say_as, task_id,
+    };
     use crate::task::{TaskDecider, TaskState};
 
-    fn refused(accept: Accept, pointers: &[&str]) {
+    fn refused(accept: impl Into<Accept>, pointers: &[&str]) {
         given::<TaskDecider>([]).when(accepting(accept)).then_rejected_with(|rejection| match rejection {
             Rejection::Invalid(faults) => {
                 let found: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
@@ -215,7 +222,11 @@ mod tests {
 
     #[test]
     fn an_accepted_command_waits_in_the_queue_with_its_message_as_prompt() {
-        let command = Accept { message: "  do it \n".into(), priority: Some(" HIGH ".into()), ..accept() };
+        let command = AcceptAgentCommand {
+            message: "  do it \n".into(),
+            priority: Some(" HIGH ".into()),
+            ..agent_command()
+        };
         given::<TaskDecider>([]).when(accepting(command)).then_with(|events, state| {
             assert_eq!(kinds(events), ["accepted", "run requested"]);
             let task = state.as_ref().unwrap();
@@ -226,6 +237,28 @@ mod tests {
             assert_eq!(task.accepted.timeout_ms, DEFAULT_TIMEOUT_MS);
             let first = task.current_run().unwrap();
             assert_eq!((first.run_id, first.prompt.as_str()), (run(1), "do it"));
+        });
+    }
+
+    #[test]
+    fn without_a_session_or_a_policy_it_has_its_own_session_and_the_policy_of_the_workspace() {
+        let default_policy = Some(RunPolicy { interactive: false, ..RunPolicy::default() });
+        for session_id in [None, Some(" ".to_owned())] {
+            let command = AcceptAgentCommand { session_id, ..agent_command() };
+            let command = Accept { default_policy: default_policy.clone(), ..command.into() };
+            given::<TaskDecider>([]).when(accepting(command)).then_with(|_, state| {
+                let accepted = &state.as_ref().unwrap().accepted;
+                assert_eq!(
+                    (&accepted.session_id, accepted.policy.interactive),
+                    (&task_id().to_string(), false)
+                );
+            });
+        }
+        let policy = Some(RunPolicy::default());
+        let command = AcceptAgentCommand { policy, ..agent_command() };
+        let command = Accept { default_policy, ..command.into() };
+        given::<TaskDecider>([]).when(accepting(command)).then_with(|_, state| {
+            assert!(state.as_ref().unwrap().accepted.policy.interactive);
         });
     }
 
@@ -245,12 +278,12 @@ mod tests {
 
     #[test]
     fn a_delayed_command_sleeps_until_the_later_of_its_two_instants() {
-        let command = Accept {
+        let command = AcceptAgentCommand {
             dispatch_delay_ms: Some(60_000),
             not_before: Some(at(90)),
             label: Some("Ann".into()),
             spawned_by: Some("bob".into()),
-            ..accept()
+            ..agent_command()
         };
         given::<TaskDecider>([]).when(accepting(command)).then_with(|events, state| {
             assert_eq!(kinds(events), ["accepted", "slept"]);
@@ -263,7 +296,7 @@ mod tests {
 
     #[test]
     fn without_a_label_the_reason_to_sleep_is_a_general_one() {
-        let command = Accept { dispatch_delay_ms: Some(7_200_000), ..accept() };
+        let command = AcceptAgentCommand { dispatch_delay_ms: Some(7_200_000), ..agent_command() };
         given::<TaskDecider>([]).when(accepting(command)).then_with(|events, _| {
             let Event::TaskSlept(slept) = &events[1] else { panic!("slept") };
             assert_eq!((slept.wake_at, slept.reason.as_deref()), (at(7200), Some("Scheduled follow-up")));
@@ -273,14 +306,22 @@ mod tests {
     #[test]
     fn wrong_fields_are_refused_in_the_words_people_know() {
         for (command, pointer, words) in [
-            (Accept { timeout_ms: Some(-1), ..accept() }, "/timeout_ms", "timeout_ms must be >= 0"),
             (
-                Accept { budget_usd: Some(-0.01), ..accept() },
+                AcceptAgentCommand { timeout_ms: Some(-1), ..agent_command() },
+                "/timeout_ms",
+                "timeout_ms must be >= 0",
+            ),
+            (
+                AcceptAgentCommand { budget_usd: Some(-0.01), ..agent_command() },
                 "/budget_usd",
                 "budget_usd must be >= 0 and at most 1e12",
             ),
             // So every task has a prompt.
-            (Accept { message: " \n".into(), ..accept() }, "/message", "message is required"),
+            (
+                AcceptAgentCommand { message: " \n".into(), ..agent_command() },
+                "/message",
+                "message is required",
+            ),
         ] {
             given::<TaskDecider>([])
                 .when(accepting(command))
@@ -292,7 +333,7 @@ mod tests {
     fn a_run_takes_inputs_under_any_policy() {
         let policy = Some(RunPolicy { interactive: false, ..RunPolicy::default() });
         given::<TaskDecider>([])
-            .and(accepting(Accept { policy, ..accept() }))
+            .and(accepting(AcceptAgentCommand { policy, ..agent_command() }))
             .and(lease(1, 10))
             .when(say_as(1, "left!", "steer"))
             .then_with(|events, _| {
@@ -303,7 +344,8 @@ mod tests {
 
     #[test]
     fn an_instant_that_passed_delays_nothing() {
-        let command = Accept { dispatch_delay_ms: Some(0), not_before: Some(at(0)), ..accept() };
+        let command =
+            AcceptAgentCommand { dispatch_delay_ms: Some(0), not_before: Some(at(0)), ..agent_command() };
         given::<TaskDecider>([])
             .when(accepting(command))
             .then_with(|events, _| assert_eq!(kinds(events), ["accepted", "run requested"]));
@@ -311,9 +353,9 @@ mod tests {
 
     #[test]
     fn all_faults_of_a_command_are_reported_together() {
-        let command = Accept {
+        let command = AcceptAgentCommand {
             message: " ".into(),
-            session_id: String::new(),
+            queue_mode: Some("later".into()),
             timeout_ms: Some(-1),
             budget_usd: Some(f64::NAN),
             dispatch_delay_ms: Some(i64::MAX),
@@ -322,14 +364,13 @@ mod tests {
             not_before: Some(at(0) + Duration::days(100_000)),
             priority: Some("soon".into()),
             policy: Some(RunPolicy { host: "vm".into(), ..RunPolicy::default() }),
-            parent: Some(Parent { task_id: task_id(), root_task_id: task_id(), depth: 0, is_open: false }),
-            ..accept()
+            ..agent_command()
         };
+        let parent = Some(Parent { task_id: task_id(), root_task_id: task_id(), depth: 0, is_open: false });
         refused(
-            command,
+            Accept { parent, ..command.into() },
             &[
                 "/message",
-                "/session_id",
                 "/timeout_ms",
                 "/budget_usd",
                 "/dispatch_delay_ms",
@@ -337,6 +378,7 @@ mod tests {
                 "/deadline",
                 "/not_before",
                 "/priority",
+                "/queue_mode",
                 "/policy/host",
                 "/parent_task_id",
             ],
@@ -346,19 +388,24 @@ mod tests {
     #[test]
     fn an_absurd_budget_is_refused() {
         for budget in [-0.1, 1.1e12, f64::INFINITY] {
-            refused(Accept { budget_usd: Some(budget), ..accept() }, &["/budget_usd"]);
+            refused(AcceptAgentCommand { budget_usd: Some(budget), ..agent_command() }, &["/budget_usd"]);
         }
     }
 
     #[test]
     fn a_negative_delay_is_refused() {
-        refused(Accept { dispatch_delay_ms: Some(-1), ..accept() }, &["/dispatch_delay_ms"]);
+        refused(
+            AcceptAgentCommand { dispatch_delay_ms: Some(-1), ..agent_command() },
+            &["/dispatch_delay_ms"],
+        );
     }
 
     #[test]
     fn a_message_over_the_limit_is_too_large_and_one_at_the_limit_is_not() {
-        let of =
-            |bytes: usize| accepting(Accept { message: "x".repeat(bytes), message_bytes_max: 8, ..accept() });
+        let of = |bytes: usize| {
+            let command = AcceptAgentCommand { message: "x".repeat(bytes), ..agent_command() };
+            accepting(Accept { message_bytes_max: 8, ..command.into() })
+        };
         given::<TaskDecider>([])
             .when(of(9))
             .then_rejected(Rejection::TooLarge { field: "message", limit_bytes: 8 });
@@ -371,7 +418,7 @@ mod tests {
             // {"a":"…"} has eight characters besides the text.
             serde_json::Map::from_iter([("a".to_owned(), "x".repeat(bytes - 8).into())])
         };
-        let with = |attachments| Accept { attachments, ..accept() };
+        let with = |attachments| AcceptAgentCommand { attachments, ..agent_command() };
         refused(with(vec![attachment(9); ATTACHMENTS_MAX + 1]), &["/attachments"]);
         for taken in [vec![attachment(9); ATTACHMENTS_MAX], vec![attachment(ATTACHMENT_BYTES_MAX)]] {
             given::<TaskDecider>([])
@@ -401,7 +448,9 @@ mod tests {
     #[test]
     fn an_open_parent_is_kept_and_blank_texts_are_not() {
         let parent = Some(Parent { task_id: task_id(), root_task_id: task_id(), depth: 0, is_open: true });
-        let command = Accept { parent, label: Some(" ".into()), lane: Some(" a ".into()), ..accept() };
+        let command =
+            AcceptAgentCommand { label: Some(" ".into()), lane: Some(" a ".into()), ..agent_command() };
+        let command = Accept { parent, ..command.into() };
         given::<TaskDecider>([]).when(accepting(command)).then_with(|_, state| {
             let accepted = &state.as_ref().unwrap().accepted;
             assert_eq!((accepted.parent_task_id, &accepted.label), (Some(task_id()), &None));

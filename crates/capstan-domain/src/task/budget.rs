@@ -48,18 +48,19 @@ mod tests {
     use super::*;
     use crate::Requested;
     use crate::task::TaskDecider;
-    use crate::task::command::{Accept, Command, Finish, RecordUsage};
+    use crate::task::command::AcceptAgentCommand;
+    use crate::task::command::{Command, Finish, RecordUsage};
     use crate::task::event::{AttemptOutcome, BudgetScope, RunStatus};
     use crate::task::fixture::{
-        accept, accepting, ask, at, attempt, blocker_id, failure, finishing, kinds, lease, release_after,
-        report, run, say, start, task_of,
+        accepting, agent_command, ask, at, attempt, blocker_id, failure, finishing, kinds, lease,
+        release_after, report, run, say, start, task_of,
     };
     use crate::task::rejection::Rejection;
     use crate::task::spending::Spending;
     use crate::usage::Usage;
 
     fn with_budget(budget_usd: f64) -> Given<TaskDecider> {
-        let accept = Accept { budget_usd: Some(budget_usd), ..accept() };
+        let accept = AcceptAgentCommand { budget_usd: Some(budget_usd), ..agent_command() };
         given::<TaskDecider>([]).and(accepting(accept)).and(lease(1, 10)).and(start(1, 11))
     }
 

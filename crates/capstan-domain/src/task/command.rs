@@ -13,7 +13,7 @@ mod output;
 mod plan;
 mod tool_call;
 
-pub use acceptance::{Accept, MESSAGE_BYTES_MAX, Parent};
+pub use acceptance::{Accept, AcceptAgentCommand, MESSAGE_BYTES_MAX, Parent};
 pub use attempt::{
     ExpireLease, ExpireQueue, Finish, Lease, RecordUsage, ReleaseAttempt, Start, TimeOutAttempt, WakePlan,
 };

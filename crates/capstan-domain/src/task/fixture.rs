@@ -9,8 +9,9 @@ use crate::Requested;
 use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::task::command::{
-    Accept, AckInput, BlockerSpec, CancelTask, ClaimInput, Command, DeferInput, ExpireBlocker, ExpireLease,
-    Finish, Lease, OpenBlocker, ProduceOutput, Start, SubmitInput, SubmitTaskInput, TimeOutAttempt, WakePlan,
+    Accept, AcceptAgentCommand, AckInput, BlockerSpec, CancelTask, ClaimInput, Command, DeferInput,
+    ExpireBlocker, ExpireLease, Finish, Lease, OpenBlocker, ProduceOutput, Start, SubmitInput,
+    SubmitTaskInput, TimeOutAttempt, WakePlan,
 };
 use crate::task::event::{AttemptOutcome, BlockerKind, Event, OutputStatus};
 use crate::task::{Task, TaskDecider};
@@ -50,17 +51,27 @@ pub(super) fn agent() -> crate::agent::Created {
     crate::agent::Created::named("dev", "demo", "Demo", at(-1))
 }
 
-pub(super) fn accept() -> Accept {
-    Accept {
-        session_id: "s-1".into(),
-        message_bytes_max: 1000,
-        accepted_by: Some("ann".into()),
-        ..Accept::new(task_id(), agent(), "do it")
+pub(super) fn agent_command() -> AcceptAgentCommand {
+    let (message, session_id) = ("do it".into(), Some("s-1".into()));
+    AcceptAgentCommand { message, session_id, ..AcceptAgentCommand::default() }
+}
+
+impl From<AcceptAgentCommand> for Accept {
+    fn from(command: AcceptAgentCommand) -> Self {
+        Self {
+            message_bytes_max: 1000,
+            accepted_by: Some("ann".into()),
+            ..Self::new(task_id(), agent(), command)
+        }
     }
 }
 
-pub(super) fn accepting(accept: Accept) -> Requested<Command> {
-    Command::Accept(Box::new(accept)).at(at(0))
+pub(super) fn accept() -> Accept {
+    agent_command().into()
+}
+
+pub(super) fn accepting(accept: impl Into<Accept>) -> Requested<Command> {
+    Command::Accept(Box::new(accept.into())).at(at(0))
 }
 
 pub(super) fn lease(run_no: u32, seconds: i64) -> Requested<Command> {

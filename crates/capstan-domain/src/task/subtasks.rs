@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::agent;
-use crate::task::command::{Accept, ChildEnded, Parent};
+use crate::task::command::{Accept, AcceptAgentCommand, ChildEnded, Parent};
 use crate::task::event::{Event, InputSource, JoinWait, ParentTold, Subtask, SubtaskEnded};
 use crate::task::state::Task;
 use crate::task::steps::input;
@@ -35,13 +35,25 @@ pub fn acceptance(parent: &Task, subtask: &Subtask, at: DateTime<Utc>) -> Accept
         active: true,
         created_at: at,
     };
-    Accept {
+    let command = AcceptAgentCommand {
+        message: subtask.prompt.clone(),
+        agent_id: agent.agent_id.to_string(),
         // In the parent's lane the children would run one after another, and behind the parent itself.
         lane: Some(format!("subtask-lane:{}", subtask.task_id)),
         policy: Some(subtask.policy.clone().unwrap_or_else(|| accepted.policy.clone())),
         timeout_ms: Some(accepted.timeout_ms),
         priority: Some(subtask.priority.unwrap_or(parent.priority).as_str().to_owned()),
         budget_usd: subtask.budget_usd,
+        parent_task_id: Some(parent.id()),
+        label: subtask.label.clone(),
+        routing: accepted.routing.clone(),
+        extra_system_prompt: accepted.extra_system_prompt.clone(),
+        source_view_id: accepted.source_view_id.clone(),
+        spawned_by: Some(SPAWNED_BY.to_owned()),
+        dispatch_delay_ms: subtask.dispatch_delay_ms,
+        ..AcceptAgentCommand::default()
+    };
+    Accept {
         parent: Some(Parent {
             task_id: parent.id(),
             root_task_id: accepted.root_task_id.unwrap_or(parent.id()),
@@ -49,16 +61,10 @@ pub fn acceptance(parent: &Task, subtask: &Subtask, at: DateTime<Utc>) -> Accept
             is_open: true,
         }),
         source_output_id: subtask.source_output_id.clone(),
-        label: subtask.label.clone(),
-        routing: accepted.routing.clone(),
-        extra_system_prompt: accepted.extra_system_prompt.clone(),
-        source_view_id: accepted.source_view_id.clone(),
-        spawned_by: Some(SPAWNED_BY.to_owned()),
-        dispatch_delay_ms: subtask.dispatch_delay_ms,
         watches: subtask.watches.clone(),
         message_bytes_max: usize::MAX,
         accepted_by: accepted.accepted_by.clone(),
-        ..Accept::new(subtask.task_id, agent, subtask.prompt.clone())
+        ..Accept::new(subtask.task_id, agent, command)
     }
 }
 

@@ -8,12 +8,12 @@ use capstan_domain::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId,
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{
-    Accept, AckInput, AppendOutputRows, ArchiveTask, BlockerSpec, CancelRun, CancelTask, CheckToolCall,
-    ChildEnded, ClaimInput, Command, DeadlineSpec, DecidedItem, DeferInput, EndToolCall, ExpireBlocker,
-    ExpireLease, ExpireQueue, FanOut, FinalizeOutput, Finish, FireWatch, Lease, LiftBudget, OpenBlocker,
-    ParentHeard, PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, RetryTask, Start, StartToolCall,
-    StopForBudget, SubmitInput, SubmitTaskInput, SubtaskSpec, TaskPayload, TimeOutAttempt, UnarchiveTask,
-    UpdateTask, Wake, WakePlan, WarnBudget,
+    Accept, AcceptAgentCommand, AckInput, AppendOutputRows, ArchiveTask, BlockerSpec, CancelRun, CancelTask,
+    CheckToolCall, ChildEnded, ClaimInput, Command, DeadlineSpec, DecidedItem, DeferInput, EndToolCall,
+    ExpireBlocker, ExpireLease, ExpireQueue, FanOut, FinalizeOutput, Finish, FireWatch, Lease, LiftBudget,
+    OpenBlocker, ParentHeard, PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, RetryTask, Start,
+    StartToolCall, StopForBudget, SubmitInput, SubmitTaskInput, SubtaskSpec, TaskPayload, TimeOutAttempt,
+    UnarchiveTask, UpdateTask, Wake, WakePlan, WarnBudget,
 };
 use capstan_domain::task::event::{
     Approvers, AttemptOutcome, BlockerKind, BudgetScope, DeadlineDefault, InputSource, Join, OutputStatus,
@@ -264,19 +264,19 @@ fn accept(birth: &Birth, at: DateTime<Utc>) -> Requested<Command> {
         delay_ms: birth.retry_delay_ms,
         ..RetryPolicy::default()
     };
-    Command::Accept(Box::new(Accept {
-        session_id: "s".into(),
+    let command = AcceptAgentCommand {
+        message: "do it".into(),
+        session_id: Some("s".into()),
         policy: Some(RunPolicy { retry, ..RunPolicy::default() }),
         timeout_ms: birth.timeout_ms,
         budget_usd: Some(0.1 + birth.retry_delay_ms as f64 / 7.0),
         dispatch_delay_ms: birth.delay_ms,
         deadline: birth.deadline_s.map(|seconds| at + Duration::seconds(seconds)),
         queue_ttl_ms: birth.queue_ttl_ms,
-        watches: Vec::new(),
-        message_bytes_max: 1000,
-        ..Accept::new(task_id(), agent::Created::named("dev", "demo", "Demo", at), "do it")
-    }))
-    .at(at)
+        ..AcceptAgentCommand::default()
+    };
+    let agent = agent::Created::named("dev", "demo", "Demo", at);
+    Command::Accept(Box::new(Accept::new(task_id(), agent, command))).at(at)
 }
 
 /// The call that may be carried out or is, the number of its last try and when that claim passes.

@@ -7,8 +7,8 @@ use capstan_domain::matching::StreamKey;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::Command;
 use capstan_domain::task::command::{
-    Accept, AckInput, CancelTask, ClaimInput, FanOut, Finish, FireWatch, OpenBlocker, Parent, Start,
-    SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
+    Accept, AcceptAgentCommand, AckInput, CancelTask, ClaimInput, FanOut, Finish, FireWatch, OpenBlocker,
+    Parent, Start, SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
 };
 use capstan_domain::task::event::{AttemptOutcome, Join, ParentClose, SourceWatch};
 use chrono::{DateTime, Duration, Utc};
@@ -54,25 +54,25 @@ impl Default for Birth {
 pub(crate) fn accept(birth: &Birth, key: &StreamKey, at: DateTime<Utc>) -> Requested<Command> {
     let retry = RetryPolicy { max_attempts: birth.max_attempts, ..RetryPolicy::default() };
     let workspace = key.workspace.to_string();
-    Command::Accept(Box::new(Accept {
-        session_id: birth.session.clone(),
+    let command = AcceptAgentCommand {
+        message: birth.message.clone(),
+        session_id: Some(birth.session.clone()),
         policy: Some(RunPolicy { retry, ..RunPolicy::default() }),
         timeout_ms: birth.timeout_ms,
         priority: Some(birth.priority.into()),
-        parent: birth.parent.map(|task_id| Parent {
-            task_id,
-            root_task_id: task_id,
-            depth: 0,
-            is_open: true,
-        }),
-        parent_close: birth.parent_close,
+        parent_task_id: birth.parent,
+        parent_close: Some(birth.parent_close),
         dispatch_delay_ms: birth.delay_ms,
         deadline: birth.deadline_ms.map(|ms| at + Duration::milliseconds(ms)),
         queue_ttl_ms: birth.queue_ttl_ms,
         budget_usd: birth.budget_usd,
-        watches: Vec::new(),
+        ..AcceptAgentCommand::default()
+    };
+    let parent = |task_id| Parent { task_id, root_task_id: task_id, depth: 0, is_open: true };
+    Command::Accept(Box::new(Accept {
+        parent: birth.parent.map(parent),
         message_bytes_max: 1_000_000,
-        ..Accept::new(key.task_id, demo(&workspace, at), birth.message.clone())
+        ..Accept::new(key.task_id, demo(&workspace, at), command)
     }))
     .at(at)
 }

@@ -18,7 +18,7 @@ use capstan_domain::agent;
 use capstan_domain::id::{AttemptId, TaskId};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::schedule::ScheduleDecider;
-use capstan_domain::task::command::{Accept, CancelTask, Finish, Start};
+use capstan_domain::task::command::{Accept, AcceptAgentCommand, CancelTask, Finish, Start};
 use capstan_domain::task::event::AttemptOutcome;
 use capstan_domain::task::{Command, Task, TaskDecider, TaskState};
 use capstan_domain::workspace::Workspace as Workspaces;
@@ -257,11 +257,9 @@ impl Office {
 
     pub(crate) async fn accept(&self, session: &str) -> StreamKey {
         let key = StreamKey::new("dev", TaskId(self.fresh()));
-        let accept = Accept {
-            session_id: session.into(),
-            message_bytes_max: 1_000,
-            ..Accept::new(key.task_id, demo(now()), "do it")
-        };
+        let (message, session_id) = ("do it".into(), Some(session.into()));
+        let command = AcceptAgentCommand { message, session_id, ..AcceptAgentCommand::default() };
+        let accept = Accept::new(key.task_id, demo(now()), command);
         self.send(&key, Command::Accept(Box::new(accept))).await;
         key
     }

@@ -277,13 +277,15 @@ impl Story {
         let id = TaskId(self.uuid());
         let workspace = agent.workspace.clone();
         let stream = StreamId::new(Workspace::new(&workspace).unwrap(), "task", &id.to_string()).unwrap();
-        let mut accept = command::Accept {
-            session_id: format!("session {}", self.serial),
+        let asked = command::AcceptAgentCommand {
+            message: message(self.serial, self.message_bytes),
+            session_id: Some(format!("session {}", self.serial)),
             labels: [("team".to_owned(), "red".to_owned())].into(),
             routing: object(json!({"channel": "mail"})),
-            message_bytes_max: 1_000_000,
-            ..command::Accept::new(id, agent, message(self.serial, self.message_bytes))
+            ..command::AcceptAgentCommand::default()
         };
+        let mut accept =
+            command::Accept { message_bytes_max: 1_000_000, ..command::Accept::new(id, agent, asked) };
         change(&mut accept);
         self.tasks.push(StoryTask { id, stream, head: StreamHead::default(), state: None });
         let index = self.tasks.len() - 1;
@@ -334,15 +336,15 @@ impl Story {
             let parent = self.tasks.last().filter(|_| parent).map(|task| (task.id, task.stream.clone()));
             let urgent = self.chance.one_in(3);
             self.accept(|accept| {
-                accept.dispatch_delay_ms = sleeps.then_some(50);
-                accept.label = texts.then(|| "Nightly \u{0}Report".to_owned());
+                accept.command.dispatch_delay_ms = sleeps.then_some(50);
+                accept.command.label = texts.then(|| "Nightly \u{0}Report".to_owned());
                 if texts {
-                    accept.message.push_str(" and \u{0}\"quoted\" \\ too");
+                    accept.command.message.push_str(" and \u{0}\"quoted\" \\ too");
                 }
-                accept.priority = urgent.then(|| "urgent".to_owned());
-                accept.queue_ttl_ms = urgent.then_some(60_000);
+                accept.command.priority = urgent.then(|| "urgent".to_owned());
+                accept.command.queue_ttl_ms = urgent.then_some(60_000);
                 accept.parent = parent
-                    .filter(|(_, stream)| stream.workspace().as_str() == accept.workspace)
+                    .filter(|(_, stream)| stream.workspace().as_str() == accept.agent.workspace)
                     .map(|(task_id, _)| command::Parent {
                         task_id,
                         root_task_id: task_id,

@@ -9,7 +9,9 @@ use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots
 use capstan_domain::Requested;
 use capstan_domain::agent::Agent;
 use capstan_domain::id::{AgentId, OutputId, TaskId, WorkerId};
-use capstan_domain::task::command::{Accept, Command, Finish, Lease, ProduceOutput, Start};
+use capstan_domain::task::command::{
+    Accept, AcceptAgentCommand, Command, Finish, Lease, ProduceOutput, Start,
+};
 use capstan_domain::task::event::{AttemptOutcome, OutputStatus};
 use capstan_domain::task::{State, TaskDecider};
 use capstan_domain::{agent, id};
@@ -181,12 +183,9 @@ fn task(state: &State) -> anyhow::Result<&capstan_domain::task::Task> {
 }
 
 fn accept(task_id: TaskId, agent: &agent::Created, number: u64) -> Requested<Command> {
-    Command::Accept(Box::new(Accept::new(
-        task_id,
-        agent.clone(),
-        format!("bench {number} {}", "x".repeat(500)),
-    )))
-    .at(Utc::now())
+    let message = format!("bench {number} {}", "x".repeat(500));
+    let command = AcceptAgentCommand { message, ..AcceptAgentCommand::default() };
+    Command::Accept(Box::new(Accept::new(task_id, agent.clone(), command))).at(Utc::now())
 }
 
 fn context(command: &'static str, number: u64, step: u64) -> CommandContext {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::agent;
@@ -10,35 +12,101 @@ use crate::id::TaskId;
 use crate::policy::RunPolicy;
 use crate::task::event::{ParentClose, SourceWatch};
 
-/// Accepts a command to an agent (`AcceptAgentCommand`).
+/// Creates a task for an agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AcceptAgentCommand {
+    /// Instruction for the agent.
+    pub message: String,
+    /// The agent, by id or key.
+    pub agent_id: String,
+    /// Conversation shared by the task's runs; a new one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// Handling on a session that has a task: `followup` (default: an input of that task), `queue` (a task
+    /// that runs after it), `steer`, `steer-backlog` or `interrupt` (such an input), `reject` (refused while it is open).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_mode: Option<String>,
+    /// A name for the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_key: Option<String>,
+    /// Tasks of one lane run one after another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
+    /// Rules of execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<RunPolicy>,
+    /// Longest time one attempt may run, in milliseconds; 0 = none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<i64>,
+    /// `low`, `normal`, `high` or `urgent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<String>,
+    /// Cost limit, in US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<f64>,
+    /// Parent task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_task_id: Option<TaskId>,
+    /// Handling when its parent is cancelled: `cancel` (default) or `detach`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_close: Option<ParentClose>,
+    /// Display name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Names and values to filter by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Reply addressing.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub routing: Map<String, Value>,
+    /// Source of the command.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub input_provenance: Map<String, Value>,
+    /// Objects handed to the agent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Map<String, Value>>,
+    /// Text added to the agent's system prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra_system_prompt: Option<String>,
+    /// True to deliver the result to the routing address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deliver: Option<bool>,
+    /// The view it works for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_view_id: Option<String>,
+    /// Name of what created the task, free.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spawned_by: Option<String>,
+    /// The hook that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook_id: Option<String>,
+    /// Sleep this long first, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dispatch_delay_ms: Option<i64>,
+    /// Earliest start time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<DateTime<Utc>>,
+    /// Deadline of the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<DateTime<Utc>>,
+    /// Longest wait for the first attempt, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_ttl_ms: Option<i64>,
+}
+
+/// A command to an agent, as the task decides on it: what the caller sent, and the facts beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accept {
+    /// What the caller sent.
+    pub command: AcceptAgentCommand,
     /// The task to make.
     pub task_id: TaskId,
-    /// The workspace.
-    pub workspace: String,
-    /// The agent as looked up.
+    /// The agent as looked up; the task is in its workspace.
     pub agent: agent::Created,
-    /// The text.
-    pub message: String,
-    /// The session; fresh when the caller gave none.
-    pub session_id: String,
-    /// A caller's name for the session.
-    pub session_key: Option<String>,
-    /// Part of the execution class.
-    pub lane: Option<String>,
-    /// Rules of execution as given.
-    pub policy: Option<RunPolicy>,
-    /// Longest attempt in milliseconds; 600 000 when absent, 0 = none.
-    pub timeout_ms: Option<i64>,
-    /// `low`, `normal`, `high`, `urgent`, in any case; normal when absent.
-    pub priority: Option<String>,
-    /// Limit in US dollars.
-    pub budget_usd: Option<f64>,
+    /// Rules of execution of the workspace, for a command without its own.
+    pub default_policy: Option<RunPolicy>,
     /// The parent, and whether it was found open in the same workspace.
     pub parent: Option<Parent>,
-    /// Its fate when its parent is cancelled.
-    pub parent_close: ParentClose,
     /// The output of the parent it was spawned for, as the parent's agent named it.
     pub source_output_id: Option<String>,
     /// The task of the same session it runs after.
@@ -47,34 +115,6 @@ pub struct Accept {
     pub schedule_id: Option<String>,
     /// Skills the agent is to use, as paths.
     pub skill_paths: Vec<String>,
-    /// A name for people.
-    pub label: Option<String>,
-    /// Names and values to filter by.
-    pub labels: BTreeMap<String, String>,
-    /// Reply addressing.
-    pub routing: Map<String, Value>,
-    /// Origin of the command.
-    pub input_provenance: Map<String, Value>,
-    /// Objects handed to the agent.
-    pub attachments: Vec<Map<String, Value>>,
-    /// Text added to the system prompt.
-    pub extra_system_prompt: Option<String>,
-    /// True to deliver the result to the routing address.
-    pub deliver: Option<bool>,
-    /// The view it works for.
-    pub source_view_id: Option<String>,
-    /// The origin of the task.
-    pub spawned_by: Option<String>,
-    /// The hook that made it.
-    pub hook_id: Option<String>,
-    /// Sleep this long first, in milliseconds.
-    pub dispatch_delay_ms: Option<i64>,
-    /// Sleep until then first.
-    pub not_before: Option<DateTime<Utc>>,
-    /// The deadline.
-    pub deadline: Option<DateTime<Utc>>,
-    /// Longest wait for its first attempt, in milliseconds.
-    pub queue_ttl_ms: Option<i64>,
     /// Watches from the beginning.
     pub watches: Vec<SourceWatch>,
     /// Longest message, in bytes.
@@ -87,43 +127,21 @@ pub struct Accept {
 pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
 impl Accept {
-    /// A command with nothing but what every command has: its session is the task's own.
-    pub fn new(task_id: TaskId, agent: agent::Created, message: impl Into<String>) -> Self {
+    /// A command with nothing but what every command has.
+    pub fn new(task_id: TaskId, agent: agent::Created, command: AcceptAgentCommand) -> Self {
         Self {
+            command,
             task_id,
-            workspace: agent.workspace.clone(),
             agent,
-            message: message.into(),
-            session_id: task_id.to_string(),
-            session_key: None,
-            lane: None,
-            policy: None,
-            timeout_ms: None,
-            priority: None,
-            budget_usd: None,
+            default_policy: None,
             parent: None,
-            parent_close: ParentClose::default(),
             source_output_id: None,
             runs_after: None,
             schedule_id: None,
             skill_paths: Vec::new(),
-            label: None,
-            labels: BTreeMap::new(),
-            routing: Map::new(),
-            input_provenance: Map::new(),
-            attachments: Vec::new(),
-            extra_system_prompt: None,
-            deliver: None,
-            source_view_id: None,
-            spawned_by: None,
-            hook_id: None,
-            dispatch_delay_ms: None,
-            not_before: None,
-            deadline: None,
-            queue_ttl_ms: None,
+            watches: Vec::new(),
             message_bytes_max: MESSAGE_BYTES_MAX,
             accepted_by: None,
-            watches: Vec::new(),
         }
     }
 }

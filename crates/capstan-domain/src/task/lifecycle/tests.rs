@@ -6,12 +6,14 @@ use crate::Change;
 use crate::Requested;
 use crate::outcome_text::ErrorClass;
 use crate::task::TaskDecider;
-use crate::task::command::{Accept, Command, ReleaseAttempt, TaskPayload};
+use crate::task::command::AcceptAgentCommand;
 use crate::task::command::{ArchiveTask, UnarchiveTask};
+use crate::task::command::{Command, ReleaseAttempt, TaskPayload};
 use crate::task::event::{BlockerStatus, OutputStatus, Priority, RunStatus};
 use crate::task::fixture::{
-    GRACE_MS, accept, accepting, at, attempt, cancel, claim, done, expire, failure, finish_ok, finishing,
-    input_id, kinds, lease, produce, queued, run, say, start, started, stopping, task_id, task_of, waiting,
+    GRACE_MS, accepting, agent_command, at, attempt, cancel, claim, done, expire, failure, finish_ok,
+    finishing, input_id, kinds, lease, produce, queued, run, say, start, started, stopping, task_id, task_of,
+    waiting,
 };
 
 fn retry(message: &str) -> Requested<Command> {
@@ -187,12 +189,12 @@ fn an_update_records_exactly_what_changes() {
 
 #[test]
 fn an_update_can_clear_what_need_not_be_there() {
-    let given = Accept {
+    let given = AcceptAgentCommand {
         budget_usd: Some(1.0),
         label: Some("Ann".into()),
         deadline: Some(at(100)),
         extra_system_prompt: Some("be brief".into()),
-        ..accept()
+        ..agent_command()
     };
     let cleared = UpdateTask {
         budget_usd: Change::Clear,

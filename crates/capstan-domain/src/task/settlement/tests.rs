@@ -31,7 +31,7 @@ fn with_retry(max_attempts: i64, delay_ms: i64) -> Given<TaskDecider> {
     let mut policy = crate::policy::RunPolicy::default();
     policy.retry.max_attempts = max_attempts;
     policy.retry.delay_ms = delay_ms;
-    command.policy = Some(policy);
+    command.command.policy = Some(policy);
     given::<TaskDecider>([]).and(crate::task::fixture::accepting(command)).and(lease(1, 10))
 }
 

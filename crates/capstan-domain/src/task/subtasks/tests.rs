@@ -4,12 +4,13 @@ use serde_json::json;
 use super::*;
 use crate::Requested;
 use crate::id::TaskId;
+use crate::task::command::AcceptAgentCommand;
 use crate::task::command::ParentHeard;
 use crate::task::command::{Command, FanOut, Finish, SubtaskSpec};
 use crate::task::event::{AttemptOutcome, BlockerKind, DEPTH_MAX, InputOutcome, Join, Priority, RunCause};
 use crate::task::fixture::{
-    accept, accepting, ask, at, cancel, claim, finish_ok, finishing, kinds, lease, queued, report, run, say,
-    start, started, task_of, wake_in,
+    accept, accepting, agent_command, ask, at, cancel, claim, finish_ok, finishing, kinds, lease, queued,
+    report, run, say, start, started, task_of, wake_in,
 };
 use crate::task::{Rejection, TaskDecider, TaskState};
 
@@ -214,11 +215,11 @@ fn a_tree_is_at_most_so_deep() {
 
 #[test]
 fn a_child_inherits_what_it_was_not_given() {
-    let parent = Accept {
+    let parent = AcceptAgentCommand {
         budget_usd: Some(2.0),
         priority: Some("high".into()),
         source_view_id: Some("v".into()),
-        ..accept()
+        ..agent_command()
     };
     let given = capstan_decider::spec::given::<TaskDecider>([]).and(accepting(parent)).and(lease(1, 10));
     let dear = SubtaskSpec { budget_usd: Some(5.0), priority: Some("low".into()), ..asked("two") };
@@ -226,14 +227,14 @@ fn a_child_inherits_what_it_was_not_given() {
     let made: Vec<_> = [child(0), child(1)]
         .map(|id| acceptance(&parent, parent.children[&id].subtask.as_ref().unwrap(), at(51)))
         .into();
-    assert_eq!((made[0].budget_usd, made[0].priority.as_deref()), (Some(2.0), Some("high")));
+    assert_eq!((made[0].command.budget_usd, made[0].command.priority.as_deref()), (Some(2.0), Some("high")));
     assert_eq!(
-        (made[1].budget_usd, made[1].priority.as_deref()),
+        (made[1].command.budget_usd, made[1].command.priority.as_deref()),
         (Some(2.0), Some("low")),
         "never more than is left"
     );
-    assert_eq!(made[0].source_view_id.as_deref(), Some("v"));
-    assert_ne!(made[0].lane, made[1].lane);
+    assert_eq!(made[0].command.source_view_id.as_deref(), Some("v"));
+    assert_ne!(made[0].command.lane, made[1].command.lane);
     let born = capstan_decider::spec::given::<TaskDecider>([]).and(accepting(made[1].clone()));
     let child = task_of(&born);
     assert_eq!(

@@ -4,18 +4,19 @@ use capstan_decider::spec::{Given, given};
 use super::*;
 use crate::Requested;
 use crate::task::TaskDecider;
+use crate::task::command::AcceptAgentCommand;
 use crate::task::command::{Accept, Finish, WakePlan};
 use crate::task::event::AttemptOutcome;
 use crate::task::fixture::{
-    GRACE_MS, accept, accepting, ask, at, done, expire, finish_ok, finishing, kinds, lease, leased, queued,
-    report, run, say, start, started, stopping, task_of, waiting, wake_in,
+    GRACE_MS, accepting, agent_command, ask, at, done, expire, finish_ok, finishing, kinds, lease, leased,
+    queued, report, run, say, start, started, stopping, task_of, waiting, wake_in,
 };
 
 fn dues(history: &Given<TaskDecider>) -> Vec<DateTime<Utc>> {
     timers(&task_of(history)).iter().map(|timer| timer.due).collect()
 }
 
-fn of(accept: Accept) -> Given<TaskDecider> {
+fn of(accept: impl Into<Accept>) -> Given<TaskDecider> {
     given::<TaskDecider>([]).and(accepting(accept))
 }
 
@@ -30,10 +31,10 @@ fn a_task_has_the_timers_of_its_state() {
     assert_eq!(dues(&stopping()), [at(40)]);
     let asleep = Finish { wake: Some(wake_in(10)), ..report(1, AttemptOutcome::Ok) };
     assert_eq!(dues(&started().and(finishing(asleep))), [at(650)]);
-    assert_eq!(dues(&of(Accept { queue_ttl_ms: Some(7000), ..accept() })), [at(7)]);
-    let endless = Accept { timeout_ms: Some(0), ..accept() };
+    assert_eq!(dues(&of(AcceptAgentCommand { queue_ttl_ms: Some(7000), ..agent_command() })), [at(7)]);
+    let endless = AcceptAgentCommand { timeout_ms: Some(0), ..agent_command() };
     assert!(dues(&of(endless).and(lease(1, 1)).and(start(1, 2))).is_empty());
-    let due = Accept { deadline: Some(at(99)), ..accept() };
+    let due = AcceptAgentCommand { deadline: Some(at(99)), ..agent_command() };
     assert_eq!(dues(&of(due).and(lease(1, 1))), [at(601), at(99)]);
 }
 
@@ -46,8 +47,8 @@ fn every_timer_acts_when_it_fires_and_then_is_gone() {
         waiting(),
         stopping(),
         started().and(finishing(asleep)),
-        of(Accept { queue_ttl_ms: Some(7000), ..accept() }),
-        of(Accept { deadline: Some(at(99)), ..accept() }),
+        of(AcceptAgentCommand { queue_ttl_ms: Some(7000), ..agent_command() }),
+        of(AcceptAgentCommand { deadline: Some(at(99)), ..agent_command() }),
     ];
     for history in histories {
         let timer = timers(&task_of(&history)).remove(0);
@@ -77,7 +78,8 @@ fn pass_deadline(deadline: i64, seconds: i64) -> Requested<Command> {
 }
 
 fn asleep() -> Given<TaskDecider> {
-    given::<TaskDecider>([]).and(accepting(Accept { dispatch_delay_ms: Some(60_000), ..accept() }))
+    given::<TaskDecider>([])
+        .and(accepting(AcceptAgentCommand { dispatch_delay_ms: Some(60_000), ..agent_command() }))
 }
 
 #[test]
@@ -117,7 +119,10 @@ fn an_input_wakes_a_delayed_task_with_its_command_before_the_input() {
 
 #[test]
 fn a_task_that_waits_longer_than_its_queue_ttl_is_dropped() {
-    let patient = || given::<TaskDecider>([]).and(accepting(Accept { queue_ttl_ms: Some(5000), ..accept() }));
+    let patient = || {
+        given::<TaskDecider>([])
+            .and(accepting(AcceptAgentCommand { queue_ttl_ms: Some(5000), ..agent_command() }))
+    };
     patient().when(expire_queue(1, 5)).then_with(|events, state| {
         assert_eq!(kinds(events), ["run ended", "dropped"]);
         assert_eq!(state.as_ref().unwrap().state, TaskState::Dropped);
@@ -132,7 +137,10 @@ fn a_task_that_waits_longer_than_its_queue_ttl_is_dropped() {
 
 #[test]
 fn a_task_past_its_deadline_is_cancelled_whatever_it_does() {
-    let due = || given::<TaskDecider>([]).and(accepting(Accept { deadline: Some(at(100)), ..accept() }));
+    let due = || {
+        given::<TaskDecider>([])
+            .and(accepting(AcceptAgentCommand { deadline: Some(at(100)), ..agent_command() }))
+    };
     for history in [due(), due().and(lease(1, 1)), due().and(lease(1, 1)).and(ask(1, "which?"))] {
         history.when(pass_deadline(100, 100)).then_with(|_, state| {
             assert_eq!(state.as_ref().unwrap().state, TaskState::Cancelled);

@@ -5,7 +5,7 @@ use super::*;
 use crate::Requested;
 use crate::policy::RunPolicy;
 use crate::task::TaskDecider;
-use crate::task::command::{Accept, Command};
+use crate::task::command::Command;
 use crate::task::event::RunCause;
 use crate::task::fixture::{
     accept, accepting, ask, at, attempt, blocker_id, cancel, decide, finish_ok, input_with, kinds, lease,
@@ -90,8 +90,8 @@ fn ending(command: EndToolCall) -> Requested<Command> {
 }
 
 fn under(ask: &str, allowed: Value) -> Given<TaskDecider> {
-    let mut accept =
-        Accept { policy: Some(RunPolicy { ask: ask.into(), ..RunPolicy::default() }), ..accept() };
+    let mut accept = accept();
+    accept.command.policy = Some(RunPolicy { ask: ask.into(), ..RunPolicy::default() });
     accept.agent.config.insert("allowed_tools".into(), allowed);
     given::<TaskDecider>([]).and(accepting(accept)).and(lease(1, 10)).and(start(1, 11))
 }
