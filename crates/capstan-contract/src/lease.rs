@@ -16,7 +16,7 @@ use capstan_domain::task::event::{InputKind, RunCause};
 use serde::de::value::{Error as ValueError, StringDeserializer};
 use serde::de::{Deserialize, Deserializer, IntoDeserializer};
 
-use crate::schema::{NamedSchema, schema_of};
+use crate::schema::{NamedSchema, answer_schema_of};
 
 /// Reads a value of a choice; one that only a newer server knows reads as `otherwise`.
 fn known_or<'de, D: Deserializer<'de>, T: for<'a> Deserialize<'a>>(
@@ -39,9 +39,15 @@ fn input_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<InputKind, D
 
 /// Every answer's wire name and its JSON Schema.
 pub static ANSWERS: &[NamedSchema] = &[
-    NamedSchema { name: "registered-worker", schema: || schema_of::<RegisteredWorker>("registered-worker") },
-    NamedSchema { name: "leased-attempt", schema: || schema_of::<LeasedAttempt>("leased-attempt") },
-    NamedSchema { name: "renew-answer", schema: || schema_of::<RenewAnswer>("renew-answer") },
-    NamedSchema { name: "claimed-tool-call", schema: || schema_of::<ClaimedToolCall>("claimed-tool-call") },
-    NamedSchema { name: "claimed-input", schema: || schema_of::<ClaimedInput>("claimed-input") },
+    NamedSchema {
+        name: "registered-worker",
+        schema: || answer_schema_of::<RegisteredWorker>("registered-worker"),
+    },
+    NamedSchema { name: "leased-attempt", schema: || answer_schema_of::<LeasedAttempt>("leased-attempt") },
+    NamedSchema { name: "renew-answer", schema: || answer_schema_of::<RenewAnswer>("renew-answer") },
+    NamedSchema {
+        name: "claimed-tool-call",
+        schema: || answer_schema_of::<ClaimedToolCall>("claimed-tool-call"),
+    },
+    NamedSchema { name: "claimed-input", schema: || answer_schema_of::<ClaimedInput>("claimed-input") },
 ];

@@ -3,7 +3,7 @@
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) mod envelope;
 
@@ -18,18 +18,18 @@ pub struct NamedSchema {
 
 /// The schema of one shape as it is read: fields that may be absent are not required.
 pub(crate) fn schema_of<T: JsonSchema>(title: &str) -> Value {
-    drawn::<T>(SchemaSettings::draft2020_12().for_deserialize(), title)
+    drawn::<T>(settings().for_deserialize(), title)
 }
 
 /// The schema of one shape as it is written: only fields that may be left out are not required.
 pub fn answer_schema_of<T: JsonSchema>(title: &str) -> Value {
-    drawn::<T>(SchemaSettings::draft2020_12().for_serialize(), title)
+    drawn::<T>(settings().for_serialize(), title)
 }
 
 /// The schema of a request as it is read: its own fields and those beside it, in one closed object. Requests are read
 /// strictly at every depth, also where a value's type tolerates unknown fields because events hold it.
 pub fn request_schema_of<T: JsonSchema, B: JsonSchema>(title: &str) -> Value {
-    let mut generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    let mut generator = settings().for_deserialize().into_generator();
     let beside = generator.root_schema_for::<B>().to_value();
     let mut schema = generator.into_root_schema_for::<T>();
     schema.insert("title".to_owned(), title.into());
@@ -51,6 +51,40 @@ pub fn request_schema_of<T: JsonSchema, B: JsonSchema>(title: &str) -> Value {
         }
     }
     schema
+}
+
+fn settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with_transform(RecursiveTransform(readable_by_generators))
+}
+
+/// Draws what generators of clients stumble over in a form they read: any value as an object schema instead of `true`,
+/// and a choice of words as one `enum` instead of a `oneOf` of constants.
+fn readable_by_generators(schema: &mut Schema) {
+    if schema.as_bool() == Some(true) {
+        schema.insert("description".to_owned(), "Any JSON value.".into());
+    }
+    let Some(choices) = schema.get("oneOf").and_then(Value::as_array) else { return };
+    let mut words = Vec::new();
+    let mut meanings = String::new();
+    for choice in choices {
+        let of_choice = match (&choice["const"], &choice["enum"]) {
+            (word @ Value::String(_), _) => std::slice::from_ref(word),
+            (_, Value::Array(words)) => words,
+            _ => return,
+        };
+        if let (Some(meaning), [Value::String(word)]) = (choice["description"].as_str(), of_choice) {
+            meanings.push_str(&format!("\n- `{word}`: {meaning}"));
+        }
+        words.extend_from_slice(of_choice);
+    }
+    schema.remove("oneOf");
+    schema.insert("type".to_owned(), json!("string"));
+    schema.insert("enum".to_owned(), Value::Array(words));
+    if !meanings.is_empty() {
+        let about = schema.get("description").and_then(Value::as_str).unwrap_or_default();
+        let described = format!("{about}\n{meanings}").trim_start().to_owned();
+        schema.insert("description".to_owned(), described.into());
+    }
 }
 
 /// Refuses undeclared fields of an object whose fields are declared.

@@ -15,7 +15,7 @@ pub struct AppendRunEvents {
 pub struct RunEvent {
     /// Kind of event; free text.
     pub event_type: String,
-    /// The thing.
+    /// Payload of the event, any JSON value.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub payload: Value,
     /// Time it occurred; the time of arrival when absent.
