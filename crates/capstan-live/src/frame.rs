@@ -4,8 +4,8 @@ use bytes::Bytes;
 use capstan_envelope::redaction::redacted;
 use capstan_envelope::{Actor, Position, Recorded};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -31,42 +31,76 @@ pub struct Frame {
     pub data: Bytes,
 }
 
-/// The reasons a stream stops before its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
+/// The reason why frames are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
     /// The subscriber did not keep up.
-    Slow,
+    SlowSubscriber,
     /// This process stops.
     ShuttingDown,
     /// The log is not the one the cursor belongs to, or a commit cannot be read.
     LogDiverged,
-}
-
-impl Stop {
-    const fn reason(self) -> &'static str {
-        match self {
-            Self::Slow => "slow_subscriber",
-            Self::ShuttingDown => "shutting_down",
-            Self::LogDiverged => "log_diverged",
-        }
-    }
+    /// Log lines could not be read.
+    LogLinesUnavailable,
+    /// Log lines came faster than the subscriber read them.
+    LogLinesSkipped,
 }
 
 /// The data of an event's frame.
-#[derive(Serialize)]
-struct EventData<'a> {
+#[derive(Serialize, JsonSchema)]
+pub struct EventData<'a> {
+    /// Position of the event's commit.
     position: Position,
+    /// Version of the entity after the commit.
     version: u64,
+    /// The entity's workspace.
     workspace: &'a str,
+    /// Kind of the entity, for example `task`.
     category: &'a str,
+    /// Id of the entity.
     id: &'a str,
+    /// Wire name of the event.
     event: &'a str,
+    /// Version of the event's shape, from 1.
     event_version: u16,
+    /// Time the event occurred.
     occurred_at: DateTime<Utc>,
+    /// The cause of the commit.
     actor: &'a Actor,
+    /// Wire name of the command.
     command: &'a str,
+    /// Id of the request in logs.
     correlation_id: Uuid,
+    /// Fields of the event.
     data: &'a RawValue,
+}
+
+/// The data of a frame that is no event and no log line.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Control {
+    /// All earlier events are sent; the following ones are live.
+    CaughtUp {
+        /// Position of the last event sent.
+        position: Position,
+    },
+    /// Frames are missing here.
+    Gap {
+        /// Reason why they are missing.
+        reason: GapReason,
+        /// Event id to resume from; absent when the log is another one, and for log lines.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        resume_from: Option<String>,
+        /// Number of log lines that are missing, where it is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        lost: Option<u64>,
+    },
+    /// Nothing follows.
+    End {
+        /// Position of the last event sent.
+        position: Position,
+    },
 }
 
 impl Frame {
@@ -97,25 +131,27 @@ impl Frame {
 
     /// It carries an id: a subscriber that got nothing yet can resume from here as well.
     pub(crate) fn caught_up(position: Position) -> Self {
-        Self {
-            id: Some(Cursor::after(position).to_string()),
-            event: CAUGHT_UP.to_owned(),
-            data: json_bytes(&json!({ "position": position })),
-        }
+        let id = Some(Cursor::after(position).to_string());
+        Self { id, ..Self::of_control(CAUGHT_UP, &Control::CaughtUp { position }) }
     }
 
     /// A log that is another one has no place to resume from.
-    pub(crate) fn gap(stop: Stop, cursor: Cursor) -> Self {
-        let resume_from = (stop != Stop::LogDiverged).then(|| cursor.to_string());
-        Self {
-            id: None,
-            event: GAP.to_owned(),
-            data: json_bytes(&json!({ "reason": stop.reason(), "resume_from": resume_from })),
-        }
+    pub(crate) fn gap(reason: GapReason, cursor: Cursor) -> Self {
+        let resume_from = (reason != GapReason::LogDiverged).then(|| cursor.to_string());
+        Self::of_control(GAP, &Control::Gap { reason, resume_from, lost: None })
+    }
+
+    /// Log lines are missing; `lost` of them, where the number is known.
+    pub(crate) fn gap_in_lines(reason: GapReason, lost: Option<u64>) -> Self {
+        Self::of_control(GAP, &Control::Gap { reason, resume_from: None, lost })
     }
 
     pub(crate) fn end(position: Position) -> Self {
-        Self { id: None, event: END.to_owned(), data: json_bytes(&json!({ "position": position })) }
+        Self::of_control(END, &Control::End { position })
+    }
+
+    fn of_control(event: &str, control: &Control) -> Self {
+        Self { id: None, event: event.to_owned(), data: json_bytes(control) }
     }
 }
 

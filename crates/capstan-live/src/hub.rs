@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
-use crate::frame::Stop;
+use crate::frame::GapReason;
 use crate::logs::LogHub;
 use crate::metric;
 use crate::recent::{Entry, Recent};
@@ -199,11 +199,11 @@ impl Shared {
         self: &Arc<Self>,
         selection: &Selection,
         cursor: Option<Cursor>,
-    ) -> Result<Option<Joined>, Stop> {
+    ) -> Result<Option<Joined>, GapReason> {
         let mut state = self.state();
         let cursor = cursor.unwrap_or(Cursor::after(state.recent.head()));
         if state.recent.holds(cursor.position()) == Some(false) {
-            return Err(Stop::LogDiverged);
+            return Err(GapReason::LogDiverged);
         }
         if !state.recent.reaches(cursor) {
             return Ok(None);
@@ -252,13 +252,13 @@ impl Shared {
 
 impl Queue {
     /// The next commit, or why there will be none.
-    pub(crate) async fn next(&mut self) -> Result<Arc<Entry>, Stop> {
+    pub(crate) async fn next(&mut self) -> Result<Arc<Entry>, GapReason> {
         tokio::select! {
             biased;
-            () = self.shared.stopping.cancelled() => Err(Stop::ShuttingDown),
+            () = self.shared.stopping.cancelled() => Err(GapReason::ShuttingDown),
             entry = self.entries.recv() => entry.ok_or_else(|| {
                 let was_restarted = self.shared.state().closings != self.closings;
-                if was_restarted { Stop::LogDiverged } else { Stop::Slow }
+                if was_restarted { GapReason::LogDiverged } else { GapReason::SlowSubscriber }
             }),
         }
     }

@@ -22,7 +22,7 @@ mod subscription;
 mod terminal;
 
 pub use cursor::{Cursor, ParseCursorError};
-pub use frame::{CAUGHT_UP, END, Frame, GAP, LOG};
+pub use frame::{CAUGHT_UP, Control, END, EventData, Frame, GAP, GapReason, LOG};
 pub use hub::{LiveConfig, LiveHub};
 pub use metric::ALL as METRICS;
 pub use subscription::Subscription;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::frame::json_bytes;
-use crate::{Frame, GAP, LOG};
+use crate::{Frame, GapReason, LOG};
 
 /// Pause before the lines are asked for again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -130,8 +130,7 @@ impl Watcher {
                     }
                     Err(_) if self.is_ending && self.failed_looks == LAST_LOOKS_MAX => {
                         (self.kept_after, self.queue) = (None, None);
-                        let data = json_bytes(&json!({ "reason": "log_lines_unavailable" }));
-                        return Some(Frame { id: None, event: GAP.to_owned(), data });
+                        return Some(Frame::gap_in_lines(GapReason::LogLinesUnavailable, None));
                     }
                     Err(_) => {
                         self.failed_looks += u32::from(self.is_ending);
@@ -162,8 +161,7 @@ impl Watcher {
                     self.kept_after = Some(self.last);
                 }
                 Err(RecvError::Lagged(lost)) => {
-                    let data = json_bytes(&json!({ "reason": "log_lines_skipped", "lost": lost }));
-                    return Some(Frame { id: None, event: GAP.to_owned(), data });
+                    return Some(Frame::gap_in_lines(GapReason::LogLinesSkipped, Some(lost)));
                 }
                 Err(RecvError::Closed) => self.queue = None,
             }
@@ -267,6 +265,7 @@ fn frame_of(line: &TelemetryLine) -> Frame {
     let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&line.data).unwrap_or_default();
     hide_secrets(&mut fields);
     let raw = |value: serde_json::Value| to_raw_value(&value).expect("plain values can always be written");
+    fields.insert("event".to_owned(), raw(LOG.into()));
     fields.insert("seq".to_owned(), raw(line.sequence.into()));
     fields.insert("task_id".to_owned(), raw(line.task.to_string().into()));
     fields.insert("run_id".to_owned(), raw(line.run.to_string().into()));

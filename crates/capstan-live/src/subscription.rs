@@ -9,7 +9,7 @@ use capstan_eventlog::{ReadError, Selection, Tail, TailBatch};
 use futures_util::{Stream, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::frame::Stop;
+use crate::frame::GapReason;
 use crate::hub::{Joined, Queue, Shared};
 use crate::metric;
 use crate::recent::Entry;
@@ -86,7 +86,7 @@ impl Subscriber {
     }
 
     /// Makes more frames ready.
-    async fn step(&mut self) -> Result<(), Stop> {
+    async fn step(&mut self) -> Result<(), GapReason> {
         let Some(queue) = &mut self.queue else { return self.catch_up().await };
         let entry = queue.next().await?;
         self.take(&entry);
@@ -114,7 +114,7 @@ impl Subscriber {
     }
 
     /// Comes from the cursor to the live side.
-    async fn catch_up(&mut self) -> Result<(), Stop> {
+    async fn catch_up(&mut self) -> Result<(), GapReason> {
         let wanted = self.subscription.after.map(|_| self.cursor);
         if let Some(cursor) = wanted {
             arrival(&self.shared, cursor.position()).await?;
@@ -130,7 +130,7 @@ impl Subscriber {
         self.read_history(history).await
     }
 
-    async fn arrive(&mut self, joined: Joined) -> Result<(), Stop> {
+    async fn arrive(&mut self, joined: Joined) -> Result<(), GapReason> {
         for entry in &joined.missed {
             self.take(entry);
         }
@@ -146,12 +146,12 @@ impl Subscriber {
     }
 
     /// Opens the history behind the cursor. The rest of a commit that was seen in part is read first.
-    async fn open_history(&mut self) -> Result<History, Stop> {
+    async fn open_history(&mut self) -> Result<History, GapReason> {
         let position = self.cursor.position();
         let history = History::open(Arc::clone(&self.shared), &self.subscription.selection, position).await?;
         if self.cursor.is_inside() {
             let commit = retrying(&self.shared, || self.shared.log.at(position)).await?;
-            let recorded = commit.ok_or(Stop::LogDiverged)?;
+            let recorded = commit.ok_or(GapReason::LogDiverged)?;
             if self.subscription.selection.takes(&recorded.commit.stream) {
                 self.take(&Entry::new(Arc::new(recorded)));
             }
@@ -161,7 +161,7 @@ impl Subscriber {
     }
 
     /// Reads the next batch of what memory has forgotten. Its frames go out before more is read.
-    async fn read_history(&mut self, mut history: History) -> Result<(), Stop> {
+    async fn read_history(&mut self, mut history: History) -> Result<(), GapReason> {
         let batch = history.next().await?;
         for recorded in batch.commits {
             self.take(&Entry::new(Arc::new(recorded)));
@@ -174,13 +174,13 @@ impl Subscriber {
 
 /// Waits until the shared tail has reached this position. Another process may have answered a commit that has not
 /// arrived in this one. A position that the log does not hold belongs to another log and would never arrive.
-async fn arrival(shared: &Shared, position: Position) -> Result<(), Stop> {
+async fn arrival(shared: &Shared, position: Position) -> Result<(), GapReason> {
     while !shared.wait_for(position, Duration::ZERO).await {
         if !retrying(shared, || shared.log.holds(position)).await? {
-            return Err(Stop::LogDiverged);
+            return Err(GapReason::LogDiverged);
         }
         tokio::select! {
-            () = shared.stopping.cancelled() => return Err(Stop::ShuttingDown),
+            () = shared.stopping.cancelled() => return Err(GapReason::ShuttingDown),
             _ = shared.wait_for(position, ARRIVAL_MAX) => {}
         }
     }
@@ -188,7 +188,11 @@ async fn arrival(shared: &Shared, position: Position) -> Result<(), Stop> {
 }
 
 /// The end of a task by its events up to `position`.
-async fn was_over(shared: &Shared, selection: &Selection, position: Position) -> Result<Option<bool>, Stop> {
+async fn was_over(
+    shared: &Shared,
+    selection: &Selection,
+    position: Position,
+) -> Result<Option<bool>, GapReason> {
     let Selection::Stream(stream) = selection else { return Ok(None) };
     let commits = retrying(shared, || shared.log.read_stream(stream, Position::START)).await?;
     let seen = commits.iter().filter(|recorded| position.reaches(recorded.position));
@@ -208,19 +212,19 @@ struct History {
 }
 
 impl History {
-    async fn open(shared: Arc<Shared>, selection: &Selection, position: Position) -> Result<Self, Stop> {
+    async fn open(shared: Arc<Shared>, selection: &Selection, position: Position) -> Result<Self, GapReason> {
         let turn = tokio::select! {
-            () = shared.stopping.cancelled() => return Err(Stop::ShuttingDown),
+            () = shared.stopping.cancelled() => return Err(GapReason::ShuttingDown),
             turn = Arc::clone(&shared.history).acquire_owned() => turn.expect("the semaphore is never closed"),
         };
         let tail = retrying(&shared, || shared.log.tail(selection.clone(), position)).await?;
         Ok(Self { selection: selection.clone(), position, tail, _turn: turn, shared })
     }
 
-    async fn next(&mut self) -> Result<TailBatch, Stop> {
+    async fn next(&mut self) -> Result<TailBatch, GapReason> {
         loop {
             let next = tokio::select! {
-                () = self.shared.stopping.cancelled() => return Err(Stop::ShuttingDown),
+                () = self.shared.stopping.cancelled() => return Err(GapReason::ShuttingDown),
                 next = self.tail.next() => next,
             };
             match next {
@@ -235,7 +239,7 @@ impl History {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a subscriber's history cannot be read");
-                    return Err(Stop::LogDiverged);
+                    return Err(GapReason::LogDiverged);
                 }
             }
         }
@@ -246,10 +250,10 @@ impl History {
 async fn retrying<T, F: Future<Output = Result<T, ReadError>>>(
     shared: &Shared,
     ask: impl Fn() -> F,
-) -> Result<T, Stop> {
+) -> Result<T, GapReason> {
     loop {
         let answer = tokio::select! {
-            () = shared.stopping.cancelled() => return Err(Stop::ShuttingDown),
+            () = shared.stopping.cancelled() => return Err(GapReason::ShuttingDown),
             answer = ask() => answer,
         };
         match answer {
@@ -257,7 +261,7 @@ async fn retrying<T, F: Future<Output = Result<T, ReadError>>>(
             Err(error) if error.is_retryable() => tokio::time::sleep(RETRY_PAUSE).await,
             Err(error) => {
                 tracing::warn!(%error, "a subscriber's place in the log cannot be read");
-                return Err(Stop::LogDiverged);
+                return Err(GapReason::LogDiverged);
             }
         }
     }

@@ -46,6 +46,10 @@ mod snapshots;
 mod status;
 mod verify;
 
+pub use catalogue::blockers::OpenBlocker;
+pub use catalogue::outputs::OutputRow;
+pub use catalogue::runs::RunRow;
+pub use catalogue::tasks::row::TaskRow;
 pub use catalogue::tasks::waiting_reason::WaitingReason;
 pub use catalogue::{MODELS, ReadModel, answers};
 pub use config::{OnProgress, ProjectorConfig};

@@ -33,6 +33,7 @@ pub(crate) struct AgentRow {
     quality_score: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cost_budget_usd: Option<f64>,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     config: Box<RawValue>,
     active: bool,
     created_at: DateTime<Utc>,

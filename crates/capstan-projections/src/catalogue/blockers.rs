@@ -26,7 +26,8 @@ pub(crate) struct Blockers;
 
 /// A blocker as last updated, without its resolution.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct OpenBlocker {
+#[schemars(rename = "CurrentBlocker")]
+pub struct OpenBlocker {
     pub(crate) id: BlockerId,
     kind: BlockerKind,
     input_kind: InputKind,
@@ -41,6 +42,7 @@ pub(crate) struct OpenBlocker {
     items: Vec<BlockerItem>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wait_group_id: Option<String>,
+    /// JSON Schema the answers must satisfy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answer_schema: Option<Box<RawValue>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -29,6 +29,7 @@ pub(crate) struct ChannelRow {
     address: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     agent_id: Option<AgentId>,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     config: Box<RawValue>,
     active: bool,
     created_at: DateTime<Utc>,

@@ -48,6 +48,7 @@ pub(crate) struct InputRow {
     items: Vec<ItemDecision>,
     queue_mode: QueueMode,
     source: InputSource,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     answers: Box<RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     blocker_id: Option<BlockerId>,

@@ -25,7 +25,8 @@ pub(crate) struct Outputs;
 
 /// An output as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct OutputRow {
+#[schemars(rename = "Output")]
+pub struct OutputRow {
     id: OutputId,
     task_id: TaskId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,6 +39,7 @@ pub(crate) struct OutputRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     uri: Option<String>,
     data: Map<String, Value>,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     metadata: Box<RawValue>,
     status: OutputStatus,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -102,7 +102,8 @@ impl Attempt {
 
 /// A run as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct RunRow {
+#[schemars(rename = "Run")]
+pub struct RunRow {
     id: RunId,
     task_id: TaskId,
     agent_id: AgentId,
@@ -116,11 +117,13 @@ pub(crate) struct RunRow {
     provider: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<String>,
+    #[schemars(with = "capstan_domain::policy::RunPolicy")]
     policy: Box<RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     exit_code: Option<i32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Result of the agent, any JSON value; absent when the worker reported none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     result: Option<Box<RawValue>>,
     cost_usd: f64,

@@ -1,7 +1,7 @@
 //! The tasks and their state.
 
 mod payload;
-mod row;
+pub(crate) mod row;
 pub(crate) mod waiting_reason;
 
 use capstan_contract::schema::{NamedSchema, answer_schema_of};

@@ -66,5 +66,9 @@ fn parse(block: &str) -> anyhow::Result<Option<Frame>> {
 
 /// The frames that carry recorded events.
 pub(crate) fn events(frames: &[Frame]) -> Vec<Frame> {
-    frames.iter().filter(|frame| frame.id.is_some() && frame.data.get("event").is_some()).cloned().collect()
+    frames
+        .iter()
+        .filter(|frame| frame.id.is_some() && frame.data.get("event_version").is_some())
+        .cloned()
+        .collect()
 }

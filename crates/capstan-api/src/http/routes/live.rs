@@ -12,10 +12,11 @@ use capstan_domain::task::TaskState;
 use capstan_envelope::{Position, Workspace};
 use capstan_eventlog::Selection;
 use capstan_live::{CAUGHT_UP, Cursor, END, Frame, GAP, LOG, Subscription};
-use capstan_projections::{Page, TaskFilter};
+use capstan_projections::{Page, RunRow, TaskFilter, TaskRow};
 use futures_util::{StreamExt, stream};
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::App;
@@ -119,8 +120,8 @@ pub(super) async fn of_workspace(
         let tasks = app.reads.tasks(&workspace, &open, &page).await?;
         wish.after = Some(Cursor::after(tasks.position));
         let is_whole = tasks.next_cursor.is_none();
-        let data = json!({ "tasks": tasks.items, "position": tasks.position, "whole": is_whole });
-        first.push(snapshot(wish.after, &data));
+        let shown = Snapshot::at(tasks.position);
+        first.push(Snapshot { tasks: Some(tasks.items), whole: Some(is_whole), ..shown }.frame());
     }
     let selection = Selection::Workspace(workspace.clone());
     let events = app.live.follow(wish.subscription(selection, false));
@@ -142,7 +143,7 @@ pub(super) async fn of_task(
     if wish.with_snapshot {
         let task = app.reads.task(&workspace, task_id).await?.ok_or_else(|| Problem::not_found("task"))?;
         wish.after = Some(Cursor::after(task.position));
-        first.push(snapshot(wish.after, &json!({ "task": task.json, "position": task.position })));
+        first.push(Snapshot { task: Some(task.json), ..Snapshot::at(task.position) }.frame());
     }
     let selection = Selection::Stream(streams::task(&workspace, task_id)?);
     let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
@@ -165,7 +166,7 @@ pub(super) async fn of_run(
     if wish.with_snapshot {
         let run = app.reads.run(&workspace, run_id).await?.ok_or_else(|| Problem::not_found("run"))?;
         wish.after = Some(Cursor::after(run.position));
-        first.push(snapshot(wish.after, &json!({ "run": run.json, "position": run.position })));
+        first.push(Snapshot { run: Some(run.json), ..Snapshot::at(run.position) }.frame());
     }
     let selection = Selection::Stream(streams::task(&workspace, task_id)?);
     let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
@@ -174,11 +175,41 @@ pub(super) async fn of_run(
     Ok(send(app, caller, request, frames).await)
 }
 
-fn snapshot(cursor: Option<Cursor>, data: &serde_json::Value) -> Frame {
-    Frame {
-        id: cursor.map(|cursor| cursor.to_string()),
-        event: SNAPSHOT.to_owned(),
-        data: data.to_string().into(),
+/// The data of the frame that shows the objects at the start of a stream.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Snapshot {
+    event: &'static str,
+    /// Position of the objects; the events that follow are later.
+    position: Position,
+    /// The open tasks of a workspace, newest first, at most 500.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<TaskRow>>")]
+    tasks: Option<Vec<Box<RawValue>>>,
+    /// False when more tasks are open than shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    whole: Option<bool>,
+    /// The task of the stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<TaskRow>")]
+    task: Option<Box<RawValue>>,
+    /// The run of the stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<RunRow>")]
+    run: Option<Box<RawValue>>,
+}
+
+impl Snapshot {
+    /// The snapshot of these objects, to be completed.
+    fn at(position: Position) -> Self {
+        Self { event: SNAPSHOT, position, tasks: None, whole: None, task: None, run: None }
+    }
+
+    fn frame(&self) -> Frame {
+        Frame {
+            id: Some(Cursor::after(self.position).to_string()),
+            event: SNAPSHOT.to_owned(),
+            data: serde_json::to_vec(self).expect("a snapshot is plain data").into(),
+        }
     }
 }
 

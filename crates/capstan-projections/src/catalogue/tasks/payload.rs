@@ -3,11 +3,12 @@
 use capstan_domain::id::AgentId;
 use capstan_domain::policy::RunPolicy;
 use capstan_domain::task::event::{Priority, TaskAccepted};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The command as frozen at acceptance.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Payload<'a> {
     message: &'a str,
     session_id: &'a str,

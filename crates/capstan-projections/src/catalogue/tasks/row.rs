@@ -21,7 +21,8 @@ use crate::redaction::{shown, shown_labels};
 
 /// A task as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct TaskRow {
+#[schemars(rename = "Task")]
+pub struct TaskRow {
     id: TaskId,
     workspace: String,
     pub(super) agent_id: AgentId,
@@ -39,7 +40,9 @@ pub(crate) struct TaskRow {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) priority: Priority,
     message: String,
+    #[schemars(with = "Payload<'static>")]
     payload_json: Box<RawValue>,
+    #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     routing_json: Box<RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) parent_task_id: Option<TaskId>,
