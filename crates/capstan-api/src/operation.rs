@@ -125,7 +125,7 @@ impl Verb {
     }
 }
 
-/// The content of a successful response; the texts name schemas.
+/// The content of a successful response; the texts name schemas, or the media type of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", content = "schema", rename_all = "snake_case")]
 pub enum Answer {
@@ -135,12 +135,10 @@ pub enum Answer {
     Maybe(&'static str),
     /// A page of objects with `next_cursor` and `position`.
     List(&'static str),
-    /// A receipt with the entity under this name.
+    /// A receipt with the entity under this name; without one when the name is empty.
     Receipt(&'static str),
     /// A bare JSON array of objects.
     Array(&'static str),
-    /// A JSON object without a schema.
-    Json,
     /// A live stream: server-sent events, or a WebSocket.
     Stream,
     /// Text of this media type.

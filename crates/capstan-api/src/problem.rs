@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use capstan_domain::{Fault, Faults};
 use capstan_envelope::Position;
+use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -150,25 +151,39 @@ fn place(pointer: &str) -> &str {
 }
 
 /// A problem as it is sent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
 pub struct ProblemDocument<'a> {
     /// The page that explains the code; served by this api.
     r#type: String,
+    /// Title of the code.
     title: &'static str,
+    /// HTTP status.
+    #[schemars(range(min = 400, max = 599))]
     status: u16,
+    /// The particular problem, for people.
     detail: &'a str,
+    /// The kind of problem; stable.
+    #[schemars(with = "Code")]
     code: &'static str,
+    /// Faults of the request.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [Fault],
+    /// Id of the request in logs.
     correlation_id: Uuid,
+    /// Seconds to wait before a retry.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// The task's current lease epoch, when the lease is lost.
     #[serde(skip_serializing_if = "Option::is_none")]
     current_epoch: Option<u64>,
+    /// The entity's version, when another one was expected.
     #[serde(skip_serializing_if = "Option::is_none")]
     current_version: Option<u64>,
+    /// The position of the read models, when a wait timed out.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<Position>,
+    /// Log positions the read models are behind the one requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     lag_events: Option<u64>,
 }

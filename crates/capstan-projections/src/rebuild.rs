@@ -8,6 +8,7 @@ use capstan_envelope::{CommitHash, Position};
 use capstan_eventlog::{EventLog, ReadError};
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join_all;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -43,7 +44,7 @@ pub enum Which {
 }
 
 /// Result of a rebuild.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct RebuildReport {
     /// The rebuilt models.
     pub models: Vec<String>,

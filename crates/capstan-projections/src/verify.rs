@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use capstan_envelope::Position;
 use capstan_eventlog::{EventLog, ReadError};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::checkpoint;
@@ -18,7 +19,7 @@ const IDS_MAX: usize = 20;
 const BATCH: usize = 5_000;
 
 /// Result of a verification.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct VerifyReport {
     /// The compared position.
     pub position: Position,
@@ -29,7 +30,7 @@ pub struct VerifyReport {
 }
 
 /// A difference between a model and the log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ModelDifference {
     /// Name of the model.
     pub model: String,

@@ -1,24 +1,14 @@
 //! `/asyncapi.json`: the messages on NATS and on live streams, described from the same operations as the HTTP surface.
 
-use capstan_contract::CATALOGUE;
 use capstan_contract::command::body_schemas;
 use capstan_contract::schema::NamedSchema;
 use serde_json::{Map, Value, json};
 
 use super::openapi::components::Components;
-use super::openapi::paths::schema_of;
+use super::openapi::paths::{content, schema_of};
 use crate::operation::query_parameter::OF_READS;
 use crate::operation::{Answer, Operation};
-use crate::use_case::batch::ITEMS_MAX;
-
-/// Control frames of a live stream, with their summaries.
-const CONTROLS: [(&str, &str); 5] = [
-    ("snapshot", "the objects at the start of the stream"),
-    ("caught_up", "all earlier events are sent; the following ones are live"),
-    ("gap", "the stream is interrupted; resume at `resume_from`"),
-    ("log", "a log line of an agent"),
-    ("end", "the task has ended"),
-];
+use crate::use_case::batch::BATCH;
 
 #[derive(Default)]
 struct Drawing {
@@ -30,15 +20,14 @@ struct Drawing {
 
 /// The document for these operations, with the schemas of their answers.
 pub(crate) fn document(operations: &[Operation], answers: &[NamedSchema]) -> Value {
-    let mut drawing = Drawing { components: Components::new(answers), ..Drawing::default() };
-    for event in CATALOGUE {
-        drawing.components.add_schema(&format!("event.{}", event.name), (event.schema)());
-    }
+    let components = Components::new(operations, answers);
+    let mut drawing = Drawing { components, ..Drawing::default() };
     drawing.commands(operations);
     drawing.queries(operations);
     drawing.worker_calls(operations);
     drawing.dead_letters();
     drawing.streams(operations);
+    let schemas = drawing.components.used_by(&json!(drawing.messages));
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -55,7 +44,7 @@ pub(crate) fn document(operations: &[Operation], answers: &[NamedSchema]) -> Val
         },
         "channels": drawing.channels,
         "operations": drawing.operations,
-        "components": { "messages": drawing.messages, "schemas": drawing.components.schemas },
+        "components": { "messages": drawing.messages, "schemas": schemas },
     })
 }
 
@@ -116,25 +105,13 @@ impl Drawing {
     fn commands(&mut self, operations: &[Operation]) {
         let problem = self.components.reference("problem");
         self.message("problem", problem, "a rejection or a failure");
-        let receipt = json!({
-            "type": "object", "required": ["receipt"],
-            "properties": { "receipt": self.components.reference("receipt") },
-        });
-        self.message("reply", receipt, "the receipt of a command, with the entity");
-        self.message("answer", json!({}), "the response of the same query over HTTP");
-        let answers = json!({ "type": "array", "items": self.components.reference("batch-answer") });
-        self.message("batch-answers", answers, "the answers of a batch, in its order");
-        let replies = ["reply", "answer", "batch-answers", "problem"];
-        self.channel(
+        self.message(
             "reply",
-            "{inbox}",
-            "nats",
-            &replies,
-            json!({ "inbox": { "description": "The caller's inbox." } }),
-            "replies",
+            self.components.reference("reply"),
+            "the receipt of a command, with the entity",
         );
+        self.channel("reply", "", "nats", &["problem"], json!({}), "replies");
         self.channels["reply"]["address"] = Value::Null;
-        self.channels["reply"]["parameters"] = json!({});
         for operation in operations.iter().filter(|operation| operation.bus.is_some()) {
             let Some(name) = operation.bus else { continue };
             let Some(body) = body_schemas().find(|named| named.name == name) else { continue };
@@ -150,11 +127,14 @@ impl Drawing {
                 about,
             );
             self.operation(&format!("publish-{name}"), "receive", &durable, operation.summary, None);
-            self.rpc(name, name, operation.summary, "reply");
+            self.rpc(name, name, operation);
         }
-        let items = json!({ "type": "array", "maxItems": ITEMS_MAX, "items": { "type": "object", "required": ["type"] } });
-        self.message("batch", items, "commands, each with its wire name as `type`");
-        self.rpc("batch", "batch", "executes up to 1000 commands", "batch-answers");
+        self.message(BATCH, self.components.reference(BATCH), "commands, each with its wire name as `type`");
+        for operation in
+            operations.iter().filter(|operation| operation.answer == Answer::Array("batch-answer"))
+        {
+            self.rpc(BATCH, BATCH, operation);
+        }
         let parameters = json!({
             "workspace": { "description": "The name of a workspace." },
             "command_id": { "description": "The header `Capstan-Command-Id` of the command." },
@@ -172,25 +152,24 @@ impl Drawing {
         self.operation("hear-outcome", "send", "cmd-result", "the outcome of a durable command", None);
     }
 
-    fn rpc(&mut self, name: &str, message: &str, summary: &str, reply: &str) {
+    /// A request and its reply; the reply is the body of the response over HTTP.
+    fn rpc(&mut self, name: &str, message: &str, operation: &Operation) {
         let channel = format!("rpc/{name}");
         let address = format!("capstan.rpc.{{workspace}}.{name}");
-        self.channel(
-            &channel,
-            &address,
-            "nats",
-            &[message],
-            workspace(),
-            "Request and reply; a NATS service named `capstan`.",
-        );
-        self.operation(&format!("ask-{name}"), "receive", &channel, summary, Some(reply));
+        let about = "Request and reply; a NATS service named `capstan`.";
+        self.channel(&channel, &address, "nats", &[message], workspace(), about);
+        let answer = format!("answer.{name}");
+        let (_, payload) = content(operation, &self.components);
+        self.message(&answer, payload, "the body of the response over HTTP");
+        self.channels["reply"]["messages"][&answer] = reference("components/messages", &answer);
+        self.operation(&format!("ask-{name}"), "receive", &channel, operation.summary, Some(&answer));
     }
 
     fn queries(&mut self, operations: &[Operation]) {
         for operation in operations.iter().filter(|operation| operation.waits_for_position()) {
             let Some(name) = operation.rpc_name() else { continue };
             self.message(&name, question(operation), operation.summary);
-            self.rpc(&name, &name, operation.summary, "answer");
+            self.rpc(&name, &name, operation);
         }
     }
 
@@ -198,7 +177,7 @@ impl Drawing {
         for operation in operations.iter().filter(|operation| operation.is_worker_call()) {
             let (Some(name), Some(body)) = (operation.rpc_name(), operation.body) else { continue };
             self.message(&name, self.components.reference(body), operation.summary);
-            self.rpc(&name, &name, operation.summary, "answer");
+            self.rpc(&name, &name, operation);
         }
     }
 
@@ -228,22 +207,14 @@ impl Drawing {
 
     fn streams(&mut self, operations: &[Operation]) {
         let mut names = Vec::new();
-        for event in CATALOGUE {
-            let name = format!("event.{}", event.name);
-            let payload = json!({
-                "type": "object", "required": ["position", "version", "data"],
-                "properties": {
-                    "position": self.components.reference("Position"),
-                    "version": { "type": "integer", "minimum": 1 },
-                    "data": self.components.reference(&name),
-                },
-            });
-            self.message(&name, payload, "an event of the log; the frame's `event` is its name");
-            names.push(name);
-        }
-        for (name, summary) in CONTROLS {
-            let name = format!("frame.{name}");
-            self.message(&name, json!({ "type": "object" }), summary);
+        let frames = self.components.get("live-frame")["discriminator"]["mapping"].clone();
+        for (event, frame) in frames.as_object().into_iter().flatten() {
+            let name = format!("frame.{event}");
+            self.message(
+                &name,
+                json!({ "$ref": frame }),
+                "a frame of a live stream; its name is the field `event`",
+            );
             names.push(name);
         }
         let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -2,10 +2,13 @@
 //!
 //! `schemas/openapi.json` is the same document; a test compares them.
 
+mod choices;
 pub(crate) mod components;
 mod examples;
-mod fixed;
 pub(crate) mod paths;
+mod responses;
+
+use std::collections::BTreeSet;
 
 use capstan_contract::schema::NamedSchema;
 
@@ -17,8 +20,12 @@ use crate::operation::Operation;
 
 /// The document for these operations, with the schemas of their answers.
 pub(crate) fn document(operations: &[Operation], answers: &[NamedSchema]) -> Value {
-    let components = Components::new(answers);
-    let paths = paths::draw(operations, &components);
+    let mut components = Components::new(operations, answers);
+    let paths = paths::draw(operations, &mut components);
+    let responses = paths::shared_responses(&components);
+    let schemas = components.used_by(&json!([paths, responses]));
+    let tags: BTreeSet<_> = operations.iter().map(paths::tag).collect();
+    let tags: Vec<_> = tags.into_iter().map(|tag| json!({ "name": tag })).collect();
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -30,15 +37,16 @@ pub(crate) fn document(operations: &[Operation], answers: &[NamedSchema]) -> Val
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
-        "security": [{ "bearer": [] }, {}],
+        "security": [{ "Bearer": [] }, {}],
+        "tags": tags,
         "paths": paths,
         "components": {
-            "schemas": components.schemas,
+            "schemas": schemas,
             "parameters": paths::shared_parameters(),
             "headers": paths::shared_headers(),
-            "responses": paths::shared_responses(),
+            "responses": responses,
             "securitySchemes": {
-                "bearer": {
+                "Bearer": {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "The admin token of the installation, or a token of a workspace: \

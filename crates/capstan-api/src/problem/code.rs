@@ -3,9 +3,10 @@
 macro_rules! codes {
     ($($variant:ident, $text:literal, $status:literal, $title:literal;)*) => {
         /// The kind of a problem. Callers rely on the text and the status; both are stable.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, schemars::JsonSchema)]
+        #[schemars(rename = "ProblemCode")]
         #[expect(missing_docs, reason = "each variant is explained on its page in docs/errors")]
-        pub enum Code { $($variant,)* }
+        pub enum Code { $(#[schemars(rename = $text)] $variant,)* }
 
         impl Code {
             /// Every code.

@@ -11,8 +11,9 @@ use std::str::FromStr;
 use capstan_envelope::{Position, redaction};
 use capstan_projections::ParkedCommit;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::read::List;
 use crate::App;
@@ -51,9 +52,11 @@ impl FromStr for Id {
 }
 
 /// A dead letter of either kind.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DeadLetter {
+    /// Kind and place: `command-7`, `commit-0-42-9f3ac21b`.
     id: String,
+    /// `command` or `commit`.
     kind: &'static str,
     /// The subject of a command, the stream of a commit.
     source: String,
@@ -65,7 +68,18 @@ pub(crate) struct DeadLetter {
     dead_at: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     command_id: Option<String>,
+    /// The command or the commit as stored, with secrets redacted; a text when it is not JSON.
     payload: Value,
+}
+
+/// The result of a retry or a discard.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Handled {
+    /// True when nothing is left to do.
+    done: bool,
+    /// Number of commits of the stream that could not be folded again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    still_parked: Option<usize>,
 }
 
 impl From<DeadCommand> for DeadLetter {
@@ -129,11 +143,11 @@ pub(crate) async fn one(app: &App, id: Id) -> Result<DeadLetter, Problem> {
 }
 
 /// Publishes a command again, or folds the parked commits of a stream again, in order.
-pub(crate) async fn retry(app: &App, id: Id) -> Result<Value, Problem> {
+pub(crate) async fn retry(app: &App, id: Id) -> Result<Handled, Problem> {
     match id {
         Id::Command(sequence) => {
             app.dead_letters.retry(sequence).await?;
-            Ok(json!({ "done": true }))
+            Ok(Handled { done: true, still_parked: None })
         }
         Id::Commit(position) => {
             let stream = parked(app, position).await?.stream;
@@ -141,13 +155,13 @@ pub(crate) async fn retry(app: &App, id: Id) -> Result<Value, Problem> {
             let left = app.reads.models().retry_parked(&app.log, &stream).await.map_err(|error| {
                 Problem::new(Code::ReadModelUnavailable, "the commits could not be folded").because(error)
             })?;
-            Ok(json!({ "done": left == 0, "still_parked": left }))
+            Ok(Handled { done: left == 0, still_parked: Some(left) })
         }
     }
 }
 
 /// Discards a command; a commit cannot be discarded.
-pub(crate) async fn discard(app: &App, id: Id) -> Result<Value, Problem> {
+pub(crate) async fn discard(app: &App, id: Id) -> Result<Handled, Problem> {
     match id {
         Id::Command(sequence) => app.dead_letters.discard(sequence).await?,
         Id::Commit(position) => {
@@ -156,7 +170,7 @@ pub(crate) async fn discard(app: &App, id: Id) -> Result<Value, Problem> {
             return Err(Problem::new(Code::IllegalTransition, detail));
         }
     }
-    Ok(json!({ "done": true }))
+    Ok(Handled { done: true, still_parked: None })
 }
 
 async fn parked(app: &App, position: Position) -> Result<ParkedCommit, Problem> {

@@ -6,6 +6,8 @@ use capstan_domain::id::{AttemptId, RunId};
 use capstan_domain::task::{Command, Task, TaskDecider};
 use capstan_envelope::{Actor, StreamId, Workspace};
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::streams;
@@ -15,6 +17,13 @@ use crate::answered::Answered;
 use crate::call::{CallContext, CommandKey};
 use crate::problem::{Code, Problem};
 use crate::receipt::{Reply, Success};
+
+/// The response to log lines and run events.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct AcceptedLines {
+    /// Number of entries stored.
+    accepted: usize,
+}
 
 /// A call of the worker that holds the lease of an attempt.
 pub(crate) struct Fence<'a> {
@@ -103,7 +112,7 @@ impl Fence<'_> {
         let run_id = self.live_run().await?;
         let accepted = lines.len();
         self.app.telemetry.append(&self.workspace, self.attempt_id.task.0, run_id.0, lines).await?;
-        Ok(Answered { status: 202, ..Answered::json(&serde_json::json!({ "accepted": accepted })) })
+        Ok(Answered { status: 202, ..Answered::json(&AcceptedLines { accepted }) })
     }
 
     /// The run, while this attempt has not ended; an attempt that was told to stop may still send its last lines.

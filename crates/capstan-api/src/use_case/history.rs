@@ -32,6 +32,7 @@ pub(crate) struct HistoryEntry {
     command: String,
     command_id: Uuid,
     correlation_id: Uuid,
+    /// Fields of the event.
     data: Box<RawValue>,
 }
 

@@ -74,10 +74,37 @@ fn encode<'a>(kept: impl Iterator<Item = Kept<'a>>) -> Result<Vec<Bytes>, Proble
         .collect()
 }
 
-/// One line as it is read: its own fields, and where it stands. Live streams show lines in the same form.
+/// A log line or a run event of an agent: its own fields and its place. Live streams show lines in the same form.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(with = "LogEntryFields")]
 pub(crate) struct LogEntry(BTreeMap<String, Box<RawValue>>);
+
+/// The fields every entry has; those of the line follow.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct LogEntryFields {
+    /// Place among the lines of the task, from 1; 0 for the prompt of the task.
+    seq: u64,
+    /// The task.
+    task_id: TaskId,
+    /// The run; absent for the prompt of the task.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    run_id: Option<RunId>,
+    /// Kind of the entry.
+    #[schemars(skip_serializing_if = "Option::is_none")]
+    kind: Option<LineKind>,
+    #[schemars(flatten)]
+    fields: BTreeMap<String, serde_json::Value>,
+}
+
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case")]
+#[expect(dead_code, reason = "only its schema is used")]
+enum LineKind {
+    Log,
+    RunEvent,
+}
 
 impl LogEntry {
     /// True for what an agent did, false for what it wrote.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use capstan_envelope::Position;
-use capstan_projections::{MODELS, ProjectorConfig, ProjectorState, RebuildError, Which};
+use capstan_projections::{
+    MODELS, ProjectorConfig, ProjectorState, RebuildError, RebuildReport, VerifyReport, Which,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::read::List;
 use crate::App;
@@ -20,8 +21,9 @@ const WAIT: Duration = Duration::from_secs(20);
 pub(crate) struct Projection {
     name: &'static str,
     version: i32,
-    #[serde(flatten)]
-    state: Option<ProjectorState>,
+    /// State of the projector of this process; absent when none runs here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    projector: Option<ProjectorState>,
     position: Position,
     head: Position,
     lag_events: u64,
@@ -32,11 +34,16 @@ pub(crate) struct Projection {
 }
 
 /// The result of a job, as far as it is known when the response is sent.
-pub(crate) enum Job {
-    /// The job has ended with this result.
-    Done(Value),
-    /// The job continues in the background.
-    Running,
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Job<R> {
+    /// False while the job continues in the background.
+    pub(crate) done: bool,
+    /// True when the rows equal the log, after a verification.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ok: Option<bool>,
+    /// Result of the job that has ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<R>,
 }
 
 /// Lists the read models.
@@ -49,7 +56,7 @@ pub(crate) async fn list(app: &App) -> Result<List<Projection>, Problem> {
         .map(|model| Projection {
             name: model.name,
             version: model.version,
-            state: status.as_ref().map(|status| status.state.clone()),
+            projector: status.as_ref().map(|status| status.state.clone()),
             position,
             head,
             lag_events: head.commits_since(position),
@@ -61,7 +68,7 @@ pub(crate) async fn list(app: &App) -> Result<List<Projection>, Problem> {
 }
 
 /// Rebuilds a read model, or all of them for `all`.
-pub(crate) async fn rebuild(app: &App, name: String) -> Result<Job, Problem> {
+pub(crate) async fn rebuild(app: &App, name: String) -> Result<Job<RebuildReport>, Problem> {
     let which = if name == "all" { Which::All } else { Which::Some(vec![name]) };
     let (log, models) = (app.log.clone(), app.reads.models().clone());
     run(async move {
@@ -72,14 +79,14 @@ pub(crate) async fn rebuild(app: &App, name: String) -> Result<Job, Problem> {
             }
             Err(error) => tracing::warn!(%error, "failed to rebuild the read models"),
         }
-        Ok(json!({ "done": true, "report": rebuilt? }))
+        Ok(Job { done: true, ok: None, report: Some(rebuilt?) })
     })
     .await
 }
 
 /// Compares the rows of a read model, or of all of them for `all`, with the log. Differences are logged too, since the
 /// comparison may end after the response.
-pub(crate) async fn verify(app: &App, name: String) -> Result<Job, Problem> {
+pub(crate) async fn verify(app: &App, name: String) -> Result<Job<VerifyReport>, Problem> {
     if name != "all" && !MODELS.iter().any(|model| model.name == name) {
         return Err(Problem::not_found("read model"));
     }
@@ -93,18 +100,20 @@ pub(crate) async fn verify(app: &App, name: String) -> Result<Job, Problem> {
         for difference in &report.differences {
             tracing::error!(model = difference.model, rows = difference.count, "rows differ from the log");
         }
-        Ok(json!({ "done": true, "ok": is_equal, "report": report }))
+        Ok(Job { done: true, ok: Some(is_equal), report: Some(report) })
     })
     .await
 }
 
 /// Runs a job in the background and waits for its result for a while.
-async fn run(job: impl Future<Output = Result<Value, Problem>> + Send + 'static) -> Result<Job, Problem> {
+async fn run<R: Send + 'static>(
+    job: impl Future<Output = Result<Job<R>, Problem>> + Send + 'static,
+) -> Result<Job<R>, Problem> {
     let mut running = tokio::spawn(job);
     match tokio::time::timeout(WAIT, &mut running).await {
-        Ok(Ok(result)) => Ok(Job::Done(result?)),
+        Ok(Ok(result)) => result,
         Ok(Err(panicked)) => Err(Problem::internal(panicked)),
-        Err(_) => Ok(Job::Running),
+        Err(_) => Ok(Job { done: false, ok: None, report: None }),
     }
 }
 

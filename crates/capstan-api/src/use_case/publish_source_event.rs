@@ -10,6 +10,7 @@ use capstan_domain::task::event::InputOutcome;
 use capstan_domain::task::{Command, Event};
 use capstan_engine::protocol::SourceKeys;
 use capstan_envelope::Workspace;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::execute::Execute;
@@ -23,8 +24,8 @@ use crate::receipt::{Receipt, Reply, Success};
 const LIST_MAX: usize = 1000;
 
 /// The tasks that received an event.
-#[derive(Debug, Serialize)]
-struct Delivery {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Delivery {
     /// The tasks that watch for it.
     tasks: Vec<WatchingTask>,
     /// The keys no task watches for.
@@ -32,7 +33,7 @@ struct Delivery {
 }
 
 /// A task that received the event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct WatchingTask {
     task_id: TaskId,
     /// True when the task had received the event before.

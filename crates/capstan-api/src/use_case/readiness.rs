@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use capstan_eventlog::{JetStreamLog, ReadError};
 use capstan_projections::{ProjectorState, ProjectorStatus, ReadModels};
 use futures_util::future::join_all;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -26,7 +27,7 @@ pub trait Check: Send + Sync {
 }
 
 /// The finding of a check.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Finding {
     /// True when it does not stand in the way of work.
     pub ok: bool,
@@ -58,10 +59,14 @@ impl Finding {
 }
 
 /// The answer of `/readyz`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Readiness")]
 pub(crate) struct Report {
+    /// True when work is accepted.
     pub(crate) ready: bool,
+    /// Reasons why it is not.
     reasons: Vec<String>,
+    /// Findings by check.
     checks: BTreeMap<&'static str, Finding>,
 }
 

@@ -5,7 +5,7 @@
 
 use capstan_domain::id::{RunId, TaskId};
 use capstan_envelope::{Position, Workspace};
-use capstan_projections::{OutputFilter, Page, TaskFilter};
+use capstan_projections::{OpenBlocker, OutputFilter, OutputRow, Page, RunRow, TaskFilter, TaskRow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -33,18 +33,22 @@ pub(crate) struct TaskEventBatch {
     task_id: TaskId,
     #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<RunId>,
+    #[schemars(with = "TaskRow")]
     task: Box<RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<RunRow>")]
     run: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     interaction: Option<Interaction>,
     /// The open question, or null.
+    #[schemars(with = "Option<OpenBlocker>")]
     blocker: Option<Box<RawValue>>,
     /// Lines after the cursor, of all runs of the task.
     logs: Vec<LogEntry>,
     /// Events of the run after the cursor.
     run_events: Vec<LogEntry>,
     /// Outputs of the task.
+    #[schemars(with = "Vec<OutputRow>")]
     outputs: Vec<Box<RawValue>>,
     next_log_cursor: u64,
     next_run_event_cursor: u64,
@@ -55,8 +59,10 @@ pub(crate) struct TaskEventBatch {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct WorkspaceLiveBatch {
     /// The newest tasks, archived ones included.
+    #[schemars(with = "Vec<TaskRow>")]
     tasks: Vec<Box<RawValue>>,
     /// The newest outputs that are neither archived nor hidden from the feed.
+    #[schemars(with = "Vec<OutputRow>")]
     outputs: Vec<Box<RawValue>>,
     position: Position,
 }

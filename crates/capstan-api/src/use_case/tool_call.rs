@@ -44,6 +44,7 @@ pub(crate) struct ToolDecision {
 
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "GateDecision")]
 enum Decision {
     Allow,
     Deferred,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use capstan_contract::command::{DrainWorker, LeaseAttempts, RegisterWorker, RenewLeases, Unconditional};
 use capstan_contract::lease::LeasedAttempt;
 use capstan_domain::Faults;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::worker_call::{Calling, WorkerCall};
 use crate::answered::Answered;
@@ -65,9 +66,16 @@ impl WorkerCall for RenewLeases {
     }
 }
 
+/// The response to a drain.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Draining {
+    /// Always true: the worker is leased nothing more.
+    draining: bool,
+}
+
 impl WorkerCall for DrainWorker {
     async fn execute(self, from: Calling<'_, Unconditional>) -> Result<Answered, Problem> {
         from.app.engine.within(from.caller.reach()).drain(self.worker_id).await?;
-        Ok(Answered::json(&json!({ "draining": true })))
+        Ok(Answered::json(&Draining { draining: true }))
     }
 }

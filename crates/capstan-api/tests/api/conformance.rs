@@ -8,7 +8,7 @@ use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
 
 /// The document that is served; a test of the crate compares the two.
-static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
+pub(crate) static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../../../schemas/openapi.json")).expect("the document is JSON")
 });
 
@@ -54,6 +54,12 @@ impl Exchange<'_> {
             Err(format!("{method} {path}: {status} {faults:#?} {}", self.body))
         }
     }
+}
+
+/// What is wrong with the data of a frame of a live stream.
+pub(crate) fn frame_faults(data: &Value) -> Vec<String> {
+    let frame = validator("/components/schemas/LiveFrame").expect("it is described");
+    frame.iter_errors(data).map(|error| error.to_string()).collect()
 }
 
 /// The operation of a path; names that are spelt out win over those left open.
@@ -103,4 +109,6 @@ fn an_answer_the_document_does_not_describe_is_noticed() {
     assert!(faults(agents, 200, "text/plain", page.clone()).is_err());
     assert!(faults(agents, 418, "application/json", page).is_err());
     assert!(faults("/v1/workspaces/dev/agents/defaults", 200, "application/json", json!([])).is_err());
+    assert_eq!(frame_faults(&json!({ "event": "end", "position": "0-7-9f3ac21b" })), Vec::<String>::new());
+    assert!(!frame_faults(&json!({ "event": "end" })).is_empty());
 }

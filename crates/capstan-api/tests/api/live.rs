@@ -5,6 +5,7 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use serde_json::{Value, json};
 
+use crate::conformance;
 use crate::harness::{Api, PATIENCE};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +45,9 @@ impl Reader {
                         name: event.to_owned(),
                         data: serde_json::from_str(field("data: ").unwrap()).unwrap(),
                     });
+                    if let Some(Event { name, data, .. }) = &event {
+                        assert_eq!((&data["event"], conformance::frame_faults(data)), (&json!(name), vec![]));
+                    }
                     let is_last = event.as_ref().is_some_and(|event| event.name == name);
                     events.extend(event);
                     if is_last {
@@ -81,11 +85,13 @@ async fn a_dropped_stream_resumes_without_loss_or_repetition() {
     let whole = read_until(&api, &format!("{path}?after=0"), None, "end").await;
     assert_eq!(names(&whole).first(), Some(&"task-accepted"));
     assert_eq!(names(&whole)[names(&whole).len() - 2..], ["task-done", "end"]);
-    let events: Vec<_> = whole.iter().filter(|event| event.data.get("event").is_some()).cloned().collect();
+    let events: Vec<_> =
+        whole.iter().filter(|event| event.data.get("event_version").is_some()).cloned().collect();
     assert!(events.len() >= 5 && events.iter().all(|event| event.id.is_some()), "{events:?}");
     for (index, event) in events.iter().enumerate() {
         let rest = read_until(&api, &path, event.id.as_deref(), "end").await;
-        let rest: Vec<_> = rest.into_iter().filter(|event| event.data.get("event").is_some()).collect();
+        let rest: Vec<_> =
+            rest.into_iter().filter(|event| event.data.get("event_version").is_some()).collect();
         assert_eq!(rest, events[index + 1..], "resumed after {:?}", event.id);
     }
 }

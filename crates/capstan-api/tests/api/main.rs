@@ -13,6 +13,7 @@ mod commands;
 mod conformance;
 mod dead_letters;
 mod descriptions;
+mod document;
 mod failures;
 mod harness;
 mod inputs;

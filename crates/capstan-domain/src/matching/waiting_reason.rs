@@ -10,6 +10,7 @@ use crate::task::event::BudgetScope;
 /// One reason a queued task waits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "reason", rename_all = "snake_case")]
+#[schemars(rename = "QueueReason")]
 pub enum WaitingReason {
     /// Its next try is not due yet.
     RetryDelay {

@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::components::Components;
+use super::components::{Components, pascal, required};
 use super::examples;
+use super::responses::{or_null, page_name, reply_name};
 use crate::operation::query_parameter::{self, OF_READS, ParameterKind, QueryParameter};
 use crate::operation::{Answer, Operation, Scope, Verb};
 use crate::problem::Code;
-use crate::use_case::batch::ITEMS_MAX;
-use capstan_contract::command::COMMAND_NAMES;
 
-pub(super) fn draw(operations: &[Operation], components: &Components) -> Value {
+pub(super) fn draw(operations: &[Operation], components: &mut Components) -> Value {
     let mut paths = Map::new();
     for operation in operations {
         let methods = paths.entry(operation.path).or_insert_with(|| json!({}));
@@ -22,7 +21,7 @@ pub(super) fn draw(operations: &[Operation], components: &Components) -> Value {
     Value::Object(paths)
 }
 
-fn one(operation: &Operation, components: &Components) -> Value {
+fn one(operation: &Operation, components: &mut Components) -> Value {
     let mut shown = json!({
         "operationId": operation.name,
         "summary": operation.summary,
@@ -43,7 +42,7 @@ fn one(operation: &Operation, components: &Components) -> Value {
     shown
 }
 
-fn tag(operation: &Operation) -> &'static str {
+pub(super) fn tag(operation: &Operation) -> &'static str {
     let below = operation.path.strip_prefix("/v1/workspaces/{workspace}/");
     match below.and_then(|path| path.split('/').next()) {
         Some(first) if !first.starts_with('{') => first,
@@ -61,18 +60,18 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     parameters.extend(query_parameter::of(operation.name).chain(waits).map(in_query));
     let header = |name: &str| json!({ "$ref": format!("#/components/parameters/{name}") });
     if operation.path.contains("{attempt_id}") {
-        parameters.push(header("lease-epoch"));
+        parameters.push(header("LeaseEpoch"));
     }
     let is_under_right = ["{attempt_id}", "{claim}"].iter().any(|part| operation.path.contains(part));
     if operation.bus.is_some() || is_under_right {
-        parameters.push(header("idempotency-key"));
-        parameters.push(header("command-id"));
+        parameters.push(header("IdempotencyKey"));
+        parameters.push(header("CommandId"));
     }
     if operation.bus.is_some() {
-        parameters.push(header("if-match"));
+        parameters.push(header("IfMatch"));
     }
     if matches!(operation.answer, Answer::Stream) {
-        parameters.push(header("last-event-id"));
+        parameters.push(header("LastEventId"));
     }
     parameters
 }
@@ -116,59 +115,50 @@ pub(crate) fn schema_of(kind: ParameterKind) -> Value {
         ParameterKind::Flag => json!({ "type": "boolean" }),
         ParameterKind::Instant => json!({ "type": "string", "format": "date-time" }),
         ParameterKind::Id => json!({ "type": "string", "format": "uuid" }),
-        ParameterKind::OneOf(words) => json!({ "enum": words }),
-        ParameterKind::Some(words) => json!({ "type": "array", "items": { "enum": words } }),
+        ParameterKind::OneOf(words) => json!({ "type": "string", "enum": words }),
+        ParameterKind::Some(words) => {
+            json!({ "type": "array", "items": { "type": "string", "enum": words } })
+        }
         ParameterKind::Words => json!({ "type": "array", "items": { "type": "string" } }),
     }
 }
 
-fn body(operation: &Operation, components: &Components) -> Option<Value> {
-    let (schema, example) = match operation.body {
+fn body(operation: &Operation, components: &mut Components) -> Option<Value> {
+    let (name, example) = match operation.body {
         Some(name) => (over_http(operation, name, components), examples::of_body(name)),
-        None if operation.name == "ExecuteBatch" => (
-            json!({
-                "type": "array",
-                "maxItems": ITEMS_MAX,
-                "items": {
-                    "type": "object",
-                    "required": ["type"],
-                    "properties": { "type": { "enum": COMMAND_NAMES } },
-                },
-            }),
-            Some(examples::batch()),
-        ),
+        None if operation.name == "ExecuteBatch" => ("Batch".to_owned(), Some(examples::batch())),
         None if operation.method == Verb::Get => return None,
-        None => (json!({ "type": "object", "additionalProperties": false }), None),
+        None => {
+            components
+                .insert("NoFields".to_owned(), json!({ "type": "object", "additionalProperties": false }));
+            ("NoFields".to_owned(), None)
+        }
     };
-    let is_required =
-        schema["type"] == "array" || !requirements(&schema).is_empty() || schema.get("$ref").is_some();
-    let mut media = json!({ "schema": schema });
+    let schema = components.get(&name);
+    let is_required = schema["type"] == "array" || required(schema).next().is_some();
+    let mut media = json!({ "schema": components.reference(&name) });
     if let Some(example) = example {
         media["example"] = example;
     }
     Some(json!({ "required": is_required, "content": { "application/json": media } }))
 }
 
-/// The body of a request over HTTP: without the fields that the path or a required header contains.
-fn over_http(operation: &Operation, name: &str, components: &Components) -> Value {
-    let Some(whole) = components.schemas.get(name) else { return components.reference(name) };
-    let outside = operation.path_names().chain(["lease_epoch"]);
-    let outside: Vec<_> = outside.filter(|name| whole["properties"].get(name).is_some()).collect();
-    if outside.is_empty() && !requirements(whole).is_empty() {
-        return components.reference(name);
+/// The name of the body of a request over HTTP: the command without the fields that the path or a required header contains.
+fn over_http(operation: &Operation, name: &str, components: &mut Components) -> String {
+    let mut schema = components.get(name).clone();
+    let is_outside =
+        |name: &str| operation.path_names().chain(["lease_epoch"]).any(|outside| outside == name);
+    let left: Vec<_> = required(&schema).filter(|name| !is_outside(name)).map(str::to_owned).collect();
+    let Some(properties) = schema["properties"].as_object_mut() else { return name.to_owned() };
+    let count = properties.len();
+    properties.retain(|name, _| !is_outside(name));
+    if properties.len() == count {
+        return name.to_owned();
     }
-    let mut schema = whole.clone();
-    if let Some(properties) = schema["properties"].as_object_mut() {
-        properties.retain(|name, _| !outside.contains(&name.as_str()));
-    }
-    let required: Vec<_> = requirements(whole).into_iter().filter(|name| !outside.contains(name)).collect();
-    schema["required"] = json!(required);
-    schema
-}
-
-/// The fields a schema requires.
-fn requirements(schema: &Value) -> Vec<&str> {
-    schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    schema["required"] = json!(left);
+    let name = format!("{}Body", pascal(name));
+    components.insert(name.clone(), schema);
+    name
 }
 
 fn responses(operation: &Operation, components: &Components) -> Value {
@@ -180,28 +170,28 @@ fn responses(operation: &Operation, components: &Components) -> Value {
             }
             _ => &["capstan-position", "capstan-correlation-id"],
         };
-        let headers: Map<String, Value> = headers
-            .iter()
-            .map(|name| ((*name).to_owned(), json!({ "$ref": format!("#/components/headers/{name}") })))
-            .collect();
+        let headers: Map<String, Value> =
+            headers.iter().map(|name| ((*name).to_owned(), header(name))).collect();
         let mut response = json!({ "description": description(*status), "headers": headers });
-        if let Some((media, schema)) = content(operation, components) {
-            response["content"] = json!({ media: { "schema": schema } });
-        }
+        let (media, schema) = content(operation, components);
+        response["content"] = json!({ media: { "schema": schema } });
         responses.insert(status.to_string(), response);
     }
     if operation.name == "GetReadiness" {
         responses.insert("503".to_owned(), json!({
-            "description": "a readiness check failed", "content": { "application/json": { "schema": { "type": "object" } } },
+            "description": "a readiness check failed", "content": { "application/json": { "schema": components.reference("readiness") } },
         }));
     }
     for status in problems(operation) {
-        let name = format!("problem-{status}");
         responses
             .entry(status.to_string())
-            .or_insert_with(|| json!({ "$ref": format!("#/components/responses/{name}") }));
+            .or_insert_with(|| json!({ "$ref": format!("#/components/responses/Problem{status}") }));
     }
     Value::Object(responses)
+}
+
+fn header(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/headers/{}", pascal(name)) })
 }
 
 fn description(status: u16) -> &'static str {
@@ -212,74 +202,21 @@ fn description(status: u16) -> &'static str {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "an answer without content is one kind of answer")]
-fn content(operation: &Operation, components: &Components) -> Option<(&'static str, Value)> {
-    Some(match operation.answer {
-        Answer::Object(name) => ("application/json", components.reference(name)),
-        Answer::Maybe(name) => ("application/json", or_null(&components.reference(name))),
-        Answer::Array(name) => {
-            ("application/json", json!({ "type": "array", "items": components.reference(name) }))
+/// The media type and the schema of a successful response.
+pub(crate) fn content(operation: &Operation, components: &Components) -> (&'static str, Value) {
+    let schema = match operation.answer {
+        Answer::Object(name) => components.reference(name),
+        Answer::Maybe(name) => or_null(&components.reference(name)),
+        Answer::Array(name) => json!({ "type": "array", "items": components.reference(name) }),
+        Answer::List(name) => components.reference(&page_name(name)),
+        Answer::Receipt(entity) => components.reference(&reply_name(entity)),
+        Answer::Stream => return ("text/event-stream", components.reference("live-frame")),
+        Answer::Text(media) if media.ends_with("json") => {
+            return (media, json!({ "type": "object", "additionalProperties": {} }));
         }
-        Answer::List(name) => ("application/json", list(&components.reference(name))),
-        Answer::Receipt(entity) => ("application/json", receipt(entity, components)),
-        Answer::Json => ("application/json", json!({ "type": "object" })),
-        Answer::Stream => ("text/event-stream", json!({ "type": "string" })),
-        Answer::Text(media) if media.starts_with("application/") => (media, json!({ "type": "object" })),
-        Answer::Text(media) => (media, json!({ "type": "string" })),
-    })
-}
-
-fn or_null(schema: &Value) -> Value {
-    json!({ "anyOf": [schema, { "type": "null" }] })
-}
-
-fn list(item: &Value) -> Value {
-    json!({
-        "type": "object",
-        "required": ["items", "position", "limit"],
-        "properties": {
-            "items": { "type": "array", "items": item },
-            "next_cursor": { "type": "string", "description": "Absent on the last page." },
-            "position": position(),
-            "limit": { "type": "integer", "minimum": 0 },
-            "total": { "type": "integer", "minimum": 0, "description": "Objects on all pages, with `count=true`." },
-            "total_is_more": { "type": "boolean", "description": "More objects exist than `total`." },
-        },
-    })
-}
-
-fn receipt(entity: &str, components: &Components) -> Value {
-    let shown = match entity {
-        "cancelled_tasks" => json!({ "type": "array", "items": { "type": "string", "format": "uuid" } }),
-        "archived" => components.reference("archived-outputs"),
-        "output_id" => json!({ "type": "string", "format": "uuid" }),
-        // A claim that finds nothing answers null.
-        "input" => or_null(&components.reference("claimed-input")),
-        name => components.reference(name),
+        Answer::Text(media) => return (media, json!({ "type": "string" })),
     };
-    let mut schema = json!({
-        "type": "object",
-        "required": ["receipt"],
-        "properties": { "receipt": components.reference("receipt") },
-    });
-    let properties = &mut schema["properties"];
-    properties[entity] = shown;
-    if entity == "task" {
-        let outcome = components.reference("InputOutcome");
-        properties["outcome"] = json!({ "anyOf": [outcome, { "const": "duplicate" }] });
-        properties["first_outcome"] = outcome;
-        properties["continued"] = json!({ "type": "boolean", "description": "The command became an input of the task of its session." });
-        properties["input_id"] = json!({ "type": "string", "format": "uuid" });
-    }
-    if entity == "token" {
-        properties["secret"] =
-            json!({ "type": "string", "description": "The whole token, returned only once." });
-    }
-    schema
-}
-
-fn position() -> Value {
-    json!({ "$ref": "#/components/schemas/Position" })
+    ("application/json", schema)
 }
 
 /// The statuses of problems an operation may answer.
@@ -297,25 +234,25 @@ fn problems(operation: &Operation) -> BTreeSet<u16> {
     statuses
 }
 
-pub(super) fn shared_responses() -> Value {
+pub(super) fn shared_responses(components: &Components) -> Value {
     let statuses: BTreeSet<u16> = Code::ALL.iter().map(|code| code.status()).collect();
     let responses = statuses.into_iter().map(|status| {
         let codes = Code::ALL.iter().filter(|code| code.status() == status);
         let codes: Vec<_> = codes.map(|code| format!("`{}`", code.as_str())).collect();
-        let schema = json!({ "$ref": "#/components/schemas/problem" });
+        let schema = components.reference("problem");
         let mut response = json!({
             "description": codes.join(", "),
             "content": { crate::problem::MEDIA_TYPE: { "schema": schema } },
         });
-        let header = match status {
+        let name = match status {
             401 => Some("www-authenticate"),
             429 | 503 | 504 => Some("retry-after"),
             _ => None,
         };
-        if let Some(header) = header {
-            response["headers"] = json!({ header: { "$ref": format!("#/components/headers/{header}") } });
+        if let Some(name) = name {
+            response["headers"] = json!({ name: header(name) });
         }
-        (format!("problem-{status}"), response)
+        (format!("Problem{status}"), response)
     });
     Value::Object(responses.collect())
 }
@@ -323,11 +260,11 @@ pub(super) fn shared_responses() -> Value {
 pub(super) fn shared_headers() -> Value {
     let text = |about: &str| json!({ "description": about, "schema": { "type": "string" } });
     json!({
-        "capstan-position": text("The log position of this response."),
-        "capstan-correlation-id": text("The id of this request in logs and problem documents."),
-        "etag": text("The version of the entity, for `If-Match`."),
-        "retry-after": { "description": "Seconds to wait.", "schema": { "type": "integer" } },
-        "www-authenticate": text("The authentication scheme."),
+        "CapstanPosition": text("The log position of this response."),
+        "CapstanCorrelationId": text("The id of this request in logs and problem documents."),
+        "Etag": text("The version of the entity, for `If-Match`."),
+        "RetryAfter": { "description": "Seconds to wait.", "schema": { "type": "integer" } },
+        "WwwAuthenticate": text("The authentication scheme."),
     })
 }
 
@@ -337,12 +274,12 @@ pub(super) fn shared_parameters() -> Value {
     let number = json!({ "type": "integer", "minimum": 0 });
     let text = json!({ "type": "string", "pattern": "^[!-~]{1,512}$" });
     let version = json!({ "type": "string", "pattern": "^(\\*|\"[0-9]{1,18}\")$" });
-    let event = json!({ "type": "string", "pattern": "^[0-9]{1,18}$" });
+    let event = json!({ "type": "string", "minLength": 1 });
     json!({
-        "idempotency-key": header("Idempotency-Key", "A repeat with the same key is the same command.", text, false),
-        "command-id": header("Capstan-Command-Id", "The id of the command, chosen by the caller.", uuid, false),
-        "if-match": header("If-Match", "Executes only when the entity is at this version, as in `ETag`.", version, false),
-        "lease-epoch": header("Capstan-Lease-Epoch", "The epoch of the lease.", number, true),
-        "last-event-id": header("Last-Event-ID", "Resumes after the frame with this id.", event, false),
+        "IdempotencyKey": header("Idempotency-Key", "A repeat with the same key is the same command.", text, false),
+        "CommandId": header("Capstan-Command-Id", "The id of the command, chosen by the caller.", uuid, false),
+        "IfMatch": header("If-Match", "Executes only when the entity is at this version, as in `ETag`.", version, false),
+        "LeaseEpoch": header("Capstan-Lease-Epoch", "The epoch of the lease.", number, true),
+        "LastEventId": header("Last-Event-ID", "Resumes after the frame with this id.", event, false),
     })
 }

@@ -6,7 +6,8 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use capstan_projections::{RebuildReport, VerifyReport};
+use serde::Serialize;
 
 use crate::App;
 use crate::http::body;
@@ -28,7 +29,7 @@ pub(super) async fn rebuild(
     Path(name): Path<String>,
     parameters: Parameters,
     request: Request,
-) -> Result<Job, Problem> {
+) -> Result<Job<RebuildReport>, Problem> {
     body::nothing_more(&app, parameters, request).await?;
     projection::rebuild(&app, name).await
 }
@@ -38,17 +39,15 @@ pub(super) async fn verify(
     Path(name): Path<String>,
     parameters: Parameters,
     request: Request,
-) -> Result<Job, Problem> {
+) -> Result<Job<VerifyReport>, Problem> {
     body::nothing_more(&app, parameters, request).await?;
     projection::verify(&app, name).await
 }
 
-impl IntoResponse for Job {
+impl<R: Serialize> IntoResponse for Job<R> {
     /// 200 with the result, or 202 while the job is running.
     fn into_response(self) -> Response {
-        match self {
-            Self::Done(result) => (StatusCode::OK, Json(result)).into_response(),
-            Self::Running => (StatusCode::ACCEPTED, Json(json!({ "done": false }))).into_response(),
-        }
+        let status = if self.done { StatusCode::OK } else { StatusCode::ACCEPTED };
+        (status, Json(self)).into_response()
     }
 }

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use serde_json::Value;
 
 use crate::App;
 use crate::http::body;
 use crate::http::parameters::{Parameters, path_id};
 use crate::problem::Problem;
-use crate::use_case::dead_letters::{self, DeadLetter, Id};
+use crate::use_case::dead_letters::{self, DeadLetter, Handled, Id};
 use crate::use_case::read::List;
 
 pub(super) async fn list(
@@ -37,7 +36,7 @@ pub(super) async fn retry(
     Path(id): Path<String>,
     parameters: Parameters,
     request: Request,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Handled>, Problem> {
     body::nothing_more(&app, parameters, request).await?;
     Ok(Json(dead_letters::retry(&app, path_id(&id, "dead letter")?).await?))
 }
@@ -47,7 +46,7 @@ pub(super) async fn discard(
     Path(id): Path<String>,
     parameters: Parameters,
     request: Request,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<Handled>, Problem> {
     body::nothing_more(&app, parameters, request).await?;
     Ok(Json(dead_letters::discard(&app, path_id(&id, "dead letter")?).await?))
 }

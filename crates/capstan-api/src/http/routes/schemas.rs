@@ -6,17 +6,27 @@ use axum::http::{HeaderName, header};
 use capstan_contract::CATALOGUE;
 use capstan_contract::command::body_schemas;
 use capstan_contract::lease::ANSWERS;
-use capstan_contract::schema::NamedSchema;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::problem::Problem;
 
-pub(super) async fn names() -> Json<Value> {
-    fn of<'a>(list: impl IntoIterator<Item = &'a NamedSchema>) -> Vec<&'a str> {
-        list.into_iter().map(|named| named.name).collect()
-    }
-    let events: Vec<_> = CATALOGUE.iter().map(|event| event.name).collect();
-    Json(json!({ "commands": of(body_schemas()), "events": events, "answers": of(ANSWERS) }))
+/// The names of all schemas.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct SchemaNames {
+    /// Bodies of the commands of callers and of the calls of workers.
+    commands: Vec<&'static str>,
+    /// Events of the log.
+    events: Vec<&'static str>,
+    /// Responses to workers.
+    answers: Vec<&'static str>,
+}
+
+pub(super) async fn names() -> Json<SchemaNames> {
+    let commands = body_schemas().map(|named| named.name).collect();
+    let events = CATALOGUE.iter().map(|event| event.name).collect();
+    Json(SchemaNames { commands, events, answers: ANSWERS.iter().map(|named| named.name).collect() })
 }
 
 pub(super) async fn one(

@@ -14,7 +14,7 @@ use super::{
     live, outputs, runs, schedules, schemas, tasks, tokens, worker_calls, workspaces,
 };
 use crate::App;
-use crate::operation::Answer::{Array, Json, List, Maybe, Object, Receipt, Stream, Text};
+use crate::operation::Answer::{Array, List, Maybe, Object, Receipt, Stream, Text};
 use crate::operation::Verb::{Delete, Get, Patch, Post, Put};
 use crate::operation::{Answer, Operation, Scope, Verb};
 use crate::use_case::worker_call::WorkerCall;
@@ -141,42 +141,42 @@ pub(crate) static ROUTES: &[Route] = &[
     worker::<body::RegisterWorker>("/v1/workers", &[201], Object("registered-worker"), "registers a worker"),
     worker::<body::LeaseAttempts>("/v1/workers/{worker_id}/lease", OK, Array("leased-attempt"), "leases attempts to a worker; waits for them"),
     worker::<body::RenewLeases>("/v1/workers/{worker_id}/renew", OK, Array("renew-answer"), "renews leases; returns cancellations and new inputs"),
-    worker::<body::DrainWorker>("/v1/workers/{worker_id}/drain", OK, Json, "stops leasing attempts to a worker"),
+    worker::<body::DrainWorker>("/v1/workers/{worker_id}/drain", OK, Object("draining"), "stops leasing attempts to a worker"),
 
-    worker::<body::StartAttempt>(attempt!("/start"), OK, Receipt("attempt"), "reports that the agent runs"),
-    worker::<body::AppendLogs>(attempt!("/logs"), &[202], Json, "appends log lines of the agent"),
-    worker::<body::AppendRunEvents>(attempt!("/events"), &[202], Json, "appends run events of the agent"),
+    worker::<body::StartAttempt>(attempt!("/start"), OK, Receipt(""), "reports that the agent runs"),
+    worker::<body::AppendLogs>(attempt!("/logs"), &[202], Object("accepted-lines"), "appends log lines of the agent"),
+    worker::<body::AppendRunEvents>(attempt!("/events"), &[202], Object("accepted-lines"), "appends run events of the agent"),
     worker::<body::ProduceOutput>(attempt!("/outputs"), CREATED, Receipt("output_id"), "produces an output"),
     worker::<body::AppendOutputRows>(attempt!("/outputs/{output_id}/rows"), OK, Receipt("output_id"), "appends rows to an output"),
     worker::<body::FinalizeOutput>(attempt!("/outputs/{output_id}/finalize"), OK, Receipt("output_id"), "finalizes an output"),
-    worker::<body::OpenBlocker>(attempt!("/blockers"), CREATED, Receipt("blocker"), "opens a question to people"),
+    worker::<body::OpenBlocker>(attempt!("/blockers"), CREATED, Receipt(""), "opens a question to people"),
     worker::<body::ClaimInput>(attempt!("/inputs/claim"), OK, Receipt("input"), "claims the oldest pending input"),
     worker::<body::AckInput>(attempt!("/inputs/{input_id}/ack"), OK, Receipt("input"), "acknowledges that the agent has the input"),
     worker::<body::DeferInput>(attempt!("/inputs/{input_id}/defer"), OK, Receipt("input"), "defers an input that could not reach the live turn"),
-    worker::<body::RecordUsage>(attempt!("/usage"), OK, Receipt("usage"), "records the usage of the agent so far"),
+    worker::<body::RecordUsage>(attempt!("/usage"), OK, Receipt(""), "records the usage of the agent so far"),
     worker::<body::CheckToolCall>(attempt!("/tool-calls"), OK, Object("tool-decision"), "asks whether the agent may call a tool"),
     worker::<body::ClaimToolCall>("/v1/workers/{worker_id}/tool-calls", OK, Maybe("claimed-tool-call"), "leases an approved tool call to a worker; waits for one"),
-    worker::<body::ReportToolCall>("/v1/workers/{worker_id}/tool-calls/{claim}/result", OK, Receipt("tool_call"), "reports the result of a tool call"),
-    worker::<body::FinishAttempt>(attempt!("/finish"), OK, Receipt("attempt"), "reports the end of the attempt"),
+    worker::<body::ReportToolCall>("/v1/workers/{worker_id}/tool-calls/{claim}/result", OK, Receipt(""), "reports the result of a tool call"),
+    worker::<body::FinishAttempt>(attempt!("/finish"), OK, Receipt(""), "reports the end of the attempt"),
 
-    worker::<body::ReturnAttempt>(attempt!("/return"), OK, Receipt("attempt"), "returns the attempt unfinished"),
+    worker::<body::ReturnAttempt>(attempt!("/return"), OK, Receipt(""), "returns the attempt unfinished"),
 
     get("ListProjections", "/v1/admin/projections", Scope::Admin, List("projection"), "the read models and their progress", to!(admin::list)),
-    post("RebuildProjection", "/v1/admin/projections/{name}/rebuild", Scope::Admin, Json, "rebuilds a read model", to!(admin::rebuild)).answering(&[200, 202]),
+    post("RebuildProjection", "/v1/admin/projections/{name}/rebuild", Scope::Admin, Object("rebuild"), "rebuilds a read model", to!(admin::rebuild)).answering(&[200, 202]),
 
-    post("VerifyProjection", "/v1/admin/projections/{name}/verify", Scope::Admin, Json, "compares the rows of a read model with the log", to!(admin::verify)).answering(&[200, 202]),
+    post("VerifyProjection", "/v1/admin/projections/{name}/verify", Scope::Admin, Object("verification"), "compares the rows of a read model with the log", to!(admin::verify)).answering(&[200, 202]),
     get("ListDeadLetters", "/v1/admin/deadletters", Scope::Admin, List("dead-letter"), "dead letters: commands and commits that could not be processed", to!(dead_letters::list)),
     get("GetDeadLetter", "/v1/admin/deadletters/{id}", Scope::Admin, Object("dead-letter"), "one dead letter", to!(dead_letters::one)),
-    post("RetryDeadLetter", "/v1/admin/deadletters/{id}/retry", Scope::Admin, Json, "retries a dead letter", to!(dead_letters::retry)),
-    post("DiscardDeadLetter", "/v1/admin/deadletters/{id}/discard", Scope::Admin, Json, "discards the dead letter of a command", to!(dead_letters::discard)),
+    post("RetryDeadLetter", "/v1/admin/deadletters/{id}/retry", Scope::Admin, Object("handled-dead-letter"), "retries a dead letter", to!(dead_letters::retry)),
+    post("DiscardDeadLetter", "/v1/admin/deadletters/{id}/discard", Scope::Admin, Object("handled-dead-letter"), "discards the dead letter of a command", to!(dead_letters::discard)),
 
-    get("GetHealth", "/healthz", Scope::Public, Json, "liveness", to!(health::alive)),
-    get("GetReadiness", "/readyz", Scope::Public, Json, "readiness", to!(health::ready)),
+    get("GetHealth", "/healthz", Scope::Public, Object("health"), "liveness", to!(health::alive)),
+    get("GetReadiness", "/readyz", Scope::Public, Object("readiness"), "readiness", to!(health::ready)),
     get("GetMetrics", "/metrics", Scope::Public, Text("text/plain; version=0.0.4"), "metrics for Prometheus", to!(health::metrics)),
     get("GetErrorPage", "/errors/{code}", Scope::Public, Text("text/markdown"), "the page of an error code", to!(errors::page)),
-    get("GetOpenApi", "/openapi.json", Scope::Public, Json, "the HTTP API as OpenAPI", to!(descriptions::openapi)),
-    get("GetAsyncApi", "/asyncapi.json", Scope::Public, Json, "live streams and NATS subjects as AsyncAPI", to!(descriptions::asyncapi)),
-    get("ListSchemas", "/schemas", Scope::Public, Json, "the names of all schemas", to!(schemas::names)),
+    get("GetOpenApi", "/openapi.json", Scope::Public, Text("application/json"), "the HTTP API as OpenAPI", to!(descriptions::openapi)),
+    get("GetAsyncApi", "/asyncapi.json", Scope::Public, Text("application/json"), "live streams and NATS subjects as AsyncAPI", to!(descriptions::asyncapi)),
+    get("ListSchemas", "/schemas", Scope::Public, Object("schema-names"), "the names of all schemas", to!(schemas::names)),
     get("GetSchema", "/schemas/{name}", Scope::Public, Text("application/schema+json"), "one JSON Schema", to!(schemas::one)),
 ];
 
