@@ -20,7 +20,6 @@ mod check_tool_call;
 mod claim_input;
 mod claim_tool_call;
 mod conditions;
-mod configure_class;
 mod create_agent;
 mod create_schedule;
 mod create_workspace;
@@ -52,6 +51,7 @@ mod update_schedule;
 mod update_workspace;
 mod upsert_channel_binding;
 
+pub use capstan_domain::class::ConfigureClass;
 pub use capstan_domain::task::command::{
     AcceptAgentCommand, ArchiveTask, CancelRun, CancelTask, DecidedItem, EnqueueRunInput, RetryTask,
     SubmitTaskInput, TaskPayload, UnarchiveTask, UpdateTask,
@@ -69,7 +69,6 @@ pub use check_tool_call::CheckToolCall;
 pub use claim_input::ClaimInput;
 pub use claim_tool_call::ClaimToolCall;
 pub use conditions::{ClaimConditions, Conditions, LeaseConditions, Unconditional};
-pub use configure_class::ConfigureClass;
 pub use create_agent::CreateAgent;
 pub use create_schedule::CreateSchedule;
 pub use create_workspace::CreateWorkspace;

@@ -19,7 +19,7 @@ use chrono::{DateTime, Duration, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, Faults};
+use crate::{Fault, Faults, Requested};
 
 /// Default failure threshold of a class.
 pub const FAILURE_THRESHOLD_DEFAULT: u32 = 5;
@@ -35,54 +35,39 @@ const FAILURE_THRESHOLD_MAX: u32 = 1_000_000;
 /// A request to a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Sets its limits (`ConfigureClass`).
-    Configure(Configure),
-    /// Too many attempts failed, or a probe did.
-    Degrade(Degrade),
-    /// The pause is over: one try.
-    Probe(Probe),
-    /// The probe succeeded.
-    Recover(Recover),
+    /// Sets its limits.
+    Configure(ConfigureClass),
+    /// Pauses it: too many attempts failed in a row, or its trial did.
+    Degrade {
+        /// Failures in a row.
+        failures: u32,
+    },
+    /// Ends the pause: one attempt is leased as a trial. A timer of another pause changes nothing.
+    Probe {
+        /// The instant the timer was set for.
+        until: DateTime<Utc>,
+    },
+    /// Ends the trial: its attempt succeeded.
+    Recover,
 }
 
-/// Sets the limits of a class. What is absent stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Configure {
-    /// Attempts that may run at once; 0 = the server's default.
+/// Sets the limits of an execution class. What is absent stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConfigureClass {
+    /// Key of the class, as tasks name it.
+    pub instance_key: String,
+    /// Attempts of the class that may run at once; 0 = the server's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_dispatch_concurrency: Option<u32>,
-    /// Failures in a row after which nothing is given out for a while; 0 = the default.
+    /// Failures in a row after which nothing is given out for a while; 0 = the default of 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_attempt_threshold: Option<u32>,
-    /// False when nothing is leased at all.
+    /// False pauses the class: no attempt is leased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-    /// True to forget all failures.
+    /// Forget all failures.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reset: bool,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
-}
-
-/// Too many attempts of the class failed in a row, or its probe did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Degrade {
-    /// Failures in a row.
-    pub failures: u32,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
-}
-
-/// The pause is over. A timer of another pause changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
-    /// The instant the timer was set for.
-    pub until: DateTime<Utc>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
-}
-
-/// The trial attempt of a class succeeded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recover {
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// An event of a class. These names and fields are stored permanently.
@@ -207,31 +192,31 @@ impl Default for State {
 pub struct Class;
 
 impl Decider for Class {
-    type Command = Command;
+    type Command = Requested<Command>;
     type Event = Event;
     type State = State;
     type Rejection = Rejection;
 
-    fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
-        match command {
-            Command::Configure(configure) => configured(state, configure).map_err(Rejection::Invalid),
-            Command::Degrade(degrade) => Ok(match state.health {
+    fn decide(state: &State, requested: &Requested<Command>) -> Result<Vec<Event>, Rejection> {
+        let at = requested.at;
+        match &requested.command {
+            Command::Configure(configure) => configured(state, configure, at).map_err(Rejection::Invalid),
+            Command::Degrade { failures } => Ok(match state.health {
                 // A failure of an attempt that began before the pause is nothing new.
                 Health::Degraded { .. } => Vec::new(),
-                Health::Healthy | Health::HalfOpen => vec![Event::Degraded(Degraded {
-                    failures: degrade.failures,
-                    until: degrade.at + cool_down(state.pauses),
-                    at: degrade.at,
-                })],
+                Health::Healthy | Health::HalfOpen => {
+                    let until = at + cool_down(state.pauses);
+                    vec![Event::Degraded(Degraded { failures: *failures, until, at })]
+                }
             }),
-            Command::Probe(probe) => Ok(match state.health {
-                Health::Degraded { until, .. } if until == probe.until && until <= probe.at => {
-                    vec![Event::Probing(Probing { at: probe.at })]
+            Command::Probe { until: meant } => Ok(match state.health {
+                Health::Degraded { until, .. } if until == *meant && until <= at => {
+                    vec![Event::Probing(Probing { at })]
                 }
                 Health::Degraded { .. } | Health::Healthy | Health::HalfOpen => Vec::new(),
             }),
-            Command::Recover(recover) => Ok(match state.health {
-                Health::HalfOpen => vec![Event::Recovered(Recovered { at: recover.at })],
+            Command::Recover => Ok(match state.health {
+                Health::HalfOpen => vec![Event::Recovered(Recovered { at })],
                 Health::Degraded { .. } | Health::Healthy => Vec::new(),
             }),
         }
@@ -259,7 +244,11 @@ impl Decider for Class {
     }
 }
 
-fn configured(state: &State, configure: &Configure) -> Result<Vec<Event>, Vec<Fault>> {
+fn configured(
+    state: &State,
+    configure: &ConfigureClass,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Vec<Fault>> {
     let mut faults = Faults::default();
     faults.require(
         configure.desired_dispatch_concurrency.is_none_or(|wanted| wanted <= CONCURRENCY_MAX),
@@ -291,11 +280,11 @@ fn configured(state: &State, configure: &Configure) -> Result<Vec<Event>, Vec<Fa
             desired_dispatch_concurrency: concurrency,
             failed_attempt_threshold: threshold,
             active,
-            at: configure.at,
+            at,
         }));
     }
     if configure.reset && state.health != Health::Healthy {
-        events.push(Event::Reset(Reset { at: configure.at }));
+        events.push(Event::Reset(Reset { at }));
     }
     Ok(events)
 }
@@ -315,20 +304,22 @@ mod tests {
         DateTime::UNIX_EPOCH + Duration::seconds(seconds)
     }
 
-    fn degrade(seconds: i64) -> Command {
-        Command::Degrade(Degrade { failures: 5, at: at(seconds) })
+    fn degrade(seconds: i64) -> Requested<Command> {
+        Requested::new(Command::Degrade { failures: 5 }, at(seconds))
     }
 
-    fn probe(until: i64, seconds: i64) -> Command {
-        Command::Probe(Probe { until: at(until), at: at(seconds) })
+    fn probe(until: i64, seconds: i64) -> Requested<Command> {
+        Requested::new(Command::Probe { until: at(until) }, at(seconds))
     }
 
-    fn recover(seconds: i64) -> Command {
-        Command::Recover(Recover { at: at(seconds) })
+    fn recover(seconds: i64) -> Requested<Command> {
+        Requested::new(Command::Recover, at(seconds))
     }
 
-    fn nothing() -> Configure {
-        Configure { at: at(9), ..Configure::default() }
+    fn configure(change: impl FnOnce(&mut ConfigureClass)) -> Requested<Command> {
+        let mut configure = ConfigureClass::default();
+        change(&mut configure);
+        Requested::new(Command::Configure(configure), at(9))
     }
 
     fn fresh() -> Given<Class> {
@@ -337,36 +328,28 @@ mod tests {
 
     #[test]
     fn limits_are_set_and_the_same_again_changes_nothing() {
-        let configure = || {
-            Command::Configure(Configure {
-                desired_dispatch_concurrency: Some(3),
-                active: Some(false),
-                ..nothing()
-            })
-        };
-        fresh().when(configure()).then([Event::Configured(Configured {
+        let limits =
+            || configure(|class| (class.desired_dispatch_concurrency, class.active) = (Some(3), Some(false)));
+        fresh().when(limits()).then([Event::Configured(Configured {
             desired_dispatch_concurrency: Some(3),
             failed_attempt_threshold: 5,
             active: false,
             at: at(9),
         })]);
-        fresh().and(configure()).when(configure()).then_nothing();
-        let default = Configure { desired_dispatch_concurrency: Some(0), ..nothing() };
-        fresh().and(configure()).when(Command::Configure(default)).then_with(|_, state| {
+        fresh().and(limits()).when(limits()).then_nothing();
+        let default = configure(|class| class.desired_dispatch_concurrency = Some(0));
+        fresh().and(limits()).when(default).then_with(|_, state| {
             assert_eq!((state.desired_dispatch_concurrency, state.active), (None, false));
         });
     }
 
     #[test]
     fn absurd_limits_are_refused_together() {
-        let absurd = Configure {
-            desired_dispatch_concurrency: Some(u32::MAX),
-            failed_attempt_threshold: Some(u32::MAX),
-            ..nothing()
-        };
-        fresh()
-            .when(Command::Configure(absurd))
-            .then_rejected_with(|Rejection::Invalid(faults)| faults.len() == 2);
+        let absurd = configure(|class| {
+            class.desired_dispatch_concurrency = Some(u32::MAX);
+            class.failed_attempt_threshold = Some(u32::MAX);
+        });
+        fresh().when(absurd).then_rejected_with(|Rejection::Invalid(faults)| faults.len() == 2);
     }
 
     #[test]
@@ -414,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_reset_heals_at_once_and_leaves_the_limits_alone() {
-        let reset = || Command::Configure(Configure { reset: true, ..nothing() });
+        let reset = || configure(|class| class.reset = true);
         fresh().and(degrade(1)).when(reset()).then([Event::Reset(Reset { at: at(9) })]);
         fresh().and(degrade(1)).and(probe(31, 31)).when(reset()).then_with(|_, state| {
             assert_eq!((state.health, state.pauses), (Health::Healthy, 0));

@@ -42,7 +42,7 @@ pub(crate) async fn order_class(classes: &Classes, order: &ClassOrder) -> ClassS
     let Some(stream) = stream_of::<ClassCodec>(&order.key.workspace, &order.key.instance_key) else {
         return ClassSettled::Failed { is_retryable: false };
     };
-    let context = context(order.command_id, order.name, order.command_id, order.at);
+    let context = context(order.command_id, order.name, order.command_id, order.command.at);
     match classes.execute(&stream, &order.command, &context).await {
         Ok(decided) => ClassSettled::Decided {
             version: decided.loaded.head.version,

@@ -10,7 +10,8 @@ use std::collections::{BinaryHeap, HashMap};
 
 use capstan_contract::ClassCodec;
 use capstan_decider::fold;
-use capstan_domain::class::{Class, Command, Degrade, Health, Probe, Recover, State};
+use capstan_domain::Requested;
+use capstan_domain::class::{Class, Command, Health, State};
 use capstan_domain::id::derived;
 use capstan_domain::matching::WaitingReason;
 use capstan_domain::outcome_text::ErrorClass;
@@ -127,11 +128,12 @@ impl Classes {
             let Some(known) = self.known.get_mut(&key).filter(|known| known.due() == Some(at)) else {
                 continue;
             };
-            let Some((name, command)) = known.command(now) else { continue };
+            let Some((name, command)) = known.command() else { continue };
             known.is_under_way = true;
+            let command = Requested { command, at: now };
             let version = known.version.to_string();
             let command_id = derived(&["engine", name, &key.workspace, &key.instance_key, &version]);
-            effects.push(Effect::OrderClass(ClassOrder { key, command_id, name, command, at: now }));
+            effects.push(Effect::OrderClass(ClassOrder { key, command_id, name, command }));
         }
         effects
     }
@@ -165,15 +167,13 @@ impl KnownClass {
         Some(self.not_before.map_or(due, |not_before| due.max(not_before)))
     }
 
-    fn command(&self, now: DateTime<Utc>) -> Option<(&'static str, Command)> {
+    fn command(&self) -> Option<(&'static str, Command)> {
         match (self.verdict, self.state.health) {
             (Some(Verdict::Degrade { failures, .. }), _) => {
-                Some(("degrade-class", Command::Degrade(Degrade { failures, at: now })))
+                Some(("degrade-class", Command::Degrade { failures }))
             }
-            (Some(Verdict::Recover), _) => Some(("recover-class", Command::Recover(Recover { at: now }))),
-            (None, Health::Degraded { until, .. }) => {
-                Some(("probe-class", Command::Probe(Probe { until, at: now })))
-            }
+            (Some(Verdict::Recover), _) => Some(("recover-class", Command::Recover)),
+            (None, Health::Degraded { until, .. }) => Some(("probe-class", Command::Probe { until })),
             (None, Health::Healthy | Health::HalfOpen) => None,
         }
     }

@@ -226,10 +226,8 @@ pub struct ClassOrder {
     pub command_id: Uuid,
     /// The command's name in commit metadata.
     pub name: &'static str,
-    /// The command.
-    pub command: class::Command,
-    /// The time it was given.
-    pub at: DateTime<Utc>,
+    /// The command, and the time it was given.
+    pub command: Requested<class::Command>,
 }
 
 /// The name of a schedule.

@@ -1,6 +1,7 @@
 //! Execution classes: limits, pauses after failures, and the way back.
 
-use capstan_domain::class::{self, Configure, Health};
+use capstan_domain::Requested;
+use capstan_domain::class::{self, ConfigureClass, Health};
 use capstan_domain::id::AttemptId;
 use capstan_domain::matching::{StreamKey, WaitingReason};
 use capstan_domain::outcome_text::ErrorClass;
@@ -25,11 +26,10 @@ fn health(bench: &Bench, class: &(String, String)) -> Health {
     bench.world.classes.get(class).map(|(_, state)| state.health).unwrap_or_default()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the value is made for this place")]
-fn configure(bench: &mut Bench, class: &(String, String), configure: Configure) {
+fn configure(bench: &mut Bench, class: &(String, String), configure: ConfigureClass) {
     let id = bench.fresh();
-    let configure = Configure { at: bench.now, ..configure };
-    bench.world.change_class(class, id, &class::Command::Configure(configure));
+    let command = Requested::new(class::Command::Configure(configure), bench.now);
+    bench.world.change_class(class, id, &command);
     bench.settle();
 }
 
@@ -125,7 +125,7 @@ fn a_new_leader_keeps_the_pause_and_ends_it() {
 #[test]
 fn a_reset_recovers_the_class_at_once() {
     let (mut bench, worker, class, _) = degraded();
-    configure(&mut bench, &class, Configure { reset: true, ..Configure::default() });
+    configure(&mut bench, &class, ConfigureClass { reset: true, ..ConfigureClass::default() });
     assert_eq!(bench.lease_now(worker, 8).len(), 3);
 }
 
@@ -135,14 +135,14 @@ fn a_limit_is_kept_and_a_class_that_is_switched_off_waits() {
     let worker = bench.worker();
     let keys: Vec<_> = (0..6).map(|n| alone(&mut bench, n)).collect();
     let class = class_of(&bench, &keys[0]);
-    let limit = |n| Configure { desired_dispatch_concurrency: Some(n), ..Configure::default() };
+    let limit = |n| ConfigureClass { desired_dispatch_concurrency: Some(n), ..ConfigureClass::default() };
     configure(&mut bench, &class, limit(2));
     assert_eq!(bench.lease_now(worker, 8).len(), 2);
     configure(&mut bench, &class, limit(3));
     assert_eq!(bench.lease_now(worker, 8).len(), 1);
-    configure(&mut bench, &class, Configure { active: Some(false), ..limit(8) });
+    configure(&mut bench, &class, ConfigureClass { active: Some(false), ..limit(8) });
     assert!(bench.lease_now(worker, 8).is_empty());
     assert_eq!(why(&mut bench, &keys[5]), [WaitingReason::ClassInactive]);
-    configure(&mut bench, &class, Configure { active: Some(true), ..Configure::default() });
+    configure(&mut bench, &class, ConfigureClass { active: Some(true), ..ConfigureClass::default() });
     assert_eq!(bench.lease_now(worker, 8).len(), 3);
 }

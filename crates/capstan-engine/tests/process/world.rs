@@ -135,7 +135,12 @@ impl World {
         ClassSettled::Decided { version, state }
     }
 
-    pub(crate) fn change_class(&mut self, name: &(String, String), id: Uuid, command: &class::Command) {
+    pub(crate) fn change_class(
+        &mut self,
+        name: &(String, String),
+        id: Uuid,
+        command: &Requested<class::Command>,
+    ) {
         let (version, state) = self.classes.entry(name.clone()).or_default();
         let events = Class::decide(state, command).unwrap();
         if events.is_empty() || !self.stored.insert(id) {
