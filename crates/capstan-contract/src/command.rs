@@ -22,7 +22,6 @@ mod claim_tool_call;
 mod conditions;
 mod create_agent;
 mod create_schedule;
-mod create_workspace;
 mod defer_input;
 mod delete_agent;
 mod delete_channel_binding;
@@ -48,7 +47,6 @@ mod start_attempt;
 mod trigger_schedule;
 mod update_agent;
 mod update_schedule;
-mod update_workspace;
 mod upsert_channel_binding;
 
 pub use capstan_domain::class::ConfigureClass;
@@ -57,6 +55,8 @@ pub use capstan_domain::task::command::{
     SubmitTaskInput, TaskPayload, UnarchiveTask, UpdateTask,
 };
 pub use capstan_domain::token::{IssueToken, RevokeToken};
+pub use capstan_domain::workspace::tool::ToolSettings;
+pub use capstan_domain::workspace::{CreateWorkspace, QuotaChanges, SettingsChanges, UpdateWorkspace};
 
 pub use ack_input::AckInput;
 pub use append_logs::{AppendLogs, LogLine};
@@ -71,7 +71,6 @@ pub use claim_tool_call::ClaimToolCall;
 pub use conditions::{ClaimConditions, Conditions, LeaseConditions, Unconditional};
 pub use create_agent::CreateAgent;
 pub use create_schedule::CreateSchedule;
-pub use create_workspace::CreateWorkspace;
 pub use defer_input::DeferInput;
 pub use delete_agent::DeleteAgent;
 pub use delete_channel_binding::DeleteChannelBinding;
@@ -97,7 +96,6 @@ pub use start_attempt::StartAttempt;
 pub use trigger_schedule::TriggerSchedule;
 pub use update_agent::UpdateAgent;
 pub use update_schedule::UpdateSchedule;
-pub use update_workspace::{QuotaSettings, SettingsChanges, ToolSettings, UpdateWorkspace};
 pub use upsert_channel_binding::UpsertChannelBinding;
 
 /// The body of a command.

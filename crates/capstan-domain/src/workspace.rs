@@ -14,14 +14,15 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, Faults};
+use crate::text::non_blank;
+use crate::{Fault, Faults, Requested};
 
 pub mod settings;
 pub mod tool;
 mod update;
 
 pub use settings::Settings;
-pub use update::{QuotaChanges, Update, Updated};
+pub use update::{QuotaChanges, SettingsChanges, UpdateWorkspace, Updated};
 
 /// Prefix of reserved workspaces: streams of the system are there, and no caller can create or enter them.
 pub const RESERVED_PREFIX: char = '_';
@@ -33,20 +34,24 @@ const DISPLAY_NAME_BYTES_MAX: usize = 256;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Opens the workspace.
-    Create(Create),
+    Create(CreateWorkspace),
     /// Changes it.
-    Update(Box<Update>),
+    Update {
+        /// Its name in every address.
+        workspace: String,
+        /// The changes.
+        update: Box<UpdateWorkspace>,
+    },
 }
 
 /// Opens a workspace.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Create {
-    /// Its name in every address.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CreateWorkspace {
+    /// Its name in every address: 1 to 128 of A-Z a-z 0-9 _ -.
     pub workspace: String,
-    /// Its display name.
-    pub display_name: String,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
+    /// Display name; the name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
 }
 
 /// An event of a workspace. These names and fields are stored permanently.
@@ -114,21 +119,26 @@ impl State {
 pub struct Workspace;
 
 impl Decider for Workspace {
-    type Command = Command;
+    type Command = Requested<Command>;
     type Event = Event;
     type State = State;
     type Rejection = Rejection;
 
-    fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn decide(
+        state: &State,
+        Requested { command, at }: &Requested<Command>,
+    ) -> Result<Vec<Event>, Rejection> {
         match (command, &state.details) {
             (Command::Create(create), _) if state.exists => Err(Rejection::Exists(create.workspace.clone())),
             (Command::Create(create), _) => {
-                created(create).map(|event| vec![Event::Created(event)]).map_err(Rejection::Invalid)
+                created(create, *at).map(|event| vec![Event::Created(event)]).map_err(Rejection::Invalid)
             }
-            (Command::Update(_), None) => Err(Rejection::NotFound),
-            (Command::Update(update), Some(details)) => update::updated(details, update)
-                .map(|event| event.map(|event| Event::Updated(Box::new(event))).into_iter().collect())
-                .map_err(Rejection::Invalid),
+            (Command::Update { .. }, None) => Err(Rejection::NotFound),
+            (Command::Update { workspace, update }, Some(details)) => {
+                update::updated(details, workspace, update, *at)
+                    .map(|event| event.map(|event| Event::Updated(Box::new(event))).into_iter().collect())
+                    .map_err(Rejection::Invalid)
+            }
         }
     }
 
@@ -149,17 +159,14 @@ impl Decider for Workspace {
     }
 }
 
-fn created(create: &Create) -> Result<Created, Vec<Fault>> {
+fn created(create: &CreateWorkspace, at: DateTime<Utc>) -> Result<Created, Vec<Fault>> {
     let mut faults = Faults::default();
     let is_reserved = create.workspace.starts_with(RESERVED_PREFIX);
     faults.require(!is_reserved, "/workspace", "names that begin with '_' are reserved");
-    check_display_name(&create.display_name, &mut faults);
+    let display_name = non_blank(create.display_name.as_deref()).unwrap_or_else(|| create.workspace.clone());
+    check_display_name(&display_name, &mut faults);
     faults.into_result()?;
-    Ok(Created {
-        workspace: create.workspace.clone(),
-        display_name: create.display_name.clone(),
-        created_at: create.at,
-    })
+    Ok(Created { workspace: create.workspace.clone(), display_name, created_at: at })
 }
 
 fn check_display_name(name: &str, faults: &mut Faults) {
@@ -177,16 +184,15 @@ mod tests {
 
     use super::*;
 
-    fn create() -> Command {
-        Command::Create(Create {
-            workspace: "dev".into(),
-            display_name: "Development".into(),
-            at: DateTime::UNIX_EPOCH,
-        })
+    fn create(workspace: &str, display_name: Option<&str>) -> Requested<Command> {
+        let (workspace, display_name) = (workspace.to_owned(), display_name.map(str::to_owned));
+        let create = CreateWorkspace { workspace, display_name };
+        Requested::new(Command::Create(create), DateTime::UNIX_EPOCH)
     }
 
     #[test]
     fn a_workspace_is_created_once() {
+        let create = || create("dev", Some(" Development "));
         given::<Workspace>([]).when(create()).then([Event::Created(Created {
             workspace: "dev".into(),
             display_name: "Development".into(),
@@ -196,10 +202,17 @@ mod tests {
     }
 
     #[test]
+    fn a_workspace_without_a_display_name_is_called_by_its_name() {
+        for display_name in [None, Some(" ")] {
+            given::<Workspace>([]).when(create("dev", display_name)).then_with(|_, state| {
+                assert_eq!(state.details.as_ref().unwrap().display_name, "dev");
+            });
+        }
+    }
+
+    #[test]
     fn names_of_the_system_are_refused() {
-        let Command::Create(create) = create() else { panic!("the fixture creates") };
-        let create = Create { workspace: "_channels".into(), ..create };
-        given::<Workspace>([]).when(Command::Create(create)).then_rejected_with(
+        given::<Workspace>([]).when(create("_channels", None)).then_rejected_with(
             |no| matches!(no, Rejection::Invalid(faults) if faults[0].pointer == "/workspace"),
         );
     }

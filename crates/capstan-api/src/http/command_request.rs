@@ -74,7 +74,7 @@ impl CommandRequest {
         let (command, conditions) = request::read::<C, Conditions>(&self.outer, &self.json)?;
         let workspace = match workspace {
             Some(workspace) => workspace,
-            None => resolve::new_workspace(command.new_workspace().unwrap_or_default())?,
+            None => resolve::new_workspace(C::NEW_WORKSPACE.map_or("", |name| name(&command)))?,
         };
         command.execute(app, &workspace, &self.call.with(conditions)?).await
     }

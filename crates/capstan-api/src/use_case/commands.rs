@@ -61,7 +61,7 @@ async fn run<C: Execute>(
     call: &CallContext,
 ) -> Result<Reply, Problem> {
     let own = [Outer { name: "workspace".into(), text: workspace.into(), source: Source::Path }];
-    let (outer, workspace) = if C::CREATES_WORKSPACE {
+    let (outer, workspace) = if C::NEW_WORKSPACE.is_some() {
         (&own[..], resolve::new_workspace(workspace)?)
     } else {
         (&[][..], resolve::workspace(app, workspace).await?)

@@ -14,13 +14,8 @@ use crate::receipt::{Reply, Success};
 
 /// A command that can be executed in a workspace.
 pub(crate) trait Execute: CommandBody + Send + Sync + 'static {
-    /// True for the one command whose workspace need not exist.
-    const CREATES_WORKSPACE: bool = false;
-
-    /// The name of the workspace the command creates.
-    fn new_workspace(&self) -> Option<&str> {
-        None
-    }
+    /// The name of the workspace the command creates; present for the one command whose workspace need not exist.
+    const NEW_WORKSPACE: Option<fn(&Self) -> &str> = None;
 
     /// Executes the command.
     fn execute(

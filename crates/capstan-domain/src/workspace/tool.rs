@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Faults;
 
 /// Default time limit of a call, in milliseconds.
-pub const TIMEOUT_MS_DEFAULT: u32 = 30_000;
+const TIMEOUT_MS_DEFAULT: u32 = 30_000;
 /// Longest time limit of a call, in milliseconds.
 const TIMEOUT_MS_MAX: u32 = 300_000;
 /// Longest URL, in bytes.
@@ -35,6 +35,26 @@ pub struct Tool {
     pub headers: BTreeMap<String, String>,
     /// Time limit of a call, in milliseconds.
     pub timeout_ms: u32,
+}
+
+/// An HTTP endpoint that executes the deferred calls of a tool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ToolSettings {
+    /// URL the call is posted to.
+    pub url: String,
+    /// Headers sent along. A value is `env:CAPSTAN_TOOL_…`, a variable of the server's environment, if need be after
+    /// `Bearer `, `Basic ` or `Token `.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Longest time a call may take, in milliseconds; 30,000 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u32>,
+}
+
+impl From<ToolSettings> for Tool {
+    fn from(ToolSettings { url, headers, timeout_ms }: ToolSettings) -> Self {
+        Self { url, headers, timeout_ms: timeout_ms.unwrap_or(TIMEOUT_MS_DEFAULT) }
+    }
 }
 
 impl Tool {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::finite;
 use crate::policy::RunPolicy;
 use crate::workspace::settings::{ApprovalPolicy, Quotas, Settings};
-use crate::workspace::tool::{self, Tool};
+use crate::workspace::tool::{self, Tool, ToolSettings};
 use crate::workspace::{Details, check_display_name};
 use crate::{Change, Fault, Faults};
 
@@ -17,38 +17,49 @@ use crate::{Change, Fault, Faults};
 const ENTRIES_MAX: usize = 256;
 
 /// Changes a workspace; what is absent stays.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Update {
-    /// Its name in every address.
-    pub workspace: String,
-    /// Its display name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UpdateWorkspace {
+    /// Display name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
-    /// All tools that no agent may use.
-    pub disabled_tools: Option<Vec<String>>,
-    /// The default policy of commands.
-    pub default_policy: Change<RunPolicy>,
-    /// Quotas of the workspace.
-    pub quotas: QuotaChanges,
-    /// Limit of what all runs of a day may cost together.
-    pub budget_usd_per_day: Change<f64>,
-    /// Writes allowed without asking a person.
-    pub approval_policy: Option<ApprovalPolicy>,
-    /// Executors of deferred tool calls by tool; `None` removes one.
-    pub tools: BTreeMap<String, Option<Tool>>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
+    /// Settings to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<SettingsChanges>,
 }
 
-/// Changes of single quotas; null lifts one.
+/// Settings to change; what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SettingsChanges {
+    /// All tools that no agent may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_tools: Option<Vec<String>>,
+    /// The rules of execution of commands that give none; null takes them away.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub default_policy: Change<RunPolicy>,
+    /// Quotas of the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quotas: Option<QuotaChanges>,
+    /// Limit of what all runs of a day may cost together, in US dollars; null lifts it.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
+    pub budget_usd_per_day: Change<f64>,
+    /// Tool calls that need no approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_policy: Option<ApprovalPolicy>,
+    /// Endpoints that execute deferred tool calls, by tool name; null removes one, the others keep their value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tools: BTreeMap<String, Option<ToolSettings>>,
+}
+
+/// Changes of quotas; what is absent stays, null lifts a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuotaChanges {
-    /// Number of open tasks.
+    /// Most tasks that are not terminal.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub open_tasks_max: Change<u32>,
-    /// Number of agents.
+    /// Most agents.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub agents_max: Change<u32>,
-    /// Number of schedules.
+    /// Most schedules.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub schedules_max: Change<u32>,
 }
@@ -137,23 +148,42 @@ impl Updated {
 }
 
 /// The change as an event; none when it changes nothing.
-pub(super) fn updated(details: &Details, update: &Update) -> Result<Option<Updated>, Vec<Fault>> {
+pub(super) fn updated(
+    details: &Details,
+    workspace: &str,
+    update: &UpdateWorkspace,
+    at: DateTime<Utc>,
+) -> Result<Option<Updated>, Vec<Fault>> {
     let settings = &details.settings;
-    let default_policy = update.default_policy.clone().map(RunPolicy::normalised);
-    let disabled = update.disabled_tools.as_ref().map(|names| distinct(names));
-    check(update, default_policy.value(), disabled.as_ref(), settings)?;
+    let mut faults = Faults::default();
+    if let Some(name) = &update.display_name {
+        check_display_name(name, &mut faults);
+    }
+    let changes = update.settings.clone().unwrap_or_default();
+    let default_policy = changes.default_policy.map(RunPolicy::normalised);
+    let disabled = changes.disabled_tools.as_ref().map(|names| distinct(names));
+    let tools: BTreeMap<_, _> =
+        changes.tools.into_iter().map(|(name, tool)| (name, tool.map(Tool::from))).collect();
+    check_policy(default_policy.value(), &mut faults);
+    for (index, name) in changes.disabled_tools.iter().flatten().enumerate() {
+        tool::check_name(name.trim(), &format!("/settings/disabled_tools/{index}"), &mut faults);
+    }
+    let few = disabled.as_ref().is_none_or(|names| names.len() <= ENTRIES_MAX);
+    faults.require(few, "/settings/disabled_tools", format_args!("must be at most {ENTRIES_MAX} names"));
+    faults.amount("/settings/budget_usd_per_day", changes.budget_usd_per_day.value().copied());
+    check_tools(&tools, settings, &mut faults);
+    faults.into_result()?;
     let display_name = update.display_name.as_deref().map(|name| name.trim().to_owned());
-    let differs = |(name, tool): &(&String, &Option<Tool>)| settings.tools.get(*name) != tool.as_ref();
     let event = Updated {
-        workspace: update.workspace.clone(),
+        workspace: workspace.to_owned(),
         display_name: display_name.filter(|name| *name != details.display_name),
         disabled_tools: disabled.filter(|names| *names != settings.disabled_tools),
         default_policy: default_policy.against(settings.default_policy.as_ref()),
-        quotas: update.quotas.against(&settings.quotas),
-        budget_usd_per_day: update.budget_usd_per_day.against(settings.budget_usd_per_day.as_ref()),
-        approval_policy: update.approval_policy.filter(|policy| *policy != settings.approval_policy),
-        tools: update.tools.iter().filter(differs).map(|(name, tool)| (name.clone(), tool.clone())).collect(),
-        updated_at: update.at,
+        quotas: changes.quotas.unwrap_or_default().against(&settings.quotas),
+        budget_usd_per_day: changes.budget_usd_per_day.against(settings.budget_usd_per_day.as_ref()),
+        approval_policy: changes.approval_policy.filter(|policy| *policy != settings.approval_policy),
+        tools: tools.into_iter().filter(|(name, tool)| settings.tools.get(name) != tool.as_ref()).collect(),
+        updated_at: at,
     };
     Ok(Some(event).filter(|event| !event.changes_nothing()))
 }
@@ -162,40 +192,24 @@ fn distinct(names: &[String]) -> BTreeSet<String> {
     names.iter().map(|name| name.trim().to_owned()).collect()
 }
 
-fn check(
-    update: &Update,
-    policy: Option<&RunPolicy>,
-    disabled: Option<&BTreeSet<String>>,
-    settings: &Settings,
-) -> Result<(), Vec<Fault>> {
-    let mut faults = Faults::default();
-    if let Some(name) = &update.display_name {
-        check_display_name(name, &mut faults);
+fn check_policy(policy: Option<&RunPolicy>, faults: &mut Faults) {
+    let mut of_policy = Faults::default();
+    policy.inspect(|policy| policy.check(&mut of_policy));
+    for Fault { pointer, message } in of_policy.into_result().err().unwrap_or_default() {
+        faults.add(&pointer.replacen("/policy", "/settings/default_policy", 1), message);
     }
-    if let Some(policy) = policy {
-        let mut of_policy = Faults::default();
-        policy.check(&mut of_policy);
-        for Fault { pointer, message } in of_policy.into_result().err().unwrap_or_default() {
-            faults.add(&pointer.replacen("/policy", "/settings/default_policy", 1), message);
-        }
-    }
-    for (index, name) in update.disabled_tools.iter().flatten().enumerate() {
-        tool::check_name(name.trim(), &format!("/settings/disabled_tools/{index}"), &mut faults);
-    }
-    let few = disabled.is_none_or(|names| names.len() <= ENTRIES_MAX);
-    faults.require(few, "/settings/disabled_tools", format_args!("must be at most {ENTRIES_MAX} names"));
-    faults.amount("/settings/budget_usd_per_day", update.budget_usd_per_day.value().copied());
-    for (name, tool) in &update.tools {
+}
+
+fn check_tools(tools: &BTreeMap<String, Option<Tool>>, settings: &Settings, faults: &mut Faults) {
+    for (name, tool) in tools {
         let pointer = format!("/settings/tools/{}", name.replace('~', "~0").replace('/', "~1"));
         if let Some(tool) = tool {
-            tool.check(name, &pointer, &mut faults);
+            tool.check(name, &pointer, faults);
         }
     }
-    let added =
-        update.tools.iter().filter(|(name, tool)| tool.is_some() && !settings.tools.contains_key(*name));
+    let added = tools.iter().filter(|(name, tool)| tool.is_some() && !settings.tools.contains_key(*name));
     let few = settings.tools.len() + added.count() <= ENTRIES_MAX;
     faults.require(few, "/settings/tools", format_args!("must be at most {ENTRIES_MAX} tools"));
-    faults.into_result()
 }
 
 #[cfg(test)]
@@ -203,36 +217,44 @@ mod tests {
     use capstan_decider::spec::{Given, given};
 
     use super::*;
-    use crate::workspace::{Command, Create, Event, Rejection, Workspace};
+    use crate::Requested;
+    use crate::workspace::{Command, CreateWorkspace, Event, Rejection, Workspace};
 
     fn dev() -> Given<Workspace> {
-        given::<Workspace>([]).and(Command::Create(Create {
-            workspace: "dev".into(),
-            display_name: "Development".into(),
-            at: DateTime::UNIX_EPOCH,
-        }))
+        let create = CreateWorkspace { workspace: "dev".into(), display_name: Some("Development".into()) };
+        given::<Workspace>([]).and(Requested::new(Command::Create(create), DateTime::UNIX_EPOCH))
     }
 
-    fn update(change: impl FnOnce(&mut Update)) -> Command {
-        let mut update = Update { workspace: "dev".into(), at: DateTime::UNIX_EPOCH, ..Update::default() };
+    fn update(change: impl FnOnce(&mut UpdateWorkspace)) -> Requested<Command> {
+        let mut update = Box::new(UpdateWorkspace::default());
         change(&mut update);
-        Command::Update(Box::new(update))
+        Requested::new(Command::Update { workspace: "dev".into(), update }, DateTime::UNIX_EPOCH)
     }
 
-    fn crm() -> Tool {
-        Tool { url: "https://crm.example/run".into(), headers: BTreeMap::new(), timeout_ms: 1_000 }
+    fn settings(change: impl FnOnce(&mut SettingsChanges)) -> Requested<Command> {
+        update(|update| change(update.settings.insert(SettingsChanges::default())))
+    }
+
+    fn quotas(change: impl FnOnce(&mut QuotaChanges)) -> QuotaChanges {
+        let mut quotas = QuotaChanges::default();
+        change(&mut quotas);
+        quotas
+    }
+
+    fn crm() -> ToolSettings {
+        ToolSettings { url: "https://crm.example/run".into(), ..ToolSettings::default() }
     }
 
     #[test]
     fn only_what_is_given_changes() {
-        let first = update(|update| {
-            update.disabled_tools = Some(vec![" b ".into(), "a".into(), "b".into()]);
-            update.quotas.agents_max = Change::Set(3);
-            update.tools.insert("crm".into(), Some(crm()));
+        let first = settings(|settings| {
+            settings.disabled_tools = Some(vec![" b ".into(), "a".into(), "b".into()]);
+            settings.quotas = Some(quotas(|quotas| quotas.agents_max = Change::Set(3)));
+            settings.tools.insert("crm".into(), Some(crm()));
         });
-        let second = update(|update| {
-            update.quotas.open_tasks_max = Change::Set(10);
-            update.approval_policy = Some(ApprovalPolicy::AutoApproveAll);
+        let second = settings(|settings| {
+            settings.quotas = Some(quotas(|quotas| quotas.open_tasks_max = Change::Set(10)));
+            settings.approval_policy = Some(ApprovalPolicy::AutoApproveAll);
         });
         dev().and(first).when(second).then_with(|events, state| {
             let [Event::Updated(event)] = events else { panic!("one update: {events:?}") };
@@ -245,23 +267,25 @@ mod tests {
                 Quotas { open_tasks_max: Some(10), agents_max: Some(3), schedules_max: None }
             );
             assert_eq!(settings.disabled_tools, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
-            assert_eq!(settings.tools["crm"], crm());
+            let crm =
+                Tool { url: "https://crm.example/run".into(), headers: BTreeMap::new(), timeout_ms: 30_000 };
+            assert_eq!(settings.tools["crm"], crm);
         });
     }
 
     #[test]
     fn limits_policies_and_tools_can_be_taken_back() {
-        let set = update(|update| {
-            update.default_policy = Change::Set(RunPolicy { ask: "always".into(), ..RunPolicy::default() });
-            update.budget_usd_per_day = Change::Set(5.0);
-            update.quotas.agents_max = Change::Set(3);
-            update.tools.insert("crm".into(), Some(crm()));
+        let set = settings(|settings| {
+            settings.default_policy = Change::Set(RunPolicy { ask: "always".into(), ..RunPolicy::default() });
+            settings.budget_usd_per_day = Change::Set(5.0);
+            settings.quotas = Some(quotas(|quotas| quotas.agents_max = Change::Set(3)));
+            settings.tools.insert("crm".into(), Some(crm()));
         });
-        let clear = update(|update| {
-            update.default_policy = Change::Clear;
-            update.budget_usd_per_day = Change::Clear;
-            update.quotas.agents_max = Change::Clear;
-            update.tools.insert("crm".into(), None);
+        let clear = settings(|settings| {
+            settings.default_policy = Change::Clear;
+            settings.budget_usd_per_day = Change::Clear;
+            settings.quotas = Some(quotas(|quotas| quotas.agents_max = Change::Clear));
+            settings.tools.insert("crm".into(), None);
         });
         dev().and(set).when(clear).then_with(|_, state| {
             assert_eq!(state.details.as_ref().unwrap().settings, Settings::default());
@@ -273,10 +297,13 @@ mod tests {
         dev()
             .when(update(|update| {
                 update.display_name = Some("Development".into());
-                update.disabled_tools = Some(Vec::new());
-                update.budget_usd_per_day = Change::Clear;
-                update.approval_policy = Some(ApprovalPolicy::Ask);
-                update.tools.insert("absent".into(), None);
+                update.settings = Some(SettingsChanges {
+                    disabled_tools: Some(Vec::new()),
+                    budget_usd_per_day: Change::Clear,
+                    approval_policy: Some(ApprovalPolicy::Ask),
+                    tools: BTreeMap::from([("absent".into(), None)]),
+                    ..SettingsChanges::default()
+                });
             }))
             .then_nothing();
     }
@@ -285,10 +312,14 @@ mod tests {
     fn all_faults_are_reported_together() {
         let wrong = update(|update| {
             update.display_name = Some(" ".into());
-            update.default_policy = Change::Set(RunPolicy { host: "moon".into(), ..RunPolicy::default() });
-            update.disabled_tools = Some(vec!["a".into(), " ".into()]);
-            update.budget_usd_per_day = Change::Set(f64::NAN);
-            update.tools.insert("a/b".into(), Some(Tool { url: "x".into(), ..crm() }));
+            let tool = ToolSettings { url: "x".into(), ..crm() };
+            update.settings = Some(SettingsChanges {
+                default_policy: Change::Set(RunPolicy { host: "moon".into(), ..RunPolicy::default() }),
+                disabled_tools: Some(vec!["a".into(), " ".into()]),
+                budget_usd_per_day: Change::Set(f64::NAN),
+                tools: BTreeMap::from([("a/b".into(), Some(tool))]),
+                ..SettingsChanges::default()
+            });
         });
         dev().when(wrong).then_rejected_with(|no| {
             let Rejection::Invalid(faults) = no else { return false };

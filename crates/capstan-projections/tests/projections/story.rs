@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use capstan_contract::DomainEvent;
 use capstan_decider::Decider;
-use capstan_domain::Change;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::channel::{self, Channel};
 use capstan_domain::id::{AgentId, InputId, OutputId, TaskId, WorkerId};
@@ -14,6 +13,7 @@ use capstan_domain::task::state::InputState;
 use capstan_domain::task::{self, Command, TaskDecider, TaskState, command};
 use capstan_domain::usage::Usage;
 use capstan_domain::workspace;
+use capstan_domain::{Change, Requested};
 use capstan_envelope::{
     Actor, Commit, CommitId, EventRecord, Idempotency, Metadata, Position, StreamHead, StreamId, Workspace,
 };
@@ -110,14 +110,19 @@ impl Story {
 
     async fn make_workspace(&mut self, name: &str) {
         let stream = StreamId::new(Workspace::new(name).unwrap(), "workspace", name).unwrap();
-        let create = workspace::Command::Create(workspace::Create {
+        let create = workspace::CreateWorkspace {
             workspace: name.into(),
-            display_name: format!("The {name} one"),
-            at: self.tick(),
-        });
-        let mut update = workspace::Update { workspace: name.into(), at: self.tick(), ..Default::default() };
-        update.quotas.open_tasks_max = Change::Set(100_000);
-        let update = workspace::Command::Update(Box::new(update));
+            display_name: Some(format!("The {name} one")),
+        };
+        let quotas = workspace::QuotaChanges {
+            open_tasks_max: Change::Set(100_000),
+            ..workspace::QuotaChanges::default()
+        };
+        let settings = workspace::SettingsChanges { quotas: Some(quotas), ..Default::default() };
+        let update = Box::new(workspace::UpdateWorkspace { settings: Some(settings), ..Default::default() });
+        let create = Requested::new(workspace::Command::Create(create), self.tick());
+        let update = workspace::Command::Update { workspace: name.into(), update };
+        let update = Requested::new(update, self.tick());
         self.live::<workspace::Workspace>(&stream, [create, update], DomainEvent::Workspace).await;
     }
 
