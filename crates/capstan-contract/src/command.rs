@@ -24,7 +24,6 @@ mod create_agent;
 mod create_schedule;
 mod defer_input;
 mod delete_agent;
-mod delete_channel_binding;
 mod delete_schedule;
 mod drain_worker;
 mod fan_out;
@@ -47,8 +46,8 @@ mod start_attempt;
 mod trigger_schedule;
 mod update_agent;
 mod update_schedule;
-mod upsert_channel_binding;
 
+pub use capstan_domain::channel::{DeleteChannelBinding, UpsertChannelBinding};
 pub use capstan_domain::class::ConfigureClass;
 pub use capstan_domain::task::command::{
     AcceptAgentCommand, ArchiveTask, CancelRun, CancelTask, DecidedItem, EnqueueRunInput, RetryTask,
@@ -73,7 +72,6 @@ pub use create_agent::CreateAgent;
 pub use create_schedule::CreateSchedule;
 pub use defer_input::DeferInput;
 pub use delete_agent::DeleteAgent;
-pub use delete_channel_binding::DeleteChannelBinding;
 pub use delete_schedule::DeleteSchedule;
 pub use drain_worker::DrainWorker;
 pub use fan_out::{SourceWatchRequest, SubtaskRequest};
@@ -96,7 +94,6 @@ pub use start_attempt::StartAttempt;
 pub use trigger_schedule::TriggerSchedule;
 pub use update_agent::UpdateAgent;
 pub use update_schedule::UpdateSchedule;
-pub use upsert_channel_binding::UpsertChannelBinding;
 
 /// The body of a command.
 pub trait CommandBody: Serialize + DeserializeOwned + JsonSchema {

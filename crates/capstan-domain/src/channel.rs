@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 
 use crate::id::{AgentId, BindingId, ChannelId};
 use crate::redacted::refuse_placeholders;
-use crate::{Change, Fault, Faults};
+use crate::{Change, Fault, Faults, Requested};
 
 mod address;
 
@@ -33,48 +33,53 @@ pub const WORKSPACE: &str = "_channels";
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Binds the channel, or changes the binding.
-    Upsert(Box<Upsert>),
-    /// Lets it take no messages, because its agent is gone.
-    Deactivate(Deactivate),
+    Upsert {
+        /// The workspace that binds it.
+        workspace: String,
+        /// The agent the binding names.
+        agent_id: Option<AgentId>,
+        /// The binding.
+        binding: Box<UpsertChannelBinding>,
+    },
+    /// Lets it take no messages because its agent is gone, if it still is bound to the workspace and to this agent.
+    Deactivate {
+        /// The workspace of the binding.
+        workspace: String,
+        /// The agent that is gone.
+        agent_id: AgentId,
+    },
     /// Releases it.
-    Delete(Delete),
+    Delete {
+        /// The workspace that releases it.
+        workspace: String,
+    },
 }
 
-/// Binds a channel to a workspace, or replaces the binding.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Upsert {
-    /// The workspace that binds it.
-    pub workspace: String,
-    /// The address to bind.
-    pub address: Address,
-    /// The agent that receives messages; the workspace when absent.
-    pub agent_id: Option<AgentId>,
-    /// Configuration as given.
+/// Binds a channel to the workspace, or replaces its binding.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UpsertChannelBinding {
+    /// Kind of channel, for example `email`.
+    pub channel_type: String,
+    /// Address of the channel.
+    pub address: String,
+    /// Id or key of the agent that receives messages; the workspace when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    /// Configuration; all of it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub config: Map<String, Value>,
-    /// True when messages are accepted.
-    pub active: bool,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
+    /// False stops the delivery of messages; true when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
 }
 
-/// Deactivates a binding, if it still is the workspace's and this agent's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deactivate {
-    /// The workspace of the binding.
-    pub workspace: String,
-    /// The agent that is gone.
-    pub agent_id: AgentId,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
-}
-
-/// Releases a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delete {
-    /// The workspace that releases it.
-    pub workspace: String,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
+/// Releases a channel: any workspace may bind it then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeleteChannelBinding {
+    /// Kind of channel, for example `email`.
+    pub channel_type: String,
+    /// Address of the channel.
+    pub address: String,
 }
 
 /// An event of a channel. These names and fields are stored permanently.
@@ -169,52 +174,44 @@ pub struct State {
 pub struct Channel;
 
 impl Decider for Channel {
-    type Command = Command;
+    type Command = Requested<Command>;
     type Event = Event;
     type State = State;
     type Rejection = Rejection;
 
-    fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
-        match (command, &state.binding) {
-            (Command::Upsert(upsert), Some(held)) if held.workspace != upsert.workspace => {
+    fn decide(
+        state: &State,
+        Requested { command, at }: &Requested<Command>,
+    ) -> Result<Vec<Event>, Rejection> {
+        let held = state.binding.as_ref();
+        match command {
+            Command::Upsert { workspace, .. } if held.is_some_and(|held| held.workspace != *workspace) => {
                 Err(Rejection::Taken)
             }
-            (Command::Upsert(upsert), held) => {
-                let mut faults = Faults::default();
-                refuse_placeholders(&upsert.config, "/config", &mut faults);
-                faults.into_result().map_err(Rejection::Invalid)?;
+            Command::Upsert { workspace, agent_id, binding } => {
+                let bound = bound(workspace, *agent_id, binding, *at).map_err(Rejection::Invalid)?;
                 Ok(match held {
-                    None => vec![Event::Bound(bound(upsert))],
-                    Some(held) => changed(held, upsert).map(Event::Changed).into_iter().collect(),
+                    None => vec![Event::Bound(bound)],
+                    Some(held) => changed(held, bound).map(Event::Changed).into_iter().collect(),
                 })
             }
-            (Command::Deactivate(deactivate), held) => {
+            Command::Deactivate { workspace, agent_id } => {
                 let is_meant = |held: &&Bound| {
-                    held.workspace == deactivate.workspace
-                        && held.agent_id == Some(deactivate.agent_id)
-                        && held.active
+                    held.workspace == *workspace && held.agent_id == Some(*agent_id) && held.active
                 };
-                let inactive = held.as_ref().filter(is_meant).map(|held| {
-                    Event::Changed(Changed {
-                        binding_id: held.binding_id,
-                        workspace: held.workspace.clone(),
-                        agent_id: Change::Keep,
-                        config: None,
-                        active: Some(false),
-                        changed_at: deactivate.at,
-                    })
-                });
-                Ok(inactive.into_iter().collect())
+                let inactive =
+                    |held: &Bound| changed(held, Bound { active: false, bound_at: *at, ..held.clone() });
+                Ok(held.filter(is_meant).and_then(inactive).map(Event::Changed).into_iter().collect())
             }
-            (Command::Delete(delete), Some(held)) if held.workspace == delete.workspace => {
+            Command::Delete { workspace } => {
+                // Somebody else's binding is as good as none: who asks learns nothing of it.
+                let held = held.filter(|held| held.workspace == *workspace).ok_or(Rejection::NotFound)?;
                 Ok(vec![Event::Released(Released {
                     binding_id: held.binding_id,
                     workspace: held.workspace.clone(),
-                    released_at: delete.at,
+                    released_at: *at,
                 })])
             }
-            // Somebody else's binding is as good as none: who asks learns nothing of it.
-            (Command::Delete(_), _) => Err(Rejection::NotFound),
         }
     }
 
@@ -243,31 +240,41 @@ impl Changed {
     }
 }
 
-fn bound(upsert: &Upsert) -> Bound {
-    let channel_id = upsert.address.channel_id();
-    Bound {
-        binding_id: BindingId::of_channel(&upsert.workspace, channel_id),
+/// The binding a command states, whole.
+fn bound(
+    workspace: &str,
+    agent_id: Option<AgentId>,
+    binding: &UpsertChannelBinding,
+    at: DateTime<Utc>,
+) -> Result<Bound, Vec<Fault>> {
+    let mut faults = Faults::default();
+    refuse_placeholders(&binding.config, "/config", &mut faults);
+    faults.into_result()?;
+    let address = Address::new(&binding.channel_type, &binding.address)?;
+    let channel_id = address.channel_id();
+    Ok(Bound {
+        binding_id: BindingId::of_channel(workspace, channel_id),
         channel_id,
-        workspace: upsert.workspace.clone(),
-        channel_type: upsert.address.channel_type().to_owned(),
-        address: upsert.address.address().to_owned(),
-        agent_id: upsert.agent_id,
-        config: upsert.config.clone(),
-        active: upsert.active,
-        bound_at: upsert.at,
-    }
+        workspace: workspace.to_owned(),
+        channel_type: address.channel_type().to_owned(),
+        address: address.address().to_owned(),
+        agent_id,
+        config: binding.config.clone(),
+        active: binding.active.unwrap_or(true),
+        bound_at: at,
+    })
 }
 
-/// The change to the binding, if any; the command states the whole binding.
-fn changed(held: &Bound, upsert: &Upsert) -> Option<Changed> {
-    let agent_id = upsert.agent_id.map_or(Change::Clear, Change::Set);
+/// The change from the binding held to this one, if any.
+fn changed(held: &Bound, new: Bound) -> Option<Changed> {
+    let agent_id = new.agent_id.map_or(Change::Clear, Change::Set);
     let event = Changed {
         binding_id: held.binding_id,
-        workspace: held.workspace.clone(),
+        workspace: new.workspace,
         agent_id: agent_id.against(held.agent_id.as_ref()),
-        config: Some(&upsert.config).filter(|config| **config != held.config).cloned(),
-        active: Some(upsert.active).filter(|active| *active != held.active),
-        changed_at: upsert.at,
+        config: Some(new.config).filter(|config| *config != held.config),
+        active: Some(new.active).filter(|active| *active != held.active),
+        changed_at: new.bound_at,
     };
     let changes_nothing = event.agent_id.is_keep() && event.config.is_none() && event.active.is_none();
     (!changes_nothing).then_some(event)
@@ -280,38 +287,43 @@ mod tests {
 
     use super::*;
 
-    fn upsert(workspace: &str, change: impl FnOnce(&mut Upsert)) -> Command {
-        let mut upsert = Upsert {
-            workspace: workspace.into(),
-            address: Address::new("email", "Ada@Example.org").unwrap(),
-            agent_id: None,
-            config: Map::new(),
-            active: true,
-            at: DateTime::UNIX_EPOCH,
-        };
-        change(&mut upsert);
-        Command::Upsert(Box::new(upsert))
+    fn by(command: Command) -> Requested<Command> {
+        Requested::new(command, DateTime::UNIX_EPOCH)
     }
 
-    fn delete(workspace: &str) -> Command {
-        Command::Delete(Delete { workspace: workspace.into(), at: DateTime::UNIX_EPOCH })
+    fn upsert(
+        workspace: &str,
+        agent_id: Option<AgentId>,
+        change: impl FnOnce(&mut UpsertChannelBinding),
+    ) -> Requested<Command> {
+        let mut binding = Box::new(UpsertChannelBinding {
+            channel_type: " Email ".into(),
+            address: "Ada@Example.org".into(),
+            ..UpsertChannelBinding::default()
+        });
+        change(&mut binding);
+        by(Command::Upsert { workspace: workspace.into(), agent_id, binding })
+    }
+
+    fn delete(workspace: &str) -> Requested<Command> {
+        by(Command::Delete { workspace: workspace.into() })
     }
 
     #[test]
     fn a_binding_of_another_workspace_is_never_taken_over() {
-        let held = || given::<Channel>([]).and(upsert("dev", |_| {}));
-        held().when(upsert("other", |_| {})).then_rejected(Rejection::Taken);
+        let held = || given::<Channel>([]).and(upsert("dev", None, |_| {}));
+        held().when(upsert("other", None, |_| {})).then_rejected(Rejection::Taken);
         held()
-            .and(upsert("dev", |upsert| upsert.active = false))
-            .when(upsert("other", |_| {}))
+            .and(upsert("dev", None, |binding| binding.active = Some(false)))
+            .when(upsert("other", None, |_| {}))
             .then_rejected(Rejection::Taken);
         held().when(delete("other")).then_rejected(Rejection::NotFound);
     }
 
     #[test]
     fn a_released_address_may_be_bound_by_anyone() {
-        let free = given::<Channel>([]).and(upsert("dev", |_| {})).and(delete("dev"));
-        free.when(upsert("other", |_| {})).then_with(|events, state| {
+        let free = given::<Channel>([]).and(upsert("dev", None, |_| {})).and(delete("dev"));
+        free.when(upsert("other", None, |_| {})).then_with(|events, state| {
             let ([Event::Bound(bound)], Some(held)) = (events, &state.binding) else { panic!("{events:?}") };
             assert_eq!((bound.workspace.as_str(), bound.address.as_str()), ("other", "ada@example.org"));
             assert_ne!(held.binding_id, BindingId::of_channel("dev", held.channel_id));
@@ -322,9 +334,9 @@ mod tests {
     #[test]
     fn the_holder_replaces_the_binding() {
         let agent_id = AgentId::of_key("dev", "demo");
-        let first = upsert("dev", |upsert| upsert.agent_id = Some(agent_id));
-        let second = upsert("dev", |upsert| {
-            upsert.config = json!({"signature": "A."}).as_object().cloned().unwrap();
+        let first = upsert("dev", Some(agent_id), |_| {});
+        let second = upsert("dev", None, |binding| {
+            binding.config = json!({"signature": "A."}).as_object().cloned().unwrap();
         });
         given::<Channel>([]).and(first).when(second).then_with(|events, state| {
             let [Event::Changed(changed)] = events else { panic!("{events:?}") };
@@ -332,17 +344,18 @@ mod tests {
             let held = state.binding.as_ref().unwrap();
             assert_eq!((held.agent_id, held.config["signature"].as_str()), (None, Some("A.")));
         });
-        given::<Channel>([]).and(upsert("dev", |_| {})).when(upsert("dev", |_| {})).then_nothing();
+        given::<Channel>([])
+            .and(upsert("dev", None, |_| {}))
+            .when(upsert("dev", None, |_| {}))
+            .then_nothing();
     }
 
     #[test]
     fn a_binding_is_deactivated_only_for_its_own_agent() {
         let demo = AgentId::of_key("dev", "demo");
-        let deactivate = |workspace: &str, agent_id| {
-            let (workspace, at) = (workspace.to_owned(), DateTime::UNIX_EPOCH);
-            Command::Deactivate(Deactivate { workspace, agent_id, at })
-        };
-        let held = || given::<Channel>([]).and(upsert("dev", |upsert| upsert.agent_id = Some(demo)));
+        let deactivate =
+            |workspace: &str, agent_id| by(Command::Deactivate { workspace: workspace.into(), agent_id });
+        let held = || given::<Channel>([]).and(upsert("dev", Some(demo), |_| {}));
         held().when(deactivate("dev", demo)).then_with(|_, state| {
             assert!(!state.binding.as_ref().unwrap().active);
         });
@@ -353,11 +366,19 @@ mod tests {
 
     #[test]
     fn a_placeholder_of_a_secret_is_refused_as_a_value() {
-        let command = upsert("dev", |upsert| {
-            upsert.config = json!({"token": "[REDACTED]"}).as_object().cloned().unwrap();
+        let command = upsert("dev", None, |binding| {
+            binding.config = json!({"token": "[REDACTED]"}).as_object().cloned().unwrap();
         });
         given::<Channel>([]).when(command).then_rejected_with(
             |no| matches!(no, Rejection::Invalid(faults) if faults[0].pointer == "/config/token"),
+        );
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_bound_is_refused() {
+        let command = upsert("dev", None, |binding| binding.address = " ".into());
+        given::<Channel>([]).when(command).then_rejected_with(
+            |no| matches!(no, Rejection::Invalid(faults) if faults[0].pointer == "/address"),
         );
     }
 }

@@ -1,12 +1,12 @@
 //! The commands of a channel binding: upsert and delete.
 
-use capstan_contract::command::{DeleteChannelBinding, UpsertChannelBinding};
-use capstan_domain::channel::{Address, Command, Delete, Upsert};
+use capstan_domain::Requested;
+use capstan_domain::channel::{Address, Command, DeleteChannelBinding, UpsertChannelBinding};
 use capstan_domain::id::BindingId;
 use capstan_envelope::Workspace;
 
-use super::execute::Execute;
-use super::{resolve, streams, wait};
+use super::execute::{Execute, decide_and_show};
+use super::{resolve, streams};
 use crate::App;
 use crate::call::CallContext;
 use crate::problem::Problem;
@@ -19,24 +19,15 @@ impl Execute for UpsertChannelBinding {
         workspace: &Workspace,
         call: &CallContext,
     ) -> Result<Reply, Problem> {
-        let key = call.key();
         let address = address(&mut self.channel_type, &mut self.address)?;
         let agent_id = resolve::agent_filter(app, workspace, self.agent_id.take()).await?;
         self.agent_id = agent_id.map(|id| id.to_string());
         let stream = streams::channel(&address)?;
-        let context = call.command_of_tenant(workspace, &stream, key.as_ref(), &self);
+        let context = call.command_of_tenant(workspace, &stream, call.key().as_ref(), &self);
         let binding_id = BindingId::of_channel(workspace.as_str(), address.channel_id());
-        let command = Command::Upsert(Box::new(Upsert {
-            workspace: workspace.to_string(),
-            address,
-            agent_id,
-            config: self.config,
-            active: self.active.unwrap_or(true),
-            at: call.received_at,
-        }));
-        let decided = app.dispatch.channels.execute(&stream, &command, &context).await?;
-        let channel = wait::shown(app, decided.position, app.reads.channel(workspace, binding_id)).await;
-        Ok(Reply::new(Success::Done, &context, &decided).showing_object("channel", channel))
+        let command = Command::Upsert { workspace: workspace.to_string(), agent_id, binding: Box::new(self) };
+        let shown = app.reads.channel(workspace, binding_id);
+        decide_and_show(app, &app.dispatch.channels, &stream, command, &context, Success::Done, shown).await
     }
 }
 
@@ -47,11 +38,10 @@ impl Execute for DeleteChannelBinding {
         workspace: &Workspace,
         call: &CallContext,
     ) -> Result<Reply, Problem> {
-        let key = call.key();
         let address = address(&mut self.channel_type, &mut self.address)?;
         let stream = streams::channel(&address)?;
-        let context = call.command_of_tenant(workspace, &stream, key.as_ref(), &self);
-        let command = Command::Delete(Delete { workspace: workspace.to_string(), at: call.received_at });
+        let context = call.command_of_tenant(workspace, &stream, call.key().as_ref(), &self);
+        let command = Requested::new(Command::Delete { workspace: workspace.to_string() }, call.received_at);
         let decided = app.dispatch.channels.execute(&stream, &command, &context).await?;
         Ok(Reply::new(Success::Done, &context, &decided))
     }

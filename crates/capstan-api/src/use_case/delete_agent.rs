@@ -5,7 +5,7 @@ use capstan_dispatch::{CommandContext, DispatchError};
 use capstan_domain::agent::{Command, Delete, Rejection};
 use capstan_domain::id::{AgentId, TaskId, derived};
 use capstan_domain::task::command::CancelTask;
-use capstan_domain::{channel, task};
+use capstan_domain::{Requested, channel, task};
 use capstan_envelope::{CommitId, Workspace};
 
 use super::execute::Execute;
@@ -126,11 +126,9 @@ impl Deletion<'_> {
             let command_id =
                 derived(&["deactivated-by", &self.context.command_id.to_string(), &stream.to_string()]);
             let context = self.follow_up(command_id, DeleteAgent::NAME);
-            let command = channel::Command::Deactivate(channel::Deactivate {
-                workspace: self.workspace.to_string(),
-                agent_id: self.agent_id,
-                at: context.occurred_at,
-            });
+            let workspace = self.workspace.to_string();
+            let command = channel::Command::Deactivate { workspace, agent_id: self.agent_id };
+            let command = Requested::new(command, context.occurred_at);
             self.app.dispatch.channels.execute(&stream, &command, &context).await?;
         }
         Ok(())

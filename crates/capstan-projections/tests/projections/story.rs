@@ -162,16 +162,16 @@ impl Story {
     /// An address that the first workspace releases and the second one binds, and one for each of them.
     async fn make_channels(&mut self, first: &str, second: &str) {
         let bind = |workspace: &str, address: &str, at| {
-            channel::Command::Upsert(Box::new(channel::Upsert {
-                workspace: workspace.into(),
-                address: channel::Address::new("email", address).unwrap(),
-                agent_id: None,
-                config: Map::new(),
-                active: true,
-                at,
-            }))
+            let binding = Box::new(channel::UpsertChannelBinding {
+                channel_type: "email".into(),
+                address: address.into(),
+                ..Default::default()
+            });
+            let workspace = workspace.to_owned();
+            Requested::new(channel::Command::Upsert { workspace, agent_id: None, binding }, at)
         };
-        let release = channel::Command::Delete(channel::Delete { workspace: first.into(), at: self.tick() });
+        let release = channel::Command::Delete { workspace: first.into() };
+        let release = Requested::new(release, self.tick());
         let passed_on =
             vec![bind(first, "both@x", self.tick()), release, bind(second, "both@x", self.tick())];
         let lives = [
