@@ -20,10 +20,8 @@ mod check_tool_call;
 mod claim_input;
 mod claim_tool_call;
 mod conditions;
-mod create_agent;
 mod create_schedule;
 mod defer_input;
-mod delete_agent;
 mod delete_schedule;
 mod drain_worker;
 mod fan_out;
@@ -44,9 +42,9 @@ mod resume_schedule;
 mod return_attempt;
 mod start_attempt;
 mod trigger_schedule;
-mod update_agent;
 mod update_schedule;
 
+pub use capstan_domain::agent::{CreateAgent, DeleteAgent, UpdateAgent};
 pub use capstan_domain::channel::{DeleteChannelBinding, UpsertChannelBinding};
 pub use capstan_domain::class::ConfigureClass;
 pub use capstan_domain::task::command::{
@@ -68,10 +66,8 @@ pub use check_tool_call::CheckToolCall;
 pub use claim_input::ClaimInput;
 pub use claim_tool_call::ClaimToolCall;
 pub use conditions::{ClaimConditions, Conditions, LeaseConditions, Unconditional};
-pub use create_agent::CreateAgent;
 pub use create_schedule::CreateSchedule;
 pub use defer_input::DeferInput;
-pub use delete_agent::DeleteAgent;
 pub use delete_schedule::DeleteSchedule;
 pub use drain_worker::DrainWorker;
 pub use fan_out::{SourceWatchRequest, SubtaskRequest};
@@ -92,7 +88,6 @@ pub use resume_schedule::ResumeSchedule;
 pub use return_attempt::ReturnAttempt;
 pub use start_attempt::StartAttempt;
 pub use trigger_schedule::TriggerSchedule;
-pub use update_agent::UpdateAgent;
 pub use update_schedule::UpdateSchedule;
 
 /// The body of a command.

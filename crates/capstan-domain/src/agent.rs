@@ -21,7 +21,7 @@ use crate::finite;
 use crate::id::AgentId;
 use crate::redacted::refuse_placeholders;
 use crate::text::non_blank;
-use crate::{Fault, Faults};
+use crate::{Fault, Faults, Requested};
 
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -29,7 +29,7 @@ pub mod lookup;
 mod update;
 
 pub use crate::agent_config::AgentConfig;
-pub use update::{Fields, Update, Updated};
+pub use update::{Fields, UpdateAgent, Updated};
 
 /// The longest key an agent may have.
 pub const AGENT_KEY_BYTES_MAX: usize = 128;
@@ -46,47 +46,56 @@ const MEMORY_SCOPE_DEFAULT: &str = "workspace";
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Introduces the agent.
-    Create(Create),
+    Create {
+        /// Its workspace.
+        workspace: String,
+        /// The agent.
+        agent: Box<CreateAgent>,
+    },
     /// Changes it.
-    Update(Box<Update>),
+    Update(Box<UpdateAgent>),
     /// Deletes it.
-    Delete(Delete),
+    Delete {
+        /// Number of its open tasks the caller can see.
+        open_tasks: u64,
+    },
 }
 
-/// Deletes an agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delete {
-    /// Number of its open tasks the caller can see.
-    pub open_tasks: u64,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
-}
-
-/// Introduces an agent.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Create {
-    /// Id derived from the key.
-    pub agent_id: AgentId,
-    /// Its workspace.
-    pub workspace: String,
+/// Creates an agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CreateAgent {
     /// Stable handle, unique in the workspace.
     pub agent_key: String,
     /// Display name.
     pub name: String,
-    /// Blank means `generalist`.
+    /// Role of the agent; `generalist` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// Blank means `workspace`.
+    /// Scope of the agent's memory; `workspace` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_scope: Option<String>,
     /// A judgement that surfaces in stats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality_score: Option<f64>,
     /// Limit of what the agent may cost, in US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_budget_usd: Option<f64>,
-    /// Configuration as given; normalised while deciding.
+    /// Configuration; unknown keys are kept.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub config: Map<String, Value>,
-    /// True when it takes commands.
-    pub active: bool,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
+    /// True if the agent accepts commands; true when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+}
+
+/// Deletes an agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeleteAgent {
+    /// Id or key of the agent.
+    pub agent_id: String,
+    /// Cancels its open tasks first; without it an agent with open tasks is not deleted.
+    #[serde(default)]
+    pub cancel_open: bool,
 }
 
 /// An event of an agent. These names and fields are stored permanently.
@@ -167,27 +176,29 @@ pub struct State {
 pub struct Agent;
 
 impl Decider for Agent {
-    type Command = Command;
+    type Command = Requested<Command>;
     type Event = Event;
     type State = State;
     type Rejection = Rejection;
 
-    fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn decide(
+        state: &State,
+        Requested { command, at }: &Requested<Command>,
+    ) -> Result<Vec<Event>, Rejection> {
         match (command, &state.profile) {
-            (Command::Create(create), Some(_)) => Err(Rejection::Exists(create.agent_key.clone())),
-            (Command::Create(create), None) => {
-                created(create).map(|event| vec![Event::Created(event)]).map_err(Rejection::Invalid)
-            }
-            (Command::Update(_) | Command::Delete(_), None) => Err(Rejection::NotFound),
-            (Command::Update(update), Some(profile)) => update::updated(profile, update)
+            (Command::Create { agent, .. }, Some(_)) => Err(Rejection::Exists(agent.agent_key.clone())),
+            (Command::Create { workspace, agent }, None) => created(workspace, agent, *at)
+                .map(|event| vec![Event::Created(event)])
+                .map_err(Rejection::Invalid),
+            (Command::Update(_) | Command::Delete { .. }, None) => Err(Rejection::NotFound),
+            (Command::Update(update), Some(profile)) => update::updated(profile, update, *at)
                 .map(|event| event.map(Event::Updated).into_iter().collect())
                 .map_err(Rejection::Invalid),
-            (Command::Delete(delete), Some(_)) if delete.open_tasks > 0 => {
-                Err(Rejection::HasOpenTasks(delete.open_tasks))
+            (Command::Delete { open_tasks }, Some(_)) if *open_tasks > 0 => {
+                Err(Rejection::HasOpenTasks(*open_tasks))
             }
-            (Command::Delete(delete), Some(profile)) => {
-                let deleted = Deleted { agent_id: profile.agent_id, deleted_at: delete.at };
-                Ok(vec![Event::Deleted(deleted)])
+            (Command::Delete { .. }, Some(profile)) => {
+                Ok(vec![Event::Deleted(Deleted { agent_id: profile.agent_id, deleted_at: *at })])
             }
         }
     }
@@ -206,26 +217,23 @@ impl Decider for Agent {
     }
 }
 
-fn created(create: &Create) -> Result<Created, Vec<Fault>> {
+fn created(workspace: &str, create: &CreateAgent, at: DateTime<Utc>) -> Result<Created, Vec<Fault>> {
     let mut faults = Faults::default();
-    check_key(create.agent_key.trim(), &mut faults);
+    let agent_key = create.agent_key.trim();
+    check_key(agent_key, &mut faults);
     let name = faults.required("/name", &create.name);
     check_amounts(create.quality_score, create.cost_budget_usd, &mut faults);
     refuse_placeholders(&create.config, "/config", &mut faults);
-    let config = AgentConfig::normalised(&create.config, &create.agent_key, &mut faults);
+    let config = AgentConfig::normalised(&create.config, agent_key, &mut faults);
     faults.into_result()?;
     Ok(Created {
-        agent_id: create.agent_id,
-        workspace: create.workspace.clone(),
-        agent_key: create.agent_key.trim().to_owned(),
-        name: name.to_owned(),
         role: or_default(create.role.as_deref(), ROLE_DEFAULT),
         memory_scope: or_default(create.memory_scope.as_deref(), MEMORY_SCOPE_DEFAULT),
         quality_score: create.quality_score,
         cost_budget_usd: create.cost_budget_usd,
         config,
-        active: create.active,
-        created_at: create.at,
+        active: create.active.unwrap_or(true),
+        ..Created::named(workspace, agent_key, name, at)
     })
 }
 
@@ -287,8 +295,12 @@ fn or_default(given: Option<&str>, default: &str) -> String {
 mod tests {
     use capstan_decider::spec::given;
 
-    use super::fixture::create;
+    use super::fixture::{create, create_with};
     use super::*;
+
+    fn delete(open_tasks: u64) -> Requested<Command> {
+        Requested::new(Command::Delete { open_tasks }, DateTime::UNIX_EPOCH)
+    }
 
     #[test]
     fn an_agent_is_created_with_defaults() {
@@ -329,12 +341,11 @@ mod tests {
     #[test]
     fn an_absurd_score_or_budget_is_refused() {
         for number in [-0.1, 1.1e12, f64::INFINITY, f64::NAN] {
-            let Command::Create(command) = create("demo", "Demo", serde_json::json!({})) else {
-                panic!("the fixture creates")
-            };
-            let command = Create { quality_score: Some(number), cost_budget_usd: Some(number), ..command };
+            let command = create_with("demo", "Demo", serde_json::json!({}), |agent| {
+                (agent.quality_score, agent.cost_budget_usd) = (Some(number), Some(number));
+            });
             given::<Agent>([])
-                .when(Command::Create(command))
+                .when(command)
                 .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 2));
         }
     }
@@ -346,9 +357,9 @@ mod tests {
             .when(create("demo", "Other", serde_json::json!({})))
             .then_rejected(Rejection::Exists("demo".into()));
     }
+
     #[test]
     fn an_agent_with_open_tasks_is_not_deleted() {
-        let delete = |open_tasks| Command::Delete(Delete { open_tasks, at: DateTime::UNIX_EPOCH });
         let demo = || given::<Agent>([]).and(create("demo", "Demo", serde_json::json!({})));
         demo().when(delete(2)).then_rejected(Rejection::HasOpenTasks(2));
         demo().when(delete(0)).then([Event::Deleted(Deleted {
@@ -363,7 +374,7 @@ mod tests {
         let again = create("demo", "Second life", serde_json::json!({}));
         given::<Agent>([])
             .and(create("demo", "Demo", serde_json::json!({})))
-            .and(Command::Delete(Delete { open_tasks: 0, at: DateTime::UNIX_EPOCH }))
+            .and(delete(0))
             .when(again)
             .then_with(|_, state| {
                 let profile = state.profile.as_ref().unwrap();

@@ -1,16 +1,15 @@
 //! The commands of an agent, create and update, and the answer to a query for its statistics.
 
-use capstan_contract::command::{CreateAgent, UpdateAgent};
-use capstan_domain::agent::{Command, Create, Update};
+use capstan_domain::agent::{Command, CreateAgent, UpdateAgent};
 use capstan_domain::id::AgentId;
 use capstan_envelope::Workspace;
 use capstan_projections::AgentStats;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::execute::Execute;
+use super::execute::{Execute, decide_and_show};
 use super::read::Positioned;
-use super::{quota, resolve, streams, wait};
+use super::{quota, resolve, streams};
 use crate::App;
 use crate::call::CallContext;
 use crate::problem::Problem;
@@ -18,7 +17,6 @@ use crate::receipt::{Reply, Success};
 
 impl Execute for CreateAgent {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let key = call.key();
         let agent_id = AgentId::of_key(workspace.as_str(), self.agent_key.trim());
         let stream = streams::agent(workspace, agent_id)?;
         let workspace_state = resolve::workspace_state(app, workspace).await?;
@@ -27,23 +25,10 @@ impl Execute for CreateAgent {
         {
             quota::admit_agent(app, workspace, max).await?;
         }
-        let context = call.command(&stream, key.as_ref(), &self);
-        let command = Command::Create(Create {
-            agent_id,
-            workspace: workspace.to_string(),
-            agent_key: self.agent_key,
-            name: self.name,
-            role: self.role,
-            memory_scope: self.memory_scope,
-            quality_score: self.quality_score,
-            cost_budget_usd: self.cost_budget_usd,
-            config: self.config,
-            active: self.active.unwrap_or(true),
-            at: call.received_at,
-        });
-        let decided = app.dispatch.agents.execute(&stream, &command, &context).await?;
-        let agent = wait::shown(app, decided.position, app.reads.agent(workspace, agent_id)).await;
-        Ok(Reply::new(Success::Created, &context, &decided).showing_object("agent", agent))
+        let context = call.command(&stream, call.key().as_ref(), &self);
+        let command = Command::Create { workspace: workspace.to_string(), agent: Box::new(self) };
+        let (agents, shown) = (&app.dispatch.agents, app.reads.agent(workspace, agent_id));
+        decide_and_show(app, agents, &stream, command, &context, Success::Created, shown).await
     }
 }
 
@@ -54,23 +39,11 @@ impl Execute for UpdateAgent {
         workspace: &Workspace,
         call: &CallContext,
     ) -> Result<Reply, Problem> {
-        let key = call.key();
         let agent_id = named_id(app, workspace, &mut self.agent_id).await?;
         let stream = streams::agent(workspace, agent_id)?;
-        let context = call.command(&stream, key.as_ref(), &self);
-        let command = Command::Update(Box::new(Update {
-            name: self.name,
-            role: self.role,
-            memory_scope: self.memory_scope,
-            quality_score: self.quality_score,
-            cost_budget_usd: self.cost_budget_usd,
-            config: self.config,
-            active: self.active,
-            at: call.received_at,
-        }));
-        let decided = app.dispatch.agents.execute(&stream, &command, &context).await?;
-        let agent = wait::shown(app, decided.position, app.reads.agent(workspace, agent_id)).await;
-        Ok(Reply::new(Success::Done, &context, &decided).showing_object("agent", agent))
+        let context = call.command(&stream, call.key().as_ref(), &self);
+        let (command, shown) = (Command::Update(Box::new(self)), app.reads.agent(workspace, agent_id));
+        decide_and_show(app, &app.dispatch.agents, &stream, command, &context, Success::Done, shown).await
     }
 }
 

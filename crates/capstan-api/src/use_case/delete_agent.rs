@@ -1,8 +1,8 @@
 //! Deletes an agent: cancels its open tasks first, if the caller asks for it, and deactivates its channel bindings afterwards.
 
-use capstan_contract::command::{CommandBody, DeleteAgent};
+use capstan_contract::command::CommandBody;
 use capstan_dispatch::{CommandContext, DispatchError};
-use capstan_domain::agent::{Command, Delete, Rejection};
+use capstan_domain::agent::{Command, DeleteAgent, Rejection};
 use capstan_domain::id::{AgentId, TaskId, derived};
 use capstan_domain::task::command::CancelTask;
 use capstan_domain::{Requested, channel, task};
@@ -45,7 +45,7 @@ impl Execute for DeleteAgent {
             cancelled = deletion.cancel_open_tasks().await?;
         }
         let open_tasks = if is_there { deletion.open_tasks().await? } else { 0 };
-        let command = Command::Delete(Delete { open_tasks, at: call.received_at });
+        let command = Requested::new(Command::Delete { open_tasks }, call.received_at);
         let decided = app.dispatch.agents.execute(&stream, &command, &context).await?;
         if decided.changed {
             deletion.clean_up(self.cancel_open, &mut cancelled).await;

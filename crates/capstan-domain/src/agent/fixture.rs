@@ -3,22 +3,27 @@
 use chrono::DateTime;
 use serde_json::Value;
 
-use crate::agent::{Command, Create};
-use crate::id::AgentId;
+use crate::Requested;
+use crate::agent::{Command, CreateAgent};
 
-pub(crate) fn create(key: &str, name: &str, config: Value) -> Command {
+pub(crate) fn create(key: &str, name: &str, config: Value) -> Requested<Command> {
+    create_with(key, name, config, |_| {})
+}
+
+pub(crate) fn create_with(
+    key: &str,
+    name: &str,
+    config: Value,
+    change: impl FnOnce(&mut CreateAgent),
+) -> Requested<Command> {
     let Value::Object(config) = config else { panic!("a config is an object") };
-    Command::Create(Create {
-        agent_id: AgentId::of_key("dev", key),
-        workspace: "dev".into(),
+    let mut agent = Box::new(CreateAgent {
         agent_key: key.into(),
         name: name.into(),
         role: Some("  ".into()),
-        memory_scope: None,
-        quality_score: None,
-        cost_budget_usd: None,
         config,
-        active: true,
-        at: DateTime::UNIX_EPOCH,
-    })
+        ..CreateAgent::default()
+    });
+    change(&mut agent);
+    Requested::new(Command::Create { workspace: "dev".into(), agent }, DateTime::UNIX_EPOCH)
 }

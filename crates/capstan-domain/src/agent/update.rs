@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::agent::{Created, check_amounts, or_default};
+use crate::agent::{Created, MEMORY_SCOPE_DEFAULT, ROLE_DEFAULT, check_amounts, or_default};
 use crate::agent_config::AgentConfig;
 use crate::finite;
 use crate::id::AgentId;
@@ -13,24 +13,31 @@ use crate::redacted::refuse_placeholders;
 use crate::{Change, Fault, Faults};
 
 /// Changes an agent; what is absent stays.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Update {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UpdateAgent {
+    /// Id or key of the agent.
+    pub agent_id: String,
     /// Display name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Blank means `generalist`.
+    /// Role of the agent; `generalist` when blank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
-    /// Blank means `workspace`.
+    /// Scope of the agent's memory; `workspace` when blank.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_scope: Option<String>,
-    /// A judgement that surfaces in stats.
+    /// A judgement that surfaces in stats; null takes it away.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub quality_score: Change<f64>,
-    /// Limit of what the agent may cost, in US dollars.
+    /// Limit of what the agent may cost, in US dollars; null lifts it.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub cost_budget_usd: Change<f64>,
-    /// Keys of the configuration with their new values; `null` removes a key.
+    /// Keys of the configuration with their new values; null removes a key, the others stay.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub config: Map<String, Value>,
-    /// True when it takes commands.
+    /// True if the agent accepts commands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// The agent was changed; what is absent stayed.
@@ -112,7 +119,11 @@ impl Updated {
 }
 
 /// The change as an event; none when it changes nothing.
-pub(super) fn updated(profile: &Created, update: &Update) -> Result<Option<Updated>, Vec<Fault>> {
+pub(super) fn updated(
+    profile: &Created,
+    update: &UpdateAgent,
+    at: DateTime<Utc>,
+) -> Result<Option<Updated>, Vec<Fault>> {
     let mut faults = Faults::default();
     let name = update.name.as_deref().map(str::trim);
     faults.require(name.is_none_or(|name| !name.is_empty()), "/name", "name cannot be empty");
@@ -131,13 +142,13 @@ pub(super) fn updated(profile: &Created, update: &Update) -> Result<Option<Updat
     let event = Updated {
         agent_id: profile.agent_id,
         name: differing(name.map(str::to_owned), &profile.name),
-        role: differing(filled(&update.role, "generalist"), &profile.role),
-        memory_scope: differing(filled(&update.memory_scope, "workspace"), &profile.memory_scope),
+        role: differing(filled(&update.role, ROLE_DEFAULT), &profile.role),
+        memory_scope: differing(filled(&update.memory_scope, MEMORY_SCOPE_DEFAULT), &profile.memory_scope),
         quality_score: update.quality_score.against(profile.quality_score.as_ref()),
         cost_budget_usd: update.cost_budget_usd.against(profile.cost_budget_usd.as_ref()),
         config: AgentConfig::difference(&profile.config, &config),
         active: update.active.filter(|active| *active != profile.active),
-        updated_at: update.at,
+        updated_at: at,
     };
     Ok(Some(event).filter(|event| !event.changes_nothing()))
 }
@@ -148,6 +159,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::Requested;
     use crate::agent::{Agent, Command, Event, Rejection, fixture};
 
     fn demo() -> Given<Agent> {
@@ -155,10 +167,10 @@ mod tests {
         given::<Agent>([]).and(fixture::create("demo", "Demo", config))
     }
 
-    fn update(change: impl FnOnce(&mut Update)) -> Command {
-        let mut update = Update { at: DateTime::UNIX_EPOCH, ..Update::default() };
+    fn update(change: impl FnOnce(&mut UpdateAgent)) -> Requested<Command> {
+        let mut update = Box::new(UpdateAgent::default());
         change(&mut update);
-        Command::Update(Box::new(update))
+        Requested::new(Command::Update(update), DateTime::UNIX_EPOCH)
     }
 
     fn config(config: Value) -> Map<String, Value> {
@@ -209,7 +221,7 @@ mod tests {
             update(|update| (update.role, update.memory_scope) = (Some(" ".into()), Some(String::new())));
         demo().and(named).when(blank).then_with(|events, state| {
             assert_eq!(event(events).memory_scope, None, "it was the default already");
-            assert_eq!(state.profile.as_ref().unwrap().role, "generalist");
+            assert_eq!(state.profile.as_ref().unwrap().role, ROLE_DEFAULT);
         });
     }
 

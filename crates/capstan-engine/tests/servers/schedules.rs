@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use capstan_contract::{AgentCodec, ScheduleCodec, TaskCodec};
 use capstan_dispatch::Dispatcher;
+use capstan_domain::Requested;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::id::{AgentId, ScheduleId, TaskId};
 use capstan_domain::schedule::command::{Create, Update};
@@ -59,19 +60,15 @@ impl Plan {
     async fn hire(&self, active: bool) {
         let agents: Arc<Dispatcher<Agent, AgentCodec>> = dispatcher(&self.office.log);
         let demo = demo(now());
-        let create = agent::Command::Create(agent::Create {
-            agent_id: demo.agent_id,
-            workspace: demo.workspace,
+        let agent = Box::new(agent::CreateAgent {
             agent_key: demo.agent_key,
             name: demo.name,
-            role: None,
-            memory_scope: None,
-            quality_score: None,
-            cost_budget_usd: None,
             config: demo.config,
-            active,
-            at: now(),
+            active: Some(active),
+            ..agent::CreateAgent::default()
         });
+        let create = agent::Command::Create { workspace: demo.workspace, agent };
+        let create = Requested::new(create, now());
         let stream = stream_of(AgentCodec::CATEGORY, &AgentId::of_key("dev", "demo").to_string());
         self.office.execute(&agents, &stream, &create).await;
     }

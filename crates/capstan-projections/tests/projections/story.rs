@@ -130,7 +130,8 @@ impl Story {
     async fn make_agent(&mut self, name: &str, key: &str) {
         let update = |at| {
             let config = object(json!({"model": "m-2"}));
-            agent::Command::Update(Box::new(agent::Update { config, at, ..Default::default() }))
+            let update = Box::new(agent::UpdateAgent { config, ..Default::default() });
+            Requested::new(agent::Command::Update(update), at)
         };
         let (create, changed) = (self.new_agent(name, key), update(self.tick()));
         let stream = agent_stream(name, key);
@@ -138,25 +139,20 @@ impl Story {
         let agent::Event::Created(created) = &events[0] else { panic!("created") };
         self.agents.push(created.clone());
         let brief = format!("{key}-brief");
-        let delete = agent::Command::Delete(agent::Delete { open_tasks: 0, at: self.tick() });
+        let delete = Requested::new(agent::Command::Delete { open_tasks: 0 }, self.tick());
         let life = [self.new_agent(name, &brief), delete.clone(), self.new_agent(name, &brief), delete];
         self.live::<Agent>(&agent_stream(name, &brief), life, DomainEvent::Agent).await;
     }
 
-    fn new_agent(&mut self, name: &str, key: &str) -> agent::Command {
-        agent::Command::Create(agent::Create {
-            agent_id: AgentId::of_key(name, key),
-            workspace: name.into(),
+    fn new_agent(&mut self, name: &str, key: &str) -> Requested<agent::Command> {
+        let agent = Box::new(agent::CreateAgent {
             agent_key: key.into(),
             name: format!("Agent {key}"),
-            role: None,
-            memory_scope: None,
             quality_score: Some(0.1 + 0.2),
-            cost_budget_usd: None,
             config: object(json!({"runner": "process", "model": "m-1"})),
-            active: true,
-            at: self.tick(),
-        })
+            ..Default::default()
+        });
+        Requested::new(agent::Command::Create { workspace: name.into(), agent }, self.tick())
     }
 
     /// An address that the first workspace releases and the second one binds, and one for each of them.

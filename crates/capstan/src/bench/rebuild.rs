@@ -99,19 +99,10 @@ async fn fill(log: &Arc<dyn EventLog>, tasks: usize) -> anyhow::Result<()> {
     let agents: Dispatcher<Agent, AgentCodec> =
         Dispatcher::new(log.clone(), Arc::new(NoSnapshots), DispatcherConfig::default());
     let agent_id = AgentId::of_key("dev", "demo");
-    let create = agent::Command::Create(agent::Create {
-        agent_id,
-        workspace: "dev".into(),
-        agent_key: "demo".into(),
-        name: "Demo".into(),
-        role: None,
-        memory_scope: None,
-        quality_score: None,
-        cost_budget_usd: None,
-        config: serde_json::Map::new(),
-        active: true,
-        at: Utc::now(),
-    });
+    let demo =
+        agent::CreateAgent { agent_key: "demo".into(), name: "Demo".into(), ..agent::CreateAgent::default() };
+    let create = agent::Command::Create { workspace: "dev".into(), agent: Box::new(demo) };
+    let create = Requested::new(create, Utc::now());
     let stream = StreamId::new(workspace.clone(), "agent", &agent_id.to_string())?;
     let created = agents.execute(&stream, &create, &context("create-agent", 0, 0)).await?;
     let agent = created.loaded.state.profile.clone().context("a created agent")?;
