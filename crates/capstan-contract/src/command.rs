@@ -20,9 +20,7 @@ mod check_tool_call;
 mod claim_input;
 mod claim_tool_call;
 mod conditions;
-mod create_schedule;
 mod defer_input;
-mod delete_schedule;
 mod drain_worker;
 mod fan_out;
 mod finalize_output;
@@ -31,22 +29,21 @@ mod fingerprint;
 mod finish_attempt;
 mod lease_attempts;
 mod open_blocker;
-mod pause_schedule;
 mod produce_output;
 mod publish_source_event;
 mod record_usage;
 mod register_worker;
 mod renew_leases;
 mod report_tool_call;
-mod resume_schedule;
 mod return_attempt;
 mod start_attempt;
-mod trigger_schedule;
-mod update_schedule;
 
 pub use capstan_domain::agent::{CreateAgent, DeleteAgent, UpdateAgent};
 pub use capstan_domain::channel::{DeleteChannelBinding, UpsertChannelBinding};
 pub use capstan_domain::class::ConfigureClass;
+pub use capstan_domain::schedule::command::{
+    CreateSchedule, DeleteSchedule, PauseSchedule, ResumeSchedule, TriggerSchedule, UpdateSchedule,
+};
 pub use capstan_domain::task::command::{
     AcceptAgentCommand, ArchiveTask, CancelRun, CancelTask, DecidedItem, EnqueueRunInput, RetryTask,
     SubmitTaskInput, TaskPayload, UnarchiveTask, UpdateTask,
@@ -66,9 +63,7 @@ pub use check_tool_call::CheckToolCall;
 pub use claim_input::ClaimInput;
 pub use claim_tool_call::ClaimToolCall;
 pub use conditions::{ClaimConditions, Conditions, LeaseConditions, Unconditional};
-pub use create_schedule::CreateSchedule;
 pub use defer_input::DeferInput;
-pub use delete_schedule::DeleteSchedule;
 pub use drain_worker::DrainWorker;
 pub use fan_out::{SourceWatchRequest, SubtaskRequest};
 pub use finalize_output::FinalizeOutput;
@@ -77,18 +72,14 @@ pub use fingerprint::fingerprint;
 pub use finish_attempt::{AgendaEntry, FinishAttempt, WakeRequest};
 pub use lease_attempts::LeaseAttempts;
 pub use open_blocker::{AskedApprovers, AskedDeadline, AskedItem, AskedKind, BlockerQuestion, OpenBlocker};
-pub use pause_schedule::PauseSchedule;
 pub use produce_output::{CreateTaskOutput, ProduceOutput};
 pub use publish_source_event::PublishSourceEvent;
 pub use record_usage::RecordUsage;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
 pub use renew_leases::{RenewLeases, Renewal};
 pub use report_tool_call::ReportToolCall;
-pub use resume_schedule::ResumeSchedule;
 pub use return_attempt::ReturnAttempt;
 pub use start_attempt::StartAttempt;
-pub use trigger_schedule::TriggerSchedule;
-pub use update_schedule::UpdateSchedule;
 
 /// The body of a command.
 pub trait CommandBody: Serialize + DeserializeOwned + JsonSchema {

@@ -27,7 +27,7 @@ mod tests;
 
 use capstan_decider::Decider;
 
-use crate::Fault;
+use crate::{Fault, Requested};
 
 pub use catch_up::{CATCH_UP_MAX, LATE_MS};
 pub use command::Command;
@@ -64,12 +64,12 @@ pub enum Rejection {
 pub struct ScheduleDecider;
 
 impl Decider for ScheduleDecider {
-    type Command = Command;
+    type Command = Requested<Command>;
     type Event = Event;
     type State = State;
     type Rejection = Rejection;
 
-    fn decide(state: &State, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn decide(state: &State, command: &Requested<Command>) -> Result<Vec<Event>, Rejection> {
         decide::decide(state, command)
     }
 

@@ -5,10 +5,10 @@ use capstan_decider::Decider;
 use capstan_dispatch::{DispatchError, ReadFailure, TogetherError, execute_together};
 use capstan_domain::agent;
 use capstan_domain::id::{AgentId, TaskId, derived};
-use capstan_domain::schedule::command::{Obstacle, Pause, Tick};
+use capstan_domain::schedule::command::{Obstacle, Tick};
 use capstan_domain::schedule::event::PauseCause;
 use capstan_domain::schedule::{Command, Event, Overlap, ScheduleDecider, State, firing};
-use capstan_domain::task;
+use capstan_domain::{Requested, task};
 
 use crate::commands::{context, stream_of};
 use crate::deciders::Deciders;
@@ -55,7 +55,7 @@ async fn pause_without_agent(deciders: &Deciders, check: &AgentCheck) -> Found {
         Some(agent) if agent.active => deciders.schedules.refresh(&stream).await,
         gone => {
             let cause = gone.map_or(PauseCause::AgentGone, |_| PauseCause::AgentInactive);
-            let command = Command::Pause(Pause { cause, reason: None, at: *at });
+            let command = Requested::new(Command::Pause { cause, reason: None }, *at);
             let context = context(*command_id, PAUSE, key.schedule_id.0, *at);
             match deciders.schedules.execute(&stream, &command, &context).await {
                 Ok(decided) => Ok(decided.loaded),
@@ -101,13 +101,13 @@ async fn execute(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> Found
             still_open(deciders, order).await.map_err(|failure| TogetherError::Second(failure.into()))?
         }
     };
-    let tick = Tick { tick: order.tick, obstacle, open_task_ids, at: *at };
+    let tick = Tick { tick: order.tick, obstacle, open_task_ids };
+    let command = Requested::new(Command::Tick(tick.clone()), *at);
     let context = context(order.command_id, TICK, key.schedule_id.0, *at);
     if order.overlap == Overlap::CancelRunning && !tick.open_task_ids.is_empty() {
         let loaded = deciders.schedules.refresh(&stream).await;
         let loaded = loaded.map_err(|failure| TogetherError::First(failure.into()))?;
-        let decided =
-            ScheduleDecider::decide(&loaded.state, &Command::Tick(tick.clone())).unwrap_or_default();
+        let decided = ScheduleDecider::decide(&loaded.state, &command).unwrap_or_default();
         // Before the tick is recorded: a repeat after a crash finds them cancelled, and continues.
         if decided.iter().any(|event| matches!(event, Event::TickFired(_))) {
             cancel(deciders, order, &tick.open_task_ids, grace_ms).await.map_err(TogetherError::Second)?;
@@ -118,7 +118,6 @@ async fn execute(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> Found
         let stream = stream_of::<TaskCodec>(&key.workspace, &accept.task_id.to_string())?;
         Some((stream, task::Command::Accept(Box::new(accept)).at(*at)))
     };
-    let command = Command::Tick(tick.clone());
     let first = (&*deciders.schedules, &stream, &command);
     let decided = match execute_together(first, &*deciders.tasks, follow, &context).await {
         Ok(together) => together.first,
@@ -131,6 +130,7 @@ async fn execute(deciders: &Deciders, order: &TickOrder, grace_ms: i64) -> Found
                 refusal.to_string()
             };
             let command = Command::Tick(Tick { obstacle: Some(Obstacle::TaskRefused(detail)), ..tick });
+            let command = Requested::new(command, *at);
             deciders.schedules.execute(&stream, &command, &context).await.map_err(TogetherError::First)?
         }
         Err(error) => return Err(error),

@@ -1,18 +1,18 @@
 //! The commands of a schedule: create, update, delete, pause, resume and trigger.
 
-use capstan_contract::command::{
-    CommandBody, CreateSchedule, DeleteSchedule, PauseSchedule, ResumeSchedule, TriggerSchedule,
+use capstan_contract::command::CommandBody;
+use capstan_dispatch::{TogetherError, execute_together};
+use capstan_domain::id::{ScheduleId, TaskId};
+use capstan_domain::schedule::command::{
+    CreateSchedule, DeleteSchedule, NewSchedule, PauseSchedule, ResumeSchedule, TriggerSchedule,
     UpdateSchedule,
 };
-use capstan_dispatch::{CommandContext, Decided, TogetherError, execute_together};
-use capstan_domain::id::{ScheduleId, TaskId};
-use capstan_domain::schedule::command::{Create, Delete, Pause, Resume, Trigger, Update};
 use capstan_domain::schedule::event::PauseCause;
-use capstan_domain::schedule::{Command, Definition, Event, ScheduleDecider, firing};
-use capstan_domain::{schedule, task};
+use capstan_domain::schedule::{Command, Event, firing};
+use capstan_domain::{Requested, schedule, task};
 use capstan_envelope::Workspace;
 
-use super::execute::Execute;
+use super::execute::{Execute, decide_and_show};
 use super::{quota, resolve, streams, wait};
 use crate::App;
 use crate::call::{CallContext, fresh_id};
@@ -35,68 +35,42 @@ impl Execute for CreateSchedule {
             quota::admit_schedule(app, workspace, max).await?;
         }
         let context = call.command(&stream, key.as_ref(), &self);
-        let command = Command::Create(Box::new(Create {
+        let new = NewSchedule {
             schedule_id,
             workspace: workspace.to_string(),
             agent,
-            definition: Definition {
-                cron_expr: self.cron_expr,
-                timezone: self.timezone.unwrap_or_default(),
-                prompt: self.prompt,
-                skill_paths: self.skill_paths.unwrap_or_default(),
-                source_view_id: self.source_view_id,
-                overlap: self.overlap.unwrap_or_default(),
-                catch_up: self.catch_up.unwrap_or_default(),
-                jitter_ms: self.jitter_ms.unwrap_or_default(),
-            },
-            active: self.active.unwrap_or(true),
             prompt_bytes_max: app.config.message_bytes_max,
-            at: call.received_at,
-        }));
-        let decided = app.dispatch.schedules.execute(&stream, &command, &context).await?;
-        Ok(reply(app, workspace, Success::Created, schedule_id, &context, &decided).await)
+        };
+        let command = Command::Create(Box::new(self), Box::new(new));
+        let (schedules, shown) = (&app.dispatch.schedules, app.reads.schedule(workspace, schedule_id));
+        decide_and_show(app, schedules, &stream, command, &context, Success::Created, shown).await
     }
 }
 
 impl Execute for UpdateSchedule {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let body = self.clone();
-        let command = Command::Update(Box::new(Update {
-            cron_expr: body.cron_expr,
-            timezone: body.timezone,
-            prompt: body.prompt,
-            skill_paths: body.skill_paths,
-            source_view_id: body.source_view_id,
-            overlap: body.overlap,
-            catch_up: body.catch_up,
-            jitter_ms: body.jitter_ms,
-            active: body.active,
-            prompt_bytes_max: app.config.message_bytes_max,
-            at: call.received_at,
-        }));
-        decide(app, workspace, call, &self, self.schedule_id, &command).await
+        let prompt_bytes_max = app.config.message_bytes_max;
+        let command = Command::Update { update: Box::new(self.clone()), prompt_bytes_max };
+        decide(app, workspace, call, &self, self.schedule_id, command).await
     }
 }
 
 impl Execute for DeleteSchedule {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let command = Command::Delete(Delete { at: call.received_at });
-        decide(app, workspace, call, &self, self.schedule_id, &command).await
+        decide(app, workspace, call, &self, self.schedule_id, Command::Delete).await
     }
 }
 
 impl Execute for PauseSchedule {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let (cause, reason) = (PauseCause::Asked, self.reason.clone());
-        let command = Command::Pause(Pause { cause, reason, at: call.received_at });
-        decide(app, workspace, call, &self, self.schedule_id, &command).await
+        let command = Command::Pause { cause: PauseCause::Asked, reason: self.reason.clone() };
+        decide(app, workspace, call, &self, self.schedule_id, command).await
     }
 }
 
 impl Execute for ResumeSchedule {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let command = Command::Resume(Resume { at: call.received_at });
-        decide(app, workspace, call, &self, self.schedule_id, &command).await
+        decide(app, workspace, call, &self, self.schedule_id, Command::Resume).await
     }
 }
 
@@ -121,7 +95,7 @@ impl Execute for TriggerSchedule {
             let stream = streams::task(workspace, accept.task_id).ok()?;
             Some((stream, task::Command::Accept(Box::new(accept)).at(call.received_at)))
         };
-        let command = Command::Trigger(Trigger { task_id, at: call.received_at });
+        let command = Requested::new(Command::Trigger { task_id }, call.received_at);
         let part = (&*app.dispatch.schedules, &stream, &command);
         let together = execute_together(part, &*app.dispatch.tasks, follow, &context).await?;
         let task = wait::shown(app, together.first.position, app.reads.task(workspace, task_id)).await;
@@ -145,24 +119,10 @@ async fn decide<B: CommandBody>(
     call: &CallContext,
     body: &B,
     schedule_id: ScheduleId,
-    command: &Command,
+    command: Command,
 ) -> Result<Reply, Problem> {
-    let key = call.key();
     let stream = streams::schedule(workspace, schedule_id)?;
-    let context = call.command(&stream, key.as_ref(), body);
-    let decided = app.dispatch.schedules.execute(&stream, command, &context).await?;
-    Ok(reply(app, workspace, Success::Done, schedule_id, &context, &decided).await)
-}
-
-/// The reply to a command on a schedule: with the schedule, when the read models have it in time.
-async fn reply(
-    app: &App,
-    workspace: &Workspace,
-    success: Success,
-    schedule_id: ScheduleId,
-    context: &CommandContext,
-    decided: &Decided<ScheduleDecider>,
-) -> Reply {
-    let schedule = wait::shown(app, decided.position, app.reads.schedule(workspace, schedule_id)).await;
-    Reply::new(success, context, decided).showing_object("schedule", schedule)
+    let context = call.command(&stream, call.key().as_ref(), body);
+    let (schedules, shown) = (&app.dispatch.schedules, app.reads.schedule(workspace, schedule_id));
+    decide_and_show(app, schedules, &stream, command, &context, Success::Done, shown).await
 }

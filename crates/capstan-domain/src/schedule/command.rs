@@ -1,107 +1,158 @@
-//! The requests a schedule takes. Each carries its time and every fresh id it may need.
+//! The requests a schedule takes. Each has every fresh id it may need beside it.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::Change;
 use crate::agent;
 use crate::id::{ScheduleId, TaskId};
 use crate::schedule::event::PauseCause;
-use crate::schedule::{CatchUp, Definition, Overlap};
+use crate::schedule::{CatchUp, Overlap};
 
 /// A request to a schedule.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "each variant is documented at its struct")]
 pub enum Command {
-    Create(Box<Create>),
-    Update(Box<Update>),
-    Delete(Delete),
-    Pause(Pause),
-    Resume(Resume),
-    Trigger(Trigger),
+    /// Begins it.
+    Create(Box<CreateSchedule>, Box<NewSchedule>),
+    /// Changes what is given, and nothing else.
+    Update {
+        /// The changes.
+        update: Box<UpdateSchedule>,
+        /// Longest prompt, in bytes.
+        prompt_bytes_max: usize,
+    },
+    /// Ends it; tasks it made stay.
+    Delete,
+    /// Stops it for now.
+    Pause {
+        /// The cause of the pause.
+        cause: PauseCause,
+        /// The reason, for people.
+        reason: Option<String>,
+    },
+    /// Resumes it, from now.
+    Resume,
+    /// Makes one task now, beside the ticks.
+    Trigger {
+        /// The task to make: fresh, or derived from the idempotency key.
+        task_id: TaskId,
+    },
+    /// Ends a tick whose time has come. A tick that is not the schedule's next one changes nothing.
     Tick(Tick),
 }
 
-/// Begins a schedule (`CreateSchedule`).
+/// Begins a schedule: a prompt to an agent at the times of a cron expression.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CreateSchedule {
+    /// The agent, by id or key.
+    pub agent_id: String,
+    /// Five-field cron expression.
+    pub cron_expr: String,
+    /// IANA name of the zone whose clocks it follows; UTC when absent or empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// Prompt sent to the agent at each tick.
+    pub prompt: String,
+    /// Skills handed to the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skill_paths: Option<Vec<String>>,
+    /// The view it works for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_view_id: Option<String>,
+    /// False for a schedule that begins paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<bool>,
+    /// Policy for a tick while a task of an earlier tick is open; `queue` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Overlap>,
+    /// Policy for missed ticks; `one` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<CatchUp>,
+    /// Longest delay of a tick by jitter, in milliseconds; 0 when absent, at most one day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter_ms: Option<i64>,
+}
+
+/// The parts of a new schedule that no caller chooses.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Create {
+pub struct NewSchedule {
     /// Fresh, or derived from the idempotency key.
     pub schedule_id: ScheduleId,
     /// The workspace.
     pub workspace: String,
     /// The agent as looked up.
     pub agent: agent::Created,
-    /// Its definition as given; a blank zone means UTC.
-    pub definition: Definition,
-    /// False to begin paused.
-    pub active: bool,
     /// Longest prompt, in bytes.
     pub prompt_bytes_max: usize,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
-/// Changes what is given, and nothing else (`UpdateSchedule`).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Update {
+/// Changes what is given of a schedule, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UpdateSchedule {
+    /// Id of the schedule.
+    pub schedule_id: ScheduleId,
     /// Five-field cron expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cron_expr: Option<String>,
-    /// IANA name; blank means UTC.
+    /// IANA name of the zone whose clocks it follows; empty means UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// The prompt for the agent.
+    /// Prompt sent to the agent at each tick.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
     /// Skills handed to the agent, all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skill_paths: Option<Vec<String>>,
-    /// The view it works for.
+    /// The view it works for; null clears it.
+    #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub source_view_id: Change<String>,
-    /// While a task of an earlier tick is still open.
-    pub overlap: Option<Overlap>,
-    /// The treatment of ticks that passed while the system was down.
-    pub catch_up: Option<CatchUp>,
-    /// Longest delay of a tick.
-    pub jitter_ms: Option<i64>,
-    /// Pauses or resumes it.
+    /// False pauses it, true resumes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-    /// Longest prompt, in bytes.
-    pub prompt_bytes_max: usize,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
+    /// Policy for a tick while a task of an earlier tick is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<Overlap>,
+    /// Policy for missed ticks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<CatchUp>,
+    /// Longest delay of a tick by jitter, in milliseconds; at most one day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jitter_ms: Option<i64>,
 }
 
-/// Ends a schedule; tasks it made stay (`DeleteSchedule`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delete {
-    /// Time of the command.
-    pub at: DateTime<Utc>,
+/// Ends a schedule; the tasks it made stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeleteSchedule {
+    /// Id of the schedule.
+    pub schedule_id: ScheduleId,
 }
 
-/// Stops a schedule for now (`PauseSchedule`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pause {
-    /// The cause of the pause.
-    pub cause: PauseCause,
-    /// The reason, for people.
+/// Stops a schedule until it is resumed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PauseSchedule {
+    /// Id of the schedule.
+    pub schedule_id: ScheduleId,
+    /// Reason; free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
-/// Resumes a paused schedule, from now (`ResumeSchedule`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resume {
-    /// Time of the command.
-    pub at: DateTime<Utc>,
+/// Resumes a paused schedule; ticks missed during the pause do not fire.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResumeSchedule {
+    /// Id of the schedule.
+    pub schedule_id: ScheduleId,
 }
 
-/// Makes one task now, beside the ticks (`TriggerSchedule`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trigger {
-    /// The task to make: fresh, or derived from the idempotency key.
-    pub task_id: TaskId,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
+/// Makes one task of a schedule now, beside its ticks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TriggerSchedule {
+    /// Id of the schedule.
+    pub schedule_id: ScheduleId,
 }
 
-/// The time of a tick has come. A tick that is not the schedule's next one changes nothing.
+/// The tick whose time has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tick {
     /// The tick that was waited for.
@@ -110,8 +161,6 @@ pub struct Tick {
     pub obstacle: Option<Obstacle>,
     /// Tasks of this schedule that are not over.
     pub open_task_ids: Vec<TaskId>,
-    /// Time of the command.
-    pub at: DateTime<Utc>,
 }
 
 /// An obstacle to the task of a tick.

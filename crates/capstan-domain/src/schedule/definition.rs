@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Faults;
 use crate::cron::{CronExpression, Zone};
 use crate::id::ScheduleId;
+use crate::schedule::command::{CreateSchedule, UpdateSchedule};
 use crate::schedule::{Next, Rhythm};
 
 /// The longest jitter, in milliseconds: a day.
@@ -65,7 +66,36 @@ pub struct Definition {
     pub jitter_ms: i64,
 }
 
+impl From<&CreateSchedule> for Definition {
+    fn from(create: &CreateSchedule) -> Self {
+        Self {
+            cron_expr: create.cron_expr.clone(),
+            timezone: create.timezone.clone().unwrap_or_default(),
+            prompt: create.prompt.clone(),
+            skill_paths: create.skill_paths.clone().unwrap_or_default(),
+            source_view_id: create.source_view_id.clone(),
+            overlap: create.overlap.unwrap_or_default(),
+            catch_up: create.catch_up.unwrap_or_default(),
+            jitter_ms: create.jitter_ms.unwrap_or_default(),
+        }
+    }
+}
+
 impl Definition {
+    /// The definition with the changes of an update, not checked yet.
+    pub(super) fn with(&self, update: &UpdateSchedule) -> Self {
+        Self {
+            cron_expr: update.cron_expr.as_ref().unwrap_or(&self.cron_expr).clone(),
+            timezone: update.timezone.as_ref().unwrap_or(&self.timezone).clone(),
+            prompt: update.prompt.as_ref().unwrap_or(&self.prompt).clone(),
+            skill_paths: update.skill_paths.as_ref().unwrap_or(&self.skill_paths).clone(),
+            source_view_id: update.source_view_id.on(self.source_view_id.as_ref()),
+            overlap: update.overlap.unwrap_or(self.overlap),
+            catch_up: update.catch_up.unwrap_or(self.catch_up),
+            jitter_ms: update.jitter_ms.unwrap_or(self.jitter_ms),
+        }
+    }
+
     /// The definition as it is stored: trimmed, zone and expression in their canonical spelling. Notes what is wrong.
     pub(super) fn checked(self, faults: &mut Faults) -> Self {
         // The zone first: an expression is read in it.

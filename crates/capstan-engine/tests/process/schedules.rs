@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use capstan_contract::ScheduleCodec;
 use capstan_decider::{Decider, fold};
+use capstan_domain::Requested;
 use capstan_domain::id::{AgentId, ScheduleId, TaskId};
 use capstan_domain::matching::StreamKey;
-use capstan_domain::schedule::command::{Create, Pause, Resume, Tick};
+use capstan_domain::schedule::command::{CreateSchedule, NewSchedule, Tick};
 use capstan_domain::schedule::event::PauseCause;
-use capstan_domain::schedule::{
-    CatchUp, Command, Definition, Event, Overlap, ScheduleDecider, State, firing,
-};
+use capstan_domain::schedule::{Command, Event, ScheduleDecider, State, firing};
 use capstan_domain::task::command::Accept;
 use capstan_domain::task::{self, TaskDecider};
 use capstan_engine::process::{Effect, Process, ScheduleKey, ScheduleSettled, TickOrder};
@@ -37,30 +36,21 @@ impl Clock {
         let key = Arc::new(ScheduleKey { workspace: "dev".into(), schedule_id });
         let process = Process::new(config(), start());
         let mut clock = Self { process, key, state: None, version: 0, log: Vec::new(), now: start() };
-        clock.send(&Command::Create(Box::new(Create {
-            schedule_id,
-            workspace: "dev".into(),
-            agent: demo("dev", start()),
-            definition: Definition {
-                cron_expr: "* * * * *".into(),
-                timezone: "UTC".into(),
-                prompt: "look".into(),
-                skill_paths: Vec::new(),
-                source_view_id: None,
-                overlap: Overlap::default(),
-                catch_up: CatchUp::default(),
-                jitter_ms: 0,
-            },
-            active: true,
-            prompt_bytes_max: 100,
-            at: start(),
-        })));
+        let create = CreateSchedule {
+            agent_id: "demo".into(),
+            cron_expr: "* * * * *".into(),
+            prompt: "look".into(),
+            ..CreateSchedule::default()
+        };
+        let agent = demo("dev", start());
+        let new = NewSchedule { schedule_id, workspace: "dev".into(), agent, prompt_bytes_max: 100 };
+        clock.send(Command::Create(Box::new(create), Box::new(new)), start());
         clock
     }
 
     /// Decides and records.
-    fn send(&mut self, command: &Command) -> Vec<Event> {
-        let events = ScheduleDecider::decide(&self.state, command).unwrap();
+    fn send(&mut self, command: Command, at: DateTime<Utc>) -> Vec<Event> {
+        let events = ScheduleDecider::decide(&self.state, &Requested::new(command, at)).unwrap();
         if events.is_empty() {
             return events;
         }
@@ -96,8 +86,7 @@ impl Clock {
     }
 
     fn execute(&mut self, order: &TickOrder) {
-        let (tick, at) = (order.tick, order.at);
-        self.send(&Command::Tick(Tick { tick, obstacle: None, open_task_ids: Vec::new(), at }));
+        self.send(tick(order.tick), order.at);
         self.saw(Some(order.tick));
     }
 
@@ -105,6 +94,10 @@ impl Clock {
         let seen = ScheduleSettled::State { version: self.version, state: self.state.clone() };
         self.process.schedule_settled(&self.key, tick, seen, self.now);
     }
+}
+
+fn tick(tick: DateTime<Utc>) -> Command {
+    Command::Tick(Tick { tick, obstacle: None, open_task_ids: Vec::new() })
 }
 
 #[test]
@@ -169,12 +162,12 @@ fn a_paused_schedule_is_forgotten_and_loaded_when_it_is_resumed() {
     let mut clock = Clock::begin();
     clock.deliver();
     let at = clock.now;
-    clock.send(&Command::Pause(Pause { cause: PauseCause::Asked, reason: None, at }));
+    clock.send(Command::Pause { cause: PauseCause::Asked, reason: None }, at);
     clock.deliver();
     clock.now += Duration::minutes(5);
     assert!(clock.order().is_none());
     let at = clock.now;
-    clock.send(&Command::Resume(Resume { at }));
+    clock.send(Command::Resume, at);
     clock.deliver();
     assert!(clock.loads(), "the schedule is not looked for");
     clock.saw(None);
@@ -214,11 +207,8 @@ fn an_order_names_the_tasks_of_the_schedule_that_are_open() {
     let tick = clock.next_tick();
     clock.now = tick;
     let schedule = clock.state.clone().unwrap();
-    let events = ScheduleDecider::decide(
-        &clock.state,
-        &Command::Tick(Tick { tick, obstacle: None, open_task_ids: Vec::new(), at: tick }),
-    )
-    .unwrap();
+    let due = self::tick(tick);
+    let events = ScheduleDecider::decide(&clock.state, &Requested::new(due.clone(), tick)).unwrap();
     let accept = firing::accept_of(&schedule, &events, &demo("dev", start())).unwrap();
     // Of an earlier tick.
     let task_id = TaskId(Uuid::from_u128(7));
@@ -234,7 +224,7 @@ fn an_order_names_the_tasks_of_the_schedule_that_are_open() {
     let records = cancelled.iter().map(|event| capstan_contract::TaskCodec::encode(event).unwrap()).collect();
     let stream = stream("dev", "task", &task_id.to_string());
     clock.process.commit(&recorded(stream, 2, Uuid::nil(), records), clock.now).unwrap();
-    clock.send(&Command::Tick(Tick { tick, obstacle: None, open_task_ids: Vec::new(), at: tick }));
+    clock.send(due, tick);
     clock.saw(Some(tick));
     clock.now = clock.next_tick();
     let last = clock.state.as_ref().unwrap().last_task_id.unwrap();

@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use capstan_contract::{AgentCodec, ScheduleCodec, TaskCodec};
 use capstan_dispatch::Dispatcher;
-use capstan_domain::Requested;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::id::{AgentId, ScheduleId, TaskId};
-use capstan_domain::schedule::command::{Create, Update};
+use capstan_domain::schedule::command::{CreateSchedule, NewSchedule, UpdateSchedule};
 use capstan_domain::schedule::event::{PauseCause, SkipReason};
-use capstan_domain::schedule::{
-    CatchUp, Command, Definition, Event, Overlap, Schedule, ScheduleDecider, firing,
-};
+use capstan_domain::schedule::{CatchUp, Command, Event, Overlap, Schedule, ScheduleDecider, firing};
 use capstan_domain::task::TaskState;
+use capstan_domain::{Change, Requested};
 use capstan_engine::EngineConfig;
 use capstan_envelope::{Codec, Position, StreamId, Workspace};
 use capstan_eventlog::Selection;
@@ -35,16 +33,14 @@ fn stream_of(category: &str, id: &str) -> StreamId {
     StreamId::new(Workspace::new("dev").unwrap(), category, id).unwrap()
 }
 
-fn minutely() -> Definition {
-    Definition {
+fn minutely() -> CreateSchedule {
+    CreateSchedule {
+        agent_id: "demo".into(),
         cron_expr: "* * * * *".into(),
-        timezone: "UTC".into(),
         prompt: "look around".into(),
-        skill_paths: vec!["skills/look".into()],
-        source_view_id: None,
-        overlap: Overlap::Queue,
-        catch_up: CatchUp::All,
-        jitter_ms: 0,
+        skill_paths: Some(vec!["skills/look".into()]),
+        catch_up: Some(CatchUp::All),
+        ..CreateSchedule::default()
     }
 }
 
@@ -80,19 +76,14 @@ impl Plan {
     }
 
     /// Begins a schedule as if so many minutes ago, and nobody had fired it since.
-    async fn begin(&self, name: &str, definition: Definition, minutes_ago: i64) -> StreamId {
+    async fn begin(&self, name: &str, create: CreateSchedule, minutes_ago: i64) -> StreamId {
         let schedule_id = ScheduleId::of_key("dev", name);
         let stream = stream_of("schedule", &schedule_id.to_string());
-        let create = Create {
-            schedule_id,
-            workspace: "dev".into(),
-            agent: demo(now()),
-            definition,
-            active: true,
-            prompt_bytes_max: 1_000,
-            at: now() - Span::minutes(minutes_ago),
-        };
-        self.office.execute(&self.schedules, &stream, &Command::Create(Box::new(create))).await;
+        let agent = demo(now());
+        let new = NewSchedule { schedule_id, workspace: "dev".into(), agent, prompt_bytes_max: 1_000 };
+        let create = Command::Create(Box::new(create), Box::new(new));
+        let create = Requested::new(create, now() - Span::minutes(minutes_ago));
+        self.office.execute(&self.schedules, &stream, &create).await;
         stream
     }
 
@@ -190,20 +181,28 @@ async fn when_the_leader_dies_in_the_middle_the_next_one_fires_what_is_left() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_begins_with_the_schedules_that_were_there_and_follows_their_changes() {
     let plan = Plan::make(EngineConfig::default()).await;
-    let one = Definition { catch_up: CatchUp::One, ..minutely() };
+    let one = CreateSchedule { catch_up: Some(CatchUp::One), ..minutely() };
     let before = plan.begin("before", one.clone(), 10).await;
-    let yearly = Definition { cron_expr: "0 0 1 1 *".into(), ..minutely() };
+    let yearly = CreateSchedule { cron_expr: "0 0 1 1 *".into(), ..minutely() };
     let changed = plan.begin("changed", yearly, 10).await;
     let engine = plan.office.engine().await;
     let events = plan.caught_up(&before).await;
     assert!(matches!(events[1], Event::TicksMissed(_)) && fired(&events).len() == 1, "{events:?}");
-    let hasty = Update {
+    let update = Box::new(UpdateSchedule {
+        schedule_id: ScheduleId::of_key("dev", "changed"),
         cron_expr: Some("* * * * *".into()),
-        prompt_bytes_max: 1_000,
-        at: now() - Span::minutes(5),
-        ..Update::default()
-    };
-    plan.office.execute(&plan.schedules, &changed, &Command::Update(Box::new(hasty))).await;
+        timezone: None,
+        prompt: None,
+        skill_paths: None,
+        source_view_id: Change::Keep,
+        active: None,
+        overlap: None,
+        catch_up: None,
+        jitter_ms: None,
+    });
+    let hasty = Command::Update { update, prompt_bytes_max: 1_000 };
+    let hasty = Requested::new(hasty, now() - Span::minutes(5));
+    plan.office.execute(&plan.schedules, &changed, &hasty).await;
     assert!(fired(&plan.caught_up(&changed).await).len() >= 5);
     engine.stop().await;
 }
@@ -212,7 +211,7 @@ async fn a_leader_begins_with_the_schedules_that_were_there_and_follows_their_ch
 async fn overlap_skips_a_tick_or_cancels_the_open_task() {
     let plan = Plan::make(EngineConfig::default()).await;
     let engine = plan.office.engine().await;
-    let skip = plan.begin("skip", Definition { overlap: Overlap::Skip, ..minutely() }, 3).await;
+    let skip = plan.begin("skip", CreateSchedule { overlap: Some(Overlap::Skip), ..minutely() }, 3).await;
     let events = plan.caught_up(&skip).await;
     let made = fired(&events);
     assert_eq!(made.len(), 1, "{events:?}");
@@ -221,7 +220,7 @@ async fn overlap_skips_a_tick_or_cancels_the_open_task() {
     );
     assert!(skipped.count() >= 2, "{events:?}");
 
-    let replace = Definition { overlap: Overlap::CancelRunning, ..minutely() };
+    let replace = CreateSchedule { overlap: Some(Overlap::CancelRunning), ..minutely() };
     let replace = plan.begin("replace", replace, 3).await;
     let made = fired(&plan.caught_up(&replace).await);
     assert!(made.len() >= 3);
@@ -248,7 +247,7 @@ async fn a_schedule_without_its_agent_pauses_itself() {
 async fn a_schedule_pauses_at_once_when_its_agent_takes_no_more_commands() {
     let plan = Plan::without_agent(EngineConfig::default()).await;
     let engine = plan.office.engine().await;
-    let yearly = Definition { cron_expr: "0 0 1 1 *".into(), ..minutely() };
+    let yearly = CreateSchedule { cron_expr: "0 0 1 1 *".into(), ..minutely() };
     let stream = plan.begin("idle", yearly, 0).await;
     plan.hire(false).await;
     eventually("the schedule is paused", LONG, async || (!plan.schedule(&stream).await.active).then_some(()))
