@@ -27,7 +27,13 @@ pub(crate) fn document(operations: &[Operation], answers: &[NamedSchema]) -> Val
     drawing.worker_calls(operations);
     drawing.dead_letters();
     drawing.streams(operations);
-    let schemas = drawing.components.used_by(&json!(drawing.messages));
+    let mut schemas = drawing.components.used_by(&json!(drawing.messages));
+    for schema in schemas.values_mut() {
+        // AsyncAPI takes the field's name alone.
+        if let Some(tag) = schema.pointer("/discriminator/propertyName").cloned() {
+            schema["discriminator"] = tag;
+        }
+    }
     json!({
         "asyncapi": "3.0.0",
         "info": {
