@@ -1,9 +1,9 @@
 //! The context of a command: its caller, key, condition and trace.
 
 use axum::http::{HeaderMap, header};
-use capstan_contract::command::{CommandBody, Conditions, fingerprint};
+use capstan_contract::command::{CommandBody, Conditions};
 use capstan_dispatch::CommandContext;
-use capstan_domain::id;
+use capstan_domain::{canonical, id};
 use capstan_envelope::{Actor, Idempotency, StreamId, Workspace};
 use chrono::{DateTime, SubsecRound, Utc};
 use rand::RngExt as _;
@@ -128,7 +128,7 @@ impl CallContext {
             CommandKey::Given(key) => CommandKey::Given(format!("{tenant}/{key}")),
             CommandKey::Id(id) => CommandKey::Id(*id),
         });
-        let body = fingerprint(&serde_json::to_value(body).unwrap_or_default());
+        let body = canonical::hash(&serde_json::to_value(body).unwrap_or_default());
         self.named_command(stream, B::NAME, key.as_ref(), &json!({ "workspace": tenant, "body": body }))
     }
 
@@ -164,7 +164,7 @@ impl CallContext {
 /// apart, so they are part of it.
 fn identity(stream: &StreamId, wire_name: &str, body: &impl Serialize) -> String {
     let body = serde_json::to_value(body).unwrap_or_default();
-    fingerprint(&json!({ "stream": stream, "command": wire_name, "body": fingerprint(&body) }))
+    canonical::hash(&json!({ "stream": stream, "command": wire_name, "body": canonical::hash(&body) }))
 }
 
 /// The key that makes a command repeatable.

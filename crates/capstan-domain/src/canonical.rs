@@ -21,10 +21,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_values_have_equal_hashes_and_others_do_not() {
-        let one: Value = serde_json::from_str(r#"{"b":[{"y":1,"x":2}],"a":"ä"}"#).unwrap();
-        let same: Value = serde_json::from_str(r#" {"a":"ä", "b":[{"x":2,"y":1}]} "#).unwrap();
+    fn the_order_of_keys_and_blanks_do_not_matter() {
+        let one: Value = serde_json::from_str(r#"{"b":[{"y":1,"x":2}],"a":"ä\n"}"#).unwrap();
+        let same: Value = serde_json::from_str(r#" { "a" : "ä\n", "b" : [ {"x":2, "y":1} ] } "#).unwrap();
         assert_eq!(hash(&one), hash(&same));
-        assert_ne!(hash(&json!({"a": 1})), hash(&json!({"a": "1"})));
+        assert_eq!(hash(&one).len(), 64);
+    }
+
+    #[test]
+    fn another_value_has_another_hash() {
+        for (one, other) in [
+            (json!({"a": 1}), json!({"a": 2})),
+            (json!({"a": 1}), json!({"a": "1"})),
+            (json!({"a": [1, 2]}), json!({"a": [2, 1]})),
+            (json!({"a": {"b": 1}, "c": 2}), json!({"a": {"b": 1, "c": 2}})),
+            (json!({"a": null}), json!({})),
+        ] {
+            assert_ne!(hash(&one), hash(&other), "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn hashes_that_were_stored_stay_valid() {
+        assert_eq!(hash(&json!({})), "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
     }
 }
