@@ -1,16 +1,18 @@
-//! Bytes ↔ meaning: the wire names, versions and shapes of events, commands and worker answers, and the
-//! subjects they travel on.
+//! Bytes ↔ meaning: the wire names, versions and shapes of events, commands, queries and worker answers, and
+//! the subjects they travel on.
 //!
 //! Current event shapes live with their deciders in the domain; here they get their names ([`catalogue`]),
 //! their codecs and, when a shape is retired, the upcasters that still read it ([`event_name`]). What is on the
 //! wire is drawn as JSON Schemas in `schemas/`, whose README says how to add or retire an event.
 #![warn(clippy::wildcard_enum_match_arm, clippy::match_wildcard_for_single_variants)]
 
+pub mod beside;
 pub mod catalogue;
 pub mod command;
 pub mod domain_event;
 pub mod event_name;
 pub mod lease;
+pub mod query;
 pub mod schema;
 pub mod schema_files;
 pub mod subject;

@@ -11,6 +11,7 @@ use crate::catalogue::CATALOGUE;
 use crate::command::body_schemas;
 use crate::event_name::EventName;
 use crate::lease::ANSWERS;
+use crate::query::QUERIES;
 use crate::schema::{NamedSchema, envelope};
 
 /// A schema folder that cannot be brought up to date.
@@ -61,11 +62,13 @@ pub fn generate() -> BTreeMap<PathBuf, String> {
         (format!("events/{category}/{name}.v{version}.schema.json"), (event.schema)())
     });
     let commands = body_schemas().map(|body| at(body, "commands"));
+    let queries = QUERIES.iter().map(|query| at(query, "queries"));
     let answers = ANSWERS.iter().map(|answer| at(answer, "worker"));
     let envelope = std::iter::once(("envelope.v1.schema.json".to_owned(), envelope::schema()));
     envelope
         .chain(events)
         .chain(commands)
+        .chain(queries)
         .chain(answers)
         .map(|(path, schema)| (PathBuf::from(path), pretty(&schema)))
         .collect()

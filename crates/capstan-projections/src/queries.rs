@@ -4,7 +4,6 @@
 pub(crate) mod agent;
 pub(crate) mod agent_stats;
 pub(crate) mod blocker;
-mod by_name;
 pub(crate) mod channel;
 pub(crate) mod class;
 pub(crate) mod cursor;

@@ -2,6 +2,8 @@ use capstan_domain::id::{AttemptId, WorkerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::beside::Beside;
+
 /// Declares fields that stand beside those of a body, and lists their names.
 macro_rules! conditions {
     ($(#[$doc:meta])* $kind:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
@@ -11,9 +13,8 @@ macro_rules! conditions {
             $($(#[$field_doc])* pub $field: $type,)*
         }
 
-        impl $kind {
-            /// Names of the fields.
-            pub const NAMES: &'static [&'static str] = &[$(stringify!($field),)*];
+        impl Beside for $kind {
+            const NAMES: &'static [&'static str] = &[$(stringify!($field),)*];
         }
     };
 }

@@ -1,5 +1,6 @@
 //! The questions to people, open and closed.
 
+use capstan_contract::query::WaitingReason;
 use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use capstan_domain::id::{AgentId, BlockerId, InputId, RunId, TaskId, ToolCallId};
 use capstan_domain::task::event::{
@@ -13,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::catalogue::tasks::waiting_reason::{WaitingReason, input_kind};
 use crate::cell::{Cell, CellType, Column};
 use crate::events::task_events;
 use crate::fact::Fact;
@@ -198,5 +198,13 @@ fn begin(opened: &BlockerOpened, accepted: &TaskAccepted) -> BlockerRow {
         resolution: None,
         updated_at: opened.opened_at,
         resolved_at: None,
+    }
+}
+
+/// The kind of input that answers a blocker of this kind.
+pub(crate) fn input_kind(kind: BlockerKind) -> InputKind {
+    match kind {
+        BlockerKind::Approval => InputKind::ApproveReject,
+        BlockerKind::Input | BlockerKind::Budget | BlockerKind::Subtasks => InputKind::FreeText,
     }
 }

@@ -2,15 +2,14 @@
 
 mod payload;
 pub(crate) mod row;
-pub(crate) mod waiting_reason;
 
+use capstan_contract::query::WaitingReason;
 use capstan_contract::schema::{NamedSchema, answer_schema_of};
 use capstan_domain::task::Event;
 use capstan_envelope::Recorded;
 use uuid::Uuid;
 
 use self::row::TaskRow;
-use self::waiting_reason::WaitingReason;
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::labels;

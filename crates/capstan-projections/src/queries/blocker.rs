@@ -1,9 +1,9 @@
 //! Reads of blockers.
 
+use capstan_contract::query::WaitingReason;
 use capstan_domain::id::{AgentId, TaskId};
 use capstan_domain::task::event::BlockerKind;
 
-use crate::catalogue::tasks::waiting_reason::WaitingReason;
 use crate::queries::select::{Query, Select};
 
 const TABLE: &str = "blockers";

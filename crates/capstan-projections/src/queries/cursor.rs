@@ -1,24 +1,9 @@
 //! Cursors: a place in a list that stays valid while rows are added and removed.
 
+use capstan_contract::query::Page;
 use chrono::{DateTime, Utc};
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use uuid::Uuid;
-
-/// Default number of objects on a page.
-const LIMIT_DEFAULT: u32 = 50;
-/// Maximum number of objects on a page.
-const LIMIT_MAX: u32 = 500;
-
-/// A page of a list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// Maximum number of objects; 50 when absent, at most 500.
-    pub limit: Option<u32>,
-    /// The cursor returned with the page before.
-    pub cursor: Option<String>,
-    /// True to count the whole list.
-    pub count: bool,
-}
 
 /// A text that is not a cursor, or the cursor of another list or other filters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,16 +45,9 @@ impl Place {
     }
 }
 
-impl Page {
-    /// The limit that applies.
-    pub(crate) fn limit(&self) -> u32 {
-        self.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX)
-    }
-
-    /// The place after which it starts in this list.
-    pub(crate) fn place(&self, list: u64) -> Result<Option<Place>, InvalidCursor> {
-        self.cursor.as_deref().map(|text| Place::from_cursor(text, list)).transpose()
-    }
+/// The place after which a page starts in this list.
+pub(crate) fn start(page: &Page, list: u64) -> Result<Option<Place>, InvalidCursor> {
+    page.cursor.as_deref().map(|text| Place::from_cursor(text, list)).transpose()
 }
 
 #[cfg(test)]
@@ -86,11 +64,5 @@ mod tests {
         for text in ["", "x", &"g".repeat(64), &"ä".repeat(32), &"0".repeat(63)] {
             assert_eq!(Place::from_cursor(text, 0), Err(InvalidCursor), "{text}");
         }
-    }
-
-    #[test]
-    fn limits_are_clamped() {
-        let limit = |limit| Page { limit, ..Page::default() }.limit();
-        assert_eq!([limit(None), limit(Some(0)), limit(Some(7)), limit(Some(9_999))], [50, 1, 7, 500]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use capstan_contract::query::{Page, page_size};
 use capstan_domain::id::TaskId;
 use capstan_envelope::Position;
 use serde_json::value::RawValue;
@@ -11,7 +12,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::checkpoint;
-use crate::queries::cursor::{Page, Place};
+use crate::queries::cursor::{self, Place};
 use crate::queries::{Item, Listing, QueryError, Total};
 use crate::read_models::ReadModels;
 
@@ -207,9 +208,9 @@ impl Select {
         page: &Page,
         bytes_max: i64,
     ) -> Result<Listing, QueryError> {
-        let limit = page.limit();
+        let limit = page_size(page.limit);
         let list_id = self.list_id();
-        let place = page.place(list_id)?;
+        let place = cursor::start(page, list_id)?;
         let total = if page.count { Some(self.total(read_models).await?) } else { None };
         let is_time = self.order != "seq";
         let (after, sorted) = match self.direction {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use capstan_contract::query::WaitingReason;
 use capstan_domain::id::{AgentId, TaskId};
 use capstan_domain::task::TaskState;
 use capstan_domain::task::event::Priority;
 
-use crate::catalogue::tasks::waiting_reason::WaitingReason;
 use crate::labels;
 use crate::queries::QueryError;
 use crate::queries::select::{Query, Select};

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use capstan_contract::query::Page;
 use capstan_domain::id::{AgentId, RunId, TaskId};
 use capstan_domain::task::event::{Priority, RunStatus};
 use capstan_domain::task::{Task, TaskState};
 use capstan_projections::{
     AgentFilter, BindingFilter, BlockerFilter, BlockersOfTask, InputsOfTask, OpenTasksOf, OutputFilter,
-    OutputOfTask, Page, QueryError, ReadModels, RunFilter, TaskFilter, ThisWorkspace,
+    OutputOfTask, QueryError, ReadModels, RunFilter, TaskFilter, ThisWorkspace,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;

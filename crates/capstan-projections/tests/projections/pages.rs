@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use capstan_contract::query::Page;
 use capstan_domain::id::OutputId;
 use capstan_domain::task::{Command, Task, command};
-use capstan_projections::{Listing, OutputFilter, Page, Projector, QueryError, RunFilter, TaskFilter};
+use capstan_projections::{Listing, OutputFilter, Projector, QueryError, RunFilter, TaskFilter};
 
 use crate::oracle::ids;
 use crate::place::{Place, config, reached};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use capstan_contract::query::WaitingReason;
 use capstan_domain::id::{AgentId, BlockerId, RunId, TaskId};
 use capstan_domain::task::TaskState;
 use capstan_domain::task::event::{
@@ -15,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::payload::Payload;
-use super::waiting_reason::{WaitingReason, input_kind};
 use crate::catalogue::blockers::OpenBlocker;
+use crate::catalogue::blockers::input_kind;
 use crate::redaction::{shown, shown_labels};
 
 /// A task as the API returns it.

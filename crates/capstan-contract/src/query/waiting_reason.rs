@@ -1,6 +1,4 @@
-//! The reason a task waits.
-
-use capstan_domain::task::event::{BlockerKind, InputKind};
+use capstan_domain::task::event::BlockerKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,13 +39,5 @@ impl WaitingReason {
             Self::Subtasks => "subtasks",
             Self::ToolExecution => "tool_execution",
         }
-    }
-}
-
-/// The kind of input that answers a blocker of this kind.
-pub(crate) fn input_kind(kind: BlockerKind) -> InputKind {
-    match kind {
-        BlockerKind::Approval => InputKind::ApproveReject,
-        BlockerKind::Input | BlockerKind::Budget | BlockerKind::Subtasks => InputKind::FreeText,
     }
 }

@@ -1,0 +1,28 @@
+use capstan_envelope::Position;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// A point of the past: a log position, or an instant as in `2026-01-02T03:04:05Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
+pub enum AsOf {
+    /// With everything up to this position.
+    Position(Position),
+    /// With everything decided up to this instant.
+    Time(DateTime<Utc>),
+}
+
+impl TryFrom<String> for AsOf {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if let Ok(position) = text.parse() {
+            return Ok(Self::Position(position));
+        }
+        // A plus sign that was not percent-encoded arrives as a blank.
+        let time = text.replace(' ', "+").parse();
+        time.map(Self::Time).map_err(|_| "must be a position or an instant, as in 2026-01-02T03:04:05Z")
+    }
+}

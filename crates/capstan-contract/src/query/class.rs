@@ -1,0 +1,13 @@
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Lists the execution classes with settings or history, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct ListClasses {}
+
+/// Reads an execution class.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct GetClass {
+    /// Key of the class.
+    pub instance_key: String,
+}

@@ -1,0 +1,9 @@
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Lists the tokens of a workspace, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub struct ListTokens {
+    /// True for revoked ones only, false for valid ones only.
+    pub revoked: Option<bool>,
+}
