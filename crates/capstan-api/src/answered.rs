@@ -4,7 +4,7 @@ use capstan_envelope::Position;
 use serde::Serialize;
 
 use crate::receipt::Reply;
-use crate::use_case::read::{List, Object, Positioned};
+use crate::use_case::read::{List, Object};
 
 /// The answer to a request that succeeded: the same over HTTP and NATS.
 #[derive(Debug)]
@@ -26,6 +26,12 @@ impl Answered {
     pub(crate) fn json(value: &impl Serialize) -> Self {
         let json = serde_json::to_vec(value).expect("an answer is plain data");
         Self { status: 200, position: None, version: None, json, is_secret: false }
+    }
+
+    /// Read at this position.
+    #[must_use]
+    pub(crate) fn at(self, position: Position) -> Self {
+        Self { position: Some(position), ..self }
     }
 }
 
@@ -50,14 +56,8 @@ impl From<Object> for Answered {
     }
 }
 
-impl<T: Serialize> From<Positioned<T>> for Answered {
-    fn from(Positioned(value, position): Positioned<T>) -> Self {
-        Self { position: Some(position), ..Self::json(&value) }
-    }
-}
-
 impl<T: Serialize> From<List<T>> for Answered {
     fn from(list: List<T>) -> Self {
-        Self { position: Some(list.position), ..Self::json(&list) }
+        Self::json(&list).at(list.position)
     }
 }

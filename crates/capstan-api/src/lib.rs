@@ -38,7 +38,6 @@ pub use http::headers::{CORRELATION, POSITION};
 pub use http::routes::{operations, router};
 pub use http::serving::serve;
 pub use metric::ALL as METRICS;
-pub use operation::query_parameter::{ParameterKind, QueryParameter};
 pub use operation::{Answer, Operation, Scope, Verb};
 pub use problem::{Code, MEDIA_TYPE, Problem, ProblemDocument};
 pub use receipt::{Receipt, Reply, Success};

@@ -1,10 +1,7 @@
 //! Commands and queries over NATS: durable commands from a work queue, and request/reply.
 
-mod address;
 mod durable;
 mod message;
-mod queries;
-mod routed;
 mod rpc;
 mod surface;
 

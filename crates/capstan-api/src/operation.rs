@@ -3,11 +3,7 @@
 //! One [`Operation`] describes one route. The router, the authorisation of every request, the NATS surface and the
 //! published documents are made from the same values, so they cannot disagree. `http/routes/table.rs` lists them.
 
-pub(crate) mod query_parameter;
-
 use serde::Serialize;
-
-use query_parameter::QueryParameter;
 
 /// One operation a caller may request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -24,7 +20,7 @@ pub struct Operation {
     pub bus: Option<&'static str>,
     /// Description in one line.
     pub summary: &'static str,
-    /// Wire name of the schema of the body, if it takes one.
+    /// Wire name of the schema of the request: its body, or the fields of a query.
     pub body: Option<&'static str>,
     /// Content of a successful response.
     pub answer: Answer,
@@ -43,11 +39,6 @@ impl Operation {
         self.path.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
     }
 
-    /// The query parameters, besides those of every read.
-    pub fn query(&self) -> impl Iterator<Item = &'static QueryParameter> + use<> {
-        query_parameter::of(self.name)
-    }
-
     /// True for calls of the worker protocol.
     pub fn is_worker_call(&self) -> bool {
         self.scope == Scope::Worker
@@ -58,30 +49,18 @@ impl Operation {
     pub fn rpc_name(&self) -> Option<String> {
         match self.bus {
             Some(name) => Some(name.to_owned()),
-            None if self.waits_for_position() => Some(kebab(self.name)),
+            None if self.is_query() => self.body.map(str::to_owned),
             None if self.is_worker_call() => self.body.map(|name| format!("worker.{name}")),
             None => None,
         }
     }
 
     /// True for queries of one workspace with one response: they can wait for a position, and are served on NATS too.
-    pub fn waits_for_position(&self) -> bool {
+    pub fn is_query(&self) -> bool {
         self.method == Verb::Get
             && self.path.contains("{workspace}")
             && !matches!(self.answer, Answer::Stream)
     }
-}
-
-/// `GetTaskLogs` as `get-task-logs`.
-fn kebab(name: &str) -> String {
-    let mut kebab = String::new();
-    for letter in name.chars() {
-        if letter.is_ascii_uppercase() && !kebab.is_empty() {
-            kebab.push('-');
-        }
-        kebab.push(letter.to_ascii_lowercase());
-    }
-    kebab
 }
 
 /// The scope an operation needs. `admin` of a workspace implies all others of that workspace.

@@ -15,7 +15,8 @@ mod text;
 
 use std::borrow::Cow;
 
-use capstan_contract::command::{ClaimConditions, Conditions, LeaseConditions, Unconditional};
+use capstan_contract::beside::Beside;
+use capstan_domain::Fault;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
@@ -45,27 +46,11 @@ pub(crate) struct Outer<'a> {
     pub(crate) source: Source,
 }
 
-/// Fields that may stand in the body of every request of a kind, and are not part of the request.
-pub(crate) trait Beside: DeserializeOwned + JsonSchema {
-    /// Their names.
-    const NAMES: &'static [&'static str];
-}
-
-macro_rules! beside {
-    ($($conditions:ident)*) => {$(
-        impl Beside for $conditions {
-            const NAMES: &'static [&'static str] = Self::NAMES;
-        }
-    )*};
-}
-
-beside! { Conditions LeaseConditions ClaimConditions Unconditional }
-
 /// Reads a request and the fields beside it. A body of blanks counts as `{}`.
 pub(crate) fn read<T, B>(outer: &[Outer<'_>], body: &[u8]) -> Result<(T, B), Problem>
 where
     T: DeserializeOwned + JsonSchema + 'static,
-    B: Beside + 'static,
+    B: Beside,
 {
     read_without(outer, body, &[])
 }
@@ -78,7 +63,7 @@ pub(crate) fn read_without<T, B>(
 ) -> Result<(T, B), Problem>
 where
     T: DeserializeOwned + JsonSchema + 'static,
-    B: Beside + 'static,
+    B: Beside,
 {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
     let mut undeclared = false;
@@ -99,6 +84,26 @@ where
             Err(faults::all::<T, B>(outer, body, known, Some(&error)))
         }
         Err(error) => Err(malformed(&error)),
+    }
+}
+
+/// Names the invalid fields of a problem where the caller wrote them.
+pub(crate) fn located(problem: Problem, outer: &[Outer<'_>]) -> Problem {
+    if problem.errors.is_empty() || problem.code != Code::ValidationFailed {
+        return problem;
+    }
+    let shown = |fault: Fault| Fault { pointer: shown(outer, &fault.pointer), ..fault };
+    Problem::invalid(problem.errors.into_iter().map(shown).collect())
+}
+
+/// The place of a field as the caller wrote it: a parameter of the query string begins with `?`, a header has its name.
+fn shown(outer: &[Outer<'_>], pointer: &str) -> String {
+    let rest = pointer.strip_prefix('/').unwrap_or_default();
+    let name = rest.split('/').next().unwrap_or_default();
+    match outer.iter().find(|outer| outer.name == name).map(|outer| outer.source) {
+        Some(Source::Query) => format!("?{rest}"),
+        Some(Source::Header(name)) => name.to_owned(),
+        Some(Source::Path) | None => pointer.to_owned(),
     }
 }
 

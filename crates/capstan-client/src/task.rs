@@ -176,7 +176,7 @@ impl Client {
     pub async fn task_logs(&self, id: Uuid, after: Option<&str>, limit: u32) -> Result<Value, Error> {
         let limit = limit.to_string();
         let mut query = vec![("limit", limit.as_str())];
-        query.extend(after.map(|after| ("after", after)));
+        query.extend(after.map(|after| ("cursor", after)));
         self.of_workspace(Method::GET, &["tasks", &id.to_string(), "logs"]).query(&query).answer().await
     }
 }

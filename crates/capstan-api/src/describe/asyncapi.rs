@@ -5,8 +5,7 @@ use capstan_contract::schema::NamedSchema;
 use serde_json::{Map, Value, json};
 
 use super::openapi::components::Components;
-use super::openapi::paths::{content, schema_of};
-use crate::operation::query_parameter::OF_READS;
+use super::openapi::paths::content;
 use crate::operation::{Answer, Operation};
 use crate::use_case::batch::BATCH;
 
@@ -172,9 +171,9 @@ impl Drawing {
     }
 
     fn queries(&mut self, operations: &[Operation]) {
-        for operation in operations.iter().filter(|operation| operation.waits_for_position()) {
+        for operation in operations.iter().filter(|operation| operation.is_query()) {
             let Some(name) = operation.rpc_name() else { continue };
-            self.message(&name, question(operation), operation.summary);
+            self.message(&name, self.components.reference(&name), operation.summary);
             self.rpc(&name, &name, operation);
         }
     }
@@ -234,16 +233,4 @@ impl Drawing {
             self.operation(operation.name, "send", operation.name, operation.summary, None);
         }
     }
-}
-
-/// The body of a query: the parameters of its path and its query string.
-fn question(operation: &Operation) -> Value {
-    let own: Vec<_> = operation.path_names().filter(|name| *name != "workspace").collect();
-    let text = json!({ "type": "string", "minLength": 1 });
-    let mut properties: Map<String, Value> =
-        own.iter().map(|name| ((*name).to_owned(), text.clone())).collect();
-    for parameter in operation.query().chain(OF_READS) {
-        properties.insert(parameter.name.to_owned(), schema_of(parameter.kind));
-    }
-    json!({ "type": "object", "additionalProperties": false, "required": own, "properties": properties })
 }

@@ -3,15 +3,10 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
 use axum::http::{HeaderMap, header};
-use capstan_contract::command::Unconditional;
 use futures_util::StreamExt;
 
-use crate::App;
-use crate::http::parameters::Parameters;
 use crate::problem::{Code, Problem};
-use crate::request;
 
 /// Bytes of a refused body that are still read, so that a client that is still sending receives the response.
 const DRAIN_BYTES_MAX: usize = 32 << 20;
@@ -83,14 +78,6 @@ async fn drain(mut chunks: axum::body::BodyDataStream) {
     };
     // Limited for slow senders; the response is sent either way.
     let _ = tokio::time::timeout(Duration::from_secs(5), reading).await;
-}
-
-/// Reads a request without parameters, whose body is empty or an empty object.
-pub(crate) async fn nothing_more(app: &App, parameters: Parameters, request: Request) -> Result<(), Problem> {
-    parameters.finish()?;
-    let (head, body) = request.into_parts();
-    let json = read(&head.headers, body, app.config.command_bytes_max).await?;
-    request::read::<Unconditional, Unconditional>(&[], &json).map(|_| ())
 }
 
 #[cfg(test)]

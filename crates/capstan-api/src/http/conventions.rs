@@ -9,7 +9,6 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use capstan_envelope::Position;
 use chrono::Utc;
 use uuid::Uuid;
 
@@ -120,45 +119,4 @@ pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Response {
         .unwrap_or("a panic without text");
     tracing::error!(panic = text, "panicked while answering a request");
     Problem::new(Code::InternalError, "internal error").into_response()
-}
-
-/// Waits until the read models have reached the position the caller requests.
-pub(crate) async fn read_your_writes(
-    State(app): State<Arc<App>>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Problem> {
-    if let Some((position, wait)) = wanted(&request, &app)? {
-        app.wait_for(position, wait).await?;
-    }
-    Ok(next.run(request).await)
-}
-
-type Wait = (Position, std::time::Duration);
-
-fn wanted(request: &Request, app: &App) -> Result<Option<Wait>, Problem> {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
-        return Ok(None);
-    }
-    let query = request.uri().query().unwrap_or_default();
-    let of_query = |name: &str| {
-        query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, v)| v)
-    };
-    let of_header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
-    let position = of_query("min_position")
-        .filter(|text| !text.is_empty())
-        .map(|text| ("?min_position", text))
-        .or_else(|| of_header("capstan-min-position").map(|text| ("Capstan-Min-Position", text)))
-        .or_else(|| of_header("capstan-position").map(|text| ("Capstan-Position", text)));
-    let wait_ms = of_query("wait_ms").filter(|text| !text.is_empty());
-    let wait_ms = match wait_ms.map(str::parse::<u64>) {
-        None => app.config.wait_ms_default,
-        Some(Ok(wait_ms)) => wait_ms.min(app.config.wait_ms_max),
-        Some(Err(_)) => return Err(Problem::invalid_field("?wait_ms", "must be a number of milliseconds")),
-    };
-    let Some((pointer, text)) = position else { return Ok(None) };
-    let position = text
-        .parse()
-        .map_err(|_| Problem::invalid_field(pointer, "must be a position, for example 0-48213-9f3ac21b"))?;
-    Ok(Some((position, std::time::Duration::from_millis(wait_ms))))
 }

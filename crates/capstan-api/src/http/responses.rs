@@ -2,13 +2,11 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
 
 use super::headers::{POSITION, header_text};
 use crate::answered::Answered;
 use crate::problem::Problem;
 use crate::receipt::Reply;
-use crate::use_case::read::{List, Object, Positioned};
 
 /// The status of a number that is one by construction.
 pub(super) fn status(number: u16) -> StatusCode {
@@ -34,24 +32,6 @@ impl IntoResponse for Answered {
 }
 
 impl IntoResponse for Reply {
-    fn into_response(self) -> Response {
-        Answered::from(self).into_response()
-    }
-}
-
-impl IntoResponse for Object {
-    fn into_response(self) -> Response {
-        Answered::from(self).into_response()
-    }
-}
-
-impl<T: Serialize> IntoResponse for Positioned<T> {
-    fn into_response(self) -> Response {
-        Answered::from(self).into_response()
-    }
-}
-
-impl<T: Serialize> IntoResponse for List<T> {
     fn into_response(self) -> Response {
         Answered::from(self).into_response()
     }

@@ -1,27 +1,18 @@
 //! The routes: one file for each kind of entity, and the table that lists them all.
 
 mod admin;
-mod agents;
 mod answers;
 mod batches;
-mod channels;
-mod classes;
 mod commands;
 mod dead_letters;
 mod descriptions;
 mod errors;
 mod health;
-mod inbox;
 mod live;
-mod outputs;
-mod runs;
-mod schedules;
+mod queries;
 mod schemas;
 mod table;
-mod tasks;
-mod tokens;
 mod worker_calls;
-mod workspaces;
 
 use std::sync::{Arc, LazyLock};
 
@@ -60,27 +51,11 @@ fn filter(method: Verb) -> MethodFilter {
     }
 }
 
-/// The queries, for requests over NATS. Each request holds its caller, which NATS has authorised.
-pub(crate) fn bus_router(app: &Arc<App>) -> Router {
-    let mut router = Router::new();
-    for Route { operation, handler } in ROUTES.iter().filter(|route| route.operation.waits_for_position()) {
-        let waits = from_fn_with_state(app.clone(), conventions::read_your_writes);
-        router = router.route(operation.path, handler(filter(operation.method)).route_layer(waits));
-    }
-    router
-        .fallback(async || Problem::not_found("query"))
-        .layer(CatchPanicLayer::custom(conventions::panicked))
-        .with_state(app.clone())
-}
-
 /// The router of every route, with authorisation and the conventions of all responses.
 pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for Route { operation, handler } in ROUTES {
         let mut method = handler(filter(operation.method));
-        if operation.waits_for_position() {
-            method = method.route_layer(from_fn_with_state(app.clone(), conventions::read_your_writes));
-        }
         if operation.scope != Scope::Public {
             method = method.route_layer(from_fn_with_state((app.clone(), operation), authorise));
         }

@@ -13,19 +13,18 @@ use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use super::routed::Routed;
+use super::message;
 use super::surface::Surface;
-use super::{message, queries};
 use crate::answered::Answered;
 use crate::auth::caller::Caller;
 use crate::call::CallContext;
 use crate::http::routes::operations;
-use crate::operation::{Operation, Scope};
+use crate::operation::Scope;
 use crate::problem::{Code, Problem};
 use crate::use_case::batch::{self, BATCH};
-use crate::use_case::commands;
-use crate::use_case::{resolve, worker_call};
+use crate::use_case::{commands, queries, resolve, worker_call};
 use capstan_contract::command::{COMMAND_NAMES, WORKER_CALLS};
+use capstan_contract::query::QUERIES;
 
 pub(super) async fn serve(surface: Surface) {
     surface.keep_alive("rpc", serve_once).await;
@@ -46,10 +45,8 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
         // Names of endpoints have no dots.
         endpoints.push(service.endpoint_builder().name(name.replace('.', "-")).add(subject).await?);
     }
-    let routed = Routed::new(&surface.app);
     let running = TaskTracker::new();
-    join_all(endpoints.into_iter().map(|endpoint| follow(&surface, &routed, endpoint, &slots, &running)))
-        .await;
+    join_all(endpoints.into_iter().map(|endpoint| follow(&surface, endpoint, &slots, &running))).await;
     running.close();
     running.wait().await;
     service.stop().await
@@ -57,18 +54,12 @@ async fn serve_once(surface: Surface) -> Result<(), async_nats::Error> {
 
 /// The names of all requests: commands, the batch, queries and worker calls.
 pub(crate) fn names() -> impl Iterator<Item = String> {
-    let commands = COMMAND_NAMES.iter().copied().chain([BATCH]).map(str::to_owned);
-    let worker_calls = WORKER_CALLS.iter().map(|call| format!("{WORKER}{}", call.name));
-    commands.chain(worker_calls).chain(queries::served().filter_map(Operation::rpc_name))
+    let queries = QUERIES.iter().map(|query| query.name);
+    let names = COMMAND_NAMES.iter().copied().chain([BATCH]).chain(queries).map(str::to_owned);
+    names.chain(WORKER_CALLS.iter().map(|call| format!("{WORKER}{}", call.name)))
 }
 
-async fn follow(
-    surface: &Surface,
-    routed: &Routed,
-    mut endpoint: Endpoint,
-    slots: &Arc<Semaphore>,
-    running: &TaskTracker,
-) {
+async fn follow(surface: &Surface, mut endpoint: Endpoint, slots: &Arc<Semaphore>, running: &TaskTracker) {
     loop {
         let request = tokio::select! {
             () = surface.stop.cancelled() => break,
@@ -83,9 +74,9 @@ async fn follow(
                 Err(_) => break,
             },
         };
-        let (surface, routed) = (surface.clone(), routed.clone());
+        let surface = surface.clone();
         running.spawn(async move {
-            answer(&surface, &routed, request).await;
+            answer(&surface, request).await;
             drop(slot);
         });
     }
@@ -104,7 +95,6 @@ fn address<'a>(surface: &Surface, request: &'a Request) -> Option<(&'a str, &'a 
 /// Executes the request of this name.
 async fn execute(
     surface: &Surface,
-    routed: &Routed,
     (workspace, name): (&str, &str),
     message: &Message,
     call: &CallContext,
@@ -116,14 +106,13 @@ async fn execute(
         let answered = worker_call::execute_by_name(&surface.app, &caller, name, json, call.clone());
         return Ok(rendered(answered.await?));
     }
-    let named = |operation: &&Operation| operation.rpc_name().is_some_and(|own| own == name);
-    if let Some(operation) = queries::served().find(named) {
-        return routed.execute(operation, workspace, json, call).await;
-    }
     if name == BATCH {
         resolve::workspace(&surface.app, workspace).await?;
         let answers = batch::execute(&surface.app, workspace, json, call, may_be_in_batch).await?;
         return Ok(rendered(Answered::json(&answers)));
+    }
+    if QUERIES.iter().any(|query| query.name == name) {
+        return Ok(rendered(queries::answer(&surface.app, workspace, name, json).await?));
     }
     let reply = commands::execute(&surface.app, workspace, name, json, call).await?;
     Ok(rendered(reply.into()))
@@ -144,7 +133,7 @@ fn may_be_in_batch(name: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn answer(surface: &Surface, routed: &Routed, request: Request) {
+async fn answer(surface: &Surface, request: Request) {
     if request.message.reply.is_none() {
         tracing::debug!(subject = %request.message.subject, "a request without a reply subject was dropped");
         return;
@@ -153,7 +142,7 @@ async fn answer(surface: &Surface, routed: &Routed, request: Request) {
     let correlation_id = call.as_ref().map_or_else(|_| uuid::Uuid::nil(), |call| call.correlation_id);
     let outcome = async {
         let address = address(surface, &request).ok_or_else(|| Problem::not_found("command"))?;
-        execute(surface, routed, address, &request.message, &call?).await
+        execute(surface, address, &request.message, &call?).await
     }
     .await;
     let (headers, payload) = match outcome {

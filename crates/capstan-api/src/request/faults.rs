@@ -4,17 +4,19 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use capstan_contract::beside::Beside;
 use capstan_contract::schema::request_schema_of;
 use capstan_domain::Fault;
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{ValidationError, Validator};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde::de::value::MapDeserializer;
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
 use super::joined::{self, BesideFields, Joined};
-use super::{Beside, Outer, Source, text};
+use super::{Outer, Source, shown, text};
 use crate::json_schema;
 use crate::problem::Problem;
 
@@ -35,12 +37,16 @@ struct Schema {
 
 static SCHEMAS: LazyLock<Mutex<HashMap<TypeId, Arc<Schema>>>> = LazyLock::new(Mutex::default);
 
-fn schema_of<T: JsonSchema + 'static, B: Beside + 'static>() -> Option<Arc<Schema>> {
+fn schema_of<T: JsonSchema + 'static, B: Beside>() -> Option<Arc<Schema>> {
     let mut schemas = SCHEMAS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(schema) = schemas.get(&TypeId::of::<(T, B)>()) {
         return Some(Arc::clone(schema));
     }
-    let document = request_schema_of::<T, B>("request");
+    let mut document = request_schema_of::<T, B>("request");
+    if document.get("properties").is_none() {
+        // A validator names the unknown fields only of an object that declares some, even none.
+        document["properties"] = Value::Object(Map::new());
+    }
     let validator = json_schema::options().should_validate_formats(true).build(&document);
     let validator =
         validator.inspect_err(|error| tracing::error!(%error, "failed to compile a schema")).ok()?;
@@ -58,7 +64,7 @@ pub(super) fn all<T, B>(
 ) -> Problem
 where
     T: DeserializeOwned + JsonSchema + 'static,
-    B: Beside + 'static,
+    B: Beside,
 {
     let mut fields = match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => fields,
@@ -67,10 +73,18 @@ where
     };
     fields.retain(|name, _| !known.contains(&name.as_str()));
     let mut found = Found { outer, faults: Vec::new() };
+    for (index, field) in outer.iter().enumerate() {
+        if outer[..index].iter().any(|before| before.name == field.name) {
+            found.add(&format!("/{}", escaped(&field.name)), format!("{} is given twice", field.name));
+        }
+    }
     if let Some(schema) = schema_of::<T, B>() {
         let joined = found.joined(fields, &schema.document);
         for error in schema.validator.iter_errors(&joined).take(FAULTS_MAX) {
             found.add_invalid(&error);
+        }
+        for (pointer, message) in faults_beside::<B>(&joined) {
+            found.add_own(&pointer, &message);
         }
     }
     if let Some((pointer, message)) = own_fault::<T, B>(outer, body, known) {
@@ -109,6 +123,19 @@ fn own_fault<T: DeserializeOwned, B: Beside>(
     Some((pointer, message))
 }
 
+/// The faults of the fields beside the request, by their reader's own account. Each is read on
+/// its own.
+fn faults_beside<B: Beside>(joined: &Value) -> impl Iterator<Item = (String, String)> {
+    let given = B::NAMES.iter().filter_map(|name| Some((*name, joined.get(name)?.clone())));
+    given.filter_map(|field| {
+        let field = MapDeserializer::<_, serde_json::Error>::new(std::iter::once(field));
+        let error = serde_path_to_error::deserialize::<_, B>(field).err()?;
+        let message = without_place(error.inner());
+        // The others are missing only here.
+        (!message.starts_with("missing field")).then(|| (pointer(error.path()), message))
+    })
+}
+
 struct Found<'a> {
     outer: &'a [Outer<'a>],
     faults: Vec<Fault>,
@@ -136,43 +163,37 @@ impl Found<'_> {
                 let name = property.as_str().unwrap_or_default();
                 self.add(&format!("{pointer}/{}", escaped(name)), format!("{name} is required"));
             }
+            Kind::AnyOf { context } | Kind::OneOfNotValid { context } if words_of(context).is_some() => {
+                self.add_choice(&pointer, one_of(words_of(context).iter().flatten().copied()));
+            }
             Kind::AnyOf { context } | Kind::OneOfNotValid { context } => match closest(context, &pointer) {
                 Some(errors) => errors.iter().for_each(|error| self.add_invalid(error)),
                 None => self.add(&pointer, SHAPE),
             },
-            // The words a choice knows say more than that they are texts.
-            Kind::Enum { .. } => {
-                let shown = self.shown(&pointer);
-                self.faults.retain(|fault| fault.pointer != shown);
-                self.add(&pointer, invalid(error.kind(), ""));
-            }
+            Kind::Enum { .. } => self.add_choice(&pointer, invalid(error.kind(), "")),
             kind => self.add(&pointer, invalid(kind, &error.masked().to_string())),
         }
     }
 
+    /// Adds the words a choice knows, which say more than that they are texts.
+    fn add_choice(&mut self, pointer: &str, words: String) {
+        let shown = shown(self.outer, pointer);
+        self.faults.retain(|fault| fault.pointer != shown);
+        self.add(pointer, words);
+    }
+
     /// Adds the reader's own account, unless the schema has named the place already.
     fn add_own(&mut self, pointer: &str, message: &str) {
-        let is_new = |fault: &Fault| fault.pointer != self.shown(pointer);
+        let is_new = |fault: &Fault| fault.pointer != shown(self.outer, pointer);
         if message.starts_with("duplicate field") || self.faults.iter().all(is_new) {
             self.add(pointer, in_plain_words(message));
         }
     }
 
     fn add(&mut self, pointer: &str, message: impl Into<String>) {
-        let fault = Fault { pointer: self.shown(pointer), message: message.into() };
+        let fault = Fault { pointer: shown(self.outer, pointer), message: message.into() };
         if self.faults.len() < FAULTS_MAX && !self.faults.contains(&fault) {
             self.faults.push(fault);
-        }
-    }
-
-    /// The place as the caller wrote it: a parameter of the query string begins with `?`, a header stands by its name.
-    fn shown(&self, pointer: &str) -> String {
-        let rest = pointer.strip_prefix('/').unwrap_or_default();
-        let name = rest.split('/').next().unwrap_or_default();
-        match self.outer.iter().find(|outer| outer.name == name).map(|outer| outer.source) {
-            Some(Source::Query) => format!("?{rest}"),
-            Some(Source::Header(name)) => name.to_owned(),
-            Some(Source::Path) | None => pointer.to_owned(),
         }
     }
 
@@ -183,10 +204,24 @@ impl Found<'_> {
             self.faults.iter().any(|fault| fault.pointer == pointer && fault.message != CONTRADICTS)
         });
         match wrong {
-            Some(outer) => Problem::not_found(outer.name.strip_suffix("_id").unwrap_or(&outer.name)),
+            Some(outer) => {
+                let what = outer.name.strip_suffix("_id").unwrap_or(&outer.name);
+                Problem::not_found(&what.replace('_', " "))
+            }
             None => Problem::invalid(self.faults),
         }
     }
+}
+
+/// The words of a choice whose every branch is one word.
+fn words_of<'a>(context: &'a [Vec<ValidationError<'static>>]) -> Option<Vec<&'a str>> {
+    let word = |branch: &'a Vec<ValidationError<'static>>| {
+        branch.iter().find_map(|error| match error.kind() {
+            Kind::Constant { expected_value } => expected_value.as_str(),
+            _ => None,
+        })
+    };
+    context.iter().map(word).collect()
 }
 
 /// The branch of a choice that was meant: the one whose faults lie deepest. `null` is a branch nobody means.

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use capstan_contract::command::Unconditional;
+use capstan_contract::query::Page;
 use capstan_domain::id::TaskId;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -48,6 +50,12 @@ struct Key {
 
 impl Beside for Key {
     const NAMES: &'static [&'static str] = &["idempotency_key", "epoch"];
+}
+
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+struct ListOrders {
+    #[serde(default)]
+    sides: Vec<Side>,
 }
 
 const ID: &str = "018f0000-0000-7000-8000-00000000000a";
@@ -127,6 +135,44 @@ fn a_parameter_of_the_query_is_named_as_one() {
 }
 
 #[test]
+fn the_fields_beside_a_query_stand_in_its_query_string_too() {
+    let fields = outer(&[("sides", "left", Source::Query), ("limit", "7", Source::Query)]);
+    let (query, page): (ListOrders, Page) = read(&fields, br#"{"count":true}"#).unwrap();
+    assert_eq!(query.sides, [Side::Left]);
+    assert_eq!((page.limit, page.count, page.cursor), (Some(7), true, None));
+}
+
+#[test]
+fn faults_beside_a_query_are_named_with_its_own() {
+    let fields = outer(&[
+        ("sides", "up", Source::Query),
+        ("limit", "4294967296", Source::Query),
+        ("count", "x", Source::Query),
+        ("wait_ms", "1", Source::Query),
+        ("wait_ms", "2", Source::Query),
+        ("colour", "red", Source::Query),
+        ("min_position", "7", Source::Header("Capstan-Position")),
+    ]);
+    let problem = read::<ListOrders, Page>(&fields, b"").unwrap_err();
+    let mut found: Vec<_> = problem.errors.iter().map(|fault| &*fault.pointer).collect();
+    found.sort_unstable();
+    assert_eq!(found, ["?colour", "?count", "?limit", "?sides/0", "?wait_ms", "Capstan-Position"]);
+    let twice = problem.errors.iter().find(|fault| fault.pointer == "?wait_ms").unwrap();
+    assert_eq!(twice.message, "wait_ms is given twice");
+    let in_body = read::<ListOrders, Page>(&[], br#"{"sides":["left"],"limit":-1}"#).unwrap_err();
+    assert_eq!(in_body.errors[0].pointer, "/limit");
+}
+
+#[test]
+fn a_refused_field_is_named_where_it_was_given() {
+    let fields = outer(&[("cursor", "c", Source::Query), ("after", "a", Source::Header("Last-Event-ID"))]);
+    let place = |pointer: &str| {
+        located(Problem::invalid_field(pointer, "is wrong"), &fields).errors[0].pointer.clone()
+    };
+    assert_eq!(["/cursor", "/after", "/label"].map(place), ["?cursor", "Last-Event-ID", "/label"]);
+}
+
+#[test]
 fn missing_fields_are_named_together() {
     assert_eq!(pointers(&[], "{}"), ["/task_id", "/name"]);
     assert_eq!(pointers(&[], ""), ["/task_id", "/name"]);
@@ -191,6 +237,9 @@ fn a_body_that_is_not_one_object_is_refused() {
 fn the_key_is_no_field_of_the_request() {
     assert_eq!(pointers(&of_path(), r#"{"name":"a","idempotency_key":7}"#), ["/idempotency_key"]);
     assert!(read::<Order, Unconditional>(&of_path(), br#"{"name":"a","idempotency_key":"k"}"#).is_err());
+    let unknown = outer(&[("colour", "red", Source::Query)]);
+    let refused = read::<Unconditional, Unconditional>(&unknown, b"").unwrap_err();
+    assert_eq!((&*refused.errors[0].pointer, &*refused.errors[0].message), ("?colour", "unknown field"));
 }
 
 #[test]

@@ -1,16 +1,20 @@
 //! The commands of an agent, create and update, and the answer to a query for its statistics.
 
+use capstan_contract::query::{GetAgent, GetAgentStats, GetDefaultConfig, ListAgents, Page, Wait};
+use capstan_domain::agent::AgentConfig;
 use capstan_domain::agent::{Command, CreateAgent, UpdateAgent};
 use capstan_domain::id::AgentId;
 use capstan_envelope::Workspace;
+use capstan_projections::AgentFilter;
 use capstan_projections::AgentStats;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::execute::{Execute, decide_and_show};
-use super::read::Positioned;
+use super::queries::Answer;
 use super::{quota, resolve, streams};
 use crate::App;
+use crate::answered::Answered;
 use crate::call::CallContext;
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
@@ -68,13 +72,30 @@ pub(crate) struct Stats {
     quality_score: Option<f64>,
 }
 
-/// The statistics of the agent this id, key or name refers to.
-pub(crate) async fn stats(
-    app: &App,
-    workspace: &Workspace,
-    named: &str,
-) -> Result<Positioned<Stats>, Problem> {
-    let agent = resolve::agent(app, workspace, named).await?;
-    let (figures, position) = app.reads.agent_stats(workspace, agent.agent_id).await?;
-    Ok(Positioned(Stats { agent_id: agent.agent_id, figures, quality_score: agent.quality_score }, position))
+impl Answer for ListAgents {
+    async fn answer(self, app: &App, workspace: &Workspace, page: Page) -> Result<Answered, Problem> {
+        Ok(app.reads.list(workspace, &AgentFilter, &page).await?.into())
+    }
+}
+
+impl Answer for GetAgent {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        resolve::read_agent(app, workspace, &self.agent_id).await
+    }
+}
+
+impl Answer for GetDefaultConfig {
+    async fn answer(self, _: &App, _: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        let agent_key = self.agent_key.unwrap_or_default();
+        Ok(Answered::json(&AgentConfig::default_for(&agent_key)))
+    }
+}
+
+impl Answer for GetAgentStats {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        let agent = resolve::agent(app, workspace, &self.agent_id).await?;
+        let (figures, position) = app.reads.models().agent_stats(workspace.as_str(), agent.agent_id).await?;
+        let stats = Stats { agent_id: agent.agent_id, figures, quality_score: agent.quality_score };
+        Ok(Answered::json(&stats).at(position))
+    }
 }

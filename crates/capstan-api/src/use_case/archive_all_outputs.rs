@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use capstan_contract::command::ArchiveAllOutputs;
+use capstan_contract::query::{LIMIT_MAX, Page};
 use capstan_dispatch::{CommandContext, DispatchError};
 use capstan_domain::id::{OutputId, TaskId, derived};
 use capstan_domain::task::{Command, command};
 use capstan_envelope::{Position, Workspace};
-use capstan_projections::{OutputFilter, Page, Span};
+use capstan_projections::{OutputFilter, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::execute::Execute;
-use super::read::LIMIT_MAX;
 use super::{resolve, streams, wait};
 use crate::App;
 use crate::call::CallContext;
@@ -58,7 +58,7 @@ impl Execute for ArchiveAllOutputs {
         let mut page = Page { limit: Some(LIMIT_MAX), ..Page::default() };
         let (mut archived, mut position) = (ArchivedOutputs::default(), app.reads.position());
         for _ in 0..PAGES_MAX {
-            let list = app.reads.outputs(workspace, &filter, &page).await?;
+            let list = app.reads.list(workspace, &filter, &page).await?;
             let mut of_task = BTreeMap::<TaskId, Vec<OutputId>>::new();
             for doc in &list.items {
                 let Found { id, task_id } = serde_json::from_str(doc.get()).map_err(Problem::internal)?;

@@ -1,43 +1,18 @@
 //! The past state of a task or a run, at a position or a time.
 
-use std::str::FromStr;
-
+use capstan_contract::query::AsOf;
 use capstan_domain::id::{RunId, TaskId};
 use capstan_envelope::{Position, Recorded, Workspace};
-use chrono::{DateTime, Utc};
 
 use super::read::Object;
 use super::streams;
 use crate::App;
 use crate::problem::Problem;
 
-/// A point of the past.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AsOf {
-    /// With everything up to this position.
-    Position(Position),
-    /// With everything decided up to this instant.
-    Time(DateTime<Utc>),
-}
-
-impl FromStr for AsOf {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        if let Ok(position) = text.parse() {
-            return Ok(Self::Position(position));
-        }
-        // A plus sign that was not percent-encoded arrives as a blank.
-        text.replace(' ', "+").parse().map(Self::Time).map_err(|_| ())
-    }
-}
-
-impl AsOf {
-    fn includes(self, recorded: &Recorded) -> bool {
-        match self {
-            Self::Position(position) => position.reaches(recorded.position),
-            Self::Time(time) => recorded.commit.metadata.occurred_at <= time,
-        }
+fn includes(as_of: AsOf, recorded: &Recorded) -> bool {
+    match as_of {
+        AsOf::Position(position) => position.reaches(recorded.position),
+        AsOf::Time(time) => recorded.commit.metadata.occurred_at <= time,
     }
 }
 
@@ -60,7 +35,7 @@ pub(crate) async fn run(
     run_id: RunId,
     as_of: AsOf,
 ) -> Result<Object, Problem> {
-    let task_id = super::resolve::task_of_run(app, workspace, run_id).await?;
+    let task_id = super::resolve::task_of(app, workspace, &run_id, "run").await?;
     let commits = commits(app, workspace, task_id, as_of).await?;
     let item = capstan_projections::run_after(&commits, run_id).map_err(Problem::internal)?;
     item.map(Object::from).ok_or_else(|| Problem::not_found("run"))
@@ -78,7 +53,7 @@ async fn commits(
     }
     let stream = streams::task(workspace, task_id)?;
     let mut commits = app.log.read_stream(&stream, Position::START).await?;
-    let end = commits.iter().position(|recorded| !as_of.includes(recorded));
+    let end = commits.iter().position(|recorded| !includes(as_of, recorded));
     commits.truncate(end.unwrap_or(commits.len()));
     Ok(commits)
 }

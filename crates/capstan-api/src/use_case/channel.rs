@@ -1,13 +1,17 @@
 //! The commands of a channel binding: upsert and delete.
 
+use capstan_contract::query::{GetChannelBinding, ListChannelBindings, Page, Wait};
 use capstan_domain::Requested;
 use capstan_domain::channel::{Address, Command, DeleteChannelBinding, UpsertChannelBinding};
 use capstan_domain::id::BindingId;
 use capstan_envelope::Workspace;
+use capstan_projections::{BindingFilter, BindingsOf};
 
 use super::execute::{Execute, decide_and_show};
+use super::queries::Answer;
 use super::{resolve, streams};
 use crate::App;
+use crate::answered::Answered;
 use crate::call::CallContext;
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
@@ -53,4 +57,29 @@ fn address(channel_type: &mut String, address: &mut String) -> Result<Address, P
     normal.channel_type().clone_into(channel_type);
     normal.address().clone_into(address);
     Ok(normal)
+}
+
+impl Answer for ListChannelBindings {
+    async fn answer(self, app: &App, workspace: &Workspace, page: Page) -> Result<Answered, Problem> {
+        if self.agent_id.is_some() && self.without_agent {
+            return Err(Problem::invalid_field("/without_agent", "cannot be given together with agent_id"));
+        }
+        let of = match resolve::agent_filter(app, workspace, self.agent_id).await? {
+            Some(id) => BindingsOf::Agent(id),
+            None if self.without_agent => BindingsOf::Workspace,
+            None => BindingsOf::All,
+        };
+        let filter = BindingFilter { of, channel_type: self.channel_type, active: self.active };
+        Ok(app.reads.list(workspace, &filter, &page).await?.into())
+    }
+}
+
+impl Answer for GetChannelBinding {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        const WHAT: &str = "channel binding";
+        let address =
+            Address::new(&self.channel_type, &self.address).map_err(|_| Problem::not_found(WHAT))?;
+        let id = BindingId::of_channel(workspace.as_str(), address.channel_id());
+        app.reads.get(workspace, &id, WHAT).await
+    }
 }

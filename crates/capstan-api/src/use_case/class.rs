@@ -1,11 +1,15 @@
 //! The command of an execution class: configure.
 
+use capstan_contract::query::{GetClass, ListClasses, Page, Wait};
 use capstan_domain::class::{Command, ConfigureClass};
 use capstan_envelope::Workspace;
+use capstan_projections::{ClassFilter, InstanceKey};
 
 use super::execute::{Execute, decide_and_show};
+use super::queries::Answer;
 use super::streams;
 use crate::App;
+use crate::answered::Answered;
 use crate::call::CallContext;
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
@@ -19,5 +23,17 @@ impl Execute for ConfigureClass {
         let command = Command::Configure(self);
         let shown = app.reads.class(workspace, &instance_key);
         decide_and_show(app, &app.dispatch.classes, &stream, command, &context, Success::Done, shown).await
+    }
+}
+
+impl Answer for ListClasses {
+    async fn answer(self, app: &App, workspace: &Workspace, page: Page) -> Result<Answered, Problem> {
+        Ok(app.reads.list(workspace, &ClassFilter, &page).await?.into())
+    }
+}
+
+impl Answer for GetClass {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        app.reads.get(workspace, &InstanceKey(&self.instance_key), "class").await
     }
 }

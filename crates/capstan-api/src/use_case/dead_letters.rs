@@ -6,22 +6,27 @@
 pub(crate) mod store;
 
 use std::fmt;
-use std::str::FromStr;
 
+use capstan_contract::command::Unconditional;
+use capstan_contract::query::page_size;
 use capstan_envelope::{Position, redaction};
 use capstan_projections::ParkedCommit;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::queries::{Answer, Installation};
 use super::read::List;
 use crate::App;
+use crate::answered::Answered;
 use crate::problem::{Code, Problem};
 use store::DeadCommand;
 
 /// The id of a dead letter: `command-7`, `commit-0-42-9f3ac21b`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String")]
 pub(crate) enum Id {
     /// A command, by its sequence in the stream of dead letters.
     Command(u64),
@@ -38,16 +43,16 @@ impl fmt::Display for Id {
     }
 }
 
-impl FromStr for Id {
-    type Err = ();
+impl TryFrom<String> for Id {
+    type Error = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (kind, number) = text.split_once('-').ok_or(())?;
-        match kind {
-            "command" => number.parse().map(Self::Command).map_err(|_| ()),
-            "commit" => number.parse().map(Self::Commit).map_err(|_| ()),
-            _ => Err(()),
-        }
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let id = text.split_once('-').and_then(|(kind, number)| match kind {
+            "command" => number.parse().ok().map(Self::Command),
+            "commit" => number.parse().ok().map(Self::Commit),
+            _ => None,
+        });
+        id.ok_or("must be the id of a dead letter, as in command-7")
     }
 }
 
@@ -116,30 +121,50 @@ impl From<ParkedCommit> for DeadLetter {
     }
 }
 
-/// Lists commands first, then commits, each oldest first.
-pub(crate) async fn list(app: &App, after: Id, limit: u32) -> Result<List<DeadLetter>, Problem> {
-    let mut items: Vec<DeadLetter> = Vec::new();
-    if let Id::Command(after) = after {
-        items.extend(app.dead_letters.list(after, limit).await?.into_iter().map(DeadLetter::from));
-    }
-    let left = i64::from(limit) - items.len() as i64;
-    if left > 0 {
-        let after = if let Id::Commit(after) = after { after } else { Position::START };
-        let parked = app.reads.models().parked_after(after, left).await?;
-        items.extend(parked.into_iter().map(DeadLetter::from));
-    }
-    let next_cursor =
-        items.last().filter(|_| items.len() as u64 >= u64::from(limit)).map(|last| last.id.clone());
-    let position = app.reads.models().position().await?;
-    Ok(List { items, next_cursor, position, limit, total: None })
+/// Lists dead letters: commands first, then commits, each oldest first.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct ListDeadLetters {
+    /// Page size, 50 by default; a value beyond 1 to 500 counts as the nearest one.
+    limit: Option<u32>,
+    /// The `next_cursor` of the previous page.
+    cursor: Option<Id>,
 }
 
-/// The dead letter with this id.
-pub(crate) async fn one(app: &App, id: Id) -> Result<DeadLetter, Problem> {
-    Ok(match id {
-        Id::Command(sequence) => app.dead_letters.one(sequence).await?.into(),
-        Id::Commit(position) => parked(app, position).await?.into(),
-    })
+impl Answer<Installation> for ListDeadLetters {
+    async fn answer(self, app: &App, _: &Installation, _: Unconditional) -> Result<Answered, Problem> {
+        let (after, limit) = (self.cursor.unwrap_or(Id::Command(0)), page_size(self.limit));
+        let mut items: Vec<DeadLetter> = Vec::new();
+        if let Id::Command(after) = after {
+            items.extend(app.dead_letters.list(after, limit).await?.into_iter().map(DeadLetter::from));
+        }
+        let left = i64::from(limit) - items.len() as i64;
+        if left > 0 {
+            let after = if let Id::Commit(after) = after { after } else { Position::START };
+            let parked = app.reads.models().parked_after(after, left).await?;
+            items.extend(parked.into_iter().map(DeadLetter::from));
+        }
+        let next_cursor =
+            items.last().filter(|_| items.len() as u64 >= u64::from(limit)).map(|last| last.id.clone());
+        let position = app.reads.models().position().await?;
+        Ok(List { items, next_cursor, position, limit, total: None }.into())
+    }
+}
+
+/// Reads a dead letter.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct GetDeadLetter {
+    /// Id of the dead letter.
+    pub(crate) dead_letter_id: Id,
+}
+
+impl Answer<Installation> for GetDeadLetter {
+    async fn answer(self, app: &App, _: &Installation, _: Unconditional) -> Result<Answered, Problem> {
+        let letter: DeadLetter = match self.dead_letter_id {
+            Id::Command(sequence) => app.dead_letters.one(sequence).await?.into(),
+            Id::Commit(position) => parked(app, position).await?.into(),
+        };
+        Ok(Answered::json(&letter))
+    }
 }
 
 /// Publishes a command again, or folds the parked commits of a stream again, in order.
@@ -184,10 +209,10 @@ mod tests {
     #[test]
     fn an_id_is_read_back_as_it_is_shown() {
         for id in [Id::Command(7), Id::Commit("0-42-9f3ac21b".parse().unwrap())] {
-            assert_eq!(id.to_string().parse(), Ok(id));
+            assert_eq!(Id::try_from(id.to_string()), Ok(id));
         }
         for text in ["", "7", "command-", "command-x", "task-1", "command-1-2", "commit-42"] {
-            assert_eq!(text.parse::<Id>(), Err(()), "{text}");
+            assert!(Id::try_from(text.to_owned()).is_err(), "{text}");
         }
     }
 }

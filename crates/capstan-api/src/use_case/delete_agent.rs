@@ -7,6 +7,7 @@ use capstan_domain::id::{AgentId, TaskId, derived};
 use capstan_domain::task::command::CancelTask;
 use capstan_domain::{Requested, channel, task};
 use capstan_envelope::{CommitId, Workspace};
+use capstan_projections::OpenTasksOf;
 
 use super::execute::Execute;
 use super::{agent, streams, wait};
@@ -67,7 +68,9 @@ impl Deletion<'_> {
     async fn open_tasks(&self) -> Result<u64, Problem> {
         wait::for_head(self.app).await?;
         let models = self.app.reads.models();
-        Ok(models.count_open_tasks(self.workspace.as_str(), Some(self.agent_id), u64::MAX).await?)
+        Ok(models
+            .count(self.workspace.as_str(), &OpenTasksOf { agent_id: Some(self.agent_id) }, u64::MAX)
+            .await?)
     }
 
     /// Cancels the agent's tasks until none is open.
@@ -75,7 +78,12 @@ impl Deletion<'_> {
         let mut cancelled = Vec::new();
         for _ in 0..ROUNDS_MAX {
             wait::for_head(self.app).await?;
-            let open = self.app.reads.open_tasks_of(self.workspace, self.agent_id, TASKS_AT_A_TIME).await?;
+            let open = self
+                .app
+                .reads
+                .models()
+                .open_tasks_of(self.workspace.as_str(), self.agent_id, TASKS_AT_A_TIME.into())
+                .await?;
             if open.is_empty() {
                 break;
             }
@@ -120,7 +128,9 @@ impl Deletion<'_> {
 
     /// Deactivates the channels bound to the agent; their addresses stay with the workspace.
     async fn deactivate_bindings(&self) -> Result<(), Problem> {
-        for (channel_type, address) in self.app.reads.addresses_of(self.workspace, self.agent_id).await? {
+        for (channel_type, address) in
+            self.app.reads.models().addresses_of(self.workspace.as_str(), self.agent_id).await?
+        {
             let address = channel::Address::new(&channel_type, &address).map_err(Problem::invalid)?;
             let stream = streams::channel(&address)?;
             let command_id =

@@ -3,7 +3,7 @@
 mod event_text;
 
 use capstan_contract::DomainEvent;
-use capstan_domain::id::TaskId;
+use capstan_contract::query::{GetTaskHistory, Wait, page_size};
 use capstan_envelope::redaction::redacted;
 use capstan_envelope::{Actor, EventRecord, Position, Recorded, Workspace};
 use chrono::{DateTime, Utc};
@@ -12,9 +12,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use super::queries::Answer;
 use super::read::List;
-use super::streams;
+use super::{resolve, streams};
 use crate::App;
+use crate::answered::Answered;
 use crate::problem::Problem;
 
 /// One event.
@@ -36,32 +38,29 @@ pub(crate) struct HistoryEntry {
     data: Box<RawValue>,
 }
 
-/// The events of a task after a position; a page holds whole commits.
-pub(crate) async fn of_task(
-    app: &App,
-    workspace: &Workspace,
-    task_id: TaskId,
-    after: Position,
-    limit: u32,
-) -> Result<List<HistoryEntry>, Problem> {
-    app.must_hold(after).await?;
-    let stream = streams::task(workspace, task_id)?;
-    let commits = app.log.read_stream(&stream, after).await?;
-    if commits.is_empty() {
-        // Nothing after this position, or no such task.
-        super::resolve::existing_task(app, workspace, task_id).await?;
-    }
-    let end = commits.last().map_or(after, |recorded| recorded.position);
-    let mut items = Vec::new();
-    let mut next_cursor = None;
-    for recorded in commits {
-        if !items.is_empty() && items.len() + recorded.commit.events.len() > limit as usize {
-            next_cursor = Some(last_position(&items).to_string());
-            break;
+/// A page holds whole commits.
+impl Answer for GetTaskHistory {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        let (after, limit) = (self.cursor.unwrap_or_default(), page_size(self.limit));
+        app.must_hold(after).await?;
+        let stream = streams::task(workspace, self.task_id)?;
+        let commits = app.log.read_stream(&stream, after).await?;
+        if commits.is_empty() {
+            // Nothing after this position, or no such task.
+            resolve::existing_task(app, workspace, self.task_id).await?;
         }
-        items.extend(entries(recorded));
+        let position = commits.last().map_or(after, |recorded| recorded.position);
+        let mut items = Vec::new();
+        let mut next_cursor = None;
+        for recorded in commits {
+            if !items.is_empty() && items.len() + recorded.commit.events.len() > limit as usize {
+                next_cursor = Some(last_position(&items).to_string());
+                break;
+            }
+            items.extend(entries(recorded));
+        }
+        Ok(List { items, next_cursor, position, limit, total: None }.into())
     }
-    Ok(List { items, next_cursor, position: end, limit, total: None })
 }
 
 fn last_position(items: &[HistoryEntry]) -> Position {

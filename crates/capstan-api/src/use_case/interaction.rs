@@ -1,13 +1,16 @@
 //! The interaction state of a run: its agent works, waits or is gone. Chat windows show it.
 
+use capstan_contract::query::{GetRunInteraction, Wait};
 use capstan_domain::id::{AttemptId, RunId, TaskId};
 use capstan_domain::task::{Task, TaskState};
 use capstan_envelope::Workspace;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::queries::Answer;
 use super::streams;
 use crate::App;
+use crate::answered::Answered;
 use crate::problem::Problem;
 
 /// The interaction state of a run.
@@ -36,7 +39,7 @@ enum InteractionState {
 
 /// Asks the task a run belongs to, as the log has it.
 pub(crate) async fn of_run(app: &App, workspace: &Workspace, run_id: RunId) -> Result<Interaction, Problem> {
-    let task_id = super::resolve::task_of_run(app, workspace, run_id).await?;
+    let task_id = super::resolve::task_of(app, workspace, &run_id, "run").await?;
     let loaded = app.dispatch.tasks.refresh(&streams::task(workspace, task_id)?).await?;
     let task = loaded.state.as_deref().ok_or_else(|| Problem::not_found("run"))?;
     interaction(task, run_id).ok_or_else(|| Problem::not_found("run"))
@@ -57,4 +60,10 @@ fn interaction(task: &Task, run_id: RunId) -> Option<Interaction> {
         attempt_id: live.map(|live| live.attempt_id.clone()),
         inputs_pending: task.pending_inputs().count(),
     })
+}
+
+impl Answer for GetRunInteraction {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        Ok(Answered::json(&of_run(app, workspace, self.run_id).await?))
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use capstan_contract::command::{LogLine, RunEvent};
+use capstan_contract::query::{GetTaskLogs, LIMIT_MAX, ListRunEvents, Wait, page_size};
 use capstan_domain::id::{AttemptId, RunId, TaskId};
 use capstan_domain::task::Task;
 use capstan_envelope::Workspace;
@@ -14,8 +15,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::read::{LIMIT_MAX, List};
+use super::queries::Answer;
+use super::read::List;
 use crate::App;
+use crate::answered::Answered;
 use crate::problem::{Code, Problem};
 
 /// Longest single line, in bytes: it must fit into one message of the bus.
@@ -183,7 +186,7 @@ pub(crate) async fn events_of_run(
     mut after: u64,
     limit: u32,
 ) -> Result<List<LogEntry>, Problem> {
-    let task_id = super::resolve::task_of_run(app, workspace, run_id).await?;
+    let task_id = super::resolve::task_of(app, workspace, &run_id, "run").await?;
     let mut items = Vec::new();
     let mut searched = 0;
     while items.len() < limit as usize && searched < LINES_SEARCHED_MAX {
@@ -209,4 +212,18 @@ fn is_event(data: &[u8]) -> bool {
         kind: &'a str,
     }
     serde_json::from_slice::<Kind<'_>>(data).is_ok_and(|line| line.kind == "run-event")
+}
+
+impl Answer for GetTaskLogs {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        let (after, limit) = (self.cursor.unwrap_or_default(), page_size(self.limit));
+        Ok(of_task(app, workspace, self.task_id, after, limit).await?.into())
+    }
+}
+
+impl Answer for ListRunEvents {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        let (after, limit) = (self.cursor.unwrap_or_default(), page_size(self.limit));
+        Ok(events_of_run(app, workspace, self.run_id, after, limit).await?.into())
+    }
 }

@@ -3,13 +3,17 @@
 use capstan_contract::command::{
     AppendTaskOutputRows, ArchiveOutput, CommandBody, CreateTaskOutput, FinalizeTaskOutput,
 };
+use capstan_contract::query::{GetOutput, GetTaskOutput, ListOutputs, Page, Wait};
 use capstan_domain::id::{OutputId, TaskId};
 use capstan_domain::task::{Command, command};
 use capstan_envelope::Workspace;
+use capstan_projections::{OutputFilter, OutputOfTask, Span};
 
 use super::execute::Execute;
+use super::queries::Answer;
 use super::{resolve, streams, wait};
 use crate::App;
+use crate::answered::Answered;
 use crate::call::{CallContext, CommandKey, fresh_id};
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
@@ -60,7 +64,7 @@ impl Execute for FinalizeTaskOutput {
 impl Execute for ArchiveOutput {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let output_id = self.output_id;
-        let task_id = resolve::task_of_output(app, workspace, output_id).await?;
+        let task_id = resolve::task_of(app, workspace, &output_id, "output").await?;
         let archive = command::ArchiveOutputs { output_ids: vec![output_id] };
         let target = Target { app, workspace, call, task_id, output_id };
         Ok(target.execute(&self, Command::ArchiveOutputs(archive)).await?.0)
@@ -88,5 +92,32 @@ impl Target<'_> {
         let output = wait::shown(app, decided.position, app.reads.output(workspace, None, output_id)).await;
         let reply = Reply::new(Success::Done, &context, &decided).showing_object("output", output);
         Ok((reply, decided.changed))
+    }
+}
+
+impl Answer for ListOutputs {
+    async fn answer(self, app: &App, workspace: &Workspace, page: Page) -> Result<Answered, Problem> {
+        let filter = OutputFilter {
+            task_id: self.task_id,
+            agent_id: resolve::agent_filter(app, workspace, self.agent_id).await?,
+            output_type: self.output_type,
+            statuses: self.status,
+            archived: self.archived.wanted(),
+            hidden: (!self.hidden).then_some(false),
+            created: Span { after: self.created_after, before: self.created_before },
+        };
+        Ok(app.reads.list(workspace, &filter, &page).await?.into())
+    }
+}
+
+impl Answer for GetOutput {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        app.reads.get(workspace, &self.output_id, "output").await
+    }
+}
+
+impl Answer for GetTaskOutput {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        app.reads.get(workspace, &OutputOfTask(self.task_id, self.output_id), "output").await
     }
 }

@@ -1,5 +1,6 @@
 //! The next ticks of a schedule.
 
+use capstan_contract::query::{PreviewSchedule, Wait};
 use capstan_domain::id::ScheduleId;
 use capstan_domain::schedule::Next;
 use capstan_envelope::Workspace;
@@ -7,12 +8,14 @@ use chrono::Utc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::queries::Answer;
 use super::streams;
 use crate::App;
+use crate::answered::Answered;
 use crate::problem::Problem;
 
 /// Ticks shown when the caller does not say.
-pub(crate) const COUNT_DEFAULT: u32 = 10;
+const COUNT_DEFAULT: u32 = 10;
 /// Most ticks shown.
 const COUNT_MAX: u32 = 100;
 
@@ -28,22 +31,19 @@ pub(crate) struct Preview {
     limit: u32,
 }
 
-/// Computes the next ticks from now.
-pub(crate) async fn of_schedule(
-    app: &App,
-    workspace: &Workspace,
-    schedule_id: ScheduleId,
-    count: u32,
-) -> Result<Preview, Problem> {
-    let loaded = app.dispatch.schedules.refresh(&streams::schedule(workspace, schedule_id)?).await?;
-    let schedule = loaded.state.as_deref().filter(|schedule| !schedule.deleted);
-    let schedule = schedule.ok_or_else(|| Problem::not_found("schedule"))?;
-    let limit = count.clamp(1, COUNT_MAX);
-    Ok(Preview {
-        schedule_id,
-        timezone: schedule.definition.timezone.clone(),
-        active: schedule.active,
-        items: schedule.preview(Utc::now(), limit as usize),
-        limit,
-    })
+impl Answer for PreviewSchedule {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        let stream = streams::schedule(workspace, self.schedule_id)?;
+        let loaded = app.dispatch.schedules.refresh(&stream).await?;
+        let schedule = loaded.state.as_deref().filter(|schedule| !schedule.deleted);
+        let schedule = schedule.ok_or_else(|| Problem::not_found("schedule"))?;
+        let limit = self.n.unwrap_or(COUNT_DEFAULT).clamp(1, COUNT_MAX);
+        Ok(Answered::json(&Preview {
+            schedule_id: self.schedule_id,
+            timezone: schedule.definition.timezone.clone(),
+            active: schedule.active,
+            items: schedule.preview(Utc::now(), limit as usize),
+            limit,
+        }))
+    }
 }

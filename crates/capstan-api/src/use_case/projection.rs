@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
+use capstan_contract::command::Unconditional;
 use capstan_envelope::Position;
 use capstan_projections::{
     MODELS, ProjectorConfig, ProjectorState, RebuildError, RebuildReport, VerifyReport, Which,
 };
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::queries::{Answer, Installation};
 use super::read::List;
 use crate::App;
+use crate::answered::Answered;
 use crate::problem::{Code, Problem};
 
 /// Longest wait for a rebuild or a verification; both continue in the background.
@@ -46,25 +49,37 @@ pub(crate) struct Job<R> {
     report: Option<R>,
 }
 
+impl<R: Serialize> From<Job<R>> for Answered {
+    /// 200 with the result, or 202 while the job is running.
+    fn from(job: Job<R>) -> Self {
+        Self { status: if job.done { 200 } else { 202 }, ..Self::json(&job) }
+    }
+}
+
 /// Lists the read models.
-pub(crate) async fn list(app: &App) -> Result<List<Projection>, Problem> {
-    let head = app.log.head().await?;
-    let position = app.reads.models().position().await?;
-    let status = app.projector.as_ref().map(|status| status.borrow().clone());
-    let items = MODELS
-        .iter()
-        .map(|model| Projection {
-            name: model.name,
-            version: model.version,
-            projector: status.as_ref().map(|status| status.state.clone()),
-            position,
-            head,
-            lag_events: head.commits_since(position),
-            lag_seconds: status.as_ref().map(|status| status.lag_seconds),
-            parked_streams: status.as_ref().map(|status| status.parked_streams),
-        })
-        .collect();
-    Ok(List { items, next_cursor: None, position, limit: MODELS.len() as u32, total: None })
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct ListProjections {}
+
+impl Answer<Installation> for ListProjections {
+    async fn answer(self, app: &App, _: &Installation, _: Unconditional) -> Result<Answered, Problem> {
+        let head = app.log.head().await?;
+        let position = app.reads.models().position().await?;
+        let status = app.projector.as_ref().map(|status| status.borrow().clone());
+        let items = MODELS
+            .iter()
+            .map(|model| Projection {
+                name: model.name,
+                version: model.version,
+                projector: status.as_ref().map(|status| status.state.clone()),
+                position,
+                head,
+                lag_events: head.commits_since(position),
+                lag_seconds: status.as_ref().map(|status| status.lag_seconds),
+                parked_streams: status.as_ref().map(|status| status.parked_streams),
+            })
+            .collect();
+        Ok(List { items, next_cursor: None, position, limit: MODELS.len() as u32, total: None }.into())
+    }
 }
 
 /// Rebuilds a read model, or all of them for `all`.

@@ -4,6 +4,7 @@
 
 use capstan_domain::id::TaskId;
 use capstan_envelope::Workspace;
+use capstan_projections::{AgentFilter, OpenTasksOf, ScheduleFilter};
 
 use super::{streams, wait};
 use crate::App;
@@ -23,21 +24,23 @@ pub(super) async fn admit_task(
         return Ok(());
     }
     wait::for_head(app).await?;
-    let open = app.reads.models().count_open_tasks(workspace.as_str(), None, max.into()).await?;
+    let open =
+        app.reads.models().count(workspace.as_str(), &OpenTasksOf { agent_id: None }, max.into()).await?;
     admit(open, max, "open tasks")
 }
 
 /// Refuses an agent that would exceed the workspace's quota of agents.
 pub(super) async fn admit_agent(app: &App, workspace: &Workspace, max: u32) -> Result<(), Problem> {
     wait::for_head(app).await?;
-    let agents = app.reads.models().count_agents(workspace.as_str(), max.into()).await?;
+    let agents = app.reads.models().count(workspace.as_str(), &AgentFilter, max.into()).await?;
     admit(agents, max, "agents")
 }
 
 /// Refuses a schedule that would exceed the workspace's quota of schedules.
 pub(super) async fn admit_schedule(app: &App, workspace: &Workspace, max: u32) -> Result<(), Problem> {
     wait::for_head(app).await?;
-    let schedules = app.reads.models().count_schedules(workspace.as_str(), max.into()).await?;
+    let schedules =
+        app.reads.models().count(workspace.as_str(), &ScheduleFilter::default(), max.into()).await?;
     admit(schedules, max, "schedules")
 }
 

@@ -2,22 +2,18 @@
 
 use std::time::Duration;
 
+use capstan_contract::query::Page;
 use capstan_dispatch::{CommandContext, Decided};
-use capstan_domain::id::{AgentId, BindingId, OutputId, RunId, ScheduleId, TaskId, TokenId};
+use capstan_domain::id::{AgentId, BindingId, OutputId, ScheduleId, TaskId, TokenId};
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::{Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace};
-use capstan_projections::{
-    AgentStats, BindingFilter, BlockerFilter, Listing, OutputFilter, Page, QueryError, ReadModels, RunFilter,
-    ScheduleFilter, TaskFilter,
-};
+use capstan_projections::{InstanceKey, Listing, Query, QueryError, ReadModels, ThisWorkspace};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
+use crate::answered::Answered;
 use crate::problem::{Code, Problem};
-
-/// Most objects on a page; a larger limit is reduced to it, and the page says so.
-pub(crate) const LIMIT_MAX: u32 = 500;
 
 /// One object as JSON.
 #[derive(Debug)]
@@ -26,10 +22,6 @@ pub(crate) struct Object {
     pub(crate) version: u64,
     pub(crate) position: Position,
 }
-
-/// A value read at a position.
-#[derive(Debug)]
-pub(crate) struct Positioned<T>(pub(crate) T, pub(crate) Position);
 
 /// One page of a list.
 #[derive(Debug, Serialize)]
@@ -128,33 +120,28 @@ impl Reads {
         capstan_projections::new_task(&recorded, &decided.events)
     }
 
-    pub(crate) async fn workspace(&self, workspace: &Workspace) -> Result<Option<Object>, Problem> {
-        Ok(self.models.workspace(workspace.as_str()).await?.map(Object::from))
+    /// The object that matches, or none.
+    pub(crate) async fn one(
+        &self,
+        workspace: &Workspace,
+        query: &impl Query,
+    ) -> Result<Option<Object>, Problem> {
+        Ok(self.models.one(workspace.as_str(), query).await?.map(Object::from))
+    }
+
+    /// The object that matches; not found, as `what`, when there is none.
+    pub(crate) async fn get(
+        &self,
+        workspace: &Workspace,
+        query: &impl Query,
+        what: &str,
+    ) -> Result<Answered, Problem> {
+        let found = self.one(workspace, query).await?;
+        found.map(Answered::from).ok_or_else(|| Problem::not_found(what))
     }
 
     pub(crate) async fn agent(&self, workspace: &Workspace, id: AgentId) -> Result<Option<Object>, Problem> {
-        Ok(self.models.agent(workspace.as_str(), id).await?.map(Object::from))
-    }
-
-    pub(crate) async fn agents(&self, workspace: &Workspace, page: &Page) -> Result<List, Problem> {
-        Ok(self.models.agents(workspace.as_str(), page).await?.into())
-    }
-
-    pub(crate) async fn agent_stats(
-        &self,
-        workspace: &Workspace,
-        id: AgentId,
-    ) -> Result<(AgentStats, Position), Problem> {
-        Ok(self.models.agent_stats(workspace.as_str(), id).await?)
-    }
-
-    pub(crate) async fn open_tasks_of(
-        &self,
-        workspace: &Workspace,
-        agent: AgentId,
-        limit: u32,
-    ) -> Result<Vec<TaskId>, Problem> {
-        Ok(self.models.open_tasks_of(workspace.as_str(), agent, limit.into()).await?)
+        self.one(workspace, &id).await
     }
 
     pub(crate) async fn channel(
@@ -162,83 +149,15 @@ impl Reads {
         workspace: &Workspace,
         id: BindingId,
     ) -> Result<Option<Object>, Problem> {
-        Ok(self.models.channel(workspace.as_str(), id).await?.map(Object::from))
-    }
-
-    pub(crate) async fn channels(
-        &self,
-        workspace: &Workspace,
-        filter: &BindingFilter,
-        page: &Page,
-    ) -> Result<List, Problem> {
-        Ok(self.models.channels(workspace.as_str(), filter, page).await?.into())
-    }
-
-    pub(crate) async fn addresses_of(
-        &self,
-        workspace: &Workspace,
-        agent: AgentId,
-    ) -> Result<Vec<(String, String)>, Problem> {
-        Ok(self.models.addresses_of(workspace.as_str(), agent).await?)
-    }
-
-    pub(crate) async fn class(
-        &self,
-        workspace: &Workspace,
-        instance_key: &str,
-    ) -> Result<Option<Object>, Problem> {
-        Ok(self.models.class(workspace.as_str(), instance_key).await?.map(Object::from))
-    }
-
-    pub(crate) async fn classes(&self, workspace: &Workspace, page: &Page) -> Result<List, Problem> {
-        Ok(self.models.classes(workspace.as_str(), page).await?.into())
+        self.one(workspace, &id).await
     }
 
     pub(crate) async fn token(&self, workspace: &Workspace, id: TokenId) -> Result<Option<Object>, Problem> {
-        Ok(self.models.token(workspace.as_str(), id).await?.map(Object::from))
-    }
-
-    pub(crate) async fn tokens(
-        &self,
-        workspace: &Workspace,
-        revoked: Option<bool>,
-        page: &Page,
-    ) -> Result<List, Problem> {
-        Ok(self.models.tokens(workspace.as_str(), revoked, page).await?.into())
+        self.one(workspace, &id).await
     }
 
     pub(crate) async fn task(&self, workspace: &Workspace, id: TaskId) -> Result<Option<Object>, Problem> {
-        Ok(self.models.task(workspace.as_str(), id).await?.map(Object::from))
-    }
-
-    pub(crate) async fn tasks(
-        &self,
-        workspace: &Workspace,
-        filter: &TaskFilter,
-        page: &Page,
-    ) -> Result<List, Problem> {
-        Ok(self.models.tasks(workspace.as_str(), filter, page).await?.into())
-    }
-
-    pub(crate) async fn run(&self, workspace: &Workspace, id: RunId) -> Result<Option<Object>, Problem> {
-        Ok(self.models.run(workspace.as_str(), id).await?.map(Object::from))
-    }
-
-    pub(crate) async fn runs(
-        &self,
-        workspace: &Workspace,
-        filter: &RunFilter,
-        page: &Page,
-    ) -> Result<List, Problem> {
-        Ok(self.models.runs(workspace.as_str(), filter, page).await?.into())
-    }
-
-    pub(crate) async fn task_of_run(
-        &self,
-        workspace: &Workspace,
-        id: RunId,
-    ) -> Result<Option<TaskId>, Problem> {
-        Ok(self.models.task_of_run(workspace.as_str(), id).await?)
+        self.one(workspace, &id).await
     }
 
     pub(crate) async fn schedule(
@@ -246,60 +165,34 @@ impl Reads {
         workspace: &Workspace,
         id: ScheduleId,
     ) -> Result<Option<Object>, Problem> {
-        Ok(self.models.schedule(workspace.as_str(), id).await?.map(Object::from))
+        self.one(workspace, &id).await
     }
 
-    pub(crate) async fn schedules(
-        &self,
-        workspace: &Workspace,
-        filter: &ScheduleFilter,
-        page: &Page,
-    ) -> Result<List, Problem> {
-        Ok(self.models.schedules(workspace.as_str(), filter, page).await?.into())
+    pub(crate) async fn class(&self, workspace: &Workspace, key: &str) -> Result<Option<Object>, Problem> {
+        self.one(workspace, &InstanceKey(key)).await
     }
 
     pub(crate) async fn output(
         &self,
         workspace: &Workspace,
-        task: Option<TaskId>,
+        _: Option<TaskId>,
         id: OutputId,
     ) -> Result<Option<Object>, Problem> {
-        Ok(self.models.output(workspace.as_str(), task, id).await?.map(Object::from))
+        self.one(workspace, &id).await
     }
 
-    pub(crate) async fn outputs(
+    pub(crate) async fn workspace(&self, workspace: &Workspace) -> Result<Option<Object>, Problem> {
+        self.one(workspace, &ThisWorkspace).await
+    }
+
+    /// A page of the objects that match.
+    pub(crate) async fn list(
         &self,
         workspace: &Workspace,
-        filter: &OutputFilter,
+        query: &impl Query,
         page: &Page,
     ) -> Result<List, Problem> {
-        Ok(self.models.outputs(workspace.as_str(), filter, page).await?.into())
-    }
-
-    pub(crate) async fn task_of_output(
-        &self,
-        workspace: &Workspace,
-        id: OutputId,
-    ) -> Result<Option<TaskId>, Problem> {
-        Ok(self.models.task_of_output(workspace.as_str(), id).await?)
-    }
-
-    pub(crate) async fn inputs(
-        &self,
-        workspace: &Workspace,
-        task: TaskId,
-        page: &Page,
-    ) -> Result<List, Problem> {
-        Ok(self.models.inputs(workspace.as_str(), task, page).await?.into())
-    }
-
-    pub(crate) async fn open_blockers(
-        &self,
-        workspace: &Workspace,
-        filter: &BlockerFilter,
-        page: &Page,
-    ) -> Result<List, Problem> {
-        Ok(self.models.blockers(workspace.as_str(), filter, page).await?.into())
+        Ok(self.models.list(workspace.as_str(), query, page).await?.into())
     }
 }
 
@@ -324,7 +217,7 @@ impl From<QueryError> for Problem {
                     .because(error)
             }
             QueryError::Cursor(_) => {
-                Self::invalid_field("?cursor", "must be a next_cursor of this list with the same filters")
+                Self::invalid_field("/cursor", "must be a next_cursor of this list with the same filters")
             }
             QueryError::Malformed(_) => Self::internal(error),
         }

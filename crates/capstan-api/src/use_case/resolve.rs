@@ -5,14 +5,15 @@ use std::sync::Arc;
 use capstan_dispatch::Loaded;
 use capstan_domain::agent;
 use capstan_domain::agent::lookup::normal_form;
-use capstan_domain::id::{AgentId, OutputId, RunId, TaskId};
+use capstan_domain::id::{AgentId, TaskId};
 use capstan_domain::task::Task;
 use capstan_domain::workspace;
 use capstan_envelope::Workspace;
+use capstan_projections::PartOfTask;
 
-use super::read::Object;
 use super::{streams, wait};
 use crate::App;
+use crate::answered::Answered;
 use crate::problem::{Code, Problem};
 
 /// Agents listed when a name is ambiguous.
@@ -90,15 +91,15 @@ pub(super) async fn agent_id(app: &App, workspace: &Workspace, named: &str) -> R
 }
 
 /// The agent as the read models have it.
-pub(crate) async fn read_agent(app: &App, workspace: &Workspace, named: &str) -> Result<Object, Problem> {
+pub(crate) async fn read_agent(app: &App, workspace: &Workspace, named: &str) -> Result<Answered, Problem> {
     let named = named.trim();
     for id in ids_of(workspace, named) {
-        if let Some(agent) = app.reads.agent(workspace, id).await? {
-            return Ok(agent);
+        if let Some(agent) = app.reads.one(workspace, &id).await? {
+            return Ok(agent.into());
         }
     }
     let id = similar_agent(app, workspace, named).await?;
-    app.reads.agent(workspace, id).await?.ok_or_else(|| Problem::not_found("agent"))
+    app.reads.get(workspace, &id, "agent").await
 }
 
 /// The ids a name may stand for: itself, and that of the agent with exactly this key.
@@ -114,11 +115,11 @@ async fn similar_agent(app: &App, workspace: &Workspace, named: &str) -> Result<
         return Err(Problem::not_found("agent"));
     }
     let models = app.reads.models();
-    let mut found = models.agents_of_form(workspace.as_str(), &form, CANDIDATES_MAX).await?;
+    let mut found = models.agents_by_form(workspace.as_str(), &form, CANDIDATES_MAX).await?;
     if found.is_empty() {
         // It may have been created just now.
         wait::for_head(app).await?;
-        found = models.agents_of_form(workspace.as_str(), &form, CANDIDATES_MAX).await?;
+        found = models.agents_by_form(workspace.as_str(), &form, CANDIDATES_MAX).await?;
     }
     match found.as_slice() {
         [] => Err(Problem::not_found("agent")),
@@ -159,26 +160,17 @@ pub(crate) async fn existing_task(app: &App, workspace: &Workspace, task_id: Tas
     task(app, workspace, task_id).await.map(|_| ())
 }
 
-/// The task a run belongs to. A run the read models do not have may be new: they are waited for once.
-pub(crate) async fn task_of_run(app: &App, workspace: &Workspace, run_id: RunId) -> Result<TaskId, Problem> {
-    if let Some(task_id) = app.reads.task_of_run(workspace, run_id).await? {
-        return Ok(task_id);
-    }
-    wait::for_head(app).await?;
-    let found = app.reads.task_of_run(workspace, run_id).await?;
-    found.ok_or_else(|| Problem::not_found("run"))
-}
-
-/// The task an output belongs to, found as that of a run.
-pub(super) async fn task_of_output(
+/// The task a run or an output belongs to. A part the read models do not have may be new: they are waited for once.
+pub(crate) async fn task_of(
     app: &App,
     workspace: &Workspace,
-    output_id: OutputId,
+    part: &impl PartOfTask,
+    what: &str,
 ) -> Result<TaskId, Problem> {
-    if let Some(task_id) = app.reads.task_of_output(workspace, output_id).await? {
+    let models = app.reads.models();
+    if let Some(task_id) = models.task_of(workspace.as_str(), part).await? {
         return Ok(task_id);
     }
     wait::for_head(app).await?;
-    let found = app.reads.task_of_output(workspace, output_id).await?;
-    found.ok_or_else(|| Problem::not_found("output"))
+    models.task_of(workspace.as_str(), part).await?.ok_or_else(|| Problem::not_found(what))
 }

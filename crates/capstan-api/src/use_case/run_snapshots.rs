@@ -1,6 +1,7 @@
 //! The state of a run at each of its turning points, from the history of its task.
 
 use capstan_contract::DomainEvent;
+use capstan_contract::query::{ListRunSnapshots, Wait, page_size};
 use capstan_domain::id::{AttemptId, RunId, TaskId};
 use capstan_domain::task::Event;
 use capstan_domain::task::event::RunStatus;
@@ -9,9 +10,11 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::queries::Answer;
 use super::read::List;
-use super::streams;
+use super::{resolve, streams};
 use crate::App;
+use crate::answered::Answered;
 use crate::problem::Problem;
 
 /// A run at one of its turning points.
@@ -37,30 +40,27 @@ pub(crate) struct RunSnapshot {
     at: DateTime<Utc>,
 }
 
-/// The snapshots of a run after `after`, oldest first.
-pub(crate) async fn of_run(
-    app: &App,
-    workspace: &Workspace,
-    run_id: RunId,
-    after: u32,
-    limit: u32,
-) -> Result<List<RunSnapshot>, Problem> {
-    let task_id = super::resolve::task_of_run(app, workspace, run_id).await?;
-    let stream = streams::task(workspace, task_id)?;
-    let commits = app.log.read_stream(&stream, Position::START).await?;
-    let position = commits.last().map_or(Position::START, |recorded| recorded.position);
-    let facts = commits.iter().flat_map(|recorded| &recorded.commit.events).filter_map(|record| {
-        match DomainEvent::decode(stream.category(), record) {
-            Ok(DomainEvent::Task(event)) => Some(event),
-            Ok(_) | Err(_) => None,
-        }
-    });
-    let mut items = snapshots(task_id, run_id, facts);
-    items.retain(|snapshot| snapshot.seq > after);
-    let is_more = items.len() > limit as usize;
-    items.truncate(limit as usize);
-    let next_cursor = items.last().filter(|_| is_more).map(|snapshot| snapshot.seq.to_string());
-    Ok(List { items, next_cursor, position, limit, total: None })
+impl Answer for ListRunSnapshots {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        let Self { run_id, .. } = self;
+        let (after, limit) = (self.cursor.unwrap_or_default(), page_size(self.limit));
+        let task_id = resolve::task_of(app, workspace, &run_id, "run").await?;
+        let stream = streams::task(workspace, task_id)?;
+        let commits = app.log.read_stream(&stream, Position::START).await?;
+        let position = commits.last().map_or(Position::START, |recorded| recorded.position);
+        let facts = commits.iter().flat_map(|recorded| &recorded.commit.events).filter_map(|record| {
+            match DomainEvent::decode(stream.category(), record) {
+                Ok(DomainEvent::Task(event)) => Some(event),
+                Ok(_) | Err(_) => None,
+            }
+        });
+        let mut items = snapshots(task_id, run_id, facts);
+        items.retain(|snapshot| snapshot.seq > after);
+        let is_more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next_cursor = items.last().filter(|_| is_more).map(|snapshot| snapshot.seq.to_string());
+        Ok(List { items, next_cursor, position, limit, total: None }.into())
+    }
 }
 
 fn snapshots(task_id: TaskId, run_id: RunId, facts: impl Iterator<Item = Event>) -> Vec<RunSnapshot> {

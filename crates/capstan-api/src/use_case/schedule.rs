@@ -1,6 +1,7 @@
 //! The commands of a schedule: create, update, delete, pause, resume and trigger.
 
 use capstan_contract::command::CommandBody;
+use capstan_contract::query::{GetSchedule, ListSchedules, Page, Wait};
 use capstan_dispatch::{TogetherError, execute_together};
 use capstan_domain::id::{ScheduleId, TaskId};
 use capstan_domain::schedule::command::{
@@ -11,10 +12,13 @@ use capstan_domain::schedule::event::PauseCause;
 use capstan_domain::schedule::{Command, Event, firing};
 use capstan_domain::{Requested, schedule, task};
 use capstan_envelope::Workspace;
+use capstan_projections::ScheduleFilter;
 
 use super::execute::{Execute, decide_and_show};
+use super::queries::Answer;
 use super::{quota, resolve, streams, wait};
 use crate::App;
+use crate::answered::Answered;
 use crate::call::{CallContext, fresh_id};
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
@@ -125,4 +129,21 @@ async fn decide<B: CommandBody>(
     let context = call.command(&stream, call.key().as_ref(), body);
     let (schedules, shown) = (&app.dispatch.schedules, app.reads.schedule(workspace, schedule_id));
     decide_and_show(app, schedules, &stream, command, &context, Success::Done, shown).await
+}
+
+impl Answer for ListSchedules {
+    async fn answer(self, app: &App, workspace: &Workspace, page: Page) -> Result<Answered, Problem> {
+        let filter = ScheduleFilter {
+            source_view_id: self.source_view_id,
+            agent_id: resolve::agent_filter(app, workspace, self.agent_id).await?,
+            active: self.active,
+        };
+        Ok(app.reads.list(workspace, &filter, &page).await?.into())
+    }
+}
+
+impl Answer for GetSchedule {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        app.reads.get(workspace, &self.schedule_id, "schedule").await
+    }
 }

@@ -3,29 +3,20 @@
 //! Cursors are places in the log of a task's lines. They never start again, so a new run needs no new beginning: what
 //! was handed out once does not come again.
 
+use capstan_contract::query::{GetTaskEventBatch, GetWorkspaceLiveBatch, LIMIT_MAX, Page, Wait};
 use capstan_domain::id::{RunId, TaskId};
 use capstan_envelope::{Position, Workspace};
-use capstan_projections::{OpenBlocker, OutputFilter, OutputRow, Page, RunRow, TaskFilter, TaskRow};
+use capstan_projections::{OpenBlocker, OutputFilter, OutputRow, RunRow, TaskFilter, TaskRow};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::interaction::{self, Interaction};
 use super::logs::{self, LogEntry};
-use super::read::LIMIT_MAX;
+use super::queries::Answer;
 use crate::App;
+use crate::answered::Answered;
 use crate::problem::Problem;
-
-/// Cursors of the caller.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Cursors {
-    /// Lines up to here are known.
-    pub(crate) log: u64,
-    /// Run events up to here are known.
-    pub(crate) run_event: u64,
-    /// The run the run events were of.
-    pub(crate) run_id: Option<RunId>,
-}
 
 /// A task, the run it is about, and what they said since the cursors.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -78,45 +69,45 @@ struct TaskHead {
 }
 
 /// The task as it stands, and its lines since the cursors.
-pub(crate) async fn of_task(
-    app: &App,
-    workspace: &Workspace,
-    task_id: TaskId,
-    cursors: Cursors,
-) -> Result<TaskEventBatch, Problem> {
-    let task = app.reads.task(workspace, task_id).await?.ok_or_else(|| Problem::not_found("task"))?;
-    let TaskHead { target_run_id: run_id, current_blocker: blocker } =
-        serde_json::from_str(task.json.get()).map_err(Problem::internal)?;
-    let lines = logs::of_task(app, workspace, task_id, cursors.log, LIMIT_MAX).await?;
-    let (next_log_cursor, logs) = (next(lines.next_cursor.as_deref(), cursors.log), lines.items);
-    let produced = OutputFilter { task_id: Some(task_id), ..OutputFilter::default() };
-    let outputs = app.reads.outputs(workspace, &produced, &newest(LIMIT_MAX)).await?.items;
-    let (mut run, mut interaction, mut run_events) = (None, None, Vec::new());
-    let mut next_run_event_cursor = cursors.run_event;
-    if let Some(run_id) = run_id {
-        run = app.reads.run(workspace, run_id).await?.map(|run| run.json);
-        interaction = Some(interaction::of_run(app, workspace, run_id).await?);
-        // A cursor of another run may stand behind events of this one when two runs spoke at the same time.
-        let is_other = cursors.run_id.is_some_and(|other| other != run_id);
-        let after = if is_other { 0 } else { cursors.run_event };
-        let events = logs::events_of_run(app, workspace, run_id, after, LIMIT_MAX).await?;
-        next_run_event_cursor = next(events.next_cursor.as_deref(), after);
-        run_events = events.items;
+impl Answer for GetTaskEventBatch {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        let Self { task_id, log_cursor, run_event_cursor, cursor_run_id } = self;
+        let (log_cursor, run_event_cursor) =
+            (log_cursor.unwrap_or_default(), run_event_cursor.unwrap_or_default());
+        let task = app.reads.one(workspace, &task_id).await?.ok_or_else(|| Problem::not_found("task"))?;
+        let TaskHead { target_run_id: run_id, current_blocker: blocker } =
+            serde_json::from_str(task.json.get()).map_err(Problem::internal)?;
+        let lines = logs::of_task(app, workspace, task_id, log_cursor, LIMIT_MAX).await?;
+        let (next_log_cursor, logs) = (next(lines.next_cursor.as_deref(), log_cursor), lines.items);
+        let produced = OutputFilter { task_id: Some(task_id), ..OutputFilter::default() };
+        let outputs = app.reads.list(workspace, &produced, &newest(LIMIT_MAX)).await?.items;
+        let (mut run, mut interaction, mut run_events) = (None, None, Vec::new());
+        let mut next_run_event_cursor = run_event_cursor;
+        if let Some(run_id) = run_id {
+            run = app.reads.one(workspace, &run_id).await?.map(|run| run.json);
+            interaction = Some(interaction::of_run(app, workspace, run_id).await?);
+            // A cursor of another run may stand behind events of this one when two runs spoke at the same time.
+            let is_other = cursor_run_id.is_some_and(|other| other != run_id);
+            let after = if is_other { 0 } else { run_event_cursor };
+            let events = logs::events_of_run(app, workspace, run_id, after, LIMIT_MAX).await?;
+            next_run_event_cursor = next(events.next_cursor.as_deref(), after);
+            run_events = events.items;
+        }
+        Ok(Answered::json(&TaskEventBatch {
+            task_id,
+            run_id,
+            task: task.json,
+            run,
+            interaction,
+            blocker,
+            logs: logs.into_iter().filter(|line| !line.is_run_event()).collect(),
+            run_events,
+            outputs,
+            next_log_cursor,
+            next_run_event_cursor,
+            position: task.position,
+        }))
     }
-    Ok(TaskEventBatch {
-        task_id,
-        run_id,
-        task: task.json,
-        run,
-        interaction,
-        blocker,
-        logs: logs.into_iter().filter(|line| !line.is_run_event()).collect(),
-        run_events,
-        outputs,
-        next_log_cursor,
-        next_run_event_cursor,
-        position: task.position,
-    })
 }
 
 fn next(cursor: Option<&str>, before: u64) -> u64 {
@@ -128,9 +119,11 @@ fn newest(limit: u32) -> Page {
 }
 
 /// The newest tasks and outputs.
-pub(crate) async fn of_workspace(app: &App, workspace: &Workspace) -> Result<WorkspaceLiveBatch, Problem> {
-    let tasks = app.reads.tasks(workspace, &TaskFilter::default(), &newest(LIMIT_MAX)).await?;
-    let shown = OutputFilter { archived: Some(false), hidden: Some(false), ..OutputFilter::default() };
-    let outputs = app.reads.outputs(workspace, &shown, &newest(OUTPUTS)).await?.items;
-    Ok(WorkspaceLiveBatch { tasks: tasks.items, outputs, position: tasks.position })
+impl Answer for GetWorkspaceLiveBatch {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        let tasks = app.reads.list(workspace, &TaskFilter::default(), &newest(LIMIT_MAX)).await?;
+        let shown = OutputFilter { archived: Some(false), hidden: Some(false), ..OutputFilter::default() };
+        let outputs = app.reads.list(workspace, &shown, &newest(OUTPUTS)).await?.items;
+        Ok(Answered::json(&WorkspaceLiveBatch { tasks: tasks.items, outputs, position: tasks.position }))
+    }
 }

@@ -1,12 +1,16 @@
 //! The commands of a token: issue and revoke.
 
+use capstan_contract::query::{ListTokens, Page};
 use capstan_domain::id::TokenId;
 use capstan_domain::token::{Command, IssueToken, NewToken, RevokeToken};
 use capstan_envelope::Workspace;
+use capstan_projections::TokenFilter;
 
 use super::execute::{Execute, decide_and_show};
+use super::queries::Answer;
 use super::streams;
 use crate::App;
+use crate::answered::Answered;
 use crate::auth::bearer::mint;
 use crate::call::{CallContext, fresh_id};
 use crate::problem::{Code, Problem};
@@ -52,5 +56,11 @@ impl Execute for RevokeToken {
         let context = call.command(&stream, call.key().as_ref(), &self);
         let command = Command::Revoke(self);
         decide_and_show(app, &app.dispatch.tokens, &stream, command, &context, Success::Done, shown).await
+    }
+}
+
+impl Answer for ListTokens {
+    async fn answer(self, app: &App, workspace: &Workspace, page: Page) -> Result<Answered, Problem> {
+        Ok(app.reads.list(workspace, &TokenFilter { revoked: self.revoked }, &page).await?.into())
     }
 }

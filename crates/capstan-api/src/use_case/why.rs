@@ -1,5 +1,6 @@
 //! The reasons why a task does not run, typed, for every task.
 
+use capstan_contract::query::{Wait, WhyIsTaskWaiting};
 use capstan_domain::id::TaskId;
 use capstan_domain::matching::WaitingReason;
 use capstan_domain::task::TaskState;
@@ -9,7 +10,9 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::queries::Answer;
 use crate::App;
+use crate::answered::Answered;
 use crate::problem::Problem;
 
 /// The answer.
@@ -53,7 +56,7 @@ fn waits_on(opened: &BlockerOpened) -> OwnReason {
 }
 
 /// Asks the task, and the engine while it is queued.
-pub(crate) async fn of_task(app: &App, workspace: &Workspace, task_id: TaskId) -> Result<Why, Problem> {
+async fn of_task(app: &App, workspace: &Workspace, task_id: TaskId) -> Result<Why, Problem> {
     let stream = super::streams::task(workspace, task_id)?;
     let loaded = app.dispatch.tasks.load(&stream).await?;
     let Some(task) = loaded.state.as_deref() else { return Err(Problem::not_found("task")) };
@@ -81,4 +84,10 @@ pub(crate) async fn of_task(app: &App, workspace: &Workspace, task_id: TaskId) -
         | TaskState::Cancelled => Vec::new(),
     };
     Ok(Why { task_id, state: task.state, reasons })
+}
+
+impl Answer for WhyIsTaskWaiting {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        Ok(Answered::json(&of_task(app, workspace, self.task_id).await?))
+    }
 }

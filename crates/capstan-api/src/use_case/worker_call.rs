@@ -1,5 +1,6 @@
 //! The calls of workers: from a wire name and a JSON body to an answer.
 
+use capstan_contract::beside::Beside;
 use capstan_contract::command::{
     AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, CheckToolCall, ClaimInput, ClaimToolCall,
     CommandBody, DeferInput, DrainWorker, FinalizeOutput, FinishAttempt, LeaseAttempts, OpenBlocker,
@@ -14,7 +15,7 @@ use crate::answered::Answered;
 use crate::auth::caller::Caller;
 use crate::call::CallContext;
 use crate::problem::Problem;
-use crate::request::{self, Beside, Outer};
+use crate::request::{self, Outer};
 
 /// A call of a worker.
 pub(crate) trait WorkerCall: CommandBody<Conditions: Beside + Send> + Send + Sync + 'static {

@@ -1,11 +1,15 @@
 //! The commands of a workspace: create and update.
 
+use capstan_contract::query::{GetWorkspace, Wait};
 use capstan_domain::workspace::{Command, CreateWorkspace, UpdateWorkspace};
 use capstan_envelope::Workspace;
+use capstan_projections::ThisWorkspace;
 
 use super::execute::{Execute, decide_and_show};
+use super::queries::Answer;
 use super::streams;
 use crate::App;
+use crate::answered::Answered;
 use crate::call::CallContext;
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
@@ -30,5 +34,11 @@ impl Execute for UpdateWorkspace {
         let shown = app.reads.workspace(workspace);
         let workspaces = &app.dispatch.workspaces;
         decide_and_show(app, workspaces, &stream, command, &context, Success::Done, shown).await
+    }
+}
+
+impl Answer for GetWorkspace {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        app.reads.get(workspace, &ThisWorkspace, "workspace").await
     }
 }

@@ -106,10 +106,13 @@ async fn a_query_by_request_answers_what_http_answers() {
     let list = request(&api, "list-tasks", json!({ "state": ["queued"], "limit": 1 })).await;
     assert_eq!(list["items"][0]["id"], *task);
     assert_eq!(request(&api, "get-agent", json!({ "agent_id": "demo" })).await["agent_key"], "demo");
-    assert_eq!(request(&api, "get-task", json!({ "task_id": "nonsense" })).await["code"], "not_found");
-    assert_eq!(request(&api, "get-task", json!({})).await["errors"][0]["pointer"], "/task_id");
-    let refused = request(&api, "list-tasks", json!({ "colour": "red" })).await;
-    assert_eq!(refused["errors"][0]["pointer"], "?colour");
+    for unnamed in [json!({ "task_id": "nonsense" }), json!({})] {
+        assert_eq!(request(&api, "get-task", unnamed).await["errors"][0]["pointer"], "/task_id");
+    }
+    for (refused, pointer) in [("colour", "/colour"), ("cursor", "/cursor")] {
+        let refused = request(&api, "list-tasks", json!({ refused: "red" })).await;
+        assert_eq!(refused["errors"][0]["pointer"], pointer);
+    }
     let nowhere = api.topology.rpc_subject("nowhere", "list-tasks");
     let nowhere = api.nats.request(nowhere, "".into()).await.unwrap();
     assert_eq!(json_of(&nowhere.payload)["code"], "not_found");

@@ -10,19 +10,19 @@ const W: &str = "/v1/workspaces/dev";
 async fn values_that_cannot_be_meant_are_refused_by_name() {
     let api = Api::start().await;
     for (path, parameter) in [
-        ("tasks?state=queued,idle", "state"),
-        ("tasks?waiting_reason=lunch", "waiting_reason"),
+        ("tasks?state=queued,idle", "state/1"),
+        ("tasks?waiting_reason=lunch", "waiting_reason/0"),
         ("tasks?updated_after=yesterday", "updated_after"),
-        ("tasks?priority=huge", "priority"),
+        ("tasks?priority=huge", "priority/0"),
         ("tasks?archived=maybe", "archived"),
         ("tasks?limit=many", "limit"),
         ("tasks?count=much", "count"),
-        ("runs?status=done", "status"),
+        ("runs?status=done", "status/0"),
         ("runs?updated_before=1", "updated_before"),
         ("runs?task_id=7", "task_id"),
-        ("outputs?status=fine", "status"),
+        ("outputs?status=fine", "status/0"),
         ("outputs?hidden=2", "hidden"),
-        ("inbox?kind=mood", "kind"),
+        ("inbox?kind=mood", "kind/0"),
         ("schedules?active=2", "active"),
         ("channels?active=x", "active"),
         ("tokens?revoked=x", "revoked"),
@@ -165,9 +165,9 @@ async fn logs_begin_with_what_the_task_was_told_unless_a_writer_said_it() {
     assert_eq!((&first["chunk_type"], &first["seq"]), (&json!("task_prompt"), &json!(0)));
     let lease = api.lease(&task).await;
     api.report(&lease, "logs", json!({ "lines": [{ "stream": "stdout", "data": "a" }] })).await.expect(202);
-    let (lines, logs) = told(&task, "?after=0").await;
+    let (lines, logs) = told(&task, "?cursor=0").await;
     assert_eq!(lines, ["count the files", "a"]);
-    assert_eq!(told(&task, &format!("?after={}", logs["next_cursor"].as_str().unwrap())).await.0, [""; 0]);
+    assert_eq!(told(&task, &format!("?cursor={}", logs["next_cursor"].as_str().unwrap())).await.0, [""; 0]);
 
     let other = api.task("say it").await;
     let lease = api.lease(&other).await;

@@ -80,7 +80,7 @@ async fn lists_hold_what_was_made() {
         assert_eq!(list["items"].as_array().unwrap().len(), 1, "{path}: {list}");
         assert_eq!(list["items"][0][field], value, "{path}");
     }
-    let logs = api.get(&format!("/v1/workspaces/dev/tasks/{task}/logs?after=0")).await.expect(200);
+    let logs = api.get(&format!("/v1/workspaces/dev/tasks/{task}/logs?cursor=0")).await.expect(200);
     let lines: Vec<_> = logs["items"].as_array().unwrap().iter().map(|line| &line["data"]).collect();
     assert_eq!(lines, ["to be found", "a line"]);
     let none = api.get_now("/v1/workspaces/dev/runs?status=cancelled").await.expect(200);

@@ -98,7 +98,7 @@ async fn one_workspace_finds_nothing_of_another_on_any_route() {
             .replace("{name}", "tasks")
             .replace("{channel_type}", "email")
             .replace("{instance_key}", "default")
-            .replace("{id}", "cmd-1")
+            .replace("{dead_letter_id}", "command-1")
             .replace("{code}", "not_found")
             .replace("{body}", "accept-agent-command")
     };

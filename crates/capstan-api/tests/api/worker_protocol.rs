@@ -40,7 +40,7 @@ async fn an_attempt_is_reported_from_start_to_finish() {
     let texts: Vec<_> = logs["items"].as_array().unwrap().iter().map(|line| line["data"].clone()).collect();
     assert_eq!(texts, ["work", "one", "two"]);
     let rest =
-        format!("/v1/workspaces/dev/tasks/{task}/logs?after={}", logs["next_cursor"].as_str().unwrap());
+        format!("/v1/workspaces/dev/tasks/{task}/logs?cursor={}", logs["next_cursor"].as_str().unwrap());
     let rest = api.get(&rest).await.expect(200);
     assert_eq!(rest["items"][0]["kind"], "run-event");
     assert_eq!(rest["items"].as_array().map(Vec::len), Some(1));

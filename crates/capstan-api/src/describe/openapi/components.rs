@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{choices, responses};
 use crate::operation::Operation;
+use crate::use_case::queries;
 
 /// Prefix of references to schemas of the document.
 pub(super) const PLACE: &str = "#/components/schemas/";
@@ -22,13 +23,15 @@ pub(crate) struct Components {
 }
 
 impl Components {
-    /// The schemas of bodies, of the answers of these operations, of batches and of the frames of live streams.
+    /// The schemas of bodies and queries, of the answers of these operations, of batches and of the frames of live streams.
     pub(crate) fn new(operations: &[Operation], answers: &[NamedSchema]) -> Self {
         let mut components = Self::default();
         for named in LEASE_ANSWERS.iter().chain(capstan_projections::answers()).chain(answers) {
             components.add(named.name, (named.schema)(), "");
         }
-        body_schemas().for_each(|named| components.add(named.name, (named.schema)(), "Request"));
+        for named in body_schemas().chain(queries::schemas()) {
+            components.add(named.name, (named.schema)(), "Request");
+        }
         responses::add(&mut components, operations);
         choices::add_batch(&mut components);
         choices::add_frames(&mut components);

@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 use super::components::{Components, pascal, required};
 use super::examples;
 use super::responses::{or_null, page_name, reply_name};
-use crate::operation::query_parameter::{self, OF_READS, ParameterKind, QueryParameter};
 use crate::operation::{Answer, Operation, Scope, Verb};
 use crate::problem::Code;
+use capstan_contract::beside::Beside;
+use capstan_contract::command::Conditions;
 
 pub(super) fn draw(operations: &[Operation], components: &mut Components) -> Value {
     let mut paths = Map::new();
@@ -26,7 +27,7 @@ fn one(operation: &Operation, components: &mut Components) -> Value {
         "operationId": operation.name,
         "summary": operation.summary,
         "tags": [tag(operation)],
-        "parameters": parameters(operation),
+        "parameters": parameters(operation, components),
         "responses": responses(operation, components),
         "x-capstan-scope": operation.scope,
     });
@@ -54,10 +55,20 @@ pub(super) fn tag(operation: &Operation) -> &'static str {
     }
 }
 
-fn parameters(operation: &Operation) -> Vec<Value> {
-    let mut parameters: Vec<_> = operation.path_names().map(|name| in_path(operation, name)).collect();
-    let waits: &[QueryParameter] = if operation.waits_for_position() { OF_READS } else { &[] };
-    parameters.extend(query_parameter::of(operation.name).chain(waits).map(in_query));
+fn parameters(operation: &Operation, components: &Components) -> Vec<Value> {
+    let fields = operation.body.and_then(|name| components.get(name)["properties"].as_object());
+    let mut parameters: Vec<_> = operation
+        .path_names()
+        .map(|name| in_path(operation, name, fields.and_then(|fields| fields.get(name))))
+        .collect();
+    // A command that has no body by custom takes its fields as parameters too.
+    if matches!(operation.method, Verb::Get | Verb::Delete) {
+        let is_parameter = |name: &str| {
+            operation.path_names().all(|part| part != name) && !Conditions::NAMES.contains(&name)
+        };
+        let fields = fields.into_iter().flatten().filter(|(name, _)| is_parameter(name));
+        parameters.extend(fields.map(|(name, field)| in_query(name, field)));
+    }
     let header = |name: &str| json!({ "$ref": format!("#/components/parameters/{name}") });
     if operation.path.contains("{attempt_id}") {
         parameters.push(header("LeaseEpoch"));
@@ -76,55 +87,70 @@ fn parameters(operation: &Operation) -> Vec<Value> {
     parameters
 }
 
-fn in_path(operation: &Operation, name: &str) -> Value {
+/// A part of the path; `field` is the field of the request it fills.
+fn in_path(operation: &Operation, name: &str, field: Option<&Value>) -> Value {
     let uuid = json!({ "type": "string", "format": "uuid" });
-    let (schema, about) = match name {
-        "workspace" => (
+    let (mut schema, about) = match (name, field) {
+        ("workspace", _) => (
             json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,128}$", "example": "dev" }),
-            "the name of the workspace",
+            "The name of the workspace.".into(),
         ),
-        "agent_id" => {
-            (json!({ "type": "string", "minLength": 1 }), "the id or key of the agent, or a similar name")
+        (_, Some(field)) => described(field),
+        ("attempt_id", None) => (json!({ "type": "string" }), "The id of the attempt, as leased.".into()),
+        ("claim" | "name" | "code" | "dead_letter_id", None) => {
+            (json!({ "type": "string" }), "Its name.".into())
         }
-        "attempt_id" => (json!({ "type": "string", "minLength": 1 }), "the id of the attempt, as leased"),
-        "channel_type" | "instance_key" | "claim" | "address" | "name" | "code" => {
-            (json!({ "type": "string", "minLength": 1 }), "its name")
-        }
-        _ => (uuid, "its id"),
+        _ => (uuid, "Its id.".into()),
     };
+    if schema["type"] == "string" && schema.as_object().is_some_and(|schema| schema.len() == 1) {
+        schema["minLength"] = json!(1);
+    }
     debug_assert!(operation.path.contains(name), "only names of the path are shown");
     json!({ "name": name, "in": "path", "required": true, "description": about, "schema": schema })
 }
 
-fn in_query(parameter: &QueryParameter) -> Value {
-    let schema = schema_of(parameter.kind);
-    let mut shown =
-        json!({ "name": parameter.name, "in": "query", "description": parameter.summary, "schema": schema });
-    if matches!(parameter.kind, ParameterKind::Some(_) | ParameterKind::Words) {
+fn in_query(name: &str, field: &Value) -> Value {
+    let (mut schema, about) = described(field);
+    if schema["type"] == "object" {
+        // A map is a list of pairs.
+        schema = json!({ "type": "array", "items": { "type": "string", "pattern": "^[^:,]+:[^,]*$" } });
+    }
+    let is_list = schema["type"] == "array";
+    let mut shown = json!({ "name": name, "in": "query", "description": about, "schema": schema });
+    if is_list {
         shown["style"] = json!("form");
         shown["explode"] = json!(false);
     }
     shown
 }
 
-/// The schema of a parameter's value; over NATS it is a field of the body.
-pub(crate) fn schema_of(kind: ParameterKind) -> Value {
-    match kind {
-        ParameterKind::Text => json!({ "type": "string" }),
-        ParameterKind::Number => json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX }),
-        ParameterKind::Flag => json!({ "type": "boolean" }),
-        ParameterKind::Instant => json!({ "type": "string", "format": "date-time" }),
-        ParameterKind::Id => json!({ "type": "string", "format": "uuid" }),
-        ParameterKind::OneOf(words) => json!({ "type": "string", "enum": words }),
-        ParameterKind::Some(words) => {
-            json!({ "type": "array", "items": { "type": "string", "enum": words } })
+/// The schema of a field as a parameter, which cannot be null, and its description.
+fn described(field: &Value) -> (Value, Value) {
+    let mut schema = field.clone();
+    let mut about = Value::Null;
+    if let Some(map) = schema.as_object_mut() {
+        about = map.remove("description").unwrap_or_default();
+        map.retain(|name, value| name != "default" || value.is_boolean());
+        if let Some(kinds) = map.get("type").and_then(Value::as_array) {
+            let kind = kinds.iter().find(|kind| *kind != "null").cloned();
+            map.insert("type".to_owned(), kind.unwrap_or_default());
         }
-        ParameterKind::Words => json!({ "type": "array", "items": { "type": "string" } }),
+        let meant = map.get("anyOf").and_then(|branches| {
+            branches.as_array()?.iter().find(|branch| branch["type"] != "null").cloned()
+        });
+        if let Some(meant) = meant {
+            schema = meant;
+        }
     }
+    if schema["format"] == "uint32" {
+        schema["maximum"] = json!(u32::MAX);
+    }
+    (schema, about)
 }
 
 fn body(operation: &Operation, components: &mut Components) -> Option<Value> {
     let (name, example) = match operation.body {
+        Some(_) if operation.method == Verb::Get => return None,
         Some(name) => (over_http(operation, name, components), examples::of_body(name)),
         None if operation.name == "ExecuteBatch" => ("Batch".to_owned(), Some(examples::batch())),
         None if operation.method == Verb::Get => return None,
@@ -225,7 +251,7 @@ fn problems(operation: &Operation) -> BTreeSet<u16> {
     if operation.scope != Scope::Public {
         statuses.extend([401, 403, 408, 422, 429]);
     }
-    if operation.waits_for_position() {
+    if operation.is_query() {
         statuses.extend([409, 504]);
     }
     if operation.method != Verb::Get {

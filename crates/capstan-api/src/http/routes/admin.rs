@@ -1,53 +1,37 @@
-//! The read models, for administrators.
+//! Jobs of administrators on the read models.
 
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use capstan_projections::{RebuildReport, VerifyReport};
-use serde::Serialize;
+use axum::extract::{Request, State};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::App;
-use crate::http::body;
-use crate::http::parameters::Parameters;
+use crate::answered::Answered;
+use crate::http::fields::Fields;
 use crate::problem::Problem;
-use crate::use_case::projection::{self, Job, Projection};
-use crate::use_case::read::List;
+use crate::use_case::projection;
 
-pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    parameters: Parameters,
-) -> Result<List<Projection>, Problem> {
-    parameters.finish()?;
-    projection::list(&app).await
+/// A read model by its name; `all` for all of them.
+#[derive(Deserialize, JsonSchema)]
+struct Named {
+    name: String,
 }
 
 pub(super) async fn rebuild(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
-    parameters: Parameters,
+    fields: Fields,
     request: Request,
-) -> Result<Job<RebuildReport>, Problem> {
-    body::nothing_more(&app, parameters, request).await?;
-    projection::rebuild(&app, name).await
+) -> Result<Answered, Problem> {
+    let Named { name } = fields.read(&app, request).await?;
+    Ok(projection::rebuild(&app, name).await?.into())
 }
 
 pub(super) async fn verify(
     State(app): State<Arc<App>>,
-    Path(name): Path<String>,
-    parameters: Parameters,
+    fields: Fields,
     request: Request,
-) -> Result<Job<VerifyReport>, Problem> {
-    body::nothing_more(&app, parameters, request).await?;
-    projection::verify(&app, name).await
-}
-
-impl<R: Serialize> IntoResponse for Job<R> {
-    /// 200 with the result, or 202 while the job is running.
-    fn into_response(self) -> Response {
-        let status = if self.done { StatusCode::OK } else { StatusCode::ACCEPTED };
-        (status, Json(self)).into_response()
-    }
+) -> Result<Answered, Problem> {
+    let Named { name } = fields.read(&app, request).await?;
+    Ok(projection::verify(&app, name).await?.into())
 }

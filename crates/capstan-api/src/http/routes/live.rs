@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts, Path, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
+use capstan_contract::query::{LIMIT_MAX, Page, Query};
 use capstan_domain::id::{RunId, TaskId};
 use capstan_domain::task::TaskState;
 use capstan_envelope::{Position, Workspace};
 use capstan_eventlog::Selection;
 use capstan_live::{CAUGHT_UP, Cursor, END, Frame, GAP, LOG, Subscription};
-use capstan_projections::{Page, RunRow, TaskFilter, TaskRow};
+use capstan_projections::{RunRow, TaskFilter, TaskRow};
 use futures_util::{StreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,63 +22,50 @@ use tokio_util::sync::CancellationToken;
 
 use crate::App;
 use crate::auth::caller::Caller;
+use crate::http::fields::Fields;
 use crate::http::frames::{self, Frames};
-use crate::http::parameters::{Parameters, path_id};
 use crate::problem::Problem;
-use crate::use_case::read::LIMIT_MAX;
+use crate::request;
+use crate::use_case::live::{
+    EventId, Include, StreamOptions, SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive,
+};
 use crate::use_case::{resolve, streams};
 
 /// Name of the frame that shows an object as it is at the beginning.
 const SNAPSHOT: &str = "snapshot";
 
-/// What the caller wants to see.
-struct Wish {
+/// A stream as its caller requests it.
+struct StreamRequest {
     after: Option<Cursor>,
     with_snapshot: bool,
-    /// Kinds of lines wanted: `log`, `run-event`.
+    /// The kinds of lines to send: `log`, `run-event`.
     lines: Vec<&'static str>,
     log_after: Option<u64>,
     types: Vec<String>,
     keep_open: bool,
 }
 
-impl Wish {
-    fn read(mut parameters: Parameters, headers: &HeaderMap) -> Result<Self, Problem> {
-        let last_seen = headers.get("last-event-id").and_then(|value| value.to_str().ok());
-        let last_seen = last_seen.map(str::trim).filter(|text| !text.is_empty());
-        let is_resumed = last_seen.is_some();
-        let in_query = parameters.value("after", "an event id as sent on a stream");
-        let after = match last_seen.map(str::parse) {
-            None => in_query,
-            Some(Ok(cursor)) => Some(cursor),
-            Some(Err(_)) => {
-                parameters.header_fault("Last-Event-ID", "must be an event id as sent on a stream");
-                None
-            }
-        };
-        let include = parameters.words("include");
-        if include.iter().any(|word| !matches!(word.as_str(), "logs" | "events" | "outputs")) {
-            parameters.fault("include", "may hold logs, events and outputs");
-        }
-        let includes = |name: &str| include.iter().any(|word| word == name);
+impl StreamRequest {
+    /// Reads what the stream is about, and the fields beside it; `Last-Event-ID` stands for `after`.
+    fn read<Q: Query<Beside = StreamOptions>>(
+        mut fields: Fields,
+        headers: &HeaderMap,
+    ) -> Result<(Q, Self), Problem> {
+        let is_resumed = fields.set("after", "Last-Event-ID", headers);
+        let (query, options) = request::read::<Q, StreamOptions>(fields.outer(), b"")?;
+        let after = options.after.map(|EventId(cursor)| cursor);
         // Who asks for the events from the first one on wants the lines from the first one on.
-        let log_after = parameters.value("log_after", "a log cursor");
-        let log_after = log_after.or_else(|| (after == Some(Cursor::after(Position::START))).then_some(0));
-        let wish = Self {
+        let is_from_start = after == Some(Cursor::after(Position::START));
+        let request = Self {
             after,
             // Who comes back has the objects already.
-            with_snapshot: parameters.flag("snapshot").unwrap_or(false) && !is_resumed,
-            lines: [("logs", "log"), ("events", "run-event")]
-                .into_iter()
-                .filter(|(word, _)| includes(word))
-                .map(|(_, kind)| kind)
-                .collect(),
-            log_after,
-            types: parameters.words("types"),
-            keep_open: parameters.flag("follow").unwrap_or(false),
+            with_snapshot: options.snapshot && !is_resumed,
+            lines: options.include.into_iter().filter_map(Include::kind).collect(),
+            log_after: options.log_after.or(is_from_start.then_some(0)),
+            types: options.types,
+            keep_open: options.follow,
         };
-        parameters.finish()?;
-        Ok(wish)
+        Ok((query, request))
     }
 
     fn takes(&self, event: &str) -> bool {
@@ -105,19 +93,18 @@ async fn send(app: Arc<App>, caller: Caller, request: Request, frames: Frames) -
 
 pub(super) async fn of_workspace(
     State(app): State<Arc<App>>,
-    Path(workspace): Path<String>,
     caller: Caller,
-    parameters: Parameters,
+    fields: Fields,
     request: Request,
 ) -> Result<Response, Problem> {
-    let mut wish = Wish::read(parameters, request.headers())?;
-    let workspace = resolve::workspace(&app, &workspace).await?;
+    let workspace = resolve::workspace(&app, fields.workspace().unwrap_or_default()).await?;
+    let (SubscribeWorkspaceLive {}, mut wish) = StreamRequest::read(fields, request.headers())?;
     let mut first = Vec::new();
     if wish.with_snapshot {
         let page = Page { limit: Some(LIMIT_MAX), ..Page::default() };
         let states = TaskState::ALL.into_iter().filter(|state| !state.is_terminal()).collect();
         let open = TaskFilter { states, ..TaskFilter::default() };
-        let tasks = app.reads.tasks(&workspace, &open, &page).await?;
+        let tasks = app.reads.list(&workspace, &open, &page).await?;
         wish.after = Some(Cursor::after(tasks.position));
         let is_whole = tasks.next_cursor.is_none();
         let shown = Snapshot::at(tasks.position);
@@ -131,17 +118,16 @@ pub(super) async fn of_workspace(
 
 pub(super) async fn of_task(
     State(app): State<Arc<App>>,
-    Path((workspace, task)): Path<(String, String)>,
     caller: Caller,
-    parameters: Parameters,
+    fields: Fields,
     request: Request,
 ) -> Result<Response, Problem> {
-    let mut wish = Wish::read(parameters, request.headers())?;
-    let (workspace, task_id) = (resolve::workspace(&app, &workspace).await?, path_id(&task, "task")?);
+    let workspace = resolve::workspace(&app, fields.workspace().unwrap_or_default()).await?;
+    let (SubscribeTaskLive { task_id }, mut wish) = StreamRequest::read(fields, request.headers())?;
     resolve::existing_task(&app, &workspace, task_id).await?;
     let mut first = Vec::new();
     if wish.with_snapshot {
-        let task = app.reads.task(&workspace, task_id).await?.ok_or_else(|| Problem::not_found("task"))?;
+        let task = app.reads.one(&workspace, &task_id).await?.ok_or_else(|| Problem::not_found("task"))?;
         wish.after = Some(Cursor::after(task.position));
         first.push(Snapshot { task: Some(task.json), ..Snapshot::at(task.position) }.frame());
     }
@@ -154,17 +140,16 @@ pub(super) async fn of_task(
 /// The run's part of its task's events; ends with the run.
 pub(super) async fn of_run(
     State(app): State<Arc<App>>,
-    Path((workspace, run)): Path<(String, String)>,
     caller: Caller,
-    parameters: Parameters,
+    fields: Fields,
     request: Request,
 ) -> Result<Response, Problem> {
-    let mut wish = Wish::read(parameters, request.headers())?;
-    let (workspace, run_id) = (resolve::workspace(&app, &workspace).await?, path_id(&run, "run")?);
-    let task_id = resolve::task_of_run(&app, &workspace, run_id).await?;
+    let workspace = resolve::workspace(&app, fields.workspace().unwrap_or_default()).await?;
+    let (SubscribeRunEvents { run_id }, mut wish) = StreamRequest::read(fields, request.headers())?;
+    let task_id = resolve::task_of(&app, &workspace, &run_id, "run").await?;
     let mut first = Vec::new();
     if wish.with_snapshot {
-        let run = app.reads.run(&workspace, run_id).await?.ok_or_else(|| Problem::not_found("run"))?;
+        let run = app.reads.one(&workspace, &run_id).await?.ok_or_else(|| Problem::not_found("run"))?;
         wish.after = Some(Cursor::after(run.position));
         first.push(Snapshot { run: Some(run.json), ..Snapshot::at(run.position) }.frame());
     }
@@ -231,7 +216,14 @@ impl Of {
 }
 
 /// First what is given, then events and log lines as they come; the end of the events is the end.
-fn merged(app: &App, workspace: &Workspace, of: Of, wish: Wish, first: Vec<Frame>, events: Frames) -> Frames {
+fn merged(
+    app: &App,
+    workspace: &Workspace,
+    of: Of,
+    wish: StreamRequest,
+    first: Vec<Frame>,
+    events: Frames,
+) -> Frames {
     let over = CancellationToken::new();
     let lines: Frames = if wish.lines.is_empty() {
         Box::pin(stream::empty())
@@ -296,7 +288,7 @@ struct LineHead {
     run_id: Option<RunId>,
 }
 
-impl Wish {
+impl StreamRequest {
     /// Log lines and run events travel together, as do the runs of a task; the caller may want some only.
     fn takes_line(&self, data: &Bytes, of: Of) -> bool {
         let head = serde_json::from_slice(data).unwrap_or(LineHead { kind: None, run_id: None });

@@ -1,4 +1,4 @@
-//! `/schemas/{name}`: the JSON Schemas of commands, events and worker answers, by wire name.
+//! `/schemas/{name}`: the JSON Schemas of commands, queries, events and worker answers, by wire name.
 
 use axum::Json;
 use axum::extract::Path;
@@ -6,6 +6,8 @@ use axum::http::{HeaderName, header};
 use capstan_contract::CATALOGUE;
 use capstan_contract::command::body_schemas;
 use capstan_contract::lease::ANSWERS;
+use capstan_contract::query::QUERIES;
+use capstan_contract::schema::NamedSchema;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -17,6 +19,8 @@ use crate::problem::Problem;
 pub(super) struct SchemaNames {
     /// Bodies of the commands of callers and of the calls of workers.
     commands: Vec<&'static str>,
+    /// Queries of a workspace.
+    queries: Vec<&'static str>,
     /// Events of the log.
     events: Vec<&'static str>,
     /// Responses to workers.
@@ -24,15 +28,21 @@ pub(super) struct SchemaNames {
 }
 
 pub(super) async fn names() -> Json<SchemaNames> {
-    let commands = body_schemas().map(|named| named.name).collect();
+    fn of(list: impl IntoIterator<Item = &'static NamedSchema>) -> Vec<&'static str> {
+        list.into_iter().map(|named| named.name).collect()
+    }
     let events = CATALOGUE.iter().map(|event| event.name).collect();
-    Json(SchemaNames { commands, events, answers: ANSWERS.iter().map(|named| named.name).collect() })
+    Json(SchemaNames { commands: of(body_schemas()), queries: of(QUERIES), events, answers: of(ANSWERS) })
 }
 
 pub(super) async fn one(
     Path(name): Path<String>,
 ) -> Result<([(HeaderName, &'static str); 1], Json<Value>), Problem> {
-    let named = body_schemas().chain(ANSWERS).find(|named| named.name == name).map(|named| (named.schema)());
+    let named = body_schemas()
+        .chain(QUERIES)
+        .chain(ANSWERS)
+        .find(|named| named.name == name)
+        .map(|named| (named.schema)());
     let schema = named
         .or_else(|| CATALOGUE.iter().find(|event| event.name == name).map(|event| (event.schema)()))
         .ok_or_else(|| Problem::not_found("schema"))?;

@@ -1,22 +1,27 @@
 //! The table of routes, one line each.
 //!
 //! The router is built from this table alone: a route that is not listed does not exist, and a listed one is authorised by
-//! its scope. To add a route, write its handler, then add a line here.
+//! its scope. To add a query or a command, write its type and its use case, then add a line here.
 
 use std::sync::Arc;
 
-use axum::routing::{MethodFilter, MethodRouter};
+use axum::routing::{MethodFilter, MethodRouter, on};
 use capstan_contract::command as body;
 use capstan_contract::command::CommandBody;
+use capstan_contract::query::{self, Query};
 
 use super::{
-    admin, agents, batches, channels, classes, commands, dead_letters, descriptions, errors, health, inbox,
-    live, outputs, runs, schedules, schemas, tasks, tokens, worker_calls, workspaces,
+    admin, batches, commands, dead_letters, descriptions, errors, health, live, queries, schemas,
+    worker_calls,
 };
 use crate::App;
 use crate::operation::Answer::{Array, List, Maybe, Object, Receipt, Stream, Text};
 use crate::operation::Verb::{Delete, Get, Patch, Post, Put};
 use crate::operation::{Answer, Operation, Scope, Verb};
+use crate::use_case::dead_letters::{GetDeadLetter, ListDeadLetters};
+use crate::use_case::live::{SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive};
+use crate::use_case::projection::ListProjections;
+use crate::use_case::queries::{Answer as Answers, Installation};
 use crate::use_case::worker_call::WorkerCall;
 
 /// An operation and its handler.
@@ -30,7 +35,7 @@ type Handler = fn(MethodFilter) -> MethodRouter<Arc<App>>;
 /// The handler of a route.
 macro_rules! to {
     ($handler:path) => {
-        |method| axum::routing::on(method, $handler)
+        |method| on(method, $handler)
     };
 }
 
@@ -59,28 +64,28 @@ const OK: &[u16] = &[200];
 pub(crate) static ROUTES: &[Route] = &[
     command::<body::CreateWorkspace>("CreateWorkspace", "/v1/workspaces", CREATED, "workspace", "creates a workspace", to!(commands::execute::<body::CreateWorkspace>)).admin(),
     command::<body::UpdateWorkspace>("UpdateWorkspace", w!(""), OK, "workspace", "updates a workspace and its settings", to!(commands::execute::<body::UpdateWorkspace>)).admin().by(Patch),
-    read("GetWorkspace", w!(""), Object("workspace"), "one workspace", to!(workspaces::one)),
+    query::<query::GetWorkspace>(w!(""), Object("workspace"), "one workspace"),
 
     command::<body::IssueToken>("IssueToken", w!("/tokens"), CREATED, "token", "issues a token; only this response contains its secret", to!(commands::execute::<body::IssueToken>)).admin(),
-    read("ListTokens", w!("/tokens"), List("token"), "the tokens of a workspace, without their secrets", to!(tokens::list)).admin(),
+    query::<query::ListTokens>(w!("/tokens"), List("token"), "the tokens of a workspace, without their secrets").admin(),
     command::<body::RevokeToken>("RevokeToken", w!("/tokens/{token_id}"), OK, "token", "revokes a token", to!(commands::execute::<body::RevokeToken>)).admin().by(Delete),
 
     command::<body::CreateAgent>("CreateAgent", w!("/agents"), CREATED, "agent", "creates an agent", to!(commands::execute::<body::CreateAgent>)),
     command::<body::UpdateAgent>("UpdateAgent", w!("/agents/{agent_id}"), OK, "agent", "updates an agent; null clears a field", to!(commands::execute::<body::UpdateAgent>)).by(Patch),
     command::<body::DeleteAgent>("DeleteAgent", w!("/agents/{agent_id}"), OK, "cancelled_tasks", "deletes an agent", to!(commands::execute::<body::DeleteAgent>)).by(Delete),
-    read("ListAgents", w!("/agents"), List("agent"), "the agents of a workspace", to!(agents::list)),
-    read("GetAgent", w!("/agents/{agent_id}"), Object("agent"), "one agent, by id, key or similar name", to!(agents::one)),
-    read("GetDefaultConfig", w!("/agents/defaults"), Object("agent-defaults"), "the default configuration of an agent", to!(agents::defaults)),
-    read("GetAgentStats", w!("/agents/{agent_id}/stats"), Object("agent-stats"), "agent statistics", to!(agents::stats)),
+    query::<query::ListAgents>(w!("/agents"), List("agent"), "the agents of a workspace"),
+    query::<query::GetAgent>(w!("/agents/{agent_id}"), Object("agent"), "one agent, by id, key or similar name"),
+    query::<query::GetDefaultConfig>(w!("/agents/defaults"), Object("agent-defaults"), "the default configuration of an agent"),
+    query::<query::GetAgentStats>(w!("/agents/{agent_id}/stats"), Object("agent-stats"), "agent statistics"),
 
     command::<body::UpsertChannelBinding>("UpsertChannelBinding", w!("/channels/{channel_type}/{address}"), OK, "channel", "binds a channel address to the workspace", to!(commands::execute::<body::UpsertChannelBinding>)).by(Put),
     command::<body::DeleteChannelBinding>("DeleteChannelBinding", w!("/channels/{channel_type}/{address}"), OK, "channel", "releases a channel address", to!(commands::execute::<body::DeleteChannelBinding>)).by(Delete),
-    read("ListChannelBindings", w!("/channels"), List("channel"), "the channel bindings of a workspace", to!(channels::list)),
-    read("GetChannelBinding", w!("/channels/{channel_type}/{address}"), Object("channel"), "one channel binding", to!(channels::one)),
+    query::<query::ListChannelBindings>(w!("/channels"), List("channel"), "the channel bindings of a workspace"),
+    query::<query::GetChannelBinding>(w!("/channels/{channel_type}/{address}"), Object("channel"), "one channel binding"),
 
     command::<body::ConfigureClass>("ConfigureClass", w!("/classes/{instance_key}"), OK, "class", "sets the limits of an execution class, pauses or resets it", to!(commands::execute::<body::ConfigureClass>)).by(Put),
-    read("ListClasses", w!("/classes"), List("class"), "execution classes with settings or history", to!(classes::list)),
-    read("GetClass", w!("/classes/{instance_key}"), Object("class"), "one execution class", to!(classes::one)),
+    query::<query::ListClasses>(w!("/classes"), List("class"), "execution classes with settings or history"),
+    query::<query::GetClass>(w!("/classes/{instance_key}"), Object("class"), "one execution class"),
 
     command::<body::CreateSchedule>("CreateSchedule", w!("/schedules"), CREATED, "schedule", "creates a schedule", to!(commands::execute::<body::CreateSchedule>)),
     command::<body::UpdateSchedule>("UpdateSchedule", w!("/schedules/{schedule_id}"), OK, "schedule", "updates a schedule", to!(commands::execute::<body::UpdateSchedule>)).by(Patch),
@@ -88,9 +93,9 @@ pub(crate) static ROUTES: &[Route] = &[
     command::<body::PauseSchedule>("PauseSchedule", w!("/schedules/{schedule_id}/pause"), OK, "schedule", "pauses a schedule", to!(commands::execute::<body::PauseSchedule>)),
     command::<body::ResumeSchedule>("ResumeSchedule", w!("/schedules/{schedule_id}/resume"), OK, "schedule", "resumes a schedule", to!(commands::execute::<body::ResumeSchedule>)),
     command::<body::TriggerSchedule>("TriggerSchedule", w!("/schedules/{schedule_id}/trigger"), ACCEPTED, "task", "creates one task from a schedule now", to!(commands::execute::<body::TriggerSchedule>)),
-    read("ListSchedules", w!("/schedules"), List("schedule"), "the schedules of a workspace, filtered", to!(schedules::list)),
-    read("GetSchedule", w!("/schedules/{schedule_id}"), Object("schedule"), "one schedule", to!(schedules::one)),
-    read("PreviewSchedule", w!("/schedules/{schedule_id}/next"), Object("schedule-preview"), "the next ticks of a schedule", to!(schedules::next)),
+    query::<query::ListSchedules>(w!("/schedules"), List("schedule"), "the schedules of a workspace, filtered"),
+    query::<query::GetSchedule>(w!("/schedules/{schedule_id}"), Object("schedule"), "one schedule"),
+    query::<query::PreviewSchedule>(w!("/schedules/{schedule_id}/next"), Object("schedule-preview"), "the next ticks of a schedule"),
 
     command::<body::AcceptAgentCommand>("AcceptAgentCommand", w!("/tasks"), ACCEPTED, "task", "creates a task for an agent, or continues its session", to!(commands::execute::<body::AcceptAgentCommand>)),
     command::<body::SubmitTaskInput>("SubmitTaskInput", w!("/tasks/{task_id}/input"), ACCEPTED, "task", "submits an input to a task", to!(commands::execute::<body::SubmitTaskInput>)),
@@ -100,43 +105,43 @@ pub(crate) static ROUTES: &[Route] = &[
     command::<body::ArchiveTask>("ArchiveTask", w!("/tasks/{task_id}/archive"), ACCEPTED, "task", "archives a task; an active one is cancelled", to!(commands::execute::<body::ArchiveTask>)),
     command::<body::UnarchiveTask>("UnarchiveTask", w!("/tasks/{task_id}/unarchive"), ACCEPTED, "task", "unarchives a task", to!(commands::execute::<body::UnarchiveTask>)),
     command::<body::PublishSourceEvent>("PublishSourceEvent", w!("/source-events"), ACCEPTED, "event", "publishes an event of an external source; wakes the tasks that watch for it", to!(commands::execute::<body::PublishSourceEvent>)),
-    read("ListSubtasks", w!("/tasks/{task_id}/subtasks"), List("task"), "the subtasks of a task, optionally by the outputs they were created for", to!(tasks::subtasks)),
-    read("ListTasks", w!("/tasks"), List("task"), "tasks, filtered", to!(tasks::list)),
-    read("GetTask", w!("/tasks/{task_id}"), Object("task"), "one task", to!(tasks::one)),
-    read("ListTaskRuns", w!("/tasks/{task_id}/runs"), List("run"), "the runs of a task", to!(tasks::runs)),
-    read("ListTaskOutputs", w!("/tasks/{task_id}/outputs"), List("output"), "the outputs of a task", to!(tasks::outputs)),
-    read("ListTaskInputs", w!("/tasks/{task_id}/inputs"), List("input"), "the inputs of a task", to!(tasks::inputs)),
-    read("GetTaskTree", w!("/tasks/{task_id}/tree"), Object("task-tree"), "a task with all its subtasks, with costs", to!(tasks::tree)),
-    read("GetTaskHistory", w!("/tasks/{task_id}/history"), List("history-entry"), "the events of a task", to!(tasks::history)),
-    read("GetTaskLogs", w!("/tasks/{task_id}/logs"), List("log-entry"), "the log lines of a task", to!(tasks::logs)),
-    read("WhyIsTaskWaiting", w!("/tasks/{task_id}/why"), Object("why"), "the reasons why a task is not running", to!(tasks::why)),
+    query::<query::ListSubtasks>(w!("/tasks/{task_id}/subtasks"), List("task"), "the subtasks of a task, optionally by the outputs they were created for"),
+    query::<query::ListTasks>(w!("/tasks"), List("task"), "tasks, filtered"),
+    query::<query::GetTask>(w!("/tasks/{task_id}"), Object("task"), "one task"),
+    query::<query::ListTaskRuns>(w!("/tasks/{task_id}/runs"), List("run"), "the runs of a task"),
+    query::<query::ListTaskOutputs>(w!("/tasks/{task_id}/outputs"), List("output"), "the outputs of a task"),
+    query::<query::ListTaskInputs>(w!("/tasks/{task_id}/inputs"), List("input"), "the inputs of a task"),
+    query::<query::GetTaskTree>(w!("/tasks/{task_id}/tree"), Object("task-tree"), "a task with all its subtasks, with costs"),
+    query::<query::GetTaskHistory>(w!("/tasks/{task_id}/history"), List("history-entry"), "the events of a task"),
+    query::<query::GetTaskLogs>(w!("/tasks/{task_id}/logs"), List("log-entry"), "the log lines of a task"),
+    query::<query::WhyIsTaskWaiting>(w!("/tasks/{task_id}/why"), Object("why"), "the reasons why a task is not running"),
 
     command::<body::EnqueueRunInput>("EnqueueRunInput", w!("/runs/{run_id}/input"), ACCEPTED, "task", "submits an input to the task of a run", to!(commands::execute::<body::EnqueueRunInput>)),
     command::<body::CancelRun>("CancelRun", w!("/runs/{run_id}/cancel"), ACCEPTED, "task", "cancels a run", to!(commands::execute::<body::CancelRun>)),
-    read("ListRuns", w!("/runs"), List("run"), "runs, filtered", to!(runs::list)),
-    read("GetRun", w!("/runs/{run_id}"), Object("run"), "one run", to!(runs::one)),
+    query::<query::ListRuns>(w!("/runs"), List("run"), "runs, filtered"),
+    query::<query::GetRun>(w!("/runs/{run_id}"), Object("run"), "one run"),
 
-    read("ListRunSnapshots", w!("/runs/{run_id}/snapshots"), List("run-snapshot"), "the state of a run after each change", to!(runs::snapshots)),
-    read("ListRunEvents", w!("/runs/{run_id}/events"), List("log-entry"), "the steps of the agent of a run", to!(runs::events)),
-    read("GetRunInteraction", w!("/runs/{run_id}/interaction"), Object("interaction"), "the interaction state of a run: working, waiting for input or closed", to!(runs::interaction)),
+    query::<query::ListRunSnapshots>(w!("/runs/{run_id}/snapshots"), List("run-snapshot"), "the state of a run after each change"),
+    query::<query::ListRunEvents>(w!("/runs/{run_id}/events"), List("log-entry"), "the steps of the agent of a run"),
+    query::<query::GetRunInteraction>(w!("/runs/{run_id}/interaction"), Object("interaction"), "the interaction state of a run: working, waiting for input or closed"),
 
-    read("ListOutputs", w!("/outputs"), List("output"), "the outputs of a workspace, filtered", to!(outputs::list)),
-    read("GetOutput", w!("/outputs/{output_id}"), Object("output"), "one output", to!(outputs::one)),
+    query::<query::ListOutputs>(w!("/outputs"), List("output"), "the outputs of a workspace, filtered"),
+    query::<query::GetOutput>(w!("/outputs/{output_id}"), Object("output"), "one output"),
     command::<body::ArchiveOutput>("ArchiveOutput", w!("/outputs/{output_id}/archive"), OK, "output", "archives an output", to!(commands::execute::<body::ArchiveOutput>)),
     command::<body::ArchiveAllOutputs>("ArchiveAllOutputs", w!("/outputs/archive-all"), OK, "archived", "archives outputs of a workspace", to!(commands::execute::<body::ArchiveAllOutputs>)),
     command::<body::CreateTaskOutput>("CreateTaskOutput", w!("/tasks/{task_id}/outputs"), CREATED, "output", "adds an output to a task", to!(commands::execute::<body::CreateTaskOutput>)),
     command::<body::AppendTaskOutputRows>("AppendTaskOutputRows", w!("/tasks/{task_id}/outputs/{output_id}/rows"), OK, "output", "appends rows to an output of a task", to!(commands::execute::<body::AppendTaskOutputRows>)),
     command::<body::FinalizeTaskOutput>("FinalizeTaskOutput", w!("/tasks/{task_id}/outputs/{output_id}/finalize"), OK, "output", "finalizes an output of a task with its summary", to!(commands::execute::<body::FinalizeTaskOutput>)),
-    read("GetTaskOutput", w!("/tasks/{task_id}/outputs/{output_id}"), Object("output"), "one output of a task", to!(outputs::of_task)),
-    read("ListInbox", w!("/inbox"), List("blocker"), "the open questions of all tasks", to!(inbox::list)),
+    query::<query::GetTaskOutput>(w!("/tasks/{task_id}/outputs/{output_id}"), Object("output"), "one output of a task"),
+    query::<query::ListInbox>(w!("/inbox"), List("blocker"), "the open questions of all tasks"),
 
     post("ExecuteBatch", w!("/commands"), Scope::Command, Array("batch-answer"), "executes up to 1000 commands, each with its own answer", to!(batches::commands)),
-    read("GetTaskEventBatch", w!("/tasks/{task_id}/batch"), Object("task-event-batch"), "a task with its new log lines, run events and outputs", to!(batches::of_task)),
-    read("GetWorkspaceLiveBatch", w!("/batch"), Object("workspace-live-batch"), "the newest tasks and outputs", to!(batches::of_workspace)),
+    query::<query::GetTaskEventBatch>(w!("/tasks/{task_id}/batch"), Object("task-event-batch"), "a task with its new log lines, run events and outputs"),
+    query::<query::GetWorkspaceLiveBatch>(w!("/batch"), Object("workspace-live-batch"), "the newest tasks and outputs"),
 
-    read("SubscribeWorkspaceLive", w!("/stream"), Stream, "the events of a workspace as they happen", to!(live::of_workspace)),
-    read("SubscribeTaskLive", w!("/tasks/{task_id}/stream"), Stream, "the events of a task as they happen", to!(live::of_task)),
-    read("SubscribeRunEvents", w!("/runs/{run_id}/stream"), Stream, "the events of a run as they happen", to!(live::of_run)),
+    stream::<SubscribeWorkspaceLive>(w!("/stream"), "the events of a workspace as they happen", to!(live::of_workspace)),
+    stream::<SubscribeTaskLive>(w!("/tasks/{task_id}/stream"), "the events of a task as they happen", to!(live::of_task)),
+    stream::<SubscribeRunEvents>(w!("/runs/{run_id}/stream"), "the events of a run as they happen", to!(live::of_run)),
 
     worker::<body::RegisterWorker>("/v1/workers", &[201], Object("registered-worker"), "registers a worker"),
     worker::<body::LeaseAttempts>("/v1/workers/{worker_id}/lease", OK, Array("leased-attempt"), "leases attempts to a worker; waits for them"),
@@ -161,14 +166,14 @@ pub(crate) static ROUTES: &[Route] = &[
 
     worker::<body::ReturnAttempt>(attempt!("/return"), OK, Receipt(""), "returns the attempt unfinished"),
 
-    get("ListProjections", "/v1/admin/projections", Scope::Admin, List("projection"), "the read models and their progress", to!(admin::list)),
+    admin_query::<ListProjections>("/v1/admin/projections", List("projection"), "the read models and their progress"),
     post("RebuildProjection", "/v1/admin/projections/{name}/rebuild", Scope::Admin, Object("rebuild"), "rebuilds a read model", to!(admin::rebuild)).answering(&[200, 202]),
 
     post("VerifyProjection", "/v1/admin/projections/{name}/verify", Scope::Admin, Object("verification"), "compares the rows of a read model with the log", to!(admin::verify)).answering(&[200, 202]),
-    get("ListDeadLetters", "/v1/admin/deadletters", Scope::Admin, List("dead-letter"), "dead letters: commands and commits that could not be processed", to!(dead_letters::list)),
-    get("GetDeadLetter", "/v1/admin/deadletters/{id}", Scope::Admin, Object("dead-letter"), "one dead letter", to!(dead_letters::one)),
-    post("RetryDeadLetter", "/v1/admin/deadletters/{id}/retry", Scope::Admin, Object("handled-dead-letter"), "retries a dead letter", to!(dead_letters::retry)),
-    post("DiscardDeadLetter", "/v1/admin/deadletters/{id}/discard", Scope::Admin, Object("handled-dead-letter"), "discards the dead letter of a command", to!(dead_letters::discard)),
+    admin_query::<ListDeadLetters>("/v1/admin/deadletters", List("dead-letter"), "dead letters: commands and commits that could not be processed"),
+    admin_query::<GetDeadLetter>("/v1/admin/deadletters/{dead_letter_id}", Object("dead-letter"), "one dead letter"),
+    post("RetryDeadLetter", "/v1/admin/deadletters/{dead_letter_id}/retry", Scope::Admin, Object("handled-dead-letter"), "retries a dead letter", to!(dead_letters::retry)),
+    post("DiscardDeadLetter", "/v1/admin/deadletters/{dead_letter_id}/discard", Scope::Admin, Object("handled-dead-letter"), "discards the dead letter of a command", to!(dead_letters::discard)),
 
     get("GetHealth", "/healthz", Scope::Public, Object("health"), "liveness", to!(health::alive)),
     get("GetReadiness", "/readyz", Scope::Public, Object("readiness"), "readiness", to!(health::ready)),
@@ -216,15 +221,25 @@ const fn post(
     route(name, Post, path, scope, answer, summary, handler)
 }
 
-/// A read of a workspace.
-const fn read(
-    name: &'static str,
+/// A query of a workspace, also served over NATS.
+const fn query<Q: Answers>(path: &'static str, answer: Answer, summary: &'static str) -> Route {
+    get(Q::OPERATION, path, Scope::Read, answer, summary, |method| on(method, queries::of_workspace::<Q>))
+        .reading::<Q>()
+}
+
+/// A query about the installation.
+const fn admin_query<Q: Answers<Installation>>(
     path: &'static str,
     answer: Answer,
     summary: &'static str,
-    handler: Handler,
 ) -> Route {
-    get(name, path, Scope::Read, answer, summary, handler)
+    get(Q::OPERATION, path, Scope::Admin, answer, summary, |method| on(method, queries::of_installation::<Q>))
+        .reading::<Q>()
+}
+
+/// A live stream.
+const fn stream<Q: Query>(path: &'static str, summary: &'static str, handler: Handler) -> Route {
+    get(Q::OPERATION, path, Scope::Read, Stream, summary, handler).reading::<Q>()
 }
 
 /// A command of a caller, also served over NATS; the response is a receipt with the entity.
@@ -262,6 +277,12 @@ impl Route {
         self
     }
 
+    /// Sets the query the request is read as.
+    const fn reading<Q: Query>(mut self) -> Self {
+        self.operation.body = Some(Q::NAME);
+        self
+    }
+
     /// Sets the method.
     const fn by(mut self, method: Verb) -> Self {
         self.operation.method = method;
@@ -280,18 +301,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::operation::query_parameter::{self, QUERIES};
+    use crate::use_case;
     use crate::use_case::batch::BATCH;
-
-    #[test]
-    fn query_parameters_are_of_operations_that_exist() {
-        let operations: BTreeSet<_> = ROUTES.iter().map(|route| route.operation.name).collect();
-        for (name, _) in QUERIES {
-            assert!(operations.contains(name), "{name}");
-            let names: BTreeSet<_> = query_parameter::of(name).map(|parameter| parameter.name).collect();
-            assert_eq!(names.len(), query_parameter::of(name).count(), "{name} lists a parameter twice");
-        }
-    }
 
     #[test]
     fn names_and_routes_are_unique() {
@@ -334,9 +345,14 @@ mod tests {
     }
 
     #[test]
-    fn every_body_has_a_schema() {
-        for body in ROUTES.iter().filter_map(|route| route.operation.body) {
-            assert!(body::body_schemas().any(|named| named.name == body), "{body}");
+    fn every_body_and_every_query_has_a_schema_and_every_query_its_route() {
+        let bodies: BTreeSet<_> = ROUTES.iter().filter_map(|route| route.operation.body).collect();
+        for body in &bodies {
+            let mut schemas = body::body_schemas().chain(use_case::queries::schemas());
+            assert!(schemas.any(|named| named.name == *body), "{body}");
+        }
+        for query in use_case::queries::schemas() {
+            assert!(bodies.contains(query.name), "{} has no route", query.name);
         }
     }
 }

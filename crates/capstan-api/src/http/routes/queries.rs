@@ -1,0 +1,31 @@
+//! The queries over HTTP.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+
+use crate::App;
+use crate::answered::Answered;
+use crate::http::fields::Fields;
+use crate::problem::Problem;
+use crate::use_case::queries::{self, Answer, Installation};
+
+/// Answers a query of the workspace in the path.
+pub(super) async fn of_workspace<Q: Answer>(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    fields: Fields,
+) -> Result<Answered, Problem> {
+    let fields = fields.with_min_position::<Q::Beside>(&headers);
+    let workspace = fields.workspace().unwrap_or_default();
+    queries::of_workspace::<Q>(&app, workspace, fields.outer(), b"").await
+}
+
+/// Answers a query about the installation.
+pub(super) async fn of_installation<Q: Answer<Installation>>(
+    State(app): State<Arc<App>>,
+    fields: Fields,
+) -> Result<Answered, Problem> {
+    queries::run::<Q, _>(&app, &Installation, fields.outer(), b"").await
+}

@@ -1,0 +1,111 @@
+//! Queries: from a name and fields to an answer.
+
+use std::time::Duration;
+
+use capstan_contract::beside::Beside;
+use capstan_contract::command::Unconditional;
+use capstan_contract::for_each_query;
+use capstan_contract::query::{self, Query};
+use capstan_contract::schema::{NamedSchema, request_schema_of};
+use capstan_envelope::Workspace;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, ready};
+
+use super::dead_letters::{GetDeadLetter, ListDeadLetters};
+use super::live::{StreamOptions, SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive};
+use super::projection::ListProjections;
+use super::resolve;
+use crate::App;
+use crate::answered::Answered;
+use crate::problem::Problem;
+use crate::request::{self, Outer};
+
+/// A query that can be answered about a place, by default a workspace.
+pub(crate) trait Answer<Place = Workspace>: Query {
+    /// Answers the query; the read models have reached the position it waits for.
+    fn answer(
+        self,
+        app: &App,
+        place: &Place,
+        beside: Self::Beside,
+    ) -> impl Future<Output = Result<Answered, Problem>> + Send;
+}
+
+/// The place of queries about no workspace in particular.
+#[derive(Debug)]
+pub(crate) struct Installation;
+
+/// Answers a query of the workspace with this name.
+pub(crate) async fn of_workspace<Q: Answer>(
+    app: &App,
+    workspace: &str,
+    outer: &[Outer<'_>],
+    json: &[u8],
+) -> Result<Answered, Problem> {
+    let workspace = resolve::workspace(app, workspace).await?;
+    run::<Q, _>(app, &workspace, outer, json).await
+}
+
+/// Reads a query, waits for the position it names and answers it.
+pub(crate) async fn run<Q: Answer<P>, P: Sync>(
+    app: &App,
+    place: &P,
+    outer: &[Outer<'_>],
+    json: &[u8],
+) -> Result<Answered, Problem> {
+    let (query, beside) = request::read::<Q, Q::Beside>(outer, json)?;
+    if let Some((position, wait_ms)) = beside.min_position() {
+        let config = &app.config;
+        let wait_ms = wait_ms.map_or(config.wait_ms_default, |wait| config.wait_ms_max.min(wait.into()));
+        app.wait_for(position, Duration::from_millis(wait_ms)).await?;
+    }
+    query.answer(app, place, beside).await.map_err(|problem| request::located(problem, outer))
+}
+
+macro_rules! answer_by_name {
+    ($($query:ident = $name:literal, $beside:ident;)*) => {
+        /// Answers the query of this wire name; the body is JSON, as received. Boxed: the queries of all kinds together
+        /// are compiled once.
+        pub(crate) fn answer<'a>(
+            app: &'a App,
+            workspace: &'a str,
+            wire_name: &'a str,
+            json: &'a [u8],
+        ) -> BoxFuture<'a, Result<Answered, Problem>> {
+            match wire_name {
+                $($name => of_workspace::<query::$query>(app, workspace, &[], json).boxed(),)*
+                _ => ready(Err(Problem::not_found("query"))).boxed(),
+            }
+        }
+    };
+}
+
+for_each_query!(answer_by_name);
+
+macro_rules! name_queries_of_http {
+    ($($query:ident = $name:literal, $beside:ident;)*) => {
+        $(impl Query for $query {
+            const NAME: &'static str = $name;
+            const OPERATION: &'static str = stringify!($query);
+            type Beside = $beside;
+        })*
+
+        /// The queries that are served over HTTP only, and the JSON Schemas of their fields.
+        pub(crate) static QUERIES_OF_HTTP: &[NamedSchema] =
+            &[$(NamedSchema { name: $name, schema: || request_schema_of::<$query, $beside>($name) },)*];
+    };
+}
+
+name_queries_of_http! {
+    ListProjections = "list-projections", Unconditional;
+    ListDeadLetters = "list-dead-letters", Unconditional;
+    GetDeadLetter = "get-dead-letter", Unconditional;
+    SubscribeWorkspaceLive = "subscribe-workspace-live", StreamOptions;
+    SubscribeTaskLive = "subscribe-task-live", StreamOptions;
+    SubscribeRunEvents = "subscribe-run-events", StreamOptions;
+}
+
+/// Every query and the JSON Schema of its fields.
+pub(crate) fn schemas() -> impl Iterator<Item = &'static NamedSchema> {
+    query::QUERIES.iter().chain(QUERIES_OF_HTTP)
+}
