@@ -176,11 +176,19 @@ class Scene:
         return {name: make[name]() for name in names}, None
 
 
+LISTS = {"source_output_id", "state", "status"}
+
+
+def field(name, text):
+    """A parameter of the query string as the field of a query in JSON."""
+    return name, text.split(",") if name in LISTS else int(text) if text.isdigit() else text
+
+
 async def ask(client, name, subject, parts, body, query):
     """Makes the call as a request on NATS."""
     given = dict(body or {}, **parts)
     if body is None:
-        given.update(pair.split("=") for pair in query.split("&") if pair)
+        given.update(field(*pair.split("=")) for pair in query.split("&") if pair)
         given.update({"wait_ms": 20000})
     reply = await client.request(f"capstan.rpc.dev.{subject}", json.dumps(given).encode(), timeout=60)
     status = int((reply.headers or {}).get("Capstan-Status", 0))
