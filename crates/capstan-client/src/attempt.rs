@@ -1,16 +1,15 @@
 //! The worker protocol: the calls of a lease's holder about its attempt.
 
 use capstan_contract::command::{
-    AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, BlockerQuestion, ClaimInput, DeferInput,
-    FinalizeOutput, ProduceOutput, RecordUsage, ReturnAttempt, StartAttempt,
+    AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, ClaimInput, DeferInput, FinalizeOutput,
+    FinishAttempt, OpenBlocker, ProduceOutput, RecordUsage, ReturnAttempt, StartAttempt,
 };
 use capstan_contract::lease::ClaimedInput;
 use capstan_domain::id::{AttemptId, InputId, OutputId};
 use capstan_domain::usage::Usage;
-use chrono::{DateTime, Utc};
 use reqwest::Method;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::client::Call;
 use crate::{Client, Error};
@@ -21,80 +20,6 @@ pub struct Attempt {
     client: Client,
     id: AttemptId,
     epoch: u64,
-}
-
-/// A question of the agent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct BlockerReport {
-    /// The question, in one line.
-    pub summary: String,
-    /// Details, free.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub details: Option<String>,
-    /// The single questions, when there are several.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub questions: Vec<BlockerQuestion>,
-    /// Everything else a question may say (`kind`, `items`, `answer_schema`, `deadline` …); the server judges it.
-    #[serde(flatten)]
-    pub more: Map<String, Value>,
-}
-
-/// The end of an attempt.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct RunResult {
-    /// `ok`, `error`, `timeout` or `cancelled`.
-    pub outcome: String,
-    /// The process' exit code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<i32>,
-    /// The error text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// `retryable`, `terminal` or `rate_limited`, when the worker knows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error_class: Option<String>,
-    /// The pause before another attempt, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after_ms: Option<i64>,
-    /// True when the task waits for an answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waiting_for_input: Option<bool>,
-    /// The planned wake.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wake: Option<WakePlan>,
-    /// Tasks to make of this run, as the server takes them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub subtasks: Vec<Value>,
-    /// The join mode of the subtasks: `none`, `all` or `any`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub join: Option<String>,
-    /// Things outside to be woken by, as the server takes them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub source_watches: Vec<Value>,
-    /// The agent's answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub result: Option<Value>,
-}
-
-/// The time and the reason of a wake.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WakePlan {
-    /// The delay in minutes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub delay_minutes: Option<i64>,
-    /// At this instant; wins over the delay.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<DateTime<Utc>>,
-    /// The reason, for display.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The prompt of the woken run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub follow_up_prompt: Option<String>,
-    /// The planned items, as the server reads them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub agenda: Vec<Value>,
 }
 
 impl Client {
@@ -160,7 +85,7 @@ impl Attempt {
     }
 
     /// Opens a blocker: the task waits.
-    pub async fn open_blocker(&self, blocker: &BlockerReport, key: &str) -> Result<(), Error> {
+    pub async fn open_blocker(&self, blocker: &OpenBlocker, key: &str) -> Result<(), Error> {
         self.post(&["blockers"]).json(blocker).header("Idempotency-Key", key).done().await
     }
 
@@ -196,7 +121,7 @@ impl Attempt {
     }
 
     /// Reports the end; repeating it under the same key is answered like the first time.
-    pub async fn finish(&self, result: &RunResult, key: &str) -> Result<(), Error> {
-        self.post(&["finish"]).json(result).header("Idempotency-Key", key).done().await
+    pub async fn finish(&self, end: &FinishAttempt, key: &str) -> Result<(), Error> {
+        self.post(&["finish"]).json(end).header("Idempotency-Key", key).done().await
     }
 }

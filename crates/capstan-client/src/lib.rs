@@ -32,18 +32,21 @@ mod worker;
 mod workspace;
 
 pub use agent::Agent;
-pub use attempt::{Attempt, BlockerReport, RunResult, WakePlan};
+pub use attempt::Attempt;
 pub use capstan_contract::command::{
-    AcceptAgentCommand, AppendLogs, AppendOutputRows, AppendRunEvents, BlockerQuestion, CheckToolCall,
-    CreateAgent, FinalizeOutput, LogLine, ProduceOutput, RegisterWorker, Renewal, ReportToolCall, RunEvent,
-    SubmitTaskInput, UpsertChannelBinding, WorkerCapabilities,
+    AcceptAgentCommand, AppendLogs, AppendOutputRows, AppendRunEvents, AskedItem, AskedKind, BlockerQuestion,
+    CheckToolCall, CreateAgent, FinalizeOutput, FinishAttempt, LogLine, OpenBlocker, ProduceOutput,
+    RegisterWorker, Renewal, ReportToolCall, RunEvent, SourceWatchRequest, SubmitTaskInput, SubtaskRequest,
+    UpsertChannelBinding, WakeRequest, WorkerCapabilities,
 };
 pub use capstan_contract::lease::{
-    ClaimedInput, ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer, RenewStatus,
+    ClaimedInput, ClaimedToolCall, Decision, LeasedAttempt, RegisteredWorker, RenewAnswer, RenewStatus,
+    ToolDecision,
 };
 pub use capstan_domain::id::{AgentId, AttemptId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
+pub use capstan_domain::outcome_text::ErrorClass;
 pub use capstan_domain::policy::RunPolicy;
-pub use capstan_domain::task::event::{InputKind, OutputStatus, RunCause};
+pub use capstan_domain::task::event::{AttemptOutcome, InputKind, Join, OutputStatus, RunCause};
 pub use capstan_domain::usage::{ModelUsage, Usage};
 pub use channel::Channel;
 pub use class::Class;
@@ -59,5 +62,4 @@ pub use run::{Run, RunFilter};
 pub use schedule::{Schedule, ScheduleFilter};
 pub use sse::{SseEvent, SseParser};
 pub use task::{Accepted, InputAccepted, Task, TaskFilter};
-pub use tool_call::{GateAnswer, ToolDecision};
 pub use workspace::Workspace;

@@ -5,12 +5,14 @@ mod claimed_tool_call;
 mod leased_attempt;
 mod registered_worker;
 mod renew_answer;
+mod tool_decision;
 
 pub use claimed_input::ClaimedInput;
 pub use claimed_tool_call::{ClaimedToolCall, ParseToolClaimError, ToolClaim};
 pub use leased_attempt::LeasedAttempt;
 pub use registered_worker::RegisteredWorker;
 pub use renew_answer::{RenewAnswer, RenewStatus};
+pub use tool_decision::{Decision, ToolDecision};
 
 use capstan_domain::task::event::{InputKind, RunCause};
 use serde::de::value::{Error as ValueError, StringDeserializer};
@@ -50,4 +52,5 @@ pub static ANSWERS: &[NamedSchema] = &[
         schema: || answer_schema_of::<ClaimedToolCall>("claimed-tool-call"),
     },
     NamedSchema { name: "claimed-input", schema: || answer_schema_of::<ClaimedInput>("claimed-input") },
+    NamedSchema { name: "tool-decision", schema: || answer_schema_of::<ToolDecision>("tool-decision") },
 ];

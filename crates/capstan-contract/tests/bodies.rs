@@ -12,7 +12,9 @@ use capstan_contract::command::{
     UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
     body_schemas,
 };
-use capstan_contract::lease::{ANSWERS, ClaimedInput, LeasedAttempt, RenewAnswer, RenewStatus};
+use capstan_contract::lease::{
+    ANSWERS, ClaimedInput, Decision, LeasedAttempt, RenewAnswer, RenewStatus, ToolDecision,
+};
 use capstan_contract::schema::NamedSchema;
 use capstan_contract::schema_files::generate;
 use capstan_domain::Change;
@@ -374,4 +376,14 @@ fn a_leased_attempt_matches_its_schema_and_reads_back() {
 fn an_input_of_a_kind_of_a_later_server_reads_as_free_text() {
     let input = json!({"input_id": TASK, "seq": 1, "kind": "of_a_later_server", "message": "m"});
     assert_eq!(serde_json::from_value::<ClaimedInput>(input).unwrap().kind, InputKind::FreeText);
+}
+
+#[test]
+fn a_decision_of_a_later_server_is_no_permission() {
+    for answer in [json!({"decision": "perhaps", "reason": "?"}), json!({})] {
+        let read: ToolDecision = serde_json::from_value(answer).unwrap();
+        assert_eq!(read.decision, Decision::Rejected);
+    }
+    let kept: ToolDecision = serde_json::from_value(json!({"decision": "deferred"})).unwrap();
+    assert!(kept.decision.is_kept());
 }

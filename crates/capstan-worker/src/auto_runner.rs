@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use capstan_client::RunResult;
+use capstan_client::{AttemptOutcome, ErrorClass, FinishAttempt};
 use serde_json::Value;
 
 use crate::registry::{runner, runner_names};
@@ -30,11 +30,10 @@ impl Runner for AutoRunner {
         let name = assignment.leased.agent_config.get("runner").and_then(Value::as_str).unwrap_or_default();
         match self.runners.get(name) {
             Some(runner) => runner.run(assignment).await,
-            None => Conclusion::Report(Box::new(RunResult {
-                outcome: "error".to_owned(),
+            None => Conclusion::Report(Box::new(FinishAttempt {
                 error: Some(format!("this worker does not have the runner {name:?}")),
-                error_class: Some("terminal".to_owned()),
-                ..RunResult::default()
+                error_class: Some(ErrorClass::Terminal),
+                ..FinishAttempt::new(AttemptOutcome::Error)
             })),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use capstan_client::{Client, Error, LeasedAttempt, RunResult};
+use capstan_client::{AttemptOutcome, Client, Error, ErrorClass, FinishAttempt, LeasedAttempt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +35,9 @@ pub(crate) async fn execute(
             }
         },
         Conclusion::Report(result) => match reporter.finish(&result).await {
-            Ok(()) => tracing::debug!(%attempt, outcome = result.outcome, "the attempt was reported"),
+            Ok(()) => {
+                tracing::debug!(%attempt, outcome = result.outcome.as_str(), "the attempt was reported");
+            }
             Err(ReportError::Lost) => tracing::info!(%attempt, "the lease was lost before the report"),
             Err(ReportError::Refused(error)) => report_refusal(&reporter, &result, &error).await,
         },
@@ -43,18 +45,17 @@ pub(crate) async fn execute(
 }
 
 /// A refused plan of the agent fails the run: a retry would be refused again.
-async fn report_refusal(reporter: &Reporter, result: &RunResult, refusal: &Error) {
+async fn report_refusal(reporter: &Reporter, result: &FinishAttempt, refusal: &Error) {
     tracing::warn!(
         attempt = %reporter.attempt_id(),
         error = refusal as &dyn std::error::Error,
         "the report was refused"
     );
-    let plain = RunResult {
-        outcome: "error".to_owned(),
+    let plain = FinishAttempt {
         exit_code: result.exit_code,
         error: Some(format!("the report of the run's end was refused: {refusal}")),
-        error_class: Some("terminal".to_owned()),
-        ..RunResult::default()
+        error_class: Some(ErrorClass::Terminal),
+        ..FinishAttempt::new(AttemptOutcome::Error)
     };
     if let Err(error) = reporter.finish(&plain).await {
         // Left until the lease ends, so that the task is not blocked by a report that is always refused.

@@ -1,7 +1,7 @@
 //! Ends every attempt at once.
 
 use async_trait::async_trait;
-use capstan_client::RunResult;
+use capstan_client::{AttemptOutcome, FinishAttempt};
 
 use crate::{Assignment, Conclusion, Runner};
 
@@ -12,7 +12,7 @@ pub struct NoopRunner;
 #[async_trait]
 impl Runner for NoopRunner {
     async fn run(&self, _assignment: Assignment) -> Conclusion {
-        let result = RunResult { outcome: "ok".to_owned(), exit_code: Some(0), ..RunResult::default() };
+        let result = FinishAttempt { exit_code: Some(0), ..FinishAttempt::new(AttemptOutcome::Ok) };
         Conclusion::Report(Box::new(result))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use capstan_child::ChildCommand;
-use capstan_client::{ClaimedInput, GateAnswer, LeasedAttempt};
+use capstan_client::{ClaimedInput, LeasedAttempt, ToolDecision};
 use serde::Serialize;
 
 use crate::agent::{
@@ -126,10 +126,10 @@ struct DecisionLine<'a> {
     id: Option<&'a str>,
     tool: &'a str,
     #[serde(flatten)]
-    answer: &'a GateAnswer,
+    answer: &'a ToolDecision,
 }
 
-fn decision_line(call: &ToolCall, answer: &GateAnswer) -> Vec<u8> {
+fn decision_line(call: &ToolCall, answer: &ToolDecision) -> Vec<u8> {
     whole(&DecisionLine { capstan: "decision", id: call.id.as_deref(), tool: &call.question.tool, answer })
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use capstan_client::{
-    AppendLogs, AppendOutputRows, AppendRunEvents, Attempt, AttemptId, BlockerReport, CheckToolCall,
-    ClaimedInput, Error, FinalizeOutput, GateAnswer, InputId, OutputId, ProduceOutput, RunEvent, RunResult,
+    AppendLogs, AppendOutputRows, AppendRunEvents, Attempt, AttemptId, CheckToolCall, ClaimedInput, Error,
+    FinalizeOutput, FinishAttempt, InputId, OpenBlocker, OutputId, ProduceOutput, RunEvent, ToolDecision,
     Usage,
 };
 use tokio::sync::watch;
@@ -56,7 +56,7 @@ impl Reporter {
     }
 
     /// The report ends the lease, so a renewal may see it lost before the response arrives: a call in progress is awaited.
-    pub(crate) async fn finish(&self, result: &RunResult) -> Result<(), ReportError> {
+    pub(crate) async fn finish(&self, result: &FinishAttempt) -> Result<(), ReportError> {
         let (mut backoff, key) = (Backoff::default(), self.key());
         loop {
             let error = match self.attempt.finish(result, &key).await {
@@ -104,13 +104,13 @@ impl Reporter {
     }
 
     /// Asks a question.
-    pub async fn blocker(&self, blocker: &BlockerReport) -> Result<(), ReportError> {
+    pub async fn blocker(&self, blocker: &OpenBlocker) -> Result<(), ReportError> {
         let key = self.key();
         self.repeat(|| self.attempt.open_blocker(blocker, &key)).await
     }
 
     /// Asks whether the agent may call a tool.
-    pub async fn tool_call(&self, question: &CheckToolCall) -> Result<GateAnswer, ReportError> {
+    pub async fn tool_call(&self, question: &CheckToolCall) -> Result<ToolDecision, ReportError> {
         let key = self.key();
         self.repeat(|| self.attempt.check_tool_call(question, &key)).await
     }

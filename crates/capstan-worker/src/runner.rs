@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use capstan_client::{LeasedAttempt, RunResult};
+use capstan_client::{FinishAttempt, LeasedAttempt};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +26,7 @@ pub struct Assignment {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Conclusion {
     /// Report this result.
-    Report(Box<RunResult>),
+    Report(Box<FinishAttempt>),
     /// Return the unfinished attempt, so that another worker tries at once.
     Return {
         /// The reason, for display.

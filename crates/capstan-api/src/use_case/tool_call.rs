@@ -8,16 +8,13 @@ use std::time::Duration;
 use capstan_contract::command::{
     CheckToolCall, ClaimConditions, ClaimToolCall, Conditions, LeaseConditions, ReportToolCall, Unconditional,
 };
-use capstan_contract::lease::ToolClaim;
-use capstan_domain::id::{BlockerId, ToolCallId};
+use capstan_contract::lease::{Decision, ToolClaim, ToolDecision};
 use capstan_domain::task::event::{ToolExecutor, ToolOutcome};
 use capstan_domain::task::tool_call::{Gate, gate};
 use capstan_domain::task::{Command, Event, command};
 use capstan_domain::workspace::Settings;
 use capstan_engine::WorkerStatus;
 use capstan_envelope::{Actor, Workspace};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use super::streams;
 use super::worker::poll;
@@ -31,55 +28,36 @@ use crate::receipt::{Reply, Success};
 /// Time the gate looks for a worker that executes the tool. Without one the agent does it itself.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The decision of the gate on a tool call.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct ToolDecision {
-    decision: Decision,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tool_call_id: Option<ToolCallId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    blocker_id: Option<BlockerId>,
-    reason: &'static str,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(rename = "GateDecision")]
-enum Decision {
-    Allow,
-    Deferred,
-    Pending,
-    Rejected,
-}
-
-impl ToolDecision {
-    fn from_gate(gate: &Gate) -> Self {
-        let plain = |decision, reason| Self { decision, tool_call_id: None, blocker_id: None, reason };
-        match gate {
-            Gate::Allow(_) => plain(Decision::Allow, "call it"),
-            // Only a call that could not be recorded looks so.
-            Gate::Defer => plain(Decision::Rejected, "the call could not be kept"),
-            Gate::Pending { tool_call_id, blocker_id } => Self {
-                tool_call_id: *tool_call_id,
-                blocker_id: *blocker_id,
-                ..plain(Decision::Pending, "something is being decided already; do not call, the task waits")
-            },
-            Gate::Refuse(reason) => plain(Decision::Rejected, reason),
+/// The decision that follows from the state of the gate.
+fn from_gate(gate: &Gate) -> ToolDecision {
+    let (decision, reason) = match gate {
+        Gate::Allow(_) => (Decision::Allow, "call it"),
+        // Only a call that could not be recorded looks so.
+        Gate::Defer => (Decision::Rejected, "the call could not be kept"),
+        Gate::Pending { .. } => {
+            (Decision::Pending, "something is being decided already; do not call, the task waits")
         }
-    }
+        Gate::Refuse(reason) => (Decision::Rejected, *reason),
+    };
+    let (tool_call_id, blocker_id) = match gate {
+        Gate::Pending { tool_call_id, blocker_id } => (*tool_call_id, *blocker_id),
+        Gate::Allow(_) | Gate::Defer | Gate::Refuse(_) => (None, None),
+    };
+    ToolDecision { decision, tool_call_id, blocker_id, reason: reason.to_owned() }
+}
 
-    fn from_events(events: &[Event]) -> Option<Self> {
-        events.iter().find_map(|event| match event {
-            Event::ToolCallAllowed(_) => Some(Self::from_gate(&Gate::Allow(None))),
-            Event::ToolCallDeferred(kept) => Some(Self {
-                decision: Decision::Deferred,
-                tool_call_id: Some(kept.tool_call_id),
-                blocker_id: None,
-                reason: "a person is asked; do not call, the task waits",
-            }),
-            _ => None,
-        })
-    }
+/// The decision that was recorded.
+fn from_events(events: &[Event]) -> Option<ToolDecision> {
+    events.iter().find_map(|event| match event {
+        Event::ToolCallAllowed(_) => Some(from_gate(&Gate::Allow(None))),
+        Event::ToolCallDeferred(kept) => Some(ToolDecision {
+            decision: Decision::Deferred,
+            tool_call_id: Some(kept.tool_call_id),
+            blocker_id: None,
+            reason: "a person is asked; do not call, the task waits".to_owned(),
+        }),
+        _ => None,
+    })
 }
 
 impl WorkerCall for CheckToolCall {
@@ -106,9 +84,9 @@ impl WorkerCall for CheckToolCall {
         let command = Command::CheckToolCall(Box::new(check.clone()));
         let (_, decided) = fence.execute(&self, command).await?;
         let task = decided.loaded.state.as_deref();
-        let mut answer = match (ToolDecision::from_events(&decided.events), task) {
+        let mut answer = match (from_events(&decided.events), task) {
             (Some(answer), _) => answer,
-            (None, Some(task)) => ToolDecision::from_gate(&gate(task, &check, fence.at())?),
+            (None, Some(task)) => from_gate(&gate(task, &check, fence.at())?),
             (None, None) => return Err(Problem::not_found("attempt")),
         };
         let open = task.and_then(|task| task.blocker.as_ref()).map(|open| &open.opened);

@@ -54,6 +54,25 @@ pub struct FinishAttempt {
 }
 
 impl FinishAttempt {
+    /// The end of an attempt with this outcome, and nothing to follow.
+    pub fn new(outcome: AttemptOutcome) -> Self {
+        Self {
+            outcome,
+            exit_code: None,
+            error: None,
+            error_class: None,
+            retry_after_ms: None,
+            usage: None,
+            waiting_for_input: false,
+            blocker: None,
+            wake: None,
+            subtasks: Vec::new(),
+            join: None,
+            source_watches: None,
+            result: None,
+        }
+    }
+
     /// The children and watches it asks for.
     pub fn fan_out(&self) -> FanOut {
         FanOut {

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use capstan_client::{ClaimedInput, InputId, RunResult};
+use capstan_client::{AttemptOutcome, ClaimedInput, ErrorClass, FinishAttempt, InputId};
 use tokio::time::{Instant, sleep_until};
 
 use super::Patience;
@@ -214,10 +214,9 @@ pub(crate) async fn see_off(
 
 /// The report of an agent that could not even be started.
 pub(crate) fn not_started(error: &io::Error) -> Conclusion {
-    Conclusion::Report(Box::new(RunResult {
-        outcome: "error".to_owned(),
+    Conclusion::Report(Box::new(FinishAttempt {
         error: Some(format!("the command could not be started: {error}")),
-        error_class: Some("retryable".to_owned()),
-        ..RunResult::default()
+        error_class: Some(ErrorClass::Retryable),
+        ..FinishAttempt::new(AttemptOutcome::Error)
     }))
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use capstan_client::RunResult;
+use capstan_client::{AttemptOutcome, FinishAttempt};
 
 use super::relay::Said;
 
@@ -41,37 +41,40 @@ pub(crate) struct Ended {
 }
 
 /// The final report.
-pub(crate) fn result_of(ended: Ended) -> RunResult {
+pub(crate) fn result_of(ended: Ended) -> FinishAttempt {
     let Ended { ending, exit_code, said } = ended;
-    let result = RunResult { exit_code, result: said.result.clone(), ..RunResult::default() };
-    let with = |outcome: &str, error: Option<String>| RunResult {
-        outcome: outcome.to_owned(),
+    let with = |outcome: AttemptOutcome, error: Option<String>| FinishAttempt {
+        exit_code,
         error,
-        ..result.clone()
+        result: said.result.clone(),
+        ..FinishAttempt::new(outcome)
     };
     match &ending {
-        Ending::Exited(status) if status.success() => RunResult { exit_code, ..well_ended(said) },
-        Ending::Exited(status) => with("error", Some(exit_text(*status, &said.last_errors))),
-        Ending::Broken(error) => with("error", Some(format!("the process could not be waited for: {error}"))),
-        Ending::Cancelled(reason) => with("cancelled", Some(reason.clone())),
-        Ending::OutOfTime => with("timeout", None),
-        Ending::Lingered => RunResult { exit_code, ..well_ended(said) },
-        Ending::Waiting => RunResult { waiting_for_input: Some(true), ..with("ok", None) },
-        Ending::GivenUp | Ending::Lost => with("error", Some("the attempt was abandoned".to_owned())),
+        Ending::Exited(status) if status.success() => FinishAttempt { exit_code, ..well_ended(said) },
+        Ending::Exited(status) => with(AttemptOutcome::Error, Some(exit_text(*status, &said.last_errors))),
+        Ending::Broken(error) => {
+            with(AttemptOutcome::Error, Some(format!("the process could not be waited for: {error}")))
+        }
+        Ending::Cancelled(reason) => with(AttemptOutcome::Cancelled, Some(reason.clone())),
+        Ending::OutOfTime => with(AttemptOutcome::Timeout, None),
+        Ending::Lingered => FinishAttempt { exit_code, ..well_ended(said) },
+        Ending::Waiting => FinishAttempt { waiting_for_input: true, ..with(AttemptOutcome::Ok, None) },
+        Ending::GivenUp | Ending::Lost => {
+            with(AttemptOutcome::Error, Some("the attempt was abandoned".to_owned()))
+        }
     }
 }
 
 /// A successful end, with the agent's planned subtasks, watches and wakes.
-pub(crate) fn well_ended(said: Said) -> RunResult {
-    RunResult {
-        outcome: "ok".to_owned(),
-        waiting_for_input: said.asked.then_some(true),
+pub(crate) fn well_ended(said: Said) -> FinishAttempt {
+    FinishAttempt {
+        waiting_for_input: said.asked,
         wake: said.wake,
         subtasks: said.subtasks,
         join: said.join,
-        source_watches: said.watches,
+        source_watches: (!said.watches.is_empty()).then_some(said.watches),
         result: said.result,
-        ..RunResult::default()
+        ..FinishAttempt::new(AttemptOutcome::Ok)
     }
 }
 
@@ -105,8 +108,8 @@ mod tests {
             exit_code: status.code(),
             said: said(&["a warning"], true),
         });
-        assert_eq!((result.outcome.as_str(), result.exit_code, result.error), ("ok", Some(0), None));
-        assert_eq!(result.waiting_for_input, Some(true));
+        assert_eq!((result.outcome, result.exit_code, result.error), (AttemptOutcome::Ok, Some(0), None));
+        assert!(result.waiting_for_input);
     }
 
     #[test]
@@ -117,7 +120,7 @@ mod tests {
             exit_code: status.code(),
             said: said(&["429", "bye"], false),
         });
-        assert_eq!((result.outcome.as_str(), result.exit_code), ("error", Some(3)));
+        assert_eq!((result.outcome, result.exit_code), (AttemptOutcome::Error, Some(3)));
         assert_eq!(result.error.as_deref(), Some("exit code 3: 429\nbye"));
         let status = ExitStatus::from_raw(9);
         let result = result_of(Ended {
@@ -134,8 +137,8 @@ mod tests {
             let result = result_of(Ended { ending, exit_code: None, said: said(&["x"], true) });
             (result.outcome, result.waiting_for_input)
         };
-        assert_eq!(outcome(Ending::Cancelled("no".into())), ("cancelled".to_owned(), None));
-        assert_eq!(outcome(Ending::OutOfTime), ("timeout".to_owned(), None));
-        assert_eq!(outcome(Ending::Waiting), ("ok".to_owned(), Some(true)));
+        assert_eq!(outcome(Ending::Cancelled("no".into())), (AttemptOutcome::Cancelled, false));
+        assert_eq!(outcome(Ending::OutOfTime), (AttemptOutcome::Timeout, false));
+        assert_eq!(outcome(Ending::Waiting), (AttemptOutcome::Ok, true));
     }
 }

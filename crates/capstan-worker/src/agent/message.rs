@@ -1,8 +1,11 @@
 //! The messages an agent writes to its standard output, one JSON object with a `capstan` key per line.
 
-use capstan_client::{BlockerReport, CheckToolCall, OutputStatus, ProduceOutput, RunEvent, Usage, WakePlan};
-use chrono::{DateTime, Utc};
+use capstan_client::{
+    CheckToolCall, Join, OpenBlocker, OutputId, ProduceOutput, RunEvent, SourceWatchRequest, SubtaskRequest,
+    Usage, WakeRequest,
+};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// A message of the agent.
@@ -10,13 +13,13 @@ use serde_json::{Map, Value};
 pub(crate) enum Message {
     Interactive,
     Output(Box<ProduceOutput>),
-    Rows { output: String, rows: Vec<Value> },
-    Finalize { output: String, summary: String },
+    Rows(RowsLine),
+    Finalize(FinalizeLine),
     Usage(Box<Usage>),
-    Blocker(BlockerReport),
-    Wake(WakePlan),
-    Subtask { subtask: Value, join: Option<String> },
-    Watch(Value),
+    Blocker { question: Box<OpenBlocker>, items: Vec<ItemLine> },
+    Wake(WakeRequest),
+    Subtask { subtask: Box<SubtaskRequest>, join: Option<Join> },
+    Watch(Box<SourceWatchRequest>),
     Event(RunEvent),
     ToolCall(Box<ToolCall>),
     Result(Value),
@@ -30,72 +33,36 @@ pub(crate) struct ToolCall {
     pub(crate) question: CheckToolCall,
 }
 
-/// The wire form; the `capstan` key was taken off before.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct OutputLine {
-    name: Option<String>,
-    output_type: String,
-    title: String,
-    summary: Option<String>,
-    uri: Option<String>,
-    #[serde(default)]
-    data: Map<String, Value>,
-    #[serde(default)]
-    metadata: Map<String, Value>,
-    status: Option<OutputStatus>,
+/// Rows for an output.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct RowsLine {
+    /// The agent's name for the output, or its id.
+    pub(crate) output: String,
+    pub(crate) rows: Vec<Value>,
+}
+
+/// The final summary of an output.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct FinalizeLine {
+    /// The agent's name for the output, or its id.
+    pub(crate) output: String,
+    pub(crate) summary: String,
+}
+
+/// An output a question is about, by the agent's name for it or by its id.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(crate) struct ItemLine {
+    pub(crate) output: Option<String>,
+    pub(crate) output_id: Option<OutputId>,
+    pub(crate) item_key: Option<String>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RowsLine {
-    output: String,
-    rows: Vec<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FinalizeLine {
-    output: String,
-    summary: String,
-}
-
-#[derive(Deserialize)]
-struct SubtaskLine {
-    join: Option<String>,
-    #[serde(flatten)]
-    subtask: Map<String, Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EventLine {
-    event_type: String,
-    #[serde(default)]
-    payload: Value,
-    ts: Option<DateTime<Utc>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ToolCallLine {
-    id: Option<String>,
-    tool: String,
-    #[serde(default)]
-    arguments: Value,
-    summary: Option<String>,
-    details: Option<String>,
-    is_write: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct ResultLine {
     result: Value,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct EmptyLine {}
 
 /// Reads a line: `None` for plain output, an error for an invalid message.
@@ -107,90 +74,69 @@ pub(crate) fn read(line: &str) -> Option<Result<Message, String>> {
     let mut fields: Map<String, Value> = serde_json::from_str(line).ok()?;
     let kind = fields.remove("capstan")?;
     Some(match kind.as_str() {
-        Some(kind) => of_kind(kind, Value::Object(fields)),
+        Some(kind) => of_kind(kind, fields).map_err(|error| format!("message {kind}: {error}")),
         None => Err("the value of capstan is not a text".to_owned()),
     })
 }
 
-fn of_kind(kind: &str, fields: Value) -> Result<Message, String> {
-    let refused = |error: serde_json::Error| format!("message {kind}: {error}");
+fn of_kind(kind: &str, mut fields: Map<String, Value>) -> Result<Message, serde_json::Error> {
     Ok(match kind {
         "interactive" => {
-            let EmptyLine {} = serde_json::from_value(fields).map_err(refused)?;
+            let EmptyLine {} = strict(fields)?;
             Message::Interactive
         }
-        "output" => {
-            let line: OutputLine = serde_json::from_value(fields).map_err(refused)?;
-            Message::Output(Box::new(ProduceOutput {
-                name: line.name,
-                id: None,
-                output_type: line.output_type,
-                title: line.title,
-                summary: line.summary,
-                uri: line.uri,
-                data: line.data,
-                metadata: line.metadata,
-                status: line.status,
-            }))
+        "output" => Message::Output(strict(fields)?),
+        "rows" => Message::Rows(strict(fields)?),
+        "finalize" => Message::Finalize(strict(fields)?),
+        "usage" => Message::Usage(strict(fields)?),
+        "blocker" => {
+            let items = taken(&mut fields, "items")?.unwrap_or_default();
+            Message::Blocker { question: strict(fields)?, items }
         }
-        "rows" => {
-            let RowsLine { output, rows } = serde_json::from_value(fields).map_err(refused)?;
-            Message::Rows { output, rows }
-        }
-        "finalize" => {
-            let FinalizeLine { output, summary } = serde_json::from_value(fields).map_err(refused)?;
-            Message::Finalize { output, summary }
-        }
-        "usage" => Message::Usage(Box::new(usage(fields).map_err(refused)?)),
-        // The server validates the other fields of a question, a subtask or a watch.
-        "blocker" => Message::Blocker(serde_json::from_value(fields).map_err(refused)?),
         "subtask" => {
-            let SubtaskLine { join, subtask } = serde_json::from_value(fields).map_err(refused)?;
-            Message::Subtask { subtask: Value::Object(subtask), join }
+            let join = taken(&mut fields, "join")?;
+            Message::Subtask { subtask: strict(fields)?, join }
         }
-        "watch" => Message::Watch(fields),
+        "watch" => Message::Watch(strict(fields)?),
         "tool_call" => {
-            let ToolCallLine { id, tool, arguments, summary, details, is_write } =
-                serde_json::from_value(fields).map_err(refused)?;
-            let mut question = CheckToolCall { summary, details, ..CheckToolCall::new(tool, arguments) };
-            question.is_write = is_write.unwrap_or(question.is_write);
-            Message::ToolCall(Box::new(ToolCall { id, question }))
+            let id = taken(&mut fields, "id")?;
+            Message::ToolCall(Box::new(ToolCall { id, question: strict(fields)? }))
         }
-        "wake" => Message::Wake(serde_json::from_value(fields).map_err(refused)?),
-        "event" => {
-            let EventLine { event_type, payload, ts } = serde_json::from_value(fields).map_err(refused)?;
-            Message::Event(RunEvent { event_type, payload, ts })
-        }
-        "result" => {
-            let ResultLine { result } = serde_json::from_value(fields).map_err(refused)?;
-            Message::Result(result)
-        }
-        _ => return Err(format!("message {kind}: there is no such message")),
+        "wake" => Message::Wake(strict(fields)?),
+        "event" => Message::Event(strict(fields)?),
+        "result" => Message::Result(strict::<ResultLine>(fields)?.result),
+        _ => return Err(serde::de::Error::custom("there is no such message")),
     })
 }
 
-/// A misspelt counter would be lost usage, in total and by model.
-fn usage(fields: Value) -> Result<Usage, serde_json::Error> {
-    const COUNTERS: [&str; 5] = [
-        "input_tokens",
-        "output_tokens",
-        "cache_creation_input_tokens",
-        "cache_read_input_tokens",
-        "cost_usd",
-    ];
-    let is_counter = |key: &&String| COUNTERS.contains(&key.as_str());
-    let is_of_total = |key: &&String| is_counter(key) || *key == "total_tokens" || *key == "models";
-    let models = fields.get("models").and_then(Value::as_object).into_iter().flat_map(Map::values);
-    let of_models = models.filter_map(Value::as_object).flat_map(Map::keys).find(|key| !is_counter(key));
-    let of_total = fields.as_object().and_then(|fields| fields.keys().find(|key| !is_of_total(key)));
-    match of_total.or(of_models) {
-        Some(key) => Err(serde::de::Error::custom(format!("unknown field `{key}`"))),
-        None => serde_json::from_value(fields),
+/// Takes a field that the worker reads itself.
+fn taken<T: DeserializeOwned>(
+    fields: &mut Map<String, Value>,
+    name: &str,
+) -> Result<Option<T>, serde_json::Error> {
+    fields.remove(name).map_or(Ok(None), strict_value)
+}
+
+/// Reads a message; a field that nobody reads, at any depth, is refused, because a misspelt one would be lost.
+fn strict<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, serde_json::Error> {
+    strict_value(Value::Object(fields))
+}
+
+fn strict_value<T: DeserializeOwned>(value: Value) -> Result<T, serde_json::Error> {
+    let mut unread = None;
+    let read = serde_ignored::deserialize(value, |path| {
+        // The path shows an optional value as `?`.
+        unread.get_or_insert_with(|| path.to_string().replace("?.", ""));
+    })?;
+    match unread {
+        Some(path) => Err(serde::de::Error::custom(format!("unknown field `{path}`"))),
+        None => Ok(read),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use capstan_client::AskedKind;
     use serde_json::json;
 
     use super::*;
@@ -213,38 +159,37 @@ mod tests {
         assert_eq!(read(json!({"capstan": "interactive"})), Message::Interactive);
         assert_eq!(
             read(json!({"capstan": "rows", "output": "report", "rows": [1]})),
-            Message::Rows { output: "report".into(), rows: vec![json!(1)] }
+            Message::Rows(RowsLine { output: "report".into(), rows: vec![json!(1)] })
         );
         assert_eq!(
             read(json!({"capstan": "finalize", "output": "report", "summary": "s"})),
-            Message::Finalize { output: "report".into(), summary: "s".into() }
+            Message::Finalize(FinalizeLine { output: "report".into(), summary: "s".into() })
         );
         let Message::Usage(usage) = read(json!({"capstan": "usage", "input_tokens": 3, "cost_usd": 0.5}))
         else {
             panic!("usage")
         };
         assert_eq!(usage.input_tokens, 3);
-        let Message::Blocker(blocker) =
+        let Message::Blocker { question, .. } =
             read(json!({"capstan": "blocker", "summary": "which?", "questions": [{"id": "q", "text": "?"}]}))
         else {
             panic!("a blocker")
         };
-        assert_eq!(blocker.questions[0].id, "q");
+        assert_eq!(question.questions[0].id, "q");
         let line = json!({"capstan": "blocker", "summary": "ok?", "kind": "approval", "items": [{"output": "report"}]});
-        let Message::Blocker(blocker) = read(line) else { panic!("a blocker") };
-        assert_eq!(
-            (&blocker.more["kind"], &blocker.more["items"][0]["output"]),
-            (&json!("approval"), &json!("report"))
-        );
+        let Message::Blocker { question, items } = read(line) else { panic!("a blocker") };
+        assert_eq!((question.kind, items[0].output.as_deref()), (Some(AskedKind::Approval), Some("report")));
+        let subtask = SubtaskRequest { prompt: "look".into(), ..SubtaskRequest::default() };
         assert_eq!(
             read(json!({"capstan": "subtask", "prompt": "look", "join": "all"})),
-            Message::Subtask { subtask: json!({"prompt": "look"}), join: Some("all".into()) }
+            Message::Subtask { subtask: Box::new(subtask), join: Some(Join::All) }
         );
-        let watch = json!({"integration": "mail", "thread_id": "t"});
-        assert_eq!(
-            read(json!({"capstan": "watch", "integration": "mail", "thread_id": "t"})),
-            Message::Watch(watch)
-        );
+        let Message::Watch(watch) =
+            read(json!({"capstan": "watch", "integration": "mail", "thread_id": "t"}))
+        else {
+            panic!("a watch")
+        };
+        assert_eq!((watch.integration.as_str(), watch.thread_id.as_deref()), ("mail", Some("t")));
         let Message::Wake(wake) = read(json!({"capstan": "wake", "delay_minutes": 5, "reason": "r"})) else {
             panic!("a wake")
         };
@@ -266,6 +211,9 @@ mod tests {
         for (line, says) in [
             (r#"{"capstan":"blocker","details":"x"}"#, "summary"),
             (r#"{"capstan":"subtask","join":3}"#, "subtask"),
+            (r#"{"capstan":"subtask","prompt":"p","policy":{"hots":"x"}}"#, "policy.hots"),
+            (r#"{"capstan":"watch","integration":"mail","thread":"t"}"#, "thread"),
+            (r#"{"capstan":"blocker","summary":"s","items":[{"outptu":"report"}]}"#, "outptu"),
             (r#"{"capstan":"dance"}"#, "no such message"),
             (r#"{"capstan":"tool_call","arguments":{}}"#, "tool"),
             (r#"{"capstan":"tool_call","tool":"t","is_wirte":false}"#, "is_wirte"),

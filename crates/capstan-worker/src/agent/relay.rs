@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_client::{
-    AppendLogs, AppendOutputRows, BlockerReport, FinalizeOutput, GateAnswer, LogLine, OutputId, WakePlan,
+    AppendLogs, AppendOutputRows, AskedItem, FinalizeOutput, Join, LogLine, OutputId, SourceWatchRequest,
+    SubtaskRequest, ToolDecision, WakeRequest,
 };
 use chrono::Utc;
 use serde_json::{Map, Value};
@@ -13,7 +14,7 @@ use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::message::{Message, ToolCall};
+use super::message::{FinalizeLine, ItemLine, Message, RowsLine, ToolCall};
 use super::process::{AgentProcess, Chunk, Written};
 use super::stdin::Voice;
 use crate::{ReportError, Reporter};
@@ -30,11 +31,11 @@ const LAST_ERRORS: (usize, usize) = (10, 4 * 1024);
 /// The agent's messages that belong into the final report.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
-    pub(crate) wake: Option<WakePlan>,
-    pub(crate) subtasks: Vec<Value>,
+    pub(crate) wake: Option<WakeRequest>,
+    pub(crate) subtasks: Vec<SubtaskRequest>,
     /// The join mode of the subtasks.
-    pub(crate) join: Option<String>,
-    pub(crate) watches: Vec<Value>,
+    pub(crate) join: Option<Join>,
+    pub(crate) watches: Vec<SourceWatchRequest>,
     pub(crate) result: Option<Value>,
     pub(crate) last_errors: Vec<String>,
     /// True when it waits for an answer.
@@ -63,7 +64,7 @@ pub(super) struct Waited {
 }
 
 /// Formats a decision on a tool call for a kind of agent.
-pub(crate) type DecisionLine = fn(&ToolCall, &GateAnswer) -> Vec<u8>;
+pub(crate) type DecisionLine = fn(&ToolCall, &ToolDecision) -> Vec<u8>;
 
 /// The task that reports the output.
 pub(crate) struct Relay {
@@ -238,12 +239,12 @@ impl Work {
                 return;
             }
             Message::Subtask { subtask, join } => {
-                self.said.subtasks.push(subtask);
+                self.said.subtasks.push(*subtask);
                 self.said.join = join.or(self.said.join.take());
                 return;
             }
             Message::Watch(watch) => {
-                self.said.watches.push(watch);
+                self.said.watches.push(*watch);
                 return;
             }
             Message::Result(result) => {
@@ -260,13 +261,13 @@ impl Work {
                 };
                 ("output", followed)
             }
-            Message::Rows { output, rows } => match self.output(&output) {
+            Message::Rows(RowsLine { output, rows }) => match self.output(&output) {
                 Some(output_id) => ("rows", self.reporter.rows(&AppendOutputRows { output_id, rows }).await),
                 None => {
                     return self.complain(&format!("message rows: unknown output {output:?}"));
                 }
             },
-            Message::Finalize { output, summary } => match self.output(&output) {
+            Message::Finalize(FinalizeLine { output, summary }) => match self.output(&output) {
                 Some(output_id) => {
                     ("finalize", self.reporter.finalize(&FinalizeOutput { output_id, summary }).await)
                 }
@@ -276,9 +277,19 @@ impl Work {
             },
             Message::Usage(usage) => ("usage", self.reporter.usage(&usage).await),
             Message::Event(event) => ("event", self.reporter.event(event).await),
-            Message::Blocker(mut blocker) => {
-                self.name_items(&mut blocker);
-                let followed = self.reporter.blocker(&blocker).await;
+            Message::Blocker { mut question, items } => {
+                let items: Result<Vec<_>, _> = items.into_iter().map(|item| self.item(item)).collect();
+                let followed = match items {
+                    Ok(items) => {
+                        question.items = items;
+                        self.reporter.blocker(&question).await
+                    }
+                    Err(item) => {
+                        let output = item.output.unwrap_or_default();
+                        self.complain(&format!("message blocker: unknown output {output:?}"));
+                        Ok(())
+                    }
+                };
                 // The agent waits now even if the report was refused; its end will report the question again.
                 self.asking.send_replace(Some(Instant::now()));
                 ("blocker", followed)
@@ -307,7 +318,7 @@ impl Work {
                     ReportError::Refused(error) => error.to_string(),
                 };
                 self.complain(&format!("message tool_call: {reason}"));
-                GateAnswer { reason, ..GateAnswer::default() }
+                ToolDecision { reason, ..ToolDecision::default() }
             }
         };
         if answer.decision.is_kept() {
@@ -324,15 +335,12 @@ impl Work {
         self.outputs.get(name).copied().or_else(|| name.parse().ok())
     }
 
-    /// Replaces the agent's own names of outputs in a question by their ids.
-    fn name_items(&self, blocker: &mut BlockerReport) {
-        let items = blocker.more.get_mut("items").and_then(Value::as_array_mut);
-        for item in items.into_iter().flatten().filter_map(Value::as_object_mut) {
-            let named = item.get("output").and_then(Value::as_str).and_then(|name| self.output(name));
-            if let Some(id) = named {
-                item.remove("output");
-                item.insert("output_id".to_owned(), Value::String(id.to_string()));
-            }
+    /// The output a question is about; the item itself when no output has its name.
+    fn item(&self, item: ItemLine) -> Result<AskedItem, ItemLine> {
+        let named = || item.output.as_deref().and_then(|name| self.output(name));
+        match item.output_id.or_else(named) {
+            Some(output_id) => Ok(AskedItem { output_id, item_key: item.item_key }),
+            None => Err(item),
         }
     }
 

@@ -4,7 +4,7 @@
 //! allow nor deny, and waits for the `control_response`. A call that waits for an approval is denied for now: the model is
 //! told so, ends its turn, and receives the result later.
 
-use capstan_client::{CheckToolCall, GateAnswer, ToolDecision};
+use capstan_client::{CheckToolCall, Decision, ToolDecision};
 use serde_json::{Value, json};
 
 use super::line;
@@ -30,21 +30,21 @@ pub(super) fn asked(mut message: Value) -> Vec<Written> {
 }
 
 /// The response to the command line.
-pub(super) fn answer(call: &ToolCall, answer: &GateAnswer) -> Vec<u8> {
+pub(super) fn answer(call: &ToolCall, answer: &ToolDecision) -> Vec<u8> {
     let deny = |message: String| json!({ "behavior": "deny", "message": message });
     let response = match answer.decision {
-        ToolDecision::Allow => json!({ "behavior": "allow", "updatedInput": call.question.arguments }),
-        ToolDecision::Deferred => deny(
+        Decision::Allow => json!({ "behavior": "allow", "updatedInput": call.question.arguments }),
+        Decision::Deferred => deny(
             "Not now: a person is asked whether this may be done. Do not try it again or another way; end your turn. You \
              will be told what was decided."
                 .to_owned(),
         ),
-        ToolDecision::Pending => deny(
+        Decision::Pending => deny(
             "Not now: something else is being decided already. Do not try it again or another way; end your turn. You \
              will be told how to go on."
                 .to_owned(),
         ),
-        ToolDecision::Rejected => deny(format!("Not allowed: {}", answer.reason)),
+        Decision::Rejected => deny(format!("Not allowed: {}", answer.reason)),
     };
     line(&json!({
         "type": "control_response",
@@ -65,9 +65,9 @@ mod tests {
         *call
     }
 
-    fn told(decision: ToolDecision) -> Value {
+    fn told(decision: Decision) -> Value {
         let reason = "it was rejected".to_owned();
-        let line = answer(&call(), &GateAnswer { decision, reason, ..GateAnswer::default() });
+        let line = answer(&call(), &ToolDecision { decision, reason, ..ToolDecision::default() });
         assert!(line.ends_with(b"\n"));
         let told: Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(
@@ -85,11 +85,11 @@ mod tests {
             ("Bash", &json!("ls"))
         );
         let allowed = json!({ "behavior": "allow", "updatedInput": { "command": "ls" } });
-        assert_eq!(told(ToolDecision::Allow), allowed);
-        for decision in [ToolDecision::Deferred, ToolDecision::Pending, ToolDecision::Rejected] {
+        assert_eq!(told(Decision::Allow), allowed);
+        for decision in [Decision::Deferred, Decision::Pending, Decision::Rejected] {
             assert_eq!(told(decision)["behavior"], "deny", "{decision:?}");
         }
-        assert_eq!(told(ToolDecision::Rejected)["message"], "Not allowed: it was rejected");
+        assert_eq!(told(Decision::Rejected)["message"], "Not allowed: it was rejected");
     }
 
     #[test]

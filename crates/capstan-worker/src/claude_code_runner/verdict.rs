@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use capstan_client::RunResult;
+use capstan_client::{AttemptOutcome, ErrorClass, FinishAttempt};
 use chrono::Utc;
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ use crate::agent::{Ended, Ending, exit_text, result_of, well_ended};
 const TEXT_MAX: usize = 16 * 1024;
 
 /// The final report.
-pub(super) fn verdict(ended: Ended, transcript: &Transcript) -> RunResult {
+pub(super) fn verdict(ended: Ended, transcript: &Transcript) -> FinishAttempt {
     let is_by_itself = matches!(ended.ending, Ending::Exited(_) | Ending::Lingered);
     let (exit_code, result) = (ended.exit_code, result_json(&ended, transcript));
     let report = match &transcript.result {
@@ -22,7 +22,7 @@ pub(super) fn verdict(ended: Ended, transcript: &Transcript) -> RunResult {
         None if is_by_itself => without_result(&ended),
         _ => result_of(ended),
     };
-    RunResult { exit_code, result: Some(result), ..report }
+    FinishAttempt { exit_code, result: Some(result), ..report }
 }
 
 /// Facts for the next run and for operators.
@@ -44,32 +44,31 @@ fn result_json(ended: &Ended, transcript: &Transcript) -> Value {
 }
 
 /// A turn that says itself that it failed.
-fn failed(turn: &TurnResult, transcript: &Transcript) -> RunResult {
+fn failed(turn: &TurnResult, transcript: &Transcript) -> FinishAttempt {
     let error = turn.error_text();
     let error_class = class_of(turn, transcript.trouble.as_deref(), &error);
-    let retry_after_ms = (error_class == Some("rate_limited"))
+    let retry_after_ms = (error_class == Some(ErrorClass::RateLimited))
         .then(|| transcript.limit_until.or_else(|| limit_in(&error)))
         .flatten()
         .map(|until| until.saturating_mul(1000).saturating_sub(Utc::now().timestamp_millis()).max(0));
-    RunResult {
-        outcome: "error".to_owned(),
+    FinishAttempt {
         error: Some(if error.is_empty() { "the turn failed and does not say why".to_owned() } else { error }),
-        error_class: error_class.map(str::to_owned),
+        error_class,
         retry_after_ms,
-        ..RunResult::default()
+        ..FinishAttempt::new(AttemptOutcome::Error)
     }
 }
 
 /// The error class, for the retry policy; `None` leaves it to the server, which reads the error text.
-fn class_of(turn: &TurnResult, trouble: Option<&str>, error: &str) -> Option<&'static str> {
+fn class_of(turn: &TurnResult, trouble: Option<&str>, error: &str) -> Option<ErrorClass> {
     let error = error.to_lowercase();
     let says = |texts: &[&str]| texts.iter().any(|text| error.contains(text));
     match (turn.api_error_status, trouble) {
-        (Some(429), _) | (None, Some("rate_limit")) => return Some("rate_limited"),
-        (Some(500..), _) | (None, Some("server_error" | "overloaded")) => return Some("retryable"),
+        (Some(429), _) | (None, Some("rate_limit")) => return Some(ErrorClass::RateLimited),
+        (Some(500..), _) | (None, Some("server_error" | "overloaded")) => return Some(ErrorClass::Retryable),
         (Some(400..), _)
         | (None, Some("authentication_failed" | "billing_error" | "invalid_request" | "model_not_found")) => {
-            return Some("terminal");
+            return Some(ErrorClass::Terminal);
         }
         _ => {}
     }
@@ -77,12 +76,12 @@ fn class_of(turn: &TurnResult, trouble: Option<&str>, error: &str) -> Option<&'s
         turn.subtype.as_str(),
         "error_max_turns" | "error_max_budget_usd" | "error_max_structured_output_retries"
     ) {
-        return Some("terminal");
+        return Some(ErrorClass::Terminal);
     }
     if says(&["rate_limit", "rate limit", "usage limit reached", "error: 429"]) {
-        return Some("rate_limited");
+        return Some(ErrorClass::RateLimited);
     }
-    says(&["overloaded", "error: 5", "connection error", "timed out"]).then_some("retryable")
+    says(&["overloaded", "error: 5", "connection error", "timed out"]).then_some(ErrorClass::Retryable)
 }
 
 /// `… usage limit reached|1700000000`: the instant some versions append.
@@ -93,7 +92,7 @@ fn limit_in(error: &str) -> Option<i64> {
 }
 
 /// A process that ended in the middle of a turn.
-fn without_result(ended: &Ended) -> RunResult {
+fn without_result(ended: &Ended) -> FinishAttempt {
     let how = match &ended.ending {
         Ending::Exited(status) => exit_text(*status, &ended.said.last_errors),
         _ => "it did not end".to_owned(),
@@ -102,11 +101,10 @@ fn without_result(ended: &Ended) -> RunResult {
     // for no reason may not.
     let is_passing =
         matches!(&ended.ending, Ending::Exited(status) if status.success() || status.signal().is_some());
-    RunResult {
-        outcome: "error".to_owned(),
+    FinishAttempt {
         error: Some(format!("the agent ended without a result: {how}")),
-        error_class: is_passing.then(|| "retryable".to_owned()),
-        ..RunResult::default()
+        error_class: is_passing.then_some(ErrorClass::Retryable),
+        ..FinishAttempt::new(AttemptOutcome::Error)
     }
 }
 
@@ -134,36 +132,36 @@ mod tests {
     fn a_success_is_ok_and_tells_session_and_answer() {
         let turn = json!({"subtype": "success", "is_error": false, "result": "42", "num_turns": 3, "duration_ms": 9});
         let report = verdict(exited(0), &of_turn(turn));
-        assert_eq!((report.outcome.as_str(), report.exit_code, &report.error), ("ok", Some(0), &None));
+        assert_eq!((report.outcome, report.exit_code, &report.error), (AttemptOutcome::Ok, Some(0), &None));
         let result = json!({"session_id": "s-1", "text": "42", "subtype": "success", "num_turns": 3, "duration_ms": 9});
         assert_eq!(report.result, Some(result));
         let asked = Ended { said: Said { asked: true, ..Said::default() }, ..exited(0) };
         let turn = json!({"subtype": "success", "result": "?"});
-        assert_eq!(verdict(asked, &of_turn(turn)).waiting_for_input, Some(true));
+        assert!(verdict(asked, &of_turn(turn)).waiting_for_input);
     }
 
     #[test]
     fn a_failed_turn_says_why_and_whether_another_try_may_help() {
         let class = |turn: Value| {
             let report = verdict(exited(1 << 8), &of_turn(turn));
-            assert_eq!(report.outcome, "error");
+            assert_eq!(report.outcome, AttemptOutcome::Error);
             (report.error.unwrap_or_default(), report.error_class)
         };
         let (error, kind) = class(json!({"subtype": "error_max_turns", "is_error": true}));
-        assert_eq!((error.as_str(), kind.as_deref()), ("error_max_turns", Some("terminal")));
+        assert_eq!((error.as_str(), kind), ("error_max_turns", Some(ErrorClass::Terminal)));
         let (error, kind) =
             class(json!({"subtype": "error_during_execution", "is_error": true, "errors": ["x", "y"]}));
         assert_eq!((error.as_str(), kind), ("error_during_execution: x\ny", None));
         for (turn, expected) in [
-            (json!({"result": "API Error: 529 overloaded_error"}), "retryable"),
-            (json!({"result": "API Error: 429 rate_limit_error"}), "rate_limited"),
-            (json!({"result": "trouble", "api_error_status": 429}), "rate_limited"),
-            (json!({"result": "trouble", "api_error_status": 503}), "retryable"),
-            (json!({"result": "trouble", "api_error_status": 401}), "terminal"),
+            (json!({"result": "API Error: 529 overloaded_error"}), ErrorClass::Retryable),
+            (json!({"result": "API Error: 429 rate_limit_error"}), ErrorClass::RateLimited),
+            (json!({"result": "trouble", "api_error_status": 429}), ErrorClass::RateLimited),
+            (json!({"result": "trouble", "api_error_status": 503}), ErrorClass::Retryable),
+            (json!({"result": "trouble", "api_error_status": 401}), ErrorClass::Terminal),
         ] {
             let Value::Object(mut turn) = turn else { unreachable!() };
             turn.extend([("subtype".to_owned(), json!("success")), ("is_error".to_owned(), json!(true))]);
-            assert_eq!(class(Value::Object(turn.clone())).1.as_deref(), Some(expected), "{turn:?}");
+            assert_eq!(class(Value::Object(turn.clone())).1, Some(expected), "{turn:?}");
         }
     }
 
@@ -185,10 +183,10 @@ mod tests {
         let report = verdict(refused, &Transcript::default());
         let error = report.error.unwrap();
         assert!(error.contains("without a result") && error.contains("--verbos"), "{error}");
-        assert_eq!((report.outcome.as_str(), report.error_class), ("error", None));
+        assert_eq!((report.outcome, report.error_class), (AttemptOutcome::Error, None));
         for raw in [0, 9] {
             let report = verdict(exited(raw), &Transcript::default());
-            assert_eq!(report.error_class.as_deref(), Some("retryable"));
+            assert_eq!(report.error_class, Some(ErrorClass::Retryable));
         }
     }
 
@@ -197,9 +195,12 @@ mod tests {
         let ended = |ending| Ended { ending, exit_code: None, said: Said::default() };
         let turn = || of_turn(json!({"subtype": "error_during_execution", "is_error": true}));
         let cancelled = verdict(ended(Ending::Cancelled("enough".into())), &turn());
-        assert_eq!((cancelled.outcome.as_str(), cancelled.error.as_deref()), ("cancelled", Some("enough")));
+        assert_eq!(
+            (cancelled.outcome, cancelled.error.as_deref()),
+            (AttemptOutcome::Cancelled, Some("enough"))
+        );
         assert_eq!(cancelled.result.unwrap()["session_id"], "s-1");
-        assert_eq!(verdict(ended(Ending::OutOfTime), &turn()).outcome, "timeout");
-        assert_eq!(verdict(ended(Ending::Waiting), &turn()).waiting_for_input, Some(true));
+        assert_eq!(verdict(ended(Ending::OutOfTime), &turn()).outcome, AttemptOutcome::Timeout);
+        assert!(verdict(ended(Ending::Waiting), &turn()).waiting_for_input);
     }
 }

@@ -23,7 +23,6 @@ use crate::use_case::publish_source_event::Delivery;
 use crate::use_case::readiness::Report;
 use crate::use_case::run_snapshots::RunSnapshot;
 use crate::use_case::task_batch::{TaskEventBatch, WorkspaceLiveBatch};
-use crate::use_case::tool_call::ToolDecision;
 use crate::use_case::why::Why;
 use crate::use_case::worker::Draining;
 
@@ -63,7 +62,6 @@ pub(crate) static ANSWERS: &[NamedSchema] = &[
     },
     NamedSchema { name: "why", schema: || answer_schema_of::<Why>("why") },
     NamedSchema { name: "agent-stats", schema: || answer_schema_of::<Stats>("agent-stats") },
-    NamedSchema { name: "tool-decision", schema: || answer_schema_of::<ToolDecision>("tool-decision") },
     NamedSchema { name: "projection", schema: || answer_schema_of::<Projection>("projection") },
     NamedSchema {
         name: "task-event-batch",

@@ -87,7 +87,9 @@ fn a_line_of_the_models_text_may_be_a_message_but_not_one_of_another_agents() {
     let text = "I must ask.\n{\"capstan\":\"blocker\",\"summary\":\"which?\"}\nWaiting.";
     let mut line = json!({"type": "assistant", "message": {"content": [{"type": "text", "text": text}]}});
     let said = heard.line(&line);
-    let Written::Message(Message::Blocker(blocker)) = &said[2] else { panic!("a blocker: {said:?}") };
+    let Written::Message(Message::Blocker { question: blocker, .. }) = &said[2] else {
+        panic!("a blocker: {said:?}")
+    };
     assert_eq!(blocker.summary, "which?");
     let texts: Vec<_> = logged(&said).into_iter().map(|(_, text, _)| text).collect();
     assert_eq!(texts, ["I must ask.", "Waiting."]);
