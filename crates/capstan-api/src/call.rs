@@ -1,7 +1,8 @@
 //! The context of a command: its caller, key, condition and trace.
 
 use axum::http::{HeaderMap, header};
-use capstan_contract::command::{CommandBody, Conditions};
+use capstan_contract::command::Conditions;
+use capstan_contract::request::Request;
 use capstan_dispatch::CommandContext;
 use capstan_domain::{canonical, id};
 use capstan_envelope::{Actor, Idempotency, StreamId, Workspace};
@@ -107,7 +108,7 @@ impl CallContext {
     }
 
     /// The context of a command on `stream`; a repeat with the same `body` is the same command.
-    pub(crate) fn command<B: CommandBody>(
+    pub(crate) fn command<B: Request>(
         &self,
         stream: &StreamId,
         key: Option<&CommandKey>,
@@ -117,7 +118,7 @@ impl CallContext {
     }
 
     /// As [`Self::command`], on a stream that serves all workspaces: the same key of two workspaces is two commands.
-    pub(crate) fn command_of_tenant<B: CommandBody>(
+    pub(crate) fn command_of_tenant<B: Request>(
         &self,
         tenant: &Workspace,
         stream: &StreamId,

@@ -3,6 +3,8 @@
 //! One [`Operation`] describes one route. The router, the authorisation of every request, the NATS surface and the
 //! published documents are made from the same values, so they cannot disagree. `http/routes/table.rs` lists them.
 
+use capstan_contract::request;
+pub use capstan_contract::request::Verb;
 use serde::Serialize;
 
 /// One operation a caller may request.
@@ -36,7 +38,7 @@ impl Operation {
 
     /// The parameters of the path, in order.
     pub fn path_names(&self) -> impl Iterator<Item = &'static str> + use<> {
-        self.path.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
+        request::path_names(self.path)
     }
 
     /// True for calls of the worker protocol.
@@ -77,31 +79,6 @@ pub enum Scope {
     Worker,
     /// Administration of the workspace; of the installation, when the path names no workspace.
     Admin,
-}
-
-/// An HTTP method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-#[expect(missing_docs, reason = "they are the methods of HTTP")]
-pub enum Verb {
-    Get,
-    Post,
-    Put,
-    Patch,
-    Delete,
-}
-
-impl Verb {
-    /// The method's name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-        }
-    }
 }
 
 /// The content of a successful response; the texts name schemas, or the media type of a text.

@@ -3,11 +3,8 @@
 //! The body of a caller's command is the domain's command itself; rules are the domain's too. Bodies are read strictly (the reader refuses a field that is not
 //! declared, at every depth), so the types themselves need not.
 
-use schemars::JsonSchema;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use crate::schema::{NamedSchema, request_schema_of};
+use crate::requests;
+use crate::schema::NamedSchema;
 
 mod ack_input;
 mod append_logs;
@@ -79,114 +76,93 @@ pub use report_tool_call::ReportToolCall;
 pub use return_attempt::ReturnAttempt;
 pub use start_attempt::StartAttempt;
 
-/// The body of a command.
-pub trait CommandBody: Serialize + DeserializeOwned + JsonSchema {
-    /// Name of the type, which is that of the operation in the published documents.
-    const TYPE: &'static str;
-    /// The command's wire name, as it stands in subjects, batches and metadata.
-    const NAME: &'static str;
-
-    /// Fields that stand beside those of the body.
-    type Conditions: Serialize + DeserializeOwned + JsonSchema + 'static;
-}
-
-/// Hands the callers' commands, `Type = "wire-name";` each, to a macro. They are the same over HTTP, NATS and in batches.
+/// Hands the callers' commands to a macro, as [`requests!`] takes them. They are the same over HTTP, NATS and in batches.
 #[macro_export]
 macro_rules! for_each_command {
     ($callback:ident) => {
         $callback! {
-            AcceptAgentCommand = "accept-agent-command";
-            SubmitTaskInput = "submit-task-input";
-            EnqueueRunInput = "enqueue-run-input";
-            CancelTask = "cancel-task";
-            CancelRun = "cancel-run";
-            RetryTask = "retry-task";
-            ArchiveTask = "archive-task";
-            UnarchiveTask = "unarchive-task";
-            UpdateTask = "update-task";
-            PublishSourceEvent = "publish-source-event";
-            CreateAgent = "create-agent";
-            CreateWorkspace = "create-workspace";
-            ConfigureClass = "configure-class";
-            CreateSchedule = "create-schedule";
-            UpdateSchedule = "update-schedule";
-            DeleteSchedule = "delete-schedule";
-            PauseSchedule = "pause-schedule";
-            ResumeSchedule = "resume-schedule";
-            TriggerSchedule = "trigger-schedule";
-            UpdateAgent = "update-agent";
-            DeleteAgent = "delete-agent";
-            UpdateWorkspace = "update-workspace";
-            UpsertChannelBinding = "upsert-channel-binding";
-            DeleteChannelBinding = "delete-channel-binding";
-            IssueToken = "issue-token";
-            RevokeToken = "revoke-token";
-            CreateTaskOutput = "create-task-output";
-            AppendTaskOutputRows = "append-task-output-rows";
-            FinalizeTaskOutput = "finalize-task-output";
-            ArchiveOutput = "archive-output";
-            ArchiveAllOutputs = "archive-all-outputs";
+            AcceptAgentCommand(Conditions) = "accept-agent-command", Post "/v1/workspaces/{workspace}/tasks";
+            SubmitTaskInput(Conditions) = "submit-task-input", Post "/v1/workspaces/{workspace}/tasks/{task_id}/input";
+            EnqueueRunInput(Conditions) = "enqueue-run-input", Post "/v1/workspaces/{workspace}/runs/{run_id}/input";
+            CancelTask(Conditions) = "cancel-task", Post "/v1/workspaces/{workspace}/tasks/{task_id}/cancel";
+            CancelRun(Conditions) = "cancel-run", Post "/v1/workspaces/{workspace}/runs/{run_id}/cancel";
+            RetryTask(Conditions) = "retry-task", Post "/v1/workspaces/{workspace}/tasks/{task_id}/retry";
+            ArchiveTask(Conditions) = "archive-task", Post "/v1/workspaces/{workspace}/tasks/{task_id}/archive";
+            UnarchiveTask(Conditions) = "unarchive-task", Post "/v1/workspaces/{workspace}/tasks/{task_id}/unarchive";
+            UpdateTask(Conditions) = "update-task", Patch "/v1/workspaces/{workspace}/tasks/{task_id}";
+            PublishSourceEvent(Conditions) = "publish-source-event", Post "/v1/workspaces/{workspace}/source-events";
+            CreateAgent(Conditions) = "create-agent", Post "/v1/workspaces/{workspace}/agents";
+            CreateWorkspace(Conditions) = "create-workspace", Post "/v1/workspaces";
+            ConfigureClass(Conditions) = "configure-class", Put "/v1/workspaces/{workspace}/classes/{instance_key}";
+            CreateSchedule(Conditions) = "create-schedule", Post "/v1/workspaces/{workspace}/schedules";
+            UpdateSchedule(Conditions) = "update-schedule", Patch "/v1/workspaces/{workspace}/schedules/{schedule_id}";
+            DeleteSchedule(Conditions) = "delete-schedule", Delete "/v1/workspaces/{workspace}/schedules/{schedule_id}";
+            PauseSchedule(Conditions) = "pause-schedule", Post "/v1/workspaces/{workspace}/schedules/{schedule_id}/pause";
+            ResumeSchedule(Conditions) = "resume-schedule", Post "/v1/workspaces/{workspace}/schedules/{schedule_id}/resume";
+            TriggerSchedule(Conditions) = "trigger-schedule", Post "/v1/workspaces/{workspace}/schedules/{schedule_id}/trigger";
+            UpdateAgent(Conditions) = "update-agent", Patch "/v1/workspaces/{workspace}/agents/{agent_id}";
+            DeleteAgent(Conditions) = "delete-agent", Delete "/v1/workspaces/{workspace}/agents/{agent_id}";
+            UpdateWorkspace(Conditions) = "update-workspace", Patch "/v1/workspaces/{workspace}";
+            UpsertChannelBinding(Conditions) = "upsert-channel-binding", Put "/v1/workspaces/{workspace}/channels/{channel_type}/{address}";
+            DeleteChannelBinding(Conditions) = "delete-channel-binding", Delete "/v1/workspaces/{workspace}/channels/{channel_type}/{address}";
+            IssueToken(Conditions) = "issue-token", Post "/v1/workspaces/{workspace}/tokens";
+            RevokeToken(Conditions) = "revoke-token", Delete "/v1/workspaces/{workspace}/tokens/{token_id}";
+            CreateTaskOutput(Conditions) = "create-task-output", Post "/v1/workspaces/{workspace}/tasks/{task_id}/outputs";
+            AppendTaskOutputRows(Conditions) = "append-task-output-rows", Post "/v1/workspaces/{workspace}/tasks/{task_id}/outputs/{output_id}/rows";
+            FinalizeTaskOutput(Conditions) = "finalize-task-output", Post "/v1/workspaces/{workspace}/tasks/{task_id}/outputs/{output_id}/finalize";
+            ArchiveOutput(Conditions) = "archive-output", Post "/v1/workspaces/{workspace}/outputs/{output_id}/archive";
+            ArchiveAllOutputs(Conditions) = "archive-all-outputs", Post "/v1/workspaces/{workspace}/outputs/archive-all";
         }
     };
 }
 
-/// Hands the calls of workers, `Type(Conditions) = "wire-name";` each, to a macro.
+/// Hands the calls of workers to a macro, as [`requests!`] takes them.
 #[macro_export]
 macro_rules! for_each_worker_call {
     ($callback:ident) => {
         $callback! {
-            RegisterWorker(Unconditional) = "register-worker";
-            LeaseAttempts(Unconditional) = "lease-attempts";
-            RenewLeases(Unconditional) = "renew-leases";
-            DrainWorker(Unconditional) = "drain-worker";
-            StartAttempt(LeaseConditions) = "start-attempt";
-            AppendLogs(LeaseConditions) = "append-logs";
-            AppendRunEvents(LeaseConditions) = "append-run-events";
-            ProduceOutput(LeaseConditions) = "produce-output";
-            AppendOutputRows(LeaseConditions) = "append-output-rows";
-            FinalizeOutput(LeaseConditions) = "finalize-output";
-            OpenBlocker(LeaseConditions) = "open-blocker";
-            ClaimInput(LeaseConditions) = "claim-input";
-            AckInput(LeaseConditions) = "ack-input";
-            DeferInput(LeaseConditions) = "defer-input";
-            RecordUsage(LeaseConditions) = "record-usage";
-            CheckToolCall(LeaseConditions) = "check-tool-call";
-            ClaimToolCall(Unconditional) = "claim-tool-call";
-            ReportToolCall(ClaimConditions) = "report-tool-call";
-            FinishAttempt(LeaseConditions) = "finish-attempt";
-            ReturnAttempt(LeaseConditions) = "return-attempt";
+            RegisterWorker(Unconditional) = "register-worker", Post "/v1/workers";
+            LeaseAttempts(Unconditional) = "lease-attempts", Post "/v1/workers/{worker_id}/lease";
+            RenewLeases(Unconditional) = "renew-leases", Post "/v1/workers/{worker_id}/renew";
+            DrainWorker(Unconditional) = "drain-worker", Post "/v1/workers/{worker_id}/drain";
+            StartAttempt(LeaseConditions) = "start-attempt", Post "/v1/attempts/{attempt_id}/start";
+            AppendLogs(LeaseConditions) = "append-logs", Post "/v1/attempts/{attempt_id}/logs";
+            AppendRunEvents(LeaseConditions) = "append-run-events", Post "/v1/attempts/{attempt_id}/events";
+            ProduceOutput(LeaseConditions) = "produce-output", Post "/v1/attempts/{attempt_id}/outputs";
+            AppendOutputRows(LeaseConditions) = "append-output-rows", Post "/v1/attempts/{attempt_id}/outputs/{output_id}/rows";
+            FinalizeOutput(LeaseConditions) = "finalize-output", Post "/v1/attempts/{attempt_id}/outputs/{output_id}/finalize";
+            OpenBlocker(LeaseConditions) = "open-blocker", Post "/v1/attempts/{attempt_id}/blockers";
+            ClaimInput(LeaseConditions) = "claim-input", Post "/v1/attempts/{attempt_id}/inputs/claim";
+            AckInput(LeaseConditions) = "ack-input", Post "/v1/attempts/{attempt_id}/inputs/{input_id}/ack";
+            DeferInput(LeaseConditions) = "defer-input", Post "/v1/attempts/{attempt_id}/inputs/{input_id}/defer";
+            RecordUsage(LeaseConditions) = "record-usage", Post "/v1/attempts/{attempt_id}/usage";
+            CheckToolCall(LeaseConditions) = "check-tool-call", Post "/v1/attempts/{attempt_id}/tool-calls";
+            ClaimToolCall(Unconditional) = "claim-tool-call", Post "/v1/workers/{worker_id}/tool-calls";
+            ReportToolCall(ClaimConditions) = "report-tool-call", Post "/v1/workers/{worker_id}/tool-calls/{claim}/result";
+            FinishAttempt(LeaseConditions) = "finish-attempt", Post "/v1/attempts/{attempt_id}/finish";
+            ReturnAttempt(LeaseConditions) = "return-attempt", Post "/v1/attempts/{attempt_id}/return";
         }
     };
 }
 
 macro_rules! name_commands {
-    ($($body:ident = $name:literal;)*) => {
-        $(impl CommandBody for $body {
-            const TYPE: &'static str = stringify!($body);
-            const NAME: &'static str = $name;
-            type Conditions = Conditions;
-        })*
-
+    ($($command:ident($beside:ident) = $name:literal, $method:ident $path:literal;)*) => {
         /// The wire names of the callers' commands.
         pub const COMMAND_NAMES: &[&str] = &[$($name,)*];
 
-        /// Every command of a caller and the JSON Schema of its body.
-        pub static COMMANDS: &[NamedSchema] =
-            &[$(NamedSchema { name: $name, schema: || request_schema_of::<$body, Conditions>($name) },)*];
+        requests! {
+            /// Every command of a caller and the JSON Schema of its body.
+            pub COMMANDS: $($command($beside) = $name, $method $path;)*
+        }
     };
 }
 
 macro_rules! name_worker_calls {
-    ($($body:ident($conditions:ident) = $name:literal;)*) => {
-        $(impl CommandBody for $body {
-            const TYPE: &'static str = stringify!($body);
-            const NAME: &'static str = $name;
-            type Conditions = $conditions;
-        })*
-
-        /// Every call of a worker and the JSON Schema of its body.
-        pub static WORKER_CALLS: &[NamedSchema] =
-            &[$(NamedSchema { name: $name, schema: || request_schema_of::<$body, $conditions>($name) },)*];
+    ($($calls:tt)*) => {
+        requests! {
+            /// Every call of a worker and the JSON Schema of its body.
+            pub WORKER_CALLS: $($calls)*
+        }
     };
 }
 

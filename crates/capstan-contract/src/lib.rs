@@ -13,6 +13,7 @@ pub mod domain_event;
 pub mod event_name;
 pub mod lease;
 pub mod query;
+pub mod request;
 pub mod schema;
 pub mod schema_files;
 pub mod subject;

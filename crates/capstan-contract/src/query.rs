@@ -16,11 +16,7 @@ mod token;
 mod waiting_reason;
 mod workspace;
 
-use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
-
-use crate::beside::Beside;
-use crate::schema::{NamedSchema, request_schema_of};
+use crate::requests;
 
 pub use agent::{GetAgent, GetAgentStats, GetDefaultConfig, ListAgents};
 pub use as_of::AsOf;
@@ -38,70 +34,55 @@ pub use token::ListTokens;
 pub use waiting_reason::WaitingReason;
 pub use workspace::{GetWorkspace, GetWorkspaceLiveBatch};
 
-/// The body of a query.
-pub trait Query: DeserializeOwned + JsonSchema + Send + 'static {
-    /// The wire name, as in the subject of a request.
-    const NAME: &'static str;
-    /// The name of the operation, as in the published documents.
-    const OPERATION: &'static str;
-    /// The fields beside the query.
-    type Beside: Beside;
-}
-
-/// Hands the queries of a workspace, `Type = "wire-name", Beside;` each, to a macro.
+/// Hands the queries of a workspace to a macro, as [`requests!`] takes them.
 #[macro_export]
 macro_rules! for_each_query {
     ($callback:ident) => {
         $callback! {
-            GetWorkspace = "get-workspace", Wait;
-            ListTokens = "list-tokens", Page;
-            ListAgents = "list-agents", Page;
-            GetAgent = "get-agent", Wait;
-            GetDefaultConfig = "get-default-config", Wait;
-            GetAgentStats = "get-agent-stats", Wait;
-            ListChannelBindings = "list-channel-bindings", Page;
-            GetChannelBinding = "get-channel-binding", Wait;
-            ListClasses = "list-classes", Page;
-            GetClass = "get-class", Wait;
-            ListSchedules = "list-schedules", Page;
-            GetSchedule = "get-schedule", Wait;
-            PreviewSchedule = "preview-schedule", Wait;
-            ListTasks = "list-tasks", Page;
-            GetTask = "get-task", Wait;
-            ListSubtasks = "list-subtasks", Page;
-            ListTaskRuns = "list-task-runs", Page;
-            ListTaskOutputs = "list-task-outputs", Page;
-            ListTaskInputs = "list-task-inputs", Page;
-            GetTaskTree = "get-task-tree", Wait;
-            GetTaskHistory = "get-task-history", Wait;
-            GetTaskLogs = "get-task-logs", Wait;
-            WhyIsTaskWaiting = "why-is-task-waiting", Wait;
-            GetTaskEventBatch = "get-task-event-batch", Wait;
-            GetTaskOutput = "get-task-output", Wait;
-            ListRuns = "list-runs", Page;
-            GetRun = "get-run", Wait;
-            ListRunSnapshots = "list-run-snapshots", Wait;
-            ListRunEvents = "list-run-events", Wait;
-            GetRunInteraction = "get-run-interaction", Wait;
-            ListOutputs = "list-outputs", Page;
-            GetOutput = "get-output", Wait;
-            ListInbox = "list-inbox", Page;
-            GetWorkspaceLiveBatch = "get-workspace-live-batch", Wait;
+            GetWorkspace(Wait) = "get-workspace", Get "/v1/workspaces/{workspace}";
+            ListTokens(Page) = "list-tokens", Get "/v1/workspaces/{workspace}/tokens";
+            ListAgents(Page) = "list-agents", Get "/v1/workspaces/{workspace}/agents";
+            GetAgent(Wait) = "get-agent", Get "/v1/workspaces/{workspace}/agents/{agent_id}";
+            GetDefaultConfig(Wait) = "get-default-config", Get "/v1/workspaces/{workspace}/agents/defaults";
+            GetAgentStats(Wait) = "get-agent-stats", Get "/v1/workspaces/{workspace}/agents/{agent_id}/stats";
+            ListChannelBindings(Page) = "list-channel-bindings", Get "/v1/workspaces/{workspace}/channels";
+            GetChannelBinding(Wait) = "get-channel-binding", Get "/v1/workspaces/{workspace}/channels/{channel_type}/{address}";
+            ListClasses(Page) = "list-classes", Get "/v1/workspaces/{workspace}/classes";
+            GetClass(Wait) = "get-class", Get "/v1/workspaces/{workspace}/classes/{instance_key}";
+            ListSchedules(Page) = "list-schedules", Get "/v1/workspaces/{workspace}/schedules";
+            GetSchedule(Wait) = "get-schedule", Get "/v1/workspaces/{workspace}/schedules/{schedule_id}";
+            PreviewSchedule(Wait) = "preview-schedule", Get "/v1/workspaces/{workspace}/schedules/{schedule_id}/next";
+            ListTasks(Page) = "list-tasks", Get "/v1/workspaces/{workspace}/tasks";
+            GetTask(Wait) = "get-task", Get "/v1/workspaces/{workspace}/tasks/{task_id}";
+            ListSubtasks(Page) = "list-subtasks", Get "/v1/workspaces/{workspace}/tasks/{task_id}/subtasks";
+            ListTaskRuns(Page) = "list-task-runs", Get "/v1/workspaces/{workspace}/tasks/{task_id}/runs";
+            ListTaskOutputs(Page) = "list-task-outputs", Get "/v1/workspaces/{workspace}/tasks/{task_id}/outputs";
+            ListTaskInputs(Page) = "list-task-inputs", Get "/v1/workspaces/{workspace}/tasks/{task_id}/inputs";
+            GetTaskTree(Wait) = "get-task-tree", Get "/v1/workspaces/{workspace}/tasks/{task_id}/tree";
+            GetTaskHistory(Wait) = "get-task-history", Get "/v1/workspaces/{workspace}/tasks/{task_id}/history";
+            GetTaskLogs(Wait) = "get-task-logs", Get "/v1/workspaces/{workspace}/tasks/{task_id}/logs";
+            WhyIsTaskWaiting(Wait) = "why-is-task-waiting", Get "/v1/workspaces/{workspace}/tasks/{task_id}/why";
+            GetTaskEventBatch(Wait) = "get-task-event-batch", Get "/v1/workspaces/{workspace}/tasks/{task_id}/batch";
+            GetTaskOutput(Wait) = "get-task-output", Get "/v1/workspaces/{workspace}/tasks/{task_id}/outputs/{output_id}";
+            ListRuns(Page) = "list-runs", Get "/v1/workspaces/{workspace}/runs";
+            GetRun(Wait) = "get-run", Get "/v1/workspaces/{workspace}/runs/{run_id}";
+            ListRunSnapshots(Wait) = "list-run-snapshots", Get "/v1/workspaces/{workspace}/runs/{run_id}/snapshots";
+            ListRunEvents(Wait) = "list-run-events", Get "/v1/workspaces/{workspace}/runs/{run_id}/events";
+            GetRunInteraction(Wait) = "get-run-interaction", Get "/v1/workspaces/{workspace}/runs/{run_id}/interaction";
+            ListOutputs(Page) = "list-outputs", Get "/v1/workspaces/{workspace}/outputs";
+            GetOutput(Wait) = "get-output", Get "/v1/workspaces/{workspace}/outputs/{output_id}";
+            ListInbox(Page) = "list-inbox", Get "/v1/workspaces/{workspace}/inbox";
+            GetWorkspaceLiveBatch(Wait) = "get-workspace-live-batch", Get "/v1/workspaces/{workspace}/batch";
         }
     };
 }
 
 macro_rules! name_queries {
-    ($($query:ident = $name:literal, $beside:ident;)*) => {
-        $(impl Query for $query {
-            const NAME: &'static str = $name;
-            const OPERATION: &'static str = stringify!($query);
-            type Beside = $beside;
-        })*
-
-        /// Every query of a workspace and its JSON Schema.
-        pub static QUERIES: &[NamedSchema] =
-            &[$(NamedSchema { name: $name, schema: || request_schema_of::<$query, $beside>($name) },)*];
+    ($($queries:tt)*) => {
+        requests! {
+            /// Every query of a workspace and its JSON Schema.
+            pub QUERIES: $($queries)*
+        }
     };
 }
 

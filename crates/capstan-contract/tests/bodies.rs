@@ -4,17 +4,17 @@
 use capstan_contract::command::{
     AcceptAgentCommand, AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, AppendTaskOutputRows,
     ArchiveAllOutputs, ArchiveOutput, ArchiveTask, CancelRun, CancelTask, CheckToolCall, ClaimInput,
-    ClaimToolCall, CommandBody, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput,
-    CreateWorkspace, DeferInput, DeleteAgent, DeleteChannelBinding, DeleteSchedule, DrainWorker,
-    EnqueueRunInput, FinalizeOutput, FinalizeTaskOutput, FinishAttempt, LeaseAttempts, OpenBlocker,
-    PauseSchedule, ProduceOutput, PublishSourceEvent, RecordUsage, RegisterWorker, RenewLeases,
-    ReportToolCall, ResumeSchedule, RetryTask, ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule,
-    UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
-    body_schemas,
+    ClaimToolCall, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput, CreateWorkspace,
+    DeferInput, DeleteAgent, DeleteChannelBinding, DeleteSchedule, DrainWorker, EnqueueRunInput,
+    FinalizeOutput, FinalizeTaskOutput, FinishAttempt, LeaseAttempts, OpenBlocker, PauseSchedule,
+    ProduceOutput, PublishSourceEvent, RecordUsage, RegisterWorker, RenewLeases, ReportToolCall,
+    ResumeSchedule, RetryTask, ReturnAttempt, StartAttempt, SubmitTaskInput, TriggerSchedule, UnarchiveTask,
+    UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding, body_schemas,
 };
 use capstan_contract::lease::{
     ANSWERS, ClaimedInput, Decision, LeasedAttempt, RenewAnswer, RenewStatus, ToolDecision,
 };
+use capstan_contract::request::Request;
 use capstan_contract::schema::NamedSchema;
 use capstan_contract::schema_files::generate;
 use capstan_domain::Change;
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 const TASK: &str = "018f6b1e-7c3a-7d10-9a55-0b8f3c2d1e4f";
 
 /// Holds a body against the schema. A body that fits reads as its type, and reads the same after it is written.
-fn reads<B: CommandBody>(body: &Value) -> bool {
+fn reads<B: Request>(body: &Value) -> bool {
     let read = serde_json::from_value::<B>(body.clone());
     if let Ok(read) = &read {
         let written = serde_json::to_value(read).unwrap();
@@ -41,7 +41,7 @@ fn schema(name: &str) -> Value {
 }
 
 /// A full body, and the places in it where a foreign field must be refused.
-fn takes<B: CommandBody>(body: &Value, objects: &[&str]) {
+fn takes<B: Request>(body: &Value, objects: &[&str]) {
     assert!(reads::<B>(body), "{} refuses {body}", B::NAME);
     for pointer in objects {
         let mut foreign = body.clone();

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use capstan_contract::command::{AcceptAgentCommand, CommandBody};
+use capstan_contract::command::AcceptAgentCommand;
+use capstan_contract::request::Request;
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde::de::IgnoredAny;

@@ -32,7 +32,7 @@ pub fn execute<'a>(
 }
 
 macro_rules! execute_by_name {
-    ($($body:ident = $name:literal;)*) => {
+    ($($body:ident($beside:ident) = $name:literal, $method:ident $path:literal;)*) => {
         /// Executes the command of this wire name, without the fields of the body that were read before. Boxed: the
         /// commands of all kinds together are compiled once, not in each place that waits for one.
         pub(super) fn execute_without<'a>(

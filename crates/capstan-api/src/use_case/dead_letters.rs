@@ -24,8 +24,8 @@ use crate::problem::{Code, Problem};
 use store::DeadCommand;
 
 /// The id of a dead letter: `command-7`, `commit-0-42-9f3ac21b`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub(crate) enum Id {
     /// A command, by its sequence in the stream of dead letters.
@@ -40,6 +40,12 @@ impl fmt::Display for Id {
             Self::Command(sequence) => write!(f, "command-{sequence}"),
             Self::Commit(position) => write!(f, "commit-{position}"),
         }
+    }
+}
+
+impl From<Id> for String {
+    fn from(id: Id) -> Self {
+        id.to_string()
     }
 }
 
@@ -122,7 +128,7 @@ impl From<ParkedCommit> for DeadLetter {
 }
 
 /// Lists dead letters: commands first, then commits, each oldest first.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ListDeadLetters {
     /// Page size, 50 by default; a value beyond 1 to 500 counts as the nearest one.
     limit: Option<u32>,
@@ -151,7 +157,7 @@ impl Answer<Installation> for ListDeadLetters {
 }
 
 /// Reads a dead letter.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct GetDeadLetter {
     /// Id of the dead letter.
     pub(crate) dead_letter_id: Id,

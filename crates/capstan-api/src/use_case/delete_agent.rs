@@ -1,6 +1,6 @@
 //! Deletes an agent: cancels its open tasks first, if the caller asks for it, and deactivates its channel bindings afterwards.
 
-use capstan_contract::command::CommandBody;
+use capstan_contract::request::Request;
 use capstan_dispatch::{CommandContext, DispatchError};
 use capstan_domain::agent::{Command, DeleteAgent, Rejection};
 use capstan_domain::id::{AgentId, TaskId, derived};

@@ -1,6 +1,6 @@
 //! The execution of a caller's command.
 
-use capstan_contract::command::CommandBody;
+use capstan_contract::request::Request;
 use capstan_dispatch::{CommandContext, DispatchError, Dispatchable, Dispatcher};
 use capstan_domain::Requested;
 use capstan_envelope::{Codec, StreamId, Workspace};
@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
 
 /// A command that can be executed in a workspace.
-pub(crate) trait Execute: CommandBody + Send + Sync + 'static {
+pub(crate) trait Execute: Request {
     /// The name of the workspace the command creates; present for the one command whose workspace need not exist.
     const NEW_WORKSPACE: Option<fn(&Self) -> &str> = None;
 

@@ -1,6 +1,7 @@
 //! The fence of calls about an attempt: the attempt is of a workspace of the caller, and its lease is current.
 
-use capstan_contract::command::{CommandBody, Conditions, LeaseConditions};
+use capstan_contract::command::{Conditions, LeaseConditions};
+use capstan_contract::request::Request;
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{AttemptId, RunId};
 use capstan_domain::task::{Command, Task, TaskDecider};
@@ -84,7 +85,7 @@ impl Fence<'_> {
     }
 
     /// Executes the command.
-    pub(crate) async fn execute<B: CommandBody>(
+    pub(crate) async fn execute<B: Request>(
         &self,
         body: &B,
         command: Command,
@@ -95,13 +96,13 @@ impl Fence<'_> {
     }
 
     /// Executes the command and replies that it took effect.
-    pub(crate) async fn take<B: CommandBody>(&self, body: &B, command: Command) -> Result<Reply, Problem> {
+    pub(crate) async fn take<B: Request>(&self, body: &B, command: Command) -> Result<Reply, Problem> {
         let (context, decided) = self.execute(body, command).await?;
         Ok(Reply::new(Success::Done, &context, &decided))
     }
 
     /// Executes the command and replies that it created something, unless it changed nothing.
-    pub(crate) async fn create<B: CommandBody>(&self, body: &B, command: Command) -> Result<Reply, Problem> {
+    pub(crate) async fn create<B: Request>(&self, body: &B, command: Command) -> Result<Reply, Problem> {
         let (context, decided) = self.execute(body, command).await?;
         let success = if decided.changed { Success::Created } else { Success::Done };
         Ok(Reply::new(success, &context, &decided))

@@ -4,21 +4,21 @@ use capstan_contract::beside::Beside;
 use capstan_domain::id::{RunId, TaskId};
 use capstan_live::Cursor;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Follows the events of a workspace.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SubscribeWorkspaceLive {}
 
 /// Follows the events of a task.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SubscribeTaskLive {
     /// Id of the task.
     pub(crate) task_id: TaskId,
 }
 
 /// Follows the events of a run.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct SubscribeRunEvents {
     /// Id of the run.
     pub(crate) run_id: RunId,

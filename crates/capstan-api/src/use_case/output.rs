@@ -1,9 +1,8 @@
 //! The commands of an output: create, append rows, finalize and archive.
 
-use capstan_contract::command::{
-    AppendTaskOutputRows, ArchiveOutput, CommandBody, CreateTaskOutput, FinalizeTaskOutput,
-};
+use capstan_contract::command::{AppendTaskOutputRows, ArchiveOutput, CreateTaskOutput, FinalizeTaskOutput};
 use capstan_contract::query::{GetOutput, GetTaskOutput, ListOutputs, Page, Wait};
+use capstan_contract::request::Request;
 use capstan_domain::id::{OutputId, TaskId};
 use capstan_domain::task::{Command, command};
 use capstan_envelope::Workspace;
@@ -83,7 +82,7 @@ struct Target<'a> {
 impl Target<'_> {
     /// Executes the command on the output's task. Returns the reply, which shows the output, and true when something
     /// changed.
-    async fn execute<B: CommandBody>(&self, body: &B, command: Command) -> Result<(Reply, bool), Problem> {
+    async fn execute<B: Request>(&self, body: &B, command: Command) -> Result<(Reply, bool), Problem> {
         let Self { app, workspace, call, task_id, output_id } = *self;
         let key = call.key();
         let stream = streams::task(workspace, task_id)?;

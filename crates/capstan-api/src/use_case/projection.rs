@@ -57,7 +57,7 @@ impl<R: Serialize> From<Job<R>> for Answered {
 }
 
 /// Lists the read models.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ListProjections {}
 
 impl Answer<Installation> for ListProjections {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use capstan_contract::beside::Beside;
 use capstan_contract::command::Unconditional;
-use capstan_contract::for_each_query;
-use capstan_contract::query::{self, Query};
-use capstan_contract::schema::{NamedSchema, request_schema_of};
+use capstan_contract::request::Request;
+use capstan_contract::schema::NamedSchema;
+use capstan_contract::{for_each_query, query, requests};
 use capstan_envelope::Workspace;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
@@ -21,7 +21,7 @@ use crate::problem::Problem;
 use crate::request::{self, Outer};
 
 /// A query that can be answered about a place, by default a workspace.
-pub(crate) trait Answer<Place = Workspace>: Query {
+pub(crate) trait Answer<Place = Workspace>: Request {
     /// Answers the query; the read models have reached the position it waits for.
     fn answer(
         self,
@@ -63,7 +63,7 @@ pub(crate) async fn run<Q: Answer<P>, P: Sync>(
 }
 
 macro_rules! answer_by_name {
-    ($($query:ident = $name:literal, $beside:ident;)*) => {
+    ($($query:ident($beside:ident) = $name:literal, $method:ident $path:literal;)*) => {
         /// Answers the query of this wire name; the body is JSON, as received. Boxed: the queries of all kinds together
         /// are compiled once.
         pub(crate) fn answer<'a>(
@@ -82,27 +82,15 @@ macro_rules! answer_by_name {
 
 for_each_query!(answer_by_name);
 
-macro_rules! name_queries_of_http {
-    ($($query:ident = $name:literal, $beside:ident;)*) => {
-        $(impl Query for $query {
-            const NAME: &'static str = $name;
-            const OPERATION: &'static str = stringify!($query);
-            type Beside = $beside;
-        })*
-
-        /// The queries that are served over HTTP only, and the JSON Schemas of their fields.
-        pub(crate) static QUERIES_OF_HTTP: &[NamedSchema] =
-            &[$(NamedSchema { name: $name, schema: || request_schema_of::<$query, $beside>($name) },)*];
-    };
-}
-
-name_queries_of_http! {
-    ListProjections = "list-projections", Unconditional;
-    ListDeadLetters = "list-dead-letters", Unconditional;
-    GetDeadLetter = "get-dead-letter", Unconditional;
-    SubscribeWorkspaceLive = "subscribe-workspace-live", StreamOptions;
-    SubscribeTaskLive = "subscribe-task-live", StreamOptions;
-    SubscribeRunEvents = "subscribe-run-events", StreamOptions;
+requests! {
+    /// The queries that are served over HTTP only, and the JSON Schemas of their fields.
+    pub(crate) QUERIES_OF_HTTP:
+    ListProjections(Unconditional) = "list-projections", Get "/v1/admin/projections";
+    ListDeadLetters(Unconditional) = "list-dead-letters", Get "/v1/admin/deadletters";
+    GetDeadLetter(Unconditional) = "get-dead-letter", Get "/v1/admin/deadletters/{dead_letter_id}";
+    SubscribeWorkspaceLive(StreamOptions) = "subscribe-workspace-live", Get "/v1/workspaces/{workspace}/stream";
+    SubscribeTaskLive(StreamOptions) = "subscribe-task-live", Get "/v1/workspaces/{workspace}/tasks/{task_id}/stream";
+    SubscribeRunEvents(StreamOptions) = "subscribe-run-events", Get "/v1/workspaces/{workspace}/runs/{run_id}/stream";
 }
 
 /// Every query and the JSON Schema of its fields.

@@ -1,7 +1,7 @@
 //! The commands of a schedule: create, update, delete, pause, resume and trigger.
 
-use capstan_contract::command::CommandBody;
 use capstan_contract::query::{GetSchedule, ListSchedules, Page, Wait};
+use capstan_contract::request::Request;
 use capstan_dispatch::{TogetherError, execute_together};
 use capstan_domain::id::{ScheduleId, TaskId};
 use capstan_domain::schedule::command::{
@@ -117,7 +117,7 @@ impl From<TogetherError<schedule::Rejection, task::Rejection>> for Problem {
 }
 
 /// Executes one command on the schedule a body names.
-async fn decide<B: CommandBody>(
+async fn decide<B: Request>(
     app: &App,
     workspace: &Workspace,
     call: &CallContext,

@@ -1,10 +1,10 @@
 //! The commands of a task that exists: input, update, retry, cancel, archive and unarchive; and those of its runs.
 
-use capstan_contract::command::CommandBody;
 use capstan_contract::query::{
     GetTask, GetTaskTree, LIMIT_MAX, ListSubtasks, ListTaskInputs, ListTaskOutputs, ListTaskRuns, ListTasks,
     Page, Wait,
 };
+use capstan_contract::request::Request;
 use capstan_domain::id::{InputId, TaskId};
 use capstan_domain::task::Command;
 use capstan_domain::task::command::{
@@ -101,7 +101,7 @@ impl Execute for UnarchiveTask {
 }
 
 /// Decides a command on a task; the reply shows the task.
-async fn decide<B: CommandBody>(
+async fn decide<B: Request>(
     app: &App,
     workspace: &Workspace,
     call: &CallContext,

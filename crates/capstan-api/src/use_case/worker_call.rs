@@ -1,12 +1,12 @@
 //! The calls of workers: from a wire name and a JSON body to an answer.
 
-use capstan_contract::beside::Beside;
 use capstan_contract::command::{
     AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, CheckToolCall, ClaimInput, ClaimToolCall,
-    CommandBody, DeferInput, DrainWorker, FinalizeOutput, FinishAttempt, LeaseAttempts, OpenBlocker,
-    ProduceOutput, RecordUsage, RegisterWorker, RenewLeases, ReportToolCall, ReturnAttempt, StartAttempt,
+    DeferInput, DrainWorker, FinalizeOutput, FinishAttempt, LeaseAttempts, OpenBlocker, ProduceOutput,
+    RecordUsage, RegisterWorker, RenewLeases, ReportToolCall, ReturnAttempt, StartAttempt,
 };
 use capstan_contract::for_each_worker_call;
+use capstan_contract::request::Request;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
@@ -18,14 +18,14 @@ use crate::problem::Problem;
 use crate::request::{self, Outer};
 
 /// A call of a worker.
-pub(crate) trait WorkerCall: CommandBody<Conditions: Beside + Send> + Send + Sync + 'static {
+pub(crate) trait WorkerCall: Request {
     /// True for batches of log lines, which have a size limit of their own.
     const IS_LOG_BATCH: bool = false;
 
     /// Executes the call.
     fn execute(
         self,
-        from: Calling<'_, Self::Conditions>,
+        from: Calling<'_, Self::Beside>,
     ) -> impl Future<Output = Result<Answered, Problem>> + Send;
 }
 
@@ -54,12 +54,12 @@ pub(crate) async fn execute<C: WorkerCall>(
     if json.len() > bytes_max {
         return Err(Problem::too_large(bytes_max));
     }
-    let (body, conditions) = request::read::<C, C::Conditions>(outer, json)?;
+    let (body, conditions) = request::read::<C, C::Beside>(outer, json)?;
     body.execute(Calling { app, caller, call, conditions }).await
 }
 
 macro_rules! execute_by_name {
-    ($($body:ident($conditions:ident) = $name:literal;)*) => {
+    ($($body:ident($beside:ident) = $name:literal, $method:ident $path:literal;)*) => {
         /// Executes the call of this wire name; the body holds all its fields. Boxed, as the commands of callers are.
         pub(crate) fn execute_by_name<'a>(
             app: &'a App,

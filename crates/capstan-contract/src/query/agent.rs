@@ -1,26 +1,26 @@
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Lists the agents of a workspace, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListAgents {}
 
 /// Reads an agent.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetAgent {
     /// Agent id, key or similar name.
     pub agent_id: String,
 }
 
 /// Reads the default configuration of an agent with this key.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetDefaultConfig {
     /// Key of the agent.
     pub agent_key: Option<String>,
 }
 
 /// Reads the statistics of an agent.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetAgentStats {
     /// Agent id, key or similar name.
     pub agent_id: String,

@@ -1,8 +1,8 @@
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Lists the channel bindings of a workspace, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListChannelBindings {
     /// Agent id, key or similar name.
     pub agent_id: Option<String>,
@@ -16,7 +16,7 @@ pub struct ListChannelBindings {
 }
 
 /// Reads a channel binding.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetChannelBinding {
     /// Type of the channel.
     pub channel_type: String,

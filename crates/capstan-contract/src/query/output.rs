@@ -2,10 +2,10 @@ use capstan_domain::id::{OutputId, TaskId};
 use capstan_domain::task::event::OutputStatus;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Lists the outputs of a workspace, newest first, or of one task, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListOutputs {
     /// Id of the task.
     pub task_id: Option<TaskId>,
@@ -30,14 +30,14 @@ pub struct ListOutputs {
 }
 
 /// Reads an output.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetOutput {
     /// Id of the output.
     pub output_id: OutputId,
 }
 
 /// Reads an output of a task.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetTaskOutput {
     /// Id of the task.
     pub task_id: TaskId,
@@ -46,7 +46,7 @@ pub struct GetTaskOutput {
 }
 
 /// The archived rows of a list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Archived {
     /// Leaves archived ones out.

@@ -1,6 +1,6 @@
 use capstan_envelope::Position;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::beside::Beside;
 
@@ -15,7 +15,7 @@ pub fn page_size(limit: Option<u32>) -> u32 {
 }
 
 /// The fields beside a query of one object: the position to wait for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Wait {
     /// Waits until the read models have reached this log position.
     pub min_position: Option<Position>,
@@ -32,7 +32,7 @@ impl Beside for Wait {
 }
 
 /// The fields beside the query of a list: the page, and the position to wait for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Page {
     /// Page size, 50 by default; a value beyond 1 to 500 counts as the nearest one.
     pub limit: Option<u32>,

@@ -2,12 +2,12 @@ use capstan_domain::id::{RunId, TaskId};
 use capstan_domain::task::event::RunStatus;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::AsOf;
 
 /// Lists the runs of a workspace, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListRuns {
     /// Agent id, key or similar name.
     pub agent_id: Option<String>,
@@ -29,7 +29,7 @@ pub struct ListRuns {
 }
 
 /// Reads a run.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetRun {
     /// Id of the run.
     pub run_id: RunId,
@@ -38,7 +38,7 @@ pub struct GetRun {
 }
 
 /// Lists the states of a run after each change, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListRunSnapshots {
     /// Id of the run.
     pub run_id: RunId,
@@ -49,7 +49,7 @@ pub struct ListRunSnapshots {
 }
 
 /// Lists the steps of the agent of a run, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListRunEvents {
     /// Id of the run.
     pub run_id: RunId,
@@ -60,7 +60,7 @@ pub struct ListRunEvents {
 }
 
 /// Reads the interaction state of a run: working, waiting for input or closed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetRunInteraction {
     /// Id of the run.
     pub run_id: RunId,

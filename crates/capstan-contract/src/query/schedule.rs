@@ -1,9 +1,9 @@
 use capstan_domain::id::ScheduleId;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Lists the schedules of a workspace, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListSchedules {
     /// Id of the view.
     pub source_view_id: Option<String>,
@@ -14,14 +14,14 @@ pub struct ListSchedules {
 }
 
 /// Reads a schedule.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetSchedule {
     /// Id of the schedule.
     pub schedule_id: ScheduleId,
 }
 
 /// Computes the next ticks of a schedule.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PreviewSchedule {
     /// Id of the schedule.
     pub schedule_id: ScheduleId,

@@ -6,12 +6,12 @@ use capstan_domain::task::event::{BlockerKind, Priority};
 use capstan_envelope::Position;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Archived, AsOf, WaitingReason};
 
 /// Lists the tasks of a workspace, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListTasks {
     /// Agent id, key or similar name.
     pub agent_id: Option<String>,
@@ -50,7 +50,7 @@ pub struct ListTasks {
 }
 
 /// Reads a task.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetTask {
     /// Id of the task.
     pub task_id: TaskId,
@@ -59,7 +59,7 @@ pub struct GetTask {
 }
 
 /// Lists the subtasks of a task, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListSubtasks {
     /// Id of the task.
     pub task_id: TaskId,
@@ -69,28 +69,28 @@ pub struct ListSubtasks {
 }
 
 /// Lists the runs of a task, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListTaskRuns {
     /// Id of the task.
     pub task_id: TaskId,
 }
 
 /// Lists the outputs of a task, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListTaskOutputs {
     /// Id of the task.
     pub task_id: TaskId,
 }
 
 /// Lists the inputs of a task, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListTaskInputs {
     /// Id of the task.
     pub task_id: TaskId,
 }
 
 /// Reads a task with all its subtasks and their costs.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetTaskTree {
     /// Id of the task.
     pub task_id: TaskId,
@@ -101,7 +101,7 @@ pub struct GetTaskTree {
 }
 
 /// Lists the events of a task, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetTaskHistory {
     /// Id of the task.
     pub task_id: TaskId,
@@ -112,7 +112,7 @@ pub struct GetTaskHistory {
 }
 
 /// Lists the log lines of a task, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetTaskLogs {
     /// Id of the task.
     pub task_id: TaskId,
@@ -123,14 +123,14 @@ pub struct GetTaskLogs {
 }
 
 /// Reads the reasons why a task is not running.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WhyIsTaskWaiting {
     /// Id of the task.
     pub task_id: TaskId,
 }
 
 /// Reads a task with its new log lines, run events and outputs.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetTaskEventBatch {
     /// Id of the task.
     pub task_id: TaskId,
@@ -143,7 +143,7 @@ pub struct GetTaskEventBatch {
 }
 
 /// Lists the open questions of all tasks of a workspace, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListInbox {
     /// Agent id, key or similar name.
     pub agent_id: Option<String>,

@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
-use capstan_contract::query::{LIMIT_MAX, Page, Query};
+use capstan_contract::query::{LIMIT_MAX, Page};
 use capstan_domain::id::{RunId, TaskId};
 use capstan_domain::task::TaskState;
 use capstan_envelope::{Position, Workspace};
@@ -47,7 +47,7 @@ struct StreamRequest {
 
 impl StreamRequest {
     /// Reads what the stream is about, and the fields beside it; `Last-Event-ID` stands for `after`.
-    fn read<Q: Query<Beside = StreamOptions>>(
+    fn read<Q: capstan_contract::request::Request<Beside = StreamOptions>>(
         mut fields: Fields,
         headers: &HeaderMap,
     ) -> Result<(Q, Self), Problem> {

@@ -24,7 +24,7 @@ pub(super) async fn execute<C: WorkerCall>(
     let (mut head, body) = request.into_parts();
     let call = CallContext::from_request_parts(&mut head, &app).await?;
     let mut fields = Fields::from_request_parts(&mut head, &app).await?;
-    if C::Conditions::NAMES.contains(&"lease_epoch") {
+    if C::Beside::NAMES.contains(&"lease_epoch") {
         fields.set("lease_epoch", "Capstan-Lease-Epoch", &head.headers);
     }
     let json = body::read(&head.headers, body, worker_call::bytes_max::<C>(&app)).await?;

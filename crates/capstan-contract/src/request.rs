@@ -1,0 +1,79 @@
+//! The name, the method and the path of each typed request: the router, the published documents, NATS and the client take
+//! them from here.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::beside::Beside;
+
+/// A request: a command, a query, a call of a worker or a live stream.
+///
+/// Over HTTP the fields that [`PATH`](Self::PATH) names stand in the path; the others stand in the query string of `GET`
+/// and `DELETE`, else in the body. Over NATS all of them are the body.
+pub trait Request: Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// The wire name, as in subjects, batches and metadata.
+    const NAME: &'static str;
+    /// The name of the operation in the published documents, which is that of the type.
+    const OPERATION: &'static str;
+    /// The HTTP method.
+    const METHOD: Verb;
+    /// The path, with its parameters as `{name}`.
+    const PATH: &'static str;
+    /// The fields beside those of the request.
+    type Beside: Beside;
+}
+
+/// An HTTP method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "they are the methods of HTTP")]
+pub enum Verb {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+impl Verb {
+    /// The method's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// The parameters of a path, in order.
+pub fn path_names(path: &'static str) -> impl Iterator<Item = &'static str> {
+    path.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
+}
+
+/// Implements [`Request`] for a list of `Type(Beside) = "wire-name", Method "/path";`, and lists their JSON Schemas in the
+/// static that is named first.
+#[macro_export]
+macro_rules! requests {
+    (
+        $(#[$doc:meta])* $visible:vis $schemas:ident:
+        $($request:ident($beside:ident) = $name:literal, $method:ident $path:literal;)*
+    ) => {
+        $(impl $crate::request::Request for $request {
+            const NAME: &'static str = $name;
+            const OPERATION: &'static str = stringify!($request);
+            const METHOD: $crate::request::Verb = $crate::request::Verb::$method;
+            const PATH: &'static str = $path;
+            type Beside = $beside;
+        })*
+
+        $(#[$doc])*
+        $visible static $schemas: &[$crate::schema::NamedSchema] = &[$($crate::schema::NamedSchema {
+            name: $name,
+            schema: || $crate::schema::request_schema_of::<$request, $beside>($name),
+        },)*];
+    };
+}
