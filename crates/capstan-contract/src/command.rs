@@ -8,11 +8,8 @@ use crate::schema::NamedSchema;
 
 mod ack_input;
 mod append_logs;
-mod append_output_rows;
 mod append_run_events;
-mod append_task_output_rows;
 mod archive_all_outputs;
-mod archive_output;
 mod check_tool_call;
 mod claim_input;
 mod claim_tool_call;
@@ -20,12 +17,9 @@ mod conditions;
 mod defer_input;
 mod drain_worker;
 mod fan_out;
-mod finalize_output;
-mod finalize_task_output;
 mod finish_attempt;
 mod lease_attempts;
 mod open_blocker;
-mod produce_output;
 mod publish_source_event;
 mod record_usage;
 mod register_worker;
@@ -41,8 +35,9 @@ pub use capstan_domain::schedule::command::{
     CreateSchedule, DeleteSchedule, PauseSchedule, ResumeSchedule, TriggerSchedule, UpdateSchedule,
 };
 pub use capstan_domain::task::command::{
-    AcceptAgentCommand, ArchiveTask, CancelRun, CancelTask, DecidedItem, EnqueueRunInput, RetryTask,
-    SubmitTaskInput, TaskPayload, UnarchiveTask, UpdateTask,
+    AcceptAgentCommand, AppendOutputRows, AppendTaskOutputRows, ArchiveOutput, ArchiveTask, CancelRun,
+    CancelTask, CreateTaskOutput, DecidedItem, EnqueueRunInput, FinalizeOutput, FinalizeTaskOutput,
+    ProduceOutput, RetryTask, SubmitTaskInput, TaskPayload, UnarchiveTask, UpdateTask,
 };
 pub use capstan_domain::token::{IssueToken, RevokeToken};
 pub use capstan_domain::workspace::tool::ToolSettings;
@@ -50,11 +45,8 @@ pub use capstan_domain::workspace::{CreateWorkspace, QuotaChanges, SettingsChang
 
 pub use ack_input::AckInput;
 pub use append_logs::{AppendLogs, LogLine};
-pub use append_output_rows::AppendOutputRows;
 pub use append_run_events::{AppendRunEvents, RunEvent};
-pub use append_task_output_rows::AppendTaskOutputRows;
 pub use archive_all_outputs::ArchiveAllOutputs;
-pub use archive_output::ArchiveOutput;
 pub use check_tool_call::CheckToolCall;
 pub use claim_input::ClaimInput;
 pub use claim_tool_call::ClaimToolCall;
@@ -62,12 +54,9 @@ pub use conditions::{ClaimConditions, Conditions, LeaseConditions, Unconditional
 pub use defer_input::DeferInput;
 pub use drain_worker::DrainWorker;
 pub use fan_out::{SourceWatchRequest, SubtaskRequest};
-pub use finalize_output::FinalizeOutput;
-pub use finalize_task_output::FinalizeTaskOutput;
 pub use finish_attempt::{AgendaEntry, FinishAttempt, WakeRequest};
 pub use lease_attempts::LeaseAttempts;
 pub use open_blocker::{AskedApprovers, AskedDeadline, AskedItem, AskedKind, BlockerQuestion, OpenBlocker};
-pub use produce_output::{CreateTaskOutput, ProduceOutput};
 pub use publish_source_event::PublishSourceEvent;
 pub use record_usage::RecordUsage;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};

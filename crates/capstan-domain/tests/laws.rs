@@ -40,9 +40,9 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         Command::ClaimInput(c) => Some(&c.attempt_id),
         Command::AckInput(c) => Some(&c.attempt_id),
         Command::DeferInput(c) => Some(&c.attempt_id),
-        Command::ProduceOutput(c) => c.attempt_id.as_ref(),
-        Command::AppendOutputRows(c) => c.attempt_id.as_ref(),
-        Command::FinalizeOutput(c) => c.attempt_id.as_ref(),
+        Command::ProduceOutput { attempt_id, .. }
+        | Command::AppendOutputRows { attempt_id, .. }
+        | Command::FinalizeOutput { attempt_id, .. } => attempt_id.as_ref(),
         Command::RecordUsage(c) => Some(&c.attempt_id),
         Command::CheckToolCall(c) => Some(&c.attempt_id),
         Command::Accept(_)
@@ -73,7 +73,7 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
 /// Rows and usage add up, and every question to the gate is a new call: a repeat means more of it, so their callers key
 /// them.
 fn accumulates(command: &Command) -> bool {
-    matches!(command, Command::AppendOutputRows(_) | Command::RecordUsage(_) | Command::CheckToolCall(_))
+    matches!(command, Command::AppendOutputRows { .. } | Command::RecordUsage(_) | Command::CheckToolCall(_))
 }
 
 /// Every edge that histories took, to see that the generator reaches the whole table.

@@ -52,8 +52,9 @@ impl WorkerCall for ProduceOutput {
         let fence = from.fence().await?;
         let task = fence.attempt_id.task;
         let output_id = self.output_id(task, || unnamed_output(task, fence.key().as_ref(), &fence.call));
-        let command = self.to_command(Some(fence.attempt_id.clone()), output_id);
-        let reply = fence.create(&self, Command::ProduceOutput(Box::new(command))).await?;
+        let attempt_id = Some(fence.attempt_id.clone());
+        let command = Command::ProduceOutput { command: Box::new(self.clone()), output_id, attempt_id };
+        let reply = fence.create(&self, command).await?;
         Ok(reply.showing("output_id", &output_id).into())
     }
 }
@@ -62,11 +63,8 @@ impl WorkerCall for AppendOutputRows {
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
         let output_id = self.output_id;
         let fence = from.fence().await?.about(output_id.0);
-        let command = Command::AppendOutputRows(command::AppendOutputRows {
-            attempt_id: Some(fence.attempt_id.clone()),
-            output_id,
-            rows: self.rows.clone(),
-        });
+        let attempt_id = Some(fence.attempt_id.clone());
+        let command = Command::AppendOutputRows { command: self.clone(), attempt_id };
         Ok(fence.take(&self, command).await?.showing("output_id", &output_id).into())
     }
 }
@@ -75,11 +73,8 @@ impl WorkerCall for FinalizeOutput {
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
         let output_id = self.output_id;
         let fence = from.fence().await?.about(output_id.0);
-        let command = Command::FinalizeOutput(command::FinalizeOutput {
-            attempt_id: Some(fence.attempt_id.clone()),
-            output_id,
-            summary: self.summary.clone(),
-        });
+        let attempt_id = Some(fence.attempt_id.clone());
+        let command = Command::FinalizeOutput { command: self.clone(), attempt_id };
         Ok(fence.take(&self, command).await?.showing("output_id", &output_id).into())
     }
 }

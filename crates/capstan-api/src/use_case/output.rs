@@ -1,10 +1,13 @@
 //! The commands of an output: create, append rows, finalize and archive.
 
-use capstan_contract::command::{AppendTaskOutputRows, ArchiveOutput, CreateTaskOutput, FinalizeTaskOutput};
 use capstan_contract::query::{GetOutput, GetTaskOutput, ListOutputs, Page, Wait};
 use capstan_contract::request::Request;
 use capstan_domain::id::{OutputId, TaskId};
-use capstan_domain::task::{Command, command};
+use capstan_domain::task::Command;
+use capstan_domain::task::command::{
+    AppendOutputRows, AppendTaskOutputRows, ArchiveOutput, ArchiveOutputs, CreateTaskOutput, FinalizeOutput,
+    FinalizeTaskOutput, ProduceOutput,
+};
 use capstan_envelope::Workspace;
 use capstan_projections::{OutputFilter, OutputOfTask, Span};
 
@@ -21,8 +24,9 @@ impl Execute for CreateTaskOutput {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let task_id = self.task_id;
         let key = call.key();
-        let output_id = self.output_id(task_id, || unnamed_output(task_id, key.as_ref(), call));
-        let command = Command::ProduceOutput(Box::new(self.to_command(None, output_id)));
+        let output = Box::new(ProduceOutput::from(self.clone()));
+        let output_id = output.output_id(task_id, || unnamed_output(task_id, key.as_ref(), call));
+        let command = Command::ProduceOutput { command: output, output_id, attempt_id: None };
         let target = Target { app, workspace, call, task_id, output_id };
         let (mut reply, changed) = target.execute(&self, command).await?;
         reply.success = if changed { Success::Created } else { Success::Done };
@@ -42,10 +46,9 @@ impl Execute for AppendTaskOutputRows {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let task_id = self.task_id;
         let output_id = self.output_id;
-        let rows = self.rows.clone();
-        let append = command::AppendOutputRows { attempt_id: None, output_id, rows };
+        let command = AppendOutputRows { output_id, rows: self.rows.clone() };
         let target = Target { app, workspace, call, task_id, output_id };
-        Ok(target.execute(&self, Command::AppendOutputRows(append)).await?.0)
+        Ok(target.execute(&self, Command::AppendOutputRows { command, attempt_id: None }).await?.0)
     }
 }
 
@@ -53,10 +56,9 @@ impl Execute for FinalizeTaskOutput {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let task_id = self.task_id;
         let output_id = self.output_id;
-        let summary = self.summary.clone();
-        let finalize = command::FinalizeOutput { attempt_id: None, output_id, summary };
+        let command = FinalizeOutput { output_id, summary: self.summary.clone() };
         let target = Target { app, workspace, call, task_id, output_id };
-        Ok(target.execute(&self, Command::FinalizeOutput(finalize)).await?.0)
+        Ok(target.execute(&self, Command::FinalizeOutput { command, attempt_id: None }).await?.0)
     }
 }
 
@@ -64,7 +66,7 @@ impl Execute for ArchiveOutput {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let output_id = self.output_id;
         let task_id = resolve::task_of(app, workspace, &output_id, "output").await?;
-        let archive = command::ArchiveOutputs { output_ids: vec![output_id] };
+        let archive = ArchiveOutputs { output_ids: vec![output_id] };
         let target = Target { app, workspace, call, task_id, output_id };
         Ok(target.execute(&self, Command::ArchiveOutputs(archive)).await?.0)
     }

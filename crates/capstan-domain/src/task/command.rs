@@ -1,7 +1,8 @@
 //! Commands of a task. Those that callers send are their bodies on the wire.
 //!
 //! Facts that no caller sends (fresh ids, looked-up state, limits of the server) stand beside the body in the variant:
-//! `grace_ms` is the time a worker has to stop, in milliseconds; `message_bytes_max` is the longest message, in bytes.
+//! `grace_ms` is the time a worker has to stop, in milliseconds; `message_bytes_max` is the longest message, in bytes;
+//! `attempt_id` is the attempt that reports, none for a caller from outside.
 
 mod acceptance;
 mod attempt;
@@ -25,14 +26,17 @@ pub use input::{
 pub use lifecycle::{
     ArchiveTask, CancelRun, CancelTask, PassDeadline, RetryTask, TaskPayload, UnarchiveTask, UpdateTask, Wake,
 };
-pub use output::{AppendOutputRows, ArchiveOutputs, FinalizeOutput, ProduceOutput};
+pub use output::{
+    AppendOutputRows, AppendTaskOutputRows, ArchiveOutput, ArchiveOutputs, CreateTaskOutput, FinalizeOutput,
+    FinalizeTaskOutput, ProduceOutput,
+};
 pub use plan::{ChildEnded, FanOut, FireWatch, ParentHeard, SubtaskSpec};
 pub use tool_call::{CheckToolCall, EndToolCall, StartToolCall};
 
 use chrono::{DateTime, Utc};
 
 use crate::Requested;
-use crate::id::InputId;
+use crate::id::{AttemptId, InputId, OutputId};
 
 /// A request to a task: a command and the facts beside it.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,9 +67,9 @@ pub enum Command {
     ClaimInput(ClaimInput),
     AckInput(AckInput),
     DeferInput(DeferInput),
-    ProduceOutput(Box<ProduceOutput>),
-    AppendOutputRows(AppendOutputRows),
-    FinalizeOutput(FinalizeOutput),
+    ProduceOutput { command: Box<ProduceOutput>, output_id: OutputId, attempt_id: Option<AttemptId> },
+    AppendOutputRows { command: AppendOutputRows, attempt_id: Option<AttemptId> },
+    FinalizeOutput { command: FinalizeOutput, attempt_id: Option<AttemptId> },
     ArchiveOutputs(ArchiveOutputs),
     RecordUsage(RecordUsage),
     CheckToolCall(Box<CheckToolCall>),

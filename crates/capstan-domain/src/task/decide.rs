@@ -63,9 +63,15 @@ fn decide_on(task: &Task, command: &Command, at: DateTime<Utc>) -> Result<Vec<Ev
         Command::ClaimInput(command) => inbox::claim(task, command, at),
         Command::AckInput(command) => inbox::ack(task, command, at),
         Command::DeferInput(command) => inbox::defer(task, command, at),
-        Command::ProduceOutput(command) => outputs::produce(task, command, at),
-        Command::AppendOutputRows(command) => outputs::append_rows(task, command, at),
-        Command::FinalizeOutput(command) => outputs::finalize(task, command, at),
+        Command::ProduceOutput { command, output_id, attempt_id } => {
+            outputs::produce(task, command, *output_id, attempt_id.as_ref(), at)
+        }
+        Command::AppendOutputRows { command, attempt_id } => {
+            outputs::append_rows(task, command, attempt_id.as_ref(), at)
+        }
+        Command::FinalizeOutput { command, attempt_id } => {
+            outputs::finalize(task, command, attempt_id.as_ref(), at)
+        }
         Command::ArchiveOutputs(command) => outputs::archive(task, command, at),
         Command::RecordUsage(command) => worker_report::record_usage(task, command, at),
         Command::CheckToolCall(command) => tool_call::check(task, command, at),

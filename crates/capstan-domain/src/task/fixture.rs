@@ -215,24 +215,25 @@ pub(super) fn wake_in(minutes: i64) -> WakePlan {
 
 pub(super) fn output(number: u128, status: OutputStatus) -> ProduceOutput {
     ProduceOutput {
-        attempt_id: Some(attempt(1)),
-        output_id: output_id(number),
+        id: None,
+        name: Some(number.to_string()),
         output_type: "report".into(),
         title: "A report".into(),
         summary: None,
         uri: None,
         data: Map::new(),
         metadata: Map::new(),
-        status,
+        status: Some(status),
     }
 }
 
-pub(super) fn producing(output: ProduceOutput) -> Requested<Command> {
-    Command::ProduceOutput(Box::new(output)).at(at(16))
+pub(super) fn producing(number: u128, output: ProduceOutput) -> Requested<Command> {
+    let (command, output_id) = (Box::new(output), output_id(number));
+    Command::ProduceOutput { command, output_id, attempt_id: Some(attempt(1)) }.at(at(16))
 }
 
 pub(super) fn produce(number: u128, status: OutputStatus) -> Requested<Command> {
-    producing(output(number, status))
+    producing(number, output(number, status))
 }
 
 /// Produces an output that waits for an approval, in a wait group.
@@ -240,7 +241,7 @@ pub(super) fn approvable(number: u128, group: &str) -> Requested<Command> {
     let mut produced = output(number, OutputStatus::Pending);
     produced.title = format!("Output {number}");
     produced.metadata.insert("_wait_group_id".into(), group.into());
-    producing(produced)
+    producing(number, produced)
 }
 
 /// A task that waits for its first worker.

@@ -15,20 +15,23 @@ use crate::task::state::{Output, Task};
 pub(super) fn produce(
     task: &Task,
     command: &ProduceOutput,
+    output_id: OutputId,
+    attempt_id: Option<&AttemptId>,
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
-    let run_id = run_of_caller(task, command.attempt_id.as_ref())?;
+    let status = command.status.unwrap_or(OutputStatus::Active);
+    let run_id = run_of_caller(task, attempt_id)?;
     let mut faults = Faults::default();
     let output_type = faults.required("/output_type", &command.output_type).to_owned();
     let title = faults.required("/title", &command.title).to_owned();
     faults.require(
-        matches!(command.status, OutputStatus::Active | OutputStatus::Pending),
+        matches!(status, OutputStatus::Active | OutputStatus::Pending),
         "/status",
         "status must be active or pending",
     );
     faults.into_result().map_err(Rejection::Invalid)?;
     let produced = OutputProduced {
-        output_id: command.output_id,
+        output_id,
         run_id,
         output_type,
         title,
@@ -36,10 +39,10 @@ pub(super) fn produce(
         uri: command.uri.clone(),
         data: command.data.clone(),
         metadata: command.metadata.clone(),
-        status: command.status,
+        status,
         created_at: at,
     };
-    match task.outputs.get(&command.output_id) {
+    match task.outputs.get(&output_id) {
         None => Ok(vec![Event::OutputProduced(produced)]),
         // The same id inside a task is the same output: creation is idempotent, whatever became of it since.
         Some(output) if output.made_as == made_as(&produced) => Ok(Vec::new()),
@@ -50,9 +53,10 @@ pub(super) fn produce(
 pub(super) fn append_rows(
     task: &Task,
     command: &AppendOutputRows,
+    attempt_id: Option<&AttemptId>,
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
-    output_of_caller(task, command.attempt_id.as_ref(), command.output_id)?;
+    output_of_caller(task, attempt_id, command.output_id)?;
     if command.rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -66,9 +70,10 @@ pub(super) fn append_rows(
 pub(super) fn finalize(
     task: &Task,
     command: &FinalizeOutput,
+    attempt_id: Option<&AttemptId>,
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
-    let output = output_of_caller(task, command.attempt_id.as_ref(), command.output_id)?;
+    let output = output_of_caller(task, attempt_id, command.output_id)?;
     if output.summary.as_ref() == Some(&command.summary) {
         return Ok(Vec::new());
     }
@@ -120,20 +125,18 @@ mod tests {
     };
 
     fn rows(number: u128, rows: Vec<serde_json::Value>) -> Requested<Command> {
-        Command::AppendOutputRows(AppendOutputRows {
+        Command::AppendOutputRows {
+            command: AppendOutputRows { output_id: output_id(number), rows },
             attempt_id: Some(attempt(1)),
-            output_id: output_id(number),
-            rows,
-        })
+        }
         .at(at(17))
     }
 
     fn finalize(number: u128, summary: &str) -> Requested<Command> {
-        Command::FinalizeOutput(FinalizeOutput {
+        Command::FinalizeOutput {
+            command: FinalizeOutput { output_id: output_id(number), summary: summary.into() },
             attempt_id: Some(attempt(1)),
-            output_id: output_id(number),
-            summary: summary.into(),
-        })
+        }
         .at(at(18))
     }
 
@@ -156,18 +159,21 @@ mod tests {
             ..output(1, OutputStatus::Active)
         };
         for other in [titled("Another"), noted, output(1, OutputStatus::Pending)] {
-            produced().when(producing(other)).then_rejected(Rejection::OutputConflict);
+            produced().when(producing(1, other)).then_rejected(Rejection::OutputConflict);
         }
         produced()
             .and(rows(1, vec![json!(1)]))
             .and(finalize(1, "all"))
-            .when(producing(titled(" A report ")))
+            .when(producing(1, titled(" A report ")))
             .then_nothing();
     }
 
     #[test]
     fn callers_from_outside_add_outputs_in_every_state_without_a_lease() {
-        let outside = || producing(ProduceOutput { attempt_id: None, ..output(1, OutputStatus::Active) });
+        let outside = || {
+            let command = Box::new(output(1, OutputStatus::Active));
+            Command::ProduceOutput { command, output_id: output_id(1), attempt_id: None }.at(at(16))
+        };
         for history in [queued(), started(), stopping(), started().and(finish_ok(1))] {
             history.when(outside()).then_with(|events, _| {
                 let [Event::OutputProduced(produced)] = events else { panic!("one output") };
@@ -176,11 +182,10 @@ mod tests {
         }
         // What the agent made and what is added from outside are one set.
         started().and(produce(1, OutputStatus::Active)).when(outside()).then_nothing();
-        let more = Command::AppendOutputRows(AppendOutputRows {
+        let more = Command::AppendOutputRows {
+            command: AppendOutputRows { output_id: output_id(1), rows: vec![json!(1)] },
             attempt_id: None,
-            output_id: output_id(1),
-            rows: vec![json!(1)],
-        })
+        }
         .at(at(60));
         let ended = || started().and(produce(1, OutputStatus::Active)).and(finish_ok(1));
         ended().when(more.clone()).then_with(|events, _| assert_eq!(kinds(events), ["rows"]));
@@ -208,11 +213,11 @@ mod tests {
         let command = ProduceOutput {
             output_type: " ".into(),
             title: String::new(),
-            status: OutputStatus::Approved,
+            status: Some(OutputStatus::Approved),
             ..output(1, OutputStatus::Active)
         };
         started()
-            .when(producing(command))
+            .when(producing(1, command))
             .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 3));
     }
 

@@ -549,30 +549,28 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
             let input_id = held.map_or(input_id, |input| input.input_id);
             Command::AckInput(AckInput { attempt_id, input_id }).at(at)
         }
-        Kind::Produce => Command::ProduceOutput(Box::new(ProduceOutput {
-            attempt_id: fence(attempt_id),
-            output_id,
-            output_type: "report".into(),
-            title: text,
-            summary: None,
-            uri: None,
-            data: Map::new(),
-            metadata: Map::new(),
-            status: if b % 2 == 0 { OutputStatus::Active } else { OutputStatus::Pending },
-        }))
-        .at(at),
-        Kind::Rows => Command::AppendOutputRows(AppendOutputRows {
-            attempt_id: fence(attempt_id),
-            output_id,
-            rows: vec![a.into()],
-        })
-        .at(at),
-        Kind::Finalize => Command::FinalizeOutput(FinalizeOutput {
-            attempt_id: fence(attempt_id),
-            output_id,
-            summary: text,
-        })
-        .at(at),
+        Kind::Produce => {
+            let command = Box::new(ProduceOutput {
+                id: None,
+                name: None,
+                output_type: "report".into(),
+                title: text,
+                summary: None,
+                uri: None,
+                data: Map::new(),
+                metadata: Map::new(),
+                status: (b % 2 > 0).then_some(OutputStatus::Pending),
+            });
+            Command::ProduceOutput { command, output_id, attempt_id: fence(attempt_id) }.at(at)
+        }
+        Kind::Rows => {
+            let command = AppendOutputRows { output_id, rows: vec![a.into()] };
+            Command::AppendOutputRows { command, attempt_id: fence(attempt_id) }.at(at)
+        }
+        Kind::Finalize => {
+            let command = FinalizeOutput { output_id, summary: text };
+            Command::FinalizeOutput { command, attempt_id: fence(attempt_id) }.at(at)
+        }
         Kind::Usage => {
             let cost_usd = if b % 4 == 0 { f64::from(a) / 20.0 } else { 0.0 };
             let usage = Usage { input_tokens: u64::from(a), cost_usd, ..Usage::default() };

@@ -191,9 +191,9 @@ fn intention(command: &Command, at: DateTime<Utc>) -> (&'static str, String) {
         | Command::ClaimInput(_)
         | Command::AckInput(_)
         | Command::DeferInput(_)
-        | Command::ProduceOutput(_)
-        | Command::AppendOutputRows(_)
-        | Command::FinalizeOutput(_)
+        | Command::ProduceOutput { .. }
+        | Command::AppendOutputRows { .. }
+        | Command::FinalizeOutput { .. }
         | Command::ArchiveOutputs(_)
         | Command::RecordUsage(_)
         | Command::CheckToolCall(_) => ("engine-command", String::new()),

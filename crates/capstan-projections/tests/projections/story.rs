@@ -305,7 +305,7 @@ impl Story {
             1 => Command::Start(command::Start { attempt_id: attempt() }),
             2 => {
                 let attempt_id = attempt();
-                Command::ProduceOutput(Box::new(self.output(attempt_id)))
+                self.output(attempt_id, None)
             }
             _ => Command::Finish(Box::new(command::Finish {
                 usage: Some(usage(0.01)),
@@ -315,18 +315,19 @@ impl Story {
         assert!(self.execute(index, command).await, "step {step} decided nothing");
     }
 
-    fn output(&mut self, attempt_id: capstan_domain::id::AttemptId) -> command::ProduceOutput {
-        command::ProduceOutput {
-            attempt_id: Some(attempt_id),
-            output_id: OutputId(self.uuid()),
+    fn output(&mut self, attempt_id: capstan_domain::id::AttemptId, status: Option<OutputStatus>) -> Command {
+        let command = Box::new(command::ProduceOutput {
+            id: None,
+            name: None,
             output_type: "report".into(),
             title: "What was found".into(),
             summary: None,
             uri: None,
             data: object(json!({"lines": 3, "text": "all is well"})),
             metadata: object(json!({"artifact_kind": "report"})),
-            status: OutputStatus::Active,
-        }
+            status,
+        });
+        Command::ProduceOutput { command, output_id: OutputId(self.uuid()), attempt_id: Some(attempt_id) }
     }
 
     /// Executes a plausible command on a random task.
@@ -414,20 +415,15 @@ impl Story {
         let claimed = task.inbox.iter().find(|input| matches!(input.state, InputState::Claimed(_)));
         match roll {
             14..30 => Command::Start(command::Start { attempt_id }),
-            30..38 => Command::ProduceOutput(Box::new(command::ProduceOutput {
-                status: if roll < 34 { OutputStatus::Active } else { OutputStatus::Pending },
-                ..self.output(attempt_id)
-            })),
-            38..43 => Command::AppendOutputRows(command::AppendOutputRows {
+            30..38 => self.output(attempt_id, (roll >= 34).then_some(OutputStatus::Pending)),
+            38..43 => Command::AppendOutputRows {
+                command: command::AppendOutputRows { output_id, rows: vec![json!({"row": roll})] },
                 attempt_id: Some(attempt_id),
-                output_id,
-                rows: vec![json!({"row": roll})],
-            }),
-            43..46 => Command::FinalizeOutput(command::FinalizeOutput {
+            },
+            43..46 => Command::FinalizeOutput {
+                command: command::FinalizeOutput { output_id, summary: "in short".into() },
                 attempt_id: Some(attempt_id),
-                output_id,
-                summary: "in short".into(),
-            }),
+            },
             46..52 => Command::RecordUsage(command::RecordUsage {
                 attempt_id,
                 usage: usage(0.1 * (roll as f64 + 0.7)),

@@ -12,7 +12,7 @@ use capstan_domain::id::{AgentId, OutputId, TaskId, WorkerId};
 use capstan_domain::task::command::{
     Accept, AcceptAgentCommand, Command, Finish, Lease, ProduceOutput, Start,
 };
-use capstan_domain::task::event::{AttemptOutcome, OutputStatus};
+use capstan_domain::task::event::AttemptOutcome;
 use capstan_domain::task::{State, TaskDecider};
 use capstan_domain::{agent, id};
 use capstan_envelope::{Actor, StreamId, Workspace};
@@ -147,17 +147,21 @@ async fn finished_task(
     let attempt_id = task(&leased.loaded.state)?.live.as_ref().context("a live attempt")?.attempt_id.clone();
     let start = Command::Start(Start { attempt_id: attempt_id.clone() }).at(Utc::now());
     dispatcher.execute(&stream, &start, &context("start", number, 3)).await?;
-    let output = Command::ProduceOutput(Box::new(ProduceOutput {
-        attempt_id: Some(attempt_id.clone()),
+    let output = Command::ProduceOutput {
+        command: Box::new(ProduceOutput {
+            id: None,
+            name: None,
+            output_type: "report".into(),
+            title: "Result".into(),
+            summary: Some("What came of it".into()),
+            uri: None,
+            data: serde_json::Map::new(),
+            metadata: serde_json::Map::new(),
+            status: None,
+        }),
         output_id: OutputId::of_name(task_id, "result"),
-        output_type: "report".into(),
-        title: "Result".into(),
-        summary: Some("What came of it".into()),
-        uri: None,
-        data: serde_json::Map::new(),
-        metadata: serde_json::Map::new(),
-        status: OutputStatus::Active,
-    }))
+        attempt_id: Some(attempt_id.clone()),
+    }
     .at(Utc::now());
     dispatcher.execute(&stream, &output, &context("output", number, 4)).await?;
     let finish = Command::Finish(Box::new(Finish {

@@ -1,53 +1,123 @@
-//! Commands about outputs.
+//! Commands about outputs: of the holder of the task's lease, and of callers from outside.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::id::{AttemptId, OutputId};
+use crate::id::{OutputId, TaskId};
 use crate::task::event::OutputStatus;
 
-/// The agent, or a caller from outside, produced an output.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ProduceOutput {
-    /// The attempt that reports it; none for a caller from outside.
-    pub attempt_id: Option<AttemptId>,
-    /// Fresh, or derived from the producer's name for it.
-    pub output_id: OutputId,
-    /// Its type.
-    pub output_type: String,
-    /// A name for people.
-    pub title: String,
-    /// A summary of its content.
-    pub summary: Option<String>,
-    /// URI of the content.
-    pub uri: Option<String>,
-    /// The content, as JSON.
-    pub data: Map<String, Value>,
-    /// Further details.
-    pub metadata: Map<String, Value>,
-    /// `Active` or `Pending`.
-    pub status: OutputStatus,
+/// Declares the bodies that describe an output: that of a worker, and that of a caller, who names the task.
+macro_rules! output_bodies {
+    ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
+        /// The agent produced something. The same id or name inside a task is the same output.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        pub struct ProduceOutput {
+            $($(#[$doc])* pub $field: $type,)*
+        }
+
+        /// Adds an output to a task from outside. The same id or name inside a task is the same output.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+        pub struct CreateTaskOutput {
+            /// Id of the task.
+            pub task_id: TaskId,
+            $($(#[$doc])* pub $field: $type,)*
+        }
+
+        impl From<CreateTaskOutput> for ProduceOutput {
+            fn from(body: CreateTaskOutput) -> Self {
+                Self { $($field: body.$field,)* }
+            }
+        }
+    };
 }
 
-/// Adds rows to an output.
-#[derive(Clone, Debug, PartialEq)]
+output_bodies! {
+    /// Its id, when the producer chose one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<OutputId>,
+    /// The producer's name for it; its id derives from this when no id is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Type of the output, free.
+    output_type: String,
+    /// Display name.
+    title: String,
+    /// Short summary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    summary: Option<String>,
+    /// Address of the content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    uri: Option<String>,
+    /// Content of the output.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    data: Map<String, Value>,
+    /// Additional names and values.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    metadata: Map<String, Value>,
+    /// `active` when absent, or `pending` when it waits for a decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<OutputStatus>,
+}
+
+impl ProduceOutput {
+    /// The id of the output: the same for the same id or name inside a task, so that it can meet no other task's.
+    /// `unnamed` gives it when the producer named neither.
+    pub fn output_id(&self, task: TaskId, unnamed: impl FnOnce() -> OutputId) -> OutputId {
+        let name = self.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+        match (self.id, name) {
+            (Some(id), _) => OutputId::of_name(task, &id.to_string()),
+            (None, Some(name)) => OutputId::of_name(task, name),
+            (None, None) => unnamed(),
+        }
+    }
+}
+
+/// Adds rows to an output's `data.rows`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AppendOutputRows {
-    /// The attempt that reports it; none for a caller from outside.
-    pub attempt_id: Option<AttemptId>,
     /// Id of the output.
     pub output_id: OutputId,
-    /// The rows.
+    /// The new rows.
+    pub rows: Vec<Value>,
+}
+
+/// Adds rows to an output's `data.rows` from outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AppendTaskOutputRows {
+    /// Id of the task.
+    pub task_id: TaskId,
+    /// Id of the output.
+    pub output_id: OutputId,
+    /// The new rows.
     pub rows: Vec<Value>,
 }
 
 /// Gives an output its final summary.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FinalizeOutput {
-    /// The attempt that reports it; none for a caller from outside.
-    pub attempt_id: Option<AttemptId>,
     /// Id of the output.
     pub output_id: OutputId,
     /// The summary.
     pub summary: String,
+}
+
+/// Gives an output its final summary from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FinalizeTaskOutput {
+    /// Id of the task.
+    pub task_id: TaskId,
+    /// Id of the output.
+    pub output_id: OutputId,
+    /// The summary.
+    pub summary: String,
+}
+
+/// Archives an output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ArchiveOutput {
+    /// Id of the output.
+    pub output_id: OutputId,
 }
 
 /// Archives outputs; archived ones stay as they are.

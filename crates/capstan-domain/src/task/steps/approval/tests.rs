@@ -198,7 +198,7 @@ fn an_approved_draft_is_to_be_sent_unchanged() {
     draft.output_type = "email".into();
     draft.data =
         json!({"draft_id": "d-7", "to": "eve@example.org", "subject": "Hi"}).as_object().unwrap().clone();
-    let drafted = || started().and(producing(draft.clone()));
+    let drafted = || started().and(producing(1, draft.clone()));
     drafted().when(submit(decide(1, "approve", ""))).then_with(|events, _| {
         let message = &said(events).message;
         assert!(message.contains("draft d-7") && message.contains("to: eve@example.org"), "{message}");
