@@ -100,7 +100,7 @@ impl Listener for LineProtocol {
         }
         vec![match message {
             Some(Ok(message)) => Written::Message(message),
-            Some(Err(reason)) => Written::Refused { reason, text: line.text },
+            Some(Err(refusal)) => Written::Refused { refusal, text: line.text },
             None => Written::text("stdout", line.text),
         }]
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use capstan_client::{AttemptOutcome, FinishAttempt};
+use capstan_client::{AttemptOutcome, ErrorClass, FinishAttempt};
 
 use super::relay::Said;
 
@@ -65,8 +65,17 @@ pub(crate) fn result_of(ended: Ended) -> FinishAttempt {
     }
 }
 
-/// A successful end, with the agent's planned subtasks, watches and wakes.
+/// A successful end, with the agent's planned subtasks, watches and wakes. A plan that could not be read whole fails the
+/// run: another attempt would write it again.
 pub(crate) fn well_ended(said: Said) -> FinishAttempt {
+    if let Some(reason) = said.refused {
+        return FinishAttempt {
+            error: Some(format!("the plan of the agent was refused: {reason}")),
+            error_class: Some(ErrorClass::Terminal),
+            result: said.result,
+            ..FinishAttempt::new(AttemptOutcome::Error)
+        };
+    }
     FinishAttempt {
         waiting_for_input: said.asked,
         wake: said.wake,
@@ -98,6 +107,14 @@ mod tests {
             asked,
             ..Said::default()
         }
+    }
+
+    #[test]
+    fn a_plan_that_could_not_be_read_fails_the_run_for_good() {
+        let said = Said { refused: Some("message wake: unknown field `dely`".into()), ..Said::default() };
+        let report = well_ended(said);
+        assert_eq!((report.outcome, report.error_class), (AttemptOutcome::Error, Some(ErrorClass::Terminal)));
+        assert!(report.error.unwrap().ends_with("was refused: message wake: unknown field `dely`"));
     }
 
     #[test]

@@ -65,8 +65,16 @@ struct ResultLine {
 #[derive(Deserialize)]
 struct EmptyLine {}
 
+/// A message that cannot be followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) reason: String,
+    /// True for messages that decide what follows the run. Without them the task would end as if nothing were left.
+    pub(crate) is_of_plan: bool,
+}
+
 /// Reads a line: `None` for plain output, an error for an invalid message.
-pub(crate) fn read(line: &str) -> Option<Result<Message, String>> {
+pub(crate) fn read(line: &str) -> Option<Result<Message, Refusal>> {
     let line = line.trim();
     if !line.starts_with('{') {
         return None;
@@ -74,8 +82,11 @@ pub(crate) fn read(line: &str) -> Option<Result<Message, String>> {
     let mut fields: Map<String, Value> = serde_json::from_str(line).ok()?;
     let kind = fields.remove("capstan")?;
     Some(match kind.as_str() {
-        Some(kind) => of_kind(kind, fields).map_err(|error| format!("message {kind}: {error}")),
-        None => Err("the value of capstan is not a text".to_owned()),
+        Some(kind) => of_kind(kind, fields).map_err(|error| Refusal {
+            reason: format!("message {kind}: {error}"),
+            is_of_plan: matches!(kind, "blocker" | "subtask" | "wake" | "watch"),
+        }),
+        None => Err(Refusal { reason: "the value of capstan is not a text".to_owned(), is_of_plan: false }),
     })
 }
 
@@ -225,8 +236,10 @@ mod tests {
             (r#"{"capstan":"output","output_type":"a","title":"t","status":"red"}"#, "red"),
             (r#"{"capstan":"rows","output":"o","rows":3}"#, "rows"),
         ] {
-            let error = read(line).unwrap().unwrap_err();
-            assert!(error.contains(says), "{line}: {error}");
+            let refusal = read(line).unwrap().unwrap_err();
+            assert!(refusal.reason.contains(says), "{line}: {refusal:?}");
+            let is_of_plan = ["blocker", "subtask", "watch"].iter().any(|kind| line.contains(kind));
+            assert_eq!(refusal.is_of_plan, is_of_plan, "{line}");
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::line_splitter::{LINE_MAX, Line, LineSplitter};
-use super::message::Message;
+use super::message::{Message, Refusal};
 use super::stdin::{Stdin, StdinMode, Voice};
 
 /// Lines buffered before the agent's writes block.
@@ -30,7 +30,7 @@ pub(crate) enum Written {
     /// A message.
     Message(Message),
     /// An invalid message.
-    Refused { reason: String, text: String },
+    Refused { refusal: Refusal, text: String },
     /// A turn of the conversation began.
     TurnBegun,
     /// A turn of the conversation is over: the agent waits for input.

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, MutexGuard, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::message::{FinalizeLine, ItemLine, Message, RowsLine, ToolCall};
+use super::message::{FinalizeLine, ItemLine, Message, Refusal, RowsLine, ToolCall};
 use super::process::{AgentProcess, Chunk, Written};
 use super::stdin::Voice;
 use crate::{ReportError, Reporter};
@@ -37,6 +37,8 @@ pub(crate) struct Said {
     pub(crate) join: Option<Join>,
     pub(crate) watches: Vec<SourceWatchRequest>,
     pub(crate) result: Option<Value>,
+    /// The first message that should have decided what follows, and could not be read.
+    pub(crate) refused: Option<String>,
     pub(crate) last_errors: Vec<String>,
     /// True when it waits for an answer.
     pub(crate) asked: bool,
@@ -192,8 +194,11 @@ impl Work {
                 }
                 Some(Written::TurnBegun) => _ = self.turns.send_replace(Turn::Running),
                 Some(Written::TurnOver) => _ = self.turns.send_replace(Turn::Over(Instant::now())),
-                Some(Written::Refused { reason, text }) => {
+                Some(Written::Refused { refusal: Refusal { reason, is_of_plan }, text }) => {
                     self.complain(&reason);
+                    if is_of_plan {
+                        self.said.refused.get_or_insert(reason);
+                    }
                     self.batch.push(line("stdout", text));
                 }
                 Some(Written::Message(message)) => {

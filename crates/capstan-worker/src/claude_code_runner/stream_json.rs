@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::meter::{Tokens, Totals};
 use super::permission;
 use super::transcript::{Transcript, TurnResult};
-use crate::agent::{Chunk, LINE_MAX, Line, Listener, Message, Session, Written, read_message};
+use crate::agent::{Chunk, LINE_MAX, Line, Listener, Message, Refusal, Session, Written, read_message};
 
 /// A tool's result may be a whole file, in one line.
 const MESSAGE_MAX: usize = 16 * 1024 * 1024;
@@ -231,10 +231,10 @@ fn spoken_text(text: &str) -> (String, Vec<Written>) {
             Ok(Message::ToolCall(_)) => {
                 // The model cannot receive the decision as a line; the command line requests it.
                 let reason = "message tool_call: Claude Code's own permission requests are asked".to_owned();
-                Written::Refused { reason, text: line.to_owned() }
+                Written::Refused { refusal: Refusal { reason, is_of_plan: false }, text: line.to_owned() }
             }
             Ok(message) => Written::Message(message),
-            Err(reason) => Written::Refused { reason, text: line.to_owned() },
+            Err(refusal) => Written::Refused { refusal, text: line.to_owned() },
         });
     }
     written.extend(pieces("text", &plain.join("\n"), &Map::new()));
