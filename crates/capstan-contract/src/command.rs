@@ -6,27 +6,21 @@
 use crate::requests;
 use crate::schema::NamedSchema;
 
-mod ack_input;
 mod append_logs;
 mod append_run_events;
 mod archive_all_outputs;
 mod check_tool_call;
-mod claim_input;
 mod claim_tool_call;
 mod conditions;
-mod defer_input;
 mod drain_worker;
 mod fan_out;
 mod finish_attempt;
 mod lease_attempts;
 mod open_blocker;
 mod publish_source_event;
-mod record_usage;
 mod register_worker;
 mod renew_leases;
 mod report_tool_call;
-mod return_attempt;
-mod start_attempt;
 
 pub use capstan_domain::agent::{CreateAgent, DeleteAgent, UpdateAgent};
 pub use capstan_domain::channel::{DeleteChannelBinding, UpsertChannelBinding};
@@ -35,35 +29,30 @@ pub use capstan_domain::schedule::command::{
     CreateSchedule, DeleteSchedule, PauseSchedule, ResumeSchedule, TriggerSchedule, UpdateSchedule,
 };
 pub use capstan_domain::task::command::{
-    AcceptAgentCommand, AppendOutputRows, AppendTaskOutputRows, ArchiveOutput, ArchiveTask, CancelRun,
-    CancelTask, CreateTaskOutput, DecidedItem, EnqueueRunInput, FinalizeOutput, FinalizeTaskOutput,
-    ProduceOutput, RetryTask, SubmitTaskInput, TaskPayload, UnarchiveTask, UpdateTask,
+    AcceptAgentCommand, AckInput, AppendOutputRows, AppendTaskOutputRows, ArchiveOutput, ArchiveTask,
+    CancelRun, CancelTask, ClaimInput, CreateTaskOutput, DecidedItem, DeferInput, EnqueueRunInput,
+    FinalizeOutput, FinalizeTaskOutput, ProduceOutput, RecordUsage, RetryTask, ReturnAttempt, StartAttempt,
+    SubmitTaskInput, TaskPayload, UnarchiveTask, UpdateTask,
 };
 pub use capstan_domain::token::{IssueToken, RevokeToken};
 pub use capstan_domain::workspace::tool::ToolSettings;
 pub use capstan_domain::workspace::{CreateWorkspace, QuotaChanges, SettingsChanges, UpdateWorkspace};
 
-pub use ack_input::AckInput;
 pub use append_logs::{AppendLogs, LogLine};
 pub use append_run_events::{AppendRunEvents, RunEvent};
 pub use archive_all_outputs::ArchiveAllOutputs;
 pub use check_tool_call::CheckToolCall;
-pub use claim_input::ClaimInput;
 pub use claim_tool_call::ClaimToolCall;
 pub use conditions::{ClaimConditions, Conditions, LeaseConditions, Unconditional};
-pub use defer_input::DeferInput;
 pub use drain_worker::DrainWorker;
 pub use fan_out::{SourceWatchRequest, SubtaskRequest};
 pub use finish_attempt::{AgendaEntry, FinishAttempt, WakeRequest};
 pub use lease_attempts::LeaseAttempts;
 pub use open_blocker::{AskedApprovers, AskedDeadline, AskedItem, AskedKind, BlockerQuestion, OpenBlocker};
 pub use publish_source_event::PublishSourceEvent;
-pub use record_usage::RecordUsage;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
 pub use renew_leases::{RenewLeases, Renewal};
 pub use report_tool_call::ReportToolCall;
-pub use return_attempt::ReturnAttempt;
-pub use start_attempt::StartAttempt;
 
 /// Hands the callers' commands to a macro, as [`requests!`] takes them. They are the same over HTTP, NATS and in batches.
 #[macro_export]

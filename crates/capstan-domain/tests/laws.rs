@@ -31,19 +31,20 @@ fn decide(state: &State, command: &Requested<Command>) -> Result<Vec<Event>, Rej
 /// The attempt a command speaks for, when it is fenced.
 fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
     match command {
-        Command::Start(c) => Some(&c.attempt_id),
+        Command::Start { attempt_id }
+        | Command::Return { attempt_id, .. }
+        | Command::ClaimInput { attempt_id }
+        | Command::AckInput { attempt_id, .. }
+        | Command::DeferInput { attempt_id, .. }
+        | Command::RecordUsage { attempt_id, .. } => Some(attempt_id),
         Command::ExpireLease(c) => Some(&c.attempt_id),
         Command::ReleaseAttempt(c) => Some(&c.attempt_id),
         Command::TimeOutAttempt(c) => Some(&c.attempt_id),
         Command::Finish(c) => Some(&c.attempt_id),
         Command::OpenBlocker(c) => Some(&c.attempt_id),
-        Command::ClaimInput(c) => Some(&c.attempt_id),
-        Command::AckInput(c) => Some(&c.attempt_id),
-        Command::DeferInput(c) => Some(&c.attempt_id),
         Command::ProduceOutput { attempt_id, .. }
         | Command::AppendOutputRows { attempt_id, .. }
         | Command::FinalizeOutput { attempt_id, .. } => attempt_id.as_ref(),
-        Command::RecordUsage(c) => Some(&c.attempt_id),
         Command::CheckToolCall(c) => Some(&c.attempt_id),
         Command::Accept(_)
         | Command::SubmitInput(_)
@@ -73,7 +74,10 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
 /// Rows and usage add up, and every question to the gate is a new call: a repeat means more of it, so their callers key
 /// them.
 fn accumulates(command: &Command) -> bool {
-    matches!(command, Command::AppendOutputRows { .. } | Command::RecordUsage(_) | Command::CheckToolCall(_))
+    matches!(
+        command,
+        Command::AppendOutputRows { .. } | Command::RecordUsage { .. } | Command::CheckToolCall(_)
+    )
 }
 
 /// Every edge that histories took, to see that the generator reaches the whole table.

@@ -23,8 +23,7 @@ type Leased<'a> = Calling<'a, LeaseConditions>;
 impl WorkerCall for StartAttempt {
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
         let fence = from.fence().await?;
-        let attempt_id = fence.attempt_id.clone();
-        let command = Command::Start(command::Start { attempt_id });
+        let command = Command::Start { attempt_id: fence.attempt_id.clone() };
         Ok(fence.take(&self, command).await?.into())
     }
 }
@@ -116,7 +115,7 @@ impl WorkerCall for ClaimInput {
             };
             return Ok(Reply::from_receipt(Success::Done, receipt).showing("input", &claimed(input)).into());
         }
-        let command = Command::ClaimInput(command::ClaimInput { attempt_id: attempt_id.clone() });
+        let command = Command::ClaimInput { attempt_id: attempt_id.clone() };
         let (context, decided) = fence.execute(&self, command).await?;
         let input = decided.loaded.state.as_deref().and_then(|task| {
             decided.events.iter().find_map(|event| match event {
@@ -141,23 +140,16 @@ fn claimed(input: &Input) -> ClaimedInput {
 
 impl WorkerCall for AckInput {
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
-        let input_id = self.input_id;
-        let fence = from.fence().await?.about(input_id.0);
-        let attempt_id = fence.attempt_id.clone();
-        let command = Command::AckInput(command::AckInput { attempt_id, input_id });
+        let fence = from.fence().await?.about(self.input_id.0);
+        let command = Command::AckInput { command: self, attempt_id: fence.attempt_id.clone() };
         Ok(fence.take(&self, command).await?.into())
     }
 }
 
 impl WorkerCall for DeferInput {
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
-        let input_id = self.input_id;
-        let fence = from.fence().await?.about(input_id.0);
-        let command = Command::DeferInput(command::DeferInput {
-            attempt_id: fence.attempt_id.clone(),
-            input_id,
-            reason: self.reason.clone(),
-        });
+        let fence = from.fence().await?.about(self.input_id.0);
+        let command = Command::DeferInput { command: self.clone(), attempt_id: fence.attempt_id.clone() };
         Ok(fence.take(&self, command).await?.into())
     }
 }
@@ -165,10 +157,7 @@ impl WorkerCall for DeferInput {
 impl WorkerCall for RecordUsage {
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
         let fence = from.fence().await?;
-        let command = Command::RecordUsage(command::RecordUsage {
-            attempt_id: fence.attempt_id.clone(),
-            usage: self.usage.clone(),
-        });
+        let command = Command::RecordUsage { command: self.clone(), attempt_id: fence.attempt_id.clone() };
         Ok(fence.take(&self, command).await?.into())
     }
 }
@@ -202,11 +191,7 @@ impl WorkerCall for ReturnAttempt {
     /// Gives the attempt back to the queue. An attempt that was told to stop is finished, not given back.
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
         let fence = from.fence().await?;
-        let command = Command::ExpireLease(command::ExpireLease {
-            attempt_id: fence.attempt_id.clone(),
-            returned: true,
-            reason: self.reason.clone().unwrap_or_else(|| "the worker gave it back".to_owned()),
-        });
+        let command = Command::Return { command: self.clone(), attempt_id: fence.attempt_id.clone() };
         let (context, decided) = fence.execute(&self, command).await?;
         if !decided.changed && !decided.duplicate {
             return Err(lease_lost(decided.loaded.state.as_deref()));

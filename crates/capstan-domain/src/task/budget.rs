@@ -69,7 +69,8 @@ mod tests {
     }
 
     fn spend(cost_usd: f64) -> Requested<Command> {
-        Command::RecordUsage(RecordUsage { attempt_id: attempt(1), usage: costs(cost_usd) }).at(at(17))
+        let command = RecordUsage { usage: costs(cost_usd) };
+        Command::RecordUsage { command, attempt_id: attempt(1) }.at(at(17))
     }
 
     fn agent_spent(spent_usd: f64) -> Spending {

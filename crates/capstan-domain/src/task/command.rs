@@ -16,7 +16,8 @@ mod tool_call;
 
 pub use acceptance::{Accept, AcceptAgentCommand, MESSAGE_BYTES_MAX, Parent};
 pub use attempt::{
-    ExpireLease, ExpireQueue, Finish, Lease, RecordUsage, ReleaseAttempt, Start, TimeOutAttempt, WakePlan,
+    ExpireLease, ExpireQueue, Finish, Lease, RecordUsage, ReleaseAttempt, ReturnAttempt, StartAttempt,
+    TimeOutAttempt, WakePlan,
 };
 pub use blocker::{BlockerItemSpec, BlockerSpec, DeadlineSpec, ExpireBlocker, OpenBlocker};
 pub use budget::{LiftBudget, StopForBudget, WarnBudget};
@@ -55,8 +56,9 @@ pub enum Command {
     FireWatch(FireWatch),
     Wake(Wake),
     Lease(Lease),
-    Start(Start),
+    Start { attempt_id: AttemptId },
     ExpireLease(ExpireLease),
+    Return { command: ReturnAttempt, attempt_id: AttemptId },
     ReleaseAttempt(ReleaseAttempt),
     TimeOutAttempt(TimeOutAttempt),
     ExpireQueue(ExpireQueue),
@@ -64,14 +66,14 @@ pub enum Command {
     Finish(Box<Finish>),
     OpenBlocker(OpenBlocker),
     ExpireBlocker(ExpireBlocker),
-    ClaimInput(ClaimInput),
-    AckInput(AckInput),
-    DeferInput(DeferInput),
+    ClaimInput { attempt_id: AttemptId },
+    AckInput { command: AckInput, attempt_id: AttemptId },
+    DeferInput { command: DeferInput, attempt_id: AttemptId },
     ProduceOutput { command: Box<ProduceOutput>, output_id: OutputId, attempt_id: Option<AttemptId> },
     AppendOutputRows { command: AppendOutputRows, attempt_id: Option<AttemptId> },
     FinalizeOutput { command: FinalizeOutput, attempt_id: Option<AttemptId> },
     ArchiveOutputs(ArchiveOutputs),
-    RecordUsage(RecordUsage),
+    RecordUsage { command: RecordUsage, attempt_id: AttemptId },
     CheckToolCall(Box<CheckToolCall>),
     StartToolCall(StartToolCall),
     EndToolCall(Box<EndToolCall>),

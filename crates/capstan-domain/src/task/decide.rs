@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use crate::Requested;
-use crate::task::command::{ArchiveTask, Command, ParentHeard, UnarchiveTask};
-use crate::task::event::Event;
+use crate::task::command::{ArchiveTask, Command, ExpireLease, ParentHeard, UnarchiveTask};
+use crate::task::event::{Event, RetryReason};
 use crate::task::rejection::Rejection;
 use crate::task::state::{State, Task};
 use crate::task::steps::watches::disarm_at_end;
@@ -51,8 +51,14 @@ fn decide_on(task: &Task, command: &Command, at: DateTime<Utc>) -> Result<Vec<Ev
         Command::FireWatch(command) => Ok(watches::fire(task, command, at)),
         Command::Wake(command) => Ok(timers::wake(task, command, at)),
         Command::Lease(command) => worker_report::lease(task, command, at),
-        Command::Start(command) => worker_report::start(task, command, at),
-        Command::ExpireLease(command) => Ok(settlement::expire_lease(task, command, at)),
+        Command::Start { attempt_id } => worker_report::start(task, attempt_id, at),
+        Command::ExpireLease(ExpireLease { attempt_id, reason }) => {
+            Ok(settlement::lose(task, attempt_id, RetryReason::LeaseLost, reason, at))
+        }
+        Command::Return { command, attempt_id } => {
+            let reason = command.reason.as_deref().unwrap_or("the worker gave it back");
+            Ok(settlement::lose(task, attempt_id, RetryReason::Returned, reason, at))
+        }
         Command::ReleaseAttempt(command) => Ok(settlement::release(task, command, at)),
         Command::TimeOutAttempt(command) => Ok(settlement::time_out(task, command, at)),
         Command::ExpireQueue(command) => Ok(timers::expire_queue(task, command, at)),
@@ -60,9 +66,9 @@ fn decide_on(task: &Task, command: &Command, at: DateTime<Utc>) -> Result<Vec<Ev
         Command::Finish(command) => settlement::finish(task, command, at),
         Command::OpenBlocker(command) => blocker::open_blocker(task, command, at),
         Command::ExpireBlocker(command) => Ok(blocker::expire(task, command, at)),
-        Command::ClaimInput(command) => inbox::claim(task, command, at),
-        Command::AckInput(command) => inbox::ack(task, command, at),
-        Command::DeferInput(command) => inbox::defer(task, command, at),
+        Command::ClaimInput { attempt_id } => inbox::claim(task, attempt_id, at),
+        Command::AckInput { command, attempt_id } => inbox::ack(task, command, attempt_id, at),
+        Command::DeferInput { command, attempt_id } => inbox::defer(task, command, attempt_id, at),
         Command::ProduceOutput { command, output_id, attempt_id } => {
             outputs::produce(task, command, *output_id, attempt_id.as_ref(), at)
         }
@@ -73,7 +79,9 @@ fn decide_on(task: &Task, command: &Command, at: DateTime<Utc>) -> Result<Vec<Ev
             outputs::finalize(task, command, attempt_id.as_ref(), at)
         }
         Command::ArchiveOutputs(command) => outputs::archive(task, command, at),
-        Command::RecordUsage(command) => worker_report::record_usage(task, command, at),
+        Command::RecordUsage { command, attempt_id } => {
+            worker_report::record_usage(task, command, attempt_id, at)
+        }
         Command::CheckToolCall(command) => tool_call::check(task, command, at),
         Command::StartToolCall(command) => tool_call::start(task, command, at),
         Command::EndToolCall(command) => tool_call::end(task, command, at),

@@ -9,9 +9,9 @@ use crate::Requested;
 use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::task::command::{
-    Accept, AcceptAgentCommand, AckInput, BlockerSpec, CancelTask, ClaimInput, Command, DeferInput,
-    ExpireBlocker, ExpireLease, Finish, Lease, OpenBlocker, ProduceOutput, Start, SubmitInput,
-    SubmitTaskInput, TimeOutAttempt, WakePlan,
+    Accept, AcceptAgentCommand, AckInput, BlockerSpec, CancelTask, Command, DeferInput, ExpireBlocker,
+    ExpireLease, Finish, Lease, OpenBlocker, ProduceOutput, SubmitInput, SubmitTaskInput, TimeOutAttempt,
+    WakePlan,
 };
 use crate::task::event::{AttemptOutcome, BlockerKind, Event, OutputStatus};
 use crate::task::{Task, TaskDecider};
@@ -85,7 +85,7 @@ pub(super) fn lease(run_no: u32, seconds: i64) -> Requested<Command> {
 }
 
 pub(super) fn start(epoch: u64, seconds: i64) -> Requested<Command> {
-    Command::Start(Start { attempt_id: attempt(epoch) }).at(at(seconds))
+    Command::Start { attempt_id: attempt(epoch) }.at(at(seconds))
 }
 
 pub(super) fn input(number: u128, message: &str) -> SubmitInput {
@@ -127,20 +127,17 @@ pub(super) fn submit(input: SubmitInput) -> Requested<Command> {
 }
 
 pub(super) fn defer(epoch: u64, number: u128) -> Requested<Command> {
-    Command::DeferInput(DeferInput {
-        attempt_id: attempt(epoch),
-        input_id: input_id(number),
-        reason: "the agent takes no input now".into(),
-    })
-    .at(at(23))
+    let command = DeferInput { input_id: input_id(number), reason: "the agent takes no input now".into() };
+    Command::DeferInput { command, attempt_id: attempt(epoch) }.at(at(23))
 }
 
 pub(super) fn claim(epoch: u64) -> Requested<Command> {
-    Command::ClaimInput(ClaimInput { attempt_id: attempt(epoch) }).at(at(21))
+    Command::ClaimInput { attempt_id: attempt(epoch) }.at(at(21))
 }
 
 pub(super) fn ack(epoch: u64, number: u128) -> Requested<Command> {
-    Command::AckInput(AckInput { attempt_id: attempt(epoch), input_id: input_id(number) }).at(at(22))
+    let command = AckInput { input_id: input_id(number) };
+    Command::AckInput { command, attempt_id: attempt(epoch) }.at(at(22))
 }
 
 pub(super) fn question(summary: &str) -> BlockerSpec {
@@ -171,12 +168,8 @@ pub(super) fn cancel() -> Requested<Command> {
 }
 
 pub(super) fn expire(epoch: u64) -> Requested<Command> {
-    Command::ExpireLease(ExpireLease {
-        attempt_id: attempt(epoch),
-        returned: false,
-        reason: "the worker fell silent".into(),
-    })
-    .at(at(40))
+    Command::ExpireLease(ExpireLease { attempt_id: attempt(epoch), reason: "the worker fell silent".into() })
+        .at(at(40))
 }
 
 pub(super) fn release_after(epoch: u64, seconds: i64) -> Requested<Command> {

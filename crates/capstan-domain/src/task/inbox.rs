@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use crate::Faults;
-use crate::task::command::{AckInput, ClaimInput, DeferInput, SubmitInput, SubmitTaskInput};
+use crate::id::AttemptId;
+use crate::task::command::{AckInput, DeferInput, SubmitInput, SubmitTaskInput};
 use crate::task::event::{
     BlockerKind, BlockerStatus, BlockerVoted, Event, InputAccepted, InputClaimed, InputConsumed,
     InputDeferred, InputKind, InputOutcome, InputSource, QueueMode, Resolution, RunCause, RunStatus,
@@ -242,18 +243,14 @@ fn text_of(input: &SubmitTaskInput) -> String {
     input.answers.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-pub(super) fn claim(task: &Task, command: &ClaimInput, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
-    task.fenced(&command.attempt_id)?;
-    if task.claimed_input(&command.attempt_id).is_some() {
+pub(super) fn claim(task: &Task, attempt_id: &AttemptId, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
+    task.fenced(attempt_id)?;
+    if task.claimed_input(attempt_id).is_some() {
         // One at a time, in order: a repeated claim is answered with the input it has.
         return Ok(Vec::new());
     }
     let claimed = |input: &Input| {
-        Event::InputClaimed(InputClaimed {
-            input_id: input.input_id,
-            attempt_id: command.attempt_id.clone(),
-            at,
-        })
+        Event::InputClaimed(InputClaimed { input_id: input.input_id, attempt_id: attempt_id.clone(), at })
     };
     Ok(claimable(task).map(claimed).into_iter().collect())
 }
@@ -272,17 +269,20 @@ fn claimable(task: &Task) -> Option<&Input> {
     task.pending_inputs().find(is_for_turn).or_else(|| others.next())
 }
 
-pub(super) fn ack(task: &Task, command: &AckInput, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
-    task.fenced(&command.attempt_id)?;
+pub(super) fn ack(
+    task: &Task,
+    command: &AckInput,
+    attempt_id: &AttemptId,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
+    task.fenced(attempt_id)?;
     let input = task.input(command.input_id).ok_or(Rejection::PartNotFound("input"))?;
     match &input.state {
-        InputState::Claimed(by) if *by == command.attempt_id => {
-            Ok(vec![Event::InputConsumed(InputConsumed {
-                input_id: command.input_id,
-                attempt_id: command.attempt_id.clone(),
-                at,
-            })])
-        }
+        InputState::Claimed(by) if by == attempt_id => Ok(vec![Event::InputConsumed(InputConsumed {
+            input_id: command.input_id,
+            attempt_id: attempt_id.clone(),
+            at,
+        })]),
         InputState::Consumed => Ok(Vec::new()),
         InputState::Pending | InputState::Claimed(_) => {
             Err(Rejection::invalid("/input_id", "the input is not claimed by this attempt"))
@@ -290,10 +290,15 @@ pub(super) fn ack(task: &Task, command: &AckInput, at: DateTime<Utc>) -> Result<
     }
 }
 
-pub(super) fn defer(task: &Task, command: &DeferInput, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
-    task.fenced(&command.attempt_id)?;
+pub(super) fn defer(
+    task: &Task,
+    command: &DeferInput,
+    attempt_id: &AttemptId,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
+    task.fenced(attempt_id)?;
     let input = task.input(command.input_id).ok_or(Rejection::PartNotFound("input"))?;
-    let is_held_elsewhere = matches!(&input.state, InputState::Claimed(by) if *by != command.attempt_id);
+    let is_held_elsewhere = matches!(&input.state, InputState::Claimed(by) if by != attempt_id);
     if input.state == InputState::Consumed || is_held_elsewhere {
         return Err(Rejection::invalid("/input_id", "the agent has the input"));
     }
@@ -306,7 +311,7 @@ pub(super) fn defer(task: &Task, command: &DeferInput, at: DateTime<Utc>) -> Res
     }
     Ok(vec![Event::InputDeferred(InputDeferred {
         input_id: command.input_id,
-        attempt_id: command.attempt_id.clone(),
+        attempt_id: attempt_id.clone(),
         reason: reason.to_owned(),
         at,
     })])

@@ -13,9 +13,10 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::id::AttemptId;
 use crate::outcome_text::{ErrorClass, classify};
 use crate::span::{backoff_ms, later};
-use crate::task::command::{BlockerSpec, ExpireLease, Finish, ReleaseAttempt, TimeOutAttempt, WakePlan};
+use crate::task::command::{BlockerSpec, Finish, ReleaseAttempt, TimeOutAttempt, WakePlan};
 use crate::task::event::{
     AgendaItem, AttemptCancelRequested, AttemptEnded, AttemptOutcome, BlockerKind, BlockerOpened,
     BlockerStatus, DropReason, Event, Join, JoinWait, OutputStatus, RetryReason, RetryScheduled, RunCause,
@@ -247,8 +248,15 @@ fn pause_ms(lost: u32) -> i64 {
     backoff_ms(500, lost, 30_000)
 }
 
-pub(super) fn expire_lease(task: &Task, command: &ExpireLease, at: DateTime<Utc>) -> Vec<Event> {
-    let Some(live) = task.working_attempt().filter(|live| live.attempt_id == command.attempt_id) else {
+/// Ends an attempt whose lease expired or that the worker returned.
+pub(super) fn lose(
+    task: &Task,
+    attempt_id: &AttemptId,
+    cause: RetryReason,
+    reason: &str,
+    at: DateTime<Utc>,
+) -> Vec<Event> {
+    let Some(live) = task.working_attempt().filter(|live| live.attempt_id == *attempt_id) else {
         return Vec::new();
     };
     let mut events = Vec::new();
@@ -258,13 +266,13 @@ pub(super) fn expire_lease(task: &Task, command: &ExpireLease, at: DateTime<Utc>
         run_id: live.run_id,
         outcome: AttemptOutcome::Lost,
         exit_code: None,
-        error: Some(command.reason.clone()),
+        error: Some(reason.to_owned()),
         error_class: None,
         ended_at: at,
     }));
     let lost = task.run(live.run_id).map_or(0, |run| run.lost);
     if task.state == TaskState::Waiting {
-        events.push(run::ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), at));
+        events.push(run::ended(live.run_id, RunStatus::Error, Some(reason.to_owned()), at));
         // The question outlives the process that asked it; the answer will begin a new run. An input the lost
         // attempt had taken but not acknowledged came before the question and answers it.
         if task.inbox.left().any(Input::may_answer) {
@@ -276,11 +284,11 @@ pub(super) fn expire_lease(task: &Task, command: &ExpireLease, at: DateTime<Utc>
         events.push(Event::RetryScheduled(RetryScheduled {
             run_id: live.run_id,
             attempt_no: live.attempt_no.saturating_add(1),
-            reason: if command.returned { RetryReason::Returned } else { RetryReason::LeaseLost },
+            reason: cause,
             available_at: later(at, if lost == 0 { 0 } else { pause_ms(lost) }),
         }));
     } else {
-        events.push(run::ended(live.run_id, RunStatus::Error, Some(command.reason.clone()), at));
+        events.push(run::ended(live.run_id, RunStatus::Error, Some(reason.to_owned()), at));
         events.push(Event::TaskDropped(TaskDropped { reason: DropReason::DispatchRetryExhausted, at }));
     }
     events

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::id::AttemptId;
-use crate::task::command::{Lease, RecordUsage, Start};
+use crate::task::command::{Lease, RecordUsage};
 use crate::task::event::{AttemptLeased, AttemptStarted, Event};
 use crate::task::rejection::Rejection;
 use crate::task::spending::Spending;
@@ -36,8 +36,8 @@ pub(super) fn lease(task: &Task, command: &Lease, at: DateTime<Utc>) -> Result<V
     })])
 }
 
-pub(super) fn start(task: &Task, command: &Start, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
-    let live = task.fenced(&command.attempt_id)?;
+pub(super) fn start(task: &Task, attempt_id: &AttemptId, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
+    let live = task.fenced(attempt_id)?;
     if live.started_at.is_some() {
         return Ok(Vec::new());
     }
@@ -51,9 +51,10 @@ pub(super) fn start(task: &Task, command: &Start, at: DateTime<Utc>) -> Result<V
 pub(super) fn record_usage(
     task: &Task,
     command: &RecordUsage,
+    attempt_id: &AttemptId,
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
-    let live = task.fenced(&command.attempt_id)?;
+    let live = task.fenced(attempt_id)?;
     budget::record_usage(task, live, &command.usage, true, at)
 }
 
@@ -73,7 +74,7 @@ mod tests {
     const LOST: Rejection = Rejection::LeaseLost { current_epoch: 1 };
 
     fn usage(epoch: u64, usage: Usage) -> Requested<Command> {
-        Command::RecordUsage(RecordUsage { attempt_id: attempt(epoch), usage }).at(at(17))
+        Command::RecordUsage { command: RecordUsage { usage }, attempt_id: attempt(epoch) }.at(at(17))
     }
 
     #[test]

@@ -9,9 +9,9 @@ use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{
     Accept, AcceptAgentCommand, AckInput, AppendOutputRows, ArchiveTask, BlockerSpec, CancelRun, CancelTask,
-    CheckToolCall, ChildEnded, ClaimInput, Command, DeadlineSpec, DecidedItem, DeferInput, EndToolCall,
-    ExpireBlocker, ExpireLease, ExpireQueue, FanOut, FinalizeOutput, Finish, FireWatch, Lease, LiftBudget,
-    OpenBlocker, ParentHeard, PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, RetryTask, Start,
+    CheckToolCall, ChildEnded, Command, DeadlineSpec, DecidedItem, DeferInput, EndToolCall, ExpireBlocker,
+    ExpireLease, ExpireQueue, FanOut, FinalizeOutput, Finish, FireWatch, Lease, LiftBudget, OpenBlocker,
+    ParentHeard, PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, RetryTask, ReturnAttempt,
     StartToolCall, StopForBudget, SubmitInput, SubmitTaskInput, SubtaskSpec, TaskPayload, TimeOutAttempt,
     UnarchiveTask, UpdateTask, Wake, WakePlan, WarnBudget,
 };
@@ -441,7 +441,8 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
         Kind::Defer => {
             let held = task.claimed_input(&attempt_id).filter(|_| !wild);
             let input_id = held.map_or(input_id, |input| input.input_id);
-            Command::DeferInput(DeferInput { attempt_id, input_id, reason: text }).at(at)
+            let command = DeferInput { input_id, reason: text };
+            Command::DeferInput { command, attempt_id }.at(at)
         }
         Kind::ExpireBlocker => {
             let open = task.blocker.as_ref().filter(|_| !wild).map(|blocker| &blocker.opened);
@@ -504,11 +505,11 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
             let due = task.available_at.filter(|_| !wild).unwrap_or(at);
             lease(run_id, due.max(at))
         }
-        Kind::Start => Command::Start(Start { attempt_id }).at(at),
-        Kind::Expire => {
-            Command::ExpireLease(ExpireLease { attempt_id, returned: b % 3 == 0, reason: "silent".into() })
-                .at(at)
+        Kind::Start => Command::Start { attempt_id }.at(at),
+        Kind::Expire if b % 3 == 0 => {
+            Command::Return { command: ReturnAttempt::default(), attempt_id }.at(at)
         }
+        Kind::Expire => Command::ExpireLease(ExpireLease { attempt_id, reason: "silent".into() }).at(at),
         Kind::Release => Command::ReleaseAttempt(ReleaseAttempt { attempt_id }).at(at),
         Kind::TimeOut => {
             let due = task.attempt_due().filter(|_| !wild).unwrap_or(at);
@@ -543,11 +544,11 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
             let blocker = question(summary, a, b, at);
             Command::OpenBlocker(OpenBlocker { attempt_id, blocker }).at(at)
         }
-        Kind::Claim => Command::ClaimInput(ClaimInput { attempt_id }).at(at),
+        Kind::Claim => Command::ClaimInput { attempt_id }.at(at),
         Kind::Ack => {
             let held = task.claimed_input(&attempt_id).filter(|_| !wild);
             let input_id = held.map_or(input_id, |input| input.input_id);
-            Command::AckInput(AckInput { attempt_id, input_id }).at(at)
+            Command::AckInput { command: AckInput { input_id }, attempt_id }.at(at)
         }
         Kind::Produce => {
             let command = Box::new(ProduceOutput {
@@ -574,7 +575,7 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
         Kind::Usage => {
             let cost_usd = if b % 4 == 0 { f64::from(a) / 20.0 } else { 0.0 };
             let usage = Usage { input_tokens: u64::from(a), cost_usd, ..Usage::default() };
-            Command::RecordUsage(RecordUsage { attempt_id, usage }).at(at)
+            Command::RecordUsage { command: RecordUsage { usage }, attempt_id }.at(at)
         }
         Kind::Check => Command::CheckToolCall(Box::new(CheckToolCall {
             attempt_id,

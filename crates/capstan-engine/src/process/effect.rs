@@ -185,17 +185,18 @@ fn intention(command: &Command, at: DateTime<Utc>) -> (&'static str, String) {
         | Command::Unarchive(_)
         | Command::Update { .. }
         | Command::FireWatch(_)
-        | Command::Start(_)
+        | Command::Start { .. }
+        | Command::Return { .. }
         | Command::Finish(_)
         | Command::OpenBlocker(_)
-        | Command::ClaimInput(_)
-        | Command::AckInput(_)
-        | Command::DeferInput(_)
+        | Command::ClaimInput { .. }
+        | Command::AckInput { .. }
+        | Command::DeferInput { .. }
         | Command::ProduceOutput { .. }
         | Command::AppendOutputRows { .. }
         | Command::FinalizeOutput { .. }
         | Command::ArchiveOutputs(_)
-        | Command::RecordUsage(_)
+        | Command::RecordUsage { .. }
         | Command::CheckToolCall(_) => ("engine-command", String::new()),
     }
 }

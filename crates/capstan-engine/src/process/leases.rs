@@ -81,7 +81,6 @@ impl Leases {
         let lease = self.held.get(key).filter(|lease| lease.until <= now && facts.is_working())?;
         Some(Command::ExpireLease(ExpireLease {
             attempt_id: lease.attempt_id.clone(),
-            returned: false,
             reason: "the worker has not renewed its lease".to_owned(),
         }))
     }

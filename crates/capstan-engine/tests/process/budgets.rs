@@ -50,8 +50,8 @@ fn limit_day(bench: &mut Bench, limit_usd: Option<f64>) {
 fn spend(bench: &mut Bench, attempt: &AttemptId, cost_usd: f64) {
     let key = StreamKey::new(&attempt.workspace, attempt.task);
     let usage = Usage { cost_usd, ..Usage::default() };
-    let command = RecordUsage { attempt_id: attempt.clone(), usage };
-    bench.send(&key, &Command::RecordUsage(command).at(bench.now));
+    let command = Command::RecordUsage { command: RecordUsage { usage }, attempt_id: attempt.clone() };
+    bench.send(&key, &command.at(bench.now));
 }
 
 fn lease(bench: &mut Bench, worker: WorkerId) -> Option<AttemptId> {

@@ -7,8 +7,8 @@ use capstan_domain::matching::StreamKey;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::Command;
 use capstan_domain::task::command::{
-    Accept, AcceptAgentCommand, AckInput, CancelTask, ClaimInput, FanOut, Finish, FireWatch, OpenBlocker,
-    Parent, Start, SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
+    Accept, AcceptAgentCommand, AckInput, CancelTask, FanOut, Finish, FireWatch, OpenBlocker, Parent,
+    SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
 };
 use capstan_domain::task::event::{AttemptOutcome, Join, ParentClose, SourceWatch};
 use chrono::{DateTime, Duration, Utc};
@@ -95,7 +95,7 @@ pub(crate) fn demo(workspace: &str, at: DateTime<Utc>) -> agent::Created {
 }
 
 pub(crate) fn begin(attempt_id: &AttemptId, at: DateTime<Utc>) -> Requested<Command> {
-    Command::Start(Start { attempt_id: attempt_id.clone() }).at(at)
+    Command::Start { attempt_id: attempt_id.clone() }.at(at)
 }
 
 pub(crate) fn finish(attempt_id: &AttemptId, outcome: AttemptOutcome) -> Finish {
@@ -159,11 +159,11 @@ pub(crate) fn input(key: &StreamKey, id: u128, at: DateTime<Utc>) -> Requested<C
 }
 
 pub(crate) fn claim(attempt_id: &AttemptId, at: DateTime<Utc>) -> Requested<Command> {
-    Command::ClaimInput(ClaimInput { attempt_id: attempt_id.clone() }).at(at)
+    Command::ClaimInput { attempt_id: attempt_id.clone() }.at(at)
 }
 
 pub(crate) fn ack(attempt_id: &AttemptId, input_id: InputId, at: DateTime<Utc>) -> Requested<Command> {
-    Command::AckInput(AckInput { attempt_id: attempt_id.clone(), input_id }).at(at)
+    Command::AckInput { command: AckInput { input_id }, attempt_id: attempt_id.clone() }.at(at)
 }
 
 pub(crate) fn cancel(key: &StreamKey, at: DateTime<Utc>) -> Requested<Command> {

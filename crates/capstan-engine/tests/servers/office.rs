@@ -18,7 +18,7 @@ use capstan_domain::agent;
 use capstan_domain::id::{AttemptId, TaskId};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::schedule::ScheduleDecider;
-use capstan_domain::task::command::{Accept, AcceptAgentCommand, CancelTask, Finish, Start};
+use capstan_domain::task::command::{Accept, AcceptAgentCommand, CancelTask, Finish};
 use capstan_domain::task::event::AttemptOutcome;
 use capstan_domain::task::{Command, Task, TaskDecider, TaskState};
 use capstan_domain::workspace::Workspace as Workspaces;
@@ -240,8 +240,7 @@ impl Office {
 
     pub(crate) async fn begin(&self, attempt_id: &AttemptId) {
         let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
-        let start = Start { attempt_id: attempt_id.clone() };
-        self.send(&key, Command::Start(start)).await;
+        self.send(&key, Command::Start { attempt_id: attempt_id.clone() }).await;
     }
 
     pub(crate) async fn cancel(&self, key: &StreamKey) {

@@ -302,7 +302,7 @@ impl Story {
                 let run_id = self.tasks[index].state.as_ref().unwrap().current_run().unwrap().run_id;
                 Command::Lease(lease(run_id))
             }
-            1 => Command::Start(command::Start { attempt_id: attempt() }),
+            1 => Command::Start { attempt_id: attempt() },
             2 => {
                 let attempt_id = attempt();
                 self.output(attempt_id, None)
@@ -414,7 +414,7 @@ impl Story {
         let output_id = task.outputs.keys().next().copied().unwrap_or(OutputId(Uuid::nil()));
         let claimed = task.inbox.iter().find(|input| matches!(input.state, InputState::Claimed(_)));
         match roll {
-            14..30 => Command::Start(command::Start { attempt_id }),
+            14..30 => Command::Start { attempt_id },
             30..38 => self.output(attempt_id, (roll >= 34).then_some(OutputStatus::Pending)),
             38..43 => Command::AppendOutputRows {
                 command: command::AppendOutputRows { output_id, rows: vec![json!({"row": roll})] },
@@ -424,21 +424,20 @@ impl Story {
                 command: command::FinalizeOutput { output_id, summary: "in short".into() },
                 attempt_id: Some(attempt_id),
             },
-            46..52 => Command::RecordUsage(command::RecordUsage {
+            46..52 => Command::RecordUsage {
+                command: command::RecordUsage { usage: usage(0.1 * (roll as f64 + 0.7)) },
                 attempt_id,
-                usage: usage(0.1 * (roll as f64 + 0.7)),
-            }),
+            },
             52..56 => Command::OpenBlocker(command::OpenBlocker { attempt_id, blocker: question() }),
-            56..62 => Command::ClaimInput(command::ClaimInput { attempt_id }),
-            62..68 => Command::AckInput(command::AckInput {
+            56..62 => Command::ClaimInput { attempt_id },
+            62..68 => Command::AckInput {
+                command: command::AckInput {
+                    input_id: claimed.map_or(InputId(Uuid::nil()), |input| input.input_id),
+                },
                 attempt_id,
-                input_id: claimed.map_or(InputId(Uuid::nil()), |input| input.input_id),
-            }),
-            68..72 => Command::ExpireLease(command::ExpireLease {
-                attempt_id,
-                returned: roll == 68,
-                reason: "silence".into(),
-            }),
+            },
+            68 => Command::Return { command: command::ReturnAttempt::default(), attempt_id },
+            69..72 => Command::ExpireLease(command::ExpireLease { attempt_id, reason: "silence".into() }),
             72..75 => Command::TimeOutAttempt(command::TimeOutAttempt { attempt_id, grace_ms: 10 }),
             _ => Command::Finish(Box::new(Self::end_of_attempt(attempt_id, roll))),
         }

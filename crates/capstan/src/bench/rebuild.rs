@@ -9,9 +9,7 @@ use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots
 use capstan_domain::Requested;
 use capstan_domain::agent::Agent;
 use capstan_domain::id::{AgentId, OutputId, TaskId, WorkerId};
-use capstan_domain::task::command::{
-    Accept, AcceptAgentCommand, Command, Finish, Lease, ProduceOutput, Start,
-};
+use capstan_domain::task::command::{Accept, AcceptAgentCommand, Command, Finish, Lease, ProduceOutput};
 use capstan_domain::task::event::AttemptOutcome;
 use capstan_domain::task::{State, TaskDecider};
 use capstan_domain::{agent, id};
@@ -145,7 +143,7 @@ async fn finished_task(
     .at(Utc::now());
     let leased = dispatcher.execute(&stream, &lease, &context("lease", number, 2)).await?;
     let attempt_id = task(&leased.loaded.state)?.live.as_ref().context("a live attempt")?.attempt_id.clone();
-    let start = Command::Start(Start { attempt_id: attempt_id.clone() }).at(Utc::now());
+    let start = Command::Start { attempt_id: attempt_id.clone() }.at(Utc::now());
     dispatcher.execute(&stream, &start, &context("start", number, 3)).await?;
     let output = Command::ProduceOutput {
         command: Box::new(ProduceOutput {

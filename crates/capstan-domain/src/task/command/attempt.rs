@@ -1,6 +1,8 @@
 //! Commands about runs and their attempts: leased, started, lost, ended.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{AttemptId, RunId, WorkerId};
@@ -23,22 +25,25 @@ pub struct Lease {
     pub lease_ms: i64,
 }
 
-/// The worker begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Start {
-    /// The attempt that reports it.
-    pub attempt_id: AttemptId,
-}
+/// Starts the attempt: the worker begins to execute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StartAttempt {}
 
-/// The lease expired, or the worker returned the attempt.
+/// The lease expired, because the worker stopped renewing it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpireLease {
-    /// The attempt that reports it.
+    /// The attempt whose lease it is.
     pub attempt_id: AttemptId,
-    /// True when the worker returned it, false when it stopped renewing the lease.
-    pub returned: bool,
     /// The reason, for people.
     pub reason: String,
+}
+
+/// The worker gives an attempt back unfinished, because it leaves: another worker may try at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReturnAttempt {
+    /// Reason; free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The grace of a cancelled attempt is over.
@@ -128,11 +133,9 @@ pub struct WakePlan {
     pub agenda: Vec<AgendaItem>,
 }
 
-/// Reports what was used since the last report.
-#[derive(Clone, Debug, PartialEq)]
+/// Records what an attempt used since its last report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordUsage {
-    /// The attempt that reports it.
-    pub attempt_id: AttemptId,
-    /// The usage.
+    /// Tokens and cost.
     pub usage: Usage,
 }

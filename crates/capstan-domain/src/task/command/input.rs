@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId};
+use crate::id::{BlockerId, InputId, OutputId, RunId, TaskId};
 use crate::task::command::acceptance::MESSAGE_BYTES_MAX;
 use crate::task::event::InputSource;
 
@@ -116,29 +116,22 @@ impl SubmitInput {
     }
 }
 
-/// The input could not be put into the live turn.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The input could not be put into the live turn: it waits for the end of the turn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeferInput {
-    /// The attempt that reports it.
-    pub attempt_id: AttemptId,
     /// Id of the input.
     pub input_id: InputId,
-    /// The reason, for people.
+    /// Reason the input was deferred.
     pub reason: String,
 }
 
-/// The live attempt takes the oldest pending input.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimInput {
-    /// The attempt that reports it.
-    pub attempt_id: AttemptId,
-}
+/// Claims the oldest pending input for the live attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClaimInput {}
 
-/// The agent has the claimed input.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Acknowledges a claimed input: the agent has received it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AckInput {
-    /// The attempt that reports it.
-    pub attempt_id: AttemptId,
     /// Id of the input.
     pub input_id: InputId,
 }

@@ -1,7 +1,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::id::AttemptId;
 use crate::task::event::{AttemptOutcome, RunCause};
 use crate::task::fixture::{
     ack, ask, at, attempt, blocker_id, cancel, claim, defer, done, expire, failure, finish_ok, finishing,
@@ -176,7 +175,7 @@ fn only_the_live_attempt_claims_and_acknowledges() {
     cancelled.when(ack(1, 1)).then_rejected(lost);
     let elsewhere = AttemptId { workspace: "other".into(), ..attempt(1) };
     started()
-        .when(Command::ClaimInput(ClaimInput { attempt_id: elsewhere }).at(crate::task::fixture::at(21)))
+        .when(Command::ClaimInput { attempt_id: elsewhere }.at(crate::task::fixture::at(21)))
         .then_rejected(Rejection::LeaseLost { current_epoch: 1 });
 }
 

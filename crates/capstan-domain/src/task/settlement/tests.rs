@@ -3,6 +3,7 @@
 use super::*;
 use crate::Requested;
 use crate::id::WorkerId;
+use crate::task::command::ReturnAttempt;
 use crate::task::event::{AgendaItem, Event};
 use crate::task::fixture::{
     ack, ask, at, attempt, blocker_id, cancel, claim, done, expire, failure, finish_ok, finishing, kinds,
@@ -335,10 +336,18 @@ fn too_many_lost_attempts_drop_the_task() {
 
 #[test]
 fn a_returned_attempt_is_recorded_as_returned() {
-    let returned = ExpireLease { attempt_id: attempt(1), returned: true, reason: "draining".into() };
-    started().when(Command::ExpireLease(returned).at(at(40))).then_with(|events, _| {
-        assert!(matches!(&events[1], Event::RetryScheduled(retry) if retry.reason == RetryReason::Returned));
-    });
+    for (reason, recorded) in [(Some("draining"), "draining"), (None, "the worker gave it back")] {
+        let command = ReturnAttempt { reason: reason.map(str::to_owned) };
+        let returned = Command::Return { command, attempt_id: attempt(1) };
+        started().when(returned.at(at(40))).then_with(|events, _| {
+            assert!(
+                matches!(&events[0], Event::AttemptEnded(ended) if ended.error.as_deref() == Some(recorded))
+            );
+            assert!(
+                matches!(&events[1], Event::RetryScheduled(retry) if retry.reason == RetryReason::Returned)
+            );
+        });
+    }
 }
 
 #[test]
