@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_contract::command::Conditions;
+use capstan_contract::request::{Request, Verb};
 use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::{Error, Problem};
+use crate::{Error, Problem, Sendable};
 
 /// Time limit of a call that waits for nothing.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
@@ -75,21 +75,52 @@ impl Client {
         self.base.as_str()
     }
 
-    /// Reads any path of the server as JSON, for what has no method of its own.
-    pub async fn get_json(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, Error> {
-        self.call(Method::GET, path).query(query).answer().await
+    /// Sends a request.
+    pub async fn send<R: Sendable<Beside: Default>>(&self, request: &R) -> Result<R::Answer, Error> {
+        self.send_with(request, &R::Beside::default()).await
     }
 
-    /// Posts JSON to any path of the server, for what has no method of its own.
-    pub async fn post_json(&self, path: &[&str], body: &Value) -> Result<Value, Error> {
-        self.call(Method::POST, path).json(body).answer().await
+    /// Sends a request with the fields beside it. A request that waits has the time for it.
+    pub async fn send_with<R: Sendable>(&self, request: &R, beside: &R::Beside) -> Result<R::Answer, Error> {
+        self.prepare(request, beside)?.answer().await
     }
 
-    /// A call of `/v1/workspaces/{workspace}/…`.
-    pub(crate) fn of_workspace(&self, method: Method, path: &[&str]) -> Call {
-        let mut full = vec!["v1", "workspaces", &*self.workspace];
-        full.extend_from_slice(path);
-        self.call(method, &full)
+    /// Sends a command that is carried out only if its entity has this version, if one is given.
+    pub async fn send_if<R: Sendable<Beside: Default>>(
+        &self,
+        version: Option<u64>,
+        request: &R,
+    ) -> Result<R::Answer, Error> {
+        let call = self.prepare(request, &R::Beside::default())?;
+        match version {
+            Some(version) => call.header("if-match", &format!("\"{version}\"")).answer().await,
+            None => call.answer().await,
+        }
+    }
+
+    /// Puts the fields of a request where the server reads them.
+    fn prepare<R: Request>(&self, request: &R, beside: &impl Serialize) -> Result<Call, Error> {
+        let mut fields = fields_of(request)?;
+        fields.extend(fields_of(beside)?);
+        let path: Vec<_> = R::PATH
+            .split('/')
+            .skip(1)
+            .map(|part| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+                None => part.to_owned(),
+                Some("workspace") => self.workspace.to_string(),
+                Some(name) => fields.remove(name).map_or_else(String::new, text),
+            })
+            .collect();
+        let wait = Duration::from_millis(fields.get("wait_ms").and_then(Value::as_u64).unwrap_or(0));
+        let path: Vec<_> = path.iter().map(String::as_str).collect();
+        let call = self.call(method(R::METHOD), &path).waiting(wait);
+        Ok(match R::METHOD {
+            Verb::Get | Verb::Delete => {
+                let given = fields.into_iter().map(|(name, value)| (name, text(value)));
+                call.query(&given.filter(|(_, text)| !text.is_empty()).collect::<Vec<_>>())
+            }
+            Verb::Post | Verb::Put | Verb::Patch => call.json(&fields),
+        })
     }
 
     /// A call of the path made of these segments, each encoded as it needs.
@@ -137,18 +168,36 @@ fn connection_pool(base: &Url) -> reqwest::Result<reqwest::Client> {
     builder.build()
 }
 
-/// A wait in milliseconds, as requests state it.
-pub(crate) fn millis(wait: Duration) -> u64 {
-    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+/// The fields of a request as JSON.
+fn fields_of(request: &impl Serialize) -> Result<Map<String, Value>, Error> {
+    match serde_json::to_value(request).map_err(Error::Encode)? {
+        Value::Object(fields) => Ok(fields),
+        _ => Ok(Map::new()),
+    }
 }
 
-/// A command's body with its conditions.
-#[derive(Serialize)]
-struct Command<'a, B> {
-    #[serde(flatten)]
-    body: &'a B,
-    #[serde(flatten)]
-    conditions: Conditions,
+/// A value as the path or the query string states it.
+fn text(value: Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        Value::Array(items) => items.into_iter().map(text).collect::<Vec<_>>().join(","),
+        Value::Object(fields) => {
+            let named = fields.into_iter().map(|(name, value)| format!("{name}:{}", text(value)));
+            named.collect::<Vec<_>>().join(",")
+        }
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+fn method(verb: Verb) -> Method {
+    match verb {
+        Verb::Get => Method::GET,
+        Verb::Post => Method::POST,
+        Verb::Put => Method::PUT,
+        Verb::Patch => Method::PATCH,
+        Verb::Delete => Method::DELETE,
+    }
 }
 
 /// One request on its way.
@@ -161,25 +210,12 @@ impl Call {
         Self { request: self.request.json(body) }
     }
 
-    /// A command, under an idempotency key if one is given.
-    pub(crate) fn command(self, body: &impl Serialize, key: Option<&str>) -> Self {
-        self.json(&Command { body, conditions: Conditions { idempotency_key: key.map(str::to_owned) } })
-    }
-
     pub(crate) fn query(self, query: &(impl Serialize + ?Sized)) -> Self {
         Self { request: self.request.query(query) }
     }
 
     pub(crate) fn header(self, name: &'static str, value: &str) -> Self {
         Self { request: self.request.header(name, value) }
-    }
-
-    /// Asks to act only on this version, if one is given.
-    pub(crate) fn if_match(self, version: Option<u64>) -> Self {
-        match version {
-            Some(version) => self.header("if-match", &format!("\"{version}\"")),
-            None => self,
-        }
     }
 
     /// Adds this wait to the time limit of the call.
@@ -194,14 +230,6 @@ impl Call {
         let bytes = response.bytes().await.map_err(Error::Transport)?;
         let text: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
         serde_json::from_slice(text).map_err(|source| Error::Decode { status, source })
-    }
-
-    /// Sends it; only whether it was taken matters.
-    pub(crate) async fn done(self) -> Result<(), Error> {
-        let response = self.send().await?;
-        // Reading to the end lets the connection be used again.
-        response.bytes().await.map_err(Error::Transport)?;
-        Ok(())
     }
 
     async fn send(self) -> Result<Response, Error> {
@@ -224,4 +252,94 @@ pub(crate) async fn accepted(response: Response) -> Result<Response, Error> {
         .map(Duration::from_secs);
     let body = response.bytes().await.unwrap_or_default();
     Err(Error::Problem(Box::new(Problem::read(status, retry_after, &body))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use capstan_contract::command::{
+        CancelTask, Conditions, DeleteAgent, LeaseAttempts, LeaseConditions, StartAttempt, Unconditional,
+        UpdateAgent,
+    };
+    use capstan_contract::query::{ListTasks, Page};
+    use capstan_domain::Change;
+    use capstan_domain::id::{AttemptId, TaskId, WorkerId};
+    use capstan_domain::task::TaskState;
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Method, address, body and time limit of a request.
+    fn sent<R: Sendable>(request: &R, beside: &R::Beside) -> (String, String, Value, Duration) {
+        let config = ClientConfig { workspace: "w 1".to_owned(), ..ClientConfig::new("http://h/base/") };
+        let call = Client::new(&config).unwrap().prepare(request, beside).unwrap();
+        let request = call.request.build().unwrap();
+        let body = request.body().and_then(|body| body.as_bytes()).unwrap_or(b"null");
+        let url = request.url().as_str().strip_prefix("http://h/base/v1/").unwrap().to_owned();
+        (
+            request.method().to_string(),
+            url,
+            serde_json::from_slice(body).unwrap(),
+            *request.timeout().unwrap(),
+        )
+    }
+
+    #[test]
+    fn the_fields_of_a_command_stand_in_the_path_and_in_the_body() {
+        let cancel = CancelTask { task_id: TaskId(Uuid::nil()), reason: Some("enough".to_owned()) };
+        let (method, url, body, limit) = sent(&cancel, &Conditions { idempotency_key: Some("k".to_owned()) });
+        assert_eq!(method, "POST");
+        assert_eq!(url, "workspaces/w%201/tasks/00000000-0000-0000-0000-000000000000/cancel");
+        assert_eq!(body, json!({ "reason": "enough", "idempotency_key": "k" }));
+        assert_eq!(limit, CALL_LIMIT);
+        let agent_id = "a/b?".to_owned();
+        let update = UpdateAgent { agent_id, quality_score: Change::Clear, ..UpdateAgent::default() };
+        let (method, url, body, _) = sent(&update, &Conditions::default());
+        assert_eq!((&*method, &*url), ("PATCH", "workspaces/w%201/agents/a%2Fb%3F"));
+        assert_eq!(body, json!({ "quality_score": null }));
+        let delete = DeleteAgent { agent_id: "a".to_owned(), cancel_open: true };
+        let (method, url, body, _) = sent(&delete, &Conditions::default());
+        assert_eq!((&*method, &*url), ("DELETE", "workspaces/w%201/agents/a?cancel_open=true"));
+        assert_eq!(body, Value::Null);
+    }
+
+    #[test]
+    fn the_fields_of_a_query_stand_in_the_query_string() {
+        let query = ListTasks {
+            state: vec![TaskState::Running, TaskState::Waiting],
+            labels: BTreeMap::from([("a".to_owned(), "b".to_owned()), ("c".to_owned(), "d".to_owned())]),
+            ..ListTasks::default()
+        };
+        let page = Page { limit: Some(7), wait_ms: Some(2_000), ..Page::default() };
+        let (method, url, body, limit) = sent(&query, &page);
+        assert_eq!(method, "GET");
+        let url = Url::parse("http://h/").unwrap().join(&url).unwrap();
+        let given: BTreeMap<_, _> = url.query_pairs().collect();
+        let expected = [
+            ("archived", "false"),
+            ("count", "false"),
+            ("labels", "a:b,c:d"),
+            ("limit", "7"),
+            ("state", "running,waiting"),
+            ("wait_ms", "2000"),
+        ];
+        assert_eq!(given, BTreeMap::from(expected.map(|(name, value)| (name.into(), value.into()))));
+        assert_eq!((body, limit), (Value::Null, CALL_LIMIT + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_worker_calls_under_its_lease_and_waits() {
+        let attempt_id: AttemptId = "dev.00000000-0000-0000-0000-000000000001.3".parse().unwrap();
+        let lease = LeaseConditions { attempt_id, lease_epoch: 4, idempotency_key: None };
+        let (_, url, body, _) = sent(&StartAttempt {}, &lease);
+        assert_eq!(url, "attempts/dev.00000000-0000-0000-0000-000000000001.3/start");
+        assert_eq!(body, json!({ "lease_epoch": 4 }));
+        let lease = LeaseAttempts { worker_id: WorkerId(Uuid::nil()), max: 2, wait_ms: 5_000 };
+        let (_, url, body, limit) = sent(&lease, &Unconditional {});
+        assert_eq!(url, "workers/00000000-0000-0000-0000-000000000000/lease");
+        assert_eq!(body, json!({ "max": 2, "wait_ms": 5000 }));
+        assert_eq!(limit, CALL_LIMIT + Duration::from_secs(5));
+    }
 }

@@ -18,6 +18,9 @@ pub enum Error {
     /// The connection of a stream broke without a word.
     #[error("follow the stream: the server fell silent")]
     Silent,
+    /// The request cannot be written as JSON.
+    #[error("write the request as JSON")]
+    Encode(#[source] serde_json::Error),
     /// The answer has another shape than this client knows.
     #[error("read the server's answer (status {status})")]
     Decode {
@@ -42,7 +45,7 @@ impl Error {
             Self::Transport(source) => !source.is_builder(),
             Self::Silent => true,
             Self::Problem(problem) => matches!(problem.status, 408 | 425 | 429 | 500 | 502..=504),
-            Self::Decode { .. } | Self::Address { .. } => false,
+            Self::Encode(_) | Self::Decode { .. } | Self::Address { .. } => false,
         }
     }
 

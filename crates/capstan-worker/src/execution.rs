@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use capstan_client::{AttemptOutcome, Client, Error, ErrorClass, FinishAttempt, LeasedAttempt};
+use capstan_client::{
+    AttemptOutcome, Client, Error, ErrorClass, FinishAttempt, LeaseConditions, LeasedAttempt,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +18,12 @@ pub(crate) async fn execute(
     hints: watch::Receiver<Hints>,
     giving_up: CancellationToken,
 ) {
-    let reporter = Reporter::new(client.attempt(leased.attempt_id.clone(), leased.epoch), hints.clone());
+    let lease = LeaseConditions {
+        attempt_id: leased.attempt_id.clone(),
+        lease_epoch: leased.epoch,
+        idempotency_key: None,
+    };
+    let reporter = Reporter::new(client.clone(), lease, hints.clone());
     let leased = Arc::new(leased);
     let attempt = &leased.attempt_id;
     if let Err(error) = reporter.start().await {

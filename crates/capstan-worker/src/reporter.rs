@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use capstan_client::{
-    AppendLogs, AppendOutputRows, AppendRunEvents, Attempt, AttemptId, CheckToolCall, ClaimedInput, Error,
-    FinalizeOutput, FinishAttempt, InputId, OpenBlocker, OutputId, ProduceOutput, RunEvent, ToolDecision,
-    Usage,
+    AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, AttemptId, CheckToolCall, ClaimInput,
+    ClaimedInput, Client, DeferInput, Error, FinalizeOutput, FinishAttempt, InputId, LeaseConditions,
+    OpenBlocker, OutputId, ProduceOutput, RecordUsage, ReturnAttempt, RunEvent, Sendable, StartAttempt,
+    ToolDecision, Usage,
 };
 use tokio::sync::watch;
 
@@ -27,18 +28,19 @@ pub enum ReportError {
 /// Reports one attempt. Clones share the numbering of its messages.
 #[derive(Clone, Debug)]
 pub struct Reporter {
-    attempt: Attempt,
+    client: Client,
+    lease: LeaseConditions,
     hints: watch::Receiver<Hints>,
     messages: Arc<AtomicU64>,
 }
 
 impl Reporter {
-    pub(crate) fn new(attempt: Attempt, hints: watch::Receiver<Hints>) -> Self {
-        Self { attempt, hints, messages: Arc::default() }
+    pub(crate) fn new(client: Client, lease: LeaseConditions, hints: watch::Receiver<Hints>) -> Self {
+        Self { client, lease, hints, messages: Arc::default() }
     }
 
     pub(crate) fn attempt_id(&self) -> &AttemptId {
-        self.attempt.id()
+        &self.lease.attempt_id
     }
 
     /// An idempotency key for one message and its repetitions.
@@ -47,20 +49,21 @@ impl Reporter {
     }
 
     pub(crate) async fn start(&self) -> Result<(), ReportError> {
-        self.repeat(|| self.attempt.start()).await
+        self.tell(&StartAttempt {}).await
     }
 
     /// Returns the unfinished attempt.
     pub(crate) async fn give_back(&self, reason: &str) -> Result<(), ReportError> {
-        self.repeat(|| self.attempt.give_back(reason)).await
+        let call = ReturnAttempt { reason: Some(reason.to_owned()) };
+        self.repeat(&call, Some("return".to_owned())).await.map(drop)
     }
 
     /// The report ends the lease, so a renewal may see it lost before the response arrives: a call in progress is awaited.
     pub(crate) async fn finish(&self, result: &FinishAttempt) -> Result<(), ReportError> {
-        let (mut backoff, key) = (Backoff::default(), self.key());
+        let (mut backoff, lease) = (Backoff::default(), self.lease_under(Some(self.key())));
         loop {
-            let error = match self.attempt.finish(result, &key).await {
-                Ok(()) => return Ok(()),
+            let error = match self.client.send_with(result, &lease).await {
+                Ok(_) => return Ok(()),
                 Err(error) if error.is_lease_lost() => return Err(ReportError::Lost),
                 Err(error) if error.is_retryable() => error,
                 Err(error) => return Err(ReportError::Refused(error)),
@@ -69,79 +72,88 @@ impl Reporter {
                 return Err(ReportError::Lost);
             }
             let pause = backoff.next(error.retry_after());
-            tracing::debug!(attempt = %self.attempt.id(), %error, ?pause, "the report failed, retrying");
+            tracing::debug!(attempt = %self.lease.attempt_id, %error, ?pause, "the report failed, retrying");
             tokio::time::sleep(pause).await;
         }
     }
 
     /// Reports lines of output. A repetition after a lost response may store lines twice; none is lost.
     pub async fn logs(&self, lines: &AppendLogs) -> Result<(), ReportError> {
-        self.repeat(|| self.attempt.append_logs(lines)).await
+        self.tell(lines).await
     }
 
     /// Reports an event inside the agent.
     pub async fn event(&self, event: RunEvent) -> Result<(), ReportError> {
-        let events = AppendRunEvents { events: vec![event] };
-        self.repeat(|| self.attempt.append_events(&events)).await
+        self.tell(&AppendRunEvents { events: vec![event] }).await
     }
 
     /// Reports an output; returns its id.
     pub async fn output(&self, output: &ProduceOutput) -> Result<OutputId, ReportError> {
-        let key = self.key();
-        self.repeat(|| self.attempt.produce_output(output, &key)).await
+        Ok(self.ask(output).await?.output_id)
     }
 
     /// Adds rows to an output.
     pub async fn rows(&self, rows: &AppendOutputRows) -> Result<(), ReportError> {
-        let key = self.key();
-        self.repeat(|| self.attempt.append_rows(rows, &key)).await
+        self.ask(rows).await.map(drop)
     }
 
     /// Gives an output its final summary.
     pub async fn finalize(&self, end: &FinalizeOutput) -> Result<(), ReportError> {
-        let key = self.key();
-        self.repeat(|| self.attempt.finalize_output(end, &key)).await
+        self.ask(end).await.map(drop)
     }
 
     /// Asks a question.
     pub async fn blocker(&self, blocker: &OpenBlocker) -> Result<(), ReportError> {
-        let key = self.key();
-        self.repeat(|| self.attempt.open_blocker(blocker, &key)).await
+        self.ask(blocker).await.map(drop)
     }
 
     /// Asks whether the agent may call a tool.
     pub async fn tool_call(&self, question: &CheckToolCall) -> Result<ToolDecision, ReportError> {
-        let key = self.key();
-        self.repeat(|| self.attempt.check_tool_call(question, &key)).await
+        self.ask(question).await
     }
 
     /// Claims the oldest unclaimed input.
     pub async fn claim(&self) -> Result<Option<ClaimedInput>, ReportError> {
-        self.repeat(|| self.attempt.claim_input()).await
+        Ok(self.repeat(&ClaimInput {}, None).await?.input)
     }
 
     /// Acknowledges that the agent has received the input.
-    pub async fn ack(&self, input: InputId) -> Result<(), ReportError> {
-        self.repeat(|| self.attempt.ack_input(input)).await
+    pub async fn ack(&self, input_id: InputId) -> Result<(), ReportError> {
+        self.tell(&AckInput { input_id }).await
     }
 
     /// Defers an input that the agent cannot receive within its turn.
-    pub async fn defer(&self, input: InputId, reason: &str) -> Result<(), ReportError> {
-        self.repeat(|| self.attempt.defer_input(input, reason)).await
+    pub async fn defer(&self, input_id: InputId, reason: &str) -> Result<(), ReportError> {
+        self.tell(&DeferInput { input_id, reason: reason.to_owned() }).await
     }
 
     /// Reports the usage since the last report.
     pub async fn usage(&self, usage: &Usage) -> Result<(), ReportError> {
-        let key = self.key();
-        self.repeat(|| self.attempt.record_usage(usage, &key)).await
+        self.ask(&RecordUsage { usage: usage.clone() }).await.map(drop)
+    }
+
+    fn lease_under(&self, idempotency_key: Option<String>) -> LeaseConditions {
+        LeaseConditions { idempotency_key, ..self.lease.clone() }
+    }
+
+    /// Repeats a call that needs no key, for its effect.
+    async fn tell<R: Sendable<Beside = LeaseConditions>>(&self, call: &R) -> Result<(), ReportError> {
+        self.repeat(call, None).await.map(drop)
+    }
+
+    /// Repeats a call under one key.
+    async fn ask<R: Sendable<Beside = LeaseConditions>>(&self, call: &R) -> Result<R::Answer, ReportError> {
+        self.repeat(call, Some(self.key())).await
     }
 
     /// Repeats a call until the server responds. An outage is waited out while the lease is held: the renewal loop declares
     /// it lost at its end.
-    async fn repeat<T, F: Future<Output = Result<T, Error>>>(
+    async fn repeat<R: Sendable<Beside = LeaseConditions>>(
         &self,
-        say: impl Fn() -> F,
-    ) -> Result<T, ReportError> {
+        call: &R,
+        key: Option<String>,
+    ) -> Result<R::Answer, ReportError> {
+        let lease = self.lease_under(key);
         let mut hints = self.hints.clone();
         let mut backoff = Backoff::default();
         let lost = hints.wait_for(|hints| hints.lease == LeaseState::Lost);
@@ -150,7 +162,7 @@ impl Reporter {
             let said = tokio::select! {
                 biased;
                 _ = &mut lost => return Err(ReportError::Lost),
-                said = say() => said,
+                said = self.client.send_with(call, &lease) => said,
             };
             let error = match said {
                 Ok(answer) => return Ok(answer),
@@ -159,7 +171,7 @@ impl Reporter {
                 Err(error) => return Err(ReportError::Refused(error)),
             };
             let pause = backoff.next(error.retry_after());
-            tracing::debug!(attempt = %self.attempt.id(), %error, ?pause, "the call failed, retrying");
+            tracing::debug!(attempt = %self.lease.attempt_id, %error, ?pause, "the call failed, retrying");
             tokio::select! {
                 _ = &mut lost => return Err(ReportError::Lost),
                 () = tokio::time::sleep(pause) => {}

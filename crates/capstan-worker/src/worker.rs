@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use capstan_client::{Client, Error, LeasedAttempt, RegisterWorker, WorkerId};
+use capstan_client::{
+    Client, DrainWorker, Error, LeaseAttempts, LeasedAttempt, RegisterWorker, RenewLeases, WorkerId,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -109,7 +111,7 @@ impl Worker {
         };
         let mut backoff = Backoff::default();
         loop {
-            match self.client.register_worker(&registration).await {
+            match self.client.send(&registration).await {
                 Ok(registered) => {
                     tracing::info!(worker = %registered.worker_id, name = self.config.name, "registered");
                     self.identity.send_replace(registered.worker_id);
@@ -208,7 +210,8 @@ impl Worker {
         }
         let asked_at = Instant::now();
         let max = u32::try_from(free.num_permits()).unwrap_or(u32::MAX);
-        let leased = self.client.lease(self.id(), max, self.config.lease_wait).await?;
+        let ask = LeaseAttempts { worker_id: self.id(), max, wait_ms: millis(self.config.lease_wait) };
+        let leased = self.client.send(&ask).await?;
         // A long poll may be answered long after it was sent; the lease began at some time in between. Taking the
         // earlier end could declare a fresh lease dead, so the answer's time counts, and the first renewal corrects it.
         let asked_at = if leased.is_empty() { asked_at } else { Instant::now() };
@@ -247,9 +250,10 @@ impl Worker {
             if renewals.is_empty() {
                 continue;
             }
-            let (id, sent_at) = (self.id(), Instant::now());
+            let (worker_id, sent_at) = (self.id(), Instant::now());
+            let renew = RenewLeases { worker_id, renewals, wait_ms: millis(wait) };
             let answers = tokio::select! {
-                answers = self.client.renew(id, renewals, wait) => answers,
+                answers = self.client.send(&renew) => answers,
                 () = async {
                     self.leases.added.notified().await;
                     tokio::time::sleep(JOIN_PAUSE).await;
@@ -271,7 +275,7 @@ impl Worker {
                 Err(error) => {
                     tracing::debug!(error = &error as &dyn std::error::Error, "leases could not be renewed");
                     if is_unknown_worker(&error)
-                        && let Err(error) = self.register_again(id).await
+                        && let Err(error) = self.register_again(worker_id).await
                     {
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,
@@ -288,7 +292,8 @@ impl Worker {
 
     async fn drain(&self, attempts: &TaskTracker, giving_up: &CancellationToken) {
         // The worker also stops without a server.
-        let _ = tokio::time::timeout(FAREWELL_LIMIT, self.client.drain_worker(self.id())).await;
+        let _ = tokio::time::timeout(FAREWELL_LIMIT, self.client.send(&DrainWorker { worker_id: self.id() }))
+            .await;
         if tokio::time::timeout(self.config.drain, attempts.wait()).await.is_ok() {
             return;
         }
@@ -309,4 +314,9 @@ impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Worker").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// A wait in milliseconds, as requests state it.
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }

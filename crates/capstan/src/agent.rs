@@ -1,9 +1,12 @@
 //! `capstan agent`: create, read, change and delete agents.
 
-use capstan_client::CreateAgent;
+use capstan_contract::command::{CreateAgent, DeleteAgent, UpdateAgent};
+use capstan_contract::query::{GetAgent, GetAgentStats, GetDefaultConfig, ListAgents};
+use capstan_domain::Change;
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use crate::argument::{json, number_or_none};
 use crate::output::Format;
 use crate::remote::Remote;
 
@@ -28,8 +31,8 @@ enum Action {
         /// Display name.
         name: String,
         /// Configuration, a JSON object.
-        #[arg(long)]
-        config: Option<String>,
+        #[arg(long, value_parser = json::<Map<String, Value>>)]
+        config: Option<Map<String, Value>>,
     },
     /// List agents.
     List,
@@ -69,13 +72,13 @@ struct Update {
     memory_scope: Option<String>,
     /// Quality score shown in statistics; `none` removes it.
     #[arg(long, value_parser = number_or_none)]
-    quality_score: Option<Value>,
+    quality_score: Option<Change<f64>>,
     /// Cost budget in US dollars; `none` removes it.
     #[arg(long, value_parser = number_or_none)]
-    cost_budget_usd: Option<Value>,
+    cost_budget_usd: Option<Change<f64>>,
     /// Changed keys of the configuration, a JSON object; null removes a key.
-    #[arg(long, value_parser = json)]
-    config: Option<Value>,
+    #[arg(long, value_parser = json::<Map<String, Value>>)]
+    config: Option<Map<String, Value>>,
     /// `false` refuses new commands for the agent.
     #[arg(long)]
     active: Option<bool>,
@@ -85,32 +88,18 @@ struct Update {
 }
 
 impl Update {
-    /// The given fields as a JSON object.
-    fn changes(&self) -> Value {
-        let text = |text: &Option<String>| text.clone().map(Value::from);
-        let fields = [
-            ("name", text(&self.name)),
-            ("role", text(&self.role)),
-            ("memory_scope", text(&self.memory_scope)),
-            ("quality_score", self.quality_score.clone()),
-            ("cost_budget_usd", self.cost_budget_usd.clone()),
-            ("config", self.config.clone()),
-            ("active", self.active.map(Value::from)),
-        ];
-        fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+    fn command(self) -> UpdateAgent {
+        UpdateAgent {
+            agent_id: self.agent,
+            name: self.name,
+            role: self.role,
+            memory_scope: self.memory_scope,
+            quality_score: self.quality_score.unwrap_or_default(),
+            cost_budget_usd: self.cost_budget_usd.unwrap_or_default(),
+            config: self.config.unwrap_or_default(),
+            active: self.active,
+        }
     }
-}
-
-fn number_or_none(text: &str) -> Result<Value, String> {
-    if text == "none" {
-        return Ok(Value::Null);
-    }
-    text.parse::<f64>().map(Value::from).map_err(|_| "must be a number or none".to_owned())
-}
-
-/// Reads an argument that is JSON.
-pub(crate) fn json(text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(text)
 }
 
 impl AgentCommand {
@@ -118,29 +107,31 @@ impl AgentCommand {
         let client = self.remote.client()?;
         match self.action {
             Action::Create { key, name, config } => {
-                let config =
-                    config.map(|config| serde_json::from_str(&config)).transpose()?.unwrap_or_default();
+                let config = config.unwrap_or_default();
                 let agent = CreateAgent { agent_key: key, name, config, ..CreateAgent::default() };
-                self.output.object(&client.create_agent(&agent).await?)
+                self.output.object(&client.send(&agent).await?)
             }
             Action::List => {
-                let page = client.agents().await?;
+                let page = client.send(&ListAgents::default()).await?;
                 match self.output {
                     Format::Json => self.output.object(&page),
                     Format::Table => self.output.list(&page.items, &["id", "agent_key", "name", "active"]),
                 }
             }
-            Action::Get { agent } => self.output.object(&client.agent(&agent).await?),
+            Action::Get { agent } => self.output.object(&client.send(&GetAgent { agent_id: agent }).await?),
             Action::Update(update) => {
-                let changed =
-                    client.update_agent(&update.agent, &update.changes(), update.if_version).await?;
+                let changed = client.send_if(update.if_version, &update.command()).await?;
                 self.output.object(&changed["agent"])
             }
             Action::Delete { agent, cancel_open } => {
-                self.output.object(&client.delete_agent(&agent, cancel_open).await?)
+                self.output.object(&client.send(&DeleteAgent { agent_id: agent, cancel_open }).await?)
             }
-            Action::Stats { agent } => self.output.object(&client.agent_stats(&agent).await?),
-            Action::Defaults { key } => self.output.object(&client.agent_defaults(&key).await?),
+            Action::Stats { agent } => {
+                self.output.object(&client.send(&GetAgentStats { agent_id: agent }).await?)
+            }
+            Action::Defaults { key } => {
+                self.output.object(&client.send(&GetDefaultConfig { agent_key: Some(key) }).await?)
+            }
         }
     }
 }

@@ -1,9 +1,11 @@
 //! `capstan channel`: binds external addresses to a workspace.
 
-use capstan_client::UpsertChannelBinding;
+use capstan_contract::command::{DeleteChannelBinding, UpsertChannelBinding};
+use capstan_contract::query::ListChannelBindings;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
+use crate::argument::json;
 use crate::output::Format;
 use crate::remote::Remote;
 
@@ -31,7 +33,7 @@ enum Action {
         #[arg(long)]
         agent: Option<String>,
         /// Configuration, a JSON object.
-        #[arg(long, value_parser = object)]
+        #[arg(long, value_parser = json::<Map<String, Value>>)]
         config: Option<Map<String, Value>>,
         /// Accept no messages.
         #[arg(long)]
@@ -47,10 +49,6 @@ enum Action {
     Delete { channel_type: String, address: String },
 }
 
-fn object(text: &str) -> Result<Map<String, Value>, serde_json::Error> {
-    serde_json::from_str(text)
-}
-
 impl ChannelCommand {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let client = self.remote.client()?;
@@ -63,11 +61,12 @@ impl ChannelCommand {
                     config: config.unwrap_or_default(),
                     active: inactive.then_some(false),
                 };
-                let bound = client.put_channel(&binding).await?;
+                let bound = client.send(&binding).await?;
                 self.output.object(&bound["channel"])
             }
             Action::List { agent } => {
-                let page = client.channels(agent.as_deref()).await?;
+                let query = ListChannelBindings { agent_id: agent, ..ListChannelBindings::default() };
+                let page = client.send(&query).await?;
                 match self.output {
                     Format::Json => self.output.object(&page),
                     Format::Table => {
@@ -76,7 +75,7 @@ impl ChannelCommand {
                 }
             }
             Action::Delete { channel_type, address } => {
-                self.output.object(&client.delete_channel(&channel_type, &address).await?)
+                self.output.object(&client.send(&DeleteChannelBinding { channel_type, address }).await?)
             }
         }
     }

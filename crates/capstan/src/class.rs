@@ -1,7 +1,8 @@
 //! `capstan class`: limits, reads and resets execution classes.
 
+use capstan_contract::command::ConfigureClass;
+use capstan_contract::query::{GetClass, ListClasses};
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use crate::output::Format;
 use crate::remote::Remote;
@@ -48,22 +49,25 @@ impl ClassCommand {
         let client = self.remote.client()?;
         match self.action {
             Action::List => {
-                let page = client.classes().await?;
+                let page = client.send(&ListClasses::default()).await?;
                 let columns = ["instance_key", "status", "active", "desired_dispatch_concurrency", "until"];
                 match self.output {
                     Format::Json => self.output.object(&page),
                     Format::Table => self.output.list(&page.items, &columns),
                 }
             }
-            Action::Get { instance_key } => self.output.object(&client.class(&instance_key).await?),
+            Action::Get { instance_key } => {
+                self.output.object(&client.send(&GetClass { instance_key }).await?)
+            }
             Action::Set { instance_key, concurrency, threshold, active, reset } => {
-                let limits = json!({
-                    "desired_dispatch_concurrency": concurrency,
-                    "failed_attempt_threshold": threshold,
-                    "active": active,
-                    "reset": reset,
-                });
-                self.output.object(&client.configure_class(&instance_key, &limits).await?)
+                let limits = ConfigureClass {
+                    instance_key,
+                    desired_dispatch_concurrency: concurrency,
+                    failed_attempt_threshold: threshold,
+                    active,
+                    reset,
+                };
+                self.output.object(&client.send(&limits).await?)
             }
         }
     }

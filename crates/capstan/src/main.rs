@@ -4,6 +4,7 @@
 //! with [`composition`], the only module that knows all parts.
 
 mod agent;
+mod argument;
 mod bench;
 mod channel;
 mod class;

@@ -1,10 +1,17 @@
 //! `capstan schedule`: sends a prompt to an agent at each tick.
 
-use capstan_client::ScheduleFilter;
+use capstan_contract::command::{
+    Conditions, CreateSchedule, DeleteSchedule, PauseSchedule, ResumeSchedule, TriggerSchedule,
+    UpdateSchedule,
+};
+use capstan_contract::query::{GetSchedule, ListSchedules, Page, PreviewSchedule};
+use capstan_domain::Change;
+use capstan_domain::id::ScheduleId;
+use capstan_domain::schedule::{CatchUp, Overlap};
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::argument::text;
 use crate::output::Format;
 use crate::remote::Remote;
 
@@ -102,11 +109,11 @@ struct Options {
     #[arg(long)]
     source_view: Option<String>,
     /// Policy while a task of an earlier tick is open: `queue`, `skip` or `cancel_running`.
-    #[arg(long)]
-    overlap: Option<String>,
+    #[arg(long, value_parser = text::<Overlap>)]
+    overlap: Option<Overlap>,
     /// Missed ticks that fire late: `one`, `all` or `none`.
-    #[arg(long)]
-    catch_up: Option<String>,
+    #[arg(long, value_parser = text::<CatchUp>)]
+    catch_up: Option<CatchUp>,
     /// Largest random delay of a tick, in milliseconds.
     #[arg(long)]
     jitter_ms: Option<i64>,
@@ -115,63 +122,56 @@ struct Options {
     active: Option<bool>,
 }
 
-impl Options {
-    /// The given fields of the command.
-    fn fields(self, first: &[(&str, Option<String>)]) -> Value {
-        let texts = [
-            ("timezone", self.timezone),
-            ("source_view_id", self.source_view),
-            ("overlap", self.overlap),
-            ("catch_up", self.catch_up),
-        ];
-        let texts = first.iter().cloned().chain(texts);
-        let mut fields: Map<String, Value> =
-            texts.filter_map(|(name, text)| Some((name.to_owned(), text?.into()))).collect();
-        if !self.skills.is_empty() {
-            fields.insert("skill_paths".to_owned(), json!(self.skills));
-        }
-        if let Some(jitter_ms) = self.jitter_ms {
-            fields.insert("jitter_ms".to_owned(), json!(jitter_ms));
-        }
-        if let Some(active) = self.active {
-            fields.insert("active".to_owned(), json!(active));
-        }
-        Value::Object(fields)
-    }
-}
-
 impl ScheduleCommand {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let client = self.remote.client()?;
         let answer = match self.action {
             Action::Create { cron, prompt, agent, idempotency_key, options } => {
-                let fields = options.fields(&[
-                    ("cron_expr", Some(cron)),
-                    ("prompt", Some(prompt)),
-                    ("agent_id", Some(agent)),
-                    ("idempotency_key", idempotency_key),
-                ]);
-                client.create_schedule(&fields).await?
+                let create = CreateSchedule {
+                    agent_id: agent,
+                    cron_expr: cron,
+                    timezone: options.timezone,
+                    prompt,
+                    skill_paths: (!options.skills.is_empty()).then_some(options.skills),
+                    source_view_id: options.source_view,
+                    active: options.active,
+                    overlap: options.overlap,
+                    catch_up: options.catch_up,
+                    jitter_ms: options.jitter_ms,
+                };
+                client.send_with(&create, &Conditions { idempotency_key }).await?
             }
             Action::Update { id, cron, prompt, version, options } => {
-                let fields = options.fields(&[("cron_expr", cron), ("prompt", prompt)]);
-                client.update_schedule(id, &fields, version).await?
-            }
-            Action::Delete { id } => client.delete_schedule(id).await?,
-            Action::Pause { id, reason } => client.pause_schedule(id, reason.as_deref()).await?,
-            Action::Resume { id } => client.resume_schedule(id).await?,
-            Action::Trigger { id, idempotency_key } => {
-                client.trigger_schedule(id, idempotency_key.as_deref()).await?
-            }
-            Action::Get { id } => serde_json::to_value(client.schedule(id).await?)?,
-            Action::List { source_view, limit, cursor } => {
-                let filter = ScheduleFilter {
-                    source_view_id: source_view,
-                    limit: Some(limit),
-                    cursor,
-                    ..ScheduleFilter::default()
+                let update = UpdateSchedule {
+                    schedule_id: ScheduleId(id),
+                    cron_expr: cron,
+                    timezone: options.timezone,
+                    prompt,
+                    skill_paths: (!options.skills.is_empty()).then_some(options.skills),
+                    source_view_id: options.source_view.map_or(Change::Keep, Change::Set),
+                    active: options.active,
+                    overlap: options.overlap,
+                    catch_up: options.catch_up,
+                    jitter_ms: options.jitter_ms,
                 };
-                let page = client.schedules(&filter).await?;
+                client.send_if(version, &update).await?
+            }
+            Action::Delete { id } => client.send(&DeleteSchedule { schedule_id: ScheduleId(id) }).await?,
+            Action::Pause { id, reason } => {
+                client.send(&PauseSchedule { schedule_id: ScheduleId(id), reason }).await?
+            }
+            Action::Resume { id } => client.send(&ResumeSchedule { schedule_id: ScheduleId(id) }).await?,
+            Action::Trigger { id, idempotency_key } => {
+                let trigger = TriggerSchedule { schedule_id: ScheduleId(id) };
+                client.send_with(&trigger, &Conditions { idempotency_key }).await?
+            }
+            Action::Get { id } => {
+                serde_json::to_value(client.send(&GetSchedule { schedule_id: ScheduleId(id) }).await?)?
+            }
+            Action::List { source_view, limit, cursor } => {
+                let query = ListSchedules { source_view_id: source_view, ..ListSchedules::default() };
+                let page = Page { limit: Some(limit), cursor, ..Page::default() };
+                let page = client.send_with(&query, &page).await?;
                 return match self.output {
                     Format::Json => self.output.object(&page),
                     Format::Table => self.output.list(
@@ -181,7 +181,7 @@ impl ScheduleCommand {
                 };
             }
             Action::Next { id, n } => {
-                let next = client.next_ticks(id, n).await?;
+                let next = client.send(&PreviewSchedule { schedule_id: ScheduleId(id), n: Some(n) }).await?;
                 return match self.output {
                     Format::Json => self.output.object(&next),
                     Format::Table => self.output.list(&next["items"], &["tick", "run_at"]),

@@ -1,13 +1,19 @@
 //! `capstan task`: submits, reads and controls tasks.
 
-use std::time::Duration;
-
-use anyhow::Context;
-use capstan_client::{AcceptAgentCommand, Follow, SubmitTaskInput, TaskFilter, TaskId};
+use capstan_client::Follow;
+use capstan_contract::command::{
+    AcceptAgentCommand, ArchiveTask, CancelTask, Conditions, RetryTask, SubmitTaskInput, TaskPayload,
+    UnarchiveTask, UpdateTask,
+};
+use capstan_contract::query::{GetTask, GetTaskLogs, ListTasks, Page, Wait};
+use capstan_domain::Change;
+use capstan_domain::id::TaskId;
+use capstan_domain::task::TaskState;
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::argument::{number_or_none, text, text_or_empty};
 use crate::output::{self, Format};
 use crate::remote::Remote;
 
@@ -67,7 +73,7 @@ enum Action {
     Logs {
         id: Uuid,
         #[arg(long)]
-        after: Option<String>,
+        after: Option<u64>,
         #[arg(long, default_value_t = 500)]
         limit: u32,
     },
@@ -104,46 +110,41 @@ struct Update {
     #[arg(long)]
     priority: Option<String>,
     /// Cost budget in US dollars.
-    #[arg(long)]
-    budget_usd: Option<String>,
+    #[arg(long, value_parser = number_or_none)]
+    budget_usd: Option<Change<f64>>,
     /// Display label.
-    #[arg(long)]
-    label: Option<String>,
+    #[arg(long, value_parser = text_or_empty::<String>)]
+    label: Option<Change<String>>,
     /// Deadline, for example 2026-01-02T03:04:05Z.
-    #[arg(long)]
-    deadline: Option<String>,
+    #[arg(long, value_parser = text_or_empty::<DateTime<Utc>>)]
+    deadline: Option<Change<DateTime<Utc>>>,
     /// Message of the task, used by later runs.
     #[arg(long)]
     message: Option<String>,
 }
 
 impl Update {
-    /// The changes by their wire names.
-    fn changes(self) -> anyhow::Result<Map<String, Value>> {
-        let mut changes = Map::new();
-        let mut change = |name: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                changes.insert(name.to_owned(), value);
-            }
-        };
-        let or_null = |text: String| if text.is_empty() { Value::Null } else { Value::String(text) };
-        let budget = self.budget_usd.map(|text| match text.as_str() {
-            "" => Ok(Value::Null),
-            text => text.parse::<f64>().map(Value::from).with_context(|| format!("--budget-usd {text}")),
-        });
-        change("priority", self.priority.map(Value::String));
-        change("budget_usd", budget.transpose()?);
-        change("label", self.label.map(or_null));
-        change("deadline", self.deadline.map(or_null));
-        change("payload_json", self.message.map(|message| json!({ "message": message })));
-        Ok(changes)
+    fn command(self) -> UpdateTask {
+        UpdateTask {
+            task_id: TaskId(self.id),
+            priority: self.priority,
+            budget_usd: self.budget_usd.unwrap_or_default(),
+            payload_json: self
+                .message
+                .map(|message| TaskPayload { message: Some(message), ..TaskPayload::default() }),
+            routing_json: None,
+            label: self.label.unwrap_or_default(),
+            labels: None,
+            deadline: self.deadline.unwrap_or_default(),
+        }
     }
 }
 
 #[derive(Args)]
 struct List {
-    #[arg(long)]
-    state: Option<String>,
+    /// States, separated by commas.
+    #[arg(long, value_delimiter = ',', value_parser = text::<TaskState>)]
+    state: Vec<TaskState>,
     #[arg(long)]
     agent: Option<String>,
     #[arg(long)]
@@ -167,7 +168,8 @@ impl TaskCommand {
                     timeout_ms: submit.timeout_ms,
                     ..AcceptAgentCommand::default()
                 };
-                let accepted = client.create_task(&task, submit.idempotency_key.as_deref()).await?;
+                let accepted =
+                    client.send_with(&task, &Conditions { idempotency_key: submit.idempotency_key }).await?;
                 let Some(task) = accepted.task.as_ref().filter(|_| submit.wait) else {
                     return self.output.object(&accepted.task);
                 };
@@ -179,21 +181,22 @@ impl TaskCommand {
                         break;
                     }
                 }
-                let position = events.resume_after().unwrap_or(&accepted.receipt.position).to_owned();
-                let task = client.task_at(task.id, &position, Duration::from_secs(10)).await?;
+                let position = events.resume_after().unwrap_or(&accepted.receipt.position).parse()?;
+                let wait = Wait { min_position: Some(position), wait_ms: Some(10_000) };
+                let task =
+                    client.send_with(&GetTask { task_id: TaskId(task.id), as_of: None }, &wait).await?;
                 self.output.object(&task)?;
                 if task.state == "done" { Ok(()) } else { Err(output::TaskEnded(task.state).into()) }
             }
             Action::List(list) => {
-                let filter = TaskFilter {
+                let query = ListTasks {
                     state: list.state,
                     agent_id: list.agent,
                     label: list.label,
-                    limit: Some(list.limit),
-                    cursor: list.cursor,
-                    ..TaskFilter::default()
+                    ..ListTasks::default()
                 };
-                let page = client.tasks(&filter).await?;
+                let page = Page { limit: Some(list.limit), cursor: list.cursor, ..Page::default() };
+                let page = client.send_with(&query, &page).await?;
                 match self.output {
                     Format::Json => self.output.object(&page),
                     Format::Table => self
@@ -201,7 +204,9 @@ impl TaskCommand {
                         .list(&page.items, &["id", "state", "agent_name", "label", "message", "created_at"]),
                 }
             }
-            Action::Get { id } => self.output.object(&client.task(id).await?),
+            Action::Get { id } => {
+                self.output.object(&client.send(&GetTask { task_id: TaskId(id), as_of: None }).await?)
+            }
             Action::Watch { id, after } => {
                 let follow = Follow { after: Some(after.unwrap_or_else(|| "0".into())), query: Vec::new() };
                 let mut events = client.stream_task(id, follow);
@@ -219,22 +224,24 @@ impl TaskCommand {
             }
             Action::Input { id, message, idempotency_key } => {
                 let input = SubmitTaskInput::from_text(TaskId(id), message);
-                self.output.object(&client.submit_input(&input, idempotency_key.as_deref()).await?)
+                self.output.object(&client.send_with(&input, &Conditions { idempotency_key }).await?)
             }
             Action::Cancel { id, reason } => {
-                self.output.object(&client.cancel_task(id, reason.as_deref()).await?.task)
+                self.output.object(&client.send(&CancelTask { task_id: TaskId(id), reason }).await?.task)
             }
             Action::Retry { id, message } => {
-                self.output.object(&client.retry_task(id, message.as_deref()).await?.task)
+                self.output.object(&client.send(&RetryTask { task_id: TaskId(id), message }).await?.task)
             }
-            Action::Archive { id } => self.output.object(&client.archive_task(id).await?.task),
-            Action::Unarchive { id } => self.output.object(&client.unarchive_task(id).await?.task),
-            Action::Update(update) => {
-                let id = update.id;
-                self.output.object(&client.update_task(id, &update.changes()?).await?.task)
+            Action::Archive { id } => {
+                self.output.object(&client.send(&ArchiveTask { task_id: TaskId(id) }).await?.task)
             }
+            Action::Unarchive { id } => {
+                self.output.object(&client.send(&UnarchiveTask { task_id: TaskId(id) }).await?.task)
+            }
+            Action::Update(update) => self.output.object(&client.send(&update.command()).await?.task),
             Action::Logs { id, after, limit } => {
-                let logs = client.task_logs(id, after.as_deref(), limit).await?;
+                let query = GetTaskLogs { task_id: TaskId(id), limit: Some(limit), cursor: after };
+                let logs = client.send(&query).await?;
                 match self.output {
                     Format::Json => self.output.object(&logs),
                     Format::Table => self.output.list(&logs["items"], &["ts", "stream", "data"]),

@@ -1,9 +1,10 @@
 //! `capstan workspace`: create, read and change workspaces.
 
+use capstan_contract::command::{CreateWorkspace, SettingsChanges, UpdateWorkspace};
+use capstan_contract::query::GetWorkspace;
 use clap::{Args, Subcommand};
-use serde_json::Value;
 
-use crate::agent::json;
+use crate::argument::json;
 use crate::output::Format;
 use crate::remote::Remote;
 
@@ -34,8 +35,8 @@ enum Action {
         #[arg(long)]
         display_name: Option<String>,
         /// Settings to change, a JSON object, for example `{"quotas": {"agents_max": 5}}`.
-        #[arg(long, value_parser = json)]
-        settings: Option<Value>,
+        #[arg(long, value_parser = json::<Box<SettingsChanges>>)]
+        settings: Option<Box<SettingsChanges>>,
         /// Fail unless the workspace has this version.
         #[arg(long)]
         if_version: Option<u64>,
@@ -47,18 +48,13 @@ impl WorkspaceCommand {
         let client = self.remote.client()?;
         match self.action {
             Action::Create { name } => {
-                self.output.object(&client.create_workspace(&name).await?["workspace"])
+                let command = CreateWorkspace { workspace: name, display_name: None };
+                self.output.object(&client.send(&command).await?["workspace"])
             }
-            Action::Get => self.output.object(&client.workspace_details().await?),
+            Action::Get => self.output.object(&client.send(&GetWorkspace {}).await?),
             Action::Update { display_name, settings, if_version } => {
-                let mut changes = serde_json::json!({});
-                if let Some(name) = display_name {
-                    changes["display_name"] = name.into();
-                }
-                if let Some(settings) = settings {
-                    changes["settings"] = settings;
-                }
-                self.output.object(&client.update_workspace(&changes, if_version).await?["workspace"])
+                let command = UpdateWorkspace { display_name, settings: settings.map(|settings| *settings) };
+                self.output.object(&client.send_if(if_version, &command).await?["workspace"])
             }
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::AsOf;
 
 /// Lists the runs of a workspace, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListRuns {
     /// Agent id, key or similar name.
     pub agent_id: Option<String>,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Archived, AsOf, WaitingReason};
 
 /// Lists the tasks of a workspace, newest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListTasks {
     /// Agent id, key or similar name.
     pub agent_id: Option<String>,
@@ -143,7 +143,7 @@ pub struct GetTaskEventBatch {
 }
 
 /// Lists the open questions of all tasks of a workspace, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListInbox {
     /// Agent id, key or similar name.
     pub agent_id: Option<String>,

@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use capstan_client::{ClaimedToolCall, Error, ReportToolCall, ToolCallId, WorkerId};
+use capstan_client::{
+    ClaimConditions, ClaimToolCall, ClaimedToolCall, Error, ReportToolCall, ToolCallId, WorkerId,
+};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Worker, WorkerError};
+use super::{Worker, WorkerError, millis};
 use crate::backoff::Backoff;
 
 /// A call is not offered again after this time: five tries of two minutes, with some margin.
@@ -50,12 +52,13 @@ impl Worker {
         }
         let slots = Arc::new(Semaphore::new(self.config.tools.slots.max(1)));
         let mut backoff = Backoff::default();
+        let wait_ms = millis(self.config.lease_wait);
         loop {
             let id = self.id();
             let slot = Arc::clone(&slots).acquire_owned();
             let claimed = async {
                 let slot = slot.await.expect("the semaphore is never closed");
-                let call = self.client.claim_tool_call(id, self.config.lease_wait).await?;
+                let call = self.client.send(&ClaimToolCall { worker_id: id, wait_ms }).await?;
                 Ok::<_, Error>(call.map(|call| (call, slot)))
             };
             let claimed = tokio::select! {
@@ -117,8 +120,13 @@ impl Worker {
         result: &ReportToolCall,
     ) -> Result<(), Error> {
         let mut backoff = Backoff::default();
+        let claim_of = ClaimConditions {
+            worker_id: id,
+            claim: claim.to_owned(),
+            idempotency_key: Some("result".to_owned()),
+        };
         loop {
-            match self.client.report_tool_call(id, claim, result).await {
+            match self.client.send_with(result, &claim_of).await.map(drop) {
                 Err(error) if error.is_retryable() => {
                     let pause = backoff.next(error.retry_after());
                     tracing::debug!(claim, %error, ?pause, "the report failed, retrying");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use capstan_client::{Client, ClientConfig};
+use capstan_contract::query::{ListTasks, Page};
 use capstan_eventlog::EventLog;
 use capstan_launcher::{Durability, LaunchConfig, Servers};
 use tokio_util::sync::CancellationToken;
@@ -61,11 +62,15 @@ impl Bed {
 
     /// Waits until the read models have caught up, so that one measurement does not pay for the one before.
     pub(super) async fn settled(&self) -> anyhow::Result<()> {
-        let head = self.head().await?;
+        let page = Page {
+            min_position: Some(self.node.log().head().await?),
+            limit: Some(1),
+            wait_ms: Some(30_000),
+            ..Page::default()
+        };
         let client = Client::new(&ClientConfig::new(self.url()))?;
         for _ in 0..10 {
-            let query = [("min_position", head.as_str()), ("wait_ms", "30000"), ("limit", "1")];
-            if client.get_json(&["v1", "workspaces", "dev", "tasks"], &query).await.is_ok() {
+            if client.send_with(&ListTasks::default(), &page).await.is_ok() {
                 return Ok(());
             }
         }

@@ -1,0 +1,59 @@
+//! Arguments whose types the contract defines.
+
+use capstan_domain::Change;
+use serde::de::DeserializeOwned;
+
+/// Reads JSON, and refuses a field that does not exist.
+pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let mut unknown = Vec::new();
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = serde_ignored::deserialize(&mut json, |path| unknown.push(path.to_string().replace("?.", "")));
+    let value = read.and_then(|value| json.end().map(|()| value)).map_err(|error| error.to_string())?;
+    if unknown.is_empty() { Ok(value) } else { Err(format!("unknown fields: {}", unknown.join(", "))) }
+}
+
+/// Reads a text of a fixed form, for example a state or a time.
+pub(crate) fn text<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_value(text.into())
+}
+
+/// Reads such a text, or the word that takes the value away.
+pub(crate) fn text_or_empty<T: DeserializeOwned>(given: &str) -> Result<Change<T>, serde_json::Error> {
+    if given.is_empty() { Ok(Change::Clear) } else { text(given).map(Change::Set) }
+}
+
+/// Reads a number, or nothing or `none`, which takes the value away.
+pub(crate) fn number_or_none(text: &str) -> Result<Change<f64>, String> {
+    if matches!(text, "" | "none") {
+        return Ok(Change::Clear);
+    }
+    text.parse().map(Change::Set).map_err(|_| "must be a number or none".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_domain::schedule::Overlap;
+    use capstan_domain::workspace::SettingsChanges;
+
+    use super::*;
+
+    #[test]
+    fn json_is_read_whole_and_without_unknown_fields() {
+        assert_eq!(json::<SettingsChanges>("{}"), Ok(SettingsChanges::default()));
+        assert!(
+            json::<SettingsChanges>(r#"{"quotas": {"agents_max": 1, "agent_max": 1}}"#)
+                .is_err_and(|error| error.contains("quotas.agent_max"))
+        );
+        assert!(json::<SettingsChanges>("{} {}").is_err());
+    }
+
+    #[test]
+    fn a_text_is_a_value_or_takes_it_away() {
+        assert_eq!(text_or_empty::<String>("").unwrap(), Change::Clear);
+        assert_eq!(text_or_empty::<Overlap>("skip").unwrap(), Change::Set(Overlap::Skip));
+        assert!(text::<Overlap>("later").is_err_and(|error| error.to_string().contains("`skip`")));
+        assert_eq!(number_or_none("none"), Ok(Change::Clear));
+        assert_eq!(number_or_none("1.5"), Ok(Change::Set(1.5)));
+        assert!(number_or_none("much").is_err());
+    }
+}
