@@ -241,7 +241,7 @@ impl Created {
     /// An agent with defaults for everything but key and name.
     pub fn named(workspace: &str, agent_key: &str, name: &str, at: DateTime<Utc>) -> Self {
         Self {
-            agent_id: AgentId::of_key(workspace, agent_key),
+            agent_id: AgentId::from_key(workspace, agent_key),
             workspace: workspace.to_owned(),
             agent_key: agent_key.to_owned(),
             name: name.to_owned(),
@@ -363,7 +363,7 @@ mod tests {
         let demo = || given::<Agent>([]).and(create("demo", "Demo", serde_json::json!({})));
         demo().when(delete(2)).then_rejected(Rejection::HasOpenTasks(2));
         demo().when(delete(0)).then([Event::Deleted(Deleted {
-            agent_id: AgentId::of_key("dev", "demo"),
+            agent_id: AgentId::from_key("dev", "demo"),
             deleted_at: DateTime::UNIX_EPOCH,
         })]);
         demo().and(delete(0)).when(delete(0)).then_rejected(Rejection::NotFound);
@@ -380,7 +380,7 @@ mod tests {
                 let profile = state.profile.as_ref().unwrap();
                 assert_eq!(
                     (profile.agent_id, profile.name.as_str()),
-                    (AgentId::of_key("dev", "demo"), "Second life")
+                    (AgentId::from_key("dev", "demo"), "Second life")
                 );
             });
     }

@@ -253,7 +253,7 @@ fn bound(
     let address = Address::new(&binding.channel_type, &binding.address)?;
     let channel_id = address.channel_id();
     Ok(Bound {
-        binding_id: BindingId::of_channel(workspace, channel_id),
+        binding_id: BindingId::for_channel(workspace, channel_id),
         channel_id,
         workspace: workspace.to_owned(),
         channel_type: address.channel_type().to_owned(),
@@ -326,14 +326,14 @@ mod tests {
         free.when(upsert("other", None, |_| {})).then_with(|events, state| {
             let ([Event::Bound(bound)], Some(held)) = (events, &state.binding) else { panic!("{events:?}") };
             assert_eq!((bound.workspace.as_str(), bound.address.as_str()), ("other", "ada@example.org"));
-            assert_ne!(held.binding_id, BindingId::of_channel("dev", held.channel_id));
+            assert_ne!(held.binding_id, BindingId::for_channel("dev", held.channel_id));
         });
         given::<Channel>([]).when(delete("dev")).then_rejected(Rejection::NotFound);
     }
 
     #[test]
     fn the_holder_replaces_the_binding() {
-        let agent_id = AgentId::of_key("dev", "demo");
+        let agent_id = AgentId::from_key("dev", "demo");
         let first = upsert("dev", Some(agent_id), |_| {});
         let second = upsert("dev", None, |binding| {
             binding.config = json!({"signature": "A."}).as_object().cloned().unwrap();
@@ -352,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_binding_is_deactivated_only_for_its_own_agent() {
-        let demo = AgentId::of_key("dev", "demo");
+        let demo = AgentId::from_key("dev", "demo");
         let deactivate =
             |workspace: &str, agent_id| by(Command::Deactivate { workspace: workspace.into(), agent_id });
         let held = || given::<Channel>([]).and(upsert("dev", Some(demo), |_| {}));
@@ -360,7 +360,7 @@ mod tests {
             assert!(!state.binding.as_ref().unwrap().active);
         });
         held().when(deactivate("other", demo)).then_nothing();
-        held().when(deactivate("dev", AgentId::of_key("dev", "x"))).then_nothing();
+        held().when(deactivate("dev", AgentId::from_key("dev", "x"))).then_nothing();
         held().and(deactivate("dev", demo)).when(deactivate("dev", demo)).then_nothing();
     }
 

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     fn key(lane: Option<&str>, policy: &RunPolicy) -> String {
-        execution_class_key("dev", AgentId::of_key("dev", "demo"), lane, policy)
+        execution_class_key("dev", AgentId::from_key("dev", "demo"), lane, policy)
     }
 
     #[test]
@@ -74,7 +74,7 @@ mod tests {
         other(|policy| policy.network_enabled = !policy.network_enabled);
         other(|policy| policy.interactive = !policy.interactive);
         let of = |workspace: &str, agent: &str| {
-            execution_class_key(workspace, AgentId::of_key("dev", agent), None, &policy)
+            execution_class_key(workspace, AgentId::from_key("dev", agent), None, &policy)
         };
         assert_ne!(of("dev", "demo"), of("other", "demo"));
         assert_ne!(of("dev", "demo"), of("dev", "other"));

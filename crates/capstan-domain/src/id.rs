@@ -100,91 +100,91 @@ pub fn derived(parts: &[&str]) -> Uuid {
 
 impl AgentId {
     /// The id of the agent with this key.
-    pub fn of_key(workspace: &str, agent_key: &str) -> Self {
+    pub fn from_key(workspace: &str, agent_key: &str) -> Self {
         Self(derived(&["agent", workspace, agent_key]))
     }
 }
 
 impl ChannelId {
     /// The id of the channel of this type and address.
-    pub fn of_address(channel_type: &str, address: &str) -> Self {
+    pub fn from_address(channel_type: &str, address: &str) -> Self {
         Self(derived(&["channel", channel_type, address]))
     }
 }
 
 impl BindingId {
     /// The id of a workspace's binding of a channel.
-    pub fn of_channel(workspace: &str, channel: ChannelId) -> Self {
+    pub fn for_channel(workspace: &str, channel: ChannelId) -> Self {
         Self(derived(&["channel-binding", workspace, &channel.to_string()]))
     }
 }
 
 impl TaskId {
     /// The id of the task a keyed command creates.
-    pub fn of_key(workspace: &str, agent: AgentId, idempotency_key: &str) -> Self {
+    pub fn from_key(workspace: &str, agent: AgentId, idempotency_key: &str) -> Self {
         Self(derived(&["task", workspace, &agent.to_string(), idempotency_key]))
     }
 }
 
 impl ScheduleId {
     /// The id of the schedule a keyed command creates.
-    pub fn of_key(workspace: &str, idempotency_key: &str) -> Self {
+    pub fn from_key(workspace: &str, idempotency_key: &str) -> Self {
         Self(derived(&["schedule", workspace, idempotency_key]))
     }
 }
 
 impl TaskId {
     /// The id of the subtask at this place in a run's list, counted from 0.
-    pub fn of_subtask(parent_run: RunId, index: u32) -> Self {
+    pub fn for_subtask(parent_run: RunId, index: u32) -> Self {
         Self(derived(&["subtask", &parent_run.to_string(), &index.to_string()]))
     }
 }
 
 impl ToolCallId {
     /// The id of the tool call a blocker decides.
-    pub fn of_blocker(blocker: BlockerId) -> Self {
+    pub fn for_blocker(blocker: BlockerId) -> Self {
         Self(derived(&["tool-call", &blocker.to_string()]))
     }
 }
 
 impl WatchId {
     /// The id of the watch at this place in a run's list, counted from 0.
-    pub fn of_run(run: RunId, index: u32) -> Self {
+    pub fn for_run(run: RunId, index: u32) -> Self {
         Self(derived(&["watch", &run.to_string(), &index.to_string()]))
     }
 }
 
 impl TokenId {
     /// The id of the token a keyed command issues.
-    pub fn of_key(workspace: &str, idempotency_key: &str) -> Self {
+    pub fn from_key(workspace: &str, idempotency_key: &str) -> Self {
         Self(derived(&["token", workspace, idempotency_key]))
     }
 }
 
 impl RunId {
     /// The id of a task's nth run, counted from 1.
-    pub fn of_task(task: TaskId, number: u32) -> Self {
+    pub fn for_task(task: TaskId, number: u32) -> Self {
         Self(derived(&["run", &task.to_string(), &number.to_string()]))
     }
 }
 
 impl InputId {
     /// The id of a keyed input.
-    pub fn of_key(task: TaskId, idempotency_key: &str) -> Self {
+    pub fn from_key(task: TaskId, idempotency_key: &str) -> Self {
         Self(derived(&["input", &task.to_string(), idempotency_key]))
     }
 }
 
 impl OutputId {
     /// The id of an output its producer named: stable inside a task, different between tasks.
-    pub fn of_name(task: TaskId, name: &str) -> Self {
+    pub fn from_name(task: TaskId, name: &str) -> Self {
         Self(derived(&["output", &task.to_string(), name]))
     }
 }
 
 impl BlockerId {
     /// The id of a task's nth blocker, counted from 1.
-    pub fn of_task(task: TaskId, revision: u32) -> Self {
+    pub fn for_task(task: TaskId, revision: u32) -> Self {
         Self(derived(&["blocker", &task.to_string(), &revision.to_string()]))
     }
 }
@@ -257,10 +257,10 @@ mod tests {
 
     #[test]
     fn a_key_is_another_one_for_another_agent_and_a_name_for_another_task() {
-        let task = |agent: &str| TaskId::of_key("dev", AgentId::of_key("dev", agent), "k");
+        let task = |agent: &str| TaskId::from_key("dev", AgentId::from_key("dev", agent), "k");
         assert_eq!(task("one"), task("one"));
         assert_ne!(task("one"), task("two"));
-        let output = |agent: &str| OutputId::of_name(task(agent), "report");
+        let output = |agent: &str| OutputId::from_name(task(agent), "report");
         assert_eq!(output("one"), output("one"));
         assert_ne!(output("one"), output("two"));
     }

@@ -222,7 +222,7 @@ mod tests {
         Command {
             body: AcceptAgentCommand { message: "go on".into(), ..AcceptAgentCommand::default() },
             session_id: "s".into(),
-            agent_id: AgentId::of_key("dev", "demo"),
+            agent_id: AgentId::from_key("dev", "demo"),
             task_id: task(number),
             input_id: InputId(Uuid::from_u128(100 + number)),
             last: Some(Last { task_id: task(1), is_open: true, is_archived: false }),

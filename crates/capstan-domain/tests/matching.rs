@@ -46,7 +46,7 @@ fn enqueued(mut task: Task, since: DateTime<Utc>, available_at: Option<DateTime<
     task.queued_at = Some(since);
     task.available_at = available_at;
     task.runs = Runs(vec![Run {
-        run_id: RunId::of_task(task.id(), 1),
+        run_id: RunId::for_task(task.id(), 1),
         cause: RunCause::Accepted,
         status: RunStatus::Accepted,
         delivered: false,
@@ -68,7 +68,7 @@ fn leased(mut task: Task) -> Task {
             task: task.id(),
             epoch: task.epoch,
         },
-        run_id: RunId::of_task(task.id(), 1),
+        run_id: RunId::for_task(task.id(), 1),
         attempt_no: 1,
         worker_id: WorkerId(Uuid::nil()),
         lease_ms: 30_000,

@@ -105,7 +105,7 @@ pub enum Control {
 
 impl Frame {
     /// One frame per event of a commit, without its secrets. Events need not be known to this build.
-    pub(crate) fn of_commit(recorded: &Recorded) -> Vec<Self> {
+    pub(crate) fn from_commit(recorded: &Recorded) -> Vec<Self> {
         let Recorded { position, commit, .. } = recorded;
         let count = commit.events.len();
         let frame = |(index, event): (usize, &capstan_envelope::EventRecord)| Self {
@@ -132,25 +132,25 @@ impl Frame {
     /// It carries an id: a subscriber that got nothing yet can resume from here as well.
     pub(crate) fn caught_up(position: Position) -> Self {
         let id = Some(Cursor::after(position).to_string());
-        Self { id, ..Self::of_control(CAUGHT_UP, &Control::CaughtUp { position }) }
+        Self { id, ..Self::for_control(CAUGHT_UP, &Control::CaughtUp { position }) }
     }
 
     /// A log that is another one has no place to resume from.
     pub(crate) fn gap(reason: GapReason, cursor: Cursor) -> Self {
         let resume_from = (reason != GapReason::LogDiverged).then(|| cursor.to_string());
-        Self::of_control(GAP, &Control::Gap { reason, resume_from, lost: None })
+        Self::for_control(GAP, &Control::Gap { reason, resume_from, lost: None })
     }
 
     /// Log lines are missing; `lost` of them, where the number is known.
     pub(crate) fn gap_in_lines(reason: GapReason, lost: Option<u64>) -> Self {
-        Self::of_control(GAP, &Control::Gap { reason, resume_from: None, lost })
+        Self::for_control(GAP, &Control::Gap { reason, resume_from: None, lost })
     }
 
     pub(crate) fn end(position: Position) -> Self {
-        Self::of_control(END, &Control::End { position })
+        Self::for_control(END, &Control::End { position })
     }
 
-    fn of_control(event: &str, control: &Control) -> Self {
+    fn for_control(event: &str, control: &Control) -> Self {
         Self { id: None, event: event.to_owned(), data: json_bytes(control) }
     }
 }

@@ -34,7 +34,7 @@ impl Entry {
     /// The frames of the events behind `cursor`.
     pub(crate) fn frames_after(&self, cursor: Cursor) -> &[Frame] {
         let Some(seen) = cursor.seen_of(self.position()) else { return &[] };
-        let frames = self.frames.get_or_init(|| Frame::of_commit(&self.recorded));
+        let frames = self.frames.get_or_init(|| Frame::from_commit(&self.recorded));
         frames.get(seen..).unwrap_or_default()
     }
 }

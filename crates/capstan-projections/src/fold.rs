@@ -171,7 +171,7 @@ mod tests {
 
     /// A commit of an agent with a role of 15 kB.
     fn created(key: &str, position: u64, version: u64) -> Decoded {
-        let agent_id = AgentId::of_key("dev", key);
+        let agent_id = AgentId::from_key("dev", key);
         let event = agent::Event::Created(agent::Created {
             role: "r".repeat(15_000),
             ..agent::Created::named("dev", key, key, Utc::now())

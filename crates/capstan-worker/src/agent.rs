@@ -18,7 +18,7 @@ use std::time::Duration;
 
 pub(crate) use self::conversation::{Conversation, not_started, see_off};
 pub(crate) use self::ending::{Ended, Ending, exit_text, result_of, well_ended};
-pub(crate) use self::environment::{of_attempt, passed_on};
+pub(crate) use self::environment::{for_attempt, passed_on};
 pub(crate) use self::line_splitter::{LINE_MAX, Line};
 pub(crate) use self::message::{Message, Refusal, ToolCall, read as read_message};
 pub(crate) use self::process::{AgentProcess, Chunk, Listener, Written};

@@ -23,7 +23,7 @@ use self::stream_json::StreamJson;
 use self::transcript::Transcript;
 use self::verdict::verdict;
 use crate::agent::{
-    AgentProcess, Conversation, Ended, Relay, Session, Sessions, StdinMode, not_started, of_attempt, see_off,
+    AgentProcess, Conversation, Ended, Relay, Session, Sessions, StdinMode, for_attempt, not_started, see_off,
 };
 use crate::{Assignment, Conclusion, Runner, RunnerOptions};
 
@@ -126,7 +126,7 @@ impl ClaudeCodeRunner {
         let first = user_message(texts.into_iter().chain(attachments.as_deref()));
         let directory = session.working_directory(leased)?;
         let environment =
-            of_attempt(leased, Some(&session.directory()?), &self.options.pass_env, std::env::vars());
+            for_attempt(leased, Some(&session.directory()?), &self.options.pass_env, std::env::vars());
         let mode = if leased.policy.interactive { StdinMode::Open } else { StdinMode::Close };
         let command = line.command(&self.options.claude).current_dir(directory);
         let is_open = Arc::new(AtomicBool::new(false));

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::agent::{
     AgentProcess, Conversation, LINE_MAX, Line, Listener, Message, Relay, Sessions, StdinMode, ToolCall,
-    Written, not_started, of_attempt, read_message, result_of, see_off,
+    Written, for_attempt, not_started, read_message, result_of, see_off,
 };
 use crate::runner_options::MissingOption;
 use crate::{Assignment, Conclusion, Runner, RunnerOptions};
@@ -45,7 +45,7 @@ impl Runner for ProcessRunner {
             Err(error) => return not_started(&error),
         };
         let environment =
-            of_attempt(leased, session_dir.as_deref(), &self.options.pass_env, std::env::vars());
+            for_attempt(leased, session_dir.as_deref(), &self.options.pass_env, std::env::vars());
         let mode = if leased.policy.interactive { self.options.stdin } else { StdinMode::Close };
         let mut process = match start(&self.command, environment, &leased.prompt, mode).await {
             Ok(process) => process,

@@ -24,7 +24,7 @@ impl Execute for AcceptAgentCommand {
             None => None,
         };
         let task_id = match &key {
-            Some(key) => TaskId::of_key(workspace.as_str(), agent.agent_id, &key.text()),
+            Some(key) => TaskId::from_key(workspace.as_str(), agent.agent_id, &key.text()),
             None => TaskId(fresh_id(call.received_at)),
         };
         let state = resolve::workspace_state(app, workspace).await?;

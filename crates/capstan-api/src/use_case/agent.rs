@@ -21,7 +21,7 @@ use crate::receipt::{Reply, Success};
 
 impl Execute for CreateAgent {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
-        let agent_id = AgentId::of_key(workspace.as_str(), self.agent_key.trim());
+        let agent_id = AgentId::from_key(workspace.as_str(), self.agent_key.trim());
         let stream = streams::agent(workspace, agent_id)?;
         let workspace_state = resolve::workspace_state(app, workspace).await?;
         if let Some(max) = workspace_state.state.settings().and_then(|settings| settings.quotas.agents_max)

@@ -28,7 +28,7 @@ impl Execute for UpsertChannelBinding {
         self.agent_id = agent_id.map(|id| id.to_string());
         let stream = streams::channel(&address)?;
         let context = call.command_of_tenant(workspace, &stream, call.key().as_ref(), &self);
-        let binding_id = BindingId::of_channel(workspace.as_str(), address.channel_id());
+        let binding_id = BindingId::for_channel(workspace.as_str(), address.channel_id());
         let command = Command::Upsert { workspace: workspace.to_string(), agent_id, binding: Box::new(self) };
         let shown = app.reads.channel(workspace, binding_id);
         decide_and_show(app, &app.dispatch.channels, &stream, command, &context, Success::Done, shown).await
@@ -79,7 +79,7 @@ impl Answer for GetChannelBinding {
         const WHAT: &str = "channel binding";
         let address =
             Address::new(&self.channel_type, &self.address).map_err(|_| Problem::not_found(WHAT))?;
-        let id = BindingId::of_channel(workspace.as_str(), address.channel_id());
+        let id = BindingId::for_channel(workspace.as_str(), address.channel_id());
         app.reads.get(workspace, &id, WHAT).await
     }
 }

@@ -19,7 +19,7 @@ const CHECKS_MAX: u32 = 4;
 
 /// The id of an input: the same for every repeat of a command with a key.
 pub(super) fn input_id(task_id: TaskId, key: Option<&CommandKey>, call: &CallContext) -> InputId {
-    key.map_or_else(|| InputId(fresh_id(call.received_at)), |key| InputId::of_key(task_id, &key.text()))
+    key.map_or_else(|| InputId(fresh_id(call.received_at)), |key| InputId::from_key(task_id, &key.text()))
 }
 
 /// An input of a caller, with the facts beside it.

@@ -38,7 +38,7 @@ impl Execute for CreateTaskOutput {
 pub(crate) fn unnamed_output(task_id: TaskId, key: Option<&CommandKey>, call: &CallContext) -> OutputId {
     key.map_or_else(
         || OutputId(fresh_id(call.received_at)),
-        |key| OutputId::of_name(task_id, &format!("key:{}", key.text())),
+        |key| OutputId::from_name(task_id, &format!("key:{}", key.text())),
     )
 }
 

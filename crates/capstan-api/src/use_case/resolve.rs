@@ -104,7 +104,7 @@ pub(crate) async fn read_agent(app: &App, workspace: &Workspace, named: &str) ->
 
 /// The ids a name may stand for: itself, and that of the agent with exactly this key.
 fn ids_of(workspace: &Workspace, named: &str) -> impl Iterator<Item = AgentId> + use<> {
-    let by_key = (!named.is_empty()).then(|| AgentId::of_key(workspace.as_str(), named));
+    let by_key = (!named.is_empty()).then(|| AgentId::from_key(workspace.as_str(), named));
     named.parse().ok().into_iter().chain(by_key)
 }
 

@@ -28,7 +28,7 @@ impl Execute for CreateSchedule {
         let key = call.key();
         let agent = resolve::agent(app, workspace, &self.agent_id).await?;
         let schedule_id = match &key {
-            Some(key) => ScheduleId::of_key(workspace.as_str(), &key.text()),
+            Some(key) => ScheduleId::from_key(workspace.as_str(), &key.text()),
             None => ScheduleId(fresh_id(call.received_at)),
         };
         let stream = streams::schedule(workspace, schedule_id)?;
@@ -90,7 +90,7 @@ impl Execute for TriggerSchedule {
         let agent = resolve::agent(app, workspace, &known.agent_id.to_string()).await?;
         let task_id = match &key {
             Some(key) => {
-                TaskId::of_key(workspace.as_str(), agent.agent_id, &format!("{stream}:{}", key.text()))
+                TaskId::from_key(workspace.as_str(), agent.agent_id, &format!("{stream}:{}", key.text()))
             }
             None => TaskId(fresh_id(call.received_at)),
         };

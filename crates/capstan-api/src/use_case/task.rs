@@ -61,7 +61,7 @@ impl Execute for RetryTask {
         // Keys are per command: an input may have been submitted under the same one.
         let input_id = call.key().map_or_else(
             || InputId(fresh_id(call.received_at)),
-            |key| InputId::of_key(task_id, &format!("retry:{}", key.text())),
+            |key| InputId::from_key(task_id, &format!("retry:{}", key.text())),
         );
         let message_bytes_max = app.config.message_bytes_max;
         let retry = |command| Command::Retry { command, input_id, message_bytes_max };

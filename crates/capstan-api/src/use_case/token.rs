@@ -26,7 +26,7 @@ impl Execute for IssueToken {
         }
         let key = call.key();
         let token_id = match &key {
-            Some(key) => TokenId::of_key(workspace.as_str(), &key.text()),
+            Some(key) => TokenId::from_key(workspace.as_str(), &key.text()),
             None => TokenId(fresh_id(call.received_at)),
         };
         let stream = streams::token(workspace, token_id)?;

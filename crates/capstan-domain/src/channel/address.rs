@@ -55,7 +55,7 @@ impl Address {
 
     /// The channel's id: the same for all workspaces.
     pub fn channel_id(&self) -> ChannelId {
-        ChannelId::of_address(&self.channel_type, &self.address)
+        ChannelId::from_address(&self.channel_type, &self.address)
     }
 }
 

@@ -15,7 +15,7 @@ const LABEL_CHARS: usize = 60;
 /// The task of a tick: the one that a command with the key `schedule:<id>:<tick>` makes, whoever sends it.
 pub fn task_of_tick(schedule: &Schedule, tick: DateTime<Utc>) -> TaskId {
     let key = format!("schedule:{}:{}", schedule.schedule_id, tick.timestamp());
-    TaskId::of_key(&schedule.workspace, schedule.agent_id, &key)
+    TaskId::from_key(&schedule.workspace, schedule.agent_id, &key)
 }
 
 /// The command that makes the task these events ask for; none when they ask for none.

@@ -42,7 +42,7 @@ pub(super) fn accept(accept: &Accept, at: DateTime<Utc>) -> Result<Vec<Event>, R
     let label = accepted.label.clone();
     let mut events = vec![Event::TaskAccepted(Arc::new(accepted))];
     // No run has number 0, so the ids of these watches collide with no others.
-    events.extend(watches::armed(RunId::of_task(task_id, 0), &accept.watches, at));
+    events.extend(watches::armed(RunId::for_task(task_id, 0), &accept.watches, at));
     events.push(match wake_at {
         Some(wake_at) => {
             Event::TaskSlept(TaskSlept {
@@ -57,7 +57,7 @@ pub(super) fn accept(accept: &Accept, at: DateTime<Utc>) -> Result<Vec<Event>, R
             })
         }
         None => Event::RunRequested(RunRequested {
-            run_id: RunId::of_task(task_id, 1),
+            run_id: RunId::for_task(task_id, 1),
             run_no: 1,
             cause: RunCause::Accepted,
             prompt,

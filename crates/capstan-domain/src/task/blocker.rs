@@ -123,7 +123,7 @@ fn proceed(task: &Task, blocker: &Blocker, action: Option<Decision>, at: DateTim
         }
     };
     // One per question, so that a repeat is the same input.
-    let input_id = InputId::of_key(task.id(), &format!("blocker-deadline:{}", blocker.opened.blocker_id));
+    let input_id = InputId::from_key(task.id(), &format!("blocker-deadline:{}", blocker.opened.blocker_id));
     let live = task.working_attempt();
     let outcome = match live {
         _ if is_reported_later => InputOutcome::Recorded,

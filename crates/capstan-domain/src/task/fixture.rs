@@ -28,7 +28,7 @@ pub(super) fn task_id() -> TaskId {
 }
 
 pub(super) fn run(number: u32) -> RunId {
-    RunId::of_task(task_id(), number)
+    RunId::for_task(task_id(), number)
 }
 
 pub(super) fn attempt(epoch: u64) -> AttemptId {
@@ -44,7 +44,7 @@ pub(super) fn output_id(number: u128) -> OutputId {
 }
 
 pub(super) fn blocker_id(revision: u32) -> BlockerId {
-    BlockerId::of_task(task_id(), revision)
+    BlockerId::for_task(task_id(), revision)
 }
 
 pub(super) fn agent() -> crate::agent::Created {

@@ -153,7 +153,7 @@ fn defer(task: &Task, live: &Live, command: &CheckToolCall, at: DateTime<Utc>) -
     let summary = non_blank(command.summary.as_deref()).unwrap_or(built.summary);
     let details = non_blank(command.details.as_deref()).or(built.details);
     let asked = blocker::question(task, live.run_id, BlockerKind::Approval, summary.clone(), at);
-    let tool_call_id = ToolCallId::of_blocker(asked.blocker_id);
+    let tool_call_id = ToolCallId::for_blocker(asked.blocker_id);
     let deferred = ToolCallDeferred {
         tool_call_id,
         run_id: live.run_id,
@@ -247,14 +247,14 @@ pub(super) fn end(task: &Task, command: &EndToolCall, at: DateTime<Utc>) -> Resu
     };
     let mut events = Vec::new();
     if ended.outcome == ToolOutcome::Ok {
-        let output_id = OutputId::of_name(task.id(), &format!("tool-call:{}", command.tool_call_id));
+        let output_id = OutputId::from_name(task.id(), &format!("tool-call:{}", command.tool_call_id));
         events.extend(email::output(&call.deferred, output_id, &ended));
     }
     let message = agent_text::executed(&call.deferred, &ended);
     events.push(Event::ToolExecutionEnded(ended));
     // A task that ended meanwhile is not opened by what was left to report.
     if !task.state.is_terminal() {
-        let input_id = InputId::of_key(task.id(), &format!("tool-call:{}", command.tool_call_id));
+        let input_id = InputId::from_key(task.id(), &format!("tool-call:{}", command.tool_call_id));
         events.extend(input::report(task, input_id, InputSource::ToolCall, message, at));
     }
     Ok(events)

@@ -44,7 +44,7 @@ pub(super) fn fire(task: &Task, command: &FireWatch, at: DateTime<Utc>) -> Vec<E
     if task.watches.batches.contains(&items_hash) {
         return Vec::new();
     }
-    let input_id = InputId::of_key(task.id(), &format!("watch:{items_hash}"));
+    let input_id = InputId::from_key(task.id(), &format!("watch:{items_hash}"));
     let mut events = vec![Event::WatchFired(WatchFired { watch_id: *watch_id, items_hash, input_id, at })];
     let message = news(watch, &command.items);
     events.extend(input::report(task, input_id, InputSource::Watch, message, at));

@@ -427,7 +427,7 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
     let attempt_id = AttemptId { workspace: "dev".into(), task: task_id(), epoch };
     let run_id = match task.current_run() {
         Some(run) if !wild => run.run_id,
-        _ => RunId::of_task(task_id(), u32::from(a % 5)),
+        _ => RunId::for_task(task_id(), u32::from(a % 5)),
     };
     // Few ids, so that some come twice.
     let input_id = InputId(Uuid::from_u128(1000 + u128::from(a % 40)));
@@ -447,7 +447,7 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
         Kind::ExpireBlocker => {
             let open = task.blocker.as_ref().filter(|_| !wild).map(|blocker| &blocker.opened);
             let blocker_id =
-                open.map_or(BlockerId::of_task(task_id(), u32::from(a % 4)), |open| open.blocker_id);
+                open.map_or(BlockerId::for_task(task_id(), u32::from(a % 4)), |open| open.blocker_id);
             let due = open.and_then(|open| open.deadline.as_ref()).map_or(at, |deadline| deadline.at);
             Command::ExpireBlocker(ExpireBlocker { blocker_id, grace_ms: 1000 }).at(due.max(at))
         }
@@ -634,7 +634,7 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
         }
         Kind::LiftBudget => {
             let open = task.blocker.as_ref().filter(|_| !wild).map(|blocker| blocker.opened.blocker_id);
-            let blocker_id = open.unwrap_or(BlockerId::of_task(task_id(), u32::from(a % 5)));
+            let blocker_id = open.unwrap_or(BlockerId::for_task(task_id(), u32::from(a % 5)));
             Command::LiftBudget(LiftBudget { blocker_id }).at(at)
         }
     }

@@ -22,7 +22,7 @@ fn alone(bench: &mut Bench, n: usize) -> StreamKey {
 
 /// Gives the agent of all tasks a budget.
 fn limit_agent(bench: &mut Bench, limit_usd: f64) {
-    let agent_id = AgentId::of_key("dev", "demo");
+    let agent_id = AgentId::from_key("dev", "demo");
     let created = json!({
         "agent_id": agent_id, "workspace": "dev", "agent_key": "demo", "name": "Demo", "role": "r",
         "memory_scope": "m", "cost_budget_usd": limit_usd, "config": {}, "active": true, "created_at": start(),

@@ -80,7 +80,7 @@ pub(crate) fn accept(birth: &Birth, key: &StreamKey, at: DateTime<Utc>) -> Reque
 /// The agent everybody speaks to.
 pub(crate) fn demo(workspace: &str, at: DateTime<Utc>) -> agent::Created {
     agent::Created {
-        agent_id: AgentId::of_key(workspace, "demo"),
+        agent_id: AgentId::from_key(workspace, "demo"),
         workspace: workspace.into(),
         agent_key: "demo".into(),
         name: "Demo".into(),

@@ -17,7 +17,7 @@ fn family(bench: &mut Bench, children: usize, join: Join) -> (StreamKey, Vec<Str
     bench.send(&parent, &begin(&leased[0].attempt_id, now));
     bench.send(&parent, &finish_with_children(&leased[0].attempt_id, children, join, now));
     let run_id = bench.world.task(&parent).runs[0].run_id;
-    let child = |index| StreamKey::new("dev", TaskId::of_subtask(run_id, index));
+    let child = |index| StreamKey::new("dev", TaskId::for_subtask(run_id, index));
     (parent, (0..children as u32).map(child).collect())
 }
 
@@ -137,7 +137,7 @@ fn a_new_leader_creates_reports_and_cancels_what_the_old_one_left_undone() {
     bench.failing = true;
     let now = bench.now;
     bench.send(&parent, &finish_with_children(&attempt.attempt_id, 1, Join::All, now));
-    let child = StreamKey::new("dev", TaskId::of_subtask(bench.world.task(&parent).runs[0].run_id, 0));
+    let child = StreamKey::new("dev", TaskId::for_subtask(bench.world.task(&parent).runs[0].run_id, 0));
     assert!(!bench.world.tasks.contains_key(&child));
     bench.failing = false;
     bench.take_over();

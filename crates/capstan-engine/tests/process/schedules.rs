@@ -32,7 +32,7 @@ struct Clock {
 
 impl Clock {
     fn begin() -> Self {
-        let schedule_id = ScheduleId::of_key("dev", "s");
+        let schedule_id = ScheduleId::from_key("dev", "s");
         let key = Arc::new(ScheduleKey { workspace: "dev".into(), schedule_id });
         let process = Process::new(config(), start());
         let mut clock = Self { process, key, state: None, version: 0, log: Vec::new(), now: start() };
@@ -180,7 +180,7 @@ fn a_change_of_its_agent_is_checked_and_a_change_of_another_one_is_not() {
     let mut clock = Clock::begin();
     clock.deliver();
     let checked = |clock: &mut Clock, agent: &str| {
-        let agent = stream("dev", "agent", &AgentId::of_key("dev", agent).to_string());
+        let agent = stream("dev", "agent", &AgentId::from_key("dev", agent).to_string());
         clock.process.commit(&recorded(agent, 2, Uuid::nil(), Vec::new()), clock.now).unwrap();
         clock.process.turn(clock.now).iter().any(|effect| matches!(effect, Effect::CheckAgent(_)))
     };

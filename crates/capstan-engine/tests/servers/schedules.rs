@@ -65,7 +65,7 @@ impl Plan {
         });
         let create = agent::Command::Create { workspace: demo.workspace, agent };
         let create = Requested::new(create, now());
-        let stream = stream_of(AgentCodec::CATEGORY, &AgentId::of_key("dev", "demo").to_string());
+        let stream = stream_of(AgentCodec::CATEGORY, &AgentId::from_key("dev", "demo").to_string());
         self.office.execute(&agents, &stream, &create).await;
     }
 
@@ -77,7 +77,7 @@ impl Plan {
 
     /// Begins a schedule as if so many minutes ago, and nobody had fired it since.
     async fn begin(&self, name: &str, create: CreateSchedule, minutes_ago: i64) -> StreamId {
-        let schedule_id = ScheduleId::of_key("dev", name);
+        let schedule_id = ScheduleId::from_key("dev", name);
         let stream = stream_of("schedule", &schedule_id.to_string());
         let agent = demo(now());
         let new = NewSchedule { schedule_id, workspace: "dev".into(), agent, prompt_bytes_max: 1_000 };
@@ -189,7 +189,7 @@ async fn a_leader_begins_with_the_schedules_that_were_there_and_follows_their_ch
     let events = plan.caught_up(&before).await;
     assert!(matches!(events[1], Event::TicksMissed(_)) && fired(&events).len() == 1, "{events:?}");
     let update = Box::new(UpdateSchedule {
-        schedule_id: ScheduleId::of_key("dev", "changed"),
+        schedule_id: ScheduleId::from_key("dev", "changed"),
         cron_expr: Some("* * * * *".into()),
         timezone: None,
         prompt: None,

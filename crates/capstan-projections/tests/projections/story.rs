@@ -490,7 +490,7 @@ fn usage(cost_usd: f64) -> Usage {
 }
 
 fn agent_stream(workspace: &str, key: &str) -> StreamId {
-    let id = AgentId::of_key(workspace, key).to_string();
+    let id = AgentId::from_key(workspace, key).to_string();
     StreamId::new(Workspace::new(workspace).unwrap(), "agent", &id).unwrap()
 }
 

@@ -27,7 +27,7 @@ const VALUE_MAX: usize = 96 * 1024;
 
 /// The agent's environment: the harmless part of the worker's, the variables chosen by the operator, and the attempt in
 /// `CAPSTAN_` variables. The worker's own settings, such as its token, are not passed.
-pub(crate) fn of_attempt(
+pub(crate) fn for_attempt(
     leased: &LeasedAttempt,
     session_dir: Option<&Path>,
     pass_env: &[String],
@@ -119,7 +119,7 @@ mod tests {
         ];
         let own = own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let passed = ["MODEL_KEY".to_owned(), "CAPSTAN_TOKEN".to_owned()];
-        of_attempt(leased, Some(Path::new("/sessions/s")), &passed, own).into_iter().collect()
+        for_attempt(leased, Some(Path::new("/sessions/s")), &passed, own).into_iter().collect()
     }
 
     #[test]

@@ -82,7 +82,7 @@ pub(crate) fn read(line: &str) -> Option<Result<Message, Refusal>> {
     let mut fields: Map<String, Value> = serde_json::from_str(line).ok()?;
     let kind = fields.remove("capstan")?;
     Some(match kind.as_str() {
-        Some(kind) => of_kind(kind, fields).map_err(|error| Refusal {
+        Some(kind) => from_kind(kind, fields).map_err(|error| Refusal {
             reason: format!("message {kind}: {error}"),
             is_of_plan: matches!(kind, "blocker" | "subtask" | "wake" | "watch"),
         }),
@@ -90,7 +90,7 @@ pub(crate) fn read(line: &str) -> Option<Result<Message, Refusal>> {
     })
 }
 
-fn of_kind(kind: &str, mut fields: Map<String, Value>) -> Result<Message, serde_json::Error> {
+fn from_kind(kind: &str, mut fields: Map<String, Value>) -> Result<Message, serde_json::Error> {
     Ok(match kind {
         "interactive" => {
             let EmptyLine {} = strict(fields)?;

@@ -96,7 +96,7 @@ async fn fill(log: &Arc<dyn EventLog>, tasks: usize) -> anyhow::Result<()> {
     let workspace = Workspace::new("dev")?;
     let agents: Dispatcher<Agent, AgentCodec> =
         Dispatcher::new(log.clone(), Arc::new(NoSnapshots), DispatcherConfig::default());
-    let agent_id = AgentId::of_key("dev", "demo");
+    let agent_id = AgentId::from_key("dev", "demo");
     let demo =
         agent::CreateAgent { agent_key: "demo".into(), name: "Demo".into(), ..agent::CreateAgent::default() };
     let create = agent::Command::Create { workspace: "dev".into(), agent: Box::new(demo) };
@@ -157,7 +157,7 @@ async fn finished_task(
             metadata: serde_json::Map::new(),
             status: None,
         }),
-        output_id: OutputId::of_name(task_id, "result"),
+        output_id: OutputId::from_name(task_id, "result"),
         attempt_id: Some(attempt_id.clone()),
     }
     .at(Utc::now());

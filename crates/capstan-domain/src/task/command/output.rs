@@ -66,8 +66,8 @@ impl ProduceOutput {
     pub fn output_id(&self, task: TaskId, unnamed: impl FnOnce() -> OutputId) -> OutputId {
         let name = self.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
         match (self.id, name) {
-            (Some(id), _) => OutputId::of_name(task, &id.to_string()),
-            (None, Some(name)) => OutputId::of_name(task, name),
+            (Some(id), _) => OutputId::from_name(task, &id.to_string()),
+            (None, Some(name)) => OutputId::from_name(task, name),
             (None, None) => unnamed(),
         }
     }

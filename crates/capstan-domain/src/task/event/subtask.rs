@@ -123,6 +123,6 @@ impl JoinWait {
     /// The input that reports the end of this wait to the task.
     pub fn input_id(&self, task: TaskId) -> InputId {
         let first = self.task_ids.first().map(ToString::to_string).unwrap_or_default();
-        InputId::of_key(task, &format!("subtasks:{first}"))
+        InputId::from_key(task, &format!("subtasks:{first}"))
     }
 }

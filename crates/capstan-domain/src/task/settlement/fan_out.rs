@@ -116,7 +116,7 @@ fn subtask(
         policy.check(faults);
     }
     Subtask {
-        task_id: TaskId::of_subtask(run_id, index),
+        task_id: TaskId::for_subtask(run_id, index),
         index,
         prompt: spec.prompt.trim().to_owned(),
         label: given(&spec.label),

@@ -25,7 +25,7 @@ pub(in crate::task) fn question(
 ) -> BlockerOpened {
     let revision = task.blocker_revision.saturating_add(1);
     BlockerOpened {
-        blocker_id: BlockerId::of_task(task.id(), revision),
+        blocker_id: BlockerId::for_task(task.id(), revision),
         revision,
         run_id,
         kind,
@@ -95,7 +95,7 @@ pub(in crate::task) fn open(task: &Task, live: &Live, asked: NewQuestion, at: Da
             items: Vec::new(),
             message: None,
             by: None,
-            superseded_by: Some(BlockerId::of_task(task.id(), task.blocker_revision.saturating_add(1))),
+            superseded_by: Some(BlockerId::for_task(task.id(), task.blocker_revision.saturating_add(1))),
         };
         events.push(closed(blocker, BlockerStatus::Superseded, None, Some(resolution), at));
     }

@@ -111,7 +111,7 @@ pub(in crate::task) fn request(
 ) -> RunRequested {
     let run_no = u32::try_from(task.runs.len()).unwrap_or(u32::MAX).saturating_add(1);
     RunRequested {
-        run_id: RunId::of_task(task.id(), run_no),
+        run_id: RunId::for_task(task.id(), run_no),
         run_no,
         cause,
         prompt,

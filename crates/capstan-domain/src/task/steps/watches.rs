@@ -11,7 +11,7 @@ use crate::task::state::Task;
 /// Arms the watches of a run.
 pub(in crate::task) fn armed(run_id: RunId, watches: &[SourceWatch], at: DateTime<Utc>) -> Vec<Event> {
     let arm = |(place, watch): (usize, &SourceWatch)| {
-        let watch_id = WatchId::of_run(run_id, u32::try_from(place).unwrap_or(u32::MAX));
+        let watch_id = WatchId::for_run(run_id, u32::try_from(place).unwrap_or(u32::MAX));
         Event::WatchArmed(WatchArmed { watch_id, watch: watch.clone(), at })
     };
     watches.iter().enumerate().map(arm).collect()

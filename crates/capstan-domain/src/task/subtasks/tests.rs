@@ -27,7 +27,7 @@ fn both(join: Option<Join>) -> Requested<Command> {
 }
 
 fn child(index: u32) -> TaskId {
-    TaskId::of_subtask(run(1), index)
+    TaskId::for_subtask(run(1), index)
 }
 
 fn ended(index: u32, state: TaskState, result: Value) -> Requested<Command> {

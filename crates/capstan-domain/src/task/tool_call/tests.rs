@@ -43,7 +43,7 @@ fn says_at(history: &Given<TaskDecider>, command: &CheckToolCall, seconds: i64) 
 }
 
 fn call_id() -> ToolCallId {
-    ToolCallId::of_blocker(blocker_id(1))
+    ToolCallId::for_blocker(blocker_id(1))
 }
 
 /// A task that waits for a decision on an email.
