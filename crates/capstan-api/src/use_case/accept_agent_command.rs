@@ -65,7 +65,7 @@ impl Execute for AcceptAgentCommand {
         let mut reply = Reply::new(Success::Accepted, &context, &decided);
         // A new task is shown from its own events, so that the reply does not wait for the read models.
         if decided.duplicate {
-            let task = wait::shown(app, decided.position, app.reads.task(workspace, task_id)).await;
+            let task = wait::shown(app, decided.position, app.reads.one(workspace, &task_id)).await;
             return Ok(reply.showing_object("task", task));
         }
         reply.entity = Reads::new_task(&stream, &context, &decided).map(|task| ("task", task));

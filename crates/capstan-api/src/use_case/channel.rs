@@ -30,7 +30,7 @@ impl Execute for UpsertChannelBinding {
         let context = call.command_of_tenant(workspace, &stream, call.key().as_ref(), &self);
         let binding_id = BindingId::for_channel(workspace.as_str(), address.channel_id());
         let command = Command::Upsert { workspace: workspace.to_string(), agent_id, binding: Box::new(self) };
-        let shown = app.reads.channel(workspace, binding_id);
+        let shown = app.reads.one(workspace, &binding_id);
         decide_and_show(app, &app.dispatch.channels, &stream, command, &context, Success::Done, shown).await
     }
 }

@@ -21,7 +21,8 @@ impl Execute for ConfigureClass {
             .map_err(|_| Problem::invalid_field("/instance_key", "is not a valid execution class key"))?;
         let context = call.command(&stream, call.key().as_ref(), &self);
         let command = Command::Configure(self);
-        let shown = app.reads.class(workspace, &instance_key);
+        let key = InstanceKey(&instance_key);
+        let shown = app.reads.one(workspace, &key);
         decide_and_show(app, &app.dispatch.classes, &stream, command, &context, Success::Done, shown).await
     }
 }

@@ -143,7 +143,7 @@ async fn reply(
         Some(Event::Continued(continued)) => {
             reply.input = Some((continued.input_id, outcome(task, continued.input_id)));
             reply.continued = true;
-            let shown = wait::shown(app, task.position, app.reads.task(workspace, continued.task_id)).await;
+            let shown = wait::shown(app, task.position, app.reads.one(workspace, &continued.task_id)).await;
             Ok(reply.showing_object("task", shown))
         }
         Some(Event::Bound(bound)) if !session.duplicate => {
@@ -152,7 +152,7 @@ async fn reply(
             Ok(reply)
         }
         Some(Event::Bound(bound)) => {
-            let shown = wait::shown(app, task.position, app.reads.task(workspace, bound.task_id)).await;
+            let shown = wait::shown(app, task.position, app.reads.one(workspace, &bound.task_id)).await;
             Ok(reply.showing_object("task", shown))
         }
         None => Ok(reply),

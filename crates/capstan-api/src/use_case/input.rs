@@ -62,7 +62,7 @@ pub(crate) async fn submit(
             Err(DispatchError::Rejected(Rejection::Unchecked(_))) => check(app, &stream, &mut input).await?,
             decided => {
                 let decided = decided?;
-                let task = wait::shown(app, decided.position, app.reads.task(workspace, task_id)).await;
+                let task = wait::shown(app, decided.position, app.reads.one(workspace, &task_id)).await;
                 let reply = Reply::new(Success::Accepted, context, &decided);
                 let mut reply = reply.showing_object("task", task);
                 reply.input = Some((input.input_id, outcome(&decided, input.input_id)));
@@ -107,7 +107,7 @@ async fn note_foreign_outputs(
             continue;
         }
         // Only for a clearer rejection: failures of the read models are ignored.
-        let shown = app.reads.output(workspace, None, output_id).await.ok().flatten();
+        let shown = app.reads.one(workspace, &output_id).await.ok().flatten();
         let shown = shown.and_then(|object| serde_json::from_str::<Shown>(object.json.get()).ok());
         if shown.is_some_and(|shown| shown.task_id.to_string() != stream.id()) {
             input.foreign.push(output_id);

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use capstan_contract::query::Page;
 use capstan_dispatch::{CommandContext, Decided};
-use capstan_domain::id::{AgentId, BindingId, OutputId, ScheduleId, TaskId, TokenId};
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::{Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace};
-use capstan_projections::{InstanceKey, Listing, Query, QueryError, ReadModels, ThisWorkspace};
+use capstan_projections::{Listing, Query, QueryError, ReadModels};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
@@ -138,51 +137,6 @@ impl Reads {
     ) -> Result<Answered, Problem> {
         let found = self.one(workspace, query).await?;
         found.map(Answered::from).ok_or_else(|| Problem::not_found(what))
-    }
-
-    pub(crate) async fn agent(&self, workspace: &Workspace, id: AgentId) -> Result<Option<Object>, Problem> {
-        self.one(workspace, &id).await
-    }
-
-    pub(crate) async fn channel(
-        &self,
-        workspace: &Workspace,
-        id: BindingId,
-    ) -> Result<Option<Object>, Problem> {
-        self.one(workspace, &id).await
-    }
-
-    pub(crate) async fn token(&self, workspace: &Workspace, id: TokenId) -> Result<Option<Object>, Problem> {
-        self.one(workspace, &id).await
-    }
-
-    pub(crate) async fn task(&self, workspace: &Workspace, id: TaskId) -> Result<Option<Object>, Problem> {
-        self.one(workspace, &id).await
-    }
-
-    pub(crate) async fn schedule(
-        &self,
-        workspace: &Workspace,
-        id: ScheduleId,
-    ) -> Result<Option<Object>, Problem> {
-        self.one(workspace, &id).await
-    }
-
-    pub(crate) async fn class(&self, workspace: &Workspace, key: &str) -> Result<Option<Object>, Problem> {
-        self.one(workspace, &InstanceKey(key)).await
-    }
-
-    pub(crate) async fn output(
-        &self,
-        workspace: &Workspace,
-        _: Option<TaskId>,
-        id: OutputId,
-    ) -> Result<Option<Object>, Problem> {
-        self.one(workspace, &id).await
-    }
-
-    pub(crate) async fn workspace(&self, workspace: &Workspace) -> Result<Option<Object>, Problem> {
-        self.one(workspace, &ThisWorkspace).await
     }
 
     /// A page of the objects that match.

@@ -46,7 +46,7 @@ impl Execute for CreateSchedule {
             prompt_bytes_max: app.config.message_bytes_max,
         };
         let command = Command::Create(Box::new(self), Box::new(new));
-        let (schedules, shown) = (&app.dispatch.schedules, app.reads.schedule(workspace, schedule_id));
+        let (schedules, shown) = (&app.dispatch.schedules, app.reads.one(workspace, &schedule_id));
         decide_and_show(app, schedules, &stream, command, &context, Success::Created, shown).await
     }
 }
@@ -102,7 +102,7 @@ impl Execute for TriggerSchedule {
         let command = Requested::new(Command::Trigger { task_id }, call.received_at);
         let part = (&*app.dispatch.schedules, &stream, &command);
         let together = execute_together(part, &*app.dispatch.tasks, follow, &context).await?;
-        let task = wait::shown(app, together.first.position, app.reads.task(workspace, task_id)).await;
+        let task = wait::shown(app, together.first.position, app.reads.one(workspace, &task_id)).await;
         Ok(Reply::new(Success::Accepted, &context, &together.first).showing_object("task", task))
     }
 }
@@ -127,7 +127,7 @@ async fn decide<B: Request>(
 ) -> Result<Reply, Problem> {
     let stream = streams::schedule(workspace, schedule_id)?;
     let context = call.command(&stream, call.key().as_ref(), body);
-    let (schedules, shown) = (&app.dispatch.schedules, app.reads.schedule(workspace, schedule_id));
+    let (schedules, shown) = (&app.dispatch.schedules, app.reads.one(workspace, &schedule_id));
     decide_and_show(app, schedules, &stream, command, &context, Success::Done, shown).await
 }
 

@@ -112,7 +112,7 @@ async fn decide<B: Request>(
 ) -> Result<Reply, Problem> {
     let stream = streams::task(workspace, task_id)?;
     let context = call.command(&stream, call.key().as_ref(), &body);
-    let shown = app.reads.task(workspace, task_id);
+    let shown = app.reads.one(workspace, &task_id);
     decide_and_show(app, &app.dispatch.tasks, &stream, command(body), &context, success, shown).await
 }
 
