@@ -138,8 +138,8 @@ impl Api {
         let log = Arc::new(
             JetStreamLog::connect(JetStreamConfig {
                 durability: DurabilityHint::Interval,
-                ack_timeout: Duration::from_secs(1),
-                append_timeout: Duration::from_secs(2),
+                ack_timeout: Duration::from_secs(3),
+                append_timeout: Duration::from_secs(10),
                 ..JetStreamConfig::new(nats_url)
             })
             .await?,
