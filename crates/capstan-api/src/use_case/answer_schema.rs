@@ -21,11 +21,15 @@ fn validator(schema: &Value) -> Result<Validator, String> {
     json_schema::options().build(schema).map_err(|error| error.to_string())
 }
 
-/// Checks a question's schema, and notes which of the waiting inputs answer it.
-pub(crate) fn prepared(mut asked: BlockerSpec, task: Option<&Task>) -> Result<BlockerSpec, Problem> {
+/// Checks the schema of a question that `field` of a call holds, and notes which of the waiting inputs answer it.
+pub(crate) fn prepared(
+    field: &str,
+    mut asked: BlockerSpec,
+    task: Option<&Task>,
+) -> Result<BlockerSpec, Problem> {
     let Some(schema) = &asked.answer_schema else { return Ok(asked) };
     let validator = validator(schema).map_err(|why| {
-        Problem::invalid_field("/blocker/answer_schema", format!("must be a JSON Schema: {why}"))
+        Problem::invalid_field(&format!("{field}/answer_schema"), format!("must be a JSON Schema: {why}"))
     })?;
     let fits = |input: &&Input| faults(&validator, &input.answers, &input.message).is_empty();
     let waiting = task.into_iter().flat_map(Task::pending_inputs);
@@ -91,7 +95,7 @@ mod tests {
     fn a_schema_that_is_none_or_reaches_outside_is_refused() {
         for schema in [json!({ "type": 7 }), json!({ "$ref": "http://127.0.0.1:1/schema" })] {
             let asked = BlockerSpec { answer_schema: Some(schema), ..BlockerSpec::default() };
-            let no = prepared(asked, None).unwrap_err();
+            let no = prepared("/blocker", asked, None).unwrap_err();
             assert_eq!(no.errors[0].pointer, "/blocker/answer_schema");
         }
     }

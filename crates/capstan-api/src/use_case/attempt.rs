@@ -78,10 +78,10 @@ impl WorkerCall for FinalizeOutput {
     }
 }
 
-/// A question with its schema checked, and with the inputs that fit it.
-async fn asked(fence: &Fence<'_>, body: OpenBlocker) -> Result<BlockerSpec, Problem> {
+/// A question with its schema checked, and with the inputs that fit it; `field` of the call holds it.
+async fn asked(fence: &Fence<'_>, field: &str, body: OpenBlocker) -> Result<BlockerSpec, Problem> {
     let loaded = fence.app.dispatch.tasks.load(&fence.stream).await?;
-    answer_schema::prepared(body.into(), loaded.state.as_deref())
+    answer_schema::prepared(field, body.into(), loaded.state.as_deref())
 }
 
 impl WorkerCall for OpenBlocker {
@@ -89,7 +89,7 @@ impl WorkerCall for OpenBlocker {
         let fence = from.fence().await?;
         let command = Command::OpenBlocker(command::OpenBlocker {
             attempt_id: fence.attempt_id.clone(),
-            blocker: asked(&fence, self.clone()).await?,
+            blocker: asked(&fence, "", self.clone()).await?,
         });
         Ok(fence.create(&self, command).await?.into())
     }
@@ -166,7 +166,7 @@ impl WorkerCall for FinishAttempt {
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
         let fence = from.fence().await?;
         let blocker = match &self.blocker {
-            Some(blocker) => Some(asked(&fence, blocker.clone()).await?),
+            Some(blocker) => Some(asked(&fence, "/blocker", blocker.clone()).await?),
             None => None,
         };
         let command = Command::Finish(Box::new(command::Finish {

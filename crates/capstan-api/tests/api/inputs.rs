@@ -186,7 +186,7 @@ async fn answers_have_the_shape_the_question_wants() {
     let bad = json!({ "summary": "Which?", "answer_schema": { "type": "colour" } });
     let refused = api.report(&lease, "blockers", bad).await;
     refused.expect_problem(422, "validation_failed");
-    assert_eq!(refused.body["errors"][0]["pointer"], "/blocker/answer_schema");
+    assert_eq!(refused.body["errors"][0]["pointer"], "/answer_schema");
     let schema = json!({ "type": "object", "properties": { "colour": { "enum": ["red", "blue"] } } });
     let question = json!({ "summary": "Which?", "answer_schema": schema });
     api.report(&lease, "blockers", question).await.expect(201);

@@ -106,7 +106,7 @@ fn settle_ok(
         let next = run::request_with_inputs(task, RunCause::Input, Some(live.run_id), None, at);
         events.push(Event::RunRequested(next));
     } else if let Some(spec) = &command.blocker {
-        let asked = NewQuestion::check(task, spec, at)?;
+        let asked = NewQuestion::check(task, spec, at).map_err(|no| no.within("/blocker"))?;
         events.extend(blocker::open(task, live, asked, at));
     } else if task.blocker.is_some() || task.executing_call().is_some() {
         // Already waiting: for the open question, or for what an approved tool call gives.

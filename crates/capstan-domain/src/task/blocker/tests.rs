@@ -75,7 +75,7 @@ fn a_question_repeated_before_its_answer_was_taken_is_not_asked_twice() {
 
 #[test]
 fn a_question_without_words_is_refused() {
-    started().when(ask(1, "  ")).then_rejected(Rejection::invalid("/blocker/summary", "summary is required"));
+    started().when(ask(1, "  ")).then_rejected(Rejection::invalid("/summary", "summary is required"));
 }
 
 #[test]
@@ -124,14 +124,8 @@ fn all_faults_of_a_question_are_reported_together() {
     started().when(open(1, wrong)).then_rejected_with(|no| match no {
         Rejection::Invalid(faults) => {
             let found: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
-            let expected = [
-                "/blocker/kind",
-                "/blocker/summary",
-                "/blocker/items/0/output_id",
-                "/blocker/deadline",
-                "/blocker/approvers",
-                "/blocker/approvers/required",
-            ];
+            let expected =
+                ["/kind", "/summary", "/items/0/output_id", "/deadline", "/approvers", "/approvers/required"];
             assert_eq!(found, expected);
             true
         }

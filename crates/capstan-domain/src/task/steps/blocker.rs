@@ -141,7 +141,7 @@ impl NewQuestion {
         let mut faults = Faults::default();
         faults.require(
             matches!(kind, BlockerKind::Input | BlockerKind::Approval),
-            "/blocker/kind",
+            "/kind",
             "kind must be input or approval",
         );
         let packed = serde_json::from_str::<PackedSummary>(&spec.summary)
@@ -149,7 +149,7 @@ impl NewQuestion {
             .filter(|_| kind == BlockerKind::Approval);
         let (summary, packed_details) =
             packed.map_or((spec.summary.clone(), None), |packed| (packed.summary, packed.details));
-        let summary = faults.required("/blocker/summary", &summary).to_owned();
+        let summary = faults.required("/summary", &summary).to_owned();
         let wait_group_id = non_blank(spec.wait_group_id.as_deref());
         let items = items(task, spec, kind, wait_group_id.as_deref(), &mut faults);
         let deadline = spec.deadline.as_ref().and_then(|spec| deadline(spec, at, &mut faults));
@@ -204,8 +204,8 @@ impl NewQuestion {
 }
 
 fn check_approvers(task: &Task, kind: BlockerKind, approvers: &Approvers, faults: &mut Faults) {
-    faults.require(kind == BlockerKind::Approval, "/blocker/approvers", "only an approval takes approvers");
-    faults.require(approvers.required > 0, "/blocker/approvers/required", "required must be > 0");
+    faults.require(kind == BlockerKind::Approval, "/approvers", "only an approval takes approvers");
+    faults.require(approvers.required > 0, "/approvers/required", "required must be > 0");
     let requester = task.accepted.accepted_by.as_ref();
     let mut among: Vec<_> = approvers.among.iter().filter(|name| Some(*name) != requester).collect();
     among.sort();
@@ -214,7 +214,7 @@ fn check_approvers(task: &Task, kind: BlockerKind, approvers: &Approvers, faults
         || u32::try_from(among.len()).is_ok_and(|there| approvers.required <= there);
     faults.require(
         is_possible,
-        "/blocker/approvers/among",
+        "/approvers/among",
         "among must name at least as many people, the requester not counted, as are required",
     );
 }
@@ -246,7 +246,7 @@ fn items(
                 items.push((output.number, BlockerItem { output_id: named.output_id, title, item_key }));
             }
             None => faults.add(
-                &format!("/blocker/items/{index}/output_id"),
+                &format!("/items/{index}/output_id"),
                 format!("item output {} not found", named.output_id),
             ),
         }
@@ -260,19 +260,19 @@ fn deadline(spec: &DeadlineSpec, at: DateTime<Utc>, faults: &mut Faults) -> Opti
     match (spec.at, spec.after_ms) {
         (Some(instant), None) => {
             let is_near = instant > at && instant <= later(at, SPAN_MS_MAX);
-            faults.require(is_near, "/blocker/deadline/at", "must be in the future and within a century");
+            faults.require(is_near, "/deadline/at", "must be in the future and within a century");
             Some(BlockerDeadline { at: instant, default })
         }
         (None, Some(ms)) => {
             faults.require(
                 (1..=SPAN_MS_MAX).contains(&ms),
-                "/blocker/deadline/after_ms",
+                "/deadline/after_ms",
                 "must be > 0 and at most a century",
             );
             Some(BlockerDeadline { at: later(at, ms), default })
         }
         _ => {
-            faults.add("/blocker/deadline", "exactly one of at and after_ms is required");
+            faults.add("/deadline", "exactly one of at and after_ms is required");
             None
         }
     }
