@@ -1,10 +1,10 @@
 //! The context of a command: its caller, key, condition and trace.
 
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use capstan_contract::command::Conditions;
 use capstan_contract::request::Request;
 use capstan_dispatch::CommandContext;
-use capstan_domain::{canonical, id};
+use capstan_domain::{Faults, canonical, id};
 use capstan_envelope::{Actor, Idempotency, StreamId, Workspace};
 use chrono::{DateTime, SubsecRound, Utc};
 use rand::RngExt as _;
@@ -63,20 +63,32 @@ impl CallContext {
 
     /// Reads the headers of an HTTP request.
     pub(crate) fn from_headers(headers: &HeaderMap, correlation_id: Uuid) -> Result<Self, Problem> {
-        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-        let command_id = text("capstan-command-id")
-            .map(|text| parsed(text, "Capstan-Command-Id", "a UUID"))
-            .transpose()?;
-        let expected_version = match text(header::IF_MATCH.as_str()).map(str::trim) {
-            None | Some("*") => None,
-            Some(tag) => Some(parsed(tag.trim_matches('"'), "If-Match", "one version, as answered in ETag")?),
+        let mut faults = Faults::default();
+        let mut text = |name: &str| {
+            let mut values = headers.get_all(name).iter();
+            let value = values.next().map(|value| str::from_utf8(value.as_bytes()).unwrap_or_default());
+            faults.require(values.next().is_none(), name, "is given twice");
+            value
         };
+        let (command_id, tag) = (text("Capstan-Command-Id"), text("If-Match").map(str::trim));
+        let (idempotency_key, traceparent) = (text("Idempotency-Key"), text("traceparent"));
+        let command_id = command_id.and_then(|text| {
+            let id = text.parse().ok();
+            faults.require(id.is_some(), "Capstan-Command-Id", "must be a UUID");
+            id
+        });
+        let expected_version = tag.filter(|tag| *tag != "*").and_then(|tag| {
+            let version = tag.trim_matches('"').parse().ok();
+            faults.require(version.is_some(), "If-Match", "must be one version, as answered in ETag");
+            version
+        });
+        Problem::refuse(faults)?;
         Ok(Self {
             correlation_id,
             command_id,
             expected_version,
-            idempotency_key: text("idempotency-key").map(str::to_owned),
-            traceparent: text("traceparent").filter(|text| is_traceparent(text)).map(str::to_owned),
+            idempotency_key: idempotency_key.map(str::to_owned),
+            traceparent: traceparent.filter(|text| is_traceparent(text)).map(str::to_owned),
             ..Self::new(Actor::Client { name: "anonymous".into() }, Utc::now())
         })
     }
@@ -187,10 +199,6 @@ impl CommandKey {
     }
 }
 
-fn parsed<T: std::str::FromStr>(text: &str, name: &str, what: &str) -> Result<T, Problem> {
-    text.parse().map_err(|_| Problem::invalid_field("", format!("the header {name} is {what}")))
-}
-
 /// `00-<32 hex>-<16 hex>-<2 hex>`; anything else is not handed on.
 fn is_traceparent(text: &str) -> bool {
     let parts: Vec<_> = text.split('-').collect();
@@ -258,8 +266,22 @@ mod tests {
     fn conditions_that_cannot_be_read_are_refused() {
         assert_eq!(call(&[("if-match", "\"7\"")]).unwrap().expected_version, Some(7));
         assert_eq!(call(&[("if-match", "*")]).unwrap().expected_version, None);
-        assert!(call(&[("if-match", "\"7\", \"8\"")]).is_err());
-        assert!(call(&[("capstan-command-id", "7")]).is_err());
+        let bad = [("if-match", "\"7\", \"8\""), ("capstan-command-id", "7")];
+        let pointers: Vec<_> =
+            call(&bad).unwrap_err().errors.into_iter().map(|fault| fault.pointer).collect();
+        assert_eq!(pointers, ["Capstan-Command-Id", "If-Match"]);
+    }
+
+    #[test]
+    fn a_header_given_twice_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.append("idempotency-key", "a".parse().unwrap());
+        headers.append("idempotency-key", "b".parse().unwrap());
+        let refused = CallContext::from_headers(&headers, Uuid::nil()).unwrap_err();
+        assert_eq!(
+            (&*refused.errors[0].pointer, &*refused.errors[0].message),
+            ("Idempotency-Key", "is given twice")
+        );
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub(crate) enum Source {
     Path,
     /// The query string.
     Query,
+    /// The query string of a request that takes no parameters: the name, with its `?`, is that of no field.
+    Misplaced,
     /// The header of this name.
     Header(&'static str),
 }
@@ -103,6 +105,7 @@ fn shown(outer: &[Outer<'_>], pointer: &str) -> String {
     match outer.iter().find(|outer| outer.name == name).map(|outer| outer.source) {
         Some(Source::Query) => format!("?{rest}"),
         Some(Source::Header(name)) => name.to_owned(),
+        Some(Source::Misplaced) => rest.to_owned(),
         Some(Source::Path) | None => pointer.to_owned(),
     }
 }

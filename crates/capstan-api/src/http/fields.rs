@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{FromRequestParts, Path, Query, Request};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method};
 use capstan_contract::beside::Beside;
 use capstan_contract::command::Unconditional;
 use schemars::JsonSchema;
@@ -36,9 +36,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Fields {
             .map_err(|_| Problem::new(Code::MalformedRequest, "the query string cannot be read"))?;
         let workspace = path.remove("workspace");
         let path = path.into_iter().map(|(name, text)| outer(name, text, Source::Path));
-        let query = query.into_iter().filter(|(_, text)| !text.is_empty());
-        let outer = path.chain(query.map(|(name, text)| outer(name, text, Source::Query))).collect();
-        Ok(Self { workspace, outer })
+        // Other requests have a body for their fields; an address is logged on its way.
+        let takes_parameters = [Method::GET, Method::HEAD, Method::DELETE].contains(&head.method);
+        let query = query.into_iter().filter(|(_, text)| !takes_parameters || !text.is_empty());
+        let query = query.map(|(name, text)| {
+            if takes_parameters {
+                outer(name, text, Source::Query)
+            } else {
+                outer(format!("?{name}"), text, Source::Misplaced)
+            }
+        });
+        Ok(Self { workspace, outer: path.chain(query).collect() })
     }
 }
 
@@ -73,14 +81,16 @@ impl Fields {
 
     /// Lets a header stand for a field, in place of a parameter. True when the header is present.
     pub(crate) fn set(&mut self, field: &'static str, header: &'static str, headers: &HeaderMap) -> bool {
-        let Some(value) = headers.get(header) else { return false };
         // A text that cannot be read is no value of any field.
-        let text = value.to_str().unwrap_or("?").trim().to_owned();
-        if text.is_empty() {
+        let texts = headers.get_all(header).iter().map(|value| value.to_str().unwrap_or("?").trim());
+        let texts: Vec<_> = texts.filter(|text| !text.is_empty()).map(str::to_owned).collect();
+        if texts.is_empty() {
             return false;
         }
         self.outer.retain(|outer| outer.name != field);
-        self.outer.push(Outer { name: field.into(), text: text.into(), source: Source::Header(header) });
+        // A header given twice becomes a field given twice.
+        self.outer
+            .extend(texts.into_iter().map(|text| outer(field.to_owned(), text, Source::Header(header))));
         true
     }
 

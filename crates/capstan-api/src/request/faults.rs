@@ -26,6 +26,8 @@ const FAULTS_MAX: usize = 50;
 const TIME: &str = "must be a time such as 2030-01-31T09:30:00Z";
 /// A field of the body with another value than the one outside it.
 const CONTRADICTS: &str = "contradicts the value given outside the body";
+/// Ends the message about a field that is given more than once.
+const GIVEN_TWICE: &str = " is given twice";
 /// The message of a fault without a more exact one.
 const SHAPE: &str = "does not have the expected shape";
 
@@ -75,7 +77,7 @@ where
     let mut found = Found { outer, faults: Vec::new() };
     for (index, field) in outer.iter().enumerate() {
         if outer[..index].iter().any(|before| before.name == field.name) {
-            found.add(&format!("/{}", escaped(&field.name)), format!("{} is given twice", field.name));
+            found.add(&format!("/{}", escaped(&field.name)), format!("{}{GIVEN_TWICE}", field.name));
         }
     }
     if let Some(schema) = schema_of::<T, B>() {
@@ -201,7 +203,8 @@ impl Found<'_> {
         let of_path = |outer: &&Outer<'_>| outer.source == Source::Path;
         let wrong = self.outer.iter().filter(of_path).find(|outer| {
             let pointer = format!("/{}", outer.name);
-            self.faults.iter().any(|fault| fault.pointer == pointer && fault.message != CONTRADICTS)
+            let is_of_value = |message: &str| message != CONTRADICTS && !message.ends_with(GIVEN_TWICE);
+            self.faults.iter().any(|fault| fault.pointer == pointer && is_of_value(&fault.message))
         });
         match wrong {
             Some(outer) => {
@@ -360,7 +363,7 @@ pub(crate) fn in_plain_words(message: &str) -> String {
         return format!("{field} is required");
     }
     if let Some(field) = quoted("duplicate field `") {
-        return format!("{field} is given twice");
+        return format!("{field}{GIVEN_TWICE}");
     }
     if let Some((_, words)) =
         message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))

@@ -6,10 +6,11 @@ use std::fmt;
 use serde::de::value::{BorrowedStrDeserializer, CowStrDeserializer, MapDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::Outer;
 use super::objects_only::ObjectsOnly;
-use super::text::Text;
+use super::text::{self, Text};
 
 /// Begins the message about a field of the body that contradicts the one outside it; the name follows, and a backtick.
 pub(super) const CONTRADICTS: &str = "contradicted field `";
@@ -146,12 +147,16 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, 'de, A> {
     }
 }
 
-/// True when a value of the body says the same as the text outside it. Ids may be written in either case.
+/// True when a value of the body says the same as the text outside it. The forms of one UUID are equal.
 fn repeats(value: &Value, text: &str) -> bool {
     match value {
-        Value::String(value) => value.eq_ignore_ascii_case(text),
+        Value::String(value) => {
+            let id = |text| Uuid::try_parse(text).ok();
+            value == text || id(value).is_some_and(|value| id(text) == Some(value))
+        }
+        Value::Bool(value) => text::flag(text) == Some(*value),
+        Value::Number(_) => text.parse::<Value>().is_ok_and(|outer| outer == *value),
         Value::Null | Value::Array(_) | Value::Object(_) => false,
-        Value::Bool(_) | Value::Number(_) => text.parse::<Value>().is_ok_and(|outer| outer == *value),
     }
 }
 

@@ -207,6 +207,33 @@ fn the_body_may_repeat_the_path_but_not_contradict_it() {
 }
 
 #[test]
+fn a_text_in_another_case_contradicts_and_another_form_of_an_id_or_flag_does_not() {
+    let contradicts =
+        |name: &str| [(name.to_owned(), "contradicts the value given outside the body".to_owned())];
+    let fields = outer(&[("task_id", ID, Source::Path), ("name", "Ann", Source::Query)]);
+    assert_eq!(faults(&fields, r#"{"name":"ann"}"#), contradicts("?name"));
+    let fields = outer(&[("task_id", ID, Source::Path), ("urgent", "1", Source::Query)]);
+    let body = r#"{"name":"a","urgent":true,"task_id":"018F000000007000800000000000000A"}"#;
+    let (order, _) = read::<Order, Key>(&fields, body.as_bytes()).unwrap();
+    assert!(order.urgent);
+}
+
+#[test]
+fn a_field_of_the_path_given_twice_is_a_fault_and_no_missing_entity() {
+    let fields = outer(&[("task_id", ID, Source::Path), ("task_id", ID, Source::Query)]);
+    assert_eq!(
+        faults(&fields, r#"{"name":"a"}"#),
+        [("/task_id".to_owned(), "task_id is given twice".to_owned())]
+    );
+}
+
+#[test]
+fn a_parameter_of_a_request_that_takes_none_is_unknown() {
+    let fields = outer(&[("task_id", ID, Source::Path), ("?name", "a", Source::Misplaced)]);
+    assert_eq!(pointers(&fields, r#"{"name":7}"#), ["/name", "?name"]);
+}
+
+#[test]
 fn an_id_of_the_path_that_cannot_be_one_identifies_nothing() {
     let fields = outer(&[("task_id", "7", Source::Path)]);
     let problem = read::<Order, Key>(&fields, br#"{"name":"a"}"#).unwrap_err();

@@ -63,6 +63,12 @@ pub(crate) async fn execute(
     call: &CallContext,
     may: impl Fn(&str) -> Result<(), Problem> + Sync,
 ) -> Result<Vec<Value>, Problem> {
+    if call.expected_version.is_some() {
+        return Err(Problem::invalid_field(
+            "If-Match",
+            "a batch changes several entities; send the command alone",
+        ));
+    }
     let items: Vec<Item> = match serde_json::from_slice(json) {
         Ok(items) => items,
         Err(error) if error.is_data() => {

@@ -56,8 +56,6 @@ impl<'a> Calling<'a, LeaseConditions> {
         if let Some(live) = live.filter(|live| live.attempt_id == attempt_id) {
             call.actor = Actor::Worker { id: live.worker_id.0 };
         }
-        // An expected version has no meaning here: the fence is the condition.
-        call.expected_version = None;
         let call = call.with(Conditions { idempotency_key })?;
         Ok(Fence { app, attempt_id, workspace, stream, call, part: String::new() })
     }

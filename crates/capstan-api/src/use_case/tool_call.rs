@@ -144,7 +144,6 @@ impl WorkerCall for ReportToolCall {
         }
         let stream = streams::task(&workspace, claim.task_id)?;
         call.actor = Actor::Worker { id: worker_id.0 };
-        call.expected_version = None;
         let key = call.with(Conditions { idempotency_key })?.key().map(|key| match key {
             CommandKey::Given(key) => CommandKey::Given(format!("{claim}/{key}")),
             CommandKey::Id(id) => CommandKey::Id(id),

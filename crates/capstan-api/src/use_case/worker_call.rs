@@ -54,6 +54,12 @@ pub(crate) async fn execute<C: WorkerCall>(
     if json.len() > bytes_max {
         return Err(Problem::too_large(bytes_max));
     }
+    if call.expected_version.is_some() {
+        return Err(Problem::invalid_field(
+            "If-Match",
+            "a report has no version; its condition is the lease",
+        ));
+    }
     let (body, conditions) = request::read::<C, C::Beside>(outer, json)?;
     body.execute(Calling { app, caller, call, conditions }).await
 }

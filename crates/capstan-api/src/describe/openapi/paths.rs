@@ -255,7 +255,10 @@ fn problems(operation: &Operation) -> BTreeSet<u16> {
         statuses.extend([409, 504]);
     }
     if operation.method != Verb::Get {
-        statuses.extend([409, 412, 413]);
+        statuses.extend([409, 413]);
+    }
+    if operation.bus.is_some() {
+        statuses.insert(412);
     }
     statuses
 }
