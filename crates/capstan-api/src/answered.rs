@@ -1,10 +1,9 @@
 //! The answer to a request that succeeded, before a transport renders it.
 
 use capstan_envelope::Position;
+use capstan_projections::{Item, Listing, Total};
 use serde::Serialize;
-
-use crate::receipt::Reply;
-use crate::use_case::read::{List, Object};
+use serde_json::value::RawValue;
 
 /// The answer to a request that succeeded: the same over HTTP and NATS.
 #[derive(Debug)]
@@ -35,20 +34,6 @@ impl Answered {
     }
 }
 
-impl From<Reply> for Answered {
-    fn from(reply: Reply) -> Self {
-        let stored = &reply.receipt;
-        let (version, position) = reply.shown_at.unwrap_or((stored.version, stored.position));
-        Self {
-            status: reply.success.status(),
-            position: Some(position.later_of(stored.position)),
-            version: Some(version),
-            is_secret: reply.secret.is_some(),
-            ..Self::json(&reply)
-        }
-    }
-}
-
 impl From<Object> for Answered {
     fn from(Object { json, version, position }: Object) -> Self {
         let json = String::from(Box::<str>::from(json)).into_bytes();
@@ -59,5 +44,54 @@ impl From<Object> for Answered {
 impl<T: Serialize> From<List<T>> for Answered {
     fn from(list: List<T>) -> Self {
         Self::json(&list).at(list.position)
+    }
+}
+
+/// One object as JSON.
+#[derive(Debug)]
+pub(crate) struct Object {
+    pub(crate) json: Box<RawValue>,
+    pub(crate) version: u64,
+    pub(crate) position: Position,
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize)]
+pub(crate) struct List<T = Box<RawValue>> {
+    pub(crate) items: Vec<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_cursor: Option<String>,
+    pub(crate) position: Position,
+    pub(crate) limit: u32,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(crate) total: Option<ListTotal>,
+}
+
+/// The number of objects on all pages together, when the caller asks for it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ListTotal {
+    /// Number of objects counted.
+    total: u64,
+    /// True when more objects exist than were counted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    total_is_more: bool,
+}
+
+impl From<Total> for ListTotal {
+    fn from(total: Total) -> Self {
+        Self { total: total.count, total_is_more: total.is_more }
+    }
+}
+
+impl From<Item> for Object {
+    fn from(item: Item) -> Self {
+        Self { json: item.doc, version: item.version, position: item.position }
+    }
+}
+
+impl From<Listing> for List {
+    fn from(listing: Listing) -> Self {
+        let Listing { items, next_cursor, limit, total, position } = listing;
+        Self { items, next_cursor, position, limit, total: total.map(Into::into) }
     }
 }

@@ -10,8 +10,8 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::answered::{Answered, Object};
 use crate::auth::bearer::Secret;
-use crate::use_case::read::Object;
 
 /// The proof that a command is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -132,5 +132,19 @@ impl Reply {
     pub(crate) fn showing(mut self, name: &'static str, value: &impl Serialize) -> Self {
         self.entity = serde_json::value::to_raw_value(value).ok().map(|json| (name, json));
         self
+    }
+}
+
+impl From<Reply> for Answered {
+    fn from(reply: Reply) -> Self {
+        let stored = &reply.receipt;
+        let (version, position) = reply.shown_at.unwrap_or((stored.version, stored.position));
+        Self {
+            status: reply.success.status(),
+            position: Some(position.later_of(stored.position)),
+            version: Some(version),
+            is_secret: reply.secret.is_some(),
+            ..Self::json(&reply)
+        }
     }
 }

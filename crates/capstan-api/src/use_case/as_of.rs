@@ -4,9 +4,9 @@ use capstan_contract::query::AsOf;
 use capstan_domain::id::{RunId, TaskId};
 use capstan_envelope::{Position, Recorded, Workspace};
 
-use super::read::Object;
 use super::streams;
 use crate::App;
+use crate::answered::Object;
 use crate::problem::Problem;
 
 fn includes(as_of: AsOf, recorded: &Recorded) -> bool {

@@ -17,9 +17,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::queries::{Answer, Installation};
-use super::read::List;
 use crate::App;
-use crate::answered::Answered;
+use crate::answered::{Answered, List};
 use crate::problem::{Code, Problem};
 use store::DeadCommand;
 

@@ -5,9 +5,9 @@ use capstan_dispatch::{CommandContext, DispatchError, Dispatchable, Dispatcher};
 use capstan_domain::Requested;
 use capstan_envelope::{Codec, StreamId, Workspace};
 
-use super::read::Object;
 use super::wait;
 use crate::App;
+use crate::answered::Object;
 use crate::call::CallContext;
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};

@@ -13,10 +13,9 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::queries::Answer;
-use super::read::List;
 use super::{resolve, streams};
 use crate::App;
-use crate::answered::Answered;
+use crate::answered::{Answered, List};
 use crate::problem::Problem;
 
 /// One event.

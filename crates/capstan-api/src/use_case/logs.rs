@@ -16,9 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::queries::Answer;
-use super::read::List;
 use crate::App;
-use crate::answered::Answered;
+use crate::answered::{Answered, List};
 use crate::problem::{Code, Problem};
 
 /// Longest single line, in bytes: it must fit into one message of the bus.

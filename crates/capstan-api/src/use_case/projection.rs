@@ -11,9 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::queries::{Answer, Installation};
-use super::read::List;
 use crate::App;
-use crate::answered::Answered;
+use crate::answered::{Answered, List};
 use crate::problem::{Code, Problem};
 
 /// Longest wait for a rebuild or a verification; both continue in the background.

@@ -6,49 +6,12 @@ use capstan_contract::query::Page;
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::{Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace};
-use capstan_projections::{Listing, Query, QueryError, ReadModels};
-use serde::Serialize;
+use capstan_projections::{Query, QueryError, ReadModels};
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use crate::answered::Answered;
+use crate::answered::{Answered, List, Object};
 use crate::problem::{Code, Problem};
-
-/// One object as JSON.
-#[derive(Debug)]
-pub(crate) struct Object {
-    pub(crate) json: Box<RawValue>,
-    pub(crate) version: u64,
-    pub(crate) position: Position,
-}
-
-/// One page of a list.
-#[derive(Debug, Serialize)]
-pub(crate) struct List<T = Box<RawValue>> {
-    pub(crate) items: Vec<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) next_cursor: Option<String>,
-    pub(crate) position: Position,
-    pub(crate) limit: u32,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub(crate) total: Option<ListTotal>,
-}
-
-/// The number of objects on all pages together, when the caller asks for it.
-#[derive(Debug, Serialize)]
-pub(crate) struct ListTotal {
-    /// Number of objects counted.
-    total: u64,
-    /// True when more objects exist than were counted.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    total_is_more: bool,
-}
-
-impl From<capstan_projections::Total> for ListTotal {
-    fn from(total: capstan_projections::Total) -> Self {
-        Self { total: total.count, total_is_more: total.is_more }
-    }
-}
 
 /// The read models and the position they have reached.
 #[derive(Clone, Debug)]
@@ -147,19 +110,6 @@ impl Reads {
         page: &Page,
     ) -> Result<List, Problem> {
         Ok(self.models.list(workspace.as_str(), query, page).await?.into())
-    }
-}
-
-impl From<capstan_projections::Item> for Object {
-    fn from(item: capstan_projections::Item) -> Self {
-        Self { json: item.doc, version: item.version, position: item.position }
-    }
-}
-
-impl From<Listing> for List {
-    fn from(listing: Listing) -> Self {
-        let Listing { items, next_cursor, limit, total, position } = listing;
-        Self { items, next_cursor, position, limit, total: total.map(Into::into) }
     }
 }
 

@@ -11,10 +11,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::queries::Answer;
-use super::read::List;
 use super::{resolve, streams};
 use crate::App;
-use crate::answered::Answered;
+use crate::answered::{Answered, List};
 use crate::problem::Problem;
 
 /// A run at one of its turning points.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use capstan_envelope::Position;
 
-use super::read::Object;
 use crate::App;
+use crate::answered::Object;
 use crate::problem::Problem;
 
 /// Waits until reads show everything that is in the log by now.
