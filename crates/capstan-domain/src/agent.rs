@@ -62,6 +62,7 @@ pub enum Command {
 }
 
 /// Creates an agent.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateAgent {
     /// Stable handle, unique in the workspace.
@@ -69,22 +70,17 @@ pub struct CreateAgent {
     /// Display name.
     pub name: String,
     /// Role of the agent; `generalist` when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// Scope of the agent's memory; `workspace` when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_scope: Option<String>,
     /// A judgement that surfaces in stats.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quality_score: Option<f64>,
     /// Limit of what the agent may cost, in US dollars.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_budget_usd: Option<f64>,
     /// Configuration; unknown keys are kept.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub config: Map<String, Value>,
     /// True if the agent accepts commands; true when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
 }
 
@@ -119,6 +115,7 @@ pub struct Deleted {
 }
 
 /// The agent was introduced.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Created {
     /// The agent.
@@ -134,10 +131,10 @@ pub struct Created {
     /// The scope of its memory.
     pub memory_scope: String,
     /// A judgement that surfaces in stats.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "finite::serialize_option")]
+    #[serde(serialize_with = "finite::serialize_option")]
     pub quality_score: Option<f64>,
     /// Limit of what the agent may cost, in US dollars.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "finite::serialize_option")]
+    #[serde(serialize_with = "finite::serialize_option")]
     pub cost_budget_usd: Option<f64>,
     /// Normalised configuration; unknown keys are kept.
     pub config: Map<String, Value>,

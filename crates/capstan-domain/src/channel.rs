@@ -56,6 +56,7 @@ pub enum Command {
 }
 
 /// Binds a channel to the workspace, or replaces its binding.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UpsertChannelBinding {
     /// Kind of channel, for example `email`.
@@ -63,13 +64,11 @@ pub struct UpsertChannelBinding {
     /// Address of the channel.
     pub address: String,
     /// Id or key of the agent that receives messages; the workspace when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<String>,
     /// Configuration; all of it.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub config: Map<String, Value>,
     /// False stops the delivery of messages; true when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
 }
 
@@ -94,6 +93,7 @@ pub enum Event {
 }
 
 /// A workspace bound a channel.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Bound {
     /// The binding.
@@ -107,7 +107,6 @@ pub struct Bound {
     /// Its address.
     pub address: String,
     /// The agent that receives messages; the workspace when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<AgentId>,
     /// Its configuration.
     pub config: Map<String, Value>,
@@ -118,6 +117,7 @@ pub struct Bound {
 }
 
 /// A binding was changed; what is absent stayed.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Changed {
     /// The binding.
@@ -128,10 +128,8 @@ pub struct Changed {
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub agent_id: Change<AgentId>,
     /// The whole configuration as it is now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<Map<String, Value>>,
     /// True when messages are accepted now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
     /// Time of the event.
     pub changed_at: DateTime<Utc>,

@@ -87,6 +87,7 @@ pub enum Event {
 }
 
 /// A task began on the session; later commands on the session go to it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionBound {
     /// The session's name.
@@ -96,7 +97,6 @@ pub struct SessionBound {
     /// The task.
     pub task_id: TaskId,
     /// The task it runs after.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs_after: Option<TaskId>,
     /// Time of the event.
     pub at: DateTime<Utc>,

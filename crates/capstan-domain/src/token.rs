@@ -45,6 +45,7 @@ pub enum Command {
 }
 
 /// Issues a token of the workspace. The secret is in the answer, this once.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IssueToken {
     /// Name of the holder, shown to people and recorded in the log.
@@ -52,7 +53,6 @@ pub struct IssueToken {
     /// Scopes of the token; `admin` implies the others.
     pub scopes: Vec<Scope>,
     /// From when on it is no longer good; for ever when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -70,12 +70,12 @@ pub struct NewToken {
 }
 
 /// Revokes a token before it expires.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RevokeToken {
     /// Id of the token.
     pub token_id: TokenId,
     /// Reason; free text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
@@ -89,6 +89,7 @@ pub enum Event {
 }
 
 /// The token was issued.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Issued {
     /// The token.
@@ -105,19 +106,18 @@ pub struct Issued {
     /// The last characters of the token, to tell tokens apart.
     pub last_four: String,
     /// From when on it is no longer good.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<DateTime<Utc>>,
     /// Time of the event.
     pub issued_at: DateTime<Utc>,
 }
 
 /// The token was revoked.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revoked {
     /// The token.
     pub token_id: TokenId,
     /// The reason, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Time of the event.
     pub revoked_at: DateTime<Utc>,

@@ -13,18 +13,16 @@ use crate::redacted::refuse_placeholders;
 use crate::{Change, Fault, Faults};
 
 /// Changes an agent; what is absent stays.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateAgent {
     /// Id or key of the agent.
     pub agent_id: String,
     /// Display name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Role of the agent; `generalist` when blank.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// Scope of the agent's memory; `workspace` when blank.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_scope: Option<String>,
     /// A judgement that surfaces in stats; null takes it away.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
@@ -36,23 +34,20 @@ pub struct UpdateAgent {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub config: Map<String, Value>,
     /// True if the agent accepts commands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
 }
 
 /// The agent was changed; what is absent stayed.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Updated {
     /// The agent.
     pub agent_id: AgentId,
     /// Its new display name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Its new role.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// The new scope of its memory.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_scope: Option<String>,
     /// The new judgement; null when there is none any more.
     #[serde(default, skip_serializing_if = "Change::is_keep", serialize_with = "finite::serialize_change")]
@@ -64,7 +59,6 @@ pub struct Updated {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub config: Map<String, Value>,
     /// True when it takes commands now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
     /// Time of the event.
     pub updated_at: DateTime<Utc>,

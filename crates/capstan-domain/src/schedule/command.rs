@@ -43,6 +43,7 @@ pub enum Command {
 }
 
 /// Begins a schedule: a prompt to an agent at the times of a cron expression.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CreateSchedule {
     /// The agent, by id or key.
@@ -50,27 +51,20 @@ pub struct CreateSchedule {
     /// Five-field cron expression.
     pub cron_expr: String,
     /// IANA name of the zone whose clocks it follows; UTC when absent or empty.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
     /// Prompt sent to the agent at each tick.
     pub prompt: String,
     /// Skills handed to the agent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skill_paths: Option<Vec<String>>,
     /// The view it works for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_view_id: Option<String>,
     /// False for a schedule that begins paused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
     /// Policy for a tick while a task of an earlier tick is open; `queue` when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
     /// Policy for missed ticks; `one` when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catch_up: Option<CatchUp>,
     /// Longest delay of a tick by jitter, in milliseconds; 0 when absent, at most one day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter_ms: Option<i64>,
 }
 
@@ -88,36 +82,29 @@ pub struct NewSchedule {
 }
 
 /// Changes what is given of a schedule, and nothing else.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateSchedule {
     /// Id of the schedule.
     pub schedule_id: ScheduleId,
     /// Five-field cron expression.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cron_expr: Option<String>,
     /// IANA name of the zone whose clocks it follows; empty means UTC.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
     /// Prompt sent to the agent at each tick.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
     /// Skills handed to the agent, all of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skill_paths: Option<Vec<String>>,
     /// The view it works for; null clears it.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub source_view_id: Change<String>,
     /// False pauses it, true resumes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
     /// Policy for a tick while a task of an earlier tick is open.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
     /// Policy for missed ticks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catch_up: Option<CatchUp>,
     /// Longest delay of a tick by jitter, in milliseconds; at most one day.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter_ms: Option<i64>,
 }
 
@@ -129,12 +116,12 @@ pub struct DeleteSchedule {
 }
 
 /// Stops a schedule until it is resumed.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PauseSchedule {
     /// Id of the schedule.
     pub schedule_id: ScheduleId,
     /// Reason; free text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 

@@ -44,6 +44,7 @@ pub enum CatchUp {
 }
 
 /// The whole definition of a schedule: an event that changes something carries all of it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Definition {
     /// Five-field cron expression.
@@ -56,7 +57,6 @@ pub struct Definition {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skill_paths: Vec<String>,
     /// The view it works for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_view_id: Option<String>,
     /// While a task of an earlier tick is still open.
     pub overlap: Overlap,

@@ -23,6 +23,7 @@ pub enum Event {
 }
 
 /// The schedule began.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleCreated {
     /// The schedule.
@@ -40,19 +41,18 @@ pub struct ScheduleCreated {
     /// False when it began paused.
     pub active: bool,
     /// Its first tick; none while it is paused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
     /// Time of the event.
     pub created_at: DateTime<Utc>,
 }
 
 /// The schedule was changed.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleChanged {
     /// The whole new definition.
     pub definition: Definition,
     /// Its next tick: another one only when its times changed; none while it is paused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
     /// Time of the event.
     pub at: DateTime<Utc>,
@@ -82,22 +82,22 @@ impl PauseCause {
 }
 
 /// The schedule fires no more until it is resumed.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SchedulePaused {
     /// The cause of the pause.
     pub cause: PauseCause,
     /// The reason, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// The schedule fires again; ticks of the pause are not made up for.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleResumed {
     /// Its next tick, after the instant of the resumption.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
     /// Time of the event.
     pub at: DateTime<Utc>,
@@ -120,6 +120,7 @@ pub struct ScheduleTriggered {
 }
 
 /// A tick made its task.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TickFired {
     /// The tick.
@@ -130,7 +131,6 @@ pub struct TickFired {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cancelled_task_ids: Vec<TaskId>,
     /// The next tick.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
     /// Time of the event.
     pub at: DateTime<Utc>,
@@ -151,6 +151,7 @@ pub enum SkipReason {
 }
 
 /// A tick came, and made no task.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TickSkipped {
     /// The tick.
@@ -158,19 +159,18 @@ pub struct TickSkipped {
     /// The reason, for people.
     pub reason: SkipReason,
     /// More about it, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// The open tasks, when they are the reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub open_task_ids: Vec<TaskId>,
     /// The next tick.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
     /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// Ticks passed while the system was down and are not made up for.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TicksMissed {
     /// The first of them.
@@ -180,7 +180,6 @@ pub struct TicksMissed {
     /// Number of ticks.
     pub count: u64,
     /// The next tick; it may be due already.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Next>,
     /// The time of the discovery.
     pub at: DateTime<Utc>,

@@ -1,9 +1,6 @@
 //! The states of a task and the one table of their transitions: data, used by the tests of every decision and drawn in
 //! `docs/task-states.md`.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use TaskState::{Cancelled, Done, Dropped, Error, Queued, Running, Sleeping, Waiting};
 
 choice! {

@@ -13,18 +13,18 @@ use crate::policy::RunPolicy;
 use crate::workspace::tool::Tool;
 
 /// The settings of a workspace.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Settings {
     /// Tools no agent of the workspace may use; every other is allowed.
     pub disabled_tools: BTreeSet<String>,
     /// The default policy of commands.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub default_policy: Option<RunPolicy>,
     /// Quotas of the workspace.
     pub quotas: Quotas,
     /// Limit of what all runs of a day may cost together, in US dollars.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "finite::serialize_option")]
+    #[serde(serialize_with = "finite::serialize_option")]
     pub budget_usd_per_day: Option<f64>,
     /// Writes allowed without asking a person.
     pub approval_policy: ApprovalPolicy,
@@ -33,17 +33,15 @@ pub struct Settings {
 }
 
 /// Quotas of a workspace; an absent one is no limit.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Quotas {
     /// Number of open tasks.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub open_tasks_max: Option<u32>,
     /// Number of agents.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub agents_max: Option<u32>,
     /// Number of schedules.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub schedules_max: Option<u32>,
 }
 

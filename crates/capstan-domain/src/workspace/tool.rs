@@ -38,6 +38,7 @@ pub struct Tool {
 }
 
 /// An HTTP endpoint that executes the deferred calls of a tool.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolSettings {
     /// URL the call is posted to.
@@ -47,7 +48,6 @@ pub struct ToolSettings {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
     /// Longest time a call may take, in milliseconds; 30,000 when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u32>,
 }
 

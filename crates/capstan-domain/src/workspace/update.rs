@@ -17,33 +17,30 @@ use crate::{Change, Fault, Faults};
 const ENTRIES_MAX: usize = 256;
 
 /// Changes a workspace; what is absent stays.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateWorkspace {
     /// Display name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// Settings to change.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<SettingsChanges>,
 }
 
 /// Settings to change; what is absent stays.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SettingsChanges {
     /// All tools that no agent may use.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_tools: Option<Vec<String>>,
     /// The rules of execution of commands that give none; null takes them away.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub default_policy: Change<RunPolicy>,
     /// Quotas of the workspace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotas: Option<QuotaChanges>,
     /// Limit of what all runs of a day may cost together, in US dollars; null lifts it.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub budget_usd_per_day: Change<f64>,
     /// Tool calls that need no approval.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_policy: Option<ApprovalPolicy>,
     /// Endpoints that execute deferred tool calls, by tool name; null removes one, the others keep their value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -86,15 +83,14 @@ impl QuotaChanges {
 }
 
 /// The workspace was changed; what is absent stayed.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Updated {
     /// The workspace.
     pub workspace: String,
     /// Its new display name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// All tools that no agent may use any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_tools: Option<BTreeSet<String>>,
     /// The new default policy of commands; null when it was removed.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
@@ -106,7 +102,6 @@ pub struct Updated {
     #[serde(default, skip_serializing_if = "Change::is_keep", serialize_with = "finite::serialize_change")]
     pub budget_usd_per_day: Change<f64>,
     /// Writes now allowed without asking a person.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_policy: Option<ApprovalPolicy>,
     /// The changed executors by tool; null for one that is gone.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

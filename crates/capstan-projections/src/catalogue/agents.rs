@@ -21,6 +21,7 @@ use crate::redaction::{map_of, shown};
 pub(crate) struct Agents;
 
 /// An agent as the API returns it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct AgentRow {
     id: AgentId,
@@ -29,9 +30,7 @@ pub(crate) struct AgentRow {
     name: String,
     role: String,
     memory_scope: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     quality_score: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     cost_budget_usd: Option<f64>,
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     config: Box<RawValue>,

@@ -25,6 +25,7 @@ use crate::redaction::shown;
 pub(crate) struct Blockers;
 
 /// A blocker as last updated, without its resolution.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "CurrentBlocker")]
 pub struct OpenBlocker {
@@ -34,28 +35,20 @@ pub struct OpenBlocker {
     status: BlockerStatus,
     run_id: RunId,
     summary: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     details: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     questions: Vec<Question>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     items: Vec<BlockerItem>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     wait_group_id: Option<String>,
     /// JSON Schema the answers must satisfy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     answer_schema: Option<Box<RawValue>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     deadline: Option<BlockerDeadline>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     approvers: Option<Approvers>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) approved_by: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     tool_call_id: Option<ToolCallId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     join: Option<JoinWait>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     budget: Option<BudgetScope>,
     revision: u32,
     created_at: DateTime<Utc>,
@@ -95,6 +88,7 @@ impl OpenBlocker {
 }
 
 /// A blocker as the API returns it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct BlockerRow {
     #[serde(flatten)]
@@ -102,14 +96,10 @@ pub(crate) struct BlockerRow {
     task_id: TaskId,
     agent_id: AgentId,
     agent_name: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     task_label: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     input_id: Option<InputId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     resolution: Option<Resolution>,
     updated_at: DateTime<Utc>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     resolved_at: Option<DateTime<Utc>>,
 }
 

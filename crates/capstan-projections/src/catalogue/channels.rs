@@ -21,13 +21,13 @@ use crate::redaction::{map_of, shown};
 pub(crate) struct Channels;
 
 /// A channel binding as the API returns it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ChannelRow {
     id: BindingId,
     workspace: String,
     channel_type: String,
     address: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     agent_id: Option<AgentId>,
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     config: Box<RawValue>,

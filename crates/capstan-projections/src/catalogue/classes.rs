@@ -19,12 +19,12 @@ use crate::model::Model;
 pub(crate) struct Classes;
 
 /// An execution class as the API returns it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ClassRow {
     instance_key: String,
     workspace: String,
     /// Attempts at a time; absent means the server's default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     desired_dispatch_concurrency: Option<u32>,
     failed_attempt_threshold: u32,
     active: bool,

@@ -32,6 +32,7 @@ enum InputStatus {
 }
 
 /// An input as the API returns it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct InputRow {
     id: InputId,
@@ -40,9 +41,7 @@ pub(crate) struct InputRow {
     seq: u32,
     kind: InputKind,
     message: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     said: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     action: Option<Verdict>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     items: Vec<ItemDecision>,
@@ -50,18 +49,13 @@ pub(crate) struct InputRow {
     source: InputSource,
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     answers: Box<RawValue>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     blocker_id: Option<BlockerId>,
     outcome: InputOutcome,
     status: InputStatus,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     claimed_by_attempt_id: Option<AttemptId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     consumed_by_run_id: Option<RunId>,
     created_at: DateTime<Utc>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     claimed_at: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     consumed_at: Option<DateTime<Utc>>,
 }
 

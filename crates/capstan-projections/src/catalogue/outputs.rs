@@ -24,27 +24,23 @@ use crate::redaction::{map_of, shown};
 pub(crate) struct Outputs;
 
 /// An output as the API returns it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Output")]
 pub struct OutputRow {
     id: OutputId,
     task_id: TaskId,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     run_id: Option<RunId>,
     agent_id: AgentId,
     output_type: String,
     title: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     summary: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     uri: Option<String>,
     data: Map<String, Value>,
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     metadata: Box<RawValue>,
     status: OutputStatus,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     status_reason: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     archived_at: Option<DateTime<Utc>>,
     /// Left out of the workspace's feed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

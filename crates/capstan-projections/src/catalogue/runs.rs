@@ -50,6 +50,7 @@ impl From<AttemptOutcome> for AttemptStatus {
 }
 
 /// One attempt of a run.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[expect(clippy::struct_field_names, reason = "the names are those of the API's object")]
 struct Attempt {
@@ -59,17 +60,11 @@ struct Attempt {
     worker_id: WorkerId,
     worker_name: String,
     leased_at: DateTime<Utc>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     started_at: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     cancel_requested: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     ended_at: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     exit_code: Option<i32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     error_class: Option<ErrorClass>,
 }
 
@@ -101,6 +96,7 @@ impl Attempt {
 }
 
 /// A run as the API returns it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Run")]
 pub struct RunRow {
@@ -111,30 +107,21 @@ pub struct RunRow {
     status: RunStatus,
     attempt_no: u32,
     attempts: Vec<Attempt>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     worker_id: Option<WorkerId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     provider: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     model: Option<String>,
     #[schemars(with = "capstan_domain::policy::RunPolicy")]
     policy: Box<RawValue>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     exit_code: Option<i32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     /// Result of the agent, any JSON value; absent when the worker reported none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     result: Option<Box<RawValue>>,
     cost_usd: f64,
     usage: Usage,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     started_at: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     ended_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     resumed_from_run_id: Option<RunId>,
 }
 

@@ -19,6 +19,7 @@ use crate::model::Model;
 pub(crate) struct Schedules;
 
 /// A schedule as the API returns it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ScheduleRow {
     id: ScheduleId,
@@ -29,19 +30,13 @@ pub(crate) struct ScheduleRow {
     #[serde(flatten)]
     definition: Definition,
     active: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     paused: Option<Paused>,
     /// The next instant the expression matches.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     next_tick: Option<DateTime<Utc>>,
     /// The next tick plus jitter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     next_run_at: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     last_run_at: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     last_task_id: Option<TaskId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     last_skip: Option<Skip>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -49,19 +44,19 @@ pub(crate) struct ScheduleRow {
 }
 
 /// Cause and time of a pause.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct Paused {
     cause: PauseCause,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     at: DateTime<Utc>,
 }
 
 /// The latest ticks that created no task.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct Skip {
     reason: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     from: DateTime<Utc>,
     to: DateTime<Utc>,

@@ -18,18 +18,16 @@ use crate::model::Model;
 pub(crate) struct Spending;
 
 /// One account.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct SpendingRow {
     workspace: String,
     /// Agent of an account without end; absent for a day of the workspace.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     agent_id: Option<AgentId>,
     /// Day in UTC; absent for an agent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     day: Option<NaiveDate>,
     usage: Usage,
     /// The limit of the latest warning.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     warned_limit_usd: Option<f64>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,

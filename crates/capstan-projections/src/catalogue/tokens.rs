@@ -18,6 +18,7 @@ use crate::model::Model;
 pub(crate) struct Tokens;
 
 /// A token as the API returns it: without the secret or its hash.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct TokenRow {
     id: TokenId,
@@ -25,11 +26,8 @@ pub(crate) struct TokenRow {
     name: String,
     scopes: Vec<Scope>,
     last_four: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     revoked_at: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     revoked_reason: Option<String>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,

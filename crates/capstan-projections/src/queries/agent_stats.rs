@@ -21,6 +21,7 @@ const SQL: &str = "SELECT c.position, t.states, t.counts, r.ok_ms, r.cost_usd, c
              WHERE workspace = $1 AND agent_id = $2) r";
 
 /// Statistics of an agent.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct AgentStats {
     /// Number of tasks, including archived ones.
@@ -34,7 +35,6 @@ pub struct AgentStats {
     /// Number of tasks that failed or were dropped.
     pub failed_count: u64,
     /// Average duration of successful runs, in seconds; absent when there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub avg_run_sec: Option<f64>,
     /// Total cost of all runs, in US dollars.
     pub total_cost_usd: f64,

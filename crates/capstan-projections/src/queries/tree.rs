@@ -38,12 +38,12 @@ pub struct TaskTree {
 }
 
 /// A task in a tree.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TreeTask {
     /// Id of the task.
     pub id: TaskId,
     /// Label of the task.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Its agent.
     pub agent_id: AgentId,

@@ -13,6 +13,7 @@ use crate::policy::RunPolicy;
 use crate::task::event::{ParentClose, SourceWatch};
 
 /// Creates a task for an agent.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AcceptAgentCommand {
     /// Instruction for the agent.
@@ -20,38 +21,27 @@ pub struct AcceptAgentCommand {
     /// The agent, by id or key.
     pub agent_id: String,
     /// Conversation shared by the task's runs; a new one when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
     /// Handling on a session that has a task: `followup` (default: an input of that task), `queue` (a task
     /// that runs after it), `steer`, `steer-backlog` or `interrupt` (such an input), `reject` (refused while it is open).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_mode: Option<String>,
     /// A name for the session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_key: Option<String>,
     /// Tasks of one lane run one after another.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<String>,
     /// Rules of execution.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<RunPolicy>,
     /// Longest time one attempt may run, in milliseconds; 0 = none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<i64>,
     /// `low`, `normal`, `high` or `urgent`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<String>,
     /// Cost limit, in US dollars.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<f64>,
     /// Parent task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_task_id: Option<TaskId>,
     /// Handling when its parent is cancelled: `cancel` (default) or `detach`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_close: Option<ParentClose>,
     /// Display name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Names and values to filter by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -66,31 +56,22 @@ pub struct AcceptAgentCommand {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Map<String, Value>>,
     /// Text added to the agent's system prompt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_system_prompt: Option<String>,
     /// True to deliver the result to the routing address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliver: Option<bool>,
     /// The view it works for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_view_id: Option<String>,
     /// Name of what created the task, free.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spawned_by: Option<String>,
     /// The hook that made it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook_id: Option<String>,
     /// Sleep this long first, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatch_delay_ms: Option<i64>,
     /// Earliest start time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<DateTime<Utc>>,
     /// Deadline of the task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DateTime<Utc>>,
     /// Longest wait for the first attempt, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_ttl_ms: Option<i64>,
 }
 

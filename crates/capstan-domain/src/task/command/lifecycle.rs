@@ -11,22 +11,22 @@ use crate::Change;
 use crate::id::{RunId, TaskId};
 
 /// Cancels a task.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CancelTask {
     /// Id of the task.
     pub task_id: TaskId,
     /// Reason; free text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 /// Cancels a run, and with it its task.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CancelRun {
     /// Id of the run.
     pub run_id: RunId,
     /// Reason; free text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
@@ -47,12 +47,12 @@ pub struct PassDeadline {
 }
 
 /// Gives a task that ended badly another run: one that is in error, dropped or cancelled.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RetryTask {
     /// Id of the task.
     pub task_id: TaskId,
     /// Message for the new run; the message of the last run when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
@@ -71,27 +71,24 @@ pub struct UnarchiveTask {
 }
 
 /// Changes something about a task. What is absent stays as it is; null clears what need not be there.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateTask {
     /// Id of the task.
     pub task_id: TaskId,
     /// `low`, `normal`, `high` or `urgent`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<String>,
     /// Limit of what it may cost, in US dollars; null for none.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub budget_usd: Change<f64>,
     /// Changes to the payload of later runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_json: Option<TaskPayload>,
     /// Reply addressing, replaced as a whole.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing_json: Option<Map<String, Value>>,
     /// A name for people; null for none.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
     pub label: Change<String>,
     /// Names and values to filter by, replaced as a whole.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<BTreeMap<String, String>>,
     /// Deadline of the task; null removes it.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
@@ -99,21 +96,17 @@ pub struct UpdateTask {
 }
 
 /// Changes to the payload of a task; absent fields keep their value.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskPayload {
     /// The command's text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Text added to the agent's system prompt; blank for none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_system_prompt: Option<String>,
     /// Objects handed to the agent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<Vec<Map<String, Value>>>,
     /// Longest time one attempt may run, in milliseconds; 0 = none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<i64>,
     /// True to deliver the result to the routing address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliver: Option<bool>,
 }

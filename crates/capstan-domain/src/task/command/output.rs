@@ -11,12 +11,14 @@ use crate::task::event::OutputStatus;
 macro_rules! output_bodies {
     ($($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
         /// The agent produced something. The same id or name inside a task is the same output.
+        #[serde_with::skip_serializing_none]
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         pub struct ProduceOutput {
             $($(#[$doc])* pub $field: $type,)*
         }
 
         /// Adds an output to a task from outside. The same id or name inside a task is the same output.
+        #[serde_with::skip_serializing_none]
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         pub struct CreateTaskOutput {
             /// Id of the task.
@@ -34,20 +36,16 @@ macro_rules! output_bodies {
 
 output_bodies! {
     /// Its id, when the producer chose one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     id: Option<OutputId>,
     /// The producer's name for it; its id derives from this when no id is given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     /// Type of the output, free.
     output_type: String,
     /// Display name.
     title: String,
     /// Short summary.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     summary: Option<String>,
     /// Address of the content.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     uri: Option<String>,
     /// Content of the output.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
@@ -56,7 +54,6 @@ output_bodies! {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     metadata: Map<String, Value>,
     /// `active` when absent, or `pending` when it waits for a decision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     status: Option<OutputStatus>,
 }
 

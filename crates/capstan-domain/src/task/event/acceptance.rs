@@ -27,20 +27,16 @@ pub struct TaskAccepted {
     /// The agent's configuration at acceptance; later edits of the agent do not change the task.
     pub agent_config: Map<String, Value>,
     /// Provider at acceptance.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     /// Model at acceptance.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The command's text.
     pub message: String,
     /// The conversation its runs share.
     pub session_id: String,
     /// A caller's name for the session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_key: Option<String>,
     /// Part of the execution class: tasks of one lane run one after another.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lane: Option<String>,
     /// Execution class: tasks of one class share a concurrency limit.
     pub instance_key: String,
@@ -51,17 +47,11 @@ pub struct TaskAccepted {
     /// Its urgency.
     pub priority: Priority,
     /// Limit of what it may cost, in US dollars.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "crate::finite::serialize_option"
-    )]
+    #[serde(serialize_with = "crate::finite::serialize_option")]
     pub budget_usd: Option<f64>,
     /// The task this one was made for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_task_id: Option<TaskId>,
     /// The task at the top of its tree, whose budget it shares; absent at the top.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_task_id: Option<TaskId>,
     /// Depth in its tree; 0 at the root.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
@@ -70,13 +60,10 @@ pub struct TaskAccepted {
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub parent_close: ParentClose,
     /// The output of the parent it was spawned for, as the parent's agent named it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_output_id: Option<String>,
     /// The task of the same session it runs after.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runs_after: Option<TaskId>,
     /// A name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Names and values to filter by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -91,34 +78,25 @@ pub struct TaskAccepted {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Map<String, Value>>,
     /// Text added to the agent's system prompt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_system_prompt: Option<String>,
     /// True to deliver the result to the routing address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliver: Option<bool>,
     /// The view it works for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_view_id: Option<String>,
     /// The origin of the task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spawned_by: Option<String>,
     /// The hook that made it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook_id: Option<String>,
     /// The schedule that made it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule_id: Option<String>,
     /// Skills the agent is to use, as paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skill_paths: Vec<String>,
     /// The deadline.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DateTime<Utc>>,
     /// Longest wait for its first attempt, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue_ttl_ms: Option<i64>,
     /// The requester, by actor name. It cannot approve its own requests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_by: Option<String>,
     /// The time of acceptance.
     pub accepted_at: DateTime<Utc>,

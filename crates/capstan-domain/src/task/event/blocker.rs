@@ -1,8 +1,6 @@
 //! Questions a task waits on.
 
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::subtask::JoinWait;
@@ -22,7 +20,6 @@ pub struct BlockerOpened {
     /// The question in one line.
     pub summary: String,
     /// Further details.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
     /// The single questions, when there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -31,25 +28,18 @@ pub struct BlockerOpened {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<BlockerItem>,
     /// Names the outputs and decisions that belong together.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_group_id: Option<String>,
     /// JSON Schema the answers must satisfy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_schema: Option<Value>,
     /// Its deadline, and the default when nobody answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<BlockerDeadline>,
     /// The approvals it requires; any single one when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvers: Option<Approvers>,
     /// The tool call it decides.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<ToolCallId>,
     /// The subtasks it waits for, and for how many of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<JoinWait>,
     /// The budget it waits for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetScope>,
     /// The time of the question.
     pub opened_at: DateTime<Utc>,
@@ -70,10 +60,8 @@ pub struct BlockerClosed {
     /// Its outcome.
     pub status: BlockerStatus,
     /// The input that answered it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_id: Option<InputId>,
     /// The answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Resolution>,
     /// Time of the event.
     pub closed_at: DateTime<Utc>,
@@ -86,7 +74,6 @@ pub struct BlockerItem {
     /// Its title when it was asked about.
     pub title: String,
     /// The agent's key for the item.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_key: Option<String>,
 }
 
@@ -114,26 +101,21 @@ pub struct ItemDecision {
     /// Approve or reject.
     pub action: Decision,
     /// The reason, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
 /// The answer to a question.
 pub struct Resolution {
     /// The decision as a whole; absent for a free text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Verdict>,
     /// The single decisions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemDecision>,
     /// The message of the answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// The actor that answered, by name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// The question that took its place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded_by: Option<BlockerId>,
 }
 
@@ -144,7 +126,6 @@ pub struct BlockerUpdated {
     /// The question in one line.
     pub summary: String,
     /// Further details.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
     /// The single questions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

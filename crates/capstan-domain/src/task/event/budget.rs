@@ -1,8 +1,6 @@
 //! Budgets of a task.
 
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use super::blocker::BudgetScope;
 use crate::id::AgentId;
@@ -13,7 +11,6 @@ pub struct BudgetWarned {
     /// The owner of the budget.
     pub scope: BudgetScope,
     /// The agent the task is for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<AgentId>,
     /// The limit, in US dollars.
     #[serde(serialize_with = "crate::finite::serialize")]

@@ -20,10 +20,8 @@ pub struct InputAccepted {
     /// The message to the agent; blank when it needs none, as for a vote.
     pub message: String,
     /// The caller's text, when the agent receives another one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
     /// The decision as a whole.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<Verdict>,
     /// Decisions on single outputs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -38,7 +36,6 @@ pub struct InputAccepted {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub answers: Map<String, Value>,
     /// The blocker it answers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocker_id: Option<BlockerId>,
     /// The outcome reported to the caller.
     pub outcome: InputOutcome,

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::priority::Priority;
@@ -24,10 +22,8 @@ pub struct TaskSlept {
     /// The instant of its wake timer.
     pub wake_at: DateTime<Utc>,
     /// The reason for the sleep.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The prompt for the agent when the timer wakes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_up_prompt: Option<String>,
     /// The agenda of the wake.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -39,13 +35,11 @@ pub struct TaskSlept {
 /// One thing planned for a wake.
 pub struct AgendaItem {
     /// The type of the item.
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "type")]
     pub kind: Option<String>,
     /// A name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// The reason, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
@@ -66,7 +60,6 @@ pub struct TaskFailed {
 /// The task was cancelled.
 pub struct TaskCancelled {
     /// The reason the caller gave.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Time of the event.
     pub at: DateTime<Utc>,
@@ -103,7 +96,7 @@ pub struct TaskReprioritised {
 /// The limit of what the task may cost was changed.
 pub struct TaskBudgetSet {
     /// The limit from now on, in US dollars; absent means none.
-    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "crate::finite::serialize_option")]
+    #[serde(serialize_with = "crate::finite::serialize_option")]
     pub budget_usd: Option<f64>,
     /// Time of the event.
     pub at: DateTime<Utc>,
@@ -112,7 +105,6 @@ pub struct TaskBudgetSet {
 /// The label of the task was changed.
 pub struct TaskLabelled {
     /// The name for people from now on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The names and values to filter by from now on.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -124,7 +116,6 @@ pub struct TaskLabelled {
 /// The instant at which the task must be over was changed.
 pub struct TaskDeadlineSet {
     /// The instant from now on; absent means none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DateTime<Utc>>,
     /// Time of the event.
     pub at: DateTime<Utc>,
@@ -141,19 +132,14 @@ pub struct TaskRoutingSet {
 /// The payload of later runs was changed; absent fields stay as they are.
 pub struct TaskPayloadSet {
     /// The command's text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Text added to the agent's system prompt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_system_prompt: Option<String>,
     /// Objects handed to the agent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<Vec<Map<String, Value>>>,
     /// Longest time one attempt may run, in milliseconds; 0 = none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<i64>,
     /// True to deliver the result to the routing address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deliver: Option<bool>,
     /// Time of the event.
     pub at: DateTime<Utc>,

@@ -1,8 +1,6 @@
 //! Outputs of a task.
 
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::id::{OutputId, RunId};
@@ -13,17 +11,14 @@ pub struct OutputProduced {
     /// The output.
     pub output_id: OutputId,
     /// The run that made it; none for outputs added from outside.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<RunId>,
     /// Its type, free.
     pub output_type: String,
     /// A name for people.
     pub title: String,
     /// A summary of its content.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
     /// URI of the content.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
     /// The content, as JSON.
     #[serde(default)]
@@ -64,7 +59,6 @@ pub struct OutputStatusChanged {
     /// The status from now on.
     pub status: OutputStatus,
     /// The reason, when one was given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Time of the event.
     pub at: DateTime<Utc>,

@@ -1,8 +1,5 @@
 //! The urgency of a task.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 choice! {
 /// The urgency of a task.
 #[derive(Default)]

@@ -1,8 +1,6 @@
 //! Runs and their attempts.
 
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{AgentId, AttemptId, InputId, RunId, WorkerId};
@@ -27,7 +25,6 @@ pub struct RunRequested {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reopens: bool,
     /// The run whose session it resumes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed_from_run_id: Option<RunId>,
     /// Since when it waits.
     pub queued_at: DateTime<Utc>,
@@ -82,13 +79,10 @@ pub struct AttemptEnded {
     /// Its outcome.
     pub outcome: AttemptOutcome,
     /// The process' exit code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
     /// The error, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The class of the error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_class: Option<ErrorClass>,
     /// Time of the event.
     pub ended_at: DateTime<Utc>,
@@ -113,13 +107,10 @@ pub struct RunEnded {
     /// Its outcome.
     pub status: RunStatus,
     /// The process' exit code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
     /// The error, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The result of the agent, when the worker reports it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
     /// Time of the event.
     pub ended_at: DateTime<Utc>,
@@ -132,7 +123,6 @@ pub struct UsageRecorded {
     /// The attempt.
     pub attempt_id: AttemptId,
     /// The agent whose budget is charged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<AgentId>,
     /// Usage since the last record.
     pub usage: Usage,

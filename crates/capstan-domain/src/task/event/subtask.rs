@@ -1,8 +1,6 @@
 //! Children of a task.
 
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::priority::Priority;
@@ -36,26 +34,17 @@ pub struct Subtask {
     /// The prompt for its agent.
     pub prompt: String,
     /// A name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The output it is about, as the parent's agent named it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_output_id: Option<String>,
     /// Sleep before the first run, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dispatch_delay_ms: Option<i64>,
     /// Its urgency.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<Priority>,
     /// Limit of what it may cost, in US dollars.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        serialize_with = "crate::finite::serialize_option"
-    )]
+    #[serde(serialize_with = "crate::finite::serialize_option")]
     pub budget_usd: Option<f64>,
     /// Rules of execution.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<RunPolicy>,
     /// Watches handed over to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -75,15 +64,12 @@ pub struct SubtaskEnded {
     /// The child.
     pub task_id: TaskId,
     /// Its name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Its outcome.
     pub state: TaskState,
     /// The result of its agent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
     /// The error, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Cost of its whole tree, in US dollars.
     #[serde(serialize_with = "crate::finite::serialize")]

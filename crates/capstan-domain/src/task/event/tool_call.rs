@@ -1,8 +1,6 @@
 //! Tool calls that wait for an approval, and what became of them.
 
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{AttemptId, RunId, ToolCallId, WorkerId};
@@ -25,10 +23,8 @@ pub struct ToolCallDeferred {
     /// Its effect, in one line.
     pub summary: String,
     /// Further details.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
     /// The executor once it is approved; without one, the agent itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executor: Option<ToolExecutor>,
     /// Time of the event.
     pub at: DateTime<Utc>,
@@ -57,10 +53,8 @@ pub struct ToolCallDecided {
     /// Approve or reject.
     pub approved: bool,
     /// The executor; without one, the agent may repeat an approved call.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executor: Option<ToolExecutor>,
     /// The reason given with the decision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Time of the event.
     pub at: DateTime<Utc>,
@@ -73,7 +67,6 @@ pub struct ToolExecutionStarted {
     /// Counts the tries of one call, from 1. They all carry the same idempotency key.
     pub try_no: u32,
     /// The worker that does it; the control plane itself when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_id: Option<WorkerId>,
     /// The instant at which the try counts as lost.
     pub until: DateTime<Utc>,
@@ -88,7 +81,6 @@ pub struct ToolExecutionEnded {
     /// Its outcome.
     pub outcome: ToolOutcome,
     /// The exit code, when there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
     /// Standard output.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -97,7 +89,6 @@ pub struct ToolExecutionEnded {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub stderr: String,
     /// The error, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Time of the event.
     pub at: DateTime<Utc>,

@@ -1,8 +1,6 @@
 //! Things outside that wake a task.
 
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::id::{InputId, WatchId};
 
@@ -27,25 +25,18 @@ pub struct SourceWatch {
     /// The integration, in lower case.
     pub integration: String,
     /// The reason, for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The query that would find it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
     /// The thread it would be in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread_id: Option<String>,
     /// The message it would follow.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
     /// The key of the entity it is about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity_key: Option<String>,
     /// The entity's name for people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entity_label: Option<String>,
     /// The output it is about, as the agent named it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_output_id: Option<String>,
     /// Kinds of events; any when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -8,41 +8,31 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The command as frozen at acceptance.
+#[serde_with::skip_serializing_none]
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Payload<'a> {
     message: &'a str,
     session_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     session_key: Option<&'a str>,
     agent_id: AgentId,
-    #[serde(skip_serializing_if = "Option::is_none")]
     hook_id: Option<&'a str>,
     timeout_ms: i64,
     policy: &'a RunPolicy,
-    #[serde(skip_serializing_if = "Option::is_none")]
     lane: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     extra_system_prompt: Option<&'a str>,
     #[serde(skip_serializing_if = "Map::is_empty")]
     input_provenance: &'a Map<String, Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     deliver: Option<bool>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     attachments: &'a [Map<String, Value>],
     instance_key: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     spawned_by: Option<&'a str>,
     priority: Priority,
-    #[serde(skip_serializing_if = "Option::is_none")]
     provider: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
     agent_config: &'a Map<String, Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     source_view_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     queue_ttl_ms: Option<i64>,
 }
 

@@ -21,6 +21,7 @@ use crate::catalogue::blockers::input_kind;
 use crate::redaction::{shown, shown_labels};
 
 /// A task as the API returns it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Task")]
 pub struct TaskRow {
@@ -30,13 +31,9 @@ pub struct TaskRow {
     agent_name: String,
     session_id: String,
     pub(super) state: TaskState,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) waiting_reason: Option<WaitingReason>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     waiting_summary: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     input_kind: Option<InputKind>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) label: Option<String>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) priority: Priority,
@@ -45,15 +42,10 @@ pub struct TaskRow {
     payload_json: Box<RawValue>,
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     routing_json: Box<RawValue>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) parent_task_id: Option<TaskId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) source_output_id: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     target_run_id: Option<RunId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     current_blocker: Option<OpenBlocker>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     budget_usd: Option<f64>,
     cost_usd: f64,
     /// Cost of the ended subtasks with their subtasks, in US dollars.
@@ -63,26 +55,17 @@ pub struct TaskRow {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     subtask_costs_usd: BTreeMap<TaskId, f64>,
     usage: Usage,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     wake_at: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     wake_reason: Option<String>,
     wake_agenda: Vec<AgendaItem>,
     wake_count: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     deadline: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     dropped_reason: Option<DropReason>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) archived_at: Option<DateTime<Utc>>,
     accepted_at: DateTime<Utc>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     queued_at: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     dispatched_at: Option<DateTime<Utc>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     finished_at: Option<DateTime<Utc>>,
     pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
