@@ -5,13 +5,14 @@ use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 use uuid::Uuid;
 
 /// The namespace of every derived id, so that ids of this system never meet those of another.
 const CAPSTAN: Uuid = Uuid::from_u128(0x6361_7073_7461_6e00_8000_0000_0000_0001);
 
-macro_rules! uuid_id {
-    ($(#[$doc:meta])* $name:ident) => {
+macro_rules! uuid_ids {
+    ($($(#[$doc:meta])* $name:ident,)*) => {$(
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
@@ -30,60 +31,36 @@ macro_rules! uuid_id {
                 Uuid::parse_str(text).map(Self)
             }
         }
-    };
+    )*};
 }
 
-uuid_id! {
+uuid_ids! {
     /// An agent: derived from workspace and agent key, so a key names exactly one agent.
-    AgentId
-}
-uuid_id! {
+    AgentId,
     /// A task; derived from the idempotency key when one is given.
-    TaskId
-}
-uuid_id! {
+    TaskId,
     /// A run of a task: derived from the task and the run's number.
-    RunId
-}
-uuid_id! {
+    RunId,
     /// A schedule; derived from the idempotency key when one is given.
-    ScheduleId
-}
-uuid_id! {
+    ScheduleId,
     /// An output of a task.
-    OutputId
-}
-uuid_id! {
+    OutputId,
     /// An entry of a task's inbox.
-    InputId
-}
-uuid_id! {
+    InputId,
     /// A question a task waits on.
-    BlockerId
-}
-uuid_id! {
+    BlockerId,
     /// A channel: derived from its type and address, the same for all workspaces.
-    ChannelId
-}
-uuid_id! {
+    ChannelId,
     /// A workspace's binding of a channel: derived from the workspace and the channel.
-    BindingId
-}
-uuid_id! {
+    BindingId,
     /// A deferred tool call; the id is also the idempotency key of its execution.
-    ToolCallId
-}
-uuid_id! {
+    ToolCallId,
     /// A source watch of a task.
-    WatchId
-}
-uuid_id! {
+    WatchId,
     /// A token; derived from the idempotency key when one is given.
-    TokenId
-}
-uuid_id! {
+    TokenId,
     /// A worker process, as long as it is registered.
-    WorkerId
+    WorkerId,
 }
 
 /// Derives a stable id from parts: the same parts always give the same id, and no joining of parts can make
@@ -98,102 +75,54 @@ pub fn derived(parts: &[&str]) -> Uuid {
     Uuid::new_v5(&CAPSTAN, name.as_bytes())
 }
 
-impl AgentId {
+/// Declares the ids that are derived, each from the name of its kind and its parts, in this order.
+macro_rules! derived_ids {
+    ($($(#[$doc:meta])* $name:ident::$function:ident($kind:literal, $($part:ident: $type:ty),*);)*) => {$(
+        impl $name {
+            $(#[$doc])*
+            pub fn $function($($part: $type),*) -> Self {
+                Self(derived(&[$kind, $(&$part.to_string()),*]))
+            }
+        }
+    )*};
+}
+
+derived_ids! {
     /// The id of the agent with this key.
-    pub fn from_key(workspace: &str, agent_key: &str) -> Self {
-        Self(derived(&["agent", workspace, agent_key]))
-    }
-}
-
-impl ChannelId {
+    AgentId::from_key("agent", workspace: &str, agent_key: &str);
     /// The id of the channel of this type and address.
-    pub fn from_address(channel_type: &str, address: &str) -> Self {
-        Self(derived(&["channel", channel_type, address]))
-    }
-}
-
-impl BindingId {
+    ChannelId::from_address("channel", channel_type: &str, address: &str);
     /// The id of a workspace's binding of a channel.
-    pub fn for_channel(workspace: &str, channel: ChannelId) -> Self {
-        Self(derived(&["channel-binding", workspace, &channel.to_string()]))
-    }
-}
-
-impl TaskId {
+    BindingId::for_channel("channel-binding", workspace: &str, channel: ChannelId);
     /// The id of the task a keyed command creates.
-    pub fn from_key(workspace: &str, agent: AgentId, idempotency_key: &str) -> Self {
-        Self(derived(&["task", workspace, &agent.to_string(), idempotency_key]))
-    }
-}
-
-impl ScheduleId {
+    TaskId::from_key("task", workspace: &str, agent: AgentId, idempotency_key: &str);
     /// The id of the schedule a keyed command creates.
-    pub fn from_key(workspace: &str, idempotency_key: &str) -> Self {
-        Self(derived(&["schedule", workspace, idempotency_key]))
-    }
-}
-
-impl TaskId {
+    ScheduleId::from_key("schedule", workspace: &str, idempotency_key: &str);
     /// The id of the subtask at this place in a run's list, counted from 0.
-    pub fn for_subtask(parent_run: RunId, index: u32) -> Self {
-        Self(derived(&["subtask", &parent_run.to_string(), &index.to_string()]))
-    }
-}
-
-impl ToolCallId {
+    TaskId::for_subtask("subtask", parent_run: RunId, index: u32);
     /// The id of the tool call a blocker decides.
-    pub fn for_blocker(blocker: BlockerId) -> Self {
-        Self(derived(&["tool-call", &blocker.to_string()]))
-    }
-}
-
-impl WatchId {
+    ToolCallId::for_blocker("tool-call", blocker: BlockerId);
     /// The id of the watch at this place in a run's list, counted from 0.
-    pub fn for_run(run: RunId, index: u32) -> Self {
-        Self(derived(&["watch", &run.to_string(), &index.to_string()]))
-    }
-}
-
-impl TokenId {
+    WatchId::for_run("watch", run: RunId, index: u32);
     /// The id of the token a keyed command issues.
-    pub fn from_key(workspace: &str, idempotency_key: &str) -> Self {
-        Self(derived(&["token", workspace, idempotency_key]))
-    }
-}
-
-impl RunId {
+    TokenId::from_key("token", workspace: &str, idempotency_key: &str);
     /// The id of a task's nth run, counted from 1.
-    pub fn for_task(task: TaskId, number: u32) -> Self {
-        Self(derived(&["run", &task.to_string(), &number.to_string()]))
-    }
-}
-
-impl InputId {
+    RunId::for_task("run", task: TaskId, number: u32);
     /// The id of a keyed input.
-    pub fn from_key(task: TaskId, idempotency_key: &str) -> Self {
-        Self(derived(&["input", &task.to_string(), idempotency_key]))
-    }
-}
-
-impl OutputId {
+    InputId::from_key("input", task: TaskId, idempotency_key: &str);
     /// The id of an output its producer named: stable inside a task, different between tasks.
-    pub fn from_name(task: TaskId, name: &str) -> Self {
-        Self(derived(&["output", &task.to_string(), name]))
-    }
-}
-
-impl BlockerId {
+    OutputId::from_name("output", task: TaskId, name: &str);
     /// The id of a task's nth blocker, counted from 1.
-    pub fn for_task(task: TaskId, revision: u32) -> Self {
-        Self(derived(&["blocker", &task.to_string(), &revision.to_string()]))
-    }
+    BlockerId::for_task("blocker", task: TaskId, revision: u32);
 }
 
 /// A try at a run: the fence every worker call carries.
 ///
 /// The id names its task and the lease epoch, so that a call can be routed and judged without a look-up. On
 /// the wire it is one opaque string, `<workspace>.<task>.<epoch>`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, SerializeDisplay, DeserializeFromStr, JsonSchema,
+)]
 #[schemars(with = "String")]
 pub struct AttemptId {
     /// The task's workspace.
@@ -229,19 +158,6 @@ impl FromStr for AttemptId {
             return Err(ParseAttemptIdError);
         }
         Ok(Self { workspace: workspace.to_owned(), task, epoch })
-    }
-}
-
-impl Serialize for AttemptId {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for AttemptId {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
     }
 }
 
