@@ -57,24 +57,13 @@ impl Usage {
     /// Fills counters the reporter left out: scalars from the models, the total from the scalars.
     #[must_use]
     pub fn normalised(mut self) -> Self {
-        let counters = |u: &Self| {
-            u.input_tokens
-                .saturating_add(u.output_tokens)
-                .saturating_add(u.cache_creation_input_tokens)
-                .saturating_add(u.cache_read_input_tokens)
-        };
-        if counters(&self) == 0 {
-            for model in self.models.values() {
-                self.input_tokens = self.input_tokens.saturating_add(model.input_tokens);
-                self.output_tokens = self.output_tokens.saturating_add(model.output_tokens);
-                self.cache_creation_input_tokens =
-                    self.cache_creation_input_tokens.saturating_add(model.cache_creation_input_tokens);
-                self.cache_read_input_tokens =
-                    self.cache_read_input_tokens.saturating_add(model.cache_read_input_tokens);
-            }
+        if self.total().tokens() == 0 {
+            let mut sum = ModelUsage::default();
+            self.models.values().for_each(|model| sum.add(model));
+            self.set_total(&ModelUsage { cost_usd: self.cost_usd, ..sum });
         }
         if self.total_tokens == 0 {
-            self.total_tokens = counters(&self);
+            self.total_tokens = self.total().tokens();
         }
         // A negative cost is not one that was left out: it stays, to be refused.
         if self.cost_usd == 0.0 {
@@ -108,25 +97,30 @@ impl Usage {
         }
     }
 
-    /// Adds another record. Sums stop at their limits: a counter at its type's, a cost at [`AMOUNT_MAX`].
+    fn set_total(&mut self, total: &ModelUsage) {
+        self.input_tokens = total.input_tokens;
+        self.output_tokens = total.output_tokens;
+        self.cache_creation_input_tokens = total.cache_creation_input_tokens;
+        self.cache_read_input_tokens = total.cache_read_input_tokens;
+        self.cost_usd = total.cost_usd;
+    }
+
+    /// Adds another record, with its models. Sums stop at their limits.
     pub fn add(&mut self, other: &Self) {
-        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
-        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
-        self.cache_creation_input_tokens =
-            self.cache_creation_input_tokens.saturating_add(other.cache_creation_input_tokens);
-        self.cache_read_input_tokens =
-            self.cache_read_input_tokens.saturating_add(other.cache_read_input_tokens);
+        self.count(None, &other.total());
         self.total_tokens = self.total_tokens.saturating_add(other.total_tokens);
-        self.cost_usd = cost_sum(self.cost_usd, other.cost_usd);
         for (name, model) in &other.models {
-            let sum = self.models.entry(name.clone()).or_default();
-            sum.input_tokens = sum.input_tokens.saturating_add(model.input_tokens);
-            sum.output_tokens = sum.output_tokens.saturating_add(model.output_tokens);
-            sum.cache_creation_input_tokens =
-                sum.cache_creation_input_tokens.saturating_add(model.cache_creation_input_tokens);
-            sum.cache_read_input_tokens =
-                sum.cache_read_input_tokens.saturating_add(model.cache_read_input_tokens);
-            sum.cost_usd = cost_sum(sum.cost_usd, model.cost_usd);
+            self.models.entry(name.clone()).or_default().add(model);
+        }
+    }
+
+    /// Counts what a model used, in total and, if it is named, by model.
+    pub fn count(&mut self, model: Option<&str>, used: &ModelUsage) {
+        let mut total = self.total();
+        total.add(used);
+        self.set_total(&total);
+        if let Some(model) = model {
+            self.models.entry(model.to_owned()).or_default().add(used);
         }
     }
 
@@ -137,14 +131,37 @@ impl Usage {
 }
 
 impl ModelUsage {
-    /// Notes every fault below `pointer`.
-    fn check(&self, pointer: &str, faults: &mut Faults) {
-        for (field, tokens) in [
+    /// Adds another record. Sums stop at their limits: a counter at its type's, a cost at [`AMOUNT_MAX`].
+    fn add(&mut self, other: &Self) {
+        for (sum, tokens) in [
+            (&mut self.input_tokens, other.input_tokens),
+            (&mut self.output_tokens, other.output_tokens),
+            (&mut self.cache_creation_input_tokens, other.cache_creation_input_tokens),
+            (&mut self.cache_read_input_tokens, other.cache_read_input_tokens),
+        ] {
+            *sum = sum.saturating_add(tokens);
+        }
+        self.cost_usd = (self.cost_usd + other.cost_usd).min(AMOUNT_MAX);
+    }
+
+    /// The sum of the four counters.
+    fn tokens(&self) -> u64 {
+        self.counters().iter().fold(0, |sum, (_, tokens)| sum.saturating_add(*tokens))
+    }
+
+    /// The counters by the names of their fields.
+    fn counters(&self) -> [(&'static str, u64); 4] {
+        [
             ("input_tokens", self.input_tokens),
             ("output_tokens", self.output_tokens),
             ("cache_creation_input_tokens", self.cache_creation_input_tokens),
             ("cache_read_input_tokens", self.cache_read_input_tokens),
-        ] {
+        ]
+    }
+
+    /// Notes every fault below `pointer`.
+    fn check(&self, pointer: &str, faults: &mut Faults) {
+        for (field, tokens) in self.counters() {
             check_tokens(&format!("{pointer}/{field}"), tokens, faults);
         }
         if !(0.0..=COST_USD_MAX).contains(&self.cost_usd) {
@@ -160,10 +177,6 @@ fn check_tokens(pointer: &str, tokens: u64, faults: &mut Faults) {
     if tokens > TOKENS_MAX {
         faults.add(pointer, format!("must be at most {TOKENS_MAX}"));
     }
-}
-
-fn cost_sum(one: f64, other: f64) -> f64 {
-    (one + other).min(AMOUNT_MAX)
 }
 
 #[cfg(test)]

@@ -87,11 +87,14 @@ impl Meter {
         let added = if cost < self.cost_usd { cost } else { cost - self.cost_usd };
         let mut usage = match &totals.models {
             Some(models) if !models.is_empty() => self.models_since(models),
-            _ => {
-                let tokens = totals.usage.map_or_else(|| self.unreported().unwrap_or_default(), counted);
-                self.messages.clear();
-                tokens
-            }
+            _ => match totals.usage {
+                Some(tokens) => {
+                    let mut usage = Usage::default();
+                    usage.count(None, &counted(tokens));
+                    usage
+                }
+                None => self.unreported().unwrap_or_default(),
+            },
         };
         usage.cost_usd = added;
         self.cost_usd = cost;
@@ -104,12 +107,8 @@ impl Meter {
         for (name, totals) in models {
             let added = totals.since(self.models.get(name).copied().unwrap_or_default());
             self.models.insert(name.clone(), *totals);
-            usage.input_tokens += added.input_tokens;
-            usage.output_tokens += added.output_tokens;
-            usage.cache_creation_input_tokens += added.cache_creation_input_tokens;
-            usage.cache_read_input_tokens += added.cache_read_input_tokens;
             if added != ModelTotals::default() {
-                usage.models.insert(name.clone(), added.into());
+                usage.count(Some(name), &added.into());
             }
         }
         usage
@@ -118,35 +117,20 @@ impl Meter {
     /// The usage of messages not yet counted by a result.
     pub(super) fn unreported(&self) -> Option<Usage> {
         let mut sum = Usage::default();
-        let mut models = BTreeMap::<&str, ModelTotals>::new();
         for (model, tokens) in self.messages.values() {
-            let one = counted(*tokens);
-            sum.input_tokens += one.input_tokens;
-            sum.output_tokens += one.output_tokens;
-            sum.cache_creation_input_tokens += one.cache_creation_input_tokens;
-            sum.cache_read_input_tokens += one.cache_read_input_tokens;
-            if let Some(model) = model {
-                let of_model = models.entry(model).or_default();
-                of_model.input_tokens += one.input_tokens;
-                of_model.output_tokens += one.output_tokens;
-                of_model.cache_creation_input_tokens += one.cache_creation_input_tokens;
-                of_model.cache_read_input_tokens += one.cache_read_input_tokens;
-            }
+            sum.count(model.as_deref(), &counted(*tokens));
         }
-        sum.models = models.into_iter().map(|(name, totals)| (name.to_owned(), totals.into())).collect();
         (sum != Usage::default()).then_some(sum)
     }
 }
 
-fn counted(tokens: Tokens) -> Usage {
-    Usage {
+fn counted(tokens: Tokens) -> ModelUsage {
+    ModelUsage {
         input_tokens: tokens.input.unwrap_or_default(),
         output_tokens: tokens.output.unwrap_or_default(),
         cache_creation_input_tokens: tokens.cache_creation.unwrap_or_default(),
         cache_read_input_tokens: tokens.cache_read.unwrap_or_default(),
-        total_tokens: 0,
         cost_usd: 0.0,
-        models: BTreeMap::new(),
     }
 }
 
