@@ -1,8 +1,6 @@
 //! Events of a schedule. These names and fields are stored permanently.
 
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::id::{AgentId, ScheduleId, TaskId};
 use crate::schedule::{Definition, Next};
@@ -22,9 +20,8 @@ pub enum Event {
     TicksMissed(TicksMissed),
 }
 
+stored! {
 /// The schedule began.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleCreated {
     /// The schedule.
     pub schedule_id: ScheduleId,
@@ -47,8 +44,6 @@ pub struct ScheduleCreated {
 }
 
 /// The schedule was changed.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleChanged {
     /// The whole new definition.
     pub definition: Definition,
@@ -58,32 +53,7 @@ pub struct ScheduleChanged {
     pub at: DateTime<Utc>,
 }
 
-/// The cause of a pause.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PauseCause {
-    /// A caller requested it.
-    Asked,
-    /// Its agent does not exist any more.
-    AgentGone,
-    /// Its agent takes no commands.
-    AgentInactive,
-}
-
-impl PauseCause {
-    /// The default reason, for people.
-    pub(super) fn in_words(self) -> Option<&'static str> {
-        match self {
-            Self::Asked => None,
-            Self::AgentGone => Some("its agent does not exist any more"),
-            Self::AgentInactive => Some("its agent is inactive"),
-        }
-    }
-}
-
 /// The schedule fires no more until it is resumed.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SchedulePaused {
     /// The cause of the pause.
     pub cause: PauseCause,
@@ -94,8 +64,6 @@ pub struct SchedulePaused {
 }
 
 /// The schedule fires again; ticks of the pause are not made up for.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleResumed {
     /// Its next tick, after the instant of the resumption.
     pub next: Option<Next>,
@@ -104,14 +72,12 @@ pub struct ScheduleResumed {
 }
 
 /// The schedule is gone; tasks it made stay.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleDeleted {
     /// Time of the event.
     pub at: DateTime<Utc>,
 }
 
 /// A caller requested one task now, beside the ticks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleTriggered {
     /// The task, accepted in the same commit group.
     pub task_id: TaskId,
@@ -120,8 +86,6 @@ pub struct ScheduleTriggered {
 }
 
 /// A tick made its task.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TickFired {
     /// The tick.
     pub tick: DateTime<Utc>,
@@ -136,23 +100,7 @@ pub struct TickFired {
     pub at: DateTime<Utc>,
 }
 
-/// The reason a tick made no task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SkipReason {
-    /// A task of an earlier tick is still open, and the schedule does not want two.
-    PreviousOpen,
-    /// The agent does not exist any more.
-    AgentGone,
-    /// The agent takes no commands.
-    AgentInactive,
-    /// The task was refused.
-    TaskRefused,
-}
-
 /// A tick came, and made no task.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TickSkipped {
     /// The tick.
     pub tick: DateTime<Utc>,
@@ -170,8 +118,6 @@ pub struct TickSkipped {
 }
 
 /// Ticks passed while the system was down and are not made up for.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TicksMissed {
     /// The first of them.
     pub from: DateTime<Utc>,
@@ -183,4 +129,40 @@ pub struct TicksMissed {
     pub next: Option<Next>,
     /// The time of the discovery.
     pub at: DateTime<Utc>,
+}
+}
+
+choice! {
+/// The cause of a pause.
+pub enum PauseCause {
+    /// A caller requested it.
+    Asked = "asked",
+    /// Its agent does not exist any more.
+    AgentGone = "agent_gone",
+    /// Its agent takes no commands.
+    AgentInactive = "agent_inactive",
+}
+
+/// The reason a tick made no task.
+pub enum SkipReason {
+    /// A task of an earlier tick is still open, and the schedule does not want two.
+    PreviousOpen = "previous_open",
+    /// The agent does not exist any more.
+    AgentGone = "agent_gone",
+    /// The agent takes no commands.
+    AgentInactive = "agent_inactive",
+    /// The task was refused.
+    TaskRefused = "task_refused",
+}
+}
+
+impl PauseCause {
+    /// The default reason, for people.
+    pub(super) fn in_words(self) -> Option<&'static str> {
+        match self {
+            Self::Asked => None,
+            Self::AgentGone => Some("its agent does not exist any more"),
+            Self::AgentInactive => Some("its agent is inactive"),
+        }
+    }
 }

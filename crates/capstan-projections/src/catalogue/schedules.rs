@@ -126,7 +126,7 @@ impl Model for Schedules {
             }
             Event::TickSkipped(skipped) => {
                 row.last_skip = Some(Skip {
-                    reason: wire_name(&skipped.reason),
+                    reason: skipped.reason.as_str().to_owned(),
                     detail: skipped.detail.clone(),
                     from: skipped.tick,
                     to: skipped.tick,
@@ -160,14 +160,6 @@ impl Model for Schedules {
             Cell::Time(row.next_run_at),
             Cell::Time(Some(row.created_at)),
         ]
-    }
-}
-
-/// The wire name of a choice.
-fn wire_name(choice: &impl Serialize) -> String {
-    match serde_json::to_value(choice) {
-        Ok(serde_json::Value::String(name)) => name,
-        Ok(_) | Err(_) => String::new(),
     }
 }
 
