@@ -1,17 +1,15 @@
 //! One text for equal JSON, and what it comes to.
 
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// SHA-256, in hex, of canonical JSON: keys sorted, no blanks.
 pub fn hash(value: &Value) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut canonical = value.clone();
     // Without effect on the sorted map of a plain build; another crate may switch it to insertion order.
     canonical.sort_all_objects();
-    let digest = Sha256::digest(canonical.to_string());
-    let nibbles = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    nibbles.map(|nibble| char::from(DIGITS[usize::from(nibble)])).collect()
+    HEXLOWER.encode(&Sha256::digest(canonical.to_string()))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Execution class keys: runs with equal keys share a concurrency limit.
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::id::AgentId;
@@ -37,13 +38,7 @@ pub fn execution_class_key(
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part.as_bytes());
     }
-    let mut key = String::from("execclass_");
-    for byte in digest.finalize().iter().take(16) {
-        for half in [byte >> 4, byte & 15] {
-            key.extend(char::from_digit(half.into(), 16));
-        }
-    }
-    key
+    format!("execclass_{}", HEXLOWER.encode(&digest.finalize()[..16]))
 }
 
 #[cfg(test)]
