@@ -4,6 +4,7 @@
 pub(crate) mod agent;
 pub(crate) mod agent_stats;
 pub(crate) mod blocker;
+pub(crate) mod by_id;
 pub(crate) mod channel;
 pub(crate) mod class;
 pub(crate) mod cursor;

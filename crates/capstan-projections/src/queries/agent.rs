@@ -7,21 +7,13 @@ use crate::queries::select::{Query, Select};
 use crate::queries::task::storable;
 use crate::read_models::ReadModels;
 
-const TABLE: &str = "agents";
-
 /// The agents of a workspace, oldest first.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AgentFilter;
 
 impl Query for AgentFilter {
     fn select(&self, workspace: &str) -> Select {
-        Select::all(TABLE, workspace)
-    }
-}
-
-impl Query for AgentId {
-    fn select(&self, workspace: &str) -> Select {
-        Select::by_id(TABLE, workspace, self.0)
+        Select::all("agents", workspace)
     }
 }
 

@@ -1,13 +1,11 @@
 //! Reads of channel bindings.
 
-use capstan_domain::id::{AgentId, BindingId};
+use capstan_domain::id::AgentId;
 
 use crate::queries::QueryError;
 use crate::queries::select::{Query, Select};
 use crate::queries::task::storable;
 use crate::read_models::ReadModels;
-
-const TABLE: &str = "channels";
 
 /// The holder of channel bindings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +32,7 @@ pub struct BindingFilter {
 
 impl Query for BindingFilter {
     fn select(&self, workspace: &str) -> Select {
-        let mut select = Select::all(TABLE, workspace);
+        let mut select = Select::all("channels", workspace);
         match self.of {
             BindingsOf::All => {}
             BindingsOf::Agent(id) => select.filter("agent_id = ?", id.0),
@@ -43,12 +41,6 @@ impl Query for BindingFilter {
         select.filter_some("channel_type = ?", self.channel_type.as_deref().map(storable));
         select.filter_some("active = ?", self.active);
         select
-    }
-}
-
-impl Query for BindingId {
-    fn select(&self, workspace: &str) -> Select {
-        Select::by_id(TABLE, workspace, self.0)
     }
 }
 

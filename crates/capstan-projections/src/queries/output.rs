@@ -3,11 +3,9 @@
 use capstan_domain::id::{AgentId, OutputId, TaskId};
 use capstan_domain::task::event::OutputStatus;
 
-use crate::queries::select::{PartOfTask, Query, Select};
+use crate::queries::select::{Query, Select};
 use crate::queries::span::Span;
 use crate::queries::task::storable;
-
-const TABLE: &str = "outputs";
 
 /// Outputs of one task in the order of creation, or of the whole workspace, newest first. All conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,7 +28,7 @@ pub struct OutputFilter {
 
 impl Query for OutputFilter {
     fn select(&self, workspace: &str) -> Select {
-        let mut select = Select::all(TABLE, workspace);
+        let mut select = Select::all("outputs", workspace);
         if self.task_id.is_none() {
             select = select.newest_first();
         }
@@ -45,14 +43,6 @@ impl Query for OutputFilter {
         select
     }
 }
-
-impl Query for OutputId {
-    fn select(&self, workspace: &str) -> Select {
-        Select::by_id(TABLE, workspace, self.0)
-    }
-}
-
-impl PartOfTask for OutputId {}
 
 /// The output with this id, if the task produced it.
 #[derive(Clone, Copy, Debug)]

@@ -1,13 +1,11 @@
 //! Reads of runs.
 
-use capstan_domain::id::{AgentId, RunId, TaskId};
+use capstan_domain::id::{AgentId, TaskId};
 use capstan_domain::task::event::RunStatus;
 
-use crate::queries::select::{PartOfTask, Query, Select};
+use crate::queries::select::{Query, Select};
 use crate::queries::span::Span;
 use crate::queries::task::storable;
-
-const TABLE: &str = "runs";
 
 /// Runs, newest first. All conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,7 +26,7 @@ pub struct RunFilter {
 
 impl Query for RunFilter {
     fn select(&self, workspace: &str) -> Select {
-        let mut select = Select::all(TABLE, workspace).newest_first();
+        let mut select = Select::all("runs", workspace).newest_first();
         select.filter_any("status", self.statuses.iter().map(|status| status.as_str()));
         select.filter_some("agent_id = ?", self.agent_id.map(|id| id.0));
         select.filter_some("task_id = ?", self.task_id.map(|id| id.0));
@@ -38,11 +36,3 @@ impl Query for RunFilter {
         select
     }
 }
-
-impl Query for RunId {
-    fn select(&self, workspace: &str) -> Select {
-        Select::by_id(TABLE, workspace, self.0)
-    }
-}
-
-impl PartOfTask for RunId {}

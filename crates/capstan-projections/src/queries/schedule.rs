@@ -1,10 +1,8 @@
 //! Reads of schedules.
 
-use capstan_domain::id::{AgentId, ScheduleId};
+use capstan_domain::id::AgentId;
 
 use crate::queries::select::{Query, Select};
-
-const TABLE: &str = "schedules";
 
 /// Schedules, newest first. All conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,16 +17,10 @@ pub struct ScheduleFilter {
 
 impl Query for ScheduleFilter {
     fn select(&self, workspace: &str) -> Select {
-        let mut select = Select::all(TABLE, workspace).newest_first();
+        let mut select = Select::all("schedules", workspace).newest_first();
         select.filter_some("source_view_id = ?", self.source_view_id.clone());
         select.filter_some("agent_id = ?", self.agent_id.map(|id| id.0));
         select.filter_some("active = ?", self.active);
         select
-    }
-}
-
-impl Query for ScheduleId {
-    fn select(&self, workspace: &str) -> Select {
-        Select::by_id(TABLE, workspace, self.0)
     }
 }

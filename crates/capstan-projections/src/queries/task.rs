@@ -75,12 +75,6 @@ impl Query for TaskFilter {
     }
 }
 
-impl Query for TaskId {
-    fn select(&self, workspace: &str) -> Select {
-        Select::by_id(TABLE, workspace, self.0)
-    }
-}
-
 /// The open tasks of a workspace, or of one agent, oldest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OpenTasksOf {

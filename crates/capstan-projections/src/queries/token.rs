@@ -1,10 +1,6 @@
 //! Reads of tokens.
 
-use capstan_domain::id::TokenId;
-
 use crate::queries::select::{Query, Select};
-
-const TABLE: &str = "tokens";
 
 /// Tokens, oldest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,14 +11,8 @@ pub struct TokenFilter {
 
 impl Query for TokenFilter {
     fn select(&self, workspace: &str) -> Select {
-        let mut select = Select::all(TABLE, workspace);
+        let mut select = Select::all("tokens", workspace);
         select.filter_some("revoked = ?", self.revoked);
         select
-    }
-}
-
-impl Query for TokenId {
-    fn select(&self, workspace: &str) -> Select {
-        Select::by_id(TABLE, workspace, self.0)
     }
 }
