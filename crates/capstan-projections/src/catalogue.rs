@@ -18,7 +18,7 @@ use capstan_contract::DomainEvent;
 use capstan_contract::schema::NamedSchema;
 
 use crate::events::Events;
-use crate::model::Model;
+use crate::model::{Model, Named};
 use crate::rows::{ModelRows, Rows, column_names};
 
 /// A read model as the rest of the crate uses it.
@@ -56,26 +56,32 @@ impl ReadModel {
 
 /// Lists the read models. The modules are declared above, where rustfmt finds them.
 macro_rules! models {
-    ($($module:ident::$model:ident,)*) => {
+    ($($module:ident::$row:ident,)*) => {
         /// Every read model. The stream snapshots come first: the other models depend on them.
-        pub static MODELS: &[ReadModel] = &[$(ReadModel::new::<$module::$model>()),*];
+        pub static MODELS: &[ReadModel] = &[$(ReadModel::new::<$module::$row>()),*];
+
+        $(impl Named for $module::$row {
+            const NAME: &'static str = stringify!($module);
+            const SCHEMA: &'static str =
+                include_str!(concat!("../../../projections/", stringify!($module), "/schema.sql"));
+        })*
     };
 }
 
 models! {
-    stream_snapshots::StreamSnapshots,
-    workspaces::Workspaces,
-    agents::Agents,
-    channels::Channels,
-    classes::Classes,
-    spending::Spending,
-    tokens::Tokens,
-    tasks::Tasks,
-    runs::Runs,
-    outputs::Outputs,
-    inputs::Inputs,
-    blockers::Blockers,
-    schedules::Schedules,
+    stream_snapshots::SnapshotRow,
+    workspaces::WorkspaceRow,
+    agents::AgentRow,
+    channels::ChannelRow,
+    classes::ClassRow,
+    spending::SpendingRow,
+    tokens::TokenRow,
+    tasks::TaskRow,
+    runs::RunRow,
+    outputs::OutputRow,
+    inputs::InputRow,
+    blockers::BlockerRow,
+    schedules::ScheduleRow,
 }
 
 /// The read model of this name.

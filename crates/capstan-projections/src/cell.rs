@@ -55,25 +55,26 @@ impl CellType {
 }
 
 /// A column of a read model besides the five that every model has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Column {
+pub(crate) struct Column<R: 'static> {
     /// Column name.
     pub(crate) name: &'static str,
     /// Type of its values.
     pub(crate) holds: CellType,
+    /// The value of a row.
+    pub(crate) cell: fn(&R) -> Cell<'_>,
     /// False for a column that is written once; updates leave it out.
     pub(crate) changes: bool,
 }
 
-impl Column {
+impl<R> Column<R> {
     /// A column that is written once.
-    pub(crate) const fn fixed(name: &'static str, holds: CellType) -> Self {
-        Self { name, holds, changes: false }
+    pub(crate) const fn fixed(name: &'static str, holds: CellType, cell: fn(&R) -> Cell<'_>) -> Self {
+        Self { name, holds, cell, changes: false }
     }
 
     /// A column that updates write.
-    pub(crate) const fn changing(name: &'static str, holds: CellType) -> Self {
-        Self { name, holds, changes: true }
+    pub(crate) const fn changing(name: &'static str, holds: CellType, cell: fn(&R) -> Cell<'_>) -> Self {
+        Self { name, holds, cell, changes: true }
     }
 }
 
@@ -179,7 +180,7 @@ impl ColumnArray {
 
     /// Appends the value of the next row.
     pub(crate) fn push(&mut self, cell: &Cell<'_>) -> Result<(), Failure> {
-        assert_eq!(cell.holds(), self.holds, "the cells of the model match its column list");
+        assert_eq!(cell.holds(), self.holds, "the value has the type of its column");
         self.has_null |= !cell.write(&mut self.elements)?;
         self.count += 1;
         Ok(())

@@ -4,7 +4,7 @@ use capstan_domain::task::Event;
 use capstan_envelope::Recorded;
 use serde_json::value::RawValue;
 
-use crate::catalogue::tasks::Tasks;
+use crate::catalogue::tasks::TaskRow;
 use crate::fact::Fact;
 use crate::model::Model;
 
@@ -13,7 +13,7 @@ use crate::model::Model;
 pub fn new_task(recorded: &Recorded, events: &[Event]) -> Option<Box<RawValue>> {
     let Some(Event::TaskAccepted(accepted)) = events.first() else { return None };
     let row = events.iter().fold(None, |row, event| {
-        Tasks::apply(row, &accepted.task_id.0, &Fact { recorded, event, accepted: Some(accepted) })
+        TaskRow::apply(row, &accepted.task_id.0, &Fact { recorded, event, accepted: Some(accepted) })
     });
     serde_json::value::to_raw_value(&row?).ok()
 }

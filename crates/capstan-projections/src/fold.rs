@@ -6,11 +6,11 @@ use capstan_envelope::{Position, StreamHead};
 use futures_util::future::try_join_all;
 
 use crate::catalogue::MODELS;
-use crate::catalogue::stream_snapshots::{StreamSnapshots, stream_key};
+use crate::catalogue::stream_snapshots::{SnapshotRow, stream_key};
 use crate::error::explain;
 use crate::fact::{Decoded, Fact};
 use crate::generation::Schemas;
-use crate::model::Model;
+use crate::model::Named;
 use crate::rows::{ModelRows, Rows, StoreError};
 use crate::session::Session;
 
@@ -32,7 +32,7 @@ pub(crate) enum Unfoldable {
 
 /// The rows of all models, or of those chosen for a rebuild.
 pub(crate) struct Fold {
-    snapshots: ModelRows<StreamSnapshots>,
+    snapshots: ModelRows<SnapshotRow>,
     models: Vec<Box<dyn Rows>>,
     writes_snapshots: bool,
     cached_bytes_max: usize,
@@ -49,7 +49,7 @@ impl Fold {
                 .filter(|model| takes(model.name))
                 .map(|model| (model.rows)())
                 .collect(),
-            writes_snapshots: takes(StreamSnapshots::NAME),
+            writes_snapshots: takes(SnapshotRow::NAME),
             cached_bytes_max: CACHED_BYTES_MAX,
         }
     }

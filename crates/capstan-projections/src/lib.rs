@@ -49,7 +49,7 @@ mod verify;
 pub use catalogue::blockers::OpenBlocker;
 pub use catalogue::outputs::OutputRow;
 pub use catalogue::runs::RunRow;
-pub use catalogue::tasks::row::TaskRow;
+pub use catalogue::tasks::TaskRow;
 pub use catalogue::{MODELS, ReadModel, answers};
 pub use config::{OnProgress, ProjectorConfig};
 pub use decided::new_task;

@@ -41,20 +41,26 @@ impl RowKey for String {
     }
 }
 
-/// A read model. Every table has the columns `id`, `workspace`, `position`, `version`, `doc` and those of
-/// [`Model::COLUMNS`].
+/// The parts of a read model that follow from the name of its module.
+pub(crate) trait Named {
+    /// Name of the model, its table and its folder.
+    const NAME: &'static str;
+    /// The `CREATE TABLE` statement, then a line `-- indexes`, then the statements to run after the rows are in.
+    const SCHEMA: &'static str;
+}
+
+/// A read model: its row in memory, stored as the JSON object that reads return. Every table has the columns `id`,
+/// `workspace`, `position`, `version`, `doc` and those of [`Model::COLUMNS`].
 ///
 /// The fold is total: an inconsistent history gives inconsistent rows, never a panic. Histories that cannot be
 /// folded at all are parked before any model sees them.
-pub(crate) trait Model: Send + Sync + 'static {
-    /// Name of the model, its table and its folder.
-    const NAME: &'static str;
+pub(crate) trait Model:
+    Named + Clone + Debug + Send + Sync + Serialize + DeserializeOwned + 'static
+{
     /// Increases with every change of the fold or the table: rows of another version are rebuilt, never read.
     const VERSION: i32;
-    /// The `CREATE TABLE` statement, then a line `-- indexes`, then the statements to run after the rows are in.
-    const SCHEMA: &'static str;
     /// The columns reads filter and sort by.
-    const COLUMNS: &'static [Column];
+    const COLUMNS: &'static [Column<Self>];
     /// The name and schema of the row in API answers; `None` for rows the API does not return.
     const ANSWER: Option<NamedSchema>;
     /// True when the first commit of a stream has no rows yet, so the table is not read for it. After a replay such
@@ -65,8 +71,6 @@ pub(crate) trait Model: Send + Sync + 'static {
     type Event<'a>: Events<'a>;
     /// Identifies a row.
     type Key: RowKey;
-    /// The row in memory; stored as the JSON object that reads return.
-    type Row: Clone + Send + Sync + Serialize + DeserializeOwned;
 
     /// The workspace of the row. Defaults to that of the stream; differs where one stream serves all workspaces.
     fn workspace<'a>(fact: &Fact<'a, Self::Event<'a>>) -> &'a str {
@@ -77,17 +81,10 @@ pub(crate) trait Model: Send + Sync + 'static {
     fn keys(recorded: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Self::Key>);
 
     /// Folds one event into one row; `None` means there is no row.
-    fn apply<'a>(
-        row: Option<Self::Row>,
-        key: &Self::Key,
-        fact: &Fact<'a, Self::Event<'a>>,
-    ) -> Option<Self::Row>;
-
-    /// The values of [`Model::COLUMNS`], in that order.
-    fn cells(row: &Self::Row) -> Vec<Cell<'_>>;
+    fn apply<'a>(row: Option<Self>, key: &Self::Key, fact: &Fact<'a, Self::Event<'a>>) -> Option<Self>;
 
     /// Reads a row back from its document.
-    fn read(key: &Self::Key, doc: &str) -> Result<Self::Row, serde_json::Error> {
+    fn read(key: &Self::Key, doc: &str) -> Result<Self, serde_json::Error> {
         let _ = key;
         serde_json::from_str(doc)
     }

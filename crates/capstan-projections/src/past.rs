@@ -7,8 +7,8 @@ use capstan_domain::task::{self, TaskDecider};
 use capstan_envelope::{CodecError, Recorded};
 use uuid::Uuid;
 
-use crate::catalogue::runs::Runs;
-use crate::catalogue::tasks::Tasks;
+use crate::catalogue::runs::RunRow;
+use crate::catalogue::tasks::TaskRow;
 use crate::events::Events;
 use crate::fact::Fact;
 use crate::model::Model;
@@ -16,12 +16,12 @@ use crate::queries::Item;
 
 /// The task after these first commits of its stream; `None` before its acceptance.
 pub fn task_after(commits: &[Recorded], task_id: TaskId) -> Result<Option<Item>, CodecError> {
-    row_after::<Tasks>(commits, task_id.0)
+    row_after::<TaskRow>(commits, task_id.0)
 }
 
 /// The run after these first commits of its task's stream; `None` before it was requested.
 pub fn run_after(commits: &[Recorded], run_id: RunId) -> Result<Option<Item>, CodecError> {
-    row_after::<Runs>(commits, run_id.0)
+    row_after::<RunRow>(commits, run_id.0)
 }
 
 fn row_after<M: Model<Key = Uuid>>(commits: &[Recorded], key: Uuid) -> Result<Option<Item>, CodecError> {

@@ -4,12 +4,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use bytes::{BufMut, BytesMut};
-
 use capstan_contract::DomainEvent;
 use capstan_envelope::Recorded;
 use futures_util::SinkExt;
-use futures_util::future::BoxFuture;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
@@ -118,7 +117,7 @@ impl<R> Default for Entry<R> {
 /// The rows of one model.
 #[derive(Debug)]
 pub(crate) struct ModelRows<M: Model> {
-    entries: HashMap<M::Key, Entry<M::Row>>,
+    entries: HashMap<M::Key, Entry<M>>,
     changed: Vec<M::Key>,
     missing: HashSet<M::Key>,
     keys: Vec<M::Key>,
@@ -139,24 +138,20 @@ impl<M: Model> Default for ModelRows<M> {
 }
 
 /// The rows of any model.
+#[async_trait]
 pub(crate) trait Rows: Send + Sync {
     /// Name of the model.
     fn name(&self) -> &'static str;
     /// Registers the rows an event needs that are not in memory.
     fn want(&mut self, recorded: &Recorded, event: &DomainEvent);
     /// Reads the registered rows.
-    fn fetch<'a>(
-        &'a mut self,
-        session: &'a Session,
-        schema: &'a str,
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
+    async fn fetch(&mut self, session: &Session, schema: &str) -> Result<(), StoreError>;
     /// Folds an event, the `index`th of its commit. Idempotent.
     fn fold(&mut self, fact: &Fact<'_>, index: usize);
     /// Writes the rows that changed, inside the session's open transaction.
-    fn write<'a>(&'a self, session: &'a Session, schema: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+    async fn write(&self, session: &Session, schema: &str) -> Result<(), StoreError>;
     /// Copies every row into the empty table.
-    fn copy(self: Box<Self>, session: Session, schema: String)
-    -> BoxFuture<'static, Result<u64, StoreError>>;
+    async fn copy(self: Box<Self>, session: Session, schema: String) -> Result<u64, StoreError>;
     /// Marks the changes as written.
     fn settle(&mut self);
     /// Drops everything: memory may differ from the tables.
@@ -171,12 +166,12 @@ pub(crate) trait Rows: Send + Sync {
 
 impl<M: Model> ModelRows<M> {
     /// A row in memory.
-    pub(crate) fn entry(&self, key: &M::Key) -> Option<&Entry<M::Row>> {
+    pub(crate) fn entry(&self, key: &M::Key) -> Option<&Entry<M>> {
         self.entries.get(key)
     }
 
     /// Records the length of an entry's document.
-    fn measure(&self, entry: &Entry<M::Row>, bytes: usize) {
+    fn measure(&self, entry: &Entry<M>, bytes: usize) {
         let before = entry.bytes.swap(bytes, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.bytes.fetch_sub(before, Ordering::Relaxed);
@@ -190,7 +185,7 @@ impl<M: Model> ModelRows<M> {
         StoreError::Unwritable { model: M::NAME, source }
     }
 
-    fn cells<'a>(key: &'a M::Key, entry: &'a Entry<M::Row>, row: &'a M::Row) -> Vec<Cell<'a>> {
+    fn cells<'a>(key: &'a M::Key, entry: &'a Entry<M>, row: &'a M) -> Vec<Cell<'a>> {
         let mut cells = Vec::with_capacity(5 + M::COLUMNS.len());
         cells.extend([
             key.cell(),
@@ -199,11 +194,33 @@ impl<M: Model> ModelRows<M> {
             Cell::number(entry.version),
             Cell::Json(row),
         ]);
-        cells.extend(M::cells(row));
+        cells.extend(M::COLUMNS.iter().map(|column| (column.cell)(row)));
         cells
     }
+}
 
-    async fn read_missing(&mut self, session: &Session, schema: &str) -> Result<(), StoreError> {
+#[async_trait]
+impl<M: Model> Rows for ModelRows<M> {
+    fn name(&self) -> &'static str {
+        M::NAME
+    }
+
+    fn want(&mut self, recorded: &Recorded, event: &DomainEvent) {
+        let Some(event) = M::Event::select(event) else { return };
+        M::keys(recorded, event, &mut self.keys);
+        for key in self.keys.drain(..) {
+            if self.entries.contains_key(&key) {
+                continue;
+            }
+            if M::STARTS_EMPTY && recorded.commit.version == FIRST_VERSION {
+                self.entries.insert(key, Entry::default());
+            } else {
+                self.missing.insert(key);
+            }
+        }
+    }
+
+    async fn fetch(&mut self, session: &Session, schema: &str) -> Result<(), StoreError> {
         if self.missing.is_empty() {
             return Ok(());
         }
@@ -240,7 +257,30 @@ impl<M: Model> ModelRows<M> {
         Ok(())
     }
 
-    async fn write_changed(&self, session: &Session, schema: &str) -> Result<(), StoreError> {
+    fn fold(&mut self, fact: &Fact<'_>, index: usize) {
+        let Some(event) = M::Event::select(fact.event) else { return };
+        let fact = &fact.with(event);
+        M::keys(fact.recorded, event, &mut self.keys);
+        for key in self.keys.drain(..) {
+            let entry = self.entries.entry(key.clone()).or_default();
+            let sequence = fact.recorded.position.sequence();
+            if entry.sequence > 0 && (entry.sequence, entry.index) >= (sequence, index) {
+                continue;
+            }
+            entry.row = M::apply(entry.row.take(), &key, fact);
+            entry.sequence = sequence;
+            entry.index = index;
+            entry.version = fact.version();
+            if entry.workspace.is_empty() {
+                entry.workspace = M::workspace(fact).into();
+            }
+            if !std::mem::replace(&mut entry.changed, true) {
+                self.changed.push(key);
+            }
+        }
+    }
+
+    async fn write(&self, session: &Session, schema: &str) -> Result<(), StoreError> {
         if self.changed.is_empty() {
             return Ok(());
         }
@@ -279,7 +319,7 @@ impl<M: Model> ModelRows<M> {
         Ok(())
     }
 
-    async fn copy_all(self, session: Session, schema: String) -> Result<u64, StoreError> {
+    async fn copy(self: Box<Self>, session: Session, schema: String) -> Result<u64, StoreError> {
         let names = column_names::<M>().join(", ");
         // In the transaction that made a table empty, Postgres takes the rows as seen by all: nothing has to come back to
         // them later, and a server with `wal_level = minimal` keeps them out of its write-ahead log.
@@ -290,7 +330,7 @@ impl<M: Model> ModelRows<M> {
         let mut out = BytesMut::with_capacity(2 * COPY_BYTES);
         out.put_slice(COPY_HEADER);
         // In the order of their last change, so that rows changed together are close on disk.
-        let mut entries: Vec<(&M::Key, &Entry<M::Row>)> = self.entries.iter().collect();
+        let mut entries: Vec<(&M::Key, &Entry<M>)> = self.entries.iter().collect();
         entries.sort_unstable_by_key(|(key, entry)| (entry.sequence, *key));
         for (key, entry) in entries {
             let Some(row) = &entry.row else { continue };
@@ -308,70 +348,6 @@ impl<M: Model> ModelRows<M> {
         let copied = sink.finish().await.map_err(Self::failed)?;
         session.client().batch_execute("COMMIT").await.map_err(Self::failed)?;
         Ok(copied)
-    }
-}
-
-impl<M: Model> Rows for ModelRows<M> {
-    fn name(&self) -> &'static str {
-        M::NAME
-    }
-
-    fn want(&mut self, recorded: &Recorded, event: &DomainEvent) {
-        let Some(event) = M::Event::select(event) else { return };
-        M::keys(recorded, event, &mut self.keys);
-        for key in self.keys.drain(..) {
-            if self.entries.contains_key(&key) {
-                continue;
-            }
-            if M::STARTS_EMPTY && recorded.commit.version == FIRST_VERSION {
-                self.entries.insert(key, Entry::default());
-            } else {
-                self.missing.insert(key);
-            }
-        }
-    }
-
-    fn fetch<'a>(
-        &'a mut self,
-        session: &'a Session,
-        schema: &'a str,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.read_missing(session, schema))
-    }
-
-    fn fold(&mut self, fact: &Fact<'_>, index: usize) {
-        let Some(event) = M::Event::select(fact.event) else { return };
-        let fact = &fact.with(event);
-        M::keys(fact.recorded, event, &mut self.keys);
-        for key in self.keys.drain(..) {
-            let entry = self.entries.entry(key.clone()).or_default();
-            let sequence = fact.recorded.position.sequence();
-            if entry.sequence > 0 && (entry.sequence, entry.index) >= (sequence, index) {
-                continue;
-            }
-            entry.row = M::apply(entry.row.take(), &key, fact);
-            entry.sequence = sequence;
-            entry.index = index;
-            entry.version = fact.version();
-            if entry.workspace.is_empty() {
-                entry.workspace = M::workspace(fact).into();
-            }
-            if !std::mem::replace(&mut entry.changed, true) {
-                self.changed.push(key);
-            }
-        }
-    }
-
-    fn write<'a>(&'a self, session: &'a Session, schema: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
-        Box::pin(self.write_changed(session, schema))
-    }
-
-    fn copy(
-        self: Box<Self>,
-        session: Session,
-        schema: String,
-    ) -> BoxFuture<'static, Result<u64, StoreError>> {
-        Box::pin((*self).copy_all(session, schema))
     }
 
     fn settle(&mut self) {

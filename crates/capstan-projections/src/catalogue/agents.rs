@@ -16,10 +16,6 @@ use crate::fact::Fact;
 use crate::model::Model;
 use crate::redaction::{map_of, shown};
 
-/// The read model.
-#[derive(Debug)]
-pub(crate) struct Agents;
-
 /// An agent as the API returns it.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -40,22 +36,19 @@ pub(crate) struct AgentRow {
     version: u64,
 }
 
-impl Model for Agents {
-    const NAME: &'static str = "agents";
+impl Model for AgentRow {
     const VERSION: i32 = 2;
-    const SCHEMA: &'static str = include_str!("../../../../projections/agents/schema.sql");
-    const COLUMNS: &'static [Column] = &[
-        Column::fixed("agent_key", CellType::Text),
-        Column::changing("active", CellType::Flag),
-        Column::fixed("key_form", CellType::Text),
-        Column::changing("name_form", CellType::Text),
-        Column::fixed("created_at", CellType::Time),
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::fixed("agent_key", CellType::Text, |row| Cell::text(&row.agent_key)),
+        Column::changing("active", CellType::Flag, |row| Cell::Flag(Some(row.active))),
+        Column::fixed("key_form", CellType::Text, |row| Cell::text(normal_form(&row.agent_key))),
+        Column::changing("name_form", CellType::Text, |row| Cell::text(normal_form(&row.name))),
+        Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
     const ANSWER: Option<NamedSchema> =
         Some(NamedSchema { name: "agent", schema: || answer_schema_of::<AgentRow>("agent") });
     type Event<'a> = &'a Event;
     type Key = Uuid;
-    type Row = AgentRow;
 
     fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
         keys.push(match event {
@@ -65,7 +58,7 @@ impl Model for Agents {
         });
     }
 
-    fn apply(row: Option<AgentRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<AgentRow> {
+    fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         match fact.event {
             Event::Created(created) => Some(AgentRow {
                 id: created.agent_id,
@@ -90,16 +83,6 @@ impl Model for Agents {
             }),
             Event::Deleted(_) => None,
         }
-    }
-
-    fn cells(row: &AgentRow) -> Vec<Cell<'_>> {
-        vec![
-            Cell::text(&row.agent_key),
-            Cell::Flag(Some(row.active)),
-            Cell::text(normal_form(&row.agent_key)),
-            Cell::text(normal_form(&row.name)),
-            Cell::Time(Some(row.created_at)),
-        ]
     }
 }
 

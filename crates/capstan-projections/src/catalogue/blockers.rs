@@ -20,10 +20,6 @@ use crate::fact::Fact;
 use crate::model::Model;
 use crate::redaction::shown;
 
-/// The read model.
-#[derive(Debug)]
-pub(crate) struct Blockers;
-
 /// A blocker as last updated, without its resolution.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -120,22 +116,23 @@ task_events! {
     }
 }
 
-impl Model for Blockers {
-    const NAME: &'static str = "blockers";
+impl Model for BlockerRow {
     const VERSION: i32 = 3;
-    const SCHEMA: &'static str = include_str!("../../../../projections/blockers/schema.sql");
-    const COLUMNS: &'static [Column] = &[
-        Column::fixed("task_id", CellType::Uuid),
-        Column::fixed("agent_id", CellType::Uuid),
-        Column::fixed("kind", CellType::Text),
-        Column::changing("open", CellType::Flag),
-        Column::fixed("created_at", CellType::Time),
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::fixed("task_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task_id.0))),
+        Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.agent_id.0))),
+        Column::fixed("kind", CellType::Text, |row| {
+            Cell::text(WaitingReason::from(row.opened.kind).as_str())
+        }),
+        Column::changing("open", CellType::Flag, |row| {
+            Cell::Flag(Some(row.opened.status == BlockerStatus::Open))
+        }),
+        Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.opened.created_at))),
     ];
     const ANSWER: Option<NamedSchema> =
         Some(NamedSchema { name: "blocker", schema: || answer_schema_of::<BlockerRow>("blocker") });
     type Event<'a> = BlockerEvent<'a>;
     type Key = Uuid;
-    type Row = BlockerRow;
 
     fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
         keys.push(match event {
@@ -146,7 +143,7 @@ impl Model for Blockers {
         });
     }
 
-    fn apply(row: Option<BlockerRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<BlockerRow> {
+    fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         let mut row = match (row, fact.event) {
             (_, BlockerEvent::BlockerOpened(opened)) => begin(opened, fact.accepted?),
             (row, _) => row?,
@@ -164,16 +161,6 @@ impl Model for Blockers {
         }
         row.updated_at = fact.occurred_at();
         Some(row)
-    }
-
-    fn cells(row: &BlockerRow) -> Vec<Cell<'_>> {
-        vec![
-            Cell::Uuid(Some(row.task_id.0)),
-            Cell::Uuid(Some(row.agent_id.0)),
-            Cell::text(WaitingReason::from(row.opened.kind).as_str()),
-            Cell::Flag(Some(row.opened.status == BlockerStatus::Open)),
-            Cell::Time(Some(row.opened.created_at)),
-        ]
     }
 }
 

@@ -15,11 +15,6 @@ use crate::fact::Fact;
 use crate::model::Model;
 use crate::redaction::{map_of, shown};
 
-/// The read model. The stream of a channel serves all workspaces; a row belongs to the workspace that holds the
-/// binding.
-#[derive(Debug)]
-pub(crate) struct Channels;
-
 /// A channel binding as the API returns it.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -37,23 +32,21 @@ pub(crate) struct ChannelRow {
     version: u64,
 }
 
-impl Model for Channels {
-    const NAME: &'static str = "channels";
+impl Model for ChannelRow {
     const VERSION: i32 = 1;
-    const SCHEMA: &'static str = include_str!("../../../../projections/channels/schema.sql");
-    const COLUMNS: &'static [Column] = &[
-        Column::fixed("channel_type", CellType::Text),
-        Column::fixed("address", CellType::Text),
-        Column::changing("agent_id", CellType::Uuid),
-        Column::changing("active", CellType::Flag),
-        Column::fixed("created_at", CellType::Time),
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::fixed("channel_type", CellType::Text, |row| Cell::text(&row.channel_type)),
+        Column::fixed("address", CellType::Text, |row| Cell::text(&row.address)),
+        Column::changing("agent_id", CellType::Uuid, |row| Cell::Uuid(row.agent_id.map(|id| id.0))),
+        Column::changing("active", CellType::Flag, |row| Cell::Flag(Some(row.active))),
+        Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
     const ANSWER: Option<NamedSchema> =
         Some(NamedSchema { name: "channel", schema: || answer_schema_of::<ChannelRow>("channel") });
     type Event<'a> = &'a Event;
     type Key = Uuid;
-    type Row = ChannelRow;
 
+    // The stream of a channel serves all workspaces; a row belongs to the workspace that holds the binding.
     fn workspace<'a>(fact: &Fact<'a, &'a Event>) -> &'a str {
         match fact.event {
             Event::Bound(bound) => &bound.workspace,
@@ -70,7 +63,7 @@ impl Model for Channels {
         });
     }
 
-    fn apply(row: Option<ChannelRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<ChannelRow> {
+    fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         match fact.event {
             Event::Bound(bound) => Some(begin(bound, fact)),
             Event::Changed(changed) => row.map(|mut row| {
@@ -83,16 +76,6 @@ impl Model for Channels {
             }),
             Event::Released(_) => None,
         }
-    }
-
-    fn cells(row: &ChannelRow) -> Vec<Cell<'_>> {
-        vec![
-            Cell::text(&row.channel_type),
-            Cell::text(&row.address),
-            Cell::Uuid(row.agent_id.map(|id| id.0)),
-            Cell::Flag(Some(row.active)),
-            Cell::Time(Some(row.created_at)),
-        ]
     }
 }
 

@@ -14,10 +14,6 @@ use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::Model;
 
-/// The read model.
-#[derive(Debug)]
-pub(crate) struct Classes;
-
 /// An execution class as the API returns it.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -43,23 +39,21 @@ pub(crate) fn class_id(workspace: &str, instance_key: &str) -> Uuid {
     derived(&["class", workspace, instance_key])
 }
 
-impl Model for Classes {
-    const NAME: &'static str = "classes";
+impl Model for ClassRow {
     const VERSION: i32 = 1;
-    const SCHEMA: &'static str = include_str!("../../../../projections/classes/schema.sql");
-    const COLUMNS: &'static [Column] = &[Column::fixed("created_at", CellType::Time)];
+    const COLUMNS: &'static [Column<Self>] =
+        &[Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at)))];
     const ANSWER: Option<NamedSchema> =
         Some(NamedSchema { name: "class", schema: || answer_schema_of::<ClassRow>("class") });
     type Event<'a> = &'a Event;
     type Key = Uuid;
-    type Row = ClassRow;
 
     fn keys(recorded: &Recorded, _: Self::Event<'_>, keys: &mut Vec<Uuid>) {
         let stream = &recorded.commit.stream;
         keys.push(class_id(stream.workspace().as_str(), stream.id()));
     }
 
-    fn apply(row: Option<ClassRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<ClassRow> {
+    fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         let created_at = row.as_ref().map_or_else(|| fact.occurred_at(), |row| row.created_at);
         let state = Class::evolve(row.map(state).unwrap_or_default(), fact.event);
         Some(ClassRow {
@@ -75,10 +69,6 @@ impl Model for Classes {
             updated_at: fact.occurred_at(),
             version: fact.version(),
         })
-    }
-
-    fn cells(row: &ClassRow) -> Vec<Cell<'_>> {
-        vec![Cell::Time(Some(row.created_at))]
     }
 }
 

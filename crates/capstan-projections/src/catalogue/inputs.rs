@@ -18,10 +18,6 @@ use crate::fact::Fact;
 use crate::model::Model;
 use crate::redaction::shown;
 
-/// The read model.
-#[derive(Debug)]
-pub(crate) struct Inputs;
-
 /// State of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -75,17 +71,16 @@ task_events! {
     }
 }
 
-impl Model for Inputs {
-    const NAME: &'static str = "inputs";
+impl Model for InputRow {
     const VERSION: i32 = 2;
-    const SCHEMA: &'static str = include_str!("../../../../projections/inputs/schema.sql");
-    const COLUMNS: &'static [Column] =
-        &[Column::fixed("task_id", CellType::Uuid), Column::fixed("seq", CellType::BigInt)];
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::fixed("task_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task_id.0))),
+        Column::fixed("seq", CellType::BigInt, |row| Cell::number(row.seq.into())),
+    ];
     const ANSWER: Option<NamedSchema> =
         Some(NamedSchema { name: "input", schema: || answer_schema_of::<InputRow>("input") });
     type Event<'a> = InputEvent<'a>;
     type Key = Uuid;
-    type Row = InputRow;
 
     fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
         match event {
@@ -98,7 +93,7 @@ impl Model for Inputs {
         }
     }
 
-    fn apply(row: Option<InputRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<InputRow> {
+    fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         let mut row = match (row, fact.event) {
             (_, InputEvent::InputAccepted(input)) => return Some(begin(input, fact.accepted?)),
             (row, _) => row?,
@@ -133,10 +128,6 @@ impl Model for Inputs {
             }
         }
         Some(row)
-    }
-
-    fn cells(row: &InputRow) -> Vec<Cell<'_>> {
-        vec![Cell::Uuid(Some(row.task_id.0)), Cell::number(row.seq.into())]
     }
 }
 

@@ -19,10 +19,6 @@ use crate::fact::Fact;
 use crate::model::Model;
 use crate::redaction::{map_of, shown};
 
-/// The read model.
-#[derive(Debug)]
-pub(crate) struct Outputs;
-
 /// An output as the API returns it.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -65,24 +61,21 @@ task_events! {
     }
 }
 
-impl Model for Outputs {
-    const NAME: &'static str = "outputs";
+impl Model for OutputRow {
     const VERSION: i32 = 3;
-    const SCHEMA: &'static str = include_str!("../../../../projections/outputs/schema.sql");
-    const COLUMNS: &'static [Column] = &[
-        Column::fixed("task_id", CellType::Uuid),
-        Column::fixed("agent_id", CellType::Uuid),
-        Column::fixed("output_type", CellType::Text),
-        Column::changing("status", CellType::Text),
-        Column::changing("archived", CellType::Flag),
-        Column::changing("hidden", CellType::Flag),
-        Column::fixed("created_at", CellType::Time),
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::fixed("task_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task_id.0))),
+        Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.agent_id.0))),
+        Column::fixed("output_type", CellType::Text, |row| Cell::text(&row.output_type)),
+        Column::changing("status", CellType::Text, |row| Cell::text(row.status.as_str())),
+        Column::changing("archived", CellType::Flag, |row| Cell::Flag(Some(row.archived_at.is_some()))),
+        Column::changing("hidden", CellType::Flag, |row| Cell::Flag(Some(row.hidden))),
+        Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
     const ANSWER: Option<NamedSchema> =
         Some(NamedSchema { name: "output", schema: || answer_schema_of::<OutputRow>("output") });
     type Event<'a> = OutputEvent<'a>;
     type Key = Uuid;
-    type Row = OutputRow;
 
     fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
         keys.push(match event {
@@ -94,7 +87,7 @@ impl Model for Outputs {
         });
     }
 
-    fn apply(row: Option<OutputRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<OutputRow> {
+    fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         let mut row = match (row, fact.event) {
             (_, OutputEvent::OutputProduced(produced)) => return Some(begin(produced, fact.accepted?)),
             (row, _) => row?,
@@ -120,18 +113,6 @@ impl Model for Outputs {
             OutputEvent::OutputArchived(e) => row.archived_at = Some(e.at),
         }
         Some(row)
-    }
-
-    fn cells(row: &OutputRow) -> Vec<Cell<'_>> {
-        vec![
-            Cell::Uuid(Some(row.task_id.0)),
-            Cell::Uuid(Some(row.agent_id.0)),
-            Cell::text(&row.output_type),
-            Cell::text(row.status.as_str()),
-            Cell::Flag(Some(row.archived_at.is_some())),
-            Cell::Flag(Some(row.hidden)),
-            Cell::Time(Some(row.created_at)),
-        ]
     }
 }
 

@@ -20,10 +20,6 @@ use crate::fact::Fact;
 use crate::model::Model;
 use crate::redaction::shown;
 
-/// The read model.
-#[derive(Debug)]
-pub(crate) struct Runs;
-
 /// State of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -141,25 +137,22 @@ task_events! {
     }
 }
 
-impl Model for Runs {
-    const NAME: &'static str = "runs";
+impl Model for RunRow {
     const VERSION: i32 = 5;
-    const SCHEMA: &'static str = include_str!("../../../../projections/runs/schema.sql");
-    const COLUMNS: &'static [Column] = &[
-        Column::fixed("task_id", CellType::Uuid),
-        Column::fixed("agent_id", CellType::Uuid),
-        Column::fixed("session_id", CellType::Text),
-        Column::changing("status", CellType::Text),
-        Column::changing("ok_ms", CellType::BigInt),
-        Column::changing("cost_usd", CellType::Float),
-        Column::fixed("created_at", CellType::Time),
-        Column::changing("updated_at", CellType::Time),
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::fixed("task_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task_id.0))),
+        Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.agent_id.0))),
+        Column::fixed("session_id", CellType::Text, |row| Cell::text(&row.session_id)),
+        Column::changing("status", CellType::Text, |row| Cell::text(row.status.as_str())),
+        Column::changing("ok_ms", CellType::BigInt, |row| Cell::BigInt(ok_ms(row))),
+        Column::changing("cost_usd", CellType::Float, |row| Cell::Float(Some(row.cost_usd))),
+        Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
+        Column::changing("updated_at", CellType::Time, |row| Cell::Time(Some(row.updated_at))),
     ];
     const ANSWER: Option<NamedSchema> =
         Some(NamedSchema { name: "run", schema: || answer_schema_of::<RunRow>("run") });
     type Event<'a> = RunEvent<'a>;
     type Key = Uuid;
-    type Row = RunRow;
 
     fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
         keys.push(match event {
@@ -174,7 +167,7 @@ impl Model for Runs {
         });
     }
 
-    fn apply(row: Option<RunRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<RunRow> {
+    fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         let mut row = match (row, fact.event) {
             (_, RunEvent::RunRequested(requested)) => begin(requested, fact.accepted?),
             (row, _) => row?,
@@ -182,19 +175,6 @@ impl Model for Runs {
         change(&mut row, fact.event);
         row.updated_at = fact.occurred_at();
         Some(row)
-    }
-
-    fn cells(row: &RunRow) -> Vec<Cell<'_>> {
-        vec![
-            Cell::Uuid(Some(row.task_id.0)),
-            Cell::Uuid(Some(row.agent_id.0)),
-            Cell::text(&row.session_id),
-            Cell::text(row.status.as_str()),
-            Cell::BigInt(ok_ms(row)),
-            Cell::Float(Some(row.cost_usd)),
-            Cell::Time(Some(row.created_at)),
-            Cell::Time(Some(row.updated_at)),
-        ]
     }
 }
 

@@ -14,10 +14,6 @@ use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::Model;
 
-/// The read model.
-#[derive(Debug)]
-pub(crate) struct Schedules;
-
 /// A schedule as the API returns it.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -71,28 +67,27 @@ impl ScheduleRow {
     }
 }
 
-impl Model for Schedules {
-    const NAME: &'static str = "schedules";
+impl Model for ScheduleRow {
     const VERSION: i32 = 1;
-    const SCHEMA: &'static str = include_str!("../../../../projections/schedules/schema.sql");
-    const COLUMNS: &'static [Column] = &[
-        Column::fixed("agent_id", CellType::Uuid),
-        Column::changing("source_view_id", CellType::Text),
-        Column::changing("active", CellType::Flag),
-        Column::changing("next_run_at", CellType::Time),
-        Column::fixed("created_at", CellType::Time),
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.agent_id.0))),
+        Column::changing("source_view_id", CellType::Text, |row| {
+            Cell::text_or_null(row.definition.source_view_id.as_deref())
+        }),
+        Column::changing("active", CellType::Flag, |row| Cell::Flag(Some(row.active))),
+        Column::changing("next_run_at", CellType::Time, |row| Cell::Time(row.next_run_at)),
+        Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
     const ANSWER: Option<NamedSchema> =
         Some(NamedSchema { name: "schedule", schema: || answer_schema_of::<ScheduleRow>("schedule") });
     type Event<'a> = &'a Event;
     type Key = Uuid;
-    type Row = ScheduleRow;
 
     fn keys(recorded: &Recorded, _: Self::Event<'_>, keys: &mut Vec<Uuid>) {
         keys.extend(recorded.commit.stream.id().parse::<Uuid>());
     }
 
-    fn apply(row: Option<ScheduleRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<ScheduleRow> {
+    fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         let mut row = match (row, fact.event) {
             (_, Event::Created(created)) => begin(created),
             (_, Event::Deleted(_)) => return None,
@@ -150,16 +145,6 @@ impl Model for Schedules {
         row.updated_at = fact.occurred_at();
         row.version = fact.version();
         Some(row)
-    }
-
-    fn cells(row: &ScheduleRow) -> Vec<Cell<'_>> {
-        vec![
-            Cell::Uuid(Some(row.agent_id.0)),
-            Cell::text_or_null(row.definition.source_view_id.as_deref()),
-            Cell::Flag(Some(row.active)),
-            Cell::Time(row.next_run_at),
-            Cell::Time(Some(row.created_at)),
-        ]
     }
 }
 

@@ -13,10 +13,6 @@ use crate::events::task_events;
 use crate::fact::Fact;
 use crate::model::Model;
 
-/// The read model.
-#[derive(Debug)]
-pub(crate) struct Spending;
-
 /// One account.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,21 +54,18 @@ task_events! {
     }
 }
 
-impl Model for Spending {
-    const NAME: &'static str = "spending";
+impl Model for SpendingRow {
     const VERSION: i32 = 1;
-    const SCHEMA: &'static str = include_str!("../../../../projections/spending/schema.sql");
-    const COLUMNS: &'static [Column] = &[
-        Column::fixed("agent_id", CellType::Uuid),
-        Column::fixed("day", CellType::Text),
-        Column::fixed("created_at", CellType::Time),
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(row.agent_id.map(|agent| agent.0))),
+        Column::fixed("day", CellType::Text, |row| Cell::Text(row.day.map(|day| day.to_string().into()))),
+        Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
     // An account is older than the stream that adds to it.
     const STARTS_EMPTY: bool = false;
     const ANSWER: Option<NamedSchema> = None;
     type Event<'a> = SpendingEvent<'a>;
     type Key = String;
-    type Row = SpendingRow;
 
     fn keys(recorded: &Recorded, event: Self::Event<'_>, keys: &mut Vec<String>) {
         let workspace = recorded.commit.stream.workspace().as_str();
@@ -81,11 +74,7 @@ impl Model for Spending {
         keys.extend(at.map(|at| day_key(workspace, at.date_naive())));
     }
 
-    fn apply(
-        row: Option<SpendingRow>,
-        key: &String,
-        fact: &Fact<'_, Self::Event<'_>>,
-    ) -> Option<SpendingRow> {
+    fn apply(row: Option<Self>, key: &String, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         let Some((agent_id, at)) = charged(fact.event) else { return row };
         let is_agent = key.starts_with("agent/");
         let mut row = row.unwrap_or_else(|| SpendingRow {
@@ -103,15 +92,6 @@ impl Model for Spending {
             SpendingEvent::BudgetWarned(warned) => row.warned_limit_usd = Some(warned.limit_usd),
         }
         Some(row)
-    }
-
-    fn cells(row: &SpendingRow) -> Vec<Cell<'_>> {
-        let day = row.day.map(|day| day.to_string());
-        vec![
-            Cell::Uuid(row.agent_id.map(|agent| agent.0)),
-            Cell::Text(day.map(Into::into)),
-            Cell::Time(Some(row.created_at)),
-        ]
     }
 }
 

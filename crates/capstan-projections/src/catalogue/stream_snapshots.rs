@@ -25,10 +25,6 @@ use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::Model;
 
-/// The read model.
-#[derive(Debug)]
-pub(crate) struct StreamSnapshots;
-
 /// The key of a stream's row: its name. Computed for every event, so it does not use the formatting machinery.
 pub(crate) fn stream_key(stream: &StreamId) -> String {
     [stream.workspace().as_str(), "/", stream.category(), "/", stream.id()].concat()
@@ -121,22 +117,20 @@ impl SnapshotRow {
     }
 }
 
-impl Model for StreamSnapshots {
-    const NAME: &'static str = "stream_snapshots";
+impl Model for SnapshotRow {
     const VERSION: i32 = 7;
-    const SCHEMA: &'static str = include_str!("../../../../projections/stream_snapshots/schema.sql");
-    const COLUMNS: &'static [Column] = &[Column::changing("open", CellType::Flag)];
+    const COLUMNS: &'static [Column<Self>] =
+        &[Column::changing("open", CellType::Flag, |row| Cell::Flag(Some(row.is_open())))];
     const STARTS_EMPTY: bool = false;
     const ANSWER: Option<NamedSchema> = None;
     type Event<'a> = &'a DomainEvent;
     type Key = String;
-    type Row = SnapshotRow;
 
     fn keys(recorded: &Recorded, _: &DomainEvent, keys: &mut Vec<String>) {
         keys.push(stream_key(&recorded.commit.stream));
     }
 
-    fn apply(row: Option<SnapshotRow>, _: &String, fact: &Fact<'_, &DomainEvent>) -> Option<SnapshotRow> {
+    fn apply(row: Option<Self>, _: &String, fact: &Fact<'_, &DomainEvent>) -> Option<Self> {
         let (mut head, state) =
             row.map_or_else(|| (StreamHead::default(), None), |row| (row.head, Some(row.state)));
         // Idempotent, so each event of the commit may advance it.
@@ -145,11 +139,7 @@ impl Model for StreamSnapshots {
         Some(SnapshotRow { head, state })
     }
 
-    fn cells(row: &SnapshotRow) -> Vec<Cell<'_>> {
-        vec![Cell::Flag(Some(row.is_open()))]
-    }
-
-    fn read(key: &String, doc: &str) -> Result<SnapshotRow, serde_json::Error> {
+    fn read(key: &String, doc: &str) -> Result<Self, serde_json::Error> {
         let Stored { head, state } = serde_json::from_str(doc)?;
         let category = key.split('/').nth(1).unwrap_or_default();
         let state = StreamState::read(category, state.get())?;

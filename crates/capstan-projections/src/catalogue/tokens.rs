@@ -13,10 +13,6 @@ use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::Model;
 
-/// The read model.
-#[derive(Debug)]
-pub(crate) struct Tokens;
-
 /// A token as the API returns it: without the secret or its hash.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -34,17 +30,16 @@ pub(crate) struct TokenRow {
     version: u64,
 }
 
-impl Model for Tokens {
-    const NAME: &'static str = "tokens";
+impl Model for TokenRow {
     const VERSION: i32 = 2;
-    const SCHEMA: &'static str = include_str!("../../../../projections/tokens/schema.sql");
-    const COLUMNS: &'static [Column] =
-        &[Column::changing("revoked", CellType::Flag), Column::fixed("created_at", CellType::Time)];
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::changing("revoked", CellType::Flag, |row| Cell::Flag(Some(row.revoked_at.is_some()))),
+        Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
+    ];
     const ANSWER: Option<NamedSchema> =
         Some(NamedSchema { name: "token", schema: || answer_schema_of::<TokenRow>("token") });
     type Event<'a> = &'a Event;
     type Key = Uuid;
-    type Row = TokenRow;
 
     fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
         keys.push(match event {
@@ -53,7 +48,7 @@ impl Model for Tokens {
         });
     }
 
-    fn apply(row: Option<TokenRow>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<TokenRow> {
+    fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         let row = match fact.event {
             Event::Issued(issued) => TokenRow {
                 id: issued.token_id,
@@ -75,9 +70,5 @@ impl Model for Tokens {
             },
         };
         Some(TokenRow { updated_at: fact.occurred_at(), version: fact.version(), ..row })
-    }
-
-    fn cells(row: &TokenRow) -> Vec<Cell<'_>> {
-        vec![Cell::Flag(Some(row.revoked_at.is_some())), Cell::Time(Some(row.created_at))]
     }
 }

@@ -11,10 +11,6 @@ use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::model::Model;
 
-/// The read model.
-#[derive(Debug)]
-pub(crate) struct Workspaces;
-
 /// A workspace as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct WorkspaceRow {
@@ -26,16 +22,14 @@ pub(crate) struct WorkspaceRow {
     version: u64,
 }
 
-impl Model for Workspaces {
-    const NAME: &'static str = "workspaces";
+impl Model for WorkspaceRow {
     const VERSION: i32 = 2;
-    const SCHEMA: &'static str = include_str!("../../../../projections/workspaces/schema.sql");
-    const COLUMNS: &'static [Column] = &[Column::fixed("created_at", CellType::Time)];
+    const COLUMNS: &'static [Column<Self>] =
+        &[Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at)))];
     const ANSWER: Option<NamedSchema> =
         Some(NamedSchema { name: "workspace", schema: || answer_schema_of::<WorkspaceRow>("workspace") });
     type Event<'a> = &'a Event;
     type Key = String;
-    type Row = WorkspaceRow;
 
     fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<String>) {
         keys.push(match event {
@@ -44,11 +38,7 @@ impl Model for Workspaces {
         });
     }
 
-    fn apply(
-        row: Option<WorkspaceRow>,
-        _: &String,
-        fact: &Fact<'_, Self::Event<'_>>,
-    ) -> Option<WorkspaceRow> {
+    fn apply(row: Option<Self>, _: &String, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {
         match fact.event {
             Event::Created(created) => Some(WorkspaceRow {
                 workspace: created.workspace.clone(),
@@ -65,9 +55,5 @@ impl Model for Workspaces {
                 row
             }),
         }
-    }
-
-    fn cells(row: &WorkspaceRow) -> Vec<Cell<'_>> {
-        vec![Cell::Time(Some(row.created_at))]
     }
 }
