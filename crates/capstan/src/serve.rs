@@ -111,7 +111,7 @@ fn node_config(settings: Settings) -> anyhow::Result<NodeConfig> {
     config.roles = settings.role.into();
     config.http = settings.http;
     config.nats_monitor_url = some(settings.nats_monitor_url);
-    config.durability = settings.durability.into();
+    config.durability = settings.durability;
     config.replicas = settings.replicas;
     config.lease_ms = engine.lease_ms;
     config.class_concurrency = engine.class_concurrency;

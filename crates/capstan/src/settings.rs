@@ -43,7 +43,7 @@ pub(crate) struct Settings {
     pub(crate) database_url: String,
     pub(crate) admin_token: String,
     pub(crate) replicas: usize,
-    pub(crate) durability: DurabilitySetting,
+    pub(crate) durability: DurabilityHint,
     pub(crate) create_workspace: String,
     pub(crate) engine: EngineSettings,
     pub(crate) limits: Limits,
@@ -69,28 +69,6 @@ impl From<Role> for Roles {
             api: matches!(role, Role::All | Role::Api),
             engine: matches!(role, Role::All | Role::Engine),
             projector: matches!(role, Role::All | Role::Projector),
-        }
-    }
-}
-
-/// The durability of NATS, as far as known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum DurabilitySetting {
-    /// Read from its monitoring URL.
-    Auto,
-    /// NATS flushes before it acknowledges.
-    Always,
-    /// NATS flushes at intervals.
-    Interval,
-}
-
-impl From<DurabilitySetting> for DurabilityHint {
-    fn from(setting: DurabilitySetting) -> Self {
-        match setting {
-            DurabilitySetting::Auto => Self::Auto,
-            DurabilitySetting::Always => Self::Always,
-            DurabilitySetting::Interval => Self::Interval,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
 
 /// Address of the server and the guarantees expected of it.
 #[derive(Clone, Debug)]
@@ -116,7 +117,8 @@ impl fmt::Debug for Credentials {
 }
 
 /// The caller's knowledge of the server's flushing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DurabilityHint {
     /// Ask the server's monitoring when its address is known, else assume [`Durability::Always`]'s needs.
     #[default]

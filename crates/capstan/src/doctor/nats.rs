@@ -19,7 +19,7 @@ const EVENTS: &str = "CAPSTAN_EVENTS";
 pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option<u64> {
     let config = JetStreamConfig {
         monitor_url: Some(settings.nats_monitor_url.clone()).filter(|url| !url.is_empty()),
-        durability: settings.durability.into(),
+        durability: settings.durability,
         replicas: settings.replicas,
         connect_timeout: PATIENCE,
         ..JetStreamConfig::new(&settings.nats_url)
