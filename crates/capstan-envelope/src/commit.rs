@@ -60,8 +60,9 @@ pub struct Commit {
     pub events: Vec<EventRecord>,
 }
 
-/// A commit read from the log.
-#[derive(Clone, Debug, PartialEq)]
+/// A commit read from the log. Its JSON keeps every field as it is stored: the data of an event is copied as raw text, so
+/// that the hash does not change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recorded {
     /// Its position in the log.
     pub position: Position,

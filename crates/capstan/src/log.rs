@@ -1,8 +1,7 @@
 //! `capstan log`: read, verify and copy the event log.
 
 mod chains;
-mod line;
-mod transfer;
+mod import;
 
 use std::path::PathBuf;
 
@@ -13,7 +12,6 @@ use clap::{Args, Subcommand};
 use crate::local_servers::LocalServers;
 use crate::output;
 use chains::Chains;
-use line::Line;
 
 /// Read, verify and copy the event log.
 #[derive(Args)]
@@ -63,20 +61,30 @@ impl LogCommand {
                     (None, Some(workspace)) => Selection::Workspace(workspace),
                     (None, None) => Selection::All,
                 };
-                let mut tail = log.tail(selection, after).await?;
-                loop {
-                    let batch = tail.next().await?;
-                    for recorded in &batch.commits {
-                        output::line(&Line::of(recorded)?)?;
-                    }
-                    if batch.caught_up && !follow {
-                        return Ok(());
-                    }
-                }
+                print(&*log, selection, after, follow).await
             }
             Action::Verify => verify(&*log).await,
-            Action::Export => transfer::export(&*log).await,
-            Action::Import { file } => transfer::import(&*log, &file).await,
+            Action::Export => print(&*log, Selection::All, Position::START, false).await,
+            Action::Import { file } => import::import(&*log, &file).await,
+        }
+    }
+}
+
+/// Prints commits as JSON lines: up to the end of the log, or for ever.
+async fn print(
+    log: &dyn EventLog,
+    selection: Selection,
+    after: Position,
+    follow: bool,
+) -> anyhow::Result<()> {
+    let mut tail = log.tail(selection, after).await?;
+    loop {
+        let batch = tail.next().await?;
+        for recorded in &batch.commits {
+            output::line(&serde_json::to_string(recorded)?)?;
+        }
+        if batch.caught_up && !follow {
+            return Ok(());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Exports a log to a file and imports it.
+//! Imports an exported log.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -6,25 +6,10 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use capstan_envelope::{CommitHash, Position, Recorded};
-use capstan_eventlog::{EventLog, Selection};
+use capstan_eventlog::EventLog;
 
 use super::chains::Chains;
-use super::line::Line;
 use crate::output;
-
-/// Prints every commit.
-pub(super) async fn export(log: &dyn EventLog) -> anyhow::Result<()> {
-    let mut tail = log.tail(Selection::All, Position::START).await?;
-    loop {
-        let batch = tail.next().await?;
-        for recorded in &batch.commits {
-            output::line(&Line::of(recorded)?)?;
-        }
-        if batch.caught_up {
-            return Ok(());
-        }
-    }
-}
 
 /// Appends every commit of the file with its original position and hash.
 pub(super) async fn import(log: &dyn EventLog, file: &Path) -> anyhow::Result<()> {
@@ -65,6 +50,6 @@ fn read(file: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Recor
     let lines = BufReader::new(File::open(file).with_context(|| format!("open {}", file.display()))?).lines();
     Ok(lines.enumerate().map(|(index, line)| {
         let line = line.with_context(|| format!("read line {}", index + 1))?;
-        Line::read(&line).with_context(|| format!("read line {}", index + 1))
+        serde_json::from_str(&line).with_context(|| format!("read line {}", index + 1))
     }))
 }
