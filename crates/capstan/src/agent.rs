@@ -1,5 +1,6 @@
 //! `capstan agent`: create, read, change and delete agents.
 
+use capstan_client::Client;
 use capstan_contract::command::{CreateAgent, DeleteAgent, UpdateAgent};
 use capstan_contract::query::{GetAgent, GetAgentStats, GetDefaultConfig, ListAgents};
 use capstan_domain::Change;
@@ -8,22 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::argument::{json, number_or_none};
 use crate::output::Format;
-use crate::remote::Remote;
-
-/// Create, read, change and delete agents.
-#[derive(Args)]
-pub(crate) struct AgentCommand {
-    #[command(flatten)]
-    remote: Remote,
-    /// Output format.
-    #[arg(short, long, value_enum, default_value_t, global = true)]
-    output: Format,
-    #[command(subcommand)]
-    action: Action,
-}
+use crate::remote_command::RemoteAction;
 
 #[derive(Subcommand)]
-enum Action {
+pub(crate) enum Action {
     /// Create an agent.
     Create {
         /// Stable key of the agent.
@@ -58,7 +47,7 @@ enum Action {
 }
 
 #[derive(Args)]
-struct Update {
+pub(crate) struct Update {
     /// Id or key of the agent.
     agent: String,
     /// Display name.
@@ -102,35 +91,27 @@ impl Update {
     }
 }
 
-impl AgentCommand {
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let client = self.remote.client()?;
-        match self.action {
-            Action::Create { key, name, config } => {
+impl RemoteAction for Action {
+    async fn run(self, client: &Client, output: Format) -> anyhow::Result<()> {
+        match self {
+            Self::Create { key, name, config } => {
                 let config = config.unwrap_or_default();
                 let agent = CreateAgent { agent_key: key, name, config, ..CreateAgent::default() };
-                self.output.object(&client.send(&agent).await?)
+                output.object(&client.send(&agent).await?)
             }
-            Action::List => {
-                let page = client.send(&ListAgents::default()).await?;
-                match self.output {
-                    Format::Json => self.output.object(&page),
-                    Format::Table => self.output.list(&page.items, &["id", "agent_key", "name", "active"]),
-                }
-            }
-            Action::Get { agent } => self.output.object(&client.send(&GetAgent { agent_id: agent }).await?),
-            Action::Update(update) => {
+            Self::List => output
+                .page(&client.send(&ListAgents::default()).await?, &["id", "agent_key", "name", "active"]),
+            Self::Get { agent } => output.object(&client.send(&GetAgent { agent_id: agent }).await?),
+            Self::Update(update) => {
                 let changed = client.send_if(update.if_version, &update.command()).await?;
-                self.output.object(&changed["agent"])
+                output.object(&changed["agent"])
             }
-            Action::Delete { agent, cancel_open } => {
-                self.output.object(&client.send(&DeleteAgent { agent_id: agent, cancel_open }).await?)
+            Self::Delete { agent, cancel_open } => {
+                output.object(&client.send(&DeleteAgent { agent_id: agent, cancel_open }).await?)
             }
-            Action::Stats { agent } => {
-                self.output.object(&client.send(&GetAgentStats { agent_id: agent }).await?)
-            }
-            Action::Defaults { key } => {
-                self.output.object(&client.send(&GetDefaultConfig { agent_key: Some(key) }).await?)
+            Self::Stats { agent } => output.object(&client.send(&GetAgentStats { agent_id: agent }).await?),
+            Self::Defaults { key } => {
+                output.object(&client.send(&GetDefaultConfig { agent_key: Some(key) }).await?)
             }
         }
     }

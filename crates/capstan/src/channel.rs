@@ -1,28 +1,17 @@
 //! `capstan channel`: binds external addresses to a workspace.
 
+use capstan_client::Client;
 use capstan_contract::command::{DeleteChannelBinding, UpsertChannelBinding};
 use capstan_contract::query::ListChannelBindings;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use serde_json::{Map, Value};
 
 use crate::argument::json;
 use crate::output::Format;
-use crate::remote::Remote;
-
-/// Bind, list and release channels.
-#[derive(Args)]
-pub(crate) struct ChannelCommand {
-    #[command(flatten)]
-    remote: Remote,
-    /// Output format.
-    #[arg(short, long, value_enum, default_value_t, global = true)]
-    output: Format,
-    #[command(subcommand)]
-    action: Action,
-}
+use crate::remote_command::RemoteAction;
 
 #[derive(Subcommand)]
-enum Action {
+pub(crate) enum Action {
     /// Bind a channel, or replace its binding.
     Put {
         /// Type of the channel, for example email.
@@ -49,11 +38,10 @@ enum Action {
     Delete { channel_type: String, address: String },
 }
 
-impl ChannelCommand {
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let client = self.remote.client()?;
-        match self.action {
-            Action::Put { channel_type, address, agent, config, inactive } => {
+impl RemoteAction for Action {
+    async fn run(self, client: &Client, output: Format) -> anyhow::Result<()> {
+        match self {
+            Self::Put { channel_type, address, agent, config, inactive } => {
                 let binding = UpsertChannelBinding {
                     channel_type,
                     address,
@@ -62,20 +50,14 @@ impl ChannelCommand {
                     active: inactive.then_some(false),
                 };
                 let bound = client.send(&binding).await?;
-                self.output.object(&bound["channel"])
+                output.object(&bound["channel"])
             }
-            Action::List { agent } => {
+            Self::List { agent } => {
                 let query = ListChannelBindings { agent_id: agent, ..ListChannelBindings::default() };
-                let page = client.send(&query).await?;
-                match self.output {
-                    Format::Json => self.output.object(&page),
-                    Format::Table => {
-                        self.output.list(&page.items, &["channel_type", "address", "agent_id", "active"])
-                    }
-                }
+                output.page(&client.send(&query).await?, &["channel_type", "address", "agent_id", "active"])
             }
-            Action::Delete { channel_type, address } => {
-                self.output.object(&client.send(&DeleteChannelBinding { channel_type, address }).await?)
+            Self::Delete { channel_type, address } => {
+                output.object(&client.send(&DeleteChannelBinding { channel_type, address }).await?)
             }
         }
     }

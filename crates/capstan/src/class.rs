@@ -1,26 +1,15 @@
 //! `capstan class`: limits, reads and resets execution classes.
 
+use capstan_client::Client;
 use capstan_contract::command::ConfigureClass;
 use capstan_contract::query::{GetClass, ListClasses};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use crate::output::Format;
-use crate::remote::Remote;
-
-/// Limit and reset execution classes.
-#[derive(Args)]
-pub(crate) struct ClassCommand {
-    #[command(flatten)]
-    remote: Remote,
-    /// Output format.
-    #[arg(short, long, value_enum, default_value_t, global = true)]
-    output: Format,
-    #[command(subcommand)]
-    action: Action,
-}
+use crate::remote_command::RemoteAction;
 
 #[derive(Subcommand)]
-enum Action {
+pub(crate) enum Action {
     /// List the classes with settings or failures.
     List,
     /// Show one class.
@@ -44,22 +33,16 @@ enum Action {
     },
 }
 
-impl ClassCommand {
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let client = self.remote.client()?;
-        match self.action {
-            Action::List => {
+impl RemoteAction for Action {
+    async fn run(self, client: &Client, output: Format) -> anyhow::Result<()> {
+        match self {
+            Self::List => {
                 let page = client.send(&ListClasses::default()).await?;
                 let columns = ["instance_key", "status", "active", "desired_dispatch_concurrency", "until"];
-                match self.output {
-                    Format::Json => self.output.object(&page),
-                    Format::Table => self.output.list(&page.items, &columns),
-                }
+                output.page(&page, &columns)
             }
-            Action::Get { instance_key } => {
-                self.output.object(&client.send(&GetClass { instance_key }).await?)
-            }
-            Action::Set { instance_key, concurrency, threshold, active, reset } => {
+            Self::Get { instance_key } => output.object(&client.send(&GetClass { instance_key }).await?),
+            Self::Set { instance_key, concurrency, threshold, active, reset } => {
                 let limits = ConfigureClass {
                     instance_key,
                     desired_dispatch_concurrency: concurrency,
@@ -67,7 +50,7 @@ impl ClassCommand {
                     active,
                     reset,
                 };
-                self.output.object(&client.send(&limits).await?)
+                output.object(&client.send(&limits).await?)
             }
         }
     }

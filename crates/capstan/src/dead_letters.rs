@@ -1,24 +1,13 @@
 //! `capstan dlq`: commands that could not be processed and commits that the read models could not fold.
 
-use clap::{Args, Subcommand};
+use capstan_client::Client;
+use clap::Subcommand;
 
 use crate::output::Format;
-use crate::remote::Remote;
-
-/// List, retry and discard dead letters.
-#[derive(Args)]
-pub(crate) struct DeadLettersCommand {
-    #[command(flatten)]
-    remote: Remote,
-    /// Output format.
-    #[arg(short, long, value_enum, default_value_t, global = true)]
-    output: Format,
-    #[command(subcommand)]
-    action: Action,
-}
+use crate::remote_command::RemoteAction;
 
 #[derive(Subcommand)]
-enum Action {
+pub(crate) enum Action {
     /// List dead letters: commands first, then commits, each oldest first.
     List {
         /// Page size, at most 500.
@@ -36,22 +25,16 @@ enum Action {
     Discard { id: String },
 }
 
-impl DeadLettersCommand {
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let client = self.remote.client()?;
-        match self.action {
-            Action::List { limit, cursor } => {
-                let page = client.dead_letters(limit, cursor.as_deref()).await?;
-                match self.output {
-                    Format::Json => self.output.object(&page),
-                    Format::Table => {
-                        self.output.list(&page.items, &["id", "source", "code", "error", "dead_at"])
-                    }
-                }
-            }
-            Action::Show { id } => self.output.object(&client.dead_letter(&id).await?),
-            Action::Retry { id } => self.output.object(&client.retry_dead_letter(&id).await?),
-            Action::Discard { id } => self.output.object(&client.discard_dead_letter(&id).await?),
+impl RemoteAction for Action {
+    async fn run(self, client: &Client, output: Format) -> anyhow::Result<()> {
+        match self {
+            Self::List { limit, cursor } => output.page(
+                &client.dead_letters(limit, cursor.as_deref()).await?,
+                &["id", "source", "code", "error", "dead_at"],
+            ),
+            Self::Show { id } => output.object(&client.dead_letter(&id).await?),
+            Self::Retry { id } => output.object(&client.retry_dead_letter(&id).await?),
+            Self::Discard { id } => output.object(&client.discard_dead_letter(&id).await?),
         }
     }
 }

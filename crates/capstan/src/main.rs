@@ -19,6 +19,7 @@ mod observability;
 mod output;
 mod projection;
 mod remote;
+mod remote_command;
 mod schedule;
 mod schema;
 mod serve;
@@ -31,6 +32,8 @@ mod workspace;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::remote_command::RemoteCommand;
 
 /// Commits, rows and frames are many small, short-lived strings: with glibc's allocator, a third of the processor time of
 /// `capstan bench accept` went into allocation.
@@ -59,23 +62,23 @@ enum Command {
     /// Lease attempts and execute them.
     Worker(worker::WorkerCommand),
     /// Submit, read and control tasks.
-    Task(task::TaskCommand),
+    Task(RemoteCommand<task::Action>),
     /// Create, read, change and delete agents.
-    Agent(agent::AgentCommand),
+    Agent(RemoteCommand<agent::Action>),
     /// Create, read and control schedules.
-    Schedule(schedule::ScheduleCommand),
+    Schedule(RemoteCommand<schedule::Action>),
     /// Create, read and change workspaces.
-    Workspace(workspace::WorkspaceCommand),
+    Workspace(RemoteCommand<workspace::Action>),
     /// Bind, list and release channels.
-    Channel(channel::ChannelCommand),
+    Channel(RemoteCommand<channel::Action>),
     /// Limit and reset execution classes.
-    Class(class::ClassCommand),
+    Class(RemoteCommand<class::Action>),
     /// List and rebuild the read models.
     Projection(projection::ProjectionCommand),
     /// Read, verify and copy the event log.
     Log(log::LogCommand),
     /// List, retry and discard dead letters.
-    Dlq(dead_letters::DeadLettersCommand),
+    Dlq(RemoteCommand<dead_letters::Action>),
     /// Check the servers, the settings and this machine.
     Doctor(doctor::Doctor),
     /// Measure this machine and Capstan on it.

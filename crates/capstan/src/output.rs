@@ -35,6 +35,15 @@ impl Format {
         Ok(())
     }
 
+    /// Prints a page: as it is, or its items with these columns.
+    pub(crate) fn page(self, page: &impl Serialize, columns: &[&str]) -> anyhow::Result<()> {
+        let page = serde_json::to_value(page)?;
+        match self {
+            Self::Json => self.object(&page),
+            Self::Table => self.list(&page["items"], columns),
+        }
+    }
+
     /// Prints a list with these columns; the table truncates texts to 80 characters.
     pub(crate) fn list(self, items: &impl Serialize, columns: &[&str]) -> anyhow::Result<()> {
         self.list_with(cell, items, columns)
@@ -99,28 +108,14 @@ fn cell(value: &Value) -> String {
 }
 
 /// The awaited task did not succeed, or waits for an answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the task is {0}")]
 pub(crate) struct TaskEnded(pub(crate) String);
 
-impl std::fmt::Display for TaskEnded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the task is {}", self.0)
-    }
-}
-
-impl std::error::Error for TaskEnded {}
-
 /// Some checks failed; their findings are already printed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("checks failed: {0}")]
 pub(crate) struct CheckFailed(pub(crate) usize);
-
-impl std::fmt::Display for CheckFailed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "checks failed: {}", self.0)
-    }
-}
-
-impl std::error::Error for CheckFailed {}
 
 /// Prints the chain of causes and returns the exit code.
 pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {

@@ -1,5 +1,6 @@
 //! `capstan schedule`: sends a prompt to an agent at each tick.
 
+use capstan_client::Client;
 use capstan_contract::command::{
     Conditions, CreateSchedule, DeleteSchedule, PauseSchedule, ResumeSchedule, TriggerSchedule,
     UpdateSchedule,
@@ -13,22 +14,10 @@ use uuid::Uuid;
 
 use crate::argument::text;
 use crate::output::Format;
-use crate::remote::Remote;
-
-/// Create, read and control schedules.
-#[derive(Args)]
-pub(crate) struct ScheduleCommand {
-    #[command(flatten)]
-    remote: Remote,
-    /// Output format.
-    #[arg(short, long, value_enum, default_value_t, global = true)]
-    output: Format,
-    #[command(subcommand)]
-    action: Action,
-}
+use crate::remote_command::RemoteAction;
 
 #[derive(Subcommand)]
-enum Action {
+pub(crate) enum Action {
     /// Create a schedule.
     Create {
         /// Five-field cron expression, for example "0 9 * * mon-fri".
@@ -98,7 +87,7 @@ enum Action {
 }
 
 #[derive(Args)]
-struct Options {
+pub(crate) struct Options {
     /// IANA name of the time zone; empty for UTC.
     #[arg(long)]
     timezone: Option<String>,
@@ -122,11 +111,10 @@ struct Options {
     active: Option<bool>,
 }
 
-impl ScheduleCommand {
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let client = self.remote.client()?;
-        let answer = match self.action {
-            Action::Create { cron, prompt, agent, idempotency_key, options } => {
+impl RemoteAction for Action {
+    async fn run(self, client: &Client, output: Format) -> anyhow::Result<()> {
+        let answer = match self {
+            Self::Create { cron, prompt, agent, idempotency_key, options } => {
                 let create = CreateSchedule {
                     agent_id: agent,
                     cron_expr: cron,
@@ -141,7 +129,7 @@ impl ScheduleCommand {
                 };
                 client.send_with(&create, &Conditions { idempotency_key }).await?
             }
-            Action::Update { id, cron, prompt, version, options } => {
+            Self::Update { id, cron, prompt, version, options } => {
                 let update = UpdateSchedule {
                     schedule_id: ScheduleId(id),
                     cron_expr: cron,
@@ -156,40 +144,32 @@ impl ScheduleCommand {
                 };
                 client.send_if(version, &update).await?
             }
-            Action::Delete { id } => client.send(&DeleteSchedule { schedule_id: ScheduleId(id) }).await?,
-            Action::Pause { id, reason } => {
+            Self::Delete { id } => client.send(&DeleteSchedule { schedule_id: ScheduleId(id) }).await?,
+            Self::Pause { id, reason } => {
                 client.send(&PauseSchedule { schedule_id: ScheduleId(id), reason }).await?
             }
-            Action::Resume { id } => client.send(&ResumeSchedule { schedule_id: ScheduleId(id) }).await?,
-            Action::Trigger { id, idempotency_key } => {
+            Self::Resume { id } => client.send(&ResumeSchedule { schedule_id: ScheduleId(id) }).await?,
+            Self::Trigger { id, idempotency_key } => {
                 let trigger = TriggerSchedule { schedule_id: ScheduleId(id) };
                 client.send_with(&trigger, &Conditions { idempotency_key }).await?
             }
-            Action::Get { id } => {
+            Self::Get { id } => {
                 serde_json::to_value(client.send(&GetSchedule { schedule_id: ScheduleId(id) }).await?)?
             }
-            Action::List { source_view, limit, cursor } => {
+            Self::List { source_view, limit, cursor } => {
                 let query = ListSchedules { source_view_id: source_view, ..ListSchedules::default() };
                 let page = Page { limit: Some(limit), cursor, ..Page::default() };
-                let page = client.send_with(&query, &page).await?;
-                return match self.output {
-                    Format::Json => self.output.object(&page),
-                    Format::Table => self.output.list(
-                        &page.items,
-                        &["id", "active", "cron_expr", "timezone", "agent_name", "next_run_at", "prompt"],
-                    ),
-                };
+                let columns =
+                    ["id", "active", "cron_expr", "timezone", "agent_name", "next_run_at", "prompt"];
+                return output.page(&client.send_with(&query, &page).await?, &columns);
             }
-            Action::Next { id, n } => {
-                let next = client.send(&PreviewSchedule { schedule_id: ScheduleId(id), n: Some(n) }).await?;
-                return match self.output {
-                    Format::Json => self.output.object(&next),
-                    Format::Table => self.output.list(&next["items"], &["tick", "run_at"]),
-                };
+            Self::Next { id, n } => {
+                let query = PreviewSchedule { schedule_id: ScheduleId(id), n: Some(n) };
+                return output.page(&client.send(&query).await?, &["tick", "run_at"]);
             }
         };
         // The object that the command changed, if the response has it.
         let shown = ["schedule", "task"].into_iter().find_map(|name| answer.get(name));
-        self.output.object(shown.unwrap_or(&answer))
+        output.object(shown.unwrap_or(&answer))
     }
 }

@@ -1,6 +1,6 @@
 //! `capstan task`: submits, reads and controls tasks.
 
-use capstan_client::Follow;
+use capstan_client::{Client, Follow};
 use capstan_contract::command::{
     AcceptAgentCommand, ArchiveTask, CancelTask, Conditions, RetryTask, SubmitTaskInput, TaskPayload,
     UnarchiveTask, UpdateTask,
@@ -15,22 +15,10 @@ use uuid::Uuid;
 
 use crate::argument::{number_or_none, text, text_or_empty};
 use crate::output::{self, Format};
-use crate::remote::Remote;
-
-/// Submit, read and control tasks.
-#[derive(Args)]
-pub(crate) struct TaskCommand {
-    #[command(flatten)]
-    remote: Remote,
-    /// Output format.
-    #[arg(short, long, value_enum, default_value_t, global = true)]
-    output: Format,
-    #[command(subcommand)]
-    action: Action,
-}
+use crate::remote_command::RemoteAction;
 
 #[derive(Subcommand)]
-enum Action {
+pub(crate) enum Action {
     /// Submit a task to an agent.
     Submit(Submit),
     /// List tasks, newest first.
@@ -80,7 +68,7 @@ enum Action {
 }
 
 #[derive(Args)]
-struct Submit {
+pub(crate) struct Submit {
     /// Message for the agent.
     message: String,
     /// Id or key of the agent.
@@ -104,7 +92,7 @@ struct Submit {
 }
 
 #[derive(Args)]
-struct Update {
+pub(crate) struct Update {
     id: Uuid,
     /// Priority: low, normal, high or urgent.
     #[arg(long)]
@@ -141,7 +129,7 @@ impl Update {
 }
 
 #[derive(Args)]
-struct List {
+pub(crate) struct List {
     /// States, separated by commas.
     #[arg(long, value_delimiter = ',', value_parser = text::<TaskState>)]
     state: Vec<TaskState>,
@@ -155,11 +143,10 @@ struct List {
     cursor: Option<String>,
 }
 
-impl TaskCommand {
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let client = self.remote.client()?;
-        match self.action {
-            Action::Submit(submit) => {
+impl RemoteAction for Action {
+    async fn run(self, client: &Client, output: Format) -> anyhow::Result<()> {
+        match self {
+            Self::Submit(submit) => {
                 let task = AcceptAgentCommand {
                     message: submit.message,
                     agent_id: submit.agent,
@@ -171,7 +158,7 @@ impl TaskCommand {
                 let accepted =
                     client.send_with(&task, &Conditions { idempotency_key: submit.idempotency_key }).await?;
                 let Some(task) = accepted.task.as_ref().filter(|_| submit.wait) else {
-                    return self.output.object(&accepted.task);
+                    return output.object(&accepted.task);
                 };
                 let follow = Follow { after: Some("0".into()), query: Vec::new() };
                 let mut events = client.stream_task(task.id, follow);
@@ -185,10 +172,10 @@ impl TaskCommand {
                 let wait = Wait { min_position: Some(position), wait_ms: Some(10_000) };
                 let task =
                     client.send_with(&GetTask { task_id: TaskId(task.id), as_of: None }, &wait).await?;
-                self.output.object(&task)?;
+                output.object(&task)?;
                 if task.state == "done" { Ok(()) } else { Err(output::TaskEnded(task.state).into()) }
             }
-            Action::List(list) => {
+            Self::List(list) => {
                 let query = ListTasks {
                     state: list.state,
                     agent_id: list.agent,
@@ -196,23 +183,18 @@ impl TaskCommand {
                     ..ListTasks::default()
                 };
                 let page = Page { limit: Some(list.limit), cursor: list.cursor, ..Page::default() };
-                let page = client.send_with(&query, &page).await?;
-                match self.output {
-                    Format::Json => self.output.object(&page),
-                    Format::Table => self
-                        .output
-                        .list(&page.items, &["id", "state", "agent_name", "label", "message", "created_at"]),
-                }
+                let columns = ["id", "state", "agent_name", "label", "message", "created_at"];
+                output.page(&client.send_with(&query, &page).await?, &columns)
             }
-            Action::Get { id } => {
-                self.output.object(&client.send(&GetTask { task_id: TaskId(id), as_of: None }).await?)
+            Self::Get { id } => {
+                output.object(&client.send(&GetTask { task_id: TaskId(id), as_of: None }).await?)
             }
-            Action::Watch { id, after } => {
+            Self::Watch { id, after } => {
                 let follow = Follow { after: Some(after.unwrap_or_else(|| "0".into())), query: Vec::new() };
                 let mut events = client.stream_task(id, follow);
                 while let Some(event) = events.next().await {
                     let event = event?;
-                    match self.output {
+                    match output {
                         Format::Json => output::line(&event.data)?,
                         Format::Table => output::line(&format!("{:<24} {}", event.event, event.data))?,
                     }
@@ -222,30 +204,26 @@ impl TaskCommand {
                 }
                 Ok(())
             }
-            Action::Input { id, message, idempotency_key } => {
+            Self::Input { id, message, idempotency_key } => {
                 let input = SubmitTaskInput::from_text(TaskId(id), message);
-                self.output.object(&client.send_with(&input, &Conditions { idempotency_key }).await?)
+                output.object(&client.send_with(&input, &Conditions { idempotency_key }).await?)
             }
-            Action::Cancel { id, reason } => {
-                self.output.object(&client.send(&CancelTask { task_id: TaskId(id), reason }).await?.task)
+            Self::Cancel { id, reason } => {
+                output.object(&client.send(&CancelTask { task_id: TaskId(id), reason }).await?.task)
             }
-            Action::Retry { id, message } => {
-                self.output.object(&client.send(&RetryTask { task_id: TaskId(id), message }).await?.task)
+            Self::Retry { id, message } => {
+                output.object(&client.send(&RetryTask { task_id: TaskId(id), message }).await?.task)
             }
-            Action::Archive { id } => {
-                self.output.object(&client.send(&ArchiveTask { task_id: TaskId(id) }).await?.task)
+            Self::Archive { id } => {
+                output.object(&client.send(&ArchiveTask { task_id: TaskId(id) }).await?.task)
             }
-            Action::Unarchive { id } => {
-                self.output.object(&client.send(&UnarchiveTask { task_id: TaskId(id) }).await?.task)
+            Self::Unarchive { id } => {
+                output.object(&client.send(&UnarchiveTask { task_id: TaskId(id) }).await?.task)
             }
-            Action::Update(update) => self.output.object(&client.send(&update.command()).await?.task),
-            Action::Logs { id, after, limit } => {
+            Self::Update(update) => output.object(&client.send(&update.command()).await?.task),
+            Self::Logs { id, after, limit } => {
                 let query = GetTaskLogs { task_id: TaskId(id), limit: Some(limit), cursor: after };
-                let logs = client.send(&query).await?;
-                match self.output {
-                    Format::Json => self.output.object(&logs),
-                    Format::Table => self.output.list(&logs["items"], &["ts", "stream", "data"]),
-                }
+                output.page(&client.send(&query).await?, &["ts", "stream", "data"])
             }
         }
     }

@@ -1,27 +1,16 @@
 //! `capstan workspace`: create, read and change workspaces.
 
+use capstan_client::Client;
 use capstan_contract::command::{CreateWorkspace, SettingsChanges, UpdateWorkspace};
 use capstan_contract::query::GetWorkspace;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 use crate::argument::json;
 use crate::output::Format;
-use crate::remote::Remote;
-
-/// Create, read and change workspaces.
-#[derive(Args)]
-pub(crate) struct WorkspaceCommand {
-    #[command(flatten)]
-    remote: Remote,
-    /// Output format.
-    #[arg(short, long, value_enum, default_value_t, global = true)]
-    output: Format,
-    #[command(subcommand)]
-    action: Action,
-}
+use crate::remote_command::RemoteAction;
 
 #[derive(Subcommand)]
-enum Action {
+pub(crate) enum Action {
     /// Create a workspace.
     Create {
         /// Name of the workspace, part of every URL.
@@ -43,18 +32,17 @@ enum Action {
     },
 }
 
-impl WorkspaceCommand {
-    pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let client = self.remote.client()?;
-        match self.action {
-            Action::Create { name } => {
+impl RemoteAction for Action {
+    async fn run(self, client: &Client, output: Format) -> anyhow::Result<()> {
+        match self {
+            Self::Create { name } => {
                 let command = CreateWorkspace { workspace: name, display_name: None };
-                self.output.object(&client.send(&command).await?["workspace"])
+                output.object(&client.send(&command).await?["workspace"])
             }
-            Action::Get => self.output.object(&client.send(&GetWorkspace {}).await?),
-            Action::Update { display_name, settings, if_version } => {
+            Self::Get => output.object(&client.send(&GetWorkspace {}).await?),
+            Self::Update { display_name, settings, if_version } => {
                 let command = UpdateWorkspace { display_name, settings: settings.map(|settings| *settings) };
-                self.output.object(&client.send_if(if_version, &command).await?["workspace"])
+                output.object(&client.send_if(if_version, &command).await?["workspace"])
             }
         }
     }
