@@ -10,7 +10,6 @@
 pub mod field;
 pub mod zone;
 
-use std::fmt;
 use std::str::FromStr;
 
 use ::cron::Schedule;
@@ -76,27 +75,6 @@ impl CronExpression {
                 return Some(fires);
             }
         }
-    }
-
-    /// The first `count` firings strictly after `after`, in order and each once.
-    pub fn upcoming(&self, after: DateTime<Utc>, zone: &Zone, count: usize) -> Vec<DateTime<Utc>> {
-        std::iter::successors(self.next_after(after, zone), |last| self.next_after(*last, zone))
-            .take(count)
-            .collect()
-    }
-}
-
-impl fmt::Display for CronExpression {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.source)
-    }
-}
-
-impl FromStr for CronExpression {
-    type Err = CronFault;
-
-    fn from_str(expression: &str) -> Result<Self, CronFault> {
-        Self::parse(expression)
     }
 }
 

@@ -15,7 +15,20 @@ fn fires(expression: &str, zone: &str, after: &str, expected: &[&str]) {
     let expression = CronExpression::parse(expression).expect("a good expression");
     let zone = Zone::parse(zone).expect("a zone");
     let expected: Vec<_> = expected.iter().map(|instant| at(instant)).collect();
-    assert_eq!(expression.upcoming(at(after), &zone, expected.len()), expected, "{expression} in {zone}");
+    let found = upcoming(&expression, at(after), zone, expected.len());
+    assert_eq!(found, expected, "{} in {zone}", expression.as_str());
+}
+
+/// The first `count` firings strictly after `after`.
+fn upcoming(
+    expression: &CronExpression,
+    after: DateTime<Utc>,
+    zone: Zone,
+    count: usize,
+) -> Vec<DateTime<Utc>> {
+    std::iter::successors(expression.next_after(after, &zone), |last| expression.next_after(*last, &zone))
+        .take(count)
+        .collect()
 }
 
 #[track_caller]
@@ -28,9 +41,11 @@ fn refused(expression: &str, field: CronField, says: &str) {
 #[track_caller]
 fn same(left: &str, right: &str) {
     let after = at("2026-01-30T11:11:11Z");
-    let upcoming =
-        |text: &str| CronExpression::parse(text).expect("a good expression").upcoming(after, &Zone::UTC, 200);
-    assert_eq!(upcoming(left), upcoming(right), "{left} and {right}");
+    let firings = |text: &str| {
+        let expression = CronExpression::parse(text).expect("a good expression");
+        upcoming(&expression, after, Zone::UTC, 200)
+    };
+    assert_eq!(firings(left), firings(right), "{left} and {right}");
 }
 
 #[test]
@@ -50,12 +65,10 @@ fn the_next_firing_is_strictly_after_the_reference_instant() {
 }
 
 #[test]
-fn an_empty_or_unknown_zone_reads_as_utc_but_cannot_be_chosen() {
+fn an_empty_or_unknown_zone_cannot_be_chosen() {
     for name in ["", " ", "Mars/Olympus", "+02:00", "europe/berlin"] {
-        assert_eq!(Zone::or_utc(name), Zone::UTC, "{name}");
         assert!(Zone::parse(name).is_err(), "{name}");
     }
-    assert_eq!(Zone::or_utc("Europe/Berlin").name(), "Europe/Berlin");
     assert_eq!(Zone::parse("Mars/Olympus").expect_err("unknown").name, "Mars/Olympus");
 }
 

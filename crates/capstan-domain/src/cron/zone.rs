@@ -27,11 +27,6 @@ impl Zone {
         trimmed.parse().map(Self).map_err(|_| UnknownZone { name: trimmed.to_owned() })
     }
 
-    /// The zone of that name, or UTC when there is none: for reads, which never fail for a zone.
-    pub fn or_utc(name: &str) -> Self {
-        Self::parse(name).unwrap_or(Self::UTC)
-    }
-
     /// The IANA name.
     pub fn name(self) -> &'static str {
         self.0.name()
