@@ -129,18 +129,8 @@ impl LiveHub {
     }
 
     /// Follows the output of running agents: of one task, or of a whole workspace. With `after` kept lines behind
-    /// that sequence come first (of one task only: a workspace's lines are followed from now on).
-    pub fn follow_logs(
-        &self,
-        workspace: &Workspace,
-        task: Option<Uuid>,
-        after: Option<u64>,
-    ) -> impl Stream<Item = Frame> + Send + use<> {
-        self.logs.follow(workspace.clone(), task, after, CancellationToken::new())
-    }
-
-    /// Follows as [`LiveHub::follow_logs`] does, until `over` is cancelled: then come the task's last lines, as far as
-    /// they are kept, and the stream ends.
+    /// that sequence come first (of one task only: a workspace's lines are followed from now on). When `over` is
+    /// cancelled, the task's last lines come, as far as they are kept, and the stream ends.
     pub fn follow_logs_until(
         &self,
         workspace: &Workspace,

@@ -3,7 +3,7 @@
 //! **What it is.** [`LiveHub`] follows the log once and keeps its latest commits in memory. A subscriber names what it
 //! wants ([`Subscription`]) and the [`Cursor`] it has come to, and gets a stream of [`Frame`]s: first what it missed,
 //! from memory or from the log, then what happens, without loss or repetition at the seam. The output of running
-//! agents is followed the same way, one tail per workspace ([`LiveHub::follow_logs`]).
+//! agents is followed the same way, one tail per workspace ([`LiveHub::follow_logs_until`]).
 //!
 //! **What it refuses to be.** It reads no event's meaning beyond its name, so an event that is newer than this build
 //! passes through. It waits for nobody: a subscriber that cannot keep up is told where to resume, and dropped.
