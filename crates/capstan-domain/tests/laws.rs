@@ -3,6 +3,8 @@
 //! Commands come from a generator that mostly asks what the present state allows, and sometimes what it does
 //! not. `PROPTEST_CASES` sets the number of cases of each law (256 when absent); raise it before a release.
 
+#[path = "laws/commands.rs"]
+mod commands;
 #[path = "laws/history.rs"]
 mod history;
 

@@ -1,0 +1,197 @@
+//! Commands of histories. Ids are few, so that some come twice.
+
+use capstan_domain::Change;
+use capstan_domain::Requested;
+use capstan_domain::agent;
+use capstan_domain::id::{AttemptId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
+use capstan_domain::outcome_text::ErrorClass;
+use capstan_domain::policy::{RetryPolicy, RunPolicy};
+use capstan_domain::task::command::{
+    Accept, AcceptAgentCommand, BlockerSpec, ChildEnded, Command, DeadlineSpec, DecidedItem, FanOut, Finish,
+    Lease, SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
+};
+use capstan_domain::task::event::{
+    Approvers, AttemptOutcome, BlockerKind, DeadlineDefault, InputSource, Join, SourceWatch,
+};
+use capstan_domain::task::state::ToolCallState;
+use capstan_domain::task::{Task, TaskState};
+use chrono::{DateTime, Duration, Utc};
+use uuid::Uuid;
+
+use crate::history::Birth;
+
+pub(crate) fn accept(birth: &Birth, at: DateTime<Utc>) -> Requested<Command> {
+    let retry = RetryPolicy {
+        max_attempts: birth.max_attempts,
+        delay_ms: birth.retry_delay_ms,
+        ..RetryPolicy::default()
+    };
+    let command = AcceptAgentCommand {
+        message: "do it".into(),
+        session_id: Some("s".into()),
+        policy: Some(RunPolicy { retry, ..RunPolicy::default() }),
+        timeout_ms: birth.timeout_ms,
+        budget_usd: Some(0.1 + birth.retry_delay_ms as f64 / 7.0),
+        dispatch_delay_ms: birth.delay_ms,
+        deadline: birth.deadline_s.map(|seconds| at + Duration::seconds(seconds)),
+        queue_ttl_ms: birth.queue_ttl_ms,
+        ..AcceptAgentCommand::default()
+    };
+    let agent = agent::Created::named("dev", "demo", "Demo", at);
+    Command::Accept(Box::new(Accept::new(task_id(), agent, command))).at(at)
+}
+
+/// The call that may be carried out or is, the number of its last try and when that claim passes.
+pub(crate) fn claim(task: &Task, wild: bool, at: DateTime<Utc>) -> (ToolCallId, u32, Option<DateTime<Utc>>) {
+    let known = task.executing_call().or_else(|| task.tool_calls.values().next()).filter(|_| !wild);
+    let Some(call) = known else { return (ToolCallId(Uuid::from_u128(3)), 1, Some(at)) };
+    match call.state {
+        ToolCallState::Executing { try_no, until, .. } => (call.deferred.tool_call_id, try_no, Some(until)),
+        _ => (call.deferred.tool_call_id, 0, None),
+    }
+}
+
+pub(crate) fn task_id() -> TaskId {
+    TaskId(Uuid::from_u128(1))
+}
+
+pub(crate) fn lease(run_id: RunId, at: DateTime<Utc>) -> Requested<Command> {
+    let worker_id = WorkerId(Uuid::from_u128(2));
+    Command::Lease(Lease { run_id, worker_id, worker_name: "w".into(), lease_ms: 30_000 }).at(at)
+}
+
+pub(crate) fn say(input_id: InputId, message: &str, at: DateTime<Utc>) -> Requested<Command> {
+    say_with(input_id, "zoe", SubmitTaskInput::from_text(task_id(), message), at)
+}
+
+pub(crate) fn say_with(
+    input_id: InputId,
+    by: &str,
+    input: SubmitTaskInput,
+    at: DateTime<Utc>,
+) -> Requested<Command> {
+    Command::SubmitInput(SubmitInput { by: Some(by.into()), ..SubmitInput::new(input_id, input) }).at(at)
+}
+
+/// Says something in one of all the ways: modes, decisions on outputs, votes, things no person said.
+pub(crate) fn say_somehow(
+    input_id: InputId,
+    message: &str,
+    a: u8,
+    b: u8,
+    at: DateTime<Utc>,
+) -> Requested<Command> {
+    let source = if b % 7 == 6 { InputSource::Watch } else { InputSource::Caller };
+    let output_id = OutputId(Uuid::from_u128(2000 + u128::from(a % 3))).to_string();
+    let action = if a.is_multiple_of(2) { "approve" } else { "reject" };
+    let item = DecidedItem { output_id, action: action.into(), reason: None };
+    let input = SubmitTaskInput {
+        queue_mode: ["followup", "followup", "steer", "queue", "interrupt"]
+            .get(usize::from(b % 8))
+            .map(|mode| (*mode).to_owned()),
+        action: (b % 5 == 1).then(|| action.to_owned()),
+        items: if b % 11 == 3 { vec![item] } else { Vec::new() },
+        ..SubmitTaskInput::from_text(task_id(), message)
+    };
+    let by = Some(["ann", "bob", "eve"][usize::from(a % 3)].to_owned());
+    Command::SubmitInput(SubmitInput { source, by, grace_ms: 1000, ..SubmitInput::new(input_id, input) })
+        .at(at)
+}
+
+/// Asks one of all the questions.
+pub(crate) fn question(summary: String, a: u8, b: u8, at: DateTime<Utc>) -> BlockerSpec {
+    let is_request = b % 3 == 1;
+    let default =
+        [DeadlineDefault::Approve, DeadlineDefault::Reject, DeadlineDefault::Fail, DeadlineDefault::None];
+    BlockerSpec {
+        summary,
+        kind: is_request.then_some(BlockerKind::Approval),
+        wait_group_id: (a % 4 == 3).then(|| "g".to_owned()),
+        deadline: (b % 4 == 2).then(|| DeadlineSpec {
+            at: Some(at + Duration::seconds(i64::from(a) + 1)),
+            after_ms: None,
+            default: default[usize::from(a % 4)],
+        }),
+        approvers: (is_request && b % 2 == 1).then(|| Approvers { required: 2, among: Vec::new() }),
+        ..BlockerSpec::default()
+    }
+}
+
+pub(crate) fn finish(
+    attempt_id: AttemptId,
+    outcome: AttemptOutcome,
+    error_class: Option<ErrorClass>,
+    plan: u8,
+    at: DateTime<Utc>,
+) -> Requested<Command> {
+    let blocker = BlockerSpec { summary: format!("question {}", plan % 3), ..BlockerSpec::default() };
+    Command::Finish(Box::new(Finish {
+        attempt_id,
+        outcome,
+        exit_code: None,
+        error: None,
+        error_class,
+        retry_after_ms: (plan % 5 == 4).then_some(i64::from(plan) * 100),
+        usage: None,
+        waiting_for_input: plan % 4 == 1,
+        blocker: (plan % 7 == 2).then_some(blocker),
+        wake: (plan % 3 == 2)
+            .then(|| WakePlan { delay_minutes: Some(i64::from(plan % 4)), ..WakePlan::default() }),
+        fan_out: fan_out(plan),
+        result: None,
+    }))
+    .at(at)
+}
+
+pub(crate) fn change<T>(said: bool, to: Option<T>) -> Change<T> {
+    if said { to.map_or(Change::Clear, Change::Set) } else { Change::Keep }
+}
+
+pub(crate) fn child_ended(
+    task_id: TaskId,
+    state: TaskState,
+    result: String,
+    at: DateTime<Utc>,
+) -> Requested<Command> {
+    let result = Some(result.into());
+    Command::ChildEnded(Box::new(ChildEnded {
+        task_id,
+        label: None,
+        state,
+        result,
+        error: None,
+        cost_usd: 0.5,
+    }))
+    .at(at)
+}
+
+/// Children and watches in many combinations.
+fn fan_out(plan: u8) -> FanOut {
+    let prompts: &[&str] = [&[][..], &[], &["one"], &["one", " ", "two"]][usize::from(plan / 16 % 4)];
+    let spec = |prompt: &&str| SubtaskSpec {
+        prompt: (*prompt).to_owned(),
+        label: Some(format!("label {prompt}")),
+        ..SubtaskSpec::default()
+    };
+    let watch = |entity_label: Option<String>| SourceWatch {
+        integration: "gmail".into(),
+        reason: None,
+        query: None,
+        thread_id: Some(format!("thread {}", plan % 2)),
+        message_id: None,
+        entity_key: None,
+        entity_label,
+        source_output_id: None,
+        event_types: Vec::new(),
+    };
+    FanOut {
+        subtasks: prompts.iter().map(spec).collect(),
+        join: [None, Some(Join::All), Some(Join::Any), Some(Join::None)][usize::from(plan / 64)],
+        watches: match plan % 6 {
+            0 => Some(Vec::new()),
+            1 => Some(vec![watch(None)]),
+            2 => Some(vec![watch(Some("label one".into())), watch(None)]),
+            _ => None,
+        },
+    }
+}
