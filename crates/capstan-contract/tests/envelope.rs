@@ -21,13 +21,9 @@ fn commit(actor: Actor) -> Commit {
         previous: Position::new(41, CommitHash::of(b"the commit before")),
         previous_hash: CommitHash::of(b"before"),
         metadata: Metadata {
-            occurred_at: DateTime::UNIX_EPOCH,
-            actor,
-            command: "finish-attempt".into(),
-            correlation_id: Uuid::from_u128(2),
             causation_id: Some(Uuid::from_u128(3)),
-            traceparent: None,
             idempotency: Some(Idempotency { key: "k".into(), fingerprint: "f".into() }),
+            ..Metadata::new("finish-attempt", actor, Uuid::from_u128(2), DateTime::UNIX_EPOCH)
         },
         events: vec![done().encode().unwrap()],
     }

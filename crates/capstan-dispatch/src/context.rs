@@ -29,16 +29,28 @@ pub struct CommandContext {
 }
 
 impl CommandContext {
+    /// The context of a command that nothing caused and that has no condition; its id is its correlation id too.
+    pub fn new(command_id: Uuid, command: &'static str, actor: Actor, occurred_at: DateTime<Utc>) -> Self {
+        Self {
+            command_id,
+            command,
+            actor,
+            correlation_id: command_id,
+            causation_id: None,
+            traceparent: None,
+            occurred_at,
+            idempotency: None,
+            expected_version: None,
+        }
+    }
+
     /// The commit's metadata.
     pub(crate) fn metadata(&self) -> Metadata {
         Metadata {
-            occurred_at: self.occurred_at,
-            actor: self.actor.clone(),
-            command: self.command.to_owned(),
-            correlation_id: self.correlation_id,
             causation_id: self.causation_id,
             traceparent: self.traceparent.clone(),
             idempotency: self.idempotency.clone(),
+            ..Metadata::new(self.command, self.actor.clone(), self.correlation_id, self.occurred_at)
         }
     }
 }

@@ -17,15 +17,5 @@ pub(crate) fn context(
     correlation_id: Uuid,
     at: DateTime<Utc>,
 ) -> CommandContext {
-    CommandContext {
-        command_id,
-        command,
-        actor: Actor::Engine,
-        correlation_id,
-        causation_id: None,
-        traceparent: None,
-        occurred_at: at,
-        idempotency: None,
-        expected_version: None,
-    }
+    CommandContext { correlation_id, ..CommandContext::new(command_id, command, Actor::Engine, at) }
 }

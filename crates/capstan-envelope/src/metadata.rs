@@ -55,3 +55,18 @@ pub struct Metadata {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<Idempotency>,
 }
+
+impl Metadata {
+    /// The metadata of a command that nothing caused, without trace and key.
+    pub fn new(command: &str, actor: Actor, correlation_id: Uuid, occurred_at: DateTime<Utc>) -> Self {
+        Self {
+            occurred_at,
+            actor,
+            command: command.to_owned(),
+            correlation_id,
+            causation_id: None,
+            traceparent: None,
+            idempotency: None,
+        }
+    }
+}

@@ -54,15 +54,7 @@ impl Writer {
                 version: version + 1,
                 previous,
                 previous_hash,
-                metadata: Metadata {
-                    occurred_at: chrono::Utc::now(),
-                    actor: Actor::Engine,
-                    command: "test".into(),
-                    correlation_id: Uuid::nil(),
-                    causation_id: None,
-                    traceparent: None,
-                    idempotency: None,
-                },
+                metadata: Metadata::new("test", Actor::Engine, Uuid::nil(), chrono::Utc::now()),
                 events: events.iter().map(record).collect(),
             })
             .await

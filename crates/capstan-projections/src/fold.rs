@@ -182,15 +182,7 @@ mod tests {
             version,
             previous: Position::START,
             previous_hash: CommitHash::NONE,
-            metadata: Metadata {
-                occurred_at: Utc::now(),
-                actor: Actor::Engine,
-                command: "test".into(),
-                correlation_id: Uuid::nil(),
-                causation_id: None,
-                traceparent: None,
-                idempotency: None,
-            },
+            metadata: Metadata::new("test", Actor::Engine, Uuid::nil(), Utc::now()),
             events: vec![DomainEvent::Agent(event).encode().unwrap()],
         };
         let position = Position::new(position, CommitHash::NONE);

@@ -67,15 +67,12 @@ impl Reads {
                 version: decided.version,
                 previous: Position::START,
                 previous_hash: CommitHash::NONE,
-                metadata: Metadata {
-                    occurred_at: context.occurred_at,
-                    actor: context.actor.clone(),
-                    command: context.command.to_owned(),
-                    correlation_id: context.correlation_id,
-                    causation_id: None,
-                    traceparent: None,
-                    idempotency: None,
-                },
+                metadata: Metadata::new(
+                    context.command,
+                    context.actor.clone(),
+                    context.correlation_id,
+                    context.occurred_at,
+                ),
                 events: Vec::new(),
             },
         };

@@ -314,17 +314,8 @@ impl Api {
     pub(crate) async fn as_engine(&self, task_id: TaskId, command: &Requested<Command>) -> Task {
         let workspace = Workspace::new("dev").expect("a name");
         let stream = StreamId::new(workspace, "task", &task_id.to_string()).expect("a stream");
-        let context = CommandContext {
-            command_id: Uuid::from_u128(rand::random()),
-            command: "engine",
-            actor: Actor::Engine,
-            correlation_id: Uuid::nil(),
-            causation_id: None,
-            traceparent: None,
-            occurred_at: Utc::now(),
-            idempotency: None,
-            expected_version: None,
-        };
+        let context =
+            CommandContext::new(Uuid::from_u128(rand::random()), "engine", Actor::Engine, Utc::now());
         let decided = self.tasks.execute(&stream, command, &context).await.expect("the task takes it");
         decided.loaded.state.as_deref().expect("a task").clone()
     }

@@ -184,15 +184,7 @@ pub(crate) fn recorded(stream: StreamId, version: u64, id: Uuid, events: Vec<Eve
         version,
         previous: Position::START,
         previous_hash: CommitHash::NONE,
-        metadata: Metadata {
-            occurred_at: start(),
-            actor: Actor::System,
-            command: "test".into(),
-            correlation_id: id,
-            causation_id: None,
-            traceparent: None,
-            idempotency: None,
-        },
+        metadata: Metadata::new("test", Actor::System, id, start()),
         events,
     };
     Recorded {

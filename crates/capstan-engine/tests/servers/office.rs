@@ -191,15 +191,7 @@ impl Office {
             version: 1,
             previous: Position::START,
             previous_hash: CommitHash::NONE,
-            metadata: Metadata {
-                occurred_at: now(),
-                actor: Actor::System,
-                command: "test".into(),
-                correlation_id: command_id,
-                causation_id: None,
-                traceparent: None,
-                idempotency: None,
-            },
+            metadata: Metadata::new("test", Actor::System, command_id, now()),
             events: events.iter().map(|event| C::encode(event).unwrap()).collect(),
         };
         self.log.append(&commit).await.unwrap();
@@ -220,17 +212,7 @@ impl Office {
         C: Codec<Event = D::Event>,
     {
         let command_id = self.fresh();
-        let context = CommandContext {
-            command_id,
-            command: "test",
-            actor: Actor::System,
-            correlation_id: command_id,
-            causation_id: None,
-            traceparent: None,
-            occurred_at: now(),
-            idempotency: None,
-            expected_version: None,
-        };
+        let context = CommandContext::new(command_id, "test", Actor::System, now());
         dispatcher.execute(stream, command, &context).await.unwrap();
     }
 

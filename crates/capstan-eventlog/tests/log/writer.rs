@@ -34,15 +34,12 @@ impl Writer {
             version,
             previous: self.head.position,
             previous_hash: self.head.hash,
-            metadata: Metadata {
-                occurred_at: DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
-                actor: Actor::System,
-                command: "note".to_owned(),
-                correlation_id: Uuid::nil(),
-                causation_id: None,
-                traceparent: None,
-                idempotency: None,
-            },
+            metadata: Metadata::new(
+                "note",
+                Actor::System,
+                Uuid::nil(),
+                DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
+            ),
             events: vec![EventRecord {
                 name: "noted".to_owned(),
                 version: 1,

@@ -369,15 +369,7 @@ mod tests {
             version: position,
             previous: Position::START,
             previous_hash: CommitHash::NONE,
-            metadata: Metadata {
-                occurred_at: Utc::now(),
-                actor: Actor::Engine,
-                command: "test".into(),
-                correlation_id: Uuid::nil(),
-                causation_id: None,
-                traceparent: None,
-                idempotency: None,
-            },
+            metadata: Metadata::new("test", Actor::Engine, Uuid::nil(), Utc::now()),
             events: vec![EventRecord { name: "task-done".into(), version: 1, data }],
         };
         let position = Position::new(position, CommitHash::NONE);

@@ -230,14 +230,9 @@ impl Story {
             previous: head.position,
             previous_hash: head.hash,
             metadata: Metadata {
-                occurred_at: self.now,
-                actor: Actor::Engine,
-                command: "story".into(),
-                correlation_id: id,
-                causation_id: None,
-                traceparent: None,
                 idempotency: key
                     .map(|key| Idempotency { key: key.into(), fingerprint: format!("fingerprint of {key}") }),
+                ..Metadata::new("story", Actor::Engine, id, self.now)
             },
             events,
         };

@@ -183,15 +183,5 @@ fn accept(task_id: TaskId, agent: &agent::Created, number: u64) -> Requested<Com
 
 fn context(command: &'static str, number: u64, step: u64) -> CommandContext {
     let command_id = id::derived(&["bench-command", &number.to_string(), &step.to_string()]);
-    CommandContext {
-        command_id,
-        command,
-        actor: Actor::System,
-        correlation_id: command_id,
-        causation_id: None,
-        traceparent: None,
-        occurred_at: Utc::now(),
-        idempotency: None,
-        expected_version: None,
-    }
+    CommandContext::new(command_id, command, Actor::System, Utc::now())
 }
