@@ -1,9 +1,7 @@
 //! What the dispatch loop promises, on the log in memory and a toy decider: a till that takes and gives coins.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
-
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -12,14 +10,14 @@ use capstan_dispatch::{
     CommandContext, DispatchError, Dispatcher, DispatcherConfig, NoSnapshots, ReadFailure, Snapshot,
     SnapshotError, Snapshots,
 };
-use capstan_envelope::{
-    Actor, Codec, CodecError, Commit, CommitHash, EventRecord, Idempotency, Position, Recorded, StreamId,
-    Workspace,
-};
-use capstan_eventlog::{AppendError, Appended, EventLog, LogIdentity, MemoryLog, ReadError, Selection, Tail};
+use capstan_envelope::{Position, StreamId, Workspace};
+use capstan_eventlog::{EventLog, MemoryLog};
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::command::{codec, context, keyed};
+use crate::troubled::Troubled;
 
 #[derive(Debug)]
 struct Till;
@@ -69,26 +67,7 @@ impl Decider for Till {
     }
 }
 
-struct TillCodec;
-
-impl Codec for TillCodec {
-    type Event = Moved;
-    const CATEGORY: &'static str = "till";
-
-    fn encode(event: &Moved) -> Result<EventRecord, CodecError> {
-        let data = serde_json::value::to_raw_value(event)
-            .map_err(|source| CodecError::Unwritable { name: "moved", source })?;
-        Ok(EventRecord { name: "moved".into(), version: 1, data })
-    }
-
-    fn decode(record: &EventRecord) -> Result<Moved, CodecError> {
-        serde_json::from_str(record.data.get()).map_err(|source| CodecError::Malformed {
-            name: record.name.clone(),
-            version: record.version,
-            source,
-        })
-    }
-}
+codec!(TillCodec, Moved, "till", "moved");
 
 type Tills = Dispatcher<Till, TillCodec>;
 
@@ -104,98 +83,8 @@ fn till(name: &str) -> StreamId {
     StreamId::new(Workspace::new("dev").unwrap(), "till", name).unwrap()
 }
 
-fn context(id: u128) -> CommandContext {
-    CommandContext {
-        command_id: Uuid::from_u128(id),
-        command: "move-coins",
-        actor: Actor::System,
-        correlation_id: Uuid::from_u128(id),
-        causation_id: None,
-        traceparent: None,
-        occurred_at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
-        idempotency: None,
-        expected_version: None,
-    }
-}
-
-fn keyed(id: u128, fingerprint: &str) -> CommandContext {
-    let idempotency = Idempotency { key: id.to_string(), fingerprint: fingerprint.into() };
-    CommandContext { idempotency: Some(idempotency), ..context(id) }
-}
-
 async fn held(tills: &Tills, stream: &StreamId) -> u64 {
     tills.refresh(stream).await.unwrap().state.held
-}
-
-/// A log with switches for trouble, and a count of appends.
-#[derive(Clone)]
-struct Troubled {
-    inner: MemoryLog,
-    lose_ack: Arc<AtomicBool>,
-    refuse: Arc<AtomicBool>,
-    swap_hash: Arc<AtomicBool>,
-    appends: Arc<AtomicUsize>,
-    stream_reads: Arc<AtomicUsize>,
-}
-
-impl Troubled {
-    fn new() -> Self {
-        Self {
-            inner: MemoryLog::new(),
-            lose_ack: Arc::default(),
-            refuse: Arc::default(),
-            swap_hash: Arc::default(),
-            appends: Arc::default(),
-            stream_reads: Arc::default(),
-        }
-    }
-
-    fn seen(&self, mut recorded: Recorded) -> Recorded {
-        if self.swap_hash.load(Ordering::SeqCst) && recorded.commit.version == 2 {
-            recorded.commit.previous_hash = CommitHash::of(b"another past");
-        }
-        recorded
-    }
-}
-
-#[async_trait]
-impl EventLog for Troubled {
-    async fn append(&self, commit: &Commit) -> Result<Appended, AppendError> {
-        self.appends.fetch_add(1, Ordering::SeqCst);
-        let unavailable =
-            || AppendError::Unavailable { stream: commit.stream.clone(), source: "no answer".into() };
-        if self.refuse.swap(false, Ordering::SeqCst) {
-            return Err(unavailable());
-        }
-        let appended = self.inner.append(commit).await?;
-        if self.lose_ack.swap(false, Ordering::SeqCst) { Err(unavailable()) } else { Ok(appended) }
-    }
-    async fn append_together(&self, commits: &[Commit]) -> Result<Vec<Appended>, AppendError> {
-        self.inner.append_together(commits).await
-    }
-    async fn last(&self, stream: &StreamId) -> Result<Option<Recorded>, ReadError> {
-        Ok(self.inner.last(stream).await?.map(|recorded| self.seen(recorded)))
-    }
-    async fn read_stream(&self, stream: &StreamId, after: Position) -> Result<Vec<Recorded>, ReadError> {
-        self.stream_reads.fetch_add(1, Ordering::SeqCst);
-        let commits = self.inner.read_stream(stream, after).await?;
-        Ok(commits.into_iter().map(|recorded| self.seen(recorded)).collect())
-    }
-    async fn at(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
-        self.inner.at(position).await
-    }
-    async fn next(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
-        self.inner.next(position).await
-    }
-    async fn tail(&self, selection: Selection, after: Position) -> Result<Tail, ReadError> {
-        self.inner.tail(selection, after).await
-    }
-    async fn head(&self) -> Result<Position, ReadError> {
-        self.inner.head().await
-    }
-    async fn identity(&self) -> Result<LogIdentity, ReadError> {
-        self.inner.identity().await
-    }
 }
 
 /// Snapshots taken by hand.

@@ -1,23 +1,20 @@
 //! What a command over two streams promises: both change or neither, on what both are, once.
 
-#![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
-
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
 use capstan_decider::Decider;
 use capstan_dispatch::{
     CommandContext, DispatchError, Dispatcher, DispatcherConfig, NoSnapshots, Together, TogetherError,
     execute_together,
 };
-use capstan_envelope::{
-    Actor, Codec, CodecError, Commit, EventRecord, Idempotency, Position, Recorded, StreamId, Workspace,
-};
-use capstan_eventlog::{AppendError, Appended, EventLog, LogIdentity, MemoryLog, ReadError, Selection, Tail};
-use chrono::DateTime;
+use capstan_envelope::{Position, StreamId, Workspace};
+use capstan_eventlog::{EventLog, MemoryLog};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::command::{codec, context, keyed};
+use crate::troubled::Troubled;
 
 /// A purse gives coins as long as it has them.
 #[derive(Debug)]
@@ -87,31 +84,6 @@ impl Decider for Shelf {
     }
 }
 
-macro_rules! codec {
-    ($codec:ident, $event:ident, $category:literal, $name:literal) => {
-        struct $codec;
-
-        impl Codec for $codec {
-            type Event = $event;
-            const CATEGORY: &'static str = $category;
-
-            fn encode(event: &$event) -> Result<EventRecord, CodecError> {
-                let data = serde_json::value::to_raw_value(event)
-                    .map_err(|source| CodecError::Unwritable { name: $name, source })?;
-                Ok(EventRecord { name: $name.into(), version: 1, data })
-            }
-
-            fn decode(record: &EventRecord) -> Result<$event, CodecError> {
-                serde_json::from_str(record.data.get()).map_err(|source| CodecError::Malformed {
-                    name: record.name.clone(),
-                    version: record.version,
-                    source,
-                })
-            }
-        }
-    };
-}
-
 codec!(PurseCodec, Moved, "purse", "moved");
 codec!(ShelfCodec, Put, "shelf", "put");
 
@@ -156,68 +128,6 @@ impl Shop {
         let purse = self.purses.refresh(&stream("purse")).await.unwrap();
         let things = self.shelves.refresh(&stream("shelf")).await.unwrap();
         (purse.state.held, things.state.count)
-    }
-}
-
-fn context(id: u128) -> CommandContext {
-    CommandContext {
-        command_id: Uuid::from_u128(id),
-        command: "buy",
-        actor: Actor::System,
-        correlation_id: Uuid::from_u128(id),
-        causation_id: None,
-        traceparent: None,
-        occurred_at: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
-        idempotency: None,
-        expected_version: None,
-    }
-}
-
-fn keyed(id: u128, fingerprint: &str) -> CommandContext {
-    let idempotency = Idempotency { key: id.to_string(), fingerprint: fingerprint.into() };
-    CommandContext { idempotency: Some(idempotency), ..context(id) }
-}
-
-/// A log that loses the answer to a group once.
-#[derive(Clone)]
-struct Forgetful {
-    inner: MemoryLog,
-    lose_ack: Arc<AtomicBool>,
-}
-
-#[async_trait]
-impl EventLog for Forgetful {
-    async fn append(&self, commit: &Commit) -> Result<Appended, AppendError> {
-        self.inner.append(commit).await
-    }
-    async fn append_together(&self, commits: &[Commit]) -> Result<Vec<Appended>, AppendError> {
-        let appended = self.inner.append_together(commits).await?;
-        if self.lose_ack.swap(false, Ordering::SeqCst) {
-            let stream = commits[0].stream.clone();
-            return Err(AppendError::Unavailable { stream, source: "no answer".into() });
-        }
-        Ok(appended)
-    }
-    async fn last(&self, stream: &StreamId) -> Result<Option<Recorded>, ReadError> {
-        self.inner.last(stream).await
-    }
-    async fn read_stream(&self, stream: &StreamId, after: Position) -> Result<Vec<Recorded>, ReadError> {
-        self.inner.read_stream(stream, after).await
-    }
-    async fn at(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
-        self.inner.at(position).await
-    }
-    async fn next(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
-        self.inner.next(position).await
-    }
-    async fn tail(&self, selection: Selection, after: Position) -> Result<Tail, ReadError> {
-        self.inner.tail(selection, after).await
-    }
-    async fn head(&self) -> Result<Position, ReadError> {
-        self.inner.head().await
-    }
-    async fn identity(&self) -> Result<LogIdentity, ReadError> {
-        self.inner.identity().await
     }
 }
 
@@ -302,7 +212,7 @@ async fn a_repeat_gets_the_first_answer_of_both_also_after_a_restart() {
 
 #[tokio::test]
 async fn a_lost_answer_is_retryable_and_the_repeat_applies_the_command_once() {
-    let log = Forgetful { inner: MemoryLog::new(), lose_ack: Arc::default() };
+    let log = Troubled::new();
     let shop = Shop::open(&log);
     shop.fill(5, 1).await;
     for (id, context) in [(2, keyed(2, "x")), (3, context(3))] {
