@@ -1,4 +1,4 @@
-//! A nats-server with its configuration given by the test.
+//! A nats-server with the users and permissions of `docs/operations/nats-permissions.conf`.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,6 +10,18 @@ use tokio::process::{Child, Command};
 
 use crate::eventually::eventually;
 
+/// The template of an operator.
+const TEMPLATE: &str = include_str!("../../../docs/operations/nats-permissions.conf");
+/// The variables of the template.
+const PASSWORDS: [(&str, &str); 6] = [
+    ("CAPSTAN_NATS_PASSWORD", "word-a"),
+    ("DEV_PRODUCER_NATS_PASSWORD", "word-b"),
+    ("DEV_READER_NATS_PASSWORD", "word-c"),
+    ("DEV_ADMIN_NATS_PASSWORD", "word-d"),
+    ("DEV_WORKER_NATS_PASSWORD", "word-e"),
+    ("OPERATOR_NATS_PASSWORD", "word-f"),
+];
+
 /// A nats-server with JetStream on a free loopback port; killed when dropped.
 pub struct ConfiguredNats {
     _child: Child,
@@ -18,20 +30,20 @@ pub struct ConfiguredNats {
 }
 
 impl ConfiguredNats {
-    /// Starts one with this configuration besides port and store; `variables` are its environment.
-    pub async fn start(configuration: &str, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
+    /// Starts one with the template, a port and a store.
+    pub async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("capstan-nats-").tempdir()?;
         let path = folder.path().to_string_lossy();
         let file = folder.path().join("nats.conf");
         let own = format!("listen: \"127.0.0.1:-1\"\njetstream: {{ store_dir: \"{path}/store\" }}\n");
-        std::fs::write(&file, own + configuration)?;
+        std::fs::write(&file, own + TEMPLATE)?;
         let program = Servers::find_nats_server(&LaunchConfig::new(folder.path())).await?;
         let child = Command::new(program)
             .arg("--config")
             .arg(&file)
             .arg("--ports_file_dir")
             .arg(folder.path())
-            .envs(variables.iter().copied())
+            .envs(PASSWORDS)
             .stdout(Stdio::null())
             .stderr(Stdio::from(std::fs::File::create(folder.path().join("log"))?))
             .kill_on_drop(true)

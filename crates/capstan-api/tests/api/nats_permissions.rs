@@ -10,16 +10,6 @@ use serde_json::{Value, json};
 
 use crate::harness::{ADMIN, Api, PATIENCE, with_token};
 
-const TEMPLATE: &str = include_str!("../../../../docs/operations/nats-permissions.conf");
-const PASSWORDS: [(&str, &str); 6] = [
-    ("CAPSTAN_NATS_PASSWORD", "word-a"),
-    ("DEV_PRODUCER_NATS_PASSWORD", "word-b"),
-    ("DEV_READER_NATS_PASSWORD", "word-c"),
-    ("DEV_ADMIN_NATS_PASSWORD", "word-d"),
-    ("DEV_WORKER_NATS_PASSWORD", "word-e"),
-    ("OPERATOR_NATS_PASSWORD", "word-f"),
-];
-
 /// A user of the template; its own inbox prefix, and what the server told it it may not.
 async fn user(nats: &ConfiguredNats, name: &str, password: &str) -> Client {
     ConnectOptions::new()
@@ -41,7 +31,7 @@ async fn ask(client: &Client, workspace: &str, command: &str, body: &Value) -> O
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_role_may_do_what_the_template_says_and_nothing_else() {
-    let nats = ConfiguredNats::start(TEMPLATE, &PASSWORDS).await.unwrap();
+    let nats = ConfiguredNats::start().await.unwrap();
     let api = Api::start_on(&nats.url("capstan", "word-a"), with_token(ADMIN)).await;
     for workspace in ["dev", "other"] {
         let body = json!({ "workspace": workspace }).to_string();

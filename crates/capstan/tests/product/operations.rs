@@ -11,15 +11,6 @@ use tokio::process::{Child, Command};
 
 use crate::process::{CAPSTAN, PATIENCE, Product, eventually, http_client};
 
-const TEMPLATE: &str = include_str!("../../../../docs/operations/nats-permissions.conf");
-const PASSWORDS: [(&str, &str); 6] = [
-    ("CAPSTAN_NATS_PASSWORD", "word-a"),
-    ("DEV_PRODUCER_NATS_PASSWORD", "word-b"),
-    ("DEV_READER_NATS_PASSWORD", "word-c"),
-    ("DEV_ADMIN_NATS_PASSWORD", "word-d"),
-    ("DEV_WORKER_NATS_PASSWORD", "word-e"),
-    ("OPERATOR_NATS_PASSWORD", "word-f"),
-];
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
 /// Runs the executable with this environment.
@@ -48,7 +39,7 @@ async fn serve(environment: &[(&str, &str)]) -> anyhow::Result<(Child, String)> 
 
 #[tokio::test]
 async fn serve_works_with_a_login_of_the_template_and_the_doctor_finds_nothing_wrong() -> anyhow::Result<()> {
-    let nats = ConfiguredNats::start(TEMPLATE, &PASSWORDS).await?;
+    let nats = ConfiguredNats::start().await?;
     let servers = TestServers::start().await?;
     let (nats_url, database_url) = (nats.url("capstan", "word-a"), servers.fresh_database().await?);
     let environment = [
