@@ -108,6 +108,24 @@ pub struct UpdateSchedule {
     pub jitter_ms: Option<i64>,
 }
 
+impl UpdateSchedule {
+    /// An update that changes nothing.
+    pub fn unchanged(schedule_id: ScheduleId) -> Self {
+        Self {
+            schedule_id,
+            cron_expr: None,
+            timezone: None,
+            prompt: None,
+            skill_paths: None,
+            source_view_id: Change::Keep,
+            active: None,
+            overlap: None,
+            catch_up: None,
+            jitter_ms: None,
+        }
+    }
+}
+
 /// Ends a schedule; the tasks it made stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeleteSchedule {

@@ -61,18 +61,7 @@ fn begun(schedule: CreateSchedule) -> Given<ScheduleDecider> {
 }
 
 fn nothing() -> UpdateSchedule {
-    UpdateSchedule {
-        schedule_id: id(),
-        cron_expr: None,
-        timezone: None,
-        prompt: None,
-        skill_paths: None,
-        source_view_id: Change::Keep,
-        active: None,
-        overlap: None,
-        catch_up: None,
-        jitter_ms: None,
-    }
+    UpdateSchedule::unchanged(id())
 }
 
 fn update_at(update: UpdateSchedule, at: DateTime<Utc>) -> Requested<Command> {

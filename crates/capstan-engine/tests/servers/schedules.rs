@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use capstan_contract::{AgentCodec, ScheduleCodec, TaskCodec};
 use capstan_dispatch::Dispatcher;
+use capstan_domain::Requested;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::id::{AgentId, ScheduleId, TaskId};
 use capstan_domain::schedule::command::{CreateSchedule, NewSchedule, UpdateSchedule};
 use capstan_domain::schedule::event::{PauseCause, SkipReason};
 use capstan_domain::schedule::{CatchUp, Command, Event, Overlap, Schedule, ScheduleDecider, firing};
 use capstan_domain::task::TaskState;
-use capstan_domain::{Change, Requested};
 use capstan_engine::EngineConfig;
 use capstan_envelope::{Codec, Position, StreamId, Workspace};
 use capstan_eventlog::Selection;
@@ -189,16 +189,8 @@ async fn a_leader_begins_with_the_schedules_that_were_there_and_follows_their_ch
     let events = plan.caught_up(&before).await;
     assert!(matches!(events[1], Event::TicksMissed(_)) && fired(&events).len() == 1, "{events:?}");
     let update = Box::new(UpdateSchedule {
-        schedule_id: ScheduleId::from_key("dev", "changed"),
         cron_expr: Some("* * * * *".into()),
-        timezone: None,
-        prompt: None,
-        skill_paths: None,
-        source_view_id: Change::Keep,
-        active: None,
-        overlap: None,
-        catch_up: None,
-        jitter_ms: None,
+        ..UpdateSchedule::unchanged(ScheduleId::from_key("dev", "changed"))
     });
     let hasty = Command::Update { update, prompt_bytes_max: 1_000 };
     let hasty = Requested::new(hasty, now() - Span::minutes(5));
