@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::sync::Mutex;
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use reqwest::{Method, StatusCode};
@@ -162,17 +163,15 @@ impl Product {
         what: &str,
         check: impl Fn(&Value) -> bool,
     ) -> anyhow::Result<Value> {
-        let started = Instant::now();
-        loop {
-            let task = self.get(&format!("tasks/{id}")).await;
-            match &task {
-                Ok(task) if check(task) => return Ok(task.clone()),
-                _ if started.elapsed() > PATIENCE => {
-                    bail!("the task is not {what} in time: {task:?}; {}", tail_of(&log_of(&self.data_dir)))
-                }
-                _ => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        }
+        let found = Mutex::new(Value::Null);
+        eventually(&format!("the task is {what}"), || async {
+            let task = self.get(&format!("tasks/{id}")).await?;
+            ensure!(check(&task), "not yet: {task}");
+            *found.lock().expect("nobody panics with it") = task;
+            Ok(true)
+        })
+        .await?;
+        Ok(found.into_inner()?)
     }
 
     /// Waits until the task is in a state.
