@@ -108,7 +108,9 @@ def before_call(context, case, kwargs):
     for given in (query, case.body):
         if isinstance(given, dict) and (number_of(given.get("wait_ms")) or 0) > WAIT_MS:
             given["wait_ms"] = WAIT_MS
-    if "min_position" in query:
-        query["wait_ms"] = WAIT_MS
-        if number % REFUSED:
-            query["min_position"] = "0"
+    for given, name in ((query, "min_position"), (case.headers, "Capstan-Min-Position"), (case.headers, "Capstan-Position")):
+        if name in (given or {}):
+            query["wait_ms"] = WAIT_MS
+            if number % REFUSED:
+                given[name] = "0"
+    case.query = query

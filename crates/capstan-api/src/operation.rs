@@ -46,6 +46,11 @@ impl Operation {
         self.scope == Scope::Worker
     }
 
+    /// True for the operation that executes many commands.
+    pub fn is_batch(&self) -> bool {
+        self.name == "ExecuteBatch"
+    }
+
     /// The name on `capstan.rpc.<workspace>.<name>`, if the operation is served on NATS. Worker calls have a level of
     /// their own, so that a permission for all commands of a workspace does not include them.
     pub fn rpc_name(&self) -> Option<String> {

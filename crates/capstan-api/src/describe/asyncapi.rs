@@ -135,9 +135,7 @@ impl Drawing {
             self.rpc(name, name, operation);
         }
         self.message(BATCH, self.components.reference(BATCH), "commands, each with its wire name as `type`");
-        for operation in
-            operations.iter().filter(|operation| operation.answer == Answer::Array("batch-answer"))
-        {
+        for operation in operations.iter().filter(|operation| operation.is_batch()) {
             self.rpc(BATCH, BATCH, operation);
         }
         let parameters = json!({

@@ -5,8 +5,10 @@
 mod choices;
 pub(crate) mod components;
 mod examples;
+mod parameters;
 pub(crate) mod paths;
 mod responses;
+mod shared;
 
 use std::collections::BTreeSet;
 
@@ -21,9 +23,11 @@ use crate::operation::Operation;
 /// The document for these operations, with the schemas of their answers.
 pub(crate) fn document(operations: &[Operation], answers: &[NamedSchema]) -> Value {
     let mut components = Components::new(operations, answers);
-    let paths = paths::draw(operations, &mut components);
-    let responses = paths::shared_responses(&components);
-    let schemas = components.used_by(&json!([paths, responses]));
+    let mut paths = paths::draw(operations, &mut components);
+    let parameters = shared::parameters(&mut paths);
+    let mut responses = shared::responses(&mut paths);
+    responses.extend(paths::problem_responses(&components));
+    let schemas = components.used_by(&json!([paths, parameters, responses]));
     let tags: BTreeSet<_> = operations.iter().map(paths::tag).collect();
     let tags: Vec<_> = tags.into_iter().map(|tag| json!({ "name": tag })).collect();
     json!({
@@ -42,8 +46,8 @@ pub(crate) fn document(operations: &[Operation], answers: &[NamedSchema]) -> Val
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "parameters": paths::shared_parameters(),
-            "headers": paths::shared_headers(),
+            "parameters": parameters,
+            "headers": paths::response_headers(),
             "responses": responses,
             "securitySchemes": {
                 "Bearer": {

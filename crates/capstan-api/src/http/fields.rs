@@ -16,7 +16,7 @@ use crate::problem::{Code, Problem};
 use crate::request::{self, Outer, Source};
 
 /// Headers that stand for the field `min_position`, in their order of precedence.
-const MIN_POSITION: [&str; 2] = ["Capstan-Min-Position", "Capstan-Position"];
+pub(crate) const MIN_POSITION: [&str; 2] = ["Capstan-Min-Position", "Capstan-Position"];
 
 /// The fields of a request outside its body. A parameter without a value counts as absent.
 #[derive(Debug)]

@@ -27,8 +27,10 @@ pub(super) fn add_frames(components: &mut Components) {
     for event in CATALOGUE {
         let name = format!("{}-data", event.name);
         components.add(&name, (event.schema)(), "Stored");
-        let mut frame = components.get("event-data").clone();
-        frame["properties"]["data"] = components.reference(&name);
+        let frame = json!({
+            "allOf": [components.reference("event-data")], "type": "object",
+            "properties": { "data": components.reference(&name) },
+        });
         branches.push((event.name.to_owned(), frame));
     }
     let about = "The data of a frame of a live stream; `event` is the frame's name.";

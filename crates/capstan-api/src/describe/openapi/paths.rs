@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::components::{Components, pascal, required};
-use super::examples;
 use super::responses::{or_null, page_name, reply_name};
+use super::{examples, parameters};
 use crate::operation::{Answer, Operation, Scope, Verb};
 use crate::problem::Code;
-use capstan_contract::beside::Beside;
-use capstan_contract::command::Conditions;
 
 pub(super) fn draw(operations: &[Operation], components: &mut Components) -> Value {
     let mut paths = Map::new();
@@ -27,7 +25,7 @@ fn one(operation: &Operation, components: &mut Components) -> Value {
         "operationId": operation.name,
         "summary": operation.summary,
         "tags": [tag(operation)],
-        "parameters": parameters(operation, components),
+        "parameters": parameters::of(operation, components),
         "responses": responses(operation, components),
         "x-capstan-scope": operation.scope,
     });
@@ -55,104 +53,11 @@ pub(super) fn tag(operation: &Operation) -> &'static str {
     }
 }
 
-fn parameters(operation: &Operation, components: &Components) -> Vec<Value> {
-    let fields = operation.body.and_then(|name| components.get(name)["properties"].as_object());
-    let mut parameters: Vec<_> = operation
-        .path_names()
-        .map(|name| in_path(operation, name, fields.and_then(|fields| fields.get(name))))
-        .collect();
-    // A command that has no body by custom takes its fields as parameters too.
-    if matches!(operation.method, Verb::Get | Verb::Delete) {
-        let is_parameter = |name: &str| {
-            operation.path_names().all(|part| part != name) && !Conditions::NAMES.contains(&name)
-        };
-        let fields = fields.into_iter().flatten().filter(|(name, _)| is_parameter(name));
-        parameters.extend(fields.map(|(name, field)| in_query(name, field)));
-    }
-    let header = |name: &str| json!({ "$ref": format!("#/components/parameters/{name}") });
-    if operation.path.contains("{attempt_id}") {
-        parameters.push(header("LeaseEpoch"));
-    }
-    let is_under_right = ["{attempt_id}", "{claim}"].iter().any(|part| operation.path.contains(part));
-    if operation.bus.is_some() || is_under_right {
-        parameters.push(header("IdempotencyKey"));
-        parameters.push(header("CommandId"));
-    }
-    if operation.bus.is_some() {
-        parameters.push(header("IfMatch"));
-    }
-    if matches!(operation.answer, Answer::Stream) {
-        parameters.push(header("LastEventId"));
-    }
-    parameters
-}
-
-/// A part of the path; `field` is the field of the request it fills.
-fn in_path(operation: &Operation, name: &str, field: Option<&Value>) -> Value {
-    let uuid = json!({ "type": "string", "format": "uuid" });
-    let (mut schema, about) = match (name, field) {
-        ("workspace", _) => (
-            json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,128}$", "example": "dev" }),
-            "The name of the workspace.".into(),
-        ),
-        (_, Some(field)) => described(field),
-        ("attempt_id", None) => (json!({ "type": "string" }), "The id of the attempt, as leased.".into()),
-        ("claim" | "name" | "code" | "dead_letter_id", None) => {
-            (json!({ "type": "string" }), "Its name.".into())
-        }
-        _ => (uuid, "Its id.".into()),
-    };
-    if schema["type"] == "string" && schema.as_object().is_some_and(|schema| schema.len() == 1) {
-        schema["minLength"] = json!(1);
-    }
-    debug_assert!(operation.path.contains(name), "only names of the path are shown");
-    json!({ "name": name, "in": "path", "required": true, "description": about, "schema": schema })
-}
-
-fn in_query(name: &str, field: &Value) -> Value {
-    let (mut schema, about) = described(field);
-    if schema["type"] == "object" {
-        // A map is a list of pairs.
-        schema = json!({ "type": "array", "items": { "type": "string", "pattern": "^[^:,]+:[^,]*$" } });
-    }
-    let is_list = schema["type"] == "array";
-    let mut shown = json!({ "name": name, "in": "query", "description": about, "schema": schema });
-    if is_list {
-        shown["style"] = json!("form");
-        shown["explode"] = json!(false);
-    }
-    shown
-}
-
-/// The schema of a field as a parameter, which cannot be null, and its description.
-fn described(field: &Value) -> (Value, Value) {
-    let mut schema = field.clone();
-    let mut about = Value::Null;
-    if let Some(map) = schema.as_object_mut() {
-        about = map.remove("description").unwrap_or_default();
-        map.retain(|name, value| name != "default" || value.is_boolean());
-        if let Some(kinds) = map.get("type").and_then(Value::as_array) {
-            let kind = kinds.iter().find(|kind| *kind != "null").cloned();
-            map.insert("type".to_owned(), kind.unwrap_or_default());
-        }
-        let meant = map.get("anyOf").and_then(|branches| {
-            branches.as_array()?.iter().find(|branch| branch["type"] != "null").cloned()
-        });
-        if let Some(meant) = meant {
-            schema = meant;
-        }
-    }
-    if schema["format"] == "uint32" {
-        schema["maximum"] = json!(u32::MAX);
-    }
-    (schema, about)
-}
-
 fn body(operation: &Operation, components: &mut Components) -> Option<Value> {
     let (name, example) = match operation.body {
         Some(_) if operation.method == Verb::Get => return None,
         Some(name) => (over_http(operation, name, components), examples::of_body(name)),
-        None if operation.name == "ExecuteBatch" => ("Batch".to_owned(), Some(examples::batch())),
+        None if operation.is_batch() => ("Batch".to_owned(), Some(examples::batch())),
         None if operation.method == Verb::Get => return None,
         None => {
             components
@@ -263,7 +168,7 @@ fn problems(operation: &Operation) -> BTreeSet<u16> {
     statuses
 }
 
-pub(super) fn shared_responses(components: &Components) -> Value {
+pub(super) fn problem_responses(components: &Components) -> Map<String, Value> {
     let statuses: BTreeSet<u16> = Code::ALL.iter().map(|code| code.status()).collect();
     let responses = statuses.into_iter().map(|status| {
         let codes = Code::ALL.iter().filter(|code| code.status() == status);
@@ -283,10 +188,10 @@ pub(super) fn shared_responses(components: &Components) -> Value {
         }
         (format!("Problem{status}"), response)
     });
-    Value::Object(responses.collect())
+    responses.collect()
 }
 
-pub(super) fn shared_headers() -> Value {
+pub(super) fn response_headers() -> Value {
     let text = |about: &str| json!({ "description": about, "schema": { "type": "string" } });
     json!({
         "CapstanPosition": text("The log position of this response."),
@@ -294,21 +199,5 @@ pub(super) fn shared_headers() -> Value {
         "Etag": text("The version of the entity, for `If-Match`."),
         "RetryAfter": { "description": "Seconds to wait.", "schema": { "type": "integer" } },
         "WwwAuthenticate": text("The authentication scheme."),
-    })
-}
-
-pub(super) fn shared_parameters() -> Value {
-    let header = |name: &str, about: &str, schema: Value, required: bool| json!({ "name": name, "in": "header", "description": about, "required": required, "schema": schema });
-    let uuid = json!({ "type": "string", "format": "uuid" });
-    let number = json!({ "type": "integer", "minimum": 0 });
-    let text = json!({ "type": "string", "pattern": "^[!-~]{1,512}$" });
-    let version = json!({ "type": "string", "pattern": "^(\\*|\"[0-9]{1,18}\")$" });
-    let event = json!({ "type": "string", "minLength": 1 });
-    json!({
-        "IdempotencyKey": header("Idempotency-Key", "A repeat with the same key is the same command.", text, false),
-        "CommandId": header("Capstan-Command-Id", "The id of the command, chosen by the caller.", uuid, false),
-        "IfMatch": header("If-Match", "Executes only when the entity is at this version, as in `ETag`.", version, false),
-        "LeaseEpoch": header("Capstan-Lease-Epoch", "The epoch of the lease.", number, true),
-        "LastEventId": header("Last-Event-ID", "Resumes after the frame with this id.", event, false),
     })
 }
