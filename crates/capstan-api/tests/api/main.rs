@@ -25,6 +25,7 @@ mod nats_permissions;
 mod nats_workers;
 mod operations;
 mod outputs;
+mod pages;
 mod parity;
 mod plans;
 mod redaction;
