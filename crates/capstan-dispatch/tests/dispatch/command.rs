@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 pub(crate) fn context(id: u128) -> CommandContext {
     let at = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
-    CommandContext::new(Uuid::from_u128(id), "move", Actor::System, at)
+    CommandContext::new(Uuid::from_u128(id), "move-coins", Actor::System, at)
 }
 
 pub(crate) fn keyed(id: u128, fingerprint: &str) -> CommandContext {
