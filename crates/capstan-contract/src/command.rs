@@ -1,7 +1,8 @@
 //! Bodies of the commands of callers and of the calls of workers: the same over HTTP, NATS and in batches.
 //!
-//! The body of a caller's command is the domain's command itself; rules are the domain's too. Bodies are read strictly (the reader refuses a field that is not
-//! declared, at every depth), so the types themselves need not.
+//! A body about an entity is the domain's command itself; the types here are about what has no decider: workers, logs, and
+//! selections of many entities. Bodies are read strictly (the reader refuses a field that is not declared, at every
+//! depth), so the types themselves need not.
 
 use crate::requests;
 use crate::schema::NamedSchema;
@@ -9,14 +10,10 @@ use crate::schema::NamedSchema;
 mod append_logs;
 mod append_run_events;
 mod archive_all_outputs;
-mod check_tool_call;
 mod claim_tool_call;
 mod conditions;
 mod drain_worker;
-mod fan_out;
-mod finish_attempt;
 mod lease_attempts;
-mod open_blocker;
 mod publish_source_event;
 mod register_worker;
 mod renew_leases;
@@ -30,9 +27,10 @@ pub use capstan_domain::schedule::command::{
 };
 pub use capstan_domain::task::command::{
     AcceptAgentCommand, AckInput, AppendOutputRows, AppendTaskOutputRows, ArchiveOutput, ArchiveTask,
-    CancelRun, CancelTask, ClaimInput, CreateTaskOutput, DecidedItem, DeferInput, EnqueueRunInput,
-    FinalizeOutput, FinalizeTaskOutput, ProduceOutput, RecordUsage, RetryTask, ReturnAttempt, StartAttempt,
-    SubmitTaskInput, TaskPayload, UnarchiveTask, UpdateTask,
+    AskedDeadline, AskedItem, AskedKind, CancelRun, CancelTask, CheckToolCall, ClaimInput, CreateTaskOutput,
+    DecidedItem, DeferInput, EnqueueRunInput, FinalizeOutput, FinalizeTaskOutput, FinishAttempt, OpenBlocker,
+    ProduceOutput, RecordUsage, RetryTask, ReturnAttempt, StartAttempt, SubmitTaskInput, SubtaskSpec,
+    TaskPayload, UnarchiveTask, UpdateTask, WakePlan,
 };
 pub use capstan_domain::token::{IssueToken, RevokeToken};
 pub use capstan_domain::workspace::tool::ToolSettings;
@@ -41,14 +39,10 @@ pub use capstan_domain::workspace::{CreateWorkspace, QuotaChanges, SettingsChang
 pub use append_logs::{AppendLogs, LogLine};
 pub use append_run_events::{AppendRunEvents, RunEvent};
 pub use archive_all_outputs::ArchiveAllOutputs;
-pub use check_tool_call::CheckToolCall;
 pub use claim_tool_call::ClaimToolCall;
 pub use conditions::{ClaimConditions, Conditions, LeaseConditions, Unconditional};
 pub use drain_worker::DrainWorker;
-pub use fan_out::{SourceWatchRequest, SubtaskRequest};
-pub use finish_attempt::{AgendaEntry, FinishAttempt, WakeRequest};
 pub use lease_attempts::LeaseAttempts;
-pub use open_blocker::{AskedApprovers, AskedDeadline, AskedItem, AskedKind, BlockerQuestion, OpenBlocker};
 pub use publish_source_event::PublishSourceEvent;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
 pub use renew_leases::{RenewLeases, Renewal};

@@ -42,8 +42,8 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         Command::ExpireLease(c) => Some(&c.attempt_id),
         Command::ReleaseAttempt(c) => Some(&c.attempt_id),
         Command::TimeOutAttempt(c) => Some(&c.attempt_id),
-        Command::Finish(c) => Some(&c.attempt_id),
-        Command::OpenBlocker(c) => Some(&c.attempt_id),
+        Command::Finish { attempt_id, .. } => Some(attempt_id),
+        Command::OpenBlocker { attempt_id, .. } => Some(attempt_id),
         Command::ProduceOutput { attempt_id, .. }
         | Command::AppendOutputRows { attempt_id, .. }
         | Command::FinalizeOutput { attempt_id, .. } => attempt_id.as_ref(),
@@ -260,7 +260,7 @@ proptest! {
                 for input in said {
                     prop_assert!(requested.prompt.contains(&input.message), "an input's text is missing");
                 }
-                let ended_well = matches!(step.command.command, Command::Finish(_));
+                let ended_well = matches!(step.command.command, Command::Finish { .. });
                 if let Some(undelivered) = before.undelivered_prompt().filter(|_| !ended_well) {
                     prop_assert!(requested.prompt.starts_with(undelivered), "{:?}", requested.prompt);
                 }

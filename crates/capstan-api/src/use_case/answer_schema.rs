@@ -4,8 +4,9 @@
 //! The domain keeps the schema with the question and accepts only answers that name the question they were checked for;
 //! the schema of a question never changes, so that is enough.
 
+use capstan_domain::id::InputId;
 use capstan_domain::task::Task;
-use capstan_domain::task::command::{BlockerSpec, SubmitTaskInput};
+use capstan_domain::task::command::{OpenBlocker, SubmitTaskInput};
 use capstan_domain::task::state::Input;
 use capstan_domain::{Fault, Faults};
 use jsonschema::Validator;
@@ -21,20 +22,20 @@ fn validator(schema: &Value) -> Result<Validator, String> {
     json_schema::options().build(schema).map_err(|error| error.to_string())
 }
 
-/// Checks the schema of a question that `field` of a call holds, and notes which of the waiting inputs answer it.
-pub(crate) fn prepared(
+/// The waiting inputs of a task that satisfy the schema of a question. Refuses a schema that is none; `field` of the call
+/// holds the question.
+pub(crate) fn fitting(
     field: &str,
-    mut asked: BlockerSpec,
+    asked: &OpenBlocker,
     task: Option<&Task>,
-) -> Result<BlockerSpec, Problem> {
-    let Some(schema) = &asked.answer_schema else { return Ok(asked) };
+) -> Result<Vec<InputId>, Problem> {
+    let Some(schema) = &asked.answer_schema else { return Ok(Vec::new()) };
     let validator = validator(schema).map_err(|why| {
         Problem::invalid_field(&format!("{field}/answer_schema"), format!("must be a JSON Schema: {why}"))
     })?;
     let fits = |input: &&Input| faults(&validator, &input.answers, &input.message).is_empty();
     let waiting = task.into_iter().flat_map(Task::pending_inputs);
-    asked.fitting = waiting.filter(fits).map(|input| input.input_id).collect();
-    Ok(asked)
+    Ok(waiting.filter(fits).map(|input| input.input_id).collect())
 }
 
 /// Refuses an input that does not match the schema of its question.
@@ -94,8 +95,8 @@ mod tests {
     #[test]
     fn a_schema_that_is_none_or_reaches_outside_is_refused() {
         for schema in [json!({ "type": 7 }), json!({ "$ref": "http://127.0.0.1:1/schema" })] {
-            let asked = BlockerSpec { answer_schema: Some(schema), ..BlockerSpec::default() };
-            let no = prepared("/blocker", asked, None).unwrap_err();
+            let asked = OpenBlocker { answer_schema: Some(schema), ..OpenBlocker::default() };
+            let no = fitting("/blocker", &asked, None).unwrap_err();
             assert_eq!(no.errors[0].pointer, "/blocker/answer_schema");
         }
     }

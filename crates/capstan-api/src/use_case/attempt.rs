@@ -5,11 +5,10 @@ use capstan_contract::command::{
     FinishAttempt, LeaseConditions, OpenBlocker, ProduceOutput, RecordUsage, ReturnAttempt, StartAttempt,
 };
 use capstan_contract::lease::ClaimedInput;
-use capstan_domain::task::command::BlockerSpec;
 use capstan_domain::task::state::{Input, InputState};
-use capstan_domain::task::{Command, Event, Task, command};
+use capstan_domain::task::{Command, Event, Task};
 
-use super::fence::{Fence, lease_lost};
+use super::fence::lease_lost;
 use super::output::unnamed_output;
 use super::worker_call::{Calling, WorkerCall};
 use super::{answer_schema, logs};
@@ -78,19 +77,13 @@ impl WorkerCall for FinalizeOutput {
     }
 }
 
-/// A question with its schema checked, and with the inputs that fit it; `field` of the call holds it.
-async fn asked(fence: &Fence<'_>, field: &str, body: OpenBlocker) -> Result<BlockerSpec, Problem> {
-    let loaded = fence.app.dispatch.tasks.load(&fence.stream).await?;
-    answer_schema::prepared(field, body.into(), loaded.state.as_deref())
-}
-
 impl WorkerCall for OpenBlocker {
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
         let fence = from.fence().await?;
-        let command = Command::OpenBlocker(command::OpenBlocker {
-            attempt_id: fence.attempt_id.clone(),
-            blocker: asked(&fence, "", self.clone()).await?,
-        });
+        let loaded = fence.app.dispatch.tasks.load(&fence.stream).await?;
+        let fitting = answer_schema::fitting("", &self, loaded.state.as_deref())?;
+        let (command, attempt_id) = (Box::new(self.clone()), fence.attempt_id.clone());
+        let command = Command::OpenBlocker { command, attempt_id, fitting };
         Ok(fence.create(&self, command).await?.into())
     }
 }
@@ -165,24 +158,11 @@ impl WorkerCall for RecordUsage {
 impl WorkerCall for FinishAttempt {
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
         let fence = from.fence().await?;
-        let blocker = match &self.blocker {
-            Some(blocker) => Some(asked(&fence, "/blocker", blocker.clone()).await?),
-            None => None,
-        };
-        let command = Command::Finish(Box::new(command::Finish {
-            attempt_id: fence.attempt_id.clone(),
-            outcome: self.outcome,
-            exit_code: self.exit_code,
-            error: self.error.clone(),
-            error_class: self.error_class,
-            retry_after_ms: self.retry_after_ms,
-            usage: self.usage.clone(),
-            waiting_for_input: self.waiting_for_input,
-            blocker,
-            wake: self.wake.clone().map(Into::into),
-            fan_out: self.fan_out(),
-            result: self.result.clone(),
-        }));
+        if let Some(question) = &self.blocker {
+            answer_schema::fitting("/blocker", question, None)?;
+        }
+        let (command, attempt_id) = (Box::new(self.clone()), fence.attempt_id.clone());
+        let command = Command::Finish { command, attempt_id };
         Ok(fence.take(&self, command).await?.into())
     }
 }

@@ -65,13 +65,9 @@ impl WorkerCall for CheckToolCall {
         let fence = from.fence().await?;
         let app = fence.app;
         let settings = settings(app, &fence.workspace).await?;
-        let mut check = command::CheckToolCall {
+        let mut check = command::ToolCheck {
+            command: self.clone(),
             attempt_id: fence.attempt_id.clone(),
-            tool: self.tool.clone(),
-            arguments: self.arguments.clone(),
-            summary: self.summary.clone(),
-            details: self.details.clone(),
-            is_write: self.is_write,
             approval_policy: settings.approval_policy,
             is_disabled: settings.disabled_tools.contains(self.tool.trim()),
             executor: None,

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::id::InputId;
-use crate::task::command::{BlockerSpec, ExpireBlocker, OpenBlocker};
+use crate::id::{AttemptId, InputId};
+use crate::task::command::{ExpireBlocker, OpenBlocker};
 use crate::task::event::{
     BlockerKind, BlockerStatus, DeadlineDefault, Decision, Event, InputAccepted, InputKind, InputOutcome,
     InputSource, QueueMode, Resolution, RunCause, RunStatus, TaskContinued, TaskFailed, Verdict,
@@ -19,10 +19,12 @@ use crate::task::steps::{blocker, outputs, run, tool_call};
 pub(super) fn open_blocker(
     task: &Task,
     command: &OpenBlocker,
+    attempt_id: &AttemptId,
+    fitting: &[InputId],
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
-    let live = task.fenced(&command.attempt_id)?;
-    let asked = NewQuestion::check(task, &command.blocker, at)?;
+    let live = task.fenced(attempt_id)?;
+    let asked = NewQuestion::check(task, command, at)?;
     // The same question again while its answer is still to be claimed is a repeated call, not a new question.
     let answer_waits =
         |input_id| task.input(input_id).is_some_and(|input| input.state == InputState::Pending);
@@ -36,7 +38,7 @@ pub(super) fn open_blocker(
     let mut events = blocker::open(task, live, asked, at);
     if let Some(Event::BlockerOpened(opened)) = events.last() {
         let opened = Blocker::opened(opened);
-        let early = task.pending_inputs().find(|input| answers_early(&opened, &command.blocker, input));
+        let early = task.pending_inputs().find(|input| answers_early(&opened, fitting, input));
         if let Some(input) = early {
             answer_early(task, &opened, input, at, &mut events);
             events.push(Event::TaskContinued(TaskContinued { run_id: live.run_id, at }));
@@ -47,8 +49,8 @@ pub(super) fn open_blocker(
 
 /// True when an input that came before its question answers it: the order of the two does not matter. A question that
 /// takes several approvals, or answers of a shape the input was not checked for, waits for its own answers.
-fn answers_early(blocker: &Blocker, spec: &BlockerSpec, input: &Input) -> bool {
-    let fits = blocker.opened.answer_schema.is_none() || spec.fitting.contains(&input.input_id);
+fn answers_early(blocker: &Blocker, fitting: &[InputId], input: &Input) -> bool {
+    let fits = blocker.opened.answer_schema.is_none() || fitting.contains(&input.input_id);
     input.may_answer() && fits && blocker.opened.approvers.is_none()
 }
 

@@ -49,7 +49,7 @@ mod tests {
     use crate::Requested;
     use crate::task::TaskDecider;
     use crate::task::command::AcceptAgentCommand;
-    use crate::task::command::{Command, Finish, RecordUsage};
+    use crate::task::command::{Command, FinishAttempt, RecordUsage};
     use crate::task::event::{AttemptOutcome, BudgetScope, RunStatus};
     use crate::task::fixture::{
         accepting, agent_command, ask, at, attempt, blocker_id, failure, finishing, kinds, lease,
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_last_report_of_an_attempt_is_settled_as_always_and_the_next_lease_is_refused() {
-        let dear = Finish { usage: Some(costs(2.0)), ..report(1, AttemptOutcome::Ok) };
+        let dear = FinishAttempt { usage: Some(costs(2.0)), ..report(AttemptOutcome::Ok) };
         with_budget(1.0).when(finishing(dear)).then_with(|events, state| {
             let expected =
                 ["usage", "budget warned", "budget exceeded", "attempt ended", "run ended", "done"];
@@ -125,7 +125,7 @@ mod tests {
             assert_eq!(state.as_ref().unwrap().state, TaskState::Done);
         });
         let failed =
-            Finish { usage: Some(costs(2.0)), ..failure(1, crate::outcome_text::ErrorClass::Retryable) };
+            FinishAttempt { usage: Some(costs(2.0)), ..failure(crate::outcome_text::ErrorClass::Retryable) };
         let queued = with_budget(1.0).and(finishing(failed));
         assert_eq!(task_of(&queued).state, TaskState::Queued);
         queued

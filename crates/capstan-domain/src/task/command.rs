@@ -2,7 +2,8 @@
 //!
 //! Facts that no caller sends (fresh ids, looked-up state, limits of the server) stand beside the body in the variant:
 //! `grace_ms` is the time a worker has to stop, in milliseconds; `message_bytes_max` is the longest message, in bytes;
-//! `attempt_id` is the attempt that reports, none for a caller from outside.
+//! `attempt_id` is the attempt that reports, none for a caller from outside; `fitting` are the earlier inputs that satisfy the
+//! schema of the question.
 
 mod acceptance;
 mod attempt;
@@ -16,10 +17,10 @@ mod tool_call;
 
 pub use acceptance::{Accept, AcceptAgentCommand, MESSAGE_BYTES_MAX, Parent};
 pub use attempt::{
-    ExpireLease, ExpireQueue, Finish, Lease, RecordUsage, ReleaseAttempt, ReturnAttempt, StartAttempt,
+    ExpireLease, ExpireQueue, FinishAttempt, Lease, RecordUsage, ReleaseAttempt, ReturnAttempt, StartAttempt,
     TimeOutAttempt, WakePlan,
 };
-pub use blocker::{BlockerItemSpec, BlockerSpec, DeadlineSpec, ExpireBlocker, OpenBlocker};
+pub use blocker::{AskedDeadline, AskedItem, AskedKind, ExpireBlocker, OpenBlocker};
 pub use budget::{LiftBudget, StopForBudget, WarnBudget};
 pub use input::{
     AckInput, ClaimInput, DecidedItem, DeferInput, EnqueueRunInput, SubmitInput, SubmitTaskInput,
@@ -31,8 +32,8 @@ pub use output::{
     AppendOutputRows, AppendTaskOutputRows, ArchiveOutput, ArchiveOutputs, CreateTaskOutput, FinalizeOutput,
     FinalizeTaskOutput, ProduceOutput,
 };
-pub use plan::{ChildEnded, FanOut, FireWatch, ParentHeard, SubtaskSpec};
-pub use tool_call::{CheckToolCall, EndToolCall, StartToolCall};
+pub use plan::{ChildEnded, FireWatch, ParentHeard, SubtaskSpec};
+pub use tool_call::{CheckToolCall, EndToolCall, StartToolCall, ToolCheck};
 
 use chrono::{DateTime, Utc};
 
@@ -63,8 +64,8 @@ pub enum Command {
     TimeOutAttempt(TimeOutAttempt),
     ExpireQueue(ExpireQueue),
     PassDeadline(PassDeadline),
-    Finish(Box<Finish>),
-    OpenBlocker(OpenBlocker),
+    Finish { command: Box<FinishAttempt>, attempt_id: AttemptId },
+    OpenBlocker { command: Box<OpenBlocker>, attempt_id: AttemptId, fitting: Vec<InputId> },
     ExpireBlocker(ExpireBlocker),
     ClaimInput { attempt_id: AttemptId },
     AckInput { command: AckInput, attempt_id: AttemptId },
@@ -74,7 +75,7 @@ pub enum Command {
     FinalizeOutput { command: FinalizeOutput, attempt_id: Option<AttemptId> },
     ArchiveOutputs(ArchiveOutputs),
     RecordUsage { command: RecordUsage, attempt_id: AttemptId },
-    CheckToolCall(Box<CheckToolCall>),
+    CheckToolCall(Box<ToolCheck>),
     StartToolCall(StartToolCall),
     EndToolCall(Box<EndToolCall>),
     StopForBudget(StopForBudget),

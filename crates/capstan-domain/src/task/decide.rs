@@ -63,8 +63,10 @@ fn decide_on(task: &Task, command: &Command, at: DateTime<Utc>) -> Result<Vec<Ev
         Command::TimeOutAttempt(command) => Ok(settlement::time_out(task, command, at)),
         Command::ExpireQueue(command) => Ok(timers::expire_queue(task, command, at)),
         Command::PassDeadline(command) => Ok(timers::pass_deadline(task, command, at)),
-        Command::Finish(command) => settlement::finish(task, command, at),
-        Command::OpenBlocker(command) => blocker::open_blocker(task, command, at),
+        Command::Finish { command, attempt_id } => settlement::finish(task, command, attempt_id, at),
+        Command::OpenBlocker { command, attempt_id, fitting } => {
+            blocker::open_blocker(task, command, attempt_id, fitting, at)
+        }
         Command::ExpireBlocker(command) => Ok(blocker::expire(task, command, at)),
         Command::ClaimInput { attempt_id } => inbox::claim(task, attempt_id, at),
         Command::AckInput { command, attempt_id } => inbox::ack(task, command, attempt_id, at),

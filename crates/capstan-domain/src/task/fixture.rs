@@ -9,11 +9,11 @@ use crate::Requested;
 use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::task::command::{
-    Accept, AcceptAgentCommand, AckInput, BlockerSpec, CancelTask, Command, DeferInput, ExpireBlocker,
-    ExpireLease, Finish, Lease, OpenBlocker, ProduceOutput, SubmitInput, SubmitTaskInput, TimeOutAttempt,
-    WakePlan,
+    Accept, AcceptAgentCommand, AckInput, AskedKind, CancelTask, Command, DeferInput, ExpireBlocker,
+    ExpireLease, FinishAttempt, Lease, OpenBlocker, ProduceOutput, SubmitInput, SubmitTaskInput,
+    TimeOutAttempt, WakePlan,
 };
-use crate::task::event::{AttemptOutcome, BlockerKind, Event, OutputStatus};
+use crate::task::event::{AttemptOutcome, Event, OutputStatus};
 use crate::task::{Task, TaskDecider};
 
 pub(super) const GRACE_MS: i64 = 10_000;
@@ -140,21 +140,27 @@ pub(super) fn ack(epoch: u64, number: u128) -> Requested<Command> {
     Command::AckInput { command, attempt_id: attempt(epoch) }.at(at(22))
 }
 
-pub(super) fn question(summary: &str) -> BlockerSpec {
-    BlockerSpec { summary: summary.into(), ..BlockerSpec::default() }
+pub(super) fn question(summary: &str) -> OpenBlocker {
+    OpenBlocker { summary: summary.into(), ..OpenBlocker::default() }
 }
 
 pub(super) fn ask(epoch: u64, summary: &str) -> Requested<Command> {
-    Command::OpenBlocker(OpenBlocker { attempt_id: attempt(epoch), blocker: question(summary) }).at(at(15))
+    open(epoch, question(summary))
 }
 
-pub(super) fn open(epoch: u64, blocker: BlockerSpec) -> Requested<Command> {
-    Command::OpenBlocker(OpenBlocker { attempt_id: attempt(epoch), blocker }).at(at(15))
+pub(super) fn open(epoch: u64, question: OpenBlocker) -> Requested<Command> {
+    open_fitting(epoch, question, &[])
+}
+
+/// Opens a question that these inputs fit.
+pub(super) fn open_fitting(epoch: u64, question: OpenBlocker, inputs: &[u128]) -> Requested<Command> {
+    let fitting = inputs.iter().map(|number| input_id(*number)).collect();
+    Command::OpenBlocker { command: Box::new(question), attempt_id: attempt(epoch), fitting }.at(at(15))
 }
 
 /// A request to approve.
-pub(super) fn request(summary: &str) -> BlockerSpec {
-    BlockerSpec { kind: Some(BlockerKind::Approval), ..question(summary) }
+pub(super) fn request(summary: &str) -> OpenBlocker {
+    OpenBlocker { kind: Some(AskedKind::Approval), ..question(summary) }
 }
 
 pub(super) fn expire_blocker(revision: u32, seconds: i64) -> Requested<Command> {
@@ -181,25 +187,30 @@ pub(super) fn time_out(epoch: u64, seconds: i64) -> Requested<Command> {
     Command::TimeOutAttempt(TimeOutAttempt { attempt_id: attempt(epoch), grace_ms: GRACE_MS }).at(at(seconds))
 }
 
-pub(super) fn report(epoch: u64, outcome: AttemptOutcome) -> Finish {
-    Finish::new(attempt(epoch), outcome)
+pub(super) fn report(outcome: AttemptOutcome) -> FinishAttempt {
+    FinishAttempt::new(outcome)
 }
 
-pub(super) fn failure(epoch: u64, class: ErrorClass) -> Finish {
-    Finish {
+pub(super) fn failure(class: ErrorClass) -> FinishAttempt {
+    FinishAttempt {
         error: Some("boom".into()),
         error_class: Some(class),
         exit_code: Some(1),
-        ..report(epoch, AttemptOutcome::Error)
+        ..report(AttemptOutcome::Error)
     }
 }
 
-pub(super) fn finishing(finish: Finish) -> Requested<Command> {
-    Command::Finish(Box::new(finish)).at(at(50))
+/// The first attempt reports its end.
+pub(super) fn finishing(report: FinishAttempt) -> Requested<Command> {
+    finishing_by(1, report)
+}
+
+pub(super) fn finishing_by(epoch: u64, report: FinishAttempt) -> Requested<Command> {
+    Command::Finish { command: Box::new(report), attempt_id: attempt(epoch) }.at(at(50))
 }
 
 pub(super) fn finish_ok(epoch: u64) -> Requested<Command> {
-    finishing(report(epoch, AttemptOutcome::Ok))
+    finishing_by(epoch, report(AttemptOutcome::Ok))
 }
 
 pub(super) fn wake_in(minutes: i64) -> WakePlan {

@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use crate::id::AttemptId;
 use crate::outcome_text::{ErrorClass, classify};
 use crate::span::{backoff_ms, later};
-use crate::task::command::{BlockerSpec, Finish, ReleaseAttempt, TimeOutAttempt, WakePlan};
+use crate::task::command::{FinishAttempt, OpenBlocker, ReleaseAttempt, TimeOutAttempt, WakePlan};
 use crate::task::event::{
     AgendaItem, AttemptCancelRequested, AttemptEnded, AttemptOutcome, BlockerKind, BlockerOpened,
     BlockerStatus, DropReason, Event, Join, JoinWait, OutputStatus, RetryReason, RetryScheduled, RunCause,
@@ -49,8 +49,13 @@ pub const FREE_WAKES: u32 = 10;
 /// Times a task that only watches wakes itself before it gives up and is done: about two weeks.
 pub const IDLE_WAKES_MAX: u32 = 30;
 
-pub(super) fn finish(task: &Task, command: &Finish, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
-    let holder = task.live.as_ref().filter(|live| live.attempt_id == command.attempt_id);
+pub(super) fn finish(
+    task: &Task,
+    command: &FinishAttempt,
+    attempt_id: &AttemptId,
+    at: DateTime<Utc>,
+) -> Result<Vec<Event>, Rejection> {
+    let holder = task.live.as_ref().filter(|live| live.attempt_id == *attempt_id);
     let live = holder.ok_or(Rejection::LeaseLost { current_epoch: task.epoch })?;
     if command.outcome == AttemptOutcome::Lost {
         return Err(Rejection::invalid("/outcome", "outcome must be ok, error, timeout or cancelled"));
@@ -86,13 +91,13 @@ pub(super) fn finish(task: &Task, command: &Finish, at: DateTime<Utc>) -> Result
 fn settle_ok(
     task: &Task,
     live: &Live,
-    command: &Finish,
+    command: &FinishAttempt,
     at: DateTime<Utc>,
     events: &mut Vec<Event>,
 ) -> Result<(), Rejection> {
     events.push(run_over(live, RunStatus::Ok, command, at, None));
     outputs::change_all(task, &[OutputStatus::Approved], OutputStatus::Active, at, events);
-    let (watched, all_handed_over) = fan_out::fan_out(task, live, &command.fan_out, at, events)?;
+    let (watched, all_handed_over) = fan_out::fan_out(task, live, command, at, events)?;
     let asks = command.blocker.is_some() || command.waiting_for_input || task.blocker.is_some();
     // A tool call is decided after it is asked about: earlier inputs wait for the decision.
     let is_about_call = task.blocker.as_ref().is_some_and(|open| open.opened.tool_call_id.is_some());
@@ -112,7 +117,7 @@ fn settle_ok(
         // Already waiting: for the open question, or for what an approved tool call gives.
     } else if command.waiting_for_input {
         let summary = "The agent waits for an answer".to_owned();
-        let asked = NewQuestion::check(task, &BlockerSpec { summary, ..BlockerSpec::default() }, at)?;
+        let asked = NewQuestion::check(task, &OpenBlocker { summary, ..OpenBlocker::default() }, at)?;
         events.extend(blocker::open(task, live, asked, at));
     } else if let Some(wake) = &command.wake {
         // A join holds beside the wake: whichever comes first ends the sleep.
@@ -182,7 +187,13 @@ fn least_sleep_ms(wake_count: u32) -> i64 {
     backoff_ms(10 * 60_000, surplus, 86_400_000)
 }
 
-fn settle_error(task: &Task, live: &Live, command: &Finish, at: DateTime<Utc>, events: &mut Vec<Event>) {
+fn settle_error(
+    task: &Task,
+    live: &Live,
+    command: &FinishAttempt,
+    at: DateTime<Utc>,
+    events: &mut Vec<Event>,
+) {
     let error = error_text(command);
     let retry = task.run(live.run_id).and_then(|run| next_try(task, run, class_of(command), command));
     match retry {
@@ -199,7 +210,7 @@ fn settle_error(task: &Task, live: &Live, command: &Finish, at: DateTime<Utc>, e
     }
 }
 
-fn error_text(command: &Finish) -> String {
+fn error_text(command: &FinishAttempt) -> String {
     command.error.clone().unwrap_or_else(|| match command.exit_code {
         Some(code) => format!("exit code {code}"),
         None => "the attempt failed without an error text".to_owned(),
@@ -207,12 +218,17 @@ fn error_text(command: &Finish) -> String {
 }
 
 /// The class the worker states, else the one derived from the text.
-fn class_of(command: &Finish) -> ErrorClass {
+fn class_of(command: &FinishAttempt) -> ErrorClass {
     command.error_class.unwrap_or_else(|| classify(&error_text(command)))
 }
 
 /// The reason and the pause of the next attempt, if there may be one.
-fn next_try(task: &Task, run: &Run, class: ErrorClass, command: &Finish) -> Option<(RetryReason, i64)> {
+fn next_try(
+    task: &Task,
+    run: &Run,
+    class: ErrorClass,
+    command: &FinishAttempt,
+) -> Option<(RetryReason, i64)> {
     let retry = &task.accepted.policy.retry;
     let asked = command.retry_after_ms.map(|ms| ms.clamp(0, RETRY_AFTER_MS_MAX));
     match class {
@@ -233,7 +249,7 @@ fn fail(
     task: &Task,
     live: &Live,
     status: RunStatus,
-    command: &Finish,
+    command: &FinishAttempt,
     at: DateTime<Utc>,
     error: String,
     events: &mut Vec<Event>,
@@ -346,7 +362,7 @@ fn stopped_outcome(task: &Task, live: &Live) -> AttemptOutcome {
 fn ended(
     live: &Live,
     outcome: AttemptOutcome,
-    command: &Finish,
+    command: &FinishAttempt,
     at: DateTime<Utc>,
     error_class: Option<ErrorClass>,
 ) -> Event {
@@ -364,7 +380,7 @@ fn ended(
 fn run_over(
     live: &Live,
     status: RunStatus,
-    command: &Finish,
+    command: &FinishAttempt,
     at: DateTime<Utc>,
     error: Option<String>,
 ) -> Event {

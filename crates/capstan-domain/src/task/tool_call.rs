@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 
 use crate::canonical;
 use crate::id::{BlockerId, InputId, OutputId, ToolCallId};
-use crate::task::command::{CheckToolCall, EndToolCall, StartToolCall};
+use crate::task::command::{EndToolCall, StartToolCall, ToolCheck};
 use crate::task::event::{
     BlockerKind, BlockerOpened, Event, InputSource, ToolCallAllowed, ToolCallDeferred, ToolExecutionEnded,
     ToolExecutionStarted, ToolExecutor, ToolOutcome, ToolPermission,
@@ -62,8 +62,9 @@ pub enum Gate {
 }
 
 /// Asks the gate; the caller must hold the lease. Changes nothing.
-pub fn gate(task: &Task, command: &CheckToolCall, at: DateTime<Utc>) -> Result<Gate, Rejection> {
-    task.fenced(&command.attempt_id)?;
+pub fn gate(task: &Task, check: &ToolCheck, at: DateTime<Utc>) -> Result<Gate, Rejection> {
+    task.fenced(&check.attempt_id)?;
+    let command = &check.command;
     let tool = command.tool.trim();
     if tool.is_empty() || tool.len() > TOOL_BYTES_MAX {
         let message = format!("tool is required, at most {TOOL_BYTES_MAX} bytes long");
@@ -72,10 +73,10 @@ pub fn gate(task: &Task, command: &CheckToolCall, at: DateTime<Utc>) -> Result<G
     if command.arguments.to_string().len() > ARGUMENTS_BYTES_MAX {
         return Err(Rejection::TooLarge { field: "arguments", limit_bytes: ARGUMENTS_BYTES_MAX });
     }
-    if command.is_disabled {
+    if check.is_disabled {
         return Ok(Gate::Refuse("the tool is disabled in this workspace"));
     }
-    if !asks(task, tool, command) {
+    if !asks(task, tool, check) {
         return Ok(Gate::Allow(command.is_write.then_some(ToolPermission::Policy)));
     }
     let hash = canonical::hash(&command.arguments);
@@ -106,15 +107,15 @@ pub fn gate(task: &Task, command: &CheckToolCall, at: DateTime<Utc>) -> Result<G
 }
 
 /// True when a person must be asked. The rule of the run comes first; without one, the workspace's applies to writes.
-fn asks(task: &Task, tool: &str, command: &CheckToolCall) -> bool {
+fn asks(task: &Task, tool: &str, check: &ToolCheck) -> bool {
     match task.accepted.policy.ask.as_str() {
         "off" => {}
         "on-miss" => return !is_listed(task, tool),
         // `always`, and any word of a later release: asking is the safe reading.
         _ => return true,
     }
-    command.is_write
-        && match command.approval_policy {
+    check.command.is_write
+        && match check.approval_policy {
             ApprovalPolicy::AutoApproveAll => false,
             ApprovalPolicy::ApproveEmailsOnly => email::is_email(tool),
             ApprovalPolicy::Ask => true,
@@ -127,27 +128,24 @@ fn is_listed(task: &Task, tool: &str) -> bool {
     listed.is_some_and(|tools| tools.iter().any(|listed| listed.as_str() == Some(tool)))
 }
 
-pub(super) fn check(
-    task: &Task,
-    command: &CheckToolCall,
-    at: DateTime<Utc>,
-) -> Result<Vec<Event>, Rejection> {
-    let live = task.fenced(&command.attempt_id)?;
-    Ok(match gate(task, command, at)? {
+pub(super) fn check(task: &Task, check: &ToolCheck, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {
+    let live = task.fenced(&check.attempt_id)?;
+    Ok(match gate(task, check, at)? {
         Gate::Allow(Some(by)) => vec![Event::ToolCallAllowed(ToolCallAllowed {
             run_id: live.run_id,
             attempt_id: live.attempt_id.clone(),
-            tool: command.tool.trim().to_owned(),
-            arguments_hash: canonical::hash(&command.arguments),
+            tool: check.command.tool.trim().to_owned(),
+            arguments_hash: canonical::hash(&check.command.arguments),
             by,
             at,
         })],
-        Gate::Defer => defer(task, live, command, at),
+        Gate::Defer => defer(task, live, check, at),
         Gate::Allow(None) | Gate::Pending { .. } | Gate::Refuse(_) => Vec::new(),
     })
 }
 
-fn defer(task: &Task, live: &Live, command: &CheckToolCall, at: DateTime<Utc>) -> Vec<Event> {
+fn defer(task: &Task, live: &Live, check: &ToolCheck, at: DateTime<Utc>) -> Vec<Event> {
+    let command = &check.command;
     let tool = command.tool.trim();
     let built = summary::of(tool, &command.arguments);
     let summary = non_blank(command.summary.as_deref()).unwrap_or(built.summary);
@@ -163,7 +161,7 @@ fn defer(task: &Task, live: &Live, command: &CheckToolCall, at: DateTime<Utc>) -
         arguments_hash: canonical::hash(&command.arguments),
         summary,
         details: details.clone(),
-        executor: command.executor,
+        executor: check.executor,
         at,
     };
     let opened = BlockerOpened { details, tool_call_id: Some(tool_call_id), ..asked };

@@ -64,7 +64,7 @@ mod tests {
     use crate::Requested;
     use crate::outcome_text::ErrorClass;
     use crate::task::Command;
-    use crate::task::command::Finish;
+    use crate::task::command::FinishAttempt;
     use crate::task::fixture::{
         ask, at, attempt, claim, done, expire, failure, finishing, kinds, lease, leased, queued, run, start,
         started, stopping, waiting,
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_retry_is_not_leased_before_it_is_due() {
-        let paused = Finish { retry_after_ms: Some(5000), ..failure(1, ErrorClass::RateLimited) };
+        let paused = FinishAttempt { retry_after_ms: Some(5000), ..failure(ErrorClass::RateLimited) };
         let retry = || started().and(finishing(paused.clone()));
         retry()
             .when(lease(1, 54))

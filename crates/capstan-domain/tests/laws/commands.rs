@@ -7,11 +7,11 @@ use capstan_domain::id::{AttemptId, InputId, OutputId, RunId, TaskId, ToolCallId
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{
-    Accept, AcceptAgentCommand, BlockerSpec, ChildEnded, Command, DeadlineSpec, DecidedItem, FanOut, Finish,
-    Lease, SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
+    Accept, AcceptAgentCommand, AskedDeadline, AskedKind, ChildEnded, Command, DecidedItem, FinishAttempt,
+    Lease, OpenBlocker, SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
 };
 use capstan_domain::task::event::{
-    Approvers, AttemptOutcome, BlockerKind, DeadlineDefault, InputSource, Join, SourceWatch,
+    Approvers, AttemptOutcome, DeadlineDefault, InputSource, Join, SourceWatch,
 };
 use capstan_domain::task::state::ToolCallState;
 use capstan_domain::task::{Task, TaskState};
@@ -99,21 +99,21 @@ pub(crate) fn say_somehow(
 }
 
 /// Asks one of all the questions.
-pub(crate) fn question(summary: String, a: u8, b: u8, at: DateTime<Utc>) -> BlockerSpec {
+pub(crate) fn question(summary: String, a: u8, b: u8, at: DateTime<Utc>) -> OpenBlocker {
     let is_request = b % 3 == 1;
     let default =
         [DeadlineDefault::Approve, DeadlineDefault::Reject, DeadlineDefault::Fail, DeadlineDefault::None];
-    BlockerSpec {
+    OpenBlocker {
         summary,
-        kind: is_request.then_some(BlockerKind::Approval),
+        kind: is_request.then_some(AskedKind::Approval),
         wait_group_id: (a % 4 == 3).then(|| "g".to_owned()),
-        deadline: (b % 4 == 2).then(|| DeadlineSpec {
+        deadline: (b % 4 == 2).then(|| AskedDeadline {
             at: Some(at + Duration::seconds(i64::from(a) + 1)),
             after_ms: None,
             default: default[usize::from(a % 4)],
         }),
         approvers: (is_request && b % 2 == 1).then(|| Approvers { required: 2, among: Vec::new() }),
-        ..BlockerSpec::default()
+        ..OpenBlocker::default()
     }
 }
 
@@ -124,23 +124,17 @@ pub(crate) fn finish(
     plan: u8,
     at: DateTime<Utc>,
 ) -> Requested<Command> {
-    let blocker = BlockerSpec { summary: format!("question {}", plan % 3), ..BlockerSpec::default() };
-    Command::Finish(Box::new(Finish {
-        attempt_id,
-        outcome,
-        exit_code: None,
-        error: None,
+    let blocker = OpenBlocker { summary: format!("question {}", plan % 3), ..OpenBlocker::default() };
+    let command = Box::new(FinishAttempt {
         error_class,
         retry_after_ms: (plan % 5 == 4).then_some(i64::from(plan) * 100),
-        usage: None,
         waiting_for_input: plan % 4 == 1,
         blocker: (plan % 7 == 2).then_some(blocker),
         wake: (plan % 3 == 2)
             .then(|| WakePlan { delay_minutes: Some(i64::from(plan % 4)), ..WakePlan::default() }),
-        fan_out: fan_out(plan),
-        result: None,
-    }))
-    .at(at)
+        ..fan_out(outcome, plan)
+    });
+    Command::Finish { command, attempt_id }.at(at)
 }
 
 pub(crate) fn change<T>(said: bool, to: Option<T>) -> Change<T> {
@@ -166,7 +160,7 @@ pub(crate) fn child_ended(
 }
 
 /// Children and watches in many combinations.
-fn fan_out(plan: u8) -> FanOut {
+fn fan_out(outcome: AttemptOutcome, plan: u8) -> FinishAttempt {
     let prompts: &[&str] = [&[][..], &[], &["one"], &["one", " ", "two"]][usize::from(plan / 16 % 4)];
     let spec = |prompt: &&str| SubtaskSpec {
         prompt: (*prompt).to_owned(),
@@ -184,14 +178,15 @@ fn fan_out(plan: u8) -> FanOut {
         source_output_id: None,
         event_types: Vec::new(),
     };
-    FanOut {
+    FinishAttempt {
         subtasks: prompts.iter().map(spec).collect(),
         join: [None, Some(Join::All), Some(Join::Any), Some(Join::None)][usize::from(plan / 64)],
-        watches: match plan % 6 {
+        source_watches: match plan % 6 {
             0 => Some(Vec::new()),
             1 => Some(vec![watch(None)]),
             2 => Some(vec![watch(Some("label one".into())), watch(None)]),
             _ => None,
         },
+        ..FinishAttempt::new(outcome)
     }
 }

@@ -6,10 +6,10 @@ use capstan_domain::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId}
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::task::command::{
     AckInput, AppendOutputRows, ArchiveTask, CancelRun, CancelTask, CheckToolCall, Command, DeferInput,
-    EndToolCall, ExpireBlocker, ExpireLease, ExpireQueue, FinalizeOutput, FireWatch, LiftBudget, OpenBlocker,
-    ParentHeard, PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, RetryTask, ReturnAttempt,
-    StartToolCall, StopForBudget, SubmitTaskInput, TaskPayload, TimeOutAttempt, UnarchiveTask, UpdateTask,
-    Wake, WarnBudget,
+    EndToolCall, ExpireBlocker, ExpireLease, ExpireQueue, FinalizeOutput, FireWatch, LiftBudget, ParentHeard,
+    PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, RetryTask, ReturnAttempt, StartToolCall,
+    StopForBudget, SubmitTaskInput, TaskPayload, TimeOutAttempt, ToolCheck, UnarchiveTask, UpdateTask, Wake,
+    WarnBudget,
 };
 use capstan_domain::task::event::{AttemptOutcome, BudgetScope, OutputStatus, ToolExecutor, ToolOutcome};
 use capstan_domain::task::spending::Spending;
@@ -378,8 +378,8 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
         }
         Kind::Ask => {
             let summary = if wild { String::new() } else { format!("question {}", a % 3) };
-            let blocker = question(summary, a, b, at);
-            Command::OpenBlocker(OpenBlocker { attempt_id, blocker }).at(at)
+            let command = Box::new(question(summary, a, b, at));
+            Command::OpenBlocker { command, attempt_id, fitting: Vec::new() }.at(at)
         }
         Kind::Claim => Command::ClaimInput { attempt_id }.at(at),
         Kind::Ack => {
@@ -414,13 +414,15 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
             let usage = Usage { input_tokens: u64::from(a), cost_usd, ..Usage::default() };
             Command::RecordUsage { command: RecordUsage { usage }, attempt_id }.at(at)
         }
-        Kind::Check => Command::CheckToolCall(Box::new(CheckToolCall {
+        Kind::Check => Command::CheckToolCall(Box::new(ToolCheck {
+            command: CheckToolCall {
+                is_write: b % 5 > 0,
+                ..CheckToolCall::new(
+                    ["crm", "gmail.send"][usize::from(a % 2)],
+                    serde_json::json!({ "n": a % 2 }),
+                )
+            },
             attempt_id,
-            tool: ["crm", "gmail.send"][usize::from(a % 2)].into(),
-            arguments: serde_json::json!({ "n": a % 2 }),
-            summary: None,
-            details: None,
-            is_write: b % 5 > 0,
             approval_policy: if b % 7 == 0 { ApprovalPolicy::ApproveEmailsOnly } else { ApprovalPolicy::Ask },
             is_disabled: wild,
             executor: [None, Some(ToolExecutor::Http)][usize::from(b % 2)],

@@ -187,8 +187,8 @@ fn intention(command: &Command, at: DateTime<Utc>) -> (&'static str, String) {
         | Command::FireWatch(_)
         | Command::Start { .. }
         | Command::Return { .. }
-        | Command::Finish(_)
-        | Command::OpenBlocker(_)
+        | Command::Finish { .. }
+        | Command::OpenBlocker { .. }
         | Command::ClaimInput { .. }
         | Command::AckInput { .. }
         | Command::DeferInput { .. }

@@ -5,13 +5,13 @@ use capstan_domain::class::{self, ConfigureClass, Health};
 use capstan_domain::id::AttemptId;
 use capstan_domain::matching::{StreamKey, WaitingReason};
 use capstan_domain::outcome_text::ErrorClass;
-use capstan_domain::task::Command;
+use capstan_domain::task::command::FinishAttempt;
 use capstan_domain::task::event::AttemptOutcome;
 use capstan_engine::protocol::{Answer, Request};
 use chrono::Duration;
 
 use crate::bench::Bench;
-use crate::commands::{Birth, finish};
+use crate::commands::{Birth, finish_with};
 
 /// A task with a session for itself, tried once.
 fn alone(bench: &mut Bench, n: usize) -> StreamKey {
@@ -43,11 +43,9 @@ fn why(bench: &mut Bench, key: &StreamKey) -> Vec<WaitingReason> {
 
 fn end(bench: &mut Bench, attempt: &AttemptId, outcome: AttemptOutcome) {
     let key = StreamKey::new(&attempt.workspace, attempt.task);
-    let mut report = finish(attempt, outcome);
-    if outcome == AttemptOutcome::Error {
-        report.error_class = Some(ErrorClass::Terminal);
-    }
-    bench.send(&key, &Command::Finish(Box::new(report)).at(bench.now));
+    let error_class = (outcome == AttemptOutcome::Error).then_some(ErrorClass::Terminal);
+    let report = FinishAttempt { error_class, ..FinishAttempt::new(outcome) };
+    bench.send(&key, &finish_with(attempt, report).at(bench.now));
 }
 
 /// A class in its first pause, with queued tasks.

@@ -7,7 +7,7 @@ use capstan_domain::matching::StreamKey;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::Command;
 use capstan_domain::task::command::{
-    Accept, AcceptAgentCommand, AckInput, CancelTask, FanOut, Finish, FireWatch, OpenBlocker, Parent,
+    Accept, AcceptAgentCommand, AckInput, CancelTask, FinishAttempt, FireWatch, OpenBlocker, Parent,
     SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
 };
 use capstan_domain::task::event::{AttemptOutcome, Join, ParentClose, SourceWatch};
@@ -98,13 +98,17 @@ pub(crate) fn begin(attempt_id: &AttemptId, at: DateTime<Utc>) -> Requested<Comm
     Command::Start { attempt_id: attempt_id.clone() }.at(at)
 }
 
-pub(crate) fn finish(attempt_id: &AttemptId, outcome: AttemptOutcome) -> Finish {
-    Finish::new(attempt_id.clone(), outcome)
+pub(crate) fn finish(attempt_id: &AttemptId, outcome: AttemptOutcome) -> Command {
+    finish_with(attempt_id, FinishAttempt::new(outcome))
 }
 
-pub(crate) fn finish_with_wake(attempt_id: &AttemptId) -> Finish {
+pub(crate) fn finish_with(attempt_id: &AttemptId, report: FinishAttempt) -> Command {
+    Command::Finish { command: Box::new(report), attempt_id: attempt_id.clone() }
+}
+
+pub(crate) fn finish_with_wake(attempt_id: &AttemptId) -> Command {
     let wake = WakePlan { delay_minutes: Some(3), ..WakePlan::default() };
-    Finish { wake: Some(wake), ..finish(attempt_id, AttemptOutcome::Ok) }
+    finish_with(attempt_id, FinishAttempt { wake: Some(wake), ..FinishAttempt::new(AttemptOutcome::Ok) })
 }
 
 /// An end that asks for this number of children.
@@ -116,8 +120,8 @@ pub(crate) fn finish_with_children(
 ) -> Requested<Command> {
     let spec = |number| SubtaskSpec { prompt: format!("part {number}"), ..SubtaskSpec::default() };
     let subtasks = (0..children).map(spec).collect();
-    let fan_out = FanOut { subtasks, join: Some(join), watches: None };
-    Command::Finish(Box::new(Finish { fan_out, ..finish(attempt_id, AttemptOutcome::Ok) })).at(at)
+    let report = FinishAttempt { subtasks, join: Some(join), ..FinishAttempt::new(AttemptOutcome::Ok) };
+    finish_with(attempt_id, report).at(at)
 }
 
 /// An end that replaces all watches by these.
@@ -126,8 +130,8 @@ pub(crate) fn finish_with_watches(
     watches: Vec<SourceWatch>,
     at: DateTime<Utc>,
 ) -> Requested<Command> {
-    let fan_out = FanOut { watches: Some(watches), ..FanOut::default() };
-    Command::Finish(Box::new(Finish { fan_out, ..finish(attempt_id, AttemptOutcome::Ok) })).at(at)
+    let report = FinishAttempt { source_watches: Some(watches), ..FinishAttempt::new(AttemptOutcome::Ok) };
+    finish_with(attempt_id, report).at(at)
 }
 
 /// A watch for a thread.
@@ -147,9 +151,8 @@ pub(crate) fn news(thread: &str, item: &str, at: DateTime<Utc>) -> Requested<Com
 }
 
 pub(crate) fn question(attempt_id: &AttemptId, at: DateTime<Utc>) -> Requested<Command> {
-    let blocker =
-        capstan_domain::task::command::BlockerSpec { summary: "which one?".into(), ..Default::default() };
-    Command::OpenBlocker(OpenBlocker { attempt_id: attempt_id.clone(), blocker }).at(at)
+    let command = Box::new(OpenBlocker { summary: "which one?".into(), ..OpenBlocker::default() });
+    Command::OpenBlocker { command, attempt_id: attempt_id.clone(), fitting: Vec::new() }.at(at)
 }
 
 pub(crate) fn input(key: &StreamKey, id: u128, at: DateTime<Utc>) -> Requested<Command> {

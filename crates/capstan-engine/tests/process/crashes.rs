@@ -7,6 +7,7 @@ use capstan_contract::lease::RenewStatus;
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::outcome_text::ErrorClass;
+use capstan_domain::task::command::FinishAttempt;
 use capstan_domain::task::event::{AttemptOutcome, Join};
 use capstan_domain::task::{Command, Event, Task, TaskState};
 use capstan_engine::process::{CallId, ClassSettled, Effect, Loaded, Process, Settled};
@@ -15,7 +16,7 @@ use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
 use crate::commands::{
-    Birth, accept, ack, begin, cancel, claim, finish, finish_with_children, finish_with_wake,
+    Birth, accept, ack, begin, cancel, claim, finish, finish_with, finish_with_children, finish_with_wake,
     finish_with_watches, input, news, question, thread,
 };
 use crate::invariants::{Seen, hold};
@@ -175,8 +176,8 @@ impl Life {
             0 => begin(&attempt, now),
             // No more watches, so that everything comes to an end.
             1 if self.is_calm => finish_with_watches(&attempt, Vec::new(), now),
-            1 => Command::Finish(Box::new(finish(&attempt, AttemptOutcome::Ok))).at(now),
-            2 => Command::Finish(Box::new(finish_with_wake(&attempt))).at(now),
+            1 => finish(&attempt, AttemptOutcome::Ok).at(now),
+            2 => finish_with_wake(&attempt).at(now),
             3 => question(&attempt, now),
             5 => finish_with_watches(&attempt, vec![thread("t-1")], now),
             6 => return self.hear(&key, &attempt),
@@ -186,12 +187,12 @@ impl Life {
                 finish_with_children(&attempt, children, join, now)
             }
             _ => {
-                let mut failed = finish(&attempt, AttemptOutcome::Error);
-                failed.error_class = Some(ErrorClass::Retryable);
-                Command::Finish(Box::new(failed)).at(now)
+                let error_class = Some(ErrorClass::Retryable);
+                let failed = FinishAttempt { error_class, ..FinishAttempt::new(AttemptOutcome::Error) };
+                finish_with(&attempt, failed).at(now)
             }
         };
-        let is_end = matches!(command.command, Command::Finish(_));
+        let is_end = matches!(command.command, Command::Finish { .. });
         let id = self.fresh();
         let refused = self.world.send(&key, id, &command).is_err();
         if is_end || refused {

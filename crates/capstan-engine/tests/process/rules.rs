@@ -4,14 +4,15 @@ use capstan_contract::command::Renewal;
 use capstan_contract::lease::RenewStatus;
 use capstan_domain::id::WorkerId;
 use capstan_domain::matching::{Reach, WaitingReason};
+use capstan_domain::task::TaskState;
+use capstan_domain::task::command::FinishAttempt;
 use capstan_domain::task::event::AttemptOutcome::{Error, Ok};
-use capstan_domain::task::{Command, TaskState};
 use capstan_engine::WorkerStatus;
 use capstan_engine::protocol::{Answer, Request};
 use uuid::Uuid;
 
 use crate::bench::Bench;
-use crate::commands::{Birth, begin, cancel, finish, finish_with_wake, input, question};
+use crate::commands::{Birth, begin, cancel, finish, finish_with, finish_with_wake, input, question};
 use crate::world::{GRACE_MS, LEASE_MS};
 
 #[test]
@@ -139,7 +140,7 @@ fn a_cancellation_reaches_the_worker_at_once_and_its_report_releases_the_attempt
     assert_eq!((told[0].status, told[0].reason.as_deref()), (RenewStatus::Cancel, Some("no longer needed")));
     assert_eq!(bench.world.state(&key), TaskState::Cancelled);
     assert!(bench.lease_now(worker, 1).is_empty());
-    bench.send(&key, &Command::Finish(Box::new(finish(&attempt, Ok))).at(now));
+    bench.send(&key, &finish(&attempt, Ok).at(now));
     assert_eq!(bench.lease_now(worker, 1)[0].task_id, next.task_id);
     let call = bench.renew(worker, &[&attempt], 30_000);
     assert_eq!(bench.renewed(call)[0].status, RenewStatus::Lost);
@@ -176,7 +177,7 @@ fn an_input_during_a_turn_waits_for_its_end() {
     let now = bench.now;
     bench.send(&key, &input(&key, 7_000, now));
     assert!(!bench.is_answered(call));
-    bench.send(&key, &Command::Finish(Box::new(finish(&attempt, Ok))).at(now));
+    bench.send(&key, &finish(&attempt, Ok).at(now));
     assert!(bench.lease_now(worker, 1)[0].prompt.ends_with("the first"));
 }
 
@@ -191,7 +192,7 @@ fn a_sleeping_task_wakes_at_its_time() {
     bench.pass_ms(1);
     let attempt = bench.leased(call).remove(0).attempt_id;
     let now = bench.now;
-    bench.send(&key, &Command::Finish(Box::new(finish_with_wake(&attempt))).at(now));
+    bench.send(&key, &finish_with_wake(&attempt).at(now));
     assert_eq!(bench.world.state(&key), TaskState::Sleeping);
     bench.pass_ms(180_000);
     assert_eq!(bench.world.state(&key), TaskState::Queued);
@@ -227,13 +228,13 @@ fn a_retry_waits_for_its_time() {
     let worker = bench.worker();
     let attempt = bench.lease_now(worker, 1).remove(0).attempt_id;
     let now = bench.now;
-    let failed = capstan_domain::task::command::Finish {
+    let failed = FinishAttempt {
         error: Some("connection reset".into()),
         error_class: Some(capstan_domain::outcome_text::ErrorClass::Retryable),
         retry_after_ms: Some(4_000),
-        ..finish(&attempt, Error)
+        ..FinishAttempt::new(Error)
     };
-    bench.send(&key, &Command::Finish(Box::new(failed)).at(now));
+    bench.send(&key, &finish_with(&attempt, failed).at(now));
     let call = bench.lease(worker, 1, 30_000);
     bench.pass_ms(3_999);
     assert!(!bench.is_answered(call));

@@ -6,7 +6,7 @@ use capstan_contract::lease::{ClaimedToolCall, ToolClaim};
 use capstan_domain::Requested;
 use capstan_domain::id::{AttemptId, ToolCallId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
-use capstan_domain::task::command::{CheckToolCall, EndToolCall};
+use capstan_domain::task::command::{CheckToolCall, EndToolCall, ToolCheck};
 use capstan_domain::task::event::{BlockerClosed, BlockerStatus, ToolExecutor, ToolOutcome};
 use capstan_domain::task::tool_call::decide_call;
 use capstan_domain::task::{Command, Event, TaskState};
@@ -52,13 +52,9 @@ fn kept(bench: &mut Bench, executor: Option<ToolExecutor>) -> (StreamKey, Attemp
     let worker = bench.worker();
     let key = bench.accept(&Birth::default());
     let attempt = bench.lease_now(worker, 1).remove(0).attempt_id;
-    let check = CheckToolCall {
+    let check = ToolCheck {
+        command: CheckToolCall::new("crm", json!({ "id": 1 })),
         attempt_id: attempt.clone(),
-        tool: "crm".into(),
-        arguments: json!({ "id": 1 }),
-        summary: None,
-        details: None,
-        is_write: true,
         approval_policy: ApprovalPolicy::Ask,
         is_disabled: false,
         executor,

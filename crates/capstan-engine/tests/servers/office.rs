@@ -18,7 +18,7 @@ use capstan_domain::agent;
 use capstan_domain::id::{AttemptId, TaskId};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::schedule::ScheduleDecider;
-use capstan_domain::task::command::{Accept, AcceptAgentCommand, CancelTask, Finish};
+use capstan_domain::task::command::{Accept, AcceptAgentCommand, CancelTask, FinishAttempt};
 use capstan_domain::task::event::AttemptOutcome;
 use capstan_domain::task::{Command, Task, TaskDecider, TaskState};
 use capstan_domain::workspace::Workspace as Workspaces;
@@ -232,8 +232,9 @@ impl Office {
 
     pub(crate) async fn finish(&self, attempt_id: &AttemptId) {
         let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
-        let finish = Finish { exit_code: Some(0), ..Finish::new(attempt_id.clone(), AttemptOutcome::Ok) };
-        self.send(&key, Command::Finish(Box::new(finish))).await;
+        let report = FinishAttempt { exit_code: Some(0), ..FinishAttempt::new(AttemptOutcome::Ok) };
+        let finish = Command::Finish { command: Box::new(report), attempt_id: attempt_id.clone() };
+        self.send(&key, finish).await;
     }
 
     pub(crate) async fn accept(&self, session: &str) -> StreamKey {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use capstan_contract::WorkspaceCodec;
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::Command;
-use capstan_domain::task::command::{CheckToolCall, SubmitInput, SubmitTaskInput};
+use capstan_domain::task::command::{CheckToolCall, SubmitInput, SubmitTaskInput, ToolCheck};
 use capstan_domain::task::event::ToolExecutor;
 use capstan_domain::workspace;
 use capstan_domain::workspace::settings::ApprovalPolicy;
@@ -32,13 +32,9 @@ async fn kept(office: &Office, endpoint: &Endpoint) -> StreamKey {
     let worker = office.register().await.worker_id;
     let attempt = office.client.lease(worker, 1, LONG).await.unwrap().remove(0);
     engine.stop().await;
-    let check = CheckToolCall {
+    let check = ToolCheck {
+        command: CheckToolCall::new("crm", json!({ "id": 1 })),
         attempt_id: attempt.attempt_id,
-        tool: "crm".into(),
-        arguments: json!({ "id": 1 }),
-        summary: None,
-        details: None,
-        is_write: true,
         approval_policy: ApprovalPolicy::Ask,
         is_disabled: false,
         executor: Some(ToolExecutor::Http),

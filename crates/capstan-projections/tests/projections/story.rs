@@ -302,10 +302,11 @@ impl Story {
                 let attempt_id = attempt();
                 self.output(attempt_id, None)
             }
-            _ => Command::Finish(Box::new(command::Finish {
-                usage: Some(usage(0.01)),
-                ..finish(attempt(), AttemptOutcome::Ok)
-            })),
+            _ => {
+                let usage = Some(usage(0.01));
+                let command = command::FinishAttempt { usage, ..finish(AttemptOutcome::Ok) };
+                Command::Finish { command: Box::new(command), attempt_id: attempt() }
+            }
         };
         assert!(self.execute(index, command).await, "step {step} decided nothing");
     }
@@ -423,7 +424,10 @@ impl Story {
                 command: command::RecordUsage { usage: usage(0.1 * (roll as f64 + 0.7)) },
                 attempt_id,
             },
-            52..56 => Command::OpenBlocker(command::OpenBlocker { attempt_id, blocker: question() }),
+            52..56 => {
+                let command = Box::new(question());
+                Command::OpenBlocker { command, attempt_id, fitting: Vec::new() }
+            }
             56..62 => Command::ClaimInput { attempt_id },
             62..68 => Command::AckInput {
                 command: command::AckInput {
@@ -434,18 +438,18 @@ impl Story {
             68 => Command::Return { command: command::ReturnAttempt::default(), attempt_id },
             69..72 => Command::ExpireLease(command::ExpireLease { attempt_id, reason: "silence".into() }),
             72..75 => Command::TimeOutAttempt(command::TimeOutAttempt { attempt_id, grace_ms: 10 }),
-            _ => Command::Finish(Box::new(Self::end_of_attempt(attempt_id, roll))),
+            _ => Command::Finish { command: Box::new(Self::end_of_attempt(roll)), attempt_id },
         }
     }
 
-    fn end_of_attempt(attempt_id: capstan_domain::id::AttemptId, roll: u64) -> command::Finish {
+    fn end_of_attempt(roll: u64) -> command::FinishAttempt {
         let outcome = match roll {
             75..88 => AttemptOutcome::Ok,
             88..95 => AttemptOutcome::Error,
             95..98 => AttemptOutcome::Timeout,
             _ => AttemptOutcome::Cancelled,
         };
-        command::Finish {
+        command::FinishAttempt {
             exit_code: Some(roll as i32),
             error: (outcome != AttemptOutcome::Ok).then(|| "connection refused".to_owned()),
             usage: Some(usage(0.3)),
@@ -457,7 +461,7 @@ impl Story {
                 ..command::WakePlan::default()
             }),
             result: Some(json!({"answer": roll})),
-            ..finish(attempt_id, outcome)
+            ..finish(outcome)
         }
     }
 }
@@ -467,16 +471,16 @@ fn lease(run_id: capstan_domain::id::RunId) -> command::Lease {
     command::Lease { run_id, worker_id, worker_name: "worker".into(), lease_ms: 1_000 }
 }
 
-fn finish(attempt_id: capstan_domain::id::AttemptId, outcome: AttemptOutcome) -> command::Finish {
-    command::Finish { exit_code: Some(0), ..command::Finish::new(attempt_id, outcome) }
+fn finish(outcome: AttemptOutcome) -> command::FinishAttempt {
+    command::FinishAttempt { exit_code: Some(0), ..command::FinishAttempt::new(outcome) }
 }
 
-fn question() -> command::BlockerSpec {
-    command::BlockerSpec {
+fn question() -> command::OpenBlocker {
+    command::OpenBlocker {
         summary: "Which one?".into(),
         details: Some("There are two.".into()),
         questions: vec![Question { id: "q".into(), text: "Which?".into() }],
-        ..command::BlockerSpec::default()
+        ..command::OpenBlocker::default()
     }
 }
 

@@ -1,8 +1,8 @@
 //! The messages an agent writes to its standard output, one JSON object with a `capstan` key per line.
 
 use capstan_client::{
-    CheckToolCall, Join, OpenBlocker, OutputId, ProduceOutput, RunEvent, SourceWatchRequest, SubtaskRequest,
-    Usage, WakeRequest,
+    CheckToolCall, Join, OpenBlocker, OutputId, ProduceOutput, RunEvent, SourceWatch, SubtaskSpec, Usage,
+    WakePlan,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -17,9 +17,9 @@ pub(crate) enum Message {
     Finalize(FinalizeLine),
     Usage(Box<Usage>),
     Blocker { question: Box<OpenBlocker>, items: Vec<ItemLine> },
-    Wake(WakeRequest),
-    Subtask { subtask: Box<SubtaskRequest>, join: Option<Join> },
-    Watch(Box<SourceWatchRequest>),
+    Wake(WakePlan),
+    Subtask { subtask: Box<SubtaskSpec>, join: Option<Join> },
+    Watch(Box<SourceWatch>),
     Event(RunEvent),
     ToolCall(Box<ToolCall>),
     Result(Value),
@@ -190,7 +190,7 @@ mod tests {
         let line = json!({"capstan": "blocker", "summary": "ok?", "kind": "approval", "items": [{"output": "report"}]});
         let Message::Blocker { question, items } = read(line) else { panic!("a blocker") };
         assert_eq!((question.kind, items[0].output.as_deref()), (Some(AskedKind::Approval), Some("report")));
-        let subtask = SubtaskRequest { prompt: "look".into(), ..SubtaskRequest::default() };
+        let subtask = SubtaskSpec { prompt: "look".into(), ..SubtaskSpec::default() };
         assert_eq!(
             read(json!({"capstan": "subtask", "prompt": "look", "join": "all"})),
             Message::Subtask { subtask: Box::new(subtask), join: Some(Join::All) }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_client::{
-    AppendLogs, AppendOutputRows, AskedItem, FinalizeOutput, Join, LogLine, OutputId, SourceWatchRequest,
-    SubtaskRequest, ToolDecision, WakeRequest,
+    AppendLogs, AppendOutputRows, AskedItem, FinalizeOutput, Join, LogLine, OutputId, SourceWatch,
+    SubtaskSpec, ToolDecision, WakePlan,
 };
 use chrono::Utc;
 use serde_json::{Map, Value};
@@ -31,11 +31,11 @@ const LAST_ERRORS: (usize, usize) = (10, 4 * 1024);
 /// The agent's messages that belong into the final report.
 #[derive(Debug, Default)]
 pub(crate) struct Said {
-    pub(crate) wake: Option<WakeRequest>,
-    pub(crate) subtasks: Vec<SubtaskRequest>,
+    pub(crate) wake: Option<WakePlan>,
+    pub(crate) subtasks: Vec<SubtaskSpec>,
     /// The join mode of the subtasks.
     pub(crate) join: Option<Join>,
-    pub(crate) watches: Vec<SourceWatchRequest>,
+    pub(crate) watches: Vec<SourceWatch>,
     pub(crate) result: Option<Value>,
     /// The first message that should have decided what follows, and could not be read.
     pub(crate) refused: Option<String>,

@@ -9,7 +9,9 @@ use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots
 use capstan_domain::Requested;
 use capstan_domain::agent::Agent;
 use capstan_domain::id::{AgentId, OutputId, TaskId, WorkerId};
-use capstan_domain::task::command::{Accept, AcceptAgentCommand, Command, Finish, Lease, ProduceOutput};
+use capstan_domain::task::command::{
+    Accept, AcceptAgentCommand, Command, FinishAttempt, Lease, ProduceOutput,
+};
 use capstan_domain::task::event::AttemptOutcome;
 use capstan_domain::task::{State, TaskDecider};
 use capstan_domain::{agent, id};
@@ -162,11 +164,8 @@ async fn finished_task(
     }
     .at(Utc::now());
     dispatcher.execute(&stream, &output, &context("output", number, 4)).await?;
-    let finish = Command::Finish(Box::new(Finish {
-        exit_code: Some(0),
-        ..Finish::new(attempt_id, AttemptOutcome::Ok)
-    }))
-    .at(Utc::now());
+    let report = FinishAttempt { exit_code: Some(0), ..FinishAttempt::new(AttemptOutcome::Ok) };
+    let finish = Command::Finish { command: Box::new(report), attempt_id }.at(Utc::now());
     dispatcher.execute(&stream, &finish, &context("finish", number, 5)).await?;
     Ok(())
 }

@@ -2,11 +2,11 @@ use serde_json::json;
 
 use super::*;
 use crate::Requested;
-use crate::task::command::{BlockerItemSpec, DeadlineSpec};
+use crate::task::command::{AskedDeadline, AskedItem};
 use crate::task::event::{Approvers, BlockerOpened, OutputStatus, Question};
 use crate::task::fixture::{
-    approvable, ask, at, blocker_id, cancel, claim, decide, expire_blocker, finish_ok, input_id, kinds, open,
-    output_id, question, request, run, say, started, submit, task_of, waiting,
+    approvable, ask, at, blocker_id, cancel, claim, decide, expire_blocker, finish_ok, kinds, open,
+    open_fitting, output_id, question, request, run, say, started, submit, task_of, waiting,
 };
 use crate::task::{Command, TaskState};
 
@@ -42,8 +42,8 @@ fn the_same_matter_asked_again_is_the_same_question_in_other_words() {
 
 #[test]
 fn a_question_of_another_kind_or_group_supersedes_the_open_one() {
-    let of_group = BlockerSpec { wait_group_id: Some("g".into()), ..question("which one?") };
-    let of_shape = BlockerSpec { answer_schema: Some(json!({"type": "object"})), ..question("which one?") };
+    let of_group = OpenBlocker { wait_group_id: Some("g".into()), ..question("which one?") };
+    let of_shape = OpenBlocker { answer_schema: Some(json!({"type": "object"})), ..question("which one?") };
     for other in [request("may I?"), of_group, of_shape] {
         waiting().when(open(1, other)).then_with(|events, state| {
             let Event::BlockerClosed(closed) = &events[0] else { panic!("closed") };
@@ -85,19 +85,22 @@ fn a_cancelled_attempt_cannot_ask() {
 
 #[test]
 fn a_request_is_about_the_outputs_it_names_or_those_that_wait() {
-    let asked = |spec: BlockerSpec| {
+    let asked = |spec: OpenBlocker| {
         let history = started().and(approvable(1, "g")).and(approvable(2, "g")).and(approvable(3, "h"));
         task_of(&history.and(open(1, spec))).blocker.unwrap().opened
     };
     let ids = |opened: &BlockerOpened| opened.items.iter().map(|item| item.output_id).collect::<Vec<_>>();
-    let named = |number| BlockerItemSpec { output_id: output_id(number), item_key: Some("k".into()) };
-    let opened = asked(BlockerSpec { items: vec![named(3), named(1), named(3)], ..request("may I?") });
+    let named = |number| AskedItem { output_id: output_id(number), item_key: Some("k".into()) };
+    let (items, output_ids) = (vec![named(3), named(1), named(3)], vec![output_id(1)]);
+    let opened = asked(OpenBlocker { items, output_ids, ..request("may I?") });
     assert_eq!((ids(&opened), opened.revision), (vec![output_id(1), output_id(3)], 1));
     assert_eq!(
         (opened.items[0].title.as_str(), opened.items[0].item_key.as_deref()),
         ("Output 1", Some("k"))
     );
-    let of_group = BlockerSpec { wait_group_id: Some(" g ".into()), ..request("may I?") };
+    let plain = OpenBlocker { output_ids: vec![output_id(1)], ..request("may I?") };
+    assert_eq!(ids(&asked(plain)), [output_id(1)]);
+    let of_group = OpenBlocker { wait_group_id: Some(" g ".into()), ..request("may I?") };
     assert_eq!(ids(&asked(of_group)), [output_id(1), output_id(2)]);
     assert_eq!(ids(&asked(request("may I?"))), [output_id(3)], "the newest group");
     assert!(ids(&asked(question("which one?"))).is_empty());
@@ -114,38 +117,44 @@ fn details_default_to_the_summary_and_a_request_may_hold_both_in_one() {
 
 #[test]
 fn all_faults_of_a_question_are_reported_together() {
-    let wrong = BlockerSpec {
-        kind: Some(BlockerKind::Budget),
-        items: vec![BlockerItemSpec { output_id: output_id(9), item_key: None }],
-        deadline: Some(DeadlineSpec { at: None, after_ms: None, default: DeadlineDefault::Fail }),
+    let wrong = OpenBlocker {
+        items: vec![AskedItem { output_id: output_id(9), item_key: None }],
+        output_ids: vec![output_id(8)],
+        deadline: Some(AskedDeadline { at: None, after_ms: None, default: DeadlineDefault::Fail }),
         approvers: Some(Approvers { required: 0, among: Vec::new() }),
         ..question(" ")
     };
     started().when(open(1, wrong)).then_rejected_with(|no| match no {
         Rejection::Invalid(faults) => {
             let found: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
-            let expected =
-                ["/kind", "/summary", "/items/0/output_id", "/deadline", "/approvers", "/approvers/required"];
+            let expected = [
+                "/summary",
+                "/items/0/output_id",
+                "/output_ids/0",
+                "/deadline",
+                "/approvers",
+                "/approvers/required",
+            ];
             assert_eq!(found, expected);
             true
         }
         _ => false,
     });
     for (at_s, after_ms) in [(Some(15), None), (None, Some(0)), (Some(99), Some(1)), (None, Some(i64::MAX))] {
-        let deadline = DeadlineSpec { at: at_s.map(at), after_ms, default: DeadlineDefault::None };
-        let wrong = BlockerSpec { deadline: Some(deadline), ..question("which one?") };
+        let deadline = AskedDeadline { at: at_s.map(at), after_ms, default: DeadlineDefault::None };
+        let wrong = OpenBlocker { deadline: Some(deadline), ..question("which one?") };
         started().when(open(1, wrong)).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
     }
     let few = Approvers { required: 2, among: vec!["ann".into(), "bob".into(), "bob".into()] };
-    let few = BlockerSpec { approvers: Some(few), ..request("may I?") };
+    let few = OpenBlocker { approvers: Some(few), ..request("may I?") };
     started()
         .when(open(1, few))
         .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 1));
 }
 
-fn until(seconds: i64, default: DeadlineDefault, spec: BlockerSpec) -> Requested<Command> {
-    let deadline = DeadlineSpec { at: None, after_ms: Some((seconds - 15) * 1000), default };
-    open(1, BlockerSpec { deadline: Some(deadline), ..spec })
+fn until(seconds: i64, default: DeadlineDefault, spec: OpenBlocker) -> Requested<Command> {
+    let deadline = AskedDeadline { at: None, after_ms: Some((seconds - 15) * 1000), default };
+    open(1, OpenBlocker { deadline: Some(deadline), ..spec })
 }
 
 #[test]
@@ -216,27 +225,26 @@ fn a_decision_that_came_before_its_request_decides_it() {
         assert_eq!(state.as_ref().unwrap().outputs[&output_id(1)].status, OutputStatus::Rejected);
     });
     let several = Approvers { required: 1, among: Vec::new() };
-    let several = BlockerSpec { approvers: Some(several), ..request("may I?") };
+    let several = OpenBlocker { approvers: Some(several), ..request("may I?") };
     early().when(open(1, several)).then_with(|events, _| assert_eq!(kinds(events), ["asked"]));
 }
 
 #[test]
 fn an_answer_of_another_shape_does_not_answer_early() {
-    let spec = |fitting: &[u128]| BlockerSpec {
-        answer_schema: Some(json!({"type": "string"})),
-        fitting: fitting.iter().map(|number| input_id(*number)).collect(),
-        ..question("which one?")
+    let asked = |fitting: &[u128]| {
+        let answer_schema = Some(json!({"type": "string"}));
+        open_fitting(1, OpenBlocker { answer_schema, ..question("which one?") }, fitting)
     };
     let said = || started().and(say(1, "red"));
-    said().when(open(1, spec(&[]))).then_with(|events, _| assert_eq!(kinds(events), ["asked"]));
-    said().when(open(1, spec(&[1]))).then_with(|events, _| assert_eq!(events.len(), 3));
+    said().when(asked(&[])).then_with(|events, _| assert_eq!(kinds(events), ["asked"]));
+    said().when(asked(&[1])).then_with(|events, _| assert_eq!(events.len(), 3));
 }
 
 #[test]
 fn an_answer_is_taken_only_when_it_was_checked_against_the_schema_of_the_open_question() {
     let asked = || {
         let schema = Some(json!({"type": "string"}));
-        started().and(open(1, BlockerSpec { answer_schema: schema, ..question("which one?") }))
+        started().and(open(1, OpenBlocker { answer_schema: schema, ..question("which one?") }))
     };
     asked().when(say(1, "red")).then_rejected(Rejection::Unchecked(blocker_id(1)));
     let checked = crate::task::command::SubmitInput {

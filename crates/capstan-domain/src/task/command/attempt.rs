@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::id::{AttemptId, RunId, WorkerId};
 use crate::outcome_text::ErrorClass;
-use crate::task::command::blocker::BlockerSpec;
-use crate::task::command::plan::FanOut;
-use crate::task::event::{AgendaItem, AttemptOutcome};
+use crate::task::command::blocker::OpenBlocker;
+use crate::task::command::plan::SubtaskSpec;
+use crate::task::event::{AgendaItem, AttemptOutcome, Join, SourceWatch};
 use crate::usage::Usage;
 
 /// Leases an attempt of the queued run to a worker.
@@ -69,40 +69,54 @@ pub struct ExpireQueue {
     pub run_id: RunId,
 }
 
-/// The worker reports the end of an attempt: outcome and what is to follow (`RunResultEnvelope`).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Finish {
-    /// The attempt that reports it.
-    pub attempt_id: AttemptId,
-    /// Its outcome; a worker cannot report `Lost`.
+/// The attempt is over: how it ended and what is to follow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FinishAttempt {
+    /// Outcome of the attempt; a worker may not report `lost`.
     pub outcome: AttemptOutcome,
     /// The process' exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// The error, for people.
+    /// Error message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The class of the error, when the worker knows it.
+    /// Class of the error, if the worker knows it: it decides whether the run is retried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_class: Option<ErrorClass>,
-    /// Pause the provider asks for, in milliseconds.
+    /// Delay requested by the provider before a retry, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<i64>,
-    /// Usage not reported before.
+    /// Usage that was not reported before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
     /// The agent waits for an answer.
+    #[serde(default)]
     pub waiting_for_input: bool,
     /// The question, when it was not opened before.
-    pub blocker: Option<BlockerSpec>,
-    /// A sleep, if the task is to come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocker: Option<OpenBlocker>,
+    /// Sleep and come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake: Option<WakePlan>,
-    /// Children to make and things to watch.
-    pub fan_out: FanOut,
-    /// The result of the agent.
+    /// Subtasks to make, when the outcome is `ok`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subtasks: Vec<SubtaskSpec>,
+    /// Subtasks the task waits for: `none` (default), `all` or `any`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<Join>,
+    /// Things outside to wait for, when the outcome is `ok`; one that names no query, thread or message is dropped. Absent,
+    /// what is watched stays watched, and an empty list ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_watches: Option<Vec<SourceWatch>>,
+    /// Result of the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
 }
 
-impl Finish {
-    /// A report of nothing but an outcome.
-    pub fn new(attempt_id: AttemptId, outcome: AttemptOutcome) -> Self {
+impl FinishAttempt {
+    /// The end of an attempt with this outcome, and nothing to follow.
+    pub fn new(outcome: AttemptOutcome) -> Self {
         Self {
-            attempt_id,
             outcome,
             exit_code: None,
             error: None,
@@ -112,24 +126,31 @@ impl Finish {
             waiting_for_input: false,
             blocker: None,
             wake: None,
-            fan_out: FanOut::default(),
+            subtasks: Vec::new(),
+            join: None,
+            source_watches: None,
             result: None,
         }
     }
 }
 
-/// A request to sleep and come back.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Time and reason of a wake-up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WakePlan {
-    /// Delay in minutes; none or not positive means five.
+    /// Delay in minutes; 5 when absent or not positive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_minutes: Option<i64>,
     /// At this instant; wins over the delay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<DateTime<Utc>>,
-    /// The reason, for people.
+    /// Reason; free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The prompt for the agent then.
+    /// Prompt of the run that the wake-up starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follow_up_prompt: Option<String>,
-    /// The agenda.
+    /// Agenda of the wake-up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agenda: Vec<AgendaItem>,
 }
 

@@ -1,63 +1,87 @@
 //! Commands that open questions and let them expire.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::id::{AttemptId, BlockerId, InputId, OutputId};
+use crate::id::{BlockerId, OutputId};
 use crate::task::event::{Approvers, BlockerKind, DeadlineDefault, Question};
 
-/// A question to open.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct BlockerSpec {
-    /// In one line.
+/// The agent asks something and waits for the answer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenBlocker {
+    /// Kind of the expected answer; `input` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<AskedKind>,
+    /// The question in one line.
     pub summary: String,
-    /// Further details.
+    /// Details for the person who answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
-    /// The single questions.
+    /// The single questions, when there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub questions: Vec<Question>,
-    /// `Input` when absent, or `Approval`.
-    pub kind: Option<BlockerKind>,
-    /// The outputs to be decided on; an approval without any is about what waits for one.
-    pub items: Vec<BlockerItemSpec>,
+    /// The outputs to be decided on; an approval that names none is about those that wait for one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub output_ids: Vec<OutputId>,
+    /// The same with a name for each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<AskedItem>,
     /// Names the outputs and decisions that belong together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_group_id: Option<String>,
     /// JSON Schema the answers must satisfy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_schema: Option<Value>,
-    /// Its deadline, and the default when nobody answers.
-    pub deadline: Option<DeadlineSpec>,
-    /// The approvals it requires.
+    /// Deadline, and the outcome when no answer arrives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<AskedDeadline>,
+    /// Required approvers; a single approval of anybody when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approvers: Option<Approvers>,
-    /// Earlier inputs that satisfy the schema, as checked by the sender of the command.
-    pub fitting: Vec<InputId>,
+}
+
+/// Kind of the expected answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AskedKind {
+    /// A text, or answers to its questions.
+    Input,
+    /// A yes or no, perhaps for each of several outputs.
+    Approval,
+}
+
+impl From<AskedKind> for BlockerKind {
+    fn from(kind: AskedKind) -> Self {
+        match kind {
+            AskedKind::Input => Self::Input,
+            AskedKind::Approval => Self::Approval,
+        }
+    }
 }
 
 /// An output a question is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BlockerItemSpec {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AskedItem {
     /// The output.
     pub output_id: OutputId,
-    /// The agent's key for the item.
+    /// Key of the item, chosen by the agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item_key: Option<String>,
 }
 
-/// The requested deadline of a question.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadlineSpec {
+/// Deadline of a question, at an instant or after a delay, and its outcome when no answer arrives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AskedDeadline {
     /// At this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<DateTime<Utc>>,
     /// Delay in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_ms: Option<i64>,
-    /// The default when nobody answers.
+    /// As if approved or rejected, with the failure of the task, or with a note that nobody answered.
     pub default: DeadlineDefault,
-}
-
-/// The live attempt asks a question.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OpenBlocker {
-    /// The attempt that reports it.
-    pub attempt_id: AttemptId,
-    /// The question.
-    pub blocker: BlockerSpec,
 }
 
 /// The deadline of a question passed.

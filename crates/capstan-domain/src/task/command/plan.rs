@@ -1,40 +1,39 @@
-//! Subtasks and watches of a run, and their reports.
+//! Subtasks of a run, and the reports of subtasks and watches.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::TaskId;
 use crate::policy::RunPolicy;
-use crate::task::event::{Join, SourceWatch};
 use crate::task::transitions::TaskState;
 
-/// Subtasks to make and sources to watch when an attempt succeeded.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct FanOut {
-    /// Subtasks to make; those without a prompt are dropped.
-    pub subtasks: Vec<SubtaskSpec>,
-    /// The wait for them; none when absent.
-    pub join: Option<Join>,
-    /// Watches to arm; a watch that names nothing to look for is dropped. Absent keeps the earlier watches; an empty list
-    /// ends them.
-    pub watches: Option<Vec<SourceWatch>>,
-}
-
-/// A subtask to make. Absent fields are inherited.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// A subtask to make. What is absent is inherited.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SubtaskSpec {
-    /// The prompt for its agent.
+    /// Prompt of the subtask; a subtask without one is dropped.
+    #[serde(default)]
     pub prompt: String,
-    /// A name for people.
+    /// Display name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// The output it is about, as the parent's agent named it.
+    /// The same as `label`, which wins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entity_label: Option<String>,
+    /// The output it is about, as the agent names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_output_id: Option<String>,
     /// Sleep this long first, in minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake_delay_minutes: Option<i64>,
-    /// `low`, `normal`, `high`, `urgent`, in any case.
+    /// `low`, `normal`, `high` or `urgent`, in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub priority: Option<String>,
     /// Limit in US dollars; never more than the parent has left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<f64>,
     /// Rules of execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<RunPolicy>,
 }
 

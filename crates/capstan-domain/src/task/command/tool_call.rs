@@ -1,27 +1,51 @@
 //! Commands about tool calls.
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::{AttemptId, ToolCallId, WorkerId};
 use crate::task::event::{ToolExecutor, ToolOutcome};
 use crate::workspace::settings::ApprovalPolicy;
 
-/// Asks whether the agent may call a tool now (the gate).
-#[derive(Clone, Debug, PartialEq)]
+/// Asks whether the agent may call a tool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckToolCall {
-    /// The attempt that reports it.
-    pub attempt_id: AttemptId,
     /// The tool.
     pub tool: String,
-    /// Its arguments.
+    /// Arguments of the call.
+    #[serde(default)]
     pub arguments: Value,
-    /// Its effect in one line, in the agent's words.
+    /// Effect of the call in one line; derived from the arguments when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
-    /// Further details.
+    /// Details for the person who decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
-    /// True when the call changes anything.
+    /// True (default) when the call changes anything.
+    #[serde(default = "yes")]
     pub is_write: bool,
+}
+
+impl CheckToolCall {
+    /// Asks for a call that is taken to change something.
+    pub fn new(tool: impl Into<String>, arguments: Value) -> Self {
+        Self { tool: tool.into(), arguments, summary: None, details: None, is_write: yes() }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A call as the gate decides on it: what the worker sent, and the facts beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ToolCheck {
+    /// What the worker sent.
+    pub command: CheckToolCall,
+    /// The attempt that reports it.
+    pub attempt_id: AttemptId,
     /// The workspace's policy for writes.
     pub approval_policy: ApprovalPolicy,
     /// True when the workspace forbids the tool.

@@ -60,8 +60,8 @@ fn an_answer_after_the_asking_attempt_ended_resumes_the_session_in_a_new_run() {
 fn an_input_reopens_a_task_that_is_over() {
     for over in [
         done(),
-        started().and(finishing(report(1, AttemptOutcome::Timeout))),
-        started().and(finishing(report(1, AttemptOutcome::Cancelled))),
+        started().and(finishing(report(AttemptOutcome::Timeout))),
+        started().and(finishing(report(AttemptOutcome::Cancelled))),
         stopping(),
     ] {
         over.when(say(1, "again")).then_with(|events, state| {
@@ -189,7 +189,7 @@ fn an_input_claimed_by_a_lost_attempt_is_pending_again() {
 #[test]
 fn a_failed_run_leaves_its_unread_inputs_visibly_pending_for_the_next() {
     let failed =
-        started().and(say(1, "one")).and(finishing(failure(1, crate::outcome_text::ErrorClass::Terminal)));
+        started().and(say(1, "one")).and(finishing(failure(crate::outcome_text::ErrorClass::Terminal)));
     let task = task_of(&failed);
     assert_eq!((task.state, task.pending_inputs().count()), (TaskState::Error, 1));
     failed.when(say(2, "two")).then_with(|_, state| {
@@ -299,7 +299,7 @@ fn an_interrupt_stops_the_live_attempt_and_resumes_the_session_with_its_message(
     let interrupted = || started().and(say_as(1, "stop that", "interrupt"));
     interrupted().when(lease(2, 31)).then_rejected(Rejection::illegal("leasing", TaskState::Queued));
     interrupted()
-        .and(finishing(report(1, AttemptOutcome::Cancelled)))
+        .and(finishing(report(AttemptOutcome::Cancelled)))
         .when(lease(2, 51))
         .then_with(|events, _| assert_eq!(kinds(events), ["leased"]));
 }

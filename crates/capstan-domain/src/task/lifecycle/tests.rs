@@ -12,8 +12,8 @@ use crate::task::command::{Command, ReleaseAttempt, TaskPayload};
 use crate::task::event::{BlockerStatus, OutputStatus, Priority, RunStatus};
 use crate::task::fixture::{
     GRACE_MS, accepting, agent_command, at, attempt, cancel, claim, done, expire, failure, finish_ok,
-    finishing, input_id, kinds, lease, produce, queued, run, say, start, started, stopping, task_id, task_of,
-    waiting,
+    finishing, finishing_by, input_id, kinds, lease, produce, queued, run, say, start, started, stopping,
+    task_id, task_of, waiting,
 };
 
 fn retry(message: &str) -> Requested<Command> {
@@ -47,7 +47,7 @@ fn update(command: UpdateTask) -> Requested<Command> {
 }
 
 fn failed() -> Given<TaskDecider> {
-    started().and(finishing(failure(1, ErrorClass::Terminal)))
+    started().and(finishing(failure(ErrorClass::Terminal)))
 }
 
 fn prompt(events: &[Event]) -> (&str, Option<crate::id::RunId>) {
@@ -67,7 +67,7 @@ fn a_retry_resumes_the_session_with_the_last_prompt() {
         assert_eq!(task.runs[0].status, RunStatus::Error);
     });
     let second = failed().and(retry("again")).and(lease(2, 61)).and(start(2, 62));
-    second.and(finishing(failure(2, ErrorClass::Terminal))).when(retry("")).then_with(|events, _| {
+    second.and(finishing_by(2, failure(ErrorClass::Terminal))).when(retry("")).then_with(|events, _| {
         assert_eq!(prompt(events), ("again", Some(run(2))));
     });
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::Faults;
 use crate::id::{RunId, TaskId};
-use crate::task::command::{FanOut, SubtaskSpec};
+use crate::task::command::{FinishAttempt, SubtaskSpec};
 use crate::task::event::{DEPTH_MAX, DisarmCause, Event, Join, SourceWatch, Subtask, SubtasksSpawned};
 use crate::task::rejection::Rejection;
 use crate::task::state::{Live, Task};
@@ -26,13 +26,13 @@ const PROMPT_BYTES_MAX: usize = 256 << 10;
 pub(super) fn fan_out(
     task: &Task,
     live: &Live,
-    plan: &FanOut,
+    plan: &FinishAttempt,
     at: DateTime<Utc>,
     events: &mut Vec<Event>,
 ) -> Result<(Vec<SourceWatch>, bool), Rejection> {
-    let mut wanted = normalised(plan.watches.as_deref().unwrap_or_default())?;
+    let mut wanted = normalised(plan.source_watches.as_deref().unwrap_or_default())?;
     let asked = !wanted.is_empty();
-    let ends_watching = plan.watches.as_ref().is_some_and(Vec::is_empty);
+    let ends_watching = plan.source_watches.as_ref().is_some_and(Vec::is_empty);
     let spawned = spawned(task, live.run_id, plan, &mut wanted, at)?;
     let all_handed_over = asked && wanted.is_empty();
     events.extend(spawned.map(Event::SubtasksSpawned));
@@ -56,7 +56,7 @@ fn disarm_all(task: &Task, cause: DisarmCause, at: DateTime<Utc>, events: &mut V
 fn spawned(
     task: &Task,
     run_id: RunId,
-    plan: &FanOut,
+    plan: &FinishAttempt,
     watches: &mut Vec<SourceWatch>,
     at: DateTime<Utc>,
 ) -> Result<Option<SubtasksSpawned>, Rejection> {
@@ -119,7 +119,7 @@ fn subtask(
         task_id: TaskId::for_subtask(run_id, index),
         index,
         prompt: spec.prompt.trim().to_owned(),
-        label: given(&spec.label),
+        label: given(&spec.label).or_else(|| given(&spec.entity_label)),
         source_output_id: given(&spec.source_output_id),
         dispatch_delay_ms: delay_ms,
         priority,

@@ -6,21 +6,21 @@ use crate::id::WorkerId;
 use crate::task::command::ReturnAttempt;
 use crate::task::event::{AgendaItem, Event};
 use crate::task::fixture::{
-    ack, ask, at, attempt, blocker_id, cancel, claim, done, expire, failure, finish_ok, finishing, kinds,
-    lease, leased, produce, question, queued, report, run, say, start, started, stopping, task_of, time_out,
-    waiting, wake_in,
+    ack, ask, at, attempt, blocker_id, cancel, claim, done, expire, failure, finish_ok, finishing,
+    finishing_by, kinds, lease, leased, produce, question, queued, report, run, say, start, started,
+    stopping, task_of, time_out, waiting, wake_in,
 };
 use crate::task::state::InputState;
 use crate::task::{Command, TaskDecider};
 use crate::usage::{ModelUsage, Usage};
 use capstan_decider::spec::{Given, given};
 
-fn ok() -> Finish {
-    report(1, AttemptOutcome::Ok)
+fn ok() -> FinishAttempt {
+    report(AttemptOutcome::Ok)
 }
 
-fn error(text: &str) -> Finish {
-    Finish { error: Some(text.into()), ..report(1, AttemptOutcome::Error) }
+fn error(text: &str) -> FinishAttempt {
+    FinishAttempt { error: Some(text.into()), ..report(AttemptOutcome::Error) }
 }
 
 fn state_after(history: Given<TaskDecider>, command: Requested<Command>) -> TaskState {
@@ -47,34 +47,36 @@ fn ok_without_a_plan_is_done() {
 
 #[test]
 fn ok_with_a_question_waits() {
-    let asking = Finish { blocker: Some(question("which?")), ..ok() };
+    let asking = FinishAttempt { blocker: Some(question("which?")), ..ok() };
     started().when(finishing(asking)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "asked"]);
         assert_eq!(state.as_ref().unwrap().state, TaskState::Waiting);
     });
-    let waits = Finish { waiting_for_input: true, ..ok() };
+    let waits = FinishAttempt { waiting_for_input: true, ..ok() };
     assert_eq!(state_after(started(), finishing(waits)), TaskState::Waiting);
 }
 
 #[test]
 fn ok_keeps_the_question_that_is_open_already() {
-    waiting().when(finishing(Finish { waiting_for_input: true, ..ok() })).then_with(|events, state| {
-        assert_eq!(kinds(events), ["attempt ended", "run ended"]);
-        let task = state.as_ref().unwrap();
-        assert_eq!(
-            (task.state, task.blocker.as_ref().unwrap().opened.blocker_id),
-            (TaskState::Waiting, blocker_id(1))
-        );
-    });
+    waiting().when(finishing(FinishAttempt { waiting_for_input: true, ..ok() })).then_with(
+        |events, state| {
+            assert_eq!(kinds(events), ["attempt ended", "run ended"]);
+            let task = state.as_ref().unwrap();
+            assert_eq!(
+                (task.state, task.blocker.as_ref().unwrap().opened.blocker_id),
+                (TaskState::Waiting, blocker_id(1))
+            );
+        },
+    );
     waiting()
         .when(finish_ok(1))
         .then_with(|events, _| assert_eq!(kinds(events), ["attempt ended", "run ended"]));
     waiting()
-        .when(finishing(Finish { blocker: Some(question("another?")), ..ok() }))
+        .when(finishing(FinishAttempt { blocker: Some(question("another?")), ..ok() }))
         .then_with(|events, _| assert_eq!(kinds(events)[2..], ["question updated"]));
-    let of_group = BlockerSpec { wait_group_id: Some("g".into()), ..question("another?") };
+    let of_group = OpenBlocker { wait_group_id: Some("g".into()), ..question("another?") };
     waiting()
-        .when(finishing(Finish { blocker: Some(of_group), ..ok() }))
+        .when(finishing(FinishAttempt { blocker: Some(of_group), ..ok() }))
         .then_with(|events, _| assert_eq!(kinds(events)[2..], ["answered", "asked"]));
 }
 
@@ -89,10 +91,10 @@ fn ok_with_a_wake_sleeps_five_minutes_by_default() {
         (WakePlan { at: Some(at(77)), ..wake_in(2) }, at(77)),
         (WakePlan { at: Some(at(1)), ..wake_in(2) }, at(170)),
     ] {
-        let sleeping = started().and(finishing(Finish { wake: Some(wake), ..ok() }));
+        let sleeping = started().and(finishing(FinishAttempt { wake: Some(wake), ..ok() }));
         assert_eq!(task_of(&sleeping).sleep.unwrap().wake_at, expected);
     }
-    let endless = started().and(finishing(Finish { wake: Some(wake_in(i64::MAX)), ..ok() }));
+    let endless = started().and(finishing(FinishAttempt { wake: Some(wake_in(i64::MAX)), ..ok() }));
     assert!(task_of(&endless).sleep.unwrap().wake_at < DateTime::<Utc>::MAX_UTC);
 }
 
@@ -100,7 +102,7 @@ fn ok_with_a_wake_sleeps_five_minutes_by_default() {
 fn a_wake_without_a_reason_takes_it_from_its_agenda() {
     let item = AgendaItem { kind: None, title: Some("call Ann".into()), reason: None };
     let wake = WakePlan { agenda: vec![item], ..wake_in(1) };
-    started().when(finishing(Finish { wake: Some(wake), ..ok() })).then_with(|events, _| {
+    started().when(finishing(FinishAttempt { wake: Some(wake), ..ok() })).then_with(|events, _| {
         let Some(Event::TaskSlept(slept)) = events.last() else { panic!("slept") };
         assert_eq!(slept.reason.as_deref(), Some("call Ann"));
     });
@@ -108,14 +110,17 @@ fn a_wake_without_a_reason_takes_it_from_its_agenda() {
 
 #[test]
 fn waiting_beats_wake() {
-    let both = Finish { wake: Some(wake_in(1)), waiting_for_input: true, ..ok() };
+    let both = FinishAttempt { wake: Some(wake_in(1)), waiting_for_input: true, ..ok() };
     assert_eq!(state_after(started(), finishing(both)), TaskState::Waiting);
 }
 
 #[test]
 fn ok_with_inputs_left_goes_back_to_the_queue_whatever_the_plan() {
-    for plan in [ok(), Finish { waiting_for_input: true, ..ok() }, Finish { wake: Some(wake_in(1)), ..ok() }]
-    {
+    for plan in [
+        ok(),
+        FinishAttempt { waiting_for_input: true, ..ok() },
+        FinishAttempt { wake: Some(wake_in(1)), ..ok() },
+    ] {
         started().and(say(1, "one")).and(claim(1)).and(say(2, "two")).when(finishing(plan)).then_with(
             |events, state| {
                 assert_eq!(kinds(events), ["returned", "attempt ended", "run ended", "run requested"]);
@@ -155,7 +160,7 @@ fn acknowledged_inputs_are_not_left_over() {
 
 #[test]
 fn a_retryable_error_is_retried_up_to_the_limit_of_the_policy() {
-    let again = failure(1, ErrorClass::Retryable);
+    let again = failure(ErrorClass::Retryable);
     with_retry(2, 3000).when(finishing(again.clone())).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "retry"]);
         let Event::RetryScheduled(retry) = &events[1] else { panic!("retry") };
@@ -165,15 +170,14 @@ fn a_retryable_error_is_retried_up_to_the_limit_of_the_policy() {
         );
         assert_eq!(state.as_ref().unwrap().state, TaskState::Queued);
     });
-    let second = Finish { attempt_id: attempt(2), ..again };
-    let history = with_retry(2, 0).and(finishing(failure(1, ErrorClass::Retryable))).and(lease(1, 60));
-    assert_eq!(state_after(history, finishing(second)), TaskState::Error);
+    let history = with_retry(2, 0).and(finishing(failure(ErrorClass::Retryable))).and(lease(1, 60));
+    assert_eq!(state_after(history, finishing_by(2, again)), TaskState::Error);
 }
 
 #[test]
 fn a_retry_ignores_the_plan_and_closes_the_question() {
     let planned =
-        Finish { wake: Some(wake_in(1)), waiting_for_input: true, ..failure(1, ErrorClass::Retryable) };
+        FinishAttempt { wake: Some(wake_in(1)), waiting_for_input: true, ..failure(ErrorClass::Retryable) };
     waiting().when(finishing(planned)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "answered", "retry"]);
         assert_eq!(state.as_ref().unwrap().state, TaskState::Queued);
@@ -182,12 +186,12 @@ fn a_retry_ignores_the_plan_and_closes_the_question() {
 
 #[test]
 fn a_terminal_error_ends_the_task() {
-    started().when(finishing(failure(1, ErrorClass::Terminal))).then_with(|events, state| {
+    started().when(finishing(failure(ErrorClass::Terminal))).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "failed"]);
         let task = state.as_ref().unwrap();
         assert_eq!((task.state, task.runs[0].status), (TaskState::Error, RunStatus::Error));
     });
-    assert_eq!(state_after(waiting(), finishing(failure(1, ErrorClass::Terminal))), TaskState::Error);
+    assert_eq!(state_after(waiting(), finishing(failure(ErrorClass::Terminal))), TaskState::Error);
 }
 
 #[test]
@@ -203,7 +207,7 @@ fn without_a_stated_class_the_text_decides_and_the_class_is_recorded() {
             assert_eq!(ended.error_class, Some(class));
         });
     }
-    let silent = Finish { error: None, exit_code: Some(3), ..error("") };
+    let silent = FinishAttempt { error: None, exit_code: Some(3), ..error("") };
     started().when(finishing(silent)).then_with(|events, _| {
         assert!(matches!(events.last(), Some(Event::TaskFailed(failed)) if failed.error == "exit code 3"));
     });
@@ -211,7 +215,7 @@ fn without_a_stated_class_the_text_decides_and_the_class_is_recorded() {
 
 #[test]
 fn a_rate_limited_attempt_waits_as_asked_and_does_not_count_as_failed() {
-    let limited = |ms| Finish { retry_after_ms: Some(ms), ..failure(1, ErrorClass::RateLimited) };
+    let limited = |ms| FinishAttempt { retry_after_ms: Some(ms), ..failure(ErrorClass::RateLimited) };
     with_retry(1, 0).when(finishing(limited(20_000))).then_with(|_, state| {
         let task = state.as_ref().unwrap();
         assert_eq!((task.available_at, task.runs[0].failed, task.runs[0].lost), (Some(at(70)), 0, 1));
@@ -222,16 +226,14 @@ fn a_rate_limited_attempt_waits_as_asked_and_does_not_count_as_failed() {
     });
     let mut history = with_retry(1, 0);
     for epoch in 1..=u64::from(LOST_ATTEMPTS_MAX) {
-        let limited = Finish { attempt_id: attempt(epoch), ..limited(0) };
-        history = history.and(finishing(limited)).and(lease(1, 50));
+        history = history.and(finishing_by(epoch, limited(0))).and(lease(1, 50));
     }
-    let last = Finish { attempt_id: attempt(9), ..limited(0) };
-    assert_eq!(state_after(history, finishing(last)), TaskState::Error);
+    assert_eq!(state_after(history, finishing_by(9, limited(0))), TaskState::Error);
 }
 
 #[test]
 fn a_reported_timeout_ends_in_error_and_is_not_tried_again() {
-    started().when(finishing(report(1, AttemptOutcome::Timeout))).then_with(|_, state| {
+    started().when(finishing(report(AttemptOutcome::Timeout))).then_with(|_, state| {
         let task = state.as_ref().unwrap();
         assert_eq!((task.state, task.runs[0].status), (TaskState::Error, RunStatus::Timeout));
     });
@@ -241,7 +243,7 @@ fn a_reported_timeout_ends_in_error_and_is_not_tried_again() {
 fn a_reported_cancellation_cancels_the_task_and_its_undecided_outputs() {
     started()
         .and(produce(1, OutputStatus::Pending))
-        .when(finishing(report(1, AttemptOutcome::Cancelled)))
+        .when(finishing(report(AttemptOutcome::Cancelled)))
         .then_with(|events, _| {
             assert_eq!(kinds(events), ["attempt ended", "run ended", "output changed", "cancelled"]);
         });
@@ -249,20 +251,20 @@ fn a_reported_cancellation_cancels_the_task_and_its_undecided_outputs() {
 
 #[test]
 fn no_worker_may_report_itself_lost_or_an_absurd_cost() {
-    let lost = report(1, AttemptOutcome::Lost);
+    let lost = report(AttemptOutcome::Lost);
     started().when(finishing(lost)).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
     let dear = |name: &str| (name.to_owned(), ModelUsage { cost_usd: 1e308, ..ModelUsage::default() });
     let sum = Usage { models: [dear("a"), dear("b")].into(), ..Usage::default() };
     for usage in [Usage { cost_usd: -1.0, ..Usage::default() }, sum] {
         started()
-            .when(finishing(Finish { usage: Some(usage), ..ok() }))
+            .when(finishing(FinishAttempt { usage: Some(usage), ..ok() }))
             .then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
     }
 }
 
 #[test]
 fn a_question_without_words_is_refused_and_the_attempt_lives_on() {
-    let mute = Finish { blocker: Some(question(" ")), ..ok() };
+    let mute = FinishAttempt { blocker: Some(question(" ")), ..ok() };
     started()
         .when(finishing(mute))
         .then_rejected(Rejection::invalid("/blocker/summary", "summary is required"));
@@ -271,7 +273,7 @@ fn a_question_without_words_is_refused_and_the_attempt_lives_on() {
 #[test]
 fn usage_of_the_report_is_recorded_before_the_end() {
     let usage = Some(Usage { input_tokens: 4, cost_usd: 0.5, ..Usage::default() });
-    let report = Finish { usage, ..ok() };
+    let report = FinishAttempt { usage, ..ok() };
     started().when(finishing(report.clone())).then_with(|events, _| {
         let Event::UsageRecorded(recorded) = &events[0] else { panic!("usage") };
         assert_eq!((recorded.usage.input_tokens, recorded.usage.cost_usd), (4, 0.5));
@@ -293,14 +295,14 @@ fn a_second_or_stale_report_changes_nothing_and_is_rejected() {
 #[test]
 fn a_report_of_a_cancelled_attempt_only_frees_the_session() {
     for outcome in [AttemptOutcome::Ok, AttemptOutcome::Error, AttemptOutcome::Cancelled] {
-        stopping().when(finishing(report(1, outcome))).then_with(|events, state| {
+        stopping().when(finishing(report(outcome))).then_with(|events, state| {
             assert_eq!(kinds(events), ["attempt ended"]);
             let task = state.as_ref().unwrap();
             assert_eq!((task.state, &task.live), (TaskState::Cancelled, &None));
             assert_eq!(task.runs[0].status, RunStatus::Cancelled);
         });
         // The same when the task has restarted by then.
-        stopping().and(say(1, "go on")).when(finishing(report(1, outcome))).then_with(|events, state| {
+        stopping().and(say(1, "go on")).when(finishing(report(outcome))).then_with(|events, state| {
             assert_eq!(kinds(events), ["attempt ended"]);
             let task = state.as_ref().unwrap();
             assert_eq!((task.state, task.runs[1].status), (TaskState::Queued, RunStatus::Accepted));
@@ -407,7 +409,7 @@ fn a_time_out_that_is_early_or_of_another_attempt_changes_nothing() {
 
 #[test]
 fn the_attempt_that_was_stopped_for_its_time_ends_as_timed_out() {
-    let report = || finishing(report(1, AttemptOutcome::Cancelled));
+    let report = || finishing(report(AttemptOutcome::Cancelled));
     for (history, expected) in
         [(started().and(time_out(1, 611)), AttemptOutcome::Timeout), (stopping(), AttemptOutcome::Cancelled)]
     {
@@ -458,7 +460,8 @@ fn a_resumed_run_is_leased_under_a_new_epoch_by_any_worker() {
 #[test]
 fn what_the_worker_states_counts_and_not_the_words_of_the_answer() {
     for text in ["timeout waiting", "cancelled by user", "429"] {
-        let told = Finish { result: Some(text.into()), error: Some(text.into()), exit_code: Some(0), ..ok() };
+        let told =
+            FinishAttempt { result: Some(text.into()), error: Some(text.into()), exit_code: Some(0), ..ok() };
         assert_eq!(state_after(started(), finishing(told)), TaskState::Done, "{text}");
     }
 }
@@ -466,9 +469,9 @@ fn what_the_worker_states_counts_and_not_the_words_of_the_answer() {
 #[test]
 fn a_task_costs_what_its_runs_cost() {
     let cost = |cost_usd| Some(Usage { cost_usd, ..Usage::default() });
-    let first = started().and(finishing(Finish { usage: cost(0.5), ..ok() }));
+    let first = started().and(finishing(FinishAttempt { usage: cost(0.5), ..ok() }));
     let second = first.and(say(1, "again")).and(lease(2, 60)).and(start(2, 61));
-    let ended = second.and(finishing(Finish { usage: cost(0.25), ..report(2, AttemptOutcome::Ok) }));
+    let ended = second.and(finishing_by(2, FinishAttempt { usage: cost(0.25), ..ok() }));
     assert!((task_of(&ended).cost_usd - 0.75).abs() < 1e-9);
 }
 
@@ -480,7 +483,7 @@ fn every_outcome_of_a_run_has_its_state_of_the_task() {
         (AttemptOutcome::Error, TaskState::Error, RunStatus::Error),
         (AttemptOutcome::Timeout, TaskState::Error, RunStatus::Timeout),
     ] {
-        let ended = task_of(&started().and(finishing(report(1, outcome))));
+        let ended = task_of(&started().and(finishing(report(outcome))));
         assert_eq!((ended.state, ended.runs[0].status), (state, status));
     }
 }

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use crate::Faults;
-use crate::id::{BlockerId, InputId, RunId};
+use crate::id::{BlockerId, InputId, OutputId, RunId};
 use crate::span::{SPAN_MS_MAX, later};
-use crate::task::command::{BlockerSpec, DeadlineSpec};
+use crate::task::command::{AskedDeadline, OpenBlocker};
 use crate::task::event::{
     Approvers, BlockerClosed, BlockerDeadline, BlockerItem, BlockerKind, BlockerOpened, BlockerStatus,
     BlockerUpdated, Event, Resolution,
@@ -120,7 +120,7 @@ pub(in crate::task) struct NewQuestion {
     items: Vec<BlockerItem>,
     wait_group_id: Option<String>,
     deadline: Option<BlockerDeadline>,
-    spec: BlockerSpec,
+    spec: OpenBlocker,
 }
 
 /// A summary of an approval that contains its details too, as JSON.
@@ -134,16 +134,11 @@ impl NewQuestion {
     /// Checks a question.
     pub(in crate::task) fn check(
         task: &Task,
-        spec: &BlockerSpec,
+        spec: &OpenBlocker,
         at: DateTime<Utc>,
     ) -> Result<Self, Rejection> {
-        let kind = spec.kind.unwrap_or(BlockerKind::Input);
+        let kind = spec.kind.map_or(BlockerKind::Input, BlockerKind::from);
         let mut faults = Faults::default();
-        faults.require(
-            matches!(kind, BlockerKind::Input | BlockerKind::Approval),
-            "/kind",
-            "kind must be input or approval",
-        );
         let packed = serde_json::from_str::<PackedSummary>(&spec.summary)
             .ok()
             .filter(|_| kind == BlockerKind::Approval);
@@ -170,7 +165,7 @@ impl NewQuestion {
     /// answer has decided are no longer among them, which makes it no other question.
     pub(in crate::task) fn was_answered(&self, blocker: &Blocker, live: &Live) -> bool {
         let asked = &blocker.opened.items;
-        let adds_nothing = self.spec.items.is_empty() && self.items.iter().all(|item| asked.contains(item));
+        let adds_nothing = names_none(&self.spec) && self.items.iter().all(|item| asked.contains(item));
         self.has_same_words(blocker, live) && (adds_nothing || *asked == self.items)
     }
 
@@ -219,16 +214,21 @@ fn check_approvers(task: &Task, kind: BlockerKind, approvers: &Approvers, faults
     );
 }
 
+/// True when a question names no outputs.
+fn names_none(spec: &OpenBlocker) -> bool {
+    spec.items.is_empty() && spec.output_ids.is_empty()
+}
+
 /// The outputs the question is about, in the order of their creation. An approval that names none is about the outputs
 /// that await one.
 fn items(
     task: &Task,
-    spec: &BlockerSpec,
+    spec: &OpenBlocker,
     kind: BlockerKind,
     wait_group_id: Option<&str>,
     faults: &mut Faults,
 ) -> Vec<BlockerItem> {
-    if spec.items.is_empty() && kind == BlockerKind::Approval {
+    if names_none(spec) && kind == BlockerKind::Approval {
         let item = |(output_id, output): (_, &Output)| BlockerItem {
             output_id,
             title: output.title.clone(),
@@ -237,25 +237,26 @@ fn items(
         return task.group_awaiting_approval(wait_group_id).into_iter().map(item).collect();
     }
     let mut items: Vec<(u32, BlockerItem)> = Vec::new();
-    for (index, named) in spec.items.iter().enumerate() {
-        match task.outputs.get(&named.output_id) {
-            Some(_) if items.iter().any(|(_, item)| item.output_id == named.output_id) => {}
+    let mut name =
+        |output_id: OutputId, item_key: Option<&str>, pointer: &str| match task.outputs.get(&output_id) {
+            Some(_) if items.iter().any(|(_, item)| item.output_id == output_id) => {}
             Some(output) => {
                 let title = output.title.clone();
-                let item_key = non_blank(named.item_key.as_deref());
-                items.push((output.number, BlockerItem { output_id: named.output_id, title, item_key }));
+                items.push((output.number, BlockerItem { output_id, title, item_key: non_blank(item_key) }));
             }
-            None => faults.add(
-                &format!("/items/{index}/output_id"),
-                format!("item output {} not found", named.output_id),
-            ),
-        }
+            None => faults.add(pointer, format!("item output {output_id} not found")),
+        };
+    for (index, item) in spec.items.iter().enumerate() {
+        name(item.output_id, item.item_key.as_deref(), &format!("/items/{index}/output_id"));
+    }
+    for (index, output_id) in spec.output_ids.iter().enumerate() {
+        name(*output_id, None, &format!("/output_ids/{index}"));
     }
     items.sort_by_key(|(number, _)| *number);
     items.into_iter().map(|(_, item)| item).collect()
 }
 
-fn deadline(spec: &DeadlineSpec, at: DateTime<Utc>, faults: &mut Faults) -> Option<BlockerDeadline> {
+fn deadline(spec: &AskedDeadline, at: DateTime<Utc>, faults: &mut Faults) -> Option<BlockerDeadline> {
     let default = spec.default;
     match (spec.at, spec.after_ms) {
         (Some(instant), None) => {

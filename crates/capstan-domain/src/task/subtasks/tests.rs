@@ -6,7 +6,7 @@ use crate::Requested;
 use crate::id::TaskId;
 use crate::task::command::AcceptAgentCommand;
 use crate::task::command::ParentHeard;
-use crate::task::command::{Command, FanOut, Finish, SubtaskSpec};
+use crate::task::command::{Command, FinishAttempt, SubtaskSpec};
 use crate::task::event::{AttemptOutcome, BlockerKind, DEPTH_MAX, InputOutcome, Join, Priority, RunCause};
 use crate::task::fixture::{
     accept, accepting, agent_command, ask, at, cancel, claim, finish_ok, finishing, kinds, lease, queued,
@@ -18,8 +18,8 @@ fn asked(prompt: &str) -> SubtaskSpec {
     SubtaskSpec { prompt: prompt.into(), label: Some(format!("the {prompt}")), ..SubtaskSpec::default() }
 }
 
-fn plan(subtasks: Vec<SubtaskSpec>, join: Option<Join>) -> Finish {
-    Finish { fan_out: FanOut { subtasks, join, watches: None }, ..report(1, AttemptOutcome::Ok) }
+fn plan(subtasks: Vec<SubtaskSpec>, join: Option<Join>) -> FinishAttempt {
+    FinishAttempt { subtasks, join, ..report(AttemptOutcome::Ok) }
 }
 
 fn both(join: Option<Join>) -> Requested<Command> {
@@ -73,7 +73,7 @@ fn subtasks_have_ids_of_their_run_and_those_without_a_prompt_are_dropped() {
 /// a wake and subtasks both hold.
 #[test]
 fn a_wake_holds_beside_subtasks_and_a_join_beside_the_wake() {
-    let with_wake = |join| Finish { wake: Some(wake_in(30)), ..plan(vec![asked("one")], join) };
+    let with_wake = |join| FinishAttempt { wake: Some(wake_in(30)), ..plan(vec![asked("one")], join) };
     started().when(finishing(with_wake(None))).then_with(|events, _| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "spawned", "slept"]);
     });
@@ -158,7 +158,7 @@ fn children_answer_no_question() {
 #[test]
 fn only_a_good_end_makes_children() {
     for outcome in [AttemptOutcome::Error, AttemptOutcome::Timeout, AttemptOutcome::Cancelled] {
-        let finish = Finish { outcome, ..plan(vec![asked("one")], Some(Join::All)) };
+        let finish = FinishAttempt { outcome, ..plan(vec![asked("one")], Some(Join::All)) };
         started().when(finishing(finish)).then_with(|events, state| {
             assert!(!kinds(events).contains(&"spawned"));
             assert!(state.as_ref().unwrap().children.is_empty());
@@ -257,7 +257,7 @@ fn a_child_reports_each_of_its_ends_to_its_parent_once() {
     let heard = || Command::ParentHeard(ParentHeard).at(at(70));
     born().when(heard()).then([]);
     let over = || -> Given<TaskDecider> {
-        born().and(finishing(Finish { result: Some(json!("well")), ..report(1, AttemptOutcome::Ok) }))
+        born().and(finishing(FinishAttempt { result: Some(json!("well")), ..report(AttemptOutcome::Ok) }))
     };
     assert!(task_of(&over()).must_tell_parent());
     let report = super::report(&task_of(&over()));

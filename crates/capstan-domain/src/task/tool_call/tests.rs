@@ -5,7 +5,7 @@ use super::*;
 use crate::Requested;
 use crate::policy::RunPolicy;
 use crate::task::TaskDecider;
-use crate::task::command::Command;
+use crate::task::command::{CheckToolCall, Command};
 use crate::task::event::RunCause;
 use crate::task::fixture::{
     accept, accepting, ask, at, attempt, blocker_id, cancel, decide, finish_ok, input_with, kinds, lease,
@@ -16,30 +16,31 @@ fn email() -> Value {
     json!({"to": "a@x", "subject": "Hello", "body": "Hi"})
 }
 
-fn checked(tool: &str, arguments: Value) -> CheckToolCall {
-    CheckToolCall {
+fn checked(tool: &str, arguments: Value) -> ToolCheck {
+    ToolCheck {
+        command: CheckToolCall::new(tool, arguments),
         attempt_id: attempt(1),
-        tool: tool.into(),
-        arguments,
-        summary: None,
-        details: None,
-        is_write: true,
         approval_policy: ApprovalPolicy::Ask,
         is_disabled: false,
         executor: Some(ToolExecutor::Http),
     }
 }
 
-fn checking(command: CheckToolCall) -> Requested<Command> {
-    Command::CheckToolCall(Box::new(command)).at(at(20))
+fn reading(tool: &str) -> ToolCheck {
+    let command = CheckToolCall { is_write: false, ..CheckToolCall::new(tool, json!({})) };
+    ToolCheck { command, ..checked(tool, json!({})) }
 }
 
-fn says(history: &Given<TaskDecider>, command: &CheckToolCall) -> Gate {
-    says_at(history, command, 20)
+fn checking(check: ToolCheck) -> Requested<Command> {
+    Command::CheckToolCall(Box::new(check)).at(at(20))
 }
 
-fn says_at(history: &Given<TaskDecider>, command: &CheckToolCall, seconds: i64) -> Gate {
-    gate(&task_of(history), command, at(seconds)).expect("the attempt lives")
+fn says(history: &Given<TaskDecider>, check: &ToolCheck) -> Gate {
+    says_at(history, check, 20)
+}
+
+fn says_at(history: &Given<TaskDecider>, check: &ToolCheck, seconds: i64) -> Gate {
+    gate(&task_of(history), check, at(seconds)).expect("the attempt lives")
 }
 
 fn call_id() -> ToolCallId {
@@ -48,7 +49,7 @@ fn call_id() -> ToolCallId {
 
 /// A task that waits for a decision on an email.
 fn kept(executor: Option<ToolExecutor>) -> Given<TaskDecider> {
-    started().and(checking(CheckToolCall { executor, ..checked("gmail.send", email()) }))
+    started().and(checking(ToolCheck { executor, ..checked("gmail.send", email()) }))
 }
 
 /// The decision, as a person gives it.
@@ -98,7 +99,7 @@ fn under(ask: &str, allowed: Value) -> Given<TaskDecider> {
 
 #[test]
 fn reading_passes_and_writing_asks() {
-    let read = CheckToolCall { is_write: false, ..checked("crm.read", json!({})) };
+    let read = reading("crm.read");
     assert_eq!(says(&started(), &read), Gate::Allow(None));
     started().when(checking(read)).then_nothing();
     assert_eq!(says(&started(), &checked("crm.update", json!({}))), Gate::Defer);
@@ -106,7 +107,7 @@ fn reading_passes_and_writing_asks() {
 
 #[test]
 fn the_workspace_may_let_everything_pass_or_everything_but_email() {
-    let with = |tool: &str, approval_policy| CheckToolCall { approval_policy, ..checked(tool, json!({})) };
+    let with = |tool: &str, approval_policy| ToolCheck { approval_policy, ..checked(tool, json!({})) };
     let passes = Gate::Allow(Some(ToolPermission::Policy));
     assert_eq!(says(&started(), &with("gmail.send", ApprovalPolicy::AutoApproveAll)), passes);
     assert_eq!(says(&started(), &with("slack.post", ApprovalPolicy::ApproveEmailsOnly)), passes);
@@ -120,11 +121,7 @@ fn the_workspace_may_let_everything_pass_or_everything_but_email() {
 
 #[test]
 fn the_runs_own_rule_comes_before_the_workspaces() {
-    let read = |tool: &str| CheckToolCall {
-        is_write: false,
-        approval_policy: ApprovalPolicy::AutoApproveAll,
-        ..checked(tool, json!({}))
-    };
+    let read = |tool: &str| ToolCheck { approval_policy: ApprovalPolicy::AutoApproveAll, ..reading(tool) };
     assert_eq!(says(&under("always", json!([])), &read("crm.read")), Gate::Defer);
     let listed = || under("on-miss", json!(["crm.read"]));
     assert_eq!(says(&listed(), &read("crm.read")), Gate::Allow(None));
@@ -139,7 +136,7 @@ fn the_runs_own_rule_comes_before_the_workspaces() {
 
 #[test]
 fn a_disabled_tool_is_refused_and_a_call_without_a_name_or_with_absurd_arguments_is_no_call() {
-    let disabled = CheckToolCall { is_disabled: true, is_write: false, ..checked("crm.read", json!({})) };
+    let disabled = ToolCheck { is_disabled: true, ..reading("crm.read") };
     assert!(matches!(says(&started(), &disabled), Gate::Refuse(_)));
     started()
         .when(checking(checked(" ", json!({}))))
@@ -150,7 +147,7 @@ fn a_disabled_tool_is_refused_and_a_call_without_a_name_or_with_absurd_arguments
 
 #[test]
 fn only_the_live_attempt_is_answered() {
-    let stale = CheckToolCall { attempt_id: attempt(7), ..checked("crm", json!({})) };
+    let stale = ToolCheck { attempt_id: attempt(7), ..checked("crm", json!({})) };
     started().when(checking(stale)).then_rejected(Rejection::LeaseLost { current_epoch: 1 });
     started()
         .and(cancel())

@@ -3,9 +3,11 @@ use serde_json::json;
 
 use super::*;
 use crate::Requested;
-use crate::task::command::{Command, FanOut, Finish, FireWatch, SubtaskSpec, Wake};
+use crate::task::command::{Command, FinishAttempt, FireWatch, SubtaskSpec, Wake};
 use crate::task::event::{AttemptOutcome, Join};
-use crate::task::fixture::{at, cancel, finishing, kinds, lease, report, say, started, task_of, wake_in};
+use crate::task::fixture::{
+    at, cancel, finish_ok, finishing, finishing_by, kinds, lease, report, say, started, task_of, wake_in,
+};
 use crate::task::{TaskDecider, TaskState};
 
 fn watch() -> SourceWatch {
@@ -22,17 +24,12 @@ fn watch() -> SourceWatch {
     }
 }
 
-fn ok(epoch: u64, watches: Vec<SourceWatch>) -> Finish {
-    let fan_out = FanOut { watches: Some(watches), ..FanOut::default() };
-    Finish { fan_out, ..report(epoch, AttemptOutcome::Ok) }
-}
-
-fn plain(epoch: u64) -> Requested<Command> {
-    finishing(report(epoch, AttemptOutcome::Ok))
+fn ok(watches: Vec<SourceWatch>) -> FinishAttempt {
+    FinishAttempt { source_watches: Some(watches), ..report(AttemptOutcome::Ok) }
 }
 
 fn watching() -> Given<TaskDecider> {
-    started().and(finishing(ok(1, vec![watch()])))
+    started().and(finishing(ok(vec![watch()])))
 }
 
 fn event(items: &[&str]) -> FireWatch {
@@ -57,7 +54,7 @@ fn woken(given: Given<TaskDecider>, run_no: u32) -> Given<TaskDecider> {
 
 #[test]
 fn a_task_that_watches_sleeps_five_minutes_and_then_looks_into_the_very_thread() {
-    started().when(finishing(ok(1, vec![watch()]))).then_with(|events, state| {
+    started().when(finishing(ok(vec![watch()]))).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "armed", "slept"]);
         let sleep = state.as_ref().unwrap().sleep.clone().unwrap();
         assert_eq!(sleep.wake_at, at(50 + 300));
@@ -67,7 +64,7 @@ fn a_task_that_watches_sleeps_five_minutes_and_then_looks_into_the_very_thread()
     let outlook = SourceWatch { integration: "outlook".into(), ..watch() };
     let prompt = wake(&[clean(&outlook)]).follow_up_prompt.unwrap();
     assert!(prompt.contains("outlook conversation t-1"), "{prompt}");
-    let own = Finish { wake: Some(wake_in(30)), ..ok(1, vec![watch()]) };
+    let own = FinishAttempt { wake: Some(wake_in(30)), ..ok(vec![watch()]) };
     started().when(finishing(own)).then_with(|_, state| {
         assert_eq!(state.as_ref().unwrap().sleep.as_ref().unwrap().wake_at, at(50 + 1800));
     });
@@ -75,7 +72,7 @@ fn a_task_that_watches_sleeps_five_minutes_and_then_looks_into_the_very_thread()
 
 #[test]
 fn a_question_beats_a_watch_and_the_watch_stays_armed() {
-    let asks = Finish { waiting_for_input: true, ..ok(1, vec![watch()]) };
+    let asks = FinishAttempt { waiting_for_input: true, ..ok(vec![watch()]) };
     started().when(finishing(asks)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "armed", "asked"]);
         assert_eq!(state.as_ref().unwrap().watches.len(), 1);
@@ -86,10 +83,10 @@ fn a_question_beats_a_watch_and_the_watch_stays_armed() {
 fn without_a_plan_a_task_sleeps_while_it_watches_and_else_is_done() {
     let again = woken(watching(), 2);
     again
-        .when(plain(2))
+        .when(finish_ok(2))
         .then_with(|events, _| assert_eq!(kinds(events), ["attempt ended", "run ended", "slept"]));
-    started().when(plain(1)).then_with(|events, _| assert_eq!(kinds(events).last(), Some(&"done")));
-    woken(watching(), 2).when(finishing(ok(2, Vec::new()))).then_with(|events, _| {
+    started().when(finish_ok(1)).then_with(|events, _| assert_eq!(kinds(events).last(), Some(&"done")));
+    woken(watching(), 2).when(finishing_by(2, ok(Vec::new()))).then_with(|events, _| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "done"]);
     });
 }
@@ -105,11 +102,11 @@ fn news_wake_a_sleeping_task_once_whatever_their_order() {
     fired().when(news(&["a", "b"])).then([]);
     fired().when(news(&["c"])).then_with(|events, _| assert_eq!(kinds(events), ["fired", "said"]));
     // A watch that fired and is not requested again ends with the run that was informed.
-    fired().and(lease(2, 61)).when(plain(2)).then_with(|events, state| {
+    fired().and(lease(2, 61)).when(finish_ok(2)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "done"]);
         assert!(state.as_ref().unwrap().watches.is_empty());
     });
-    let rearmed = fired().and(lease(2, 61)).and(finishing(ok(2, vec![watch()])));
+    let rearmed = fired().and(lease(2, 61)).and(finishing_by(2, ok(vec![watch()])));
     rearmed.when(news(&["a", "b"])).then([]);
 }
 
@@ -123,7 +120,7 @@ fn news_for_others_change_nothing() {
     other(|fire| fire.integration = "slack".into());
     other(|fire| fire.correlation_keys = vec!["t-2".into()]);
     let typed = SourceWatch { event_types: vec!["fs.create".into(), " ".into()], ..watch() };
-    let given = || started().and(finishing(ok(1, vec![typed.clone()])));
+    let given = || started().and(finishing(ok(vec![typed.clone()])));
     let of = |kind: &str| {
         Command::FireWatch(FireWatch { event_type: Some(kind.into()), ..event(&["a"]) }).at(at(60))
     };
@@ -133,7 +130,7 @@ fn news_for_others_change_nothing() {
 
 #[test]
 fn news_answer_no_question() {
-    let asks = || started().and(finishing(Finish { waiting_for_input: true, ..ok(1, vec![watch()]) }));
+    let asks = || started().and(finishing(FinishAttempt { waiting_for_input: true, ..ok(vec![watch()]) }));
     asks().when(news(&["a"])).then_with(|events, state| {
         assert_eq!(kinds(events), ["fired", "said"]);
         assert_eq!(state.as_ref().unwrap().state, TaskState::Waiting);
@@ -147,10 +144,10 @@ fn news_answer_no_question() {
 #[test]
 fn news_resume_a_parent_that_waits_for_its_children_and_it_waits_again() {
     let subtasks = vec![SubtaskSpec { prompt: "one".into(), ..SubtaskSpec::default() }];
-    let fan_out = FanOut { subtasks, join: Some(Join::All), watches: Some(vec![watch()]) };
-    let waiting = started().and(finishing(Finish { fan_out, ..report(1, AttemptOutcome::Ok) }));
+    let report = FinishAttempt { subtasks, join: Some(Join::All), ..ok(vec![watch()]) };
+    let waiting = started().and(finishing(report));
     let resumed = waiting.and(news(&["a"])).and(lease(2, 61));
-    resumed.when(plain(2)).then_with(|events, _| {
+    resumed.when(finish_ok(2)).then_with(|events, _| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "asked"]);
     });
 }
@@ -169,8 +166,7 @@ fn watches_about_a_child_go_to_it_and_the_parent_checks_in_an_hour() {
     let plan = |rest: Option<SourceWatch>| {
         let watches = [Some(by_label.clone()), Some(by_output.clone()), rest].into_iter().flatten().collect();
         let subtasks = vec![child("Ann", None), child("Bob", Some("o-2"))];
-        let fan_out = FanOut { subtasks, join: None, watches: Some(watches) };
-        finishing(Finish { fan_out, ..report(1, AttemptOutcome::Ok) })
+        finishing(FinishAttempt { subtasks, ..ok(watches) })
     };
     started().when(plan(None)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "spawned", "slept"]);
@@ -189,8 +185,7 @@ fn watches_about_a_child_go_to_it_and_the_parent_checks_in_an_hour() {
     woken(watching(), 2)
         .when({
             let subtasks = vec![child("Ann", None)];
-            let fan_out = FanOut { subtasks, join: None, watches: Some(vec![by_label.clone()]) };
-            finishing(Finish { fan_out, ..report(2, AttemptOutcome::Ok) })
+            finishing_by(2, FinishAttempt { subtasks, ..ok(vec![by_label.clone()]) })
         })
         .then_with(|events, _| {
             let cause = events.iter().find_map(|event| match event {
@@ -203,25 +198,25 @@ fn watches_about_a_child_go_to_it_and_the_parent_checks_in_an_hour() {
 
 #[test]
 fn equal_watches_are_one_and_a_later_one_continues_and_replaces_the_earlier() {
-    started().when(finishing(ok(1, vec![watch(), watch()]))).then_with(|events, _| {
+    started().when(finishing(ok(vec![watch(), watch()]))).then_with(|events, _| {
         assert_eq!(kinds(events).iter().filter(|kind| **kind == "armed").count(), 1);
     });
     let query = SourceWatch { thread_id: None, query: Some("from:ann".into()), ..watch() };
-    woken(watching(), 2).when(finishing(ok(2, vec![query.clone()]))).then_with(|events, state| {
+    woken(watching(), 2).when(finishing_by(2, ok(vec![query.clone()]))).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "armed", "slept"]);
         let kept: Vec<_> = state.as_ref().unwrap().watches.values().cloned().collect();
         assert_eq!(kept.len(), 1);
         assert_eq!((kept[0].thread_id.as_deref(), kept[0].query.as_deref()), (Some("t-1"), Some("from:ann")));
     });
-    let first = started().and(finishing(ok(1, vec![query.clone()])));
+    let first = started().and(finishing(ok(vec![query.clone()])));
     let other = SourceWatch { query: Some("from:bob".into()), ..query };
-    woken(first, 2).when(finishing(ok(2, vec![other]))).then_with(|_, state| {
+    woken(first, 2).when(finishing_by(2, ok(vec![other]))).then_with(|_, state| {
         let kept: Vec<_> =
             state.as_ref().unwrap().watches.values().map(|watch| watch.query.clone()).collect();
         assert_eq!(kept, [Some("from:bob".to_owned())]);
     });
     // The very same watch stays as it is.
-    woken(watching(), 2).when(finishing(ok(2, vec![watch()]))).then_with(|events, _| {
+    woken(watching(), 2).when(finishing_by(2, ok(vec![watch()]))).then_with(|events, _| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "slept"]);
     });
 }
@@ -230,11 +225,11 @@ fn equal_watches_are_one_and_a_later_one_continues_and_replaces_the_earlier() {
 fn a_watch_without_a_place_to_look_is_dropped_and_an_unknown_integration_is_refused() {
     let nowhere = SourceWatch { thread_id: Some(" ".into()), ..watch() };
     let nobody = SourceWatch { integration: " ".into(), ..watch() };
-    started().when(finishing(ok(1, vec![nowhere, nobody]))).then_with(|events, _| {
+    started().when(finishing(ok(vec![nowhere, nobody]))).then_with(|events, _| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "done"]);
     });
     let fax = SourceWatch { integration: "fax".into(), ..watch() };
-    started().when(finishing(ok(1, vec![watch(), fax]))).then_rejected_with(|rejection| {
+    started().when(finishing(ok(vec![watch(), fax]))).then_rejected_with(|rejection| {
         let Rejection::Invalid(faults) = rejection else { return false };
         faults.len() == 1
             && faults[0].pointer == "/source_watches/1/integration"
@@ -245,14 +240,14 @@ fn a_watch_without_a_place_to_look_is_dropped_and_an_unknown_integration_is_refu
 #[test]
 fn whatever_ends_a_task_ends_its_watches_in_the_same_decision() {
     watching().when(cancel()).then_with(|events, _| assert_eq!(kinds(events), ["disarmed", "cancelled"]));
-    let boom = Finish { error: Some("boom".into()), ..report(2, AttemptOutcome::Error) };
-    let failing = Finish { error_class: Some(crate::outcome_text::ErrorClass::Terminal), ..boom };
-    woken(watching(), 2).when(finishing(failing)).then_with(|events, state| {
+    let boom = FinishAttempt { error: Some("boom".into()), ..report(AttemptOutcome::Error) };
+    let failing = FinishAttempt { error_class: Some(crate::outcome_text::ErrorClass::Terminal), ..boom };
+    woken(watching(), 2).when(finishing_by(2, failing)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "failed"]);
         assert!(state.as_ref().unwrap().watches.is_empty());
     });
     // W-91: only a good end arms watches.
-    let failed = Finish { outcome: AttemptOutcome::Timeout, ..ok(1, vec![watch()]) };
+    let failed = FinishAttempt { outcome: AttemptOutcome::Timeout, ..ok(vec![watch()]) };
     started().when(finishing(failed)).then_with(|events, _| assert!(!kinds(events).contains(&"armed")));
 }
 
@@ -265,8 +260,7 @@ fn a_task_that_keeps_waking_itself_sleeps_longer_and_longer_and_one_that_only_wa
         let before = task_of(&given).sleep.unwrap().wake_at;
         run_no += 1;
         given = woken(given, run_no);
-        let finish = report(u64::from(run_no), AttemptOutcome::Ok);
-        given = given.and(Command::Finish(Box::new(finish)).at(before));
+        given = given.and(finish_ok(u64::from(run_no)).command.at(before));
         if let Some(sleep) = task_of(&given).sleep {
             sleeps.push((sleep.wake_at - before).num_minutes());
         }
@@ -289,6 +283,6 @@ fn a_child_is_born_with_its_watches() {
     assert_eq!(task_of(&born).watches.len(), 1);
     // Its first run may ask for more without meeting them.
     let other = SourceWatch { integration: "slack".into(), ..watch() };
-    let given = born.and(lease(1, 10)).and(finishing(ok(1, vec![clean(&watch()), other])));
+    let given = born.and(lease(1, 10)).and(finishing(ok(vec![clean(&watch()), other])));
     assert_eq!(task_of(&given).watches.len(), 2);
 }

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::Requested;
-use crate::task::command::{BlockerItemSpec, BlockerSpec};
+use crate::task::command::{AskedItem, OpenBlocker};
 use crate::task::event::{Approvers, BlockerStatus, Event, InputAccepted, InputOutcome, InputSource};
 use crate::task::fixture::{
     approvable, decide, done, finish_ok, input, input_with, kinds, open, output, output_id, producing,
@@ -29,10 +29,10 @@ fn asking() -> Given {
 }
 
 fn asking_of(approvers: Option<Approvers>) -> Given {
-    let named = |number| BlockerItemSpec { output_id: output_id(number), item_key: None };
+    let named = |number| AskedItem { output_id: output_id(number), item_key: None };
     started().and(approvable(1, "g")).and(approvable(2, "g")).and(approvable(3, "h")).and(open(
         1,
-        BlockerSpec { items: vec![named(1), named(2)], approvers, ..request("may I send these?") },
+        OpenBlocker { items: vec![named(1), named(2)], approvers, ..request("may I send these?") },
     ))
 }
 
@@ -276,8 +276,8 @@ fn only_those_who_are_asked_approve_and_never_the_requester() {
 
 #[test]
 fn a_request_asked_in_other_words_after_a_vote_is_another_request() {
-    let named = |number| BlockerItemSpec { output_id: output_id(number), item_key: None };
-    let other = BlockerSpec { items: vec![named(3)], approvers: Some(two_of(&[])), ..request("and this?") };
+    let named = |number| AskedItem { output_id: output_id(number), item_key: None };
+    let other = OpenBlocker { items: vec![named(3)], approvers: Some(two_of(&[])), ..request("and this?") };
     let voted = asking_of(Some(two_of(&[]))).and(by("bob", decide(1, "approve", "")));
     let after = task_of(&voted.and(open(1, other)));
     assert_eq!((after.blocker_revision, after.blocker.unwrap().votes.len()), (2, 0));
