@@ -68,14 +68,14 @@ struct InputDecision<'a> {
 }
 
 impl InputDecision<'_> {
-    /// True when the input answers the open question. News of the system never does, nor does a message that takes a turn
-    /// to itself; and a question about a budget or subtasks is not answered by text.
+    /// True when the input answers the open question. A message that takes a turn to itself does not; and a question about
+    /// a budget or subtasks is not answered by text.
     fn answers(&self, blocker: &Blocker) -> bool {
         let is_meant = self.queue_mode != QueueMode::Queue
             || self.approval.verdict.is_some()
             || !self.command.input.answers.is_empty()
             || self.command.input.blocker_id.is_some();
-        self.command.source == InputSource::Caller && is_meant && blocker.takes_text()
+        is_meant && blocker.takes_text()
     }
 
     /// Answers the open question: outputs, question and what follows change together.
@@ -125,8 +125,7 @@ impl InputDecision<'_> {
             // A parent takes inputs while its subtasks work, and waits for them again when its turn ends. A wait for a
             // budget is ended by the budget, or by an interrupting input.
             (TaskState::Waiting, mode)
-                if self.command.source == InputSource::Caller
-                    && (mode == QueueMode::Interrupt || self.task.waits_for_subtasks())
+                if (mode == QueueMode::Interrupt || self.task.waits_for_subtasks())
                     && self.task.blocker.is_some() =>
             {
                 let blocker = self.task.blocker.as_ref();
@@ -161,17 +160,15 @@ impl InputDecision<'_> {
             return [accepted, event].into_iter().chain(close).collect();
         }
         let (decided, call_message) = call.map(|call| (call.event, call.message)).unzip();
-        let is_automated = command.source != InputSource::Caller;
         let asked = match &task.blocker {
             Some(_) => task.outputs_in_question(),
             None => task.outputs_awaiting_approval(),
         };
         // A text that waits for its own turn is not about the open question.
         let is_about_it = task.blocker.is_none() || close.is_some();
-        let wants_revision = !is_automated && is_about_it && task.awaits_approval();
+        let wants_revision = is_about_it && task.awaits_approval();
         let message = match call_message.flatten() {
             Some(message) => message,
-            None if is_automated => self.text.clone(),
             None => composed(task, &self.approval, &self.text, &asked, wants_revision),
         };
         let rejected = match self.approval.verdict {
@@ -221,7 +218,7 @@ impl InputDecision<'_> {
             action: self.approval.verdict,
             items: self.approval.items.clone(),
             queue_mode: self.queue_mode,
-            source: command.source,
+            source: InputSource::Caller,
             answers: command.input.answers.clone(),
             blocker_id: self.task.blocker.as_ref().filter(|b| self.answers(b)).map(|b| b.opened.blocker_id),
             outcome,

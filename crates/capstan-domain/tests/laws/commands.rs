@@ -10,9 +10,7 @@ use capstan_domain::task::command::{
     Accept, AcceptAgentCommand, AskedDeadline, AskedKind, ChildEnded, Command, DecidedItem, FinishAttempt,
     Lease, OpenBlocker, SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
 };
-use capstan_domain::task::event::{
-    Approvers, AttemptOutcome, DeadlineDefault, InputSource, Join, SourceWatch,
-};
+use capstan_domain::task::event::{Approvers, AttemptOutcome, DeadlineDefault, Join, SourceWatch};
 use capstan_domain::task::state::ToolCallState;
 use capstan_domain::task::{Task, TaskState};
 use chrono::{DateTime, Duration, Utc};
@@ -73,7 +71,7 @@ pub(crate) fn say_with(
     Command::SubmitInput(SubmitInput { by: Some(by.into()), ..SubmitInput::new(input_id, input) }).at(at)
 }
 
-/// Says something in one of all the ways: modes, decisions on outputs, votes, things no person said.
+/// Says something in one of all the ways: modes, decisions on outputs, votes.
 pub(crate) fn say_somehow(
     input_id: InputId,
     message: &str,
@@ -81,7 +79,6 @@ pub(crate) fn say_somehow(
     b: u8,
     at: DateTime<Utc>,
 ) -> Requested<Command> {
-    let source = if b % 7 == 6 { InputSource::Watch } else { InputSource::Caller };
     let output_id = OutputId(Uuid::from_u128(2000 + u128::from(a % 3))).to_string();
     let action = if a.is_multiple_of(2) { "approve" } else { "reject" };
     let item = DecidedItem { output_id, action: action.into(), reason: None };
@@ -94,8 +91,7 @@ pub(crate) fn say_somehow(
         ..SubmitTaskInput::from_text(task_id(), message)
     };
     let by = Some(["ann", "bob", "eve"][usize::from(a % 3)].to_owned());
-    Command::SubmitInput(SubmitInput { source, by, grace_ms: 1000, ..SubmitInput::new(input_id, input) })
-        .at(at)
+    Command::SubmitInput(SubmitInput { by, grace_ms: 1000, ..SubmitInput::new(input_id, input) }).at(at)
 }
 
 /// Asks one of all the questions.

@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 
 use crate::id::{BlockerId, InputId, OutputId, RunId, TaskId};
 use crate::task::command::acceptance::MESSAGE_BYTES_MAX;
-use crate::task::event::InputSource;
 
 /// Sends an input to a task: an answer or a new turn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -85,8 +84,6 @@ pub struct SubmitInput {
     pub input_id: InputId,
     /// The run it was addressed to, when it was addressed to one.
     pub run_id: Option<RunId>,
-    /// The source of the input.
-    pub source: InputSource,
     /// The sender, by actor name.
     pub by: Option<String>,
     /// The outputs it decides on that were found in another task.
@@ -106,7 +103,6 @@ impl SubmitInput {
             input,
             input_id,
             run_id: None,
-            source: InputSource::Caller,
             by: None,
             foreign: Vec::new(),
             checked_for: None,

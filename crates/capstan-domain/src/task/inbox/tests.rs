@@ -370,18 +370,6 @@ fn equal_texts_under_different_keys_are_two_inputs() {
 }
 
 #[test]
-fn news_of_the_system_leaves_an_open_question_open() {
-    let fired = SubmitInput { source: InputSource::Watch, ..input(1, "news") };
-    waiting().when(submitting(fired.clone())).then_with(|events, state| {
-        assert_eq!((kinds(events), outcome(events)), (vec!["said"], InputOutcome::Queued));
-        assert!(state.as_ref().unwrap().blocker.is_some());
-    });
-    done().when(submitting(fired)).then_with(|events, _| {
-        assert_eq!(kinds(events), ["said", "run requested"]);
-    });
-}
-
-#[test]
 fn an_archived_task_refuses_requests_of_callers() {
     let put_away = Event::TaskArchived(crate::task::event::TaskArchived { at: at(60) });
     let archived = || {

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 use crate::Requested;
 use crate::task::command::{AskedItem, OpenBlocker};
-use crate::task::event::{Approvers, BlockerStatus, Event, InputAccepted, InputOutcome, InputSource};
+use crate::task::event::{Approvers, BlockerStatus, Event, InputAccepted, InputOutcome};
 use crate::task::fixture::{
     approvable, decide, done, finish_ok, input, input_with, kinds, open, output, output_id, producing,
     request, say, started, submit, task_of, waiting,
@@ -148,17 +148,6 @@ fn a_text_on_a_request_rejects_its_outputs_and_asks_for_a_revision() {
     started().and(approvable(1, "g")).when(say(1, "faster")).then_with(|events, state| {
         assert_eq!(said(events).message, "faster");
         assert_eq!(statuses(state.as_ref().unwrap()), [Pending]);
-    });
-}
-
-#[test]
-fn an_automated_input_leaves_a_request_its_outputs_and_its_own_text_alone() {
-    let fired = SubmitInput { source: InputSource::Watch, ..input(1, "news") };
-    asking().when(submit(fired)).then_with(|events, state| {
-        assert_eq!((kinds(events), said(events).message.as_str()), (vec!["said"], "news"));
-        let task = state.as_ref().unwrap();
-        assert_eq!(statuses(task), [Pending, Pending, Pending]);
-        assert_eq!(task.state, TaskState::Waiting);
     });
 }
 
