@@ -14,7 +14,6 @@ mod claim_tool_call;
 mod conditions;
 mod drain_worker;
 mod lease_attempts;
-mod publish_source_event;
 mod register_worker;
 mod renew_leases;
 mod report_tool_call;
@@ -29,8 +28,8 @@ pub use capstan_domain::task::command::{
     AcceptAgentCommand, AckInput, AppendOutputRows, AppendTaskOutputRows, ArchiveOutput, ArchiveTask,
     AskedDeadline, AskedItem, AskedKind, CancelRun, CancelTask, CheckToolCall, ClaimInput, CreateTaskOutput,
     DecidedItem, DeferInput, EnqueueRunInput, FinalizeOutput, FinalizeTaskOutput, FinishAttempt, OpenBlocker,
-    ProduceOutput, RecordUsage, RetryTask, ReturnAttempt, StartAttempt, SubmitTaskInput, SubtaskSpec,
-    TaskPayload, UnarchiveTask, UpdateTask, WakePlan,
+    ProduceOutput, PublishSourceEvent, RecordUsage, RetryTask, ReturnAttempt, StartAttempt, SubmitTaskInput,
+    SubtaskSpec, TaskPayload, UnarchiveTask, UpdateTask, WakePlan,
 };
 pub use capstan_domain::token::{IssueToken, RevokeToken};
 pub use capstan_domain::workspace::tool::ToolSettings;
@@ -43,7 +42,6 @@ pub use claim_tool_call::ClaimToolCall;
 pub use conditions::{ClaimConditions, Conditions, LeaseConditions, Unconditional};
 pub use drain_worker::DrainWorker;
 pub use lease_attempts::LeaseAttempts;
-pub use publish_source_event::PublishSourceEvent;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
 pub use renew_leases::{RenewLeases, Renewal};
 pub use report_tool_call::ReportToolCall;

@@ -2,12 +2,9 @@
 //! changes nothing when it is repeated, so a caller that got no answer sends the event again.
 
 use capstan_contract::command::PublishSourceEvent;
-use capstan_domain::Faults;
 use capstan_domain::id::{InputId, TaskId};
-use capstan_domain::task::command::FireWatch;
-use capstan_domain::task::event::INTEGRATIONS;
 use capstan_domain::task::event::InputOutcome;
-use capstan_domain::task::{Command, Event};
+use capstan_domain::task::{Command, Event, Rejection};
 use capstan_engine::protocol::SourceKeys;
 use capstan_envelope::Workspace;
 use schemars::JsonSchema;
@@ -19,9 +16,6 @@ use crate::App;
 use crate::call::{CallContext, fresh_id};
 use crate::problem::Problem;
 use crate::receipt::{Receipt, Reply, Success};
-
-/// Most keys and most items of one event.
-const LIST_MAX: usize = 1000;
 
 /// The tasks that received an event.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -47,7 +41,7 @@ struct WatchingTask {
 impl Execute for PublishSourceEvent {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let key = call.key();
-        let event = checked(&self)?;
+        let event = self.checked().map_err(Rejection::Invalid)?;
         let position = app.log.head().await?;
         let watchers = app
             .engine
@@ -90,35 +84,4 @@ impl Execute for PublishSourceEvent {
         let reply = Reply::from_receipt(Success::Accepted, receipt);
         Ok(reply.showing("event", &Delivery { tasks, unmatched_keys }))
     }
-}
-
-/// The event in normal form: texts trimmed, each key once.
-fn checked(body: &PublishSourceEvent) -> Result<FireWatch, Problem> {
-    let mut faults = Faults::default();
-    let integration = body.integration.trim().to_lowercase();
-    if integration.is_empty() {
-        faults.add("/integration", "integration is required");
-    } else if !INTEGRATIONS.contains(&integration.as_str()) {
-        faults.add("/integration", format!("unsupported source watch integration {integration:?}"));
-    }
-    let mut keys: Vec<String> = body.correlation_keys.iter().map(|key| key.trim().to_owned()).collect();
-    keys.retain(|key| !key.is_empty());
-    keys.sort_unstable();
-    keys.dedup();
-    for (pointer, len) in [("/correlation_keys", keys.len()), ("/items", body.items.len())] {
-        let message = format!("{} must have 1 to {LIST_MAX} entries", pointer.trim_start_matches('/'));
-        faults.require((1..=LIST_MAX).contains(&len), pointer, &message);
-    }
-    Problem::refuse(faults)?;
-    Ok(FireWatch {
-        integration,
-        correlation_keys: keys,
-        items: body.items.clone(),
-        event_type: body
-            .event_type
-            .as_deref()
-            .map(str::trim)
-            .filter(|kind| !kind.is_empty())
-            .map(str::to_owned),
-    })
 }

@@ -32,7 +32,7 @@ pub use output::{
     AppendOutputRows, AppendTaskOutputRows, ArchiveOutput, ArchiveOutputs, CreateTaskOutput, FinalizeOutput,
     FinalizeTaskOutput, ProduceOutput,
 };
-pub use plan::{ChildEnded, FireWatch, ParentHeard, SubtaskSpec};
+pub use plan::{ChildEnded, FireWatch, ParentHeard, PublishSourceEvent, SubtaskSpec};
 pub use tool_call::{CheckToolCall, EndToolCall, StartToolCall, ToolCheck};
 
 use chrono::{DateTime, Utc};

@@ -6,13 +6,47 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::id::{InputId, derived};
-use crate::task::command::FireWatch;
-use crate::task::event::{Event, InputSource, SourceWatch, WatchFired};
+use crate::task::command::{FireWatch, PublishSourceEvent};
+use crate::task::event::{Event, INTEGRATIONS, InputSource, SourceWatch, WatchFired};
 use crate::task::state::Task;
 use crate::task::steps::input;
+use crate::text::non_blank;
+use crate::{Fault, Faults};
 
+/// Most keys and most items of one event.
+const LIST_MAX: usize = 1000;
 /// Most items an input lists one by one.
 const ITEMS_MAX: usize = 20;
+
+impl PublishSourceEvent {
+    /// The event in normal form: texts trimmed, each key once.
+    pub fn checked(&self) -> Result<FireWatch, Vec<Fault>> {
+        let mut faults = Faults::default();
+        let integration = faults.required("/integration", &self.integration).to_lowercase();
+        if !integration.is_empty() && !INTEGRATIONS.contains(&integration.as_str()) {
+            faults.add("/integration", format!("unsupported source watch integration {integration:?}"));
+        }
+        let mut correlation_keys: Vec<_> =
+            self.correlation_keys.iter().filter_map(|key| non_blank(Some(key))).collect();
+        correlation_keys.sort_unstable();
+        correlation_keys.dedup();
+        for (name, len) in [("correlation_keys", correlation_keys.len()), ("items", self.items.len())] {
+            let holds = (1..=LIST_MAX).contains(&len);
+            faults.require(
+                holds,
+                &format!("/{name}"),
+                format_args!("{name} must have 1 to {LIST_MAX} entries"),
+            );
+        }
+        faults.into_result()?;
+        Ok(FireWatch {
+            integration,
+            correlation_keys,
+            items: self.items.clone(),
+            event_type: non_blank(self.event_type.as_deref()),
+        })
+    }
+}
 
 impl FireWatch {
     /// Names the event by what is new: the same items in any order are the same event.
@@ -67,4 +101,46 @@ fn news(watch: &SourceWatch, items: &[Value]) -> String {
         text.push_str(&format!("\nReply in the {} thread {thread}.", watch.integration));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_source_event_is_matched_in_normal_form() {
+        let event = PublishSourceEvent {
+            integration: " Gmail ".into(),
+            correlation_keys: vec!["t-2".into(), " t-1 ".into(), " ".into(), "t-2".into()],
+            items: vec![json!("a")],
+            event_type: Some(" ".into()),
+        };
+        let normal = FireWatch {
+            integration: "gmail".into(),
+            correlation_keys: vec!["t-1".into(), "t-2".into()],
+            items: vec![json!("a")],
+            event_type: None,
+        };
+        assert_eq!(event.checked(), Ok(normal));
+    }
+
+    #[test]
+    fn all_faults_of_a_source_event_are_reported_together() {
+        let pointers = |event: PublishSourceEvent| {
+            event.checked().unwrap_err().into_iter().map(|fault| fault.pointer).collect::<Vec<_>>()
+        };
+        let empty = PublishSourceEvent::default();
+        assert_eq!(pointers(empty), ["/integration", "/correlation_keys", "/items"]);
+        let (integration, keys) = ("fax".to_owned(), vec!["k".to_owned()]);
+        let items = vec![json!(1); LIST_MAX + 1];
+        let event = PublishSourceEvent {
+            integration,
+            correlation_keys: keys,
+            items,
+            ..PublishSourceEvent::default()
+        };
+        assert_eq!(pointers(event), ["/integration", "/items"]);
+    }
 }

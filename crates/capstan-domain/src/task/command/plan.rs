@@ -58,7 +58,21 @@ pub struct ChildEnded {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParentHeard;
 
-/// A source event (`PublishSourceEvent`) that a watch of this task may match.
+/// Something happened outside: tasks of the workspace that watch for it are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PublishSourceEvent {
+    /// Integration the event comes from.
+    pub integration: String,
+    /// Keys of the threads, messages, entities and queries the event concerns.
+    pub correlation_keys: Vec<String>,
+    /// New items. The same items, in any order, are the same event.
+    pub items: Vec<Value>,
+    /// Type of the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<String>,
+}
+
+/// A source event in normal form, which a watch of this task may match.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FireWatch {
     /// The integration it happened in.
