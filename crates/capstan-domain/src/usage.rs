@@ -72,17 +72,36 @@ impl Usage {
         self
     }
 
-    /// A worker's report as it is recorded: filled in, then checked, so that the sums are judged too.
+    /// A worker's report as it is recorded: checked as it was given, then filled in, and the sums are checked.
     pub fn reported(self) -> Result<Self, Vec<Fault>> {
-        let usage = self.normalised();
         let mut faults = Faults::default();
-        for (name, model) in &usage.models {
+        for (name, model) in &self.models {
             let name = name.replace('~', "~0").replace('/', "~1");
             model.check(&format!("/usage/models/{name}"), &mut faults);
         }
-        check_tokens("/usage/total_tokens", usage.total_tokens, &mut faults);
-        usage.total().check("/usage", &mut faults);
+        check_tokens("/usage/total_tokens", self.total_tokens, &mut faults);
+        self.total().check("/usage", &mut faults);
         faults.into_result()?;
+        let usage = self.normalised();
+        let mut sums = Faults::default();
+        let counters = [
+            usage.total_tokens,
+            usage.input_tokens,
+            usage.output_tokens,
+            usage.cache_creation_input_tokens,
+            usage.cache_read_input_tokens,
+        ];
+        sums.require(
+            counters.iter().all(|tokens| *tokens <= TOKENS_MAX),
+            "/usage",
+            format_args!("the tokens must add up to at most {TOKENS_MAX}"),
+        );
+        sums.require(
+            usage.cost_usd <= COST_USD_MAX,
+            "/usage",
+            format_args!("the costs must add up to at most {COST_USD_MAX} US dollars"),
+        );
+        sums.into_result()?;
         Ok(usage)
     }
 
@@ -248,10 +267,10 @@ mod tests {
     fn finite_costs_whose_sum_is_not_are_refused_and_every_one_is_named() {
         assert_eq!(
             pointers(of_models(&[("a/b", model(0, 1e308)), ("c~", model(0, 1e308))])),
-            ["/usage/models/a~1b/cost_usd", "/usage/models/c~0/cost_usd", "/usage/cost_usd"]
+            ["/usage/models/a~1b/cost_usd", "/usage/models/c~0/cost_usd"]
         );
         let within = [("a", model(0, COST_USD_MAX)), ("b", model(0, COST_USD_MAX))];
-        assert_eq!(pointers(of_models(&within)), ["/usage/cost_usd"]);
+        assert_eq!(pointers(of_models(&within)), ["/usage"]);
     }
 
     #[test]
@@ -286,6 +305,10 @@ mod tests {
             assert_eq!(pointers(usage), [pointer]);
         }
         let sum = Usage { input_tokens: TOKENS_MAX, output_tokens: 1, ..Usage::default() };
-        assert_eq!(pointers(sum), ["/usage/total_tokens"]);
+        assert_eq!(pointers(sum), ["/usage"], "the total was not given");
+        let half = TOKENS_MAX / 2 + 1;
+        let dear = |cost_usd| model(half, cost_usd);
+        let sum = of_models(&[("a", dear(COST_USD_MAX)), ("b", dear(1.0))]);
+        assert_eq!(pointers(sum), ["/usage", "/usage"]);
     }
 }

@@ -151,6 +151,6 @@ mod tests {
         let models = [dear("a"), dear("b")].into();
         started()
             .when(usage(1, Usage { models, ..Usage::default() }))
-            .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 3));
+            .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 2));
     }
 }
