@@ -26,8 +26,8 @@ pub use capstan_contract::command::{
     AcceptAgentCommand, AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, AskedItem, AskedKind,
     CheckToolCall, ClaimConditions, ClaimInput, ClaimToolCall, CreateAgent, DeferInput, DrainWorker,
     FinalizeOutput, FinishAttempt, LeaseAttempts, LeaseConditions, LogLine, OpenBlocker, ProduceOutput,
-    RecordUsage, RegisterWorker, RenewLeases, Renewal, ReportToolCall, ReturnAttempt, RunEvent, StartAttempt,
-    SubtaskSpec, WakePlan, WorkerCapabilities,
+    RecordUsage, RegisterWorker, RenewLeases, Renewal, ReportToolCall, ReportedOutcome, ReturnAttempt,
+    RunEvent, StartAttempt, SubtaskSpec, WakePlan, WorkerCapabilities,
 };
 pub use capstan_contract::lease::{
     ClaimedInput, ClaimedToolCall, Decision, LeasedAttempt, RegisteredWorker, RenewAnswer, RenewStatus,
@@ -36,9 +36,7 @@ pub use capstan_contract::lease::{
 pub use capstan_domain::id::{AgentId, AttemptId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
 pub use capstan_domain::outcome_text::ErrorClass;
 pub use capstan_domain::policy::RunPolicy;
-pub use capstan_domain::task::event::{
-    AttemptOutcome, InputKind, Join, OutputStatus, Question, RunCause, SourceWatch,
-};
+pub use capstan_domain::task::event::{InputKind, Join, OutputStatus, Question, RunCause, SourceWatch};
 pub use capstan_domain::usage::{ModelUsage, Usage};
 pub use client::{Client, ClientConfig};
 pub use dead_letter::DeadLetter;

@@ -28,8 +28,8 @@ pub use capstan_domain::task::command::{
     AcceptAgentCommand, AckInput, AppendOutputRows, AppendTaskOutputRows, ArchiveOutput, ArchiveTask,
     AskedDeadline, AskedItem, AskedKind, CancelRun, CancelTask, CheckToolCall, ClaimInput, CreateTaskOutput,
     DecidedItem, DeferInput, EnqueueRunInput, FinalizeOutput, FinalizeTaskOutput, FinishAttempt, OpenBlocker,
-    ProduceOutput, PublishSourceEvent, RecordUsage, RetryTask, ReturnAttempt, StartAttempt, SubmitTaskInput,
-    SubtaskSpec, TaskPayload, UnarchiveTask, UpdateTask, WakePlan,
+    ProduceOutput, PublishSourceEvent, RecordUsage, ReportedOutcome, RetryTask, ReturnAttempt, StartAttempt,
+    SubmitTaskInput, SubtaskSpec, TaskPayload, UnarchiveTask, UpdateTask, WakePlan,
 };
 pub use capstan_domain::token::{IssueToken, RevokeToken};
 pub use capstan_domain::workspace::tool::ToolSettings;

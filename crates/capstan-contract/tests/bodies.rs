@@ -303,6 +303,7 @@ fn wrong_types_are_refused() {
     assert!(!reads::<SubmitTaskInput>(&json!({"message": "m", "answers": []})));
     assert!(!reads::<RenewLeases>(&json!({"worker_id": TASK, "renewals": [{"attempt_id": 7, "epoch": 1}]})));
     assert!(!reads::<FinishAttempt>(&under_lease(json!({"outcome": "well"}))));
+    assert!(!reads::<FinishAttempt>(&under_lease(json!({"outcome": "lost"}))), "only the engine says so");
     assert!(!reads::<RecordUsage>(&under_lease(json!({"usage": {"input_tokens": -1}}))));
 }
 

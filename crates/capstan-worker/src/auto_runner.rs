@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use capstan_client::{AttemptOutcome, ErrorClass, FinishAttempt};
+use capstan_client::{ErrorClass, FinishAttempt, ReportedOutcome};
 use serde_json::Value;
 
 use crate::registry::{runner, runner_names};
@@ -33,7 +33,7 @@ impl Runner for AutoRunner {
             None => Conclusion::Report(Box::new(FinishAttempt {
                 error: Some(format!("this worker does not have the runner {name:?}")),
                 error_class: Some(ErrorClass::Terminal),
-                ..FinishAttempt::new(AttemptOutcome::Error)
+                ..FinishAttempt::new(ReportedOutcome::Error)
             })),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use capstan_client::{
-    AttemptOutcome, Client, Error, ErrorClass, FinishAttempt, LeaseConditions, LeasedAttempt,
+    Client, Error, ErrorClass, FinishAttempt, LeaseConditions, LeasedAttempt, ReportedOutcome,
 };
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ pub(crate) async fn execute(
         },
         Conclusion::Report(result) => match reporter.finish(&result).await {
             Ok(()) => {
-                tracing::debug!(%attempt, outcome = result.outcome.as_str(), "the attempt was reported");
+                tracing::debug!(%attempt, outcome = ?result.outcome, "the attempt was reported");
             }
             Err(ReportError::Lost) => tracing::info!(%attempt, "the lease was lost before the report"),
             Err(ReportError::Refused(error)) => report_refusal(&reporter, &result, &error).await,
@@ -62,7 +62,7 @@ async fn report_refusal(reporter: &Reporter, result: &FinishAttempt, refusal: &E
         exit_code: result.exit_code,
         error: Some(format!("the report of the run's end was refused: {refusal}")),
         error_class: Some(ErrorClass::Terminal),
-        ..FinishAttempt::new(AttemptOutcome::Error)
+        ..FinishAttempt::new(ReportedOutcome::Error)
     };
     if let Err(error) = reporter.finish(&plain).await {
         // Left until the lease ends, so that the task is not blocked by a report that is always refused.

@@ -1,7 +1,7 @@
 //! Ends every attempt at once.
 
 use async_trait::async_trait;
-use capstan_client::{AttemptOutcome, FinishAttempt};
+use capstan_client::{FinishAttempt, ReportedOutcome};
 
 use crate::{Assignment, Conclusion, Runner};
 
@@ -12,7 +12,7 @@ pub struct NoopRunner;
 #[async_trait]
 impl Runner for NoopRunner {
     async fn run(&self, _assignment: Assignment) -> Conclusion {
-        let result = FinishAttempt { exit_code: Some(0), ..FinishAttempt::new(AttemptOutcome::Ok) };
+        let result = FinishAttempt { exit_code: Some(0), ..FinishAttempt::new(ReportedOutcome::Ok) };
         Conclusion::Report(Box::new(result))
     }
 }

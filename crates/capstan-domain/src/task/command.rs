@@ -17,8 +17,8 @@ mod tool_call;
 
 pub use acceptance::{Accept, AcceptAgentCommand, MESSAGE_BYTES_MAX, Parent};
 pub use attempt::{
-    ExpireLease, ExpireQueue, FinishAttempt, Lease, RecordUsage, ReleaseAttempt, ReturnAttempt, StartAttempt,
-    TimeOutAttempt, WakePlan,
+    ExpireLease, ExpireQueue, FinishAttempt, Lease, RecordUsage, ReleaseAttempt, ReportedOutcome,
+    ReturnAttempt, StartAttempt, TimeOutAttempt, WakePlan,
 };
 pub use blocker::{AskedDeadline, AskedItem, AskedKind, ExpireBlocker, OpenBlocker};
 pub use budget::{LiftBudget, StopForBudget, WarnBudget};
@@ -30,7 +30,7 @@ pub use lifecycle::{
 };
 pub use output::{
     AppendOutputRows, AppendTaskOutputRows, ArchiveOutput, ArchiveOutputs, CreateTaskOutput, FinalizeOutput,
-    FinalizeTaskOutput, ProduceOutput,
+    FinalizeTaskOutput, NewOutputStatus, ProduceOutput,
 };
 pub use plan::{ChildEnded, FireWatch, ParentHeard, PublishSourceEvent, SubtaskSpec};
 pub use tool_call::{CheckToolCall, EndToolCall, StartToolCall, ToolCheck};

@@ -10,10 +10,10 @@ use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, WorkerId
 use crate::outcome_text::ErrorClass;
 use crate::task::command::{
     Accept, AcceptAgentCommand, AckInput, AskedKind, CancelTask, Command, DeferInput, ExpireBlocker,
-    ExpireLease, FinishAttempt, Lease, OpenBlocker, ProduceOutput, SubmitInput, SubmitTaskInput,
-    TimeOutAttempt, WakePlan,
+    ExpireLease, FinishAttempt, Lease, NewOutputStatus, OpenBlocker, ProduceOutput, ReportedOutcome,
+    SubmitInput, SubmitTaskInput, TimeOutAttempt, WakePlan,
 };
-use crate::task::event::{AttemptOutcome, Event, OutputStatus};
+use crate::task::event::Event;
 use crate::task::{Task, TaskDecider};
 
 pub(super) const GRACE_MS: i64 = 10_000;
@@ -187,7 +187,7 @@ pub(super) fn time_out(epoch: u64, seconds: i64) -> Requested<Command> {
     Command::TimeOutAttempt(TimeOutAttempt { attempt_id: attempt(epoch), grace_ms: GRACE_MS }).at(at(seconds))
 }
 
-pub(super) fn report(outcome: AttemptOutcome) -> FinishAttempt {
+pub(super) fn report(outcome: ReportedOutcome) -> FinishAttempt {
     FinishAttempt::new(outcome)
 }
 
@@ -196,7 +196,7 @@ pub(super) fn failure(class: ErrorClass) -> FinishAttempt {
         error: Some("boom".into()),
         error_class: Some(class),
         exit_code: Some(1),
-        ..report(AttemptOutcome::Error)
+        ..report(ReportedOutcome::Error)
     }
 }
 
@@ -210,14 +210,14 @@ pub(super) fn finishing_by(epoch: u64, report: FinishAttempt) -> Requested<Comma
 }
 
 pub(super) fn finish_ok(epoch: u64) -> Requested<Command> {
-    finishing_by(epoch, report(AttemptOutcome::Ok))
+    finishing_by(epoch, report(ReportedOutcome::Ok))
 }
 
 pub(super) fn wake_in(minutes: i64) -> WakePlan {
     WakePlan { delay_minutes: Some(minutes), ..WakePlan::default() }
 }
 
-pub(super) fn output(number: u128, status: OutputStatus) -> ProduceOutput {
+pub(super) fn output(number: u128, status: NewOutputStatus) -> ProduceOutput {
     ProduceOutput {
         id: None,
         name: Some(number.to_string()),
@@ -236,13 +236,13 @@ pub(super) fn producing(number: u128, output: ProduceOutput) -> Requested<Comman
     Command::ProduceOutput { command, output_id, attempt_id: Some(attempt(1)) }.at(at(16))
 }
 
-pub(super) fn produce(number: u128, status: OutputStatus) -> Requested<Command> {
+pub(super) fn produce(number: u128, status: NewOutputStatus) -> Requested<Command> {
     producing(number, output(number, status))
 }
 
 /// Produces an output that waits for an approval, in a wait group.
 pub(super) fn approvable(number: u128, group: &str) -> Requested<Command> {
-    let mut produced = output(number, OutputStatus::Pending);
+    let mut produced = output(number, NewOutputStatus::Pending);
     produced.title = format!("Output {number}");
     produced.metadata.insert("_wait_group_id".into(), group.into());
     producing(number, produced)

@@ -19,16 +19,11 @@ pub(super) fn produce(
     attempt_id: Option<&AttemptId>,
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
-    let status = command.status.unwrap_or(OutputStatus::Active);
+    let status = command.status.map_or(OutputStatus::Active, Into::into);
     let run_id = run_of_caller(task, attempt_id)?;
     let mut faults = Faults::default();
     let output_type = faults.required("/output_type", &command.output_type).to_owned();
     let title = faults.required("/title", &command.title).to_owned();
-    faults.require(
-        matches!(status, OutputStatus::Active | OutputStatus::Pending),
-        "/status",
-        "status must be active or pending",
-    );
     faults.into_result().map_err(Rejection::Invalid)?;
     let produced = OutputProduced {
         output_id,
@@ -120,6 +115,7 @@ mod tests {
     use super::*;
     use crate::Requested;
     use crate::task::Command;
+    use crate::task::command::NewOutputStatus;
     use crate::task::fixture::{
         at, attempt, finish_ok, kinds, output, output_id, produce, producing, queued, started, stopping,
     };
@@ -142,23 +138,24 @@ mod tests {
 
     #[test]
     fn an_output_is_produced_once() {
-        let produced = || started().and(produce(1, OutputStatus::Active));
-        started().when(produce(1, OutputStatus::Active)).then_with(|events, state| {
+        let produced = || started().and(produce(1, NewOutputStatus::Active));
+        started().when(produce(1, NewOutputStatus::Active)).then_with(|events, state| {
             assert_eq!(kinds(events), ["output"]);
             assert_eq!(state.as_ref().unwrap().outputs[&output_id(1)].status, OutputStatus::Active);
         });
-        produced().when(produce(1, OutputStatus::Active)).then_nothing();
+        produced().when(produce(1, NewOutputStatus::Active)).then_nothing();
     }
 
     #[test]
     fn the_same_id_with_other_content_is_a_conflict_and_what_became_of_it_since_does_not_matter() {
-        let produced = || started().and(produce(1, OutputStatus::Active));
-        let titled = |title: &str| ProduceOutput { title: title.into(), ..output(1, OutputStatus::Active) };
+        let produced = || started().and(produce(1, NewOutputStatus::Active));
+        let titled =
+            |title: &str| ProduceOutput { title: title.into(), ..output(1, NewOutputStatus::Active) };
         let noted = ProduceOutput {
             metadata: json!({"note": 1}).as_object().unwrap().clone(),
-            ..output(1, OutputStatus::Active)
+            ..output(1, NewOutputStatus::Active)
         };
-        for other in [titled("Another"), noted, output(1, OutputStatus::Pending)] {
+        for other in [titled("Another"), noted, output(1, NewOutputStatus::Pending)] {
             produced().when(producing(1, other)).then_rejected(Rejection::OutputConflict);
         }
         produced()
@@ -171,7 +168,7 @@ mod tests {
     #[test]
     fn callers_from_outside_add_outputs_in_every_state_without_a_lease() {
         let outside = || {
-            let command = Box::new(output(1, OutputStatus::Active));
+            let command = Box::new(output(1, NewOutputStatus::Active));
             Command::ProduceOutput { command, output_id: output_id(1), attempt_id: None }.at(at(16))
         };
         for history in [queued(), started(), stopping(), started().and(finish_ok(1))] {
@@ -181,13 +178,13 @@ mod tests {
             });
         }
         // What the agent made and what is added from outside are one set.
-        started().and(produce(1, OutputStatus::Active)).when(outside()).then_nothing();
+        started().and(produce(1, NewOutputStatus::Active)).when(outside()).then_nothing();
         let more = Command::AppendOutputRows {
             command: AppendOutputRows { output_id: output_id(1), rows: vec![json!(1)] },
             attempt_id: None,
         }
         .at(at(60));
-        let ended = || started().and(produce(1, OutputStatus::Active)).and(finish_ok(1));
+        let ended = || started().and(produce(1, NewOutputStatus::Active)).and(finish_ok(1));
         ended().when(more.clone()).then_with(|events, _| assert_eq!(kinds(events), ["rows"]));
         queued().when(more).then_rejected(Rejection::PartNotFound("output"));
     }
@@ -198,7 +195,8 @@ mod tests {
             let output_ids = numbers.iter().map(|number| output_id(*number)).collect();
             Command::ArchiveOutputs(ArchiveOutputs { output_ids }).at(at(60))
         };
-        let two = || started().and(produce(1, OutputStatus::Active)).and(produce(2, OutputStatus::Active));
+        let two =
+            || started().and(produce(1, NewOutputStatus::Active)).and(produce(2, NewOutputStatus::Active));
         two().when(archive(&[1])).then_with(|events, _| assert_eq!(kinds(events), ["output archived"]));
         two().and(archive(&[1])).when(archive(&[1])).then_nothing();
         two()
@@ -213,17 +211,16 @@ mod tests {
         let command = ProduceOutput {
             output_type: " ".into(),
             title: String::new(),
-            status: Some(OutputStatus::Approved),
-            ..output(1, OutputStatus::Active)
+            ..output(1, NewOutputStatus::Active)
         };
         started()
             .when(producing(1, command))
-            .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 3));
+            .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 2));
     }
 
     #[test]
     fn rows_are_added_to_an_output_of_the_task() {
-        let produced = || started().and(produce(1, OutputStatus::Active));
+        let produced = || started().and(produce(1, NewOutputStatus::Active));
         produced()
             .when(rows(1, vec![json!({"a": 1})]))
             .then_with(|events, _| assert_eq!(kinds(events), ["rows"]));
@@ -233,7 +230,7 @@ mod tests {
 
     #[test]
     fn an_output_takes_its_final_summary_and_the_same_again_changes_nothing() {
-        let produced = || started().and(produce(1, OutputStatus::Active));
+        let produced = || started().and(produce(1, NewOutputStatus::Active));
         produced().when(finalize(1, "all")).then_with(|events, _| assert_eq!(kinds(events), ["finalized"]));
         produced().and(finalize(1, "all")).when(finalize(1, "all")).then_nothing();
         produced()
@@ -247,9 +244,9 @@ mod tests {
     fn only_the_live_attempt_produces() {
         for (history, current_epoch) in [(queued(), 0), (stopping(), 1), (started().and(finish_ok(1)), 1)] {
             let lost = Rejection::LeaseLost { current_epoch };
-            history.when(produce(1, OutputStatus::Active)).then_rejected(lost);
+            history.when(produce(1, NewOutputStatus::Active)).then_rejected(lost);
         }
-        let after = || started().and(produce(1, OutputStatus::Active)).and(finish_ok(1));
+        let after = || started().and(produce(1, NewOutputStatus::Active)).and(finish_ok(1));
         after().when(rows(1, vec![json!(1)])).then_rejected(Rejection::LeaseLost { current_epoch: 1 });
         after().when(finalize(1, "x")).then_rejected(Rejection::LeaseLost { current_epoch: 1 });
     }

@@ -57,9 +57,6 @@ pub(super) fn finish(
 ) -> Result<Vec<Event>, Rejection> {
     let holder = task.live.as_ref().filter(|live| live.attempt_id == *attempt_id);
     let live = holder.ok_or(Rejection::LeaseLost { current_epoch: task.epoch })?;
-    if command.outcome == AttemptOutcome::Lost {
-        return Err(Rejection::invalid("/outcome", "outcome must be ok, error, timeout or cancelled"));
-    }
     let mut events = match &command.usage {
         Some(usage) => budget::record_usage(task, live, usage, false, at)?,
         None => Vec::new(),
@@ -70,16 +67,16 @@ pub(super) fn finish(
         return Ok(events);
     }
     run::return_claimed_inputs(task, at, &mut events);
-    let class = (command.outcome == AttemptOutcome::Error).then(|| class_of(command));
-    events.push(ended(live, command.outcome, command, at, class.or(command.error_class)));
+    let class = (command.outcome == ReportedOutcome::Error).then(|| class_of(command));
+    events.push(ended(live, command.outcome.into(), command, at, class.or(command.error_class)));
     match command.outcome {
-        AttemptOutcome::Ok => settle_ok(task, live, command, at, &mut events)?,
-        AttemptOutcome::Error => settle_error(task, live, command, at, &mut events),
-        AttemptOutcome::Timeout => {
+        ReportedOutcome::Ok => settle_ok(task, live, command, at, &mut events)?,
+        ReportedOutcome::Error => settle_error(task, live, command, at, &mut events),
+        ReportedOutcome::Timeout => {
             let error = command.error.clone().unwrap_or_else(|| "the run timed out".to_owned());
             fail(task, live, RunStatus::Timeout, command, at, error, &mut events);
         }
-        AttemptOutcome::Cancelled | AttemptOutcome::Lost => {
+        ReportedOutcome::Cancelled => {
             blocker::close_open(task, BlockerStatus::Cancelled, at, &mut events);
             events.push(run_over(live, RunStatus::Cancelled, command, at, command.error.clone()));
             run::cancel_task(task, command.error.clone(), at, &mut events);

@@ -8,9 +8,9 @@ use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{
     Accept, AcceptAgentCommand, AskedDeadline, AskedKind, ChildEnded, Command, DecidedItem, FinishAttempt,
-    Lease, OpenBlocker, SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
+    Lease, OpenBlocker, ReportedOutcome, SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
 };
-use capstan_domain::task::event::{Approvers, AttemptOutcome, DeadlineDefault, Join, SourceWatch};
+use capstan_domain::task::event::{Approvers, DeadlineDefault, Join, SourceWatch};
 use capstan_domain::task::state::ToolCallState;
 use capstan_domain::task::{Task, TaskState};
 use chrono::{DateTime, Duration, Utc};
@@ -115,7 +115,7 @@ pub(crate) fn question(summary: String, a: u8, b: u8, at: DateTime<Utc>) -> Open
 
 pub(crate) fn finish(
     attempt_id: AttemptId,
-    outcome: AttemptOutcome,
+    outcome: ReportedOutcome,
     error_class: Option<ErrorClass>,
     plan: u8,
     at: DateTime<Utc>,
@@ -156,7 +156,7 @@ pub(crate) fn child_ended(
 }
 
 /// Children and watches in many combinations.
-fn fan_out(outcome: AttemptOutcome, plan: u8) -> FinishAttempt {
+fn fan_out(outcome: ReportedOutcome, plan: u8) -> FinishAttempt {
     let prompts: &[&str] = [&[][..], &[], &["one"], &["one", " ", "two"]][usize::from(plan / 16 % 4)];
     let spec = |prompt: &&str| SubtaskSpec {
         prompt: (*prompt).to_owned(),

@@ -6,12 +6,12 @@ use capstan_domain::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId}
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::task::command::{
     AckInput, AppendOutputRows, ArchiveTask, CancelRun, CancelTask, CheckToolCall, Command, DeferInput,
-    EndToolCall, ExpireBlocker, ExpireLease, ExpireQueue, FinalizeOutput, FireWatch, LiftBudget, ParentHeard,
-    PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, RetryTask, ReturnAttempt, StartToolCall,
-    StopForBudget, SubmitTaskInput, TaskPayload, TimeOutAttempt, ToolCheck, UnarchiveTask, UpdateTask, Wake,
-    WarnBudget,
+    EndToolCall, ExpireBlocker, ExpireLease, ExpireQueue, FinalizeOutput, FireWatch, LiftBudget,
+    NewOutputStatus, ParentHeard, PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, ReportedOutcome,
+    RetryTask, ReturnAttempt, StartToolCall, StopForBudget, SubmitTaskInput, TaskPayload, TimeOutAttempt,
+    ToolCheck, UnarchiveTask, UpdateTask, Wake, WarnBudget,
 };
-use capstan_domain::task::event::{AttemptOutcome, BudgetScope, OutputStatus, ToolExecutor, ToolOutcome};
+use capstan_domain::task::event::{BudgetScope, ToolExecutor, ToolOutcome};
 use capstan_domain::task::spending::Spending;
 use capstan_domain::task::state::ToolCallState;
 use capstan_domain::task::{Event, Rejection, State, Task, TaskDecider, TaskState};
@@ -201,7 +201,7 @@ pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<Requested<Comma
             return Some(Command::ReleaseAttempt(ReleaseAttempt { attempt_id }).at(now));
         }
         if task.state != TaskState::Waiting {
-            return Some(finish(attempt_id, AttemptOutcome::Ok, None, 0, now));
+            return Some(finish(attempt_id, ReportedOutcome::Ok, None, 0, now));
         }
     }
     if !task.children.joins.is_empty() && task.state != TaskState::Queued {
@@ -362,11 +362,10 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
         }
         Kind::Finish => {
             let outcome = match a % 12 {
-                0..=5 => AttemptOutcome::Ok,
-                6..=8 => AttemptOutcome::Error,
-                9 => AttemptOutcome::Timeout,
-                10 => AttemptOutcome::Cancelled,
-                _ => AttemptOutcome::Lost,
+                0..=5 => ReportedOutcome::Ok,
+                6..=8 => ReportedOutcome::Error,
+                9 => ReportedOutcome::Timeout,
+                _ => ReportedOutcome::Cancelled,
             };
             let class = match b % 4 {
                 0 => None,
@@ -397,7 +396,7 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
                 uri: None,
                 data: Map::new(),
                 metadata: Map::new(),
-                status: (b % 2 > 0).then_some(OutputStatus::Pending),
+                status: (b % 2 > 0).then_some(NewOutputStatus::Pending),
             });
             Command::ProduceOutput { command, output_id, attempt_id: fence(attempt_id) }.at(at)
         }

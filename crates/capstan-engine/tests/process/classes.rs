@@ -5,8 +5,7 @@ use capstan_domain::class::{self, ConfigureClass, Health};
 use capstan_domain::id::AttemptId;
 use capstan_domain::matching::{StreamKey, WaitingReason};
 use capstan_domain::outcome_text::ErrorClass;
-use capstan_domain::task::command::FinishAttempt;
-use capstan_domain::task::event::AttemptOutcome;
+use capstan_domain::task::command::{FinishAttempt, ReportedOutcome};
 use capstan_engine::protocol::{Answer, Request};
 use chrono::Duration;
 
@@ -41,9 +40,9 @@ fn why(bench: &mut Bench, key: &StreamKey) -> Vec<WaitingReason> {
     }
 }
 
-fn end(bench: &mut Bench, attempt: &AttemptId, outcome: AttemptOutcome) {
+fn end(bench: &mut Bench, attempt: &AttemptId, outcome: ReportedOutcome) {
     let key = StreamKey::new(&attempt.workspace, attempt.task);
-    let error_class = (outcome == AttemptOutcome::Error).then_some(ErrorClass::Terminal);
+    let error_class = (outcome == ReportedOutcome::Error).then_some(ErrorClass::Terminal);
     let report = FinishAttempt { error_class, ..FinishAttempt::new(outcome) };
     bench.send(&key, &finish_with(attempt, report).at(bench.now));
 }
@@ -56,7 +55,7 @@ fn degraded() -> (Bench, capstan_domain::id::WorkerId, (String, String), Vec<Str
     let class = class_of(&bench, &keys[0]);
     for _ in 0..5 {
         let attempt = bench.lease_now(worker, 1).remove(0);
-        end(&mut bench, &attempt.attempt_id, AttemptOutcome::Error);
+        end(&mut bench, &attempt.attempt_id, ReportedOutcome::Error);
     }
     (bench, worker, class, keys)
 }
@@ -76,17 +75,17 @@ fn a_success_resets_the_count_and_lost_attempts_do_not_count() {
     let worker = bench.worker();
     let keys: Vec<_> = (0..20).map(|n| alone(&mut bench, n)).collect();
     let class = class_of(&bench, &keys[0]);
-    let mut outcomes = vec![AttemptOutcome::Error; 4];
-    outcomes.push(AttemptOutcome::Ok);
-    outcomes.extend([AttemptOutcome::Error; 4]);
-    outcomes.extend([AttemptOutcome::Cancelled; 5]);
+    let mut outcomes = vec![ReportedOutcome::Error; 4];
+    outcomes.push(ReportedOutcome::Ok);
+    outcomes.extend([ReportedOutcome::Error; 4]);
+    outcomes.extend([ReportedOutcome::Cancelled; 5]);
     for outcome in outcomes {
         let attempt = bench.lease_now(worker, 1).remove(0);
         end(&mut bench, &attempt.attempt_id, outcome);
     }
     assert_eq!(health(&bench, &class), Health::Healthy);
     let attempt = bench.lease_now(worker, 1).remove(0);
-    end(&mut bench, &attempt.attempt_id, AttemptOutcome::Timeout);
+    end(&mut bench, &attempt.attempt_id, ReportedOutcome::Timeout);
     assert!(matches!(health(&bench, &class), Health::Degraded { failures: 5, .. }), "the fifth since");
 }
 
@@ -98,13 +97,13 @@ fn after_the_pause_one_try_decides() {
     let probe = bench.lease_now(worker, 4);
     assert_eq!(probe.len(), 1, "one try");
     assert!(bench.lease_now(worker, 4).is_empty(), "and no other beside it");
-    end(&mut bench, &probe[0].attempt_id, AttemptOutcome::Error);
+    end(&mut bench, &probe[0].attempt_id, ReportedOutcome::Error);
     let Health::Degraded { failures: 6, until } = health(&bench, &class) else { panic!("degraded again") };
     assert_eq!(until, bench.now + Duration::seconds(60), "the pause doubles");
     assert!(bench.lease_now(worker, 1).is_empty());
     bench.pass_ms(60_000);
     let probe = bench.lease_now(worker, 4);
-    end(&mut bench, &probe[0].attempt_id, AttemptOutcome::Ok);
+    end(&mut bench, &probe[0].attempt_id, ReportedOutcome::Ok);
     assert_eq!(health(&bench, &class), Health::Healthy);
     assert_eq!(bench.lease_now(worker, 4).len(), 1, "what is left goes on");
 }

@@ -8,9 +8,9 @@ use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::Command;
 use capstan_domain::task::command::{
     Accept, AcceptAgentCommand, AckInput, CancelTask, FinishAttempt, FireWatch, OpenBlocker, Parent,
-    SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
+    ReportedOutcome, SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
 };
-use capstan_domain::task::event::{AttemptOutcome, Join, ParentClose, SourceWatch};
+use capstan_domain::task::event::{Join, ParentClose, SourceWatch};
 use chrono::{DateTime, Duration, Utc};
 use serde_json::{Map, json};
 use uuid::Uuid;
@@ -98,7 +98,7 @@ pub(crate) fn begin(attempt_id: &AttemptId, at: DateTime<Utc>) -> Requested<Comm
     Command::Start { attempt_id: attempt_id.clone() }.at(at)
 }
 
-pub(crate) fn finish(attempt_id: &AttemptId, outcome: AttemptOutcome) -> Command {
+pub(crate) fn finish(attempt_id: &AttemptId, outcome: ReportedOutcome) -> Command {
     finish_with(attempt_id, FinishAttempt::new(outcome))
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn finish_with(attempt_id: &AttemptId, report: FinishAttempt) -> Comm
 
 pub(crate) fn finish_with_wake(attempt_id: &AttemptId) -> Command {
     let wake = WakePlan { delay_minutes: Some(3), ..WakePlan::default() };
-    finish_with(attempt_id, FinishAttempt { wake: Some(wake), ..FinishAttempt::new(AttemptOutcome::Ok) })
+    finish_with(attempt_id, FinishAttempt { wake: Some(wake), ..FinishAttempt::new(ReportedOutcome::Ok) })
 }
 
 /// An end that asks for this number of children.
@@ -120,7 +120,7 @@ pub(crate) fn finish_with_children(
 ) -> Requested<Command> {
     let spec = |number| SubtaskSpec { prompt: format!("part {number}"), ..SubtaskSpec::default() };
     let subtasks = (0..children).map(spec).collect();
-    let report = FinishAttempt { subtasks, join: Some(join), ..FinishAttempt::new(AttemptOutcome::Ok) };
+    let report = FinishAttempt { subtasks, join: Some(join), ..FinishAttempt::new(ReportedOutcome::Ok) };
     finish_with(attempt_id, report).at(at)
 }
 
@@ -130,7 +130,7 @@ pub(crate) fn finish_with_watches(
     watches: Vec<SourceWatch>,
     at: DateTime<Utc>,
 ) -> Requested<Command> {
-    let report = FinishAttempt { source_watches: Some(watches), ..FinishAttempt::new(AttemptOutcome::Ok) };
+    let report = FinishAttempt { source_watches: Some(watches), ..FinishAttempt::new(ReportedOutcome::Ok) };
     finish_with(attempt_id, report).at(at)
 }
 

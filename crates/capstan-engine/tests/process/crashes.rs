@@ -7,8 +7,8 @@ use capstan_contract::lease::RenewStatus;
 use capstan_domain::id::{AttemptId, TaskId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::outcome_text::ErrorClass;
-use capstan_domain::task::command::FinishAttempt;
-use capstan_domain::task::event::{AttemptOutcome, Join};
+use capstan_domain::task::command::{FinishAttempt, ReportedOutcome};
+use capstan_domain::task::event::Join;
 use capstan_domain::task::{Command, Event, Task, TaskState};
 use capstan_engine::process::{CallId, ClassSettled, Effect, Loaded, Process, Settled};
 use capstan_engine::protocol::{Answer, Request};
@@ -176,7 +176,7 @@ impl Life {
             0 => begin(&attempt, now),
             // No more watches, so that everything comes to an end.
             1 if self.is_calm => finish_with_watches(&attempt, Vec::new(), now),
-            1 => finish(&attempt, AttemptOutcome::Ok).at(now),
+            1 => finish(&attempt, ReportedOutcome::Ok).at(now),
             2 => finish_with_wake(&attempt).at(now),
             3 => question(&attempt, now),
             5 => finish_with_watches(&attempt, vec![thread("t-1")], now),
@@ -188,7 +188,7 @@ impl Life {
             }
             _ => {
                 let error_class = Some(ErrorClass::Retryable);
-                let failed = FinishAttempt { error_class, ..FinishAttempt::new(AttemptOutcome::Error) };
+                let failed = FinishAttempt { error_class, ..FinishAttempt::new(ReportedOutcome::Error) };
                 finish_with(&attempt, failed).at(now)
             }
         };

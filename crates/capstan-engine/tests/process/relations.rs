@@ -3,7 +3,8 @@
 use capstan_domain::id::TaskId;
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::TaskState;
-use capstan_domain::task::event::{AttemptOutcome, Join, ParentClose};
+use capstan_domain::task::command::ReportedOutcome;
+use capstan_domain::task::event::{Join, ParentClose};
 
 use crate::bench::Bench;
 use crate::commands::{Birth, begin, cancel, finish, finish_with_children, input};
@@ -28,7 +29,7 @@ fn work_off(bench: &mut Bench) {
         let key = StreamKey::new("dev", attempt.task_id);
         let now = bench.now;
         bench.send(&key, &begin(&attempt.attempt_id, now));
-        bench.send(&key, &finish(&attempt.attempt_id, AttemptOutcome::Ok).at(now));
+        bench.send(&key, &finish(&attempt.attempt_id, ReportedOutcome::Ok).at(now));
     }
 }
 
@@ -69,7 +70,7 @@ fn the_first_child_is_enough_for_a_parent_that_joins_any() {
     let attempt = bench.lease_now(worker, 1).remove(0);
     let key = StreamKey::new("dev", attempt.task_id);
     let now = bench.now;
-    bench.send(&key, &finish(&attempt.attempt_id, AttemptOutcome::Ok).at(now));
+    bench.send(&key, &finish(&attempt.attempt_id, ReportedOutcome::Ok).at(now));
     assert_eq!(bench.world.state(&parent), TaskState::Queued);
     work_off(&mut bench);
     work_off(&mut bench);

@@ -6,7 +6,7 @@ use capstan_domain::id::WorkerId;
 use capstan_domain::matching::{Reach, WaitingReason};
 use capstan_domain::task::TaskState;
 use capstan_domain::task::command::FinishAttempt;
-use capstan_domain::task::event::AttemptOutcome::{Error, Ok};
+use capstan_domain::task::command::ReportedOutcome::{Error, Ok};
 use capstan_engine::WorkerStatus;
 use capstan_engine::protocol::{Answer, Request};
 use uuid::Uuid;

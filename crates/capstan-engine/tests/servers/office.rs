@@ -18,8 +18,7 @@ use capstan_domain::agent;
 use capstan_domain::id::{AttemptId, TaskId};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::schedule::ScheduleDecider;
-use capstan_domain::task::command::{Accept, AcceptAgentCommand, CancelTask, FinishAttempt};
-use capstan_domain::task::event::AttemptOutcome;
+use capstan_domain::task::command::{Accept, AcceptAgentCommand, CancelTask, FinishAttempt, ReportedOutcome};
 use capstan_domain::task::{Command, Task, TaskDecider, TaskState};
 use capstan_domain::workspace::Workspace as Workspaces;
 use capstan_engine::{Deciders, Engine, EngineClient, EngineConfig, EngineHandle};
@@ -232,7 +231,7 @@ impl Office {
 
     pub(crate) async fn finish(&self, attempt_id: &AttemptId) {
         let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
-        let report = FinishAttempt { exit_code: Some(0), ..FinishAttempt::new(AttemptOutcome::Ok) };
+        let report = FinishAttempt { exit_code: Some(0), ..FinishAttempt::new(ReportedOutcome::Ok) };
         let finish = Command::Finish { command: Box::new(report), attempt_id: attempt_id.clone() };
         self.send(&key, finish).await;
     }

@@ -8,7 +8,8 @@ use capstan_decider::Decider;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::channel::{self, Channel};
 use capstan_domain::id::{AgentId, InputId, OutputId, TaskId, WorkerId};
-use capstan_domain::task::event::{AttemptOutcome, OutputStatus, Question};
+use capstan_domain::task::command::NewOutputStatus;
+use capstan_domain::task::event::Question;
 use capstan_domain::task::state::InputState;
 use capstan_domain::task::{self, Command, TaskDecider, TaskState, command};
 use capstan_domain::usage::Usage;
@@ -304,14 +305,18 @@ impl Story {
             }
             _ => {
                 let usage = Some(usage(0.01));
-                let command = command::FinishAttempt { usage, ..finish(AttemptOutcome::Ok) };
+                let command = command::FinishAttempt { usage, ..finish(command::ReportedOutcome::Ok) };
                 Command::Finish { command: Box::new(command), attempt_id: attempt() }
             }
         };
         assert!(self.execute(index, command).await, "step {step} decided nothing");
     }
 
-    fn output(&mut self, attempt_id: capstan_domain::id::AttemptId, status: Option<OutputStatus>) -> Command {
+    fn output(
+        &mut self,
+        attempt_id: capstan_domain::id::AttemptId,
+        status: Option<NewOutputStatus>,
+    ) -> Command {
         let command = Box::new(command::ProduceOutput {
             id: None,
             name: None,
@@ -411,7 +416,7 @@ impl Story {
         let claimed = task.inbox.iter().find(|input| matches!(input.state, InputState::Claimed(_)));
         match roll {
             14..30 => Command::Start { attempt_id },
-            30..38 => self.output(attempt_id, (roll >= 34).then_some(OutputStatus::Pending)),
+            30..38 => self.output(attempt_id, (roll >= 34).then_some(NewOutputStatus::Pending)),
             38..43 => Command::AppendOutputRows {
                 command: command::AppendOutputRows { output_id, rows: vec![json!({"row": roll})] },
                 attempt_id: Some(attempt_id),
@@ -444,14 +449,14 @@ impl Story {
 
     fn end_of_attempt(roll: u64) -> command::FinishAttempt {
         let outcome = match roll {
-            75..88 => AttemptOutcome::Ok,
-            88..95 => AttemptOutcome::Error,
-            95..98 => AttemptOutcome::Timeout,
-            _ => AttemptOutcome::Cancelled,
+            75..88 => command::ReportedOutcome::Ok,
+            88..95 => command::ReportedOutcome::Error,
+            95..98 => command::ReportedOutcome::Timeout,
+            _ => command::ReportedOutcome::Cancelled,
         };
         command::FinishAttempt {
             exit_code: Some(roll as i32),
-            error: (outcome != AttemptOutcome::Ok).then(|| "connection refused".to_owned()),
+            error: (outcome != command::ReportedOutcome::Ok).then(|| "connection refused".to_owned()),
             usage: Some(usage(0.3)),
             waiting_for_input: roll == 80,
             blocker: (roll == 81 || roll == 82).then(question),
@@ -471,7 +476,7 @@ fn lease(run_id: capstan_domain::id::RunId) -> command::Lease {
     command::Lease { run_id, worker_id, worker_name: "worker".into(), lease_ms: 1_000 }
 }
 
-fn finish(outcome: AttemptOutcome) -> command::FinishAttempt {
+fn finish(outcome: command::ReportedOutcome) -> command::FinishAttempt {
     command::FinishAttempt { exit_code: Some(0), ..command::FinishAttempt::new(outcome) }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use capstan_client::{AttemptOutcome, ClaimedInput, ErrorClass, FinishAttempt, InputId};
+use capstan_client::{ClaimedInput, ErrorClass, FinishAttempt, InputId, ReportedOutcome};
 use tokio::time::{Instant, sleep_until};
 
 use super::Patience;
@@ -217,6 +217,6 @@ pub(crate) fn not_started(error: &io::Error) -> Conclusion {
     Conclusion::Report(Box::new(FinishAttempt {
         error: Some(format!("the command could not be started: {error}")),
         error_class: Some(ErrorClass::Retryable),
-        ..FinishAttempt::new(AttemptOutcome::Error)
+        ..FinishAttempt::new(ReportedOutcome::Error)
     }))
 }

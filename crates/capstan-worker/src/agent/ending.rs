@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use capstan_client::{AttemptOutcome, ErrorClass, FinishAttempt};
+use capstan_client::{ErrorClass, FinishAttempt, ReportedOutcome};
 
 use super::relay::Said;
 
@@ -43,7 +43,7 @@ pub(crate) struct Ended {
 /// The final report.
 pub(crate) fn result_of(ended: Ended) -> FinishAttempt {
     let Ended { ending, exit_code, said } = ended;
-    let with = |outcome: AttemptOutcome, error: Option<String>| FinishAttempt {
+    let with = |outcome: ReportedOutcome, error: Option<String>| FinishAttempt {
         exit_code,
         error,
         result: said.result.clone(),
@@ -51,16 +51,16 @@ pub(crate) fn result_of(ended: Ended) -> FinishAttempt {
     };
     match &ending {
         Ending::Exited(status) if status.success() => FinishAttempt { exit_code, ..well_ended(said) },
-        Ending::Exited(status) => with(AttemptOutcome::Error, Some(exit_text(*status, &said.last_errors))),
+        Ending::Exited(status) => with(ReportedOutcome::Error, Some(exit_text(*status, &said.last_errors))),
         Ending::Broken(error) => {
-            with(AttemptOutcome::Error, Some(format!("the process could not be waited for: {error}")))
+            with(ReportedOutcome::Error, Some(format!("the process could not be waited for: {error}")))
         }
-        Ending::Cancelled(reason) => with(AttemptOutcome::Cancelled, Some(reason.clone())),
-        Ending::OutOfTime => with(AttemptOutcome::Timeout, None),
+        Ending::Cancelled(reason) => with(ReportedOutcome::Cancelled, Some(reason.clone())),
+        Ending::OutOfTime => with(ReportedOutcome::Timeout, None),
         Ending::Lingered => FinishAttempt { exit_code, ..well_ended(said) },
-        Ending::Waiting => FinishAttempt { waiting_for_input: true, ..with(AttemptOutcome::Ok, None) },
+        Ending::Waiting => FinishAttempt { waiting_for_input: true, ..with(ReportedOutcome::Ok, None) },
         Ending::GivenUp | Ending::Lost => {
-            with(AttemptOutcome::Error, Some("the attempt was abandoned".to_owned()))
+            with(ReportedOutcome::Error, Some("the attempt was abandoned".to_owned()))
         }
     }
 }
@@ -73,7 +73,7 @@ pub(crate) fn well_ended(said: Said) -> FinishAttempt {
             error: Some(format!("the plan of the agent was refused: {reason}")),
             error_class: Some(ErrorClass::Terminal),
             result: said.result,
-            ..FinishAttempt::new(AttemptOutcome::Error)
+            ..FinishAttempt::new(ReportedOutcome::Error)
         };
     }
     FinishAttempt {
@@ -83,7 +83,7 @@ pub(crate) fn well_ended(said: Said) -> FinishAttempt {
         join: said.join,
         source_watches: (!said.watches.is_empty()).then_some(said.watches),
         result: said.result,
-        ..FinishAttempt::new(AttemptOutcome::Ok)
+        ..FinishAttempt::new(ReportedOutcome::Ok)
     }
 }
 
@@ -113,7 +113,10 @@ mod tests {
     fn a_plan_that_could_not_be_read_fails_the_run_for_good() {
         let said = Said { refused: Some("message wake: unknown field `dely`".into()), ..Said::default() };
         let report = well_ended(said);
-        assert_eq!((report.outcome, report.error_class), (AttemptOutcome::Error, Some(ErrorClass::Terminal)));
+        assert_eq!(
+            (report.outcome, report.error_class),
+            (ReportedOutcome::Error, Some(ErrorClass::Terminal))
+        );
         assert!(report.error.unwrap().ends_with("was refused: message wake: unknown field `dely`"));
     }
 
@@ -125,7 +128,7 @@ mod tests {
             exit_code: status.code(),
             said: said(&["a warning"], true),
         });
-        assert_eq!((result.outcome, result.exit_code, result.error), (AttemptOutcome::Ok, Some(0), None));
+        assert_eq!((result.outcome, result.exit_code, result.error), (ReportedOutcome::Ok, Some(0), None));
         assert!(result.waiting_for_input);
     }
 
@@ -137,7 +140,7 @@ mod tests {
             exit_code: status.code(),
             said: said(&["429", "bye"], false),
         });
-        assert_eq!((result.outcome, result.exit_code), (AttemptOutcome::Error, Some(3)));
+        assert_eq!((result.outcome, result.exit_code), (ReportedOutcome::Error, Some(3)));
         assert_eq!(result.error.as_deref(), Some("exit code 3: 429\nbye"));
         let status = ExitStatus::from_raw(9);
         let result = result_of(Ended {
@@ -154,8 +157,8 @@ mod tests {
             let result = result_of(Ended { ending, exit_code: None, said: said(&["x"], true) });
             (result.outcome, result.waiting_for_input)
         };
-        assert_eq!(outcome(Ending::Cancelled("no".into())), (AttemptOutcome::Cancelled, false));
-        assert_eq!(outcome(Ending::OutOfTime), (AttemptOutcome::Timeout, false));
-        assert_eq!(outcome(Ending::Waiting), (AttemptOutcome::Ok, true));
+        assert_eq!(outcome(Ending::Cancelled("no".into())), (ReportedOutcome::Cancelled, false));
+        assert_eq!(outcome(Ending::OutOfTime), (ReportedOutcome::Timeout, false));
+        assert_eq!(outcome(Ending::Waiting), (ReportedOutcome::Ok, true));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use capstan_client::{AttemptOutcome, ErrorClass, FinishAttempt};
+use capstan_client::{ErrorClass, FinishAttempt, ReportedOutcome};
 use chrono::Utc;
 use serde_json::{Map, Value, json};
 
@@ -55,7 +55,7 @@ fn failed(turn: &TurnResult, transcript: &Transcript) -> FinishAttempt {
         error: Some(if error.is_empty() { "the turn failed and does not say why".to_owned() } else { error }),
         error_class,
         retry_after_ms,
-        ..FinishAttempt::new(AttemptOutcome::Error)
+        ..FinishAttempt::new(ReportedOutcome::Error)
     }
 }
 
@@ -104,7 +104,7 @@ fn without_result(ended: &Ended) -> FinishAttempt {
     FinishAttempt {
         error: Some(format!("the agent ended without a result: {how}")),
         error_class: is_passing.then_some(ErrorClass::Retryable),
-        ..FinishAttempt::new(AttemptOutcome::Error)
+        ..FinishAttempt::new(ReportedOutcome::Error)
     }
 }
 
@@ -132,7 +132,7 @@ mod tests {
     fn a_success_is_ok_and_tells_session_and_answer() {
         let turn = json!({"subtype": "success", "is_error": false, "result": "42", "num_turns": 3, "duration_ms": 9});
         let report = verdict(exited(0), &of_turn(turn));
-        assert_eq!((report.outcome, report.exit_code, &report.error), (AttemptOutcome::Ok, Some(0), &None));
+        assert_eq!((report.outcome, report.exit_code, &report.error), (ReportedOutcome::Ok, Some(0), &None));
         let result = json!({"session_id": "s-1", "text": "42", "subtype": "success", "num_turns": 3, "duration_ms": 9});
         assert_eq!(report.result, Some(result));
         let asked = Ended { said: Said { asked: true, ..Said::default() }, ..exited(0) };
@@ -144,7 +144,7 @@ mod tests {
     fn a_failed_turn_says_why_and_whether_another_try_may_help() {
         let class = |turn: Value| {
             let report = verdict(exited(1 << 8), &of_turn(turn));
-            assert_eq!(report.outcome, AttemptOutcome::Error);
+            assert_eq!(report.outcome, ReportedOutcome::Error);
             (report.error.unwrap_or_default(), report.error_class)
         };
         let (error, kind) = class(json!({"subtype": "error_max_turns", "is_error": true}));
@@ -183,7 +183,7 @@ mod tests {
         let report = verdict(refused, &Transcript::default());
         let error = report.error.unwrap();
         assert!(error.contains("without a result") && error.contains("--verbos"), "{error}");
-        assert_eq!((report.outcome, report.error_class), (AttemptOutcome::Error, None));
+        assert_eq!((report.outcome, report.error_class), (ReportedOutcome::Error, None));
         for raw in [0, 9] {
             let report = verdict(exited(raw), &Transcript::default());
             assert_eq!(report.error_class, Some(ErrorClass::Retryable));
@@ -197,10 +197,10 @@ mod tests {
         let cancelled = verdict(ended(Ending::Cancelled("enough".into())), &turn());
         assert_eq!(
             (cancelled.outcome, cancelled.error.as_deref()),
-            (AttemptOutcome::Cancelled, Some("enough"))
+            (ReportedOutcome::Cancelled, Some("enough"))
         );
         assert_eq!(cancelled.result.unwrap()["session_id"], "s-1");
-        assert_eq!(verdict(ended(Ending::OutOfTime), &turn()).outcome, AttemptOutcome::Timeout);
+        assert_eq!(verdict(ended(Ending::OutOfTime), &turn()).outcome, ReportedOutcome::Timeout);
         assert!(verdict(ended(Ending::Waiting), &turn()).waiting_for_input);
     }
 }

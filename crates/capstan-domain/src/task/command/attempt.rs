@@ -72,8 +72,8 @@ pub struct ExpireQueue {
 /// The attempt is over: how it ended and what is to follow.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FinishAttempt {
-    /// Outcome of the attempt; a worker may not report `lost`.
-    pub outcome: AttemptOutcome,
+    /// Outcome of the attempt.
+    pub outcome: ReportedOutcome,
     /// The process' exit code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
@@ -115,7 +115,7 @@ pub struct FinishAttempt {
 
 impl FinishAttempt {
     /// The end of an attempt with this outcome, and nothing to follow.
-    pub fn new(outcome: AttemptOutcome) -> Self {
+    pub fn new(outcome: ReportedOutcome) -> Self {
         Self {
             outcome,
             exit_code: None,
@@ -159,4 +159,29 @@ pub struct WakePlan {
 pub struct RecordUsage {
     /// Tokens and cost.
     pub usage: Usage,
+}
+
+/// The outcome of an attempt by its worker's own account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportedOutcome {
+    /// The attempt succeeded.
+    Ok,
+    /// The attempt failed.
+    Error,
+    /// Out of time.
+    Timeout,
+    /// It was asked to stop.
+    Cancelled,
+}
+
+impl From<ReportedOutcome> for AttemptOutcome {
+    fn from(outcome: ReportedOutcome) -> Self {
+        match outcome {
+            ReportedOutcome::Ok => Self::Ok,
+            ReportedOutcome::Error => Self::Error,
+            ReportedOutcome::Timeout => Self::Timeout,
+            ReportedOutcome::Cancelled => Self::Cancelled,
+        }
+    }
 }

@@ -54,7 +54,26 @@ output_bodies! {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     metadata: Map<String, Value>,
     /// `active` when absent, or `pending` when it waits for a decision.
-    status: Option<OutputStatus>,
+    status: Option<NewOutputStatus>,
+}
+
+choice! {
+    /// The status of a new output.
+    pub enum NewOutputStatus {
+        /// It waits for nothing.
+        Active = "active",
+        /// It waits for a decision.
+        Pending = "pending",
+    }
+}
+
+impl From<NewOutputStatus> for OutputStatus {
+    fn from(status: NewOutputStatus) -> Self {
+        match status {
+            NewOutputStatus::Active => Self::Active,
+            NewOutputStatus::Pending => Self::Pending,
+        }
+    }
 }
 
 impl ProduceOutput {

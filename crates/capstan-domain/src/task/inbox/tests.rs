@@ -1,7 +1,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::task::event::{AttemptOutcome, RunCause};
+use crate::task::command::ReportedOutcome;
+use crate::task::event::RunCause;
 use crate::task::fixture::{
     ack, ask, at, attempt, blocker_id, cancel, claim, defer, done, expire, failure, finish_ok, finishing,
     input, input_id, input_with, kinds, lease, leased, queued, report, run, say, say_as, start, started,
@@ -60,8 +61,8 @@ fn an_answer_after_the_asking_attempt_ended_resumes_the_session_in_a_new_run() {
 fn an_input_reopens_a_task_that_is_over() {
     for over in [
         done(),
-        started().and(finishing(report(AttemptOutcome::Timeout))),
-        started().and(finishing(report(AttemptOutcome::Cancelled))),
+        started().and(finishing(report(ReportedOutcome::Timeout))),
+        started().and(finishing(report(ReportedOutcome::Cancelled))),
         stopping(),
     ] {
         over.when(say(1, "again")).then_with(|events, state| {
@@ -299,7 +300,7 @@ fn an_interrupt_stops_the_live_attempt_and_resumes_the_session_with_its_message(
     let interrupted = || started().and(say_as(1, "stop that", "interrupt"));
     interrupted().when(lease(2, 31)).then_rejected(Rejection::illegal("leasing", TaskState::Queued));
     interrupted()
-        .and(finishing(report(AttemptOutcome::Cancelled)))
+        .and(finishing(report(ReportedOutcome::Cancelled)))
         .when(lease(2, 51))
         .then_with(|events, _| assert_eq!(kinds(events), ["leased"]));
 }

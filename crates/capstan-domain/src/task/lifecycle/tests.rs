@@ -6,10 +6,10 @@ use crate::Change;
 use crate::Requested;
 use crate::outcome_text::ErrorClass;
 use crate::task::TaskDecider;
-use crate::task::command::AcceptAgentCommand;
+use crate::task::command::{AcceptAgentCommand, NewOutputStatus};
 use crate::task::command::{ArchiveTask, UnarchiveTask};
 use crate::task::command::{Command, ReleaseAttempt, TaskPayload};
-use crate::task::event::{BlockerStatus, OutputStatus, Priority, RunStatus};
+use crate::task::event::{BlockerStatus, Priority, RunStatus};
 use crate::task::fixture::{
     GRACE_MS, accepting, agent_command, at, attempt, cancel, claim, done, expire, failure, finish_ok,
     finishing, finishing_by, input_id, kinds, lease, produce, queued, run, say, start, started, stopping,
@@ -287,8 +287,8 @@ fn cancelling_gives_claimed_inputs_back_and_cancels_undecided_outputs() {
     started()
         .and(say(1, "more"))
         .and(claim(1))
-        .and(produce(1, OutputStatus::Pending))
-        .and(produce(2, OutputStatus::Active))
+        .and(produce(1, NewOutputStatus::Pending))
+        .and(produce(2, NewOutputStatus::Active))
         .when(cancel())
         .then_with(|events, state| {
             let expected = ["stop requested", "returned", "run ended", "output changed", "cancelled"];

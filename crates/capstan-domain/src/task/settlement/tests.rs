@@ -16,11 +16,11 @@ use crate::usage::{ModelUsage, Usage};
 use capstan_decider::spec::{Given, given};
 
 fn ok() -> FinishAttempt {
-    report(AttemptOutcome::Ok)
+    report(ReportedOutcome::Ok)
 }
 
 fn error(text: &str) -> FinishAttempt {
-    FinishAttempt { error: Some(text.into()), ..report(AttemptOutcome::Error) }
+    FinishAttempt { error: Some(text.into()), ..report(ReportedOutcome::Error) }
 }
 
 fn state_after(history: Given<TaskDecider>, command: Requested<Command>) -> TaskState {
@@ -233,7 +233,7 @@ fn a_rate_limited_attempt_waits_as_asked_and_does_not_count_as_failed() {
 
 #[test]
 fn a_reported_timeout_ends_in_error_and_is_not_tried_again() {
-    started().when(finishing(report(AttemptOutcome::Timeout))).then_with(|_, state| {
+    started().when(finishing(report(ReportedOutcome::Timeout))).then_with(|_, state| {
         let task = state.as_ref().unwrap();
         assert_eq!((task.state, task.runs[0].status), (TaskState::Error, RunStatus::Timeout));
     });
@@ -242,17 +242,15 @@ fn a_reported_timeout_ends_in_error_and_is_not_tried_again() {
 #[test]
 fn a_reported_cancellation_cancels_the_task_and_its_undecided_outputs() {
     started()
-        .and(produce(1, OutputStatus::Pending))
-        .when(finishing(report(AttemptOutcome::Cancelled)))
+        .and(produce(1, NewOutputStatus::Pending))
+        .when(finishing(report(ReportedOutcome::Cancelled)))
         .then_with(|events, _| {
             assert_eq!(kinds(events), ["attempt ended", "run ended", "output changed", "cancelled"]);
         });
 }
 
 #[test]
-fn no_worker_may_report_itself_lost_or_an_absurd_cost() {
-    let lost = report(AttemptOutcome::Lost);
-    started().when(finishing(lost)).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
+fn no_worker_may_report_an_absurd_cost() {
     let dear = |name: &str| (name.to_owned(), ModelUsage { cost_usd: 1e308, ..ModelUsage::default() });
     let sum = Usage { models: [dear("a"), dear("b")].into(), ..Usage::default() };
     for usage in [Usage { cost_usd: -1.0, ..Usage::default() }, sum] {
@@ -294,7 +292,7 @@ fn a_second_or_stale_report_changes_nothing_and_is_rejected() {
 
 #[test]
 fn a_report_of_a_cancelled_attempt_only_frees_the_session() {
-    for outcome in [AttemptOutcome::Ok, AttemptOutcome::Error, AttemptOutcome::Cancelled] {
+    for outcome in [ReportedOutcome::Ok, ReportedOutcome::Error, ReportedOutcome::Cancelled] {
         stopping().when(finishing(report(outcome))).then_with(|events, state| {
             assert_eq!(kinds(events), ["attempt ended"]);
             let task = state.as_ref().unwrap();
@@ -409,7 +407,7 @@ fn a_time_out_that_is_early_or_of_another_attempt_changes_nothing() {
 
 #[test]
 fn the_attempt_that_was_stopped_for_its_time_ends_as_timed_out() {
-    let report = || finishing(report(AttemptOutcome::Cancelled));
+    let report = || finishing(report(ReportedOutcome::Cancelled));
     for (history, expected) in
         [(started().and(time_out(1, 611)), AttemptOutcome::Timeout), (stopping(), AttemptOutcome::Cancelled)]
     {
@@ -428,7 +426,7 @@ fn a_task_cancelled_while_it_waits_for_its_retry_is_not_tried_again() {
 #[test]
 fn approved_outputs_come_into_force_when_the_run_succeeds() {
     // No command approves outputs yet; the history states that something did.
-    let approved = started().and(produce(1, OutputStatus::Pending));
+    let approved = started().and(produce(1, NewOutputStatus::Pending));
     let mut history = approved.events().to_vec();
     history.push(Event::OutputStatusChanged(crate::task::event::OutputStatusChanged {
         output_id: crate::task::fixture::output_id(1),
@@ -478,10 +476,10 @@ fn a_task_costs_what_its_runs_cost() {
 #[test]
 fn every_outcome_of_a_run_has_its_state_of_the_task() {
     for (outcome, state, status) in [
-        (AttemptOutcome::Ok, TaskState::Done, RunStatus::Ok),
-        (AttemptOutcome::Cancelled, TaskState::Cancelled, RunStatus::Cancelled),
-        (AttemptOutcome::Error, TaskState::Error, RunStatus::Error),
-        (AttemptOutcome::Timeout, TaskState::Error, RunStatus::Timeout),
+        (ReportedOutcome::Ok, TaskState::Done, RunStatus::Ok),
+        (ReportedOutcome::Cancelled, TaskState::Cancelled, RunStatus::Cancelled),
+        (ReportedOutcome::Error, TaskState::Error, RunStatus::Error),
+        (ReportedOutcome::Timeout, TaskState::Error, RunStatus::Timeout),
     ] {
         let ended = task_of(&started().and(finishing(report(outcome))));
         assert_eq!((ended.state, ended.runs[0].status), (state, status));

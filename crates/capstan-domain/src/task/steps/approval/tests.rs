@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::Requested;
-use crate::task::command::{AskedItem, OpenBlocker};
+use crate::task::command::{AskedItem, NewOutputStatus, OpenBlocker};
 use crate::task::event::{Approvers, BlockerStatus, Event, InputAccepted, InputOutcome};
 use crate::task::fixture::{
     approvable, decide, done, finish_ok, input, input_with, kinds, open, output, output_id, producing,
@@ -75,7 +75,8 @@ fn without_a_question_only_the_newest_wait_group_is_decided() {
     produced().when(submit(decide(1, "approve", ""))).then_with(|_, state| {
         assert_eq!(statuses(state.as_ref().unwrap()), [Pending, Approved, Approved]);
     });
-    let alone = started().and(approvable(1, "g")).and(crate::task::fixture::produce(2, Pending));
+    let alone =
+        started().and(approvable(1, "g")).and(crate::task::fixture::produce(2, NewOutputStatus::Pending));
     alone.when(submit(decide(1, "reject", "no"))).then_with(|_, state| {
         assert_eq!(statuses(state.as_ref().unwrap()), [Pending, Rejected]);
     });
@@ -183,7 +184,7 @@ fn decisions_without_a_text_state_the_decision() {
 
 #[test]
 fn an_approved_draft_is_to_be_sent_unchanged() {
-    let mut draft = output(1, Pending);
+    let mut draft = output(1, NewOutputStatus::Pending);
     draft.output_type = "email".into();
     draft.data =
         json!({"draft_id": "d-7", "to": "eve@example.org", "subject": "Hi"}).as_object().unwrap().clone();
