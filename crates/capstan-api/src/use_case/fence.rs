@@ -4,7 +4,7 @@ use capstan_contract::command::{Conditions, LeaseConditions};
 use capstan_contract::request::Request;
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::id::{AttemptId, RunId};
-use capstan_domain::task::{Command, Task, TaskDecider};
+use capstan_domain::task::{Command, Rejection, Task, TaskDecider};
 use capstan_envelope::{Actor, StreamId, Workspace};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -16,7 +16,7 @@ use super::worker_call::Calling;
 use crate::App;
 use crate::answered::Answered;
 use crate::call::{CallContext, CommandKey};
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
 
 /// The response to log lines and run events.
@@ -134,6 +134,5 @@ impl Fence<'_> {
 /// The answer to a call under a lease that is gone.
 pub(crate) fn lease_lost(task: Option<&Task>) -> Problem {
     let Some(task) = task else { return Problem::not_found("attempt") };
-    let detail = format!("the lease is lost; the task's current epoch is {}", task.epoch);
-    Problem { current_epoch: Some(task.epoch), ..Problem::new(Code::LeaseLost, detail) }
+    Rejection::LeaseLost { current_epoch: task.epoch }.into()
 }

@@ -40,7 +40,7 @@ pub enum Rejection {
         state: std::borrow::Cow<'static, str>,
     },
     /// The caller does not hold the task's lease.
-    #[error("the lease is lost; the task's current epoch is {current_epoch}")]
+    #[error("the attempt has ended or does not hold the lease; the task's current epoch is {current_epoch}")]
     LeaseLost {
         /// The last epoch the task gave out.
         current_epoch: u64,
