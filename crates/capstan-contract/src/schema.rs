@@ -29,7 +29,8 @@ pub fn answer_schema_of<T: JsonSchema>(title: &str) -> Value {
 /// The schema of a request as it is read: its own fields and those beside it, in one closed object. Requests are read
 /// strictly at every depth, also where a value's type tolerates unknown fields because events hold it.
 pub fn request_schema_of<T: JsonSchema, B: JsonSchema>(title: &str) -> Value {
-    let mut generator = settings().for_deserialize().into_generator();
+    let settings = settings().with_transform(RecursiveTransform(bound)).for_deserialize();
+    let mut generator = settings.into_generator();
     let beside = generator.root_schema_for::<B>().to_value();
     let mut schema = generator.into_root_schema_for::<T>();
     schema.insert("title".to_owned(), title.into());
@@ -93,6 +94,22 @@ fn close(schema: &mut Schema) {
         schema.get("properties").is_some() || schema.get("type").is_some_and(|kind| kind == "object");
     if declares && schema.get("additionalProperties").is_none() {
         schema.insert("additionalProperties".to_owned(), false.into());
+    }
+}
+
+/// States the bounds of whole numbers, which their format only implies.
+fn bound(schema: &mut Schema) {
+    let (min, max) = match schema.get("format").and_then(Value::as_str) {
+        Some("int32") => (json!(i32::MIN), json!(i32::MAX)),
+        Some("int64") => (json!(i64::MIN), json!(i64::MAX)),
+        Some("uint32") => (json!(u32::MIN), json!(u32::MAX)),
+        Some("uint64") => (json!(u64::MIN), json!(u64::MAX)),
+        _ => return,
+    };
+    for (keyword, limit) in [("minimum", min), ("maximum", max)] {
+        if schema.get(keyword).is_none() {
+            schema.insert(keyword.to_owned(), limit);
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::{DeserializeFromStr, SerializeDisplay};
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 /// The namespace of every derived id, so that ids of this system never meet those of another.
 const CAPSTAN: Uuid = Uuid::from_u128(0x6361_7073_7461_6e00_8000_0000_0000_0001);
@@ -16,7 +17,7 @@ macro_rules! uuid_ids {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(transparent)]
-        pub struct $name(pub Uuid);
+        pub struct $name(#[serde(deserialize_with = "uuid::serde::hyphenated::deserialize")] pub Uuid);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,8 +28,9 @@ macro_rules! uuid_ids {
         impl FromStr for $name {
             type Err = uuid::Error;
 
+            /// Reads the hyphenated form, in any case: one id has one form.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                Uuid::parse_str(text).map(Self)
+                text.parse::<Hyphenated>().map(|id| Self(id.into_uuid()))
             }
         }
     )*};
@@ -123,7 +125,13 @@ derived_ids! {
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, SerializeDisplay, DeserializeFromStr, JsonSchema,
 )]
-#[schemars(with = "String")]
+#[schemars(
+    with = "String",
+    extend(
+        "pattern" = r"^[^.]+\.[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\.[0-9]{1,20}$",
+        "examples" = ["dev.01890a5d-ac96-774b-bcce-b302099a8057.1"]
+    )
+)]
 pub struct AttemptId {
     /// The task's workspace.
     pub workspace: String,
@@ -141,7 +149,7 @@ impl fmt::Display for AttemptId {
 
 /// A text that is no attempt id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read an attempt id from this text")]
+#[error("must be an attempt id such as dev.01890a5d-ac96-774b-bcce-b302099a8057.1")]
 pub struct ParseAttemptIdError;
 
 impl FromStr for AttemptId {
@@ -179,6 +187,17 @@ mod tests {
         let output = |agent: &str| OutputId::from_name(task(agent), "report");
         assert_eq!(output("one"), output("one"));
         assert_ne!(output("one"), output("two"));
+    }
+
+    #[test]
+    fn an_id_has_one_form_in_any_case() {
+        let id = "01890a5d-ac96-774b-bcce-b302099a8057";
+        let read = |text: &str| (text.parse().ok(), serde_json::from_value::<TaskId>(text.into()).ok());
+        let known = Some(TaskId(Uuid::parse_str(id).unwrap()));
+        assert_eq!([read(id), read(&id.to_uppercase())], [(known, known); 2]);
+        for other in [id.replace('-', ""), format!("{{{id}}}"), format!("urn:uuid:{id}"), format!(" {id}")] {
+            assert_eq!(read(&other), (None, None), "{other}");
+        }
     }
 
     #[test]

@@ -27,6 +27,10 @@ const SLOT: u16 = 0;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(
     with = "String",
+    extend(
+        "pattern" = r"^(0|(0|[1-9][0-9]{0,4})-[1-9][0-9]{0,19}-[0-9a-f]{8})$",
+        "examples" = ["0-48213-9f3ac21b"]
+    ),
     description = "A place in the log, as opaque text such as `0-48213-9f3ac21b`. `0` is the beginning."
 )]
 pub struct Position {
@@ -86,7 +90,7 @@ impl fmt::Display for Position {
 
 /// A text that is not a position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a position: expected <slot>-<sequence>-<hash> as in 0-48213-9f3ac21b, or 0 for the beginning")]
+#[error("must be a position such as 0-48213-9f3ac21b, or 0 for the beginning")]
 pub struct ParsePositionError;
 
 impl FromStr for Position {

@@ -13,6 +13,7 @@ use rand::RngExt as _;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+use uuid::fmt::Simple;
 
 /// Prefix of every token, for secret scanners.
 const PREFIX: &str = "cap_";
@@ -40,7 +41,8 @@ impl<'a> Bearer<'a> {
         if parts.next().is_some() {
             return None;
         }
-        Some(Self { workspace: Workspace::new(workspace).ok()?, token_id: token_id.parse().ok()?, text })
+        let token_id = TokenId(token_id.parse::<Simple>().ok()?.into_uuid());
+        Some(Self { workspace: Workspace::new(workspace).ok()?, token_id, text })
     }
 
     /// True when the token has this hash, compared in constant time.
