@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use capstan_contract::command::AcceptAgentCommand;
+use capstan_contract::command::{AcceptAgentCommand, COMMAND_NAMES};
 use capstan_contract::request::Request;
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
@@ -48,6 +48,23 @@ struct Marks {
     session_key: Option<String>,
 }
 
+impl Head {
+    /// Reads them; faults are named in the item, as those of its command are.
+    fn of(item: &str) -> Result<Self, Problem> {
+        if !item.starts_with('{') {
+            let fault = "must be an object: a command, with its wire name as type";
+            return Err(Problem::invalid_field("", fault));
+        }
+        serde_json::from_str(item).map_err(|error| {
+            let message = error.to_string();
+            match message.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`')) {
+                Some((field, _)) => Problem::invalid_field(&format!("/{field}"), "is given twice"),
+                None => Problem::invalid_field("/type", of_no_type("type must be a text")),
+            }
+        })
+    }
+}
+
 impl Marks {
     /// Reads them; an item that cannot be read shares nothing and is refused when it is executed.
     fn of(item: &RawValue) -> Self {
@@ -71,7 +88,7 @@ pub(crate) async fn execute(
     }
     let items: Vec<Item> = match serde_json::from_slice(json) {
         Ok(items) => items,
-        Err(error) if error.is_data() => {
+        Err(error) if error.is_data() || json.iter().all(u8::is_ascii_whitespace) => {
             return Err(Problem::invalid_field("", "must be a list of commands"));
         }
         Err(error) => return Err(request::malformed(&error)),
@@ -127,10 +144,9 @@ async fn one(
 ) -> Value {
     let answered: Result<Value, Problem> = async {
         let json = item.get();
-        let head: Head = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
-        let name = head
-            .name
-            .ok_or_else(|| Problem::invalid_field("/type", "type is required: the wire name of a command"))?;
+        let head = Head::of(json)?;
+        let name =
+            head.name.ok_or_else(|| Problem::invalid_field("/type", of_no_type("type is required")))?;
         may(&name)?;
         // The key of the batch, with the index, is the key of each command without its own key.
         let own_key = head.idempotency_key.is_some();
@@ -150,13 +166,9 @@ async fn one(
     })
 }
 
-/// The problem of an item that does not say which command it is.
-fn unreadable(error: &serde_json::Error) -> Problem {
-    let message = error.to_string();
-    match message.strip_prefix("duplicate field `").and_then(|rest| rest.split_once('`')) {
-        Some((field, _)) => Problem::invalid_field(&format!("/{field}"), format!("{field} is given twice")),
-        None => Problem::invalid_field("/type", "type is required: the wire name of a command"),
-    }
+/// The fault of a `type` that cannot be the wire name of a command.
+fn of_no_type(fault: &str) -> String {
+    format!("{fault}: one of {}", COMMAND_NAMES.join(", "))
 }
 
 #[cfg(test)]
@@ -167,14 +179,24 @@ mod tests {
 
     #[test]
     fn an_item_with_a_wrong_field_is_still_known_by_its_type() {
-        let head = |item: &str| serde_json::from_str::<Head>(item);
-        let wrong = head(r#"{ "type": "cancel-task", "session_id": 7, "idempotency_key": 7 }"#).unwrap();
+        let wrong = Head::of(r#"{ "type": "cancel-task", "session_id": 7, "idempotency_key": 7 }"#).unwrap();
         assert_eq!((wrong.name.as_deref(), wrong.idempotency_key.is_some()), (Some("cancel-task"), true));
         assert!(
-            head(r#"{ "type": "cancel-task", "idempotency_key": null }"#).unwrap().idempotency_key.is_none()
+            Head::of(r#"{ "type": "cancel-task", "idempotency_key": null }"#)
+                .unwrap()
+                .idempotency_key
+                .is_none()
         );
-        let twice = unreadable(&head(r#"{ "type": "cancel-task", "type": "archive-task" }"#).unwrap_err());
-        assert_eq!(twice.errors[0].pointer, "/type");
+        for (item, pointer, says) in [
+            (r#"{ "type": "cancel-task", "type": "archive-task" }"#, "/type", "is given twice"),
+            (r#"{ "type": 5 }"#, "/type", "must be a text: one of accept-agent-command, "),
+            ("7", "", "must be an object: a command"),
+            ("[]", "", "must be an object: a command"),
+        ] {
+            let fault = &Head::of(item).unwrap_err().errors[0];
+            assert_eq!(fault.pointer, pointer, "{item}");
+            assert!(fault.message.contains(says), "{item}: {}", fault.message);
+        }
     }
 
     #[test]

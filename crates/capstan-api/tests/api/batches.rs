@@ -23,6 +23,8 @@ async fn a_bad_item_harms_no_other_and_answers_keep_their_order() {
             { "agent_id": "demo" },
             { "type": "create-agent", "agent_key": second, "name": second },
             { "type": "accept-agent-command", "agent_id": second, "message": "two" },
+            7,
+            { "type": 5 },
         ])
     };
     for answers in [
@@ -30,12 +32,17 @@ async fn a_bad_item_harms_no_other_and_answers_keep_their_order() {
         request(&api, "batch", batch("third")).await,
     ] {
         let got = statuses(&answers);
-        assert_eq!(got, [202, 404, 422, 422, 201, 202], "{answers}");
+        assert_eq!(got, [202, 404, 422, 422, 201, 202, 422, 422], "{answers}");
         assert_eq!(answers[0]["task"]["message"], "one");
         assert_eq!(answers[2]["code"], "validation_failed");
         assert_eq!(answers[3]["errors"][0]["pointer"], "/type");
         assert_eq!(answers[5]["task"]["message"], "two", "the agent of the item before is there");
+        assert_eq!(answers[6]["errors"][0]["pointer"], "");
+        assert_eq!(answers[7]["errors"][0]["pointer"], "/type");
     }
+    let empty = api.send(api.request("POST", "/v1/workspaces/dev/commands").body(" ")).await;
+    empty.expect_problem(422, "validation_failed");
+    assert_eq!(empty.body["errors"], json!([{ "pointer": "", "message": "must be a list of commands" }]));
     let too_many: Vec<_> = (0..1001).map(|_| accept("x")).collect();
     let refused = api.post("/v1/workspaces/dev/commands", json!(too_many)).await;
     refused.expect_problem(413, "payload_too_large");
