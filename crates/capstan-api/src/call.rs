@@ -104,10 +104,10 @@ impl CallContext {
             }
             (header, body) => header.or(body),
         };
-        if key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
+        if key.as_ref().is_some_and(|key| key.trim().is_empty() || key.len() > KEY_BYTES_MAX) {
             return Err(Problem::invalid_field(
                 "/idempotency_key",
-                format!("an idempotency key has 1 to {KEY_BYTES_MAX} bytes"),
+                format!("an idempotency key has 1 to {KEY_BYTES_MAX} bytes and is not blank"),
             ));
         }
         Ok(Self { idempotency_key: key, ..self.clone() })

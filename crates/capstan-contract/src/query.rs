@@ -1,7 +1,7 @@
 //! Queries of a workspace, the same over HTTP and NATS.
 //!
 //! Over HTTP the fields of a query stand in the path and in the query string, where the items of a list are separated by
-//! commas and an empty value counts as absent. Over NATS they are the body. Queries are read strictly, as commands are.
+//! commas and a blank value counts as absent. Over NATS they are the body. Queries are read strictly, as commands are.
 
 mod agent;
 mod as_of;

@@ -18,7 +18,7 @@ use crate::request::{self, Outer, Source};
 /// Headers that stand for the field `min_position`, in their order of precedence.
 pub(crate) const MIN_POSITION: [&str; 2] = ["Capstan-Min-Position", "Capstan-Position"];
 
-/// The fields of a request outside its body. A parameter without a value counts as absent.
+/// The fields of a request outside its body. A blank parameter counts as absent.
 #[derive(Debug)]
 pub(crate) struct Fields {
     workspace: Option<String>,
@@ -38,7 +38,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Fields {
         let path = path.into_iter().map(|(name, text)| outer(name, text, Source::Path));
         // Other requests have a body for their fields; an address is logged on its way.
         let takes_parameters = [Method::GET, Method::HEAD, Method::DELETE].contains(&head.method);
-        let query = query.into_iter().filter(|(_, text)| !takes_parameters || !text.is_empty());
+        let query = query.into_iter().filter(|(_, text)| !takes_parameters || !text.trim().is_empty());
         let query = query.map(|(name, text)| {
             if takes_parameters {
                 outer(name, text, Source::Query)

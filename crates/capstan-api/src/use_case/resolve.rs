@@ -54,7 +54,7 @@ pub(super) async fn workspace_state(
 pub(crate) async fn agent(app: &App, workspace: &Workspace, named: &str) -> Result<agent::Created, Problem> {
     let named = named.trim();
     if named.is_empty() {
-        return Err(Problem::invalid_field("/agent_id", "agent_id is required"));
+        return Err(Problem::invalid_field("/agent_id", "must not be blank"));
     }
     for id in ids_of(workspace, named) {
         if let Some(profile) = agent_of_id(app, workspace, id).await? {

@@ -112,7 +112,7 @@ async fn nobodys_session_and_another_agents_are_other_sessions() {
     api.post("/v1/workspaces/dev/agents", agent).await.expect(201);
     let mut sessions = Vec::new();
     for body in [
-        json!({ "agent_id": "demo", "message": "x", "session_id": " ", "idempotency_key": " " }),
+        json!({ "agent_id": "demo", "message": "x", "session_id": " " }),
         json!({ "agent_id": "demo", "message": "x" }),
         say("x", json!({})),
         say("x", json!({ "agent_id": "second" })),
