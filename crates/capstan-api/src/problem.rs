@@ -21,6 +21,11 @@ pub use code::Code;
 /// The media type of a problem document.
 pub const MEDIA_TYPE: &str = "application/problem+json";
 
+/// Most faults named in one answer.
+pub(crate) const FAULTS_MAX: usize = 50;
+/// Longest pointer and longest message of a fault, in bytes: both may repeat what the caller sent.
+const FAULT_BYTES_MAX: usize = 500;
+
 /// A rejection or a failure, as the caller sees it.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -62,9 +67,22 @@ impl Problem {
 
     /// A request with invalid fields.
     pub fn invalid(errors: Vec<Fault>) -> Self {
+        Self::invalid_first(errors.len(), errors)
+    }
+
+    /// A request with this number of invalid fields, of which the first are given and the first 50 are named.
+    pub(crate) fn invalid_first(number: usize, mut errors: Vec<Fault>) -> Self {
+        errors.truncate(FAULTS_MAX);
+        for fault in &mut errors {
+            cut(&mut fault.pointer);
+            cut(&mut fault.message);
+        }
         let detail = match errors.as_slice() {
             [fault] => format!("{}: {}", place(&fault.pointer), fault.message),
-            faults => format!("{} fields are invalid", faults.len()),
+            named if named.len() < number => {
+                format!("{number} fields are invalid; the first {} are named", named.len())
+            }
+            _ => format!("{number} fields are invalid"),
         };
         Self { errors: errors.into(), ..Self::new(Code::ValidationFailed, detail) }
     }
@@ -143,6 +161,14 @@ impl Problem {
             cause = error.source();
         }
         tracing::error!(correlation.id = %correlation_id, code = self.code.as_str(), error = chain, "failed to answer a request");
+    }
+}
+
+/// Cuts a text that is too long to be sent back.
+fn cut(text: &mut String) {
+    if text.len() > FAULT_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(FAULT_BYTES_MAX));
+        text.push('…');
     }
 }
 

@@ -2,15 +2,17 @@
 //!
 //! A request is one object. Over HTTP some of its fields stand in the path and in the query string, over NATS and in
 //! batches all of them stand in the body; [`read`] joins them and reads the type that the published schema is drawn
-//! from. It refuses a field that is not declared, at every depth, and a field that is given twice. Some fields are not
-//! part of the request itself but apply to a kind of request, such as `idempotency_key`; they are read [`Beside`] it,
+//! from. It refuses, at every depth, a field that is not declared, a name that is given twice and an integer that would
+//! become a rounded float. Some fields are not part of the request itself but apply to a kind of request, such as `idempotency_key`; they are read [`Beside`] it,
 //! from the same places and headers.
 //!
 //! A request that cannot be read is read a second time, against its schema, so that the answer names every fault at once.
 
+mod document;
 mod faults;
 mod joined;
-mod objects_only;
+mod name;
+mod strict;
 mod text;
 
 use std::borrow::Cow;
@@ -19,7 +21,6 @@ use capstan_contract::beside::Beside;
 use capstan_domain::Fault;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 
 use crate::problem::{Code, Problem};
 use joined::{BesideFields, Joined};
@@ -68,6 +69,9 @@ where
     B: Beside,
 {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+    if !document::integers_beyond_64_bits(body).is_empty() {
+        return Err(faults::all::<T, B>(outer, body, known, None));
+    }
     let mut undeclared = false;
     let mut beside = BesideFields::new(outer, B::NAMES);
     let mut json = serde_json::Deserializer::from_slice(body);
@@ -82,10 +86,8 @@ where
             }
         }
         Ok(_) => Err(faults::all::<T, B>(outer, body, known, None)),
-        Err(error) if error.classify() == Category::Data => {
-            Err(faults::all::<T, B>(outer, body, known, Some(&error)))
-        }
-        Err(error) => Err(malformed(&error)),
+        // Some wrong types count as wrong JSON here: a number in the place of a word.
+        Err(error) => Err(faults::all::<T, B>(outer, body, known, Some(&error))),
     }
 }
 
@@ -94,8 +96,10 @@ pub(crate) fn located(problem: Problem, outer: &[Outer<'_>]) -> Problem {
     if problem.errors.is_empty() || problem.code != Code::ValidationFailed {
         return problem;
     }
-    let shown = |fault: Fault| Fault { pointer: shown(outer, &fault.pointer), ..fault };
-    Problem::invalid(problem.errors.into_iter().map(shown).collect())
+    let shown = |fault: &Fault| Fault { pointer: shown(outer, &fault.pointer), ..fault.clone() };
+    let located = Problem::invalid(problem.errors.iter().map(shown).collect());
+    // With several faults the detail names none of them, but their number, which may be larger than those here.
+    if problem.errors.len() > 1 { Problem { errors: located.errors, ..problem } } else { located }
 }
 
 /// The place of a field as the caller wrote it: a parameter of the query string begins with `?`, a header has its name.
@@ -110,12 +114,22 @@ fn shown(outer: &[Outer<'_>], pointer: &str) -> String {
     }
 }
 
-/// A body that is not one JSON value.
+/// A name as a part of a JSON pointer.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+/// A body that is not one JSON value, or one that no reader takes.
 pub(crate) fn malformed(error: &serde_json::Error) -> Problem {
     let text = error.to_string();
     let what = text.rsplit_once(" at line ").map_or(text.as_str(), |(what, _)| what);
+    let what = match what {
+        "recursion limit exceeded" => "objects and lists may be 127 levels deep; there are more".to_owned(),
+        "number out of range" => "a number is beyond the range of 64-bit floats".to_owned(),
+        what => format!("the body is not JSON: {what}"),
+    };
     let place = format!("line {}, column {}", error.line(), error.column());
-    Problem::new(Code::MalformedRequest, format!("the body is not JSON: {what} at {place}"))
+    Problem::new(Code::MalformedRequest, format!("{what} at {place}"))
 }
 
 #[cfg(test)]

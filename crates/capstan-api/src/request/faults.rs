@@ -1,7 +1,7 @@
 //! Every fault of a request that cannot be read, named where the caller wrote it.
 
 use std::any::TypeId;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use capstan_contract::beside::Beside;
@@ -15,19 +15,29 @@ use serde::de::value::MapDeserializer;
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
+use super::document::Document;
 use super::joined::{self, BesideFields, Joined};
-use super::{Outer, Source, shown, text};
+use super::{Outer, Source, escaped, shown, text};
 use crate::json_schema;
-use crate::problem::Problem;
+use crate::problem::{FAULTS_MAX, Problem};
 
-/// Most faults named in one answer.
-const FAULTS_MAX: usize = 50;
 /// An example says more than the name of a standard.
 const TIME: &str = "must be a time such as 2030-01-31T09:30:00Z";
 /// A field of the body with another value than the one outside it.
 const CONTRADICTS: &str = "contradicts the value given outside the body";
-/// Ends the message about a field that is given more than once.
-const GIVEN_TWICE: &str = " is given twice";
+/// A name that stands more than once in its object, or a field in several places outside the body.
+const GIVEN_TWICE: &str = "is given twice";
+/// Begins a reader's message about such a name.
+const DUPLICATE: &str = "duplicate field `";
+/// An integer that no number of 64 bits holds.
+const TOO_LARGE: &str =
+    "must be from -9223372036854775808 to 18446744073709551615; write a larger integer as a text";
+/// An example says more than the name of a form.
+const UUID: &str = "must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057";
+/// The form of a map in a query string.
+const PAIRS: &str = "must be name:value pairs, separated by commas";
+/// Longest message of another reader that is handed on, in bytes: it may repeat what the caller sent.
+const FOREIGN_BYTES_MAX: usize = 200;
 /// The message of a fault without a more exact one.
 const SHAPE: &str = "does not have the expected shape";
 
@@ -68,25 +78,39 @@ where
     T: DeserializeOwned + JsonSchema + 'static,
     B: Beside,
 {
-    let mut fields = match serde_json::from_slice(body) {
-        Ok(Value::Object(fields)) => fields,
-        Ok(_) => return Problem::invalid_field("", "must be an object"),
+    let document = match Document::read(body) {
+        Ok(document) => document,
         Err(error) => return super::malformed(&error),
     };
+    let Value::Object(mut fields) = document.value else {
+        return Problem::invalid_field("", "must be an object");
+    };
     fields.retain(|name, _| !known.contains(&name.as_str()));
-    let mut found = Found { outer, faults: Vec::new() };
+    let mut found = Found { outer, faults: Vec::new(), cut: HashSet::new() };
+    for pointer in &document.given_twice {
+        found.add_unshown(pointer, GIVEN_TWICE);
+    }
     for (index, field) in outer.iter().enumerate() {
+        let pointer = format!("/{}", escaped(&field.name));
         if outer[..index].iter().any(|before| before.name == field.name) {
-            found.add(&format!("/{}", escaped(&field.name)), format!("{}{GIVEN_TWICE}", field.name));
+            found.add(&pointer, GIVEN_TWICE);
+        }
+        if fields.get(&*field.name).is_some_and(|value| !joined::repeats(value, &field.text)) {
+            found.add(&pointer, CONTRADICTS);
         }
     }
     if let Some(schema) = schema_of::<T, B>() {
         let joined = found.joined(fields, &schema.document);
-        for error in schema.validator.iter_errors(&joined).take(FAULTS_MAX) {
-            found.add_invalid(&error);
+        for error in schema.validator.iter_errors(&joined) {
+            found.add_invalid(&error, &schema.document);
         }
         for (pointer, message) in faults_beside::<B>(&joined) {
             found.add_own(&pointer, &message);
+        }
+    }
+    for pointer in &document.too_large {
+        if !found.has_told(pointer) {
+            found.add_unshown(pointer, TOO_LARGE);
         }
     }
     if let Some((pointer, message)) = own_fault::<T, B>(outer, body, known) {
@@ -114,7 +138,7 @@ fn own_fault<T: DeserializeOwned, B: Beside>(
     let message = without_place(error.inner());
     let quoted =
         |start: &str| message.strip_prefix(start).and_then(|rest| rest.split_once('`')).map(|(name, _)| name);
-    for start in ["missing field `", "duplicate field `", "unknown field `", joined::CONTRADICTS] {
+    for start in ["missing field `", DUPLICATE, "unknown field `", joined::CONTRADICTS] {
         if let Some(name) = quoted(start) {
             let end = format!("/{}", escaped(name));
             if !pointer.ends_with(&end) {
@@ -140,20 +164,29 @@ fn faults_beside<B: Beside>(joined: &Value) -> impl Iterator<Item = (String, Str
 
 struct Found<'a> {
     outer: &'a [Outer<'a>],
+    /// The first ones.
     faults: Vec<Fault>,
+    /// Places of the others.
+    cut: HashSet<String>,
 }
 
 impl Found<'_> {
     /// The request as one object, with the text of outer fields turned into what the schema wants where it can be.
-    fn joined(&self, mut fields: Map<String, Value>, document: &Value) -> Value {
+    fn joined(&mut self, mut fields: Map<String, Value>, document: &Value) -> Value {
         for outer in self.outer {
-            let value = coerced(document, &document["properties"][&*outer.name], &outer.text);
+            let schema = &document["properties"][&*outer.name];
+            if kind_of(document, schema) == Some("object") {
+                for name in text::names_given_twice(&outer.text) {
+                    self.add(&format!("/{}/{}", escaped(&outer.name), escaped(name)), GIVEN_TWICE);
+                }
+            }
+            let value = coerced(document, schema, &outer.text);
             fields.insert(outer.name.clone().into_owned(), value);
         }
         Value::Object(fields)
     }
 
-    fn add_invalid(&mut self, error: &ValidationError<'_>) {
+    fn add_invalid(&mut self, error: &ValidationError<'_>, document: &Value) {
         let pointer = error.instance_path().to_string();
         match error.kind() {
             Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
@@ -169,33 +202,64 @@ impl Found<'_> {
                 self.add_choice(&pointer, one_of(words_of(context).iter().flatten().copied()));
             }
             Kind::AnyOf { context } | Kind::OneOfNotValid { context } => match closest(context, &pointer) {
-                Some(errors) => errors.iter().for_each(|error| self.add_invalid(error)),
+                Some(errors) => errors.iter().for_each(|error| self.add_invalid(error, document)),
                 None => self.add(&pointer, SHAPE),
             },
             Kind::Enum { .. } => self.add_choice(&pointer, invalid(error.kind(), "")),
-            kind => self.add(&pointer, invalid(kind, &error.masked().to_string())),
+            Kind::Pattern { .. } => self.add(&pointer, of_form(error, document)),
+            kind => {
+                let message = invalid(kind, &error.masked().to_string());
+                let is_map_as_text = message == of_type("object") && self.shown(&pointer).starts_with('?');
+                self.add(&pointer, if is_map_as_text { PAIRS.to_owned() } else { message });
+            }
         }
     }
 
     /// Adds the words a choice knows, which say more than that they are texts.
     fn add_choice(&mut self, pointer: &str, words: String) {
-        let shown = shown(self.outer, pointer);
+        let shown = self.shown(pointer);
         self.faults.retain(|fault| fault.pointer != shown);
         self.add(pointer, words);
     }
 
-    /// Adds the reader's own account, unless the schema has named the place already.
+    /// Adds the reader's own account, unless the schema has named the place, or a part of it, already.
     fn add_own(&mut self, pointer: &str, message: &str) {
-        let is_new = |fault: &Fault| fault.pointer != shown(self.outer, pointer);
-        if message.starts_with("duplicate field") || self.faults.iter().all(is_new) {
+        let is_told_of = |told: &str| self.faults.iter().any(|fault| fault.message == told);
+        let is_told = self.has_told(pointer)
+            || (message.starts_with(DUPLICATE) && is_told_of(GIVEN_TWICE))
+            || (message.starts_with(joined::CONTRADICTS) && is_told_of(CONTRADICTS));
+        if !is_told {
             self.add(pointer, in_plain_words(message));
         }
     }
 
+    /// True when a fault at this place or below it has been found.
+    fn has_told(&self, pointer: &str) -> bool {
+        let shown = self.shown(pointer);
+        let is_here = |told: &str| {
+            told.strip_prefix(&*shown).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.faults.iter().map(|fault| &fault.pointer).chain(&self.cut).any(|told| is_here(told))
+    }
+
+    fn shown(&self, pointer: &str) -> String {
+        shown(self.outer, pointer)
+    }
+
     fn add(&mut self, pointer: &str, message: impl Into<String>) {
-        let fault = Fault { pointer: shown(self.outer, pointer), message: message.into() };
-        if self.faults.len() < FAULTS_MAX && !self.faults.contains(&fault) {
+        self.add_unshown(&self.shown(pointer), message);
+    }
+
+    /// Adds a fault at a place of the body, which a field outside it may have too.
+    fn add_unshown(&mut self, pointer: &str, message: impl Into<String>) {
+        let fault = Fault { pointer: pointer.to_owned(), message: message.into() };
+        if self.faults.contains(&fault) {
+            return;
+        }
+        if self.faults.len() < FAULTS_MAX {
             self.faults.push(fault);
+        } else {
+            self.cut.insert(fault.pointer);
         }
     }
 
@@ -203,7 +267,7 @@ impl Found<'_> {
         let of_path = |outer: &&Outer<'_>| outer.source == Source::Path;
         let wrong = self.outer.iter().filter(of_path).find(|outer| {
             let pointer = format!("/{}", outer.name);
-            let is_of_value = |message: &str| message != CONTRADICTS && !message.ends_with(GIVEN_TWICE);
+            let is_of_value = |message: &str| ![CONTRADICTS, GIVEN_TWICE].contains(&message);
             self.faults.iter().any(|fault| fault.pointer == pointer && is_of_value(&fault.message))
         });
         match wrong {
@@ -211,7 +275,7 @@ impl Found<'_> {
                 let what = outer.name.strip_suffix("_id").unwrap_or(&outer.name);
                 Problem::not_found(&what.replace('_', " "))
             }
-            None => Problem::invalid(self.faults),
+            None => Problem::invalid_first(self.faults.len() + self.cut.len(), self.faults),
         }
     }
 }
@@ -254,7 +318,7 @@ fn invalid(kind: &Kind, otherwise: &str) -> String {
             let words = options.as_array().map(Vec::as_slice).unwrap_or_default();
             one_of(words.iter().filter_map(Value::as_str))
         }
-        Kind::Format { format } if format == "uuid" => "must be a UUID".to_owned(),
+        Kind::Format { format } if format == "uuid" => UUID.to_owned(),
         Kind::Format { format } if format == "date-time" => TIME.to_owned(),
         Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
         Kind::MinLength { limit } => format!("must have at least {limit} characters"),
@@ -265,6 +329,14 @@ fn invalid(kind: &Kind, otherwise: &str) -> String {
         Kind::Maximum { limit } => format!("must be {limit} or less"),
         _ => otherwise.to_owned(),
     }
+}
+
+/// A text of another form than the one its schema gives an example of.
+fn of_form(error: &ValidationError<'_>, document: &Value) -> String {
+    let schema = error.schema_path().to_string();
+    let schema = schema.strip_suffix("/pattern").and_then(|schema| document.pointer(schema));
+    let example = schema.and_then(|schema| schema["examples"][0].as_str());
+    example.map_or_else(|| SHAPE.to_owned(), |example| format!("must have a form such as {example}"))
 }
 
 fn of_type(kind: &str) -> &'static str {
@@ -346,10 +418,6 @@ fn pointer(path: &Path) -> String {
     pointer
 }
 
-fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
 /// Turns a reader's message into the caller's language. Messages of our own types are plain already.
 pub(crate) fn in_plain_words(message: &str) -> String {
     if message.starts_with("unknown field ") {
@@ -362,8 +430,8 @@ pub(crate) fn in_plain_words(message: &str) -> String {
     if let Some(field) = quoted("missing field `") {
         return format!("{field} is required");
     }
-    if let Some(field) = quoted("duplicate field `") {
-        return format!("{field}{GIVEN_TWICE}");
+    if message.starts_with(DUPLICATE) {
+        return GIVEN_TWICE.to_owned();
     }
     if let Some((_, words)) =
         message.strip_prefix("unknown variant ").and_then(|rest| rest.split_once(", expected "))
@@ -376,7 +444,7 @@ pub(crate) fn in_plain_words(message: &str) -> String {
         .any(|start| message.starts_with(start));
     match message.rsplit_once(", expected ") {
         Some((_, wanted)) if is_of_reader => shape(wanted).to_owned(),
-        _ if message.starts_with("UUID parsing failed") => "must be a UUID".to_owned(),
+        _ if message.starts_with("UUID parsing failed") => UUID.to_owned(),
         _ if is_of_time(message) => TIME.to_owned(),
         _ if is_of_reader
             || message.contains('`')
@@ -385,7 +453,7 @@ pub(crate) fn in_plain_words(message: &str) -> String {
         {
             SHAPE.to_owned()
         }
-        _ => message.to_owned(),
+        _ => message[..message.floor_char_boundary(FOREIGN_BYTES_MAX)].to_owned(),
     }
 }
 
@@ -398,9 +466,8 @@ fn shape(wanted: &str) -> &'static str {
         "a boolean" => of_type("boolean"),
         "a sequence" => of_type("array"),
         "a map" | "an object" => of_type("object"),
-        "name:value, separated by commas" => "must be name:value, separated by commas",
         _ if wanted.starts_with("a nonzero u") => "must be a whole number, 1 or more",
-        _ if wanted.contains("UUID") => "must be a UUID",
+        _ if wanted.contains("UUID") => UUID,
         _ if wanted.contains("date and time") => TIME,
         _ if wanted.starts_with("struct ") => of_type("object"),
         _ if wanted.starts_with("a tuple") || wanted.starts_with("an array") => of_type("array"),

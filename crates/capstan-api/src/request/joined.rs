@@ -1,15 +1,15 @@
 //! The fields outside the body and those in it, as one object.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::value::{BorrowedStrDeserializer, CowStrDeserializer, MapDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
-use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::Outer;
-use super::objects_only::ObjectsOnly;
+use super::name::Name;
+use super::strict::Strict;
 use super::text::{self, Text};
 
 /// Begins the message about a field of the body that contradicts the one outside it; the name follows, and a backtick.
@@ -31,7 +31,7 @@ impl<'de, R: serde_json::de::Read<'de>> Deserializer<'de> for Joined<'_, 'de, R>
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
         let Self { outer, known, beside, json } = self;
-        ObjectsOnly(json).deserialize_map(JoinedVisitor { outer, known, beside, visitor })
+        Strict(json).deserialize_map(JoinedVisitor { outer, known, beside, visitor })
     }
 
     serde::forward_to_deserialize_any! {
@@ -122,9 +122,6 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, 'de, A> {
                 self.body.next_value::<IgnoredAny>()?;
             } else if let Some(beside) = self.beside.as_mut().filter(|beside| beside.names.contains(&&*name))
             {
-                if beside.met.iter().any(|(known, _)| *known == name) {
-                    return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
-                }
                 let value = self.body.next_value()?;
                 beside.met.push((name.into_owned(), value));
             } else if let Some(outer) = self.outer.iter().find(|outer| outer.name == name) {
@@ -141,46 +138,21 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, 'de, A> {
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
         match self.value.take() {
-            Some(text) => seed.deserialize(Text::new(text)),
+            Some(text) => seed.deserialize(Strict(Text::new(text))),
             None => self.body.next_value_seed(seed),
         }
     }
 }
 
-/// True when a value of the body says the same as the text outside it. The forms of one UUID are equal.
-fn repeats(value: &Value, text: &str) -> bool {
+/// True when a value of the body says the same as the text outside it. A UUID is the same in any case.
+pub(super) fn repeats(value: &Value, text: &str) -> bool {
     match value {
         Value::String(value) => {
-            let id = |text| Uuid::try_parse(text).ok();
+            let id = |text: &str| text.parse::<Hyphenated>().ok();
             value == text || id(value).is_some_and(|value| id(text) == Some(value))
         }
         Value::Bool(value) => text::flag(text) == Some(*value),
         Value::Number(_) => text.parse::<Value>().is_ok_and(|outer| outer == *value),
         Value::Null | Value::Array(_) | Value::Object(_) => false,
-    }
-}
-
-/// The name of a field, borrowed from the body where it holds no escapes.
-struct Name<'de>(Cow<'de, str>);
-
-impl<'de> serde::Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-        impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Name<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a field's name")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E: Error>(self, name: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(NameVisitor)
     }
 }

@@ -2,9 +2,11 @@ use std::collections::BTreeMap;
 
 use capstan_contract::command::Unconditional;
 use capstan_contract::query::Page;
-use capstan_domain::id::TaskId;
+use capstan_domain::id::{AttemptId, TaskId};
+use capstan_envelope::Position;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::*;
 
@@ -38,6 +40,16 @@ struct Order {
     urgent: bool,
     #[serde(default)]
     due: Option<DateTime<Utc>>,
+    #[serde(default)]
+    data: Value,
+    #[serde(default)]
+    balance: i64,
+    #[serde(default)]
+    count: u64,
+    #[serde(default)]
+    since: Option<Position>,
+    #[serde(default)]
+    attempts: Vec<AttemptId>,
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, JsonSchema)]
@@ -158,7 +170,7 @@ fn faults_beside_a_query_are_named_with_its_own() {
     found.sort_unstable();
     assert_eq!(found, ["?colour", "?count", "?limit", "?sides/0", "?wait_ms", "Capstan-Position"]);
     let twice = problem.errors.iter().find(|fault| fault.pointer == "?wait_ms").unwrap();
-    assert_eq!(twice.message, "wait_ms is given twice");
+    assert_eq!(twice.message, "is given twice");
     let in_body = read::<ListOrders, Page>(&[], br#"{"sides":["left"],"limit":-1}"#).unwrap_err();
     assert_eq!(in_body.errors[0].pointer, "/limit");
 }
@@ -189,12 +201,119 @@ fn a_field_given_twice_is_refused_wherever_it_stands() {
         r#"{"name":"a","idempotency_key":"k","idempotency_key":"k"}"#,
     ] {
         let found = faults(&of_path(), body);
-        assert!(found.iter().any(|(_, message)| message.ends_with("is given twice")), "{body}: {found:?}");
+        assert!(found.iter().any(|(_, message)| message == "is given twice"), "{body}: {found:?}");
     }
     let twice =
         outer(&[("task_id", ID, Source::Path), ("limit", "1", Source::Query), ("limit", "2", Source::Query)]);
     let found = faults(&twice, r#"{"name":"a"}"#);
-    assert_eq!(found, [("?limit".to_owned(), "limit is given twice".to_owned())]);
+    assert_eq!(found, [("?limit".to_owned(), "is given twice".to_owned())]);
+}
+
+#[test]
+fn a_name_given_twice_is_refused_at_every_depth() {
+    let twice = |body: &str| {
+        let found = faults(&of_path(), body);
+        assert!(found.iter().all(|(_, message)| message == "is given twice"), "{body}: {found:?}");
+        found.into_iter().map(|(pointer, _)| pointer).collect::<Vec<_>>()
+    };
+    assert_eq!(twice(r#"{"name":"a","labels":{"a":"1","b":"1","a":"2"}}"#), ["/labels/a"]);
+    assert_eq!(twice(r#"{"name":"a","data":[{"x":{"y":1,"\u0079":1}}],"data":1}"#), ["/data/0/x/y", "/data"]);
+    let all = r#"{"name":"a","name":"b","labels":{"a/~":"1","a/~":"1"},"data":{"a`b":1,"a`b":2,"A`b":3}}"#;
+    assert_eq!(twice(all), ["/name", "/labels/a~1~0", "/data/a`b"]);
+    let labels = |text| outer(&[("task_id", ID, Source::Path), ("labels", text, Source::Query)]);
+    let found = faults(&labels("a:1,b:2, a:3,b:4"), r#"{"name":"a"}"#);
+    let of = |name: &str| (format!("?labels/{name}"), "is given twice".to_owned());
+    assert_eq!(found, [of("a"), of("b")]);
+    let form = "must be name:value pairs, separated by commas";
+    assert_eq!(faults(&labels("abc"), r#"{"name":"a"}"#), [("?labels".to_owned(), form.to_owned())]);
+    assert!(read::<Order, Key>(&labels("a:1,A:1"), br#"{"name":"a","data":{"a":1,"A":{"a":1}}}"#).is_ok());
+}
+
+#[test]
+fn faults_that_only_the_reader_finds_are_told_together() {
+    let body = r#"{"name":7,"count":18446744073709551616,"balance":9223372036854775808,"since":"7",
+        "attempts":["dev.1","dev.018f0000-0000-7000-8000-00000000000a.1","x"],"data":[1,99999999999999999999],
+        "due":"soon","limit":4294967296,"epoch":18446744073709551616}"#;
+    let mut found = faults(&of_path(), body);
+    found.sort_unstable();
+    let attempt = "must have a form such as dev.01890a5d-ac96-774b-bcce-b302099a8057.1";
+    let expected = [
+        ("/attempts/0", attempt),
+        ("/attempts/2", attempt),
+        ("/balance", "must be 9223372036854775807 or less"),
+        ("/count", "must be 18446744073709551615 or less"),
+        (
+            "/data/1",
+            "must be from -9223372036854775808 to 18446744073709551615; write a larger integer as a text",
+        ),
+        ("/due", "must be a time such as 2030-01-31T09:30:00Z"),
+        ("/epoch", "must be 18446744073709551615 or less"),
+        ("/limit", "must be 4294967295 or less"),
+        ("/name", "must be a text"),
+        ("/since", "must have a form such as 0-48213-9f3ac21b"),
+    ];
+    let found: Vec<_> = found.iter().map(|(pointer, message)| (&**pointer, &**message)).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn an_id_has_one_form() {
+    let uuid = "must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057";
+    for id in ["018f000000007000800000000000000a", "{018f0000-0000-7000-8000-00000000000a}", " "] {
+        let found = faults(&[], &format!(r#"{{"name":"a","task_id":"{id}"}}"#));
+        assert_eq!(found, [("/task_id".to_owned(), uuid.to_owned())], "{id}");
+    }
+}
+
+#[test]
+fn every_contradiction_is_named() {
+    let fields = outer(&[
+        ("task_id", ID, Source::Path),
+        ("urgent", "1", Source::Query),
+        ("limit", "7", Source::Query),
+        ("epoch", "3", Source::Header("Capstan-Epoch")),
+    ]);
+    let body = r#"{"name":"a","task_id":"x","urgent":false,"limit":7,"epoch":4}"#;
+    let found = faults(&fields, body);
+    assert!(found.iter().all(|(_, message)| message == "contradicts the value given outside the body"));
+    assert_eq!(pointers(&fields, body), ["/task_id", "?urgent", "Capstan-Epoch"]);
+}
+
+#[test]
+fn large_integers_in_free_json_are_kept_or_refused() {
+    let read = |data: &str| {
+        let body = format!(r#"{{"name":"a","data":{data}}}"#);
+        read::<Order, Key>(&of_path(), body.as_bytes()).map(|(order, _)| order.data.to_string())
+    };
+    for kept in ["18446744073709551615", "-9223372036854775808", "1e+30", r#""18446744073709551616""#] {
+        assert_eq!(read(kept).unwrap(), kept);
+    }
+    for refused in ["18446744073709551616", r#"[{"a":-9223372036854775809}]"#] {
+        assert_eq!(read(refused).unwrap_err().code, Code::ValidationFailed, "{refused}");
+    }
+}
+
+#[test]
+fn more_faults_than_are_named_are_counted() {
+    let body = format!(r#"{{"name":"a","sides":[{}]}}"#, vec!["7"; 120].join(","));
+    let problem = read::<Order, Key>(&of_path(), body.as_bytes()).unwrap_err();
+    assert_eq!(problem.errors.len(), 50);
+    assert_eq!(&*problem.detail, "120 fields are invalid; the first 50 are named");
+    let long = "n".repeat(10_000);
+    let problem =
+        read::<Order, Key>(&of_path(), format!(r#"{{"name":"a","{long}":7}}"#).as_bytes()).unwrap_err();
+    assert!(problem.errors[0].pointer.len() < 600 && problem.detail.len() < 600, "{}", problem.detail);
+}
+
+#[test]
+fn a_body_that_is_nested_too_deeply_is_told_the_limit() {
+    let nested = |depth: usize| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        read::<Order, Key>(&of_path(), format!(r#"{{"name":"a","data":{open}{close}}}"#).as_bytes())
+    };
+    assert!(nested(126).is_ok());
+    let refused = nested(127).unwrap_err();
+    assert!(refused.detail.starts_with("objects and lists may be 127 levels deep"), "{}", refused.detail);
 }
 
 #[test]
@@ -207,13 +326,13 @@ fn the_body_may_repeat_the_path_but_not_contradict_it() {
 }
 
 #[test]
-fn a_text_in_another_case_contradicts_and_another_form_of_an_id_or_flag_does_not() {
+fn a_text_in_another_case_contradicts_and_an_id_or_another_form_of_a_flag_does_not() {
     let contradicts =
         |name: &str| [(name.to_owned(), "contradicts the value given outside the body".to_owned())];
     let fields = outer(&[("task_id", ID, Source::Path), ("name", "Ann", Source::Query)]);
     assert_eq!(faults(&fields, r#"{"name":"ann"}"#), contradicts("?name"));
     let fields = outer(&[("task_id", ID, Source::Path), ("urgent", "1", Source::Query)]);
-    let body = r#"{"name":"a","urgent":true,"task_id":"018F000000007000800000000000000A"}"#;
+    let body = format!(r#"{{"name":"a","urgent":true,"task_id":"{}"}}"#, ID.to_uppercase());
     let (order, _) = read::<Order, Key>(&fields, body.as_bytes()).unwrap();
     assert!(order.urgent);
 }
@@ -221,10 +340,7 @@ fn a_text_in_another_case_contradicts_and_another_form_of_an_id_or_flag_does_not
 #[test]
 fn a_field_of_the_path_given_twice_is_a_fault_and_no_missing_entity() {
     let fields = outer(&[("task_id", ID, Source::Path), ("task_id", ID, Source::Query)]);
-    assert_eq!(
-        faults(&fields, r#"{"name":"a"}"#),
-        [("/task_id".to_owned(), "task_id is given twice".to_owned())]
-    );
+    assert_eq!(faults(&fields, r#"{"name":"a"}"#), [("/task_id".to_owned(), "is given twice".to_owned())]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Values given as text: in a path, a query string or a header.
 
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::marker::PhantomData;
 use std::str::FromStr;
@@ -26,6 +27,15 @@ impl<'de, E: Error> Text<'de, E> {
         let unexpected = serde::de::Unexpected::Str(self.text);
         self.text.parse().map_err(|_| E::invalid_value(unexpected, &wanted))
     }
+}
+
+/// The names that a map has already when they come again.
+pub(super) fn names_given_twice(text: &str) -> impl Iterator<Item = &str> {
+    let mut names = HashSet::new();
+    items(text)
+        .filter_map(|pair| pair.split_once(':'))
+        .map(|(name, _)| name)
+        .filter(move |name| !names.insert(*name))
 }
 
 /// The items of a list, without blanks around them; empty items are left out.
@@ -107,7 +117,8 @@ impl<'de, E: Error> Deserializer<'de> for Text<'de, E> {
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
         let pairs: Option<Vec<_>> = items(self.text).map(|pair| pair.split_once(':')).collect();
         let unexpected = serde::de::Unexpected::Str(self.text);
-        let pairs = pairs.ok_or_else(|| E::invalid_value(unexpected, &"name:value, separated by commas"))?;
+        let pairs =
+            pairs.ok_or_else(|| E::invalid_value(unexpected, &"name:value pairs, separated by commas"))?;
         let pairs = pairs.into_iter().map(|(name, value)| (Self::new(name), Self::new(value)));
         visitor.visit_map(MapDeserializer::new(pairs))
     }

@@ -68,6 +68,27 @@ async fn bad_input_is_refused_and_writes_nothing() {
         (&format!("{tasks}/not-an-id/cancel"), "{}", 404, "not_found", &[]),
         (&format!("/v1/workspaces/dev/runs/{nil}/cancel"), "{}", 404, "not_found", &[]),
         (
+            tasks,
+            r#"{"agent_id":"demo","message":"x","labels":{"a":"1","a":"2"},"idempotency_key":"k"}"#,
+            422,
+            "validation_failed",
+            &["/labels/a"],
+        ),
+        (
+            tasks,
+            r#"{"agent_id":"demo","message":"x","idempotency_key":" "}"#,
+            422,
+            "validation_failed",
+            &["/idempotency_key"],
+        ),
+        (
+            &of_task("outputs"),
+            r#"{"output_type":"report","title":"t","status":"approved"}"#,
+            422,
+            "validation_failed",
+            &["/status"],
+        ),
+        (
             &format!("{tasks}?colour=red"),
             r#"{"agent_id":"demo","message":"x"}"#,
             422,
@@ -190,4 +211,40 @@ async fn a_text_that_is_not_a_position_is_named() {
         let resumed = api.request("GET", stream).header("Last-Event-ID", text);
         assert_eq!(pointer(&api.send(resumed).await), "Last-Event-ID");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blank_parameter_counts_as_absent_in_every_query() {
+    let api = Api::start().await;
+    let document = api.get("/openapi.json").await.expect(200);
+    let mut tried = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let parameters = methods["get"]["parameters"].as_array().into_iter().flatten();
+        let parameters = parameters.map(|parameter| {
+            let reference =
+                parameter["$ref"].as_str().and_then(|to| document.pointer(to.trim_start_matches('#')));
+            reference.unwrap_or(parameter)
+        });
+        let of_query = parameters.filter(|parameter| parameter["in"] == "query");
+        let names: Vec<_> = of_query.map(|parameter| parameter["name"].as_str().unwrap()).collect();
+        if path.ends_with("/stream") || names.is_empty() {
+            continue;
+        }
+        let place = |part: &str| match part {
+            "{workspace}" => "dev".to_owned(),
+            "{agent_id}" => "demo".to_owned(),
+            _ if part.starts_with('{') => "00000000-0000-0000-0000-000000000000".to_owned(),
+            _ => part.to_owned(),
+        };
+        let path: Vec<_> = path.split('/').map(place).collect();
+        let path = path.join("/");
+        let plain = api.get(&path).await.status;
+        for blank in ["", "%20"] {
+            let query: Vec<_> = names.iter().map(|name| format!("{name}={blank}")).collect();
+            let answer = api.get(&format!("{path}?{}", query.join("&"))).await;
+            assert_eq!(answer.status, plain, "{path}: {}", answer.body);
+        }
+        tried += 1;
+    }
+    assert!(tried >= 30, "only {tried} queries have parameters");
 }

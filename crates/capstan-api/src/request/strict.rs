@@ -1,24 +1,30 @@
-//! Reads structs from JSON objects only.
+//! Reads structs from JSON objects only, and no object in which a name is given twice.
 //!
 //! By itself serde also takes an array, field by field in order of declaration, for any struct. That order is nobody's
-//! contract, so an array where an object belongs is refused like every other wrong type.
+//! contract, so an array where an object belongs is refused like every other wrong type. Of two equal names a map keeps
+//! the last; only a struct refuses them by itself.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
+use serde::de::value::CowStrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Visitor};
 
-/// A deserializer, or a part of one, all of whose structs must be objects.
-pub(crate) struct ObjectsOnly<T>(pub(crate) T);
+use super::name::Name;
+
+/// A deserializer, or a part of one, all of whose structs must be objects, and all of whose objects have different names.
+pub(crate) struct Strict<T>(pub(crate) T);
 
 macro_rules! hand_on {
     ($($method:ident($($argument:ident: $type:ty),*);)*) => {$(
         fn $method<V: Visitor<'de>>(self, $($argument: $type,)* visitor: V) -> Result<V::Value, D::Error> {
-            self.0.$method($($argument,)* ObjectsOnly(visitor))
+            self.0.$method($($argument,)* Strict(visitor))
         }
     )*};
 }
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectsOnly<D> {
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
     type Error = D::Error;
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -27,7 +33,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for ObjectsOnly<D> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_map(ObjectsOnly(visitor))
+        self.0.deserialize_map(Strict(visitor))
     }
 
     hand_on! {
@@ -76,7 +82,7 @@ macro_rules! pass {
     )*};
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for ObjectsOnly<V> {
+impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,19 +121,19 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for ObjectsOnly<V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        self.0.visit_some(ObjectsOnly(inner))
+        self.0.visit_some(Strict(inner))
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        self.0.visit_newtype_struct(ObjectsOnly(inner))
+        self.0.visit_newtype_struct(Strict(inner))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
-        self.0.visit_seq(ObjectsOnly(items))
+        self.0.visit_seq(Strict(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
-        self.0.visit_map(ObjectsOnly(entries))
+        self.0.visit_map(DifferentNames { names: HashSet::new(), entries })
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, choice: A) -> Result<V::Value, A::Error> {
@@ -135,19 +141,19 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for ObjectsOnly<V> {
     }
 }
 
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for ObjectsOnly<S> {
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Strict<S> {
     type Value = S::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, inner: D) -> Result<S::Value, D::Error> {
-        self.0.deserialize(ObjectsOnly(inner))
+        self.0.deserialize(Strict(inner))
     }
 }
 
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for ObjectsOnly<A> {
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strict<A> {
     type Error = A::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.0.next_element_seed(ObjectsOnly(seed))
+        self.0.next_element_seed(Strict(seed))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -155,18 +161,27 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for ObjectsOnly<A> {
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for ObjectsOnly<A> {
+struct DifferentNames<'de, A> {
+    names: HashSet<Cow<'de, str>>,
+    entries: A,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for DifferentNames<'de, A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.0.next_key_seed(ObjectsOnly(seed))
+        let Some(Name(name)) = self.entries.next_key()? else { return Ok(None) };
+        if !self.names.insert(name.clone()) {
+            return Err(A::Error::custom(format_args!("duplicate field `{name}`")));
+        }
+        seed.deserialize(CowStrDeserializer::new(name)).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.0.next_value_seed(ObjectsOnly(seed))
+        self.entries.next_value_seed(Strict(seed))
     }
 
     fn size_hint(&self) -> Option<usize> {
-        self.0.size_hint()
+        self.entries.size_hint()
     }
 }
