@@ -35,7 +35,7 @@ pub use capstan_domain::token::{IssueToken, RevokeToken};
 pub use capstan_domain::workspace::tool::ToolSettings;
 pub use capstan_domain::workspace::{CreateWorkspace, QuotaChanges, SettingsChanges, UpdateWorkspace};
 
-pub use append_logs::{AppendLogs, LogLine};
+pub use append_logs::{AppendLogs, LogLine, LogStream};
 pub use append_run_events::{AppendRunEvents, RunEvent};
 pub use archive_all_outputs::ArchiveAllOutputs;
 pub use claim_tool_call::ClaimToolCall;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use capstan_child::ChildCommand;
-use capstan_client::{ClaimedInput, LeasedAttempt, ToolDecision};
+use capstan_client::{ClaimedInput, LeasedAttempt, LogStream, ToolDecision};
 use serde::Serialize;
 
 use crate::agent::{
@@ -101,7 +101,7 @@ impl Listener for LineProtocol {
         vec![match message {
             Some(Ok(message)) => Written::Message(message),
             Some(Err(refusal)) => Written::Refused { refusal, text: line.text },
-            None => Written::text("stdout", line.text),
+            None => Written::text(LogStream::Stdout, line.text),
         }]
     }
 }

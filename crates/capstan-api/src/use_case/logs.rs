@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use capstan_contract::command::{LogLine, RunEvent};
 use capstan_contract::query::{GetTaskLogs, LIMIT_MAX, ListRunEvents, Wait, page_size};
+use capstan_domain::Faults;
 use capstan_domain::id::{AttemptId, RunId, TaskId};
 use capstan_domain::task::Task;
 use capstan_envelope::Workspace;
@@ -13,6 +14,7 @@ use capstan_eventlog::TelemetryLine;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::queries::Answer;
@@ -57,9 +59,12 @@ pub(crate) fn kept_events(
     mut events: Vec<RunEvent>,
     at: DateTime<Utc>,
 ) -> Result<Vec<Bytes>, Problem> {
-    for event in &mut events {
+    let mut faults = Faults::default();
+    for (index, event) in events.iter_mut().enumerate() {
         event.ts = event.ts.or(Some(at));
+        faults.required(&format!("/events/{index}/event_type"), &event.event_type);
     }
+    Problem::refuse(faults)?;
     encode(events.iter().map(|event| Kept::RunEvent { attempt_id, event }))
 }
 
@@ -122,16 +127,14 @@ impl LogEntry {
 
     /// The first line in the logs of every task: its message at acceptance.
     fn prompt(task: &Task) -> Result<Self, serde_json::Error> {
-        let line = LogLine {
-            stream: USER.to_owned(),
-            ts: Some(task.accepted.accepted_at),
-            chunk_type: Some("task_prompt".to_owned()),
-            data: task.accepted.message.clone(),
-            ..LogLine::default()
-        };
-        let mut json = serde_json::to_value(&line)?;
-        json["kind"] = "log".into();
-        Self::kept(json.to_string().as_bytes(), 0, task.id())
+        let line = json!({
+            "kind": "log",
+            "stream": "user",
+            "ts": task.accepted.accepted_at,
+            "chunk_type": "task_prompt",
+            "data": task.accepted.message,
+        });
+        Self::kept(line.to_string().as_bytes(), 0, task.id())
     }
 
     fn kept(data: &[u8], sequence: u64, task_id: TaskId) -> Result<Self, serde_json::Error> {
@@ -143,17 +146,8 @@ impl LogEntry {
     }
 }
 
-/// The stream of what people and callers say.
-const USER: &str = "user";
-
-/// True when the line is what somebody said, in these words.
-fn is_said(data: &[u8], text: &str) -> bool {
-    let line = serde_json::from_slice::<serde_json::Value>(data);
-    line.is_ok_and(|line| line["stream"] == USER && line["data"] == text)
-}
-
 /// Up to `limit` lines of a task after a cursor, oldest first. From the beginning, what the task was told comes
-/// before them, unless a writer has said it already.
+/// before them.
 pub(crate) async fn of_task(
     app: &App,
     workspace: &Workspace,
@@ -165,9 +159,7 @@ pub(crate) async fn of_task(
     let lines = app.telemetry.read(workspace, task_id.0, after, limit as usize).await?;
     // A reader continues from the last line whether or not there is more yet.
     let next_cursor = lines.last().map(|line| line.sequence.to_string());
-    let message = &task.accepted.message;
-    let is_untold = after == 0 && !lines.iter().any(|line| is_said(&line.data, message));
-    let prompt = is_untold.then(|| LogEntry::prompt(&task));
+    let prompt = (after == 0).then(|| LogEntry::prompt(&task));
     let entries = prompt.into_iter().chain(lines.iter().map(LogEntry::new));
     let items = entries.collect::<Result<_, _>>().map_err(Problem::internal)?;
     Ok(List { items, next_cursor, position: app.reads.position(), limit, total: None })

@@ -11,10 +11,10 @@ pub struct AppendLogs {
 }
 
 /// One line.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLine {
-    /// Stream of the line: `stdout`, `stderr` or `system`.
-    pub stream: String,
+    /// Stream of the line.
+    pub stream: LogStream,
     /// Time it occurred; the time of arrival when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ts: Option<DateTime<Utc>>,
@@ -26,4 +26,16 @@ pub struct LogLine {
     /// Additional names and values.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
+}
+
+/// The origin of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogStream {
+    /// Standard output of the agent.
+    Stdout,
+    /// Standard error of the agent, and refusals of what it reported.
+    Stderr,
+    /// Messages of the program that runs the agent.
+    System,
 }

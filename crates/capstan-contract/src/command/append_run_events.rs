@@ -13,7 +13,8 @@ pub struct AppendRunEvents {
 /// One reported event.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunEvent {
-    /// Kind of event; free text.
+    /// Kind of event; free text that is not blank.
+    #[schemars(length(min = 1))]
     pub event_type: String,
     /// Payload of the event, any JSON value.
     #[serde(default, skip_serializing_if = "Value::is_null")]

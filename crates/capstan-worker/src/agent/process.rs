@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use capstan_child::{Child, ChildCommand, Signal};
+use capstan_client::LogStream;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -26,7 +27,7 @@ const AFTERGLOW: Duration = Duration::from_secs(1);
 #[derive(Debug, PartialEq)]
 pub(crate) enum Written {
     /// Plain output.
-    Text { stream: &'static str, at: DateTime<Utc>, text: String, chunk: Option<Chunk> },
+    Text { stream: LogStream, at: DateTime<Utc>, text: String, chunk: Option<Chunk> },
     /// A message.
     Message(Message),
     /// An invalid message.
@@ -46,7 +47,7 @@ pub(crate) struct Chunk {
 
 impl Written {
     /// A line of plain output.
-    pub(crate) fn text(stream: &'static str, text: String) -> Self {
+    pub(crate) fn text(stream: LogStream, text: String) -> Self {
         Self::Text { stream, at: Utc::now(), text, chunk: None }
     }
 }
@@ -61,7 +62,7 @@ pub(crate) trait Listener: Send + 'static {
 }
 
 /// Takes every line as it is.
-struct PlainText(&'static str);
+struct PlainText(LogStream);
 
 impl Listener for PlainText {
     fn line_max(&self) -> usize {
@@ -107,7 +108,7 @@ impl AgentProcess {
         let (sender, written) = mpsc::channel(LINES_MAX);
         let ended = CancellationToken::new();
         tokio::spawn(read(stdout, listener, sender.clone(), ended.clone()));
-        tokio::spawn(read(stderr, PlainText("stderr"), sender, ended.clone()));
+        tokio::spawn(read(stderr, PlainText(LogStream::Stderr), sender, ended.clone()));
         Ok(Self { child, stdin, written: Some(written), ended })
     }
 

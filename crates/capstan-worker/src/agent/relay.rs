@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_client::{
-    AppendLogs, AppendOutputRows, AskedItem, FinalizeOutput, Join, LogLine, OutputId, SourceWatch,
+    AppendLogs, AppendOutputRows, AskedItem, FinalizeOutput, Join, LogLine, LogStream, OutputId, SourceWatch,
     SubtaskSpec, ToolDecision, WakePlan,
 };
 use chrono::Utc;
@@ -179,13 +179,13 @@ impl Work {
             };
             match next {
                 Some(Written::Text { stream, at, text, chunk }) => {
-                    if stream == "stderr" {
+                    if stream == LogStream::Stderr {
                         self.remember_error(&text);
                     }
                     let chunk = chunk.map(|Chunk { kind, metadata }| (kind, metadata));
                     let (chunk_type, metadata) = chunk.unzip();
                     self.batch.push(LogLine {
-                        stream: stream.to_owned(),
+                        stream,
                         ts: Some(at),
                         chunk_type,
                         data: text,
@@ -199,7 +199,7 @@ impl Work {
                     if is_of_plan {
                         self.said.refused.get_or_insert(reason);
                     }
-                    self.batch.push(line("stdout", text));
+                    self.batch.push(line(LogStream::Stdout, text));
                 }
                 Some(Written::Message(message)) => {
                     // What was said before the message is stored before the message.
@@ -351,7 +351,7 @@ impl Work {
 
     /// Writes the reason to the agent's log lines.
     fn complain(&mut self, reason: &str) {
-        self.batch.push(line("stderr", format!("capstan: refused: {reason}")));
+        self.batch.push(line(LogStream::Stderr, format!("capstan: refused: {reason}")));
     }
 
     fn remember_error(&mut self, text: &str) {
@@ -368,8 +368,8 @@ impl Work {
     }
 }
 
-fn line(stream: &str, data: String) -> LogLine {
-    LogLine { stream: stream.to_owned(), ts: Some(Utc::now()), chunk_type: None, data, metadata: Map::new() }
+fn line(stream: LogStream, data: String) -> LogLine {
+    LogLine { stream, ts: Some(Utc::now()), chunk_type: None, data, metadata: Map::new() }
 }
 
 /// Lines not yet sent.
@@ -410,17 +410,17 @@ mod tests {
         let mut batch = Batch::default();
         assert_eq!(batch.due(), None);
         let start = Instant::now();
-        batch.push(line("stdout", "a".into()));
+        batch.push(line(LogStream::Stdout, "a".into()));
         let due = batch.due();
         assert!(due.is_some_and(|due| due >= start + BATCH_WAIT));
-        batch.push(line("stdout", "b".into()));
+        batch.push(line(LogStream::Stdout, "b".into()));
         assert_eq!(batch.due(), due);
         assert!(!batch.is_full());
-        batch.push(line("stdout", "x".repeat(BATCH_BYTES)));
+        batch.push(line(LogStream::Stdout, "x".repeat(BATCH_BYTES)));
         assert!(batch.is_full());
         assert_eq!((batch.take().len(), batch.due(), batch.is_full()), (3, None, false));
         for _ in 0..BATCH_LINES {
-            batch.push(line("stdout", String::new()));
+            batch.push(line(LogStream::Stdout, String::new()));
         }
         assert!(batch.is_full());
     }

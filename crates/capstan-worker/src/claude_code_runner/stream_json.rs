@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use capstan_client::{LeasedAttempt, ProduceOutput, RunEvent};
+use capstan_client::{LeasedAttempt, LogStream, ProduceOutput, RunEvent};
 use chrono::Utc;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -81,7 +81,12 @@ impl StreamJson {
             ) => Vec::new(),
             ("control_request", _) if permission::is_asked(&message) => permission::asked(message),
             (kind, subtype) => {
-                vec![piece("system", subtype.unwrap_or(kind), &shortened(text, TOOL_TEXT_MAX), Map::new())]
+                vec![piece(
+                    LogStream::System,
+                    subtype.unwrap_or(kind),
+                    &shortened(text, TOOL_TEXT_MAX),
+                    Map::new(),
+                )]
             }
         })
     }
@@ -134,11 +139,11 @@ impl StreamJson {
                     metadata.insert("tool".to_owned(), json!(field("name")));
                     let input = block.get("input").map(Value::to_string).unwrap_or_default();
                     let text = shortened(&format!("{} {input}", field("name")), TOOL_TEXT_MAX);
-                    written.push(piece("stdout", "tool_use", &text, metadata));
+                    written.push(piece(LogStream::Stdout, "tool_use", &text, metadata));
                 }
                 "" => {}
                 other => written.push(piece(
-                    "stdout",
+                    LogStream::Stdout,
                     other,
                     &shortened(&block.to_string(), TOOL_TEXT_MAX),
                     within.clone(),
@@ -202,7 +207,7 @@ impl StreamJson {
             return Vec::new();
         }
         self.transcript().limit_until = info.get("resetsAt").and_then(Value::as_i64);
-        vec![piece("system", "rate_limit", &info.to_string(), Map::new())]
+        vec![piece(LogStream::System, "rate_limit", &info.to_string(), Map::new())]
     }
 }
 
@@ -213,7 +218,7 @@ impl Listener for StreamJson {
 
     fn hear(&mut self, line: Line) -> Vec<Written> {
         let understood = if line.is_whole { self.understand(&line.text) } else { None };
-        understood.unwrap_or_else(|| vec![Written::text("stdout", shortened(&line.text, LINE_MAX))])
+        understood.unwrap_or_else(|| vec![Written::text(LogStream::Stdout, shortened(&line.text, LINE_MAX))])
     }
 }
 
@@ -259,7 +264,7 @@ fn tool_results(spoken: Spoken) -> Vec<Written> {
                     None => format!("[{}]", part.get("type").and_then(Value::as_str).unwrap_or("content")),
                 })
                 .collect();
-            piece("stdout", "tool_result", &shortened(&texts.join("\n"), TOOL_TEXT_MAX), metadata)
+            piece(LogStream::Stdout, "tool_result", &shortened(&texts.join("\n"), TOOL_TEXT_MAX), metadata)
         })
         .collect()
 }
@@ -278,7 +283,7 @@ fn within(parent_tool_use_id: Option<&str>) -> Map<String, Value> {
 }
 
 /// One piece of the log.
-fn piece(stream: &'static str, kind: &str, text: &str, metadata: Map<String, Value>) -> Written {
+fn piece(stream: LogStream, kind: &str, text: &str, metadata: Map<String, Value>) -> Written {
     let chunk = Some(Chunk { kind: kind.to_owned(), metadata });
     Written::Text { stream, at: Utc::now(), text: text.to_owned(), chunk }
 }
@@ -288,7 +293,7 @@ fn pieces(kind: &str, text: &str, metadata: &Map<String, Value>) -> Vec<Written>
     let (mut rest, mut pieces) = (text.trim_matches('\n'), Vec::new());
     while !rest.is_empty() {
         let (head, tail) = rest.split_at(rest.floor_char_boundary(LINE_MAX));
-        pieces.push(piece("stdout", kind, head, metadata.clone()));
+        pieces.push(piece(LogStream::Stdout, kind, head, metadata.clone()));
         rest = tail;
     }
     pieces
