@@ -1,21 +1,15 @@
 //! The context of a command: its caller, key, condition and trace.
 
-use axum::http::HeaderMap;
 use capstan_contract::command::Conditions;
 use capstan_contract::request::Request;
 use capstan_dispatch::CommandContext;
-use capstan_domain::{Faults, canonical, id};
+use capstan_domain::{canonical, id};
 use capstan_envelope::{Actor, Idempotency, StreamId, Workspace};
 use chrono::{DateTime, SubsecRound, Utc};
 use rand::RngExt as _;
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
-
-use crate::problem::Problem;
-
-/// Longest idempotency key, in bytes.
-const KEY_BYTES_MAX: usize = 512;
 
 /// A fresh id that sorts by time, so that rows made together lie together.
 pub(crate) fn fresh_id(at: DateTime<Utc>) -> Uuid {
@@ -30,12 +24,8 @@ pub struct CallContext {
     pub actor: Actor,
     /// The conversation it belongs to; also names the request in logs and problem documents.
     pub correlation_id: Uuid,
-    /// The caller's own name for the command.
-    pub command_id: Option<Uuid>,
-    /// The caller's idempotency key, when it came beside the body.
-    pub idempotency_key: Option<String>,
-    /// Act only when the entity is at this version.
-    pub expected_version: Option<u64>,
+    /// The fields beside the command.
+    pub conditions: Conditions,
     /// W3C trace context.
     pub traceparent: Option<String>,
     /// Time the command was received, in whole milliseconds.
@@ -52,71 +42,29 @@ impl CallContext {
         Self {
             actor,
             correlation_id: fresh_id(received_at),
-            command_id: None,
-            idempotency_key: None,
-            expected_version: None,
+            conditions: Conditions::default(),
             traceparent: None,
             received_at,
             answer_is_kept: false,
         }
     }
 
-    /// Reads the headers of an HTTP request.
-    pub(crate) fn from_headers(headers: &HeaderMap, correlation_id: Uuid) -> Result<Self, Problem> {
-        let mut faults = Faults::default();
-        let mut text = |name: &str| {
-            let mut values = headers.get_all(name).iter();
-            let value = values.next().map(|value| str::from_utf8(value.as_bytes()).unwrap_or_default());
-            faults.require(values.next().is_none(), name, "is given twice");
-            value
-        };
-        let (command_id, tag) = (text("Capstan-Command-Id"), text("If-Match").map(str::trim));
-        let (idempotency_key, traceparent) = (text("Idempotency-Key"), text("traceparent"));
-        let command_id = command_id.and_then(|text| {
-            let id = text.parse().ok();
-            faults.require(id.is_some(), "Capstan-Command-Id", "must be a UUID");
-            id
-        });
-        let expected_version = tag.filter(|tag| *tag != "*").and_then(|tag| {
-            let version = tag.trim_matches('"').parse().ok();
-            faults.require(version.is_some(), "If-Match", "must be one version, as answered in ETag");
-            version
-        });
-        Problem::refuse(faults)?;
-        Ok(Self {
-            correlation_id,
-            command_id,
-            expected_version,
-            idempotency_key: idempotency_key.map(str::to_owned),
-            traceparent: traceparent.filter(|text| is_traceparent(text)).map(str::to_owned),
-            ..Self::new(Actor::Client { name: "anonymous".into() }, Utc::now())
-        })
+    /// This call with the trace context of its caller; anything else is not handed on.
+    #[must_use]
+    pub(crate) fn traced(self, traceparent: Option<&str>) -> Self {
+        Self { traceparent: traceparent.filter(|text| is_traceparent(text)).map(str::to_owned), ..self }
     }
 
-    /// Adds the conditions that stood in the body. A header and the body may not contain different keys.
-    pub(crate) fn with(&self, conditions: Conditions) -> Result<Self, Problem> {
-        let key = match (self.idempotency_key.clone(), conditions.idempotency_key) {
-            (Some(header), Some(body)) if header != body => {
-                return Err(Problem::invalid_field(
-                    "/idempotency_key",
-                    "the Idempotency-Key header and the body contain different keys",
-                ));
-            }
-            (header, body) => header.or(body),
-        };
-        if key.as_ref().is_some_and(|key| key.trim().is_empty() || key.len() > KEY_BYTES_MAX) {
-            return Err(Problem::invalid_field(
-                "/idempotency_key",
-                format!("an idempotency key has 1 to {KEY_BYTES_MAX} bytes and is not blank"),
-            ));
-        }
-        Ok(Self { idempotency_key: key, ..self.clone() })
+    /// This call under these conditions.
+    #[must_use]
+    pub(crate) fn under(&self, conditions: Conditions) -> Self {
+        Self { conditions, ..self.clone() }
     }
 
     /// The key under which the command may be repeated: the caller's key, else its command id.
     pub(crate) fn key(&self) -> Option<CommandKey> {
-        let given = self.idempotency_key.clone().map(CommandKey::Given);
-        given.or(self.command_id.map(CommandKey::Id))
+        let given = self.conditions.idempotency_key.clone().map(CommandKey::Given);
+        given.or(self.conditions.command_id.map(CommandKey::Id))
     }
 
     /// The context of a command on `stream`; a repeat with the same `body` is the same command.
@@ -168,7 +116,7 @@ impl CallContext {
             traceparent: self.traceparent.clone(),
             occurred_at: self.received_at,
             idempotency,
-            expected_version: self.expected_version,
+            expected_version: self.conditions.expected_version,
         }
     }
 }
@@ -220,24 +168,14 @@ mod tests {
         CancelTask { task_id: TaskId(Uuid::nil()), reason: None }
     }
 
-    fn call(list: &[(&'static str, &str)]) -> Result<CallContext, Problem> {
-        let headers = list.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
-        CallContext::from_headers(&headers.collect(), Uuid::nil())
-    }
-
-    #[test]
-    fn header_and_body_may_not_name_different_keys() {
-        let call = call(&[("idempotency-key", "a")]).unwrap();
-        let with = |key: Option<&str>| call.with(Conditions { idempotency_key: key.map(str::to_owned) });
-        assert_eq!(with(None).unwrap().key(), Some(CommandKey::Given("a".into())));
-        assert_eq!(with(Some("a")).unwrap().key(), Some(CommandKey::Given("a".into())));
-        assert_eq!(with(Some("b")).unwrap_err().errors[0].pointer, "/idempotency_key");
+    fn call(conditions: Conditions) -> CallContext {
+        CallContext::new(Actor::System, Utc::now()).under(conditions)
     }
 
     #[test]
     fn a_command_id_alone_makes_a_command_repeatable() {
         let id = Uuid::from_u128(7);
-        let call = call(&[("capstan-command-id", &id.to_string())]).unwrap();
+        let call = call(Conditions { command_id: Some(id), ..Conditions::default() });
         assert_eq!(call.key(), Some(CommandKey::Id(id)));
         let stream = "dev/task/1".parse().unwrap();
         let context = call.command(&stream, Some(&CommandKey::Id(id)), &cancel());
@@ -249,7 +187,7 @@ mod tests {
 
     #[test]
     fn one_key_of_two_workspaces_on_a_shared_stream_is_two_commands() {
-        let call = call(&[]).unwrap();
+        let call = call(Conditions::default());
         let stream = "_channels/channel/1".parse().unwrap();
         let of = |tenant: &str, key: &CommandKey| {
             let tenant = Workspace::new(tenant).unwrap();
@@ -263,31 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn conditions_that_cannot_be_read_are_refused() {
-        assert_eq!(call(&[("if-match", "\"7\"")]).unwrap().expected_version, Some(7));
-        assert_eq!(call(&[("if-match", "*")]).unwrap().expected_version, None);
-        let bad = [("if-match", "\"7\", \"8\""), ("capstan-command-id", "7")];
-        let pointers: Vec<_> =
-            call(&bad).unwrap_err().errors.into_iter().map(|fault| fault.pointer).collect();
-        assert_eq!(pointers, ["Capstan-Command-Id", "If-Match"]);
-    }
-
-    #[test]
-    fn a_header_given_twice_is_refused() {
-        let mut headers = HeaderMap::new();
-        headers.append("idempotency-key", "a".parse().unwrap());
-        headers.append("idempotency-key", "b".parse().unwrap());
-        let refused = CallContext::from_headers(&headers, Uuid::nil()).unwrap_err();
-        assert_eq!(
-            (&*refused.errors[0].pointer, &*refused.errors[0].message),
-            ("Idempotency-Key", "is given twice")
-        );
-    }
-
-    #[test]
     fn only_a_real_trace_context_is_handed_on() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(call(&[("traceparent", good)]).unwrap().traceparent.as_deref(), Some(good));
-        assert_eq!(call(&[("traceparent", "x")]).unwrap().traceparent, None);
+        let call = call(Conditions::default());
+        assert_eq!(call.clone().traced(Some(good)).traceparent.as_deref(), Some(good));
+        assert_eq!(call.traced(Some("x")).traceparent, None);
     }
 }

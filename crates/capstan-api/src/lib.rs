@@ -15,6 +15,7 @@ mod app;
 mod auth;
 mod call;
 mod describe;
+mod header_fields;
 mod http;
 mod json_schema;
 mod metric;

@@ -85,19 +85,6 @@ impl Client {
         self.prepare(request, beside)?.answer().await
     }
 
-    /// Sends a command that is carried out only if its entity has this version, if one is given.
-    pub async fn send_if<R: Sendable<Beside: Default>>(
-        &self,
-        version: Option<u64>,
-        request: &R,
-    ) -> Result<R::Answer, Error> {
-        let call = self.prepare(request, &R::Beside::default())?;
-        match version {
-            Some(version) => call.header("if-match", &format!("\"{version}\"")).answer().await,
-            None => call.answer().await,
-        }
-    }
-
     /// Puts the fields of a request where the server reads them.
     fn prepare<R: Request>(&self, request: &R, beside: &impl Serialize) -> Result<Call, Error> {
         let mut fields = fields_of(request)?;
@@ -214,10 +201,6 @@ impl Call {
         Self { request: self.request.query(query) }
     }
 
-    pub(crate) fn header(self, name: &'static str, value: &str) -> Self {
-        Self { request: self.request.header(name, value) }
-    }
-
     /// Adds this wait to the time limit of the call.
     pub(crate) fn waiting(self, wait: Duration) -> Self {
         Self { request: self.request.timeout(CALL_LIMIT.saturating_add(wait)) }
@@ -289,10 +272,15 @@ mod tests {
     #[test]
     fn the_fields_of_a_command_stand_in_the_path_and_in_the_body() {
         let cancel = CancelTask { task_id: TaskId(Uuid::nil()), reason: Some("enough".to_owned()) };
-        let (method, url, body, limit) = sent(&cancel, &Conditions { idempotency_key: Some("k".to_owned()) });
+        let conditions = Conditions {
+            idempotency_key: Some("k".to_owned()),
+            expected_version: Some(3),
+            ..Conditions::default()
+        };
+        let (method, url, body, limit) = sent(&cancel, &conditions);
         assert_eq!(method, "POST");
         assert_eq!(url, "workspaces/w%201/tasks/00000000-0000-0000-0000-000000000000/cancel");
-        assert_eq!(body, json!({ "reason": "enough", "idempotency_key": "k" }));
+        assert_eq!(body, json!({ "reason": "enough", "idempotency_key": "k", "expected_version": 3 }));
         assert_eq!(limit, CALL_LIMIT);
         let agent_id = "a/b?".to_owned();
         let update = UpdateAgent { agent_id, quality_score: Change::Clear, ..UpdateAgent::default() };
@@ -332,7 +320,7 @@ mod tests {
     #[test]
     fn a_worker_calls_under_its_lease_and_waits() {
         let attempt_id: AttemptId = "dev.00000000-0000-0000-0000-000000000001.3".parse().unwrap();
-        let lease = LeaseConditions { attempt_id, lease_epoch: 4, idempotency_key: None };
+        let lease = LeaseConditions { attempt_id, lease_epoch: 4, idempotency_key: None, command_id: None };
         let (_, url, body, _) = sent(&StartAttempt {}, &lease);
         assert_eq!(url, "attempts/dev.00000000-0000-0000-0000-000000000001.3/start");
         assert_eq!(body, json!({ "lease_epoch": 4 }));

@@ -4,6 +4,18 @@ use capstan_envelope::Position;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
+/// The headers that stand for fields beside a request, over HTTP and NATS, each with its field.
+pub const HEADERS: &[(&str, &str)] = &[
+    ("Idempotency-Key", "idempotency_key"),
+    ("Capstan-Command-Id", "command_id"),
+    ("If-Match", "expected_version"),
+    ("Capstan-Lease-Epoch", "lease_epoch"),
+    ("Capstan-Min-Position", "min_position"),
+    // A caller may send back the header of an answer as it is.
+    ("Capstan-Position", "min_position"),
+    ("Last-Event-ID", "last_event_id"),
+];
+
 /// Fields that may stand in every request of a kind, and are not part of the request.
 pub trait Beside: DeserializeOwned + JsonSchema + Send + 'static {
     /// Their names.

@@ -39,7 +39,7 @@ pub use append_logs::{AppendLogs, LogLine, LogStream};
 pub use append_run_events::{AppendRunEvents, RunEvent};
 pub use archive_all_outputs::ArchiveAllOutputs;
 pub use claim_tool_call::ClaimToolCall;
-pub use conditions::{ClaimConditions, Conditions, LeaseConditions, Unconditional};
+pub use conditions::{BatchConditions, ClaimConditions, Conditions, LeaseConditions, Unconditional};
 pub use drain_worker::DrainWorker;
 pub use lease_attempts::LeaseAttempts;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};

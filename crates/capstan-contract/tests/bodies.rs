@@ -320,6 +320,8 @@ fn a_call_takes_the_conditions_of_its_kind() {
     let takes = |name: &str, field: &str| schema(name)["properties"].get(field).is_some();
     assert!(takes("cancel-task", "idempotency_key") && !takes("cancel-task", "lease_epoch"));
     assert!(takes("start-attempt", "idempotency_key") && !takes("lease-attempts", "idempotency_key"));
+    assert!(takes("cancel-task", "expected_version") && takes("cancel-task", "command_id"));
+    assert!(takes("start-attempt", "command_id") && !takes("start-attempt", "expected_version"));
     assert_eq!(schema("start-attempt")["required"], json!(["attempt_id", "lease_epoch"]));
     assert!(!reads::<RecordUsage>(&json!({"usage": {}})), "without a lease");
 }

@@ -43,6 +43,11 @@ impl Cursor {
         }
     }
 
+    /// True when everything before `other` was seen here.
+    pub fn reaches(self, other: Self) -> bool {
+        self.seen_of(other.position).is_none_or(|seen| other.index.is_some_and(|index| seen > index))
+    }
+
     /// True when only some events of the commit at [`Cursor::position`] have been seen.
     pub(crate) fn is_inside(self) -> bool {
         self.index.is_some()

@@ -22,6 +22,7 @@ pub(crate) async fn execute(
         attempt_id: leased.attempt_id.clone(),
         lease_epoch: leased.epoch,
         idempotency_key: None,
+        command_id: None,
     };
     let reporter = Reporter::new(client.clone(), lease, hints.clone());
     let leased = Arc::new(leased);

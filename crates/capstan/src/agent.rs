@@ -1,7 +1,7 @@
 //! `capstan agent`: create, read, change and delete agents.
 
 use capstan_client::Client;
-use capstan_contract::command::{CreateAgent, DeleteAgent, UpdateAgent};
+use capstan_contract::command::{Conditions, CreateAgent, DeleteAgent, UpdateAgent};
 use capstan_contract::query::{GetAgent, GetAgentStats, GetDefaultConfig, ListAgents};
 use capstan_domain::Change;
 use clap::{Args, Subcommand};
@@ -103,7 +103,8 @@ impl RemoteAction for Action {
                 .page(&client.send(&ListAgents::default()).await?, &["id", "agent_key", "name", "active"]),
             Self::Get { agent } => output.object(&client.send(&GetAgent { agent_id: agent }).await?),
             Self::Update(update) => {
-                let changed = client.send_if(update.if_version, &update.command()).await?;
+                let conditions = Conditions { expected_version: update.if_version, ..Conditions::default() };
+                let changed = client.send_with(&update.command(), &conditions).await?;
                 output.object(&changed["agent"])
             }
             Self::Delete { agent, cancel_open } => {

@@ -127,7 +127,7 @@ impl RemoteAction for Action {
                     catch_up: options.catch_up,
                     jitter_ms: options.jitter_ms,
                 };
-                client.send_with(&create, &Conditions { idempotency_key }).await?
+                client.send_with(&create, &Conditions { idempotency_key, ..Conditions::default() }).await?
             }
             Self::Update { id, cron, prompt, version, options } => {
                 let update = UpdateSchedule {
@@ -142,7 +142,8 @@ impl RemoteAction for Action {
                     catch_up: options.catch_up,
                     jitter_ms: options.jitter_ms,
                 };
-                client.send_if(version, &update).await?
+                let conditions = Conditions { expected_version: version, ..Conditions::default() };
+                client.send_with(&update, &conditions).await?
             }
             Self::Delete { id } => client.send(&DeleteSchedule { schedule_id: ScheduleId(id) }).await?,
             Self::Pause { id, reason } => {
@@ -151,7 +152,7 @@ impl RemoteAction for Action {
             Self::Resume { id } => client.send(&ResumeSchedule { schedule_id: ScheduleId(id) }).await?,
             Self::Trigger { id, idempotency_key } => {
                 let trigger = TriggerSchedule { schedule_id: ScheduleId(id) };
-                client.send_with(&trigger, &Conditions { idempotency_key }).await?
+                client.send_with(&trigger, &Conditions { idempotency_key, ..Conditions::default() }).await?
             }
             Self::Get { id } => {
                 serde_json::to_value(client.send(&GetSchedule { schedule_id: ScheduleId(id) }).await?)?

@@ -155,8 +155,9 @@ impl RemoteAction for Action {
                     timeout_ms: submit.timeout_ms,
                     ..AcceptAgentCommand::default()
                 };
-                let accepted =
-                    client.send_with(&task, &Conditions { idempotency_key: submit.idempotency_key }).await?;
+                let idempotency_key = submit.idempotency_key;
+                let conditions = Conditions { idempotency_key, ..Conditions::default() };
+                let accepted = client.send_with(&task, &conditions).await?;
                 let Some(task) = accepted.task.as_ref().filter(|_| submit.wait) else {
                     return output.object(&accepted.task);
                 };
@@ -206,7 +207,8 @@ impl RemoteAction for Action {
             }
             Self::Input { id, message, idempotency_key } => {
                 let input = SubmitTaskInput::from_text(TaskId(id), message);
-                output.object(&client.send_with(&input, &Conditions { idempotency_key }).await?)
+                let conditions = Conditions { idempotency_key, ..Conditions::default() };
+                output.object(&client.send_with(&input, &conditions).await?)
             }
             Self::Cancel { id, reason } => {
                 output.object(&client.send(&CancelTask { task_id: TaskId(id), reason }).await?.task)

@@ -1,7 +1,7 @@
 //! `capstan workspace`: create, read and change workspaces.
 
 use capstan_client::Client;
-use capstan_contract::command::{CreateWorkspace, SettingsChanges, UpdateWorkspace};
+use capstan_contract::command::{Conditions, CreateWorkspace, SettingsChanges, UpdateWorkspace};
 use capstan_contract::query::GetWorkspace;
 use clap::Subcommand;
 
@@ -42,7 +42,8 @@ impl RemoteAction for Action {
             Self::Get => output.object(&client.send(&GetWorkspace {}).await?),
             Self::Update { display_name, settings, if_version } => {
                 let command = UpdateWorkspace { display_name, settings: settings.map(|settings| *settings) };
-                output.object(&client.send_if(if_version, &command).await?["workspace"])
+                let conditions = Conditions { expected_version: if_version, ..Conditions::default() };
+                output.object(&client.send_with(&command, &conditions).await?["workspace"])
             }
         }
     }

@@ -140,7 +140,7 @@ impl Drawing {
         }
         let parameters = json!({
             "workspace": { "description": "The name of a workspace." },
-            "command_id": { "description": "The header `Capstan-Command-Id` of the command." },
+            "command_id": { "description": "The id of the command: its field `command_id`, or the header `Capstan-Command-Id`." },
         });
         let about =
             "Outcomes of durable commands, stored for a day. The header `Capstan-Status` is the HTTP status.";

@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use capstan_contract::command::Conditions;
+use capstan_envelope::Actor;
 use chrono::Utc;
 
 use super::body;
@@ -52,7 +53,7 @@ impl CommandRequest {
             Some(workspace) => workspace,
             None => resolve::new_workspace(C::NEW_WORKSPACE.map_or("", |name| name(&command)))?,
         };
-        command.execute(app, &workspace, &self.call.with(conditions)?).await
+        command.execute(app, &workspace, &self.call.under(conditions)).await
     }
 }
 
@@ -62,10 +63,11 @@ impl<S: Sync> FromRequestParts<S> for CallContext {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let correlation = parts.extensions.get::<Correlation>();
         let correlation_id = correlation.map_or_else(|| fresh_id(Utc::now()), |one| one.0);
-        let call = Self::from_headers(&parts.headers, correlation_id)?;
-        match parts.extensions.get::<Caller>() {
-            Some(caller) => Ok(Self { actor: caller.actor(), ..call }),
-            None => Ok(call),
-        }
+        let actor = match parts.extensions.get::<Caller>() {
+            Some(caller) => caller.actor(),
+            None => Actor::Client { name: "anonymous".into() },
+        };
+        let trace = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
+        Ok(Self { correlation_id, ..Self::new(actor, Utc::now()) }.traced(trace))
     }
 }

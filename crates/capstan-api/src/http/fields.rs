@@ -3,20 +3,17 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{FromRequestParts, Path, Query, Request};
+use axum::http::Method;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
-use capstan_contract::beside::Beside;
 use capstan_contract::command::Unconditional;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::body;
 use crate::App;
+use crate::header_fields;
 use crate::problem::{Code, Problem};
 use crate::request::{self, Outer, Source};
-
-/// Headers that stand for the field `min_position`, in their order of precedence.
-pub(crate) const MIN_POSITION: [&str; 2] = ["Capstan-Min-Position", "Capstan-Position"];
 
 /// The fields of a request outside its body. A blank parameter counts as absent.
 #[derive(Debug)]
@@ -46,7 +43,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Fields {
                 outer(format!("?{name}"), text, Source::Misplaced)
             }
         });
-        Ok(Self { workspace, outer: path.chain(query).collect() })
+        let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        Ok(Self { workspace, outer: path.chain(query).chain(header_fields::of(headers)).collect() })
     }
 }
 
@@ -63,35 +61,6 @@ impl Fields {
     /// The other fields.
     pub(crate) fn outer(&self) -> &[Outer<'static>] {
         &self.outer
-    }
-
-    /// Lets headers stand for the position a request waits for, when it can wait and its query string names none.
-    #[must_use]
-    pub(crate) fn with_min_position<B: Beside>(mut self, headers: &HeaderMap) -> Self {
-        const FIELD: &str = "min_position";
-        let is_named = self.outer.iter().any(|outer| outer.name == FIELD);
-        if B::NAMES.contains(&FIELD)
-            && !is_named
-            && let Some(header) = MIN_POSITION.into_iter().find(|name| headers.contains_key(*name))
-        {
-            self.set(FIELD, header, headers);
-        }
-        self
-    }
-
-    /// Lets a header stand for a field, in place of a parameter. True when the header is present.
-    pub(crate) fn set(&mut self, field: &'static str, header: &'static str, headers: &HeaderMap) -> bool {
-        // A text that cannot be read is no value of any field.
-        let texts = headers.get_all(header).iter().map(|value| value.to_str().unwrap_or("?").trim());
-        let texts: Vec<_> = texts.filter(|text| !text.is_empty()).map(str::to_owned).collect();
-        if texts.is_empty() {
-            return false;
-        }
-        self.outer.retain(|outer| outer.name != field);
-        // A header given twice becomes a field given twice.
-        self.outer
-            .extend(texts.into_iter().map(|text| outer(field.to_owned(), text, Source::Header(header))));
-        true
     }
 
     /// Reads a request whose body is empty, or an object with some of its fields.

@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::{self, AckKind, Context, Message};
 use futures_util::StreamExt;
@@ -19,6 +18,7 @@ use uuid::Uuid;
 use super::message;
 use super::surface::Surface;
 use crate::answered::Answered;
+use crate::call::CallContext;
 use crate::problem::{Code, Problem};
 use crate::use_case::commands;
 use capstan_contract::command::COMMAND_NAMES;
@@ -94,12 +94,13 @@ async fn handle(surface: &Surface, jetstream: &Context, message: Message) -> Res
         surface.app.dead_letters.keep(&message, None, &problem, deliveries).await?;
         return message.double_ack().await;
     };
-    let command_id = message::command_id(headers, workspace, &place);
+    let mut fields = message::fields(headers);
+    let command_id = message::command_id(&message, &mut fields, workspace, &place);
     let outcome: Result<Answered, Problem> = async {
-        let mut call = message::call(headers)?;
-        call.command_id = Some(command_id);
-        call.answer_is_kept = true;
-        let reply = commands::execute(&surface.app, workspace, command, &message.payload, &call).await?;
+        let call = CallContext { answer_is_kept: true, ..message::call(headers) };
+        let json = &message.payload;
+        let reply =
+            commands::execute_given(&surface.app, workspace, command, &fields, json, &[], &call).await?;
         Ok(reply.into())
     }
     .await;
@@ -141,12 +142,7 @@ async fn publish_outcome(
     let subject = surface.topology.command_result_subject(&workspace, &command_id.to_string());
     let (mut headers, payload) = match outcome {
         Ok(answered) => (message::headers_of(&answered), answered.json),
-        Err(problem) => {
-            let mut headers = HeaderMap::new();
-            headers.insert("Capstan-Status", problem.status().to_string());
-            headers.insert("Nats-Service-Error", problem.code.as_str());
-            (headers, problem.document(command_id).to_json())
-        }
+        Err(problem) => message::refusal(&problem, command_id),
     };
     headers.insert(message::COMMAND_ID, command_id.to_string());
     jetstream.publish_with_headers(subject, headers, payload.into()).await?.await?;

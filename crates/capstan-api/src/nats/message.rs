@@ -1,14 +1,18 @@
-//! The headers of a command over NATS.
+//! The headers of requests and replies over NATS.
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, Message};
 use capstan_domain::id::derived;
 use capstan_envelope::Actor;
 use chrono::Utc;
+use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::answered::Answered;
 use crate::call::CallContext;
+use crate::header_fields;
 use crate::problem::Problem;
+use crate::request::{Outer, Source};
 
 /// The headers of a reply.
 pub(super) fn headers_of(answered: &Answered) -> HeaderMap {
@@ -23,24 +27,34 @@ pub(super) fn headers_of(answered: &Answered) -> HeaderMap {
     headers
 }
 
+/// The headers and the payload of a reply that is a problem document.
+pub(super) fn refusal(problem: &Problem, correlation_id: Uuid) -> (HeaderMap, Vec<u8>) {
+    let status = problem.status().to_string();
+    let mut headers = HeaderMap::new();
+    headers.insert("Capstan-Status", status.as_str());
+    headers.insert("Nats-Service-Error-Code", status.as_str());
+    headers.insert("Nats-Service-Error", problem.code.as_str());
+    (headers, problem.document(correlation_id).to_json())
+}
+
 /// Header with the id of the command, chosen by the caller.
 pub(super) use crate::use_case::dead_letters::store::COMMAND_ID;
 
-/// The context of a command from its headers, which have the meaning of the HTTP headers of the same names.
-pub(super) fn call(headers: Option<&HeaderMap>) -> Result<CallContext, Problem> {
-    let mut http = axum::http::HeaderMap::new();
-    for name in ["capstan-command-id", "idempotency-key", "if-match", "traceparent", "capstan-correlation-id"]
-    {
-        let Some(value) = headers.and_then(|headers| find(headers, name)) else { continue };
-        let value = value
-            .parse()
-            .map_err(|_| Problem::invalid_field("", format!("the header {name} is not ASCII")))?;
-        http.insert(name, value);
-    }
-    let correlation = http.get("capstan-correlation-id").and_then(|value| value.to_str().ok()?.parse().ok());
-    let fresh = CallContext::new(Actor::Client { name: "nats".into() }, Utc::now());
-    let call = CallContext::from_headers(&http, correlation.unwrap_or(fresh.correlation_id))?;
-    Ok(CallContext { actor: fresh.actor, ..call })
+/// The fields that stand in the headers, as over HTTP.
+pub(super) fn fields(headers: Option<&HeaderMap>) -> Vec<Outer<'static>> {
+    let pairs = headers.into_iter().flat_map(HeaderMap::iter).flat_map(|(name, values)| {
+        values.iter().map(move |value| (name.as_ref(), value.as_str().as_bytes()))
+    });
+    header_fields::of(pairs)
+}
+
+/// The context of a request from its headers, which have the meaning of the HTTP headers of the same names.
+pub(super) fn call(headers: Option<&HeaderMap>) -> CallContext {
+    let given = |name| headers.and_then(|headers| find(headers, name));
+    let call = CallContext::new(Actor::Client { name: "nats".into() }, Utc::now());
+    let correlation_id = given("capstan-correlation-id").and_then(|text| text.parse().ok());
+    let correlation_id = correlation_id.unwrap_or(call.correlation_id);
+    CallContext { correlation_id, ..call }.traced(given("traceparent"))
 }
 
 /// A header by its name in any case: NATS keeps the case.
@@ -52,17 +66,37 @@ pub(super) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .map(async_nats::HeaderValue::as_str)
 }
 
-/// The id of a durable command: the caller's, or derived from its message id or its place in the queue. It is the same on
-/// every delivery.
-pub(super) fn command_id(headers: Option<&HeaderMap>, workspace: &str, place: &str) -> Uuid {
-    let given = |name| headers.and_then(|headers| find(headers, name));
-    if let Some(id) = given(COMMAND_ID).and_then(|text| text.parse().ok()) {
+/// The field of a payload that names its command. What else is wrong with it is told when it is read.
+#[derive(Deserialize)]
+struct Named {
+    command_id: Option<Value>,
+}
+
+/// The id of a durable command: the caller's, or derived from its message id or its place in the queue, which then joins
+/// `fields`. It is the same on every delivery.
+pub(super) fn command_id(
+    message: &Message,
+    fields: &mut Vec<Outer<'_>>,
+    workspace: &str,
+    place: &str,
+) -> Uuid {
+    let in_header = fields.iter().find(|field| field.name == "command_id");
+    let in_payload =
+        serde_json::from_slice(&message.payload).ok().and_then(|Named { command_id }| command_id);
+    let given = in_header.map(|field| &*field.text).or_else(|| in_payload.as_ref()?.as_str());
+    if let Some(id) = given.and_then(|text| text.parse().ok()) {
         return id;
     }
-    match given("nats-msg-id") {
+    let is_given = in_header.is_some() || in_payload.is_some();
+    let id = match message.headers.as_ref().and_then(|headers| find(headers, "nats-msg-id")) {
         Some(text) => text.parse().unwrap_or_else(|_| derived(&["nats-msg-id", workspace, text])),
         None => derived(&["command-message", place]),
+    };
+    if !is_given {
+        let (name, text) = ("command_id".into(), id.to_string().into());
+        fields.push(Outer { name, text, source: Source::Header(COMMAND_ID) });
     }
+    id
 }
 
 #[cfg(test)]
@@ -77,21 +111,58 @@ mod tests {
         headers
     }
 
+    fn message(list: &[(&str, &str)], payload: &'static str) -> Message {
+        Message {
+            subject: "s".into(),
+            reply: None,
+            payload: payload.into(),
+            headers: Some(headers(list)),
+            status: None,
+            description: None,
+            length: 0,
+        }
+    }
+
     #[test]
     fn headers_mean_the_same_as_over_http_in_any_case() {
-        let given = headers(&[("Idempotency-Key", "k"), ("If-Match", "\"3\"")]);
-        let call = call(Some(&given)).unwrap();
-        assert_eq!((call.idempotency_key.as_deref(), call.expected_version), (Some("k"), Some(3)));
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let id = Uuid::from_u128(7).to_string();
+        let call = call(Some(&headers(&[("Capstan-Correlation-Id", &id), ("TraceParent", trace)])));
+        assert_eq!((call.correlation_id, call.traceparent.as_deref()), (Uuid::from_u128(7), Some(trace)));
+        let fields = fields(Some(&headers(&[("IF-Match", "\"3\""), ("Nats-Msg-Id", "7")])));
+        let [field] = &fields[..] else { panic!("{fields:?}") };
+        assert_eq!(
+            (&*field.name, &*field.text, field.source),
+            ("expected_version", "3", Source::Header("If-Match"))
+        );
+    }
+
+    #[test]
+    fn a_message_without_a_readable_correlation_id_gets_a_fresh_one() {
+        for headers in [None, Some(&headers(&[("Capstan-Correlation-Id", "ü")]))] {
+            assert_ne!(call(headers).correlation_id, Uuid::nil());
+        }
     }
 
     #[test]
     fn every_delivery_of_a_message_is_the_same_command() {
         let id = Uuid::from_u128(9);
-        assert_eq!(command_id(Some(&headers(&[(COMMAND_ID, &id.to_string())])), "dev", "p"), id);
-        assert_eq!(command_id(Some(&headers(&[("Nats-Msg-Id", &id.to_string())])), "dev", "p"), id);
-        let named = headers(&[("Nats-Msg-Id", "order-7")]);
-        assert_eq!(command_id(Some(&named), "dev", "p"), command_id(Some(&named), "dev", "q"));
-        assert_ne!(command_id(Some(&named), "dev", "p"), command_id(Some(&named), "prod", "p"));
-        assert_ne!(command_id(None, "dev", "p"), command_id(None, "dev", "q"));
+        let text = id.to_string();
+        let of = |message: &Message, workspace: &str, place: &str| {
+            let mut fields = fields(message.headers.as_ref());
+            let id = command_id(message, &mut fields, workspace, place);
+            (id, fields.iter().any(|field| field.name == "command_id" && *field.text == id.to_string()))
+        };
+        assert_eq!(of(&message(&[(COMMAND_ID, &text)], "{}"), "dev", "p"), (id, true));
+        assert_eq!(of(&message(&[("Nats-Msg-Id", &text)], "{}"), "dev", "p"), (id, true));
+        let in_payload = message(&[], r#"{"command_id":"00000000-0000-0000-0000-000000000009"}"#);
+        assert_eq!(of(&in_payload, "dev", "p"), (id, false));
+        let named = message(&[("Nats-Msg-Id", "order-7")], "{}");
+        assert_eq!(of(&named, "dev", "p"), of(&named, "dev", "q"));
+        assert_ne!(of(&named, "dev", "p"), of(&named, "prod", "p"));
+        let bare = message(&[], "{}");
+        assert_ne!(of(&bare, "dev", "p"), of(&bare, "dev", "q"));
+        let wrong = message(&[], r#"{"command_id":7}"#);
+        assert!(!of(&wrong, "dev", "p").1, "the reader must see what the caller wrote");
     }
 }

@@ -21,9 +21,10 @@ use crate::call::CallContext;
 use crate::http::routes::operations;
 use crate::operation::Scope;
 use crate::problem::{Code, Problem};
+use crate::request;
 use crate::use_case::batch::{self, BATCH};
 use crate::use_case::{commands, queries, resolve, worker_call};
-use capstan_contract::command::{COMMAND_NAMES, WORKER_CALLS};
+use capstan_contract::command::{COMMAND_NAMES, Unconditional, WORKER_CALLS};
 use capstan_contract::query::QUERIES;
 
 pub(super) async fn serve(surface: Surface) {
@@ -100,21 +101,24 @@ async fn execute(
     call: &CallContext,
 ) -> Result<(HeaderMap, Vec<u8>), Problem> {
     let json = &message.payload;
+    let fields = message::fields(message.headers.as_ref());
     if let Some(name) = name.strip_prefix(WORKER) {
         let workspace = resolve::workspace(&surface.app, workspace).await?;
         let caller = Caller::BusWorker(workspace.to_string());
-        let answered = worker_call::execute_by_name(&surface.app, &caller, name, json, call.clone());
+        let answered = worker_call::execute_by_name(&surface.app, &caller, name, &fields, json, call.clone());
         return Ok(rendered(answered.await?));
     }
     if name == BATCH {
         resolve::workspace(&surface.app, workspace).await?;
-        let answers = batch::execute(&surface.app, workspace, json, call, may_be_in_batch).await?;
+        let (Unconditional {}, conditions) = request::read(&fields, b"")?;
+        let answers =
+            batch::execute(&surface.app, workspace, conditions, json, call, may_be_in_batch).await?;
         return Ok(rendered(Answered::json(&answers)));
     }
     if QUERIES.iter().any(|query| query.name == name) {
-        return Ok(rendered(queries::answer(&surface.app, workspace, name, json).await?));
+        return Ok(rendered(queries::answer(&surface.app, workspace, name, &fields, json).await?));
     }
-    let reply = commands::execute(&surface.app, workspace, name, json, call).await?;
+    let reply = commands::execute_given(&surface.app, workspace, name, &fields, json, &[], call).await?;
     Ok(rendered(reply.into()))
 }
 
@@ -139,24 +143,15 @@ async fn answer(surface: &Surface, request: Request) {
         return;
     }
     let call = message::call(request.message.headers.as_ref());
-    let correlation_id = call.as_ref().map_or_else(|_| uuid::Uuid::nil(), |call| call.correlation_id);
     let outcome = async {
         let address = address(surface, &request).ok_or_else(|| Problem::not_found("command"))?;
-        execute(surface, address, &request.message, &call?).await
+        execute(surface, address, &request.message, &call).await
     }
     .await;
-    let (headers, payload) = match outcome {
-        Ok(answered) => answered,
-        Err(problem) => {
-            let mut headers = HeaderMap::new();
-            problem.log(correlation_id);
-            let code = problem.status().to_string();
-            headers.insert("Capstan-Status", code.as_str());
-            headers.insert("Nats-Service-Error-Code", code.as_str());
-            headers.insert("Nats-Service-Error", problem.code.as_str());
-            (headers, problem.document(correlation_id).to_json())
-        }
-    };
+    let (headers, payload) = outcome.unwrap_or_else(|problem| {
+        problem.log(call.correlation_id);
+        message::refusal(&problem, call.correlation_id)
+    });
     if let Err(error) = request.respond_with_headers(Ok(payload.into()), headers).await {
         tracing::warn!(%error, "failed to reply to a request");
     }

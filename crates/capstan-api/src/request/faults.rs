@@ -23,8 +23,8 @@ use crate::problem::{FAULTS_MAX, Problem};
 
 /// An example says more than the name of a standard.
 const TIME: &str = "must be a time such as 2030-01-31T09:30:00Z";
-/// A field of the body with another value than the one outside it.
-const CONTRADICTS: &str = "contradicts the value given outside the body";
+/// Begins the message about a field of the body with another value than the one outside it; that one's place follows.
+const CONTRADICTS: &str = "contradicts the ";
 /// A name that stands more than once in its object, or a field in several places outside the body.
 const GIVEN_TWICE: &str = "is given twice";
 /// Begins a reader's message about such a name.
@@ -96,7 +96,7 @@ where
             found.add(&pointer, GIVEN_TWICE);
         }
         if fields.get(&*field.name).is_some_and(|value| !joined::repeats(value, &field.text)) {
-            found.add(&pointer, CONTRADICTS);
+            found.add_contradiction(&pointer);
         }
     }
     if let Some(schema) = schema_of::<T, B>() {
@@ -191,7 +191,11 @@ impl Found<'_> {
         match error.kind() {
             Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
                 for name in unexpected {
-                    self.add(&format!("{pointer}/{}", escaped(name)), "unknown field");
+                    let is_header =
+                        pointer.is_empty() && matches!(self.source(name), Some(Source::Header(_)));
+                    let what =
+                        if is_header { "this request does not take this header" } else { "unknown field" };
+                    self.add(&format!("{pointer}/{}", escaped(name)), what);
                 }
             }
             Kind::Required { property } => {
@@ -224,10 +228,12 @@ impl Found<'_> {
 
     /// Adds the reader's own account, unless the schema has named the place, or a part of it, already.
     fn add_own(&mut self, pointer: &str, message: &str) {
-        let is_told_of = |told: &str| self.faults.iter().any(|fault| fault.message == told);
+        if message.starts_with(joined::CONTRADICTS) {
+            return self.add_contradiction(pointer);
+        }
         let is_told = self.has_told(pointer)
-            || (message.starts_with(DUPLICATE) && is_told_of(GIVEN_TWICE))
-            || (message.starts_with(joined::CONTRADICTS) && is_told_of(CONTRADICTS));
+            || (message.starts_with(DUPLICATE)
+                && self.faults.iter().any(|fault| fault.message == GIVEN_TWICE));
         if !is_told {
             self.add(pointer, in_plain_words(message));
         }
@@ -244,6 +250,21 @@ impl Found<'_> {
 
     fn shown(&self, pointer: &str) -> String {
         shown(self.outer, pointer)
+    }
+
+    /// The place of a field outside the body.
+    fn source(&self, name: &str) -> Option<Source> {
+        self.outer.iter().find(|outer| outer.name == name).map(|outer| outer.source)
+    }
+
+    /// Adds that a field of the body contradicts the one outside it. It is named where it stands in the body.
+    fn add_contradiction(&mut self, pointer: &str) {
+        let place = match self.source(pointer.trim_start_matches('/')) {
+            Some(Source::Header(name)) => format!("header {name}"),
+            Some(Source::Query) => "query string".to_owned(),
+            Some(Source::Path) | None => "path".to_owned(),
+        };
+        self.add_unshown(pointer, format!("{CONTRADICTS}{place}"));
     }
 
     fn add(&mut self, pointer: &str, message: impl Into<String>) {
@@ -267,7 +288,7 @@ impl Found<'_> {
         let of_path = |outer: &&Outer<'_>| outer.source == Source::Path;
         let wrong = self.outer.iter().filter(of_path).find(|outer| {
             let pointer = format!("/{}", outer.name);
-            let is_of_value = |message: &str| ![CONTRADICTS, GIVEN_TWICE].contains(&message);
+            let is_of_value = |message: &str| !message.starts_with(CONTRADICTS) && message != GIVEN_TWICE;
             self.faults.iter().any(|fault| fault.pointer == pointer && is_of_value(&fault.message))
         });
         match wrong {
@@ -422,9 +443,6 @@ fn pointer(path: &Path) -> String {
 pub(crate) fn in_plain_words(message: &str) -> String {
     if message.starts_with("unknown field ") {
         return "unknown field".to_owned();
-    }
-    if message.starts_with(joined::CONTRADICTS) {
-        return CONTRADICTS.to_owned();
     }
     let quoted = |start: &str| message.strip_prefix(start).and_then(|rest| rest.strip_suffix('`'));
     if let Some(field) = quoted("missing field `") {

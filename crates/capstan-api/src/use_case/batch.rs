@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use capstan_contract::command::{AcceptAgentCommand, COMMAND_NAMES};
+use capstan_contract::command::{AcceptAgentCommand, BatchConditions, COMMAND_NAMES};
 use capstan_contract::request::Request;
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use super::commands;
 use crate::App;
 use crate::call::CallContext;
 use crate::problem::{Code, Problem};
-use crate::request;
+use crate::request::{self, Outer, Source};
 
 /// The name of the batch on NATS.
 pub const BATCH: &str = "batch";
@@ -44,6 +44,7 @@ struct Marks {
     #[serde(rename = "type")]
     name: Option<String>,
     idempotency_key: Option<String>,
+    command_id: Option<String>,
     session_id: Option<String>,
     session_key: Option<String>,
 }
@@ -76,16 +77,11 @@ impl Marks {
 pub(crate) async fn execute(
     app: &App,
     workspace: &str,
+    conditions: BatchConditions,
     json: &[u8],
     call: &CallContext,
     may: impl Fn(&str) -> Result<(), Problem> + Sync,
 ) -> Result<Vec<Value>, Problem> {
-    if call.expected_version.is_some() {
-        return Err(Problem::invalid_field(
-            "If-Match",
-            "a batch changes several entities; send the command alone",
-        ));
-    }
     let items: Vec<Item> = match serde_json::from_slice(json) {
         Ok(items) => items,
         Err(error) if error.is_data() || json.iter().all(u8::is_ascii_whitespace) => {
@@ -97,7 +93,7 @@ pub(crate) async fn execute(
         let detail = format!("a batch has at most {ITEMS_MAX} commands");
         return Err(Problem::new(Code::PayloadTooLarge, detail));
     }
-    let may = &may;
+    let (may, key) = (&may, conditions.idempotency_key.as_deref());
     let mut answers = Vec::with_capacity(items.len());
     let mut items = items.into_iter().enumerate().peekable();
     while let Some(first) = items.next() {
@@ -108,7 +104,9 @@ pub(crate) async fn execute(
                 stretch.push(next);
             }
         }
-        let under_way = stretch.into_iter().map(|(index, item)| one(app, workspace, index, item, call, may));
+        let under_way = stretch.into_iter().map(|(index, item)| {
+            one(app, workspace, key.map(|key| format!("{key}/{index}")), item, call, may)
+        });
         let done: Vec<Value> = stream::iter(under_way).buffered(CONCURRENCY).collect().await;
         answers.extend(done);
     }
@@ -123,6 +121,7 @@ fn stands_alone(item: &Marks, marks: &mut HashSet<String>) -> bool {
     }
     let shared = [
         ("key", &item.idempotency_key),
+        ("command_id", &item.command_id),
         ("session_id", &item.session_id),
         ("session_key", &item.session_key),
     ];
@@ -137,7 +136,7 @@ fn stands_alone(item: &Marks, marks: &mut HashSet<String>) -> bool {
 async fn one(
     app: &App,
     workspace: &str,
-    index: usize,
+    key: Option<String>,
     item: Item,
     call: &CallContext,
     may: &(impl Fn(&str) -> Result<(), Problem> + Sync),
@@ -148,13 +147,15 @@ async fn one(
         let name =
             head.name.ok_or_else(|| Problem::invalid_field("/type", of_no_type("type is required")))?;
         may(&name)?;
-        // The key of the batch, with the index, is the key of each command without its own key.
-        let own_key = head.idempotency_key.is_some();
-        let key = call.idempotency_key.as_ref().filter(|_| !own_key).map(|key| format!("{key}/{index}"));
-        let call =
-            CallContext { idempotency_key: key, command_id: None, expected_version: None, ..call.clone() };
+        // The key of the batch, with the place, is the key of each command without its own key.
+        let key = key.filter(|_| head.idempotency_key.is_none()).map(|key| Outer {
+            name: "idempotency_key".into(),
+            text: key.into(),
+            source: Source::Header("Idempotency-Key"),
+        });
         let reply =
-            commands::execute_without(app, workspace, &name, json.as_bytes(), &["type"], &call).await?;
+            commands::execute_given(app, workspace, &name, key.as_slice(), json.as_bytes(), &["type"], call)
+                .await?;
         let mut shown = serde_json::to_value(&reply).map_err(Problem::internal)?;
         shown["status"] = reply.success.status().into();
         Ok(shown)
@@ -207,6 +208,8 @@ mod tests {
         assert!(alone(json!({ "type": "accept-agent-command", "session_id": "s" })));
         assert!(!alone(json!({ "type": "accept-agent-command", "session_id": "s" })));
         assert!(alone(json!({ "type": "accept-agent-command", "idempotency_key": "s" })));
+        assert!(alone(json!({ "type": "accept-agent-command", "command_id": "s" })));
+        assert!(!alone(json!({ "type": "accept-agent-command", "command_id": "s" })));
         assert!(!alone(json!({ "type": "cancel-task" })));
     }
 }

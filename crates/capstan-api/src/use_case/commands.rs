@@ -1,5 +1,7 @@
 //! The commands of callers: from a wire name and a JSON body to a reply.
 
+use std::borrow::Cow;
+
 use capstan_contract::command::{
     AcceptAgentCommand, AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, ArchiveTask, CancelRun,
     CancelTask, Conditions, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput, CreateWorkspace,
@@ -28,23 +30,25 @@ pub fn execute<'a>(
     json: &'a [u8],
     call: &'a CallContext,
 ) -> BoxFuture<'a, Result<Reply, Problem>> {
-    execute_without(app, workspace, wire_name, json, &[], call)
+    execute_given(app, workspace, wire_name, &[], json, &[], call)
 }
 
 macro_rules! execute_by_name {
     ($($body:ident($beside:ident) = $name:literal, $method:ident $path:literal;)*) => {
-        /// Executes the command of this wire name, without the fields of the body that were read before. Boxed: the
-        /// commands of all kinds together are compiled once, not in each place that waits for one.
-        pub(super) fn execute_without<'a>(
+        /// Executes the command of this wire name, with fields outside its body and without the fields of the body that
+        /// were read before. Boxed: the commands of all kinds together are compiled once, not in each place that waits
+        /// for one.
+        pub(crate) fn execute_given<'a>(
             app: &'a App,
             workspace: &'a str,
             wire_name: &'a str,
+            outer: &'a [Outer<'a>],
             json: &'a [u8],
             known: &'static [&'static str],
             call: &'a CallContext,
         ) -> BoxFuture<'a, Result<Reply, Problem>> {
             match wire_name {
-                $($name => run::<$body>(app, workspace, json, known, call).boxed(),)*
+                $($name => run::<$body>(app, workspace, outer, json, known, call).boxed(),)*
                 _ => ready(Err(Problem::not_found("command"))).boxed(),
             }
         }
@@ -56,16 +60,19 @@ for_each_command!(execute_by_name);
 async fn run<C: Execute>(
     app: &App,
     workspace: &str,
+    outer: &[Outer<'_>],
     json: &[u8],
     known: &'static [&'static str],
     call: &CallContext,
 ) -> Result<Reply, Problem> {
-    let own = [Outer { name: "workspace".into(), text: workspace.into(), source: Source::Path }];
-    let (outer, workspace) = if C::NEW_WORKSPACE.is_some() {
-        (&own[..], resolve::new_workspace(workspace)?)
+    let mut outer = Cow::Borrowed(outer);
+    let workspace = if C::NEW_WORKSPACE.is_some() {
+        let (name, text) = ("workspace".into(), workspace.into());
+        outer.to_mut().push(Outer { name, text, source: Source::Path });
+        resolve::new_workspace(workspace)?
     } else {
-        (&[][..], resolve::workspace(app, workspace).await?)
+        resolve::workspace(app, workspace).await?
     };
-    let (command, conditions) = request::read_without::<C, Conditions>(outer, json, known)?;
-    command.execute(app, &workspace, &call.with(conditions)?).await
+    let (command, conditions) = request::read_without::<C, Conditions>(&outer, json, known)?;
+    command.execute(app, &workspace, &call.under(conditions)).await
 }

@@ -41,7 +41,7 @@ impl<'a> Calling<'a, LeaseConditions> {
     /// Checks the lease.
     pub(crate) async fn fence(self) -> Result<Fence<'a>, Problem> {
         let Self { app, caller, mut call, conditions } = self;
-        let LeaseConditions { attempt_id, lease_epoch, idempotency_key } = conditions;
+        let LeaseConditions { attempt_id, lease_epoch, idempotency_key, command_id } = conditions;
         // What is in another workspace does not exist.
         if !caller.reach().includes(&attempt_id.workspace) {
             return Err(Problem::not_found("attempt"));
@@ -56,7 +56,7 @@ impl<'a> Calling<'a, LeaseConditions> {
         if let Some(live) = live.filter(|live| live.attempt_id == attempt_id) {
             call.actor = Actor::Worker { id: live.worker_id.0 };
         }
-        let call = call.with(Conditions { idempotency_key })?;
+        let call = call.under(Conditions { idempotency_key, command_id, expected_version: None });
         Ok(Fence { app, attempt_id, workspace, stream, call, part: String::new() })
     }
 }

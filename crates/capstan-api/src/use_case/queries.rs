@@ -64,16 +64,17 @@ pub(crate) async fn run<Q: Answer<P>, P: Sync>(
 
 macro_rules! answer_by_name {
     ($($query:ident($beside:ident) = $name:literal, $method:ident $path:literal;)*) => {
-        /// Answers the query of this wire name; the body is JSON, as received. Boxed: the queries of all kinds together
-        /// are compiled once.
+        /// Answers the query of this wire name; its fields stand in `outer` and in the body. Boxed: the queries of all
+        /// kinds together are compiled once.
         pub(crate) fn answer<'a>(
             app: &'a App,
             workspace: &'a str,
             wire_name: &'a str,
+            outer: &'a [Outer<'a>],
             json: &'a [u8],
         ) -> BoxFuture<'a, Result<Answered, Problem>> {
             match wire_name {
-                $($name => of_workspace::<query::$query>(app, workspace, &[], json).boxed(),)*
+                $($name => of_workspace::<query::$query>(app, workspace, outer, json).boxed(),)*
                 _ => ready(Err(Problem::not_found("query"))).boxed(),
             }
         }

@@ -131,7 +131,7 @@ impl WorkerCall for ClaimToolCall {
 impl WorkerCall for ReportToolCall {
     async fn execute(self, from: Calling<'_, ClaimConditions>) -> Result<Answered, Problem> {
         let Calling { app, caller, mut call, conditions } = from;
-        let ClaimConditions { worker_id, claim, idempotency_key } = conditions;
+        let ClaimConditions { worker_id, claim, idempotency_key, command_id } = conditions;
         let claim: ToolClaim = claim.parse().map_err(|_| Problem::not_found("tool call"))?;
         let workspace = Workspace::new(&claim.workspace).map_err(|_| Problem::not_found("tool call"))?;
         // What is in another workspace does not exist.
@@ -140,7 +140,8 @@ impl WorkerCall for ReportToolCall {
         }
         let stream = streams::task(&workspace, claim.task_id)?;
         call.actor = Actor::Worker { id: worker_id.0 };
-        let key = call.with(Conditions { idempotency_key })?.key().map(|key| match key {
+        call.conditions = Conditions { idempotency_key, command_id, expected_version: None };
+        let key = call.key().map(|key| match key {
             CommandKey::Given(key) => CommandKey::Given(format!("{claim}/{key}")),
             CommandKey::Id(id) => CommandKey::Id(id),
         });

@@ -54,28 +54,23 @@ pub(crate) async fn execute<C: WorkerCall>(
     if json.len() > bytes_max {
         return Err(Problem::too_large(bytes_max));
     }
-    if call.expected_version.is_some() {
-        return Err(Problem::invalid_field(
-            "If-Match",
-            "a report has no version; its condition is the lease",
-        ));
-    }
     let (body, conditions) = request::read::<C, C::Beside>(outer, json)?;
     body.execute(Calling { app, caller, call, conditions }).await
 }
 
 macro_rules! execute_by_name {
     ($($body:ident($beside:ident) = $name:literal, $method:ident $path:literal;)*) => {
-        /// Executes the call of this wire name; the body holds all its fields. Boxed, as the commands of callers are.
+        /// Executes the call of this wire name; its fields stand in `outer` and in the body. Boxed, as the commands of callers are.
         pub(crate) fn execute_by_name<'a>(
             app: &'a App,
             caller: &'a Caller,
             wire_name: &'a str,
+            outer: &'a [Outer<'a>],
             json: &'a [u8],
             call: CallContext,
         ) -> BoxFuture<'a, Result<Answered, Problem>> {
             match wire_name {
-                $($name => execute::<$body>(app, caller, call, &[], json).boxed(),)*
+                $($name => execute::<$body>(app, caller, call, outer, json).boxed(),)*
                 _ => ready(Err(Problem::not_found("worker call"))).boxed(),
             }
         }

@@ -20,11 +20,9 @@ fn path(operation: &Operation, workspace: &str) -> String {
 /// Only the head of the answer is waited for: streams go on.
 async fn status(api: &Api, operation: &Operation, workspace: &str, token: Option<&str>) -> u16 {
     let request = api.request(operation.method.as_str(), &path(operation, workspace));
-    let request = request.header("capstan-lease-epoch", 1).body(if operation.method == Verb::Get {
-        String::new()
-    } else {
-        "{}".to_owned()
-    });
+    let is_about_attempt = operation.path.contains("{attempt_id}");
+    let request = if is_about_attempt { request.header("capstan-lease-epoch", 1) } else { request };
+    let request = request.body(if operation.method == Verb::Get { String::new() } else { "{}".to_owned() });
     let request = match token {
         Some(token) => request.bearer_auth(token),
         None => request,

@@ -3,7 +3,7 @@
 use capstan_envelope::{CommitHash, Position};
 use serde_json::json;
 
-use crate::harness::{Answer, Api};
+use crate::harness::{Answer, Api, ask_with, json_of};
 use crate::nats::request;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,6 +186,9 @@ async fn a_position_of_another_history_is_refused_on_both_ways() {
         for header in ["Capstan-Min-Position", "Capstan-Position"] {
             let request = api.request("GET", &path).header(header, position.to_string());
             api.send(request).await.expect_problem(409, "position_unknown");
+            let asked = json!({ "task_id": task });
+            let on_bus = ask_with(&api, "get-task", &[(header, &position.to_string())], asked).await;
+            assert_eq!(json_of(&on_bus.payload)["code"], "position_unknown", "{on_bus:?}");
         }
         let asked = json!({ "task_id": task, "min_position": position });
         let on_bus = request(&api, "get-task", asked).await;

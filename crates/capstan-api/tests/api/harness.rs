@@ -342,9 +342,21 @@ pub(crate) fn json_of(bytes: &[u8]) -> Value {
 
 /// Asks for a command in `dev` over NATS until somebody serves: the surface comes up beside the HTTP one.
 pub(crate) async fn ask(api: &Api, command: &str, body: Value) -> async_nats::Message {
+    ask_with(api, command, &[], body).await
+}
+
+/// As [`ask`], with headers.
+pub(crate) async fn ask_with(
+    api: &Api,
+    command: &str,
+    headers: &[(&str, &str)],
+    body: Value,
+) -> async_nats::Message {
     let subject = api.topology.rpc_subject("dev", command);
+    let mut sent = async_nats::HeaderMap::new();
+    headers.iter().for_each(|(name, value)| sent.append(*name, *value));
     eventually("the service answers", PATIENCE, async || {
-        api.nats.request(subject.clone(), body.to_string().into()).await.ok()
+        api.nats.request_with_headers(subject.clone(), sent.clone(), body.to_string().into()).await.ok()
     })
     .await
 }

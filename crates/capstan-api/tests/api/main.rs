@@ -10,6 +10,7 @@ mod batches;
 mod channels;
 mod classes;
 mod commands;
+mod conditions;
 mod conformance;
 mod dead_letters;
 mod descriptions;

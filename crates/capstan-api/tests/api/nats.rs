@@ -41,16 +41,20 @@ pub(crate) async fn request(api: &Api, command: &str, body: Value) -> Value {
     json_of(&ask(api, command, body).await.payload)
 }
 
-/// Publishes a durable command and waits for its outcome.
+/// Publishes a durable command and waits for its outcome, as JSON.
 pub(crate) async fn publish(api: &Api, command: &str, id: &str, body: &str) -> Value {
+    json_of(&outcome(api, command, id, body).await.payload)
+}
+
+/// Publishes a durable command and waits for its outcome.
+async fn outcome(api: &Api, command: &str, id: &str, body: &str) -> async_nats::Message {
     let jetstream = jetstream::new(api.nats.clone());
     let mut outcomes = api.nats.subscribe(format!("capstan.cmd-result.dev.{id}")).await.unwrap();
     let mut headers = HeaderMap::new();
     headers.insert("Capstan-Command-Id", id);
     let subject = api.topology.command_subject("dev", command);
     jetstream.publish_with_headers(subject, headers, body.to_owned().into()).await.unwrap().await.unwrap();
-    let outcome = tokio::time::timeout(PATIENCE, outcomes.next()).await.expect("an outcome").unwrap();
-    json_of(&outcome.payload)
+    tokio::time::timeout(PATIENCE, outcomes.next()).await.expect("an outcome").unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,9 +98,15 @@ async fn a_refused_command_has_an_outcome_and_an_unreadable_one_is_set_aside() {
     let api = Api::start().await;
     let head = api.head().await;
     let id = |n: u8| format!("00000000-0000-0000-0000-0000000000{n:02x}");
-    let refused =
-        publish(&api, "accept-agent-command", &id(1), r#"{"agent_id":"nobody","message":"x"}"#).await;
-    assert_eq!(refused["code"], "not_found");
+    let nobody = r#"{"agent_id":"nobody","message":"x"}"#;
+    let refused = outcome(&api, "accept-agent-command", &id(1), nobody).await;
+    assert_eq!(json_of(&refused.payload)["code"], "not_found");
+    let headers = refused.headers.unwrap();
+    for (name, value) in
+        [("Capstan-Status", "404"), ("Nats-Service-Error-Code", "404"), ("Nats-Service-Error", "not_found")]
+    {
+        assert_eq!(headers.get(name).map(async_nats::HeaderValue::as_str), Some(value), "{name}");
+    }
     let unreadable = publish(&api, "accept-agent-command", &id(2), "{").await;
     assert_eq!(unreadable["code"], "malformed_request");
     let unknown = publish(&api, "launch-rocket", &id(3), "{}").await;

@@ -187,10 +187,11 @@ async fn without_the_lease_nothing_can_be_done() {
     let path = format!("/v1/attempts/{}/start", lease.attempt_id);
     api.send(api.request("POST", &path)).await.expect_problem(422, "validation_failed");
     let epoch = |text: &str| api.request("POST", &path).header("capstan-lease-epoch", text);
-    for request in [epoch("one"), epoch("1").body(r#"{"lease_epoch":2}"#)] {
+    let contradicted = epoch("1").body(r#"{"lease_epoch":2}"#);
+    for (request, pointer) in [(epoch("one"), "Capstan-Lease-Epoch"), (contradicted, "/lease_epoch")] {
         let refused = api.send(request).await;
         refused.expect_problem(422, "validation_failed");
-        assert_eq!(refused.body["errors"][0]["pointer"], "Capstan-Lease-Epoch", "{}", refused.body);
+        assert_eq!(refused.body["errors"][0]["pointer"], pointer, "{}", refused.body);
     }
     let wrong = api.send(epoch("9")).await;
     wrong.expect_problem(409, "lease_lost");
@@ -264,10 +265,14 @@ async fn a_key_of_a_worker_has_1_to_512_bytes() {
     };
     let in_body = |key: &str| json!({ "idempotency_key": key }).to_string();
     let long = "k".repeat(513);
-    for refused in [start(&long, String::new()), start("", in_body(&long)), start("", in_body(""))] {
+    for (refused, pointer) in [
+        (start(&long, String::new()), "Idempotency-Key"),
+        (start("", in_body(&long)), "/idempotency_key"),
+        (start("", in_body("")), "/idempotency_key"),
+    ] {
         let refused = api.send(refused).await;
         refused.expect_problem(422, "validation_failed");
-        assert_eq!(refused.body["errors"][0]["pointer"], "/idempotency_key", "{}", refused.body);
+        assert_eq!(refused.body["errors"][0]["pointer"], pointer, "{}", refused.body);
     }
     api.send(start("a", in_body("b"))).await.expect_problem(422, "validation_failed");
     let longest = api.send(start(&long[1..], String::new())).await.expect(200);

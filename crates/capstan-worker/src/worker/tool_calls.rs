@@ -124,6 +124,7 @@ impl Worker {
             worker_id: id,
             claim: claim.to_owned(),
             idempotency_key: Some("result".to_owned()),
+            command_id: None,
         };
         loop {
             match self.client.send_with(result, &claim_of).await.map(drop) {

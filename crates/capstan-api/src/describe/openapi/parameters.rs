@@ -1,12 +1,11 @@
 //! The parameters of an operation: parts of its path, fields of its query string, and headers.
 
-use capstan_contract::beside::Beside;
-use capstan_contract::command::Conditions;
+use capstan_contract::beside::{Beside, HEADERS};
+use capstan_contract::command::{BatchConditions, Conditions};
 use serde_json::{Value, json};
 
 use super::components::{Components, PLACE};
-use crate::http::fields::MIN_POSITION;
-use crate::operation::{Answer, Operation, Verb};
+use crate::operation::{Operation, Verb};
 
 pub(super) fn of(operation: &Operation, components: &Components) -> Vec<Value> {
     let fields = operation.body.and_then(|name| components.get(name)["properties"].as_object());
@@ -20,49 +19,42 @@ pub(super) fn of(operation: &Operation, components: &Components) -> Vec<Value> {
         let fields = fields.into_iter().flatten().filter(|(name, _)| is_parameter(name));
         parameters.extend(fields.map(|(name, field)| in_query(name, field)));
     }
-    parameters.extend(headers(operation, field("min_position").is_some()));
+    let has = |name: &str| match fields {
+        Some(fields) => fields.contains_key(name),
+        None => operation.is_batch() && BatchConditions::NAMES.contains(&name),
+    };
+    parameters.extend(headers(operation, has));
     parameters
 }
 
-fn headers(operation: &Operation, can_wait: bool) -> Vec<Value> {
-    let uuid = json!({ "type": "string", "format": "uuid" });
-    let number = json!({ "type": "integer", "minimum": 0 });
-    let key = json!({ "type": "string", "pattern": "^[!-~]{1,512}$" });
-    let version = json!({ "type": "string", "pattern": "^(\\*|\"[0-9]{1,18}\")$" });
-    let text = json!({ "type": "string", "minLength": 1 });
-    let is_under_lease = operation.path.contains("{attempt_id}");
-    let is_under_right = is_under_lease || operation.path.contains("{claim}");
-    let is_command = operation.bus.is_some();
-    let mut headers = Vec::new();
-    let mut add = |name: &str, about: &str, schema: &Value, required: bool| {
-        headers.push(json!({ "name": name, "in": "header", "description": about, "required": required, "schema": schema }));
+/// The headers that stand for fields beside the request.
+fn headers(operation: &Operation, has: impl Fn(&str) -> bool) -> Vec<Value> {
+    let about = |header: &str, field: &str| match field {
+        "idempotency_key" if operation.is_batch() => {
+            "The key, followed by `/` and its place, of each command without a key of its own.".to_owned()
+        }
+        "idempotency_key" => "A repeat with the same key is the same command.".to_owned(),
+        "command_id" => "The id of the command, chosen by the caller.".to_owned(),
+        "expected_version" => "Executes only when the entity is at this version, as in `ETag`.".to_owned(),
+        "lease_epoch" => "The epoch of the lease.".to_owned(),
+        "last_event_id" => "Resumes after the frame with this id.".to_owned(),
+        field => format!("`{header}` stands for `{field}`."),
     };
-    if is_under_lease {
-        add("Capstan-Lease-Epoch", "The epoch of the lease.", &number, true);
-    }
-    if is_command || is_under_right {
-        add("Idempotency-Key", "A repeat with the same key is the same command.", &key, false);
-        add("Capstan-Command-Id", "The id of the command, chosen by the caller.", &uuid, false);
-    }
-    if operation.is_batch() {
-        let about = "The key, followed by `/` and its place, of each command without a key of its own.";
-        add("Idempotency-Key", about, &key, false);
-    }
-    if is_command {
-        let about = "Executes only when the entity is at this version, as in `ETag`.";
-        add("If-Match", about, &version, false);
-    }
-    if can_wait {
-        let position = json!({ "$ref": format!("{PLACE}Position") });
-        let [own, of_response] = MIN_POSITION;
-        add(own, "Stands for `min_position`, unless the query string has one.", &position, false);
-        let about = format!("The same, as an earlier response states it; `{own}` precedes it.");
-        add(of_response, &about, &position, false);
-    }
-    if matches!(operation.answer, Answer::Stream) {
-        add("Last-Event-ID", "Resumes after the frame with this id.", &text, false);
-    }
-    headers
+    let schema = |field: &str| match field {
+        "idempotency_key" => json!({ "type": "string", "pattern": "^[!-~]{1,512}$" }),
+        "command_id" => json!({ "type": "string", "format": "uuid" }),
+        "expected_version" => json!({ "type": "string", "pattern": "^\"[0-9]{1,18}\"$" }),
+        "lease_epoch" => json!({ "type": "integer", "minimum": 0 }),
+        "min_position" => json!({ "$ref": format!("{PLACE}Position") }),
+        _ => json!({ "type": "string", "minLength": 1 }),
+    };
+    let drawn = |(header, field): &(&str, &str)| {
+        json!({
+            "name": header, "in": "header", "description": about(header, field),
+            "required": *field == "lease_epoch", "schema": schema(field),
+        })
+    };
+    HEADERS.iter().filter(|(_, field)| has(field)).map(drawn).collect()
 }
 
 /// A part of the path; `field` is the field of the request it fills.

@@ -27,12 +27,12 @@ pub(super) async fn commands(
     call: CallContext,
     sent: Request,
 ) -> Result<Json<Vec<Value>>, Problem> {
-    let (Unconditional {}, Unconditional {}) = request::read(fields.outer(), b"")?;
+    let (Unconditional {}, conditions) = request::read(fields.outer(), b"")?;
     let workspace = fields.workspace().unwrap_or_default();
     let (head, body) = sent.into_parts();
     let json = body::read(&head.headers, body, app.config.command_bytes_max * BODIES).await?;
     resolve::workspace(&app, workspace).await?;
-    let answers = batch::execute(&app, workspace, &json, &call, |name| {
+    let answers = batch::execute(&app, workspace, conditions, &json, &call, |name| {
         let operation = operations.iter().find(|operation| operation.bus == Some(name));
         let operation = operation.ok_or_else(|| Problem::not_found("command"))?;
         app.rates.take(&caller)?;

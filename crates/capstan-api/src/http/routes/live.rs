@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
 use capstan_contract::query::{LIMIT_MAX, Page};
@@ -27,7 +26,7 @@ use crate::http::frames::{self, Frames};
 use crate::problem::Problem;
 use crate::request;
 use crate::use_case::live::{
-    EventId, Include, StreamOptions, SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive,
+    EventId, EventType, Include, StreamOptions, SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive,
 };
 use crate::use_case::{resolve, streams};
 
@@ -41,26 +40,26 @@ struct StreamRequest {
     /// The kinds of lines to send: `log`, `run-event`.
     lines: Vec<&'static str>,
     log_after: Option<u64>,
-    types: Vec<String>,
+    types: Vec<EventType>,
     keep_open: bool,
 }
 
 impl StreamRequest {
-    /// Reads what the stream is about, and the fields beside it; `Last-Event-ID` stands for `after`.
+    /// Reads what the stream is about, and the fields beside it.
     fn read<Q: capstan_contract::request::Request<Beside = StreamOptions>>(
-        mut fields: Fields,
-        headers: &HeaderMap,
+        fields: &Fields,
     ) -> Result<(Q, Self), Problem> {
-        let is_resumed = fields.set("after", "Last-Event-ID", headers);
         let (query, options) = request::read::<Q, StreamOptions>(fields.outer(), b"")?;
-        let after = options.after.map(|EventId(cursor)| cursor);
+        Problem::refuse(options.faults()).map_err(|problem| request::located(problem, fields.outer()))?;
+        let is_resumed = options.last_event_id.is_some();
+        let after = options.last_event_id.or(options.after).map(|EventId(cursor)| cursor);
         // Who asks for the events from the first one on wants the lines from the first one on.
         let is_from_start = after == Some(Cursor::after(Position::START));
         let request = Self {
             after,
             // Who comes back has the objects already.
             with_snapshot: options.snapshot && !is_resumed,
-            lines: options.include.into_iter().filter_map(Include::kind).collect(),
+            lines: options.include.into_iter().map(Include::kind).collect(),
             log_after: options.log_after.or(is_from_start.then_some(0)),
             types: options.types,
             keep_open: options.follow,
@@ -70,7 +69,7 @@ impl StreamRequest {
 
     fn takes(&self, event: &str) -> bool {
         let is_control = matches!(event, CAUGHT_UP | GAP | END | SNAPSHOT | LOG);
-        is_control || self.types.is_empty() || self.types.iter().any(|name| name == event)
+        is_control || self.types.is_empty() || self.types.iter().any(|EventType(wished)| wished.name == event)
     }
 
     fn subscription(&self, selection: Selection, end_on_terminal: bool) -> Subscription {
@@ -98,7 +97,7 @@ pub(super) async fn of_workspace(
     request: Request,
 ) -> Result<Response, Problem> {
     let workspace = resolve::workspace(&app, fields.workspace().unwrap_or_default()).await?;
-    let (SubscribeWorkspaceLive {}, mut wish) = StreamRequest::read(fields, request.headers())?;
+    let (SubscribeWorkspaceLive {}, mut wish) = StreamRequest::read(&fields)?;
     let mut first = Vec::new();
     if wish.with_snapshot {
         let page = Page { limit: Some(LIMIT_MAX), ..Page::default() };
@@ -123,7 +122,7 @@ pub(super) async fn of_task(
     request: Request,
 ) -> Result<Response, Problem> {
     let workspace = resolve::workspace(&app, fields.workspace().unwrap_or_default()).await?;
-    let (SubscribeTaskLive { task_id }, mut wish) = StreamRequest::read(fields, request.headers())?;
+    let (SubscribeTaskLive { task_id }, mut wish) = StreamRequest::read(&fields)?;
     resolve::existing_task(&app, &workspace, task_id).await?;
     let mut first = Vec::new();
     if wish.with_snapshot {
@@ -145,7 +144,7 @@ pub(super) async fn of_run(
     request: Request,
 ) -> Result<Response, Problem> {
     let workspace = resolve::workspace(&app, fields.workspace().unwrap_or_default()).await?;
-    let (SubscribeRunEvents { run_id }, mut wish) = StreamRequest::read(fields, request.headers())?;
+    let (SubscribeRunEvents { run_id }, mut wish) = StreamRequest::read(&fields)?;
     let task_id = resolve::task_of(&app, &workspace, &run_id, "run").await?;
     let mut first = Vec::new();
     if wish.with_snapshot {

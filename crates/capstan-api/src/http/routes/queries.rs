@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 
 use crate::App;
 use crate::answered::Answered;
@@ -14,10 +13,8 @@ use crate::use_case::queries::{self, Answer, Installation};
 /// Answers a query of the workspace in the path.
 pub(super) async fn of_workspace<Q: Answer>(
     State(app): State<Arc<App>>,
-    headers: HeaderMap,
     fields: Fields,
 ) -> Result<Answered, Problem> {
-    let fields = fields.with_min_position::<Q::Beside>(&headers);
     let workspace = fields.workspace().unwrap_or_default();
     queries::of_workspace::<Q>(&app, workspace, fields.outer(), b"").await
 }

@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 
-use capstan_contract::beside::Beside;
-
 use crate::App;
 use crate::answered::Answered;
 use crate::auth::caller::Caller;
@@ -23,10 +21,7 @@ pub(super) async fn execute<C: WorkerCall>(
 ) -> Result<Answered, Problem> {
     let (mut head, body) = request.into_parts();
     let call = CallContext::from_request_parts(&mut head, &app).await?;
-    let mut fields = Fields::from_request_parts(&mut head, &app).await?;
-    if C::Beside::NAMES.contains(&"lease_epoch") {
-        fields.set("lease_epoch", "Capstan-Lease-Epoch", &head.headers);
-    }
+    let fields = Fields::from_request_parts(&mut head, &app).await?;
     let json = body::read(&head.headers, body, worker_call::bytes_max::<C>(&app)).await?;
     worker_call::execute::<C>(&app, &caller, call, fields.outer(), &json).await
 }

@@ -1,0 +1,126 @@
+//! Fields beside a request: the same in headers, parameters, bodies, batches and on NATS, and none of them ignored.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Answer, Api, ask, ask_with, json_of};
+use crate::nats::publish;
+
+const COMMANDS: &str = "/v1/workspaces/dev/commands";
+const ID: &str = "00000000-0000-4000-8000-0000000000aa";
+
+/// The places of the faults, sorted.
+fn pointers(problem: &Value) -> Vec<&str> {
+    let faults = problem["errors"].as_array().into_iter().flatten();
+    let mut found: Vec<_> = faults.filter_map(|fault| fault["pointer"].as_str()).collect();
+    found.sort_unstable();
+    found
+}
+
+fn refused(answer: &Answer) -> Vec<&str> {
+    answer.expect_problem(422, "validation_failed");
+    pointers(&answer.body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_holds_wherever_it_stands() {
+    let api = Api::start().await;
+    let task = api.task("x").await;
+    let path = format!("/v1/workspaces/dev/tasks/{task}");
+    let stale = json!({ "label": "a", "expected_version": 7 });
+    api.send(api.request("PATCH", &path).body(stale.to_string()))
+        .await
+        .expect_problem(412, "version_mismatch");
+    let items = json!([{ "type": "update-task", "task_id": task, "label": "a", "expected_version": 7 },
+                       { "type": "update-task", "task_id": task, "label": "a", "expected_version": 1 }]);
+    let answers = api.post(COMMANDS, items).await.expect(200);
+    assert_eq!((&answers[0]["status"], &answers[1]["status"]), (&json!(412), &json!(200)), "{answers}");
+    let change = json!({ "task_id": task, "label": "b" });
+    let in_header = ask_with(&api, "update-task", &[("If-Match", "\"7\"")], change.clone()).await;
+    assert_eq!(json_of(&in_header.payload)["code"], "version_mismatch");
+    let both = json!({ "task_id": task, "label": "b", "expected_version": 2 });
+    let both = ask_with(&api, "update-task", &[("If-Match", "\"2\"")], both).await;
+    assert_eq!(json_of(&both.payload)["task"]["label"], "b");
+    let agent = api.request("DELETE", "/v1/workspaces/dev/agents/demo?expected_version=9");
+    api.send(agent).await.expect_problem(412, "version_mismatch");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_of_headers_are_told_with_all_others_on_both_ways() {
+    let api = Api::start().await;
+    let headers = [("If-Match", "\"x\""), ("Capstan-Command-Id", "7"), ("Idempotency-Key", "k")];
+    let body = json!({ "agent_id": "demo", "message": 7, "idempotency_key": "other" });
+    let mut request = api.request("POST", "/v1/workspaces/dev/tasks").body(body.to_string());
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let over_http = api.send(request).await;
+    for pointer in ["/message", "Capstan-Command-Id", "If-Match"] {
+        assert!(refused(&over_http).contains(&pointer), "{}", over_http.body);
+    }
+    let on_bus = json_of(&ask_with(&api, "accept-agent-command", &headers, body).await.payload);
+    assert_eq!(pointers(&on_bus), pointers(&over_http.body));
+    assert!(on_bus["correlation_id"].as_str().is_some_and(|id| !id.starts_with("00000000")), "{on_bus}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_is_read_or_refused_by_name() {
+    let api = Api::start().await;
+    let task = api.task("x").await;
+    let path = format!("/v1/workspaces/dev/tasks/{task}");
+    for (method, path, header) in [
+        ("GET", &*path, "If-Match"),
+        ("GET", "/v1/workspaces/dev/tasks", "Idempotency-Key"),
+        ("GET", "/v1/workspaces/dev/stream", "Capstan-Min-Position"),
+        ("GET", "/v1/admin/projections", "Capstan-Position"),
+        ("POST", &format!("{path}/cancel"), "Capstan-Lease-Epoch"),
+        ("POST", COMMANDS, "If-Match"),
+        ("POST", COMMANDS, "Capstan-Command-Id"),
+        ("POST", &format!("/v1/attempts/dev.{task}.1/start"), "If-Match"),
+        ("POST", "/v1/workers", "Idempotency-Key"),
+    ] {
+        let answer = api.send(api.request(method, path).header(header, "1")).await;
+        assert!(refused(&answer).contains(&header), "{method} {path}: {}", answer.body);
+    }
+    for (name, header) in
+        [("batch", "If-Match"), ("get-task", "Idempotency-Key"), ("worker.drain-worker", "If-Match")]
+    {
+        let body = if name == "batch" { json!([]) } else { json!({ "task_id": task }) };
+        let answer = json_of(&ask_with(&api, name, &[(header, "1")], body).await.payload);
+        assert!(pointers(&answer).contains(&header), "{name}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_on_nats_stand_for_the_fields_they_name() {
+    let api = Api::start().await;
+    let task = api.task("x").await;
+    let lease = api.lease(&task).await;
+    let epoch = lease.epoch.to_string();
+    let start = json!({ "attempt_id": lease.attempt_id });
+    let stale = ask_with(&api, "worker.start-attempt", &[("Capstan-Lease-Epoch", "9")], start.clone()).await;
+    assert_eq!(json_of(&stale.payload)["code"], "lease_lost");
+    let both = json!({ "attempt_id": lease.attempt_id, "lease_epoch": 9 });
+    let both = ask_with(&api, "worker.start-attempt", &[("Capstan-Lease-Epoch", &epoch)], both).await;
+    let both = json_of(&both.payload);
+    assert_eq!(both["errors"][0]["message"], "contradicts the header Capstan-Lease-Epoch", "{both}");
+    assert_eq!(pointers(&both), ["/lease_epoch"]);
+    let started = ask_with(&api, "worker.start-attempt", &[("capstan-lease-epoch", &epoch)], start).await;
+    assert_eq!(json_of(&started.payload)["receipt"]["duplicate"], false);
+    let head = api.head().await.to_string();
+    let asked = json!({ "task_id": task });
+    let shown = ask_with(&api, "get-task", &[("Capstan-Min-Position", &head)], asked).await;
+    assert_eq!(json_of(&shown.payload)["state"], "running");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_id_of_a_durable_command_may_stand_in_its_payload() {
+    let api = Api::start().await;
+    let accept = |id: &str| json!({ "agent_id": "demo", "message": "x", "command_id": id }).to_string();
+    let outcome = publish(&api, "accept-agent-command", ID, &accept(ID)).await;
+    assert_eq!(outcome["receipt"]["command_id"], ID, "{outcome}");
+    let other =
+        publish(&api, "accept-agent-command", ID, &accept("00000000-0000-4000-8000-0000000000ab")).await;
+    assert_eq!(other["errors"][0]["message"], "contradicts the header Capstan-Command-Id", "{other}");
+    let nameless = ask(&api, "accept-agent-command", serde_json::from_str(&accept(ID)).unwrap()).await;
+    assert_eq!(json_of(&nameless.payload)["receipt"]["duplicate"], true);
+}
