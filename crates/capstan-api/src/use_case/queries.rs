@@ -55,11 +55,20 @@ pub(crate) async fn run<Q: Answer<P>, P: Sync>(
 ) -> Result<Answered, Problem> {
     let (query, beside) = request::read::<Q, Q::Beside>(outer, json)?;
     if let Some((position, wait_ms)) = beside.min_position() {
-        let config = &app.config;
-        let wait_ms = wait_ms.map_or(config.wait_ms_default, |wait| config.wait_ms_max.min(wait.into()));
+        let wait_ms = wait_ms.map_or(app.config.wait_ms_default, u64::from);
+        must_wait_at_most(app.config.wait_ms_max, wait_ms)
+            .map_err(|problem| request::located(problem, outer))?;
         app.wait_for(position, Duration::from_millis(wait_ms)).await?;
     }
     query.answer(app, place, beside).await.map_err(|problem| request::located(problem, outer))
+}
+
+/// Refuses a wait beyond the limit, both in milliseconds.
+pub(super) fn must_wait_at_most(limit_ms: u64, wait_ms: u64) -> Result<(), Problem> {
+    if wait_ms > limit_ms {
+        return Err(Problem::invalid_field("/wait_ms", format!("must be {limit_ms} or less")));
+    }
+    Ok(())
 }
 
 macro_rules! answer_by_name {

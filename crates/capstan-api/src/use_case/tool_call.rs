@@ -120,8 +120,9 @@ async fn executor(app: &App, workspace: &Workspace, settings: &Settings, tool: &
 impl WorkerCall for ClaimToolCall {
     async fn execute(self, from: Calling<'_, Unconditional>) -> Result<Answered, Problem> {
         let engine = from.app.engine.within(from.caller.reach());
+        let wait = poll(self.wait_ms)?;
         let call = tokio::select! {
-            call = engine.claim_tool_call(self.worker_id, poll(self.wait_ms)) => call?,
+            call = engine.claim_tool_call(self.worker_id, wait) => call?,
             () = from.ended() => None,
         };
         Ok(Answered::json(&call))

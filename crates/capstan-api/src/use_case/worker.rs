@@ -8,6 +8,7 @@ use capstan_domain::Faults;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::queries::must_wait_at_most;
 use super::worker_call::{Calling, WorkerCall};
 use crate::answered::Answered;
 use crate::problem::Problem;
@@ -15,9 +16,13 @@ use crate::problem::Problem;
 /// Most attempts one worker runs at once.
 const SLOTS_MAX: u32 = 10_000;
 
-/// The wait of a long poll, at most 30,000 ms.
-pub(crate) fn poll(wait_ms: u64) -> Duration {
-    Duration::from_millis(wait_ms.min(30_000))
+/// Longest wait of a worker's long poll, in milliseconds.
+const WAIT_MS_MAX: u64 = 30_000;
+
+/// The wait of a long poll.
+pub(crate) fn poll(wait_ms: u64) -> Result<Duration, Problem> {
+    must_wait_at_most(WAIT_MS_MAX, wait_ms)?;
+    Ok(Duration::from_millis(wait_ms))
 }
 
 impl<C> Calling<'_, C> {
@@ -43,9 +48,13 @@ impl WorkerCall for RegisterWorker {
 
 impl WorkerCall for LeaseAttempts {
     async fn execute(self, from: Calling<'_, Unconditional>) -> Result<Answered, Problem> {
+        if self.max > SLOTS_MAX {
+            return Err(Problem::invalid_field("/max", format!("must be {SLOTS_MAX} or less")));
+        }
         let engine = from.app.engine.within(from.caller.reach());
+        let wait = poll(self.wait_ms)?;
         let attempts = tokio::select! {
-            attempts = engine.lease(self.worker_id, self.max.min(SLOTS_MAX), poll(self.wait_ms)) => attempts?,
+            attempts = engine.lease(self.worker_id, self.max, wait) => attempts?,
             // Dropping the poll tells the engine to give it nothing.
             () = from.ended() => Vec::<LeasedAttempt>::new(),
         };
@@ -57,8 +66,9 @@ impl WorkerCall for RenewLeases {
     async fn execute(self, from: Calling<'_, Unconditional>) -> Result<Answered, Problem> {
         let Self { worker_id, renewals, wait_ms } = self;
         let engine = from.app.engine.within(from.caller.reach());
+        let wait = poll(wait_ms)?;
         let answers = tokio::select! {
-            answers = engine.renew(worker_id, renewals.clone(), poll(wait_ms)) => answers?,
+            answers = engine.renew(worker_id, renewals.clone(), wait) => answers?,
             // The leases are renewed all the same, without waiting for news.
             () = from.ended() => engine.renew(worker_id, renewals, Duration::ZERO).await?,
         };

@@ -9,5 +9,6 @@ pub struct ClaimToolCall {
     pub worker_id: WorkerId,
     /// Longest wait for a call, in milliseconds; at most 30,000.
     #[serde(default)]
+    #[schemars(range(max = 30_000))]
     pub wait_ms: u64,
 }

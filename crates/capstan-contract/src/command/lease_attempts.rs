@@ -9,9 +9,11 @@ pub struct LeaseAttempts {
     pub worker_id: WorkerId,
     /// Largest number of attempts to lease; 1 by default, at most 10,000.
     #[serde(default = "one")]
+    #[schemars(range(max = 10_000))]
     pub max: u32,
     /// Longest wait for work, in milliseconds; 0 by default, at most 30,000.
     #[serde(default)]
+    #[schemars(range(max = 30_000))]
     pub wait_ms: u64,
 }
 

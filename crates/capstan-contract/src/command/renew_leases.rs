@@ -11,6 +11,7 @@ pub struct RenewLeases {
     pub renewals: Vec<Renewal>,
     /// Longest time to wait for news about the attempts, in milliseconds; 0 by default, at most 30,000.
     #[serde(default)]
+    #[schemars(range(max = 30_000))]
     pub wait_ms: u64,
 }
 
