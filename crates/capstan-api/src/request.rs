@@ -32,8 +32,6 @@ pub(crate) enum Source {
     Path,
     /// The query string.
     Query,
-    /// The query string of a request that takes no parameters: the name, with its `?`, is that of no field.
-    Misplaced,
     /// The header of this name.
     Header(&'static str),
 }
@@ -69,6 +67,16 @@ where
     B: Beside,
 {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+    let is_blank = |field: &Outer<'_>| field.source == Source::Query && field.text.trim().is_empty();
+    let given: Vec<_>;
+    let outer = if outer.iter().any(is_blank) {
+        // A blank parameter counts as absent, but its name must be that of a field.
+        let is_given = |field: &&Outer<'_>| !is_blank(field) || !faults::declares::<T, B>(&field.name);
+        given = outer.iter().filter(is_given).cloned().collect();
+        &given
+    } else {
+        outer
+    };
     if !document::integers_beyond_64_bits(body).is_empty() {
         return Err(faults::all::<T, B>(outer, body, known, None));
     }
@@ -109,7 +117,6 @@ fn shown(outer: &[Outer<'_>], pointer: &str) -> String {
     match outer.iter().find(|outer| outer.name == name).map(|outer| outer.source) {
         Some(Source::Query) => format!("?{rest}"),
         Some(Source::Header(name)) => name.to_owned(),
-        Some(Source::Misplaced) => rest.to_owned(),
         Some(Source::Path) | None => pointer.to_owned(),
     }
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 
 use crate::problem::{Code, Problem};
@@ -17,6 +20,14 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Collects a body of at most `limit_bytes`.
 pub(crate) async fn read(headers: &HeaderMap, body: Body, limit_bytes: usize) -> Result<Bytes, Problem> {
     read_within(READ_TIMEOUT, headers, body, limit_bytes).await
+}
+
+/// Refuses a request with a body, for routes that read none.
+pub(crate) async fn without_body(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    Problem::invalid_field("", "this request takes no body; its fields are parameters").into_response()
 }
 
 async fn read_within(

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{FromRequestParts, Path, Query, Request};
-use axum::http::Method;
+use axum::http::Uri;
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use capstan_contract::command::Unconditional;
+use chrono::DateTime;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -29,23 +32,42 @@ impl<S: Send + Sync> FromRequestParts<S> for Fields {
         let Path(mut path): Path<BTreeMap<String, String>> = Path::from_request_parts(head, state)
             .await
             .map_err(|_| Problem::new(Code::MalformedRequest, "the path is malformed"))?;
-        let Query(query) = Query::<Vec<(String, String)>>::try_from_uri(&head.uri)
-            .map_err(|_| Problem::new(Code::MalformedRequest, "the query string cannot be read"))?;
+        let mut parts = head.uri.query().unwrap_or_default().split('&');
+        if let Some(name) = parts.find(|part| !part.is_empty() && !part.contains('=')) {
+            return Err(Problem::invalid_field(&format!("?{name}"), "has no value: write name=value"));
+        }
+        let query = parameters(&head.uri)?;
         let workspace = path.remove("workspace");
         let path = path.into_iter().map(|(name, text)| outer(name, text, Source::Path));
-        // Other requests have a body for their fields; an address is logged on its way.
-        let takes_parameters = [Method::GET, Method::HEAD, Method::DELETE].contains(&head.method);
-        let query = query.into_iter().filter(|(_, text)| !takes_parameters || !text.trim().is_empty());
-        let query = query.map(|(name, text)| {
-            if takes_parameters {
-                outer(name, text, Source::Query)
-            } else {
-                outer(format!("?{name}"), text, Source::Misplaced)
-            }
-        });
+        let query = query.into_iter().map(|(name, text)| outer(name, with_plus(text), Source::Query));
         let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         Ok(Self { workspace, outer: path.chain(query).chain(header_fields::of(headers)).collect() })
     }
+}
+
+/// The parameters of an address.
+fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
+    let Query(parameters) = Query::try_from_uri(uri)
+        .map_err(|_| Problem::new(Code::MalformedRequest, "the query string cannot be read"))?;
+    Ok(parameters)
+}
+
+/// Refuses a request with parameters, for routes whose fields stand in the body: an address is logged on its way.
+pub(crate) async fn without_parameters(request: Request, next: Next) -> Response {
+    let told = "this request takes no parameters; its fields stand in the body";
+    match parameters(request.uri()) {
+        Ok(parameters) => match parameters.first() {
+            None => next.run(request).await,
+            Some((name, _)) => Problem::invalid_field(&format!("?{name}"), told).into_response(),
+        },
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// The text of a parameter; before the offset of an instant a blank is a plus sign that was not percent-encoded.
+fn with_plus(text: String) -> String {
+    let instant = text.rsplit_once(' ').map(|(time, offset)| format!("{time}+{offset}"));
+    instant.filter(|instant| DateTime::parse_from_rfc3339(instant).is_ok()).unwrap_or(text)
 }
 
 fn outer(name: String, text: String, source: Source) -> Outer<'static> {

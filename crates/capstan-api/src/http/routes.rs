@@ -16,13 +16,13 @@ mod worker_calls;
 
 use std::sync::{Arc, LazyLock};
 
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::MethodFilter;
 use axum::{Extension, Router};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::authorise::authorise;
-use super::conventions;
+use super::{body, conventions, fields};
 use crate::App;
 use crate::operation::{Operation, Scope, Verb};
 use crate::problem::{Code, Problem};
@@ -56,6 +56,11 @@ pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
     for Route { operation, handler } in ROUTES {
         let mut method = handler(filter(operation.method));
+        method = match operation.method {
+            Verb::Get => method.route_layer(from_fn(body::without_body)),
+            Verb::Post | Verb::Put | Verb::Patch => method.route_layer(from_fn(fields::without_parameters)),
+            Verb::Delete => method,
+        };
         if operation.scope != Scope::Public {
             method = method.route_layer(from_fn_with_state((app.clone(), operation), authorise));
         }

@@ -67,6 +67,11 @@ fn schema_of<T: JsonSchema + 'static, B: Beside>() -> Option<Arc<Schema>> {
     Some(schema)
 }
 
+/// True when the request has a field of this name, its own or beside it.
+pub(super) fn declares<T: JsonSchema + 'static, B: Beside>(name: &str) -> bool {
+    schema_of::<T, B>().is_some_and(|schema| schema.document["properties"].get(name).is_some())
+}
+
 /// All that is wrong with a request that was refused with `error`, or for undeclared fields.
 pub(super) fn all<T, B>(
     outer: &[Outer<'_>],

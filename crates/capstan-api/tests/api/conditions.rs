@@ -124,3 +124,54 @@ async fn the_id_of_a_durable_command_may_stand_in_its_payload() {
     let nameless = ask(&api, "accept-agent-command", serde_json::from_str(&accept(ID)).unwrap()).await;
     assert_eq!(json_of(&nameless.payload)["receipt"]["duplicate"], true);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_option_of_a_request_is_ignored() {
+    let api = Api::start().await;
+    let head = api.head().await;
+    let tasks = "/v1/workspaces/dev/tasks";
+    let stream = "/v1/workspaces/dev/stream";
+    for (path, pointer) in [
+        (format!("{tasks}?colour"), "?colour"),
+        (format!("{tasks}?colour="), "?colour"),
+        (format!("{tasks}?limit=1&count"), "?count"),
+        (format!("{tasks}?min_position={head}&wait_ms=30001"), "?wait_ms"),
+        (format!("{stream}?types=task-exploded"), "?types/0"),
+        (format!("{stream}?snapshot=1&after=0"), "?snapshot"),
+        (format!("{stream}?log_after=7"), "?log_after"),
+        (format!("{stream}?include=outputs"), "?include/0"),
+    ] {
+        assert_eq!(refused(&api.get(&path).await), [pointer], "{path}");
+    }
+    api.get(&format!("{tasks}?label=&q=%20&count=")).await.expect(200);
+    api.task("x").await;
+    let path = format!("{stream}?after={}", api.head().await);
+    let back = api.send(api.request("GET", &path).header("Last-Event-ID", head.to_string())).await;
+    assert_eq!(refused(&back), ["Last-Event-ID"]);
+    let with_body = api.send(api.request("GET", tasks).body(r#"{"limit":1}"#)).await;
+    assert_eq!(refused(&with_body), [""]);
+    for (call, body, pointer) in [
+        ("lease", json!({ "wait_ms": 30_001 }), "/wait_ms"),
+        ("lease", json!({ "max": 10_001 }), "/max"),
+        ("renew", json!({ "renewals": [], "wait_ms": 30_001 }), "/wait_ms"),
+        ("tool-calls", json!({ "wait_ms": 30_001 }), "/wait_ms"),
+    ] {
+        let answer = api.post(&format!("/v1/workers/{ID}/{call}"), body).await;
+        assert_eq!(refused(&answer), [pointer], "{call}");
+    }
+    let on_bus = ask(&api, "list-tasks", json!({ "min_position": head, "wait_ms": 30_001 })).await;
+    assert_eq!(json_of(&on_bus.payload)["errors"][0]["message"], "must be 30000 or less");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plus_sign_in_an_instant_need_not_be_encoded() {
+    let api = Api::start().await;
+    api.task("x").await;
+    for instant in ["2026-01-01T00:00:00+01:00", "2026-01-01T00:00:00%2B01:00"] {
+        let listed =
+            api.get_now(&format!("/v1/workspaces/dev/tasks?created_after={instant}")).await.expect(200);
+        assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "{instant}");
+    }
+    let wrong = api.get("/v1/workspaces/dev/tasks?created_after=2026-01-01+00:00").await;
+    assert_eq!(refused(&wrong), ["?created_after"]);
+}

@@ -41,11 +41,14 @@ async fn every_route_takes_the_parameters_it_declares_and_no_other() {
         let body = if operation.method == Verb::Get { "" } else { "{}" };
         let answer = api.send(api.request(operation.method.as_str(), &path).body(body)).await;
         let problem = answer.expect(422);
-        // Values may be wrong; no declared name is unknown.
+        // Values may be wrong; no declared name is unknown. A route whose fields stand in the body declares none.
+        let is_unknown = |message: &str| {
+            message == "unknown field" || message.starts_with("this request takes no parameters")
+        };
         let faults = problem["errors"].as_array().unwrap();
         let unknown: Vec<_> = faults
             .iter()
-            .filter(|fault| fault["message"] == "unknown field")
+            .filter(|fault| fault["message"].as_str().is_some_and(is_unknown))
             .map(|fault| fault["pointer"].as_str().unwrap())
             .collect();
         assert_eq!(unknown, ["?no_such_parameter"], "{}: {problem}", operation.name);

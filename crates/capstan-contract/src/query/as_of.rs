@@ -30,8 +30,7 @@ impl TryFrom<String> for AsOf {
         if let Ok(position) = text.parse() {
             return Ok(Self::Position(position));
         }
-        // A plus sign that was not percent-encoded arrives as a blank.
-        let time = text.replace(' ', "+").parse();
+        let time = text.parse();
         time.map(Self::Time).map_err(|_| "must be a position or an instant, as in 2026-01-02T03:04:05Z")
     }
 }
