@@ -49,8 +49,8 @@ mod tests {
     use crate::Requested;
     use crate::task::TaskDecider;
     use crate::task::command::AcceptAgentCommand;
-    use crate::task::command::{Command, FinishAttempt, RecordUsage};
-    use crate::task::event::{AttemptOutcome, BudgetScope, RunStatus};
+    use crate::task::command::{Command, FinishAttempt, RecordUsage, ReportedOutcome};
+    use crate::task::event::{BudgetScope, RunStatus};
     use crate::task::fixture::{
         accepting, agent_command, ask, at, attempt, blocker_id, failure, finishing, kinds, lease,
         release_after, report, run, say, start, task_of,
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_last_report_of_an_attempt_is_settled_as_always_and_the_next_lease_is_refused() {
-        let dear = FinishAttempt { usage: Some(costs(2.0)), ..report(AttemptOutcome::Ok) };
+        let dear = FinishAttempt { usage: Some(costs(2.0)), ..report(ReportedOutcome::Ok) };
         with_budget(1.0).when(finishing(dear)).then_with(|events, state| {
             let expected =
                 ["usage", "budget warned", "budget exceeded", "attempt ended", "run ended", "done"];

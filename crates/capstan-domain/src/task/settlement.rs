@@ -16,7 +16,9 @@ use chrono::{DateTime, Utc};
 use crate::id::AttemptId;
 use crate::outcome_text::{ErrorClass, classify};
 use crate::span::{backoff_ms, later};
-use crate::task::command::{FinishAttempt, OpenBlocker, ReleaseAttempt, TimeOutAttempt, WakePlan};
+use crate::task::command::{
+    FinishAttempt, OpenBlocker, ReleaseAttempt, ReportedOutcome, TimeOutAttempt, WakePlan,
+};
 use crate::task::event::{
     AgendaItem, AttemptCancelRequested, AttemptEnded, AttemptOutcome, BlockerKind, BlockerOpened,
     BlockerStatus, DropReason, Event, Join, JoinWait, OutputStatus, RetryReason, RetryScheduled, RunCause,

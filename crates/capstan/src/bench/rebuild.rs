@@ -10,9 +10,8 @@ use capstan_domain::Requested;
 use capstan_domain::agent::Agent;
 use capstan_domain::id::{AgentId, OutputId, TaskId, WorkerId};
 use capstan_domain::task::command::{
-    Accept, AcceptAgentCommand, Command, FinishAttempt, Lease, ProduceOutput,
+    Accept, AcceptAgentCommand, Command, FinishAttempt, Lease, ProduceOutput, ReportedOutcome,
 };
-use capstan_domain::task::event::AttemptOutcome;
 use capstan_domain::task::{State, TaskDecider};
 use capstan_domain::{agent, id};
 use capstan_envelope::{Actor, StreamId, Workspace};
@@ -164,7 +163,7 @@ async fn finished_task(
     }
     .at(Utc::now());
     dispatcher.execute(&stream, &output, &context("output", number, 4)).await?;
-    let report = FinishAttempt { exit_code: Some(0), ..FinishAttempt::new(AttemptOutcome::Ok) };
+    let report = FinishAttempt { exit_code: Some(0), ..FinishAttempt::new(ReportedOutcome::Ok) };
     let finish = Command::Finish { command: Box::new(report), attempt_id }.at(Utc::now());
     dispatcher.execute(&stream, &finish, &context("finish", number, 5)).await?;
     Ok(())

@@ -3,7 +3,7 @@
 use super::*;
 use crate::Requested;
 use crate::id::WorkerId;
-use crate::task::command::ReturnAttempt;
+use crate::task::command::{NewOutputStatus, ReturnAttempt};
 use crate::task::event::{AgendaItem, Event};
 use crate::task::fixture::{
     ack, ask, at, attempt, blocker_id, cancel, claim, done, expire, failure, finish_ok, finishing,

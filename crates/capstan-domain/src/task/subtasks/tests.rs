@@ -6,8 +6,8 @@ use crate::Requested;
 use crate::id::TaskId;
 use crate::task::command::AcceptAgentCommand;
 use crate::task::command::ParentHeard;
-use crate::task::command::{Command, FinishAttempt, SubtaskSpec};
-use crate::task::event::{AttemptOutcome, BlockerKind, DEPTH_MAX, InputOutcome, Join, Priority, RunCause};
+use crate::task::command::{Command, FinishAttempt, ReportedOutcome, SubtaskSpec};
+use crate::task::event::{BlockerKind, DEPTH_MAX, InputOutcome, Join, Priority, RunCause};
 use crate::task::fixture::{
     accept, accepting, agent_command, ask, at, cancel, claim, finish_ok, finishing, kinds, lease, queued,
     report, run, say, start, started, task_of, wake_in,
@@ -19,7 +19,7 @@ fn asked(prompt: &str) -> SubtaskSpec {
 }
 
 fn plan(subtasks: Vec<SubtaskSpec>, join: Option<Join>) -> FinishAttempt {
-    FinishAttempt { subtasks, join, ..report(AttemptOutcome::Ok) }
+    FinishAttempt { subtasks, join, ..report(ReportedOutcome::Ok) }
 }
 
 fn both(join: Option<Join>) -> Requested<Command> {
@@ -157,7 +157,7 @@ fn children_answer_no_question() {
 
 #[test]
 fn only_a_good_end_makes_children() {
-    for outcome in [AttemptOutcome::Error, AttemptOutcome::Timeout, AttemptOutcome::Cancelled] {
+    for outcome in [ReportedOutcome::Error, ReportedOutcome::Timeout, ReportedOutcome::Cancelled] {
         let finish = FinishAttempt { outcome, ..plan(vec![asked("one")], Some(Join::All)) };
         started().when(finishing(finish)).then_with(|events, state| {
             assert!(!kinds(events).contains(&"spawned"));
@@ -257,7 +257,7 @@ fn a_child_reports_each_of_its_ends_to_its_parent_once() {
     let heard = || Command::ParentHeard(ParentHeard).at(at(70));
     born().when(heard()).then([]);
     let over = || -> Given<TaskDecider> {
-        born().and(finishing(FinishAttempt { result: Some(json!("well")), ..report(AttemptOutcome::Ok) }))
+        born().and(finishing(FinishAttempt { result: Some(json!("well")), ..report(ReportedOutcome::Ok) }))
     };
     assert!(task_of(&over()).must_tell_parent());
     let report = super::report(&task_of(&over()));

@@ -5,8 +5,7 @@ use super::*;
 use crate::Requested;
 use crate::task::TaskDecider;
 use crate::task::command::AcceptAgentCommand;
-use crate::task::command::{Accept, FinishAttempt, WakePlan};
-use crate::task::event::AttemptOutcome;
+use crate::task::command::{Accept, FinishAttempt, ReportedOutcome, WakePlan};
 use crate::task::fixture::{
     GRACE_MS, accepting, agent_command, ask, at, done, expire, finish_ok, finishing, kinds, lease, leased,
     queued, report, run, say, start, started, stopping, task_of, waiting, wake_in,
@@ -29,7 +28,7 @@ fn a_task_has_the_timers_of_its_state() {
     assert_eq!(dues(&started()), [at(611)]);
     assert_eq!(dues(&waiting()), [at(611)]);
     assert_eq!(dues(&stopping()), [at(40)]);
-    let asleep = FinishAttempt { wake: Some(wake_in(10)), ..report(AttemptOutcome::Ok) };
+    let asleep = FinishAttempt { wake: Some(wake_in(10)), ..report(ReportedOutcome::Ok) };
     assert_eq!(dues(&started().and(finishing(asleep))), [at(650)]);
     assert_eq!(dues(&of(AcceptAgentCommand { queue_ttl_ms: Some(7000), ..agent_command() })), [at(7)]);
     let endless = AcceptAgentCommand { timeout_ms: Some(0), ..agent_command() };
@@ -40,7 +39,7 @@ fn a_task_has_the_timers_of_its_state() {
 
 #[test]
 fn every_timer_acts_when_it_fires_and_then_is_gone() {
-    let asleep = FinishAttempt { wake: Some(wake_in(10)), ..report(AttemptOutcome::Ok) };
+    let asleep = FinishAttempt { wake: Some(wake_in(10)), ..report(ReportedOutcome::Ok) };
     let histories = [
         started(),
         leased(),
@@ -94,7 +93,7 @@ fn the_wake_timer_queues_the_task_with_its_message() {
 #[test]
 fn a_woken_agent_receives_the_follow_up_it_planned() {
     let wake = WakePlan { follow_up_prompt: Some("ask Ann".into()), ..wake_in(1) };
-    let asleep = started().and(finishing(FinishAttempt { wake: Some(wake), ..report(AttemptOutcome::Ok) }));
+    let asleep = started().and(finishing(FinishAttempt { wake: Some(wake), ..report(ReportedOutcome::Ok) }));
     asleep.when(wake_at(at(110))).then_with(|events, _| {
         let Event::RunRequested(next) = &events[0] else { panic!("a run") };
         assert_eq!(next.prompt, format!("{TIME_IS_UP}\n\nask Ann"));

@@ -3,8 +3,8 @@ use serde_json::json;
 
 use super::*;
 use crate::Requested;
-use crate::task::command::{Command, FinishAttempt, FireWatch, SubtaskSpec, Wake};
-use crate::task::event::{AttemptOutcome, Join};
+use crate::task::command::{Command, FinishAttempt, FireWatch, ReportedOutcome, SubtaskSpec, Wake};
+use crate::task::event::Join;
 use crate::task::fixture::{
     at, cancel, finish_ok, finishing, finishing_by, kinds, lease, report, say, started, task_of, wake_in,
 };
@@ -25,7 +25,7 @@ fn watch() -> SourceWatch {
 }
 
 fn ok(watches: Vec<SourceWatch>) -> FinishAttempt {
-    FinishAttempt { source_watches: Some(watches), ..report(AttemptOutcome::Ok) }
+    FinishAttempt { source_watches: Some(watches), ..report(ReportedOutcome::Ok) }
 }
 
 fn watching() -> Given<TaskDecider> {
@@ -240,14 +240,14 @@ fn a_watch_without_a_place_to_look_is_dropped_and_an_unknown_integration_is_refu
 #[test]
 fn whatever_ends_a_task_ends_its_watches_in_the_same_decision() {
     watching().when(cancel()).then_with(|events, _| assert_eq!(kinds(events), ["disarmed", "cancelled"]));
-    let boom = FinishAttempt { error: Some("boom".into()), ..report(AttemptOutcome::Error) };
+    let boom = FinishAttempt { error: Some("boom".into()), ..report(ReportedOutcome::Error) };
     let failing = FinishAttempt { error_class: Some(crate::outcome_text::ErrorClass::Terminal), ..boom };
     woken(watching(), 2).when(finishing_by(2, failing)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "disarmed", "failed"]);
         assert!(state.as_ref().unwrap().watches.is_empty());
     });
     // W-91: only a good end arms watches.
-    let failed = FinishAttempt { outcome: AttemptOutcome::Timeout, ..ok(vec![watch()]) };
+    let failed = FinishAttempt { outcome: ReportedOutcome::Timeout, ..ok(vec![watch()]) };
     started().when(finishing(failed)).then_with(|events, _| assert!(!kinds(events).contains(&"armed")));
 }
 
