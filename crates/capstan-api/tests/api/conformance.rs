@@ -12,6 +12,12 @@ pub(crate) static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../../../schemas/openapi.json")).expect("the document is JSON")
 });
 
+/// A part of the document, or what it refers to.
+pub(crate) fn resolved(part: &'static Value) -> &'static Value {
+    let target = part["$ref"].as_str().and_then(|to| DOCUMENT.pointer(to.trim_start_matches('#')));
+    target.unwrap_or(part)
+}
+
 /// Validators by where their schema stands in the document.
 static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 

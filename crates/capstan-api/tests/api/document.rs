@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use capstan_api::{Answer, operations};
 use serde_json::Value;
 
-use crate::conformance::DOCUMENT;
+use crate::conformance::{DOCUMENT, resolved};
 
 /// A wire name as the name of a type.
 fn pascal(name: &str) -> String {
@@ -99,7 +99,7 @@ fn every_operation_has_typed_answers_and_errors() {
     for operation in operations() {
         let shown = &DOCUMENT["paths"][operation.path][operation.method.as_str().to_lowercase()];
         for status in operation.statuses {
-            let response = &shown["responses"][status.to_string()];
+            let response = resolved(&shown["responses"][status.to_string()]);
             let (_, content) = response["content"].as_object().unwrap().iter().next().unwrap();
             let reference = content["schema"]["$ref"].as_str();
             let name = reference.and_then(|target| target.strip_prefix("#/components/schemas/"));
@@ -116,7 +116,7 @@ fn every_operation_has_typed_answers_and_errors() {
         assert_eq!(shown["responses"]["500"]["$ref"], "#/components/responses/Problem500");
     }
     let problems = DOCUMENT["components"]["responses"].as_object().unwrap();
-    for problem in problems.values() {
+    for (_, problem) in problems.iter().filter(|(name, _)| name.starts_with("Problem")) {
         let schema = &problem["content"]["application/problem+json"]["schema"];
         assert_eq!(schema["$ref"], "#/components/schemas/Problem");
     }
