@@ -354,7 +354,9 @@ pub(crate) async fn ask_with(
 ) -> async_nats::Message {
     let subject = api.topology.rpc_subject("dev", command);
     let mut sent = async_nats::HeaderMap::new();
-    headers.iter().for_each(|(name, value)| sent.append(*name, *value));
+    for (name, value) in headers {
+        sent.append(*name, *value);
+    }
     eventually("the service answers", PATIENCE, async || {
         api.nats.request_with_headers(subject.clone(), sent.clone(), body.to_string().into()).await.ok()
     })
