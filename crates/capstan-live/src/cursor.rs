@@ -1,30 +1,32 @@
 //! A subscriber's place in the log.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 
-use capstan_envelope::Position;
+use capstan_envelope::{Position, Recorded};
 
 /// A place between two events of the log.
 ///
 /// Its text is `<position>` after a whole commit, and `<position>.<index>` after one event, counted from 0, of a
-/// commit that has more.
+/// commit that has more. Every place has exactly one text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor {
     position: Position,
-    index: Option<usize>,
+    /// Number of events seen of the commit at `position`; `None` when all of them have been.
+    seen: Option<NonZeroUsize>,
 }
 
 impl Cursor {
     /// After everything up to and including the commit at `position`.
     pub const fn after(position: Position) -> Self {
-        Self { position, index: None }
+        Self { position, seen: None }
     }
 
     /// After the event with this index of the commit at `position`, which has `count` events.
     pub(crate) fn after_event(position: Position, index: usize, count: usize) -> Self {
         // The last event and the whole commit are the same place and have one name.
-        Self { position, index: (index + 1 < count).then_some(index) }
+        Self { position, seen: NonZeroUsize::new(index + 1).filter(|seen| seen.get() < count) }
     }
 
     /// The position of the last commit of which events have been seen.
@@ -35,7 +37,7 @@ impl Cursor {
     /// Number of events seen of the commit at `position`; `None` when all of them have been.
     pub(crate) fn seen_of(self, position: Position) -> Option<usize> {
         if position == self.position {
-            self.index.map(|index| index + 1)
+            self.seen.map(NonZeroUsize::get)
         } else if self.position.reaches(position) {
             None
         } else {
@@ -50,15 +52,20 @@ impl Cursor {
 
     /// True when only some events of the commit at [`Cursor::position`] have been seen.
     pub(crate) fn is_inside(self) -> bool {
-        self.index.is_some()
+        self.seen.is_some()
+    }
+
+    /// False when the commit at [`Cursor::position`] is not this long.
+    pub(crate) fn fits(self, recorded: &Recorded) -> bool {
+        self.seen.is_none_or(|seen| seen.get() < recorded.commit.events.len())
     }
 }
 
 impl fmt::Display for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.index {
+        match self.seen {
             None => self.position.fmt(f),
-            Some(index) => write!(f, "{}.{index}", self.position),
+            Some(seen) => write!(f, "{}.{}", self.position, seen.get() - 1),
         }
     }
 }
@@ -76,12 +83,12 @@ impl FromStr for Cursor {
             Some((position, index)) => (position, Some(index)),
             None => (text, None),
         };
+        let seen = |index: &str| NonZeroUsize::MIN.checked_add(index.parse().ok()?);
         let position: Position = position.parse().map_err(|_| ParseCursorError)?;
-        let index = index.map(str::parse).transpose().map_err(|_| ParseCursorError)?;
-        if index.is_some() && position == Position::START {
-            return Err(ParseCursorError);
-        }
-        Ok(Self { position, index })
+        let seen = index.map(|index| seen(index).ok_or(ParseCursorError)).transpose()?;
+        let cursor = Self { position, seen };
+        let is_its_text = cursor.to_string() == text && !(cursor.is_inside() && position == Position::START);
+        is_its_text.then_some(cursor).ok_or(ParseCursorError)
     }
 }
 
@@ -99,7 +106,8 @@ mod tests {
             assert_eq!(text.parse::<Cursor>().unwrap().to_string(), text);
         }
         let wrong = ["", "x", "7", "7.1", ".1", "0.0", "0-7-9f3ac21b.", "0-7-9f3ac21b.x", "0-7-9f3ac21b.1.2"];
-        for text in wrong {
+        let other_texts = ["0-7-9f3ac21b.007", "0-7-9f3ac21b.+0", "0-7-9f3ac21b.18446744073709551615"];
+        for text in wrong.into_iter().chain(other_texts) {
             assert_eq!(text.parse::<Cursor>(), Err(ParseCursorError), "{text}");
         }
     }

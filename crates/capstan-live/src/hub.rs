@@ -192,7 +192,7 @@ impl Shared {
     ) -> Result<Option<Joined>, GapReason> {
         let mut state = self.state();
         let cursor = cursor.unwrap_or(Cursor::after(state.recent.head()));
-        if state.recent.holds(cursor.position()) == Some(false) {
+        if state.recent.refutes(cursor) {
             return Err(GapReason::LogDiverged);
         }
         if !state.recent.reaches(cursor) {

@@ -82,9 +82,20 @@ impl Recent {
         if position.reaches(self.from) && self.from.reaches(position) {
             return Some(position == self.from);
         }
+        Some(self.entry_at(position)?.position() == position)
+    }
+
+    /// True when the window shows that `cursor` is no place of the log.
+    pub(crate) fn refutes(&self, cursor: Cursor) -> bool {
+        let entry = self.entry_at(cursor.position());
+        self.holds(cursor.position()) == Some(false)
+            || entry.is_some_and(|entry| !cursor.fits(&entry.recorded))
+    }
+
+    /// The commit with the number of this position, in the window.
+    fn entry_at(&self, position: Position) -> Option<&Arc<Entry>> {
         let index = self.entries.partition_point(|entry| !entry.position().reaches(position));
-        let entry = self.entries.get(index).filter(|_| position.reaches(self.from))?;
-        Some(entry.position() == position)
+        self.entries.get(index).filter(|entry| position.reaches(entry.position()))
     }
 
     /// True when every event behind `cursor` is here.

@@ -151,7 +151,7 @@ impl Subscriber {
         let history = History::open(Arc::clone(&self.shared), &self.subscription.selection, position).await?;
         if self.cursor.is_inside() {
             let commit = retrying(&self.shared, || self.shared.log.at(position)).await?;
-            let recorded = commit.ok_or(GapReason::LogDiverged)?;
+            let recorded = commit.filter(|commit| self.cursor.fits(commit)).ok_or(GapReason::LogDiverged)?;
             if self.subscription.selection.takes(&recorded.commit.stream) {
                 self.take(&Entry::new(Arc::new(recorded)));
             }

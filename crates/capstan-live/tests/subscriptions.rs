@@ -251,7 +251,7 @@ async fn a_cursor_of_another_log_is_refused_instead_of_waited_for() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_history_is_refused_by_a_longer_log() {
+async fn a_cursor_that_is_no_place_of_the_log_is_refused_by_a_longer_log() {
     let writer = Writer::new();
     let mut positions = Vec::new();
     for _ in 0..4 {
@@ -272,6 +272,9 @@ async fn a_cursor_of_another_history_is_refused_by_a_longer_log() {
         }
         let other_slot = format!("1{}", &text[1..]);
         refused(&hub, &other_slot).await;
+        for beyond in NAMES.len() - 1..NAMES.len() + 2 {
+            refused(&hub, &format!("{text}.{beyond}")).await;
+        }
     }
 }
 
