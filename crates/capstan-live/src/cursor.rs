@@ -47,7 +47,7 @@ impl Cursor {
 
     /// True when everything before `other` was seen here.
     pub fn reaches(self, other: Self) -> bool {
-        self.seen_of(other.position).is_none_or(|seen| other.index.is_some_and(|index| seen > index))
+        self.seen_of(other.position).is_none_or(|seen| other.seen.is_some_and(|other| seen >= other.get()))
     }
 
     /// True when only some events of the commit at [`Cursor::position`] have been seen.

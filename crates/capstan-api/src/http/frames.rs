@@ -1,23 +1,53 @@
 //! Frames on their way to a client: as server-sent events, or over a WebSocket.
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::ws::{Message, WebSocket};
-use axum::http::{HeaderValue, header};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{FromRequestParts, Request};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use capstan_live::Frame;
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::problem::{Code, Problem};
+
+/// Most bytes of a message from a client. Clients have nothing to say here but pings and a close, which are shorter.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
 /// Frames of any making.
 pub(crate) type Frames = Pin<Box<dyn Stream<Item = Frame> + Send>>;
 
+/// Sends frames over a WebSocket to a client that asks for one, and as server-sent events to all others.
+pub(crate) async fn send(
+    request: Request,
+    frames: Frames,
+    ping_every: Duration,
+) -> Result<Response, Problem> {
+    let (mut head, _) = request.into_parts();
+    if !asks_for_websocket(&head.headers) {
+        return Ok(sse(frames, ping_every));
+    }
+    let upgrade = WebSocketUpgrade::from_request_parts(&mut head, &()).await.map_err(|refused| {
+        let told = format!("the WebSocket handshake is incomplete: {}", refused.body_text());
+        Problem::new(Code::MalformedRequest, told)
+    })?;
+    let upgrade = upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
+    Ok(upgrade.on_upgrade(move |socket| websocket(socket, frames, ping_every)))
+}
+
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let upgrades = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
+    upgrades.flat_map(|value| value.split(',')).any(|name| name.trim().eq_ignore_ascii_case("websocket"))
+}
+
 /// Sends frames as server-sent events, with a comment whenever nothing else was said for a while.
-pub(crate) fn sse(frames: Frames, ping_every: Duration) -> Response {
+fn sse(frames: Frames, ping_every: Duration) -> Response {
     let chunks = stream::unfold(frames, move |mut frames| async move {
         let chunk = match tokio::time::timeout(ping_every, frames.next()).await {
             Ok(Some(frame)) => event(&frame),
@@ -65,13 +95,18 @@ struct Shown<'a> {
 }
 
 /// Sends frames over a WebSocket, one JSON object each, until either side ends it.
-pub(crate) async fn websocket(mut socket: WebSocket, mut frames: Frames, ping_every: Duration) {
+async fn websocket(mut socket: WebSocket, mut frames: Frames, ping_every: Duration) {
     loop {
         let message = tokio::select! {
             received = socket.recv() => match received {
-                // Clients have nothing to say here; pings are answered by the protocol itself.
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(Message::Close(_))) | None => return,
+                // Pings are answered by the protocol itself.
                 Some(Ok(_)) => continue,
+                Some(Err(error)) if is_too_long(&error) => Message::Close(Some(CloseFrame {
+                    code: close_code::SIZE,
+                    reason: format!("a message has at most {MESSAGE_BYTES_MAX} bytes").into(),
+                })),
+                Some(Err(_)) => return,
             },
             frame = tokio::time::timeout(ping_every, frames.next()) => match frame {
                 Ok(Some(frame)) => shown(&frame),
@@ -84,6 +119,11 @@ pub(crate) async fn websocket(mut socket: WebSocket, mut frames: Frames, ping_ev
             return;
         }
     }
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref());
+    matches!(source, Some(tungstenite::Error::Capacity(_)))
 }
 
 fn shown(frame: &Frame) -> Message {

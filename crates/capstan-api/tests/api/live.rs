@@ -4,6 +4,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::conformance;
 use crate::harness::{Api, PATIENCE};
@@ -195,25 +197,61 @@ async fn a_run_stream_has_the_lines_of_its_own_run_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_carries_the_same_frames() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
     let api = Api::start().await;
     let task = api.task("work").await;
-    let address = api.base.trim_start_matches("http://").to_owned();
-    let mut socket = tokio::net::TcpStream::connect(&address).await.unwrap();
-    let request = format!(
-        "GET /v1/workspaces/dev/tasks/{task}/stream?after=0 HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\n\
-         upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    socket.write_all(request.as_bytes()).await.unwrap();
-    let mut received = Vec::new();
-    let reading = async {
-        while !String::from_utf8_lossy(&received).contains("caught_up") {
-            assert_ne!(socket.read_buf(&mut received).await.unwrap(), 0, "the server hung up");
-        }
-    };
-    tokio::time::timeout(PATIENCE, reading).await.expect("the frames come");
+    let path = format!("/v1/workspaces/dev/tasks/{task}/stream?after=0");
+    let (_, received) = websocket(&api, &path, HANDSHAKE, b"caught_up").await;
     let text = String::from_utf8_lossy(&received);
     assert!(text.starts_with("HTTP/1.1 101"), "{text}");
     assert!(text.contains(r#""event":"task-accepted","data":{"#), "{text}");
+}
+
+const HANDSHAKE: &str = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// Asks for a WebSocket with these headers; the connection, and what came on it up to these bytes.
+async fn websocket(api: &Api, path: &str, headers: &str, end: &[u8]) -> (TcpStream, Vec<u8>) {
+    let address = api.base.trim_start_matches("http://");
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n{headers}\r\n"
+    );
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let received = read_bytes_until(&mut socket, end).await;
+    (socket, received)
+}
+
+async fn read_bytes_until(socket: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+    let mut received = Vec::new();
+    let reading = async {
+        while !received.windows(end.len()).any(|part| part == end) {
+            let told = String::from_utf8_lossy(&received).into_owned();
+            assert_ne!(socket.read_buf(&mut received).await.unwrap(), 0, "the server hung up after {told}");
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("the bytes come");
+    received
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_incomplete_handshake_is_refused() {
+    let api = Api::start().await;
+    let old = HANDSHAKE.replace("13", "8");
+    let keyless = "sec-websocket-version: 13\r\n";
+    for (headers, fault) in [(old.as_str(), "Sec-WebSocket-Version"), (keyless, "Sec-WebSocket-Key")] {
+        let (_, received) = websocket(&api, "/v1/workspaces/dev/stream", headers, fault.as_bytes()).await;
+        let text = String::from_utf8_lossy(&received);
+        assert!(text.starts_with("HTTP/1.1 400") && text.contains("malformed_request"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_message_of_a_client_closes_its_websocket() {
+    let api = Api::start().await;
+    let (mut socket, _) = websocket(&api, "/v1/workspaces/dev/stream", HANDSHAKE, b"caught_up").await;
+    // A text of 4097 bytes, masked with zeros.
+    let head = [&[0x81, 0xfe][..], &4097_u16.to_be_bytes(), &[0; 4]].concat();
+    socket.write_all(&[head, vec![b'x'; 4097]].concat()).await.unwrap();
+    let received = read_bytes_until(&mut socket, b"at most 4096 bytes").await;
+    let code = 1009_u16.to_be_bytes();
+    assert!(received.windows(2).any(|part| part == code), "{received:?}");
 }

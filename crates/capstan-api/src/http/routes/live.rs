@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use capstan_contract::query::{LIMIT_MAX, Page};
@@ -78,16 +77,12 @@ impl StreamRequest {
 }
 
 /// Sends the frames the way the caller asked for them.
-async fn send(app: Arc<App>, caller: Caller, request: Request, frames: Frames) -> Response {
+async fn send(app: Arc<App>, caller: Caller, request: Request, frames: Frames) -> Result<Response, Problem> {
     let ping_every = app.config.ping_every;
-    // A stream does not outlive its token. It just breaks off: whoever comes back is told why.
+    // A stream ends with its token, without a frame that says so: the next request is refused with the reason.
     let frames: Frames =
         Box::pin(frames.take_until(Box::pin(async move { app.holders.until_refused(&caller).await })));
-    let (mut head, _) = request.into_parts();
-    match WebSocketUpgrade::from_request_parts(&mut head, &()).await {
-        Ok(upgrade) => upgrade.on_upgrade(move |socket| frames::websocket(socket, frames, ping_every)),
-        Err(_) => frames::sse(frames, ping_every),
-    }
+    frames::send(request, frames, ping_every).await
 }
 
 pub(super) async fn of_workspace(
@@ -112,7 +107,7 @@ pub(super) async fn of_workspace(
     let selection = Selection::Workspace(workspace.clone());
     let events = app.live.follow(wish.subscription(selection, false));
     let frames = merged(&app, &workspace, Of::Workspace, wish, first, Box::pin(events));
-    Ok(send(app, caller, request, frames).await)
+    send(app, caller, request, frames).await
 }
 
 pub(super) async fn of_task(
@@ -133,7 +128,7 @@ pub(super) async fn of_task(
     let selection = Selection::Stream(streams::task(&workspace, task_id)?);
     let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
     let frames = merged(&app, &workspace, Of::Task(task_id), wish, first, Box::pin(events));
-    Ok(send(app, caller, request, frames).await)
+    send(app, caller, request, frames).await
 }
 
 /// The run's part of its task's events; ends with the run.
@@ -156,7 +151,7 @@ pub(super) async fn of_run(
     let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
     let events = events.filter(move |frame| std::future::ready(concerns(frame, run_id)));
     let frames = merged(&app, &workspace, Of::Run(task_id, run_id), wish, first, Box::pin(events));
-    Ok(send(app, caller, request, frames).await)
+    send(app, caller, request, frames).await
 }
 
 /// The data of the frame that shows the objects at the start of a stream.
