@@ -15,7 +15,7 @@ use crate::logs::LogHub;
 use crate::metric;
 use crate::recent::{Entry, Recent};
 use crate::subscribers::Subscribers;
-use crate::{Cursor, Frame, Subscription, subscription};
+use crate::{Cursor, Frame, Subscription, Until, subscription};
 
 /// Pause before the log is asked again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -120,7 +120,7 @@ impl LiveHub {
         selection: Selection,
         after: Option<Cursor>,
     ) -> impl Stream<Item = Frame> + Send + use<> {
-        self.follow(Subscription { selection, after, end_on_terminal: false })
+        self.follow(Subscription { selection, after, until: Until::Left })
     }
 
     /// Follows as [`LiveHub::subscribe`] does, with more to choose.

@@ -26,3 +26,4 @@ pub use frame::{CAUGHT_UP, Control, END, EventData, Frame, GAP, GapReason, LOG};
 pub use hub::{LiveConfig, LiveHub};
 pub use metric::ALL as METRICS;
 pub use subscription::Subscription;
+pub use terminal::Until;

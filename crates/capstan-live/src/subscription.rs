@@ -13,8 +13,7 @@ use crate::frame::GapReason;
 use crate::hub::{Joined, Queue, Shared};
 use crate::metric;
 use crate::recent::Entry;
-use crate::terminal::is_over_after;
-use crate::{Cursor, Frame};
+use crate::{Cursor, Frame, Until};
 
 /// Pause before the log is asked again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -29,8 +28,8 @@ pub struct Subscription {
     pub selection: Selection,
     /// Everything after this place; from now on when absent.
     pub after: Option<Cursor>,
-    /// Ends the stream once the selected task is over and everything about it has been handed out.
-    pub end_on_terminal: bool,
+    /// The end of the stream, once everything before it has been handed out.
+    pub until: Until,
 }
 
 /// The frames of a subscription, made as they are asked for.
@@ -59,7 +58,7 @@ struct Subscriber {
     subscription: Subscription,
     /// Behind the last event that was put into `ready`.
     cursor: Cursor,
-    /// True when the task is over, as far as the events handed out tell.
+    /// True when the end has come, as far as the events handed out tell.
     is_over: Option<bool>,
     ready: VecDeque<Frame>,
     history: Option<History>,
@@ -96,8 +95,9 @@ impl Subscriber {
 
     fn take(&mut self, entry: &Entry) {
         let frames = entry.frames_after(self.cursor);
-        for frame in frames {
-            self.is_over = is_over_after(&frame.event).or(self.is_over);
+        let events = &entry.recorded.commit.events;
+        for event in &events[events.len() - frames.len()..] {
+            self.is_over = self.subscription.until.is_over_after(event).or(self.is_over);
         }
         self.ready.extend(frames.iter().cloned());
         if entry.position().reaches(self.cursor.position()) {
@@ -106,7 +106,7 @@ impl Subscriber {
     }
 
     fn end_if_over(&mut self, position: Position) {
-        if self.subscription.end_on_terminal && self.is_over == Some(true) {
+        if self.is_over == Some(true) {
             self.ready.push_back(Frame::end(position));
             self.ended = true;
             self.queue = None;
@@ -138,8 +138,8 @@ impl Subscriber {
         self.subscription.after = Some(self.cursor);
         self.queue = Some(joined.queue);
         self.ready.push_back(Frame::caught_up(joined.head));
-        if self.subscription.end_on_terminal && self.is_over.is_none() {
-            self.is_over = was_over(&self.shared, &self.subscription.selection, joined.head).await?;
+        if self.subscription.until != Until::Left && self.is_over.is_none() {
+            self.is_over = was_over(&self.shared, &self.subscription, joined.head).await?;
         }
         self.end_if_over(joined.head);
         Ok(())
@@ -187,10 +187,10 @@ async fn arrival(shared: &Shared, position: Position) -> Result<(), GapReason> {
     Ok(())
 }
 
-/// The end of a task by its events up to `position`.
+/// The end by the selected entity's events up to `position`.
 async fn was_over(
     shared: &Shared,
-    selection: &Selection,
+    Subscription { selection, until, .. }: &Subscription,
     position: Position,
 ) -> Result<Option<bool>, GapReason> {
     let Selection::Stream(stream) = selection else { return Ok(None) };
@@ -198,7 +198,7 @@ async fn was_over(
     let seen = commits.iter().filter(|recorded| position.reaches(recorded.position));
     Ok(seen
         .flat_map(|recorded| &recorded.commit.events)
-        .filter_map(|event| is_over_after(&event.name))
+        .filter_map(|event| until.is_over_after(event))
         .next_back())
 }
 

@@ -1,13 +1,45 @@
-//! The events that end a task, and those that begin it anew.
+//! The events that end a task or a run, and those that begin a task anew.
 
 use capstan_contract::catalogue::{
-    RETRY_SCHEDULED, RUN_REQUESTED, TASK_ACCEPTED, TASK_CANCELLED, TASK_CONTINUED, TASK_DONE, TASK_DROPPED,
-    TASK_FAILED, TASK_SLEPT,
+    RETRY_SCHEDULED, RUN_ENDED, RUN_REQUESTED, TASK_ACCEPTED, TASK_CANCELLED, TASK_CONTINUED, TASK_DONE,
+    TASK_DROPPED, TASK_FAILED, TASK_SLEPT,
 };
+use capstan_envelope::EventRecord;
+use serde::Deserialize;
+use uuid::Uuid;
 
-/// True when the task is over after an event of this name, false when it is not; `None` when the event says
-/// nothing about it.
-pub(crate) fn is_over_after(event: &str) -> Option<bool> {
+/// The end of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The subscriber leaves.
+    Left,
+    /// The selected task is over.
+    TaskOver,
+    /// This run of the selected task has ended.
+    RunEnded(Uuid),
+}
+
+#[derive(Deserialize)]
+struct OfRun {
+    run_id: Uuid,
+}
+
+impl Until {
+    /// True when the event brings the end, false when it takes an earlier one back; `None` when it says nothing about it.
+    pub(crate) fn is_over_after(self, event: &EventRecord) -> Option<bool> {
+        match self {
+            Self::Left => None,
+            Self::TaskOver => is_task_over_after(&event.name),
+            Self::RunEnded(run_id) => {
+                let is_end = event.name == RUN_ENDED.name
+                    && serde_json::from_str::<OfRun>(event.data.get()).is_ok_and(|of| of.run_id == run_id);
+                is_end.then_some(true)
+            }
+        }
+    }
+}
+
+fn is_task_over_after(event: &str) -> Option<bool> {
     let over = [&TASK_DONE, &TASK_FAILED, &TASK_CANCELLED, &TASK_DROPPED];
     let open = [&TASK_ACCEPTED, &RUN_REQUESTED, &RETRY_SCHEDULED, &TASK_CONTINUED, &TASK_SLEPT];
     if over.iter().any(|name| name.name == event) {

@@ -12,7 +12,7 @@ use capstan_envelope::{
     Actor, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, StreamId, Workspace,
 };
 use capstan_eventlog::{EventLog, MemoryLog, Selection};
-use capstan_live::{CAUGHT_UP, END, Frame, GAP, LiveConfig, LiveHub, Subscription};
+use capstan_live::{CAUGHT_UP, END, Frame, GAP, LiveConfig, LiveHub, Subscription, Until};
 use futures_util::{Stream, StreamExt};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -97,7 +97,7 @@ fn follow_to_the_end(hub: &LiveHub, after: Option<&str>) -> Frames {
     Box::pin(hub.follow(Subscription {
         selection: Selection::Stream(stream(0)),
         after,
-        end_on_terminal: true,
+        until: Until::TaskOver,
     }))
 }
 

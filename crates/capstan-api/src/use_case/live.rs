@@ -45,7 +45,7 @@ pub(crate) struct StreamOptions {
     /// Only events with these names; all when empty.
     #[serde(default)]
     pub(crate) types: Vec<EventType>,
-    /// True to keep the stream open after the task has ended.
+    /// True to keep the stream open after the task or run has ended.
     #[serde(default)]
     pub(crate) follow: bool,
 }

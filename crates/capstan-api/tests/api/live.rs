@@ -176,6 +176,28 @@ async fn the_lines_of_a_finished_task_all_come_before_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_stream_ends_with_its_run() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    let path = format!("/v1/workspaces/dev/runs/{}/stream?after=0", lease.run_id);
+    api.get_now("/v1/workspaces/dev/tasks").await.expect(200);
+    let mut follower = Reader::open(&api, &path, None).await;
+    follower.until("caught_up").await;
+    api.post(&format!("/v1/workspaces/dev/tasks/{task}/input"), json!({ "message": "more" }))
+        .await
+        .expect(202);
+    api.report(&lease, "finish", json!({ "outcome": "ok" })).await.expect(200);
+    assert!(names(&follower.until("end").await).contains(&"run-ended"));
+    let shown = api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
+    assert_eq!(shown["state"], "queued", "the task has another run");
+    let again = read_until(&api, &path, None, "end").await;
+    assert!(names(&again).contains(&"run-ended"));
+    let after_all = again.iter().rev().find_map(|event| event.id.clone());
+    assert_eq!(names(&read_until(&api, &path, after_all.as_deref(), "end").await), ["end"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_stream_has_the_lines_of_its_own_run_only() {
     let api = Api::start().await;
     let task = api.task("work").await;

@@ -10,7 +10,7 @@ use capstan_domain::id::{RunId, TaskId};
 use capstan_domain::task::TaskState;
 use capstan_envelope::{Position, Workspace};
 use capstan_eventlog::Selection;
-use capstan_live::{CAUGHT_UP, Cursor, END, Frame, GAP, LOG, Subscription};
+use capstan_live::{CAUGHT_UP, Cursor, END, Frame, GAP, LOG, Subscription, Until};
 use capstan_projections::{RunRow, TaskFilter, TaskRow};
 use futures_util::{StreamExt, stream};
 use schemars::JsonSchema;
@@ -71,8 +71,9 @@ impl StreamRequest {
         is_control || self.types.is_empty() || self.types.iter().any(|EventType(wished)| wished.name == event)
     }
 
-    fn subscription(&self, selection: Selection, end_on_terminal: bool) -> Subscription {
-        Subscription { selection, after: self.after, end_on_terminal }
+    fn subscription(&self, selection: Selection, until: Until) -> Subscription {
+        let until = if self.keep_open { Until::Left } else { until };
+        Subscription { selection, after: self.after, until }
     }
 }
 
@@ -105,7 +106,7 @@ pub(super) async fn of_workspace(
         first.push(Snapshot { tasks: Some(tasks.items), whole: Some(is_whole), ..shown }.frame());
     }
     let selection = Selection::Workspace(workspace.clone());
-    let events = app.live.follow(wish.subscription(selection, false));
+    let events = app.live.follow(wish.subscription(selection, Until::Left));
     let frames = merged(&app, &workspace, Of::Workspace, wish, first, Box::pin(events));
     send(app, caller, request, frames).await
 }
@@ -126,7 +127,7 @@ pub(super) async fn of_task(
         first.push(Snapshot { task: Some(task.json), ..Snapshot::at(task.position) }.frame());
     }
     let selection = Selection::Stream(streams::task(&workspace, task_id)?);
-    let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
+    let events = app.live.follow(wish.subscription(selection, Until::TaskOver));
     let frames = merged(&app, &workspace, Of::Task(task_id), wish, first, Box::pin(events));
     send(app, caller, request, frames).await
 }
@@ -148,7 +149,7 @@ pub(super) async fn of_run(
         first.push(Snapshot { run: Some(run.json), ..Snapshot::at(run.position) }.frame());
     }
     let selection = Selection::Stream(streams::task(&workspace, task_id)?);
-    let events = app.live.follow(wish.subscription(selection, !wish.keep_open));
+    let events = app.live.follow(wish.subscription(selection, Until::RunEnded(run_id.0)));
     let events = events.filter(move |frame| std::future::ready(concerns(frame, run_id)));
     let frames = merged(&app, &workspace, Of::Run(task_id, run_id), wish, first, Box::pin(events));
     send(app, caller, request, frames).await
