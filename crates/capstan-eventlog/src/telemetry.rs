@@ -155,15 +155,15 @@ impl Telemetry {
         (stored, refusal)
     }
 
-    /// Up to `limit` lines of a task after `after`, in order.
+    /// Up to `limit` lines of a task, or of a whole workspace, after `after`, in order.
     pub async fn read(
         &self,
         workspace: &Workspace,
-        task: Uuid,
+        task: impl Into<Option<Uuid>>,
         after: u64,
         limit: usize,
     ) -> Result<Vec<TelemetryLine>, TelemetryError> {
-        let filter = self.topology.log_filter(workspace, Some(task));
+        let filter = self.topology.log_filter(workspace, task.into());
         let stored = self.gets.page(&filter, after, limit).await;
         let stored = stored.map_err(|error| TelemetryError::NotRead { source: Box::new(error) })?;
         Ok(stored.into_iter().filter_map(TelemetryLine::from_stored).collect())
@@ -204,6 +204,11 @@ pub struct TelemetryTail {
 }
 
 impl TelemetryTail {
+    /// Place of the last line handed out, or the place where the tail began.
+    pub fn position(&self) -> u64 {
+        self.cursor.sequence()
+    }
+
     /// Waits for more lines. Cancel-safe.
     pub async fn next(&mut self) -> Result<Vec<TelemetryLine>, TelemetryError> {
         loop {

@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::Cursor;
+use crate::{Cursor, Place, metric};
 
 /// Name of the frame that says: everything up to here has been handed out, what follows is live.
 pub const CAUGHT_UP: &str = "caught_up";
-/// Name of the frame that says why the stream stops here, and where to resume.
+/// Name of the frame that says that frames are missing, and why. With an id the stream stops here and resumes after it.
 pub const GAP: &str = "gap";
 /// Name of the frame that says: nothing more will come.
 pub const END: &str = "end";
@@ -23,8 +23,8 @@ pub const LOG: &str = "log";
 /// One message to a subscriber, the same over every transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The cursor to resume from after this frame; none on log lines and on control frames that are no place.
-    pub id: Option<String>,
+    /// The place to resume from after this frame; none on control frames that are no place.
+    pub id: Option<Place>,
     /// The event's wire name, or the name of a control frame.
     pub event: String,
     /// Data as JSON text.
@@ -35,15 +35,15 @@ pub struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GapReason {
-    /// The subscriber did not keep up.
+    /// The subscriber did not keep up. The stream stops.
     SlowSubscriber,
-    /// This process stops.
+    /// This process stops, and the stream with it.
     ShuttingDown,
-    /// The log is not the one the cursor belongs to, or a commit cannot be read.
+    /// The place is not in this log, or a commit cannot be read. The stream stops, and there is no place to resume from.
     LogDiverged,
-    /// Log lines could not be read.
+    /// The last log lines cannot be read.
     LogLinesUnavailable,
-    /// Log lines came faster than the subscriber read them.
+    /// The stream was resumed after an id without a place among the log lines: they start from now.
     LogLinesSkipped,
 }
 
@@ -89,12 +89,6 @@ pub enum Control {
     Gap {
         /// Reason why they are missing.
         reason: GapReason,
-        /// Event id to resume from; absent when the log is another one, and for log lines.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        resume_from: Option<String>,
-        /// Number of log lines that are missing, where it is known.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        lost: Option<u64>,
     },
     /// Nothing follows.
     End {
@@ -109,7 +103,7 @@ impl Frame {
         let Recorded { position, commit, .. } = recorded;
         let count = commit.events.len();
         let frame = |(index, event): (usize, &capstan_envelope::EventRecord)| Self {
-            id: Some(Cursor::after_event(*position, index, count).to_string()),
+            id: Some(Cursor::after_event(*position, index, count).into()),
             event: event.name.clone(),
             data: json_bytes(&EventData {
                 position: *position,
@@ -131,19 +125,21 @@ impl Frame {
 
     /// It carries an id: a subscriber that got nothing yet can resume from here as well.
     pub(crate) fn caught_up(position: Position) -> Self {
-        let id = Some(Cursor::after(position).to_string());
+        let id = Some(Cursor::after(position).into());
         Self { id, ..Self::for_control(CAUGHT_UP, &Control::CaughtUp { position }) }
     }
 
-    /// A log that is another one has no place to resume from.
+    /// The stream stops after `cursor`. A log that is another one has no place to resume from.
     pub(crate) fn gap(reason: GapReason, cursor: Cursor) -> Self {
-        let resume_from = (reason != GapReason::LogDiverged).then(|| cursor.to_string());
-        Self::for_control(GAP, &Control::Gap { reason, resume_from, lost: None })
+        metrics::counter!(metric::GAPS).increment(1);
+        let id = (reason != GapReason::LogDiverged).then(|| cursor.into());
+        Self { id, ..Self::for_control(GAP, &Control::Gap { reason }) }
     }
 
-    /// Log lines are missing; `lost` of them, where the number is known.
-    pub(crate) fn gap_in_lines(reason: GapReason, lost: Option<u64>) -> Self {
-        Self::for_control(GAP, &Control::Gap { reason, resume_from: None, lost })
+    /// Log lines are missing; the stream continues.
+    pub(crate) fn gap_in_lines(reason: GapReason) -> Self {
+        metrics::counter!(metric::GAPS).increment(1);
+        Self::for_control(GAP, &Control::Gap { reason })
     }
 
     pub(crate) fn end(position: Position) -> Self {

@@ -3,19 +3,18 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use capstan_envelope::{Position, Recorded, Workspace};
+use capstan_envelope::{Position, Recorded};
 use capstan_eventlog::{EventLog, ReadError, Selection, TailBatch, Telemetry};
 use futures_util::Stream;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use uuid::Uuid;
 
 use crate::frame::GapReason;
 use crate::logs::LogHub;
 use crate::metric;
 use crate::recent::{Entry, Recent};
 use crate::subscribers::Subscribers;
-use crate::{Cursor, Frame, Subscription, Until, subscription};
+use crate::{Cursor, Frame, Lines, Subscription, Until, merged, subscription};
 
 /// Pause before the log is asked again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
@@ -50,7 +49,7 @@ type Observer = Box<dyn Fn(&Recorded) + Send + Sync>;
 #[derive(Clone)]
 pub struct LiveHub {
     pub(crate) shared: Arc<Shared>,
-    logs: LogHub,
+    pub(crate) logs: LogHub,
     _alive: Arc<DropGuard>,
 }
 
@@ -128,17 +127,14 @@ impl LiveHub {
         subscription::frames(Arc::clone(&self.shared), subscription)
     }
 
-    /// Follows the output of running agents: of one task, or of a whole workspace. With `after` kept lines behind
-    /// that sequence come first (of one task only: a workspace's lines are followed from now on). When `over` is
-    /// cancelled, the task's last lines come, as far as they are kept, and the stream ends.
-    pub fn follow_logs_until(
+    /// Follows commits as [`LiveHub::follow`] does, and beside them the output of running agents. The last lines come
+    /// before the end.
+    pub fn follow_with_lines(
         &self,
-        workspace: &Workspace,
-        task: Option<Uuid>,
-        after: Option<u64>,
-        over: CancellationToken,
+        subscription: Subscription,
+        lines: Lines,
     ) -> impl Stream<Item = Frame> + Send + use<> {
-        self.logs.follow(workspace.clone(), task, after, over)
+        merged::frames(self, subscription, lines)
     }
 
     /// Calls `observer` with every commit, in log order, before subscribers get it. It must not block.

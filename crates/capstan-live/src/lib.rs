@@ -3,19 +3,21 @@
 //! **What it is.** [`LiveHub`] follows the log once and keeps its latest commits in memory. A subscriber names what it
 //! wants ([`Subscription`]) and the [`Cursor`] it has come to, and gets a stream of [`Frame`]s: first what it missed,
 //! from memory or from the log, then what happens, without loss or repetition at the seam. The output of running
-//! agents is followed the same way, one tail per workspace ([`LiveHub::follow_logs_until`]).
+//! agents is followed beside them, one tail per workspace ([`LiveHub::follow_with_lines`]).
 //!
 //! **What it refuses to be.** It reads no event's meaning beyond its name, so an event that is newer than this build
 //! passes through. It waits for nobody: a subscriber that cannot keep up is told where to resume, and dropped.
 //!
 //! **Where to start.** `hub.rs` is the shared tail, `subscription.rs` the life of one subscriber, `recent.rs` what is
-//! kept in memory, `cursor.rs` and `frame.rs` what goes over the wire.
+//! kept in memory, `logs.rs` and `merged.rs` the output of agents, `place.rs` and `frame.rs` what goes over the wire.
 
 mod cursor;
 mod frame;
 mod hub;
 mod logs;
+mod merged;
 mod metric;
+mod place;
 mod recent;
 mod subscribers;
 mod subscription;
@@ -24,6 +26,8 @@ mod terminal;
 pub use cursor::{Cursor, ParseCursorError};
 pub use frame::{CAUGHT_UP, Control, END, EventData, Frame, GAP, GapReason, LOG};
 pub use hub::{LiveConfig, LiveHub};
+pub use merged::Lines;
 pub use metric::ALL as METRICS;
+pub use place::{ParsePlaceError, Place};
 pub use subscription::Subscription;
 pub use terminal::Until;

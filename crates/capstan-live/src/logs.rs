@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use capstan_envelope::Workspace;
@@ -16,20 +17,34 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::frame::json_bytes;
-use crate::{Frame, GapReason, LOG};
+use crate::{Frame, LOG};
 
 /// Pause before the lines are asked for again after a failure.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
-/// Failed looks at the kept lines after which a follower whose task is over is told that some are missing.
-const LAST_LOOKS_MAX: u32 = 10;
-/// Silence after which no more lines are expected of a task that is over, where the kept ones cannot be read.
-const QUIET: Duration = Duration::from_millis(250);
+/// Time limit for each page of the last lines; after it, their follower is told that some are missing.
+const LAST_LINES_MAX: Duration = Duration::from_secs(10);
 /// Kept lines read at a time.
 const PAGE: usize = 500;
 /// Beyond the end, wherever it is: taken as the end.
 const FROM_NOW_ON: u64 = u64::MAX;
 
-type Lines = broadcast::Sender<Arc<TelemetryLine>>;
+/// The lines of one workspace as they come.
+#[derive(Clone)]
+struct Lines {
+    sender: broadcast::Sender<Arc<TelemetryLine>>,
+    /// Place of the last line that was sent, or is about to be.
+    last: Arc<AtomicU64>,
+}
+
+/// What a follower of lines gets.
+pub(crate) enum Step {
+    /// The lines after this place follow.
+    From(u64),
+    /// The line at this place.
+    Line(u64, Frame),
+    /// Lines cannot be read. Nothing follows.
+    Unavailable,
+}
 
 /// The shared tails.
 #[derive(Clone)]
@@ -49,157 +64,162 @@ impl LogHub {
         Self { shared: Arc::new(Shared { telemetry, stopping, queue_max, tails: Mutex::default() }) }
     }
 
+    /// Follows the lines of a task, or of a whole workspace: those after this place, or from now on. Once `over` is
+    /// cancelled, the lines that are kept are the last ones.
     pub(crate) fn follow(
         &self,
         workspace: Workspace,
         task: Option<Uuid>,
         after: Option<u64>,
         over: CancellationToken,
-    ) -> impl Stream<Item = Frame> + Send + use<> {
-        let watcher = Watcher {
+    ) -> impl Stream<Item = Step> + Send + use<> {
+        let follower = Follower {
             shared: Arc::clone(&self.shared),
             workspace,
             task,
+            last: after,
             kept_after: after,
-            looks_back: after.is_some(),
-            last: after.unwrap_or(0),
             queue: None,
-            ready: VecDeque::new(),
+            ready: after.map(Step::From).into_iter().collect(),
             over,
             is_ending: false,
-            failed_looks: 0,
+            has_ended: false,
         };
-        stream::unfold(watcher, |mut watcher| async move {
-            let stopping = watcher.shared.stopping.clone();
-            let frame = tokio::select! {
+        stream::unfold(follower, |mut follower| async move {
+            let stopping = follower.shared.stopping.clone();
+            let step = tokio::select! {
                 biased;
                 () = stopping.cancelled() => None,
-                frame = watcher.next() => frame,
+                step = follower.next() => step,
             };
-            Some((frame?, watcher))
+            Some((step?, follower))
         })
     }
 }
 
 /// One follower of lines.
-struct Watcher {
+struct Follower {
     shared: Arc<Shared>,
     workspace: Workspace,
     task: Option<Uuid>,
-    /// Kept lines behind this one are still to be read.
+    /// The last line handed out; `None` until the place where "from now on" begins is known.
+    last: Option<u64>,
+    /// Kept lines after this one are still to be read.
     kept_after: Option<u64>,
-    /// True when kept lines were requested.
-    looks_back: bool,
-    /// The last line handed out.
-    last: u64,
     queue: Option<broadcast::Receiver<Arc<TelemetryLine>>>,
-    ready: VecDeque<Frame>,
-    /// Cancelled when nothing more is written: what is kept is handed out, then the lines end.
+    ready: VecDeque<Step>,
+    /// Cancelled when nothing more is written.
     over: CancellationToken,
     is_ending: bool,
-    failed_looks: u32,
+    has_ended: bool,
 }
 
-impl Watcher {
-    async fn next(&mut self) -> Option<Frame> {
+impl Follower {
+    async fn next(&mut self) -> Option<Step> {
         let shared = Arc::clone(&self.shared);
         let telemetry = shared.telemetry.as_ref()?;
-        loop {
-            if let Some(frame) = self.ready.pop_front() {
-                return Some(frame);
+        let over = self.over.clone();
+        while self.ready.is_empty() && !self.has_ended {
+            tokio::select! {
+                biased;
+                () = over.cancelled() => self.advance_to_end(telemetry).await,
+                () = self.advance(telemetry) => {}
             }
-            // First the live side, then what is kept: what comes in between is then in both, and in none never.
-            if self.queue.is_none() && !self.is_ending {
-                let over = self.over.clone();
-                let joined = tokio::select! {
-                    biased;
-                    () = over.cancelled() => None,
-                    joined = shared.join(telemetry, &self.workspace) => Some(joined),
-                };
-                self.is_ending = joined.is_none();
-                self.queue = joined;
-            }
-            if let (Some(after), Some(task)) = (self.kept_after, self.task) {
-                match telemetry.read(&self.workspace, task, after, PAGE).await {
-                    Ok(lines) => {
-                        self.failed_looks = 0;
-                        self.kept_after = (lines.len() == PAGE).then(|| lines[PAGE - 1].sequence);
-                        for line in &lines {
-                            self.take(line);
-                        }
-                    }
-                    Err(_) if self.is_ending && self.failed_looks == LAST_LOOKS_MAX => {
-                        (self.kept_after, self.queue) = (None, None);
-                        return Some(Frame::gap_in_lines(GapReason::LogLinesUnavailable, None));
-                    }
-                    Err(_) => {
-                        self.failed_looks += u32::from(self.is_ending);
-                        tokio::time::sleep(RETRY_PAUSE).await;
-                    }
-                }
-                continue;
-            }
-            let queue = self.queue.as_mut()?;
-            let received = if self.is_ending {
-                let Ok(received) = tokio::time::timeout(QUIET, queue.recv()).await else { return None };
-                received
-            } else {
-                let over = self.over.clone();
-                tokio::select! {
-                    biased;
-                    () = over.cancelled() => {
-                        self.end();
-                        continue;
-                    }
-                    received = queue.recv() => received,
-                }
-            };
-            match received {
-                Ok(line) => self.take(&line),
-                // A task's lines are kept, so those that were missed can be read; a workspace's are too many.
-                Err(RecvError::Lagged(_)) if self.task.is_some() && self.last > 0 => {
-                    self.kept_after = Some(self.last);
-                }
-                Err(RecvError::Lagged(lost)) => {
-                    return Some(Frame::gap_in_lines(GapReason::LogLinesSkipped, Some(lost)));
-                }
-                Err(RecvError::Closed) => self.queue = None,
-            }
+        }
+        self.ready.pop_front()
+    }
+
+    /// Makes more lines ready, or comes closer to them. May be dropped at any time: what it changes, it changes at once.
+    async fn advance(&mut self, telemetry: &Telemetry) {
+        // First the live side, then what is kept: what comes in between is then in both, and in none never.
+        let Some(queue) = &mut self.queue else { return self.join(telemetry).await };
+        if let Some(after) = self.kept_after {
+            self.read_kept(telemetry, after).await;
+            return;
+        }
+        match queue.recv().await {
+            Ok(line) => self.take(&line),
+            Err(RecvError::Lagged(_)) => self.kept_after = self.last,
+            Err(RecvError::Closed) => (self.queue, self.kept_after) = (None, self.last),
         }
     }
 
-    /// Turns to the last lines: those that are kept, or, of a task nothing was seen of yet, those on their way.
-    fn end(&mut self) {
-        self.is_ending = true;
-        if self.looks_back || self.last > 0 {
-            (self.kept_after, self.queue) = (Some(self.last), None);
+    async fn join(&mut self, telemetry: &Telemetry) {
+        let (now, queue) = self.shared.join(telemetry, &self.workspace).await;
+        self.queue = Some(queue);
+        if self.last.is_none() {
+            self.last = Some(now);
+            self.ready.push_back(Step::From(now));
         }
+    }
+
+    /// Makes a page of kept lines ready; false when it cannot be read for now.
+    async fn read_kept(&mut self, telemetry: &Telemetry, after: u64) -> bool {
+        let lines = match telemetry.read(&self.workspace, self.task, after, PAGE).await {
+            Ok(lines) => lines,
+            Err(error) => {
+                log_lost(&error, &self.workspace);
+                tokio::time::sleep(RETRY_PAUSE).await;
+                return false;
+            }
+        };
+        self.kept_after = (lines.len() == PAGE).then(|| lines[PAGE - 1].sequence);
+        for line in &lines {
+            self.take(line);
+        }
+        true
+    }
+
+    /// Makes a page of the last lines ready: all that are kept.
+    async fn advance_to_end(&mut self, telemetry: &Telemetry) {
+        if !self.is_ending {
+            (self.is_ending, self.queue, self.kept_after) = (true, None, self.last);
+        }
+        let page = async {
+            if self.last.is_none() {
+                self.join(telemetry).await;
+                self.kept_after = self.last;
+            }
+            while let Some(after) = self.kept_after
+                && !self.read_kept(telemetry, after).await
+            {}
+        };
+        if tokio::time::timeout(LAST_LINES_MAX, page).await.is_err() {
+            self.ready.push_back(Step::Unavailable);
+            self.kept_after = None;
+        }
+        self.has_ended = self.kept_after.is_none();
     }
 
     fn take(&mut self, line: &TelemetryLine) {
-        if line.sequence > self.last && self.task.is_none_or(|task| task == line.task) {
-            self.last = line.sequence;
-            self.ready.push_back(frame_of(line));
+        let is_new = self.last.is_none_or(|last| line.sequence > last);
+        if is_new && self.task.is_none_or(|task| task == line.task) {
+            self.last = Some(line.sequence);
+            self.ready.push_back(Step::Line(line.sequence, frame_of(line)));
         }
     }
 }
 
 impl Shared {
-    /// Joins the workspace's tail; makes it when there is none. On return the tail stands at the end of the lines.
+    /// Joins the workspace's tail; makes it when there is none. Every line after the returned place comes.
     async fn join(
         self: &Arc<Self>,
         telemetry: &Telemetry,
         workspace: &Workspace,
-    ) -> broadcast::Receiver<Arc<TelemetryLine>> {
+    ) -> (u64, broadcast::Receiver<Arc<TelemetryLine>>) {
         let mut tails = self.tails.lock().await;
         if let Some(lines) = tails.get(workspace) {
-            return lines.subscribe();
+            // In this order: a line is announced in `last` before it is sent.
+            let receiver = lines.sender.subscribe();
+            return (lines.last.load(Ordering::SeqCst), receiver);
         }
         let tail = open(telemetry, workspace, FROM_NOW_ON).await;
-        let (lines, receiver) = broadcast::channel(self.queue_max);
+        let now = tail.position();
+        let (sender, receiver) = broadcast::channel(self.queue_max);
+        let lines = Lines { sender, last: Arc::new(now.into()) };
         tails.insert(workspace.clone(), lines.clone());
         tokio::spawn(follow(Arc::clone(self), telemetry.clone(), workspace.clone(), tail, lines));
-        receiver
+        (now, receiver)
     }
 }
 
@@ -223,14 +243,13 @@ async fn follow(
     mut tail: TelemetryTail,
     lines: Lines,
 ) {
-    let mut last = FROM_NOW_ON;
     loop {
         let next = tokio::select! {
             () = shared.stopping.cancelled() => break,
-            () = lines.closed() => {
+            () = lines.sender.closed() => {
                 // Nobody can join between the look and the removal: joining takes the same lock.
                 let mut tails = shared.tails.lock().await;
-                if lines.receiver_count() == 0 {
+                if lines.sender.receiver_count() == 0 {
                     tails.remove(&workspace);
                     return;
                 }
@@ -241,15 +260,15 @@ async fn follow(
         match next {
             Ok(batch) => {
                 for line in batch {
-                    last = line.sequence;
+                    lines.last.store(line.sequence, Ordering::SeqCst);
                     // Nobody listening right now is no failure: the closing above sees to it.
-                    let _ = lines.send(Arc::new(line));
+                    let _ = lines.sender.send(Arc::new(line));
                 }
             }
             Err(error) => {
                 log_lost(&error, &workspace);
                 tokio::time::sleep(RETRY_PAUSE).await;
-                tail = open(&telemetry, &workspace, last).await;
+                tail = open(&telemetry, &workspace, tail.position()).await;
             }
         }
     }
@@ -257,7 +276,7 @@ async fn follow(
 }
 
 fn log_lost(error: &TelemetryError, workspace: &Workspace) {
-    tracing::debug!(%error, %workspace, "the tail of log lines broke, trying again");
+    tracing::debug!(%error, %workspace, "log lines cannot be read, trying again");
 }
 
 /// The line with its place and its run in front.

@@ -11,7 +11,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::frame::GapReason;
 use crate::hub::{Joined, Queue, Shared};
-use crate::metric;
 use crate::recent::Entry;
 use crate::{Cursor, Frame, Until};
 
@@ -78,7 +77,6 @@ impl Subscriber {
             if let Err(stop) = self.step().await {
                 self.ended = true;
                 (self.queue, self.history) = (None, None);
-                metrics::counter!(metric::GAPS).increment(1);
                 self.ready.push_back(Frame::gap(stop, self.cursor));
             }
         }

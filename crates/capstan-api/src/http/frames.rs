@@ -70,7 +70,7 @@ fn event(frame: &Frame) -> Bytes {
     let mut text = Vec::with_capacity(frame.data.len() + 96);
     if let Some(id) = &frame.id {
         text.extend_from_slice(b"id: ");
-        text.extend_from_slice(id.as_bytes());
+        text.extend_from_slice(id.to_string().as_bytes());
         text.push(b'\n');
     }
     text.extend_from_slice(b"event: ");
@@ -89,7 +89,7 @@ fn event(frame: &Frame) -> Bytes {
 #[derive(Serialize)]
 struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a str>,
+    id: Option<String>,
     event: &'a str,
     data: &'a RawValue,
 }
@@ -128,7 +128,8 @@ fn is_too_long(error: &axum::Error) -> bool {
 
 fn shown(frame: &Frame) -> Message {
     let data = serde_json::from_slice::<&RawValue>(&frame.data).unwrap_or(RawValue::NULL);
-    let shown = Shown { id: frame.id.as_deref(), event: &frame.event, data };
+    let id = frame.id.map(|place| place.to_string());
+    let shown = Shown { id, event: &frame.event, data };
     Message::Text(serde_json::to_string(&shown).unwrap_or_default().into())
 }
 
@@ -138,7 +139,7 @@ mod tests {
 
     fn frame(id: Option<&str>, data: &'static str) -> Frame {
         Frame {
-            id: id.map(str::to_owned),
+            id: id.map(|id| id.parse().unwrap()),
             event: "task-done".into(),
             data: Bytes::from_static(data.as_bytes()),
         }
@@ -146,14 +147,17 @@ mod tests {
 
     #[test]
     fn a_frame_is_one_event_with_its_id() {
-        assert_eq!(event(&frame(Some("7.1"), "{}")), "id: 7.1\nevent: task-done\ndata: {}\n\n");
+        assert_eq!(
+            event(&frame(Some("0-7-9f3ac21b.1~8"), "{}")),
+            "id: 0-7-9f3ac21b.1~8\nevent: task-done\ndata: {}\n\n"
+        );
         assert_eq!(event(&frame(None, "{\n}")), "event: task-done\ndata: {\ndata: }\n\n");
     }
 
     #[test]
     fn a_message_holds_the_same_frame() {
-        let Message::Text(text) = shown(&frame(Some("7"), r#"{"a":1}"#)) else { panic!("no text") };
-        assert_eq!(text.as_str(), r#"{"id":"7","event":"task-done","data":{"a":1}}"#);
+        let Message::Text(text) = shown(&frame(Some("0"), r#"{"a":1}"#)) else { panic!("no text") };
+        assert_eq!(text.as_str(), r#"{"id":"0","event":"task-done","data":{"a":1}}"#);
     }
 
     #[tokio::test]

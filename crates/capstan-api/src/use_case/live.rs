@@ -4,7 +4,7 @@ use capstan_contract::beside::Beside;
 use capstan_contract::{CATALOGUE, EventName};
 use capstan_domain::Faults;
 use capstan_domain::id::{RunId, TaskId};
-use capstan_live::Cursor;
+use capstan_live::Place;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -67,11 +67,14 @@ impl StreamOptions {
         );
         if let (Some(EventId(last)), Some(EventId(after))) = (self.last_event_id, self.after) {
             faults.require(
-                last.reaches(after),
+                last.cursor.reaches(after.cursor),
                 "/last_event_id",
                 "contradicts after: this frame was before it",
             );
         }
+        let is_one_line =
+            self.log_after.is_none() || self.after.is_none_or(|EventId(after)| after.line.is_none());
+        faults.require(is_one_line, "/log_after", "contradicts after, which names a line: give one of both");
         let has_lines = self.log_after.is_none() || !self.include.is_empty();
         faults.require(has_lines, "/log_after", "needs include: logs, events or both");
         faults
@@ -117,7 +120,7 @@ impl TryFrom<String> for EventType {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
-pub(crate) struct EventId(pub(crate) Cursor);
+pub(crate) struct EventId(pub(crate) Place);
 
 impl TryFrom<String> for EventId {
     type Error = &'static str;
@@ -154,6 +157,9 @@ mod tests {
     fn options_that_exclude_each_other_are_refused_together() {
         assert_eq!(refused(&[("snapshot", "1"), ("after", "0")], None), ["/snapshot"]);
         assert_eq!(refused(&[("log_after", "7")], None), ["/log_after"]);
+        let with_lines = [("log_after", "7"), ("include", "logs")];
+        assert_eq!(refused(&[with_lines[0], with_lines[1], ("after", "0~3")], None), ["/log_after"]);
+        assert_eq!(refused(&with_lines, Some("0-7-9f3ac21b~9")), [""; 0]);
         assert_eq!(refused(&[("snapshot", "1"), ("after", "0"), ("log_after", "7")], None).len(), 2);
         assert_eq!(refused(&[("log_after", "7"), ("include", "events")], None), [""; 0]);
     }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::conformance;
-use crate::harness::{Api, PATIENCE};
+use crate::harness::{Api, Lease, PATIENCE};
 
 #[derive(Clone, Debug, PartialEq)]
 struct Event {
@@ -99,7 +99,7 @@ async fn a_dropped_stream_resumes_without_loss_or_repetition() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_workspace_stream_shows_what_happens_of_the_wished_types() {
+async fn a_workspace_stream_shows_what_happens_of_the_requested_types() {
     let api = Api::start().await;
     api.task("before").await;
     let path = format!("/v1/workspaces/dev/stream?types=task-accepted&after={}", api.head().await);
@@ -173,6 +173,60 @@ async fn the_lines_of_a_finished_task_all_come_before_the_end() {
     }
     let from_now_on = read_until(&api, &path, None, "end").await;
     assert_eq!(lines_of(&from_now_on).len(), 0, "nobody asked for what was before");
+}
+
+async fn log(api: &Api, lease: &Lease, lines: &[&str]) {
+    let lines: Vec<_> = lines.iter().map(|line| json!({ "stream": "stdout", "data": line })).collect();
+    api.report(lease, "logs", json!({ "lines": lines })).await.expect(202);
+}
+
+fn log_lines(events: &[Event]) -> Vec<&str> {
+    let lines = events.iter().filter(|event| event.name == "log");
+    lines.map(|line| line.data["data"].as_str().unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_reconnects_gets_the_lines_it_missed() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    let of_task = format!("/v1/workspaces/dev/tasks/{task}/stream?include=logs&after=0");
+    let of_workspace = "/v1/workspaces/dev/stream?include=logs&after=0";
+    let mut all = Reader::open(&api, &of_task, None).await;
+    let mut whole = Reader::open(&api, of_workspace, None).await;
+    log(&api, &lease, &["a", "b"]).await;
+    let mut seen = all.until("log").await;
+    let seen_of_workspace = whole.until("log").await;
+    drop((all, whole));
+    log(&api, &lease, &["c", "d"]).await;
+    api.report(&lease, "finish", json!({ "outcome": "ok" })).await.expect(200);
+
+    let last = seen.iter().rev().find_map(|event| event.id.clone());
+    seen.extend(read_until(&api, &of_task, last.as_deref(), "end").await);
+    assert_eq!(log_lines(&seen), ["a", "b", "c", "d"]);
+    let events = seen.iter().filter(|event| event.data.get("event_version").is_some());
+    let events: Vec<_> = events.map(|event| &event.name).collect();
+    let whole = read_until(&api, &of_task, None, "end").await;
+    let whole = whole.iter().filter(|event| event.data.get("event_version").is_some());
+    assert_eq!(events, whole.map(|event| &event.name).collect::<Vec<_>>());
+
+    let last = seen_of_workspace.last().unwrap().id.as_deref();
+    let mut rest = Reader::open(&api, of_workspace, last).await;
+    for line in ["b", "c", "d"] {
+        assert_eq!(log_lines(&rest.until("log").await), [line]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_that_cannot_know_the_missed_lines_says_so() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let path = format!("/v1/workspaces/dev/tasks/{task}/stream?include=logs");
+    let head = api.head().await.to_string();
+    let events = read_until(&api, &path, Some(&head), "caught_up").await;
+    assert_eq!((events[0].name.as_str(), &events[0].data["reason"]), ("gap", &json!("log_lines_skipped")));
+    let fresh = read_until(&api, &path, None, "caught_up").await;
+    assert_eq!(fresh[0].name, "caught_up");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -115,6 +115,11 @@ impl Cursor {
         Self { followed, sequence, identity: None, session: None }
     }
 
+    /// Number of the last message handed out.
+    pub(crate) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     /// Goes back to the message with this number: later ones were not used.
     pub(crate) fn rewind(&mut self, sequence: u64) {
         self.sequence = sequence;

@@ -41,6 +41,7 @@ async fn lines_are_read_back_in_order_and_in_pages() {
     let rest = log.telemetry().read(&workspace, task, first[399].sequence, 400).await.unwrap();
     assert_eq!(texts(&rest), many[400..]);
     assert_eq!(log.telemetry().read(&workspace, task, rest[199].sequence, 400).await.unwrap(), []);
+    assert_eq!(texts(&log.telemetry().read(&workspace, None, 0, 2).await.unwrap()), ["foreign", "0"]);
 }
 
 #[tokio::test]
@@ -68,6 +69,7 @@ async fn a_tail_of_lines_shrugs_off_lost_and_replaced_ones() {
     let telemetry = log.telemetry();
     telemetry.append(&workspace, task, run, lines(&["a"])).await.unwrap();
     let mut beyond = telemetry.tail(&workspace, Some(task), 1_000).await.unwrap();
+    assert_eq!(beyond.position(), 1, "a tail from now on knows where that is before its first line");
     let client = server.client().await;
     telemetry.append(&workspace, task, run, lines(&["b"])).await.unwrap();
     assert_eq!(texts(&next(&mut beyond, 1).await), ["b"]);

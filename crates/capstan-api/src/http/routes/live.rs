@@ -10,13 +10,12 @@ use capstan_domain::id::{RunId, TaskId};
 use capstan_domain::task::TaskState;
 use capstan_envelope::{Position, Workspace};
 use capstan_eventlog::Selection;
-use capstan_live::{CAUGHT_UP, Cursor, END, Frame, GAP, LOG, Subscription, Until};
+use capstan_live::{CAUGHT_UP, Cursor, END, Frame, GAP, LOG, Lines, Subscription, Until};
 use capstan_projections::{RunRow, TaskFilter, TaskRow};
 use futures_util::{StreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio_util::sync::CancellationToken;
 
 use crate::App;
 use crate::auth::caller::Caller;
@@ -39,6 +38,8 @@ struct StreamRequest {
     /// The kinds of lines to send: `log`, `run-event`.
     lines: Vec<&'static str>,
     log_after: Option<u64>,
+    /// True when the caller may have missed lines before now.
+    is_resumed: bool,
     types: Vec<EventType>,
     keep_open: bool,
 }
@@ -51,7 +52,8 @@ impl StreamRequest {
         let (query, options) = request::read::<Q, StreamOptions>(fields.outer(), b"")?;
         Problem::refuse(options.faults()).map_err(|problem| request::located(problem, fields.outer()))?;
         let is_resumed = options.last_event_id.is_some();
-        let after = options.last_event_id.or(options.after).map(|EventId(cursor)| cursor);
+        let place = options.last_event_id.or(options.after).map(|EventId(place)| place);
+        let after = place.map(|place| place.cursor);
         // Who asks for the events from the first one on wants the lines from the first one on.
         let is_from_start = after == Some(Cursor::after(Position::START));
         let request = Self {
@@ -59,16 +61,27 @@ impl StreamRequest {
             // Who comes back has the objects already.
             with_snapshot: options.snapshot && !is_resumed,
             lines: options.include.into_iter().map(Include::kind).collect(),
-            log_after: options.log_after.or(is_from_start.then_some(0)),
+            // A browser reconnects to the address it began with: what has been seen since goes before it.
+            log_after: place
+                .and_then(|place| place.line)
+                .or(options.log_after)
+                .or(is_from_start.then_some(0)),
+            is_resumed: after.is_some(),
             types: options.types,
             keep_open: options.follow,
         };
         Ok((query, request))
     }
 
-    fn takes(&self, event: &str) -> bool {
-        let is_control = matches!(event, CAUGHT_UP | GAP | END | SNAPSHOT | LOG);
-        is_control || self.types.is_empty() || self.types.iter().any(|EventType(wished)| wished.name == event)
+    fn takes(&self, frame: &Frame, of: Of) -> bool {
+        match frame.event.as_str() {
+            CAUGHT_UP | GAP | END => true,
+            LOG => self.takes_line(&frame.data, of),
+            name => {
+                (self.types.is_empty() || self.types.iter().any(|EventType(kind)| kind.name == name))
+                    && of.has(frame)
+            }
+        }
     }
 
     fn subscription(&self, selection: Selection, until: Until) -> Subscription {
@@ -93,21 +106,21 @@ pub(super) async fn of_workspace(
     request: Request,
 ) -> Result<Response, Problem> {
     let workspace = resolve::workspace(&app, fields.workspace().unwrap_or_default()).await?;
-    let (SubscribeWorkspaceLive {}, mut wish) = StreamRequest::read(&fields)?;
+    let (SubscribeWorkspaceLive {}, mut requested) = StreamRequest::read(&fields)?;
     let mut first = Vec::new();
-    if wish.with_snapshot {
+    if requested.with_snapshot {
         let page = Page { limit: Some(LIMIT_MAX), ..Page::default() };
         let states = TaskState::ALL.into_iter().filter(|state| !state.is_terminal()).collect();
         let open = TaskFilter { states, ..TaskFilter::default() };
         let tasks = app.reads.list(&workspace, &open, &page).await?;
-        wish.after = Some(Cursor::after(tasks.position));
+        requested.after = Some(Cursor::after(tasks.position));
         let is_whole = tasks.next_cursor.is_none();
         let shown = Snapshot::at(tasks.position);
         first.push(Snapshot { tasks: Some(tasks.items), whole: Some(is_whole), ..shown }.frame());
     }
     let selection = Selection::Workspace(workspace.clone());
-    let events = app.live.follow(wish.subscription(selection, Until::Left));
-    let frames = merged(&app, &workspace, Of::Workspace, wish, first, Box::pin(events));
+    let subscription = requested.subscription(selection, Until::Left);
+    let frames = frames_of(&app, &workspace, Of::Workspace, requested, first, subscription);
     send(app, caller, request, frames).await
 }
 
@@ -118,17 +131,17 @@ pub(super) async fn of_task(
     request: Request,
 ) -> Result<Response, Problem> {
     let workspace = resolve::workspace(&app, fields.workspace().unwrap_or_default()).await?;
-    let (SubscribeTaskLive { task_id }, mut wish) = StreamRequest::read(&fields)?;
+    let (SubscribeTaskLive { task_id }, mut requested) = StreamRequest::read(&fields)?;
     resolve::existing_task(&app, &workspace, task_id).await?;
     let mut first = Vec::new();
-    if wish.with_snapshot {
+    if requested.with_snapshot {
         let task = app.reads.one(&workspace, &task_id).await?.ok_or_else(|| Problem::not_found("task"))?;
-        wish.after = Some(Cursor::after(task.position));
+        requested.after = Some(Cursor::after(task.position));
         first.push(Snapshot { task: Some(task.json), ..Snapshot::at(task.position) }.frame());
     }
     let selection = Selection::Stream(streams::task(&workspace, task_id)?);
-    let events = app.live.follow(wish.subscription(selection, Until::TaskOver));
-    let frames = merged(&app, &workspace, Of::Task(task_id), wish, first, Box::pin(events));
+    let subscription = requested.subscription(selection, Until::TaskOver);
+    let frames = frames_of(&app, &workspace, Of::Task(task_id), requested, first, subscription);
     send(app, caller, request, frames).await
 }
 
@@ -140,18 +153,17 @@ pub(super) async fn of_run(
     request: Request,
 ) -> Result<Response, Problem> {
     let workspace = resolve::workspace(&app, fields.workspace().unwrap_or_default()).await?;
-    let (SubscribeRunEvents { run_id }, mut wish) = StreamRequest::read(&fields)?;
+    let (SubscribeRunEvents { run_id }, mut requested) = StreamRequest::read(&fields)?;
     let task_id = resolve::task_of(&app, &workspace, &run_id, "run").await?;
     let mut first = Vec::new();
-    if wish.with_snapshot {
+    if requested.with_snapshot {
         let run = app.reads.one(&workspace, &run_id).await?.ok_or_else(|| Problem::not_found("run"))?;
-        wish.after = Some(Cursor::after(run.position));
+        requested.after = Some(Cursor::after(run.position));
         first.push(Snapshot { run: Some(run.json), ..Snapshot::at(run.position) }.frame());
     }
     let selection = Selection::Stream(streams::task(&workspace, task_id)?);
-    let events = app.live.follow(wish.subscription(selection, Until::RunEnded(run_id.0)));
-    let events = events.filter(move |frame| std::future::ready(concerns(frame, run_id)));
-    let frames = merged(&app, &workspace, Of::Run(task_id, run_id), wish, first, Box::pin(events));
+    let subscription = requested.subscription(selection, Until::RunEnded(run_id.0));
+    let frames = frames_of(&app, &workspace, Of::Run(task_id, run_id), requested, first, subscription);
     send(app, caller, request, frames).await
 }
 
@@ -186,7 +198,7 @@ impl Snapshot {
 
     fn frame(&self) -> Frame {
         Frame {
-            id: Some(Cursor::after(self.position).to_string()),
+            id: Some(Cursor::after(self.position).into()),
             event: SNAPSHOT.to_owned(),
             data: serde_json::to_vec(self).expect("a snapshot is plain data").into(),
         }
@@ -208,71 +220,44 @@ impl Of {
             Self::Task(task_id) | Self::Run(task_id, _) => Some(task_id),
         }
     }
+
+    fn run_id(self) -> Option<RunId> {
+        match self {
+            Self::Workspace | Self::Task(_) => None,
+            Self::Run(_, run_id) => Some(run_id),
+        }
+    }
+
+    /// True when this event belongs to the stream: the runs of a task share its events.
+    fn has(self, event: &Frame) -> bool {
+        self.run_id().is_none_or(|run_id| {
+            serde_json::from_slice::<OfRun>(&event.data).is_ok_and(|event| event.data.run_id == Some(run_id))
+        })
+    }
 }
 
-/// First what is given, then events and log lines as they come; the end of the events is the end.
-fn merged(
+/// First what is given, then the requested events and log lines as they come.
+fn frames_of(
     app: &App,
     workspace: &Workspace,
     of: Of,
-    wish: StreamRequest,
+    requested: StreamRequest,
     first: Vec<Frame>,
-    events: Frames,
+    subscription: Subscription,
 ) -> Frames {
-    let over = CancellationToken::new();
-    let lines: Frames = if wish.lines.is_empty() {
-        Box::pin(stream::empty())
+    let frames: Frames = if requested.lines.is_empty() {
+        Box::pin(app.live.follow(subscription))
     } else {
-        let task_id = of.task_id().map(|id| id.0);
-        Box::pin(app.live.follow_logs_until(workspace, task_id, wish.log_after, over.clone()))
+        let lines = Lines {
+            workspace: workspace.clone(),
+            task: of.task_id().map(|id| id.0),
+            after: requested.log_after,
+            is_resumed: requested.is_resumed,
+        };
+        Box::pin(app.live.follow_with_lines(subscription, lines))
     };
-    let both = Both { events, lines, has_lines: true, over, end: None };
-    let both = stream::unfold(both, |mut both| async move { Some((both.next().await?, both)) });
-    let wished = both.filter(move |frame| {
-        let takes = wish.takes(&frame.event) && (frame.event != LOG || wish.takes_line(&frame.data, of));
-        std::future::ready(takes)
-    });
-    Box::pin(stream::iter(first).chain(wished))
-}
-
-/// Events and log lines side by side.
-struct Both {
-    events: Frames,
-    lines: Frames,
-    has_lines: bool,
-    /// Tells the lines that nothing more is written.
-    over: CancellationToken,
-    /// The last frame, which waits for the last lines.
-    end: Option<Frame>,
-}
-
-impl Both {
-    async fn next(&mut self) -> Option<Frame> {
-        while self.end.is_none() {
-            tokio::select! {
-                event = self.events.next() => {
-                    let event = event?;
-                    if event.event != END {
-                        return Some(event);
-                    }
-                    self.over.cancel();
-                    self.end = Some(event);
-                }
-                line = self.lines.next(), if self.has_lines => match line {
-                    Some(line) => return Some(line),
-                    None => self.has_lines = false,
-                },
-            }
-        }
-        if self.has_lines
-            && let Some(line) = self.lines.next().await
-        {
-            return Some(line);
-        }
-        // The events are over as well: asked again, they have nothing more.
-        self.has_lines = false;
-        self.end.take()
-    }
+    let selected = frames.filter(move |frame| std::future::ready(requested.takes(frame, of)));
+    Box::pin(stream::iter(first).chain(selected))
 }
 
 #[derive(Deserialize)]
@@ -284,15 +269,11 @@ struct LineHead {
 }
 
 impl StreamRequest {
-    /// Log lines and run events travel together, as do the runs of a task; the caller may want some only.
+    /// Log lines and run events travel together; the caller may want only one of both.
     fn takes_line(&self, data: &Bytes, of: Of) -> bool {
         let head = serde_json::from_slice(data).unwrap_or(LineHead { kind: None, run_id: None });
         let kind = head.kind.as_deref().unwrap_or("log");
-        let is_of_run = match of {
-            Of::Workspace | Of::Task(_) => true,
-            Of::Run(_, run_id) => head.run_id == Some(run_id),
-        };
-        is_of_run && self.lines.contains(&kind)
+        of.run_id().is_none_or(|run_id| head.run_id == Some(run_id)) && self.lines.contains(&kind)
     }
 }
 
@@ -304,9 +285,4 @@ struct OfRun {
 #[derive(Deserialize)]
 struct RunOfEvent {
     run_id: Option<RunId>,
-}
-
-fn concerns(frame: &Frame, run_id: RunId) -> bool {
-    matches!(frame.event.as_str(), CAUGHT_UP | GAP | END)
-        || serde_json::from_slice::<OfRun>(&frame.data).is_ok_and(|event| event.data.run_id == Some(run_id))
 }
