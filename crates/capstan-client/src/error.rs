@@ -18,6 +18,12 @@ pub enum Error {
     /// The connection of a stream broke without a word.
     #[error("follow the stream: the server fell silent")]
     Silent,
+    /// The log of a stream was reset, restored or cannot be read: there is nothing to resume.
+    #[error("resume the stream after {after}: the log does not hold this place, begin again with 0")]
+    Diverged {
+        /// The event id that the log does not hold.
+        after: String,
+    },
     /// The request cannot be written as JSON.
     #[error("write the request as JSON")]
     Encode(#[source] serde_json::Error),
@@ -45,7 +51,7 @@ impl Error {
             Self::Transport(source) => !source.is_builder(),
             Self::Silent => true,
             Self::Problem(problem) => matches!(problem.status, 408 | 425 | 429 | 500 | 502..=504),
-            Self::Encode(_) | Self::Decode { .. } | Self::Address { .. } => false,
+            Self::Diverged { .. } | Self::Encode(_) | Self::Decode { .. } | Self::Address { .. } => false,
         }
     }
 

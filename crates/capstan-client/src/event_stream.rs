@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::client::accepted;
@@ -29,7 +29,7 @@ pub struct Follow {
 /// One event of a live stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveEvent {
-    /// Cursor to resume after it; none on log lines and on most control events.
+    /// Id to resume after it; none on some control events.
     pub id: Option<String>,
     /// The event's wire name, or `snapshot`, `caught_up`, `gap`, `log`, `end`.
     pub event: String,
@@ -42,6 +42,12 @@ impl LiveEvent {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_str(&self.data).map_err(|source| Error::Decode { status: 200, source })
     }
+}
+
+/// The data of a `gap`.
+#[derive(Deserialize)]
+struct Gap {
+    reason: String,
 }
 
 /// A live stream that resumes where it was cut.
@@ -85,7 +91,8 @@ impl Client {
 }
 
 impl EventStream {
-    /// The next event. Lost connections are reopened after the last event; an error is final. `None` after `end`.
+    /// The next event. Lost connections are reopened after the last event; an error is final, also that of a log which
+    /// does not hold the place to resume from. `None` after `end`.
     ///
     /// Not cancel safe while it connects; an event that was handed out is never handed out again.
     pub async fn next(&mut self) -> Option<Result<LiveEvent, Error>> {
@@ -108,11 +115,6 @@ impl EventStream {
         None
     }
 
-    /// Cursor to resume after.
-    pub fn resume_after(&self) -> Option<&str> {
-        self.follow.after.as_deref()
-    }
-
     /// One event, or `None` when the connection is over.
     async fn step(&mut self) -> Result<Option<LiveEvent>, Error> {
         if self.connection.is_none() {
@@ -124,7 +126,6 @@ impl EventStream {
             match bytes.map_err(|_| Error::Silent)? {
                 Some(bytes) => {
                     connection.ready.extend(connection.parser.push(&bytes.map_err(Error::Transport)?));
-                    self.failures = 0;
                 }
                 // A server that shuts down ends its streams politely; asking at once would only hammer it.
                 None => return Err(Error::Silent),
@@ -134,18 +135,17 @@ impl EventStream {
         if event.id.is_some() {
             self.follow.after.clone_from(&event.id);
         }
+        let event = LiveEvent { id: event.id, event: event.event, data: event.data };
         match event.event.as_str() {
             "end" => self.ended = true,
-            "gap" => {
-                let resume = serde_json::from_str::<Value>(&event.data).ok();
-                let from = resume.as_ref().and_then(|data| data.get("resume_from")?.as_str());
-                if let Some(from) = from {
-                    self.follow.after = Some(from.to_owned());
-                }
+            "gap" if event.json::<Gap>()?.reason == "log_diverged" => {
+                return Err(Error::Diverged { after: self.follow.after.take().unwrap_or_default() });
             }
-            _ => {}
+            // A server that can only say that it stops is asked less and less often.
+            "gap" => {}
+            _ => self.failures = 0,
         }
-        Ok(Some(LiveEvent { id: event.id, event: event.event, data: event.data }))
+        Ok(Some(event))
     }
 
     async fn connect(&self) -> Result<Connection, Error> {

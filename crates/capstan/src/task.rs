@@ -9,8 +9,11 @@ use capstan_contract::query::{GetTask, GetTaskLogs, ListTasks, Page, Wait};
 use capstan_domain::Change;
 use capstan_domain::id::TaskId;
 use capstan_domain::task::TaskState;
+use capstan_envelope::Position;
+use capstan_live::Place;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
+use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::argument::{number_or_none, text, text_or_empty};
@@ -30,7 +33,7 @@ pub(crate) enum Action {
         id: Uuid,
         /// Resume after this event id; without one from the start of the task.
         #[arg(long)]
-        after: Option<String>,
+        after: Option<Place>,
     },
     /// Send an input to a task: answer its question, or resume it.
     Input {
@@ -163,13 +166,14 @@ impl RemoteAction for Action {
                 };
                 let follow = Follow { after: Some("0".into()), query: Vec::new() };
                 let mut events = client.stream_task(task.id, follow);
+                let mut position = accepted.receipt.position.parse()?;
                 while let Some(event) = events.next().await {
-                    let event = event?.event;
-                    if is_end(&event) || event == "blocker-opened" {
+                    let event = event?;
+                    if is_end(&event.event) || event.event == "blocker-opened" {
+                        position = event.json::<Placed>()?.position;
                         break;
                     }
                 }
-                let position = events.resume_after().unwrap_or(&accepted.receipt.position).parse()?;
                 let wait = Wait { min_position: Some(position), wait_ms: Some(10_000) };
                 let task =
                     client.send_with(&GetTask { task_id: TaskId(task.id), as_of: None }, &wait).await?;
@@ -191,7 +195,8 @@ impl RemoteAction for Action {
                 output.object(&client.send(&GetTask { task_id: TaskId(id), as_of: None }).await?)
             }
             Self::Watch { id, after } => {
-                let follow = Follow { after: Some(after.unwrap_or_else(|| "0".into())), query: Vec::new() };
+                let after = after.map_or_else(|| "0".to_owned(), |place| place.to_string());
+                let follow = Follow { after: Some(after), query: Vec::new() };
                 let mut events = client.stream_task(id, follow);
                 while let Some(event) = events.next().await {
                     let event = event?;
@@ -229,6 +234,12 @@ impl RemoteAction for Action {
             }
         }
     }
+}
+
+/// The data of an event, as far as it is used.
+#[derive(Deserialize)]
+struct Placed {
+    position: Position,
 }
 
 /// True for events that end a task or the stream.

@@ -1,6 +1,7 @@
 //! Live streams: every event, with an id to resume from.
 
 use bytes::Bytes;
+use capstan_client::{Client, ClientConfig, Error, Follow};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use serde_json::{Value, json};
@@ -227,6 +228,18 @@ async fn a_resume_that_cannot_know_the_missed_lines_says_so() {
     assert_eq!((events[0].name.as_str(), &events[0].data["reason"]), ("gap", &json!("log_lines_skipped")));
     let fresh = read_until(&api, &path, None, "caught_up").await;
     assert_eq!(fresh[0].name, "caught_up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_says_once_that_a_place_is_not_in_the_log() {
+    let api = Api::start().await;
+    let task = api.task("work").await.parse().unwrap();
+    let client = Client::new(&ClientConfig::new(&api.base)).unwrap().with_workspace("dev");
+    let follow = Follow { after: Some("0-1-ffffffff".to_owned()), query: Vec::new() };
+    let mut events = client.stream_task(task, follow);
+    let told = tokio::time::timeout(PATIENCE, events.next()).await.expect("it is told").unwrap().unwrap_err();
+    assert!(matches!(&told, Error::Diverged { after } if after == "0-1-ffffffff"), "{told}");
+    assert!(events.next().await.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
