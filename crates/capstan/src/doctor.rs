@@ -113,6 +113,6 @@ impl Doctor {
 }
 
 async fn look(settings: &Settings, findings: &mut Findings) {
-    let head = nats::look(settings, findings).await;
-    database::look(settings, head, findings).await;
+    let log = nats::look(settings, findings).await;
+    database::look(settings, log.as_ref(), findings).await;
 }

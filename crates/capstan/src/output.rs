@@ -134,7 +134,7 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
         eprintln!("capstan: {failed}");
         return ExitCode::FAILURE;
     }
-    eprintln!("capstan: failed to {}", chain(error));
+    eprintln!("capstan: failed to {}", chain(error.as_ref()));
     match error.downcast_ref::<capstan_client::Error>() {
         Some(capstan_client::Error::Problem(_)) => ExitCode::from(3),
         Some(error) if error.is_retryable() => ExitCode::from(4),
@@ -143,16 +143,16 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
 }
 
 /// The chain of causes as one line. A cause that a library repeats in its own text is printed once.
-pub(crate) fn chain(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain() {
-        let cause = cause.to_string();
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let told = cause.to_string();
+        if !text.contains(&told) {
             text.push_str(": ");
-            text.push_str(&cause);
+            text.push_str(&told);
         }
+        source = cause.source();
     }
     text
 }

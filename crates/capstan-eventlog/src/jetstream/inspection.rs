@@ -1,15 +1,17 @@
 //! Looks at a server without changing anything: would the log be safe on it, and are the streams as they must be?
 
+use capstan_envelope::Position;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::config::{Durability, JetStreamConfig};
 use super::connection::{Connection, RequestError};
+use super::get::Gets;
 use super::server::{self, ServerError, ServerVersion};
-use super::streams::{STREAM_NOT_FOUND, differences};
-use super::{ConnectError, open};
-use crate::{StreamSpec, Topology};
+use super::streams::{self, STREAM_NOT_FOUND, differences};
+use super::{ConnectError, open, unavailable};
+use crate::{Difference, ReadError, StreamSpec, Topology};
 
 /// Findings about a server.
 #[derive(Debug)]
@@ -26,6 +28,9 @@ pub struct Inspection {
     pub streams: Vec<InspectedStream>,
     /// Difference of the server's clock to this machine's, positive when it is ahead; `None` when no stream answered.
     pub clock_ahead: Option<TimeDelta>,
+    connection: Connection,
+    topology: Topology,
+    replicas: usize,
 }
 
 /// A stream there should be.
@@ -44,8 +49,6 @@ pub enum StreamState {
     AsWanted {
         /// Number of messages it holds.
         messages: u64,
-        /// Its last place.
-        last: u64,
     },
     /// Not there; the first start creates it.
     Missing,
@@ -65,7 +68,6 @@ struct Info {
 #[derive(Deserialize)]
 struct Counts {
     messages: u64,
-    last_seq: u64,
 }
 
 impl Inspection {
@@ -91,7 +93,27 @@ impl Inspection {
             durability: server::find_durability(config.durability, config.monitor_url.as_deref()).await,
             streams,
             clock_ahead,
+            connection,
+            topology,
+            replicas: config.replicas,
         })
+    }
+
+    /// Number of commits that the log holds after `position`, or the difference when it is not one of its own.
+    pub async fn commits_after(&self, position: Position) -> Result<u64, ReadError> {
+        let stream = self.topology.events_stream();
+        let gets = Gets::new(self.connection.clone(), stream.clone(), self.replicas);
+        let stored = gets.at(position.sequence()).await.map_err(unavailable)?;
+        // The end is read last: a log in use grows, and must not seem shorter than the position.
+        let last = streams::status(&self.connection, &stream).await.map_err(unavailable)?.last;
+        let after = position.sequence();
+        let difference = match stored {
+            Some(stored) if stored.position() == position => return Ok(last - after),
+            None if position == Position::START => return Ok(last),
+            Some(_) => Difference::OtherCommit,
+            None => Difference::EndsAt(last),
+        };
+        Err(ReadError::Diverged { after, difference })
     }
 }
 
@@ -104,7 +126,7 @@ async fn look_at(connection: &Connection, spec: &StreamSpec) -> (StreamState, Op
             let ahead = info.ts.map(|theirs| theirs - (asked + took / 2));
             let differences = differences(spec, &info.config);
             let state = if differences.is_empty() {
-                StreamState::AsWanted { messages: info.state.messages, last: info.state.last_seq }
+                StreamState::AsWanted { messages: info.state.messages }
             } else {
                 StreamState::Differs(differences)
             };

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use capstan_eventlog::{ConnectError, Durability, EventLog, JetStreamConfig, JetStreamLog, StreamError};
+use capstan_envelope::{CommitHash, Position};
+use capstan_eventlog::{
+    ConnectError, Difference, Durability, EventLog, Inspection, JetStreamConfig, JetStreamLog, ReadError,
+    StreamError,
+};
 use serde_json::{Value, json};
 
 use crate::server::{Server, api};
@@ -126,4 +130,28 @@ async fn an_absent_server_is_reported_in_bounded_time() {
     };
     let error = JetStreamLog::connect(config).await.unwrap_err();
     assert!(matches!(error, ConnectError::Connect { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_inspection_compares_a_position_with_the_log_as_it_is_now() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let inspection = Inspection::of(&server.config()).await.unwrap();
+    assert_eq!(inspection.commits_after(Position::START).await.unwrap(), 0);
+    let mut writer = Writer::new("dev/task/1");
+    let mut written = Vec::new();
+    for text in ["a", "b", "c"] {
+        written.push(writer.write(&log, text).await.position);
+    }
+    // Written after the inspection began, as by a server in use.
+    assert_eq!(inspection.commits_after(Position::START).await.unwrap(), 3);
+    assert_eq!(inspection.commits_after(written[1]).await.unwrap(), 1);
+    for (sequence, expected) in [(2, Difference::OtherCommit), (9, Difference::EndsAt(3))] {
+        let foreign = Position::new(sequence, CommitHash::of(b"another commit"));
+        let error = inspection.commits_after(foreign).await.unwrap_err();
+        assert!(
+            matches!(error, ReadError::Diverged { difference, .. } if difference == expected),
+            "{error:?}"
+        );
+    }
 }

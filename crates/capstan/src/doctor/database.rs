@@ -1,5 +1,7 @@
 //! Checks that the database can hold the read models, and their lag.
 
+use capstan_envelope::Position;
+use capstan_eventlog::{Inspection, ReadError};
 use capstan_projections::{ReadModels, TablesState};
 
 use super::Findings;
@@ -11,15 +13,15 @@ const VERSION_MIN: i32 = 140_000;
 /// Lag above which the check warns.
 const LAG_MAX: u64 = 10_000;
 
-/// Checks Postgres; `head` is the last position of the log, if known.
-pub(super) async fn look(settings: &Settings, head: Option<u64>, findings: &mut Findings) {
+/// Checks Postgres, and its read models against the log if that is reachable.
+pub(super) async fn look(settings: &Settings, log: Option<&Inspection>, findings: &mut Findings) {
     let models = match ReadModels::connect(&settings.database_url) {
         Ok(models) => models,
-        Err(error) => return findings.failed("postgres", output::chain(&error.into())),
+        Err(error) => return findings.failed("postgres", output::chain(&error)),
     };
     let found = match models.inspect().await {
         Ok(found) => found,
-        Err(error) => return findings.failed("postgres", output::chain(&error.into())),
+        Err(error) => return findings.failed("postgres", output::chain(&error)),
     };
     findings.ok("postgres", "reachable");
     if found.version_number >= VERSION_MIN {
@@ -44,17 +46,8 @@ pub(super) async fn look(settings: &Settings, head: Option<u64>, findings: &mut 
             format!("created by a newer Capstan (version {version}): use that version, or another database"),
         ),
     }
-    if let (Some(position), Some(head)) = (found.position, head) {
-        let position = position.sequence();
-        let detail = format!("at {position} of {head}");
-        let check = "projection.lag";
-        if position > head {
-            findings.failed(check, format!("{detail}: STORE_DIVERGED, the rows belong to another log"));
-        } else if head - position > LAG_MAX {
-            findings.warning(check, format!("{detail}: {} commits behind", head - position));
-        } else {
-            findings.ok(check, detail);
-        }
+    if let (Some(position), Some(log)) = (found.position, log) {
+        lag(position, log, findings).await;
     }
     if found.position.is_some() {
         if found.has_projector {
@@ -70,4 +63,19 @@ pub(super) async fn look(settings: &Settings, head: Option<u64>, findings: &mut 
         }
     }
     findings.clock("postgres.clock", found.clock_ahead);
+}
+
+/// Checks that the checkpoint is a position of this log, then its distance to the end.
+async fn lag(position: Position, log: &Inspection, findings: &mut Findings) {
+    let check = "projection.lag";
+    match log.commits_after(position).await {
+        Ok(behind) if behind > LAG_MAX => {
+            findings.warning(check, format!("at {position}: {behind} commits behind"));
+        }
+        Ok(behind) => findings.ok(check, format!("at {position}: {behind} commits behind")),
+        Err(error @ ReadError::Diverged { .. }) => {
+            findings.failed(check, format!("at {position}: the rows belong to another log: {error}"));
+        }
+        Err(error) => findings.failed(check, output::chain(&error)),
+    }
 }

@@ -12,11 +12,9 @@ use crate::settings::Settings;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The stream of dead letters.
 const DEAD_LETTERS: &str = "CAPSTAN_DEADLETTERS";
-/// The log.
-const EVENTS: &str = "CAPSTAN_EVENTS";
 
-/// Checks NATS; returns the last position of the log.
-pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option<u64> {
+/// Checks NATS; returns its inspection if it is reachable.
+pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option<Inspection> {
     let config = JetStreamConfig {
         monitor_url: Some(settings.nats_monitor_url.clone()).filter(|url| !url.is_empty()),
         durability: settings.durability,
@@ -28,12 +26,12 @@ pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option
         Ok(inspection) => inspection,
         Err(error) => {
             let advice = if matches!(error, ConnectError::Connect { .. }) { "; is it running?" } else { "" };
-            findings.failed("nats", output::chain(&error.into()) + advice);
+            findings.failed("nats", output::chain(&error) + advice);
             return None;
         }
     };
     findings.ok("nats", format!("reachable at {}", config.url));
-    match inspection.version {
+    match &inspection.version {
         Ok(version) => findings.ok("nats.version", version.to_string()),
         Err(error) => findings.failed("nats.version", error.to_string()),
     }
@@ -45,20 +43,16 @@ pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option
     } else {
         findings.ok("nats.max_payload", format!("{payload} bytes"));
     }
-    match inspection.jetstream {
+    match &inspection.jetstream {
         Ok(()) => findings.ok("nats.jetstream", "on, with atomic batches"),
-        Err(error) => findings.failed("nats.jetstream", output::chain(&error.into())),
+        Err(error) => findings.failed("nats.jetstream", output::chain(error)),
     }
     durability(inspection.durability, findings);
-    let mut head = None;
-    for stream in inspection.streams {
+    for stream in &inspection.streams {
         let check = format!("stream {}", stream.name);
-        match stream.state {
-            StreamState::AsWanted { messages, last } => {
-                if stream.name == EVENTS {
-                    head = Some(last);
-                }
-                if stream.name == DEAD_LETTERS && messages > 0 {
+        match &stream.state {
+            StreamState::AsWanted { messages } => {
+                if stream.name == DEAD_LETTERS && *messages > 0 {
                     let detail = format!("{messages} dead letters; see capstan dlq list");
                     findings.warning(check, detail);
                 } else {
@@ -67,20 +61,18 @@ pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option
             }
             StreamState::Missing => findings.ok(check, "missing; the first start creates it"),
             StreamState::Differs(differences) => {
-                for difference in &differences {
+                for difference in differences {
                     findings.failed(&check, difference);
                 }
             }
-            StreamState::Unknown(error) => {
-                findings.failed(check, output::chain(&anyhow::Error::from_boxed(error)));
-            }
+            StreamState::Unknown(error) => findings.failed(check, output::chain(&**error)),
         }
     }
     match inspection.clock_ahead {
         Some(ahead) => findings.clock("nats.clock", ahead),
         None => findings.ok("nats.clock", "not checked: no stream exists yet"),
     }
-    head
+    Some(inspection)
 }
 
 fn durability(durability: Durability, findings: &mut Findings) {

@@ -100,6 +100,29 @@ async fn serve_works_with_a_login_of_the_template_and_the_doctor_finds_nothing_w
         assert_eq!(verdict(check), Some(json!("ok")), "{check}: {found}");
     }
     assert_eq!(verdict("nats.durability"), Some(json!("warning")), "nobody told how the server flushes");
+
+    // The read models of another installation have fewer commits than this log; only the hash shows the difference.
+    let (other_log, other_rows) = (servers.nats_url(), servers.fresh_database().await?);
+    let (_other, other_url) = serve(&[
+        ("NATS_URL", other_log.as_str()),
+        ("DATABASE_URL", &other_rows),
+        ("CAPSTAN_ADMIN_TOKEN", TOKEN),
+    ])
+    .await?;
+    eventually("the other installation shows its workspace", || async {
+        let workspace = http.get(format!("{other_url}/v1/workspaces/dev")).bearer_auth(TOKEN).send().await?;
+        Ok(workspace.status() == 200)
+    })
+    .await?;
+    let mixed = [("NATS_URL", nats_url.as_str()), ("DATABASE_URL", &other_rows)];
+    let doctor = capstan(&["doctor", "-o", "json"], &mixed).await?;
+    let found: Value = serde_json::from_slice(&doctor.stdout)?;
+    let lag = found["checks"]
+        .as_array()
+        .and_then(|checks| checks.iter().find(|one| one["check"] == "projection.lag"));
+    let lag = lag.context("the lag is checked")?;
+    assert_eq!((doctor.status.code(), &lag["verdict"]), (Some(1), &json!("failed")), "{found}");
+    assert!(lag["detail"].as_str().is_some_and(|detail| detail.contains("STORE_DIVERGED")), "{lag}");
     Ok(())
 }
 
