@@ -7,7 +7,7 @@ use capstan_domain::Change;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
-use crate::argument::{json, number_or_none};
+use crate::argument::{AgentArgument, json, number_or_none};
 use crate::output::Format;
 use crate::remote_command::RemoteAction;
 
@@ -25,22 +25,23 @@ pub(crate) enum Action {
     },
     /// List agents.
     List,
-    /// Show one agent, by id or key.
-    Get { agent: String },
+    /// Show one agent.
+    Get(AgentArgument),
     /// Change an agent; omitted fields keep their value.
     Update(Update),
     /// Delete an agent.
     Delete {
-        /// Id or key of the agent.
-        agent: String,
+        #[command(flatten)]
+        agent: AgentArgument,
         /// Cancel the agent's open tasks first.
         #[arg(long)]
         cancel_open: bool,
     },
     /// Show the statistics of an agent.
-    Stats { agent: String },
+    Stats(AgentArgument),
     /// Show the default configuration of an agent with this key.
     Defaults {
+        /// Key of the agent, which need not exist.
         #[arg(default_value = "")]
         key: String,
     },
@@ -48,8 +49,8 @@ pub(crate) enum Action {
 
 #[derive(Args)]
 pub(crate) struct Update {
-    /// Id or key of the agent.
-    agent: String,
+    #[command(flatten)]
+    agent: AgentArgument,
     /// Display name.
     #[arg(long)]
     name: Option<String>,
@@ -79,7 +80,7 @@ pub(crate) struct Update {
 impl Update {
     fn command(self) -> UpdateAgent {
         UpdateAgent {
-            agent_id: self.agent,
+            agent_id: self.agent.agent,
             name: self.name,
             role: self.role,
             memory_scope: self.memory_scope,
@@ -101,16 +102,20 @@ impl RemoteAction for Action {
             }
             Self::List => output
                 .page(&client.send(&ListAgents::default()).await?, &["id", "agent_key", "name", "active"]),
-            Self::Get { agent } => output.object(&client.send(&GetAgent { agent_id: agent }).await?),
+            Self::Get(AgentArgument { agent }) => {
+                output.object(&client.send(&GetAgent { agent_id: agent }).await?)
+            }
             Self::Update(update) => {
                 let conditions = Conditions { expected_version: update.if_version, ..Conditions::default() };
                 let changed = client.send_with(&update.command(), &conditions).await?;
                 output.object(&changed["agent"])
             }
-            Self::Delete { agent, cancel_open } => {
+            Self::Delete { agent: AgentArgument { agent }, cancel_open } => {
                 output.object(&client.send(&DeleteAgent { agent_id: agent, cancel_open }).await?)
             }
-            Self::Stats { agent } => output.object(&client.send(&GetAgentStats { agent_id: agent }).await?),
+            Self::Stats(AgentArgument { agent }) => {
+                output.object(&client.send(&GetAgentStats { agent_id: agent }).await?)
+            }
             Self::Defaults { key } => {
                 output.object(&client.send(&GetDefaultConfig { agent_key: Some(key) }).await?)
             }

@@ -1,7 +1,55 @@
 //! Arguments whose types the contract defines.
 
 use capstan_domain::Change;
+use clap::Args;
 use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+/// One task.
+#[derive(Args)]
+pub(crate) struct TaskArgument {
+    /// Id of the task, a UUID.
+    #[arg(value_parser = uuid)]
+    pub(crate) id: Uuid,
+}
+
+/// One schedule.
+#[derive(Args)]
+pub(crate) struct ScheduleArgument {
+    /// Id of the schedule, a UUID.
+    #[arg(value_parser = uuid)]
+    pub(crate) id: Uuid,
+}
+
+/// One agent.
+#[derive(Args)]
+pub(crate) struct AgentArgument {
+    /// Id or key of the agent.
+    pub(crate) agent: String,
+}
+
+/// One dead letter.
+#[derive(Args)]
+pub(crate) struct DeadLetterArgument {
+    /// Id of the dead letter, as `capstan dlq list` shows it.
+    pub(crate) id: String,
+}
+
+/// A page of a list.
+#[derive(Args)]
+pub(crate) struct PageArguments {
+    /// Page size, at most 500.
+    #[arg(long, default_value_t = 50)]
+    pub(crate) limit: u32,
+    /// The `next_cursor` of the previous page.
+    #[arg(long)]
+    pub(crate) cursor: Option<String>,
+}
+
+/// Reads an id.
+fn uuid(text: &str) -> Result<Uuid, String> {
+    text.parse().map_err(|_| "must be a UUID, for example 01890a5d-ac96-774b-bcce-b302099a8057".to_owned())
+}
 
 /// Reads JSON, and refuses a field that does not exist.
 pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {

@@ -35,7 +35,12 @@ pub(crate) enum Action {
         agent: Option<String>,
     },
     /// Release a channel, so that any workspace may bind it.
-    Delete { channel_type: String, address: String },
+    Delete {
+        /// Type of the channel, for example email.
+        channel_type: String,
+        /// Address of the channel.
+        address: String,
+    },
 }
 
 impl RemoteAction for Action {

@@ -13,7 +13,10 @@ pub(crate) enum Action {
     /// List the classes with settings or failures.
     List,
     /// Show one class.
-    Get { instance_key: String },
+    Get {
+        /// Key of the class, the `instance_key` of its tasks.
+        instance_key: String,
+    },
     /// Set the limits of a class; omitted limits keep their value.
     Set {
         /// Key of the class, the `instance_key` of its tasks.

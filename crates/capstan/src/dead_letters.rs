@@ -3,6 +3,7 @@
 use capstan_client::Client;
 use clap::Subcommand;
 
+use crate::argument::DeadLetterArgument;
 use crate::output::Format;
 use crate::remote_command::RemoteAction;
 
@@ -18,11 +19,11 @@ pub(crate) enum Action {
         cursor: Option<String>,
     },
     /// Show one dead letter with its content; secrets are redacted.
-    Show { id: String },
+    Show(DeadLetterArgument),
     /// Publish a command again, or fold the commits of a stream again.
-    Retry { id: String },
+    Retry(DeadLetterArgument),
     /// Discard a command.
-    Discard { id: String },
+    Discard(DeadLetterArgument),
 }
 
 impl RemoteAction for Action {
@@ -32,9 +33,11 @@ impl RemoteAction for Action {
                 &client.dead_letters(limit, cursor.as_deref()).await?,
                 &["id", "source", "code", "error", "dead_at"],
             ),
-            Self::Show { id } => output.object(&client.dead_letter(&id).await?),
-            Self::Retry { id } => output.object(&client.retry_dead_letter(&id).await?),
-            Self::Discard { id } => output.object(&client.discard_dead_letter(&id).await?),
+            Self::Show(DeadLetterArgument { id }) => output.object(&client.dead_letter(&id).await?),
+            Self::Retry(DeadLetterArgument { id }) => output.object(&client.retry_dead_letter(&id).await?),
+            Self::Discard(DeadLetterArgument { id }) => {
+                output.object(&client.discard_dead_letter(&id).await?)
+            }
         }
     }
 }

@@ -21,7 +21,6 @@ mod projection;
 mod remote;
 mod remote_command;
 mod schedule;
-mod schema;
 mod serve;
 mod settings;
 mod shutdown;
@@ -83,8 +82,6 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Measure this machine and Capstan on it.
     Bench(bench::BenchCommand),
-    /// Write the contracts to a folder.
-    Schema(schema::SchemaCommand),
 }
 
 fn main() -> ExitCode {
@@ -111,7 +108,6 @@ fn main() -> ExitCode {
             Command::Dlq(dead_letters) => dead_letters.run().await,
             Command::Doctor(doctor) => doctor.run().await,
             Command::Bench(bench) => bench.run().await,
-            Command::Schema(schema) => schema.run(),
         }
     });
     // Blocking calls that hang (a name look-up) must not keep a finished process alive.
@@ -119,5 +115,32 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => output::failure(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Adds the commands and arguments below `command` whose help is empty.
+    fn undescribed(command: &clap::Command, path: &str, found: &mut Vec<String>) {
+        let path = format!("{path} {}", command.get_name());
+        if command.get_about().is_none() {
+            found.push(path.clone());
+        }
+        let silent = command.get_arguments().filter(|argument| argument.get_help().is_none());
+        found.extend(silent.map(|argument| format!("{path} {argument}")));
+        for below in command.get_subcommands() {
+            undescribed(below, &path, found);
+        }
+    }
+
+    #[test]
+    fn every_command_and_every_argument_is_described() {
+        let mut found = Vec::new();
+        undescribed(&Cli::command(), "", &mut found);
+        assert_eq!(found, Vec::<String>::new());
     }
 }

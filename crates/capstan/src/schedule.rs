@@ -10,9 +10,8 @@ use capstan_domain::Change;
 use capstan_domain::id::ScheduleId;
 use capstan_domain::schedule::{CatchUp, Overlap};
 use clap::{Args, Subcommand};
-use uuid::Uuid;
 
-use crate::argument::text;
+use crate::argument::{PageArguments, ScheduleArgument, text};
 use crate::output::Format;
 use crate::remote_command::RemoteAction;
 
@@ -38,16 +37,15 @@ pub(crate) enum Action {
         /// Only schedules of this view.
         #[arg(long)]
         source_view: Option<String>,
-        #[arg(long, default_value_t = 50)]
-        limit: u32,
-        #[arg(long)]
-        cursor: Option<String>,
+        #[command(flatten)]
+        page: PageArguments,
     },
     /// Show one schedule.
-    Get { id: Uuid },
+    Get(ScheduleArgument),
     /// Change a schedule; omitted fields keep their value.
     Update {
-        id: Uuid,
+        #[command(flatten)]
+        schedule: ScheduleArgument,
         /// Five-field cron expression.
         #[arg(long)]
         cron: Option<String>,
@@ -61,25 +59,29 @@ pub(crate) enum Action {
         options: Options,
     },
     /// Delete a schedule; its tasks stay.
-    Delete { id: Uuid },
+    Delete(ScheduleArgument),
     /// Pause a schedule until it is resumed.
     Pause {
-        id: Uuid,
+        #[command(flatten)]
+        schedule: ScheduleArgument,
+        /// Reason, shown with the schedule.
         #[arg(long)]
         reason: Option<String>,
     },
     /// Resume a paused schedule; ticks missed while paused do not fire.
-    Resume { id: Uuid },
+    Resume(ScheduleArgument),
     /// Create one task now, independent of the ticks.
     Trigger {
-        id: Uuid,
+        #[command(flatten)]
+        schedule: ScheduleArgument,
         /// Makes a repetition safe: the same key returns the first result.
         #[arg(long)]
         idempotency_key: Option<String>,
     },
     /// Show the next ticks.
     Next {
-        id: Uuid,
+        #[command(flatten)]
+        schedule: ScheduleArgument,
         /// Number of ticks.
         #[arg(short, default_value_t = 10)]
         n: u32,
@@ -129,7 +131,7 @@ impl RemoteAction for Action {
                 };
                 client.send_with(&create, &Conditions { idempotency_key, ..Conditions::default() }).await?
             }
-            Self::Update { id, cron, prompt, version, options } => {
+            Self::Update { schedule: ScheduleArgument { id }, cron, prompt, version, options } => {
                 let update = UpdateSchedule {
                     schedule_id: ScheduleId(id),
                     cron_expr: cron,
@@ -145,26 +147,30 @@ impl RemoteAction for Action {
                 let conditions = Conditions { expected_version: version, ..Conditions::default() };
                 client.send_with(&update, &conditions).await?
             }
-            Self::Delete { id } => client.send(&DeleteSchedule { schedule_id: ScheduleId(id) }).await?,
-            Self::Pause { id, reason } => {
+            Self::Delete(ScheduleArgument { id }) => {
+                client.send(&DeleteSchedule { schedule_id: ScheduleId(id) }).await?
+            }
+            Self::Pause { schedule: ScheduleArgument { id }, reason } => {
                 client.send(&PauseSchedule { schedule_id: ScheduleId(id), reason }).await?
             }
-            Self::Resume { id } => client.send(&ResumeSchedule { schedule_id: ScheduleId(id) }).await?,
-            Self::Trigger { id, idempotency_key } => {
+            Self::Resume(ScheduleArgument { id }) => {
+                client.send(&ResumeSchedule { schedule_id: ScheduleId(id) }).await?
+            }
+            Self::Trigger { schedule: ScheduleArgument { id }, idempotency_key } => {
                 let trigger = TriggerSchedule { schedule_id: ScheduleId(id) };
                 client.send_with(&trigger, &Conditions { idempotency_key, ..Conditions::default() }).await?
             }
-            Self::Get { id } => {
+            Self::Get(ScheduleArgument { id }) => {
                 serde_json::to_value(client.send(&GetSchedule { schedule_id: ScheduleId(id) }).await?)?
             }
-            Self::List { source_view, limit, cursor } => {
+            Self::List { source_view, page: PageArguments { limit, cursor } } => {
                 let query = ListSchedules { source_view_id: source_view, ..ListSchedules::default() };
                 let page = Page { limit: Some(limit), cursor, ..Page::default() };
                 let columns =
                     ["id", "active", "cron_expr", "timezone", "agent_name", "next_run_at", "prompt"];
                 return output.page(&client.send_with(&query, &page).await?, &columns);
             }
-            Self::Next { id, n } => {
+            Self::Next { schedule: ScheduleArgument { id }, n } => {
                 let query = PreviewSchedule { schedule_id: ScheduleId(id), n: Some(n) };
                 return output.page(&client.send(&query).await?, &["tick", "run_at"]);
             }

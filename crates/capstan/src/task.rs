@@ -14,9 +14,8 @@ use capstan_live::Place;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
-use uuid::Uuid;
 
-use crate::argument::{number_or_none, text, text_or_empty};
+use crate::argument::{PageArguments, TaskArgument, number_or_none, text, text_or_empty};
 use crate::output::{self, Format};
 use crate::remote_command::RemoteAction;
 
@@ -27,44 +26,54 @@ pub(crate) enum Action {
     /// List tasks, newest first.
     List(List),
     /// Show one task.
-    Get { id: Uuid },
+    Get(TaskArgument),
     /// Print a task's events until the task ends.
     Watch {
-        id: Uuid,
+        #[command(flatten)]
+        task: TaskArgument,
         /// Resume after this event id; without one from the start of the task.
         #[arg(long)]
         after: Option<Place>,
     },
     /// Send an input to a task: answer its question, or resume it.
     Input {
-        id: Uuid,
+        #[command(flatten)]
+        task: TaskArgument,
+        /// Message for the agent.
         message: String,
+        /// Makes a repetition safe: the same key returns the first result.
         #[arg(long)]
         idempotency_key: Option<String>,
     },
     /// Cancel a task.
     Cancel {
-        id: Uuid,
+        #[command(flatten)]
+        task: TaskArgument,
+        /// Reason, shown in the task's history.
         #[arg(long)]
         reason: Option<String>,
     },
     /// Retry a task that failed or was cancelled.
     Retry {
-        id: Uuid,
+        #[command(flatten)]
+        task: TaskArgument,
         /// Message for the agent; without one the last message is repeated.
         message: Option<String>,
     },
     /// Archive a task; an open one is cancelled first.
-    Archive { id: Uuid },
+    Archive(TaskArgument),
     /// Unarchive a task.
-    Unarchive { id: Uuid },
+    Unarchive(TaskArgument),
     /// Change a task; an empty value clears label, budget or deadline.
     Update(Update),
     /// Show a task's log lines.
     Logs {
-        id: Uuid,
+        #[command(flatten)]
+        task: TaskArgument,
+        /// Only lines after this one: the `next_cursor` of the previous page.
         #[arg(long)]
         after: Option<u64>,
+        /// Number of lines, at most 500.
         #[arg(long, default_value_t = 500)]
         limit: u32,
     },
@@ -96,7 +105,8 @@ pub(crate) struct Submit {
 
 #[derive(Args)]
 pub(crate) struct Update {
-    id: Uuid,
+    #[command(flatten)]
+    task: TaskArgument,
     /// Priority: low, normal, high or urgent.
     #[arg(long)]
     priority: Option<String>,
@@ -117,7 +127,7 @@ pub(crate) struct Update {
 impl Update {
     fn command(self) -> UpdateTask {
         UpdateTask {
-            task_id: TaskId(self.id),
+            task_id: TaskId(self.task.id),
             priority: self.priority,
             budget_usd: self.budget_usd.unwrap_or_default(),
             payload_json: self
@@ -136,14 +146,14 @@ pub(crate) struct List {
     /// States, separated by commas.
     #[arg(long, value_delimiter = ',', value_parser = text::<TaskState>)]
     state: Vec<TaskState>,
+    /// Only tasks of this agent, by id or key.
     #[arg(long)]
     agent: Option<String>,
+    /// Only tasks with this display label.
     #[arg(long)]
     label: Option<String>,
-    #[arg(long, default_value_t = 50)]
-    limit: u32,
-    #[arg(long)]
-    cursor: Option<String>,
+    #[command(flatten)]
+    page: PageArguments,
 }
 
 impl RemoteAction for Action {
@@ -187,14 +197,14 @@ impl RemoteAction for Action {
                     label: list.label,
                     ..ListTasks::default()
                 };
-                let page = Page { limit: Some(list.limit), cursor: list.cursor, ..Page::default() };
+                let page = Page { limit: Some(list.page.limit), cursor: list.page.cursor, ..Page::default() };
                 let columns = ["id", "state", "agent_name", "label", "message", "created_at"];
                 output.page(&client.send_with(&query, &page).await?, &columns)
             }
-            Self::Get { id } => {
+            Self::Get(TaskArgument { id }) => {
                 output.object(&client.send(&GetTask { task_id: TaskId(id), as_of: None }).await?)
             }
-            Self::Watch { id, after } => {
+            Self::Watch { task: TaskArgument { id }, after } => {
                 let after = after.map_or_else(|| "0".to_owned(), |place| place.to_string());
                 let follow = Follow { after: Some(after), query: Vec::new() };
                 let mut events = client.stream_task(id, follow);
@@ -210,25 +220,25 @@ impl RemoteAction for Action {
                 }
                 Ok(())
             }
-            Self::Input { id, message, idempotency_key } => {
+            Self::Input { task: TaskArgument { id }, message, idempotency_key } => {
                 let input = SubmitTaskInput::from_text(TaskId(id), message);
                 let conditions = Conditions { idempotency_key, ..Conditions::default() };
                 output.object(&client.send_with(&input, &conditions).await?)
             }
-            Self::Cancel { id, reason } => {
+            Self::Cancel { task: TaskArgument { id }, reason } => {
                 output.object(&client.send(&CancelTask { task_id: TaskId(id), reason }).await?.task)
             }
-            Self::Retry { id, message } => {
+            Self::Retry { task: TaskArgument { id }, message } => {
                 output.object(&client.send(&RetryTask { task_id: TaskId(id), message }).await?.task)
             }
-            Self::Archive { id } => {
+            Self::Archive(TaskArgument { id }) => {
                 output.object(&client.send(&ArchiveTask { task_id: TaskId(id) }).await?.task)
             }
-            Self::Unarchive { id } => {
+            Self::Unarchive(TaskArgument { id }) => {
                 output.object(&client.send(&UnarchiveTask { task_id: TaskId(id) }).await?.task)
             }
             Self::Update(update) => output.object(&client.send(&update.command()).await?.task),
-            Self::Logs { id, after, limit } => {
+            Self::Logs { task: TaskArgument { id }, after, limit } => {
                 let query = GetTaskLogs { task_id: TaskId(id), limit: Some(limit), cursor: after };
                 output.page(&client.send(&query).await?, &["ts", "stream", "data"])
             }
