@@ -9,14 +9,14 @@ use serde_json::{Map, Value};
 /// A failed call.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The server said no, and why.
-    #[error("get a yes from the server: {0}")]
+    /// The server refused the request, with its reasons.
+    #[error("complete the request: {0}")]
     Problem(Box<Problem>),
     /// The server was not reached, or the connection broke; a write may or may not have happened.
     #[error("reach the server")]
     Transport(#[source] reqwest::Error),
-    /// The connection of a stream broke without a word.
-    #[error("follow the stream: the server fell silent")]
+    /// The connection of a stream ended, or carried nothing for longer than the server's keep-alives are apart.
+    #[error("follow the stream: the connection was lost")]
     Silent,
     /// The log of a stream was reset, restored or cannot be read: there is nothing to resume.
     #[error("resume the stream after {after}: the log does not hold this place, begin again with 0")]
@@ -135,8 +135,9 @@ impl fmt::Display for Problem {
         if !text.is_empty() {
             write!(f, ": {text}")?;
         }
-        for fault in &self.errors {
-            write!(f, "; {} {}", fault.pointer, fault.message)?;
+        // The detail of a request with a single fault is that fault.
+        for fault in self.errors.iter().filter(|fault| !self.detail.contains(&fault.message)) {
+            write!(f, "; {}: {}", fault.pointer, fault.message)?;
         }
         Ok(())
     }
@@ -154,7 +155,16 @@ mod tests {
         assert_eq!(problem.code, "validation_failed");
         assert_eq!(problem.errors[0].pointer, "/message");
         assert_eq!(problem.rest["current_epoch"], 4);
-        assert_eq!(problem.to_string(), "validation_failed (422): no; /message message is required");
+        assert_eq!(problem.to_string(), "validation_failed (422): no; /message: message is required");
+    }
+
+    #[test]
+    fn a_single_fault_is_told_once() {
+        let body = br#"{"code":"validation_failed","detail":"/priority: \"foo\" is not supported",
+            "errors":[{"pointer":"/priority","message":"\"foo\" is not supported"}]}"#;
+        let error = Error::Problem(Box::new(Problem::read(422, None, body)));
+        let told = r#"complete the request: validation_failed (422): /priority: "foo" is not supported"#;
+        assert_eq!(error.to_string(), told);
     }
 
     #[test]

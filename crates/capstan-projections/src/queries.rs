@@ -63,7 +63,7 @@ pub struct Total {
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// The read models are unreachable, or being rebuilt.
-    #[error("the read models are not available")]
+    #[error("query the read models: they are not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The cursor is invalid for this list.
     #[error("read a page")]

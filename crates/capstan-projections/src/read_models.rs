@@ -17,7 +17,7 @@ const POOL_SIZE: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The address is not valid.
-    #[error("the database address is not valid")]
+    #[error("read the database address")]
     Address(#[source] tokio_postgres::Error),
     /// The pool could not be created.
     #[error("create the connection pool")]

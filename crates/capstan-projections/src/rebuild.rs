@@ -77,7 +77,7 @@ pub enum RebuildError {
     #[error("rebuild {0}: there is no such read model")]
     UnknownModel(String),
     /// Another rebuild is running.
-    #[error("another rebuild is running")]
+    #[error("rebuild: another rebuild is running")]
     Busy,
     /// The log is not the one the other models were folded from; rebuild all.
     #[error("rebuild some models: the log is not the one the others were folded from ({0})")]

@@ -21,7 +21,7 @@ pub(crate) struct Dev {
     #[arg(long, default_value = ".capstan")]
     data_dir: PathBuf,
     /// Listen address of the API; port 0 chooses a free one.
-    #[arg(long, default_value = "127.0.0.1:7070")]
+    #[arg(long, default_value = "127.0.0.1:7070", value_parser = loopback)]
     http: SocketAddr,
     /// Port of nats-server; 0 chooses a free one.
     #[arg(long, default_value_t = 0)]
@@ -43,6 +43,15 @@ pub(crate) struct Dev {
     class_concurrency: u32,
     #[command(flatten)]
     execution: Execution,
+}
+
+/// Reads a listen address that other machines cannot reach.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "must be an IP address and a port".to_owned())?;
+    let is_loopback = address.ip().is_loopback();
+    is_loopback.then_some(address).ok_or_else(|| {
+        "must be loopback, because capstan dev requires no token; use capstan serve".to_owned()
+    })
 }
 
 /// Flushing before an acknowledgement.
@@ -67,11 +76,6 @@ impl From<DurabilityArgument> for Durability {
 impl Dev {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let stopping = shutdown::token()?;
-        anyhow::ensure!(
-            self.http.ip().is_loopback(),
-            "listen on {}: capstan dev requires no token and listens on loopback only; use capstan serve",
-            self.http
-        );
         let runner = self.execution.runner(&self.data_dir.join("worker"))?;
         let launch = LaunchConfig {
             nats_port: self.nats_port,

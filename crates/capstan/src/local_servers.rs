@@ -7,6 +7,8 @@ use anyhow::Context;
 use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog};
 use clap::Args;
 
+use crate::output::WrongUsage;
+
 /// The servers of a tool: given ones, or those of a running `capstan dev`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LocalServers {
@@ -49,8 +51,12 @@ impl LocalServers {
 pub(crate) fn of_dev(data_dir: &Path, name: &str) -> anyhow::Result<String> {
     let path = data_dir.join("run.json");
     let text = std::fs::read(&path).with_context(|| {
-        format!("find {name}: it is not set, and capstan dev does not run on {}", data_dir.display())
+        WrongUsage(format!(
+            "find {name}: it is not set, and capstan dev does not run on {}",
+            data_dir.display()
+        ))
     })?;
-    let run: serde_json::Value = serde_json::from_slice(&text)?;
+    let run: serde_json::Value =
+        serde_json::from_slice(&text).with_context(|| format!("read {}", path.display()))?;
     run[name].as_str().map(str::to_owned).with_context(|| format!("find {name} in {}", path.display()))
 }

@@ -4,9 +4,13 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
+use capstan_projections::RebuildError;
 use clap::ValueEnum;
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::settings::SettingsFaults;
 
 /// Output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -81,10 +85,9 @@ impl Format {
 }
 
 /// Prints one line. Fails when the reader has closed the pipe, see [`failure`].
-pub(crate) fn line(text: &str) -> io::Result<()> {
+pub(crate) fn line(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{text}")?;
-    stdout.flush()
+    writeln!(stdout, "{text}").and_then(|()| stdout.flush()).context("write to standard output")
 }
 
 fn plain_table() -> comfy_table::Table {
@@ -117,12 +120,16 @@ pub(crate) struct TaskEnded(pub(crate) String);
 #[error("checks failed: {0}")]
 pub(crate) struct CheckFailed(pub(crate) usize);
 
+/// Arguments that clap cannot refuse.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct WrongUsage(pub(crate) String);
+
 /// Prints the chain of causes and returns the exit code.
 pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
-    let is_unread = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    };
-    if error.chain().any(is_unread) {
+    // Only the error of [`line`] is not below another one: a connection may have lost its pipe as well.
+    let printing = error.downcast_ref::<io::Error>();
+    if printing.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         // `capstan … | head` closes the pipe early.
         return ExitCode::SUCCESS;
     }
@@ -135,11 +142,41 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
         return ExitCode::FAILURE;
     }
     eprintln!("capstan: failed to {}", chain(error.as_ref()));
-    match error.downcast_ref::<capstan_client::Error>() {
-        Some(capstan_client::Error::Problem(_)) => ExitCode::from(3),
-        Some(error) if error.is_retryable() => ExitCode::from(4),
-        _ => ExitCode::FAILURE,
+    // A context is no cause, and is found by the error itself only.
+    let usage = error.is::<WrongUsage>().then(|| ExitCode::from(2));
+    usage.or_else(|| error.chain().find_map(exit_code)).unwrap_or(ExitCode::FAILURE)
+}
+
+/// The exit code of a cause that has one of its own.
+fn exit_code(cause: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
+    let (usage, refused, unreachable) = (ExitCode::from(2), ExitCode::from(3), ExitCode::from(4));
+    if cause.is::<SettingsFaults>() {
+        return Some(usage);
     }
+    if let Some(error) = cause.downcast_ref::<capstan_client::Error>() {
+        return match error {
+            capstan_client::Error::Problem(_) => Some(refused),
+            capstan_client::Error::Address { .. } => Some(usage),
+            capstan_client::Error::Transport(_) | capstan_client::Error::Silent => Some(unreachable),
+            capstan_client::Error::Diverged { .. }
+            | capstan_client::Error::Encode(_)
+            | capstan_client::Error::Decode { .. } => None,
+        };
+    }
+    if let Some(capstan_projections::ConnectError::Address(_)) = cause.downcast_ref() {
+        return Some(usage);
+    }
+    if let Some(RebuildError::UnknownModel(_)) = cause.downcast_ref() {
+        return Some(usage);
+    }
+    let is_unreachable =
+        matches!(cause.downcast_ref(), Some(capstan_projections::QueryError::Unavailable(_)))
+            || matches!(cause.downcast_ref(), Some(capstan_eventlog::ConnectError::Connect { .. }))
+            || matches!(cause.downcast_ref(), Some(capstan_eventlog::ReadError::Unavailable { .. }))
+            || cause.is::<async_nats::ConnectError>()
+            || (cause.is::<tokio_postgres::Error>()
+                && cause.source().is_some_and(<dyn std::error::Error>::is::<io::Error>));
+    is_unreachable.then_some(unreachable)
 }
 
 /// The chain of causes as one line. A cause that a library repeats in its own text is printed once.

@@ -10,6 +10,7 @@ use capstan_api::AdminToken;
 use capstan_envelope::redaction::REDACTED;
 use capstan_eventlog::DurabilityHint;
 use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Format, Serialized, Toml};
 use figment::value::{Dict, Num, Tag, Value};
 use serde::{Deserialize, Serialize};
@@ -96,7 +97,7 @@ pub(crate) struct Limits {
 
 /// All faults of the settings.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the settings are not valid:\n  {}", .0.join("\n  "))]
+#[error("read the settings:\n  {}", .0.join("\n  "))]
 pub(crate) struct SettingsFaults(pub(crate) Vec<String>);
 
 impl Settings {
@@ -291,7 +292,12 @@ impl Reading {
             Ok(_) => {
                 self.settings = std::mem::take(&mut self.settings).merge(Serialized::default(name, value));
             }
-            Err(error) => self.faults.push(format!("{name}: {} ({place})", error.kind)),
+            Err(error) => self.faults.push(match error.kind {
+                Kind::UnknownVariant(_, known) => {
+                    format!("{name}: must be one of {} ({place})", known.join(", "))
+                }
+                kind => format!("{name}: {kind} ({place})"),
+            }),
         }
     }
 
@@ -368,6 +374,7 @@ mod tests {
         assert_eq!(names, [&expected[..], &required].concat(), "{faults:?}");
         let environment = [("CAPSTAN_HTTP", "0.0.0.0:1"), ("CAPSTAN_ROLE", "king")];
         let faults = read("replicas = 2", &environment, &[("http", Some("here".to_owned()))]).unwrap_err();
+        assert_eq!(faults[0], "role: must be one of all, api, engine, projector (CAPSTAN_ROLE)");
         let names: Vec<_> = faults.iter().filter_map(|fault| fault.split(':').next()).collect();
         assert_eq!(
             names,

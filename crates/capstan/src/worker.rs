@@ -11,13 +11,15 @@ use capstan_worker::{
     runner_names,
 };
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
+use crate::output::WrongUsage;
 use crate::remote::Remote;
 use crate::shutdown;
 
 /// Lease attempts and execute them.
 #[derive(Args)]
+#[command(group(ArgGroup::new("work").args(["exec", "runner", "tools"]).required(true).multiple(true)))]
 pub(crate) struct WorkerCommand {
     #[command(flatten)]
     remote: Remote,
@@ -125,14 +127,14 @@ impl Execution {
         let options = RunnerOptions {
             exec: self.exec.clone(),
             claude: self.claude.clone(),
-            state_dir: self.state_dir.as_deref().map(std::path::absolute).transpose()?,
+            state_dir: self.state_dir.as_deref().map(absolute).transpose()?,
             stdin: self.stdin.into(),
             pass_env: self.pass_env.clone(),
             patience: Patience {
                 grace: Duration::from_millis(self.grace_ms),
                 wait_live: Duration::from_millis(self.wait_live_ms),
             },
-            ..RunnerOptions::new(std::path::absolute(default_state_dir)?)
+            ..RunnerOptions::new(absolute(default_state_dir)?)
         };
         let name = match &self.runner {
             Some(name) => name,
@@ -142,14 +144,18 @@ impl Execution {
         if name == AUTO {
             return Ok(Some(Arc::new(AutoRunner::new(&options))));
         }
-        let made = runner(name, &options).with_context(|| format!("there is no runner {name:?}"))?;
-        Ok(Some(made.with_context(|| format!("use the runner {name:?}"))?))
+        let made = runner(name, &options).with_context(|| format!("find the runner {name:?}"))?;
+        Ok(Some(made.with_context(|| WrongUsage(format!("use the runner {name:?}")))?))
     }
 
     /// True when tools are configured.
     pub(crate) fn has_tools(&self) -> bool {
         !self.tools.is_empty()
     }
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("use the folder {}", path.display()))
 }
 
 /// The folder for state of this user that is neither configuration nor cache.
@@ -192,10 +198,6 @@ impl WorkerCommand {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         let stopping = shutdown::token()?;
         let runner = self.execution.runner(&user_state_dir())?;
-        anyhow::ensure!(
-            runner.is_some() || self.execution.has_tools(),
-            "start a worker: one of --exec, --runner or --tool is required"
-        );
         let worker = build(self.remote.config(), &self.execution, runner, Duration::from_secs(30))?;
         worker.run(stopping).await.context("run the worker")
     }

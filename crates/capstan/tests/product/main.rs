@@ -19,6 +19,7 @@ mod secrets;
 mod settlement_kill;
 mod sse;
 mod tool_gate;
+mod usage;
 mod whole_story;
 mod why;
 mod worker_by_hand;
