@@ -55,6 +55,10 @@ fn refusal(problem: Problem, headers: &HeaderMap) -> Response {
 }
 
 async fn identify(app: &App, peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<Caller, Problem> {
+    if headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
+        let detail = "the header Authorization is given more than once";
+        return Err(Problem::new(Code::MalformedRequest, detail));
+    }
     let access = &app.config.access;
     match (headers.get(header::AUTHORIZATION), access) {
         (None, Access::Token(_)) => Err(Problem::new(Code::Unauthenticated, "a bearer token is required")),

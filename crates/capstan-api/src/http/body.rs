@@ -43,6 +43,14 @@ async fn read_within(
 }
 
 async fn collect(headers: &HeaderMap, body: Body, limit_bytes: usize) -> Result<Bytes, Problem> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if let Some(encoding) = encodings.find(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        let encoding = String::from_utf8_lossy(encoding.as_bytes());
+        drain(body.into_data_stream()).await;
+        let detail = format!("the body is encoded as {encoding}: send it without Content-Encoding");
+        return Err(Problem::new(Code::UnsupportedEncoding, detail));
+    }
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())

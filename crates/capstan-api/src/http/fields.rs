@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use capstan_contract::command::Unconditional;
 use chrono::DateTime;
+use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -47,6 +48,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Fields {
 
 /// The parameters of an address.
 fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
+    if percent_decode_str(uri.query().unwrap_or_default()).decode_utf8().is_err() {
+        return Err(Problem::new(Code::MalformedRequest, "the query string is not UTF-8"));
+    }
     let Query(parameters) = Query::try_from_uri(uri)
         .map_err(|_| Problem::new(Code::MalformedRequest, "the query string cannot be read"))?;
     Ok(parameters)

@@ -62,6 +62,7 @@ codes! {
     RequestTimeout, "request_timeout", 408, "The request did not arrive in time";
     RateLimited, "rate_limited", 429, "Too many requests";
     PayloadTooLarge, "payload_too_large", 413, "The payload is too large";
+    UnsupportedEncoding, "unsupported_encoding", 415, "The encoding of the body is not supported";
     ValidationFailed, "validation_failed", 422, "Validation failed";
     MessageRequired, "message_required", 422, "A message is required";
     InternalError, "internal_error", 500, "Internal error";

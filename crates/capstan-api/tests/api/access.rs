@@ -1,4 +1,4 @@
-//! Who may call.
+//! Access to the server: with a token, without one, and from a web page.
 
 use serde_json::json;
 
@@ -28,4 +28,11 @@ async fn a_web_page_cannot_command_a_server_without_a_token() {
     let body = json!({ "agent_id": "demo", "message": "x" }).to_string();
     let request = api.request("POST", "/v1/workspaces/dev/tasks").header("origin", "https://example.org");
     api.send(request.body(body)).await.expect_problem(403, "forbidden");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tokens_in_one_request_are_refused() {
+    let api = Api::start_with(with_token(ADMIN)).await;
+    let request = api.request("GET", "/v1/admin/projections").bearer_auth(ADMIN).bearer_auth(ADMIN);
+    api.send(request).await.expect_problem(400, "malformed_request");
 }

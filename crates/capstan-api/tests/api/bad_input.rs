@@ -251,3 +251,21 @@ async fn a_blank_parameter_counts_as_absent_in_every_query() {
     }
     assert!(tried >= 30, "only {tried} queries have parameters");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_that_cannot_be_read_as_they_are_meant_are_refused() {
+    let api = Api::start().await;
+    let tasks = "/v1/workspaces/dev/tasks";
+    let query = api.get(&format!("{tasks}?q=%ff%fe")).await;
+    query.expect_problem(400, "malformed_request");
+    assert_eq!(query.body["detail"], "the query string is not UTF-8");
+    api.get(&format!("{tasks}?q=%c3%a9+%EF%BF%BD")).await.expect(200);
+    let body = json!({ "agent_id": "demo", "message": "x" }).to_string();
+    let sent = |encoding: &str| {
+        api.send(api.request("POST", tasks).header("content-encoding", encoding).body(body.clone()))
+    };
+    let encoded = sent("gzip").await;
+    encoded.expect_problem(415, "unsupported_encoding");
+    assert!(encoded.body["detail"].as_str().unwrap().contains("gzip"), "{}", encoded.body);
+    sent("identity").await.expect(202);
+}
