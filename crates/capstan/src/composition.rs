@@ -104,6 +104,8 @@ impl Node {
         let any_log: Arc<dyn EventLog> = log.clone();
         let read_models = ReadModels::connect(&config.database_url)?;
         read_models.migrate().await.context("prepare the read models")?;
+        // A projector of another process announces its position only when it changes.
+        read_models.position().await.context("read the position of the read models")?;
         // Engine requests and bus commands have a separate connection: large reads must not delay them.
         let bus_client = jetstream
             .log_in(async_nats::ConnectOptions::new().name("capstan bus"))
@@ -163,7 +165,12 @@ impl Node {
         let projector_status = projector.as_ref().map(ProjectorHandle::status);
         let checks: Vec<Arc<dyn Check>> = vec![
             log.clone(),
-            Arc::new(ReadModelsCheck::new(read_models.clone(), projector_status.clone(), LAG_MAX)),
+            Arc::new(ReadModelsCheck::new(
+                read_models.clone(),
+                any_log.clone(),
+                projector_status.clone(),
+                LAG_MAX,
+            )),
             Arc::new(engine_check::EngineCheck(engine_client.clone())),
         ];
         let app = App::new(Parts {
@@ -236,7 +243,9 @@ impl Node {
         {
             Ok(_) => Ok(()),
             Err(problem) if problem.code.as_str() == exists => Ok(()),
-            Err(problem) => anyhow::bail!("{command}: {} ({})", problem.detail, problem.code.as_str()),
+            Err(problem) => {
+                anyhow::bail!("execute {command}: {} ({})", problem.detail, problem.code.as_str())
+            }
         }
     }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use capstan_eventlog::{JetStreamLog, ReadError};
+use capstan_eventlog::{EventLog, JetStreamLog, ReadError};
 use capstan_projections::{ProjectorState, ProjectorStatus, ReadModels};
+use chrono::Utc;
 use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -29,9 +30,9 @@ pub trait Check: Send + Sync {
 /// The finding of a check.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Finding {
-    /// True when it does not stand in the way of work.
+    /// True when the check passed.
     pub ok: bool,
-    /// The reason it is not, in one sentence.
+    /// The reason of a failure, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Further facts, for people.
@@ -40,12 +41,12 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// All is well.
+    /// A check that passed.
     pub fn ok() -> Self {
         Self { ok: true, reason: None, facts: BTreeMap::new() }
     }
 
-    /// Something stands in the way.
+    /// A check that failed, with its reason.
     pub fn failed(reason: impl Into<String>) -> Self {
         Self { ok: false, reason: Some(reason.into()), facts: BTreeMap::new() }
     }
@@ -64,7 +65,7 @@ impl Finding {
 pub(crate) struct Report {
     /// True when work is accepted.
     pub(crate) ready: bool,
-    /// Reasons why it is not.
+    /// Reasons of the failed checks.
     reasons: Vec<String>,
     /// Findings by check.
     checks: BTreeMap<&'static str, Finding>,
@@ -91,22 +92,47 @@ pub(crate) async fn report(checks: &[Arc<dyn Check>], stopping: bool) -> Report 
 }
 
 /// The read models: reachable, and followed closely enough.
-#[derive(Debug)]
 pub struct ReadModelsCheck {
     models: ReadModels,
+    log: Arc<dyn EventLog>,
     projector: Option<watch::Receiver<ProjectorStatus>>,
-    lag_seconds_max: f64,
+    lag_max: Duration,
 }
 
 impl ReadModelsCheck {
-    /// Checks Postgres and, where one runs here, the projector, which may lag this long before it counts.
+    /// Checks Postgres, and that the rows are at most `lag_max` behind the log: as the projector of this process says,
+    /// or by the checkpoint where it runs in another process.
     pub fn new(
         models: ReadModels,
+        log: Arc<dyn EventLog>,
         projector: Option<watch::Receiver<ProjectorStatus>>,
         lag_max: Duration,
     ) -> Self {
-        Self { models, projector, lag_seconds_max: lag_max.as_secs_f64() }
+        Self { models, log, projector, lag_max }
     }
+
+    /// Compares the checkpoint with the log. The lag is the age of the first commit that the rows do not show.
+    async fn compare(&self) -> Finding {
+        let Ok(position) = self.models.position().await else {
+            return Finding::failed("the read models cannot be reached");
+        };
+        let finding = match (self.log.holds(position).await, self.log.next(position).await) {
+            (Ok(false), _) => Finding::failed(DIVERGED),
+            (Ok(true), Ok(Some(next))) => {
+                let lag = (Utc::now() - next.recorded_at).to_std().unwrap_or_default();
+                if lag > self.lag_max { behind(lag.as_secs_f64()) } else { Finding::ok() }
+            }
+            (Ok(true), Ok(None)) => Finding::ok(),
+            (Err(_), _) | (_, Err(_)) => Finding::failed("the log cannot be compared with the read models"),
+        };
+        finding.with("position", json!(position))
+    }
+}
+
+const DIVERGED: &str = "STORE_DIVERGED: the rows were made from another log; rebuild them";
+
+fn behind(seconds: f64) -> Finding {
+    Finding::failed(format!("the read models are {seconds:.0} s behind"))
 }
 
 #[async_trait]
@@ -120,12 +146,10 @@ impl Check for ReadModelsCheck {
             return Finding::failed("the read models cannot be reached");
         }
         let Some(status) = self.projector.as_ref().map(|status| status.borrow().clone()) else {
-            return Finding::ok();
+            return self.compare().await;
         };
         let finding = match &status.state {
-            ProjectorState::Diverged { .. } => {
-                Finding::failed("STORE_DIVERGED: the rows were made from another log; rebuild them")
-            }
+            ProjectorState::Diverged { .. } => Finding::failed(DIVERGED),
             ProjectorState::WaitingForUpgrade { position, .. } => {
                 Finding::failed(format!("the event at {position} is newer than this build"))
             }
@@ -133,9 +157,7 @@ impl Check for ReadModelsCheck {
             ProjectorState::Rebuilding => Finding::failed("the tables are being made"),
             ProjectorState::Failing { .. } => Finding::failed("the projector fails and tries again"),
             ProjectorState::Stopped => Finding::failed("the projector is stopped"),
-            _ if status.lag_seconds > self.lag_seconds_max => {
-                Finding::failed(format!("the read models are {:.0} s behind", status.lag_seconds))
-            }
+            _ if status.lag_seconds > self.lag_max.as_secs_f64() => behind(status.lag_seconds),
             ProjectorState::Standby | ProjectorState::CatchingUp | ProjectorState::Live => Finding::ok(),
         };
         finding

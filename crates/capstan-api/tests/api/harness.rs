@@ -181,6 +181,7 @@ impl Api {
                 log.clone(),
                 Arc::new(ReadModelsCheck::new(
                     models.clone(),
+                    log.clone(),
                     Some(projector.status()),
                     Duration::from_secs(30),
                 )),

@@ -1,5 +1,9 @@
 //! Health, metrics, error pages, read models.
 
+use std::time::Duration;
+
+use capstan_api::{Check, ReadModelsCheck};
+use capstan_projections::ReadModels;
 use capstan_testkit::eventually::eventually;
 use serde_json::json;
 
@@ -38,4 +42,19 @@ async fn read_models_are_listed_and_made_anew() {
     assert_eq!(built["done"], true);
     assert_eq!(api.get(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200), shown);
     api.post("/v1/admin/projections/nonsense/rebuild", json!({})).await.expect_problem(404, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_without_a_projector_is_not_ready_while_the_rows_are_behind() {
+    let api = Api::start().await;
+    let rows = ReadModels::connect(&api.servers.fresh_database().await.unwrap()).unwrap();
+    rows.migrate().await.unwrap();
+    let look = async |limit| ReadModelsCheck::new(rows.clone(), api.log.clone(), None, limit).look().await;
+    let finding = look(Duration::ZERO).await;
+    assert!(!finding.ok && finding.reason.unwrap().contains("behind"));
+    assert!(look(Duration::from_hours(1)).await.ok);
+    // The rows that a projector keeps show the whole log.
+    let rows = ReadModels::connect(&api.database).unwrap();
+    api.get_now("/v1/workspaces/dev").await.expect(200);
+    assert!(ReadModelsCheck::new(rows, api.log.clone(), None, Duration::ZERO).look().await.ok);
 }
