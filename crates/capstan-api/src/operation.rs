@@ -90,6 +90,10 @@ pub enum Scope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", content = "schema", rename_all = "snake_case")]
 pub enum Answer {
+    /// One entity of the read models, with its version and the position it was read at.
+    Entity(&'static str),
+    /// An object computed from the read models, with the position it was read at.
+    View(&'static str),
     /// One object.
     Object(&'static str),
     /// One object, or null.

@@ -1,20 +1,18 @@
-//! The conventions of every response: correlation id, problem documents, position, metrics.
+//! The conventions of every response: correlation id, problem documents, metrics.
 
 use std::any::Any;
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use uuid::Uuid;
 
-use super::headers::{CORRELATION, POSITION, header_text};
+use super::headers::{CORRELATION, header_text};
 use super::responses::status;
-use crate::App;
 use crate::call::fresh_id;
 use crate::metric;
 use crate::problem::{self, Code, Problem};
@@ -24,7 +22,7 @@ use crate::problem::{self, Code, Problem};
 pub(crate) struct Correlation(pub(crate) Uuid);
 
 /// Wraps every route: sets the correlation id, renders problem documents, and records metrics.
-pub(crate) async fn answer(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn answer(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let correlation_id = request
         .headers()
@@ -44,11 +42,7 @@ pub(crate) async fn answer(State(app): State<Arc<App>>, mut request: Request, ne
         problem.log(correlation_id);
         response = render(&problem, correlation_id, response.headers());
     }
-    let headers = response.headers_mut();
-    headers.insert(CORRELATION, header_text(&correlation_id));
-    if !headers.contains_key(&POSITION) {
-        headers.insert(POSITION, header_text(&app.reads.position()));
-    }
+    response.headers_mut().insert(CORRELATION, header_text(&correlation_id));
     count(&method, route.as_ref(), response.status(), began);
     response
 }
@@ -79,13 +73,10 @@ fn render(problem: &Problem, correlation_id: Uuid, kept: &HeaderMap) -> Response
     let body = problem.document(correlation_id).to_json();
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static(problem::MEDIA_TYPE))];
     let mut response = (status(problem.status()), kind, Body::from(body)).into_response();
-    for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW, POSITION] {
+    for name in [header::RETRY_AFTER, header::WWW_AUTHENTICATE, header::ALLOW] {
         if let Some(value) = kept.get(&name) {
             response.headers_mut().insert(name, value.clone());
         }
-    }
-    if let Some(position) = problem.position {
-        response.headers_mut().insert(POSITION, header_text(&position));
     }
     response
 }

@@ -74,7 +74,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(Extension(&DOCUMENTS))
         .layer(Extension(operations()))
         .layer(CatchPanicLayer::custom(conventions::panicked))
-        .layer(from_fn_with_state(app.clone(), conventions::answer))
+        .layer(from_fn(conventions::answer))
         .with_state(app)
 }
 

@@ -16,7 +16,8 @@ impl App {
         }
         let detail =
             format!("the log does not hold position {position}: it was reset or restored, or is another log");
-        Err(Problem { position: Some(self.reads.position()), ..Problem::new(Code::PositionUnknown, detail) })
+        let known = Some(self.reads.position()).filter(|position| *position != Position::START);
+        Err(Problem { position: known, ..Problem::new(Code::PositionUnknown, detail) })
     }
 
     /// Waits until reads show everything up to `position`, which the log must hold. Rows of another history of the log

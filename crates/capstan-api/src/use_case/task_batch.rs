@@ -18,7 +18,7 @@ use crate::App;
 use crate::answered::Answered;
 use crate::problem::Problem;
 
-/// A task, the run it is about, and what they said since the cursors.
+/// A task, its newest run, its outputs, and its log lines and run events after the cursors.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct TaskEventBatch {
     task_id: TaskId,
@@ -93,6 +93,7 @@ impl Answer for GetTaskEventBatch {
             next_run_event_cursor = next(events.next_cursor.as_deref(), after);
             run_events = events.items;
         }
+        let position = task.position;
         Ok(Answered::json(&TaskEventBatch {
             task_id,
             run_id,
@@ -105,8 +106,9 @@ impl Answer for GetTaskEventBatch {
             outputs,
             next_log_cursor,
             next_run_event_cursor,
-            position: task.position,
-        }))
+            position,
+        })
+        .at(position))
     }
 }
 
@@ -124,6 +126,7 @@ impl Answer for GetWorkspaceLiveBatch {
         let tasks = app.reads.list(workspace, &TaskFilter::default(), &newest(LIMIT_MAX)).await?;
         let shown = OutputFilter { archived: Some(false), hidden: Some(false), ..OutputFilter::default() };
         let outputs = app.reads.list(workspace, &shown, &newest(OUTPUTS)).await?.items;
-        Ok(Answered::json(&WorkspaceLiveBatch { tasks: tasks.items, outputs, position: tasks.position }))
+        let position = tasks.position;
+        Ok(Answered::json(&WorkspaceLiveBatch { tasks: tasks.items, outputs, position }).at(position))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use capstan_api::{Operation, operations};
 use jsonschema::{Draft, Validator};
+use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 /// The document that is served; a test of the crate compares the two.
@@ -21,17 +22,17 @@ pub(crate) fn resolved(part: &'static Value) -> &'static Value {
 /// Validators by where their schema stands in the document.
 static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 
-/// What was asked, and how it was answered.
+/// A request and its answer.
 pub(crate) struct Exchange<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
     pub(crate) status: u16,
-    pub(crate) content_type: &'a str,
+    pub(crate) headers: &'a HeaderMap,
     pub(crate) body: &'a Value,
 }
 
 impl Exchange<'_> {
-    /// What the document does not say of this answer. Nothing when no operation was asked.
+    /// Refuses an answer that the document does not describe. A request of no operation passes.
     pub(crate) fn faults(&self) -> Result<(), String> {
         let Some(operation) = asked(self.method, self.path) else { return Ok(()) };
         let Self { method, path, status, .. } = self;
@@ -43,8 +44,9 @@ impl Exchange<'_> {
         if let Some(Value::String(to)) = said.get("$ref") {
             response = to.trim_start_matches('#').to_owned();
         }
+        self.header_faults(&response)?;
         // A media type is described with its parameters or without them.
-        let whole = self.content_type;
+        let whole = self.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let media = [whole, whole.split(';').next().unwrap_or_default()];
         let schemas = media.map(|media| format!("{response}/content/{}/schema", media.replace('/', "~1")));
         let Some(validator) = schemas.iter().find_map(|schema| validator(schema)) else {
@@ -60,9 +62,27 @@ impl Exchange<'_> {
             Err(format!("{method} {path}: {status} {faults:#?} {}", self.body))
         }
     }
+
+    /// Every described header must be present, and one of [`HEADERS`] that is present must be described.
+    fn header_faults(&self, response: &str) -> Result<(), String> {
+        let described = DOCUMENT.pointer(&format!("{response}/headers"));
+        let described = described.and_then(Value::as_object);
+        let is_described = |name: &str| described.is_some_and(|headers| headers.contains_key(name));
+        let missing = described.into_iter().flatten().find(|(name, _)| !self.headers.contains_key(*name));
+        if let Some((name, _)) = missing {
+            return Err(format!("{} {}: {} has no header {name}", self.method, self.path, self.status));
+        }
+        let unknown = HEADERS.iter().find(|name| self.headers.contains_key(**name) && !is_described(name));
+        unknown.map_or(Ok(()), |name| {
+            Err(format!("{} {}: {} has the header {name}", self.method, self.path, self.status))
+        })
+    }
 }
 
-/// What is wrong with the data of a frame of a live stream.
+/// Headers that no answer may have unless they are described.
+const HEADERS: [&str; 2] = ["capstan-position", "etag"];
+
+/// The faults in the data of a frame of a live stream.
 pub(crate) fn frame_faults(data: &Value) -> Vec<String> {
     let frame = validator("/components/schemas/LiveFrame").expect("it is described");
     frame.iter_errors(data).map(|error| error.to_string()).collect()
@@ -96,9 +116,22 @@ fn validator(pointer: &str) -> Option<Arc<Validator>> {
 
 #[test]
 fn an_answer_the_document_does_not_describe_is_noticed() {
-    let faults = |path, status, content_type, body: Value| {
-        Exchange { method: "GET", path, status, content_type, body: &body }.faults()
+    let header = HeaderValue::from_static;
+    let shown = |content_type| {
+        [
+            ("capstan-position", "0-7-9f3ac21b"),
+            ("capstan-correlation-id", "x"),
+            ("content-type", content_type),
+        ]
     };
+    let headers = |list: &[(&'static str, &'static str)]| {
+        list.iter().map(|(name, value)| (name.parse().unwrap(), header(value))).collect::<HeaderMap>()
+    };
+    let with_headers = |path, status, headers, body: Value| {
+        Exchange { method: "GET", path, status, headers: &headers, body: &body }.faults()
+    };
+    let faults =
+        |path, status, content_type, body| with_headers(path, status, headers(&shown(content_type)), body);
     let page = json!({ "items": [], "position": "0-7-9f3ac21b", "limit": 50 });
     let agents = "/v1/workspaces/dev/agents";
     assert_eq!(faults(agents, 200, "application/json; charset=utf-8", page.clone()), Ok(()));
@@ -113,7 +146,11 @@ fn an_answer_the_document_does_not_describe_is_noticed() {
         .is_err()
     );
     assert!(faults(agents, 200, "text/plain", page.clone()).is_err());
-    assert!(faults(agents, 418, "application/json", page).is_err());
+    assert!(faults(agents, 418, "application/json", page.clone()).is_err());
+    let json = shown("application/json");
+    assert!(with_headers(agents, 200, headers(&json[1..]), page.clone()).is_err(), "no position");
+    let with_version = [&json[..], &[("etag", "\"1\"")]].concat();
+    assert!(with_headers(agents, 200, headers(&with_version), page).is_err(), "a list has no version");
     assert!(faults("/v1/workspaces/dev/agents/defaults", 200, "application/json", json!([])).is_err());
     assert_eq!(frame_faults(&json!({ "event": "end", "position": "0-7-9f3ac21b" })), Vec::<String>::new());
     assert!(!frame_faults(&json!({ "event": "end" })).is_empty());

@@ -108,7 +108,9 @@ fn every_operation_has_typed_answers_and_errors() {
                 Answer::Receipt(entity) => {
                     assert_eq!(name, Some(format!("{}Reply", pascal(entity)).as_str()));
                 }
-                Answer::Object(object) => assert_eq!(name, Some(pascal(object).as_str())),
+                Answer::Entity(object) | Answer::View(object) | Answer::Object(object) => {
+                    assert_eq!(name, Some(pascal(object).as_str()));
+                }
                 Answer::Stream => assert_eq!(name, Some("LiveFrame")),
                 Answer::Maybe(_) | Answer::Array(_) | Answer::Text(_) => {}
             }

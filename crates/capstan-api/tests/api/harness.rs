@@ -56,7 +56,7 @@ impl Drop for Api {
     }
 }
 
-/// What the server said.
+/// The server's answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -227,7 +227,7 @@ impl Api {
             method: method.as_str(),
             path: &path,
             status: answer.status,
-            content_type: answer.header("content-type"),
+            headers: &answer.headers,
             body: &answer.body,
         };
         exchange.faults().unwrap_or_else(|faults| panic!("not as /openapi.json describes it: {faults}"));
@@ -304,7 +304,7 @@ impl Api {
         Lease { attempt_id, epoch: task.epoch, run_id: run_id.to_string() }
     }
 
-    /// What the task's newest run tells its agent.
+    /// The prompt of the task's newest run.
     pub(crate) async fn prompt(&self, task: &str) -> String {
         let stream = StreamId::new(Workspace::new("dev").expect("a name"), "task", task).expect("a stream");
         let loaded = self.tasks.refresh(&stream).await.expect("the task loads");
@@ -336,7 +336,7 @@ impl Api {
     }
 }
 
-/// What a message says.
+/// The payload of a message as JSON.
 pub(crate) fn json_of(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).expect("JSON")
 }
@@ -372,7 +372,7 @@ pub(crate) async fn issue(api: &Api, workspace: &str, scopes: &[&str]) -> String
     issued["secret"].as_str().expect("a secret").to_owned()
 }
 
-/// What a worker holds.
+/// A lease held by a worker.
 pub(crate) struct Lease {
     pub(crate) attempt_id: String,
     pub(crate) epoch: u64,

@@ -96,21 +96,24 @@ fn responses(operation: &Operation, components: &Components) -> Value {
     let mut responses = Map::new();
     for status in operation.statuses {
         let headers = match operation.answer {
-            Answer::Object(_) | Answer::Receipt(_) => {
-                &["capstan-position", "capstan-correlation-id", "etag"][..]
+            Answer::Entity(_) | Answer::Receipt(_) => {
+                &["capstan-correlation-id", "capstan-position", "etag"][..]
             }
-            _ => &["capstan-position", "capstan-correlation-id"],
+            Answer::View(_) | Answer::List(_) => &["capstan-correlation-id", "capstan-position"],
+            Answer::Object(_) | Answer::Maybe(_) | Answer::Array(_) | Answer::Stream | Answer::Text(_) => {
+                &["capstan-correlation-id"]
+            }
         };
         let headers: Map<String, Value> =
             headers.iter().map(|name| ((*name).to_owned(), header(name))).collect();
-        let mut response = json!({ "description": description(*status), "headers": headers });
+        let mut response = json!({ "description": description(operation, *status), "headers": headers });
         let (media, schema) = content(operation, components);
         response["content"] = json!({ media: { "schema": schema } });
         responses.insert(status.to_string(), response);
     }
     if operation.name == "GetReadiness" {
         responses.insert("503".to_owned(), json!({
-            "description": "a readiness check failed", "content": { "application/json": { "schema": components.reference("readiness") } },
+            "description": "a readiness check failed", "headers": { "capstan-correlation-id": header("capstan-correlation-id") }, "content": { "application/json": { "schema": components.reference("readiness") } },
         }));
     }
     for status in problems(operation) {
@@ -125,18 +128,19 @@ fn header(name: &str) -> Value {
     json!({ "$ref": format!("#/components/headers/{}", pascal(name)) })
 }
 
-fn description(status: u16) -> &'static str {
-    match status {
-        201 => "created",
-        202 => "accepted",
-        _ => "done",
+fn description(operation: &Operation, status: u16) -> &'static str {
+    match (operation.answer, status) {
+        (_, 201) => "created",
+        (_, 202) => "accepted",
+        (Answer::Receipt(_), _) => "the command took effect, or had taken it before",
+        _ => "the answer",
     }
 }
 
 /// The media type and the schema of a successful response.
 pub(crate) fn content(operation: &Operation, components: &Components) -> (&'static str, Value) {
     let schema = match operation.answer {
-        Answer::Object(name) => components.reference(name),
+        Answer::Entity(name) | Answer::View(name) | Answer::Object(name) => components.reference(name),
         Answer::Maybe(name) => or_null(&components.reference(name)),
         Answer::Array(name) => json!({ "type": "array", "items": components.reference(name) }),
         Answer::List(name) => components.reference(&page_name(name)),
@@ -160,7 +164,7 @@ fn problems(operation: &Operation) -> BTreeSet<u16> {
         statuses.extend([409, 504]);
     }
     if operation.method != Verb::Get {
-        statuses.extend([409, 413]);
+        statuses.extend([409, 413, 415]);
     }
     if operation.bus.is_some() {
         statuses.insert(412);
@@ -183,21 +187,21 @@ pub(super) fn problem_responses(components: &Components) -> Map<String, Value> {
             429 | 503 | 504 => Some("retry-after"),
             _ => None,
         };
-        if let Some(name) = name {
-            response["headers"] = json!({ name: header(name) });
-        }
+        let names = std::iter::once("capstan-correlation-id").chain(name);
+        response["headers"] = names.map(|name| (name.to_owned(), header(name))).collect();
         (format!("Problem{status}"), response)
     });
     responses.collect()
 }
 
 pub(super) fn response_headers() -> Value {
-    let text = |about: &str| json!({ "description": about, "schema": { "type": "string" } });
+    let text =
+        |about: &str| json!({ "description": about, "required": true, "schema": { "type": "string" } });
     json!({
-        "CapstanPosition": text("The log position of this response."),
+        "CapstanPosition": text("The log position that this response shows. Responses that show none have no such header."),
         "CapstanCorrelationId": text("The id of this request in logs and problem documents."),
         "Etag": text("The version of the entity, for `If-Match`."),
-        "RetryAfter": { "description": "Seconds to wait.", "schema": { "type": "integer" } },
+        "RetryAfter": { "description": "Seconds to wait.", "required": true, "schema": { "type": "integer" } },
         "WwwAuthenticate": text("The authentication scheme."),
     })
 }

@@ -19,7 +19,13 @@ pub(super) fn add(components: &mut Components, operations: &[Operation]) {
                 }
                 components.insert(reply_name(entity), reply);
             }
-            Answer::Object(_) | Answer::Maybe(_) | Answer::Array(_) | Answer::Stream | Answer::Text(_) => {}
+            Answer::Entity(_)
+            | Answer::View(_)
+            | Answer::Object(_)
+            | Answer::Maybe(_)
+            | Answer::Array(_)
+            | Answer::Stream
+            | Answer::Text(_) => {}
         }
     }
     let status = json!({ "type": "integer", "minimum": 200, "maximum": 299, "description": "HTTP status." });

@@ -15,7 +15,7 @@ use super::{
     worker_calls,
 };
 use crate::App;
-use crate::operation::Answer::{Array, List, Maybe, Object, Receipt, Stream, Text};
+use crate::operation::Answer::{Array, Entity, List, Maybe, Object, Receipt, Stream, Text, View};
 use crate::operation::Verb::{Get, Post};
 use crate::operation::{Answer, Operation, Scope, Verb};
 use crate::use_case::dead_letters::{GetDeadLetter, ListDeadLetters};
@@ -51,7 +51,7 @@ const OK: &[u16] = &[200];
 pub(crate) static ROUTES: &[Route] = &[
     command::<body::CreateWorkspace>(CREATED, "workspace", "creates a workspace").admin(),
     command::<body::UpdateWorkspace>(OK, "workspace", "updates a workspace and its settings").admin(),
-    query::<query::GetWorkspace>(Object("workspace"), "one workspace"),
+    query::<query::GetWorkspace>(Entity("workspace"), "one workspace"),
 
     command::<body::IssueToken>(CREATED, "token", "issues a token; only this response contains its secret").admin(),
     query::<query::ListTokens>(List("token"), "the tokens of a workspace, without their secrets").admin(),
@@ -61,18 +61,18 @@ pub(crate) static ROUTES: &[Route] = &[
     command::<body::UpdateAgent>(OK, "agent", "updates an agent; null clears a field"),
     command::<body::DeleteAgent>(OK, "cancelled_tasks", "deletes an agent"),
     query::<query::ListAgents>(List("agent"), "the agents of a workspace"),
-    query::<query::GetAgent>(Object("agent"), "one agent, by id, key or similar name"),
+    query::<query::GetAgent>(Entity("agent"), "one agent, by id, key or similar name"),
     query::<query::GetDefaultConfig>(Object("agent-defaults"), "the default configuration of an agent"),
-    query::<query::GetAgentStats>(Object("agent-stats"), "agent statistics"),
+    query::<query::GetAgentStats>(View("agent-stats"), "agent statistics"),
 
     command::<body::UpsertChannelBinding>(OK, "channel", "binds a channel address to the workspace"),
     command::<body::DeleteChannelBinding>(OK, "channel", "releases a channel address"),
     query::<query::ListChannelBindings>(List("channel"), "the channel bindings of a workspace"),
-    query::<query::GetChannelBinding>(Object("channel"), "one channel binding"),
+    query::<query::GetChannelBinding>(Entity("channel"), "one channel binding"),
 
     command::<body::ConfigureClass>(OK, "class", "sets the limits of an execution class, pauses or resets it"),
     query::<query::ListClasses>(List("class"), "execution classes with settings or history"),
-    query::<query::GetClass>(Object("class"), "one execution class"),
+    query::<query::GetClass>(Entity("class"), "one execution class"),
 
     command::<body::CreateSchedule>(CREATED, "schedule", "creates a schedule"),
     command::<body::UpdateSchedule>(OK, "schedule", "updates a schedule"),
@@ -81,7 +81,7 @@ pub(crate) static ROUTES: &[Route] = &[
     command::<body::ResumeSchedule>(OK, "schedule", "resumes a schedule"),
     command::<body::TriggerSchedule>(ACCEPTED, "task", "creates one task from a schedule now"),
     query::<query::ListSchedules>(List("schedule"), "the schedules of a workspace, filtered"),
-    query::<query::GetSchedule>(Object("schedule"), "one schedule"),
+    query::<query::GetSchedule>(Entity("schedule"), "one schedule"),
     query::<query::PreviewSchedule>(Object("schedule-preview"), "the next ticks of a schedule"),
 
     command::<body::AcceptAgentCommand>(ACCEPTED, "task", "creates a task for an agent, or continues its session"),
@@ -94,11 +94,11 @@ pub(crate) static ROUTES: &[Route] = &[
     command::<body::PublishSourceEvent>(ACCEPTED, "event", "publishes an event of an external source; wakes the tasks that watch for it"),
     query::<query::ListSubtasks>(List("task"), "the subtasks of a task, optionally by the outputs they were created for"),
     query::<query::ListTasks>(List("task"), "tasks, filtered"),
-    query::<query::GetTask>(Object("task"), "one task"),
+    query::<query::GetTask>(Entity("task"), "one task"),
     query::<query::ListTaskRuns>(List("run"), "the runs of a task"),
     query::<query::ListTaskOutputs>(List("output"), "the outputs of a task"),
     query::<query::ListTaskInputs>(List("input"), "the inputs of a task"),
-    query::<query::GetTaskTree>(Object("task-tree"), "a task with all its subtasks, with costs"),
+    query::<query::GetTaskTree>(View("task-tree"), "a task with all its subtasks, with costs"),
     query::<query::GetTaskHistory>(List("history-entry"), "the events of a task"),
     query::<query::GetTaskLogs>(List("log-entry"), "the log lines of a task"),
     query::<query::WhyIsTaskWaiting>(Object("why"), "the reasons why a task is not running"),
@@ -106,25 +106,25 @@ pub(crate) static ROUTES: &[Route] = &[
     command::<body::EnqueueRunInput>(ACCEPTED, "task", "submits an input to the task of a run"),
     command::<body::CancelRun>(ACCEPTED, "task", "cancels a run"),
     query::<query::ListRuns>(List("run"), "runs, filtered"),
-    query::<query::GetRun>(Object("run"), "one run"),
+    query::<query::GetRun>(Entity("run"), "one run"),
 
     query::<query::ListRunSnapshots>(List("run-snapshot"), "the state of a run after each change"),
     query::<query::ListRunEvents>(List("log-entry"), "the steps of the agent of a run"),
     query::<query::GetRunInteraction>(Object("interaction"), "the interaction state of a run: working, waiting for input or closed"),
 
     query::<query::ListOutputs>(List("output"), "the outputs of a workspace, filtered"),
-    query::<query::GetOutput>(Object("output"), "one output"),
+    query::<query::GetOutput>(Entity("output"), "one output"),
     command::<body::ArchiveOutput>(OK, "output", "archives an output"),
     command::<body::ArchiveAllOutputs>(OK, "archived", "archives outputs of a workspace"),
     command::<body::CreateTaskOutput>(CREATED, "output", "adds an output to a task"),
     command::<body::AppendTaskOutputRows>(OK, "output", "appends rows to an output of a task"),
     command::<body::FinalizeTaskOutput>(OK, "output", "finalizes an output of a task with its summary"),
-    query::<query::GetTaskOutput>(Object("output"), "one output of a task"),
+    query::<query::GetTaskOutput>(Entity("output"), "one output of a task"),
     query::<query::ListInbox>(List("blocker"), "the open questions of all tasks"),
 
     post("ExecuteBatch", "/v1/workspaces/{workspace}/commands", Scope::Command, Array("batch-answer"), "executes up to 1000 commands, each with its own answer", to!(batches::commands)),
-    query::<query::GetTaskEventBatch>(Object("task-event-batch"), "a task with its new log lines, run events and outputs"),
-    query::<query::GetWorkspaceLiveBatch>(Object("workspace-live-batch"), "the newest tasks and outputs"),
+    query::<query::GetTaskEventBatch>(View("task-event-batch"), "a task with its new log lines, run events and outputs"),
+    query::<query::GetWorkspaceLiveBatch>(View("workspace-live-batch"), "the newest tasks and outputs"),
 
     stream::<SubscribeWorkspaceLive>("the events of a workspace as they happen", to!(live::of_workspace)),
     stream::<SubscribeTaskLive>("the events of a task as they happen", to!(live::of_task)),
