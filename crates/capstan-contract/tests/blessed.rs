@@ -1,4 +1,4 @@
-//! What a release has shipped is blessed: samples never change, schemas only gain optional properties.
+//! Files of a release are blessed: samples never change, schemas only gain optional properties.
 //!
 //! Compares the working tree with the newest release (a tag `v<number>…`) that HEAD descends from. Before the first
 //! release nobody holds data or clients, so formats are free; the comparison is then skipped and says so.

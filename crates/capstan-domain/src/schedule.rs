@@ -43,7 +43,7 @@ pub enum Rejection {
     #[error("the schedule is not valid")]
     Invalid(Vec<Fault>),
     /// The prompt is too long.
-    #[error("the prompt exceeds {limit_bytes} bytes")]
+    #[error("prompt exceeds {limit_bytes} bytes")]
     TooLarge {
         /// The limit.
         limit_bytes: usize,

@@ -22,7 +22,7 @@ use crate::{Fault, Faults, Requested};
 /// A command on the session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Command {
-    /// What the caller sent.
+    /// The command as the caller sent it.
     pub body: AcceptAgentCommand,
     /// The session's name: that of the command, without blanks around it.
     pub session_id: String,

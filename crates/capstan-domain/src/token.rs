@@ -52,7 +52,7 @@ pub struct IssueToken {
     pub name: String,
     /// Scopes of the token; `admin` implies the others.
     pub scopes: Vec<Scope>,
-    /// From when on it is no longer good; for ever when absent.
+    /// Time from which the token is refused; absent for a token without expiry.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
@@ -105,7 +105,7 @@ pub struct Issued {
     pub secret_hash: String,
     /// The last characters of the token, to tell tokens apart.
     pub last_four: String,
-    /// From when on it is no longer good.
+    /// Time from which the token is refused; absent for a token without expiry.
     pub expires_at: Option<DateTime<Utc>>,
     /// Time of the event.
     pub issued_at: DateTime<Utc>,

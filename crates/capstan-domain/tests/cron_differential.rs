@@ -96,7 +96,7 @@ fn flags(text: &str, (least, greatest): (usize, usize), names: &str) -> Vec<bool
         .collect()
 }
 
-/// What the wall of a zone shows.
+/// The local time of a zone.
 fn wall(zone: Tz, instant: DateTime<Utc>) -> NaiveDateTime {
     let utc = instant.naive_utc();
     utc + Duration::seconds(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc().into())

@@ -1,4 +1,4 @@
-//! What holds for a task after any sequence of commands, and of facts.
+//! Laws that hold for a task after any sequence of commands and facts.
 //!
 //! Commands come from a generator that mostly asks what the present state allows, and sometimes what it does
 //! not. `PROPTEST_CASES` sets the number of cases of each law (256 when absent); raise it before a release.

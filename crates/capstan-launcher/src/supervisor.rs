@@ -60,7 +60,7 @@ pub enum StartError {
         lock: PathBuf,
     },
     /// It ended instead of serving.
-    #[error("start {name}: it ended with {status}; the end of {} says:\n{said}", .log.display())]
+    #[error("start {name}: it ended with {status}; last lines of {}:\n{tail}", .log.display())]
     Ended {
         /// The server.
         name: &'static str,
@@ -69,24 +69,24 @@ pub enum StartError {
         /// Its log.
         log: PathBuf,
         /// The end of its log.
-        said: String,
+        tail: String,
     },
     /// It runs but does not answer.
-    #[error("start {name}: no answer within {}s; the end of {} says:\n{said}", READY_LIMIT.as_secs(), .log.display())]
+    #[error("start {name}: no answer within {} s; last lines of {}:\n{tail}", READY_LIMIT.as_secs(), .log.display())]
     Silent {
         /// The server.
         name: &'static str,
         /// Its log.
         log: PathBuf,
         /// The end of its log.
-        said: String,
+        tail: String,
     },
 }
 
 impl StartError {
     /// True when another port could help.
     pub(crate) fn port_was_taken(&self) -> bool {
-        matches!(self, Self::Ended { said, .. } if said.to_lowercase().contains("address already in use"))
+        matches!(self, Self::Ended { tail, .. } if tail.to_lowercase().contains("address already in use"))
     }
 }
 
@@ -203,16 +203,16 @@ async fn run(program: &Program) -> Result<Child, StartError> {
     let command = (program.command)().stdin(guard).stdout(out).stderr(err).death_signal(program.death_signal);
     let mut child = command.spawn().await.map_err(|source| StartError::Spawn { name, source })?;
 
-    let said = || log_tail::since(log, before);
+    let tail = || log_tail::since(log, before);
     let served = tokio::select! {
         () = program.greeting.answered() => true,
         status = child.wait() => {
             let status = status.map_err(|source| StartError::Spawn { name, source })?;
-            return Err(StartError::Ended { name, status, log: log.clone(), said: said() });
+            return Err(StartError::Ended { name, status, log: log.clone(), tail: tail() });
         }
         () = sleep(READY_LIMIT) => false,
     };
-    if served { Ok(child) } else { Err(StartError::Silent { name, log: log.clone(), said: said() }) }
+    if served { Ok(child) } else { Err(StartError::Silent { name, log: log.clone(), tail: tail() }) }
 }
 
 fn open_log(path: &PathBuf) -> io::Result<(File, u64)> {

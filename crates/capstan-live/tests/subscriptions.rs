@@ -1,4 +1,4 @@
-//! What subscribers may rely on: nothing missed, nothing repeated, or told where to resume.
+//! Guarantees to subscribers: nothing missed, nothing repeated, or told where to resume.
 //!
 //! `PROPTEST_CASES=500` looks harder.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]

@@ -48,5 +48,5 @@ fn admit(present: u64, max: u32, what: &str) -> Result<(), Problem> {
     if present < u64::from(max) {
         return Ok(());
     }
-    Err(Problem::new(Code::QuotaExceeded, format!("quota reached: at most {max} {what}")))
+    Err(Problem::new(Code::QuotaExceeded, format!("the quota of {what} is reached: {max}")))
 }

@@ -96,14 +96,14 @@ impl WorkerCall for CheckToolCall {
     }
 }
 
-/// What the workspace has decided, as the log has it now: a rule that was made stricter holds at once.
+/// The workspace's rules as the log has them now: a stricter rule applies at once.
 async fn settings(app: &App, workspace: &Workspace) -> Result<Settings, Problem> {
     let stream = streams::workspace(workspace)?;
     let loaded = app.dispatch.workspaces.refresh(&stream).await?;
     loaded.state.settings().cloned().ok_or_else(|| Problem::not_found("workspace"))
 }
 
-/// Who can carry out a call of the tool once it is approved.
+/// The executor of a call of the tool once it is approved.
 async fn executor(app: &App, workspace: &Workspace, settings: &Settings, tool: &str) -> Option<ToolExecutor> {
     if settings.tools.contains_key(tool) {
         return Some(ToolExecutor::Http);

@@ -20,7 +20,7 @@ use crate::problem::Problem;
 pub(crate) struct Why {
     task_id: TaskId,
     state: TaskState,
-    /// None for a task that runs or is over.
+    /// The reasons; empty for a task that runs or has ended.
     reasons: Vec<Reason>,
 }
 
@@ -28,9 +28,9 @@ pub(crate) struct Why {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Reason {
-    /// The queue's.
+    /// A reason of the queue.
     Queued(WaitingReason),
-    /// The task's own.
+    /// A reason in the task itself.
     Own(OwnReason),
 }
 
@@ -39,9 +39,9 @@ enum Reason {
 enum OwnReason {
     /// A question is open.
     WaitingForAnswer { blocker_id: capstan_domain::id::BlockerId, summary: String },
-    /// An approved tool call is being carried out.
+    /// An approved tool call is not finished.
     ToolCall { tool_call_id: capstan_domain::id::ToolCallId, tool: String },
-    /// A budget is spent; it goes on once there is room.
+    /// A budget is spent; the task continues when the budget is raised.
     WaitingForBudget { blocker_id: capstan_domain::id::BlockerId, scope: BudgetScope, summary: String },
     /// A timer will wake it.
     Sleeping { until: DateTime<Utc> },

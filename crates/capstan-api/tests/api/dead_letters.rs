@@ -1,4 +1,4 @@
-//! What was set aside, looked at and settled by an operator.
+//! Dead letters, shown to an operator and settled by hand.
 
 use async_nats::{HeaderMap, jetstream};
 use capstan_testkit::eventually::eventually;

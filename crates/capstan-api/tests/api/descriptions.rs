@@ -1,4 +1,4 @@
-//! What the published descriptions say, held against what the server does.
+//! The published descriptions, compared with the behaviour of the server.
 
 use capstan_api::{Answer, Operation, Scope, Verb, operations};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! What callers are told while a server is gone, and that it heals.
+//! Answers while NATS or Postgres is down, and after it is back.
 
 use capstan_testkit::eventually::eventually;
 use serde_json::json;

@@ -18,7 +18,7 @@ fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
     after.split_once(to).map_or(after, |(part, _)| part)
 }
 
-/// What stands in backticks.
+/// The text in backticks.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

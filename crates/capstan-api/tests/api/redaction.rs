@@ -1,4 +1,4 @@
-//! What callers hand over is kept as it came and shown without its secrets, wherever it is shown.
+//! Input of callers is stored as it came and shown without its secrets everywhere.
 
 use serde_json::{Value, json};
 

@@ -18,7 +18,7 @@ async fn post(api: &Api, path: &str, body: Value) -> Value {
     answer.body
 }
 
-/// What one finds: up to the end of the answer, or of what a stream has said by now.
+/// The body of an answer, or the frames that a stream has sent so far.
 async fn found(response: reqwest::Response) -> (u16, String) {
     let status = response.status().as_u16();
     let mut chunks = response.bytes_stream();
@@ -189,7 +189,7 @@ async fn one_workspace_finds_nothing_of_another_on_any_route() {
     }
 }
 
-/// How many commits of the workspace `dev` came after a position.
+/// Number of commits of the workspace `dev` after a position.
 async fn head_without_mine(api: &Api, after: capstan_envelope::Position) -> usize {
     use capstan_eventlog::EventLog as _;
     let (mut count, mut position) = (0, after);

@@ -1,4 +1,4 @@
-//! What the holder of a lease may do, and what nobody else may.
+//! Calls that only the holder of a lease may make.
 
 use serde_json::json;
 

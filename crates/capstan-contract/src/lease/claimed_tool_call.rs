@@ -45,7 +45,7 @@ pub struct ToolClaim {
 
 /// A text that is no claim.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("read a claim from this text")]
+#[error("must be a claim: <workspace>.<task id>.<tool call id>.<number of the try>")]
 pub struct ParseToolClaimError;
 
 impl fmt::Display for ToolClaim {

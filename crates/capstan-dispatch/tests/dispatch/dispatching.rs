@@ -1,4 +1,4 @@
-//! What the dispatch loop promises, on the log in memory and a toy decider: a till that takes and gives coins.
+//! The promises of the dispatch loop, on the log in memory and a toy decider: a till that takes and gives coins.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;

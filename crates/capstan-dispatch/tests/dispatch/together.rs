@@ -1,4 +1,4 @@
-//! What a command over two streams promises: both change or neither, on what both are, once.
+//! The promises of a command over two streams: both change or neither, on what both are, once.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -297,7 +297,10 @@ pub(super) fn defer(
     let input = task.input(command.input_id).ok_or(Rejection::PartNotFound("input"))?;
     let is_held_elsewhere = matches!(&input.state, InputState::Claimed(by) if by != attempt_id);
     if input.state == InputState::Consumed || is_held_elsewhere {
-        return Err(Rejection::invalid("/input_id", "the agent has the input"));
+        return Err(Rejection::invalid(
+            "/input_id",
+            "the input was acknowledged, or is claimed by another attempt",
+        ));
     }
     let reason = command.reason.trim();
     if reason.is_empty() {

@@ -26,7 +26,7 @@ use crate::commands::{
     accept, change, child_ended, claim, finish, lease, question, say, say_somehow, say_with, task_id,
 };
 
-/// How a task begins.
+/// The beginning of a task.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Birth {
     pub(crate) delay_ms: Option<i64>,
@@ -37,7 +37,7 @@ pub(crate) struct Birth {
     pub(crate) retry_delay_ms: i64,
 }
 
-/// What happens next, to be read in the light of the state.
+/// The next step; the state gives it its meaning.
 #[derive(Clone, Debug)]
 pub(crate) struct Move {
     pub(crate) kind: Kind,
@@ -193,7 +193,7 @@ pub(crate) fn play(birth: &Birth, moves: &[Move]) -> Vec<Step> {
     steps
 }
 
-/// What brings the task nearer to its end, and when.
+/// The command that brings the task nearer to its end, with its time.
 pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<Requested<Command>> {
     if let Some(live) = &task.live {
         let attempt_id = live.attempt_id.clone();

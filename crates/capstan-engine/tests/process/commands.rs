@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::world::GRACE_MS;
 
-/// How a task is born.
+/// The first commands of a task.
 #[derive(Clone, Debug)]
 pub(crate) struct Birth {
     pub(crate) session: String,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What an endpoint has seen, by idempotency key.
+/// The requests of an endpoint, by idempotency key.
 pub(crate) type Seen = Arc<Mutex<BTreeMap<String, u32>>>;
 
 /// A running endpoint. It does each key once, as a tool should, and counts how often it was asked.
@@ -14,7 +14,7 @@ pub(crate) struct Endpoint {
     pub(crate) url: String,
     /// Requests by key.
     pub(crate) asked: Seen,
-    /// What was done, by key.
+    /// The calls carried out, by key.
     pub(crate) done: Seen,
 }
 

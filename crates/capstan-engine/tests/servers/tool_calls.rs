@@ -51,7 +51,7 @@ async fn approve(office: &Office, key: &StreamKey) {
     office.send(key, Command::SubmitInput(SubmitInput::new(input_id, input))).await;
 }
 
-/// What the agent is told: its live attempt as an input, or its next run as the prompt. A claim that a dead engine left
+/// The text for the agent: its live attempt as an input, or its next run as the prompt. A claim that a dead engine left
 /// behind is honoured until it passes, which takes longer than anything else here.
 async fn carried_out(office: &Office, key: &StreamKey) -> String {
     eventually("the result is told", Duration::from_mins(1), async || {

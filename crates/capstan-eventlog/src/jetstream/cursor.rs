@@ -97,15 +97,15 @@ struct Session {
 /// The reasons a consumer is not trusted any longer.
 #[derive(Debug, thiserror::Error)]
 enum Doubt {
-    #[error("it was silent for too long")]
+    #[error("the consumer sent nothing for too long")]
     Silence,
     #[error("the connection was lost")]
     ConnectionLost,
-    #[error("it skipped from {expected} to {got}")]
+    #[error("the consumer skipped from message {expected} to {got}")]
     Gap { expected: u64, got: u64 },
-    #[error("it said {code} {description}")]
+    #[error("the server answered {code} {description}")]
     Status { code: u16, description: String },
-    #[error("it delivered a message without a place")]
+    #[error("a message has no sequence number")]
     Unreadable,
 }
 

@@ -1,4 +1,4 @@
-//! What every log must do.
+//! The suite that every adapter of the log passes.
 //!
 //! Each function is one behaviour. `on_every_log!` turns each of them into one test per adapter: in memory, on a
 //! server that flushes at intervals, on a server that flushes always (which shares flushes by group commit).

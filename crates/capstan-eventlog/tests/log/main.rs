@@ -1,4 +1,4 @@
-//! What every log must do, asked of both adapters, and what only a real server can go wrong with.
+//! The conformance suite on both adapters of the log, and failures that only a real server has.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

@@ -78,7 +78,7 @@ impl Server {
         }
     }
 
-    /// Where the server keeps its streams; copy it only while the server is down.
+    /// The folder of the server's streams; copy it only while the server is down.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join(DATA)
     }

@@ -9,7 +9,7 @@ use capstan_eventlog::{Appended, EventLog, Tail, TailBatch};
 use chrono::DateTime;
 use uuid::Uuid;
 
-/// How long any single wait may take before a test fails.
+/// Time limit of a single wait.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One stream and what its writer knows of it.

@@ -40,14 +40,14 @@ pub enum ClusterError {
         source: io::Error,
     },
     /// Postgres' own tool failed.
-    #[error("make the Postgres data in {} with {program}: {said}", .path.display())]
+    #[error("make the Postgres data in {} with {program}: {output}", .path.display())]
     Tool {
         /// The tool.
         program: &'static str,
         /// The folder.
         path: PathBuf,
         /// Its output.
-        said: String,
+        output: String,
     },
     /// The cache could not keep the template of empty clusters.
     #[error("keep an empty cluster to copy from")]
@@ -205,7 +205,7 @@ async fn run(
     path: &Path,
     input: &str,
 ) -> Result<(), ClusterError> {
-    let tool = |said: String| ClusterError::Tool { program, path: path.to_owned(), said };
+    let tool = |output: String| ClusterError::Tool { program, path: path.to_owned(), output };
     let stdin =
         input_file(input).map_err(|source| ClusterError::Prepare { path: path.to_owned(), source })?;
     let output = command.stdin(stdin).current_dir(path).output(Duration::from_mins(5)).await;

@@ -205,7 +205,7 @@ impl Snapshot {
     }
 }
 
-/// What a stream is about.
+/// The subject of a stream.
 #[derive(Clone, Copy)]
 enum Of {
     Workspace,

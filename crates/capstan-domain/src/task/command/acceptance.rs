@@ -78,7 +78,7 @@ pub struct AcceptAgentCommand {
 /// A command to an agent, as the task decides on it: what the caller sent, and the facts beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Accept {
-    /// What the caller sent.
+    /// The command as the caller sent it.
     pub command: AcceptAgentCommand,
     /// The task to make.
     pub task_id: TaskId,

@@ -58,7 +58,7 @@ pub struct ChildEnded {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParentHeard;
 
-/// Something happened outside: tasks of the workspace that watch for it are told.
+/// An event of an external source: it wakes the tasks of the workspace that watch for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishSourceEvent {
     /// Integration the event comes from.

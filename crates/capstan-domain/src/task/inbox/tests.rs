@@ -275,11 +275,10 @@ fn a_steering_input_that_cannot_be_injected_becomes_a_recorded_followup() {
     steered().and(defer(1, 1)).when(finish_ok(1)).then_with(|_, state| {
         assert_eq!(state.as_ref().unwrap().current_run().unwrap().prompt, "left!");
     });
-    steered()
-        .and(claim(1))
-        .and(ack(1, 1))
-        .when(defer(1, 1))
-        .then_rejected(Rejection::invalid("/input_id", "the agent has the input"));
+    steered().and(claim(1)).and(ack(1, 1)).when(defer(1, 1)).then_rejected(Rejection::invalid(
+        "/input_id",
+        "the input was acknowledged, or is claimed by another attempt",
+    ));
     steered().when(defer(7, 1)).then_rejected(Rejection::LeaseLost { current_epoch: 1 });
 }
 
