@@ -38,12 +38,12 @@ fn fence(command: &Command) -> Option<&capstan_domain::id::AttemptId> {
         | Command::ClaimInput { attempt_id }
         | Command::AckInput { attempt_id, .. }
         | Command::DeferInput { attempt_id, .. }
-        | Command::RecordUsage { attempt_id, .. } => Some(attempt_id),
+        | Command::RecordUsage { attempt_id, .. }
+        | Command::Finish { attempt_id, .. }
+        | Command::OpenBlocker { attempt_id, .. } => Some(attempt_id),
         Command::ExpireLease(c) => Some(&c.attempt_id),
         Command::ReleaseAttempt(c) => Some(&c.attempt_id),
         Command::TimeOutAttempt(c) => Some(&c.attempt_id),
-        Command::Finish { attempt_id, .. } => Some(attempt_id),
-        Command::OpenBlocker { attempt_id, .. } => Some(attempt_id),
         Command::ProduceOutput { attempt_id, .. }
         | Command::AppendOutputRows { attempt_id, .. }
         | Command::FinalizeOutput { attempt_id, .. } => attempt_id.as_ref(),

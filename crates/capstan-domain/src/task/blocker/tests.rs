@@ -92,7 +92,7 @@ fn a_request_is_about_the_outputs_it_names_or_those_that_wait() {
     let ids = |opened: &BlockerOpened| opened.items.iter().map(|item| item.output_id).collect::<Vec<_>>();
     let named = |number| AskedItem { output_id: output_id(number), item_key: Some("k".into()) };
     let (items, output_ids) = (vec![named(3), named(1), named(3)], vec![output_id(1)]);
-    let opened = asked(OpenBlocker { items, output_ids, ..request("may I?") });
+    let opened = asked(OpenBlocker { output_ids, items, ..request("may I?") });
     assert_eq!((ids(&opened), opened.revision), (vec![output_id(1), output_id(3)], 1));
     assert_eq!(
         (opened.items[0].title.as_str(), opened.items[0].item_key.as_deref()),
