@@ -70,7 +70,8 @@ impl Position {
 
     /// True when the commit here is the next one of its log after `before`.
     pub fn follows(self, before: Self) -> bool {
-        (before == Self::START || self.slot == before.slot) && self.sequence == before.sequence + 1
+        (before == Self::START || self.slot == before.slot)
+            && self.sequence.checked_sub(1) == Some(before.sequence)
     }
 
     /// Number of commits from `before` to this position; 0 when `before` is not earlier.

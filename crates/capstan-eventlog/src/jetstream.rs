@@ -198,7 +198,7 @@ impl EventLog for JetStreamLog {
     }
 
     async fn next(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
-        let stored = self.gets.at(position.sequence() + 1).await.map_err(unavailable)?;
+        let stored = self.gets.at(position.sequence().saturating_add(1)).await.map_err(unavailable)?;
         stored.map(|stored| self.decode(&stored)).transpose()
     }
 

@@ -181,7 +181,7 @@ impl EventLog for MemoryLog {
     }
 
     async fn next(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
-        Ok(self.commits().get(position.sequence() + 1).cloned())
+        Ok(self.commits().get(position.sequence().saturating_add(1)).cloned())
     }
 
     async fn tail(&self, selection: Selection, after: Position) -> Result<Tail, ReadError> {

@@ -32,7 +32,7 @@ pub(crate) fn frames(
     let over = CancellationToken::new();
     let merged = Merged {
         cursor: subscription.after,
-        line: None,
+        line: lines.after,
         gap: (lines.is_resumed && lines.after.is_none()).then_some(GapReason::LogLinesSkipped),
         events: Box::pin(hub.follow(subscription)),
         lines: Box::pin(hub.logs.follow(lines.workspace, lines.task, lines.after, over.clone())),

@@ -21,6 +21,7 @@ pub(crate) mod workspace;
 
 use capstan_envelope::Position;
 use serde_json::value::RawValue;
+use tokio_postgres::error::SqlState;
 
 use crate::queries::cursor::InvalidCursor;
 
@@ -68,6 +69,9 @@ pub enum QueryError {
     /// The cursor is invalid for this list.
     #[error("read a page")]
     Cursor(#[from] InvalidCursor),
+    /// A value of the query is outside what a column holds.
+    #[error("compare a value of the query with stored ones")]
+    Value(#[source] tokio_postgres::Error),
     /// A stored document is not JSON.
     #[error("read a stored document")]
     Malformed(#[from] serde_json::Error),
@@ -77,6 +81,19 @@ impl QueryError {
     /// True when a retry may succeed.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Unavailable(_))
+    }
+
+    /// The error of a statement.
+    pub(crate) fn from_statement(error: tokio_postgres::Error) -> Self {
+        let out_of_range = [
+            SqlState::DATETIME_FIELD_OVERFLOW,
+            SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+        ];
+        match error.code() {
+            Some(code) if out_of_range.contains(code) => Self::Value(error),
+            _ => Self::unavailable(error),
+        }
     }
 
     pub(crate) fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> Self {

@@ -97,7 +97,7 @@ impl ReadModels {
     ) -> Result<Vec<Row>, QueryError> {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql).await.map_err(QueryError::unavailable)?;
-        client.query(&statement, parameters).await.map_err(QueryError::unavailable)
+        client.query(&statement, parameters).await.map_err(QueryError::from_statement)
     }
 
     pub(crate) async fn session(&self) -> Result<Session, tokio_postgres::Error> {

@@ -120,6 +120,10 @@ impl From<QueryError> for Problem {
             QueryError::Cursor(_) => {
                 Self::invalid_field("/cursor", "must be a next_cursor of this list with the same filters")
             }
+            QueryError::Value(_) => Self::invalid_field(
+                "",
+                "a value cannot be compared with stored ones: times are from the year -4712 to 294276, texts without NUL",
+            ),
             QueryError::Malformed(_) => Self::internal(error),
         }
     }

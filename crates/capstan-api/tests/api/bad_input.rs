@@ -269,3 +269,25 @@ async fn bytes_that_cannot_be_read_as_they_are_meant_are_refused() {
     assert!(encoded.body["detail"].as_str().unwrap().contains("gzip"), "{}", encoded.body);
     sent("identity").await.expect(202);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_beyond_what_is_stored_are_the_callers_fault() {
+    let api = Api::start().await;
+    let task = api.task("kept").await;
+    let dev = "/v1/workspaces/dev";
+    for path in [
+        "tasks?created_after=-9999-01-01T00:00:00Z",
+        "runs?created_before=-9999-01-01T00:00:00Z",
+        "outputs?created_after=-9999-01-01T00:00:00Z",
+        "schedules?source_view_id=%00",
+    ] {
+        let refused = api.get(&format!("{dev}/{path}")).await;
+        assert_eq!((refused.status, &refused.body["code"]), (422, &json!("validation_failed")), "{path}");
+    }
+    // The last place there can be has nothing after it.
+    let last = u64::MAX;
+    for path in [format!("tasks/{task}/logs?cursor={last}"), format!("tasks/{task}/batch?log_cursor={last}")]
+    {
+        api.get(&format!("{dev}/{path}")).await.expect(200);
+    }
+}

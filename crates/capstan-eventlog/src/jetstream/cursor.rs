@@ -152,7 +152,7 @@ impl Cursor {
         let is_replaced = *remembered != status.identity;
         // A consumer beyond the end would be accepted and wait in silence until the old number is reached.
         let is_beyond = after > status.last;
-        let lost_beginning = *is_gapless && status.first > after + 1;
+        let lost_beginning = *is_gapless && status.first > after.saturating_add(1);
         let difference = if is_replaced {
             Difference::Replaced
         } else if is_beyond {
@@ -181,7 +181,7 @@ impl Cursor {
         let mut config = json!({
             "name": name,
             "deliver_policy": "by_start_sequence",
-            "opt_start_seq": self.sequence + 1,
+            "opt_start_seq": self.sequence.saturating_add(1),
             "ack_policy": "none",
             "replay_policy": "instant",
             "mem_storage": true,
@@ -332,7 +332,7 @@ impl Cursor {
         }
         let sequence = place.stream_sequence;
         if sequence <= self.sequence {
-            return Err(Doubt::Gap { expected: self.sequence + 1, got: sequence });
+            return Err(Doubt::Gap { expected: self.sequence.saturating_add(1), got: sequence });
         }
         self.sequence = sequence;
         Ok(Some(Delivered { sequence, recorded_at: place.recorded_at, pending: place.pending, message }))

@@ -72,7 +72,7 @@ impl Gets {
 
     /// The first message after `after` whose subject matches `filter`.
     pub(crate) async fn next(&self, filter: &str, after: u64) -> Result<Option<Stored>, RequestError> {
-        self.one(json!({ "seq": after + 1, "next_by_subj": filter })).await
+        self.one(json!({ "seq": after.saturating_add(1), "next_by_subj": filter })).await
     }
 
     /// Up to `limit` messages after `after` whose subjects match `filter`, in order.
@@ -120,7 +120,7 @@ impl Gets {
     ) -> Result<bool, RequestError> {
         let subject = format!("$JS.API.DIRECT.GET.{}", self.stream);
         let question = json!({
-            "seq": after + 1, "next_by_subj": filter, "batch": wanted, "max_bytes": PAGE_BYTES,
+            "seq": after.saturating_add(1), "next_by_subj": filter, "batch": wanted, "max_bytes": PAGE_BYTES,
         });
         let client = self.connection.client();
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| RequestError::Client {
