@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::openapi::components::Components;
 use super::openapi::paths::content;
+use super::openapi::schemas;
 use crate::operation::{Answer, Operation};
 use crate::use_case::batch::BATCH;
 
@@ -19,7 +20,7 @@ struct Drawing {
 
 /// The document for these operations, with the schemas of their answers.
 pub(crate) fn document(operations: &[Operation], answers: &[NamedSchema]) -> Value {
-    let components = Components::new(operations, answers);
+    let components = schemas::all(operations, answers);
     let mut drawing = Drawing { components, ..Drawing::default() };
     drawing.commands(operations);
     drawing.queries(operations);

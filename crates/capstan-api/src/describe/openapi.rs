@@ -8,6 +8,7 @@ mod examples;
 mod parameters;
 pub(crate) mod paths;
 mod responses;
+pub(crate) mod schemas;
 mod shared;
 
 use std::collections::BTreeSet;
@@ -16,18 +17,16 @@ use capstan_contract::schema::NamedSchema;
 
 use serde_json::{Value, json};
 
-use components::Components;
-
 use crate::operation::Operation;
 
 /// The document for these operations, with the schemas of their answers.
 pub(crate) fn document(operations: &[Operation], answers: &[NamedSchema]) -> Value {
-    let mut components = Components::new(operations, answers);
+    let mut components = schemas::all(operations, answers);
     let mut paths = paths::draw(operations, &mut components);
     let parameters = shared::parameters(&mut paths);
     let mut responses = shared::responses(&mut paths);
     responses.extend(paths::problem_responses(&components));
-    let schemas = components.used_by(&json!([paths, parameters, responses]));
+    let used = components.used_by(&json!([paths, parameters, responses]));
     let tags: BTreeSet<_> = operations.iter().map(paths::tag).collect();
     let tags: Vec<_> = tags.into_iter().map(|tag| json!({ "name": tag })).collect();
     json!({
@@ -45,7 +44,7 @@ pub(crate) fn document(operations: &[Operation], answers: &[NamedSchema]) -> Val
         "tags": tags,
         "paths": paths,
         "components": {
-            "schemas": schemas,
+            "schemas": used,
             "parameters": parameters,
             "headers": paths::response_headers(),
             "responses": responses,

@@ -10,8 +10,8 @@ use capstan_projections::AgentStats;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::answer::Answer;
 use super::execute::{Execute, decide_and_show};
-use super::queries::Answer;
 use super::{quota, resolve, streams};
 use crate::App;
 use crate::answered::Answered;

@@ -7,8 +7,8 @@ use capstan_domain::id::BindingId;
 use capstan_envelope::Workspace;
 use capstan_projections::{BindingFilter, BindingsOf};
 
+use super::answer::Answer;
 use super::execute::{Execute, decide_and_show};
-use super::queries::Answer;
 use super::{resolve, streams};
 use crate::App;
 use crate::answered::Answered;

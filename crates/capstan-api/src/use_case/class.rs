@@ -5,8 +5,8 @@ use capstan_domain::class::{Command, ConfigureClass};
 use capstan_envelope::Workspace;
 use capstan_projections::{ClassFilter, InstanceKey};
 
+use super::answer::Answer;
 use super::execute::{Execute, decide_and_show};
-use super::queries::Answer;
 use super::streams;
 use crate::App;
 use crate::answered::Answered;

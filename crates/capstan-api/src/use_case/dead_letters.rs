@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::queries::{Answer, Installation};
+use super::answer::{Answer, Installation};
 use crate::App;
 use crate::answered::{Answered, List};
 use crate::problem::{Code, Problem};

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::queries::Answer;
+use super::answer::Answer;
 use super::{resolve, streams};
 use crate::App;
 use crate::answered::{Answered, List};

@@ -4,7 +4,7 @@ use capstan_contract::query::{ListInbox, Page};
 use capstan_envelope::Workspace;
 use capstan_projections::BlockerFilter;
 
-use super::queries::Answer;
+use super::answer::Answer;
 use super::resolve;
 use crate::App;
 use crate::answered::Answered;

@@ -7,7 +7,7 @@ use capstan_envelope::Workspace;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::queries::Answer;
+use super::answer::Answer;
 use super::streams;
 use crate::App;
 use crate::answered::Answered;

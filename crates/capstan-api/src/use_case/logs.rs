@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::queries::Answer;
+use super::answer::Answer;
 use crate::App;
 use crate::answered::{Answered, List};
 use crate::problem::{Code, Problem};

@@ -11,8 +11,8 @@ use capstan_domain::task::command::{
 use capstan_envelope::Workspace;
 use capstan_projections::{OutputFilter, OutputOfTask, Span};
 
+use super::answer::Answer;
 use super::execute::Execute;
-use super::queries::Answer;
 use super::{resolve, streams, wait};
 use crate::App;
 use crate::answered::Answered;

@@ -8,7 +8,7 @@ use chrono::Utc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::queries::Answer;
+use super::answer::Answer;
 use super::streams;
 use crate::App;
 use crate::answered::Answered;

@@ -10,7 +10,7 @@ use capstan_projections::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::queries::{Answer, Installation};
+use super::answer::{Answer, Installation};
 use crate::App;
 use crate::answered::{Answered, List};
 use crate::problem::{Code, Problem};

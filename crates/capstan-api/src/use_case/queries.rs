@@ -4,36 +4,21 @@ use std::time::Duration;
 
 use capstan_contract::beside::Beside;
 use capstan_contract::command::Unconditional;
-use capstan_contract::request::Request;
 use capstan_contract::schema::NamedSchema;
 use capstan_contract::{for_each_query, query, requests};
-use capstan_envelope::Workspace;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
+use super::answer::Answer;
 use super::dead_letters::{GetDeadLetter, ListDeadLetters};
 use super::live::{StreamOptions, SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive};
 use super::projection::ListProjections;
 use super::resolve;
+use super::wait::must_wait_at_most;
 use crate::App;
 use crate::answered::Answered;
 use crate::problem::Problem;
 use crate::request::{self, Outer};
-
-/// A query that can be answered about a place, by default a workspace.
-pub(crate) trait Answer<Place = Workspace>: Request {
-    /// Answers the query; the read models have reached the position it waits for.
-    fn answer(
-        self,
-        app: &App,
-        place: &Place,
-        beside: Self::Beside,
-    ) -> impl Future<Output = Result<Answered, Problem>> + Send;
-}
-
-/// The place of queries about no workspace in particular.
-#[derive(Debug)]
-pub(crate) struct Installation;
 
 /// Answers a query of the workspace with this name.
 pub(crate) async fn of_workspace<Q: Answer>(
@@ -61,14 +46,6 @@ pub(crate) async fn run<Q: Answer<P>, P: Sync>(
         app.wait_for(position, Duration::from_millis(wait_ms)).await?;
     }
     query.answer(app, place, beside).await.map_err(|problem| request::located(problem, outer))
-}
-
-/// Refuses a wait beyond the limit, both in milliseconds.
-pub(super) fn must_wait_at_most(limit_ms: u64, wait_ms: u64) -> Result<(), Problem> {
-    if wait_ms > limit_ms {
-        return Err(Problem::invalid_field("/wait_ms", format!("must be {limit_ms} or less")));
-    }
-    Ok(())
 }
 
 macro_rules! answer_by_name {

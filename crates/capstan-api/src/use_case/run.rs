@@ -4,7 +4,7 @@ use capstan_contract::query::{GetRun, ListRuns, Page, Wait};
 use capstan_envelope::Workspace;
 use capstan_projections::{RunFilter, Span};
 
-use super::queries::Answer;
+use super::answer::Answer;
 use super::{as_of, resolve};
 use crate::App;
 use crate::answered::Answered;

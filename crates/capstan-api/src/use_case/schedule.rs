@@ -14,8 +14,8 @@ use capstan_domain::{Requested, schedule, task};
 use capstan_envelope::Workspace;
 use capstan_projections::ScheduleFilter;
 
+use super::answer::Answer;
 use super::execute::{Execute, decide_and_show};
-use super::queries::Answer;
 use super::{quota, resolve, streams, wait};
 use crate::App;
 use crate::answered::Answered;

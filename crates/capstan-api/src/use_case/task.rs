@@ -14,9 +14,9 @@ use capstan_domain::task::command::{
 use capstan_envelope::Workspace;
 use capstan_projections::{InputsOfTask, OutputFilter, RunFilter, Span, TaskFilter};
 
+use super::answer::Answer;
 use super::execute::{Execute, decide_and_show};
 use super::input::{self, input_id};
-use super::queries::Answer;
 use super::{as_of, resolve, streams};
 use crate::App;
 use crate::answered::Answered;

@@ -11,9 +11,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::answer::Answer;
 use super::interaction::{self, Interaction};
 use super::logs::{self, LogEntry};
-use super::queries::Answer;
 use crate::App;
 use crate::answered::Answered;
 use crate::problem::Problem;

@@ -6,8 +6,8 @@ use capstan_domain::token::{Command, IssueToken, NewToken, RevokeToken};
 use capstan_envelope::Workspace;
 use capstan_projections::TokenFilter;
 
+use super::answer::Answer;
 use super::execute::{Execute, decide_and_show};
-use super::queries::Answer;
 use super::streams;
 use crate::App;
 use crate::answered::Answered;

@@ -30,3 +30,11 @@ pub(super) async fn shown(
     // Postgres may be gone: getting a connection must not take longer than the wait.
     tokio::time::timeout(wait, look).await.ok()?
 }
+
+/// Refuses a wait beyond the limit, both in milliseconds.
+pub(super) fn must_wait_at_most(limit_ms: u64, wait_ms: u64) -> Result<(), Problem> {
+    if wait_ms > limit_ms {
+        return Err(Problem::invalid_field("/wait_ms", format!("must be {limit_ms} or less")));
+    }
+    Ok(())
+}

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::queries::Answer;
+use super::answer::Answer;
 use crate::App;
 use crate::answered::Answered;
 use crate::problem::Problem;

@@ -8,7 +8,7 @@ use capstan_domain::Faults;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::queries::must_wait_at_most;
+use super::wait::must_wait_at_most;
 use super::worker_call::{Calling, WorkerCall};
 use crate::answered::Answered;
 use crate::problem::Problem;

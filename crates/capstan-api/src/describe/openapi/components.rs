@@ -2,14 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use capstan_contract::command::body_schemas;
-use capstan_contract::lease::ANSWERS as LEASE_ANSWERS;
-use capstan_contract::schema::NamedSchema;
 use serde_json::{Map, Value, json};
-
-use super::{choices, responses};
-use crate::operation::Operation;
-use crate::use_case::queries;
 
 /// Prefix of references to schemas of the document.
 pub(super) const PLACE: &str = "#/components/schemas/";
@@ -23,22 +16,6 @@ pub(crate) struct Components {
 }
 
 impl Components {
-    /// The schemas of bodies and queries, of the answers of these operations, of batches and of the frames of live streams.
-    pub(crate) fn new(operations: &[Operation], answers: &[NamedSchema]) -> Self {
-        let mut components = Self::default();
-        for named in LEASE_ANSWERS.iter().chain(capstan_projections::answers()).chain(answers) {
-            components.add(named.name, (named.schema)(), "");
-        }
-        for named in body_schemas().chain(queries::schemas()) {
-            components.add(named.name, (named.schema)(), "Request");
-        }
-        responses::add(&mut components, operations);
-        choices::add_batch(&mut components);
-        choices::add_frames(&mut components);
-        components.name_branches();
-        components
-    }
-
     /// Adds a schema under its name, and its parts under theirs. A part that differs from one of the same name gets the
     /// suffix: fields with a default are always in answers, but optional in requests and in stored events.
     pub(super) fn add(&mut self, name: &str, mut schema: Value, suffix: &str) {
@@ -117,7 +94,7 @@ impl Components {
     }
 
     /// Turns every choice between objects with a constant into one between named schemas.
-    fn name_branches(&mut self) {
+    pub(super) fn name_branches(&mut self) {
         for (name, schema) in self.schemas.clone() {
             if let Some((tag, branches)) = tag_of(&schema) {
                 let about = schema["description"].as_str().unwrap_or_default();

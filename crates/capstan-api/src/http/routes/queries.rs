@@ -8,7 +8,8 @@ use crate::App;
 use crate::answered::Answered;
 use crate::http::fields::Fields;
 use crate::problem::Problem;
-use crate::use_case::queries::{self, Answer, Installation};
+use crate::use_case::answer::{Answer, Installation};
+use crate::use_case::queries;
 
 /// Answers a query of the workspace in the path.
 pub(super) async fn of_workspace<Q: Answer>(

@@ -18,11 +18,11 @@ use crate::App;
 use crate::operation::Answer::{Array, Entity, List, Maybe, Object, Receipt, Stream, Text, View};
 use crate::operation::Verb::{Get, Post};
 use crate::operation::{Answer, Operation, Scope, Verb};
+use crate::use_case::answer::{Answer as Answers, Installation};
 use crate::use_case::dead_letters::{GetDeadLetter, ListDeadLetters};
 use crate::use_case::execute::Execute;
 use crate::use_case::live::{SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive};
 use crate::use_case::projection::ListProjections;
-use crate::use_case::queries::{Answer as Answers, Installation};
 use crate::use_case::worker_call::WorkerCall;
 
 /// An operation and its handler.
