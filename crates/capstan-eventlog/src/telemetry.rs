@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::jetstream::connection::{ApiError, Connection, RequestError};
 use crate::jetstream::cursor::{Cursor, Event, Followed};
 use crate::jetstream::get::{Gets, Stored};
+use crate::jetstream::streams::{STREAM_NOT_FOUND, status};
 use crate::metric;
 use crate::{Difference, ReadError, Topology};
 
@@ -167,6 +168,16 @@ impl Telemetry {
         let stored = self.gets.page(&filter, after, limit).await;
         let stored = stored.map_err(|error| TelemetryError::NotRead { source: Box::new(error) })?;
         Ok(stored.into_iter().filter_map(TelemetryLine::from_stored).collect())
+    }
+
+    /// Place of the last line ever stored, of any workspace; 0 before the first one. A place beyond it is none of these
+    /// lines: the log that held it was replaced, or there never was one.
+    pub async fn end(&self) -> Result<u64, TelemetryError> {
+        match status(&self.reads, &self.topology.logs_stream()).await {
+            Ok(status) => Ok(status.last),
+            Err(RequestError::Refused { code: STREAM_NOT_FOUND, .. }) => Ok(0),
+            Err(error) => Err(TelemetryError::NotRead { source: Box::new(error) }),
+        }
     }
 
     /// Follows the lines of a task, or of a whole workspace, after `after`: kept ones first, then live ones.

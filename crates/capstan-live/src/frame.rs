@@ -43,7 +43,8 @@ pub enum GapReason {
     LogDiverged,
     /// The last log lines cannot be read.
     LogLinesUnavailable,
-    /// The stream was resumed after an id without a place among the log lines: they start from now.
+    /// The stream was resumed after an id without a place among the log lines, or after a place beyond their end: they start
+    /// from now.
     LogLinesSkipped,
 }
 

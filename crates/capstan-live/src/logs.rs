@@ -38,8 +38,10 @@ struct Lines {
 
 /// What a follower of lines gets.
 pub(crate) enum Step {
-    /// The lines after this place follow.
+    /// "From now on" begins after this place.
     From(u64),
+    /// The place asked for is beyond the end: the lines after this one follow, and what was before them is missing.
+    Skipped(u64),
     /// The line at this place.
     Line(u64, Frame),
     /// Lines cannot be read. Nothing follows.
@@ -79,8 +81,9 @@ impl LogHub {
             task,
             last: after,
             kept_after: after,
+            joined_at: 0,
             queue: None,
-            ready: after.map(Step::From).into_iter().collect(),
+            ready: VecDeque::new(),
             over,
             is_ending: false,
             has_ended: false,
@@ -106,6 +109,8 @@ struct Follower {
     last: Option<u64>,
     /// Kept lines after this one are still to be read.
     kept_after: Option<u64>,
+    /// A place that the lines had reached when the queue was joined; 0 before.
+    joined_at: u64,
     queue: Option<broadcast::Receiver<Arc<TelemetryLine>>>,
     ready: VecDeque<Step>,
     /// Cancelled when nothing more is written.
@@ -146,7 +151,7 @@ impl Follower {
 
     async fn join(&mut self, telemetry: &Telemetry) {
         let (now, queue) = self.shared.join(telemetry, &self.workspace).await;
-        self.queue = Some(queue);
+        (self.joined_at, self.queue) = (now, Some(queue));
         if self.last.is_none() {
             self.last = Some(now);
             self.ready.push_back(Step::From(now));
@@ -155,8 +160,15 @@ impl Follower {
 
     /// Makes a page of kept lines ready; false when it cannot be read for now.
     async fn read_kept(&mut self, telemetry: &Telemetry, after: u64) -> bool {
-        let lines = match telemetry.read(&self.workspace, self.task, after, PAGE).await {
-            Ok(lines) => lines,
+        let page = async {
+            let lines = telemetry.read(&self.workspace, self.task, after, PAGE).await?;
+            // Beyond the end of another log, new lines would count as seen until they reach the old place.
+            let may_be_beyond = lines.is_empty() && after > self.joined_at;
+            let end = if may_be_beyond { telemetry.end().await? } else { after };
+            Ok((lines, end))
+        };
+        let (lines, end) = match page.await {
+            Ok(page) => page,
             Err(error) => {
                 log_lost(&error, &self.workspace);
                 tokio::time::sleep(RETRY_PAUSE).await;
@@ -166,6 +178,10 @@ impl Follower {
         self.kept_after = (lines.len() == PAGE).then(|| lines[PAGE - 1].sequence);
         for line in &lines {
             self.take(line);
+        }
+        if after > end {
+            self.last = Some(end);
+            self.ready.push_back(Step::Skipped(end));
         }
         true
     }
@@ -259,6 +275,11 @@ async fn follow(
         };
         match next {
             Ok(batch) => {
+                let last = lines.last.load(Ordering::SeqCst);
+                if batch.first().is_some_and(|line| line.sequence <= last) {
+                    // The lines begin anew. Whoever watches joins again, and learns what of its place is left.
+                    break;
+                }
                 for line in batch {
                     lines.last.store(line.sequence, Ordering::SeqCst);
                     // Nobody listening right now is no failure: the closing above sees to it.

@@ -76,6 +76,10 @@ impl Merged {
                 }
                 step = self.lines.next(), if self.has_lines => match step {
                     Some(Step::From(line)) => self.line = Some(line),
+                    Some(Step::Skipped(line)) => {
+                        self.line = Some(line);
+                        return Some(Frame::gap_in_lines(GapReason::LogLinesSkipped));
+                    }
                     Some(Step::Line(line, frame)) => {
                         self.line = Some(line);
                         return Some(Frame { id: self.place(), ..frame });

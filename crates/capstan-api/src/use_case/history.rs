@@ -5,7 +5,7 @@ mod event_text;
 use capstan_contract::DomainEvent;
 use capstan_contract::query::{GetTaskHistory, Wait, page_size};
 use capstan_envelope::redaction::redacted;
-use capstan_envelope::{Actor, EventRecord, Position, Recorded, Workspace};
+use capstan_envelope::{Actor, EventRecord, Position, Recorded, StreamId, Workspace};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -43,6 +43,7 @@ impl Answer for GetTaskHistory {
         let (after, limit) = (self.cursor.unwrap_or_default(), page_size(self.limit));
         app.must_hold(after).await?;
         let stream = streams::task(workspace, self.task_id)?;
+        must_be_of(app, &stream, after).await?;
         let commits = app.log.read_stream(&stream, after).await?;
         if commits.is_empty() {
             // Nothing after this position, or no such task.
@@ -60,6 +61,15 @@ impl Answer for GetTaskHistory {
         }
         Ok(List { items, next_cursor, position, limit, total: None }.into())
     }
+}
+
+/// Refuses the place of a commit of another stream.
+async fn must_be_of(app: &App, stream: &StreamId, after: Position) -> Result<(), Problem> {
+    let commit = if after == Position::START { None } else { app.log.at(after).await? };
+    if commit.is_some_and(|recorded| recorded.commit.stream != *stream) {
+        return Err(Problem::invalid_field("/cursor", "must be a next_cursor of this list"));
+    }
+    Ok(())
 }
 
 fn last_position(items: &[HistoryEntry]) -> Position {

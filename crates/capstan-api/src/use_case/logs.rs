@@ -157,6 +157,9 @@ pub(crate) async fn of_task(
 ) -> Result<List<LogEntry>, Problem> {
     let task = super::resolve::task(app, workspace, task_id).await?;
     let lines = app.telemetry.read(workspace, task_id.0, after, limit as usize).await?;
+    if lines.is_empty() {
+        must_be_within(app, after).await?;
+    }
     // A reader continues from the last line whether or not there is more yet.
     let next_cursor = lines.last().map(|line| line.sequence.to_string());
     let prompt = (after == 0).then(|| LogEntry::prompt(&task));
@@ -182,7 +185,10 @@ pub(crate) async fn events_of_run(
     let mut searched = 0;
     while items.len() < limit as usize && searched < LINES_SEARCHED_MAX {
         let lines = app.telemetry.read(workspace, task_id.0, after, LIMIT_MAX as usize).await?;
-        let Some(last) = lines.last() else { break };
+        let Some(last) = lines.last() else {
+            must_be_within(app, after).await?;
+            break;
+        };
         searched += lines.len();
         after = last.sequence;
         for line in lines.iter().filter(|line| line.run == run_id.0 && is_event(&line.data)) {
@@ -195,6 +201,19 @@ pub(crate) async fn events_of_run(
     }
     let next_cursor = (after > 0).then(|| after.to_string());
     Ok(List { items, next_cursor, position: app.reads.position(), limit, total: None })
+}
+
+/// Refuses a place beyond the last line ever stored: a reader that waits there would miss all lines up to it.
+async fn must_be_within(app: &App, place: u64) -> Result<(), Problem> {
+    if place == 0 {
+        return Ok(());
+    }
+    let end = app.telemetry.end().await?;
+    if place > end {
+        let detail = format!("there is no log line {place}: the last one is {end}");
+        return Err(Problem::new(Code::PositionUnknown, detail));
+    }
+    Ok(())
 }
 
 fn is_event(data: &[u8]) -> bool {

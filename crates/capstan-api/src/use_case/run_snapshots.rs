@@ -54,6 +54,9 @@ impl Answer for ListRunSnapshots {
             }
         });
         let mut items = snapshots(task_id, run_id, facts);
+        if items.last().map_or(0, |last| last.seq) < after {
+            return Err(Problem::invalid_field("/cursor", "must be a next_cursor of this list"));
+        }
         items.retain(|snapshot| snapshot.seq > after);
         let is_more = items.len() > limit as usize;
         items.truncate(limit as usize);

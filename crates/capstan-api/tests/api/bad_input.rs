@@ -1,7 +1,7 @@
 //! Whatever is wrong with a request: the right problem document, and nothing written.
 
 use capstan_envelope::{CommitHash, Position};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Answer, Api, ask_with, json_of};
 use crate::nats::request;
@@ -193,6 +193,46 @@ async fn a_position_of_another_history_is_refused_on_both_ways() {
         let asked = json!({ "task_id": task, "min_position": position });
         let on_bus = request(&api, "get-task", asked).await;
         assert_eq!(on_bus["code"], "position_unknown", "{on_bus}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_that_no_page_answered_is_refused() {
+    let api = Api::start().await;
+    let (task, other) = (api.task("a task").await, api.task("another").await);
+    let lease = api.lease(&task).await;
+    let lines =
+        json!({ "lines": [{ "stream": "stdout", "data": "a" }, { "stream": "stdout", "data": "b" }] });
+    api.report(&lease, "logs", lines).await.expect(202);
+    api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
+    let (of_task, of_run) =
+        (format!("/v1/workspaces/dev/tasks/{task}"), format!("/v1/workspaces/dev/runs/{}", lease.run_id));
+    for path in [
+        format!("{of_task}/logs?cursor="),
+        format!("{of_task}/batch?log_cursor="),
+        format!("{of_task}/batch?run_event_cursor="),
+        format!("{of_run}/events?cursor="),
+    ] {
+        api.get(&format!("{path}2")).await.expect(200);
+        api.get(&format!("{path}99999999")).await.expect_problem(409, "position_unknown");
+    }
+    let on_bus = request(&api, "get-task-logs", json!({ "task_id": task, "cursor": 99_999_999 })).await;
+    assert_eq!(on_bus["code"], "position_unknown", "{on_bus}");
+
+    let last = |page: &Value| page["items"].as_array().unwrap().last().unwrap().clone();
+    let history = api.get(&format!("{of_task}/history")).await.expect(200);
+    let own = last(&history)["position"].as_str().unwrap().to_owned();
+    let foreign = api.get(&format!("/v1/workspaces/dev/tasks/{other}/history")).await.expect(200);
+    let foreign = last(&foreign)["position"].as_str().unwrap().to_owned();
+    let snapshots = last(&api.get(&format!("{of_run}/snapshots")).await.expect(200))["seq"].clone();
+    for (path, own, foreign) in [
+        (format!("{of_task}/history?cursor="), own, foreign),
+        (format!("{of_run}/snapshots?cursor="), snapshots.to_string(), "99999999".to_owned()),
+    ] {
+        api.get(&format!("{path}{own}")).await.expect(200);
+        let refused = api.get(&format!("{path}{foreign}")).await;
+        refused.expect_problem(422, "validation_failed");
+        assert_eq!(refused.body["errors"][0]["pointer"], "?cursor");
     }
 }
 

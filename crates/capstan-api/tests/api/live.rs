@@ -208,6 +208,8 @@ async fn a_browser_that_reconnects_gets_the_lines_it_missed() {
     let events = seen.iter().filter(|event| event.data.get("event_version").is_some());
     let events: Vec<_> = events.map(|event| &event.name).collect();
     let whole = read_until(&api, &of_task, None, "end").await;
+    let ids: Vec<_> = whole.iter().filter_map(|event| event.id.as_deref()).collect();
+    assert!(ids.len() > 4 && ids.iter().all(|id| id.contains('~')), "{ids:?}");
     let whole = whole.iter().filter(|event| event.data.get("event_version").is_some());
     assert_eq!(events, whole.map(|event| &event.name).collect::<Vec<_>>());
 
@@ -228,6 +230,64 @@ async fn a_resume_that_cannot_know_the_missed_lines_says_so() {
     assert_eq!((events[0].name.as_str(), &events[0].data["reason"]), ("gap", &json!("log_lines_skipped")));
     let fresh = read_until(&api, &path, None, "caught_up").await;
     assert_eq!(fresh[0].name, "caught_up");
+}
+
+fn skipped(events: &[Event]) -> usize {
+    events.iter().filter(|event| event.data["reason"] == "log_lines_skipped").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_beyond_the_last_line_is_a_gap_and_swallows_no_line() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    log(&api, &lease, &["before"]).await;
+    let head = api.head().await;
+    let path = format!("/v1/workspaces/dev/tasks/{task}/stream?include=logs");
+    let mut streams = vec![
+        Reader::open(&api, &format!("{path}&log_after=99999999"), None).await,
+        Reader::open(&api, &format!("{path}&after={head}~99999999"), None).await,
+        Reader::open(&api, &path, Some(&format!("{head}~99999999"))).await,
+        Reader::open(&api, "/v1/workspaces/dev/stream?include=logs&log_after=99999999", None).await,
+    ];
+    for stream in &mut streams {
+        assert_eq!(skipped(&stream.until("gap").await), 1);
+    }
+    log(&api, &lease, &["after"]).await;
+    for stream in &mut streams {
+        assert_eq!(log_lines(&stream.until("log").await), ["after"]);
+    }
+    api.report(&lease, "finish", json!({ "outcome": "ok" })).await.expect(200);
+    let over = read_until(&api, &format!("{path}&log_after=99999999"), None, "end").await;
+    assert_eq!((skipped(&over), log_lines(&over).len()), (1, 0));
+    let within = read_until(&api, &format!("{path}&log_after=1"), None, "end").await;
+    assert_eq!((skipped(&within), log_lines(&within)), (0, vec!["after"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_begin_anew_are_a_gap_to_those_who_watch() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    let path = format!("/v1/workspaces/dev/tasks/{task}/stream?include=logs&log_after=0");
+    let mut stream = Reader::open(&api, &path, None).await;
+    log(&api, &lease, &["a", "b", "c"]).await;
+    while log_lines(&stream.until("log").await) != ["c"] {}
+    let info = jetstream(&api, "STREAM.INFO.CAPSTAN_LOGS", &json!({})).await;
+    jetstream(&api, "STREAM.DELETE.CAPSTAN_LOGS", &json!({})).await;
+    jetstream(&api, "STREAM.CREATE.CAPSTAN_LOGS", &info["config"]).await;
+    log(&api, &lease, &["anew"]).await;
+    let told = stream.until("gap").await;
+    assert_eq!((skipped(&told), log_lines(&told)), (1, vec![]));
+    log(&api, &lease, &["after the gap"]).await;
+    assert_eq!(log_lines(&stream.until("log").await), ["after the gap"]);
+}
+
+async fn jetstream(api: &Api, subject: &str, request: &Value) -> Value {
+    let answer = api.nats.request(format!("$JS.API.{subject}"), request.to_string().into()).await.unwrap();
+    let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+    assert_eq!(answer.get("error"), None, "{answer}");
+    answer
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use super::connection::{Connection, RequestError};
 use crate::{LogIdentity, StreamSpec};
 
 /// Error code of a stream that does not exist.
-pub(super) const STREAM_NOT_FOUND: u64 = 10_059;
+pub(crate) const STREAM_NOT_FOUND: u64 = 10_059;
 /// Error code of a name that is taken by a stream with other settings.
 const STREAM_NAME_IN_USE: u64 = 10_058;
 /// Error code while the folder of a stream deleted a moment ago is still being removed.

@@ -67,6 +67,7 @@ async fn a_tail_of_lines_shrugs_off_lost_and_replaced_ones() {
     let workspace: Workspace = "dev".parse().unwrap();
     let (task, run) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let telemetry = log.telemetry();
+    assert_eq!(telemetry.end().await.unwrap(), 0);
     telemetry.append(&workspace, task, run, lines(&["a"])).await.unwrap();
     let mut beyond = telemetry.tail(&workspace, Some(task), 1_000).await.unwrap();
     assert_eq!(beyond.position(), 1, "a tail from now on knows where that is before its first line");
@@ -74,6 +75,7 @@ async fn a_tail_of_lines_shrugs_off_lost_and_replaced_ones() {
     telemetry.append(&workspace, task, run, lines(&["b"])).await.unwrap();
     assert_eq!(texts(&next(&mut beyond, 1).await), ["b"]);
     api(&client, "STREAM.PURGE.CAPSTAN_LOGS", &json!({})).await;
+    assert_eq!(telemetry.end().await.unwrap(), 2, "the end stays where it was when lines age away");
     telemetry.append(&workspace, task, run, lines(&["c"])).await.unwrap();
     assert_eq!(texts(&next(&mut beyond, 1).await), ["c"]);
     let mut from_the_start = telemetry.tail(&workspace, Some(task), 0).await.unwrap();
