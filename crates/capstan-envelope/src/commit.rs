@@ -24,7 +24,7 @@ impl fmt::Display for CommitId {
 }
 
 /// One event as it is stored: explicit name, version of its shape, data.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub struct EventRecord {
     /// Wire name in kebab-case, never derived from a Rust name.
     pub name: String,
@@ -41,7 +41,7 @@ impl PartialEq for EventRecord {
 }
 
 /// The envelope: everything one decision adds to one stream, atomic by being one message.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
     /// Identity, the same over every try.
     pub commit_id: CommitId,
@@ -50,7 +50,8 @@ pub struct Commit {
     /// Its number within the stream: 1, 2, 3 …
     pub version: u64,
     /// Position of the stream's commit before this one; [`Position::START`] for the first. An append succeeds
-    /// only when this still is the stream's last commit.
+    /// only when this still is the stream's last commit. Read back it is a hint, since it does not survive an import;
+    /// [`Commit::previous_hash`] is the proof.
     pub previous: Position,
     /// Hash of the stream's commit before this one.
     pub previous_hash: CommitHash,
@@ -60,15 +61,14 @@ pub struct Commit {
     pub events: Vec<EventRecord>,
 }
 
-/// A commit read from the log. Its JSON keeps every field as it is stored: the data of an event is copied as raw text, so
-/// that the hash does not change.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A commit read from the log.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Recorded {
     /// Its position in the log.
     pub position: Position,
     /// Time the log stored it, by the log's clock.
     pub recorded_at: DateTime<Utc>,
-    /// Hash of its stored bytes.
+    /// Hash of its stream's name and its stored text.
     pub hash: CommitHash,
     /// The commit itself.
     pub commit: Commit,

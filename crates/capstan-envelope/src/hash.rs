@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of a commit's bytes as they are stored, in lower-case hex on the wire.
+/// SHA-256 of a commit's stream and stored text, in lower-case hex on the wire.
 ///
 /// Every commit names the hash of the commit before it on its stream, so that a lost, changed or foreign
 /// commit shows wherever the chain is walked.
@@ -18,9 +18,11 @@ impl CommitHash {
     /// The predecessor that the first commit of a stream names.
     pub const NONE: Self = Self([0; 32]);
 
-    /// Hashes the stored bytes of one commit.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+    /// Hashes one commit: the name of its stream as in subjects (`<workspace>.<category>.<id>`, which holds no line
+    /// break), a line break, the stored text.
+    pub fn of(stream: &str, text: &[u8]) -> Self {
+        let hasher = Sha256::new().chain_update(stream).chain_update(b"\n").chain_update(text);
+        Self(hasher.finalize().into())
     }
 
     /// The leading bytes, as a short mark of the commit.

@@ -11,6 +11,7 @@ mod metadata;
 mod metric;
 mod position;
 pub mod redaction;
+mod stored_commit;
 mod stream_head;
 mod stream_id;
 
@@ -20,5 +21,6 @@ pub use hash::CommitHash;
 pub use metadata::{Actor, Idempotency, Metadata};
 pub use metric::{Metric, MetricKind};
 pub use position::{ParsePositionError, Position};
+pub use stored_commit::{FORMAT_EPOCH, ParseActorError, StoredCommitError};
 pub use stream_head::{Applied, StreamHead};
 pub use stream_id::{InvalidName, StreamId, Workspace};

@@ -97,6 +97,25 @@ impl StreamId {
     }
 }
 
+impl StreamId {
+    /// The name as in subjects: `<workspace>.<category>.<id>`.
+    pub fn tokens(&self) -> String {
+        format!("{}.{}.{}", self.workspace, self.category, self.id)
+    }
+
+    /// Reads a name as in subjects.
+    pub fn from_tokens(text: &str) -> Result<Self, InvalidName> {
+        Self::from_parts(text, '.')
+    }
+
+    fn from_parts(text: &str, separator: char) -> Result<Self, InvalidName> {
+        let mut parts = text.splitn(3, separator);
+        let mut part = || parts.next().unwrap_or_default();
+        let (workspace, category, id) = (part(), part(), part());
+        Self::new(Workspace::new(workspace)?, category, id)
+    }
+}
+
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.workspace, self.category, self.id)
@@ -107,10 +126,7 @@ impl FromStr for StreamId {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut parts = text.splitn(3, '/');
-        let mut part = || parts.next().unwrap_or_default();
-        let (workspace, category, id) = (part(), part(), part());
-        Self::new(Workspace::new(workspace)?, category, id)
+        Self::from_parts(text, '/')
     }
 }
 
@@ -135,6 +151,7 @@ mod tests {
     fn a_stream_id_reads_back_from_its_text() {
         let id: StreamId = "dev/task/0192-ab".parse().unwrap();
         assert_eq!((id.workspace().as_str(), id.category(), id.id()), ("dev", "task", "0192-ab"));
+        assert_eq!(StreamId::from_tokens(&id.tokens()), Ok(id.clone()));
         assert_eq!(id.to_string().parse(), Ok(id));
     }
 

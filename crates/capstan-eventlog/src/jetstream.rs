@@ -152,12 +152,19 @@ impl JetStreamLog {
         }
         let stored = self.gets.at(last).await.map_err(unavailable)?;
         stored
-            .map(|stored| stored.position())
+            .map(|stored| stored.position(&self.topology))
             .ok_or_else(|| unavailable("the log's last commit is not there"))
     }
 
     fn decode(&self, stored: &Stored) -> Result<Recorded, ReadError> {
-        tail::decode(&self.topology, stored.sequence, stored.recorded_at, &stored.subject, &stored.payload)
+        tail::decode(
+            &self.topology,
+            stored.sequence,
+            stored.recorded_at,
+            &stored.subject,
+            stored.expected,
+            &stored.payload,
+        )
     }
 }
 
@@ -193,7 +200,7 @@ impl EventLog for JetStreamLog {
 
     async fn at(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
         let stored = self.gets.at(position.sequence()).await.map_err(unavailable)?;
-        let stored = stored.filter(|stored| stored.position() == position);
+        let stored = stored.filter(|stored| stored.position(&self.topology) == position);
         stored.map(|stored| self.decode(&stored)).transpose()
     }
 

@@ -117,7 +117,7 @@ fn now() -> DateTime<Utc> {
 
 fn encode(commit: &Commit) -> Result<CommitHash, AppendError> {
     check_well_formed(commit)?;
-    let bytes = serde_json::to_vec(commit).map_err(|_| AppendError::Invalid {
+    let bytes = commit.to_bytes().map_err(|_| AppendError::Invalid {
         stream: commit.stream.clone(),
         reason: "the commit cannot be written as JSON",
     })?;
@@ -128,7 +128,7 @@ fn encode(commit: &Commit) -> Result<CommitHash, AppendError> {
             limit_bytes: COMMIT_BYTES_MAX,
         });
     }
-    Ok(CommitHash::of(&bytes))
+    Ok(CommitHash::of(&commit.stream.tokens(), &bytes))
 }
 
 #[async_trait]

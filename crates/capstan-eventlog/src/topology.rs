@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use capstan_envelope::{StreamId, Workspace};
+use capstan_envelope::{FORMAT_EPOCH, StreamId, Workspace};
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::Selection;
+
+/// Leads the subjects of events.
+const EVENTS: &str = "capstan.evt.";
 
 /// A prefix that cannot be part of a stream name or subject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,6 +60,9 @@ pub struct StreamSpec {
     pub deny_delete: bool,
     /// The stream cannot be emptied.
     pub deny_purge: bool,
+    /// Generation of the formats it holds, kept in its metadata; `None` where it holds no stored formats.
+    #[serde(skip)]
+    pub format_epoch: Option<u32>,
 }
 
 impl Topology {
@@ -79,33 +85,23 @@ impl Topology {
 
     /// The subject of one entity's history.
     pub fn event_subject(&self, stream: &StreamId) -> String {
-        let (workspace, category, id) = (stream.workspace(), stream.category(), stream.id());
-        format!("{}capstan.evt.{workspace}.{category}.{id}", self.subject_lead)
+        format!("{}{EVENTS}{}", self.subject_lead, stream.tokens())
     }
 
     /// The filter that takes exactly the selected commits; `None` takes all.
     pub(crate) fn event_filter(&self, selection: &Selection) -> Option<String> {
         match selection {
             Selection::All => None,
-            Selection::Workspace(workspace) => {
-                Some(format!("{}capstan.evt.{workspace}.>", self.subject_lead))
-            }
+            Selection::Workspace(workspace) => Some(format!("{}{EVENTS}{workspace}.>", self.subject_lead)),
             Selection::Stream(stream) => Some(self.event_subject(stream)),
         }
     }
 
-    /// True when `subject` is the one that belongs to `stream`; costs no allocation on the replay path.
-    pub(crate) fn is_subject_of(&self, subject: &str, stream: &StreamId) -> bool {
-        let mut rest = subject;
-        for part in
-            [&self.subject_lead, "capstan.evt.", stream.workspace().as_str(), ".", stream.category(), "."]
-        {
-            match rest.strip_prefix(part) {
-                Some(after) => rest = after,
-                None => return false,
-            }
-        }
-        rest == stream.id()
+    /// The part of an event's subject that names its stream, the same in every installation. A foreign subject is returned
+    /// whole: it names no stream.
+    pub(crate) fn stream_tokens<'a>(&self, subject: &'a str) -> &'a str {
+        let rest = subject.strip_prefix(self.subject_lead.as_str());
+        rest.and_then(|rest| rest.strip_prefix(EVENTS)).unwrap_or(subject)
     }
 
     /// The work queue of commands published on the bus.
@@ -189,6 +185,7 @@ impl Topology {
             allow_atomic: true,
             deny_delete: true,
             deny_purge: true,
+            format_epoch: Some(FORMAT_EPOCH),
             ..self.unlimited(self.events_stream(), "capstan.evt.>", replicas)
         }
     }
@@ -236,6 +233,7 @@ impl Topology {
             allow_atomic: false,
             deny_delete: false,
             deny_purge: false,
+            format_epoch: None,
         }
     }
 }
@@ -245,15 +243,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subject_is_matched_to_exactly_its_stream() {
+    fn the_name_of_a_stream_is_read_back_from_its_subject() {
+        let stream: StreamId = "dev/task/17".parse().unwrap();
         for topology in [Topology::new(None).unwrap(), Topology::new(Some("t1")).unwrap()] {
-            let stream: StreamId = "dev/task/17".parse().unwrap();
             let subject = topology.event_subject(&stream);
-            assert!(topology.is_subject_of(&subject, &stream));
-            for other in ["dev/task/1", "dev/task/177", "dev/tas/17", "de/task/17"] {
-                assert!(!topology.is_subject_of(&subject, &other.parse().unwrap()), "{other}");
-            }
+            assert_eq!(topology.stream_tokens(&subject), "dev.task.17");
         }
+        let foreign = "t2.capstan.evt.dev.task.17";
+        assert_eq!(Topology::new(Some("t1")).unwrap().stream_tokens(foreign), foreign);
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct ParkedCommit {
     pub position: Position,
     /// The reason it was parked.
     pub error: String,
-    /// The commit as JSON text.
+    /// The commit as it is stored: JSON text.
     pub payload: String,
     /// Time of the parking.
     pub parked_at: DateTime<Utc>,
@@ -85,7 +85,8 @@ impl Parking {
             position: decoded.recorded.position,
             hash: decoded.recorded.hash,
             error: error.unwrap_or_else(|| BEHIND.to_owned()),
-            payload: serde_json::to_string(&decoded.recorded.commit).unwrap_or_default(),
+            payload: String::from_utf8(decoded.recorded.commit.to_bytes().unwrap_or_default())
+                .unwrap_or_default(),
         }
     }
 }

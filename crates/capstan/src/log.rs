@@ -2,6 +2,7 @@
 
 mod chains;
 mod import;
+mod line;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use clap::{Args, Subcommand};
 use crate::local_servers::LocalServers;
 use crate::output;
 use chains::Chains;
+use line::Line;
 
 /// Read, verify and copy the event log.
 #[derive(Args)]
@@ -81,7 +83,7 @@ async fn print(
     loop {
         let batch = tail.next().await?;
         for recorded in &batch.commits {
-            output::line(&serde_json::to_string(recorded)?)?;
+            output::line(&serde_json::to_string(&Line::new(recorded)?)?)?;
         }
         if batch.caught_up && !follow {
             return Ok(());

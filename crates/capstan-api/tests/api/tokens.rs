@@ -40,7 +40,7 @@ async fn a_secret_is_shown_once_and_stored_nowhere() {
     for recorded in
         api.log.read_stream(&token_stream(&first), capstan_envelope::Position::START).await.unwrap()
     {
-        let stored = serde_json::to_string(&recorded.commit).unwrap();
+        let stored = String::from_utf8(recorded.commit.to_bytes().unwrap()).unwrap();
         assert!(stored.contains("secret_hash") && !stored.contains(random), "{stored}");
     }
 }

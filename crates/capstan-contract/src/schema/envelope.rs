@@ -1,49 +1,61 @@
 //! The schema of a commit in the log, as the envelope crate writes it.
 
-use capstan_envelope::{CommitId, Metadata, Position};
-use schemars::JsonSchema;
+use std::collections::BTreeMap;
+
+use capstan_envelope::{CommitId, Idempotency};
+use chrono::{DateTime, Utc};
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::schema::schema_of;
 
-/// One decision as it is stored: 1 to n events of one stream, in one message.
+/// One decision as it is stored: 1 to n events of one stream, in one message. The subject of the message names the stream,
+/// its header `Nats-Expected-Last-Subject-Sequence` the sequence of the stream's commit before it.
 #[derive(Deserialize, JsonSchema)]
-#[expect(clippy::struct_field_names, reason = "the names of the wire")]
 #[expect(dead_code, reason = "only its schema is used; the envelope crate has the type that is written")]
 struct Commit {
     /// Identity: the id of the command that caused it, the same over every try.
-    commit_id: CommitId,
-    /// The stream it extends, `<workspace>/<category>/<id>`.
-    #[schemars(regex(pattern = r"^[A-Za-z0-9_-]{1,128}/[A-Za-z0-9_-]{1,128}/[A-Za-z0-9_-]{1,128}$"))]
-    stream: String,
+    id: CommitId,
     /// Its number within the stream, from 1.
     #[schemars(range(min = 1))]
     version: u64,
-    /// Position of the stream's commit before this one; `0` for the first.
-    previous: Position,
-    /// SHA-256 of the stored bytes of the stream's commit before this one; zeros for the first.
-    #[schemars(regex(pattern = r"^[0-9a-f]{64}$"))]
-    previous_hash: String,
-    /// Metadata: actor, times, cause.
-    metadata: Metadata,
+    /// SHA-256 of the stream's commit before this one: of `<workspace>.<category>.<id>`, a line break and the stored text.
+    /// Absent in the first.
+    #[schemars(with = "Option<String>", regex(pattern = r"^[0-9a-f]{64}$"))]
+    link: Option<String>,
+    /// Time of the decision, by the clock of the process that took it.
+    at: DateTime<Utc>,
+    /// Actor that caused it: `client:<name>`, `worker:<id>`, `engine` or `system`.
+    #[schemars(regex(pattern = r"^(client:.*|worker:[0-9a-f-]{36}|engine|system)$"))]
+    by: String,
+    /// Wire name of the command, for example `accept-agent-command`.
+    command: String,
+    /// The conversation this belongs to; `id` where absent.
+    correlation: Option<Uuid>,
+    /// The command or commit that directly caused this one.
+    cause: Option<Uuid>,
+    /// W3C trace context of the request.
+    trace: Option<String>,
+    /// Present when the caller gave an idempotency key.
+    idempotency: Option<Idempotency>,
     /// The facts, in order.
     #[schemars(length(min = 1))]
     events: Vec<Event>,
 }
 
-/// One fact.
+/// One fact under its wire name, with `.v<version>` behind it from version 2 on. Its fields are as
+/// `events/<category>/<name>.v<version>.schema.json` says.
 #[derive(Deserialize, JsonSchema)]
+#[schemars(transform = one_event)]
 #[expect(dead_code, reason = "only its schema is used")]
-struct Event {
-    /// Its wire name.
-    #[schemars(regex(pattern = r"^[a-z]+(-[a-z]+)*$"))]
-    name: String,
-    /// Version of its data's shape, from 1.
-    #[schemars(range(min = 1))]
-    version: u16,
-    /// Its fields, as `events/<category>/<name>.v<version>.schema.json` says.
-    data: Map<String, Value>,
+struct Event(BTreeMap<String, Map<String, Value>>);
+
+fn one_event(schema: &mut Schema) {
+    schema.insert("minProperties".to_owned(), json!(1));
+    schema.insert("maxProperties".to_owned(), json!(1));
+    schema.insert("propertyNames".to_owned(), json!({ "pattern": r"^[a-z]+(-[a-z]+)*(\.v[1-9][0-9]*)?$" }));
 }
 
 pub(crate) fn schema() -> Value {

@@ -36,7 +36,7 @@ impl Troubled {
 
     fn seen(&self, mut recorded: Recorded) -> Recorded {
         if self.swap_hash.load(Ordering::SeqCst) && recorded.commit.version == 2 {
-            recorded.commit.previous_hash = CommitHash::of(b"another past");
+            recorded.commit.previous_hash = CommitHash::of("dev.note.1", b"another past");
         }
         recorded
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use capstan_envelope::{Commit, CommitHash, Position};
+use capstan_envelope::{Commit, CommitHash, CommitId, Position};
 use futures_util::future::try_join_all;
 use metrics::{counter, histogram};
 use serde::Deserialize;
@@ -38,10 +38,13 @@ pub(crate) const BATCH_ID: &str = "Nats-Batch-Id";
 pub(crate) const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
 
+/// Names the number of the subject's last message; the server refuses a message whose writer expects another one. It is
+/// stored with the message.
+pub(crate) const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+
 const WRONG_LAST_SEQUENCE: u64 = 10_071;
 /// A rival on the same subject is still in flight, or wrote it earlier in the same batch.
 const WRONG_LAST_SEQUENCE_UNKNOWN: u64 = 10_164;
-const DUPLICATE_IN_BATCH: u64 = 10_201;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -76,11 +79,11 @@ impl Sealed {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// Stored at this sequence; of a batch, the last member's.
-    Stored { sequence: u64, duplicate: bool },
+    Stored { sequence: u64 },
     /// The expectation failed.
     Stale,
     /// Refused for another reason.
-    Refused { code: u64, source: BoxError },
+    Refused(BoxError),
     /// Nobody knows.
     Unknown(BoxError),
 }
@@ -96,8 +99,6 @@ pub(crate) struct Sender {
 struct Ack {
     #[serde(default)]
     seq: u64,
-    #[serde(default)]
-    duplicate: bool,
     error: Option<ApiError>,
 }
 
@@ -131,7 +132,7 @@ impl Sender {
         }
         let headers = last.headers_in_batch(&batch_id, members.len(), true);
         let outcome = self.ask(&last.subject, headers, last.payload.clone()).await;
-        if matches!(outcome, Outcome::Refused { .. }) && self.connection.losses() > losses {
+        if matches!(outcome, Outcome::Refused(_)) && self.connection.losses() > losses {
             // The end of the batch went over another connection than its beginning.
             return Outcome::Unknown("the connection was lost inside a batch".into());
         }
@@ -148,15 +149,15 @@ impl Sender {
             Err(error) => return Outcome::Unknown(Box::new(error)),
         };
         match ack.error {
-            None if ack.seq > 0 => Outcome::Stored { sequence: ack.seq, duplicate: ack.duplicate },
+            None if ack.seq > 0 => Outcome::Stored { sequence: ack.seq },
             None => Outcome::Unknown("the acknowledgement names no sequence".into()),
             Some(ApiError { err_code: WRONG_LAST_SEQUENCE | WRONG_LAST_SEQUENCE_UNKNOWN, .. }) => {
                 Outcome::Stale
             }
-            Some(ApiError { err_code: code, description }) => Outcome::Refused {
-                code,
-                source: Box::new(RequestError::Refused { subject: subject.to_owned(), code, description }),
-            },
+            Some(ApiError { err_code: code, description }) => {
+                let subject = subject.to_owned();
+                Outcome::Refused(Box::new(RequestError::Refused { subject, code, description }))
+            }
         }
     }
 }
@@ -221,29 +222,20 @@ impl Appender {
         let mut sent_blindly = false;
         loop {
             let trouble = match self.send(sealed).await {
-                Outcome::Stored { sequence, duplicate: false } => {
-                    return Ok(sealed.stored_at(sequence));
-                }
-                Outcome::Stored { sequence, duplicate: true } => {
-                    match patience.bound(self.gets.at(sequence)).await {
-                        Ok(Some(stored)) => return Ok(repeated(&stored, sealed, sent_blindly)),
-                        Ok(None) => BoxError::from("the repeated commit is not where the server says"),
-                        Err(error) => Box::new(error) as BoxError,
-                    }
-                }
+                Outcome::Stored { sequence } => return Ok(sealed.stored_at(sequence)),
                 Outcome::Stale => match patience.bound(self.find_mine(commit, sealed)).await {
-                    Ok(Some(stored)) => return Ok(repeated(&stored, sealed, sent_blindly)),
+                    Ok(Some(stored)) => return Ok(self.repeated(&stored, sealed, sent_blindly)),
                     Ok(None) => return Err(conflict(commit)),
                     Err(error) => Box::new(error) as BoxError,
                 },
-                Outcome::Refused { source, .. } => {
+                Outcome::Refused(source) => {
                     return Err(AppendError::Unavailable { stream: commit.stream.clone(), source });
                 }
                 Outcome::Unknown(source) => {
                     sent_blindly = true;
                     counter!(metric::UNKNOWN_OUTCOMES).increment(1);
                     match patience.bound(self.find_mine(commit, sealed)).await {
-                        Ok(Some(stored)) => return Ok(repeated(&stored, sealed, sent_blindly)),
+                        Ok(Some(stored)) => return Ok(self.repeated(&stored, sealed, sent_blindly)),
                         Ok(None) | Err(_) => source,
                     }
                 }
@@ -291,7 +283,7 @@ impl Appender {
         let members: Vec<&Sealed> = sealed.iter().collect();
         loop {
             let (refusal, trouble) = match self.sender.send_batch(TOGETHER, &members).await {
-                Outcome::Stored { sequence, .. } => {
+                Outcome::Stored { sequence } => {
                     let first = sequence + 1 - sealed.len() as u64;
                     return Ok((first..)
                         .zip(sealed)
@@ -299,8 +291,7 @@ impl Appender {
                         .collect());
                 }
                 Outcome::Stale => (true, "the expectation failed".into()),
-                Outcome::Refused { code: DUPLICATE_IN_BATCH, source } => (true, source),
-                Outcome::Refused { source, .. } => {
+                Outcome::Refused(source) => {
                     return Err(AppendError::Unavailable { stream: commits[0].stream.clone(), source });
                 }
                 Outcome::Unknown(source) => {
@@ -319,7 +310,7 @@ impl Appender {
                         None => {
                             let stored = mine.iter().flatten().zip(sealed);
                             return Ok(stored
-                                .map(|(stored, sealed)| repeated(stored, sealed, sent_blindly))
+                                .map(|(stored, sealed)| self.repeated(stored, sealed, sent_blindly))
                                 .collect());
                         }
                         Some(_) if refusal => return Err(self.blame(commits, sealed).await),
@@ -335,7 +326,7 @@ impl Appender {
     async fn blame(&self, commits: &[Commit], sealed: &[Sealed]) -> AppendError {
         for (commit, sealed) in commits.iter().zip(sealed) {
             if let Ok(last) = self.gets.last(&sealed.subject).await
-                && last.map_or(Position::START, |last| last.position()) != commit.previous
+                && last.map_or(0, |last| last.sequence) != commit.previous.sequence()
             {
                 return conflict(commit);
             }
@@ -345,7 +336,7 @@ impl Appender {
 
     fn seal(&self, commit: &Commit) -> Result<Sealed, AppendError> {
         check_well_formed(commit)?;
-        let payload = serde_json::to_vec(commit).map_err(|_| AppendError::Invalid {
+        let payload = commit.to_bytes().map_err(|_| AppendError::Invalid {
             stream: commit.stream.clone(),
             reason: "the commit cannot be written as JSON",
         })?;
@@ -358,29 +349,37 @@ impl Appender {
             });
         }
         let mut headers = HeaderMap::new();
-        headers.insert("Nats-Expected-Stream", self.topology.events_stream().as_str());
-        headers
-            .insert("Nats-Expected-Last-Subject-Sequence", commit.previous.sequence().to_string().as_str());
-        // One command may write several streams, and the server remembers ids for the log as a whole.
-        headers.insert("Nats-Msg-Id", format!("{}@{}", commit.commit_id, commit.stream).as_str());
+        // This refuses a repeat, too, so the server need not remember message ids.
+        headers.insert(EXPECTED, commit.previous.sequence().to_string().as_str());
         Ok(Sealed {
             subject: self.topology.event_subject(&commit.stream),
             expected: commit.previous.sequence(),
-            hash: CommitHash::of(&payload),
+            hash: CommitHash::of(&commit.stream.tokens(), &payload),
             payload: payload.into(),
             headers,
         })
+    }
+
+    /// A stored commit with our id. It counts as stored before, unless it is the very one we have just sent without
+    /// hearing of it.
+    fn repeated(&self, stored: &Stored, sealed: &Sealed, sent_blindly: bool) -> Appended {
+        let hash = stored.hash(&self.topology);
+        Appended {
+            position: Position::new(stored.sequence, hash),
+            hash,
+            duplicate: !(sent_blindly && hash == sealed.hash),
+        }
     }
 
     /// Looks for this very commit among those its stream got since it was decided.
     async fn find_mine(&self, commit: &Commit, sealed: &Sealed) -> Result<Option<Stored>, RequestError> {
         #[derive(Deserialize)]
         struct Identity {
-            commit_id: capstan_envelope::CommitId,
+            id: CommitId,
         }
         let is_mine = |stored: &Stored| {
             serde_json::from_slice::<Identity>(&stored.payload)
-                .is_ok_and(|identity| identity.commit_id == commit.commit_id)
+                .is_ok_and(|identity| identity.id == commit.commit_id)
         };
         let mut after = commit.previous.sequence();
         loop {
@@ -401,17 +400,6 @@ impl Appender {
 fn conflict(commit: &Commit) -> AppendError {
     counter!(metric::CONFLICTS).increment(1);
     AppendError::Conflict { stream: commit.stream.clone() }
-}
-
-/// A stored commit with our id. It counts as stored before, unless it is the very one we have just sent without
-/// hearing of it.
-fn repeated(stored: &Stored, sealed: &Sealed, sent_blindly: bool) -> Appended {
-    let hash = CommitHash::of(&stored.payload);
-    Appended {
-        position: Position::new(stored.sequence, hash),
-        hash,
-        duplicate: !(sent_blindly && hash == sealed.hash),
-    }
 }
 
 fn observe<T>(started: Instant, result: &Result<T, AppendError>) {

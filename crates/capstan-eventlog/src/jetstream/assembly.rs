@@ -89,7 +89,7 @@ impl Assembly {
 
 #[cfg(test)]
 mod tests {
-    use capstan_envelope::CommitHash;
+    use capstan_envelope::{Commit, CommitHash};
 
     use super::*;
 
@@ -98,16 +98,9 @@ mod tests {
     }
 
     fn recorded(position: u64) -> Recorded {
-        let json = serde_json::json!({
-            "commit_id": "00000000-0000-0000-0000-000000000000", "stream": "dev/task/1", "version": 1,
-            "previous": "0", "previous_hash": "0".repeat(64),
-            "metadata": {
-                "occurred_at": "2026-01-01T00:00:00Z", "actor": { "kind": "system" }, "command": "note",
-                "correlation_id": "00000000-0000-0000-0000-000000000000",
-            },
-            "events": [],
-        });
-        let commit = serde_json::from_str(&json.to_string()).unwrap();
+        let text = br#"{"id":"00000000-0000-0000-0000-000000000000","version":1,"at":"2026-01-01T00:00:00Z","by":"system",
+            "command":"note","events":[{"noted":"a"}]}"#;
+        let commit = Commit::from_bytes("dev/task/1".parse().unwrap(), 0, text).unwrap();
         let (position, recorded_at) = (place(position), chrono::DateTime::UNIX_EPOCH);
         Recorded { position, recorded_at, hash: CommitHash::NONE, commit }
     }

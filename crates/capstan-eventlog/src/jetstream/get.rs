@@ -10,7 +10,9 @@ use data_encoding::BASE64;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
+use super::append::EXPECTED;
 use super::connection::{Connection, RequestError};
+use crate::Topology;
 
 /// Most messages asked for at a time; the server sends them without flow control.
 const PAGE_MESSAGES: usize = 256;
@@ -31,13 +33,20 @@ pub(crate) struct Stored {
     pub(crate) sequence: u64,
     pub(crate) recorded_at: DateTime<Utc>,
     pub(crate) subject: String,
+    /// Number of the subject's message before this one, as its writer expected it; 0 for none.
+    pub(crate) expected: u64,
     pub(crate) payload: Bytes,
 }
 
 impl Stored {
+    /// Hash of the commit that this message is.
+    pub(crate) fn hash(&self, topology: &Topology) -> CommitHash {
+        CommitHash::of(topology.stream_tokens(&self.subject), &self.payload)
+    }
+
     /// The position of the commit that this message is.
-    pub(crate) fn position(&self) -> Position {
-        Position::new(self.sequence, CommitHash::of(&self.payload))
+    pub(crate) fn position(&self, topology: &Topology) -> Position {
+        Position::new(self.sequence, self.hash(topology))
     }
 }
 
@@ -188,19 +197,25 @@ impl Gets {
             time: DateTime<Utc>,
             #[serde(default)]
             data: String,
+            #[serde(default)]
+            hdrs: String,
         }
         let endpoint = format!("STREAM.MSG.GET.{}", self.stream);
         match self.connection.call::<Answer>(&endpoint, &question).await {
             Ok(Answer { message }) => {
-                let payload = BASE64.decode(message.data.as_bytes()).map_err(|_| RequestError::Refused {
-                    subject: endpoint,
-                    code: 0,
-                    description: "the data is not base64".to_owned(),
-                })?;
+                let decoded = |text: &str| {
+                    BASE64.decode(text.as_bytes()).map_err(|_| RequestError::Refused {
+                        subject: endpoint.clone(),
+                        code: 0,
+                        description: "the data is not base64".to_owned(),
+                    })
+                };
+                let (payload, headers) = (decoded(&message.data)?, decoded(&message.hdrs)?);
                 Ok(Some(Stored {
                     sequence: message.seq,
                     recorded_at: message.time,
                     subject: message.subject,
+                    expected: expected_in_text(&String::from_utf8_lossy(&headers)),
                     payload: payload.into(),
                 }))
             }
@@ -208,6 +223,21 @@ impl Gets {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The expected sequence in the headers of a message; 0 where they name none.
+pub(crate) fn expected_in(headers: Option<&HeaderMap>) -> u64 {
+    headers
+        .and_then(|headers| headers.get(EXPECTED))
+        .and_then(|value| value.as_str().parse().ok())
+        .unwrap_or(0)
+}
+
+/// The same in headers as they are stored: `NATS/1.0`, then a line for each.
+fn expected_in_text(headers: &str) -> u64 {
+    let lines = headers.lines().filter_map(|line| line.split_once(':'));
+    let mut expected = lines.filter(|(name, _)| *name == EXPECTED);
+    expected.next().and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(0)
 }
 
 fn read_direct(asked: &str, answer: Message) -> Result<Stored, RequestError> {
@@ -224,5 +254,6 @@ fn read_direct(asked: &str, answer: Message) -> Result<Stored, RequestError> {
             description: "the answer carries no sequence, time and subject".to_owned(),
         });
     };
-    Ok(Stored { sequence, recorded_at, subject, payload: answer.payload })
+    let expected = expected_in(answer.headers.as_ref());
+    Ok(Stored { sequence, recorded_at, subject, expected, payload: answer.payload })
 }

@@ -118,14 +118,14 @@ async fn flush_members(sender: &Sender, members: Vec<Waiting>) -> Vec<(String, u
     }
     let sealed: Vec<&Sealed> = members.iter().map(|member| &member.sealed).collect();
     match sender.send_batch(GROUP, &sealed).await {
-        Outcome::Stored { sequence, .. } => {
+        Outcome::Stored { sequence } => {
             let first = sequence + 1 - members.len() as u64;
             let mut ends = Vec::with_capacity(members.len());
             for (index, Waiting { sealed, answer }) in members.into_iter().enumerate() {
                 let sequence = first + index as u64;
                 ends.push((sealed.subject, sequence));
                 // Whoever gave up waiting needs no answer.
-                let _ = answer.send(Outcome::Stored { sequence, duplicate: false });
+                let _ = answer.send(Outcome::Stored { sequence });
             }
             ends
         }
@@ -136,7 +136,7 @@ async fn flush_members(sender: &Sender, members: Vec<Waiting>) -> Vec<(String, u
             }
             Vec::new()
         }
-        Outcome::Stale | Outcome::Refused { .. } => {
+        Outcome::Stale | Outcome::Refused(_) => {
             counter!(metric::GROUP_COMMITS_REFUSED).increment(1);
             send_singly(sender, members).await
         }
@@ -147,7 +147,7 @@ async fn send_singly(sender: &Sender, members: Vec<Waiting>) -> Vec<(String, u64
     let sent = join_all(members.into_iter().map(async |Waiting { sealed, answer }| {
         let outcome = sender.send(&sealed).await;
         let end = match &outcome {
-            Outcome::Stored { sequence, duplicate: false } => Some(*sequence),
+            Outcome::Stored { sequence } => Some(*sequence),
             _ => None,
         };
         let _ = answer.send(outcome);

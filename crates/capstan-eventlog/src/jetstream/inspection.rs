@@ -108,7 +108,7 @@ impl Inspection {
         let last = streams::status(&self.connection, &stream).await.map_err(unavailable)?.last;
         let after = position.sequence();
         let difference = match stored {
-            Some(stored) if stored.position() == position => return Ok(last - after),
+            Some(stored) if stored.position(&self.topology) == position => return Ok(last - after),
             None if position == Position::START => return Ok(last),
             Some(_) => Difference::OtherCommit,
             None => Difference::EndsAt(last),
@@ -124,7 +124,8 @@ async fn look_at(connection: &Connection, spec: &StreamSpec) -> (StreamState, Op
     match info {
         Ok(info) => {
             let ahead = info.ts.map(|theirs| theirs - (asked + took / 2));
-            let differences = differences(spec, &info.config);
+            let mut differences = differences(spec, &info.config);
+            differences.extend(streams::other_format(spec, &info.config).map(|error| error.to_string()));
             let state = if differences.is_empty() {
                 StreamState::AsWanted { messages: info.state.messages }
             } else {

@@ -1,5 +1,6 @@
 //! Creates the streams, or makes sure that existing ones are what Capstan relies on.
 
+use capstan_envelope::FORMAT_EPOCH;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -18,6 +19,8 @@ const STREAM_STORE_FAILED: u64 = 10_049;
 const NOT_YET_AVAILABLE: u64 = 10_008;
 /// Error code while the leader of a cluster has not heard of enough servers to place the copies.
 const NO_SUITABLE_PEERS: u64 = 10_005;
+/// Names the format epoch in the metadata of a stream.
+const FORMAT_EPOCH_KEY: &str = "format_epoch";
 /// Most repeats of a question with such an answer.
 const TRIES_MAX: usize = 200;
 
@@ -31,6 +34,17 @@ pub enum StreamError {
         stream: String,
         /// Each wrong setting, with what it is and what it must be.
         differences: Vec<String>,
+    },
+    /// It holds formats that this build does not read.
+    #[error(
+        "use stream {stream}: its log has format epoch {found}, this build reads epoch {FORMAT_EPOCH}; start the \
+         version of Capstan that wrote it, or begin with an empty log"
+    )]
+    OtherFormat {
+        /// The stream's name.
+        stream: String,
+        /// Its epoch, `none` where it names none.
+        found: String,
     },
     /// Creating or looking at it failed.
     #[error("open stream {stream}")]
@@ -115,10 +129,13 @@ pub(crate) async fn ensure(connection: &Connection, spec: &StreamSpec) -> Result
             Err(error) => return Err(failed(error)),
         };
         let differences = differences(spec, &info.config);
-        if differences.is_empty() {
-            return Ok(info.into());
+        if !differences.is_empty() {
+            return Err(StreamError::WrongSettings { stream: spec.name.clone(), differences });
         }
-        return Err(StreamError::WrongSettings { stream: spec.name.clone(), differences });
+        return match other_format(spec, &info.config) {
+            Some(error) => Err(error),
+            None => Ok(info.into()),
+        };
     }
 }
 
@@ -128,7 +145,18 @@ fn with_epoch(connection: &Connection, spec: &StreamSpec) -> Value {
     let epoch = Uuid::new_v5(&Uuid::NAMESPACE_OID, token.as_bytes());
     let mut config = serde_json::to_value(spec).unwrap_or_default();
     config["metadata"] = json!({ "store_epoch": epoch.to_string() });
+    if let Some(format) = spec.format_epoch {
+        config["metadata"][FORMAT_EPOCH_KEY] = json!(format.to_string());
+    }
     config
+}
+
+/// The error of a stream whose formats are not those of this build.
+pub(super) fn other_format(spec: &StreamSpec, actual: &Map<String, Value>) -> Option<StreamError> {
+    let wanted = spec.format_epoch?.to_string();
+    let found = actual.get("metadata").and_then(|metadata| metadata.get(FORMAT_EPOCH_KEY));
+    let found = found.and_then(Value::as_str).unwrap_or("none");
+    (found != wanted).then(|| StreamError::OtherFormat { stream: spec.name.clone(), found: found.to_owned() })
 }
 
 /// Each setting that is not as it must be.

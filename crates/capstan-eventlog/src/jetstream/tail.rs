@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use capstan_envelope::{Commit, CommitHash, Position, Recorded};
+use capstan_envelope::{Commit, CommitHash, Position, Recorded, StreamId};
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::append::{BATCH_COMMIT, BATCH_ID, TOGETHER};
 use super::assembly::Assembly;
 use super::cursor::{Cursor, Delivered, Event, Followed, unavailable};
-use super::get::Gets;
+use super::get::{Gets, expected_in};
 use super::streams::status;
 use crate::{Difference, ReadError, Tail, TailBatch, TailSource, Topology};
 
@@ -205,7 +205,7 @@ impl Follower {
     }
 
     async fn stored_position(&self, sequence: u64) -> Result<Option<Position>, ReadError> {
-        Ok(self.gets.at(sequence).await.map_err(unavailable)?.map(|stored| stored.position()))
+        Ok(self.gets.at(sequence).await.map_err(unavailable)?.map(|stored| stored.position(&self.topology)))
     }
 
     fn take_message(&mut self, delivered: &Delivered) -> Result<(), ReadError> {
@@ -216,7 +216,14 @@ impl Follower {
             let difference = Difference::CommitsMissing { before: *sequence };
             return Err(ReadError::Diverged { after, difference });
         }
-        let recorded = decode(&self.topology, *sequence, *recorded_at, &message.subject, &message.payload)?;
+        let recorded = decode(
+            &self.topology,
+            *sequence,
+            *recorded_at,
+            &message.subject,
+            expected_in(message.headers.as_ref()),
+            &message.payload,
+        )?;
         let header = |name: &str| message.headers.as_ref().and_then(|headers| headers.get(name));
         let is_part = header(BATCH_ID).is_some_and(|id| id.as_str().starts_with(TOGETHER));
         // A reader of one stream gets one commit of each decision, so there is nothing to wait for.
@@ -259,15 +266,14 @@ pub(crate) fn decode(
     sequence: u64,
     recorded_at: DateTime<Utc>,
     subject: &str,
+    expected: u64,
     payload: &[u8],
 ) -> Result<Recorded, ReadError> {
-    let hash = CommitHash::of(payload);
+    let tokens = topology.stream_tokens(subject);
+    let hash = CommitHash::of(tokens, payload);
     let position = Position::new(sequence, hash);
-    let commit: Commit = serde_json::from_slice(payload)
-        .map_err(|error| ReadError::Corrupt { position, source: Box::new(error) })?;
-    if !topology.is_subject_of(subject, &commit.stream) {
-        let source = format!("it names stream {} and stands on another subject", commit.stream).into();
-        return Err(ReadError::Corrupt { position, source });
-    }
+    let corrupt = |source| ReadError::Corrupt { position, source };
+    let stream = StreamId::from_tokens(tokens).map_err(|error| corrupt(error.into()))?;
+    let commit = Commit::from_bytes(stream, expected, payload).map_err(|error| corrupt(error.into()))?;
     Ok(Recorded { position, recorded_at, hash, commit })
 }

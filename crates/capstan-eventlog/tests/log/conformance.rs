@@ -444,7 +444,7 @@ pub(crate) async fn a_start_from_another_history_is_refused(log: Log) {
         assert!(log.holds(position).await.unwrap());
     }
     // The log is longer than the place, so that only the hash shows the difference.
-    let elsewhere = Position::new(2, CommitHash::of(b"another commit"));
+    let elsewhere = Position::new(2, CommitHash::of("dev.task.1", b"another commit"));
     assert!(!log.holds(elsewhere).await.unwrap());
     assert_eq!(log.at(elsewhere).await.unwrap(), None);
     for selection in [

@@ -204,25 +204,38 @@ async fn a_log_that_lost_a_commit_inside_is_not_followed_beyond() {
 async fn a_foreign_message_is_reported_with_its_place() {
     let server = Server::start("100ms").await;
     let log = server.log().await;
-    let mut writer = Writer::new("dev/task/1");
-    let written = writer.write(&log, "a").await;
+    let written = Writer::new("dev/task/1").write(&log, "a").await;
     let client = server.client().await;
-    // Once no commit at all, once a commit on a subject that is not its own.
-    let commit = serde_json::to_vec(&written.commit).unwrap();
+    // Once no commit at all, once a commit on a subject that names no stream.
+    let commit = written.commit.to_bytes().unwrap();
     let mut before = written.position;
-    for (sequence, payload) in [(2, b"nonsense".to_vec()), (3, commit)] {
-        let position = Position::new(sequence, CommitHash::of(&payload));
-        client.request("capstan.evt.dev.task.2", payload.into()).await.unwrap();
+    for (sequence, tokens, payload) in [(2, "dev.task.2", b"nonsense".to_vec()), (3, "dev.task", commit)] {
+        let position = Position::new(sequence, CommitHash::of(tokens, &payload));
+        client.request(format!("capstan.evt.{tokens}"), payload.into()).await.unwrap();
         let mut tail = log.tail(Selection::All, before).await.unwrap();
         for _ in 0..2 {
             let error = first_error(&mut tail).await;
             assert!(matches!(error, ReadError::Corrupt { position: at, .. } if at == position), "{error:?}");
         }
-        let stream = "dev/task/2".parse().unwrap();
-        assert!(matches!(log.last(&stream).await, Err(ReadError::Corrupt { .. })));
         assert!(matches!(log.at(position).await, Err(ReadError::Corrupt { .. })));
         before = position;
     }
+    let stream = "dev/task/2".parse().unwrap();
+    assert!(matches!(log.last(&stream).await, Err(ReadError::Corrupt { .. })));
+}
+
+#[tokio::test]
+async fn a_commit_on_the_subject_of_another_stream_breaks_its_chain() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let (mut one, mut two) = (Writer::new("dev/task/1"), Writer::new("dev/task/2"));
+    one.write(&log, "a").await;
+    two.write(&log, "a").await;
+    let moved = one.decide("b").to_bytes().unwrap();
+    server.client().await.request("capstan.evt.dev.task.2", moved.clone().into()).await.unwrap();
+    let stored = log.last(&two.stream).await.unwrap().unwrap();
+    assert!(!two.head.is_followed_by(&stored), "the link is to another stream's commit");
+    assert_ne!(stored.hash, CommitHash::of("dev.task.1", &moved), "the hash covers the stream's name");
 }
 
 #[tokio::test]

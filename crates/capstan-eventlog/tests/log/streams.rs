@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use capstan_envelope::{CommitHash, Position};
+use capstan_envelope::{CommitHash, FORMAT_EPOCH, Position};
 use capstan_eventlog::{
     ConnectError, Difference, Durability, EventLog, Inspection, JetStreamConfig, JetStreamLog, ReadError,
-    StreamError,
+    StreamError, StreamState,
 };
 use serde_json::{Value, json};
 
@@ -42,6 +42,36 @@ async fn the_streams_are_created_as_designed() {
     assert_eq!(settings("CAPSTAN_CMD_RESULTS").await["max_age"], json!(86_400_000_000_000u64));
     assert_eq!(settings("CAPSTAN_DEADLETTERS").await["subjects"], json!(["capstan.dlq.>"]));
     assert_eq!(settings("CAPSTAN_LOGS").await["discard"], "old");
+}
+
+#[tokio::test]
+async fn a_log_of_another_format_epoch_is_refused_by_name() {
+    let server = Server::start("100ms").await;
+    server.log().await;
+    let client = server.client().await;
+    let mut config = api(&client, "STREAM.INFO.CAPSTAN_EVENTS", &json!({})).await["config"].clone();
+    for (metadata, found) in
+        [(json!({ "store_epoch": "x", "format_epoch": "7" }), "7"), (json!({ "store_epoch": "x" }), "none")]
+    {
+        config["metadata"] = metadata;
+        api(&client, "STREAM.UPDATE.CAPSTAN_EVENTS", &config).await;
+        let error = JetStreamLog::connect(server.config()).await.unwrap_err();
+        assert!(
+            matches!(&error, ConnectError::Stream(StreamError::OtherFormat { found: is, .. }) if is == found),
+            "{error:?}"
+        );
+        let expected = format!(
+            "use stream CAPSTAN_EVENTS: its log has format epoch {found}, this build reads epoch {FORMAT_EPOCH}; start \
+             the version of Capstan that wrote it, or begin with an empty log"
+        );
+        assert_eq!(error.to_string(), expected);
+        let inspection = Inspection::of(&server.config()).await.unwrap();
+        let events = inspection.streams.iter().find(|stream| stream.name == "CAPSTAN_EVENTS").unwrap();
+        assert!(
+            matches!(&events.state, StreamState::Differs(differences) if *differences == [expected]),
+            "{events:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -147,7 +177,7 @@ async fn an_inspection_compares_a_position_with_the_log_as_it_is_now() {
     assert_eq!(inspection.commits_after(Position::START).await.unwrap(), 3);
     assert_eq!(inspection.commits_after(written[1]).await.unwrap(), 1);
     for (sequence, expected) in [(2, Difference::OtherCommit), (9, Difference::EndsAt(3))] {
-        let foreign = Position::new(sequence, CommitHash::of(b"another commit"));
+        let foreign = Position::new(sequence, CommitHash::of("dev.task.1", b"another commit"));
         let error = inspection.commits_after(foreign).await.unwrap_err();
         assert!(
             matches!(error, ReadError::Diverged { difference, .. } if difference == expected),

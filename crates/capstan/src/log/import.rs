@@ -5,10 +5,11 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use capstan_envelope::{CommitHash, Position, Recorded};
+use capstan_envelope::{Position, Recorded};
 use capstan_eventlog::EventLog;
 
 use super::chains::Chains;
+use super::line::Line;
 use crate::output;
 
 /// Appends every commit of the file with its original position and hash.
@@ -25,8 +26,6 @@ pub(super) async fn import(log: &dyn EventLog, file: &Path) -> anyhow::Result<()
             file.display(),
             recorded.position
         );
-        let hash = CommitHash::of(&serde_json::to_vec(&recorded.commit)?);
-        ensure!(hash == recorded.hash, "import the commit at {}: it was changed", recorded.position);
         chains.extend(&recorded)?;
         last = recorded.position;
     }
@@ -50,6 +49,7 @@ fn read(file: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Recor
     let lines = BufReader::new(File::open(file).with_context(|| format!("open {}", file.display()))?).lines();
     Ok(lines.enumerate().map(|(index, line)| {
         let line = line.with_context(|| format!("read line {}", index + 1))?;
-        serde_json::from_str(&line).with_context(|| format!("read line {}", index + 1))
+        let line: Line = serde_json::from_str(&line).with_context(|| format!("read line {}", index + 1))?;
+        line.read()
     }))
 }

@@ -1,0 +1,302 @@
+//! The stored form of a commit: the JSON text of one message of the log.
+//!
+//! It says only what the message does not say otherwise. The subject names the stream, the header
+//! `Nats-Expected-Last-Subject-Sequence` the sequence of the stream's commit before this one. The hash covers the stream's
+//! name and this text, so neither can be exchanged. The link to the commit before is a hash, not a sequence: it
+//! survives an import into another log. An event stands under its name, `<name>` for version 1 and `<name>.v<version>`
+//! for later ones.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::{Actor, Commit, CommitHash, CommitId, EventRecord, Idempotency, Metadata, Position, StreamId};
+
+/// Generation of the stored formats. A log of another one cannot be read by this build; within one, formats grow by
+/// versions of events only.
+pub const FORMAT_EPOCH: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct StoredCommit<'a> {
+    id: CommitId,
+    version: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    link: Option<CommitHash>,
+    at: DateTime<Utc>,
+    #[serde(borrow)]
+    by: Cow<'a, str>,
+    #[serde(borrow)]
+    command: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    correlation: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<Uuid>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    trace: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idempotency: Option<Cow<'a, Idempotency>>,
+    #[serde(borrow)]
+    events: Cow<'a, [StoredEvent<'a>]>,
+}
+
+/// `{"<name>": data}`.
+#[derive(Clone)]
+struct StoredEvent<'a> {
+    name: Cow<'a, str>,
+    version: u16,
+    data: &'a RawValue,
+}
+
+/// A text that is not a stored commit.
+#[derive(Debug, thiserror::Error)]
+pub enum StoredCommitError {
+    /// It does not have the shape of a commit.
+    #[error("read a commit")]
+    Shape(#[from] serde_json::Error),
+    /// It holds no event.
+    #[error("read a commit: it holds no event")]
+    NoEvents,
+    /// Its actor is none that Capstan writes.
+    #[error("read a commit")]
+    Actor(#[from] ParseActorError),
+}
+
+impl Commit {
+    /// The stored text.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let metadata = &self.metadata;
+        let stored = StoredCommit {
+            id: self.commit_id,
+            version: self.version,
+            link: Some(self.previous_hash).filter(|hash| *hash != CommitHash::NONE),
+            at: metadata.occurred_at,
+            by: metadata.actor.to_string().into(),
+            command: metadata.command.as_str().into(),
+            correlation: Some(metadata.correlation_id).filter(|id| *id != self.commit_id.0),
+            cause: metadata.causation_id,
+            trace: metadata.traceparent.as_deref().map(Cow::Borrowed),
+            idempotency: metadata.idempotency.as_ref().map(Cow::Borrowed),
+            events: self.events.iter().map(StoredEvent::new).collect(),
+        };
+        serde_json::to_vec(&stored)
+    }
+
+    /// Reads the stored text of a commit of `stream`, whose commit before this one has the sequence `previous_sequence`, 0
+    /// for none.
+    pub fn from_bytes(
+        stream: StreamId,
+        previous_sequence: u64,
+        bytes: &[u8],
+    ) -> Result<Self, StoredCommitError> {
+        let stored: StoredCommit<'_> = serde_json::from_slice(bytes)?;
+        if stored.events.is_empty() {
+            return Err(StoredCommitError::NoEvents);
+        }
+        let previous_hash = stored.link.unwrap_or_default();
+        Ok(Self {
+            commit_id: stored.id,
+            stream,
+            version: stored.version,
+            previous: match previous_sequence {
+                0 => Position::START,
+                sequence => Position::new(sequence, previous_hash),
+            },
+            previous_hash,
+            metadata: Metadata {
+                occurred_at: stored.at,
+                actor: stored.by.parse()?,
+                command: stored.command.into_owned(),
+                correlation_id: stored.correlation.unwrap_or(stored.id.0),
+                causation_id: stored.cause,
+                traceparent: stored.trace.map(Cow::into_owned),
+                idempotency: stored.idempotency.map(Cow::into_owned),
+            },
+            events: stored.events.iter().map(StoredEvent::record).collect(),
+        })
+    }
+}
+
+impl<'a> StoredEvent<'a> {
+    fn new(record: &'a EventRecord) -> Self {
+        Self { name: record.name.as_str().into(), version: record.version, data: &record.data }
+    }
+
+    fn record(&self) -> EventRecord {
+        EventRecord { name: self.name.as_ref().to_owned(), version: self.version, data: self.data.to_owned() }
+    }
+}
+
+impl Serialize for StoredEvent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        match self.version {
+            1 => map.serialize_entry(&self.name, self.data)?,
+            version => map.serialize_entry(&format_args!("{}.v{version}", self.name), self.data)?,
+        }
+        map.end()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for StoredEvent<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneEvent;
+        impl<'de> Visitor<'de> for OneEvent {
+            type Value = StoredEvent<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with one field: the name of an event")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                use serde::de::Error;
+                let Some((key, data)) = map.next_entry::<Cow<'de, str>, &'de RawValue>()? else {
+                    return Err(A::Error::custom("an event needs a name"));
+                };
+                if map.next_key::<serde::de::IgnoredAny>()?.is_some() {
+                    return Err(A::Error::custom("an event has one name"));
+                }
+                let split = key.rsplit_once(".v").map(|(name, version)| (name.to_owned(), version.parse()));
+                let (name, version) = match split {
+                    None => (key, 1),
+                    Some((name, Ok(version))) if version > 1 => (Cow::Owned(name), version),
+                    Some(_) => return Err(A::Error::custom("the version of an event is a number from 2")),
+                };
+                Ok(StoredEvent { name, version, data })
+            }
+        }
+        deserializer.deserialize_map(OneEvent)
+    }
+}
+
+const CLIENT: &str = "client:";
+const WORKER: &str = "worker:";
+const ENGINE: &str = "engine";
+const SYSTEM: &str = "system";
+
+/// `client:<name>`, `worker:<id>`, `engine` or `system`.
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client { name } => write!(f, "{CLIENT}{name}"),
+            Self::Worker { id } => write!(f, "{WORKER}{id}"),
+            Self::Engine => f.write_str(ENGINE),
+            Self::System => f.write_str(SYSTEM),
+        }
+    }
+}
+
+/// A text that names no actor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("read actor {0:?}: expected client:<name>, worker:<id>, engine or system")]
+pub struct ParseActorError(String);
+
+impl FromStr for Actor {
+    type Err = ParseActorError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Some(name) = text.strip_prefix(CLIENT) {
+            return Ok(Self::Client { name: name.to_owned() });
+        }
+        let worker = text.strip_prefix(WORKER).and_then(|id| id.parse().ok());
+        match (worker, text) {
+            (Some(id), _) => Ok(Self::Worker { id }),
+            (None, ENGINE) => Ok(Self::Engine),
+            (None, SYSTEM) => Ok(Self::System),
+            _ => Err(ParseActorError(text.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::to_raw_value;
+
+    use super::*;
+
+    fn commit(actor: Actor, previous: Position, version: u64) -> Commit {
+        let event = |name: &str, version| EventRecord {
+            name: name.to_owned(),
+            version,
+            data: to_raw_value(&serde_json::json!({ "text": "é \"quoted\"" })).unwrap(),
+        };
+        Commit {
+            commit_id: CommitId(Uuid::from_u128(7)),
+            stream: "dev/task/1".parse().unwrap(),
+            version,
+            previous,
+            previous_hash: if version == 1 {
+                CommitHash::NONE
+            } else {
+                CommitHash::of("dev.task.1", b"the one before")
+            },
+            metadata: Metadata {
+                causation_id: Some(Uuid::from_u128(9)),
+                traceparent: Some("00-x-y-01".into()),
+                idempotency: Some(Idempotency { key: "k".into(), fingerprint: "f".into() }),
+                ..Metadata::new("note", actor, Uuid::from_u128(8), DateTime::UNIX_EPOCH)
+            },
+            events: vec![event("noted", 1), event("noted", 3)],
+        }
+    }
+
+    fn actors() -> [Actor; 4] {
+        [
+            Actor::Client { name: "worker:engine \"é\"".into() },
+            Actor::Worker { id: Uuid::from_u128(4) },
+            Actor::Engine,
+            Actor::System,
+        ]
+    }
+
+    #[test]
+    fn a_commit_reads_back_from_its_text_with_what_the_message_says() {
+        for actor in actors() {
+            let linked = CommitHash::of("dev.task.1", b"the one before");
+            for (previous, version) in [(Position::START, 1), (Position::new(41, linked), 2)] {
+                let commit = commit(actor.clone(), previous, version);
+                let bytes = commit.to_bytes().unwrap();
+                let read = Commit::from_bytes(commit.stream.clone(), previous.sequence(), &bytes).unwrap();
+                assert_eq!(read, commit);
+            }
+        }
+    }
+
+    #[test]
+    fn the_text_of_a_plain_first_commit_says_nothing_twice() {
+        let mut plain = commit(Actor::Engine, Position::START, 1);
+        plain.metadata = Metadata::new("note", Actor::Engine, plain.commit_id.0, DateTime::UNIX_EPOCH);
+        plain.events.truncate(1);
+        assert_eq!(
+            String::from_utf8(plain.to_bytes().unwrap()).unwrap(),
+            r#"{"id":"00000000-0000-0000-0000-000000000007","version":1,"at":"1970-01-01T00:00:00Z","by":"engine","command":"note","events":[{"noted":{"text":"é \"quoted\""}}]}"#
+        );
+    }
+
+    #[test]
+    fn what_is_no_commit_is_refused() {
+        let whole = commit(Actor::Engine, Position::START, 1).to_bytes().unwrap();
+        let whole: serde_json::Value = serde_json::from_slice(&whole).unwrap();
+        for (pointer, wrong) in [
+            ("/events", serde_json::json!([])),
+            ("/events/0", serde_json::json!({})),
+            ("/events/0", serde_json::json!({ "a": {}, "b": {} })),
+            ("/events/0", serde_json::json!({ "a.v1": {} })),
+            ("/events/0", serde_json::json!({ "a.vx": {} })),
+            ("/by", serde_json::json!("ghost")),
+            ("/by", serde_json::json!("worker:x")),
+        ] {
+            let mut commit = whole.clone();
+            *commit.pointer_mut(pointer).unwrap() = wrong.clone();
+            let bytes = serde_json::to_vec(&commit).unwrap();
+            let read = Commit::from_bytes("dev/task/1".parse().unwrap(), 0, &bytes);
+            assert!(read.is_err(), "{pointer} {wrong}");
+        }
+    }
+}
