@@ -39,7 +39,9 @@ pub use append_logs::{AppendLogs, LogLine, LogStream};
 pub use append_run_events::{AppendRunEvents, RunEvent};
 pub use archive_all_outputs::ArchiveAllOutputs;
 pub use claim_tool_call::ClaimToolCall;
-pub use conditions::{BatchConditions, ClaimConditions, Conditions, LeaseConditions, Unconditional};
+pub use conditions::{
+    BatchConditions, ClaimConditions, Conditions, KeyConditions, LeaseConditions, Unconditional,
+};
 pub use drain_worker::DrainWorker;
 pub use lease_attempts::LeaseAttempts;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
@@ -51,7 +53,7 @@ pub use report_tool_call::ReportToolCall;
 macro_rules! for_each_command {
     ($callback:ident) => {
         $callback! {
-            AcceptAgentCommand(Conditions) = "accept-agent-command", Post "/v1/workspaces/{workspace}/tasks";
+            AcceptAgentCommand(KeyConditions) = "accept-agent-command", Post "/v1/workspaces/{workspace}/tasks";
             SubmitTaskInput(Conditions) = "submit-task-input", Post "/v1/workspaces/{workspace}/tasks/{task_id}/input";
             EnqueueRunInput(Conditions) = "enqueue-run-input", Post "/v1/workspaces/{workspace}/runs/{run_id}/input";
             CancelTask(Conditions) = "cancel-task", Post "/v1/workspaces/{workspace}/tasks/{task_id}/cancel";
@@ -60,7 +62,7 @@ macro_rules! for_each_command {
             ArchiveTask(Conditions) = "archive-task", Post "/v1/workspaces/{workspace}/tasks/{task_id}/archive";
             UnarchiveTask(Conditions) = "unarchive-task", Post "/v1/workspaces/{workspace}/tasks/{task_id}/unarchive";
             UpdateTask(Conditions) = "update-task", Patch "/v1/workspaces/{workspace}/tasks/{task_id}";
-            PublishSourceEvent(Conditions) = "publish-source-event", Post "/v1/workspaces/{workspace}/source-events";
+            PublishSourceEvent(KeyConditions) = "publish-source-event", Post "/v1/workspaces/{workspace}/source-events";
             CreateAgent(Conditions) = "create-agent", Post "/v1/workspaces/{workspace}/agents";
             CreateWorkspace(Conditions) = "create-workspace", Post "/v1/workspaces";
             ConfigureClass(Conditions) = "configure-class", Put "/v1/workspaces/{workspace}/classes/{instance_key}";
@@ -81,7 +83,7 @@ macro_rules! for_each_command {
             AppendTaskOutputRows(Conditions) = "append-task-output-rows", Post "/v1/workspaces/{workspace}/tasks/{task_id}/outputs/{output_id}/rows";
             FinalizeTaskOutput(Conditions) = "finalize-task-output", Post "/v1/workspaces/{workspace}/tasks/{task_id}/outputs/{output_id}/finalize";
             ArchiveOutput(Conditions) = "archive-output", Post "/v1/workspaces/{workspace}/outputs/{output_id}/archive";
-            ArchiveAllOutputs(Conditions) = "archive-all-outputs", Post "/v1/workspaces/{workspace}/outputs/archive-all";
+            ArchiveAllOutputs(KeyConditions) = "archive-all-outputs", Post "/v1/workspaces/{workspace}/outputs/archive-all";
         }
     };
 }

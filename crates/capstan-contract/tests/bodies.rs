@@ -322,6 +322,10 @@ fn a_call_takes_the_conditions_of_its_kind() {
     assert!(takes("start-attempt", "idempotency_key") && !takes("lease-attempts", "idempotency_key"));
     assert!(takes("cancel-task", "expected_version") && takes("cancel-task", "command_id"));
     assert!(takes("start-attempt", "command_id") && !takes("start-attempt", "expected_version"));
+    for name in ["accept-agent-command", "publish-source-event", "archive-all-outputs"] {
+        assert!(takes(name, "idempotency_key") && takes(name, "command_id"), "{name}");
+        assert!(!takes(name, "expected_version"), "{name} changes no single entity");
+    }
     assert_eq!(schema("start-attempt")["required"], json!(["attempt_id", "lease_epoch"]));
     assert!(!reads::<RecordUsage>(&json!({"usage": {}})), "without a lease");
 }

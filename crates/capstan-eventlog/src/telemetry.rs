@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use async_nats::HeaderMap;
+use async_nats::header::NATS_MESSAGE_ID;
 use bytes::Bytes;
 use capstan_envelope::Workspace;
 use chrono::{DateTime, Utc};
@@ -88,12 +90,26 @@ impl Telemetry {
         run: Uuid,
         lines: Vec<Bytes>,
     ) -> Result<(), TelemetryError> {
+        self.append_once(workspace, task, run, lines, None).await
+    }
+
+    /// Writes lines as [`Telemetry::append`] does. Those that were written under the same name within the last two minutes
+    /// are not stored again.
+    pub async fn append_once(
+        &self,
+        workspace: &Workspace,
+        task: Uuid,
+        run: Uuid,
+        lines: Vec<Bytes>,
+        name: Option<&str>,
+    ) -> Result<(), TelemetryError> {
         let subject = self.topology.log_subject(workspace, task, run);
         let total = lines.len();
         let mut stored = 0;
         let mut trouble = None;
-        for window in lines.chunks(WINDOW) {
-            let (acknowledged, refusal) = self.write(&subject, window).await;
+        for (index, window) in lines.chunks(WINDOW).enumerate() {
+            let name = name.map(|name| format!("{name}/{index}"));
+            let (acknowledged, refusal) = self.write(&subject, window, name.as_deref()).await;
             stored += acknowledged;
             trouble = trouble.or(refusal);
         }
@@ -109,7 +125,12 @@ impl Telemetry {
 
     /// Publishes one line after the other and then collects the acknowledgements: waiting for each in between
     /// would be slow, and sending from several tasks would lose the order.
-    async fn write(&self, subject: &str, lines: &[Bytes]) -> (usize, Option<RequestError>) {
+    async fn write(
+        &self,
+        subject: &str,
+        lines: &[Bytes],
+        name: Option<&str>,
+    ) -> (usize, Option<RequestError>) {
         #[derive(Deserialize)]
         struct Ack {
             error: Option<ApiError>,
@@ -124,8 +145,13 @@ impl Telemetry {
             Ok(acks) => acks,
             Err(error) => return (0, failed(Box::new(error))),
         };
-        for line in lines {
-            let sent = client.publish_with_reply(subject.to_owned(), inbox.clone(), line.clone()).await;
+        for (index, line) in lines.iter().enumerate() {
+            let mut headers = HeaderMap::new();
+            if let Some(name) = name {
+                headers.insert(NATS_MESSAGE_ID, format!("{name}/{index}"));
+            }
+            let (subject, inbox, line) = (subject.to_owned(), inbox.clone(), line.clone());
+            let sent = client.publish_with_reply_and_headers(subject, inbox, headers, line).await;
             if let Err(error) = sent {
                 return (0, failed(Box::new(error)));
             }

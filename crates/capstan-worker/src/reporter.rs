@@ -77,14 +77,14 @@ impl Reporter {
         }
     }
 
-    /// Reports lines of output. A repetition after a lost response may store lines twice; none is lost.
+    /// Reports lines of output. A repetition after a lost response stores none twice, unless it took more than two minutes.
     pub async fn logs(&self, lines: &AppendLogs) -> Result<(), ReportError> {
-        self.tell(lines).await
+        self.ask(lines).await.map(drop)
     }
 
     /// Reports an event inside the agent.
     pub async fn event(&self, event: RunEvent) -> Result<(), ReportError> {
-        self.tell(&AppendRunEvents { events: vec![event] }).await
+        self.ask(&AppendRunEvents { events: vec![event] }).await.map(drop)
     }
 
     /// Reports an output; returns its id.

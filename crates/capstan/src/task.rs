@@ -2,8 +2,8 @@
 
 use capstan_client::{Client, Follow};
 use capstan_contract::command::{
-    AcceptAgentCommand, ArchiveTask, CancelTask, Conditions, RetryTask, SubmitTaskInput, TaskPayload,
-    UnarchiveTask, UpdateTask,
+    AcceptAgentCommand, ArchiveTask, CancelTask, Conditions, KeyConditions, RetryTask, SubmitTaskInput,
+    TaskPayload, UnarchiveTask, UpdateTask,
 };
 use capstan_contract::query::{GetTask, GetTaskLogs, ListTasks, Page, Wait};
 use capstan_domain::Change;
@@ -169,7 +169,7 @@ impl RemoteAction for Action {
                     ..AcceptAgentCommand::default()
                 };
                 let idempotency_key = submit.idempotency_key;
-                let conditions = Conditions { idempotency_key, ..Conditions::default() };
+                let conditions = KeyConditions { idempotency_key, ..KeyConditions::default() };
                 let accepted = client.send_with(&task, &conditions).await?;
                 let Some(task) = accepted.task.as_ref().filter(|_| submit.wait) else {
                     return output.object(&accepted.task);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use capstan_contract::command::Conditions;
 use capstan_envelope::Actor;
 use chrono::Utc;
 
@@ -48,12 +47,12 @@ impl CommandRequest {
             Some(name) => Some(resolve::workspace(app, name).await?),
             None => None,
         };
-        let (command, conditions) = request::read::<C, Conditions>(self.fields.outer(), &self.json)?;
+        let (command, conditions) = request::read::<C, C::Beside>(self.fields.outer(), &self.json)?;
         let workspace = match workspace {
             Some(workspace) => workspace,
             None => resolve::new_workspace(C::NEW_WORKSPACE.map_or("", |name| name(&command)))?,
         };
-        command.execute(app, &workspace, &self.call.under(conditions)).await
+        command.execute(app, &workspace, &self.call.under(conditions.into())).await
     }
 }
 

@@ -1,4 +1,5 @@
-//! Archives the outputs of a workspace, task by task.
+//! Archives the outputs of a workspace, task by task. Each task gets a command of its own, whose id follows from that of the
+//! whole. A repeat archives what is left.
 
 use std::collections::BTreeMap;
 

@@ -7,13 +7,13 @@ use capstan_contract::command::{
 use capstan_contract::lease::ClaimedInput;
 use capstan_domain::task::state::{Input, InputState};
 use capstan_domain::task::{Command, Event, Task};
+use capstan_envelope::CommitId;
 
 use super::fence::lease_lost;
 use super::output::unnamed_output;
 use super::worker_call::{Calling, WorkerCall};
 use super::{answer_schema, logs};
 use crate::answered::Answered;
-use crate::call::fresh_id;
 use crate::problem::Problem;
 use crate::receipt::{Receipt, Reply, Success};
 
@@ -32,7 +32,8 @@ impl WorkerCall for AppendLogs {
 
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
         let fence = from.fence().await?;
-        fence.append(logs::kept_lines(&fence.attempt_id, self.lines, fence.at())?).await
+        let name = fence.name_of_lines(&self);
+        fence.append(logs::kept_lines(&fence.attempt_id, self.lines, fence.at())?, name).await
     }
 }
 
@@ -41,7 +42,8 @@ impl WorkerCall for AppendRunEvents {
 
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
         let fence = from.fence().await?;
-        fence.append(logs::kept_events(&fence.attempt_id, self.events, fence.at())?).await
+        let name = fence.name_of_lines(&self);
+        fence.append(logs::kept_events(&fence.attempt_id, self.events, fence.at())?, name).await
     }
 }
 
@@ -98,10 +100,12 @@ impl WorkerCall for ClaimInput {
         let is_live =
             |task: &&Task| task.working_attempt().is_some_and(|live| live.attempt_id == *attempt_id);
         let held = InputState::Claimed(attempt_id.clone());
-        let task = loaded.state.as_deref().filter(is_live);
+        let context = fence.context(&self);
+        let is_repeat = loaded.head.applied.contains_key(&CommitId(context.command_id));
+        let task = loaded.state.as_deref().filter(is_live).filter(|_| !is_repeat);
         if let Some(input) = task.and_then(|task| task.inbox.iter().find(|input| input.state == held)) {
             let receipt = Receipt {
-                command_id: fresh_id(fence.at()),
+                command_id: context.command_id,
                 position: loaded.head.position,
                 version: loaded.head.version,
                 duplicate: true,

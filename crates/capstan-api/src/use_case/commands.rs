@@ -4,11 +4,10 @@ use std::borrow::Cow;
 
 use capstan_contract::command::{
     AcceptAgentCommand, AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, ArchiveTask, CancelRun,
-    CancelTask, Conditions, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput, CreateWorkspace,
-    DeleteAgent, DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeTaskOutput, IssueToken,
-    PauseSchedule, PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput,
-    TriggerSchedule, UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace,
-    UpsertChannelBinding,
+    CancelTask, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput, CreateWorkspace, DeleteAgent,
+    DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeTaskOutput, IssueToken, PauseSchedule,
+    PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput, TriggerSchedule,
+    UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
 };
 use capstan_contract::for_each_command;
 use futures_util::FutureExt;
@@ -73,6 +72,6 @@ async fn run<C: Execute>(
     } else {
         resolve::workspace(app, workspace).await?
     };
-    let (command, conditions) = request::read_without::<C, Conditions>(&outer, json, known)?;
-    command.execute(app, &workspace, &call.under(conditions)).await
+    let (command, conditions) = request::read_without::<C, C::Beside>(&outer, json, known)?;
+    command.execute(app, &workspace, &call.under(conditions.into())).await
 }

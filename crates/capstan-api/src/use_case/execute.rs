@@ -1,5 +1,6 @@
 //! The execution of a caller's command.
 
+use capstan_contract::command::Conditions;
 use capstan_contract::request::Request;
 use capstan_dispatch::{CommandContext, DispatchError, Dispatchable, Dispatcher};
 use capstan_domain::Requested;
@@ -13,7 +14,7 @@ use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
 
 /// A command that can be executed in a workspace.
-pub(crate) trait Execute: Request {
+pub(crate) trait Execute: Request<Beside: Into<Conditions>> {
     /// The name of the workspace the command creates; present for the one command whose workspace need not exist.
     const NEW_WORKSPACE: Option<fn(&Self) -> &str> = None;
 

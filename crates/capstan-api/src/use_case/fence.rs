@@ -82,13 +82,18 @@ impl Fence<'_> {
         })
     }
 
+    /// The context of the call as a command on the task.
+    pub(crate) fn context<B: Request>(&self, body: &B) -> CommandContext {
+        self.call.command(&self.stream, self.key().as_ref(), body)
+    }
+
     /// Executes the command.
     pub(crate) async fn execute<B: Request>(
         &self,
         body: &B,
         command: Command,
     ) -> Result<(CommandContext, Decided<TaskDecider>), Problem> {
-        let context = self.call.command(&self.stream, self.key().as_ref(), body);
+        let context = self.context(body);
         let decided = self.app.dispatch.tasks.execute(&self.stream, &command.at(self.at()), &context).await?;
         Ok((context, decided))
     }
@@ -106,11 +111,23 @@ impl Fence<'_> {
         Ok(Reply::new(success, &context, &decided))
     }
 
-    /// Stores lines of the attempt's run.
-    pub(crate) async fn append(&self, lines: Vec<bytes::Bytes>) -> Result<Answered, Problem> {
+    /// The name of the lines of this body, the same when the call is repeated under its key; none without a key.
+    pub(crate) fn name_of_lines<B: Request>(&self, body: &B) -> Option<String> {
+        self.call.key()?;
+        let context = self.context(body);
+        Some(format!("{}/{}", context.command_id, context.idempotency?.fingerprint))
+    }
+
+    /// Stores lines of the attempt's run; those of a repeat under this name are stored once.
+    pub(crate) async fn append(
+        &self,
+        lines: Vec<bytes::Bytes>,
+        name: Option<String>,
+    ) -> Result<Answered, Problem> {
         let run_id = self.live_run().await?;
         let accepted = lines.len();
-        self.app.telemetry.append(&self.workspace, self.attempt_id.task.0, run_id.0, lines).await?;
+        let (workspace, task) = (&self.workspace, self.attempt_id.task.0);
+        self.app.telemetry.append_once(workspace, task, run_id.0, lines, name.as_deref()).await?;
         Ok(Answered { status: 202, ..Answered::json(&AcceptedLines { accepted }) })
     }
 

@@ -2,7 +2,8 @@
 //! changes nothing when it is repeated, so a caller that got no answer sends the event again.
 
 use capstan_contract::command::PublishSourceEvent;
-use capstan_domain::id::{InputId, TaskId};
+use capstan_dispatch::CommandContext;
+use capstan_domain::id::{InputId, TaskId, derived};
 use capstan_domain::task::event::InputOutcome;
 use capstan_domain::task::{Command, Event, Rejection};
 use capstan_engine::protocol::SourceKeys;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use super::execute::Execute;
 use super::streams;
 use crate::App;
-use crate::call::{CallContext, fresh_id};
+use crate::call::CallContext;
 use crate::problem::Problem;
 use crate::receipt::{Receipt, Reply, Success};
 
@@ -58,17 +59,19 @@ impl Execute for PublishSourceEvent {
         let mut task_ids: Vec<_> = matched.into_iter().flat_map(|(_, tasks)| tasks).collect();
         task_ids.sort_unstable();
         task_ids.dedup();
-        let mut receipt = Receipt {
-            command_id: fresh_id(call.received_at),
-            position,
-            version: 0,
-            duplicate: !task_ids.is_empty(),
-        };
+        let whole = call.command(&streams::workspace(workspace)?, key.as_ref(), &self);
+        let mut receipt =
+            Receipt { command_id: whole.command_id, position, version: 0, duplicate: !task_ids.is_empty() };
         let command = Command::FireWatch(event).at(call.received_at);
         let mut tasks = Vec::with_capacity(task_ids.len());
         for task_id in task_ids {
             let stream = streams::task(workspace, task_id)?;
-            let context = call.command(&stream, key.as_ref(), &self);
+            let context = CommandContext {
+                // The ids of commits differ, also when the caller chose that of the command.
+                command_id: derived(&["delivered-by", &whole.command_id.to_string(), &task_id.to_string()]),
+                causation_id: Some(whole.command_id),
+                ..call.command(&stream, key.as_ref(), &self)
+            };
             let decided = app.dispatch.tasks.execute(&stream, &command, &context).await?;
             let accepted = decided.events.iter().find_map(|event| match event {
                 Event::InputAccepted(input) => Some((input.input_id, input.outcome)),

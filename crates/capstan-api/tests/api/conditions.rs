@@ -77,13 +77,21 @@ async fn a_header_is_read_or_refused_by_name() {
         ("POST", COMMANDS, "Capstan-Command-Id"),
         ("POST", &format!("/v1/attempts/dev.{task}.1/start"), "If-Match"),
         ("POST", "/v1/workers", "Idempotency-Key"),
+        ("POST", "/v1/workspaces/dev/tasks", "If-Match"),
+        ("POST", "/v1/workspaces/dev/source-events", "If-Match"),
+        ("POST", "/v1/workspaces/dev/outputs/archive-all", "If-Match"),
+        ("POST", "/v1/admin/projections/all/verify", "Idempotency-Key"),
+        ("POST", "/v1/admin/deadletters/command-1/retry", "If-Match"),
     ] {
         let answer = api.send(api.request(method, path).header(header, "1")).await;
         assert!(refused(&answer).contains(&header), "{method} {path}: {}", answer.body);
     }
-    for (name, header) in
-        [("batch", "If-Match"), ("get-task", "Idempotency-Key"), ("worker.drain-worker", "If-Match")]
-    {
+    for (name, header) in [
+        ("batch", "If-Match"),
+        ("get-task", "Idempotency-Key"),
+        ("worker.drain-worker", "If-Match"),
+        ("archive-all-outputs", "If-Match"),
+    ] {
         let body = if name == "batch" { json!([]) } else { json!({ "task_id": task }) };
         let answer = json_of(&ask_with(&api, name, &[(header, "1")], body).await.payload);
         assert!(pointers(&answer).contains(&header), "{name}: {answer}");

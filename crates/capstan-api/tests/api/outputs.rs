@@ -129,4 +129,12 @@ async fn the_feed_hides_what_only_supports_and_drafts_and_filters_by_what_is_ask
     assert_eq!(rest["archived"]["count"], 3, "{rest}");
     assert_eq!(api.post(&path, json!({})).await.expect(200)["archived"]["count"], 0);
     assert_eq!(titles(&api, &format!("{FEED}?hidden=true")).await, [""; 0]);
+
+    // The same command again has the same id, and archives what is left.
+    make("late", "report", "primary", json!({})).await;
+    let keyed = json!({ "output_type": "report", "idempotency_key": "k" });
+    let first = api.post(&path, keyed.clone()).await.expect(200);
+    let again = api.post(&path, keyed).await.expect(200);
+    assert_eq!((&first["archived"]["count"], &again["archived"]["count"]), (&json!(1), &json!(0)));
+    assert_eq!(first["receipt"]["command_id"], again["receipt"]["command_id"]);
 }

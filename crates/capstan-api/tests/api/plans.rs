@@ -96,6 +96,30 @@ async fn an_event_wakes_the_tasks_that_watch_for_it_once() {
         "{again}"
     );
     assert_eq!(again["receipt"]["duplicate"], true);
+
+    // The id of the whole is the receipt's; the commits of the tasks have ids of their own.
+    let id = "00000000-0000-4000-8000-0000000000aa";
+    let body =
+        json!({"integration": "gmail", "correlation_keys": ["t-1", "t-2"], "items": ["c"], "command_id": id});
+    let path = "/v1/workspaces/dev/source-events";
+    let first = api.post(path, body.clone()).await.expect(202);
+    assert_eq!(
+        (&first["receipt"]["command_id"], &first["receipt"]["duplicate"]),
+        (&json!(id), &json!(false))
+    );
+    let told = first["event"]["tasks"].as_array().unwrap();
+    assert_eq!(told.iter().filter(|task| task["duplicate"] == false).count(), 2, "{first}");
+    let repeat = api.post(path, body).await.expect(202);
+    assert_eq!(
+        (&repeat["receipt"]["command_id"], &repeat["receipt"]["duplicate"]),
+        (&json!(id), &json!(true))
+    );
+    let keyed =
+        json!({"integration": "gmail", "correlation_keys": ["t-1"], "items": ["d"], "idempotency_key": "k"});
+    let first = api.post(path, keyed.clone()).await.expect(202);
+    let repeat = api.post(path, keyed).await.expect(202);
+    assert_eq!(first["receipt"]["command_id"], repeat["receipt"]["command_id"]);
+    assert_eq!(repeat["receipt"]["duplicate"], true);
     api.post(
         "/v1/workspaces/dev/source-events",
         json!({"integration": "fax", "correlation_keys": [], "items": []}),

@@ -280,3 +280,44 @@ async fn a_key_of_a_worker_has_1_to_512_bytes() {
     let again = api.send(start("", in_body(&long[1..]))).await.expect(200);
     assert_eq!(again["receipt"]["duplicate"], true, "header and body say the same");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_again_under_its_key_happens_once() {
+    let api = Api::start().await;
+    let task = api.task("work").await;
+    let lease = api.lease(&task).await;
+    api.report(&lease, "start", json!({})).await.expect(200);
+    let line =
+        |text: &str| json!({ "lines": [{ "stream": "stdout", "data": text }], "idempotency_key": "1" });
+    for text in ["a", "a", "b"] {
+        assert_eq!(api.report(&lease, "logs", line(text)).await.expect(202)["accepted"], 1);
+    }
+    let event = json!({ "events": [{ "event_type": "step" }], "command_id": uuid::Uuid::from_u128(7) });
+    for _ in 0..2 {
+        api.report(&lease, "events", event.clone()).await.expect(202);
+    }
+    let logs = api.get(&format!("/v1/workspaces/dev/tasks/{task}/logs")).await.expect(200);
+    let shown = logs["items"].as_array().unwrap().iter().skip(1);
+    let shown: Vec<_> = shown.map(|line| line.get("data").or(line.get("event_type")).unwrap()).collect();
+    assert_eq!(shown, ["a", "b", "step"], "the lines of another body are other lines");
+
+    for message in ["first", "second"] {
+        api.post(&format!("/v1/workspaces/dev/tasks/{task}/input"), json!({ "message": message }))
+            .await
+            .expect(202);
+    }
+    let claim = async |key: &str| {
+        api.report(&lease, "inputs/claim", json!({ "idempotency_key": key })).await.expect(200)
+    };
+    let first = claim("k1").await;
+    let ack = format!("inputs/{}/ack", first["input"]["input_id"].as_str().unwrap());
+    api.report(&lease, &ack, json!({})).await.expect(200);
+    let second = claim("k2").await;
+    assert_ne!(first["input"]["input_id"], second["input"]["input_id"]);
+    for (key, before) in [("k1", &first), ("k2", &second)] {
+        let again = claim(key).await;
+        assert_eq!(again["input"]["input_id"], before["input"]["input_id"], "{key}");
+        assert_eq!(again["receipt"]["command_id"], before["receipt"]["command_id"], "{key}");
+        assert_eq!(again["receipt"]["duplicate"], true, "{key}");
+    }
+}

@@ -51,6 +51,26 @@ conditions! {
 }
 
 conditions! {
+    /// Fields beside a command that changes no single entity that reads show with its version: no version can be expected.
+    #[derive(Default)]
+    KeyConditions {
+        /// Key of the command, 1 to 512 bytes: a repeat under the same key is the same command.
+        #[serde(default, deserialize_with = "key", skip_serializing_if = "Option::is_none")]
+        #[schemars(length(min = 1, max = 512))]
+        idempotency_key: Option<String>,
+        /// Id of the command, chosen by the sender. Without a key, a repeat under the same id is the same command.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        command_id: Option<Uuid>,
+    }
+}
+
+impl From<KeyConditions> for Conditions {
+    fn from(KeyConditions { idempotency_key, command_id }: KeyConditions) -> Self {
+        Self { idempotency_key, command_id, expected_version: None }
+    }
+}
+
+conditions! {
     /// Fields beside a batch of commands.
     #[derive(Default)]
     BatchConditions {

@@ -45,6 +45,22 @@ async fn lines_are_read_back_in_order_and_in_pages() {
 }
 
 #[tokio::test]
+async fn lines_written_again_under_their_name_are_stored_once() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let workspace: Workspace = "dev".parse().unwrap();
+    let (task, run) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    // More than are written before their acknowledgements are waited for.
+    let many: Vec<String> = (0..600).map(|number| number.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for name in ["a", "a", "b"] {
+        log.telemetry().append_once(&workspace, task, run, lines(&many), Some(name)).await.unwrap();
+    }
+    let stored = log.telemetry().read(&workspace, task, 0, 2000).await.unwrap();
+    assert_eq!(texts(&stored), [&many[..], &many[..]].concat());
+}
+
+#[tokio::test]
 async fn a_tail_of_lines_continues_from_history_to_live() {
     let server = Server::start("100ms").await;
     let log = server.log().await;

@@ -116,7 +116,7 @@ fn responses(operation: &Operation, components: &Components) -> Value {
             "description": "a readiness check failed", "headers": { "capstan-correlation-id": header("capstan-correlation-id") }, "content": { "application/json": { "schema": components.reference("readiness") } },
         }));
     }
-    for status in problems(operation) {
+    for status in problems(operation, components) {
         responses
             .entry(status.to_string())
             .or_insert_with(|| json!({ "$ref": format!("#/components/responses/Problem{status}") }));
@@ -155,7 +155,7 @@ pub(crate) fn content(operation: &Operation, components: &Components) -> (&'stat
 }
 
 /// The statuses of problems an operation may answer.
-fn problems(operation: &Operation) -> BTreeSet<u16> {
+fn problems(operation: &Operation, components: &Components) -> BTreeSet<u16> {
     let mut statuses = BTreeSet::from([400, 404, 500, 503]);
     if operation.scope != Scope::Public {
         statuses.extend([401, 403, 408, 422, 429]);
@@ -166,7 +166,8 @@ fn problems(operation: &Operation) -> BTreeSet<u16> {
     if operation.method != Verb::Get {
         statuses.extend([409, 413, 415]);
     }
-    if operation.bus.is_some() {
+    let fields = operation.body.map(|name| &components.get(name)["properties"]);
+    if fields.is_some_and(|fields| fields.get("expected_version").is_some()) {
         statuses.insert(412);
     }
     statuses
