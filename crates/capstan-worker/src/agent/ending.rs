@@ -58,7 +58,7 @@ pub(crate) fn result_of(ended: Ended) -> FinishAttempt {
         Ending::Cancelled(reason) => with(ReportedOutcome::Cancelled, Some(reason.clone())),
         Ending::OutOfTime => with(ReportedOutcome::Timeout, None),
         Ending::Lingered => FinishAttempt { exit_code, ..well_ended(said) },
-        Ending::Waiting => FinishAttempt { waiting_for_input: true, ..with(ReportedOutcome::Ok, None) },
+        Ending::Waiting => FinishAttempt { exit_code, ..well_ended(Said { asked: true, ..said }) },
         Ending::GivenUp | Ending::Lost => {
             with(ReportedOutcome::Error, Some("the attempt was abandoned".to_owned()))
         }
@@ -99,6 +99,8 @@ pub(crate) fn exit_text(status: ExitStatus, last_errors: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use capstan_client::SubtaskSpec;
+
     use super::*;
 
     fn said(last_errors: &[&str], asked: bool) -> Said {
@@ -160,5 +162,15 @@ mod tests {
         assert_eq!(outcome(Ending::Cancelled("no".into())), (ReportedOutcome::Cancelled, false));
         assert_eq!(outcome(Ending::OutOfTime), (ReportedOutcome::Timeout, false));
         assert_eq!(outcome(Ending::Waiting), (ReportedOutcome::Ok, true));
+    }
+
+    #[test]
+    fn an_agent_that_is_stopped_while_it_waits_keeps_its_plan() {
+        let ended = |said| result_of(Ended { ending: Ending::Waiting, exit_code: None, said });
+        let subtask = SubtaskSpec { prompt: "look".into(), ..SubtaskSpec::default() };
+        let planned = ended(Said { subtasks: vec![subtask.clone()], ..said(&[], true) });
+        assert_eq!((planned.subtasks, planned.waiting_for_input), (vec![subtask], true));
+        let refused = ended(Said { refused: Some("message blocker: no".into()), ..said(&[], true) });
+        assert_eq!((refused.outcome, refused.waiting_for_input), (ReportedOutcome::Error, false));
     }
 }

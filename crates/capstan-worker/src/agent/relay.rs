@@ -195,9 +195,10 @@ impl Work {
                 Some(Written::TurnBegun) => _ = self.turns.send_replace(Turn::Running),
                 Some(Written::TurnOver) => _ = self.turns.send_replace(Turn::Over(Instant::now())),
                 Some(Written::Refused { refusal: Refusal { reason, is_of_plan }, text }) => {
-                    self.complain(&reason);
                     if is_of_plan {
-                        self.said.refused.get_or_insert(reason);
+                        self.refuse_plan(reason);
+                    } else {
+                        self.complain(&reason);
                     }
                     self.batch.push(line(LogStream::Stdout, text));
                 }
@@ -291,11 +292,11 @@ impl Work {
                     }
                     Err(item) => {
                         let output = item.output.unwrap_or_default();
-                        self.complain(&format!("message blocker: unknown output {output:?}"));
+                        self.refuse_plan(format!("message blocker: unknown output {output:?}"));
                         Ok(())
                     }
                 };
-                // The agent waits now even if the report was refused; its end will report the question again.
+                // The agent waits now even if its question was refused; then its end fails the run.
                 self.asking.send_replace(Some(Instant::now()));
                 ("blocker", followed)
             }
@@ -303,6 +304,9 @@ impl Work {
         match followed {
             Ok(()) => {}
             Err(ReportError::Lost) => self.complain(&format!("message {kind}: the attempt is over")),
+            Err(ReportError::Refused(error)) if kind == "blocker" => {
+                self.refuse_plan(format!("message {kind}: {error}"));
+            }
             Err(ReportError::Refused(error)) => self.complain(&format!("message {kind}: {error}")),
         }
     }
@@ -347,6 +351,12 @@ impl Work {
             Some(output_id) => Ok(AskedItem { output_id, item_key: item.item_key }),
             None => Err(item),
         }
+    }
+
+    /// Notes that a part of the agent's plan cannot be followed, which fails the run.
+    fn refuse_plan(&mut self, reason: String) {
+        self.complain(&reason);
+        self.said.refused.get_or_insert(reason);
     }
 
     /// Writes the reason to the agent's log lines.
