@@ -4,6 +4,7 @@ Generated ids are answered with 404 only, so most cases use existing entities, r
 Generated positions are refused, so most cases wait for the beginning of the log.
 """
 
+import hashlib
 import itertools
 import os
 import pathlib
@@ -39,7 +40,7 @@ class Things(Scene):
         task, _ = self.task()
         output = {"name": self.fresh("out"), "output_type": "report", "title": "A title"}
         output = self.capstan.must("POST", f"{W}/tasks/{task}/outputs", output)
-        instance = self.fresh("class")
+        instance = "execclass_" + hashlib.sha256(self.fresh("class").encode()).hexdigest()[:32]
         self.capstan.must("PUT", f"{W}/classes/{instance}", {"desired_dispatch_concurrency": 3})
         token = self.capstan.must("POST", f"{W}/tokens", {"name": instance, "scopes": ["read"]})
         # The previous worker may have been drained, and holds its leases.

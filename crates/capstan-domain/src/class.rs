@@ -19,7 +19,7 @@ use chrono::{DateTime, Duration, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, Faults, Requested};
+use crate::{Fault, Faults, Requested, class_key};
 
 /// Default failure threshold of a class.
 pub const FAILURE_THRESHOLD_DEFAULT: u32 = 5;
@@ -55,7 +55,7 @@ pub enum Command {
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigureClass {
-    /// Key of the class, as tasks name it.
+    /// Key of the class, as tasks show it: `execclass_` and 32 hexadecimal digits.
     pub instance_key: String,
     /// Attempts of the class that may run at once; 0 = the server's default.
     pub desired_dispatch_concurrency: Option<u32>,
@@ -198,7 +198,10 @@ impl Decider for Class {
     fn decide(state: &State, requested: &Requested<Command>) -> Result<Vec<Event>, Rejection> {
         let at = requested.at;
         match &requested.command {
-            Command::Configure(configure) => configured(state, configure, at).map_err(Rejection::Invalid),
+            Command::Configure(configure) => {
+                configure.check().map_err(Rejection::Invalid)?;
+                Ok(configured(state, configure, at))
+            }
             Command::Degrade { failures } => Ok(match state.health {
                 // A failure of an attempt that began before the pause is nothing new.
                 Health::Degraded { .. } => Vec::new(),
@@ -242,23 +245,26 @@ impl Decider for Class {
     }
 }
 
-fn configured(
-    state: &State,
-    configure: &ConfigureClass,
-    at: DateTime<Utc>,
-) -> Result<Vec<Event>, Vec<Fault>> {
-    let mut faults = Faults::default();
-    faults.require(
-        configure.desired_dispatch_concurrency.is_none_or(|wanted| wanted <= CONCURRENCY_MAX),
-        "/desired_dispatch_concurrency",
-        format_args!("must be at most {CONCURRENCY_MAX}"),
-    );
-    faults.require(
-        configure.failed_attempt_threshold.is_none_or(|wanted| wanted <= FAILURE_THRESHOLD_MAX),
-        "/failed_attempt_threshold",
-        format_args!("must be at most {FAILURE_THRESHOLD_MAX}"),
-    );
-    faults.into_result()?;
+impl ConfigureClass {
+    /// Names every fault of the command.
+    pub fn check(&self) -> Result<(), Vec<Fault>> {
+        let mut faults = Faults::default();
+        class_key::check("/instance_key", self.instance_key.trim(), &mut faults);
+        faults.require(
+            self.desired_dispatch_concurrency.is_none_or(|wanted| wanted <= CONCURRENCY_MAX),
+            "/desired_dispatch_concurrency",
+            format_args!("must be at most {CONCURRENCY_MAX}"),
+        );
+        faults.require(
+            self.failed_attempt_threshold.is_none_or(|wanted| wanted <= FAILURE_THRESHOLD_MAX),
+            "/failed_attempt_threshold",
+            format_args!("must be at most {FAILURE_THRESHOLD_MAX}"),
+        );
+        faults.into_result()
+    }
+}
+
+fn configured(state: &State, configure: &ConfigureClass, at: DateTime<Utc>) -> Vec<Event> {
     let wanted = configure.desired_dispatch_concurrency;
     let concurrency =
         wanted.map_or(state.desired_dispatch_concurrency, |wanted| (wanted > 0).then_some(wanted));
@@ -284,7 +290,7 @@ fn configured(
     if configure.reset && state.health != Health::Healthy {
         events.push(Event::Reset(Reset { at }));
     }
-    Ok(events)
+    events
 }
 
 /// The next pause, after `pauses` earlier ones.
@@ -315,7 +321,8 @@ mod tests {
     }
 
     fn configure(change: impl FnOnce(&mut ConfigureClass)) -> Requested<Command> {
-        let mut configure = ConfigureClass::default();
+        let instance_key = format!("execclass_{}", "0a".repeat(16));
+        let mut configure = ConfigureClass { instance_key, ..ConfigureClass::default() };
         change(&mut configure);
         Requested::new(Command::Configure(configure), at(9))
     }
@@ -342,12 +349,13 @@ mod tests {
     }
 
     #[test]
-    fn absurd_limits_are_refused_together() {
+    fn all_faults_of_a_class_are_refused_together() {
         let absurd = configure(|class| {
+            class.instance_key = "foo".into();
             class.desired_dispatch_concurrency = Some(u32::MAX);
             class.failed_attempt_threshold = Some(u32::MAX);
         });
-        fresh().when(absurd).then_rejected_with(|Rejection::Invalid(faults)| faults.len() == 2);
+        fresh().when(absurd).then_rejected_with(|Rejection::Invalid(faults)| faults.len() == 3);
     }
 
     #[test]

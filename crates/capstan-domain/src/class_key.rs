@@ -3,8 +3,25 @@
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
+use crate::Faults;
 use crate::id::AgentId;
 use crate::policy::RunPolicy;
+
+/// First part of every key.
+const PREFIX: &str = "execclass_";
+/// Hexadecimal digits after it.
+const DIGITS: usize = 32;
+
+/// Notes a text that no task can name as its class: it would be configured for nobody.
+pub(crate) fn check(pointer: &str, key: &str, faults: &mut Faults) {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let digits = key.strip_prefix(PREFIX).unwrap_or_default();
+    faults.require(
+        digits.len() == DIGITS && digits.bytes().all(is_digit),
+        pointer,
+        format_args!("must be {PREFIX} and {DIGITS} hexadecimal digits in lower case, as tasks show it"),
+    );
+}
 
 /// Derives the execution class: the same workspace, agent, lane and policy always give the same key; retry
 /// settings do not take part.
@@ -38,7 +55,7 @@ pub fn execution_class_key(
         digest.update((part.len() as u64).to_be_bytes());
         digest.update(part.as_bytes());
     }
-    format!("execclass_{}", HEXLOWER.encode(&digest.finalize()[..16]))
+    format!("{PREFIX}{}", HEXLOWER.encode(&digest.finalize()[..DIGITS / 2]))
 }
 
 #[cfg(test)]
@@ -76,6 +93,21 @@ mod tests {
         let mut resources = policy.clone();
         resources.resources.insert("cpu".into(), 2000.into());
         assert_ne!(key(None, &policy), key(None, &resources));
-        assert!(key(None, &policy).starts_with("execclass_"));
+    }
+
+    #[test]
+    fn only_a_key_of_the_derived_form_names_a_class() {
+        let is_key = |text: &str| {
+            let mut faults = Faults::default();
+            check("/instance_key", text, &mut faults);
+            faults.into_result().is_ok()
+        };
+        let derived = key(None, &RunPolicy::default());
+        assert!(is_key(&derived), "{derived}");
+        let (upper, long) = (derived.to_uppercase(), format!("{derived}0"));
+        for text in ["", "foo", "execclass_", &derived[1..], &derived[..41], &long, &upper] {
+            assert!(!is_key(text), "{text}");
+        }
+        assert!(!is_key(&derived.replace(|digit: char| digit.is_ascii_digit(), "g")));
     }
 }

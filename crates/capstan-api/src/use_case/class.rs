@@ -1,7 +1,7 @@
 //! The command of an execution class: configure.
 
 use capstan_contract::query::{GetClass, ListClasses, Page, Wait};
-use capstan_domain::class::{Command, ConfigureClass};
+use capstan_domain::class::{Command, ConfigureClass, Rejection};
 use capstan_envelope::Workspace;
 use capstan_projections::{ClassFilter, InstanceKey};
 
@@ -16,9 +16,9 @@ use crate::receipt::{Reply, Success};
 
 impl Execute for ConfigureClass {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
+        self.check().map_err(Rejection::Invalid)?;
         let instance_key = self.instance_key.trim().to_owned();
-        let stream = streams::class(workspace, &instance_key)
-            .map_err(|_| Problem::invalid_field("/instance_key", "is not a valid execution class key"))?;
+        let stream = streams::class(workspace, &instance_key)?;
         let context = call.command(&stream, call.key().as_ref(), &self);
         let command = Command::Configure(self);
         let key = InstanceKey(&instance_key);

@@ -7,7 +7,7 @@ use crate::harness::{Api, ask};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_class_is_configured_listed_and_read() {
     let api = Api::start().await;
-    let path = "/v1/workspaces/dev/classes/execclass_a";
+    let path = &format!("/v1/workspaces/dev/classes/{}", key("a"));
     api.get(path).await.expect_problem(404, "not_found");
     let put = |body: serde_json::Value| api.request("PUT", path).body(body.to_string());
     let set = api.send(put(json!({ "desired_dispatch_concurrency": 3 }))).await.expect(200);
@@ -32,17 +32,29 @@ async fn a_class_is_configured_listed_and_read() {
     let absurd = absurd.await;
     absurd.expect_problem(422, "validation_failed");
     assert_eq!(absurd.body["errors"].as_array().map(Vec::len), Some(2));
-    let other = api.send(put(json!({ "instance_key": "execclass_b" }))).await;
+    let other = api.send(put(json!({ "instance_key": key("b") }))).await;
     other.expect_problem(422, "validation_failed");
-    let bad = api.send(api.request("PUT", "/v1/workspaces/dev/classes/a.b").body("{}")).await;
-    bad.expect_problem(422, "validation_failed");
+    for name in ["foo", "a.b", "execclass_a", "_"] {
+        let path = format!("/v1/workspaces/dev/classes/{name}");
+        let body = json!({ "desired_dispatch_concurrency": 4_000_000 }).to_string();
+        let no_class = api.send(api.request("PUT", &path).body(body)).await;
+        no_class.expect_problem(422, "validation_failed");
+        let pointers: Vec<_> =
+            no_class.body["errors"].as_array().unwrap().iter().map(|fault| &fault["pointer"]).collect();
+        assert_eq!(pointers, ["/instance_key", "/desired_dispatch_concurrency"], "{name}");
+    }
+}
+
+/// A key as tasks have it.
+fn key(digit: &str) -> String {
+    format!("execclass_{}", digit.repeat(32))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_class_is_configured_over_nats() {
     let api = Api::start().await;
-    let body = json!({ "instance_key": "execclass_n", "desired_dispatch_concurrency": 2 });
+    let body = json!({ "instance_key": key("0"), "desired_dispatch_concurrency": 2 });
     ask(&api, "configure-class", body).await;
-    let shown = api.get_now("/v1/workspaces/dev/classes/execclass_n").await.expect(200);
+    let shown = api.get_now(&format!("/v1/workspaces/dev/classes/{}", key("0"))).await.expect(200);
     assert_eq!(shown["desired_dispatch_concurrency"], 2);
 }

@@ -25,8 +25,9 @@ fn health(bench: &Bench, class: &(String, String)) -> Health {
     bench.world.classes.get(class).map(|(_, state)| state.health).unwrap_or_default()
 }
 
-fn configure(bench: &mut Bench, class: &(String, String), configure: ConfigureClass) {
+fn configure(bench: &mut Bench, class: &(String, String), mut configure: ConfigureClass) {
     let id = bench.fresh();
+    configure.instance_key.clone_from(&class.1);
     let command = Requested::new(class::Command::Configure(configure), bench.now);
     bench.world.change_class(class, id, &command);
     bench.settle();

@@ -46,7 +46,9 @@ pub(super) fn of_body(name: &str) -> Option<Value> {
         "update-schedule" => json!({ "schedule_id": ID, "cron_expr": "30 8 * * 1-5" }),
         "delete-schedule" | "resume-schedule" | "trigger-schedule" => json!({ "schedule_id": ID }),
         "pause-schedule" => json!({ "schedule_id": ID, "reason": "holidays" }),
-        "configure-class" => json!({ "instance_key": "demo", "desired_dispatch_concurrency": 4 }),
+        "configure-class" => {
+            json!({ "instance_key": "execclass_00112233445566778899aabbccddeeff", "desired_dispatch_concurrency": 4 })
+        }
         "issue-token" => json!({ "name": "the build server", "scopes": ["command"] }),
         "revoke-token" => json!({ "token_id": ID, "reason": "it was shown in a log" }),
         _ => return None,
