@@ -151,7 +151,7 @@ impl Decider for Session {
         let at = *at;
         let mut faults = Faults::default();
         let mode = mode(command.body.queue_mode.as_deref(), &mut faults);
-        faults.into_result().map_err(Rejection::Invalid)?;
+        // A command that begins a task is checked as a whole when the task accepts it, its mode included.
         let Some(last) = state.last else { return Ok(vec![bound(command, None, at)]) };
         let Some(known) = command.last.filter(|known| known.task_id == last) else {
             return Err(Rejection::MovedOn(last));
@@ -163,7 +163,8 @@ impl Decider for Session {
             Mode::Queue => Ok(vec![bound(command, Some(last), at)]),
             Mode::Reject if known.is_open => Err(Rejection::Busy(last)),
             Mode::Reject | Mode::Input => {
-                check_input(&command.body).map_err(Rejection::Invalid)?;
+                check_input(&command.body, &mut faults);
+                faults.into_result().map_err(Rejection::Invalid)?;
                 let (task_id, input_id) = (last, command.input_id);
                 Ok(vec![Event::Continued(SessionContinued { task_id, input_id, at })])
             }
@@ -179,8 +180,7 @@ impl Decider for Session {
 }
 
 /// Refuses a command that cannot be an input of the session's task: one without a text, and every field no input has.
-fn check_input(command: &AcceptAgentCommand) -> Result<(), Vec<Fault>> {
-    let mut faults = Faults::default();
+fn check_input(command: &AcceptAgentCommand, faults: &mut Faults) {
     faults.required("/message", &command.message);
     let set = serde_json::to_value(command).unwrap_or_default();
     for field in set.as_object().into_iter().flat_map(|fields| fields.keys()) {
@@ -190,7 +190,6 @@ fn check_input(command: &AcceptAgentCommand) -> Result<(), Vec<Fault>> {
             "cannot apply to a follow-up; use queue_mode queue to create a separate task",
         );
     }
-    faults.into_result()
 }
 
 /// The fields of a command that an input has too, or that say where it goes and where it is from.
@@ -295,6 +294,12 @@ mod tests {
             let Rejection::Invalid(faults) = no else { return false };
             let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
             assert_eq!(pointers, ["/message", "/labels", "/priority"]);
+            true
+        });
+        one().when(sent(command("later"))).then_rejected_with(|no| {
+            let Rejection::Invalid(faults) = no else { return false };
+            let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+            assert_eq!(pointers, ["/queue_mode", "/message", "/labels", "/priority"]);
             true
         });
         binds(command("queue"), Some(task(1)));

@@ -49,9 +49,7 @@ fn created(create: &CreateSchedule, new: &NewSchedule, at: DateTime<Utc>) -> Res
     let mut faults = Faults::default();
     let definition = Definition::from(create).checked(&mut faults);
     faults.require(!definition.prompt.is_empty(), "/prompt", "prompt is required");
-    faults.clone().into_result().map_err(Rejection::Invalid)?;
-    let next = definition.next_after(*schedule_id, at);
-    faults.require(next.is_some(), "/cron_expr", "never fires");
+    let next = definition.checked_next(*schedule_id, at, &mut faults);
     faults.into_result().map_err(Rejection::Invalid)?;
     let active = create.active.unwrap_or(true);
     Ok(Event::Created(ScheduleCreated {
@@ -78,11 +76,10 @@ fn updated(
     let mut faults = Faults::default();
     let definition = now.with(update).checked(&mut faults);
     faults.require(!definition.prompt.is_empty(), "/prompt", "prompt cannot be empty");
-    faults.clone().into_result().map_err(Rejection::Invalid)?;
     let times = |it: &Definition| (it.cron_expr.clone(), it.timezone.clone(), it.jitter_ms);
     let other_times = times(&definition) != times(now);
-    let recomputed = other_times.then(|| schedule.next_after(&definition, at));
-    faults.require(recomputed != Some(None), "/cron_expr", "never fires");
+    let last = schedule.end_of_last_tick(at);
+    let recomputed = other_times.then(|| definition.checked_next(schedule.schedule_id, last, &mut faults));
     faults.into_result().map_err(Rejection::Invalid)?;
     let mut events = Vec::new();
     if definition != *now {

@@ -134,6 +134,20 @@ impl Definition {
         Some(Rhythm::new(schedule_id, cron, zone, self.jitter_ms))
     }
 
+    /// The first tick strictly after an instant. A rhythm without one is a fault; of one that cannot be read, the fault was
+    /// noted by [`Self::checked`].
+    pub(super) fn checked_next(
+        &self,
+        schedule_id: ScheduleId,
+        after: DateTime<Utc>,
+        faults: &mut Faults,
+    ) -> Option<Next> {
+        let rhythm = self.rhythm(schedule_id)?;
+        let next = rhythm.next_after(after);
+        faults.require(next.is_some(), "/cron_expr", "never fires");
+        next
+    }
+
     /// The first tick strictly after an instant.
     pub(super) fn next_after(&self, schedule_id: ScheduleId, after: DateTime<Utc>) -> Option<Next> {
         self.rhythm(schedule_id)?.next_after(after)

@@ -50,7 +50,12 @@ impl Schedule {
 
     /// The first tick after an instant that has not ended before.
     pub(super) fn next_after(&self, definition: &Definition, at: DateTime<Utc>) -> Option<Next> {
-        definition.next_after(self.schedule_id, self.last_tick.map_or(at, |last| last.max(at)))
+        definition.next_after(self.schedule_id, self.end_of_last_tick(at))
+    }
+
+    /// The instant after which the next tick lies: `at`, or the last tick when that is later.
+    pub(super) fn end_of_last_tick(&self, at: DateTime<Utc>) -> DateTime<Utc> {
+        self.last_tick.map_or(at, |last| last.max(at))
     }
 }
 

@@ -221,6 +221,12 @@ fn an_expression_that_never_fires_is_refused() {
     for cron in ["0 0 30 2 *", "", "0 9 * *", "@daily", "0 9 * * * *"] {
         let never = create(CreateSchedule { cron_expr: cron.into(), ..daily() });
         given::<ScheduleDecider>([]).when(never).then_rejected_with(|no| pointers(no) == ["/cron_expr"]);
+        let mute = create(CreateSchedule { cron_expr: cron.into(), prompt: " ".into(), ..daily() });
+        given::<ScheduleDecider>([]).when(mute).then_rejected_with(|no| {
+            let mut found = pointers(no);
+            found.sort_unstable();
+            found == ["/cron_expr", "/prompt"]
+        });
         begun(daily())
             .when(update(UpdateSchedule { cron_expr: Some(cron.into()), ..nothing() }))
             .then_rejected_with(|no| pointers(no) == ["/cron_expr"]);
