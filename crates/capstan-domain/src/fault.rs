@@ -34,6 +34,21 @@ impl Faults {
         }
     }
 
+    /// Runs the check of a part; the pointers of its faults are put below `pointer`.
+    pub fn within<T>(&mut self, pointer: &str, check: impl FnOnce(&mut Self) -> T) -> T {
+        let mut own = Self::default();
+        let checked = check(&mut own);
+        for Fault { pointer: below, message } in own.0 {
+            self.add(&format!("{pointer}{below}"), message);
+        }
+        checked
+    }
+
+    /// The value of a check that names its own faults; none when it has any.
+    pub fn valid<T>(&mut self, checked: Result<T, Vec<Fault>>) -> Option<T> {
+        checked.map_err(|faults| self.0.extend(faults)).ok()
+    }
+
     /// The text without blanks around it; a blank one is a fault.
     pub fn required<'a>(&mut self, pointer: &str, text: &'a str) -> &'a str {
         let text = text.trim();

@@ -62,7 +62,19 @@ pub use transitions::TaskState;
 
 use capstan_decider::Decider;
 
-use crate::Requested;
+use crate::{Fault, Requested};
+
+/// Refuses a command for a fault that the rules cannot see, together with the faults they name.
+pub fn refusal(state: &State, command: &Requested<Command>, fault: Fault) -> Rejection {
+    match decide::decide(state, command) {
+        Err(Rejection::Invalid(mut faults)) => {
+            faults.push(fault);
+            Rejection::Invalid(faults)
+        }
+        Err(other) => other,
+        Ok(_) => Rejection::Invalid(vec![fault]),
+    }
+}
 
 /// Decides the commands of a task.
 #[derive(Debug)]

@@ -22,16 +22,13 @@ fn validator(schema: &Value) -> Result<Validator, String> {
     json_schema::options().build(schema).map_err(|error| error.to_string())
 }
 
-/// The waiting inputs of a task that satisfy the schema of a question. Refuses a schema that is none; `field` of the call
-/// holds the question.
-pub(crate) fn fitting(
-    field: &str,
-    asked: &OpenBlocker,
-    task: Option<&Task>,
-) -> Result<Vec<InputId>, Problem> {
+/// The waiting inputs of a task that satisfy the schema of a question, or the fault of the schema; `field` of the call holds
+/// the question.
+pub(crate) fn fitting(field: &str, asked: &OpenBlocker, task: Option<&Task>) -> Result<Vec<InputId>, Fault> {
     let Some(schema) = &asked.answer_schema else { return Ok(Vec::new()) };
-    let validator = validator(schema).map_err(|why| {
-        Problem::invalid_field(&format!("{field}/answer_schema"), format!("must be a JSON Schema: {why}"))
+    let validator = validator(schema).map_err(|why| Fault {
+        pointer: format!("{field}/answer_schema"),
+        message: format!("must be a JSON Schema: {why}"),
     })?;
     let fits = |input: &&Input| faults(&validator, &input.answers, &input.message).is_empty();
     let waiting = task.into_iter().flat_map(Task::pending_inputs);
@@ -97,7 +94,7 @@ mod tests {
         for schema in [json!({ "type": 7 }), json!({ "$ref": "http://127.0.0.1:1/schema" })] {
             let asked = OpenBlocker { answer_schema: Some(schema), ..OpenBlocker::default() };
             let no = fitting("/blocker", &asked, None).unwrap_err();
-            assert_eq!(no.errors[0].pointer, "/blocker/answer_schema");
+            assert_eq!(no.pointer, "/blocker/answer_schema");
         }
     }
 }

@@ -6,7 +6,7 @@ use capstan_contract::command::{
 };
 use capstan_contract::lease::ClaimedInput;
 use capstan_domain::task::state::{Input, InputState};
-use capstan_domain::task::{Command, Event, Task};
+use capstan_domain::task::{self, Command, Event, Task};
 use capstan_envelope::CommitId;
 
 use super::fence::lease_lost;
@@ -83,9 +83,13 @@ impl WorkerCall for OpenBlocker {
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
         let fence = from.fence().await?;
         let loaded = fence.app.dispatch.tasks.load(&fence.stream).await?;
-        let fitting = answer_schema::fitting("", &self, loaded.state.as_deref())?;
+        let fitting = answer_schema::fitting("", &self, loaded.state.as_deref());
+        let (fitting, fault) = fitting.map_or_else(|fault| (Vec::new(), Some(fault)), |ids| (ids, None));
         let (command, attempt_id) = (Box::new(self.clone()), fence.attempt_id.clone());
         let command = Command::OpenBlocker { command, attempt_id, fitting };
+        if let Some(fault) = fault {
+            return Err(task::refusal(&loaded.state, &command.at(fence.at()), fault).into());
+        }
         Ok(fence.create(&self, command).await?.into())
     }
 }
@@ -162,11 +166,14 @@ impl WorkerCall for RecordUsage {
 impl WorkerCall for FinishAttempt {
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
         let fence = from.fence().await?;
-        if let Some(question) = &self.blocker {
-            answer_schema::fitting("/blocker", question, None)?;
-        }
         let (command, attempt_id) = (Box::new(self.clone()), fence.attempt_id.clone());
         let command = Command::Finish { command, attempt_id };
+        let question = self.blocker.as_ref();
+        if let Some(fault) = question.and_then(|asked| answer_schema::fitting("/blocker", asked, None).err())
+        {
+            let loaded = fence.app.dispatch.tasks.load(&fence.stream).await?;
+            return Err(task::refusal(&loaded.state, &command.at(fence.at()), fault).into());
+        }
         Ok(fence.take(&self, command).await?.into())
     }
 }

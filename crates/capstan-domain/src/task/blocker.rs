@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::Faults;
 use crate::id::{AttemptId, InputId};
 use crate::task::command::{ExpireBlocker, OpenBlocker};
 use crate::task::event::{
@@ -24,7 +25,9 @@ pub(super) fn open_blocker(
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
     let live = task.fenced(attempt_id)?;
-    let asked = NewQuestion::check(task, command, at)?;
+    let mut faults = Faults::default();
+    let asked = NewQuestion::check(task, command, at, &mut faults);
+    faults.into_result().map_err(Rejection::Invalid)?;
     // The same question again while its answer is still to be claimed is a repeated call, not a new question.
     let answer_waits =
         |input_id| task.input(input_id).is_some_and(|input| input.state == InputState::Pending);

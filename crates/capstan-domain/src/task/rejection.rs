@@ -89,16 +89,6 @@ impl Rejection {
         Self::IllegalTransition { what, subject: "task", state: state.as_str().into() }
     }
 
-    /// The rejection, with the pointers of its faults below `field`: for a value that is part of a command.
-    pub(super) fn within(mut self, field: &str) -> Self {
-        if let Self::Invalid(faults) = &mut self {
-            for fault in faults {
-                fault.pointer.insert_str(0, field);
-            }
-        }
-        self
-    }
-
     pub(super) fn invalid(pointer: &str, message: &str) -> Self {
         Self::Invalid(vec![Fault { pointer: pointer.to_owned(), message: message.to_owned() }])
     }

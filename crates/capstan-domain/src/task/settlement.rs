@@ -16,22 +16,23 @@ use chrono::{DateTime, Utc};
 use crate::id::AttemptId;
 use crate::outcome_text::{ErrorClass, classify};
 use crate::span::{backoff_ms, later};
-use crate::task::command::{
-    FinishAttempt, OpenBlocker, ReleaseAttempt, ReportedOutcome, TimeOutAttempt, WakePlan,
-};
+use crate::task::command::{FinishAttempt, ReleaseAttempt, ReportedOutcome, TimeOutAttempt, WakePlan};
 use crate::task::event::{
     AgendaItem, AttemptCancelRequested, AttemptEnded, AttemptOutcome, BlockerKind, BlockerOpened,
     BlockerStatus, DropReason, Event, Join, JoinWait, OutputStatus, RetryReason, RetryScheduled, RunCause,
     RunEnded, RunStatus, TaskDone, TaskDropped, TaskFailed, TaskSlept,
 };
 use crate::task::rejection::Rejection;
-use crate::task::state::{Input, Live, Run, Task};
+use crate::task::state::{Blocker, Input, Live, Run, Task};
 use crate::task::steps::blocker::NewQuestion;
 use crate::task::steps::{blocker, budget, outputs, run};
 use crate::task::transitions::TaskState;
 
 mod fan_out;
+mod report;
 mod watching;
+
+use report::Report;
 
 /// Attempts of one run that may be lost, returned or rate limited before the task is dropped.
 pub const LOST_ATTEMPTS_MAX: u32 = 8;
@@ -59,10 +60,8 @@ pub(super) fn finish(
 ) -> Result<Vec<Event>, Rejection> {
     let holder = task.live.as_ref().filter(|live| live.attempt_id == *attempt_id);
     let live = holder.ok_or(Rejection::LeaseLost { current_epoch: task.epoch })?;
-    let mut events = match &command.usage {
-        Some(usage) => budget::record_usage(task, live, usage, false, at)?,
-        None => Vec::new(),
-    };
+    let report = Report::check(task, live, command, at)?;
+    let mut events = budget::record_usage(task, live, report.usage.clone(), false, at);
     if live.cancel_grace_until.is_some() {
         // The task was settled when it was cancelled; the report only frees the session.
         events.push(ended(live, stopped_outcome(task, live), command, at, command.error_class));
@@ -72,7 +71,7 @@ pub(super) fn finish(
     let class = (command.outcome == ReportedOutcome::Error).then(|| class_of(command));
     events.push(ended(live, command.outcome.into(), command, at, class.or(command.error_class)));
     match command.outcome {
-        ReportedOutcome::Ok => settle_ok(task, live, command, at, &mut events)?,
+        ReportedOutcome::Ok => settle_ok(task, live, command, report, at, &mut events),
         ReportedOutcome::Error => settle_error(task, live, command, at, &mut events),
         ReportedOutcome::Timeout => {
             let error = command.error.clone().unwrap_or_else(|| "the run timed out".to_owned());
@@ -91,32 +90,34 @@ fn settle_ok(
     task: &Task,
     live: &Live,
     command: &FinishAttempt,
+    report: Report,
     at: DateTime<Utc>,
     events: &mut Vec<Event>,
-) -> Result<(), Rejection> {
+) {
     events.push(run_over(live, RunStatus::Ok, command, at, None));
     outputs::change_all(task, &[OutputStatus::Approved], OutputStatus::Active, at, events);
-    let (watched, all_handed_over) = fan_out::fan_out(task, live, command, at, events)?;
-    let asks = command.blocker.is_some() || command.waiting_for_input || task.blocker.is_some();
-    // A tool call is decided after it is asked about: earlier inputs wait for the decision.
-    let is_about_call = task.blocker.as_ref().is_some_and(|open| open.opened.tool_call_id.is_some());
-    let has_more = match (asks, is_about_call && command.blocker.is_none()) {
+    let Report { asked, subtasks, watches, usage: _ } = report;
+    let join = command.join.unwrap_or(Join::None);
+    let (watched, all_handed_over) = fan_out::fan_out(task, live, subtasks, join, watches, at, events);
+    let asks = asked.is_some() || command.waiting_for_input || task.blocker.is_some();
+    // Some questions are decided after they are asked: earlier inputs wait for the decision.
+    let holds_out = task.blocker.as_ref().is_some_and(|open| !open.takes_earlier_text());
+    let has_more = match (asks, holds_out && asked.is_none()) {
         (_, true) => false,
         (true, false) => task.inbox.left().any(Input::may_answer),
         (false, false) => task.inbox.left().next().is_some(),
     };
     if has_more {
-        blocker::close_open(task, BlockerStatus::Resolved, at, events);
+        let status = if holds_out { BlockerStatus::Superseded } else { BlockerStatus::Resolved };
+        blocker::close_open(task, status, at, events);
         let next = run::request_with_inputs(task, RunCause::Input, Some(live.run_id), None, at);
         events.push(Event::RunRequested(next));
-    } else if let Some(spec) = &command.blocker {
-        let asked = NewQuestion::check(task, spec, at).map_err(|no| no.within("/blocker"))?;
+    } else if let Some(asked) = asked {
         events.extend(blocker::open(task, live, asked, at));
     } else if task.blocker.is_some() || task.executing_call().is_some() {
         // Already waiting: for the open question, or for what an approved tool call gives.
     } else if command.waiting_for_input {
-        let summary = "The agent waits for an answer".to_owned();
-        let asked = NewQuestion::check(task, &OpenBlocker { summary, ..OpenBlocker::default() }, at)?;
+        let asked = NewQuestion::of_words("The agent waits for an answer");
         events.extend(blocker::open(task, live, asked, at));
     } else if let Some(wake) = &command.wake {
         // A join holds beside the wake: whichever comes first ends the sleep.
@@ -130,7 +131,6 @@ fn settle_ok(
     } else {
         events.push(Event::TaskDone(TaskDone { at }));
     }
-    Ok(())
 }
 
 /// The newest wait for subtasks that is not over: of this run, or of an earlier one that something interrupted.
@@ -164,13 +164,10 @@ fn slept(task: &Task, wake: &WakePlan, at: DateTime<Utc>) -> Event {
     let minutes = wake.delay_minutes.filter(|minutes| *minutes > 0).unwrap_or(DEFAULT_WAKE_MINUTES);
     let titled = |item: &AgendaItem| item.title.clone().or_else(|| item.reason.clone());
     Event::TaskSlept(TaskSlept {
+        // A report may come after the instant it names: then the task is woken at once.
         wake_at: wake
             .at
-            .filter(|instant| *instant > at)
-            .map_or_else(
-                || later(at, minutes.saturating_mul(60_000)),
-                |instant| instant.min(later(at, i64::MAX)),
-            )
+            .unwrap_or_else(|| later(at, minutes.saturating_mul(60_000)))
             .max(later(at, least_sleep_ms(task.wake_count))),
         reason: wake.reason.clone().or_else(|| wake.agenda.iter().find_map(titled)),
         follow_up_prompt: wake.follow_up_prompt.clone(),
@@ -229,7 +226,7 @@ fn next_try(
     command: &FinishAttempt,
 ) -> Option<(RetryReason, i64)> {
     let retry = &task.accepted.policy.retry;
-    let asked = command.retry_after_ms.map(|ms| ms.clamp(0, RETRY_AFTER_MS_MAX));
+    let asked = command.retry_after_ms.map(|ms| ms.min(RETRY_AFTER_MS_MAX));
     match class {
         ErrorClass::Terminal => None,
         ErrorClass::RateLimited => {
@@ -290,7 +287,8 @@ pub(super) fn lose(
         events.push(run::ended(live.run_id, RunStatus::Error, Some(reason.to_owned()), at));
         // The question outlives the process that asked it; the answer will begin a new run. An input the lost
         // attempt had taken but not acknowledged came before the question and answers it.
-        if task.inbox.left().any(Input::may_answer) {
+        let takes_text = task.blocker.as_ref().is_none_or(Blocker::takes_earlier_text);
+        if takes_text && task.inbox.left().any(Input::may_answer) {
             blocker::close_open(task, BlockerStatus::Resolved, at, &mut events);
             let next = run::request_with_inputs(task, RunCause::Input, None, None, at);
             events.push(Event::RunRequested(next));

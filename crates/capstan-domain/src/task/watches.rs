@@ -141,6 +141,9 @@ mod tests {
             items,
             ..PublishSourceEvent::default()
         };
-        assert_eq!(pointers(event), ["/integration", "/items"]);
+        assert_eq!(pointers(event.clone()), ["/integration", "/items"]);
+        let correlation_keys = (0..=LIST_MAX).map(|key| key.to_string()).collect();
+        let event = PublishSourceEvent { correlation_keys, ..event };
+        assert_eq!(pointers(event), ["/integration", "/correlation_keys", "/items"]);
     }
 }

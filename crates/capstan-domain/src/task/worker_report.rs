@@ -55,7 +55,8 @@ pub(super) fn record_usage(
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
     let live = task.fenced(attempt_id)?;
-    budget::record_usage(task, live, &command.usage, true, at)
+    let usage = command.usage.clone().reported().map_err(Rejection::Invalid)?;
+    Ok(budget::record_usage(task, live, usage, true, at))
 }
 
 #[cfg(test)]

@@ -157,7 +157,7 @@ pub(crate) fn child_ended(
 
 /// Children and watches in many combinations.
 fn fan_out(outcome: ReportedOutcome, plan: u8) -> FinishAttempt {
-    let prompts: &[&str] = [&[][..], &[], &["one"], &["one", " ", "two"]][usize::from(plan / 16 % 4)];
+    let prompts: &[&str] = [&[][..], &[], &["one"], &["one", "two"]][usize::from(plan / 16 % 4)];
     let spec = |prompt: &&str| SubtaskSpec {
         prompt: (*prompt).to_owned(),
         label: Some(format!("label {prompt}")),
@@ -176,7 +176,8 @@ fn fan_out(outcome: ReportedOutcome, plan: u8) -> FinishAttempt {
     };
     FinishAttempt {
         subtasks: prompts.iter().map(spec).collect(),
-        join: [None, Some(Join::All), Some(Join::Any), Some(Join::None)][usize::from(plan / 64)],
+        join: [None, Some(Join::All), Some(Join::Any), Some(Join::None)][usize::from(plan / 64)]
+            .filter(|_| !prompts.is_empty()),
         source_watches: match plan % 6 {
             0 => Some(Vec::new()),
             1 => Some(vec![watch(None)]),

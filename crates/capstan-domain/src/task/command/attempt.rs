@@ -83,7 +83,7 @@ pub struct FinishAttempt {
     /// Class of the error, if the worker knows it: it decides whether the run is retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_class: Option<ErrorClass>,
-    /// Delay requested by the provider before a retry, in milliseconds.
+    /// Delay requested by the provider before a retry, in milliseconds; more than a day counts as a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<i64>,
     /// Usage that was not reported before.
@@ -101,11 +101,11 @@ pub struct FinishAttempt {
     /// Subtasks to make, when the outcome is `ok`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subtasks: Vec<SubtaskSpec>,
-    /// Subtasks the task waits for: `none` (default), `all` or `any`.
+    /// Subtasks the task waits for: `none` (default), `all` or `any`; the latter two need subtasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<Join>,
-    /// Things outside to wait for, when the outcome is `ok`; one that names no query, thread or message is dropped. Absent,
-    /// what is watched stays watched, and an empty list ends it.
+    /// Things outside to wait for, when the outcome is `ok`; each names a query, a thread or a message. Absent, what is
+    /// watched stays watched, and an empty list ends it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_watches: Option<Vec<SourceWatch>>,
     /// Result of the agent.
@@ -137,10 +137,10 @@ impl FinishAttempt {
 /// Time and reason of a wake-up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WakePlan {
-    /// Delay in minutes; 5 when absent or not positive.
+    /// Delay in minutes; 5 when absent or 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay_minutes: Option<i64>,
-    /// At this instant; wins over the delay.
+    /// At this instant, or at once when it has passed; excludes a delay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<DateTime<Utc>>,
     /// Reason; free text.

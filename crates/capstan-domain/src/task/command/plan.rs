@@ -11,7 +11,7 @@ use crate::task::transitions::TaskState;
 /// A subtask to make. What is absent is inherited.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SubtaskSpec {
-    /// Prompt of the subtask; a subtask without one is dropped.
+    /// Prompt of the subtask; required.
     #[serde(default)]
     pub prompt: String,
     /// Display name.
@@ -23,7 +23,7 @@ pub struct SubtaskSpec {
     /// The output it is about, as the agent names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_output_id: Option<String>,
-    /// Sleep this long first, in minutes.
+    /// Sleep this long first, in minutes; 0 is no sleep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake_delay_minutes: Option<i64>,
     /// `low`, `normal`, `high` or `urgent`, in any case.

@@ -4,15 +4,14 @@ use chrono::{DateTime, Utc};
 
 use crate::Faults;
 use crate::id::{RunId, TaskId};
-use crate::task::command::{FinishAttempt, SubtaskSpec};
+use crate::task::command::SubtaskSpec;
 use crate::task::event::{DEPTH_MAX, DisarmCause, Event, Join, SourceWatch, Subtask, SubtasksSpawned};
-use crate::task::rejection::Rejection;
 use crate::task::state::{Live, Task};
 use crate::task::steps::watches::disarmed;
 use crate::task::words;
 use crate::text::non_blank;
 
-use super::watching::{normalised, rearm};
+use super::watching::rearm;
 
 /// Most subtasks of one run.
 const SUBTASKS_MAX: usize = 100;
@@ -26,16 +25,20 @@ const PROMPT_BYTES_MAX: usize = 256 << 10;
 pub(super) fn fan_out(
     task: &Task,
     live: &Live,
-    plan: &FinishAttempt,
+    mut subtasks: Vec<Subtask>,
+    join: Join,
+    requested: Option<Vec<SourceWatch>>,
     at: DateTime<Utc>,
     events: &mut Vec<Event>,
-) -> Result<(Vec<SourceWatch>, bool), Rejection> {
-    let mut wanted = normalised(plan.source_watches.as_deref().unwrap_or_default())?;
+) -> (Vec<SourceWatch>, bool) {
+    let ends_watching = requested.as_ref().is_some_and(Vec::is_empty);
+    let mut wanted = requested.unwrap_or_default();
     let asked = !wanted.is_empty();
-    let ends_watching = plan.source_watches.as_ref().is_some_and(Vec::is_empty);
-    let spawned = spawned(task, live.run_id, plan, &mut wanted, at)?;
+    hand_over(&mut wanted, &mut subtasks);
     let all_handed_over = asked && wanted.is_empty();
-    events.extend(spawned.map(Event::SubtasksSpawned));
+    if !subtasks.is_empty() {
+        events.push(Event::SubtasksSpawned(SubtasksSpawned { run_id: live.run_id, join, subtasks, at }));
+    }
     let watched = if all_handed_over {
         disarm_all(task, DisarmCause::HandedOff, at, events);
         Vec::new()
@@ -45,27 +48,23 @@ pub(super) fn fan_out(
     } else {
         rearm(task, live.run_id, wanted, at, events)
     };
-    Ok((watched, all_handed_over))
+    (watched, all_handed_over)
 }
 
 fn disarm_all(task: &Task, cause: DisarmCause, at: DateTime<Utc>, events: &mut Vec<Event>) {
     events.extend(task.watches.keys().map(|watch_id| disarmed(*watch_id, cause, at)));
 }
 
-/// The subtasks a run requests, if any. Moves the watches that belong to them out of `watches`.
-fn spawned(
+/// The subtasks a run requests, without watches.
+pub(super) fn subtasks(
     task: &Task,
     run_id: RunId,
-    plan: &FinishAttempt,
-    watches: &mut Vec<SourceWatch>,
-    at: DateTime<Utc>,
-) -> Result<Option<SubtasksSpawned>, Rejection> {
-    let wanted: Vec<_> =
-        plan.subtasks.iter().enumerate().filter(|(_, spec)| !spec.prompt.trim().is_empty()).collect();
+    wanted: &[SubtaskSpec],
+    faults: &mut Faults,
+) -> Vec<Subtask> {
     if wanted.is_empty() {
-        return Ok(None);
+        return Vec::new();
     }
-    let mut faults = Faults::default();
     faults.require(
         wanted.len() <= SUBTASKS_MAX,
         "/subtasks",
@@ -82,18 +81,10 @@ fn spawned(
         format_args!("subtasks may be nested at most {DEPTH_MAX} levels deep"),
     );
     let left = task.accepted.budget_usd.map(|budget| (budget - task.spent_usd()).max(0.0));
-    let mut subtasks = Vec::with_capacity(wanted.len());
-    for (place, (given_at, spec)) in wanted.into_iter().enumerate() {
-        let mut own = Faults::default();
-        let subtask = subtask(run_id, place, spec, left, &mut own);
-        for fault in own.into_result().err().into_iter().flatten() {
-            faults.add(&format!("/subtasks/{given_at}{}", fault.pointer), fault.message);
-        }
-        subtasks.push(subtask);
-    }
-    faults.into_result().map_err(Rejection::Invalid)?;
-    hand_over(watches, &mut subtasks);
-    Ok(Some(SubtasksSpawned { run_id, join: plan.join.unwrap_or(Join::None), subtasks, at }))
+    let checked = |(place, spec): (usize, &SubtaskSpec)| {
+        faults.within(&format!("/subtasks/{place}"), |faults| subtask(run_id, place, spec, left, faults))
+    };
+    wanted.iter().enumerate().map(checked).collect()
 }
 
 fn subtask(
@@ -105,9 +96,16 @@ fn subtask(
 ) -> Subtask {
     let index = u32::try_from(place).unwrap_or(u32::MAX);
     let given = |text: &Option<String>| non_blank(text.as_deref());
+    let prompt = faults.required("/prompt", &spec.prompt).to_owned();
     let is_short = spec.prompt.len() <= PROMPT_BYTES_MAX;
     faults.require(is_short, "/prompt", format_args!("prompt exceeds {PROMPT_BYTES_MAX} bytes"));
-    let delay_ms = spec.wake_delay_minutes.filter(|minutes| *minutes > 0).map(|m| m.saturating_mul(60_000));
+    let minutes = spec.wake_delay_minutes;
+    faults.require(
+        minutes.is_none_or(|minutes| minutes >= 0),
+        "/wake_delay_minutes",
+        "wake_delay_minutes must be >= 0",
+    );
+    let delay_ms = minutes.filter(|minutes| *minutes > 0).map(|minutes| minutes.saturating_mul(60_000));
     faults.span("/wake_delay_minutes", delay_ms);
     faults.amount("/budget_usd", spec.budget_usd);
     let priority = given(&spec.priority).map(|text| words::priority(Some(&text), faults));
@@ -118,7 +116,7 @@ fn subtask(
     Subtask {
         task_id: TaskId::for_subtask(run_id, index),
         index,
-        prompt: spec.prompt.trim().to_owned(),
+        prompt,
         label: given(&spec.label).or_else(|| given(&spec.entity_label)),
         source_output_id: given(&spec.source_output_id),
         dispatch_delay_ms: delay_ms,

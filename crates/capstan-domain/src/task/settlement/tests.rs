@@ -3,8 +3,8 @@
 use super::*;
 use crate::Requested;
 use crate::id::WorkerId;
-use crate::task::command::{NewOutputStatus, ReturnAttempt};
-use crate::task::event::{AgendaItem, Event};
+use crate::task::command::{AskedDeadline, NewOutputStatus, OpenBlocker, ReturnAttempt, SubtaskSpec};
+use crate::task::event::{AgendaItem, DeadlineDefault, Event, SourceWatch};
 use crate::task::fixture::{
     ack, ask, at, attempt, blocker_id, cancel, claim, done, expire, failure, finish_ok, finishing,
     finishing_by, kinds, lease, leased, produce, question, queued, report, run, say, start, started,
@@ -84,18 +84,14 @@ fn ok_keeps_the_question_that_is_open_already() {
 fn ok_with_a_wake_sleeps_five_minutes_by_default() {
     for (wake, expected) in [
         (wake_in(0), at(350)),
-        (wake_in(-3), at(350)),
         (WakePlan::default(), at(350)),
         (wake_in(2), at(170)),
         (wake_in(2880), at(50 + 2 * 86_400)),
-        (WakePlan { at: Some(at(77)), ..wake_in(2) }, at(77)),
-        (WakePlan { at: Some(at(1)), ..wake_in(2) }, at(170)),
+        (WakePlan { at: Some(at(77)), ..WakePlan::default() }, at(77)),
     ] {
         let sleeping = started().and(finishing(FinishAttempt { wake: Some(wake), ..ok() }));
         assert_eq!(task_of(&sleeping).sleep.unwrap().wake_at, expected);
     }
-    let endless = started().and(finishing(FinishAttempt { wake: Some(wake_in(i64::MAX)), ..ok() }));
-    assert!(task_of(&endless).sleep.unwrap().wake_at < DateTime::<Utc>::MAX_UTC);
 }
 
 #[test]
@@ -260,12 +256,81 @@ fn no_worker_may_report_an_absurd_cost() {
     }
 }
 
+/// The faults of the first attempt's report, by their pointers; the attempt lives on.
+fn faults_of(report: FinishAttempt) -> Vec<String> {
+    let mut found = Vec::new();
+    started().when(finishing(report)).then_rejected_with(|no| {
+        let Rejection::Invalid(faults) = no else { return false };
+        found.extend(faults.iter().map(|fault| fault.pointer.clone()));
+        true
+    });
+    found
+}
+
 #[test]
-fn a_question_without_words_is_refused_and_the_attempt_lives_on() {
-    let mute = FinishAttempt { blocker: Some(question(" ")), ..ok() };
-    started()
-        .when(finishing(mute))
-        .then_rejected(Rejection::invalid("/blocker/summary", "summary is required"));
+fn all_faults_of_a_report_are_told_together_whatever_its_outcome() {
+    let late = AskedDeadline { at: Some(at(1)), after_ms: None, default: DeadlineDefault::Reject };
+    let nowhere = SourceWatch {
+        integration: "gmail".into(),
+        reason: None,
+        query: None,
+        thread_id: None,
+        message_id: None,
+        entity_key: None,
+        entity_label: Some("Ann".into()),
+        source_output_id: None,
+        event_types: Vec::new(),
+    };
+    let outcomes =
+        [ReportedOutcome::Ok, ReportedOutcome::Error, ReportedOutcome::Timeout, ReportedOutcome::Cancelled];
+    for outcome in outcomes {
+        let wrong = FinishAttempt {
+            retry_after_ms: Some(-1),
+            usage: Some(Usage { cost_usd: -1.0, ..Usage::default() }),
+            blocker: Some(OpenBlocker { deadline: Some(late.clone()), ..question(" ") }),
+            wake: Some(WakePlan { at: Some(at(99)), ..wake_in(-1) }),
+            subtasks: vec![SubtaskSpec { wake_delay_minutes: Some(-1), ..SubtaskSpec::default() }],
+            source_watches: Some(vec![nowhere.clone()]),
+            ..report(outcome)
+        };
+        let expected = [
+            "/retry_after_ms",
+            "/usage/cost_usd",
+            "/blocker/summary",
+            "/blocker/deadline/at",
+            "/wake",
+            "/wake/delay_minutes",
+            "/subtasks/0/prompt",
+            "/subtasks/0/wake_delay_minutes",
+            "/source_watches/0",
+        ];
+        assert_eq!(faults_of(wrong), expected, "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_wake_names_an_instant_or_a_delay_within_a_century() {
+    let wake = |wake| FinishAttempt { wake: Some(wake), ..ok() };
+    assert_eq!(faults_of(wake(wake_in(i64::MAX))), ["/wake/delay_minutes"]);
+    let far = WakePlan { at: Some(DateTime::<Utc>::MAX_UTC), ..WakePlan::default() };
+    assert_eq!(faults_of(wake(far)), ["/wake/at"]);
+    // The instant passed while the report was under way.
+    let passed = WakePlan { at: Some(at(49)), ..WakePlan::default() };
+    started().when(finishing(wake(passed))).then_with(|_, state| {
+        assert_eq!(state.as_ref().unwrap().sleep.as_ref().unwrap().wake_at, at(50));
+    });
+    started().when(finishing(wake(wake_in(0)))).then_with(|_, state| {
+        assert_eq!(state.as_ref().unwrap().sleep.as_ref().unwrap().wake_at, at(50 + 300));
+    });
+}
+
+#[test]
+fn a_join_without_subtasks_is_refused() {
+    for join in [Join::All, Join::Any] {
+        assert_eq!(faults_of(FinishAttempt { join: Some(join), ..ok() }), ["/join"]);
+    }
+    let none = FinishAttempt { join: Some(Join::None), ..ok() };
+    assert_eq!(state_after(started(), finishing(none)), TaskState::Done);
 }
 
 #[test]

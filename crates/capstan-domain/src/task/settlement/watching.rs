@@ -6,7 +6,6 @@ use crate::Faults;
 use crate::id::{RunId, WatchId};
 use crate::task::command::WakePlan;
 use crate::task::event::{AgendaItem, DisarmCause, Event, INTEGRATIONS, SourceWatch};
-use crate::task::rejection::Rejection;
 use crate::task::state::Task;
 use crate::task::steps::watches::{armed, disarmed};
 use crate::text::non_blank;
@@ -16,39 +15,47 @@ const WATCHES_MAX: usize = 100;
 /// Longest text of a watch, in bytes.
 const TEXT_BYTES_MAX: usize = 4096;
 
-/// The requested watches, each once, with texts trimmed. A watch that names nothing to look for is dropped; an unknown
-/// integration is refused.
-pub(super) fn normalised(asked: &[SourceWatch]) -> Result<Vec<SourceWatch>, Rejection> {
-    let mut faults = Faults::default();
+/// The requested watches, each once, with texts trimmed.
+pub(super) fn normalised(asked: &[SourceWatch], faults: &mut Faults) -> Vec<SourceWatch> {
     let mut watches = Vec::new();
-    for (place, watch) in asked.iter().enumerate() {
-        let watch = clean(watch);
-        let looks = [&watch.query, &watch.thread_id, &watch.message_id];
-        if watch.integration.is_empty() || looks.into_iter().all(Option::is_none) || watches.contains(&watch)
-        {
-            continue;
+    for (place, asked) in asked.iter().enumerate() {
+        let watch = clean(asked);
+        faults.within(&format!("/source_watches/{place}"), |faults| check(asked, &watch, faults));
+        if !watches.contains(&watch) {
+            watches.push(watch);
         }
-        if !INTEGRATIONS.contains(&watch.integration.as_str()) {
-            faults.add(
-                &format!("/source_watches/{place}/integration"),
-                format!("unsupported source watch integration {:?}", watch.integration),
-            );
-        }
-        let is_short = texts(&watch).into_iter().flatten().all(|text| text.len() <= TEXT_BYTES_MAX);
-        faults.require(
-            is_short,
-            &format!("/source_watches/{place}"),
-            format_args!("a text exceeds {TEXT_BYTES_MAX} bytes"),
-        );
-        watches.push(watch);
     }
     faults.require(
         watches.len() <= WATCHES_MAX,
         "/source_watches",
         format_args!("at most {WATCHES_MAX} watches may be requested at once"),
     );
-    faults.into_result().map_err(Rejection::Invalid)?;
-    Ok(watches)
+    watches
+}
+
+/// Notes the faults of a watch; `clean` is the watch with its texts trimmed.
+fn check(asked: &SourceWatch, clean: &SourceWatch, faults: &mut Faults) {
+    let integration = faults.required("/integration", &clean.integration);
+    faults.require(
+        integration.is_empty() || INTEGRATIONS.contains(&integration),
+        "/integration",
+        format_args!("unsupported source watch integration {integration:?}"),
+    );
+    faults.require(
+        [&clean.query, &clean.thread_id, &clean.message_id].into_iter().any(Option::is_some),
+        "",
+        "at least one of query, thread_id and message_id is required",
+    );
+    let too_long = format_args!("must be at most {TEXT_BYTES_MAX} bytes");
+    for (field, text) in texts(clean) {
+        let is_short = text.as_ref().is_none_or(|text| text.len() <= TEXT_BYTES_MAX);
+        faults.require(is_short, &format!("/{field}"), too_long);
+    }
+    for (place, kind) in asked.event_types.iter().enumerate() {
+        let pointer = format!("/event_types/{place}");
+        faults.require(!kind.trim().is_empty(), &pointer, "an event type cannot be empty");
+        faults.require(kind.len() <= TEXT_BYTES_MAX, &pointer, too_long);
+    }
 }
 
 fn clean(watch: &SourceWatch) -> SourceWatch {
@@ -72,15 +79,16 @@ fn clean(watch: &SourceWatch) -> SourceWatch {
     }
 }
 
-fn texts(watch: &SourceWatch) -> [Option<&String>; 7] {
+/// The texts of a watch by the names of their fields.
+fn texts(watch: &SourceWatch) -> [(&'static str, &Option<String>); 7] {
     [
-        watch.reason.as_ref(),
-        watch.query.as_ref(),
-        watch.thread_id.as_ref(),
-        watch.message_id.as_ref(),
-        watch.entity_key.as_ref(),
-        watch.entity_label.as_ref(),
-        watch.source_output_id.as_ref(),
+        ("reason", &watch.reason),
+        ("query", &watch.query),
+        ("thread_id", &watch.thread_id),
+        ("message_id", &watch.message_id),
+        ("entity_key", &watch.entity_key),
+        ("entity_label", &watch.entity_label),
+        ("source_output_id", &watch.source_output_id),
     ]
 }
 

@@ -23,6 +23,13 @@ impl Blocker {
         matches!(self.opened.kind, BlockerKind::Input | BlockerKind::Approval)
     }
 
+    /// True when a text that came before the question may end it. A tool call is decided after it is asked about; several
+    /// approvers, and answers of a shape, are waited for.
+    pub(in crate::task) fn takes_earlier_text(&self) -> bool {
+        let asked = &self.opened;
+        asked.tool_call_id.is_none() && asked.approvers.is_none() && asked.answer_schema.is_none()
+    }
+
     pub(in crate::task) fn updated(&mut self, e: &BlockerUpdated) {
         self.opened.summary.clone_from(&e.summary);
         self.opened.details.clone_from(&e.details);

@@ -9,9 +9,8 @@ use crate::span::{SPAN_MS_MAX, later};
 use crate::task::command::{AskedDeadline, OpenBlocker};
 use crate::task::event::{
     Approvers, BlockerClosed, BlockerDeadline, BlockerItem, BlockerKind, BlockerOpened, BlockerStatus,
-    BlockerUpdated, Event, Resolution,
+    BlockerUpdated, DeadlineDefault, Event, Question, Resolution,
 };
-use crate::task::rejection::Rejection;
 use crate::task::state::{Blocker, Live, Output, Task};
 use crate::text::non_blank;
 
@@ -131,14 +130,27 @@ struct PackedSummary {
 }
 
 impl NewQuestion {
+    /// A question without more than its words.
+    pub(in crate::task) fn of_words(summary: &str) -> Self {
+        Self {
+            kind: BlockerKind::Input,
+            summary: summary.to_owned(),
+            details: Some(summary.to_owned()),
+            items: Vec::new(),
+            wait_group_id: None,
+            deadline: None,
+            spec: OpenBlocker::default(),
+        }
+    }
+
     /// Checks a question.
     pub(in crate::task) fn check(
         task: &Task,
         spec: &OpenBlocker,
         at: DateTime<Utc>,
-    ) -> Result<Self, Rejection> {
+        faults: &mut Faults,
+    ) -> Self {
         let kind = spec.kind.map_or(BlockerKind::Input, BlockerKind::from);
-        let mut faults = Faults::default();
         let packed = serde_json::from_str::<PackedSummary>(&spec.summary)
             .ok()
             .filter(|_| kind == BlockerKind::Approval);
@@ -146,14 +158,21 @@ impl NewQuestion {
             packed.map_or((spec.summary.clone(), None), |packed| (packed.summary, packed.details));
         let summary = faults.required("/summary", &summary).to_owned();
         let wait_group_id = non_blank(spec.wait_group_id.as_deref());
-        let items = items(task, spec, kind, wait_group_id.as_deref(), &mut faults);
-        let deadline = spec.deadline.as_ref().and_then(|spec| deadline(spec, at, &mut faults));
+        check_questions(&spec.questions, faults);
+        let items = items(task, spec, kind, wait_group_id.as_deref(), faults);
+        let deadline = spec.deadline.as_ref().and_then(|asked| deadline(asked, at, faults));
+        let is_approved_unanswered = spec.answer_schema.is_some()
+            && spec.deadline.as_ref().is_some_and(|asked| asked.default == DeadlineDefault::Approve);
+        faults.require(
+            !is_approved_unanswered,
+            "/deadline/default",
+            "a question with an answer_schema cannot be approved without an answer: use reject, fail or none",
+        );
         if let Some(approvers) = &spec.approvers {
-            check_approvers(task, kind, approvers, &mut faults);
+            check_approvers(task, kind, approvers, faults);
         }
-        faults.into_result().map_err(Rejection::Invalid)?;
         let details = spec.details.clone().or(packed_details).or_else(|| Some(summary.clone()));
-        Ok(Self { kind, summary, details, items, wait_group_id, deadline, spec: spec.clone() })
+        Self { kind, summary, details, items, wait_group_id, deadline, spec: spec.clone() }
     }
 
     /// True when the attempt's run asked exactly this.
@@ -195,6 +214,16 @@ impl NewQuestion {
             && asked.approvers == self.spec.approvers
             && asked.tool_call_id.is_none()
             && is_same_deadline
+    }
+}
+
+fn check_questions(questions: &[Question], faults: &mut Faults) {
+    for (place, question) in questions.iter().enumerate() {
+        let pointer = format!("/questions/{place}");
+        let id = faults.required(&format!("{pointer}/id"), &question.id);
+        faults.required(&format!("{pointer}/text"), &question.text);
+        let is_taken = !id.is_empty() && questions[..place].iter().any(|earlier| earlier.id.trim() == id);
+        faults.require(!is_taken, &format!("{pointer}/id"), format_args!("the id {id:?} occurs twice"));
     }
 }
 

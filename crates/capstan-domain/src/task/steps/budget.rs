@@ -5,7 +5,6 @@ use chrono::{DateTime, Utc};
 use crate::task::event::{
     BlockerKind, BlockerOpened, BudgetExceeded, BudgetScope, BudgetWarned, Event, RunStatus, UsageRecorded,
 };
-use crate::task::rejection::Rejection;
 use crate::task::spending::Spending;
 use crate::task::state::{Live, Task};
 use crate::task::steps::{blocker, run};
@@ -15,19 +14,18 @@ use crate::usage::Usage;
 /// Grace of a worker whose own report exceeds the budget, in milliseconds.
 const GRACE_MS: i64 = 10_000;
 
-/// Records what an attempt used, and what follows for the task's own budget. `continues`: the attempt continues unless
+/// Records what an attempt used, as [`Usage::reported`] filled it in, and what follows for the task's own budget. `continues`: the attempt continues unless
 /// it is stopped here. The usage in a final report stops nothing: the end is settled as usual, and the budget prevents
 /// the next lease.
 pub(in crate::task) fn record_usage(
     task: &Task,
     live: &Live,
-    usage: &Usage,
+    usage: Usage,
     continues: bool,
     at: DateTime<Utc>,
-) -> Result<Vec<Event>, Rejection> {
-    let usage = usage.clone().reported().map_err(Rejection::Invalid)?;
+) -> Vec<Event> {
     if usage.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let cost_usd = usage.cost_usd;
     let mut events = vec![Event::UsageRecorded(UsageRecorded {
@@ -37,18 +35,18 @@ pub(in crate::task) fn record_usage(
         usage,
         at,
     })];
-    let Some(before) = task.own_budget().filter(|_| cost_usd > 0.0) else { return Ok(events) };
+    let Some(before) = task.own_budget().filter(|_| cost_usd > 0.0) else { return events };
     let now = Spending { spent_usd: before.spent_usd + cost_usd, ..before };
     events.extend(warning(task, now, at));
     if !now.is_exceeded() || before.is_exceeded() {
-        return Ok(events);
+        return events;
     }
     if continues && task.state == TaskState::Running {
         stop(task, now, GRACE_MS, at, &mut events);
     } else {
         events.push(exceeded(now, at));
     }
-    Ok(events)
+    events
 }
 
 /// The warning that is due: one for each limit, and for a workspace one for each day.

@@ -8,7 +8,7 @@ use crate::task::event::Join;
 use crate::task::fixture::{
     at, cancel, finish_ok, finishing, finishing_by, kinds, lease, report, say, started, task_of, wake_in,
 };
-use crate::task::{TaskDecider, TaskState};
+use crate::task::{Rejection, TaskDecider, TaskState};
 
 fn watch() -> SourceWatch {
     SourceWatch {
@@ -119,7 +119,7 @@ fn news_for_others_change_nothing() {
     };
     other(|fire| fire.integration = "slack".into());
     other(|fire| fire.correlation_keys = vec!["t-2".into()]);
-    let typed = SourceWatch { event_types: vec!["fs.create".into(), " ".into()], ..watch() };
+    let typed = SourceWatch { event_types: vec![" fs.create ".into()], ..watch() };
     let given = || started().and(finishing(ok(vec![typed.clone()])));
     let of = |kind: &str| {
         Command::FireWatch(FireWatch { event_type: Some(kind.into()), ..event(&["a"]) }).at(at(60))
@@ -222,18 +222,26 @@ fn equal_watches_are_one_and_a_later_one_continues_and_replaces_the_earlier() {
 }
 
 #[test]
-fn a_watch_without_a_place_to_look_is_dropped_and_an_unknown_integration_is_refused() {
+fn every_fault_of_a_watch_is_refused_and_none_is_dropped() {
     let nowhere = SourceWatch { thread_id: Some(" ".into()), ..watch() };
     let nobody = SourceWatch { integration: " ".into(), ..watch() };
-    started().when(finishing(ok(vec![nowhere, nobody]))).then_with(|events, _| {
-        assert_eq!(kinds(events), ["attempt ended", "run ended", "done"]);
-    });
     let fax = SourceWatch { integration: "fax".into(), ..watch() };
-    started().when(finishing(ok(vec![watch(), fax]))).then_rejected_with(|rejection| {
+    let long = SourceWatch { query: Some("q".repeat(TEXT_BYTES_MAX + 1)), ..watch() };
+    let mute = SourceWatch { event_types: vec!["reply".into(), " ".into()], ..watch() };
+    let watches = vec![watch(), watch(), nowhere, nobody, fax, long, mute];
+    started().when(finishing(ok(watches))).then_rejected_with(|rejection| {
         let Rejection::Invalid(faults) = rejection else { return false };
-        faults.len() == 1
-            && faults[0].pointer == "/source_watches/1/integration"
-            && faults[0].message == "unsupported source watch integration \"fax\""
+        let found: Vec<_> =
+            faults.iter().map(|fault| (fault.pointer.as_str(), fault.message.as_str())).collect();
+        let expected = [
+            ("/source_watches/2", "at least one of query, thread_id and message_id is required"),
+            ("/source_watches/3/integration", "integration is required"),
+            ("/source_watches/4/integration", "unsupported source watch integration \"fax\""),
+            ("/source_watches/5/query", "must be at most 4096 bytes"),
+            ("/source_watches/6/event_types/1", "an event type cannot be empty"),
+        ];
+        assert_eq!(found, expected);
+        true
     });
 }
 
