@@ -187,6 +187,13 @@ async fn answers_have_the_shape_the_question_wants() {
     let refused = api.report(&lease, "blockers", bad).await;
     refused.expect_problem(422, "validation_failed");
     assert_eq!(refused.body["errors"][0]["pointer"], "/answer_schema");
+    let mute = json!({ "summary": " ", "answer_schema": { "type": "colour" } });
+    let refused = api.report(&lease, "blockers", mute.clone()).await;
+    assert_eq!(pointers(&refused.body), ["/summary", "/answer_schema"]);
+    let wrong = json!({ "outcome": "ok", "blocker": mute, "retry_after_ms": -1 });
+    let refused = api.report(&lease, "finish", wrong).await;
+    refused.expect_problem(422, "validation_failed");
+    assert_eq!(pointers(&refused.body), ["/retry_after_ms", "/blocker/summary", "/blocker/answer_schema"]);
     let schema = json!({ "type": "object", "properties": { "colour": { "enum": ["red", "blue"] } } });
     let question = json!({ "summary": "Which?", "answer_schema": schema });
     api.report(&lease, "blockers", question).await.expect(201);
@@ -194,6 +201,20 @@ async fn answers_have_the_shape_the_question_wants() {
     wrong.expect_problem(422, "validation_failed");
     assert_eq!(wrong.body["errors"][0]["pointer"], "/answers/colour");
     api.post(&input_of(&task), json!({ "message": "grey" })).await.expect_problem(422, "validation_failed");
-    let given = api.post(&input_of(&task), json!({ "answers": { "colour": "red" } })).await.expect(202);
+    let bare = api.post(&input_of(&task), json!({ "action": "approve" })).await;
+    bare.expect_problem(422, "validation_failed");
+    assert_eq!(pointers(&bare.body), ["/answers"]);
+    let wrong = json!({ "action": "approve", "answers": { "colour": "grey" } });
+    let wrong = api.post(&input_of(&task), wrong).await;
+    wrong.expect_problem(422, "validation_failed");
+    assert_eq!(pointers(&wrong.body), ["/answers/colour"]);
+    let right = json!({ "action": "approve", "answers": { "colour": "red" } });
+    let given = api.post(&input_of(&task), right).await.expect(202);
     assert_eq!(given["outcome"], "delivered");
+}
+
+/// The pointers of the faults of a refusal.
+fn pointers(refusal: &serde_json::Value) -> Vec<&str> {
+    let faults = refusal["errors"].as_array().into_iter().flatten();
+    faults.filter_map(|fault| fault["pointer"].as_str()).collect()
 }

@@ -53,7 +53,15 @@ pub(super) fn open_blocker(
 /// True when an input that came before its question answers it: the order of the two does not matter. A question that
 /// takes several approvals, or answers of a shape the input was not checked for, waits for its own answers.
 fn answers_early(blocker: &Blocker, fitting: &[InputId], input: &Input) -> bool {
-    let fits = blocker.opened.answer_schema.is_none() || fitting.contains(&input.input_id);
+    let fits = blocker.opened.answer_schema.is_none()
+        || match input.action {
+            // Nothing of an earlier approval but its answers can have the shape; a rejection needs no answers.
+            Some(Verdict::Approve | Verdict::Mixed) => {
+                !input.answers.is_empty() && fitting.contains(&input.input_id)
+            }
+            Some(Verdict::Reject) if input.answers.is_empty() => true,
+            Some(Verdict::Reject) | None => fitting.contains(&input.input_id),
+        };
     input.may_answer() && fits && blocker.opened.approvers.is_none()
 }
 

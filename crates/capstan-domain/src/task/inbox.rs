@@ -81,23 +81,20 @@ impl InputDecision<'_> {
     /// Answers the open question: outputs, question and what follows change together.
     fn answer(&self, blocker: &Blocker) -> Result<Vec<Event>, Rejection> {
         let (task, command, at) = (self.task, self.command, self.at);
-        if let Some(by) = approval::vote(task, blocker, &self.approval, command.by.as_deref())? {
-            let accepted = self.accepted(String::new(), InputOutcome::Recorded);
-            let (blocker_id, input_id) = (blocker.opened.blocker_id, command.input_id);
-            return Ok(vec![accepted, Event::BlockerVoted(BlockerVoted { blocker_id, input_id, by, at })]);
-        }
+        let vote = approval::vote(task, blocker, &self.approval, command.by.as_deref())?;
         let is_text = self.approval.verdict.is_none();
         // A text that interrupts is about something else, and a text on an approval asks for a revised request.
         let is_other = self.queue_mode == QueueMode::Interrupt
             && command.input.blocker_id.is_none()
             && command.input.answers.is_empty();
         let is_superseded = is_text && (is_other || blocker.opened.kind == BlockerKind::Approval);
-        if is_text
-            && !is_superseded
-            && blocker.opened.answer_schema.is_some()
-            && command.checked_for != Some(blocker.opened.blocker_id)
-        {
-            return Err(Rejection::Unchecked(blocker.opened.blocker_id));
+        if !is_superseded {
+            self.check_answers(blocker)?;
+        }
+        if let Some(by) = vote {
+            let accepted = self.accepted(String::new(), InputOutcome::Recorded);
+            let (blocker_id, input_id) = (blocker.opened.blocker_id, command.input_id);
+            return Ok(vec![accepted, Event::BlockerVoted(BlockerVoted { blocker_id, input_id, by, at })]);
         }
         let status = if is_superseded { BlockerStatus::Superseded } else { BlockerStatus::Resolved };
         let resolution = Resolution {
@@ -117,6 +114,27 @@ impl InputDecision<'_> {
         let approved = self.approval.verdict == Some(Verdict::Approve) && self.approval.items.is_empty();
         let call = tool_call::decide(task, blocker, approved, &self.text, at);
         Ok(self.events(outcome, Some(close), call))
+    }
+
+    /// Refuses answers that were not checked against the schema of the question, and an approval without answers. A
+    /// rejection needs none.
+    fn check_answers(&self, blocker: &Blocker) -> Result<(), Rejection> {
+        let has_answers = !self.command.input.answers.is_empty();
+        let asked = &blocker.opened;
+        let is_needed = has_answers || self.approval.verdict != Some(Verdict::Reject);
+        if asked.answer_schema.is_none() || !is_needed {
+            return Ok(());
+        }
+        if !has_answers && self.text.is_empty() {
+            return Err(Rejection::invalid(
+                "/answers",
+                "answers are required: the question has an answer_schema",
+            ));
+        }
+        if self.command.checked_for == Some(asked.blocker_id) {
+            return Ok(());
+        }
+        Err(Rejection::Unchecked(asked.blocker_id))
     }
 
     /// Delivers an input that answers no question.
@@ -296,16 +314,14 @@ pub(super) fn defer(
     task.fenced(attempt_id)?;
     let input = task.input(command.input_id).ok_or(Rejection::PartNotFound("input"))?;
     let is_held_elsewhere = matches!(&input.state, InputState::Claimed(by) if by != attempt_id);
-    if input.state == InputState::Consumed || is_held_elsewhere {
-        return Err(Rejection::invalid(
-            "/input_id",
-            "the input was acknowledged, or is claimed by another attempt",
-        ));
-    }
-    let reason = command.reason.trim();
-    if reason.is_empty() {
-        return Err(Rejection::invalid("/reason", "reason is required"));
-    }
+    let mut faults = Faults::default();
+    faults.require(
+        input.state != InputState::Consumed && !is_held_elsewhere,
+        "/input_id",
+        "the input was acknowledged, or is claimed by another attempt",
+    );
+    let reason = faults.required("/reason", &command.reason);
+    faults.into_result().map_err(Rejection::Invalid)?;
     if input.outcome != InputOutcome::Delivered && input.state == InputState::Pending {
         return Ok(Vec::new());
     }

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::Requested;
-use crate::task::command::{AskedDeadline, AskedItem};
+use crate::task::command::{AskedDeadline, AskedItem, AskedKind, SubmitInput};
 use crate::task::event::{Approvers, BlockerOpened, OutputStatus, Question};
 use crate::task::fixture::{
     approvable, ask, at, blocker_id, cancel, claim, decide, expire_blocker, finish_ok, kinds, open,
@@ -247,9 +247,129 @@ fn an_answer_is_taken_only_when_it_was_checked_against_the_schema_of_the_open_qu
         started().and(open(1, OpenBlocker { answer_schema: schema, ..question("which one?") }))
     };
     asked().when(say(1, "red")).then_rejected(Rejection::Unchecked(blocker_id(1)));
-    let checked = crate::task::command::SubmitInput {
-        checked_for: Some(blocker_id(1)),
-        ..crate::task::fixture::input(1, "red")
+    asked()
+        .when(submit(checked(crate::task::fixture::input(1, "red"))))
+        .then_with(|_, state| assert_eq!(state.as_ref().unwrap().blocker, None));
+}
+
+/// A question of this kind whose answers have a shape.
+fn of_shape(kind: AskedKind) -> OpenBlocker {
+    OpenBlocker { kind: Some(kind), answer_schema: Some(json!({"type": "object"})), ..question("which one?") }
+}
+
+fn with_answers(mut input: SubmitInput) -> SubmitInput {
+    input.input.answers.insert("colour".into(), json!("red"));
+    input
+}
+
+fn checked(input: SubmitInput) -> SubmitInput {
+    SubmitInput { checked_for: Some(blocker_id(1)), ..input }
+}
+
+#[test]
+fn an_approval_of_a_question_with_a_schema_needs_answers_that_were_checked() {
+    let missing = Rejection::invalid("/answers", "answers are required: the question has an answer_schema");
+    for kind in [AskedKind::Input, AskedKind::Approval] {
+        let asked = || started().and(open(1, of_shape(kind)));
+        asked().when(submit(decide(1, "approve", ""))).then_rejected(missing.clone());
+        asked().when(submit(checked(decide(1, "approve", "")))).then_rejected(missing.clone());
+        for said in [decide(1, "approve", "fine"), with_answers(decide(1, "approve", ""))] {
+            asked().when(submit(said.clone())).then_rejected(Rejection::Unchecked(blocker_id(1)));
+            asked().when(submit(checked(said))).then_with(|events, state| {
+                assert_eq!(kinds(events), ["said", "answered", "continued"]);
+                assert_eq!(state.as_ref().unwrap().blocker, None);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_rejection_needs_no_answers_and_those_it_has_are_checked() {
+    for kind in [AskedKind::Input, AskedKind::Approval] {
+        let asked = || started().and(open(1, of_shape(kind)));
+        asked().when(submit(decide(1, "reject", "not now"))).then_with(|events, _| {
+            assert_eq!(kinds(events), ["said", "answered", "continued"]);
+        });
+        let answered = with_answers(decide(1, "reject", ""));
+        asked().when(submit(answered.clone())).then_rejected(Rejection::Unchecked(blocker_id(1)));
+        asked().when(submit(checked(answered))).then_with(|_, state| {
+            assert_eq!(state.as_ref().unwrap().blocker, None);
+        });
+    }
+}
+
+#[test]
+fn every_vote_on_a_question_with_a_schema_brings_answers() {
+    let approvers = Some(Approvers { required: 2, among: Vec::new() });
+    let asked = OpenBlocker { approvers, ..of_shape(AskedKind::Approval) };
+    let asked = || started().and(open(1, asked.clone()));
+    let by = |name: &str, said: SubmitInput| submit(SubmitInput { by: Some(name.into()), ..said });
+    let bare = decide(1, "approve", "");
+    asked().when(by("bob", bare)).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
+    let whole = |number| checked(with_answers(decide(number, "approve", "")));
+    let voted = asked().and(by("bob", whole(1)));
+    assert_eq!(task_of(&voted).blocker.unwrap().votes, ["bob"]);
+    voted.when(by("eve", whole(2))).then_with(|_, state| assert_eq!(state.as_ref().unwrap().blocker, None));
+}
+
+#[test]
+fn an_early_approval_without_answers_does_not_answer_a_question_with_a_schema() {
+    let asked = || open_fitting(1, of_shape(AskedKind::Approval), &[1]);
+    let early = |said| started().and(submit(said));
+    early(decide(1, "approve", "")).when(asked()).then_with(|events, _| assert_eq!(kinds(events), ["asked"]));
+    for said in [with_answers(decide(1, "approve", "")), decide(1, "reject", "")] {
+        early(said).when(asked()).then_with(|events, _| {
+            assert_eq!(kinds(events), ["asked", "answered", "continued"]);
+        });
+    }
+}
+
+#[test]
+fn no_deadline_approves_a_question_with_a_schema() {
+    let deadline = AskedDeadline { at: None, after_ms: Some(1000), default: DeadlineDefault::Approve };
+    let asked = OpenBlocker { deadline: Some(deadline), ..of_shape(AskedKind::Approval) };
+    started().when(open(1, asked)).then_rejected_with(|no| match no {
+        Rejection::Invalid(faults) => faults[0].pointer == "/deadline/default",
+        _ => false,
+    });
+}
+
+#[test]
+fn inputs_from_before_the_question_close_neither_one_with_a_schema_nor_one_with_several_approvers() {
+    let approvers = Some(Approvers { required: 2, among: Vec::new() });
+    for asked in [of_shape(AskedKind::Input), OpenBlocker { approvers, ..request("may I?") }] {
+        let waiting = || started().and(say(1, "and this")).and(claim(1)).and(open(1, asked.clone()));
+        for end in [crate::task::fixture::expire(1), finish_ok(1)] {
+            waiting().when(end).then_with(|events, state| {
+                assert_eq!(kinds(events).last(), Some(&"run ended"));
+                let task = state.as_ref().unwrap();
+                assert_eq!((task.state, task.blocker.is_some()), (TaskState::Waiting, true));
+                assert_eq!(task.pending_inputs().count(), 1, "it waits for the next run");
+            });
+        }
+    }
+}
+
+#[test]
+fn every_fault_of_a_question_is_told_at_once() {
+    let asked = |id: &str, text: &str| Question { id: id.into(), text: text.into() };
+    let wrong = OpenBlocker {
+        questions: vec![asked("a", "this?"), asked(" ", " "), asked(" a ", "that?")],
+        approvers: Some(Approvers { required: 0, among: Vec::new() }),
+        ..question(" ")
     };
-    asked().when(submit(checked)).then_with(|_, state| assert_eq!(state.as_ref().unwrap().blocker, None));
+    started().when(open(1, wrong)).then_rejected_with(|no| {
+        let Rejection::Invalid(faults) = no else { return false };
+        let found: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        let expected = [
+            "/summary",
+            "/questions/1/id",
+            "/questions/1/text",
+            "/questions/2/id",
+            "/approvers",
+            "/approvers/required",
+        ];
+        assert_eq!(found, expected);
+        true
+    });
 }
