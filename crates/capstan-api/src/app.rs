@@ -6,6 +6,7 @@ mod known_workspaces;
 use std::sync::Arc;
 use std::time::Duration;
 
+use capstan_contract::lease::WAIT_MS_MAX;
 use capstan_engine::EngineClient;
 use capstan_eventlog::{EventLog, Telemetry};
 use capstan_live::LiveHub;
@@ -70,7 +71,7 @@ impl Default for ApiConfig {
             message_bytes_max: 256 << 10,
             log_batch_bytes_max: 4 << 20,
             wait_ms_default: 2_000,
-            wait_ms_max: 30_000,
+            wait_ms_max: WAIT_MS_MAX,
             show_wait_ms: 1_000,
             cancel_grace_ms: 10_000,
             ping_every: Duration::from_secs(10),

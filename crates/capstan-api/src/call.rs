@@ -63,7 +63,7 @@ impl CallContext {
 
     /// The key under which the command may be repeated: the caller's key, else its command id.
     pub(crate) fn key(&self) -> Option<CommandKey> {
-        let given = self.conditions.idempotency_key.clone().map(CommandKey::Given);
+        let given = self.conditions.idempotency_key.as_ref().map(|key| CommandKey::Given(key.to_string()));
         given.or(self.conditions.command_id.map(CommandKey::Id))
     }
 

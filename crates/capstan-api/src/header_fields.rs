@@ -54,7 +54,7 @@ mod tests {
         let given =
             [("IF-MATCH", "\"3\""), ("idempotency-key", " k "), ("Capstan-Command-ID", &id.to_string())];
         let expected = Conditions {
-            idempotency_key: Some("k".to_owned()),
+            idempotency_key: Some("k".parse().unwrap()),
             command_id: Some(id),
             expected_version: Some(3),
         };

@@ -273,7 +273,7 @@ mod tests {
     fn the_fields_of_a_command_stand_in_the_path_and_in_the_body() {
         let cancel = CancelTask { task_id: TaskId(Uuid::nil()), reason: Some("enough".to_owned()) };
         let conditions = Conditions {
-            idempotency_key: Some("k".to_owned()),
+            idempotency_key: Some("k".parse().unwrap()),
             expected_version: Some(3),
             ..Conditions::default()
         };

@@ -25,9 +25,9 @@ pub use answer::{
 pub use capstan_contract::command::{
     AcceptAgentCommand, AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, AskedItem, AskedKind,
     CheckToolCall, ClaimConditions, ClaimInput, ClaimToolCall, CreateAgent, DeferInput, DrainWorker,
-    FinalizeOutput, FinishAttempt, LeaseAttempts, LeaseConditions, LogLine, LogStream, OpenBlocker,
-    ProduceOutput, RecordUsage, RegisterWorker, RenewLeases, Renewal, ReportToolCall, ReportedOutcome,
-    ReturnAttempt, RunEvent, StartAttempt, SubtaskSpec, WakePlan, WorkerCapabilities,
+    FinalizeOutput, FinishAttempt, IdempotencyKey, LeaseAttempts, LeaseConditions, LogLine, LogStream,
+    OpenBlocker, ProduceOutput, RecordUsage, RegisterWorker, RenewLeases, Renewal, ReportToolCall,
+    ReportedOutcome, ReturnAttempt, RunEvent, StartAttempt, SubtaskSpec, WakePlan, WorkerCapabilities,
 };
 pub use capstan_contract::lease::{
     ClaimedInput, ClaimedToolCall, Decision, LeasedAttempt, RegisteredWorker, RenewAnswer, RenewStatus,

@@ -27,3 +27,25 @@ pub trait Beside: DeserializeOwned + JsonSchema + Send + 'static {
         None
     }
 }
+
+/// Declares the fields beside a kind of request and lists their names.
+macro_rules! beside {
+    (
+        $(#[$doc:meta])* $kind:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* } $($of_trait:item)*
+    ) => {
+        $(#[$doc])*
+        #[serde_with::skip_serializing_none]
+        #[derive(Clone, Debug, PartialEq, Eq, ::serde::Serialize, ::serde::Deserialize, ::schemars::JsonSchema)]
+        pub struct $kind {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl $crate::beside::Beside for $kind {
+            const NAMES: &'static [&'static str] = &[$(stringify!($field),)*];
+
+            $($of_trait)*
+        }
+    };
+}
+
+pub(crate) use beside;

@@ -13,6 +13,7 @@ mod archive_all_outputs;
 mod claim_tool_call;
 mod conditions;
 mod drain_worker;
+mod idempotency_key;
 mod lease_attempts;
 mod register_worker;
 mod renew_leases;
@@ -43,6 +44,7 @@ pub use conditions::{
     BatchConditions, ClaimConditions, Conditions, KeyConditions, LeaseConditions, Unconditional,
 };
 pub use drain_worker::DrainWorker;
+pub use idempotency_key::IdempotencyKey;
 pub use lease_attempts::LeaseAttempts;
 pub use register_worker::{RegisterWorker, WorkerCapabilities};
 pub use renew_leases::{RenewLeases, Renewal};

@@ -20,6 +20,11 @@ use serde::de::{Deserialize, Deserializer, IntoDeserializer};
 
 use crate::schema::{NamedSchema, answer_schema_of};
 
+/// Most attempts a worker runs at once.
+pub const SLOTS_MAX: u32 = 10_000;
+/// Longest wait of a worker's call, in milliseconds; also the longest wait of a read, unless the server is set otherwise.
+pub const WAIT_MS_MAX: u64 = 30_000;
+
 /// Reads a value of a choice; one that only a newer server knows reads as `otherwise`.
 fn known_or<'de, D: Deserializer<'de>, T: for<'a> Deserialize<'a>>(
     deserializer: D,

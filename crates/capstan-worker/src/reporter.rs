@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use capstan_client::{
     AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, AttemptId, CheckToolCall, ClaimInput,
-    ClaimedInput, Client, DeferInput, Error, FinalizeOutput, FinishAttempt, InputId, LeaseConditions,
-    OpenBlocker, OutputId, ProduceOutput, RecordUsage, ReturnAttempt, RunEvent, Sendable, StartAttempt,
-    ToolDecision, Usage,
+    ClaimedInput, Client, DeferInput, Error, FinalizeOutput, FinishAttempt, IdempotencyKey, InputId,
+    LeaseConditions, OpenBlocker, OutputId, ProduceOutput, RecordUsage, ReturnAttempt, RunEvent, Sendable,
+    StartAttempt, ToolDecision, Usage,
 };
 use tokio::sync::watch;
 
@@ -44,8 +44,9 @@ impl Reporter {
     }
 
     /// An idempotency key for one message and its repetitions.
-    fn key(&self) -> String {
-        format!("m{}", self.messages.fetch_add(1, Ordering::Relaxed))
+    fn key(&self) -> IdempotencyKey {
+        let key = format!("m{}", self.messages.fetch_add(1, Ordering::Relaxed));
+        key.parse().expect("a short text is a key")
     }
 
     pub(crate) async fn start(&self) -> Result<(), ReportError> {
@@ -55,7 +56,7 @@ impl Reporter {
     /// Returns the unfinished attempt.
     pub(crate) async fn give_back(&self, reason: &str) -> Result<(), ReportError> {
         let call = ReturnAttempt { reason: Some(reason.to_owned()) };
-        self.repeat(&call, Some("return".to_owned())).await.map(drop)
+        self.repeat(&call, Some("return".parse().expect("a short text is a key"))).await.map(drop)
     }
 
     /// The report ends the lease, so a renewal may see it lost before the response arrives: a call in progress is awaited.
@@ -132,7 +133,7 @@ impl Reporter {
         self.ask(&RecordUsage { usage: usage.clone() }).await.map(drop)
     }
 
-    fn lease_under(&self, idempotency_key: Option<String>) -> LeaseConditions {
+    fn lease_under(&self, idempotency_key: Option<IdempotencyKey>) -> LeaseConditions {
         LeaseConditions { idempotency_key, ..self.lease.clone() }
     }
 
@@ -151,7 +152,7 @@ impl Reporter {
     async fn repeat<R: Sendable<Beside = LeaseConditions>>(
         &self,
         call: &R,
-        key: Option<String>,
+        key: Option<IdempotencyKey>,
     ) -> Result<R::Answer, ReportError> {
         let lease = self.lease_under(key);
         let mut hints = self.hints.clone();

@@ -2,8 +2,8 @@
 
 use capstan_client::Client;
 use capstan_contract::command::{
-    Conditions, CreateSchedule, DeleteSchedule, PauseSchedule, ResumeSchedule, TriggerSchedule,
-    UpdateSchedule,
+    Conditions, CreateSchedule, DeleteSchedule, IdempotencyKey, PauseSchedule, ResumeSchedule,
+    TriggerSchedule, UpdateSchedule,
 };
 use capstan_contract::query::{GetSchedule, ListSchedules, Page, PreviewSchedule};
 use capstan_domain::Change;
@@ -28,7 +28,7 @@ pub(crate) enum Action {
         agent: String,
         /// Makes a repetition safe: the same key returns the first result.
         #[arg(long)]
-        idempotency_key: Option<String>,
+        idempotency_key: Option<IdempotencyKey>,
         #[command(flatten)]
         options: Options,
     },
@@ -76,7 +76,7 @@ pub(crate) enum Action {
         schedule: ScheduleArgument,
         /// Makes a repetition safe: the same key returns the first result.
         #[arg(long)]
-        idempotency_key: Option<String>,
+        idempotency_key: Option<IdempotencyKey>,
     },
     /// Show the next ticks.
     Next {

@@ -2,8 +2,8 @@
 
 use capstan_client::{Client, Follow};
 use capstan_contract::command::{
-    AcceptAgentCommand, ArchiveTask, CancelTask, Conditions, KeyConditions, RetryTask, SubmitTaskInput,
-    TaskPayload, UnarchiveTask, UpdateTask,
+    AcceptAgentCommand, ArchiveTask, CancelTask, Conditions, IdempotencyKey, KeyConditions, RetryTask,
+    SubmitTaskInput, TaskPayload, UnarchiveTask, UpdateTask,
 };
 use capstan_contract::query::{GetTask, GetTaskLogs, ListTasks, Page, Wait};
 use capstan_domain::Change;
@@ -43,7 +43,7 @@ pub(crate) enum Action {
         message: String,
         /// Makes a repetition safe: the same key returns the first result.
         #[arg(long)]
-        idempotency_key: Option<String>,
+        idempotency_key: Option<IdempotencyKey>,
     },
     /// Cancel a task.
     Cancel {
@@ -88,7 +88,7 @@ pub(crate) struct Submit {
     agent: String,
     /// Makes a repetition safe: the same key returns the first task.
     #[arg(long)]
-    idempotency_key: Option<String>,
+    idempotency_key: Option<IdempotencyKey>,
     /// Display label.
     #[arg(long)]
     label: Option<String>,

@@ -93,7 +93,7 @@ pub(crate) async fn execute(
         let detail = format!("a batch has at most {ITEMS_MAX} commands");
         return Err(Problem::new(Code::PayloadTooLarge, detail));
     }
-    let (may, key) = (&may, conditions.idempotency_key.as_deref());
+    let (may, key) = (&may, conditions.idempotency_key.as_ref());
     let mut answers = Vec::with_capacity(items.len());
     let mut items = items.into_iter().enumerate().peekable();
     while let Some(first) = items.next() {

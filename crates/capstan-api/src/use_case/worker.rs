@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use capstan_contract::command::{DrainWorker, LeaseAttempts, RegisterWorker, RenewLeases, Unconditional};
-use capstan_contract::lease::LeasedAttempt;
+use capstan_contract::lease::{LeasedAttempt, SLOTS_MAX, WAIT_MS_MAX};
 use capstan_domain::Faults;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -12,12 +12,6 @@ use super::wait::must_wait_at_most;
 use super::worker_call::{Calling, WorkerCall};
 use crate::answered::Answered;
 use crate::problem::Problem;
-
-/// Most attempts one worker runs at once.
-const SLOTS_MAX: u32 = 10_000;
-
-/// Longest wait of a worker's long poll, in milliseconds.
-const WAIT_MS_MAX: u64 = 30_000;
 
 /// The wait of a long poll.
 pub(crate) fn poll(wait_ms: u64) -> Result<Duration, Problem> {
@@ -39,7 +33,8 @@ impl WorkerCall for RegisterWorker {
     async fn execute(self, from: Calling<'_, Unconditional>) -> Result<Answered, Problem> {
         let mut faults = Faults::default();
         faults.require(!self.name.trim().is_empty(), "/name", "name is required");
-        faults.require((1..=SLOTS_MAX).contains(&self.slots), "/slots", "must be 1 to 10000");
+        let are_some = (1..=SLOTS_MAX).contains(&self.slots);
+        faults.require(are_some, "/slots", format!("must be 1 to {SLOTS_MAX}"));
         Problem::refuse(faults)?;
         let registered = from.app.engine.within(from.caller.reach()).register(self).await?;
         Ok(Answered { status: 201, ..Answered::json(&registered) })

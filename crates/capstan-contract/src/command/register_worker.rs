@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::lease::SLOTS_MAX;
+
 /// Registers a worker.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RegisterWorker {
@@ -12,6 +14,7 @@ pub struct RegisterWorker {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<String>,
     /// Largest number of attempts it runs at once.
+    #[schemars(range(min = 1, max = SLOTS_MAX))]
     pub slots: u32,
     /// Names and values to choose it by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

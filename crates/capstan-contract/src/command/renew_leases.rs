@@ -2,6 +2,8 @@ use capstan_domain::id::{AttemptId, WorkerId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::lease::WAIT_MS_MAX;
+
 /// Renews the leases of a worker, all at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RenewLeases {
@@ -9,9 +11,9 @@ pub struct RenewLeases {
     pub worker_id: WorkerId,
     /// The leases.
     pub renewals: Vec<Renewal>,
-    /// Longest time to wait for news about the attempts, in milliseconds; 0 by default, at most 30,000.
+    /// Longest time to wait for news about the attempts, in milliseconds; 0 by default.
     #[serde(default)]
-    #[schemars(range(max = 30_000))]
+    #[schemars(range(max = WAIT_MS_MAX))]
     pub wait_ms: u64,
 }
 

@@ -1,8 +1,6 @@
 use capstan_envelope::Position;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::beside::Beside;
+use crate::beside::beside;
 
 /// Objects on a page without a limit.
 const LIMIT_DEFAULT: u32 = 50;
@@ -14,44 +12,42 @@ pub fn page_size(limit: Option<u32>) -> u32 {
     limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX)
 }
 
-/// The fields beside a query of one object: the position to wait for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Wait {
-    /// Waits until the read models have reached this log position.
-    pub min_position: Option<Position>,
-    /// Longest wait in milliseconds; 2000 by default, at most 30000.
-    pub wait_ms: Option<u32>,
+/// Declares fields beside a query that waits for the read models.
+macro_rules! waiting {
+    ($(#[$doc:meta])* $kind:ident { $($own:tt)* }) => {
+        beside! {
+            $(#[$doc])*
+            #[derive(Default)]
+            $kind {
+                $($own)*
+                /// Waits until the read models have reached this log position.
+                min_position: Option<Position>,
+                /// Longest wait in milliseconds. The server's settings `limits.wait_ms_default` and `limits.wait_ms` are its default and its limit.
+                wait_ms: Option<u32>,
+            }
+
+            fn min_position(&self) -> Option<(Position, Option<u32>)> {
+                self.min_position.map(|position| (position, self.wait_ms))
+            }
+        }
+    };
 }
 
-impl Beside for Wait {
-    const NAMES: &'static [&'static str] = &["min_position", "wait_ms"];
-
-    fn min_position(&self) -> Option<(Position, Option<u32>)> {
-        self.min_position.map(|position| (position, self.wait_ms))
-    }
+waiting! {
+    /// The fields beside a query of one object: the position to wait for.
+    Wait {}
 }
 
-/// The fields beside the query of a list: the page, and the position to wait for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Page {
-    /// Page size, 50 by default; a value beyond 1 to 500 counts as the nearest one.
-    pub limit: Option<u32>,
-    /// The `next_cursor` of the previous page.
-    pub cursor: Option<String>,
-    /// True to include the `total` of all pages, counted up to 10000.
-    #[serde(default)]
-    pub count: bool,
-    /// Waits until the read models have reached this log position.
-    pub min_position: Option<Position>,
-    /// Longest wait in milliseconds; 2000 by default, at most 30000.
-    pub wait_ms: Option<u32>,
-}
-
-impl Beside for Page {
-    const NAMES: &'static [&'static str] = &["limit", "cursor", "count", "min_position", "wait_ms"];
-
-    fn min_position(&self) -> Option<(Position, Option<u32>)> {
-        self.min_position.map(|position| (position, self.wait_ms))
+waiting! {
+    /// The fields beside the query of a list: the page, and the position to wait for.
+    Page {
+        /// Page size, 50 by default; a value beyond 1 to 500 counts as the nearest one.
+        limit: Option<u32>,
+        /// The `next_cursor` of the previous page.
+        cursor: Option<String>,
+        /// True to include the `total` of all pages, counted up to 10000.
+        #[serde(default)]
+        count: bool,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use capstan_contract::command::Renewal;
-use capstan_contract::lease::{RenewAnswer, RenewStatus};
+use capstan_contract::lease::{RenewAnswer, RenewStatus, WAIT_MS_MAX};
 use capstan_domain::id::{AttemptId, InputId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
 use capstan_domain::span::later;
@@ -16,7 +16,6 @@ use chrono::{DateTime, Utc};
 use super::effect::CallId;
 use super::facts::{InputFacts, TaskFacts};
 use super::shared::Shared;
-use super::workers::WAIT_MS_MAX;
 use crate::protocol::Answer;
 
 /// The leases of live attempts.

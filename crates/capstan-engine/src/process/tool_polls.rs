@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use capstan_contract::lease::ClaimedToolCall;
+use capstan_contract::lease::{ClaimedToolCall, WAIT_MS_MAX};
 use capstan_domain::id::WorkerId;
 use capstan_domain::matching::{StreamKey, WorkerOffer};
 use capstan_domain::span::later;
@@ -21,7 +21,6 @@ use super::facts::{CallFacts, TaskFacts};
 use super::shared::Shared;
 use super::tasks::Tasks;
 use super::tool_call::is_disabled;
-use super::workers::WAIT_MS_MAX;
 use crate::protocol::Answer;
 
 /// Longest duration of one call by a worker, in milliseconds.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use capstan_contract::command::RegisterWorker;
-use capstan_contract::lease::RegisteredWorker;
+use capstan_contract::lease::{RegisteredWorker, WAIT_MS_MAX};
 use capstan_domain::id::WorkerId;
 use capstan_domain::matching::Reach;
 use capstan_domain::span::later;
@@ -16,7 +16,6 @@ use serde_json::value::RawValue;
 use super::config::ProcessConfig;
 use super::effect::{CallId, Order};
 use super::shared::Shared;
-use super::workers::WAIT_MS_MAX;
 use crate::metric;
 use crate::protocol::Answer;
 

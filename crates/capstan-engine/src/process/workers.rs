@@ -11,9 +11,6 @@ use serde_json::value::RawValue;
 
 use crate::protocol::{WorkerStatus, WorkerView};
 
-/// Longest poll of a worker, in milliseconds.
-pub(super) const WAIT_MS_MAX: u64 = 30_000;
-
 /// A worker that has been silent for this number of leases is forgotten.
 const FORGOTTEN_AFTER_LEASES: i64 = 20;
 

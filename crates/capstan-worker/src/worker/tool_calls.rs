@@ -123,7 +123,7 @@ impl Worker {
         let claim_of = ClaimConditions {
             worker_id: id,
             claim: claim.to_owned(),
-            idempotency_key: Some("result".to_owned()),
+            idempotency_key: Some("result".parse().expect("a short text is a key")),
             command_id: None,
         };
         loop {

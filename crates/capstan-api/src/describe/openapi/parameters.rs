@@ -1,7 +1,7 @@
 //! The parameters of an operation: parts of its path, fields of its query string, and headers.
 
 use capstan_contract::beside::{Beside, HEADERS};
-use capstan_contract::command::{BatchConditions, Conditions};
+use capstan_contract::command::{BatchConditions, Conditions, IdempotencyKey};
 use serde_json::{Value, json};
 
 use super::components::{Components, PLACE};
@@ -41,7 +41,9 @@ fn headers(operation: &Operation, has: impl Fn(&str) -> bool) -> Vec<Value> {
         field => format!("`{header}` stands for `{field}`."),
     };
     let schema = |field: &str| match field {
-        "idempotency_key" => json!({ "type": "string", "pattern": "^[!-~]{1,512}$" }),
+        "idempotency_key" => {
+            json!({ "type": "string", "pattern": format!("^[!-~]{{1,{}}}$", IdempotencyKey::BYTES_MAX) })
+        }
         "command_id" => json!({ "type": "string", "format": "uuid" }),
         "expected_version" => json!({ "type": "string", "pattern": "^\"[0-9]{1,18}\"$" }),
         "lease_epoch" => json!({ "type": "integer", "minimum": 0 }),
