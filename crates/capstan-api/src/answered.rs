@@ -56,14 +56,14 @@ pub(crate) struct Object {
 }
 
 /// One page of a list.
+#[serde_with::skip_serializing_none]
 #[derive(Debug, Serialize)]
 pub(crate) struct List<T = Box<RawValue>> {
     pub(crate) items: Vec<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_cursor: Option<String>,
     pub(crate) position: Position,
     pub(crate) limit: u32,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    #[serde(flatten)]
     pub(crate) total: Option<ListTotal>,
 }
 

@@ -177,6 +177,7 @@ fn place(pointer: &str) -> &str {
 }
 
 /// A problem as it is sent.
+#[serde_with::skip_serializing_none]
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
 pub struct ProblemDocument<'a> {
@@ -198,19 +199,14 @@ pub struct ProblemDocument<'a> {
     /// Id of the request in logs.
     correlation_id: Uuid,
     /// Seconds to wait before a retry.
-    #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
     /// The task's current lease epoch, when the lease is lost.
-    #[serde(skip_serializing_if = "Option::is_none")]
     current_epoch: Option<u64>,
     /// The entity's version, when another one was expected.
-    #[serde(skip_serializing_if = "Option::is_none")]
     current_version: Option<u64>,
     /// The position of the read models, when a wait timed out.
-    #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<Position>,
     /// Log positions the read models are behind the one requested.
-    #[serde(skip_serializing_if = "Option::is_none")]
     lag_events: Option<u64>,
 }
 

@@ -80,12 +80,12 @@ answers! {
 }
 
 /// One page of a list.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page<T> {
     /// The page's objects.
     pub items: Vec<T>,
     /// Asks for the next page; none on the last one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
     /// The position the page shows.
     #[serde(default)]
@@ -110,6 +110,7 @@ pub struct Receipt {
 }
 
 /// A task as the server shows it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// The task.
@@ -123,13 +124,10 @@ pub struct Task {
     #[serde(default)]
     pub session_id: Option<String>,
     /// The display name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The error text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The open question.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_blocker: Option<Value>,
     /// Counts the task's commits.
     #[serde(default)]
@@ -152,16 +150,17 @@ impl Task {
 }
 
 /// The answer to a command about a task.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accepted {
     /// The proof.
     pub receipt: Receipt,
     /// The task after the command; absent when the server could not show it in time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
 }
 
 /// The answer to an input.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InputAccepted {
     /// The proof.
@@ -171,11 +170,11 @@ pub struct InputAccepted {
     /// The input.
     pub input_id: Uuid,
     /// The task after the input; absent when the server could not show it in time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
 }
 
 /// A run as the server shows it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The run.
@@ -191,13 +190,10 @@ pub struct Run {
     #[serde(default)]
     pub attempts: Vec<Value>,
     /// The exit code of the last try.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
     /// The error text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The run whose session this one resumes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed_from_run_id: Option<Uuid>,
     /// Every other field, by its wire name.
     #[serde(flatten)]
@@ -205,6 +201,7 @@ pub struct Run {
 }
 
 /// An output as the server shows it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Output {
     /// The output.
@@ -212,17 +209,14 @@ pub struct Output {
     /// The task it was made for.
     pub task_id: Uuid,
     /// The run that made it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<Uuid>,
     /// The type of the output, free.
     pub output_type: String,
     /// The display name.
     pub title: String,
     /// The summary of its content.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
     /// The address of its content.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<String>,
     /// The content.
     #[serde(default)]
@@ -256,6 +250,7 @@ pub struct Agent {
 }
 
 /// A channel binding as the server shows it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Channel {
     /// The binding.
@@ -265,7 +260,6 @@ pub struct Channel {
     /// Its address.
     pub address: String,
     /// The agent that receives the messages; the workspace when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<Uuid>,
     /// True when messages are accepted.
     #[serde(default)]
@@ -290,6 +284,7 @@ pub struct Class {
 }
 
 /// A schedule as the server shows it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// The schedule.
@@ -308,13 +303,10 @@ pub struct Schedule {
     /// False while it is paused.
     pub active: bool,
     /// The time of its next tick, jitter included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_run_at: Option<String>,
     /// The time of its last tick.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_run_at: Option<String>,
     /// The task made last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_task_id: Option<Uuid>,
     /// Every other field, by its wire name.
     #[serde(flatten)]

@@ -86,9 +86,9 @@ fn event(frame: &Frame) -> Bytes {
 }
 
 /// A frame as one WebSocket message.
+#[serde_with::skip_serializing_none]
 #[derive(Serialize)]
 struct Shown<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     event: &'a str,
     data: &'a RawValue,

@@ -63,12 +63,12 @@ pub(super) async fn named_id(
 }
 
 /// The statistics of an agent.
+#[serde_with::skip_serializing_none]
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Stats {
     agent_id: AgentId,
     #[serde(flatten)]
     figures: AgentStats,
-    #[serde(skip_serializing_if = "Option::is_none")]
     quality_score: Option<f64>,
 }
 

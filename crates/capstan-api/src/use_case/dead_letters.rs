@@ -62,6 +62,7 @@ impl TryFrom<String> for Id {
 }
 
 /// A dead letter of either kind.
+#[serde_with::skip_serializing_none]
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DeadLetter {
     /// Kind and place: `command-7`, `commit-0-42-9f3ac21b`.
@@ -70,25 +71,23 @@ pub(crate) struct DeadLetter {
     kind: &'static str,
     /// The subject of a command, the stream of a commit.
     source: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     error: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<u64>,
+    #[serialize_always]
     dead_at: Option<DateTime<Utc>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     command_id: Option<String>,
     /// The command or the commit as stored, with secrets redacted; a text when it is not JSON.
     payload: Value,
 }
 
 /// The result of a retry or a discard.
+#[serde_with::skip_serializing_none]
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Handled {
     /// True when nothing is left to do.
     done: bool,
     /// Number of commits of the stream that could not be folded again.
-    #[serde(skip_serializing_if = "Option::is_none")]
     still_parked: Option<usize>,
 }
 

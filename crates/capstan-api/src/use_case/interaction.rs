@@ -14,13 +14,13 @@ use crate::answered::Answered;
 use crate::problem::Problem;
 
 /// The interaction state of a run.
+#[serde_with::skip_serializing_none]
 #[derive(Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct Interaction {
     run_id: RunId,
     task_id: TaskId,
     state: InteractionState,
     /// The attempt that would hear an input now.
-    #[serde(skip_serializing_if = "Option::is_none")]
     attempt_id: Option<AttemptId>,
     /// Inputs no run has yet.
     inputs_pending: usize,

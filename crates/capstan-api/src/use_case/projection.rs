@@ -19,32 +19,29 @@ use crate::problem::{Code, Problem};
 const WAIT: Duration = Duration::from_secs(20);
 
 /// A read model and its progress. All models of a process move together.
+#[serde_with::skip_serializing_none]
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Projection {
     name: &'static str,
     version: i32,
     /// State of the projector of this process; absent when none runs here.
-    #[serde(skip_serializing_if = "Option::is_none")]
     projector: Option<ProjectorState>,
     position: Position,
     head: Position,
     lag_events: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     lag_seconds: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     parked_streams: Option<usize>,
 }
 
 /// The result of a job, as far as it is known when the response is sent.
+#[serde_with::skip_serializing_none]
 #[derive(Serialize, JsonSchema)]
 pub(crate) struct Job<R> {
     /// False while the job continues in the background.
     pub(crate) done: bool,
     /// True when the rows equal the log, after a verification.
-    #[serde(skip_serializing_if = "Option::is_none")]
     ok: Option<bool>,
     /// Result of the job that has ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
     report: Option<R>,
 }
 

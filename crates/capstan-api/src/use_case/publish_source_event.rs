@@ -28,14 +28,13 @@ pub(crate) struct Delivery {
 }
 
 /// A task that received the event.
+#[serde_with::skip_serializing_none]
 #[derive(Debug, Serialize, JsonSchema)]
 struct WatchingTask {
     task_id: TaskId,
     /// True when the task had received the event before.
     duplicate: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
     input_id: Option<InputId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<InputOutcome>,
 }
 

@@ -28,12 +28,12 @@ pub trait Check: Send + Sync {
 }
 
 /// The finding of a check.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct Finding {
     /// True when the check passed.
     pub ok: bool,
     /// The reason of a failure, in one sentence.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Further facts, for people.
     #[serde(flatten)]

@@ -17,6 +17,7 @@ use crate::answered::{Answered, List};
 use crate::problem::Problem;
 
 /// A run at one of its turning points.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub(crate) struct RunSnapshot {
     /// Its place among the run's snapshots, from 1.
@@ -26,15 +27,10 @@ pub(crate) struct RunSnapshot {
     /// The turning point: `accepted`, `leased`, `started`, `stop_requested`, `attempt_ended`, `retry_scheduled`, `finished`.
     event: &'static str,
     status: RunStatus,
-    #[serde(skip_serializing_if = "Option::is_none")]
     attempt_id: Option<AttemptId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<DateTime<Utc>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     ended_at: Option<DateTime<Utc>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     exit_code: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     at: DateTime<Utc>,
 }

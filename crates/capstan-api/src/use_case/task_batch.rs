@@ -19,19 +19,18 @@ use crate::answered::Answered;
 use crate::problem::Problem;
 
 /// A task, its newest run, its outputs, and its log lines and run events after the cursors.
+#[serde_with::skip_serializing_none]
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct TaskEventBatch {
     task_id: TaskId,
-    #[serde(skip_serializing_if = "Option::is_none")]
     run_id: Option<RunId>,
     #[schemars(with = "TaskRow")]
     task: Box<RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<RunRow>")]
     run: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     interaction: Option<Interaction>,
     /// The open question, or null.
+    #[serialize_always]
     #[schemars(with = "Option<OpenBlocker>")]
     blocker: Option<Box<RawValue>>,
     /// Lines after the cursor, of all runs of the task.

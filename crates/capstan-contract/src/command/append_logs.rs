@@ -11,15 +11,14 @@ pub struct AppendLogs {
 }
 
 /// One line.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLine {
     /// Stream of the line.
     pub stream: LogStream,
     /// Time it occurred; the time of arrival when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ts: Option<DateTime<Utc>>,
     /// Kind of the piece, if the writer distinguishes kinds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk_type: Option<String>,
     /// The text.
     pub data: String,

@@ -11,6 +11,7 @@ pub struct AppendRunEvents {
 }
 
 /// One reported event.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunEvent {
     /// Kind of event; free text that is not blank.
@@ -20,6 +21,5 @@ pub struct RunEvent {
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub payload: Value,
     /// Time it occurred; the time of arrival when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ts: Option<DateTime<Utc>>,
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// A try at a run, with everything a worker needs to execute it.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LeasedAttempt {
     /// The attempt, and the fence of every call about it.
@@ -34,10 +35,8 @@ pub struct LeasedAttempt {
     /// The agent's configuration as frozen into the task.
     pub agent_config: Map<String, Value>,
     /// The model's provider.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
     /// The model.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Prompt for the agent.
     pub prompt: String,
@@ -47,17 +46,14 @@ pub struct LeasedAttempt {
     /// The conversation its runs share.
     pub session_id: String,
     /// A caller's name for the session.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_key: Option<String>,
     /// The run whose session it resumes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resumed_from_run_id: Option<RunId>,
     /// Rules of execution.
     pub policy: RunPolicy,
     /// Longest time the attempt may run, in milliseconds; 0 = none.
     pub timeout_ms: i64,
     /// Text added to the agent's system prompt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra_system_prompt: Option<String>,
     /// Objects handed to the agent.
     #[serde(default)]
@@ -66,7 +62,6 @@ pub struct LeasedAttempt {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skill_paths: Vec<String>,
     /// Display name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Source of the command.
     #[serde(default)]
@@ -75,6 +70,5 @@ pub struct LeasedAttempt {
     #[serde(default)]
     pub routing: Map<String, Value>,
     /// Deadline of the task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<DateTime<Utc>>,
 }

@@ -3,6 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Result of one renewal, with news for the worker.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RenewAnswer {
     /// The attempt.
@@ -10,7 +11,6 @@ pub struct RenewAnswer {
     /// State of the worker's lease.
     pub status: RenewStatus,
     /// Reason the worker must stop.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Number of inputs waiting to be claimed.
     #[serde(default)]

@@ -3,16 +3,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The decision of the gate on a tool call.
+#[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolDecision {
     /// The decision; only `allow` permits the call.
     #[serde(default)]
     pub decision: Decision,
     /// The call, when it was deferred.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<ToolCallId>,
     /// The question people are asked, when they are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocker_id: Option<BlockerId>,
     /// The reason, for people.
     #[serde(default)]

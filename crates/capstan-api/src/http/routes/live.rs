@@ -168,24 +168,21 @@ pub(super) async fn of_run(
 }
 
 /// The data of the frame that shows the objects at the start of a stream.
+#[serde_with::skip_serializing_none]
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Snapshot {
     event: &'static str,
     /// Position of the objects; the events that follow are later.
     position: Position,
     /// The open tasks of a workspace, newest first, at most 500.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Vec<TaskRow>>")]
     tasks: Option<Vec<Box<RawValue>>>,
     /// False when more tasks are open than shown.
-    #[serde(skip_serializing_if = "Option::is_none")]
     whole: Option<bool>,
     /// The task of the stream.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<TaskRow>")]
     task: Option<Box<RawValue>>,
     /// The run of the stream.
-    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<RunRow>")]
     run: Option<Box<RawValue>>,
 }
