@@ -1,4 +1,4 @@
-//! docs/task-states.md shows the table of task states as the code has it. `REGENERATE=1` rewrites the page's
+//! docs/task-states.md shows the table of task states as the code has it. `CAPSTAN_REGENERATE=1` rewrites the page's
 //! generated part; without it the test fails when page and code differ.
 
 use std::fmt::Write;
@@ -40,13 +40,13 @@ fn the_page_shows_the_table_of_the_code() {
     let (before, rest) = page.split_once(BEGIN).expect("the page has the begin marker");
     let (_, after) = rest.split_once(END).expect("the page has the end marker");
     let expected = format!("{before}{BEGIN}\n\n{}\n{END}{after}", rendered());
-    if std::env::var("REGENERATE").is_ok() {
+    if std::env::var_os("CAPSTAN_REGENERATE").is_some() {
         std::fs::write(&path, &expected).expect("docs/task-states.md is writable");
     }
     let page = std::fs::read_to_string(&path).expect("docs/task-states.md exists");
     assert!(
         page == expected,
-        "docs/task-states.md is out of date: run this test with REGENERATE=1 and look at the diff"
+        "docs/task-states.md is out of date: run this test with CAPSTAN_REGENERATE=1 and look at the diff"
     );
 }
 

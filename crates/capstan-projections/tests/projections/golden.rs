@@ -1,7 +1,7 @@
 //! Given these events, then these rows: `projections/<model>/golden/<case>.given.json` and `.rows.json`. Every
 //! event is also applied a second time to the rows it produced. The READMEs name the events each model reads.
 //!
-//! `CAPSTAN_BLESS=1` writes the rows and the events; read the difference before you keep it.
+//! `CAPSTAN_REGENERATE=1` writes the rows and the events; read the difference before you keep it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ async fn rows(database: &tokio_postgres::Client, model: &str) -> BTreeMap<String
 async fn golden_events_give_golden_rows_and_a_second_time_changes_nothing() {
     let place = Place::new().await;
     let database = place.sql().await;
-    let bless = std::env::var_os("CAPSTAN_BLESS").is_some();
+    let regenerates = std::env::var_os("CAPSTAN_REGENERATE").is_some();
     for model in MODELS.iter().map(|model| model.name) {
         for case in cases(model) {
             let mut story = Story::empty(9);
@@ -72,7 +72,7 @@ async fn golden_events_give_golden_rows_and_a_second_time_changes_nothing() {
             let digests = read_models.digests().await.unwrap();
 
             let path = PathBuf::from(case.to_string_lossy().replace(".given.json", ".rows.json"));
-            if bless {
+            if regenerates {
                 std::fs::write(&path, serde_json::to_string_pretty(&came).unwrap() + "\n").unwrap();
             }
             let golden: BTreeMap<String, Value> =
@@ -133,13 +133,13 @@ fn with_lines(text: &str, replace: impl Fn(&str) -> Option<String>) -> String {
 #[test]
 fn the_readmes_name_the_events_each_model_reads() {
     let examples = golden_events();
-    let bless = std::env::var_os("CAPSTAN_BLESS").is_some();
+    let regenerates = std::env::var_os("CAPSTAN_REGENERATE").is_some();
     let check = |path: PathBuf, expected: &dyn Fn(&str) -> Option<String>, count: usize| {
         let text = std::fs::read_to_string(&path).unwrap();
         let lines = text.lines().filter(|line| expected(line).is_some()).count();
         assert_eq!(lines, count, "{}: lines that name the events read", path.display());
         let text_expected = with_lines(&text, expected);
-        if bless {
+        if regenerates {
             std::fs::write(&path, &text_expected).unwrap();
         } else {
             assert_eq!(text, text_expected, "{}", path.display());
