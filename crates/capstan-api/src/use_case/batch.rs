@@ -6,7 +6,6 @@ use capstan_contract::command::{AcceptAgentCommand, BatchConditions, COMMAND_NAM
 use capstan_contract::request::Request;
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -28,25 +27,16 @@ const CONCURRENCY: usize = 64;
 /// One command: its wire name as `type`, and the fields of its body; as received.
 type Item = Box<RawValue>;
 
-/// The fields that decide how an item is read. What else is wrong with them is named when it is.
+/// The fields that decide how an item is read, and whether it shares anything with others. What else is wrong with them
+/// is named when the command is read.
 #[derive(Debug, Deserialize)]
 struct Head {
-    #[serde(default, rename = "type")]
-    name: Option<String>,
-    #[serde(default)]
-    idempotency_key: Option<IgnoredAny>,
-}
-
-/// The fields that decide whether an item shares anything with others.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Marks {
     #[serde(rename = "type")]
     name: Option<String>,
-    idempotency_key: Option<String>,
-    command_id: Option<String>,
-    session_id: Option<String>,
-    session_key: Option<String>,
+    idempotency_key: Option<Item>,
+    command_id: Option<Item>,
+    session_id: Option<Item>,
+    session_key: Option<Item>,
 }
 
 impl Head {
@@ -64,12 +54,28 @@ impl Head {
             }
         })
     }
-}
 
-impl Marks {
-    /// Reads them; an item that cannot be read shares nothing and is refused when it is executed.
-    fn of(item: &RawValue) -> Self {
-        serde_json::from_str(item.get()).unwrap_or_default()
+    /// True for a new task that shares neither its session nor its key with another one of this stretch: such commands run
+    /// concurrently. All others keep their order. A mark that is no text is refused when the command is read.
+    fn stands_alone(&self, marks: &mut HashSet<String>) -> bool {
+        if self.name.as_deref() != Some(AcceptAgentCommand::NAME) {
+            return false;
+        }
+        let shared = [
+            ("key", &self.idempotency_key),
+            ("command_id", &self.command_id),
+            ("session_id", &self.session_id),
+            ("session_key", &self.session_key),
+        ];
+        let own = shared.map(|(name, mark)| {
+            let text: String = serde_json::from_str(mark.as_ref()?.get()).ok()?;
+            Some(format!("{name}={text}"))
+        });
+        if own.iter().flatten().any(|mark| marks.contains(mark)) {
+            return false;
+        }
+        marks.extend(own.into_iter().flatten());
+        true
     }
 }
 
@@ -95,12 +101,14 @@ pub(crate) async fn execute(
     }
     let (may, key) = (&may, conditions.idempotency_key.as_ref());
     let mut answers = Vec::with_capacity(items.len());
-    let mut items = items.into_iter().enumerate().peekable();
+    let mut items = items.into_iter().map(|item| (Head::of(item.get()), item)).enumerate().peekable();
     while let Some(first) = items.next() {
         let mut marks = HashSet::new();
+        let mut alone =
+            |head: &Result<Head, Problem>| head.as_ref().is_ok_and(|head| head.stands_alone(&mut marks));
         let mut stretch = vec![first];
-        if stands_alone(&Marks::of(&stretch[0].1), &mut marks) {
-            while let Some(next) = items.next_if(|(_, item)| stands_alone(&Marks::of(item), &mut marks)) {
+        if alone(&stretch[0].1.0) {
+            while let Some(next) = items.next_if(|(_, (head, _))| alone(head)) {
                 stretch.push(next);
             }
         }
@@ -113,37 +121,16 @@ pub(crate) async fn execute(
     Ok(answers)
 }
 
-/// True for a new task that shares neither its session nor its key with another one of this stretch: such commands run
-/// concurrently. All others keep their order.
-fn stands_alone(item: &Marks, marks: &mut HashSet<String>) -> bool {
-    if item.name.as_deref() != Some(AcceptAgentCommand::NAME) {
-        return false;
-    }
-    let shared = [
-        ("key", &item.idempotency_key),
-        ("command_id", &item.command_id),
-        ("session_id", &item.session_id),
-        ("session_key", &item.session_key),
-    ];
-    let own = shared.map(|(name, text)| Some(format!("{name}={}", text.as_ref()?)));
-    if own.iter().flatten().any(|mark| marks.contains(mark)) {
-        return false;
-    }
-    marks.extend(own.into_iter().flatten());
-    true
-}
-
 async fn one(
     app: &App,
     workspace: &str,
     key: Option<String>,
-    item: Item,
+    (head, item): (Result<Head, Problem>, Item),
     call: &CallContext,
     may: &(impl Fn(&str) -> Result<(), Problem> + Sync),
 ) -> Value {
     let answered: Result<Value, Problem> = async {
-        let json = item.get();
-        let head = Head::of(json)?;
+        let head = head?;
         let name =
             head.name.ok_or_else(|| Problem::invalid_field("/type", of_no_type("type is required")))?;
         may(&name)?;
@@ -153,9 +140,16 @@ async fn one(
             text: key.into(),
             source: Source::Header("Idempotency-Key"),
         });
-        let reply =
-            commands::execute_given(app, workspace, &name, key.as_slice(), json.as_bytes(), &["type"], call)
-                .await?;
+        let reply = commands::execute_given(
+            app,
+            workspace,
+            &name,
+            key.as_slice(),
+            item.get().as_bytes(),
+            &["type"],
+            call,
+        )
+        .await?;
         let mut shown = serde_json::to_value(&reply).map_err(Problem::internal)?;
         shown["status"] = reply.success.status().into();
         Ok(shown)
@@ -203,7 +197,7 @@ mod tests {
     #[test]
     fn only_new_tasks_that_share_nothing_may_overtake_each_other() {
         let mut marks = HashSet::new();
-        let mut alone = |item: Value| stands_alone(&serde_json::from_value(item).unwrap(), &mut marks);
+        let mut alone = |item: Value| Head::of(&item.to_string()).unwrap().stands_alone(&mut marks);
         assert!(alone(json!({ "type": "accept-agent-command", "message": "a" })));
         assert!(alone(json!({ "type": "accept-agent-command", "session_id": "s" })));
         assert!(!alone(json!({ "type": "accept-agent-command", "session_id": "s" })));
@@ -211,5 +205,8 @@ mod tests {
         assert!(alone(json!({ "type": "accept-agent-command", "command_id": "s" })));
         assert!(!alone(json!({ "type": "accept-agent-command", "command_id": "s" })));
         assert!(!alone(json!({ "type": "cancel-task" })));
+        assert!(alone(json!({ "type": "accept-agent-command", "session_key": "s" })));
+        let escaped = r#"{ "type": "accept-agent-command", "session_key": "\u0073" }"#;
+        assert!(!Head::of(escaped).unwrap().stands_alone(&mut marks), "the same text");
     }
 }
