@@ -2,14 +2,7 @@
 
 use std::borrow::Cow;
 
-use capstan_contract::command::{
-    AcceptAgentCommand, AppendTaskOutputRows, ArchiveAllOutputs, ArchiveOutput, ArchiveTask, CancelRun,
-    CancelTask, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput, CreateWorkspace, DeleteAgent,
-    DeleteChannelBinding, DeleteSchedule, EnqueueRunInput, FinalizeTaskOutput, IssueToken, PauseSchedule,
-    PublishSourceEvent, ResumeSchedule, RetryTask, RevokeToken, SubmitTaskInput, TriggerSchedule,
-    UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
-};
-use capstan_contract::for_each_command;
+use capstan_contract::{command, for_each_command};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
@@ -47,7 +40,7 @@ macro_rules! execute_by_name {
             call: &'a CallContext,
         ) -> BoxFuture<'a, Result<Reply, Problem>> {
             match wire_name {
-                $($name => run::<$body>(app, workspace, outer, json, known, call).boxed(),)*
+                $($name => run::<command::$body>(app, workspace, outer, json, known, call).boxed(),)*
                 _ => ready(Err(Problem::not_found("command"))).boxed(),
             }
         }
