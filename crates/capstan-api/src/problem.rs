@@ -10,6 +10,7 @@ mod machinery;
 use std::error::Error;
 use std::sync::Arc;
 
+use capstan_contract::causes::explain;
 use capstan_domain::{Fault, Faults};
 use capstan_envelope::Position;
 use schemars::JsonSchema;
@@ -150,16 +151,7 @@ impl Problem {
     /// Logs the cause with its own causes.
     pub fn log(&self, correlation_id: Uuid) {
         let Some(source) = &self.source else { return };
-        let mut chain = source.to_string();
-        let mut cause = source.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !chain.contains(&text) {
-                chain.push_str(": ");
-                chain.push_str(&text);
-            }
-            cause = error.source();
-        }
+        let chain = explain(source.as_ref());
         tracing::error!(correlation.id = %correlation_id, code = self.code.as_str(), error = chain, "failed to answer a request");
     }
 }

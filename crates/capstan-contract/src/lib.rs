@@ -8,6 +8,7 @@
 
 pub mod beside;
 pub mod catalogue;
+pub mod causes;
 pub mod command;
 pub mod domain_event;
 pub mod event_name;

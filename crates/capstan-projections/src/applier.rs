@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
+use capstan_contract::causes::explain;
 use capstan_envelope::Position;
 use capstan_eventlog::LogIdentity;
 use futures_util::future::try_join_all;
 
 use crate::checkpoint::{self, Advance, Checkpoint};
-use crate::error::explain;
 use crate::fact::Decoded;
 use crate::fold::{Fold, Unfoldable};
 use crate::generation::{self, GenerationError, Schemas};

@@ -1,13 +1,13 @@
 //! The fold of all models, one commit at a time.
 
 use capstan_contract::DomainEvent;
+use capstan_contract::causes::explain;
 use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 use capstan_envelope::{Position, StreamHead};
 use futures_util::future::try_join_all;
 
 use crate::catalogue::MODELS;
 use crate::catalogue::stream_snapshots::{SnapshotRow, stream_key};
-use crate::error::explain;
 use crate::fact::{Decoded, Fact};
 use crate::generation::Schemas;
 use crate::model::Named;

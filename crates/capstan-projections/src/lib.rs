@@ -22,7 +22,6 @@ mod commits;
 mod config;
 mod decided;
 mod digest;
-mod error;
 mod events;
 mod fact;
 mod fold;

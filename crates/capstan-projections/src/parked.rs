@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use capstan_contract::causes::explain;
 use capstan_envelope::{CommitHash, Position, StreamId};
 use capstan_eventlog::{EventLog, ReadError};
 use chrono::{DateTime, Utc};
@@ -11,7 +12,6 @@ use serde::Serialize;
 use tokio_postgres::{Client, Row};
 
 use crate::checkpoint;
-use crate::error::explain;
 use crate::fact::Decoded;
 use crate::fold::Fold;
 use crate::generation::{self, GenerationError, Schemas};

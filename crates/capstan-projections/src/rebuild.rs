@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use capstan_contract::causes::explain;
 use capstan_envelope::{CommitHash, Position};
 use capstan_eventlog::{EventLog, ReadError};
 use chrono::{DateTime, Utc};
@@ -17,7 +18,6 @@ use crate::catalogue::{MODELS, ReadModel, model};
 use crate::checkpoint::{self, diverged};
 use crate::commits::{Commits, first_unknown};
 use crate::config::ProjectorConfig;
-use crate::error::explain;
 use crate::fact::Decoded;
 use crate::fold::Fold;
 use crate::generation::{self, GenerationError, Schemas};

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use bytes::{BufMut, BytesMut};
 use capstan_contract::DomainEvent;
+use capstan_contract::causes::explain;
 use capstan_envelope::Recorded;
 use futures_util::SinkExt;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use crate::cell::{Cell, CellType, ColumnArray, Failure};
-use crate::error::explain;
 use crate::events::Events;
 use crate::fact::Fact;
 use crate::model::{Model, RowKey};

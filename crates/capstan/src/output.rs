@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use capstan_contract::causes::explain;
 use capstan_projections::RebuildError;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -141,7 +142,7 @@ pub(crate) fn failure(error: &anyhow::Error) -> ExitCode {
         eprintln!("capstan: {failed}");
         return ExitCode::FAILURE;
     }
-    eprintln!("capstan: failed to {}", chain(error.as_ref()));
+    eprintln!("capstan: failed to {}", explain(error.as_ref()));
     // A context is no cause, and is found by the error itself only.
     let usage = error.is::<WrongUsage>().then(|| ExitCode::from(2));
     usage.or_else(|| error.chain().find_map(exit_code)).unwrap_or(ExitCode::FAILURE)
@@ -177,19 +178,4 @@ fn exit_code(cause: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
             || (cause.is::<tokio_postgres::Error>()
                 && cause.source().is_some_and(<dyn std::error::Error>::is::<io::Error>));
     is_unreachable.then_some(unreachable)
-}
-
-/// The chain of causes as one line. A cause that a library repeats in its own text is printed once.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let told = cause.to_string();
-        if !text.contains(&told) {
-            text.push_str(": ");
-            text.push_str(&told);
-        }
-        source = cause.source();
-    }
-    text
 }

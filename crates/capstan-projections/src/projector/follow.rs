@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use capstan_contract::causes::explain;
 use capstan_envelope::Position;
 use capstan_eventlog::{EventLog, ReadError};
 use chrono::Utc;
@@ -13,7 +14,6 @@ use crate::applier::{Applier, ApplyError};
 use crate::checkpoint::{self, diverged};
 use crate::commits::{Arrived, Reader, first_unknown};
 use crate::config::ProjectorConfig;
-use crate::error::explain;
 use crate::generation::{self, GenerationError};
 use crate::metric;
 use crate::migrate::MigrateError;

@@ -1,11 +1,11 @@
 //! Checks that the database can hold the read models, and their lag.
 
+use capstan_contract::causes::explain;
 use capstan_envelope::Position;
 use capstan_eventlog::{Inspection, ReadError};
 use capstan_projections::{ReadModels, TablesState};
 
 use super::Findings;
-use crate::output;
 use crate::settings::Settings;
 
 /// The oldest supported version number.
@@ -17,11 +17,11 @@ const LAG_MAX: u64 = 10_000;
 pub(super) async fn look(settings: &Settings, log: Option<&Inspection>, findings: &mut Findings) {
     let models = match ReadModels::connect(&settings.database_url) {
         Ok(models) => models,
-        Err(error) => return findings.failed("postgres", output::chain(&error)),
+        Err(error) => return findings.failed("postgres", explain(&error)),
     };
     let found = match models.inspect().await {
         Ok(found) => found,
-        Err(error) => return findings.failed("postgres", output::chain(&error)),
+        Err(error) => return findings.failed("postgres", explain(&error)),
     };
     findings.ok("postgres", "reachable");
     if found.version_number >= VERSION_MIN {
@@ -76,6 +76,6 @@ async fn lag(position: Position, log: &Inspection, findings: &mut Findings) {
         Err(error @ ReadError::Diverged { .. }) => {
             findings.failed(check, format!("at {position}: the rows belong to another log: {error}"));
         }
-        Err(error) => findings.failed(check, output::chain(&error)),
+        Err(error) => findings.failed(check, explain(&error)),
     }
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use capstan_contract::causes::explain;
 use capstan_eventlog::{ConnectError, Durability, Inspection, JetStreamConfig, StreamState};
 
 use super::Findings;
-use crate::output;
 use crate::settings::Settings;
 
 /// Time limit for a connection.
@@ -26,7 +26,7 @@ pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option
         Ok(inspection) => inspection,
         Err(error) => {
             let advice = if matches!(error, ConnectError::Connect { .. }) { "; is it running?" } else { "" };
-            findings.failed("nats", output::chain(&error) + advice);
+            findings.failed("nats", explain(&error) + advice);
             return None;
         }
     };
@@ -45,7 +45,7 @@ pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option
     }
     match &inspection.jetstream {
         Ok(()) => findings.ok("nats.jetstream", "on, with atomic batches"),
-        Err(error) => findings.failed("nats.jetstream", output::chain(error)),
+        Err(error) => findings.failed("nats.jetstream", explain(error)),
     }
     durability(inspection.durability, findings);
     for stream in &inspection.streams {
@@ -65,7 +65,7 @@ pub(super) async fn look(settings: &Settings, findings: &mut Findings) -> Option
                     findings.failed(&check, difference);
                 }
             }
-            StreamState::Unknown(error) => findings.failed(check, output::chain(&**error)),
+            StreamState::Unknown(error) => findings.failed(check, explain(&**error)),
         }
     }
     match inspection.clock_ahead {
