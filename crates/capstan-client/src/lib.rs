@@ -33,6 +33,7 @@ pub use capstan_contract::lease::{
     ClaimedInput, ClaimedToolCall, Decision, LeasedAttempt, RegisteredWorker, RenewAnswer, RenewStatus,
     ToolDecision,
 };
+pub use capstan_contract::strict;
 pub use capstan_domain::id::{AgentId, AttemptId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
 pub use capstan_domain::outcome_text::ErrorClass;
 pub use capstan_domain::policy::RunPolicy;

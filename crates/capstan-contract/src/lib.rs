@@ -17,6 +17,7 @@ pub mod query;
 pub mod request;
 pub mod schema;
 pub mod schema_files;
+pub mod strict;
 pub mod subject;
 
 pub use catalogue::{

@@ -1,5 +1,6 @@
 //! Arguments whose types the contract defines.
 
+use capstan_contract::strict;
 use capstan_domain::Change;
 use clap::Args;
 use serde::de::DeserializeOwned;
@@ -52,12 +53,11 @@ fn uuid(text: &str) -> Result<Uuid, String> {
 }
 
 /// Reads JSON, and refuses a field that does not exist.
-pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    let mut unknown = Vec::new();
+pub(crate) fn json<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let read = serde_ignored::deserialize(&mut json, |path| unknown.push(path.to_string().replace("?.", "")));
-    let value = read.and_then(|value| json.end().map(|()| value)).map_err(|error| error.to_string())?;
-    if unknown.is_empty() { Ok(value) } else { Err(format!("unknown fields: {}", unknown.join(", "))) }
+    let value = strict::read(&mut json)?;
+    json.end()?;
+    Ok(value)
 }
 
 /// Reads a text of a fixed form, for example a state or a time.
@@ -87,10 +87,10 @@ mod tests {
 
     #[test]
     fn json_is_read_whole_and_without_unknown_fields() {
-        assert_eq!(json::<SettingsChanges>("{}"), Ok(SettingsChanges::default()));
+        assert_eq!(json::<SettingsChanges>("{}").unwrap(), SettingsChanges::default());
         assert!(
             json::<SettingsChanges>(r#"{"quotas": {"agents_max": 1, "agent_max": 1}}"#)
-                .is_err_and(|error| error.contains("quotas.agent_max"))
+                .is_err_and(|error| error.to_string().contains("quotas.agent_max"))
         );
         assert!(json::<SettingsChanges>("{} {}").is_err());
     }

@@ -2,7 +2,7 @@
 
 use capstan_client::{
     CheckToolCall, Join, OpenBlocker, OutputId, ProduceOutput, RunEvent, SourceWatch, SubtaskSpec, Usage,
-    WakePlan,
+    WakePlan, strict,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -125,24 +125,12 @@ fn taken<T: DeserializeOwned>(
     fields: &mut Map<String, Value>,
     name: &str,
 ) -> Result<Option<T>, serde_json::Error> {
-    fields.remove(name).map_or(Ok(None), strict_value)
+    fields.remove(name).map_or(Ok(None), strict::read)
 }
 
-/// Reads a message; a field that nobody reads, at any depth, is refused, because a misspelt one would be lost.
+/// Reads a message.
 fn strict<T: DeserializeOwned>(fields: Map<String, Value>) -> Result<T, serde_json::Error> {
-    strict_value(Value::Object(fields))
-}
-
-fn strict_value<T: DeserializeOwned>(value: Value) -> Result<T, serde_json::Error> {
-    let mut unread = None;
-    let read = serde_ignored::deserialize(value, |path| {
-        // The path shows an optional value as `?`.
-        unread.get_or_insert_with(|| path.to_string().replace("?.", ""));
-    })?;
-    match unread {
-        Some(path) => Err(serde::de::Error::custom(format!("unknown field `{path}`"))),
-        None => Ok(read),
-    }
+    strict::read(Value::Object(fields))
 }
 
 #[cfg(test)]
