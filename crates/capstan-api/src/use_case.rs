@@ -20,7 +20,6 @@ pub(crate) mod history;
 pub(crate) mod inbox;
 pub(crate) mod input;
 pub(crate) mod interaction;
-pub(crate) mod live;
 pub(crate) mod logs;
 pub(crate) mod output;
 pub(crate) mod position;

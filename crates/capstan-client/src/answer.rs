@@ -1,26 +1,10 @@
 //! The answers, by request. Types of this crate ignore and keep unknown fields.
 
-use capstan_contract::command::{
-    AcceptAgentCommand, AckInput, AppendLogs, AppendOutputRows, AppendRunEvents, AppendTaskOutputRows,
-    ArchiveAllOutputs, ArchiveOutput, ArchiveTask, CancelRun, CancelTask, CheckToolCall, ClaimInput,
-    ClaimToolCall, ConfigureClass, CreateAgent, CreateSchedule, CreateTaskOutput, CreateWorkspace,
-    DeferInput, DeleteAgent, DeleteChannelBinding, DeleteSchedule, DrainWorker, EnqueueRunInput,
-    FinalizeOutput, FinalizeTaskOutput, FinishAttempt, IssueToken, LeaseAttempts, OpenBlocker, PauseSchedule,
-    ProduceOutput, PublishSourceEvent, RecordUsage, RegisterWorker, RenewLeases, ReportToolCall,
-    ResumeSchedule, RetryTask, ReturnAttempt, RevokeToken, StartAttempt, SubmitTaskInput, TriggerSchedule,
-    UnarchiveTask, UpdateAgent, UpdateSchedule, UpdateTask, UpdateWorkspace, UpsertChannelBinding,
-};
 use capstan_contract::lease::{
     ClaimedInput, ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer, ToolDecision,
 };
-use capstan_contract::query::{
-    GetAgent, GetAgentStats, GetChannelBinding, GetClass, GetDefaultConfig, GetOutput, GetRun,
-    GetRunInteraction, GetSchedule, GetTask, GetTaskEventBatch, GetTaskHistory, GetTaskLogs, GetTaskOutput,
-    GetTaskTree, GetWorkspace, GetWorkspaceLiveBatch, ListAgents, ListChannelBindings, ListClasses,
-    ListInbox, ListOutputs, ListRunEvents, ListRunSnapshots, ListRuns, ListSchedules, ListSubtasks,
-    ListTaskInputs, ListTaskOutputs, ListTaskRuns, ListTasks, ListTokens, PreviewSchedule, WhyIsTaskWaiting,
-};
 use capstan_contract::request::Request;
+use capstan_contract::{admin, command, query};
 use capstan_domain::id::OutputId;
 use capstan_domain::usage::Usage;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -35,48 +19,57 @@ pub trait Sendable: Request<Beside: Serialize> {
 }
 
 macro_rules! answers {
-    ($($answer:ty: $($request:ident),+;)*) => {
-        $($(impl Sendable for $request {
+    ($($module:ident { $($answer:ty: $($request:ident),+;)* })*) => {
+        $($($(impl Sendable for $module::$request {
             type Answer = $answer;
-        })+)*
+        })+)*)*
     };
 }
 
 answers! {
-    Accepted: AcceptAgentCommand, CancelTask, CancelRun, RetryTask, ArchiveTask, UnarchiveTask, UpdateTask;
-    InputAccepted: SubmitTaskInput, EnqueueRunInput;
-    Task: GetTask;
-    Page<Task>: ListTasks, ListSubtasks;
-    Run: GetRun;
-    Page<Run>: ListRuns, ListTaskRuns;
-    Output: GetOutput, GetTaskOutput;
-    Page<Output>: ListOutputs, ListTaskOutputs;
-    Agent: GetAgent;
-    Page<Agent>: ListAgents;
-    Channel: GetChannelBinding;
-    Page<Channel>: ListChannelBindings;
-    Class: GetClass;
-    Page<Class>: ListClasses;
-    Schedule: GetSchedule;
-    Page<Schedule>: ListSchedules;
-    Workspace: GetWorkspace;
-    Page<Value>: ListTokens, ListTaskInputs, ListInbox;
-    Value: CreateWorkspace, UpdateWorkspace, IssueToken, RevokeToken, CreateAgent, UpdateAgent, DeleteAgent,
-        UpsertChannelBinding, DeleteChannelBinding, ConfigureClass, CreateSchedule, UpdateSchedule, DeleteSchedule,
-        PauseSchedule, ResumeSchedule, TriggerSchedule, PublishSourceEvent, CreateTaskOutput, AppendTaskOutputRows,
-        FinalizeTaskOutput, ArchiveOutput, ArchiveAllOutputs, GetDefaultConfig, GetAgentStats, GetTaskTree,
-        GetTaskEventBatch, GetTaskHistory, GetTaskLogs, GetWorkspaceLiveBatch, GetRunInteraction, ListRunSnapshots,
-        ListRunEvents, PreviewSchedule, WhyIsTaskWaiting;
+    command {
+        Accepted: AcceptAgentCommand, CancelTask, CancelRun, RetryTask, ArchiveTask, UnarchiveTask, UpdateTask;
+        InputAccepted: SubmitTaskInput, EnqueueRunInput;
+        Value: CreateWorkspace, UpdateWorkspace, IssueToken, RevokeToken, CreateAgent, UpdateAgent, DeleteAgent,
+            UpsertChannelBinding, DeleteChannelBinding, ConfigureClass, CreateSchedule, UpdateSchedule, DeleteSchedule,
+            PauseSchedule, ResumeSchedule, TriggerSchedule, PublishSourceEvent, CreateTaskOutput, AppendTaskOutputRows,
+            FinalizeTaskOutput, ArchiveOutput, ArchiveAllOutputs;
 
-    RegisteredWorker: RegisterWorker;
-    Vec<LeasedAttempt>: LeaseAttempts;
-    Vec<RenewAnswer>: RenewLeases;
-    Produced: ProduceOutput;
-    Claimed: ClaimInput;
-    ToolDecision: CheckToolCall;
-    Option<ClaimedToolCall>: ClaimToolCall;
-    IgnoredAny: DrainWorker, StartAttempt, AppendLogs, AppendRunEvents, AppendOutputRows, FinalizeOutput, OpenBlocker,
-        AckInput, DeferInput, RecordUsage, FinishAttempt, ReturnAttempt, ReportToolCall;
+        RegisteredWorker: RegisterWorker;
+        Vec<LeasedAttempt>: LeaseAttempts;
+        Vec<RenewAnswer>: RenewLeases;
+        Produced: ProduceOutput;
+        Claimed: ClaimInput;
+        ToolDecision: CheckToolCall;
+        Option<ClaimedToolCall>: ClaimToolCall;
+        IgnoredAny: DrainWorker, StartAttempt, AppendLogs, AppendRunEvents, AppendOutputRows, FinalizeOutput,
+            OpenBlocker, AckInput, DeferInput, RecordUsage, FinishAttempt, ReturnAttempt, ReportToolCall;
+    }
+    query {
+        Task: GetTask;
+        Page<Task>: ListTasks, ListSubtasks;
+        Run: GetRun;
+        Page<Run>: ListRuns, ListTaskRuns;
+        Output: GetOutput, GetTaskOutput;
+        Page<Output>: ListOutputs, ListTaskOutputs;
+        Agent: GetAgent;
+        Page<Agent>: ListAgents;
+        Channel: GetChannelBinding;
+        Page<Channel>: ListChannelBindings;
+        Class: GetClass;
+        Page<Class>: ListClasses;
+        Schedule: GetSchedule;
+        Page<Schedule>: ListSchedules;
+        Workspace: GetWorkspace;
+        Page<Value>: ListTokens, ListTaskInputs, ListInbox;
+        Value: GetDefaultConfig, GetAgentStats, GetTaskTree, GetTaskEventBatch, GetTaskHistory, GetTaskLogs,
+            GetWorkspaceLiveBatch, GetRunInteraction, ListRunSnapshots, ListRunEvents, PreviewSchedule,
+            WhyIsTaskWaiting;
+    }
+    admin {
+        Page<Value>: ListProjections, ListDeadLetters;
+        Value: GetDeadLetter, RetryDeadLetter, DiscardDeadLetter, RebuildProjection, VerifyProjection;
+    }
 }
 
 /// One page of a list.
@@ -356,7 +349,8 @@ mod tests {
             "agent_config": {}, "prompt": "hi", "cause": "accepted", "session_id": "s",
             "policy": {"new_field": 1}, "timeout_ms": 0, "new_field": [1],
         });
-        let attempts: <LeaseAttempts as Sendable>::Answer = serde_json::from_value(json!([attempt])).unwrap();
+        let attempts: <command::LeaseAttempts as Sendable>::Answer =
+            serde_json::from_value(json!([attempt])).unwrap();
         assert_eq!((attempts[0].epoch, attempts[0].prompt.as_str()), (1, "hi"));
     }
 
@@ -365,7 +359,8 @@ mod tests {
         let attempt_id = format!("dev.{TASK}.1");
         let answer =
             json!({ "attempt_id": attempt_id, "status": "cancel", "reason": "enough", "new_field": 1 });
-        let answers: <RenewLeases as Sendable>::Answer = serde_json::from_value(json!([answer])).unwrap();
+        let answers: <command::RenewLeases as Sendable>::Answer =
+            serde_json::from_value(json!([answer])).unwrap();
         assert_eq!((answers[0].status, answers[0].inputs_pending), (RenewStatus::Cancel, 0));
     }
 }

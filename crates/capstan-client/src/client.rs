@@ -89,29 +89,27 @@ impl Client {
     fn prepare<R: Request>(&self, request: &R, beside: &impl Serialize) -> Result<Call, Error> {
         let mut fields = fields_of(request)?;
         fields.extend(fields_of(beside)?);
-        let path: Vec<_> = R::PATH
-            .split('/')
-            .skip(1)
-            .map(|part| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
-                None => part.to_owned(),
-                Some("workspace") => self.workspace.to_string(),
-                Some(name) => fields.remove(name).map_or_else(String::new, text),
-            })
-            .collect();
+        let path = self.path::<R>(&mut fields);
         let wait = Duration::from_millis(fields.get("wait_ms").and_then(Value::as_u64).unwrap_or(0));
-        let path: Vec<_> = path.iter().map(String::as_str).collect();
         let call = self.call(method(R::METHOD), &path).waiting(wait);
         Ok(match R::METHOD {
-            Verb::Get | Verb::Delete => {
-                let given = fields.into_iter().map(|(name, value)| (name, text(value)));
-                call.query(&given.filter(|(_, text)| !text.is_empty()).collect::<Vec<_>>())
-            }
+            Verb::Get | Verb::Delete => call.query(&parameters(fields)),
             Verb::Post | Verb::Put | Verb::Patch => call.json(&fields),
         })
     }
 
+    /// The segments of a request's path; takes the fields that stand there.
+    pub(crate) fn path<R: Request>(&self, fields: &mut Map<String, Value>) -> Vec<String> {
+        let segment = |part: &str| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            None => part.to_owned(),
+            Some("workspace") => self.workspace.to_string(),
+            Some(name) => fields.remove(name).map_or_else(String::new, text),
+        };
+        R::PATH.split('/').skip(1).map(segment).collect()
+    }
+
     /// A call of the path made of these segments, each encoded as it needs.
-    pub(crate) fn call(&self, method: Method, path: &[&str]) -> Call {
+    fn call(&self, method: Method, path: &[String]) -> Call {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path);
@@ -124,7 +122,7 @@ impl Client {
     }
 
     /// A call that ends only when the server or the caller ends it.
-    pub(crate) fn endless(&self, path: &[&str]) -> RequestBuilder {
+    pub(crate) fn endless(&self, path: &[String]) -> RequestBuilder {
         // A year stands for no limit: the builder can shorten a limit, but not take it away.
         self.call(Method::GET, path).request.timeout(Duration::from_hours(24 * 365))
     }
@@ -156,11 +154,17 @@ fn connection_pool(base: &Url) -> reqwest::Result<reqwest::Client> {
 }
 
 /// The fields of a request as JSON.
-fn fields_of(request: &impl Serialize) -> Result<Map<String, Value>, Error> {
+pub(crate) fn fields_of(request: &impl Serialize) -> Result<Map<String, Value>, Error> {
     match serde_json::to_value(request).map_err(Error::Encode)? {
         Value::Object(fields) => Ok(fields),
         _ => Ok(Map::new()),
     }
+}
+
+/// Fields as parameters of the query string.
+pub(crate) fn parameters(fields: Map<String, Value>) -> Vec<(String, String)> {
+    let given = fields.into_iter().map(|(name, value)| (name, text(value)));
+    given.filter(|(_, text)| !text.is_empty()).collect()
 }
 
 /// A value as the path or the query string states it.

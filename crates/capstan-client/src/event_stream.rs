@@ -3,28 +3,20 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use capstan_contract::request::Request;
+use capstan_contract::stream::StreamOptions;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use uuid::Uuid;
 
-use crate::client::accepted;
+use crate::client::{accepted, fields_of, parameters};
 use crate::{Client, Error, SseEvent, SseParser};
 
 /// The server sends at least a comment every 15 s; three of them missing is a broken connection.
 const SILENCE_LIMIT: Duration = Duration::from_secs(45);
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-
-/// The options of a stream.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Follow {
-    /// Everything after this event id; from now on when absent.
-    pub after: Option<String>,
-    /// Other query parameters, for example `("include", "logs,events")`.
-    pub query: Vec<(String, String)>,
-}
 
 /// One event of a live stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +46,9 @@ struct Gap {
 pub struct EventStream {
     client: Client,
     path: Vec<String>,
-    follow: Follow,
+    parameters: Vec<(String, String)>,
+    /// The id of the last event.
+    after: Option<String>,
     connection: Option<Connection>,
     failures: u32,
     ended: bool,
@@ -67,26 +61,24 @@ struct Connection {
 }
 
 impl Client {
-    /// Follows one task.
-    pub fn stream_task(&self, id: Uuid, follow: Follow) -> EventStream {
-        self.stream(&["tasks", &id.to_string(), "stream"], follow)
-    }
-
-    /// Follows the whole workspace.
-    pub fn stream_workspace(&self, follow: Follow) -> EventStream {
-        self.stream(&["stream"], follow)
-    }
-
-    fn stream(&self, path: &[&str], follow: Follow) -> EventStream {
-        let path = ["v1", "workspaces", self.workspace()].into_iter().chain(path.iter().copied());
-        EventStream {
+    /// Follows a live stream.
+    pub fn follow<S: Request<Beside = StreamOptions>>(
+        &self,
+        stream: &S,
+        options: StreamOptions,
+    ) -> Result<EventStream, Error> {
+        let after = options.after.map(String::from);
+        let mut fields = fields_of(stream)?;
+        fields.extend(fields_of(&StreamOptions { after: None, ..options })?);
+        Ok(EventStream {
+            path: self.path::<S>(&mut fields),
+            parameters: parameters(fields),
             client: self.clone(),
-            path: path.map(str::to_owned).collect(),
-            follow,
+            after,
             connection: None,
             failures: 0,
             ended: false,
-        }
+        })
     }
 }
 
@@ -133,13 +125,13 @@ impl EventStream {
         }
         let Some(event) = connection.ready.pop_front() else { return Ok(None) };
         if event.id.is_some() {
-            self.follow.after.clone_from(&event.id);
+            self.after.clone_from(&event.id);
         }
         let event = LiveEvent { id: event.id, event: event.event, data: event.data };
         match event.event.as_str() {
             "end" => self.ended = true,
             "gap" if event.json::<Gap>()?.reason == "log_diverged" => {
-                return Err(Error::Diverged { after: self.follow.after.take().unwrap_or_default() });
+                return Err(Error::Diverged { after: self.after.take().unwrap_or_default() });
             }
             // A server that can only say that it stops is asked less and less often.
             "gap" => {}
@@ -149,10 +141,9 @@ impl EventStream {
     }
 
     async fn connect(&self) -> Result<Connection, Error> {
-        let path: Vec<_> = self.path.iter().map(String::as_str).collect();
         let mut request =
-            self.client.endless(&path).header("Accept", "text/event-stream").query(&self.follow.query);
-        if let Some(after) = &self.follow.after {
+            self.client.endless(&self.path).header("Accept", "text/event-stream").query(&self.parameters);
+        if let Some(after) = &self.after {
             request = request.header("Last-Event-ID", after);
         }
         let response = accepted(request.send().await.map_err(Error::Transport)?).await?;
@@ -165,7 +156,8 @@ impl std::fmt::Debug for EventStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EventStream")
             .field("path", &self.path)
-            .field("follow", &self.follow)
+            .field("parameters", &self.parameters)
+            .field("after", &self.after)
             .finish_non_exhaustive()
     }
 }

@@ -13,7 +13,6 @@
 
 mod answer;
 mod client;
-mod dead_letter;
 mod error;
 mod event_stream;
 mod sse;
@@ -33,6 +32,9 @@ pub use capstan_contract::lease::{
     ClaimedInput, ClaimedToolCall, Decision, LeasedAttempt, RegisteredWorker, RenewAnswer, RenewStatus,
     ToolDecision,
 };
+pub use capstan_contract::stream::{
+    Place, StreamOptions, SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive,
+};
 pub use capstan_contract::strict;
 pub use capstan_domain::id::{AgentId, AttemptId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
 pub use capstan_domain::outcome_text::ErrorClass;
@@ -40,7 +42,6 @@ pub use capstan_domain::policy::RunPolicy;
 pub use capstan_domain::task::event::{InputKind, Join, OutputStatus, Question, RunCause, SourceWatch};
 pub use capstan_domain::usage::{ModelUsage, Usage};
 pub use client::{Client, ClientConfig};
-pub use dead_letter::DeadLetter;
 pub use error::{Error, Fault, Problem};
-pub use event_stream::{EventStream, Follow, LiveEvent};
+pub use event_stream::{EventStream, LiveEvent};
 pub use sse::{SseEvent, SseParser};

@@ -5,7 +5,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::admin::ADMIN_REQUESTS;
 use crate::beside::Beside;
+use crate::command::body_schemas;
+use crate::query::QUERIES;
+use crate::schema::NamedSchema;
+use crate::stream::STREAMS;
 
 /// A request: a command, a query, a call of a worker or a live stream.
 ///
@@ -54,8 +59,19 @@ pub fn path_names(path: &'static str) -> impl Iterator<Item = &'static str> {
     path.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(name, _)| name)
 }
 
+/// Every request and the JSON Schema of its fields.
+pub fn schemas() -> impl Iterator<Item = &'static NamedSchema> {
+    body_schemas().chain(QUERIES).chain(STREAMS).chain(ADMIN_REQUESTS)
+}
+
+/// True for a path that is not meant below the one of a workspace.
+#[doc(hidden)]
+pub const fn is_whole(path: &str) -> bool {
+    matches!(path.as_bytes(), [b'/', b'v', b'1', b'/', ..])
+}
+
 /// Implements [`Request`] for a list of `Type(Beside) = "wire-name", Method "/path";`, and lists their JSON Schemas in the
-/// static that is named first.
+/// static that is named first. A path that does not begin with `/v1/` is below `/v1/workspaces/{workspace}`.
 #[macro_export]
 macro_rules! requests {
     (
@@ -66,7 +82,11 @@ macro_rules! requests {
             const NAME: &'static str = $name;
             const OPERATION: &'static str = stringify!($request);
             const METHOD: $crate::request::Verb = $crate::request::Verb::$method;
-            const PATH: &'static str = $path;
+            const PATH: &'static str = if $crate::request::is_whole($path) {
+                $path
+            } else {
+                concat!("/v1/workspaces/{workspace}", $path)
+            };
             type Beside = $beside;
         })*
 

@@ -9,25 +9,22 @@
 //! passes through. It waits for nobody: a subscriber that cannot keep up is told where to resume, and dropped.
 //!
 //! **Where to start.** `hub.rs` is the shared tail, `subscription.rs` the life of one subscriber, `recent.rs` what is
-//! kept in memory, `logs.rs` and `merged.rs` the output of agents, `place.rs` and `frame.rs` what goes over the wire.
+//! kept in memory, `logs.rs` and `merged.rs` the output of agents, `frame.rs` what goes over the wire.
 
-mod cursor;
 mod frame;
 mod hub;
 mod logs;
 mod merged;
 mod metric;
-mod place;
 mod recent;
 mod subscribers;
 mod subscription;
 mod terminal;
 
-pub use cursor::{Cursor, ParseCursorError};
+pub use capstan_contract::stream::{Cursor, Place};
 pub use frame::{CAUGHT_UP, Control, END, EventData, Frame, GAP, GapReason, LOG};
 pub use hub::{LiveConfig, LiveHub};
 pub use merged::Lines;
 pub use metric::ALL as METRICS;
-pub use place::{ParsePlaceError, Place};
 pub use subscription::Subscription;
 pub use terminal::Until;

@@ -1,5 +1,6 @@
 //! Arguments whose types the contract defines.
 
+use capstan_contract::admin::DeadLetterId;
 use capstan_contract::strict;
 use capstan_domain::Change;
 use clap::Args;
@@ -33,7 +34,7 @@ pub(crate) struct AgentArgument {
 #[derive(Args)]
 pub(crate) struct DeadLetterArgument {
     /// Id of the dead letter, as `capstan dlq list` shows it.
-    pub(crate) id: String,
+    pub(crate) id: DeadLetterId,
 }
 
 /// A page of a list.

@@ -1,6 +1,9 @@
 //! `capstan dlq`: commands that could not be processed and commits that the read models could not fold.
 
 use capstan_client::Client;
+use capstan_contract::admin::{
+    DeadLetterId, DiscardDeadLetter, GetDeadLetter, ListDeadLetters, RetryDeadLetter,
+};
 use clap::Subcommand;
 
 use crate::argument::DeadLetterArgument;
@@ -16,7 +19,7 @@ pub(crate) enum Action {
         limit: Option<u32>,
         /// The `next_cursor` of the previous page.
         #[arg(long)]
-        cursor: Option<String>,
+        cursor: Option<DeadLetterId>,
     },
     /// Show one dead letter with its content; secrets are redacted.
     Show(DeadLetterArgument),
@@ -30,13 +33,17 @@ impl RemoteAction for Action {
     async fn run(self, client: &Client, output: Format) -> anyhow::Result<()> {
         match self {
             Self::List { limit, cursor } => output.page(
-                &client.dead_letters(limit, cursor.as_deref()).await?,
+                &client.send(&ListDeadLetters { limit, cursor }).await?,
                 &["id", "source", "code", "error", "dead_at"],
             ),
-            Self::Show(DeadLetterArgument { id }) => output.object(&client.dead_letter(&id).await?),
-            Self::Retry(DeadLetterArgument { id }) => output.object(&client.retry_dead_letter(&id).await?),
-            Self::Discard(DeadLetterArgument { id }) => {
-                output.object(&client.discard_dead_letter(&id).await?)
+            Self::Show(DeadLetterArgument { id: dead_letter_id }) => {
+                output.object(&client.send(&GetDeadLetter { dead_letter_id }).await?)
+            }
+            Self::Retry(DeadLetterArgument { id: dead_letter_id }) => {
+                output.object(&client.send(&RetryDeadLetter { dead_letter_id }).await?)
+            }
+            Self::Discard(DeadLetterArgument { id: dead_letter_id }) => {
+                output.object(&client.send(&DiscardDeadLetter { dead_letter_id }).await?)
             }
         }
     }

@@ -1,16 +1,16 @@
 //! `capstan task`: submits, reads and controls tasks.
 
-use capstan_client::{Client, Follow};
+use capstan_client::Client;
 use capstan_contract::command::{
     AcceptAgentCommand, ArchiveTask, CancelTask, Conditions, IdempotencyKey, KeyConditions, RetryTask,
     SubmitTaskInput, TaskPayload, UnarchiveTask, UpdateTask,
 };
 use capstan_contract::query::{GetTask, GetTaskLogs, ListTasks, Page, Wait};
+use capstan_contract::stream::{Place, StreamOptions, SubscribeTaskLive};
 use capstan_domain::Change;
 use capstan_domain::id::TaskId;
 use capstan_domain::task::TaskState;
 use capstan_envelope::Position;
-use capstan_live::Place;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -174,8 +174,8 @@ impl RemoteAction for Action {
                 let Some(task) = accepted.task.as_ref().filter(|_| submit.wait) else {
                     return output.object(&accepted.task);
                 };
-                let follow = Follow { after: Some("0".into()), query: Vec::new() };
-                let mut events = client.stream_task(task.id, follow);
+                let stream = SubscribeTaskLive { task_id: TaskId(task.id) };
+                let mut events = client.follow(&stream, StreamOptions::after(Position::START))?;
                 let mut position = accepted.receipt.position.parse()?;
                 while let Some(event) = events.next().await {
                     let event = event?;
@@ -205,9 +205,9 @@ impl RemoteAction for Action {
                 output.object(&client.send(&GetTask { task_id: TaskId(id), as_of: None }).await?)
             }
             Self::Watch { task: TaskArgument { id }, after } => {
-                let after = after.map_or_else(|| "0".to_owned(), |place| place.to_string());
-                let follow = Follow { after: Some(after), query: Vec::new() };
-                let mut events = client.stream_task(id, follow);
+                let after = after.unwrap_or_else(|| Position::START.into());
+                let stream = SubscribeTaskLive { task_id: TaskId(id) };
+                let mut events = client.follow(&stream, StreamOptions::after(after))?;
                 while let Some(event) = events.next().await {
                     let event = event?;
                     match output {

@@ -7,17 +7,12 @@ use axum::http::Uri;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use capstan_contract::command::Unconditional;
 use chrono::DateTime;
 use percent_encoding::percent_decode_str;
-use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 
-use super::body;
-use crate::App;
 use crate::header_fields;
 use crate::problem::{Code, Problem};
-use crate::request::{self, Outer, Source};
+use crate::request::{Outer, Source};
 
 /// The fields of a request outside its body. A blank parameter counts as absent.
 #[derive(Debug)]
@@ -87,16 +82,5 @@ impl Fields {
     /// The other fields.
     pub(crate) fn outer(&self) -> &[Outer<'static>] {
         &self.outer
-    }
-
-    /// Reads a request whose body is empty, or an object with some of its fields.
-    pub(crate) async fn read<T>(&self, app: &App, request: Request) -> Result<T, Problem>
-    where
-        T: DeserializeOwned + JsonSchema + 'static,
-    {
-        let (head, body) = request.into_parts();
-        let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
-        let (request, Unconditional {}) = request::read(&self.outer, &json)?;
-        Ok(request)
     }
 }

@@ -4,7 +4,6 @@ mod admin;
 mod answers;
 mod batches;
 mod commands;
-mod dead_letters;
 mod descriptions;
 mod errors;
 mod health;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use capstan_contract::admin::{ListProjections, RebuildProjection, VerifyProjection};
 use capstan_contract::command::Unconditional;
 use capstan_envelope::Position;
 use capstan_projections::{
     MODELS, ProjectorConfig, ProjectorState, RebuildError, RebuildReport, VerifyReport, Which,
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::answer::{Answer, Installation};
 use crate::App;
@@ -17,6 +18,9 @@ use crate::problem::{Code, Problem};
 
 /// Longest wait for a rebuild or a verification; both continue in the background.
 const WAIT: Duration = Duration::from_secs(20);
+
+/// The name that stands for all read models.
+const ALL: &str = "all";
 
 /// A read model and its progress. All models of a process move together.
 #[serde_with::skip_serializing_none]
@@ -52,10 +56,6 @@ impl<R: Serialize> From<Job<R>> for Answered {
     }
 }
 
-/// Lists the read models.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub(crate) struct ListProjections {}
-
 impl Answer<Installation> for ListProjections {
     async fn answer(self, app: &App, _: &Installation, _: Unconditional) -> Result<Answered, Problem> {
         let head = app.log.head().await?;
@@ -78,9 +78,14 @@ impl Answer<Installation> for ListProjections {
     }
 }
 
-/// Rebuilds a read model, or all of them for `all`.
-pub(crate) async fn rebuild(app: &App, name: String) -> Result<Job<RebuildReport>, Problem> {
-    let which = if name == "all" { Which::All } else { Which::Some(vec![name]) };
+impl Answer<Installation> for RebuildProjection {
+    async fn answer(self, app: &App, _: &Installation, _: Unconditional) -> Result<Answered, Problem> {
+        Ok(rebuild(app, self.name).await?.into())
+    }
+}
+
+async fn rebuild(app: &App, name: String) -> Result<Job<RebuildReport>, Problem> {
+    let which = if name == ALL { Which::All } else { Which::Some(vec![name]) };
     let (log, models) = (app.log.clone(), app.reads.models().clone());
     run(async move {
         let rebuilt = capstan_projections::rebuild(&log, &models, &which, &ProjectorConfig::default()).await;
@@ -95,10 +100,15 @@ pub(crate) async fn rebuild(app: &App, name: String) -> Result<Job<RebuildReport
     .await
 }
 
-/// Compares the rows of a read model, or of all of them for `all`, with the log. Differences are logged too, since the
-/// comparison may end after the response.
-pub(crate) async fn verify(app: &App, name: String) -> Result<Job<VerifyReport>, Problem> {
-    if name != "all" && !MODELS.iter().any(|model| model.name == name) {
+impl Answer<Installation> for VerifyProjection {
+    async fn answer(self, app: &App, _: &Installation, _: Unconditional) -> Result<Answered, Problem> {
+        Ok(verify(app, self.name).await?.into())
+    }
+}
+
+/// Differences are logged too, since the comparison may end after the response.
+async fn verify(app: &App, name: String) -> Result<Job<VerifyReport>, Problem> {
+    if name != ALL && !MODELS.iter().any(|model| model.name == name) {
         return Err(Problem::not_found("read model"));
     }
     let (log, models) = (app.log.clone(), app.reads.models().clone());
@@ -106,7 +116,7 @@ pub(crate) async fn verify(app: &App, name: String) -> Result<Job<VerifyReport>,
         let mut report = capstan_projections::verify(&log, &models).await.map_err(|error| {
             Problem::new(Code::ReadModelUnavailable, "the rows could not be compared").because(error)
         })?;
-        report.differences.retain(|difference| name == "all" || difference.model == name);
+        report.differences.retain(|difference| name == ALL || difference.model == name);
         let is_equal = report.differences.is_empty();
         for difference in &report.differences {
             tracing::error!(model = difference.model, rows = difference.count, "rows differ from the log");

@@ -3,16 +3,11 @@
 use std::time::Duration;
 
 use capstan_contract::beside::Beside;
-use capstan_contract::command::Unconditional;
-use capstan_contract::schema::NamedSchema;
-use capstan_contract::{for_each_query, query, requests};
+use capstan_contract::{for_each_query, query};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 
 use super::answer::Answer;
-use super::dead_letters::{GetDeadLetter, ListDeadLetters};
-use super::live::{StreamOptions, SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive};
-use super::projection::ListProjections;
 use super::resolve;
 use super::wait::must_wait_at_most;
 use crate::App;
@@ -68,19 +63,3 @@ macro_rules! answer_by_name {
 }
 
 for_each_query!(answer_by_name);
-
-requests! {
-    /// The queries that are served over HTTP only, and the JSON Schemas of their fields.
-    pub(crate) QUERIES_OF_HTTP:
-    ListProjections(Unconditional) = "list-projections", Get "/v1/admin/projections";
-    ListDeadLetters(Unconditional) = "list-dead-letters", Get "/v1/admin/deadletters";
-    GetDeadLetter(Unconditional) = "get-dead-letter", Get "/v1/admin/deadletters/{dead_letter_id}";
-    SubscribeWorkspaceLive(StreamOptions) = "subscribe-workspace-live", Get "/v1/workspaces/{workspace}/stream";
-    SubscribeTaskLive(StreamOptions) = "subscribe-task-live", Get "/v1/workspaces/{workspace}/tasks/{task_id}/stream";
-    SubscribeRunEvents(StreamOptions) = "subscribe-run-events", Get "/v1/workspaces/{workspace}/runs/{run_id}/stream";
-}
-
-/// Every query and the JSON Schema of its fields.
-pub(crate) fn schemas() -> impl Iterator<Item = &'static NamedSchema> {
-    query::QUERIES.iter().chain(QUERIES_OF_HTTP)
-}

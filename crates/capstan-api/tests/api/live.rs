@@ -1,7 +1,7 @@
 //! Live streams: every event, with an id to resume from.
 
 use bytes::Bytes;
-use capstan_client::{Client, ClientConfig, Error, Follow};
+use capstan_client::{Client, ClientConfig, Error, Place, StreamOptions, SubscribeTaskLive};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use serde_json::{Value, json};
@@ -295,8 +295,9 @@ async fn the_client_says_once_that_a_place_is_not_in_the_log() {
     let api = Api::start().await;
     let task = api.task("work").await.parse().unwrap();
     let client = Client::new(&ClientConfig::new(&api.base)).unwrap().with_workspace("dev");
-    let follow = Follow { after: Some("0-1-ffffffff".to_owned()), query: Vec::new() };
-    let mut events = client.stream_task(task, follow);
+    let after: Place = "0-1-ffffffff".parse().unwrap();
+    let stream = SubscribeTaskLive { task_id: task };
+    let mut events = client.follow(&stream, StreamOptions::after(after)).unwrap();
     let told = tokio::time::timeout(PATIENCE, events.next()).await.expect("it is told").unwrap().unwrap_err();
     assert!(matches!(&told, Error::Diverged { after } if after == "0-1-ffffffff"), "{told}");
     assert!(events.next().await.is_none());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use capstan_client::{Client, ClientConfig};
 use capstan_contract::query::{ListTasks, Page};
+use capstan_envelope::Position;
 use capstan_eventlog::EventLog;
 use capstan_launcher::{Durability, LaunchConfig, Servers};
 use tokio_util::sync::CancellationToken;
@@ -56,8 +57,8 @@ impl Bed {
     }
 
     /// The log's last position.
-    pub(super) async fn head(&self) -> anyhow::Result<String> {
-        Ok(self.node.log().head().await?.to_string())
+    pub(super) async fn head(&self) -> anyhow::Result<Position> {
+        Ok(self.node.log().head().await?)
     }
 
     /// Waits until the read models have caught up, so that one measurement does not pay for the one before.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use capstan_client::{Client, ClientConfig, Follow};
+use capstan_client::{Client, ClientConfig, StreamOptions, SubscribeWorkspaceLive};
 use capstan_worker::{NoopRunner, Worker, WorkerConfig};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -59,7 +59,7 @@ fn start_worker(bed: &Bed, slots: usize) -> anyhow::Result<(CancellationToken, R
 /// event that ends the task.
 async fn burst(bed: &Bed, tasks: usize, clients: usize) -> anyhow::Result<Latency> {
     let client = Client::new(&ClientConfig::new(bed.url()))?;
-    let mut events = client.stream_workspace(Follow { after: Some(bed.head().await?), query: Vec::new() });
+    let mut events = client.follow(&SubscribeWorkspaceLive {}, StreamOptions::after(bed.head().await?))?;
     let started = Instant::now();
     let mut submitting = tokio::task::JoinSet::new();
     for part in 0..clients {

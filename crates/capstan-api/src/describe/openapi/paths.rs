@@ -58,12 +58,7 @@ fn body(operation: &Operation, components: &mut Components) -> Option<Value> {
         Some(_) if operation.method == Verb::Get => return None,
         Some(name) => (over_http(operation, name, components), examples::of_body(name)),
         None if operation.is_batch() => ("Batch".to_owned(), Some(examples::batch())),
-        None if operation.method == Verb::Get => return None,
-        None => {
-            components
-                .insert("NoFields".to_owned(), json!({ "type": "object", "additionalProperties": false }));
-            ("NoFields".to_owned(), None)
-        }
+        None => return None,
     };
     let schema = components.get(&name);
     let is_required = schema["type"] == "array" || required(schema).next().is_some();

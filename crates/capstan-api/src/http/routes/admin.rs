@@ -1,37 +1,24 @@
-//! Jobs of administrators on the read models.
+//! The requests of administrators about the installation.
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 use crate::App;
 use crate::answered::Answered;
+use crate::http::body;
 use crate::http::fields::Fields;
 use crate::problem::Problem;
-use crate::use_case::projection;
+use crate::use_case::answer::{Answer, Installation};
+use crate::use_case::queries;
 
-/// A read model by its name; `all` for all of them.
-#[derive(Deserialize, JsonSchema)]
-struct Named {
-    name: String,
-}
-
-pub(super) async fn rebuild(
+/// Answers the request. Its fields stand in the path, in the query string of a read, else in the body.
+pub(super) async fn answer<R: Answer<Installation>>(
     State(app): State<Arc<App>>,
     fields: Fields,
     request: Request,
 ) -> Result<Answered, Problem> {
-    let Named { name } = fields.read(&app, request).await?;
-    Ok(projection::rebuild(&app, name).await?.into())
-}
-
-pub(super) async fn verify(
-    State(app): State<Arc<App>>,
-    fields: Fields,
-    request: Request,
-) -> Result<Answered, Problem> {
-    let Named { name } = fields.read(&app, request).await?;
-    Ok(projection::verify(&app, name).await?.into())
+    let (head, body) = request.into_parts();
+    let json = body::read(&head.headers, body, app.config.command_bytes_max).await?;
+    queries::run::<R, _>(&app, &Installation, fields.outer(), &json).await
 }

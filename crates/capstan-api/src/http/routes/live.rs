@@ -6,6 +6,9 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
 use capstan_contract::query::{LIMIT_MAX, Page};
+use capstan_contract::stream::{
+    EventType, Include, StreamOptions, SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive,
+};
 use capstan_domain::id::{RunId, TaskId};
 use capstan_domain::task::TaskState;
 use capstan_envelope::{Position, Workspace};
@@ -23,9 +26,6 @@ use crate::http::fields::Fields;
 use crate::http::frames::{self, Frames};
 use crate::problem::Problem;
 use crate::request;
-use crate::use_case::live::{
-    EventId, EventType, Include, StreamOptions, SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive,
-};
 use crate::use_case::{resolve, streams};
 
 /// Name of the frame that shows an object as it is at the beginning.
@@ -52,7 +52,7 @@ impl StreamRequest {
         let (query, options) = request::read::<Q, StreamOptions>(fields.outer(), b"")?;
         Problem::refuse(options.faults()).map_err(|problem| request::located(problem, fields.outer()))?;
         let is_resumed = options.last_event_id.is_some();
-        let place = options.last_event_id.or(options.after).map(|EventId(place)| place);
+        let place = options.last_event_id.or(options.after);
         let after = place.map(|place| place.cursor);
         // Who asks for the events from the first one on wants the lines from the first one on.
         let is_from_start = after == Some(Cursor::after(Position::START));
@@ -78,7 +78,7 @@ impl StreamRequest {
             CAUGHT_UP | GAP | END => true,
             LOG => self.takes_line(&frame.data, of),
             name => {
-                (self.types.is_empty() || self.types.iter().any(|EventType(kind)| kind.name == name))
+                (self.types.is_empty() || self.types.iter().any(|EventType(kind)| kind == name))
                     && of.has(frame)
             }
         }
@@ -282,4 +282,58 @@ struct OfRun {
 #[derive(Deserialize)]
 struct RunOfEvent {
     run_id: Option<RunId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_contract::stream::{StreamOptions, SubscribeWorkspaceLive};
+
+    use crate::request::{self, Outer, Source};
+
+    /// The places of the faults of these parameters and this header `Last-Event-ID`.
+    fn refused(parameters: &[(&'static str, &'static str)], last: Option<&'static str>) -> Vec<String> {
+        let outer = |(name, text, source): (&'static str, &'static str, Source)| Outer {
+            name: name.into(),
+            text: text.into(),
+            source,
+        };
+        let last = last.map(|text| ("last_event_id", text, Source::Header("Last-Event-ID")));
+        let parameters = parameters.iter().map(|(name, text)| (*name, *text, Source::Query));
+        let fields: Vec<_> = parameters.chain(last).map(outer).collect();
+        let read = request::read::<SubscribeWorkspaceLive, StreamOptions>(&fields, b"");
+        let faults = match read {
+            Ok((_, options)) => options.faults().into_result().err().unwrap_or_default(),
+            Err(problem) => problem.errors.into(),
+        };
+        faults.into_iter().map(|fault| fault.pointer).collect()
+    }
+
+    #[test]
+    fn options_that_exclude_each_other_are_refused_together() {
+        assert_eq!(refused(&[("snapshot", "1"), ("after", "0")], None), ["/snapshot"]);
+        assert_eq!(refused(&[("log_after", "7")], None), ["/log_after"]);
+        let with_lines = [("log_after", "7"), ("include", "logs")];
+        assert_eq!(refused(&[with_lines[0], with_lines[1], ("after", "0~3")], None), ["/log_after"]);
+        assert_eq!(refused(&with_lines, Some("0-7-9f3ac21b~9")), [""; 0]);
+        assert_eq!(refused(&[("snapshot", "1"), ("after", "0"), ("log_after", "7")], None).len(), 2);
+        assert_eq!(refused(&[("log_after", "7"), ("include", "events")], None), [""; 0]);
+    }
+
+    #[test]
+    fn a_name_of_no_event_is_refused() {
+        assert_eq!(refused(&[("types", "attempt-leased,agent-created")], None), [""; 0]);
+        assert_eq!(refused(&[("types", "attempt-leased,task-exploded")], None), ["?types/1"]);
+        assert_eq!(refused(&[("include", "outputs")], None), ["?include/0"]);
+    }
+
+    #[test]
+    fn a_reconnecting_browser_may_repeat_its_address_but_not_go_back() {
+        let (first, second) = ("0-7-9f3ac21b.0", "0-7-9f3ac21b");
+        assert_eq!(refused(&[("after", "0")], Some(second)), [""; 0]);
+        assert_eq!(refused(&[("after", first)], Some(second)), [""; 0]);
+        assert_eq!(refused(&[("after", second)], Some(second)), [""; 0]);
+        assert_eq!(refused(&[("after", second)], Some(first)), ["/last_event_id"]);
+        assert_eq!(refused(&[("after", second)], Some("0")), ["/last_event_id"]);
+        assert_eq!(refused(&[("snapshot", "1")], Some(second)), [""; 0]);
+    }
 }

@@ -8,7 +8,7 @@ use crate::App;
 use crate::answered::Answered;
 use crate::http::fields::Fields;
 use crate::problem::Problem;
-use crate::use_case::answer::{Answer, Installation};
+use crate::use_case::answer::Answer;
 use crate::use_case::queries;
 
 /// Answers a query of the workspace in the path.
@@ -18,12 +18,4 @@ pub(super) async fn of_workspace<Q: Answer>(
 ) -> Result<Answered, Problem> {
     let workspace = fields.workspace().unwrap_or_default();
     queries::of_workspace::<Q>(&app, workspace, fields.outer(), b"").await
-}
-
-/// Answers a query about the installation.
-pub(super) async fn of_installation<Q: Answer<Installation>>(
-    State(app): State<Arc<App>>,
-    fields: Fields,
-) -> Result<Answered, Problem> {
-    queries::run::<Q, _>(&app, &Installation, fields.outer(), b"").await
 }

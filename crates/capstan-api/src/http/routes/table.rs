@@ -6,23 +6,17 @@
 use std::sync::Arc;
 
 use axum::routing::{MethodFilter, MethodRouter, on};
-use capstan_contract::command as body;
-use capstan_contract::query;
 use capstan_contract::request::Request;
+use capstan_contract::stream::{SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive};
+use capstan_contract::{admin as of_admin, command as body, query};
 
-use super::{
-    admin, batches, commands, dead_letters, descriptions, errors, health, live, queries, schemas,
-    worker_calls,
-};
+use super::{admin, batches, commands, descriptions, errors, health, live, queries, schemas, worker_calls};
 use crate::App;
 use crate::operation::Answer::{Array, Entity, List, Maybe, Object, Receipt, Stream, Text, View};
 use crate::operation::Verb::{Get, Post};
 use crate::operation::{Answer, Operation, Scope, Verb};
 use crate::use_case::answer::{Answer as Answers, Installation};
-use crate::use_case::dead_letters::{GetDeadLetter, ListDeadLetters};
 use crate::use_case::execute::Execute;
-use crate::use_case::live::{SubscribeRunEvents, SubscribeTaskLive, SubscribeWorkspaceLive};
-use crate::use_case::projection::ListProjections;
 use crate::use_case::worker_call::WorkerCall;
 
 /// An operation and its handler.
@@ -153,14 +147,14 @@ pub(crate) static ROUTES: &[Route] = &[
 
     worker::<body::ReturnAttempt>(OK, Receipt(""), "returns the attempt unfinished"),
 
-    admin_query::<ListProjections>(List("projection"), "the read models and their progress"),
-    post("RebuildProjection", "/v1/admin/projections/{name}/rebuild", Scope::Admin, Object("rebuild"), "rebuilds a read model", to!(admin::rebuild)).answering(&[200, 202]),
+    admin::<of_admin::ListProjections>(List("projection"), "the read models and their progress"),
+    admin::<of_admin::RebuildProjection>(Object("rebuild"), "rebuilds a read model").answering(&[200, 202]),
 
-    post("VerifyProjection", "/v1/admin/projections/{name}/verify", Scope::Admin, Object("verification"), "compares the rows of a read model with the log", to!(admin::verify)).answering(&[200, 202]),
-    admin_query::<ListDeadLetters>(List("dead-letter"), "dead letters: commands and commits that could not be processed"),
-    admin_query::<GetDeadLetter>(Object("dead-letter"), "one dead letter"),
-    post("RetryDeadLetter", "/v1/admin/deadletters/{dead_letter_id}/retry", Scope::Admin, Object("handled-dead-letter"), "retries a dead letter", to!(dead_letters::retry)),
-    post("DiscardDeadLetter", "/v1/admin/deadletters/{dead_letter_id}/discard", Scope::Admin, Object("handled-dead-letter"), "discards the dead letter of a command", to!(dead_letters::discard)),
+    admin::<of_admin::VerifyProjection>(Object("verification"), "compares the rows of a read model with the log").answering(&[200, 202]),
+    admin::<of_admin::ListDeadLetters>(List("dead-letter"), "dead letters: commands and commits that could not be processed"),
+    admin::<of_admin::GetDeadLetter>(Object("dead-letter"), "one dead letter"),
+    admin::<of_admin::RetryDeadLetter>(Object("handled-dead-letter"), "retries a dead letter"),
+    admin::<of_admin::DiscardDeadLetter>(Object("handled-dead-letter"), "discards the dead letter of a command"),
 
     get("GetHealth", "/healthz", Scope::Public, Object("health"), "liveness", to!(health::alive)),
     get("GetReadiness", "/readyz", Scope::Public, Object("readiness"), "readiness", to!(health::ready)),
@@ -220,9 +214,9 @@ const fn query<Q: Answers>(answer: Answer, summary: &'static str) -> Route {
     typed::<Q>(Scope::Read, answer, summary, |method| on(method, queries::of_workspace::<Q>))
 }
 
-/// A query about the installation.
-const fn admin_query<Q: Answers<Installation>>(answer: Answer, summary: &'static str) -> Route {
-    typed::<Q>(Scope::Admin, answer, summary, |method| on(method, queries::of_installation::<Q>))
+/// A request about the installation.
+const fn admin<R: Answers<Installation>>(answer: Answer, summary: &'static str) -> Route {
+    typed::<R>(Scope::Admin, answer, summary, |method| on(method, admin::answer::<R>))
 }
 
 /// A live stream.
@@ -262,8 +256,9 @@ impl Route {
 mod tests {
     use std::collections::BTreeSet;
 
+    use capstan_contract::request;
+
     use super::*;
-    use crate::use_case;
     use crate::use_case::batch::BATCH;
 
     #[test]
@@ -307,14 +302,9 @@ mod tests {
     }
 
     #[test]
-    fn every_body_and_every_query_has_a_schema_and_every_query_its_route() {
-        let bodies: BTreeSet<_> = ROUTES.iter().filter_map(|route| route.operation.body).collect();
-        for body in &bodies {
-            let mut schemas = body::body_schemas().chain(use_case::queries::schemas());
-            assert!(schemas.any(|named| named.name == *body), "{body}");
-        }
-        for query in use_case::queries::schemas() {
-            assert!(bodies.contains(query.name), "{} has no route", query.name);
-        }
+    fn every_request_of_the_contract_has_its_route_and_every_route_its_schema() {
+        let routed: BTreeSet<_> = ROUTES.iter().filter_map(|route| route.operation.body).collect();
+        let in_contract: BTreeSet<_> = request::schemas().map(|named| named.name).collect();
+        assert_eq!(routed, in_contract);
     }
 }

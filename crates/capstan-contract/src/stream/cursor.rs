@@ -24,7 +24,7 @@ impl Cursor {
     }
 
     /// After the event with this index of the commit at `position`, which has `count` events.
-    pub(crate) fn after_event(position: Position, index: usize, count: usize) -> Self {
+    pub fn after_event(position: Position, index: usize, count: usize) -> Self {
         // The last event and the whole commit are the same place and have one name.
         Self { position, seen: NonZeroUsize::new(index + 1).filter(|seen| seen.get() < count) }
     }
@@ -35,7 +35,7 @@ impl Cursor {
     }
 
     /// Number of events seen of the commit at `position`; `None` when all of them have been.
-    pub(crate) fn seen_of(self, position: Position) -> Option<usize> {
+    pub fn seen_of(self, position: Position) -> Option<usize> {
         if position == self.position {
             self.seen.map(NonZeroUsize::get)
         } else if self.position.reaches(position) {
@@ -51,12 +51,12 @@ impl Cursor {
     }
 
     /// True when only some events of the commit at [`Cursor::position`] have been seen.
-    pub(crate) fn is_inside(self) -> bool {
+    pub fn is_inside(self) -> bool {
         self.seen.is_some()
     }
 
     /// False when the commit at [`Cursor::position`] is not this long.
-    pub(crate) fn fits(self, recorded: &Recorded) -> bool {
+    pub fn fits(self, recorded: &Recorded) -> bool {
         self.seen.is_none_or(|seen| seen.get() < recorded.commit.events.len())
     }
 }

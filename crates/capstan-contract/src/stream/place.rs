@@ -3,12 +3,18 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Cursor;
+use capstan_envelope::Position;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-/// A subscriber's place: in the log and, on a stream with log lines, among those.
+use super::Cursor;
+
+/// The id of a frame, after which a stream resumes: a place in the log and, on a stream with log lines, among those.
 ///
 /// Its text is that of the cursor, or `<cursor>~<line>` with the place of the last line. Every place has exactly one text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(rename = "EventId", with = "String")]
 pub struct Place {
     /// Place in the log.
     pub cursor: Cursor,
@@ -19,6 +25,26 @@ pub struct Place {
 impl From<Cursor> for Place {
     fn from(cursor: Cursor) -> Self {
         Self { cursor, line: None }
+    }
+}
+
+impl From<Position> for Place {
+    fn from(position: Position) -> Self {
+        Cursor::after(position).into()
+    }
+}
+
+impl From<Place> for String {
+    fn from(place: Place) -> Self {
+        place.to_string()
+    }
+}
+
+impl TryFrom<String> for Place {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.trim().parse().map_err(|_| "must be an event id as sent on a stream")
     }
 }
 
