@@ -53,39 +53,71 @@ pub use report_tool_call::ReportToolCall;
 /// Hands the callers' commands to a macro, as [`requests!`] takes them. They are the same over HTTP, NATS and in batches.
 #[macro_export]
 macro_rules! for_each_command {
-    ($callback:ident) => {
+    ($callback:ident $($before:tt)*) => {
         $callback! {
-            AcceptAgentCommand(KeyConditions) = "accept-agent-command", Post "/tasks";
-            SubmitTaskInput(Conditions) = "submit-task-input", Post "/tasks/{task_id}/input";
-            EnqueueRunInput(Conditions) = "enqueue-run-input", Post "/runs/{run_id}/input";
-            CancelTask(Conditions) = "cancel-task", Post "/tasks/{task_id}/cancel";
-            CancelRun(Conditions) = "cancel-run", Post "/runs/{run_id}/cancel";
-            RetryTask(Conditions) = "retry-task", Post "/tasks/{task_id}/retry";
-            ArchiveTask(Conditions) = "archive-task", Post "/tasks/{task_id}/archive";
-            UnarchiveTask(Conditions) = "unarchive-task", Post "/tasks/{task_id}/unarchive";
-            UpdateTask(Conditions) = "update-task", Patch "/tasks/{task_id}";
-            PublishSourceEvent(KeyConditions) = "publish-source-event", Post "/source-events";
-            CreateAgent(Conditions) = "create-agent", Post "/agents";
-            CreateWorkspace(Conditions) = "create-workspace", Post "/v1/workspaces";
-            ConfigureClass(Conditions) = "configure-class", Put "/classes/{instance_key}";
-            CreateSchedule(Conditions) = "create-schedule", Post "/schedules";
-            UpdateSchedule(Conditions) = "update-schedule", Patch "/schedules/{schedule_id}";
-            DeleteSchedule(Conditions) = "delete-schedule", Delete "/schedules/{schedule_id}";
-            PauseSchedule(Conditions) = "pause-schedule", Post "/schedules/{schedule_id}/pause";
-            ResumeSchedule(Conditions) = "resume-schedule", Post "/schedules/{schedule_id}/resume";
-            TriggerSchedule(Conditions) = "trigger-schedule", Post "/schedules/{schedule_id}/trigger";
-            UpdateAgent(Conditions) = "update-agent", Patch "/agents/{agent_id}";
-            DeleteAgent(Conditions) = "delete-agent", Delete "/agents/{agent_id}";
-            UpdateWorkspace(Conditions) = "update-workspace", Patch "";
-            UpsertChannelBinding(Conditions) = "upsert-channel-binding", Put "/channels/{channel_type}/{address}";
-            DeleteChannelBinding(Conditions) = "delete-channel-binding", Delete "/channels/{channel_type}/{address}";
-            IssueToken(Conditions) = "issue-token", Post "/tokens";
-            RevokeToken(Conditions) = "revoke-token", Delete "/tokens/{token_id}";
-            CreateTaskOutput(Conditions) = "create-task-output", Post "/tasks/{task_id}/outputs";
-            AppendTaskOutputRows(Conditions) = "append-task-output-rows", Post "/tasks/{task_id}/outputs/{output_id}/rows";
-            FinalizeTaskOutput(Conditions) = "finalize-task-output", Post "/tasks/{task_id}/outputs/{output_id}/finalize";
-            ArchiveOutput(Conditions) = "archive-output", Post "/outputs/{output_id}/archive";
-            ArchiveAllOutputs(KeyConditions) = "archive-all-outputs", Post "/outputs/archive-all";
+            $($before)*
+            AcceptAgentCommand(KeyConditions) = "accept-agent-command", Post "/tasks"
+                => [202 200, Receipt("task"), Command, "creates a task for an agent, or continues its session"];
+            SubmitTaskInput(Conditions) = "submit-task-input", Post "/tasks/{task_id}/input"
+                => [202 200, Receipt("task"), Command, "submits an input to a task"];
+            EnqueueRunInput(Conditions) = "enqueue-run-input", Post "/runs/{run_id}/input"
+                => [202 200, Receipt("task"), Command, "submits an input to the task of a run"];
+            CancelTask(Conditions) = "cancel-task", Post "/tasks/{task_id}/cancel"
+                => [202 200, Receipt("task"), Command, "cancels a task"];
+            CancelRun(Conditions) = "cancel-run", Post "/runs/{run_id}/cancel"
+                => [202 200, Receipt("task"), Command, "cancels a run"];
+            RetryTask(Conditions) = "retry-task", Post "/tasks/{task_id}/retry"
+                => [202 200, Receipt("task"), Command, "retries a task that failed, was dropped or was cancelled"];
+            ArchiveTask(Conditions) = "archive-task", Post "/tasks/{task_id}/archive"
+                => [202 200, Receipt("task"), Command, "archives a task; an active one is cancelled"];
+            UnarchiveTask(Conditions) = "unarchive-task", Post "/tasks/{task_id}/unarchive"
+                => [202 200, Receipt("task"), Command, "unarchives a task"];
+            UpdateTask(Conditions) = "update-task", Patch "/tasks/{task_id}"
+                => [200, Receipt("task"), Command, "updates a task; null clears a field"];
+            PublishSourceEvent(KeyConditions) = "publish-source-event", Post "/source-events"
+                => [202 200, Receipt("event"), Command, "publishes an event of an external source; wakes the tasks that watch for it"];
+            CreateAgent(Conditions) = "create-agent", Post "/agents"
+                => [201 200, Receipt("agent"), Command, "creates an agent"];
+            CreateWorkspace(Conditions) = "create-workspace", Post "/v1/workspaces"
+                => [201 200, Receipt("workspace"), Admin, "creates a workspace"];
+            ConfigureClass(Conditions) = "configure-class", Put "/classes/{instance_key}"
+                => [200, Receipt("class"), Command, "sets the limits of an execution class, pauses or resets it"];
+            CreateSchedule(Conditions) = "create-schedule", Post "/schedules"
+                => [201 200, Receipt("schedule"), Command, "creates a schedule"];
+            UpdateSchedule(Conditions) = "update-schedule", Patch "/schedules/{schedule_id}"
+                => [200, Receipt("schedule"), Command, "updates a schedule"];
+            DeleteSchedule(Conditions) = "delete-schedule", Delete "/schedules/{schedule_id}"
+                => [200, Receipt("schedule"), Command, "deletes a schedule"];
+            PauseSchedule(Conditions) = "pause-schedule", Post "/schedules/{schedule_id}/pause"
+                => [200, Receipt("schedule"), Command, "pauses a schedule"];
+            ResumeSchedule(Conditions) = "resume-schedule", Post "/schedules/{schedule_id}/resume"
+                => [200, Receipt("schedule"), Command, "resumes a schedule"];
+            TriggerSchedule(Conditions) = "trigger-schedule", Post "/schedules/{schedule_id}/trigger"
+                => [202 200, Receipt("task"), Command, "creates one task from a schedule now"];
+            UpdateAgent(Conditions) = "update-agent", Patch "/agents/{agent_id}"
+                => [200, Receipt("agent"), Command, "updates an agent; null clears a field"];
+            DeleteAgent(Conditions) = "delete-agent", Delete "/agents/{agent_id}"
+                => [200, Receipt("cancelled_tasks"), Command, "deletes an agent"];
+            UpdateWorkspace(Conditions) = "update-workspace", Patch ""
+                => [200, Receipt("workspace"), Admin, "updates a workspace and its settings"];
+            UpsertChannelBinding(Conditions) = "upsert-channel-binding", Put "/channels/{channel_type}/{address}"
+                => [200, Receipt("channel"), Command, "binds a channel address to the workspace"];
+            DeleteChannelBinding(Conditions) = "delete-channel-binding", Delete "/channels/{channel_type}/{address}"
+                => [200, Receipt("channel"), Command, "releases a channel address"];
+            IssueToken(Conditions) = "issue-token", Post "/tokens"
+                => [201 200, Receipt("token"), Admin, "issues a token; only this response contains its secret"];
+            RevokeToken(Conditions) = "revoke-token", Delete "/tokens/{token_id}"
+                => [200, Receipt("token"), Admin, "revokes a token"];
+            CreateTaskOutput(Conditions) = "create-task-output", Post "/tasks/{task_id}/outputs"
+                => [201 200, Receipt("output"), Command, "adds an output to a task"];
+            AppendTaskOutputRows(Conditions) = "append-task-output-rows", Post "/tasks/{task_id}/outputs/{output_id}/rows"
+                => [200, Receipt("output"), Command, "appends rows to an output of a task"];
+            FinalizeTaskOutput(Conditions) = "finalize-task-output", Post "/tasks/{task_id}/outputs/{output_id}/finalize"
+                => [200, Receipt("output"), Command, "finalizes an output of a task with its summary"];
+            ArchiveOutput(Conditions) = "archive-output", Post "/outputs/{output_id}/archive"
+                => [200, Receipt("output"), Command, "archives an output"];
+            ArchiveAllOutputs(KeyConditions) = "archive-all-outputs", Post "/outputs/archive-all"
+                => [200, Receipt("archived"), Command, "archives outputs of a workspace"];
         }
     };
 }
@@ -93,55 +125,71 @@ macro_rules! for_each_command {
 /// Hands the calls of workers to a macro, as [`requests!`] takes them.
 #[macro_export]
 macro_rules! for_each_worker_call {
-    ($callback:ident) => {
+    ($callback:ident $($before:tt)*) => {
         $callback! {
-            RegisterWorker(Unconditional) = "register-worker", Post "/v1/workers";
-            LeaseAttempts(Unconditional) = "lease-attempts", Post "/v1/workers/{worker_id}/lease";
-            RenewLeases(Unconditional) = "renew-leases", Post "/v1/workers/{worker_id}/renew";
-            DrainWorker(Unconditional) = "drain-worker", Post "/v1/workers/{worker_id}/drain";
-            StartAttempt(LeaseConditions) = "start-attempt", Post "/v1/attempts/{attempt_id}/start";
-            AppendLogs(LeaseConditions) = "append-logs", Post "/v1/attempts/{attempt_id}/logs";
-            AppendRunEvents(LeaseConditions) = "append-run-events", Post "/v1/attempts/{attempt_id}/events";
-            ProduceOutput(LeaseConditions) = "produce-output", Post "/v1/attempts/{attempt_id}/outputs";
-            AppendOutputRows(LeaseConditions) = "append-output-rows", Post "/v1/attempts/{attempt_id}/outputs/{output_id}/rows";
-            FinalizeOutput(LeaseConditions) = "finalize-output", Post "/v1/attempts/{attempt_id}/outputs/{output_id}/finalize";
-            OpenBlocker(LeaseConditions) = "open-blocker", Post "/v1/attempts/{attempt_id}/blockers";
-            ClaimInput(LeaseConditions) = "claim-input", Post "/v1/attempts/{attempt_id}/inputs/claim";
-            AckInput(LeaseConditions) = "ack-input", Post "/v1/attempts/{attempt_id}/inputs/{input_id}/ack";
-            DeferInput(LeaseConditions) = "defer-input", Post "/v1/attempts/{attempt_id}/inputs/{input_id}/defer";
-            RecordUsage(LeaseConditions) = "record-usage", Post "/v1/attempts/{attempt_id}/usage";
-            CheckToolCall(LeaseConditions) = "check-tool-call", Post "/v1/attempts/{attempt_id}/tool-calls";
-            ClaimToolCall(Unconditional) = "claim-tool-call", Post "/v1/workers/{worker_id}/tool-calls";
-            ReportToolCall(ClaimConditions) = "report-tool-call", Post "/v1/workers/{worker_id}/tool-calls/{claim}/result";
-            FinishAttempt(LeaseConditions) = "finish-attempt", Post "/v1/attempts/{attempt_id}/finish";
-            ReturnAttempt(LeaseConditions) = "return-attempt", Post "/v1/attempts/{attempt_id}/return";
+            $($before)*
+            RegisterWorker(Unconditional) = "register-worker", Post "/v1/workers"
+                => [201, Object("registered-worker"), Worker, "registers a worker"];
+            LeaseAttempts(Unconditional) = "lease-attempts", Post "/v1/workers/{worker_id}/lease"
+                => [200, Array("leased-attempt"), Worker, "leases attempts to a worker; waits for them"];
+            RenewLeases(Unconditional) = "renew-leases", Post "/v1/workers/{worker_id}/renew"
+                => [200, Array("renew-answer"), Worker, "renews leases; returns cancellations and new inputs"];
+            DrainWorker(Unconditional) = "drain-worker", Post "/v1/workers/{worker_id}/drain"
+                => [200, Object("draining"), Worker, "stops leasing attempts to a worker"];
+            StartAttempt(LeaseConditions) = "start-attempt", Post "/v1/attempts/{attempt_id}/start"
+                => [200, Receipt(""), Worker, "reports that the agent runs"];
+            AppendLogs(LeaseConditions) = "append-logs", Post "/v1/attempts/{attempt_id}/logs"
+                => [202, Object("accepted-lines"), Worker, "appends log lines of the agent"];
+            AppendRunEvents(LeaseConditions) = "append-run-events", Post "/v1/attempts/{attempt_id}/events"
+                => [202, Object("accepted-lines"), Worker, "appends run events of the agent"];
+            ProduceOutput(LeaseConditions) = "produce-output", Post "/v1/attempts/{attempt_id}/outputs"
+                => [201 200, Receipt("output_id"), Worker, "produces an output"];
+            AppendOutputRows(LeaseConditions) = "append-output-rows", Post "/v1/attempts/{attempt_id}/outputs/{output_id}/rows"
+                => [200, Receipt("output_id"), Worker, "appends rows to an output"];
+            FinalizeOutput(LeaseConditions) = "finalize-output", Post "/v1/attempts/{attempt_id}/outputs/{output_id}/finalize"
+                => [200, Receipt("output_id"), Worker, "finalizes an output"];
+            OpenBlocker(LeaseConditions) = "open-blocker", Post "/v1/attempts/{attempt_id}/blockers"
+                => [201 200, Receipt(""), Worker, "opens a question to people"];
+            ClaimInput(LeaseConditions) = "claim-input", Post "/v1/attempts/{attempt_id}/inputs/claim"
+                => [200, Receipt("input"), Worker, "claims the oldest pending input"];
+            AckInput(LeaseConditions) = "ack-input", Post "/v1/attempts/{attempt_id}/inputs/{input_id}/ack"
+                => [200, Receipt("input"), Worker, "acknowledges that the agent has the input"];
+            DeferInput(LeaseConditions) = "defer-input", Post "/v1/attempts/{attempt_id}/inputs/{input_id}/defer"
+                => [200, Receipt("input"), Worker, "defers an input that could not reach the live turn"];
+            RecordUsage(LeaseConditions) = "record-usage", Post "/v1/attempts/{attempt_id}/usage"
+                => [200, Receipt(""), Worker, "records the usage of the agent so far"];
+            CheckToolCall(LeaseConditions) = "check-tool-call", Post "/v1/attempts/{attempt_id}/tool-calls"
+                => [200, Object("tool-decision"), Worker, "asks whether the agent may call a tool"];
+            ClaimToolCall(Unconditional) = "claim-tool-call", Post "/v1/workers/{worker_id}/tool-calls"
+                => [200, Maybe("claimed-tool-call"), Worker, "leases an approved tool call to a worker; waits for one"];
+            ReportToolCall(ClaimConditions) = "report-tool-call", Post "/v1/workers/{worker_id}/tool-calls/{claim}/result"
+                => [200, Receipt(""), Worker, "reports the result of a tool call"];
+            FinishAttempt(LeaseConditions) = "finish-attempt", Post "/v1/attempts/{attempt_id}/finish"
+                => [200, Receipt(""), Worker, "reports the end of the attempt"];
+            ReturnAttempt(LeaseConditions) = "return-attempt", Post "/v1/attempts/{attempt_id}/return"
+                => [200, Receipt(""), Worker, "returns the attempt unfinished"];
         }
     };
 }
 
 macro_rules! name_commands {
-    ($($command:ident($beside:ident) = $name:literal, $method:ident $path:literal;)*) => {
+    ($($command:ident($beside:ident) = $name:literal, $method:ident $path:literal => $shown:tt;)*) => {
         /// The wire names of the callers' commands.
         pub const COMMAND_NAMES: &[&str] = &[$($name,)*];
-
-        requests! {
-            /// Every command of a caller and the JSON Schema of its body.
-            pub COMMANDS: $($command($beside) = $name, $method $path;)*
-        }
-    };
-}
-
-macro_rules! name_worker_calls {
-    ($($calls:tt)*) => {
-        requests! {
-            /// Every call of a worker and the JSON Schema of its body.
-            pub WORKER_CALLS: $($calls)*
-        }
     };
 }
 
 for_each_command!(name_commands);
-for_each_worker_call!(name_worker_calls);
+
+for_each_command! { requests
+    /// Every command of a caller and the JSON Schema of its body.
+    pub COMMANDS:
+}
+
+for_each_worker_call! { requests
+    /// Every call of a worker and the JSON Schema of its body.
+    pub WORKER_CALLS:
+}
 
 /// Every body and its JSON Schema: the commands of callers and the calls of workers.
 pub fn body_schemas() -> impl Iterator<Item = &'static NamedSchema> {

@@ -72,11 +72,15 @@ pub const fn is_whole(path: &str) -> bool {
 
 /// Implements [`Request`] for a list of `Type(Beside) = "wire-name", Method "/path";`, and lists their JSON Schemas in the
 /// static that is named first. A path that does not begin with `/v1/` is below `/v1/workspaces/{workspace}`.
+///
+/// After the path may follow `=> [statuses, Answer("schema"), Scope, "summary"]`, from which the api makes the route: the
+/// statuses of success, the usual one first, the content of such a response, the scope that the caller needs, and one line
+/// for the documents.
 #[macro_export]
 macro_rules! requests {
     (
         $(#[$doc:meta])* $visible:vis $schemas:ident:
-        $($request:ident($beside:ident) = $name:literal, $method:ident $path:literal;)*
+        $($request:ident($beside:ident) = $name:literal, $method:ident $path:literal $(=> $shown:tt)?;)*
     ) => {
         $(impl $crate::request::Request for $request {
             const NAME: &'static str = $name;

@@ -26,11 +26,11 @@ use crate::App;
 use crate::operation::{Operation, Scope, Verb};
 use crate::problem::{Code, Problem};
 use descriptions::Documents;
-use table::{ROUTES, Route};
+use table::Route;
 
 /// Every operation, in the order of the table.
 static OPERATIONS: LazyLock<Vec<Operation>> =
-    LazyLock::new(|| ROUTES.iter().map(|route| route.operation).collect());
+    LazyLock::new(|| table::routes().map(|route| route.operation).collect());
 
 /// The published documents; drawn at the first request for one of them.
 static DOCUMENTS: LazyLock<Documents> = LazyLock::new(|| Documents::new(operations()));
@@ -53,7 +53,7 @@ fn filter(method: Verb) -> MethodFilter {
 /// The router of every route, with authorisation and the conventions of all responses.
 pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
-    for Route { operation, handler } in ROUTES {
+    for Route { operation, handler } in table::routes() {
         let mut method = handler(filter(operation.method));
         method = match operation.method {
             Verb::Get => method.route_layer(from_fn(body::without_body)),

@@ -26,7 +26,7 @@ pub fn execute<'a>(
 }
 
 macro_rules! execute_by_name {
-    ($($body:ident($beside:ident) = $name:literal, $method:ident $path:literal;)*) => {
+    ($($body:ident($beside:ident) = $name:literal, $method:ident $path:literal => $shown:tt;)*) => {
         /// Executes the command of this wire name, with fields outside its body and without the fields of the body that
         /// were read before. Boxed: the commands of all kinds together are compiled once, not in each place that waits
         /// for one.

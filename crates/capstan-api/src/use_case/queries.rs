@@ -44,7 +44,7 @@ pub(crate) async fn run<Q: Answer<P>, P: Sync>(
 }
 
 macro_rules! answer_by_name {
-    ($($query:ident($beside:ident) = $name:literal, $method:ident $path:literal;)*) => {
+    ($($query:ident($beside:ident) = $name:literal, $method:ident $path:literal => $shown:tt;)*) => {
         /// Answers the query of this wire name; its fields stand in `outer` and in the body. Boxed: the queries of all
         /// kinds together are compiled once.
         pub(crate) fn answer<'a>(

@@ -59,7 +59,7 @@ pub(crate) async fn execute<C: WorkerCall>(
 }
 
 macro_rules! execute_by_name {
-    ($($body:ident($beside:ident) = $name:literal, $method:ident $path:literal;)*) => {
+    ($($body:ident($beside:ident) = $name:literal, $method:ident $path:literal => $shown:tt;)*) => {
         /// Executes the call of this wire name; its fields stand in `outer` and in the body. Boxed, as the commands of callers are.
         pub(crate) fn execute_by_name<'a>(
             app: &'a App,
