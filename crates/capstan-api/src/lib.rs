@@ -6,9 +6,9 @@
 //!
 //! **What it is not.** It holds no rule, no SQL and no state but caches; any number of replicas may run.
 //!
-//! **Where to start.** `http/routes/table.rs` lists every operation. `use_case/` holds the commands and queries, one file
-//! for each kind of entity; nothing below it knows a transport. `http/` and `nats/` are the transports, `describe/` draws
-//! the published documents from the operations. `app.rs` lists the parts the crate is made of.
+//! **Where to start.** `http/routes/table.rs` makes every operation from the lists of the contract. `use_case/` holds the
+//! commands and queries, one file for each kind of entity; nothing below it knows a transport. `http/` and `nats/` are the
+//! transports, `describe/` draws the published documents from the operations. `app.rs` lists the parts the crate is made of.
 
 mod answered;
 mod app;

@@ -1,7 +1,8 @@
 //! The operations of the api, as data.
 //!
 //! One [`Operation`] describes one route. The router, the authorisation of every request, the NATS surface and the
-//! published documents are made from the same values, so they cannot disagree. `http/routes/table.rs` lists them.
+//! published documents are made from the same values, so they cannot disagree. `http/routes/table.rs` makes them from the
+//! lists of the contract.
 
 use capstan_contract::request;
 pub use capstan_contract::request::Verb;

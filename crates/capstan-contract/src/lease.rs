@@ -18,7 +18,7 @@ use capstan_domain::task::event::{InputKind, RunCause};
 use serde::de::value::{Error as ValueError, StringDeserializer};
 use serde::de::{Deserialize, Deserializer, IntoDeserializer};
 
-use crate::schema::{NamedSchema, answer_schema_of};
+use crate::schema::NamedSchema;
 
 /// Most attempts a worker runs at once.
 pub const SLOTS_MAX: u32 = 10_000;
@@ -46,16 +46,10 @@ fn input_kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<InputKind, D
 
 /// Every answer's wire name and its JSON Schema.
 pub static ANSWERS: &[NamedSchema] = &[
-    NamedSchema {
-        name: "registered-worker",
-        schema: || answer_schema_of::<RegisteredWorker>("registered-worker"),
-    },
-    NamedSchema { name: "leased-attempt", schema: || answer_schema_of::<LeasedAttempt>("leased-attempt") },
-    NamedSchema { name: "renew-answer", schema: || answer_schema_of::<RenewAnswer>("renew-answer") },
-    NamedSchema {
-        name: "claimed-tool-call",
-        schema: || answer_schema_of::<ClaimedToolCall>("claimed-tool-call"),
-    },
-    NamedSchema { name: "claimed-input", schema: || answer_schema_of::<ClaimedInput>("claimed-input") },
-    NamedSchema { name: "tool-decision", schema: || answer_schema_of::<ToolDecision>("tool-decision") },
+    NamedSchema::of_answer::<RegisteredWorker>("registered-worker"),
+    NamedSchema::of_answer::<LeasedAttempt>("leased-attempt"),
+    NamedSchema::of_answer::<RenewAnswer>("renew-answer"),
+    NamedSchema::of_answer::<ClaimedToolCall>("claimed-tool-call"),
+    NamedSchema::of_answer::<ClaimedInput>("claimed-input"),
+    NamedSchema::of_answer::<ToolDecision>("tool-decision"),
 ];

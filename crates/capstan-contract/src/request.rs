@@ -95,9 +95,8 @@ macro_rules! requests {
         })*
 
         $(#[$doc])*
-        $visible static $schemas: &[$crate::schema::NamedSchema] = &[$($crate::schema::NamedSchema {
-            name: $name,
-            schema: || $crate::schema::request_schema_of::<$request, $beside>($name),
-        },)*];
+        $visible static $schemas: &[$crate::schema::NamedSchema] = &[$(
+            $crate::schema::NamedSchema::of_request::<$request, $beside>($name),
+        )*];
     };
 }

@@ -12,8 +12,24 @@ pub(crate) mod envelope;
 pub struct NamedSchema {
     /// The wire name.
     pub name: &'static str,
+    draw: fn(&str) -> Value,
+}
+
+impl NamedSchema {
+    /// The schema of an answer: only fields that may be left out are not required.
+    pub const fn of_answer<T: JsonSchema>(name: &'static str) -> Self {
+        Self { name, draw: drawn_as_written::<T> }
+    }
+
+    /// The schema of a request with the fields beside it, see [`request_schema_of`].
+    pub const fn of_request<T: JsonSchema, B: JsonSchema>(name: &'static str) -> Self {
+        Self { name, draw: request_schema_of::<T, B> }
+    }
+
     /// Draws the schema.
-    pub schema: fn() -> Value,
+    pub fn schema(&self) -> Value {
+        (self.draw)(self.name)
+    }
 }
 
 /// The schema of one shape as it is read: fields that may be absent are not required.
@@ -21,8 +37,7 @@ pub(crate) fn schema_of<T: JsonSchema>(title: &str) -> Value {
     drawn::<T>(settings().for_deserialize(), title)
 }
 
-/// The schema of one shape as it is written: only fields that may be left out are not required.
-pub fn answer_schema_of<T: JsonSchema>(title: &str) -> Value {
+fn drawn_as_written<T: JsonSchema>(title: &str) -> Value {
     drawn::<T>(settings().for_serialize(), title)
 }
 

@@ -76,7 +76,7 @@ pub fn generate() -> BTreeMap<PathBuf, String> {
 
 /// The file of a named schema below `schemas/`, and what stands in it.
 fn at(named: &NamedSchema, folder: &str) -> (String, Value) {
-    (format!("{folder}/{}.v1.schema.json", named.name), (named.schema)())
+    (format!("{folder}/{}.v1.schema.json", named.name), named.schema())
 }
 
 /// Path, below `schemas/`, of the first bytes ever written of an event's version.

@@ -1,6 +1,6 @@
 //! The agents of a workspace and their configuration.
 
-use capstan_contract::schema::{NamedSchema, answer_schema_of};
+use capstan_contract::schema::NamedSchema;
 use capstan_domain::agent::lookup::normal_form;
 use capstan_domain::agent::{Event, Fields, Updated};
 use capstan_domain::id::AgentId;
@@ -45,8 +45,7 @@ impl Model for AgentRow {
         Column::changing("name_form", CellType::Text, |row| Cell::text(normal_form(&row.name))),
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
-    const ANSWER: Option<NamedSchema> =
-        Some(NamedSchema { name: "agent", schema: || answer_schema_of::<AgentRow>("agent") });
+    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<AgentRow>("agent"));
     type Event<'a> = &'a Event;
     type Key = Uuid;
 

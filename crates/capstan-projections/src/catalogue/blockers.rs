@@ -1,7 +1,7 @@
 //! The questions to people, open and closed.
 
 use capstan_contract::query::WaitingReason;
-use capstan_contract::schema::{NamedSchema, answer_schema_of};
+use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::{AgentId, BlockerId, InputId, RunId, TaskId, ToolCallId};
 use capstan_domain::task::event::{
     Approvers, BlockerDeadline, BlockerItem, BlockerKind, BlockerOpened, BlockerStatus, BlockerUpdated,
@@ -129,8 +129,7 @@ impl Model for BlockerRow {
         }),
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.opened.created_at))),
     ];
-    const ANSWER: Option<NamedSchema> =
-        Some(NamedSchema { name: "blocker", schema: || answer_schema_of::<BlockerRow>("blocker") });
+    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<BlockerRow>("blocker"));
     type Event<'a> = BlockerEvent<'a>;
     type Key = Uuid;
 

@@ -1,6 +1,6 @@
 //! The channels bound to a workspace.
 
-use capstan_contract::schema::{NamedSchema, answer_schema_of};
+use capstan_contract::schema::NamedSchema;
 use capstan_domain::channel::{Bound, Event};
 use capstan_domain::id::{AgentId, BindingId};
 use capstan_envelope::Recorded;
@@ -41,8 +41,7 @@ impl Model for ChannelRow {
         Column::changing("active", CellType::Flag, |row| Cell::Flag(Some(row.active))),
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
-    const ANSWER: Option<NamedSchema> =
-        Some(NamedSchema { name: "channel", schema: || answer_schema_of::<ChannelRow>("channel") });
+    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<ChannelRow>("channel"));
     type Event<'a> = &'a Event;
     type Key = Uuid;
 

@@ -1,6 +1,6 @@
 //! The execution classes that are configured or have failed, and their health.
 
-use capstan_contract::schema::{NamedSchema, answer_schema_of};
+use capstan_contract::schema::NamedSchema;
 use capstan_decider::Decider;
 use capstan_domain::class::{Class, Event, Health, State};
 use capstan_domain::id::derived;
@@ -43,8 +43,7 @@ impl Model for ClassRow {
     const VERSION: i32 = 1;
     const COLUMNS: &'static [Column<Self>] =
         &[Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at)))];
-    const ANSWER: Option<NamedSchema> =
-        Some(NamedSchema { name: "class", schema: || answer_schema_of::<ClassRow>("class") });
+    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<ClassRow>("class"));
     type Event<'a> = &'a Event;
     type Key = Uuid;
 

@@ -1,6 +1,6 @@
 //! The inputs of each task and their state.
 
-use capstan_contract::schema::{NamedSchema, answer_schema_of};
+use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::{AttemptId, BlockerId, InputId, RunId, TaskId};
 use capstan_domain::task::event::{
     InputAccepted, InputKind, InputOutcome, InputSource, ItemDecision, QueueMode, TaskAccepted, Verdict,
@@ -77,8 +77,7 @@ impl Model for InputRow {
         Column::fixed("task_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task_id.0))),
         Column::fixed("seq", CellType::BigInt, |row| Cell::number(row.seq.into())),
     ];
-    const ANSWER: Option<NamedSchema> =
-        Some(NamedSchema { name: "input", schema: || answer_schema_of::<InputRow>("input") });
+    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<InputRow>("input"));
     type Event<'a> = InputEvent<'a>;
     type Key = Uuid;
 

@@ -1,6 +1,6 @@
 //! The outputs agents have produced.
 
-use capstan_contract::schema::{NamedSchema, answer_schema_of};
+use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::{AgentId, OutputId, RunId, TaskId};
 use capstan_domain::task::event::{OutputProduced, OutputStatus, TaskAccepted};
 use capstan_domain::task::output_feed::is_hidden;
@@ -72,8 +72,7 @@ impl Model for OutputRow {
         Column::changing("hidden", CellType::Flag, |row| Cell::Flag(Some(row.hidden))),
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
-    const ANSWER: Option<NamedSchema> =
-        Some(NamedSchema { name: "output", schema: || answer_schema_of::<OutputRow>("output") });
+    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<OutputRow>("output"));
     type Event<'a> = OutputEvent<'a>;
     type Key = Uuid;
 

@@ -1,6 +1,6 @@
 //! The runs of tasks and their attempts.
 
-use capstan_contract::schema::{NamedSchema, answer_schema_of};
+use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::{AgentId, AttemptId, RunId, TaskId, WorkerId};
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::task::event::{
@@ -149,8 +149,7 @@ impl Model for RunRow {
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
         Column::changing("updated_at", CellType::Time, |row| Cell::Time(Some(row.updated_at))),
     ];
-    const ANSWER: Option<NamedSchema> =
-        Some(NamedSchema { name: "run", schema: || answer_schema_of::<RunRow>("run") });
+    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<RunRow>("run"));
     type Event<'a> = RunEvent<'a>;
     type Key = Uuid;
 

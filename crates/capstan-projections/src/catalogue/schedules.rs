@@ -1,6 +1,6 @@
 //! The schedules of a workspace, their next tick and the outcome of the last one.
 
-use capstan_contract::schema::{NamedSchema, answer_schema_of};
+use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::{AgentId, ScheduleId, TaskId};
 use capstan_domain::schedule::event::{Event, PauseCause, ScheduleCreated};
 use capstan_domain::schedule::{Definition, Next};
@@ -78,8 +78,7 @@ impl Model for ScheduleRow {
         Column::changing("next_run_at", CellType::Time, |row| Cell::Time(row.next_run_at)),
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
-    const ANSWER: Option<NamedSchema> =
-        Some(NamedSchema { name: "schedule", schema: || answer_schema_of::<ScheduleRow>("schedule") });
+    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<ScheduleRow>("schedule"));
     type Event<'a> = &'a Event;
     type Key = Uuid;
 

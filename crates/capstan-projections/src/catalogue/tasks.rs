@@ -4,7 +4,7 @@ mod payload;
 mod row;
 
 use capstan_contract::query::WaitingReason;
-use capstan_contract::schema::{NamedSchema, answer_schema_of};
+use capstan_contract::schema::NamedSchema;
 use capstan_domain::task::Event;
 use capstan_envelope::Recorded;
 use uuid::Uuid;
@@ -35,8 +35,7 @@ impl Model for TaskRow {
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
         Column::changing("updated_at", CellType::Time, |row| Cell::Time(Some(row.updated_at))),
     ];
-    const ANSWER: Option<NamedSchema> =
-        Some(NamedSchema { name: "task", schema: || answer_schema_of::<TaskRow>("task") });
+    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<TaskRow>("task"));
     type Event<'a> = &'a Event;
     type Key = Uuid;
 

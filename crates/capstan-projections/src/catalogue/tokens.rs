@@ -1,6 +1,6 @@
 //! The API tokens of a workspace and their scopes.
 
-use capstan_contract::schema::{NamedSchema, answer_schema_of};
+use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::TokenId;
 use capstan_domain::token::{Event, Scope};
 use capstan_envelope::Recorded;
@@ -36,8 +36,7 @@ impl Model for TokenRow {
         Column::changing("revoked", CellType::Flag, |row| Cell::Flag(Some(row.revoked_at.is_some()))),
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
-    const ANSWER: Option<NamedSchema> =
-        Some(NamedSchema { name: "token", schema: || answer_schema_of::<TokenRow>("token") });
+    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<TokenRow>("token"));
     type Event<'a> = &'a Event;
     type Key = Uuid;
 

@@ -1,6 +1,6 @@
 //! The workspaces and their settings.
 
-use capstan_contract::schema::{NamedSchema, answer_schema_of};
+use capstan_contract::schema::NamedSchema;
 use capstan_domain::workspace::{Event, Settings};
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
@@ -26,8 +26,7 @@ impl Model for WorkspaceRow {
     const VERSION: i32 = 2;
     const COLUMNS: &'static [Column<Self>] =
         &[Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at)))];
-    const ANSWER: Option<NamedSchema> =
-        Some(NamedSchema { name: "workspace", schema: || answer_schema_of::<WorkspaceRow>("workspace") });
+    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<WorkspaceRow>("workspace"));
     type Event<'a> = &'a Event;
     type Key = String;
 

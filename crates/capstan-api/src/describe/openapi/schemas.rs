@@ -12,10 +12,10 @@ use crate::operation::Operation;
 pub(crate) fn all(operations: &[Operation], answers: &[NamedSchema]) -> Components {
     let mut components = Components::default();
     for named in LEASE_ANSWERS.iter().chain(capstan_projections::answers()).chain(answers) {
-        components.add(named.name, (named.schema)(), "");
+        components.add(named.name, named.schema(), "");
     }
     for named in request::schemas() {
-        components.add(named.name, (named.schema)(), "Request");
+        components.add(named.name, named.schema(), "Request");
     }
     responses::add(&mut components, operations);
     choices::add_batch(&mut components);

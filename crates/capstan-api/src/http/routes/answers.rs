@@ -1,6 +1,6 @@
 //! The schemas of the responses of the routes, besides the rows of the read models.
 
-use capstan_contract::schema::{NamedSchema, answer_schema_of};
+use capstan_contract::schema::NamedSchema;
 use capstan_live::{Control, EventData};
 use capstan_projections::{RebuildReport, TaskTree, VerifyReport};
 use serde_json::{Map, Value};
@@ -26,49 +26,34 @@ use crate::use_case::task_batch::{TaskEventBatch, WorkspaceLiveBatch};
 use crate::use_case::why::Why;
 use crate::use_case::worker::Draining;
 
-/// Response schemas by the names the route table uses.
+/// Response schemas by the names that the lists of requests use.
 pub(crate) static ANSWERS: &[NamedSchema] = &[
-    NamedSchema { name: "problem", schema: || answer_schema_of::<ProblemDocument<'static>>("problem") },
-    NamedSchema { name: "delivery", schema: || answer_schema_of::<Delivery>("delivery") },
-    NamedSchema { name: "dead-letter", schema: || answer_schema_of::<DeadLetter>("dead-letter") },
-    NamedSchema {
-        name: "handled-dead-letter",
-        schema: || answer_schema_of::<Handled>("handled-dead-letter"),
-    },
-    NamedSchema { name: "rebuild", schema: || answer_schema_of::<Job<RebuildReport>>("rebuild") },
-    NamedSchema { name: "verification", schema: || answer_schema_of::<Job<VerifyReport>>("verification") },
-    NamedSchema { name: "draining", schema: || answer_schema_of::<Draining>("draining") },
-    NamedSchema { name: "accepted-lines", schema: || answer_schema_of::<AcceptedLines>("accepted-lines") },
-    NamedSchema { name: "health", schema: || answer_schema_of::<Health>("health") },
-    NamedSchema { name: "readiness", schema: || answer_schema_of::<Report>("readiness") },
-    NamedSchema { name: "schema-names", schema: || answer_schema_of::<SchemaNames>("schema-names") },
-    NamedSchema {
-        name: "agent-defaults",
-        schema: || answer_schema_of::<Map<String, Value>>("agent-defaults"),
-    },
-    NamedSchema { name: "event-data", schema: || answer_schema_of::<EventData<'static>>("event-data") },
-    NamedSchema { name: "control-frame", schema: || answer_schema_of::<Control>("control-frame") },
-    NamedSchema { name: "snapshot", schema: || answer_schema_of::<Snapshot>("snapshot") },
-    NamedSchema { name: "receipt", schema: || answer_schema_of::<Receipt>("receipt") },
-    NamedSchema { name: "history-entry", schema: || answer_schema_of::<HistoryEntry>("history-entry") },
-    NamedSchema { name: "log-entry", schema: || answer_schema_of::<LogEntry>("log-entry") },
-    NamedSchema { name: "run-snapshot", schema: || answer_schema_of::<RunSnapshot>("run-snapshot") },
-    NamedSchema { name: "interaction", schema: || answer_schema_of::<Interaction>("interaction") },
-    NamedSchema { name: "schedule-preview", schema: || answer_schema_of::<Preview>("schedule-preview") },
-    NamedSchema { name: "task-tree", schema: || answer_schema_of::<TaskTree>("task-tree") },
-    NamedSchema {
-        name: "archived-outputs",
-        schema: || answer_schema_of::<ArchivedOutputs>("archived-outputs"),
-    },
-    NamedSchema { name: "why", schema: || answer_schema_of::<Why>("why") },
-    NamedSchema { name: "agent-stats", schema: || answer_schema_of::<Stats>("agent-stats") },
-    NamedSchema { name: "projection", schema: || answer_schema_of::<Projection>("projection") },
-    NamedSchema {
-        name: "task-event-batch",
-        schema: || answer_schema_of::<TaskEventBatch>("task-event-batch"),
-    },
-    NamedSchema {
-        name: "workspace-live-batch",
-        schema: || answer_schema_of::<WorkspaceLiveBatch>("workspace-live-batch"),
-    },
+    NamedSchema::of_answer::<ProblemDocument<'static>>("problem"),
+    NamedSchema::of_answer::<Delivery>("delivery"),
+    NamedSchema::of_answer::<DeadLetter>("dead-letter"),
+    NamedSchema::of_answer::<Handled>("handled-dead-letter"),
+    NamedSchema::of_answer::<Job<RebuildReport>>("rebuild"),
+    NamedSchema::of_answer::<Job<VerifyReport>>("verification"),
+    NamedSchema::of_answer::<Draining>("draining"),
+    NamedSchema::of_answer::<AcceptedLines>("accepted-lines"),
+    NamedSchema::of_answer::<Health>("health"),
+    NamedSchema::of_answer::<Report>("readiness"),
+    NamedSchema::of_answer::<SchemaNames>("schema-names"),
+    NamedSchema::of_answer::<Map<String, Value>>("agent-defaults"),
+    NamedSchema::of_answer::<EventData<'static>>("event-data"),
+    NamedSchema::of_answer::<Control>("control-frame"),
+    NamedSchema::of_answer::<Snapshot>("snapshot"),
+    NamedSchema::of_answer::<Receipt>("receipt"),
+    NamedSchema::of_answer::<HistoryEntry>("history-entry"),
+    NamedSchema::of_answer::<LogEntry>("log-entry"),
+    NamedSchema::of_answer::<RunSnapshot>("run-snapshot"),
+    NamedSchema::of_answer::<Interaction>("interaction"),
+    NamedSchema::of_answer::<Preview>("schedule-preview"),
+    NamedSchema::of_answer::<TaskTree>("task-tree"),
+    NamedSchema::of_answer::<ArchivedOutputs>("archived-outputs"),
+    NamedSchema::of_answer::<Why>("why"),
+    NamedSchema::of_answer::<Stats>("agent-stats"),
+    NamedSchema::of_answer::<Projection>("projection"),
+    NamedSchema::of_answer::<TaskEventBatch>("task-event-batch"),
+    NamedSchema::of_answer::<WorkspaceLiveBatch>("workspace-live-batch"),
 ];

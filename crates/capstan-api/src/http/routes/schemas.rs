@@ -42,7 +42,7 @@ pub(super) async fn one(
         .chain(QUERIES)
         .chain(ANSWERS)
         .find(|named| named.name == name)
-        .map(|named| (named.schema)());
+        .map(NamedSchema::schema);
     let schema = named
         .or_else(|| CATALOGUE.iter().find(|event| event.name == name).map(|event| (event.schema)()))
         .ok_or_else(|| Problem::not_found("schema"))?;
