@@ -18,21 +18,18 @@ mod workspace;
 
 use crate::requests;
 
-pub use agent::{GetAgent, GetAgentStats, GetDefaultConfig, ListAgents};
-pub use as_of::AsOf;
-pub use channel::{GetChannelBinding, ListChannelBindings};
-pub use class::{GetClass, ListClasses};
-pub use output::{Archived, GetOutput, GetTaskOutput, ListOutputs};
-pub use page::{LIMIT_MAX, Page, Wait, page_size};
-pub use run::{GetRun, GetRunInteraction, ListRunEvents, ListRunSnapshots, ListRuns};
-pub use schedule::{GetSchedule, ListSchedules, PreviewSchedule};
-pub use task::{
-    GetTask, GetTaskEventBatch, GetTaskHistory, GetTaskLogs, GetTaskTree, ListInbox, ListSubtasks,
-    ListTaskInputs, ListTaskOutputs, ListTaskRuns, ListTasks, WhyIsTaskWaiting,
-};
-pub use token::ListTokens;
-pub use waiting_reason::WaitingReason;
-pub use workspace::{GetWorkspace, GetWorkspaceLiveBatch};
+pub use agent::*;
+pub use as_of::*;
+pub use channel::*;
+pub use class::*;
+pub use output::*;
+pub use page::*;
+pub use run::*;
+pub use schedule::*;
+pub use task::*;
+pub use token::*;
+pub use waiting_reason::*;
+pub use workspace::*;
 
 /// Hands the queries of a workspace to a macro, as [`requests!`] takes them.
 #[macro_export]

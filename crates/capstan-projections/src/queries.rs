@@ -19,11 +19,26 @@ pub(crate) mod token;
 pub(crate) mod tree;
 pub(crate) mod workspace;
 
+pub use agent::*;
+pub use agent_stats::*;
+pub use blocker::*;
+pub use channel::*;
+pub use class::*;
+pub use cursor::InvalidCursor;
+pub use input::*;
+pub use output::*;
+pub use run::*;
+pub use schedule::*;
+pub use select::*;
+pub use span::*;
+pub use task::*;
+pub use token::*;
+pub use tree::*;
+pub use workspace::*;
+
 use capstan_envelope::Position;
 use serde_json::value::RawValue;
 use tokio_postgres::error::SqlState;
-
-use crate::queries::cursor::InvalidCursor;
 
 /// An object.
 #[derive(Clone, Debug)]
