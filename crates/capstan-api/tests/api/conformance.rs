@@ -80,7 +80,8 @@ impl Exchange<'_> {
 }
 
 /// Headers that no answer may have unless they are described.
-const HEADERS: [&str; 2] = ["capstan-position", "etag"];
+const HEADERS: [&str; 6] =
+    ["capstan-position", "etag", "retry-after", "www-authenticate", "allow", "cache-control"];
 
 /// The faults in the data of a frame of a live stream.
 pub(crate) fn frame_faults(data: &Value) -> Vec<String> {

@@ -123,3 +123,25 @@ fn every_operation_has_typed_answers_and_errors() {
         assert_eq!(schema["$ref"], "#/components/schemas/Problem");
     }
 }
+
+#[test]
+fn every_example_of_a_request_is_one() {
+    let mut compared = 0;
+    for operation in operations() {
+        let shown = &DOCUMENT["paths"][operation.path][operation.method.as_str().to_lowercase()];
+        let media = &shown["requestBody"]["content"]["application/json"];
+        let Some(example) = media.get("example") else { continue };
+        let name = media["schema"]["$ref"].as_str().unwrap();
+        let schema = DOCUMENT.pointer(name.trim_start_matches('#')).unwrap();
+        assert!(
+            schema["type"] == "array" || schema["additionalProperties"] == false,
+            "{name} takes any field"
+        );
+        let schema = serde_json::json!({ "$ref": name, "components": DOCUMENT["components"] });
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        let faults: Vec<_> = validator.iter_errors(example).map(|error| error.to_string()).collect();
+        assert!(faults.is_empty(), "{} {}: {faults:?}", operation.name, example);
+        compared += 1;
+    }
+    assert!(compared > 30, "only {compared} examples");
+}

@@ -56,7 +56,13 @@ pub(super) fn tag(operation: &Operation) -> &'static str {
 fn body(operation: &Operation, components: &mut Components) -> Option<Value> {
     let (name, example) = match operation.body {
         Some(_) if operation.method == Verb::Get => return None,
-        Some(name) => (over_http(operation, name, components), examples::of_body(name)),
+        Some(name) => {
+            let mut example = examples::of_body(name);
+            if let Some(fields) = example.as_mut().and_then(Value::as_object_mut) {
+                fields.retain(|name, _| !is_outside(operation, name));
+            }
+            (over_http(operation, name, components), example)
+        }
         None if operation.is_batch() => ("Batch".to_owned(), Some(examples::batch())),
         None => return None,
     };
@@ -69,15 +75,19 @@ fn body(operation: &Operation, components: &mut Components) -> Option<Value> {
     Some(json!({ "required": is_required, "content": { "application/json": media } }))
 }
 
+/// True for a field that stands in the path or in a required header.
+fn is_outside(operation: &Operation, name: &str) -> bool {
+    operation.path_names().chain(["lease_epoch"]).any(|outside| outside == name)
+}
+
 /// The name of the body of a request over HTTP: the command without the fields that the path or a required header contains.
 fn over_http(operation: &Operation, name: &str, components: &mut Components) -> String {
     let mut schema = components.get(name).clone();
-    let is_outside =
-        |name: &str| operation.path_names().chain(["lease_epoch"]).any(|outside| outside == name);
-    let left: Vec<_> = required(&schema).filter(|name| !is_outside(name)).map(str::to_owned).collect();
+    let left: Vec<_> =
+        required(&schema).filter(|name| !is_outside(operation, name)).map(str::to_owned).collect();
     let Some(properties) = schema["properties"].as_object_mut() else { return name.to_owned() };
     let count = properties.len();
-    properties.retain(|name, _| !is_outside(name));
+    properties.retain(|name, _| !is_outside(operation, name));
     if properties.len() == count {
         return name.to_owned();
     }
@@ -99,8 +109,10 @@ fn responses(operation: &Operation, components: &Components) -> Value {
                 &["capstan-correlation-id"]
             }
         };
-        let headers: Map<String, Value> =
-            headers.iter().map(|name| ((*name).to_owned(), header(name))).collect();
+        // The secret of a token is shown once, at its creation.
+        let has_secret = operation.answer == Answer::Receipt("token") && *status == 201;
+        let headers = headers.iter().copied().chain(has_secret.then_some("cache-control"));
+        let headers: Map<String, Value> = headers.map(|name| (name.to_owned(), header(name))).collect();
         let mut response = json!({ "description": description(operation, *status), "headers": headers });
         let (media, schema) = content(operation, components);
         response["content"] = json!({ media: { "schema": schema } });
@@ -180,6 +192,7 @@ pub(super) fn problem_responses(components: &Components) -> Map<String, Value> {
         });
         let name = match status {
             401 => Some("www-authenticate"),
+            405 => Some("allow"),
             429 | 503 | 504 => Some("retry-after"),
             _ => None,
         };
@@ -199,5 +212,7 @@ pub(super) fn response_headers() -> Value {
         "Etag": text("The version of the entity, for `If-Match`."),
         "RetryAfter": { "description": "Seconds to wait.", "required": true, "schema": { "type": "integer" } },
         "WwwAuthenticate": text("The authentication scheme."),
+        "Allow": text("The methods of the route."),
+        "CacheControl": text("`no-store`: the response has a secret."),
     })
 }
