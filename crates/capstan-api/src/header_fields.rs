@@ -9,12 +9,15 @@ use crate::request::{Outer, Source};
 pub(crate) fn of<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<Outer<'static>> {
     let field = |(name, value): (&str, &[u8])| {
         let (header, field) = HEADERS.iter().find(|(header, _)| header.eq_ignore_ascii_case(name))?;
-        // No field takes an empty text, so one that cannot be read is refused too.
-        let mut text = str::from_utf8(value).unwrap_or_default().trim();
+        let source = Source::Header(header);
+        let Ok(text) = str::from_utf8(value) else {
+            return Some(Outer::unreadable(*field, source, "must be UTF-8"));
+        };
+        let mut text = text.trim();
         if *header == "If-Match" {
             text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
         }
-        Some(Outer { name: (*field).into(), text: text.to_owned().into(), source: Source::Header(header) })
+        Some(Outer::new(*field, text.to_owned(), source))
     };
     headers.filter_map(field).collect()
 }
@@ -79,12 +82,19 @@ mod tests {
     }
 
     #[test]
+    fn a_header_that_is_no_text_is_told_so() {
+        let fields = of([("Idempotency-Key", &b"k\xff"[..])].into_iter());
+        let read = request::read::<CancelTask, Conditions>(&fields, TASK.as_bytes());
+        assert_eq!(faults(read.unwrap_err()), [("Idempotency-Key".to_owned(), "must be UTF-8".to_owned())]);
+    }
+
+    #[test]
     fn a_header_given_twice_is_refused() {
-        let twice = [("Idempotency-Key", "a"), ("idempotency-key", "b")];
-        let found = faults(cancel(&twice, TASK).unwrap_err());
-        let [(pointer, message)] = &found[..] else { panic!("{found:?}") };
-        assert_eq!(pointer, "Idempotency-Key");
-        assert!(message.ends_with("is given twice"), "{message}");
+        for second in ["a", "b"] {
+            let twice = [("Idempotency-Key", "a"), ("idempotency-key", second)];
+            let found = faults(cancel(&twice, TASK).unwrap_err());
+            assert_eq!(found, [("Idempotency-Key".to_owned(), "is given twice".to_owned())]);
+        }
     }
 
     #[test]
@@ -92,6 +102,9 @@ mod tests {
         let body = format!(r#"{},"expected_version":4}}"#, TASK.trim_end_matches('}'));
         let found = faults(cancel(&[("If-Match", "\"3\"")], &body).unwrap_err());
         assert_eq!(found, [("/expected_version".to_owned(), "contradicts the header If-Match".to_owned())]);
+        let body = body.replace('4', "\"99\"");
+        let found = faults(cancel(&[("If-Match", "\"99\"")], &body).unwrap_err());
+        assert_eq!(found, [("/expected_version".to_owned(), "must be a whole number".to_owned())]);
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod strict;
 mod text;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use capstan_contract::beside::Beside;
 use capstan_domain::Fault;
@@ -36,6 +37,16 @@ pub(crate) enum Source {
     Header(&'static str),
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path => f.write_str("path"),
+            Self::Query => f.write_str("query string"),
+            Self::Header(name) => write!(f, "header {name}"),
+        }
+    }
+}
+
 /// A field given outside the body, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outer<'a> {
@@ -45,6 +56,42 @@ pub(crate) struct Outer<'a> {
     pub(crate) text: Cow<'a, str>,
     /// Its place.
     pub(crate) source: Source,
+    /// The reason why it has no text that could be read.
+    pub(crate) fault: Option<&'static str>,
+}
+
+impl<'a> Outer<'a> {
+    pub(crate) fn new(name: impl Into<Cow<'a, str>>, text: impl Into<Cow<'a, str>>, source: Source) -> Self {
+        Self { name: name.into(), text: text.into(), source, fault: None }
+    }
+
+    /// A field that is refused for this reason.
+    pub(crate) fn unreadable(name: impl Into<Cow<'a, str>>, source: Source, fault: &'static str) -> Self {
+        Self { name: name.into(), text: Cow::Borrowed(""), source, fault: Some(fault) }
+    }
+
+    fn is_blank_parameter(&self) -> bool {
+        self.source == Source::Query && self.fault.is_none() && self.text.trim().is_empty()
+    }
+
+    /// True when it says again what `other` says in another place. What the path names has no other place.
+    fn repeats(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.source != other.source
+            && ![self.source, other.source].contains(&Source::Path)
+            && self.fault.is_none()
+            && other.fault.is_none()
+            && joined::says(&other.text, &self.text)
+    }
+
+    /// The place as the caller wrote it: a parameter of the query string begins with `?`, a header has its name.
+    fn place(&self) -> String {
+        match self.source {
+            Source::Query => format!("?{}", escaped(&self.name)),
+            Source::Header(name) => name.to_owned(),
+            Source::Path => format!("/{}", escaped(&self.name)),
+        }
+    }
 }
 
 /// Reads a request and the fields beside it. A body of blanks counts as `{}`.
@@ -67,21 +114,15 @@ where
     B: Beside,
 {
     let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
-    let is_blank = |field: &Outer<'_>| field.source == Source::Query && field.text.trim().is_empty();
-    let given: Vec<_>;
-    let outer = if outer.iter().any(is_blank) {
-        // A blank parameter counts as absent, but its name must be that of a field.
-        let is_given = |field: &&Outer<'_>| !is_blank(field) || !faults::declares::<T, B>(&field.name);
-        given = outer.iter().filter(is_given).cloned().collect();
-        &given
-    } else {
-        outer
-    };
-    if !document::integers_beyond_64_bits(body).is_empty() {
+    let given = given::<T, B>(outer);
+    let outer = &*given;
+    let is_unreadable = outer.iter().any(|field| field.fault.is_some());
+    if is_unreadable || !document::integers_beyond_64_bits(body).is_empty() {
         return Err(faults::all::<T, B>(outer, body, known, None));
     }
     let mut undeclared = false;
     let mut beside = BesideFields::new(outer, B::NAMES);
+    let doubts = beside.doubts();
     let mut json = serde_json::Deserializer::from_slice(body);
     let joined = Joined { outer, known, beside: &mut beside, json: &mut json };
     let request = serde_ignored::deserialize(joined, |_| undeclared = true);
@@ -89,6 +130,9 @@ where
         Ok(request) if !undeclared => {
             json.end().map_err(|error| malformed(&error))?;
             match B::deserialize(beside) {
+                Ok(beside) if doubts.get() => {
+                    faults::of_repeated::<T, B>(outer, body).map(|()| (request, beside))
+                }
                 Ok(beside) => Ok((request, beside)),
                 Err(error) => Err(faults::all::<T, B>(outer, body, known, Some(&error))),
             }
@@ -97,6 +141,27 @@ where
         // Some wrong types count as wrong JSON here: a number in the place of a word.
         Err(error) => Err(faults::all::<T, B>(outer, body, known, Some(&error))),
     }
+}
+
+/// The fields outside the body that are read: without blank parameters, which count as absent if their name is that of a
+/// parameter, and without what a field of another place has said already.
+fn given<'a, T: JsonSchema + 'static, B: Beside>(outer: &'a [Outer<'a>]) -> Cow<'a, [Outer<'a>]> {
+    let is_left_out = |(index, field): (usize, &Outer<'_>)| {
+        let before = &outer[..index];
+        let is_twice = || {
+            let alike = |other: &&Outer<'_>| other.name == field.name && other.source == field.source;
+            outer.iter().filter(alike).count() > 1
+        };
+        let is_in_path =
+            || before.iter().any(|before| before.source == Source::Path && before.name == field.name);
+        (field.is_blank_parameter() && !is_in_path() && faults::declares::<T, B>(&field.name))
+            || (before.iter().any(|before| field.repeats(before)) && !is_twice())
+    };
+    if !outer.iter().enumerate().any(is_left_out) {
+        return Cow::Borrowed(outer);
+    }
+    let left = outer.iter().enumerate().filter(|field| !is_left_out(*field));
+    Cow::Owned(left.map(|(_, field)| field.clone()).collect())
 }
 
 /// Names the invalid fields of a problem where the caller wrote them.

@@ -7,6 +7,7 @@ use axum::http::Uri;
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use capstan_domain::Fault;
 use chrono::DateTime;
 use percent_encoding::percent_decode_str;
 
@@ -28,14 +29,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Fields {
         let Path(mut path): Path<BTreeMap<String, String>> = Path::from_request_parts(head, state)
             .await
             .map_err(|_| Problem::new(Code::MalformedRequest, "the path is malformed"))?;
-        let mut parts = head.uri.query().unwrap_or_default().split('&');
-        if let Some(name) = parts.find(|part| !part.is_empty() && !part.contains('=')) {
-            return Err(Problem::invalid_field(&format!("?{name}"), "has no value: write name=value"));
-        }
         let query = parameters(&head.uri)?;
         let workspace = path.remove("workspace");
-        let path = path.into_iter().map(|(name, text)| outer(name, text, Source::Path));
-        let query = query.into_iter().map(|(name, text)| outer(name, with_plus(text), Source::Query));
+        let path = path.into_iter().map(|(name, text)| Outer::new(name, text, Source::Path));
+        // The pairs are those of all parts that are not empty, in order.
+        let parts = head.uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty());
+        let query = query.into_iter().zip(parts).map(|((name, text), part)| {
+            if part.contains('=') {
+                Outer::new(name, with_plus(text), Source::Query)
+            } else {
+                Outer::unreadable(name, Source::Query, "has no value: write name=value")
+            }
+        });
         let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         Ok(Self { workspace, outer: path.chain(query).chain(header_fields::of(headers)).collect() })
     }
@@ -55,10 +60,13 @@ fn parameters(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
 pub(crate) async fn without_parameters(request: Request, next: Next) -> Response {
     let told = "this request takes no parameters; its fields stand in the body";
     match parameters(request.uri()) {
-        Ok(parameters) => match parameters.first() {
-            None => next.run(request).await,
-            Some((name, _)) => Problem::invalid_field(&format!("?{name}"), told).into_response(),
-        },
+        Ok(parameters) if parameters.is_empty() => next.run(request).await,
+        Ok(parameters) => {
+            let faults = parameters
+                .into_iter()
+                .map(|(name, _)| Fault { pointer: format!("?{name}"), message: told.to_owned() });
+            Problem::invalid(faults.collect()).into_response()
+        }
         Err(problem) => problem.into_response(),
     }
 }
@@ -67,10 +75,6 @@ pub(crate) async fn without_parameters(request: Request, next: Next) -> Response
 fn with_plus(text: String) -> String {
     let instant = text.rsplit_once(' ').map(|(time, offset)| format!("{time}+{offset}"));
     instant.filter(|instant| DateTime::parse_from_rfc3339(instant).is_ok()).unwrap_or(text)
-}
-
-fn outer(name: String, text: String, source: Source) -> Outer<'static> {
-    Outer { name: name.into(), text: text.into(), source }
 }
 
 impl Fields {

@@ -93,8 +93,7 @@ pub(super) fn command_id(
         None => derived(&["command-message", place]),
     };
     if !is_given {
-        let (name, text) = ("command_id".into(), id.to_string().into());
-        fields.push(Outer { name, text, source: Source::Header(COMMAND_ID) });
+        fields.push(Outer::new("command_id", id.to_string(), Source::Header(COMMAND_ID)));
     }
     id
 }

@@ -18,28 +18,26 @@ use serde_path_to_error::{Path, Segment};
 use super::document::Document;
 use super::joined::{self, BesideFields, Joined};
 use super::{Outer, Source, escaped, shown, text};
-use crate::json_schema;
+use crate::json_schema::{self, SHAPE, TIME, UUID, in_words, of_type, one_of};
 use crate::problem::{FAULTS_MAX, Problem};
 
-/// An example says more than the name of a standard.
-const TIME: &str = "must be a time such as 2030-01-31T09:30:00Z";
 /// Begins the message about a field of the body with another value than the one outside it; that one's place follows.
 const CONTRADICTS: &str = "contradicts the ";
 /// A name that stands more than once in its object, or a field in several places outside the body.
 const GIVEN_TWICE: &str = "is given twice";
+/// A parameter that is no field of the query string, because the path names it.
+const IN_PATH: &str = "is no parameter: it stands in the path";
+/// A header of a field that the kind of request does not have.
+const NO_HEADER: &str = "this request does not take this header";
 /// Begins a reader's message about such a name.
 const DUPLICATE: &str = "duplicate field `";
 /// An integer that no number of 64 bits holds.
 const TOO_LARGE: &str =
     "must be from -9223372036854775808 to 18446744073709551615; write a larger integer as a text";
-/// An example says more than the name of a form.
-const UUID: &str = "must be a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057";
 /// The form of a map in a query string.
 const PAIRS: &str = "must be name:value pairs, separated by commas";
 /// Longest message of another reader that is handed on, in bytes: it may repeat what the caller sent.
 const FOREIGN_BYTES_MAX: usize = 200;
-/// The message of a fault without a more exact one.
-const SHAPE: &str = "does not have the expected shape";
 
 /// The schema of a request, compiled once, and the document it was compiled from.
 struct Schema {
@@ -95,17 +93,18 @@ where
     for pointer in &document.given_twice {
         found.add_unshown(pointer, GIVEN_TWICE);
     }
+    let schema = schema_of::<T, B>();
     for (index, field) in outer.iter().enumerate() {
-        let pointer = format!("/{}", escaped(&field.name));
-        if outer[..index].iter().any(|before| before.name == field.name) {
-            found.add(&pointer, GIVEN_TWICE);
-        }
-        if fields.get(&*field.name).is_some_and(|value| !joined::repeats(value, &field.text)) {
-            found.add_contradiction(&pointer);
-        }
+        found.add_misplaced(field, &outer[..index], declares::<T, B>(&field.name));
     }
-    if let Some(schema) = schema_of::<T, B>() {
-        let joined = found.joined(fields, &schema.document);
+    // Of several fields of one name, the first is read.
+    let is_read = |(index, field): &(usize, &Outer<'_>)| {
+        field.fault.is_none() && outer[..*index].iter().all(|before| before.name != field.name)
+    };
+    let read: Vec<_> = outer.iter().enumerate().filter(is_read).map(|(_, field)| field.clone()).collect();
+    if let Some(schema) = schema {
+        found.add_repeated(&read, &fields, &schema.document);
+        let joined = found.joined(&read, fields, &schema.document);
         for error in schema.validator.iter_errors(&joined) {
             found.add_invalid(&error, &schema.document);
         }
@@ -118,12 +117,25 @@ where
             found.add_unshown(pointer, TOO_LARGE);
         }
     }
-    if let Some((pointer, message)) = own_fault::<T, B>(outer, body, known) {
+    if let Some((pointer, message)) = own_fault::<T, B>(&read, body, known) {
         found.add_own(&pointer, &message);
     } else if let (Some(error), true) = (error, found.faults.is_empty()) {
         found.add("", in_plain_words(&without_place(error)));
     }
     found.into_problem()
+}
+
+/// The fields of a request that was read, which repeat one outside the body in another type: a text in the place of a number.
+pub(super) fn of_repeated<T, B>(outer: &[Outer<'_>], body: &[u8]) -> Result<(), Problem>
+where
+    T: JsonSchema + 'static,
+    B: Beside,
+{
+    let mut found = Found { outer, faults: Vec::new(), cut: HashSet::new() };
+    if let (Some(schema), Ok(Value::Object(fields))) = (schema_of::<T, B>(), serde_json::from_slice(body)) {
+        found.add_repeated(outer, &fields, &schema.document);
+    }
+    if found.faults.is_empty() { Ok(()) } else { Err(found.into_problem()) }
 }
 
 /// The fault that stopped the reading, by the reader's own account.
@@ -177,8 +189,8 @@ struct Found<'a> {
 
 impl Found<'_> {
     /// The request as one object, with the text of outer fields turned into what the schema wants where it can be.
-    fn joined(&mut self, mut fields: Map<String, Value>, document: &Value) -> Value {
-        for outer in self.outer {
+    fn joined(&mut self, read: &[Outer<'_>], mut fields: Map<String, Value>, document: &Value) -> Value {
+        for outer in read {
             let schema = &document["properties"][&*outer.name];
             if kind_of(document, schema) == Some("object") {
                 for name in text::names_given_twice(&outer.text) {
@@ -198,13 +210,16 @@ impl Found<'_> {
                 for name in unexpected {
                     let is_header =
                         pointer.is_empty() && matches!(self.source(name), Some(Source::Header(_)));
-                    let what =
-                        if is_header { "this request does not take this header" } else { "unknown field" };
+                    let what = if is_header { NO_HEADER } else { "unknown field" };
                     self.add(&format!("{pointer}/{}", escaped(name)), what);
                 }
             }
             Kind::Required { property } => {
                 let name = property.as_str().unwrap_or_default();
+                let is_unreadable = |outer: &Outer<'_>| outer.name == name && outer.fault.is_some();
+                if pointer.is_empty() && self.outer.iter().any(is_unreadable) {
+                    return;
+                }
                 self.add(&format!("{pointer}/{}", escaped(name)), format!("{name} is required"));
             }
             Kind::AnyOf { context } | Kind::OneOfNotValid { context } if words_of(context).is_some() => {
@@ -214,10 +229,10 @@ impl Found<'_> {
                 Some(errors) => errors.iter().for_each(|error| self.add_invalid(error, document)),
                 None => self.add(&pointer, SHAPE),
             },
-            Kind::Enum { .. } => self.add_choice(&pointer, invalid(error.kind(), "")),
+            Kind::Enum { .. } => self.add_choice(&pointer, in_words(error)),
             Kind::Pattern { .. } => self.add(&pointer, of_form(error, document)),
-            kind => {
-                let message = invalid(kind, &error.masked().to_string());
+            _ => {
+                let message = in_words(error);
                 let is_map_as_text = message == of_type("object") && self.shown(&pointer).starts_with('?');
                 self.add(&pointer, if is_map_as_text { PAIRS.to_owned() } else { message });
             }
@@ -262,14 +277,44 @@ impl Found<'_> {
         self.outer.iter().find(|outer| outer.name == name).map(|outer| outer.source)
     }
 
+    /// Adds what is wrong with a field outside the body by itself, and beside those `before` it.
+    fn add_misplaced(&mut self, field: &Outer<'_>, before: &[Outer<'_>], is_declared: bool) {
+        let place = field.place();
+        if let Some(fault) = field.fault {
+            let is_header = matches!(field.source, Source::Header(_));
+            return self.add_unshown(&place, if is_header && !is_declared { NO_HEADER } else { fault });
+        }
+        let before: Vec<_> = before.iter().filter(|before| before.name == field.name).collect();
+        let Some(first) = before.first() else { return };
+        if first.source == Source::Path {
+            self.add_unshown(&place, IN_PATH);
+        } else if before.iter().any(|before| before.source == field.source) {
+            self.add_unshown(&place, GIVEN_TWICE);
+        } else if !field.repeats(first) {
+            self.add_unshown(&place, format!("{CONTRADICTS}{}", first.source));
+        }
+    }
+
+    /// Adds the fields of the body that contradict one outside it, or repeat it in another type. They are named where they
+    /// stand in the body.
+    fn add_repeated(&mut self, outer: &[Outer<'_>], fields: &Map<String, Value>, document: &Value) {
+        for field in outer {
+            let pointer = format!("/{}", escaped(&field.name));
+            let kind = kind_of(document, &document["properties"][&*field.name]);
+            let Some(value) = fields.get(&*field.name) else { continue };
+            if !joined::repeats(value, &field.text) {
+                self.add_contradiction(&pointer);
+            } else if let (true, Some(kind @ ("integer" | "number" | "boolean"))) = (value.is_string(), kind)
+            {
+                self.add_unshown(&pointer, of_type(kind));
+            }
+        }
+    }
+
     /// Adds that a field of the body contradicts the one outside it. It is named where it stands in the body.
     fn add_contradiction(&mut self, pointer: &str) {
-        let place = match self.source(pointer.trim_start_matches('/')) {
-            Some(Source::Header(name)) => format!("header {name}"),
-            Some(Source::Query) => "query string".to_owned(),
-            Some(Source::Path) | None => "path".to_owned(),
-        };
-        self.add_unshown(pointer, format!("{CONTRADICTS}{place}"));
+        let source = self.source(pointer.trim_start_matches('/')).unwrap_or(Source::Path);
+        self.add_unshown(pointer, format!("{CONTRADICTS}{source}"));
     }
 
     fn add(&mut self, pointer: &str, message: impl Into<String>) {
@@ -330,55 +375,12 @@ fn closest<'a>(
     deep.or_else(|| context.iter().find(|branch| !branch.is_empty())).map(Vec::as_slice)
 }
 
-/// A fault of a schema in plain words.
-fn invalid(kind: &Kind, otherwise: &str) -> String {
-    match kind {
-        Kind::Type { kind } => match kind {
-            jsonschema::error::TypeKind::Single(kind) => of_type(&kind.to_string()).to_owned(),
-            jsonschema::error::TypeKind::Multiple(kinds) => {
-                let kind = kinds.iter().map(|kind| kind.to_string()).find(|kind| kind != "null");
-                of_type(&kind.unwrap_or_default()).to_owned()
-            }
-        },
-        Kind::Enum { options } => {
-            let words = options.as_array().map(Vec::as_slice).unwrap_or_default();
-            one_of(words.iter().filter_map(Value::as_str))
-        }
-        Kind::Format { format } if format == "uuid" => UUID.to_owned(),
-        Kind::Format { format } if format == "date-time" => TIME.to_owned(),
-        Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
-        Kind::MinLength { limit } => format!("must have at least {limit} characters"),
-        Kind::MaxItems { limit } => format!("must have at most {limit} items"),
-        Kind::MinItems { limit } => format!("must have at least {limit} items"),
-        Kind::MaxProperties { limit } => format!("must have at most {limit} entries"),
-        Kind::Minimum { limit } => format!("must be {limit} or more"),
-        Kind::Maximum { limit } => format!("must be {limit} or less"),
-        _ => otherwise.to_owned(),
-    }
-}
-
 /// A text of another form than the one its schema gives an example of.
 fn of_form(error: &ValidationError<'_>, document: &Value) -> String {
     let schema = error.schema_path().to_string();
     let schema = schema.strip_suffix("/pattern").and_then(|schema| document.pointer(schema));
     let example = schema.and_then(|schema| schema["examples"][0].as_str());
     example.map_or_else(|| SHAPE.to_owned(), |example| format!("must have a form such as {example}"))
-}
-
-fn of_type(kind: &str) -> &'static str {
-    match kind {
-        "integer" => "must be a whole number",
-        "number" => "must be a number",
-        "string" => "must be a text",
-        "boolean" => "must be true or false",
-        "array" => "must be a list",
-        "object" => "must be an object",
-        _ => SHAPE,
-    }
-}
-
-fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
-    format!("must be one of {}", words.collect::<Vec<_>>().join(", "))
 }
 
 /// The text as the JSON value its schema wants; as a text when it cannot be one.

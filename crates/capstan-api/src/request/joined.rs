@@ -1,6 +1,8 @@
 //! The fields outside the body and those in it, as one object.
 
+use std::cell::Cell;
 use std::fmt;
+use std::rc::Rc;
 
 use serde::de::value::{BorrowedStrDeserializer, CowStrDeserializer, MapDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
@@ -59,7 +61,16 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for JoinedVisitor<'_, 'de, V> {
         let names = beside.names;
         let is_own = |outer: &&Outer<'de>| !names.contains(&&*outer.name);
         let outer = outer.iter().filter(is_own).collect();
-        visitor.visit_map(Fields { outer, next_outer: 0, value: None, known, beside: Some(beside), body })
+        let doubts = beside.doubts();
+        visitor.visit_map(Fields {
+            outer,
+            next_outer: 0,
+            value: None,
+            known,
+            beside: Some(beside),
+            doubts,
+            body,
+        })
     }
 }
 
@@ -68,12 +79,19 @@ pub(super) struct BesideFields<'de> {
     names: &'static [&'static str],
     outer: Vec<&'de Outer<'de>>,
     met: Vec<(String, Value)>,
+    doubts: Rc<Cell<bool>>,
 }
 
 impl<'de> BesideFields<'de> {
     pub(super) fn new(outer: &'de [Outer<'de>], names: &'static [&'static str]) -> Self {
         let outer = outer.iter().filter(|outer| names.contains(&&*outer.name)).collect();
-        Self { names, outer, met: Vec::new() }
+        Self { names, outer, met: Vec::new(), doubts: Rc::default() }
+    }
+
+    /// True once the body has repeated a number or a flag outside it as a text: only the schema tells whether a text may
+    /// stand there.
+    pub(super) fn doubts(&self) -> Rc<Cell<bool>> {
+        Rc::clone(&self.doubts)
     }
 }
 
@@ -88,6 +106,7 @@ impl<'de> Deserializer<'de> for BesideFields<'de> {
             value: None,
             known: &[],
             beside: None,
+            doubts: self.doubts,
             body,
         })
     }
@@ -105,6 +124,7 @@ struct Fields<'a, 'de, A> {
     value: Option<&'de str>,
     known: &'static [&'static str],
     beside: Option<&'a mut BesideFields<'de>>,
+    doubts: Rc<Cell<bool>>,
     body: A,
 }
 
@@ -129,6 +149,10 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, 'de, A> {
                 if !repeats(&repeated, &outer.text) {
                     return Err(A::Error::custom(format_args!("{CONTRADICTS}{name}`")));
                 }
+                let may_be_no_text = || outer.text.parse::<Value>().is_ok();
+                if repeated.is_string() && may_be_no_text() {
+                    self.doubts.set(true);
+                }
             } else {
                 return seed.deserialize(CowStrDeserializer::new(name)).map(Some);
             }
@@ -144,13 +168,16 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Fields<'_, 'de, A> {
     }
 }
 
+/// True when two texts outside the body say the same. A UUID is the same in any case.
+pub(super) fn says(one: &str, other: &str) -> bool {
+    let id = |text: &str| text.parse::<Hyphenated>().ok();
+    one == other || id(one).is_some_and(|one| id(other) == Some(one))
+}
+
 /// True when a value of the body says the same as the text outside it. A UUID is the same in any case.
 pub(super) fn repeats(value: &Value, text: &str) -> bool {
     match value {
-        Value::String(value) => {
-            let id = |text: &str| text.parse::<Hyphenated>().ok();
-            value == text || id(value).is_some_and(|value| id(text) == Some(value))
-        }
+        Value::String(value) => says(value, text),
         Value::Bool(value) => text::flag(text) == Some(*value),
         Value::Number(_) => text.parse::<Value>().is_ok_and(|outer| outer == *value),
         Value::Null | Value::Array(_) | Value::Object(_) => false,

@@ -73,10 +73,7 @@ struct ListOrders {
 const ID: &str = "018f0000-0000-7000-8000-00000000000a";
 
 fn outer(fields: &[(&'static str, &'static str, Source)]) -> Vec<Outer<'static>> {
-    fields
-        .iter()
-        .map(|&(name, text, source)| Outer { name: name.into(), text: text.into(), source })
-        .collect()
+    fields.iter().map(|&(name, text, source)| Outer::new(name, text, source)).collect()
 }
 
 fn of_path() -> Vec<Outer<'static>> {
@@ -336,7 +333,66 @@ fn a_text_in_another_case_contradicts_and_an_id_or_another_form_of_a_flag_does_n
 #[test]
 fn a_field_of_the_path_given_twice_is_a_fault_and_no_missing_entity() {
     let fields = outer(&[("task_id", ID, Source::Path), ("task_id", ID, Source::Query)]);
-    assert_eq!(faults(&fields, r#"{"name":"a"}"#), [("/task_id".to_owned(), "is given twice".to_owned())]);
+    let told = [("?task_id".to_owned(), "is no parameter: it stands in the path".to_owned())];
+    assert_eq!(faults(&fields, r#"{"name":"a"}"#), told);
+    for text in ["", "7"] {
+        let fields = outer(&[("task_id", ID, Source::Path), ("task_id", text, Source::Query)]);
+        assert_eq!(faults(&fields, r#"{"name":"a"}"#), told, "{text:?}");
+    }
+}
+
+#[test]
+fn what_has_no_readable_text_is_told_with_all_other_faults() {
+    let mut fields = of_path();
+    fields.push(Outer::unreadable("limit", Source::Query, "has no value"));
+    fields.push(Outer::unreadable("no_such", Source::Query, "has no value"));
+    fields.push(Outer::unreadable("epoch", Source::Header("Capstan-Epoch"), "is not UTF-8"));
+    fields.push(Outer::new("urgent", "maybe", Source::Query));
+    let mut found = pointers(&fields, r#"{"name":7}"#);
+    found.sort_unstable();
+    assert_eq!(found, ["/name", "?limit", "?no_such", "?urgent", "Capstan-Epoch"]);
+    let header = [Outer::unreadable("name", Source::Header("Name"), "is not UTF-8")];
+    assert_eq!(
+        faults(&header, &format!(r#"{{"task_id":"{ID}"}}"#)),
+        [("Name".into(), "is not UTF-8".into())]
+    );
+    let refused = read::<Unconditional, Unconditional>(&header, b"").unwrap_err();
+    assert_eq!(&*refused.errors[0].message, "this request does not take this header");
+}
+
+#[test]
+fn a_field_may_be_repeated_in_another_place_and_not_in_the_same() {
+    let (query, header) = (Source::Query, Source::Header("Capstan-Epoch"));
+    let other = Source::Header("Other-Epoch");
+    let read = |list: &[(&'static str, Source)], body: &str| {
+        let mut fields = of_path();
+        fields.extend(list.iter().map(|(text, source)| Outer::new("epoch", *text, *source)));
+        read::<Order, Key>(&fields, body.as_bytes()).map(|(_, key)| key.epoch).map_err(|problem| {
+            problem.errors.into_iter().map(|fault| (fault.pointer, fault.message)).collect::<Vec<_>>()
+        })
+    };
+    let plain = r#"{"name":"a"}"#;
+    for list in
+        [&[("3", query), ("3", header)][..], &[("3", header), ("3", other)], &[("", query), ("3", header)]]
+    {
+        assert_eq!(read(list, plain), Ok(Some(3)), "{list:?}");
+        assert_eq!(read(list, r#"{"name":"a","epoch":3}"#), Ok(Some(3)), "{list:?}");
+    }
+    let told = |place: &str, message: &str| Err(vec![(place.to_owned(), message.to_owned())]);
+    for twice in [query, header] {
+        let place = if twice == query { "?epoch" } else { "Capstan-Epoch" };
+        assert_eq!(read(&[("3", twice), ("3", twice)], plain), told(place, "is given twice"));
+    }
+    let contradicts = told("Capstan-Epoch", "contradicts the query string");
+    assert_eq!(read(&[("3", query), ("4", header)], plain), contradicts);
+    assert_eq!(
+        read(&[("3", header)], r#"{"name":"a","epoch":"3"}"#),
+        told("/epoch", "must be a whole number")
+    );
+    // A text may look like a number.
+    let fields = outer(&[("task_id", ID, Source::Path), ("idempotency_key", "3", header)]);
+    let (_, key) = super::read::<Order, Key>(&fields, br#"{"name":"a","idempotency_key":"3"}"#).unwrap();
+    assert_eq!(key.idempotency_key.as_deref(), Some("3"));
 }
 
 #[test]

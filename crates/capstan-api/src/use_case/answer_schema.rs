@@ -19,7 +19,11 @@ use crate::problem::Problem;
 const FAULTS_MAX: usize = 50;
 
 fn validator(schema: &Value) -> Result<Validator, String> {
-    json_schema::options().build(schema).map_err(|error| error.to_string())
+    json_schema::options().build(schema).map_err(|error| {
+        let place = error.instance_path().to_string();
+        let what = json_schema::in_words(&error);
+        if place.is_empty() { what } else { format!("{place} {what}") }
+    })
 }
 
 /// The waiting inputs of a task that satisfy the schema of a question, or the fault of the schema; `field` of the call holds
@@ -28,7 +32,7 @@ pub(crate) fn fitting(field: &str, asked: &OpenBlocker, task: Option<&Task>) -> 
     let Some(schema) = &asked.answer_schema else { return Ok(Vec::new()) };
     let validator = validator(schema).map_err(|why| Fault {
         pointer: format!("{field}/answer_schema"),
-        message: format!("must be a JSON Schema: {why}"),
+        message: format!("is not a JSON Schema: {why}"),
     })?;
     let fits = |input: &&Input| faults(&validator, &input.answers, &input.message).is_empty();
     let waiting = task.into_iter().flat_map(Task::pending_inputs);
@@ -54,7 +58,7 @@ fn faults(validator: &Validator, answers: &Map<String, Value>, message: &str) ->
     };
     let fault = |error: jsonschema::ValidationError<'_>| Fault {
         pointer: format!("{base}{}", error.instance_path()),
-        message: error.masked().to_string(),
+        message: json_schema::in_words(&error),
     };
     validator.iter_errors(&value).take(FAULTS_MAX).map(fault).collect()
 }
@@ -91,10 +95,14 @@ mod tests {
 
     #[test]
     fn a_schema_that_is_none_or_reaches_outside_is_refused() {
-        for schema in [json!({ "type": 7 }), json!({ "$ref": "http://127.0.0.1:1/schema" })] {
+        for (schema, told) in [
+            (json!({ "type": 7 }), "/type has none of the allowed forms"),
+            (json!({ "$ref": "http://127.0.0.1:1/schema" }), "leads nowhere, or outside the schema"),
+        ] {
             let asked = OpenBlocker { answer_schema: Some(schema), ..OpenBlocker::default() };
             let no = fitting("/blocker", &asked, None).unwrap_err();
             assert_eq!(no.pointer, "/blocker/answer_schema");
+            assert!(no.message.ends_with(told), "{}", no.message);
         }
     }
 }

@@ -139,6 +139,7 @@ async fn one(
             name: "idempotency_key".into(),
             text: key.into(),
             source: Source::Header("Idempotency-Key"),
+            fault: None,
         });
         let reply = commands::execute_given(
             app,

@@ -59,8 +59,7 @@ async fn run<C: Execute>(
 ) -> Result<Reply, Problem> {
     let mut outer = Cow::Borrowed(outer);
     let workspace = if C::NEW_WORKSPACE.is_some() {
-        let (name, text) = ("workspace".into(), workspace.into());
-        outer.to_mut().push(Outer { name, text, source: Source::Path });
+        outer.to_mut().push(Outer::new("workspace", workspace, Source::Path));
         resolve::new_workspace(workspace)?
     } else {
         resolve::workspace(app, workspace).await?

@@ -45,6 +45,32 @@ async fn a_condition_holds_wherever_it_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_field_may_be_repeated_in_another_place_over_http_and_nats_alike() {
+    let api = Api::start().await;
+    let delete = async |version: &str, header: &[&str]| {
+        let path = format!("/v1/workspaces/dev/agents/demo?expected_version={version}");
+        let request = api.request("DELETE", &path);
+        let request = header.iter().fold(request, |request, text| request.header("If-Match", *text));
+        let over_http = api.send(request).await;
+        let headers: Vec<_> = header.iter().map(|text| ("If-Match", *text)).collect();
+        let version: u64 = version.parse().unwrap();
+        let body = json!({ "agent_id": "demo", "expected_version": version });
+        let on_bus = json_of(&ask_with(&api, "delete-agent", &headers, body).await.payload);
+        assert_eq!(on_bus["code"], over_http.body["code"], "{on_bus}");
+        (over_http.body, on_bus)
+    };
+    let (over_http, _) = delete("9", &["\"9\""]).await;
+    assert_eq!(over_http["code"], "version_mismatch");
+    let (over_http, on_bus) = delete("9", &["\"8\""]).await;
+    assert_eq!((pointers(&over_http), pointers(&on_bus)), (vec!["If-Match"], vec!["/expected_version"]));
+    let (over_http, on_bus) = delete("9", &["\"9\"", "\"9\""]).await;
+    for twice in [over_http, on_bus] {
+        let told = json!([{ "pointer": "If-Match", "message": "is given twice" }]);
+        assert_eq!(twice["errors"], told);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn faults_of_headers_are_told_with_all_others_on_both_ways() {
     let api = Api::start().await;
     let headers = [("If-Match", "\"x\""), ("Capstan-Command-Id", "7"), ("Idempotency-Key", "k")];
@@ -143,6 +169,8 @@ async fn no_option_of_a_request_is_ignored() {
         (format!("{tasks}?colour"), "?colour"),
         (format!("{tasks}?colour="), "?colour"),
         (format!("{tasks}?limit=1&count"), "?count"),
+        (format!("{tasks}/{ID}?task_id="), "?task_id"),
+        (format!("{tasks}/{ID}?task_id={ID}"), "?task_id"),
         (format!("{tasks}?min_position={head}&wait_ms=30001"), "?wait_ms"),
         (format!("{stream}?types=task-exploded"), "?types/0"),
         (format!("{stream}?snapshot=1&after=0"), "?snapshot"),
@@ -151,6 +179,10 @@ async fn no_option_of_a_request_is_ignored() {
     ] {
         assert_eq!(refused(&api.get(&path).await), [pointer], "{path}");
     }
+    let several = api.get(&format!("{tasks}?yy&limit=x&colour=red&%C3%BC")).await;
+    assert_eq!(refused(&several), ["?colour", "?limit", "?yy", "?ü"]);
+    let several = api.post("/v1/workspaces/dev/tasks?a=1&b", json!({})).await;
+    assert_eq!(refused(&several), ["?a", "?b"]);
     api.get(&format!("{tasks}?label=&q=%20&count=")).await.expect(200);
     api.task("x").await;
     let path = format!("{stream}?after={}", api.head().await);

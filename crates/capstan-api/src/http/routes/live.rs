@@ -292,11 +292,8 @@ mod tests {
 
     /// The places of the faults of these parameters and this header `Last-Event-ID`.
     fn refused(parameters: &[(&'static str, &'static str)], last: Option<&'static str>) -> Vec<String> {
-        let outer = |(name, text, source): (&'static str, &'static str, Source)| Outer {
-            name: name.into(),
-            text: text.into(),
-            source,
-        };
+        let outer =
+            |(name, text, source): (&'static str, &'static str, Source)| Outer::new(name, text, source);
         let last = last.map(|text| ("last_event_id", text, Source::Header("Last-Event-ID")));
         let parameters = parameters.iter().map(|(name, text)| (*name, *text, Source::Query));
         let fields: Vec<_> = parameters.chain(last).map(outer).collect();
