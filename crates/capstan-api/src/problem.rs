@@ -26,6 +26,8 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 pub(crate) const FAULTS_MAX: usize = 50;
 /// Longest pointer and longest message of a fault, in bytes: both may repeat what the caller sent.
 const FAULT_BYTES_MAX: usize = 500;
+/// Longest word that is left out whole where a text is cut, in bytes.
+const WORD_BYTES_MAX: usize = 64;
 
 /// A rejection or a failure, as the caller sees it.
 #[derive(Clone, Debug)]
@@ -159,7 +161,10 @@ impl Problem {
 /// Cuts a text that is too long to be sent back.
 fn cut(text: &mut String) {
     if text.len() > FAULT_BYTES_MAX {
-        text.truncate(text.floor_char_boundary(FAULT_BYTES_MAX));
+        let end = text.floor_char_boundary(FAULT_BYTES_MAX);
+        // A long word, such as a pointer, is cut where it must be; otherwise no word is.
+        let end = text[..end].rfind(' ').filter(|blank| end - blank < WORD_BYTES_MAX).unwrap_or(end);
+        text.truncate(end);
         text.push('…');
     }
 }
@@ -206,5 +211,20 @@ impl ProblemDocument<'_> {
     /// The document as JSON.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a problem document is plain data")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_words_and_a_long_word_where_it_must_be() {
+        let words = Problem::invalid_field("/a", "accept-agent-command ".repeat(100));
+        let message = &words.errors[0].message;
+        assert!(message.len() <= FAULT_BYTES_MAX + '…'.len_utf8(), "{message}");
+        assert!(message.ends_with(" accept-agent-command…"), "{message}");
+        let word = Problem::invalid_field("/a", format!("is {}", "ä".repeat(1000)));
+        assert!(word.errors[0].message.len() > FAULT_BYTES_MAX - 4, "{}", word.errors[0].message);
     }
 }

@@ -21,9 +21,13 @@ pub trait Beside: DeserializeOwned + JsonSchema + Send + 'static {
     /// Their names.
     const NAMES: &'static [&'static str];
 
-    /// The position the read models must have reached before the request is answered, and the longest wait for it in
-    /// milliseconds.
-    fn min_position(&self) -> Option<(Position, Option<u32>)> {
+    /// The position the read models must have reached before the request is answered.
+    fn min_position(&self) -> Option<Position> {
+        None
+    }
+
+    /// The longest wait for the position, in milliseconds.
+    fn wait_ms(&self) -> Option<u32> {
         None
     }
 }

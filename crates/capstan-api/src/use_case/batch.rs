@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use capstan_contract::command::{AcceptAgentCommand, BatchConditions, COMMAND_NAMES};
+use capstan_contract::command::{AcceptAgentCommand, BatchConditions, IdempotencyKey};
 use capstan_contract::request::Request;
+use capstan_domain::id::derived;
 use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 use serde_json::Value;
@@ -112,9 +113,9 @@ pub(crate) async fn execute(
                 stretch.push(next);
             }
         }
-        let under_way = stretch.into_iter().map(|(index, item)| {
-            one(app, workspace, key.map(|key| format!("{key}/{index}")), item, call, may)
-        });
+        let under_way = stretch
+            .into_iter()
+            .map(|(index, item)| one(app, workspace, key.map(|key| key_at(key, index)), item, call, may));
         let done: Vec<Value> = stream::iter(under_way).buffered(CONCURRENCY).collect().await;
         answers.extend(done);
     }
@@ -135,12 +136,8 @@ async fn one(
             head.name.ok_or_else(|| Problem::invalid_field("/type", of_no_type("type is required")))?;
         may(&name)?;
         // The key of the batch, with the place, is the key of each command without its own key.
-        let key = key.filter(|_| head.idempotency_key.is_none()).map(|key| Outer {
-            name: "idempotency_key".into(),
-            text: key.into(),
-            source: Source::Header("Idempotency-Key"),
-            fault: None,
-        });
+        let key = key.filter(|_| head.idempotency_key.is_none());
+        let key = key.map(|key| Outer::new("idempotency_key", key, Source::Header("Idempotency-Key")));
         let reply = commands::execute_given(
             app,
             workspace,
@@ -162,9 +159,18 @@ async fn one(
     })
 }
 
+/// The key of the command at this place of a batch. The place makes no key too long: a name is derived from one that it would.
+fn key_at(key: &IdempotencyKey, index: usize) -> String {
+    let whole = format!("{key}/{index}");
+    if whole.len() <= IdempotencyKey::BYTES_MAX {
+        return whole;
+    }
+    derived(&["batch-key", &key.to_string(), &index.to_string()]).to_string()
+}
+
 /// The fault of a `type` that cannot be the wire name of a command.
 fn of_no_type(fault: &str) -> String {
-    format!("{fault}: one of {}", COMMAND_NAMES.join(", "))
+    format!("{fault}: the wire name of a command, such as {}; /schemas lists them", AcceptAgentCommand::NAME)
 }
 
 #[cfg(test)]
@@ -185,7 +191,11 @@ mod tests {
         );
         for (item, pointer, says) in [
             (r#"{ "type": "cancel-task", "type": "archive-task" }"#, "/type", "is given twice"),
-            (r#"{ "type": 5 }"#, "/type", "must be a text: one of accept-agent-command, "),
+            (
+                r#"{ "type": 5 }"#,
+                "/type",
+                "must be a text: the wire name of a command, such as accept-agent-command",
+            ),
             ("7", "", "must be an object: a command"),
             ("[]", "", "must be an object: a command"),
         ] {
@@ -193,6 +203,15 @@ mod tests {
             assert_eq!(fault.pointer, pointer, "{item}");
             assert!(fault.message.contains(says), "{item}: {}", fault.message);
         }
+    }
+
+    #[test]
+    fn every_place_of_a_batch_has_a_key_of_its_own_that_is_one() {
+        assert_eq!(key_at(&"k".parse().unwrap(), 7), "k/7");
+        let longest: IdempotencyKey = "k".repeat(IdempotencyKey::BYTES_MAX).parse().unwrap();
+        let keys: HashSet<_> = (0..ITEMS_MAX).map(|index| key_at(&longest, index)).collect();
+        assert_eq!(keys.len(), ITEMS_MAX);
+        assert!(keys.iter().all(|key| key.parse::<IdempotencyKey>().is_ok()));
     }
 
     #[test]

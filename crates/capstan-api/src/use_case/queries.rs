@@ -34,10 +34,9 @@ pub(crate) async fn run<Q: Answer<P>, P: Sync>(
     json: &[u8],
 ) -> Result<Answered, Problem> {
     let (query, beside) = request::read::<Q, Q::Beside>(outer, json)?;
-    if let Some((position, wait_ms)) = beside.min_position() {
-        let wait_ms = wait_ms.map_or(app.config.wait_ms_default, u64::from);
-        must_wait_at_most(app.config.wait_ms_max, wait_ms)
-            .map_err(|problem| request::located(problem, outer))?;
+    let wait_ms = beside.wait_ms().map_or(app.config.wait_ms_default, u64::from);
+    must_wait_at_most(app.config.wait_ms_max, wait_ms).map_err(|problem| request::located(problem, outer))?;
+    if let Some(position) = beside.min_position() {
         app.wait_for(position, Duration::from_millis(wait_ms)).await?;
     }
     query.answer(app, place, beside).await.map_err(|problem| request::located(problem, outer))

@@ -236,3 +236,18 @@ async fn all_faults_of_shape_are_named_at_once_over_http_in_batches_and_over_nat
         assert_eq!(pointers, expected, "{problem}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_longest_key_of_a_batch_names_each_of_its_commands() {
+    let api = Api::start().await;
+    let accept = json!({ "type": "accept-agent-command", "agent_id": "demo", "message": "x" });
+    let send = async || {
+        let request = api.request("POST", "/v1/workspaces/dev/commands");
+        let request = request.header("idempotency-key", "k".repeat(512));
+        api.send(request.body(json!([accept, accept]).to_string())).await.expect(200)
+    };
+    let (first, again) = (send().await, send().await);
+    assert_eq!((statuses(&first), statuses(&again)), (vec![202, 202], vec![200, 200]), "{first} {again}");
+    assert_ne!(first[0]["task"]["id"], first[1]["task"]["id"]);
+    assert_eq!(first[1]["receipt"]["command_id"], again[1]["receipt"]["command_id"]);
+}

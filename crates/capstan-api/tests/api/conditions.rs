@@ -172,6 +172,7 @@ async fn no_option_of_a_request_is_ignored() {
         (format!("{tasks}/{ID}?task_id="), "?task_id"),
         (format!("{tasks}/{ID}?task_id={ID}"), "?task_id"),
         (format!("{tasks}?min_position={head}&wait_ms=30001"), "?wait_ms"),
+        (format!("{tasks}?wait_ms=30001"), "?wait_ms"),
         (format!("{stream}?types=task-exploded"), "?types/0"),
         (format!("{stream}?snapshot=1&after=0"), "?snapshot"),
         (format!("{stream}?log_after=7"), "?log_after"),

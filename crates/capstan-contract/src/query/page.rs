@@ -26,8 +26,12 @@ macro_rules! waiting {
                 wait_ms: Option<u32>,
             }
 
-            fn min_position(&self) -> Option<(Position, Option<u32>)> {
-                self.min_position.map(|position| (position, self.wait_ms))
+            fn min_position(&self) -> Option<Position> {
+                self.min_position
+            }
+
+            fn wait_ms(&self) -> Option<u32> {
+                self.wait_ms
             }
         }
     };
