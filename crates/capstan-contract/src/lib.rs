@@ -1,4 +1,4 @@
-//! Bytes ↔ meaning: the wire names, versions and shapes of events, commands, queries and worker answers, and
+//! Bytes ↔ meaning: the wire names, versions and shapes of events, commands, queries, live streams and worker answers, and
 //! the subjects they travel on.
 //!
 //! Current event shapes live with their deciders in the domain; here they get their names ([`catalogue`]),
