@@ -13,6 +13,7 @@
 
 mod frame;
 mod hub;
+mod line;
 mod logs;
 mod merged;
 mod metric;
@@ -24,6 +25,7 @@ mod terminal;
 pub use capstan_contract::stream::{Cursor, Place};
 pub use frame::{CAUGHT_UP, Control, END, EventData, Frame, GAP, GapReason, LOG};
 pub use hub::{LiveConfig, LiveHub};
+pub use line::shown_line;
 pub use merged::Lines;
 pub use metric::ALL as METRICS;
 pub use subscription::Subscription;

@@ -1,22 +1,22 @@
 //! The output of running agents: one tail per workspace, as long as somebody watches.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use capstan_envelope::Workspace;
-use capstan_envelope::redaction::hide_secrets;
 use capstan_eventlog::{Telemetry, TelemetryError, TelemetryLine, TelemetryTail};
 use futures_util::{Stream, stream};
 use serde_json::json;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, broadcast};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::frame::json_bytes;
+use crate::line::shown_line;
 use crate::{Frame, LOG};
 
 /// Pause before the lines are asked for again after a failure.
@@ -302,8 +302,7 @@ fn log_lost(error: &TelemetryError, workspace: &Workspace) {
 
 /// The line with its place and its run in front.
 fn frame_of(line: &TelemetryLine) -> Frame {
-    let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&line.data).unwrap_or_default();
-    hide_secrets(&mut fields);
+    let mut fields = shown_line(&line.data).unwrap_or_default();
     let raw = |value: serde_json::Value| to_raw_value(&value).expect("plain values can always be written");
     fields.insert("event".to_owned(), raw(LOG.into()));
     fields.insert("seq".to_owned(), raw(line.sequence.into()));

@@ -11,6 +11,7 @@ use capstan_domain::task::Task;
 use capstan_envelope::Workspace;
 use capstan_envelope::redaction::hide_secrets;
 use capstan_eventlog::TelemetryLine;
+use capstan_live::shown_line;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -120,7 +121,7 @@ impl LogEntry {
     }
 
     fn new(line: &TelemetryLine) -> Result<Self, serde_json::Error> {
-        let mut entry = Self::kept(&line.data, line.sequence, TaskId(line.task))?;
+        let mut entry = Self::at(shown_line(&line.data)?, line.sequence, TaskId(line.task))?;
         entry.0.insert("run_id".to_owned(), to_raw_value(&line.run)?);
         Ok(entry)
     }
@@ -134,12 +135,17 @@ impl LogEntry {
             "chunk_type": "task_prompt",
             "data": task.accepted.message,
         });
-        Self::kept(line.to_string().as_bytes(), 0, task.id())
+        // A message is text for the agent and is shown as it came, but for one that is nothing but a token.
+        let mut fields = serde_json::from_str(&line.to_string())?;
+        hide_secrets(&mut fields);
+        Self::at(fields, 0, task.id())
     }
 
-    fn kept(data: &[u8], sequence: u64, task_id: TaskId) -> Result<Self, serde_json::Error> {
-        let mut fields: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(data)?;
-        hide_secrets(&mut fields);
+    fn at(
+        mut fields: BTreeMap<String, Box<RawValue>>,
+        sequence: u64,
+        task_id: TaskId,
+    ) -> Result<Self, serde_json::Error> {
         fields.insert("seq".to_owned(), to_raw_value(&sequence)?);
         fields.insert("task_id".to_owned(), to_raw_value(&task_id)?);
         Ok(Self(fields))

@@ -29,8 +29,7 @@ async fn secrets_are_shown_nowhere_and_reach_the_worker_whole() {
     shown.push(api.post("/v1/workspaces/dev/tasks", body).await.expect(200));
     let lease = api.lease(&task).await;
     api.report(&lease, "start", json!({})).await.expect(200);
-    let line =
-        json!([{ "stream": "stdout", "data": "hello", "metadata": { "api_key": SECRET, "a": TOKEN } }]);
+    let line = json!([{ "stream": "stdout", "data": format!("hello password={SECRET} {TOKEN}"), "metadata": { "api_key": SECRET, "a": TOKEN } }]);
     api.report(&lease, "logs", json!({ "lines": line })).await.expect(202);
     let output = json!({ "output_type": "note", "title": "t", "data": { "password": SECRET, "rows": [] } });
     let output = api.report(&lease, "outputs", output).await.expect(201);
