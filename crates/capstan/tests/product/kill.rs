@@ -34,10 +34,8 @@ impl Load {
                     while !stop.load(Ordering::Relaxed) {
                         let answer =
                             http.post(&url).json(&body).timeout(Duration::from_secs(10)).send().await;
-                        let Ok(answer) = answer else {
-                            tokio::time::sleep(Duration::from_millis(20)).await;
-                            continue;
-                        };
+                        // No pause: the load is stopped as soon as its server is killed.
+                        let Ok(answer) = answer else { continue };
                         if answer.status().is_success()
                             && let Ok(answer) = answer.json::<Value>().await
                             && let Some(id) = answer["task"]["id"].as_str()
