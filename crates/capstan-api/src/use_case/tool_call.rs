@@ -31,12 +31,13 @@ const LOOK: Duration = Duration::from_secs(1);
 /// The decision that follows from the state of the gate.
 fn from_gate(gate: &Gate) -> ToolDecision {
     let (decision, reason) = match gate {
-        Gate::Allow(_) => (Decision::Allow, "call it"),
+        Gate::Allow(_) => (Decision::Allow, "the call is allowed"),
         // Only a call that could not be recorded looks so.
-        Gate::Defer => (Decision::Rejected, "the call could not be kept"),
-        Gate::Pending { .. } => {
-            (Decision::Pending, "something is being decided already; do not call, the task waits")
-        }
+        Gate::Defer => (Decision::Rejected, "the call could not be recorded"),
+        Gate::Pending { .. } => (
+            Decision::Pending,
+            "another question or call of the task is not decided yet; do not call, the task waits",
+        ),
         Gate::Refuse(reason) => (Decision::Rejected, *reason),
     };
     let (tool_call_id, blocker_id) = match gate {
@@ -54,7 +55,7 @@ fn from_events(events: &[Event]) -> Option<ToolDecision> {
             decision: Decision::Deferred,
             tool_call_id: Some(kept.tool_call_id),
             blocker_id: None,
-            reason: "a person is asked; do not call, the task waits".to_owned(),
+            reason: "a person must approve the call first; do not call, the task waits".to_owned(),
         }),
         _ => None,
     })

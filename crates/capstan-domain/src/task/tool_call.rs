@@ -16,6 +16,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::Faults;
 use crate::canonical;
 use crate::id::{BlockerId, InputId, OutputId, ToolCallId};
 use crate::task::command::{EndToolCall, StartToolCall, ToolCheck};
@@ -66,10 +67,10 @@ pub fn gate(task: &Task, check: &ToolCheck, at: DateTime<Utc>) -> Result<Gate, R
     task.fenced(&check.attempt_id)?;
     let command = &check.command;
     let tool = command.tool.trim();
-    if tool.is_empty() || tool.len() > TOOL_BYTES_MAX {
-        let message = format!("tool is required, at most {TOOL_BYTES_MAX} bytes long");
-        return Err(Rejection::invalid("/tool", &message));
-    }
+    let mut faults = Faults::default();
+    let is_short = faults.required("/tool", tool).len() <= TOOL_BYTES_MAX;
+    faults.require(is_short, "/tool", format_args!("must be at most {TOOL_BYTES_MAX} bytes"));
+    faults.into_result().map_err(Rejection::Invalid)?;
     if command.arguments.to_string().len() > ARGUMENTS_BYTES_MAX {
         return Err(Rejection::TooLarge { field: "arguments", limit_bytes: ARGUMENTS_BYTES_MAX });
     }
@@ -97,7 +98,7 @@ pub fn gate(task: &Task, check: &ToolCheck, at: DateTime<Utc>) -> Result<Gate, R
         return Ok(Gate::Pending { tool_call_id: Some(call.deferred.tool_call_id), blocker_id });
     }
     if known().any(is_rejected) {
-        return Ok(Gate::Refuse("this call was rejected; do not try it again"));
+        return Ok(Gate::Refuse("a person rejected this call; do not repeat it"));
     }
     let executing = task.executing_call().map(|call| call.deferred.tool_call_id);
     if blocker_id.is_some() || executing.is_some() || task.state != TaskState::Running {
@@ -175,12 +176,12 @@ pub(super) fn start(
 ) -> Result<Vec<Event>, Rejection> {
     let call = task.tool_calls.get(&command.tool_call_id).ok_or(Rejection::PartNotFound("tool call"))?;
     let refused = |why: &'static str| Rejection::IllegalTransition {
-        what: "execution",
+        what: "executing",
         subject: "tool call",
         state: why.into(),
     };
     if task.state.is_terminal() {
-        return Err(refused("on a task that is over"));
+        return Err(refused("part of a task that is over"));
     }
     let (executor, expected) = match &call.state {
         ToolCallState::Approved { executor, .. } => (*executor, 1),
@@ -194,9 +195,9 @@ pub(super) fn start(
         {
             (*executor, try_no.saturating_add(1))
         }
-        ToolCallState::Executing { .. } => return Err(refused("claimed")),
+        ToolCallState::Executing { .. } => return Err(refused("claimed by another try")),
         ToolCallState::Pending | ToolCallState::Rejected { .. } | ToolCallState::PreApproved { .. } => {
-            return Err(refused("not approved for execution"));
+            return Err(refused("not approved, or approved for the agent to repeat"));
         }
     };
     let is_executor = match executor {
@@ -204,7 +205,7 @@ pub(super) fn start(
         ToolExecutor::Worker => command.worker_id.is_some(),
     };
     if command.try_no != expected || expected > TRIES_MAX || !is_executor {
-        return Err(refused("not available"));
+        return Err(refused("open for another try or another executor"));
     }
     Ok(vec![Event::ToolExecutionStarted(ToolExecutionStarted {
         tool_call_id: command.tool_call_id,
@@ -228,9 +229,9 @@ pub(super) fn end(task: &Task, command: &EndToolCall, at: DateTime<Utc>) -> Resu
     };
     if !is_claimed {
         return Err(Rejection::IllegalTransition {
-            what: "a report",
+            what: "reporting a result",
             subject: "tool call",
-            state: "claimed by another try".into(),
+            state: "not claimed by this try".into(),
         });
     }
     let kept = |text: &str| cut(text, TEXT_BYTES_MAX).to_owned();

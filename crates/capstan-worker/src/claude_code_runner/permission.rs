@@ -35,13 +35,13 @@ pub(super) fn answer(call: &ToolCall, answer: &ToolDecision) -> Vec<u8> {
     let response = match answer.decision {
         Decision::Allow => json!({ "behavior": "allow", "updatedInput": call.question.arguments }),
         Decision::Deferred => deny(
-            "Not now: a person is asked whether this may be done. Do not try it again or another way; end your turn. You \
-             will be told what was decided."
+            "Not now: a person must approve this first. Do not try it again or in another way; end your turn. You will be \
+             told the decision."
                 .to_owned(),
         ),
         Decision::Pending => deny(
-            "Not now: something else is being decided already. Do not try it again or another way; end your turn. You \
-             will be told how to go on."
+            "Not now: another question or call is not decided yet. Do not try it again or in another way; end your turn. \
+             You will be told how to continue."
                 .to_owned(),
         ),
         Decision::Rejected => deny(format!("Not allowed: {}", answer.reason)),

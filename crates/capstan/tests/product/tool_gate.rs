@@ -87,7 +87,7 @@ async fn a_rejected_call_is_refused_with_the_reason_and_never_carried_out() -> a
     say(&product, id, json!({ "action": "reject" })).await?;
     product.task_in(id, "done").await?;
     let heard = outputs(&product, id).await?;
-    assert!(heard.contains("decision rejected: this call was rejected"), "{heard}");
+    assert!(heard.contains("decision rejected: a person rejected this call"), "{heard}");
     assert!(!file.exists());
     Ok(())
 }
