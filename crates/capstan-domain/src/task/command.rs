@@ -40,10 +40,31 @@ use chrono::{DateTime, Utc};
 use crate::Requested;
 use crate::id::{AttemptId, InputId, OutputId};
 
-/// A request to a task: a command and the facts beside it.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "each variant is documented at its struct")]
-pub enum Command {
+/// Declares the commands of a task, and their names for those that must know of each.
+macro_rules! commands {
+    ($($name:ident $holds:tt,)*) => {
+        /// A request to a task: a command and the facts beside it.
+        #[derive(Clone, Debug, PartialEq)]
+        #[expect(missing_docs, reason = "each variant is documented at its struct")]
+        pub enum Command {
+            $($name $holds,)*
+        }
+
+        impl Command {
+            /// The names of all commands.
+            pub const NAMES: &'static [&'static str] = &[$(stringify!($name),)*];
+
+            /// The name of the command, one of [`Self::NAMES`].
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name { .. } => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
     Accept(Box<Accept>),
     SubmitInput(SubmitInput),
     Cancel { command: CancelTask, grace_ms: i64 },
@@ -84,6 +105,49 @@ pub enum Command {
 }
 
 impl Command {
+    /// The attempt whose lease the command needs: that of a worker's report, and that of the engine about a lease.
+    pub fn attempt_id(&self) -> Option<&AttemptId> {
+        match self {
+            Self::Start { attempt_id }
+            | Self::Return { attempt_id, .. }
+            | Self::ClaimInput { attempt_id }
+            | Self::AckInput { attempt_id, .. }
+            | Self::DeferInput { attempt_id, .. }
+            | Self::RecordUsage { attempt_id, .. }
+            | Self::Finish { attempt_id, .. }
+            | Self::OpenBlocker { attempt_id, .. } => Some(attempt_id),
+            Self::ExpireLease(command) => Some(&command.attempt_id),
+            Self::ReleaseAttempt(command) => Some(&command.attempt_id),
+            Self::TimeOutAttempt(command) => Some(&command.attempt_id),
+            Self::CheckToolCall(command) => Some(&command.attempt_id),
+            Self::ProduceOutput { attempt_id, .. }
+            | Self::AppendOutputRows { attempt_id, .. }
+            | Self::FinalizeOutput { attempt_id, .. } => attempt_id.as_ref(),
+            Self::Accept(_)
+            | Self::SubmitInput(_)
+            | Self::Cancel { .. }
+            | Self::CancelRun { .. }
+            | Self::Retry { .. }
+            | Self::Archive { .. }
+            | Self::Unarchive(_)
+            | Self::Update { .. }
+            | Self::ChildEnded(_)
+            | Self::ParentHeard(_)
+            | Self::FireWatch(_)
+            | Self::Wake(_)
+            | Self::Lease(_)
+            | Self::ExpireBlocker(_)
+            | Self::ExpireQueue(_)
+            | Self::PassDeadline(_)
+            | Self::StartToolCall(_)
+            | Self::EndToolCall(_)
+            | Self::StopForBudget(_)
+            | Self::WarnBudget(_)
+            | Self::LiftBudget(_)
+            | Self::ArchiveOutputs(_) => None,
+        }
+    }
+
     /// The command, received at this time.
     pub fn at(self, at: DateTime<Utc>) -> Requested<Self> {
         Requested { command: self, at }

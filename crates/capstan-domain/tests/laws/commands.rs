@@ -8,7 +8,7 @@ use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{
     Accept, AcceptAgentCommand, AskedDeadline, AskedKind, ChildEnded, Command, DecidedItem, FinishAttempt,
-    Lease, OpenBlocker, ReportedOutcome, SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
+    Lease, OpenBlocker, Parent, ReportedOutcome, SubmitInput, SubmitTaskInput, SubtaskSpec, WakePlan,
 };
 use capstan_domain::task::event::{Approvers, DeadlineDefault, Join, SourceWatch};
 use capstan_domain::task::state::ToolCallState;
@@ -36,7 +36,10 @@ pub(crate) fn accept(birth: &Birth, at: DateTime<Utc>) -> Requested<Command> {
         ..AcceptAgentCommand::default()
     };
     let agent = agent::Created::named("dev", "demo", "Demo", at);
-    Command::Accept(Box::new(Accept::new(task_id(), agent, command))).at(at)
+    let task_id = TaskId(Uuid::from_u128(9));
+    let parent = Parent { task_id, root_task_id: task_id, depth: 0, is_open: true };
+    let parent = birth.has_parent.then_some(parent);
+    Command::Accept(Box::new(Accept { parent, ..Accept::new(self::task_id(), agent, command) })).at(at)
 }
 
 /// The call that may be carried out or is, the number of its last try and when that claim passes.
@@ -103,7 +106,7 @@ pub(crate) fn question(summary: String, a: u8, b: u8, at: DateTime<Utc>) -> Open
         summary,
         kind: is_request.then_some(AskedKind::Approval),
         wait_group_id: (a % 4 == 3).then(|| "g".to_owned()),
-        deadline: (b % 4 == 2).then(|| AskedDeadline {
+        deadline: (b % 4 >= 2).then(|| AskedDeadline {
             at: Some(at + Duration::seconds(i64::from(a) + 1)),
             after_ms: None,
             default: default[usize::from(a % 4)],

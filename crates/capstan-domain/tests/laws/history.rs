@@ -5,8 +5,8 @@ use capstan_domain::Requested;
 use capstan_domain::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId};
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::task::command::{
-    AckInput, AppendOutputRows, ArchiveTask, CancelRun, CancelTask, CheckToolCall, Command, DeferInput,
-    EndToolCall, ExpireBlocker, ExpireLease, ExpireQueue, FinalizeOutput, FireWatch, LiftBudget,
+    AckInput, AppendOutputRows, ArchiveOutputs, ArchiveTask, CancelRun, CancelTask, CheckToolCall, Command,
+    DeferInput, EndToolCall, ExpireBlocker, ExpireLease, ExpireQueue, FinalizeOutput, FireWatch, LiftBudget,
     NewOutputStatus, ParentHeard, PassDeadline, ProduceOutput, RecordUsage, ReleaseAttempt, ReportedOutcome,
     RetryTask, ReturnAttempt, StartToolCall, StopForBudget, SubmitTaskInput, TaskPayload, TimeOutAttempt,
     ToolCheck, UnarchiveTask, UpdateTask, Wake, WarnBudget,
@@ -35,6 +35,7 @@ pub(crate) struct Birth {
     pub(crate) timeout_ms: Option<i64>,
     pub(crate) max_attempts: i64,
     pub(crate) retry_delay_ms: i64,
+    pub(crate) has_parent: bool,
 }
 
 /// The next step; the state gives it its meaning.
@@ -86,6 +87,7 @@ pub(crate) enum Kind {
     StopForBudget,
     WarnBudget,
     LiftBudget,
+    ArchiveOutputs,
 }
 
 /// One decided command.
@@ -108,10 +110,21 @@ pub(crate) fn births() -> impl Strategy<Value = Birth> {
         prop::option::of(0..700_000_i64),
         1..4_i64,
         0..9000_i64,
+        prop::bool::weighted(0.3),
     )
-        .prop_map(|(delay_ms, deadline_s, queue_ttl_ms, timeout_ms, max_attempts, retry_delay_ms)| {
-            Birth { delay_ms, deadline_s, queue_ttl_ms, timeout_ms, max_attempts, retry_delay_ms }
-        })
+        .prop_map(
+            |(delay_ms, deadline_s, queue_ttl_ms, timeout_ms, max_attempts, retry_delay_ms, has_parent)| {
+                Birth {
+                    delay_ms,
+                    deadline_s,
+                    queue_ttl_ms,
+                    timeout_ms,
+                    max_attempts,
+                    retry_delay_ms,
+                    has_parent,
+                }
+            },
+        )
 }
 
 pub(crate) fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -151,7 +164,8 @@ pub(crate) fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => Just(Kind::WarnBudget),
         4 => Just(Kind::LiftBudget),
         2 => Just(Kind::Defer),
-        3 => Just(Kind::ExpireBlocker),
+        8 => Just(Kind::ExpireBlocker),
+        1 => Just(Kind::ArchiveOutputs),
     ];
     let after_s = prop_oneof![6 => 0..5_i64, 2 => 5..120_i64, 1 => 600..800_i64];
     let wild = prop::bool::weighted(0.1);
@@ -474,6 +488,11 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
             let open = task.blocker.as_ref().filter(|_| !wild).map(|blocker| blocker.opened.blocker_id);
             let blocker_id = open.unwrap_or(BlockerId::for_task(task_id(), u32::from(a % 5)));
             Command::LiftBudget(LiftBudget { blocker_id }).at(at)
+        }
+        Kind::ArchiveOutputs => {
+            let known = task.outputs.keys().copied().filter(|_| !wild).take(usize::from(a % 3));
+            let output_ids = known.chain(wild.then_some(output_id)).collect();
+            Command::ArchiveOutputs(ArchiveOutputs { output_ids }).at(at)
         }
     }
 }

@@ -85,14 +85,15 @@ pub(super) struct Revision {
 }
 
 impl Order {
+    /// An order to the task; none for a command that is no business of the engine.
     pub(super) fn new(
         key: &Arc<StreamKey>,
         revision: Revision,
         command: Command,
         request: Option<CallId>,
         at: DateTime<Utc>,
-    ) -> Self {
-        let (name, subject) = intention(&command, at);
+    ) -> Option<Self> {
+        let (name, subject) = intention(&command, at)?;
         let command_id = derived(&[
             "engine",
             name,
@@ -103,8 +104,8 @@ impl Order {
             &subject,
         ]);
         let expected_version = matches!(command, Command::Lease(_)).then_some(revision.version);
-        let key = Arc::clone(key);
-        Self { key, command_id, name, command: command.at(at), expected_version, request, follow_up: None }
+        let (key, command) = (Arc::clone(key), command.at(at));
+        Some(Self { key, command_id, name, command, expected_version, request, follow_up: None })
     }
 
     /// A command to `target`, a relative of the task `owner`, from the owner's `revision`.
@@ -148,9 +149,13 @@ impl Order {
     }
 }
 
-/// The name of a command, and its subject within the task.
-fn intention(command: &Command, at: DateTime<Utc>) -> (&'static str, String) {
-    match command {
+/// The name of a command of the engine, and its subject within the task; none for any other.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a command without a name is never sent, and its test fails"
+)]
+fn intention(command: &Command, at: DateTime<Utc>) -> Option<(&'static str, String)> {
+    Some(match command {
         Command::Lease(lease) => ("lease-attempt", lease.worker_id.to_string()),
         Command::ExpireLease(expire) => ("expire-lease", expire.attempt_id.to_string()),
         Command::ReleaseAttempt(release) => ("release-attempt", release.attempt_id.to_string()),
@@ -176,29 +181,9 @@ fn intention(command: &Command, at: DateTime<Utc>) -> (&'static str, String) {
         Command::Cancel { .. } => ("cancel-with-parent", String::new()),
         Command::ParentHeard(_) => ("parent-heard", String::new()),
         Command::ChildEnded(ended) => ("child-missing", ended.task_id.to_string()),
-        // Commands of callers and workers: the engine never sends them through here.
-        Command::Accept(_)
-        | Command::SubmitInput(_)
-        | Command::CancelRun { .. }
-        | Command::Retry { .. }
-        | Command::Archive { .. }
-        | Command::Unarchive(_)
-        | Command::Update { .. }
-        | Command::FireWatch(_)
-        | Command::Start { .. }
-        | Command::Return { .. }
-        | Command::Finish { .. }
-        | Command::OpenBlocker { .. }
-        | Command::ClaimInput { .. }
-        | Command::AckInput { .. }
-        | Command::DeferInput { .. }
-        | Command::ProduceOutput { .. }
-        | Command::AppendOutputRows { .. }
-        | Command::FinalizeOutput { .. }
-        | Command::ArchiveOutputs(_)
-        | Command::RecordUsage { .. }
-        | Command::CheckToolCall(_) => ("engine-command", String::new()),
-    }
+        // Commands of callers and workers. One that the engine is to send needs its line above.
+        _ => return None,
+    })
 }
 
 /// The name of an execution class.

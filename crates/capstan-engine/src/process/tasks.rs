@@ -140,7 +140,7 @@ impl Tasks {
         now: DateTime<Utc>,
     ) -> Option<Order> {
         let tracked = self.known.get_mut(key)?;
-        let order = Order::new(&tracked.key, tracked.revision()?, command, request, now);
+        let order = Order::new(&tracked.key, tracked.revision()?, command, request, now)?;
         tracked.under_way += 1;
         tracked.leases += u32::from(order.is_lease());
         Some(order)
