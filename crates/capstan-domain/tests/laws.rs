@@ -13,7 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use capstan_decider::{Decider, fold};
 use capstan_domain::Requested;
 use capstan_domain::id::{BlockerId, InputId, RunId};
-use capstan_domain::task::event::{InputOutcome, InputSource, Join, QueueMode, RunCause, TaskBudgetSet};
+use capstan_domain::task::event::{
+    BlockerStatus, InputOutcome, InputSource, Join, QueueMode, RunCause, TaskBudgetSet, Verdict,
+};
 use capstan_domain::task::spending::Spending;
 use capstan_domain::task::state::{InputState, ToolCallState};
 use capstan_domain::task::timers::timers;
@@ -195,12 +197,15 @@ proptest! {
             }
             if task.state == TaskState::Waiting {
                 // What a person said answers the question, unless it asks for a turn of its own or the question takes
-                // several people. Money and decisions on tool calls do not come with what was said before, and what the
+                // several people or an answer of a shape. Money and decisions on tool calls do not come with what was said before, and what the
                 // agent deferred waits for the end of its turn.
                 let works = task.working_attempt().is_some();
                 let takes_all = task.blocker.as_ref().is_some_and(|blocker| {
                     let asked = &blocker.opened;
-                    asked.approvers.is_none() && asked.budget.is_none() && asked.tool_call_id.is_none()
+                    asked.approvers.is_none()
+                        && asked.answer_schema.is_none()
+                        && asked.budget.is_none()
+                        && asked.tool_call_id.is_none()
                 });
                 let may_answer = |input: &&capstan_domain::task::state::Input| {
                     input.source == InputSource::Caller
@@ -250,6 +255,28 @@ proptest! {
             }
             let held: BTreeSet<_> = task_of(&step.after).blocker.iter().map(|b| b.opened.blocker_id).collect();
             prop_assert_eq!(&held, &open);
+        }
+    }
+
+    #[test]
+    fn a_question_with_a_schema_is_answered_by_a_rejection_or_by_what_was_checked(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let Some(asked) = step.before.as_ref().and_then(|task| task.blocker.as_ref()) else { continue };
+            let asked = &asked.opened;
+            let answers = |event: &&Event| match event {
+                Event::BlockerClosed(e) => e.blocker_id == asked.blocker_id && e.status == BlockerStatus::Resolved,
+                _ => false,
+            };
+            let Some(Event::BlockerClosed(closed)) = step.events.iter().find(answers) else { continue };
+            if asked.answer_schema.is_none() {
+                continue;
+            }
+            let action = closed.resolution.as_ref().and_then(|resolution| resolution.action);
+            let is_checked = match &step.command.command {
+                Command::SubmitInput(input) => input.checked_for == Some(asked.blocker_id),
+                _ => false,
+            };
+            prop_assert!(is_checked || action == Some(Verdict::Reject), "closed by {:?}", step.command);
         }
     }
 

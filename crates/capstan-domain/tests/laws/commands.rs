@@ -3,7 +3,7 @@
 use capstan_domain::Change;
 use capstan_domain::Requested;
 use capstan_domain::agent;
-use capstan_domain::id::{AttemptId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
+use capstan_domain::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId, ToolCallId, WorkerId};
 use capstan_domain::outcome_text::ErrorClass;
 use capstan_domain::policy::{RetryPolicy, RunPolicy};
 use capstan_domain::task::command::{
@@ -14,6 +14,7 @@ use capstan_domain::task::event::{Approvers, DeadlineDefault, Join, SourceWatch}
 use capstan_domain::task::state::ToolCallState;
 use capstan_domain::task::{Task, TaskState};
 use chrono::{DateTime, Duration, Utc};
+use serde_json::Map;
 use uuid::Uuid;
 
 use crate::history::Birth;
@@ -61,8 +62,15 @@ pub(crate) fn lease(run_id: RunId, at: DateTime<Utc>) -> Requested<Command> {
     Command::Lease(Lease { run_id, worker_id, worker_name: "w".into(), lease_ms: 30_000 }).at(at)
 }
 
-pub(crate) fn say(input_id: InputId, message: &str, at: DateTime<Utc>) -> Requested<Command> {
-    say_with(input_id, "zoe", SubmitTaskInput::from_text(task_id(), message), at)
+/// Answers the question, as if checked against its schema.
+pub(crate) fn answer(
+    input_id: InputId,
+    checked_for: Option<BlockerId>,
+    at: DateTime<Utc>,
+) -> Requested<Command> {
+    let input = SubmitTaskInput::from_text(task_id(), "an answer");
+    let input = SubmitInput { by: Some("zoe".into()), checked_for, ..SubmitInput::new(input_id, input) };
+    Command::SubmitInput(input).at(at)
 }
 
 pub(crate) fn say_with(
@@ -91,10 +99,13 @@ pub(crate) fn say_somehow(
             .map(|mode| (*mode).to_owned()),
         action: (b % 5 == 1).then(|| action.to_owned()),
         items: if b % 11 == 3 { vec![item] } else { Vec::new() },
+        answers: if a % 4 == 1 { [("q".to_owned(), a.into())].into_iter().collect() } else { Map::new() },
         ..SubmitTaskInput::from_text(task_id(), message)
     };
     let by = Some(["ann", "bob", "eve"][usize::from(a % 3)].to_owned());
-    Command::SubmitInput(SubmitInput { by, grace_ms: 1000, ..SubmitInput::new(input_id, input) }).at(at)
+    let checked_for = b.is_multiple_of(3).then(|| BlockerId::for_task(task_id(), 1 + u32::from(a % 3)));
+    let input = SubmitInput { by, checked_for, grace_ms: 1000, ..SubmitInput::new(input_id, input) };
+    Command::SubmitInput(input).at(at)
 }
 
 /// Asks one of all the questions.
@@ -106,6 +117,7 @@ pub(crate) fn question(summary: String, a: u8, b: u8, at: DateTime<Utc>) -> Open
         summary,
         kind: is_request.then_some(AskedKind::Approval),
         wait_group_id: (a % 4 == 3).then(|| "g".to_owned()),
+        answer_schema: (a % 5 == 4).then(|| serde_json::json!({ "type": "object" })),
         deadline: (b % 4 >= 2).then(|| AskedDeadline {
             at: Some(at + Duration::seconds(i64::from(a) + 1)),
             after_ms: None,

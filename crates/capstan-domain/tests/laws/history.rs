@@ -23,7 +23,7 @@ use serde_json::Map;
 use uuid::Uuid;
 
 use crate::commands::{
-    accept, change, child_ended, claim, finish, lease, question, say, say_somehow, say_with, task_id,
+    accept, answer, change, child_ended, claim, finish, lease, question, say_somehow, say_with, task_id,
 };
 
 /// The beginning of a task.
@@ -255,7 +255,8 @@ pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<Requested<Comma
                     .at(now),
                 );
             }
-            Some(say(fresh, "an answer", now))
+            let asked = task.blocker.as_ref().map(|blocker| blocker.opened.blocker_id);
+            Some(answer(fresh, asked, now))
         }
         TaskState::Sleeping => {
             let wake_at = task.sleep.as_ref()?.wake_at;
