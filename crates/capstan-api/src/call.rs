@@ -22,8 +22,11 @@ pub(crate) fn fresh_id(at: DateTime<Utc>) -> Uuid {
 pub struct CallContext {
     /// Caller.
     pub actor: Actor,
-    /// The conversation it belongs to; also names the request in logs and problem documents.
+    /// Names the request in logs and problem documents.
     pub correlation_id: Uuid,
+    /// True when the caller named the correlation id: only then it is stored with the command, whose own id correlates it
+    /// otherwise.
+    pub is_correlated: bool,
     /// The fields beside the command.
     pub conditions: Conditions,
     /// W3C trace context.
@@ -42,11 +45,19 @@ impl CallContext {
         Self {
             actor,
             correlation_id: fresh_id(received_at),
+            is_correlated: false,
             conditions: Conditions::default(),
             traceparent: None,
             received_at,
             answer_is_kept: false,
         }
+    }
+
+    /// This call as part of the conversation that its caller named.
+    #[must_use]
+    pub(crate) fn correlated(self, given: Option<Uuid>) -> Self {
+        let correlation_id = given.unwrap_or(self.correlation_id);
+        Self { correlation_id, is_correlated: given.is_some(), ..self }
     }
 
     /// This call with the trace context of its caller; anything else is not handed on.
@@ -111,7 +122,7 @@ impl CallContext {
             command_id,
             command: wire_name,
             actor: self.actor.clone(),
-            correlation_id: self.correlation_id,
+            correlation_id: if self.is_correlated { self.correlation_id } else { command_id },
             causation_id: None,
             traceparent: self.traceparent.clone(),
             occurred_at: self.received_at,

@@ -1,11 +1,25 @@
 //! The one table of events. A line here gives an event its wire name, its codec and its schema; names are
 //! stored for ever and never follow a renamed Rust type.
 
+use capstan_domain::implied::{self, Implied};
 use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
-use capstan_envelope::{Codec, CodecError, EventRecord};
+use capstan_envelope::{Actor, Codec, CodecError, Commit, CommitFacts, EventRecord};
 
 use crate::event_name::{EventName, unknown};
-use crate::schema::schema_of;
+use crate::schema::{schema_of, whole_schema_of};
+
+/// What the events of a commit leave out.
+pub(crate) fn implied_by(commit: CommitFacts<'_>) -> Implied {
+    Implied {
+        workspace: commit.stream.workspace().as_str().to_owned(),
+        entity: commit.stream.id().parse().ok(),
+        at: commit.occurred_at,
+        client: match commit.actor {
+            Actor::Client { name } => Some(name.clone()),
+            Actor::Worker { .. } | Actor::Engine | Actor::System => None,
+        },
+    }
+}
 
 /// `CONSTANT = "wire-name", Variant(Shape);` for every event, by category. A retired version adds
 /// `upcasters [v1_to_v2, …]` after the shape. The match in `encode` has no wildcard: an event of the domain
@@ -21,7 +35,8 @@ macro_rules! catalogue {
                 name: $name,
                 upcasters: &[$($($upcaster),*)?],
                 schema: || schema_of::<$shape>($name),
-                rewrite: |record| <$codec as Codec>::encode(&<$codec as Codec>::decode(record)?),
+                whole_schema: || whole_schema_of::<$shape>($name),
+                rewrite: |record| $codec::write(&$codec::read(record)?),
             };
         )*)*
 
@@ -38,6 +53,19 @@ macro_rules! catalogue {
                 pub const fn name_of(event: &$module::Event) -> &'static EventName {
                     match event { $($module::Event::$variant(_) => &$constant,)* }
                 }
+
+                /// Writes an event in its current version, whole or, inside [`implied::within`], as it is stored.
+                pub fn write(event: &$module::Event) -> Result<EventRecord, CodecError> {
+                    match event { $($module::Event::$variant(data) => $constant.write(data),)* }
+                }
+
+                /// Reads an event of any known version, whole or, inside [`implied::within`], as it is stored.
+                pub fn read(record: &EventRecord) -> Result<$module::Event, CodecError> {
+                    match record.name.as_str() {
+                        $($name => $constant.read(record).map($module::Event::$variant),)*
+                        _ => Err(unknown($category, record)),
+                    }
+                }
             }
 
             impl Codec for $codec {
@@ -45,15 +73,17 @@ macro_rules! catalogue {
 
                 const CATEGORY: &'static str = $category;
 
-                fn encode(event: &Self::Event) -> Result<EventRecord, CodecError> {
-                    match event { $($module::Event::$variant(data) => $constant.write(data),)* }
+                fn encode(
+                    events: &[Self::Event],
+                    commit: CommitFacts<'_>,
+                ) -> Result<Vec<EventRecord>, CodecError> {
+                    implied::within(implied_by(commit), || events.iter().map(Self::write).collect())
                 }
 
-                fn decode(record: &EventRecord) -> Result<Self::Event, CodecError> {
-                    match record.name.as_str() {
-                        $($name => $constant.read(record).map($module::Event::$variant),)*
-                        _ => Err(unknown($category, record)),
-                    }
+                fn decode(commit: &Commit) -> Result<Vec<Self::Event>, CodecError> {
+                    implied::within(implied_by(commit.facts()), || {
+                        commit.events.iter().map(Self::read).collect()
+                    })
                 }
             }
         )*
@@ -219,28 +249,28 @@ mod tests {
             (2, json!({"name": "Ada"})),
             (3, json!({"names": ["Ada"], "polite": true})),
         ] {
-            assert_eq!(GreetingCodec::decode(&record(version, &data)).unwrap(), ada(), "version {version}");
+            assert_eq!(GreetingCodec::read(&record(version, &data)).unwrap(), ada(), "version {version}");
         }
     }
 
     #[test]
     fn events_are_written_in_the_version_after_the_last_upcaster() {
         assert_eq!((CATALOGUE.len(), GreetingCodec::name_of(&ada()).version()), (1, 3));
-        assert_eq!(GreetingCodec::encode(&ada()).unwrap().version, 3);
+        assert_eq!(GreetingCodec::write(&ada()).unwrap().version, 3);
         let rewritten = (GREETED.rewrite)(&record(1, &json!({"who": "Ada"}))).unwrap();
-        assert_eq!(rewritten, GreetingCodec::encode(&ada()).unwrap());
+        assert_eq!(rewritten, GreetingCodec::write(&ada()).unwrap());
     }
 
     #[test]
     fn the_current_version_is_not_upcast() {
-        let error = GreetingCodec::decode(&record(3, &json!({"who": "Ada"}))).unwrap_err();
+        let error = GreetingCodec::read(&record(3, &json!({"who": "Ada"}))).unwrap_err();
         assert!(matches!(error, CodecError::Malformed { version: 3, .. }), "{error}");
     }
 
     #[test]
     fn a_version_that_never_was_is_unknown() {
         for version in [0, 4, u16::MAX] {
-            let error = GreetingCodec::decode(&record(version, &json!({}))).unwrap_err();
+            let error = GreetingCodec::read(&record(version, &json!({}))).unwrap_err();
             assert!(matches!(error, CodecError::Unknown { .. }), "version {version}: {error}");
         }
     }
@@ -248,7 +278,7 @@ mod tests {
     #[test]
     fn an_upcaster_leaves_foreign_data_to_the_current_shape_to_refuse() {
         for data in [json!(null), json!([1]), json!({"other": 1})] {
-            let error = GreetingCodec::decode(&record(1, &data)).unwrap_err();
+            let error = GreetingCodec::read(&record(1, &data)).unwrap_err();
             assert!(matches!(error, CodecError::Malformed { version: 1, .. }), "{data}: {error}");
         }
     }

@@ -1,10 +1,12 @@
 //! An event of any category, for readers that follow the whole log.
 
+use capstan_domain::implied;
 use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
 use capstan_envelope::{Codec, CodecError, Commit, EventRecord};
 
 use crate::catalogue::{
     AgentCodec, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec, WorkspaceCodec,
+    implied_by,
 };
 use crate::event_name::{EventName, unknown};
 
@@ -30,32 +32,32 @@ pub enum DomainEvent {
 }
 
 impl DomainEvent {
-    /// Reads one event of a stream of this category.
+    /// Reads one event of a stream of this category, written whole.
     pub fn decode(category: &str, record: &EventRecord) -> Result<Self, CodecError> {
         match category {
-            TaskCodec::CATEGORY => TaskCodec::decode(record).map(Self::Task),
-            AgentCodec::CATEGORY => AgentCodec::decode(record).map(Self::Agent),
-            ScheduleCodec::CATEGORY => ScheduleCodec::decode(record).map(Self::Schedule),
-            ChannelCodec::CATEGORY => ChannelCodec::decode(record).map(Self::Channel),
-            ClassCodec::CATEGORY => ClassCodec::decode(record).map(Self::Class),
-            SessionCodec::CATEGORY => SessionCodec::decode(record).map(Self::Session),
-            WorkspaceCodec::CATEGORY => WorkspaceCodec::decode(record).map(Self::Workspace),
-            TokenCodec::CATEGORY => TokenCodec::decode(record).map(Self::Token),
+            TaskCodec::CATEGORY => TaskCodec::read(record).map(Self::Task),
+            AgentCodec::CATEGORY => AgentCodec::read(record).map(Self::Agent),
+            ScheduleCodec::CATEGORY => ScheduleCodec::read(record).map(Self::Schedule),
+            ChannelCodec::CATEGORY => ChannelCodec::read(record).map(Self::Channel),
+            ClassCodec::CATEGORY => ClassCodec::read(record).map(Self::Class),
+            SessionCodec::CATEGORY => SessionCodec::read(record).map(Self::Session),
+            WorkspaceCodec::CATEGORY => WorkspaceCodec::read(record).map(Self::Workspace),
+            TokenCodec::CATEGORY => TokenCodec::read(record).map(Self::Token),
             foreign => Err(unknown(foreign, record)),
         }
     }
 
-    /// Writes the event in its current version.
+    /// Writes the event whole, in its current version.
     pub fn encode(&self) -> Result<EventRecord, CodecError> {
         match self {
-            Self::Workspace(event) => WorkspaceCodec::encode(event),
-            Self::Agent(event) => AgentCodec::encode(event),
-            Self::Schedule(event) => ScheduleCodec::encode(event),
-            Self::Channel(event) => ChannelCodec::encode(event),
-            Self::Class(event) => ClassCodec::encode(event),
-            Self::Token(event) => TokenCodec::encode(event),
-            Self::Session(event) => SessionCodec::encode(event),
-            Self::Task(event) => TaskCodec::encode(event),
+            Self::Workspace(event) => WorkspaceCodec::write(event),
+            Self::Agent(event) => AgentCodec::write(event),
+            Self::Schedule(event) => ScheduleCodec::write(event),
+            Self::Channel(event) => ChannelCodec::write(event),
+            Self::Class(event) => ClassCodec::write(event),
+            Self::Token(event) => TokenCodec::write(event),
+            Self::Session(event) => SessionCodec::write(event),
+            Self::Task(event) => TaskCodec::write(event),
         }
     }
 
@@ -77,7 +79,23 @@ impl DomainEvent {
 /// Reads all events of a commit; the commit's stream says which codec reads them.
 pub fn decode_commit(commit: &Commit) -> Result<Vec<DomainEvent>, CodecError> {
     let category = commit.stream.category();
-    commit.events.iter().map(|record| DomainEvent::decode(category, record)).collect()
+    implied::within(implied_by(commit.facts()), || {
+        commit.events.iter().map(|record| DomainEvent::decode(category, record)).collect()
+    })
+}
+
+/// The events of a commit as readers of the API get them: whole, and each in its current version. An event that this build
+/// cannot read stays as it is stored.
+pub fn whole_records(commit: &Commit) -> Vec<EventRecord> {
+    let category = commit.stream.category();
+    let read: Vec<_> = implied::within(implied_by(commit.facts()), || {
+        commit.events.iter().map(|record| DomainEvent::decode(category, record)).collect()
+    });
+    let whole = read
+        .into_iter()
+        .zip(&commit.events)
+        .map(|(event, stored)| event.and_then(|event| event.encode()).unwrap_or_else(|_| stored.clone()));
+    whole.collect()
 }
 
 #[cfg(test)]

@@ -20,8 +20,10 @@ pub struct EventName {
     pub name: &'static str,
     /// The steps from version 1 to the current one; there are as many as retired versions.
     pub upcasters: &'static [Upcaster],
-    /// The JSON Schema of its current data.
+    /// The JSON Schema of its current data as stored.
     pub schema: fn() -> Value,
+    /// The JSON Schema of its current data as callers get it: whole.
+    pub whole_schema: fn() -> Value,
     /// Reads a record of any version and writes it as it would be written today.
     pub rewrite: fn(&EventRecord) -> Result<EventRecord, CodecError>,
 }

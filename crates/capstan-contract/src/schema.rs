@@ -1,5 +1,6 @@
 //! The JSON Schemas of everything on the wire.
 
+use capstan_domain::implied::NOT_STORED;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
@@ -39,6 +40,26 @@ pub(crate) fn schema_of<T: JsonSchema>(title: &str) -> Value {
 
 fn drawn_as_written<T: JsonSchema>(title: &str) -> Value {
     drawn::<T>(settings().for_serialize(), title)
+}
+
+/// The schema of an event as callers get it: with every field that its stored form may leave out.
+pub(crate) fn whole_schema_of<T: JsonSchema>(title: &str) -> Value {
+    let mut schema = drawn_as_written::<T>(title);
+    let mut implied = Vec::new();
+    for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+        let description = property["description"].as_str();
+        let Some(described) = description.and_then(|text| text.strip_suffix(NOT_STORED)) else { continue };
+        property["description"] = described.into();
+        let may_be_absent = property["type"].as_array().is_some_and(|types| types.contains(&"null".into()));
+        if !may_be_absent {
+            implied.push(Value::from(name.as_str()));
+        }
+    }
+    match schema.get_mut("required").and_then(Value::as_array_mut) {
+        Some(required) => required.append(&mut implied),
+        None => schema["required"] = implied.into(),
+    }
+    schema
 }
 
 /// The schema of a request as it is read: its own fields and those beside it, in one closed object. Requests are read

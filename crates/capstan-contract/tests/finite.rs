@@ -11,7 +11,7 @@ use capstan_domain::Change;
 use capstan_domain::policy::RunPolicy;
 use capstan_domain::usage::ModelUsage;
 use capstan_domain::{agent, task, workspace};
-use capstan_envelope::{Codec, CodecError, EventRecord};
+use capstan_envelope::{CodecError, EventRecord};
 use serde_json::Value;
 
 fn sample(category: &str, name: &str) -> EventRecord {
@@ -75,45 +75,45 @@ fn every_floating_point_number_of_an_event_is_known_here() {
 #[test]
 fn an_event_with_a_number_that_is_not_finite_is_not_written() {
     for number in [f64::INFINITY, f64::NEG_INFINITY, f64::NAN] {
-        let decoded = AgentCodec::decode(&sample("agent", "agent-created")).unwrap();
+        let decoded = AgentCodec::read(&sample("agent", "agent-created")).unwrap();
         let agent::Event::Created(created) = decoded else { panic!("created") };
         let score = agent::Created { quality_score: Some(number), ..created.clone() };
-        refused(&AgentCodec::encode(&agent::Event::Created(score)));
+        refused(&AgentCodec::write(&agent::Event::Created(score)));
         let budget = agent::Created { cost_budget_usd: Some(number), ..created };
-        refused(&AgentCodec::encode(&agent::Event::Created(budget)));
-        let decoded = AgentCodec::decode(&sample("agent", "agent-updated")).unwrap();
+        refused(&AgentCodec::write(&agent::Event::Created(budget)));
+        let decoded = AgentCodec::read(&sample("agent", "agent-updated")).unwrap();
         let agent::Event::Updated(updated) = decoded else { panic!("updated") };
         let score = agent::Updated { quality_score: Change::Set(number), ..updated.clone() };
-        refused(&AgentCodec::encode(&agent::Event::Updated(score)));
+        refused(&AgentCodec::write(&agent::Event::Updated(score)));
         let budget = agent::Updated { cost_budget_usd: Change::Set(number), ..updated };
-        refused(&AgentCodec::encode(&agent::Event::Updated(budget)));
+        refused(&AgentCodec::write(&agent::Event::Updated(budget)));
 
-        let decoded = WorkspaceCodec::decode(&sample("workspace", "workspace-updated")).unwrap();
+        let decoded = WorkspaceCodec::read(&sample("workspace", "workspace-updated")).unwrap();
         let workspace::Event::Updated(updated) = decoded else { panic!("updated") };
         let budget = workspace::Updated { budget_usd_per_day: Change::Set(number), ..(*updated).clone() };
-        refused(&WorkspaceCodec::encode(&workspace::Event::Updated(Box::new(budget))));
+        refused(&WorkspaceCodec::write(&workspace::Event::Updated(Box::new(budget))));
         let mut policy = RunPolicy::default();
         policy.retry.factor = number;
         let policy = workspace::Updated { default_policy: Change::Set(policy), ..*updated };
-        refused(&WorkspaceCodec::encode(&workspace::Event::Updated(Box::new(policy))));
+        refused(&WorkspaceCodec::write(&workspace::Event::Updated(Box::new(policy))));
 
-        let decoded = TaskCodec::decode(&sample("task", "task-accepted")).unwrap();
+        let decoded = TaskCodec::read(&sample("task", "task-accepted")).unwrap();
         let task::Event::TaskAccepted(accepted) = decoded else { panic!("accepted") };
         let mut budget = (*accepted).clone();
         budget.budget_usd = Some(number);
-        refused(&TaskCodec::encode(&task::Event::TaskAccepted(Arc::new(budget))));
+        refused(&TaskCodec::write(&task::Event::TaskAccepted(Arc::new(budget))));
         let mut factor = (*accepted).clone();
         factor.policy.retry.factor = number;
-        refused(&TaskCodec::encode(&task::Event::TaskAccepted(Arc::new(factor))));
+        refused(&TaskCodec::write(&task::Event::TaskAccepted(Arc::new(factor))));
 
-        let decoded = TaskCodec::decode(&sample("task", "usage-recorded")).unwrap();
+        let decoded = TaskCodec::read(&sample("task", "usage-recorded")).unwrap();
         let task::Event::UsageRecorded(recorded) = decoded else { panic!("usage") };
         let mut cost = recorded.clone();
         cost.usage.cost_usd = number;
-        refused(&TaskCodec::encode(&task::Event::UsageRecorded(cost)));
+        refused(&TaskCodec::write(&task::Event::UsageRecorded(cost)));
         let mut of_model = recorded;
         let model = ModelUsage { cost_usd: number, ..ModelUsage::default() };
         of_model.usage.models.insert("m".into(), model);
-        refused(&TaskCodec::encode(&task::Event::UsageRecorded(of_model)));
+        refused(&TaskCodec::write(&task::Event::UsageRecorded(of_model)));
     }
 }

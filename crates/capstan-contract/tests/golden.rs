@@ -33,6 +33,10 @@ fn sample(event: &EventName, version: u16) -> EventRecord {
     EventRecord { name: event.name.to_owned(), version, data }
 }
 
+fn required(event: &EventName, version: u16) -> Vec<String> {
+    serde_json::from_value(json(&schema_path(event, version))["required"].take()).unwrap_or_default()
+}
+
 #[test]
 fn the_committed_files_are_what_the_code_generates() {
     let generated = generate().into_iter().chain(current(&schemas()).unwrap());
@@ -80,8 +84,6 @@ fn every_sample_validates_against_the_schema_of_its_version() {
 fn every_first_sample_shows_every_field_of_its_schema() {
     for (event, version) in versions() {
         let (schema, sample) = (json(&schema_path(event, version)), json(&sample_path(event, version)));
-        let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
-        assert!(!required.is_empty(), "{} requires nothing", event.name);
         let missing: Vec<_> = schema["properties"]
             .as_object()
             .unwrap()
@@ -145,7 +147,7 @@ fn writing_and_reading_a_sample_loses_nothing() {
 fn a_field_that_is_not_required_may_be_left_out_and_one_that_is_may_not() {
     for event in CATALOGUE {
         let version = event.version();
-        let required = json(&schema_path(event, version))["required"].clone();
+        let required = required(event, version);
         let whole = json(&sample_path(event, version));
         for field in whole.as_object().unwrap().keys() {
             let mut data = whole.clone();
@@ -153,7 +155,7 @@ fn a_field_that_is_not_required_may_be_left_out_and_one_that_is_may_not() {
             let data = RawValue::from_string(data.to_string()).unwrap();
             let record = EventRecord { name: event.name.to_owned(), version, data };
             let read = DomainEvent::decode(event.category, &record);
-            let is_required = required.as_array().unwrap().contains(&Value::from(field.as_str()));
+            let is_required = required.contains(field);
             assert_eq!(read.is_err(), is_required, "{} without {field}", event.name);
             if let Ok(read) = read {
                 let written = read.encode().unwrap();
@@ -199,7 +201,9 @@ fn a_record_without_its_required_fields_is_refused() {
             version: event.version(),
             data: RawValue::from_string("{}".to_owned()).unwrap(),
         };
-        assert!(DomainEvent::decode(event.category, &empty).is_err(), "{} reads from nothing", event.name);
+        let is_refused = DomainEvent::decode(event.category, &empty).is_err();
+        // The commit may say all there is, as of a task that is done.
+        assert_eq!(is_refused, !required(event, event.version()).is_empty(), "{}", event.name);
     }
 }
 

@@ -211,15 +211,17 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         events: &[D::Event],
         context: &CommandContext,
     ) -> Result<Commit, CodecError> {
-        Ok(Commit {
+        let mut commit = Commit {
             commit_id: CommitId(context.command_id),
             stream: stream.clone(),
             version: loaded.head.version + 1,
             previous: loaded.head.position,
             previous_hash: loaded.head.hash,
             metadata: context.metadata(),
-            events: events.iter().map(C::encode).collect::<Result<_, _>>()?,
-        })
+            events: Vec::new(),
+        };
+        commit.events = C::encode(events, commit.facts())?;
+        Ok(commit)
     }
 
     /// Remembers what was just recorded, and answers with it.

@@ -120,5 +120,5 @@ fn extend<D: Dispatchable, C: Codec<Event = D::Event>>(
 }
 
 pub(crate) fn decode<C: Codec>(recorded: &Recorded) -> Result<Vec<C::Event>, CodecError> {
-    recorded.commit.events.iter().map(C::decode).collect()
+    C::decode(&recorded.commit)
 }

@@ -30,6 +30,7 @@ pub mod cron;
 pub mod fault;
 pub mod finite;
 pub mod id;
+pub mod implied;
 pub mod matching;
 pub mod outcome_text;
 pub mod policy;

@@ -1,5 +1,7 @@
 //! The rules a run executes under.
 
+pub(crate) mod based;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -1,10 +1,20 @@
 //! The shapes that are stored: structs and enums of events.
 
-/// Declares stored structs: serde and schema derives. What is absent is not written.
+/// Declares stored structs: serde and schema derives. What is absent is not written, nor what the commit says itself.
 macro_rules! stored {
     ($($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident : $type:ty,)* })*) => {$(
         $(#[$meta])*
         #[serde_with::skip_serializing_none]
+        #[serde_with::apply(
+            At => #[serde(default = "crate::implied::at", skip_serializing_if = "crate::implied::is_at")]
+                #[schemars(transform = crate::implied::drawn)],
+            RunId => #[serde(with = "crate::implied::run")]
+                #[schemars(with = "crate::implied::DrawnRun")],
+            Option<RunId> => #[serde(default, with = "crate::implied::optional_run")]
+                #[schemars(with = "Option<crate::implied::DrawnRun>")],
+            AttemptId => #[serde(with = "crate::implied::attempt")]
+                #[schemars(with = "crate::implied::DrawnAttempt")],
+        )]
         #[derive(Clone, Debug, PartialEq, ::serde::Serialize, ::serde::Deserialize, ::schemars::JsonSchema)]
         pub struct $name { $($(#[$field_meta])* pub $field: $type,)* }
     )*};

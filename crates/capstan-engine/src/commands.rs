@@ -10,7 +10,7 @@ pub(crate) fn stream_of<C: Codec>(workspace: &str, id: &str) -> Option<StreamId>
     StreamId::new(Workspace::new(workspace).ok()?, C::CATEGORY, id).ok()
 }
 
-/// The context of a command of the engine.
+/// The context of a command of the engine that belongs to the conversation of another stream.
 pub(crate) fn context(
     command_id: Uuid,
     command: &'static str,

@@ -6,8 +6,9 @@ use capstan_contract::{ClassCodec, TaskCodec};
 use capstan_dispatch::{CommandContext, DispatchError, Dispatcher};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::TaskDecider;
+use capstan_envelope::Actor;
 
-use crate::commands::{context, stream_of};
+use crate::commands::stream_of;
 use crate::dependencies::Classes;
 use crate::process::{ClassOrder, ClassSettled, Loaded, Order, Settled};
 
@@ -20,7 +21,7 @@ pub(crate) async fn execute(tasks: &Tasks, order: &Order) -> Settled {
     };
     let context = CommandContext {
         expected_version: order.expected_version,
-        ..context(order.command_id, order.name, order.key.task_id.0, order.command.at)
+        ..CommandContext::new(order.command_id, order.name, Actor::Engine, order.command.at)
     };
     match tasks.execute(&stream, &order.command, &context).await {
         Ok(decided) => Settled::Decided {
@@ -42,7 +43,7 @@ pub(crate) async fn order_class(classes: &Classes, order: &ClassOrder) -> ClassS
     let Some(stream) = stream_of::<ClassCodec>(&order.key.workspace, &order.key.instance_key) else {
         return ClassSettled::Failed { is_retryable: false };
     };
-    let context = context(order.command_id, order.name, order.command_id, order.command.at);
+    let context = CommandContext::new(order.command_id, order.name, Actor::Engine, order.command.at);
     match classes.execute(&stream, &order.command, &context).await {
         Ok(decided) => ClassSettled::Decided {
             version: decided.loaded.head.version,

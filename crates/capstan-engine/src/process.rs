@@ -168,7 +168,7 @@ impl Process {
             return Ok(());
         }
         let Some(key) = task_key(stream) else { return Ok(()) };
-        let events = recorded.commit.events.iter().map(TaskCodec::decode).collect::<Result<Vec<_>, _>>()?;
+        let events = TaskCodec::decode(&recorded.commit)?;
         let key = self.fold(key, recorded.commit.version, &events, now);
         self.budgets.book(&key, recorded.position, &events, &mut self.shared);
         Ok(())

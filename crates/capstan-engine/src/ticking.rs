@@ -2,13 +2,14 @@
 
 use capstan_contract::{AgentCodec, ScheduleCodec, TaskCodec};
 use capstan_decider::Decider;
-use capstan_dispatch::{DispatchError, ReadFailure, TogetherError, execute_together};
+use capstan_dispatch::{CommandContext, DispatchError, ReadFailure, TogetherError, execute_together};
 use capstan_domain::agent;
 use capstan_domain::id::{AgentId, TaskId, derived};
 use capstan_domain::schedule::command::{Obstacle, Tick};
 use capstan_domain::schedule::event::PauseCause;
 use capstan_domain::schedule::{Command, Event, Overlap, ScheduleDecider, State, firing};
 use capstan_domain::{Requested, task};
+use capstan_envelope::Actor;
 
 use crate::commands::{context, stream_of};
 use crate::deciders::Deciders;
@@ -56,7 +57,7 @@ async fn pause_without_agent(deciders: &Deciders, check: &AgentCheck) -> Found {
         gone => {
             let cause = gone.map_or(PauseCause::AgentGone, |_| PauseCause::AgentInactive);
             let command = Requested::new(Command::Pause { cause, reason: None }, *at);
-            let context = context(*command_id, PAUSE, key.schedule_id.0, *at);
+            let context = CommandContext::new(*command_id, PAUSE, Actor::Engine, *at);
             match deciders.schedules.execute(&stream, &command, &context).await {
                 Ok(decided) => Ok(decided.loaded),
                 // It was deleted meanwhile.

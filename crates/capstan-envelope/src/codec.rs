@@ -1,6 +1,6 @@
 //! Between stored records and typed events.
 
-use crate::EventRecord;
+use crate::{Commit, CommitFacts, EventRecord};
 
 /// Turns the events of one category into records and back; upcasts retired versions while reading.
 pub trait Codec: Send + Sync + 'static {
@@ -10,11 +10,11 @@ pub trait Codec: Send + Sync + 'static {
     /// The category whose events these are, as it stands in subjects.
     const CATEGORY: &'static str;
 
-    /// Writes an event in its current version.
-    fn encode(event: &Self::Event) -> Result<EventRecord, CodecError>;
+    /// Writes the events of one commit in their current versions, without what the commit says itself.
+    fn encode(events: &[Self::Event], commit: CommitFacts<'_>) -> Result<Vec<EventRecord>, CodecError>;
 
-    /// Reads an event of any known version.
-    fn decode(record: &EventRecord) -> Result<Self::Event, CodecError>;
+    /// Reads the events of a commit, each of any known version, with what the commit says itself.
+    fn decode(commit: &Commit) -> Result<Vec<Self::Event>, CodecError>;
 }
 
 /// An event that cannot be written or read by this build.

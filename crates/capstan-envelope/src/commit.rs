@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::{CommitHash, Metadata, Position, StreamId};
+use crate::{Actor, CommitHash, Metadata, Position, StreamId};
 
 /// The identity of a commit: the id of the command that caused it.
 ///
@@ -59,6 +59,25 @@ pub struct Commit {
     pub metadata: Metadata,
     /// The facts, in order, at least one.
     pub events: Vec<EventRecord>,
+}
+
+/// What a commit says besides its events.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitFacts<'a> {
+    /// The stream it extends.
+    pub stream: &'a StreamId,
+    /// Time of the decision.
+    pub occurred_at: DateTime<Utc>,
+    /// The actor that caused it.
+    pub actor: &'a Actor,
+}
+
+impl Commit {
+    /// What the commit says besides its events.
+    pub fn facts(&self) -> CommitFacts<'_> {
+        let Metadata { occurred_at, actor, .. } = &self.metadata;
+        CommitFacts { stream: &self.stream, occurred_at: *occurred_at, actor }
+    }
 }
 
 /// A commit read from the log.

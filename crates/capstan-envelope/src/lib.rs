@@ -16,7 +16,7 @@ mod stream_head;
 mod stream_id;
 
 pub use codec::{Codec, CodecError};
-pub use commit::{Commit, CommitId, EventRecord, Recorded};
+pub use commit::{Commit, CommitFacts, CommitId, EventRecord, Recorded};
 pub use hash::CommitHash;
 pub use metadata::{Actor, Idempotency, Metadata};
 pub use metric::{Metric, MetricKind};

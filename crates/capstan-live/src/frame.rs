@@ -1,6 +1,7 @@
 //! Frames, as subscribers receive them.
 
 use bytes::Bytes;
+use capstan_contract::whole_records;
 use capstan_envelope::redaction::redacted;
 use capstan_envelope::{Actor, Position, Recorded};
 use chrono::{DateTime, Utc};
@@ -99,7 +100,7 @@ pub enum Control {
 }
 
 impl Frame {
-    /// One frame per event of a commit, without its secrets. Events need not be known to this build.
+    /// One frame per event of a commit, whole and without its secrets. Events need not be known to this build.
     pub(crate) fn from_commit(recorded: &Recorded) -> Vec<Self> {
         let Recorded { position, commit, .. } = recorded;
         let count = commit.events.len();
@@ -121,7 +122,7 @@ impl Frame {
                 data: &redacted(&event.data),
             }),
         };
-        commit.events.iter().enumerate().map(frame).collect()
+        whole_records(commit).iter().enumerate().map(frame).collect()
     }
 
     /// It carries an id: a subscriber that got nothing yet can resume from here as well.

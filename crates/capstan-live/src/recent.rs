@@ -9,7 +9,8 @@ use crate::{Cursor, Frame};
 
 /// Memory of a commit besides its data: names, ids, metadata. In bytes.
 const COMMIT_OVERHEAD_BYTES: usize = 1_024;
-const EVENT_OVERHEAD_BYTES: usize = 512;
+/// The same of an event, with what its frame shows and its stored form leaves out.
+const EVENT_OVERHEAD_BYTES: usize = 1_536;
 
 /// A commit and, once somebody wanted them, its frames.
 #[derive(Debug)]

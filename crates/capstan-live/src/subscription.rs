@@ -93,10 +93,9 @@ impl Subscriber {
 
     fn take(&mut self, entry: &Entry) {
         let frames = entry.frames_after(self.cursor);
-        let events = &entry.recorded.commit.events;
-        for event in &events[events.len() - frames.len()..] {
-            self.is_over = self.subscription.until.is_over_after(event).or(self.is_over);
-        }
+        let commit = &entry.recorded.commit;
+        let first = commit.events.len() - frames.len();
+        self.is_over = self.subscription.until.is_over_after(commit, first).or(self.is_over);
         self.ready.extend(frames.iter().cloned());
         if entry.position().reaches(self.cursor.position()) {
             self.cursor = Cursor::after(entry.position());
@@ -194,10 +193,7 @@ async fn was_over(
     let Selection::Stream(stream) = selection else { return Ok(None) };
     let commits = retrying(shared, || shared.log.read_stream(stream, Position::START)).await?;
     let seen = commits.iter().filter(|recorded| position.reaches(recorded.position));
-    Ok(seen
-        .flat_map(|recorded| &recorded.commit.events)
-        .filter_map(|event| until.is_over_after(event))
-        .next_back())
+    Ok(seen.filter_map(|recorded| until.is_over_after(&recorded.commit, 0)).next_back())
 }
 
 /// A tail of a subscriber's own, for as long as memory does not reach back to its cursor.

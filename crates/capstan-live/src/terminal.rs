@@ -4,7 +4,8 @@ use capstan_contract::catalogue::{
     RETRY_SCHEDULED, RUN_ENDED, RUN_REQUESTED, TASK_ACCEPTED, TASK_CANCELLED, TASK_CONTINUED, TASK_DONE,
     TASK_DROPPED, TASK_FAILED, TASK_SLEPT,
 };
-use capstan_envelope::EventRecord;
+use capstan_contract::whole_records;
+use capstan_envelope::{Commit, EventRecord};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -25,14 +26,20 @@ struct OfRun {
 }
 
 impl Until {
-    /// True when the event brings the end, false when it takes an earlier one back; `None` when it says nothing about it.
-    pub(crate) fn is_over_after(self, event: &EventRecord) -> Option<bool> {
+    /// True when the commit's events from this index on bring the end, false when they take an earlier one back; `None` when
+    /// they say nothing about it.
+    pub(crate) fn is_over_after(self, commit: &Commit, first: usize) -> Option<bool> {
+        let events = commit.events.get(first..).unwrap_or_default();
         match self {
             Self::Left => None,
-            Self::TaskOver => is_task_over_after(&event.name),
+            Self::TaskOver => events.iter().filter_map(|event| is_task_over_after(&event.name)).next_back(),
             Self::RunEnded(run_id) => {
-                let is_end = event.name == RUN_ENDED.name
-                    && serde_json::from_str::<OfRun>(event.data.get()).is_ok_and(|of| of.run_id == run_id);
+                let ends = |event: &EventRecord| event.name == RUN_ENDED.name;
+                let is_of_run = |event: &EventRecord| {
+                    serde_json::from_str::<OfRun>(event.data.get()).is_ok_and(|of| of.run_id == run_id)
+                };
+                let is_end = events.iter().any(ends)
+                    && whole_records(commit).iter().skip(first).any(|event| ends(event) && is_of_run(event));
                 is_end.then_some(true)
             }
         }

@@ -13,7 +13,7 @@ use super::conventions::Correlation;
 use super::fields::Fields;
 use crate::App;
 use crate::auth::caller::Caller;
-use crate::call::{CallContext, fresh_id};
+use crate::call::CallContext;
 use crate::problem::Problem;
 use crate::receipt::Reply;
 use crate::request;
@@ -60,13 +60,16 @@ impl<S: Sync> FromRequestParts<S> for CallContext {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let correlation = parts.extensions.get::<Correlation>();
-        let correlation_id = correlation.map_or_else(|| fresh_id(Utc::now()), |one| one.0);
         let actor = match parts.extensions.get::<Caller>() {
             Some(caller) => caller.actor(),
             None => Actor::Client { name: "anonymous".into() },
         };
         let trace = parts.headers.get("traceparent").and_then(|value| value.to_str().ok());
-        Ok(Self { correlation_id, ..Self::new(actor, Utc::now()) }.traced(trace))
+        let call = Self::new(actor, Utc::now()).traced(trace);
+        Ok(match parts.extensions.get::<Correlation>() {
+            Some(Correlation { id, is_given: true }) => call.correlated(Some(*id)),
+            Some(Correlation { id, is_given: false }) => Self { correlation_id: *id, ..call },
+            None => call,
+        })
     }
 }

@@ -19,17 +19,17 @@ use crate::problem::{self, Code, Problem};
 
 /// The correlation id of a request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Correlation(pub(crate) Uuid);
+pub(crate) struct Correlation {
+    pub(crate) id: Uuid,
+    pub(crate) is_given: bool,
+}
 
 /// Wraps every route: sets the correlation id, renders problem documents, and records metrics.
 pub(crate) async fn answer(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let correlation_id = request
-        .headers()
-        .get(&CORRELATION)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .unwrap_or_else(|| fresh_id(Utc::now()));
-    request.extensions_mut().insert(Correlation(correlation_id));
+    let given = request.headers().get(&CORRELATION).and_then(|value| value.to_str().ok()?.parse().ok());
+    let correlation_id = given.unwrap_or_else(|| fresh_id(Utc::now()));
+    request.extensions_mut().insert(Correlation { id: correlation_id, is_given: given.is_some() });
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let mut response = next.run(request).await;

@@ -53,8 +53,7 @@ pub(super) fn call(headers: Option<&HeaderMap>) -> CallContext {
     let given = |name| headers.and_then(|headers| find(headers, name));
     let call = CallContext::new(Actor::Client { name: "nats".into() }, Utc::now());
     let correlation_id = given("capstan-correlation-id").and_then(|text| text.parse().ok());
-    let correlation_id = correlation_id.unwrap_or(call.correlation_id);
-    CallContext { correlation_id, ..call }.traced(given("traceparent"))
+    call.correlated(correlation_id).traced(given("traceparent"))
 }
 
 /// A header by its name in any case: NATS keeps the case.

@@ -2,8 +2,8 @@
 
 mod event_text;
 
-use capstan_contract::DomainEvent;
 use capstan_contract::query::{GetTaskHistory, Wait, page_size};
+use capstan_contract::{DomainEvent, whole_records};
 use capstan_envelope::redaction::redacted;
 use capstan_envelope::{Actor, EventRecord, Position, Recorded, StreamId, Workspace};
 use chrono::{DateTime, Utc};
@@ -78,9 +78,10 @@ fn last_position(items: &[HistoryEntry]) -> Position {
 
 fn entries(recorded: Recorded) -> impl Iterator<Item = HistoryEntry> {
     let Recorded { position, commit, .. } = recorded;
+    let records = whole_records(&commit);
     let last = commit.events.len().saturating_sub(1);
     let (metadata, version, command_id) = (commit.metadata, commit.version, commit.commit_id.0);
-    commit.events.into_iter().enumerate().map(move |(index, record)| HistoryEntry {
+    records.into_iter().enumerate().map(move |(index, record)| HistoryEntry {
         // The last event of a commit is named by the commit alone: resuming there continues after all of it.
         id: if index == last { position.to_string() } else { format!("{position}.{index}") },
         position,

@@ -1,11 +1,11 @@
 //! The state of a run at each of its turning points, from the history of its task.
 
-use capstan_contract::DomainEvent;
+use capstan_contract::TaskCodec;
 use capstan_contract::query::{ListRunSnapshots, Wait, page_size};
 use capstan_domain::id::{AttemptId, RunId, TaskId};
 use capstan_domain::task::Event;
 use capstan_domain::task::event::RunStatus;
-use capstan_envelope::{Position, Workspace};
+use capstan_envelope::{Codec, Position, Workspace};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -43,13 +43,8 @@ impl Answer for ListRunSnapshots {
         let stream = streams::task(workspace, task_id)?;
         let commits = app.log.read_stream(&stream, Position::START).await?;
         let position = commits.last().map_or(Position::START, |recorded| recorded.position);
-        let facts = commits.iter().flat_map(|recorded| &recorded.commit.events).filter_map(|record| {
-            match DomainEvent::decode(stream.category(), record) {
-                Ok(DomainEvent::Task(event)) => Some(event),
-                Ok(_) | Err(_) => None,
-            }
-        });
-        let mut items = snapshots(task_id, run_id, facts);
+        let events = commits.iter().filter_map(|recorded| TaskCodec::decode(&recorded.commit).ok()).flatten();
+        let mut items = snapshots(task_id, run_id, events);
         if items.last().map_or(0, |last| last.seq) < after {
             return Err(Problem::invalid_field("/cursor", "must be a next_cursor of this list"));
         }

@@ -107,7 +107,7 @@ async fn a_parked_commit_is_listed_and_retried_but_never_discarded() {
     api.send_spoilt(say).await.expect(202);
     let letter = letters(&api, 1).await.remove(0);
     assert_eq!((&letter["kind"], &letter["source"]), (&json!("commit"), &json!(format!("dev/task/{task}"))));
-    assert_eq!(letter["payload"]["stream"], letter["source"]);
+    assert_eq!(letter["payload"]["command"], "submit-task-input");
     let path = format!("{LIST}/{}", letter["id"].as_str().unwrap());
     assert_eq!(api.get(&path).await.expect(200), letter);
     api.post(&format!("{path}/discard"), json!({})).await.expect_problem(409, "illegal_transition");

@@ -25,23 +25,31 @@ macro_rules! codec {
             const CATEGORY: &'static str = $category;
 
             fn encode(
-                event: &$event,
-            ) -> Result<::capstan_envelope::EventRecord, ::capstan_envelope::CodecError> {
-                let data = serde_json::value::to_raw_value(event)
-                    .map_err(|source| ::capstan_envelope::CodecError::Unwritable { name: $name, source })?;
-                Ok(::capstan_envelope::EventRecord { name: $name.into(), version: 1, data })
+                events: &[$event],
+                _: ::capstan_envelope::CommitFacts<'_>,
+            ) -> Result<Vec<::capstan_envelope::EventRecord>, ::capstan_envelope::CodecError> {
+                let record = |event| {
+                    let data = serde_json::value::to_raw_value(event).map_err(|source| {
+                        ::capstan_envelope::CodecError::Unwritable { name: $name, source }
+                    })?;
+                    Ok(::capstan_envelope::EventRecord { name: $name.into(), version: 1, data })
+                };
+                events.iter().map(record).collect()
             }
 
             fn decode(
-                record: &::capstan_envelope::EventRecord,
-            ) -> Result<$event, ::capstan_envelope::CodecError> {
-                serde_json::from_str(record.data.get()).map_err(|source| {
-                    ::capstan_envelope::CodecError::Malformed {
-                        name: record.name.clone(),
-                        version: record.version,
-                        source,
-                    }
-                })
+                commit: &::capstan_envelope::Commit,
+            ) -> Result<Vec<$event>, ::capstan_envelope::CodecError> {
+                let event = |record: &::capstan_envelope::EventRecord| {
+                    serde_json::from_str(record.data.get()).map_err(|source| {
+                        ::capstan_envelope::CodecError::Malformed {
+                            name: record.name.clone(),
+                            version: record.version,
+                            source,
+                        }
+                    })
+                };
+                commit.events.iter().map(event).collect()
             }
         }
     };

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::id::{AgentId, ScheduleId, TaskId};
+use crate::implied::At;
 use crate::schedule::{Definition, Next};
 
 /// An event of a schedule.
@@ -40,7 +41,7 @@ pub struct ScheduleCreated {
     /// Its first tick; none while it is paused.
     pub next: Option<Next>,
     /// Time of the event.
-    pub created_at: DateTime<Utc>,
+    pub created_at: At,
 }
 
 /// The schedule was changed.
@@ -50,7 +51,7 @@ pub struct ScheduleChanged {
     /// Its next tick: another one only when its times changed; none while it is paused.
     pub next: Option<Next>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The schedule fires no more until it is resumed.
@@ -60,7 +61,7 @@ pub struct SchedulePaused {
     /// The reason, for people.
     pub reason: Option<String>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The schedule fires again; ticks of the pause are not made up for.
@@ -68,13 +69,13 @@ pub struct ScheduleResumed {
     /// Its next tick, after the instant of the resumption.
     pub next: Option<Next>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The schedule is gone; tasks it made stay.
 pub struct ScheduleDeleted {
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// A caller requested one task now, beside the ticks.
@@ -82,7 +83,7 @@ pub struct ScheduleTriggered {
     /// The task, accepted in the same commit group.
     pub task_id: TaskId,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// A tick made its task.
@@ -97,7 +98,7 @@ pub struct TickFired {
     /// The next tick.
     pub next: Option<Next>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// A tick came, and made no task.
@@ -114,7 +115,7 @@ pub struct TickSkipped {
     /// The next tick.
     pub next: Option<Next>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// Ticks passed while the system was down and are not made up for.
@@ -128,7 +129,7 @@ pub struct TicksMissed {
     /// The next tick; it may be due already.
     pub next: Option<Next>,
     /// The time of the discovery.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 }
 

@@ -124,7 +124,7 @@ impl Budgets {
         recorded: &Recorded,
         shared: &mut Shared,
     ) -> Result<(), CodecError> {
-        let events = recorded.commit.events.iter().map(AgentCodec::decode).collect::<Result<Vec<_>, _>>()?;
+        let events = AgentCodec::decode(&recorded.commit)?;
         let key = (Arc::from(recorded.commit.stream.workspace().as_str()), agent_id);
         let known = self.profiles.get(&key).cloned().unwrap_or_default();
         self.replace_agent(key, fold::<Agent>(known, &events), shared);

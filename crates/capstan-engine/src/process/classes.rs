@@ -64,7 +64,7 @@ impl Classes {
         recorded: &Recorded,
         shared: &mut Shared,
     ) -> Result<(), CodecError> {
-        let events = recorded.commit.events.iter().map(ClassCodec::decode).collect::<Result<Vec<_>, _>>()?;
+        let events = ClassCodec::decode(&recorded.commit)?;
         let known = self.known.entry(key.clone()).or_default();
         if recorded.commit.version > known.version {
             let state = fold::<Class>(known.state.clone(), &events);

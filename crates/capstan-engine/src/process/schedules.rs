@@ -83,8 +83,7 @@ impl Schedules {
         let known = self.known.entry(Arc::clone(&key)).or_default();
         known.heard = known.heard.max(version);
         if version == known.version + 1 {
-            let events: Vec<_> =
-                recorded.commit.events.iter().map(ScheduleCodec::decode).collect::<Result<_, _>>()?;
+            let events: Vec<_> = ScheduleCodec::decode(&recorded.commit)?;
             known.state = fold::<ScheduleDecider>(known.state.take(), &events);
             known.version = version;
             known.not_before = None;

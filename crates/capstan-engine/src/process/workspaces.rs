@@ -25,8 +25,7 @@ impl Workspaces {
 
     /// Folds a commit; the workspace it is about.
     pub(super) fn commit(&mut self, recorded: &Recorded) -> Result<Arc<str>, CodecError> {
-        let events =
-            recorded.commit.events.iter().map(WorkspaceCodec::decode).collect::<Result<Vec<_>, _>>()?;
+        let events = WorkspaceCodec::decode(&recorded.commit)?;
         let workspace: Arc<str> = recorded.commit.stream.workspace().as_str().into();
         let known = self.known.get(&workspace).cloned().unwrap_or_default();
         self.known.insert(Arc::clone(&workspace), fold::<Workspace>(known, &events));

@@ -9,7 +9,6 @@ use capstan_domain::task::{Command, TaskState};
 use capstan_domain::usage::Usage;
 use capstan_domain::{Change, agent, workspace};
 use capstan_engine::protocol::{Answer, Request};
-use capstan_envelope::Codec as _;
 use serde_json::json;
 
 use crate::bench::Bench;
@@ -29,7 +28,7 @@ fn limit_agent(bench: &mut Bench, limit_usd: f64) {
     });
     let created: agent::Created = serde_json::from_value(created).unwrap();
     let id = bench.fresh();
-    let record = AgentCodec::encode(&agent::Event::Created(created)).unwrap();
+    let record = AgentCodec::write(&agent::Event::Created(created)).unwrap();
     bench.world.tell(&format!("dev/agent/{agent_id}"), id, vec![record]);
     bench.settle();
 }
@@ -41,7 +40,7 @@ fn limit_day(bench: &mut Bench, limit_usd: Option<f64>) {
     let mut updated: workspace::Updated = serde_json::from_value(updated).unwrap();
     updated.budget_usd_per_day = limit_usd.map_or(Change::Clear, Change::Set);
     let events = [workspace::Event::Created(created), workspace::Event::Updated(Box::new(updated))];
-    let records = events.iter().map(|event| WorkspaceCodec::encode(event).unwrap()).collect();
+    let records = events.iter().map(|event| WorkspaceCodec::write(event).unwrap()).collect();
     let id = bench.fresh();
     bench.world.tell("dev/workspace/dev", id, records);
     bench.settle();

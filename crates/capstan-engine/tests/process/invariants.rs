@@ -81,8 +81,8 @@ pub(crate) fn hold(world: &World, seen: &mut Seen) {
     for recorded in &world.log {
         let Some(key) = task_key(&recorded.commit.stream) else { continue };
         let history = histories.entry(key).or_default();
-        for event in &recorded.commit.events {
-            history.apply(&TaskCodec::decode(event).unwrap());
+        for event in TaskCodec::decode(&recorded.commit).unwrap() {
+            history.apply(&event);
         }
     }
     for (key, history) in &histories {

@@ -13,7 +13,7 @@ use capstan_domain::schedule::{Command, Event, ScheduleDecider, State, firing};
 use capstan_domain::task::command::Accept;
 use capstan_domain::task::{self, TaskDecider};
 use capstan_engine::process::{Effect, Process, ScheduleKey, ScheduleSettled, TickOrder};
-use capstan_envelope::{Codec, Recorded};
+use capstan_envelope::Recorded;
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
@@ -57,7 +57,7 @@ impl Clock {
         self.state = fold::<ScheduleDecider>(self.state.take(), &events);
         self.version += 1;
         let id = self.key.schedule_id.to_string();
-        let records = events.iter().map(|event| ScheduleCodec::encode(event).unwrap()).collect();
+        let records = events.iter().map(|event| ScheduleCodec::write(event).unwrap()).collect();
         self.log.push(recorded(stream("dev", "schedule", &id), self.version, Uuid::nil(), records));
         events
     }
@@ -221,7 +221,7 @@ fn an_order_names_the_tasks_of_the_schedule_that_are_open() {
     let command = task::command::CancelTask { task_id, reason: None };
     let cancel = task::Command::Cancel { command, grace_ms: 0 };
     let cancelled = TaskDecider::decide(&state, &cancel.at(clock.now)).unwrap();
-    let records = cancelled.iter().map(|event| capstan_contract::TaskCodec::encode(event).unwrap()).collect();
+    let records = cancelled.iter().map(|event| capstan_contract::TaskCodec::write(event).unwrap()).collect();
     let stream = stream("dev", "task", &task_id.to_string());
     clock.process.commit(&recorded(stream, 2, Uuid::nil(), records), clock.now).unwrap();
     clock.send(due, tick);

@@ -14,7 +14,6 @@ use capstan_domain::workspace;
 use capstan_domain::workspace::settings::ApprovalPolicy;
 use capstan_engine::process::ToolAnswer;
 use capstan_engine::protocol::{Answer, Request};
-use capstan_envelope::Codec as _;
 use serde_json::{Value, json};
 
 use crate::bench::Bench;
@@ -41,7 +40,7 @@ fn updated(mut changes: Value) -> workspace::Event {
 }
 
 fn tell(bench: &mut Bench, events: &[workspace::Event]) {
-    let records = events.iter().map(|event| WorkspaceCodec::encode(event).unwrap()).collect();
+    let records = events.iter().map(|event| WorkspaceCodec::write(event).unwrap()).collect();
     let id = bench.fresh();
     bench.world.tell("dev/workspace/dev", id, records);
     bench.settle();

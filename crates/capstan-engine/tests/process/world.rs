@@ -95,7 +95,7 @@ impl World {
         let version = *version;
         self.stored.insert(id);
         let stream = format!("{}/task/{}", key.workspace, key.task_id);
-        let records = events.iter().map(|event| TaskCodec::encode(event).unwrap()).collect();
+        let records = events.iter().map(|event| TaskCodec::write(event).unwrap()).collect();
         self.record(&stream, version, id, records);
         for event in &events {
             if let Event::AttemptLeased(leased) = event {
@@ -115,7 +115,7 @@ impl World {
         *state = fold::<TaskDecider>(state.take(), events);
         *version += 1;
         let (version, stream) = (*version, format!("{}/task/{}", key.workspace, key.task_id));
-        let records = events.iter().map(|event| TaskCodec::encode(event).unwrap()).collect();
+        let records = events.iter().map(|event| TaskCodec::write(event).unwrap()).collect();
         self.record(&stream, version, id, records);
     }
 
@@ -149,7 +149,7 @@ impl World {
         *state = fold::<Class>(state.clone(), &events);
         *version += 1;
         let version = *version;
-        let records = events.iter().map(|event| ClassCodec::encode(event).unwrap()).collect();
+        let records = events.iter().map(|event| ClassCodec::write(event).unwrap()).collect();
         self.record(&format!("{}/class/{}", name.0, name.1), version, id, records);
     }
 
@@ -237,18 +237,17 @@ pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Proce
     let mut classes: BTreeMap<ClassKey, (u64, class::State)> = BTreeMap::new();
     for recorded in &world.log[..known] {
         if let Some(key) = ClassKey::from_stream(&recorded.commit.stream) {
-            let events = recorded.commit.events.iter().map(|event| ClassCodec::decode(event).unwrap());
+            let events = ClassCodec::decode(&recorded.commit).unwrap();
             let (version, state) = classes.entry(key).or_default();
             *version = recorded.commit.version;
-            *state = fold::<Class>(state.clone(), &events.collect::<Vec<_>>());
+            *state = fold::<Class>(state.clone(), &events);
             continue;
         }
         let Some(key) = capstan_engine::process::task_key(&recorded.commit.stream) else {
             process.commit(recorded, now).unwrap();
             continue;
         };
-        let events: Vec<_> =
-            recorded.commit.events.iter().map(|event| TaskCodec::decode(event).unwrap()).collect();
+        let events = TaskCodec::decode(&recorded.commit).unwrap();
         for event in &events {
             if let Event::UsageRecorded(used) = event {
                 let cost = used.usage.cost_usd;

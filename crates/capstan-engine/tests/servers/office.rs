@@ -102,7 +102,7 @@ impl OpenTasks for FromLog {
 type Folded<D> = BTreeMap<StreamId, (StreamHead, <D as Decider>::State)>;
 
 fn advance<D: Decider, C: Codec<Event = D::Event>>(folded: &mut Folded<D>, recorded: &Recorded) {
-    let events: Vec<_> = recorded.commit.events.iter().map(|event| C::decode(event).unwrap()).collect();
+    let events = C::decode(&recorded.commit).unwrap();
     let (head, state) = folded.entry(recorded.commit.stream.clone()).or_default();
     head.advance(recorded);
     *state = fold::<D>(std::mem::take(state), &events);
@@ -184,15 +184,16 @@ impl Office {
     /// Records facts about something else than a task.
     pub(crate) async fn tell<C: Codec>(&self, name: &str, events: &[C::Event]) {
         let command_id = self.fresh();
-        let commit = Commit {
+        let mut commit = Commit {
             commit_id: CommitId(command_id),
             stream: name.parse().unwrap(),
             version: 1,
             previous: Position::START,
             previous_hash: CommitHash::NONE,
             metadata: Metadata::new("test", Actor::System, command_id, now()),
-            events: events.iter().map(|event| C::encode(event).unwrap()).collect(),
+            events: Vec::new(),
         };
+        commit.events = C::encode(events, commit.facts()).unwrap();
         self.log.append(&commit).await.unwrap();
     }
 

@@ -99,7 +99,7 @@ impl Plan {
         })
         .await;
         let commits = self.office.log.read_stream(stream, Position::START).await.unwrap();
-        commits.iter().flat_map(|it| &it.commit.events).map(|it| ScheduleCodec::decode(it).unwrap()).collect()
+        commits.iter().flat_map(|recorded| ScheduleCodec::decode(&recorded.commit).unwrap()).collect()
     }
 
     async fn task_state(&self, task_id: TaskId) -> TaskState {

@@ -26,7 +26,7 @@ pub(super) fn add_frames(components: &mut Components) {
     }
     for event in CATALOGUE {
         let name = format!("{}-data", event.name);
-        components.add(&name, (event.schema)(), "Stored");
+        components.add(&name, (event.whole_schema)(), "Stored");
         let frame = json!({
             "allOf": [components.reference("event-data")], "type": "object",
             "properties": { "data": components.reference(&name) },

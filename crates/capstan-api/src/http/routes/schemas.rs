@@ -44,7 +44,7 @@ pub(super) async fn one(
         .find(|named| named.name == name)
         .map(NamedSchema::schema);
     let schema = named
-        .or_else(|| CATALOGUE.iter().find(|event| event.name == name).map(|event| (event.schema)()))
+        .or_else(|| CATALOGUE.iter().find(|event| event.name == name).map(|event| (event.whole_schema)()))
         .ok_or_else(|| Problem::not_found("schema"))?;
     Ok(([(header::CONTENT_TYPE, "application/schema+json")], Json(schema)))
 }

@@ -9,14 +9,19 @@ use serde_json::{Map, Value};
 
 use super::priority::Priority;
 use crate::id::{AgentId, TaskId};
+use crate::implied::{self, At};
 use crate::policy::RunPolicy;
 
 stored! {
 /// A command to an agent was accepted: the task begins. Everything a later run needs is frozen here.
 pub struct TaskAccepted {
     /// The task.
+    #[serde(default = "implied::task", skip_serializing_if = "implied::is_task")]
+    #[schemars(transform = implied::drawn)]
     pub task_id: TaskId,
     /// Its workspace.
+    #[serde(default = "implied::workspace", skip_serializing_if = "implied::is_workspace")]
+    #[schemars(transform = implied::drawn)]
     pub workspace: String,
     /// The agent of the task.
     pub agent_id: AgentId,
@@ -31,8 +36,12 @@ pub struct TaskAccepted {
     /// Model at acceptance.
     pub model: Option<String>,
     /// The command's text.
+    #[serde(with = "implied::message")]
+    #[schemars(with = "String")]
     pub message: String,
     /// The conversation its runs share.
+    #[serde(default = "implied::session", skip_serializing_if = "implied::is_session")]
+    #[schemars(transform = implied::drawn)]
     pub session_id: String,
     /// A caller's name for the session.
     pub session_key: Option<String>,
@@ -41,10 +50,16 @@ pub struct TaskAccepted {
     /// Execution class: tasks of one class share a concurrency limit.
     pub instance_key: String,
     /// Rules of execution.
+    #[serde(with = "crate::policy::based")]
+    #[schemars(with = "crate::policy::based::Drawn")]
     pub policy: RunPolicy,
     /// Longest time one attempt may run, in milliseconds; 0 = none.
+    #[serde(default = "implied::timeout_ms", skip_serializing_if = "implied::is_timeout_ms")]
+    #[schemars(transform = implied::drawn)]
     pub timeout_ms: i64,
     /// Its urgency.
+    #[serde(default = "implied::priority", skip_serializing_if = "implied::is_priority")]
+    #[schemars(transform = implied::drawn)]
     pub priority: Priority,
     /// Limit of what it may cost, in US dollars.
     #[serde(serialize_with = "crate::finite::serialize_option")]
@@ -97,9 +112,11 @@ pub struct TaskAccepted {
     /// Longest wait for its first attempt, in milliseconds.
     pub queue_ttl_ms: Option<i64>,
     /// The requester, by actor name. It cannot approve its own requests.
+    #[serde(default = "implied::client", skip_serializing_if = "implied::is_client")]
+    #[schemars(transform = implied::drawn)]
     pub accepted_by: Option<String>,
     /// The time of acceptance.
-    pub accepted_at: DateTime<Utc>,
+    pub accepted_at: At,
 }
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::subtask::JoinWait;
 use crate::id::{BlockerId, InputId, OutputId, RunId, ToolCallId};
+use crate::implied::At;
 
 stored! {
 /// The task waits for an answer.
@@ -42,7 +43,7 @@ pub struct BlockerOpened {
     /// The budget it waits for.
     pub budget: Option<BudgetScope>,
     /// The time of the question.
-    pub opened_at: DateTime<Utc>,
+    pub opened_at: At,
 }
 
 /// One question of a blocker.
@@ -64,7 +65,7 @@ pub struct BlockerClosed {
     /// The answer.
     pub resolution: Option<Resolution>,
     /// Time of the event.
-    pub closed_at: DateTime<Utc>,
+    pub closed_at: At,
 }
 
 /// An output to be decided on.
@@ -134,7 +135,7 @@ pub struct BlockerUpdated {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<BlockerItem>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// One of several needed approvals was given.
@@ -146,7 +147,7 @@ pub struct BlockerVoted {
     /// The voter, by actor name.
     pub by: String,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 }
 

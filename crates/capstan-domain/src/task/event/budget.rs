@@ -1,9 +1,8 @@
 //! Budgets of a task.
 
-use chrono::{DateTime, Utc};
-
 use super::blocker::BudgetScope;
 use crate::id::AgentId;
+use crate::implied::At;
 
 stored! {
 /// Most of a budget is spent.
@@ -19,7 +18,7 @@ pub struct BudgetWarned {
     #[serde(serialize_with = "crate::finite::serialize")]
     pub spent_usd: f64,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// A budget is spent: the task stops.
@@ -33,6 +32,6 @@ pub struct BudgetExceeded {
     #[serde(serialize_with = "crate::finite::serialize")]
     pub spent_usd: f64,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 }

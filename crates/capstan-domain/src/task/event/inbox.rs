@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::blocker::{ItemDecision, Verdict};
 use crate::id::{AttemptId, BlockerId, InputId};
+use crate::implied::At;
 
 stored! {
 /// An input was accepted; it stays in the inbox until a run has it.
@@ -40,7 +41,7 @@ pub struct InputAccepted {
     /// The outcome reported to the caller.
     pub outcome: InputOutcome,
     /// Time of the event.
-    pub accepted_at: DateTime<Utc>,
+    pub accepted_at: At,
 }
 
 /// The live attempt took the input, but has not used it yet.
@@ -50,7 +51,7 @@ pub struct InputClaimed {
     /// The attempt that claimed it.
     pub attempt_id: AttemptId,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The input is pending again: the attempt that took it is gone.
@@ -58,7 +59,7 @@ pub struct InputReturned {
     /// The input.
     pub input_id: InputId,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The agent has the input.
@@ -68,7 +69,7 @@ pub struct InputConsumed {
     /// The attempt that acknowledged it.
     pub attempt_id: AttemptId,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The input was to reach the live turn but could not: it stays in the inbox until the turn ends.
@@ -80,7 +81,7 @@ pub struct InputDeferred {
     /// The reason, for people.
     pub reason: String,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::priority::Priority;
 use crate::id::RunId;
+use crate::implied::At;
 
 stored! {
 /// The answer reached the live attempt: the task continues.
@@ -14,7 +15,7 @@ pub struct TaskContinued {
     /// The run that continues.
     pub run_id: RunId,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The task sleeps until a timer or an input wakes it.
@@ -29,7 +30,7 @@ pub struct TaskSlept {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub agenda: Vec<AgendaItem>,
     /// The time it fell asleep.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// One thing planned for a wake.
@@ -46,7 +47,7 @@ pub struct AgendaItem {
 /// The task succeeded.
 pub struct TaskDone {
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The task ended in an error.
@@ -54,7 +55,7 @@ pub struct TaskFailed {
     /// The error, for people.
     pub error: String,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The task was cancelled.
@@ -62,7 +63,7 @@ pub struct TaskCancelled {
     /// The reason the caller gave.
     pub reason: Option<String>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The task left the queue without a result.
@@ -70,19 +71,19 @@ pub struct TaskDropped {
     /// The reason, for people.
     pub reason: DropReason,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The task was archived; it refuses every command but its return.
 pub struct TaskArchived {
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The task was taken out of the archive.
 pub struct TaskUnarchived {
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The task's urgency was changed.
@@ -90,7 +91,7 @@ pub struct TaskReprioritised {
     /// The urgency from now on.
     pub priority: Priority,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The limit of what the task may cost was changed.
@@ -99,7 +100,7 @@ pub struct TaskBudgetSet {
     #[serde(serialize_with = "crate::finite::serialize_option")]
     pub budget_usd: Option<f64>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The label of the task was changed.
@@ -110,7 +111,7 @@ pub struct TaskLabelled {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The instant at which the task must be over was changed.
@@ -118,7 +119,7 @@ pub struct TaskDeadlineSet {
     /// The instant from now on; absent means none.
     pub deadline: Option<DateTime<Utc>>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The reply addressing was changed.
@@ -126,7 +127,7 @@ pub struct TaskRoutingSet {
     /// The addressing from now on.
     pub routing: Map<String, Value>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The payload of later runs was changed; absent fields stay as they are.
@@ -142,7 +143,7 @@ pub struct TaskPayloadSet {
     /// True to deliver the result to the routing address.
     pub deliver: Option<bool>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 }
 

@@ -1,9 +1,9 @@
 //! Outputs of a task.
 
-use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::id::{OutputId, RunId};
+use crate::implied::At;
 
 stored! {
 /// An output was produced.
@@ -29,7 +29,7 @@ pub struct OutputProduced {
     /// `active`, or `pending` when it waits for a decision.
     pub status: OutputStatus,
     /// Time of the event.
-    pub created_at: DateTime<Utc>,
+    pub created_at: At,
 }
 
 /// Rows were added to an output's `data.rows`.
@@ -39,7 +39,7 @@ pub struct OutputRowsAppended {
     /// The new rows.
     pub rows: Vec<Value>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The output got its final summary.
@@ -49,7 +49,7 @@ pub struct OutputFinalized {
     /// The summary.
     pub summary: String,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// An output's status changed.
@@ -61,7 +61,7 @@ pub struct OutputStatusChanged {
     /// The reason, when one was given.
     pub reason: Option<String>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The output was archived.
@@ -69,7 +69,7 @@ pub struct OutputArchived {
     /// The output.
     pub output_id: OutputId,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 }
 

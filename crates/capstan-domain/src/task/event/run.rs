@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::id::{AgentId, AttemptId, InputId, RunId, WorkerId};
+use crate::implied::{self, At};
 use crate::outcome_text::ErrorClass;
 use crate::usage::Usage;
 
@@ -17,6 +18,8 @@ pub struct RunRequested {
     /// The cause of the run.
     pub cause: RunCause,
     /// The prompt for the agent.
+    #[serde(default = "implied::message::prompt", skip_serializing_if = "implied::message::is_prompt")]
+    #[schemars(transform = implied::drawn)]
     pub prompt: String,
     /// Inputs this prompt delivers; they are consumed by it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -27,7 +30,7 @@ pub struct RunRequested {
     /// The run whose session it resumes.
     pub resumed_from_run_id: Option<RunId>,
     /// Since when it waits.
-    pub queued_at: DateTime<Utc>,
+    pub queued_at: At,
 }
 
 /// A worker was leased an attempt of the run.
@@ -45,7 +48,7 @@ pub struct AttemptLeased {
     /// Time the lease lasts without renewal, in milliseconds.
     pub lease_ms: i64,
     /// Time of the event.
-    pub leased_at: DateTime<Utc>,
+    pub leased_at: At,
 }
 
 /// The worker began to execute.
@@ -55,7 +58,7 @@ pub struct AttemptStarted {
     /// Its run.
     pub run_id: RunId,
     /// Time of the event.
-    pub started_at: DateTime<Utc>,
+    pub started_at: At,
 }
 
 /// The worker is to stop; until it has, or the grace is over, the session stays taken.
@@ -85,7 +88,7 @@ pub struct AttemptEnded {
     /// The class of the error.
     pub error_class: Option<ErrorClass>,
     /// Time of the event.
-    pub ended_at: DateTime<Utc>,
+    pub ended_at: At,
 }
 
 /// The run will be tried again: the task is back in the queue.
@@ -113,7 +116,7 @@ pub struct RunEnded {
     /// The result of the agent, when the worker reports it.
     pub result: Option<Value>,
     /// Time of the event.
-    pub ended_at: DateTime<Utc>,
+    pub ended_at: At,
 }
 
 /// Tokens and money were used; records of a run add up.
@@ -127,7 +130,7 @@ pub struct UsageRecorded {
     /// Usage since the last record.
     pub usage: Usage,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 }
 

@@ -1,11 +1,11 @@
 //! Children of a task.
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::priority::Priority;
 use super::watch::SourceWatch;
 use crate::id::{InputId, RunId, TaskId};
+use crate::implied::At;
 use crate::policy::RunPolicy;
 use crate::task::transitions::TaskState;
 
@@ -22,7 +22,7 @@ pub struct SubtasksSpawned {
     /// The subtasks.
     pub subtasks: Vec<Subtask>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// One subtask as requested. Absent fields are inherited.
@@ -75,13 +75,13 @@ pub struct SubtaskEnded {
     #[serde(serialize_with = "crate::finite::serialize")]
     pub cost_usd: f64,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The parent knows the end of this task.
 pub struct ParentTold {
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::id::{AttemptId, RunId, ToolCallId, WorkerId};
+use crate::implied::At;
 
 stored! {
 /// The gate kept a tool call back: it waits for a decision.
@@ -27,7 +28,7 @@ pub struct ToolCallDeferred {
     /// The executor once it is approved; without one, the agent itself.
     pub executor: Option<ToolExecutor>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The gate let a tool call pass: the agent carries it out itself.
@@ -43,7 +44,7 @@ pub struct ToolCallAllowed {
     /// The ground of the permission.
     pub by: ToolPermission,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// A kept call was decided on.
@@ -57,7 +58,7 @@ pub struct ToolCallDecided {
     /// The reason given with the decision.
     pub reason: Option<String>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// The execution of an approved call begins.
@@ -71,7 +72,7 @@ pub struct ToolExecutionStarted {
     /// The instant at which the try counts as lost.
     pub until: DateTime<Utc>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// An approved call was executed, or given up.
@@ -91,7 +92,7 @@ pub struct ToolExecutionEnded {
     /// The error, for people.
     pub error: Option<String>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 }
 

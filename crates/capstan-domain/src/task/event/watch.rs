@@ -1,8 +1,7 @@
 //! Things outside that wake a task.
 
-use chrono::{DateTime, Utc};
-
 use crate::id::{InputId, WatchId};
+use crate::implied::At;
 
 /// Integrations a watch can look into.
 pub const INTEGRATIONS: [&str; 10] =
@@ -16,7 +15,7 @@ pub struct WatchArmed {
     /// The watch as requested.
     pub watch: SourceWatch,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// A source to watch. An event matches when its integration is the same and one of its correlation keys is the
@@ -52,7 +51,7 @@ pub struct WatchFired {
     /// The input that informs the agent.
     pub input_id: InputId,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 
 /// A watch was disarmed.
@@ -62,7 +61,7 @@ pub struct WatchDisarmed {
     /// The reason, for people.
     pub cause: DisarmCause,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
 }
 }
 

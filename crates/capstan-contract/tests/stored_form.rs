@@ -1,0 +1,163 @@
+//! Stored events leave out what their commit says, and read back with it.
+#![expect(clippy::unwrap_used, reason = "functions the tests share fail the test")]
+
+use std::fs;
+use std::path::Path;
+
+use capstan_contract::schema_files::sample_path;
+use capstan_contract::{CATALOGUE, DomainEvent, TaskCodec, decode_commit, whole_records};
+use capstan_domain::id::{AttemptId, RunId, TaskId};
+use capstan_domain::implied::{self, Implied};
+use capstan_domain::task::Event;
+use capstan_domain::task::event::TaskAccepted;
+use capstan_envelope::{
+    Actor, Codec as _, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, StreamId,
+};
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+fn sample(event: &capstan_contract::EventName) -> EventRecord {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
+    let text = fs::read_to_string(folder.join(sample_path(event, event.version()))).unwrap();
+    let data = RawValue::from_string(text.trim_end().to_owned()).unwrap();
+    EventRecord { name: event.name.to_owned(), version: event.version(), data }
+}
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(1_800_000_000_123).unwrap()
+}
+
+fn task() -> TaskId {
+    TaskId(Uuid::from_u128(0x17))
+}
+
+fn commit(actor: Actor, events: &[Event]) -> Commit {
+    let stream: StreamId = format!("dev/task/{}", task()).parse().unwrap();
+    let mut commit = Commit {
+        commit_id: CommitId(Uuid::from_u128(1)),
+        stream,
+        version: 1,
+        previous: Position::START,
+        previous_hash: CommitHash::NONE,
+        metadata: Metadata::new("accept-agent-command", actor, Uuid::from_u128(1), now()),
+        events: Vec::new(),
+    };
+    commit.events = TaskCodec::encode(events, commit.facts()).unwrap();
+    commit
+}
+
+fn data(commit: &Commit) -> Vec<Value> {
+    commit.events.iter().map(|record| serde_json::from_str(record.data.get()).unwrap()).collect()
+}
+
+/// The sample of an event of the task, as if decided by this commit.
+fn event(name: &str, changes: &Value) -> Event {
+    let entry = CATALOGUE.iter().find(|entry| entry.name == name).unwrap();
+    let mut whole: Value = serde_json::from_str(sample(entry).data.get()).unwrap();
+    for (field, value) in changes.as_object().unwrap() {
+        whole[field] = value.clone();
+    }
+    let data = serde_json::value::to_raw_value(&whole).unwrap();
+    match DomainEvent::decode("task", &EventRecord { data, ..sample(entry) }).unwrap() {
+        DomainEvent::Task(event) => event,
+        other => panic!("{other:?} is no event of a task"),
+    }
+}
+
+fn accepted(changes: &Value) -> Event {
+    event("task-accepted", changes)
+}
+
+#[test]
+fn every_sample_reads_back_from_its_stored_form_in_any_commit() {
+    let elsewhere = Implied {
+        workspace: "w".into(),
+        entity: Some(Uuid::from_u128(5)),
+        at: now(),
+        client: Some("ann".into()),
+    };
+    let system = Implied { entity: None, client: None, ..elsewhere.clone() };
+    for entry in CATALOGUE {
+        let whole = DomainEvent::decode(entry.category, &sample(entry)).unwrap();
+        for context in [&elsewhere, &system] {
+            let stored = implied::within(context.clone(), || whole.encode()).unwrap();
+            let read = implied::within(context.clone(), || DomainEvent::decode(entry.category, &stored));
+            assert_eq!(read.unwrap(), whole, "{} stored as {}", entry.name, stored.data);
+        }
+    }
+}
+
+#[test]
+fn an_acceptance_stores_nothing_that_its_commit_or_its_own_message_says() {
+    let own = json!({
+        "task_id": task(), "workspace": "dev", "session_id": task(), "accepted_by": "ann", "accepted_at": now(),
+        "message": "Say \"é\".", "priority": "normal", "timeout_ms": 600_000,
+        "policy": json!({ "ask": "always" }),
+    });
+    let run = json!({ "run_id": RunId::for_task(task(), 1), "run_no": 1, "prompt": "Say \"é\".", "queued_at": now() });
+    let events = [accepted(&own), event("run-requested", &run)];
+    let commit = commit(Actor::Client { name: "ann".into() }, &events);
+    let [accepted, requested] = &data(&commit)[..] else { panic!("two events") };
+    for field in
+        ["task_id", "workspace", "session_id", "accepted_by", "accepted_at", "priority", "timeout_ms"]
+    {
+        assert_eq!(accepted.get(field), None, "{field} is stored");
+    }
+    assert_eq!(accepted["policy"], json!({ "base": 1, "ask": "always" }));
+    assert_eq!((requested.get("prompt"), requested.get("queued_at")), (None, None));
+    assert_eq!(requested["run_id"], 1);
+
+    let bytes = commit.to_bytes().unwrap();
+    let read = Commit::from_bytes(commit.stream.clone(), 0, &bytes).unwrap();
+    assert_eq!(TaskCodec::decode(&read).unwrap(), events);
+    assert_eq!(decode_commit(&read).unwrap(), events.clone().map(DomainEvent::Task));
+    let whole = whole_records(&read);
+    let shown: Value = serde_json::from_str(whole[0].data.get()).unwrap();
+    assert_eq!((&shown["workspace"], &shown["policy"]["ask"]), (&json!("dev"), &json!("always")));
+    assert_eq!(shown["policy"]["retry"]["max_attempts"], 2);
+}
+
+#[test]
+fn what_differs_from_the_commit_is_stored() {
+    let others = json!({ "task_id": Uuid::from_u128(9), "workspace": "w", "accepted_by": "bob" });
+    let commit = commit(Actor::Engine, &[accepted(&others)]);
+    let stored = &data(&commit)[0];
+    assert_eq!((&stored["workspace"], &stored["accepted_by"]), (&json!("w"), &json!("bob")));
+    assert!(stored.get("task_id").is_some() && stored.get("accepted_at").is_some(), "{stored}");
+
+    // Nobody asked for it, though a client caused the commit.
+    let Event::TaskAccepted(whole) = accepted(&others) else { panic!("an acceptance") };
+    let anonymous = Event::TaskAccepted(TaskAccepted { accepted_by: None, ..(*whole).clone() }.into());
+    let commit = self::commit(Actor::Client { name: "ann".into() }, std::slice::from_ref(&anonymous));
+    assert_eq!(data(&commit)[0]["accepted_by"], Value::Null);
+    assert_eq!(TaskCodec::decode(&commit).unwrap(), [anonymous]);
+}
+
+#[test]
+fn runs_and_attempts_of_the_task_stand_as_numbers() {
+    let attempt = |task| AttemptId { workspace: "dev".into(), task, epoch: 3 };
+    let stored = |run: u32, attempt: &AttemptId| {
+        let changes =
+            json!({ "attempt_id": attempt, "run_id": RunId::for_task(task(), run), "started_at": now() });
+        let started = event("attempt-started", &changes);
+        let commit = commit(Actor::Engine, std::slice::from_ref(&started));
+        assert_eq!(TaskCodec::decode(&commit).unwrap(), [started]);
+        data(&commit)[0].clone()
+    };
+    assert_eq!(stored(8, &attempt(task())), json!({ "attempt_id": 3, "run_id": 8 }));
+    let (other, late) = (attempt(TaskId(Uuid::from_u128(9))), RunId::for_task(task(), 9));
+    assert_eq!(stored(9, &other), json!({ "attempt_id": other, "run_id": late }));
+}
+
+#[test]
+fn a_number_outside_the_stream_of_its_task_is_malformed() {
+    for changes in [json!({ "run_id": 1 }), json!({ "attempt_id": 1 })] {
+        let entry = CATALOGUE.iter().find(|entry| entry.name == "attempt-started").unwrap();
+        let mut whole: Value = serde_json::from_str(sample(entry).data.get()).unwrap();
+        whole.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        let data = serde_json::value::to_raw_value(&whole).unwrap();
+        assert!(DomainEvent::decode("task", &EventRecord { data, ..sample(entry) }).is_err(), "{whole}");
+    }
+}
