@@ -3,8 +3,8 @@
 use capstan_contract::command::Conditions;
 use capstan_contract::request::Request;
 use capstan_dispatch::CommandContext;
-use capstan_domain::{canonical, id};
-use capstan_envelope::{Actor, Idempotency, StreamId, Workspace};
+use capstan_domain::canonical;
+use capstan_envelope::{Actor, CommitId, Idempotency, StreamId, Workspace};
 use chrono::{DateTime, SubsecRound, Utc};
 use rand::RngExt as _;
 use serde::Serialize;
@@ -114,7 +114,7 @@ impl CallContext {
         let command_id = match key {
             None => fresh_id(self.received_at),
             Some(CommandKey::Id(id)) => *id,
-            Some(CommandKey::Given(key)) => id::derived(&["command", &stream.to_string(), wire_name, key]),
+            Some(CommandKey::Given(key)) => CommitId::from_key(stream, wire_name, key).0,
         };
         let idempotency =
             key.map(|key| Idempotency { key: key.text(), fingerprint: identity(stream, wire_name, body) });

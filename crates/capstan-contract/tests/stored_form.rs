@@ -152,6 +152,21 @@ fn runs_and_attempts_of_the_task_stand_as_numbers() {
 }
 
 #[test]
+fn a_run_that_ends_as_its_attempt_did_does_not_repeat_its_error() {
+    let ends = |run: &Value| {
+        let attempt = json!({ "exit_code": 1, "error": "out of memory" });
+        let events = [event("attempt-ended", &attempt), event("run-ended", run)];
+        let commit = commit(Actor::Engine, &events);
+        assert_eq!(TaskCodec::decode(&commit).unwrap(), events);
+        data(&commit)[1].clone()
+    };
+    let same = ends(&json!({ "exit_code": 1, "error": "out of memory" }));
+    assert_eq!((same.get("exit_code"), same.get("error")), (None, None));
+    let other = ends(&json!({ "exit_code": null, "error": "given up" }));
+    assert_eq!((&other["exit_code"], &other["error"]), (&Value::Null, &json!("given up")));
+}
+
+#[test]
 fn a_number_outside_the_stream_of_its_task_is_malformed() {
     for changes in [json!({ "run_id": 1 }), json!({ "attempt_id": 1 })] {
         let entry = CATALOGUE.iter().find(|entry| entry.name == "attempt-started").unwrap();

@@ -8,6 +8,8 @@
 //! serde hands no context to the functions of a field, so the context of the commit at hand stands in a variable of
 //! the thread. [`within`] alone sets it, around one call.
 
+#![expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde hands fields by reference")]
+
 use std::cell::RefCell;
 
 use chrono::{DateTime, Utc};
@@ -23,6 +25,8 @@ const NUMBERED_RUNS_MAX: u32 = 8;
 /// The longest time of an attempt where a stored acceptance names none, in milliseconds. Part of the stored format: it never
 /// changes, whatever the default of new commands becomes.
 const TIMEOUT_MS: i64 = 600_000;
+/// The same of a lease.
+const LEASE_MS: i64 = 30_000;
 
 /// What a commit says besides its events.
 #[derive(Clone, Debug)]
@@ -41,6 +45,9 @@ struct Current {
     implied: Implied,
     /// The message of an acceptance earlier in the commit.
     message: Option<String>,
+    /// Exit code and error of an attempt that ended earlier in the commit.
+    exit_code: Option<i32>,
+    error: Option<String>,
 }
 
 thread_local! {
@@ -55,7 +62,8 @@ pub fn within<T>(implied: Implied, read_or_write: impl FnOnce() -> T) -> T {
             CURRENT.set(self.0.take());
         }
     }
-    let _before = Restore(CURRENT.replace(Some(Current { implied, message: None })));
+    let _before =
+        Restore(CURRENT.replace(Some(Current { implied, message: None, exit_code: None, error: None })));
     read_or_write()
 }
 
@@ -123,6 +131,14 @@ pub(crate) fn is_timeout_ms(value: &i64) -> bool {
     is_stored() && *value == TIMEOUT_MS
 }
 
+pub(crate) fn lease_ms() -> i64 {
+    LEASE_MS
+}
+
+pub(crate) fn is_lease_ms(value: &i64) -> bool {
+    is_stored() && *value == LEASE_MS
+}
+
 pub(crate) fn priority() -> Priority {
     Priority::Normal
 }
@@ -162,6 +178,51 @@ pub(crate) mod message {
         current(|current| current.message.as_deref().map(|text| text == value)).unwrap_or(false)
     }
 }
+
+/// Declares an optional value that an event of a commit says and a later one repeats: the functions of the first, which note
+/// it, and those of the second.
+macro_rules! repeated {
+    ($field:ident, $is_field:ident, $type:ty) => {
+        pub(crate) mod $field {
+            use super::{CURRENT, Deserialize, Deserializer, Serialize, Serializer};
+
+            fn note(value: &Option<$type>) {
+                CURRENT.with_borrow_mut(|current| {
+                    if let Some(current) = current {
+                        current.$field.clone_from(value);
+                    }
+                });
+            }
+
+            pub(crate) fn serialize<S: Serializer>(
+                value: &Option<$type>,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                note(value);
+                value.serialize(serializer)
+            }
+
+            pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<Option<$type>, D::Error> {
+                let value = Option::deserialize(deserializer)?;
+                note(&value);
+                Ok(value)
+            }
+        }
+
+        pub(crate) fn $field() -> Option<$type> {
+            current(|current| current.$field.clone())
+        }
+
+        pub(crate) fn $is_field(value: &Option<$type>) -> bool {
+            if is_stored() { *value == $field() } else { value.is_none() }
+        }
+    };
+}
+
+repeated!(exit_code, is_exit_code, i32);
+repeated!(error, is_error, String);
 
 /// A run of the stream's task: its number, or its id.
 #[derive(Serialize, Deserialize, JsonSchema)]

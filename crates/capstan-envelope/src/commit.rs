@@ -17,6 +17,17 @@ use crate::{Actor, CommitHash, Metadata, Position, StreamId};
 #[serde(transparent)]
 pub struct CommitId(pub Uuid);
 
+/// The namespace of the ids of commands with an idempotency key.
+const KEYED: Uuid = Uuid::from_u128(0x6361_7073_7461_6e00_8000_0000_0000_0002);
+
+impl CommitId {
+    /// The id of the command of this name and key on a stream, which a repeat has too.
+    pub fn from_key(stream: &StreamId, command: &str, key: &str) -> Self {
+        // Neither a stream nor the name of a command holds a line break.
+        Self(Uuid::new_v5(&KEYED, format!("{stream}\n{command}\n{key}").as_bytes()))
+    }
+}
+
 impl fmt::Display for CommitId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -25,7 +25,9 @@ pub const FORMAT_EPOCH: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct StoredCommit<'a> {
-    id: CommitId,
+    /// Absent where it derives from the idempotency key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<CommitId>,
     version: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     link: Option<CommitHash>,
@@ -63,6 +65,9 @@ pub enum StoredCommitError {
     /// It holds no event.
     #[error("read a commit: it holds no event")]
     NoEvents,
+    /// It has neither an id nor a key to derive one from.
+    #[error("read a commit: it has neither an id nor an idempotency key")]
+    NoId,
     /// Its actor is none that Capstan writes.
     #[error("read a commit")]
     Actor(#[from] ParseActorError),
@@ -73,7 +78,7 @@ impl Commit {
     pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         let metadata = &self.metadata;
         let stored = StoredCommit {
-            id: self.commit_id,
+            id: Some(self.commit_id).filter(|id| keyed_id(&self.stream, metadata) != Some(*id)),
             version: self.version,
             link: Some(self.previous_hash).filter(|hash| *hash != CommitHash::NONE),
             at: metadata.occurred_at,
@@ -100,8 +105,19 @@ impl Commit {
             return Err(StoredCommitError::NoEvents);
         }
         let previous_hash = stored.link.unwrap_or_default();
+        let mut metadata = Metadata {
+            occurred_at: stored.at,
+            actor: stored.by.parse()?,
+            command: stored.command.into_owned(),
+            correlation_id: Uuid::nil(),
+            causation_id: stored.cause,
+            traceparent: stored.trace.map(Cow::into_owned),
+            idempotency: stored.idempotency.map(Cow::into_owned),
+        };
+        let commit_id = stored.id.or_else(|| keyed_id(&stream, &metadata)).ok_or(StoredCommitError::NoId)?;
+        metadata.correlation_id = stored.correlation.unwrap_or(commit_id.0);
         Ok(Self {
-            commit_id: stored.id,
+            commit_id,
             stream,
             version: stored.version,
             previous: match previous_sequence {
@@ -109,18 +125,15 @@ impl Commit {
                 sequence => Position::new(sequence, previous_hash),
             },
             previous_hash,
-            metadata: Metadata {
-                occurred_at: stored.at,
-                actor: stored.by.parse()?,
-                command: stored.command.into_owned(),
-                correlation_id: stored.correlation.unwrap_or(stored.id.0),
-                causation_id: stored.cause,
-                traceparent: stored.trace.map(Cow::into_owned),
-                idempotency: stored.idempotency.map(Cow::into_owned),
-            },
+            metadata,
             events: stored.events.iter().map(StoredEvent::record).collect(),
         })
     }
+}
+
+fn keyed_id(stream: &StreamId, metadata: &Metadata) -> Option<CommitId> {
+    let idempotency = metadata.idempotency.as_ref()?;
+    Some(CommitId::from_key(stream, &metadata.command, &idempotency.key))
 }
 
 impl<'a> StoredEvent<'a> {
@@ -280,6 +293,21 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_derives_from_the_key_is_not_stored() {
+        let mut keyed = commit(Actor::Engine, Position::START, 1);
+        keyed.commit_id = CommitId::from_key(&keyed.stream, "note", "k");
+        keyed.metadata.correlation_id = keyed.commit_id.0;
+        let bytes = keyed.to_bytes().unwrap();
+        let text: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!((text.get("id"), text.get("correlation")), (None, None), "{text}");
+        assert_eq!(Commit::from_bytes(keyed.stream.clone(), 0, &bytes).unwrap(), keyed);
+        let others = [("dev/task/2", "note", "k"), ("dev/task/1", "noted", "k"), ("dev/task/1", "note", "l")];
+        for (stream, command, key) in others {
+            assert_ne!(CommitId::from_key(&stream.parse().unwrap(), command, key), keyed.commit_id);
+        }
+    }
+
+    #[test]
     fn what_is_no_commit_is_refused() {
         let whole = commit(Actor::Engine, Position::START, 1).to_bytes().unwrap();
         let whole: serde_json::Value = serde_json::from_slice(&whole).unwrap();
@@ -298,5 +326,9 @@ mod tests {
             let read = Commit::from_bytes("dev/task/1".parse().unwrap(), 0, &bytes);
             assert!(read.is_err(), "{pointer} {wrong}");
         }
+        let mut nameless = whole.clone();
+        nameless.as_object_mut().unwrap().retain(|field, _| field != "id" && field != "idempotency");
+        let read = Commit::from_bytes("dev/task/1".parse().unwrap(), 0, nameless.to_string().as_bytes());
+        assert!(matches!(read, Err(StoredCommitError::NoId)), "{read:?}");
     }
 }

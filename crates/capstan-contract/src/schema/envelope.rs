@@ -16,8 +16,9 @@ use crate::schema::schema_of;
 #[derive(Deserialize, JsonSchema)]
 #[expect(dead_code, reason = "only its schema is used; the envelope crate has the type that is written")]
 struct Commit {
-    /// Identity: the id of the command that caused it, the same over every try.
-    id: CommitId,
+    /// Identity: the id of the command that caused it, the same over every try. Absent where it derives from stream, command
+    /// and idempotency key.
+    id: Option<CommitId>,
     /// Its number within the stream, from 1.
     #[schemars(range(min = 1))]
     version: u64,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use capstan_envelope::{Commit, CommitHash, CommitId, Position};
+use capstan_envelope::{Commit, CommitHash, Position};
 use futures_util::future::try_join_all;
 use metrics::{counter, histogram};
 use serde::Deserialize;
@@ -373,13 +373,9 @@ impl Appender {
 
     /// Looks for this very commit among those its stream got since it was decided.
     async fn find_mine(&self, commit: &Commit, sealed: &Sealed) -> Result<Option<Stored>, RequestError> {
-        #[derive(Deserialize)]
-        struct Identity {
-            id: CommitId,
-        }
         let is_mine = |stored: &Stored| {
-            serde_json::from_slice::<Identity>(&stored.payload)
-                .is_ok_and(|identity| identity.id == commit.commit_id)
+            Commit::from_bytes(commit.stream.clone(), stored.expected, &stored.payload)
+                .is_ok_and(|stored| stored.commit_id == commit.commit_id)
         };
         let mut after = commit.previous.sequence();
         loop {

@@ -46,6 +46,8 @@ pub struct AttemptLeased {
     /// The worker's name.
     pub worker_name: String,
     /// Time the lease lasts without renewal, in milliseconds.
+    #[serde(default = "implied::lease_ms", skip_serializing_if = "implied::is_lease_ms")]
+    #[schemars(transform = implied::drawn)]
     pub lease_ms: i64,
     /// Time of the event.
     pub leased_at: At,
@@ -82,8 +84,12 @@ pub struct AttemptEnded {
     /// Its outcome.
     pub outcome: AttemptOutcome,
     /// The process' exit code.
+    #[serde(default, with = "implied::exit_code")]
+    #[schemars(with = "Option<i32>")]
     pub exit_code: Option<i32>,
     /// The error, for people.
+    #[serde(default, with = "implied::error")]
+    #[schemars(with = "Option<String>")]
     pub error: Option<String>,
     /// The class of the error.
     pub error_class: Option<ErrorClass>,
@@ -110,8 +116,12 @@ pub struct RunEnded {
     /// Its outcome.
     pub status: RunStatus,
     /// The process' exit code.
+    #[serde(default = "implied::exit_code", skip_serializing_if = "implied::is_exit_code")]
+    #[schemars(transform = implied::drawn)]
     pub exit_code: Option<i32>,
     /// The error, for people.
+    #[serde(default = "implied::error", skip_serializing_if = "implied::is_error")]
+    #[schemars(transform = implied::drawn)]
     pub error: Option<String>,
     /// The result of the agent, when the worker reports it.
     pub result: Option<Value>,
