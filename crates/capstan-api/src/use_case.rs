@@ -2,6 +2,7 @@
 
 pub(crate) mod accept_agent_command;
 pub(crate) mod agent;
+pub(crate) mod agent_config;
 pub(crate) mod answer;
 pub(crate) mod answer_schema;
 pub(crate) mod archive_all_outputs;

@@ -25,9 +25,11 @@ use crate::{Fault, Faults, Requested};
 
 #[cfg(test)]
 pub(crate) mod fixture;
+mod for_task;
 pub mod lookup;
 mod update;
 
+pub use self::for_task::{AgentForTask, ConfigVersion, TaskSettings, config_in};
 pub use crate::agent_config::AgentConfig;
 pub use update::{Fields, UpdateAgent, Updated};
 
@@ -166,6 +168,8 @@ pub enum Rejection {
 pub struct State {
     /// Present from creation to deletion.
     pub profile: Option<Created>,
+    /// Version of its configuration; numbers go on after a deletion.
+    pub config: ConfigVersion,
 }
 
 /// Decides the commands of an agent.
@@ -202,10 +206,17 @@ impl Decider for Agent {
 
     fn evolve(mut state: State, event: &Event) -> State {
         match event {
-            Event::Created(created) => state.profile = Some(created.clone()),
+            Event::Created(created) => {
+                state.config = ConfigVersion::new(state.config.version + 1, &created.config);
+                state.profile = Some(created.clone());
+            }
             Event::Updated(updated) => {
                 if let Some(profile) = &mut state.profile {
                     updated.apply(profile.fields());
+                    let next = ConfigVersion::new(state.config.version + 1, &profile.config);
+                    if next.hash != state.config.hash {
+                        state.config = next;
+                    }
                 }
             }
             Event::Deleted(_) => state.profile = None,

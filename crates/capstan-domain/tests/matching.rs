@@ -101,7 +101,7 @@ fn a_delayed_retry_waits_for_its_instant() {
 fn a_run_goes_only_to_a_worker_that_meets_its_policy() {
     let mut task = queued(0, "dev", "s", "c", 0);
     Arc::make_mut(&mut task.accepted).policy.network_enabled = false;
-    Arc::make_mut(&mut task.accepted).agent_config.insert("pool".into(), "gpu".into());
+    Arc::make_mut(&mut task.accepted).pool = Some("gpu".into());
     let mut matching = filled([&task], 1);
     let pooled = |offer: WorkerOffer, pool: &str| WorkerOffer { pools: vec![pool.into()], ..offer };
     for unfit in [

@@ -3,7 +3,7 @@
 use capstan_contract::{AgentCodec, ScheduleCodec, TaskCodec};
 use capstan_decider::Decider;
 use capstan_dispatch::{CommandContext, DispatchError, ReadFailure, TogetherError, execute_together};
-use capstan_domain::agent;
+use capstan_domain::agent::AgentForTask;
 use capstan_domain::id::{AgentId, TaskId, derived};
 use capstan_domain::schedule::command::{Obstacle, Tick};
 use capstan_domain::schedule::event::PauseCause;
@@ -162,11 +162,11 @@ async fn agent_of(
     deciders: &Deciders,
     workspace: &str,
     agent_id: AgentId,
-) -> Result<Option<agent::Created>, ReadFailure> {
+) -> Result<Option<AgentForTask>, ReadFailure> {
     let Some(stream) = stream_of::<AgentCodec>(workspace, &agent_id.to_string()) else {
         return Ok(None);
     };
-    Ok(deciders.agents.refresh(&stream).await?.state.profile.clone())
+    Ok(deciders.agents.refresh(&stream).await?.state.for_task())
 }
 
 /// Those of the possibly open tasks that are open in the log.

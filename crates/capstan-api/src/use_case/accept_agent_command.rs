@@ -18,7 +18,7 @@ use crate::receipt::{Reply, Success};
 impl Execute for AcceptAgentCommand {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let key = call.key();
-        let agent = resolve::agent(app, workspace, &self.agent_id).await?;
+        let agent = resolve::agent_for_task(app, workspace, &self.agent_id).await?;
         let parent = match self.parent_task_id {
             Some(task_id) => Some(parent(app, workspace, task_id).await?),
             None => None,

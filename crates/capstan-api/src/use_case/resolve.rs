@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use capstan_dispatch::Loaded;
 use capstan_domain::agent;
+use capstan_domain::agent::AgentForTask;
 use capstan_domain::agent::lookup::normal_form;
 use capstan_domain::id::{AgentId, TaskId};
 use capstan_domain::task::Task;
@@ -52,19 +53,41 @@ pub(super) async fn workspace_state(
 
 /// The agent with this id, else with exactly this key, else the only active one with a similar key or name.
 pub(crate) async fn agent(app: &App, workspace: &Workspace, named: &str) -> Result<agent::Created, Problem> {
+    let state = &agent_state(app, workspace, named).await?.state;
+    state.profile.clone().ok_or_else(|| Problem::not_found("agent"))
+}
+
+/// That agent, for a task accepted now.
+pub(crate) async fn agent_for_task(
+    app: &App,
+    workspace: &Workspace,
+    named: &str,
+) -> Result<AgentForTask, Problem> {
+    let state = &agent_state(app, workspace, named).await?.state;
+    state.for_task().ok_or_else(|| Problem::not_found("agent"))
+}
+
+/// That agent, which is there.
+pub(crate) async fn agent_state(
+    app: &App,
+    workspace: &Workspace,
+    named: &str,
+) -> Result<Arc<Loaded<agent::State>>, Problem> {
     let named = named.trim();
     if named.is_empty() {
         return Err(Problem::invalid_field("/agent_id", "must not be blank"));
     }
     for id in ids_of(workspace, named) {
-        if let Some(profile) = agent_of_id(app, workspace, id).await? {
-            return Ok(profile);
+        let loaded = agent_of_id(app, workspace, id).await?;
+        if loaded.state.profile.is_some() {
+            return Ok(loaded);
         }
     }
     let id = similar_agent(app, workspace, named).await?;
     // The read models may be behind: the agent may be inactive or deleted by now.
     let found = agent_of_id(app, workspace, id).await?;
-    found.filter(|profile| profile.active).ok_or_else(|| Problem::not_found("agent"))
+    let is_active = found.state.profile.as_ref().is_some_and(|profile| profile.active);
+    if is_active { Ok(found) } else { Err(Problem::not_found("agent")) }
 }
 
 /// The id of the agent a list is filtered by, when one is named.
@@ -136,13 +159,13 @@ async fn agent_of_id(
     app: &App,
     workspace: &Workspace,
     id: AgentId,
-) -> Result<Option<agent::Created>, Problem> {
+) -> Result<Arc<Loaded<agent::State>>, Problem> {
     let stream = streams::agent(workspace, id)?;
     let loaded = app.dispatch.agents.load(&stream).await?;
-    if let Some(profile) = &loaded.state.profile {
-        return Ok(Some(profile.clone()));
+    if loaded.state.profile.is_some() {
+        return Ok(loaded);
     }
-    Ok(app.dispatch.agents.refresh(&stream).await?.state.profile.clone())
+    Ok(app.dispatch.agents.refresh(&stream).await?)
 }
 
 /// The task as decisions see it; the cached state may be a little behind the log.

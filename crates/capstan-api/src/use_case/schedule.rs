@@ -87,7 +87,7 @@ impl Execute for TriggerSchedule {
         let context = call.command(&stream, key.as_ref(), &self);
         let loaded = app.dispatch.schedules.refresh(&stream).await?;
         let known = loaded.state.as_deref().ok_or_else(|| Problem::not_found("schedule"))?;
-        let agent = resolve::agent(app, workspace, &known.agent_id.to_string()).await?;
+        let agent = resolve::agent_for_task(app, workspace, &known.agent_id.to_string()).await?;
         let task_id = match &key {
             Some(key) => {
                 TaskId::from_key(workspace.as_str(), agent.agent_id, &format!("{stream}:{}", key.text()))

@@ -8,6 +8,7 @@ use capstan_domain::Faults;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::agent_config;
 use super::wait::must_wait_at_most;
 use super::worker_call::{Calling, WorkerCall};
 use crate::answered::Answered;
@@ -48,11 +49,14 @@ impl WorkerCall for LeaseAttempts {
         }
         let engine = from.app.engine.within(from.caller.reach());
         let wait = poll(self.wait_ms)?;
-        let attempts = tokio::select! {
+        let mut attempts = tokio::select! {
             attempts = engine.lease(self.worker_id, self.max, wait) => attempts?,
             // Dropping the poll tells the engine to give it nothing.
             () = from.ended() => Vec::<LeasedAttempt>::new(),
         };
+        for attempt in &mut attempts {
+            agent_config::complete(from.app, attempt).await?;
+        }
         Ok(Answered::json(&attempts))
     }
 }

@@ -71,6 +71,10 @@ async fn secrets_are_shown_nowhere_and_reach_the_worker_whole() {
     let stream = format!("dev/task/{task}").parse().unwrap();
     let kept = api.tasks.refresh(&stream).await.unwrap();
     let kept = &kept.state.as_ref().unwrap().accepted;
-    assert_eq!(kept.agent_config.get("api_key"), Some(&json!(SECRET)));
+    let agent = api.get("/v1/workspaces/dev/agents/keeper/configs/1").await.expect(200);
+    assert_eq!(
+        (&agent["hash"], &agent["config"]["api_key"]),
+        (&json!(kept.agent_config.hash), &json!("[redacted]"))
+    );
     assert_eq!(kept.routing.get("n"), Some(&json!([{ "client_secret": SECRET }])));
 }

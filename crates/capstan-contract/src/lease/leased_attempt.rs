@@ -1,3 +1,4 @@
+use capstan_domain::agent::ConfigVersion;
 use capstan_domain::id::{AgentId, AttemptId, RunId, TaskId};
 use capstan_domain::policy::RunPolicy;
 use capstan_domain::task::event::RunCause;
@@ -32,7 +33,9 @@ pub struct LeasedAttempt {
     pub agent_key: String,
     /// The agent's name.
     pub agent_name: String,
-    /// The agent's configuration as frozen into the task.
+    /// Version and hash of the agent's configuration when the task was accepted.
+    pub agent_config_version: ConfigVersion,
+    /// The agent's configuration of that version.
     pub agent_config: Map<String, Value>,
     /// The model's provider.
     pub provider: Option<String>,

@@ -12,6 +12,16 @@ pub struct GetAgent {
     pub agent_id: String,
 }
 
+/// Reads a configuration the agent has or had.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GetAgentConfig {
+    /// Agent id, key or similar name.
+    pub agent_id: String,
+    /// Number of the configuration, from 1; a task names it in `payload_json.agent_config.version`.
+    #[schemars(range(min = 1))]
+    pub version: u64,
+}
+
 /// Reads the default configuration of an agent with this key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetDefaultConfig {

@@ -81,12 +81,11 @@ impl Needs {
     /// The needs of a task's runs.
     pub fn of(task: &Task) -> Self {
         let policy = &task.accepted.policy;
-        let pool = task.accepted.agent_config.get("pool").and_then(serde_json::Value::as_str);
         Self {
             runtime_type: policy.runtime_type.as_str().into(),
             workspace_access: policy.workspace_access.as_str().into(),
             network_isolation: !policy.network_enabled,
-            pool: pool.map(str::trim).filter(|pool| !pool.is_empty()).map(Arc::from),
+            pool: task.accepted.pool.as_deref().map(Arc::from),
         }
     }
 

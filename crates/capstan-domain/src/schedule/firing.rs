@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::agent;
+use crate::agent::AgentForTask;
 use crate::id::TaskId;
 use crate::schedule::Schedule;
 use crate::schedule::event::Event;
@@ -19,7 +19,7 @@ pub fn task_of_tick(schedule: &Schedule, tick: DateTime<Utc>) -> TaskId {
 }
 
 /// The command that makes the task these events ask for; none when they ask for none.
-pub fn accept_of(schedule: &Schedule, events: &[Event], agent: &agent::Created) -> Option<Accept> {
+pub fn accept_of(schedule: &Schedule, events: &[Event], agent: &AgentForTask) -> Option<Accept> {
     events.iter().find_map(|event| match event {
         Event::TickFired(fired) => {
             Some(accept(schedule, agent, fired.task_id, &fired.tick.timestamp().to_string()))
@@ -38,7 +38,7 @@ pub fn accept_of(schedule: &Schedule, events: &[Event], agent: &agent::Created) 
     })
 }
 
-fn accept(schedule: &Schedule, agent: &agent::Created, task_id: TaskId, occasion: &str) -> Accept {
+fn accept(schedule: &Schedule, agent: &AgentForTask, task_id: TaskId, occasion: &str) -> Accept {
     let id = schedule.schedule_id;
     let definition = &schedule.definition;
     let mut provenance = Map::new();

@@ -424,7 +424,7 @@ fn the_task_of_a_tick_carries_the_definition_of_the_schedule() {
     let state = given.state().unwrap();
     let due = at(9 * 3_600);
     let events = given.when(tick(due, due)).events();
-    let accept = firing::accept_of(&state, &events, &demo()).unwrap();
+    let accept = firing::accept_of(&state, &events, &demo().into()).unwrap();
     assert_eq!(accept.task_id, firing::task_of_tick(&state, due));
     assert_eq!(accept.command.message, prompt);
     assert_eq!(accept.command.session_id, Some(format!("schedule-session:{}:{}", id(), due.timestamp())));
@@ -440,7 +440,7 @@ fn the_task_of_a_tick_carries_the_definition_of_the_schedule() {
     let skipped = Tick { open_task_ids: vec![task(1)], ..tick_of(due) };
     let skipping = begun(CreateSchedule { overlap: Some(Overlap::Skip), ..daily() });
     let events = skipping.when(ticked(skipped)).events();
-    assert_eq!(firing::accept_of(&state, &events, &demo()), None);
+    assert_eq!(firing::accept_of(&state, &events, &demo().into()), None);
 }
 
 fn any_catch_up() -> impl Strategy<Value = CatchUp> {

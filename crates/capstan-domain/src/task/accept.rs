@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::Faults;
+use crate::agent::TaskSettings;
 use crate::class_key::execution_class_key;
 use crate::id::RunId;
 use crate::policy::RunPolicy;
@@ -146,8 +147,7 @@ fn frozen(
     let command = &accept.command;
     let given = |text: &Option<String>| non_blank(text.as_deref());
     let lane = given(&command.lane);
-    let of_config =
-        |key: &str| accept.agent.config.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+    let TaskSettings { provider, model, pool, allowed_tools } = accept.agent.settings.clone();
     TaskAccepted {
         task_id: accept.task_id,
         workspace: accept.agent.workspace.clone(),
@@ -155,8 +155,10 @@ fn frozen(
         agent_key: accept.agent.agent_key.clone(),
         agent_name: accept.agent.name.clone(),
         agent_config: accept.agent.config.clone(),
-        provider: of_config("provider"),
-        model: of_config("model"),
+        provider,
+        model,
+        pool,
+        allowed_tools,
         message: message.to_owned(),
         session_id: given(&command.session_id).unwrap_or_else(|| accept.task_id.to_string()),
         session_key: given(&command.session_key),
@@ -201,11 +203,14 @@ mod tests {
     use capstan_decider::spec::given;
     use chrono::Duration;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::agent::{self, AgentForTask};
     use crate::task::command::Parent;
     use crate::task::event::InputOutcome;
     use crate::task::fixture::{
-        accept, accepting, agent_command, at, kinds, lease, queued, run, say_as, task_id,
+        accept, accepting, agent, agent_command, at, kinds, lease, queued, run, say_as, task_id,
     };
     use crate::task::{TaskDecider, TaskState};
 
@@ -265,14 +270,21 @@ mod tests {
     #[test]
     fn agent_configuration_is_frozen_at_acceptance() {
         let mut command = accept();
-        command.agent.config.insert("provider".into(), "claude".into());
-        command.agent.config.insert("model".into(), "m-1".into());
+        command.agent = AgentForTask::from(agent::Created {
+            config: json!({ "provider": "claude", "model": "m-1", "pool": "gpu", "allowed_tools": ["a"] })
+                .as_object()
+                .cloned()
+                .unwrap_or_default(),
+            ..agent()
+        });
+        let config = command.agent.config.clone();
         given::<TaskDecider>([]).when(accepting(command)).then_with(|_, state| {
             let accepted = &state.as_ref().unwrap().accepted;
             assert_eq!(
-                (accepted.provider.as_deref(), accepted.model.as_deref()),
-                (Some("claude"), Some("m-1"))
+                (accepted.provider.as_deref(), accepted.model.as_deref(), accepted.pool.as_deref()),
+                (Some("claude"), Some("m-1"), Some("gpu"))
             );
+            assert_eq!((&accepted.agent_config, &*accepted.allowed_tools), (&config, &["a".to_owned()][..]));
         });
     }
 

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::agent;
+use crate::agent::{AgentForTask, TaskSettings};
 use crate::task::command::{Accept, AcceptAgentCommand, ChildEnded, Parent};
 use crate::task::event::{Event, InputSource, JoinWait, ParentTold, Subtask, SubtaskEnded};
 use crate::task::state::Task;
@@ -19,21 +19,22 @@ const REPORT_BYTES_MAX: usize = 8 << 10;
 const SPAWNED_BY: &str = "fanout_subtask";
 
 /// The command that makes a child. The same parent and subtask make the same child, however often it is sent.
-pub fn acceptance(parent: &Task, subtask: &Subtask, at: DateTime<Utc>) -> Accept {
+pub fn acceptance(parent: &Task, subtask: &Subtask) -> Accept {
     let accepted = &parent.accepted;
-    let agent = agent::Created {
+    let agent = AgentForTask {
         agent_id: accepted.agent_id,
         workspace: accepted.workspace.clone(),
         agent_key: accepted.agent_key.clone(),
         name: accepted.agent_name.clone(),
-        role: String::new(),
-        memory_scope: String::new(),
-        quality_score: None,
-        cost_budget_usd: None,
-        config: accepted.agent_config.clone(),
-        // The agent was active when the parent was accepted.
+        // It was when the parent was accepted.
         active: true,
-        created_at: at,
+        config: accepted.agent_config.clone(),
+        settings: TaskSettings {
+            provider: accepted.provider.clone(),
+            model: accepted.model.clone(),
+            pool: accepted.pool.clone(),
+            allowed_tools: accepted.allowed_tools.clone(),
+        },
     };
     let command = AcceptAgentCommand {
         message: subtask.prompt.clone(),

@@ -125,8 +125,7 @@ fn asks(task: &Task, tool: &str, check: &ToolCheck) -> bool {
 
 /// True when the agent's configuration lists the tool under `allowed_tools`.
 fn is_listed(task: &Task, tool: &str) -> bool {
-    let listed = task.accepted.agent_config.get("allowed_tools").and_then(serde_json::Value::as_array);
-    listed.is_some_and(|tools| tools.iter().any(|listed| listed.as_str() == Some(tool)))
+    task.accepted.allowed_tools.iter().any(|listed| listed == tool)
 }
 
 pub(super) fn check(task: &Task, check: &ToolCheck, at: DateTime<Utc>) -> Result<Vec<Event>, Rejection> {

@@ -21,7 +21,7 @@ pub(crate) fn queued(number: usize, workspace: &str, session: &str, class: &str,
     let task: Task = serde_json::from_value(serde_json::json!({
         "accepted": {
             "task_id": task_id(number), "workspace": workspace, "agent_id": Uuid::nil(), "agent_key": "demo",
-            "agent_name": "Demo", "agent_config": {}, "message": "do it", "session_id": session,
+            "agent_name": "Demo", "agent_config": {"version": 1, "hash": "0011223344556677"}, "message": "do it", "session_id": session,
             "instance_key": class, "policy": {}, "timeout_ms": 0, "priority": "normal", "accepted_at": at(0),
         },
         "state": "done", "priority": "normal", "archived_at": null, "queued_at": null, "available_at": null,

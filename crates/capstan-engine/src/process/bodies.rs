@@ -2,9 +2,9 @@
 
 use capstan_contract::lease::{ClaimedToolCall, LeasedAttempt, ToolClaim};
 use capstan_domain::Requested;
-use capstan_domain::agent_config::AgentConfig;
 use capstan_domain::task::command::StartToolCall;
 use capstan_domain::task::{Command, Event, Task};
+use serde_json::Map;
 use serde_json::value::RawValue;
 
 use super::effect::Order;
@@ -32,7 +32,9 @@ pub(super) fn leased_attempt(order: &Order, task: &Task) -> Option<Box<RawValue>
         agent_id: accepted.agent_id,
         agent_key: accepted.agent_key.clone(),
         agent_name: accepted.agent_name.clone(),
-        agent_config: AgentConfig::briefed(&accepted.agent_config),
+        agent_config_version: accepted.agent_config.clone(),
+        // Whoever hands the attempt to the worker reads it.
+        agent_config: Map::new(),
         provider: accepted.provider.clone(),
         model: accepted.model.clone(),
         prompt: run.prompt.clone(),

@@ -93,7 +93,7 @@ impl Shared {
         let task = self.tasks.get(parent).and_then(|tracked| tracked.whole());
         let command = task.and_then(|task| {
             let subtask = task.open_subtasks().find(|subtask| subtask.task_id == child)?;
-            Some(Command::Accept(Box::new(subtasks::acceptance(task, subtask, now))))
+            Some(Command::Accept(Box::new(subtasks::acceptance(task, subtask))))
         });
         self.follow_up(parent, child, FollowUp::CreateChild(child), command, now)
     }

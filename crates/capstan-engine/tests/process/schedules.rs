@@ -209,7 +209,7 @@ fn an_order_names_the_tasks_of_the_schedule_that_are_open() {
     let schedule = clock.state.clone().unwrap();
     let due = self::tick(tick);
     let events = ScheduleDecider::decide(&clock.state, &Requested::new(due.clone(), tick)).unwrap();
-    let accept = firing::accept_of(&schedule, &events, &demo("dev", start())).unwrap();
+    let accept = firing::accept_of(&schedule, &events, &demo("dev", start()).into()).unwrap();
     // Of an earlier tick.
     let task_id = TaskId(Uuid::from_u128(7));
     let accept = Accept { task_id, ..accept };

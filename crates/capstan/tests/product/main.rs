@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a journey that meets something else than it expects ends there")]
 
 mod agent_story;
+mod agent_versions;
 mod bad_input;
 mod bus;
 mod claude_code;

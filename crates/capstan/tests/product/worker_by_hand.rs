@@ -16,6 +16,8 @@ pub(crate) struct Attempt {
     pub(crate) epoch: u64,
     pub(crate) task_id: String,
     pub(crate) prompt: String,
+    /// The whole body it was leased with.
+    pub(crate) leased: Value,
 }
 
 impl Worker {
@@ -41,8 +43,13 @@ impl Worker {
         let leased = leased.get(0).with_context(|| format!("an attempt: {leased}"))?;
         let text = |name: &str| leased[name].as_str().unwrap_or_default().to_owned();
         let epoch = leased["epoch"].as_u64().context("an epoch")?;
-        let attempt =
-            Attempt { id: text("attempt_id"), epoch, task_id: text("task_id"), prompt: text("prompt") };
+        let attempt = Attempt {
+            id: text("attempt_id"),
+            epoch,
+            task_id: text("task_id"),
+            prompt: text("prompt"),
+            leased: leased.clone(),
+        };
         attempt.report(product, "start", json!({})).await?;
         Ok(attempt)
     }

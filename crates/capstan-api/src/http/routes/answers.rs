@@ -11,6 +11,7 @@ use super::schemas::SchemaNames;
 use crate::problem::ProblemDocument;
 use crate::receipt::Receipt;
 use crate::use_case::agent::Stats;
+use crate::use_case::agent_config::NumberedConfig;
 use crate::use_case::archive_all_outputs::ArchivedOutputs;
 use crate::use_case::dead_letters::{DeadLetter, Handled};
 use crate::use_case::fence::AcceptedLines;
@@ -39,6 +40,7 @@ pub(crate) static ANSWERS: &[NamedSchema] = &[
     NamedSchema::of_answer::<Health>("health"),
     NamedSchema::of_answer::<Report>("readiness"),
     NamedSchema::of_answer::<SchemaNames>("schema-names"),
+    NamedSchema::of_answer::<NumberedConfig>("agent-config"),
     NamedSchema::of_answer::<Map<String, Value>>("agent-defaults"),
     NamedSchema::of_answer::<EventData<'static>>("event-data"),
     NamedSchema::of_answer::<Control>("control-frame"),

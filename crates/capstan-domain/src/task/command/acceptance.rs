@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::agent;
+use crate::agent::AgentForTask;
 use crate::id::TaskId;
 use crate::policy::RunPolicy;
 use crate::task::event::{ParentClose, SourceWatch};
@@ -83,7 +83,7 @@ pub struct Accept {
     /// The task to make.
     pub task_id: TaskId,
     /// The agent as looked up; the task is in its workspace.
-    pub agent: agent::Created,
+    pub agent: AgentForTask,
     /// Rules of execution of the workspace, for a command without its own.
     pub default_policy: Option<RunPolicy>,
     /// The parent, and whether it was found open in the same workspace.
@@ -109,11 +109,11 @@ pub const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
 impl Accept {
     /// A command with nothing but what every command has.
-    pub fn new(task_id: TaskId, agent: agent::Created, command: AcceptAgentCommand) -> Self {
+    pub fn new(task_id: TaskId, agent: impl Into<AgentForTask>, command: AcceptAgentCommand) -> Self {
         Self {
             command,
             task_id,
-            agent,
+            agent: agent.into(),
             default_policy: None,
             parent: None,
             source_output_id: None,

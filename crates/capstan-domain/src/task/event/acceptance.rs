@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::priority::Priority;
+use crate::agent::ConfigVersion;
 use crate::id::{AgentId, TaskId};
 use crate::implied::{self, At};
 use crate::policy::RunPolicy;
@@ -30,7 +31,12 @@ pub struct TaskAccepted {
     /// The agent's name at acceptance.
     pub agent_name: String,
     /// The agent's configuration at acceptance; later edits of the agent do not change the task.
-    pub agent_config: Map<String, Value>,
+    pub agent_config: ConfigVersion,
+    /// The pool of workers that may execute it; any when absent.
+    pub pool: Option<String>,
+    /// Tools that need no approval under `ask: on-miss`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_tools: Vec<String>,
     /// Provider at acceptance.
     pub provider: Option<String>,
     /// Model at acceptance.

@@ -225,7 +225,7 @@ fn a_child_inherits_what_it_was_not_given() {
     let dear = SubtaskSpec { budget_usd: Some(5.0), priority: Some("low".into()), ..asked("two") };
     let parent = task_of(&given.and(finishing(plan(vec![asked("one"), dear], None))));
     let made: Vec<_> = [child(0), child(1)]
-        .map(|id| acceptance(&parent, parent.children[&id].subtask.as_ref().unwrap(), at(51)))
+        .map(|id| acceptance(&parent, parent.children[&id].subtask.as_ref().unwrap()))
         .into();
     assert_eq!((made[0].command.budget_usd, made[0].command.priority.as_deref()), (Some(2.0), Some("high")));
     assert_eq!(

@@ -1,5 +1,6 @@
 //! The accepted command, as the field `payload_json` of a task.
 
+use capstan_domain::agent::ConfigVersion;
 use capstan_domain::id::AgentId;
 use capstan_domain::policy::RunPolicy;
 use capstan_domain::task::event::{Priority, TaskAccepted};
@@ -31,7 +32,7 @@ pub(super) struct Payload<'a> {
     priority: Priority,
     provider: Option<&'a str>,
     model: Option<&'a str>,
-    agent_config: &'a Map<String, Value>,
+    agent_config: &'a ConfigVersion,
     source_view_id: Option<&'a str>,
     queue_ttl_ms: Option<i64>,
 }
