@@ -47,10 +47,12 @@ impl Servers {
         let cache = Cache::locate(config.cache_dir.as_deref(), identity.as_ref()).await?;
         // Nothing is started or created before both programs are found.
         let cluster = cluster::locate(&data_dir, identity.as_ref(), config.throwaway).await?;
-        let (binary, programs) = tokio::try_join!(
+        let (binary, programs) = tokio::join!(
             nats::find::find(&config, &cache),
             postgres::find::find(&config, &cache, &cluster.path, identity.as_ref()),
-        )?;
+        );
+        // In this order, so that where both are missing the same one is told each time.
+        let (binary, programs) = (binary?, programs?);
         let nats = start_nats(&config, &data_dir, binary);
         let postgres = start_postgres(&config, &data_dir, &cache, cluster, programs, identity);
         let (nats, postgres) = tokio::join!(nats, postgres);
