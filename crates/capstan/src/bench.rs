@@ -5,6 +5,7 @@
 
 mod accept;
 mod bed;
+mod cost;
 mod e2e;
 mod http_load;
 mod limits;
@@ -46,6 +47,18 @@ enum What {
         #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64, 256])]
         clients: Vec<usize>,
     },
+    /// Bytes and processor time of a task: accepted, and executed by a worker that does nothing.
+    Cost {
+        /// Tasks of a round.
+        #[arg(long, default_value_t = 20_000)]
+        tasks: usize,
+        /// Length of a task's message in bytes.
+        #[arg(long, default_value_t = 512)]
+        message_bytes: usize,
+        /// Length of the agent's system prompt in bytes.
+        #[arg(long, default_value_t = 4096)]
+        prompt_bytes: usize,
+    },
     /// From a command to a finished task, with a worker that does nothing.
     E2e {
         /// Tasks of the burst.
@@ -62,7 +75,9 @@ enum What {
 
 impl BenchCommand {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        let bed = Bed::start(self.durability.into()).await?;
+        // Tasks of the cost benchmark share a class and must not wait for each other.
+        let class_concurrency = if matches!(self.what, What::Cost { .. }) { cost::SLOTS } else { 1 };
+        let bed = Bed::start(self.durability.into(), class_concurrency).await?;
         let mut report = Report::default();
         for round in 1..=self.rounds {
             let samples = match &self.what {
@@ -70,6 +85,14 @@ impl BenchCommand {
                     limits::round(&bed.nats_url(), &bed.database_url(), round, self.seconds).await
                 }
                 What::Accept { clients } => accept::round(&bed, round, clients, self.seconds).await,
+                What::Cost { tasks, message_bytes, prompt_bytes } => {
+                    let size = cost::Size {
+                        tasks: *tasks,
+                        message_bytes: *message_bytes,
+                        prompt_bytes: *prompt_bytes,
+                    };
+                    cost::round(&bed, round, size).await
+                }
                 What::E2e { tasks } => e2e::round(&bed, round, *tasks, self.seconds).await,
                 What::Rebuild { tasks } => rebuild::round(&bed, round, *tasks).await,
             };

@@ -21,8 +21,8 @@ pub(super) struct Bed {
 }
 
 impl Bed {
-    /// Starts everything on fresh data. Postgres flushes as in production; nats-server as `durability` says.
-    pub(super) async fn start(durability: Durability) -> anyhow::Result<Self> {
+    /// Starts everything on fresh data, with this many tasks of a class at once. Postgres flushes as in production; nats-server as `durability` says.
+    pub(super) async fn start(durability: Durability, class_concurrency: u32) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("capstan-bench-").tempdir()?;
         std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         let launch = LaunchConfig { durability, ..LaunchConfig::new(folder.path().join("data")) };
@@ -30,7 +30,7 @@ impl Bed {
         let stop = CancellationToken::new();
         let mut config = NodeConfig::new(servers.nats_url(), servers.database_url());
         config.nats_monitor_url = Some(servers.nats_monitor_url());
-        config.class_concurrency = 1;
+        config.class_concurrency = class_concurrency;
         let node = Node::start(config, stop.clone()).await?;
         node.ensure_development_workspace().await?;
         Ok(Self { node, servers, _folder: folder, stop })
@@ -44,6 +44,16 @@ impl Bed {
     /// The URL of Postgres.
     pub(super) fn database_url(&self) -> String {
         self.servers.database_url()
+    }
+
+    /// The process id of nats-server.
+    pub(super) fn nats_pid(&self) -> anyhow::Result<i32> {
+        Ok(self.servers.nats_pid().context("nats-server is down")?.try_into()?)
+    }
+
+    /// The process id of Postgres' first process.
+    pub(super) fn postgres_pid(&self) -> anyhow::Result<i32> {
+        Ok(self.servers.postgres_pid().context("Postgres is down")?.try_into()?)
     }
 
     /// The URL of the node.
