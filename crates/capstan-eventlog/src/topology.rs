@@ -179,12 +179,12 @@ impl Topology {
         Some((task, run))
     }
 
-    /// The log itself: no limits, nothing deletable, batches and direct gets allowed.
+    /// The log itself: no limits, no message deletable, batches and direct gets allowed. It can be purged, which a stream
+    /// cannot regain once it denied it, so that its beginning may be archived one day; permissions leave that to an operator.
     pub fn events(&self, replicas: usize) -> StreamSpec {
         StreamSpec {
             allow_atomic: true,
             deny_delete: true,
-            deny_purge: true,
             format_epoch: Some(FORMAT_EPOCH),
             ..self.unlimited(self.events_stream(), "capstan.evt.>", replicas)
         }

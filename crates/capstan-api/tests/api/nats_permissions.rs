@@ -86,15 +86,21 @@ async fn each_role_may_do_what_the_template_says_and_nothing_else() {
 
     // Nobody but Capstan sees or writes the log, or hears what another is answered.
     let log_end = api.head().await;
-    for (name, client) in [("dev-producer", &producer), ("dev-reader", &reader), ("operator", &operator)] {
-        let published =
-            ["capstan.evt.dev.task.x", "capstan.int.engine.lease", "$JS.API.STREAM.PURGE.CAPSTAN_EVENTS"];
-        let subscribed = ["capstan.evt.>", "_INBOX.>", "capstan.int.>"];
+    let (purge, others) =
+        ("$JS.API.STREAM.PURGE.CAPSTAN_EVENTS", ["capstan.evt.>", "_INBOX.>", "capstan.int.>"]);
+    let written = ["capstan.evt.dev.task.x", "capstan.int.engine.lease", purge];
+    let capstan = user(&nats, "capstan", "word-a").await;
+    for (name, client, published, subscribed) in [
+        ("dev-producer", &producer, &written[..], &others[..]),
+        ("dev-reader", &reader, &written[..], &others[..]),
+        ("operator", &operator, &written[..2], &others[..]),
+        ("capstan", &capstan, &[purge][..], &[][..]),
+    ] {
         for subject in published {
-            client.publish(subject, "{}".into()).await.unwrap();
+            client.publish(*subject, "{}".into()).await.unwrap();
         }
         for subject in subscribed {
-            let _subscription = client.subscribe(subject).await.unwrap();
+            let _subscription = client.subscribe(*subject).await.unwrap();
         }
         client.flush().await.unwrap();
         for (kind, subjects) in [("Publish", published), ("Subscription", subscribed)] {
@@ -108,4 +114,8 @@ async fn each_role_may_do_what_the_template_says_and_nothing_else() {
         }
     }
     assert_eq!(api.head().await, log_end, "somebody wrote to the log");
+    // Everything before the first message: nothing.
+    let purged = operator.request(purge, json!({ "seq": 1 }).to_string().into()).await.unwrap();
+    let purged: Value = serde_json::from_slice(&purged.payload).unwrap();
+    assert_eq!((&purged["success"], &purged["purged"]), (&json!(true), &json!(0)), "{purged}");
 }

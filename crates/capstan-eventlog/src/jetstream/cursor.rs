@@ -77,6 +77,8 @@ pub(crate) struct Cursor {
     sequence: u64,
     /// Set at the first opening; another one later means that the stream was replaced.
     identity: Option<LogIdentity>,
+    /// Number of the last message that was archived.
+    archived_through: u64,
     session: Option<Session>,
 }
 
@@ -112,12 +114,23 @@ enum Doubt {
 impl Cursor {
     /// A cursor after the message with this number. Opening it is left to the first [`Cursor::next`], or to [`Cursor::open`].
     pub(crate) fn new(followed: Followed, sequence: u64) -> Self {
-        Self { followed, sequence, identity: None, session: None }
+        Self { followed, sequence, identity: None, archived_through: 0, session: None }
     }
 
     /// Number of the last message handed out.
     pub(crate) fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// Number of the last message that was archived, as of the last opening.
+    pub(crate) fn archived_through(&self) -> u64 {
+        self.archived_through
+    }
+
+    /// True when a reader from the beginning finds this message first: those before it were archived. A reader that stands
+    /// among the archived ones has missed some.
+    pub(crate) fn may_begin_at(&self, first: u64) -> bool {
+        self.sequence == 0 && first <= self.archived_through.saturating_add(1)
     }
 
     /// Goes back to the message with this number: later ones were not used.
@@ -152,7 +165,9 @@ impl Cursor {
         let is_replaced = *remembered != status.identity;
         // A consumer beyond the end would be accepted and wait in silence until the old number is reached.
         let is_beyond = after > status.last;
-        let lost_beginning = *is_gapless && status.first > after.saturating_add(1);
+        self.archived_through = status.archived_through;
+        let next = after.saturating_add(1);
+        let lost_beginning = *is_gapless && status.first > next && !self.may_begin_at(status.first);
         let difference = if is_replaced {
             Difference::Replaced
         } else if is_beyond {

@@ -21,6 +21,8 @@ const NOT_YET_AVAILABLE: u64 = 10_008;
 const NO_SUITABLE_PEERS: u64 = 10_005;
 /// Names the format epoch in the metadata of a stream.
 const FORMAT_EPOCH_KEY: &str = "format_epoch";
+/// Names, in the metadata of a stream, the number of the last message that was archived.
+const ARCHIVED_KEY: &str = "archived_through";
 /// Most repeats of a question with such an answer.
 const TRIES_MAX: usize = 200;
 
@@ -63,6 +65,8 @@ pub(crate) struct StreamStatus {
     pub(crate) identity: LogIdentity,
     /// Number of the first message; one more than `last` when the stream is empty.
     pub(crate) first: u64,
+    /// Number of the last message that was archived: those up to it may be missing. 0 when none was.
+    pub(crate) archived_through: u64,
     /// Number of the last message; 0 when there never was one.
     pub(crate) last: u64,
 }
@@ -82,11 +86,13 @@ struct StreamState {
 
 impl From<StreamInfo> for StreamStatus {
     fn from(info: StreamInfo) -> Self {
-        let epoch = info.config.get("metadata").and_then(|metadata| metadata.get("store_epoch"));
-        let store_epoch = epoch.and_then(Value::as_str).unwrap_or_default().to_owned();
+        let metadata = |key: &str| info.config.get("metadata")?.get(key)?.as_str();
+        let store_epoch = metadata("store_epoch").unwrap_or_default().to_owned();
+        let archived_through = metadata(ARCHIVED_KEY).and_then(|number| number.parse().ok()).unwrap_or(0);
         Self {
             identity: LogIdentity { store_epoch, created_at: info.created },
             first: info.state.first_seq,
+            archived_through,
             last: info.state.last_seq,
         }
     }
@@ -197,10 +203,10 @@ mod tests {
         let Value::Object(mut actual) = serde_json::to_value(&spec).unwrap() else { unreachable!() };
         assert_eq!(differences(&spec, &actual), Vec::<String>::new());
         actual.insert("max_msgs".into(), json!(5));
-        actual.remove("deny_purge");
+        actual.remove("deny_delete");
         assert_eq!(
             differences(&spec, &actual),
-            ["deny_purge is false and must be true", "max_msgs is 5 and must be -1"]
+            ["deny_delete is false and must be true", "max_msgs is 5 and must be -1"]
         );
     }
 }

@@ -211,7 +211,9 @@ impl Follower {
     fn take_message(&mut self, delivered: &Delivered) -> Result<(), ReadError> {
         let Delivered { sequence, recorded_at, pending, message } = delivered;
         let after = self.assembly.received().sequence();
-        if self.followed.is_gapless && self.followed.filter.is_none() && *sequence != after + 1 {
+        let is_next =
+            *sequence == after + 1 || (after == 0 && *sequence <= self.cursor.archived_through() + 1);
+        if self.followed.is_gapless && self.followed.filter.is_none() && !is_next {
             // The consumer counted without a gap, so the log itself lost what is missing.
             let difference = Difference::CommitsMissing { before: *sequence };
             return Err(ReadError::Diverged { after, difference });

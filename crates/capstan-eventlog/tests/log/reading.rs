@@ -179,6 +179,47 @@ async fn a_log_that_lost_its_beginning_is_not_followed() {
 }
 
 #[tokio::test]
+async fn a_log_without_its_beginning_is_followed_once_that_is_archived() {
+    let server = Server::start("100ms").await;
+    let log = server.log().await;
+    let mut writer = Writer::new("dev/task/1");
+    let mut written = Vec::new();
+    for text in ["a", "b", "c", "d"] {
+        written.push(writer.write(&log, text).await);
+    }
+    let client = server.client().await;
+    let purged = api(&client, "STREAM.PURGE.CAPSTAN_EVENTS", &json!({ "seq": 3 })).await;
+    assert_eq!(purged["purged"], 2, "{purged}");
+    let missing = Difference::CommitsMissing { before: 3 };
+    let is_missing =
+        |error: &ReadError| matches!(error, ReadError::Diverged { difference, .. } if *difference == missing);
+    // Purged by mistake: nobody said that those commits are kept elsewhere.
+    let error = log.tail(Selection::All, Position::START).await.unwrap_err();
+    assert!(is_missing(&error), "{error:?}");
+
+    let mut config = api(&client, "STREAM.INFO.CAPSTAN_EVENTS", &json!({})).await["config"].clone();
+    for (archived, is_followed) in [("1", false), ("2", true), ("3", true)] {
+        config["metadata"]["archived_through"] = json!(archived);
+        let answer = api(&client, "STREAM.UPDATE.CAPSTAN_EVENTS", &config).await;
+        assert!(answer.get("error").is_none(), "{answer}");
+        let tail = log.tail(Selection::All, Position::START).await;
+        assert_eq!(tail.is_ok(), is_followed, "archived through {archived}");
+    }
+    let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+    assert_eq!(notes(&read_to(&mut tail, 4).await), ["c", "d"]);
+    let of_stream = Selection::Stream(writer.stream.clone());
+    let mut tail = log.tail(of_stream, Position::START).await.unwrap();
+    assert_eq!(notes(&read_to(&mut tail, 4).await), ["c", "d"]);
+    // Whoever stands among the archived commits has missed one; whoever stands behind them has not.
+    let error = log.tail(Selection::All, written[0].position).await.unwrap_err();
+    assert!(matches!(error, ReadError::Diverged { .. }), "{error:?}");
+    let mut tail = log.tail(Selection::All, written[2].position).await.unwrap();
+    assert_eq!(notes(&read_to(&mut tail, 4).await), ["d"]);
+    let reopened = server.log().await;
+    assert_eq!(reopened.head().await.unwrap(), written[3].position);
+}
+
+#[tokio::test]
 async fn a_log_that_lost_a_commit_inside_is_not_followed_beyond() {
     let server = Server::start("100ms").await;
     let log = server.log().await;
