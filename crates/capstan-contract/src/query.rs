@@ -46,7 +46,7 @@ macro_rules! for_each_query {
             GetAgent(Wait) = "get-agent", Get "/agents/{agent_id}"
                 => [200, Entity("agent"), Read, "one agent, by id, key or similar name"];
             GetAgentConfig(Wait) = "get-agent-config", Get "/agents/{agent_id}/configs/{version}"
-                => [200, Object("agent-config"), Read, "a configuration an agent has or had, by number"];
+                => [200, Object("agent-configuration"), Read, "a configuration an agent has or had, by number"];
             GetDefaultConfig(Wait) = "get-default-config", Get "/agents/defaults"
                 => [200, Object("agent-defaults"), Read, "the default configuration of an agent"];
             GetAgentStats(Wait) = "get-agent-stats", Get "/agents/{agent_id}/stats"

@@ -40,7 +40,7 @@ pub(crate) static ANSWERS: &[NamedSchema] = &[
     NamedSchema::of_answer::<Health>("health"),
     NamedSchema::of_answer::<Report>("readiness"),
     NamedSchema::of_answer::<SchemaNames>("schema-names"),
-    NamedSchema::of_answer::<NumberedConfig>("agent-config"),
+    NamedSchema::of_answer::<NumberedConfig>("agent-configuration"),
     NamedSchema::of_answer::<Map<String, Value>>("agent-defaults"),
     NamedSchema::of_answer::<EventData<'static>>("event-data"),
     NamedSchema::of_answer::<Control>("control-frame"),
