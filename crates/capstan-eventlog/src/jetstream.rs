@@ -127,6 +127,11 @@ impl JetStreamLog {
         &self.telemetry
     }
 
+    /// Largest commit this log takes, in bytes of its stored text.
+    pub fn commit_bytes_max(&self) -> usize {
+        self.appender.commit_bytes_max()
+    }
+
     /// True while all connections stand.
     pub fn is_connected(&self) -> bool {
         [&self.appends, &self.reads, &self.gets_connection].iter().all(|one| one.is_connected())

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog};
+use capstan_eventlog::{JetStreamConfig, JetStreamLog};
 use clap::Args;
 
 use crate::output::WrongUsage;
@@ -33,7 +33,7 @@ impl LocalServers {
     }
 
     /// Opens the event log.
-    pub(crate) async fn log(&self) -> anyhow::Result<Arc<dyn EventLog>> {
+    pub(crate) async fn log(&self) -> anyhow::Result<Arc<JetStreamLog>> {
         let url = self.address("nats_url", self.nats_url.as_ref())?;
         let config = JetStreamConfig { replicas: self.replicas, ..JetStreamConfig::new(url) };
         Ok(Arc::new(JetStreamLog::connect(config).await.context("open the log")?))

@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use crate::local_servers::LocalServers;
 use crate::output;
 use chains::Chains;
-use line::Line;
+use line::{EndLine, Line};
 
 /// Read, verify and copy the event log.
 #[derive(Args)]
@@ -43,7 +43,8 @@ enum Action {
     },
     /// Check the hash chain of every stream.
     Verify,
-    /// Print the whole log as JSON lines, each commit with its position and hash, for `capstan log import`.
+    /// Print the whole log as JSON lines, each commit with its position and hash, for `capstan log import`. The last line
+    /// says how many commits there are and where they end.
     Export,
     /// Append an exported log to an empty one. The whole file is checked before anything is written. Stop every process
     /// of Capstan first, and rebuild the read models afterwards.
@@ -63,22 +64,26 @@ impl LogCommand {
                     (None, Some(workspace)) => Selection::Workspace(workspace),
                     (None, None) => Selection::All,
                 };
-                print(&*log, selection, after, follow).await
+                print(&*log, selection, after, follow).await?;
+                Ok(())
             }
             Action::Verify => verify(&*log).await,
-            Action::Export => print(&*log, Selection::All, Position::START, false).await,
-            Action::Import { file } => import::import(&*log, &file).await,
+            Action::Export => {
+                let last = print(&*log, Selection::All, Position::START, false).await?;
+                output::line(&serde_json::to_string(&EndLine::after(last))?)
+            }
+            Action::Import { file } => import::import(&log, &file).await,
         }
     }
 }
 
-/// Prints commits as JSON lines: up to the end of the log, or for ever.
+/// Prints commits as JSON lines: up to the end of the log, or for ever. Returns the position of the end.
 async fn print(
     log: &dyn EventLog,
     selection: Selection,
     after: Position,
     follow: bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Position> {
     let mut tail = log.tail(selection, after).await?;
     loop {
         let batch = tail.next().await?;
@@ -86,7 +91,7 @@ async fn print(
             output::line(&serde_json::to_string(&Line::new(recorded)?)?)?;
         }
         if batch.caught_up && !follow {
-            return Ok(());
+            return Ok(batch.position);
         }
     }
 }

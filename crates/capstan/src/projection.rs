@@ -1,5 +1,8 @@
 //! `capstan projection`: list, rebuild, verify and digest the read models.
 
+use std::sync::Arc;
+
+use capstan_eventlog::EventLog;
 use capstan_projections::{MODELS, ProjectorConfig, ReadModels, Which, rebuild, verify};
 use clap::{Args, Subcommand};
 
@@ -62,12 +65,12 @@ impl ProjectionCommand {
             Action::Rebuild { models, all } => {
                 let which = if *all { Which::All } else { Which::Some(models.clone()) };
                 let report =
-                    rebuild(&self.servers.log().await?, &read_models, &which, &ProjectorConfig::default())
+                    rebuild(&log(&self.servers).await?, &read_models, &which, &ProjectorConfig::default())
                         .await?;
                 self.output.object(&report)
             }
             Action::Verify => {
-                let report = verify(&self.servers.log().await?, &read_models).await?;
+                let report = verify(&log(&self.servers).await?, &read_models).await?;
                 self.output.object(&report)?;
                 anyhow::ensure!(
                     report.differences.is_empty(),
@@ -77,4 +80,8 @@ impl ProjectionCommand {
             }
         }
     }
+}
+
+async fn log(servers: &LocalServers) -> anyhow::Result<Arc<dyn EventLog>> {
+    Ok(servers.log().await?)
 }

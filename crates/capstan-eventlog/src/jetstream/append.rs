@@ -334,13 +334,18 @@ impl Appender {
         conflict(&commits[0])
     }
 
+    /// Largest stored text that the server takes beside the headers.
+    pub(crate) fn commit_bytes_max(&self) -> usize {
+        self.sender.connection.client().max_payload().saturating_sub(HEADER_ROOM)
+    }
+
     fn seal(&self, commit: &Commit) -> Result<Sealed, AppendError> {
         check_well_formed(commit)?;
         let payload = commit.to_bytes().map_err(|_| AppendError::Invalid {
             stream: commit.stream.clone(),
             reason: "the commit cannot be written as JSON",
         })?;
-        let limit_bytes = self.sender.connection.client().max_payload().saturating_sub(HEADER_ROOM);
+        let limit_bytes = self.commit_bytes_max();
         if payload.len() > limit_bytes {
             return Err(AppendError::TooLarge {
                 stream: commit.stream.clone(),

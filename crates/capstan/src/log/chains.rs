@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::ensure;
-use capstan_envelope::{Recorded, StreamHead, StreamId};
+use capstan_envelope::{Position, Recorded, StreamHead, StreamId};
 
 /// The last commit of each stream.
 #[derive(Default)]
@@ -25,6 +25,22 @@ impl Chains {
         head.version = recorded.commit.version;
         head.hash = recorded.hash;
         Ok(())
+    }
+
+    /// As [`Self::extend`], for a commit that must also name the place of its stream's last, as an append to it must.
+    pub(super) fn extend_in_place(&mut self, recorded: &Recorded) -> anyhow::Result<()> {
+        let stream = &recorded.commit.stream;
+        let (named, last) = (
+            recorded.commit.previous.sequence(),
+            self.0.get(stream).map_or(Position::START, |head| head.position),
+        );
+        ensure!(
+            named == last.sequence(),
+            "verify {stream}: the commit at {} names {named} as the number of the one before it, which is {}",
+            recorded.position,
+            last.sequence()
+        );
+        self.extend(recorded)
     }
 
     /// The number of streams.

@@ -5,32 +5,21 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use capstan_envelope::{Position, Recorded};
-use capstan_eventlog::EventLog;
+use capstan_envelope::Position;
+use capstan_eventlog::{EventLog as _, JetStreamLog};
 
 use super::chains::Chains;
-use super::line::Line;
+use super::line::{Content, read};
 use crate::output;
 
 /// Appends every commit of the file with its original position and hash.
-pub(super) async fn import(log: &dyn EventLog, file: &Path) -> anyhow::Result<()> {
+pub(super) async fn import(log: &JetStreamLog, file: &Path) -> anyhow::Result<()> {
     let head = log.head().await?;
     ensure!(head == Position::START, "import into this log: it is not empty, it ends at {head}");
-    let mut chains = Chains::default();
-    let mut last = Position::START;
-    for recorded in read(file)? {
-        let recorded = recorded?;
-        ensure!(
-            recorded.position.follows(last),
-            "import {}: a commit is missing between {last} and {}",
-            file.display(),
-            recorded.position
-        );
-        chains.extend(&recorded)?;
-        last = recorded.position;
-    }
-    for recorded in read(file)? {
-        let recorded = recorded?;
+    let (last, chains) =
+        check(file, log.commit_bytes_max()).with_context(|| format!("import {}", file.display()))?;
+    for content in contents(file)? {
+        let Content::Commit(recorded) = content? else { break };
         let appended =
             log.append(&recorded.commit).await.with_context(|| format!("import {}", recorded.position))?;
         ensure!(
@@ -44,12 +33,56 @@ pub(super) async fn import(log: &dyn EventLog, file: &Path) -> anyhow::Result<()
     Ok(())
 }
 
-/// The commits of a file, one by one.
-fn read(file: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Recorded>>> {
-    let lines = BufReader::new(File::open(file).with_context(|| format!("open {}", file.display()))?).lines();
+/// Checks everything an append relies on; returns the last position and the chains.
+fn check(file: &Path, commit_bytes_max: usize) -> anyhow::Result<(Position, Chains)> {
+    let (mut chains, mut last, mut has_ended) = (Chains::default(), Position::START, false);
+    for (index, content) in contents(file)?.enumerate() {
+        let line = || format!("read line {}", index + 1);
+        ensure!(!has_ended, "{}: the line before it is the end of the export", line());
+        match content? {
+            Content::Commit(recorded) => {
+                ensure!(
+                    recorded.position.follows(last),
+                    "{}: a commit is missing between {last} and {}",
+                    line(),
+                    recorded.position
+                );
+                let bytes = recorded.commit.to_bytes()?.len();
+                ensure!(
+                    bytes <= commit_bytes_max,
+                    "{}: the commit at {} has {bytes} bytes, this log takes {commit_bytes_max}",
+                    line(),
+                    recorded.position
+                );
+                chains.extend_in_place(&recorded).with_context(line)?;
+                last = recorded.position;
+            }
+            Content::End(end) => {
+                ensure!(
+                    (end.commits, end.position) == (last.sequence(), last),
+                    "{}: the export ends after {} commits at {}, but the lines before end after {} at {last}",
+                    line(),
+                    end.commits,
+                    end.position,
+                    last.sequence()
+                );
+                has_ended = true;
+            }
+        }
+    }
+    ensure!(
+        has_ended,
+        "read to the end of the export: its last line is missing, the lines that are there end at {last}"
+    );
+    Ok((last, chains))
+}
+
+/// The lines of a file, one by one.
+fn contents(file: &Path) -> anyhow::Result<impl Iterator<Item = anyhow::Result<Content>>> {
+    let lines = BufReader::new(File::open(file).context("open the file")?).lines();
     Ok(lines.enumerate().map(|(index, line)| {
-        let line = line.with_context(|| format!("read line {}", index + 1))?;
-        let line: Line = serde_json::from_str(&line).with_context(|| format!("read line {}", index + 1))?;
-        line.read()
+        line.map_err(anyhow::Error::from)
+            .and_then(|line| read(&line))
+            .with_context(|| format!("read line {}", index + 1))
     }))
 }

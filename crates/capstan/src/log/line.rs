@@ -1,4 +1,4 @@
-//! One commit of an exported log.
+//! The lines of an exported log: its commits, and the end.
 
 use anyhow::{Context, ensure};
 use capstan_envelope::{Commit, CommitHash, Position, Recorded, StreamId};
@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 /// A line of JSON: the commit as it is stored and what the message says besides.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Line {
     position: Position,
     recorded_at: DateTime<Utc>,
@@ -16,6 +17,47 @@ pub(super) struct Line {
     /// Sequence of the stream's commit before this one, 0 for none.
     previous: u64,
     commit: Box<RawValue>,
+}
+
+/// The last line of an export. A file without it was cut.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndLine {
+    end: End,
+}
+
+/// The end of an export.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct End {
+    /// Number of commits before it.
+    pub(super) commits: u64,
+    /// Position of the last one.
+    pub(super) position: Position,
+}
+
+/// What a line holds.
+pub(super) enum Content {
+    /// A commit that is what its line says.
+    Commit(Box<Recorded>),
+    /// Nothing follows.
+    End(End),
+}
+
+/// Reads a line of an export.
+pub(super) fn read(line: &str) -> anyhow::Result<Content> {
+    if let Ok(EndLine { end }) = serde_json::from_str(line) {
+        return Ok(Content::End(end));
+    }
+    let line: Line = serde_json::from_str(line)?;
+    Ok(Content::Commit(Box::new(line.read()?)))
+}
+
+impl EndLine {
+    /// The end after these commits: every one from the first on.
+    pub(super) fn after(position: Position) -> Self {
+        Self { end: End { commits: position.sequence(), position } }
+    }
 }
 
 impl Line {
@@ -31,13 +73,23 @@ impl Line {
         })
     }
 
-    /// The commit, if it still has its hash.
-    pub(super) fn read(self) -> anyhow::Result<Recorded> {
+    /// The commit, if it still has its hash and would be stored as it stands here.
+    fn read(self) -> anyhow::Result<Recorded> {
         let text = self.commit.get().as_bytes();
+        let at = self.position;
         let hash = CommitHash::of(&self.stream.tokens(), text);
-        ensure!(hash == self.hash, "import the commit at {}: it was changed", self.position);
+        ensure!(hash == self.hash, "import the commit at {at}: it was changed");
+        ensure!(
+            at == Position::new(at.sequence(), hash),
+            "import the commit at {at}: its hash makes it {}",
+            Position::new(at.sequence(), hash)
+        );
         let commit = Commit::from_bytes(self.stream, self.previous, text)
-            .with_context(|| format!("import the commit at {}", self.position))?;
-        Ok(Recorded { position: self.position, recorded_at: self.recorded_at, hash, commit })
+            .with_context(|| format!("import the commit at {at}"))?;
+        ensure!(
+            commit.to_bytes()? == text,
+            "import the commit at {at}: this version would store it with another text; a newer one may have written it"
+        );
+        Ok(Recorded { position: at, recorded_at: self.recorded_at, hash, commit })
     }
 }

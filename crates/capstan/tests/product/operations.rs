@@ -3,6 +3,7 @@
 use std::process::{Output, Stdio};
 
 use anyhow::{Context, ensure};
+use capstan_envelope::CommitHash;
 use capstan_testkit::configured_nats::ConfiguredNats;
 use capstan_testkit::servers::TestServers;
 use serde_json::{Value, json};
@@ -211,6 +212,78 @@ async fn the_doctor_finds_a_running_dev_and_dead_letters_are_settled_by_hand() -
     Ok(())
 }
 
+/// The export of a log without commits.
+const EMPTY_EXPORT: &str = "{\"end\":{\"commits\":0,\"position\":\"0\"}}\n";
+
+/// Exports that must be refused before anything is written, each with what is wrong and a part of the reason.
+fn spoilt_exports(exported: &str) -> anyhow::Result<Vec<(&'static str, String, &'static str)>> {
+    let lines: Vec<&str> = exported.lines().collect();
+    let last_commit = lines.len() - 2;
+    let with_line = |index: usize, change: &dyn Fn(&str) -> String| {
+        let changed = lines.iter().enumerate();
+        let changed = changed.map(|(at, line)| if at == index { change(line) } else { (*line).to_owned() });
+        changed.map(|line| line + "\n").collect::<String>()
+    };
+    let field = |line: &str, name: &str| -> anyhow::Result<String> {
+        Ok(serde_json::from_str::<Value>(line)?[name].to_string())
+    };
+    let position = field(lines[3], "position")?;
+    let wrong_digits = format!("{}00000000\"", &position[..position.len() - 9]);
+    // The last commit of a stream that has others before it.
+    let later = (0..=last_commit)
+        .rev()
+        .find(|index| field(lines[*index], "previous").is_ok_and(|previous| previous != "0"))
+        .context("a stream with two commits")?;
+    let previous = format!("\"previous\":{}", field(lines[later], "previous")?);
+    let without = |index: usize| {
+        let kept = lines.iter().enumerate().filter(|(at, _)| *at != index);
+        kept.map(|(_, line)| (*line).to_owned() + "\n").collect::<String>()
+    };
+    // A commit with a field of the future: its hash is right, and this version would store another text.
+    let of_the_future = |line: &str| {
+        let mut read: Value = serde_json::from_str(line).unwrap();
+        let start = line.find("\"commit\":").unwrap() + "\"commit\":".len();
+        let commit = line[start..line.len() - 1].replacen('{', "{\"mood\":\"good\",", 1);
+        let stream = read["stream"].as_str().unwrap().replace('/', ".");
+        let hash = CommitHash::of(&stream, commit.as_bytes()).to_string();
+        let number = read["position"].as_str().unwrap().split('-').nth(1).unwrap().to_owned();
+        read["position"] = json!(format!("0-{number}-{}", &hash[..8]));
+        read["hash"] = json!(hash);
+        read["commit"] = json!("COMMIT");
+        read.to_string().replace("\"COMMIT\"", &commit)
+    };
+    Ok(vec![
+        ("a text", exported.replacen("to be carried", "to be changed", 1), "it was changed"),
+        (
+            "digits of a position",
+            with_line(3, &|line| line.replacen(&position, &wrong_digits, 1)),
+            "its hash makes it",
+        ),
+        (
+            "the commit before",
+            with_line(later, &|line| line.replacen(&previous, "\"previous\":99999", 1)),
+            "names 99999",
+        ),
+        (
+            "no commit before",
+            with_line(later, &|line| line.replacen(&previous, "\"previous\":0", 1)),
+            "names 0",
+        ),
+        ("a missing line", without(2), "is missing between"),
+        ("a missing end", without(last_commit + 1), "its last line is missing"),
+        ("the last commit missing", without(last_commit), "but the lines before end after"),
+        ("an empty file", String::new(), "its last line is missing"),
+        ("an empty line", format!("{exported}\n"), "the end of the export"),
+        ("two exports", exported.repeat(2), "the end of the export"),
+        (
+            "an unknown field",
+            with_line(last_commit, &|line| line.replacen('{', "{\"colour\":\"red\",", 1)),
+            "unknown field `colour`",
+        ),
+        ("a field of the future", with_line(last_commit, &of_the_future), "a newer one may have written it"),
+    ])
+}
+
 #[tokio::test]
 async fn a_log_is_carried_to_another_server_commit_by_commit() -> anyhow::Result<()> {
     let product = Product::start(&["--exec", "true"]).await?;
@@ -222,7 +295,6 @@ async fn a_log_is_carried_to_another_server_commit_by_commit() -> anyhow::Result
     let folder = tempfile::tempdir()?;
     let (whole, broken) = (folder.path().join("log.jsonl"), folder.path().join("broken.jsonl"));
     std::fs::write(&whole, &exported)?;
-    std::fs::write(&broken, exported.replacen("to be carried", "to be changed", 1))?;
 
     let servers = TestServers::start().await?;
     let nats_url = servers.nats_url();
@@ -230,12 +302,14 @@ async fn a_log_is_carried_to_another_server_commit_by_commit() -> anyhow::Result
     let import = async |file: &std::path::Path| {
         capstan(&["log", "import", &file.to_string_lossy()], &environment).await
     };
-    let refused = import(&broken).await?;
-    assert!(
-        !refused.status.success() && text(&refused.stderr).contains("it was changed"),
-        "{}",
-        text(&refused.stderr)
-    );
+    for (what, lines, reason) in spoilt_exports(&exported)? {
+        std::fs::write(&broken, lines)?;
+        let refused = import(&broken).await?;
+        let told = text(&refused.stderr);
+        assert!(!refused.status.success() && told.contains(reason), "{what}: {told}");
+        let nothing = capstan(&["log", "export"], &environment).await?;
+        assert_eq!(text(&nothing.stdout), EMPTY_EXPORT, "{what}: something was written");
+    }
     let imported = import(&whole).await?;
     ensure!(imported.status.success(), "{}", text(&imported.stderr));
     let again = import(&whole).await?;
@@ -252,6 +326,7 @@ async fn a_log_is_carried_to_another_server_commit_by_commit() -> anyhow::Result
     };
     let lines = without_time(&exported);
     assert!(lines.len() > 5);
+    assert_eq!(lines.last().unwrap()["end"]["commits"], json!(lines.len() - 1));
     assert_eq!(without_time(&text(&carried.stdout)), lines);
     let verified = capstan(&["log", "verify"], &environment).await?;
     ensure!(verified.status.success(), "{}", text(&verified.stderr));
