@@ -6,10 +6,12 @@ mod line;
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use capstan_envelope::{Position, StreamId, Workspace};
 use capstan_eventlog::{EventLog, Selection};
 use clap::{Args, Subcommand};
 
+use crate::argument::stream;
 use crate::local_servers::LocalServers;
 use crate::output;
 use chains::Chains;
@@ -35,7 +37,7 @@ enum Action {
         #[arg(long)]
         workspace: Option<Workspace>,
         /// Only this stream, for example dev/task/ID.
-        #[arg(long)]
+        #[arg(long, value_parser = stream)]
         stream: Option<StreamId>,
         /// Keep printing new commits.
         #[arg(short, long)]
@@ -64,6 +66,12 @@ impl LogCommand {
                     (None, Some(workspace)) => Selection::Workspace(workspace),
                     (None, None) => Selection::All,
                 };
+                if !log.holds(after).await? {
+                    let head = log.head().await?;
+                    bail!(
+                        "print the commits after {after}: this log does not hold that position, it ends at {head}"
+                    );
+                }
                 print(&*log, selection, after, follow).await?;
                 Ok(())
             }

@@ -11,7 +11,7 @@ use capstan_domain::id::ScheduleId;
 use capstan_domain::schedule::{CatchUp, Overlap};
 use clap::{Args, Subcommand};
 
-use crate::argument::{PageArguments, ScheduleArgument, text};
+use crate::argument::{PageArguments, ScheduleArgument, word};
 use crate::output::Format;
 use crate::remote_command::RemoteAction;
 
@@ -100,10 +100,10 @@ pub(crate) struct Options {
     #[arg(long)]
     source_view: Option<String>,
     /// Policy while a task of an earlier tick is open: `queue`, `skip` or `cancel_running`.
-    #[arg(long, value_parser = text::<Overlap>)]
+    #[arg(long, value_parser = word::<Overlap>)]
     overlap: Option<Overlap>,
     /// Missed ticks that fire late: `one`, `all` or `none`.
-    #[arg(long, value_parser = text::<CatchUp>)]
+    #[arg(long, value_parser = word::<CatchUp>)]
     catch_up: Option<CatchUp>,
     /// Largest random delay of a tick, in milliseconds.
     #[arg(long)]

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 
-use crate::argument::{PageArguments, TaskArgument, number_or_none, text, text_or_empty};
+use crate::argument::{PageArguments, TaskArgument, number_or_none, text_or_empty, time_or_empty, word};
 use crate::output::{self, Format};
 use crate::remote_command::RemoteAction;
 
@@ -114,10 +114,10 @@ pub(crate) struct Update {
     #[arg(long, value_parser = number_or_none)]
     budget_usd: Option<Change<f64>>,
     /// Display label.
-    #[arg(long, value_parser = text_or_empty::<String>)]
+    #[arg(long, value_parser = text_or_empty)]
     label: Option<Change<String>>,
     /// Deadline, for example 2026-01-02T03:04:05Z.
-    #[arg(long, value_parser = text_or_empty::<DateTime<Utc>>)]
+    #[arg(long, value_parser = time_or_empty)]
     deadline: Option<Change<DateTime<Utc>>>,
     /// Message of the task, used by later runs.
     #[arg(long)]
@@ -144,7 +144,7 @@ impl Update {
 #[derive(Args)]
 pub(crate) struct List {
     /// States, separated by commas.
-    #[arg(long, value_delimiter = ',', value_parser = text::<TaskState>)]
+    #[arg(long, value_delimiter = ',', value_parser = word::<TaskState>)]
     state: Vec<TaskState>,
     /// Only tasks of this agent, by id or key.
     #[arg(long)]

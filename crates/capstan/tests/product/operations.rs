@@ -128,6 +128,21 @@ async fn serve_works_with_a_login_of_the_template_and_the_doctor_finds_nothing_w
 }
 
 #[tokio::test]
+async fn a_tail_after_a_place_that_is_not_there_is_told_where_the_log_ends() -> anyhow::Result<()> {
+    let servers = TestServers::start().await?;
+    let nats_url = servers.nats_url();
+    let environment = [("NATS_URL", nats_url.as_str())];
+    let after = "0-30000-9f3ac21b";
+    let refused = capstan(&["log", "tail", "--after", after], &environment).await?;
+    let told = text(&refused.stderr);
+    assert!(!refused.status.success() && told.contains(after) && told.contains("it ends at 0"), "{told}");
+    let refused = capstan(&["log", "tail", "--stream", "bogus"], &environment).await?;
+    let told = text(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && told.contains("WORKSPACE/CATEGORY/ID"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_doctor_says_everything_that_is_wrong() -> anyhow::Result<()> {
     let servers = TestServers::start().await?;
     let (nats_url, database_url) = (servers.nats_url(), servers.fresh_database().await?);
