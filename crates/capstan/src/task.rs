@@ -1,6 +1,7 @@
 //! `capstan task`: submits, reads and controls tasks.
 
-use capstan_client::Client;
+use capstan_client::{Client, Task};
+use capstan_contract::catalogue::BLOCKER_OPENED;
 use capstan_contract::command::{
     AcceptAgentCommand, ArchiveTask, CancelTask, Conditions, IdempotencyKey, KeyConditions, RetryTask,
     SubmitTaskInput, TaskPayload, UnarchiveTask, UpdateTask,
@@ -11,6 +12,7 @@ use capstan_domain::Change;
 use capstan_domain::id::TaskId;
 use capstan_domain::task::TaskState;
 use capstan_envelope::Position;
+use capstan_live::{CAUGHT_UP, END};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -174,19 +176,7 @@ impl RemoteAction for Action {
                 let Some(task) = accepted.task.as_ref().filter(|_| submit.wait) else {
                     return output.object(&accepted.task);
                 };
-                let stream = SubscribeTaskLive { task_id: TaskId(task.id) };
-                let mut events = client.follow(&stream, StreamOptions::after(Position::START))?;
-                let mut position = accepted.receipt.position.parse()?;
-                while let Some(event) = events.next().await {
-                    let event = event?;
-                    if is_end(&event.event) || event.event == "blocker-opened" {
-                        position = event.json::<Placed>()?.position;
-                        break;
-                    }
-                }
-                let wait = Wait { min_position: Some(position), wait_ms: Some(10_000) };
-                let task =
-                    client.send_with(&GetTask { task_id: TaskId(task.id), as_of: None }, &wait).await?;
+                let task = settled(client, TaskId(task.id), accepted.receipt.position.parse()?).await?;
                 output.object(&task)?;
                 if task.state == "done" { Ok(()) } else { Err(output::TaskEnded(task.state).into()) }
             }
@@ -213,9 +203,6 @@ impl RemoteAction for Action {
                     match output {
                         Format::Json => output::line(&event.data)?,
                         Format::Table => output::line(&format!("{:<24} {}", event.event, event.data))?,
-                    }
-                    if is_end(&event.event) {
-                        break;
                     }
                 }
                 Ok(())
@@ -252,7 +239,32 @@ struct Placed {
     position: Position,
 }
 
-/// True for events that end a task or the stream.
-fn is_end(event: &str) -> bool {
-    matches!(event, "task-done" | "task-failed" | "task-cancelled" | "task-dropped" | "end")
+/// Waits until the task is over or waits for an answer. What its history tells of earlier runs and questions does not count.
+async fn settled(client: &Client, task_id: TaskId, accepted: Position) -> anyhow::Result<Task> {
+    let mut events = client.follow(&SubscribeTaskLive { task_id }, StreamOptions::after(Position::START))?;
+    let mut position = accepted;
+    let mut is_live = false;
+    while let Some(event) = events.next().await {
+        let event = event?;
+        is_live |= event.event == CAUGHT_UP;
+        // The stream's last frame is its end, which names the place of the last event.
+        let may_wait = is_live && (event.event == CAUGHT_UP || event.event == BLOCKER_OPENED.name);
+        if !may_wait && event.event != END {
+            continue;
+        }
+        position = event.json::<Placed>()?.position.later_of(position);
+        if may_wait {
+            let task = task_at(client, task_id, position).await?;
+            if task.state == TaskState::Waiting.as_str() {
+                return Ok(task);
+            }
+        }
+    }
+    task_at(client, task_id, position).await
+}
+
+/// The task as the read models show it at this position or later.
+async fn task_at(client: &Client, task_id: TaskId, position: Position) -> anyhow::Result<Task> {
+    let wait = Wait { min_position: Some(position), wait_ms: Some(10_000) };
+    Ok(client.send_with(&GetTask { task_id, as_of: None }, &wait).await?)
 }

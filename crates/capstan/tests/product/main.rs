@@ -15,6 +15,7 @@ mod operations;
 mod process;
 mod python_worker;
 mod rebuild;
+mod reopened;
 mod schedules;
 mod secrets;
 mod settlement_kill;
