@@ -18,10 +18,18 @@ pub enum Error {
     /// The connection of a stream ended, or carried nothing for longer than the server's keep-alives are apart.
     #[error("follow the stream: the connection was lost")]
     Silent,
-    /// The log of a stream was reset, restored or cannot be read: there is nothing to resume.
+    /// The log of a stream was reset or restored: there is nothing to resume.
     #[error("resume the stream after {after}: the log does not hold this place, begin again with 0")]
     Diverged {
         /// The event id that the log does not hold.
+        after: String,
+    },
+    /// The server cannot read a commit of the stream.
+    #[error(
+        "follow the stream: the server cannot read the commit that follows {after}; a newer version of it may be needed"
+    )]
+    Unreadable {
+        /// Id of the last event before the commit.
         after: String,
     },
     /// The request cannot be written as JSON.
@@ -51,7 +59,11 @@ impl Error {
             Self::Transport(source) => !source.is_builder(),
             Self::Silent => true,
             Self::Problem(problem) => matches!(problem.status, 408 | 425 | 429 | 500 | 502..=504),
-            Self::Diverged { .. } | Self::Encode(_) | Self::Decode { .. } | Self::Address { .. } => false,
+            Self::Diverged { .. }
+            | Self::Unreadable { .. }
+            | Self::Encode(_)
+            | Self::Decode { .. }
+            | Self::Address { .. } => false,
         }
     }
 

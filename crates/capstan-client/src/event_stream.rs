@@ -50,6 +50,8 @@ pub struct EventStream {
     /// The id of the last event.
     after: Option<String>,
     connection: Option<Connection>,
+    /// The place before a commit that the server could not read.
+    unreadable_after: Option<String>,
     failures: u32,
     ended: bool,
 }
@@ -76,6 +78,7 @@ impl Client {
             client: self.clone(),
             after,
             connection: None,
+            unreadable_after: None,
             failures: 0,
             ended: false,
         })
@@ -133,6 +136,14 @@ impl EventStream {
             "gap" if event.json::<Gap>()?.reason == "log_diverged" => {
                 return Err(Error::Diverged { after: self.after.take().unwrap_or_default() });
             }
+            // The commit may be no concern of this stream, which then goes on after it; met again, it is.
+            "gap" if event.json::<Gap>()?.reason == "log_unreadable" => {
+                let after = self.after.as_deref().map(place_in_the_log).unwrap_or_default().to_owned();
+                if self.unreadable_after.as_ref() == Some(&after) {
+                    return Err(Error::Unreadable { after });
+                }
+                self.unreadable_after = Some(after);
+            }
             // A server that can only say that it stops is asked less and less often.
             "gap" => {}
             _ => self.failures = 0,
@@ -152,6 +163,11 @@ impl EventStream {
     }
 }
 
+/// An event id without its place among the log lines, which go on beside the log.
+fn place_in_the_log(id: &str) -> &str {
+    id.split_once('~').map_or(id, |(place, _)| place)
+}
+
 impl std::fmt::Debug for EventStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EventStream")
@@ -159,5 +175,17 @@ impl std::fmt::Debug for EventStream {
             .field("parameters", &self.parameters)
             .field("after", &self.after)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_go_on_do_not_move_the_place_in_the_log() {
+        for id in ["0-4-9f3ac21b.1", "0-4-9f3ac21b.1~7", "0-4-9f3ac21b.1~812"] {
+            assert_eq!(place_in_the_log(id), "0-4-9f3ac21b.1");
+        }
     }
 }

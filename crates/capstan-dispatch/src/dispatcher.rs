@@ -10,7 +10,7 @@ use capstan_eventlog::{AppendError, Appended, EventLog, Snapshots};
 use serde::de::DeserializeOwned;
 
 use crate::cache::{Cache, Slot};
-use crate::loading::{Cold, decode};
+use crate::loading::{Cold, read_events};
 use crate::metric;
 use crate::{CommandContext, Decided, DispatchError, Loaded, ReadFailure};
 
@@ -264,7 +264,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         }
         let loaded = self.newest(stream, slot, slot.get()).await?;
         Ok(Decided {
-            events: decode::<C>(&stored)?,
+            events: read_events::<C>(&stored)?,
             loaded,
             position: stored.position,
             version: stored.commit.version,
@@ -279,7 +279,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         applied: capstan_envelope::Applied,
     ) -> Outcome<D> {
         let stored = self.log.at(applied.position).await.map_err(DispatchError::Read)?;
-        let events = stored.as_ref().map(decode::<C>).transpose()?.unwrap_or_default();
+        let events = stored.as_ref().map(read_events::<C>).transpose()?.unwrap_or_default();
         let (position, version) = (applied.position, applied.version);
         Ok(Decided { events, loaded, position, version, duplicate: true, changed: false })
     }

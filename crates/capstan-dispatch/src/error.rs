@@ -1,6 +1,6 @@
 //! The ways a command or a load can fail.
 
-use capstan_envelope::{CodecError, Position, StreamId};
+use capstan_envelope::{CodecError, Position, StreamId, UnreadableCommit};
 use capstan_eventlog::{AppendError, ReadError, SnapshotError};
 
 /// The reasons a stream could not be loaded.
@@ -11,7 +11,7 @@ pub enum ReadFailure {
     Read(#[from] ReadError),
     /// A stored event is unknown to this build or damaged.
     #[error("load a stream: an event of it cannot be read")]
-    Codec(#[from] CodecError),
+    Unreadable(#[from] UnreadableCommit),
     /// The store of snapshots did not answer.
     #[error("load a stream: its snapshot did not come")]
     Snapshot(#[from] SnapshotError),
@@ -31,7 +31,7 @@ impl ReadFailure {
         match self {
             Self::Read(source) => source.is_retryable(),
             Self::Snapshot(source) => source.is_retryable(),
-            Self::Codec(_) | Self::Broken { .. } => false,
+            Self::Unreadable(_) | Self::Broken { .. } => false,
         }
     }
 }
@@ -61,8 +61,11 @@ pub enum DispatchError<R> {
     /// The log could not be read.
     #[error("execute the command: the log could not be read")]
     Read(#[source] ReadError),
-    /// An event could not be read or written.
-    #[error("execute the command: an event could not be read or written")]
+    /// A commit of the stream cannot be read.
+    #[error("execute the command: a commit of the stream cannot be read")]
+    Unreadable(#[from] UnreadableCommit),
+    /// An event could not be written.
+    #[error("execute the command: an event could not be written")]
     Codec(#[from] CodecError),
     /// The store of snapshots did not answer.
     #[error("execute the command: the stream's snapshot did not come")]
@@ -88,6 +91,7 @@ impl<R> DispatchError<R> {
             Self::Rejected(_)
             | Self::IdempotencyConflict
             | Self::VersionMismatch { .. }
+            | Self::Unreadable(_)
             | Self::Codec(_)
             | Self::Broken { .. } => false,
         }
@@ -100,9 +104,12 @@ impl<R> DispatchError<R> {
             Self::IdempotencyConflict => "idempotency_conflict",
             Self::VersionMismatch { .. } => "version_mismatch",
             Self::Contended => "contended",
-            Self::Log(_) | Self::Read(_) | Self::Codec(_) | Self::Snapshot(_) | Self::Broken { .. } => {
-                "failed"
-            }
+            Self::Log(_)
+            | Self::Read(_)
+            | Self::Unreadable(_)
+            | Self::Codec(_)
+            | Self::Snapshot(_)
+            | Self::Broken { .. } => "failed",
         }
     }
 }
@@ -111,7 +118,7 @@ impl<R> From<ReadFailure> for DispatchError<R> {
     fn from(failure: ReadFailure) -> Self {
         match failure {
             ReadFailure::Read(source) => Self::Read(source),
-            ReadFailure::Codec(source) => Self::Codec(source),
+            ReadFailure::Unreadable(source) => Self::Unreadable(source),
             ReadFailure::Snapshot(source) => Self::Snapshot(source),
             ReadFailure::Broken { stream, position } => Self::Broken { stream, position },
         }

@@ -27,6 +27,7 @@ pub use context::CommandContext;
 pub use decided::{Decided, Loaded};
 pub use dispatcher::{Dispatchable, Dispatcher, DispatcherConfig};
 pub use error::{DispatchError, ReadFailure};
+pub use loading::read_events;
 pub use metric::ALL as METRICS;
 pub use no_snapshots::NoSnapshots;
 pub use together::{Together, TogetherError, execute_together};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use capstan_envelope::{Codec, CodecError, Position, Recorded, StreamId};
+use capstan_envelope::{Codec, Position, Recorded, StreamId, UnreadableCommit};
 use serde::Deserialize;
 
 use crate::dispatcher::{Dispatchable, Dispatcher};
@@ -112,13 +112,14 @@ fn extend<D: Dispatchable, C: Codec<Event = D::Event>>(
         if !loaded.head.is_followed_by(recorded) {
             return Err(ReadFailure::Broken { stream: stream.clone(), position: recorded.position });
         }
-        let events = decode::<C>(recorded)?;
+        let events = read_events::<C>(recorded)?;
         loaded.state = capstan_decider::fold::<D>(loaded.state, &events);
         loaded.head.advance(recorded);
     }
     Ok(Arc::new(loaded))
 }
 
-pub(crate) fn decode<C: Codec>(recorded: &Recorded) -> Result<Vec<C::Event>, CodecError> {
-    C::decode(&recorded.commit)
+/// The events of a commit, or its place when it cannot be read.
+pub fn read_events<C: Codec>(recorded: &Recorded) -> Result<Vec<C::Event>, UnreadableCommit> {
+    C::decode(&recorded.commit).map_err(|source| UnreadableCommit { position: recorded.position, source })
 }

@@ -1,6 +1,6 @@
 //! Between stored records and typed events.
 
-use crate::{Commit, CommitFacts, EventRecord};
+use crate::{Commit, CommitFacts, EventRecord, Position};
 
 /// Turns the events of one category into records and back; upcasts retired versions while reading.
 pub trait Codec: Send + Sync + 'static {
@@ -15,6 +15,17 @@ pub trait Codec: Send + Sync + 'static {
 
     /// Reads the events of a commit, each of any known version, with what the commit says itself.
     fn decode(commit: &Commit) -> Result<Vec<Self::Event>, CodecError>;
+}
+
+/// A commit with an event that is unknown to this build or damaged.
+#[derive(Debug, thiserror::Error)]
+#[error("read the commit at {position}")]
+pub struct UnreadableCommit {
+    /// Its position.
+    pub position: Position,
+    /// The fault of the event.
+    #[source]
+    pub source: CodecError,
 }
 
 /// An event that cannot be written or read by this build.

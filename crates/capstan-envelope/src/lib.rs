@@ -15,7 +15,7 @@ mod stored_commit;
 mod stream_head;
 mod stream_id;
 
-pub use codec::{Codec, CodecError};
+pub use codec::{Codec, CodecError, UnreadableCommit};
 pub use commit::{Commit, CommitFacts, CommitId, EventRecord, Recorded};
 pub use hash::CommitHash;
 pub use metadata::{Actor, Idempotency, Metadata};

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use capstan_contract::whole_records;
 use capstan_envelope::redaction::redacted;
 use capstan_envelope::{Actor, Position, Recorded};
+use capstan_eventlog::ReadError;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -40,13 +41,26 @@ pub enum GapReason {
     SlowSubscriber,
     /// This process stops, and the stream with it.
     ShuttingDown,
-    /// The place is not in this log, or a commit cannot be read. The stream stops, and there is no place to resume from.
+    /// The place is not in this log. The stream stops, and there is no place to resume from.
     LogDiverged,
+    /// A commit after this place cannot be read; a newer version may be needed. The stream stops, and it stops here again,
+    /// from whatever place it is resumed, if the commit is one of its own.
+    LogUnreadable,
     /// The last log lines cannot be read.
     LogLinesUnavailable,
     /// The stream was resumed after an id without a place among the log lines, or after a place beyond their end: they start
     /// from now.
     LogLinesSkipped,
+}
+
+impl GapReason {
+    /// The reason why nothing follows a failure that asking again cannot heal.
+    pub(crate) fn after(error: &ReadError) -> Self {
+        match error {
+            ReadError::Corrupt { .. } => Self::LogUnreadable,
+            ReadError::Diverged { .. } | ReadError::Unavailable { .. } => Self::LogDiverged,
+        }
+    }
 }
 
 /// The data of an event's frame.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use capstan_contract::causes::explain;
 use capstan_envelope::{Position, Recorded};
 use capstan_eventlog::{EventLog, ReadError, Selection, TailBatch, Telemetry};
 use futures_util::Stream;
@@ -68,6 +69,8 @@ struct State {
     subscribers: Subscribers,
     /// Number of times all queues were closed at once, so that a subscriber can tell this from being slow.
     closings: u64,
+    /// Reason of the last time.
+    closed_for: GapReason,
 }
 
 /// A joined subscriber: the frames it missed, and a queue of what follows.
@@ -101,6 +104,7 @@ impl LiveHub {
                 recent: Recent::new(head, config.recent_commits_max, config.recent_bytes_max),
                 subscribers: Subscribers::default(),
                 closings: 0,
+                closed_for: GapReason::LogDiverged,
             }),
             position: watch::Sender::new(head),
             observers: Mutex::default(),
@@ -226,10 +230,11 @@ impl Shared {
         self.position.send_replace(state.recent.head());
     }
 
-    /// The log is another one: nothing kept is worth anything.
-    fn restart(&self, head: Position) {
+    /// The log is another one, or a commit of it cannot be read: what follows does not join what is kept.
+    fn restart(&self, head: Position, reason: GapReason) {
         let mut state = self.state();
         state.closings += 1;
+        state.closed_for = reason;
         state.subscribers.close();
         state.recent.restart(head);
         self.position.send_replace(head);
@@ -243,8 +248,9 @@ impl Queue {
             biased;
             () = self.shared.stopping.cancelled() => Err(GapReason::ShuttingDown),
             entry = self.entries.recv() => entry.ok_or_else(|| {
-                let was_restarted = self.shared.state().closings != self.closings;
-                if was_restarted { GapReason::LogDiverged } else { GapReason::SlowSubscriber }
+                let state = self.shared.state();
+                let was_restarted = state.closings != self.closings;
+                if was_restarted { state.closed_for } else { GapReason::SlowSubscriber }
             }),
         }
     }
@@ -265,13 +271,13 @@ async fn follow(shared: Arc<Shared>, head: Position) {
         loop {
             let Err(error) = follow_after(&shared, &mut position).await;
             if error.is_retryable() {
-                tracing::debug!(%error, %position, "the live tail lost the log, trying again");
+                tracing::debug!(error = explain(&error), %position, "the live tail lost the log, trying again");
             } else {
                 // Readiness and the projections stop the process's other work; here, only the present counts.
-                tracing::error!(%error, %position, "the live tail cannot continue, starting at the log's end");
+                tracing::error!(error = explain(&error), %position, "the live tail cannot continue, starting at the log's end");
                 if let Ok(head) = shared.log.head().await {
                     position = head;
-                    shared.restart(head);
+                    shared.restart(head, GapReason::after(&error));
                 }
             }
             tokio::time::sleep(RETRY_PAUSE).await;

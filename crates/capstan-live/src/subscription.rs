@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use capstan_contract::causes::explain;
 use capstan_envelope::Position;
 use capstan_eventlog::{ReadError, Selection, Tail, TailBatch};
 use futures_util::{Stream, stream};
@@ -232,8 +233,8 @@ impl History {
                         retrying(&self.shared, || self.shared.log.tail(selection.clone(), position)).await?;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "a subscriber's history cannot be read");
-                    return Err(GapReason::LogDiverged);
+                    tracing::warn!(error = explain(&error), "a subscriber's history cannot be read");
+                    return Err(GapReason::after(&error));
                 }
             }
         }
@@ -254,8 +255,8 @@ async fn retrying<T, F: Future<Output = Result<T, ReadError>>>(
             Ok(answer) => return Ok(answer),
             Err(error) if error.is_retryable() => tokio::time::sleep(RETRY_PAUSE).await,
             Err(error) => {
-                tracing::warn!(%error, "a subscriber's place in the log cannot be read");
-                return Err(GapReason::LogDiverged);
+                tracing::warn!(error = explain(&error), "a subscriber's place in the log cannot be read");
+                return Err(GapReason::after(&error));
             }
         }
     }

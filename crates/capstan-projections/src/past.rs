@@ -4,7 +4,7 @@ use capstan_contract::{DomainEvent, decode_commit};
 use capstan_decider::Decider;
 use capstan_domain::id::{RunId, TaskId};
 use capstan_domain::task::{self, TaskDecider};
-use capstan_envelope::{CodecError, Recorded};
+use capstan_envelope::{Recorded, UnreadableCommit};
 use uuid::Uuid;
 
 use crate::catalogue::runs::RunRow;
@@ -15,20 +15,25 @@ use crate::model::Model;
 use crate::queries::Item;
 
 /// The task after these first commits of its stream; `None` before its acceptance.
-pub fn task_after(commits: &[Recorded], task_id: TaskId) -> Result<Option<Item>, CodecError> {
+pub fn task_after(commits: &[Recorded], task_id: TaskId) -> Result<Option<Item>, UnreadableCommit> {
     row_after::<TaskRow>(commits, task_id.0)
 }
 
 /// The run after these first commits of its task's stream; `None` before it was requested.
-pub fn run_after(commits: &[Recorded], run_id: RunId) -> Result<Option<Item>, CodecError> {
+pub fn run_after(commits: &[Recorded], run_id: RunId) -> Result<Option<Item>, UnreadableCommit> {
     row_after::<RunRow>(commits, run_id.0)
 }
 
-fn row_after<M: Model<Key = Uuid>>(commits: &[Recorded], key: Uuid) -> Result<Option<Item>, CodecError> {
+fn row_after<M: Model<Key = Uuid>>(
+    commits: &[Recorded],
+    key: Uuid,
+) -> Result<Option<Item>, UnreadableCommit> {
     let (mut state, mut row, mut keys) = (task::State::default(), None, Vec::new());
     let mut changed = None;
     for recorded in commits {
-        for event in decode_commit(&recorded.commit)? {
+        let events = decode_commit(&recorded.commit)
+            .map_err(|source| UnreadableCommit { position: recorded.position, source })?;
+        for event in events {
             if let DomainEvent::Task(event) = &event {
                 state = TaskDecider::evolve(state, event);
             }

@@ -160,6 +160,7 @@ fn exit_code(cause: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
             capstan_client::Error::Address { .. } => Some(usage),
             capstan_client::Error::Transport(_) | capstan_client::Error::Silent => Some(unreachable),
             capstan_client::Error::Diverged { .. }
+            | capstan_client::Error::Unreadable { .. }
             | capstan_client::Error::Encode(_)
             | capstan_client::Error::Decode { .. } => None,
         };

@@ -126,6 +126,7 @@ impl<R: Into<Problem> + std::fmt::Debug + Send + Sync + 'static> From<DispatchEr
             }
             DispatchError::Log(source) => source.into(),
             DispatchError::Read(source) => source.into(),
+            DispatchError::Unreadable(source) => source.into(),
             DispatchError::Codec(source) => Self::internal(source),
             DispatchError::Snapshot(source) => source.into(),
             DispatchError::Broken { stream, position } => {
@@ -140,7 +141,8 @@ impl From<ReadFailure> for Problem {
         match failure {
             ReadFailure::Read(source) => source.into(),
             ReadFailure::Snapshot(source) => source.into(),
-            failure @ (ReadFailure::Codec(_) | ReadFailure::Broken { .. }) => Self::internal(failure),
+            ReadFailure::Unreadable(source) => source.into(),
+            failure @ ReadFailure::Broken { .. } => Self::internal(failure),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Problems from failures of the log, the read models and the engine. They say only whether a retry helps.
 
 use capstan_engine::EngineError;
+use capstan_envelope::{Position, UnreadableCommit};
 use capstan_eventlog::{AppendError, ReadError, SnapshotError, TelemetryError};
 
 use super::{Code, Problem};
@@ -37,9 +38,21 @@ impl From<ReadError> for Problem {
             ReadError::Unavailable { .. } | ReadError::Diverged { .. } => {
                 Self::new(Code::LogUnavailable, "the log is temporarily unavailable").because(error)
             }
-            ReadError::Corrupt { .. } => Self::internal(error),
+            ReadError::Corrupt { position, .. } => unreadable(position).because(error),
         }
     }
+}
+
+impl From<UnreadableCommit> for Problem {
+    fn from(error: UnreadableCommit) -> Self {
+        unreadable(error.position).because(error)
+    }
+}
+
+/// A commit that stands in the way of its stream.
+fn unreadable(position: Position) -> Problem {
+    let detail = format!("this version cannot read the commit at {position}; a newer one may be needed");
+    Problem::new(Code::InternalError, detail)
 }
 
 impl From<SnapshotError> for Problem {

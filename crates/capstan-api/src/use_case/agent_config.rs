@@ -3,12 +3,12 @@
 use capstan_contract::AgentCodec;
 use capstan_contract::lease::LeasedAttempt;
 use capstan_contract::query::{GetAgentConfig, Wait};
-use capstan_dispatch::ReadFailure;
+use capstan_dispatch::read_events;
 use capstan_domain::agent::{ConfigVersion, config_in};
 use capstan_domain::agent_config::AgentConfig;
 use capstan_domain::id::AgentId;
 use capstan_envelope::redaction::redact;
-use capstan_envelope::{Codec, Position, Workspace};
+use capstan_envelope::{Position, Workspace};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -79,7 +79,7 @@ async fn numbered(
     version: u64,
 ) -> Result<Option<(ConfigVersion, Map<String, Value>)>, Problem> {
     let commits = app.log.read_stream(&streams::agent(workspace, agent_id)?, Position::START).await?;
-    let events = commits.iter().map(|recorded| AgentCodec::decode(&recorded.commit));
-    let events = events.collect::<Result<Vec<_>, _>>().map_err(ReadFailure::from)?.concat();
+    let events = commits.iter().map(read_events::<AgentCodec>);
+    let events = events.collect::<Result<Vec<_>, _>>()?.concat();
     Ok(config_in(&events, version))
 }

@@ -24,7 +24,7 @@ pub(crate) async fn task(
     as_of: AsOf,
 ) -> Result<Object, Problem> {
     let commits = commits(app, workspace, task_id, as_of).await?;
-    let item = capstan_projections::task_after(&commits, task_id).map_err(Problem::internal)?;
+    let item = capstan_projections::task_after(&commits, task_id)?;
     item.map(Object::from).ok_or_else(|| Problem::not_found("task"))
 }
 
@@ -37,7 +37,7 @@ pub(crate) async fn run(
 ) -> Result<Object, Problem> {
     let task_id = super::resolve::task_of(app, workspace, &run_id, "run").await?;
     let commits = commits(app, workspace, task_id, as_of).await?;
-    let item = capstan_projections::run_after(&commits, run_id).map_err(Problem::internal)?;
+    let item = capstan_projections::run_after(&commits, run_id)?;
     item.map(Object::from).ok_or_else(|| Problem::not_found("run"))
 }
 

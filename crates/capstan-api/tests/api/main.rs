@@ -35,5 +35,6 @@ mod sessions;
 mod tenants;
 mod tokens;
 mod tool_calls;
+mod unreadable;
 mod worker_protocol;
 mod workspaces;
