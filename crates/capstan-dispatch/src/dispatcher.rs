@@ -107,7 +107,12 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
     pub async fn refresh(&self, stream: &StreamId) -> Result<Arc<Loaded<D::State>>, ReadFailure> {
         let slot = self.cache.slot(stream);
         let _turn = slot.turn.lock().await;
-        self.newest(stream, &slot, slot.get()).await
+        let newest = self.newest(stream, &slot, slot.get()).await;
+        if matches!(newest, Err(ReadFailure::Broken { .. })) {
+            // What we know is not in the log: look again next time.
+            slot.forget();
+        }
+        newest
     }
 
     /// Executes a command on a stream and answers once its effect is stored.

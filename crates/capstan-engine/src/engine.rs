@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use capstan_contract::causes::explain;
 use capstan_dispatch::{Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks};
 use capstan_eventlog::EventLog;
 use tokio::sync::watch;
@@ -19,6 +20,8 @@ use crate::{Deciders, EngineConfig};
 
 /// Pause before another try after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The same after a failure that only an operator or another build can mend. Long enough for another engine to win.
+const LONG_PAUSE: Duration = Duration::from_secs(3);
 
 /// Starts engines.
 #[derive(Debug)]
@@ -29,22 +32,19 @@ pub struct Engine;
 #[derive(Debug)]
 pub struct EngineHandle {
     is_leading: watch::Receiver<bool>,
-    engine: Option<JoinHandle<Result<(), EngineFailure>>>,
+    obstacle: watch::Receiver<Option<String>>,
+    engine: Option<JoinHandle<()>>,
 }
 
-/// The reason an engine ended by itself; temporary failures never end it.
+/// A defect ended the engine; no failure does.
 #[derive(Debug, thiserror::Error)]
-pub enum EngineFailure {
-    /// The log is not the one the read models were built from, or is damaged.
-    #[error("run the engine: it cannot continue with this log")]
-    Lead {
-        /// The failure.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A defect.
-    #[error("run the engine: it panicked")]
-    Panicked(#[source] tokio::task::JoinError),
+#[error("run the engine: it panicked")]
+pub struct EnginePanicked(#[source] tokio::task::JoinError);
+
+/// What a process tells about its engine.
+struct Told {
+    is_leading: watch::Sender<bool>,
+    obstacle: watch::Sender<Option<String>>,
 }
 
 impl Engine {
@@ -59,7 +59,9 @@ impl Engine {
         nats: async_nats::Client,
         stop: CancellationToken,
     ) -> EngineHandle {
-        let (leading, is_leading) = watch::channel(false);
+        let ((leading, is_leading), (obstacle_sender, obstacle)) =
+            (watch::channel(false), watch::channel(None));
+        let told = Told { is_leading: leading, obstacle: obstacle_sender };
         // Histories of classes are short: the first use of one reads it whole.
         let classes = Dispatcher::new(Arc::clone(&log), Arc::new(NoSnapshots), DispatcherConfig::default());
         let dependencies = Dependencies {
@@ -71,8 +73,8 @@ impl Engine {
             nats,
             tools: ToolCaller::default(),
         };
-        let engine = tokio::spawn(run(dependencies, leading, stop));
-        EngineHandle { is_leading, engine: Some(engine) }
+        let engine = tokio::spawn(run(dependencies, told, stop));
+        EngineHandle { is_leading, obstacle, engine: Some(engine) }
     }
 }
 
@@ -82,10 +84,16 @@ impl EngineHandle {
         self.is_leading.clone()
     }
 
-    /// Waits for the engine's end: after a stop, or because it cannot continue.
-    pub async fn join(mut self) -> Result<(), EngineFailure> {
+    /// The reason this engine cannot lead, if time alone will not mend it: the log is not the one the read models were
+    /// built from, or holds something that cannot be read. It keeps trying. For operators; names no addresses.
+    pub fn obstacle(&self) -> watch::Receiver<Option<String>> {
+        self.obstacle.clone()
+    }
+
+    /// Waits for the engine's end after a stop.
+    pub async fn join(mut self) -> Result<(), EnginePanicked> {
         match self.engine.take() {
-            Some(engine) => engine.await.unwrap_or_else(|panicked| Err(EngineFailure::Panicked(panicked))),
+            Some(engine) => engine.await.map_err(EnginePanicked),
             None => Ok(()),
         }
     }
@@ -99,11 +107,7 @@ impl Drop for EngineHandle {
     }
 }
 
-async fn run(
-    dependencies: Dependencies,
-    leading: watch::Sender<bool>,
-    stop: CancellationToken,
-) -> Result<(), EngineFailure> {
+async fn run(dependencies: Dependencies, told: Told, stop: CancellationToken) {
     metrics::gauge!(metric::LEADER).set(0.0);
     let engine_id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
     while !stop.is_cancelled() {
@@ -114,8 +118,8 @@ async fn run(
         let mut term = match term {
             Ok(term) => term,
             Err(error) => {
-                tracing::warn!(%error, "the engine's candidacy failed");
-                pause(&stop).await;
+                tracing::warn!(error = explain(&error), "the engine's candidacy failed");
+                pause(&stop, PAUSE).await;
                 continue;
             }
         };
@@ -126,9 +130,10 @@ async fn run(
         let ended = match begun {
             Ok(Some(leader)) => {
                 metrics::gauge!(metric::LEADER).set(1.0);
-                leading.send_replace(true);
+                told.obstacle.send_replace(None);
+                told.is_leading.send_replace(true);
                 let ended = leader.run(&mut term, &stop).await;
-                leading.send_replace(false);
+                told.is_leading.send_replace(false);
                 metrics::gauge!(metric::LEADER).set(0.0);
                 ended
             }
@@ -137,7 +142,11 @@ async fn run(
         };
         match ended {
             Ok(End::Deposed(reason)) => {
-                tracing::warn!(epoch = term.epoch(), %reason, "this engine no longer leads");
+                tracing::warn!(
+                    epoch = term.epoch(),
+                    reason = explain(&reason),
+                    "this engine no longer leads"
+                );
             }
             Ok(End::Stopped) => {
                 term.resign().await;
@@ -145,16 +154,21 @@ async fn run(
             }
             Err(error) => {
                 term.resign().await;
-                if !error.is_retryable() {
-                    tracing::error!(%error, "the engine cannot continue");
-                    return Err(EngineFailure::Lead { source: Box::new(error) });
+                if error.is_retryable() {
+                    told.obstacle.send_replace(None);
+                    tracing::warn!(error = explain(&error), "the engine starts again");
+                    pause(&stop, PAUSE).await;
+                } else {
+                    // Read models that are rebuilt, or a log that is restored, mend it while this process runs.
+                    let obstacle = Some(error.obstacle());
+                    if told.obstacle.send_replace(obstacle.clone()) != obstacle {
+                        tracing::error!(error = explain(&error), "the engine cannot lead; it keeps trying");
+                    }
+                    pause(&stop, LONG_PAUSE).await;
                 }
-                tracing::warn!(%error, "the engine starts again");
-                pause(&stop).await;
             }
         }
     }
-    Ok(())
 }
 
 async fn win(dependencies: &Dependencies, engine_id: uuid::Uuid) -> Result<Term, LeadershipError> {
@@ -172,9 +186,9 @@ async fn begin(dependencies: &Dependencies, term: &mut Term) -> Result<Option<Le
     }
 }
 
-async fn pause(stop: &CancellationToken) {
+async fn pause(stop: &CancellationToken, pause: Duration) {
     tokio::select! {
         () = stop.cancelled() => {}
-        () = tokio::time::sleep(PAUSE) => {}
+        () = tokio::time::sleep(pause) => {}
     }
 }

@@ -25,6 +25,16 @@ pub(crate) enum LeaderError {
 }
 
 impl LeaderError {
+    /// The failure in one sentence. Not its causes: they may name addresses, or hold parts of what was stored.
+    pub(crate) fn obstacle(&self) -> String {
+        match self {
+            Self::Log(source) | Self::Load(ReadFailure::Read(source)) => source.to_string(),
+            Self::Load(ReadFailure::Unreadable(source)) => source.to_string(),
+            Self::Load(source) => source.to_string(),
+            Self::OpenTasks(_) | Self::Serve(_) | Self::Panicked(_) => self.to_string(),
+        }
+    }
+
     /// True when another try may succeed.
     pub(crate) fn is_retryable(&self) -> bool {
         match self {

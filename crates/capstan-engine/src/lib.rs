@@ -36,6 +36,6 @@ mod tool_caller;
 pub use client::{EngineClient, EngineError};
 pub use config::EngineConfig;
 pub use deciders::Deciders;
-pub use engine::{Engine, EngineFailure, EngineHandle};
+pub use engine::{Engine, EngineHandle, EnginePanicked};
 pub use metric::ALL as METRICS;
 pub use protocol::{WorkerStatus, WorkerView};

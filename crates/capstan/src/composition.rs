@@ -171,7 +171,10 @@ impl Node {
                 projector_status.clone(),
                 LAG_MAX,
             )),
-            Arc::new(engine_check::EngineCheck(engine_client.clone())),
+            Arc::new(engine_check::EngineCheck {
+                client: engine_client.clone(),
+                obstacle: engine.as_ref().map(EngineHandle::obstacle),
+            }),
         ];
         let app = App::new(Parts {
             log: any_log,

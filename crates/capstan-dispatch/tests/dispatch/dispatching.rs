@@ -283,6 +283,22 @@ async fn a_snapshot_of_another_shape_is_ignored() {
 }
 
 #[tokio::test]
+async fn what_the_log_does_not_hold_is_forgotten_once_it_is_found_out() {
+    let (log, other) = (MemoryLog::new(), MemoryLog::new());
+    let decided = tills(&log).execute(&till("a"), &Ask::Take(3), &context(1)).await.unwrap();
+    let foreign = tills(&other).execute(&till("a"), &Ask::Take(5), &context(2)).await.unwrap();
+    let album = Album::default();
+    let state = serde_json::to_value(&foreign.loaded.state).unwrap();
+    album.0.lock().unwrap().insert(till("a"), Snapshot { head: foreign.loaded.head.clone(), state });
+    let tills = tills_with(&log, album.clone());
+    assert_eq!(tills.load(&till("a")).await.unwrap().state.held, 5, "the snapshot is believed at first");
+    assert!(matches!(tills.refresh(&till("a")).await, Err(ReadFailure::Broken { .. })));
+    // The read models are rebuilt.
+    album.0.lock().unwrap().clear();
+    assert_eq!(tills.refresh(&till("a")).await.unwrap(), decided.loaded);
+}
+
+#[tokio::test]
 async fn a_broken_chain_is_an_error_and_never_accepted() {
     let log = Troubled::new();
     let tills_before = tills(&log);

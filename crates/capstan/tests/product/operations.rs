@@ -24,12 +24,23 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A `capstan serve` and where it listens.
+/// A `capstan serve` with the workspace `dev`, and where it listens.
 async fn serve(environment: &[(&str, &str)]) -> anyhow::Result<(Child, String)> {
+    serve_with(&["--workspace", "dev"], environment, Stdio::inherit()).await
+}
+
+/// A `capstan serve` and where it listens.
+async fn serve_with(
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    log_lines: Stdio,
+) -> anyhow::Result<(Child, String)> {
     let mut child = Command::new(CAPSTAN)
-        .args(["serve", "--http", "127.0.0.1:0", "--workspace", "dev"])
+        .args(["serve", "--http", "127.0.0.1:0"])
+        .args(arguments)
         .envs(environment.iter().copied())
         .stdout(Stdio::piped())
+        .stderr(log_lines)
         .kill_on_drop(true)
         .spawn()?;
     let mut lines = BufReader::new(child.stdout.take().context("a piped stdout")?).lines();
@@ -124,6 +135,52 @@ async fn serve_works_with_a_login_of_the_template_and_the_doctor_finds_nothing_w
     let lag = lag.context("the lag is checked")?;
     assert_eq!((doctor.status.code(), &lag["verdict"]), (Some(1), &json!("failed")), "{found}");
     assert!(lag["detail"].as_str().is_some_and(|detail| detail.contains("STORE_DIVERGED")), "{lag}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn read_models_of_another_log_are_rebuilt_and_the_running_process_goes_on() -> anyhow::Result<()> {
+    let (one, two) = (TestServers::start().await?, TestServers::start().await?);
+    let (nats_url, other_url) = (one.nats_url(), two.nats_url());
+    let (database, other_database) = (one.fresh_database().await?, two.fresh_database().await?);
+    let http = http_client()?;
+    let ready = async |url: &str| -> anyhow::Result<(u16, Value)> {
+        let answer = http.get(format!("{url}/readyz")).send().await?;
+        Ok((answer.status().as_u16(), answer.json().await?))
+    };
+    for (nats_url, database) in [(&nats_url, &database), (&other_url, &other_database)] {
+        let (mut child, url) =
+            serve(&[("NATS_URL", nats_url.as_str()), ("DATABASE_URL", database.as_str())]).await?;
+        eventually("the rows show the workspace", || async {
+            Ok(http.get(format!("{url}/v1/workspaces/dev")).send().await?.status() == 200)
+        })
+        .await?;
+        child.kill().await?;
+    }
+
+    let folder = tempfile::tempdir()?;
+    let log_lines = folder.path().join("lines");
+    let mixed = [("NATS_URL", other_url.as_str()), ("DATABASE_URL", database.as_str())];
+    let (_child, url) = serve_with(&[], &mixed, std::fs::File::create(&log_lines)?.into()).await?;
+    eventually("readiness says why no engine leads", || async {
+        let (status, found) = ready(&url).await?;
+        let reason = found["checks"]["engine"]["reason"].as_str().unwrap_or_default();
+        Ok(status == 503 && reason.contains("this process cannot") && reason.contains("STORE_DIVERGED"))
+    })
+    .await?;
+    let lines = std::fs::read_to_string(&log_lines)?;
+    let cause = "lead: follow the log: follow the log after commit";
+    assert!(lines.contains("the engine cannot lead") && lines.contains(cause), "{lines}");
+
+    let rebuilt = capstan(&["projection", "rebuild", "--all"], &mixed).await?;
+    ensure!(rebuilt.status.success(), "{}", text(&rebuilt.stderr));
+    eventually("the process is ready without a restart", || async { Ok(ready(&url).await?.0 == 200) })
+        .await?;
+    let agent = http.post(format!("{url}/v1/workspaces/dev/agents"));
+    let agent = agent.json(&json!({ "agent_key": "demo", "name": "Demo" })).send().await?;
+    assert_eq!(agent.status(), 201);
+    let lines = std::fs::read_to_string(&log_lines)?;
+    assert_eq!(lines.matches("the engine cannot lead").count(), 1, "told once: {lines}");
     Ok(())
 }
 
