@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_nats::client::RequestErrorKind;
+use capstan_contract::causes::explain;
 use capstan_contract::command::{RegisterWorker, Renewal};
 use capstan_contract::lease::{ClaimedToolCall, LeasedAttempt, RegisteredWorker, RenewAnswer, RenewStatus};
 use capstan_contract::subject::Subjects;
@@ -223,7 +224,7 @@ impl Drop for Poll {
             runtime.spawn(async move {
                 let request = Request::EndPolls { worker_id };
                 if let Err(error) = client.ask(&request, Duration::ZERO).await {
-                    tracing::debug!(%error, worker.id = %worker_id, "the end of a poll was not delivered");
+                    tracing::debug!(error = explain(&error), worker.id = %worker_id, "the end of a poll was not delivered");
                 }
             });
         }

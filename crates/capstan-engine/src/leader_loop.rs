@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Message, Subject};
+use capstan_contract::causes::explain;
 use capstan_domain::matching::StreamKey;
 use capstan_eventlog::{ReadError, Tail, TailBatch};
 use chrono::{DateTime, Utc};
@@ -266,7 +267,7 @@ async fn reply(nats: async_nats::Client, mut outgoing: mpsc::UnboundedReceiver<(
         let Ok(payload) = serde_json::to_vec(&answer) else { continue };
         if let Err(error) = nats.publish(caller, payload.into()).await {
             // The caller asks again; attempts it was to be given go back when their lease ends.
-            tracing::warn!(%error, "an answer was not sent");
+            tracing::warn!(error = explain(&error), "an answer was not sent");
         }
     }
 }

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::kv;
+use capstan_contract::causes::explain;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -163,7 +164,7 @@ impl Term {
                     }
                 }
                 // The bucket may be back before the time to live has passed.
-                Ok(Err(error)) => tracing::warn!(%error, "leadership was not renewed"),
+                Ok(Err(error)) => tracing::warn!(error = explain(&error), "leadership was not renewed"),
                 Err(_) => return LeadershipError::Deposed,
             }
         }

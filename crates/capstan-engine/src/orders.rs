@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use capstan_contract::causes::explain;
 use capstan_contract::{ClassCodec, TaskCodec};
 use capstan_dispatch::{CommandContext, DispatchError, Dispatcher};
 use capstan_domain::matching::StreamKey;
@@ -32,7 +33,7 @@ pub(crate) async fn execute(tasks: &Tasks, order: &Order) -> Settled {
         Err(DispatchError::Rejected(_) | DispatchError::VersionMismatch { .. }) => Settled::Refused,
         Err(error) => {
             let is_retryable = error.is_retryable();
-            tracing::warn!(%stream, command = order.name, is_retryable, %error, "a command of the engine failed");
+            tracing::warn!(%stream, command = order.name, is_retryable, error = explain(&error), "a command of the engine failed");
             Settled::Failed { is_retryable }
         }
     }
@@ -51,7 +52,7 @@ pub(crate) async fn order_class(classes: &Classes, order: &ClassOrder) -> ClassS
         },
         Err(error) => {
             let is_retryable = error.is_retryable();
-            tracing::warn!(%stream, command = order.name, is_retryable, %error, "a command to a class failed");
+            tracing::warn!(%stream, command = order.name, is_retryable, error = explain(&error), "a command to a class failed");
             ClassSettled::Failed { is_retryable }
         }
     }
@@ -66,7 +67,7 @@ pub(crate) async fn load(tasks: &Tasks, key: &Arc<StreamKey>) -> Loaded {
         Ok(loaded) => Loaded::State { version: loaded.head.version, state: loaded.state.clone() },
         Err(error) => {
             let is_retryable = error.is_retryable();
-            tracing::warn!(%stream, is_retryable, %error, "a task was not loaded");
+            tracing::warn!(%stream, is_retryable, error = explain(&error), "a task was not loaded");
             Loaded::Failed { is_retryable }
         }
     }

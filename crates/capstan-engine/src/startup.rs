@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use capstan_contract::causes::explain;
 use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec};
 use capstan_dispatch::{ReadFailure, Snapshot};
 use capstan_domain::task::State;
@@ -134,7 +135,7 @@ pub(crate) fn take_commits(dependencies: &Dependencies, process: &mut Process, b
         if let Err(error) = process.commit(recorded, now()) {
             // Its task does nothing until a build that can read it leads; the others continue.
             metrics::counter!(metric::UNREADABLE_COMMITS).increment(1);
-            tracing::error!(position = %recorded.position, stream = %recorded.commit.stream, %error, "a commit cannot be read");
+            tracing::error!(position = %recorded.position, stream = %recorded.commit.stream, error = explain(&error), "a commit cannot be read");
         }
     }
 }

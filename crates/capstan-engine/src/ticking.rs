@@ -1,5 +1,6 @@
 //! Execution of ticks: reads the agent and the open tasks, then appends the events of schedule and task together.
 
+use capstan_contract::causes::explain;
 use capstan_contract::{AgentCodec, ScheduleCodec, TaskCodec};
 use capstan_decider::Decider;
 use capstan_dispatch::{CommandContext, DispatchError, ReadFailure, TogetherError, execute_together};
@@ -78,7 +79,7 @@ fn settled(key: &ScheduleKey, what: &'static str, outcome: Found) -> ScheduleSet
         Ok(None) => ScheduleSettled::Failed { is_retryable: false },
         Err(error) => {
             let is_retryable = error.is_retryable();
-            tracing::warn!(schedule = %key.schedule_id, what, is_retryable, error = ?error, "an order to a schedule failed");
+            tracing::warn!(schedule = %key.schedule_id, what, is_retryable, error = explain(&error), "an order to a schedule failed");
             ScheduleSettled::Failed { is_retryable }
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use capstan_contract::causes::explain;
 use capstan_envelope::Workspace;
 use capstan_eventlog::{Telemetry, TelemetryError, TelemetryLine, TelemetryTail};
 use futures_util::{Stream, stream};
@@ -244,7 +245,7 @@ async fn open(telemetry: &Telemetry, workspace: &Workspace, after: u64) -> Telem
         match telemetry.tail(workspace, None, after).await {
             Ok(tail) => return tail,
             Err(error) => {
-                tracing::debug!(%error, %workspace, "log lines cannot be followed, trying again");
+                tracing::debug!(error = explain(&error), %workspace, "log lines cannot be followed, trying again");
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
@@ -297,7 +298,7 @@ async fn follow(
 }
 
 fn log_lost(error: &TelemetryError, workspace: &Workspace) {
-    tracing::debug!(%error, %workspace, "log lines cannot be read, trying again");
+    tracing::debug!(error = explain(error), %workspace, "log lines cannot be read, trying again");
 }
 
 /// The line with its place and its run in front.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use capstan_contract::causes::explain;
 use tokio_postgres::{Client, Statement};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,7 +22,7 @@ impl Session {
         let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
-                tracing::debug!(%error, "a projector's connection ended");
+                tracing::debug!(error = explain(&error), "a projector's connection ended");
             }
         });
         let session = Self { client, statements: Mutex::default(), _driver: AbortOnDropHandle::new(driver) };
