@@ -1,6 +1,7 @@
 //! The context of a command: caller, time, conditions.
 
 use capstan_envelope::{Actor, Idempotency, Metadata};
+use capstan_eventlog::FingerprintKey;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ pub struct CommandContext {
     /// Time the command was received, by this process' clock.
     pub occurred_at: DateTime<Utc>,
     /// Present when the command may be repeated and must then be answered as the first time. The command id must
-    /// then be derived from the key.
+    /// then be derived from the key. The fingerprint is a hash of the body; it is stored under the key of the log.
     pub idempotency: Option<Idempotency>,
     /// Act only when the stream has exactly this many commits.
     pub expected_version: Option<u64>,
@@ -42,6 +43,16 @@ impl CommandContext {
             idempotency: None,
             expected_version: None,
         }
+    }
+
+    /// This context with the fingerprint as it is stored, under the key of the log.
+    #[must_use]
+    pub(crate) fn keyed(&self, key: &FingerprintKey) -> Self {
+        let keyed = |given: &Idempotency| Idempotency {
+            key: given.key.clone(),
+            fingerprint: key.fingerprint(&given.fingerprint),
+        };
+        Self { idempotency: self.idempotency.as_ref().map(keyed), ..self.clone() }
     }
 
     /// The commit's metadata.

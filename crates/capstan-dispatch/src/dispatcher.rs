@@ -123,9 +123,10 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         context: &CommandContext,
     ) -> Result<Decided<D>, DispatchError<D::Rejection>> {
         let slot = self.cache.slot(stream);
+        let context = context.keyed(self.log.fingerprint_key());
         let outcome = {
             let _turn = slot.turn.lock().await;
-            self.run(stream, &slot, command, context).await
+            self.run(stream, &slot, command, &context).await
         };
         if outcome
             .as_ref()

@@ -77,6 +77,7 @@ where
     CB: Codec<Event = B::Event>,
 {
     let slot = first.cache.slot(stream);
+    let context = &context.keyed(first.log.fingerprint_key());
     let outcome = {
         let _turn = slot.turn.lock().await;
         Pair { first, stream, slot: &slot, second, follow, context }.run(command).await

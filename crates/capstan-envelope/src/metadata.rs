@@ -30,7 +30,8 @@ pub enum Actor {
 pub struct Idempotency {
     /// The key as the caller gave it.
     pub key: String,
-    /// SHA-256 of the canonical command body, in hex: the same key with another body is a conflict.
+    /// Keyed hash of what a repeat must have in common, in URL-safe base64: the same key with another body is a conflict. The
+    /// hash has a key of the log, so that a short body cannot be guessed from it.
     pub fingerprint: String,
 }
 

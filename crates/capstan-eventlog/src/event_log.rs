@@ -4,6 +4,8 @@ use async_trait::async_trait;
 use capstan_envelope::{Commit, CommitHash, Position, Recorded, StreamId, Workspace};
 use chrono::{DateTime, Utc};
 
+use crate::FingerprintKey;
+
 /// The log that holds all streams.
 #[async_trait]
 pub trait EventLog: Send + Sync + 'static {
@@ -42,6 +44,9 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// The position of the last commit in the whole log.
     async fn head(&self) -> Result<Position, ReadError>;
+
+    /// Key for the fingerprints of command bodies, drawn once when the log was created.
+    fn fingerprint_key(&self) -> &FingerprintKey;
 
     /// Identity of the log. A value other than the one remembered means that the log was replaced.
     async fn identity(&self) -> Result<LogIdentity, ReadError>;

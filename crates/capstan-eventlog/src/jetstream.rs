@@ -23,8 +23,8 @@ use self::get::{Gets, Stored};
 use self::server::{ServerError, ServerVersion};
 use self::streams::StreamError;
 use crate::{
-    AppendError, Appended, Difference, EventLog, InvalidPrefix, LogIdentity, ReadError, Selection, Tail,
-    Telemetry, Topology,
+    AppendError, Appended, Difference, EventLog, FingerprintKey, InvalidPrefix, LogIdentity, ReadError,
+    Selection, Tail, Telemetry, Topology,
 };
 
 /// A log that cannot be opened.
@@ -59,6 +59,7 @@ pub struct JetStreamLog {
     server: ServerVersion,
     durability: Durability,
     identity: LogIdentity,
+    fingerprint_key: FingerprintKey,
     appends: Connection,
     reads: Connection,
     gets_connection: Connection,
@@ -92,12 +93,16 @@ impl JetStreamLog {
             server.version = %server, log.durability = %durability, log.grouped = grouped,
             log.store_epoch = %status.identity.store_epoch, log.commits = status.last, "the log is open"
         );
+        let fingerprint_key = status.fingerprint_key;
+        let fingerprint_key = fingerprint_key
+            .ok_or_else(|| StreamError::NoFingerprintKey { stream: topology.events_stream() })?;
         let identity = status.identity;
         Ok(Self {
             topology,
             server,
             durability,
             identity,
+            fingerprint_key,
             appends,
             reads,
             gets_connection,
@@ -135,6 +140,12 @@ impl JetStreamLog {
     /// True while all connections stand.
     pub fn is_connected(&self) -> bool {
         [&self.appends, &self.reads, &self.gets_connection].iter().all(|one| one.is_connected())
+    }
+
+    /// Takes over the key of the log that this empty one becomes a copy of, so that repeats of its commands are recognised.
+    /// Processes that hold this log open keep the key from before.
+    pub async fn adopt_fingerprint_key(&self, key: &FingerprintKey) -> Result<(), ConnectError> {
+        Ok(streams::set_fingerprint_key(&self.gets_connection, &self.topology.events_stream(), key).await?)
     }
 
     /// Asks the server whether the log is there and still the one it was when it was opened; answers its end.
@@ -226,6 +237,10 @@ impl EventLog for JetStreamLog {
 
     async fn head(&self) -> Result<Position, ReadError> {
         self.position_of(self.status().await?.last).await
+    }
+
+    fn fingerprint_key(&self) -> &FingerprintKey {
+        &self.fingerprint_key
     }
 
     async fn identity(&self) -> Result<LogIdentity, ReadError> {

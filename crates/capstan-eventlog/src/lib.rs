@@ -12,6 +12,7 @@
 //! `append.rs` is the life of one commit, `group_commit.rs` shares one flush among many, `cursor.rs` reads.
 
 mod event_log;
+mod fingerprint_key;
 mod jetstream;
 mod memory;
 mod metric;
@@ -23,6 +24,7 @@ pub use event_log::{
     AppendError, Appended, Difference, EventLog, LogIdentity, ReadError, Selection, Tail, TailBatch,
     TailSource,
 };
+pub use fingerprint_key::{FingerprintKey, ParseFingerprintKeyError};
 pub use jetstream::config::{Credentials, Durability, DurabilityHint, JetStreamConfig};
 pub use jetstream::connection::Connection;
 pub use jetstream::inspection::{InspectedStream, Inspection, StreamState};

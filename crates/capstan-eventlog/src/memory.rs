@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::event_log::check_well_formed;
 use crate::{
-    AppendError, Appended, Difference, EventLog, LogIdentity, ReadError, Selection, Tail, TailBatch,
-    TailSource,
+    AppendError, Appended, Difference, EventLog, FingerprintKey, LogIdentity, ReadError, Selection, Tail,
+    TailBatch, TailSource,
 };
 
 /// The largest commit it takes, as a stock server would.
@@ -31,6 +31,7 @@ pub struct MemoryLog {
 #[derive(Debug)]
 struct Shared {
     identity: LogIdentity,
+    fingerprint_key: FingerprintKey,
     commits: Mutex<Commits>,
     /// Number of commits.
     length: watch::Sender<u64>,
@@ -65,6 +66,7 @@ impl MemoryLog {
         Self {
             shared: Arc::new(Shared {
                 identity: LogIdentity { store_epoch, created_at },
+                fingerprint_key: FingerprintKey::draw(),
                 commits: Mutex::default(),
                 length: watch::Sender::new(0),
             }),
@@ -197,6 +199,10 @@ impl EventLog for MemoryLog {
 
     async fn head(&self) -> Result<Position, ReadError> {
         Ok(self.commits().head())
+    }
+
+    fn fingerprint_key(&self) -> &FingerprintKey {
+        &self.shared.fingerprint_key
     }
 
     async fn identity(&self) -> Result<LogIdentity, ReadError> {

@@ -113,6 +113,17 @@ async fn a_command_is_recorded_with_what_its_context_says() {
 }
 
 #[tokio::test]
+async fn the_fingerprint_of_a_body_is_stored_under_the_key_of_the_log() {
+    let (one, two) = (MemoryLog::new(), MemoryLog::new());
+    for log in [&one, &two] {
+        tills(log).execute(&till("a"), &Ask::Take(3), &keyed(1, "hash of a body")).await.unwrap();
+        let stored = log.last(&till("a")).await.unwrap().unwrap().commit.metadata.idempotency.unwrap();
+        assert_eq!(stored.fingerprint, log.fingerprint_key().fingerprint("hash of a body"));
+    }
+    assert_ne!(one.fingerprint_key(), two.fingerprint_key());
+}
+
+#[tokio::test]
 async fn a_refusal_and_a_command_that_changes_nothing_record_nothing() {
     let log = MemoryLog::new();
     let tills = tills(&log);

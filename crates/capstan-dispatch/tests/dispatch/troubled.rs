@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use capstan_envelope::{Commit, CommitHash, Position, Recorded, StreamId};
-use capstan_eventlog::{AppendError, Appended, EventLog, LogIdentity, MemoryLog, ReadError, Selection, Tail};
+use capstan_eventlog::{
+    AppendError, Appended, EventLog, FingerprintKey, LogIdentity, MemoryLog, ReadError, Selection, Tail,
+};
 
 /// A log with switches for trouble, and a count of appends.
 #[derive(Clone)]
@@ -62,6 +64,10 @@ impl EventLog for Troubled {
         }
         Ok(appended)
     }
+    fn fingerprint_key(&self) -> &FingerprintKey {
+        self.inner.fingerprint_key()
+    }
+
     async fn last(&self, stream: &StreamId) -> Result<Option<Recorded>, ReadError> {
         Ok(self.inner.last(stream).await?.map(|recorded| self.seen(recorded)))
     }

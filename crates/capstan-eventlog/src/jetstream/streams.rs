@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::connection::{Connection, RequestError};
-use crate::{LogIdentity, StreamSpec};
+use crate::{FingerprintKey, LogIdentity, StreamSpec};
 
 /// Error code of a stream that does not exist.
 pub(crate) const STREAM_NOT_FOUND: u64 = 10_059;
@@ -21,6 +21,8 @@ const NOT_YET_AVAILABLE: u64 = 10_008;
 const NO_SUITABLE_PEERS: u64 = 10_005;
 /// Names the format epoch in the metadata of a stream.
 const FORMAT_EPOCH_KEY: &str = "format_epoch";
+/// Names the key for fingerprints in the metadata of a stream.
+const FINGERPRINT_KEY_KEY: &str = "fingerprint_key";
 /// Names, in the metadata of a stream, the number of the last message that was archived.
 const ARCHIVED_KEY: &str = "archived_through";
 /// Most repeats of a question with such an answer.
@@ -48,6 +50,14 @@ pub enum StreamError {
         /// Its epoch, `none` where it names none.
         found: String,
     },
+    /// It does not say under which key the fingerprints in it were made.
+    #[error(
+        "use stream {stream}: its metadata name no fingerprint key; restore the metadata it was created with"
+    )]
+    NoFingerprintKey {
+        /// The stream's name.
+        stream: String,
+    },
     /// Creating or looking at it failed.
     #[error("open stream {stream}")]
     Request {
@@ -65,6 +75,8 @@ pub(crate) struct StreamStatus {
     pub(crate) identity: LogIdentity,
     /// Number of the first message; one more than `last` when the stream is empty.
     pub(crate) first: u64,
+    /// Key for fingerprints; `None` in a stream that holds none.
+    pub(crate) fingerprint_key: Option<FingerprintKey>,
     /// Number of the last message that was archived: those up to it may be missing. 0 when none was.
     pub(crate) archived_through: u64,
     /// Number of the last message; 0 when there never was one.
@@ -92,6 +104,7 @@ impl From<StreamInfo> for StreamStatus {
         Self {
             identity: LogIdentity { store_epoch, created_at: info.created },
             first: info.state.first_seq,
+            fingerprint_key: metadata(FINGERPRINT_KEY_KEY).and_then(|text| text.parse().ok()),
             archived_through,
             last: info.state.last_seq,
         }
@@ -153,8 +166,23 @@ fn with_epoch(connection: &Connection, spec: &StreamSpec) -> Value {
     config["metadata"] = json!({ "store_epoch": epoch.to_string() });
     if let Some(format) = spec.format_epoch {
         config["metadata"][FORMAT_EPOCH_KEY] = json!(format.to_string());
+        config["metadata"][FINGERPRINT_KEY_KEY] = json!(FingerprintKey::draw().to_text());
     }
     config
+}
+
+/// Replaces the key in the metadata of a stream.
+pub(crate) async fn set_fingerprint_key(
+    connection: &Connection,
+    stream: &str,
+    key: &FingerprintKey,
+) -> Result<(), StreamError> {
+    let failed = |source| StreamError::Request { stream: stream.to_owned(), source: Box::new(source) };
+    let info: Result<StreamInfo, _> = connection.call(&format!("STREAM.INFO.{stream}"), &json!({})).await;
+    let mut config = Value::Object(info.map_err(failed)?.config);
+    config["metadata"][FINGERPRINT_KEY_KEY] = json!(key.to_text());
+    let updated: Result<StreamInfo, _> = connection.call(&format!("STREAM.UPDATE.{stream}"), &config).await;
+    updated.map(|_| ()).map_err(failed)
 }
 
 /// The error of a stream whose formats are not those of this build.

@@ -75,6 +75,26 @@ async fn a_log_of_another_format_epoch_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn the_key_of_fingerprints_is_drawn_once_and_can_be_taken_over() {
+    let (one, two) = (Server::start("100ms").await, Server::start("100ms").await);
+    let (first, copy) = (one.log().await, two.log().await);
+    let key = first.fingerprint_key().clone();
+    assert_eq!(*one.log().await.fingerprint_key(), key, "the same log, the same key");
+    assert_ne!(*copy.fingerprint_key(), key);
+    let identity = copy.identity().await.unwrap();
+    copy.adopt_fingerprint_key(&key).await.unwrap();
+    let reopened = two.log().await;
+    assert_eq!((reopened.fingerprint_key(), reopened.identity().await.unwrap()), (&key, identity));
+
+    let client = one.client().await;
+    let mut config = api(&client, "STREAM.INFO.CAPSTAN_EVENTS", &json!({})).await["config"].clone();
+    config["metadata"].as_object_mut().unwrap().remove("fingerprint_key");
+    api(&client, "STREAM.UPDATE.CAPSTAN_EVENTS", &config).await;
+    let error = JetStreamLog::connect(one.config()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Stream(StreamError::NoFingerprintKey { .. })), "{error:?}");
+}
+
+#[tokio::test]
 async fn connecting_again_finds_the_same_log() {
     let server = Server::start("100ms").await;
     let first = server.log().await;
