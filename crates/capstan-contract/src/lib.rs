@@ -22,6 +22,7 @@ pub mod stream;
 pub mod strict;
 pub mod subject;
 
+pub use capstan_domain::redaction;
 pub use catalogue::{
     AgentCodec, CATALOGUE, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec,
     WorkspaceCodec,

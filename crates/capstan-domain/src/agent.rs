@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 
 use crate::finite;
 use crate::id::AgentId;
-use crate::redacted::refuse_placeholders;
+use crate::redaction::refuse_placeholders;
 use crate::text::non_blank;
 use crate::{Fault, Faults, Requested};
 
@@ -159,7 +159,7 @@ pub enum Rejection {
     #[error("there is no such agent")]
     NotFound,
     /// Some of its tasks are not over.
-    #[error("{0} of the agent's tasks are open")]
+    #[error("the agent has open tasks: {0}")]
     HasOpenTasks(u64),
 }
 

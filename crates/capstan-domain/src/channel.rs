@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::id::{AgentId, BindingId, ChannelId};
-use crate::redacted::refuse_placeholders;
+use crate::redaction::refuse_placeholders;
 use crate::{Change, Fault, Faults, Requested};
 
 mod address;
@@ -247,8 +247,9 @@ fn bound(
 ) -> Result<Bound, Vec<Fault>> {
     let mut faults = Faults::default();
     refuse_placeholders(&binding.config, "/config", &mut faults);
+    let address = faults.valid(Address::new(&binding.channel_type, &binding.address));
     faults.into_result()?;
-    let address = Address::new(&binding.channel_type, &binding.address)?;
+    let address = address.unwrap_or_else(|| unreachable!("an address without faults"));
     let channel_id = address.channel_id();
     Ok(Bound {
         binding_id: BindingId::for_channel(workspace, channel_id),
@@ -365,7 +366,7 @@ mod tests {
     #[test]
     fn a_placeholder_of_a_secret_is_refused_as_a_value() {
         let command = upsert("dev", None, |binding| {
-            binding.config = json!({"token": "[REDACTED]"}).as_object().cloned().unwrap();
+            binding.config = json!({"token": "[redacted]"}).as_object().cloned().unwrap();
         });
         given::<Channel>([]).when(command).then_rejected_with(
             |no| matches!(no, Rejection::Invalid(faults) if faults[0].pointer == "/config/token"),

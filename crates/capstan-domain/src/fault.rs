@@ -73,6 +73,11 @@ impl Faults {
     }
 }
 
+/// The pointer to an entry of a map below a pointer.
+pub(crate) fn below(pointer: &str, key: &str) -> String {
+    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
 /// The name of the field a pointer leads to.
 fn field(pointer: &str) -> &str {
     pointer.rsplit('/').next().unwrap_or(pointer)

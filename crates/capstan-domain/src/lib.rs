@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`agent`], [`channel`], [`class`], [`schedule`], [`session`], [`task`], [`token`], [`workspace`] | aggregates: one decider, one category of streams |
 //! | [`agent_config`], [`change`], [`cron`], [`id`], [`policy`], [`requested`], [`usage`] | values in commands and events |
-//! | [`fault`], [`finite`], [`redacted`], [`span`], `text` | limits and checks of values |
+//! | [`fault`], [`finite`], [`redaction`], [`span`], `text` | limits and checks of values |
 //! | [`canonical`], [`class_key`], [`outcome_text`] | values derived from others |
 //! | [`matching`] | the in-memory index of tasks that may run |
 //!
@@ -34,7 +34,7 @@ pub mod implied;
 pub mod matching;
 pub mod outcome_text;
 pub mod policy;
-pub mod redacted;
+pub mod redaction;
 pub mod requested;
 pub mod schedule;
 pub mod session;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::fault::below;
 use crate::finite::{self, AMOUNT_MAX};
 use crate::{Fault, Faults};
 
@@ -76,8 +77,7 @@ impl Usage {
     pub fn reported(self) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::default();
         for (name, model) in &self.models {
-            let name = name.replace('~', "~0").replace('/', "~1");
-            model.check(&format!("/usage/models/{name}"), &mut faults);
+            model.check(&below("/usage/models", name), &mut faults);
         }
         check_tokens("/usage/total_tokens", self.total_tokens, &mut faults);
         self.total().check("/usage", &mut faults);

@@ -10,7 +10,6 @@ mod hash;
 mod metadata;
 mod metric;
 mod position;
-pub mod redaction;
 mod stored_commit;
 mod stream_head;
 mod stream_id;

@@ -1,8 +1,8 @@
 //! Frames, as subscribers receive them.
 
 use bytes::Bytes;
+use capstan_contract::redaction::redacted;
 use capstan_contract::whole_records;
-use capstan_envelope::redaction::redacted;
 use capstan_envelope::{Actor, Position, Recorded};
 use capstan_eventlog::ReadError;
 use chrono::{DateTime, Utc};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use capstan_envelope::redaction::redact;
+use capstan_domain::redaction::redact;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -23,7 +23,7 @@ pub(crate) fn shown_labels(labels: &BTreeMap<String, String>) -> BTreeMap<String
     for (name, text) in &mut shown {
         let mut pair = serde_json::json!({ name: text });
         if redact(&mut pair) {
-            capstan_envelope::redaction::REDACTED.clone_into(text);
+            capstan_domain::redaction::PLACEHOLDER.clone_into(text);
         }
     }
     shown

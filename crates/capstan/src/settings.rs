@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use capstan_api::AdminToken;
-use capstan_envelope::redaction::REDACTED;
+use capstan_domain::redaction::PLACEHOLDER;
 use capstan_eventlog::DurabilityHint;
 use figment::Figment;
 use figment::error::Kind;
@@ -171,7 +171,7 @@ impl Settings {
     /// The settings without secrets.
     pub(crate) fn masked(mut self) -> Self {
         if !self.admin_token.is_empty() {
-            REDACTED.clone_into(&mut self.admin_token);
+            PLACEHOLDER.clone_into(&mut self.admin_token);
         }
         for url in [&mut self.nats_url, &mut self.database_url, &mut self.nats_monitor_url] {
             *url = without_secrets(url);
@@ -196,7 +196,7 @@ fn without_secrets(urls: &str) -> String {
         Ok(_) | Err(_) => Ok(url.to_owned()),
     };
     urls.split(',')
-        .map(|url| masked(url).unwrap_or_else(|()| REDACTED.to_owned()))
+        .map(|url| masked(url).unwrap_or_else(|()| PLACEHOLDER.to_owned()))
         .collect::<Vec<_>>()
         .join(",")
 }

@@ -7,7 +7,7 @@ use capstan_dispatch::read_events;
 use capstan_domain::agent::{ConfigVersion, config_in};
 use capstan_domain::agent_config::AgentConfig;
 use capstan_domain::id::AgentId;
-use capstan_envelope::redaction::redact;
+use capstan_domain::redaction::redact;
 use capstan_envelope::{Position, Workspace};
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -10,7 +10,8 @@ use capstan_contract::admin::{
 };
 use capstan_contract::command::Unconditional;
 use capstan_contract::query::page_size;
-use capstan_envelope::{Position, redaction};
+use capstan_domain::redaction;
+use capstan_envelope::Position;
 use capstan_projections::ParkedCommit;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;

@@ -4,7 +4,7 @@ mod event_text;
 
 use capstan_contract::query::{GetTaskHistory, Wait, page_size};
 use capstan_contract::{DomainEvent, whole_records};
-use capstan_envelope::redaction::redacted;
+use capstan_domain::redaction::redacted;
 use capstan_envelope::{Actor, EventRecord, Position, Recorded, StreamId, Workspace};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;

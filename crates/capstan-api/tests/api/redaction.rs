@@ -78,3 +78,109 @@ async fn secrets_are_shown_nowhere_and_reach_the_worker_whole() {
     );
     assert_eq!(kept.routing.get("n"), Some(&json!([{ "client_secret": SECRET }])));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secrets_of_a_deferred_call_are_shown_nowhere_and_kept_for_its_execution() {
+    let api = Api::start().await;
+    let task = api.task("post it").await;
+    let lease = api.lease(&task).await;
+    api.report(&lease, "start", json!({})).await.expect(200);
+    let arguments = json!({
+        "password": SECRET, "api_key": TOKEN, "headers": { "Authorization": format!("Bearer {SECRET}") },
+        "note": TOKEN, "url": "https://example.org/",
+    });
+    let call = json!({ "tool": "http.post", "arguments": arguments, "is_write": true });
+    let mut shown = vec![api.report(&lease, "tool-calls", call).await.expect(200)];
+    assert_eq!(shown[0]["decision"], "deferred");
+    let head = api.head().await;
+    for path in [
+        "inbox".to_owned(),
+        format!("tasks/{task}"),
+        format!("tasks/{task}?as_of={head}"),
+        format!("tasks/{task}/history"),
+    ] {
+        let answer = api.get_now(&format!("/v1/workspaces/dev/{path}")).await.expect(200);
+        assert!(answer.to_string().contains("[redacted]"), "{path}: {answer}");
+        shown.push(answer);
+    }
+    let input = format!("/v1/workspaces/dev/tasks/{task}/input");
+    shown.push(api.post(&input, json!({ "action": "reject" })).await.expect(202));
+    shown.push(api.report(&lease, "inputs/claim", json!({})).await.expect(200));
+    let cancel = format!("/v1/workspaces/dev/tasks/{task}/cancel");
+    shown.push(api.post(&cancel, json!({})).await.expect(202));
+    let stream = format!("/v1/workspaces/dev/tasks/{task}/stream?after=0&include=events");
+    let frames = api.request("GET", &stream).send().await.unwrap();
+    let frames = tokio::time::timeout(PATIENCE, frames.text()).await.expect("the stream ends").unwrap();
+    for event in ["tool-call-deferred", "blocker-opened"] {
+        assert!(frames.contains(&format!("event: {event}")), "{frames}");
+    }
+    shown.push(Value::String(frames));
+    for text in shown.iter().map(Value::to_string) {
+        assert!(!text.contains(SECRET) && !text.contains(TOKEN), "{text}");
+    }
+
+    let stream = format!("dev/task/{task}").parse().unwrap();
+    let kept = api.tasks.refresh(&stream).await.unwrap();
+    let calls = &kept.state.as_ref().unwrap().tool_calls;
+    assert_eq!(calls.values().map(|call| &call.deferred.arguments).collect::<Vec<_>>(), [&arguments]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_is_sent_back_overwrites_no_secret() {
+    let api = Api::start().await;
+    let task = api.task("go").await;
+    let agent = "/v1/workspaces/dev/agents/demo";
+    let channel = "/v1/workspaces/dev/channels/slack/C1";
+    let task_path = format!("/v1/workspaces/dev/tasks/{task}");
+    let send = async |method: &str, path: &str, body: &Value| {
+        api.send(api.request(method, path).body(body.to_string())).await
+    };
+    let secret = json!({ "config": { "api_key": SECRET } });
+    send("PATCH", agent, &secret).await.expect(200);
+    send("PUT", channel, &secret).await.expect(200);
+    let routing = json!({ "routing_json": { "headers": { "Authorization": SECRET } } });
+    send("PATCH", &task_path, &routing).await.expect(200);
+    let head = api.head().await;
+
+    let config = api.get_now(agent).await.expect(200)["config"].clone();
+    assert_eq!(config["api_key"], "[redacted]");
+    let shown = json!({ "config": config });
+    let output = json!({
+        "output_type": "note", "title": "t", "data": { "token": "[redacted]" }, "metadata": { "token": "[redacted]" },
+    });
+    for (method, path, body, pointers) in [
+        ("PATCH", agent, shown, &["/config/api_key"][..]),
+        ("PUT", channel, api.get_now(channel).await.expect(200)["config"].clone(), &["/config/api_key"]),
+        (
+            "PATCH",
+            &task_path,
+            api.get_now(&task_path).await.expect(200)["routing_json"].clone(),
+            &["/routing_json/headers/Authorization"],
+        ),
+        (
+            "POST",
+            "/v1/workspaces/dev/tasks",
+            json!({ "agent_id": "demo", "message": "go", "routing": { "token": "[redacted]" } }),
+            &["/routing/token"],
+        ),
+        ("POST", &format!("{task_path}/outputs"), output, &["/data/token", "/metadata/token"]),
+        (
+            "POST",
+            &format!("{task_path}/input"),
+            json!({ "answers": { "password": "[redacted]" } }),
+            &["/answers/password"],
+        ),
+    ] {
+        let body = match method {
+            "PUT" => json!({ "config": body }),
+            "PATCH" if path == task_path => json!({ "routing_json": body }),
+            _ => body,
+        };
+        let refused = send(method, path, &body).await;
+        refused.expect_problem(422, "validation_failed");
+        let faults = refused.body["errors"].as_array().unwrap();
+        let found: Vec<_> = faults.iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
+        assert_eq!(found, pointers, "{method} {path}: {}", refused.body);
+    }
+    assert_eq!(api.head().await, head, "nothing was written");
+}

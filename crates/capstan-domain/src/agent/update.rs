@@ -9,7 +9,7 @@ use crate::agent::{Created, MEMORY_SCOPE_DEFAULT, ROLE_DEFAULT, check_amounts, o
 use crate::agent_config::AgentConfig;
 use crate::finite;
 use crate::id::AgentId;
-use crate::redacted::refuse_placeholders;
+use crate::redaction::refuse_placeholders;
 use crate::{Change, Fault, Faults};
 
 /// Changes an agent; what is absent stays.
@@ -257,7 +257,7 @@ mod tests {
             update.name = Some(" ".into());
             update.quality_score = Change::Set(-1.0);
             update.config =
-                config(json!({"runner": "x", "token": "[REDACTED]", "deep": [{"a/b": "[REDACTED]"}]}));
+                config(json!({"runner": "x", "token": "[redacted]", "deep": [{"a/b": "[redacted]"}]}));
         });
         demo().when(wrong).then_rejected_with(|no| {
             let Rejection::Invalid(faults) = no else { return false };

@@ -9,6 +9,7 @@ use crate::agent::TaskSettings;
 use crate::class_key::execution_class_key;
 use crate::id::RunId;
 use crate::policy::RunPolicy;
+use crate::redaction::{refuse_placeholder_labels, refuse_placeholders, refuse_placeholders_in_all};
 use crate::session;
 use crate::span::{SPAN_MS_MAX, later};
 use crate::task::command::{Accept, AcceptAgentCommand};
@@ -75,10 +76,10 @@ fn json_bytes(attachment: &serde_json::Map<String, serde_json::Value>) -> usize 
     serde_json::to_string(attachment).map_or(usize::MAX, |text| text.len())
 }
 
-/// The wake time of a delayed command: the later of the delay and `not_before`.
+/// The wake time of a delayed command; none when it has passed.
 fn wake_at(command: &AcceptAgentCommand, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let delayed = command.dispatch_delay_ms.map(|ms| later(at, ms));
-    delayed.max(command.not_before).filter(|wake_at| *wake_at > at)
+    delayed.or(command.not_before).filter(|wake_at| *wake_at > at)
 }
 
 fn validated(accept: &Accept, at: DateTime<Utc>) -> Result<TaskAccepted, Vec<crate::Fault>> {
@@ -115,11 +116,20 @@ fn validated(accept: &Accept, at: DateTime<Utc>) -> Result<TaskAccepted, Vec<cra
     for (pointer, instant) in [("/not_before", command.not_before), ("/deadline", command.deadline)] {
         faults.require(instant.is_none_or(|at| at <= latest), pointer, "must be within a century");
     }
+    faults.require(
+        command.dispatch_delay_ms.is_none() || command.not_before.is_none(),
+        "",
+        "at most one of dispatch_delay_ms and not_before may be given",
+    );
     let priority = words::priority(command.priority.as_deref(), &mut faults);
     session::check_mode(command.queue_mode.as_deref(), &mut faults);
     let policy = command.policy.as_ref().or(accept.default_policy.as_ref()).cloned();
     let policy = policy.unwrap_or_default().normalised();
     policy.check(&mut faults);
+    refuse_placeholder_labels(&command.labels, "/labels", &mut faults);
+    refuse_placeholders(&command.routing, "/routing", &mut faults);
+    refuse_placeholders(&command.input_provenance, "/input_provenance", &mut faults);
+    refuse_placeholders_in_all(&command.attachments, "/attachments", &mut faults);
     if let Some(parent) = &accept.parent {
         faults.require(
             parent.is_open,
@@ -289,9 +299,8 @@ mod tests {
     }
 
     #[test]
-    fn a_delayed_command_sleeps_until_the_later_of_its_two_instants() {
+    fn a_delayed_command_sleeps_until_its_instant() {
         let command = AcceptAgentCommand {
-            dispatch_delay_ms: Some(60_000),
             not_before: Some(at(90)),
             label: Some("Ann".into()),
             spawned_by: Some("bob".into()),
@@ -356,11 +365,46 @@ mod tests {
 
     #[test]
     fn an_instant_that_passed_delays_nothing() {
-        let command =
-            AcceptAgentCommand { dispatch_delay_ms: Some(0), not_before: Some(at(0)), ..agent_command() };
-        given::<TaskDecider>([])
-            .when(accepting(command))
-            .then_with(|events, _| assert_eq!(kinds(events), ["accepted", "run requested"]));
+        for command in [
+            AcceptAgentCommand { dispatch_delay_ms: Some(0), ..agent_command() },
+            AcceptAgentCommand { not_before: Some(at(0)), ..agent_command() },
+        ] {
+            given::<TaskDecider>([])
+                .when(accepting(command))
+                .then_with(|events, _| assert_eq!(kinds(events), ["accepted", "run requested"]));
+        }
+    }
+
+    #[test]
+    fn a_delay_and_an_instant_are_not_given_together() {
+        refused(
+            AcceptAgentCommand {
+                dispatch_delay_ms: Some(1_000),
+                not_before: Some(at(90)),
+                ..agent_command()
+            },
+            &[""],
+        );
+    }
+
+    #[test]
+    fn the_placeholder_of_a_hidden_value_is_refused_in_every_map() {
+        let map = || json!({ "deep": [{ "token": "[redacted]" }] }).as_object().cloned().unwrap();
+        refused(
+            AcceptAgentCommand {
+                labels: [("api_key".to_owned(), "[redacted]".to_owned())].into(),
+                routing: map(),
+                input_provenance: map(),
+                attachments: vec![map()],
+                ..agent_command()
+            },
+            &[
+                "/labels/api_key",
+                "/routing/deep/0/token",
+                "/input_provenance/deep/0/token",
+                "/attachments/0/deep/0/token",
+            ],
+        );
     }
 
     #[test]
@@ -389,6 +433,7 @@ mod tests {
                 "/queue_ttl_ms",
                 "/deadline",
                 "/not_before",
+                "",
                 "/priority",
                 "/queue_mode",
                 "/policy/host",

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use crate::Change;
 use crate::Faults;
 use crate::id::InputId;
+use crate::redaction::{refuse_placeholder_labels, refuse_placeholders, refuse_placeholders_in_all};
 use crate::span::{SPAN_MS_MAX, later};
 use crate::task::command::{CancelRun, CancelTask, RetryTask, TaskPayload, UpdateTask};
 use crate::task::event::{
@@ -166,7 +167,16 @@ fn check(task: &Task, command: &UpdateTask, at: DateTime<Utc>, faults: &mut Faul
         faults.require(deadline > at, "/deadline", "deadline must be in the future");
         faults.require(deadline <= latest, "/deadline", "must be within a century");
     }
+    if let Some(labels) = &command.labels {
+        refuse_placeholder_labels(labels, "/labels", faults);
+    }
+    if let Some(routing) = &command.routing_json {
+        refuse_placeholders(routing, "/routing_json", faults);
+    }
     let Some(payload) = &command.payload_json else { return };
+    if let Some(attachments) = &payload.attachments {
+        refuse_placeholders_in_all(attachments, "/payload_json/attachments", faults);
+    }
     if let Some(message) = &payload.message {
         faults.required("/payload_json/message", message);
     }

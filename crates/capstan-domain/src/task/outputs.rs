@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::Faults;
 use crate::id::{AttemptId, OutputId, RunId};
+use crate::redaction::{refuse_placeholders, refuse_placeholders_in_values};
 use crate::task::command::{AppendOutputRows, ArchiveOutputs, FinalizeOutput, ProduceOutput};
 use crate::task::event::{
     Event, OutputArchived, OutputFinalized, OutputProduced, OutputRowsAppended, OutputStatus,
@@ -11,6 +12,7 @@ use crate::task::event::{
 use crate::task::rejection::Rejection;
 use crate::task::state::outputs::made_as;
 use crate::task::state::{Output, Task};
+use crate::text::non_blank;
 
 pub(super) fn produce(
     task: &Task,
@@ -24,6 +26,15 @@ pub(super) fn produce(
     let mut faults = Faults::default();
     let output_type = faults.required("/output_type", &command.output_type).to_owned();
     let title = faults.required("/title", &command.title).to_owned();
+    faults.require(
+        command.id.is_none() || non_blank(command.name.as_deref()).is_none(),
+        "",
+        "at most one of id and name may be given",
+    );
+    if attempt_id.is_none() {
+        refuse_placeholders(&command.data, "/data", &mut faults);
+        refuse_placeholders(&command.metadata, "/metadata", &mut faults);
+    }
     faults.into_result().map_err(Rejection::Invalid)?;
     let produced = OutputProduced {
         output_id,
@@ -55,6 +66,11 @@ pub(super) fn append_rows(
     if command.rows.is_empty() {
         return Ok(Vec::new());
     }
+    let mut faults = Faults::default();
+    if attempt_id.is_none() {
+        refuse_placeholders_in_values(&command.rows, "/rows", &mut faults);
+    }
+    faults.into_result().map_err(Rejection::Invalid)?;
     Ok(vec![Event::OutputRowsAppended(OutputRowsAppended {
         output_id: command.output_id,
         rows: command.rows.clone(),
@@ -216,6 +232,47 @@ mod tests {
         started()
             .when(producing(1, command))
             .then_rejected_with(|no| matches!(no, Rejection::Invalid(faults) if faults.len() == 2));
+    }
+
+    #[test]
+    fn an_output_is_named_by_id_or_by_name() {
+        let both = |name: &str| ProduceOutput {
+            id: Some(output_id(7)),
+            name: Some(name.into()),
+            ..output(1, NewOutputStatus::Active)
+        };
+        started()
+            .when(producing(1, both("report")))
+            .then_rejected(Rejection::invalid("", "at most one of id and name may be given"));
+        started().when(producing(1, both(" "))).then_with(|events, _| assert_eq!(kinds(events), ["output"]));
+    }
+
+    #[test]
+    fn callers_cannot_store_the_placeholder_of_a_hidden_value() {
+        let map = || json!({"api_key": "[redacted]"}).as_object().cloned().unwrap();
+        let command =
+            || Box::new(ProduceOutput { data: map(), metadata: map(), ..output(1, NewOutputStatus::Active) });
+        let pointers = |no: &Rejection| match no {
+            Rejection::Invalid(faults) => faults.iter().map(|fault| fault.pointer.clone()).collect(),
+            _ => Vec::new(),
+        };
+        let outside = |attempt_id| {
+            Command::ProduceOutput { command: command(), output_id: output_id(1), attempt_id }.at(at(16))
+        };
+        started()
+            .when(outside(None))
+            .then_rejected_with(|no| pointers(no) == ["/data/api_key", "/metadata/api_key"]);
+        let rows = |attempt_id| {
+            let rows = vec![json!(1), json!({"token": "[redacted]"})];
+            let command = AppendOutputRows { output_id: output_id(1), rows };
+            Command::AppendOutputRows { command, attempt_id }.at(at(17))
+        };
+        let produced = || started().and(produce(1, NewOutputStatus::Active));
+        produced().when(rows(None)).then_rejected_with(|no| pointers(no) == ["/rows/1/token"]);
+        // An agent reports what it found, and overwrites nothing.
+        started().and(outside(Some(attempt(1)))).when(rows(Some(attempt(1)))).then_with(|events, _| {
+            assert_eq!(kinds(events), ["rows"]);
+        });
     }
 
     #[test]

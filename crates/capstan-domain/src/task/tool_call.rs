@@ -29,8 +29,9 @@ use crate::task::state::{Live, Task, ToolCall, ToolCallState};
 use crate::task::steps::tool_call::agent_text;
 pub use crate::task::steps::tool_call::{CallDecision, decide_call};
 use crate::task::steps::{blocker, input};
+use crate::task::tool_call::summary::Shown;
 use crate::task::transitions::TaskState;
-use crate::text::{cut, non_blank};
+use crate::text::cut;
 use crate::workspace::settings::ApprovalPolicy;
 
 mod email;
@@ -147,9 +148,7 @@ pub(super) fn check(task: &Task, check: &ToolCheck, at: DateTime<Utc>) -> Result
 fn defer(task: &Task, live: &Live, check: &ToolCheck, at: DateTime<Utc>) -> Vec<Event> {
     let command = &check.command;
     let tool = command.tool.trim();
-    let built = summary::of(tool, &command.arguments);
-    let summary = non_blank(command.summary.as_deref()).unwrap_or(built.summary);
-    let details = non_blank(command.details.as_deref()).or(built.details);
+    let Shown { summary, details } = summary::of(command);
     let asked = blocker::question(task, live.run_id, BlockerKind::Approval, summary.clone(), at);
     let tool_call_id = ToolCallId::for_blocker(asked.blocker_id);
     let deferred = ToolCallDeferred {

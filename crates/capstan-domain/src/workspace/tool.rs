@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Faults;
+use crate::fault::below;
 
 /// Default time limit of a call, in milliseconds.
 const TIMEOUT_MS_DEFAULT: u32 = 30_000;
@@ -78,7 +79,7 @@ impl Tool {
             format_args!("must be at most {HEADERS_MAX} headers"),
         );
         for (header, value) in &self.headers {
-            let pointer = format!("{pointer}/headers/{header}");
+            let pointer = below(&format!("{pointer}/headers"), header);
             let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             faults.require(
                 !header.is_empty() && header.bytes().all(is_token),

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::fault::below;
 use crate::finite;
 use crate::policy::RunPolicy;
 use crate::workspace::settings::{ApprovalPolicy, Quotas, Settings};
@@ -197,7 +198,7 @@ fn check_policy(policy: Option<&RunPolicy>, faults: &mut Faults) {
 
 fn check_tools(tools: &BTreeMap<String, Option<Tool>>, settings: &Settings, faults: &mut Faults) {
     for (name, tool) in tools {
-        let pointer = format!("/settings/tools/{}", name.replace('~', "~0").replace('/', "~1"));
+        let pointer = below("/settings/tools", name);
         if let Some(tool) = tool {
             tool.check(name, &pointer, faults);
         }

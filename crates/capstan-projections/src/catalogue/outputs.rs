@@ -2,10 +2,10 @@
 
 use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::{AgentId, OutputId, RunId, TaskId};
+use capstan_domain::redaction::redact_fields;
 use capstan_domain::task::event::{OutputProduced, OutputStatus, TaskAccepted};
 use capstan_domain::task::output_feed::is_hidden;
 use capstan_envelope::Recorded;
-use capstan_envelope::redaction::redact_fields;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use async_nats::jetstream::{self, Context, Message};
-use capstan_envelope::redaction;
+use capstan_domain::redaction;
 use capstan_eventlog::Topology;
 use chrono::{DateTime, Utc};
 use serde::Serialize;

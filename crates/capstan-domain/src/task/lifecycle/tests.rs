@@ -237,6 +237,22 @@ fn all_faults_of_an_update_are_reported_together() {
 }
 
 #[test]
+fn the_placeholder_of_a_hidden_value_is_not_stored() {
+    let map = || json!({ "token": "[redacted]" }).as_object().cloned();
+    let shown = UpdateTask {
+        labels: Some([("api_key".to_owned(), " [redacted] ".to_owned())].into()),
+        routing_json: map(),
+        payload_json: Some(TaskPayload { attachments: map().map(|map| vec![map]), ..TaskPayload::default() }),
+        ..nothing()
+    };
+    queued().when(update(shown)).then_rejected_with(|rejection| {
+        let Rejection::Invalid(faults) = rejection else { return false };
+        let pointers = ["/labels/api_key", "/routing_json/token", "/payload_json/attachments/0/token"];
+        faults.iter().map(|fault| fault.pointer.as_str()).eq(pointers)
+    });
+}
+
+#[test]
 fn a_later_update_does_not_change_the_prompt_of_a_started_run() {
     let payload_json = Some(TaskPayload { message: Some("do that".into()), ..TaskPayload::default() });
     let given = failed().and(update(UpdateTask { payload_json, ..nothing() }));

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::id::OutputId;
+use crate::redaction::without_secrets;
 use crate::task::event::{Event, OutputProduced, OutputStatus, ToolCallDeferred, ToolExecutionEnded};
 
 /// Prefixes of the names of tools that send email.
@@ -45,7 +46,7 @@ pub(super) fn output(
         output_id,
         run_id: Some(call.run_id),
         output_type: "email".to_owned(),
-        title: format!("{}: {subject}", if is_draft { "Draft" } else { "Sent" }),
+        title: format!("{}: {}", if is_draft { "Draft" } else { "Sent" }, without_secrets(&subject)),
         summary: Some(call.summary.clone()),
         uri: None,
         data,

@@ -1,8 +1,11 @@
-//! The text that shows a deferred call to a person.
+//! The text that shows a deferred call to a person, without the secrets among its arguments: those only the executor gets.
 
 use serde_json::Value;
 
+use crate::redaction::{redact, without_secrets};
+use crate::task::command::CheckToolCall;
 use crate::task::tool_call::email;
+use crate::text::non_blank;
 
 /// The longest line, in characters.
 const LINE_MAX: usize = 200;
@@ -60,12 +63,29 @@ const KINDS: &[Kind] = &[
     },
 ];
 
-pub(super) fn of(tool: &str, arguments: &Value) -> Shown {
+/// The text that shows a call: the agent's own, and one made of the arguments where it gave none.
+pub(super) fn of(call: &CheckToolCall) -> Shown {
+    let mut arguments = call.arguments.clone();
+    redact(&mut arguments);
+    let built = built(call.tool.trim(), &arguments);
+    let shown = |given: &Option<String>, built: Option<String>, max: usize| match non_blank(given.as_deref())
+    {
+        Some(given) => Some(without_secrets(&given).into_owned()),
+        None => built.map(|text| cut(&without_secrets(&text), max)),
+    };
+    Shown {
+        summary: shown(&call.summary, Some(built.summary), LINE_MAX).unwrap_or_default(),
+        details: shown(&call.details, built.details, DETAILS_MAX),
+    }
+}
+
+/// The whole text made of the arguments.
+fn built(tool: &str, arguments: &Value) -> Shown {
     let name = tool.to_lowercase();
     let kind = KINDS.iter().find(|kind| kind.names.iter().any(|known| name.starts_with(known)));
     let Some(kind) = kind else {
-        let details = (!arguments.is_null()).then(|| cut(&format!("{arguments:#}"), DETAILS_MAX));
-        return Shown { summary: cut(&format!("Call {tool}"), LINE_MAX), details };
+        let details = (!arguments.is_null()).then(|| format!("{arguments:#}"));
+        return Shown { summary: format!("Call {tool}"), details };
     };
     let mut summary = kind.line.to_owned();
     for (argument, word) in kind.in_line {
@@ -79,7 +99,7 @@ pub(super) fn of(tool: &str, arguments: &Value) -> Shown {
         .filter_map(|(argument, label)| Some(format!("{label}: {}", text_of(arguments, argument)?)))
         .collect();
     let details = if below.is_empty() { format!("{arguments:#}") } else { below.join("\n") };
-    Shown { summary: cut(&summary, LINE_MAX), details: Some(cut(&details, DETAILS_MAX)) }
+    Shown { summary, details: Some(details) }
 }
 
 /// An argument as text; lists are joined.
@@ -107,6 +127,44 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn of(tool: &str, arguments: &Value) -> Shown {
+        super::of(&CheckToolCall::new(tool, arguments.clone()))
+    }
+
+    #[test]
+    fn secrets_among_the_arguments_and_in_texts_are_not_shown() {
+        let arguments = json!({
+            "api_key": "sk-live-0123456789abcdef", "password": "open sesame", "url": "https://me:open-sesame@x.example",
+            "headers": { "Authorization": "Bearer open-sesame-1" }, "command": "run --token=open-sesame", "n": 1,
+        });
+        // Of each kind: one whose arguments are printed whole, with lines of its own, and with none of these lines.
+        for (tool, arguments) in [
+            ("http.post", arguments.clone()),
+            (
+                "gmail.send",
+                json!({ "subject": "password=open-sesame", "body": "token sk-live-0123456789abcdef" }),
+            ),
+            ("slack.post", arguments.clone()),
+        ] {
+            let shown = of(tool, &arguments);
+            let text = format!("{}\n{}", shown.summary, shown.details.unwrap());
+            for secret in ["open", "sesame", "sk-live"] {
+                assert!(!text.contains(secret), "{tool}: {text}");
+            }
+            assert!(text.contains("[redacted]"), "{tool}: {text}");
+        }
+        let given = CheckToolCall {
+            summary: Some("curl -u me password=open-sesame".into()),
+            details: Some("Authorization: Bearer open-sesame-1".into()),
+            ..CheckToolCall::new("http.post", json!({}))
+        };
+        let shown = super::of(&given);
+        assert_eq!(
+            (shown.summary.as_str(), shown.details.as_deref()),
+            ("curl -u me password=[redacted]", Some("Authorization: Bearer [redacted]"))
+        );
+    }
 
     #[test]
     fn known_tools_are_shown_by_what_they_would_do() {

@@ -11,8 +11,16 @@ use std::collections::BTreeMap;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
-/// The text in the place of a secret.
-pub const REDACTED: &str = "[redacted]";
+mod placeholder;
+mod text;
+
+pub(crate) use placeholder::{
+    refuse_placeholder_labels, refuse_placeholders, refuse_placeholders_in_all, refuse_placeholders_in_values,
+};
+pub use text::without_secrets;
+
+/// The text in the place of a secret. No caller can store it: sending back a read would overwrite the secret with it.
+pub const PLACEHOLDER: &str = "[redacted]";
 
 /// Words of a key that make it a secret's name wherever they stand.
 const SECRET_WORDS: [&str; 9] = [
@@ -112,9 +120,9 @@ pub fn redact_fields(fields: &mut Map<String, Value>) -> bool {
 }
 
 fn hide(value: &mut Value) -> bool {
-    let is_news = value.as_str() != Some(REDACTED);
+    let is_news = value.as_str() != Some(PLACEHOLDER);
     if is_news {
-        *value = Value::String(REDACTED.to_owned());
+        *value = Value::String(PLACEHOLDER.to_owned());
     }
     is_news
 }
@@ -201,11 +209,11 @@ mod tests {
             "secret_hash",
         ] {
             let given = json!({ "a": [{ key: "x", "b": 1 }] });
-            assert_eq!(shown(&given), json!({ "a": [{ key: REDACTED, "b": 1 }] }), "{key}");
+            assert_eq!(shown(&given), json!({ "a": [{ key: PLACEHOLDER, "b": 1 }] }), "{key}");
         }
-        assert_eq!(shown(&json!({ "secret": { "a": 1 } })), json!({ "secret": REDACTED }));
-        assert_eq!(shown(&json!({ "password": 1234 })), json!({ "password": REDACTED }));
-        assert_eq!(shown(&json!({ "tokens": ["a"] })), json!({ "tokens": REDACTED }));
+        assert_eq!(shown(&json!({ "secret": { "a": 1 } })), json!({ "secret": PLACEHOLDER }));
+        assert_eq!(shown(&json!({ "password": 1234 })), json!({ "password": PLACEHOLDER }));
+        assert_eq!(shown(&json!({ "tokens": ["a"] })), json!({ "tokens": PLACEHOLDER }));
     }
 
     #[test]
@@ -224,7 +232,7 @@ mod tests {
     #[test]
     fn a_text_in_the_form_of_a_token_is_hidden_whatever_it_is_called() {
         for secret in ["sk-abcdefgh12345678", "Bearer abc", "ghp_0123456789abcdef", "cap_dev.1.0123456789"] {
-            assert_eq!(shown(&json!({ "note": secret })), json!({ "note": REDACTED }), "{secret}");
+            assert_eq!(shown(&json!({ "note": secret })), json!({ "note": PLACEHOLDER }), "{secret}");
         }
     }
 
