@@ -17,6 +17,7 @@ mod descriptions;
 mod document;
 mod failures;
 mod harness;
+mod inbox;
 mod inputs;
 mod lifecycle;
 mod lists;

@@ -41,7 +41,7 @@ pub(super) fn open_blocker(
     let mut events = blocker::open(task, live, asked, at);
     if let Some(Event::BlockerOpened(opened)) = events.last() {
         let opened = Blocker::opened(opened);
-        let early = task.pending_inputs().find(|input| answers_early(&opened, fitting, input));
+        let early = task.pending_inputs().find(|input| answers_early(task, &opened, fitting, input));
         if let Some(input) = early {
             answer_early(task, &opened, input, at, &mut events);
             events.push(Event::TaskContinued(TaskContinued { run_id: live.run_id, at }));
@@ -52,7 +52,10 @@ pub(super) fn open_blocker(
 
 /// True when an input that came before its question answers it: the order of the two does not matter. A question that
 /// takes several approvals, or answers of a shape the input was not checked for, waits for its own answers.
-fn answers_early(blocker: &Blocker, fitting: &[InputId], input: &Input) -> bool {
+fn answers_early(task: &Task, blocker: &Blocker, fitting: &[InputId], input: &Input) -> bool {
+    // Who decided on outputs by name has not seen those the question is about.
+    let is_of_others =
+        input.decides_outputs && !approval::for_all_items(task, blocker, Decision::Approve).is_empty();
     let fits = blocker.opened.answer_schema.is_none()
         || match input.action {
             // Nothing of an earlier approval but its answers can have the shape; a rejection needs no answers.
@@ -62,7 +65,7 @@ fn answers_early(blocker: &Blocker, fitting: &[InputId], input: &Input) -> bool 
             Some(Verdict::Reject) if input.answers.is_empty() => true,
             Some(Verdict::Reject) | None => fitting.contains(&input.input_id),
         };
-    input.may_answer() && fits && blocker.opened.approvers.is_none()
+    input.may_answer() && fits && !is_of_others && blocker.opened.approvers.is_none()
 }
 
 fn answer_early(task: &Task, blocker: &Blocker, input: &Input, at: DateTime<Utc>, events: &mut Vec<Event>) {

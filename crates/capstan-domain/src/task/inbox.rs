@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::Faults;
 use crate::id::AttemptId;
+use crate::redaction::refuse_placeholders;
 use crate::task::command::{AckInput, DeferInput, SubmitInput, SubmitTaskInput};
 use crate::task::event::{
     BlockerKind, BlockerStatus, BlockerVoted, Event, InputAccepted, InputClaimed, InputConsumed,
@@ -34,6 +35,7 @@ pub(super) fn submit(task: &Task, command: &SubmitInput, at: DateTime<Utc>) -> R
     let mut faults = Faults::default();
     let queue_mode = words::queue_mode(command.input.queue_mode.as_deref(), &mut faults);
     let approval = Approval::read(task, command, &mut faults);
+    refuse_placeholders(&command.input.answers, "/answers", &mut faults);
     let text = text_of(&command.input);
     let names_decision =
         non_blank(command.input.action.as_deref()).is_some() || !command.input.items.is_empty();
@@ -89,7 +91,7 @@ impl InputDecision<'_> {
             && command.input.answers.is_empty();
         let is_superseded = is_text && (is_other || blocker.opened.kind == BlockerKind::Approval);
         if !is_superseded {
-            self.check_answers(blocker)?;
+            self.check_answer(blocker)?;
         }
         if let Some(by) = vote {
             let accepted = self.accepted(String::new(), InputOutcome::Recorded);
@@ -116,25 +118,25 @@ impl InputDecision<'_> {
         Ok(self.events(outcome, Some(close), call))
     }
 
-    /// Refuses answers that were not checked against the schema of the question, and an approval without answers. A
-    /// rejection needs none.
-    fn check_answers(&self, blocker: &Blocker) -> Result<(), Rejection> {
+    /// Refuses a decision on some of the outputs only, answers that were not checked against the schema of the question,
+    /// and an approval without answers. A rejection needs none.
+    fn check_answer(&self, blocker: &Blocker) -> Result<(), Rejection> {
+        let mut faults = Faults::default();
+        approval::check_whole(self.task, blocker, &self.approval, &mut faults);
         let has_answers = !self.command.input.answers.is_empty();
         let asked = &blocker.opened;
-        let is_needed = has_answers || self.approval.verdict != Some(Verdict::Reject);
-        if asked.answer_schema.is_none() || !is_needed {
-            return Ok(());
+        let takes_answers =
+            asked.answer_schema.is_some() && (has_answers || self.approval.verdict != Some(Verdict::Reject));
+        faults.require(
+            !takes_answers || has_answers || !self.text.is_empty(),
+            "/answers",
+            "answers are required: the question has an answer_schema",
+        );
+        faults.into_result().map_err(Rejection::Invalid)?;
+        if takes_answers && self.command.checked_for != Some(asked.blocker_id) {
+            return Err(Rejection::Unchecked(asked.blocker_id));
         }
-        if !has_answers && self.text.is_empty() {
-            return Err(Rejection::invalid(
-                "/answers",
-                "answers are required: the question has an answer_schema",
-            ));
-        }
-        if self.command.checked_for == Some(asked.blocker_id) {
-            return Ok(());
-        }
-        Err(Rejection::Unchecked(asked.blocker_id))
+        Ok(())
     }
 
     /// Delivers an input that answers no question.

@@ -15,13 +15,13 @@ pub struct SubmitTaskInput {
     /// `approve_reject` or `free_text`; what the input holds decides when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `approve` or `reject`; with items, theirs count.
+    /// `approve` or `reject`; with items, what they all say, or absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
     /// The text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Decisions on single outputs; those the open blocker asks about when absent.
+    /// Decisions on single outputs, each named once: all the open blocker asks about; those when absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<DecidedItem>,
     /// Answers by question id.

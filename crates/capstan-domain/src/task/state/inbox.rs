@@ -37,6 +37,9 @@ pub struct Input {
     pub source: InputSource,
     /// Its decision; none for a free text.
     pub action: Option<Verdict>,
+    /// True when it decided on outputs: it says nothing about others.
+    #[serde(default)]
+    pub decides_outputs: bool,
     /// Answers by question id; dropped once consumed.
     pub answers: Map<String, Value>,
     /// The outcome the caller was given.
@@ -85,6 +88,7 @@ impl Inbox {
             queue_mode: e.queue_mode,
             source: e.source,
             action: e.action,
+            decides_outputs: !e.items.is_empty(),
             answers: e.answers.clone(),
             outcome: e.outcome,
             // An input without a message to the agent needs no delivery.

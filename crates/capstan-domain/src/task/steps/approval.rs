@@ -26,26 +26,46 @@ impl Approval {
         let kind = words::input_kind(command.input.kind.as_deref(), faults);
         let action = non_blank(command.input.action.as_deref());
         let action = action.and_then(|text| words::decision(&text, "/action", faults));
-        let mut items: Vec<_> = command
-            .input
-            .items
-            .iter()
-            .enumerate()
-            .filter_map(|(n, item)| read_item(task, n, item, &command.foreign, faults))
-            .collect();
-        if let (Some(action), true) =
-            (action, command.input.items.is_empty() && kind != Some(InputKind::FreeText))
-        {
+        let read = |(index, item)| Some((index, read_item(task, index, item, &command.foreign, faults)?));
+        let numbered: Vec<_> = command.input.items.iter().enumerate().filter_map(read).collect();
+        refuse_repeats(&numbered, faults);
+        let mut items: Vec<_> = numbered.into_iter().map(|(_, item)| item).collect();
+        let items_mean = Verdict::from_items(&items).filter(|_| items.len() == command.input.items.len());
+        if let (Some(action), Some(meant)) = (action, items_mean) {
+            faults.require(
+                meant == Verdict::from(action),
+                "/action",
+                format_args!(
+                    "contradicts the items, which together mean {}: omit it, or decide all of them so",
+                    meant.as_str()
+                ),
+            );
+        }
+        if let (Some(action), true) = (action, command.input.items.is_empty()) {
             let decided = |(output_id, _)| ItemDecision { output_id, action, reason: None };
             items = task.outputs_in_question().into_iter().map(decided).collect();
         }
         let is_decision = action.is_some() || !command.input.items.is_empty();
+        faults.require(
+            kind != Some(InputKind::FreeText) || !is_decision,
+            "/kind",
+            "an input of kind free_text takes neither action nor items",
+        );
         faults.require(
             kind != Some(InputKind::ApproveReject) || is_decision,
             "/action",
             "an input of kind approve_reject takes an action or items",
         );
         Self { verdict: Verdict::from_items(&items).or(action.map(Verdict::from)), items }
+    }
+}
+
+/// Refuses an output that is decided on twice.
+fn refuse_repeats(items: &[(usize, ItemDecision)], faults: &mut Faults) {
+    for (place, (index, item)) in items.iter().enumerate() {
+        let is_repeat = items[..place].iter().any(|(_, earlier)| earlier.output_id == item.output_id);
+        let pointer = format!("/items/{index}/output_id");
+        faults.require(!is_repeat, &pointer, format_args!("output {} is named twice", item.output_id));
     }
 }
 
@@ -74,6 +94,26 @@ fn read_item(
         return None;
     };
     Some(ItemDecision { output_id, action: action?, reason: non_blank(item.reason.as_deref()) })
+}
+
+/// Notes the decisions that miss an output the question is about: a question ends with all of its outputs decided.
+pub(in crate::task) fn check_whole(task: &Task, blocker: &Blocker, approval: &Approval, faults: &mut Faults) {
+    if approval.items.is_empty() {
+        return;
+    }
+    faults.require(
+        blocker.opened.tool_call_id.is_none(),
+        "/items",
+        "the question is about a tool call: it takes an action, and no items",
+    );
+    let is_decided = |id: &OutputId| approval.items.iter().any(|item| item.output_id == *id);
+    let asked = task.outputs_in_question().into_iter().map(|(id, _)| id);
+    let missing: Vec<_> = asked.filter(|id| !is_decided(id)).map(|id| id.to_string()).collect();
+    faults.require(
+        missing.is_empty(),
+        "/items",
+        format_args!("must decide every output the question is about; missing: {}", missing.join(", ")),
+    );
 }
 
 /// One decision on every pending output the question is about.

@@ -156,13 +156,78 @@ fn a_text_on_a_request_rejects_its_outputs_and_asks_for_a_revision() {
 fn the_action_is_that_of_the_items() {
     let all = |action| items(1, "", vec![item(1, action, None), item(2, action, None)]);
     for (action, verdict) in [("approve", Verdict::Approve), ("reject", Verdict::Reject)] {
-        // What the caller calls it does not matter then.
         let mut named = all(action);
-        named.input.action = Some("approve".into());
+        named.input.action = Some(action.into());
         asking().when(submit(named)).then_with(|events, _| assert_eq!(said(events).action, Some(verdict)));
         asking()
             .when(submit(all(action)))
             .then_with(|events, _| assert_eq!(said(events).action, Some(verdict)));
+    }
+}
+
+fn refused(input: SubmitInput, pointer: &str, message: &str) {
+    asking().when(submit(input)).then_rejected(Rejection::invalid(pointer, message));
+}
+
+#[test]
+fn an_action_that_contradicts_its_items_is_refused() {
+    for (action, second, meant) in
+        [("reject", "approve", "approve"), ("approve", "reject", "mixed"), ("reject", "reject", "mixed")]
+    {
+        let mut input = items(1, "", vec![item(1, "approve", None), item(2, second, None)]);
+        input.input.action = Some(action.into());
+        let message =
+            format!("contradicts the items, which together mean {meant}: omit it, or decide all of them so");
+        refused(input, "/action", &message);
+    }
+}
+
+#[test]
+fn an_output_is_decided_on_once() {
+    for second in ["approve", "reject"] {
+        let twice = vec![item(1, "approve", None), item(2, "approve", None), item(1, second, None)];
+        let message = format!("output {} is named twice", output_id(1));
+        refused(items(1, "", twice), "/items/2/output_id", &message);
+    }
+}
+
+#[test]
+fn a_question_does_not_end_while_an_output_it_is_about_is_undecided() {
+    let part = items(1, "", vec![item(2, "reject", None)]);
+    let message = format!("must decide every output the question is about; missing: {}", output_id(1));
+    refused(part, "/items", &message);
+    // Others may be decided along with them, and without a question each by itself.
+    let more = vec![item(1, "approve", None), item(2, "approve", None), item(3, "approve", None)];
+    asking().when(submit(items(1, "", more))).then_with(|_, state| {
+        assert_eq!(statuses(state.as_ref().unwrap()), [Approved, Approved, Approved]);
+    });
+    let free = started().and(approvable(1, "g")).and(approvable(2, "g"));
+    free.when(submit(items(1, "", vec![item(1, "approve", None)]))).then_with(|_, state| {
+        assert_eq!(statuses(state.as_ref().unwrap()), [Approved, Pending]);
+    });
+    // One rejection ends a question to several, and decides all the same.
+    let part = items(1, "", vec![item(2, "reject", None)]);
+    asking_of(Some(two_of(&[])))
+        .when(by("bob", part))
+        .then_rejected(Rejection::invalid("/items", message.as_str()));
+}
+
+#[test]
+fn an_early_decision_on_outputs_decides_no_others() {
+    let named = |number| AskedItem { output_id: output_id(number), item_key: None };
+    let early = |input| started().and(approvable(1, "g")).and(submit(input)).and(approvable(2, "h"));
+    let asked = |numbers: &[u128]| {
+        open(1, OpenBlocker { items: numbers.iter().map(|n| named(*n)).collect(), ..request("may I?") })
+    };
+    for input in [items(1, "", vec![item(1, "approve", None)]), decide(1, "approve", "")] {
+        early(input.clone()).when(asked(&[1, 2])).then_with(|events, state| {
+            assert_eq!(kinds(events), ["asked"]);
+            assert_eq!(statuses(state.as_ref().unwrap()), [Approved, Pending]);
+        });
+        // The question whose outputs it has decided is answered.
+        early(input).when(asked(&[1])).then_with(|events, _| {
+            assert_eq!(kinds(events), ["asked", "answered", "continued"]);
+        });
     }
 }
 
@@ -208,10 +273,13 @@ fn kind_and_content_of_an_input_must_agree() {
         "/action",
         "an input of kind approve_reject takes an action or items",
     ));
-    // A free text takes no decision on outputs along.
-    asking().when(kind("free_text", decide(1, "approve", "fine"))).then_with(|_, state| {
-        assert_eq!(statuses(state.as_ref().unwrap()), [Pending, Pending, Pending]);
-    });
+    let both = vec![item(1, "approve", None), item(2, "approve", None)];
+    for decision in [decide(1, "approve", "fine"), items(1, "fine", both)] {
+        asking().when(kind("free_text", decision)).then_rejected(Rejection::invalid(
+            "/kind",
+            "an input of kind free_text takes neither action nor items",
+        ));
+    }
 }
 
 fn by(name: &str, input: SubmitInput) -> Requested<Command> {
