@@ -13,6 +13,9 @@ pub struct AgentConfig;
 /// The supported runners, each with its provider. The worker has a runner of each name (tested in the executable).
 const RUNNERS: &[(&str, &str)] = &[("claude_code", "claude"), ("process", "process")];
 
+/// The known keys whose value is a text.
+const TEXTS: &[&str] = &["runner", "provider", "model", "pool", "system_prompt", "workspace_dir"];
+
 /// The runner that executes any command; it needs no system prompt.
 const WITHOUT_PROMPT: &str = "process";
 
@@ -28,7 +31,7 @@ impl AgentConfig {
     }
 
     /// Fills defaults, derives the provider from the runner and both from a telling model name. Unknown keys
-    /// are kept; faults are noted under `/config`.
+    /// are kept; faults are noted under `/config`, also of known keys with a value of another type.
     pub fn normalised(
         given: &Map<String, Value>,
         agent_key: &str,
@@ -37,6 +40,7 @@ impl AgentConfig {
         let mut config = given.clone();
         // As in an update: null is no value.
         config.retain(|_, value| !value.is_null());
+        check_types(&config, faults);
         let text = |key: &str| given.get(key).and_then(Value::as_str).map(str::trim).unwrap_or_default();
         let (mut runner, mut provider) = (text("runner").to_lowercase(), text("provider").to_lowercase());
         let model = text("model");
@@ -48,12 +52,19 @@ impl AgentConfig {
             runner = of_provider.map_or("claude_code", |(r, _)| r).into();
         }
         match RUNNERS.iter().find(|(r, _)| *r == runner) {
-            None => faults.add("/config/runner", format!("runner {runner:?} is not supported")),
+            None => {
+                let supported: Vec<_> = Self::runner_names().collect();
+                let supported = supported.join(", ");
+                let message = format!("runner {runner:?} is not supported (supported: {supported})");
+                faults.add("/config/runner", message);
+            }
             Some((_, of_runner)) if provider.is_empty() => provider = (*of_runner).into(),
             Some(_) => {}
         }
         if !provider.is_empty() && !RUNNERS.iter().any(|(_, p)| *p == provider) {
-            faults.add("/config/provider", format!("provider {provider:?} is not supported"));
+            let supported = RUNNERS.iter().map(|(_, provider)| *provider).collect::<Vec<_>>().join(", ");
+            let message = format!("provider {provider:?} is not supported (supported: {supported})");
+            faults.add("/config/provider", message);
         }
         if let Some(prompt) = system_prompt(text("system_prompt"), given.contains_key("skills"), &runner) {
             config.insert("system_prompt".into(), prompt.into());
@@ -122,6 +133,37 @@ impl AgentConfig {
     }
 }
 
+/// Notes every known key whose value is of another type: it would be passed over where it is read.
+fn check_types(config: &Map<String, Value>, faults: &mut Faults) {
+    for key in TEXTS {
+        let is_text = config.get(*key).is_none_or(Value::is_string);
+        faults.require(is_text, &format!("/config/{key}"), format_args!("{key} must be a text"));
+    }
+    let is_named = |skill: &Value| name_of(skill).is_some_and(|name| !name.is_empty());
+    check_list(config, "skills", is_named, "must be the name of a skill, or an object with its name", faults);
+    let is_tool = |tool: &Value| tool.as_str().is_some_and(|name| !name.trim().is_empty());
+    check_list(config, "allowed_tools", is_tool, "must be the name of a tool", faults);
+}
+
+fn check_list(
+    config: &Map<String, Value>,
+    key: &str,
+    fits: impl Fn(&Value) -> bool,
+    message: &str,
+    faults: &mut Faults,
+) {
+    let pointer = format!("/config/{key}");
+    match config.get(key) {
+        None => {}
+        Some(Value::Array(items)) => {
+            for (index, item) in items.iter().enumerate() {
+                faults.require(fits(item), &format!("{pointer}/{index}"), message);
+            }
+        }
+        Some(_) => faults.add(&pointer, format!("{key} must be a list")),
+    }
+}
+
 /// The prompt to store, when it is another than the one given.
 fn system_prompt(given: &str, has_skills: bool, runner: &str) -> Option<String> {
     let kept = if has_skills { prompt::without_skills(given) } else { given.to_owned() };
@@ -135,7 +177,7 @@ fn name_of(skill: &Value) -> Option<&str> {
     skill.as_str().or_else(|| skill.get("name")?.as_str()).map(str::trim)
 }
 
-/// Skills are names, or objects with a name: trimmed, each name once, everything else left out.
+/// Skills are names, or objects with a name: trimmed, each name once.
 fn distinct_skills(given: &Value) -> Value {
     let mut seen: Vec<String> = Vec::new();
     let mut kept = Vec::new();
@@ -210,13 +252,37 @@ mod tests {
 
     #[test]
     fn skills_are_trimmed_and_named_once() {
-        let (config, _) =
-            normalised(json!({"skills": ["a", " a ", 3, {"name": " b ", "level": 2}, {"level": 1}]}));
+        let (config, _) = normalised(json!({"skills": ["a", " a ", {"name": " b ", "level": 2}]}));
         assert_eq!(config["skills"], json!(["a", {"name": "b", "level": 2}]));
-        assert_eq!(normalised(json!({"skills": "a"})).0["skills"], json!([]));
         let (config, _) =
             normalised(json!({"skills": ["a"], "system_prompt": "Be kind.\n\n## Active skills\n\n- old"}));
         assert_eq!(config["system_prompt"], "Be kind.");
+    }
+
+    #[test]
+    fn a_known_key_of_another_type_is_a_fault_where_it_stands() {
+        for (given, pointers) in [
+            (json!({"provider": 3}), &["/config/provider"][..]),
+            (json!({"runner": 5, "model": 5}), &["/config/runner", "/config/model"]),
+            (
+                json!({"system_prompt": 7, "workspace_dir": 3}),
+                &["/config/system_prompt", "/config/workspace_dir"],
+            ),
+            (json!({"pool": ["a"]}), &["/config/pool"]),
+            (json!({"skills": "x", "allowed_tools": {}}), &["/config/skills", "/config/allowed_tools"]),
+            (
+                json!({"skills": [1, "a", " ", {"level": 1}], "allowed_tools": ["a", 1]}),
+                &["/config/skills/0", "/config/skills/2", "/config/skills/3", "/config/allowed_tools/1"],
+            ),
+            (json!({"model": null, "skills": null, "unknown": 7}), &[]),
+        ] {
+            let Value::Object(config) = given else { panic!("a config is an object") };
+            let mut faults = Faults::default();
+            AgentConfig::normalised(&config, "x", &mut faults);
+            let faults = faults.into_result().err().unwrap_or_default();
+            let found: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+            assert_eq!(found, pointers, "{config:?}");
+        }
     }
 
     #[test]

@@ -191,3 +191,47 @@ async fn agents_are_changed_and_deleted_over_nats_too() {
     assert_eq!(json_of(&deleted.payload)["cancelled_tasks"].as_array().map(Vec::len), Some(1));
     api.get_now(&format!("{AGENTS}/demo")).await.expect_problem(404, "not_found");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_key_of_a_configuration_has_its_type() {
+    let api = Api::start().await;
+    let head = api.head().await;
+    let config = json!({
+        "runner": 5, "provider": 3, "model": 5, "pool": {}, "system_prompt": 7, "workspace_dir": 3,
+        "skills": [1, "a"], "allowed_tools": "x", "of_ours": [1],
+    });
+    let body = json!({ "agent_key": "typed", "name": "Typed", "config": config });
+    for refused in [api.post(AGENTS, body).await, patch(&api, "demo", json!({ "config": config })).await] {
+        refused.expect_problem(422, "validation_failed");
+        let faults = refused.body["errors"].as_array().unwrap();
+        let pointers: Vec<_> = faults.iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
+        let keys = ["runner", "provider", "model", "pool", "system_prompt", "workspace_dir", "skills/0"];
+        let expected: Vec<_> =
+            keys.iter().chain(&["allowed_tools"]).map(|key| format!("/config/{key}")).collect();
+        assert_eq!(pointers, expected);
+    }
+    assert_eq!(api.head().await, head);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_of_a_policy_are_refused_and_never_replaced() {
+    let api = Api::start().await;
+    let policy = json!({
+        "ask": "z", "resources": { "memory_mb": -3 }, "retry": { "max_attempts": 0, "delay_ms": -4 },
+    });
+    let pointers = |answer: &Answer, below: &str| {
+        answer.expect_problem(422, "validation_failed");
+        let found: Vec<_> = answer.body["errors"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|fault| fault["pointer"].as_str().unwrap().strip_prefix(below).unwrap().to_owned())
+            .collect();
+        assert_eq!(found, ["/ask", "/resources/memory_mb", "/retry/max_attempts", "/retry/delay_ms"]);
+    };
+    let body = json!({ "agent_id": "demo", "message": "go", "policy": policy });
+    pointers(&api.post(TASKS, body).await, "/policy");
+    let body = json!({ "settings": { "default_policy": policy } }).to_string();
+    let settings = api.send(api.request("PATCH", "/v1/workspaces/dev").body(body)).await;
+    pointers(&settings, "/settings/default_policy");
+}

@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn only_another_configuration_is_a_new_version() {
-        let config = json!({ "runner": "process", "pool": " gpu ", "allowed_tools": ["a", 3] });
+        let config = json!({ "runner": "process", "pool": " gpu ", "allowed_tools": ["a"] });
         let created = || create("demo", "Demo", config.clone());
         let first = after(vec![created()]);
         assert_eq!(first.config.version, 1);
