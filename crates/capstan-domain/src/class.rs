@@ -59,7 +59,7 @@ pub struct ConfigureClass {
     pub instance_key: String,
     /// Attempts of the class that may run at once; 0 = the server's default.
     pub desired_dispatch_concurrency: Option<u32>,
-    /// Failures in a row after which nothing is given out for a while; 0 = the default of 5.
+    /// Failures in a row after which nothing is given out for a while, at least 1; 5 by default.
     pub failed_attempt_threshold: Option<u32>,
     /// False pauses the class: no attempt is leased.
     pub active: Option<bool>,
@@ -256,9 +256,9 @@ impl ConfigureClass {
             format_args!("must be at most {CONCURRENCY_MAX}"),
         );
         faults.require(
-            self.failed_attempt_threshold.is_none_or(|wanted| wanted <= FAILURE_THRESHOLD_MAX),
+            self.failed_attempt_threshold.is_none_or(|wanted| (1..=FAILURE_THRESHOLD_MAX).contains(&wanted)),
             "/failed_attempt_threshold",
-            format_args!("must be at most {FAILURE_THRESHOLD_MAX}"),
+            format_args!("must be 1 to {FAILURE_THRESHOLD_MAX}"),
         );
         faults.into_result()
     }
@@ -268,11 +268,7 @@ fn configured(state: &State, configure: &ConfigureClass, at: DateTime<Utc>) -> V
     let wanted = configure.desired_dispatch_concurrency;
     let concurrency =
         wanted.map_or(state.desired_dispatch_concurrency, |wanted| (wanted > 0).then_some(wanted));
-    let threshold = match configure.failed_attempt_threshold {
-        None => state.failed_attempt_threshold,
-        Some(0) => FAILURE_THRESHOLD_DEFAULT,
-        Some(threshold) => threshold,
-    };
+    let threshold = configure.failed_attempt_threshold.unwrap_or(state.failed_attempt_threshold);
     let active = configure.active.unwrap_or(state.active);
     let mut events = Vec::new();
     let is_other = concurrency != state.desired_dispatch_concurrency
@@ -350,12 +346,14 @@ mod tests {
 
     #[test]
     fn all_faults_of_a_class_are_refused_together() {
-        let absurd = configure(|class| {
-            class.instance_key = "foo".into();
-            class.desired_dispatch_concurrency = Some(u32::MAX);
-            class.failed_attempt_threshold = Some(u32::MAX);
-        });
-        fresh().when(absurd).then_rejected_with(|Rejection::Invalid(faults)| faults.len() == 3);
+        for threshold in [0, u32::MAX] {
+            let absurd = configure(|class| {
+                class.instance_key = "foo".into();
+                class.desired_dispatch_concurrency = Some(u32::MAX);
+                class.failed_attempt_threshold = Some(threshold);
+            });
+            fresh().when(absurd).then_rejected_with(|Rejection::Invalid(faults)| faults.len() == 3);
+        }
     }
 
     #[test]

@@ -6,13 +6,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Faults;
-use crate::finite::{self, AMOUNT_MAX};
+use crate::fault::below;
+use crate::finite::{self, AMOUNT_MAX, is_amount};
+
+/// Most attempts of a run that may fail.
+const ATTEMPTS_MAX: i64 = 1_000;
 
 /// The rules of retrying failed attempts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RetryPolicy {
-    /// Attempts that may fail before the run does, the first included. At least 1.
+    /// Attempts that may fail before the run does, the first included. 1 to 1,000.
     pub max_attempts: i64,
     /// Pause before the second attempt, in milliseconds.
     pub delay_ms: i64,
@@ -30,6 +34,24 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    fn check(&self, faults: &mut Faults) {
+        faults.require(
+            (1..=ATTEMPTS_MAX).contains(&self.max_attempts),
+            "/policy/retry/max_attempts",
+            format_args!("max_attempts must be 1 to {ATTEMPTS_MAX}"),
+        );
+        faults.require(
+            (1.0..=AMOUNT_MAX).contains(&self.factor),
+            "/policy/retry/factor",
+            format_args!("factor must be >= 1 and at most {AMOUNT_MAX:e}"),
+        );
+        for (field, ms) in [("delay_ms", self.delay_ms), ("max_delay_ms", self.max_delay_ms)] {
+            let pointer = format!("/policy/retry/{field}");
+            faults.require(ms >= 0, &pointer, format_args!("{field} must be >= 0"));
+            faults.span(&pointer, Some(ms));
+        }
+    }
+
     /// Pause after `failed` failed attempts, in milliseconds.
     pub fn delay_after_ms(&self, failed: u32) -> i64 {
         let exponent = i32::try_from(failed.saturating_sub(1)).unwrap_or(i32::MAX).min(62);
@@ -57,7 +79,7 @@ pub struct RunPolicy {
     pub network_enabled: bool,
     /// True when inputs may reach the live run.
     pub interactive: bool,
-    /// Resources of the machine by name, for example `{"cpu": 2000}`.
+    /// Resources of the machine by name, for example `{"cpu": 2000}`; an amount is not negative.
     pub resources: serde_json::Map<String, serde_json::Value>,
     /// Retries of failed attempts.
     pub retry: RetryPolicy,
@@ -80,7 +102,7 @@ impl Default for RunPolicy {
 }
 
 impl RunPolicy {
-    /// Fills blanks with the defaults; trims.
+    /// Fills blank words with the defaults; trims. Numbers stay: [`Self::check`] refuses those out of their limits.
     #[must_use]
     pub fn normalised(mut self) -> Self {
         let default = Self::default();
@@ -93,10 +115,6 @@ impl RunPolicy {
         fill(&mut self.ask, default.ask);
         fill(&mut self.runtime_type, default.runtime_type);
         fill(&mut self.workspace_access, default.workspace_access);
-        if self.retry.max_attempts <= 0 {
-            self.retry.max_attempts = default.retry.max_attempts;
-        }
-        self.retry.delay_ms = self.retry.delay_ms.max(0);
         self
     }
 
@@ -104,7 +122,9 @@ impl RunPolicy {
     pub fn check(&self, faults: &mut Faults) {
         let mut one_of = |field: &str, value: &str, allowed: &[&str]| {
             if !allowed.contains(&value) {
-                faults.add(&format!("/policy/{field}"), format!("invalid policy: invalid {field}: {value}"));
+                let supported = allowed.join(", ");
+                let message = format!("{field} {value:?} is not supported (supported: {supported})");
+                faults.add(&format!("/policy/{field}"), message);
             }
         };
         one_of("host", &self.host, &["sandbox"]);
@@ -112,42 +132,76 @@ impl RunPolicy {
         one_of("ask", &self.ask, &["off", "on-miss", "always"]);
         one_of("runtime_type", &self.runtime_type, &["gvisor", "runc"]);
         one_of("workspace_access", &self.workspace_access, &["none", "ro", "rw"]);
-        faults.require(
-            (1.0..=AMOUNT_MAX).contains(&self.retry.factor),
-            "/policy/retry/factor",
-            format_args!("invalid policy: retry.factor must be >= 1 and at most {AMOUNT_MAX:e}"),
-        );
-        faults.require(
-            self.retry.max_delay_ms >= 0,
-            "/policy/retry/max_delay_ms",
-            "invalid policy: retry.max_delay_ms must be >= 0",
-        );
+        for (name, amount) in &self.resources {
+            faults.require(
+                amount.as_f64().is_none_or(is_amount),
+                &below("/policy/resources", name),
+                format_args!("{name} must be >= 0 and at most {AMOUNT_MAX:e}"),
+            );
+        }
+        self.retry.check(faults);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn blanks_are_filled_and_a_valid_policy_has_no_faults() {
-        let policy: RunPolicy =
-            serde_json::from_str(r#"{"host":" ","ask":"always","retry":{"max_attempts":0}}"#).unwrap();
+        let policy: RunPolicy = serde_json::from_str(r#"{"host":" ","ask":"always"}"#).unwrap();
         let policy = policy.normalised();
-        assert_eq!(
-            (policy.host.as_str(), policy.ask.as_str(), policy.retry.max_attempts),
-            ("sandbox", "always", 2)
-        );
+        assert_eq!((policy.host.as_str(), policy.ask.as_str()), ("sandbox", "always"));
         let mut faults = Faults::default();
         policy.check(&mut faults);
         assert_eq!(faults.into_result(), Ok(()));
     }
 
     #[test]
-    fn an_unknown_host_is_named_in_the_fault() {
+    fn an_unknown_word_is_refused_with_those_that_are_supported() {
         let mut faults = Faults::default();
-        RunPolicy { host: "vm".into(), ..RunPolicy::default() }.check(&mut faults);
-        assert_eq!(faults.into_result().unwrap_err()[0].message, "invalid policy: invalid host: vm");
+        RunPolicy { ask: "z".into(), ..RunPolicy::default() }.check(&mut faults);
+        assert_eq!(
+            faults.into_result().unwrap_err()[0].message,
+            "ask \"z\" is not supported (supported: off, on-miss, always)"
+        );
+    }
+
+    #[test]
+    fn a_number_out_of_its_limits_is_refused_and_never_replaced() {
+        let policy =
+            |json: serde_json::Value| serde_json::from_value::<RunPolicy>(json).unwrap().normalised();
+        let faults = |policy: &RunPolicy| {
+            let mut faults = Faults::default();
+            policy.check(&mut faults);
+            faults.into_result().err().unwrap_or_default()
+        };
+        for (given, pointer, message) in [
+            (json!({"retry": {"max_attempts": 0}}), "/retry/max_attempts", "max_attempts must be 1 to 1000"),
+            (json!({"retry": {"max_attempts": -1}}), "/retry/max_attempts", "max_attempts must be 1 to 1000"),
+            (
+                json!({"retry": {"max_attempts": 3_000_000_000_u32}}),
+                "/retry/max_attempts",
+                "max_attempts must be 1 to 1000",
+            ),
+            (json!({"retry": {"delay_ms": -4}}), "/retry/delay_ms", "delay_ms must be >= 0"),
+            (json!({"retry": {"delay_ms": i64::MAX}}), "/retry/delay_ms", "must be at most a century"),
+            (json!({"retry": {"max_delay_ms": -1}}), "/retry/max_delay_ms", "max_delay_ms must be >= 0"),
+            (
+                json!({"resources": {"memory/mb": -3}}),
+                "/resources/memory~1mb",
+                "memory/mb must be >= 0 and at most 1e12",
+            ),
+        ] {
+            let found = faults(&policy(given.clone()));
+            let found: Vec<_> = found.iter().map(|f| (f.pointer.as_str(), f.message.as_str())).collect();
+            assert_eq!(found, [(format!("/policy{pointer}").as_str(), message)], "{given}");
+        }
+        let allowed =
+            json!({"retry": {"max_attempts": 1000, "delay_ms": 0}, "resources": {"cpu": 0, "gpu": "a100"}});
+        assert_eq!(faults(&policy(allowed)), []);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) enum Action {
         /// Attempts that run at the same time; 0 for the server's default.
         #[arg(long)]
         concurrency: Option<u32>,
-        /// Consecutive failures after which leasing pauses; 0 for the server's default.
+        /// Consecutive failures after which leasing pauses, at least 1.
         #[arg(long)]
         threshold: Option<u32>,
         /// `false` stops leasing.
