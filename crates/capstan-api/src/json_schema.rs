@@ -26,13 +26,21 @@ pub(crate) fn in_words(error: &ValidationError<'_>) -> String {
         Kind::Format { format } if format == "date-time" => TIME.to_owned(),
         Kind::Format { format } => format!("must have the format {format}"),
         Kind::Pattern { pattern } => format!("must match the pattern {pattern}"),
-        Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
-        Kind::MinLength { limit } => format!("must have at least {limit} characters"),
-        Kind::MaxItems { limit } => format!("must have at most {limit} items"),
-        Kind::AdditionalItems { limit } => format!("must have at most {limit} items"),
-        Kind::MinItems { limit } => format!("must have at least {limit} items"),
-        Kind::MaxProperties { limit } => format!("must have at most {limit} entries"),
-        Kind::MinProperties { limit } => format!("must have at least {limit} entries"),
+        Kind::MaxLength { limit } => {
+            format!("must have at most {}", counted(*limit, "character", "characters"))
+        }
+        Kind::MinLength { limit } => {
+            format!("must have at least {}", counted(*limit, "character", "characters"))
+        }
+        Kind::MaxItems { limit } => format!("must have at most {}", counted(*limit, "item", "items")),
+        Kind::AdditionalItems { limit } => {
+            format!("must have at most {}", counted(*limit as u64, "item", "items"))
+        }
+        Kind::MinItems { limit } => format!("must have at least {}", counted(*limit, "item", "items")),
+        Kind::MaxProperties { limit } => format!("must have at most {}", counted(*limit, "entry", "entries")),
+        Kind::MinProperties { limit } => {
+            format!("must have at least {}", counted(*limit, "entry", "entries"))
+        }
         Kind::Minimum { limit } => format!("must be {limit} or more"),
         Kind::Maximum { limit } => format!("must be {limit} or less"),
         Kind::ExclusiveMinimum { limit } => format!("must be more than {limit}"),
@@ -79,6 +87,11 @@ fn of_kind(kind: &TypeKind) -> &'static str {
     }
 }
 
+/// A number of things, in words that fit one of them and many.
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// The words a value may be.
 pub(crate) fn one_of(words: impl Iterator<Item = impl AsRef<str>>) -> String {
     let words: Vec<_> = words.collect();
@@ -104,7 +117,7 @@ mod tests {
             (json!({ "enum": ["a", 7] }), json!("b"), "must be one of a, 7"),
             (json!({ "const": true }), json!(1), "must be true"),
             (json!({ "pattern": "^a$" }), json!("b"), "must match the pattern ^a$"),
-            (json!({ "minItems": 1 }), json!([]), "must have at least 1 items"),
+            (json!({ "minItems": 1 }), json!([]), "must have at least 1 item"),
             (json!({ "maxItems": 2 }), json!([1, 2, 3]), "must have at most 2 items"),
             (json!({ "prefixItems": [{}], "items": false }), json!([1, 2]), "must be absent"),
             (json!({ "minProperties": 2 }), json!({}), "must have at least 2 entries"),
@@ -126,7 +139,7 @@ mod tests {
             (
                 json!({ "propertyNames": { "maxLength": 1 } }),
                 json!({ "bb": 1 }),
-                "has a name that is not allowed: must have at most 1 characters",
+                "has a name that is not allowed: must have at most 1 character",
             ),
             (json!({ "anyOf": [{ "type": "null" }] }), json!(1), "has none of the allowed forms"),
             (json!({ "oneOf": [{}, {}] }), json!(1), "has several forms of which only one is allowed"),

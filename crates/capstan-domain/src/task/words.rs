@@ -15,7 +15,10 @@ pub(super) fn priority(text: Option<&str>, faults: &mut Faults) -> Priority {
         "high" => Priority::High,
         "urgent" => Priority::Urgent,
         other => {
-            faults.add("/priority", format!("priority {other:?} is not supported"));
+            faults.add(
+                "/priority",
+                format!("priority {other:?} is not supported (supported: low, normal, high, urgent)"),
+            );
             Priority::Normal
         }
     }

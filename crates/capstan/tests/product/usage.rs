@@ -62,7 +62,7 @@ async fn a_refusal_has_an_exit_code_of_its_own_and_tells_a_fault_once() -> anyho
     let product = Product::start(&["--no-worker"]).await?;
     let server = [("CAPSTAN_URL", product.url.as_str())];
     let (code, text) = run("task submit hi --priority foo", &server).await?;
-    let fault = "/priority: priority \"foo\" is not supported";
+    let fault = "/priority: priority \"foo\" is not supported (supported: low, normal, high, urgent)";
     assert_eq!(code, Some(3), "{text}");
     assert_eq!(
         text.trim_end(),

@@ -60,7 +60,7 @@ pub(crate) fn text(event: &Event) -> String {
         Event::InputDeferred(e) => format!("An input is deferred to the end of the turn: {}", e.reason),
         Event::InputConsumed(_) => "The agent received the input".to_owned(),
         Event::OutputProduced(e) => format!("Produced {} {}", e.output_type, quoted(&e.title)),
-        Event::OutputRowsAppended(e) => format!("Appended {} rows to an output", e.rows.len()),
+        Event::OutputRowsAppended(e) => format!("Appended rows to an output: {}", e.rows.len()),
         Event::OutputFinalized(e) => format!("Finalized an output: {}", quoted(&e.summary)),
         Event::OutputStatusChanged(e) => {
             with_reason(&format!("Output status changed to {}", e.status.as_str()), e.reason.as_deref())
