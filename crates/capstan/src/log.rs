@@ -78,7 +78,7 @@ impl LogCommand {
             Action::Verify => verify(&*log).await,
             Action::Export => {
                 let last = print(&*log, Selection::All, Position::START, false).await?;
-                output::line(&serde_json::to_string(&EndLine::after(last))?)
+                output::line(&serde_json::to_string(&EndLine::after(last, log.fingerprint_key()))?)
             }
             Action::Import { file } => import::import(&log, &file).await,
         }

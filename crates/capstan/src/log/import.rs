@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use capstan_envelope::Position;
-use capstan_eventlog::{EventLog as _, JetStreamLog};
+use capstan_eventlog::{EventLog as _, FingerprintKey, JetStreamLog};
 
 use super::chains::Chains;
 use super::line::{Content, read};
@@ -16,8 +16,10 @@ use crate::output;
 pub(super) async fn import(log: &JetStreamLog, file: &Path) -> anyhow::Result<()> {
     let head = log.head().await?;
     ensure!(head == Position::START, "import into this log: it is not empty, it ends at {head}");
-    let (last, chains) =
+    let (last, chains, key) =
         check(file, log.commit_bytes_max()).with_context(|| format!("import {}", file.display()))?;
+    // Before the first commit: fingerprints mean nothing under another key.
+    log.adopt_fingerprint_key(&key).await?;
     for content in contents(file)? {
         let Content::Commit(recorded) = content? else { break };
         let appended =
@@ -33,12 +35,12 @@ pub(super) async fn import(log: &JetStreamLog, file: &Path) -> anyhow::Result<()
     Ok(())
 }
 
-/// Checks everything an append relies on; returns the last position and the chains.
-fn check(file: &Path, commit_bytes_max: usize) -> anyhow::Result<(Position, Chains)> {
-    let (mut chains, mut last, mut has_ended) = (Chains::default(), Position::START, false);
+/// Checks everything an append relies on; returns the last position, the chains and the key of the log.
+fn check(file: &Path, commit_bytes_max: usize) -> anyhow::Result<(Position, Chains, FingerprintKey)> {
+    let (mut chains, mut last, mut ended_with) = (Chains::default(), Position::START, None);
     for (index, content) in contents(file)?.enumerate() {
         let line = || format!("read line {}", index + 1);
-        ensure!(!has_ended, "{}: the line before it is the end of the export", line());
+        ensure!(ended_with.is_none(), "{}: the line before it is the end of the export", line());
         match content? {
             Content::Commit(recorded) => {
                 ensure!(
@@ -66,15 +68,16 @@ fn check(file: &Path, commit_bytes_max: usize) -> anyhow::Result<(Position, Chai
                     end.position,
                     last.sequence()
                 );
-                has_ended = true;
+                ended_with = Some(end.fingerprint_key().with_context(line)?);
             }
         }
     }
-    ensure!(
-        has_ended,
-        "read to the end of the export: its last line is missing, the lines that are there end at {last}"
-    );
-    Ok((last, chains))
+    let key = ended_with.with_context(|| {
+        format!(
+            "read to the end of the export: its last line is missing, the lines that are there end at {last}"
+        )
+    })?;
+    Ok((last, chains, key))
 }
 
 /// The lines of a file, one by one.

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, ensure};
 use capstan_envelope::{Commit, CommitHash, Position, Recorded, StreamId};
+use capstan_eventlog::FingerprintKey;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -34,6 +35,8 @@ pub(super) struct End {
     pub(super) commits: u64,
     /// Position of the last one.
     pub(super) position: Position,
+    /// Key under which the fingerprints in the commits were made: a copy of the log takes it over.
+    fingerprint_key: String,
 }
 
 /// What a line holds.
@@ -55,8 +58,16 @@ pub(super) fn read(line: &str) -> anyhow::Result<Content> {
 
 impl EndLine {
     /// The end after these commits: every one from the first on.
-    pub(super) fn after(position: Position) -> Self {
-        Self { end: End { commits: position.sequence(), position } }
+    pub(super) fn after(position: Position, fingerprint_key: &FingerprintKey) -> Self {
+        let fingerprint_key = fingerprint_key.to_text();
+        Self { end: End { commits: position.sequence(), position, fingerprint_key } }
+    }
+}
+
+impl End {
+    /// The key, if it is one.
+    pub(super) fn fingerprint_key(&self) -> anyhow::Result<FingerprintKey> {
+        Ok(self.fingerprint_key.parse()?)
     }
 }
 
