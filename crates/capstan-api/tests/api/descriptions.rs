@@ -11,7 +11,7 @@ const ID: &str = "00000000-0000-4000-8000-000000000001";
 fn path(operation: &Operation) -> String {
     let path = operation.path.replace("{workspace}", "dev").replace("{agent_id}", "demo");
     let path = path.replace("{attempt_id}", &format!("dev.{ID}.1"));
-    let path = path.replace("{dead_letter_id}", "command-1");
+    let path = path.replace("{dead_letter_id}", "command-1").replace("{version}", "1");
     let names = operation.path_names();
     names.fold(path, |path, name| path.replace(&format!("{{{name}}}"), ID))
 }
