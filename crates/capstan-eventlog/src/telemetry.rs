@@ -196,6 +196,13 @@ impl Telemetry {
         Ok(stored.into_iter().filter_map(TelemetryLine::from_stored).collect())
     }
 
+    /// Place of the last line of a task that is kept; 0 when there is none.
+    pub async fn last(&self, workspace: &Workspace, task: Uuid) -> Result<u64, TelemetryError> {
+        let last = self.gets.last(&self.topology.log_filter(workspace, Some(task))).await;
+        let last = last.map_err(|error| TelemetryError::NotRead { source: Box::new(error) })?;
+        Ok(last.map_or(0, |line| line.sequence))
+    }
+
     /// Place of the last line ever stored, of any workspace; 0 before the first one. A place beyond it is none of these
     /// lines: the log that held it was replaced, or there never was one.
     pub async fn end(&self) -> Result<u64, TelemetryError> {

@@ -164,7 +164,7 @@ pub(crate) async fn of_task(
     let task = super::resolve::task(app, workspace, task_id).await?;
     let lines = app.telemetry.read(workspace, task_id.0, after, limit as usize).await?;
     if lines.is_empty() {
-        must_be_within(app, after).await?;
+        must_be_within(app, workspace, task_id, after).await?;
     }
     // A reader continues from the last line whether or not there is more yet.
     let next_cursor = lines.last().map(|line| line.sequence.to_string());
@@ -192,7 +192,7 @@ pub(crate) async fn events_of_run(
     while items.len() < limit as usize && searched < LINES_SEARCHED_MAX {
         let lines = app.telemetry.read(workspace, task_id.0, after, LIMIT_MAX as usize).await?;
         let Some(last) = lines.last() else {
-            must_be_within(app, after).await?;
+            must_be_within(app, workspace, task_id, after).await?;
             break;
         };
         searched += lines.len();
@@ -209,14 +209,23 @@ pub(crate) async fn events_of_run(
     Ok(List { items, next_cursor, position: app.reads.position(), limit, total: None })
 }
 
-/// Refuses a place beyond the last line ever stored: a reader that waits there would miss all lines up to it.
-async fn must_be_within(app: &App, place: u64) -> Result<(), Problem> {
+/// Refuses a place beyond the last line of the task that is kept: a reader that waits there would miss all lines up to
+/// it. The lines of all tasks are numbered together, so nothing else is told about the end of them.
+async fn must_be_within(
+    app: &App,
+    workspace: &Workspace,
+    task_id: TaskId,
+    place: u64,
+) -> Result<(), Problem> {
     if place == 0 {
         return Ok(());
     }
-    let end = app.telemetry.end().await?;
-    if place > end {
-        let detail = format!("there is no log line {place}: the last one is {end}");
+    let last = app.telemetry.last(workspace, task_id.0).await?;
+    if place > last {
+        let detail = match last {
+            0 => format!("there is no log line {place}: the task has none"),
+            last => format!("there is no log line {place}: the last one of the task is {last}"),
+        };
         return Err(Problem::new(Code::PositionUnknown, detail));
     }
     Ok(())

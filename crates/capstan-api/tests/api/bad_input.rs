@@ -203,7 +203,10 @@ async fn a_cursor_that_no_page_answered_is_refused() {
     let lease = api.lease(&task).await;
     let lines =
         json!({ "lines": [{ "stream": "stdout", "data": "a" }, { "stream": "stdout", "data": "b" }] });
-    api.report(&lease, "logs", lines).await.expect(202);
+    api.report(&lease, "logs", lines.clone()).await.expect(202);
+    let third = api.task("a third").await;
+    let of_third = api.lease(&third).await;
+    api.report(&of_third, "logs", lines).await.expect(202);
     api.get_now(&format!("/v1/workspaces/dev/tasks/{task}")).await.expect(200);
     let (of_task, of_run) =
         (format!("/v1/workspaces/dev/tasks/{task}"), format!("/v1/workspaces/dev/runs/{}", lease.run_id));
@@ -214,8 +217,19 @@ async fn a_cursor_that_no_page_answered_is_refused() {
         format!("{of_run}/events?cursor="),
     ] {
         api.get(&format!("{path}2")).await.expect(200);
-        api.get(&format!("{path}99999999")).await.expect_problem(409, "position_unknown");
+        // The number of a line of another task is that of none of this one.
+        for beyond in ["3", "99999999"] {
+            let refused = api.get(&format!("{path}{beyond}")).await;
+            refused.expect_problem(409, "position_unknown");
+            let told = format!("there is no log line {beyond}: the last one of the task is 2");
+            assert_eq!(refused.body["detail"], told);
+        }
     }
+    let silent = format!("/v1/workspaces/dev/tasks/{other}/logs?cursor=");
+    api.get(&format!("{silent}0")).await.expect(200);
+    let refused = api.get(&format!("{silent}2")).await;
+    refused.expect_problem(409, "position_unknown");
+    assert_eq!(refused.body["detail"], "there is no log line 2: the task has none");
     let on_bus = request(&api, "get-task-logs", json!({ "task_id": task, "cursor": 99_999_999 })).await;
     assert_eq!(on_bus["code"], "position_unknown", "{on_bus}");
 
@@ -326,6 +340,7 @@ async fn values_beyond_what_is_stored_are_the_callers_fault() {
     }
     // The last place there can be is beyond the last line, like any other that no line has.
     let last = u64::MAX;
+    api.get_now(&format!("{dev}/tasks/{task}")).await.expect(200);
     for path in [format!("tasks/{task}/logs?cursor={last}"), format!("tasks/{task}/batch?log_cursor={last}")]
     {
         api.get(&format!("{dev}/{path}")).await.expect_problem(409, "position_unknown");
