@@ -20,7 +20,7 @@ pub(crate) fn fresh_id(at: DateTime<Utc>) -> Uuid {
 /// The circumstances of one command, whichever way it came.
 #[derive(Clone, Debug)]
 pub struct CallContext {
-    /// Caller.
+    /// The caller the command is recorded for.
     pub actor: Actor,
     /// Names the request in logs and problem documents.
     pub correlation_id: Uuid,
