@@ -100,6 +100,7 @@ async fn one_workspace_finds_nothing_of_another_on_any_route() {
             .replace("{instance_key}", "default")
             .replace("{dead_letter_id}", "command-1")
             .replace("{code}", "not_found")
+            .replace("{version}", "1")
             .replace("{body}", "accept-agent-command")
     };
     let mut walked = 0;
