@@ -100,6 +100,16 @@ impl Problem {
         faults.into_result().map_err(Self::invalid)
     }
 
+    /// This problem of what a request names, with the faults of the request itself: those are told first.
+    #[must_use]
+    pub(crate) fn after(self, checked: Result<(), Self>) -> Self {
+        let Err(of_body) = checked else { return self };
+        if [self.code, of_body.code] != [Code::ValidationFailed; 2] {
+            return of_body;
+        }
+        Self::invalid(self.errors.into_iter().chain(of_body.errors).collect())
+    }
+
     /// Something that does not exist, or not for this caller.
     pub fn not_found(what: &str) -> Self {
         Self::new(Code::NotFound, format!("there is no such {what}"))

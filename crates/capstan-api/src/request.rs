@@ -103,6 +103,8 @@ where
     read_without(outer, body, &[])
 }
 
+const NULL: &[u8] = b"null";
+
 /// Reads a request, without the fields of the body that its reader has read already.
 pub(crate) fn read_without<T, B>(
     outer: &[Outer<'_>],
@@ -129,13 +131,16 @@ where
     match request {
         Ok(request) if !undeclared => {
             json.end().map_err(|error| malformed(&error))?;
-            match B::deserialize(beside) {
-                Ok(beside) if doubts.get() => {
-                    faults::of_repeated::<T, B>(outer, body).map(|()| (request, beside))
-                }
-                Ok(beside) => Ok((request, beside)),
-                Err(error) => Err(faults::all::<T, B>(outer, body, known, Some(&error))),
+            let beside = B::deserialize(beside)
+                .map_err(|error| faults::all::<T, B>(outer, body, known, Some(&error)))?;
+            if doubts.get() {
+                faults::of_repeated::<T, B>(outer, body)?;
             }
+            // A reader takes `null` for any field that may be absent; where it has no meaning, the schema has none.
+            if body.windows(NULL.len()).any(|text| text == NULL) {
+                faults::of_nulls::<T, B>(outer, body, known)?;
+            }
+            Ok((request, beside))
         }
         Ok(_) => Err(faults::all::<T, B>(outer, body, known, None)),
         // Some wrong types count as wrong JSON here: a number in the place of a word.

@@ -1,5 +1,6 @@
 //! The JSON Schemas of everything on the wire.
 
+use capstan_domain::change::CLEARS;
 use capstan_domain::implied::NOT_STORED;
 use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
@@ -97,6 +98,7 @@ fn settings() -> SchemaSettings {
 /// Draws what generators of clients stumble over in a form they read: any value as an object schema instead of `true`,
 /// and a choice of words as one `enum` instead of a `oneOf` of constants.
 fn readable_by_generators(schema: &mut Schema) {
+    schema.remove(CLEARS);
     if schema.as_bool() == Some(true) {
         schema.insert("description".to_owned(), "Any JSON value.".into());
     }

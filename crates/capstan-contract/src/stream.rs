@@ -6,9 +6,11 @@ mod place;
 pub use cursor::{Cursor, ParseCursorError};
 pub use place::{ParsePlaceError, Place};
 
+use std::borrow::Cow;
+
 use capstan_domain::Faults;
 use capstan_domain::id::{RunId, TaskId};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::beside::beside;
@@ -118,10 +120,20 @@ impl Include {
 }
 
 /// The wire name of an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
-#[schemars(with = "String")]
 pub struct EventType(pub String);
+
+impl JsonSchema for EventType {
+    fn schema_name() -> Cow<'static, str> {
+        "EventType".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<_> = CATALOGUE.iter().map(|event| event.name).collect();
+        json_schema!({ "description": "The wire name of an event.", "type": "string", "enum": names })
+    }
+}
 
 impl TryFrom<String> for EventType {
     type Error = &'static str;

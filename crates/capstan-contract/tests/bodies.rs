@@ -82,7 +82,7 @@ fn callers_bodies_take_their_fields_and_no_others() {
     takes::<EnqueueRunInput>(&json!({"idempotency_key": "k", "run_id": TASK, "message": "m"}), &[""]);
     takes::<CancelTask>(&json!({"idempotency_key": "k", "task_id": TASK, "reason": "r"}), &[""]);
     takes::<ConfigureClass>(
-        &json!({"idempotency_key": "k", "instance_key": "execclass_0", "desired_dispatch_concurrency": 2,
+        &json!({"idempotency_key": "k", "instance_key": "execclass_0123456789abcdef0123456789abcdef", "desired_dispatch_concurrency": 2,
                 "failed_attempt_threshold": 3, "active": true, "reset": true}),
         &[""],
     );

@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::finite;
+use crate::finite::{self, AMOUNT_MAX};
 use crate::id::AgentId;
 use crate::redaction::refuse_placeholders;
 use crate::text::non_blank;
@@ -76,8 +76,10 @@ pub struct CreateAgent {
     /// Scope of the agent's memory; `workspace` when absent.
     pub memory_scope: Option<String>,
     /// A judgement that surfaces in stats.
+    #[schemars(range(min = 0.0, max = AMOUNT_MAX))]
     pub quality_score: Option<f64>,
     /// Limit of what the agent may cost, in US dollars.
+    #[schemars(range(min = 0.0, max = AMOUNT_MAX))]
     pub cost_budget_usd: Option<f64>,
     /// Configuration; unknown keys are kept.
     #[serde(default, skip_serializing_if = "Map::is_empty")]

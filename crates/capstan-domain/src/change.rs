@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 /// Nothing, emptiness, or a new value. A field of this type carries
 /// `#[serde(default, skip_serializing_if = "Change::is_keep")]`.
@@ -92,7 +93,35 @@ impl<T: JsonSchema> JsonSchema for Change<T> {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Option::<T>::json_schema(generator)
+        let mut schema = Option::<T>::json_schema(generator);
+        schema.insert(CLEARS.to_owned(), true.into());
+        schema
+    }
+}
+
+/// Marks the schema of a change while the schema of its object is drawn; no published schema has it.
+pub const CLEARS: &str = "x-clears";
+
+/// Takes `null` out of the schemas of an object's properties, but of those that it clears: elsewhere it would have no effect.
+pub(crate) fn only_changes_are_null(schema: &mut Schema) {
+    let Some(Value::Object(properties)) = schema.get_mut("properties") else { return };
+    for property in properties.values_mut().filter(|property| property.get(CLEARS).is_none()) {
+        let Some(fields) = property.as_object_mut() else { continue };
+        if let Some(Value::Array(kinds)) = fields.get_mut("type") {
+            kinds.retain(|kind| kind != "null");
+            if let [kind] = &kinds[..] {
+                let kind = kind.clone();
+                fields.insert("type".to_owned(), kind);
+            }
+        }
+        if let Some(Value::Array(branches)) = fields.get_mut("anyOf") {
+            branches.retain(|branch| branch["type"] != "null");
+            if let [Value::Object(branch)] = &branches[..] {
+                let branch = branch.clone();
+                fields.remove("anyOf");
+                fields.extend(branch);
+            }
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use chrono::{DateTime, Duration, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::change::only_changes_are_null;
 use crate::{Fault, Faults, Requested, class_key};
 
 /// Default failure threshold of a class.
@@ -54,12 +55,16 @@ pub enum Command {
 /// Sets the limits of an execution class. What is absent stays as it is.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = only_changes_are_null)]
 pub struct ConfigureClass {
     /// Key of the class, as tasks show it: `execclass_` and 32 hexadecimal digits.
+    #[schemars(with = "class_key::ClassKey")]
     pub instance_key: String,
     /// Attempts of the class that may run at once; 0 = the server's default.
+    #[schemars(range(max = CONCURRENCY_MAX))]
     pub desired_dispatch_concurrency: Option<u32>,
     /// Failures in a row after which nothing is given out for a while, at least 1; 5 by default.
+    #[schemars(range(min = 1, max = FAILURE_THRESHOLD_MAX))]
     pub failed_attempt_threshold: Option<u32>,
     /// False pauses the class: no attempt is leased.
     pub active: Option<bool>,

@@ -1,6 +1,9 @@
 //! Execution class keys: runs with equal keys share a concurrency limit.
 
+use std::borrow::Cow;
+
 use data_encoding::HEXLOWER;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use sha2::{Digest, Sha256};
 
 use crate::Faults;
@@ -11,6 +14,27 @@ use crate::policy::RunPolicy;
 const PREFIX: &str = "execclass_";
 /// Hexadecimal digits after it.
 const DIGITS: usize = 32;
+
+/// The schema of a key: its form, with blanks around it.
+pub(crate) struct ClassKey;
+
+impl JsonSchema for ClassKey {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "ClassKey".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": format!(r"^\s*{PREFIX}[0-9a-f]{{{DIGITS}}}\s*$"),
+            "examples": [format!("{PREFIX}{}", "0123456789abcdef".repeat(DIGITS / 16))],
+        })
+    }
+}
 
 /// Notes a text that no task can name as its class: it would be configured for nobody.
 pub(crate) fn check(pointer: &str, key: &str, faults: &mut Faults) {

@@ -7,7 +7,7 @@
 //! | module | kind |
 //! |---|---|
 //! | [`agent`], [`channel`], [`class`], [`schedule`], [`session`], [`task`], [`token`], [`workspace`] | aggregates: one decider, one category of streams |
-//! | [`agent_config`], [`change`], [`cron`], [`id`], [`policy`], [`requested`], [`usage`] | values in commands and events |
+//! | [`agent_config`], [`change`], [`choice`], [`cron`], [`id`], [`policy`], [`requested`], [`usage`] | values in commands and events |
 //! | [`fault`], [`finite`], [`redaction`], [`span`], `text` | limits and checks of values |
 //! | [`canonical`], [`class_key`], [`outcome_text`] | values derived from others |
 //! | [`matching`] | the in-memory index of tasks that may run |
@@ -24,6 +24,7 @@ pub mod agent_config;
 pub mod canonical;
 pub mod change;
 pub mod channel;
+pub mod choice;
 pub mod class;
 pub mod class_key;
 pub mod cron;

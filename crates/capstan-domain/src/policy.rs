@@ -6,24 +6,62 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Faults;
+use crate::choice::word;
 use crate::fault::below;
 use crate::finite::{self, AMOUNT_MAX, is_amount};
+use crate::span::SPAN_MS_MAX;
 
 /// Most attempts of a run that may fail.
 const ATTEMPTS_MAX: i64 = 1_000;
+
+/// Places of execution.
+const HOSTS: &[&str] = &["sandbox"];
+/// Limits of the commands that may be executed.
+const SECURITIES: &[&str] = &["deny", "allowlist", "full"];
+/// Tool calls a person approves.
+const ASKS: &[&str] = &["off", "on-miss", "always"];
+/// Isolations a worker may offer.
+pub const RUNTIME_TYPES: &[&str] = &["gvisor", "runc"];
+/// Kinds of access to the files of a workspace.
+pub const WORKSPACE_ACCESSES: &[&str] = &["none", "ro", "rw"];
+
+word! {
+    /// A place of execution.
+    HostWord, "exact-case", is_inline: true, HOSTS.iter().copied()
+}
+word! {
+    /// A limit of the commands that may be executed.
+    SecurityWord, "exact-case", is_inline: true, SECURITIES.iter().copied()
+}
+word! {
+    /// The tool calls a person approves.
+    AskWord, "exact-case", is_inline: true, ASKS.iter().copied()
+}
+word! {
+    /// An isolation.
+    pub RuntimeTypeWord, "exact-case", is_inline: true, RUNTIME_TYPES.iter().copied()
+}
+word! {
+    /// A kind of access to the files of a workspace.
+    pub WorkspaceAccessWord, "exact-case", is_inline: true, WORKSPACE_ACCESSES.iter().copied()
+}
 
 /// The rules of retrying failed attempts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct RetryPolicy {
     /// Attempts that may fail before the run does, the first included. 1 to 1,000.
+    #[schemars(range(min = 1, max = ATTEMPTS_MAX))]
     pub max_attempts: i64,
     /// Pause before the second attempt, in milliseconds.
+    #[schemars(range(min = 0, max = SPAN_MS_MAX))]
     pub delay_ms: i64,
     /// The pause grows by this factor with every further attempt. At least 1.
     #[serde(serialize_with = "finite::serialize")]
+    #[schemars(range(min = 1.0, max = AMOUNT_MAX))]
     pub factor: f64,
     /// The pause never exceeds this, in milliseconds.
+    #[schemars(range(min = 0, max = SPAN_MS_MAX))]
     pub max_delay_ms: i64,
 }
 
@@ -66,14 +104,19 @@ impl RetryPolicy {
 #[serde(default)]
 pub struct RunPolicy {
     /// Place of execution: `sandbox`.
+    #[schemars(with = "HostWord")]
     pub host: String,
     /// Commands that may be executed: `deny`, `allowlist`, `full`.
+    #[schemars(with = "SecurityWord")]
     pub security: String,
     /// Approval of tool calls by a person: `off`, `on-miss`, `always`.
+    #[schemars(with = "AskWord")]
     pub ask: String,
     /// The isolation the worker must offer: `gvisor`, `runc`.
+    #[schemars(with = "RuntimeTypeWord")]
     pub runtime_type: String,
     /// Access to the workspace's files: `none`, `ro`, `rw`.
+    #[schemars(with = "WorkspaceAccessWord")]
     pub workspace_access: String,
     /// True when the run may use the network.
     pub network_enabled: bool,
@@ -127,11 +170,11 @@ impl RunPolicy {
                 faults.add(&format!("/policy/{field}"), message);
             }
         };
-        one_of("host", &self.host, &["sandbox"]);
-        one_of("security", &self.security, &["deny", "allowlist", "full"]);
-        one_of("ask", &self.ask, &["off", "on-miss", "always"]);
-        one_of("runtime_type", &self.runtime_type, &["gvisor", "runc"]);
-        one_of("workspace_access", &self.workspace_access, &["none", "ro", "rw"]);
+        one_of("host", &self.host, HOSTS);
+        one_of("security", &self.security, SECURITIES);
+        one_of("ask", &self.ask, ASKS);
+        one_of("runtime_type", &self.runtime_type, RUNTIME_TYPES);
+        one_of("workspace_access", &self.workspace_access, WORKSPACE_ACCESSES);
         for (name, amount) in &self.resources {
             faults.require(
                 amount.as_f64().is_none_or(is_amount),

@@ -15,8 +15,11 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::choice::word;
 use crate::id::{AgentId, InputId, TaskId};
 use crate::task::command::AcceptAgentCommand;
+use crate::task::event::QueueMode;
+use crate::task::words::QUEUE_MODES;
 use crate::{Fault, Faults, Requested};
 
 /// A command on the session.
@@ -55,18 +58,32 @@ enum Mode {
     Reject,
 }
 
+word! {
+    /// A queue mode, or `reject`, in any case.
+    pub(crate) SessionModeWord, "any-case", is_inline: false, modes()
+}
+
+/// The mode that refuses a command while the task of its session is open.
+const REJECT: &str = "reject";
+
+/// The words of a mode.
+fn modes() -> impl Iterator<Item = &'static str> {
+    QUEUE_MODES.iter().map(|(word, _)| *word).chain([REJECT])
+}
+
 /// Reads the mode of a command.
 fn mode(text: Option<&str>, faults: &mut Faults) -> Mode {
-    match text.map(str::trim).unwrap_or_default().to_lowercase().as_str() {
-        "" | "followup" | "steer" | "steer-backlog" | "interrupt" => Mode::Input,
-        "queue" => Mode::Queue,
-        "reject" => Mode::Reject,
-        other => {
-            let supported = "queue, followup, steer, steer-backlog, interrupt, reject";
-            faults.add(
-                "/queue_mode",
-                format!("queue_mode {other:?} is not supported (supported: {supported})"),
-            );
+    let word = text.map(str::trim).unwrap_or_default().to_lowercase();
+    if word == REJECT {
+        return Mode::Reject;
+    }
+    match QUEUE_MODES.iter().find(|(known, _)| *known == word) {
+        Some((_, QueueMode::Queue)) => Mode::Queue,
+        Some((_, QueueMode::Followup | QueueMode::Steer | QueueMode::Interrupt)) => Mode::Input,
+        None => {
+            let supported = modes().collect::<Vec<_>>().join(", ");
+            let message = format!("queue_mode {word:?} is not supported (supported: {supported})");
+            faults.require(word.is_empty(), "/queue_mode", message);
             Mode::Input
         }
     }

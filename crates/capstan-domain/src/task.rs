@@ -51,7 +51,7 @@ pub mod timers;
 pub mod tool_call;
 pub mod transitions;
 mod watches;
-mod words;
+pub(crate) mod words;
 mod worker_report;
 
 pub use command::Command;

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use capstan_contract::beside::Beside;
 use capstan_contract::schema::request_schema_of;
 use capstan_domain::Fault;
+use capstan_domain::choice::READ;
 use jsonschema::error::ValidationErrorKind as Kind;
 use jsonschema::{ValidationError, Validator};
 use schemars::JsonSchema;
@@ -36,6 +37,10 @@ const TOO_LARGE: &str =
     "must be from -9223372036854775808 to 18446744073709551615; write a larger integer as a text";
 /// The form of a map in a query string.
 const PAIRS: &str = "must be name:value pairs, separated by commas";
+/// Begins the pattern of the words of a choice; flags, a colon and the words follow.
+const WORDS: &str = r"^\s*(?";
+/// Ends it.
+const WORDS_END: &str = r")?\s*$";
 /// Longest message of another reader that is handed on, in bytes: it may repeat what the caller sent.
 const FOREIGN_BYTES_MAX: usize = 200;
 
@@ -57,12 +62,38 @@ fn schema_of<T: JsonSchema + 'static, B: Beside>() -> Option<Arc<Schema>> {
         // A validator names the unknown fields only of an object that declares some, even none.
         document["properties"] = Value::Object(Map::new());
     }
+    relax(&mut document);
     let validator = json_schema::options().should_validate_formats(true).build(&document);
     let validator =
         validator.inspect_err(|error| tracing::error!(%error, "failed to compile a schema")).ok()?;
     let schema = Arc::new(Schema { document, validator });
     schemas.insert(TypeId::of::<(T, B)>(), Arc::clone(&schema));
     Some(schema)
+}
+
+/// Replaces the words of a choice by the pattern of all texts that are read as one of them, or as none.
+fn relax(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            let words = fields.get("enum").and_then(Value::as_array);
+            if let (Some(read), Some(words)) = (fields.get(READ), words) {
+                let flag = if read == "any-case" { "i" } else { "" };
+                let words: Vec<_> = words.iter().filter_map(Value::as_str).collect();
+                let pattern = format!("{WORDS}{flag}:{}{WORDS_END}", words.join("|"));
+                fields.remove("enum");
+                fields.insert("pattern".to_owned(), pattern.into());
+            }
+            fields.values_mut().for_each(relax);
+        }
+        Value::Array(parts) => parts.iter_mut().for_each(relax),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// The words of a choice in the pattern that [`relax`] made of them.
+fn words_in(pattern: &str) -> Option<impl Iterator<Item = &str>> {
+    let (_, words) = pattern.strip_prefix(WORDS)?.strip_suffix(WORDS_END)?.split_once(':')?;
+    Some(words.split('|'))
 }
 
 /// True when the request has a field of this name, its own or beside it.
@@ -108,7 +139,7 @@ where
         for error in schema.validator.iter_errors(&joined) {
             found.add_invalid(&error, &schema.document);
         }
-        for (pointer, message) in faults_beside::<B>(&joined) {
+        for (pointer, message) in faults_alone::<T, B>(&joined) {
             found.add_own(&pointer, &message);
         }
     }
@@ -134,6 +165,28 @@ where
     let mut found = Found { outer, faults: Vec::new(), cut: HashSet::new() };
     if let (Some(schema), Ok(Value::Object(fields))) = (schema_of::<T, B>(), serde_json::from_slice(body)) {
         found.add_repeated(outer, &fields, &schema.document);
+    }
+    if found.faults.is_empty() { Ok(()) } else { Err(found.into_problem()) }
+}
+
+/// The `null`s of a request that was read although its schema has none there: they would have no effect.
+pub(super) fn of_nulls<T, B>(
+    outer: &[Outer<'_>],
+    body: &[u8],
+    known: &'static [&'static str],
+) -> Result<(), Problem>
+where
+    T: JsonSchema + 'static,
+    B: Beside,
+{
+    let mut found = Found { outer, faults: Vec::new(), cut: HashSet::new() };
+    if let (Some(schema), Ok(Value::Object(mut fields))) = (schema_of::<T, B>(), serde_json::from_slice(body))
+    {
+        fields.retain(|name, _| !known.contains(&name.as_str()));
+        let joined = found.joined(outer, fields, &schema.document);
+        for error in schema.validator.iter_errors(&joined).filter(|error| error.instance().is_null()) {
+            found.add_invalid(&error, &schema.document);
+        }
     }
     if found.faults.is_empty() { Ok(()) } else { Err(found.into_problem()) }
 }
@@ -166,17 +219,40 @@ fn own_fault<T: DeserializeOwned, B: Beside>(
     Some((pointer, message))
 }
 
-/// The faults of the fields beside the request, by their reader's own account. Each is read on
-/// its own.
-fn faults_beside<B: Beside>(joined: &Value) -> impl Iterator<Item = (String, String)> {
-    let given = B::NAMES.iter().filter_map(|name| Some((*name, joined.get(name)?.clone())));
-    given.filter_map(|field| {
-        let field = MapDeserializer::<_, serde_json::Error>::new(std::iter::once(field));
-        let error = serde_path_to_error::deserialize::<_, B>(field).err()?;
-        let message = without_place(error.inner());
-        // The others are missing only here.
-        (!message.starts_with("missing field")).then(|| (pointer(error.path()), message))
-    })
+/// The faults of single fields, and of single items of lists, by their reader's own account: what stops a reader hides
+/// the faults after it, so each is read on its own.
+fn faults_alone<T: DeserializeOwned, B: Beside>(joined: &Value) -> Vec<(String, String)> {
+    let mut faults = Vec::new();
+    for (name, value) in joined.as_object().into_iter().flatten() {
+        let read = |value| {
+            if B::NAMES.contains(&name.as_str()) {
+                fault_alone::<B>(name, value)
+            } else {
+                fault_alone::<T>(name, value)
+            }
+        };
+        let Value::Array(items) = value else {
+            faults.extend(read(value.clone()));
+            continue;
+        };
+        let first = format!("/{}/0", escaped(name));
+        for (index, item) in items.iter().enumerate() {
+            let Some((pointer, message)) = read(Value::Array(vec![item.clone()])) else { continue };
+            let below =
+                pointer.strip_prefix(&first).map(|below| format!("/{}/{index}{below}", escaped(name)));
+            faults.push((below.unwrap_or(pointer), message));
+        }
+    }
+    faults
+}
+
+/// The fault of a field with this value, without the other fields.
+fn fault_alone<R: DeserializeOwned>(name: &str, value: Value) -> Option<(String, String)> {
+    let field = MapDeserializer::<_, serde_json::Error>::new(std::iter::once((name.to_owned(), value)));
+    let error = serde_path_to_error::deserialize::<_, R>(field).err()?;
+    let pointer = pointer(error.path());
+    // The others are missing only here.
+    (!pointer.is_empty()).then(|| (pointer, without_place(error.inner())))
 }
 
 struct Found<'a> {
@@ -230,7 +306,10 @@ impl Found<'_> {
                 None => self.add(&pointer, SHAPE),
             },
             Kind::Enum { .. } => self.add_choice(&pointer, in_words(error)),
-            Kind::Pattern { .. } => self.add(&pointer, of_form(error, document)),
+            Kind::Pattern { pattern } => match words_in(pattern) {
+                Some(words) => self.add_choice(&pointer, one_of(words)),
+                None => self.add(&pointer, of_form(error, document)),
+            },
             _ => {
                 let message = in_words(error);
                 let is_map_as_text = message == of_type("object") && self.shown(&pointer).starts_with('?');
@@ -334,19 +413,21 @@ impl Found<'_> {
         }
     }
 
+    /// A path that cannot name anything identifies nothing, unless more is wrong: then all of it is told.
     fn into_problem(self) -> Problem {
-        let of_path = |outer: &&Outer<'_>| outer.source == Source::Path;
-        let wrong = self.outer.iter().filter(of_path).find(|outer| {
-            let pointer = format!("/{}", outer.name);
-            let is_of_value = |message: &str| !message.starts_with(CONTRADICTS) && message != GIVEN_TWICE;
-            self.faults.iter().any(|fault| fault.pointer == pointer && is_of_value(&fault.message))
-        });
-        match wrong {
-            Some(outer) => {
+        let is_of_value = |message: &str| !message.starts_with(CONTRADICTS) && message != GIVEN_TWICE;
+        let of_path = |fault: &Fault| {
+            let named = |outer: &&Outer<'_>| {
+                outer.source == Source::Path && fault.pointer.strip_prefix('/') == Some(&*outer.name)
+            };
+            self.outer.iter().find(named).filter(|_| is_of_value(&fault.message))
+        };
+        match self.faults.iter().map(of_path).collect::<Option<Vec<_>>>().as_deref() {
+            Some([outer, ..]) => {
                 let what = outer.name.strip_suffix("_id").unwrap_or(&outer.name);
                 Problem::not_found(&what.replace('_', " "))
             }
-            None => Problem::invalid_first(self.faults.len() + self.cut.len(), self.faults),
+            Some([]) | None => Problem::invalid_first(self.faults.len() + self.cut.len(), self.faults),
         }
     }
 }

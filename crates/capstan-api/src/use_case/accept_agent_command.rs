@@ -1,12 +1,14 @@
 //! Creates a task for an agent. The hot path: one append, no read.
 
 use capstan_dispatch::DispatchError;
+use capstan_domain::agent;
 use capstan_domain::id::TaskId;
 use capstan_domain::task::command::{Accept, AcceptAgentCommand, Parent};
-use capstan_domain::task::{Command, Rejection, State};
+use capstan_domain::task::{Command, Rejection, State, TaskDecider};
 use capstan_envelope::Workspace;
+use uuid::Uuid;
 
-use super::execute::Execute;
+use super::execute::{Execute, check};
 use super::input::name;
 use super::read::Reads;
 use super::{continuation, quota, resolve, streams, wait};
@@ -18,25 +20,34 @@ use crate::receipt::{Reply, Success};
 impl Execute for AcceptAgentCommand {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let key = call.key();
-        let agent = resolve::agent_for_task(app, workspace, &self.agent_id).await?;
+        let named = resolve::agent_for_task(app, workspace, &self.agent_id).await;
         let parent = match self.parent_task_id {
             Some(task_id) => Some(parent(app, workspace, task_id).await?),
             None => None,
+        };
+        let settings = resolve::workspace_state(app, workspace).await?;
+        let settings = settings.state.settings();
+        let accept = |agent, task_id, command| Accept {
+            default_policy: settings.and_then(|settings| settings.default_policy.clone()),
+            parent: parent.clone(),
+            message_bytes_max: app.config.message_bytes_max,
+            accepted_by: name(&call.actor),
+            ..Accept::new(task_id, agent, command)
+        };
+        let agent = match named {
+            Ok(agent) => agent,
+            Err(problem) => {
+                let any = agent::Created::named(workspace.as_str(), "any", "any", call.received_at);
+                let command = Command::Accept(Box::new(accept(any.into(), TaskId(Uuid::nil()), self)));
+                return Err(problem.after(check::<TaskDecider>(&command.at(call.received_at))));
+            }
         };
         let task_id = match &key {
             Some(key) => TaskId::from_key(workspace.as_str(), agent.agent_id, &key.text()),
             None => TaskId(fresh_id(call.received_at)),
         };
-        let state = resolve::workspace_state(app, workspace).await?;
-        let settings = state.state.settings();
         let open_tasks_max = settings.and_then(|settings| settings.quotas.open_tasks_max);
-        let accept = Accept {
-            default_policy: settings.and_then(|settings| settings.default_policy.clone()),
-            parent,
-            message_bytes_max: app.config.message_bytes_max,
-            accepted_by: name(&call.actor),
-            ..Accept::new(task_id, agent, self)
-        };
+        let accept = accept(agent, task_id, self);
         if let Some(session) =
             accept.command.session_id.as_deref().map(str::trim).filter(|name| !name.is_empty())
         {

@@ -162,7 +162,8 @@ async fn one(
 /// The key of the command at this place of a batch. The place makes no key too long: a name is derived from one that it would.
 fn key_at(key: &IdempotencyKey, index: usize) -> String {
     let whole = format!("{key}/{index}");
-    if whole.len() <= IdempotencyKey::BYTES_MAX {
+    // Compared in bytes, which are no fewer: a stored key must come out the same.
+    if whole.len() <= IdempotencyKey::CHARACTERS_MAX {
         return whole;
     }
     derived(&["batch-key", &key.to_string(), &index.to_string()]).to_string()
@@ -208,7 +209,7 @@ mod tests {
     #[test]
     fn every_place_of_a_batch_has_a_key_of_its_own_that_is_one() {
         assert_eq!(key_at(&"k".parse().unwrap(), 7), "k/7");
-        let longest: IdempotencyKey = "k".repeat(IdempotencyKey::BYTES_MAX).parse().unwrap();
+        let longest: IdempotencyKey = "ä".repeat(IdempotencyKey::CHARACTERS_MAX).parse().unwrap();
         let keys: HashSet<_> = (0..ITEMS_MAX).map(|index| key_at(&longest, index)).collect();
         assert_eq!(keys.len(), ITEMS_MAX);
         assert!(keys.iter().all(|key| key.parse::<IdempotencyKey>().is_ok()));

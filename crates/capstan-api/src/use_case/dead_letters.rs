@@ -24,14 +24,24 @@ use crate::answered::{Answered, List};
 use crate::problem::{Code, Problem};
 use store::DeadCommand;
 
+/// A kind of dead letters.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DeadLetterKind {
+    /// A command that could not be processed.
+    Command,
+    /// A commit the read models could not fold.
+    Commit,
+}
+
 /// A dead letter of either kind.
 #[serde_with::skip_serializing_none]
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DeadLetter {
     /// Kind and place: `command-7`, `commit-0-42-9f3ac21b`.
     id: String,
-    /// `command` or `commit`.
-    kind: &'static str,
+    /// Kind of the dead letter.
+    kind: DeadLetterKind,
     /// The subject of a command, the stream of a commit.
     source: String,
     code: Option<String>,
@@ -58,7 +68,7 @@ impl From<DeadCommand> for DeadLetter {
     fn from(command: DeadCommand) -> Self {
         Self {
             id: DeadLetterId::Command(command.sequence).to_string(),
-            kind: "command",
+            kind: DeadLetterKind::Command,
             source: command.subject,
             code: Some(command.code),
             error: command.error,
@@ -76,7 +86,7 @@ impl From<ParkedCommit> for DeadLetter {
         redaction::redact(&mut payload);
         Self {
             id: DeadLetterId::Commit(commit.position).to_string(),
-            kind: "commit",
+            kind: DeadLetterKind::Commit,
             source: commit.stream,
             code: None,
             error: commit.error,

@@ -27,6 +27,14 @@ pub(crate) trait Execute: Request<Beside: Into<Conditions>> {
     ) -> impl Future<Output = Result<Reply, Problem>> + Send;
 }
 
+/// The faults of a command on an entity that is not there yet, without its execution.
+pub(super) fn check<D: Dispatchable>(command: &D::Command) -> Result<(), Problem>
+where
+    Problem: From<D::Rejection>,
+{
+    Ok(D::decide(&D::State::default(), command).map(drop)?)
+}
+
 /// Decides a command on the stream of an entity, and replies with the entity as reads show it.
 pub(super) async fn decide_and_show<D, K, C>(
     app: &App,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use capstan_contract::query::Page;
+use capstan_contract::query::{FOREIGN_CURSOR, Page};
 use capstan_dispatch::{CommandContext, Decided};
 use capstan_domain::task::TaskDecider;
 use capstan_envelope::{Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace};
@@ -117,9 +117,7 @@ impl From<QueryError> for Problem {
                 Self::new(Code::ReadModelUnavailable, "read models are temporarily unavailable")
                     .because(error)
             }
-            QueryError::Cursor(_) => {
-                Self::invalid_field("/cursor", "must be a next_cursor of this list with the same filters")
-            }
+            QueryError::Cursor(_) => Self::invalid_field("/cursor", FOREIGN_CURSOR),
             QueryError::Value(_) => Self::invalid_field(
                 "",
                 "a value cannot be compared with stored ones: times are from the year -4712 to 294276, texts without NUL",

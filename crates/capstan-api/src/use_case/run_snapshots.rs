@@ -16,6 +16,26 @@ use crate::App;
 use crate::answered::{Answered, List};
 use crate::problem::Problem;
 
+/// A turning point of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TurningPoint {
+    /// It was requested.
+    Accepted,
+    /// An attempt was leased to a worker.
+    Leased,
+    /// The attempt began.
+    Started,
+    /// The worker was asked to stop.
+    StopRequested,
+    /// The attempt ended.
+    AttemptEnded,
+    /// Another attempt will follow.
+    RetryScheduled,
+    /// It ended.
+    Finished,
+}
+
 /// A run at one of its turning points.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -24,8 +44,8 @@ pub(crate) struct RunSnapshot {
     seq: u32,
     run_id: RunId,
     task_id: TaskId,
-    /// The turning point: `accepted`, `leased`, `started`, `stop_requested`, `attempt_ended`, `retry_scheduled`, `finished`.
-    event: &'static str,
+    /// The turning point.
+    event: TurningPoint,
     status: RunStatus,
     attempt_id: Option<AttemptId>,
     started_at: Option<DateTime<Utc>>,
@@ -76,7 +96,7 @@ fn turned(task_id: TaskId, run_id: RunId, last: Option<RunSnapshot>, fact: &Even
             seq: 1,
             run_id,
             task_id,
-            event: "accepted",
+            event: TurningPoint::Accepted,
             status: RunStatus::Accepted,
             attempt_id: None,
             started_at: None,
@@ -89,25 +109,27 @@ fn turned(task_id: TaskId, run_id: RunId, last: Option<RunSnapshot>, fact: &Even
     let mut next = last?;
     match fact {
         Event::AttemptLeased(e) if e.run_id == run_id => {
-            (next.event, next.at, next.attempt_id) = ("leased", e.leased_at, Some(e.attempt_id.clone()));
+            (next.event, next.at, next.attempt_id) =
+                (TurningPoint::Leased, e.leased_at, Some(e.attempt_id.clone()));
             (next.exit_code, next.error) = (None, None);
         }
         Event::AttemptStarted(e) if e.run_id == run_id => {
-            (next.event, next.at, next.status) = ("started", e.started_at, RunStatus::Running);
+            (next.event, next.at, next.status) = (TurningPoint::Started, e.started_at, RunStatus::Running);
             next.started_at = next.started_at.or(Some(e.started_at));
         }
         Event::AttemptCancelRequested(e) if e.run_id == run_id => {
-            (next.event, next.error) = ("stop_requested", Some(e.reason.clone()));
+            (next.event, next.error) = (TurningPoint::StopRequested, Some(e.reason.clone()));
         }
         Event::AttemptEnded(e) if e.run_id == run_id => {
-            (next.event, next.at) = ("attempt_ended", e.ended_at);
+            (next.event, next.at) = (TurningPoint::AttemptEnded, e.ended_at);
             (next.exit_code, next.error) = (e.exit_code, e.error.clone());
         }
         Event::RetryScheduled(e) if e.run_id == run_id => {
-            (next.event, next.status, next.attempt_id) = ("retry_scheduled", RunStatus::Accepted, None);
+            (next.event, next.status, next.attempt_id) =
+                (TurningPoint::RetryScheduled, RunStatus::Accepted, None);
         }
         Event::RunEnded(e) if e.run_id == run_id => {
-            (next.event, next.at, next.status) = ("finished", e.ended_at, e.status);
+            (next.event, next.at, next.status) = (TurningPoint::Finished, e.ended_at, e.status);
             (next.exit_code, next.error) = (e.exit_code, e.error.clone());
             next.ended_at = Some(e.ended_at);
         }

@@ -3,19 +3,20 @@
 use capstan_contract::query::{GetSchedule, ListSchedules, Page, Wait};
 use capstan_contract::request::Request;
 use capstan_dispatch::{TogetherError, execute_together};
+use capstan_domain::agent;
 use capstan_domain::id::{ScheduleId, TaskId};
 use capstan_domain::schedule::command::{
     CreateSchedule, DeleteSchedule, NewSchedule, PauseSchedule, ResumeSchedule, TriggerSchedule,
     UpdateSchedule,
 };
 use capstan_domain::schedule::event::PauseCause;
-use capstan_domain::schedule::{Command, Event, firing};
+use capstan_domain::schedule::{Command, Event, ScheduleDecider, firing};
 use capstan_domain::{Requested, schedule, task};
 use capstan_envelope::Workspace;
 use capstan_projections::ScheduleFilter;
 
 use super::answer::Answer;
-use super::execute::{Execute, decide_and_show};
+use super::execute::{Execute, check, decide_and_show};
 use super::{quota, resolve, streams, wait};
 use crate::App;
 use crate::answered::Answered;
@@ -26,10 +27,27 @@ use crate::receipt::{Reply, Success};
 impl Execute for CreateSchedule {
     async fn execute(self, app: &App, workspace: &Workspace, call: &CallContext) -> Result<Reply, Problem> {
         let key = call.key();
-        let agent = resolve::agent(app, workspace, &self.agent_id).await?;
+        let named = resolve::agent(app, workspace, &self.agent_id).await;
         let schedule_id = match &key {
             Some(key) => ScheduleId::from_key(workspace.as_str(), &key.text()),
             None => ScheduleId(fresh_id(call.received_at)),
+        };
+        let create = |agent, create| {
+            let new = NewSchedule {
+                schedule_id,
+                workspace: workspace.to_string(),
+                agent,
+                prompt_bytes_max: app.config.message_bytes_max,
+            };
+            Command::Create(Box::new(create), Box::new(new))
+        };
+        let agent = match named {
+            Ok(agent) => agent,
+            Err(problem) => {
+                let any = agent::Created::named(workspace.as_str(), "any", "any", call.received_at);
+                let command = Requested::new(create(any, self), call.received_at);
+                return Err(problem.after(check::<ScheduleDecider>(&command)));
+            }
         };
         let stream = streams::schedule(workspace, schedule_id)?;
         let workspace_state = resolve::workspace_state(app, workspace).await?;
@@ -39,13 +57,7 @@ impl Execute for CreateSchedule {
             quota::admit_schedule(app, workspace, max).await?;
         }
         let context = call.command(&stream, key.as_ref(), &self);
-        let new = NewSchedule {
-            schedule_id,
-            workspace: workspace.to_string(),
-            agent,
-            prompt_bytes_max: app.config.message_bytes_max,
-        };
-        let command = Command::Create(Box::new(self), Box::new(new));
+        let command = create(agent, self);
         let (schedules, shown) = (&app.dispatch.schedules, app.reads.one(workspace, &schedule_id));
         decide_and_show(app, schedules, &stream, command, &context, Success::Created, shown).await
     }

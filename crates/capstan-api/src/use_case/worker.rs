@@ -5,6 +5,7 @@ use std::time::Duration;
 use capstan_contract::command::{DrainWorker, LeaseAttempts, RegisterWorker, RenewLeases, Unconditional};
 use capstan_contract::lease::{LeasedAttempt, SLOTS_MAX, WAIT_MS_MAX};
 use capstan_domain::Faults;
+use capstan_domain::policy::{RUNTIME_TYPES, WORKSPACE_ACCESSES};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -36,6 +37,17 @@ impl WorkerCall for RegisterWorker {
         faults.require(!self.name.trim().is_empty(), "/name", "name is required");
         let are_some = (1..=SLOTS_MAX).contains(&self.slots);
         faults.require(are_some, "/slots", format!("must be 1 to {SLOTS_MAX}"));
+        let capabilities = &self.capabilities;
+        for (field, given, known) in [
+            ("runtimes", &capabilities.runtimes, RUNTIME_TYPES),
+            ("workspace_access", &capabilities.workspace_access, WORKSPACE_ACCESSES),
+        ] {
+            for (index, word) in given.iter().enumerate() {
+                let is_known = known.contains(&word.as_str());
+                let message = format_args!("must be one of {}", known.join(", "));
+                faults.require(is_known, &format!("/capabilities/{field}/{index}"), message);
+            }
+        }
         Problem::refuse(faults)?;
         let registered = from.app.engine.within(from.caller.reach()).register(self).await?;
         Ok(Answered { status: 201, ..Answered::json(&registered) })

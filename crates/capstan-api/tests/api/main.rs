@@ -4,6 +4,7 @@
 
 mod access;
 mod agents;
+mod all_faults;
 mod authorisation;
 mod bad_input;
 mod batches;

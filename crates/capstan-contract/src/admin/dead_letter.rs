@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The id of a dead letter: `command-7`, `commit-0-42-9f3ac21b`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
+#[schemars(with = "String", extend("pattern" = "^(command-[0-9]+|commit-.+)$", "examples" = ["command-7"]))]
 pub enum DeadLetterId {
     /// A command, by its sequence in the stream of dead letters.
     Command(u64),

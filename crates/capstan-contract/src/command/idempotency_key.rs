@@ -4,26 +4,26 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Longest idempotency key, in bytes.
-const BYTES_MAX: usize = 512;
+/// Longest idempotency key, in characters.
+const CHARACTERS_MAX: usize = 512;
 
-/// The key of a command: 1 to 512 bytes, not blank.
+/// The key of a command: 1 to 512 characters, not blank.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(inline, with = "String", extend("minLength" = 1, "maxLength" = BYTES_MAX))]
+#[schemars(inline, with = "String", extend("minLength" = 1, "maxLength" = CHARACTERS_MAX))]
 pub struct IdempotencyKey(String);
 
 impl IdempotencyKey {
-    /// Longest key, in bytes.
-    pub const BYTES_MAX: usize = BYTES_MAX;
+    /// Longest key, in characters.
+    pub const CHARACTERS_MAX: usize = CHARACTERS_MAX;
 }
 
 impl TryFrom<String> for IdempotencyKey {
     type Error = String;
 
     fn try_from(key: String) -> Result<Self, Self::Error> {
-        if key.trim().is_empty() || key.len() > BYTES_MAX {
-            return Err(format!("must have 1 to {BYTES_MAX} bytes and not be blank"));
+        if key.trim().is_empty() || key.chars().count() > CHARACTERS_MAX {
+            return Err(format!("must have 1 to {CHARACTERS_MAX} characters and not be blank"));
         }
         Ok(Self(key))
     }
@@ -49,10 +49,10 @@ mod tests {
 
     #[test]
     fn a_key_has_a_length_and_is_not_blank() {
-        for key in ["k", " k ", &"k".repeat(BYTES_MAX)] {
+        for key in ["k", " k ", &"ä".repeat(CHARACTERS_MAX)] {
             assert_eq!(key.parse::<IdempotencyKey>().unwrap().to_string(), key);
         }
-        for key in ["", "  ", &"k".repeat(BYTES_MAX + 1), &"ä".repeat(BYTES_MAX / 2 + 1)] {
+        for key in ["", "  ", &"ä".repeat(CHARACTERS_MAX + 1)] {
             assert!(key.parse::<IdempotencyKey>().is_err(), "{key:?}");
         }
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use capstan_domain::policy::{RuntimeTypeWord, WorkspaceAccessWord};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,12 +30,14 @@ pub struct RegisterWorker {
 pub struct WorkerCapabilities {
     /// The isolations it has: `gvisor`, `runc`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<RuntimeTypeWord>")]
     pub runtimes: Vec<String>,
     /// True when the worker can isolate a run from the network.
     #[serde(default)]
     pub network_isolation: bool,
     /// The kinds of access to the workspace's files it can give: `none`, `ro`, `rw`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<WorkspaceAccessWord>")]
     pub workspace_access: Vec<String>,
     /// The tools it can call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

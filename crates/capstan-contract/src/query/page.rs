@@ -1,4 +1,5 @@
 use capstan_envelope::Position;
+use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::beside::beside;
 
@@ -6,6 +7,11 @@ use crate::beside::beside;
 const LIMIT_DEFAULT: u32 = 50;
 /// Most objects on a page.
 pub const LIMIT_MAX: u32 = 500;
+
+/// Hexadecimal digits of the cursor of a list.
+pub const CURSOR_DIGITS: usize = 64;
+/// The fault of a cursor of another list.
+pub const FOREIGN_CURSOR: &str = "must be a next_cursor of this list with the same filters";
 
 /// The number of objects on a page: 50 when no limit is given, else the limit, at least 1 and at most 500.
 pub fn page_size(limit: Option<u32>) -> u32 {
@@ -48,10 +54,22 @@ waiting! {
         /// Page size, 50 by default; a value beyond 1 to 500 counts as the nearest one.
         limit: Option<u32>,
         /// The `next_cursor` of the previous page.
+        #[serde(default, deserialize_with = "cursor")]
         cursor: Option<String>,
         /// True to include the `total` of all pages, counted up to 10000.
         #[serde(default)]
         count: bool,
+    }
+}
+
+/// Reads a cursor. The list whose it is knows more about it; a text of another form is the cursor of none.
+fn cursor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let cursor = Option::<String>::deserialize(deserializer)?;
+    let is_cursor =
+        |text: &String| text.len() == CURSOR_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match cursor {
+        Some(text) if !is_cursor(&text) => Err(D::Error::custom(FOREIGN_CURSOR)),
+        cursor => Ok(cursor),
     }
 }
 

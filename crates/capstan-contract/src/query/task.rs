@@ -105,7 +105,8 @@ pub struct GetTaskTree {
 pub struct GetTaskHistory {
     /// Id of the task.
     pub task_id: TaskId,
-    /// Page size, 50 by default; a value beyond 1 to 500 counts as the nearest one.
+    /// Page size, 50 by default; a value beyond 1 to 500 counts as the nearest one. A page has the events of whole commits,
+    /// so that of a commit with more events than this is longer.
     pub limit: Option<u32>,
     /// The `next_cursor` of the previous page.
     pub cursor: Option<Position>,

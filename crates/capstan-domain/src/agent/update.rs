@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::agent::{Created, MEMORY_SCOPE_DEFAULT, ROLE_DEFAULT, check_amounts, or_default};
 use crate::agent_config::AgentConfig;
-use crate::finite;
+use crate::change::only_changes_are_null;
+use crate::finite::{self, AMOUNT_MAX};
 use crate::id::AgentId;
 use crate::redaction::refuse_placeholders;
 use crate::{Change, Fault, Faults};
@@ -15,6 +16,7 @@ use crate::{Change, Fault, Faults};
 /// Changes an agent; what is absent stays.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = only_changes_are_null)]
 pub struct UpdateAgent {
     /// Id or key of the agent.
     pub agent_id: String,
@@ -26,9 +28,11 @@ pub struct UpdateAgent {
     pub memory_scope: Option<String>,
     /// A judgement that surfaces in stats; null takes it away.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
+    #[schemars(range(min = 0.0, max = AMOUNT_MAX))]
     pub quality_score: Change<f64>,
     /// Limit of what the agent may cost, in US dollars; null lifts it.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
+    #[schemars(range(min = 0.0, max = AMOUNT_MAX))]
     pub cost_budget_usd: Change<f64>,
     /// Keys of the configuration with their new values; null removes a key, the others stay.
     #[serde(default, skip_serializing_if = "Map::is_empty")]

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Change;
 use crate::agent;
+use crate::change::only_changes_are_null;
 use crate::id::{ScheduleId, TaskId};
+use crate::schedule::definition::{JITTER_MS_MAX, SKILL_PATHS_MAX};
 use crate::schedule::event::PauseCause;
 use crate::schedule::{CatchUp, Overlap};
 
@@ -55,6 +57,7 @@ pub struct CreateSchedule {
     /// Prompt sent to the agent at each tick.
     pub prompt: String,
     /// Skills handed to the agent.
+    #[schemars(length(max = SKILL_PATHS_MAX))]
     pub skill_paths: Option<Vec<String>>,
     /// The view it works for.
     pub source_view_id: Option<String>,
@@ -65,6 +68,7 @@ pub struct CreateSchedule {
     /// Policy for missed ticks; `one` when absent.
     pub catch_up: Option<CatchUp>,
     /// Longest delay of a tick by jitter, in milliseconds; 0 when absent, at most one day.
+    #[schemars(range(min = 0, max = JITTER_MS_MAX))]
     pub jitter_ms: Option<i64>,
 }
 
@@ -84,6 +88,7 @@ pub struct NewSchedule {
 /// Changes what is given of a schedule, and nothing else.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = only_changes_are_null)]
 pub struct UpdateSchedule {
     /// Id of the schedule.
     pub schedule_id: ScheduleId,
@@ -94,6 +99,7 @@ pub struct UpdateSchedule {
     /// Prompt sent to the agent at each tick.
     pub prompt: Option<String>,
     /// Skills handed to the agent, all of them.
+    #[schemars(length(max = SKILL_PATHS_MAX))]
     pub skill_paths: Option<Vec<String>>,
     /// The view it works for; null clears it.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
@@ -105,6 +111,7 @@ pub struct UpdateSchedule {
     /// Policy for missed ticks.
     pub catch_up: Option<CatchUp>,
     /// Longest delay of a tick by jitter, in milliseconds; at most one day.
+    #[schemars(range(min = 0, max = JITTER_MS_MAX))]
     pub jitter_ms: Option<i64>,
 }
 

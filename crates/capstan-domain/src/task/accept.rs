@@ -20,7 +20,7 @@ use crate::task::words;
 use crate::text::non_blank;
 
 /// Most attachments of a command.
-const ATTACHMENTS_MAX: usize = 100;
+pub(crate) const ATTACHMENTS_MAX: usize = 100;
 /// Longest attachment as JSON text, in bytes.
 const ATTACHMENT_BYTES_MAX: usize = 256 << 10;
 /// Longest attempt when the command names none, in milliseconds.

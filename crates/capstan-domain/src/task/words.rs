@@ -1,7 +1,58 @@
 //! Words a caller types for a choice: case and surrounding blanks do not matter, an unknown word is a fault.
 
 use crate::Faults;
+use crate::choice::word;
 use crate::task::event::{Decision, InputKind, Priority, QueueMode};
+
+/// The words of a priority.
+const PRIORITIES: &[(&str, Priority)] = &[
+    ("low", Priority::Low),
+    ("normal", Priority::Normal),
+    ("high", Priority::High),
+    ("urgent", Priority::Urgent),
+];
+/// The words of a queue mode.
+pub(crate) const QUEUE_MODES: &[(&str, QueueMode)] = &[
+    ("queue", QueueMode::Queue),
+    ("followup", QueueMode::Followup),
+    ("steer", QueueMode::Steer),
+    ("steer-backlog", QueueMode::Steer),
+    ("interrupt", QueueMode::Interrupt),
+];
+/// The words of the kind of an input.
+const INPUT_KINDS: &[(&str, InputKind)] =
+    &[("approve_reject", InputKind::ApproveReject), ("free_text", InputKind::FreeText)];
+/// The words of a decision.
+const DECISIONS: &[(&str, Decision)] = &[("approve", Decision::Approve), ("reject", Decision::Reject)];
+
+word! {
+    /// A priority, in any case.
+    pub(crate) PriorityWord, "any-case", is_inline: false, words(PRIORITIES)
+}
+word! {
+    /// A queue mode, in any case.
+    pub(crate) QueueModeWord, "any-case", is_inline: false, words(QUEUE_MODES)
+}
+word! {
+    /// A kind of input, in any case.
+    pub(crate) InputKindWord, "any-case", is_inline: false, words(INPUT_KINDS)
+}
+word! {
+    /// A decision, in any case.
+    pub(crate) DecisionWord, "any-case", is_inline: false, words(DECISIONS)
+}
+
+fn words<T>(choices: &'static [(&'static str, T)]) -> impl Iterator<Item = &'static str> {
+    choices.iter().map(|(word, _)| *word)
+}
+
+fn supported<T>(choices: &'static [(&'static str, T)]) -> String {
+    words(choices).collect::<Vec<_>>().join(", ")
+}
+
+fn known<T: Copy>(choices: &[(&str, T)], word: &str) -> Option<T> {
+    choices.iter().find(|(known, _)| *known == word).map(|(_, meaning)| *meaning)
+}
 
 fn lowered(text: Option<&str>) -> String {
     text.map(str::trim).unwrap_or_default().to_lowercase()
@@ -9,63 +60,47 @@ fn lowered(text: Option<&str>) -> String {
 
 /// Reads a priority; normal when blank.
 pub(super) fn priority(text: Option<&str>, faults: &mut Faults) -> Priority {
-    match lowered(text).as_str() {
-        "" | "normal" => Priority::Normal,
-        "low" => Priority::Low,
-        "high" => Priority::High,
-        "urgent" => Priority::Urgent,
-        other => {
-            faults.add(
-                "/priority",
-                format!("priority {other:?} is not supported (supported: low, normal, high, urgent)"),
-            );
-            Priority::Normal
-        }
+    let word = lowered(text);
+    if word.is_empty() {
+        return Priority::Normal;
     }
+    known(PRIORITIES, &word).unwrap_or_else(|| {
+        let supported = supported(PRIORITIES);
+        faults.add("/priority", format!("priority {word:?} is not supported (supported: {supported})"));
+        Priority::Normal
+    })
 }
 
 /// Reads a queue mode; follow-up when blank.
 pub(super) fn queue_mode(text: Option<&str>, faults: &mut Faults) -> QueueMode {
-    match lowered(text).as_str() {
-        "" | "followup" => QueueMode::Followup,
-        "queue" => QueueMode::Queue,
-        "steer" | "steer-backlog" => QueueMode::Steer,
-        "interrupt" => QueueMode::Interrupt,
-        other => {
-            let supported = "queue, followup, steer, steer-backlog, interrupt";
-            faults.add(
-                "/queue_mode",
-                format!("queue_mode {other:?} is not supported (supported: {supported})"),
-            );
-            QueueMode::Followup
-        }
+    let word = lowered(text);
+    if word.is_empty() {
+        return QueueMode::Followup;
     }
+    known(QUEUE_MODES, &word).unwrap_or_else(|| {
+        let supported = supported(QUEUE_MODES);
+        faults.add("/queue_mode", format!("queue_mode {word:?} is not supported (supported: {supported})"));
+        QueueMode::Followup
+    })
 }
 
 /// Reads the kind of an input; none when blank.
 pub(super) fn input_kind(text: Option<&str>, faults: &mut Faults) -> Option<InputKind> {
-    match lowered(text).as_str() {
-        "" => None,
-        "approve_reject" => Some(InputKind::ApproveReject),
-        "free_text" => Some(InputKind::FreeText),
-        other => {
-            faults.add(
-                "/kind",
-                format!("kind {other:?} is not supported (supported: approve_reject, free_text)"),
-            );
-            None
-        }
+    let word = lowered(text);
+    let kind = known(INPUT_KINDS, &word);
+    if kind.is_none() && !word.is_empty() {
+        let supported = supported(INPUT_KINDS);
+        faults.add("/kind", format!("kind {word:?} is not supported (supported: {supported})"));
     }
+    kind
 }
 
 /// Reads a decision.
 pub(super) fn decision(text: &str, pointer: &str, faults: &mut Faults) -> Option<Decision> {
-    match lowered(Some(text)).as_str() {
-        "approve" => Some(Decision::Approve),
-        "reject" => Some(Decision::Reject),
-        other => {
-            faults.add(pointer, format!("invalid action {other:?} (approve or reject)"));
-            None
-        }
+    let word = lowered(Some(text));
+    let decision = known(DECISIONS, &word);
+    if decision.is_none() {
+        faults.add(pointer, format!("invalid action {word:?} (approve or reject)"));
     }
+    decision
 }

@@ -49,6 +49,7 @@ pub struct ToolSettings {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
     /// Longest time a call may take, in milliseconds; 30,000 when absent.
+    #[schemars(range(min = 1, max = TIMEOUT_MS_MAX))]
     pub timeout_ms: Option<u32>,
 }
 

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::change::only_changes_are_null;
 use crate::fault::below;
-use crate::finite;
+use crate::finite::{self, AMOUNT_MAX};
 use crate::policy::RunPolicy;
 use crate::workspace::settings::{ApprovalPolicy, Quotas, Settings};
 use crate::workspace::tool::{self, Tool, ToolSettings};
@@ -20,6 +21,7 @@ const ENTRIES_MAX: usize = 256;
 /// Changes a workspace; what is absent stays.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = only_changes_are_null)]
 pub struct UpdateWorkspace {
     /// Display name.
     pub display_name: Option<String>,
@@ -30,6 +32,7 @@ pub struct UpdateWorkspace {
 /// Settings to change; what is absent stays.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = only_changes_are_null)]
 pub struct SettingsChanges {
     /// All tools that no agent may use.
     pub disabled_tools: Option<Vec<String>>,
@@ -40,6 +43,7 @@ pub struct SettingsChanges {
     pub quotas: Option<QuotaChanges>,
     /// Limit of what all runs of a day may cost together, in US dollars; null lifts it.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
+    #[schemars(range(min = 0.0, max = AMOUNT_MAX))]
     pub budget_usd_per_day: Change<f64>,
     /// Tool calls that need no approval.
     pub approval_policy: Option<ApprovalPolicy>,

@@ -2,7 +2,7 @@
 
 use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::{AgentId, ScheduleId, TaskId};
-use capstan_domain::schedule::event::{Event, PauseCause, ScheduleCreated};
+use capstan_domain::schedule::event::{Event, PauseCause, ScheduleCreated, SkipReason};
 use capstan_domain::schedule::{Definition, Next};
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
@@ -48,10 +48,20 @@ struct Paused {
     at: DateTime<Utc>,
 }
 
+/// The reason of ticks that passed while the system was down.
+const MISSED: &str = "missed";
+
+fn skip_reasons() -> Vec<&'static str> {
+    use SkipReason::{AgentGone, AgentInactive, PreviousOpen, TaskRefused};
+    let reasons = [PreviousOpen, AgentGone, AgentInactive, TaskRefused].map(SkipReason::as_str);
+    reasons.into_iter().chain([MISSED]).collect()
+}
+
 /// The latest ticks that created no task.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 struct Skip {
+    #[schemars(extend("enum" = skip_reasons()))]
     reason: String,
     detail: Option<String>,
     from: DateTime<Utc>,
@@ -131,7 +141,7 @@ impl Model for ScheduleRow {
             }
             Event::TicksMissed(missed) => {
                 row.last_skip = Some(Skip {
-                    reason: "missed".to_owned(),
+                    reason: MISSED.to_owned(),
                     detail: None,
                     from: missed.from,
                     to: missed.to,

@@ -27,6 +27,9 @@ pub(super) fn of(operation: &Operation, components: &Components) -> Vec<Value> {
     parameters
 }
 
+/// The form of a header's text that is not blank: no control characters, and something visible.
+const NOT_BLANK: &str = r"^[^\u0000-\u001f\u007f]*[^\s\u0000-\u001f\u007f][^\u0000-\u001f\u007f]*$";
+
 /// The headers that stand for fields beside the request.
 fn headers(operation: &Operation, has: impl Fn(&str) -> bool) -> Vec<Value> {
     let about = |header: &str, field: &str| match field {
@@ -41,11 +44,11 @@ fn headers(operation: &Operation, has: impl Fn(&str) -> bool) -> Vec<Value> {
         field => format!("`{header}` stands for `{field}`."),
     };
     let schema = |field: &str| match field {
-        "idempotency_key" => {
-            json!({ "type": "string", "pattern": format!("^[!-~]{{1,{}}}$", IdempotencyKey::BYTES_MAX) })
-        }
+        "idempotency_key" => json!({
+            "type": "string", "minLength": 1, "maxLength": IdempotencyKey::CHARACTERS_MAX, "pattern": NOT_BLANK,
+        }),
         "command_id" => json!({ "type": "string", "format": "uuid" }),
-        "expected_version" => json!({ "type": "string", "pattern": "^\"[0-9]{1,18}\"$" }),
+        "expected_version" => json!({ "type": "string", "pattern": "^(\"[0-9]{1,18}\"|[0-9]{1,18})$" }),
         "lease_epoch" => json!({ "type": "integer", "minimum": 0 }),
         "min_position" => json!({ "$ref": format!("{PLACE}Position") }),
         _ => json!({ "type": "string", "minLength": 1 }),
@@ -112,4 +115,36 @@ fn described(field: &Value) -> (Value, Value) {
         schema["maximum"] = json!(u32::MAX);
     }
     (schema, about)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json_schema;
+    use crate::operations;
+
+    const DOCUMENT: &str = include_str!("../../../../../schemas/openapi.json");
+
+    #[test]
+    fn the_schemas_of_headers_take_what_the_product_takes() {
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        let cancel = operations().iter().find(|operation| operation.name == "CancelTask").unwrap();
+        let parameters = &document["paths"][cancel.path]["post"]["parameters"];
+        let schema = |header: &str| {
+            let resolved = parameters.as_array().unwrap().iter().map(|parameter| {
+                let place = parameter["$ref"].as_str().map(|place| place.trim_start_matches('#'));
+                place.and_then(|place| document.pointer(place)).unwrap_or(parameter)
+            });
+            let found = resolved.clone().find(|parameter| parameter["name"] == header).unwrap();
+            json_schema::options().build(&found["schema"]).unwrap()
+        };
+        let key = schema("Idempotency-Key");
+        let (long, longer) = ("\u{e9}".repeat(512), "k".repeat(513));
+        for text in ["k", "\u{e9}", "a b", " ", "", &long, &longer] {
+            assert_eq!(key.is_valid(&json!(text)), text.parse::<IdempotencyKey>().is_ok(), "{text}");
+        }
+        let version = schema("If-Match");
+        assert!(version.is_valid(&json!("\"3\"")) && version.is_valid(&json!("3")));
+        assert!(!version.is_valid(&json!("*")) && !version.is_valid(&json!("\"3")));
+    }
 }

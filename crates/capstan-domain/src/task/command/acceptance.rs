@@ -8,9 +8,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::agent::AgentForTask;
+use crate::finite::AMOUNT_MAX;
 use crate::id::TaskId;
 use crate::policy::RunPolicy;
+use crate::session::SessionModeWord;
+use crate::span::SPAN_MS_MAX;
+use crate::task::accept::ATTACHMENTS_MAX;
 use crate::task::event::{ParentClose, SourceWatch};
+use crate::task::words::PriorityWord;
 
 /// Creates a task for an agent.
 #[serde_with::skip_serializing_none]
@@ -24,6 +29,7 @@ pub struct AcceptAgentCommand {
     pub session_id: Option<String>,
     /// Handling on a session that has a task: `followup` (default: an input of that task), `queue` (a task
     /// that runs after it), `steer`, `steer-backlog` or `interrupt` (such an input), `reject` (refused while it is open).
+    #[schemars(with = "Option<SessionModeWord>")]
     pub queue_mode: Option<String>,
     /// A name for the session.
     pub session_key: Option<String>,
@@ -32,10 +38,13 @@ pub struct AcceptAgentCommand {
     /// Rules of execution.
     pub policy: Option<RunPolicy>,
     /// Longest time one attempt may run, in milliseconds; 0 = none.
+    #[schemars(range(min = 0, max = SPAN_MS_MAX))]
     pub timeout_ms: Option<i64>,
     /// `low`, `normal`, `high` or `urgent`.
+    #[schemars(with = "Option<PriorityWord>")]
     pub priority: Option<String>,
     /// Cost limit, in US dollars.
+    #[schemars(range(min = 0.0, max = AMOUNT_MAX))]
     pub budget_usd: Option<f64>,
     /// Parent task.
     pub parent_task_id: Option<TaskId>,
@@ -54,6 +63,7 @@ pub struct AcceptAgentCommand {
     pub input_provenance: Map<String, Value>,
     /// Objects handed to the agent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = ATTACHMENTS_MAX))]
     pub attachments: Vec<Map<String, Value>>,
     /// Text added to the agent's system prompt.
     pub extra_system_prompt: Option<String>,
@@ -66,12 +76,14 @@ pub struct AcceptAgentCommand {
     /// The hook that made it.
     pub hook_id: Option<String>,
     /// Sleep this long first, in milliseconds.
+    #[schemars(range(min = 0, max = SPAN_MS_MAX))]
     pub dispatch_delay_ms: Option<i64>,
     /// Earliest start time.
     pub not_before: Option<DateTime<Utc>>,
     /// Deadline of the task.
     pub deadline: Option<DateTime<Utc>>,
     /// Longest wait for the first attempt, in milliseconds.
+    #[schemars(range(min = 1, max = SPAN_MS_MAX))]
     pub queue_ttl_ms: Option<i64>,
 }
 

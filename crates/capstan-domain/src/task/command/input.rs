@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::id::{BlockerId, InputId, OutputId, RunId, TaskId};
 use crate::task::command::acceptance::MESSAGE_BYTES_MAX;
+use crate::task::words::{DecisionWord, InputKindWord, QueueModeWord};
 
 /// Sends an input to a task: an answer or a new turn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -14,9 +15,11 @@ pub struct SubmitTaskInput {
     pub task_id: TaskId,
     /// `approve_reject` or `free_text`; what the input holds decides when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<InputKindWord>")]
     pub kind: Option<String>,
     /// `approve` or `reject`; with items, what they all say, or absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<DecisionWord>")]
     pub action: Option<String>,
     /// The text.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -32,6 +35,7 @@ pub struct SubmitTaskInput {
     pub blocker_id: Option<BlockerId>,
     /// `followup` (default), `queue`, `steer`, `steer-backlog` or `interrupt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<QueueModeWord>")]
     pub queue_mode: Option<String>,
 }
 
@@ -57,6 +61,7 @@ pub struct DecidedItem {
     /// The output.
     pub output_id: String,
     /// `approve` or `reject`.
+    #[schemars(with = "DecisionWord")]
     pub action: String,
     /// Reason; free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,6 +77,7 @@ pub struct EnqueueRunInput {
     pub message: String,
     /// `followup` (default), `queue`, `steer`, `steer-backlog` or `interrupt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<QueueModeWord>")]
     pub queue_mode: Option<String>,
 }
 

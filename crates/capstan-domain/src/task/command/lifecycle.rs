@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::Change;
+use crate::change::only_changes_are_null;
+use crate::finite::AMOUNT_MAX;
 use crate::id::{RunId, TaskId};
+use crate::span::SPAN_MS_MAX;
+use crate::task::words::PriorityWord;
 
 /// Cancels a task.
 #[serde_with::skip_serializing_none]
@@ -73,13 +77,16 @@ pub struct UnarchiveTask {
 /// Changes something about a task. What is absent stays as it is; null clears what need not be there.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = only_changes_are_null)]
 pub struct UpdateTask {
     /// Id of the task.
     pub task_id: TaskId,
     /// `low`, `normal`, `high` or `urgent`.
+    #[schemars(with = "Option<PriorityWord>")]
     pub priority: Option<String>,
     /// Limit of what it may cost, in US dollars; null for none.
     #[serde(default, skip_serializing_if = "Change::is_keep")]
+    #[schemars(range(min = 0.0, max = AMOUNT_MAX))]
     pub budget_usd: Change<f64>,
     /// Changes to the payload of later runs.
     pub payload_json: Option<TaskPayload>,
@@ -98,6 +105,7 @@ pub struct UpdateTask {
 /// Changes to the payload of a task; absent fields keep their value.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = only_changes_are_null)]
 pub struct TaskPayload {
     /// The command's text.
     pub message: Option<String>,
@@ -106,6 +114,7 @@ pub struct TaskPayload {
     /// Objects handed to the agent.
     pub attachments: Option<Vec<Map<String, Value>>>,
     /// Longest time one attempt may run, in milliseconds; 0 = none.
+    #[schemars(range(min = 0, max = SPAN_MS_MAX))]
     pub timeout_ms: Option<i64>,
     /// True to deliver the result to the routing address.
     pub deliver: Option<bool>,

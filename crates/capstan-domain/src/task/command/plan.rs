@@ -4,14 +4,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::finite::AMOUNT_MAX;
 use crate::id::TaskId;
 use crate::policy::RunPolicy;
+use crate::span::SPAN_MS_MAX;
 use crate::task::transitions::TaskState;
+use crate::task::words::PriorityWord;
 
 /// A subtask to make. What is absent is inherited.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SubtaskSpec {
-    /// Prompt of the subtask; required.
+    /// Prompt of the subtask; must not be blank.
     #[serde(default)]
     pub prompt: String,
     /// Display name.
@@ -25,12 +28,15 @@ pub struct SubtaskSpec {
     pub source_output_id: Option<String>,
     /// Sleep this long first, in minutes; 0 is no sleep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = SPAN_MS_MAX / 60_000))]
     pub wake_delay_minutes: Option<i64>,
     /// `low`, `normal`, `high` or `urgent`, in any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<PriorityWord>")]
     pub priority: Option<String>,
     /// Limit in US dollars; never more than the parent has left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = AMOUNT_MAX))]
     pub budget_usd: Option<f64>,
     /// Rules of execution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
