@@ -24,9 +24,9 @@
 //! 2. rules: `accept`, `blocker`, `budget`, `inbox`, `lifecycle`, `outputs`, `settlement`, `subtasks`, `timers`,
 //!    `tool_call`, `watches`, `worker_report`. A rule never calls another rule;
 //! 3. `steps`: moves that several rules share;
-//! 4. `words`: reading the words of callers; `evolve`: the table of events; `output_feed`;
+//! 4. `evolve`: the table of events; `output_feed`;
 //! 5. `state`: the task, its parts, and the change each event makes to them;
-//! 6. `command`, `event`, `rejection`, `spending`, `transitions`: values.
+//! 6. `command`, `event`, `rejection`, `spending`, `transitions`, and `words`, the choices callers type: values.
 
 pub mod accept;
 mod blocker;

@@ -150,9 +150,9 @@ const TASK_FLOORS: &[&[&str]] = &[
         "worker_report",
     ],
     &["steps"],
-    &["evolve", "output_feed", "words"],
+    &["evolve", "output_feed"],
     &["state"],
-    &["command", "event", "rejection", "spending", "transitions"],
+    &["command", "event", "rejection", "spending", "transitions", "words"],
 ];
 
 #[test]
