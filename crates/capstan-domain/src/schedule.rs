@@ -31,7 +31,8 @@ use crate::{Fault, Requested};
 
 pub use catch_up::{CATCH_UP_MAX, LATE_MS};
 pub use command::Command;
-pub use definition::{CatchUp, Definition, JITTER_MS_MAX, Overlap, SKILL_PATHS_MAX};
+pub use command::{JITTER_MS_MAX, SKILL_PATHS_MAX};
+pub use definition::{CatchUp, Definition, Overlap};
 pub use event::Event;
 pub use rhythm::{Next, Rhythm};
 pub use state::{Schedule, State};

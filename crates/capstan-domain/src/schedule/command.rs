@@ -8,9 +8,13 @@ use crate::Change;
 use crate::agent;
 use crate::change::only_changes_are_null;
 use crate::id::{ScheduleId, TaskId};
-use crate::schedule::definition::{JITTER_MS_MAX, SKILL_PATHS_MAX};
 use crate::schedule::event::PauseCause;
 use crate::schedule::{CatchUp, Overlap};
+
+/// The longest jitter, in milliseconds: a day.
+pub const JITTER_MS_MAX: i64 = 86_400_000;
+/// Most skill paths.
+pub const SKILL_PATHS_MAX: usize = 100;
 
 /// A request to a schedule.
 #[derive(Clone, Debug, PartialEq)]

@@ -7,13 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::Faults;
 use crate::cron::{CronExpression, Zone};
 use crate::id::ScheduleId;
-use crate::schedule::command::{CreateSchedule, UpdateSchedule};
+use crate::schedule::command::{CreateSchedule, JITTER_MS_MAX, SKILL_PATHS_MAX, UpdateSchedule};
 use crate::schedule::{Next, Rhythm};
 
-/// The longest jitter, in milliseconds: a day.
-pub const JITTER_MS_MAX: i64 = 86_400_000;
-/// Most skill paths.
-pub const SKILL_PATHS_MAX: usize = 100;
 /// The longest cron expression, in bytes.
 const CRON_BYTES_MAX: usize = 1_000;
 

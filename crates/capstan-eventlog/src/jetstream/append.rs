@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::connection::{ApiError, Connection, RequestError};
-use super::get::{Gets, Stored};
+use super::get::{EXPECTED, Gets, Stored};
 use super::group_commit::{self, Waiting};
 use crate::event_log::{check_group, check_well_formed};
 use crate::metric;
@@ -37,10 +37,6 @@ pub(crate) const TOGETHER: &str = "together-";
 pub(crate) const BATCH_ID: &str = "Nats-Batch-Id";
 pub(crate) const BATCH_COMMIT: &str = "Nats-Batch-Commit";
 const BATCH_SEQUENCE: &str = "Nats-Batch-Sequence";
-
-/// Names the number of the subject's last message; the server refuses a message whose writer expects another one. It is
-/// stored with the message.
-pub(crate) const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
 const WRONG_LAST_SEQUENCE: u64 = 10_071;
 /// A rival on the same subject is still in flight, or wrote it earlier in the same batch.

@@ -10,7 +10,6 @@ use data_encoding::BASE64;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use super::append::EXPECTED;
 use super::connection::{Connection, RequestError};
 use crate::Topology;
 
@@ -20,6 +19,10 @@ const PAGE_MESSAGES: usize = 256;
 const PAGE_BYTES: usize = 4 << 20;
 /// Time limit of one page.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Names the number of the subject's last message; the server refuses a message whose writer expects another one. It is
+/// stored with the message.
+pub(crate) const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
 const NOT_FOUND: u16 = 404;
 const END_OF_BATCH: u16 = 204;
