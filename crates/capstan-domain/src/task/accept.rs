@@ -12,15 +12,13 @@ use crate::policy::RunPolicy;
 use crate::redaction::{refuse_placeholder_labels, refuse_placeholders, refuse_placeholders_in_all};
 use crate::session;
 use crate::span::{SPAN_MS_MAX, later};
-use crate::task::command::{Accept, AcceptAgentCommand};
+use crate::task::command::{ATTACHMENTS_MAX, Accept, AcceptAgentCommand};
 use crate::task::event::{DEPTH_MAX, Event, Priority, RunCause, RunRequested, TaskAccepted, TaskSlept};
 use crate::task::rejection::Rejection;
 use crate::task::steps::watches;
 use crate::task::words;
 use crate::text::non_blank;
 
-/// Most attachments of a command.
-pub(crate) const ATTACHMENTS_MAX: usize = 100;
 /// Longest attachment as JSON text, in bytes.
 const ATTACHMENT_BYTES_MAX: usize = 256 << 10;
 /// Longest attempt when the command names none, in milliseconds.

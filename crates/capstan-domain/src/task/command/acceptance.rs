@@ -13,9 +13,11 @@ use crate::id::TaskId;
 use crate::policy::RunPolicy;
 use crate::session::SessionModeWord;
 use crate::span::SPAN_MS_MAX;
-use crate::task::accept::ATTACHMENTS_MAX;
 use crate::task::event::{ParentClose, SourceWatch};
 use crate::task::words::PriorityWord;
+
+/// Most attachments of a command.
+pub(crate) const ATTACHMENTS_MAX: usize = 100;
 
 /// Creates a task for an agent.
 #[serde_with::skip_serializing_none]
