@@ -40,7 +40,12 @@ async fn a_dead_command_is_shown_without_secrets_and_discarded() {
     api.get(&path).await.expect_problem(404, "not_found");
     api.post(&format!("{path}/discard"), json!({})).await.expect_problem(404, "not_found");
     assert_eq!(letters(&api, 1).await, std::slice::from_ref(second));
-    api.get(&format!("{LIST}/nonsense")).await.expect_problem(404, "not_found");
+    for none in ["nonsense", "command-0"] {
+        api.get(&format!("{LIST}/{none}")).await.expect_problem(404, "not_found");
+    }
+    for act in ["retry", "discard"] {
+        api.post(&format!("{LIST}/command-0/{act}"), json!({})).await.expect_problem(404, "not_found");
+    }
     api.get(&format!("{LIST}?cursor=nonsense")).await.expect_problem(422, "validation_failed");
     api.post(&format!("{path}/retry"), json!({ "x": 1 })).await.expect_problem(422, "validation_failed");
 }

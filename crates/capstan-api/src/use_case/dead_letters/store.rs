@@ -174,6 +174,10 @@ impl DeadLetters {
     }
 
     async fn message(&self, stream: &Stream, sequence: u64) -> Result<StreamMessage, Problem> {
+        if sequence == 0 {
+            // The server would not take it for a number at all.
+            return Err(Problem::not_found("dead letter"));
+        }
         stream.get_raw_message(sequence).await.map_err(|error| match error.kind() {
             RawMessageErrorKind::NoMessageFound => Problem::not_found("dead letter"),
             _ => unavailable(error),
