@@ -60,6 +60,7 @@ fn skip_reasons() -> Vec<&'static str> {
 /// The latest ticks that created no task.
 #[serde_with::skip_serializing_none]
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "SkippedTick")]
 struct Skip {
     #[schemars(extend("enum" = skip_reasons()))]
     reason: String,
