@@ -1,5 +1,7 @@
 //! The context of a command: caller, time, conditions.
 
+use std::borrow::Cow;
+
 use capstan_envelope::{Actor, Idempotency, Metadata};
 use capstan_eventlog::FingerprintKey;
 use chrono::{DateTime, Utc};
@@ -45,14 +47,12 @@ impl CommandContext {
         }
     }
 
-    /// This context with the fingerprint as it is stored, under the key of the log.
-    #[must_use]
-    pub(crate) fn keyed(&self, key: &FingerprintKey) -> Self {
-        let keyed = |given: &Idempotency| Idempotency {
-            key: given.key.clone(),
-            fingerprint: key.fingerprint(&given.fingerprint),
-        };
-        Self { idempotency: self.idempotency.as_ref().map(keyed), ..self.clone() }
+    /// This context with the fingerprint as it is stored, under the key of the log; itself when it has none.
+    pub(crate) fn keyed(&self, key: &FingerprintKey) -> Cow<'_, Self> {
+        let Some(given) = &self.idempotency else { return Cow::Borrowed(self) };
+        let fingerprint = key.fingerprint(&given.fingerprint);
+        let keyed = Idempotency { key: given.key.clone(), fingerprint };
+        Cow::Owned(Self { idempotency: Some(keyed), ..self.clone() })
     }
 
     /// The commit's metadata.

@@ -160,10 +160,7 @@ mod tests {
     }
 
     fn after(commands: Vec<Requested<Command>>) -> State {
-        commands.into_iter().fold(State::default(), |state, command| {
-            let events = Agent::decide(&state, &command).unwrap();
-            capstan_decider::fold::<Agent>(state, &events)
-        })
+        capstan_decider::fold::<Agent>(State::default(), &history(commands))
     }
 
     fn update(change: serde_json::Value) -> Requested<Command> {
