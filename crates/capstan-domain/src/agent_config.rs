@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::Faults;
+use crate::choice::unsupported;
 
 mod prompt;
 
@@ -53,18 +54,14 @@ impl AgentConfig {
         }
         match RUNNERS.iter().find(|(r, _)| *r == runner) {
             None => {
-                let supported: Vec<_> = Self::runner_names().collect();
-                let supported = supported.join(", ");
-                let message = format!("runner {runner:?} is not supported (supported: {supported})");
-                faults.add("/config/runner", message);
+                faults.add("/config/runner", unsupported("runner", &runner, Self::runner_names()));
             }
             Some((_, of_runner)) if provider.is_empty() => provider = (*of_runner).into(),
             Some(_) => {}
         }
         if !provider.is_empty() && !RUNNERS.iter().any(|(_, p)| *p == provider) {
-            let supported = RUNNERS.iter().map(|(_, provider)| *provider).collect::<Vec<_>>().join(", ");
-            let message = format!("provider {provider:?} is not supported (supported: {supported})");
-            faults.add("/config/provider", message);
+            let providers = RUNNERS.iter().map(|(_, provider)| *provider);
+            faults.add("/config/provider", unsupported("provider", &provider, providers));
         }
         if let Some(prompt) = system_prompt(text("system_prompt"), given.contains_key("skills"), &runner) {
             config.insert("system_prompt".into(), prompt.into());

@@ -6,6 +6,12 @@
 /// Extension of the schema of a choice: `any-case`, or `exact-case`.
 pub const READ: &str = "x-read";
 
+/// The fault of a text in a field that is none of its words.
+pub(crate) fn unsupported<'a>(field: &str, text: &str, words: impl Iterator<Item = &'a str>) -> String {
+    let supported = words.collect::<Vec<_>>().join(", ");
+    format!("{field} {text:?} is not supported (supported: {supported})")
+}
+
 /// Declares a type that is nothing but the schema of these words.
 macro_rules! word {
     ($(#[$doc:meta])* $vis:vis $name:ident, $read:literal, is_inline: $is_inline:literal, $words:expr) => {

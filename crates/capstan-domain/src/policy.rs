@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Faults;
-use crate::choice::word;
+use crate::choice::{unsupported, word};
 use crate::fault::below;
 use crate::finite::{self, AMOUNT_MAX, is_amount};
 use crate::span::SPAN_MS_MAX;
@@ -165,8 +165,7 @@ impl RunPolicy {
     pub fn check(&self, faults: &mut Faults) {
         let mut one_of = |field: &str, value: &str, allowed: &[&str]| {
             if !allowed.contains(&value) {
-                let supported = allowed.join(", ");
-                let message = format!("{field} {value:?} is not supported (supported: {supported})");
+                let message = unsupported(field, value, allowed.iter().copied());
                 faults.add(&format!("/policy/{field}"), message);
             }
         };

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::choice::word;
+use crate::choice::{unsupported, word};
 use crate::id::{AgentId, InputId, TaskId};
 use crate::task::command::AcceptAgentCommand;
 use crate::task::event::QueueMode;
@@ -81,9 +81,7 @@ fn mode(text: Option<&str>, faults: &mut Faults) -> Mode {
         Some((_, QueueMode::Queue)) => Mode::Queue,
         Some((_, QueueMode::Followup | QueueMode::Steer | QueueMode::Interrupt)) => Mode::Input,
         None => {
-            let supported = modes().collect::<Vec<_>>().join(", ");
-            let message = format!("queue_mode {word:?} is not supported (supported: {supported})");
-            faults.require(word.is_empty(), "/queue_mode", message);
+            faults.require(word.is_empty(), "/queue_mode", unsupported("queue_mode", &word, modes()));
             Mode::Input
         }
     }

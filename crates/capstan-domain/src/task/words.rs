@@ -1,7 +1,7 @@
 //! Words a caller types for a choice: case and surrounding blanks do not matter, an unknown word is a fault.
 
 use crate::Faults;
-use crate::choice::word;
+use crate::choice::{unsupported, word};
 use crate::task::event::{Decision, InputKind, Priority, QueueMode};
 
 /// The words of a priority.
@@ -46,10 +46,6 @@ fn words<T>(choices: &'static [(&'static str, T)]) -> impl Iterator<Item = &'sta
     choices.iter().map(|(word, _)| *word)
 }
 
-fn supported<T>(choices: &'static [(&'static str, T)]) -> String {
-    words(choices).collect::<Vec<_>>().join(", ")
-}
-
 fn known<T: Copy>(choices: &[(&str, T)], word: &str) -> Option<T> {
     choices.iter().find(|(known, _)| *known == word).map(|(_, meaning)| *meaning)
 }
@@ -65,8 +61,7 @@ pub(super) fn priority(text: Option<&str>, faults: &mut Faults) -> Priority {
         return Priority::Normal;
     }
     known(PRIORITIES, &word).unwrap_or_else(|| {
-        let supported = supported(PRIORITIES);
-        faults.add("/priority", format!("priority {word:?} is not supported (supported: {supported})"));
+        faults.add("/priority", unsupported("priority", &word, words(PRIORITIES)));
         Priority::Normal
     })
 }
@@ -78,8 +73,7 @@ pub(super) fn queue_mode(text: Option<&str>, faults: &mut Faults) -> QueueMode {
         return QueueMode::Followup;
     }
     known(QUEUE_MODES, &word).unwrap_or_else(|| {
-        let supported = supported(QUEUE_MODES);
-        faults.add("/queue_mode", format!("queue_mode {word:?} is not supported (supported: {supported})"));
+        faults.add("/queue_mode", unsupported("queue_mode", &word, words(QUEUE_MODES)));
         QueueMode::Followup
     })
 }
@@ -89,8 +83,7 @@ pub(super) fn input_kind(text: Option<&str>, faults: &mut Faults) -> Option<Inpu
     let word = lowered(text);
     let kind = known(INPUT_KINDS, &word);
     if kind.is_none() && !word.is_empty() {
-        let supported = supported(INPUT_KINDS);
-        faults.add("/kind", format!("kind {word:?} is not supported (supported: {supported})"));
+        faults.add("/kind", unsupported("kind", &word, words(INPUT_KINDS)));
     }
     kind
 }
