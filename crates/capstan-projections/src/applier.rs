@@ -14,7 +14,7 @@ use crate::fold::{Fold, Unfoldable};
 use crate::generation::{self, GenerationError, Schemas};
 use crate::metric;
 use crate::parked::{self, Parking};
-use crate::rows::{StoreError, refused_data};
+use crate::rows::{Batch, StoreError, refused_data};
 use crate::session::Session;
 
 /// The reason a batch was not applied.
@@ -31,6 +31,11 @@ pub(crate) enum ApplyError {
 }
 
 impl ApplyError {
+    /// True when the batch met a row of an earlier fold.
+    fn is_known_row(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_known_row())
+    }
+
     /// The error text, if the cause is in the data.
     fn refusal(&self) -> Option<String> {
         match self {
@@ -60,6 +65,7 @@ impl Applier {
         identity: LogIdentity,
         lease_ms: i64,
     ) -> Result<Self, ApplyError> {
+        session.plan_by_key().await?;
         let schemas = generation::active(session.client()).await?;
         let parked = parked::streams(session.client()).await?;
         Ok(Self {
@@ -91,13 +97,14 @@ impl Applier {
 
     /// Applies commits in order. After an error nothing of the last transaction is kept, in the tables or in memory.
     pub(crate) async fn apply(&mut self, commits: &[Decoded]) -> Result<(), ApplyError> {
-        // Usually one round; a batch that Postgres rejects is halved until the faulty commit is found.
-        let mut rounds = vec![commits];
-        while let Some(batch) = rounds.pop() {
+        // Usually one round. A batch that meets rows of an earlier fold is folded again as such; one that Postgres rejects
+        // is halved until the faulty commit is found.
+        let mut rounds = vec![(commits, Batch::Next)];
+        while let Some((batch, kind)) = rounds.pop() {
             let Some(last) = batch.last() else { continue };
             let started = Instant::now();
             let was_parked = self.parked.clone();
-            let outcome = self.transact(batch, last, None).await;
+            let outcome = self.transact(batch, last, kind, None).await;
             let Err(error) = outcome else {
                 metrics::histogram!(metric::APPLY_SECONDS).record(started.elapsed().as_secs_f64());
                 metrics::histogram!(metric::BATCH_SIZE).record(batch.len() as f64);
@@ -107,12 +114,14 @@ impl Applier {
             self.parked = was_parked;
             let Some(refusal) = error.refusal() else { return Err(error) };
             self.session.client().batch_execute("ROLLBACK").await?;
-            if batch.len() == 1 {
-                self.transact(batch, last, Some(Unfoldable::Refused(refusal))).await?;
+            if kind == Batch::Next && error.is_known_row() {
+                rounds.push((batch, Batch::Refold));
+            } else if batch.len() == 1 {
+                self.transact(batch, last, kind, Some(Unfoldable::Refused(refusal))).await?;
             } else {
                 let (first, second) = batch.split_at(batch.len() / 2);
-                rounds.push(second);
-                rounds.push(first);
+                rounds.push((second, kind));
+                rounds.push((first, kind));
             }
         }
         Ok(())
@@ -122,6 +131,7 @@ impl Applier {
         &mut self,
         batch: &[Decoded],
         last: &Decoded,
+        kind: Batch,
         refused: Option<Unfoldable>,
     ) -> Result<(), ApplyError> {
         let mut parking = Vec::new();
@@ -130,7 +140,7 @@ impl Applier {
         } else {
             for decoded in batch {
                 if !self.is_parked(decoded) {
-                    self.fold.want(decoded);
+                    self.fold.want(decoded, kind);
                 }
             }
             self.fold.fetch(&self.session, &self.schemas).await?;
@@ -142,7 +152,7 @@ impl Applier {
                 }
             }
         }
-        self.write(last, &parking).await?;
+        self.write(last, kind, &parking).await?;
         self.fold.settle();
         self.checkpoint.position = last.recorded.position;
         self.checkpoint.hash = last.recorded.hash;
@@ -166,14 +176,14 @@ impl Applier {
         parking.push(Parking::new(decoded, error));
     }
 
-    async fn write(&self, last: &Decoded, parking: &[Parking]) -> Result<(), ApplyError> {
+    async fn write(&self, last: &Decoded, kind: Batch, parking: &[Parking]) -> Result<(), ApplyError> {
         let client = self.session.client();
         // Everything up to the checkpoint is pipelined; COMMIT waits for the result of the fence.
         let begin = async { client.batch_execute("BEGIN").await.map_err(ApplyError::from) };
         let rows = async {
             let writes = self.fold.written().filter_map(|rows| {
                 let schema = self.schemas.get(rows.name())?;
-                Some(rows.write(&self.session, schema))
+                Some(rows.write(&self.session, schema, kind))
             });
             try_join_all(writes).await.map_err(ApplyError::from)
         };

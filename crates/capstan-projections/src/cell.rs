@@ -85,6 +85,8 @@ pub(crate) enum Cell<'a> {
     Text(Option<Cow<'a, str>>),
     /// A value that is serialized as JSON when the cell is written, so that the text is not kept.
     Json(&'a dyn Document),
+    /// A JSON text that was written before.
+    Utf8(&'a [u8]),
     Time(Option<DateTime<Utc>>),
     BigInt(Option<i64>),
     Float(Option<f64>),
@@ -123,7 +125,7 @@ impl<'a> Cell<'a> {
     fn holds(&self) -> CellType {
         match self {
             Self::Uuid(_) => CellType::Uuid,
-            Self::Text(_) | Self::Json(_) => CellType::Text,
+            Self::Text(_) | Self::Json(_) | Self::Utf8(_) => CellType::Text,
             Self::Time(_) => CellType::Time,
             Self::BigInt(_) => CellType::BigInt,
             Self::Float(_) => CellType::Float,
@@ -138,6 +140,10 @@ impl<'a> Cell<'a> {
             Self::Uuid(value) => value.to_sql(&ty, out),
             Self::Text(value) => value.as_deref().to_sql(&ty, out),
             Self::Json(value) => Ok(value.write(out).map(|()| IsNull::No)?),
+            Self::Utf8(text) => {
+                out.put_slice(text);
+                Ok(IsNull::No)
+            }
             Self::Time(value) => value.to_sql(&ty, out),
             Self::BigInt(value) => value.to_sql(&ty, out),
             Self::Float(value) => value.to_sql(&ty, out),
@@ -171,11 +177,6 @@ impl ColumnArray {
     /// An empty array.
     pub(crate) fn new(holds: CellType) -> Self {
         Self { holds, elements: BytesMut::new(), count: 0, has_null: false }
-    }
-
-    /// Length of the values so far.
-    pub(crate) fn bytes(&self) -> usize {
-        self.elements.len()
     }
 
     /// Appends the value of the next row.

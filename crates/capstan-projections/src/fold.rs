@@ -11,7 +11,7 @@ use crate::catalogue::stream_snapshots::{SnapshotRow, stream_key};
 use crate::fact::{Decoded, Fact};
 use crate::generation::Schemas;
 use crate::model::Named;
-use crate::rows::{ModelRows, Rows, StoreError};
+use crate::rows::{Batch, ModelRows, Rows, StoreError};
 use crate::session::Session;
 
 /// Bytes of documents kept after a batch, over all models; above it all rows are dropped and read again when needed.
@@ -55,12 +55,12 @@ impl Fold {
     }
 
     /// Registers the rows a commit needs from the tables.
-    pub(crate) fn want(&mut self, decoded: &Decoded) {
+    pub(crate) fn want(&mut self, decoded: &Decoded, batch: Batch) {
         let Ok(events) = &decoded.events else { return };
         for event in events {
-            self.snapshots.want(&decoded.recorded, event);
+            self.snapshots.want(&decoded.recorded, event, batch);
             for rows in &mut self.models {
-                rows.want(&decoded.recorded, event);
+                rows.want(&decoded.recorded, event, batch);
             }
         }
     }
@@ -201,11 +201,11 @@ mod tests {
         let mut sizes = Vec::new();
         for (position, key) in (1..).zip(["a", "b", "c", "d"]) {
             let decoded = created(key, position, 1);
-            fold.want(&decoded);
+            fold.want(&decoded, Batch::Next);
             fold.fetch(&session, &schemas).await.unwrap();
             fold.fold(&decoded).unwrap();
             for rows in fold.written() {
-                rows.write(&session, &schemas[rows.name()]).await.unwrap();
+                rows.write(&session, &schemas[rows.name()], Batch::Next).await.unwrap();
             }
             fold.settle();
             sizes.push(fold.bytes());
@@ -217,7 +217,7 @@ mod tests {
         assert_eq!((fold.streams(), fold.bytes()), (0, 0));
         // Read back.
         for (position, key) in (5..).zip(["a", "b", "c", "d"]) {
-            fold.want(&created(key, position, 2));
+            fold.want(&created(key, position, 2), Batch::Next);
         }
         fold.fetch(&session, &schemas).await.unwrap();
         assert_eq!((fold.streams(), fold.bytes()), (4, sizes[3]));

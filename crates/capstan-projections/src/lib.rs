@@ -43,6 +43,7 @@ mod rows;
 mod session;
 mod snapshots;
 mod status;
+mod table;
 mod verify;
 
 pub use catalogue::blockers::OpenBlocker;

@@ -17,7 +17,7 @@ use crate::fold::Fold;
 use crate::generation::{self, GenerationError, Schemas};
 use crate::queries::QueryError;
 use crate::read_models::ReadModels;
-use crate::rows::StoreError;
+use crate::rows::{Batch, StoreError};
 use crate::session::Session;
 
 /// Error text of a commit that is not faulty itself.
@@ -200,7 +200,7 @@ async fn fold_one(
     decoded: &Decoded,
 ) -> Result<Option<String>, StoreError> {
     let refused = |error: StoreError| error.refusal().map(Some).ok_or(error);
-    fold.want(decoded);
+    fold.want(decoded, Batch::Refold);
     if let Err(error) = fold.fetch(session, schemas).await {
         return refused(error);
     }
@@ -209,7 +209,7 @@ async fn fold_one(
     }
     for rows in fold.written() {
         let Some(schema) = schemas.get(rows.name()) else { continue };
-        if let Err(error) = rows.write(session, schema).await {
+        if let Err(error) = rows.write(session, schema, Batch::Refold).await {
             return refused(error);
         }
     }

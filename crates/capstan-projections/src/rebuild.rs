@@ -24,7 +24,7 @@ use crate::generation::{self, GenerationError, Schemas};
 use crate::migrate::MigrateError;
 use crate::parked::{self, Parking};
 use crate::read_models::ReadModels;
-use crate::rows::StoreError;
+use crate::rows::{Batch, StoreError};
 use crate::session::Session;
 
 /// Lets one rebuild run at a time; the number is arbitrary.
@@ -314,6 +314,7 @@ impl<'a> Build<'a> {
 
     /// Folds against the new tables, one transaction for each batch.
     async fn catch_up(&mut self, end: Option<Position>) -> Result<(), RebuildError> {
+        self.session.plan_by_key().await?;
         while !self.is_at(end) {
             let commits = self.commits.next(self.config.batch_commits_max, end).await?;
             self.session.client().batch_execute("BEGIN").await?;
@@ -325,12 +326,12 @@ impl<'a> Build<'a> {
 
     async fn write_commits(&mut self, commits: &[Decoded]) -> Result<(), RebuildError> {
         for decoded in commits {
-            self.fold.want(decoded);
+            self.fold.want(decoded, Batch::Next);
         }
         self.fold.fetch(self.session, &self.schemas).await?;
         self.fold_commits(commits)?;
         for rows in self.fold.written() {
-            rows.write(self.session, &self.schema).await?;
+            rows.write(self.session, &self.schema, Batch::Next).await?;
         }
         self.fold.settle();
         Ok(())

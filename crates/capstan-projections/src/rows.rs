@@ -1,35 +1,25 @@
 //! The rows of one model in memory: read from its table, folded, written back in sets.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::pin::pin;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use capstan_contract::DomainEvent;
 use capstan_contract::causes::explain;
 use capstan_envelope::Recorded;
-use futures_util::SinkExt;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
 
-use crate::cell::{Cell, CellType, ColumnArray, Failure};
+use crate::cell::{Cell, CellType, Document};
 use crate::events::Events;
 use crate::fact::Fact;
 use crate::model::{Model, RowKey};
 use crate::session::Session;
+use crate::table::{Table, TableColumn, Write, WriteError, copy};
 
 /// Maximum number of rows kept after a batch; above it all are dropped and read again when needed.
 const CACHED_ROWS_MAX: usize = 20_000;
-/// Index of the document among the columns.
-const DOC: usize = 4;
-/// Bytes sent to COPY at once. Each send wakes the connection's task, so single rows are too small.
-const COPY_BYTES: usize = 256 * 1024;
-/// Header of a COPY in the binary format: signature, no flags, no extension.
-const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// Trailer of a COPY in the binary format.
-const COPY_TRAILER: i16 = -1;
-
 /// Version of a stream with its first commit.
 const FIRST_VERSION: u64 = 1;
 
@@ -68,6 +58,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// True when a row that was taken for new is in the table: it was folded before.
+    pub(crate) fn is_known_row(&self) -> bool {
+        matches!(self, Self::Postgres { source, .. } if source.code() == Some(&SqlState::UNIQUE_VIOLATION))
+    }
+
     /// The error text, if the cause is in the data of a commit or a stored row, so that a retry cannot help.
     pub(crate) fn refusal(&self) -> Option<String> {
         match self {
@@ -94,6 +89,8 @@ pub(crate) struct Entry<R> {
     index: usize,
     workspace: Box<str>,
     version: u64,
+    /// True when the table has the row, as far as this process knows.
+    is_stored: bool,
     /// True when it was folded since it was last written.
     changed: bool,
     /// Length of the document as last read or written.
@@ -108,10 +105,20 @@ impl<R> Default for Entry<R> {
             index: 0,
             workspace: Box::default(),
             version: 0,
+            is_stored: false,
             changed: false,
             bytes: AtomicUsize::new(0),
         }
     }
+}
+
+/// The belief about the rows of a batch: the usual one, or that the batch may have been folded before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Batch {
+    /// What begins with a stream is new to the table, and what was read from it is still there.
+    Next,
+    /// Any row may be in the table already, even newer than the batch.
+    Refold,
 }
 
 /// The rows of one model.
@@ -143,13 +150,13 @@ pub(crate) trait Rows: Send + Sync {
     /// Name of the model.
     fn name(&self) -> &'static str;
     /// Registers the rows an event needs that are not in memory.
-    fn want(&mut self, recorded: &Recorded, event: &DomainEvent);
+    fn want(&mut self, recorded: &Recorded, event: &DomainEvent, batch: Batch);
     /// Reads the registered rows.
     async fn fetch(&mut self, session: &Session, schema: &str) -> Result<(), StoreError>;
     /// Folds an event, the `index`th of its commit. Idempotent.
     fn fold(&mut self, fact: &Fact<'_>, index: usize);
     /// Writes the rows that changed, inside the session's open transaction.
-    async fn write(&self, session: &Session, schema: &str) -> Result<(), StoreError>;
+    async fn write(&self, session: &Session, schema: &str, batch: Batch) -> Result<(), StoreError>;
     /// Copies every row into the empty table.
     async fn copy(self: Box<Self>, session: Session, schema: String) -> Result<u64, StoreError>;
     /// Marks the changes as written.
@@ -181,18 +188,21 @@ impl<M: Model> ModelRows<M> {
         StoreError::Postgres { model: M::NAME, source }
     }
 
-    fn unwritable(source: Failure) -> StoreError {
-        StoreError::Unwritable { model: M::NAME, source }
+    fn unwritten(error: WriteError) -> StoreError {
+        match error {
+            WriteError::Postgres(source) => Self::failed(source),
+            WriteError::Unwritable(source) => StoreError::Unwritable { model: M::NAME, source },
+        }
     }
 
-    fn cells<'a>(key: &'a M::Key, entry: &'a Entry<M>, row: &'a M) -> Vec<Cell<'a>> {
+    fn cells<'a>(key: &'a M::Key, entry: &'a Entry<M>, row: &'a M, doc: Cell<'a>) -> Vec<Cell<'a>> {
         let mut cells = Vec::with_capacity(5 + M::COLUMNS.len());
         cells.extend([
             key.cell(),
             Cell::Text(Some((&*entry.workspace).into())),
             Cell::number(entry.sequence),
             Cell::number(entry.version),
-            Cell::Json(row),
+            doc,
         ]);
         cells.extend(M::COLUMNS.iter().map(|column| (column.cell)(row)));
         cells
@@ -205,14 +215,14 @@ impl<M: Model> Rows for ModelRows<M> {
         M::NAME
     }
 
-    fn want(&mut self, recorded: &Recorded, event: &DomainEvent) {
+    fn want(&mut self, recorded: &Recorded, event: &DomainEvent, batch: Batch) {
         let Some(event) = M::Event::select(event) else { return };
         M::keys(recorded, event, &mut self.keys);
         for key in self.keys.drain(..) {
             if self.entries.contains_key(&key) {
                 continue;
             }
-            if M::STARTS_EMPTY && recorded.commit.version == FIRST_VERSION {
+            if M::STARTS_EMPTY && recorded.commit.version == FIRST_VERSION && batch == Batch::Next {
                 self.entries.insert(key, Entry::default());
             } else {
                 self.missing.insert(key);
@@ -245,6 +255,7 @@ impl<M: Model> Rows for ModelRows<M> {
                 index: usize::MAX,
                 workspace: row.get::<_, &str>(1).into(),
                 version: row.get::<_, i64>(3) as u64,
+                is_stored: true,
                 changed: false,
                 bytes: AtomicUsize::new(0),
             };
@@ -280,37 +291,43 @@ impl<M: Model> Rows for ModelRows<M> {
         }
     }
 
-    async fn write(&self, session: &Session, schema: &str) -> Result<(), StoreError> {
+    async fn write(&self, session: &Session, schema: &str, batch: Batch) -> Result<(), StoreError> {
         if self.changed.is_empty() {
             return Ok(());
         }
         // In key order, so that two writers lock rows in the same order and cannot deadlock.
         let mut changed: Vec<&M::Key> = self.changed.iter().collect();
         changed.sort_unstable();
-        let mut columns: Vec<ColumnArray> = column_types::<M>().into_iter().map(ColumnArray::new).collect();
+        let mut documents = BytesMut::new();
+        let mut kept: Vec<(&M::Key, &Entry<M>, &M, Range<usize>)> = Vec::with_capacity(changed.len());
         let mut gone: Vec<M::Key> = Vec::new();
-        let mut kept = 0_usize;
         for key in changed {
             let Some(entry) = self.entries.get(key) else { continue };
             if let Some(row) = &entry.row {
-                let before = columns[DOC].bytes();
-                for (column, cell) in columns.iter_mut().zip(Self::cells(key, entry, row)) {
-                    column.push(&cell).map_err(Self::unwritable)?;
-                }
-                // Without its length prefix.
-                self.measure(entry, columns[DOC].bytes() - before - size_of::<i32>());
-                kept += 1;
+                let from = documents.len();
+                row.write(&mut documents)
+                    .map_err(|error| Self::unwritten(WriteError::Unwritable(error.into())))?;
+                self.measure(entry, documents.len() - from);
+                kept.push((key, entry, row, from..documents.len()));
             } else {
                 self.measure(entry, 0);
                 gone.push(key.clone());
             }
         }
-        if kept > 0 {
-            let statement = session.prepared(&upsert_sql::<M>(schema)).await.map_err(Self::failed)?;
-            let parameters: Vec<&(dyn ToSql + Sync)> =
-                columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
-            session.client().execute(&statement, &parameters).await.map_err(Self::failed)?;
+        let (mut new, mut known) = (Vec::new(), Vec::new());
+        for (key, entry, row, range) in kept {
+            let doc = Cell::Utf8(&documents[range]);
+            let rows = if entry.is_stored { &mut known } else { &mut new };
+            rows.push(Self::cells(key, entry, row, doc));
         }
+        let table = table::<M>();
+        if batch == Batch::Refold {
+            // One statement for all, since an update would miss the rows that are not there.
+            new.append(&mut known);
+        }
+        let insert = if batch == Batch::Refold { Write::Upsert } else { Write::Insert };
+        table.write(session, schema, insert, &new).await.map_err(Self::unwritten)?;
+        table.write(session, schema, Write::Update, &known).await.map_err(Self::unwritten)?;
         if !gone.is_empty() {
             let sql = format!("DELETE FROM {schema}.{} WHERE id = ANY($1)", M::NAME);
             let statement = session.prepared(&sql).await.map_err(Self::failed)?;
@@ -326,26 +343,14 @@ impl<M: Model> Rows for ModelRows<M> {
         let begin = format!("BEGIN; TRUNCATE {schema}.{}", M::NAME);
         session.client().batch_execute(&begin).await.map_err(Self::failed)?;
         let sql = format!("COPY {schema}.{} ({names}) FROM STDIN (FORMAT binary, FREEZE)", M::NAME);
-        let mut sink = pin!(session.client().copy_in(sql.as_str()).await.map_err(Self::failed)?);
-        let mut out = BytesMut::with_capacity(2 * COPY_BYTES);
-        out.put_slice(COPY_HEADER);
         // In the order of their last change, so that rows changed together are close on disk.
         let mut entries: Vec<(&M::Key, &Entry<M>)> = self.entries.iter().collect();
         entries.sort_unstable_by_key(|(key, entry)| (entry.sequence, *key));
-        for (key, entry) in entries {
-            let Some(row) = &entry.row else { continue };
-            let cells = Self::cells(key, entry, row);
-            out.put_i16(cells.len() as i16);
-            for cell in cells {
-                cell.write(&mut out).map_err(Self::unwritable)?;
-            }
-            if out.len() >= COPY_BYTES {
-                sink.send(out.split().freeze()).await.map_err(Self::failed)?;
-            }
-        }
-        out.put_i16(COPY_TRAILER);
-        sink.send(out.freeze()).await.map_err(Self::failed)?;
-        let copied = sink.finish().await.map_err(Self::failed)?;
+        let rows = entries.into_iter().filter_map(|(key, entry)| {
+            let row = entry.row.as_ref()?;
+            Some(Self::cells(key, entry, row, Cell::Json(row)))
+        });
+        let copied = copy(&session, &sql, rows).await.map_err(Self::unwritten)?;
         session.client().batch_execute("COMMIT").await.map_err(Self::failed)?;
         Ok(copied)
     }
@@ -354,6 +359,7 @@ impl<M: Model> Rows for ModelRows<M> {
         for key in self.changed.drain(..) {
             if let Some(entry) = self.entries.get_mut(&key) {
                 entry.changed = false;
+                entry.is_stored = entry.row.is_some();
             }
         }
         if self.entries.len() > CACHED_ROWS_MAX {
@@ -380,38 +386,25 @@ impl<M: Model> Rows for ModelRows<M> {
     }
 }
 
-fn column_types<M: Model>() -> Vec<CellType> {
-    let mut types = vec![M::Key::HOLDS, CellType::Text, CellType::BigInt, CellType::BigInt, CellType::Text];
-    types.extend(M::COLUMNS.iter().map(|column| column.holds));
-    types
+/// The model's table, its columns in the order of the cells.
+fn table<M: Model>() -> Table {
+    let column = |name, holds, changes| TableColumn { name, holds, changes };
+    let mut columns = vec![
+        column("id", M::Key::HOLDS, false),
+        column("workspace", CellType::Text, false),
+        column("position", CellType::BigInt, true),
+        column("version", CellType::BigInt, true),
+        column("doc", CellType::Text, true),
+    ];
+    columns.extend(M::COLUMNS.iter().map(|column| TableColumn {
+        name: column.name,
+        holds: column.holds,
+        changes: column.changes,
+    }));
+    Table { name: M::NAME, columns }
 }
 
 /// Columns of the model's table, in the order of its cells.
 pub(crate) fn column_names<M: Model>() -> Vec<&'static str> {
-    let mut names = vec!["id", "workspace", "position", "version", "doc"];
-    names.extend(M::COLUMNS.iter().map(|column| column.name));
-    names
-}
-
-fn upsert_sql<M: Model>(schema: &str) -> String {
-    let names = column_names::<M>();
-    let arrays: Vec<String> = column_types::<M>()
-        .iter()
-        .enumerate()
-        .map(|(index, holds)| format!("${}::{}[]", index + 1, holds.sql()))
-        .collect();
-    let changing = M::COLUMNS.iter().filter(|column| column.changes).map(|column| column.name);
-    let set: Vec<String> = ["position", "version", "doc"]
-        .into_iter()
-        .chain(changing)
-        .map(|name| format!("{name} = excluded.{name}"))
-        .collect();
-    format!(
-        "INSERT INTO {schema}.{table} AS t ({names}) SELECT * FROM UNNEST({arrays}) \
-         ON CONFLICT (id) DO UPDATE SET {set} WHERE t.position < excluded.position",
-        table = M::NAME,
-        names = names.join(", "),
-        arrays = arrays.join(", "),
-        set = set.join(", "),
-    )
+    table::<M>().column_names()
 }

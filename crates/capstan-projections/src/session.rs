@@ -35,6 +35,14 @@ impl Session {
         Ok(session)
     }
 
+    /// Makes statements find rows by their keys, whatever the statistics say: each names the rows of one batch, and a plan
+    /// made while a table was small would read all of it later.
+    pub(crate) async fn plan_by_key(&self) -> Result<(), tokio_postgres::Error> {
+        let sql = "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
+                   SET plan_cache_mode = force_generic_plan";
+        self.client.batch_execute(sql).await
+    }
+
     /// The connection.
     pub(crate) fn client(&self) -> &Client {
         &self.client

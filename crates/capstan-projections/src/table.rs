@@ -1,0 +1,180 @@
+//! One table of a read model, and the statements that write sets of rows to it.
+
+use std::pin::pin;
+
+use bytes::{BufMut, BytesMut};
+use futures_util::SinkExt;
+use tokio_postgres::Error;
+use tokio_postgres::types::ToSql;
+
+use crate::cell::{Cell, CellType, ColumnArray, Failure};
+use crate::session::Session;
+
+/// Number of new rows from which COPY is cheaper than INSERT: it needs two round trips, INSERT none of its own.
+const COPY_ROWS_MIN: usize = 24;
+/// Bytes sent to COPY at once. Each send wakes the connection's task, so single rows are too small.
+const COPY_BYTES: usize = 256 * 1024;
+/// Header of a COPY in the binary format: signature, no flags, no extension.
+const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// Trailer of a COPY in the binary format.
+const COPY_TRAILER: i16 = -1;
+
+/// A column of a table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TableColumn {
+    pub(crate) name: &'static str,
+    pub(crate) holds: CellType,
+    /// False for a column that is written once; updates leave it out.
+    pub(crate) changes: bool,
+}
+
+/// A table. Its first column is the key; a column `position` guards updates: a row is replaced by a newer one only.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    pub(crate) columns: Vec<TableColumn>,
+}
+
+/// The way rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// Rows the table does not have; one that it has fails with a unique violation.
+    Insert,
+    /// Rows the table has; one that it does not have is not written.
+    Update,
+    /// Rows the table may have.
+    Upsert,
+}
+
+/// The reason rows were not written.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// Postgres refused a statement.
+    Postgres(Error),
+    /// A value has no binary form.
+    Unwritable(Failure),
+}
+
+impl From<Error> for WriteError {
+    fn from(error: Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<Failure> for WriteError {
+    fn from(failure: Failure) -> Self {
+        Self::Unwritable(failure)
+    }
+}
+
+impl Table {
+    /// Names of the columns, in the order of the cells.
+    pub(crate) fn column_names(&self) -> Vec<&'static str> {
+        self.columns.iter().map(|column| column.name).collect()
+    }
+
+    /// Writes rows inside the session's open transaction.
+    pub(crate) async fn write(
+        &self,
+        session: &Session,
+        schema: &str,
+        how: Write,
+        rows: &[Vec<Cell<'_>>],
+    ) -> Result<(), WriteError> {
+        match how {
+            _ if rows.is_empty() => Ok(()),
+            Write::Insert if rows.len() >= COPY_ROWS_MIN => {
+                let sql = format!(
+                    "COPY {schema}.{} ({}) FROM STDIN (FORMAT binary)",
+                    self.name,
+                    self.column_names().join(", ")
+                );
+                copy(session, &sql, rows.iter()).await.map(|_| ())
+            }
+            Write::Insert => self.execute(session, &self.insert_sql(schema), rows).await,
+            Write::Update => self.execute(session, &self.update_sql(schema), rows).await,
+            Write::Upsert => self.execute(session, &self.upsert_sql(schema), rows).await,
+        }
+    }
+
+    async fn execute(&self, session: &Session, sql: &str, rows: &[Vec<Cell<'_>>]) -> Result<(), WriteError> {
+        let mut columns: Vec<ColumnArray> =
+            self.columns.iter().map(|column| ColumnArray::new(column.holds)).collect();
+        for row in rows {
+            for (column, cell) in columns.iter_mut().zip(row) {
+                column.push(cell)?;
+            }
+        }
+        let statement = session.prepared(sql).await?;
+        let parameters: Vec<&(dyn ToSql + Sync)> =
+            columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
+        session.client().execute(&statement, &parameters).await?;
+        Ok(())
+    }
+
+    fn insert_sql(&self, schema: &str) -> String {
+        format!(
+            "INSERT INTO {schema}.{table} AS t ({names}) SELECT * FROM UNNEST({arrays})",
+            table = self.name,
+            names = self.column_names().join(", "),
+            arrays = self.arrays(),
+        )
+    }
+
+    fn upsert_sql(&self, schema: &str) -> String {
+        let key = self.columns[0].name;
+        format!(
+            "{} ON CONFLICT ({key}) DO UPDATE SET {} WHERE t.position < excluded.position",
+            self.insert_sql(schema),
+            self.assignments("excluded")
+        )
+    }
+
+    fn update_sql(&self, schema: &str) -> String {
+        let key = self.columns[0].name;
+        format!(
+            "UPDATE {schema}.{table} AS t SET {set} FROM UNNEST({arrays}) AS u ({names}) \
+             WHERE t.{key} = u.{key} AND t.position < u.position",
+            table = self.name,
+            set = self.assignments("u"),
+            arrays = self.arrays(),
+            names = self.column_names().join(", "),
+        )
+    }
+
+    fn arrays(&self) -> String {
+        let arrays = self.columns.iter().enumerate();
+        let arrays = arrays.map(|(index, column)| format!("${}::{}[]", index + 1, column.holds.sql()));
+        arrays.collect::<Vec<_>>().join(", ")
+    }
+
+    fn assignments(&self, from: &str) -> String {
+        let changing = self.columns.iter().filter(|column| column.changes);
+        changing.map(|column| format!("{0} = {from}.{0}", column.name)).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Sends rows to a COPY in the binary format. Returns their number.
+pub(crate) async fn copy<'a, R: AsRef<[Cell<'a>]>>(
+    session: &Session,
+    sql: &str,
+    rows: impl Iterator<Item = R>,
+) -> Result<u64, WriteError> {
+    let statement = session.prepared(sql).await?;
+    let mut sink = pin!(session.client().copy_in(&statement).await?);
+    let mut out = BytesMut::with_capacity(2 * COPY_BYTES);
+    out.put_slice(COPY_HEADER);
+    for row in rows {
+        let cells = row.as_ref();
+        out.put_i16(cells.len() as i16);
+        for cell in cells {
+            cell.write(&mut out)?;
+        }
+        if out.len() >= COPY_BYTES {
+            sink.send(out.split().freeze()).await?;
+        }
+    }
+    out.put_i16(COPY_TRAILER);
+    sink.send(out.freeze()).await?;
+    Ok(sink.finish().await?)
+}
