@@ -9,6 +9,7 @@ mod commands;
 mod history;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use capstan_decider::{Decider, fold};
 use capstan_domain::Requested;
@@ -385,6 +386,22 @@ proptest! {
         prop_assert_eq!(&fold::<TaskDecider>(read, late), &full);
         let value = serde_json::to_value(&full).expect("a state is a value");
         prop_assert_eq!(&serde_json::from_value::<State>(value).expect("a value reads back"), &full);
+    }
+
+    #[test]
+    fn the_acceptance_as_stored_and_the_progress_give_the_same_task(birth in births(), moves in moves()) {
+        let mut stored = None;
+        for step in play(&birth, &moves) {
+            if let [Event::TaskAccepted(accepted), ..] = &step.events[..] {
+                stored = Some(Arc::clone(accepted));
+            }
+            let task = task_of(&step.after);
+            let progress = task.progress_json().expect("a progress is JSON");
+            for accepted in [stored.as_ref().expect("accepted"), &task.accepted] {
+                let read = Task::of_parts(Arc::clone(accepted), &progress).expect("a progress reads back");
+                prop_assert_eq!(&read, task, "of {}", progress);
+            }
+        }
     }
 
     #[test]

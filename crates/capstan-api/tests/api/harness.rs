@@ -308,7 +308,7 @@ impl Api {
     pub(crate) async fn prompt(&self, task: &str) -> String {
         let stream = StreamId::new(Workspace::new("dev").expect("a name"), "task", task).expect("a stream");
         let loaded = self.tasks.refresh(&stream).await.expect("the task loads");
-        loaded.state.as_deref().and_then(Task::current_run).expect("a run").prompt.clone()
+        loaded.state.as_deref().map(Task::current_prompt).expect("a task").to_owned()
     }
 
     /// Gives the task a command as the engine would; the task after it.

@@ -249,7 +249,7 @@ mod tests {
             );
             assert_eq!(task.accepted.timeout_ms, DEFAULT_TIMEOUT_MS);
             let first = task.current_run().unwrap();
-            assert_eq!((first.run_id, first.prompt.as_str()), (run(1), "do it"));
+            assert_eq!((first.run_id, task.prompt(first)), (run(1), "do it"));
         });
     }
 

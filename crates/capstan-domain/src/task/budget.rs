@@ -148,7 +148,7 @@ mod tests {
             assert_eq!(kinds(events), ["answered", "run requested"]);
             let task = state.as_ref().unwrap();
             let last = task.current_run().unwrap();
-            assert_eq!((last.cause, last.prompt.as_str()), (RunCause::Budget, "and this"));
+            assert_eq!((last.cause, task.current_prompt()), (RunCause::Budget, "and this"));
             assert_eq!(last.resumed_from, Some(run(1)));
         });
         stopped().when(lift(2)).then_nothing();
@@ -160,7 +160,7 @@ mod tests {
         let stopped = crate::task::fixture::leased().and(stop_for_agent(10.0));
         stopped.when(lift(1)).then_with(|_, state| {
             let task = state.as_ref().unwrap();
-            assert_eq!(task.current_run().unwrap().prompt, "do it");
+            assert_eq!(task.current_prompt(), "do it");
         });
     }
 

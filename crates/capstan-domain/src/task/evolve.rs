@@ -1,6 +1,6 @@
 //! The table of events: the parts of the task each event changes. Total: an odd history gives an odd task, never a panic.
 
-use crate::task::event::{Event, InputSource, TaskAccepted, TaskPayloadSet};
+use crate::task::event::{Event, InputSource};
 use crate::task::state::{Blocker, Live, Sleep, State, Task};
 use crate::task::transitions::TaskState;
 
@@ -19,7 +19,7 @@ fn apply(task: &mut Task, event: &Event) {
             task.enter_queue(e.queued_at, None);
             task.run_requested(e.cause);
             task.inbox.consumed(&e.input_ids);
-            task.runs.requested(e);
+            task.progress.runs.requested(e, &task.accepted.message);
         }
         Event::AttemptLeased(e) => {
             task.enter(TaskState::Running);
@@ -59,17 +59,11 @@ fn apply(task: &mut Task, event: &Event) {
         Event::TaskArchived(e) => task.archived_at = Some(e.at),
         Event::TaskUnarchived(_) => task.archived_at = None,
         Event::TaskReprioritised(e) => task.priority = e.priority,
-        Event::TaskBudgetSet(e) => task.accepted_mut().budget_usd = e.budget_usd,
-        Event::TaskLabelled(e) => {
-            task.accepted_mut().label.clone_from(&e.label);
-            task.accepted_mut().labels.clone_from(&e.labels);
-        }
-        Event::TaskDeadlineSet(e) => task.accepted_mut().deadline = e.deadline,
-        Event::TaskRoutingSet(e) => task.accepted_mut().routing.clone_from(&e.routing),
-        Event::TaskPayloadSet(e) => {
-            change_payload(task.accepted_mut(), e);
-            task.runs.command_changed(&task.accepted.message);
-        }
+        Event::TaskBudgetSet(e) => task.change_accepted(|changes| changes.budget = Some(e.clone())),
+        Event::TaskLabelled(e) => task.change_accepted(|changes| changes.labels = Some(e.clone())),
+        Event::TaskDeadlineSet(e) => task.change_accepted(|changes| changes.deadline = Some(e.clone())),
+        Event::TaskRoutingSet(e) => task.change_accepted(|changes| changes.routing = Some(e.clone())),
+        Event::TaskPayloadSet(e) => task.change_payload(e),
         Event::BlockerOpened(e) => {
             task.enter(TaskState::Waiting);
             task.blocker_revision = e.revision;
@@ -86,7 +80,9 @@ fn apply(task: &mut Task, event: &Event) {
         Event::InputAccepted(e) => {
             match e.source {
                 InputSource::Caller => task.wake_count = 0,
-                InputSource::Subtasks => task.children.join_reported(task.accepted.task_id, e.input_id),
+                InputSource::Subtasks => {
+                    task.progress.children.join_reported(task.accepted.task_id, e.input_id);
+                }
                 InputSource::Watch | InputSource::ToolCall | InputSource::Deadline => {}
             }
             task.inbox.accepted(e);
@@ -115,18 +111,4 @@ fn apply(task: &mut Task, event: &Event) {
         // recorded beside the blocker that waits for more.
         Event::TaskAccepted(_) | Event::OutputRowsAppended(_) | Event::BudgetExceeded(_) => {}
     }
-}
-
-fn change_payload(accepted: &mut TaskAccepted, change: &TaskPayloadSet) {
-    if let Some(message) = &change.message {
-        accepted.message.clone_from(message);
-    }
-    if let Some(prompt) = &change.extra_system_prompt {
-        accepted.extra_system_prompt = Some(prompt.clone()).filter(|text| !text.is_empty());
-    }
-    if let Some(attachments) = &change.attachments {
-        accepted.attachments.clone_from(attachments);
-    }
-    accepted.timeout_ms = change.timeout_ms.unwrap_or(accepted.timeout_ms);
-    accepted.deliver = change.deliver.or(accepted.deliver);
 }

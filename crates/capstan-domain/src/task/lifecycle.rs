@@ -94,7 +94,7 @@ pub(super) fn retry(
 fn last_prompt(task: &Task) -> &str {
     match &task.runs[..] {
         [] | [_] => &task.accepted.message,
-        [.., last] => &last.prompt,
+        [.., last] => task.prompt(last),
     }
 }
 

@@ -1,18 +1,15 @@
 //! A task, as far as decisions need it: its parts, and questions about the whole.
 
-use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::finite::AMOUNT_MAX;
-use crate::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId};
+use crate::id::{AttemptId, InputId, OutputId, RunId, TaskId};
 use crate::span::later;
-use crate::task::event::{
-    BlockerKind, BudgetScope, BudgetWarned, OutputStatus, Priority, RunCause, Subtask, TaskAccepted,
-};
+use crate::task::event::{BlockerKind, BudgetScope, OutputStatus, Subtask, TaskAccepted, TaskPayloadSet};
 use crate::task::rejection::Rejection;
 use crate::task::spending::Spending;
 use crate::task::transitions::TaskState;
@@ -31,19 +28,24 @@ macro_rules! reads_as {
 }
 
 mod blocker;
+mod changes;
 mod children;
 mod inbox;
 pub(super) mod outputs;
 mod parent_report;
+mod progress;
 mod run;
+mod stored;
 mod tool_calls;
 mod watches;
 
 pub use blocker::Blocker;
+pub use changes::Changes;
 pub use children::{Child, Children};
 pub use inbox::{Inbox, Input, InputState};
 pub use outputs::{EmailDraft, Output, Outputs};
 pub use parent_report::ParentReport;
+pub use progress::{Progress, Sleep};
 pub use run::{Live, Run, Runs};
 pub use tool_calls::{ToolCall, ToolCallState, ToolCalls};
 pub use watches::Watches;
@@ -51,62 +53,27 @@ pub use watches::Watches;
 /// The stream of a task: empty, or a task.
 pub type State = Option<Box<Task>>;
 
-/// A task, as far as decisions need it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// A task, as far as decisions need it: the command it was accepted with, and its progress since.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Task {
     /// The command as accepted, with later changes. It is by far the largest part, so states of a task share it.
     pub accepted: Arc<TaskAccepted>,
-    /// The task's state.
-    pub state: TaskState,
-    /// Its current urgency.
-    pub priority: Priority,
-    /// The instant it was archived, while it is.
-    pub archived_at: Option<DateTime<Utc>>,
-    /// The instant it was queued, while it is.
-    pub queued_at: Option<DateTime<Utc>>,
-    /// The earliest instant of its next lease.
-    pub available_at: Option<DateTime<Utc>>,
-    /// Its sleep, while it sleeps.
-    pub sleep: Option<Sleep>,
-    /// Times a timer woke it since the last input of a caller.
-    pub wake_count: u32,
-    /// Its runs.
-    pub runs: Runs,
-    /// The last lease epoch.
-    pub epoch: u64,
-    /// The attempt that holds the lease.
-    pub live: Option<Live>,
-    /// Its inputs.
-    pub inbox: Inbox,
-    /// The question it waits on.
-    pub blocker: Option<Blocker>,
-    /// Blockers opened so far.
-    pub blocker_revision: u32,
-    /// The question answered last, and the input that answered it.
-    pub answered: Option<(Blocker, InputId)>,
-    /// Its outputs.
-    pub outputs: Outputs,
-    /// Its deferred tool calls.
-    pub tool_calls: ToolCalls,
-    /// Its subtasks.
-    pub children: Children,
-    /// Its watches.
-    pub watches: Watches,
-    /// Cost of its own runs, in US dollars.
-    pub cost_usd: f64,
-    /// The last warning about each budget.
-    pub warned: BTreeMap<BudgetScope, BudgetWarned>,
-    /// Its report to its parent.
-    pub report: ParentReport,
+    /// Everything that changes. A task reads like its progress.
+    pub progress: Progress,
 }
 
-/// A sleep.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Sleep {
-    /// The instant its timer fires.
-    pub wake_at: DateTime<Utc>,
-    /// The prompt for the agent then.
-    pub follow_up_prompt: Option<String>,
+impl Deref for Task {
+    type Target = Progress;
+
+    fn deref(&self) -> &Self::Target {
+        &self.progress
+    }
+}
+
+impl DerefMut for Task {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.progress
+    }
 }
 
 /// The part of the system that will continue an unfinished task.
@@ -126,56 +93,7 @@ pub enum Owner {
 
 impl Task {
     pub(super) fn new(accepted: &Arc<TaskAccepted>) -> Self {
-        Self {
-            accepted: Arc::clone(accepted),
-            // Replaced by the event that follows in the same commit: RunRequested or TaskSlept.
-            state: TaskState::Queued,
-            priority: accepted.priority,
-            archived_at: None,
-            queued_at: None,
-            available_at: None,
-            sleep: None,
-            wake_count: 0,
-            runs: Runs::default(),
-            epoch: 0,
-            live: None,
-            inbox: Inbox::default(),
-            blocker: None,
-            blocker_revision: 0,
-            answered: None,
-            outputs: Outputs::default(),
-            tool_calls: ToolCalls::default(),
-            children: Children::default(),
-            watches: Watches::default(),
-            cost_usd: 0.0,
-            warned: BTreeMap::new(),
-            report: ParentReport::default(),
-        }
-    }
-
-    /// Enters a state in which the task neither waits in the queue nor sleeps.
-    pub(super) fn enter(&mut self, state: TaskState) {
-        self.state = state;
-        self.queued_at = None;
-        self.available_at = None;
-        self.sleep = None;
-    }
-
-    /// Enters the queue.
-    pub(super) fn enter_queue(&mut self, queued_at: DateTime<Utc>, available_at: Option<DateTime<Utc>>) {
-        self.enter(TaskState::Queued);
-        self.queued_at = Some(queued_at);
-        self.available_at = available_at;
-    }
-
-    /// A requested run begins a new report, and after a retry the wakes are counted from zero.
-    pub(super) fn run_requested(&mut self, cause: RunCause) {
-        self.report = ParentReport::default();
-        if cause == RunCause::Wake {
-            self.wake_count = self.wake_count.saturating_add(1);
-        } else if cause == RunCause::Retry {
-            self.wake_count = 0;
-        }
+        Self { accepted: Arc::clone(accepted), progress: Progress::new(accepted.priority) }
     }
 
     /// Unless more follows in the same decision, a tool call in execution is all that is left to wait for.
@@ -188,23 +106,18 @@ impl Task {
         }
     }
 
-    /// The command, to be changed.
-    pub(super) fn accepted_mut(&mut self) -> &mut TaskAccepted {
-        Arc::make_mut(&mut self.accepted)
+    /// Changes the command. What a run still has to deliver of the old one is kept.
+    pub(super) fn change_accepted(&mut self, change: impl FnOnce(&mut Changes)) {
+        change(&mut self.progress.changes);
+        self.progress.changes.apply(Arc::make_mut(&mut self.accepted));
     }
 
-    /// Changes the live attempt, if it is this one.
-    pub(super) fn with_live(&mut self, attempt_id: &AttemptId, change: impl FnOnce(&mut Live)) {
-        if let Some(live) = self.live.as_mut().filter(|live| live.attempt_id == *attempt_id) {
-            change(live);
+    /// Changes what the agent is told; a run that delivers the old message keeps it.
+    pub(super) fn change_payload(&mut self, e: &TaskPayloadSet) {
+        if e.message.as_ref().is_some_and(|message| *message != self.accepted.message) {
+            self.progress.runs.message_changed(&self.accepted.message);
         }
-    }
-
-    /// Changes the open question, if it is this one.
-    pub(super) fn with_blocker(&mut self, blocker_id: BlockerId, change: impl FnOnce(&mut Blocker)) {
-        if let Some(blocker) = self.blocker.as_mut().filter(|open| open.opened.blocker_id == blocker_id) {
-            change(blocker);
-        }
+        self.change_accepted(|changes| changes.set_payload(e));
     }
 
     /// Enters a final state. `error` is kept for the parent.
@@ -284,8 +197,18 @@ impl Task {
     pub fn undelivered_prompt(&self) -> Option<&str> {
         match self.current_run() {
             None => Some(&self.accepted.message),
-            Some(run) => Some(run.prompt.as_str()).filter(|_| !run.delivered),
+            Some(run) => Some(self.prompt(run)).filter(|_| !run.delivered),
         }
+    }
+
+    /// The prompt of the newest run; the message when there was no run yet.
+    pub fn current_prompt(&self) -> &str {
+        self.current_run().map_or(&self.accepted.message, |run| self.prompt(run))
+    }
+
+    /// The prompt of a run; of an earlier one than the last, the message.
+    pub fn prompt<'a>(&'a self, run: &'a Run) -> &'a str {
+        run.prompt.as_deref().unwrap_or(&self.accepted.message)
     }
 
     /// The instant at which the live attempt times out, if there is a limit. An attempt that never begins counts from its

@@ -82,7 +82,9 @@ proptest! {
                 }
                 Move::Prioritise(level) => {
                     let priority = [Priority::Low, Priority::Normal, Priority::High, Priority::Urgent][level as usize];
-                    Some(Task { priority, ..before })
+                    let mut after = before;
+                    after.priority = priority;
+                    Some(after)
                 }
                 Move::Lease if before.live.is_none() && before.state == TaskState::Queued => Some(leased(before)),
                 Move::Stop if before.live.is_none() => Some(stopping(before)),

@@ -24,11 +24,7 @@ pub(crate) fn queued(number: usize, workspace: &str, session: &str, class: &str,
             "agent_name": "Demo", "agent_config": {"version": 1, "hash": "0011223344556677"}, "message": "do it", "session_id": session,
             "instance_key": class, "policy": {}, "timeout_ms": 0, "priority": "normal", "accepted_at": at(0),
         },
-        "state": "done", "priority": "normal", "archived_at": null, "queued_at": null, "available_at": null,
-        "sleep": null, "wake_count": 0, "runs": [], "epoch": 0, "live": null, "inbox": [], "blocker": null,
-        "blocker_revision": 0, "answered": null, "outputs": {}, "tool_calls": {},
-        "children": { "by_id": {}, "joins": [] }, "watches": { "armed": {}, "fired": [], "batches": [] },
-        "cost_usd": 0.0, "warned": {}, "report": { "result": null, "error": null, "is_sent": false },
+        "progress": { "state": "done" },
     }))
     .expect("a task");
     enqueued(task, at(seconds), None)
@@ -43,7 +39,7 @@ pub(crate) fn enqueued(mut task: Task, since: DateTime<Utc>, available_at: Optio
         cause: RunCause::Accepted,
         status: RunStatus::Accepted,
         delivered: false,
-        prompt: String::new(),
+        prompt: None,
         resumed_from: None,
         attempts: 0,
         failed: 0,

@@ -37,7 +37,7 @@ pub(super) fn leased_attempt(order: &Order, task: &Task) -> Option<Box<RawValue>
         agent_config: Map::new(),
         provider: accepted.provider.clone(),
         model: accepted.model.clone(),
-        prompt: run.prompt.clone(),
+        prompt: task.prompt(run).to_owned(),
         cause: run.cause,
         session_id: accepted.session_id.clone(),
         session_key: accepted.session_key.clone(),

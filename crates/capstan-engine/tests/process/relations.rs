@@ -56,7 +56,7 @@ fn a_parent_that_joins_waits_for_all_its_children_and_gets_their_results() {
     assert_eq!(states(&bench, &children), [TaskState::Done, TaskState::Done]);
     let task = bench.world.task(&parent);
     assert_eq!((task.state, task.runs.len()), (TaskState::Queued, 2));
-    assert!(task.runs[1].prompt.starts_with("2 of 2 subtasks are over."), "{}", task.runs[1].prompt);
+    assert!(task.current_prompt().starts_with("2 of 2 subtasks are over."), "{}", task.current_prompt());
     work_off(&mut bench);
     assert_eq!(bench.world.state(&parent), TaskState::Done);
     assert_eq!(bench.process.tracked(), 0, "nothing is left to do");

@@ -303,6 +303,6 @@ fn a_lost_claim_of_a_worker_is_offered_again_under_the_same_key_and_then_given_u
         assert_eq!(claimed(&mut bench, other), None, "the claim is honoured until it passes");
         bench.pass_ms(1);
     }
-    let prompt = &bench.world.task(&key).current_run().unwrap().prompt;
+    let prompt = bench.world.task(&key).current_prompt();
     assert!(prompt.contains("nobody knows"), "{prompt}");
 }

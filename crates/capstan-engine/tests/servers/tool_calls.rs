@@ -57,7 +57,7 @@ async fn carried_out(office: &Office, key: &StreamKey) -> String {
     eventually("the result is told", Duration::from_mins(1), async || {
         let task = office.task(key).await;
         let said = task.inbox.iter().map(|input| input.message.clone());
-        let prompts = task.runs.iter().map(|run| run.prompt.clone());
+        let prompts = [task.current_prompt().to_owned()];
         said.chain(prompts).find(|text| text.starts_with("Your call of crm"))
     })
     .await

@@ -87,7 +87,7 @@ fn a_cancelled_attempt_cannot_ask() {
 fn a_request_is_about_the_outputs_it_names_or_those_that_wait() {
     let asked = |spec: OpenBlocker| {
         let history = started().and(approvable(1, "g")).and(approvable(2, "g")).and(approvable(3, "h"));
-        task_of(&history.and(open(1, spec))).blocker.unwrap().opened
+        task_of(&history.and(open(1, spec))).progress.blocker.unwrap().opened
     };
     let ids = |opened: &BlockerOpened| opened.items.iter().map(|item| item.output_id).collect::<Vec<_>>();
     let named = |number| AskedItem { output_id: output_id(number), item_key: Some("k".into()) };
@@ -108,7 +108,7 @@ fn a_request_is_about_the_outputs_it_names_or_those_that_wait() {
 
 #[test]
 fn details_default_to_the_summary_and_a_request_may_hold_both_in_one() {
-    let opened = |spec| task_of(&started().and(open(1, spec))).blocker.unwrap().opened;
+    let opened = |spec| task_of(&started().and(open(1, spec))).progress.blocker.unwrap().opened;
     assert_eq!(opened(question("which one?")).details.as_deref(), Some("which one?"));
     let packed = opened(request("{\"summary\": \"Send it?\", \"details\": \"To all.\"}"));
     assert_eq!((packed.summary.as_str(), packed.details.as_deref()), ("Send it?", Some("To all.")));
@@ -207,7 +207,7 @@ fn an_updated_question_keeps_its_deadline() {
         DeadlineDefault::Fail,
         question("which colour?"),
     ));
-    let opened = task_of(&again).blocker.unwrap().opened;
+    let opened = task_of(&again).progress.blocker.unwrap().opened;
     assert_eq!((opened.revision, opened.deadline.unwrap().at), (1, at(60)));
 }
 
@@ -308,7 +308,7 @@ fn every_vote_on_a_question_with_a_schema_brings_answers() {
     asked().when(by("bob", bare)).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
     let whole = |number| checked(with_answers(decide(number, "approve", "")));
     let voted = asked().and(by("bob", whole(1)));
-    assert_eq!(task_of(&voted).blocker.unwrap().votes, ["bob"]);
+    assert_eq!(task_of(&voted).progress.blocker.unwrap().votes, ["bob"]);
     voted.when(by("eve", whole(2))).then_with(|_, state| assert_eq!(state.as_ref().unwrap().blocker, None));
 }
 

@@ -32,7 +32,7 @@ fn an_input_to_a_queued_task_waits_for_the_turn_and_then_gets_a_run_of_its_own()
     answered.and(lease(1, 10)).and(start(1, 11)).when(finish_ok(1)).then_with(|events, state| {
         assert_eq!(kinds(events), ["attempt ended", "run ended", "run requested"]);
         let task = state.as_ref().unwrap();
-        assert_eq!((task.state, task.current_run().unwrap().prompt.as_str()), (TaskState::Queued, "more"));
+        assert_eq!((task.state, task.current_prompt()), (TaskState::Queued, "more"));
         assert_eq!(task.input(input_id(1)).unwrap().state, InputState::Consumed);
     });
 }
@@ -52,7 +52,8 @@ fn an_answer_after_the_asking_attempt_ended_resumes_the_session_in_a_new_run() {
     waiting().and(finish_ok(1)).when(say(1, "the red one")).then_with(|events, state| {
         assert_eq!(kinds(events), ["said", "answered", "run requested"]);
         assert_eq!(outcome(events), InputOutcome::Resumed);
-        let last = state.as_ref().unwrap().current_run().unwrap().clone();
+        let task = state.as_ref().unwrap();
+        let last = task.current_run().unwrap();
         assert_eq!((last.run_id, last.resumed_from), (run(2), Some(run(1))));
     });
 }
@@ -72,7 +73,7 @@ fn an_input_reopens_a_task_that_is_over() {
             );
             let task = state.as_ref().unwrap();
             let next = task.current_run().unwrap();
-            assert_eq!((task.state, next.prompt.as_str()), (TaskState::Queued, "again"));
+            assert_eq!((task.state, task.current_prompt()), (TaskState::Queued, "again"));
             assert_eq!(next.resumed_from, Some(run(1)));
         });
     }
@@ -81,13 +82,19 @@ fn an_input_reopens_a_task_that_is_over() {
 #[test]
 fn reopening_delivers_again_what_reached_no_agent() {
     queued().and(cancel()).when(say(1, "do it after all")).then_with(|_, state| {
-        let last = state.as_ref().unwrap().current_run().unwrap().clone();
-        assert_eq!((last.prompt.as_str(), last.resumed_from), ("do it\n\ndo it after all", None));
+        let task = state.as_ref().unwrap();
+        assert_eq!(
+            (task.current_prompt(), task.current_run().unwrap().resumed_from),
+            ("do it\n\ndo it after all", None)
+        );
     });
     // The same for an input whose run was cancelled in the queue.
     done().and(say(1, "one")).and(cancel()).when(say(2, "two")).then_with(|_, state| {
-        let last = state.as_ref().unwrap().current_run().unwrap().clone();
-        assert_eq!((last.prompt.as_str(), last.resumed_from), ("one\n\ntwo", Some(run(1))));
+        let task = state.as_ref().unwrap();
+        assert_eq!(
+            (task.current_prompt(), task.current_run().unwrap().resumed_from),
+            ("one\n\ntwo", Some(run(1)))
+        );
     });
 }
 
@@ -194,7 +201,7 @@ fn a_failed_run_leaves_its_unread_inputs_visibly_pending_for_the_next() {
     let task = task_of(&failed);
     assert_eq!((task.state, task.pending_inputs().count()), (TaskState::Error, 1));
     failed.when(say(2, "two")).then_with(|_, state| {
-        assert_eq!(state.as_ref().unwrap().current_run().unwrap().prompt, "one\n\ntwo");
+        assert_eq!(state.as_ref().unwrap().current_prompt(), "one\n\ntwo");
     });
 }
 
@@ -273,7 +280,7 @@ fn a_steering_input_that_cannot_be_injected_becomes_a_recorded_followup() {
     }
     steered().and(defer(1, 1)).when(defer(1, 1)).then_nothing();
     steered().and(defer(1, 1)).when(finish_ok(1)).then_with(|_, state| {
-        assert_eq!(state.as_ref().unwrap().current_run().unwrap().prompt, "left!");
+        assert_eq!(state.as_ref().unwrap().current_prompt(), "left!");
     });
     steered().and(claim(1)).and(ack(1, 1)).when(defer(1, 1)).then_rejected(Rejection::invalid(
         "/input_id",
@@ -291,7 +298,7 @@ fn an_interrupt_stops_the_live_attempt_and_resumes_the_session_with_its_message(
             let task = state.as_ref().unwrap();
             let last = task.current_run().unwrap();
             assert_eq!((last.cause, last.resumed_from), (RunCause::Interrupt, Some(run(1))));
-            assert_eq!(last.prompt, "later\n\nstop that");
+            assert_eq!(task.current_prompt(), "later\n\nstop that");
             assert_eq!(task.state, TaskState::Queued);
             assert!(task.live.as_ref().unwrap().cancel_grace_until.is_some(), "the session stays taken");
         },
@@ -308,7 +315,7 @@ fn an_interrupt_stops_the_live_attempt_and_resumes_the_session_with_its_message(
 fn an_interrupt_takes_the_place_of_a_queued_run_and_of_a_question() {
     queued().when(say_as(1, "rather this", "interrupt")).then_with(|events, state| {
         assert_eq!(kinds(events), ["said", "run ended", "run requested"]);
-        assert_eq!(state.as_ref().unwrap().current_run().unwrap().prompt, "do it\n\nrather this");
+        assert_eq!(state.as_ref().unwrap().current_prompt(), "do it\n\nrather this");
     });
     waiting().when(say_as(1, "never mind", "interrupt")).then_with(|events, state| {
         let expected = ["said", "stop requested", "run ended", "answered", "run requested"];
@@ -332,7 +339,7 @@ fn a_queued_input_never_shares_a_run() {
         history.and(finish_ok(epoch))
     };
     let prompt = |history: &capstan_decider::spec::Given<crate::task::TaskDecider>| {
-        task_of(history).current_run().unwrap().prompt.clone()
+        task_of(history).current_prompt().to_owned()
     };
     let first = finish(said(), 1);
     assert_eq!(prompt(&first), "one");
@@ -357,7 +364,7 @@ fn a_queued_input_never_shares_a_run() {
 fn a_queued_input_is_not_delivered_beside_an_undelivered_command() {
     queued().and(cancel()).when(say_as(1, "alone", "queue")).then_with(|_, state| {
         let task = state.as_ref().unwrap();
-        assert_eq!(task.current_run().unwrap().prompt, "do it");
+        assert_eq!(task.current_prompt(), "do it");
         assert_eq!(task.pending_inputs().count(), 1);
     });
 }

@@ -181,7 +181,7 @@ fn an_update_records_exactly_what_changes() {
         assert_eq!((task.priority, task.accepted.budget_usd), (Priority::High, Some(2.5)));
         assert_eq!(task.accepted.label.as_deref(), Some("Ann"));
         // No worker has begun yet, so it will receive the new text.
-        assert_eq!(task.current_run().unwrap().prompt, "do that");
+        assert_eq!(task.current_prompt(), "do that");
     });
     queued().and(update(all.clone())).when(update(all)).then([]);
     queued().when(update(nothing())).then([]);
@@ -256,7 +256,7 @@ fn the_placeholder_of_a_hidden_value_is_not_stored() {
 fn a_later_update_does_not_change_the_prompt_of_a_started_run() {
     let payload_json = Some(TaskPayload { message: Some("do that".into()), ..TaskPayload::default() });
     let given = failed().and(update(UpdateTask { payload_json, ..nothing() }));
-    assert_eq!(task_of(&given).runs[0].prompt, "do it");
+    assert_eq!(task_of(&given).current_prompt(), "do it");
     given.when(retry("")).then_with(|events, _| assert_eq!(prompt(events).0, "do that"));
 }
 

@@ -90,7 +90,7 @@ fn ok_with_a_wake_sleeps_five_minutes_by_default() {
         (WakePlan { at: Some(at(77)), ..WakePlan::default() }, at(77)),
     ] {
         let sleeping = started().and(finishing(FinishAttempt { wake: Some(wake), ..ok() }));
-        assert_eq!(task_of(&sleeping).sleep.unwrap().wake_at, expected);
+        assert_eq!(task_of(&sleeping).progress.sleep.unwrap().wake_at, expected);
     }
 }
 
@@ -122,7 +122,7 @@ fn ok_with_inputs_left_goes_back_to_the_queue_whatever_the_plan() {
                 assert_eq!(kinds(events), ["returned", "attempt ended", "run ended", "run requested"]);
                 let task = state.as_ref().unwrap();
                 let last = task.current_run().unwrap();
-                assert_eq!((last.prompt.as_str(), last.resumed_from), ("one\n\ntwo", Some(run(1))));
+                assert_eq!((task.current_prompt(), last.resumed_from), ("one\n\ntwo", Some(run(1))));
                 assert!(task.inbox.iter().all(|input| input.state == InputState::Consumed));
             },
         );
@@ -132,8 +132,8 @@ fn ok_with_inputs_left_goes_back_to_the_queue_whatever_the_plan() {
 #[test]
 fn an_attempt_that_succeeds_without_having_started_has_delivered_its_prompt() {
     leased().and(say(1, "one")).when(finish_ok(1)).then_with(|_, state| {
-        let last = state.as_ref().unwrap().current_run().unwrap().clone();
-        assert_eq!((last.prompt.as_str(), last.resumed_from), ("one", Some(run(1))));
+        let task = state.as_ref().unwrap();
+        assert_eq!((task.current_prompt(), task.current_run().unwrap().resumed_from), ("one", Some(run(1))));
     });
 }
 
@@ -436,7 +436,7 @@ fn an_input_the_lost_attempt_never_acknowledged_answers_its_question() {
                 ["returned", "attempt ended", "run ended", "answered", "run requested"]
             );
             let task = state.as_ref().unwrap();
-            assert_eq!((task.state, task.current_run().unwrap().prompt.as_str()), (TaskState::Queued, "one"));
+            assert_eq!((task.state, task.current_prompt()), (TaskState::Queued, "one"));
         },
     );
 }

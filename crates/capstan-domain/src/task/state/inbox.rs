@@ -15,7 +15,7 @@ pub enum InputState {
     /// Waits for a run.
     Pending,
     /// Claimed by an attempt, not yet acknowledged.
-    Claimed(AttemptId),
+    Claimed(#[serde(with = "crate::implied::attempt")] AttemptId),
     /// The agent has it.
     Consumed,
 }

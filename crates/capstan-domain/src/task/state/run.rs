@@ -14,22 +14,30 @@ use crate::task::event::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The run's id.
+    #[serde(with = "crate::implied::run")]
     pub run_id: RunId,
     /// The reason it was requested.
     pub cause: RunCause,
     /// Its status.
     pub status: RunStatus,
     /// True once a worker began it, asked on its behalf or ended it successfully: the agent has its prompt.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub delivered: bool,
-    /// The agent's prompt; dropped when the next run is requested.
-    pub prompt: String,
+    /// The agent's prompt, unless it is the task's message; dropped when the next run is requested
+    /// ([`Task::prompt`](super::Task::prompt)).
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    pub prompt: Option<String>,
     /// The run whose session it resumes.
+    #[serde(default, with = "crate::implied::optional_run", skip_serializing_if = "Option::is_none")]
     pub resumed_from: Option<RunId>,
     /// Attempts so far.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub attempts: u32,
     /// Attempts that failed because of the agent.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub failed: u32,
     /// Attempts that were lost, returned or rate limited.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub lost: u32,
 }
 
@@ -41,17 +49,17 @@ pub struct Runs(pub Vec<Run>);
 reads_as!(Runs, [Run]);
 
 impl Runs {
-    pub(in crate::task) fn requested(&mut self, e: &RunRequested) {
+    pub(in crate::task) fn requested(&mut self, e: &RunRequested, message: &str) {
         // Kept until now so that a prompt that reached no agent can be delivered again.
         if let Some(last) = self.0.last_mut() {
-            last.prompt = String::new();
+            last.prompt = None;
         }
         self.0.push(Run {
             run_id: e.run_id,
             cause: e.cause,
             status: RunStatus::Accepted,
             delivered: false,
-            prompt: e.prompt.clone(),
+            prompt: Some(&e.prompt).filter(|prompt| *prompt != message).cloned(),
             resumed_from: e.resumed_from_run_id,
             attempts: 0,
             failed: 0,
@@ -97,13 +105,16 @@ impl Runs {
         }
     }
 
-    /// The first run delivers the current command when a worker begins it, not the one at the time of the request.
-    pub(in crate::task) fn command_changed(&mut self, message: &str) {
-        if let [run] = self.0.as_mut_slice()
-            && run.cause == RunCause::Accepted
-            && !run.delivered
-        {
-            message.clone_into(&mut run.prompt);
+    /// The task's message changes. The first run delivers the current one when a worker begins it, not the one at the time
+    /// of the request; any other keeps the `old` one.
+    pub(in crate::task) fn message_changed(&mut self, old: &str) {
+        let is_only = self.0.len() == 1;
+        if let Some(run) = self.0.last_mut() {
+            if is_only && run.cause == RunCause::Accepted && !run.delivered {
+                run.prompt = None;
+            } else {
+                run.prompt.get_or_insert_with(|| old.to_owned());
+            }
         }
     }
 
@@ -118,8 +129,10 @@ impl Runs {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Live {
     /// The attempt's id; it names the lease epoch.
+    #[serde(with = "crate::implied::attempt")]
     pub attempt_id: AttemptId,
     /// Its run.
+    #[serde(with = "crate::implied::run")]
     pub run_id: RunId,
     /// Its number within the run, from 1.
     pub attempt_no: u32,
@@ -130,8 +143,10 @@ pub struct Live {
     /// Start of the lease.
     pub leased_at: DateTime<Utc>,
     /// The instant the worker began, if it has.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub started_at: Option<DateTime<Utc>>,
     /// Set when it is to stop: the session stays taken until it has stopped, at most until then.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub cancel_grace_until: Option<DateTime<Utc>>,
 }
 

@@ -88,7 +88,7 @@ fn a_wake_holds_beside_subtasks_and_a_join_beside_the_wake() {
 #[test]
 fn a_join_of_all_waits_for_the_last_child_and_reports_every_outcome() {
     let waiting = started().and(both(Some(Join::All)));
-    assert_eq!(task_of(&waiting).blocker.unwrap().opened.kind, BlockerKind::Subtasks);
+    assert_eq!(task_of(&waiting).progress.blocker.unwrap().opened.kind, BlockerKind::Subtasks);
     let one = waiting.and(ended(1, TaskState::Error, json!({"a": 1})));
     assert_eq!(task_of(&one).state, TaskState::Waiting);
     one.when(done(0)).then_with(|events, state| {
@@ -98,7 +98,7 @@ fn a_join_of_all_waits_for_the_last_child_and_reports_every_outcome() {
         assert_eq!((run.cause, task.pending_inputs().count()), (RunCause::Subtasks, 0));
         let told =
             "2 of 2 subtasks are over.\n\n1. the 0: done\nresult 0\n\n2. the 1: error (boom)\n{\"a\":1}";
-        assert_eq!(run.prompt, told);
+        assert_eq!(task.current_prompt(), told);
         assert!((task.spent_usd() - 1.0).abs() < 1e-9);
     });
 }
@@ -108,7 +108,7 @@ fn a_join_of_any_is_over_with_the_first_child() {
     let waiting = started().and(both(Some(Join::Any))).and(done(1));
     let task = task_of(&waiting);
     assert_eq!(task.state, TaskState::Queued);
-    assert!(task.current_run().unwrap().prompt.contains("1. the one: not over yet"), "{task:?}");
+    assert!(task.current_prompt().contains("1. the one: not over yet"), "{task:?}");
     waiting.when(done(0)).then_with(|events, _| assert_eq!(kinds(events), ["child ended"]));
 }
 
@@ -150,7 +150,7 @@ fn children_answer_no_question() {
     let left = busy().and(ask(2, "which one?")).and(done(0)).and(done(1)).and(finish_ok(2));
     assert_eq!(task_of(&left).state, TaskState::Waiting);
     left.when(say(2, "this one")).then_with(|_, state| {
-        let prompt = &state.as_ref().unwrap().current_run().unwrap().prompt;
+        let prompt = state.as_ref().unwrap().current_prompt();
         assert!(prompt.contains("2 of 2 subtasks") && prompt.ends_with("this one"), "{prompt}");
     });
 }

@@ -112,7 +112,7 @@ fn a_timer_of_another_sleep_or_of_a_task_that_is_awake_changes_nothing() {
 fn an_input_wakes_a_delayed_task_with_its_command_before_the_input() {
     asleep().when(say(1, "now!")).then_with(|events, state| {
         assert_eq!(kinds(events), ["said", "run requested"]);
-        assert_eq!(state.as_ref().unwrap().current_run().unwrap().prompt, "do it\n\nnow!");
+        assert_eq!(state.as_ref().unwrap().current_prompt(), "do it\n\nnow!");
     });
 }
 

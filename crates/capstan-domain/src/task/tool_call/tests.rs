@@ -250,9 +250,9 @@ fn the_result_reaches_the_live_attempt_or_resumes_the_session() {
     );
     gone().when(ending(ended(1, ToolOutcome::Unknown, ""))).then_with(|events, state| {
         assert_eq!(kinds(events), ["execution ended", "said", "run requested"]);
-        let last = state.as_ref().unwrap().current_run().unwrap().clone();
-        assert_eq!(last.cause, RunCause::ToolCall);
-        assert!(last.prompt.contains("nobody knows"), "{}", last.prompt);
+        let task = state.as_ref().unwrap();
+        assert_eq!(task.current_run().unwrap().cause, RunCause::ToolCall);
+        assert!(task.current_prompt().contains("nobody knows"), "{}", task.current_prompt());
     });
 }
 
@@ -388,7 +388,7 @@ fn an_answer_to_the_question_is_one_decision() {
     });
     kept(None).and(finish_ok(1)).when(approve("reject")).then_with(|events, state| {
         assert_eq!(kinds(events), ["said", "call decided", "answered", "run requested"]);
-        assert!(state.as_ref().unwrap().current_run().unwrap().prompt.contains("rejected"));
+        assert!(state.as_ref().unwrap().current_prompt().contains("rejected"));
     });
     kept(None).when(approve("maybe")).then_rejected_with(|no| matches!(no, Rejection::Invalid(_)));
     let sent = || kept(Some(ToolExecutor::Http)).and(approve("approve"));

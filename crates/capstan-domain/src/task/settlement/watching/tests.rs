@@ -47,7 +47,7 @@ fn news(items: &[&str]) -> Requested<Command> {
 
 /// Sleeps, and is woken by its timer, and runs again.
 fn woken(given: Given<TaskDecider>, run_no: u32) -> Given<TaskDecider> {
-    let wake_at = task_of(&given).sleep.unwrap().wake_at;
+    let wake_at = task_of(&given).progress.sleep.unwrap().wake_at;
     let seconds = (wake_at - at(0)).num_seconds();
     given.and(Command::Wake(Wake { wake_at }).at(wake_at)).and(lease(run_no, seconds))
 }
@@ -96,7 +96,7 @@ fn news_wake_a_sleeping_task_once_whatever_their_order() {
     let fired = || watching().and(news(&["b", "a", "b"]));
     watching().when(news(&["a"])).then_with(|events, state| {
         assert_eq!(kinds(events), ["fired", "said", "run requested"]);
-        let prompt = &state.as_ref().unwrap().current_run().unwrap().prompt;
+        let prompt = state.as_ref().unwrap().current_prompt();
         assert!(prompt.starts_with("News from gmail:\n- a") && prompt.contains("thread t-1"), "{prompt}");
     });
     fired().when(news(&["a", "b"])).then([]);
@@ -136,7 +136,7 @@ fn news_answer_no_question() {
         assert_eq!(state.as_ref().unwrap().state, TaskState::Waiting);
     });
     asks().and(news(&["a"])).when(say(1, "yes")).then_with(|_, state| {
-        let prompt = &state.as_ref().unwrap().current_run().unwrap().prompt;
+        let prompt = state.as_ref().unwrap().current_prompt();
         assert!(prompt.starts_with("News from gmail") && prompt.ends_with("yes"), "{prompt}");
     });
 }
@@ -265,11 +265,11 @@ fn a_task_that_keeps_waking_itself_sleeps_longer_and_longer_and_one_that_only_wa
     let mut given = watching();
     let (mut sleeps, mut run_no) = (Vec::new(), 1);
     while task_of(&given).state == TaskState::Sleeping {
-        let before = task_of(&given).sleep.unwrap().wake_at;
+        let before = task_of(&given).progress.sleep.unwrap().wake_at;
         run_no += 1;
         given = woken(given, run_no);
         given = given.and(finish_ok(u64::from(run_no)).command.at(before));
-        if let Some(sleep) = task_of(&given).sleep {
+        if let Some(sleep) = task_of(&given).progress.sleep {
             sleeps.push((sleep.wake_at - before).num_minutes());
         }
     }

@@ -338,7 +338,7 @@ fn a_request_asked_in_other_words_after_a_vote_is_another_request() {
     let other = OpenBlocker { items: vec![named(3)], approvers: Some(two_of(&[])), ..request("and this?") };
     let voted = asking_of(Some(two_of(&[]))).and(by("bob", decide(1, "approve", "")));
     let after = task_of(&voted.and(open(1, other)));
-    assert_eq!((after.blocker_revision, after.blocker.unwrap().votes.len()), (2, 0));
+    assert_eq!((after.blocker_revision, after.progress.blocker.unwrap().votes.len()), (2, 0));
 }
 
 #[test]
