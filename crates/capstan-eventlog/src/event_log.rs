@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use capstan_envelope::{Commit, CommitHash, Position, Recorded, StreamId, Workspace};
 use chrono::{DateTime, Utc};
 
-use crate::FingerprintKey;
+use crate::scan::TailScan;
+use crate::{FingerprintKey, Scan};
 
 /// The log that holds all streams.
 #[async_trait]
@@ -41,6 +42,12 @@ pub trait EventLog: Send + Sync + 'static {
     /// repetition. An `after` that the log does not hold is refused with [`ReadError::Diverged`]: beyond the end, or
     /// with the hash of another commit. It is compared again whenever the reader has to begin again.
     async fn tail(&self, selection: Selection, after: Position) -> Result<Tail, ReadError>;
+
+    /// Reads the commits up to and including `end` once, as they are stored. `end` must be a position of this log.
+    async fn scan(&self, end: Position) -> Result<Scan, ReadError> {
+        let tail = self.tail(Selection::All, Position::START).await?;
+        Ok(Scan::new(TailScan::new(tail, end), None))
+    }
 
     /// The position of the last commit in the whole log.
     async fn head(&self) -> Result<Position, ReadError>;

@@ -8,6 +8,7 @@ pub(crate) mod cursor;
 pub(crate) mod get;
 pub(crate) mod group_commit;
 pub(crate) mod inspection;
+pub(crate) mod scan;
 pub(crate) mod server;
 pub(crate) mod streams;
 pub(crate) mod tail;
@@ -18,13 +19,14 @@ use capstan_envelope::{Commit, Position, Recorded, StreamId};
 use self::append::{Appender, Sender};
 use self::config::{Durability, JetStreamConfig};
 use self::connection::Connection;
-use self::cursor::{Followed, unavailable};
+use self::cursor::{Cursor, Followed, unavailable};
 use self::get::{Gets, Stored};
+use self::scan::JetStreamScan;
 use self::server::{ServerError, ServerVersion};
 use self::streams::StreamError;
 use crate::{
-    AppendError, Appended, Difference, EventLog, FingerprintKey, InvalidPrefix, LogIdentity, ReadError,
-    Selection, Tail, Telemetry, Topology,
+    AppendError, Appended, Difference, EventLog, FingerprintKey, InvalidPrefix, LogIdentity, RawCommit,
+    ReadError, Scan, Selection, Tail, Telemetry, Topology,
 };
 
 /// A log that cannot be opened.
@@ -172,15 +174,24 @@ impl JetStreamLog {
             .ok_or_else(|| unavailable("the log's last commit is not there"))
     }
 
+    fn followed(&self, selection: &Selection) -> Followed {
+        Followed {
+            connection: self.reads.clone(),
+            stream: self.topology.events_stream(),
+            filter: self.topology.event_filter(selection),
+            is_gapless: true,
+        }
+    }
+
     fn decode(&self, stored: &Stored) -> Result<Recorded, ReadError> {
-        tail::decode(
-            &self.topology,
-            stored.sequence,
-            stored.recorded_at,
-            &stored.subject,
-            stored.expected,
-            &stored.payload,
-        )
+        let raw = RawCommit {
+            sequence: stored.sequence,
+            recorded_at: stored.recorded_at,
+            stream: self.topology.stream_tokens(&stored.subject),
+            expected: stored.expected,
+            payload: &stored.payload,
+        };
+        raw.decode()
     }
 }
 
@@ -226,13 +237,14 @@ impl EventLog for JetStreamLog {
     }
 
     async fn tail(&self, selection: Selection, after: Position) -> Result<Tail, ReadError> {
-        let followed = Followed {
-            connection: self.reads.clone(),
-            stream: self.topology.events_stream(),
-            filter: self.topology.event_filter(&selection),
-            is_gapless: true,
-        };
+        let followed = self.followed(&selection);
         tail::follow(followed, self.gets.clone(), self.topology.clone(), after).await
+    }
+
+    async fn scan(&self, end: Position) -> Result<Scan, ReadError> {
+        let bytes = self.status().await?.bytes;
+        let cursor = Cursor::new(self.followed(&Selection::All), 0);
+        Ok(Scan::new(JetStreamScan::new(cursor, self.topology.clone(), end), Some(bytes)))
     }
 
     async fn head(&self) -> Result<Position, ReadError> {

@@ -269,7 +269,7 @@ impl Cursor {
     }
 
     /// Lets the server forget the consumer at once.
-    pub(crate) async fn close(mut self) {
+    pub(crate) async fn close(&mut self) {
         let Some(session) = self.session.take() else { return };
         let endpoint = format!("CONSUMER.DELETE.{}.{}", self.followed.stream, session.consumer);
         let nothing = json!({});

@@ -81,6 +81,8 @@ pub(crate) struct StreamStatus {
     pub(crate) archived_through: u64,
     /// Number of the last message; 0 when there never was one.
     pub(crate) last: u64,
+    /// Bytes of its messages, with what the server adds to each.
+    pub(crate) bytes: u64,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +96,7 @@ struct StreamInfo {
 struct StreamState {
     first_seq: u64,
     last_seq: u64,
+    bytes: u64,
 }
 
 impl From<StreamInfo> for StreamStatus {
@@ -107,6 +110,7 @@ impl From<StreamInfo> for StreamStatus {
             fingerprint_key: metadata(FINGERPRINT_KEY_KEY).and_then(|text| text.parse().ok()),
             archived_through,
             last: info.state.last_seq,
+            bytes: info.state.bytes,
         }
     }
 }

@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use capstan_envelope::{Commit, CommitHash, Position, Recorded, StreamId};
-use chrono::{DateTime, Utc};
+use capstan_envelope::Position;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -16,7 +15,7 @@ use super::assembly::Assembly;
 use super::cursor::{Cursor, Delivered, Event, Followed, unavailable};
 use super::get::{Gets, expected_in};
 use super::streams::status;
-use crate::{Difference, ReadError, Tail, TailBatch, TailSource, Topology};
+use crate::{Difference, RawCommit, ReadError, Tail, TailBatch, TailSource, Topology};
 
 /// Most commits of one batch.
 const BATCH_MAX: usize = 5_000;
@@ -218,14 +217,14 @@ impl Follower {
             let difference = Difference::CommitsMissing { before: *sequence };
             return Err(ReadError::Diverged { after, difference });
         }
-        let recorded = decode(
-            &self.topology,
-            *sequence,
-            *recorded_at,
-            &message.subject,
-            expected_in(message.headers.as_ref()),
-            &message.payload,
-        )?;
+        let stored = RawCommit {
+            sequence: *sequence,
+            recorded_at: *recorded_at,
+            stream: self.topology.stream_tokens(&message.subject),
+            expected: expected_in(message.headers.as_ref()),
+            payload: &message.payload,
+        };
+        let recorded = stored.decode()?;
         let header = |name: &str| message.headers.as_ref().and_then(|headers| headers.get(name));
         let is_part = header(BATCH_ID).is_some_and(|id| id.as_str().starts_with(TOGETHER));
         // A reader of one stream gets one commit of each decision, so there is nothing to wait for.
@@ -260,22 +259,4 @@ impl Follower {
         }
         self.progress_at = Instant::now() + self.progress_pause;
     }
-}
-
-/// Reads a stored message as the commit it must be.
-pub(crate) fn decode(
-    topology: &Topology,
-    sequence: u64,
-    recorded_at: DateTime<Utc>,
-    subject: &str,
-    expected: u64,
-    payload: &[u8],
-) -> Result<Recorded, ReadError> {
-    let tokens = topology.stream_tokens(subject);
-    let hash = CommitHash::of(tokens, payload);
-    let position = Position::new(sequence, hash);
-    let corrupt = |source| ReadError::Corrupt { position, source };
-    let stream = StreamId::from_tokens(tokens).map_err(|error| corrupt(error.into()))?;
-    let commit = Commit::from_bytes(stream, expected, payload).map_err(|error| corrupt(error.into()))?;
-    Ok(Recorded { position, recorded_at, hash, commit })
 }

@@ -64,6 +64,7 @@ on_every_log!(
     a_tail_of_one_workspace_sees_only_it_and_reaches_the_head,
     a_tail_of_one_stream_sees_only_it_and_reaches_the_head,
     a_dropped_wait_loses_nothing,
+    a_scan_hands_out_what_is_stored_up_to_its_end,
     a_start_beyond_the_end_is_refused,
     a_start_from_another_history_is_refused,
     the_identity_is_stable,
@@ -419,6 +420,30 @@ pub(crate) async fn a_dropped_wait_loses_nothing(log: Log) {
     })
     .await;
     assert_eq!(seen.len() as u64, head.sequence());
+}
+
+pub(crate) async fn a_scan_hands_out_what_is_stored_up_to_its_end(log: Log) {
+    assert!(log.scan(Position::START).await.unwrap().next().await.unwrap().is_none());
+    let (mut one, mut other) = (Writer::new("dev/task/1"), Writer::new("dev/task/2"));
+    for index in 0..1_500 {
+        let writer = if index % 3 == 0 { &mut one } else { &mut other };
+        writer.write(&*log, &index.to_string()).await;
+    }
+    let mut tail = log.tail(Selection::All, Position::START).await.unwrap();
+    let all = read_to(&mut tail, 1_500).await;
+    for end in [Position::START, all[0].position, all[1_200].position, all[1_499].position] {
+        let mut scan = log.scan(end).await.unwrap();
+        let mut scanned = Vec::new();
+        while let Some(batch) = scan.next().await.unwrap() {
+            assert!(!batch.is_empty());
+            scanned.extend(batch.iter().map(|commit| commit.raw().decode().unwrap()));
+        }
+        assert_eq!(scanned, all[..end.sequence() as usize]);
+        assert!(scan.next().await.unwrap().is_none());
+    }
+    let mut scan = log.scan(foreign(1)).await.unwrap();
+    let difference = scan.next().await.unwrap_err();
+    assert!(matches!(difference, ReadError::Diverged { difference: Difference::OtherCommit, .. }));
 }
 
 pub(crate) async fn a_start_beyond_the_end_is_refused(log: Log) {

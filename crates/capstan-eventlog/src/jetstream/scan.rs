@@ -1,0 +1,71 @@
+//! Reads the log once, up to a known end, without decoding it.
+
+use async_trait::async_trait;
+use capstan_envelope::Position;
+
+use super::cursor::{Cursor, Delivered, Event};
+use super::get::expected_in;
+use crate::scan::other_end;
+use crate::{Difference, ReadError, ScanSource, ScannedCommit, Topology};
+
+/// Most commits handed out at once.
+const BATCH_MAX: usize = 1_000;
+
+/// A scan from the first commit of the log.
+pub(crate) struct JetStreamScan {
+    cursor: Cursor,
+    topology: Topology,
+    end: Position,
+    /// Number of the last commit handed out.
+    read: u64,
+}
+
+impl JetStreamScan {
+    /// Up to `end`, with a cursor before the first commit.
+    pub(crate) fn new(cursor: Cursor, topology: Topology, end: Position) -> Self {
+        Self { cursor, topology, end, read: 0 }
+    }
+
+    fn take(&mut self, delivered: &Delivered) -> Result<ScannedCommit, ReadError> {
+        let Delivered { sequence, recorded_at, message, .. } = delivered;
+        let after = self.read;
+        let is_next =
+            *sequence == after + 1 || (after == 0 && *sequence <= self.cursor.archived_through() + 1);
+        if !is_next {
+            // The consumer counted without a gap, so the log itself lost what is missing.
+            let difference = Difference::CommitsMissing { before: *sequence };
+            return Err(ReadError::Diverged { after, difference });
+        }
+        self.read = *sequence;
+        let scanned = ScannedCommit {
+            sequence: *sequence,
+            recorded_at: *recorded_at,
+            stream: self.topology.stream_tokens(&message.subject).to_owned(),
+            expected: expected_in(message.headers.as_ref()),
+            payload: message.payload.clone(),
+        };
+        if scanned.raw().may_end(self.end) { Ok(scanned) } else { Err(other_end(self.end)) }
+    }
+}
+
+#[async_trait]
+impl ScanSource for JetStreamScan {
+    async fn next(&mut self) -> Result<Option<Vec<ScannedCommit>>, ReadError> {
+        let mut scanned = Vec::new();
+        if self.read == self.end.sequence() {
+            self.cursor.close().await;
+        }
+        while self.read < self.end.sequence() && scanned.len() < BATCH_MAX {
+            let delivered = match self.cursor.next_ready() {
+                Some(delivered) => delivered,
+                None if !scanned.is_empty() => break,
+                None => match self.cursor.next().await? {
+                    Event::Message(delivered) => delivered,
+                    Event::Opened { .. } => continue,
+                },
+            };
+            scanned.push(self.take(&delivered)?);
+        }
+        Ok((!scanned.is_empty()).then_some(scanned))
+    }
+}
