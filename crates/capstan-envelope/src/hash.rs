@@ -12,11 +12,24 @@ use sha2::{Digest, Sha256};
 /// Every commit names the hash of the commit before it on its stream, so that a lost, changed or foreign
 /// commit shows wherever the chain is walked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CommitHash([u8; 32]);
+pub struct CommitHash([u8; Self::BYTES]);
 
 impl CommitHash {
     /// The predecessor that the first commit of a stream names.
-    pub const NONE: Self = Self([0; 32]);
+    pub const NONE: Self = Self([0; Self::BYTES]);
+
+    /// Length in bytes.
+    pub const BYTES: usize = 32;
+
+    /// The hash with these bytes.
+    pub const fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn to_bytes(self) -> [u8; Self::BYTES] {
+        self.0
+    }
 
     /// Hashes one commit: the name of its stream as in subjects (`<workspace>.<category>.<id>`, which holds no line
     /// break), a line break, the stored text.
@@ -58,7 +71,7 @@ impl FromStr for CommitHash {
     type Err = ParseHashError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut bytes = [0; 32];
+        let mut bytes = [0; Self::BYTES];
         if text.len() != 2 * bytes.len() || HEXLOWER.decode_mut(text.as_bytes(), &mut bytes).is_err() {
             return Err(ParseHashError);
         }

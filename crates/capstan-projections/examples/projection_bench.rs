@@ -56,12 +56,12 @@ async fn main() -> anyhow::Result<()> {
         let (rows, seconds) = raw_copy(&address).await.context("copy the rows")?;
         copy.push(rows / seconds);
         say(&format!(
-            "round {round}: live {:.0} events/s, rebuild {:.0} events/s (fold {:.2} s, COPY {:.2} s, indexes {:.2} s, \
+            "round {round}: live {:.0} events/s, rebuild {:.0} events/s (read {:.2} s, fold {:.2} s, indexes {:.2} s, \
              all {:.2} s, {} rows), own CPU {live_busy:.2} s and {rebuild_busy:.2} s, raw COPY {:.0} rows/s ({seconds:.2} s)",
             live[round],
             again[round],
+            report.read_seconds,
             report.fold_seconds,
-            report.copy_seconds,
             report.index_seconds,
             report.seconds,
             report.rows,

@@ -32,6 +32,8 @@ pub struct ReadModel {
     pub answer: Option<NamedSchema>,
     /// True for the events it reads.
     pub reads: fn(&DomainEvent) -> bool,
+    /// True when its rows take from several streams.
+    pub(crate) spans_streams: bool,
     /// The statements that create its table and indexes, see [`Model::SCHEMA`].
     pub(crate) schema: &'static str,
     /// The columns of its table.
@@ -47,6 +49,7 @@ impl ReadModel {
             version: M::VERSION,
             answer: M::ANSWER,
             reads: |event| M::Event::select(event).is_some(),
+            spans_streams: M::SPANS_STREAMS,
             schema: M::SCHEMA,
             columns: column_names::<M>,
             rows: || Box::new(ModelRows::<M>::default()),

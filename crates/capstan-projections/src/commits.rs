@@ -127,10 +127,15 @@ impl Commits {
     }
 }
 
-/// The first commit with an event this build does not know: neither it nor later commits may be applied.
-pub(crate) fn first_unknown(commits: &[Decoded]) -> Option<(usize, String)> {
-    commits.iter().enumerate().find_map(|(index, decoded)| match &decoded.events {
-        Err(error @ CodecError::Unknown { .. }) => Some((index, error.to_string())),
+/// The decoding error of an event this build does not know: neither its commit nor later ones may be applied.
+pub(crate) fn unknown_event(decoded: &Decoded) -> Option<String> {
+    match &decoded.events {
+        Err(error @ CodecError::Unknown { .. }) => Some(error.to_string()),
         Ok(_) | Err(_) => None,
-    })
+    }
+}
+
+/// The first commit with an event this build does not know.
+pub(crate) fn first_unknown(commits: &[Decoded]) -> Option<(usize, String)> {
+    commits.iter().enumerate().find_map(|(index, decoded)| Some((index, unknown_event(decoded)?)))
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use capstan_envelope::Position;
 
+use crate::replay::config::ReplayConfig;
+
 /// Called with the new position after each transaction of the projector.
 pub type OnProgress = Arc<dyn Fn(Position) + Send + Sync>;
 
@@ -23,10 +25,8 @@ pub struct ProjectorConfig {
     pub lease: Duration,
     /// Interval at which an idle projector renews the lease.
     pub renew_every: Duration,
-    /// Number of streams a rebuild folds in memory before it continues against the tables.
-    pub rebuild_streams_max: usize,
-    /// Bytes of stored events a rebuild folds in memory before it continues against the tables.
-    pub rebuild_bytes_max: usize,
+    /// Memory, processors and disk of a rebuild.
+    pub replay: ReplayConfig,
     /// Called with every new position, for example to publish it to other processes.
     pub on_progress: Option<OnProgress>,
 }
@@ -43,8 +43,7 @@ impl Default for ProjectorConfig {
             linger: Duration::ZERO,
             lease: Duration::from_secs(10),
             renew_every: Duration::from_secs(3),
-            rebuild_streams_max: 300_000,
-            rebuild_bytes_max: 512 * 1024 * 1024,
+            replay: ReplayConfig::default(),
             on_progress: None,
         }
     }
@@ -63,8 +62,7 @@ impl fmt::Debug for ProjectorConfig {
             .field("linger", &self.linger)
             .field("lease", &self.lease)
             .field("renew_every", &self.renew_every)
-            .field("rebuild_streams_max", &self.rebuild_streams_max)
-            .field("rebuild_bytes_max", &self.rebuild_bytes_max)
+            .field("replay", &self.replay)
             .finish_non_exhaustive()
     }
 }

@@ -137,6 +137,7 @@ impl Fold {
     }
 
     /// Number of streams in memory.
+    #[cfg(test)]
     pub(crate) fn streams(&self) -> usize {
         self.snapshots.len()
     }

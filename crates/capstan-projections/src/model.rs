@@ -67,6 +67,9 @@ pub(crate) trait Model:
     /// rows have positions the table is past, and are not written. The stream snapshots are always read, so that a
     /// second beginning of a stream is detected.
     const STARTS_EMPTY: bool = true;
+    /// True when a row takes from several streams: its key does not follow from the name of the stream. A rebuild folds
+    /// such a model in one thread, and without the acceptance of the task ([`Fact::accepted`]).
+    const SPANS_STREAMS: bool = false;
     /// The events the model reads.
     type Event<'a>: Events<'a>;
     /// Identifies a row.

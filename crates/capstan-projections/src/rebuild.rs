@@ -1,14 +1,19 @@
 //! Rebuilds tables beside the old ones from the start of the log, then switches. Reads never stop, and a live projector
 //! continues until the switch closes its fence; it resumes on the new tables.
+//!
+//! The log is replayed in parallel (`replay.rs`) and its rows are copied as their buckets are folded (`copy.rs`). A stream
+//! that is more than a worker's share of the memory is folded onto the finished tables instead, as a live projector
+//! does (`onto.rs`), and so is what was appended meanwhile.
+
+mod copy;
+mod onto;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use capstan_contract::causes::explain;
-use capstan_envelope::{CommitHash, Position};
+use capstan_envelope::{CommitHash, Position, Recorded};
 use capstan_eventlog::{EventLog, ReadError};
 use chrono::{DateTime, Utc};
-use futures_util::future::try_join_all;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio_postgres::Client;
@@ -18,14 +23,21 @@ use crate::catalogue::{MODELS, ReadModel, model};
 use crate::checkpoint::{self, diverged};
 use crate::commits::{Commits, first_unknown};
 use crate::config::ProjectorConfig;
-use crate::fact::Decoded;
 use crate::fold::Fold;
 use crate::generation::{self, GenerationError, Schemas};
 use crate::migrate::MigrateError;
-use crate::parked::{self, Parking};
+use crate::parked;
 use crate::read_models::ReadModels;
-use crate::rows::{Batch, StoreError};
+use crate::replay::bucket::{Deferred, Folded, Oversized, fold_buckets};
+use crate::replay::progress::{Meter, ReplayStep};
+use crate::replay::spanning::fold_spanning;
+use crate::replay::spill::Spill;
+use crate::replay::tally::{Refusals, Tally};
+use crate::replay::{self, Aside, ReplayError, ReplayModels, TakeRows};
+use crate::rows::StoreError;
 use crate::session::Session;
+use copy::{Copy, Filling};
+use onto::Onto;
 
 /// Lets one rebuild run at a time; the number is arbitrary.
 const ADVISORY_LOCK: i64 = 0x6361_7073_7461_6e02;
@@ -60,11 +72,13 @@ pub struct RebuildReport {
     pub rows: u64,
     /// Number of parked streams.
     pub parked_streams: usize,
-    /// Time to read and fold the log, in seconds.
+    /// Bytes of commits put aside on disk; 0 when they fitted the memory.
+    pub spilled_bytes: u64,
+    /// Time to read the log and put it aside, in seconds.
+    pub read_seconds: f64,
+    /// Time from then until the last bucket was folded, in seconds.
     pub fold_seconds: f64,
-    /// Time until the last table had its rows, in seconds.
-    pub copy_seconds: f64,
-    /// Time from then until the last table had its keys and indexes, in seconds.
+    /// Time from then until the last table had its rows, keys and indexes, in seconds.
     pub index_seconds: f64,
     /// Total time, in seconds.
     pub seconds: f64,
@@ -105,12 +119,29 @@ pub enum RebuildError {
     /// Reading the log failed.
     #[error("read the log for the rebuild")]
     Log(#[from] ReadError),
+    /// The log could not be put aside.
+    #[error("rebuild")]
+    Replay(#[source] ReplayError),
     /// A task that filled a table panicked.
     #[error("fill the new tables")]
     Interrupted(#[from] tokio::task::JoinError),
     /// The active tables stayed locked.
     #[error("switch to the new tables: the old ones stayed busy")]
     SwitchBusy,
+}
+
+impl From<ReplayError> for RebuildError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Log(source) => Self::Log(source),
+            ReplayError::Store(source) => Self::Store(source),
+            ReplayError::Interrupted(source) => Self::Interrupted(source),
+            ReplayError::UnknownEvent { position, reason } => Self::UnknownEvent { position, reason },
+            ReplayError::Spill { .. } | ReplayError::NoSpace { .. } | ReplayError::NotTaken => {
+                Self::Replay(error)
+            }
+        }
+    }
 }
 
 /// Rebuilds the tables of `which` and switches reads and projector to them.
@@ -145,8 +176,8 @@ async fn rebuild_alone(
 ) -> Result<RebuildReport, RebuildError> {
     generation::drop_unused(session.client()).await?;
     let mut build = Build::start(Arc::clone(log), read_models, session, which, config).await?;
-    build.fold_in_memory().await?;
-    build.fill_tables().await?;
+    build.replay().await?;
+    build.meter.begin(ReplayStep::CatchingUp);
     build.switch().await?;
     generation::drop_unused(session.client()).await?;
     Ok(build.report())
@@ -161,14 +192,15 @@ struct Build<'a> {
     models: Vec<&'static ReadModel>,
     schema: String,
     schemas: Schemas,
-    fold: Fold,
+    /// The commits behind the replay, and the new tables they are folded onto.
     commits: Commits,
-    parking: Vec<Parking>,
-    parked: std::collections::HashSet<String>,
+    onto: Onto,
+    /// The account of all commits so far.
+    tally: Tally,
     position: Position,
     hash: CommitHash,
     recorded_at: DateTime<Utc>,
-    started: Instant,
+    meter: Arc<Meter>,
     report: RebuildReport,
 }
 
@@ -197,24 +229,22 @@ impl<'a> Build<'a> {
         let schema = generation::next_schema(session.client()).await?;
         generation::create_tables(session.client(), &schema, &models).await?;
         let commits = Commits::after(&log, Position::START);
+        let new = models.iter().map(|model| (model.name.to_owned(), schema.clone()));
+        let schemas: Schemas = active.into_iter().chain(new).collect();
         Ok(Self {
             log,
             read_models,
             session,
             config,
             all,
-            schemas: active
-                .into_iter()
-                .chain(models.iter().map(|model| (model.name.to_owned(), schema.clone())))
-                .collect(),
-            fold: fold_of(&models),
+            schemas: schemas.clone(),
             commits,
-            parking: Vec::new(),
-            parked: std::collections::HashSet::new(),
+            onto: Onto::new(schemas, schema.clone(), fold_of(&models)),
+            tally: Tally::new(&[], Arc::default()),
             position: Position::START,
             hash: CommitHash::NONE,
             recorded_at: DateTime::UNIX_EPOCH,
-            started: Instant::now(),
+            meter: Arc::new(Meter::new(config.replay.on_progress.clone())),
             report: RebuildReport {
                 models: models.iter().map(|model| model.name.to_owned()).collect(),
                 schema: schema.clone(),
@@ -223,8 +253,9 @@ impl<'a> Build<'a> {
                 events: 0,
                 rows: 0,
                 parked_streams: 0,
+                spilled_bytes: 0,
+                read_seconds: 0.0,
                 fold_seconds: 0.0,
-                copy_seconds: 0.0,
                 index_seconds: 0.0,
                 seconds: 0.0,
             },
@@ -242,18 +273,108 @@ impl<'a> Build<'a> {
         Ok(Some(at.map_or(Position::START, |at| at.position)))
     }
 
-    async fn fold_in_memory(&mut self) -> Result<(), RebuildError> {
-        let end = self.end().await?;
-        let mut bytes = 0;
-        while !self.is_at(end)
-            && self.fold.streams() < self.config.rebuild_streams_max
-            && bytes < self.config.rebuild_bytes_max
-        {
-            let commits = self.commits.next(self.config.batch_commits_max, end).await?;
-            bytes += commits.iter().map(Decoded::bytes).sum::<usize>();
-            self.fold_commits(&commits)?;
+    /// Replays the log into the empty tables.
+    async fn replay(&mut self) -> Result<(), RebuildError> {
+        let end = match self.end().await? {
+            Some(end) => end,
+            None => self.log.head().await?,
+        };
+        let aside = replay::read(&self.log, end, &self.config.replay, &self.meter).await?;
+        self.report.spilled_bytes = aside.spill.spilled();
+        self.report.read_seconds = self.meter.elapsed().as_secs_f64();
+        if let Some(last) = &aside.last {
+            self.stand_at(last);
         }
-        self.report.fold_seconds = self.started.elapsed().as_secs_f64();
+        self.fill(&Arc::new(aside)).await?;
+        self.report.rows = self.meter.progress().rows;
+        self.report.index_seconds =
+            self.meter.elapsed().as_secs_f64() - self.report.read_seconds - self.report.fold_seconds;
+        self.commits = Commits::after(&self.log, self.position);
+        Ok(())
+    }
+
+    fn stand_at(&mut self, last: &Recorded) {
+        self.position = last.position;
+        self.hash = last.hash;
+        self.recorded_at = last.recorded_at;
+    }
+
+    /// Fills all tables concurrently and creates the indexes of each as soon as its rows are in.
+    async fn fill(&mut self, aside: &Arc<Aside>) -> Result<(), RebuildError> {
+        let models = ReplayModels::new(&self.models);
+        self.meter.begin_folding(aside.spill.buckets(), self.models.len());
+        let (filling, copies) = Filling::begin(self.read_models, &self.schema, &self.models, &self.meter);
+        let (spanning, by_stream): (Vec<Copy>, Vec<Copy>) =
+            copies.into_iter().partition(|copy| copy.model.spans_streams);
+        let rows: Arc<dyn TakeRows> = filling.clone();
+        let refusals = Arc::new(Refusals::new());
+        let folding = fold_buckets(
+            aside,
+            &models,
+            &self.config.replay,
+            Oversized::Defer,
+            &refusals,
+            &rows,
+            &self.meter,
+        );
+        let folded = match folding.await {
+            Ok(folded) => folded,
+            Err(ReplayError::NotTaken) => {
+                drop((filling, rows));
+                return Err(failure_of(by_stream).await);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.report.fold_seconds = self.meter.elapsed().as_secs_f64() - self.report.read_seconds;
+        filling.end(&models.by_stream).await;
+        self.meter.begin(ReplayStep::Indexing);
+        let Folded { tally, deferred, spanning: mut spanned } = folded;
+        self.tally.absorb(tally);
+        for copy in by_stream {
+            copy.done().await?;
+        }
+        for stream in deferred {
+            self.fold_deferred(&stream, &models, &mut spanned).await?;
+        }
+        let (taker, all, config) = (Arc::clone(&rows), models.clone(), self.config.replay.clone());
+        let folding = tokio::task::spawn_blocking(move || fold_spanning(&spanned, &all, &*taker, &config));
+        match folding.await? {
+            Err(ReplayError::NotTaken) => {
+                drop((filling, rows));
+                return Err(failure_of(spanning).await);
+            }
+            folded => folded?,
+        }
+        filling.end(&models.spanning).await;
+        for copy in spanning {
+            copy.done().await?;
+        }
+        Ok(())
+    }
+
+    /// Folds a stream that is too large for a worker onto the finished tables.
+    async fn fold_deferred(
+        &mut self,
+        stream: &Deferred,
+        models: &ReplayModels,
+        spanned: &mut Spill,
+    ) -> Result<(), RebuildError> {
+        self.session.plan_by_key().await?;
+        let replay = &self.config.replay;
+        let fold = Fold::for_models(|name| models.takes(name));
+        let mut onto = Onto::new(self.schemas.clone(), self.schema.clone(), fold);
+        let mut tally = Tally::new(&models.spanning, Arc::default());
+        let (mut commits, mut bucket) = (stream.commits(), None);
+        loop {
+            let batch = commits.next(self.config.batch_commits_max, replay)?;
+            if batch.is_empty() {
+                break;
+            }
+            onto.apply(self.session, &batch, &mut tally).await?;
+            let put = tally.spanning.put_aside(spanned, &mut bucket);
+            put.map_err(|source| replay.failed(source))?;
+        }
+        self.tally.absorb(tally);
         Ok(())
     }
 
@@ -261,79 +382,22 @@ impl<'a> Build<'a> {
         end.map_or_else(|| self.commits.is_caught_up(), |end| self.commits.is_past(end))
     }
 
-    fn fold_commits(&mut self, commits: &[Decoded]) -> Result<(), RebuildError> {
-        if let Some((index, reason)) = first_unknown(commits) {
-            return Err(RebuildError::UnknownEvent { position: commits[index].recorded.position, reason });
-        }
-        for decoded in commits {
-            let stream = &decoded.recorded.commit.stream;
-            if !self.parked.is_empty() && self.parked.contains(&stream.to_string()) {
-                self.parking.push(Parking::new(decoded, None));
-            } else if let Err(error) = self.fold.fold(decoded) {
-                self.parking.push(Parking::new(decoded, Some(explain(&error))));
-                self.parked.insert(stream.to_string());
-            }
-            self.report.commits += 1;
-            self.report.events += decoded.recorded.commit.events.len() as u64;
-        }
-        if let Some(last) = commits.last() {
-            self.position = last.recorded.position;
-            self.hash = last.recorded.hash;
-            self.recorded_at = last.recorded.recorded_at;
-        }
-        Ok(())
-    }
-
-    /// Fills all tables concurrently, each in its own task and connection, and creates the indexes of a table as soon as
-    /// its rows are in.
-    async fn fill_tables(&mut self) -> Result<(), RebuildError> {
-        let started = Instant::now();
-        let fold = std::mem::replace(&mut self.fold, fold_of(&self.models));
-        let fills = fold.into_written().into_iter().map(|rows| {
-            let (read_models, schema) = (self.read_models.clone(), self.schema.clone());
-            let model = self.models.iter().copied().find(|model| model.name == rows.name());
-            tokio::spawn(async move {
-                let copied = rows.copy(read_models.session().await?, schema.clone()).await?;
-                let copy_seconds = started.elapsed().as_secs_f64();
-                let session = read_models.session().await?;
-                session.client().batch_execute("SET maintenance_work_mem = '128MB'").await?;
-                if let Some(model) = model {
-                    generation::create_index(session.client(), &schema, model).await?;
-                }
-                Ok::<_, RebuildError>((copied, copy_seconds))
-            })
-        });
-        for filled in try_join_all(fills.collect::<Vec<_>>()).await? {
-            let (copied, copy_seconds) = filled?;
-            self.report.rows += copied;
-            self.report.copy_seconds = self.report.copy_seconds.max(copy_seconds);
-        }
-        self.report.index_seconds = started.elapsed().as_secs_f64() - self.report.copy_seconds;
-        Ok(())
-    }
-
-    /// Folds against the new tables, one transaction for each batch.
+    /// Folds what the replay did not read onto the new tables, one transaction for each batch.
     async fn catch_up(&mut self, end: Option<Position>) -> Result<(), RebuildError> {
         self.session.plan_by_key().await?;
         while !self.is_at(end) {
             let commits = self.commits.next(self.config.batch_commits_max, end).await?;
-            self.session.client().batch_execute("BEGIN").await?;
-            self.write_commits(&commits).await?;
-            self.session.client().batch_execute("COMMIT").await?;
+            if let Some((index, reason)) = first_unknown(&commits) {
+                return Err(RebuildError::UnknownEvent {
+                    position: commits[index].recorded.position,
+                    reason,
+                });
+            }
+            self.onto.apply(self.session, &commits, &mut self.tally).await?;
+            if let Some(last) = commits.last() {
+                self.stand_at(&last.recorded);
+            }
         }
-        Ok(())
-    }
-
-    async fn write_commits(&mut self, commits: &[Decoded]) -> Result<(), RebuildError> {
-        for decoded in commits {
-            self.fold.want(decoded, Batch::Next);
-        }
-        self.fold.fetch(self.session, &self.schemas).await?;
-        self.fold_commits(commits)?;
-        for rows in self.fold.written() {
-            rows.write(self.session, &self.schema, Batch::Next).await?;
-        }
-        self.fold.settle();
         Ok(())
     }
 
@@ -377,7 +441,7 @@ impl<'a> Build<'a> {
         if self.all {
             client.batch_execute("DELETE FROM capstan.parked").await?;
         }
-        parked::write(client, &self.parking).await?;
+        parked::write(client, &self.tally.parking).await?;
         if self.all {
             client
                 .execute(
@@ -406,10 +470,23 @@ impl<'a> Build<'a> {
 
     fn report(mut self) -> RebuildReport {
         self.report.position = self.position;
-        self.report.parked_streams = self.parked.len();
-        self.report.seconds = self.started.elapsed().as_secs_f64();
+        self.report.commits = self.tally.commits;
+        self.report.events = self.tally.events;
+        self.report.parked_streams = self.tally.parked_streams();
+        self.report.seconds = self.meter.elapsed().as_secs_f64();
         self.report
     }
+}
+
+/// The error of the first COPY that failed. The others end because nothing feeds them any longer.
+async fn failure_of(copies: Vec<Copy>) -> RebuildError {
+    for copy in copies {
+        match copy.done().await {
+            Ok(()) | Err(RebuildError::Replay(ReplayError::NotTaken)) => {}
+            Err(error) => return error,
+        }
+    }
+    ReplayError::NotTaken.into()
 }
 
 fn fold_of(models: &[&ReadModel]) -> Fold {

@@ -1,11 +1,11 @@
 //! The rows of one model in memory: read from its table, folded, written back in sets.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use capstan_contract::DomainEvent;
 use capstan_contract::causes::explain;
 use capstan_envelope::Recorded;
@@ -16,7 +16,7 @@ use crate::events::Events;
 use crate::fact::Fact;
 use crate::model::{Model, RowKey};
 use crate::session::Session;
-use crate::table::{Table, TableColumn, Write, WriteError, copy};
+use crate::table::{COPY_BYTES, Table, TableColumn, Write, WriteError, encode};
 
 /// Maximum number of rows kept after a batch; above it all are dropped and read again when needed.
 const CACHED_ROWS_MAX: usize = 20_000;
@@ -157,15 +157,16 @@ pub(crate) trait Rows: Send + Sync {
     fn fold(&mut self, fact: &Fact<'_>, index: usize);
     /// Writes the rows that changed, inside the session's open transaction.
     async fn write(&self, session: &Session, schema: &str, batch: Batch) -> Result<(), StoreError>;
-    /// Copies every row into the empty table.
-    async fn copy(self: Box<Self>, session: Session, schema: String) -> Result<u64, StoreError>;
+    /// Encodes every row for a COPY in the binary format, in pieces, until `take` answers false. Returns the number of rows.
+    fn encode(&self, take: &mut dyn FnMut(Bytes) -> bool) -> Result<u64, StoreError>;
     /// Marks the changes as written.
     fn settle(&mut self);
     /// Drops everything: memory may differ from the tables.
     fn forget(&mut self);
-    /// Every row's document, by key text.
-    fn documents(&self) -> BTreeMap<String, String>;
+    /// Hands over every row's key text and document.
+    fn each_document(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError>;
     /// Number of rows in memory.
+    #[cfg(test)]
     fn len(&self) -> usize;
     /// Bytes of the documents as last read or written.
     fn bytes(&self) -> usize;
@@ -336,23 +337,28 @@ impl<M: Model> Rows for ModelRows<M> {
         Ok(())
     }
 
-    async fn copy(self: Box<Self>, session: Session, schema: String) -> Result<u64, StoreError> {
-        let names = column_names::<M>().join(", ");
-        // In the transaction that made a table empty, Postgres takes the rows as seen by all: nothing has to come back to
-        // them later, and a server with `wal_level = minimal` keeps them out of its write-ahead log.
-        let begin = format!("BEGIN; TRUNCATE {schema}.{}", M::NAME);
-        session.client().batch_execute(&begin).await.map_err(Self::failed)?;
-        let sql = format!("COPY {schema}.{} ({names}) FROM STDIN (FORMAT binary, FREEZE)", M::NAME);
+    fn encode(&self, take: &mut dyn FnMut(Bytes) -> bool) -> Result<u64, StoreError> {
+        let mut out = BytesMut::with_capacity(COPY_BYTES + COPY_BYTES / 4);
         // In the order of their last change, so that rows changed together are close on disk.
         let mut entries: Vec<(&M::Key, &Entry<M>)> = self.entries.iter().collect();
         entries.sort_unstable_by_key(|(key, entry)| (entry.sequence, *key));
-        let rows = entries.into_iter().filter_map(|(key, entry)| {
-            let row = entry.row.as_ref()?;
-            Some(Self::cells(key, entry, row, Cell::Json(row)))
-        });
-        let copied = copy(&session, &sql, rows).await.map_err(Self::unwritten)?;
-        session.client().batch_execute("COMMIT").await.map_err(Self::failed)?;
-        Ok(copied)
+        let mut encoded = 0;
+        for (key, entry) in entries {
+            let Some(row) = &entry.row else { continue };
+            encode(&Self::cells(key, entry, row, Cell::Json(row)), &mut out)
+                .map_err(|error| Self::unwritten(error.into()))?;
+            encoded += 1;
+            if out.len() >= COPY_BYTES {
+                let piece = std::mem::replace(&mut out, BytesMut::with_capacity(COPY_BYTES + COPY_BYTES / 4));
+                if !take(piece.freeze()) {
+                    return Ok(encoded);
+                }
+            }
+        }
+        if !out.is_empty() {
+            take(out.freeze());
+        }
+        Ok(encoded)
     }
 
     fn settle(&mut self) {
@@ -372,11 +378,17 @@ impl<M: Model> Rows for ModelRows<M> {
         *self = Self::default();
     }
 
-    fn documents(&self) -> BTreeMap<String, String> {
-        let rows = self.entries.iter().filter_map(|(key, entry)| Some((key, entry.row.as_ref()?)));
-        rows.map(|(key, row)| (key.to_string(), serde_json::to_string(row).unwrap_or_default())).collect()
+    fn each_document(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError> {
+        for (key, entry) in &self.entries {
+            let Some(row) = &entry.row else { continue };
+            let doc = serde_json::to_vec(row)
+                .map_err(|error| Self::unwritten(WriteError::Unwritable(error.into())))?;
+            take(&key.to_string(), &doc);
+        }
+        Ok(())
     }
 
+    #[cfg(test)]
     fn len(&self) -> usize {
         self.entries.len()
     }

@@ -13,11 +13,11 @@ use crate::session::Session;
 /// Number of new rows from which COPY is cheaper than INSERT: it needs two round trips, INSERT none of its own.
 const COPY_ROWS_MIN: usize = 24;
 /// Bytes sent to COPY at once. Each send wakes the connection's task, so single rows are too small.
-const COPY_BYTES: usize = 256 * 1024;
+pub(crate) const COPY_BYTES: usize = 256 * 1024;
 /// Header of a COPY in the binary format: signature, no flags, no extension.
-const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub(crate) const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// Trailer of a COPY in the binary format.
-const COPY_TRAILER: i16 = -1;
+pub(crate) const COPY_TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
@@ -165,16 +165,21 @@ pub(crate) async fn copy<'a, R: AsRef<[Cell<'a>]>>(
     let mut out = BytesMut::with_capacity(2 * COPY_BYTES);
     out.put_slice(COPY_HEADER);
     for row in rows {
-        let cells = row.as_ref();
-        out.put_i16(cells.len() as i16);
-        for cell in cells {
-            cell.write(&mut out)?;
-        }
+        encode(row.as_ref(), &mut out)?;
         if out.len() >= COPY_BYTES {
             sink.send(out.split().freeze()).await?;
         }
     }
-    out.put_i16(COPY_TRAILER);
+    out.put_slice(&COPY_TRAILER);
     sink.send(out.freeze()).await?;
     Ok(sink.finish().await?)
+}
+
+/// Appends a row as a COPY in the binary format takes it.
+pub(crate) fn encode(cells: &[Cell<'_>], out: &mut BytesMut) -> Result<(), Failure> {
+    out.put_i16(cells.len() as i16);
+    for cell in cells {
+        cell.write(out)?;
+    }
+    Ok(())
 }

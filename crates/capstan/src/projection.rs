@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use capstan_eventlog::EventLog;
-use capstan_projections::{MODELS, ProjectorConfig, ReadModels, Which, rebuild, verify};
+use capstan_projections::{MODELS, ProjectorConfig, ReadModels, ReplayConfig, Which, rebuild, verify};
 use clap::{Args, Subcommand};
 
 use crate::local_servers::LocalServers;
@@ -70,7 +70,8 @@ impl ProjectionCommand {
                 self.output.object(&report)
             }
             Action::Verify => {
-                let report = verify(&log(&self.servers).await?, &read_models).await?;
+                let report =
+                    verify(&log(&self.servers).await?, &read_models, &ReplayConfig::default()).await?;
                 self.output.object(&report)?;
                 anyhow::ensure!(
                     report.differences.is_empty(),

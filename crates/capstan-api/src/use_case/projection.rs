@@ -6,7 +6,7 @@ use capstan_contract::admin::{ListProjections, RebuildProjection, VerifyProjecti
 use capstan_contract::command::Unconditional;
 use capstan_envelope::Position;
 use capstan_projections::{
-    MODELS, ProjectorConfig, ProjectorState, RebuildError, RebuildReport, VerifyReport, Which,
+    MODELS, ProjectorConfig, ProjectorState, RebuildError, RebuildReport, ReplayConfig, VerifyReport, Which,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -113,9 +113,10 @@ async fn verify(app: &App, name: String) -> Result<Job<VerifyReport>, Problem> {
     }
     let (log, models) = (app.log.clone(), app.reads.models().clone());
     run(async move {
-        let mut report = capstan_projections::verify(&log, &models).await.map_err(|error| {
-            Problem::new(Code::ReadModelUnavailable, "the rows could not be compared").because(error)
-        })?;
+        let mut report =
+            capstan_projections::verify(&log, &models, &ReplayConfig::default()).await.map_err(|error| {
+                Problem::new(Code::ReadModelUnavailable, "the rows could not be compared").because(error)
+            })?;
         report.differences.retain(|difference| name == ALL || difference.model == name);
         let is_equal = report.differences.is_empty();
         for difference in &report.differences {

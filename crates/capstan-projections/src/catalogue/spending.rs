@@ -63,6 +63,7 @@ impl Model for SpendingRow {
     ];
     // An account is older than the stream that adds to it.
     const STARTS_EMPTY: bool = false;
+    const SPANS_STREAMS: bool = true;
     const ANSWER: Option<NamedSchema> = None;
     type Event<'a> = SpendingEvent<'a>;
     type Key = String;

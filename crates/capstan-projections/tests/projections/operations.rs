@@ -9,8 +9,8 @@ use capstan_domain::task::command::{SubmitInput, SubmitTaskInput};
 use capstan_envelope::{EventRecord, Position};
 use capstan_eventlog::{EventLog, OpenTasks, Snapshots};
 use capstan_projections::{
-    PositionTimeout, Projector, ProjectorConfig, ProjectorState, ReadModels, RebuildError, Which, rebuild,
-    verify,
+    PositionTimeout, Projector, ProjectorConfig, ProjectorState, ReadModels, RebuildError, ReplayConfig,
+    Which, rebuild, verify,
 };
 use capstan_testkit::eventually::eventually;
 use serde_json::value::RawValue;
@@ -31,7 +31,7 @@ async fn extend(story: &mut Story, steps: u32) {
 }
 
 async fn assert_verified(log: &Arc<dyn EventLog>, read_models: &ReadModels) {
-    assert_eq!(verify(log, read_models).await.unwrap().differences, Vec::new());
+    assert_eq!(verify(log, read_models, &ReplayConfig::default()).await.unwrap().differences, Vec::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -370,7 +370,7 @@ async fn a_projector_whose_tables_were_dropped_rebuilds_them() {
         extend(&mut story, 50).await;
         let end = story.end().await;
         eventually("the rows are rebuilt", LIMIT, async || {
-            let report = verify(&log, &place.read_models).await.ok()?;
+            let report = verify(&log, &place.read_models, &ReplayConfig::default()).await.ok()?;
             (report.position == end && report.differences.is_empty()).then_some(())
         })
         .await;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use capstan_projections::{Projector, ProjectorConfig, Which, rebuild, verify};
+use capstan_projections::{
+    ModelDifference, Projector, ProjectorConfig, ReplayConfig, Which, rebuild, verify,
+};
 
 use crate::place::{Place, config, project};
 use crate::story::{Chance, Story};
@@ -33,19 +35,68 @@ async fn a_rebuild_gives_the_rows_of_the_live_projection() {
     assert_eq!(report.position, story.end().await);
     assert!(report.rows > 300, "{report:?}");
     assert_eq!(place.read_models.digests().await.unwrap(), live);
-    let verified = verify(&log, &place.read_models).await.unwrap();
+    let verified = verify(&log, &place.read_models, &ReplayConfig::default()).await.unwrap();
     assert_eq!((verified.differences, verified.rows), (Vec::new(), report.rows));
 
-    // Two models, folded against the tables after a few streams.
-    let small = ProjectorConfig { rebuild_streams_max: 3, batch_commits_max: 7, ..config("rebuild") };
-    let which = Which::Some(vec!["runs".into(), "tasks".into()]);
-    rebuild(&log, &place.read_models, &which, &small).await.unwrap();
-    assert_eq!(place.read_models.digests().await.unwrap(), live);
-    // All models, folded against the tables after a few bytes.
-    let small = ProjectorConfig { rebuild_bytes_max: 2_000, batch_commits_max: 7, ..config("rebuild") };
-    let report = rebuild(&log, &place.read_models, &Which::All, &small).await.unwrap();
-    assert_eq!(place.read_models.digests().await.unwrap(), live);
-    assert!(report.rows < verified.rows, "rows were folded against the tables: {report:?}");
+    // The same with little memory: whole streams folded onto the tables, buckets split again, several rounds on disk.
+    let folder = tempfile::tempdir().unwrap();
+    for (memory_bytes, workers) in [(1, 1), (40_000, 3), (200_000, 1), (1_000_000, 4)] {
+        let replay = ReplayConfig {
+            memory_bytes,
+            workers,
+            directory: folder.path().into(),
+            ..ReplayConfig::default()
+        };
+        let small = ProjectorConfig { replay: replay.clone(), batch_commits_max: 7, ..config("rebuild") };
+        let again = rebuild(&log, &place.read_models, &Which::All, &small).await.unwrap();
+        assert_eq!(place.read_models.digests().await.unwrap(), live, "{memory_bytes}");
+        assert!(again.spilled_bytes > 0, "{again:?}");
+        assert_eq!((again.commits, again.events), (report.commits, report.events));
+        assert_eq!(again.rows < report.rows, memory_bytes <= 40_000, "{memory_bytes}: {again:?}");
+        let which = Which::Some(vec!["runs".into(), "spending".into(), "tasks".into()]);
+        rebuild(&log, &place.read_models, &which, &small).await.unwrap();
+        assert_eq!(place.read_models.digests().await.unwrap(), live, "{memory_bytes}");
+        let verified = verify(&log, &place.read_models, &replay).await.unwrap();
+        assert_eq!((verified.differences, verified.rows), (Vec::new(), report.rows));
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_verification_names_rows_that_differ_are_missing_or_should_not_be_there() {
+    let place = Place::new().await;
+    let mut story = Story::begin(4).await;
+    for _ in 0..300 {
+        story.step().await;
+    }
+    let log = story.shared();
+    project(&log, &place.read_models, story.end().await).await;
+    let sql = place.sql().await;
+    let mut expected = Vec::new();
+    for (model, change) in [
+        (
+            "agents",
+            "UPDATE {t} SET doc = doc || ' ' WHERE id = (SELECT id FROM {t} ORDER BY id LIMIT 1) \
+             RETURNING id::text",
+        ),
+        (
+            "spending",
+            "INSERT INTO {t} SELECT 'day/none/2026-01-01', workspace, position, version, doc, agent_id, day, \
+             created_at FROM {t} LIMIT 1 RETURNING id::text",
+        ),
+        ("runs", "DELETE FROM {t} WHERE id = (SELECT id FROM {t} ORDER BY id LIMIT 1) RETURNING id::text"),
+    ] {
+        let schema = "SELECT schema FROM capstan.model WHERE name = $1";
+        let schema: String = sql.query_one(schema, &[&model]).await.unwrap().get(0);
+        let change = change.replace("{t}", &format!("{schema}.{model}"));
+        let id: String = sql.query_one(&change, &[]).await.unwrap().get(0);
+        expected.push(ModelDifference { model: model.to_owned(), count: 1, ids: vec![id] });
+    }
+    for memory_bytes in [1, 1 << 30] {
+        let replay = ReplayConfig { memory_bytes, ..ReplayConfig::default() };
+        let verified = verify(&log, &place.read_models, &replay).await.unwrap();
+        assert_eq!(verified.differences, expected);
+    }
 }
 
 #[tokio::test]
@@ -73,6 +124,6 @@ async fn a_projector_aborted_many_times_gives_the_same_rows() {
     let other = place.elsewhere().await;
     project(&log, &other, end).await;
     assert_eq!(other.digests().await.unwrap(), killed);
-    let verified = verify(&log, &other).await.unwrap();
+    let verified = verify(&log, &other, &ReplayConfig::default()).await.unwrap();
     assert_eq!(verified.differences, Vec::new());
 }

@@ -1,0 +1,125 @@
+//! Fills the empty tables: one COPY for each, fed by all workers.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::SinkExt;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::RebuildError;
+use crate::catalogue::ReadModel;
+use crate::generation;
+use crate::read_models::ReadModels;
+use crate::replay::progress::Meter;
+use crate::replay::{ReplayError, TakeRows};
+use crate::rows::{Rows, StoreError};
+use crate::table::{COPY_HEADER, COPY_TRAILER};
+
+/// Pieces of rows that wait for each COPY.
+const PIECES: usize = 2;
+
+/// Something a COPY is fed.
+enum Piece {
+    Rows(Bytes),
+    /// Without it, a COPY that is fed no longer is taken back.
+    End,
+}
+
+/// The tables while they are filled.
+pub(super) struct Filling {
+    feeds: HashMap<&'static str, mpsc::Sender<Piece>>,
+    meter: Arc<Meter>,
+}
+
+/// The COPY into one table, and its indexes.
+pub(super) struct Copy {
+    pub(super) model: &'static ReadModel,
+    task: AbortOnDropHandle<Result<(), RebuildError>>,
+}
+
+impl Copy {
+    /// Waits until the table has its rows and indexes.
+    pub(super) async fn done(self) -> Result<(), RebuildError> {
+        self.task.await?
+    }
+}
+
+impl Filling {
+    /// Begins to fill the tables of `schema`.
+    pub(super) fn begin(
+        read_models: &ReadModels,
+        schema: &str,
+        models: &[&'static ReadModel],
+        meter: &Arc<Meter>,
+    ) -> (Arc<Self>, Vec<Copy>) {
+        let mut feeds = HashMap::new();
+        let mut copies = Vec::new();
+        for model in models.iter().copied() {
+            let (feed, pieces) = mpsc::channel(PIECES);
+            feeds.insert(model.name, feed);
+            let (read_models, schema, meter) = (read_models.clone(), schema.to_owned(), Arc::clone(meter));
+            let task = tokio::spawn(async move {
+                fill(&read_models, &schema, model, pieces).await?;
+                meter.indexed();
+                Ok(())
+            });
+            copies.push(Copy { model, task: AbortOnDropHandle::new(task) });
+        }
+        (Arc::new(Self { feeds, meter: Arc::clone(meter) }), copies)
+    }
+
+    /// Ends the COPY into each of these tables.
+    pub(super) async fn end(&self, models: &[&'static ReadModel]) {
+        for feed in models.iter().filter_map(|model| self.feeds.get(model.name)) {
+            // Fails only when the COPY has failed, which its task reports.
+            let _ = feed.send(Piece::End).await;
+        }
+    }
+}
+
+impl TakeRows for Filling {
+    fn take(&self, rows: &dyn Rows) -> Result<(), ReplayError> {
+        let Some(feed) = self.feeds.get(rows.name()) else { return Ok(()) };
+        let mut is_taken = true;
+        let copied = rows.encode(&mut |piece| {
+            is_taken &= feed.blocking_send(Piece::Rows(piece)).is_ok();
+            is_taken
+        })?;
+        self.meter.rows(copied);
+        if is_taken { Ok(()) } else { Err(ReplayError::NotTaken) }
+    }
+}
+
+async fn fill(
+    read_models: &ReadModels,
+    schema: &str,
+    model: &'static ReadModel,
+    mut pieces: mpsc::Receiver<Piece>,
+) -> Result<(), RebuildError> {
+    let failed = |source| StoreError::Postgres { model: model.name, source };
+    let session = read_models.session().await?;
+    let client = session.client();
+    let table = format!("{schema}.{}", model.name);
+    // In the transaction that made a table empty, Postgres takes the rows as seen by all: nothing has to come back to
+    // them later, and a server with `wal_level = minimal` keeps them out of its write-ahead log.
+    client.batch_execute(&format!("BEGIN; TRUNCATE {table}")).await.map_err(failed)?;
+    let columns = (model.columns)().join(", ");
+    let sql = format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary, FREEZE)");
+    let mut copy = pin!(client.copy_in(sql.as_str()).await.map_err(failed)?);
+    copy.send(Bytes::from_static(COPY_HEADER)).await.map_err(failed)?;
+    loop {
+        match pieces.recv().await {
+            Some(Piece::Rows(rows)) => copy.send(rows).await.map_err(failed)?,
+            Some(Piece::End) => break,
+            None => return Err(ReplayError::NotTaken.into()),
+        }
+    }
+    copy.send(Bytes::from_static(&COPY_TRAILER)).await.map_err(failed)?;
+    copy.finish().await.map_err(failed)?;
+    client.batch_execute("COMMIT; SET maintenance_work_mem = '128MB'").await.map_err(failed)?;
+    generation::create_index(client, schema, model).await?;
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! Folds commits onto tables that have their rows, keys and indexes already, as a live projector does.
+
+use std::collections::HashSet;
+
+use super::RebuildError;
+use crate::fact::Decoded;
+use crate::fold::{Fold, Unfoldable};
+use crate::generation::Schemas;
+use crate::replay::tally::Tally;
+use crate::rows::{Batch, StoreError};
+use crate::session::Session;
+
+/// Tables, with the rows of the last commits in memory.
+pub(super) struct Onto {
+    schemas: Schemas,
+    /// The schema of the tables that are written.
+    schema: String,
+    fold: Fold,
+}
+
+impl Onto {
+    pub(super) fn new(schemas: Schemas, schema: String, fold: Fold) -> Self {
+        Self { schemas, schema, fold }
+    }
+
+    /// Folds commits in order, in one transaction unless a row is refused.
+    pub(super) async fn apply(
+        &mut self,
+        session: &Session,
+        commits: &[Decoded],
+        tally: &mut Tally,
+    ) -> Result<(), RebuildError> {
+        // A batch that meets rows of an earlier fold is folded again as such; one that Postgres rejects is halved until the
+        // faulty commit is found.
+        let mut rounds = vec![(commits, Batch::Next)];
+        while let Some((batch, kind)) = rounds.pop() {
+            if batch.is_empty() {
+                continue;
+            }
+            match self.transact(session, batch, kind, tally).await {
+                Ok(outcomes) => {
+                    for (decoded, outcome) in batch.iter().zip(outcomes) {
+                        if !tally.holds_back(decoded) {
+                            tally.count(decoded, outcome)?;
+                        }
+                    }
+                }
+                Err(error) => {
+                    self.fold.forget();
+                    let Some(refusal) = error.refusal() else { return Err(error.into()) };
+                    session.client().batch_execute("ROLLBACK").await?;
+                    if kind == Batch::Next && error.is_known_row() {
+                        rounds.push((batch, Batch::Refold));
+                    } else if let [decoded] = batch {
+                        tally.park(decoded, &Unfoldable::Refused(refusal));
+                    } else {
+                        let (first, second) = batch.split_at(batch.len() / 2);
+                        rounds.extend([(second, kind), (first, kind)]);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// One outcome for each commit; those of parked streams are not folded.
+    async fn transact(
+        &mut self,
+        session: &Session,
+        batch: &[Decoded],
+        kind: Batch,
+        tally: &Tally,
+    ) -> Result<Vec<Result<(), Unfoldable>>, StoreError> {
+        let failed = |source| StoreError::Postgres { model: "all models", source };
+        let client = session.client();
+        client.batch_execute("BEGIN").await.map_err(failed)?;
+        for decoded in batch.iter().filter(|decoded| !tally.is_parked(decoded)) {
+            self.fold.want(decoded, kind);
+        }
+        self.fold.fetch(session, &self.schemas).await?;
+        let mut parked = HashSet::new();
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for decoded in batch {
+            let stream = &decoded.recorded.commit.stream;
+            let outcome = if tally.is_parked(decoded) || parked.contains(stream) {
+                Ok(())
+            } else {
+                self.fold.fold(decoded)
+            };
+            if outcome.is_err() {
+                parked.insert(stream);
+            }
+            outcomes.push(outcome);
+        }
+        for rows in self.fold.written() {
+            rows.write(session, &self.schema, kind).await?;
+        }
+        client.batch_execute("COMMIT").await.map_err(failed)?;
+        self.fold.settle();
+        Ok(outcomes)
+    }
+}

@@ -1,0 +1,237 @@
+//! Folds the buckets of a log, each by itself, on several threads.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::config::ReplayConfig;
+use super::progress::Meter;
+use super::record::Record;
+use super::spill::{Records, Spill, bucket_of};
+use super::tally::{Refusals, Tally};
+use super::{Aside, ReplayError, ReplayModels, TakeRows};
+use crate::commits::unknown_event;
+use crate::fact::Decoded;
+use crate::fold::Fold;
+
+/// Bytes of a bucket read at once.
+const PIECE: usize = 1024 * 1024;
+/// Splits of a bucket after which it is folded whatever its size.
+const LEVELS_MAX: u32 = 8;
+
+/// What to do with a stream whose commits are more than a worker's share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Oversized {
+    /// Leave it to the caller.
+    Defer,
+    /// Fold it like the others; one at a time.
+    FoldAlone,
+}
+
+/// The result of folding all buckets.
+pub(crate) struct Folded {
+    /// What became of the commits.
+    pub(crate) tally: Tally,
+    /// Streams that were not folded.
+    pub(crate) deferred: Vec<Deferred>,
+    /// What the models over several streams read: one bucket for each one folded.
+    pub(crate) spanning: Spill,
+}
+
+/// A stream that was not folded.
+pub(crate) struct Deferred {
+    spill: Spill,
+}
+
+impl Deferred {
+    /// Its commits in order.
+    pub(crate) fn commits(&self) -> DeferredCommits<'_> {
+        DeferredCommits { records: self.spill.read(0, PIECE) }
+    }
+}
+
+/// The commits of a stream that was not folded.
+pub(crate) struct DeferredCommits<'a> {
+    records: Records<'a>,
+}
+
+impl DeferredCommits<'_> {
+    /// The next commits, at most `max`, and not many more bytes than are read at once; none at the end.
+    pub(crate) fn next(&mut self, max: usize, config: &ReplayConfig) -> Result<Vec<Decoded>, ReplayError> {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while batch.len() < max && bytes < PIECE {
+            let Some(record) = Record::take(&mut self.records).map_err(|source| config.failed(source))?
+            else {
+                break;
+            };
+            bytes += record.raw.payload.len();
+            batch.push(decode(&record)?);
+        }
+        Ok(batch)
+    }
+}
+
+/// Decodes a commit of which this build must know all events.
+fn decode(record: &Record<'_>) -> Result<Decoded, ReplayError> {
+    let decoded = Decoded::new(record.raw.decode()?);
+    match unknown_event(&decoded) {
+        Some(reason) => Err(ReplayError::UnknownEvent { position: decoded.recorded.position, reason }),
+        None => Ok(decoded),
+    }
+}
+
+/// Folds all buckets and hands over their rows.
+pub(crate) async fn fold_buckets(
+    aside: &Arc<Aside>,
+    models: &ReplayModels,
+    config: &ReplayConfig,
+    oversized: Oversized,
+    refusals: &Arc<Refusals>,
+    rows: &Arc<dyn TakeRows>,
+    meter: &Arc<Meter>,
+) -> Result<Folded, ReplayError> {
+    let workers = config.workers();
+    let folding = Arc::new(Folding {
+        share: config.share(),
+        config: config.clone(),
+        models: models.clone(),
+        oversized,
+        refusals: Arc::clone(refusals),
+        rows: Arc::clone(rows),
+        meter: Arc::clone(meter),
+        next: AtomicUsize::new(0),
+        alone: Mutex::new(()),
+        folded: Mutex::new(Folded {
+            tally: Tally::new(&[], Arc::clone(refusals)),
+            deferred: Vec::new(),
+            spanning: Spill::new(config.directory.clone(), config.buffer_bytes(), 0),
+        }),
+    });
+    let threads: Vec<_> = (0..workers)
+        .map(|_| {
+            let (folding, aside) = (Arc::clone(&folding), Arc::clone(aside));
+            tokio::task::spawn_blocking(move || folding.work(&aside))
+        })
+        .collect();
+    let mut outcome = Ok(());
+    for thread in threads {
+        let ended = thread.await.map_err(ReplayError::from).and_then(|ended| ended);
+        // That the rows are not taken is the consequence of another failure.
+        if outcome.is_ok() || matches!(outcome, Err(ReplayError::NotTaken)) && ended.is_err() {
+            outcome = ended;
+        }
+    }
+    outcome?;
+    let folding =
+        Arc::into_inner(folding).unwrap_or_else(|| unreachable!("threads that have ended hold nothing"));
+    Ok(folding.folded.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+struct Folding {
+    share: u64,
+    config: ReplayConfig,
+    models: ReplayModels,
+    oversized: Oversized,
+    refusals: Arc<Refusals>,
+    rows: Arc<dyn TakeRows>,
+    meter: Arc<Meter>,
+    /// The next bucket to fold; beyond the last when a worker has failed.
+    next: AtomicUsize,
+    /// Held while a stream is folded that is more than a share.
+    alone: Mutex<()>,
+    folded: Mutex<Folded>,
+}
+
+impl Folding {
+    fn work(&self, aside: &Aside) -> Result<(), ReplayError> {
+        loop {
+            let bucket = self.next.fetch_add(1, Ordering::Relaxed);
+            if bucket >= aside.spill.buckets() {
+                return Ok(());
+            }
+            let folded = self.fold_or_split(&aside.spill, bucket, 1);
+            if folded.is_err() {
+                self.next.store(usize::MAX / 2, Ordering::Relaxed);
+                return folded;
+            }
+        }
+    }
+
+    fn fold_or_split(&self, spill: &Spill, bucket: usize, level: u32) -> Result<(), ReplayError> {
+        let bytes = spill.bytes(bucket);
+        if bytes <= self.share {
+            return self.fold(spill, bucket);
+        }
+        if spill.has_one_name(bucket) {
+            return match self.oversized {
+                Oversized::Defer => self.defer(spill, bucket),
+                Oversized::FoldAlone => {
+                    let _alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+                    self.fold(spill, bucket)
+                }
+            };
+        }
+        if level > LEVELS_MAX {
+            return self.fold(spill, bucket);
+        }
+        // Twice as many as would fit: they are not equally large.
+        let count = usize::try_from(bytes.div_ceil(self.share) * 2).unwrap_or(usize::MAX).clamp(2, 256);
+        let mut parts = self.empty_spill(count);
+        let mut records = spill.read(bucket, PIECE);
+        while let Some(record) = Record::take(&mut records).map_err(|source| self.config.failed(source))? {
+            record
+                .put(&mut parts, |hash| bucket_of(hash, level, count))
+                .map_err(|source| self.config.failed(source))?;
+        }
+        self.meter.split(count);
+        (0..count).try_for_each(|part| self.fold_or_split(&parts, part, level + 1))
+    }
+
+    /// Keeps a stream in a file of its own.
+    fn defer(&self, spill: &Spill, bucket: usize) -> Result<(), ReplayError> {
+        let mut own = self.empty_spill(1);
+        let mut records = spill.read(bucket, PIECE);
+        while let Some(record) = Record::take(&mut records).map_err(|source| self.config.failed(source))? {
+            record.put(&mut own, |_| 0).map_err(|source| self.config.failed(source))?;
+        }
+        self.folded().deferred.push(Deferred { spill: own });
+        self.meter.folded();
+        Ok(())
+    }
+
+    fn fold(&self, spill: &Spill, bucket: usize) -> Result<(), ReplayError> {
+        let mut fold = Fold::for_models(|name| self.models.takes(name));
+        let mut tally = Tally::new(&self.models.spanning, Arc::clone(&self.refusals));
+        let mut records = spill.read(bucket, PIECE);
+        while let Some(record) = Record::take(&mut records).map_err(|source| self.config.failed(source))? {
+            let decoded = decode(&record)?;
+            if !tally.holds_back(&decoded) {
+                let folded = fold.fold(&decoded);
+                tally.count(&decoded, folded)?;
+            }
+        }
+        for rows in fold.into_written() {
+            self.rows.take(&*rows)?;
+        }
+        self.finish(tally)?;
+        self.meter.folded();
+        Ok(())
+    }
+
+    fn finish(&self, mut tally: Tally) -> Result<(), ReplayError> {
+        let mut folded = self.folded();
+        let put = tally.spanning.put_aside(&mut folded.spanning, &mut None);
+        put.map_err(|source| self.config.failed(source))?;
+        folded.tally.absorb(tally);
+        Ok(())
+    }
+
+    fn folded(&self) -> std::sync::MutexGuard<'_, Folded> {
+        self.folded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn empty_spill(&self, buckets: usize) -> Spill {
+        // A part of the share: its bucket is not in memory, and is larger.
+        let memory_max = usize::try_from(self.share / 4).unwrap_or(usize::MAX);
+        Spill::new(self.config.directory.clone(), memory_max, buckets)
+    }
+}

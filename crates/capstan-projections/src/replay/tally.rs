@@ -1,0 +1,111 @@
+//! The account of the commits of some streams while they are folded.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use capstan_contract::causes::explain;
+use capstan_eventlog::ReadError;
+
+use super::spanning::SpanningCommits;
+use crate::catalogue::ReadModel;
+use crate::fact::Decoded;
+use crate::fold::Unfoldable;
+use crate::parked::Parking;
+
+/// The first commit of each stream, by its name, whose rows Postgres is known to refuse: its number and the reason.
+pub(crate) type Refusals = HashMap<String, (u64, String)>;
+
+/// What became of the commits.
+pub(crate) struct Tally {
+    refusals: Arc<Refusals>,
+    parked: HashSet<String>,
+    /// Number of commits folded or parked.
+    pub(crate) commits: u64,
+    /// Number of events folded.
+    pub(crate) events: u64,
+    /// Commits that were not folded.
+    pub(crate) parking: Vec<Parking>,
+    /// What the models over several streams read of those that were.
+    pub(crate) spanning: SpanningCommits,
+}
+
+impl Tally {
+    /// Nothing folded yet; `spanning` are the models over several streams that are folded later.
+    pub(crate) fn new(spanning: &[&'static ReadModel], refusals: Arc<Refusals>) -> Self {
+        Self {
+            refusals,
+            parked: HashSet::new(),
+            commits: 0,
+            events: 0,
+            parking: Vec::new(),
+            spanning: SpanningCommits::of(spanning),
+        }
+    }
+
+    /// Adds what became of commits of other streams.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.commits += other.commits;
+        self.events += other.events;
+        self.parked.extend(other.parked);
+        self.parking.extend(other.parking);
+    }
+
+    /// Number of parked streams.
+    pub(crate) fn parked_streams(&self) -> usize {
+        self.parked.len()
+    }
+
+    /// True for a commit whose stream is parked.
+    pub(crate) fn is_parked(&self, decoded: &Decoded) -> bool {
+        !self.parked.is_empty() && self.parked.contains(&decoded.recorded.commit.stream.to_string())
+    }
+
+    /// True for a commit that is not to be folded, because its stream is parked. It is parked, too.
+    pub(crate) fn holds_back(&mut self, decoded: &Decoded) -> bool {
+        if self.parked.is_empty() && self.refusals.is_empty() {
+            return false;
+        }
+        let stream = decoded.recorded.commit.stream.to_string();
+        if self.parked.contains(&stream) {
+            self.parking.push(Parking::new(decoded, None));
+            self.commits += 1;
+            return true;
+        }
+        match self.refusals.get(&stream) {
+            Some((sequence, reason)) if decoded.recorded.position.sequence() >= *sequence => {
+                self.park(decoded, &Unfoldable::Refused(reason.clone()));
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Counts a commit that was folded, or parks it.
+    pub(crate) fn count(
+        &mut self,
+        decoded: &Decoded,
+        folded: Result<(), Unfoldable>,
+    ) -> Result<(), ReadError> {
+        if let Err(error) = folded {
+            self.park(decoded, &error);
+            return Ok(());
+        }
+        self.commits += 1;
+        self.events += decoded.recorded.commit.events.len() as u64;
+        self.spanning.add(decoded)
+    }
+
+    /// Parks a commit for its own fault.
+    pub(crate) fn park(&mut self, decoded: &Decoded, error: &Unfoldable) {
+        let error = explain(error);
+        tracing::error!(
+            stream.id = %decoded.recorded.commit.stream,
+            log.position = %decoded.recorded.position,
+            error,
+            "a commit cannot be folded: its stream is parked"
+        );
+        self.commits += 1;
+        self.parked.insert(decoded.recorded.commit.stream.to_string());
+        self.parking.push(Parking::new(decoded, Some(error)));
+    }
+}
