@@ -43,12 +43,14 @@ impl<S> Slot<S> {
         *guard(&self.loaded) = None;
     }
 
-    /// Replaces what is remembered, if anything is, by what `advance` makes of it.
-    pub(crate) fn advance(&self, advance: impl FnOnce(&Arc<Loaded<S>>) -> Option<Arc<Loaded<S>>>) {
+    /// Replaces what is remembered, if anything is, by what `advance` makes of it, which is the answer too.
+    pub(crate) fn advance(
+        &self,
+        advance: impl FnOnce(&Arc<Loaded<S>>) -> Option<Arc<Loaded<S>>>,
+    ) -> Option<Arc<Loaded<S>>> {
         let mut loaded = guard(&self.loaded);
-        if let Some(known) = loaded.as_ref() {
-            *loaded = advance(known);
-        }
+        *loaded = advance(loaded.as_ref()?);
+        loaded.clone()
     }
 }
 

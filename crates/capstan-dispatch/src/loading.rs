@@ -56,10 +56,15 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
     /// Advances what is remembered of a stream when the live tail shows a commit, of this process or another. Never
     /// waits, never reads; streams that are not in memory are left alone.
     pub fn observe(&self, recorded: &Recorded) {
+        self.follow(recorded);
+    }
+
+    /// As [`Self::observe`]; what is remembered then, at this commit or a later one.
+    fn follow(&self, recorded: &Recorded) -> Option<Arc<Loaded<D::State>>> {
         if recorded.commit.stream.category() != C::CATEGORY {
-            return;
+            return None;
         }
-        let Some(slot) = self.cache.peek(&recorded.commit.stream) else { return };
+        let slot = self.cache.peek(&recorded.commit.stream)?;
         slot.advance(|known| {
             if recorded.commit.version <= known.head.version {
                 return Some(Arc::clone(known));
@@ -67,12 +72,13 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
             // A gap, a broken link or an unreadable event: forget, so that the next load looks at the log itself
             // and reports what it finds.
             extend::<D, C>(&recorded.commit.stream, Arc::clone(known), std::slice::from_ref(recorded)).ok()
-        });
+        })
     }
 
     /// As [`Self::observe`], and also takes a stream into memory that begins with this commit. For a process that
-    /// follows all streams of the category and will soon act on them.
-    pub fn adopt(&self, recorded: &Recorded) {
+    /// follows all streams of the category and will soon act on them. What is remembered then, at this commit or a later
+    /// one.
+    pub fn adopt(&self, recorded: &Recorded) -> Option<Arc<Loaded<D::State>>> {
         let stream = &recorded.commit.stream;
         if stream.category() == C::CATEGORY && recorded.commit.version == 1 {
             let slot = self.cache.slot(stream);
@@ -81,8 +87,9 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
             {
                 slot.put(&begun);
             }
+            slot.get()
         } else {
-            self.observe(recorded);
+            self.follow(recorded)
         }
     }
 }

@@ -10,7 +10,7 @@
 //! | [`agent_config`], [`change`], [`choice`], [`cron`], [`id`], [`policy`], [`requested`], [`usage`] | values in commands and events |
 //! | [`fault`], [`finite`], [`redaction`], [`span`], `text` | limits and checks of values |
 //! | [`canonical`], [`class_key`], [`outcome_text`] | values derived from others |
-//! | [`matching`] | the in-memory index of tasks that may run |
+//! | [`matching`], [`slab`] | the in-memory index of tasks that may run, and its records |
 //!
 //! To add a decider: one file here in the order of its neighbours (identity, command, event, rejection, state,
 //! decide, evolve, tests), one line below, one entry in the contract's catalogue, then regenerate `schemas/`.
@@ -39,6 +39,7 @@ pub mod redaction;
 pub mod requested;
 pub mod schedule;
 pub mod session;
+pub mod slab;
 pub mod span;
 pub mod task;
 mod text;

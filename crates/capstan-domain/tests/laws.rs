@@ -349,7 +349,8 @@ proptest! {
     fn a_timer_acts_when_it_rings_and_is_then_gone(birth in births(), moves in moves()) {
         for step in play(&birth, &moves) {
             for timer in timers(task_of(&step.after)) {
-                let command = timer.command(1000).at(timer.due);
+                let newest = task_of(&step.after).newest_attempt();
+                let command = timer.command(newest, 1000).at(timer.due);
                 let events = decide(&step.after, &command);
                 prop_assert!(events.as_ref().is_ok_and(|events| !events.is_empty()), "{timer:?} gave {events:?}");
                 let after = fold::<TaskDecider>(step.after.clone(), &events.unwrap_or_default());

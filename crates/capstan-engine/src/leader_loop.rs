@@ -56,7 +56,7 @@ enum LoopEvent {
 /// A completed effect with its outcome.
 enum Completed {
     Order(Box<Order>, Settled),
-    Load(Arc<StreamKey>, Loaded),
+    Load(StreamKey, Loaded),
     ClassOrder(Box<ClassOrder>, ClassSettled),
     ToolCall(Box<ToolRequest>, ToolAnswer),
     Schedule(Arc<ScheduleKey>, Option<DateTime<Utc>>, ScheduleSettled),
@@ -141,10 +141,10 @@ impl LeaderLoop {
 
     fn completed(&mut self, completed: Completed) {
         match completed {
-            Completed::Order(order, settled) => self.process.settled(&order, settled, now()),
+            Completed::Order(order, settled) => self.process.settled(&order, &settled, now()),
             Completed::ClassOrder(order, settled) => self.process.class_settled(&order, settled, now()),
             Completed::ToolCall(request, answer) => self.process.tool_called(&request, answer, now()),
-            Completed::Load(key, loaded) => self.process.loaded(&key, loaded, now()),
+            Completed::Load(key, loaded) => self.process.loaded(&key, &loaded, now()),
             Completed::Schedule(key, tick, settled) => {
                 self.process.schedule_settled(&key, tick, settled, now());
             }

@@ -1,7 +1,5 @@
 //! Execution of the process' orders and loads, each with its outcome.
 
-use std::sync::Arc;
-
 use capstan_contract::causes::explain;
 use capstan_contract::{ClassCodec, TaskCodec};
 use capstan_dispatch::{CommandContext, DispatchError, Dispatcher};
@@ -59,7 +57,7 @@ pub(crate) async fn order_class(classes: &Classes, order: &ClassOrder) -> ClassS
 }
 
 /// Reads a task from the log.
-pub(crate) async fn load(tasks: &Tasks, key: &Arc<StreamKey>) -> Loaded {
+pub(crate) async fn load(tasks: &Tasks, key: &StreamKey) -> Loaded {
     let Some(stream) = stream_of::<TaskCodec>(&key.workspace, &key.task_id.to_string()) else {
         return Loaded::Failed { is_retryable: false };
     };

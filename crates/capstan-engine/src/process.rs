@@ -18,6 +18,7 @@ mod config;
 mod effect;
 mod facts;
 mod leases;
+mod origin;
 mod outcome;
 mod relations;
 mod retry;
@@ -28,6 +29,7 @@ mod tool_call;
 mod tool_execution;
 mod tool_polls;
 mod watching;
+mod work;
 mod worker_requests;
 mod workers;
 mod workspaces;
@@ -35,9 +37,10 @@ mod workspaces;
 use std::sync::Arc;
 
 use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec};
+use capstan_decider::fold;
 use capstan_domain::id::{AgentId, WorkerId};
 use capstan_domain::matching::{Depth, StreamKey};
-use capstan_domain::task::{Command, Event, State};
+use capstan_domain::task::{Command, Event, State, Task, TaskDecider};
 use capstan_domain::{agent, class, schedule, workspace};
 use capstan_envelope::{Codec as _, CodecError, Position, Recorded, StreamId};
 use capstan_eventlog::Spent;
@@ -105,8 +108,9 @@ impl Process {
     }
 
     /// Takes a task as a snapshot has it; commits after it follow.
-    pub fn begin_with(&mut self, key: StreamKey, version: u64, state: State, now: DateTime<Utc>) {
-        self.replace(&Arc::new(key), version, state, &[], now);
+    pub fn begin_with(&mut self, key: &StreamKey, version: u64, state: &State, now: DateTime<Utc>) {
+        self.replace(key, version, state, &[], now);
+        self.shared.tasks.follow(key, version);
     }
 
     /// Takes a schedule as a snapshot has it; commits after it follow.
@@ -142,15 +146,26 @@ impl Process {
 
 /// Events of the loop.
 impl Process {
-    /// Takes a commit from the log. Repeated and older commits change nothing; after a gap the task is loaded.
-    pub fn commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
-        let taken = self.route_commit(recorded, now);
+    /// Takes a commit from the log, with the task it belongs to as the caller has it in memory. Repeated and older commits
+    /// change nothing; a task that nobody has in memory is loaded.
+    pub fn commit(
+        &mut self,
+        recorded: &Recorded,
+        memory: Option<(u64, &State)>,
+        now: DateTime<Utc>,
+    ) -> Result<(), CodecError> {
+        let taken = self.route_commit(recorded, memory, now);
         self.watching.reach(recorded.position);
         self.tidy_touched();
         taken
     }
 
-    fn route_commit(&mut self, recorded: &Recorded, now: DateTime<Utc>) -> Result<(), CodecError> {
+    fn route_commit(
+        &mut self,
+        recorded: &Recorded,
+        memory: Option<(u64, &State)>,
+        now: DateTime<Utc>,
+    ) -> Result<(), CodecError> {
         let stream = &recorded.commit.stream;
         if let Some(key) = ScheduleKey::from_stream(stream) {
             return self.schedules.commit(key, recorded);
@@ -169,21 +184,31 @@ impl Process {
         }
         let Some(key) = task_key(stream) else { return Ok(()) };
         let events = TaskCodec::decode(&recorded.commit)?;
-        let key = self.fold(key, recorded.commit.version, &events, now);
+        self.task_commit(&key, (recorded.commit.version, &events), memory, now);
         self.budgets.book(&key, recorded.position, &events, &mut self.shared);
         Ok(())
     }
 
-    /// Folds a commit into its task, or loads the task when commits are missing.
-    fn fold(&mut self, key: StreamKey, version: u64, events: &[Event], now: DateTime<Utc>) -> Arc<StreamKey> {
-        let (key, known) = self.shared.tasks.hear(key, version);
-        if version == known + 1 {
-            let state = self.shared.tasks.fold(&key, events);
-            self.replace(&key, version, state, events, now);
-        } else if version > known {
-            self.shared.load(&key, version);
+    /// Takes a commit of a task: its state comes from memory, from the events that begin it, or from a load.
+    fn task_commit(
+        &mut self,
+        key: &StreamKey,
+        (version, events): (u64, &[Event]),
+        memory: Option<(u64, &State)>,
+        now: DateTime<Utc>,
+    ) {
+        let known = self.shared.tasks.hear(key, version);
+        let begun = (version == 1 && known == 0).then(|| fold::<TaskDecider>(None, events));
+        let begun = begun.as_ref().map(|state| (1, state));
+        let newer = memory.filter(|(at, _)| *at >= version).or(begun).filter(|(at, _)| *at > known);
+        if let Some((at, state)) = newer {
+            self.replace_from(key, (at, state), (version, events), now);
+        } else {
+            self.follow(key, version, events, now);
+            if version > known {
+                self.shared.load(key, version);
+            }
         }
-        key
     }
 
     /// Takes a request; the answer comes as an effect, now or later. `fresh` becomes the id of a new worker.
@@ -227,15 +252,15 @@ impl Process {
     }
 
     /// Takes the outcome of an order.
-    pub fn settled(&mut self, order: &Order, outcome: Settled, now: DateTime<Utc>) {
+    pub fn settled(&mut self, order: &Order, outcome: &Settled, now: DateTime<Utc>) {
         match &order.follow_up {
             Some((owner, follow_up)) => {
                 let relative = (owner, follow_up);
-                self.relations.settled(relative, &order.key, &outcome, &mut self.shared, now);
+                self.relations.settled(relative, &order.key, outcome, &mut self.shared, now);
                 if let (Settled::Decided { version, state, events }, effect::FollowUp::CreateChild(_)) =
                     (outcome, follow_up)
                 {
-                    self.replace(&order.key, version, state, &events, now);
+                    self.replace(&order.key, *version, state, events, now);
                 }
             }
             None => self.order_settled(order, outcome, now),
@@ -243,24 +268,24 @@ impl Process {
         self.tidy_touched();
     }
 
-    fn order_settled(&mut self, order: &Order, outcome: Settled, now: DateTime<Utc>) {
+    fn order_settled(&mut self, order: &Order, outcome: &Settled, now: DateTime<Utc>) {
         let Some(tracked) = self.shared.tasks.get_mut(&order.key) else { return };
-        tracked.end();
+        tracked.work_mut().end();
         if order.is_about_tools() {
-            self.tool_settled(order, &outcome, now);
+            self.tool_settled(order, outcome, now);
         }
         let is_warning = matches!(order.command.command, Command::WarnBudget(_));
         if is_warning && !matches!(outcome, Settled::Failed { .. }) {
             self.budgets.warning_settled(&order.key);
         }
         let Some(tracked) = self.shared.tasks.get_mut(&order.key) else { return };
-        tracked.settled(order, &outcome, is_warning, now);
+        tracked.settled(order, outcome, is_warning, now);
         self.shared.tasks.touch(&order.key);
         let mut attempt = None;
         match outcome {
             Settled::Decided { version, state, events } => {
                 attempt = state.as_deref().and_then(|task| bodies::leased_attempt(order, task));
-                self.replace(&order.key, version, state, &events, now);
+                self.replace(&order.key, *version, state, events, now);
             }
             Settled::Failed { .. } if order.is_lease() => self.worker_requests.pause(now),
             Settled::Failed { .. } | Settled::Refused => {}
@@ -283,9 +308,9 @@ impl Process {
     }
 
     /// Takes the outcome of a load.
-    pub fn loaded(&mut self, key: &Arc<StreamKey>, outcome: Loaded, now: DateTime<Utc>) {
+    pub fn loaded(&mut self, key: &StreamKey, outcome: &Loaded, now: DateTime<Utc>) {
         let Some(tracked) = self.shared.tasks.get_mut(key) else { return };
-        let refused = tracked.loaded(&outcome, now);
+        let refused = tracked.loaded(outcome, now);
         let is_leasing = tracked.is_leasing();
         if let Loaded::State { version, state } = outcome {
             if let (Some(order), Some(task)) = (&refused, state.as_deref())
@@ -294,10 +319,10 @@ impl Process {
             {
                 worker_requests::owe(lease.worker_id, attempt, &mut self.shared);
             }
-            let is_missing = state.is_none();
-            self.replace(key, version, state, &[], now);
-            if is_missing {
-                self.relations.missing(key, &mut self.shared, now);
+            self.replace(key, *version, state, &[], now);
+            match state.as_deref() {
+                None => self.relations.missing(key, &mut self.shared),
+                Some(task) => self.step(key, task, now),
             }
             if !is_leasing {
                 // The pick that led here was refused, and the state in the queue is the one that refused it.
@@ -307,6 +332,15 @@ impl Process {
         }
         self.shared.tasks.touch(key);
         self.tidy_touched();
+    }
+
+    /// Takes the next step about the task's relations while the whole task is here, unless it waits for something else.
+    fn step(&mut self, key: &StreamKey, task: &Task, now: DateTime<Utc>) {
+        let Some(tracked) = self.shared.tasks.get(key) else { return };
+        if tracked.is_idle() && !tracked.is_stale() && !tracked.has_retry() && tracked.after_pause(now) <= now
+        {
+            self.relations.turn(key, Some(task), &mut self.shared, now);
+        }
     }
 
     /// Takes the outcome of an order to a schedule, or of a load of one. `tick`: the tick that was ordered.
@@ -375,13 +409,24 @@ impl Process {
 
 /// Routing of one task's changes and timers.
 impl Process {
-    /// Replaces a task's state by a newer one, to which `events` led, and lets every part follow.
+    /// Takes the newer state of a task, to which `events` led, and lets every part follow.
     fn replace(
         &mut self,
-        key: &Arc<StreamKey>,
+        key: &StreamKey,
         version: u64,
-        state: State,
+        state: &State,
         events: &[Event],
+        now: DateTime<Utc>,
+    ) {
+        self.replace_from(key, (version, state), (version, events), now);
+    }
+
+    /// As [`Self::replace`], when the state may be that of a later commit than the events.
+    fn replace_from(
+        &mut self,
+        key: &StreamKey,
+        (version, state): (u64, &State),
+        (followed, events): (u64, &[Event]),
         now: DateTime<Utc>,
     ) {
         if !self.shared.replace(key, version, state, !events.is_empty()) {
@@ -391,31 +436,43 @@ impl Process {
         self.schedules.observe_task(key, facts);
         self.watching.observe(key, facts);
         self.tool_polls.observe(key, facts);
-        let class = facts.map(|facts| Arc::clone(&facts.class));
-        self.leases.observe(key, events, &mut self.shared, now);
-        if let Some(instance_key) = class {
-            let class = ClassKey { workspace: Arc::clone(&key.workspace), instance_key };
-            for event in events {
-                if let Event::AttemptEnded(ended) = event {
-                    self.classes.attempt_ended(&class, ended, &mut self.shared, now);
-                }
-            }
+        if !events.is_empty() {
+            self.follow(key, followed, events, now);
         }
+        self.leases.observe(key, &mut self.shared, now);
         self.relations.observe(key, &mut self.shared);
         self.budgets.observe(key, &mut self.shared);
         self.shared.tasks.touch(key);
         self.tidy_touched();
     }
 
+    /// Lets the parts follow the events of a commit that need more than the state it led to.
+    fn follow(&mut self, key: &StreamKey, version: u64, events: &[Event], now: DateTime<Utc>) {
+        if !self.shared.tasks.follow(key, version) {
+            return;
+        }
+        self.leases.follow(key, events, &mut self.shared);
+        let Some(facts) = self.shared.tasks.facts(key) else { return };
+        let instance_key = Arc::clone(&facts.origin.class);
+        let class = ClassKey { workspace: Arc::clone(&key.workspace), instance_key };
+        for event in events {
+            if let Event::AttemptEnded(ended) = event {
+                self.classes.attempt_ended(&class, ended, &mut self.shared, now);
+            }
+        }
+    }
+
     /// Sends what is due for a task whose timer fires.
-    fn fire(&mut self, key: &Arc<StreamKey>, now: DateTime<Utc>) {
+    fn fire(&mut self, key: &StreamKey, now: DateTime<Utc>) {
         let is_due = self.task_due(key).is_some_and(|due| due <= now);
         let Some(tracked) = self.shared.tasks.get_mut(key) else { return };
         if !is_due || !tracked.is_idle() {
             // Set again now, or by the outcome of what is under way.
             return self.tidy(key);
         }
-        if let Some(order) = tracked.begin_retry() {
+        if tracked.has_retry()
+            && let Some(order) = tracked.work_mut().begin_retry()
+        {
             self.shared.effects.push(Effect::Execute(order));
             return;
         }
@@ -423,7 +480,7 @@ impl Process {
             let heard = tracked.heard();
             return self.shared.load(key, heard);
         }
-        if self.relations.turn(key, &mut self.shared, now) {
+        if self.relations.turn(key, None, &mut self.shared, now) {
             return;
         }
         let Some(command) = self.due_command(key, now) else { return };
@@ -439,7 +496,7 @@ impl Process {
     }
 
     /// The instant at which something is due for the task.
-    fn task_due(&self, key: &Arc<StreamKey>) -> Option<DateTime<Utc>> {
+    fn task_due(&self, key: &StreamKey) -> Option<DateTime<Utc>> {
         const AT_ONCE: DateTime<Utc> = DateTime::<Utc>::MIN_UTC;
         let tracked = self.shared.tasks.get(key)?;
         if tracked.has_retry() || tracked.is_stale() {
@@ -459,11 +516,11 @@ impl Process {
     }
 
     /// The command that is due for the task: of several, the timer's comes first.
-    fn due_command(&self, key: &Arc<StreamKey>, now: DateTime<Utc>) -> Option<Command> {
+    fn due_command(&self, key: &StreamKey, now: DateTime<Utc>) -> Option<Command> {
         let facts = self.shared.tasks.facts(key)?;
         let grace_ms = self.shared.config.grace_ms;
         if let Some(timer) = facts.timer.as_ref().filter(|timer| timer.due <= now) {
-            return Some(timer.command(grace_ms));
+            return Some(timer.command(facts.newest_attempt(key), grace_ms));
         }
         let settings = self.shared.workspaces.settings(&key.workspace);
         self.budgets
@@ -479,8 +536,11 @@ impl Process {
     }
 
     /// Sets the task's timer, loads what was missed, and forgets a task that is over.
-    fn tidy(&mut self, key: &Arc<StreamKey>) {
-        let Some(tracked) = self.shared.tasks.get(key).filter(|tracked| tracked.is_idle()) else { return };
+    fn tidy(&mut self, key: &StreamKey) {
+        let Some(tracked) = self.shared.tasks.get_mut(key).filter(|tracked| tracked.is_idle()) else {
+            return;
+        };
+        tracked.tidy();
         if tracked.wants_load() {
             let heard = tracked.heard();
             return self.shared.load(key, heard);
@@ -498,7 +558,7 @@ impl Process {
         }
     }
 
-    fn forget(&mut self, key: &Arc<StreamKey>) {
+    fn forget(&mut self, key: &StreamKey) {
         self.shared.tasks.forget(key);
         self.shared.matching.hold(key, None);
         self.budgets.forget(key);

@@ -94,7 +94,7 @@ async fn begin_with(
             let loaded = deciders.tasks.refresh(stream).await?;
             (loaded.head.version, loaded.state.clone())
         };
-        process.begin_with(key, version, state, now());
+        process.begin_with(&key, version, &state, now());
     }
     Ok(())
 }
@@ -121,7 +121,7 @@ async fn load_gaps(
             };
             let loaded = dependencies.deciders.tasks.refresh(&stream).await?;
             let (version, state) = (loaded.head.version, loaded.state.clone());
-            process.loaded(&key, Loaded::State { version, state }, now());
+            process.loaded(&key, &Loaded::State { version, state }, now());
         }
     }
 }
@@ -129,10 +129,11 @@ async fn load_gaps(
 /// Takes a batch of the log.
 pub(crate) fn take_commits(dependencies: &Dependencies, process: &mut Process, batch: &TailBatch) {
     for recorded in &batch.commits {
-        dependencies.deciders.tasks.adopt(recorded);
+        let memory = dependencies.deciders.tasks.adopt(recorded);
+        let memory = memory.as_deref().map(|loaded| (loaded.head.version, &loaded.state));
         dependencies.deciders.schedules.adopt(recorded);
         dependencies.classes.observe(recorded);
-        if let Err(error) = process.commit(recorded, now()) {
+        if let Err(error) = process.commit(recorded, memory, now()) {
             // Its task does nothing until a build that can read it leads; the others continue.
             metrics::counter!(metric::UNREADABLE_COMMITS).increment(1);
             tracing::error!(position = %recorded.position, stream = %recorded.commit.stream, error = explain(&error), "a commit cannot be read");

@@ -140,6 +140,11 @@ impl Task {
         self.accepted.task_id
     }
 
+    /// Its newest attempt, live or over; of epoch 0 when there was none.
+    pub fn newest_attempt(&self) -> AttemptId {
+        AttemptId { workspace: self.accepted.workspace.clone(), task: self.id(), epoch: self.epoch }
+    }
+
     /// The newest run.
     pub fn current_run(&self) -> Option<&Run> {
         self.runs.last()

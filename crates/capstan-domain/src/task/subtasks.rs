@@ -5,10 +5,12 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::agent::{AgentForTask, TaskSettings};
+use crate::id::TaskId;
 use crate::task::command::{Accept, AcceptAgentCommand, ChildEnded, Parent};
 use crate::task::event::{Event, InputSource, JoinWait, ParentTold, Subtask, SubtaskEnded};
 use crate::task::state::Task;
 use crate::task::steps::input;
+use crate::task::transitions::TaskState;
 use crate::text::cut;
 
 /// Longest result of a subtask its parent keeps, in bytes of JSON.
@@ -78,6 +80,19 @@ pub fn report(child: &Task) -> ChildEnded {
         result: child.report.result.clone().map(short),
         error: child.report.error.clone(),
         cost_usd: child.spent_usd(),
+    }
+}
+
+/// The report of a subtask that cannot be made to its parent.
+pub fn missing(parent: &Task, subtask: TaskId) -> ChildEnded {
+    let known = parent.children.get(&subtask).and_then(|child| child.subtask.as_ref());
+    ChildEnded {
+        task_id: subtask,
+        label: known.and_then(|subtask| subtask.label.clone()),
+        state: TaskState::Dropped,
+        result: None,
+        error: Some("the subtask could not be created".to_owned()),
+        cost_usd: 0.0,
     }
 }
 

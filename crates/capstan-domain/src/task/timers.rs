@@ -4,6 +4,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::id::{AttemptId, BlockerId, RunId};
 use crate::task::command::{
     Command, ExpireBlocker, ExpireQueue, PassDeadline, ReleaseAttempt, TimeOutAttempt, Wake,
 };
@@ -12,8 +13,8 @@ use crate::task::state::Task;
 use crate::task::steps::run;
 use crate::task::transitions::TaskState;
 
-/// A timer of a task.
-#[derive(Clone, Debug, PartialEq)]
+/// A timer of a task: 32 bytes, for the engine holds one per task. Those of the live attempt do not repeat its id.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timer {
     /// The instant it fires.
     pub due: DateTime<Utc>,
@@ -21,30 +22,26 @@ pub struct Timer {
     kind: Kind,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Wake,
-    AttemptTimeout(crate::id::AttemptId),
-    CancelGrace(crate::id::AttemptId),
-    QueueTtl(crate::id::RunId),
+    AttemptTimeout,
+    CancelGrace,
+    QueueTtl(RunId),
     Deadline,
-    BlockerDeadline(crate::id::BlockerId),
+    BlockerDeadline(BlockerId),
 }
 
 impl Timer {
-    /// The command to send when it fires.
-    pub fn command(&self, grace_ms: i64) -> Command {
-        match &self.kind {
+    /// The command to send when it fires. `newest`: the task's newest attempt.
+    pub fn command(&self, newest: AttemptId, grace_ms: i64) -> Command {
+        match self.kind {
             Kind::Wake => Command::Wake(Wake { wake_at: self.due }),
-            Kind::AttemptTimeout(attempt_id) => {
-                Command::TimeOutAttempt(TimeOutAttempt { attempt_id: attempt_id.clone(), grace_ms })
-            }
-            Kind::CancelGrace(attempt_id) => {
-                Command::ReleaseAttempt(ReleaseAttempt { attempt_id: attempt_id.clone() })
-            }
-            Kind::QueueTtl(run_id) => Command::ExpireQueue(ExpireQueue { run_id: *run_id }),
+            Kind::AttemptTimeout => Command::TimeOutAttempt(TimeOutAttempt { attempt_id: newest, grace_ms }),
+            Kind::CancelGrace => Command::ReleaseAttempt(ReleaseAttempt { attempt_id: newest }),
+            Kind::QueueTtl(run_id) => Command::ExpireQueue(ExpireQueue { run_id }),
             Kind::BlockerDeadline(blocker_id) => {
-                Command::ExpireBlocker(ExpireBlocker { blocker_id: *blocker_id, grace_ms })
+                Command::ExpireBlocker(ExpireBlocker { blocker_id, grace_ms })
             }
             Kind::Deadline => Command::PassDeadline(PassDeadline { deadline: self.due, grace_ms }),
         }
@@ -61,9 +58,9 @@ pub fn timers(task: &Task) -> Vec<Timer> {
     }
     if let Some(live) = &task.live {
         if let Some(grace_until) = live.cancel_grace_until {
-            set(grace_until, Kind::CancelGrace(live.attempt_id.clone()));
+            set(grace_until, Kind::CancelGrace);
         } else if let Some(due) = task.attempt_due() {
-            set(due, Kind::AttemptTimeout(live.attempt_id.clone()));
+            set(due, Kind::AttemptTimeout);
         }
     }
     if let (Some(due), Some(run)) = (task.queue_due(), task.active_run()) {

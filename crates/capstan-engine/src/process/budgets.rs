@@ -85,7 +85,7 @@ pub(super) struct Budgets {
     profiles: HashMap<AgentKey, agent::State>,
     /// Cost of children that are not over, with everything below them, by parent.
     children: HashMap<StreamKey, BTreeMap<TaskId, f64>>,
-    findings: HashMap<Arc<StreamKey>, Findings>,
+    findings: HashMap<StreamKey, Findings>,
 }
 
 impl Budgets {
@@ -138,7 +138,7 @@ impl Budgets {
         if std::mem::replace(&mut account.limit, limit) != limit {
             let (workspace, agent_id) = &key;
             self.review_where(shared, |stream, facts| {
-                stream.workspace == *workspace && facts.agent_id == *agent_id
+                stream.workspace == *workspace && facts.origin.agent_id == *agent_id
             });
         }
         self.profiles.insert(key, state);
@@ -156,7 +156,7 @@ impl Budgets {
     /// Books the costs and warnings in a commit of a task.
     pub(super) fn book(
         &mut self,
-        key: &Arc<StreamKey>,
+        key: &StreamKey,
         position: Position,
         events: &[Event],
         shared: &mut Shared,
@@ -193,7 +193,7 @@ impl Budgets {
 
     fn spend(
         &mut self,
-        key: &Arc<StreamKey>,
+        key: &StreamKey,
         agent_id: Option<AgentId>,
         cost: f64,
         is_today: bool,
@@ -216,7 +216,7 @@ impl Budgets {
             account.spent += cost;
             if account.is_exceeded() != before {
                 self.review_where(shared, |stream, facts| {
-                    stream.workspace == key.workspace && facts.agent_id == agent_id
+                    stream.workspace == key.workspace && facts.origin.agent_id == agent_id
                 });
             }
         }
@@ -224,7 +224,7 @@ impl Budgets {
     }
 
     /// Lets the task that spends warn people that most of a shared budget is gone.
-    fn warn_if_due(&mut self, key: &Arc<StreamKey>, agent_id: Option<AgentId>, shared: &mut Shared) {
+    fn warn_if_due(&mut self, key: &StreamKey, agent_id: Option<AgentId>, shared: &mut Shared) {
         let has_warning = self.findings.get(key).is_some_and(|findings| findings.warning.is_some());
         if has_warning || !shared.tasks.contains(key) {
             return;
@@ -237,7 +237,7 @@ impl Budgets {
             let Some(account) = account else { continue };
             if let Some(spending) = account.warning(scope) {
                 account.is_warning = true;
-                self.findings.entry(Arc::clone(key)).or_default().warning = Some(spending);
+                self.findings.entry(key.clone()).or_default().warning = Some(spending);
                 break;
             }
         }
@@ -245,30 +245,30 @@ impl Budgets {
     }
 
     /// Judges a task after a change of its own, and everything its spending may stop.
-    pub(super) fn observe(&mut self, key: &Arc<StreamKey>, shared: &mut Shared) {
-        let mut at = (**key).clone();
+    pub(super) fn observe(&mut self, key: &StreamKey, shared: &mut Shared) {
+        let mut at = key.clone();
         let mut stopped = None;
         for _ in 0..DEPTH_MAX {
-            let Some((tracked_key, facts)) = shared.tasks.entry_of(&at) else { break };
-            let (key, parent) = (Arc::clone(tracked_key), facts.parent);
+            let Some(facts) = shared.tasks.facts(&at) else { break };
+            let parent = facts.parent();
             let spent = self.tree_spent(&at, facts);
             let own = own_budget(facts, spent);
             let warning = own.filter(|own| is_warning_due(facts, *own));
             let is_exceeded = own.is_some_and(Spending::is_exceeded);
-            let findings = self.findings.entry(Arc::clone(&key)).or_default();
+            let findings = self.findings.entry(at.clone()).or_default();
             if findings.is_tree_exceeded != is_exceeded {
                 stopped = Some(at.clone());
             }
             findings.is_tree_exceeded = is_exceeded;
             if let (None, Some(warning)) = (findings.warning, warning) {
                 findings.warning = Some(warning);
-                shared.tasks.touch(&key);
+                shared.tasks.touch(&at);
             }
             if findings.is_empty() {
-                self.findings.remove(&key);
+                self.findings.remove(&at);
             }
             let Some(parent) = parent else { break };
-            let parent = StreamKey { workspace: Arc::clone(&key.workspace), task_id: parent };
+            let parent = StreamKey { workspace: Arc::clone(&at.workspace), task_id: parent };
             self.children.entry(parent.clone()).or_default().insert(at.task_id, spent);
             at = parent;
         }
@@ -285,22 +285,20 @@ impl Budgets {
             let below = self.children.get(&key).into_iter().flat_map(|children| children.keys());
             let workspace = Arc::clone(&key.workspace);
             open.extend(below.map(|id| StreamKey { workspace: Arc::clone(&workspace), task_id: *id }));
-            if let Some((key, _)) = shared.tasks.entry_of(&key) {
-                self.review(&Arc::clone(key), shared);
-            }
+            self.review(&key, shared);
         }
     }
 
     fn review_where(&mut self, shared: &mut Shared, concerns: impl Fn(&StreamKey, &TaskFacts) -> bool) {
         let concerned = shared.tasks.iter().filter(|(key, facts)| concerns(key, facts));
-        let keys: Vec<_> = concerned.map(|(key, _)| Arc::clone(key)).collect();
+        let keys: Vec<_> = concerned.map(|(key, _)| key.clone()).collect();
         for key in keys {
             self.review(&key, shared);
         }
     }
 
     /// Finds the exceeded budget that binds a task, and holds it back or releases it.
-    fn review(&mut self, key: &Arc<StreamKey>, shared: &mut Shared) {
+    fn review(&mut self, key: &StreamKey, shared: &mut Shared) {
         let Some(facts) = shared.tasks.facts(key) else { return };
         let exceeded = self.exceeded(key, facts, &shared.tasks);
         let before = self.findings.get(key).and_then(|findings| findings.exceeded);
@@ -310,7 +308,7 @@ impl Budgets {
             tracked.end_pause();
         }
         if before != exceeded {
-            let findings = self.findings.entry(Arc::clone(key)).or_default();
+            let findings = self.findings.entry(key.clone()).or_default();
             findings.exceeded = exceeded;
             if findings.is_empty() {
                 self.findings.remove(key);
@@ -329,7 +327,7 @@ impl Budgets {
     /// The first exceeded budget the task draws on.
     fn exceeded(&self, key: &StreamKey, facts: &TaskFacts, tasks: &Tasks) -> Option<Spending> {
         let day = self.days.get(&key.workspace).and_then(|day| day.spending(BudgetScope::Workspace));
-        let agent = self.agents.get(&(Arc::clone(&key.workspace), facts.agent_id));
+        let agent = self.agents.get(&(Arc::clone(&key.workspace), facts.origin.agent_id));
         let agent = agent.and_then(|account| account.spending(BudgetScope::Agent));
         let shared = [day, agent].into_iter().flatten().find(|spending| spending.is_exceeded());
         if shared.is_some() {
@@ -341,7 +339,7 @@ impl Budgets {
             if let Some(own) = own.filter(|own| own.is_exceeded()) {
                 return Some(own);
             }
-            at.task_id = facts.parent?;
+            at.task_id = facts.parent()?;
             facts = tasks.facts(&at)?;
         }
         None
@@ -382,7 +380,7 @@ impl Budgets {
         if let Some(spending) = findings.and_then(|findings| findings.warning) {
             return Some(Command::WarnBudget(WarnBudget { spending }));
         }
-        match (findings.and_then(|findings| findings.exceeded), facts.budget_blocker) {
+        match (findings.and_then(|findings| findings.exceeded), facts.rare().budget_blocker) {
             (Some(spending), _) if facts.state == TaskState::Running && facts.is_working() => {
                 Some(Command::StopForBudget(StopForBudget { spending, grace_ms }))
             }
@@ -414,12 +412,12 @@ impl Budgets {
 }
 
 fn own_budget(facts: &TaskFacts, spent_usd: f64) -> Option<Spending> {
-    facts.budget_usd.map(|limit_usd| Spending { scope: BudgetScope::Task, limit_usd, spent_usd })
+    facts.rare().budget_usd.map(|limit_usd| Spending { scope: BudgetScope::Task, limit_usd, spent_usd })
 }
 
 /// True when the cost of its children makes a warning about its own budget due.
 fn is_warning_due(facts: &TaskFacts, own: Spending) -> bool {
-    let is_warned = facts.warned_usd.is_some_and(|warned| warned.total_cmp(&own.limit_usd).is_eq());
+    let is_warned = facts.rare().warned_usd.is_some_and(|warned| warned.total_cmp(&own.limit_usd).is_eq());
     !facts.state.is_terminal() && own.is_almost_exceeded() && !is_warned
 }
 

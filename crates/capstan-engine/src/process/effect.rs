@@ -28,7 +28,7 @@ pub enum Effect {
     /// Sends a command to a task; report with `Process::settled`.
     Execute(Order),
     /// Reads a task from the log; report with `Process::loaded`.
-    Load(Arc<StreamKey>),
+    Load(StreamKey),
     /// Sends a command to a class; report with `Process::class_settled`.
     OrderClass(ClassOrder),
     /// Calls a tool's endpoint; report with `Process::tool_called`.
@@ -48,7 +48,7 @@ pub enum Effect {
 #[derive(Clone, Debug)]
 pub struct Order {
     /// The task.
-    pub key: Arc<StreamKey>,
+    pub key: StreamKey,
     /// Deterministic: retries and new leaders derive the same id.
     pub command_id: Uuid,
     /// The command's name in commit metadata.
@@ -61,7 +61,7 @@ pub struct Order {
     /// The request it answers: a lease request or a poll for tool calls.
     pub(super) request: Option<CallId>,
     /// The task it is sent for and the reason, when that is another task than `key`.
-    pub(super) follow_up: Option<(Arc<StreamKey>, FollowUp)>,
+    pub(super) follow_up: Option<(StreamKey, FollowUp)>,
 }
 
 /// The reason for a command to a related task.
@@ -81,13 +81,13 @@ pub(super) struct Revision {
     /// The last lease epoch.
     pub(super) epoch: u64,
     /// The number of its runs.
-    pub(super) runs: usize,
+    pub(super) runs: u32,
 }
 
 impl Order {
     /// An order to the task; none for a command that is no business of the engine.
     pub(super) fn new(
-        key: &Arc<StreamKey>,
+        key: &StreamKey,
         revision: Revision,
         command: Command,
         request: Option<CallId>,
@@ -104,14 +104,14 @@ impl Order {
             &subject,
         ]);
         let expected_version = matches!(command, Command::Lease(_)).then_some(revision.version);
-        let (key, command) = (Arc::clone(key), command.at(at));
+        let (key, command) = (key.clone(), command.at(at));
         Some(Self { key, command_id, name, command, expected_version, request, follow_up: None })
     }
 
     /// A command to `target`, a relative of the task `owner`, from the owner's `revision`.
     pub(super) fn follow_up(
-        target: Arc<StreamKey>,
-        owner: &Arc<StreamKey>,
+        target: StreamKey,
+        owner: &StreamKey,
         revision: Revision,
         (follow_up, command): (FollowUp, Command),
         at: DateTime<Utc>,
@@ -136,7 +136,7 @@ impl Order {
             command: command.at(at),
             expected_version: None,
             request: None,
-            follow_up: Some((Arc::clone(owner), follow_up)),
+            follow_up: Some((owner.clone(), follow_up)),
         }
     }
 
@@ -272,7 +272,7 @@ pub struct AgentCheck {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToolRequest {
     /// The task.
-    pub key: Arc<StreamKey>,
+    pub key: StreamKey,
     /// The call; also the idempotency key.
     pub tool_call_id: ToolCallId,
     /// The number of the try, from 1.

@@ -1,12 +1,13 @@
 //! Facts about a task: the part of its state that the engine's parts need.
 //!
-//! The record is built from the fold at one place, [`TaskFacts::from_task`], after every commit. Parts read it and
-//! never the task itself. A queued task costs one record (264 bytes, held by a test) and the name of its class on the
-//! heap; what is rare (an attempt, a tool call, children, watches) is boxed.
+//! The record is built from the task at one place, [`TaskFacts::from_task`], whenever its state comes. Parts read it and
+//! never the task itself, which is not held. A queued task costs one record (88 bytes, held by a test); what many tasks
+//! share is held once, and what is rare (an attempt, a tool call, children, watches) is boxed.
 
 use std::sync::Arc;
 
-use capstan_domain::id::{AgentId, AttemptId, BlockerId, InputId, ScheduleId, TaskId, ToolCallId, WorkerId};
+use capstan_domain::id::{AttemptId, BlockerId, InputId, ScheduleId, TaskId, ToolCallId, WorkerId};
+use capstan_domain::matching::StreamKey;
 use capstan_domain::task::event::{
     BlockerKind, BudgetScope, InputOutcome, ParentClose, QueueMode, SourceWatch,
 };
@@ -14,53 +15,71 @@ use capstan_domain::task::state::{Input, ToolCallState};
 use capstan_domain::task::timers::{Timer, timers};
 use capstan_domain::task::{Task, TaskState};
 
+use super::origin::Origin;
+
 /// Facts about a task; its workspace and id are the key it is filed under.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct TaskFacts {
-    /// The agent that works on it.
-    pub(super) agent_id: AgentId,
-    /// The key of its execution class.
-    pub(super) class: Arc<str>,
-    /// Its parent task.
-    pub(super) parent: Option<TaskId>,
-    /// The effect of its parent's cancellation.
-    pub(super) parent_close: ParentClose,
-    /// The schedule that created it.
-    pub(super) schedule_id: Option<ScheduleId>,
+    /// Its agent and its class.
+    pub(super) origin: Arc<Origin>,
     /// Its state.
     pub(super) state: TaskState,
     /// The last lease epoch.
     pub(super) epoch: u64,
     /// The number of its runs.
-    pub(super) runs: usize,
+    pub(super) runs: u32,
     /// Its earliest timer. Leases are not among them: renewals are not recorded.
     pub(super) timer: Option<Timer>,
-    /// The limit of its own budget, in US dollars.
-    pub(super) budget_usd: Option<f64>,
     /// Its cost with the children that ended, in US dollars.
     pub(super) spent_usd: f64,
-    /// The limit of its own budget that the last warning was about, in US dollars.
-    pub(super) warned_usd: Option<f64>,
-    /// The blocker that waits for more budget.
-    pub(super) budget_blocker: Option<BlockerId>,
     /// True while it has ended and its parent has not recorded that.
     pub(super) must_tell_parent: bool,
     /// True when nothing is left to do about it.
     pub(super) is_at_rest: bool,
     /// The attempt that holds the lease.
     pub(super) live: Option<Box<LiveFacts>>,
-    /// The approved tool call that has no result yet.
-    pub(super) call: Option<Box<CallFacts>>,
-    /// Its children in the order of their ids: those to be created or waited for, and those that ended.
-    pub(super) children: Box<[ChildFacts]>,
-    /// The events it watches for.
-    pub(super) watches: Box<[WatchFacts]>,
+    /// Facts that most tasks do not have.
+    rare: Option<Box<RareFacts>>,
 }
 
-/// An attempt that holds the lease.
+/// Facts that most tasks do not have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct RareFacts {
+    /// Its parent task.
+    pub(super) parent: Option<TaskId>,
+    /// The effect of its parent's cancellation.
+    pub(super) parent_close: ParentClose,
+    /// The schedule that created it.
+    pub(super) schedule_id: Option<ScheduleId>,
+    /// The limit of its own budget, in US dollars.
+    pub(super) budget_usd: Option<f64>,
+    /// The limit of its own budget that the last warning was about, in US dollars.
+    pub(super) warned_usd: Option<f64>,
+    /// The blocker that waits for more budget.
+    pub(super) budget_blocker: Option<BlockerId>,
+    /// The approved tool call that has no result yet.
+    pub(super) call: Option<CallFacts>,
+    /// Its children in the order of their ids: those to be created or waited for, and those that ended.
+    pub(super) children: Vec<ChildFacts>,
+    /// The events it watches for.
+    pub(super) watches: Vec<WatchFacts>,
+}
+
+static NOTHING_RARE: RareFacts = RareFacts {
+    parent: None,
+    parent_close: ParentClose::Cancel,
+    schedule_id: None,
+    budget_usd: None,
+    warned_usd: None,
+    budget_blocker: None,
+    call: None,
+    children: Vec::new(),
+    watches: Vec::new(),
+};
+
+/// An attempt that holds the lease; its number is the task's last lease epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LiveFacts {
-    pub(super) attempt_id: AttemptId,
     pub(super) worker_id: WorkerId,
     /// True once the attempt was asked to stop.
     pub(super) is_stopping: bool,
@@ -105,40 +124,41 @@ pub(super) struct WatchFacts {
 }
 
 impl TaskFacts {
-    /// The facts about a task; shares what `before` has in common with them.
-    pub(super) fn from_task(task: &Task, before: Option<&Self>) -> Self {
-        let accepted = &task.accepted;
-        let class = before.filter(|before| *before.class == *accepted.instance_key);
-        let budget_blocker =
-            task.blocker.as_ref().filter(|blocker| blocker.opened.kind == BlockerKind::Budget);
+    /// The facts about a task. `origin`: what it has in common with others, frozen at its acceptance.
+    pub(super) fn from_task(task: &Task, origin: Arc<Origin>) -> Self {
+        let rare = RareFacts::from_task(task);
         Self {
-            agent_id: accepted.agent_id,
-            class: class
-                .map_or_else(|| accepted.instance_key.as_str().into(), |before| Arc::clone(&before.class)),
-            parent: accepted.parent_task_id,
-            parent_close: accepted.parent_close,
-            schedule_id: accepted.schedule_id.as_deref().and_then(|id| id.parse().ok()),
+            origin,
             state: task.state,
             epoch: task.epoch,
-            runs: task.runs.len(),
+            runs: u32::try_from(task.runs.len()).unwrap_or(u32::MAX),
             timer: timers(task).into_iter().min_by_key(|timer| timer.due),
-            budget_usd: accepted.budget_usd,
             spent_usd: task.spent_usd(),
-            warned_usd: task.warned.get(&BudgetScope::Task).map(|warned| warned.limit_usd),
-            budget_blocker: budget_blocker.map(|blocker| blocker.opened.blocker_id),
             must_tell_parent: task.must_tell_parent(),
             is_at_rest: task.is_at_rest(),
             live: live(task),
-            call: task.executing_call().map(|call| {
-                Box::new(CallFacts {
-                    tool_call_id: call.deferred.tool_call_id,
-                    tool: call.deferred.tool.as_str().into(),
-                    state: call.state.clone(),
-                })
-            }),
-            children: children(task),
-            watches: task.watches.values().map(WatchFacts::from_watch).collect(),
+            rare: (rare != NOTHING_RARE).then(|| Box::new(rare)),
         }
+    }
+
+    /// What most tasks do not have.
+    pub(super) fn rare(&self) -> &RareFacts {
+        self.rare.as_deref().unwrap_or(&NOTHING_RARE)
+    }
+
+    /// Its parent task.
+    pub(super) fn parent(&self) -> Option<TaskId> {
+        self.rare().parent
+    }
+
+    /// Its newest attempt, live or over.
+    pub(super) fn newest_attempt(&self, key: &StreamKey) -> AttemptId {
+        AttemptId { workspace: key.workspace.to_string(), task: key.task_id, epoch: self.epoch }
+    }
+
+    /// The approved tool call that has no result yet.
+    pub(super) fn call(&self) -> Option<&CallFacts> {
+        self.rare().call.as_ref()
     }
 
     /// True while an attempt lives that was not asked to stop.
@@ -148,13 +168,37 @@ impl TaskFacts {
 
     /// The children to be created or waited for.
     pub(super) fn open_children(&self) -> impl Iterator<Item = TaskId> {
-        self.children.iter().filter(|child| !child.has_ended).map(|child| child.task_id)
+        self.rare().children.iter().filter(|child| !child.has_ended).map(|child| child.task_id)
     }
 
     /// True when the end of this child is recorded.
     pub(super) fn has_ended(&self, child: TaskId) -> bool {
-        let place = self.children.binary_search_by_key(&child, |child| child.task_id);
-        place.is_ok_and(|place| self.children[place].has_ended)
+        let children = &self.rare().children;
+        let place = children.binary_search_by_key(&child, |child| child.task_id);
+        place.is_ok_and(|place| children[place].has_ended)
+    }
+}
+
+impl RareFacts {
+    fn from_task(task: &Task) -> Self {
+        let accepted = &task.accepted;
+        let budget_blocker =
+            task.blocker.as_ref().filter(|blocker| blocker.opened.kind == BlockerKind::Budget);
+        Self {
+            parent: accepted.parent_task_id,
+            parent_close: accepted.parent_close,
+            schedule_id: accepted.schedule_id.as_deref().and_then(|id| id.parse().ok()),
+            budget_usd: accepted.budget_usd,
+            warned_usd: task.warned.get(&BudgetScope::Task).map(|warned| warned.limit_usd),
+            budget_blocker: budget_blocker.map(|blocker| blocker.opened.blocker_id),
+            call: task.executing_call().map(|call| CallFacts {
+                tool_call_id: call.deferred.tool_call_id,
+                tool: call.deferred.tool.as_str().into(),
+                state: call.state.clone(),
+            }),
+            children: children(task),
+            watches: task.watches.values().map(WatchFacts::from_watch).collect(),
+        }
     }
 }
 
@@ -167,14 +211,13 @@ fn live(task: &Task) -> Option<Box<LiveFacts>> {
         is_delivered: input.outcome == InputOutcome::Delivered,
     };
     Some(Box::new(LiveFacts {
-        attempt_id: live.attempt_id.clone(),
         worker_id: live.worker_id,
         is_stopping: live.cancel_grace_until.is_some(),
         inputs: task.pending_inputs().map(facts).collect(),
     }))
 }
 
-fn children(task: &Task) -> Box<[ChildFacts]> {
+fn children(task: &Task) -> Vec<ChildFacts> {
     let known = task.children.iter().filter(|(_, child)| child.ended.is_some() || child.subtask.is_some());
     known.map(|(id, child)| ChildFacts { task_id: *id, has_ended: child.ended.is_some() }).collect()
 }
@@ -204,6 +247,6 @@ mod tests {
 
     #[test]
     fn the_record_of_a_task_is_small() {
-        assert!(size_of::<TaskFacts>() <= 264, "{} bytes", size_of::<TaskFacts>());
+        assert!(size_of::<TaskFacts>() <= 88, "{} bytes", size_of::<TaskFacts>());
     }
 }

@@ -2,12 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::sync::Arc;
 
 use capstan_contract::command::Renewal;
 use capstan_contract::lease::{RenewAnswer, RenewStatus, WAIT_MS_MAX};
 use capstan_domain::id::{AttemptId, InputId, WorkerId};
 use capstan_domain::matching::{Reach, StreamKey};
+use capstan_domain::slab::{Keyed, Slab};
 use capstan_domain::span::later;
 use capstan_domain::task::command::ExpireLease;
 use capstan_domain::task::{Command, Event, TaskState};
@@ -21,7 +21,7 @@ use crate::protocol::Answer;
 /// The leases of live attempts.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
-    held: HashMap<Arc<StreamKey>, Lease>,
+    held: Slab<Lease>,
     /// Renewals that wait for news.
     waiting: HashMap<CallId, Vec<Renewed>>,
     poll_ends: BinaryHeap<Reverse<(DateTime<Utc>, CallId)>>,
@@ -30,19 +30,34 @@ pub(super) struct Leases {
 /// The lease of a live attempt, as far as it is not recorded.
 #[derive(Debug)]
 struct Lease {
-    attempt_id: AttemptId,
+    key: StreamKey,
+    epoch: u64,
     worker_id: WorkerId,
     /// The instant it ends unless renewed.
     until: DateTime<Utc>,
-    cancel_reason: Option<String>,
-    /// Inputs that answered a question of the live attempt.
-    answers: Vec<InputId>,
     /// The newest input that was reported to the worker.
     reported_seq: u32,
     /// True when the worker last heard that the task waits.
     reported_waiting: bool,
+    notes: Option<Box<Notes>>,
     /// Renewals that wait for news.
     watchers: Vec<CallId>,
+}
+
+/// What the state of the task forgets and the worker needs.
+#[derive(Debug, Default)]
+struct Notes {
+    cancel_reason: Option<String>,
+    /// Inputs that answered a question of the live attempt.
+    answers: Vec<InputId>,
+}
+
+impl Keyed for Lease {
+    type Key = StreamKey;
+
+    fn key(&self) -> &StreamKey {
+        &self.key
+    }
 }
 
 /// An attempt of a renewal.
@@ -67,7 +82,10 @@ struct LeaseNews {
 impl Leases {
     /// The end of the task's lease.
     pub(super) fn due(&self, key: &StreamKey, facts: &TaskFacts) -> Option<DateTime<Utc>> {
-        self.held.get(key).filter(|_| facts.is_working()).map(|lease| lease.until)
+        if !facts.is_working() {
+            return None;
+        }
+        self.held.find(key).map(|lease| lease.until)
     }
 
     /// The command that ends a lease that was not renewed.
@@ -77,9 +95,9 @@ impl Leases {
         facts: &TaskFacts,
         now: DateTime<Utc>,
     ) -> Option<Command> {
-        let lease = self.held.get(key).filter(|lease| lease.until <= now && facts.is_working())?;
+        let lease = self.held.find(key).filter(|lease| lease.until <= now && facts.is_working())?;
         Some(Command::ExpireLease(ExpireLease {
-            attempt_id: lease.attempt_id.clone(),
+            attempt_id: lease.attempt_id(),
             reason: "the worker has not renewed its lease".to_owned(),
         }))
     }
@@ -90,34 +108,40 @@ impl Leases {
 
     /// Brings the unrecorded part of the lease in line with the task, and answers the renewals that waited for it. A
     /// lease seen for the first time gets a full period from now.
-    pub(super) fn observe(
-        &mut self,
-        key: &Arc<StreamKey>,
-        events: &[Event],
-        shared: &mut Shared,
-        now: DateTime<Utc>,
-    ) {
-        let live = shared.tasks.facts(key).and_then(|facts| facts.live.as_ref());
-        let held = self.held.get(key).map(|lease| &lease.attempt_id);
+    pub(super) fn observe(&mut self, key: &StreamKey, shared: &mut Shared, now: DateTime<Utc>) {
+        let facts = shared.tasks.facts(key);
+        let live = facts.and_then(|facts| Some((facts.epoch, facts.live.as_ref()?.worker_id)));
+        let held = self.held.find(key).map(|lease| lease.epoch);
         let mut calls = Vec::new();
-        if held != live.map(|live| &live.attempt_id) {
-            let begun = live.map(|live| (live.attempt_id.clone(), live.worker_id));
+        if held != live.map(|(epoch, _)| epoch) {
             if let Some(ended) = self.held.remove(key) {
                 shared.workers.count_attempt(ended.worker_id, false);
                 calls.extend(ended.watchers);
             }
-            if let Some((attempt_id, worker_id)) = begun {
+            if let Some((epoch, worker_id)) = live {
                 shared.workers.count_attempt(worker_id, true);
                 let until = later(now, shared.config.lease_ms);
-                self.held.insert(Arc::clone(key), Lease::new(attempt_id, worker_id, until));
+                let key = shared.tasks.get(key).map_or_else(|| key.clone(), |tracked| tracked.key().clone());
+                self.held.insert(Lease::new(key, epoch, worker_id, until));
             }
         }
-        if let Some(lease) = self.held.get_mut(key) {
+        self.call_if_urgent(key, calls, shared);
+    }
+
+    /// Keeps what the events of a commit say and the state forgets.
+    pub(super) fn follow(&mut self, key: &StreamKey, events: &[Event], shared: &mut Shared) {
+        if let Some(lease) = self.held.find_mut(key) {
             lease.note(events);
-            let news = lease.news(shared.tasks.facts(key));
-            if news.is_urgent {
-                calls.extend_from_slice(&lease.watchers);
-            }
+            self.call_if_urgent(key, Vec::new(), shared);
+        }
+    }
+
+    /// Answers these calls, and the renewals of the lease when they are not to wait any longer.
+    fn call_if_urgent(&mut self, key: &StreamKey, mut calls: Vec<CallId>, shared: &mut Shared) {
+        if let Some(lease) = self.held.find(key)
+            && lease.news(shared.tasks.facts(key)).is_urgent
+        {
+            calls.extend_from_slice(&lease.watchers);
         }
         for call in calls {
             self.answer(call, shared);
@@ -146,8 +170,8 @@ impl Leases {
             let attempt_id = renewal.attempt_id.clone();
             let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
             let is_own = renewal.epoch == attempt_id.epoch && reach.includes(&attempt_id.workspace);
-            let held = self.held.get_mut(&key);
-            if let Some(lease) = held.filter(|lease| is_own && lease.attempt_id == attempt_id) {
+            let held = self.held.find_mut(&key);
+            if let Some(lease) = held.filter(|lease| is_own && lease.epoch == attempt_id.epoch) {
                 is_urgent |= lease.news(shared.tasks.facts(&key)).is_urgent;
                 lease.until = later(now, shared.config.lease_ms);
                 lease.watchers.push(call);
@@ -176,8 +200,8 @@ impl Leases {
         let Some(attempts) = self.waiting.remove(&call) else { return };
         let mut answers = Vec::with_capacity(attempts.len());
         for Renewed { key, attempt_id, is_own } in attempts {
-            let held = self.held.get_mut(&key);
-            let Some(lease) = held.filter(|lease| is_own && lease.attempt_id == attempt_id) else {
+            let held = self.held.find_mut(&key);
+            let Some(lease) = held.filter(|lease| is_own && lease.epoch == attempt_id.epoch) else {
                 answers.push(lost(attempt_id));
                 continue;
             };
@@ -192,27 +216,32 @@ impl Leases {
 }
 
 impl Lease {
-    fn new(attempt_id: AttemptId, worker_id: WorkerId, until: DateTime<Utc>) -> Self {
+    fn new(key: StreamKey, epoch: u64, worker_id: WorkerId, until: DateTime<Utc>) -> Self {
         Self {
-            attempt_id,
+            key,
+            epoch,
             worker_id,
             until,
-            cancel_reason: None,
-            answers: Vec::new(),
             reported_seq: 0,
             reported_waiting: false,
+            notes: None,
             watchers: Vec::new(),
         }
     }
 
-    /// Keeps from the events what the state forgets and the worker needs.
+    fn attempt_id(&self) -> AttemptId {
+        AttemptId { workspace: self.key.workspace.to_string(), task: self.key.task_id, epoch: self.epoch }
+    }
+
     fn note(&mut self, events: &[Event]) {
         for event in events {
             if let Event::AttemptCancelRequested(asked) = event {
-                self.cancel_reason = Some(asked.reason.clone());
+                self.notes.get_or_insert_default().cancel_reason = Some(asked.reason.clone());
             }
-            if let Event::BlockerClosed(closed) = event {
-                self.answers.extend(closed.input_id);
+            if let Event::BlockerClosed(closed) = event
+                && let Some(input_id) = closed.input_id
+            {
+                self.notes.get_or_insert_default().answers.push(input_id);
             }
         }
     }
@@ -220,11 +249,11 @@ impl Lease {
     /// The answer to the holder now.
     fn news(&self, facts: Option<&TaskFacts>) -> LeaseNews {
         let held = facts.and_then(|facts| Some((facts, facts.live.as_ref()?)));
-        let Some((facts, live)) = held.filter(|(_, live)| live.attempt_id == self.attempt_id) else {
-            return LeaseNews { answer: lost(self.attempt_id.clone()), is_urgent: true, seq: 0 };
+        let Some((facts, live)) = held.filter(|(facts, _)| facts.epoch == self.epoch) else {
+            return LeaseNews { answer: lost(self.attempt_id()), is_urgent: true, seq: 0 };
         };
         let mut answer = RenewAnswer {
-            attempt_id: self.attempt_id.clone(),
+            attempt_id: self.attempt_id(),
             status: RenewStatus::Ok,
             reason: None,
             inputs_pending: 0,
@@ -233,7 +262,8 @@ impl Lease {
         };
         if live.is_stopping {
             answer.status = RenewStatus::Cancel;
-            answer.reason = self.cancel_reason.clone().or_else(|| Some("cancelled".to_owned()));
+            let reason = self.notes.as_ref().and_then(|notes| notes.cancel_reason.clone());
+            answer.reason = reason.or_else(|| Some("cancelled".to_owned()));
             return LeaseNews { answer, is_urgent: true, seq: self.reported_seq };
         }
         let mut seq = self.reported_seq;
@@ -249,7 +279,7 @@ impl Lease {
 
     /// Inputs accepted during a turn stay in the inbox until it ends; only answers to a question reach it.
     fn may_take(&self, input: &InputFacts) -> bool {
-        input.is_delivered || self.answers.contains(&input.input_id)
+        input.is_delivered || self.notes.as_ref().is_some_and(|notes| notes.answers.contains(&input.input_id))
     }
 }
 

@@ -12,7 +12,7 @@ use capstan_domain::id::TaskId;
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::command::{CancelTask, ParentHeard};
 use capstan_domain::task::event::ParentClose;
-use capstan_domain::task::{Command, TaskState};
+use capstan_domain::task::{Command, Task, TaskState, subtasks};
 use chrono::{DateTime, Utc};
 
 use super::effect::FollowUp;
@@ -24,9 +24,9 @@ use super::shared::Shared;
 #[derive(Debug, Default)]
 pub(super) struct Relations {
     /// Children that are not over and are cancelled with their parent, by parent.
-    open: HashMap<Arc<StreamKey>, BTreeSet<Arc<StreamKey>>>,
+    open: HashMap<StreamKey, BTreeSet<StreamKey>>,
     /// Unrecorded facts about tasks with a parent or children.
-    known: HashMap<Arc<StreamKey>, Known>,
+    known: HashMap<StreamKey, Known>,
 }
 
 /// Facts about a task's relations that are not recorded.
@@ -40,6 +40,8 @@ struct Known {
     is_orphan: bool,
     /// True once the parent was looked for.
     is_placed: bool,
+    /// Children that cannot be created: their end is to be recorded.
+    missing: BTreeSet<TaskId>,
 }
 
 /// The next step about a task's relations.
@@ -48,6 +50,7 @@ enum Step {
     ReportEnd(TaskId),
     CancelWithParent,
     CreateChild(TaskId),
+    ReportMissing(TaskId),
 }
 
 impl Relations {
@@ -60,76 +63,107 @@ impl Relations {
         let known = self.known.get(key);
         if facts.must_tell_parent {
             let is_reported = known.is_some_and(|known| known.is_reported);
-            return if is_reported { Some(Step::NoteReport) } else { facts.parent.map(Step::ReportEnd) };
+            return if is_reported { Some(Step::NoteReport) } else { facts.parent().map(Step::ReportEnd) };
         }
         if known.is_some_and(|known| known.is_orphan) && !facts.state.is_terminal() {
             return Some(Step::CancelWithParent);
         }
         let is_created = |child: &TaskId| known.is_some_and(|known| known.created.contains(child));
-        facts.open_children().find(|child| !is_created(child)).map(Step::CreateChild)
+        let is_missing = |child: &TaskId| known.is_some_and(|known| known.missing.contains(child));
+        facts.open_children().find_map(|child| {
+            if is_missing(&child) {
+                return Some(Step::ReportMissing(child));
+            }
+            (!is_created(&child)).then_some(Step::CreateChild(child))
+        })
     }
 
-    /// Orders the next step about the task's relations; false when there is none.
-    pub(super) fn turn(&mut self, key: &Arc<StreamKey>, shared: &mut Shared, now: DateTime<Utc>) -> bool {
+    /// Orders the next step about the task's relations; false when there is none. A step that needs the task itself
+    /// loads it when `whole` is absent, and is taken when it has come.
+    pub(super) fn turn(
+        &mut self,
+        key: &StreamKey,
+        whole: Option<&Task>,
+        shared: &mut Shared,
+        now: DateTime<Utc>,
+    ) -> bool {
         let Some(facts) = shared.tasks.facts(key) else { return false };
-        match self.next_step(key, facts) {
-            None => false,
-            Some(Step::NoteReport) => shared.order(key, Command::ParentHeard(ParentHeard), None, now),
-            Some(Step::ReportEnd(parent)) => shared.report_end(key, parent, now),
-            Some(Step::CancelWithParent) => {
-                let reason = facts.parent.map(|parent| format!("its parent {parent} was cancelled"));
+        let step = self.next_step(key, facts);
+        match (step, whole) {
+            (None, _) => false,
+            (Some(Step::ReportEnd(_) | Step::CreateChild(_) | Step::ReportMissing(_)), None) => {
+                shared.load_for_step(key);
+                true
+            }
+            (Some(Step::NoteReport), _) => shared.order(key, Command::ParentHeard(ParentHeard), None, now),
+            (Some(Step::ReportEnd(parent)), Some(task)) => {
+                let report = Command::ChildEnded(Box::new(subtasks::report(task)));
+                shared.follow_up(key, parent, (FollowUp::ReportEnd, report), now)
+            }
+            (Some(Step::CancelWithParent), _) => {
+                let reason = facts.parent().map(|parent| format!("its parent {parent} was cancelled"));
                 let grace_ms = shared.config.grace_ms;
                 let command = CancelTask { task_id: key.task_id, reason };
                 shared.order(key, Command::Cancel { command, grace_ms }, None, now)
             }
-            Some(Step::CreateChild(child)) => shared.create_child(key, child, now),
+            (Some(Step::CreateChild(child)), Some(task)) => {
+                let Some(subtask) = task.open_subtasks().find(|subtask| subtask.task_id == child) else {
+                    return false;
+                };
+                let accept = Command::Accept(Box::new(subtasks::acceptance(task, subtask)));
+                shared.follow_up(key, child, (FollowUp::CreateChild(child), accept), now)
+            }
+            (Some(Step::ReportMissing(child)), Some(task)) => {
+                let missing = Command::ChildEnded(Box::new(subtasks::missing(task, child)));
+                shared.order(key, missing, None, now)
+            }
         }
     }
 
     /// Takes the outcome of a command to `target`, sent for its relative `owner`.
     pub(super) fn settled(
         &mut self,
-        (owner, follow_up): (&Arc<StreamKey>, &FollowUp),
-        target: &Arc<StreamKey>,
+        (owner, follow_up): (&StreamKey, &FollowUp),
+        target: &StreamKey,
         outcome: &Settled,
         shared: &mut Shared,
         now: DateTime<Utc>,
     ) {
         let Some(tracked) = shared.tasks.get_mut(owner) else { return };
-        tracked.end();
+        tracked.work_mut().end();
         shared.tasks.touch(owner);
         let Some(tracked) = shared.tasks.get_mut(owner) else { return };
         match (outcome, follow_up) {
-            (Settled::Failed { is_retryable }, _) => tracked.failed(now, *is_retryable),
+            (Settled::Failed { is_retryable }, _) => tracked.work_mut().failed(now, *is_retryable),
             (Settled::Refused, FollowUp::CreateChild(child)) => {
                 // It exists already, or cannot be created: its stream holds the answer.
-                tracked.succeeded();
-                self.known.entry(Arc::clone(owner)).or_default().created.insert(*child);
+                tracked.work_mut().succeeded();
+                self.known.entry(owner.clone()).or_default().created.insert(*child);
                 if !shared.tasks.contains(target) {
                     shared.load(target, 1);
                 }
             }
             (Settled::Decided { .. }, FollowUp::CreateChild(child)) => {
-                tracked.succeeded();
-                self.known.entry(Arc::clone(owner)).or_default().created.insert(*child);
+                tracked.work_mut().succeeded();
+                self.known.entry(owner.clone()).or_default().created.insert(*child);
             }
             (Settled::Decided { .. } | Settled::Refused, FollowUp::ReportEnd) => {
                 // A parent that refuses the report does not exist.
                 tracked.resumed();
-                self.known.entry(Arc::clone(owner)).or_default().is_reported = true;
+                self.known.entry(owner.clone()).or_default().is_reported = true;
             }
         }
     }
 
     /// Follows a new state of the task: files it under its parent, and passes a cancellation on to its children.
-    pub(super) fn observe(&mut self, key: &Arc<StreamKey>, shared: &mut Shared) {
+    pub(super) fn observe(&mut self, key: &StreamKey, shared: &mut Shared) {
         let Some(facts) = shared.tasks.facts(key) else { return };
         let is_over = facts.state.is_terminal();
         let is_cancelled = facts.state == TaskState::Cancelled;
-        let closes = facts.parent_close == ParentClose::Cancel;
-        if let Some(parent) = facts.parent {
-            let parent = Arc::new(StreamKey::new(&key.workspace, parent));
-            let known = self.known.entry(Arc::clone(key)).or_default();
+        let closes = facts.rare().parent_close == ParentClose::Cancel;
+        if let Some(parent) = facts.parent() {
+            let parent = StreamKey { workspace: Arc::clone(&key.workspace), task_id: parent };
+            let known = self.known.entry(key.clone()).or_default();
             // A parent that has recorded this end changes nothing; a newer end must be reported too.
             known.is_reported = false;
             known.is_orphan &= !is_over;
@@ -138,9 +172,9 @@ impl Relations {
             if is_over || !closes {
                 self.remove(&parent, key);
             } else {
-                self.open.entry(Arc::clone(&parent)).or_default().insert(Arc::clone(key));
+                self.open.entry(parent.clone()).or_default().insert(key.clone());
                 match shared.tasks.facts(&parent).map(|parent| parent.state) {
-                    Some(TaskState::Cancelled) => self.orphan(&parent, &[Arc::clone(key)], shared),
+                    Some(TaskState::Cancelled) => self.orphan(&parent, std::slice::from_ref(key), shared),
                     // The log alone has the answer when the parent was cancelled before this child was seen.
                     None if is_new => shared.load(&parent, 1),
                     Some(_) | None => {}
@@ -153,7 +187,7 @@ impl Relations {
         }
     }
 
-    fn remove(&mut self, parent: &StreamKey, child: &Arc<StreamKey>) {
+    fn remove(&mut self, parent: &StreamKey, child: &StreamKey) {
         if let Some(siblings) = self.open.get_mut(parent) {
             siblings.remove(child);
             if siblings.is_empty() {
@@ -162,33 +196,33 @@ impl Relations {
         }
     }
 
-    fn created(&mut self, parent: &Arc<StreamKey>, child: TaskId, shared: &Shared) {
+    fn created(&mut self, parent: &StreamKey, child: TaskId, shared: &Shared) {
         if shared.tasks.contains(parent) {
-            self.known.entry(Arc::clone(parent)).or_default().created.insert(child);
+            self.known.entry(parent.clone()).or_default().created.insert(child);
         }
     }
 
     /// Cancels children with their parent, except those whose end the parent has recorded: one that was opened again
     /// after that continues without it.
-    fn orphan(&mut self, parent: &StreamKey, children: &[Arc<StreamKey>], shared: &mut Shared) {
+    fn orphan(&mut self, parent: &StreamKey, children: &[StreamKey], shared: &mut Shared) {
         for child in children {
             let parent = shared.tasks.facts(parent);
             if parent.is_some_and(|parent| parent.has_ended(child.task_id)) || !shared.tasks.contains(child) {
                 continue;
             }
-            self.known.entry(Arc::clone(child)).or_default().is_orphan = true;
+            self.known.entry(child.clone()).or_default().is_orphan = true;
             shared.tasks.touch(child);
         }
     }
 
     /// Takes the load of a child whose stream is empty: it was not possible to create it, and its parent must not wait.
-    pub(super) fn missing(&mut self, child: &Arc<StreamKey>, shared: &mut Shared, now: DateTime<Utc>) {
-        let waits = |(key, facts): &(&Arc<StreamKey>, &TaskFacts)| {
+    pub(super) fn missing(&mut self, child: &StreamKey, shared: &mut Shared) {
+        let waits = |(key, facts): &(&StreamKey, &TaskFacts)| {
             key.workspace == child.workspace && facts.open_children().any(|open| open == child.task_id)
         };
-        let Some(parent) = shared.tasks.iter().find(waits).map(|(key, _)| Arc::clone(key)) else { return };
-        self.created(&parent, child.task_id, shared);
-        shared.report_missing(&parent, child.task_id, now);
+        let Some(parent) = shared.tasks.iter().find(waits).map(|(key, _)| key.clone()) else { return };
+        self.known.entry(parent.clone()).or_default().missing.insert(child.task_id);
+        shared.tasks.touch(&parent);
     }
 
     /// Forgets a task that is over.

@@ -114,7 +114,7 @@ impl Schedules {
     /// Keeps the list of open tasks that a schedule has created.
     pub(super) fn observe_task(&mut self, key: &StreamKey, facts: Option<&TaskFacts>) {
         let Some(facts) = facts else { return };
-        let Some(schedule_id) = facts.schedule_id else { return };
+        let Some(schedule_id) = facts.rare().schedule_id else { return };
         let schedule = ScheduleKey { workspace: key.workspace.to_string(), schedule_id };
         if !facts.state.is_terminal() {
             self.open.entry(schedule).or_default().insert(key.task_id);

@@ -1,11 +1,10 @@
-//! State that every part of the process may use, and the commands that need a whole task.
+//! State that every part of the process may use.
 
 use std::sync::Arc;
 
 use capstan_domain::id::TaskId;
 use capstan_domain::matching::{Matching, StreamKey};
-use capstan_domain::task::command::ChildEnded;
-use capstan_domain::task::{Command, State, TaskState, subtasks};
+use capstan_domain::task::{Command, State};
 use chrono::{DateTime, Utc};
 
 use super::config::ProcessConfig;
@@ -61,80 +60,49 @@ impl Shared {
     }
 
     /// Loads a task, unless something about it is under way.
-    pub(super) fn load(&mut self, key: &Arc<StreamKey>, heard: u64) {
-        if self.tasks.load(key, heard) {
-            self.effects.push(Effect::Load(Arc::clone(key)));
+    pub(super) fn load(&mut self, key: &StreamKey, heard: u64) {
+        if self.tasks.load(key, heard, false) {
+            self.effects.push(Effect::Load(key.clone()));
         }
     }
 
-    /// Replaces a task's state; false when it is not newer. The one place where a fold becomes facts.
+    /// Loads a task for a step that needs it whole, unless something about it is under way.
+    pub(super) fn load_for_step(&mut self, key: &StreamKey) {
+        if self.tasks.load(key, 0, true) {
+            self.effects.push(Effect::Load(key.clone()));
+        }
+    }
+
+    /// Takes the newer state of a task; false when it is not newer. The one place where a state becomes facts and an
+    /// entry of matching.
     pub(super) fn replace(
         &mut self,
-        key: &Arc<StreamKey>,
+        key: &StreamKey,
         version: u64,
-        state: State,
+        state: &State,
         is_recorded: bool,
     ) -> bool {
         if !self.tasks.replace(key, version, state, is_recorded) {
             return false;
         }
-        self.matching.observe(key, self.tasks.get(key).and_then(|tracked| tracked.whole()));
+        self.matching.observe(key, state.as_deref());
         self.may_match = true;
         true
     }
 
-    /// Orders the creation of a child.
-    pub(super) fn create_child(
+    /// Orders a command to a relative of the task `owner`.
+    pub(super) fn follow_up(
         &mut self,
-        parent: &Arc<StreamKey>,
-        child: TaskId,
+        owner: &StreamKey,
+        relative: TaskId,
+        order: (FollowUp, Command),
         now: DateTime<Utc>,
     ) -> bool {
-        let task = self.tasks.get(parent).and_then(|tracked| tracked.whole());
-        let command = task.and_then(|task| {
-            let subtask = task.open_subtasks().find(|subtask| subtask.task_id == child)?;
-            Some(Command::Accept(Box::new(subtasks::acceptance(task, subtask))))
-        });
-        self.follow_up(parent, child, FollowUp::CreateChild(child), command, now)
-    }
-
-    /// Orders the report of a task's end to its parent.
-    pub(super) fn report_end(&mut self, child: &Arc<StreamKey>, parent: TaskId, now: DateTime<Utc>) -> bool {
-        let task = self.tasks.get(child).and_then(|tracked| tracked.whole());
-        let command = task.map(|task| Command::ChildEnded(Box::new(subtasks::report(task))));
-        self.follow_up(child, parent, FollowUp::ReportEnd, command, now)
-    }
-
-    fn follow_up(
-        &mut self,
-        owner: &Arc<StreamKey>,
-        target: TaskId,
-        follow_up: FollowUp,
-        command: Option<Command>,
-        now: DateTime<Utc>,
-    ) -> bool {
-        let Some(command) = command else { return false };
         let Some(tracked) = self.tasks.get_mut(owner) else { return false };
         let Some(revision) = tracked.revision() else { return false };
-        let target = Arc::new(StreamKey::new(&owner.workspace, target));
-        tracked.begin();
-        let order = Order::follow_up(target, owner, revision, (follow_up, command), now);
-        self.effects.push(Effect::Execute(order));
+        let target = StreamKey { workspace: Arc::clone(&owner.workspace), task_id: relative };
+        tracked.work_mut().begin(false);
+        self.effects.push(Effect::Execute(Order::follow_up(target, owner, revision, order, now)));
         true
-    }
-
-    /// Orders the report of a child that was not possible to create.
-    pub(super) fn report_missing(&mut self, parent: &StreamKey, child: TaskId, now: DateTime<Utc>) {
-        let task = self.tasks.get(parent).and_then(|tracked| tracked.whole());
-        let label = task.and_then(|task| task.children.get(&child)?.subtask.as_ref()?.label.clone());
-        let ended = ChildEnded {
-            task_id: child,
-            label,
-            state: TaskState::Dropped,
-            result: None,
-            error: Some("the subtask could not be created".to_owned()),
-            cost_usd: 0.0,
-        };
-        self.order(parent, Command::ChildEnded(Box::new(ended)), None, now);
     }
 }

@@ -5,7 +5,6 @@
 //! unknown, and the agent is informed of that.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use capstan_contract::lease::ClaimedToolCall;
 use capstan_domain::id::ToolCallId;
@@ -33,7 +32,7 @@ const RETRY_MS: i64 = 1_000;
 /// The calls this engine works on.
 #[derive(Debug, Default)]
 pub(super) struct ToolExecution {
-    work: HashMap<Arc<StreamKey>, ToolWork>,
+    work: HashMap<StreamKey, ToolWork>,
 }
 
 /// The work of this engine on a task's approved call.
@@ -67,7 +66,7 @@ impl ToolExecution {
         settings: Option<&Settings>,
         now: DateTime<Utc>,
     ) -> Option<Command> {
-        let endpoint = facts.call.as_ref().zip(settings).and_then(|(call, settings)| {
+        let endpoint = facts.call().zip(settings).and_then(|(call, settings)| {
             settings.tools.get(&*call.tool).filter(|_| !is_disabled(settings, &call.tool))
         });
         let (due, command) = self.step(key, facts, endpoint.map(|tool| tool.timeout_ms), now)?;
@@ -88,7 +87,7 @@ impl ToolExecution {
         if let Some(ToolWork::Ended(end)) = work {
             return Some((AT_ONCE, Command::EndToolCall(end.clone())));
         }
-        let call = facts.call.as_deref()?;
+        let call = facts.call()?;
         let end = |error: &str| Command::EndToolCall(Box::new(call.given_up(error)));
         if facts.state.is_terminal() {
             // Nothing is begun any more; what was begun is reported.
@@ -161,7 +160,7 @@ impl ToolExecution {
         let Some(tool) = settings.and_then(|settings| settings.tools.get(&call.tool)) else { return };
         let (tool_call_id, try_no) = (call.tool_call_id, call.try_no);
         let request = ToolRequest {
-            key: Arc::clone(&order.key),
+            key: order.key.clone(),
             tool_call_id,
             try_no,
             url: tool.url.clone(),
@@ -177,7 +176,7 @@ impl ToolExecution {
             }),
         };
         if shared.tasks.contains(&order.key) {
-            self.work.insert(Arc::clone(&order.key), ToolWork::Calling { tool_call_id, try_no });
+            self.work.insert(order.key.clone(), ToolWork::Calling { tool_call_id, try_no });
             shared.effects.push(Effect::CallTool(Box::new(request)));
         }
     }

@@ -4,7 +4,6 @@
 //! a result is offered to the next worker that asks.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use capstan_contract::lease::{ClaimedToolCall, WAIT_MS_MAX};
 use capstan_domain::id::WorkerId;
@@ -30,7 +29,7 @@ const WORKER_CLAIM_MS: i64 = 120_000;
 #[derive(Debug, Default)]
 pub(super) struct ToolPolls {
     /// Tasks with an approved call that a worker is to execute.
-    offered: BTreeSet<Arc<StreamKey>>,
+    offered: BTreeSet<StreamKey>,
     polls: BTreeMap<CallId, ToolPoll>,
 }
 
@@ -62,13 +61,13 @@ impl ToolPolls {
     }
 
     /// Keeps the list of calls that wait for a worker.
-    pub(super) fn observe(&mut self, key: &Arc<StreamKey>, facts: Option<&TaskFacts>) {
+    pub(super) fn observe(&mut self, key: &StreamKey, facts: Option<&TaskFacts>) {
         let waits = |facts: &TaskFacts| {
-            let executor = facts.call.as_ref().and_then(|call| call.executor());
+            let executor = facts.call().and_then(CallFacts::executor);
             !facts.state.is_terminal() && executor == Some(ToolExecutor::Worker)
         };
         if facts.is_some_and(waits) {
-            self.offered.insert(Arc::clone(key));
+            self.offered.insert(key.clone());
         } else {
             self.offered.remove(key);
         }
@@ -121,7 +120,7 @@ impl ToolPolls {
             let call = idle_call(key, &shared.tasks)?;
             let is_claimed = call.claim().is_some_and(|(_, until)| now < until);
             let is_ended = is_disabled(settings, &call.tool) && !is_claimed;
-            is_ended.then(|| (Arc::clone(key), call.given_up("the workspace has disabled the tool")))
+            is_ended.then(|| (key.clone(), call.given_up("the workspace has disabled the tool")))
         });
         let ends: Vec<(_, EndToolCall)> = ends.collect();
         for (key, end) in ends {
@@ -134,7 +133,7 @@ impl ToolPolls {
         let ends = self.polls.values().filter(|poll| !poll.is_under_way).map(|poll| poll.until);
         let is_waited_for = !self.polls.is_empty();
         let passes = self.offered.iter().filter(|_| is_waited_for).filter_map(|key| {
-            let (try_no, until) = tasks.facts(key)?.call.as_ref()?.claim()?;
+            let (try_no, until) = tasks.facts(key)?.call()?.claim()?;
             (try_no < TRIES_MAX).then_some(until)
         });
         ends.chain(passes).min()
@@ -148,16 +147,16 @@ impl ToolPolls {
 
 /// The task's call, when nothing is under way about the task.
 fn idle_call<'a>(key: &StreamKey, tasks: &'a Tasks) -> Option<&'a CallFacts> {
-    tasks.get(key).filter(|tracked| tracked.is_idle())?.facts()?.call.as_deref()
+    tasks.get(key).filter(|tracked| tracked.is_idle())?.facts()?.call()
 }
 
 /// The first call that a worker may claim.
 fn next_call(
-    offered: &BTreeSet<Arc<StreamKey>>,
+    offered: &BTreeSet<StreamKey>,
     offer: &WorkerOffer,
     tasks: &Tasks,
     now: DateTime<Utc>,
-) -> Option<(Arc<StreamKey>, StartToolCall)> {
+) -> Option<(StreamKey, StartToolCall)> {
     offered.iter().filter(|key| offer.reach.includes(&key.workspace)).find_map(|key| {
         let call = idle_call(key, tasks)?;
         if !offer.capabilities.tools.iter().any(|tool| **tool == *call.tool) {
@@ -175,6 +174,6 @@ fn next_call(
             has_failed: false,
             until: later(now, WORKER_CLAIM_MS),
         };
-        Some((Arc::clone(key), start))
+        Some((key.clone(), start))
     })
 }

@@ -35,14 +35,14 @@ struct Early {
 #[derive(Debug, Default)]
 pub(super) struct Watching {
     tasks: HashMap<Place, BTreeSet<TaskId>>,
-    places: HashMap<Arc<StreamKey>, Vec<Place>>,
+    places: HashMap<StreamKey, Vec<Place>>,
     early: Vec<Early>,
     reached: Position,
 }
 
 impl Watching {
     /// Follows a new state of a task.
-    pub(super) fn observe(&mut self, key: &Arc<StreamKey>, facts: Option<&TaskFacts>) {
+    pub(super) fn observe(&mut self, key: &StreamKey, facts: Option<&TaskFacts>) {
         for place in self.places.remove(key).unwrap_or_default() {
             if let Some(tasks) = self.tasks.get_mut(&place) {
                 tasks.remove(&key.task_id);
@@ -52,7 +52,7 @@ impl Watching {
             }
         }
         let mut places = Vec::new();
-        for watch in facts.into_iter().flat_map(|facts| &facts.watches) {
+        for watch in facts.into_iter().flat_map(|facts| &facts.rare().watches) {
             for watched in &watch.keys {
                 let place = (Arc::clone(&key.workspace), watch.integration.clone(), watched.clone());
                 self.tasks.entry(place.clone()).or_default().insert(key.task_id);
@@ -60,7 +60,7 @@ impl Watching {
             }
         }
         if !places.is_empty() {
-            self.places.insert(Arc::clone(key), places);
+            self.places.insert(key.clone(), places);
         }
     }
 
@@ -97,10 +97,10 @@ impl Watching {
         let matches = |task_id: &TaskId, key: &str| {
             tasks.facts(&stream(*task_id)).is_some_and(|facts| {
                 let event_type = asked.event_type.as_deref();
-                facts.watches.iter().any(|watch| watch.matches(&asked.integration, event_type, key))
+                facts.rare().watches.iter().any(|watch| watch.matches(&asked.integration, event_type, key))
             })
         };
-        let parent = |task_id: &TaskId| tasks.facts(&stream(*task_id))?.parent;
+        let parent = |task_id: &TaskId| tasks.facts(&stream(*task_id))?.parent();
         let find = |key: &String| {
             let place: Place =
                 (Arc::clone(&workspace), asked.integration.as_str().into(), key.as_str().into());

@@ -14,7 +14,7 @@ use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
 use crate::commands::{Birth, accept};
-use crate::world::{World, attempts, config, execute, load, start, successor};
+use crate::world::{World, attempts, config, execute, load, memory, start, successor};
 
 /// A process whose effects are executed at once, and a clock that the test moves.
 pub(crate) struct Bench {
@@ -69,8 +69,10 @@ impl Bench {
 
     pub(crate) fn settle(&mut self) {
         loop {
-            for recorded in &self.world.log[self.seen..] {
-                self.process.commit(recorded, self.now).unwrap();
+            for (number, recorded) in self.world.log.iter().enumerate().skip(self.seen) {
+                // Every third was forgotten, and is loaded.
+                let memory = memory(&self.world, recorded).filter(|_| !number.is_multiple_of(3));
+                self.process.commit(recorded, memory, self.now).unwrap();
             }
             self.seen = self.world.log.len();
             let effects = self.process.turn(self.now);
@@ -84,16 +86,16 @@ impl Bench {
                     }
                     Effect::Execute(order) if self.failing => {
                         let failed = Settled::Failed { is_retryable: true };
-                        self.process.settled(&order, failed, self.now);
+                        self.process.settled(&order, &failed, self.now);
                     }
                     Effect::Execute(order)
                         if self.refusing_creation && matches!(order.command.command, Command::Accept(_)) =>
                     {
-                        self.process.settled(&order, Settled::Refused, self.now);
+                        self.process.settled(&order, &Settled::Refused, self.now);
                     }
                     Effect::Execute(order) => {
                         let settled = execute(&mut self.world, &order);
-                        self.process.settled(&order, settled, self.now);
+                        self.process.settled(&order, &settled, self.now);
                     }
                     Effect::OrderClass(order) => {
                         let settled = self.world.send_to_class(&order);
@@ -102,7 +104,7 @@ impl Bench {
                     Effect::CallTool(request) => self.calls.push(*request),
                     Effect::Load(key) => {
                         let loaded = load(&self.world, &key);
-                        self.process.loaded(&key, loaded, self.now);
+                        self.process.loaded(&key, &loaded, self.now);
                     }
                     Effect::Tick(_) | Effect::CheckAgent(_) | Effect::LoadSchedule(_) => {
                         panic!("this world has no schedules")
@@ -181,7 +183,7 @@ impl Bench {
         for effect in self.succeed(lag) {
             let Effect::Execute(order) = effect else { panic!("nothing else is due: {effect:?}") };
             let settled = execute(&mut self.world, &order);
-            self.process.settled(&order, settled, self.now);
+            self.process.settled(&order, &settled, self.now);
         }
         self.settle();
     }
@@ -191,7 +193,7 @@ impl Bench {
         for effect in self.succeed(0) {
             if let Effect::Execute(order) = effect {
                 let settled = execute(&mut self.world, &order);
-                self.process.settled(&order, settled, self.now);
+                self.process.settled(&order, &settled, self.now);
             }
         }
         self.settle();

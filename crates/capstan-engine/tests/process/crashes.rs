@@ -20,7 +20,7 @@ use crate::commands::{
     finish_with_watches, input, news, question, thread,
 };
 use crate::invariants::{Seen, hold};
-use crate::world::{World, attempts, config, execute, load, start, successor};
+use crate::world::{World, attempts, config, execute, load, memory, start, successor};
 
 /// A small generator, so that a seed reproduces a whole run.
 struct Chance(u64);
@@ -301,7 +301,7 @@ impl Life {
                     }
                     _ => execute(&mut self.world, &order),
                 };
-                self.process.settled(&order, settled, self.now);
+                self.process.settled(&order, &settled, self.now);
             }
             Effect::Load(key) => {
                 let loaded = if trouble == 0 {
@@ -309,7 +309,7 @@ impl Life {
                 } else {
                     load(&self.world, &key)
                 };
-                self.process.loaded(&key, loaded, self.now);
+                self.process.loaded(&key, &loaded, self.now);
             }
             Effect::CallTool(request) => panic!("no workspace has tools here: {request:?}"),
             Effect::OrderClass(order) => {
@@ -330,12 +330,15 @@ impl Life {
     fn deliver(&mut self) {
         if !self.is_calm && self.seen > 0 && self.chance.one_in(5) {
             let old = self.chance.below(self.seen);
-            self.process.commit(&self.world.log[old], self.now).unwrap();
+            let recorded = &self.world.log[old];
+            let memory = memory(&self.world, recorded).filter(|_| self.chance.one_in(2));
+            self.process.commit(recorded, memory, self.now).unwrap();
         }
         let new = self.world.log.len() - self.seen;
         let take = if self.is_calm { new } else { self.chance.below(new + 1) };
         for recorded in &self.world.log[self.seen..self.seen + take] {
-            self.process.commit(recorded, self.now).unwrap();
+            let memory = memory(&self.world, recorded).filter(|_| self.chance.one_in(2));
+            self.process.commit(recorded, memory, self.now).unwrap();
         }
         self.seen += take;
     }

@@ -65,7 +65,7 @@ impl Clock {
     /// Delivers the rest of the log to the engine.
     fn deliver(&mut self) {
         for recorded in self.log.drain(..) {
-            self.process.commit(&recorded, self.now).unwrap();
+            self.process.commit(&recorded, None, self.now).unwrap();
         }
     }
 
@@ -181,7 +181,7 @@ fn a_change_of_its_agent_is_checked_and_a_change_of_another_one_is_not() {
     clock.deliver();
     let checked = |clock: &mut Clock, agent: &str| {
         let agent = stream("dev", "agent", &AgentId::from_key("dev", agent).to_string());
-        clock.process.commit(&recorded(agent, 2, Uuid::nil(), Vec::new()), clock.now).unwrap();
+        clock.process.commit(&recorded(agent, 2, Uuid::nil(), Vec::new()), None, clock.now).unwrap();
         clock.process.turn(clock.now).iter().any(|effect| matches!(effect, Effect::CheckAgent(_)))
     };
     assert!(!checked(&mut clock, "other"));
@@ -215,7 +215,7 @@ fn an_order_names_the_tasks_of_the_schedule_that_are_open() {
     let accept = Accept { task_id, ..accept };
     let accepted = TaskDecider::decide(&None, &task::Command::Accept(Box::new(accept)).at(tick)).unwrap();
     let state = fold::<TaskDecider>(None, &accepted);
-    clock.process.begin_with(StreamKey::new("dev", task_id), 1, state.clone(), clock.now);
+    clock.process.begin_with(&StreamKey::new("dev", task_id), 1, &state, clock.now);
     assert_eq!(clock.order().unwrap().open_task_ids, [task_id]);
 
     let command = task::command::CancelTask { task_id, reason: None };
@@ -223,7 +223,9 @@ fn an_order_names_the_tasks_of_the_schedule_that_are_open() {
     let cancelled = TaskDecider::decide(&state, &cancel.at(clock.now)).unwrap();
     let records = cancelled.iter().map(|event| capstan_contract::TaskCodec::write(event).unwrap()).collect();
     let stream = stream("dev", "task", &task_id.to_string());
-    clock.process.commit(&recorded(stream, 2, Uuid::nil(), records), clock.now).unwrap();
+    let state = fold::<TaskDecider>(state, &cancelled);
+    let memory = Some((2, &state));
+    clock.process.commit(&recorded(stream, 2, Uuid::nil(), records), memory, clock.now).unwrap();
     clock.send(due, tick);
     clock.saw(Some(tick));
     clock.now = clock.next_tick();

@@ -1,7 +1,6 @@
 //! A log in a list, and the state that follows from it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
 
 use capstan_contract::lease::LeasedAttempt;
 use capstan_contract::{ClassCodec, TaskCodec};
@@ -214,15 +213,21 @@ pub(crate) fn execute(world: &mut World, order: &Order) -> Settled {
     }
     match world.send(&order.key, order.command_id, &order.command) {
         Ok(events) => {
-            let (version, state) = world.tasks.get(&*order.key).cloned().unwrap_or_default();
+            let (version, state) = world.tasks.get(&order.key).cloned().unwrap_or_default();
             Settled::Decided { version, state, events }
         }
         Err(_) => Settled::Refused,
     }
 }
 
-pub(crate) fn load(world: &World, key: &Arc<StreamKey>) -> Loaded {
-    let (version, state) = world.tasks.get(&**key).cloned().unwrap_or_default();
+/// The task of a commit as a process may have it in memory: as it is now, or not at all.
+pub(crate) fn memory<'a>(world: &'a World, recorded: &Recorded) -> Option<(u64, &'a State)> {
+    let key = capstan_engine::process::task_key(&recorded.commit.stream)?;
+    world.tasks.get(&key).map(|(version, state)| (*version, state))
+}
+
+pub(crate) fn load(world: &World, key: &StreamKey) -> Loaded {
+    let (version, state) = world.tasks.get(key).cloned().unwrap_or_default();
     Loaded::State { version, state }
 }
 
@@ -244,7 +249,7 @@ pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Proce
             continue;
         }
         let Some(key) = capstan_engine::process::task_key(&recorded.commit.stream) else {
-            process.commit(recorded, now).unwrap();
+            process.commit(recorded, None, now).unwrap();
             continue;
         };
         let events = TaskCodec::decode(&recorded.commit).unwrap();
@@ -276,11 +281,11 @@ pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Proce
     for (key, (version, state)) in tasks {
         let is_open = state.as_deref().is_some_and(|task| !task.is_at_rest());
         if is_open {
-            process.begin_with(key, version, state, now);
+            process.begin_with(&key, version, &state, now);
         }
     }
     for recorded in &world.log[known..] {
-        process.commit(recorded, now).unwrap();
+        process.commit(recorded, None, now).unwrap();
     }
     let mut waiting = Vec::new();
     loop {
@@ -290,7 +295,7 @@ pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Proce
         }
         for effect in effects {
             if let Effect::Load(key) = &effect {
-                process.loaded(key, load(world, key), now);
+                process.loaded(key, &load(world, key), now);
             } else {
                 waiting.push(effect);
             }

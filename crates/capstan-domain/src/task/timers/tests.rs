@@ -50,15 +50,17 @@ fn every_timer_acts_when_it_fires_and_then_is_gone() {
         of(AcceptAgentCommand { deadline: Some(at(99)), ..agent_command() }),
     ];
     for history in histories {
-        let timer = timers(&task_of(&history)).remove(0);
-        let early = timer.command(GRACE_MS).at(timer.due - chrono::Duration::milliseconds(1));
-        let command = timer.command(GRACE_MS).at(timer.due);
+        let task = task_of(&history);
+        let timer = timers(&task).remove(0);
+        let early =
+            timer.command(task.newest_attempt(), GRACE_MS).at(timer.due - chrono::Duration::milliseconds(1));
+        let command = timer.command(task.newest_attempt(), GRACE_MS).at(timer.due);
         let events = TaskDecider::decide(&history.state(), &command).expect("a timer is never refused");
         assert!(!events.is_empty(), "{timer:?} must act");
         let after = capstan_decider::fold::<TaskDecider>(history.state(), &events);
         assert_eq!(TaskDecider::decide(&after, &command), Ok(Vec::new()), "{timer:?} acts once");
         assert!(!timers(after.as_ref().expect("a task")).contains(&timer));
-        if !matches!(timer.kind, Kind::Wake | Kind::CancelGrace(_)) {
+        if !matches!(timer.kind, Kind::Wake | Kind::CancelGrace) {
             assert_eq!(TaskDecider::decide(&history.state(), &early), Ok(Vec::new()), "{timer:?} is early");
         }
     }
