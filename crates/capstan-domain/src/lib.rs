@@ -10,7 +10,7 @@
 //! | [`agent_config`], [`change`], [`choice`], [`cron`], [`id`], [`policy`], [`requested`], [`usage`] | values in commands and events |
 //! | [`fault`], [`finite`], [`redaction`], [`span`], `text` | limits and checks of values |
 //! | [`canonical`], [`class_key`], [`outcome_text`] | values derived from others |
-//! | [`matching`], [`slab`] | the in-memory index of tasks that may run, and its records |
+//! | [`matching`], [`slab`], [`interned`] | the in-memory index of tasks that may run, and its records |
 //!
 //! To add a decider: one file here in the order of its neighbours (identity, command, event, rejection, state,
 //! decide, evolve, tests), one line below, one entry in the contract's catalogue, then regenerate `schemas/`.
@@ -32,6 +32,7 @@ pub mod fault;
 pub mod finite;
 pub mod id;
 pub mod implied;
+pub mod interned;
 pub mod matching;
 pub mod outcome_text;
 pub mod policy;

@@ -1,18 +1,30 @@
-//! The ordered sets behind matching.
+//! The ordered lists behind matching.
 //!
 //! Entries move through levels, each exposing only its first to the next, so that nothing blocked is ever
 //! scanned: delayed → session (its first due task, while no attempt lives) → class and needs (its first,
 //! while the class has room) → workspace (its first per needs) → fair order of workspaces per needs.
+//!
+//! A task that waits or runs is one record of some hundred bytes with a number, and the levels hold numbers. Of a task
+//! that sleeps or waits for an answer only its key is held, because another may run after it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod exposure;
+mod levels;
+mod ranked;
+mod reasons;
+mod record;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 
 use super::{Config, Needs, Pick, Reach, StreamKey, WaitingReason, WorkerOffer};
-use crate::id::{RunId, TaskId};
-use crate::task::event::Priority;
+use crate::id::RunId;
+use crate::interned::Interned;
+use crate::slab::Slab;
 use crate::task::{Task, TaskState};
+use levels::{Class, Named, Session, Tenant, Turn};
+use record::{Queued, Standing, TaskKey, Tracked, session_name};
 
 /// Counts of the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,363 +37,247 @@ pub struct Depth {
     pub running: usize,
 }
 
-/// A place in the order of a workspace: aged time, time of queueing, task.
-type Rank = (DateTime<Utc>, DateTime<Utc>, TaskId);
-
-/// A session or class of a workspace.
-type Named = (Arc<str>, Arc<str>);
-
-/// A place in the fair order: live attempts, last turn, workspace.
-type Turn = (u32, u64, Arc<str>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Tracked {
-    session: Named,
-    class: Named,
-    needs: Arc<Needs>,
-    /// The task it runs after.
-    runs_after: Option<StreamKey>,
-    /// The run that waits, if one does.
-    queued: Option<Queued>,
-    /// True while an attempt lives.
-    live: bool,
-    /// The last epoch given out.
-    epoch: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Queued {
-    run_id: RunId,
-    rank: Rank,
-    available_at: Option<DateTime<Utc>>,
-    reserved: bool,
-    /// True once it is due.
-    due: bool,
-    /// True while the task it runs after is open: it does not stand in its session then.
-    held: bool,
-}
-
-impl Tracked {
-    fn holds(&self) -> bool {
-        self.live || self.queued.as_ref().is_some_and(|queued| queued.reserved)
-    }
-}
-
-#[derive(Debug, Default)]
-struct Session {
-    holders: BTreeSet<TaskId>,
-    waiting: BTreeSet<Rank>,
-    exposed: Option<Rank>,
-}
-
-#[derive(Debug, Default)]
-struct Class {
-    running: u32,
-    by_needs: BTreeMap<Arc<Needs>, Line>,
-}
-
-#[derive(Debug, Default)]
-struct Line {
-    waiting: BTreeSet<Rank>,
-    exposed: Option<Rank>,
-}
-
-#[derive(Debug, Default)]
-struct Tenant {
-    running: u32,
-    last_turn: u64,
-    ready: BTreeMap<Arc<Needs>, BTreeSet<Rank>>,
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Index {
     config: Config,
     limits: HashMap<Named, u32>,
     held_classes: HashMap<Named, WaitingReason>,
-    held: HashMap<StreamKey, WaitingReason>,
-    tasks: HashMap<StreamKey, Tracked>,
-    delayed: BTreeSet<(DateTime<Utc>, StreamKey)>,
-    /// Tasks that are not over, whether they wait in the queue or not.
-    open: HashSet<StreamKey>,
+    held: HashMap<TaskKey, WaitingReason>,
+    tasks: Slab<Tracked>,
+    /// Tasks that are not over and neither wait in the queue nor run.
+    resting: Slab<TaskKey>,
+    delayed: BTreeSet<(DateTime<Utc>, u32)>,
+    /// The tasks queued ones run after.
+    before: HashMap<u32, TaskKey>,
     /// Queued tasks by the task they run after.
-    successors: HashMap<StreamKey, BTreeSet<StreamKey>>,
-    sessions: HashMap<Named, Session>,
-    classes: HashMap<Named, Class>,
-    tenants: HashMap<Arc<str>, Tenant>,
+    successors: HashMap<TaskKey, BTreeSet<u32>>,
+    sessions: Slab<Session>,
+    classes: Slab<Class>,
+    needs: Interned<Needs>,
+    /// Workspaces by number; none is ever forgotten.
+    tenants: Vec<Tenant>,
+    tenant_numbers: HashMap<Arc<str>, u32>,
     turns: BTreeMap<Arc<Needs>, BTreeSet<Turn>>,
     turn: u64,
     queued: usize,
     running: usize,
 }
 
+/// Tasks as they come and change.
 impl Index {
     pub(super) fn new(config: Config) -> Self {
         Self { config, ..Self::default() }
     }
 
     pub(super) fn observe(&mut self, key: &StreamKey, task: Option<&Task>) {
+        let name = self.name(key);
         let is_open = task.is_some_and(|task| !task.state.is_terminal());
-        let was_open = if is_open { !self.open.insert(key.clone()) } else { self.open.remove(key) };
-        if is_open != was_open {
-            self.hold_successors(key, is_open);
+        if self.set_open(name, is_open) != is_open {
+            self.hold_successors(name, is_open);
         }
-        let before = self.tasks.get(key);
-        let after = task.and_then(|task| self.tracked(key, task, before));
-        if before == after.as_ref() {
-            return;
+        let number = self.tasks.number(&name);
+        let after = task.and_then(|task| self.standing(name, task));
+        match (number, after) {
+            (Some(number), Some(after)) => self.stand(number, after),
+            (Some(number), None) => self.leave(number, is_open),
+            (None, Some(after)) => {
+                if let Some(task) = task {
+                    self.join(name, task, after, is_open);
+                }
+            }
+            (None, None) => {}
         }
-        if let Some(before) = self.tasks.remove(key) {
-            self.withdraw(key, &before);
+    }
+
+    /// The key of a task, with the number of its workspace.
+    fn name(&mut self, key: &StreamKey) -> TaskKey {
+        let tenant = if let Some(number) = self.tenant_numbers.get(&key.workspace) {
+            *number
+        } else {
+            let number = self.tenants.len() as u32;
+            self.tenants.push(Tenant::new(Arc::clone(&key.workspace)));
+            self.tenant_numbers.insert(Arc::clone(&key.workspace), number);
+            number
+        };
+        TaskKey { tenant, task_id: key.task_id }
+    }
+
+    /// The same for a task that changes nothing; none when nothing of its workspace is known.
+    fn known_name(&self, key: &StreamKey) -> Option<TaskKey> {
+        let tenant = *self.tenant_numbers.get(&key.workspace)?;
+        Some(TaskKey { tenant, task_id: key.task_id })
+    }
+
+    fn is_open(&self, name: &TaskKey) -> bool {
+        self.tasks.find(name).map_or_else(|| self.resting.number(name).is_some(), |tracked| tracked.open)
+    }
+
+    /// Notes that a task is not over, or that it is; what was noted before.
+    fn set_open(&mut self, name: TaskKey, is_open: bool) -> bool {
+        if let Some(tracked) = self.tasks.find_mut(&name) {
+            return std::mem::replace(&mut tracked.open, is_open);
         }
-        if let Some(after) = after {
-            self.insert(key.clone(), after);
+        let was_open = self.resting.number(&name).is_some();
+        match (was_open, is_open) {
+            (false, true) => drop(self.resting.insert(name)),
+            (true, false) => drop(self.resting.remove(&name)),
+            (true, true) | (false, false) => {}
         }
+        was_open
     }
 
     /// Keeps back what runs after a task, or lets it go.
-    fn hold_successors(&mut self, key: &StreamKey, held: bool) {
-        for successor in self.successors.get(key).cloned().unwrap_or_default() {
-            let Some(mut tracked) = self.tasks.remove(&successor) else { continue };
-            self.withdraw(&successor, &tracked);
-            if let Some(queued) = &mut tracked.queued {
+    fn hold_successors(&mut self, name: TaskKey, held: bool) {
+        for number in self.successors.get(&name).cloned().unwrap_or_default() {
+            let Some(tracked) = self.tasks.get(number) else { continue };
+            let mut after = tracked.standing.clone();
+            if let Some(queued) = &mut after.queued {
                 queued.held = held;
             }
-            self.insert(successor, tracked);
+            self.stand(number, after);
         }
     }
 
-    /// The entry of a task; none when it is neither queued nor live.
-    fn tracked(&self, key: &StreamKey, task: &Task, before: Option<&Tracked>) -> Option<Tracked> {
+    /// What the state of a task says; none when it is neither queued nor live.
+    fn standing(&self, name: TaskKey, task: &Task) -> Option<Standing> {
         let waiting = task.active_run().filter(|_| task.state == TaskState::Queued);
         if waiting.is_none() && task.live.is_none() {
             return None;
         }
-        let runs_after = task.accepted.runs_after;
-        let runs_after = runs_after.map(|task_id| StreamKey { workspace: key.workspace.clone(), task_id });
-        let held = runs_after.as_ref().is_some_and(|before| self.open.contains(before));
-        let old = before.and_then(|before| before.queued.as_ref().map(|queued| (before.epoch, queued)));
+        let before = task.accepted.runs_after.map(|task_id| TaskKey { task_id, ..name });
+        let held = before.is_some_and(|before| self.is_open(&before));
+        let old = self.tasks.find(&name).map(|tracked| &tracked.standing);
+        let old = old.and_then(|old| Some((old.epoch, old.queued.as_ref()?)));
         let queued = waiting.map(|run| {
-            let queued_at = task.queued_at.unwrap_or(task.accepted.accepted_at);
             let same = old.filter(|(epoch, queued)| *epoch == task.epoch && queued.run_id == run.run_id);
             let due = task.available_at.is_none()
                 || same.is_some_and(|(_, queued)| queued.due && queued.available_at == task.available_at);
             Queued {
                 run_id: run.run_id,
-                rank: (self.aged(queued_at, task.priority), queued_at, key.task_id),
+                since: task.queued_at.unwrap_or(task.accepted.accepted_at),
+                priority: task.priority,
                 available_at: task.available_at,
                 reserved: same.is_some_and(|(_, queued)| queued.reserved),
                 due,
                 held,
             }
         });
-        let (session, class, needs) = match before {
-            // Frozen at acceptance.
-            Some(before) => (before.session.clone(), before.class.clone(), before.needs.clone()),
-            None => (
-                (key.workspace.clone(), task.accepted.session_id.as_str().into()),
-                (key.workspace.clone(), task.accepted.instance_key.as_str().into()),
-                Arc::new(Needs::of(task)),
-            ),
+        Some(Standing { queued, live: task.live.is_some(), epoch: task.epoch })
+    }
+
+    /// Takes a task in. Its session, class, needs and predecessor are frozen at its acceptance.
+    fn join(&mut self, key: TaskKey, task: &Task, standing: Standing, is_open: bool) {
+        let Some(workspace) = self.tenants.get(key.tenant as usize).map(|tenant| Arc::clone(&tenant.name))
+        else {
+            return;
         };
-        Some(Tracked {
-            session,
-            class,
-            needs,
-            runs_after,
-            queued,
-            live: task.live.is_some(),
-            epoch: task.epoch,
-        })
-    }
-
-    /// The instant by which tasks are ordered: one step later for every priority below urgent.
-    fn aged(&self, queued_at: DateTime<Utc>, priority: Priority) -> DateTime<Utc> {
-        let steps = match priority {
-            Priority::Urgent => 0,
-            Priority::High => 1,
-            Priority::Normal => 2,
-            Priority::Low => 3,
-        };
-        Duration::try_milliseconds(self.config.age_step_ms.saturating_mul(steps))
-            .and_then(|span| queued_at.checked_add_signed(span))
-            .unwrap_or(DateTime::<Utc>::MAX_UTC)
-    }
-
-    fn insert(&mut self, key: StreamKey, tracked: Tracked) {
-        if tracked.holds() {
-            self.hold(&key, &tracked, true);
+        let session = session_name(&workspace, &task.accepted.session_id);
+        let session =
+            self.sessions.number(&session).unwrap_or_else(|| self.sessions.insert(Session::new(session)));
+        let class: Named = (workspace, task.accepted.instance_key.as_str().into());
+        let class = self.classes.number(&class).unwrap_or_else(|| {
+            let (tenant, by_needs) = (key.tenant, BTreeMap::new());
+            self.classes.insert(Class { name: class, tenant, members: 0, running: 0, by_needs })
+        });
+        self.count_members(session, class, true);
+        self.resting.remove(&key);
+        let needs = self.needs.shared(Arc::new(Needs::of(task)));
+        let before = task.accepted.runs_after.map(|task_id| TaskKey { task_id, ..key });
+        let follows = before.is_some();
+        let number =
+            self.tasks.insert(Tracked { key, session, class, needs, open: is_open, follows, standing });
+        if let Some(before) = before {
+            self.before.insert(number, before);
         }
-        if let Some(queued) = &tracked.queued {
-            self.queued += 1;
-            if let Some(before) = &tracked.runs_after {
-                self.successors.entry(before.clone()).or_default().insert(key.clone());
-            }
-            if !queued.reserved {
-                self.enqueue(&key, &tracked, queued);
-            }
-        }
-        self.tasks.insert(key, tracked);
+        self.enter(number);
     }
 
-    fn withdraw(&mut self, key: &StreamKey, tracked: &Tracked) {
-        if let Some(queued) = &tracked.queued {
+    /// Lets go of a task that neither waits nor runs.
+    fn leave(&mut self, number: u32, is_open: bool) {
+        self.withdraw(number);
+        let Some(tracked) = self.tasks.get(number) else { return };
+        let (key, session, class, follows) = (tracked.key, tracked.session, tracked.class, tracked.follows);
+        self.tasks.remove(&key);
+        if follows {
+            self.before.remove(&number);
+        }
+        if is_open {
+            self.resting.insert(key);
+        }
+        self.count_members(session, class, false);
+    }
+
+    fn count_members(&mut self, session: u32, class: u32, joins: bool) {
+        let change = |members: u32| if joins { members + 1 } else { members.saturating_sub(1) };
+        if let Some(of) = self.sessions.get_mut(session) {
+            of.members = change(of.members);
+            if of.members == 0 {
+                let name = *crate::slab::Keyed::key(of);
+                self.sessions.remove(&name);
+            }
+        }
+        if let Some(of) = self.classes.get_mut(class) {
+            of.members = change(of.members);
+            if of.members == 0 {
+                let name = of.name.clone();
+                self.classes.remove(&name);
+            }
+        }
+    }
+
+    /// Moves a task to where it stands now.
+    fn stand(&mut self, number: u32, after: Standing) {
+        if self.tasks.get(number).is_none_or(|tracked| tracked.standing == after) {
+            return;
+        }
+        self.withdraw(number);
+        if let Some(tracked) = self.tasks.get_mut(number) {
+            tracked.standing = after;
+        }
+        self.enter(number);
+    }
+
+    fn enter(&mut self, number: u32) {
+        let Some(tracked) = self.tasks.get(number) else { return };
+        let (holds, queued) = (tracked.holds(), tracked.queued().map(|queued| queued.reserved));
+        if holds {
+            self.hold(number, true);
+        }
+        let Some(reserved) = queued else { return };
+        self.queued += 1;
+        if let Some(before) = self.before.get(&number) {
+            self.successors.entry(*before).or_default().insert(number);
+        }
+        if !reserved {
+            self.enqueue(number);
+        }
+    }
+
+    fn withdraw(&mut self, number: u32) {
+        let Some(tracked) = self.tasks.get(number) else { return };
+        let (holds, queued) = (tracked.holds(), tracked.queued().map(|queued| queued.reserved));
+        if let Some(reserved) = queued {
             self.queued = self.queued.saturating_sub(1);
-            if let Some(before) = &tracked.runs_after
+            if let Some(before) = self.before.get(&number)
                 && let Some(successors) = self.successors.get_mut(before)
             {
-                successors.remove(key);
+                successors.remove(&number);
                 if successors.is_empty() {
                     self.successors.remove(before);
                 }
             }
-            if !queued.reserved {
-                self.dequeue(key, tracked, queued);
+            if !reserved {
+                self.dequeue(number);
             }
         }
-        if tracked.holds() {
-            self.hold(key, tracked, false);
+        if holds {
+            self.hold(number, false);
         }
     }
+}
 
-    fn enqueue(&mut self, key: &StreamKey, tracked: &Tracked, queued: &Queued) {
-        if self.held.contains_key(key) {
-            return;
-        }
-        match queued.available_at {
-            Some(available_at) if !queued.due => {
-                self.delayed.insert((available_at, key.clone()));
-            }
-            _ if queued.held => {}
-            _ => {
-                let session = self.sessions.entry(tracked.session.clone()).or_default();
-                session.waiting.insert(queued.rank);
-                self.expose_session(&tracked.session, Some((key, tracked)));
-            }
-        }
-    }
-
-    fn dequeue(&mut self, key: &StreamKey, tracked: &Tracked, queued: &Queued) {
-        if self.held.contains_key(key) {
-            return;
-        }
-        match queued.available_at {
-            Some(available_at) if !queued.due => {
-                self.delayed.remove(&(available_at, key.clone()));
-            }
-            _ if queued.held => {}
-            _ => {
-                if let Some(session) = self.sessions.get_mut(&tracked.session) {
-                    session.waiting.remove(&queued.rank);
-                }
-                self.expose_session(&tracked.session, Some((key, tracked)));
-            }
-        }
-    }
-
-    /// Counts a live or reserved attempt in, or out.
-    fn hold(&mut self, key: &StreamKey, tracked: &Tracked, begins: bool) {
-        let change = |count: u32| if begins { count.saturating_add(1) } else { count.saturating_sub(1) };
-        self.running = if begins { self.running + 1 } else { self.running.saturating_sub(1) };
-        let session = self.sessions.entry(tracked.session.clone()).or_default();
-        if begins {
-            session.holders.insert(key.task_id);
-        } else {
-            session.holders.remove(&key.task_id);
-        }
-        let class = self.classes.entry(tracked.class.clone()).or_default();
-        class.running = change(class.running);
-        self.change_tenant(&key.workspace, |tenant| tenant.running = change(tenant.running));
-        self.expose_session(&tracked.session, Some((key, tracked)));
-        self.expose_class(&tracked.class);
-    }
-
-    /// Keeps the session's first due task in its class while no attempt of the session lives. `moved` is a
-    /// task that is about to enter or has just left the map of tasks.
-    fn expose_session(&mut self, name: &Named, moved: Option<(&StreamKey, &Tracked)>) {
-        let Some(session) = self.sessions.get_mut(name) else { return };
-        let first = if session.holders.is_empty() { session.waiting.first().copied() } else { None };
-        let old = std::mem::replace(&mut session.exposed, first);
-        if session.holders.is_empty() && session.waiting.is_empty() {
-            self.sessions.remove(name);
-        }
-        if old == first {
-            return;
-        }
-        for (rank, enters) in [(old, false), (first, true)] {
-            let Some(rank) = rank else { continue };
-            let key = StreamKey { workspace: name.0.clone(), task_id: rank.2 };
-            let place = match moved {
-                Some((moved, tracked)) if *moved == key => Some(tracked),
-                _ => self.tasks.get(&key),
-            };
-            let Some((class, needs)) = place.map(|tracked| (tracked.class.clone(), tracked.needs.clone()))
-            else {
-                continue;
-            };
-            let line = self.classes.entry(class.clone()).or_default().by_needs.entry(needs).or_default();
-            if enters {
-                line.waiting.insert(rank);
-            } else {
-                line.waiting.remove(&rank);
-            }
-            self.expose_class(&class);
-        }
-    }
-
-    /// Keeps the first of the class, per needs, ready in its workspace while the class has room.
-    fn expose_class(&mut self, name: &Named) {
-        let limit = self.limit(name);
-        let Some(class) = self.classes.get_mut(name) else { return };
-        let has_room = class.running < limit;
-        let mut changes = Vec::new();
-        for (needs, line) in &mut class.by_needs {
-            let first = if has_room { line.waiting.first().copied() } else { None };
-            let old = std::mem::replace(&mut line.exposed, first);
-            if old != first {
-                changes.push((needs.clone(), old, first));
-            }
-        }
-        class.by_needs.retain(|_, line| !line.waiting.is_empty());
-        if class.running == 0 && class.by_needs.is_empty() {
-            self.classes.remove(name);
-        }
-        if changes.is_empty() {
-            return;
-        }
-        self.change_tenant(&name.0, |tenant| {
-            for (needs, old, first) in changes {
-                let ready = tenant.ready.entry(needs.clone()).or_default();
-                if let Some(old) = old {
-                    ready.remove(&old);
-                }
-                ready.extend(first);
-                if ready.is_empty() {
-                    tenant.ready.remove(&needs);
-                }
-            }
-        });
-    }
-
-    /// Changes a workspace's figures and keeps its places in the fair order in step.
-    fn change_tenant(&mut self, workspace: &Arc<str>, change: impl FnOnce(&mut Tenant)) {
-        let tenant = self.tenants.entry(workspace.clone()).or_default();
-        let place = |tenant: &Tenant| (tenant.running, tenant.last_turn, workspace.clone());
-        let before = place(tenant);
-        for needs in tenant.ready.keys() {
-            if let Some(turns) = self.turns.get_mut(needs) {
-                turns.remove(&before);
-                if turns.is_empty() {
-                    self.turns.remove(needs);
-                }
-            }
-        }
-        change(tenant);
-        let after = place(tenant);
-        for needs in tenant.ready.keys() {
-            self.turns.entry(needs.clone()).or_default().insert(after.clone());
-        }
-    }
-
+/// Limits, holds and reservations.
+impl Index {
     fn limit(&self, class: &Named) -> u32 {
         if self.held_classes.contains_key(class) {
             return 0;
@@ -395,7 +291,7 @@ impl Index {
             Some(limit) => self.limits.insert(name.clone(), limit),
             None => self.limits.remove(&name),
         };
-        self.expose_class(&name);
+        self.limit_changed(&name);
     }
 
     pub(super) fn hold_class(&mut self, workspace: &str, instance_key: &str, reason: Option<WaitingReason>) {
@@ -404,150 +300,99 @@ impl Index {
             Some(reason) => self.held_classes.insert(name.clone(), reason),
             None => self.held_classes.remove(&name),
         };
-        self.expose_class(&name);
+        self.limit_changed(&name);
+    }
+
+    fn limit_changed(&mut self, class: &Named) {
+        if let Some(number) = self.classes.number(class) {
+            self.expose_class(number);
+        }
     }
 
     pub(super) fn hold_task(&mut self, key: &StreamKey, reason: Option<WaitingReason>) {
-        if self.held.get(key) == reason.as_ref() {
+        let name = match (&reason, self.known_name(key)) {
+            (_, Some(name)) => name,
+            (Some(_), None) => self.name(key),
+            (None, None) => return,
+        };
+        if self.held.get(&name) == reason.as_ref() {
             return;
         }
-        let tracked = self.tasks.remove(key);
-        if let Some(tracked) = &tracked {
-            self.withdraw(key, tracked);
+        let number = self.tasks.number(&name);
+        if let Some(number) = number {
+            self.withdraw(number);
         }
         match reason {
-            Some(reason) => self.held.insert(key.clone(), reason),
-            None => self.held.remove(key),
+            Some(reason) => self.held.insert(name, reason),
+            None => self.held.remove(&name),
         };
-        if let Some(tracked) = tracked {
-            self.insert(key.clone(), tracked);
+        if let Some(number) = number {
+            self.enter(number);
         }
     }
 
     /// Moves every delayed task that is due into its session.
     pub(super) fn release_due(&mut self, now: DateTime<Utc>) {
         while self.delayed.first().is_some_and(|(due, _)| *due <= now) {
-            let Some((_, key)) = self.delayed.pop_first() else { return };
-            let Some(mut tracked) = self.tasks.remove(&key) else { continue };
-            if let Some(queued) = &mut tracked.queued {
+            let Some((_, number)) = self.delayed.pop_first() else { return };
+            let Some(tracked) = self.tasks.get_mut(number) else { continue };
+            if let Some(queued) = &mut tracked.standing.queued {
                 queued.due = true;
+                self.enqueue(number);
             }
-            if let Some(queued) = &tracked.queued {
-                self.enqueue(&key, &tracked, queued);
-            }
-            self.tasks.insert(key, tracked);
         }
     }
 
     pub(super) fn pick_one(&mut self, offer: &WorkerOffer) -> Option<Pick> {
-        let workspace = self.next_tenant(offer)?;
-        let ready = self.tenants.get(&workspace)?.ready.iter().filter(|(needs, _)| needs.met_by(offer));
-        let rank = *ready.filter_map(|(_, ranks)| ranks.first()).min()?;
+        let tenant = self.next_tenant(offer)?;
+        let of = self.tenants.get(tenant as usize)?;
+        let ready = of.ready.iter().filter(|(needs, _)| needs.met_by(offer));
+        let (_, number) = *ready.filter_map(|(_, first)| first.first()).min()?;
+        let workspace = Arc::clone(&of.name);
         self.turn += 1;
         let turn = self.turn;
-        self.change_tenant(&workspace, |tenant| tenant.last_turn = turn);
-        let key = StreamKey { workspace, task_id: rank.2 };
-        let run_id = self.reserve(&key, true)?;
-        Some(Pick { workspace: key.workspace, task_id: key.task_id, run_id })
+        self.change_tenant(tenant, |tenant| tenant.last_turn = turn);
+        let task_id = self.tasks.get(number)?.key.task_id;
+        let run_id = self.reserve(number, true)?;
+        Some(Pick { workspace, task_id, run_id })
     }
 
     /// The workspace whose turn it is, of those that have something for the worker and that it may serve.
-    fn next_tenant(&self, offer: &WorkerOffer) -> Option<Arc<str>> {
+    fn next_tenant(&self, offer: &WorkerOffer) -> Option<u32> {
         let fitting = self.turns.iter().filter(|(needs, _)| needs.met_by(offer));
-        match &offer.reach {
+        let turn = match &offer.reach {
             Reach::All => fitting.filter_map(|(_, turns)| turns.first()).min(),
             // Few of possibly many workspaces: each looks up its own place.
             Reach::Only(workspaces) => {
-                let reached: Vec<Turn> = workspaces
-                    .iter()
-                    .filter_map(|name| self.tenants.get_key_value(name.as_str()))
-                    .map(|(name, tenant)| (tenant.running, tenant.last_turn, name.clone()))
-                    .collect();
+                let tenant =
+                    |name: &String| self.tenants.get(*self.tenant_numbers.get(name.as_str())? as usize);
+                let reached: Vec<Turn> = workspaces.iter().filter_map(tenant).map(Tenant::turn).collect();
                 fitting.filter_map(|(_, turns)| reached.iter().filter_map(|turn| turns.get(turn)).min()).min()
             }
-        }
-        .map(|(_, _, workspace)| workspace.clone())
+        };
+        self.tenant_numbers.get(&turn?.2).copied()
     }
 
     pub(super) fn unreserve(&mut self, key: &StreamKey) {
-        self.reserve(key, false);
+        if let Some(number) = self.known_name(key).and_then(|name| self.tasks.number(&name)) {
+            self.reserve(number, false);
+        }
     }
 
     /// Sets or clears a reservation; the run it is about when that changed anything.
-    fn reserve(&mut self, key: &StreamKey, reserved: bool) -> Option<RunId> {
-        let queued = self.tasks.get(key)?.queued.as_ref()?;
-        if queued.reserved == reserved {
-            return None;
-        }
+    fn reserve(&mut self, number: u32, reserved: bool) -> Option<RunId> {
+        let mut after = self.tasks.get(number)?.standing.clone();
+        let queued = after.queued.as_mut().filter(|queued| queued.reserved != reserved)?;
+        queued.reserved = reserved;
         let run_id = queued.run_id;
-        let mut tracked = self.tasks.remove(key)?;
-        self.withdraw(key, &tracked);
-        if let Some(queued) = &mut tracked.queued {
-            queued.reserved = reserved;
-        }
-        self.insert(key.clone(), tracked);
+        self.stand(number, after);
         Some(run_id)
     }
 
     pub(super) fn next_due(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         // Skipping entries due already: tasks are ordered within one instant, so step over it.
         let after = now.checked_add_signed(Duration::nanoseconds(1))?;
-        let first = StreamKey { workspace: "".into(), task_id: TaskId(uuid::Uuid::nil()) };
-        self.delayed.range((after, first)..).next().map(|(due, _)| *due)
-    }
-
-    pub(super) fn needs_of_queued(&self, key: &StreamKey) -> Option<Arc<Needs>> {
-        self.tasks.get(key).filter(|tracked| tracked.queued.is_some()).map(|tracked| tracked.needs.clone())
-    }
-
-    /// The reasons that hold a queued task back, apart from missing workers.
-    pub(super) fn reasons(&self, key: &StreamKey) -> Vec<WaitingReason> {
-        let Some((tracked, queued)) =
-            self.tasks.get(key).and_then(|tracked| Some((tracked, tracked.queued.as_ref()?)))
-        else {
-            return Vec::new();
-        };
-        if queued.reserved {
-            return vec![WaitingReason::BeingLeased];
-        }
-        let mut reasons: Vec<_> = self.held.get(key).cloned().into_iter().collect();
-        if let Some(until) = queued.available_at.filter(|_| !queued.due) {
-            reasons.push(WaitingReason::RetryDelay { until });
-        }
-        let session = self.sessions.get(&tracked.session);
-        let holder = session.and_then(|session| session.holders.first());
-        if let Some(holder) = holder {
-            reasons.push(WaitingReason::SessionBusy { task_id: *holder });
-        } else if let Some(before) = tracked.runs_after.as_ref().filter(|_| queued.held) {
-            reasons.push(WaitingReason::SessionBusy { task_id: before.task_id });
-        }
-        let limit = self.limit(&tracked.class);
-        let class = self.classes.get(&tracked.class);
-        let running = class.map_or(0, |class| class.running);
-        if let Some(held) = self.held_classes.get(&tracked.class) {
-            reasons.push(held.clone());
-        } else if running >= limit {
-            reasons.push(WaitingReason::ClassFull { running, limit });
-        }
-        if self.held.contains_key(key) || self.held_classes.contains_key(&tracked.class) {
-            return reasons;
-        }
-        // The first entry of each level, up to the level it reaches.
-        let mut before =
-            session.and_then(|session| session.waiting.first()).filter(|_| queued.due && !queued.held);
-        let is_first = |before: Option<&Rank>| before == Some(&queued.rank);
-        if is_first(before) && holder.is_none() {
-            let line = class.and_then(|class| class.by_needs.get(&tracked.needs));
-            before = line.and_then(|line| line.waiting.first());
-            if is_first(before) && running < limit {
-                let tenant = self.tenants.get(&key.workspace);
-                before = tenant.and_then(|tenant| tenant.ready.get(&tracked.needs)).and_then(BTreeSet::first);
-            }
-        }
-        if let Some(before) = before.filter(|before| **before != queued.rank) {
-            reasons.push(WaitingReason::BehindOthers { task_id: before.2 });
-        }
-        reasons
+        self.delayed.range((after, 0)..).next().map(|(due, _)| *due)
     }
 
     pub(super) fn depth(&self) -> Depth {
