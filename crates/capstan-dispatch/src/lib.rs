@@ -22,7 +22,7 @@ mod metric;
 mod no_snapshots;
 mod together;
 
-pub use capstan_eventlog::{OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
+pub use capstan_eventlog::{OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 pub use context::CommandContext;
 pub use decided::{Decided, Loaded};
 pub use dispatcher::{Dispatchable, Dispatcher, DispatcherConfig};

@@ -145,6 +145,17 @@ impl Default for RunPolicy {
 }
 
 impl RunPolicy {
+    /// What it demands of a worker; everything else as the default has it.
+    #[must_use]
+    pub fn needs(&self) -> Self {
+        Self {
+            runtime_type: self.runtime_type.clone(),
+            workspace_access: self.workspace_access.clone(),
+            network_enabled: self.network_enabled,
+            ..Self::default()
+        }
+    }
+
     /// Fills blank words with the defaults; trims. Numbers stay: [`Self::check`] refuses those out of their limits.
     #[must_use]
     pub fn normalised(mut self) -> Self {

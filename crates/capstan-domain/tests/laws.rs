@@ -14,6 +14,7 @@ use std::sync::Arc;
 use capstan_decider::{Decider, fold};
 use capstan_domain::Requested;
 use capstan_domain::id::{BlockerId, InputId, RunId};
+use capstan_domain::matching::Needs;
 use capstan_domain::task::event::{
     BlockerStatus, InputOutcome, InputSource, Join, QueueMode, RunCause, TaskBudgetSet, Verdict,
 };
@@ -341,6 +342,38 @@ proptest! {
             prop_assert_eq!(live, usize::from(task.live.is_some()));
             if task.state.is_terminal() {
                 prop_assert!(runs.values().all(|ended| *ended), "a run outlives its task");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reduced_task_does_what_the_whole_one_does(birth in births(), moves in moves()) {
+        let reduce = |state: State| {
+            let mut task = state?;
+            task.accepted = Arc::new(task.accepted.reduced());
+            Some(task)
+        };
+        let mut reduced: State = None;
+        for step in play(&birth, &moves) {
+            if reduced.is_none() {
+                reduced = reduce(step.before.clone());
+            }
+            reduced = reduce(fold::<TaskDecider>(reduced, &step.events));
+            let whole = task_of(&step.after);
+            let kept = task_of(&reduced);
+            prop_assert_eq!(&reduced, &reduce(step.after.clone()), "after {:?}", step.command);
+            prop_assert_eq!(timers(kept), timers(whole));
+            prop_assert_eq!(Needs::of(kept), Needs::of(whole));
+            prop_assert_eq!(kept.own_budget(), whole.own_budget());
+        }
+    }
+
+    #[test]
+    fn a_task_at_rest_stays_so_until_something_sets_it_in_motion(birth in births(), moves in moves()) {
+        for step in play(&birth, &moves) {
+            let was_at_rest = step.before.as_ref().is_some_and(|task| task.is_at_rest());
+            if was_at_rest && !step.events.iter().any(Event::sets_in_motion) {
+                prop_assert!(task_of(&step.after).is_at_rest(), "after {:?}", step.command);
             }
         }
     }

@@ -19,7 +19,7 @@ use capstan_domain::task::command::{
     Accept, AcceptAgentCommand, FinishAttempt, Lease, OpenBlocker, ReportedOutcome, WakePlan,
 };
 use capstan_domain::task::{Command, State, TaskDecider};
-use capstan_engine::process::{Process, ProcessConfig};
+use capstan_engine::process::{Process, ProcessConfig, ReducedTask};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
 
@@ -123,7 +123,7 @@ fn main() {
             let key = StreamKey::new(&format!("workspace-{}", number % WORKSPACES), id);
             let state = state_of(&key, start() + Duration::milliseconds(number as i64));
             let begun = Instant::now();
-            process.begin_with(&key, 1, &state, start());
+            process.begin_with(&key, &ReducedTask::of_stored(1, state), start());
             spent += begun.elapsed();
         }
         let held = (HELD.load(Ordering::Relaxed) - before) / TASKS;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dependencies::Dependencies;
 use crate::leader_error::LeaderError;
 use crate::leader_loop::{End, LeaderLoop};
-use crate::leadership::{Candidate, LeadershipError, Term};
+use crate::leadership::{Candidate, Leadership, LeadershipError, Term};
 use crate::metric;
 use crate::tool_caller::ToolCaller;
 use crate::{Deciders, EngineConfig};
@@ -115,8 +115,8 @@ async fn run(dependencies: Dependencies, told: Told, stop: CancellationToken) {
             () = stop.cancelled() => break,
             term = win(&dependencies, engine_id) => term,
         };
-        let mut term = match term {
-            Ok(term) => term,
+        let mut leadership = match term {
+            Ok(term) => term.keep(),
             Err(error) => {
                 tracing::warn!(error = explain(&error), "the engine's candidacy failed");
                 pause(&stop, PAUSE).await;
@@ -124,36 +124,36 @@ async fn run(dependencies: Dependencies, told: Told, stop: CancellationToken) {
             }
         };
         let begun = tokio::select! {
-            () = stop.cancelled() => { term.resign().await; break }
-            begun = begin(&dependencies, &mut term) => begun,
+            () = stop.cancelled() => { leadership.resign().await; break }
+            begun = begin(&dependencies, &mut leadership) => begun,
         };
         let ended = match begun {
-            Ok(Some(leader)) => {
+            Ok(Begun::Leader(leader)) => {
                 metrics::gauge!(metric::LEADER).set(1.0);
                 told.obstacle.send_replace(None);
                 told.is_leading.send_replace(true);
-                let ended = leader.run(&mut term, &stop).await;
+                let ended = leader.run(&mut leadership, &stop).await;
                 told.is_leading.send_replace(false);
                 metrics::gauge!(metric::LEADER).set(0.0);
                 ended
             }
-            Ok(None) => Ok(End::Deposed(LeadershipError::Deposed)),
+            Ok(Begun::Deposed(reason)) => Ok(End::Deposed(reason)),
             Err(error) => Err(error),
         };
         match ended {
             Ok(End::Deposed(reason)) => {
                 tracing::warn!(
-                    epoch = term.epoch(),
+                    epoch = leadership.epoch(),
                     reason = explain(&reason),
                     "this engine no longer leads"
                 );
             }
             Ok(End::Stopped) => {
-                term.resign().await;
+                leadership.resign().await;
                 break;
             }
             Err(error) => {
-                term.resign().await;
+                leadership.resign().await;
                 if error.is_retryable() {
                     told.obstacle.send_replace(None);
                     tracing::warn!(error = explain(&error), "the engine starts again");
@@ -178,11 +178,17 @@ async fn win(dependencies: &Dependencies, engine_id: uuid::Uuid) -> Result<Term,
     candidate.win().await
 }
 
-/// Prepares the loop while holding the leadership; none when that was lost meanwhile.
-async fn begin(dependencies: &Dependencies, term: &mut Term) -> Result<Option<LeaderLoop>, LeaderError> {
+/// The end of the preparations.
+enum Begun {
+    Leader(Box<LeaderLoop>),
+    Deposed(LeadershipError),
+}
+
+/// Prepares the loop while leadership is kept.
+async fn begin(dependencies: &Dependencies, leadership: &mut Leadership) -> Result<Begun, LeaderError> {
     tokio::select! {
-        _ = term.hold() => Ok(None),
-        leader = LeaderLoop::begin(dependencies.clone()) => leader.map(Some),
+        reason = leadership.lost() => Ok(Begun::Deposed(reason)),
+        leader = LeaderLoop::begin(dependencies.clone()) => Ok(Begun::Leader(Box::new(leader?))),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_nats::{Message, Subject};
 use capstan_contract::causes::explain;
 use capstan_domain::matching::StreamKey;
+use capstan_envelope::Recorded;
 use capstan_eventlog::{ReadError, Tail, TailBatch};
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
@@ -19,18 +20,22 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::clock::now;
 use crate::dependencies::Dependencies;
 use crate::leader_error::LeaderError;
-use crate::leadership::{LeadershipError, Term};
+use crate::leadership::{Leadership, LeadershipError};
 use crate::metric;
 use crate::process::{
     CallId, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ScheduleKey, ScheduleSettled, Settled,
     ToolAnswer, ToolRequest,
 };
 use crate::protocol::{Answer, Request, subjects_served};
-use crate::startup::{Started, start, take_commits};
+use crate::startup::{PORTION, Started, start, take_commits};
 use crate::{orders, ticking};
 
 /// Most calls of endpoints under way at once.
 const CALLS_MAX: usize = 256;
+/// Effects that wait to be begun, from which on no timer fires and no commit is taken.
+const WAITING_MAX: usize = 2048;
+/// Most timers that fire in one turn.
+const TIMERS_MAX: usize = 256;
 /// Interval at which the gauges are set.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
@@ -46,6 +51,7 @@ pub(crate) enum End {
 /// Everything that can happen.
 enum LoopEvent {
     Commits(Result<TailBatch, ReadError>),
+    CommitsWait,
     Requested(Message),
     Completed(Result<Completed, JoinError>),
     TimePassed,
@@ -67,6 +73,8 @@ pub(crate) struct LeaderLoop {
     dependencies: Dependencies,
     process: Process,
     tail: Tail,
+    /// Commits of the tail that were not taken yet.
+    commits: std::vec::IntoIter<Recorded>,
     requests: SelectAll<async_nats::Subscriber>,
     /// The subject for the answer to each call.
     callers: HashMap<CallId, Subject>,
@@ -99,6 +107,7 @@ impl LeaderLoop {
             dependencies,
             process,
             tail,
+            commits: Vec::new().into_iter(),
             requests,
             callers: HashMap::new(),
             calls: 0,
@@ -113,19 +122,28 @@ impl LeaderLoop {
     }
 
     /// Leads until deposed or stopped. Orders under way are dropped then: the log has their fate.
-    pub(crate) async fn run(mut self, term: &mut Term, stop: &CancellationToken) -> Result<End, LeaderError> {
-        let deposed = term.hold();
-        tokio::pin!(deposed);
+    ///
+    /// Every turn does a bounded amount of work: so many commits, so many timers, and neither while many effects wait to
+    /// be begun. A flood of one kind therefore keeps no other waiting.
+    pub(crate) async fn run(
+        mut self,
+        leadership: &mut Leadership,
+        stop: &CancellationToken,
+    ) -> Result<End, LeaderError> {
         loop {
             self.perform();
+            let has_room = self.waiting.len() < WAITING_MAX;
+            let due = if has_room { self.process.next_due() } else { self.process.next_due_without_timers() };
+            let may_commit = has_room && self.commits.len() > 0;
             let event = tokio::select! {
                 () = stop.cancelled() => LoopEvent::Stopped,
-                reason = &mut deposed => LoopEvent::Deposed(reason),
+                reason = leadership.lost() => LoopEvent::Deposed(reason),
                 Some(completed) = self.under_way.join_next() => LoopEvent::Completed(completed),
                 Some(completed) = self.calling.join_next() => LoopEvent::Completed(completed),
                 Some(message) = self.requests.next() => LoopEvent::Requested(message),
-                batch = self.tail.next() => LoopEvent::Commits(batch),
-                () = until(self.process.next_due()) => LoopEvent::TimePassed,
+                () = tokio::task::yield_now(), if may_commit => LoopEvent::CommitsWait,
+                batch = self.tail.next(), if has_room && self.commits.len() == 0 => LoopEvent::Commits(batch),
+                () = until(due) => LoopEvent::TimePassed,
             };
             match event {
                 LoopEvent::Stopped => return Ok(End::Stopped),
@@ -133,7 +151,11 @@ impl LeaderLoop {
                 LoopEvent::Completed(Ok(completed)) => self.completed(completed),
                 LoopEvent::Completed(Err(panicked)) => return Err(LeaderError::Panicked(panicked)),
                 LoopEvent::Requested(message) => self.requested(message),
-                LoopEvent::Commits(batch) => take_commits(&self.dependencies, &mut self.process, &batch?),
+                LoopEvent::Commits(batch) => self.commits = batch?.commits.into_iter(),
+                LoopEvent::CommitsWait => {
+                    let portion: Vec<_> = self.commits.by_ref().take(PORTION).collect();
+                    take_commits(&self.dependencies, &mut self.process, &portion);
+                }
                 LoopEvent::TimePassed => {}
             }
         }
@@ -167,7 +189,8 @@ impl LeaderLoop {
 
     /// Takes the effects that are due, and begins as many as may be under way.
     fn perform(&mut self) {
-        for effect in self.process.turn(now()) {
+        let timers_max = if self.waiting.len() < WAITING_MAX { TIMERS_MAX } else { 0 };
+        for effect in self.process.turn(timers_max, now()) {
             match effect {
                 Effect::Answer(call, answer) => {
                     if let Some(caller) = self.callers.remove(&call) {

@@ -11,6 +11,8 @@ use async_nats::jetstream::kv;
 use capstan_contract::causes::explain;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 const KEY: &str = "leader";
@@ -65,6 +67,43 @@ pub struct Term {
     epoch: u64,
     revision: u64,
     until: Instant,
+}
+
+/// Leadership that a task of its own keeps: whoever leads may be busy for longer than the time to live. Dropped, it is
+/// kept no longer and passes with its time.
+#[derive(Debug)]
+pub struct Leadership {
+    epoch: u64,
+    resigning: CancellationToken,
+    /// Ends with the term, and the reason unless it was asked to stop.
+    keeper: AbortOnDropHandle<(Term, Option<LeadershipError>)>,
+}
+
+impl Leadership {
+    /// Counts the changes of leader.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Waits until leadership is lost; returns the reason. Not to be called again after that.
+    pub async fn lost(&mut self) -> LeadershipError {
+        match (&mut self.keeper).await {
+            Ok((_, Some(reason))) => reason,
+            Ok((_, None)) | Err(_) => LeadershipError::Deposed,
+        }
+    }
+
+    /// Lets the next candidate lead at once.
+    pub async fn resign(self) {
+        if self.keeper.is_finished() {
+            // Lost before: there is nothing to give back.
+            return;
+        }
+        self.resigning.cancel();
+        if let Ok((term, None)) = self.keeper.await {
+            term.resign().await;
+        }
+    }
 }
 
 impl Candidate {
@@ -139,6 +178,20 @@ impl Term {
     /// Counts the changes of leader.
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Keeps it from a task of its own, which ends when leadership is lost or given back.
+    pub fn keep(mut self) -> Leadership {
+        let (epoch, resigning) = (self.epoch, CancellationToken::new());
+        let resigned = resigning.clone();
+        let keeper = tokio::spawn(async move {
+            let reason = tokio::select! {
+                () = resigned.cancelled() => None,
+                reason = self.hold() => Some(reason),
+            };
+            (self, reason)
+        });
+        Leadership { epoch, resigning, keeper: AbortOnDropHandle::new(keeper) }
     }
 
     /// Renews until that fails; returns the reason.

@@ -20,6 +20,7 @@ mod facts;
 mod leases;
 mod origin;
 mod outcome;
+mod reduced;
 mod relations;
 mod retry;
 mod schedules;
@@ -52,6 +53,7 @@ pub use effect::{
     AgentCheck, CallId, ClassKey, ClassOrder, Effect, Order, ScheduleKey, TickOrder, ToolRequest,
 };
 pub use outcome::{ClassSettled, Loaded, ScheduleSettled, Settled, ToolAnswer};
+pub use reduced::ReducedTask;
 
 use crate::metric;
 use crate::protocol::{Answer, Request};
@@ -107,10 +109,10 @@ impl Process {
         }
     }
 
-    /// Takes a task as a snapshot has it; commits after it follow.
-    pub fn begin_with(&mut self, key: &StreamKey, version: u64, state: &State, now: DateTime<Utc>) {
-        self.replace(key, version, state, &[], now);
-        self.shared.tasks.follow(key, version);
+    /// Takes a task as a snapshot has it, or a fold of the log's beginning; commits after it follow.
+    pub fn begin_with(&mut self, key: &StreamKey, task: &ReducedTask, now: DateTime<Utc>) {
+        self.replace(key, task.version, &task.state, &[], now);
+        self.shared.tasks.follow(key, task.version);
     }
 
     /// Takes a schedule as a snapshot has it; commits after it follow.
@@ -366,13 +368,16 @@ impl Process {
     }
 
     /// Lets time pass: fires what is due, ends polls, matches work with workers. Returns the effects since the last turn.
-    pub fn turn(&mut self, now: DateTime<Utc>) -> Vec<Effect> {
+    /// Of the timers that are due at most `timers_max` fire, the others in later turns: a million at once must not keep
+    /// requests waiting.
+    pub fn turn(&mut self, timers_max: usize, now: DateTime<Utc>) -> Vec<Effect> {
         self.budgets.turn(&mut self.shared, now);
         self.tidy_touched();
-        while let Some(key) = self.shared.tasks.pop_due(now) {
+        for _ in 0..timers_max {
+            let Some(key) = self.shared.tasks.pop_due(now) else { break };
             self.fire(&key, now);
         }
-        self.shared.effects.extend(self.schedules.turn(now));
+        self.shared.effects.extend(self.schedules.turn(timers_max, now));
         self.shared.effects.extend(self.watching.turn(&self.shared.tasks, now));
         self.shared.effects.extend(self.classes.turn(now));
         self.tool_polls.turn(&mut self.shared, now);
@@ -381,12 +386,17 @@ impl Process {
         std::mem::take(&mut self.shared.effects)
     }
 
-    /// The instant at which [`Process::turn`] should be called although nothing happened.
+    /// The instant at which [`Process::turn`] should be called although nothing happened, for the timers of tasks and
+    /// schedules or anything else.
     pub fn next_due(&self) -> DateTime<Utc> {
+        let timers = [self.shared.tasks.next_due(), self.schedules.next_due()];
+        timers.into_iter().flatten().fold(self.next_due_without_timers(), DateTime::min)
+    }
+
+    /// The same while timers are not to fire.
+    pub fn next_due_without_timers(&self) -> DateTime<Utc> {
         let tasks = &self.shared.tasks;
         let dues = [
-            tasks.next_due(),
-            self.schedules.next_due(),
             self.watching.next_due(),
             self.classes.next_due(),
             self.budgets.next_due(),

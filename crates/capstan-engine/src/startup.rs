@@ -1,16 +1,21 @@
 //! Startup of a leader: open tasks, schedules, classes, budgets and settings from their snapshots, then the log to its
 //! end.
+//!
+//! However much there is, it comes in small portions with a chance for everything else in between, and nothing but facts
+//! stays of it.
 
 use std::collections::VecDeque;
 
 use capstan_contract::causes::explain;
 use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec};
-use capstan_dispatch::{ReadFailure, Snapshot};
+use capstan_dispatch::{OpenStream, ReadFailure};
+use capstan_domain::matching::StreamKey;
 use capstan_domain::task::State;
 use capstan_domain::{agent, class, schedule, workspace};
-use capstan_envelope::{Codec as _, StreamId};
-use capstan_eventlog::{Selection, Tail, TailBatch};
-use serde::Deserialize as _;
+use capstan_envelope::{Codec as _, Recorded};
+use capstan_eventlog::{Selection, Tail};
+use futures_util::StreamExt as _;
+use serde::de::DeserializeOwned;
 
 use crate::clock::now;
 use crate::commands::stream_of;
@@ -18,7 +23,12 @@ use crate::config::EngineConfig;
 use crate::dependencies::Dependencies;
 use crate::leader_error::LeaderError;
 use crate::metric;
-use crate::process::{ClassKey, Effect, Loaded, Process, ProcessConfig, ScheduleKey, task_key};
+use crate::process::{ClassKey, Effect, Loaded, Process, ProcessConfig, ReducedTask, ScheduleKey, task_key};
+
+/// Most commits or states taken before others get their turn.
+pub(crate) const PORTION: usize = 256;
+/// Most loads of missed tasks under way at once.
+const LOADS_MAX: usize = 64;
 
 /// A process that knows the log to its end.
 pub(crate) struct Started {
@@ -31,20 +41,25 @@ pub(crate) struct Started {
 
 /// Loads the snapshots and reads the log to its end.
 pub(crate) async fn start(dependencies: &Dependencies) -> Result<Started, LeaderError> {
-    let EngineConfig { lease_ms, renew_every_ms, grace_ms, matching, .. } = dependencies.config;
-    let config = ProcessConfig { lease_ms, renew_every_ms, grace_ms, matching };
-    let mut process = Process::new(config, now());
-    let (position, open) = dependencies.open_tasks.open_tasks().await?;
-    let count = open.len();
-    for (stream, snapshot) in open {
-        begin_with(dependencies, &mut process, &stream, &snapshot).await?;
+    let mut process = empty(&dependencies.config);
+    let mut open = dependencies.open_tasks.open_tasks().await?;
+    let mut count = 0;
+    while let Some(chunk) = open.chunks.next().await {
+        for state in chunk? {
+            begin_with(dependencies, &mut process, &state).await?;
+            count += 1;
+        }
+        tokio::task::yield_now().await;
     }
     let (spent_at, spent) = dependencies.open_tasks.spending().await?;
     process.begin_with_spending(spent_at, spent);
-    let mut tail = dependencies.log.tail(Selection::All, position).await?;
+    let mut tail = dependencies.log.tail(Selection::All, open.position).await?;
     loop {
         let batch = tail.next().await?;
-        take_commits(dependencies, &mut process, &batch);
+        for portion in batch.commits.chunks(PORTION) {
+            take_commits(dependencies, &mut process, portion);
+            tokio::task::yield_now().await;
+        }
         if batch.caught_up {
             break;
         }
@@ -54,49 +69,58 @@ pub(crate) async fn start(dependencies: &Dependencies) -> Result<Started, Leader
     Ok(Started { process, tail, waiting })
 }
 
+fn empty(config: &EngineConfig) -> Process {
+    let EngineConfig { lease_ms, renew_every_ms, grace_ms, matching, .. } = *config;
+    Process::new(ProcessConfig { lease_ms, renew_every_ms, grace_ms, matching }, now())
+}
+
 /// Takes a snapshot. One of another build is replaced by the log, which has everything; an agent or workspace without one
 /// counts as having no budget and no tools until its next change.
 async fn begin_with(
     dependencies: &Dependencies,
     process: &mut Process,
-    stream: &StreamId,
-    snapshot: &Snapshot,
+    open: &OpenStream,
 ) -> Result<(), ReadFailure> {
     let deciders = &dependencies.deciders;
-    let version = snapshot.head.version;
+    let OpenStream { stream, version, state } = open;
     let workspace = stream.workspace().as_str();
-    if let Some(key) = ScheduleKey::from_stream(stream) {
-        let (version, state) = if let Ok(state) = schedule::State::deserialize(&snapshot.state) {
-            (version, state)
+    if let Some(key) = task_key(stream) {
+        let task = if let Some(state) = read::<State>(state.get()) {
+            ReducedTask::of_stored(*version, state)
+        } else {
+            let loaded = deciders.tasks.refresh(stream).await?;
+            ReducedTask::of_stored(loaded.head.version, loaded.state.clone())
+        };
+        process.begin_with(&key, &task, now());
+    } else if let Some(key) = ScheduleKey::from_stream(stream) {
+        let (version, state) = if let Some(state) = read::<schedule::State>(state.get()) {
+            (*version, state)
         } else {
             let loaded = deciders.schedules.refresh(stream).await?;
             (loaded.head.version, loaded.state.clone())
         };
         process.begin_with_schedule(key, version, state);
     } else if let Some(key) = ClassKey::from_stream(stream) {
-        let (version, state) = if let Ok(state) = class::State::deserialize(&snapshot.state) {
-            (version, state)
+        let (version, state) = if let Some(state) = read::<class::State>(state.get()) {
+            (*version, state)
         } else {
             let loaded = dependencies.classes.refresh(stream).await?;
             (loaded.head.version, loaded.state.clone())
         };
         process.begin_with_class(&key, version, state);
     } else if let (AgentCodec::CATEGORY, Ok(agent_id)) = (stream.category(), stream.id().parse()) {
-        let state = agent::State::deserialize(&snapshot.state).unwrap_or_default();
+        let state = read::<agent::State>(state.get()).unwrap_or_default();
         process.begin_with_agent(workspace, agent_id, state);
     } else if stream.category() == WorkspaceCodec::CATEGORY {
-        let state = workspace::State::deserialize(&snapshot.state).unwrap_or_default();
+        let state = read::<workspace::State>(state.get()).unwrap_or_default();
         process.begin_with_workspace(workspace, state);
-    } else if let Some(key) = task_key(stream) {
-        let (version, state) = if let Ok(state) = State::deserialize(&snapshot.state) {
-            (version, state)
-        } else {
-            let loaded = deciders.tasks.refresh(stream).await?;
-            (loaded.head.version, loaded.state.clone())
-        };
-        process.begin_with(&key, version, &state, now());
     }
     Ok(())
+}
+
+/// A stored state; none when another build wrote it in another shape.
+fn read<S: DeserializeOwned>(state: &str) -> Option<S> {
+    serde_json::from_str(state).ok()
 }
 
 /// Loads the tasks whose commits were not folded, because they were over at the position of the snapshots: one that was
@@ -107,28 +131,43 @@ async fn load_gaps(
 ) -> Result<VecDeque<Effect>, LeaderError> {
     let mut waiting = VecDeque::new();
     loop {
-        let effects = process.turn(now());
-        if effects.is_empty() {
+        // No timer fires before this is done.
+        let mut gaps = Vec::new();
+        for effect in process.turn(0, now()) {
+            match effect {
+                Effect::Load(key) => gaps.push(key),
+                other @ (Effect::Execute(_)
+                | Effect::OrderClass(_)
+                | Effect::CallTool(_)
+                | Effect::Tick(_)
+                | Effect::CheckAgent(_)
+                | Effect::LoadSchedule(_)
+                | Effect::Answer(..)) => waiting.push_back(other),
+            }
+        }
+        if gaps.is_empty() {
             return Ok(waiting);
         }
-        for effect in effects {
-            let Effect::Load(key) = effect else {
-                waiting.push_back(effect);
-                continue;
-            };
-            let Some(stream) = stream_of::<TaskCodec>(&key.workspace, &key.task_id.to_string()) else {
-                continue;
-            };
-            let loaded = dependencies.deciders.tasks.refresh(&stream).await?;
-            let (version, state) = (loaded.head.version, loaded.state.clone());
-            process.loaded(&key, &Loaded::State { version, state }, now());
+        let loads = gaps.into_iter().map(|key| load(dependencies, key));
+        let mut loads = futures_util::stream::iter(loads).buffer_unordered(LOADS_MAX);
+        while let Some(loaded) = loads.next().await {
+            let (key, loaded) = loaded?;
+            process.loaded(&key, &loaded, now());
         }
     }
 }
 
-/// Takes a batch of the log.
-pub(crate) fn take_commits(dependencies: &Dependencies, process: &mut Process, batch: &TailBatch) {
-    for recorded in &batch.commits {
+async fn load(dependencies: &Dependencies, key: StreamKey) -> Result<(StreamKey, Loaded), ReadFailure> {
+    let Some(stream) = stream_of::<TaskCodec>(&key.workspace, &key.task_id.to_string()) else {
+        return Ok((key, Loaded::Failed { is_retryable: false }));
+    };
+    let loaded = dependencies.deciders.tasks.refresh(&stream).await?;
+    Ok((key, Loaded::State { version: loaded.head.version, state: loaded.state.clone() }))
+}
+
+/// Takes commits of the log.
+pub(crate) fn take_commits(dependencies: &Dependencies, process: &mut Process, commits: &[Recorded]) {
+    for recorded in commits {
         let memory = dependencies.deciders.tasks.adopt(recorded);
         let memory = memory.as_deref().map(|loaded| (loaded.head.version, &loaded.state));
         dependencies.deciders.schedules.adopt(recorded);

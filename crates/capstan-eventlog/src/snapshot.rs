@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use capstan_envelope::{Position, StreamHead, StreamId};
+use futures_util::stream::BoxStream;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// The folded state of one stream at one of its commits. Disposable: the log can always make it anew.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +65,31 @@ pub struct Spent {
     pub warned_limit_usd: Option<f64>,
 }
 
+/// The state of a stream the engine begins with.
+#[derive(Clone, Debug)]
+pub struct OpenStream {
+    /// The stream.
+    pub stream: StreamId,
+    /// Commits the state holds.
+    pub version: u64,
+    /// The decider's state as JSON. The acceptance of a task may be reduced to what matching and timers read.
+    pub state: Box<RawValue>,
+}
+
+/// The states the engine begins with, at one position.
+pub struct OpenStreams {
+    /// The position of all of them: tailing the log after it misses nothing.
+    pub position: Position,
+    /// The states, some at a time, so that however many there are only these are in memory.
+    pub chunks: BoxStream<'static, Result<Vec<OpenStream>, SnapshotError>>,
+}
+
+impl std::fmt::Debug for OpenStreams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OpenStreams at {}", self.position)
+    }
+}
+
 /// Lists the streams the engine must watch: tasks that are not over, or over with an attempt that still holds a lease,
 /// active schedules, and what else it decides by.
 #[async_trait]
@@ -70,6 +97,6 @@ pub trait OpenTasks: Send + Sync {
     /// Costs of agents and of the workspaces of the day, and the position up to which they count.
     async fn spending(&self) -> Result<(Position, Vec<Spent>), SnapshotError>;
 
-    /// Those and everything that decides which of them may run, at one position: tailing the log after it misses nothing.
-    async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError>;
+    /// Those and everything that decides which of them may run.
+    async fn open_tasks(&self) -> Result<OpenStreams, SnapshotError>;
 }

@@ -2,12 +2,19 @@
 
 use async_trait::async_trait;
 use capstan_envelope::{Position, StreamHead, StreamId};
-use capstan_eventlog::{OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
+use capstan_eventlog::{OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
+use futures_util::StreamExt as _;
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use crate::checkpoint;
 use crate::read_models::ReadModels;
+
+/// Most rows of open streams in memory at once.
+const CHUNK_ROWS: usize = 256;
 
 #[derive(Deserialize)]
 struct Stored {
@@ -64,23 +71,49 @@ impl OpenTasks for ReadModels {
         Ok((position, spent))
     }
 
-    async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError> {
+    async fn open_tasks(&self) -> Result<OpenStreams, SnapshotError> {
         let client = self.client().await.map_err(unavailable)?;
-        // One statement, so that position and rows are of one instant.
+        // One statement, so that position and rows are of one instant; read as they come, so that few are in memory.
         let sql = "SELECT c.position, s.id, s.doc, c.hash FROM capstan.checkpoint c \
                    LEFT JOIN (SELECT id, doc FROM capstan.stream_snapshots WHERE open) s ON true";
         let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
-        let rows = client.query(&statement, &[]).await.map_err(unavailable)?;
-        let position = rows.first().map_or(Position::START, checkpoint::position);
-        let mut open = Vec::new();
-        for row in &rows {
-            let (Some(id), Some(doc)) = (row.get::<_, Option<&str>>(1), row.get::<_, Option<&str>>(2)) else {
-                continue;
-            };
-            let stream: StreamId = id.parse().map_err(unavailable)?;
-            let snapshot = snapshot(&stream, doc)?;
-            open.push((stream, snapshot));
-        }
-        Ok((position, open))
+        let none: [&(dyn ToSql + Sync); 0] = [];
+        let rows = client.query_raw(&statement, none).await.map_err(unavailable)?;
+        let mut rows = Box::pin(rows.ready_chunks(CHUNK_ROWS));
+        let Some(first) = rows.next().await else {
+            let chunks = futures_util::stream::empty().boxed();
+            return Ok(OpenStreams { position: Position::START, chunks });
+        };
+        let position = match first.first() {
+            Some(Ok(row)) => checkpoint::position(row),
+            Some(Err(_)) | None => Position::START,
+        };
+        // The connection goes back to its pool when the last row was read.
+        let chunks = futures_util::stream::once(async { first }).chain(rows).map(move |rows| {
+            let _in_use = &client;
+            rows.into_iter().filter_map(|row| open_stream(row).transpose()).collect()
+        });
+        Ok(OpenStreams { position, chunks: chunks.boxed() })
     }
+}
+
+/// The open stream in a row; none in the row that only tells the position.
+fn open_stream(row: Result<Row, tokio_postgres::Error>) -> Result<Option<OpenStream>, SnapshotError> {
+    #[derive(Deserialize)]
+    struct Head {
+        version: u64,
+    }
+    #[derive(Deserialize)]
+    struct Text {
+        head: Head,
+        state: Box<RawValue>,
+    }
+    let row = row.map_err(unavailable)?;
+    let (Some(id), Some(doc)) = (row.get::<_, Option<&str>>(1), row.get::<_, Option<&str>>(2)) else {
+        return Ok(None);
+    };
+    let stream: StreamId = id.parse().map_err(unavailable)?;
+    let text: Text = serde_json::from_str(doc)
+        .map_err(|source| SnapshotError::Malformed { stream: stream.clone(), source: Box::new(source) })?;
+    Ok(Some(OpenStream { stream, version: text.head.version, state: text.state }))
 }

@@ -113,4 +113,61 @@ impl Event {
         }
         None
     }
+
+    /// True when something may be left to do about a task after it, though nothing was before: a run, a sleep, a
+    /// question, subtasks. A task at rest stays at rest after any other event.
+    pub fn sets_in_motion(&self) -> bool {
+        match self {
+            Self::TaskAccepted(_)
+            | Self::RunRequested(_)
+            | Self::AttemptLeased(_)
+            | Self::RetryScheduled(_)
+            | Self::TaskContinued(_)
+            | Self::TaskSlept(_)
+            | Self::BlockerOpened(_)
+            | Self::SubtasksSpawned(_) => true,
+            Self::AttemptStarted(_)
+            | Self::AttemptCancelRequested(_)
+            | Self::AttemptEnded(_)
+            | Self::RunEnded(_)
+            | Self::UsageRecorded(_)
+            | Self::TaskDone(_)
+            | Self::TaskFailed(_)
+            | Self::TaskCancelled(_)
+            | Self::TaskDropped(_)
+            | Self::TaskArchived(_)
+            | Self::TaskUnarchived(_)
+            | Self::TaskReprioritised(_)
+            | Self::TaskBudgetSet(_)
+            | Self::TaskLabelled(_)
+            | Self::TaskDeadlineSet(_)
+            | Self::TaskRoutingSet(_)
+            | Self::TaskPayloadSet(_)
+            | Self::BlockerUpdated(_)
+            | Self::BlockerVoted(_)
+            | Self::BlockerClosed(_)
+            | Self::InputAccepted(_)
+            | Self::InputClaimed(_)
+            | Self::InputReturned(_)
+            | Self::InputDeferred(_)
+            | Self::InputConsumed(_)
+            | Self::OutputProduced(_)
+            | Self::OutputRowsAppended(_)
+            | Self::OutputFinalized(_)
+            | Self::OutputStatusChanged(_)
+            | Self::OutputArchived(_)
+            | Self::ToolCallDeferred(_)
+            | Self::ToolCallAllowed(_)
+            | Self::ToolCallDecided(_)
+            | Self::ToolExecutionStarted(_)
+            | Self::ToolExecutionEnded(_)
+            | Self::SubtaskEnded(_)
+            | Self::ParentTold(_)
+            | Self::WatchArmed(_)
+            | Self::WatchFired(_)
+            | Self::WatchDisarmed(_)
+            | Self::BudgetWarned(_)
+            | Self::BudgetExceeded(_) => false,
+        }
+    }
 }

@@ -156,10 +156,10 @@ impl Schedules {
         self.set_timer(key);
     }
 
-    /// Orders what is due.
-    pub(super) fn turn(&mut self, now: DateTime<Utc>) -> Vec<Effect> {
+    /// Orders what is due, at most so many at once.
+    pub(super) fn turn(&mut self, orders_max: usize, now: DateTime<Utc>) -> Vec<Effect> {
         let mut effects = Vec::new();
-        while self.timers.peek().is_some_and(|Reverse((at, _))| *at <= now) {
+        while effects.len() < orders_max && self.timers.peek().is_some_and(|Reverse((at, _))| *at <= now) {
             let Some(Reverse((at, key))) = self.timers.pop() else { break };
             let Some(known) = self.known.get_mut(&key).filter(|known| known.timer_at == Some(at)) else {
                 continue;

@@ -112,7 +112,7 @@ impl Life {
     }
 
     fn turn(&mut self) {
-        for effect in self.process.turn(self.now) {
+        for effect in self.process.turn(usize::MAX, self.now) {
             match effect {
                 Effect::Answer(call, answer) => self.answered(call, &answer),
                 other => self.under_way.push_back(other),

@@ -12,7 +12,7 @@ use capstan_domain::schedule::event::PauseCause;
 use capstan_domain::schedule::{Command, Event, ScheduleDecider, State, firing};
 use capstan_domain::task::command::Accept;
 use capstan_domain::task::{self, TaskDecider};
-use capstan_engine::process::{Effect, Process, ScheduleKey, ScheduleSettled, TickOrder};
+use capstan_engine::process::{Effect, Process, ReducedTask, ScheduleKey, ScheduleSettled, TickOrder};
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
@@ -75,14 +75,14 @@ impl Clock {
 
     /// The tick the engine orders now, if it does.
     fn order(&mut self) -> Option<TickOrder> {
-        let effects = self.process.turn(self.now);
+        let effects = self.process.turn(usize::MAX, self.now);
         effects
             .into_iter()
             .find_map(|effect| if let Effect::Tick(order) = effect { Some(*order) } else { None })
     }
 
     fn loads(&mut self) -> bool {
-        self.process.turn(self.now).iter().any(|effect| matches!(effect, Effect::LoadSchedule(_)))
+        self.process.turn(usize::MAX, self.now).iter().any(|effect| matches!(effect, Effect::LoadSchedule(_)))
     }
 
     fn execute(&mut self, order: &TickOrder) {
@@ -182,7 +182,7 @@ fn a_change_of_its_agent_is_checked_and_a_change_of_another_one_is_not() {
     let checked = |clock: &mut Clock, agent: &str| {
         let agent = stream("dev", "agent", &AgentId::from_key("dev", agent).to_string());
         clock.process.commit(&recorded(agent, 2, Uuid::nil(), Vec::new()), None, clock.now).unwrap();
-        clock.process.turn(clock.now).iter().any(|effect| matches!(effect, Effect::CheckAgent(_)))
+        clock.process.turn(usize::MAX, clock.now).iter().any(|effect| matches!(effect, Effect::CheckAgent(_)))
     };
     assert!(!checked(&mut clock, "other"));
     assert!(checked(&mut clock, "demo"));
@@ -215,7 +215,7 @@ fn an_order_names_the_tasks_of_the_schedule_that_are_open() {
     let accept = Accept { task_id, ..accept };
     let accepted = TaskDecider::decide(&None, &task::Command::Accept(Box::new(accept)).at(tick)).unwrap();
     let state = fold::<TaskDecider>(None, &accepted);
-    clock.process.begin_with(&StreamKey::new("dev", task_id), 1, &state, clock.now);
+    clock.process.begin_with(&StreamKey::new("dev", task_id), &ReducedTask::new(1, state.clone()), clock.now);
     assert_eq!(clock.order().unwrap().open_task_ids, [task_id]);
 
     let command = task::command::CancelTask { task_id, reason: None };

@@ -11,7 +11,7 @@ use capstan_domain::id::AttemptId;
 use capstan_domain::matching::{self, StreamKey};
 use capstan_domain::task::{Command, Event, Rejection, State, Task, TaskDecider, TaskState};
 use capstan_engine::process::{
-    ClassKey, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ProcessConfig, Settled,
+    ClassKey, ClassOrder, ClassSettled, Effect, Loaded, Order, Process, ProcessConfig, ReducedTask, Settled,
 };
 use capstan_engine::protocol::Answer;
 use capstan_envelope::{
@@ -281,7 +281,7 @@ pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Proce
     for (key, (version, state)) in tasks {
         let is_open = state.as_deref().is_some_and(|task| !task.is_at_rest());
         if is_open {
-            process.begin_with(&key, version, &state, now);
+            process.begin_with(&key, &ReducedTask::new(version, state), now);
         }
     }
     for recorded in &world.log[known..] {
@@ -289,7 +289,7 @@ pub(crate) fn successor(world: &World, lag: usize, now: DateTime<Utc>) -> (Proce
     }
     let mut waiting = Vec::new();
     loop {
-        let effects = process.turn(now);
+        let effects = process.turn(usize::MAX, now);
         if effects.is_empty() {
             return (process, waiting);
         }

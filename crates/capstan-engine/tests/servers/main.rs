@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where its premise breaks")]
 
 mod endpoint;
+mod leading;
 mod office;
 mod schedules;
 mod tool_calls;

@@ -11,8 +11,8 @@ use capstan_contract::lease::RegisteredWorker;
 use capstan_contract::{ScheduleCodec, TaskCodec, WorkspaceCodec};
 use capstan_decider::{Decider, fold};
 use capstan_dispatch::{
-    CommandContext, Dispatchable, Dispatcher, DispatcherConfig, NoSnapshots, OpenTasks, Snapshot,
-    SnapshotError, Spent,
+    CommandContext, Dispatchable, Dispatcher, DispatcherConfig, NoSnapshots, OpenStream, OpenStreams,
+    OpenTasks, SnapshotError, Spent,
 };
 use capstan_domain::agent;
 use capstan_domain::id::{AttemptId, TaskId};
@@ -28,6 +28,7 @@ use capstan_envelope::{
 use capstan_eventlog::{DurabilityHint, EventLog, JetStreamConfig, JetStreamLog, Selection};
 use capstan_testkit::servers::TestServers;
 use chrono::{DateTime, Utc};
+use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -55,6 +56,10 @@ impl Running {
         led.expect("it never led").expect("the engine ended");
     }
 
+    pub(crate) fn is_leading(&self) -> bool {
+        *self.handle.is_leading().borrow()
+    }
+
     pub(crate) async fn stop(self) {
         self.stop.cancel();
         self.handle.join().await.unwrap();
@@ -71,7 +76,7 @@ impl OpenTasks for FromLog {
         Ok((Position::START, Vec::new()))
     }
 
-    async fn open_tasks(&self) -> Result<(Position, Vec<(StreamId, Snapshot)>), SnapshotError> {
+    async fn open_tasks(&self) -> Result<OpenStreams, SnapshotError> {
         let unavailable = |source| SnapshotError::Unavailable { source: Box::new(source) };
         let mut tail = self.0.tail(Selection::All, Position::START).await.map_err(unavailable)?;
         let (mut tasks, mut schedules) = (Folded::<TaskDecider>::new(), Folded::<ScheduleDecider>::new());
@@ -93,7 +98,8 @@ impl OpenTasks for FromLog {
             if batch.caught_up {
                 let open = snapshots::<TaskDecider>(tasks).chain(snapshots::<ScheduleDecider>(schedules));
                 let open = open.chain(snapshots::<Workspaces>(owners));
-                return Ok((batch.position, open.collect()));
+                let chunks = futures_util::stream::iter(open.map(|open| Ok(vec![open]))).boxed();
+                return Ok(OpenStreams { position: batch.position, chunks });
             }
         }
     }
@@ -108,11 +114,12 @@ fn advance<D: Decider, C: Codec<Event = D::Event>>(folded: &mut Folded<D>, recor
     *state = fold::<D>(std::mem::take(state), &events);
 }
 
-fn snapshots<D: Decider<State: serde::Serialize>>(
+fn snapshots<D: Decider<State: serde::Serialize + Send + 'static>>(
     folded: Folded<D>,
-) -> impl Iterator<Item = (StreamId, Snapshot)> {
+) -> impl Iterator<Item = OpenStream> + Send + 'static {
     folded.into_iter().map(|(stream, (head, state))| {
-        (stream, Snapshot { head, state: serde_json::to_value(state).unwrap() })
+        let state = serde_json::value::to_raw_value(&state).unwrap();
+        OpenStream { stream, version: head.version, state }
     })
 }
 
@@ -151,6 +158,15 @@ impl Office {
 
     /// Starts an engine with settings of its own.
     pub(crate) async fn candidate_of(&self, config: EngineConfig) -> Running {
+        self.candidate_with(config, Arc::new(FromLog(Arc::clone(&self.log)))).await
+    }
+
+    /// Starts an engine that begins with these open tasks.
+    pub(crate) async fn candidate_with(
+        &self,
+        config: EngineConfig,
+        open_tasks: Arc<dyn OpenTasks>,
+    ) -> Running {
         let stop = CancellationToken::new();
         let handle = Engine::start(
             config,
@@ -160,7 +176,7 @@ impl Office {
                 schedules: dispatcher(&self.log),
                 agents: dispatcher(&self.log),
             },
-            Arc::new(FromLog(Arc::clone(&self.log))),
+            open_tasks,
             self.servers.nats().await.unwrap(),
             stop.clone(),
         );

@@ -13,6 +13,7 @@ use capstan_projections::{
     Which, rebuild, verify,
 };
 use capstan_testkit::eventually::eventually;
+use futures_util::TryStreamExt as _;
 use serde_json::value::RawValue;
 
 use crate::place::{LIMIT, Place, config, in_state, project, reached};
@@ -410,8 +411,10 @@ async fn snapshots_are_the_state_of_the_decider() {
         let state = task.state.as_ref().unwrap();
         open += usize::from(!state.is_at_rest());
     }
-    let (position, streams) = place.read_models.open_tasks().await.unwrap();
-    let tasks = streams.iter().filter(|(stream, _)| stream.category() == "task").count();
+    let streams = place.read_models.open_tasks().await.unwrap();
+    let position = streams.position;
+    let chunks: Vec<_> = streams.chunks.try_collect().await.unwrap();
+    let tasks = chunks.into_iter().flatten().filter(|open| open.stream.category() == "task").count();
     assert_eq!((position, tasks), (story.end().await, open));
     assert!(open > 0 && open < story.tasks.len());
     let unknown = "dev/task/none".parse().unwrap();

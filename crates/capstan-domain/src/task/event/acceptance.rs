@@ -126,6 +126,101 @@ pub struct TaskAccepted {
 }
 }
 
+impl TaskAccepted {
+    /// The same acceptance with nothing but what matching, timers and budgets read, some 300 bytes: enough to fold the
+    /// events that follow into a task that waits, runs and ends at the same instants, not enough to execute it.
+    #[must_use]
+    pub fn reduced(&self) -> Self {
+        let Self {
+            task_id,
+            workspace,
+            agent_id,
+            pool,
+            session_id,
+            instance_key,
+            policy,
+            timeout_ms,
+            priority,
+            budget_usd,
+            parent_task_id,
+            root_task_id,
+            depth,
+            parent_close,
+            runs_after,
+            schedule_id,
+            deadline,
+            queue_ttl_ms,
+            accepted_at,
+            // Texts, names and what a worker is handed.
+            agent_key: _,
+            agent_name: _,
+            agent_config: _,
+            allowed_tools: _,
+            provider: _,
+            model: _,
+            message: _,
+            session_key: _,
+            lane: _,
+            source_output_id: _,
+            label: _,
+            labels: _,
+            routing: _,
+            input_provenance: _,
+            attachments: _,
+            extra_system_prompt: _,
+            deliver: _,
+            source_view_id: _,
+            spawned_by: _,
+            hook_id: _,
+            skill_paths: _,
+            accepted_by: _,
+        } = self;
+        Self {
+            task_id: *task_id,
+            workspace: workspace.clone(),
+            agent_id: *agent_id,
+            agent_key: String::new(),
+            agent_name: String::new(),
+            agent_config: ConfigVersion::default(),
+            pool: pool.clone(),
+            allowed_tools: Vec::new(),
+            provider: None,
+            model: None,
+            message: String::new(),
+            session_id: session_id.clone(),
+            session_key: None,
+            lane: None,
+            instance_key: instance_key.clone(),
+            policy: policy.needs(),
+            timeout_ms: *timeout_ms,
+            priority: *priority,
+            budget_usd: *budget_usd,
+            parent_task_id: *parent_task_id,
+            root_task_id: *root_task_id,
+            depth: *depth,
+            parent_close: *parent_close,
+            source_output_id: None,
+            runs_after: *runs_after,
+            label: None,
+            labels: BTreeMap::new(),
+            routing: Map::new(),
+            input_provenance: Map::new(),
+            attachments: Vec::new(),
+            extra_system_prompt: None,
+            deliver: None,
+            source_view_id: None,
+            spawned_by: None,
+            hook_id: None,
+            schedule_id: schedule_id.clone(),
+            skill_paths: Vec::new(),
+            deadline: *deadline,
+            queue_ttl_ms: *queue_ttl_ms,
+            accepted_by: None,
+            accepted_at: *accepted_at,
+        }
+    }
+}
+
 /// The fate of a subtask when its parent is cancelled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -1,0 +1,64 @@
+//! A leader that begins with very much.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use capstan_decider::{Decider as _, fold};
+use capstan_dispatch::{OpenStream, OpenStreams, OpenTasks, SnapshotError, Spent};
+use capstan_domain::id::TaskId;
+use capstan_domain::task::command::{Accept, AcceptAgentCommand};
+use capstan_domain::task::{Command, TaskDecider};
+use capstan_engine::EngineConfig;
+use capstan_envelope::Position;
+use futures_util::StreamExt as _;
+use uuid::Uuid;
+
+use crate::office::{Office, demo, now};
+
+/// Open tasks that no log has: to begin with them takes longer than leadership lasts without a renewal.
+struct Many {
+    tasks: usize,
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl OpenTasks for Many {
+    async fn spending(&self) -> Result<(Position, Vec<Spent>), SnapshotError> {
+        Ok((Position::START, Vec::new()))
+    }
+
+    async fn open_tasks(&self) -> Result<OpenStreams, SnapshotError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let chunk = |first: usize| Ok((first..first + 500).map(open).collect());
+        let chunks = futures_util::stream::iter((0..self.tasks).step_by(500).map(chunk)).boxed();
+        Ok(OpenStreams { position: Position::START, chunks })
+    }
+}
+
+fn open(number: usize) -> OpenStream {
+    let task_id = TaskId(Uuid::from_u128(number as u128 + 1));
+    let command = AcceptAgentCommand { message: "do it".into(), ..AcceptAgentCommand::default() };
+    let accept = Command::Accept(Box::new(Accept::new(task_id, demo(now()), command))).at(now());
+    let state = fold::<TaskDecider>(None, &TaskDecider::decide(&None, &accept).unwrap());
+    let stream = format!("dev/task/{task_id}").parse().unwrap();
+    OpenStream { stream, version: 1, state: serde_json::value::to_raw_value(&state).unwrap() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_begins_for_longer_than_its_time_keeps_its_place() {
+    let ttl = Duration::from_millis(500);
+    let office = Office::open(EngineConfig { leader_ttl: ttl, ..EngineConfig::default() }).await;
+    let many = Arc::new(Many { tasks: 20_000, asked: AtomicUsize::new(0) });
+    let begun = Instant::now();
+    let engine = office.candidate_with(office.config.clone(), many.clone()).await;
+    // Another one waits for it to fail.
+    let other = office.candidate().await;
+    engine.leads().await;
+    assert!(begun.elapsed() > 2 * ttl, "it began in {:?}: too soon to tell anything", begun.elapsed());
+    assert!(!other.is_leading());
+    assert_eq!(many.asked.load(Ordering::Relaxed), 1, "it began once");
+    engine.stop().await;
+    other.stop().await;
+}
