@@ -348,9 +348,11 @@ proptest! {
 
     #[test]
     fn a_reduced_task_does_what_the_whole_one_does(birth in births(), moves in moves()) {
+        // What a run is told is read by whoever executes it, which a reduced task is not for.
         let reduce = |state: State| {
             let mut task = state?;
             task.accepted = Arc::new(task.accepted.reduced());
+            task.runs.0.iter_mut().for_each(|run| run.prompt = None);
             Some(task)
         };
         let mut reduced: State = None;
