@@ -8,22 +8,52 @@ use serde::Deserialize;
 use crate::dispatcher::{Dispatchable, Dispatcher};
 use crate::{Loaded, ReadFailure};
 
+/// Longest stream that is read backwards, in commits.
+const STEPS_BACK_MAX: u64 = 16;
+
 impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
-    /// Snapshot row, else the stream itself. A snapshot may lag; an append decided on it is then refused and
-    /// the tail fetched.
+    /// Snapshot row, else the stream itself, which is slower and always there. A snapshot may lag; an append decided on it
+    /// is then refused and the tail fetched.
     pub(crate) async fn load_cold(&self, stream: &StreamId) -> Result<Cold<D::State>, ReadFailure> {
-        if let Some(snapshot) = self.snapshots.load(stream).await? {
-            match D::State::deserialize(&snapshot.state) {
+        match self.snapshots.load(stream).await {
+            Ok(None) => {}
+            Ok(Some(snapshot)) => match D::State::deserialize(&snapshot.state) {
                 Ok(state) => return Ok(Cold::Lagging(Arc::new(Loaded { head: snapshot.head, state }))),
                 Err(error) => {
                     // Disposable by design: another build wrote it, and the log still has everything.
                     tracing::warn!(%stream, %error, "a snapshot has another shape and is ignored");
                 }
+            },
+            Err(error) => {
+                tracing::debug!(%stream, %error, "a stream is read from the log, without its snapshot");
             }
-        } else if self.log.last(stream).await?.is_none() {
-            return Ok(Cold::Newest(Arc::default()));
         }
-        self.catch_up(stream, Arc::default()).await.map(Cold::Newest)
+        match self.log.last(stream).await? {
+            None => Ok(Cold::Newest(Arc::default())),
+            Some(last) => self.load_whole(stream, last).await.map(Cold::Newest),
+        }
+    }
+
+    /// The whole stream. A short one is read backwards, one commit after another: each tells where the one before it is,
+    /// and a replay by subject costs seconds in a large log.
+    async fn load_whole(
+        &self,
+        stream: &StreamId,
+        last: Recorded,
+    ) -> Result<Arc<Loaded<D::State>>, ReadFailure> {
+        if last.commit.version > STEPS_BACK_MAX {
+            return self.catch_up(stream, Arc::default()).await;
+        }
+        let mut commits = vec![last];
+        while let Some(first) = commits.last().filter(|first| first.commit.version > 1) {
+            match self.log.at(first.commit.previous).await? {
+                Some(before) if before.commit.stream == *stream => commits.push(before),
+                // The replay tells what is wrong, or that the beginning was archived.
+                Some(_) | None => return self.catch_up(stream, Arc::default()).await,
+            }
+        }
+        commits.reverse();
+        extend::<D, C>(stream, Arc::default(), &commits)
     }
 
     /// The commits of the log after `known`.

@@ -68,6 +68,11 @@ impl<T> Slab<T> {
         self.chunks.get_mut(chunk)?.get_mut(at)?.as_mut()
     }
 
+    /// All records, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.chunks.iter_mut().flatten().flatten()
+    }
+
     /// All records, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flatten().flatten()

@@ -16,6 +16,12 @@ pub(crate) enum LeaderError {
     /// The log was not followed.
     #[error("lead: follow the log")]
     Log(#[from] ReadError),
+    /// The temporary file for states failed.
+    #[error("begin to lead: keep states in a temporary file")]
+    StateFile(#[from] std::io::Error),
+    /// A state was not written or read as this build writes it: a defect.
+    #[error("begin to lead: keep the state of a task")]
+    State(#[source] serde_json::Error),
     /// The subjects were not subscribed to.
     #[error("begin to lead: subscribe to the engine's subjects")]
     Serve(#[from] async_nats::SubscribeError),
@@ -31,7 +37,9 @@ impl LeaderError {
             Self::Log(source) | Self::Load(ReadFailure::Read(source)) => source.to_string(),
             Self::Load(ReadFailure::Unreadable(source)) => source.to_string(),
             Self::Load(source) => source.to_string(),
-            Self::OpenTasks(_) | Self::Serve(_) | Self::Panicked(_) => self.to_string(),
+            Self::OpenTasks(_) | Self::StateFile(_) | Self::State(_) | Self::Serve(_) | Self::Panicked(_) => {
+                self.to_string()
+            }
         }
     }
 
@@ -41,7 +49,8 @@ impl LeaderError {
             Self::OpenTasks(source) => source.is_retryable(),
             Self::Load(source) => source.is_retryable(),
             Self::Log(source) => source.is_retryable(),
-            Self::Serve(_) | Self::Panicked(_) => true,
+            Self::Serve(_) | Self::StateFile(_) | Self::Panicked(_) => true,
+            Self::State(_) => false,
         }
     }
 }

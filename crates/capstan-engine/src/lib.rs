@@ -22,6 +22,7 @@ mod config;
 mod deciders;
 mod dependencies;
 mod engine;
+mod from_log;
 mod leader_error;
 mod leader_loop;
 pub mod leadership;

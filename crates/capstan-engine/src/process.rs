@@ -115,6 +115,48 @@ impl Process {
         self.shared.tasks.follow(key, task.version);
     }
 
+    /// Takes a commit of the past and the task as it was then. Its end is not counted: that was a leader's before.
+    pub(crate) fn recall(
+        &mut self,
+        key: &StreamKey,
+        position: Position,
+        events: &[Event],
+        task: &ReducedTask,
+        now: DateTime<Utc>,
+    ) {
+        self.begin_with(key, task, now);
+        self.budgets.book(key, position, events, &mut self.shared);
+        self.watching.reach(position);
+        self.tidy_touched();
+    }
+
+    /// Takes a commit of the past of a task that was at rest and let go of: it is loaded if it was set in motion again.
+    pub(crate) fn recall_unknown(
+        &mut self,
+        key: &StreamKey,
+        position: Position,
+        version: u64,
+        events: &[Event],
+    ) {
+        self.shared.tasks.hear(key, version);
+        if events.iter().any(Event::sets_in_motion) {
+            self.shared.load(key, version);
+        }
+        self.budgets.book(key, position, events, &mut self.shared);
+        self.watching.reach(position);
+        self.tidy_touched();
+    }
+
+    /// The number and version of a task in memory. The number is another's once the task is let go of.
+    pub(crate) fn place(&self, key: &StreamKey) -> Option<(u32, u64)> {
+        self.shared.tasks.place(key)
+    }
+
+    /// Begins to lead: every lease gets a full period from now, however long the beginning took.
+    pub fn lead(&mut self, now: DateTime<Utc>) {
+        self.leases.extend_all(&self.shared, now);
+    }
+
     /// Takes a schedule as a snapshot has it; commits after it follow.
     pub fn begin_with_schedule(&mut self, key: ScheduleKey, version: u64, state: schedule::State) {
         self.schedules.replace(&Arc::new(key), version, state);

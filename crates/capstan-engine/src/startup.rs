@@ -12,7 +12,7 @@ use capstan_dispatch::{OpenStream, ReadFailure};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::State;
 use capstan_domain::{agent, class, schedule, workspace};
-use capstan_envelope::{Codec as _, Recorded};
+use capstan_envelope::{Codec as _, Position, Recorded};
 use capstan_eventlog::{Selection, Tail};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
@@ -21,12 +21,15 @@ use crate::clock::now;
 use crate::commands::stream_of;
 use crate::config::EngineConfig;
 use crate::dependencies::Dependencies;
+use crate::from_log::fold_log;
 use crate::leader_error::LeaderError;
 use crate::metric;
 use crate::process::{ClassKey, Effect, Loaded, Process, ProcessConfig, ReducedTask, ScheduleKey, task_key};
 
 /// Most commits or states taken before others get their turn.
 pub(crate) const PORTION: usize = 256;
+/// Commits the read models may be behind, if that is more than half the log: each may need a load.
+const BEHIND_MAX: u64 = 20_000;
 /// Most loads of missed tasks under way at once.
 const LOADS_MAX: usize = 64;
 
@@ -39,21 +42,19 @@ pub(crate) struct Started {
     pub(crate) waiting: VecDeque<Effect>,
 }
 
-/// Loads the snapshots and reads the log to its end.
+/// Loads the snapshots and reads the log to its end. Without snapshots that are near it, the log alone has everything.
 pub(crate) async fn start(dependencies: &Dependencies) -> Result<Started, LeaderError> {
-    let mut process = empty(&dependencies.config);
-    let mut open = dependencies.open_tasks.open_tasks().await?;
-    let mut count = 0;
-    while let Some(chunk) = open.chunks.next().await {
-        for state in chunk? {
-            begin_with(dependencies, &mut process, &state).await?;
-            count += 1;
+    let begun_at = tokio::time::Instant::now();
+    let (mut process, position) = match from_rows(dependencies).await {
+        Ok(Some(begun)) => begun,
+        Ok(None) => fold_log(dependencies, empty(&dependencies.config)).await?,
+        Err(LeaderError::OpenTasks(error)) => {
+            tracing::warn!(error = explain(&error), "the engine begins from the log alone");
+            fold_log(dependencies, empty(&dependencies.config)).await?
         }
-        tokio::task::yield_now().await;
-    }
-    let (spent_at, spent) = dependencies.open_tasks.spending().await?;
-    process.begin_with_spending(spent_at, spent);
-    let mut tail = dependencies.log.tail(Selection::All, open.position).await?;
+        Err(error) => return Err(error),
+    };
+    let mut tail = dependencies.log.tail(Selection::All, position).await?;
     loop {
         let batch = tail.next().await?;
         for portion in batch.commits.chunks(PORTION) {
@@ -65,8 +66,31 @@ pub(crate) async fn start(dependencies: &Dependencies) -> Result<Started, Leader
         }
     }
     let waiting = load_gaps(dependencies, &mut process).await?;
-    tracing::info!(engine.open_tasks = count, engine.tracked = process.tracked(), "this engine leads");
+    process.lead(now());
+    let seconds = begun_at.elapsed().as_secs_f64();
+    tracing::info!(engine.tracked = process.tracked(), seconds, "this engine leads");
     Ok(Started { process, tail, waiting })
+}
+
+/// A process with the snapshots, and their position; none when the log is faster.
+async fn from_rows(dependencies: &Dependencies) -> Result<Option<(Process, Position)>, LeaderError> {
+    let mut open = dependencies.open_tasks.open_tasks().await?;
+    let head = dependencies.log.head().await?;
+    let behind = head.commits_since(open.position);
+    if behind > BEHIND_MAX && behind > head.sequence() / 2 {
+        tracing::warn!(behind, "the read models are far behind: the engine begins from the log alone");
+        return Ok(None);
+    }
+    let mut process = empty(&dependencies.config);
+    while let Some(chunk) = open.chunks.next().await {
+        for state in chunk? {
+            begin_with(dependencies, &mut process, &state).await?;
+        }
+        tokio::task::yield_now().await;
+    }
+    let (spent_at, spent) = dependencies.open_tasks.spending().await?;
+    process.begin_with_spending(spent_at, spent);
+    Ok(Some((process, open.position)))
 }
 
 fn empty(config: &EngineConfig) -> Process {

@@ -293,6 +293,31 @@ async fn a_snapshot_of_another_shape_is_ignored() {
     assert_eq!(tills_with(&log, album).load(&till("a")).await.unwrap().state.held, 3);
 }
 
+/// Snapshots that cannot be reached.
+struct Gone;
+
+#[async_trait::async_trait]
+impl Snapshots for Gone {
+    async fn load(&self, _stream: &StreamId) -> Result<Option<Snapshot>, SnapshotError> {
+        Err(SnapshotError::Unavailable { source: "no database".into() })
+    }
+}
+
+#[tokio::test]
+async fn without_snapshots_a_stream_comes_from_the_log_and_a_short_one_without_a_replay() {
+    for (commits, replays) in [(3, 0), (20, 1)] {
+        let log = Troubled::new();
+        let before = tills(&log);
+        for id in 1..=commits {
+            before.execute(&till("a"), &Ask::Take(1), &context(id)).await.unwrap();
+        }
+        let known = log.stream_reads.load(Ordering::SeqCst);
+        let fresh = Tills::new(Arc::new(log.clone()), Arc::new(Gone), DispatcherConfig::default());
+        assert_eq!(fresh.load(&till("a")).await.unwrap().state.held, commits as u64);
+        assert_eq!(log.stream_reads.load(Ordering::SeqCst) - known, replays, "of {commits} commits");
+    }
+}
+
 #[tokio::test]
 async fn what_the_log_does_not_hold_is_forgotten_once_it_is_found_out() {
     let (log, other) = (MemoryLog::new(), MemoryLog::new());

@@ -77,7 +77,7 @@ impl EventLog for Troubled {
         Ok(commits.into_iter().map(|recorded| self.seen(recorded)).collect())
     }
     async fn at(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
-        self.inner.at(position).await
+        Ok(self.inner.at(position).await?.map(|recorded| self.seen(recorded)))
     }
     async fn next(&self, position: Position) -> Result<Option<Recorded>, ReadError> {
         self.inner.next(position).await

@@ -128,6 +128,12 @@ impl Leases {
         self.call_if_urgent(key, calls, shared);
     }
 
+    /// Gives every lease a full period from now.
+    pub(super) fn extend_all(&mut self, shared: &Shared, now: DateTime<Utc>) {
+        let until = later(now, shared.config.lease_ms);
+        self.held.iter_mut().for_each(|lease| lease.until = lease.until.max(until));
+    }
+
     /// Keeps what the events of a commit say and the state forgets.
     pub(super) fn follow(&mut self, key: &StreamKey, events: &[Event], shared: &mut Shared) {
         if let Some(lease) = self.held.find_mut(key) {

@@ -22,6 +22,11 @@ impl ReducedTask {
         Self { version, state }
     }
 
+    /// The state.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
     /// Takes a state whose acceptance was reduced before it was stored, or may as well be whole: nothing of it is kept.
     pub fn of_stored(version: u64, state: State) -> Self {
         Self { version, state }

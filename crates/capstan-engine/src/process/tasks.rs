@@ -82,6 +82,12 @@ impl Tasks {
         self.known.find(key)?.facts()
     }
 
+    /// The number and version of a task in memory.
+    pub(super) fn place(&self, key: &StreamKey) -> Option<(u32, u64)> {
+        let number = self.known.number(key)?;
+        Some((number, u64::from(self.known.get(number)?.version)))
+    }
+
     /// The facts about every task in memory.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&StreamKey, &TaskFacts)> {
         self.known.iter().filter_map(|tracked| Some((&tracked.key, tracked.facts()?)))

@@ -1,15 +1,18 @@
 //! A leader that begins with very much.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use capstan_contract::command::Renewal;
+use capstan_contract::lease::RenewStatus;
 use capstan_decider::{Decider as _, fold};
 use capstan_dispatch::{OpenStream, OpenStreams, OpenTasks, SnapshotError, Spent};
-use capstan_domain::id::TaskId;
-use capstan_domain::task::command::{Accept, AcceptAgentCommand};
-use capstan_domain::task::{Command, TaskDecider};
+use capstan_domain::id::{InputId, TaskId};
+use capstan_domain::task::command::{Accept, AcceptAgentCommand, RetryTask};
+use capstan_domain::task::{Command, TaskDecider, TaskState};
 use capstan_engine::EngineConfig;
 use capstan_envelope::Position;
 use futures_util::StreamExt as _;
@@ -44,6 +47,61 @@ fn open(number: usize) -> OpenStream {
     let state = fold::<TaskDecider>(None, &TaskDecider::decide(&None, &accept).unwrap());
     let stream = format!("dev/task/{task_id}").parse().unwrap();
     OpenStream { stream, version: 1, state: serde_json::value::to_raw_value(&state).unwrap() }
+}
+
+/// Read models that cannot be reached.
+struct Away;
+
+#[async_trait]
+impl OpenTasks for Away {
+    async fn spending(&self) -> Result<(Position, Vec<Spent>), SnapshotError> {
+        Err(SnapshotError::Unavailable { source: "no Postgres".into() })
+    }
+
+    async fn open_tasks(&self) -> Result<OpenStreams, SnapshotError> {
+        Err(SnapshotError::Unavailable { source: "no Postgres".into() })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_read_models_a_leader_begins_from_the_log_alone() {
+    const LONG: Duration = Duration::from_secs(20);
+    let office = Office::open(EngineConfig::default()).await;
+    let first = office.engine().await;
+    let worker = office.register().await.worker_id;
+    let over = office.accept("over").await;
+    let attempt = office.client.lease(worker, 1, LONG).await.unwrap().remove(0);
+    office.begin(&attempt.attempt_id).await;
+    office.finish(&attempt.attempt_id).await;
+    let running = office.accept("running").await;
+    let attempt = office.client.lease(worker, 1, LONG).await.unwrap().remove(0);
+    office.begin(&attempt.attempt_id).await;
+    let behind = office.accept("running").await;
+    let queued = office.accept("queued").await;
+    // At rest when the fold meets it, and in motion again after that.
+    let cancelled = office.accept("again").await;
+    office.cancel(&cancelled).await;
+    let retry = RetryTask { task_id: cancelled.task_id, message: None };
+    let retry =
+        Command::Retry { command: retry, input_id: InputId(Uuid::from_u128(99)), message_bytes_max: 1_000 };
+    office.send(&cancelled, retry).await;
+    first.stop().await;
+
+    let second = office.candidate_with(office.config.clone(), Arc::new(Away)).await;
+    second.leads().await;
+    let renewal = Renewal { attempt_id: attempt.attempt_id.clone(), epoch: attempt.epoch };
+    let told = office.client.renew(worker, vec![renewal], Duration::ZERO).await.unwrap();
+    assert_eq!(told[0].status, RenewStatus::Ok, "the lease is known");
+    let worker = office.register().await.worker_id;
+    let leased = office.client.lease(worker, 9, LONG).await.unwrap();
+    let leased: BTreeSet<_> = leased.iter().map(|attempt| attempt.task_id).collect();
+    assert_eq!(leased, BTreeSet::from([queued.task_id, cancelled.task_id]));
+    assert_eq!(office.state(&running).await, TaskState::Running);
+    assert_eq!(
+        (office.state(&behind).await, office.state(&over).await),
+        (TaskState::Queued, TaskState::Done)
+    );
+    second.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
