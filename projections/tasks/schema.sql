@@ -7,6 +7,7 @@ CREATE TABLE tasks (
     agent_id       uuid NOT NULL,
     state          text NOT NULL,
     open           boolean NOT NULL,
+    unsettled      boolean NOT NULL,
     priority       text NOT NULL,
     label          text,
     labels         text NOT NULL,
@@ -17,10 +18,17 @@ CREATE TABLE tasks (
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
+-- Written once, so pages are filled.
+CREATE TABLE acceptances (
+    id  uuid NOT NULL,
+    doc text NOT NULL
+) WITH (toast_tuple_target = 8160);
 -- indexes
 -- No index on a column that changes with every event: it would prevent updates in place. `open` changes rarely.
 ALTER TABLE tasks ADD PRIMARY KEY (id);
 CREATE INDEX ON tasks (workspace, created_at, id);
 CREATE INDEX ON tasks (workspace, created_at, id) WHERE open;
+CREATE INDEX ON tasks (id) WHERE unsettled;
 CREATE INDEX ON tasks (agent_id, created_at, id);
 CREATE INDEX ON tasks (parent_task_id) WHERE parent_task_id IS NOT NULL;
+ALTER TABLE acceptances ADD PRIMARY KEY (id);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use capstan_contract::causes::explain;
 use capstan_envelope::Position;
 use capstan_eventlog::LogIdentity;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 
 use crate::checkpoint::{self, Advance, Checkpoint};
 use crate::fact::Decoded;
@@ -99,7 +99,7 @@ impl Applier {
     pub(crate) async fn apply(&mut self, commits: &[Decoded]) -> Result<(), ApplyError> {
         // Usually one round. A batch that meets rows of an earlier fold is folded again as such; one that Postgres rejects
         // is halved until the faulty commit is found.
-        let mut rounds = vec![(commits, Batch::Next)];
+        let mut rounds = vec![(commits, Batch::of(commits.len()))];
         while let Some((batch, kind)) = rounds.pop() {
             let Some(last) = batch.last() else { continue };
             let started = Instant::now();
@@ -114,7 +114,7 @@ impl Applier {
             self.parked = was_parked;
             let Some(refusal) = error.refusal() else { return Err(error) };
             self.session.client().batch_execute("ROLLBACK").await?;
-            if kind == Batch::Next && error.is_known_row() {
+            if kind != Batch::Refold && error.is_known_row() {
                 rounds.push((batch, Batch::Refold));
             } else if batch.len() == 1 {
                 self.transact(batch, last, kind, Some(Unfoldable::Refused(refusal))).await?;
@@ -185,7 +185,16 @@ impl Applier {
                 let schema = self.schemas.get(rows.name())?;
                 Some(rows.write(&self.session, schema, kind))
             });
-            try_join_all(writes).await.map_err(ApplyError::from)
+            if kind == Batch::Many {
+                for write in writes {
+                    write.await?;
+                }
+                return Ok(());
+            }
+            // All of them: the first to report may be one that only found the transaction failed.
+            let errors = join_all(writes).await.into_iter().filter_map(Result::err);
+            let cause = errors.reduce(|first, next| if first.is_aftermath() { next } else { first });
+            cause.map_or(Ok(()), |cause| Err(ApplyError::from(cause)))
         };
         let parked = async { parked::write(client, parking).await.map_err(ApplyError::from) };
         tokio::try_join!(biased; begin, rows, parked)?;

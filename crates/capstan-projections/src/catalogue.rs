@@ -9,7 +9,7 @@ pub(crate) mod outputs;
 pub(crate) mod runs;
 pub(crate) mod schedules;
 pub(crate) mod spending;
-pub(crate) mod stream_snapshots;
+pub(crate) mod streams;
 pub(crate) mod tasks;
 pub(crate) mod tokens;
 pub(crate) mod workspaces;
@@ -18,8 +18,8 @@ use capstan_contract::DomainEvent;
 use capstan_contract::schema::NamedSchema;
 
 use crate::events::Events;
-use crate::model::{Model, Named};
-use crate::rows::{ModelRows, Rows, column_names};
+use crate::model::{Answer, Model, Named};
+use crate::rows::{ModelRows, Rows, aside_columns, column_names};
 
 /// A read model as the rest of the crate uses it.
 #[derive(Debug)]
@@ -38,6 +38,10 @@ pub struct ReadModel {
     pub(crate) schema: &'static str,
     /// The columns of its table.
     pub(crate) columns: fn() -> Vec<&'static str>,
+    /// Name and columns of its second table, see [`crate::model::Aside`].
+    pub(crate) aside: fn() -> Option<(&'static str, Vec<&'static str>)>,
+    /// The way from a stored row to the object the API returns; `None` where the document is that object.
+    pub(crate) answer_from: Option<Answer>,
     /// Makes an empty set of its rows.
     pub(crate) rows: fn() -> Box<dyn Rows>,
 }
@@ -52,6 +56,8 @@ impl ReadModel {
             spans_streams: M::SPANS_STREAMS,
             schema: M::SCHEMA,
             columns: column_names::<M>,
+            aside: aside_columns::<M>,
+            answer_from: M::ANSWER_FROM,
             rows: || Box::new(ModelRows::<M>::default()),
         }
     }
@@ -60,7 +66,8 @@ impl ReadModel {
 /// Lists the read models. The modules are declared above, where rustfmt finds them.
 macro_rules! models {
     ($($module:ident::$row:ident,)*) => {
-        /// Every read model. The stream snapshots come first: the other models depend on them.
+        /// Every read model. Streams and tasks come first: they hold the heads of all streams and what the others need of a
+        /// task.
         pub static MODELS: &[ReadModel] = &[$(ReadModel::new::<$module::$row>()),*];
 
         $(impl Named for $module::$row {
@@ -72,19 +79,26 @@ macro_rules! models {
 }
 
 models! {
-    stream_snapshots::SnapshotRow,
+    streams::StreamRow,
+    tasks::TaskRow,
     workspaces::WorkspaceRow,
     agents::AgentRow,
     channels::ChannelRow,
     classes::ClassRow,
     spending::SpendingRow,
     tokens::TokenRow,
-    tasks::TaskRow,
     runs::RunRow,
     outputs::OutputRow,
     inputs::InputRow,
     blockers::BlockerRow,
     schedules::ScheduleRow,
+}
+
+impl ReadModel {
+    /// Its tables, with their columns.
+    pub(crate) fn tables(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+        std::iter::once((self.name, (self.columns)())).chain((self.aside)()).collect()
+    }
 }
 
 /// The read model of this name.

@@ -15,5 +15,5 @@ pub fn new_task(recorded: &Recorded, events: &[Event]) -> Option<Box<RawValue>> 
     let row = events.iter().fold(None, |row, event| {
         TaskRow::apply(row, &accepted.task_id.0, &Fact { recorded, event, accepted: Some(accepted) })
     });
-    serde_json::value::to_raw_value(&row?).ok()
+    serde_json::value::to_raw_value(&row?.object()).ok()
 }

@@ -21,19 +21,22 @@ pub enum DigestError {
 }
 
 impl ReadModels {
-    /// SHA-256, in hex, over every column of every row of the active table, in key order.
+    /// SHA-256, in hex, over every column of every row of the active tables, in key order.
     pub async fn digest(&self, name: &str) -> Result<String, DigestError> {
         let model = model(name).ok_or_else(|| DigestError::UnknownModel(name.to_owned()))?;
         let session = self.session().await?;
-        let columns = (model.columns)().join(", ");
-        let sql = format!("SELECT ROW({columns})::text FROM capstan.{name} ORDER BY id::text COLLATE \"C\"");
-        let no_parameters: [&str; 0] = [];
-        let mut rows = pin!(session.client().query_raw(sql.as_str(), no_parameters).await?);
         let mut hasher = Sha256::new();
-        while let Some(row) = rows.try_next().await? {
-            let text: &str = row.get(0);
-            hasher.update((text.len() as u64).to_be_bytes());
-            hasher.update(text);
+        for (table, columns) in model.tables() {
+            let columns = columns.join(", ");
+            let sql =
+                format!("SELECT ROW({columns})::text FROM capstan.{table} ORDER BY id::text COLLATE \"C\"");
+            let no_parameters: [&str; 0] = [];
+            let mut rows = pin!(session.client().query_raw(sql.as_str(), no_parameters).await?);
+            while let Some(row) = rows.try_next().await? {
+                let text: &str = row.get(0);
+                hasher.update((text.len() as u64).to_be_bytes());
+                hasher.update(text);
+            }
         }
         Ok(HEXLOWER.encode(&hasher.finalize()))
     }

@@ -1,13 +1,15 @@
 //! The fold of all models, one commit at a time.
 
-use capstan_contract::DomainEvent;
 use capstan_contract::causes::explain;
+use capstan_contract::{DomainEvent, TaskCodec};
 use capstan_domain::{agent, channel, class, schedule, session, task, token, workspace};
-use capstan_envelope::{Position, StreamHead};
+use capstan_envelope::{Codec as _, Position, StreamHead, StreamId};
 use futures_util::future::try_join_all;
+use uuid::Uuid;
 
 use crate::catalogue::MODELS;
-use crate::catalogue::stream_snapshots::{SnapshotRow, stream_key};
+use crate::catalogue::streams::{StreamRow, stream_key};
+use crate::catalogue::tasks::TaskRow;
 use crate::fact::{Decoded, Fact};
 use crate::generation::Schemas;
 use crate::model::Named;
@@ -32,34 +34,47 @@ pub(crate) enum Unfoldable {
 
 /// The rows of all models, or of those chosen for a rebuild.
 pub(crate) struct Fold {
-    snapshots: ModelRows<SnapshotRow>,
+    streams: ModelRows<StreamRow>,
+    tasks: ModelRows<TaskRow>,
     models: Vec<Box<dyn Rows>>,
-    writes_snapshots: bool,
+    writes_streams: bool,
+    writes_tasks: bool,
     cached_bytes_max: usize,
 }
 
 impl Fold {
-    /// A fold of the models `takes` accepts. The stream snapshots are always folded, because the other models need
-    /// them, but only written when accepted.
+    /// A fold of the models `takes` accepts. Streams and tasks are always folded, because they hold the heads of all
+    /// streams and what the other models need of a task, but only written when accepted.
     pub(crate) fn for_models(takes: impl Fn(&str) -> bool) -> Self {
         Self {
-            snapshots: ModelRows::default(),
-            models: MODELS[1..]
+            streams: ModelRows::default(),
+            tasks: ModelRows::default(),
+            models: MODELS
                 .iter()
-                .filter(|model| takes(model.name))
+                .filter(|model| ![StreamRow::NAME, TaskRow::NAME].contains(&model.name) && takes(model.name))
                 .map(|model| (model.rows)())
                 .collect(),
-            writes_snapshots: takes(SnapshotRow::NAME),
+            writes_streams: takes(StreamRow::NAME),
+            writes_tasks: takes(TaskRow::NAME),
             cached_bytes_max: CACHED_BYTES_MAX,
         }
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {
+        let heads = [&mut self.streams as &mut dyn Rows, &mut self.tasks];
+        heads.into_iter().chain(self.models.iter_mut().map(|rows| &mut **rows as &mut dyn Rows))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &dyn Rows> {
+        let heads = [&self.streams as &dyn Rows, &self.tasks];
+        heads.into_iter().chain(self.models.iter().map(|rows| &**rows))
     }
 
     /// Registers the rows a commit needs from the tables.
     pub(crate) fn want(&mut self, decoded: &Decoded, batch: Batch) {
         let Ok(events) = &decoded.events else { return };
-        for event in events {
-            self.snapshots.want(&decoded.recorded, event, batch);
-            for rows in &mut self.models {
+        for rows in self.all_mut() {
+            for event in events {
                 rows.want(&decoded.recorded, event, batch);
             }
         }
@@ -67,10 +82,7 @@ impl Fold {
 
     /// Reads the registered rows. The reads of all models are pipelined.
     pub(crate) async fn fetch(&mut self, session: &Session, schemas: &Schemas) -> Result<(), StoreError> {
-        let snapshots: &mut dyn Rows = &mut self.snapshots;
-        let all =
-            std::iter::once(snapshots).chain(self.models.iter_mut().map(|rows| &mut **rows as &mut dyn Rows));
-        try_join_all(all.filter_map(|rows| {
+        try_join_all(self.all_mut().filter_map(|rows| {
             let schema = schemas.get(rows.name())?;
             Some(rows.fetch(session, schema))
         }))
@@ -82,21 +94,22 @@ impl Fold {
     pub(crate) fn fold(&mut self, decoded: &Decoded) -> Result<(), Unfoldable> {
         let recorded = &decoded.recorded;
         let events = decoded.events.as_ref().map_err(|error| Unfoldable::Malformed(explain(error)))?;
-        let stream = stream_key(&recorded.commit.stream);
-        let known = self.snapshots.entry(&stream).and_then(|entry| entry.row.as_ref());
-        match known {
-            Some(row) if row.head.position.reaches(recorded.position) => {}
-            Some(row) if !row.head.is_followed_by(recorded) => {
-                let StreamHead { version, position, .. } = row.head;
-                return Err(Unfoldable::BrokenChain { version, position });
+        let stream = &recorded.commit.stream;
+        let place = Place::of(stream)?;
+        match self.head(&place) {
+            Some(head) if head.position.reaches(recorded.position) => {}
+            Some(head) if !head.is_followed_by(recorded) => {
+                return Err(Unfoldable::BrokenChain { version: head.version, position: head.position });
             }
             None if !creates_stream(events) => return Err(Unfoldable::NoBeginning),
             Some(_) | None => {}
         }
         for (index, event) in events.iter().enumerate() {
-            self.snapshots.fold(&Fact { recorded, event, accepted: None }, index);
-            let row = self.snapshots.entry(&stream).and_then(|entry| entry.row.as_ref());
-            let fact = Fact { recorded, event, accepted: row.and_then(|row| row.accepted()) };
+            let alone = Fact { recorded, event, accepted: None };
+            self.streams.fold(&alone, index);
+            self.tasks.fold(&alone, index);
+            let accepted = task_of(&self.tasks, &place).map(|row| &*row.task.accepted);
+            let fact = Fact { recorded, event, accepted };
             for rows in &mut self.models {
                 rows.fold(&fact, index);
             }
@@ -104,22 +117,32 @@ impl Fold {
         Ok(())
     }
 
+    fn head(&self, place: &Place) -> Option<&StreamHead> {
+        match place {
+            Place::Task(_) => task_of(&self.tasks, place).map(|row| &row.head),
+            Place::Stream(key) => self.streams.entry(key)?.row.as_ref().map(|row| &row.head),
+        }
+    }
+
     /// The rows to write.
     pub(crate) fn written(&self) -> impl Iterator<Item = &dyn Rows> {
-        let snapshots = self.writes_snapshots.then_some(&self.snapshots as &dyn Rows);
-        snapshots.into_iter().chain(self.models.iter().map(|rows| &**rows))
+        self.all().filter(|rows| self.writes(rows.name()))
     }
 
     /// The rows to write, for COPY.
     pub(crate) fn into_written(self) -> Vec<Box<dyn Rows>> {
-        let snapshots = self.writes_snapshots.then(|| Box::new(self.snapshots) as Box<dyn Rows>);
-        snapshots.into_iter().chain(self.models).collect()
+        let streams = self.writes_streams.then(|| Box::new(self.streams) as Box<dyn Rows>);
+        let tasks = self.writes_tasks.then(|| Box::new(self.tasks) as Box<dyn Rows>);
+        streams.into_iter().chain(tasks).chain(self.models).collect()
+    }
+
+    fn writes(&self, name: &str) -> bool {
+        (self.writes_streams || name != StreamRow::NAME) && (self.writes_tasks || name != TaskRow::NAME)
     }
 
     /// Marks the changes as written.
     pub(crate) fn settle(&mut self) {
-        self.snapshots.settle();
-        self.models.iter_mut().for_each(|rows| rows.settle());
+        self.all_mut().for_each(Rows::settle);
         if self.bytes() > self.cached_bytes_max {
             self.forget();
         }
@@ -127,19 +150,40 @@ impl Fold {
 
     /// Drops all rows.
     pub(crate) fn forget(&mut self) {
-        self.snapshots.forget();
-        self.models.iter_mut().for_each(|rows| rows.forget());
+        self.all_mut().for_each(Rows::forget);
     }
 
     /// Bytes of the documents in memory, as last read or written.
     fn bytes(&self) -> usize {
-        self.snapshots.bytes() + self.models.iter().map(|rows| rows.bytes()).sum::<usize>()
+        self.all().map(Rows::bytes).sum()
     }
 
     /// Number of streams in memory.
     #[cfg(test)]
     pub(crate) fn streams(&self) -> usize {
-        self.snapshots.len()
+        self.streams.len() + self.tasks.len()
+    }
+}
+
+fn task_of<'a>(tasks: &'a ModelRows<TaskRow>, place: &Place) -> Option<&'a TaskRow> {
+    let Place::Task(id) = place else { return None };
+    tasks.entry(id)?.row.as_ref()
+}
+
+/// The row that holds the head of a stream.
+enum Place {
+    Task(Uuid),
+    Stream(String),
+}
+
+impl Place {
+    fn of(stream: &StreamId) -> Result<Self, Unfoldable> {
+        if stream.category() != TaskCodec::CATEGORY {
+            return Ok(Self::Stream(stream_key(stream)));
+        }
+        let id = Uuid::parse_str(stream.id());
+        id.map(Self::Task)
+            .map_err(|_| Unfoldable::Malformed(format!("{} is not the id of a task", stream.id())))
     }
 }
 
@@ -202,11 +246,11 @@ mod tests {
         let mut sizes = Vec::new();
         for (position, key) in (1..).zip(["a", "b", "c", "d"]) {
             let decoded = created(key, position, 1);
-            fold.want(&decoded, Batch::Next);
+            fold.want(&decoded, Batch::Few);
             fold.fetch(&session, &schemas).await.unwrap();
             fold.fold(&decoded).unwrap();
             for rows in fold.written() {
-                rows.write(&session, &schemas[rows.name()], Batch::Next).await.unwrap();
+                rows.write(&session, &schemas[rows.name()], Batch::Few).await.unwrap();
             }
             fold.settle();
             sizes.push(fold.bytes());
@@ -218,7 +262,7 @@ mod tests {
         assert_eq!((fold.streams(), fold.bytes()), (0, 0));
         // Read back.
         for (position, key) in (5..).zip(["a", "b", "c", "d"]) {
-            fold.want(&created(key, position, 2), Batch::Next);
+            fold.want(&created(key, position, 2), Batch::Few);
         }
         fold.fetch(&session, &schemas).await.unwrap();
         assert_eq!((fold.streams(), fold.bytes()), (4, sizes[3]));

@@ -41,7 +41,16 @@ pub(crate) async fn active(client: &Client) -> Result<Schemas, GenerationError> 
     let current = rows
         .iter()
         .filter(|row| model(row.get(0)).is_some_and(|model| model.version == row.get::<_, i32>(1)));
-    Ok(current.map(|row| (row.get(0), row.get(2))).collect())
+    let mut schemas: Schemas = current.map(|row| (row.get(0), row.get(2))).collect();
+    for (model, (aside, _)) in MODELS.iter().filter_map(|model| Some((model, (model.aside)()?))) {
+        let Some(schema) = schemas.get(model.name) else { continue };
+        let sql = "SELECT to_regclass($1) IS NOT NULL AND to_regclass($2) IS NOT NULL";
+        let (table, view) = (format!("{schema}.{aside}"), format!("capstan.{aside}"));
+        if !client.query_one(sql, &[&table, &view]).await?.get::<_, bool>(0) {
+            schemas.remove(model.name);
+        }
+    }
+    Ok(schemas)
 }
 
 /// The models without an active table of this build's version.
@@ -84,7 +93,8 @@ pub(crate) async fn create_index(
     model: &ReadModel,
 ) -> Result<(), GenerationError> {
     let (_, indexes) = statements(model);
-    let sql = format!("SET search_path TO {place}; {indexes}; ANALYZE {}; RESET search_path", model.name);
+    let tables = model.tables().iter().map(|(table, _)| *table).collect::<Vec<_>>().join(", ");
+    let sql = format!("SET search_path TO {place}; {indexes}; ANALYZE {tables}; RESET search_path");
     client.batch_execute(&sql).await?;
     Ok(())
 }
@@ -108,7 +118,7 @@ pub(crate) async fn activate(
     models: &[&ReadModel],
 ) -> Result<(), GenerationError> {
     for model in models {
-        let ReadModel { name, version, columns, .. } = model;
+        let ReadModel { name, version, .. } = model;
         client
             .execute(
                 "INSERT INTO capstan.model (name, version, schema) VALUES ($1, $2, $3) \
@@ -117,13 +127,15 @@ pub(crate) async fn activate(
                 &[name, version, &place],
             )
             .await?;
-        let columns = columns().join(", ");
-        client
-            .batch_execute(&format!(
-                "DROP VIEW IF EXISTS capstan.{name}; \
-                 CREATE VIEW capstan.{name} AS SELECT {columns} FROM {place}.{name}"
-            ))
-            .await?;
+        for (table, columns) in model.tables() {
+            let columns = columns.join(", ");
+            client
+                .batch_execute(&format!(
+                    "DROP VIEW IF EXISTS capstan.{table}; \
+                     CREATE VIEW capstan.{table} AS SELECT {columns} FROM {place}.{table}"
+                ))
+                .await?;
+        }
     }
     Ok(())
 }

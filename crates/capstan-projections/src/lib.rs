@@ -49,8 +49,8 @@ mod verify;
 
 pub use catalogue::blockers::OpenBlocker;
 pub use catalogue::outputs::OutputRow;
-pub use catalogue::runs::RunRow;
-pub use catalogue::tasks::TaskRow;
+pub use catalogue::runs::RunObject;
+pub use catalogue::tasks::TaskObject;
 pub use catalogue::{MODELS, ReadModel, answers};
 pub use config::{OnProgress, ProjectorConfig};
 pub use decided::new_task;

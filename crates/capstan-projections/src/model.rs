@@ -6,7 +6,7 @@ use std::hash::Hash;
 use capstan_contract::schema::NamedSchema;
 use capstan_envelope::Recorded;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use uuid::Uuid;
 
@@ -49,23 +49,57 @@ pub(crate) trait Named {
     const SCHEMA: &'static str;
 }
 
-/// A read model: its row in memory, stored as the JSON object that reads return. Every table has the columns `id`,
-/// `workspace`, `position`, `version`, `doc` and those of [`Model::COLUMNS`].
+/// A row as its table holds it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stored<'a> {
+    /// Number in the log of the commit it was last folded from.
+    pub(crate) sequence: u64,
+    /// Version of its stream at that commit.
+    pub(crate) version: u64,
+    /// Its document.
+    pub(crate) doc: &'a str,
+    /// Its document in the table [`Aside`]; for an answer, that of its task.
+    pub(crate) aside: Option<&'a str>,
+}
+
+/// A second table of a model, with the part of its rows that is written once. Its columns are `id`, `doc` and
+/// those of [`Aside::columns`].
+pub(crate) struct Aside<R: 'static> {
+    /// Name of the table.
+    pub(crate) table: &'static str,
+    /// The document of a new row; `None` once it is written.
+    pub(crate) doc: fn(&R) -> Option<String>,
+    /// Further columns.
+    pub(crate) columns: &'static [Column<R>],
+}
+
+/// The object the API returns, where that is more than the stored document.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answer {
+    /// The column with the id of the task whose acceptance is a part of the object.
+    pub(crate) task_id: &'static str,
+    /// Makes the object from the row with the first id, whose task has the second one.
+    pub(crate) object: fn(Uuid, Uuid, &Stored<'_>) -> serde_json::Result<Box<RawValue>>,
+}
+
+/// A read model: its row in memory. Every table has the columns `id`, `workspace`, `position`, `version`, `doc` and those of
+/// [`Model::COLUMNS`]. The document is the JSON form of the row; it is the object the API returns, unless
+/// [`Model::ANSWER_FROM`] makes that.
 ///
 /// The fold is total: an inconsistent history gives inconsistent rows, never a panic. Histories that cannot be
 /// folded at all are parked before any model sees them.
-pub(crate) trait Model:
-    Named + Clone + Debug + Send + Sync + Serialize + DeserializeOwned + 'static
-{
+pub(crate) trait Model: Named + Clone + Debug + Send + Sync + Serialize + 'static {
     /// Increases with every change of the fold or the table: rows of another version are rebuilt, never read.
     const VERSION: i32;
     /// The columns reads filter and sort by.
     const COLUMNS: &'static [Column<Self>];
     /// The name and schema of the row in API answers; `None` for rows the API does not return.
     const ANSWER: Option<NamedSchema>;
-    /// True when the first commit of a stream has no rows yet, so the table is not read for it. After a replay such
-    /// rows have positions the table is past, and are not written. The stream snapshots are always read, so that a
-    /// second beginning of a stream is detected.
+    /// The way to that object from the stored document; `None` when they are the same.
+    const ANSWER_FROM: Option<Answer> = None;
+    /// The table with the part of the rows that never changes.
+    const ASIDE: Option<Aside<Self>> = None;
+    /// True when the first commit of a stream has no rows yet, so the table is not read for it.
     const STARTS_EMPTY: bool = true;
     /// True when a row takes from several streams: its key does not follow from the name of the stream. A rebuild folds
     /// such a model in one thread, and without the acceptance of the task ([`Fact::accepted`]).
@@ -86,9 +120,9 @@ pub(crate) trait Model:
     /// Folds one event into one row; `None` means there is no row.
     fn apply<'a>(row: Option<Self>, key: &Self::Key, fact: &Fact<'a, Self::Event<'a>>) -> Option<Self>;
 
-    /// Reads a row back from its document.
-    fn read(key: &Self::Key, doc: &str) -> Result<Self, serde_json::Error> {
-        let _ = key;
-        serde_json::from_str(doc)
-    }
+    /// Reads a row back.
+    fn read(key: &Self::Key, stored: &Stored<'_>) -> serde_json::Result<Self>;
+
+    /// Forgets what is needed only to write a new row.
+    fn settled(&mut self) {}
 }

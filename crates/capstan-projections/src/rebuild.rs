@@ -215,10 +215,11 @@ impl<'a> Build<'a> {
         let mut models = chosen(which)?;
         let all = *which == Which::All;
         let active = generation::active(session.client()).await?;
-        let snapshots = &MODELS[0];
-        if !models.iter().any(|model| model.name == snapshots.name) && !active.contains_key(snapshots.name) {
-            // The other models depend on them.
-            models.insert(0, snapshots);
+        // The other models depend on the heads of all streams, and on the acceptances of tasks.
+        for needed in &MODELS[..2] {
+            if !models.iter().any(|model| model.name == needed.name) && !active.contains_key(needed.name) {
+                models.push(needed);
+            }
         }
         if !all && let Some(at) = checkpoint::read(session.client()).await? {
             let identity = log.identity().await?;

@@ -14,9 +14,9 @@ use tokio_postgres::error::SqlState;
 use crate::cell::{Cell, CellType, Document};
 use crate::events::Events;
 use crate::fact::Fact;
-use crate::model::{Model, RowKey};
+use crate::model::{Aside, Model, RowKey, Stored};
 use crate::session::Session;
-use crate::table::{COPY_BYTES, Table, TableColumn, Write, WriteError, encode};
+use crate::table::{Table, TableColumn, Write, WriteError, encode_all};
 
 /// Maximum number of rows kept after a batch; above it all are dropped and read again when needed.
 const CACHED_ROWS_MAX: usize = 20_000;
@@ -61,6 +61,12 @@ impl StoreError {
     /// True when a row that was taken for new is in the table: it was folded before.
     pub(crate) fn is_known_row(&self) -> bool {
         matches!(self, Self::Postgres { source, .. } if source.code() == Some(&SqlState::UNIQUE_VIOLATION))
+    }
+
+    /// True when the statement found the transaction failed by another one.
+    pub(crate) fn is_aftermath(&self) -> bool {
+        let failed = Some(&SqlState::IN_FAILED_SQL_TRANSACTION);
+        matches!(self, Self::Postgres { source, .. } if source.code() == failed)
     }
 
     /// The error text, if the cause is in the data of a commit or a stored row, so that a retry cannot help.
@@ -112,13 +118,26 @@ impl<R> Default for Entry<R> {
     }
 }
 
-/// The belief about the rows of a batch: the usual one, or that the batch may have been folded before.
+/// Number of commits from which the writes of a batch follow each other, for COPY, instead of being pipelined.
+const MANY_COMMITS: usize = 24;
+
+/// The way a batch is read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Batch {
-    /// What begins with a stream is new to the table, and what was read from it is still there.
-    Next,
-    /// Any row may be in the table already, even newer than the batch.
+    /// A few commits: their statements are pipelined. What begins with a stream is new to the table, and what was read from
+    /// it is still there.
+    Few,
+    /// Many commits: new rows go by COPY, which must not be pipelined with a statement that may fail.
+    Many,
+    /// The batch may have been folded before: any row may be in the table already, even newer than the batch.
     Refold,
+}
+
+impl Batch {
+    /// The usual way for this number of commits.
+    pub(crate) fn of(commits: usize) -> Self {
+        if commits < MANY_COMMITS { Self::Few } else { Self::Many }
+    }
 }
 
 /// The rows of one model.
@@ -159,11 +178,13 @@ pub(crate) trait Rows: Send + Sync {
     async fn write(&self, session: &Session, schema: &str, batch: Batch) -> Result<(), StoreError>;
     /// Encodes every row for a COPY in the binary format, in pieces, until `take` answers false. Returns the number of rows.
     fn encode(&self, take: &mut dyn FnMut(Bytes) -> bool) -> Result<u64, StoreError>;
+    /// The same for the rows of the second table, see [`Aside`].
+    fn encode_aside(&self, take: &mut dyn FnMut(Bytes) -> bool) -> Result<u64, StoreError>;
     /// Marks the changes as written.
     fn settle(&mut self);
     /// Drops everything: memory may differ from the tables.
     fn forget(&mut self);
-    /// Hands over every row's key text and document.
+    /// Hands over the key text of every row that was never settled, and its document; for a model with two tables, both.
     fn each_document(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError>;
     /// Number of rows in memory.
     #[cfg(test)]
@@ -176,6 +197,14 @@ impl<M: Model> ModelRows<M> {
     /// A row in memory.
     pub(crate) fn entry(&self, key: &M::Key) -> Option<&Entry<M>> {
         self.entries.get(key)
+    }
+
+    /// The rows in the order of their last change, so that those changed together are close on disk.
+    fn by_age(&self) -> Vec<(&M::Key, &Entry<M>, &M)> {
+        let rows = self.entries.iter().filter_map(|(key, entry)| Some((key, entry, entry.row.as_ref()?)));
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_unstable_by_key(|(key, entry, _)| (entry.sequence, *key));
+        rows
     }
 
     /// Records the length of an entry's document.
@@ -223,7 +252,7 @@ impl<M: Model> Rows for ModelRows<M> {
             if self.entries.contains_key(&key) {
                 continue;
             }
-            if M::STARTS_EMPTY && recorded.commit.version == FIRST_VERSION && batch == Batch::Next {
+            if M::STARTS_EMPTY && recorded.commit.version == FIRST_VERSION && batch != Batch::Refold {
                 self.entries.insert(key, Entry::default());
             } else {
                 self.missing.insert(key);
@@ -236,31 +265,40 @@ impl<M: Model> Rows for ModelRows<M> {
             return Ok(());
         }
         let missing: Vec<M::Key> = self.missing.drain().collect();
+        let aside = M::ASIDE.map_or_else(
+            || "NULL".to_owned(),
+            |aside| format!("(SELECT a.doc FROM {schema}.{} a WHERE a.id = t.id)", aside.table),
+        );
         let sql = format!(
-            "SELECT id, workspace, position, version, doc FROM {schema}.{} WHERE id = ANY($1)",
+            "SELECT id, workspace, position, version, doc, {aside} FROM {schema}.{} t WHERE id = ANY($1)",
             M::NAME
         );
         let statement = session.prepared(&sql).await.map_err(Self::failed)?;
         let found = session.client().query(&statement, &[&missing]).await.map_err(Self::failed)?;
         for row in found {
             let key: M::Key = row.get(0);
-            let text: &str = row.get(4);
-            let doc = M::read(&key, text).map_err(|source| StoreError::Unreadable {
+            let stored = Stored {
+                sequence: row.get::<_, i64>(2) as u64,
+                version: row.get::<_, i64>(3) as u64,
+                doc: row.get(4),
+                aside: row.get(5),
+            };
+            let read = M::read(&key, &stored).map_err(|source| StoreError::Unreadable {
                 model: M::NAME,
                 id: key.to_string(),
                 source,
             })?;
             let entry = Entry {
-                row: Some(doc),
-                sequence: row.get::<_, i64>(2) as u64,
+                row: Some(read),
+                sequence: stored.sequence,
                 index: usize::MAX,
                 workspace: row.get::<_, &str>(1).into(),
-                version: row.get::<_, i64>(3) as u64,
+                version: stored.version,
                 is_stored: true,
                 changed: false,
                 bytes: AtomicUsize::new(0),
             };
-            self.measure(&entry, text.len());
+            self.measure(&entry, stored.doc.len() + stored.aside.map_or(0, str::len));
             self.entries.insert(key, entry);
         }
         for key in missing {
@@ -315,18 +353,22 @@ impl<M: Model> Rows for ModelRows<M> {
                 gone.push(key.clone());
             }
         }
-        let (mut new, mut known) = (Vec::new(), Vec::new());
+        let (mut new, mut known, mut new_asides) = (Vec::new(), Vec::new(), Vec::new());
         for (key, entry, row, range) in kept {
             let doc = Cell::Utf8(&documents[range]);
             let rows = if entry.is_stored { &mut known } else { &mut new };
             rows.push(Self::cells(key, entry, row, doc));
+            new_asides.extend(aside_cells(key, row));
+        }
+        let insert = match batch {
+            Batch::Few => Write::Insert,
+            Batch::Many => Write::Copy,
+            Batch::Refold => Write::Upsert,
+        };
+        if let Some(table) = aside_table::<M>() {
+            table.write(session, schema, insert, &new_asides).await.map_err(Self::unwritten)?;
         }
         let table = table::<M>();
-        if batch == Batch::Refold {
-            // One statement for all, since an update would miss the rows that are not there.
-            new.append(&mut known);
-        }
-        let insert = if batch == Batch::Refold { Write::Upsert } else { Write::Insert };
         table.write(session, schema, insert, &new).await.map_err(Self::unwritten)?;
         table.write(session, schema, Write::Update, &known).await.map_err(Self::unwritten)?;
         if !gone.is_empty() {
@@ -338,33 +380,21 @@ impl<M: Model> Rows for ModelRows<M> {
     }
 
     fn encode(&self, take: &mut dyn FnMut(Bytes) -> bool) -> Result<u64, StoreError> {
-        let mut out = BytesMut::with_capacity(COPY_BYTES + COPY_BYTES / 4);
-        // In the order of their last change, so that rows changed together are close on disk.
-        let mut entries: Vec<(&M::Key, &Entry<M>)> = self.entries.iter().collect();
-        entries.sort_unstable_by_key(|(key, entry)| (entry.sequence, *key));
-        let mut encoded = 0;
-        for (key, entry) in entries {
-            let Some(row) = &entry.row else { continue };
-            encode(&Self::cells(key, entry, row, Cell::Json(row)), &mut out)
-                .map_err(|error| Self::unwritten(error.into()))?;
-            encoded += 1;
-            if out.len() >= COPY_BYTES {
-                let piece = std::mem::replace(&mut out, BytesMut::with_capacity(COPY_BYTES + COPY_BYTES / 4));
-                if !take(piece.freeze()) {
-                    return Ok(encoded);
-                }
-            }
-        }
-        if !out.is_empty() {
-            take(out.freeze());
-        }
-        Ok(encoded)
+        let rows = self.by_age().into_iter();
+        let rows = rows.map(|(key, entry, row)| Self::cells(key, entry, row, Cell::Json(row)));
+        encode_all(rows, take).map_err(|error| Self::unwritten(error.into()))
+    }
+
+    fn encode_aside(&self, take: &mut dyn FnMut(Bytes) -> bool) -> Result<u64, StoreError> {
+        let rows = self.by_age().into_iter().filter_map(|(key, _, row)| aside_cells(key, row));
+        encode_all(rows, take).map_err(|error| Self::unwritten(error.into()))
     }
 
     fn settle(&mut self) {
         for key in self.changed.drain(..) {
             if let Some(entry) = self.entries.get_mut(&key) {
                 entry.changed = false;
+                entry.row.iter_mut().for_each(M::settled);
                 entry.is_stored = entry.row.is_some();
             }
         }
@@ -381,8 +411,10 @@ impl<M: Model> Rows for ModelRows<M> {
     fn each_document(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError> {
         for (key, entry) in &self.entries {
             let Some(row) = &entry.row else { continue };
-            let doc = serde_json::to_vec(row)
+            let mut doc = serde_json::to_vec(row)
                 .map_err(|error| Self::unwritten(WriteError::Unwritable(error.into())))?;
+            let aside = M::ASIDE.and_then(|aside| (aside.doc)(row));
+            doc.extend_from_slice(aside.unwrap_or_default().as_bytes());
             take(&key.to_string(), &doc);
         }
         Ok(())
@@ -414,6 +446,28 @@ fn table<M: Model>() -> Table {
         changes: column.changes,
     }));
     Table { name: M::NAME, columns }
+}
+
+/// The table with the part of the model's rows that never changes.
+fn aside_table<M: Model>() -> Option<Table> {
+    let Aside { table, columns: further, .. } = M::ASIDE?;
+    let column = |name, holds| TableColumn { name, holds, changes: false };
+    let mut columns = vec![column("id", M::Key::HOLDS), column("doc", CellType::Text)];
+    columns.extend(further.iter().map(|further| column(further.name, further.holds)));
+    Some(Table { name: table, columns })
+}
+
+/// The row in that table, unless it is written already.
+fn aside_cells<'a, M: Model>(key: &'a M::Key, row: &'a M) -> Option<Vec<Cell<'a>>> {
+    let Aside { doc, columns, .. } = M::ASIDE?;
+    let mut cells = vec![key.cell(), Cell::Text(Some(doc(row)?.into()))];
+    cells.extend(columns.iter().map(|column| (column.cell)(row)));
+    Some(cells)
+}
+
+/// Name and columns of that table.
+pub(crate) fn aside_columns<M: Model>() -> Option<(&'static str, Vec<&'static str>)> {
+    aside_table::<M>().map(|table| (table.name, table.column_names()))
 }
 
 /// Columns of the model's table, in the order of its cells.

@@ -1,23 +1,27 @@
 //! Snapshots of streams, for dispatch and the engine.
 
 use async_trait::async_trait;
-use capstan_envelope::{Position, StreamHead, StreamId};
+use capstan_contract::TaskCodec;
+use capstan_envelope::{Codec as _, Position, StreamHead, StreamId, Workspace};
 use capstan_eventlog::{OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
+use crate::catalogue::tasks::TaskRow;
 use crate::checkpoint;
+use crate::model::Stored;
 use crate::read_models::ReadModels;
 
 /// Most rows of open streams in memory at once.
 const CHUNK_ROWS: usize = 256;
 
 #[derive(Deserialize)]
-struct Stored {
+struct StreamDocument {
     head: StreamHead,
     state: Value,
 }
@@ -27,16 +31,45 @@ fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> Snapsh
 }
 
 fn snapshot(stream: &StreamId, doc: &str) -> Result<Snapshot, SnapshotError> {
-    let Stored { head, state } = serde_json::from_str(doc)
+    let StreamDocument { head, state } = serde_json::from_str(doc)
         .map_err(|source| SnapshotError::Malformed { stream: stream.clone(), source: Box::new(source) })?;
     Ok(Snapshot { head, state })
+}
+
+/// The columns of a task's row and its acceptance.
+const TASK: &str = "t.id, t.position, t.version, t.doc, a.doc AS acceptance \
+                    FROM capstan.tasks t JOIN capstan.acceptances a ON a.id = t.id";
+
+fn stored(row: &Row) -> Stored<'_> {
+    Stored {
+        sequence: row.get::<_, i64>("position") as u64,
+        version: row.get::<_, i64>("version") as u64,
+        doc: row.get("doc"),
+        aside: row.get("acceptance"),
+    }
+}
+
+/// The snapshot in such a row.
+fn task_snapshot(stream: &StreamId, row: &Row) -> Result<Snapshot, SnapshotError> {
+    let snapshot = TaskRow::from_stored(row.get("id"), &stored(row))
+        .and_then(|row| Ok(Snapshot { head: row.head, state: serde_json::to_value(Some(row.task))? }));
+    snapshot.map_err(|source| SnapshotError::Malformed { stream: stream.clone(), source: Box::new(source) })
 }
 
 #[async_trait]
 impl Snapshots for ReadModels {
     async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, SnapshotError> {
         let client = self.client().await.map_err(unavailable)?;
-        let sql = "SELECT doc FROM capstan.stream_snapshots WHERE id = $1";
+        if stream.category() == TaskCodec::CATEGORY {
+            let Ok(id) = Uuid::parse_str(stream.id()) else { return Ok(None) };
+            // The id alone would find the task of another workspace.
+            let sql = format!("SELECT {TASK} WHERE t.id = $1 AND t.workspace = $2");
+            let statement = client.prepare_cached(&sql).await.map_err(unavailable)?;
+            let workspace = stream.workspace().as_str();
+            let row = client.query_opt(&statement, &[&id, &workspace]).await.map_err(unavailable)?;
+            return row.map(|row| task_snapshot(stream, &row)).transpose();
+        }
+        let sql = "SELECT doc FROM capstan.streams WHERE id = $1";
         let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
         let row = client.query_opt(&statement, &[&stream.to_string()]).await.map_err(unavailable)?;
         row.map(|row| snapshot(stream, row.get(0))).transpose()
@@ -74,8 +107,15 @@ impl OpenTasks for ReadModels {
     async fn open_tasks(&self) -> Result<OpenStreams, SnapshotError> {
         let client = self.client().await.map_err(unavailable)?;
         // One statement, so that position and rows are of one instant; read as they come, so that few are in memory.
-        let sql = "SELECT c.position, s.id, s.doc, c.hash FROM capstan.checkpoint c \
-                   LEFT JOIN (SELECT id, doc FROM capstan.stream_snapshots WHERE open) s ON true";
+        // Tasks that are over but unsettled are few, and found by an index of their own.
+        let sql = "SELECT c.position AS reached, c.hash, s.* FROM capstan.checkpoint c \
+                   LEFT JOIN (SELECT id AS stream, doc, workspace, NULL::uuid AS id, position, version, NULL AS acceptance \
+                              FROM capstan.streams WHERE open \
+                              UNION ALL SELECT NULL, t.doc, t.workspace, t.id, t.position, t.version, a.doc \
+                              FROM capstan.tasks t JOIN capstan.acceptances a ON a.id = t.id WHERE t.open \
+                              UNION ALL SELECT NULL, t.doc, t.workspace, t.id, t.position, t.version, a.doc \
+                              FROM capstan.tasks t JOIN capstan.acceptances a ON a.id = t.id WHERE t.unsettled) s \
+                   ON true";
         let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
         let none: [&(dyn ToSql + Sync); 0] = [];
         let rows = client.query_raw(&statement, none).await.map_err(unavailable)?;
@@ -85,7 +125,7 @@ impl OpenTasks for ReadModels {
             return Ok(OpenStreams { position: Position::START, chunks });
         };
         let position = match first.first() {
-            Some(Ok(row)) => checkpoint::position(row),
+            Some(Ok(row)) => checkpoint::position_in(row, "reached"),
             Some(Err(_)) | None => Position::START,
         };
         // The connection goes back to its pool when the last row was read.
@@ -109,11 +149,19 @@ fn open_stream(row: Result<Row, tokio_postgres::Error>) -> Result<Option<OpenStr
         state: Box<RawValue>,
     }
     let row = row.map_err(unavailable)?;
-    let (Some(id), Some(doc)) = (row.get::<_, Option<&str>>(1), row.get::<_, Option<&str>>(2)) else {
-        return Ok(None);
+    let malformed = |stream: &StreamId, source| SnapshotError::Malformed {
+        stream: stream.clone(),
+        source: Box::new(source),
     };
-    let stream: StreamId = id.parse().map_err(unavailable)?;
-    let text: Text = serde_json::from_str(doc)
-        .map_err(|source| SnapshotError::Malformed { stream: stream.clone(), source: Box::new(source) })?;
-    Ok(Some(OpenStream { stream, version: text.head.version, state: text.state }))
+    if let Some(name) = row.get::<_, Option<&str>>("stream") {
+        let stream: StreamId = name.parse().map_err(unavailable)?;
+        let text: Text = serde_json::from_str(row.get("doc")).map_err(|error| malformed(&stream, error))?;
+        return Ok(Some(OpenStream { stream, version: text.head.version, state: text.state }));
+    }
+    let Some(id) = row.get::<_, Option<Uuid>>("id") else { return Ok(None) };
+    let workspace = Workspace::new(row.get("workspace")).map_err(unavailable)?;
+    let stream = StreamId::new(workspace, TaskCodec::CATEGORY, &id.to_string()).map_err(unavailable)?;
+    let task = TaskRow::from_stored(id, &stored(&row)).map_err(|error| malformed(&stream, error))?;
+    let state = to_raw_value(&Some(task.task)).map_err(|error| malformed(&stream, error))?;
+    Ok(Some(OpenStream { stream, version: task.head.version, state }))
 }

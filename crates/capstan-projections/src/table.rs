@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
 use tokio_postgres::Error;
 use tokio_postgres::types::ToSql;
@@ -10,10 +10,10 @@ use tokio_postgres::types::ToSql;
 use crate::cell::{Cell, CellType, ColumnArray, Failure};
 use crate::session::Session;
 
-/// Number of new rows from which COPY is cheaper than INSERT: it needs two round trips, INSERT none of its own.
+/// Number of new rows from which COPY is cheaper than INSERT.
 const COPY_ROWS_MIN: usize = 24;
 /// Bytes sent to COPY at once. Each send wakes the connection's task, so single rows are too small.
-pub(crate) const COPY_BYTES: usize = 256 * 1024;
+const COPY_BYTES: usize = 256 * 1024;
 /// Header of a COPY in the binary format: signature, no flags, no extension.
 pub(crate) const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// Trailer of a COPY in the binary format.
@@ -28,7 +28,8 @@ pub(crate) struct TableColumn {
     pub(crate) changes: bool,
 }
 
-/// A table. Its first column is the key; a column `position` guards updates: a row is replaced by a newer one only.
+/// A table. Its first column is the key. A row is replaced by one of a higher `position` only, and never where no column
+/// changes.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     pub(crate) name: &'static str,
@@ -40,6 +41,8 @@ pub(crate) struct Table {
 pub(crate) enum Write {
     /// Rows the table does not have; one that it has fails with a unique violation.
     Insert,
+    /// The same by COPY, where there are enough rows.
+    Copy,
     /// Rows the table has; one that it does not have is not written.
     Update,
     /// Rows the table may have.
@@ -83,7 +86,7 @@ impl Table {
     ) -> Result<(), WriteError> {
         match how {
             _ if rows.is_empty() => Ok(()),
-            Write::Insert if rows.len() >= COPY_ROWS_MIN => {
+            Write::Copy if rows.len() >= COPY_ROWS_MIN => {
                 let sql = format!(
                     "COPY {schema}.{} ({}) FROM STDIN (FORMAT binary)",
                     self.name,
@@ -91,7 +94,7 @@ impl Table {
                 );
                 copy(session, &sql, rows.iter()).await.map(|_| ())
             }
-            Write::Insert => self.execute(session, &self.insert_sql(schema), rows).await,
+            Write::Insert | Write::Copy => self.execute(session, &self.insert_sql(schema), rows).await,
             Write::Update => self.execute(session, &self.update_sql(schema), rows).await,
             Write::Upsert => self.execute(session, &self.upsert_sql(schema), rows).await,
         }
@@ -123,11 +126,12 @@ impl Table {
 
     fn upsert_sql(&self, schema: &str) -> String {
         let key = self.columns[0].name;
-        format!(
-            "{} ON CONFLICT ({key}) DO UPDATE SET {} WHERE t.position < excluded.position",
-            self.insert_sql(schema),
-            self.assignments("excluded")
-        )
+        let insert = self.insert_sql(schema);
+        let set = self.assignments("excluded");
+        if set.is_empty() {
+            return format!("{insert} ON CONFLICT ({key}) DO NOTHING");
+        }
+        format!("{insert} ON CONFLICT ({key}) DO UPDATE SET {set} WHERE t.position < excluded.position")
     }
 
     fn update_sql(&self, schema: &str) -> String {
@@ -155,7 +159,7 @@ impl Table {
 }
 
 /// Sends rows to a COPY in the binary format. Returns their number.
-pub(crate) async fn copy<'a, R: AsRef<[Cell<'a>]>>(
+async fn copy<'a, R: AsRef<[Cell<'a>]>>(
     session: &Session,
     sql: &str,
     rows: impl Iterator<Item = R>,
@@ -175,8 +179,29 @@ pub(crate) async fn copy<'a, R: AsRef<[Cell<'a>]>>(
     Ok(sink.finish().await?)
 }
 
+/// Encodes rows as a COPY in the binary format takes them, in pieces, until `take` answers false. Returns their number.
+pub(crate) fn encode_all<'a>(
+    rows: impl Iterator<Item = Vec<Cell<'a>>>,
+    take: &mut dyn FnMut(Bytes) -> bool,
+) -> Result<u64, Failure> {
+    let piece = || BytesMut::with_capacity(COPY_BYTES + COPY_BYTES / 4);
+    let mut out = piece();
+    let mut encoded = 0;
+    for cells in rows {
+        encode(&cells, &mut out)?;
+        encoded += 1;
+        if out.len() >= COPY_BYTES && !take(std::mem::replace(&mut out, piece()).freeze()) {
+            return Ok(encoded);
+        }
+    }
+    if !out.is_empty() {
+        take(out.freeze());
+    }
+    Ok(encoded)
+}
+
 /// Appends a row as a COPY in the binary format takes it.
-pub(crate) fn encode(cells: &[Cell<'_>], out: &mut BytesMut) -> Result<(), Failure> {
+fn encode(cells: &[Cell<'_>], out: &mut BytesMut) -> Result<(), Failure> {
     out.put_i16(cells.len() as i16);
     for cell in cells {
         cell.write(out)?;

@@ -144,7 +144,14 @@ impl TakeRows for Digests {
 /// Takes the rows of a model's table; returns their number.
 async fn take_stored(session: &Session, model: &ReadModel, stored: &Digests) -> Result<u64, VerifyError> {
     let Some(number) = MODELS.iter().position(|other| other.name == model.name) else { return Ok(0) };
-    let sql = format!("SELECT id::text, doc FROM capstan.{}", model.name);
+    let sql = match (model.aside)() {
+        None => format!("SELECT id::text, doc FROM capstan.{}", model.name),
+        Some((aside, _)) => format!(
+            "SELECT t.id::text, t.doc || coalesce(a.doc, '') FROM capstan.{} t \
+             LEFT JOIN capstan.{aside} a ON a.id = t.id",
+            model.name
+        ),
+    };
     let nothing: [&str; 0] = [];
     let mut rows = pin!(session.client().query_raw(&sql, nothing).await?.try_ready_chunks(1_000));
     let mut count = 0;

@@ -6,7 +6,7 @@
 use capstan_contract::query::{GetTaskEventBatch, GetWorkspaceLiveBatch, LIMIT_MAX, Page, Wait};
 use capstan_domain::id::{RunId, TaskId};
 use capstan_envelope::{Position, Workspace};
-use capstan_projections::{OpenBlocker, OutputFilter, OutputRow, RunRow, TaskFilter, TaskRow};
+use capstan_projections::{OpenBlocker, OutputFilter, OutputRow, RunObject, TaskFilter, TaskObject};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -24,9 +24,9 @@ use crate::problem::Problem;
 pub(crate) struct TaskEventBatch {
     task_id: TaskId,
     run_id: Option<RunId>,
-    #[schemars(with = "TaskRow")]
+    #[schemars(with = "TaskObject")]
     task: Box<RawValue>,
-    #[schemars(with = "Option<RunRow>")]
+    #[schemars(with = "Option<RunObject>")]
     run: Option<Box<RawValue>>,
     interaction: Option<Interaction>,
     /// The open question, or null.
@@ -49,7 +49,7 @@ pub(crate) struct TaskEventBatch {
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct WorkspaceLiveBatch {
     /// The newest tasks, archived ones included.
-    #[schemars(with = "Vec<TaskRow>")]
+    #[schemars(with = "Vec<TaskObject>")]
     tasks: Vec<Box<RawValue>>,
     /// The newest outputs that are neither archived nor hidden from the feed.
     #[schemars(with = "Vec<OutputRow>")]

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::Model;
+use crate::model::{Model, Stored};
 use crate::redaction::{map_of, shown};
 
 /// An agent as the API returns it.
@@ -82,6 +82,10 @@ impl Model for AgentRow {
             }),
             Event::Deleted(_) => None,
         }
+    }
+
+    fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        serde_json::from_str(stored.doc)
     }
 }
 

@@ -7,6 +7,7 @@ use capstan_domain::task::event::{
     Approvers, BlockerDeadline, BlockerItem, BlockerKind, BlockerOpened, BlockerStatus, BlockerUpdated,
     BudgetScope, InputKind, JoinWait, Question, Resolution, TaskAccepted,
 };
+use capstan_domain::task::state::Blocker;
 use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -17,7 +18,7 @@ use uuid::Uuid;
 use crate::cell::{Cell, CellType, Column};
 use crate::events::task_events;
 use crate::fact::Fact;
-use crate::model::Model;
+use crate::model::{Model, Stored};
 use crate::redaction::shown;
 
 /// A blocker as last updated, without its resolution.
@@ -73,6 +74,11 @@ impl OpenBlocker {
             revision: opened.revision,
             created_at: opened.opened_at,
         }
+    }
+
+    /// The question a task waits on, as last asked.
+    pub(crate) fn from_blocker(blocker: &Blocker) -> Self {
+        Self { approved_by: blocker.votes.clone(), ..Self::from_opened(&blocker.opened) }
     }
 
     pub(crate) fn update(&mut self, updated: &BlockerUpdated) {
@@ -160,6 +166,10 @@ impl Model for BlockerRow {
         }
         row.updated_at = fact.occurred_at();
         Some(row)
+    }
+
+    fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        serde_json::from_str(stored.doc)
     }
 }
 

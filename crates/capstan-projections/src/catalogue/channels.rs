@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::Model;
+use crate::model::{Model, Stored};
 use crate::redaction::{map_of, shown};
 
 /// A channel binding as the API returns it.
@@ -75,6 +75,10 @@ impl Model for ChannelRow {
             }),
             Event::Released(_) => None,
         }
+    }
+
+    fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        serde_json::from_str(stored.doc)
     }
 }
 

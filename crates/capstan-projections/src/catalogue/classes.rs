@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::Model;
+use crate::model::{Model, Stored};
 
 /// An execution class as the API returns it.
 #[serde_with::skip_serializing_none]
@@ -68,6 +68,10 @@ impl Model for ClassRow {
             updated_at: fact.occurred_at(),
             version: fact.version(),
         })
+    }
+
+    fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        serde_json::from_str(stored.doc)
     }
 }
 

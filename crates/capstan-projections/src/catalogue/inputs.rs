@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::cell::{Cell, CellType, Column};
 use crate::events::task_events;
 use crate::fact::Fact;
-use crate::model::Model;
+use crate::model::{Model, Stored};
 use crate::redaction::shown;
 
 /// State of an input.
@@ -127,6 +127,10 @@ impl Model for InputRow {
             }
         }
         Some(row)
+    }
+
+    fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        serde_json::from_str(stored.doc)
     }
 }
 

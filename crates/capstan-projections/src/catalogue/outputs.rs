@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::cell::{Cell, CellType, Column};
 use crate::events::task_events;
 use crate::fact::Fact;
-use crate::model::Model;
+use crate::model::{Model, Stored};
 use crate::redaction::{map_of, shown};
 
 /// An output as the API returns it.
@@ -112,6 +112,10 @@ impl Model for OutputRow {
             OutputEvent::OutputArchived(e) => row.archived_at = Some(e.at),
         }
         Some(row)
+    }
+
+    fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        serde_json::from_str(stored.doc)
     }
 }
 

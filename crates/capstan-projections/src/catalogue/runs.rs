@@ -14,10 +14,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+use crate::catalogue::tasks::read_acceptance;
 use crate::cell::{Cell, CellType, Column};
 use crate::events::task_events;
 use crate::fact::Fact;
-use crate::model::Model;
+use crate::model::{Answer, Model, Stored};
 use crate::redaction::shown;
 
 /// State of an attempt.
@@ -93,9 +94,9 @@ impl Attempt {
 
 /// A run as the API returns it.
 #[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "Run")]
-pub struct RunRow {
+pub struct RunObject {
     id: RunId,
     task_id: TaskId,
     agent_id: AgentId,
@@ -121,6 +122,66 @@ pub struct RunRow {
     resumed_from_run_id: Option<RunId>,
 }
 
+/// A run and its attempts; what they share with their task is in its acceptance.
+#[serde_with::apply(Option => #[serde(default, skip_serializing_if = "Option::is_none")])]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RunRow {
+    /// Columns that are written once: absent in rows that were read.
+    #[serde(skip)]
+    task_id: Option<TaskId>,
+    #[serde(skip)]
+    agent_id: Option<AgentId>,
+    #[serde(skip)]
+    session_id: Option<String>,
+    status: RunStatus,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    attempts: Vec<Attempt>,
+    exit_code: Option<i32>,
+    error: Option<String>,
+    result: Option<Box<RawValue>>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    usage: Usage,
+    started_at: Option<DateTime<Utc>>,
+    ended_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    resumed_from_run_id: Option<RunId>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl RunRow {
+    /// The object the API returns.
+    pub(crate) fn object(self, id: RunId, accepted: &TaskAccepted) -> RunObject {
+        let last = self.attempts.last();
+        RunObject {
+            id,
+            task_id: accepted.task_id,
+            agent_id: accepted.agent_id,
+            session_id: accepted.session_id.clone(),
+            status: self.status,
+            attempt_no: last.map_or(0, |attempt| attempt.attempt_no),
+            worker_id: last.map(|attempt| attempt.worker_id),
+            provider: accepted.provider.clone(),
+            model: accepted.model.clone(),
+            policy: shown(&accepted.policy),
+            attempts: self.attempts,
+            exit_code: self.exit_code,
+            error: self.error,
+            result: self.result,
+            cost_usd: self.usage.cost_usd,
+            usage: self.usage,
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            resumed_from_run_id: self.resumed_from_run_id,
+        }
+    }
+}
+
 task_events! {
     /// Events of a run and its attempts.
     RunEvent reads {
@@ -138,18 +199,26 @@ task_events! {
 }
 
 impl Model for RunRow {
-    const VERSION: i32 = 5;
+    const VERSION: i32 = 6;
     const COLUMNS: &'static [Column<Self>] = &[
-        Column::fixed("task_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task_id.0))),
-        Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.agent_id.0))),
-        Column::fixed("session_id", CellType::Text, |row| Cell::text(&row.session_id)),
+        Column::fixed("task_id", CellType::Uuid, |row| Cell::Uuid(row.task_id.map(|id| id.0))),
+        Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(row.agent_id.map(|id| id.0))),
+        Column::fixed("session_id", CellType::Text, |row| Cell::text_or_null(row.session_id.as_deref())),
         Column::changing("status", CellType::Text, |row| Cell::text(row.status.as_str())),
         Column::changing("ok_ms", CellType::BigInt, |row| Cell::BigInt(ok_ms(row))),
-        Column::changing("cost_usd", CellType::Float, |row| Cell::Float(Some(row.cost_usd))),
+        Column::changing("cost_usd", CellType::Float, |row| Cell::Float(Some(row.usage.cost_usd))),
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
         Column::changing("updated_at", CellType::Time, |row| Cell::Time(Some(row.updated_at))),
     ];
-    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<RunRow>("run"));
+    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<RunObject>("run"));
+    const ANSWER_FROM: Option<Answer> = Some(Answer {
+        task_id: "task_id",
+        object: |id, task_id, stored| {
+            let accepted = read_acceptance(task_id, stored.aside)?;
+            let row = RunRow::read(&id, stored)?;
+            serde_json::value::to_raw_value(&row.object(RunId(id), &accepted))
+        },
+    });
     type Event<'a> = RunEvent<'a>;
     type Key = Uuid;
 
@@ -175,6 +244,10 @@ impl Model for RunRow {
         row.updated_at = fact.occurred_at();
         Some(row)
     }
+
+    fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        serde_json::from_str(stored.doc)
+    }
 }
 
 /// Duration of a successful run, in milliseconds.
@@ -186,21 +259,14 @@ fn ok_ms(row: &RunRow) -> Option<i64> {
 
 fn begin(requested: &RunRequested, accepted: &TaskAccepted) -> RunRow {
     RunRow {
-        id: requested.run_id,
-        task_id: accepted.task_id,
-        agent_id: accepted.agent_id,
-        session_id: accepted.session_id.clone(),
+        task_id: Some(accepted.task_id),
+        agent_id: Some(accepted.agent_id),
+        session_id: Some(accepted.session_id.clone()),
         status: RunStatus::Accepted,
-        attempt_no: 0,
         attempts: Vec::new(),
-        worker_id: None,
-        provider: accepted.provider.clone(),
-        model: accepted.model.clone(),
-        policy: shown(&accepted.policy),
         exit_code: None,
         error: None,
         result: None,
-        cost_usd: 0.0,
         usage: Usage::default(),
         started_at: None,
         ended_at: None,
@@ -215,8 +281,6 @@ fn change(row: &mut RunRow, event: RunEvent<'_>) {
         // The row was made from it.
         RunEvent::RunRequested(_) => {}
         RunEvent::AttemptLeased(e) => {
-            row.attempt_no = e.attempt_no;
-            row.worker_id = Some(e.worker_id);
             row.attempts.push(Attempt::from_leased(e));
         }
         RunEvent::AttemptStarted(e) => {
@@ -241,7 +305,6 @@ fn change(row: &mut RunRow, event: RunEvent<'_>) {
         }
         RunEvent::UsageRecorded(e) => {
             row.usage.add(&e.usage);
-            row.cost_usd = row.usage.cost_usd;
         }
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::Model;
+use crate::model::{Model, Stored};
 
 /// A schedule as the API returns it.
 #[serde_with::skip_serializing_none]
@@ -155,6 +155,10 @@ impl Model for ScheduleRow {
         row.updated_at = fact.occurred_at();
         row.version = fact.version();
         Some(row)
+    }
+
+    fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        serde_json::from_str(stored.doc)
     }
 }
 

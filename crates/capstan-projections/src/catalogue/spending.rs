@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cell::{Cell, CellType, Column};
 use crate::events::task_events;
 use crate::fact::Fact;
-use crate::model::Model;
+use crate::model::{Model, Stored};
 
 /// One account.
 #[serde_with::skip_serializing_none]
@@ -93,6 +93,10 @@ impl Model for SpendingRow {
             SpendingEvent::BudgetWarned(warned) => row.warned_limit_usd = Some(warned.limit_usd),
         }
         Some(row)
+    }
+
+    fn read(_: &String, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        serde_json::from_str(stored.doc)
     }
 }
 

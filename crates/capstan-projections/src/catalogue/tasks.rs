@@ -1,41 +1,136 @@
-//! The tasks and their state.
+//! The tasks and their state: one small row for each, which holds the state that decisions and the engine need, and one
+//! for its acceptance, written once.
 
+mod acceptance;
+mod object;
 mod payload;
-mod row;
+mod shown;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use capstan_contract::query::WaitingReason;
 use capstan_contract::schema::NamedSchema;
-use capstan_domain::task::Event;
-use capstan_envelope::Recorded;
+use capstan_decider::Decider;
+use capstan_domain::task::event::TaskAccepted;
+use capstan_domain::task::{Event, Task, TaskDecider, TaskState};
+use capstan_envelope::{Applied, CommitHash, CommitId, Position, Recorded, StreamHead};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
-pub use self::row::TaskRow;
+pub(crate) use self::acceptance::read as read_acceptance;
+pub use self::object::TaskObject;
+use self::object::waiting_reason;
+use self::shown::Shown;
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
 use crate::labels;
-use crate::model::Model;
+use crate::model::{Answer, Aside, Model, Stored};
+
+/// The table with the acceptances of tasks.
+pub(crate) const ACCEPTANCES: &str = "acceptances";
+
+/// A task at one of its commits.
+#[derive(Clone, Debug)]
+pub(crate) struct TaskRow {
+    /// Position and version of its stream.
+    pub(crate) head: StreamHead,
+    /// The decider's state.
+    pub(crate) task: Box<Task>,
+    shown: Shown,
+    /// The acceptance, until it is written.
+    new: Option<Arc<TaskAccepted>>,
+}
+
+/// The document of a task's row. Position and version are columns, the acceptance is in the other table.
+#[derive(Serialize)]
+struct Written<'a> {
+    hash: CommitHash,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    applied: &'a BTreeMap<CommitId, Applied>,
+    progress: &'a RawValue,
+    shown: &'a Shown,
+}
+
+#[derive(Deserialize)]
+struct Read<'a> {
+    hash: CommitHash,
+    #[serde(default)]
+    applied: BTreeMap<CommitId, Applied>,
+    #[serde(borrow)]
+    progress: &'a RawValue,
+    shown: Shown,
+}
+
+impl Serialize for TaskRow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::Error;
+        let Self { head: StreamHead { hash, applied, .. }, task, shown, .. } = self;
+        let progress = task.progress_json().and_then(RawValue::from_string).map_err(Error::custom)?;
+        Written { hash: *hash, applied, progress: &progress, shown }.serialize(serializer)
+    }
+}
+
+impl TaskRow {
+    /// A row as its table holds it.
+    pub(crate) fn from_stored(id: Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        let Read { hash, applied, progress, shown } = serde_json::from_str(stored.doc)?;
+        let task = Task::of_parts(read_acceptance(id, stored.aside)?, progress.get())?;
+        let position = Position::new(stored.sequence, hash);
+        let head = StreamHead { position, version: stored.version, hash, applied };
+        Ok(Self { head, task: Box::new(task), shown, new: None })
+    }
+
+    /// The object the API returns.
+    pub(crate) fn object(&self) -> TaskObject {
+        TaskObject::from_row(self)
+    }
+
+    /// True when the engine follows the task although it is over: it still holds a lease, has subtasks to create or
+    /// wait for, or a parent to notify.
+    fn is_unsettled(&self) -> bool {
+        self.task.state.is_terminal() && !self.task.is_at_rest()
+    }
+}
 
 impl Model for TaskRow {
-    const VERSION: i32 = 4;
+    const VERSION: i32 = 5;
     const COLUMNS: &'static [Column<Self>] = &[
-        Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.agent_id.0))),
-        Column::changing("state", CellType::Text, |row| Cell::text(row.state.as_str())),
-        Column::changing("open", CellType::Flag, |row| Cell::Flag(Some(!row.state.is_terminal()))),
-        Column::changing("priority", CellType::Text, |row| Cell::text(row.priority.as_str())),
-        Column::changing("label", CellType::Text, |row| Cell::text_or_null(row.label.as_deref())),
-        Column::changing("labels", CellType::Text, |row| Cell::text(labels::column(&row.labels))),
-        Column::fixed("parent_task_id", CellType::Uuid, |row| Cell::Uuid(row.parent_task_id.map(|id| id.0))),
+        Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task.accepted.agent_id.0))),
+        Column::changing("state", CellType::Text, |row| Cell::text(row.task.state.as_str())),
+        Column::changing("open", CellType::Flag, |row| Cell::Flag(Some(!row.task.state.is_terminal()))),
+        Column::changing("unsettled", CellType::Flag, |row| Cell::Flag(Some(row.is_unsettled()))),
+        Column::changing("priority", CellType::Text, |row| Cell::text(row.task.priority.as_str())),
+        Column::changing("label", CellType::Text, |row| {
+            Cell::text_or_null(row.task.accepted.label.as_deref())
+        }),
+        Column::changing("labels", CellType::Text, |row| {
+            Cell::text(labels::column(&row.task.accepted.labels))
+        }),
+        Column::fixed("parent_task_id", CellType::Uuid, |row| {
+            Cell::Uuid(row.task.accepted.parent_task_id.map(|id| id.0))
+        }),
         Column::fixed("source_output_id", CellType::Text, |row| {
-            Cell::text_or_null(row.source_output_id.as_deref())
+            Cell::text_or_null(row.task.accepted.source_output_id.as_deref())
         }),
-        Column::changing("archived", CellType::Flag, |row| Cell::Flag(Some(row.archived_at.is_some()))),
+        Column::changing("archived", CellType::Flag, |row| Cell::Flag(Some(row.task.archived_at.is_some()))),
         Column::changing("waiting_reason", CellType::Text, |row| {
-            Cell::text_or_null(row.waiting_reason.map(WaitingReason::as_str))
+            Cell::text_or_null(waiting_reason(&row.task).map(WaitingReason::as_str))
         }),
-        Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
-        Column::changing("updated_at", CellType::Time, |row| Cell::Time(Some(row.updated_at))),
+        Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.task.accepted.accepted_at))),
+        Column::changing("updated_at", CellType::Time, |row| Cell::Time(Some(row.shown.updated_at))),
     ];
-    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<TaskRow>("task"));
+    const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<TaskObject>("task"));
+    const ANSWER_FROM: Option<Answer> = Some(Answer {
+        task_id: "id",
+        object: |id, _, stored| serde_json::value::to_raw_value(&TaskRow::from_stored(id, stored)?.object()),
+    });
+    const ASIDE: Option<Aside<Self>> = Some(Aside {
+        table: ACCEPTANCES,
+        doc: |row| row.new.as_deref().map(acceptance::write),
+        columns: &[],
+    });
     type Event<'a> = &'a Event;
     type Key = Uuid;
 
@@ -44,11 +139,26 @@ impl Model for TaskRow {
     }
 
     fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, &Event>) -> Option<Self> {
-        let Some(accepted) = fact.accepted else { return row };
-        let mut row = row.unwrap_or_else(|| TaskRow::new(accepted));
-        row.change(fact.event, accepted);
-        row.updated_at = fact.occurred_at();
-        row.version = fact.version();
-        Some(row)
+        let (mut head, state, mut shown, new) = match row {
+            Some(row) => (row.head, Some(row.task), row.shown, row.new),
+            None => <(StreamHead, Option<Box<Task>>, Shown, Option<Arc<TaskAccepted>>)>::default(),
+        };
+        // Idempotent, so each event of the commit may advance it.
+        head.advance(fact.recorded);
+        let is_running = state.as_ref().is_some_and(|task| task.state == TaskState::Running);
+        shown.change(fact.event, is_running);
+        shown.updated_at = fact.occurred_at();
+        let task = TaskDecider::evolve(state, fact.event)?;
+        let new =
+            if let Event::TaskAccepted(_) = fact.event { Some(Arc::clone(&task.accepted)) } else { new };
+        Some(Self { head, task, shown, new })
+    }
+
+    fn read(key: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        Self::from_stored(*key, stored)
+    }
+
+    fn settled(&mut self) {
+        self.new = None;
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::Model;
+use crate::model::{Model, Stored};
 
 /// A token as the API returns it: without the secret or its hash.
 #[serde_with::skip_serializing_none]
@@ -69,5 +69,9 @@ impl Model for TokenRow {
             },
         };
         Some(TokenRow { updated_at: fact.occurred_at(), version: fact.version(), ..row })
+    }
+
+    fn read(_: &Uuid, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        serde_json::from_str(stored.doc)
     }
 }

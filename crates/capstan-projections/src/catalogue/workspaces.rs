@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cell::{Cell, CellType, Column};
 use crate::fact::Fact;
-use crate::model::Model;
+use crate::model::{Model, Stored};
 
 /// A workspace as the API returns it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -54,5 +54,9 @@ impl Model for WorkspaceRow {
                 row
             }),
         }
+    }
+
+    fn read(_: &String, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        serde_json::from_str(stored.doc)
     }
 }

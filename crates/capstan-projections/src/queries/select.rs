@@ -11,7 +11,10 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::catalogue::model;
+use crate::catalogue::tasks::ACCEPTANCES;
 use crate::checkpoint;
+use crate::model::{Answer, Stored};
 use crate::queries::cursor::{self, Place};
 use crate::queries::{Item, Listing, QueryError, Total};
 use crate::read_models::ReadModels;
@@ -159,24 +162,26 @@ impl Select {
     }
 
     async fn one(self, read_models: &ReadModels) -> Result<Option<Item>, QueryError> {
+        let form = DocForm::of(self.table);
         let sql = format!(
-            "SELECT c.position, r.version, r.doc, c.hash FROM capstan.checkpoint c \
-             JOIN (SELECT version, doc FROM capstan.{} WHERE {} LIMIT 1) r ON true",
-            self.table, self.conditions
+            "SELECT c.position, c.hash, {} FROM capstan.checkpoint c \
+             JOIN (SELECT {} FROM capstan.{} t WHERE {} LIMIT 1) r ON true",
+            form.outer(),
+            form.inner(),
+            self.table,
+            self.conditions
         );
         let rows = self.run(read_models, &sql).await?;
         let Some(row) = rows.first() else { return Ok(None) };
-        Ok(Some(Item {
-            doc: RawValue::from_string(row.get(2))?,
-            version: row.get::<_, i64>(1) as u64,
-            position: checkpoint::position(row),
-        }))
+        let Some(doc) = form.object(row)? else { return Ok(None) };
+        let version = row.get::<_, i64>("version") as u64;
+        Ok(Some(Item { doc, version, position: checkpoint::position(row) }))
     }
 
     async fn count(&mut self, read_models: &ReadModels, limit: u64) -> Result<u64, QueryError> {
         self.parameters.push(Box::new(i64::try_from(limit).unwrap_or(i64::MAX)));
         let sql = format!(
-            "SELECT count(*) FROM (SELECT 1 FROM capstan.{} WHERE {} LIMIT ${}) found",
+            "SELECT count(*) FROM (SELECT 1 FROM capstan.{} t WHERE {} LIMIT ${}) found",
             self.table,
             self.conditions,
             self.parameters.len()
@@ -225,19 +230,23 @@ impl Select {
             let _ = write!(self.conditions, " AND ({}, id) {after} (${order}, ${id})", self.order);
         }
         let order = self.order;
+        let form = DocForm::of(self.table);
         // One row more than the limit: there is a next page.
         self.parameters.push(Box::new(i64::from(limit) + 1));
         self.parameters.push(Box::new(bytes_max));
         // Postgres knows the length of a large document without reading it, so the omitted ones cost nothing.
         let sql = format!(
-            "SELECT c.position, r.id, r.{order}, r.doc, r.found, c.hash FROM capstan.checkpoint c \
-             LEFT JOIN (SELECT id, {order}, doc, count(*) OVER () AS found, \
-                               sum(octet_length(doc)) OVER (ORDER BY {order} {sorted}, id {sorted} \
+            "SELECT c.position, c.hash, r.id, r.{order}, r.found, {outer} FROM capstan.checkpoint c \
+             LEFT JOIN (SELECT f.*, count(*) OVER () AS found, \
+                               sum({length}) OVER (ORDER BY {order} {sorted}, id {sorted} \
                                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before \
-                        FROM (SELECT id, {order}, doc FROM capstan.{table} WHERE {conditions} \
+                        FROM (SELECT id, {order}, {inner} FROM capstan.{table} t WHERE {conditions} \
                               ORDER BY {order} {sorted}, id {sorted} LIMIT ${more}) f) r \
                ON coalesce(r.before, 0) < ${bytes} \
              ORDER BY r.{order} {sorted}, r.id {sorted}",
+            outer = form.outer(),
+            inner = form.inner(),
+            length = form.length(),
             table = self.table,
             conditions = self.conditions,
             more = self.parameters.len() - 1,
@@ -248,12 +257,12 @@ impl Select {
         let mut items = Vec::with_capacity(rows.len().min(limit as usize));
         let mut last = None;
         for row in rows.iter().take(limit as usize) {
-            let Some(doc) = row.get::<_, Option<String>>(3) else { continue };
-            items.push(RawValue::from_string(doc)?);
+            let Some(object) = form.object(row)? else { continue };
+            items.push(object);
             last = Some(if is_time {
-                Place::new(row.get(2), row.get(1))
+                Place::new(row.get(3), row.get(2))
             } else {
-                Place { order: row.get(2), id: row.get(1) }
+                Place { order: row.get(3), id: row.get(2) }
             });
         }
         let found = rows.first().and_then(|row| row.get::<_, Option<i64>>(4)).unwrap_or_default();
@@ -264,6 +273,57 @@ impl Select {
 
     async fn run(&self, read_models: &ReadModels, sql: &str) -> Result<Vec<Row>, QueryError> {
         read_models.rows(sql, &borrowed(&self.parameters)).await
+    }
+}
+
+/// The columns that make an object, and the way from them.
+struct DocForm {
+    answer: Option<Answer>,
+}
+
+impl DocForm {
+    fn of(table: &str) -> Self {
+        Self { answer: model(table).and_then(|model| model.answer_from) }
+    }
+
+    /// Expressions over the table `t`.
+    fn inner(&self) -> String {
+        let Some(Answer { task_id, .. }) = self.answer else { return "version, doc".to_owned() };
+        format!(
+            "version, doc, position AS sequence, {task_id} AS doc_task, id AS doc_id, \
+             (SELECT a.doc FROM capstan.{ACCEPTANCES} a WHERE a.id = t.{task_id}) AS acceptance"
+        )
+    }
+
+    /// The same columns of the subquery `r`.
+    fn outer(&self) -> &'static str {
+        match self.answer {
+            Some(_) => "r.version, r.doc, r.sequence, r.doc_task, r.doc_id, r.acceptance",
+            None => "r.version, r.doc",
+        }
+    }
+
+    /// The length of an object, roughly.
+    fn length(&self) -> &'static str {
+        match self.answer {
+            Some(_) => "octet_length(doc) + coalesce(octet_length(acceptance), 0)",
+            None => "octet_length(doc)",
+        }
+    }
+
+    /// The object of a row; `None` when the subquery had none.
+    fn object(&self, row: &Row) -> Result<Option<Box<RawValue>>, QueryError> {
+        let Some(Answer { object, .. }) = self.answer else {
+            return Ok(row.get::<_, Option<String>>("doc").map(RawValue::from_string).transpose()?);
+        };
+        let Some(doc) = row.get::<_, Option<&str>>("doc") else { return Ok(None) };
+        let stored = Stored {
+            sequence: row.get::<_, i64>("sequence") as u64,
+            version: row.get::<_, i64>("version") as u64,
+            doc,
+            aside: row.get("acceptance"),
+        };
+        Ok(Some(object(row.get("doc_id"), row.get("doc_task"), &stored)?))
     }
 }
 

@@ -15,10 +15,12 @@ use crate::read_models::ReadModels;
 
 const TABLE: &str = "tasks";
 
-/// The message is in the document only: a column would be written again with every change of the task. Postgres does
-/// not parse a document that contains an escaped NUL.
+/// The message is in the acceptance or, once changed, in the progress. Postgres does not parse a document that contains an
+/// escaped NUL.
 const TEXT_CONTAINS: &str = "strpos(lower(coalesce(label, '') || E'\\n' || \
-    (replace(doc, '\\u0000', '\\ufffd')::json ->> 'message')), lower(?)) > 0";
+    coalesce(replace(doc, '\\u0000', '\\ufffd')::json #>> '{progress,changes,payload,message}', \
+             (SELECT replace(a.doc, '\\u0000', '\\ufffd')::json #>> '{accepted,message}' \
+              FROM capstan.acceptances a WHERE a.id = t.id), '')), lower(?)) > 0";
 
 /// Tasks, newest first. All conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -21,9 +21,11 @@ const SQL: &str = "WITH RECURSIVE tree AS ( \
         WHERE t.workspace = $1 AND tree.depth <= $3), \
     shown AS (SELECT id, depth FROM tree LIMIT $4) \
     SELECT c.position, shown.depth, t.id, t.parent_task_id, t.agent_id, t.state, t.label, t.created_at, \
-           d.doc ->> 'agent_name', (d.doc ->> 'cost_usd')::float8, c.hash \
+           a.doc #>> '{accepted,agent_name}', (d.doc #>> '{shown,usage,cost_usd}')::float8, c.hash \
     FROM capstan.checkpoint c, shown JOIN capstan.tasks t ON t.id = shown.id AND t.workspace = $1, \
-         LATERAL (SELECT replace(t.doc, '\\u0000', '\\ufffd')::jsonb AS doc) d \
+         LATERAL (SELECT replace(t.doc, '\\u0000', '\\ufffd')::json AS doc) d, \
+         LATERAL (SELECT replace(a.doc, '\\u0000', '\\ufffd')::json AS doc \
+                  FROM capstan.acceptances a WHERE a.id = t.id) a \
     ORDER BY shown.depth, t.created_at, t.id";
 
 /// A task and its subtasks.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::SinkExt;
+use futures_util::future::try_join_all;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::RebuildError;
-use crate::catalogue::ReadModel;
+use crate::catalogue::{ReadModel, model};
 use crate::generation;
 use crate::read_models::ReadModels;
 use crate::replay::progress::Meter;
@@ -34,14 +35,14 @@ pub(super) struct Filling {
     meter: Arc<Meter>,
 }
 
-/// The COPY into one table, and its indexes.
+/// The COPY into the tables of one model, and their indexes.
 pub(super) struct Copy {
     pub(super) model: &'static ReadModel,
     task: AbortOnDropHandle<Result<(), RebuildError>>,
 }
 
 impl Copy {
-    /// Waits until the table has its rows and indexes.
+    /// Waits until the tables have their rows and indexes.
     pub(super) async fn done(self) -> Result<(), RebuildError> {
         self.task.await?
     }
@@ -58,11 +59,19 @@ impl Filling {
         let mut feeds = HashMap::new();
         let mut copies = Vec::new();
         for model in models.iter().copied() {
-            let (feed, pieces) = mpsc::channel(PIECES);
-            feeds.insert(model.name, feed);
+            let mut tables = Vec::new();
+            for (table, columns) in model.tables() {
+                let (feed, pieces) = mpsc::channel(PIECES);
+                feeds.insert(table, feed);
+                tables.push((table, columns, pieces));
+            }
             let (read_models, schema, meter) = (read_models.clone(), schema.to_owned(), Arc::clone(meter));
             let task = tokio::spawn(async move {
-                fill(&read_models, &schema, model, pieces).await?;
+                let fills = tables.into_iter().map(|(table, columns, pieces)| {
+                    fill(&read_models, format!("{schema}.{table}"), columns, model.name, pieces)
+                });
+                try_join_all(fills).await?;
+                index(&read_models, &schema, model).await?;
                 meter.indexed();
                 Ok(())
             });
@@ -73,7 +82,8 @@ impl Filling {
 
     /// Ends the COPY into each of these tables.
     pub(super) async fn end(&self, models: &[&'static ReadModel]) {
-        for feed in models.iter().filter_map(|model| self.feeds.get(model.name)) {
+        let tables = models.iter().flat_map(|model| model.tables());
+        for feed in tables.filter_map(|(table, _)| self.feeds.get(table)) {
             // Fails only when the COPY has failed, which its task reports.
             let _ = feed.send(Piece::End).await;
         }
@@ -84,10 +94,15 @@ impl TakeRows for Filling {
     fn take(&self, rows: &dyn Rows) -> Result<(), ReplayError> {
         let Some(feed) = self.feeds.get(rows.name()) else { return Ok(()) };
         let mut is_taken = true;
-        let copied = rows.encode(&mut |piece| {
+        let mut feed_with = |feed: &mpsc::Sender<Piece>, piece| {
             is_taken &= feed.blocking_send(Piece::Rows(piece)).is_ok();
             is_taken
-        })?;
+        };
+        let aside = model(rows.name()).and_then(|model| (model.aside)());
+        if let Some(feed) = aside.and_then(|(table, _)| self.feeds.get(table)) {
+            rows.encode_aside(&mut |piece| feed_with(feed, piece))?;
+        }
+        let copied = rows.encode(&mut |piece| feed_with(feed, piece))?;
         self.meter.rows(copied);
         if is_taken { Ok(()) } else { Err(ReplayError::NotTaken) }
     }
@@ -95,18 +110,18 @@ impl TakeRows for Filling {
 
 async fn fill(
     read_models: &ReadModels,
-    schema: &str,
-    model: &'static ReadModel,
+    table: String,
+    columns: Vec<&'static str>,
+    model: &'static str,
     mut pieces: mpsc::Receiver<Piece>,
 ) -> Result<(), RebuildError> {
-    let failed = |source| StoreError::Postgres { model: model.name, source };
+    let failed = |source| StoreError::Postgres { model, source };
     let session = read_models.session().await?;
     let client = session.client();
-    let table = format!("{schema}.{}", model.name);
     // In the transaction that made a table empty, Postgres takes the rows as seen by all: nothing has to come back to
     // them later, and a server with `wal_level = minimal` keeps them out of its write-ahead log.
     client.batch_execute(&format!("BEGIN; TRUNCATE {table}")).await.map_err(failed)?;
-    let columns = (model.columns)().join(", ");
+    let columns = columns.join(", ");
     let sql = format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary, FREEZE)");
     let mut copy = pin!(client.copy_in(sql.as_str()).await.map_err(failed)?);
     copy.send(Bytes::from_static(COPY_HEADER)).await.map_err(failed)?;
@@ -119,7 +134,18 @@ async fn fill(
     }
     copy.send(Bytes::from_static(&COPY_TRAILER)).await.map_err(failed)?;
     copy.finish().await.map_err(failed)?;
-    client.batch_execute("COMMIT; SET maintenance_work_mem = '128MB'").await.map_err(failed)?;
-    generation::create_index(client, schema, model).await?;
+    client.batch_execute("COMMIT").await.map_err(failed)?;
+    Ok(())
+}
+
+/// Creates keys and indexes of a model's tables.
+async fn index(
+    read_models: &ReadModels,
+    schema: &str,
+    model: &'static ReadModel,
+) -> Result<(), RebuildError> {
+    let session = read_models.session().await?;
+    session.client().batch_execute("SET maintenance_work_mem = '128MB'").await?;
+    generation::create_index(session.client(), schema, model).await?;
     Ok(())
 }

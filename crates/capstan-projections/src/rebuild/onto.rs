@@ -32,7 +32,7 @@ impl Onto {
     ) -> Result<(), RebuildError> {
         // A batch that meets rows of an earlier fold is folded again as such; one that Postgres rejects is halved until the
         // faulty commit is found.
-        let mut rounds = vec![(commits, Batch::Next)];
+        let mut rounds = vec![(commits, Batch::Many)];
         while let Some((batch, kind)) = rounds.pop() {
             if batch.is_empty() {
                 continue;
@@ -49,7 +49,7 @@ impl Onto {
                     self.fold.forget();
                     let Some(refusal) = error.refusal() else { return Err(error.into()) };
                     session.client().batch_execute("ROLLBACK").await?;
-                    if kind == Batch::Next && error.is_known_row() {
+                    if kind != Batch::Refold && error.is_known_row() {
                         rounds.push((batch, Batch::Refold));
                     } else if let [decoded] = batch {
                         tally.park(decoded, &Unfoldable::Refused(refusal));

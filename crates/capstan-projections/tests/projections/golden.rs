@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use capstan_contract::{CATALOGUE, DomainEvent};
+use capstan_domain::id::{RunId, TaskId};
 use capstan_envelope::{EventRecord, StreamHead, StreamId};
-use capstan_projections::{MODELS, ReadModel};
+use capstan_projections::{MODELS, ReadModel, ReadModels};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -43,9 +44,26 @@ fn given(path: &Path) -> Vec<Given> {
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-async fn rows(database: &tokio_postgres::Client, model: &str) -> BTreeMap<String, Value> {
-    let rows = database.query(&format!("SELECT id::text, doc FROM capstan.{model}"), &[]).await.unwrap();
-    rows.iter().map(|row| (row.get(0), serde_json::from_str(row.get(1)).unwrap())).collect()
+/// The objects the API returns, by id; for a model without objects its documents.
+async fn rows(
+    database: &tokio_postgres::Client,
+    read_models: &ReadModels,
+    model: &str,
+) -> BTreeMap<String, Value> {
+    let sql = format!("SELECT id::text, workspace, doc FROM capstan.{model}");
+    let rows = database.query(&sql, &[]).await.unwrap();
+    let mut objects = BTreeMap::new();
+    for row in rows {
+        let (id, workspace): (String, &str) = (row.get(0), row.get(1));
+        let item = match model {
+            "tasks" => read_models.one(workspace, &id.parse::<TaskId>().unwrap()).await.unwrap(),
+            "runs" => read_models.one(workspace, &id.parse::<RunId>().unwrap()).await.unwrap(),
+            _ => None,
+        };
+        let text = item.map_or_else(|| row.get(2), |item| item.doc.get().to_owned());
+        objects.insert(id, serde_json::from_str(&text).unwrap());
+    }
+    objects
 }
 
 #[tokio::test]
@@ -68,7 +86,7 @@ async fn golden_events_give_golden_rows_and_a_second_time_changes_nothing() {
             let read_models = place.emptied().await;
             project(&log, &read_models, end).await;
             assert_eq!(read_models.parked(10).await.unwrap().len(), 0, "{} parks commits", case.display());
-            let came = rows(&database, model).await;
+            let came = rows(&database, &read_models, model).await;
             let digests = read_models.digests().await.unwrap();
 
             let path = PathBuf::from(case.to_string_lossy().replace(".given.json", ".rows.json"));

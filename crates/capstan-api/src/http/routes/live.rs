@@ -14,7 +14,7 @@ use capstan_domain::task::TaskState;
 use capstan_envelope::{Position, Workspace};
 use capstan_eventlog::Selection;
 use capstan_live::{CAUGHT_UP, Cursor, END, Frame, GAP, LOG, Lines, Subscription, Until};
-use capstan_projections::{RunRow, TaskFilter, TaskRow};
+use capstan_projections::{RunObject, TaskFilter, TaskObject};
 use futures_util::{StreamExt, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -175,15 +175,15 @@ pub(super) struct Snapshot {
     /// Position of the objects; the events that follow are later.
     position: Position,
     /// The open tasks of a workspace, newest first, at most 500.
-    #[schemars(with = "Option<Vec<TaskRow>>")]
+    #[schemars(with = "Option<Vec<TaskObject>>")]
     tasks: Option<Vec<Box<RawValue>>>,
     /// False when more tasks are open than shown.
     whole: Option<bool>,
     /// The task of the stream.
-    #[schemars(with = "Option<TaskRow>")]
+    #[schemars(with = "Option<TaskObject>")]
     task: Option<Box<RawValue>>,
     /// The run of the stream.
-    #[schemars(with = "Option<RunRow>")]
+    #[schemars(with = "Option<RunObject>")]
     run: Option<Box<RawValue>>,
 }
 

@@ -1,4 +1,4 @@
-CREATE TABLE stream_snapshots (
+CREATE TABLE streams (
     id        text NOT NULL,
     workspace text NOT NULL,
     position  bigint NOT NULL,
@@ -7,5 +7,5 @@ CREATE TABLE stream_snapshots (
     open      boolean NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
-ALTER TABLE stream_snapshots ADD PRIMARY KEY (id);
-CREATE INDEX ON stream_snapshots (id) WHERE open;
+ALTER TABLE streams ADD PRIMARY KEY (id);
+CREATE INDEX ON streams (id) WHERE open;

@@ -1,10 +1,9 @@
-//! The state of each stream, so that dispatch and the engine need not read whole histories.
-//!
-//! The other models depend on it: it gives them the acceptance of a task.
+//! The state of each stream that is not a task's, so that dispatch and the engine need not read whole histories. They are
+//! few, small and seldom change; the state of a task is in its row.
 
 use capstan_contract::DomainEvent;
 use capstan_contract::catalogue::{
-    AgentCodec, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TaskCodec, TokenCodec, WorkspaceCodec,
+    AgentCodec, ChannelCodec, ClassCodec, ScheduleCodec, SessionCodec, TokenCodec, WorkspaceCodec,
 };
 use capstan_contract::schema::NamedSchema;
 use capstan_decider::Decider;
@@ -13,17 +12,16 @@ use capstan_domain::channel::{self, Channel};
 use capstan_domain::class::{self, Class};
 use capstan_domain::schedule::{self, ScheduleDecider};
 use capstan_domain::session::{self, Session};
-use capstan_domain::task::event::TaskAccepted;
-use capstan_domain::task::{self, TaskDecider};
 use capstan_domain::token::{self, Token};
 use capstan_domain::workspace::{self, Workspace};
 use capstan_envelope::{Codec, Recorded, StreamHead, StreamId};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::cell::{Cell, CellType, Column};
+use crate::events::Events;
 use crate::fact::Fact;
-use crate::model::Model;
+use crate::model::{Model, Stored};
 
 /// The key of a stream's row: its name. Computed for every event, so it does not use the formatting machinery.
 pub(crate) fn stream_key(stream: &StreamId) -> String {
@@ -40,10 +38,25 @@ macro_rules! stream_states {
             $($variant($module::State),)*
         }
 
+        /// An event of such a stream.
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) enum StreamEvent<'a> {
+            $($variant(&'a $module::Event),)*
+        }
+
+        impl<'a> Events<'a> for StreamEvent<'a> {
+            fn select(event: &'a DomainEvent) -> Option<Self> {
+                match event {
+                    $(DomainEvent::$variant(event) => Some(Self::$variant(event)),)*
+                    DomainEvent::Task(_) => None,
+                }
+            }
+        }
+
         impl StreamState {
-            fn evolve(state: Option<Self>, event: &DomainEvent) -> Self {
+            fn evolve(state: Option<Self>, event: StreamEvent<'_>) -> Self {
                 match event {$(
-                    DomainEvent::$variant(event) => {
+                    StreamEvent::$variant(event) => {
                         let state = if let Some(Self::$variant(state)) = state { state } else { Default::default() };
                         Self::$variant(<$decider>::evolve(state, event))
                     }
@@ -69,47 +82,31 @@ stream_states! {
     Class(class, Class, ClassCodec),
     Token(token, Token, TokenCodec),
     Session(session, Session, SessionCodec),
-    Task(task, TaskDecider, TaskCodec),
 }
 
 /// A stream at one of its commits.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct SnapshotRow {
+pub(crate) struct StreamRow {
     /// Position and version of the stream.
     pub(crate) head: StreamHead,
     /// The decider's state.
     pub(crate) state: StreamState,
 }
 
-/// Unused: the key names the category of the state, see [`Model::read`].
-impl<'de> Deserialize<'de> for SnapshotRow {
-    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(serde::de::Error::custom("a snapshot is read together with its stream's name"))
-    }
-}
-
 #[derive(Deserialize)]
-struct Stored<'a> {
+struct Document<'a> {
     head: StreamHead,
     #[serde(borrow)]
     state: &'a RawValue,
 }
 
-impl SnapshotRow {
-    /// The acceptance of the task.
-    pub(crate) fn accepted(&self) -> Option<&TaskAccepted> {
-        if let StreamState::Task(Some(task)) = &self.state { Some(&task.accepted) } else { None }
-    }
-
-    /// True when the engine loads the stream at start: a task that has not ended, still holds a lease, has subtasks
-    /// to create or wait for, or a parent to notify; an active schedule; and everything that decides which task may run.
+impl StreamRow {
+    /// True when the engine loads the stream at start: an active schedule, and everything that decides which task may run.
     fn is_open(&self) -> bool {
         match &self.state {
-            StreamState::Task(Some(task)) => !task.is_at_rest(),
             StreamState::Schedule(Some(schedule)) => schedule.is_waited_for(),
             StreamState::Workspace(_) | StreamState::Agent(_) | StreamState::Class(_) => true,
-            StreamState::Task(None)
-            | StreamState::Schedule(None)
+            StreamState::Schedule(None)
             | StreamState::Channel(_)
             | StreamState::Token(_)
             | StreamState::Session(_) => false,
@@ -117,32 +114,31 @@ impl SnapshotRow {
     }
 }
 
-impl Model for SnapshotRow {
-    const VERSION: i32 = 7;
+impl Model for StreamRow {
+    const VERSION: i32 = 8;
     const COLUMNS: &'static [Column<Self>] =
         &[Column::changing("open", CellType::Flag, |row| Cell::Flag(Some(row.is_open())))];
-    const STARTS_EMPTY: bool = false;
     const ANSWER: Option<NamedSchema> = None;
-    type Event<'a> = &'a DomainEvent;
+    type Event<'a> = StreamEvent<'a>;
     type Key = String;
 
-    fn keys(recorded: &Recorded, _: &DomainEvent, keys: &mut Vec<String>) {
+    fn keys(recorded: &Recorded, _: StreamEvent<'_>, keys: &mut Vec<String>) {
         keys.push(stream_key(&recorded.commit.stream));
     }
 
-    fn apply(row: Option<Self>, _: &String, fact: &Fact<'_, &DomainEvent>) -> Option<Self> {
+    fn apply(row: Option<Self>, _: &String, fact: &Fact<'_, StreamEvent<'_>>) -> Option<Self> {
         let (mut head, state) =
             row.map_or_else(|| (StreamHead::default(), None), |row| (row.head, Some(row.state)));
         // Idempotent, so each event of the commit may advance it.
         head.advance(fact.recorded);
         let state = StreamState::evolve(state, fact.event);
-        Some(SnapshotRow { head, state })
+        Some(StreamRow { head, state })
     }
 
-    fn read(key: &String, doc: &str) -> Result<Self, serde_json::Error> {
-        let Stored { head, state } = serde_json::from_str(doc)?;
+    fn read(key: &String, stored: &Stored<'_>) -> serde_json::Result<Self> {
+        let Document { head, state } = serde_json::from_str(stored.doc)?;
         let category = key.split('/').nth(1).unwrap_or_default();
         let state = StreamState::read(category, state.get())?;
-        Ok(SnapshotRow { head, state })
+        Ok(StreamRow { head, state })
     }
 }
