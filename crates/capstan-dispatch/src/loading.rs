@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use capstan_envelope::{Codec, Position, Recorded, StreamId, UnreadableCommit};
-use serde::Deserialize;
 
 use crate::dispatcher::{Dispatchable, Dispatcher};
 use crate::{Loaded, ReadFailure};
@@ -17,7 +16,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
     pub(crate) async fn load_cold(&self, stream: &StreamId) -> Result<Cold<D::State>, ReadFailure> {
         match self.snapshots.load(stream).await {
             Ok(None) => {}
-            Ok(Some(snapshot)) => match D::State::deserialize(&snapshot.state) {
+            Ok(Some(snapshot)) => match serde_json::from_str::<D::State>(snapshot.state.get()) {
                 Ok(state) => return Ok(Cold::Lagging(Arc::new(Loaded { head: snapshot.head, state }))),
                 Err(error) => {
                     // Disposable by design: another build wrote it, and the log still has everything.

@@ -3,16 +3,15 @@
 use async_trait::async_trait;
 use capstan_envelope::{Position, StreamHead, StreamId};
 use futures_util::stream::BoxStream;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// The folded state of one stream at one of its commits. Disposable: the log can always make it anew.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     /// Head of the stream; the state holds everything up to it and nothing after it.
     pub head: StreamHead,
     /// The decider's state as JSON.
-    pub state: Value,
+    pub state: Box<RawValue>,
 }
 
 /// The reasons a snapshot could not be loaded.

@@ -6,13 +6,12 @@ use capstan_envelope::{Codec as _, Position, StreamHead, StreamId, Workspace};
 use capstan_eventlog::{OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
-use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::catalogue::tasks::TaskRow;
+use crate::catalogue::tasks::state_of;
 use crate::checkpoint;
 use crate::model::Stored;
 use crate::read_models::ReadModels;
@@ -23,7 +22,7 @@ const CHUNK_ROWS: usize = 256;
 #[derive(Deserialize)]
 struct StreamDocument {
     head: StreamHead,
-    state: Value,
+    state: Box<RawValue>,
 }
 
 fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> SnapshotError {
@@ -51,8 +50,7 @@ fn stored(row: &Row) -> Stored<'_> {
 
 /// The snapshot in such a row.
 fn task_snapshot(stream: &StreamId, row: &Row) -> Result<Snapshot, SnapshotError> {
-    let snapshot = TaskRow::from_stored(row.get("id"), &stored(row))
-        .and_then(|row| Ok(Snapshot { head: row.head, state: serde_json::to_value(Some(row.task))? }));
+    let snapshot = state_of(row.get("id"), &stored(row)).map(|(head, state)| Snapshot { head, state });
     snapshot.map_err(|source| SnapshotError::Malformed { stream: stream.clone(), source: Box::new(source) })
 }
 
@@ -111,9 +109,9 @@ impl OpenTasks for ReadModels {
         let sql = "SELECT c.position AS reached, c.hash, s.* FROM capstan.checkpoint c \
                    LEFT JOIN (SELECT id AS stream, doc, workspace, NULL::uuid AS id, position, version, NULL AS acceptance \
                               FROM capstan.streams WHERE open \
-                              UNION ALL SELECT NULL, t.doc, t.workspace, t.id, t.position, t.version, a.doc \
+                              UNION ALL SELECT NULL, t.doc, t.workspace, t.id, t.position, t.version, a.reduced \
                               FROM capstan.tasks t JOIN capstan.acceptances a ON a.id = t.id WHERE t.open \
-                              UNION ALL SELECT NULL, t.doc, t.workspace, t.id, t.position, t.version, a.doc \
+                              UNION ALL SELECT NULL, t.doc, t.workspace, t.id, t.position, t.version, a.reduced \
                               FROM capstan.tasks t JOIN capstan.acceptances a ON a.id = t.id WHERE t.unsettled) s \
                    ON true";
         let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
@@ -161,7 +159,6 @@ fn open_stream(row: Result<Row, tokio_postgres::Error>) -> Result<Option<OpenStr
     let Some(id) = row.get::<_, Option<Uuid>>("id") else { return Ok(None) };
     let workspace = Workspace::new(row.get("workspace")).map_err(unavailable)?;
     let stream = StreamId::new(workspace, TaskCodec::CATEGORY, &id.to_string()).map_err(unavailable)?;
-    let task = TaskRow::from_stored(id, &stored(&row)).map_err(|error| malformed(&stream, error))?;
-    let state = to_raw_value(&Some(task.task)).map_err(|error| malformed(&stream, error))?;
-    Ok(Some(OpenStream { stream, version: task.head.version, state }))
+    let (head, state) = state_of(id, &stored(&row)).map_err(|error| malformed(&stream, error))?;
+    Ok(Some(OpenStream { stream, version: head.version, state }))
 }

@@ -272,7 +272,7 @@ async fn a_snapshot_and_the_tail_after_it_give_the_whole_stream() {
         let from_snapshot = tills_with(&log, album.clone());
         assert_eq!(from_snapshot.refresh(&till("a")).await.unwrap(), full);
         if id % 3 == 0 {
-            let state = serde_json::to_value(&full.state).unwrap();
+            let state = serde_json::value::to_raw_value(&full.state).unwrap();
             album.0.lock().unwrap().insert(till("a"), Snapshot { head: full.head.clone(), state });
         }
         let again = tills_with(&log, album.clone())
@@ -288,7 +288,10 @@ async fn a_snapshot_of_another_shape_is_ignored() {
     let log = MemoryLog::new();
     let decided = tills(&log).execute(&till("a"), &Ask::Take(3), &context(1)).await.unwrap();
     let album = Album::default();
-    let odd = Snapshot { head: decided.loaded.head.clone(), state: serde_json::json!({"coins": "three"}) };
+    let odd = Snapshot {
+        head: decided.loaded.head.clone(),
+        state: serde_json::value::to_raw_value(&serde_json::json!({"coins": "three"})).unwrap(),
+    };
     album.0.lock().unwrap().insert(till("a"), odd);
     assert_eq!(tills_with(&log, album).load(&till("a")).await.unwrap().state.held, 3);
 }
@@ -324,7 +327,7 @@ async fn what_the_log_does_not_hold_is_forgotten_once_it_is_found_out() {
     let decided = tills(&log).execute(&till("a"), &Ask::Take(3), &context(1)).await.unwrap();
     let foreign = tills(&other).execute(&till("a"), &Ask::Take(5), &context(2)).await.unwrap();
     let album = Album::default();
-    let state = serde_json::to_value(&foreign.loaded.state).unwrap();
+    let state = serde_json::value::to_raw_value(&foreign.loaded.state).unwrap();
     album.0.lock().unwrap().insert(till("a"), Snapshot { head: foreign.loaded.head.clone(), state });
     let tills = tills_with(&log, album.clone());
     assert_eq!(tills.load(&till("a")).await.unwrap().state.held, 5, "the snapshot is believed at first");
@@ -355,7 +358,7 @@ async fn a_memory_of_another_log_is_reported() {
     let album = Album::default();
     tills(&log).execute(&till("a"), &Ask::Take(1), &context(1)).await.unwrap();
     let foreign = tills(&other).execute(&till("a"), &Ask::Take(8), &context(2)).await.unwrap();
-    let state = serde_json::to_value(&foreign.loaded.state).unwrap();
+    let state = serde_json::value::to_raw_value(&foreign.loaded.state).unwrap();
     album.0.lock().unwrap().insert(till("a"), Snapshot { head: foreign.loaded.head.clone(), state });
     let error = tills_with(&log, album).execute(&till("a"), &Ask::Give(8), &context(3)).await.unwrap_err();
     assert!(matches!(error, DispatchError::Broken { .. }), "{error:?}");

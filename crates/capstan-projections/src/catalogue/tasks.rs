@@ -1,7 +1,6 @@
 //! The tasks and their state: one small row for each, which holds the state that decisions and the engine need, and one
 //! for its acceptance, written once.
 
-mod acceptance;
 mod object;
 mod payload;
 mod shown;
@@ -12,6 +11,7 @@ use std::sync::Arc;
 use capstan_contract::query::WaitingReason;
 use capstan_contract::schema::NamedSchema;
 use capstan_decider::Decider;
+use capstan_domain::id::TaskId;
 use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::task::{Event, Task, TaskDecider, TaskState};
 use capstan_envelope::{Applied, CommitHash, CommitId, Position, Recorded, StreamHead};
@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-pub(crate) use self::acceptance::read as read_acceptance;
 pub use self::object::TaskObject;
 use self::object::waiting_reason;
 use self::shown::Shown;
@@ -70,6 +69,42 @@ impl Serialize for TaskRow {
         let progress = task.progress_json().and_then(RawValue::from_string).map_err(Error::custom)?;
         Written { hash: *hash, applied, progress: &progress, shown }.serialize(serializer)
     }
+}
+
+/// The part of that document that loading the stream needs.
+#[derive(Deserialize)]
+struct ReadState<'a> {
+    hash: CommitHash,
+    #[serde(default)]
+    applied: BTreeMap<CommitId, Applied>,
+    #[serde(borrow)]
+    progress: &'a RawValue,
+}
+
+/// The head of a task's stream and the JSON form of the decider's state. The acceptance in the second document may be a
+/// reduced one.
+pub(crate) fn state_of(id: Uuid, stored: &Stored<'_>) -> serde_json::Result<(StreamHead, Box<RawValue>)> {
+    let ReadState { hash, applied, progress } = serde_json::from_str(stored.doc)?;
+    let position = Position::new(stored.sequence, hash);
+    let state = Task::json_of(TaskId(id), present(stored.aside)?, progress.get());
+    Ok((StreamHead { position, version: stored.version, hash, applied }, RawValue::from_string(state)?))
+}
+
+/// The acceptance of a task, which must be there.
+pub(crate) fn read_acceptance(task_id: Uuid, doc: Option<&str>) -> serde_json::Result<Arc<TaskAccepted>> {
+    TaskAccepted::of_stored(TaskId(task_id), present(doc)?).map(Arc::new)
+}
+
+fn present(acceptance: Option<&str>) -> serde_json::Result<&str> {
+    use serde::de::Error;
+    acceptance.ok_or_else(|| serde_json::Error::custom("the acceptance of the task is missing"))
+}
+
+/// The stored form of an acceptance that is to be written.
+fn stored_json(accepted: &TaskAccepted) -> String {
+    accepted
+        .stored_json()
+        .unwrap_or_else(|_| unreachable!("an acceptance that was decoded serializes as JSON"))
 }
 
 impl TaskRow {
@@ -128,8 +163,10 @@ impl Model for TaskRow {
     });
     const ASIDE: Option<Aside<Self>> = Some(Aside {
         table: ACCEPTANCES,
-        doc: |row| row.new.as_deref().map(acceptance::write),
-        columns: &[],
+        doc: |row| row.new.as_deref().map(stored_json),
+        columns: &[Column::fixed("reduced", CellType::Text, |row| {
+            Cell::Text(row.new.as_deref().map(|accepted| stored_json(&accepted.reduced()).into()))
+        })],
     });
     type Event<'a> = &'a Event;
     type Key = Uuid;

@@ -1,12 +1,14 @@
 //! The stored forms of a task: its progress beside an acceptance that is stored elsewhere, and both together.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::ser::SerializeStruct;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use serde_json::value::RawValue;
 
 use super::{Progress, Task};
+use crate::id::TaskId;
 use crate::implied::{Implied, within};
 use crate::task::event::TaskAccepted;
 
@@ -41,33 +43,65 @@ impl Task {
     }
 }
 
-struct ProgressOf<'a>(&'a Task);
+/// The three parts of a stored task. Whoever stores them apart writes this text from them ([`Task::json_of`]).
+#[derive(Serialize, Deserialize)]
+struct Parts {
+    task: TaskId,
+    acceptance: Box<RawValue>,
+    progress: Box<RawValue>,
+}
 
-impl Serialize for ProgressOf<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        within(implied(&self.0.accepted), || self.0.progress.serialize(serializer))
+impl Task {
+    /// The JSON form of a task whose parts are stored apart. The acceptance may be a reduced one.
+    pub fn json_of(task_id: TaskId, acceptance: &str, progress: &str) -> String {
+        format!(r#"{{"task":"{task_id}","acceptance":{acceptance},"progress":{progress}}}"#)
     }
 }
 
 impl Serialize for Task {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut both = serializer.serialize_struct("Task", 2)?;
-        both.serialize_field("accepted", &self.accepted)?;
-        both.serialize_field("progress", &ProgressOf(self))?;
-        both.end()
+        let raw = |json: serde_json::Result<String>| json.and_then(RawValue::from_string);
+        let acceptance = raw(self.accepted.stored_json()).map_err(ser::Error::custom)?;
+        let progress = raw(self.progress_json()).map_err(ser::Error::custom)?;
+        Parts { task: self.accepted.task_id, acceptance, progress }.serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Task {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Both {
-            accepted: Arc<TaskAccepted>,
-            progress: Value,
-        }
-        let Both { accepted, progress } = Both::deserialize(deserializer)?;
-        let progress = within(implied(&accepted), || Progress::deserialize(progress));
-        Ok(Self::new_with(accepted, progress.map_err(serde::de::Error::custom)?))
+        let Parts { task, acceptance, progress } = Parts::deserialize(deserializer)?;
+        let accepted = TaskAccepted::of_stored(task, acceptance.get()).map_err(de::Error::custom)?;
+        Self::of_parts(Arc::new(accepted), progress.get()).map_err(de::Error::custom)
+    }
+}
+
+/// An acceptance outside its commit: its stored form, with what the commit says beside it, but for the task's id.
+#[serde_with::skip_serializing_none]
+#[derive(Serialize, Deserialize)]
+struct StoredAcceptance<'a> {
+    workspace: Cow<'a, str>,
+    at: DateTime<Utc>,
+    by: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    accepted: &'a RawValue,
+}
+
+impl TaskAccepted {
+    /// The stored form, as JSON. The task's id is not in it.
+    pub fn stored_json(&self) -> serde_json::Result<String> {
+        let implied = Implied { client: self.accepted_by.clone(), ..implied(self) };
+        let accepted = within(implied, || serde_json::value::to_raw_value(self))?;
+        let workspace = self.workspace.as_str().into();
+        let by = self.accepted_by.as_deref().map(Cow::from);
+        serde_json::to_string(&StoredAcceptance { workspace, at: self.accepted_at, by, accepted: &accepted })
+    }
+
+    /// The acceptance of this task in that form.
+    pub fn of_stored(task_id: TaskId, json: &str) -> serde_json::Result<Self> {
+        let StoredAcceptance { workspace, at, by, accepted } = serde_json::from_str(json)?;
+        let (workspace, client) = (workspace.into_owned(), by.map(Cow::into_owned));
+        let implied = Implied { workspace, entity: Some(task_id.0), at, client };
+        within(implied, || serde_json::from_str(accepted.get()))
     }
 }
 
