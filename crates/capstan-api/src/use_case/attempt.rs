@@ -96,7 +96,7 @@ impl WorkerCall for OpenBlocker {
 
 impl WorkerCall for ClaimInput {
     /// Takes the oldest input nobody has. An input this attempt took before and has not acknowledged comes again, so that
-    /// a lost answer loses nothing.
+    /// a lost answer loses nothing; one that it acknowledged does not come again.
     async fn execute(self, from: Leased<'_>) -> Result<Answered, Problem> {
         let fence = from.fence().await?;
         let attempt_id = &fence.attempt_id;

@@ -46,9 +46,13 @@ pub(crate) async fn of_run(app: &App, workspace: &Workspace, run_id: RunId) -> R
 }
 
 fn interaction(task: &Task, run_id: RunId) -> Option<Interaction> {
-    let run = task.run(run_id)?;
+    let is_over = match task.run(run_id) {
+        Some(run) => run.status.is_terminal(),
+        None if task.had_run(run_id) => true,
+        None => return None,
+    };
     let live = task.working_attempt().filter(|live| live.run_id == run_id);
-    let state = match (run.status.is_terminal(), task.state) {
+    let state = match (is_over, task.state) {
         (true, _) => InteractionState::Closed,
         (false, TaskState::Waiting) => InteractionState::WaitingForInput,
         (false, _) => InteractionState::Working,

@@ -103,6 +103,10 @@ async fn the_secrets_of_a_deferred_call_are_shown_nowhere_and_kept_for_its_execu
         assert!(answer.to_string().contains("[redacted]"), "{path}: {answer}");
         shown.push(answer);
     }
+    let stream = format!("dev/task/{task}").parse().unwrap();
+    let kept = api.tasks.refresh(&stream).await.unwrap();
+    let calls = &kept.state.as_ref().unwrap().tool_calls;
+    assert_eq!(calls.values().map(|call| &call.deferred.arguments).collect::<Vec<_>>(), [&arguments]);
     let input = format!("/v1/workspaces/dev/tasks/{task}/input");
     shown.push(api.post(&input, json!({ "action": "reject" })).await.expect(202));
     shown.push(api.report(&lease, "inputs/claim", json!({})).await.expect(200));
@@ -118,11 +122,6 @@ async fn the_secrets_of_a_deferred_call_are_shown_nowhere_and_kept_for_its_execu
     for text in shown.iter().map(Value::to_string) {
         assert!(!text.contains(SECRET) && !text.contains(TOKEN), "{text}");
     }
-
-    let stream = format!("dev/task/{task}").parse().unwrap();
-    let kept = api.tasks.refresh(&stream).await.unwrap();
-    let calls = &kept.state.as_ref().unwrap().tool_calls;
-    assert_eq!(calls.values().map(|call| &call.deferred.arguments).collect::<Vec<_>>(), [&arguments]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -94,7 +94,10 @@ mod tests {
             let task = state.as_ref().unwrap();
             let opened = &task.blocker.as_ref().unwrap().opened;
             assert_eq!((opened.kind, opened.budget), (BlockerKind::Budget, Some(BudgetScope::Task)));
-            assert_eq!((task.state, task.runs[0].status), (TaskState::Waiting, RunStatus::Cancelled));
+            assert_eq!(
+                (task.state, task.runs.last().unwrap().status),
+                (TaskState::Waiting, RunStatus::Cancelled)
+            );
             assert_eq!(task.live.as_ref().unwrap().cancel_grace_until, Some(at(27)));
         });
     }

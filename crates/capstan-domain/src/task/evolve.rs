@@ -1,7 +1,7 @@
 //! The table of events: the parts of the task each event changes. Total: an odd history gives an odd task, never a panic.
 
 use crate::task::event::{Event, InputSource};
-use crate::task::state::{Blocker, Live, Sleep, State, Task};
+use crate::task::state::{Blocker, Live, ParentReport, Sleep, State, Task};
 use crate::task::transitions::TaskState;
 
 pub(super) fn evolve(state: State, event: &Event) -> State {
@@ -18,8 +18,9 @@ fn apply(task: &mut Task, event: &Event) {
         Event::RunRequested(e) => {
             task.enter_queue(e.queued_at, None);
             task.run_requested(e.cause);
-            task.inbox.consumed(&e.input_ids);
-            task.progress.runs.requested(e, &task.accepted.message);
+            task.consumed(&e.input_ids);
+            let live = task.live.as_ref().map(|live| live.run_id);
+            task.progress.runs.requested(e, &task.accepted.message, live);
         }
         Event::AttemptLeased(e) => {
             task.enter(TaskState::Running);
@@ -52,7 +53,10 @@ fn apply(task: &mut Task, event: &Event) {
             task.enter(TaskState::Sleeping);
             task.sleep = Some(Sleep { wake_at: e.wake_at, follow_up_prompt: e.follow_up_prompt.clone() });
         }
-        Event::TaskDone(_) => task.end(TaskState::Done, None),
+        Event::TaskDone(_) => {
+            task.end(TaskState::Done, None);
+            task.runs.task_done();
+        }
         Event::TaskFailed(e) => task.end(TaskState::Error, Some(&e.error)),
         Event::TaskCancelled(e) => task.end(TaskState::Cancelled, e.reason.as_deref()),
         Event::TaskDropped(e) => task.end(TaskState::Dropped, Some(e.reason.as_str())),
@@ -74,7 +78,8 @@ fn apply(task: &mut Task, event: &Event) {
         Event::BlockerVoted(e) => task.with_blocker(e.blocker_id, |blocker| blocker.voted(e)),
         Event::BlockerClosed(e) => {
             if let Some(blocker) = task.blocker.take_if(|open| open.opened.blocker_id == e.blocker_id) {
-                task.answered = e.input_id.map(|input_id| (blocker, input_id));
+                let waits = e.input_id.filter(|input_id| task.input(*input_id).is_some());
+                task.answered = waits.map(|input_id| (blocker, input_id));
             }
         }
         Event::InputAccepted(e) => {
@@ -90,7 +95,10 @@ fn apply(task: &mut Task, event: &Event) {
         Event::InputClaimed(e) => task.inbox.claimed(e),
         Event::InputReturned(e) => task.inbox.returned(e.input_id),
         Event::InputDeferred(e) => task.inbox.deferred(e),
-        Event::InputConsumed(e) => task.inbox.consumed(&[e.input_id]),
+        Event::InputConsumed(e) => {
+            task.consumed(&[e.input_id]);
+            task.with_live(&e.attempt_id, |live| live.acknowledged = Some(e.input_id));
+        }
         Event::OutputProduced(e) => task.outputs.produced(e),
         Event::OutputFinalized(e) => task.outputs.finalized(e),
         Event::OutputStatusChanged(e) => task.outputs.status_changed(e),
@@ -102,7 +110,7 @@ fn apply(task: &mut Task, event: &Event) {
         Event::ToolExecutionEnded(e) => task.tool_calls.execution_ended(e.tool_call_id),
         Event::SubtasksSpawned(e) => task.children.spawned(e),
         Event::SubtaskEnded(e) => task.children.ended(e),
-        Event::ParentTold(_) => task.report.is_sent = true,
+        Event::ParentTold(_) => task.report = ParentReport { is_sent: true, ..ParentReport::default() },
         Event::WatchArmed(e) => task.watches.arm(e),
         Event::WatchFired(e) => task.watches.fire(e),
         Event::WatchDisarmed(e) => task.watches.disarm(e.watch_id),

@@ -30,7 +30,7 @@ pub(super) fn submit(task: &Task, command: &SubmitInput, at: DateTime<Utc>) -> R
         return Ok(Vec::new());
     }
     if let Some(run_id) = command.run_id {
-        task.run(run_id).ok_or(Rejection::PartNotFound("run"))?;
+        task.had_run(run_id).then_some(()).ok_or(Rejection::PartNotFound("run"))?;
     }
     let mut faults = Faults::default();
     let queue_mode = words::queue_mode(command.input.queue_mode.as_deref(), &mut faults);
@@ -292,7 +292,10 @@ pub(super) fn ack(
     attempt_id: &AttemptId,
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
-    task.fenced(attempt_id)?;
+    let live = task.fenced(attempt_id)?;
+    if live.acknowledged == Some(command.input_id) {
+        return Ok(Vec::new());
+    }
     let input = task.input(command.input_id).ok_or(Rejection::PartNotFound("input"))?;
     match &input.state {
         InputState::Claimed(by) if by == attempt_id => Ok(vec![Event::InputConsumed(InputConsumed {
@@ -300,7 +303,6 @@ pub(super) fn ack(
             attempt_id: attempt_id.clone(),
             at,
         })]),
-        InputState::Consumed => Ok(Vec::new()),
         InputState::Pending | InputState::Claimed(_) => {
             Err(Rejection::invalid("/input_id", "the input is not claimed by this attempt"))
         }
@@ -313,17 +315,22 @@ pub(super) fn defer(
     attempt_id: &AttemptId,
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
-    task.fenced(attempt_id)?;
-    let input = task.input(command.input_id).ok_or(Rejection::PartNotFound("input"))?;
-    let is_held_elsewhere = matches!(&input.state, InputState::Claimed(by) if by != attempt_id);
+    let live = task.fenced(attempt_id)?;
+    let input = task.input(command.input_id);
+    let is_acknowledged = input.is_none() && live.acknowledged == Some(command.input_id);
+    let is_held_elsewhere =
+        input.is_some_and(|input| matches!(&input.state, InputState::Claimed(by) if by != attempt_id));
     let mut faults = Faults::default();
     faults.require(
-        input.state != InputState::Consumed && !is_held_elsewhere,
+        !is_acknowledged && !is_held_elsewhere,
         "/input_id",
         "the input was acknowledged, or is claimed by another attempt",
     );
     let reason = faults.required("/reason", &command.reason);
-    faults.into_result().map_err(Rejection::Invalid)?;
+    if input.is_some() || is_acknowledged {
+        faults.into_result().map_err(Rejection::Invalid)?;
+    }
+    let input = input.ok_or(Rejection::PartNotFound("input"))?;
     if input.outcome != InputOutcome::Delivered && input.state == InputState::Pending {
         return Ok(Vec::new());
     }

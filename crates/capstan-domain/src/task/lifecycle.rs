@@ -42,13 +42,14 @@ pub(super) fn cancel_run(
     grace_ms: i64,
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
-    let run = task.run(command.run_id).ok_or(Rejection::PartNotFound("run"))?;
-    if run.status.is_terminal() {
-        return Err(Rejection::IllegalTransition {
-            what: "cancelling",
-            subject: "run",
-            state: run.status.as_str().into(),
-        });
+    let over = |state: &'static str| {
+        Err(Rejection::IllegalTransition { what: "cancelling", subject: "run", state: state.into() })
+    };
+    match task.run(command.run_id) {
+        Some(run) if run.status.is_terminal() => return over(run.status.as_str()),
+        Some(_) => {}
+        None if task.had_run(command.run_id) => return over("over"),
+        None => return Err(Rejection::PartNotFound("run")),
     }
     Ok(run::stop(task, command.reason.clone(), grace_ms, at))
 }
@@ -92,10 +93,7 @@ pub(super) fn retry(
 
 /// The prompt of the last run: the current command, when that was the first.
 fn last_prompt(task: &Task) -> &str {
-    match &task.runs[..] {
-        [] | [_] => &task.accepted.message,
-        [.., last] => task.prompt(last),
-    }
+    if task.runs.count() <= 1 { &task.accepted.message } else { task.current_prompt() }
 }
 
 pub(super) fn archive(task: &Task, grace_ms: i64, at: DateTime<Utc>) -> Vec<Event> {

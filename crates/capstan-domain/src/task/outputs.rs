@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::Faults;
 use crate::id::{AttemptId, OutputId, RunId};
 use crate::redaction::{refuse_placeholders, refuse_placeholders_in_values};
 use crate::task::command::{AppendOutputRows, ArchiveOutputs, FinalizeOutput, ProduceOutput};
@@ -10,9 +9,13 @@ use crate::task::event::{
     Event, OutputArchived, OutputFinalized, OutputProduced, OutputRowsAppended, OutputStatus,
 };
 use crate::task::rejection::Rejection;
-use crate::task::state::outputs::made_as;
+use crate::task::state::outputs::{made_as, summarised_as};
 use crate::task::state::{Output, Task};
 use crate::text::non_blank;
+use crate::{Fault, Faults};
+
+/// Most outputs of a task: any of them may be changed at any time, so all of them are known to every decision.
+const OUTPUTS_MAX: usize = 1000;
 
 pub(super) fn produce(
     task: &Task,
@@ -49,6 +52,10 @@ pub(super) fn produce(
         created_at: at,
     };
     match task.outputs.get(&output_id) {
+        None if task.outputs.len() >= OUTPUTS_MAX => Err(Rejection::Invalid(vec![Fault {
+            pointer: String::new(),
+            message: format!("a task may have at most {OUTPUTS_MAX} outputs"),
+        }])),
         None => Ok(vec![Event::OutputProduced(produced)]),
         // The same id inside a task is the same output: creation is idempotent, whatever became of it since.
         Some(output) if output.made_as == made_as(&produced) => Ok(Vec::new()),
@@ -85,7 +92,7 @@ pub(super) fn finalize(
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
     let output = output_of_caller(task, attempt_id, command.output_id)?;
-    if output.summary.as_ref() == Some(&command.summary) {
+    if output.summarised_as == Some(summarised_as(&command.summary)) {
         return Ok(Vec::new());
     }
     Ok(vec![Event::OutputFinalized(OutputFinalized {

@@ -104,8 +104,8 @@ fn settle_ok(
     let holds_out = task.blocker.as_ref().is_some_and(|open| !open.takes_earlier_text());
     let has_more = match (asks, holds_out && asked.is_none()) {
         (_, true) => false,
-        (true, false) => task.inbox.left().any(Input::may_answer),
-        (false, false) => task.inbox.left().next().is_some(),
+        (true, false) => task.inbox.iter().any(Input::may_answer),
+        (false, false) => task.inbox.iter().next().is_some(),
     };
     if has_more {
         let status = if holds_out { BlockerStatus::Superseded } else { BlockerStatus::Resolved };
@@ -288,7 +288,7 @@ pub(super) fn lose(
         // The question outlives the process that asked it; the answer will begin a new run. An input the lost
         // attempt had taken but not acknowledged came before the question and answers it.
         let takes_text = task.blocker.as_ref().is_none_or(Blocker::takes_earlier_text);
-        if takes_text && task.inbox.left().any(Input::may_answer) {
+        if takes_text && task.inbox.iter().any(Input::may_answer) {
             blocker::close_open(task, BlockerStatus::Resolved, at, &mut events);
             let next = run::request_with_inputs(task, RunCause::Input, None, None, at);
             events.push(Event::RunRequested(next));

@@ -29,7 +29,7 @@ macro_rules! reads_as {
 
 mod blocker;
 mod changes;
-mod children;
+pub(super) mod children;
 mod inbox;
 pub(super) mod outputs;
 mod parent_report;
@@ -41,7 +41,7 @@ mod watches;
 
 pub use blocker::Blocker;
 pub use changes::Changes;
-pub use children::{Child, Children};
+pub use children::{Child, ChildEnd, Children};
 pub use inbox::{Inbox, Input, InputState};
 pub use outputs::{EmailDraft, Output, Outputs};
 pub use parent_report::ParentReport;
@@ -114,7 +114,8 @@ impl Task {
 
     /// Changes what the agent is told; a run that delivers the old message keeps it.
     pub(super) fn change_payload(&mut self, e: &TaskPayloadSet) {
-        if e.message.as_ref().is_some_and(|message| *message != self.accepted.message) {
+        let is_new = e.message.as_ref().is_some_and(|message| *message != self.accepted.message);
+        if is_new && self.state != TaskState::Done {
             self.progress.runs.message_changed(&self.accepted.message);
         }
         self.change_accepted(|changes| changes.set_payload(e));
@@ -155,9 +156,15 @@ impl Task {
         self.current_run().filter(|run| !run.status.is_terminal())
     }
 
-    /// The run with this id.
+    /// The run with this id, unless it is over and has left.
     pub fn run(&self, run_id: RunId) -> Option<&Run> {
-        self.runs.iter().rev().find(|run| run.run_id == run_id)
+        self.runs.kept.iter().rev().find(|run| run.run_id == run_id)
+    }
+
+    /// True for every run it ever had: ids of runs follow from their numbers. Takes 0.2 µs for each run that is newer.
+    pub fn had_run(&self, run_id: RunId) -> bool {
+        self.run(run_id).is_some()
+            || (1..=self.runs.count()).rev().any(|run_no| RunId::for_task(self.id(), run_no) == run_id)
     }
 
     /// The live attempt, unless it was asked to stop.
@@ -165,7 +172,7 @@ impl Task {
         self.live.as_ref().filter(|live| live.cancel_grace_until.is_none())
     }
 
-    /// The input with this id.
+    /// The input with this id, until an agent has it.
     pub fn input(&self, input_id: InputId) -> Option<&Input> {
         self.inbox.iter().rev().find(|input| input.input_id == input_id)
     }

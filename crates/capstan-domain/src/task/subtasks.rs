@@ -8,7 +8,8 @@ use crate::agent::{AgentForTask, TaskSettings};
 use crate::id::TaskId;
 use crate::task::command::{Accept, AcceptAgentCommand, ChildEnded, Parent};
 use crate::task::event::{Event, InputSource, JoinWait, ParentTold, Subtask, SubtaskEnded};
-use crate::task::state::Task;
+use crate::task::state::children::reported_as;
+use crate::task::state::{Child, Task};
 use crate::task::steps::input;
 use crate::task::transitions::TaskState;
 use crate::text::cut;
@@ -124,7 +125,7 @@ pub(super) fn child_ended(task: &Task, command: &ChildEnded, at: DateTime<Utc>) 
         at,
     };
     let known = task.children.get(&command.task_id).and_then(|child| child.ended.as_ref());
-    if known.is_some_and(|known| SubtaskEnded { at: ended.at, ..known.clone() } == ended) {
+    if known.is_some_and(|known| known.reported_as == reported_as(&ended)) {
         return Vec::new();
     }
     let mut after = task.clone();
@@ -151,8 +152,8 @@ fn results(task: &Task, join: &JoinWait) -> String {
     let over = children.clone().filter(|(_, child)| child.is_some_and(|child| child.ended.is_some())).count();
     let mut text = format!("{over} of {} subtasks are over.", join.task_ids.len());
     for (place, (id, child)) in children.enumerate() {
-        let name = child.and_then(|child| child.label.clone()).unwrap_or_else(|| format!("subtask {id}"));
-        let ended = child.and_then(|child| child.ended.as_ref());
+        let name = child.and_then(Child::label).map_or_else(|| format!("subtask {id}"), str::to_owned);
+        let ended = child.and_then(|child| child.ended.as_ref()?.report.as_ref());
         let state = ended.map_or("not over yet", |ended| ended.state.as_str());
         text.push_str(&format!("\n\n{}. {name}: {state}", place + 1));
         if let Some(error) = ended.and_then(|ended| ended.error.as_ref()) {

@@ -1,5 +1,7 @@
 //! Generated histories: moves that know the present state, so that most commands are legal, and some wild ones.
 
+use std::collections::BTreeSet;
+
 use capstan_decider::{Decider, fold};
 use capstan_domain::Requested;
 use capstan_domain::id::{AttemptId, BlockerId, InputId, OutputId, RunId, TaskId};
@@ -190,19 +192,24 @@ pub(crate) fn play(birth: &Birth, moves: &[Move]) -> Vec<Step> {
     let mut now = DateTime::<Utc>::UNIX_EPOCH + Duration::days(20_000);
     let mut state = State::default();
     let mut steps = Vec::with_capacity(moves.len() + 1);
-    let mut take = |command: Requested<Command>, state: &mut State, at| {
+    let mut used = BTreeSet::new();
+    let mut take = |command: Requested<Command>, state: &mut State, used: &mut BTreeSet<InputId>, at| {
         let before = state.clone();
         let answer = TaskDecider::decide(&before, &command);
         let events = answer.clone().unwrap_or_default();
+        used.extend(events.iter().filter_map(|event| match event {
+            Event::InputAccepted(e) => Some(e.input_id),
+            _ => None,
+        }));
         *state = fold::<TaskDecider>(before.clone(), &events);
         steps.push(Step { before, command, answer, events, after: state.clone(), at });
     };
-    take(accept(birth, now), &mut state, now);
+    take(accept(birth, now), &mut state, &mut used, now);
     for one in moves {
         now += Duration::seconds(one.after_s);
         let Some(task) = &state else { break };
-        let command = command(task, birth, one, now);
-        take(command, &mut state, now);
+        let command = command(task, birth, one, &used, now);
+        take(command, &mut state, &mut used, now);
     }
     steps
 }
@@ -224,7 +231,7 @@ pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<Requested<Comma
         })?;
         return Some(child_ended(subtask.task_id, TaskState::Done, "well done".into(), now));
     }
-    let fresh = InputId(Uuid::from_u128(9_000_000 + task.inbox.len() as u128));
+    let fresh = InputId(Uuid::from_u128(9_000_000 + u128::from(task.inbox.accepted)));
     match task.state {
         TaskState::Queued => {
             let run_id = task.active_run().map(|run| run.run_id)?;
@@ -270,7 +277,13 @@ pub(crate) fn helpful(task: &Task, now: DateTime<Utc>) -> Option<Requested<Comma
     }
 }
 
-fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Requested<Command> {
+fn command(
+    task: &Task,
+    birth: &Birth,
+    one: &Move,
+    used: &BTreeSet<InputId>,
+    at: DateTime<Utc>,
+) -> Requested<Command> {
     let Move { kind, wild, a, b, .. } = *one;
     let epoch = match &task.live {
         Some(live) if !wild => live.attempt_id.epoch,
@@ -281,8 +294,11 @@ fn command(task: &Task, birth: &Birth, one: &Move, at: DateTime<Utc>) -> Request
         Some(run) if !wild => run.run_id,
         _ => RunId::for_task(task_id(), u32::from(a % 5)),
     };
-    // Few ids, so that some come twice.
-    let input_id = InputId(Uuid::from_u128(1000 + u128::from(a % 40)));
+    // Few ids, so that some come twice. One of an input that an agent has is answered by its key, without a decision.
+    let mut input_id = InputId(Uuid::from_u128(1000 + u128::from(a % 40)));
+    if used.contains(&input_id) && task.input(input_id).is_none() {
+        input_id = InputId(Uuid::from_u128(100_000 + used.len() as u128));
+    }
     let output_id = OutputId(Uuid::from_u128(2000 + u128::from(a % 3)));
     let text = format!("text {a} {b}");
     // Outputs come from the agent, and some from outside.

@@ -3,7 +3,7 @@
 use capstan_domain::id::{AttemptId, RunId, TaskId, WorkerId};
 use capstan_domain::matching::{Capabilities, Config, Matching, Pick, Reach, StreamKey, WorkerOffer};
 use capstan_domain::task::event::{RunCause, RunStatus};
-use capstan_domain::task::state::{Live, Run, Runs};
+use capstan_domain::task::state::{Live, Run};
 use capstan_domain::task::{Task, TaskState};
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
@@ -34,7 +34,8 @@ pub(crate) fn enqueued(mut task: Task, since: DateTime<Utc>, available_at: Optio
     task.state = TaskState::Queued;
     task.queued_at = Some(since);
     task.available_at = available_at;
-    task.runs = Runs(vec![Run {
+    task.runs.kept = vec![Run {
+        run_no: 1,
         run_id: RunId::for_task(task.id(), 1),
         cause: RunCause::Accepted,
         status: RunStatus::Accepted,
@@ -44,7 +45,7 @@ pub(crate) fn enqueued(mut task: Task, since: DateTime<Utc>, available_at: Optio
         attempts: 0,
         failed: 0,
         lost: 0,
-    }]);
+    }];
     task
 }
 
@@ -63,6 +64,7 @@ pub(crate) fn leased(mut task: Task) -> Task {
         lease_ms: 30_000,
         leased_at: at(0),
         started_at: None,
+        acknowledged: None,
         cancel_grace_until: None,
     });
     task
@@ -74,14 +76,14 @@ pub(crate) fn stopping(task: Task) -> Task {
     if let Some(live) = &mut task.live {
         live.cancel_grace_until = Some(at(99));
     }
-    task.runs.0[0].status = RunStatus::Cancelled;
+    task.runs.kept[0].status = RunStatus::Cancelled;
     task
 }
 
 pub(crate) fn over(mut task: Task) -> Task {
     task.state = TaskState::Done;
     task.live = None;
-    task.runs.0[0].status = RunStatus::Ok;
+    task.runs.kept[0].status = RunStatus::Ok;
     task
 }
 

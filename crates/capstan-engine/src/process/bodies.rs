@@ -17,8 +17,7 @@ pub(super) fn leased_attempt(order: &Order, task: &Task) -> Option<Box<RawValue>
     if (live.worker_id, live.run_id, live.leased_at) != (lease.worker_id, lease.run_id, *at) {
         return None;
     }
-    let run_index = task.runs.iter().rposition(|run| run.run_id == live.run_id)?;
-    let run = &task.runs[run_index];
+    let run = task.run(live.run_id)?;
     let accepted = &task.accepted;
     let attempt = LeasedAttempt {
         attempt_id: live.attempt_id.clone(),
@@ -27,7 +26,7 @@ pub(super) fn leased_attempt(order: &Order, task: &Task) -> Option<Box<RawValue>
         workspace: accepted.workspace.clone(),
         task_id: task.id(),
         run_id: run.run_id,
-        run_no: u32::try_from(run_index + 1).unwrap_or(u32::MAX),
+        run_no: run.run_no,
         attempt_no: live.attempt_no,
         agent_id: accepted.agent_id,
         agent_key: accepted.agent_key.clone(),

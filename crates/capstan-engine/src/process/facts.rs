@@ -131,7 +131,7 @@ impl TaskFacts {
             origin,
             state: task.state,
             epoch: task.epoch,
-            runs: u32::try_from(task.runs.len()).unwrap_or(u32::MAX),
+            runs: task.runs.count(),
             timer: timers(task).into_iter().min_by_key(|timer| timer.due),
             spent_usd: task.spent_usd(),
             must_tell_parent: task.must_tell_parent(),

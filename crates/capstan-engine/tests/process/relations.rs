@@ -1,13 +1,23 @@
 //! Parents and children, one rule at a time.
 
+use capstan_contract::TaskCodec;
 use capstan_domain::id::TaskId;
 use capstan_domain::matching::StreamKey;
-use capstan_domain::task::TaskState;
 use capstan_domain::task::command::ReportedOutcome;
 use capstan_domain::task::event::{Join, ParentClose};
+use capstan_domain::task::{Event, TaskState};
+use capstan_engine::process::task_key;
+use capstan_envelope::Codec as _;
 
 use crate::bench::Bench;
 use crate::commands::{Birth, begin, cancel, finish, finish_with_children, input};
+
+/// Everything that happened to a task, oldest first.
+fn events_of(bench: &Bench, key: &StreamKey) -> impl Iterator<Item = Event> {
+    let of_task =
+        bench.world.log.iter().filter(|recorded| task_key(&recorded.commit.stream).as_ref() == Some(key));
+    of_task.flat_map(|recorded| TaskCodec::decode(&recorded.commit).unwrap())
+}
 
 /// A parent whose run asked for children, and their keys.
 fn family(bench: &mut Bench, children: usize, join: Join) -> (StreamKey, Vec<StreamKey>) {
@@ -17,7 +27,7 @@ fn family(bench: &mut Bench, children: usize, join: Join) -> (StreamKey, Vec<Str
     let now = bench.now;
     bench.send(&parent, &begin(&leased[0].attempt_id, now));
     bench.send(&parent, &finish_with_children(&leased[0].attempt_id, children, join, now));
-    let run_id = bench.world.task(&parent).runs[0].run_id;
+    let run_id = bench.world.task(&parent).current_run().unwrap().run_id;
     let child = |index| StreamKey::new("dev", TaskId::for_subtask(run_id, index));
     (parent, (0..children as u32).map(child).collect())
 }
@@ -55,7 +65,7 @@ fn a_parent_that_joins_waits_for_all_its_children_and_gets_their_results() {
     work_off(&mut bench);
     assert_eq!(states(&bench, &children), [TaskState::Done, TaskState::Done]);
     let task = bench.world.task(&parent);
-    assert_eq!((task.state, task.runs.len()), (TaskState::Queued, 2));
+    assert_eq!((task.state, task.runs.count()), (TaskState::Queued, 2));
     assert!(task.current_prompt().starts_with("2 of 2 subtasks are over."), "{}", task.current_prompt());
     work_off(&mut bench);
     assert_eq!(bench.world.state(&parent), TaskState::Done);
@@ -74,7 +84,7 @@ fn the_first_child_is_enough_for_a_parent_that_joins_any() {
     assert_eq!(bench.world.state(&parent), TaskState::Queued);
     work_off(&mut bench);
     work_off(&mut bench);
-    assert_eq!((bench.world.state(&parent), bench.world.task(&parent).runs.len()), (TaskState::Done, 2));
+    assert_eq!((bench.world.state(&parent), bench.world.task(&parent).runs.count()), (TaskState::Done, 2));
     assert_eq!(bench.process.tracked(), 0);
 }
 
@@ -95,9 +105,11 @@ fn cancelling_a_parent_cancels_its_children_and_theirs_but_not_those_that_are_de
     let cancelled = [children[0].clone(), children[1].clone(), grandchild];
     assert_eq!(states(&bench, &cancelled), [TaskState::Cancelled; 3]);
     assert_eq!(bench.world.state(&detached), TaskState::Queued);
-    assert!(
-        bench.world.task(&children[0]).report.error.as_deref().unwrap().contains(&parent.task_id.to_string())
-    );
+    let reasons = events_of(&bench, &children[0]).filter_map(|event| match event {
+        Event::TaskCancelled(cancelled) => cancelled.reason,
+        _ => None,
+    });
+    assert!(reasons.last().unwrap().contains(&parent.task_id.to_string()));
 }
 
 #[test]
@@ -111,8 +123,11 @@ fn a_child_that_is_opened_again_continues_without_its_cancelled_parent() {
     bench.fail_over(0);
     assert_eq!(bench.world.state(&children[0]), TaskState::Queued);
     work_off(&mut bench);
-    let ended = bench.world.task(&parent).children[&children[0].task_id].ended.as_ref().unwrap();
-    assert_eq!(ended.state, TaskState::Done);
+    let ends = events_of(&bench, &parent).filter_map(|event| match event {
+        Event::SubtaskEnded(ended) => Some(ended.state),
+        _ => None,
+    });
+    assert_eq!(ends.collect::<Vec<_>>(), [TaskState::Cancelled, TaskState::Done]);
 }
 
 #[test]
@@ -138,7 +153,10 @@ fn a_new_leader_creates_reports_and_cancels_what_the_old_one_left_undone() {
     bench.failing = true;
     let now = bench.now;
     bench.send(&parent, &finish_with_children(&attempt.attempt_id, 1, Join::All, now));
-    let child = StreamKey::new("dev", TaskId::for_subtask(bench.world.task(&parent).runs[0].run_id, 0));
+    let child = StreamKey::new(
+        "dev",
+        TaskId::for_subtask(bench.world.task(&parent).current_run().unwrap().run_id, 0),
+    );
     assert!(!bench.world.tasks.contains_key(&child));
     bench.failing = false;
     bench.take_over();

@@ -164,10 +164,10 @@ async fn parts_of_tasks_are_found_only_in_their_workspace() {
 
         let filter = RunFilter { task_id: Some(entry.id), ..RunFilter::default() };
         let runs = read_models.list(workspace, &filter, &all).await.unwrap();
-        let mut expected: Vec<String> = task.runs.iter().map(|run| run.run_id.to_string()).collect();
+        let mut expected: Vec<String> = entry.runs.iter().map(|run| run.run_id.to_string()).collect();
         expected.reverse();
         assert_eq!(ids(&runs.items), expected);
-        for run in task.runs.iter() {
+        for run in &entry.runs {
             let shown = read_models.one(workspace, &run.run_id).await.unwrap().unwrap();
             let shown: Value = serde_json::from_str(shown.doc.get()).unwrap();
             assert_eq!(shown["status"], run.status.as_str());
@@ -193,10 +193,7 @@ async fn parts_of_tasks_are_found_only_in_their_workspace() {
             .list(workspace, &InputsOfTask(entry.id), &Page { limit: Some(500), ..Page::default() })
             .await
             .unwrap();
-        assert_eq!(
-            ids(&inputs.items),
-            task.inbox.iter().map(|input| input.input_id.to_string()).collect::<Vec<_>>()
-        );
+        assert_eq!(ids(&inputs.items), entry.inputs.iter().map(ToString::to_string).collect::<Vec<_>>());
         assert!(read_models.list(stranger, &InputsOfTask(entry.id), &all).await.unwrap().items.is_empty());
         let blockers = read_models.list(workspace, &BlockersOfTask(entry.id), &all).await.unwrap();
         assert_eq!(blockers.items.len(), task.blocker_revision as usize);

@@ -10,7 +10,7 @@ use capstan_domain::channel::{self, Channel};
 use capstan_domain::id::{AgentId, InputId, OutputId, TaskId, WorkerId};
 use capstan_domain::task::command::NewOutputStatus;
 use capstan_domain::task::event::Question;
-use capstan_domain::task::state::InputState;
+use capstan_domain::task::state::{InputState, Run};
 use capstan_domain::task::{self, Command, TaskDecider, TaskState, command};
 use capstan_domain::usage::Usage;
 use capstan_domain::workspace;
@@ -47,6 +47,25 @@ pub struct StoryTask {
     pub stream: StreamId,
     pub head: StreamHead,
     pub state: task::State,
+    /// Every run it ever had, oldest first, as it was last; its state forgets those that are over.
+    pub runs: Vec<Run>,
+    /// Every input, oldest first.
+    pub inputs: Vec<InputId>,
+}
+
+impl StoryTask {
+    fn apply(&mut self, event: &task::Event) {
+        self.state = TaskDecider::evolve(self.state.take(), event);
+        if let task::Event::InputAccepted(accepted) = event {
+            self.inputs.push(accepted.input_id);
+        }
+        for kept in self.state.iter().flat_map(|task| &task.runs.kept) {
+            match self.runs.iter_mut().find(|run| run.run_id == kept.run_id) {
+                Some(run) => run.clone_from(kept),
+                None => self.runs.push(kept.clone()),
+            }
+        }
+    }
 }
 
 /// A history under construction.
@@ -253,18 +272,17 @@ impl Story {
         }
         let task = &self.tasks[index];
         let (stream, head) = (task.stream.clone(), task.head.clone());
-        let state = capstan_decider::fold::<TaskDecider>(task.state.clone(), &events);
+        let agent_id = task.state.as_ref().map(|task| task.accepted.agent_id);
         let key = self.chance.one_in(5).then(|| format!("key {}", head.version));
         for event in &events {
-            if let (task::Event::UsageRecorded(recorded), Some(task)) = (event, &state) {
-                *self.costs.entry(task.accepted.agent_id).or_default() += recorded.usage.cost_usd;
+            if let (task::Event::UsageRecorded(recorded), Some(agent_id)) = (event, agent_id) {
+                *self.costs.entry(agent_id).or_default() += recorded.usage.cost_usd;
             }
+            self.tasks[index].apply(event);
         }
         let events: Vec<_> = events.into_iter().map(DomainEvent::Task).collect();
         let head = self.append(&stream, &head, &events, key.as_deref()).await;
-        let task = &mut self.tasks[index];
-        task.head = head;
-        task.state = state;
+        self.tasks[index].head = head;
         true
     }
 
@@ -284,7 +302,8 @@ impl Story {
         let mut accept =
             command::Accept { message_bytes_max: 1_000_000, ..command::Accept::new(id, agent, asked) };
         change(&mut accept);
-        self.tasks.push(StoryTask { id, stream, head: StreamHead::default(), state: None });
+        let (runs, inputs) = (Vec::new(), Vec::new());
+        self.tasks.push(StoryTask { id, stream, head: StreamHead::default(), state: None, runs, inputs });
         let index = self.tasks.len() - 1;
         assert!(self.execute(index, Command::Accept(Box::new(accept))).await, "the task was not accepted");
         index

@@ -1,29 +1,58 @@
 //! Subtasks of a task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
 
-use crate::id::{InputId, TaskId};
+use crate::id::{InputId, TaskId, derived};
 use crate::task::event::{Join, JoinWait, Subtask, SubtaskEnded, SubtasksSpawned};
 
 /// A subtask, as far as its parent knows it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Child {
-    /// Its name for people.
-    pub label: Option<String>,
     /// The request it is made from, while it is not known to be over.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub subtask: Option<Box<Subtask>>,
     /// Its end, once it has ended.
-    pub ended: Option<SubtaskEnded>,
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    pub ended: Option<ChildEnd>,
+}
+
+/// The end of a subtask.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChildEnd {
+    /// Cost of its whole tree, in US dollars.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    pub cost_usd: f64,
+    /// A digest of what was reported: only an equal report is a repeat.
+    pub reported_as: Uuid,
+    /// The report, while a wait is to tell it to the agent.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    pub report: Option<Box<SubtaskEnded>>,
+}
+
+impl Child {
+    /// Its name for people, while it is not over and told.
+    pub fn label(&self) -> Option<&str> {
+        let report = self.ended.as_ref().and_then(|ended| ended.report.as_ref());
+        let label = match report {
+            Some(report) => &report.label,
+            None => &self.subtask.as_ref()?.label,
+        };
+        label.as_deref()
+    }
 }
 
 /// The subtasks of a task: those it requested, and those that ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Children {
     /// The subtasks by id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_id: BTreeMap<TaskId, Child>,
     /// The waits for subtasks that are not over, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joins: Vec<JoinWait>,
 }
 
@@ -54,25 +83,54 @@ impl Children {
 
     pub(in crate::task) fn spawned(&mut self, e: &SubtasksSpawned) {
         for subtask in &e.subtasks {
-            let made_from = Some(Box::new(subtask.clone()));
-            let child = Child { label: subtask.label.clone(), subtask: made_from, ended: None };
+            let child = Child { subtask: Some(Box::new(subtask.clone())), ended: None };
             self.by_id.entry(subtask.task_id).or_insert(child);
         }
         self.joins.extend(e.join_wait());
     }
 
     pub(in crate::task) fn ended(&mut self, e: &SubtaskEnded) {
-        let child = Child { label: e.label.clone(), subtask: None, ended: Some(e.clone()) };
-        self.by_id.insert(e.task_id, child);
+        let ended = ChildEnd {
+            cost_usd: e.cost_usd,
+            reported_as: reported_as(e),
+            report: self.is_awaited(e.task_id).then(|| Box::new(e.clone())),
+        };
+        self.by_id.insert(e.task_id, Child { subtask: None, ended: Some(ended) });
+    }
+
+    fn is_awaited(&self, child: TaskId) -> bool {
+        self.joins.iter().any(|join| join.task_ids.contains(&child))
+    }
+
+    /// Drops the reports that no wait is left to tell.
+    fn drop_reports(&mut self) {
+        let awaited: BTreeSet<TaskId> =
+            self.joins.iter().flat_map(|join| join.task_ids.iter().copied()).collect();
+        for (id, child) in &mut self.by_id {
+            if let Some(ended) = child.ended.as_mut().filter(|_| !awaited.contains(id)) {
+                ended.report = None;
+            }
+        }
     }
 
     /// The end of a wait was reported with this input.
     pub(in crate::task) fn join_reported(&mut self, task_id: TaskId, input_id: InputId) {
         self.joins.retain(|join| join.input_id(task_id) != input_id);
+        self.drop_reports();
     }
 
     /// A task that is over waits for nothing; the ends of its subtasks are recorded all the same.
     pub(in crate::task) fn task_ended(&mut self) {
         self.joins.clear();
+        self.drop_reports();
     }
+}
+
+/// A digest of the end a subtask reports, independent of time.
+pub(in crate::task) fn reported_as(ended: &SubtaskEnded) -> Uuid {
+    let SubtaskEnded { label, state, result, error, cost_usd, .. } = ended;
+    let mut told = json!([label, state, result, error, cost_usd]);
+    // Without effect on the sorted map of a plain build; another crate may switch it to insertion order.
+    told.sort_all_objects();
+    derived(&["subtask ended as", &told.to_string()])
 }

@@ -16,8 +16,6 @@ pub enum InputState {
     Pending,
     /// Claimed by an attempt, not yet acknowledged.
     Claimed(#[serde(with = "crate::implied::attempt")] AttemptId),
-    /// The agent has it.
-    Consumed,
 }
 
 /// An input, as far as decisions need it.
@@ -29,18 +27,22 @@ pub struct Input {
     pub seq: u32,
     /// Free text or decision.
     pub kind: InputKind,
-    /// The message to the agent; dropped once consumed.
+    /// The message to the agent.
     pub message: String,
     /// The way it reaches the agent.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub queue_mode: QueueMode,
     /// Its source.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub source: InputSource,
     /// Its decision; none for a free text.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub action: Option<Verdict>,
     /// True when it decided on outputs: it says nothing about others.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub decides_outputs: bool,
-    /// Answers by question id; dropped once consumed.
+    /// Answers by question id.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub answers: Map<String, Value>,
     /// The outcome the caller was given.
     pub outcome: InputOutcome,
@@ -53,34 +55,40 @@ impl Input {
     pub(in crate::task) fn may_answer(&self) -> bool {
         self.source == InputSource::Caller && self.queue_mode != QueueMode::Queue
     }
+}
 
-    fn consume(&mut self) {
-        self.state = InputState::Consumed;
-        self.message = String::new();
-        self.answers = Map::new();
+/// The inputs of a task that no agent has yet, oldest first. A consumed one has left; a repeat of the command that brought it
+/// is known by its key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inbox {
+    /// Inputs accepted so far.
+    pub accepted: u32,
+    /// The inputs that did not leave; claimed ones are returned when an attempt ends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Input>,
+}
+
+impl std::ops::Deref for Inbox {
+    type Target = [Input];
+
+    fn deref(&self) -> &Self::Target {
+        &self.left
     }
 }
 
-/// All inputs of a task, oldest first.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Inbox(pub Vec<Input>);
-
-reads_as!(Inbox, [Input]);
-
 impl Inbox {
-    /// Inputs no run has delivered; claimed ones are returned when an attempt ends.
-    pub(in crate::task) fn left(&self) -> impl Iterator<Item = &Input> {
-        self.0.iter().filter(|input| input.state != InputState::Consumed)
-    }
-
     /// The place the next input takes, from 1.
     pub(in crate::task) fn next_seq(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap_or(u32::MAX).saturating_add(1)
+        self.accepted.saturating_add(1)
     }
 
     pub(in crate::task) fn accepted(&mut self, e: &InputAccepted) {
-        self.0.push(Input {
+        self.accepted = e.seq;
+        // An input without a message to the agent needs no delivery.
+        if e.message.is_empty() {
+            return;
+        }
+        self.left.push(Input {
             input_id: e.input_id,
             seq: e.seq,
             kind: e.kind,
@@ -91,8 +99,7 @@ impl Inbox {
             decides_outputs: !e.items.is_empty(),
             answers: e.answers.clone(),
             outcome: e.outcome,
-            // An input without a message to the agent needs no delivery.
-            state: if e.message.is_empty() { InputState::Consumed } else { InputState::Pending },
+            state: InputState::Pending,
         });
     }
 
@@ -113,15 +120,11 @@ impl Inbox {
     }
 
     pub(in crate::task) fn consumed(&mut self, input_ids: &[InputId]) {
-        for input in &mut self.0 {
-            if input_ids.contains(&input.input_id) {
-                input.consume();
-            }
-        }
+        self.left.retain(|input| !input_ids.contains(&input.input_id));
     }
 
     fn change(&mut self, input_id: InputId, change: impl FnOnce(&mut Input)) {
-        if let Some(input) = self.0.iter_mut().rev().find(|input| input.input_id == input_id) {
+        if let Some(input) = self.left.iter_mut().rev().find(|input| input.input_id == input_id) {
             change(input);
         }
     }

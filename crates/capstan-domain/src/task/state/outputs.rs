@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::id::{OutputId, RunId, derived};
+use crate::id::{OutputId, derived};
 use crate::task::event::{OutputFinalized, OutputProduced, OutputStatus, OutputStatusChanged};
 
 /// An output, as far as decisions need it.
@@ -18,21 +18,22 @@ pub struct Output {
     pub status: OutputStatus,
     /// Its place among the task's outputs, from 1.
     pub number: u32,
-    /// The run that produced it; none for an output added from outside.
-    pub run_id: Option<RunId>,
-    /// Its type, free.
-    pub output_type: String,
-    /// A name for people.
+    /// A name for people; any question may be about it.
     pub title: String,
-    /// The final summary.
-    pub summary: Option<String>,
+    /// A digest of the final summary: the same once more changes nothing.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    pub summarised_as: Option<Uuid>,
     /// The wait group its metadata names.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub wait_group_id: Option<String>,
     /// True when its pending status asks for an approval.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub is_approval: bool,
     /// The draft, when it is an email that was not sent.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub draft: Option<EmailDraft>,
     /// True once it is archived.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub is_archived: bool,
 }
 
@@ -42,28 +43,41 @@ pub struct EmailDraft {
     /// Id of the draft.
     pub draft_id: String,
     /// Id of its thread.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub thread_id: Option<String>,
     /// The recipient.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub to: Option<String>,
     /// The subject line.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub subject: Option<String>,
 }
 
 impl Output {
     fn produced(produced: &OutputProduced, number: u32) -> Self {
         let metadata = &produced.metadata;
-        Self {
+        let mut output = Self {
             made_as: made_as(produced),
             status: produced.status,
             number,
-            run_id: produced.run_id,
-            output_type: produced.output_type.clone(),
             title: produced.title.clone(),
-            summary: produced.summary.clone(),
+            summarised_as: produced.summary.as_deref().map(summarised_as),
             wait_group_id: text(metadata, "_wait_group_id"),
             is_approval: asks_for_approval(produced),
             draft: draft(&produced.output_type, &produced.data, metadata),
             is_archived: false,
+        };
+        output.shrink();
+        output
+    }
+
+    /// Drops what only a decision on it reads, once it is in force without one, or gone.
+    fn shrink(&mut self) {
+        let is_settled = matches!(self.status, OutputStatus::Active | OutputStatus::Cancelled);
+        if is_settled || self.is_archived {
+            self.wait_group_id = None;
+            self.is_approval = false;
+            self.draft = None;
         }
     }
 
@@ -102,7 +116,7 @@ impl Outputs {
     }
 
     pub(in crate::task) fn finalized(&mut self, e: &OutputFinalized) {
-        self.change(e.output_id, |output| output.summary = Some(e.summary.clone()));
+        self.change(e.output_id, |output| output.summarised_as = Some(summarised_as(&e.summary)));
     }
 
     pub(in crate::task) fn archived(&mut self, output_id: OutputId) {
@@ -112,8 +126,14 @@ impl Outputs {
     fn change(&mut self, output_id: OutputId, change: impl FnOnce(&mut Output)) {
         if let Some(output) = self.0.get_mut(&output_id) {
             change(output);
+            output.shrink();
         }
     }
+}
+
+/// A digest of a summary.
+pub(in crate::task) fn summarised_as(summary: &str) -> Uuid {
+    derived(&["output summarised as", summary])
 }
 
 /// A digest of the content an output was produced with, independent of producer and time.

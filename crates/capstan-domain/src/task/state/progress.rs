@@ -38,13 +38,13 @@ pub struct Progress {
     pub epoch: u64,
     /// The attempt that holds the lease.
     pub live: Option<Live>,
-    /// Its inputs.
+    /// Its inputs that no agent has yet.
     pub inbox: Inbox,
     /// The question it waits on.
     pub blocker: Option<Blocker>,
     /// Blockers opened so far.
     pub blocker_revision: u32,
-    /// The question answered last, and the input that answered it.
+    /// The question answered last, and the input that answered it, until the agent has it.
     pub answered: Option<(Blocker, InputId)>,
     /// Its outputs.
     pub outputs: Outputs,
@@ -128,6 +128,12 @@ impl Progress {
         } else if cause == RunCause::Retry {
             self.wake_count = 0;
         }
+    }
+
+    /// Inputs the agent has. The question one of them answered is not asked about again.
+    pub(in crate::task) fn consumed(&mut self, input_ids: &[InputId]) {
+        self.inbox.consumed(input_ids);
+        self.answered.take_if(|(_, input_id)| input_ids.contains(input_id));
     }
 
     /// Changes the live attempt, if it is this one.

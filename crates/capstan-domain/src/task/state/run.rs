@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AttemptId, RunId, WorkerId};
+use crate::id::{AttemptId, InputId, RunId, WorkerId};
 use crate::outcome_text::ErrorClass;
 use crate::task::event::{
     AttemptEnded, AttemptLeased, AttemptOutcome, AttemptStarted, BlockerKind, BlockerOpened, RetryScheduled,
@@ -16,6 +16,8 @@ pub struct Run {
     /// The run's id.
     #[serde(with = "crate::implied::run")]
     pub run_id: RunId,
+    /// Its number within the task, from 1.
+    pub run_no: u32,
     /// The reason it was requested.
     pub cause: RunCause,
     /// Its status.
@@ -41,21 +43,43 @@ pub struct Run {
     pub lost: u32,
 }
 
-/// All runs of a task, oldest first.
+/// The runs of a task. Those that are over have left, but for the newest and the one whose attempt holds the lease while it
+/// stops.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Runs(pub Vec<Run>);
-
-reads_as!(Runs, [Run]);
+pub struct Runs {
+    /// The runs that did not leave, oldest first: at most two.
+    pub kept: Vec<Run>,
+    /// The newest run that left and whose prompt an agent has.
+    #[serde(default, with = "crate::implied::optional_run", skip_serializing_if = "Option::is_none")]
+    pub delivered: Option<RunId>,
+}
 
 impl Runs {
-    pub(in crate::task) fn requested(&mut self, e: &RunRequested, message: &str) {
+    /// Runs requested so far.
+    pub fn count(&self) -> u32 {
+        self.last().map_or(0, |run| run.run_no)
+    }
+
+    /// The newest run.
+    pub fn last(&self) -> Option<&Run> {
+        self.kept.last()
+    }
+
+    /// The newest run whose prompt an agent has: its session is resumed.
+    pub(in crate::task) fn last_delivered(&self) -> Option<RunId> {
+        self.kept.iter().rev().find(|run| run.delivered).map(|run| run.run_id).or(self.delivered)
+    }
+
+    /// `live` is the run of the attempt that holds the lease.
+    pub(in crate::task) fn requested(&mut self, e: &RunRequested, message: &str, live: Option<RunId>) {
         // Kept until now so that a prompt that reached no agent can be delivered again.
-        if let Some(last) = self.0.last_mut() {
+        if let Some(last) = self.kept.last_mut() {
             last.prompt = None;
         }
-        self.0.push(Run {
+        self.leave(|run| live == Some(run.run_id));
+        self.kept.push(Run {
             run_id: e.run_id,
+            run_no: e.run_no,
             cause: e.cause,
             status: RunStatus::Accepted,
             delivered: false,
@@ -88,6 +112,15 @@ impl Runs {
             (AttemptOutcome::Ok, _) => run.delivered = true,
             (AttemptOutcome::Timeout | AttemptOutcome::Cancelled, _) => {}
         });
+        let newest = self.count();
+        self.leave(|run| run.run_no == newest);
+    }
+
+    /// A task that is done is not retried: nothing reads what its agent was told.
+    pub(in crate::task) fn task_done(&mut self) {
+        if let Some(run) = self.kept.last_mut() {
+            run.prompt = None;
+        }
     }
 
     pub(in crate::task) fn retry_scheduled(&mut self, e: &RetryScheduled) {
@@ -108,9 +141,9 @@ impl Runs {
     /// The task's message changes. The first run delivers the current one when a worker begins it, not the one at the time
     /// of the request; any other keeps the `old` one.
     pub(in crate::task) fn message_changed(&mut self, old: &str) {
-        let is_only = self.0.len() == 1;
-        if let Some(run) = self.0.last_mut() {
-            if is_only && run.cause == RunCause::Accepted && !run.delivered {
+        let is_first = self.count() == 1;
+        if let Some(run) = self.kept.last_mut() {
+            if is_first && run.cause == RunCause::Accepted && !run.delivered {
                 run.prompt = None;
             } else {
                 run.prompt.get_or_insert_with(|| old.to_owned());
@@ -119,9 +152,15 @@ impl Runs {
     }
 
     fn change(&mut self, run_id: RunId, change: impl FnOnce(&mut Run)) {
-        if let Some(run) = self.0.iter_mut().rev().find(|run| run.run_id == run_id) {
+        if let Some(run) = self.kept.iter_mut().rev().find(|run| run.run_id == run_id) {
             change(run);
         }
+    }
+
+    fn leave(&mut self, stays: impl Fn(&Run) -> bool) {
+        let delivered = self.kept.iter().rev().find(|run| run.delivered && !stays(run)).map(|run| run.run_id);
+        self.delivered = delivered.or(self.delivered);
+        self.kept.retain(stays);
     }
 }
 
@@ -145,6 +184,9 @@ pub struct Live {
     /// The instant the worker began, if it has.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub started_at: Option<DateTime<Utc>>,
+    /// The input it acknowledged last, so that a repeated acknowledgement is known.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
+    pub acknowledged: Option<InputId>,
     /// Set when it is to stop: the session stays taken until it has stopped, at most until then.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub cancel_grace_until: Option<DateTime<Utc>>,
@@ -160,6 +202,7 @@ impl Live {
             lease_ms: e.lease_ms,
             leased_at: e.leased_at,
             started_at: None,
+            acknowledged: None,
             cancel_grace_until: None,
         }
     }

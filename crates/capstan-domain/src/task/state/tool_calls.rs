@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::id::{ToolCallId, WorkerId};
 use crate::task::event::{
@@ -96,6 +97,7 @@ impl ToolCalls {
     }
 
     pub(in crate::task) fn decided(&mut self, e: &ToolCallDecided) {
+        self.0.retain(|_, call| !call.is_forgotten(e.at));
         if !e.approved && e.reason.is_some() {
             // With a reason it is feedback: the call may come again.
             self.0.remove(&e.tool_call_id);
@@ -105,6 +107,11 @@ impl ToolCalls {
                 (true, None) => ToolCallState::PreApproved { at: e.at },
                 (true, Some(executor)) => ToolCallState::Approved { executor },
             };
+            if e.executor.is_none() {
+                // From now on it is only compared with what the agent asks for, by name and hash.
+                call.deferred =
+                    ToolCallDeferred { arguments: Value::Null, details: None, ..call.deferred.clone() };
+            }
         }
     }
 

@@ -8,16 +8,19 @@ use crate::id::WatchId;
 use crate::task::event::{SourceWatch, WatchArmed, WatchFired};
 
 /// Batches of source events remembered, so that a repeated one fires nothing.
-const FIRED_KEPT: usize = 256;
+const FIRED_KEPT: usize = 64;
 
 /// The watches of a task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Watches {
     /// The watches in force.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub armed: BTreeMap<WatchId, SourceWatch>,
     /// Those among them that fired.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub fired: BTreeSet<WatchId>,
     /// Hashes of the last batches they fired for, oldest first.
+    #[serde(default, skip_serializing_if = "crate::stored::is_default")]
     pub batches: Vec<String>,
 }
 

@@ -30,7 +30,7 @@ pub(in crate::task) fn next_batch<'a>(
     has_more: bool,
 ) -> Vec<QueuedText<'a>> {
     // Claimed inputs count: the attempt that claimed them has ended.
-    let left = task.inbox.left().map(|input| QueuedText {
+    let left = task.inbox.iter().map(|input| QueuedText {
         input_id: input.input_id,
         message: &input.message,
         queue_mode: input.queue_mode,

@@ -109,7 +109,7 @@ pub(in crate::task) fn request(
     prompt: String,
     at: DateTime<Utc>,
 ) -> RunRequested {
-    let run_no = u32::try_from(task.runs.len()).unwrap_or(u32::MAX).saturating_add(1);
+    let run_no = task.runs.count().saturating_add(1);
     RunRequested {
         run_id: RunId::for_task(task.id(), run_no),
         run_no,
@@ -118,7 +118,7 @@ pub(in crate::task) fn request(
         input_ids: Vec::new(),
         reopens: task.state.is_terminal(),
         // A run that reached no agent has no session to resume.
-        resumed_from_run_id: task.runs.iter().rev().find(|run| run.delivered).map(|run| run.run_id),
+        resumed_from_run_id: task.runs.last_delivered(),
         queued_at: at,
     }
 }
