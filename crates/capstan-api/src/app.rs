@@ -10,7 +10,7 @@ use capstan_contract::lease::WAIT_MS_MAX;
 use capstan_engine::EngineClient;
 use capstan_eventlog::{EventLog, Telemetry};
 use capstan_live::LiveHub;
-use capstan_projections::ProjectorStatus;
+use capstan_projections::{ProjectorStatus, ReplayConfig};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +47,8 @@ pub struct ApiConfig {
     pub cancel_grace_ms: i64,
     /// Interval of pings on an idle live stream.
     pub ping_every: Duration,
+    /// Memory, processors and disk of a rebuild or a verification of the read models.
+    pub replay: ReplayConfig,
     /// Limits of the NATS surface.
     pub nats: NatsConfig,
 }
@@ -75,6 +77,7 @@ impl Default for ApiConfig {
             show_wait_ms: 1_000,
             cancel_grace_ms: 10_000,
             ping_every: Duration::from_secs(10),
+            replay: ReplayConfig::default(),
             nats: NatsConfig { concurrency: 64, ack_wait: Duration::from_mins(1), deliveries_max: 20 },
         }
     }

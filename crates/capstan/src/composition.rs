@@ -126,7 +126,11 @@ impl Node {
 
         let projector = config.roles.projector.then(|| {
             let announce = progress::announcer(bus_client.clone(), subjects.clone());
-            let mut projector = ProjectorConfig { on_progress: Some(announce), ..ProjectorConfig::default() };
+            let mut projector = ProjectorConfig {
+                on_progress: Some(announce),
+                replay: config.api.replay.clone(),
+                ..ProjectorConfig::default()
+            };
             if let Some(owner) = config.projector_owner.clone() {
                 projector.owner = owner;
             }

@@ -1,5 +1,8 @@
 //! `capstan projection`: list, rebuild, verify and digest the read models.
 
+mod progress;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use capstan_eventlog::EventLog;
@@ -14,11 +17,46 @@ use crate::output::Format;
 pub(crate) struct ProjectionCommand {
     #[command(flatten)]
     servers: LocalServers,
+    #[command(flatten)]
+    replay: ReplayArguments,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t, global = true)]
     output: Format,
     #[command(subcommand)]
     action: Action,
+}
+
+/// Memory, processors and disk of a rebuild or a verification.
+#[derive(Args, Clone, Debug)]
+struct ReplayArguments {
+    /// Memory for commits and rows, in MB.
+    #[arg(
+        long,
+        env = "CAPSTAN_REBUILD__MEMORY_MB",
+        default_value_t = 256,
+        value_parser = clap::value_parser!(u32).range(1..),
+        global = true
+    )]
+    memory_mb: u32,
+    /// Threads that fold; 0 for one on each processor.
+    #[arg(long, env = "CAPSTAN_REBUILD__WORKERS", default_value_t = 0, global = true)]
+    workers: usize,
+    /// Folder for commits that do not fit the memory; it needs as much space as the log has. By default that of temporary
+    /// files.
+    #[arg(long, env = "CAPSTAN_REBUILD__DIRECTORY", global = true)]
+    directory: Option<PathBuf>,
+}
+
+impl ReplayArguments {
+    fn config(&self) -> ReplayConfig {
+        let default = ReplayConfig::default();
+        ReplayConfig {
+            memory_bytes: self.memory_mb as usize * 1_000_000,
+            workers: self.workers,
+            directory: self.directory.clone().unwrap_or(default.directory),
+            on_progress: Some(progress::shown()),
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -64,14 +102,15 @@ impl ProjectionCommand {
             }
             Action::Rebuild { models, all } => {
                 let which = if *all { Which::All } else { Which::Some(models.clone()) };
-                let report =
-                    rebuild(&log(&self.servers).await?, &read_models, &which, &ProjectorConfig::default())
-                        .await?;
-                self.output.object(&report)
+                let config = ProjectorConfig { replay: self.replay.config(), ..ProjectorConfig::default() };
+                let rebuilt = rebuild(&log(&self.servers).await?, &read_models, &which, &config).await;
+                progress::cleared();
+                self.output.object(&rebuilt?)
             }
             Action::Verify => {
-                let report =
-                    verify(&log(&self.servers).await?, &read_models, &ReplayConfig::default()).await?;
+                let verified = verify(&log(&self.servers).await?, &read_models, &self.replay.config()).await;
+                progress::cleared();
+                let report = verified?;
                 self.output.object(&report)?;
                 anyhow::ensure!(
                     report.differences.is_empty(),

@@ -106,7 +106,7 @@ impl Serve {
 /// Translates the settings into the configuration of a node.
 fn node_config(settings: Settings) -> anyhow::Result<NodeConfig> {
     let some = |text: String| (!text.is_empty()).then_some(text);
-    let (engine, limits) = (settings.engine, settings.limits);
+    let (engine, rebuild, limits) = (settings.engine, settings.rebuild, settings.limits);
     let mut config = NodeConfig::new(settings.nats_url, settings.database_url);
     config.roles = settings.role.into();
     config.http = settings.http;
@@ -115,6 +115,12 @@ fn node_config(settings: Settings) -> anyhow::Result<NodeConfig> {
     config.replicas = settings.replicas;
     config.lease_ms = engine.lease_ms;
     config.class_concurrency = engine.class_concurrency;
+    let replay = &mut config.api.replay;
+    replay.memory_bytes = rebuild.memory_mb * 1_000_000;
+    replay.workers = rebuild.workers;
+    if let Some(directory) = some(rebuild.directory) {
+        replay.directory = directory.into();
+    }
     config.api = ApiConfig {
         access: match some(settings.admin_token) {
             Some(token) => Access::Token(AdminToken::new(&token)?),

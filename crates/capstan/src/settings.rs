@@ -47,6 +47,7 @@ pub(crate) struct Settings {
     pub(crate) durability: DurabilityHint,
     pub(crate) create_workspace: String,
     pub(crate) engine: EngineSettings,
+    pub(crate) rebuild: RebuildSettings,
     pub(crate) limits: Limits,
 }
 
@@ -79,6 +80,13 @@ pub(crate) struct EngineSettings {
     pub(crate) lease_ms: i64,
     pub(crate) class_concurrency: u32,
     pub(crate) cancel_grace_ms: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RebuildSettings {
+    pub(crate) memory_mb: usize,
+    pub(crate) workers: usize,
+    pub(crate) directory: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -139,6 +147,7 @@ impl Settings {
         require(matches!(self.replicas, 1 | 3 | 5), "replicas: must be 1, 3 or 5");
         require((500..=3_600_000).contains(&self.engine.lease_ms), "engine.lease_ms: must be 500 to 3600000");
         require(self.engine.cancel_grace_ms >= 0, "engine.cancel_grace_ms: must not be negative");
+        require((1..=1_000_000).contains(&self.rebuild.memory_mb), "rebuild.memory_mb: must be 1 to 1000000");
         let limits = &self.limits;
         require(
             (1_024..=1 << 20).contains(&limits.command_bytes),

@@ -6,7 +6,7 @@ use capstan_contract::admin::{ListProjections, RebuildProjection, VerifyProjecti
 use capstan_contract::command::Unconditional;
 use capstan_envelope::Position;
 use capstan_projections::{
-    MODELS, ProjectorConfig, ProjectorState, RebuildError, RebuildReport, ReplayConfig, VerifyReport, Which,
+    MODELS, ProjectorConfig, ProjectorState, RebuildError, RebuildReport, VerifyReport, Which,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -87,8 +87,9 @@ impl Answer<Installation> for RebuildProjection {
 async fn rebuild(app: &App, name: String) -> Result<Job<RebuildReport>, Problem> {
     let which = if name == ALL { Which::All } else { Which::Some(vec![name]) };
     let (log, models) = (app.log.clone(), app.reads.models().clone());
+    let config = ProjectorConfig { replay: app.config.replay.clone(), ..ProjectorConfig::default() };
     run(async move {
-        let rebuilt = capstan_projections::rebuild(&log, &models, &which, &ProjectorConfig::default()).await;
+        let rebuilt = capstan_projections::rebuild(&log, &models, &which, &config).await;
         match &rebuilt {
             Ok(report) => {
                 tracing::info!(schema = report.schema, events = report.events, "the read models are rebuilt");
@@ -111,12 +112,11 @@ async fn verify(app: &App, name: String) -> Result<Job<VerifyReport>, Problem> {
     if name != ALL && !MODELS.iter().any(|model| model.name == name) {
         return Err(Problem::not_found("read model"));
     }
-    let (log, models) = (app.log.clone(), app.reads.models().clone());
+    let (log, models, replay) = (app.log.clone(), app.reads.models().clone(), app.config.replay.clone());
     run(async move {
-        let mut report =
-            capstan_projections::verify(&log, &models, &ReplayConfig::default()).await.map_err(|error| {
-                Problem::new(Code::ReadModelUnavailable, "the rows could not be compared").because(error)
-            })?;
+        let mut report = capstan_projections::verify(&log, &models, &replay).await.map_err(|error| {
+            Problem::new(Code::ReadModelUnavailable, "the rows could not be compared").because(error)
+        })?;
         report.differences.retain(|difference| name == ALL || difference.model == name);
         let is_equal = report.differences.is_empty();
         for difference in &report.differences {

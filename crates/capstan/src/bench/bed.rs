@@ -12,6 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::composition::{Node, NodeConfig};
 
+/// Servers on fresh data in a folder that is removed.
+pub(super) async fn servers(durability: Durability) -> anyhow::Result<(tempfile::TempDir, Servers)> {
+    let folder = tempfile::Builder::new().prefix("capstan-bench-").tempdir()?;
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let launch = LaunchConfig { durability, ..LaunchConfig::new(folder.path().join("data")) };
+    let servers = Servers::start(launch).await.context("start the servers")?;
+    Ok((folder, servers))
+}
+
 /// A node and its servers for one benchmark.
 pub(super) struct Bed {
     node: Node,
@@ -23,10 +32,7 @@ pub(super) struct Bed {
 impl Bed {
     /// Starts everything on fresh data, with this many tasks of a class at once. Postgres flushes as in production; nats-server as `durability` says.
     pub(super) async fn start(durability: Durability, class_concurrency: u32) -> anyhow::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("capstan-bench-").tempdir()?;
-        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        let launch = LaunchConfig { durability, ..LaunchConfig::new(folder.path().join("data")) };
-        let servers = Servers::start(launch).await.context("start the servers")?;
+        let (folder, servers) = servers(durability).await?;
         let stop = CancellationToken::new();
         let mut config = NodeConfig::new(servers.nats_url(), servers.database_url());
         config.nats_monitor_url = Some(servers.nats_monitor_url());
