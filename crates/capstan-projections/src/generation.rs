@@ -73,6 +73,11 @@ pub(crate) async fn next_schema(client: &Client) -> Result<String, GenerationErr
     Ok(schema)
 }
 
+/// Drops everything in a schema.
+pub(crate) async fn empty_schema(client: &Client, schema: &str) -> Result<(), GenerationError> {
+    Ok(client.batch_execute(&format!("DROP SCHEMA {schema} CASCADE; CREATE SCHEMA {schema}")).await?)
+}
+
 /// Creates the tables without indexes.
 pub(crate) async fn create_tables(
     client: &Client,

@@ -91,6 +91,13 @@ impl Parking {
     }
 }
 
+impl Parking {
+    /// The stream; number of the commit, and the reason it is parked.
+    pub(crate) fn reason(self) -> (String, (u64, String)) {
+        (self.stream, (self.position.sequence(), self.error))
+    }
+}
+
 /// Streams with parked commits.
 pub(crate) async fn streams(client: &Client) -> Result<HashSet<String>, tokio_postgres::Error> {
     let rows = client.query("SELECT DISTINCT stream FROM capstan.parked", &[]).await?;

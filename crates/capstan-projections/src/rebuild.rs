@@ -3,10 +3,13 @@
 //!
 //! The log is replayed in parallel (`replay.rs`) and its rows are copied as their buckets are folded (`copy.rs`). A stream
 //! that is more than a worker's share of the memory is folded onto the finished tables instead, as a live projector
-//! does (`onto.rs`), and so is what was appended meanwhile.
+//! does (`onto.rs`), and so is what was appended meanwhile. A stream with a row that Postgres refuses is found
+//! (`refused.rs`) and parked, and the tables are filled once more without what it refuses.
 
 mod copy;
+mod fill;
 mod onto;
+mod refused;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,15 +31,12 @@ use crate::generation::{self, GenerationError, Schemas};
 use crate::migrate::MigrateError;
 use crate::parked;
 use crate::read_models::ReadModels;
-use crate::replay::bucket::{Deferred, Folded, Oversized, fold_buckets};
 use crate::replay::progress::{Meter, ReplayStep};
-use crate::replay::spanning::fold_spanning;
-use crate::replay::spill::Spill;
-use crate::replay::tally::{Refusals, Tally};
-use crate::replay::{self, Aside, ReplayError, ReplayModels, TakeRows};
-use crate::rows::StoreError;
+use crate::replay::tally::Tally;
+use crate::replay::{self, ReplayError};
+use crate::rows::{StoreError, refused_data};
 use crate::session::Session;
-use copy::{Copy, Filling};
+use fill::Fill;
 use onto::Onto;
 
 /// Lets one rebuild run at a time; the number is arbitrary.
@@ -128,6 +128,26 @@ pub enum RebuildError {
     /// The active tables stayed locked.
     #[error("switch to the new tables: the old ones stayed busy")]
     SwitchBusy,
+}
+
+impl RebuildError {
+    /// True when the cause is in the data: Postgres refuses a row.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Store(error) => error.refusal().is_some(),
+            Self::Tables(GenerationError(error)) => refused_data(error).is_some(),
+            Self::UnknownModel(_)
+            | Self::Busy
+            | Self::Diverged(_)
+            | Self::UnknownEvent { .. }
+            | Self::Migrate(_)
+            | Self::Postgres(_)
+            | Self::Log(_)
+            | Self::Replay(_)
+            | Self::Interrupted(_)
+            | Self::SwitchBusy => false,
+        }
+    }
 }
 
 impl From<ReplayError> for RebuildError {
@@ -286,10 +306,20 @@ impl<'a> Build<'a> {
         if let Some(last) = &aside.last {
             self.stand_at(last);
         }
-        self.fill(&Arc::new(aside)).await?;
+        let fill = Fill {
+            read_models: self.read_models,
+            session: self.session,
+            schema: &self.schema,
+            schemas: &self.schemas,
+            models: &self.models,
+            config: self.config,
+            meter: &self.meter,
+        };
+        let filled = fill.run(&Arc::new(aside)).await?;
+        self.tally = filled.tally;
         self.report.rows = self.meter.progress().rows;
-        self.report.index_seconds =
-            self.meter.elapsed().as_secs_f64() - self.report.read_seconds - self.report.fold_seconds;
+        self.report.fold_seconds = filled.folded_at.as_secs_f64() - self.report.read_seconds;
+        self.report.index_seconds = self.meter.elapsed().as_secs_f64() - filled.folded_at.as_secs_f64();
         self.commits = Commits::after(&self.log, self.position);
         Ok(())
     }
@@ -298,85 +328,6 @@ impl<'a> Build<'a> {
         self.position = last.position;
         self.hash = last.hash;
         self.recorded_at = last.recorded_at;
-    }
-
-    /// Fills all tables concurrently and creates the indexes of each as soon as its rows are in.
-    async fn fill(&mut self, aside: &Arc<Aside>) -> Result<(), RebuildError> {
-        let models = ReplayModels::new(&self.models);
-        self.meter.begin_folding(aside.spill.buckets(), self.models.len());
-        let (filling, copies) = Filling::begin(self.read_models, &self.schema, &self.models, &self.meter);
-        let (spanning, by_stream): (Vec<Copy>, Vec<Copy>) =
-            copies.into_iter().partition(|copy| copy.model.spans_streams);
-        let rows: Arc<dyn TakeRows> = filling.clone();
-        let refusals = Arc::new(Refusals::new());
-        let folding = fold_buckets(
-            aside,
-            &models,
-            &self.config.replay,
-            Oversized::Defer,
-            &refusals,
-            &rows,
-            &self.meter,
-        );
-        let folded = match folding.await {
-            Ok(folded) => folded,
-            Err(ReplayError::NotTaken) => {
-                drop((filling, rows));
-                return Err(failure_of(by_stream).await);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        self.report.fold_seconds = self.meter.elapsed().as_secs_f64() - self.report.read_seconds;
-        filling.end(&models.by_stream).await;
-        self.meter.begin(ReplayStep::Indexing);
-        let Folded { tally, deferred, spanning: mut spanned } = folded;
-        self.tally.absorb(tally);
-        for copy in by_stream {
-            copy.done().await?;
-        }
-        for stream in deferred {
-            self.fold_deferred(&stream, &models, &mut spanned).await?;
-        }
-        let (taker, all, config) = (Arc::clone(&rows), models.clone(), self.config.replay.clone());
-        let folding = tokio::task::spawn_blocking(move || fold_spanning(&spanned, &all, &*taker, &config));
-        match folding.await? {
-            Err(ReplayError::NotTaken) => {
-                drop((filling, rows));
-                return Err(failure_of(spanning).await);
-            }
-            folded => folded?,
-        }
-        filling.end(&models.spanning).await;
-        for copy in spanning {
-            copy.done().await?;
-        }
-        Ok(())
-    }
-
-    /// Folds a stream that is too large for a worker onto the finished tables.
-    async fn fold_deferred(
-        &mut self,
-        stream: &Deferred,
-        models: &ReplayModels,
-        spanned: &mut Spill,
-    ) -> Result<(), RebuildError> {
-        self.session.plan_by_key().await?;
-        let replay = &self.config.replay;
-        let fold = Fold::for_models(|name| models.takes(name));
-        let mut onto = Onto::new(self.schemas.clone(), self.schema.clone(), fold);
-        let mut tally = Tally::new(&models.spanning, Arc::default());
-        let (mut commits, mut bucket) = (stream.commits(), None);
-        loop {
-            let batch = commits.next(self.config.batch_commits_max, replay)?;
-            if batch.is_empty() {
-                break;
-            }
-            onto.apply(self.session, &batch, &mut tally).await?;
-            let put = tally.spanning.put_aside(spanned, &mut bucket);
-            put.map_err(|source| replay.failed(source))?;
-        }
-        self.tally.absorb(tally);
-        Ok(())
     }
 
     fn is_at(&self, end: Option<Position>) -> bool {
@@ -477,17 +428,6 @@ impl<'a> Build<'a> {
         self.report.seconds = self.meter.elapsed().as_secs_f64();
         self.report
     }
-}
-
-/// The error of the first COPY that failed. The others end because nothing feeds them any longer.
-async fn failure_of(copies: Vec<Copy>) -> RebuildError {
-    for copy in copies {
-        match copy.done().await {
-            Ok(()) | Err(RebuildError::Replay(ReplayError::NotTaken)) => {}
-            Err(error) => return error,
-        }
-    }
-    ReplayError::NotTaken.into()
 }
 
 fn fold_of(models: &[&ReadModel]) -> Fold {

@@ -176,10 +176,12 @@ pub(crate) trait Rows: Send + Sync {
     fn fold(&mut self, fact: &Fact<'_>, index: usize);
     /// Writes the rows that changed, inside the session's open transaction.
     async fn write(&self, session: &Session, schema: &str, batch: Batch) -> Result<(), StoreError>;
-    /// Encodes every row for a COPY in the binary format, in pieces, until `take` answers false. Returns the number of rows.
-    fn encode(&self, take: &mut dyn FnMut(Bytes) -> bool) -> Result<u64, StoreError>;
+    /// Encodes every row for a COPY in the binary format, in pieces of at least `bytes`, until `take` answers false; with each
+    /// piece comes the number of the commit its last row was folded from. Returns the number of rows.
+    fn encode(&self, bytes: usize, take: &mut dyn FnMut(Bytes, u64) -> bool) -> Result<u64, StoreError>;
     /// The same for the rows of the second table, see [`Aside`].
-    fn encode_aside(&self, take: &mut dyn FnMut(Bytes) -> bool) -> Result<u64, StoreError>;
+    fn encode_aside(&self, bytes: usize, take: &mut dyn FnMut(Bytes, u64) -> bool)
+    -> Result<u64, StoreError>;
     /// Marks the changes as written.
     fn settle(&mut self);
     /// Drops everything: memory may differ from the tables.
@@ -379,15 +381,21 @@ impl<M: Model> Rows for ModelRows<M> {
         Ok(())
     }
 
-    fn encode(&self, take: &mut dyn FnMut(Bytes) -> bool) -> Result<u64, StoreError> {
+    fn encode(&self, bytes: usize, take: &mut dyn FnMut(Bytes, u64) -> bool) -> Result<u64, StoreError> {
         let rows = self.by_age().into_iter();
-        let rows = rows.map(|(key, entry, row)| Self::cells(key, entry, row, Cell::Json(row)));
-        encode_all(rows, take).map_err(|error| Self::unwritten(error.into()))
+        let rows =
+            rows.map(|(key, entry, row)| (entry.sequence, Self::cells(key, entry, row, Cell::Json(row))));
+        encode_all(rows, bytes, take).map_err(|error| Self::unwritten(error.into()))
     }
 
-    fn encode_aside(&self, take: &mut dyn FnMut(Bytes) -> bool) -> Result<u64, StoreError> {
-        let rows = self.by_age().into_iter().filter_map(|(key, _, row)| aside_cells(key, row));
-        encode_all(rows, take).map_err(|error| Self::unwritten(error.into()))
+    fn encode_aside(
+        &self,
+        bytes: usize,
+        take: &mut dyn FnMut(Bytes, u64) -> bool,
+    ) -> Result<u64, StoreError> {
+        let rows = self.by_age().into_iter();
+        let rows = rows.filter_map(|(key, entry, row)| Some((entry.sequence, aside_cells(key, row)?)));
+        encode_all(rows, bytes, take).map_err(|error| Self::unwritten(error.into()))
     }
 
     fn settle(&mut self) {

@@ -13,7 +13,7 @@ use crate::session::Session;
 /// Number of new rows from which COPY is cheaper than INSERT.
 const COPY_ROWS_MIN: usize = 24;
 /// Bytes sent to COPY at once. Each send wakes the connection's task, so single rows are too small.
-const COPY_BYTES: usize = 256 * 1024;
+pub(crate) const COPY_BYTES: usize = 256 * 1024;
 /// Header of a COPY in the binary format: signature, no flags, no extension.
 pub(crate) const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 /// Trailer of a COPY in the binary format.
@@ -179,23 +179,26 @@ async fn copy<'a, R: AsRef<[Cell<'a>]>>(
     Ok(sink.finish().await?)
 }
 
-/// Encodes rows as a COPY in the binary format takes them, in pieces, until `take` answers false. Returns their number.
+/// Encodes rows, each with the number of its last commit, as a COPY in the binary format takes them: in pieces of at least
+/// `bytes`, until `take` answers false. Returns the number of rows.
 pub(crate) fn encode_all<'a>(
-    rows: impl Iterator<Item = Vec<Cell<'a>>>,
-    take: &mut dyn FnMut(Bytes) -> bool,
+    rows: impl Iterator<Item = (u64, Vec<Cell<'a>>)>,
+    bytes: usize,
+    take: &mut dyn FnMut(Bytes, u64) -> bool,
 ) -> Result<u64, Failure> {
-    let piece = || BytesMut::with_capacity(COPY_BYTES + COPY_BYTES / 4);
-    let mut out = piece();
+    let piece = || BytesMut::with_capacity(bytes + bytes / 4);
+    let (mut out, mut last) = (piece(), 0);
     let mut encoded = 0;
-    for cells in rows {
+    for (sequence, cells) in rows {
         encode(&cells, &mut out)?;
         encoded += 1;
-        if out.len() >= COPY_BYTES && !take(std::mem::replace(&mut out, piece()).freeze()) {
+        last = sequence;
+        if out.len() >= bytes && !take(std::mem::replace(&mut out, piece()).freeze(), last) {
             return Ok(encoded);
         }
     }
     if !out.is_empty() {
-        take(out.freeze());
+        take(out.freeze(), last);
     }
     Ok(encoded)
 }

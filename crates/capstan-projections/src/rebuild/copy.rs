@@ -17,7 +17,7 @@ use crate::read_models::ReadModels;
 use crate::replay::progress::Meter;
 use crate::replay::{ReplayError, TakeRows};
 use crate::rows::{Rows, StoreError};
-use crate::table::{COPY_HEADER, COPY_TRAILER};
+use crate::table::{COPY_BYTES, COPY_HEADER, COPY_TRAILER};
 
 /// Pieces of rows that wait for each COPY.
 const PIECES: usize = 2;
@@ -100,9 +100,9 @@ impl TakeRows for Filling {
         };
         let aside = model(rows.name()).and_then(|model| (model.aside)());
         if let Some(feed) = aside.and_then(|(table, _)| self.feeds.get(table)) {
-            rows.encode_aside(&mut |piece| feed_with(feed, piece))?;
+            rows.encode_aside(COPY_BYTES, &mut |piece, _| feed_with(feed, piece))?;
         }
-        let copied = rows.encode(&mut |piece| feed_with(feed, piece))?;
+        let copied = rows.encode(COPY_BYTES, &mut |piece, _| feed_with(feed, piece))?;
         self.meter.rows(copied);
         if is_taken { Ok(()) } else { Err(ReplayError::NotTaken) }
     }

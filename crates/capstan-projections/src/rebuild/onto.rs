@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use capstan_contract::causes::explain;
+
 use super::RebuildError;
 use crate::fact::Decoded;
 use crate::fold::{Fold, Unfoldable};
@@ -52,7 +54,7 @@ impl Onto {
                     if kind != Batch::Refold && error.is_known_row() {
                         rounds.push((batch, Batch::Refold));
                     } else if let [decoded] = batch {
-                        tally.park(decoded, &Unfoldable::Refused(refusal));
+                        tally.park(decoded, explain(&Unfoldable::Refused(refusal)));
                     } else {
                         let (first, second) = batch.split_at(batch.len() / 2);
                         rounds.extend([(second, kind), (first, kind)]);

@@ -71,7 +71,7 @@ impl DeferredCommits<'_> {
 }
 
 /// Decodes a commit of which this build must know all events.
-fn decode(record: &Record<'_>) -> Result<Decoded, ReplayError> {
+pub(crate) fn decode(record: &Record<'_>) -> Result<Decoded, ReplayError> {
     let decoded = Decoded::new(record.raw.decode()?);
     match unknown_event(&decoded) {
         Some(reason) => Err(ReplayError::UnknownEvent { position: decoded.recorded.position, reason }),

@@ -73,7 +73,8 @@ impl Tally {
         }
         match self.refusals.get(&stream) {
             Some((sequence, reason)) if decoded.recorded.position.sequence() >= *sequence => {
-                self.park(decoded, &Unfoldable::Refused(reason.clone()));
+                let reason = reason.clone();
+                self.park(decoded, reason);
                 true
             }
             Some(_) | None => false,
@@ -87,7 +88,7 @@ impl Tally {
         folded: Result<(), Unfoldable>,
     ) -> Result<(), ReadError> {
         if let Err(error) = folded {
-            self.park(decoded, &error);
+            self.park(decoded, explain(&error));
             return Ok(());
         }
         self.commits += 1;
@@ -96,8 +97,7 @@ impl Tally {
     }
 
     /// Parks a commit for its own fault.
-    pub(crate) fn park(&mut self, decoded: &Decoded, error: &Unfoldable) {
-        let error = explain(error);
+    pub(crate) fn park(&mut self, decoded: &Decoded, error: String) {
         tracing::error!(
             stream.id = %decoded.recorded.commit.stream,
             log.position = %decoded.recorded.position,

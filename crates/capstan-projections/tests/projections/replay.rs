@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use capstan_contract::DomainEvent;
+use capstan_domain::agent;
+use capstan_envelope::{Position, StreamHead, StreamId};
 use capstan_projections::{
-    ModelDifference, Projector, ProjectorConfig, ReplayConfig, Which, rebuild, verify,
+    ModelDifference, Projector, ProjectorConfig, ReadModels, ReplayConfig, Which, rebuild, verify,
 };
 
-use crate::place::{Place, config, project};
+use crate::place::{Place, config, project, sql};
 use crate::story::{Chance, Story};
 
 #[tokio::test]
@@ -67,6 +70,70 @@ async fn a_rebuild_gives_the_rows_of_the_live_projection() {
         assert_eq!((verified.differences, verified.rows), (Vec::new(), report.rows));
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_parks_the_streams_with_rows_postgres_refuses_as_the_live_projection_does() {
+    let place = Place::new().await;
+    let mut story = Story::begin(5).await;
+    for _ in 0..200 {
+        story.step().await;
+    }
+    // Too long for an index: 16,000 digits that cannot be compressed enough.
+    let name: String = (0..16_000).map(|_| char::from(b'0' + story.chance.below(10) as u8)).collect();
+    let created = agent::Created::named("dev", "verbose", &name, story.tick());
+    let stream: StreamId = format!("dev/agent/{}", created.agent_id).parse().unwrap();
+    let created = DomainEvent::Agent(agent::Event::Created(created));
+    let head = story.append(&stream, &StreamHead::default(), &[created], None).await;
+    let change = serde_json::json!({ "agent_id": stream.id(), "role": "poet", "updated_at": story.tick() });
+    let changed = DomainEvent::Agent(agent::Event::Updated(serde_json::from_value(change).unwrap()));
+    story.append(&stream, &head, &[changed], None).await;
+    let sick = story.accept(|_| {}).await;
+    for step in 0..4 {
+        story.lifecycle_step(sick, step).await;
+    }
+    let log = story.shared();
+
+    // A check that the output of one task fails, on every table that is made from now on.
+    let address = place.servers.fresh_database().await.unwrap();
+    let refuse = format!(
+        "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ DECLARE made record; BEGIN \
+         FOR made IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE '%.outputs' LOOP \
+         EXECUTE format('ALTER TABLE %s ADD CONSTRAINT no CHECK (task_id <> ''{}'')', made.object_identity); \
+         END LOOP; END $$; \
+         CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION refuse()",
+        story.tasks[sick].id
+    );
+    sql(&address).await.batch_execute(&refuse).await.unwrap();
+    let read_models = ReadModels::connect(&address).unwrap();
+    read_models.migrate().await.unwrap();
+    project(&log, &read_models, story.end().await).await;
+    let parked = async || {
+        let parked = read_models.parked(100).await.unwrap();
+        parked.into_iter().map(|commit| (commit.stream, commit.position, commit.error)).collect::<Vec<_>>()
+    };
+    let (live, waiting) = (read_models.digests().await.unwrap(), parked().await);
+    let task = story.tasks[sick].stream.to_string();
+    assert_eq!(waiting.iter().filter(|(of, ..)| *of == task).count(), 2, "{waiting:?}");
+    assert_eq!(waiting.iter().filter(|(of, ..)| *of == stream.to_string()).count(), 2, "{waiting:?}");
+    assert_eq!(waiting.len(), 4);
+
+    for memory_bytes in [1, 40_000, 1 << 30] {
+        let replay = ReplayConfig { memory_bytes, ..ReplayConfig::default() };
+        let config = ProjectorConfig { replay, ..config("rebuild") };
+        let report = rebuild(&log, &read_models, &Which::All, &config).await.unwrap();
+        assert_eq!(report.parked_streams, 2);
+        let names = |parked: &[(String, Position, String)]| {
+            parked.iter().map(|(stream, position, _)| (stream.clone(), *position)).collect::<Vec<_>>()
+        };
+        let again = parked().await;
+        assert_eq!(names(&again), names(&waiting), "{again:?}");
+        assert!(
+            again.iter().all(|(.., error)| error.contains("refused") || error.contains("waits")),
+            "{again:?}"
+        );
+        assert_eq!(read_models.digests().await.unwrap(), live, "{memory_bytes}");
+    }
 }
 
 #[tokio::test]

@@ -50,8 +50,11 @@ pub(super) async fn round(
 }
 
 async fn measure(servers: &Servers, tasks: usize, memory_mb: u32) -> anyhow::Result<Vec<Sample>> {
-    let log: Arc<dyn EventLog> =
-        Arc::new(JetStreamLog::connect(JetStreamConfig::new(servers.nats_url())).await?);
+    let config = JetStreamConfig {
+        monitor_url: Some(servers.nats_monitor_url()),
+        ..JetStreamConfig::new(servers.nats_url())
+    };
+    let log: Arc<dyn EventLog> = Arc::new(JetStreamLog::connect(config).await?);
     fill(&log, tasks).await.context("fill the log")?;
     let events = tasks as f64 * EVENTS_PER_TASK;
     let read = ordered_read(&log).await?;

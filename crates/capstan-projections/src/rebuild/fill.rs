@@ -1,0 +1,149 @@
+//! Fills the tables of a new generation from the log that was put aside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use capstan_contract::causes::explain;
+
+use super::RebuildError;
+use super::copy::{Copy, Filling};
+use super::onto::Onto;
+use super::refused;
+use crate::catalogue::ReadModel;
+use crate::config::ProjectorConfig;
+use crate::fold::Fold;
+use crate::generation::{self, Schemas};
+use crate::read_models::ReadModels;
+use crate::replay::bucket::{Deferred, Folded, Oversized, fold_buckets};
+use crate::replay::progress::{Meter, ReplayStep};
+use crate::replay::spanning::fold_spanning;
+use crate::replay::spill::Spill;
+use crate::replay::tally::{Refusals, Tally};
+use crate::replay::{Aside, ReplayError, ReplayModels, TakeRows};
+use crate::session::Session;
+
+/// Maximum number of times the tables are filled again because rows were refused.
+const REFILLS_MAX: u32 = 3;
+
+/// Tables to fill.
+pub(super) struct Fill<'a> {
+    pub(super) read_models: &'a ReadModels,
+    pub(super) session: &'a Session,
+    /// The Postgres schema of the tables.
+    pub(super) schema: &'a str,
+    /// The schema of every model, those that are not filled included.
+    pub(super) schemas: &'a Schemas,
+    pub(super) models: &'a [&'static ReadModel],
+    pub(super) config: &'a ProjectorConfig,
+    pub(super) meter: &'a Arc<Meter>,
+}
+
+/// Filled tables.
+pub(super) struct Filled {
+    /// What became of the commits.
+    pub(super) tally: Tally,
+    /// Time since the beginning at which the last bucket was folded.
+    pub(super) folded_at: Duration,
+}
+
+impl Fill<'_> {
+    /// Fills the tables and creates their indexes; streams with a row that Postgres refuses are parked.
+    pub(super) async fn run(&self, aside: &Arc<Aside>) -> Result<Filled, RebuildError> {
+        let mut refusals = Arc::new(Refusals::new());
+        for _ in 0..REFILLS_MAX {
+            let error = match self.fill(aside, &refusals).await {
+                Err(error) if error.is_refusal() => error,
+                filled => return filled,
+            };
+            tracing::warn!(error = explain(&error), "a row is refused: its stream is looked for");
+            let more = refused::find(self, aside, &refusals).await?;
+            if more.is_empty() {
+                return Err(error);
+            }
+            refusals = Arc::new(
+                refusals.iter().map(|(stream, at)| (stream.clone(), at.clone())).chain(more).collect(),
+            );
+            generation::empty_schema(self.session.client(), self.schema).await?;
+            generation::create_tables(self.session.client(), self.schema, self.models).await?;
+        }
+        self.fill(aside, &refusals).await
+    }
+
+    /// Fills all tables concurrently and creates the indexes of each as soon as its rows are in.
+    async fn fill(&self, aside: &Arc<Aside>, refusals: &Arc<Refusals>) -> Result<Filled, RebuildError> {
+        let models = ReplayModels::new(self.models);
+        let replay = &self.config.replay;
+        self.meter.begin_folding(aside.spill.buckets(), self.models.len());
+        let (filling, copies) = Filling::begin(self.read_models, self.schema, self.models, self.meter);
+        let (spanning, by_stream): (Vec<Copy>, Vec<Copy>) =
+            copies.into_iter().partition(|copy| copy.model.spans_streams);
+        let rows: Arc<dyn TakeRows> = filling.clone();
+        let folding =
+            fold_buckets(aside, &models, replay, Oversized::Defer, refusals, &rows, self.meter).await;
+        let Folded { mut tally, deferred, spanning: mut spanned } = match folding {
+            Err(ReplayError::NotTaken) => {
+                drop((filling, rows));
+                return Err(failure_of(by_stream).await);
+            }
+            folded => folded?,
+        };
+        let folded_at = self.meter.elapsed();
+        filling.end(&models.by_stream).await;
+        self.meter.begin(ReplayStep::Indexing);
+        for copy in by_stream {
+            copy.done().await?;
+        }
+        for stream in deferred {
+            tally.absorb(self.fold_deferred(&stream, &models, &mut spanned).await?);
+        }
+        let (taker, all, config) = (Arc::clone(&rows), models.clone(), replay.clone());
+        let folding = tokio::task::spawn_blocking(move || fold_spanning(&spanned, &all, &*taker, &config));
+        match folding.await? {
+            Err(ReplayError::NotTaken) => {
+                drop((filling, rows));
+                return Err(failure_of(spanning).await);
+            }
+            folded => folded?,
+        }
+        filling.end(&models.spanning).await;
+        for copy in spanning {
+            copy.done().await?;
+        }
+        Ok(Filled { tally, folded_at })
+    }
+
+    /// Folds a stream that is too large for a worker onto the finished tables.
+    async fn fold_deferred(
+        &self,
+        stream: &Deferred,
+        models: &ReplayModels,
+        spanned: &mut Spill,
+    ) -> Result<Tally, RebuildError> {
+        self.session.plan_by_key().await?;
+        let replay = &self.config.replay;
+        let fold = Fold::for_models(|name| models.takes(name));
+        let mut onto = Onto::new(self.schemas.clone(), self.schema.to_owned(), fold);
+        let mut tally = Tally::new(&models.spanning, Arc::default());
+        let (mut commits, mut bucket) = (stream.commits(), None);
+        loop {
+            let batch = commits.next(self.config.batch_commits_max, replay)?;
+            if batch.is_empty() {
+                return Ok(tally);
+            }
+            onto.apply(self.session, &batch, &mut tally).await?;
+            let put = tally.spanning.put_aside(spanned, &mut bucket);
+            put.map_err(|source| replay.failed(source))?;
+        }
+    }
+}
+
+/// The error of the first COPY that failed. The others end because nothing feeds them any longer.
+async fn failure_of(copies: Vec<Copy>) -> RebuildError {
+    for copy in copies {
+        match copy.done().await {
+            Ok(()) | Err(RebuildError::Replay(ReplayError::NotTaken)) => {}
+            Err(error) => return error,
+        }
+    }
+    ReplayError::NotTaken.into()
+}
