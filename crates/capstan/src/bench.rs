@@ -5,8 +5,10 @@
 
 mod accept;
 mod bed;
+mod cold;
 mod cost;
 mod e2e;
+mod filler;
 mod http_load;
 mod limits;
 mod rebuild;
@@ -65,6 +67,12 @@ enum What {
         #[arg(long, default_value_t = 2000)]
         tasks: usize,
     },
+    /// Follow-ups to random finished tasks that are not in memory, as the log grows.
+    Cold {
+        /// Numbers of tasks in the log, growing; each has eight events.
+        #[arg(long, value_delimiter = ',', default_values_t = [12_500, 125_000])]
+        tasks: Vec<usize>,
+    },
     /// Read models from the log: live and rebuilt.
     Rebuild {
         /// Tasks in the log, of eight events each.
@@ -82,6 +90,12 @@ impl BenchCommand {
         if let What::Rebuild { tasks, memory_mb } = self.what {
             for _ in 0..self.rounds {
                 report.round(rebuild::round(self.durability.into(), tasks, memory_mb).await?);
+            }
+            return report.print(self.json);
+        }
+        if let What::Cold { tasks } = &self.what {
+            for _ in 0..self.rounds {
+                report.round(cold::round(self.durability.into(), tasks).await?);
             }
             return report.print(self.json);
         }
@@ -103,7 +117,7 @@ impl BenchCommand {
                     cost::round(&bed, round, size).await
                 }
                 What::E2e { tasks } => e2e::round(&bed, round, *tasks, self.seconds).await,
-                What::Rebuild { .. } => break,
+                What::Rebuild { .. } | What::Cold { .. } => break,
             };
             report.round(samples?);
             tracing::info!(round, of = self.rounds, "measured");

@@ -5,37 +5,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use capstan_contract::{AgentCodec, TaskCodec};
-use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots};
-use capstan_domain::Requested;
-use capstan_domain::agent::Agent;
-use capstan_domain::id::{AgentId, OutputId, TaskId, WorkerId};
-use capstan_domain::task::command::{
-    Accept, AcceptAgentCommand, Command, FinishAttempt, Lease, ProduceOutput, ReportedOutcome,
-};
-use capstan_domain::task::{State, TaskDecider};
-use capstan_domain::{agent, id};
-use capstan_envelope::{Actor, StreamId, Workspace};
 use capstan_eventlog::{EventLog, JetStreamConfig, JetStreamLog};
 use capstan_launcher::{Durability, Servers};
 use capstan_projections::{Projector, ProjectorConfig, ReadModels};
-use chrono::Utc;
 use procfs::process::Process;
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command as Program;
-use uuid::Uuid;
 
 use crate::bench::bed;
+use crate::bench::filler::{EVENTS_PER_TASK, Filler};
 use crate::bench::limits;
 use crate::bench::report::Sample;
 
-/// Events one filled task has: accepted, run requested, leased, started, output, ended, run ended, done.
-const EVENTS_PER_TASK: f64 = 8.0;
 /// Interval of looks at the memory of a child.
 const LOOK: Duration = Duration::from_millis(20);
-/// Tasks written at the same time.
-const WRITERS: usize = 128;
 
 /// One round on servers of its own: fill the log, follow it live, rebuild and verify in a process of their own.
 pub(super) async fn round(
@@ -55,7 +39,7 @@ async fn measure(servers: &Servers, tasks: usize, memory_mb: u32) -> anyhow::Res
         ..JetStreamConfig::new(servers.nats_url())
     };
     let log: Arc<dyn EventLog> = Arc::new(JetStreamLog::connect(config).await?);
-    fill(&log, tasks).await.context("fill the log")?;
+    Filler::begin(&log).await?.fill(0..tasks).await.context("fill the log")?;
     let events = tasks as f64 * EVENTS_PER_TASK;
     let read = ordered_read(&log).await?;
 
@@ -138,98 +122,4 @@ async fn ordered_read(log: &Arc<dyn EventLog>) -> anyhow::Result<f64> {
     let mut tail = log.tail(capstan_eventlog::Selection::All, capstan_envelope::Position::START).await?;
     while !tail.next().await?.caught_up {}
     Ok(1.0 / started.elapsed().as_secs_f64())
-}
-
-type Tasks = Dispatcher<TaskDecider, TaskCodec>;
-
-/// Writes finished tasks as the product itself would: through the deciders, with expected versions.
-async fn fill(log: &Arc<dyn EventLog>, tasks: usize) -> anyhow::Result<()> {
-    let workspace = Workspace::new("dev")?;
-    let agents: Dispatcher<Agent, AgentCodec> =
-        Dispatcher::new(log.clone(), Arc::new(NoSnapshots), DispatcherConfig::default());
-    let agent_id = AgentId::from_key("dev", "demo");
-    let demo =
-        agent::CreateAgent { agent_key: "demo".into(), name: "Demo".into(), ..agent::CreateAgent::default() };
-    let create = agent::Command::Create { workspace: "dev".into(), agent: Box::new(demo) };
-    let create = Requested::new(create, Utc::now());
-    let stream = StreamId::new(workspace.clone(), "agent", &agent_id.to_string())?;
-    let created = agents.execute(&stream, &create, &context("create-agent", 0, 0)).await?;
-    let agent = created.loaded.state.profile.clone().context("a created agent")?;
-
-    let dispatcher: Arc<Tasks> =
-        Arc::new(Dispatcher::new(log.clone(), Arc::new(NoSnapshots), DispatcherConfig::default()));
-    let mut writers = tokio::task::JoinSet::new();
-    for writer in 0..WRITERS {
-        let (dispatcher, workspace, agent) = (dispatcher.clone(), workspace.clone(), agent.clone());
-        writers.spawn(async move {
-            for number in (writer..tasks).step_by(WRITERS) {
-                finished_task(&dispatcher, &workspace, &agent, number as u64).await?;
-            }
-            anyhow::Ok(())
-        });
-    }
-    while let Some(written) = writers.join_next().await {
-        written??;
-    }
-    Ok(())
-}
-
-async fn finished_task(
-    dispatcher: &Tasks,
-    workspace: &Workspace,
-    agent: &agent::Created,
-    number: u64,
-) -> anyhow::Result<()> {
-    let task_id = TaskId(id::derived(&["bench", &number.to_string()]));
-    let stream = StreamId::new(workspace.clone(), "task", &task_id.to_string())?;
-    let accepted =
-        dispatcher.execute(&stream, &accept(task_id, agent, number), &context("accept", number, 1)).await?;
-    let run_id = task(&accepted.loaded.state)?.current_run().context("a run")?.run_id;
-    let lease = Command::Lease(Lease {
-        run_id,
-        worker_id: WorkerId(Uuid::nil()),
-        worker_name: "bench".into(),
-        lease_ms: 30_000,
-    })
-    .at(Utc::now());
-    let leased = dispatcher.execute(&stream, &lease, &context("lease", number, 2)).await?;
-    let attempt_id = task(&leased.loaded.state)?.live.as_ref().context("a live attempt")?.attempt_id.clone();
-    let start = Command::Start { attempt_id: attempt_id.clone() }.at(Utc::now());
-    dispatcher.execute(&stream, &start, &context("start", number, 3)).await?;
-    let output = Command::ProduceOutput {
-        command: Box::new(ProduceOutput {
-            id: None,
-            name: None,
-            output_type: "report".into(),
-            title: "Result".into(),
-            summary: Some("What came of it".into()),
-            uri: None,
-            data: serde_json::Map::new(),
-            metadata: serde_json::Map::new(),
-            status: None,
-        }),
-        output_id: OutputId::from_name(task_id, "result"),
-        attempt_id: Some(attempt_id.clone()),
-    }
-    .at(Utc::now());
-    dispatcher.execute(&stream, &output, &context("output", number, 4)).await?;
-    let report = FinishAttempt { exit_code: Some(0), ..FinishAttempt::new(ReportedOutcome::Ok) };
-    let finish = Command::Finish { command: Box::new(report), attempt_id }.at(Utc::now());
-    dispatcher.execute(&stream, &finish, &context("finish", number, 5)).await?;
-    Ok(())
-}
-
-fn task(state: &State) -> anyhow::Result<&capstan_domain::task::Task> {
-    state.as_deref().context("a task")
-}
-
-fn accept(task_id: TaskId, agent: &agent::Created, number: u64) -> Requested<Command> {
-    let message = format!("bench {number} {}", "x".repeat(500));
-    let command = AcceptAgentCommand { message, ..AcceptAgentCommand::default() };
-    Command::Accept(Box::new(Accept::new(task_id, agent.clone(), command))).at(Utc::now())
-}
-
-fn context(command: &'static str, number: u64, step: u64) -> CommandContext {
-    let command_id = id::derived(&["bench-command", &number.to_string(), &step.to_string()]);
-    CommandContext::new(command_id, command, Actor::System, Utc::now())
 }
