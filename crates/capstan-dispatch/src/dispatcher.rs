@@ -7,6 +7,7 @@ use std::time::Duration;
 use capstan_decider::Decider;
 use capstan_envelope::{Codec, CodecError, Commit, CommitId, Position, Recorded, StreamId};
 use capstan_eventlog::{AppendError, Appended, EventLog, Snapshots};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cache::{Cache, Slot};
@@ -19,7 +20,7 @@ pub trait Dispatchable:
     Decider<
         Command: Sync,
         Event: Send + Sync,
-        State: DeserializeOwned + Send + Sync + 'static,
+        State: Serialize + DeserializeOwned + Send + Sync + 'static,
         Rejection: Send,
     > + 'static
 {
@@ -29,7 +30,7 @@ impl<D> Dispatchable for D where
     D: Decider<
             Command: Sync,
             Event: Send + Sync,
-            State: DeserializeOwned + Send + Sync + 'static,
+            State: Serialize + DeserializeOwned + Send + Sync + 'static,
             Rejection: Send,
         > + 'static
 {
@@ -40,6 +41,8 @@ impl<D> Dispatchable for D where
 pub struct DispatcherConfig {
     /// Streams kept in memory.
     pub cached_streams_max: usize,
+    /// Bytes their states may take there, by an estimate.
+    pub cached_bytes_max: usize,
     /// Lost races after which a command is given back as contended.
     pub conflicts_max: u32,
     /// Longest pause before another try, in milliseconds.
@@ -48,7 +51,7 @@ pub struct DispatcherConfig {
 
 impl Default for DispatcherConfig {
     fn default() -> Self {
-        Self { cached_streams_max: 16_384, conflicts_max: 32, pause_ms_max: 100 }
+        Self { cached_streams_max: 16_384, cached_bytes_max: 32 << 20, conflicts_max: 32, pause_ms_max: 100 }
     }
 }
 
@@ -83,7 +86,7 @@ pub(crate) enum Step<E> {
 impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
     /// A dispatcher with nothing in memory.
     pub fn new(log: Arc<dyn EventLog>, snapshots: Arc<dyn Snapshots>, config: DispatcherConfig) -> Self {
-        let cache = Cache::new(config.cached_streams_max);
+        let cache = Cache::new(config.cached_streams_max, config.cached_bytes_max);
         Self { log, snapshots, cache, config, codec: PhantomData }
     }
 
