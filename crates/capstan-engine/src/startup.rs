@@ -8,14 +8,17 @@ use std::collections::VecDeque;
 
 use capstan_contract::causes::explain;
 use capstan_contract::{AgentCodec, TaskCodec, WorkspaceCodec};
-use capstan_dispatch::{OpenStream, ReadFailure};
+use capstan_dispatch::{OpenStream, ReadFailure, SnapshotError};
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::State;
 use capstan_domain::{agent, class, schedule, workspace};
 use capstan_envelope::{Codec as _, Position, Recorded};
 use capstan_eventlog::{Selection, Tail};
 use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::clock::now;
 use crate::commands::stream_of;
@@ -30,6 +33,8 @@ use crate::process::{ClassKey, Effect, Loaded, Process, ProcessConfig, ReducedTa
 pub(crate) const PORTION: usize = 256;
 /// Commits the read models may be behind, if that is more than half the log: each may need a load.
 const BEHIND_MAX: u64 = 20_000;
+/// Chunks of states that are parsed before they are taken.
+const CHUNKS_AHEAD: usize = 8;
 /// Most loads of missed tasks under way at once.
 const LOADS_MAX: usize = 64;
 
@@ -74,7 +79,7 @@ pub(crate) async fn start(dependencies: &Dependencies) -> Result<Started, Leader
 
 /// A process with the snapshots, and their position; none when the log is faster.
 async fn from_rows(dependencies: &Dependencies) -> Result<Option<(Process, Position)>, LeaderError> {
-    let mut open = dependencies.open_tasks.open_tasks().await?;
+    let open = dependencies.open_tasks.open_tasks().await?;
     let head = dependencies.log.head().await?;
     let behind = head.commits_since(open.position);
     if behind > BEHIND_MAX && behind > head.sequence() / 2 {
@@ -82,7 +87,11 @@ async fn from_rows(dependencies: &Dependencies) -> Result<Option<(Process, Posit
         return Ok(None);
     }
     let mut process = empty(&dependencies.config);
-    while let Some(chunk) = open.chunks.next().await {
+    // Rows are read and parsed on one processor while the process takes them on another.
+    let (sender, mut states) = mpsc::channel(CHUNKS_AHEAD);
+    let chunks = open.chunks;
+    let _reading = AbortOnDropHandle::new(tokio::spawn(read_ahead(chunks, sender)));
+    while let Some(chunk) = states.recv().await {
         for state in chunk? {
             begin_with(dependencies, &mut process, &state).await?;
         }
@@ -91,6 +100,33 @@ async fn from_rows(dependencies: &Dependencies) -> Result<Option<(Process, Posit
     let (spent_at, spent) = dependencies.open_tasks.spending().await?;
     process.begin_with_spending(spent_at, spent);
     Ok(Some((process, open.position)))
+}
+
+/// A state the leader begins with.
+enum Begin {
+    Task(StreamKey, ReducedTask),
+    /// Something else, or a task that another build wrote in another shape.
+    Other(OpenStream),
+}
+
+/// Parses states ahead of the process that takes them.
+async fn read_ahead(
+    mut chunks: BoxStream<'static, Result<Vec<OpenStream>, SnapshotError>>,
+    sender: mpsc::Sender<Result<Vec<Begin>, SnapshotError>>,
+) {
+    let parse = |open: OpenStream| match task_key(&open.stream) {
+        Some(key) => match read::<State>(open.state.get()) {
+            Some(state) => Begin::Task(key, ReducedTask::of_stored(open.version, state)),
+            None => Begin::Other(open),
+        },
+        None => Begin::Other(open),
+    };
+    while let Some(chunk) = chunks.next().await {
+        let states = chunk.map(|chunk| chunk.into_iter().map(parse).collect());
+        if sender.send(states).await.is_err() {
+            return;
+        }
+    }
 }
 
 fn empty(config: &EngineConfig) -> Process {
@@ -103,18 +139,20 @@ fn empty(config: &EngineConfig) -> Process {
 async fn begin_with(
     dependencies: &Dependencies,
     process: &mut Process,
-    open: &OpenStream,
+    begin: &Begin,
 ) -> Result<(), ReadFailure> {
     let deciders = &dependencies.deciders;
-    let OpenStream { stream, version, state } = open;
+    let OpenStream { stream, version, state } = match begin {
+        Begin::Task(key, task) => {
+            process.begin_with(key, task, now());
+            return Ok(());
+        }
+        Begin::Other(open) => open,
+    };
     let workspace = stream.workspace().as_str();
     if let Some(key) = task_key(stream) {
-        let task = if let Some(state) = read::<State>(state.get()) {
-            ReducedTask::of_stored(*version, state)
-        } else {
-            let loaded = deciders.tasks.refresh(stream).await?;
-            ReducedTask::of_stored(loaded.head.version, loaded.state.clone())
-        };
+        let loaded = deciders.tasks.refresh(stream).await?;
+        let task = ReducedTask::new(loaded.head.version, loaded.state.clone());
         process.begin_with(&key, &task, now());
     } else if let Some(key) = ScheduleKey::from_stream(stream) {
         let (version, state) = if let Some(state) = read::<schedule::State>(state.get()) {
