@@ -8,12 +8,14 @@ use capstan_domain::task::TaskState;
 use capstan_domain::task::command::FinishAttempt;
 use capstan_domain::task::command::ReportedOutcome::{Error, Ok};
 use capstan_engine::WorkerStatus;
+use capstan_engine::process::{CallId, Effect};
 use capstan_engine::protocol::{Answer, Request};
+use chrono::Duration;
 use uuid::Uuid;
 
 use crate::bench::Bench;
 use crate::commands::{Birth, begin, cancel, finish, finish_with, finish_with_wake, input, question};
-use crate::world::{GRACE_MS, LEASE_MS};
+use crate::world::{GRACE_MS, LEASE_MS, execute};
 
 #[test]
 fn a_waiting_worker_is_given_work_as_soon_as_there_is_some() {
@@ -375,4 +377,35 @@ fn missed_commits_are_loaded() {
     bench.settle();
     let worker = bench.worker();
     assert!(bench.lease_now(worker, 1)[0].prompt.ends_with("the first"));
+}
+
+#[test]
+fn timers_that_are_due_at_once_fire_in_portions_and_keep_no_request_waiting() {
+    let mut bench = Bench::new();
+    let sleepers: Vec<_> = (0..100)
+        .map(|number| {
+            bench.accept(&Birth { session: format!("s{number}"), delay_ms: Some(60_000), ..Birth::default() })
+        })
+        .collect();
+    bench.now += Duration::milliseconds(60_000);
+    let call = CallId(u64::MAX);
+    bench.process.request(call, Request::Workers, Uuid::nil(), bench.now);
+    let effects = bench.process.turn(10, bench.now);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Answer(answered, _) if *answered == call)));
+    let orders: Vec<_> = effects
+        .into_iter()
+        .filter_map(|effect| match effect {
+            Effect::Execute(order) => Some(order),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(orders.len(), 10);
+    assert!(bench.process.next_due() <= bench.now, "the others are due");
+    assert!(bench.process.next_due_without_timers() > bench.now, "nothing else is");
+    for order in orders {
+        let settled = execute(&mut bench.world, &order);
+        bench.process.settled(&order, &settled, bench.now);
+    }
+    bench.settle();
+    assert!(sleepers.iter().all(|key| bench.world.state(key) == TaskState::Queued), "all have fired");
 }
