@@ -11,6 +11,7 @@ mod e2e;
 mod filler;
 mod http_load;
 mod limits;
+mod open;
 mod rebuild;
 mod report;
 
@@ -73,6 +74,18 @@ enum What {
         #[arg(long, value_delimiter = ',', default_values_t = [12_500, 125_000])]
         tasks: Vec<usize>,
     },
+    /// Very many open tasks: memory of the product, and from a restart to leading.
+    Open {
+        /// Open tasks: of ten, four are queued, two sleep, two wait for an answer and two run.
+        #[arg(long, default_value_t = 100_000)]
+        tasks: usize,
+        /// Workspaces they belong to.
+        #[arg(long, default_value_t = 1_000)]
+        workspaces: usize,
+        /// Length of a task's message in bytes.
+        #[arg(long, default_value_t = 1_000)]
+        bytes: usize,
+    },
     /// Read models from the log: live and rebuilt.
     Rebuild {
         /// Tasks in the log, of eight events each.
@@ -90,6 +103,14 @@ impl BenchCommand {
         if let What::Rebuild { tasks, memory_mb } = self.what {
             for _ in 0..self.rounds {
                 report.round(rebuild::round(self.durability.into(), tasks, memory_mb).await?);
+            }
+            return report.print(self.json);
+        }
+        if let What::Open { tasks, workspaces, bytes } = self.what {
+            // The product runs in a process of its own here.
+            let size = open::Size { tasks, workspaces, bytes };
+            for _ in 0..self.rounds {
+                report.round(open::round(self.durability.into(), size).await?);
             }
             return report.print(self.json);
         }
@@ -117,7 +138,7 @@ impl BenchCommand {
                     cost::round(&bed, round, size).await
                 }
                 What::E2e { tasks } => e2e::round(&bed, round, *tasks, self.seconds).await,
-                What::Rebuild { .. } | What::Cold { .. } => break,
+                What::Rebuild { .. } | What::Cold { .. } | What::Open { .. } => break,
             };
             report.round(samples?);
             tracing::info!(round, of = self.rounds, "measured");
