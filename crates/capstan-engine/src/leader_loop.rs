@@ -81,6 +81,8 @@ pub(crate) struct LeaderLoop {
     calls: u64,
     /// Effects not begun yet.
     waiting: VecDeque<Effect>,
+    /// Orders a worker waits for: they go before the others, and beside as many as may be under way.
+    asked: VecDeque<Order>,
     under_way: JoinSet<Completed>,
     /// Calls of endpoints: they may take long, and must not keep commands waiting.
     tool_calls: VecDeque<Box<ToolRequest>>,
@@ -112,6 +114,7 @@ impl LeaderLoop {
             callers: HashMap::new(),
             calls: 0,
             waiting,
+            asked: VecDeque::new(),
             under_way: JoinSet::new(),
             tool_calls: VecDeque::new(),
             calling: JoinSet::new(),
@@ -199,6 +202,7 @@ impl LeaderLoop {
                     }
                 }
                 Effect::CallTool(request) => self.tool_calls.push_back(request),
+                Effect::Execute(order) if order.is_waited_for() => self.asked.push_back(order),
                 Effect::Execute(_)
                 | Effect::OrderClass(_)
                 | Effect::Load(_)
@@ -207,7 +211,13 @@ impl LeaderLoop {
                 | Effect::LoadSchedule(_) => self.waiting.push_back(effect),
             }
         }
-        while self.under_way.len() < self.dependencies.config.orders_max
+        let orders_max = self.dependencies.config.orders_max;
+        while self.under_way.len() < 2 * orders_max
+            && let Some(order) = self.asked.pop_front()
+        {
+            self.begin_effect(Effect::Execute(order));
+        }
+        while self.under_way.len() < orders_max
             && let Some(effect) = self.waiting.pop_front()
         {
             self.begin_effect(effect);

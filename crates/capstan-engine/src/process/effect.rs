@@ -140,6 +140,11 @@ impl Order {
         }
     }
 
+    /// True when a worker waits for its outcome.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.request.is_some()
+    }
+
     pub(super) fn is_about_tools(&self) -> bool {
         matches!(self.command.command, Command::StartToolCall(_) | Command::EndToolCall(_))
     }
