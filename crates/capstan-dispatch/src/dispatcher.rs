@@ -157,7 +157,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         let mut confirmed = false;
         for conflicts in 0..=self.config.conflicts_max {
             let loaded = known.clone().unwrap_or_default();
-            match Self::look(&loaded, command, context) {
+            match self.step(stream, &loaded, command, context).await {
                 Ok(Step::Repeat(applied)) => return self.first_answer(loaded, applied).await,
                 Ok(Step::Record(events)) => match self.append(stream, slot, loaded, events, context).await {
                     Err(DispatchError::Log(AppendError::Conflict { .. })) => self.pause(conflicts).await,
@@ -165,7 +165,9 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
                 },
                 // Only an append proves that the memory was not stale, so a "no" is confirmed before it is said.
                 Ok(Step::Nothing) if confirmed => return Ok(unchanged(loaded)),
-                Err(refusal) if confirmed => return Err(refusal),
+                Err(refusal) if confirmed || matches!(refusal, DispatchError::Snapshot(_)) => {
+                    return Err(refusal);
+                }
                 Ok(Step::Nothing) | Err(_) => {}
             }
             known = Some(self.newest(stream, slot, known).await?);
@@ -174,19 +176,16 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         Err(DispatchError::Contended)
     }
 
-    pub(crate) fn look(
+    /// Decides a command, unless it is a repeat.
+    pub(crate) async fn step(
+        &self,
+        stream: &StreamId,
         loaded: &Loaded<D::State>,
         command: &D::Command,
         context: &CommandContext,
     ) -> Result<Step<D::Event>, DispatchError<D::Rejection>> {
-        if let Some(idempotency) = &context.idempotency
-            && let Some(applied) = loaded.head.applied.get(&CommitId(context.command_id))
-        {
-            return if applied.fingerprint == idempotency.fingerprint {
-                Ok(Step::Repeat(applied.clone()))
-            } else {
-                Err(DispatchError::IdempotencyConflict)
-            };
+        if let Some(applied) = self.repeated(stream, loaded, context).await? {
+            return Ok(Step::Repeat(applied));
         }
         let current = loaded.head.version;
         if context.expected_version.is_some_and(|expected| expected != current) {

@@ -17,6 +17,7 @@ mod context;
 mod decided;
 mod dispatcher;
 mod error;
+mod keys;
 mod loading;
 mod metric;
 mod no_snapshots;

@@ -124,7 +124,7 @@ where
         let mut confirmed = false;
         for conflicts in 0..=self.first.config.conflicts_max {
             let loaded = known.clone().unwrap_or_default();
-            match Dispatcher::<A, CA>::look(&loaded, command, self.context) {
+            match self.first.step(self.stream, &loaded, command, self.context).await {
                 Ok(Step::Repeat(applied)) => return self.first_answer(loaded, applied).await,
                 Ok(Step::Record(events)) => match self.record(loaded, events, confirmed).await {
                     Err(TogetherError::First(DispatchError::Log(AppendError::Conflict { .. }))) => {
@@ -134,7 +134,9 @@ where
                     outcome => return outcome,
                 },
                 Ok(Step::Nothing) if confirmed => return Ok(alone(unchanged(loaded))),
-                Err(refusal) if confirmed => return Err(TogetherError::First(refusal)),
+                Err(refusal) if confirmed || matches!(refusal, DispatchError::Snapshot(_)) => {
+                    return Err(TogetherError::First(refusal));
+                }
                 Ok(Step::Nothing) | Err(_) => {}
             }
             let newest = self.first.newest(self.stream, self.slot, known).await;
@@ -159,7 +161,7 @@ where
         }
         let second = known.unwrap_or_default();
         let context = CommandContext { expected_version: None, ..self.context.clone() };
-        match Dispatcher::<B, CB>::look(&second, &command, &context) {
+        match self.second.step(&stream, &second, &command, &context).await {
             Ok(Step::Record(second_events)) => {
                 let second = Part { stream: &stream, slot: &slot, loaded: second, events: second_events };
                 self.append_both(loaded, events, second).await
@@ -229,8 +231,9 @@ where
         let slot = self.second.cache.slot(&stream);
         let second = self.second.newest(&stream, &slot, slot.get()).await;
         let second = second.map_err(|failure| TogetherError::Second(failure.into()))?;
-        let applied = second.head.applied.get(&CommitId(self.context.command_id)).cloned();
-        let second = match applied {
+        let command_id = CommitId(self.context.command_id);
+        let applied = self.second.applied(&stream, &second, command_id).await;
+        let second = match applied.map_err(TogetherError::Second)? {
             Some(applied) => {
                 self.second.first_answer(second, applied).await.map_err(TogetherError::Second)?
             }

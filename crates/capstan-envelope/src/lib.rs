@@ -4,6 +4,7 @@
 //! and the hash of the commit before it. This crate knows how a commit looks and what a position is; it
 //! knows no event by name and touches no network. Start with [`Commit`].
 
+mod applied;
 mod codec;
 mod commit;
 mod hash;
@@ -14,6 +15,7 @@ mod stored_commit;
 mod stream_head;
 mod stream_id;
 
+pub use applied::{Applied, AppliedKeys, KEYS_KEPT, Remembered};
 pub use codec::{Codec, CodecError, UnreadableCommit};
 pub use commit::{Commit, CommitFacts, CommitId, EventRecord, Recorded};
 pub use hash::CommitHash;
@@ -21,5 +23,5 @@ pub use metadata::{Actor, Idempotency, Metadata};
 pub use metric::{Metric, MetricKind};
 pub use position::{ParsePositionError, Position};
 pub use stored_commit::{FORMAT_EPOCH, ParseActorError, StoredCommitError};
-pub use stream_head::{Applied, StreamHead};
+pub use stream_head::StreamHead;
 pub use stream_id::{InvalidName, StreamId, Workspace};

@@ -1,21 +1,8 @@
 //! The facts a writer needs of a stream besides its state.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use crate::{CommitHash, CommitId, Position, Recorded};
-
-/// The memory of one repeatable command that was applied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Applied {
-    /// Position of its commit.
-    pub position: Position,
-    /// The stream's version after it.
-    pub version: u64,
-    /// Fingerprint of its body.
-    pub fingerprint: String,
-}
+use crate::{Applied, AppliedKeys, CommitHash, Position, Recorded};
 
 /// The end of a stream: what the next append expects, and which repeatable commands were applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,9 +13,9 @@ pub struct StreamHead {
     pub version: u64,
     /// Hash of the last commit.
     pub hash: CommitHash,
-    /// Commands that carried an idempotency key, by id, for the life of the stream.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub applied: BTreeMap<CommitId, Applied>,
+    /// Commands that carried an idempotency key.
+    #[serde(default, skip_serializing_if = "AppliedKeys::is_empty")]
+    pub applied: AppliedKeys,
 }
 
 impl StreamHead {

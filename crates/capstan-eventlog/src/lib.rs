@@ -35,6 +35,6 @@ pub use jetstream::{ConnectError, JetStreamLog};
 pub use memory::MemoryLog;
 pub use metric::ALL as METRICS;
 pub use scan::{RawCommit, Scan, ScanSource, ScannedCommit};
-pub use snapshot::{OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
+pub use snapshot::{KeptKey, OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
 pub use telemetry::{Telemetry, TelemetryError, TelemetryLine, TelemetryTail};
 pub use topology::{InvalidPrefix, StreamSpec, Topology};

@@ -1,7 +1,7 @@
 //! Snapshots: the state of a stream at one of its commits, so that a reader need not fold the whole past again.
 
 use async_trait::async_trait;
-use capstan_envelope::{Position, StreamHead, StreamId};
+use capstan_envelope::{Applied, CommitId, Position, StreamHead, StreamId};
 use futures_util::stream::BoxStream;
 use serde_json::value::RawValue;
 
@@ -47,6 +47,28 @@ impl SnapshotError {
 pub trait Snapshots: Send + Sync {
     /// The newest snapshot; `None` when the stream has none yet.
     async fn load(&self, stream: &StreamId) -> Result<Option<Snapshot>, SnapshotError>;
+
+    /// A keyed command that the head of a stream may have forgotten. The answer counts every command that was applied up to
+    /// and including `until`: a store that is not there yet is waited for, and refuses when it takes too long.
+    async fn applied(
+        &self,
+        _stream: &StreamId,
+        _command: CommitId,
+        _until: Position,
+    ) -> Result<KeptKey, SnapshotError> {
+        Ok(KeptKey::NotKept)
+    }
+}
+
+/// The answer of a store to a question about a keyed command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeptKey {
+    /// It was applied.
+    Applied(Applied),
+    /// It was not applied.
+    New,
+    /// This store keeps no keys: the stream itself has them.
+    NotKept,
 }
 
 /// Cost charged to a budget that several tasks share.

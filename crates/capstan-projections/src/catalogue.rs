@@ -1,6 +1,7 @@
 //! The read models: one module for each folder of `projections/`, and one line each in `models!`.
 
 pub(crate) mod agents;
+pub(crate) mod applied_keys;
 pub(crate) mod blockers;
 pub(crate) mod channels;
 pub(crate) mod classes;
@@ -81,6 +82,7 @@ macro_rules! models {
 models! {
     streams::StreamRow,
     tasks::TaskRow,
+    applied_keys::AppliedKeyRow,
     workspaces::WorkspaceRow,
     agents::AgentRow,
     channels::ChannelRow,

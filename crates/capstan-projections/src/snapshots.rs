@@ -1,9 +1,13 @@
 //! Snapshots of streams, for dispatch and the engine.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use capstan_contract::TaskCodec;
-use capstan_envelope::{Codec as _, Position, StreamHead, StreamId, Workspace};
-use capstan_eventlog::{OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent};
+use capstan_envelope::{Codec as _, CommitId, Position, StreamHead, StreamId, Workspace};
+use capstan_eventlog::{
+    KeptKey, OpenStream, OpenStreams, OpenTasks, Snapshot, SnapshotError, Snapshots, Spent,
+};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,11 +15,14 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::catalogue::applied_keys::applied_key;
 use crate::catalogue::tasks::state_of;
 use crate::checkpoint;
 use crate::model::Stored;
 use crate::read_models::ReadModels;
 
+/// The longest wait for the table of keys to stand where a key left its head.
+const KEYS_WAIT: Duration = Duration::from_secs(2);
 /// Most rows of open streams in memory at once.
 const CHUNK_ROWS: usize = 256;
 
@@ -71,6 +78,27 @@ impl Snapshots for ReadModels {
         let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
         let row = client.query_opt(&statement, &[&stream.to_string()]).await.map_err(unavailable)?;
         row.map(|row| snapshot(stream, row.get(0))).transpose()
+    }
+
+    async fn applied(
+        &self,
+        stream: &StreamId,
+        command: CommitId,
+        until: Position,
+    ) -> Result<KeptKey, SnapshotError> {
+        self.wait_for(until, KEYS_WAIT).await.map_err(unavailable)?;
+        let client = self.client().await.map_err(unavailable)?;
+        // What a parked stream applied is not in the table, however far that has come.
+        let sql = "SELECT (SELECT doc FROM capstan.applied_keys WHERE id = $1), \
+                          EXISTS (SELECT FROM capstan.parked WHERE stream = $2)";
+        let statement = client.prepare_cached(sql).await.map_err(unavailable)?;
+        let key = applied_key(stream, command);
+        let row = client.query_one(&statement, &[&key, &stream.to_string()]).await.map_err(unavailable)?;
+        match (row.get::<_, Option<&str>>(0), row.get(1)) {
+            (Some(doc), _) => serde_json::from_str(doc).map(KeptKey::Applied).map_err(unavailable),
+            (None, true) => Err(SnapshotError::Unavailable { source: "the stream is parked".into() }),
+            (None, false) => Ok(KeptKey::New),
+        }
     }
 }
 

@@ -105,7 +105,8 @@ impl WorkerCall for ClaimInput {
             |task: &&Task| task.working_attempt().is_some_and(|live| live.attempt_id == *attempt_id);
         let held = InputState::Claimed(attempt_id.clone());
         let context = fence.context(&self);
-        let is_repeat = loaded.head.applied.contains_key(&CommitId(context.command_id));
+        let command_id = CommitId(context.command_id);
+        let is_repeat = fence.app.dispatch.tasks.applied(&fence.stream, &loaded, command_id).await?.is_some();
         let task = loaded.state.as_deref().filter(is_live).filter(|_| !is_repeat);
         if let Some(input) = task.and_then(|task| task.inbox.iter().find(|input| input.state == held)) {
             let receipt = Receipt {

@@ -38,7 +38,8 @@ impl Execute for DeleteAgent {
             // Nothing may be cancelled for a command that is refused.
             return Err(DispatchError::<Rejection>::VersionMismatch { current }.into());
         }
-        let is_repeat = loaded.head.applied.contains_key(&CommitId(context.command_id));
+        let command_id = CommitId(context.command_id);
+        let is_repeat = app.dispatch.agents.applied(&stream, &loaded, command_id).await?.is_some();
         let is_there = loaded.state.profile.is_some() && !is_repeat;
         let deletion = Deletion { app, workspace, agent_id, context: &context };
         let mut cancelled = Vec::new();

@@ -18,7 +18,7 @@ pub(crate) fn keyed(id: u128, fingerprint: &str) -> CommandContext {
 /// The codec of an event that is stored as its JSON.
 macro_rules! codec {
     ($codec:ident, $event:ident, $category:literal, $name:literal) => {
-        struct $codec;
+        pub(crate) struct $codec;
 
         impl ::capstan_envelope::Codec for $codec {
             type Event = $event;

@@ -20,27 +20,27 @@ use crate::command::{codec, context, keyed};
 use crate::troubled::Troubled;
 
 #[derive(Debug)]
-struct Till;
+pub(crate) struct Till;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Coins {
-    held: u64,
+pub(crate) struct Coins {
+    pub(crate) held: u64,
 }
 
-enum Ask {
+pub(crate) enum Ask {
     Take(u64),
     Give(u64),
     Empty,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Moved {
+pub(crate) enum Moved {
     In(u64),
     Out(u64),
 }
 
 #[derive(Debug, PartialEq)]
-struct NotEnough;
+pub(crate) struct NotEnough;
 
 impl Decider for Till {
     type Command = Ask;
@@ -69,21 +69,21 @@ impl Decider for Till {
 
 codec!(TillCodec, Moved, "till", "moved");
 
-type Tills = Dispatcher<Till, TillCodec>;
+pub(crate) type Tills = Dispatcher<Till, TillCodec>;
 
-fn tills(log: &(impl EventLog + Clone)) -> Tills {
+pub(crate) fn tills(log: &(impl EventLog + Clone)) -> Tills {
     tills_with(log, NoSnapshots)
 }
 
-fn tills_with(log: &(impl EventLog + Clone), snapshots: impl Snapshots + 'static) -> Tills {
+pub(crate) fn tills_with(log: &(impl EventLog + Clone), snapshots: impl Snapshots + 'static) -> Tills {
     Dispatcher::new(Arc::new(log.clone()), Arc::new(snapshots), DispatcherConfig::default())
 }
 
-fn till(name: &str) -> StreamId {
+pub(crate) fn till(name: &str) -> StreamId {
     StreamId::new(Workspace::new("dev").unwrap(), "till", name).unwrap()
 }
 
-async fn held(tills: &Tills, stream: &StreamId) -> u64 {
+pub(crate) async fn held(tills: &Tills, stream: &StreamId) -> u64 {
     tills.refresh(stream).await.unwrap().state.held
 }
 

@@ -4,5 +4,6 @@
 
 mod command;
 mod dispatching;
+mod keys;
 mod together;
 mod troubled;

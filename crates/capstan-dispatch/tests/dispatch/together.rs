@@ -35,10 +35,10 @@ struct Things {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Moved(i64);
+pub(crate) struct Moved(i64);
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Put(i64);
+pub(crate) struct Put(i64);
 
 #[derive(Debug, PartialEq)]
 struct Empty;

@@ -5,7 +5,6 @@ mod object;
 mod payload;
 mod shown;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use capstan_contract::query::WaitingReason;
@@ -14,7 +13,7 @@ use capstan_decider::Decider;
 use capstan_domain::id::TaskId;
 use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::task::{Event, Task, TaskDecider, TaskState};
-use capstan_envelope::{Applied, CommitHash, CommitId, Position, Recorded, StreamHead};
+use capstan_envelope::{AppliedKeys, CommitHash, Position, Recorded, StreamHead};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -46,8 +45,8 @@ pub(crate) struct TaskRow {
 #[derive(Serialize)]
 struct Written<'a> {
     hash: CommitHash,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    applied: &'a BTreeMap<CommitId, Applied>,
+    #[serde(skip_serializing_if = "AppliedKeys::is_empty")]
+    applied: &'a AppliedKeys,
     progress: &'a RawValue,
     shown: &'a Shown,
 }
@@ -56,7 +55,7 @@ struct Written<'a> {
 struct Read<'a> {
     hash: CommitHash,
     #[serde(default)]
-    applied: BTreeMap<CommitId, Applied>,
+    applied: AppliedKeys,
     #[serde(borrow)]
     progress: &'a RawValue,
     shown: Shown,
@@ -76,7 +75,7 @@ impl Serialize for TaskRow {
 struct ReadState<'a> {
     hash: CommitHash,
     #[serde(default)]
-    applied: BTreeMap<CommitId, Applied>,
+    applied: AppliedKeys,
     #[serde(borrow)]
     progress: &'a RawValue,
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use capstan_contract::DomainEvent;
-use capstan_domain::task::Command;
 use capstan_domain::task::command::{SubmitInput, SubmitTaskInput};
-use capstan_envelope::{EventRecord, Position};
-use capstan_eventlog::{EventLog, OpenTasks, Snapshots};
+use capstan_domain::task::event::{Priority, TaskReprioritised};
+use capstan_domain::task::{self, Command};
+use capstan_envelope::{CommitId, EventRecord, KEYS_KEPT, Position, Remembered};
+use capstan_eventlog::{EventLog, KeptKey, OpenTasks, Snapshots};
 use capstan_projections::{
     PositionTimeout, Projector, ProjectorConfig, ProjectorState, ReadModels, RebuildError, ReplayConfig,
     Which, rebuild, verify,
@@ -15,6 +16,7 @@ use capstan_projections::{
 use capstan_testkit::eventually::eventually;
 use futures_util::TryStreamExt as _;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
 use crate::place::{LIMIT, Place, config, in_state, project, reached};
 use crate::story::Story;
@@ -421,4 +423,40 @@ async fn snapshots_are_the_state_of_the_decider() {
             .unwrap()[0],
         DomainEvent::Workspace(_)
     ));
+}
+
+#[tokio::test]
+async fn a_key_that_left_the_head_of_its_stream_is_found_once_the_table_stands_there() {
+    let place = Place::new().await;
+    let mut story = history(31, 20).await;
+    let index = story.accept(|_| {}).await;
+    let stream = story.tasks[index].stream.clone();
+    for number in 0..3 * KEYS_KEPT {
+        let head = story.tasks[index].head.clone();
+        let changed = TaskReprioritised { priority: Priority::High, at: story.now() };
+        let changed = DomainEvent::Task(task::Event::TaskReprioritised(changed));
+        story.tasks[index].head =
+            story.append(&stream, &head, &[changed], Some(&format!("key {number}"))).await;
+    }
+    let commits = story.log.read_stream(&stream, Position::START).await.unwrap();
+    let left = &commits[1];
+    let keys = &story.tasks[index].head.applied;
+    let Remembered::Perhaps(until) = keys.look(left.commit.commit_id) else {
+        panic!("it has left: {keys:?}")
+    };
+    let behind = place.read_models.applied(&stream, left.commit.commit_id, until).await;
+    assert!(behind.is_err_and(|error| error.is_retryable()), "nothing is folded yet");
+
+    project(&story.shared(), &place.read_models, story.end().await).await;
+    for recorded in &commits[1..] {
+        let found = place.read_models.applied(&stream, recorded.commit.commit_id, until).await.unwrap();
+        let KeptKey::Applied(applied) = found else { panic!("{found:?}") };
+        assert_eq!((applied.position, applied.version), (recorded.position, recorded.commit.version));
+    }
+    let other = "dev/task/00000000-0000-4000-8000-000000000000".parse().unwrap();
+    for (stream, command) in [(&stream, CommitId(Uuid::nil())), (&other, left.commit.commit_id)] {
+        assert_eq!(place.read_models.applied(stream, command, until).await.unwrap(), KeptKey::New);
+    }
+    let loaded = place.read_models.load(&stream).await.unwrap().unwrap();
+    assert_eq!(loaded.head, story.tasks[index].head, "the row holds the head");
 }

@@ -222,6 +222,11 @@ impl Story {
         all
     }
 
+    /// The time of the next commit.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
     /// Appends events as one commit and returns the head after it.
     pub async fn append(
         &mut self,

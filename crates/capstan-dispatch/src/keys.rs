@@ -1,0 +1,65 @@
+//! Repeats of keyed commands, also of those the head of the stream has forgotten (see [`AppliedKeys`]).
+//!
+//! [`AppliedKeys`]: capstan_envelope::AppliedKeys
+
+use capstan_envelope::{Applied, Codec, CommitId, Position, Remembered, StreamId};
+use capstan_eventlog::KeptKey;
+
+use crate::dispatcher::{Dispatchable, Dispatcher};
+use crate::{CommandContext, DispatchError, Loaded};
+
+impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
+    /// The commit of this command, when it is a repeat; refuses a key that was used with another body.
+    pub(crate) async fn repeated(
+        &self,
+        stream: &StreamId,
+        loaded: &Loaded<D::State>,
+        context: &CommandContext,
+    ) -> Result<Option<Applied>, DispatchError<D::Rejection>> {
+        let Some(idempotency) = &context.idempotency else { return Ok(None) };
+        match self.applied(stream, loaded, CommitId(context.command_id)).await? {
+            Some(applied) if applied.fingerprint != idempotency.fingerprint => {
+                Err(DispatchError::IdempotencyConflict)
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// The commit of a keyed command, if it was applied.
+    ///
+    /// `loaded` is the stream as it is known.
+    pub async fn applied(
+        &self,
+        stream: &StreamId,
+        loaded: &Loaded<D::State>,
+        command: CommitId,
+    ) -> Result<Option<Applied>, DispatchError<D::Rejection>> {
+        let until = match loaded.head.applied.look(command) {
+            Remembered::New => return Ok(None),
+            Remembered::Applied(applied) => return Ok(Some(applied.clone())),
+            Remembered::Perhaps(until) => until,
+        };
+        match self.snapshots.applied(stream, command, until).await.map_err(DispatchError::Snapshot)? {
+            KeptKey::Applied(applied) => Ok(Some(applied)),
+            KeptKey::New => Ok(None),
+            KeptKey::NotKept => self.applied_in_log(stream, command).await,
+        }
+    }
+
+    /// Reads the whole stream: for categories whose streams are short.
+    async fn applied_in_log(
+        &self,
+        stream: &StreamId,
+        command: CommitId,
+    ) -> Result<Option<Applied>, DispatchError<D::Rejection>> {
+        let commits = self.log.read_stream(stream, Position::START).await.map_err(DispatchError::Read)?;
+        let found = commits.into_iter().find(|recorded| recorded.commit.commit_id == command);
+        Ok(found.and_then(|recorded| {
+            Some(Applied {
+                position: recorded.position,
+                version: recorded.commit.version,
+                fingerprint: recorded.commit.metadata.idempotency?.fingerprint,
+            })
+        }))
+    }
+}

@@ -1,0 +1,222 @@
+//! The repeatable commands a stream applied.
+//!
+//! Three parts answer whether a keyed command was applied before, so that the head does not grow with the stream:
+//!
+//! 1. the newest [`KEYS_KEPT`] keyed commands stand in the head, with what a repeat is answered, and so does the one that
+//!    began the stream;
+//! 2. a filter of fixed size in the head knows every one that left. It never misses one, so most new commands are
+//!    known to be new without a look-up. It takes a new one for an old one in 0.1 % of the cases after 400 keys, 2 % after
+//!    1,000, 15 % after 2,000 and nearly always after 10,000;
+//! 3. what the filter may know is looked up where keys are kept for ever: in a table of the read models, which is believed
+//!    only once it stands at or beyond the position of the newest command that left, or in the stream itself.
+
+use std::collections::VecDeque;
+
+use data_encoding::BASE64_NOPAD;
+use serde::{Deserialize, Serialize};
+
+use crate::{CommitId, Position};
+
+/// Keyed commands that stand in the head.
+pub const KEYS_KEPT: usize = 16;
+/// Bytes of the filter.
+const FILTER_BYTES: usize = 1024;
+/// Bits that a key sets in it.
+const PROBES: u32 = 4;
+/// Bits that number a bit of the filter.
+const PROBE_BITS: u32 = (FILTER_BYTES * 8).ilog2();
+
+/// The memory of one repeatable command that was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Position of its commit.
+    pub position: Position,
+    /// The stream's version after it.
+    pub version: u64,
+    /// Fingerprint of its body.
+    pub fingerprint: String,
+}
+
+/// What the head of a stream knows of a keyed command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remembered<'a> {
+    /// It was never applied.
+    New,
+    /// It was applied.
+    Applied(&'a Applied),
+    /// It may have been applied in a commit up to and including this position.
+    Perhaps(Position),
+}
+
+/// The keyed commands of a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored", into = "Stored")]
+pub struct AppliedKeys {
+    /// The one that began the stream.
+    first: Option<(CommitId, Applied)>,
+    /// The newest of the others, oldest first.
+    recent: VecDeque<(CommitId, Applied)>,
+    left: Option<Left>,
+}
+
+/// The keyed commands that left the head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Left {
+    /// Position of the newest of them.
+    until: Position,
+    filter: Box<[u8; FILTER_BYTES]>,
+}
+
+impl AppliedKeys {
+    /// What is known of a command.
+    pub fn look(&self, command: CommitId) -> Remembered<'_> {
+        let mut known = self.recent.iter().rev().chain(&self.first);
+        if let Some((_, applied)) = known.find(|(known, _)| *known == command) {
+            return Remembered::Applied(applied);
+        }
+        match &self.left {
+            Some(left) if probes(command).all(|(byte, bit)| left.filter[byte] & bit != 0) => {
+                Remembered::Perhaps(left.until)
+            }
+            Some(_) | None => Remembered::New,
+        }
+    }
+
+    /// True while no keyed command was applied.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none() && self.recent.is_empty() && self.left.is_none()
+    }
+
+    pub(crate) fn insert(&mut self, command: CommitId, applied: Applied) {
+        if applied.version == 1 {
+            self.first = Some((command, applied));
+            return;
+        }
+        // A fold may advance the head with each event of a commit.
+        if self.recent.iter().any(|(known, _)| *known == command) {
+            return;
+        }
+        self.recent.push_back((command, applied));
+        while self.recent.len() > KEYS_KEPT {
+            let Some((oldest, applied)) = self.recent.pop_front() else { break };
+            let left = self
+                .left
+                .get_or_insert_with(|| Left { until: Position::START, filter: Box::new([0; FILTER_BYTES]) });
+            left.until = applied.position;
+            for (byte, bit) in probes(oldest) {
+                left.filter[byte] |= bit;
+            }
+        }
+    }
+}
+
+/// The bits of a key: byte, and mask in it.
+fn probes(command: CommitId) -> impl Iterator<Item = (usize, u8)> {
+    // Ids are not evenly spread where a version or a time stands in them; the upper half of the product is.
+    let spread = command.0.as_u128().wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
+    (1..=PROBES).map(move |probe| {
+        let place = (spread >> (128 - PROBE_BITS * probe)) as usize % (FILTER_BYTES * 8);
+        (place / 8, 1 << (place % 8))
+    })
+}
+
+type Entry = (CommitId, Position, u64, String);
+
+/// The stored form: without the names of fields, which would be most of it.
+#[derive(Clone, Serialize, Deserialize)]
+struct Stored {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first: Option<Entry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recent: Vec<Entry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left: Option<(Position, String)>,
+}
+
+impl From<AppliedKeys> for Stored {
+    fn from(keys: AppliedKeys) -> Self {
+        let entry = |(command, applied): (CommitId, Applied)| {
+            (command, applied.position, applied.version, applied.fingerprint)
+        };
+        Self {
+            first: keys.first.map(entry),
+            recent: keys.recent.into_iter().map(entry).collect(),
+            left: keys.left.map(|left| (left.until, BASE64_NOPAD.encode(left.filter.as_slice()))),
+        }
+    }
+}
+
+impl From<Stored> for AppliedKeys {
+    fn from(stored: Stored) -> Self {
+        let entry = |(command, position, version, fingerprint): Entry| {
+            (command, Applied { position, version, fingerprint })
+        };
+        let left = stored.left.map(|(until, text)| {
+            let bytes = BASE64_NOPAD.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+            // A filter that cannot be read knows every key: all are looked up.
+            Left { until, filter: bytes.unwrap_or_else(|| Box::new([0xff; FILTER_BYTES])) }
+        });
+        Self { first: stored.first.map(entry), recent: stored.recent.into_iter().map(entry).collect(), left }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::CommitHash;
+
+    fn key(number: u64) -> CommitId {
+        CommitId(Uuid::new_v5(&Uuid::NAMESPACE_OID, &number.to_be_bytes()))
+    }
+
+    fn with(count: u64) -> AppliedKeys {
+        let mut keys = AppliedKeys::default();
+        for number in 1..=count {
+            let position = Position::new(number, CommitHash::of("s", &number.to_be_bytes()));
+            keys.insert(key(number), Applied { position, version: number, fingerprint: "f".into() });
+        }
+        keys
+    }
+
+    #[test]
+    fn the_newest_keys_are_known_and_of_older_ones_that_they_may_be() {
+        let keys = with(100);
+        assert!(matches!(keys.look(key(1)), Remembered::Applied(known) if known.version == 1));
+        for number in 85..=100 {
+            assert!(matches!(keys.look(key(number)), Remembered::Applied(known) if known.version == number));
+        }
+        for number in 2..=84 {
+            assert!(matches!(keys.look(key(number)), Remembered::Perhaps(until) if until.sequence() == 84));
+        }
+    }
+
+    #[test]
+    fn a_commit_counts_once_however_often_it_is_seen() {
+        let mut keys = with(5);
+        let Remembered::Applied(applied) = keys.look(key(5)) else { panic!("known") };
+        keys.insert(key(5), applied.clone());
+        assert_eq!(keys, with(5));
+    }
+
+    #[test]
+    fn few_new_keys_are_taken_for_old_ones() {
+        for (left, most) in [(0, 0), (400, 30), (1_000, 300), (2_000, 1_800)] {
+            let keys = with(left + 1 + KEYS_KEPT as u64);
+            let new = 1_000_000..1_010_000;
+            let mistaken = new.filter(|number| keys.look(key(*number)) != Remembered::New).count();
+            assert!(mistaken <= most, "{mistaken} of 10,000 after {left}");
+        }
+    }
+
+    #[test]
+    fn the_stored_form_is_bounded_and_gives_the_same_keys() {
+        for count in [0, 3, 17, 18, 5_000] {
+            let keys = with(count);
+            let text = serde_json::to_string(&keys).unwrap();
+            assert!(text.len() <= 3_000, "{} bytes", text.len());
+            assert_eq!(serde_json::from_str::<AppliedKeys>(&text).unwrap(), keys);
+        }
+    }
+}
