@@ -1,8 +1,10 @@
 //! Tasks in the states that matter for matching, and workers.
 
+use std::sync::Arc;
+
 use capstan_domain::id::{AttemptId, RunId, TaskId, WorkerId};
 use capstan_domain::matching::{Capabilities, Config, Matching, Pick, Reach, StreamKey, WorkerOffer};
-use capstan_domain::task::event::{RunCause, RunStatus};
+use capstan_domain::task::event::{RunCause, RunStatus, TaskAccepted};
 use capstan_domain::task::state::{Live, Run};
 use capstan_domain::task::{Task, TaskState};
 use chrono::{DateTime, Duration, Utc};
@@ -18,15 +20,14 @@ pub(crate) fn task_id(number: usize) -> TaskId {
 
 /// A task that waits since `seconds`, of a session and a class.
 pub(crate) fn queued(number: usize, workspace: &str, session: &str, class: &str, seconds: i64) -> Task {
-    let task: Task = serde_json::from_value(serde_json::json!({
-        "accepted": {
-            "task_id": task_id(number), "workspace": workspace, "agent_id": Uuid::nil(), "agent_key": "demo",
-            "agent_name": "Demo", "agent_config": {"version": 1, "hash": "0011223344556677"}, "message": "do it", "session_id": session,
-            "instance_key": class, "policy": {}, "timeout_ms": 0, "priority": "normal", "accepted_at": at(0),
-        },
-        "progress": { "state": "done" },
+    let accepted: TaskAccepted = serde_json::from_value(serde_json::json!({
+        "task_id": task_id(number), "workspace": workspace, "agent_id": Uuid::nil(), "agent_key": "demo",
+        "agent_name": "Demo", "agent_config": {"version": 1, "hash": "0011223344556677"}, "message": "do it",
+        "session_id": session, "instance_key": class, "policy": {}, "timeout_ms": 0, "priority": "normal",
+        "accepted_at": at(0),
     }))
-    .expect("a task");
+    .expect("an acceptance");
+    let task = Task::of_parts(Arc::new(accepted), r#"{"state":"done"}"#).expect("a task");
     enqueued(task, at(seconds), None)
 }
 

@@ -1,6 +1,8 @@
+use capstan_decider::spec::Given;
 use serde_json::json;
 
 use super::*;
+use crate::task::TaskDecider;
 use crate::task::command::ReportedOutcome;
 use crate::task::event::RunCause;
 use crate::task::fixture::{
@@ -385,4 +387,28 @@ fn an_archived_task_refuses_requests_of_callers() {
     };
     archived().when(say(1, "hello?")).then_rejected(Rejection::Archived);
     archived().when(cancel()).then_rejected(Rejection::Archived);
+}
+
+#[test]
+fn a_run_delivers_no_more_at_once_than_one_message_may_have() {
+    let long = |number| {
+        let text = "x".repeat(150 << 10);
+        submitting(SubmitInput { message_bytes_max: 1 << 20, ..input(number, &text) })
+    };
+    let told = |history: &Given<TaskDecider>| {
+        let task = task_of(history);
+        (task.current_prompt().len() >> 10, task.pending_inputs().count())
+    };
+    let full = started().and(long(1)).and(long(2)).and(say(3, "short")).and(finish_ok(1));
+    assert_eq!(told(&full), (150, 2), "the first alone");
+    let next = full.and(lease(2, 30)).and(start(2, 31)).and(finish_ok(2));
+    assert_eq!(told(&next), (150, 0), "the others together");
+    // A prompt that reached no agent comes first, and what does not fit beside it waits.
+    let cancelled = queued().and(long(1)).and(long(2)).and(cancel()).and(say(3, "go on"));
+    assert_eq!(told(&cancelled), (150, 2));
+    let interrupt =
+        submitting(input_with(4, "stop that", |input| input.queue_mode = Some("interrupt".into())));
+    let stopped = started().and(long(1)).and(long(2)).and(interrupt);
+    assert_eq!(told(&stopped), (150, 1), "an interrupting text is always delivered");
+    assert!(task_of(&stopped).current_prompt().ends_with("stop that"));
 }

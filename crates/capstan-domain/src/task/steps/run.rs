@@ -92,7 +92,7 @@ pub(in crate::task) fn request_with_inputs(
     at: DateTime<Utc>,
 ) -> RunRequested {
     let undelivered = task.undelivered_prompt().filter(|_| ended.is_none());
-    let batch = next_batch(task, newest, undelivered.is_some());
+    let batch = next_batch(task, newest, undelivered.map(str::len));
     let (input_ids, texts): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|text| (text.input_id, text.message)).unzip();
     let prompt: Vec<_> = undelivered.into_iter().chain(texts).collect();
