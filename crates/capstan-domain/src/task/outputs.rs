@@ -133,15 +133,16 @@ fn output_of_caller<'a>(
 
 #[cfg(test)]
 mod tests {
+    use capstan_decider::spec::Given;
     use serde_json::json;
 
     use super::*;
     use crate::Requested;
-    use crate::task::Command;
     use crate::task::command::NewOutputStatus;
     use crate::task::fixture::{
         at, attempt, finish_ok, kinds, output, output_id, produce, producing, queued, started, stopping,
     };
+    use crate::task::{Command, TaskDecider};
 
     fn rows(number: u128, rows: Vec<serde_json::Value>) -> Requested<Command> {
         Command::AppendOutputRows {
@@ -167,6 +168,19 @@ mod tests {
             assert_eq!(state.as_ref().unwrap().outputs[&output_id(1)].status, OutputStatus::Active);
         });
         produced().when(produce(1, NewOutputStatus::Active)).then_nothing();
+    }
+
+    #[test]
+    fn a_task_has_so_many_outputs_and_no_more() {
+        let limit = OUTPUTS_MAX as u128;
+        let full = || {
+            let make =
+                |history: Given<TaskDecider>, number| history.and(produce(number, NewOutputStatus::Active));
+            (1..=limit).fold(started(), make)
+        };
+        let refusal = Rejection::invalid("", "a task may have at most 1000 outputs");
+        full().when(produce(limit + 1, NewOutputStatus::Active)).then_rejected(refusal);
+        full().when(produce(1, NewOutputStatus::Active)).then_nothing();
     }
 
     #[test]
