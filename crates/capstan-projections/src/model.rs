@@ -101,6 +101,8 @@ pub(crate) trait Model: Named + Clone + Debug + Send + Sync + Serialize + 'stati
     const ASIDE: Option<Aside<Self>> = None;
     /// True when the first commit of a stream has no rows yet, so the table is not read for it.
     const STARTS_EMPTY: bool = true;
+    /// True when every commit has rows of its own, so the table is never read for them.
+    const ROWS_ARE_NEW: bool = false;
     /// True when a row takes from several streams: its key does not follow from the name of the stream. A rebuild folds
     /// such a model in one thread, and without the acceptance of the task ([`Fact::accepted`]).
     const SPANS_STREAMS: bool = false;

@@ -250,11 +250,12 @@ impl<M: Model> Rows for ModelRows<M> {
     fn want(&mut self, recorded: &Recorded, event: &DomainEvent, batch: Batch) {
         let Some(event) = M::Event::select(event) else { return };
         M::keys(recorded, event, &mut self.keys);
+        let is_new = M::ROWS_ARE_NEW || (M::STARTS_EMPTY && recorded.commit.version == FIRST_VERSION);
         for key in self.keys.drain(..) {
             if self.entries.contains_key(&key) {
                 continue;
             }
-            if M::STARTS_EMPTY && recorded.commit.version == FIRST_VERSION && batch != Batch::Refold {
+            if is_new && batch != Batch::Refold {
                 self.entries.insert(key, Entry::default());
             } else {
                 self.missing.insert(key);

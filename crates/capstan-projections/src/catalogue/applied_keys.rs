@@ -37,6 +37,7 @@ impl Model for AppliedKeyRow {
     const VERSION: i32 = 1;
     const COLUMNS: &'static [Column<Self>] = &[];
     const ANSWER: Option<NamedSchema> = None;
+    const ROWS_ARE_NEW: bool = true;
     type Event<'a> = &'a DomainEvent;
     type Key = Uuid;
 
