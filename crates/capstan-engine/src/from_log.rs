@@ -7,7 +7,6 @@
 mod state_store;
 
 use capstan_contract::TaskCodec;
-use capstan_contract::causes::explain;
 use capstan_decider::fold;
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::{State, TaskDecider};
@@ -18,8 +17,8 @@ use tokio::sync::mpsc;
 use crate::clock::now;
 use crate::dependencies::Dependencies;
 use crate::leader_error::LeaderError;
-use crate::metric;
 use crate::process::{Process, ReducedTask, task_key};
+use crate::unreadable::tell_unreadable;
 use state_store::StateStore;
 
 /// Portions of the log read ahead of the fold.
@@ -66,8 +65,7 @@ impl LogFold {
             None => self.process.commit(recorded, None, now()),
         };
         if let Err(error) = taken {
-            metrics::counter!(metric::UNREADABLE_COMMITS).increment(1);
-            tracing::error!(position = %recorded.position, stream = %recorded.commit.stream, error = explain(&error), "a commit cannot be read");
+            tell_unreadable(recorded, &error);
         }
         Ok(())
     }

@@ -33,6 +33,7 @@ pub mod protocol;
 mod startup;
 mod ticking;
 mod tool_caller;
+mod unreadable;
 
 pub use client::{EngineClient, EngineError};
 pub use config::EngineConfig;

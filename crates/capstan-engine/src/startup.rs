@@ -26,8 +26,8 @@ use crate::config::EngineConfig;
 use crate::dependencies::Dependencies;
 use crate::from_log::fold_log;
 use crate::leader_error::LeaderError;
-use crate::metric;
 use crate::process::{ClassKey, Effect, Loaded, Process, ProcessConfig, ReducedTask, ScheduleKey, task_key};
+use crate::unreadable::tell_unreadable;
 
 /// Most commits or states taken before others get their turn.
 pub(crate) const PORTION: usize = 256;
@@ -126,6 +126,8 @@ async fn read_ahead(
         if sender.send(states).await.is_err() {
             return;
         }
+        // Sending does not wait while there is room, and whoever keeps leadership may be behind this task.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -235,9 +237,7 @@ pub(crate) fn take_commits(dependencies: &Dependencies, process: &mut Process, c
         dependencies.deciders.schedules.adopt(recorded);
         dependencies.classes.observe(recorded);
         if let Err(error) = process.commit(recorded, memory, now()) {
-            // Its task does nothing until a build that can read it leads; the others continue.
-            metrics::counter!(metric::UNREADABLE_COMMITS).increment(1);
-            tracing::error!(position = %recorded.position, stream = %recorded.commit.stream, error = explain(&error), "a commit cannot be read");
+            tell_unreadable(recorded, &error);
         }
     }
 }

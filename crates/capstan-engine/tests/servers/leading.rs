@@ -15,6 +15,7 @@ use capstan_domain::task::command::{Accept, AcceptAgentCommand, RetryTask};
 use capstan_domain::task::{Command, TaskDecider, TaskState};
 use capstan_engine::EngineConfig;
 use capstan_envelope::Position;
+use capstan_testkit::eventually::eventually;
 use futures_util::StreamExt as _;
 use uuid::Uuid;
 
@@ -111,6 +112,8 @@ async fn a_leader_that_begins_for_longer_than_its_time_keeps_its_place() {
     let many = Arc::new(Many { tasks: 20_000, asked: AtomicUsize::new(0) });
     let begun = Instant::now();
     let engine = office.candidate_with(office.config.clone(), many.clone()).await;
+    let asked = async || (many.asked.load(Ordering::Relaxed) > 0).then_some(());
+    eventually("it has won and begins", Duration::from_secs(20), asked).await;
     // Another one waits for it to fail.
     let other = office.candidate().await;
     engine.leads().await;
