@@ -38,23 +38,28 @@ pub(super) fn task_id(number: usize) -> TaskId {
     TaskId(id::derived(&["bench", &number.to_string()]))
 }
 
+/// Creates an agent with defaults in a workspace.
+pub(super) async fn created_agent(
+    dispatcher: &Dispatcher<Agent, AgentCodec>,
+    workspace: &str,
+) -> anyhow::Result<agent::Created> {
+    let demo =
+        agent::CreateAgent { agent_key: "demo".into(), name: "Demo".into(), ..agent::CreateAgent::default() };
+    let create = agent::Command::Create { workspace: workspace.into(), agent: Box::new(demo) };
+    let id = AgentId::from_key(workspace, "demo").to_string();
+    let stream = StreamId::new(Workspace::new(workspace)?, "agent", &id)?;
+    let context = CommandContext::new(Uuid::now_v7(), "create-agent", Actor::System, Utc::now());
+    let created = dispatcher.execute(&stream, &Requested::new(create, Utc::now()), &context).await?;
+    created.loaded.state.profile.clone().context("a created agent")
+}
+
 impl Filler {
     /// Creates the agent.
     pub(super) async fn begin(log: &Arc<dyn EventLog>) -> anyhow::Result<Self> {
         let workspace = Workspace::new("dev")?;
         let agents: Dispatcher<Agent, AgentCodec> =
             Dispatcher::new(log.clone(), Arc::new(NoSnapshots), DispatcherConfig::default());
-        let agent_id = AgentId::from_key("dev", "demo");
-        let demo = agent::CreateAgent {
-            agent_key: "demo".into(),
-            name: "Demo".into(),
-            ..agent::CreateAgent::default()
-        };
-        let create = agent::Command::Create { workspace: "dev".into(), agent: Box::new(demo) };
-        let create = Requested::new(create, Utc::now());
-        let stream = StreamId::new(workspace.clone(), "agent", &agent_id.to_string())?;
-        let created = agents.execute(&stream, &create, &context("create-agent", 0, 0)).await?;
-        let agent = created.loaded.state.profile.clone().context("a created agent")?;
+        let agent = created_agent(&agents, workspace.as_str()).await?;
         let dispatcher =
             Arc::new(Dispatcher::new(log.clone(), Arc::new(NoSnapshots), DispatcherConfig::default()));
         Ok(Self { dispatcher, workspace, agent })

@@ -9,9 +9,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use capstan_contract::{AgentCodec, TaskCodec};
 use capstan_dispatch::{CommandContext, Dispatcher, DispatcherConfig, NoSnapshots};
-use capstan_domain::Requested;
 use capstan_domain::agent::{self, Agent};
-use capstan_domain::id::{self, AgentId, AttemptId, TaskId, WorkerId};
+use capstan_domain::id::{self, AttemptId, TaskId, WorkerId};
 use capstan_domain::task::command::{
     Accept, AcceptAgentCommand, FinishAttempt, Lease, OpenBlocker, ReportedOutcome,
 };
@@ -22,6 +21,7 @@ use chrono::Utc;
 use uuid::Uuid;
 
 use super::Size;
+use crate::bench::filler::created_agent;
 
 /// Tasks of one group, and groups under way.
 const GROUP: usize = 250;
@@ -83,20 +83,6 @@ impl Seeded {
             commits: self.commits + other.commits,
         }
     }
-}
-
-async fn created_agent(
-    dispatcher: &Dispatcher<Agent, AgentCodec>,
-    workspace: &str,
-) -> anyhow::Result<agent::Created> {
-    let demo =
-        agent::CreateAgent { agent_key: "demo".into(), name: "Demo".into(), ..agent::CreateAgent::default() };
-    let create = agent::Command::Create { workspace: workspace.into(), agent: Box::new(demo) };
-    let id = AgentId::from_key(workspace, "demo").to_string();
-    let stream = StreamId::new(Workspace::new(workspace)?, "agent", &id)?;
-    let context = CommandContext::new(Uuid::now_v7(), "create-agent", Actor::System, Utc::now());
-    let created = dispatcher.execute(&stream, &Requested::new(create, Utc::now()), &context).await?;
-    created.loaded.state.profile.clone().context("a created agent")
 }
 
 /// Writes a group of tasks of one workspace.
