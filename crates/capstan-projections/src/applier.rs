@@ -97,8 +97,7 @@ impl Applier {
 
     /// Applies commits in order. After an error nothing of the last transaction is kept, in the tables or in memory.
     pub(crate) async fn apply(&mut self, commits: &[Decoded]) -> Result<(), ApplyError> {
-        // Usually one round. A batch that meets rows of an earlier fold is folded again as such; one that Postgres rejects
-        // is halved until the faulty commit is found.
+        // Usually one round.
         let mut rounds = vec![(commits, Batch::of(commits.len()))];
         while let Some((batch, kind)) = rounds.pop() {
             let Some(last) = batch.last() else { continue };
@@ -114,14 +113,9 @@ impl Applier {
             self.parked = was_parked;
             let Some(refusal) = error.refusal() else { return Err(error) };
             self.session.client().batch_execute("ROLLBACK").await?;
-            if kind != Batch::Refold && error.is_known_row() {
-                rounds.push((batch, Batch::Refold));
-            } else if batch.len() == 1 {
-                self.transact(batch, last, kind, Some(Unfoldable::Refused(refusal))).await?;
-            } else {
-                let (first, second) = batch.split_at(batch.len() / 2);
-                rounds.push((second, kind));
-                rounds.push((first, kind));
+            match kind.retried(batch, error.is_known_row()) {
+                Some(tries) => rounds.extend(tries),
+                None => self.transact(batch, last, kind, Some(Unfoldable::Refused(refusal))).await?,
             }
         }
         Ok(())

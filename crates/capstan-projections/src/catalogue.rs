@@ -103,6 +103,11 @@ impl ReadModel {
     }
 }
 
+/// The models every fold needs: they hold the heads of all streams, and the acceptances of tasks.
+pub(crate) fn heads() -> &'static [ReadModel] {
+    &MODELS[..2]
+}
+
 /// The read model of this name.
 pub(crate) fn model(name: &str) -> Option<&'static ReadModel> {
     MODELS.iter().find(|model| model.name == name)

@@ -27,12 +27,7 @@ pub(crate) struct Checkpoint {
 
 /// The position in the columns `position` and `hash` of a row.
 pub(crate) fn position(row: &Row) -> Position {
-    position_in(row, "position")
-}
-
-/// The position in this column and the column `hash` of a row.
-pub(crate) fn position_in(row: &Row, column: &str) -> Position {
-    Position::new(row.get::<_, i64>(column) as u64, hash(row))
+    Position::new(row.get::<_, i64>("position") as u64, hash(row))
 }
 
 fn hash(row: &Row) -> CommitHash {

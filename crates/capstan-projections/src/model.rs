@@ -7,6 +7,7 @@ use capstan_contract::schema::NamedSchema;
 use capstan_envelope::Recorded;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio_postgres::Row;
 use tokio_postgres::types::{FromSqlOwned, ToSql};
 use uuid::Uuid;
 
@@ -60,6 +61,23 @@ pub(crate) struct Stored<'a> {
     pub(crate) doc: &'a str,
     /// Its document in the table [`Aside`]; for an answer, that of its task.
     pub(crate) aside: Option<&'a str>,
+}
+
+impl<'a> Stored<'a> {
+    /// The columns `sequence` (the position), `version`, `doc` and `aside` of a row that has a document.
+    pub(crate) fn from_row(row: &'a Row) -> Self {
+        Self {
+            sequence: row.get::<_, i64>("sequence") as u64,
+            version: row.get::<_, i64>("version") as u64,
+            doc: row.get("doc"),
+            aside: row.get("aside"),
+        }
+    }
+}
+
+/// True for a value that a document leaves out.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A second table of a model, with the part of its rows that is written once. Its columns are `id`, `doc` and

@@ -89,9 +89,7 @@ impl Parking {
                 .unwrap_or_default(),
         }
     }
-}
 
-impl Parking {
     /// The stream; number of the commit, and the reason it is parked.
     pub(crate) fn reason(self) -> (String, (u64, String)) {
         (self.stream, (self.position.sequence(), self.error))

@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::catalogue::{MODELS, ReadModel, model};
+use crate::catalogue::{MODELS, ReadModel, heads, model};
 use crate::checkpoint::{self, diverged};
 use crate::commits::{Commits, first_unknown};
 use crate::config::ProjectorConfig;
@@ -194,6 +194,7 @@ async fn rebuild_alone(
     which: &Which,
     config: &ProjectorConfig,
 ) -> Result<RebuildReport, RebuildError> {
+    session.plan_by_key().await?;
     generation::drop_unused(session.client()).await?;
     let mut build = Build::start(Arc::clone(log), read_models, session, which, config).await?;
     build.replay().await?;
@@ -235,8 +236,7 @@ impl<'a> Build<'a> {
         let mut models = chosen(which)?;
         let all = *which == Which::All;
         let active = generation::active(session.client()).await?;
-        // The other models depend on the heads of all streams, and on the acceptances of tasks.
-        for needed in &MODELS[..2] {
+        for needed in heads() {
             if !models.iter().any(|model| model.name == needed.name) && !active.contains_key(needed.name) {
                 models.push(needed);
             }
@@ -336,7 +336,6 @@ impl<'a> Build<'a> {
 
     /// Folds what the replay did not read onto the new tables, one transaction for each batch.
     async fn catch_up(&mut self, end: Option<Position>) -> Result<(), RebuildError> {
-        self.session.plan_by_key().await?;
         while !self.is_at(end) {
             let commits = self.commits.next(self.config.batch_commits_max, end).await?;
             if let Some((index, reason)) = first_unknown(&commits) {

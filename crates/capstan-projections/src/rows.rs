@@ -138,6 +138,16 @@ impl Batch {
     pub(crate) fn of(commits: usize) -> Self {
         if commits < MANY_COMMITS { Self::Few } else { Self::Many }
     }
+
+    /// The next tries of a batch that Postgres rejected, the last one first; `None` when its only commit is at fault. One that
+    /// met rows of an earlier fold is folded again as such; another is halved until the faulty commit is found.
+    pub(crate) fn retried<T>(self, batch: &[T], is_known_row: bool) -> Option<Vec<(&[T], Self)>> {
+        if self != Self::Refold && is_known_row {
+            return Some(vec![(batch, Self::Refold)]);
+        }
+        let (first, second) = batch.split_at(batch.len() / 2);
+        (batch.len() > 1).then(|| vec![(second, self), (first, self)])
+    }
 }
 
 /// The rows of one model.
@@ -269,23 +279,18 @@ impl<M: Model> Rows for ModelRows<M> {
         }
         let missing: Vec<M::Key> = self.missing.drain().collect();
         let aside = M::ASIDE.map_or_else(
-            || "NULL".to_owned(),
+            || "NULL::text".to_owned(),
             |aside| format!("(SELECT a.doc FROM {schema}.{} a WHERE a.id = t.id)", aside.table),
         );
         let sql = format!(
-            "SELECT id, workspace, position, version, doc, {aside} FROM {schema}.{} t WHERE id = ANY($1)",
+            "SELECT id, workspace, position AS sequence, version, doc, {aside} AS aside FROM {schema}.{} t WHERE id = ANY($1)",
             M::NAME
         );
         let statement = session.prepared(&sql).await.map_err(Self::failed)?;
         let found = session.client().query(&statement, &[&missing]).await.map_err(Self::failed)?;
         for row in found {
             let key: M::Key = row.get(0);
-            let stored = Stored {
-                sequence: row.get::<_, i64>(2) as u64,
-                version: row.get::<_, i64>(3) as u64,
-                doc: row.get(4),
-                aside: row.get(5),
-            };
+            let stored = Stored::from_row(&row);
             let read = M::read(&key, &stored).map_err(|source| StoreError::Unreadable {
                 model: M::NAME,
                 id: key.to_string(),

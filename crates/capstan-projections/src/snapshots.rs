@@ -43,22 +43,14 @@ fn snapshot(stream: &StreamId, doc: &str) -> Result<Snapshot, SnapshotError> {
 }
 
 /// The columns of a task's row and its acceptance.
-const TASK: &str = "t.id, t.position, t.version, t.doc, a.doc AS acceptance \
+const TASK: &str = "t.id, t.position AS sequence, t.version, t.doc, a.doc AS aside \
                     FROM capstan.tasks t JOIN capstan.acceptances a ON a.id = t.id";
-
-fn stored(row: &Row) -> Stored<'_> {
-    Stored {
-        sequence: row.get::<_, i64>("position") as u64,
-        version: row.get::<_, i64>("version") as u64,
-        doc: row.get("doc"),
-        aside: row.get("acceptance"),
-    }
-}
 
 /// The snapshot in such a row.
 fn task_snapshot(stream: &StreamId, row: &Row) -> Result<Snapshot, SnapshotError> {
-    let snapshot = state_of(row.get("id"), &stored(row)).map(|(head, state)| Snapshot { head, state });
-    snapshot.map_err(|source| SnapshotError::Malformed { stream: stream.clone(), source: Box::new(source) })
+    let (head, state) = state_of(row.get("id"), &Stored::from_row(row))
+        .map_err(|source| SnapshotError::Malformed { stream: stream.clone(), source: Box::new(source) })?;
+    Ok(Snapshot { head, state })
 }
 
 #[async_trait]
@@ -134,8 +126,8 @@ impl OpenTasks for ReadModels {
         let client = self.client().await.map_err(unavailable)?;
         // One statement, so that position and rows are of one instant; read as they come, so that few are in memory.
         // Tasks that are over but unsettled are few, and found by an index of their own.
-        let sql = "SELECT c.position AS reached, c.hash, s.* FROM capstan.checkpoint c \
-                   LEFT JOIN (SELECT id AS stream, doc, workspace, NULL::uuid AS id, position, version, NULL AS acceptance \
+        let sql = "SELECT c.position, c.hash, s.* FROM capstan.checkpoint c \
+                   LEFT JOIN (SELECT id AS stream, doc, workspace, NULL::uuid AS id, position AS sequence, version, NULL AS aside \
                               FROM capstan.streams WHERE open \
                               UNION ALL SELECT NULL, t.doc, t.workspace, t.id, t.position, t.version, a.reduced \
                               FROM capstan.tasks t JOIN capstan.acceptances a ON a.id = t.id WHERE t.open \
@@ -151,7 +143,7 @@ impl OpenTasks for ReadModels {
             return Ok(OpenStreams { position: Position::START, chunks });
         };
         let position = match first.first() {
-            Some(Ok(row)) => checkpoint::position_in(row, "reached"),
+            Some(Ok(row)) => checkpoint::position(row),
             Some(Err(_)) | None => Position::START,
         };
         // The connection goes back to its pool when the last row was read.
@@ -165,28 +157,17 @@ impl OpenTasks for ReadModels {
 
 /// The open stream in a row; none in the row that only tells the position.
 fn open_stream(row: Result<Row, tokio_postgres::Error>) -> Result<Option<OpenStream>, SnapshotError> {
-    #[derive(Deserialize)]
-    struct Head {
-        version: u64,
-    }
-    #[derive(Deserialize)]
-    struct Text {
-        head: Head,
-        state: Box<RawValue>,
-    }
     let row = row.map_err(unavailable)?;
-    let malformed = |stream: &StreamId, source| SnapshotError::Malformed {
-        stream: stream.clone(),
-        source: Box::new(source),
-    };
-    if let Some(name) = row.get::<_, Option<&str>>("stream") {
+    let (stream, snapshot) = if let Some(name) = row.get::<_, Option<&str>>("stream") {
         let stream: StreamId = name.parse().map_err(unavailable)?;
-        let text: Text = serde_json::from_str(row.get("doc")).map_err(|error| malformed(&stream, error))?;
-        return Ok(Some(OpenStream { stream, version: text.head.version, state: text.state }));
-    }
-    let Some(id) = row.get::<_, Option<Uuid>>("id") else { return Ok(None) };
-    let workspace = Workspace::new(row.get("workspace")).map_err(unavailable)?;
-    let stream = StreamId::new(workspace, TaskCodec::CATEGORY, &id.to_string()).map_err(unavailable)?;
-    let (head, state) = state_of(id, &stored(&row)).map_err(|error| malformed(&stream, error))?;
-    Ok(Some(OpenStream { stream, version: head.version, state }))
+        let snapshot = snapshot(&stream, row.get("doc"))?;
+        (stream, snapshot)
+    } else {
+        let Some(id) = row.get::<_, Option<Uuid>>("id") else { return Ok(None) };
+        let workspace = Workspace::new(row.get("workspace")).map_err(unavailable)?;
+        let stream = StreamId::new(workspace, TaskCodec::CATEGORY, &id.to_string()).map_err(unavailable)?;
+        let snapshot = task_snapshot(&stream, &row)?;
+        (stream, snapshot)
+    };
+    Ok(Some(OpenStream { stream, version: snapshot.head.version, state: snapshot.state }))
 }

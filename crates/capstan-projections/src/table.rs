@@ -92,21 +92,34 @@ impl Table {
                     self.name,
                     self.column_names().join(", ")
                 );
-                copy(session, &sql, rows.iter()).await.map(|_| ())
+                copy(session, &sql, rows).await
             }
-            Write::Insert | Write::Copy => self.execute(session, &self.insert_sql(schema), rows).await,
-            Write::Update => self.execute(session, &self.update_sql(schema), rows).await,
-            Write::Upsert => self.execute(session, &self.upsert_sql(schema), rows).await,
+            Write::Insert | Write::Copy => self.execute(session, &self.insert_sql(schema), rows, how).await,
+            Write::Update => self.execute(session, &self.update_sql(schema), rows, how).await,
+            Write::Upsert => self.execute(session, &self.upsert_sql(schema), rows, how).await,
         }
     }
 
-    async fn execute(&self, session: &Session, sql: &str, rows: &[Vec<Cell<'_>>]) -> Result<(), WriteError> {
-        let mut columns: Vec<ColumnArray> =
-            self.columns.iter().map(|column| ColumnArray::new(column.holds)).collect();
-        for row in rows {
-            for (column, cell) in columns.iter_mut().zip(row) {
-                column.push(cell)?;
+    /// The columns a statement is given, with their places: an update needs the key and what changes.
+    fn sent(&self, how: Write) -> impl Iterator<Item = (usize, &TableColumn)> {
+        let columns = self.columns.iter().enumerate();
+        columns.filter(move |(place, column)| how != Write::Update || *place == 0 || column.changes)
+    }
+
+    async fn execute(
+        &self,
+        session: &Session,
+        sql: &str,
+        rows: &[Vec<Cell<'_>>],
+        how: Write,
+    ) -> Result<(), WriteError> {
+        let mut columns = Vec::new();
+        for (place, column) in self.sent(how) {
+            let mut array = ColumnArray::new(column.holds);
+            for row in rows {
+                array.push(&row[place])?;
             }
+            columns.push(array);
         }
         let statement = session.prepared(sql).await?;
         let parameters: Vec<&(dyn ToSql + Sync)> =
@@ -120,7 +133,7 @@ impl Table {
             "INSERT INTO {schema}.{table} AS t ({names}) SELECT * FROM UNNEST({arrays})",
             table = self.name,
             names = self.column_names().join(", "),
-            arrays = self.arrays(),
+            arrays = self.arrays(Write::Insert),
         )
     }
 
@@ -141,14 +154,14 @@ impl Table {
              WHERE t.{key} = u.{key} AND t.position < u.position",
             table = self.name,
             set = self.assignments("u"),
-            arrays = self.arrays(),
-            names = self.column_names().join(", "),
+            arrays = self.arrays(Write::Update),
+            names = self.sent(Write::Update).map(|(_, column)| column.name).collect::<Vec<_>>().join(", "),
         )
     }
 
-    fn arrays(&self) -> String {
-        let arrays = self.columns.iter().enumerate();
-        let arrays = arrays.map(|(index, column)| format!("${}::{}[]", index + 1, column.holds.sql()));
+    fn arrays(&self, how: Write) -> String {
+        let arrays = self.sent(how).enumerate();
+        let arrays = arrays.map(|(index, (_, column))| format!("${}::{}[]", index + 1, column.holds.sql()));
         arrays.collect::<Vec<_>>().join(", ")
     }
 
@@ -158,25 +171,22 @@ impl Table {
     }
 }
 
-/// Sends rows to a COPY in the binary format. Returns their number.
-async fn copy<'a, R: AsRef<[Cell<'a>]>>(
-    session: &Session,
-    sql: &str,
-    rows: impl Iterator<Item = R>,
-) -> Result<u64, WriteError> {
+/// Sends rows to a COPY in the binary format.
+async fn copy(session: &Session, sql: &str, rows: &[Vec<Cell<'_>>]) -> Result<(), WriteError> {
     let statement = session.prepared(sql).await?;
     let mut sink = pin!(session.client().copy_in(&statement).await?);
     let mut out = BytesMut::with_capacity(2 * COPY_BYTES);
     out.put_slice(COPY_HEADER);
     for row in rows {
-        encode(row.as_ref(), &mut out)?;
+        encode(row, &mut out)?;
         if out.len() >= COPY_BYTES {
             sink.send(out.split().freeze()).await?;
         }
     }
     out.put_slice(&COPY_TRAILER);
     sink.send(out.freeze()).await?;
-    Ok(sink.finish().await?)
+    sink.finish().await?;
+    Ok(())
 }
 
 /// Encodes rows, each with the number of its last commit, as a COPY in the binary format takes them: in pieces of at least

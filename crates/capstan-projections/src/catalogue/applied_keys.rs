@@ -7,6 +7,7 @@ use capstan_envelope::{Applied, CommitId, Recorded, StreamId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::catalogue::streams::stream_key;
 use crate::cell::Column;
 use crate::fact::Fact;
 use crate::model::{Model, Stored};
@@ -18,8 +19,7 @@ pub(crate) struct AppliedKeyRow(pub(crate) Applied);
 
 /// The key of its row: one command may have changed two streams.
 pub(crate) fn applied_key(stream: &StreamId, command: CommitId) -> Uuid {
-    let name = [stream.workspace().as_str(), "/", stream.category(), "/", stream.id()].concat();
-    Uuid::new_v5(&command.0, name.as_bytes())
+    Uuid::new_v5(&command.0, stream_key(stream).as_bytes())
 }
 
 /// The row of a commit. The command that began a stream stays in the stream's head.

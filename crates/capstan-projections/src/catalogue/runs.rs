@@ -139,17 +139,13 @@ pub(crate) struct RunRow {
     exit_code: Option<i32>,
     error: Option<String>,
     result: Option<Box<RawValue>>,
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "crate::model::is_default")]
     usage: Usage,
     started_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     resumed_from_run_id: Option<RunId>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 impl RunRow {

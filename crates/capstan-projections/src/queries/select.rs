@@ -291,14 +291,14 @@ impl DocForm {
         let Some(Answer { task_id, .. }) = self.answer else { return "version, doc".to_owned() };
         format!(
             "version, doc, position AS sequence, {task_id} AS doc_task, id AS doc_id, \
-             (SELECT a.doc FROM capstan.{ACCEPTANCES} a WHERE a.id = t.{task_id}) AS acceptance"
+             (SELECT a.doc FROM capstan.{ACCEPTANCES} a WHERE a.id = t.{task_id}) AS aside"
         )
     }
 
     /// The same columns of the subquery `r`.
     fn outer(&self) -> &'static str {
         match self.answer {
-            Some(_) => "r.version, r.doc, r.sequence, r.doc_task, r.doc_id, r.acceptance",
+            Some(_) => "r.version, r.doc, r.sequence, r.doc_task, r.doc_id, r.aside",
             None => "r.version, r.doc",
         }
     }
@@ -306,7 +306,7 @@ impl DocForm {
     /// The length of an object, roughly.
     fn length(&self) -> &'static str {
         match self.answer {
-            Some(_) => "octet_length(doc) + coalesce(octet_length(acceptance), 0)",
+            Some(_) => "octet_length(doc) + coalesce(octet_length(aside), 0)",
             None => "octet_length(doc)",
         }
     }
@@ -316,14 +316,8 @@ impl DocForm {
         let Some(Answer { object, .. }) = self.answer else {
             return Ok(row.get::<_, Option<String>>("doc").map(RawValue::from_string).transpose()?);
         };
-        let Some(doc) = row.get::<_, Option<&str>>("doc") else { return Ok(None) };
-        let stored = Stored {
-            sequence: row.get::<_, i64>("sequence") as u64,
-            version: row.get::<_, i64>("version") as u64,
-            doc,
-            aside: row.get("acceptance"),
-        };
-        Ok(Some(object(row.get("doc_id"), row.get("doc_task"), &stored)?))
+        let Some(id) = row.get::<_, Option<Uuid>>("doc_id") else { return Ok(None) };
+        Ok(Some(object(id, row.get("doc_task"), &Stored::from_row(row))?))
     }
 }
 

@@ -119,7 +119,6 @@ impl Fill<'_> {
         models: &ReplayModels,
         spanned: &mut Spill,
     ) -> Result<Tally, RebuildError> {
-        self.session.plan_by_key().await?;
         let replay = &self.config.replay;
         let fold = Fold::for_models(|name| models.takes(name));
         let mut onto = Onto::new(self.schemas.clone(), self.schema.to_owned(), fold);

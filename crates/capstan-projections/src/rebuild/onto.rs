@@ -32,8 +32,6 @@ impl Onto {
         commits: &[Decoded],
         tally: &mut Tally,
     ) -> Result<(), RebuildError> {
-        // A batch that meets rows of an earlier fold is folded again as such; one that Postgres rejects is halved until the
-        // faulty commit is found.
         let mut rounds = vec![(commits, Batch::Many)];
         while let Some((batch, kind)) = rounds.pop() {
             if batch.is_empty() {
@@ -51,13 +49,9 @@ impl Onto {
                     self.fold.forget();
                     let Some(refusal) = error.refusal() else { return Err(error.into()) };
                     session.client().batch_execute("ROLLBACK").await?;
-                    if kind != Batch::Refold && error.is_known_row() {
-                        rounds.push((batch, Batch::Refold));
-                    } else if let [decoded] = batch {
-                        tally.park(decoded, explain(&Unfoldable::Refused(refusal)));
-                    } else {
-                        let (first, second) = batch.split_at(batch.len() / 2);
-                        rounds.extend([(second, kind), (first, kind)]);
+                    match kind.retried(batch, error.is_known_row()) {
+                        Some(tries) => rounds.extend(tries),
+                        None => tally.park(&batch[0], explain(&Unfoldable::Refused(refusal))),
                     }
                 }
             }

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use super::RebuildError;
 use super::fill::Fill;
 use super::onto::Onto;
-use crate::catalogue::{MODELS, ReadModel, model};
+use crate::catalogue::{ReadModel, heads, model};
 use crate::fold::Fold;
 use crate::generation::{self, Schemas};
 use crate::replay::bucket::{Oversized, decode, fold_buckets};
@@ -52,12 +52,10 @@ pub(super) async fn find(
     if streams.is_empty() {
         return Ok(found);
     }
-    // The heads of streams, which the other models depend on, are folded with them.
     let mut written: Vec<&'static ReadModel> = models.by_stream.clone();
-    written.extend(MODELS[..2].iter().filter(|needed| !models.takes(needed.name)));
+    written.extend(heads().iter().filter(|needed| !models.takes(needed.name)));
     let schema = tables(fill, &written).await?;
     let schemas: Schemas = written.iter().map(|model| (model.name.to_owned(), schema.clone())).collect();
-    fill.session.plan_by_key().await?;
     for (bucket, streams) in streams {
         let fold = Fold::for_models(|name| written.iter().any(|model| model.name == name));
         let mut onto = Onto::new(schemas.clone(), schema.clone(), fold);

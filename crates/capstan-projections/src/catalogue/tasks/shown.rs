@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Shown {
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "crate::model::is_default")]
     pub(super) usage: Usage,
     pub(super) wake_reason: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -21,10 +21,6 @@ pub(super) struct Shown {
     pub(super) dispatched_at: Option<DateTime<Utc>>,
     pub(super) finished_at: Option<DateTime<Utc>>,
     pub(super) updated_at: DateTime<Utc>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 impl Shown {
