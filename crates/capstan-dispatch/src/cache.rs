@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use capstan_envelope::StreamId;
+use capstan_envelope::{Commit, StreamId};
 use lru::LruCache;
 use serde::Serialize;
 
@@ -15,8 +15,10 @@ use crate::Loaded;
 /// Number of locks the streams share, so that look-ups of different streams seldom meet.
 const SHARDS: usize = 64;
 
-/// Bytes a stream in memory takes beside the text of its state.
+/// Bytes a stream in memory takes beside the text of its state and its keys.
 const BYTES_PER_STREAM: usize = 2048;
+/// Bytes a stream may grow by, beyond the size it was measured with, before it is measured anew.
+const GROWTH_MAX: usize = 4096;
 
 /// One stream's place in memory.
 ///
@@ -33,15 +35,59 @@ pub(crate) struct Slot<S> {
 /// What is remembered of a stream.
 struct Memory<S> {
     loaded: Option<Arc<Loaded<S>>>,
-    /// Bytes it counts for.
-    bytes: usize,
+    size: Size,
     /// False once the slot has left the cache: what it remembers goes with its last user.
     counts: bool,
 }
 
+/// Bytes a stream counts for: those of its state when it was measured, and of the commits since. A state grows by about its
+/// commits at most, so it counts for no less than it has, and for no more than twice of what it had when it was measured,
+/// and [`GROWTH_MAX`]. Measuring writes the whole state, and is paid for by commits of that length.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    measured: usize,
+    grown: usize,
+}
+
+impl Size {
+    fn new(text: usize) -> Self {
+        Self { measured: BYTES_PER_STREAM + text, grown: 0 }
+    }
+
+    fn of<S: Serialize>(loaded: &Loaded<S>) -> Self {
+        Self::new(text_bytes(&loaded.head.applied) + text_bytes(&loaded.state))
+    }
+
+    /// The size after commits of so many bytes; none when it is to be measured.
+    fn after(self, commits: usize) -> Option<Self> {
+        let grown = self.grown.saturating_add(commits);
+        (self.measured > 0 && grown <= self.measured + GROWTH_MAX).then_some(Self { grown, ..self })
+    }
+
+    fn bytes(self) -> usize {
+        self.measured + self.grown
+    }
+}
+
+/// Bytes of the events of commits that led from what is remembered to what is to be remembered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Growth {
+    /// Nobody counted them.
+    Unknown,
+    /// So many.
+    Bytes(usize),
+}
+
+impl Growth {
+    /// That of one commit.
+    pub(crate) fn of(commit: &Commit) -> Self {
+        Self::Bytes(commit.events.iter().map(|event| event.name.len() + event.data.get().len()).sum())
+    }
+}
+
 impl<S: Serialize> Slot<S> {
     fn new(bytes: Arc<AtomicUsize>) -> Self {
-        let memory = Memory { loaded: None, bytes: 0, counts: true };
+        let memory = Memory { loaded: None, size: Size::default(), counts: true };
         Self { turn: tokio::sync::Mutex::new(()), memory: Mutex::new(memory), bytes }
     }
 
@@ -49,38 +95,49 @@ impl<S: Serialize> Slot<S> {
         guard(&self.memory).loaded.clone()
     }
 
-    /// Remembers `newer` unless something newer is remembered already.
-    pub(crate) fn put(&self, newer: &Arc<Loaded<S>>) {
+    /// Remembers `newer` unless it, or something newer, is remembered already.
+    pub(crate) fn put(&self, newer: &Arc<Loaded<S>>, growth: Growth) {
         let mut memory = guard(&self.memory);
-        if memory.loaded.as_ref().is_none_or(|known| known.head.version <= newer.head.version) {
-            self.set(&mut memory, Some(Arc::clone(newer)));
+        let is_older =
+            |known: &Arc<Loaded<S>>| known.head.version <= newer.head.version && !Arc::ptr_eq(known, newer);
+        if memory.loaded.as_ref().is_none_or(is_older) {
+            self.set(&mut memory, Some(Arc::clone(newer)), growth);
         }
     }
 
     pub(crate) fn forget(&self) {
-        self.set(&mut guard(&self.memory), None);
+        self.set(&mut guard(&self.memory), None, Growth::Unknown);
     }
 
     /// Replaces what is remembered, if anything is, by what `advance` makes of it, which is the answer too.
     pub(crate) fn advance(
         &self,
+        growth: Growth,
         advance: impl FnOnce(&Arc<Loaded<S>>) -> Option<Arc<Loaded<S>>>,
     ) -> Option<Arc<Loaded<S>>> {
         let mut memory = guard(&self.memory);
         let known = memory.loaded.as_ref()?;
         let after = advance(known);
         if !after.as_ref().is_some_and(|after| Arc::ptr_eq(after, known)) {
-            self.set(&mut memory, after.clone());
+            self.set(&mut memory, after.clone(), growth);
         }
         after
     }
 
-    fn set(&self, memory: &mut Memory<S>, loaded: Option<Arc<Loaded<S>>>) {
+    fn set(&self, memory: &mut Memory<S>, loaded: Option<Arc<Loaded<S>>>, growth: Growth) {
         if memory.counts {
-            let bytes = loaded.as_ref().map_or(0, |loaded| BYTES_PER_STREAM + text_bytes(&loaded.state));
-            self.bytes.fetch_add(bytes, Ordering::Relaxed);
-            self.bytes.fetch_sub(memory.bytes, Ordering::Relaxed);
-            memory.bytes = bytes;
+            let size = match (&loaded, growth) {
+                (None, _) => Size::default(),
+                // Nothing but this commit.
+                (Some(loaded), Growth::Bytes(bytes)) if loaded.head.version == 1 => Size::new(bytes),
+                (Some(loaded), Growth::Bytes(bytes)) => {
+                    memory.size.after(bytes).unwrap_or_else(|| Size::of(loaded))
+                }
+                (Some(loaded), Growth::Unknown) => Size::of(loaded),
+            };
+            self.bytes.fetch_add(size.bytes(), Ordering::Relaxed);
+            self.bytes.fetch_sub(memory.size.bytes(), Ordering::Relaxed);
+            memory.size = size;
         }
         memory.loaded = loaded;
     }
@@ -88,13 +145,13 @@ impl<S: Serialize> Slot<S> {
     /// Stops counting: the slot has left the cache.
     fn leave(&self) {
         let mut memory = guard(&self.memory);
-        self.bytes.fetch_sub(memory.bytes, Ordering::Relaxed);
-        (memory.bytes, memory.counts) = (0, false);
+        self.bytes.fetch_sub(memory.size.bytes(), Ordering::Relaxed);
+        (memory.size, memory.counts) = (Size::default(), false);
     }
 }
 
-/// Bytes of a state as text.
-fn text_bytes(state: &impl Serialize) -> usize {
+/// Bytes of a value as text.
+fn text_bytes(value: &impl Serialize) -> usize {
     struct Count(usize);
     impl io::Write for Count {
         fn write(&mut self, text: &[u8]) -> io::Result<usize> {
@@ -107,8 +164,8 @@ fn text_bytes(state: &impl Serialize) -> usize {
         }
     }
     let mut count = Count(0);
-    // A state that cannot be written counts as far as it was.
-    let _ = serde_json::to_writer(&mut count, state);
+    // A value that cannot be written counts as far as it was.
+    let _ = serde_json::to_writer(&mut count, value);
     count.0
 }
 
@@ -180,7 +237,7 @@ mod tests {
     fn it_holds_no_more_bytes_than_it_may() {
         let cache = Cache::<String>::new(100_000, 200_000);
         for number in 0..600 {
-            cache.slot(&stream(number)).put(&note(2_000));
+            cache.slot(&stream(number)).put(&note(2_000), Growth::Unknown);
             let held = cache.bytes.load(Ordering::Relaxed);
             // One of each shard may stay until its shard is used again.
             assert!(held <= 200_000 + (SHARDS + 1) * 4_050, "{held} bytes");
@@ -201,8 +258,40 @@ mod tests {
         for number in 1..1_000 {
             cache.slot(&stream(number));
         }
-        used.put(&note(1_000));
+        used.put(&note(1_000), Growth::Unknown);
         assert_eq!(cache.bytes.load(Ordering::Relaxed), 0);
         assert!(used.get().is_some(), "whoever uses it goes on");
+    }
+    /// Serialises like a text, and counts how often.
+    #[derive(Default)]
+    struct Counted {
+        text: String,
+        times: Arc<AtomicUsize>,
+    }
+
+    impl Serialize for Counted {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            self.times.fetch_add(1, Ordering::Relaxed);
+            self.text.serialize(serializer)
+        }
+    }
+
+    #[test]
+    fn a_stream_is_measured_seldom_and_counts_about_right_however_many_commits_it_takes() {
+        let cache = Cache::<Counted>::new(SHARDS, 1 << 20);
+        let (slot, times) = (cache.slot(&stream(0)), Arc::<AtomicUsize>::default());
+        // What a commit adds leaves again with the one after it, but for a tenth.
+        for version in 1..=1_000_usize {
+            let text = "x".repeat(version * 10 + 100);
+            let mut loaded = Loaded { state: Counted { text, times: times.clone() }, ..Loaded::default() };
+            loaded.head.version = version as u64;
+            slot.put(&Arc::new(loaded), Growth::Bytes(100));
+            let (truth, held) = (BYTES_PER_STREAM + version * 10 + 100, cache.bytes.load(Ordering::Relaxed));
+            assert!((truth..=2 * truth + GROWTH_MAX + 100).contains(&held), "{held} for {truth} bytes");
+        }
+        let times = times.load(Ordering::Relaxed);
+        assert!(times <= 20, "measured {times} times");
+        slot.forget();
+        assert_eq!(cache.bytes.load(Ordering::Relaxed), 0);
     }
 }

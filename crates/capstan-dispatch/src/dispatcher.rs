@@ -10,7 +10,7 @@ use capstan_eventlog::{AppendError, Appended, EventLog, Snapshots};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::cache::{Cache, Slot};
+use crate::cache::{Cache, Growth, Slot};
 use crate::loading::{Cold, read_events};
 use crate::metric;
 use crate::{CommandContext, Decided, DispatchError, Loaded, ReadFailure};
@@ -102,7 +102,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
             return Ok(known);
         }
         let (Cold::Lagging(loaded) | Cold::Newest(loaded)) = self.load_cold(stream).await?;
-        slot.put(&loaded);
+        slot.put(&loaded, Growth::Unknown);
         Ok(loaded)
     }
 
@@ -241,13 +241,13 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
         appended: &Appended,
         context: &CommandContext,
     ) -> Decided<D> {
-        let (position, version) = (appended.position, commit.version);
+        let (position, version, growth) = (appended.position, commit.version, Growth::of(&commit));
         let recorded = Recorded { position, recorded_at: context.occurred_at, hash: appended.hash, commit };
         let mut head = before.head.clone();
         head.advance(&recorded);
         let state = capstan_decider::fold::<D>(before.state.clone(), &events);
         let loaded = Arc::new(Loaded { head, state });
-        slot.put(&loaded);
+        slot.put(&loaded, growth);
         Decided { events, loaded, position, version, duplicate: false, changed: true }
     }
 
@@ -307,7 +307,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
             Cold::Lagging(known) => self.catch_up(stream, known).await?,
             Cold::Newest(newest) => newest,
         };
-        slot.put(&newest);
+        slot.put(&newest, Growth::Unknown);
         Ok(newest)
     }
 

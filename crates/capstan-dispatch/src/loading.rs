@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use capstan_envelope::{Codec, Position, Recorded, StreamId, UnreadableCommit};
 
+use crate::cache::Growth;
 use crate::dispatcher::{Dispatchable, Dispatcher};
 use crate::{Loaded, ReadFailure};
 
@@ -94,7 +95,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
             return None;
         }
         let slot = self.cache.peek(&recorded.commit.stream)?;
-        slot.advance(|known| {
+        slot.advance(Growth::of(&recorded.commit), |known| {
             if recorded.commit.version <= known.head.version {
                 return Some(Arc::clone(known));
             }
@@ -114,7 +115,7 @@ impl<D: Dispatchable, C: Codec<Event = D::Event>> Dispatcher<D, C> {
             if slot.get().is_none()
                 && let Ok(begun) = extend::<D, C>(stream, Arc::default(), std::slice::from_ref(recorded))
             {
-                slot.put(&begun);
+                slot.put(&begun, Growth::of(&recorded.commit));
             }
             slot.get()
         } else {
