@@ -113,9 +113,15 @@ impl Matching {
     }
 
     /// Observes a task's state after a commit; `None` when the stream holds no task. States of one task
-    /// must come in the order of its stream; skipping some is fine.
-    pub fn observe(&mut self, key: &StreamKey, task: Option<&Task>) {
-        self.index.observe(key, task);
+    /// must come in the order of its stream; skipping some is fine. `is_open` answers for the task it runs after, if it
+    /// names one: true while that is not over.
+    pub fn observe(
+        &mut self,
+        key: &StreamKey,
+        task: Option<&Task>,
+        is_open: impl FnOnce(&StreamKey) -> bool,
+    ) {
+        self.index.observe(key, task, is_open);
     }
 
     /// Chooses up to `max` runs for a worker and reserves them. Fewer than `max` means that nothing else may

@@ -56,12 +56,12 @@ fn a_session_has_one_attempt_at_a_time_a_stopping_one_included() {
     for busy in
         [leased(first.clone()), stopping(first.clone()), enqueued(stopping(first.clone()), at(3), None)]
     {
-        matching.observe(&key(&first), Some(&busy));
+        matching.observe(&key(&first), Some(&busy), |_| false);
         assert_eq!(matching.pick(&any_worker(), 9, at(4)), []);
         let why = matching.why(&key(&second), at(4));
         assert_eq!(why[0], WaitingReason::SessionBusy { task_id: task_id(0) });
     }
-    matching.observe(&key(&first), Some(&over(first.clone())));
+    matching.observe(&key(&first), Some(&over(first.clone())), |_| false);
     assert_eq!(ids(&matching.pick(&any_worker(), 9, at(5))), [task_id(1)]);
 }
 
@@ -75,13 +75,13 @@ fn a_class_runs_as_many_attempts_as_its_limit_allows() {
     matching.set_class_limit("dev", "c", Some(3));
     assert_eq!(ids(&matching.pick(&any_worker(), 9, at(9))), [1, 2].map(task_id));
     matching.set_class_limit("dev", "c", Some(0));
-    matching.observe(&key(&tasks[0]), None);
+    matching.observe(&key(&tasks[0]), None, |_| false);
     assert_eq!(matching.pick(&any_worker(), 9, at(9)), []);
     matching.set_class_limit("dev", "c", None);
     assert_eq!(matching.pick(&any_worker(), 9, at(9)), [], "two live, one may");
     // Another lane of the same agent is another class.
     let beside = queued(9, "dev", "9", "d", 9);
-    matching.observe(&key(&beside), Some(&beside));
+    matching.observe(&key(&beside), Some(&beside), |_| false);
     assert_eq!(ids(&matching.pick(&any_worker(), 9, at(9))), [task_id(9)]);
 }
 
@@ -144,14 +144,14 @@ fn a_reservation_survives_an_input_and_ends_with_the_lease_or_its_failure() {
     let mut matching = filled([&first, &second], 9);
     assert_eq!(matching.pick(&any_worker(), 9, at(2)).len(), 1);
     // An input was accepted before the lease: the run is still queued, and still promised.
-    matching.observe(&key(&first), Some(&first));
+    matching.observe(&key(&first), Some(&first), |_| false);
     assert_eq!(matching.pick(&any_worker(), 9, at(2)), []);
     matching.unreserve(&key(&first));
     assert_eq!(ids(&matching.pick(&any_worker(), 9, at(2))), [task_id(0)]);
     // Leased and lost again, both seen at once: a new epoch ends the reservation.
     let mut lost = enqueued(leased(first.clone()), at(3), Some(at(3)));
     lost.live = None;
-    matching.observe(&key(&first), Some(&lost));
+    matching.observe(&key(&first), Some(&lost), |_| false);
     assert_eq!(ids(&matching.pick(&any_worker(), 9, at(3))), [task_id(1)]);
 }
 
@@ -185,7 +185,7 @@ fn picking_does_not_scan_the_queue() {
         if number % 3 == 2 {
             Arc::make_mut(&mut task.accepted).instance_key = number.to_string();
         }
-        matching.observe(&key(&task), Some(&task));
+        matching.observe(&key(&task), Some(&task), |_| false);
     }
     let began = std::time::Instant::now();
     let picked = (0..20_002).map_while(|_| matching.pick(&any_worker(), 1, at(1)).pop()).count();
@@ -215,14 +215,14 @@ fn a_task_waits_while_the_one_it_runs_after_is_open() {
         let mut matching = Matching::new(Config { class_limit: 1, age_step_ms: DEFAULT_AGE_STEP_MS });
         matching.enrol(worker.clone());
         if is_first_seen_first {
-            matching.observe(&key(0), Some(&waiting()));
+            matching.observe(&key(0), Some(&waiting()), |_| false);
         }
-        matching.observe(&key(1), Some(&second));
-        matching.observe(&key(0), Some(&waiting()));
+        matching.observe(&key(1), Some(&second), |before| is_first_seen_first && *before == key(0));
+        matching.observe(&key(0), Some(&waiting()), |_| false);
         assert!(matching.pick(&worker, 9, at(5)).is_empty(), "nobody lives, but the first is not over");
         let reason = WaitingReason::SessionBusy { task_id: task_id(0) };
         assert_eq!(matching.why(&key(1), at(5)), [reason]);
-        matching.observe(&key(0), Some(&over(first())));
+        matching.observe(&key(0), Some(&over(first())), |_| false);
         let picked = matching.pick(&worker, 9, at(6));
         assert_eq!(picked.iter().map(|pick| pick.task_id).collect::<Vec<_>>(), [task_id(1)]);
     }
@@ -233,11 +233,11 @@ fn a_task_waits_again_when_the_one_it_runs_after_is_opened_again() {
     let key = |number| StreamKey::new("w", task_id(number));
     let worker = offer(1, &["gvisor"], &["rw"], true);
     let mut matching = Matching::new(Config::default());
-    matching.observe(&key(1), Some(&after(queued(1, "w", "s", "b", 1), 0)));
-    matching.observe(&key(0), Some(&queued(0, "w", "s", "a", 9)));
+    matching.observe(&key(1), Some(&after(queued(1, "w", "s", "b", 1), 0)), |_| false);
+    matching.observe(&key(0), Some(&queued(0, "w", "s", "a", 9)), |_| false);
     let picked = matching.pick(&worker, 9, at(10));
     assert_eq!(picked.iter().map(|pick| pick.task_id).collect::<Vec<_>>(), [task_id(0)]);
-    matching.observe(&key(1), None);
-    matching.observe(&key(0), None);
+    matching.observe(&key(1), None, |_| false);
+    matching.observe(&key(0), None, |_| false);
     assert_eq!(matching.depth().queued, 0);
 }

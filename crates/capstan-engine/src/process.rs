@@ -540,7 +540,7 @@ impl Process {
             metrics::counter!(metric::LEASE_EXPIRIES).increment(1);
             // What it loses must not go straight back to a worker that has fallen silent.
             let live = self.shared.tasks.facts(key).and_then(|facts| facts.live.as_ref());
-            if let Some(silent) = live.map(|live| live.worker_id) {
+            if let Some(silent) = live.map(|live| *live.worker_id) {
                 self.worker_requests.end_polls(silent, &mut self.shared);
             }
         }
@@ -560,7 +560,7 @@ impl Process {
         }
         let dues = [
             facts.timer.as_ref().map(|timer| timer.due),
-            self.leases.due(key, facts),
+            self.leases.due(self.shared.tasks.name(key)?, facts),
             self.budgets.due_command(key, facts, 0).map(|_| AT_ONCE),
             self.tool_execution.due(key, facts),
         ];
@@ -578,7 +578,7 @@ impl Process {
         self.budgets
             .due_command(key, facts, grace_ms)
             .or_else(|| self.tool_execution.due_command(key, facts, settings, now))
-            .or_else(|| self.leases.due_command(key, facts, now))
+            .or_else(|| self.leases.due_command((self.shared.tasks.name(key)?, key), facts, now))
     }
 
     fn tidy_touched(&mut self) {

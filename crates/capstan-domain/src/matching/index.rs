@@ -4,8 +4,8 @@
 //! scanned: delayed → session (its first due task, while no attempt lives) → class and needs (its first,
 //! while the class has room) → workspace (its first per needs) → fair order of workspaces per needs.
 //!
-//! A task that waits or runs is one record of some hundred bytes with a number, and the levels hold numbers. Of a task
-//! that sleeps or waits for an answer only its key is held, because another may run after it.
+//! A task that waits or runs is one record of 80 bytes with a number, and the levels hold numbers. Of a task that sleeps or
+//! waits for an answer nothing is held.
 
 mod exposure;
 mod levels;
@@ -23,8 +23,8 @@ use crate::id::RunId;
 use crate::interned::Interned;
 use crate::slab::Slab;
 use crate::task::{Task, TaskState};
-use levels::{Class, Named, Session, Tenant, Turn};
-use record::{Queued, Standing, TaskKey, Tracked, session_name};
+use levels::{Class, Named, Session, SessionName, Tenant, Turn};
+use record::{Queued, SessionOf, Standing, TaskKey, Tracked};
 
 /// Counts of the queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,8 +44,6 @@ pub(super) struct Index {
     held_classes: HashMap<Named, WaitingReason>,
     held: HashMap<TaskKey, WaitingReason>,
     tasks: Slab<Tracked>,
-    /// Tasks that are not over and neither wait in the queue nor run.
-    resting: Slab<TaskKey>,
     delayed: BTreeSet<(DateTime<Utc>, u32)>,
     /// The tasks queued ones run after.
     before: HashMap<u32, TaskKey>,
@@ -69,24 +67,28 @@ impl Index {
         Self { config, ..Self::default() }
     }
 
-    pub(super) fn observe(&mut self, key: &StreamKey, task: Option<&Task>) {
+    pub(super) fn observe(
+        &mut self,
+        key: &StreamKey,
+        task: Option<&Task>,
+        is_open: impl FnOnce(&StreamKey) -> bool,
+    ) {
         let name = self.name(key);
-        let is_open = task.is_some_and(|task| !task.state.is_terminal());
-        if self.set_open(name, is_open) != is_open {
-            self.hold_successors(name, is_open);
-        }
+        let before = task.and_then(|task| task.accepted.runs_after);
+        let is_held = || before.is_some_and(|task_id| is_open(&StreamKey { task_id, ..key.clone() }));
         let number = self.tasks.number(&name);
-        let after = task.and_then(|task| self.standing(name, task));
+        let after = task.and_then(|task| self.standing(name, task, is_held));
         match (number, after) {
             (Some(number), Some(after)) => self.stand(number, after),
-            (Some(number), None) => self.leave(number, is_open),
+            (Some(number), None) => self.leave(number),
             (None, Some(after)) => {
                 if let Some(task) = task {
-                    self.join(name, task, after, is_open);
+                    self.join(name, task, after);
                 }
             }
             (None, None) => {}
         }
+        self.hold_successors(name, task.is_some_and(|task| !task.state.is_terminal()));
     }
 
     /// The key of a task, with the number of its workspace.
@@ -108,27 +110,15 @@ impl Index {
         Some(TaskKey { tenant, task_id: key.task_id })
     }
 
-    fn is_open(&self, name: &TaskKey) -> bool {
-        self.tasks.find(name).map_or_else(|| self.resting.number(name).is_some(), |tracked| tracked.open)
-    }
-
-    /// Notes that a task is not over, or that it is; what was noted before.
-    fn set_open(&mut self, name: TaskKey, is_open: bool) -> bool {
-        if let Some(tracked) = self.tasks.find_mut(&name) {
-            return std::mem::replace(&mut tracked.open, is_open);
-        }
-        let was_open = self.resting.number(&name).is_some();
-        match (was_open, is_open) {
-            (false, true) => drop(self.resting.insert(name)),
-            (true, false) => drop(self.resting.remove(&name)),
-            (true, true) | (false, false) => {}
-        }
-        was_open
-    }
-
     /// Keeps back what runs after a task, or lets it go.
     fn hold_successors(&mut self, name: TaskKey, held: bool) {
-        for number in self.successors.get(&name).cloned().unwrap_or_default() {
+        let Some(successors) = self.successors.get(&name) else { return };
+        // What holds for one of them holds for all.
+        let first = successors.first().and_then(|number| self.tasks.get(*number)?.queued());
+        if first.is_none_or(|queued| queued.held == held) {
+            return;
+        }
+        for number in successors.clone() {
             let Some(tracked) = self.tasks.get(number) else { continue };
             let mut after = tracked.standing.clone();
             if let Some(queued) = &mut after.queued {
@@ -138,81 +128,94 @@ impl Index {
         }
     }
 
-    /// What the state of a task says; none when it is neither queued nor live.
-    fn standing(&self, name: TaskKey, task: &Task) -> Option<Standing> {
+    /// What the state of a task says; none when it is neither queued nor live. `is_held`: the task it runs after is open.
+    fn standing(&self, name: TaskKey, task: &Task, is_held: impl FnOnce() -> bool) -> Option<Standing> {
         let waiting = task.active_run().filter(|_| task.state == TaskState::Queued);
         if waiting.is_none() && task.live.is_none() {
             return None;
         }
-        let before = task.accepted.runs_after.map(|task_id| TaskKey { task_id, ..name });
-        let held = before.is_some_and(|before| self.is_open(&before));
-        let old = self.tasks.find(&name).map(|tracked| &tracked.standing);
-        let old = old.and_then(|old| Some((old.epoch, old.queued.as_ref()?)));
+        let epoch = u32::try_from(task.epoch).unwrap_or(u32::MAX);
         let queued = waiting.map(|run| {
-            let same = old.filter(|(epoch, queued)| *epoch == task.epoch && queued.run_id == run.run_id);
+            let old = self.tasks.find(&name).map(|tracked| &tracked.standing);
+            let old = old.filter(|old| old.epoch == epoch).and_then(|old| old.queued.as_ref());
+            let same = old.filter(|queued| queued.run_no == run.run_no);
             let due = task.available_at.is_none()
-                || same.is_some_and(|(_, queued)| queued.due && queued.available_at == task.available_at);
+                || same.is_some_and(|queued| queued.due && queued.available_at == task.available_at);
             Queued {
-                run_id: run.run_id,
+                run_no: run.run_no,
                 since: task.queued_at.unwrap_or(task.accepted.accepted_at),
                 priority: task.priority,
                 available_at: task.available_at,
-                reserved: same.is_some_and(|(_, queued)| queued.reserved),
+                reserved: same.is_some_and(|queued| queued.reserved),
                 due,
-                held,
+                held: is_held(),
             }
         });
-        Some(Standing { queued, live: task.live.is_some(), epoch: task.epoch })
+        Some(Standing { queued, live: task.live.is_some(), epoch })
     }
 
     /// Takes a task in. Its session, class, needs and predecessor are frozen at its acceptance.
-    fn join(&mut self, key: TaskKey, task: &Task, standing: Standing, is_open: bool) {
+    fn join(&mut self, key: TaskKey, task: &Task, standing: Standing) {
         let Some(workspace) = self.tenants.get(key.tenant as usize).map(|tenant| Arc::clone(&tenant.name))
         else {
             return;
         };
-        let session = session_name(&workspace, &task.accepted.session_id);
-        let session =
-            self.sessions.number(&session).unwrap_or_else(|| self.sessions.insert(Session::new(session)));
+        let session = self.session_of(key, &task.accepted.session_id);
         let class: Named = (workspace, task.accepted.instance_key.as_str().into());
         let class = self.classes.number(&class).unwrap_or_else(|| {
             let (tenant, by_needs) = (key.tenant, BTreeMap::new());
             self.classes.insert(Class { name: class, tenant, members: 0, running: 0, by_needs })
         });
         self.count_members(session, class, true);
-        self.resting.remove(&key);
         let needs = self.needs.shared(Arc::new(Needs::of(task)));
-        let before = task.accepted.runs_after.map(|task_id| TaskKey { task_id, ..key });
-        let follows = before.is_some();
-        let number =
-            self.tasks.insert(Tracked { key, session, class, needs, open: is_open, follows, standing });
-        if let Some(before) = before {
-            self.before.insert(number, before);
+        let number = self.tasks.insert(Tracked { key, session, class, needs, standing });
+        if let Some(task_id) = task.accepted.runs_after {
+            self.before.insert(number, TaskKey { task_id, ..key });
         }
         self.enter(number);
     }
 
+    /// The session of a task that is taken in. One that another task had for itself becomes a record.
+    fn session_of(&mut self, key: TaskKey, session_id: &str) -> SessionOf {
+        let name = SessionName::new(key.tenant, session_id);
+        if let Some(number) = self.sessions.number(&name) {
+            return SessionOf::Shared(number);
+        }
+        if name.owner() == key.task_id {
+            return SessionOf::Own;
+        }
+        let session = self.sessions.insert(Session::new(name));
+        let owner = self.tasks.number(&TaskKey { task_id: name.owner(), ..key });
+        let is_alone = |number: &u32| self.tasks.get(*number).is_some_and(|of| of.session == SessionOf::Own);
+        if let Some(owner) = owner.filter(is_alone) {
+            self.withdraw(owner);
+            if let (Some(owner), Some(of)) = (self.tasks.get_mut(owner), self.sessions.get_mut(session)) {
+                owner.session = SessionOf::Shared(session);
+                of.members = 1;
+            }
+            self.enter(owner);
+        }
+        SessionOf::Shared(session)
+    }
+
     /// Lets go of a task that neither waits nor runs.
-    fn leave(&mut self, number: u32, is_open: bool) {
+    fn leave(&mut self, number: u32) {
         self.withdraw(number);
         let Some(tracked) = self.tasks.get(number) else { return };
-        let (key, session, class, follows) = (tracked.key, tracked.session, tracked.class, tracked.follows);
+        let (key, session, class) = (tracked.key, tracked.session, tracked.class);
         self.tasks.remove(&key);
-        if follows {
-            self.before.remove(&number);
-        }
-        if is_open {
-            self.resting.insert(key);
-        }
+        self.before.remove(&number);
         self.count_members(session, class, false);
     }
 
-    fn count_members(&mut self, session: u32, class: u32, joins: bool) {
+    fn count_members(&mut self, session: SessionOf, class: u32, joins: bool) {
         let change = |members: u32| if joins { members + 1 } else { members.saturating_sub(1) };
-        if let Some(of) = self.sessions.get_mut(session) {
+        if let SessionOf::Shared(session) = session
+            && let Some(of) = self.sessions.get_mut(session)
+        {
             of.members = change(of.members);
             if of.members == 0 {
-                let name = *crate::slab::Keyed::key(of);
+                let name = of.name;
                 self.sessions.remove(&name);
             }
         }
@@ -381,10 +384,11 @@ impl Index {
 
     /// Sets or clears a reservation; the run it is about when that changed anything.
     fn reserve(&mut self, number: u32, reserved: bool) -> Option<RunId> {
-        let mut after = self.tasks.get(number)?.standing.clone();
+        let tracked = self.tasks.get(number)?;
+        let (task_id, mut after) = (tracked.key.task_id, tracked.standing.clone());
         let queued = after.queued.as_mut().filter(|queued| queued.reserved != reserved)?;
         queued.reserved = reserved;
-        let run_id = queued.run_id;
+        let run_id = RunId::for_task(task_id, queued.run_no);
         self.stand(number, after);
         Some(run_id)
     }

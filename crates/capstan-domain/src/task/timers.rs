@@ -13,7 +13,7 @@ use crate::task::state::Task;
 use crate::task::steps::run;
 use crate::task::transitions::TaskState;
 
-/// A timer of a task: 32 bytes, for the engine holds one per task. Those of the live attempt do not repeat its id.
+/// A timer of a task: 20 bytes, for the engine holds one per task. It does not repeat ids that follow from the task's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timer {
     /// The instant it fires.
@@ -27,9 +27,11 @@ enum Kind {
     Wake,
     AttemptTimeout,
     CancelGrace,
-    QueueTtl(RunId),
+    /// With the number of the run.
+    QueueTtl(u32),
     Deadline,
-    BlockerDeadline(BlockerId),
+    /// With the number of the blocker.
+    BlockerDeadline(u32),
 }
 
 impl Timer {
@@ -39,8 +41,11 @@ impl Timer {
             Kind::Wake => Command::Wake(Wake { wake_at: self.due }),
             Kind::AttemptTimeout => Command::TimeOutAttempt(TimeOutAttempt { attempt_id: newest, grace_ms }),
             Kind::CancelGrace => Command::ReleaseAttempt(ReleaseAttempt { attempt_id: newest }),
-            Kind::QueueTtl(run_id) => Command::ExpireQueue(ExpireQueue { run_id }),
-            Kind::BlockerDeadline(blocker_id) => {
+            Kind::QueueTtl(run_no) => {
+                Command::ExpireQueue(ExpireQueue { run_id: RunId::for_task(newest.task, run_no) })
+            }
+            Kind::BlockerDeadline(revision) => {
+                let blocker_id = BlockerId::for_task(newest.task, revision);
                 Command::ExpireBlocker(ExpireBlocker { blocker_id, grace_ms })
             }
             Kind::Deadline => Command::PassDeadline(PassDeadline { deadline: self.due, grace_ms }),
@@ -64,12 +69,12 @@ pub fn timers(task: &Task) -> Vec<Timer> {
         }
     }
     if let (Some(due), Some(run)) = (task.queue_due(), task.active_run()) {
-        set(due, Kind::QueueTtl(run.run_id));
+        set(due, Kind::QueueTtl(run.run_no));
     }
     if let Some(blocker) = &task.blocker
         && let Some(deadline) = &blocker.opened.deadline
     {
-        set(deadline.at, Kind::BlockerDeadline(blocker.opened.blocker_id));
+        set(deadline.at, Kind::BlockerDeadline(blocker.opened.revision));
     }
     if let (Some(deadline), false) = (task.accepted.deadline, task.state.is_terminal()) {
         set(deadline, Kind::Deadline);

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
 use crate::naive::Naive;
-use crate::tasks::{any_worker, at, enqueued, ids, key, leased, offer, over, queued, stopping};
+use crate::tasks::{any_worker, at, enqueued, ids, key, leased, offer, over, queued, stopping, task_id};
 
 #[derive(Clone, Debug)]
 enum Move {
@@ -54,7 +54,13 @@ fn places() -> impl Strategy<Value = Vec<(u8, u8, u8)>> {
 }
 
 fn born((workspace, session, class): (u8, u8, u8), number: usize) -> Task {
-    let mut task = queued(number, &format!("w{workspace}"), &session.to_string(), &class.to_string(), 0);
+    // Some have a session of their own, and some join that of the first of them.
+    let session = match session {
+        4 => task_id(number).to_string(),
+        5 => task_id(0).to_string(),
+        _ => session.to_string(),
+    };
+    let mut task = queued(number, &format!("w{workspace}"), &session, &class.to_string(), 0);
     // A class stands for its policy, as the derived key does; class 3 has two, to be sure.
     Arc::make_mut(&mut task.accepted).policy.network_enabled = class != 1;
     if class == 2 || (class == 3 && number.is_multiple_of(2)) {
@@ -92,7 +98,7 @@ proptest! {
                 Move::End => Some(over(before)),
                 Move::Touch => Some(before),
                 Move::Forget => {
-                    matching.observe(&name, None);
+                    matching.observe(&name, None, |_| false);
                     naive.observe(id, None);
                     tasks[number] = over(before);
                     None
@@ -124,7 +130,7 @@ proptest! {
                 Move::Enqueue { .. } | Move::Lease | Move::Stop | Move::Reopen => None,
             };
             if let Some(task) = after {
-                matching.observe(&name, Some(&task));
+                matching.observe(&name, Some(&task), |_| false);
                 naive.observe(id, Some(&task));
                 tasks[number] = task;
             }

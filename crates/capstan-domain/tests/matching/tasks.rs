@@ -119,7 +119,7 @@ pub(crate) fn key(task: &Task) -> StreamKey {
 pub(crate) fn filled<'a>(tasks: impl IntoIterator<Item = &'a Task>, class_limit: u32) -> Matching {
     let mut matching = Matching::new(Config { class_limit, ..Config::default() });
     for task in tasks {
-        matching.observe(&key(task), Some(task));
+        matching.observe(&key(task), Some(task), |_| false);
     }
     matching
 }

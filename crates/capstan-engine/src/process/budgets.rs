@@ -291,7 +291,7 @@ impl Budgets {
 
     fn review_where(&mut self, shared: &mut Shared, concerns: impl Fn(&StreamKey, &TaskFacts) -> bool) {
         let concerned = shared.tasks.iter().filter(|(key, facts)| concerns(key, facts));
-        let keys: Vec<_> = concerned.map(|(key, _)| key.clone()).collect();
+        let keys: Vec<_> = concerned.map(|(key, _)| key).collect();
         for key in keys {
             self.review(&key, shared);
         }

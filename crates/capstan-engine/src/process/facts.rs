@@ -1,7 +1,7 @@
 //! Facts about a task: the part of its state that the engine's parts need.
 //!
 //! The record is built from the task at one place, [`TaskFacts::from_task`], whenever its state comes. Parts read it and
-//! never the task itself, which is not held. A queued task costs one record (88 bytes, held by a test); what many tasks
+//! never the task itself, which is not held. A queued task costs one record (64 bytes, held by a test); what many tasks
 //! share is held once, and what is rare (an attempt, a tool call, children, watches) is boxed.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use capstan_domain::task::state::{Input, ToolCallState};
 use capstan_domain::task::timers::{Timer, timers};
 use capstan_domain::task::{Task, TaskState};
 
-use super::origin::Origin;
+use super::origin::{Origin, Origins};
 
 /// Facts about a task; its workspace and id are the key it is filed under.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +24,8 @@ pub(super) struct TaskFacts {
     pub(super) origin: Arc<Origin>,
     /// Its state.
     pub(super) state: TaskState,
-    /// The last lease epoch.
-    pub(super) epoch: u64,
+    /// The last lease epoch, in four bytes: a task with more attempts would be larger than any log.
+    pub(super) epoch: u32,
     /// The number of its runs.
     pub(super) runs: u32,
     /// Its earliest timer. Leases are not among them: renewals are not recorded.
@@ -80,11 +80,11 @@ static NOTHING_RARE: RareFacts = RareFacts {
 /// An attempt that holds the lease; its number is the task's last lease epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LiveFacts {
-    pub(super) worker_id: WorkerId,
+    pub(super) worker_id: Arc<WorkerId>,
     /// True once the attempt was asked to stop.
     pub(super) is_stopping: bool,
     /// Inputs no run has yet, oldest first.
-    pub(super) inputs: Vec<InputFacts>,
+    pub(super) inputs: Box<[InputFacts]>,
 }
 
 /// An input that no run has yet.
@@ -124,19 +124,19 @@ pub(super) struct WatchFacts {
 }
 
 impl TaskFacts {
-    /// The facts about a task. `origin`: what it has in common with others, frozen at its acceptance.
-    pub(super) fn from_task(task: &Task, origin: Arc<Origin>) -> Self {
+    /// The facts about a task. `origin`: what it has in common with others as known, frozen at its acceptance.
+    pub(super) fn from_task(task: &Task, origin: Option<Arc<Origin>>, origins: &mut Origins) -> Self {
         let rare = RareFacts::from_task(task);
         Self {
-            origin,
+            origin: origin.unwrap_or_else(|| origins.of(task)),
             state: task.state,
-            epoch: task.epoch,
+            epoch: u32::try_from(task.epoch).unwrap_or(u32::MAX),
             runs: task.runs.count(),
             timer: timers(task).into_iter().min_by_key(|timer| timer.due),
             spent_usd: task.spent_usd(),
             must_tell_parent: task.must_tell_parent(),
             is_at_rest: task.is_at_rest(),
-            live: live(task),
+            live: live(task, origins),
             rare: (rare != NOTHING_RARE).then(|| Box::new(rare)),
         }
     }
@@ -153,7 +153,7 @@ impl TaskFacts {
 
     /// Its newest attempt, live or over.
     pub(super) fn newest_attempt(&self, key: &StreamKey) -> AttemptId {
-        AttemptId { workspace: key.workspace.to_string(), task: key.task_id, epoch: self.epoch }
+        AttemptId { workspace: key.workspace.to_string(), task: key.task_id, epoch: u64::from(self.epoch) }
     }
 
     /// The approved tool call that has no result yet.
@@ -202,7 +202,7 @@ impl RareFacts {
     }
 }
 
-fn live(task: &Task) -> Option<Box<LiveFacts>> {
+fn live(task: &Task, origins: &mut Origins) -> Option<Box<LiveFacts>> {
     let live = task.live.as_ref()?;
     let facts = |input: &Input| InputFacts {
         input_id: input.input_id,
@@ -211,7 +211,7 @@ fn live(task: &Task) -> Option<Box<LiveFacts>> {
         is_delivered: input.outcome == InputOutcome::Delivered,
     };
     Some(Box::new(LiveFacts {
-        worker_id: live.worker_id,
+        worker_id: origins.worker(live.worker_id),
         is_stopping: live.cancel_grace_until.is_some(),
         inputs: task.pending_inputs().map(facts).collect(),
     }))
@@ -247,6 +247,6 @@ mod tests {
 
     #[test]
     fn the_record_of_a_task_is_small() {
-        assert!(size_of::<TaskFacts>() <= 88, "{} bytes", size_of::<TaskFacts>());
+        assert!(size_of::<TaskFacts>() <= 64, "{} bytes", size_of::<TaskFacts>());
     }
 }

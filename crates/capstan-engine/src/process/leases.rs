@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
 
 use capstan_contract::command::Renewal;
 use capstan_contract::lease::{RenewAnswer, RenewStatus, WAIT_MS_MAX};
@@ -15,6 +16,7 @@ use chrono::{DateTime, Utc};
 
 use super::effect::CallId;
 use super::facts::{InputFacts, TaskFacts};
+use super::origin::TaskName;
 use super::shared::Shared;
 use crate::protocol::Answer;
 
@@ -30,9 +32,9 @@ pub(super) struct Leases {
 /// The lease of a live attempt, as far as it is not recorded.
 #[derive(Debug)]
 struct Lease {
-    key: StreamKey,
-    epoch: u64,
-    worker_id: WorkerId,
+    name: TaskName,
+    epoch: u32,
+    worker_id: Arc<WorkerId>,
     /// The instant it ends unless renewed.
     until: DateTime<Utc>,
     /// The newest input that was reported to the worker.
@@ -53,10 +55,10 @@ struct Notes {
 }
 
 impl Keyed for Lease {
-    type Key = StreamKey;
+    type Key = TaskName;
 
-    fn key(&self) -> &StreamKey {
-        &self.key
+    fn key(&self) -> &TaskName {
+        &self.name
     }
 }
 
@@ -81,23 +83,23 @@ struct LeaseNews {
 
 impl Leases {
     /// The end of the task's lease.
-    pub(super) fn due(&self, key: &StreamKey, facts: &TaskFacts) -> Option<DateTime<Utc>> {
+    pub(super) fn due(&self, name: TaskName, facts: &TaskFacts) -> Option<DateTime<Utc>> {
         if !facts.is_working() {
             return None;
         }
-        self.held.find(key).map(|lease| lease.until)
+        self.held.find(&name).map(|lease| lease.until)
     }
 
     /// The command that ends a lease that was not renewed.
     pub(super) fn due_command(
         &self,
-        key: &StreamKey,
+        (name, key): (TaskName, &StreamKey),
         facts: &TaskFacts,
         now: DateTime<Utc>,
     ) -> Option<Command> {
-        let lease = self.held.find(key).filter(|lease| lease.until <= now && facts.is_working())?;
+        let lease = self.held.find(&name).filter(|lease| lease.until <= now && facts.is_working())?;
         Some(Command::ExpireLease(ExpireLease {
-            attempt_id: lease.attempt_id(),
+            attempt_id: lease.attempt_id(key),
             reason: "the worker has not renewed its lease".to_owned(),
         }))
     }
@@ -109,20 +111,20 @@ impl Leases {
     /// Brings the unrecorded part of the lease in line with the task, and answers the renewals that waited for it. A
     /// lease seen for the first time gets a full period from now.
     pub(super) fn observe(&mut self, key: &StreamKey, shared: &mut Shared, now: DateTime<Utc>) {
+        let Some(name) = shared.tasks.name(key) else { return };
         let facts = shared.tasks.facts(key);
-        let live = facts.and_then(|facts| Some((facts.epoch, facts.live.as_ref()?.worker_id)));
-        let held = self.held.find(key).map(|lease| lease.epoch);
+        let live = facts.and_then(|facts| Some((facts.epoch, Arc::clone(&facts.live.as_ref()?.worker_id))));
+        let held = self.held.find(&name).map(|lease| lease.epoch);
         let mut calls = Vec::new();
-        if held != live.map(|(epoch, _)| epoch) {
-            if let Some(ended) = self.held.remove(key) {
-                shared.workers.count_attempt(ended.worker_id, false);
+        if held != live.as_ref().map(|(epoch, _)| *epoch) {
+            if let Some(ended) = self.held.remove(&name) {
+                shared.workers.count_attempt(*ended.worker_id, false);
                 calls.extend(ended.watchers);
             }
             if let Some((epoch, worker_id)) = live {
-                shared.workers.count_attempt(worker_id, true);
+                shared.workers.count_attempt(*worker_id, true);
                 let until = later(now, shared.config.lease_ms);
-                let key = shared.tasks.get(key).map_or_else(|| key.clone(), |tracked| tracked.key().clone());
-                self.held.insert(Lease::new(key, epoch, worker_id, until));
+                self.held.insert(Lease::new(name, epoch, worker_id, until));
             }
         }
         self.call_if_urgent(key, calls, shared);
@@ -136,7 +138,7 @@ impl Leases {
 
     /// Keeps what the events of a commit say and the state forgets.
     pub(super) fn follow(&mut self, key: &StreamKey, events: &[Event], shared: &mut Shared) {
-        if let Some(lease) = self.held.find_mut(key) {
+        if let Some(lease) = shared.tasks.name(key).and_then(|name| self.held.find_mut(&name)) {
             lease.note(events);
             self.call_if_urgent(key, Vec::new(), shared);
         }
@@ -144,8 +146,8 @@ impl Leases {
 
     /// Answers these calls, and the renewals of the lease when they are not to wait any longer.
     fn call_if_urgent(&mut self, key: &StreamKey, mut calls: Vec<CallId>, shared: &mut Shared) {
-        if let Some(lease) = self.held.find(key)
-            && lease.news(shared.tasks.facts(key)).is_urgent
+        if let Some(lease) = shared.tasks.name(key).and_then(|name| self.held.find(&name))
+            && lease.news(key, shared.tasks.facts(key)).is_urgent
         {
             calls.extend_from_slice(&lease.watchers);
         }
@@ -176,9 +178,9 @@ impl Leases {
             let attempt_id = renewal.attempt_id.clone();
             let key = StreamKey::new(&attempt_id.workspace, attempt_id.task);
             let is_own = renewal.epoch == attempt_id.epoch && reach.includes(&attempt_id.workspace);
-            let held = self.held.find_mut(&key);
-            if let Some(lease) = held.filter(|lease| is_own && lease.epoch == attempt_id.epoch) {
-                is_urgent |= lease.news(shared.tasks.facts(&key)).is_urgent;
+            let held = shared.tasks.name(&key).and_then(|name| self.held.find_mut(&name));
+            if let Some(lease) = held.filter(|lease| is_own && lease.is_of(&attempt_id)) {
+                is_urgent |= lease.news(&key, shared.tasks.facts(&key)).is_urgent;
                 lease.until = later(now, shared.config.lease_ms);
                 lease.watchers.push(call);
             } else {
@@ -206,12 +208,12 @@ impl Leases {
         let Some(attempts) = self.waiting.remove(&call) else { return };
         let mut answers = Vec::with_capacity(attempts.len());
         for Renewed { key, attempt_id, is_own } in attempts {
-            let held = self.held.find_mut(&key);
-            let Some(lease) = held.filter(|lease| is_own && lease.epoch == attempt_id.epoch) else {
+            let held = shared.tasks.name(&key).and_then(|name| self.held.find_mut(&name));
+            let Some(lease) = held.filter(|lease| is_own && lease.is_of(&attempt_id)) else {
                 answers.push(lost(attempt_id));
                 continue;
             };
-            let news = lease.news(shared.tasks.facts(&key));
+            let news = lease.news(&key, shared.tasks.facts(&key));
             lease.watchers.retain(|watcher| *watcher != call);
             lease.reported_seq = news.seq;
             lease.reported_waiting = news.answer.waiting;
@@ -222,9 +224,9 @@ impl Leases {
 }
 
 impl Lease {
-    fn new(key: StreamKey, epoch: u64, worker_id: WorkerId, until: DateTime<Utc>) -> Self {
+    fn new(name: TaskName, epoch: u32, worker_id: Arc<WorkerId>, until: DateTime<Utc>) -> Self {
         Self {
-            key,
+            name,
             epoch,
             worker_id,
             until,
@@ -235,8 +237,13 @@ impl Lease {
         }
     }
 
-    fn attempt_id(&self) -> AttemptId {
-        AttemptId { workspace: self.key.workspace.to_string(), task: self.key.task_id, epoch: self.epoch }
+    fn attempt_id(&self, key: &StreamKey) -> AttemptId {
+        AttemptId { workspace: key.workspace.to_string(), task: key.task_id, epoch: u64::from(self.epoch) }
+    }
+
+    /// True when it is the lease of this attempt of the task.
+    fn is_of(&self, attempt_id: &AttemptId) -> bool {
+        u64::from(self.epoch) == attempt_id.epoch
     }
 
     fn note(&mut self, events: &[Event]) {
@@ -253,13 +260,13 @@ impl Lease {
     }
 
     /// The answer to the holder now.
-    fn news(&self, facts: Option<&TaskFacts>) -> LeaseNews {
+    fn news(&self, key: &StreamKey, facts: Option<&TaskFacts>) -> LeaseNews {
         let held = facts.and_then(|facts| Some((facts, facts.live.as_ref()?)));
         let Some((facts, live)) = held.filter(|(facts, _)| facts.epoch == self.epoch) else {
-            return LeaseNews { answer: lost(self.attempt_id()), is_urgent: true, seq: 0 };
+            return LeaseNews { answer: lost(self.attempt_id(key)), is_urgent: true, seq: 0 };
         };
         let mut answer = RenewAnswer {
-            attempt_id: self.attempt_id(),
+            attempt_id: self.attempt_id(key),
             status: RenewStatus::Ok,
             reason: None,
             inputs_pending: 0,

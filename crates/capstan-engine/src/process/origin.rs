@@ -1,9 +1,10 @@
-//! What many tasks have in common: the name of their workspace, their agent and their class. Held once, however many
-//! tasks there are.
+//! What many tasks have in common: the name of their workspace, their agent, their class and their worker. Held once,
+//! however many tasks there are.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use capstan_domain::id::AgentId;
+use capstan_domain::id::{AgentId, TaskId, WorkerId};
 use capstan_domain::interned::Interned;
 use capstan_domain::matching::StreamKey;
 use capstan_domain::task::Task;
@@ -17,11 +18,21 @@ pub(super) struct Origin {
     pub(super) class: Arc<str>,
 }
 
-/// The origins and names of workspaces in use.
+/// A task, with the number of its workspace: 20 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TaskName {
+    workspace: u32,
+    pub(super) task_id: TaskId,
+}
+
+/// The origins, workers and workspaces of tasks.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
     origins: Interned<Origin>,
-    workspaces: Interned<str>,
+    workers: Interned<WorkerId>,
+    /// Workspaces by number; none is ever forgotten.
+    workspaces: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, u32>,
 }
 
 impl Origins {
@@ -31,9 +42,29 @@ impl Origins {
         self.origins.shared(Arc::new(Origin { agent_id: task.accepted.agent_id, class }))
     }
 
-    /// The same key, with the name of its workspace shared.
-    pub(super) fn key(&mut self, key: &StreamKey) -> StreamKey {
-        let workspace = self.workspaces.shared(Arc::clone(&key.workspace));
-        StreamKey { workspace, task_id: key.task_id }
+    /// The id of a worker, shared by its attempts.
+    pub(super) fn worker(&mut self, worker_id: WorkerId) -> Arc<WorkerId> {
+        self.workers.shared(Arc::new(worker_id))
+    }
+
+    /// The name of a task; none when nothing of its workspace is known.
+    pub(super) fn known(&self, key: &StreamKey) -> Option<TaskName> {
+        Some(TaskName { workspace: *self.numbers.get(&key.workspace)?, task_id: key.task_id })
+    }
+
+    /// The name of a task.
+    pub(super) fn name(&mut self, key: &StreamKey) -> TaskName {
+        self.known(key).unwrap_or_else(|| {
+            let workspace = self.workspaces.len() as u32;
+            self.workspaces.push(Arc::clone(&key.workspace));
+            self.numbers.insert(Arc::clone(&key.workspace), workspace);
+            TaskName { workspace, task_id: key.task_id }
+        })
+    }
+
+    /// The key of a task.
+    pub(super) fn key(&self, name: TaskName) -> Option<StreamKey> {
+        let workspace = Arc::clone(self.workspaces.get(name.workspace as usize)?);
+        Some(StreamKey { workspace, task_id: name.task_id })
     }
 }

@@ -217,10 +217,10 @@ impl Relations {
 
     /// Takes the load of a child whose stream is empty: it was not possible to create it, and its parent must not wait.
     pub(super) fn missing(&mut self, child: &StreamKey, shared: &mut Shared) {
-        let waits = |(key, facts): &(&StreamKey, &TaskFacts)| {
+        let waits = |(key, facts): &(StreamKey, &TaskFacts)| {
             key.workspace == child.workspace && facts.open_children().any(|open| open == child.task_id)
         };
-        let Some(parent) = shared.tasks.iter().find(waits).map(|(key, _)| key.clone()) else { return };
+        let Some(parent) = shared.tasks.iter().find(waits).map(|(key, _)| key) else { return };
         self.known.entry(parent.clone()).or_default().missing.insert(child.task_id);
         shared.tasks.touch(&parent);
     }

@@ -85,7 +85,8 @@ impl Shared {
         if !self.tasks.replace(key, version, state, is_recorded) {
             return false;
         }
-        self.matching.observe(key, state.as_deref());
+        let is_open = |key: &StreamKey| self.tasks.facts(key).is_some_and(|facts| !facts.state.is_terminal());
+        self.matching.observe(key, state.as_deref(), is_open);
         self.may_match = true;
         true
     }

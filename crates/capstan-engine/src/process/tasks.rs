@@ -1,6 +1,6 @@
 //! The tasks in memory: how far each is known, which orders are under way, and when its timer fires.
 //!
-//! Of a task that is open for months only [`TaskFacts`] are held, some 200 bytes with its timer. The task itself comes
+//! Of a task that is open for months only [`TaskFacts`] are held, some 150 bytes with its timer. The task itself comes
 //! with a commit, an order or a load, and goes again.
 
 use std::cmp::Reverse;
@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 
 use super::effect::{CallId, Order, Revision};
 use super::facts::TaskFacts;
-use super::origin::Origins;
+use super::origin::{Origins, TaskName};
 use super::outcome::{Loaded, Settled};
 use super::work::Work;
 
@@ -35,7 +35,7 @@ pub(super) struct Tasks {
 /// A task in memory.
 #[derive(Debug)]
 pub(super) struct Tracked {
-    key: StreamKey,
+    name: TaskName,
     /// The commits the facts hold.
     version: u32,
     /// The newest commit heard of; ahead of `version` when some were missed.
@@ -49,10 +49,10 @@ pub(super) struct Tracked {
 }
 
 impl Keyed for Tracked {
-    type Key = StreamKey;
+    type Key = TaskName;
 
-    fn key(&self) -> &StreamKey {
-        &self.key
+    fn key(&self) -> &TaskName {
+        &self.name
     }
 }
 
@@ -66,36 +66,46 @@ impl Tasks {
         self.known.len()
     }
 
+    /// The name of a task; none when nothing of its workspace is known.
+    pub(super) fn name(&self, key: &StreamKey) -> Option<TaskName> {
+        self.origins.known(key)
+    }
+
+    fn number(&self, key: &StreamKey) -> Option<u32> {
+        self.known.number(&self.name(key)?)
+    }
+
     pub(super) fn contains(&self, key: &StreamKey) -> bool {
-        self.known.number(key).is_some()
+        self.number(key).is_some()
     }
 
     pub(super) fn get(&self, key: &StreamKey) -> Option<&Tracked> {
-        self.known.find(key)
+        self.known.find(&self.name(key)?)
     }
 
     pub(super) fn get_mut(&mut self, key: &StreamKey) -> Option<&mut Tracked> {
-        self.known.find_mut(key)
+        let name = self.name(key)?;
+        self.known.find_mut(&name)
     }
 
     pub(super) fn facts(&self, key: &StreamKey) -> Option<&TaskFacts> {
-        self.known.find(key)?.facts()
+        self.get(key)?.facts()
     }
 
     /// The number and version of a task in memory.
     pub(super) fn place(&self, key: &StreamKey) -> Option<(u32, u64)> {
-        let number = self.known.number(key)?;
+        let number = self.number(key)?;
         Some((number, u64::from(self.known.get(number)?.version)))
     }
 
     /// The facts about every task in memory.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&StreamKey, &TaskFacts)> {
-        self.known.iter().filter_map(|tracked| Some((&tracked.key, tracked.facts()?)))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (StreamKey, &TaskFacts)> {
+        self.known.iter().filter_map(|tracked| Some((self.origins.key(tracked.name)?, tracked.facts()?)))
     }
 
     /// Notes that the log has this version of the task. The version in memory, 0 for a task that is not.
     pub(super) fn hear(&mut self, key: &StreamKey, version: u64) -> u64 {
-        self.known.find_mut(key).map_or(0, |tracked| {
+        self.get_mut(key).map_or(0, |tracked| {
             tracked.heard = tracked.heard.max(short(version));
             u64::from(tracked.version)
         })
@@ -103,7 +113,7 @@ impl Tasks {
 
     /// True when the events of this commit were not followed before; from here on they are.
     pub(super) fn follow(&mut self, key: &StreamKey, version: u64) -> bool {
-        let Some(tracked) = self.known.find_mut(key) else { return false };
+        let Some(tracked) = self.get_mut(key) else { return false };
         let is_new = short(version) > tracked.followed;
         tracked.followed = tracked.followed.max(short(version));
         is_new
@@ -127,7 +137,7 @@ impl Tasks {
         tracked.heard = tracked.heard.max(tracked.version);
         tracked.facts = state.as_deref().map(|task| {
             let origin = tracked.facts.take().map(|before| before.origin);
-            TaskFacts::from_task(task, origin.unwrap_or_else(|| self.origins.of(task)))
+            TaskFacts::from_task(task, origin, &mut self.origins)
         });
         if is_recorded {
             tracked.resumed();
@@ -136,7 +146,9 @@ impl Tasks {
     }
 
     pub(super) fn forget(&mut self, key: &StreamKey) {
-        self.known.remove(key);
+        if let Some(name) = self.name(key) {
+            self.known.remove(&name);
+        }
     }
 
     /// An order to the task; none when it holds no task.
@@ -147,8 +159,9 @@ impl Tasks {
         request: Option<CallId>,
         now: DateTime<Utc>,
     ) -> Option<Order> {
-        let tracked = self.known.find_mut(key)?;
-        let order = Order::new(&tracked.key, tracked.revision()?, command, request, now)?;
+        let key = self.origins.key(self.name(key)?)?;
+        let tracked = self.get_mut(&key)?;
+        let order = Order::new(&key, tracked.revision()?, command, request, now)?;
         tracked.work_mut().begin(order.is_lease());
         Some(order)
     }
@@ -163,11 +176,12 @@ impl Tasks {
     }
 
     fn entry(&mut self, key: &StreamKey) -> u32 {
-        if let Some(number) = self.known.number(key) {
+        let name = self.origins.name(key);
+        if let Some(number) = self.known.number(&name) {
             return number;
         }
         self.known.insert(Tracked {
-            key: self.origins.key(key),
+            name,
             version: 0,
             heard: 0,
             followed: 0,
@@ -179,13 +193,13 @@ impl Tasks {
 
     /// Marks a task whose timer may have changed, or that may be forgotten.
     pub(super) fn touch(&mut self, key: &StreamKey) {
-        self.touched.extend(self.known.number(key));
+        self.touched.extend(self.number(key));
     }
 
     pub(super) fn next_touched(&mut self) -> Option<StreamKey> {
         while let Some(number) = self.touched.pop() {
             if let Some(tracked) = self.known.get(number) {
-                return Some(tracked.key.clone());
+                return self.origins.key(tracked.name);
             }
         }
         None
@@ -193,7 +207,7 @@ impl Tasks {
 
     /// Sets the timer, unless one fires earlier: that one finds nothing due and sets it again.
     pub(super) fn set_timer(&mut self, key: &StreamKey, due: DateTime<Utc>) {
-        let Some(number) = self.known.number(key) else { return };
+        let Some(number) = self.number(key) else { return };
         let Some(tracked) = self.known.get_mut(number) else { return };
         if tracked.timer_at.is_none_or(|timer_at| due < timer_at) {
             tracked.timer_at = Some(due);
@@ -213,7 +227,7 @@ impl Tasks {
             let Reverse((at, number)) = self.timers.pop()?;
             if let Some(tracked) = self.known.get_mut(number).filter(|tracked| tracked.timer_at == Some(at)) {
                 tracked.timer_at = None;
-                return Some(tracked.key.clone());
+                return self.origins.key(tracked.name);
             }
         }
         None
@@ -229,17 +243,13 @@ impl Tracked {
         self.facts.as_ref()
     }
 
-    pub(super) fn key(&self) -> &StreamKey {
-        &self.key
-    }
-
     pub(super) fn heard(&self) -> u64 {
         u64::from(self.heard)
     }
 
     pub(super) fn revision(&self) -> Option<Revision> {
         let TaskFacts { epoch, runs, .. } = self.facts()?;
-        Some(Revision { version: u64::from(self.version), epoch: *epoch, runs: *runs })
+        Some(Revision { version: u64::from(self.version), epoch: u64::from(*epoch), runs: *runs })
     }
 
     pub(super) fn work(&self) -> Option<&Work> {
@@ -320,6 +330,6 @@ mod tests {
 
     #[test]
     fn a_task_in_memory_is_small() {
-        assert!(size_of::<Tracked>() <= 144, "{} bytes", size_of::<Tracked>());
+        assert!(size_of::<Tracked>() <= 120, "{} bytes", size_of::<Tracked>());
     }
 }

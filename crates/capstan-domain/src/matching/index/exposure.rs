@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Index;
 use super::levels::{Session, Tenant};
-use super::record::{Rank, Tracked};
+use super::record::{Rank, SessionOf, Tracked};
 use crate::slab::Slab;
 
 /// The order of waiting tasks.
@@ -41,18 +41,25 @@ impl Index {
             Some(available_at) if !queued.due && enters => drop(self.delayed.insert((available_at, number))),
             Some(available_at) if !queued.due => drop(self.delayed.remove(&(available_at, number))),
             _ if queued.held => {}
-            _ => {
-                let (session, config) = (tracked.session, self.config);
-                if let Some(session) = self.sessions.get_mut(session) {
-                    let order = by_rank(&self.tasks, config);
-                    if enters {
-                        session.waiting.insert(number, order);
-                    } else {
-                        session.waiting.remove(number, order);
-                    }
+            _ => match tracked.session {
+                SessionOf::Own if tracked.standing.live => {}
+                SessionOf::Own => {
+                    let class = tracked.class;
+                    self.line_up(number, enters);
+                    self.expose_class(class);
                 }
-                self.expose_session(session);
-            }
+                SessionOf::Shared(session) => {
+                    if let Some(session) = self.sessions.get_mut(session) {
+                        let order = by_rank(&self.tasks, self.config);
+                        if enters {
+                            session.waiting.insert(number, order);
+                        } else {
+                            session.waiting.remove(number, order);
+                        }
+                    }
+                    self.expose_session(session);
+                }
+            },
         }
     }
 
@@ -60,9 +67,11 @@ impl Index {
     pub(super) fn hold(&mut self, number: u32, begins: bool) {
         let change = |count: u32| if begins { count.saturating_add(1) } else { count.saturating_sub(1) };
         let Some(tracked) = self.tasks.get(number) else { return };
-        let (session_number, class_number, tenant) = (tracked.session, tracked.class, tracked.key.tenant);
+        let (session_of, class_number, tenant) = (tracked.session, tracked.class, tracked.key.tenant);
         self.running = if begins { self.running + 1 } else { self.running.saturating_sub(1) };
-        if let Some(session) = self.sessions.get_mut(session_number) {
+        if let SessionOf::Shared(session) = session_of
+            && let Some(session) = self.sessions.get_mut(session)
+        {
             if begins {
                 session.holders.insert(number, by_id(&self.tasks));
             } else {
@@ -73,7 +82,9 @@ impl Index {
             class.running = change(class.running);
         }
         self.change_tenant(tenant, |tenant| tenant.running = change(tenant.running));
-        self.expose_session(session_number);
+        if let SessionOf::Shared(session) = session_of {
+            self.expose_session(session);
+        }
         self.expose_class(class_number);
     }
 
@@ -86,23 +97,28 @@ impl Index {
         if old == first {
             return;
         }
-        let order = by_rank(&self.tasks, self.config);
-        let mut changed = Vec::with_capacity(2);
         for (task, enters) in [(old, false), (first, true)] {
-            let Some(task) = task else { continue };
-            let Some(tracked) = self.tasks.get(task) else { continue };
-            let Some(class) = self.classes.get_mut(tracked.class) else { continue };
-            let line = class.by_needs.entry(Arc::clone(&tracked.needs)).or_default();
-            if enters {
-                line.waiting.insert(task, &order);
-            } else {
-                line.waiting.remove(task, &order);
+            if let Some(task) = task {
+                self.line_up(task, enters);
             }
-            changed.push(tracked.class);
         }
-        drop(order);
-        for class in changed {
-            self.expose_class(class);
+        for task in [old, first].into_iter().flatten() {
+            if let Some(class) = self.tasks.get(task).map(|tracked| tracked.class) {
+                self.expose_class(class);
+            }
+        }
+    }
+
+    /// Puts a task that no session holds back into the line of its class, or takes it from there.
+    fn line_up(&mut self, number: u32, enters: bool) {
+        let Some(tracked) = self.tasks.get(number) else { return };
+        let Some(class) = self.classes.get_mut(tracked.class) else { return };
+        let line = class.by_needs.entry(Arc::clone(&tracked.needs)).or_default();
+        let order = by_rank(&self.tasks, self.config);
+        if enters {
+            line.waiting.insert(number, order);
+        } else {
+            line.waiting.remove(number, order);
         }
     }
 

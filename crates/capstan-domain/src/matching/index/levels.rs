@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::super::Needs;
 use super::ranked::Ranked;
 use super::record::Rank;
+use crate::id::{TaskId, derived};
 use crate::slab::Keyed;
 
 /// A class of a workspace.
@@ -16,10 +17,33 @@ pub(super) type Named = (Arc<str>, Arc<str>);
 /// A place in the fair order: live attempts, last turn, workspace.
 pub(super) type Turn = (u32, u64, Arc<str>);
 
-/// A session that has tasks in the index.
+/// The name of a session: the number of its workspace, and sixteen bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SessionName {
+    tenant: u32,
+    /// The id of the task whose own session it is; otherwise a digest.
+    name: Uuid,
+}
+
+impl SessionName {
+    /// Names the session of this id. That of a task that was accepted without one is the task's id.
+    pub(super) fn new(tenant: u32, session_id: &str) -> Self {
+        let task_id = Uuid::try_parse(session_id).ok();
+        let mut text = Uuid::encode_buffer();
+        let task_id = task_id.filter(|id| *id.hyphenated().encode_lower(&mut text) == *session_id);
+        Self { tenant, name: task_id.unwrap_or_else(|| derived(&["matching-session", session_id])) }
+    }
+
+    /// The task whose own session it is, if there is such a task.
+    pub(super) fn owner(&self) -> TaskId {
+        TaskId(self.name)
+    }
+}
+
+/// A session that tasks of the index belong to, except one that a single task has for itself.
 #[derive(Debug)]
 pub(super) struct Session {
-    name: Uuid,
+    pub(super) name: SessionName,
     /// Tasks of the index that belong to it.
     pub(super) members: u32,
     /// The task it exposes to its class.
@@ -31,15 +55,15 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(name: Uuid) -> Self {
+    pub(super) fn new(name: SessionName) -> Self {
         Self { name, members: 0, exposed: None, holders: Ranked::default(), waiting: Ranked::default() }
     }
 }
 
 impl Keyed for Session {
-    type Key = Uuid;
+    type Key = SessionName;
 
-    fn key(&self) -> &Uuid {
+    fn key(&self) -> &SessionName {
         &self.name
     }
 }

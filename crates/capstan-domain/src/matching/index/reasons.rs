@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::{Needs, StreamKey, WaitingReason};
 use super::Index;
-use super::record::Tracked;
+use super::record::{SessionOf, Tracked};
 use crate::id::TaskId;
 
 impl Index {
@@ -34,8 +34,15 @@ impl Index {
         if let Some(until) = queued.available_at.filter(|_| !queued.due) {
             reasons.push(WaitingReason::RetryDelay { until });
         }
-        let session = self.sessions.get(tracked.session);
-        let holder = session.and_then(|session| self.id(session.holders.first()?));
+        // The tasks that hold its session and wait in it first; of its own session that can only be the task itself.
+        let (holder, first) = match tracked.session {
+            SessionOf::Own => (tracked.holds().then_some(number), Some(number)),
+            SessionOf::Shared(session) => self
+                .sessions
+                .get(session)
+                .map_or((None, None), |session| (session.holders.first(), session.waiting.first())),
+        };
+        let holder = holder.and_then(|holder| self.id(holder));
         if let Some(task_id) = holder {
             reasons.push(WaitingReason::SessionBusy { task_id });
         } else if let Some(before) = self.before.get(&number).filter(|_| queued.held) {
@@ -53,8 +60,7 @@ impl Index {
             return reasons;
         }
         // The first entry of each level, up to the level it reaches.
-        let mut before =
-            session.and_then(|session| session.waiting.first()).filter(|_| queued.due && !queued.held);
+        let mut before = first.filter(|_| queued.due && !queued.held);
         if before == Some(number) && holder.is_none() {
             before = class.by_needs.get(&tracked.needs).and_then(|line| line.waiting.first());
             if before == Some(number) && running < limit {

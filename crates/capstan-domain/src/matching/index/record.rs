@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
-use uuid::Uuid;
 
 use super::super::{Config, Needs};
-use crate::id::{RunId, TaskId};
+use crate::id::TaskId;
 use crate::slab::Keyed;
 use crate::task::event::Priority;
 
@@ -20,27 +19,23 @@ pub(super) struct TaskKey {
     pub(super) task_id: TaskId,
 }
 
-impl Keyed for TaskKey {
-    type Key = Self;
-
-    fn key(&self) -> &Self {
-        self
-    }
+/// The session of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SessionOf {
+    /// One that bears its own id, and that no other task of the index belongs to: it needs no record.
+    Own,
+    /// The number of its session.
+    Shared(u32),
 }
 
 /// A task that waits in the queue or has a live attempt.
 #[derive(Debug)]
 pub(super) struct Tracked {
     pub(super) key: TaskKey,
-    /// The number of its session.
-    pub(super) session: u32,
+    pub(super) session: SessionOf,
     /// The number of its class.
     pub(super) class: u32,
     pub(super) needs: Arc<Needs>,
-    /// True while it is not over.
-    pub(super) open: bool,
-    /// True when it names a task it runs after.
-    pub(super) follows: bool,
     pub(super) standing: Standing,
 }
 
@@ -51,13 +46,14 @@ pub(super) struct Standing {
     pub(super) queued: Option<Queued>,
     /// True while an attempt lives.
     pub(super) live: bool,
-    /// The last epoch given out.
-    pub(super) epoch: u64,
+    /// The last epoch given out, in four bytes: a task with more attempts would be larger than any log.
+    pub(super) epoch: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Queued {
-    pub(super) run_id: RunId,
+    /// The number of the run, from which its id follows.
+    pub(super) run_no: u32,
     /// The instant it was queued.
     pub(super) since: DateTime<Utc>,
     pub(super) priority: Priority,
@@ -106,17 +102,12 @@ fn aged(config: Config, since: DateTime<Utc>, priority: Priority) -> DateTime<Ut
         .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-/// The name of a session in sixteen bytes: a digest of workspace and session.
-pub(super) fn session_name(workspace: &str, session: &str) -> Uuid {
-    crate::id::derived(&["matching-session", workspace, session])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_task_in_the_index_is_small() {
-        assert!(size_of::<Option<Tracked>>() <= 104, "{} bytes", size_of::<Option<Tracked>>());
+        assert!(size_of::<Option<Tracked>>() <= 80, "{} bytes", size_of::<Option<Tracked>>());
     }
 }
