@@ -56,6 +56,12 @@ impl<T> Slab<T> {
         self.numbers.is_empty()
     }
 
+    /// The number after the last one that was given to a record; never falls.
+    pub fn end(&self) -> u32 {
+        let full = self.chunks.len().saturating_sub(1) * CHUNK;
+        (full + self.chunks.last().map_or(0, Vec::len)) as u32
+    }
+
     /// The record of this number.
     pub fn get(&self, number: u32) -> Option<&T> {
         let (chunk, at) = place(number);

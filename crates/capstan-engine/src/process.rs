@@ -23,6 +23,7 @@ mod outcome;
 mod reduced;
 mod relations;
 mod retry;
+mod reviews;
 mod schedules;
 mod shared;
 mod tasks;
@@ -169,13 +170,13 @@ impl Process {
 
     /// Takes the ledger as the read models have it at `position`; reports after it follow with the log.
     pub fn begin_with_spending(&mut self, position: Position, spent: Vec<Spent>) {
-        self.budgets.load(position, spent, &mut self.shared);
+        self.budgets.load(position, spent);
         self.tidy_touched();
     }
 
     /// Takes an agent as a snapshot has it.
     pub fn begin_with_agent(&mut self, workspace: &str, agent_id: AgentId, state: agent::State) {
-        self.budgets.replace_agent((workspace.into(), agent_id), state, &mut self.shared);
+        self.budgets.replace_agent((workspace.into(), agent_id), state);
         self.tidy_touched();
     }
 
@@ -183,7 +184,7 @@ impl Process {
     pub fn begin_with_workspace(&mut self, workspace: &str, state: workspace::State) {
         let workspace: Arc<str> = workspace.into();
         self.shared.workspaces.replace(Arc::clone(&workspace), state);
-        self.budgets.set_day_limit(&workspace, &mut self.shared);
+        self.budgets.set_day_limit(&workspace, &self.shared);
         self.tidy_touched();
     }
 }
@@ -219,11 +220,11 @@ impl Process {
         }
         if let (AgentCodec::CATEGORY, Ok(agent_id)) = (stream.category(), stream.id().parse()) {
             self.schedules.agent_changed(recorded);
-            return self.budgets.agent_commit(agent_id, recorded, &mut self.shared);
+            return self.budgets.agent_commit(agent_id, recorded);
         }
         if stream.category() == WorkspaceCodec::CATEGORY {
             let workspace = self.shared.workspaces.commit(recorded)?;
-            self.budgets.set_day_limit(&workspace, &mut self.shared);
+            self.budgets.set_day_limit(&workspace, &self.shared);
             return Ok(());
         }
         let Some(key) = task_key(stream) else { return Ok(()) };
@@ -446,6 +447,11 @@ impl Process {
             self.leases.next_due(),
         ];
         dues.into_iter().flatten().fold(self.worker_requests.next_due(), DateTime::min)
+    }
+
+    /// True while tasks are to be judged whose shared budgets changed; further turns do so.
+    pub(crate) fn is_reviewing(&self) -> bool {
+        self.budgets.is_reviewing()
     }
 
     /// Counts for metrics.

@@ -209,9 +209,10 @@ async fn load_gaps(
                 | Effect::Answer(..)) => waiting.push_back(other),
             }
         }
-        if gaps.is_empty() {
+        if gaps.is_empty() && !process.is_reviewing() {
             return Ok(waiting);
         }
+        tokio::task::yield_now().await;
         let loads = gaps.into_iter().map(|key| load(dependencies, key));
         let mut loads = futures_util::stream::iter(loads).buffer_unordered(LOADS_MAX);
         while let Some(loaded) = loads.next().await {

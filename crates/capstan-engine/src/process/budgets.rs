@@ -22,6 +22,7 @@ use capstan_eventlog::Spent;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use super::facts::TaskFacts;
+use super::reviews::Reviews;
 use super::shared::Shared;
 use super::tasks::Tasks;
 
@@ -46,6 +47,13 @@ impl Account {
 
     fn is_exceeded(&self) -> bool {
         self.spending(BudgetScope::Agent).is_some_and(Spending::is_exceeded)
+    }
+
+    /// Changes it; true when that may bind other tasks than before, or bind them otherwise.
+    fn change(&mut self, change: impl FnOnce(&mut Self)) -> bool {
+        let (was_exceeded, limit) = (self.is_exceeded(), self.limit);
+        change(self);
+        was_exceeded != self.is_exceeded() || (was_exceeded && limit != self.limit)
     }
 
     /// The warning that is due.
@@ -86,6 +94,7 @@ pub(super) struct Budgets {
     /// Cost of children that are not over, with everything below them, by parent.
     children: HashMap<StreamKey, BTreeMap<TaskId, f64>>,
     findings: HashMap<StreamKey, Findings>,
+    reviews: Reviews,
 }
 
 impl Budgets {
@@ -98,58 +107,57 @@ impl Budgets {
             profiles: HashMap::new(),
             children: HashMap::new(),
             findings: HashMap::new(),
+            reviews: Reviews::default(),
         }
     }
 
     /// Takes the ledger as the read models have it at `position`; reports after it follow with the log.
-    pub(super) fn load(&mut self, position: Position, spent: Vec<Spent>, shared: &mut Shared) {
+    pub(super) fn load(&mut self, position: Position, spent: Vec<Spent>) {
         self.position = position;
         for Spent { workspace, agent_id, day, cost_usd, warned_limit_usd } in spent {
             let workspace: Arc<str> = workspace.into();
-            let account = match (agent_id.map(AgentId), day) {
-                (Some(agent), _) => self.agents.entry((workspace, agent)).or_default(),
-                (None, Some(day)) if day == self.today => self.days.entry(workspace).or_default(),
+            let agent_id = agent_id.map(AgentId);
+            let account = match (agent_id, day) {
+                (Some(agent), _) => self.agents.entry((Arc::clone(&workspace), agent)).or_default(),
+                (None, Some(day)) if day == self.today => {
+                    self.days.entry(Arc::clone(&workspace)).or_default()
+                }
                 (None, _) => continue,
             };
-            account.spent = cost_usd;
-            account.warned = warned_limit_usd;
+            if account.change(|account| {
+                account.spent = cost_usd;
+                account.warned = warned_limit_usd;
+            }) {
+                self.reviews.seek(&workspace, agent_id);
+            }
         }
-        self.review_where(shared, |_, _| true);
     }
 
     /// Takes a commit of an agent.
-    pub(super) fn agent_commit(
-        &mut self,
-        agent_id: AgentId,
-        recorded: &Recorded,
-        shared: &mut Shared,
-    ) -> Result<(), CodecError> {
+    pub(super) fn agent_commit(&mut self, agent_id: AgentId, recorded: &Recorded) -> Result<(), CodecError> {
         let events = AgentCodec::decode(&recorded.commit)?;
         let key = (Arc::from(recorded.commit.stream.workspace().as_str()), agent_id);
         let known = self.profiles.get(&key).cloned().unwrap_or_default();
-        self.replace_agent(key, fold::<Agent>(known, &events), shared);
+        self.replace_agent(key, fold::<Agent>(known, &events));
         Ok(())
     }
 
     /// Takes an agent's state.
-    pub(super) fn replace_agent(&mut self, key: AgentKey, state: agent::State, shared: &mut Shared) {
+    pub(super) fn replace_agent(&mut self, key: AgentKey, state: agent::State) {
         let limit = state.profile.as_ref().and_then(|profile| profile.cost_budget_usd);
         let account = self.agents.entry(key.clone()).or_default();
-        if std::mem::replace(&mut account.limit, limit) != limit {
-            let (workspace, agent_id) = &key;
-            self.review_where(shared, |stream, facts| {
-                stream.workspace == *workspace && facts.origin.agent_id == *agent_id
-            });
+        if account.change(|account| account.limit = limit) {
+            self.reviews.seek(&key.0, Some(key.1));
         }
         self.profiles.insert(key, state);
     }
 
     /// Takes the daily budget of a workspace.
-    pub(super) fn set_day_limit(&mut self, workspace: &Arc<str>, shared: &mut Shared) {
+    pub(super) fn set_day_limit(&mut self, workspace: &Arc<str>, shared: &Shared) {
         let limit = shared.workspaces.settings(workspace).and_then(|settings| settings.budget_usd_per_day);
         let account = self.days.entry(Arc::clone(workspace)).or_default();
-        if std::mem::replace(&mut account.limit, limit) != limit {
-            self.review_where(shared, |stream, _| stream.workspace == *workspace);
+        if account.change(|account| account.limit = limit) {
+            self.reviews.seek(workspace, None);
         }
     }
 
@@ -204,20 +212,14 @@ impl Budgets {
         }
         if is_today {
             let account = self.days.entry(Arc::clone(&key.workspace)).or_default();
-            let before = account.is_exceeded();
-            account.spent += cost;
-            if account.is_exceeded() != before {
-                self.review_where(shared, |stream, _| stream.workspace == key.workspace);
+            if account.change(|account| account.spent += cost) {
+                self.reviews.seek(&key.workspace, None);
             }
         }
         if let Some(agent_id) = agent_id {
             let account = self.agents.entry((Arc::clone(&key.workspace), agent_id)).or_default();
-            let before = account.is_exceeded();
-            account.spent += cost;
-            if account.is_exceeded() != before {
-                self.review_where(shared, |stream, facts| {
-                    stream.workspace == key.workspace && facts.origin.agent_id == agent_id
-                });
+            if account.change(|account| account.spent += cost) {
+                self.reviews.seek(&key.workspace, Some(agent_id));
             }
         }
         self.warn_if_due(key, agent_id, shared);
@@ -289,14 +291,6 @@ impl Budgets {
         }
     }
 
-    fn review_where(&mut self, shared: &mut Shared, concerns: impl Fn(&StreamKey, &TaskFacts) -> bool) {
-        let concerned = shared.tasks.iter().filter(|(key, facts)| concerns(key, facts));
-        let keys: Vec<_> = concerned.map(|(key, _)| key).collect();
-        for key in keys {
-            self.review(&key, shared);
-        }
-    }
-
     /// Finds the exceeded budget that binds a task, and holds it back or releases it.
     fn review(&mut self, key: &StreamKey, shared: &mut Shared) {
         let Some(facts) = shared.tasks.facts(key) else { return };
@@ -351,26 +345,36 @@ impl Budgets {
         live.filter(|(id, _)| !facts.has_ended(**id)).fold(facts.spent_usd, |sum, (_, cost)| sum + cost)
     }
 
-    /// Begins a new day's accounts when one has come.
+    /// Begins a new day's accounts when one has come, and judges tasks whose shared budgets changed.
     pub(super) fn turn(&mut self, shared: &mut Shared, now: DateTime<Utc>) {
-        if now.date_naive() <= self.today {
-            return;
+        if now.date_naive() > self.today {
+            self.begin_day(now.date_naive());
         }
-        self.today = now.date_naive();
-        let mut lifted = Vec::new();
-        for (workspace, day) in &mut self.days {
-            if day.is_exceeded() {
-                lifted.push(Arc::clone(workspace));
-            }
-            *day = Account { limit: day.limit, ..Account::default() };
-        }
-        for workspace in lifted {
-            self.review_where(shared, |stream, _| stream.workspace == workspace);
+        for key in self.reviews.next(&shared.tasks) {
+            self.review(&key, shared);
         }
     }
 
-    /// The end of the day, while a daily budget is exceeded.
+    fn begin_day(&mut self, today: NaiveDate) {
+        self.today = today;
+        for (workspace, day) in &mut self.days {
+            let limit = day.limit;
+            if day.change(|day| *day = Account { limit, ..Account::default() }) {
+                self.reviews.seek(workspace, None);
+            }
+        }
+    }
+
+    /// True while tasks are to be judged whose shared budgets changed.
+    pub(super) fn is_reviewing(&self) -> bool {
+        self.reviews.are_under_way()
+    }
+
+    /// The end of the day, while a daily budget is exceeded; at once while tasks are to be judged.
     pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
+        if self.is_reviewing() {
+            return Some(DateTime::<Utc>::MIN_UTC);
+        }
         self.days.values().any(Account::is_exceeded).then(|| midnight_after(self.today)).flatten()
     }
 

@@ -27,6 +27,8 @@ pub(super) struct Relations {
     open: HashMap<StreamKey, BTreeSet<StreamKey>>,
     /// Unrecorded facts about tasks with a parent or children.
     known: HashMap<StreamKey, Known>,
+    /// The parents of children that could not be created and are looked for.
+    sought: HashMap<StreamKey, TaskId>,
 }
 
 /// Facts about a task's relations that are not recorded.
@@ -140,6 +142,7 @@ impl Relations {
                 tracked.work_mut().succeeded();
                 self.known.entry(owner.clone()).or_default().created.insert(*child);
                 if !shared.tasks.contains(target) {
+                    self.sought.insert(target.clone(), owner.task_id);
                     shared.load(target, 1);
                 }
             }
@@ -158,6 +161,7 @@ impl Relations {
     /// Follows a new state of the task: files it under its parent, and passes a cancellation on to its children.
     pub(super) fn observe(&mut self, key: &StreamKey, shared: &mut Shared) {
         let Some(facts) = shared.tasks.facts(key) else { return };
+        self.sought.remove(key);
         let is_over = facts.state.is_terminal();
         let is_cancelled = facts.state == TaskState::Cancelled;
         let closes = facts.rare().parent_close == ParentClose::Cancel;
@@ -217,10 +221,12 @@ impl Relations {
 
     /// Takes the load of a child whose stream is empty: it was not possible to create it, and its parent must not wait.
     pub(super) fn missing(&mut self, child: &StreamKey, shared: &mut Shared) {
-        let waits = |(key, facts): &(StreamKey, &TaskFacts)| {
-            key.workspace == child.workspace && facts.open_children().any(|open| open == child.task_id)
-        };
-        let Some(parent) = shared.tasks.iter().find(waits).map(|(key, _)| key) else { return };
+        let Some(task_id) = self.sought.remove(child) else { return };
+        let parent = StreamKey { workspace: Arc::clone(&child.workspace), task_id };
+        let is_awaited = |facts: &TaskFacts| facts.open_children().any(|open| open == child.task_id);
+        if !shared.tasks.facts(&parent).is_some_and(is_awaited) {
+            return;
+        }
         self.known.entry(parent.clone()).or_default().missing.insert(child.task_id);
         shared.tasks.touch(&parent);
     }
@@ -228,5 +234,6 @@ impl Relations {
     /// Forgets a task that is over.
     pub(super) fn forget(&mut self, key: &StreamKey) {
         self.known.remove(key);
+        self.sought.remove(key);
     }
 }

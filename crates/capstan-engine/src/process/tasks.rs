@@ -98,9 +98,15 @@ impl Tasks {
         Some((number, u64::from(self.known.get(number)?.version)))
     }
 
-    /// The facts about every task in memory.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (StreamKey, &TaskFacts)> {
-        self.known.iter().filter_map(|tracked| Some((self.origins.key(tracked.name)?, tracked.facts()?)))
+    /// The number after the last one a task has or had; never falls.
+    pub(super) fn end(&self) -> u32 {
+        self.known.end()
+    }
+
+    /// The task with this number, and the facts about it.
+    pub(super) fn at(&self, number: u32) -> Option<(StreamKey, &TaskFacts)> {
+        let tracked = self.known.get(number)?;
+        Some((self.origins.key(tracked.name)?, tracked.facts()?))
     }
 
     /// Notes that the log has this version of the task. The version in memory, 0 for a task that is not.
