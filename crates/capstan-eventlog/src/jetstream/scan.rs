@@ -10,6 +10,8 @@ use crate::{Difference, ReadError, ScanSource, ScannedCommit, Topology};
 
 /// Most commits handed out at once.
 const BATCH_MAX: usize = 1_000;
+/// Bytes of them from which on no further one is added.
+const BATCH_BYTES_MAX: usize = 2 << 20;
 
 /// A scan from the first commit of the log.
 pub(crate) struct JetStreamScan {
@@ -55,7 +57,8 @@ impl ScanSource for JetStreamScan {
         if self.read == self.end.sequence() {
             self.cursor.close().await;
         }
-        while self.read < self.end.sequence() && scanned.len() < BATCH_MAX {
+        let mut bytes = 0;
+        while self.read < self.end.sequence() && scanned.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
             let delivered = match self.cursor.next_ready() {
                 Some(delivered) => delivered,
                 None if !scanned.is_empty() => break,
@@ -64,6 +67,7 @@ impl ScanSource for JetStreamScan {
                     Event::Opened { .. } => continue,
                 },
             };
+            bytes += delivered.message.payload.len();
             scanned.push(self.take(&delivered)?);
         }
         Ok((!scanned.is_empty()).then_some(scanned))

@@ -19,6 +19,8 @@ use crate::{Difference, RawCommit, ReadError, Tail, TailBatch, TailSource, Topol
 
 /// Most commits of one batch.
 const BATCH_MAX: usize = 5_000;
+/// Bytes of them from which on no further one is added.
+const BATCH_BYTES_MAX: usize = 4 << 20;
 /// Shortest and longest interval at which an idle filtered reader learns the position of the whole log.
 const PROGRESS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
@@ -37,6 +39,7 @@ pub(crate) async fn follow(
         gets,
         topology,
         assembly: Assembly::after(after),
+        bytes: 0,
         progress_at: Instant::now() + PROGRESS.0,
         progress_pause: PROGRESS.0,
     };
@@ -92,6 +95,8 @@ struct Follower {
     gets: Gets,
     topology: Topology,
     assembly: Assembly,
+    /// Bytes of the commits that were not handed out.
+    bytes: usize,
     progress_at: Instant,
     progress_pause: Duration,
 }
@@ -109,7 +114,7 @@ impl Follower {
     async fn run(mut self, reader: mpsc::Sender<Result<TailBatch, ReadError>>) {
         let mut was_full = false;
         loop {
-            let is_full = self.assembly.ready_len() >= BATCH_MAX;
+            let is_full = self.is_full();
             if was_full && !is_full {
                 self.cursor.was_paused();
             }
@@ -128,7 +133,7 @@ impl Follower {
             };
             let result = match happening {
                 Happening::Wanted(permit) => {
-                    permit.send(Ok(self.assembly.hand_out()));
+                    permit.send(Ok(self.hand_out()));
                     Ok(())
                 }
                 Happening::Arrived(Ok(event)) => self.take(event).await.and_then(|()| self.take_arrived()),
@@ -141,7 +146,7 @@ impl Follower {
             };
             if let Err(error) = result {
                 // What was read before the failure is still good.
-                if self.assembly.ready_len() > 0 && reader.send(Ok(self.assembly.hand_out())).await.is_err() {
+                if self.assembly.ready_len() > 0 && reader.send(Ok(self.hand_out())).await.is_err() {
                     break;
                 }
                 let is_final = !error.is_retryable();
@@ -154,6 +159,17 @@ impl Follower {
         self.cursor.close().await;
     }
 
+    /// True when what is ready should be handed out before more is read.
+    fn is_full(&self) -> bool {
+        let ready = self.assembly.ready_len();
+        ready >= BATCH_MAX || (ready > 0 && self.bytes >= BATCH_BYTES_MAX)
+    }
+
+    fn hand_out(&mut self) -> TailBatch {
+        self.bytes = 0;
+        self.assembly.hand_out()
+    }
+
     fn start_over(&mut self) {
         self.assembly.drop_held();
         self.cursor.rewind(self.assembly.position().sequence());
@@ -161,7 +177,7 @@ impl Follower {
 
     /// Takes what has already arrived, so that a batch is as large as the reader is slow.
     fn take_arrived(&mut self) -> Result<(), ReadError> {
-        while self.assembly.ready_len() < BATCH_MAX {
+        while !self.is_full() {
             let Some(delivered) = self.cursor.next_ready() else { break };
             self.take_message(&delivered)?;
         }
@@ -229,6 +245,7 @@ impl Follower {
         let is_part = header(BATCH_ID).is_some_and(|id| id.as_str().starts_with(TOGETHER));
         // A reader of one stream gets one commit of each decision, so there is nothing to wait for.
         let is_open = is_part && header(BATCH_COMMIT).is_none() && !self.reads_one_stream();
+        self.bytes += message.payload.len();
         self.assembly.take(recorded, is_open, *pending == 0);
         self.progress_pause = PROGRESS.0;
         self.progress_at = Instant::now() + PROGRESS.0;
