@@ -37,7 +37,7 @@ impl Default for LiveConfig {
     fn default() -> Self {
         Self {
             recent_commits_max: 50_000,
-            recent_bytes_max: 256 << 20,
+            recent_bytes_max: 32 << 20,
             queue_max: 16_384,
             history_readers_max: 32,
         }
