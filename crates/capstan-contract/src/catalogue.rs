@@ -16,7 +16,7 @@ pub(crate) fn implied_by(commit: CommitFacts<'_>) -> Implied {
         at: commit.occurred_at,
         client: match commit.actor {
             Actor::Client { name } => Some(name.clone()),
-            Actor::Worker { .. } | Actor::Engine | Actor::System => None,
+            Actor::Worker | Actor::Engine | Actor::System => None,
         },
     }
 }

@@ -44,12 +44,7 @@ fn schema() -> Value {
 fn every_commit_matches_the_schema_and_every_written_field_is_drawn() {
     let schema = schema();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
-    let actors = [
-        Actor::Client { name: "ann".into() },
-        Actor::Worker { id: Uuid::from_u128(4) },
-        Actor::Engine,
-        Actor::System,
-    ];
+    let actors = [Actor::Client { name: "ann".into() }, Actor::Worker, Actor::Engine, Actor::System];
     for actor in actors {
         let written = written(&commit(actor));
         let faults: Vec<_> = validator.iter_errors(&written).map(|fault| fault.to_string()).collect();
@@ -68,6 +63,7 @@ fn what_is_no_commit_does_not_match() {
         ("/events", json!([])),
         ("/version", json!(0)),
         ("/link", json!("00")),
+        ("/by", json!("worker:00000000-0000-0000-0000-000000000004")),
         ("/by", json!("ghost")),
         ("/events/0", json!({})),
         ("/events/0", json!({"TaskDone": {}})),

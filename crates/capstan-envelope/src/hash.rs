@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::HEXLOWER;
+use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of a commit's stream and stored text, in lower-case hex on the wire.
+/// SHA-256 of a commit's stream and stored text; its text is URL-safe base64 without padding, 43 characters.
 ///
 /// Every commit names the hash of the commit before it on its stream, so that a lost, changed or foreign
 /// commit shows wherever the chain is walked.
@@ -52,7 +52,7 @@ impl Default for CommitHash {
 
 impl fmt::Display for CommitHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        HEXLOWER.encode_display(&self.0).fmt(f)
+        BASE64URL_NOPAD.encode_display(&self.0).fmt(f)
     }
 }
 
@@ -64,7 +64,7 @@ impl fmt::Debug for CommitHash {
 
 /// A text that is not a commit hash.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a commit hash: expected 64 lower-case hex digits")]
+#[error("not a commit hash: expected 43 characters of URL-safe base64")]
 pub struct ParseHashError;
 
 impl FromStr for CommitHash {
@@ -72,7 +72,8 @@ impl FromStr for CommitHash {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut bytes = [0; Self::BYTES];
-        if text.len() != 2 * bytes.len() || HEXLOWER.decode_mut(text.as_bytes(), &mut bytes).is_err() {
+        let is_whole = BASE64URL_NOPAD.decode_len(text.len()) == Ok(Self::BYTES);
+        if !is_whole || BASE64URL_NOPAD.decode_mut(text.as_bytes(), &mut bytes).is_err() {
             return Err(ParseHashError);
         }
         Ok(Self(bytes))

@@ -14,11 +14,9 @@ pub enum Actor {
         /// The name its token carries, or `anonymous` where no token is asked for.
         name: String,
     },
-    /// A worker that holds or asks for a lease.
-    Worker {
-        /// The worker's id.
-        id: Uuid,
-    },
+    /// The worker that holds the lease of the task, or executes the tool call the commit is about: an earlier event of the
+    /// stream names it.
+    Worker,
     /// The engine, acting on a rule or a timer.
     Engine,
     /// Capstan itself, while it sets up or repairs.

@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_position_names_slot_number_and_hash() {
         let hash = CommitHash::of("dev.task.1", b"a commit");
-        let expected = format!("0-48213-{}", &hash.to_string()[..8]);
+        let expected = format!("0-48213-{}", HEXLOWER.encode(&hash.to_bytes()[..4]));
         assert_eq!(Position::new(48_213, hash).to_string(), expected);
         assert_eq!((Position::START.to_string().as_str(), position("0")), ("0", Position::START));
     }

@@ -21,9 +21,10 @@ use crate::{Actor, Commit, CommitHash, CommitId, EventRecord, Idempotency, Metad
 
 /// Generation of the stored formats. A log of another one cannot be read by this build; within one, formats grow by
 /// versions of events only.
-pub const FORMAT_EPOCH: u32 = 1;
+pub const FORMAT_EPOCH: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct StoredCommit<'a> {
     /// Absent where it derives from the idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,8 +43,10 @@ struct StoredCommit<'a> {
     cause: Option<Uuid>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     trace: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    idempotency: Option<Cow<'a, Idempotency>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    key: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<Cow<'a, str>>,
     #[serde(borrow)]
     events: Cow<'a, [StoredEvent<'a>]>,
 }
@@ -65,6 +68,9 @@ pub enum StoredCommitError {
     /// It holds no event.
     #[error("read a commit: it holds no event")]
     NoEvents,
+    /// It has an idempotency key without a fingerprint, or the other way round.
+    #[error("read a commit: an idempotency key and its fingerprint are there together")]
+    HalfAKey,
     /// It has neither an id nor a key to derive one from.
     #[error("read a commit: it has neither an id nor an idempotency key")]
     NoId,
@@ -87,7 +93,8 @@ impl Commit {
             correlation: Some(metadata.correlation_id).filter(|id| *id != self.commit_id.0),
             cause: metadata.causation_id,
             trace: metadata.traceparent.as_deref().map(Cow::Borrowed),
-            idempotency: metadata.idempotency.as_ref().map(Cow::Borrowed),
+            key: metadata.idempotency.as_ref().map(|given| given.key.as_str().into()),
+            fingerprint: metadata.idempotency.as_ref().map(|given| given.fingerprint.as_str().into()),
             events: self.events.iter().map(StoredEvent::new).collect(),
         };
         serde_json::to_vec(&stored)
@@ -105,6 +112,13 @@ impl Commit {
             return Err(StoredCommitError::NoEvents);
         }
         let previous_hash = stored.link.unwrap_or_default();
+        let idempotency = match (stored.key, stored.fingerprint) {
+            (Some(key), Some(fingerprint)) => {
+                Some(Idempotency { key: key.into_owned(), fingerprint: fingerprint.into_owned() })
+            }
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => return Err(StoredCommitError::HalfAKey),
+        };
         let mut metadata = Metadata {
             occurred_at: stored.at,
             actor: stored.by.parse()?,
@@ -112,7 +126,7 @@ impl Commit {
             correlation_id: Uuid::nil(),
             causation_id: stored.cause,
             traceparent: stored.trace.map(Cow::into_owned),
-            idempotency: stored.idempotency.map(Cow::into_owned),
+            idempotency,
         };
         let commit_id = stored.id.or_else(|| keyed_id(&stream, &metadata)).ok_or(StoredCommitError::NoId)?;
         metadata.correlation_id = stored.correlation.unwrap_or(commit_id.0);
@@ -189,16 +203,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for StoredEvent<'a> {
 }
 
 const CLIENT: &str = "client:";
-const WORKER: &str = "worker:";
+const WORKER: &str = "worker";
 const ENGINE: &str = "engine";
 const SYSTEM: &str = "system";
 
-/// `client:<name>`, `worker:<id>`, `engine` or `system`.
+/// `client:<name>`, `worker`, `engine` or `system`.
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client { name } => write!(f, "{CLIENT}{name}"),
-            Self::Worker { id } => write!(f, "{WORKER}{id}"),
+            Self::Worker => f.write_str(WORKER),
             Self::Engine => f.write_str(ENGINE),
             Self::System => f.write_str(SYSTEM),
         }
@@ -207,7 +221,7 @@ impl fmt::Display for Actor {
 
 /// A text that names no actor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read actor {0:?}: expected client:<name>, worker:<id>, engine or system")]
+#[error("read actor {0:?}: expected client:<name>, worker, engine or system")]
 pub struct ParseActorError(String);
 
 impl FromStr for Actor {
@@ -217,11 +231,10 @@ impl FromStr for Actor {
         if let Some(name) = text.strip_prefix(CLIENT) {
             return Ok(Self::Client { name: name.to_owned() });
         }
-        let worker = text.strip_prefix(WORKER).and_then(|id| id.parse().ok());
-        match (worker, text) {
-            (Some(id), _) => Ok(Self::Worker { id }),
-            (None, ENGINE) => Ok(Self::Engine),
-            (None, SYSTEM) => Ok(Self::System),
+        match text {
+            WORKER => Ok(Self::Worker),
+            ENGINE => Ok(Self::Engine),
+            SYSTEM => Ok(Self::System),
             _ => Err(ParseActorError(text.to_owned())),
         }
     }
@@ -260,12 +273,7 @@ mod tests {
     }
 
     fn actors() -> [Actor; 4] {
-        [
-            Actor::Client { name: "worker:engine \"é\"".into() },
-            Actor::Worker { id: Uuid::from_u128(4) },
-            Actor::Engine,
-            Actor::System,
-        ]
+        [Actor::Client { name: "worker:engine \"é\"".into() }, Actor::Worker, Actor::Engine, Actor::System]
     }
 
     #[test]
@@ -309,7 +317,8 @@ mod tests {
 
     #[test]
     fn what_is_no_commit_is_refused() {
-        let whole = commit(Actor::Engine, Position::START, 1).to_bytes().unwrap();
+        let before = Position::new(41, CommitHash::of("dev.task.1", b"the one before"));
+        let whole = commit(Actor::Engine, before, 2).to_bytes().unwrap();
         let whole: serde_json::Value = serde_json::from_slice(&whole).unwrap();
         for (pointer, wrong) in [
             ("/events", serde_json::json!([])),
@@ -319,6 +328,7 @@ mod tests {
             ("/events/0", serde_json::json!({ "a.vx": {} })),
             ("/by", serde_json::json!("ghost")),
             ("/by", serde_json::json!("worker:x")),
+            ("/link", serde_json::json!("A".repeat(42))),
         ] {
             let mut commit = whole.clone();
             *commit.pointer_mut(pointer).unwrap() = wrong.clone();
@@ -327,8 +337,17 @@ mod tests {
             assert!(read.is_err(), "{pointer} {wrong}");
         }
         let mut nameless = whole.clone();
-        nameless.as_object_mut().unwrap().retain(|field, _| field != "id" && field != "idempotency");
+        let is_name = |field: &str| matches!(field, "id" | "key" | "fingerprint");
+        nameless.as_object_mut().unwrap().retain(|field, _| !is_name(field));
         let read = Commit::from_bytes("dev/task/1".parse().unwrap(), 0, nameless.to_string().as_bytes());
         assert!(matches!(read, Err(StoredCommitError::NoId)), "{read:?}");
+        let mut halved = whole.clone();
+        halved.as_object_mut().unwrap().remove("fingerprint");
+        let read = Commit::from_bytes("dev/task/1".parse().unwrap(), 0, halved.to_string().as_bytes());
+        assert!(matches!(read, Err(StoredCommitError::HalfAKey)), "{read:?}");
+        let mut strange = whole.clone();
+        strange["later"] = 1.into();
+        let read = Commit::from_bytes("dev/task/1".parse().unwrap(), 0, strange.to_string().as_bytes());
+        assert!(matches!(read, Err(StoredCommitError::Shape(_))), "{read:?}");
     }
 }

@@ -53,8 +53,8 @@ impl<'a> Calling<'a, LeaseConditions> {
         }
         let loaded = app.dispatch.tasks.load(&stream).await?;
         let live = loaded.state.as_deref().and_then(|task| task.live.as_ref());
-        if let Some(live) = live.filter(|live| live.attempt_id == attempt_id) {
-            call.actor = Actor::Worker { id: live.worker_id.0 };
+        if live.is_some_and(|live| live.attempt_id == attempt_id) {
+            call.actor = Actor::Worker;
         }
         let call = call.under(Conditions { idempotency_key, command_id, expected_version: None });
         Ok(Fence { app, attempt_id, workspace, stream, call, part: String::new() })

@@ -41,7 +41,7 @@ pub(crate) fn submitted(
 pub(crate) fn name(actor: &Actor) -> Option<String> {
     match actor {
         Actor::Client { name } => Some(name.clone()),
-        Actor::Worker { .. } | Actor::Engine | Actor::System => None,
+        Actor::Worker | Actor::Engine | Actor::System => None,
     }
 }
 

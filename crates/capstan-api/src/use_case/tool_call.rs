@@ -141,7 +141,7 @@ impl WorkerCall for ReportToolCall {
             return Err(Problem::not_found("tool call"));
         }
         let stream = streams::task(&workspace, claim.task_id)?;
-        call.actor = Actor::Worker { id: worker_id.0 };
+        call.actor = Actor::Worker;
         call.conditions = Conditions { idempotency_key, command_id, expected_version: None };
         let key = call.key().map(|key| match key {
             CommandKey::Given(key) => CommandKey::Given(format!("{claim}/{key}")),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use capstan_envelope::{CommitId, Idempotency};
+use capstan_envelope::CommitId;
 use chrono::{DateTime, Utc};
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
@@ -14,6 +14,7 @@ use crate::schema::schema_of;
 /// One decision as it is stored: 1 to n events of one stream, in one message. The subject of the message names the stream,
 /// its header `Nats-Expected-Last-Subject-Sequence` the sequence of the stream's commit before it.
 #[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used; the envelope crate has the type that is written")]
 struct Commit {
     /// Identity: the id of the command that caused it, the same over every try. Absent where it derives from stream, command
@@ -22,14 +23,15 @@ struct Commit {
     /// Its number within the stream, from 1.
     #[schemars(range(min = 1))]
     version: u64,
-    /// SHA-256 of the stream's commit before this one: of `<workspace>.<category>.<id>`, a line break and the stored text.
-    /// Absent in the first.
-    #[schemars(with = "Option<String>", regex(pattern = r"^[0-9a-f]{64}$"))]
+    /// SHA-256 of the stream's commit before this one, in URL-safe base64: of `<workspace>.<category>.<id>`, a line break and
+    /// the stored text. Absent in the first.
+    #[schemars(with = "Option<String>", regex(pattern = r"^[0-9A-Za-z_-]{43}$"))]
     link: Option<String>,
     /// Time of the decision, by the clock of the process that took it.
     at: DateTime<Utc>,
-    /// Actor that caused it: `client:<name>`, `worker:<id>`, `engine` or `system`.
-    #[schemars(regex(pattern = r"^(client:.*|worker:[0-9a-f-]{36}|engine|system)$"))]
+    /// Actor that caused it: `client:<name>`, `worker`, `engine` or `system`. An earlier event of the stream names the worker:
+    /// the lease of the attempt, or the start of the tool call.
+    #[schemars(regex(pattern = r"^(client:.*|worker|engine|system)$"))]
     by: String,
     /// Wire name of the command, for example `accept-agent-command`.
     command: String,
@@ -39,8 +41,10 @@ struct Commit {
     cause: Option<Uuid>,
     /// W3C trace context of the request.
     trace: Option<String>,
-    /// Present when the caller gave an idempotency key.
-    idempotency: Option<Idempotency>,
+    /// The idempotency key, when the caller gave one.
+    key: Option<String>,
+    /// Keyed hash of what a repeat under the key must have in common, in URL-safe base64.
+    fingerprint: Option<String>,
     /// The facts, in order.
     #[schemars(length(min = 1))]
     events: Vec<Event>,
