@@ -7,8 +7,9 @@
 //! 2. a filter of fixed size in the head knows every one that left. It never misses one, so most new commands are
 //!    known to be new without a look-up. It takes a new one for an old one in 0.1 % of the cases after 400 keys, 2 % after
 //!    1,000, 15 % after 2,000 and nearly always after 10,000;
-//! 3. what the filter may know is looked up where keys are kept for ever: in a table of the read models, which is believed
-//!    only once it stands at or beyond the position of the newest command that left, or in the stream itself.
+//! 3. what the filter may know is looked up where keys are kept for ever: in a table of the read models, which gets a key with
+//!    the commit that makes it leave and is believed once it stands at or beyond the newest such commit, or in the stream
+//!    itself.
 
 use std::collections::VecDeque;
 
@@ -44,7 +45,7 @@ pub enum Remembered<'a> {
     New,
     /// It was applied.
     Applied(&'a Applied),
-    /// It may have been applied in a commit up to and including this position.
+    /// It may have been applied. Where keys are kept, it stands from this position on.
     Perhaps(Position),
 }
 
@@ -62,7 +63,7 @@ pub struct AppliedKeys {
 /// The keyed commands that left the head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Left {
-    /// Position of the newest of them.
+    /// Position of the commit with which the newest of them left.
     until: Position,
     filter: Box<[u8; FILTER_BYTES]>,
 }
@@ -96,17 +97,26 @@ impl AppliedKeys {
         if self.recent.iter().any(|(known, _)| *known == command) {
             return;
         }
-        self.recent.push_back((command, applied));
-        while self.recent.len() > KEYS_KEPT {
-            let Some((oldest, applied)) = self.recent.pop_front() else { break };
-            let left = self
-                .left
-                .get_or_insert_with(|| Left { until: Position::START, filter: Box::new([0; FILTER_BYTES]) });
-            left.until = applied.position;
+        let until = applied.position;
+        if self.is_full()
+            && let Some((oldest, _)) = self.recent.pop_front()
+        {
+            let left = self.left.get_or_insert_with(|| Left { until, filter: Box::new([0; FILTER_BYTES]) });
+            left.until = until;
             for (byte, bit) in probes(oldest) {
                 left.filter[byte] |= bit;
             }
         }
+        self.recent.push_back((command, applied));
+    }
+
+    /// The command that leaves with the next keyed one.
+    pub(crate) fn next_to_leave(&self) -> Option<&(CommitId, Applied)> {
+        self.recent.front().filter(|_| self.is_full())
+    }
+
+    fn is_full(&self) -> bool {
+        self.recent.len() >= KEYS_KEPT
     }
 }
 
@@ -188,7 +198,7 @@ mod tests {
             assert!(matches!(keys.look(key(number)), Remembered::Applied(known) if known.version == number));
         }
         for number in 2..=84 {
-            assert!(matches!(keys.look(key(number)), Remembered::Perhaps(until) if until.sequence() == 84));
+            assert!(matches!(keys.look(key(number)), Remembered::Perhaps(until) if until.sequence() == 100));
         }
     }
 

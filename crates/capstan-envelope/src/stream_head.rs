@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Applied, AppliedKeys, CommitHash, Position, Recorded};
+use crate::{Applied, AppliedKeys, CommitHash, CommitId, Position, Recorded};
 
 /// The end of a stream: what the next append expects, and which repeatable commands were applied.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,13 @@ impl StreamHead {
                 },
             );
         }
+    }
+
+    /// The keyed command that leaves the head with this commit; none where the head stands there already.
+    pub fn key_left_with(&self, recorded: &Recorded) -> Option<&(CommitId, Applied)> {
+        let is_next = recorded.commit.version > self.version;
+        recorded.commit.metadata.idempotency.as_ref().filter(|_| is_next)?;
+        self.applied.next_to_leave()
     }
 
     /// True when `recorded` is exactly the next commit of this stream: dense version, linked hash. Sequences are not

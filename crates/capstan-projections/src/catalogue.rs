@@ -35,6 +35,8 @@ pub struct ReadModel {
     pub reads: fn(&DomainEvent) -> bool,
     /// True when its rows take from several streams.
     pub(crate) spans_streams: bool,
+    /// True when its rows follow from the heads of streams, see [`Model::FOLLOWS_HEADS`].
+    pub(crate) follows_heads: bool,
     /// The statements that create its table and indexes, see [`Model::SCHEMA`].
     pub(crate) schema: &'static str,
     /// The columns of its table.
@@ -55,6 +57,7 @@ impl ReadModel {
             answer: M::ANSWER,
             reads: |event| M::Event::select(event).is_some(),
             spans_streams: M::SPANS_STREAMS,
+            follows_heads: M::FOLLOWS_HEADS,
             schema: M::SCHEMA,
             columns: column_names::<M>,
             aside: aside_columns::<M>,

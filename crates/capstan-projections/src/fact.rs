@@ -2,7 +2,7 @@
 
 use capstan_contract::DomainEvent;
 use capstan_domain::task::event::TaskAccepted;
-use capstan_envelope::{CodecError, Recorded};
+use capstan_envelope::{Applied, CodecError, CommitId, Recorded};
 use chrono::{DateTime, Utc};
 
 /// A commit, decoded once for all models.
@@ -36,12 +36,19 @@ pub(crate) struct Fact<'a, E = &'a DomainEvent> {
     pub(crate) event: E,
     /// The acceptance of the task, for events of tasks.
     pub(crate) accepted: Option<&'a TaskAccepted>,
+    /// The keyed command that left the head of the stream with this commit.
+    pub(crate) left: Option<&'a (CommitId, Applied)>,
 }
 
 impl<'a, E> Fact<'a, E> {
+    /// An event as its commit says it, without what rows say.
+    pub(crate) fn alone(recorded: &'a Recorded, event: E) -> Self {
+        Self { recorded, event, accepted: None, left: None }
+    }
+
     /// The same context around the event as a model reads it.
     pub(crate) fn with<F>(&self, event: F) -> Fact<'a, F> {
-        Fact { recorded: self.recorded, event, accepted: self.accepted }
+        Fact { recorded: self.recorded, event, accepted: self.accepted, left: self.left }
     }
 
     /// Time of the decision.

@@ -96,7 +96,8 @@ impl Fold {
         let events = decoded.events.as_ref().map_err(|error| Unfoldable::Malformed(explain(error)))?;
         let stream = &recorded.commit.stream;
         let place = Place::of(stream)?;
-        match self.head(&place) {
+        let head = self.head(&place);
+        match head {
             Some(head) if head.position.reaches(recorded.position) => {}
             Some(head) if !head.is_followed_by(recorded) => {
                 return Err(Unfoldable::BrokenChain { version: head.version, position: head.position });
@@ -104,12 +105,13 @@ impl Fold {
             None if !creates_stream(events) => return Err(Unfoldable::NoBeginning),
             Some(_) | None => {}
         }
+        let left = head.and_then(|head| head.key_left_with(recorded)).cloned();
         for (index, event) in events.iter().enumerate() {
-            let alone = Fact { recorded, event, accepted: None };
+            let alone = Fact::alone(recorded, event);
             self.streams.fold(&alone, index);
             self.tasks.fold(&alone, index);
             let accepted = task_of(&self.tasks, &place).map(|row| &*row.task.accepted);
-            let fact = Fact { recorded, event, accepted };
+            let fact = Fact { accepted, left: left.as_ref(), ..alone };
             for rows in &mut self.models {
                 rows.fold(&fact, index);
             }

@@ -4,7 +4,6 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 use capstan_contract::schema::NamedSchema;
-use capstan_envelope::Recorded;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::Row;
@@ -119,8 +118,9 @@ pub(crate) trait Model: Named + Clone + Debug + Send + Sync + Serialize + 'stati
     const ASIDE: Option<Aside<Self>> = None;
     /// True when the first commit of a stream has no rows yet, so the table is not read for it.
     const STARTS_EMPTY: bool = true;
-    /// True when every commit has rows of its own, so the table is never read for them.
-    const ROWS_ARE_NEW: bool = false;
+    /// True when the rows follow from the heads of streams ([`Fact::left`]): where such a model is rebuilt, the heads are, too,
+    /// because those of the active tables are ahead of what is folded.
+    const FOLLOWS_HEADS: bool = false;
     /// True when a row takes from several streams: its key does not follow from the name of the stream. A rebuild folds
     /// such a model in one thread, and without the acceptance of the task ([`Fact::accepted`]).
     const SPANS_STREAMS: bool = false;
@@ -134,8 +134,9 @@ pub(crate) trait Model: Named + Clone + Debug + Send + Sync + Serialize + 'stati
         fact.workspace()
     }
 
-    /// Collects the keys of the rows an event may change.
-    fn keys(recorded: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Self::Key>);
+    /// Collects the keys of the rows an event may change. Before the rows are read, the fact is without what they say:
+    /// [`Fact::accepted`] and [`Fact::left`].
+    fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<Self::Key>);
 
     /// Folds one event into one row; `None` means there is no row.
     fn apply<'a>(row: Option<Self>, key: &Self::Key, fact: &Fact<'a, Self::Event<'a>>) -> Option<Self>;

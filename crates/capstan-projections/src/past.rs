@@ -49,10 +49,10 @@ impl<M: Model<Key = Uuid>> Past<M> {
                 }
                 let Some(event) = M::Event::select(&event) else { continue };
                 keys.clear();
-                M::keys(recorded, event, &mut keys);
+                M::keys(&Fact::alone(recorded, event), &mut keys);
                 if keys.contains(&key) {
                     let accepted = state.as_deref().map(|task| &*task.accepted);
-                    row = M::apply(row, &key, &Fact { recorded, event, accepted });
+                    row = M::apply(row, &key, &Fact { accepted, ..Fact::alone(recorded, event) });
                     version = recorded.commit.version;
                 }
             }

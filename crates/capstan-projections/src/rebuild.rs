@@ -236,8 +236,10 @@ impl<'a> Build<'a> {
         let mut models = chosen(which)?;
         let all = *which == Which::All;
         let active = generation::active(session.client()).await?;
+        let follows_heads = models.iter().any(|model| model.follows_heads);
         for needed in heads() {
-            if !models.iter().any(|model| model.name == needed.name) && !active.contains_key(needed.name) {
+            let is_needed = follows_heads || !active.contains_key(needed.name);
+            if is_needed && !models.iter().any(|model| model.name == needed.name) {
                 models.push(needed);
             }
         }

@@ -259,8 +259,8 @@ impl<M: Model> Rows for ModelRows<M> {
 
     fn want(&mut self, recorded: &Recorded, event: &DomainEvent, batch: Batch) {
         let Some(event) = M::Event::select(event) else { return };
-        M::keys(recorded, event, &mut self.keys);
-        let is_new = M::ROWS_ARE_NEW || (M::STARTS_EMPTY && recorded.commit.version == FIRST_VERSION);
+        M::keys(&Fact::alone(recorded, event), &mut self.keys);
+        let is_new = M::STARTS_EMPTY && recorded.commit.version == FIRST_VERSION;
         for key in self.keys.drain(..) {
             if self.entries.contains_key(&key) {
                 continue;
@@ -318,7 +318,7 @@ impl<M: Model> Rows for ModelRows<M> {
     fn fold(&mut self, fact: &Fact<'_>, index: usize) {
         let Some(event) = M::Event::select(fact.event) else { return };
         let fact = &fact.with(event);
-        M::keys(fact.recorded, event, &mut self.keys);
+        M::keys(fact, &mut self.keys);
         for key in self.keys.drain(..) {
             let entry = self.entries.entry(key.clone()).or_default();
             let sequence = fact.recorded.position.sequence();

@@ -4,7 +4,6 @@ use capstan_contract::schema::NamedSchema;
 use capstan_domain::agent::lookup::normal_form;
 use capstan_domain::agent::{Event, Fields, Updated};
 use capstan_domain::id::AgentId;
-use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,8 +48,8 @@ impl Model for AgentRow {
     type Event<'a> = &'a Event;
     type Key = Uuid;
 
-    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
-        keys.push(match event {
+    fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<Uuid>) {
+        keys.push(match fact.event {
             Event::Created(created) => created.agent_id.0,
             Event::Updated(updated) => updated.agent_id.0,
             Event::Deleted(deleted) => deleted.agent_id.0,

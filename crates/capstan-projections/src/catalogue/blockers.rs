@@ -8,7 +8,6 @@ use capstan_domain::task::event::{
     BudgetScope, InputKind, JoinWait, Question, Resolution, TaskAccepted,
 };
 use capstan_domain::task::state::Blocker;
-use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -139,8 +138,8 @@ impl Model for BlockerRow {
     type Event<'a> = BlockerEvent<'a>;
     type Key = Uuid;
 
-    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
-        keys.push(match event {
+    fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<Uuid>) {
+        keys.push(match fact.event {
             BlockerEvent::BlockerOpened(e) => e.blocker_id.0,
             BlockerEvent::BlockerUpdated(e) => e.blocker_id.0,
             BlockerEvent::BlockerVoted(e) => e.blocker_id.0,

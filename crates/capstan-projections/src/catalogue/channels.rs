@@ -3,7 +3,6 @@
 use capstan_contract::schema::NamedSchema;
 use capstan_domain::channel::{Bound, Event};
 use capstan_domain::id::{AgentId, BindingId};
-use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,8 +53,8 @@ impl Model for ChannelRow {
         }
     }
 
-    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
-        keys.push(match event {
+    fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<Uuid>) {
+        keys.push(match fact.event {
             Event::Bound(bound) => bound.binding_id.0,
             Event::Changed(changed) => changed.binding_id.0,
             Event::Released(released) => released.binding_id.0,

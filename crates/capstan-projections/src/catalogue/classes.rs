@@ -4,7 +4,6 @@ use capstan_contract::schema::NamedSchema;
 use capstan_decider::Decider;
 use capstan_domain::class::{Class, Event, Health, State};
 use capstan_domain::id::derived;
-use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,8 +46,8 @@ impl Model for ClassRow {
     type Event<'a> = &'a Event;
     type Key = Uuid;
 
-    fn keys(recorded: &Recorded, _: Self::Event<'_>, keys: &mut Vec<Uuid>) {
-        let stream = &recorded.commit.stream;
+    fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<Uuid>) {
+        let stream = &fact.recorded.commit.stream;
         keys.push(class_id(stream.workspace().as_str(), stream.id()));
     }
 

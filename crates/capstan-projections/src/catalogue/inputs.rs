@@ -5,7 +5,6 @@ use capstan_domain::id::{AttemptId, BlockerId, InputId, RunId, TaskId};
 use capstan_domain::task::event::{
     InputAccepted, InputKind, InputOutcome, InputSource, ItemDecision, QueueMode, TaskAccepted, Verdict,
 };
-use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -81,8 +80,8 @@ impl Model for InputRow {
     type Event<'a> = InputEvent<'a>;
     type Key = Uuid;
 
-    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
-        match event {
+    fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<Uuid>) {
+        match fact.event {
             InputEvent::InputAccepted(e) => keys.push(e.input_id.0),
             InputEvent::InputClaimed(e) => keys.push(e.input_id.0),
             InputEvent::InputReturned(e) => keys.push(e.input_id.0),

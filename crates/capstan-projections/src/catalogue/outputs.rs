@@ -5,7 +5,6 @@ use capstan_domain::id::{AgentId, OutputId, RunId, TaskId};
 use capstan_domain::redaction::redact_fields;
 use capstan_domain::task::event::{OutputProduced, OutputStatus, TaskAccepted};
 use capstan_domain::task::output_feed::is_hidden;
-use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -76,8 +75,8 @@ impl Model for OutputRow {
     type Event<'a> = OutputEvent<'a>;
     type Key = Uuid;
 
-    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
-        keys.push(match event {
+    fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<Uuid>) {
+        keys.push(match fact.event {
             OutputEvent::OutputProduced(e) => e.output_id.0,
             OutputEvent::OutputRowsAppended(e) => e.output_id.0,
             OutputEvent::OutputFinalized(e) => e.output_id.0,

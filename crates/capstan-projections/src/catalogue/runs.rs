@@ -7,7 +7,6 @@ use capstan_domain::task::event::{
     AttemptEnded, AttemptLeased, AttemptOutcome, RunRequested, RunStatus, TaskAccepted,
 };
 use capstan_domain::usage::Usage;
-use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -218,8 +217,8 @@ impl Model for RunRow {
     type Event<'a> = RunEvent<'a>;
     type Key = Uuid;
 
-    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
-        keys.push(match event {
+    fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<Uuid>) {
+        keys.push(match fact.event {
             RunEvent::RunRequested(e) => e.run_id.0,
             RunEvent::AttemptLeased(e) => e.run_id.0,
             RunEvent::AttemptStarted(e) => e.run_id.0,

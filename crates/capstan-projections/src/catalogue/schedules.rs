@@ -4,7 +4,6 @@ use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::{AgentId, ScheduleId, TaskId};
 use capstan_domain::schedule::event::{Event, PauseCause, ScheduleCreated, SkipReason};
 use capstan_domain::schedule::{Definition, Next};
-use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -93,8 +92,8 @@ impl Model for ScheduleRow {
     type Event<'a> = &'a Event;
     type Key = Uuid;
 
-    fn keys(recorded: &Recorded, _: Self::Event<'_>, keys: &mut Vec<Uuid>) {
-        keys.extend(recorded.commit.stream.id().parse::<Uuid>());
+    fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<Uuid>) {
+        keys.extend(fact.recorded.commit.stream.id().parse::<Uuid>());
     }
 
     fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, Self::Event<'_>>) -> Option<Self> {

@@ -4,7 +4,6 @@ use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::AgentId;
 use capstan_domain::task::event::BudgetScope;
 use capstan_domain::usage::Usage;
-use capstan_envelope::Recorded;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -68,9 +67,9 @@ impl Model for SpendingRow {
     type Event<'a> = SpendingEvent<'a>;
     type Key = String;
 
-    fn keys(recorded: &Recorded, event: Self::Event<'_>, keys: &mut Vec<String>) {
-        let workspace = recorded.commit.stream.workspace().as_str();
-        let Some((agent_id, at)) = charged(event) else { return };
+    fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<String>) {
+        let workspace = fact.workspace();
+        let Some((agent_id, at)) = charged(fact.event) else { return };
         keys.extend(agent_id.map(|agent_id| agent_key(workspace, agent_id)));
         keys.extend(at.map(|at| day_key(workspace, at.date_naive())));
     }

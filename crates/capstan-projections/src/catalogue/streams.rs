@@ -14,7 +14,7 @@ use capstan_domain::schedule::{self, ScheduleDecider};
 use capstan_domain::session::{self, Session};
 use capstan_domain::token::{self, Token};
 use capstan_domain::workspace::{self, Workspace};
-use capstan_envelope::{Codec, Recorded, StreamHead, StreamId};
+use capstan_envelope::{Codec, StreamHead, StreamId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -122,8 +122,8 @@ impl Model for StreamRow {
     type Event<'a> = StreamEvent<'a>;
     type Key = String;
 
-    fn keys(recorded: &Recorded, _: StreamEvent<'_>, keys: &mut Vec<String>) {
-        keys.push(stream_key(&recorded.commit.stream));
+    fn keys(fact: &Fact<'_, StreamEvent<'_>>, keys: &mut Vec<String>) {
+        keys.push(stream_key(&fact.recorded.commit.stream));
     }
 
     fn apply(row: Option<Self>, _: &String, fact: &Fact<'_, StreamEvent<'_>>) -> Option<Self> {

@@ -13,7 +13,7 @@ use capstan_decider::Decider;
 use capstan_domain::id::TaskId;
 use capstan_domain::task::event::TaskAccepted;
 use capstan_domain::task::{Event, Task, TaskDecider, TaskState};
-use capstan_envelope::{AppliedKeys, CommitHash, Position, Recorded, StreamHead};
+use capstan_envelope::{AppliedKeys, CommitHash, Position, StreamHead};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -170,8 +170,8 @@ impl Model for TaskRow {
     type Event<'a> = &'a Event;
     type Key = Uuid;
 
-    fn keys(recorded: &Recorded, _: &Event, keys: &mut Vec<Uuid>) {
-        keys.extend(Uuid::parse_str(recorded.commit.stream.id()));
+    fn keys(fact: &Fact<'_, &Event>, keys: &mut Vec<Uuid>) {
+        keys.extend(Uuid::parse_str(fact.recorded.commit.stream.id()));
     }
 
     fn apply(row: Option<Self>, _: &Uuid, fact: &Fact<'_, &Event>) -> Option<Self> {

@@ -3,7 +3,6 @@
 use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::TokenId;
 use capstan_domain::token::{Event, Scope};
-use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,8 +39,8 @@ impl Model for TokenRow {
     type Event<'a> = &'a Event;
     type Key = Uuid;
 
-    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<Uuid>) {
-        keys.push(match event {
+    fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<Uuid>) {
+        keys.push(match fact.event {
             Event::Issued(issued) => issued.token_id.0,
             Event::Revoked(revoked) => revoked.token_id.0,
         });

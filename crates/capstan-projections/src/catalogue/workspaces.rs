@@ -2,7 +2,6 @@
 
 use capstan_contract::schema::NamedSchema;
 use capstan_domain::workspace::{Event, Settings};
-use capstan_envelope::Recorded;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,8 +29,8 @@ impl Model for WorkspaceRow {
     type Event<'a> = &'a Event;
     type Key = String;
 
-    fn keys(_: &Recorded, event: Self::Event<'_>, keys: &mut Vec<String>) {
-        keys.push(match event {
+    fn keys(fact: &Fact<'_, Self::Event<'_>>, keys: &mut Vec<String>) {
+        keys.push(match fact.event {
             Event::Created(created) => created.workspace.clone(),
             Event::Updated(updated) => updated.workspace.clone(),
         });

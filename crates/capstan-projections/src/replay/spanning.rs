@@ -102,7 +102,7 @@ pub(crate) fn fold_spanning(
         // It was decoded before.
         let Ok(events) = &decoded.events else { continue };
         for (index, event) in events.iter().enumerate() {
-            let fact = Fact { recorded: &decoded.recorded, event, accepted: None };
+            let fact = Fact::alone(&decoded.recorded, event);
             for rows in &mut folded {
                 rows.fold(&fact, index);
             }

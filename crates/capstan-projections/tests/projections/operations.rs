@@ -439,24 +439,42 @@ async fn a_key_that_left_the_head_of_its_stream_is_found_once_the_table_stands_t
             story.append(&stream, &head, &[changed], Some(&format!("key {number}"))).await;
     }
     let commits = story.log.read_stream(&stream, Position::START).await.unwrap();
-    let left = &commits[1];
+    let (left, kept) = commits[1..].split_at(2 * KEYS_KEPT);
     let keys = &story.tasks[index].head.applied;
-    let Remembered::Perhaps(until) = keys.look(left.commit.commit_id) else {
+    let Remembered::Perhaps(until) = keys.look(left[0].commit.commit_id) else {
         panic!("it has left: {keys:?}")
     };
-    let behind = place.read_models.applied(&stream, left.commit.commit_id, until).await;
+    assert_eq!(until, kept.last().unwrap().position, "the newest left with the last commit");
+    let behind = place.read_models.applied(&stream, left[0].commit.commit_id, until).await;
     assert!(behind.is_err_and(|error| error.is_retryable()), "nothing is folded yet");
 
     project(&story.shared(), &place.read_models, story.end().await).await;
-    for recorded in &commits[1..] {
+    for recorded in left {
         let found = place.read_models.applied(&stream, recorded.commit.commit_id, until).await.unwrap();
         let KeptKey::Applied(applied) = found else { panic!("{found:?}") };
         assert_eq!((applied.position, applied.version), (recorded.position, recorded.commit.version));
     }
+    for recorded in kept {
+        assert!(matches!(keys.look(recorded.commit.commit_id), Remembered::Applied(_)));
+        let found = place.read_models.applied(&stream, recorded.commit.commit_id, until).await.unwrap();
+        assert_eq!(found, KeptKey::New, "it stands in the head only");
+    }
     let other = "dev/task/00000000-0000-4000-8000-000000000000".parse().unwrap();
-    for (stream, command) in [(&stream, CommitId(Uuid::nil())), (&other, left.commit.commit_id)] {
+    for (stream, command) in [(&stream, CommitId(Uuid::nil())), (&other, left[0].commit.commit_id)] {
         assert_eq!(place.read_models.applied(stream, command, until).await.unwrap(), KeptKey::New);
     }
     let loaded = place.read_models.load(&stream).await.unwrap().unwrap();
     assert_eq!(loaded.head, story.tasks[index].head, "the row holds the head");
+
+    // Rebuilt alone, too, and with so little memory that the stream is folded onto the tables.
+    let rows = place.read_models.digests().await.unwrap();
+    for which in [Which::All, Which::Some(vec!["applied_keys".into()])] {
+        for memory_bytes in [1, 1 << 30] {
+            let replay = ReplayConfig { memory_bytes, ..ReplayConfig::default() };
+            let config = ProjectorConfig { replay, batch_commits_max: 7, ..config("rebuild") };
+            rebuild(&story.shared(), &place.read_models, &which, &config).await.unwrap();
+            assert_eq!(place.read_models.digests().await.unwrap(), rows, "{which:?} with {memory_bytes}");
+        }
+    }
+    assert_verified(&story.shared(), &place.read_models).await;
 }
