@@ -11,8 +11,8 @@ CREATE TABLE agents (
     created_at timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
-ALTER TABLE agents ADD PRIMARY KEY (id);
 CREATE INDEX ON agents (workspace, created_at, id);
 CREATE INDEX ON agents (workspace, agent_key);
 CREATE INDEX ON agents (workspace, key_form);
 CREATE INDEX ON agents (workspace, name_form);
+ALTER TABLE agents ADD PRIMARY KEY (id);

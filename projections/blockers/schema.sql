@@ -11,6 +11,6 @@ CREATE TABLE blockers (
     created_at timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
-ALTER TABLE blockers ADD PRIMARY KEY (id);
 CREATE INDEX ON blockers (task_id);
 CREATE INDEX ON blockers (workspace, created_at, id) WHERE open;
+ALTER TABLE blockers ADD PRIMARY KEY (id);

@@ -11,6 +11,6 @@ CREATE TABLE channels (
     created_at   timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
-ALTER TABLE channels ADD PRIMARY KEY (id);
 CREATE INDEX ON channels (workspace, created_at, id);
 CREATE INDEX ON channels (agent_id) WHERE agent_id IS NOT NULL;
+ALTER TABLE channels ADD PRIMARY KEY (id);

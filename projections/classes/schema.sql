@@ -7,5 +7,5 @@ CREATE TABLE classes (
     created_at timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
-ALTER TABLE classes ADD PRIMARY KEY (id);
 CREATE INDEX ON classes (workspace, created_at, id);
+ALTER TABLE classes ADD PRIMARY KEY (id);

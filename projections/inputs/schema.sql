@@ -8,5 +8,5 @@ CREATE TABLE inputs (
     seq       bigint NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
-ALTER TABLE inputs ADD PRIMARY KEY (id);
 CREATE INDEX ON inputs (task_id, seq);
+ALTER TABLE inputs ADD PRIMARY KEY (id);

@@ -14,8 +14,8 @@ CREATE TABLE outputs (
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
 -- The feed has a partial index: hidden and archived outputs cost its readers nothing.
-ALTER TABLE outputs ADD PRIMARY KEY (id);
 CREATE INDEX ON outputs (workspace, created_at, id);
 CREATE INDEX ON outputs (workspace, created_at, id) WHERE NOT hidden AND NOT archived;
 CREATE INDEX ON outputs (task_id);
 CREATE INDEX ON outputs (agent_id, created_at, id);
+ALTER TABLE outputs ADD PRIMARY KEY (id);

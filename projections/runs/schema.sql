@@ -15,7 +15,7 @@ CREATE TABLE runs (
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
 -- No index on updated_at: it changes with every event.
-ALTER TABLE runs ADD PRIMARY KEY (id);
 CREATE INDEX ON runs (workspace, created_at, id);
 CREATE INDEX ON runs (task_id);
 CREATE INDEX ON runs (agent_id);
+ALTER TABLE runs ADD PRIMARY KEY (id);

@@ -12,7 +12,7 @@ CREATE TABLE schedules (
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
 -- No index on next_run_at: it changes with every tick, and the engine keeps its own timers.
-ALTER TABLE schedules ADD PRIMARY KEY (id);
 CREATE INDEX ON schedules (workspace, created_at, id);
 CREATE INDEX ON schedules (workspace, source_view_id, created_at, id) WHERE source_view_id IS NOT NULL;
 CREATE INDEX ON schedules (agent_id);
+ALTER TABLE schedules ADD PRIMARY KEY (id);

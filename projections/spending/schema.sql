@@ -9,6 +9,6 @@ CREATE TABLE spending (
     created_at timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
-ALTER TABLE spending ADD PRIMARY KEY (id);
 CREATE INDEX ON spending (workspace, created_at, id);
 CREATE INDEX ON spending (day);
+ALTER TABLE spending ADD PRIMARY KEY (id);

@@ -7,5 +7,5 @@ CREATE TABLE streams (
     open      boolean NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes
-ALTER TABLE streams ADD PRIMARY KEY (id);
 CREATE INDEX ON streams (id) WHERE open;
+ALTER TABLE streams ADD PRIMARY KEY (id);

@@ -26,10 +26,10 @@ CREATE TABLE acceptances (
 ) WITH (toast_tuple_target = 8160);
 -- indexes
 -- No index on a column that changes with every event: it would prevent updates in place. `open` changes rarely.
-ALTER TABLE tasks ADD PRIMARY KEY (id);
 CREATE INDEX ON tasks (workspace, created_at, id);
 CREATE INDEX ON tasks (workspace, created_at, id) WHERE open;
 CREATE INDEX ON tasks (id) WHERE unsettled;
 CREATE INDEX ON tasks (agent_id, created_at, id);
 CREATE INDEX ON tasks (parent_task_id) WHERE parent_task_id IS NOT NULL;
+ALTER TABLE tasks ADD PRIMARY KEY (id);
 ALTER TABLE acceptances ADD PRIMARY KEY (id);

@@ -8,5 +8,5 @@ CREATE TABLE tokens (
     created_at timestamptz NOT NULL
 ) WITH (fillfactor = 70);
 -- indexes
-ALTER TABLE tokens ADD PRIMARY KEY (id);
 CREATE INDEX ON tokens (workspace, created_at, id);
+ALTER TABLE tokens ADD PRIMARY KEY (id);
