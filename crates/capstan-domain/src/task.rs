@@ -57,7 +57,7 @@ mod worker_report;
 pub use command::Command;
 pub use event::Event;
 pub use rejection::Rejection;
-pub use state::{State, Task};
+pub use state::{State, StoredProgress, Task};
 pub use transitions::TaskState;
 
 use capstan_decider::Decider;

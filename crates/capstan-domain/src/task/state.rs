@@ -47,6 +47,7 @@ pub use outputs::{EmailDraft, Output, Outputs};
 pub use parent_report::ParentReport;
 pub use progress::{Progress, Sleep};
 pub use run::{Live, Run, Runs};
+pub use stored::StoredProgress;
 pub use tool_calls::{ToolCall, ToolCallState, ToolCalls};
 pub use watches::Watches;
 

@@ -12,7 +12,7 @@ use capstan_contract::schema::NamedSchema;
 use capstan_decider::Decider;
 use capstan_domain::id::TaskId;
 use capstan_domain::task::event::TaskAccepted;
-use capstan_domain::task::{Event, Task, TaskDecider, TaskState};
+use capstan_domain::task::{Event, StoredProgress, Task, TaskDecider, TaskState};
 use capstan_envelope::{AppliedKeys, CommitHash, Position, StreamHead};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -47,7 +47,7 @@ struct Written<'a> {
     hash: CommitHash,
     #[serde(skip_serializing_if = "AppliedKeys::is_empty")]
     applied: &'a AppliedKeys,
-    progress: &'a RawValue,
+    progress: StoredProgress<'a>,
     shown: &'a Shown,
 }
 
@@ -63,10 +63,8 @@ struct Read<'a> {
 
 impl Serialize for TaskRow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::Error;
         let Self { head: StreamHead { hash, applied, .. }, task, shown, .. } = self;
-        let progress = task.progress_json().and_then(RawValue::from_string).map_err(Error::custom)?;
-        Written { hash: *hash, applied, progress: &progress, shown }.serialize(serializer)
+        Written { hash: *hash, applied, progress: task.stored_progress(), shown }.serialize(serializer)
     }
 }
 

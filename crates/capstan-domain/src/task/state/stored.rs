@@ -23,9 +23,14 @@ fn implied(accepted: &TaskAccepted) -> Implied {
 }
 
 impl Task {
-    /// The progress, as JSON. Runs stand as their numbers and attempts as their epochs.
+    /// The progress in its stored form, as a part of another document. Runs stand as their numbers and attempts as their epochs.
+    pub const fn stored_progress(&self) -> StoredProgress<'_> {
+        StoredProgress(self)
+    }
+
+    /// The same as JSON.
     pub fn progress_json(&self) -> serde_json::Result<String> {
-        within(implied(&self.accepted), || serde_json::to_string(&self.progress))
+        serde_json::to_string(&self.stored_progress())
     }
 
     /// The task of an acceptance, with or without its later changes, and the progress that
@@ -40,6 +45,16 @@ impl Task {
             progress.changes.apply(Arc::make_mut(&mut accepted));
         }
         Self { accepted, progress }
+    }
+}
+
+/// The progress of a task in its stored form.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredProgress<'a>(&'a Task);
+
+impl Serialize for StoredProgress<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        within(implied(&self.0.accepted), || self.0.progress.serialize(serializer))
     }
 }
 
