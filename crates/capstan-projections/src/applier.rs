@@ -1,12 +1,19 @@
-//! Applies one batch: reads the rows it needs, folds, writes rows and checkpoint in one transaction.
+//! Applies batches: reads the rows a batch needs, folds and encodes it, writes rows and checkpoint in one transaction.
+//!
+//! A batch is written by a task of its own, while the next one is folded onto what memory takes for written. When the write
+//! fails, memory is dropped, and what was prepared meanwhile with it. There is one connection, so that rows are read
+//! behind the transaction that writes them.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use capstan_contract::causes::explain;
 use capstan_envelope::Position;
 use capstan_eventlog::LogIdentity;
 use futures_util::future::join_all;
+use tokio_postgres::error::SqlState;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::checkpoint::{self, Advance, Checkpoint};
 use crate::fact::Decoded;
@@ -14,8 +21,10 @@ use crate::fold::{Fold, Unfoldable};
 use crate::generation::{self, GenerationError, Schemas};
 use crate::metric;
 use crate::parked::{self, Parking};
-use crate::rows::{Batch, StoreError, refused_data};
+use crate::rows::Batch;
 use crate::session::Session;
+use crate::store_error::{StoreError, refused_data};
+use crate::table::Outgoing;
 
 /// The reason a batch was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +37,20 @@ pub(crate) enum ApplyError {
     Store(#[from] StoreError),
     #[error("find the tables of the read models")]
     Tables(#[from] GenerationError),
+    #[error("apply a batch")]
+    Interrupted(#[from] tokio::task::JoinError),
 }
 
 impl ApplyError {
+    /// True when the statement found the transaction failed by another one.
+    fn is_aftermath(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_aftermath(),
+            Self::Postgres(error) => error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION),
+            Self::FenceClosed | Self::Tables(_) | Self::Interrupted(_) => false,
+        }
+    }
+
     /// True when the batch met a row of an earlier fold.
     fn is_known_row(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_known_row())
@@ -41,21 +61,48 @@ impl ApplyError {
         match self {
             Self::Store(error) => error.refusal(),
             Self::Postgres(error) => refused_data(error),
-            Self::FenceClosed | Self::Tables(_) => None,
+            Self::FenceClosed | Self::Tables(_) | Self::Interrupted(_) => None,
         }
     }
 }
 
 /// Applies batches under one lease.
 pub(crate) struct Applier {
-    session: Session,
+    session: Arc<Session>,
     fold: Fold,
     schemas: Schemas,
+    /// Streams with parked commits, as of the last batch that was folded.
     parked: HashSet<String>,
+    /// As it is in the database.
     checkpoint: Checkpoint,
     identity: LogIdentity,
     lease_ms: i64,
+    writing: Option<Writing>,
 }
+
+/// A batch that is being written.
+struct Writing {
+    batch: Vec<Decoded>,
+    kind: Batch,
+    /// The checkpoint behind it.
+    behind: Checkpoint,
+    /// The parked streams before it.
+    was_parked: HashSet<String>,
+    started: Instant,
+    task: AbortOnDropHandle<Result<(), ApplyError>>,
+    outcome: Option<Result<(), ApplyError>>,
+}
+
+/// A batch that is folded and encoded.
+struct Prepared {
+    kind: Batch,
+    statements: Vec<Outgoing>,
+    parking: Vec<Parking>,
+    advance: Advance,
+}
+
+/// A part of a batch, and the way to apply it.
+type Try<'a> = (&'a [Decoded], Batch);
 
 impl Applier {
     /// Starts under a lease just acquired.
@@ -69,16 +116,18 @@ impl Applier {
         let schemas = generation::active(session.client()).await?;
         let parked = parked::streams(session.client()).await?;
         Ok(Self {
-            session,
+            session: Arc::new(session),
             fold: Fold::for_models(|_| true),
             schemas,
             parked,
             checkpoint,
             identity,
             lease_ms,
+            writing: None,
         })
     }
 
+    /// The position of the tables.
     pub(crate) fn position(&self) -> Position {
         self.checkpoint.position
     }
@@ -95,39 +144,115 @@ impl Applier {
         &self.session
     }
 
-    /// Applies commits in order. After an error nothing of the last transaction is kept, in the tables or in memory.
-    pub(crate) async fn apply(&mut self, commits: &[Decoded]) -> Result<(), ApplyError> {
-        // Usually one round.
-        let mut rounds = vec![(commits, Batch::of(commits.len()))];
-        while let Some((batch, kind)) = rounds.pop() {
-            let Some(last) = batch.last() else { continue };
-            let started = Instant::now();
-            let was_parked = self.parked.clone();
-            let outcome = self.transact(batch, last, kind, None).await;
-            let Err(error) = outcome else {
-                metrics::histogram!(metric::APPLY_SECONDS).record(started.elapsed().as_secs_f64());
-                metrics::histogram!(metric::BATCH_SIZE).record(batch.len() as f64);
-                continue;
-            };
-            self.fold.forget();
-            self.parked = was_parked;
-            let Some(refusal) = error.refusal() else { return Err(error) };
-            self.session.client().batch_execute("ROLLBACK").await?;
-            match kind.retried(batch, error.is_known_row()) {
-                Some(tries) => rounds.extend(tries),
-                None => self.transact(batch, last, kind, Some(Unfoldable::Refused(refusal))).await?,
+    /// Folds commits and begins to write them, when those before are written. After an error nothing that was not written is
+    /// kept, in the tables or in memory.
+    pub(crate) async fn apply(&mut self, batch: Vec<Decoded>) -> Result<(), ApplyError> {
+        let (kind, was_parked, started) = (Batch::of(batch.len()), self.parked.clone(), Instant::now());
+        let prepared = self.prepare(&batch, kind, None).await;
+        let were_written = self.finish().await?;
+        match prepared {
+            _ if !were_written => self.apply_in_turn(vec![(&batch, kind)]).await,
+            Err(error) => {
+                let tries = self.recover(&batch, kind, was_parked, error).await?;
+                self.apply_in_turn(tries).await
+            }
+            Ok(None) => Ok(()),
+            Ok(Some(prepared)) => {
+                let behind = self.behind(&prepared.advance);
+                let writing = write(Arc::clone(&self.session), prepared);
+                let task = AbortOnDropHandle::new(tokio::spawn(writing));
+                self.writing =
+                    Some(Writing { batch, kind, behind, was_parked, started, task, outcome: None });
+                Ok(())
+            }
+        }
+    }
+
+    /// True while a batch is being written.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Waits until the batch that is being written is, or has failed. Cancel-safe.
+    pub(crate) async fn ended(&mut self) {
+        if let Some(writing) = self.writing.as_mut().filter(|writing| writing.outcome.is_none()) {
+            let ended = (&mut writing.task).await;
+            writing.outcome = Some(ended.map_err(ApplyError::from).and_then(|outcome| outcome));
+        }
+    }
+
+    /// Waits until all commits are written. False when the batch had to be folded again, so that what was prepared behind it
+    /// is void.
+    pub(crate) async fn finish(&mut self) -> Result<bool, ApplyError> {
+        self.ended().await;
+        let Some(writing) = self.writing.take() else { return Ok(true) };
+        if let Some(Err(error)) = writing.outcome {
+            let tries = self.recover(&writing.batch, writing.kind, writing.was_parked, error).await?;
+            self.apply_in_turn(tries).await?;
+            return Ok(false);
+        }
+        measure(&writing.batch, writing.started);
+        self.checkpoint = writing.behind;
+        Ok(true)
+    }
+
+    /// Applies parts of a batch, the last one first, one after the other.
+    async fn apply_in_turn(&mut self, mut tries: Vec<Try<'_>>) -> Result<(), ApplyError> {
+        while let Some((batch, kind)) = tries.pop() {
+            let (was_parked, started) = (self.parked.clone(), Instant::now());
+            match self.transact(batch, kind, None).await {
+                Ok(()) => measure(batch, started),
+                Err(error) => tries.extend(self.recover(batch, kind, was_parked, error).await?),
             }
         }
         Ok(())
     }
 
+    /// Drops what memory has of a batch that failed. Returns the next tries, the last one first.
+    async fn recover<'a>(
+        &mut self,
+        batch: &'a [Decoded],
+        kind: Batch,
+        was_parked: HashSet<String>,
+        error: ApplyError,
+    ) -> Result<Vec<Try<'a>>, ApplyError> {
+        self.fold.forget();
+        self.parked = was_parked;
+        let Some(refusal) = error.refusal() else { return Err(error) };
+        self.session.client().batch_execute("ROLLBACK").await?;
+        if let Some(tries) = kind.retried(batch, error.is_known_row()) {
+            return Ok(tries);
+        }
+        self.transact(batch, kind, Some(Unfoldable::Refused(refusal))).await?;
+        Ok(Vec::new())
+    }
+
     async fn transact(
         &mut self,
         batch: &[Decoded],
-        last: &Decoded,
         kind: Batch,
         refused: Option<Unfoldable>,
     ) -> Result<(), ApplyError> {
+        let Some(prepared) = self.prepare(batch, kind, refused).await? else { return Ok(()) };
+        let behind = self.behind(&prepared.advance);
+        write(Arc::clone(&self.session), prepared).await?;
+        self.checkpoint = behind;
+        Ok(())
+    }
+
+    fn behind(&self, advance: &Advance) -> Checkpoint {
+        Checkpoint { position: advance.position, hash: advance.hash, ..self.checkpoint.clone() }
+    }
+
+    /// Folds a batch behind the one that is being written, and takes it for written. `None` without commits. With `refused`,
+    /// its only commit is parked.
+    async fn prepare(
+        &mut self,
+        batch: &[Decoded],
+        kind: Batch,
+        refused: Option<Unfoldable>,
+    ) -> Result<Option<Prepared>, ApplyError> {
+        let Some(last) = batch.last() else { return Ok(None) };
         let mut parking = Vec::new();
         if let Some(refused) = refused {
             self.park(last, Some(explain(&refused)), &mut parking);
@@ -146,11 +271,18 @@ impl Applier {
                 }
             }
         }
-        self.write(last, kind, &parking).await?;
-        self.fold.settle();
-        self.checkpoint.position = last.recorded.position;
-        self.checkpoint.hash = last.recorded.hash;
-        Ok(())
+        let statements = self.fold.hand_out(&self.schemas, kind)?;
+        let from = self.writing.as_ref().map_or(&self.checkpoint, |writing| &writing.behind);
+        let advance = Advance {
+            epoch: from.epoch,
+            from: from.position,
+            position: last.recorded.position,
+            hash: last.recorded.hash,
+            recorded_at: last.recorded.recorded_at,
+            identity: self.identity.clone(),
+            lease_ms: self.lease_ms,
+        };
+        Ok(Some(Prepared { kind, statements, parking, advance }))
     }
 
     fn is_parked(&self, decoded: &Decoded) -> bool {
@@ -169,42 +301,45 @@ impl Applier {
         self.parked.insert(decoded.recorded.commit.stream.to_string());
         parking.push(Parking::new(decoded, error));
     }
+}
 
-    async fn write(&self, last: &Decoded, kind: Batch, parking: &[Parking]) -> Result<(), ApplyError> {
-        let client = self.session.client();
-        // Everything up to the checkpoint is pipelined; COMMIT waits for the result of the fence.
-        let begin = async { client.batch_execute("BEGIN").await.map_err(ApplyError::from) };
-        let rows = async {
-            let writes = self.fold.written().filter_map(|rows| {
-                let schema = self.schemas.get(rows.name())?;
-                Some(rows.write(&self.session, schema, kind))
-            });
-            if kind == Batch::Many {
-                for write in writes {
-                    write.await?;
-                }
-                return Ok(());
-            }
-            // All of them: the first to report may be one that only found the transaction failed.
-            let errors = join_all(writes).await.into_iter().filter_map(Result::err);
-            let cause = errors.reduce(|first, next| if first.is_aftermath() { next } else { first });
-            cause.map_or(Ok(()), |cause| Err(ApplyError::from(cause)))
-        };
-        let parked = async { parked::write(client, parking).await.map_err(ApplyError::from) };
-        tokio::try_join!(biased; begin, rows, parked)?;
-        let to = Advance {
-            from: &self.checkpoint,
-            position: last.recorded.position,
-            hash: last.recorded.hash,
-            recorded_at: last.recorded.recorded_at,
-            identity: &self.identity,
-            lease_ms: self.lease_ms,
-        };
-        if !checkpoint::advance(&self.session, &to).await? {
-            client.batch_execute("ROLLBACK").await?;
-            return Err(ApplyError::FenceClosed);
+fn measure(batch: &[Decoded], started: Instant) {
+    metrics::histogram!(metric::APPLY_SECONDS).record(started.elapsed().as_secs_f64());
+    metrics::histogram!(metric::BATCH_SIZE).record(batch.len() as f64);
+}
+
+/// Writes a batch in one transaction.
+async fn write(session: Arc<Session>, prepared: Prepared) -> Result<(), ApplyError> {
+    let (session, client) = (&*session, session.client());
+    let Prepared { kind, statements, parking, advance } = prepared;
+    let begin = async { client.batch_execute("BEGIN").await.map_err(ApplyError::from) };
+    let rows =
+        statements.into_iter().map(|rows| async { rows.send(session).await.map_err(ApplyError::from) });
+    let parked = async { parked::write(client, &parking).await.map_err(ApplyError::from) };
+    let advance = async { checkpoint::advance(session, &advance).await.map_err(ApplyError::from) };
+    let advanced = if kind == Batch::Many {
+        // A COPY that finds the transaction failed ends the connection, so one waits for the other.
+        begin.await?;
+        for rows in rows {
+            rows.await?;
         }
-        client.batch_execute("COMMIT").await?;
-        Ok(())
+        parked.await?;
+        advance.await?
+    } else {
+        // Pipelined up to the checkpoint; COMMIT waits for the result of the fence.
+        let (opened, rows, parked, advanced) = tokio::join!(biased; begin, join_all(rows), parked, advance);
+        // All of them: the first to report may be one that only found the transaction failed.
+        let outcomes = std::iter::once(opened).chain(rows).chain([parked]);
+        let errors = outcomes.filter_map(Result::err);
+        match errors.reduce(|first, next| if first.is_aftermath() { next } else { first }) {
+            Some(cause) => return Err(cause),
+            None => advanced?,
+        }
+    };
+    if !advanced {
+        client.batch_execute("ROLLBACK").await?;
+        return Err(ApplyError::FenceClosed);
     }
+    client.batch_execute("COMMIT").await?;
+    Ok(())
 }

@@ -85,8 +85,6 @@ pub(crate) enum Cell<'a> {
     Text(Option<Cow<'a, str>>),
     /// A value that is serialized as JSON when the cell is written, so that the text is not kept.
     Json(&'a dyn Document),
-    /// A JSON text that was written before.
-    Utf8(&'a [u8]),
     Time(Option<DateTime<Utc>>),
     BigInt(Option<i64>),
     Float(Option<f64>),
@@ -125,7 +123,7 @@ impl<'a> Cell<'a> {
     fn holds(&self) -> CellType {
         match self {
             Self::Uuid(_) => CellType::Uuid,
-            Self::Text(_) | Self::Json(_) | Self::Utf8(_) => CellType::Text,
+            Self::Text(_) | Self::Json(_) => CellType::Text,
             Self::Time(_) => CellType::Time,
             Self::BigInt(_) => CellType::BigInt,
             Self::Float(_) => CellType::Float,
@@ -140,10 +138,6 @@ impl<'a> Cell<'a> {
             Self::Uuid(value) => value.to_sql(&ty, out),
             Self::Text(value) => value.as_deref().to_sql(&ty, out),
             Self::Json(value) => Ok(value.write(out).map(|()| IsNull::No)?),
-            Self::Utf8(text) => {
-                out.put_slice(text);
-                Ok(IsNull::No)
-            }
             Self::Time(value) => value.to_sql(&ty, out),
             Self::BigInt(value) => value.to_sql(&ty, out),
             Self::Float(value) => value.to_sql(&ty, out),
@@ -151,16 +145,16 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Appends length and bytes, as in arrays and COPY. True unless the value is NULL.
-    pub(crate) fn write(&self, out: &mut BytesMut) -> Result<bool, Failure> {
+    /// Appends length and bytes, as in arrays and COPY. Returns the length; none for NULL.
+    pub(crate) fn write(&self, out: &mut BytesMut) -> Result<Option<usize>, Failure> {
         let at = out.len();
         out.put_i32(NULL);
         if matches!(self.put(out)?, IsNull::Yes) {
-            return Ok(false);
+            return Ok(None);
         }
-        let length = i32::try_from(out.len() - at - size_of::<i32>())?;
-        out[at..at + size_of::<i32>()].copy_from_slice(&length.to_be_bytes());
-        Ok(true)
+        let length = out.len() - at - size_of::<i32>();
+        out[at..at + size_of::<i32>()].copy_from_slice(&i32::try_from(length)?.to_be_bytes());
+        Ok(Some(length))
     }
 }
 
@@ -179,12 +173,13 @@ impl ColumnArray {
         Self { holds, elements: BytesMut::new(), count: 0, has_null: false }
     }
 
-    /// Appends the value of the next row.
-    pub(crate) fn push(&mut self, cell: &Cell<'_>) -> Result<(), Failure> {
+    /// Appends the value of the next row; returns its length.
+    pub(crate) fn push(&mut self, cell: &Cell<'_>) -> Result<usize, Failure> {
         assert_eq!(cell.holds(), self.holds, "the value has the type of its column");
-        self.has_null |= !cell.write(&mut self.elements)?;
+        let length = cell.write(&mut self.elements)?;
+        self.has_null |= length.is_none();
         self.count += 1;
-        Ok(())
+        Ok(length.unwrap_or_default())
     }
 }
 

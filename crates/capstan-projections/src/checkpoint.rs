@@ -94,17 +94,18 @@ pub(crate) async fn release(client: &Client, epoch: i64) -> Result<(), Error> {
 
 /// An advance of the checkpoint.
 #[derive(Clone, Debug)]
-pub(crate) struct Advance<'a> {
-    pub(crate) from: &'a Checkpoint,
+pub(crate) struct Advance {
+    pub(crate) epoch: i64,
+    pub(crate) from: Position,
     pub(crate) position: Position,
     pub(crate) hash: CommitHash,
     pub(crate) recorded_at: DateTime<Utc>,
-    pub(crate) identity: &'a LogIdentity,
+    pub(crate) identity: LogIdentity,
     pub(crate) lease_ms: i64,
 }
 
 /// Advances the checkpoint inside the open transaction; false when another projector has taken over.
-pub(crate) async fn advance(session: &Session, to: &Advance<'_>) -> Result<bool, Error> {
+pub(crate) async fn advance(session: &Session, to: &Advance) -> Result<bool, Error> {
     let sql = "UPDATE capstan.checkpoint \
                SET position = $4, hash = $5, recorded_at = $6, store_epoch = $7, store_created_at = $8, \
                    lease_until = clock_timestamp() + $9 * interval '1 millisecond' \
@@ -116,8 +117,8 @@ pub(crate) async fn advance(session: &Session, to: &Advance<'_>) -> Result<bool,
             &statement,
             &[
                 &NAME,
-                &to.from.epoch,
-                &(to.from.position.sequence() as i64),
+                &to.epoch,
+                &(to.from.sequence() as i64),
                 &(to.position.sequence() as i64),
                 &to.hash.to_string(),
                 &to.recorded_at,

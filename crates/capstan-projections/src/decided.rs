@@ -13,7 +13,11 @@ use crate::model::Model;
 pub fn new_task(recorded: &Recorded, events: &[Event]) -> Option<Box<RawValue>> {
     let Some(Event::TaskAccepted(accepted)) = events.first() else { return None };
     let row = events.iter().fold(None, |row, event| {
-        TaskRow::apply(row, &accepted.task_id.0, &Fact { accepted: Some(accepted), ..Fact::alone(recorded, event) })
+        TaskRow::apply(
+            row,
+            &accepted.task_id.0,
+            &Fact { accepted: Some(accepted), ..Fact::alone(recorded, event) },
+        )
     });
     serde_json::value::to_raw_value(&row?.object()).ok()
 }

@@ -13,8 +13,10 @@ use crate::catalogue::tasks::TaskRow;
 use crate::fact::{Decoded, Fact};
 use crate::generation::Schemas;
 use crate::model::Named;
-use crate::rows::{Batch, ModelRows, Rows, StoreError};
+use crate::rows::{Batch, ModelRows, Rows};
 use crate::session::Session;
+use crate::store_error::StoreError;
+use crate::table::Outgoing;
 
 /// Bytes of documents kept after a batch, over all models; above it all rows are dropped and read again when needed.
 const CACHED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -126,9 +128,25 @@ impl Fold {
         }
     }
 
-    /// The rows to write.
-    pub(crate) fn written(&self) -> impl Iterator<Item = &dyn Rows> {
-        self.all().filter(|rows| self.writes(rows.name()))
+    /// Encodes what changed, and takes it for written; see [`Rows::hand_out`].
+    pub(crate) fn hand_out(&mut self, schemas: &Schemas, batch: Batch) -> Result<Vec<Outgoing>, StoreError> {
+        let (writes_streams, writes_tasks) = (self.writes_streams, self.writes_tasks);
+        let mut statements = Vec::new();
+        for rows in self.all_mut() {
+            let is_written = match rows.name() {
+                StreamRow::NAME => writes_streams,
+                TaskRow::NAME => writes_tasks,
+                _ => true,
+            };
+            if let Some(schema) = schemas.get(rows.name()).filter(|_| is_written) {
+                rows.hand_out(schema, batch, &mut statements)?;
+            }
+            rows.settle();
+        }
+        if self.bytes() > self.cached_bytes_max {
+            self.forget();
+        }
+        Ok(statements)
     }
 
     /// The rows to write, for COPY.
@@ -136,18 +154,6 @@ impl Fold {
         let streams = self.writes_streams.then(|| Box::new(self.streams) as Box<dyn Rows>);
         let tasks = self.writes_tasks.then(|| Box::new(self.tasks) as Box<dyn Rows>);
         streams.into_iter().chain(tasks).chain(self.models).collect()
-    }
-
-    fn writes(&self, name: &str) -> bool {
-        (self.writes_streams || name != StreamRow::NAME) && (self.writes_tasks || name != TaskRow::NAME)
-    }
-
-    /// Marks the changes as written.
-    pub(crate) fn settle(&mut self) {
-        self.all_mut().for_each(Rows::settle);
-        if self.bytes() > self.cached_bytes_max {
-            self.forget();
-        }
     }
 
     /// Drops all rows.
@@ -251,16 +257,15 @@ mod tests {
             fold.want(&decoded, Batch::Few);
             fold.fetch(&session, &schemas).await.unwrap();
             fold.fold(&decoded).unwrap();
-            for rows in fold.written() {
-                rows.write(&session, &schemas[rows.name()], Batch::Few).await.unwrap();
+            for statement in fold.hand_out(&schemas, Batch::Few).unwrap() {
+                statement.send(&session).await.unwrap();
             }
-            fold.settle();
             sizes.push(fold.bytes());
         }
         assert!(sizes[0] > 15_000 && sizes[3] > sizes[2] && sizes[3] > 60_000, "{sizes:?}");
         assert_eq!(fold.streams(), 4);
         fold.cached_bytes_max = sizes[3] - 1;
-        fold.settle();
+        fold.hand_out(&schemas, Batch::Few).unwrap();
         assert_eq!((fold.streams(), fold.bytes()), (0, 0));
         // Read back.
         for (position, key) in (5..).zip(["a", "b", "c", "d"]) {
@@ -268,7 +273,7 @@ mod tests {
         }
         fold.fetch(&session, &schemas).await.unwrap();
         assert_eq!((fold.streams(), fold.bytes()), (4, sizes[3]));
-        fold.settle();
+        fold.hand_out(&schemas, Batch::Few).unwrap();
         assert_eq!((fold.streams(), fold.bytes()), (0, 0));
     }
 }

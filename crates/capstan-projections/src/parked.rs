@@ -17,8 +17,9 @@ use crate::fold::Fold;
 use crate::generation::{self, GenerationError, Schemas};
 use crate::queries::QueryError;
 use crate::read_models::ReadModels;
-use crate::rows::{Batch, StoreError};
+use crate::rows::Batch;
 use crate::session::Session;
+use crate::store_error::StoreError;
 
 /// Error text of a commit that is not faulty itself.
 const BEHIND: &str = "waits behind an earlier commit of its stream";
@@ -212,12 +213,14 @@ async fn fold_one(
     if let Err(error) = fold.fold(decoded) {
         return Ok(Some(explain(&error)));
     }
-    for rows in fold.written() {
-        let Some(schema) = schemas.get(rows.name()) else { continue };
-        if let Err(error) = rows.write(session, schema, Batch::Refold).await {
+    let statements = match fold.hand_out(schemas, Batch::Refold) {
+        Ok(statements) => statements,
+        Err(error) => return refused(error),
+    };
+    for statement in statements {
+        if let Err(error) = statement.send(session).await {
             return refused(error);
         }
     }
-    fold.settle();
     Ok(None)
 }

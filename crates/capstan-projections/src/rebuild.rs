@@ -34,8 +34,8 @@ use crate::read_models::ReadModels;
 use crate::replay::progress::{Meter, ReplayStep};
 use crate::replay::tally::Tally;
 use crate::replay::{self, ReplayError};
-use crate::rows::{StoreError, refused_data};
 use crate::session::Session;
+use crate::store_error::{StoreError, refused_data};
 use fill::Fill;
 use onto::Onto;
 
@@ -262,7 +262,7 @@ impl<'a> Build<'a> {
             all,
             schemas: schemas.clone(),
             commits,
-            onto: Onto::new(schemas, schema.clone(), fold_of(&models)),
+            onto: Onto::new(schemas, fold_of(&models)),
             tally: Tally::new(&[], Arc::default()),
             position: Position::START,
             hash: CommitHash::NONE,

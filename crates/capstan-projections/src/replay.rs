@@ -21,7 +21,8 @@ use capstan_eventlog::{EventLog, ReadError, ScannedCommit};
 use tokio::sync::mpsc;
 
 use crate::catalogue::ReadModel;
-use crate::rows::{Rows, StoreError};
+use crate::rows::Rows;
+use crate::store_error::StoreError;
 use config::ReplayConfig;
 use progress::Meter;
 use record::Record;

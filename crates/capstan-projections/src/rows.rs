@@ -1,89 +1,27 @@
 //! The rows of one model in memory: read from its table, folded, written back in sets.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use capstan_contract::DomainEvent;
-use capstan_contract::causes::explain;
 use capstan_envelope::Recorded;
-use tokio_postgres::error::SqlState;
 
-use crate::cell::{Cell, CellType, Document};
+use crate::cell::{Cell, CellType, Failure};
+use crate::copy_in::CopyRows;
 use crate::events::Events;
 use crate::fact::Fact;
 use crate::model::{Aside, Model, RowKey, Stored};
 use crate::session::Session;
-use crate::table::{Table, TableColumn, Write, WriteError, encode_all};
+use crate::store_error::StoreError;
+use crate::table::{Outgoing, Table, TableColumn, Write};
 
 /// Maximum number of rows kept after a batch; above it all are dropped and read again when needed.
 const CACHED_ROWS_MAX: usize = 20_000;
+/// Place of the document among the columns of a table.
+const DOC: usize = 4;
 /// Version of a stream with its first commit.
 const FIRST_VERSION: u64 = 1;
-
-/// The reason rows could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// A statement failed.
-    #[error("read or write the rows of {model}")]
-    Postgres {
-        /// Name of the read model.
-        model: &'static str,
-        /// The error from Postgres.
-        #[source]
-        source: tokio_postgres::Error,
-    },
-    /// A stored row does not deserialize in this build; a rebuild replaces it.
-    #[error("read row {id} of {model}: it has another shape")]
-    Unreadable {
-        /// Name of the read model.
-        model: &'static str,
-        /// Id of the row.
-        id: String,
-        /// The cause.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// A row cannot be written, for example because of its size.
-    #[error("write a row of {model}")]
-    Unwritable {
-        /// Name of the read model.
-        model: &'static str,
-        /// The cause.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-impl StoreError {
-    /// True when a row that was taken for new is in the table: it was folded before.
-    pub(crate) fn is_known_row(&self) -> bool {
-        matches!(self, Self::Postgres { source, .. } if source.code() == Some(&SqlState::UNIQUE_VIOLATION))
-    }
-
-    /// True when the statement found the transaction failed by another one.
-    pub(crate) fn is_aftermath(&self) -> bool {
-        let failed = Some(&SqlState::IN_FAILED_SQL_TRANSACTION);
-        matches!(self, Self::Postgres { source, .. } if source.code() == failed)
-    }
-
-    /// The error text, if the cause is in the data of a commit or a stored row, so that a retry cannot help.
-    pub(crate) fn refusal(&self) -> Option<String> {
-        match self {
-            Self::Postgres { source, .. } => refused_data(source),
-            Self::Unwritable { .. } | Self::Unreadable { .. } => Some(explain(self)),
-        }
-    }
-}
-
-/// The error text, if Postgres rejected the data: data exceptions, violated constraints, exceeded limits.
-pub(crate) fn refused_data(error: &tokio_postgres::Error) -> Option<String> {
-    let code = error.code()?;
-    let in_the_data = ["22", "23", "54"].iter().any(|class| code.code().starts_with(class));
-    (in_the_data && *code != SqlState::UNDEFINED_TABLE).then(|| explain(error))
-}
 
 /// A row, or its known absence, with the commit it was last folded from.
 #[derive(Debug)]
@@ -100,7 +38,7 @@ pub(crate) struct Entry<R> {
     /// True when it was folded since it was last written.
     changed: bool,
     /// Length of the document as last read or written.
-    bytes: AtomicUsize,
+    bytes: usize,
 }
 
 impl<R> Default for Entry<R> {
@@ -113,7 +51,7 @@ impl<R> Default for Entry<R> {
             version: 0,
             is_stored: false,
             changed: false,
-            bytes: AtomicUsize::new(0),
+            bytes: 0,
         }
     }
 }
@@ -158,7 +96,7 @@ pub(crate) struct ModelRows<M: Model> {
     missing: HashSet<M::Key>,
     keys: Vec<M::Key>,
     /// Sum of the entries' bytes.
-    bytes: AtomicUsize,
+    bytes: usize,
 }
 
 impl<M: Model> Default for ModelRows<M> {
@@ -168,7 +106,7 @@ impl<M: Model> Default for ModelRows<M> {
             changed: Vec::new(),
             missing: HashSet::new(),
             keys: Vec::new(),
-            bytes: AtomicUsize::new(0),
+            bytes: 0,
         }
     }
 }
@@ -184,15 +122,16 @@ pub(crate) trait Rows: Send + Sync {
     async fn fetch(&mut self, session: &Session, schema: &str) -> Result<(), StoreError>;
     /// Folds an event, the `index`th of its commit. Idempotent.
     fn fold(&mut self, fact: &Fact<'_>, index: usize);
-    /// Writes the rows that changed, inside the session's open transaction.
-    async fn write(&self, session: &Session, schema: &str, batch: Batch) -> Result<(), StoreError>;
+    /// Encodes the rows that changed, with the statements that write them.
+    fn hand_out(&mut self, schema: &str, batch: Batch, to: &mut Vec<Outgoing>) -> Result<(), StoreError>;
     /// Encodes every row for a COPY in the binary format, in pieces of at least `bytes`, until `take` answers false; with each
     /// piece comes the number of the commit its last row was folded from. Returns the number of rows.
     fn encode(&self, bytes: usize, take: &mut dyn FnMut(Bytes, u64) -> bool) -> Result<u64, StoreError>;
     /// The same for the rows of the second table, see [`Aside`].
     fn encode_aside(&self, bytes: usize, take: &mut dyn FnMut(Bytes, u64) -> bool)
     -> Result<u64, StoreError>;
-    /// Marks the changes as written.
+    /// Takes the changes for written: what is folded next goes on from them. When they are not written after all, memory must
+    /// be [forgotten](Self::forget).
     fn settle(&mut self);
     /// Drops everything: memory may differ from the tables.
     fn forget(&mut self);
@@ -219,35 +158,37 @@ impl<M: Model> ModelRows<M> {
         rows
     }
 
-    /// Records the length of an entry's document.
-    fn measure(&self, entry: &Entry<M>, bytes: usize) {
-        let before = entry.bytes.swap(bytes, Ordering::Relaxed);
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.bytes.fetch_sub(before, Ordering::Relaxed);
-    }
-
     fn failed(source: tokio_postgres::Error) -> StoreError {
         StoreError::Postgres { model: M::NAME, source }
     }
 
-    fn unwritten(error: WriteError) -> StoreError {
-        match error {
-            WriteError::Postgres(source) => Self::failed(source),
-            WriteError::Unwritable(source) => StoreError::Unwritable { model: M::NAME, source },
-        }
+    fn unwritable(source: Failure) -> StoreError {
+        StoreError::Unwritable { model: M::NAME, source }
     }
 
-    fn cells<'a>(key: &'a M::Key, entry: &'a Entry<M>, row: &'a M, doc: Cell<'a>) -> Vec<Cell<'a>> {
-        let mut cells = Vec::with_capacity(5 + M::COLUMNS.len());
-        cells.extend([
-            key.cell(),
-            Cell::Text(Some((&*entry.workspace).into())),
-            Cell::number(entry.sequence),
-            Cell::number(entry.version),
-            doc,
-        ]);
-        cells.extend(M::COLUMNS.iter().map(|column| (column.cell)(row)));
-        cells
+    /// Encodes rows in pieces of at least `bytes`, until `take` answers false. `put` answers false for one that is left out.
+    /// Returns the number of rows.
+    fn encode_all(
+        &self,
+        bytes: usize,
+        take: &mut dyn FnMut(Bytes, u64) -> bool,
+        put: impl Fn(&mut CopyRows, &M::Key, &Entry<M>, &M) -> Result<bool, Failure>,
+    ) -> Result<u64, StoreError> {
+        let (mut out, mut last, mut encoded) = (CopyRows::default(), 0, 0);
+        for (key, entry, row) in self.by_age() {
+            if !put(&mut out, key, entry, row).map_err(Self::unwritable)? {
+                continue;
+            }
+            encoded += 1;
+            last = entry.sequence;
+            if out.len() >= bytes && !take(out.take(), last) {
+                return Ok(encoded);
+            }
+        }
+        if out.len() > 0 {
+            take(out.take(), last);
+        }
+        Ok(encoded)
     }
 }
 
@@ -304,9 +245,9 @@ impl<M: Model> Rows for ModelRows<M> {
                 version: stored.version,
                 is_stored: true,
                 changed: false,
-                bytes: AtomicUsize::new(0),
+                bytes: stored.doc.len() + stored.aside.map_or(0, str::len),
             };
-            self.measure(&entry, stored.doc.len() + stored.aside.map_or(0, str::len));
+            self.bytes += entry.bytes;
             self.entries.insert(key, entry);
         }
         for key in missing {
@@ -338,60 +279,58 @@ impl<M: Model> Rows for ModelRows<M> {
         }
     }
 
-    async fn write(&self, session: &Session, schema: &str, batch: Batch) -> Result<(), StoreError> {
+    fn hand_out(&mut self, schema: &str, batch: Batch, to: &mut Vec<Outgoing>) -> Result<(), StoreError> {
         if self.changed.is_empty() {
             return Ok(());
         }
         // In key order, so that two writers lock rows in the same order and cannot deadlock.
-        let mut changed: Vec<&M::Key> = self.changed.iter().collect();
-        changed.sort_unstable();
-        let mut documents = BytesMut::new();
-        let mut kept: Vec<(&M::Key, &Entry<M>, &M, Range<usize>)> = Vec::with_capacity(changed.len());
-        let mut gone: Vec<M::Key> = Vec::new();
-        for key in changed {
-            let Some(entry) = self.entries.get(key) else { continue };
-            if let Some(row) = &entry.row {
-                let from = documents.len();
-                row.write(&mut documents)
-                    .map_err(|error| Self::unwritten(WriteError::Unwritable(error.into())))?;
-                self.measure(entry, documents.len() - from);
-                kept.push((key, entry, row, from..documents.len()));
-            } else {
-                self.measure(entry, 0);
-                gone.push(key.clone());
-            }
-        }
-        let (mut new, mut known, mut new_asides) = (Vec::new(), Vec::new(), Vec::new());
-        for (key, entry, row, range) in kept {
-            let doc = Cell::Utf8(&documents[range]);
-            let rows = if entry.is_stored { &mut known } else { &mut new };
-            rows.push(Self::cells(key, entry, row, doc));
-            new_asides.extend(aside_cells(key, row));
-        }
+        self.changed.sort_unstable();
+        let is_new = |key| self.entries.get(key).is_some_and(|entry| entry.row.is_some() && !entry.is_stored);
+        let new = self.changed.iter().filter(|key| is_new(*key)).count();
         let insert = match batch {
             Batch::Few => Write::Insert,
             Batch::Many => Write::Copy,
             Batch::Refold => Write::Upsert,
         };
-        if let Some(table) = aside_table::<M>() {
-            table.write(session, schema, insert, &new_asides).await.map_err(Self::unwritten)?;
-        }
         let table = table::<M>();
-        table.write(session, schema, insert, &new).await.map_err(Self::unwritten)?;
-        table.write(session, schema, Write::Update, &known).await.map_err(Self::unwritten)?;
-        if !gone.is_empty() {
-            let sql = format!("DELETE FROM {schema}.{} WHERE id = ANY($1)", M::NAME);
-            let statement = session.prepared(&sql).await.map_err(Self::failed)?;
-            session.client().execute(&statement, &[&gone]).await.map_err(Self::failed)?;
+        let mut asides = aside_table::<M>().map(|table| table.outgoing(schema, insert, new));
+        let [mut inserts, mut updates, mut deletions] =
+            [insert, Write::Update, Write::Delete].map(|how| table.outgoing(schema, how, new));
+        for key in &self.changed {
+            let Some(entry) = self.entries.get_mut(key) else { continue };
+            let mut bytes = 0;
+            if let Some(row) = &entry.row {
+                let out = if entry.is_stored { &mut updates } else { &mut inserts };
+                out.begin_row();
+                let put = each_cell(key, entry, row, |place, cell| {
+                    let put = out.put(place, cell)?;
+                    bytes += if place == DOC { put } else { 0 };
+                    Ok(())
+                });
+                put.map_err(Self::unwritable)?;
+                if let Some((out, doc)) = asides.as_mut().zip(aside_doc(row)) {
+                    out.begin_row();
+                    let put = each_aside_cell(key, row, doc, |place, cell| out.put(place, cell).map(drop));
+                    put.map_err(Self::unwritable)?;
+                }
+            } else {
+                deletions.begin_row();
+                deletions.put(0, &key.cell()).map_err(Self::unwritable)?;
+            }
+            self.bytes = self.bytes + bytes - entry.bytes;
+            entry.bytes = bytes;
         }
+        let statements = asides.into_iter().chain([inserts, updates, deletions]);
+        to.extend(statements.filter(|statement| !statement.is_empty()));
         Ok(())
     }
 
     fn encode(&self, bytes: usize, take: &mut dyn FnMut(Bytes, u64) -> bool) -> Result<u64, StoreError> {
-        let rows = self.by_age().into_iter();
-        let rows =
-            rows.map(|(key, entry, row)| (entry.sequence, Self::cells(key, entry, row, Cell::Json(row))));
-        encode_all(rows, bytes, take).map_err(|error| Self::unwritten(error.into()))
+        let columns = table::<M>().columns.len();
+        self.encode_all(bytes, take, |out, key, entry, row| {
+            out.begin_row(columns);
+            each_cell(key, entry, row, |_, cell| out.put(cell).map(drop)).map(|()| true)
+        })
     }
 
     fn encode_aside(
@@ -399,9 +338,12 @@ impl<M: Model> Rows for ModelRows<M> {
         bytes: usize,
         take: &mut dyn FnMut(Bytes, u64) -> bool,
     ) -> Result<u64, StoreError> {
-        let rows = self.by_age().into_iter();
-        let rows = rows.filter_map(|(key, entry, row)| Some((entry.sequence, aside_cells(key, row)?)));
-        encode_all(rows, bytes, take).map_err(|error| Self::unwritten(error.into()))
+        let columns = aside_table::<M>().map_or(0, |table| table.columns.len());
+        self.encode_all(bytes, take, |out, key, _, row| {
+            let Some(doc) = aside_doc(row) else { return Ok(false) };
+            out.begin_row(columns);
+            each_aside_cell(key, row, doc, |_, cell| out.put(cell).map(drop)).map(|()| true)
+        })
     }
 
     fn settle(&mut self) {
@@ -413,8 +355,7 @@ impl<M: Model> Rows for ModelRows<M> {
             }
         }
         if self.entries.len() > CACHED_ROWS_MAX {
-            self.entries.clear();
-            self.bytes = AtomicUsize::new(0);
+            self.forget();
         }
     }
 
@@ -425,10 +366,8 @@ impl<M: Model> Rows for ModelRows<M> {
     fn each_document(&self, take: &mut dyn FnMut(&str, &[u8])) -> Result<(), StoreError> {
         for (key, entry) in &self.entries {
             let Some(row) = &entry.row else { continue };
-            let mut doc = serde_json::to_vec(row)
-                .map_err(|error| Self::unwritten(WriteError::Unwritable(error.into())))?;
-            let aside = M::ASIDE.and_then(|aside| (aside.doc)(row));
-            doc.extend_from_slice(aside.unwrap_or_default().as_bytes());
+            let mut doc = serde_json::to_vec(row).map_err(|error| Self::unwritable(error.into()))?;
+            doc.extend_from_slice(aside_doc(row).unwrap_or_default().as_bytes());
             take(&key.to_string(), &doc);
         }
         Ok(())
@@ -440,7 +379,7 @@ impl<M: Model> Rows for ModelRows<M> {
     }
 
     fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.bytes
     }
 }
 
@@ -459,7 +398,7 @@ fn table<M: Model>() -> Table {
         holds: column.holds,
         changes: column.changes,
     }));
-    Table { name: M::NAME, columns }
+    Table { model: M::NAME, name: M::NAME, columns }
 }
 
 /// The table with the part of the model's rows that never changes.
@@ -468,15 +407,41 @@ fn aside_table<M: Model>() -> Option<Table> {
     let column = |name, holds| TableColumn { name, holds, changes: false };
     let mut columns = vec![column("id", M::Key::HOLDS), column("doc", CellType::Text)];
     columns.extend(further.iter().map(|further| column(further.name, further.holds)));
-    Some(Table { name: table, columns })
+    Some(Table { model: M::NAME, name: table, columns })
 }
 
-/// The row in that table, unless it is written already.
-fn aside_cells<'a, M: Model>(key: &'a M::Key, row: &'a M) -> Option<Vec<Cell<'a>>> {
-    let Aside { doc, columns, .. } = M::ASIDE?;
-    let mut cells = vec![key.cell(), Cell::Text(Some(doc(row)?.into()))];
-    cells.extend(columns.iter().map(|column| (column.cell)(row)));
-    Some(cells)
+/// Feeds the values of a row, each with the place of its column.
+fn each_cell<M: Model>(
+    key: &M::Key,
+    entry: &Entry<M>,
+    row: &M,
+    mut put: impl FnMut(usize, &Cell<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    put(0, &key.cell())?;
+    put(1, &Cell::Text(Some((&*entry.workspace).into())))?;
+    put(2, &Cell::number(entry.sequence))?;
+    put(3, &Cell::number(entry.version))?;
+    put(DOC, &Cell::Json(row))?;
+    let mut columns = (DOC + 1..).zip(M::COLUMNS);
+    columns.try_for_each(|(place, column)| put(place, &(column.cell)(row)))
+}
+
+/// The document of the row in the second table, unless it is written already.
+fn aside_doc<M: Model>(row: &M) -> Option<String> {
+    M::ASIDE.and_then(|aside| (aside.doc)(row))
+}
+
+/// Feeds the values of that row.
+fn each_aside_cell<M: Model>(
+    key: &M::Key,
+    row: &M,
+    doc: String,
+    mut put: impl FnMut(usize, &Cell<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    put(0, &key.cell())?;
+    put(1, &Cell::Text(Some(doc.into())))?;
+    let columns = M::ASIDE.map_or(&[][..], |aside| aside.columns);
+    (2..).zip(columns).try_for_each(|(place, column)| put(place, &(column.cell)(row)))
 }
 
 /// Name and columns of that table.

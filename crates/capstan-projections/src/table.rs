@@ -1,23 +1,15 @@
 //! One table of a read model, and the statements that write sets of rows to it.
 
-use std::pin::pin;
-
-use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::SinkExt;
-use tokio_postgres::Error;
+use bytes::Bytes;
 use tokio_postgres::types::ToSql;
 
 use crate::cell::{Cell, CellType, ColumnArray, Failure};
+use crate::copy_in::{COPY_BYTES, CopyIn, CopyRows};
 use crate::session::Session;
+use crate::store_error::StoreError;
 
 /// Number of new rows from which COPY is cheaper than INSERT.
 const COPY_ROWS_MIN: usize = 24;
-/// Bytes sent to COPY at once. Each send wakes the connection's task, so single rows are too small.
-pub(crate) const COPY_BYTES: usize = 256 * 1024;
-/// Header of a COPY in the binary format: signature, no flags, no extension.
-pub(crate) const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// Trailer of a COPY in the binary format.
-pub(crate) const COPY_TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +24,8 @@ pub(crate) struct TableColumn {
 /// changes.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
+    /// The read model it belongs to.
+    pub(crate) model: &'static str,
     pub(crate) name: &'static str,
     pub(crate) columns: Vec<TableColumn>,
 }
@@ -47,27 +41,25 @@ pub(crate) enum Write {
     Update,
     /// Rows the table may have.
     Upsert,
+    /// Rows the table has, of which only the key is given.
+    Delete,
 }
 
-/// The reason rows were not written.
+/// Rows on their way to a table, encoded as they are added, and the statement that writes them.
 #[derive(Debug)]
-pub(crate) enum WriteError {
-    /// Postgres refused a statement.
-    Postgres(Error),
-    /// A value has no binary form.
-    Unwritable(Failure),
+pub(crate) struct Outgoing {
+    model: &'static str,
+    sql: String,
+    count: usize,
+    rows: Encoded,
 }
 
-impl From<Error> for WriteError {
-    fn from(error: Error) -> Self {
-        Self::Postgres(error)
-    }
-}
-
-impl From<Failure> for WriteError {
-    fn from(failure: Failure) -> Self {
-        Self::Unwritable(failure)
-    }
+#[derive(Debug)]
+enum Encoded {
+    /// Rows for COPY: those in pieces that are large enough to be sent, and the last ones.
+    Copy { columns: usize, pieces: Vec<Bytes>, last: CopyRows },
+    /// The values of each column; none for columns the statement is not given.
+    Columns(Vec<Option<ColumnArray>>),
 }
 
 impl Table {
@@ -76,56 +68,33 @@ impl Table {
         self.columns.iter().map(|column| column.name).collect()
     }
 
-    /// Writes rows inside the session's open transaction.
-    pub(crate) async fn write(
-        &self,
-        session: &Session,
-        schema: &str,
-        how: Write,
-        rows: &[Vec<Cell<'_>>],
-    ) -> Result<(), WriteError> {
-        match how {
-            _ if rows.is_empty() => Ok(()),
-            Write::Copy if rows.len() >= COPY_ROWS_MIN => {
-                let sql = format!(
-                    "COPY {schema}.{} ({}) FROM STDIN (FORMAT binary)",
-                    self.name,
-                    self.column_names().join(", ")
-                );
-                copy(session, &sql, rows).await
+    /// Begins to write so many rows.
+    pub(crate) fn outgoing(&self, schema: &str, how: Write, rows: usize) -> Outgoing {
+        let sql = match how {
+            Write::Copy if rows >= COPY_ROWS_MIN => {
+                let columns = self.columns.len();
+                let rows = Encoded::Copy { columns, pieces: Vec::new(), last: CopyRows::default() };
+                return Outgoing { model: self.model, sql: self.copy_sql(schema), count: 0, rows };
             }
-            Write::Insert | Write::Copy => self.execute(session, &self.insert_sql(schema), rows, how).await,
-            Write::Update => self.execute(session, &self.update_sql(schema), rows, how).await,
-            Write::Upsert => self.execute(session, &self.upsert_sql(schema), rows, how).await,
-        }
-    }
-
-    /// The columns a statement is given, with their places: an update needs the key and what changes.
-    fn sent(&self, how: Write) -> impl Iterator<Item = (usize, &TableColumn)> {
+            Write::Insert | Write::Copy => self.insert_sql(schema),
+            Write::Update => self.update_sql(schema),
+            Write::Upsert => self.upsert_sql(schema),
+            Write::Delete => self.delete_sql(schema),
+        };
         let columns = self.columns.iter().enumerate();
-        columns.filter(move |(place, column)| how != Write::Update || *place == 0 || column.changes)
+        let columns = columns
+            .map(|(place, column)| is_sent(how, place, column).then(|| ColumnArray::new(column.holds)));
+        Outgoing { model: self.model, sql, count: 0, rows: Encoded::Columns(columns.collect()) }
     }
 
-    async fn execute(
-        &self,
-        session: &Session,
-        sql: &str,
-        rows: &[Vec<Cell<'_>>],
-        how: Write,
-    ) -> Result<(), WriteError> {
-        let mut columns = Vec::new();
-        for (place, column) in self.sent(how) {
-            let mut array = ColumnArray::new(column.holds);
-            for row in rows {
-                array.push(&row[place])?;
-            }
-            columns.push(array);
-        }
-        let statement = session.prepared(sql).await?;
-        let parameters: Vec<&(dyn ToSql + Sync)> =
-            columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
-        session.client().execute(&statement, &parameters).await?;
-        Ok(())
+    /// The columns a statement is given.
+    fn sent(&self, how: Write) -> impl Iterator<Item = &TableColumn> {
+        let columns = self.columns.iter().enumerate();
+        columns.filter(move |(place, column)| is_sent(how, *place, column)).map(|(_, column)| column)
+    }
+
+    fn copy_sql(&self, schema: &str) -> String {
+        format!("COPY {schema}.{} ({}) FROM STDIN (FORMAT binary)", self.name, self.column_names().join(", "))
     }
 
     fn insert_sql(&self, schema: &str) -> String {
@@ -155,13 +124,17 @@ impl Table {
             table = self.name,
             set = self.assignments("u"),
             arrays = self.arrays(Write::Update),
-            names = self.sent(Write::Update).map(|(_, column)| column.name).collect::<Vec<_>>().join(", "),
+            names = self.sent(Write::Update).map(|column| column.name).collect::<Vec<_>>().join(", "),
         )
+    }
+
+    fn delete_sql(&self, schema: &str) -> String {
+        format!("DELETE FROM {schema}.{} WHERE {} = ANY($1)", self.name, self.columns[0].name)
     }
 
     fn arrays(&self, how: Write) -> String {
         let arrays = self.sent(how).enumerate();
-        let arrays = arrays.map(|(index, (_, column))| format!("${}::{}[]", index + 1, column.holds.sql()));
+        let arrays = arrays.map(|(index, column)| format!("${}::{}[]", index + 1, column.holds.sql()));
         arrays.collect::<Vec<_>>().join(", ")
     }
 
@@ -171,53 +144,64 @@ impl Table {
     }
 }
 
-/// Sends rows to a COPY in the binary format.
-async fn copy(session: &Session, sql: &str, rows: &[Vec<Cell<'_>>]) -> Result<(), WriteError> {
-    let statement = session.prepared(sql).await?;
-    let mut sink = pin!(session.client().copy_in(&statement).await?);
-    let mut out = BytesMut::with_capacity(2 * COPY_BYTES);
-    out.put_slice(COPY_HEADER);
-    for row in rows {
-        encode(row, &mut out)?;
-        if out.len() >= COPY_BYTES {
-            sink.send(out.split().freeze()).await?;
-        }
+/// True for a column the statement is given: an update needs the key and what changes, a deletion the key.
+fn is_sent(how: Write, place: usize, column: &TableColumn) -> bool {
+    match how {
+        Write::Insert | Write::Copy | Write::Upsert => true,
+        Write::Update => place == 0 || column.changes,
+        Write::Delete => place == 0,
     }
-    out.put_slice(&COPY_TRAILER);
-    sink.send(out.freeze()).await?;
-    sink.finish().await?;
-    Ok(())
 }
 
-/// Encodes rows, each with the number of its last commit, as a COPY in the binary format takes them: in pieces of at least
-/// `bytes`, until `take` answers false. Returns the number of rows.
-pub(crate) fn encode_all<'a>(
-    rows: impl Iterator<Item = (u64, Vec<Cell<'a>>)>,
-    bytes: usize,
-    take: &mut dyn FnMut(Bytes, u64) -> bool,
-) -> Result<u64, Failure> {
-    let piece = || BytesMut::with_capacity(bytes + bytes / 4);
-    let (mut out, mut last) = (piece(), 0);
-    let mut encoded = 0;
-    for (sequence, cells) in rows {
-        encode(&cells, &mut out)?;
-        encoded += 1;
-        last = sequence;
-        if out.len() >= bytes && !take(std::mem::replace(&mut out, piece()).freeze(), last) {
-            return Ok(encoded);
+impl Outgoing {
+    /// True without rows.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Begins the next row.
+    pub(crate) fn begin_row(&mut self) {
+        self.count += 1;
+        let Encoded::Copy { columns, pieces, last } = &mut self.rows else { return };
+        if last.len() >= COPY_BYTES {
+            pieces.push(last.take());
+        }
+        last.begin_row(*columns);
+    }
+
+    /// Appends the row's value of a column, unless the statement is not given it; those of a row come in order. Returns
+    /// its length.
+    pub(crate) fn put(&mut self, place: usize, cell: &Cell<'_>) -> Result<usize, Failure> {
+        match &mut self.rows {
+            Encoded::Copy { last, .. } => last.put(cell),
+            Encoded::Columns(columns) => match columns.get_mut(place) {
+                Some(Some(column)) => column.push(cell),
+                Some(None) | None => Ok(0),
+            },
         }
     }
-    if !out.is_empty() {
-        take(out.freeze(), last);
-    }
-    Ok(encoded)
-}
 
-/// Appends a row as a COPY in the binary format takes it.
-fn encode(cells: &[Cell<'_>], out: &mut BytesMut) -> Result<(), Failure> {
-    out.put_i16(cells.len() as i16);
-    for cell in cells {
-        cell.write(out)?;
+    /// Writes the rows inside the session's open transaction.
+    pub(crate) async fn send(self, session: &Session) -> Result<(), StoreError> {
+        let Self { model, sql, rows, .. } = self;
+        let sent = async {
+            let statement = session.prepared(&sql).await?;
+            match rows {
+                Encoded::Copy { pieces, mut last, .. } => {
+                    let mut copy = CopyIn::begin(session.client(), &statement).await?;
+                    for piece in pieces {
+                        copy.send(piece).await?;
+                    }
+                    copy.send(last.take()).await?;
+                    copy.end().await
+                }
+                Encoded::Columns(columns) => {
+                    let columns = columns.iter().flatten();
+                    let parameters: Vec<_> = columns.map(|column| column as &(dyn ToSql + Sync)).collect();
+                    session.client().execute(&statement, &parameters).await.map(|_| ())
+                }
+            }
+        };
+        sent.await.map_err(|source| StoreError::Postgres { model, source })
     }
-    Ok(())
 }

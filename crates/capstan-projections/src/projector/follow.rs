@@ -1,12 +1,13 @@
 //! The runner: the states of a projector and the transitions between them.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use capstan_contract::causes::explain;
 use capstan_envelope::Position;
 use capstan_eventlog::{EventLog, ReadError};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,7 @@ use crate::applier::{Applier, ApplyError};
 use crate::checkpoint::{self, diverged};
 use crate::commits::{Arrived, Reader, first_unknown};
 use crate::config::ProjectorConfig;
+use crate::fact::Decoded;
 use crate::generation::{self, GenerationError};
 use crate::metric;
 use crate::migrate::MigrateError;
@@ -77,6 +79,15 @@ impl From<ReadError> for Ended {
             Self::Log(error)
         }
     }
+}
+
+/// What a batch tells of the projector once it is written.
+#[derive(Debug, Default)]
+struct News {
+    /// Time of its last commit.
+    recorded_at: Option<DateTime<Utc>>,
+    /// True when it was at the end of the log when it was read.
+    caught_up: bool,
 }
 
 pub(super) struct Runner {
@@ -193,20 +204,33 @@ impl Runner {
         let mut renew = tokio::time::interval(self.config.renew_every);
         renew.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.reached(applier);
-        let mut busy = false;
+        let (mut busy, mut news) = (false, News::default());
         loop {
             tokio::select! {
-                () = self.stop.cancelled() => return Ok(()),
-                _ = renew.tick() => {
+                () = self.stop.cancelled() => {
+                    return if applier.is_writing() { self.finish(applier, &news).await } else { Ok(()) };
+                }
+                () = applier.ended(), if applier.is_writing() => self.finish(applier, &news).await?,
+                // A write extends the lease, too.
+                _ = renew.tick(), if !applier.is_writing() => {
                     let lease_ms = self.config.lease.as_millis() as i64;
                     if !checkpoint::renew(applier.session().client(), applier.epoch(), lease_ms).await? {
                         return Err(Ended::FenceClosed);
                     }
                 }
                 first = reader.next() => {
-                    let batch = self.gather(first?, &mut reader, busy, BATCH_BYTES_MAX).await?;
+                    let mut gathering = pin!(self.gather(first?, &mut reader, busy, BATCH_BYTES_MAX));
+                    let batch = loop {
+                        tokio::select! {
+                            batch = &mut gathering => break batch?,
+                            () = applier.ended(), if applier.is_writing() => self.finish(applier, &news).await?,
+                        }
+                    };
                     busy = batch.commits.len() >= BUSY_COMMITS;
-                    self.apply(applier, batch).await?;
+                    news = self.apply(applier, batch).await?;
+                    if !applier.is_writing() {
+                        self.finish(applier, &news).await?;
+                    }
                 }
             }
         }
@@ -239,30 +263,49 @@ impl Runner {
         Ok(batch)
     }
 
-    async fn apply(&self, applier: &mut Applier, batch: Arrived) -> Result<(), Ended> {
-        let unknown = first_unknown(&batch.commits);
+    /// Applies a batch, whose last part is being written afterwards.
+    async fn apply(&self, applier: &mut Applier, batch: Arrived) -> Result<News, Ended> {
+        let unknown = first_unknown(&batch.commits)
+            .map(|(index, reason)| (index, Ended::Unknown(batch.commits[index].recorded.position, reason)));
         let known = unknown.as_ref().map_or(batch.commits.len(), |(index, _)| *index);
-        for part in batch.commits[..known].chunks(self.config.batch_commits_max.max(1)) {
+        let recorded_at = batch.commits.last().map(|last| last.recorded.recorded_at);
+        let mut commits = batch.commits.into_iter().take(known);
+        loop {
+            let part: Vec<Decoded> = commits.by_ref().take(self.config.batch_commits_max.max(1)).collect();
+            if part.is_empty() {
+                break;
+            }
+            let before = applier.position();
             applier.apply(part).await?;
+            if applier.position() != before {
+                self.reached(applier);
+            }
+        }
+        if let Some((_, unknown)) = unknown {
+            applier.finish().await?;
             self.reached(applier);
+            return Err(unknown);
         }
-        if let Some((index, reason)) = unknown {
-            return Err(Ended::Unknown(batch.commits[index].recorded.position, reason));
-        }
-        // The log may have grown while the batch was applied.
-        let is_behind = !batch.caught_up || !applier.position().reaches(self.status.borrow().head);
-        let lag = batch
-            .commits
-            .last()
+        Ok(News { recorded_at, caught_up: batch.caught_up })
+    }
+
+    /// Waits until all commits are written, the last of which tell the news.
+    async fn finish(&self, applier: &mut Applier, news: &News) -> Result<(), Ended> {
+        applier.finish().await?;
+        self.reached(applier);
+        // The log may have grown meanwhile.
+        let is_behind = !news.caught_up || !applier.position().reaches(self.status.borrow().head);
+        let lag = news
+            .recorded_at
             .filter(|_| is_behind)
-            .map_or(0.0, |last| (Utc::now() - last.recorded.recorded_at).as_seconds_f64().max(0.0));
+            .map_or(0.0, |at| (Utc::now() - at).as_seconds_f64().max(0.0));
         metrics::gauge!(metric::LAG_SECONDS).set(lag);
         self.status.send_modify(|status| {
             status.lag_seconds = lag;
             if status.position.reaches(status.head) {
                 status.head = status.position;
             }
-            if batch.caught_up {
+            if news.caught_up {
                 status.lag_events = status.head.commits_since(status.position);
                 status.state = ProjectorState::Live;
             }
@@ -359,7 +402,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::fact::Decoded;
 
     fn arrived(position: u64, bytes: usize) -> Arrived {
         let data = RawValue::from_string(format!("\"{}\"", "x".repeat(bytes - 2))).unwrap();

@@ -1,23 +1,22 @@
 //! Fills the empty tables: one COPY for each, fed by all workers.
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::SinkExt;
 use futures_util::future::try_join_all;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::RebuildError;
 use crate::catalogue::{ReadModel, model};
+use crate::copy_in::{COPY_BYTES, CopyIn};
 use crate::generation;
 use crate::read_models::ReadModels;
 use crate::replay::progress::Meter;
 use crate::replay::{ReplayError, TakeRows};
-use crate::rows::{Rows, StoreError};
-use crate::table::{COPY_BYTES, COPY_HEADER, COPY_TRAILER};
+use crate::rows::Rows;
+use crate::store_error::StoreError;
 
 /// Pieces of rows that wait for each COPY.
 const PIECES: usize = 2;
@@ -123,8 +122,7 @@ async fn fill(
     client.batch_execute(&format!("BEGIN; TRUNCATE {table}")).await.map_err(failed)?;
     let columns = columns.join(", ");
     let sql = format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary, FREEZE)");
-    let mut copy = pin!(client.copy_in(sql.as_str()).await.map_err(failed)?);
-    copy.send(Bytes::from_static(COPY_HEADER)).await.map_err(failed)?;
+    let mut copy = CopyIn::begin(client, sql.as_str()).await.map_err(failed)?;
     loop {
         match pieces.recv().await {
             Some(Piece::Rows(rows)) => copy.send(rows).await.map_err(failed)?,
@@ -132,8 +130,7 @@ async fn fill(
             None => return Err(ReplayError::NotTaken.into()),
         }
     }
-    copy.send(Bytes::from_static(&COPY_TRAILER)).await.map_err(failed)?;
-    copy.finish().await.map_err(failed)?;
+    copy.end().await.map_err(failed)?;
     client.batch_execute("COMMIT").await.map_err(failed)?;
     Ok(())
 }

@@ -121,7 +121,7 @@ impl Fill<'_> {
     ) -> Result<Tally, RebuildError> {
         let replay = &self.config.replay;
         let fold = Fold::for_models(|name| models.takes(name));
-        let mut onto = Onto::new(self.schemas.clone(), self.schema.to_owned(), fold);
+        let mut onto = Onto::new(self.schemas.clone(), fold);
         let mut tally = Tally::new(&models.spanning, Arc::default());
         let (mut commits, mut bucket) = (stream.commits(), None);
         loop {

@@ -9,20 +9,19 @@ use crate::fact::Decoded;
 use crate::fold::{Fold, Unfoldable};
 use crate::generation::Schemas;
 use crate::replay::tally::Tally;
-use crate::rows::{Batch, StoreError};
+use crate::rows::Batch;
 use crate::session::Session;
+use crate::store_error::StoreError;
 
 /// Tables, with the rows of the last commits in memory.
 pub(super) struct Onto {
     schemas: Schemas,
-    /// The schema of the tables that are written.
-    schema: String,
     fold: Fold,
 }
 
 impl Onto {
-    pub(super) fn new(schemas: Schemas, schema: String, fold: Fold) -> Self {
-        Self { schemas, schema, fold }
+    pub(super) fn new(schemas: Schemas, fold: Fold) -> Self {
+        Self { schemas, fold }
     }
 
     /// Folds commits in order, in one transaction unless a row is refused.
@@ -88,11 +87,10 @@ impl Onto {
             }
             outcomes.push(outcome);
         }
-        for rows in self.fold.written() {
-            rows.write(session, &self.schema, kind).await?;
+        for statement in self.fold.hand_out(&self.schemas, kind)? {
+            statement.send(session).await?;
         }
         client.batch_execute("COMMIT").await.map_err(failed)?;
-        self.fold.settle();
         Ok(outcomes)
     }
 }

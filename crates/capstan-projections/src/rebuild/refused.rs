@@ -5,17 +5,16 @@
 //! first commit that is refused.
 
 use std::collections::{HashMap, HashSet};
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
-use futures_util::SinkExt;
+use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::RebuildError;
 use super::fill::Fill;
 use super::onto::Onto;
 use crate::catalogue::{ReadModel, heads, model};
+use crate::copy_in::CopyIn;
 use crate::fold::Fold;
 use crate::generation::{self, Schemas};
 use crate::replay::bucket::{Oversized, decode, fold_buckets};
@@ -23,9 +22,9 @@ use crate::replay::progress::Meter;
 use crate::replay::record::Record;
 use crate::replay::tally::{Refusals, Tally};
 use crate::replay::{Aside, ReplayError, ReplayModels, TakeRows};
-use crate::rows::{Rows, StoreError, refused_data};
+use crate::rows::Rows;
 use crate::session::Session;
-use crate::table::{COPY_HEADER, COPY_TRAILER};
+use crate::store_error::{StoreError, refused_data};
 
 /// Bytes of a bucket read at once.
 const PIECE: usize = 1024 * 1024;
@@ -58,7 +57,7 @@ pub(super) async fn find(
     let schemas: Schemas = written.iter().map(|model| (model.name.to_owned(), schema.clone())).collect();
     for (bucket, streams) in streams {
         let fold = Fold::for_models(|name| written.iter().any(|model| model.name == name));
-        let mut onto = Onto::new(schemas.clone(), schema.clone(), fold);
+        let mut onto = Onto::new(schemas.clone(), fold);
         let mut tally = Tally::new(&[], Arc::default());
         let mut batch = Vec::new();
         let mut records = aside.spill.read(bucket, PIECE);
@@ -171,12 +170,9 @@ async fn copy(session: &Session, sql: &str, rows: &[(Bytes, u64)]) -> Result<(),
     if rows.is_empty() {
         return Ok(());
     }
-    let mut copy = pin!(session.client().copy_in::<_, Bytes>(sql).await?);
-    let mut out = BytesMut::from(COPY_HEADER);
+    let mut copy = CopyIn::begin(session.client(), sql).await?;
     for (row, _) in rows {
-        out.extend_from_slice(row);
+        copy.send(row.clone()).await?;
     }
-    out.extend_from_slice(&COPY_TRAILER);
-    copy.send(out.freeze()).await?;
-    copy.finish().await.map(|_| ())
+    copy.end().await
 }

@@ -9,7 +9,7 @@ use capstan_projections::{
     ModelDifference, Projector, ProjectorConfig, ReadModels, ReplayConfig, Which, rebuild, verify,
 };
 
-use crate::place::{Place, config, project, sql};
+use crate::place::{Place, config, project, reached, sql};
 use crate::story::{Chance, Story};
 
 #[tokio::test]
@@ -95,7 +95,6 @@ async fn a_rebuild_parks_the_streams_with_rows_postgres_refuses_as_the_live_proj
     let log = story.shared();
 
     // A check that the output of one task fails, on every table that is made from now on.
-    let address = place.servers.fresh_database().await.unwrap();
     let refuse = format!(
         "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ DECLARE made record; BEGIN \
          FOR made IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE '%.outputs' LOOP \
@@ -104,19 +103,35 @@ async fn a_rebuild_parks_the_streams_with_rows_postgres_refuses_as_the_live_proj
          CREATE EVENT TRIGGER refuse ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION refuse()",
         story.tasks[sick].id
     );
-    sql(&address).await.batch_execute(&refuse).await.unwrap();
-    let read_models = ReadModels::connect(&address).unwrap();
-    read_models.migrate().await.unwrap();
-    project(&log, &read_models, story.end().await).await;
-    let parked = async || {
+    let refusing = async || {
+        let address = place.servers.fresh_database().await.unwrap();
+        sql(&address).await.batch_execute(&refuse).await.unwrap();
+        let read_models = ReadModels::connect(&address).unwrap();
+        read_models.migrate().await.unwrap();
+        read_models
+    };
+    let parked = async |read_models: &ReadModels| {
         let parked = read_models.parked(100).await.unwrap();
         parked.into_iter().map(|commit| (commit.stream, commit.position, commit.error)).collect::<Vec<_>>()
     };
-    let (live, waiting) = (read_models.digests().await.unwrap(), parked().await);
+    let read_models = refusing().await;
+    project(&log, &read_models, story.end().await).await;
+    let (live, waiting) = (read_models.digests().await.unwrap(), parked(&read_models).await);
     let task = story.tasks[sick].stream.to_string();
     assert_eq!(waiting.iter().filter(|(of, ..)| *of == task).count(), 2, "{waiting:?}");
     assert_eq!(waiting.iter().filter(|(of, ..)| *of == stream.to_string()).count(), 2, "{waiting:?}");
     assert_eq!(waiting.len(), 4);
+
+    // Small batches: one is folded while the one before it is written and fails.
+    for batch_commits_max in [3, 30] {
+        let read_models = refusing().await;
+        let config = ProjectorConfig { batch_commits_max, ..config("small") };
+        let projector = Projector::start(log.clone(), read_models.clone(), config);
+        reached(&projector, &read_models, story.end().await).await;
+        projector.stop().await;
+        assert_eq!(read_models.digests().await.unwrap(), live, "{batch_commits_max}");
+        assert_eq!(parked(&read_models).await, waiting, "{batch_commits_max}");
+    }
 
     for memory_bytes in [1, 40_000, 1 << 30] {
         let replay = ReplayConfig { memory_bytes, ..ReplayConfig::default() };
@@ -126,7 +141,7 @@ async fn a_rebuild_parks_the_streams_with_rows_postgres_refuses_as_the_live_proj
         let names = |parked: &[(String, Position, String)]| {
             parked.iter().map(|(stream, position, _)| (stream.clone(), *position)).collect::<Vec<_>>()
         };
-        let again = parked().await;
+        let again = parked(&read_models).await;
         assert_eq!(names(&again), names(&waiting), "{again:?}");
         assert!(
             again.iter().all(|(.., error)| error.contains("refused") || error.contains("waits")),
