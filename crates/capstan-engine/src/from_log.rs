@@ -3,15 +3,19 @@
 //! Only facts stay in memory, and folding needs more than facts: the reduced states of the tasks that are open lie in a
 //! [`StateStore`] meanwhile, a few in memory and the others in a temporary file. Tasks that are at rest leave both. One
 //! that is set in motion again later is loaded at the end.
+//!
+//! Three steps go side by side: the log is read, its commits are decoded on one thread and folded on another.
 
 mod state_store;
+
+use std::sync::Arc;
 
 use capstan_contract::TaskCodec;
 use capstan_decider::fold;
 use capstan_domain::matching::StreamKey;
-use capstan_domain::task::{State, TaskDecider};
+use capstan_domain::task::{Event, State, TaskDecider};
 use capstan_envelope::{Codec as _, CodecError, Position, Recorded};
-use capstan_eventlog::ScannedCommit;
+use capstan_eventlog::{ReadError, ScannedCommit};
 use tokio::sync::mpsc;
 
 use crate::clock::now;
@@ -19,37 +23,81 @@ use crate::dependencies::Dependencies;
 use crate::leader_error::LeaderError;
 use crate::process::{Process, ReducedTask, task_key};
 use crate::unreadable::tell_unreadable;
-use state_store::StateStore;
+use state_store::{StateStore, Stored};
 
-/// Portions of the log read ahead of the fold.
-const PORTIONS_AHEAD: usize = 4;
+/// Portions of the log that wait for each of the two steps after reading.
+const PORTIONS_AHEAD: usize = 2;
 
-/// Folds the log into the process, on a thread of its own while the log is read; the position of the last commit.
+/// Folds the log into the process; the position of the last commit.
 pub(crate) async fn fold_log(
     dependencies: &Dependencies,
     process: Process,
 ) -> Result<(Process, Position), LeaderError> {
     let end = dependencies.log.head().await?;
     let mut scan = dependencies.log.scan(end).await?;
-    let (sender, mut receiver) = mpsc::channel::<Vec<ScannedCommit>>(PORTIONS_AHEAD);
+    let (scanned, mut to_decode) = mpsc::channel::<Vec<ScannedCommit>>(PORTIONS_AHEAD);
+    let (decoded, mut to_fold) = mpsc::channel::<Vec<Decoded>>(PORTIONS_AHEAD);
+    let decoding = tokio::task::spawn_blocking(move || {
+        while let Some(commits) = to_decode.blocking_recv() {
+            let portion = commits.iter().map(Decoded::from_scanned).collect::<Result<_, _>>()?;
+            // Fails when the fold has failed, which tells why.
+            if decoded.blocking_send(portion).is_err() {
+                break;
+            }
+        }
+        Ok::<_, LeaderError>(())
+    });
     let folding = tokio::task::spawn_blocking(move || {
         let mut fold = LogFold { process, store: StateStore::new()? };
-        while let Some(commits) = receiver.blocking_recv() {
-            for commit in &commits {
-                fold.take(&commit.raw().decode()?)?;
+        while let Some(commits) = to_fold.blocking_recv() {
+            for commit in commits {
+                fold.take(commit)?;
             }
         }
         Ok::<_, LeaderError>(fold.process)
     });
     while let Some(commits) = scan.next().await? {
-        // Fails when the fold has failed, which tells why.
-        if sender.send(commits).await.is_err() {
+        // Fails when decoding has failed or ended, and one of the two tells why.
+        if scanned.send(commits).await.is_err() {
             break;
         }
     }
-    drop(sender);
+    drop(scanned);
+    decoding.await.map_err(LeaderError::Panicked)??;
     let process = folding.await.map_err(LeaderError::Panicked)??;
     Ok((process, end))
+}
+
+/// A decoded commit.
+enum Decoded {
+    Task(TaskCommit),
+    Unreadable(Box<Recorded>, CodecError),
+    Other(Box<Recorded>),
+}
+
+/// A commit of a task.
+struct TaskCommit {
+    key: StreamKey,
+    position: Position,
+    version: u64,
+    events: Vec<Event>,
+    /// Bytes of its stored text.
+    bytes: usize,
+}
+
+impl Decoded {
+    fn from_scanned(scanned: &ScannedCommit) -> Result<Self, ReadError> {
+        let raw = scanned.raw();
+        let recorded = raw.decode()?;
+        let Some(key) = task_key(&recorded.commit.stream) else { return Ok(Self::Other(recorded.into())) };
+        Ok(match TaskCodec::decode(&recorded.commit) {
+            Ok(events) => {
+                let (position, version) = (recorded.position, recorded.commit.version);
+                Self::Task(TaskCommit { key, position, version, events, bytes: raw.payload.len() })
+            }
+            Err(error) => Self::Unreadable(recorded.into(), error),
+        })
+    }
 }
 
 /// A process, and what it takes to fold further commits into it.
@@ -59,52 +107,57 @@ struct LogFold {
 }
 
 impl LogFold {
-    fn take(&mut self, recorded: &Recorded) -> Result<(), LeaderError> {
-        let taken = match task_key(&recorded.commit.stream) {
-            Some(key) => self.task_commit(&key, recorded)?,
-            None => self.process.commit(recorded, None, now()),
-        };
-        if let Err(error) = taken {
-            tell_unreadable(recorded, &error);
+    fn take(&mut self, commit: Decoded) -> Result<(), LeaderError> {
+        match commit {
+            Decoded::Task(commit) => return self.task_commit(&commit),
+            Decoded::Unreadable(recorded, error) => tell_unreadable(&recorded, &error),
+            Decoded::Other(recorded) => {
+                if let Err(error) = self.process.commit(&recorded, None, now()) {
+                    tell_unreadable(&recorded, &error);
+                }
+            }
         }
         Ok(())
     }
 
-    /// The outer failure is the store's, the inner one the commit's.
-    fn task_commit(
-        &mut self,
-        key: &StreamKey,
-        recorded: &Recorded,
-    ) -> Result<Result<(), CodecError>, LeaderError> {
-        let version = recorded.commit.version;
-        let events = match TaskCodec::decode(&recorded.commit) {
-            Ok(events) => events,
-            Err(error) => return Ok(Err(error)),
-        };
+    fn task_commit(&mut self, commit: &TaskCommit) -> Result<(), LeaderError> {
+        let TaskCommit { key, position, version, events, bytes } = commit;
         let before = match self.process.place(key) {
-            Some(_) | None if version == 1 => Some(None),
-            Some((number, known)) if known + 1 == version => self.stored(number, key)?,
+            Some(_) | None if *version == 1 => Some(Stored::default()),
+            Some((number, known)) if known + 1 == *version => self.stored(number, key)?,
             Some(_) | None => None,
         };
         let Some(before) = before else {
-            self.process.recall_unknown(key, recorded.position, version, &events);
-            return Ok(Ok(()));
+            self.process.recall_unknown(key, *position, *version, events);
+            return Ok(());
         };
-        let task = ReducedTask::new(version, fold::<TaskDecider>(before, &events));
-        self.process.recall(key, recorded.position, &events, &task, now());
+        // An acceptance that stays as it is was reduced before.
+        let reduced = before.state.as_deref().map(|task| Arc::clone(&task.accepted));
+        let after = fold::<TaskDecider>(before.state, events);
+        let is_reduced = after
+            .as_deref()
+            .zip(reduced.as_ref())
+            .is_some_and(|(task, reduced)| Arc::ptr_eq(&task.accepted, reduced));
+        let task = if is_reduced {
+            ReducedTask::of_stored(*version, after)
+        } else {
+            ReducedTask::new(*version, after)
+        };
+        self.process.recall(key, *position, events, &task, now());
         if let Some((number, _)) = self.process.place(key) {
-            self.store.put(number, &serde_json::to_vec(task.state()).map_err(LeaderError::State)?)?;
+            self.store.put(number, Stored { state: task.into_state(), bytes: before.bytes + bytes })?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// The stored state of this task; none when it has none, and its number was another's before.
-    fn stored(&mut self, number: u32, key: &StreamKey) -> Result<Option<State>, LeaderError> {
-        let Some(stored) = self.store.take(number)? else { return Ok(None) };
-        let state: State = serde_json::from_slice(&stored).map_err(LeaderError::State)?;
-        let is_its = state
-            .as_deref()
-            .is_some_and(|task| task.id() == key.task_id && *task.accepted.workspace == *key.workspace);
-        Ok(is_its.then_some(state))
+    fn stored(&mut self, number: u32, key: &StreamKey) -> Result<Option<Stored>, LeaderError> {
+        let stored = self.store.take(number)?;
+        let is_its = |state: &State| {
+            state
+                .as_deref()
+                .is_some_and(|task| task.id() == key.task_id && *task.accepted.workspace == *key.workspace)
+        };
+        Ok(stored.filter(|stored| is_its(&stored.state)))
     }
 }

@@ -1,20 +1,39 @@
-//! Encoded states by number: the ones used last in memory, the others in a temporary file that has no name and so is gone
-//! with the process.
+//! States of tasks by number: the ones used last in memory, the others encoded in a temporary file that has no name and so
+//! is gone with the process.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt as _;
 
+use capstan_domain::task::State;
 use lru::LruCache;
 
-/// Most bytes of states in memory.
+use crate::leader_error::LeaderError;
+
+/// Most bytes of states in memory, by an estimate.
 const HOT_BYTES_MAX: usize = 16 << 20;
+/// Bytes a state in memory takes beside its text.
+const STATE_BYTES: usize = 3072;
+/// Bytes of text from which on an estimate is replaced by a measurement.
+const MEASURED_FROM: usize = 16 << 10;
 /// Bytes written to the file at once.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// Encoded states by number.
+/// A state, and the bytes of its text: an estimate that is not too low.
+#[derive(Default)]
+pub(super) struct Stored {
+    pub(super) state: State,
+    pub(super) bytes: usize,
+}
+
+impl Stored {
+    fn held_bytes(&self) -> usize {
+        STATE_BYTES + self.bytes
+    }
+}
+
+/// States of tasks by number.
 pub(super) struct StateStore {
-    hot: LruCache<u32, Box<[u8]>>,
+    hot: LruCache<u32, Stored>,
     hot_bytes: usize,
     /// Places in the file, by number.
     cold: Vec<Option<Place>>,
@@ -31,7 +50,7 @@ struct Place {
 }
 
 impl StateStore {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new() -> Result<Self, LeaderError> {
         Ok(Self {
             hot: LruCache::unbounded(),
             hot_bytes: 0,
@@ -43,28 +62,31 @@ impl StateStore {
     }
 
     /// Stores the state of this number in place of an earlier one.
-    pub(super) fn put(&mut self, number: u32, state: &[u8]) -> io::Result<()> {
+    pub(super) fn put(&mut self, number: u32, mut stored: Stored) -> Result<(), LeaderError> {
+        if stored.bytes > MEASURED_FROM {
+            stored.bytes = encoded(&stored.state)?.len();
+        }
         if let Some(place) = self.cold.get_mut(number as usize) {
             *place = None;
         }
-        self.hot_bytes += state.len();
-        if let Some(before) = self.hot.put(number, state.into()) {
-            self.hot_bytes -= before.len();
+        self.hot_bytes += stored.held_bytes();
+        if let Some(before) = self.hot.put(number, stored) {
+            self.hot_bytes -= before.held_bytes();
         }
         while self.hot_bytes > HOT_BYTES_MAX
-            && let Some((number, state)) = self.hot.pop_lru()
+            && let Some((number, stored)) = self.hot.pop_lru()
         {
-            self.hot_bytes -= state.len();
-            self.write(number, &state)?;
+            self.hot_bytes -= stored.held_bytes();
+            self.write(number, &encoded(&stored.state)?)?;
         }
         Ok(())
     }
 
     /// Takes the state of this number out.
-    pub(super) fn take(&mut self, number: u32) -> io::Result<Option<Box<[u8]>>> {
-        if let Some(state) = self.hot.pop(&number) {
-            self.hot_bytes -= state.len();
-            return Ok(Some(state));
+    pub(super) fn take(&mut self, number: u32) -> Result<Option<Stored>, LeaderError> {
+        if let Some(stored) = self.hot.pop(&number) {
+            self.hot_bytes -= stored.held_bytes();
+            return Ok(Some(stored));
         }
         let Some(place) = self.cold.get_mut(number as usize).and_then(Option::take) else { return Ok(None) };
         let mut state = vec![0; place.length as usize];
@@ -74,10 +96,12 @@ impl StateStore {
             let from = (place.offset - self.written) as usize;
             state.copy_from_slice(&self.unwritten[from..from + place.length as usize]);
         }
-        Ok(Some(state.into()))
+        let bytes = state.len();
+        let state = serde_json::from_slice(&state).map_err(LeaderError::State)?;
+        Ok(Some(Stored { state, bytes }))
     }
 
-    fn write(&mut self, number: u32, state: &[u8]) -> io::Result<()> {
+    fn write(&mut self, number: u32, state: &[u8]) -> Result<(), LeaderError> {
         let number = number as usize;
         if self.cold.len() <= number {
             self.cold.resize(number + 1, None);
@@ -94,27 +118,57 @@ impl StateStore {
     }
 }
 
+fn encoded(state: &State) -> Result<Vec<u8>, LeaderError> {
+    serde_json::to_vec(state).map_err(LeaderError::State)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use capstan_decider::{Decider as _, fold};
+    use capstan_domain::agent;
+    use capstan_domain::id::TaskId;
+    use capstan_domain::task::command::{Accept, AcceptAgentCommand};
+    use capstan_domain::task::{Command, TaskDecider};
+    use uuid::Uuid;
+
     use super::*;
+
+    fn accepted() -> State {
+        let at = chrono::DateTime::UNIX_EPOCH;
+        let agent = agent::Created::named("dev", "demo", "Demo", at);
+        let command = AcceptAgentCommand { message: "x".into(), ..AcceptAgentCommand::default() };
+        let accept = Command::Accept(Box::new(Accept::new(TaskId(Uuid::nil()), agent, command)));
+        fold::<TaskDecider>(None, &TaskDecider::decide(&None, &accept.at(at)).unwrap())
+    }
+
+    /// The task with a message that tells a number and the round, of several lengths.
+    fn numbered(task: &State, number: u32, round: u32) -> State {
+        let mut task = task.clone().unwrap();
+        let accepted = Arc::make_mut(&mut task.accepted);
+        accepted.message = format!("{number} {round}{}", "x".repeat(number as usize % 7_000));
+        Some(task)
+    }
 
     #[test]
     fn a_state_comes_back_as_it_was_put_last_from_memory_and_file() {
-        let mut store = StateStore::new().unwrap();
-        let state = |number: u32, round: u8| vec![round ^ number as u8; 1_000 + number as usize % 7_000];
-        for round in 0..3 {
-            for number in 0..20_000 {
+        let (mut store, task) = (StateStore::new().unwrap(), accepted());
+        let count = (HOT_BYTES_MAX / STATE_BYTES) as u32;
+        for round in 0..2 {
+            for number in 0..count {
                 if round > 0 {
                     let before = store.take(number).unwrap().unwrap();
-                    assert_eq!(*before, *state(number, round - 1), "{number}");
+                    assert_eq!(before.state, numbered(&task, number, round - 1), "{number}");
                 }
-                store.put(number, &state(number, round)).unwrap();
+                let bytes = number as usize % 7_000;
+                store.put(number, Stored { state: numbered(&task, number, round), bytes }).unwrap();
             }
             assert!(store.hot_bytes <= HOT_BYTES_MAX);
             assert!(store.written > 0, "more than fits into memory was put");
         }
-        assert_eq!(store.take(20_000).unwrap(), None);
+        assert!(store.take(count).unwrap().is_none());
         store.take(7).unwrap().unwrap();
-        assert_eq!(store.take(7).unwrap(), None, "it was taken out");
+        assert!(store.take(7).unwrap().is_none(), "it was taken out");
     }
 }

@@ -23,8 +23,8 @@ impl ReducedTask {
     }
 
     /// The state.
-    pub(crate) fn state(&self) -> &State {
-        &self.state
+    pub(crate) fn into_state(self) -> State {
+        self.state
     }
 
     /// Takes a state whose acceptance was reduced before it was stored, or may as well be whole: nothing of it is kept.
