@@ -438,12 +438,11 @@ impl Process {
 
     /// The same while timers are not to fire.
     pub fn next_due_without_timers(&self) -> DateTime<Utc> {
-        let tasks = &self.shared.tasks;
         let dues = [
             self.watching.next_due(),
             self.classes.next_due(),
             self.budgets.next_due(),
-            self.tool_polls.next_due(tasks),
+            self.tool_polls.next_due(),
             self.leases.next_due(),
         ];
         dues.into_iter().flatten().fold(self.worker_requests.next_due(), DateTime::min)

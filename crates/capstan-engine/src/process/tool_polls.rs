@@ -3,14 +3,15 @@
 //! A worker's try is claimed with an event too, so that of all workers only one executes it. A claim that passed without
 //! a result is offered to the next worker that asks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
 use capstan_contract::lease::{ClaimedToolCall, WAIT_MS_MAX};
-use capstan_domain::id::WorkerId;
-use capstan_domain::matching::{StreamKey, WorkerOffer};
+use capstan_domain::id::{TaskId, WorkerId};
+use capstan_domain::matching::{Reach, StreamKey, WorkerOffer};
 use capstan_domain::span::later;
 use capstan_domain::task::Command;
-use capstan_domain::task::command::{EndToolCall, StartToolCall};
+use capstan_domain::task::command::StartToolCall;
 use capstan_domain::task::event::ToolExecutor;
 use capstan_domain::task::tool_call::TRIES_MAX;
 use chrono::{DateTime, Utc};
@@ -24,13 +25,29 @@ use crate::protocol::Answer;
 
 /// Longest duration of one call by a worker, in milliseconds.
 const WORKER_CLAIM_MS: i64 = 120_000;
+/// Calls whose tools are looked up among the disabled ones in one turn.
+const LOOKED_UP_MAX: usize = 64;
 
 /// The calls that wait for workers, and the workers that wait for calls.
 #[derive(Debug, Default)]
 pub(super) struct ToolPolls {
     /// Tasks with an approved call that a worker is to execute.
-    offered: BTreeSet<StreamKey>,
+    offered: BTreeMap<StreamKey, Offered>,
+    /// Those whose call may be claimed, by its tool.
+    free: HashMap<Box<str>, BTreeSet<StreamKey>>,
+    /// Those whose call may be claimed once an earlier claim has passed, by its end.
+    claims: BTreeSet<(DateTime<Utc>, StreamKey)>,
+    /// The task whose call was the last to be looked up among the disabled ones.
+    looked_up: Option<StreamKey>,
     polls: BTreeMap<CallId, ToolPoll>,
+}
+
+/// An approved call that a worker is to execute.
+#[derive(Debug)]
+struct Offered {
+    tool: Box<str>,
+    /// The end of the claim after which another worker may try.
+    until: Option<DateTime<Utc>>,
 }
 
 /// A worker that waits for a call.
@@ -66,11 +83,24 @@ impl ToolPolls {
             let executor = facts.call().and_then(CallFacts::executor);
             !facts.state.is_terminal() && executor == Some(ToolExecutor::Worker)
         };
-        if facts.is_some_and(waits) {
-            self.offered.insert(key.clone());
-        } else {
-            self.offered.remove(key);
-        }
+        self.forget(key);
+        let Some(call) = facts.filter(|facts| waits(facts)).and_then(TaskFacts::call) else { return };
+        let until = match call.claim() {
+            None => {
+                self.release(&call.tool, key.clone());
+                None
+            }
+            Some((try_no, until)) if try_no < TRIES_MAX => {
+                self.claims.insert((until, key.clone()));
+                Some(until)
+            }
+            Some(_) => None,
+        };
+        self.offered.insert(key.clone(), Offered { tool: call.tool.clone(), until });
+    }
+
+    fn release(&mut self, tool: &str, key: StreamKey) {
+        self.free.entry(tool.into()).or_default().insert(key);
     }
 
     /// Takes the outcome of a claim. `claimed`: the call that it has won.
@@ -95,13 +125,20 @@ impl ToolPolls {
         if self.polls.is_empty() {
             return;
         }
+        while self.claims.first().is_some_and(|(until, _)| *until <= now) {
+            let Some((_, key)) = self.claims.pop_first() else { break };
+            let Some(offered) = self.offered.get_mut(&key) else { continue };
+            offered.until = None;
+            let tool = offered.tool.clone();
+            self.release(&tool, key);
+        }
         self.end_disabled_calls(shared, now);
         let idle: Vec<_> =
             self.polls.iter().filter(|(_, poll)| !poll.is_under_way).map(|(id, _)| *id).collect();
         for call in idle {
             let Some(poll) = self.polls.get_mut(&call) else { continue };
             let offer = shared.workers.get(poll.worker_id).map(|worker| &worker.offer);
-            let next = offer.and_then(|offer| next_call(&self.offered, offer, &shared.tasks, now));
+            let next = offer.and_then(|offer| next_call(&self.free, offer, shared, now));
             if let Some((key, start)) = next
                 && shared.order(&key, Command::StartToolCall(start), Some(call), now)
             {
@@ -113,35 +150,47 @@ impl ToolPolls {
         }
     }
 
-    /// Ends the calls of disabled tools instead of offering them.
-    fn end_disabled_calls(&self, shared: &mut Shared, now: DateTime<Utc>) {
-        let ends = self.offered.iter().filter_map(|key| {
-            let settings = shared.workspaces.settings(&key.workspace)?;
-            let call = idle_call(key, &shared.tasks)?;
-            let is_claimed = call.claim().is_some_and(|(_, until)| now < until);
-            let is_ended = is_disabled(settings, &call.tool) && !is_claimed;
-            is_ended.then(|| (key.clone(), call.given_up("the workspace has disabled the tool")))
-        });
-        let ends: Vec<(_, EndToolCall)> = ends.collect();
+    /// Ends calls of disabled tools instead of offering them: those that come next in the order of the tasks.
+    fn end_disabled_calls(&mut self, shared: &mut Shared, now: DateTime<Utc>) {
+        let after = self.looked_up.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let next: Vec<_> = self.offered.range((after, Bound::Unbounded)).take(LOOKED_UP_MAX).collect();
+        let mut ends = Vec::new();
+        for (key, Offered { tool, .. }) in &next {
+            let Some(settings) = shared.workspaces.settings(&key.workspace) else { continue };
+            let Some(call) = idle_call(key, &shared.tasks).filter(|_| is_disabled(settings, tool)) else {
+                continue;
+            };
+            if call.claim().is_none_or(|(_, until)| until <= now) {
+                ends.push(((*key).clone(), call.given_up("the workspace has disabled the tool")));
+            }
+        }
+        if next.len() == LOOKED_UP_MAX {
+            self.looked_up = next.last().map(|(key, _)| (*key).clone());
+        }
         for (key, end) in ends {
             shared.order(&key, Command::EndToolCall(Box::new(end)), None, now);
         }
     }
 
     /// The instant a poll ends, or a claim that another worker might take over passes.
-    pub(super) fn next_due(&self, tasks: &Tasks) -> Option<DateTime<Utc>> {
+    pub(super) fn next_due(&self) -> Option<DateTime<Utc>> {
         let ends = self.polls.values().filter(|poll| !poll.is_under_way).map(|poll| poll.until);
-        let is_waited_for = !self.polls.is_empty();
-        let passes = self.offered.iter().filter(|_| is_waited_for).filter_map(|key| {
-            let (try_no, until) = tasks.facts(key)?.call()?.claim()?;
-            (try_no < TRIES_MAX).then_some(until)
-        });
+        let passes = self.claims.first().filter(|_| !self.polls.is_empty()).map(|(until, _)| *until);
         ends.chain(passes).min()
     }
 
-    /// Forgets a task that is over.
+    /// Forgets the call of a task.
     pub(super) fn forget(&mut self, key: &StreamKey) {
-        self.offered.remove(key);
+        let Some(Offered { tool, until }) = self.offered.remove(key) else { return };
+        if let Some(until) = until {
+            self.claims.remove(&(until, key.clone()));
+        }
+        if let Some(free) = self.free.get_mut(&tool) {
+            free.remove(key);
+            if free.is_empty() {
+                self.free.remove(&tool);
+            }
+        }
     }
 }
 
@@ -152,28 +201,42 @@ fn idle_call<'a>(key: &StreamKey, tasks: &'a Tasks) -> Option<&'a CallFacts> {
 
 /// The first call that a worker may claim.
 fn next_call(
-    offered: &BTreeSet<StreamKey>,
+    free: &HashMap<Box<str>, BTreeSet<StreamKey>>,
     offer: &WorkerOffer,
-    tasks: &Tasks,
+    shared: &Shared,
     now: DateTime<Utc>,
 ) -> Option<(StreamKey, StartToolCall)> {
-    offered.iter().filter(|key| offer.reach.includes(&key.workspace)).find_map(|key| {
-        let call = idle_call(key, tasks)?;
-        if !offer.capabilities.tools.iter().any(|tool| **tool == *call.tool) {
-            return None;
-        }
-        let try_no = match call.claim() {
-            None => 1,
-            Some((try_no, until)) if until <= now && try_no < TRIES_MAX => try_no + 1,
-            Some(_) => return None,
-        };
+    offer.capabilities.tools.iter().find_map(|tool| {
+        let (key, call) = reached(free.get(tool.as_str())?, &offer.reach, shared)?;
         let start = StartToolCall {
             tool_call_id: call.tool_call_id,
-            try_no,
+            try_no: call.claim().map_or(1, |(try_no, _)| try_no + 1),
             worker_id: Some(offer.worker_id),
             has_failed: false,
             until: later(now, WORKER_CLAIM_MS),
         };
         Some((key.clone(), start))
     })
+}
+
+/// The first of these tasks that is in a reached workspace which has not disabled the tool, and about which nothing is
+/// under way; with its call.
+fn reached<'a>(
+    keys: &'a BTreeSet<StreamKey>,
+    reach: &Reach,
+    shared: &'a Shared,
+) -> Option<(&'a StreamKey, &'a CallFacts)> {
+    let idle = |key: &'a StreamKey| {
+        let call = idle_call(key, &shared.tasks)?;
+        let settings = shared.workspaces.settings(&key.workspace);
+        let is_off = settings.is_some_and(|settings| is_disabled(settings, &call.tool));
+        (!is_off).then_some((key, call))
+    };
+    match reach {
+        Reach::All => keys.iter().find_map(idle),
+        Reach::Only(workspaces) => workspaces.iter().find_map(|workspace| {
+            let first = StreamKey::new(workspace, TaskId(uuid::Uuid::nil()));
+            keys.range(&first..).take_while(|key| key.workspace == first.workspace).find_map(idle)
+        }),
+    }
 }
