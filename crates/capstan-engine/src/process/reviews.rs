@@ -67,3 +67,51 @@ impl Reviews {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use capstan_decider::{Decider as _, fold};
+    use capstan_domain::agent;
+    use capstan_domain::id::TaskId;
+    use capstan_domain::task::command::{Accept, AcceptAgentCommand};
+    use capstan_domain::task::{Command, TaskDecider};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn add(tasks: &mut Tasks, workspace: &str, number: u32) {
+        let at = chrono::DateTime::UNIX_EPOCH;
+        let task_id = TaskId(Uuid::from_u128(u128::from(number)));
+        let agent = agent::Created::named(workspace, "demo", "Demo", at);
+        let accept =
+            Accept::new(task_id, agent, AcceptAgentCommand { message: "x".into(), ..Default::default() });
+        let events = TaskDecider::decide(&None, &Command::Accept(Box::new(accept)).at(at)).unwrap();
+        let state = fold::<TaskDecider>(None, &events);
+        assert!(tasks.replace(&StreamKey::new(workspace, task_id), 1, &state, true));
+    }
+
+    #[test]
+    fn all_tasks_of_a_workspace_are_found_and_few_are_looked_at_in_one_turn() {
+        let (mut tasks, mut reviews) = (Tasks::default(), Reviews::default());
+        for number in 0..3 * TASKS_MAX {
+            add(&mut tasks, ["a", "b"][number as usize % 2], number);
+        }
+        assert_eq!(reviews.next(&tasks), []);
+        reviews.seek(&"b".into(), None);
+        let first = reviews.next(&tasks).len();
+        // Sought again half-way, everything is found again.
+        reviews.seek(&"b".into(), None);
+        reviews.seek(&"none".into(), None);
+        let mut found = Vec::new();
+        let mut turns = 0;
+        while reviews.are_under_way() {
+            found.extend(reviews.next(&tasks));
+            turns += 1;
+        }
+        assert_eq!((first, turns), (TASKS_MAX as usize / 2, 3));
+        assert!(found.iter().all(|key| *key.workspace == *"b"));
+        found.sort();
+        found.dedup();
+        assert_eq!(found.len(), 3 * TASKS_MAX as usize / 2);
+    }
+}
