@@ -1,8 +1,8 @@
 //! Applies batches: reads the rows a batch needs, folds and encodes it, writes rows and checkpoint in one transaction.
 //!
 //! A batch is written by a task of its own, while the next one is folded onto what memory takes for written. When the write
-//! fails, memory is dropped, and what was prepared meanwhile with it. There is one connection, so that rows are read
-//! behind the transaction that writes them.
+//! fails, memory is dropped, and what was prepared meanwhile with it. Rows that memory lacks are read when all is
+//! written, because they may be among those on their way.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -147,7 +147,12 @@ impl Applier {
     /// Folds commits and begins to write them, when those before are written. After an error nothing that was not written is
     /// kept, in the tables or in memory.
     pub(crate) async fn apply(&mut self, batch: Vec<Decoded>) -> Result<(), ApplyError> {
-        let (kind, was_parked, started) = (Batch::of(batch.len()), self.parked.clone(), Instant::now());
+        let (kind, started) = (Batch::of(batch.len()), Instant::now());
+        self.want(&batch, kind);
+        if self.fold.lacks_rows() && !self.finish().await? {
+            self.want(&batch, kind);
+        }
+        let was_parked = self.parked.clone();
         let prepared = self.prepare(&batch, kind, None).await;
         let were_written = self.finish().await?;
         match prepared {
@@ -233,6 +238,9 @@ impl Applier {
         kind: Batch,
         refused: Option<Unfoldable>,
     ) -> Result<(), ApplyError> {
+        if refused.is_none() {
+            self.want(batch, kind);
+        }
         let Some(prepared) = self.prepare(batch, kind, refused).await? else { return Ok(()) };
         let behind = self.behind(&prepared.advance);
         write(Arc::clone(&self.session), prepared).await?;
@@ -244,7 +252,7 @@ impl Applier {
         Checkpoint { position: advance.position, hash: advance.hash, ..self.checkpoint.clone() }
     }
 
-    /// Folds a batch behind the one that is being written, and takes it for written. `None` without commits. With `refused`,
+    /// Folds a batch, whose rows are [wanted](Self::want), behind the one that is being written, and takes it for written. `None` without commits. With `refused`,
     /// its only commit is parked.
     async fn prepare(
         &mut self,
@@ -257,11 +265,6 @@ impl Applier {
         if let Some(refused) = refused {
             self.park(last, Some(explain(&refused)), &mut parking);
         } else {
-            for decoded in batch {
-                if !self.is_parked(decoded) {
-                    self.fold.want(decoded, kind);
-                }
-            }
             self.fold.fetch(&self.session, &self.schemas).await?;
             for decoded in batch {
                 if self.is_parked(decoded) {
@@ -283,6 +286,15 @@ impl Applier {
             lease_ms: self.lease_ms,
         };
         Ok(Some(Prepared { kind, statements, parking, advance }))
+    }
+
+    /// Registers the rows that a batch needs and memory lacks.
+    fn want(&mut self, batch: &[Decoded], kind: Batch) {
+        for decoded in batch {
+            if !self.is_parked(decoded) {
+                self.fold.want(decoded, kind);
+            }
+        }
     }
 
     fn is_parked(&self, decoded: &Decoded) -> bool {
@@ -342,4 +354,61 @@ async fn write(session: Arc<Session>, prepared: Prepared) -> Result<(), ApplyErr
     }
     client.batch_execute("COMMIT").await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use capstan_contract::DomainEvent;
+    use capstan_domain::agent;
+    use capstan_domain::id::AgentId;
+    use capstan_envelope::{Actor, Commit, CommitHash, CommitId, Metadata, Recorded, StreamId, Workspace};
+    use capstan_testkit::servers::TestServers;
+    use chrono::Utc;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::read_models::ReadModels;
+
+    fn decoded(position: u64, version: u64, event: agent::Event) -> Decoded {
+        let id = AgentId::from_key("dev", "demo").to_string();
+        let commit = Commit {
+            commit_id: CommitId(Uuid::from_u128(position.into())),
+            stream: StreamId::new(Workspace::new("dev").unwrap(), "agent", &id).unwrap(),
+            version,
+            previous: Position::START,
+            previous_hash: CommitHash::NONE,
+            metadata: Metadata::new("test", Actor::Engine, Uuid::nil(), Utc::now()),
+            events: vec![DomainEvent::Agent(event).encode().unwrap()],
+        };
+        let position = Position::new(position, CommitHash::NONE);
+        Decoded::new(Recorded { position, recorded_at: Utc::now(), hash: CommitHash::NONE, commit })
+    }
+
+    #[tokio::test]
+    async fn rows_that_left_memory_on_their_way_are_read_when_they_are_written() {
+        let servers = TestServers::start().await.unwrap();
+        let read_models = ReadModels::connect(&servers.fresh_database().await.unwrap()).unwrap();
+        read_models.migrate().await.unwrap();
+        let session = read_models.session().await.unwrap();
+        let at = checkpoint::acquire(session.client(), "test", 10_000).await.unwrap().unwrap();
+        let identity = LogIdentity { store_epoch: "test".into(), created_at: Utc::now() };
+        let mut applier = Applier::start(session, at, identity, 10_000).await.unwrap();
+        applier.fold.cached_bytes_max = 0;
+        let created = agent::Created::named("dev", "demo", "Demo", Utc::now());
+        let id = created.agent_id;
+        applier.apply(vec![decoded(1, 1, agent::Event::Created(created))]).await.unwrap();
+        for version in 2..50 {
+            let change = serde_json::json!({
+                "agent_id": id, "role": format!("role {version}"), "updated_at": Utc::now(),
+            });
+            let updated = agent::Event::Updated(serde_json::from_value(change).unwrap());
+            applier.apply(vec![decoded(version, version, updated)]).await.unwrap();
+        }
+        assert!(applier.finish().await.unwrap());
+        assert_eq!((applier.parked_streams(), applier.position().sequence()), (0, 49));
+        let sql = "SELECT version, doc FROM capstan.agents";
+        let row = applier.session().client().query_one(sql, &[]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), 49);
+        assert!(row.get::<_, &str>(1).contains("role 49"), "{row:?}");
+    }
 }

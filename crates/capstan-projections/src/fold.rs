@@ -41,7 +41,8 @@ pub(crate) struct Fold {
     models: Vec<Box<dyn Rows>>,
     writes_streams: bool,
     writes_tasks: bool,
-    cached_bytes_max: usize,
+    /// Bytes of documents kept after a batch.
+    pub(crate) cached_bytes_max: usize,
 }
 
 impl Fold {
@@ -80,6 +81,11 @@ impl Fold {
                 rows.want(&decoded.recorded, event, batch);
             }
         }
+    }
+
+    /// True when there are registered rows to read.
+    pub(crate) fn lacks_rows(&self) -> bool {
+        self.all().any(Rows::lacks)
     }
 
     /// Reads the registered rows. The reads of all models are pipelined.

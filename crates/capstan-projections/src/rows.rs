@@ -118,6 +118,8 @@ pub(crate) trait Rows: Send + Sync {
     fn name(&self) -> &'static str;
     /// Registers the rows an event needs that are not in memory.
     fn want(&mut self, recorded: &Recorded, event: &DomainEvent, batch: Batch);
+    /// True when there are registered rows to read.
+    fn lacks(&self) -> bool;
     /// Reads the registered rows.
     async fn fetch(&mut self, session: &Session, schema: &str) -> Result<(), StoreError>;
     /// Folds an event, the `index`th of its commit. Idempotent.
@@ -212,6 +214,10 @@ impl<M: Model> Rows for ModelRows<M> {
                 self.missing.insert(key);
             }
         }
+    }
+
+    fn lacks(&self) -> bool {
+        !self.missing.is_empty()
     }
 
     async fn fetch(&mut self, session: &Session, schema: &str) -> Result<(), StoreError> {
