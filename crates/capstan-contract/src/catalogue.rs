@@ -6,7 +6,7 @@ use capstan_domain::{agent, channel, class, schedule, session, task, token, work
 use capstan_envelope::{Actor, Codec, CodecError, Commit, CommitFacts, EventRecord};
 
 use crate::event_name::{EventName, unknown};
-use crate::schema::{schema_of, whole_schema_of};
+use crate::schema::{drawn_as_written, schema_of};
 
 /// What the events of a commit leave out.
 pub(crate) fn implied_by(commit: CommitFacts<'_>) -> Implied {
@@ -14,6 +14,7 @@ pub(crate) fn implied_by(commit: CommitFacts<'_>) -> Implied {
         workspace: commit.stream.workspace().as_str().to_owned(),
         entity: commit.stream.id().parse().ok(),
         at: commit.occurred_at,
+        key: commit.key.map(str::to_owned),
         client: match commit.actor {
             Actor::Client { name } => Some(name.clone()),
             Actor::Worker | Actor::Engine | Actor::System => None,
@@ -35,7 +36,7 @@ macro_rules! catalogue {
                 name: $name,
                 upcasters: &[$($($upcaster),*)?],
                 schema: || schema_of::<$shape>($name),
-                whole_schema: || whole_schema_of::<$shape>($name),
+                whole_schema: || drawn_as_written::<$shape>($name),
                 rewrite: |record| $codec::write(&$codec::read(record)?),
             };
         )*)*

@@ -85,17 +85,15 @@ pub fn decode_commit(commit: &Commit) -> Result<Vec<DomainEvent>, CodecError> {
 }
 
 /// The events of a commit as readers of the API get them: whole, and each in its current version. An event that this build
-/// cannot read stays as it is stored.
+/// cannot read stays as it is stored, and so do those after it, which may leave out what it says.
 pub fn whole_records(commit: &Commit) -> Vec<EventRecord> {
     let category = commit.stream.category();
     let read: Vec<_> = implied::within(implied_by(commit.facts()), || {
-        commit.events.iter().map(|record| DomainEvent::decode(category, record)).collect()
+        commit.events.iter().map_while(|record| DomainEvent::decode(category, record).ok()).collect()
     });
-    let whole = read
-        .into_iter()
-        .zip(&commit.events)
-        .map(|(event, stored)| event.and_then(|event| event.encode()).unwrap_or_else(|_| stored.clone()));
-    whole.collect()
+    let whole = read.iter().zip(&commit.events);
+    let whole = whole.map(|(event, stored)| event.encode().unwrap_or_else(|_| stored.clone()));
+    whole.chain(commit.events.iter().skip(read.len()).cloned()).collect()
 }
 
 #[cfg(test)]

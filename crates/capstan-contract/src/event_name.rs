@@ -1,8 +1,9 @@
 //! One kind of event on the wire: its name, its version, and how every version ever written is read.
 
+use capstan_domain::implied;
 use capstan_envelope::{CodecError, EventRecord};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 use serde_json::Value;
 
 /// Turns the data of version n into that of version n + 1.
@@ -43,12 +44,16 @@ impl EventName {
 
     /// Reads data of any version up to the current one. The current one is parsed straight into its shape.
     pub fn read<T: DeserializeOwned>(&self, record: &EventRecord) -> Result<T, CodecError> {
-        let parsed = if record.version == self.version() {
-            serde_json::from_str(record.data.get())
-        } else {
-            self.upcast(record)?
-        };
-        parsed.map_err(|source| CodecError::Malformed {
+        let (parsed, is_complete) = implied::complete(|| {
+            if record.version == self.version() {
+                Ok(serde_json::from_str(record.data.get()))
+            } else {
+                self.upcast(record)
+            }
+        });
+        let unsaid = || serde_json::Error::custom("a field is absent that the commit does not say");
+        let whole = parsed?.and_then(|data| if is_complete { Ok(data) } else { Err(unsaid()) });
+        whole.map_err(|source| CodecError::Malformed {
             name: record.name.clone(),
             version: record.version,
             source,

@@ -39,34 +39,49 @@ pub(crate) fn schema_of<T: JsonSchema>(title: &str) -> Value {
     drawn::<T>(settings().for_deserialize(), title)
 }
 
-fn drawn_as_written<T: JsonSchema>(title: &str) -> Value {
-    drawn::<T>(settings().for_serialize(), title)
+/// The schema of an event or an answer as callers get it: with every field that a stored form may leave out.
+pub(crate) fn drawn_as_written<T: JsonSchema>(title: &str) -> Value {
+    drawn::<T>(settings().with_transform(RecursiveTransform(whole)).for_serialize(), title)
 }
 
-/// The schema of an event as callers get it: with every field that its stored form may leave out.
-pub(crate) fn whole_schema_of<T: JsonSchema>(title: &str) -> Value {
-    let mut schema = drawn_as_written::<T>(title);
+/// Draws an object as it is outside the log.
+fn whole(schema: &mut Schema) {
+    let implied = strip(schema);
+    if implied.is_empty() {
+        return;
+    }
+    match schema.get_mut("required").and_then(Value::as_array_mut) {
+        Some(required) => required.extend(implied),
+        None => drop(schema.insert("required".to_owned(), implied.into())),
+    }
+}
+
+/// Takes the words on the stored form out of the fields of an object. Gives those that are never absent outside the log.
+fn strip(schema: &mut Schema) -> Vec<Value> {
     let mut implied = Vec::new();
-    for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
-        let description = property["description"].as_str();
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, property) in properties.into_iter().flatten() {
+        let description = property.get("description").and_then(Value::as_str);
         let Some(described) = description.and_then(|text| text.strip_suffix(NOT_STORED)) else { continue };
         property["description"] = described.into();
-        let may_be_absent = property["type"].as_array().is_some_and(|types| types.contains(&"null".into()));
+        let is_null = |part: &Value| part["type"] == "null";
+        // A list is left out everywhere when it is empty.
+        let may_be_absent = property["type"] == "array"
+            || property["type"].as_array().is_some_and(|types| types.contains(&"null".into()))
+            || property["anyOf"].as_array().is_some_and(|parts| parts.iter().any(is_null));
         if !may_be_absent {
             implied.push(Value::from(name.as_str()));
         }
     }
-    match schema.get_mut("required").and_then(Value::as_array_mut) {
-        Some(required) => required.append(&mut implied),
-        None => schema["required"] = implied.into(),
-    }
-    schema
+    implied
 }
 
 /// The schema of a request as it is read: its own fields and those beside it, in one closed object. Requests are read
 /// strictly at every depth, also where a value's type tolerates unknown fields because events hold it.
 pub fn request_schema_of<T: JsonSchema, B: JsonSchema>(title: &str) -> Value {
-    let settings = settings().with_transform(RecursiveTransform(bound)).for_deserialize();
+    let is_request = |schema: &mut Schema| drop(strip(schema));
+    let settings = settings().with_transform(RecursiveTransform(is_request)).for_deserialize();
+    let settings = settings.with_transform(RecursiveTransform(bound));
     let mut generator = settings.into_generator();
     let beside = generator.root_schema_for::<B>().to_value();
     let mut schema = generator.into_root_schema_for::<T>();

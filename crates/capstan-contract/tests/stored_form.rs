@@ -6,12 +6,12 @@ use std::path::Path;
 
 use capstan_contract::schema_files::sample_path;
 use capstan_contract::{CATALOGUE, DomainEvent, TaskCodec, decode_commit, whole_records};
-use capstan_domain::id::{AttemptId, RunId, TaskId};
+use capstan_domain::id::{AttemptId, BlockerId, InputId, RunId, TaskId};
 use capstan_domain::implied::{self, Implied};
 use capstan_domain::task::Event;
 use capstan_domain::task::event::TaskAccepted;
 use capstan_envelope::{
-    Actor, Codec as _, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, StreamId,
+    Actor, Codec as _, Commit, CommitHash, CommitId, EventRecord, Idempotency, Metadata, Position, StreamId,
 };
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
@@ -77,8 +77,9 @@ fn every_sample_reads_back_from_its_stored_form_in_any_commit() {
         entity: Some(Uuid::from_u128(5)),
         at: now(),
         client: Some("ann".into()),
+        key: Some("k".into()),
     };
-    let system = Implied { entity: None, client: None, ..elsewhere.clone() };
+    let system = Implied { entity: None, client: None, key: None, ..elsewhere.clone() };
     for entry in CATALOGUE {
         let whole = DomainEvent::decode(entry.category, &sample(entry)).unwrap();
         for context in [&elsewhere, &system] {
@@ -106,8 +107,10 @@ fn an_acceptance_stores_nothing_that_its_commit_or_its_own_message_says() {
         assert_eq!(accepted.get(field), None, "{field} is stored");
     }
     assert_eq!(accepted["policy"], json!({ "base": 1, "ask": "always" }));
-    assert_eq!((requested.get("prompt"), requested.get("queued_at")), (None, None));
-    assert_eq!(requested["run_id"], 1);
+    for field in ["prompt", "queued_at", "run_id"] {
+        assert_eq!(requested.get(field), None, "{field} is stored");
+    }
+    assert_eq!(requested["run_no"], 1);
 
     let bytes = commit.to_bytes().unwrap();
     let read = Commit::from_bytes(commit.stream.clone(), 0, &bytes).unwrap();
@@ -161,9 +164,95 @@ fn a_run_that_ends_as_its_attempt_did_does_not_repeat_its_error() {
         data(&commit)[1].clone()
     };
     let same = ends(&json!({ "exit_code": 1, "error": "out of memory" }));
-    assert_eq!((same.get("exit_code"), same.get("error")), (None, None));
+    assert_eq!((same.get("exit_code"), same.get("error"), same.get("run_id")), (None, None, None));
     let other = ends(&json!({ "exit_code": null, "error": "given up" }));
     assert_eq!((&other["exit_code"], &other["error"]), (&Value::Null, &json!("given up")));
+}
+
+/// One event may say what the next one leaves out, whichever they are.
+#[test]
+fn every_two_events_of_a_task_read_back_from_one_commit() {
+    let tasks = || CATALOGUE.iter().filter(|entry| entry.category == "task");
+    for first in tasks() {
+        for second in tasks() {
+            let events = [event(first.name, &json!({})), event(second.name, &json!({}))];
+            let commit = commit(Actor::Client { name: "ann".into() }, &events);
+            let read = TaskCodec::decode(&commit).unwrap();
+            assert_eq!(read, events, "{} and {}: {:?}", first.name, second.name, commit.events);
+        }
+    }
+}
+
+#[test]
+fn an_answer_stands_once() {
+    let blocker = BlockerId::for_task(task(), 2);
+    let (input, key) =
+        (InputId::from_key(task(), "k"), Idempotency { key: "k".into(), fingerprint: "f".into() });
+    let accepted = json!({
+        "input_id": input, "kind": "free_text", "message": "Yes.", "said": null, "action": null, "items": [],
+        "blocker_id": blocker, "accepted_at": now(),
+    });
+    let resolution = json!({ "message": "Yes.", "by": "ann" });
+    let closed =
+        json!({ "blocker_id": blocker, "input_id": input, "resolution": resolution, "closed_at": now() });
+    let run = json!({
+        "run_id": RunId::for_task(task(), 12), "run_no": 12, "prompt": "Yes.", "input_ids": [input],
+        "resumed_from_run_id": RunId::for_task(task(), 11), "queued_at": now(),
+    });
+    let events =
+        [event("input-accepted", &accepted), event("blocker-closed", &closed), event("run-requested", &run)];
+    let mut commit = commit(Actor::Client { name: "ann".into() }, &[]);
+    commit.metadata.idempotency = Some(key);
+    commit.events = TaskCodec::encode(&events, commit.facts()).unwrap();
+    assert_eq!(TaskCodec::decode(&commit).unwrap(), events);
+    let [accepted, closed, requested] = &data(&commit)[..] else { panic!("three events") };
+    assert_eq!((accepted.get("input_id"), &accepted["blocker_id"]), (None, &json!(2)));
+    assert_eq!(closed, &json!({ "status": "resolved", "resolution": {} }));
+    for field in ["prompt", "input_ids", "run_id", "resumed_from_run_id"] {
+        assert_eq!(requested.get(field), None, "{field} is stored");
+    }
+}
+
+/// The texts of a commit of a worker and of the engine, each the longer for what differs between tasks.
+#[test]
+fn a_lease_a_start_and_an_end_take_at_most_350_bytes() {
+    let (attempt, run) =
+        (AttemptId { workspace: "dev".into(), task: task(), epoch: 12 }, RunId::for_task(task(), 12));
+    let worker = json!({
+        "attempt_id": attempt, "run_id": run, "attempt_no": 1, "worker_id": Uuid::from_u128(3),
+        "worker_name": "worker-1", "lease_ms": 30_000, "leased_at": now(),
+    });
+    let started = json!({ "attempt_id": attempt, "run_id": run, "started_at": now() });
+    let ended = json!({
+        "attempt_id": attempt, "run_id": run, "outcome": "ok", "exit_code": null, "error": null,
+        "error_class": null, "ended_at": now(),
+    });
+    let over = json!({
+        "run_id": run, "status": "ok", "exit_code": null, "error": null,
+        "result": { "text": "All notes are there." }, "ended_at": now(),
+    });
+    let bytes = |actor, command: &str, key: Option<&str>, events: &[Event]| {
+        let mut commit = commit(actor, events);
+        commit.version = 37;
+        commit.previous_hash = CommitHash::of("dev.task.1", b"the commit before");
+        commit.metadata.command = command.to_owned();
+        let fingerprint = "x".repeat(22);
+        commit.metadata.idempotency = key.map(|key| Idempotency { key: key.to_owned(), fingerprint });
+        if let Some(key) = key {
+            commit.commit_id = CommitId::from_key(&commit.stream, command, key);
+        }
+        commit.metadata.correlation_id = commit.commit_id.0;
+        commit.to_bytes().unwrap().len()
+    };
+    let lease = bytes(Actor::Engine, "lease-attempt", None, &[event("attempt-leased", &worker)]);
+    let start = bytes(Actor::Worker, "start-attempt", None, &[event("attempt-started", &started)]);
+    let ends = [
+        event("attempt-ended", &ended),
+        event("run-ended", &over),
+        event("task-done", &json!({ "at": now() })),
+    ];
+    let end = bytes(Actor::Worker, "finish-attempt", Some("12//m3"), &ends);
+    assert!([lease, start, end].into_iter().all(|bytes| bytes <= 350), "{lease}, {start}, {end}");
 }
 
 #[test]

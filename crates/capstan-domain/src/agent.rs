@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 
 use crate::finite::{self, AMOUNT_MAX};
 use crate::id::AgentId;
+use crate::implied::{At, Own, OwnWorkspace};
 use crate::redaction::refuse_placeholders;
 use crate::text::non_blank;
 use crate::{Fault, Faults, Requested};
@@ -109,23 +110,24 @@ pub enum Event {
     Deleted(Deleted),
 }
 
+stored! {
 /// The agent was deleted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Eq)]
 pub struct Deleted {
     /// The agent.
-    pub agent_id: AgentId,
+    pub agent_id: Own<AgentId>,
     /// Time of the event.
-    pub deleted_at: DateTime<Utc>,
+    pub deleted_at: At,
+}
 }
 
+stored! {
 /// The agent was introduced.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Created {
     /// The agent.
-    pub agent_id: AgentId,
+    pub agent_id: Own<AgentId>,
     /// Its workspace.
-    pub workspace: String,
+    pub workspace: OwnWorkspace,
     /// Stable handle.
     pub agent_key: String,
     /// Display name.
@@ -145,7 +147,8 @@ pub struct Created {
     /// True when it takes commands.
     pub active: bool,
     /// Time of the event.
-    pub created_at: DateTime<Utc>,
+    pub created_at: At,
+}
 }
 
 /// The reasons an agent rejects a command.

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::id::{AgentId, BindingId, ChannelId};
+use crate::implied::{At, Own};
 use crate::redaction::refuse_placeholders;
 use crate::{Change, Fault, Faults, Requested};
 
@@ -92,14 +93,13 @@ pub enum Event {
     Released(Released),
 }
 
+stored! {
 /// A workspace bound a channel.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Bound {
     /// The binding.
     pub binding_id: BindingId,
     /// The channel.
-    pub channel_id: ChannelId,
+    pub channel_id: Own<ChannelId>,
     /// The workspace that holds it.
     pub workspace: String,
     /// The type of channel.
@@ -113,12 +113,12 @@ pub struct Bound {
     /// True when messages are accepted.
     pub active: bool,
     /// Time of the event.
-    pub bound_at: DateTime<Utc>,
+    pub bound_at: At,
+}
 }
 
+stored! {
 /// A binding was changed; what is absent stayed.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Changed {
     /// The binding.
     pub binding_id: BindingId,
@@ -132,18 +132,21 @@ pub struct Changed {
     /// True when messages are accepted now.
     pub active: Option<bool>,
     /// Time of the event.
-    pub changed_at: DateTime<Utc>,
+    pub changed_at: At,
+}
 }
 
+stored! {
 /// A binding ended: the address is free.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Eq)]
 pub struct Released {
     /// The binding.
     pub binding_id: BindingId,
     /// The workspace that held it.
     pub workspace: String,
     /// Time of the event.
-    pub released_at: DateTime<Utc>,
+    pub released_at: At,
+}
 }
 
 /// The reasons a channel rejects a command.

@@ -20,6 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::change::only_changes_are_null;
+use crate::implied::At;
 use crate::{Fault, Faults, Requested, class_key};
 
 /// Default failure threshold of a class.
@@ -88,9 +89,9 @@ pub enum Event {
     Reset(Reset),
 }
 
+stored! {
 /// The limits of a class were set.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Eq)]
 pub struct Configured {
     /// Attempts that may run at once; absent means the server's default.
     pub desired_dispatch_concurrency: Option<u32>,
@@ -99,39 +100,48 @@ pub struct Configured {
     /// False when nothing is leased at all.
     pub active: bool,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
+}
 }
 
+stored! {
 /// Too many attempts failed in a row: nothing is given out for a while.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Eq)]
 pub struct Degraded {
     /// Failures in a row.
     pub failures: u32,
     /// The instant of the next trial.
     pub until: DateTime<Utc>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
+}
 }
 
+stored! {
 /// The pause is over: one try is given out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Eq)]
 pub struct Probing {
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
+}
 }
 
+stored! {
 /// The trial succeeded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Eq)]
 pub struct Recovered {
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
+}
 }
 
+stored! {
 /// All failures were forgotten by hand.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Eq)]
 pub struct Reset {
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
+}
 }
 
 /// The reasons a class rejects a command.

@@ -12,11 +12,11 @@
 
 use capstan_decider::Decider;
 use chrono::{DateTime, Utc};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::choice::{unsupported, word};
 use crate::id::{AgentId, InputId, TaskId};
+use crate::implied::At;
 use crate::task::command::AcceptAgentCommand;
 use crate::task::event::QueueMode;
 use crate::task::words::QUEUE_MODES;
@@ -101,9 +101,9 @@ pub enum Event {
     Continued(SessionContinued),
 }
 
+stored! {
 /// A task began on the session; later commands on the session go to it.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Eq)]
 pub struct SessionBound {
     /// The session's name.
     pub session_id: String,
@@ -114,18 +114,21 @@ pub struct SessionBound {
     /// The task it runs after.
     pub runs_after: Option<TaskId>,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
+}
 }
 
+stored! {
 /// A command became an input of the session's task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Eq)]
 pub struct SessionContinued {
     /// The task.
     pub task_id: TaskId,
     /// The input.
     pub input_id: InputId,
     /// Time of the event.
-    pub at: DateTime<Utc>,
+    pub at: At,
+}
 }
 
 /// The reasons a session rejects a command.

@@ -8,12 +8,37 @@ macro_rules! stored {
         #[serde_with::apply(
             At => #[serde(default = "crate::implied::at", skip_serializing_if = "crate::implied::is_at")]
                 #[schemars(transform = crate::implied::drawn)],
-            RunId => #[serde(with = "crate::implied::run")]
-                #[schemars(with = "crate::implied::DrawnRun")],
+            Own<AgentId> => #[serde(default = "crate::implied::entity::<AgentId>")]
+                #[serde(skip_serializing_if = "crate::implied::is_entity")]
+                #[schemars(transform = crate::implied::drawn)],
+            Own<ChannelId> => #[serde(default = "crate::implied::entity::<ChannelId>")]
+                #[serde(skip_serializing_if = "crate::implied::is_entity")]
+                #[schemars(transform = crate::implied::drawn)],
+            Own<ScheduleId> => #[serde(default = "crate::implied::entity::<ScheduleId>")]
+                #[serde(skip_serializing_if = "crate::implied::is_entity")]
+                #[schemars(transform = crate::implied::drawn)],
+            Own<TaskId> => #[serde(default = "crate::implied::entity::<TaskId>")]
+                #[serde(skip_serializing_if = "crate::implied::is_entity")]
+                #[schemars(transform = crate::implied::drawn)],
+            Own<TokenId> => #[serde(default = "crate::implied::entity::<TokenId>")]
+                #[serde(skip_serializing_if = "crate::implied::is_entity")]
+                #[schemars(transform = crate::implied::drawn)],
+            OwnWorkspace => #[serde(default = "crate::implied::workspace")]
+                #[serde(skip_serializing_if = "crate::implied::is_workspace")]
+                #[schemars(transform = crate::implied::drawn)],
+            RunId => #[serde(default = "crate::implied::run", with = "crate::implied::run")]
+                #[serde(skip_serializing_if = "crate::implied::is_run")]
+                #[schemars(with = "crate::implied::DrawnRun", transform = crate::implied::drawn)],
             Option<RunId> => #[serde(default, with = "crate::implied::optional_run")]
                 #[schemars(with = "Option<crate::implied::DrawnRun>")],
-            AttemptId => #[serde(with = "crate::implied::attempt")]
-                #[schemars(with = "crate::implied::DrawnAttempt")],
+            AttemptId => #[serde(default = "crate::implied::attempt", with = "crate::implied::attempt")]
+                #[serde(skip_serializing_if = "crate::implied::is_attempt")]
+                #[schemars(with = "crate::implied::DrawnAttempt", transform = crate::implied::drawn)],
+            BlockerId => #[serde(default = "crate::implied::blocker", with = "crate::implied::blocker")]
+                #[serde(skip_serializing_if = "crate::implied::is_blocker")]
+                #[schemars(with = "crate::implied::DrawnBlocker", transform = crate::implied::drawn)],
+            Option<BlockerId> => #[serde(default, with = "crate::implied::optional_blocker")]
+                #[schemars(with = "Option<crate::implied::DrawnBlocker>")],
         )]
         #[derive(Clone, Debug, PartialEq, ::serde::Serialize, ::serde::Deserialize, ::schemars::JsonSchema)]
         pub struct $name { $($(#[$field_meta])* pub $field: $type,)* }

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::id::TokenId;
+use crate::implied::{At, Own, OwnWorkspace};
 use crate::{Fault, Faults, Requested};
 
 /// The longest name a token may have, in bytes.
@@ -88,14 +89,14 @@ pub enum Event {
     Revoked(Revoked),
 }
 
+stored! {
 /// The token was issued.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Eq)]
 pub struct Issued {
     /// The token.
-    pub token_id: TokenId,
+    pub token_id: Own<TokenId>,
     /// The workspace it is valid in.
-    pub workspace: String,
+    pub workspace: OwnWorkspace,
     /// Its workspace.
     pub name: String,
     /// Its scopes, sorted, each once.
@@ -108,19 +109,21 @@ pub struct Issued {
     /// Time from which the token is refused; absent for a token without expiry.
     pub expires_at: Option<DateTime<Utc>>,
     /// Time of the event.
-    pub issued_at: DateTime<Utc>,
+    pub issued_at: At,
+}
 }
 
+stored! {
 /// The token was revoked.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Eq)]
 pub struct Revoked {
     /// The token.
-    pub token_id: TokenId,
+    pub token_id: Own<TokenId>,
     /// The reason, for people.
     pub reason: Option<String>,
     /// Time of the event.
-    pub revoked_at: DateTime<Utc>,
+    pub revoked_at: At,
+}
 }
 
 /// The reasons a token rejects a command.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::below;
 use crate::finite::{self, AMOUNT_MAX};
-use crate::{Fault, Faults};
+use crate::{Fault, Faults, implied};
 
 /// The most one report may cost, in total and by model, in US dollars.
 pub const COST_USD_MAX: f64 = 1e9;
@@ -52,6 +52,36 @@ pub struct Usage {
     /// The same by model name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub models: BTreeMap<String, ModelUsage>,
+}
+
+/// The stored form: counters that are zero are left out, as reading takes them.
+pub(crate) mod stored {
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::{Map, Value};
+
+    use super::{Usage, implied};
+
+    pub(crate) fn serialize<S: Serializer>(usage: &Usage, serializer: S) -> Result<S::Ok, S::Error> {
+        if !implied::is_stored() {
+            return usage.serialize(serializer);
+        }
+        let mut whole = serde_json::to_value(usage).map_err(S::Error::custom)?;
+        leave_out_zeros(&mut whole);
+        let models = whole.get_mut("models").and_then(Value::as_object_mut);
+        models.into_iter().flat_map(Map::values_mut).for_each(leave_out_zeros);
+        whole.serialize(serializer)
+    }
+
+    fn leave_out_zeros(counters: &mut Value) {
+        if let Value::Object(counters) = counters {
+            counters.retain(|_, counter| counter.as_f64() != Some(0.0));
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Usage, D::Error> {
+        Usage::deserialize(deserializer)
+    }
 }
 
 impl Usage {

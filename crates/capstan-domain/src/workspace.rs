@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::implied::{At, OwnWorkspace};
 use crate::text::non_blank;
 use crate::{Fault, Faults, Requested};
 
@@ -63,15 +64,17 @@ pub enum Event {
     Updated(Box<Updated>),
 }
 
+stored! {
 /// The workspace was opened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Eq)]
 pub struct Created {
     /// Its name in every address.
-    pub workspace: String,
+    pub workspace: OwnWorkspace,
     /// Its display name.
     pub display_name: String,
     /// Time of the event.
-    pub created_at: DateTime<Utc>,
+    pub created_at: At,
+}
 }
 
 /// The reasons a workspace rejects a command.

@@ -81,13 +81,16 @@ pub struct CommitFacts<'a> {
     pub occurred_at: DateTime<Utc>,
     /// The actor that caused it.
     pub actor: &'a Actor,
+    /// The idempotency key of its command, if it has one.
+    pub key: Option<&'a str>,
 }
 
 impl Commit {
     /// What the commit says besides its events.
     pub fn facts(&self) -> CommitFacts<'_> {
-        let Metadata { occurred_at, actor, .. } = &self.metadata;
-        CommitFacts { stream: &self.stream, occurred_at: *occurred_at, actor }
+        let Metadata { occurred_at, actor, idempotency, .. } = &self.metadata;
+        let key = idempotency.as_ref().map(|given| given.key.as_str());
+        CommitFacts { stream: &self.stream, occurred_at: *occurred_at, actor, key }
     }
 }
 

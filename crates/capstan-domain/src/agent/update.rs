@@ -10,6 +10,7 @@ use crate::agent_config::AgentConfig;
 use crate::change::only_changes_are_null;
 use crate::finite::{self, AMOUNT_MAX};
 use crate::id::AgentId;
+use crate::implied::{At, Own};
 use crate::redaction::refuse_placeholders;
 use crate::{Change, Fault, Faults};
 
@@ -41,12 +42,11 @@ pub struct UpdateAgent {
     pub active: Option<bool>,
 }
 
+stored! {
 /// The agent was changed; what is absent stayed.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Updated {
     /// The agent.
-    pub agent_id: AgentId,
+    pub agent_id: Own<AgentId>,
     /// Its new display name.
     pub name: Option<String>,
     /// Its new role.
@@ -65,7 +65,8 @@ pub struct Updated {
     /// True when it takes commands now.
     pub active: Option<bool>,
     /// Time of the event.
-    pub updated_at: DateTime<Utc>,
+    pub updated_at: At,
+}
 }
 
 /// The fields an update may change, wherever an agent is kept.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::id::{AgentId, ScheduleId, TaskId};
-use crate::implied::At;
+use crate::implied::{self, At, Own, OwnWorkspace};
 use crate::schedule::{Definition, Next};
 
 /// An event of a schedule.
@@ -25,13 +25,17 @@ stored! {
 /// The schedule began.
 pub struct ScheduleCreated {
     /// The schedule.
-    pub schedule_id: ScheduleId,
+    pub schedule_id: Own<ScheduleId>,
     /// Its workspace.
-    pub workspace: String,
-    /// The agent.
-    pub agent_id: AgentId,
+    pub workspace: OwnWorkspace,
     /// The agent's key.
+    #[serde(with = "implied::agent_key")]
+    #[schemars(with = "String")]
     pub agent_key: String,
+    /// The agent.
+    #[serde(default = "implied::keyed_agent", skip_serializing_if = "implied::is_keyed_agent")]
+    #[schemars(transform = implied::drawn)]
+    pub agent_id: AgentId,
     /// The agent's name.
     pub agent_name: String,
     /// Its type.

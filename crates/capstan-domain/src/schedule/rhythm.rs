@@ -6,13 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::cron::{CronExpression, Zone};
 use crate::id::{ScheduleId, derived};
+use crate::implied;
 
 /// A tick and when it fires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Next {
     /// The instant the cron expression names; it names the tick's task too.
+    #[serde(with = "implied::tick")]
+    #[schemars(with = "DateTime<Utc>")]
     pub tick: DateTime<Utc>,
     /// The instant it fires: the tick and its jitter.
+    #[serde(default = "implied::tick", skip_serializing_if = "implied::is_tick")]
+    #[schemars(transform = implied::drawn)]
     pub run_at: DateTime<Utc>,
 }
 

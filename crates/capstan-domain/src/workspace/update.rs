@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::change::only_changes_are_null;
 use crate::fault::below;
 use crate::finite::{self, AMOUNT_MAX};
+use crate::implied::{At, OwnWorkspace};
 use crate::policy::RunPolicy;
 use crate::workspace::settings::{ApprovalPolicy, Quotas, Settings};
 use crate::workspace::tool::{self, Tool, ToolSettings};
@@ -87,12 +88,11 @@ impl QuotaChanges {
     }
 }
 
+stored! {
 /// The workspace was changed; what is absent stayed.
-#[serde_with::skip_serializing_none]
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Updated {
     /// The workspace.
-    pub workspace: String,
+    pub workspace: OwnWorkspace,
     /// Its new display name.
     pub display_name: Option<String>,
     /// All tools that no agent may use any more.
@@ -112,7 +112,8 @@ pub struct Updated {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tools: BTreeMap<String, Option<Tool>>,
     /// Time of the event.
-    pub updated_at: DateTime<Utc>,
+    pub updated_at: At,
+}
 }
 
 impl Updated {

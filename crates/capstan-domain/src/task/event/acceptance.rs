@@ -10,24 +10,24 @@ use serde_json::{Map, Value};
 use super::priority::Priority;
 use crate::agent::ConfigVersion;
 use crate::id::{AgentId, TaskId};
-use crate::implied::{self, At};
+use crate::implied::{self, At, Own, OwnWorkspace};
 use crate::policy::RunPolicy;
 
 stored! {
 /// A command to an agent was accepted: the task begins. Everything a later run needs is frozen here.
 pub struct TaskAccepted {
     /// The task.
-    #[serde(default = "implied::task", skip_serializing_if = "implied::is_task")]
-    #[schemars(transform = implied::drawn)]
-    pub task_id: TaskId,
+    pub task_id: Own<TaskId>,
     /// Its workspace.
-    #[serde(default = "implied::workspace", skip_serializing_if = "implied::is_workspace")]
-    #[schemars(transform = implied::drawn)]
-    pub workspace: String,
-    /// The agent of the task.
-    pub agent_id: AgentId,
+    pub workspace: OwnWorkspace,
     /// The agent's key at acceptance.
+    #[serde(with = "implied::agent_key")]
+    #[schemars(with = "String")]
     pub agent_key: String,
+    /// The agent of the task.
+    #[serde(default = "implied::keyed_agent", skip_serializing_if = "implied::is_keyed_agent")]
+    #[schemars(transform = implied::drawn)]
+    pub agent_id: AgentId,
     /// The agent's name at acceptance.
     pub agent_name: String,
     /// The agent's configuration at acceptance; later edits of the agent do not change the task.

@@ -5,22 +5,32 @@ use serde_json::Value;
 
 use super::subtask::JoinWait;
 use crate::id::{BlockerId, InputId, OutputId, RunId, ToolCallId};
-use crate::implied::At;
+use crate::implied::{self, At};
 
 stored! {
 /// The task waits for an answer.
 pub struct BlockerOpened {
-    /// The question's identity.
-    pub blocker_id: BlockerId,
     /// Counts the task's blockers, from 1.
+    #[serde(with = "implied::revision")]
+    #[schemars(with = "u32")]
     pub revision: u32,
+    /// The question's identity.
+    #[serde_with(skip_apply)]
+    #[serde(default = "implied::numbered_blocker", with = "implied::blocker")]
+    #[serde(skip_serializing_if = "implied::is_numbered_blocker")]
+    #[schemars(with = "implied::DrawnBlocker", transform = implied::drawn)]
+    pub blocker_id: BlockerId,
     /// The run that asked.
     pub run_id: RunId,
     /// The kind of answer it requires.
     pub kind: BlockerKind,
     /// The question in one line.
+    #[serde(default = "implied::summary", skip_serializing_if = "implied::is_summary")]
+    #[schemars(transform = implied::drawn)]
     pub summary: String,
     /// Further details.
+    #[serde(default = "implied::details", skip_serializing_if = "implied::is_details")]
+    #[schemars(transform = implied::drawn)]
     pub details: Option<String>,
     /// The single questions, when there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -37,6 +47,8 @@ pub struct BlockerOpened {
     /// The approvals it requires; any single one when absent.
     pub approvers: Option<Approvers>,
     /// The tool call it decides.
+    #[serde(default = "implied::optional_tool_call", skip_serializing_if = "implied::is_optional_tool_call")]
+    #[schemars(transform = implied::drawn)]
     pub tool_call_id: Option<ToolCallId>,
     /// The subtasks it waits for, and for how many of them.
     pub join: Option<JoinWait>,
@@ -61,6 +73,8 @@ pub struct BlockerClosed {
     /// Its outcome.
     pub status: BlockerStatus,
     /// The input that answered it.
+    #[serde(default = "implied::optional_input", skip_serializing_if = "implied::is_optional_input")]
+    #[schemars(transform = implied::drawn)]
     pub input_id: Option<InputId>,
     /// The answer.
     pub resolution: Option<Resolution>,
@@ -108,13 +122,20 @@ pub struct ItemDecision {
 /// The answer to a question.
 pub struct Resolution {
     /// The decision as a whole; absent for a free text.
+    #[serde(default = "implied::action", skip_serializing_if = "implied::is_action")]
+    #[schemars(transform = implied::drawn)]
     pub action: Option<Verdict>,
     /// The single decisions.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default = "implied::items", skip_serializing_if = "implied::is_items")]
+    #[schemars(transform = implied::drawn)]
     pub items: Vec<ItemDecision>,
     /// The message of the answer.
+    #[serde(default = "implied::spoken", skip_serializing_if = "implied::is_spoken")]
+    #[schemars(transform = implied::drawn)]
     pub message: Option<String>,
     /// The actor that answered, by name.
+    #[serde(default = "implied::client", skip_serializing_if = "implied::is_client")]
+    #[schemars(transform = implied::drawn)]
     pub by: Option<String>,
     /// The question that took its place.
     pub superseded_by: Option<BlockerId>,
@@ -143,8 +164,12 @@ pub struct BlockerVoted {
     /// Id of the question.
     pub blocker_id: BlockerId,
     /// The input with the vote.
+    #[serde(default = "implied::input", skip_serializing_if = "implied::is_input")]
+    #[schemars(transform = implied::drawn)]
     pub input_id: InputId,
     /// The voter, by actor name.
+    #[serde(default = "implied::caller", skip_serializing_if = "implied::is_caller")]
+    #[schemars(transform = implied::drawn)]
     pub by: String,
     /// Time of the event.
     pub at: At,

@@ -7,25 +7,37 @@ use serde_json::{Map, Value};
 
 use super::blocker::{ItemDecision, Verdict};
 use crate::id::{AttemptId, BlockerId, InputId};
-use crate::implied::At;
+use crate::implied::{self, At};
 
 stored! {
 /// An input was accepted; it stays in the inbox until a run has it.
 pub struct InputAccepted {
     /// The input.
+    #[serde(default = "implied::keyed_input", with = "implied::input")]
+    #[serde(skip_serializing_if = "implied::is_keyed_input")]
+    #[schemars(with = "InputId", transform = implied::drawn)]
     pub input_id: InputId,
     /// Its place in the inbox, from 1.
     pub seq: u32,
     /// The kind of input.
+    #[serde(default = "implied::kind", skip_serializing_if = "implied::is_kind")]
+    #[schemars(transform = implied::drawn)]
     pub kind: InputKind,
     /// The message to the agent; blank when it needs none, as for a vote.
+    #[serde(with = "implied::message")]
+    #[schemars(with = "String")]
     pub message: String,
     /// The caller's text, when the agent receives another one.
+    #[serde(default, with = "implied::text")]
+    #[schemars(with = "Option<String>")]
     pub said: Option<String>,
     /// The decision as a whole.
+    #[serde(default, with = "implied::action")]
+    #[schemars(with = "Option<Verdict>")]
     pub action: Option<Verdict>,
     /// Decisions on single outputs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "implied::items")]
+    #[schemars(with = "Vec<ItemDecision>")]
     pub items: Vec<ItemDecision>,
     /// The way it reaches the agent.
     #[serde(default, skip_serializing_if = "crate::stored::is_default")]
@@ -37,6 +49,9 @@ pub struct InputAccepted {
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub answers: Map<String, Value>,
     /// The blocker it answers.
+    #[serde_with(skip_apply)]
+    #[serde(default, with = "implied::answered_blocker")]
+    #[schemars(with = "Option<implied::DrawnBlocker>")]
     pub blocker_id: Option<BlockerId>,
     /// The outcome reported to the caller.
     pub outcome: InputOutcome,

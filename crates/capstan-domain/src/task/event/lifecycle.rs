@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::priority::Priority;
 use crate::id::RunId;
-use crate::implied::At;
+use crate::implied::{self, At};
 
 stored! {
 /// The answer reached the live attempt: the task continues.
@@ -53,6 +53,8 @@ pub struct TaskDone {
 /// The task ended in an error.
 pub struct TaskFailed {
     /// The error, for people.
+    #[serde(default = "implied::failure", skip_serializing_if = "implied::is_failure")]
+    #[schemars(transform = implied::drawn)]
     pub error: String,
     /// Time of the event.
     pub at: At,
@@ -61,6 +63,8 @@ pub struct TaskFailed {
 /// The task was cancelled.
 pub struct TaskCancelled {
     /// The reason the caller gave.
+    #[serde(default = "implied::error", skip_serializing_if = "implied::is_error")]
+    #[schemars(transform = implied::drawn)]
     pub reason: Option<String>,
     /// Time of the event.
     pub at: At,

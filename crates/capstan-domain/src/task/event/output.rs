@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::id::{OutputId, RunId};
-use crate::implied::At;
+use crate::implied::{self, At};
 
 stored! {
 /// An output was produced.
@@ -21,12 +21,15 @@ pub struct OutputProduced {
     /// URI of the content.
     pub uri: Option<String>,
     /// The content, as JSON.
-    #[serde(default)]
+    #[serde(default = "implied::empty", skip_serializing_if = "implied::is_empty")]
+    #[schemars(transform = implied::drawn)]
     pub data: Map<String, Value>,
     /// Further details.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
     /// `active`, or `pending` when it waits for a decision.
+    #[serde(default = "implied::output_status", skip_serializing_if = "implied::is_output_status")]
+    #[schemars(transform = implied::drawn)]
     pub status: OutputStatus,
     /// Time of the event.
     pub created_at: At,

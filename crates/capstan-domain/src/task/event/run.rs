@@ -11,23 +11,30 @@ use crate::usage::Usage;
 stored! {
 /// A run was requested: the task waits in the queue for a worker.
 pub struct RunRequested {
+    /// Its number within the task, from 1.
+    #[serde(with = "implied::run_no")]
+    #[schemars(with = "u32")]
+    pub run_no: u32,
     /// The run.
     pub run_id: RunId,
-    /// Its number within the task, from 1.
-    pub run_no: u32,
     /// The cause of the run.
     pub cause: RunCause,
     /// The prompt for the agent.
-    #[serde(default = "implied::message::prompt", skip_serializing_if = "implied::message::is_prompt")]
+    #[serde(default = "implied::prompt", skip_serializing_if = "implied::is_prompt")]
     #[schemars(transform = implied::drawn)]
     pub prompt: String,
     /// Inputs this prompt delivers; they are consumed by it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default = "implied::inputs", skip_serializing_if = "implied::is_inputs")]
+    #[schemars(transform = implied::drawn)]
     pub input_ids: Vec<InputId>,
     /// True when the task was over: this run opens it again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reopens: bool,
     /// The run whose session it resumes.
+    #[serde_with(skip_apply)]
+    #[serde(default = "implied::previous_run", with = "implied::optional_run")]
+    #[serde(skip_serializing_if = "implied::is_previous_run")]
+    #[schemars(with = "Option<implied::DrawnRun>", transform = implied::drawn)]
     pub resumed_from_run_id: Option<RunId>,
     /// Since when it waits.
     pub queued_at: At,
@@ -40,6 +47,8 @@ pub struct AttemptLeased {
     /// Its run.
     pub run_id: RunId,
     /// Its number within the run, from 1.
+    #[serde(default = "implied::first", skip_serializing_if = "implied::is_first")]
+    #[schemars(transform = implied::drawn)]
     pub attempt_no: u32,
     /// The worker.
     pub worker_id: WorkerId,
@@ -70,6 +79,8 @@ pub struct AttemptCancelRequested {
     /// Its run.
     pub run_id: RunId,
     /// The reason, for people.
+    #[serde(with = "implied::failure")]
+    #[schemars(with = "String")]
     pub reason: String,
     /// The instant at which the engine stops waiting for the worker.
     pub grace_until: DateTime<Utc>,
@@ -82,6 +93,8 @@ pub struct AttemptEnded {
     /// Its run.
     pub run_id: RunId,
     /// Its outcome.
+    #[serde(with = "implied::outcome")]
+    #[schemars(with = "AttemptOutcome")]
     pub outcome: AttemptOutcome,
     /// The process' exit code.
     #[serde(default, with = "implied::exit_code")]
@@ -106,7 +119,7 @@ pub struct RetryScheduled {
     /// The reason, for people.
     pub reason: RetryReason,
     /// Not before this instant.
-    pub available_at: DateTime<Utc>,
+    pub available_at: At,
 }
 
 /// The run is over.
@@ -114,14 +127,16 @@ pub struct RunEnded {
     /// The run.
     pub run_id: RunId,
     /// Its outcome.
+    #[serde(default = "implied::status", skip_serializing_if = "implied::is_status")]
+    #[schemars(transform = implied::drawn)]
     pub status: RunStatus,
     /// The process' exit code.
     #[serde(default = "implied::exit_code", skip_serializing_if = "implied::is_exit_code")]
     #[schemars(transform = implied::drawn)]
     pub exit_code: Option<i32>,
     /// The error, for people.
-    #[serde(default = "implied::error", skip_serializing_if = "implied::is_error")]
-    #[schemars(transform = implied::drawn)]
+    #[serde(default = "implied::error", skip_serializing_if = "implied::is_error", with = "implied::error")]
+    #[schemars(with = "Option<String>", transform = implied::drawn)]
     pub error: Option<String>,
     /// The result of the agent, when the worker reports it.
     pub result: Option<Value>,
@@ -131,13 +146,15 @@ pub struct RunEnded {
 
 /// Tokens and money were used; records of a run add up.
 pub struct UsageRecorded {
-    /// The run.
-    pub run_id: RunId,
     /// The attempt.
     pub attempt_id: AttemptId,
+    /// The run.
+    pub run_id: RunId,
     /// The agent whose budget is charged.
     pub agent_id: Option<AgentId>,
     /// Usage since the last record.
+    #[serde(with = "crate::usage::stored")]
+    #[schemars(with = "Usage")]
     pub usage: Usage,
     /// Time of the event.
     pub at: At,

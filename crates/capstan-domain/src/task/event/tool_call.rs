@@ -4,26 +4,36 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::id::{AttemptId, RunId, ToolCallId, WorkerId};
-use crate::implied::At;
+use crate::implied::{self, At};
 
 stored! {
 /// The gate kept a tool call back: it waits for a decision.
 pub struct ToolCallDeferred {
     /// The call.
+    #[serde(with = "implied::tool_call")]
+    #[schemars(with = "ToolCallId")]
     pub tool_call_id: ToolCallId,
-    /// The run whose agent wants it.
-    pub run_id: RunId,
     /// The attempt that asked.
     pub attempt_id: AttemptId,
+    /// The run whose agent wants it.
+    pub run_id: RunId,
     /// The tool.
     pub tool: String,
     /// Its arguments.
+    #[serde(with = "implied::arguments")]
+    #[schemars(with = "Value")]
     pub arguments: Value,
     /// SHA-256 of the arguments in canonical JSON, as hex: what a decision is bound to.
+    #[serde(default = "implied::arguments_hash", skip_serializing_if = "implied::is_arguments_hash")]
+    #[schemars(transform = implied::drawn)]
     pub arguments_hash: String,
     /// Its effect, in one line.
+    #[serde(with = "implied::summary")]
+    #[schemars(with = "String")]
     pub summary: String,
     /// Further details.
+    #[serde(default, with = "implied::details")]
+    #[schemars(with = "Option<String>")]
     pub details: Option<String>,
     /// The executor once it is approved; without one, the agent itself.
     pub executor: Option<ToolExecutor>,
@@ -33,10 +43,10 @@ pub struct ToolCallDeferred {
 
 /// The gate let a tool call pass: the agent carries it out itself.
 pub struct ToolCallAllowed {
-    /// The run whose agent wants it.
-    pub run_id: RunId,
     /// The attempt that asked.
     pub attempt_id: AttemptId,
+    /// The run whose agent wants it.
+    pub run_id: RunId,
     /// The tool.
     pub tool: String,
     /// SHA-256 of the arguments in canonical JSON, as hex.

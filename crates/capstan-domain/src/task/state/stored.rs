@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{Progress, Task};
 use crate::id::TaskId;
-use crate::implied::{Implied, within};
+use crate::implied::{Implied, within, within_row};
 use crate::task::event::TaskAccepted;
 
 /// The ids and times that the progress of a task leaves out, because its acceptance says them.
@@ -19,6 +19,7 @@ fn implied(accepted: &TaskAccepted) -> Implied {
         entity: Some(accepted.task_id.0),
         at: accepted.accepted_at,
         client: None,
+        key: None,
     }
 }
 
@@ -36,7 +37,7 @@ impl Task {
     /// The task of an acceptance, with or without its later changes, and the progress that
     /// [`progress_json`](Self::progress_json) wrote.
     pub fn of_parts(accepted: Arc<TaskAccepted>, progress_json: &str) -> serde_json::Result<Self> {
-        let progress = within(implied(&accepted), || serde_json::from_str(progress_json))?;
+        let progress = within_row(implied(&accepted), || serde_json::from_str(progress_json))?;
         Ok(Self::new_with(accepted, progress))
     }
 
@@ -54,7 +55,7 @@ pub struct StoredProgress<'a>(&'a Task);
 
 impl Serialize for StoredProgress<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        within(implied(&self.0.accepted), || self.0.progress.serialize(serializer))
+        within_row(implied(&self.0.accepted), || self.0.progress.serialize(serializer))
     }
 }
 
@@ -115,7 +116,7 @@ impl TaskAccepted {
     pub fn of_stored(task_id: TaskId, json: &str) -> serde_json::Result<Self> {
         let StoredAcceptance { workspace, at, by, accepted } = serde_json::from_str(json)?;
         let (workspace, client) = (workspace.into_owned(), by.map(Cow::into_owned));
-        let implied = Implied { workspace, entity: Some(task_id.0), at, client };
+        let implied = Implied { workspace, entity: Some(task_id.0), at, client, key: None };
         within(implied, || serde_json::from_str(accepted.get()))
     }
 }

@@ -1,0 +1,130 @@
+//! The commit at hand: what it says besides its events, and what its events said so far.
+//!
+//! serde hands no context to the functions of a field, so the context stands in a variable of the thread. [`within`] and
+//! [`within_row`] alone set it, around one call.
+
+use std::cell::{Cell, RefCell};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::id::{AttemptId, BlockerId, InputId, RunId, ToolCallId};
+use crate::task::event::{AttemptOutcome, ItemDecision, Verdict};
+
+/// What a commit says besides its events.
+#[derive(Clone, Debug)]
+pub struct Implied {
+    /// Workspace of the stream.
+    pub workspace: String,
+    /// Id of the entity, where it is a UUID.
+    pub entity: Option<Uuid>,
+    /// Time of the decision.
+    pub at: DateTime<Utc>,
+    /// Name of the caller; absent for workers, the engine and Capstan itself.
+    pub client: Option<String>,
+    /// Idempotency key of the command.
+    pub key: Option<String>,
+}
+
+/// The last run that was spoken of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SaidRun {
+    /// That with this number, as named by its number or by the epoch of its attempt.
+    Number(u32),
+    /// That with this id.
+    Id(RunId),
+}
+
+/// What the events of a commit said so far, the last value of each kind. An event is written and read in the same order of
+/// fields, so both sides know the same. A field that is absent is filled in when the others of its event are read: what it
+/// repeats must not be said by a field behind it.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    pub(super) run: Option<SaidRun>,
+    pub(super) attempt: Option<AttemptId>,
+    pub(super) blocker: Option<BlockerId>,
+    pub(super) revision: Option<u32>,
+    pub(super) input: Option<InputId>,
+    pub(super) tool_call: Option<ToolCallId>,
+    pub(super) message: Option<String>,
+    /// The caller's text of an input whose agent receives another one.
+    pub(super) text: Option<String>,
+    pub(super) action: Option<Verdict>,
+    pub(super) items: Vec<ItemDecision>,
+    pub(super) outcome: Option<AttemptOutcome>,
+    pub(super) exit_code: Option<i32>,
+    pub(super) error: Option<String>,
+    pub(super) agent_key: Option<String>,
+    pub(super) arguments_hash: Option<String>,
+    pub(super) summary: Option<String>,
+    pub(super) details: Option<String>,
+    pub(super) tick: Option<DateTime<Utc>>,
+}
+
+struct Current {
+    implied: Implied,
+    /// Absent in a row, whose parts are no events of one commit.
+    said: Option<Said>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    static IS_UNSAID: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Reads or writes all stored events of one commit, in their order.
+pub fn within<T>(implied: Implied, read_or_write: impl FnOnce() -> T) -> T {
+    with(Current { implied, said: Some(Said::default()) }, read_or_write)
+}
+
+/// Reads or writes a row, which leaves out what its stream says.
+pub(crate) fn within_row<T>(implied: Implied, read_or_write: impl FnOnce() -> T) -> T {
+    with(Current { implied, said: None }, read_or_write)
+}
+
+fn with<T>(current: Current, read_or_write: impl FnOnce() -> T) -> T {
+    struct Restore(Option<Current>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.set(self.0.take());
+        }
+    }
+    let _before = Restore(CURRENT.replace(Some(current)));
+    read_or_write()
+}
+
+/// Reads one event; also whether something says each field that it leaves out.
+pub fn complete<T>(read: impl FnOnce() -> T) -> (T, bool) {
+    IS_UNSAID.set(false);
+    let value = read();
+    (value, !IS_UNSAID.get())
+}
+
+/// The place holder of a field that is absent although nothing says it, which [`complete`] tells.
+pub(super) fn unsaid<T>(place_holder: T) -> T {
+    IS_UNSAID.set(true);
+    place_holder
+}
+
+pub(crate) fn is_stored() -> bool {
+    CURRENT.with_borrow(Option::is_some)
+}
+
+/// What the commit says besides its events.
+pub(super) fn implied<T>(value: impl FnOnce(&Implied) -> Option<T>) -> Option<T> {
+    CURRENT.with_borrow(|current| current.as_ref().and_then(|current| value(&current.implied)))
+}
+
+/// What its events said so far.
+pub(super) fn said<T>(value: impl FnOnce(&Said) -> Option<T>) -> Option<T> {
+    CURRENT.with_borrow(|current| current.as_ref().and_then(|current| value(current.said.as_ref()?)))
+}
+
+/// Notes what an event says.
+pub(super) fn say(note: impl FnOnce(&mut Said)) {
+    CURRENT.with_borrow_mut(|current| {
+        if let Some(said) = current.as_mut().and_then(|current| current.said.as_mut()) {
+            note(said);
+        }
+    });
+}

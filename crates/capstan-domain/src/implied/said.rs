@@ -1,0 +1,171 @@
+//! Values that an event of a commit says and a later one, or a later field, repeats: the functions of the field that says
+//! one, which note it, and those of the field that repeats it.
+
+#![expect(clippy::ref_option, clippy::ptr_arg, reason = "serde hands fields by reference")]
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::context::{SaidRun, implied, is_stored, said, say, unsaid};
+use crate::canonical;
+use crate::id::{AgentId, BlockerId, InputId, RunId, TaskId, ToolCallId};
+use crate::task::event::{AttemptOutcome, ItemDecision, RunStatus, Verdict};
+
+/// Declares the functions of a field that says something: it is written as always, and noted.
+macro_rules! noting {
+    ($($(#[$meta:meta])* $module:ident($value:ident: $type:ty) |$said:ident| $note:expr;)*) => {$(
+        $(#[$meta])*
+        pub(crate) mod $module {
+            use super::*;
+
+            fn note($value: &$type) {
+                say(|$said| $note);
+            }
+
+            pub(crate) fn serialize<S: Serializer>(value: &$type, serializer: S) -> Result<S::Ok, S::Error> {
+                note(value);
+                value.serialize(serializer)
+            }
+
+            pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<$type, D::Error> {
+                let value = <$type>::deserialize(deserializer)?;
+                note(&value);
+                Ok(value)
+            }
+        }
+    )*};
+}
+
+noting! {
+    /// The message of a task or an input, before the other fields of an input.
+    message(value: String) |said| {
+        said.message = Some(value.clone());
+        (said.text, said.action) = (None, None);
+        said.items.clear();
+    };
+    /// The caller's text, where the agent receives another one.
+    text(value: Option<String>) |said| said.text.clone_from(value);
+    action(value: Option<Verdict>) |said| said.action = *value;
+    items(value: Vec<ItemDecision>) |said| said.items.clone_from(value);
+    input(value: InputId) |said| said.input = Some(*value);
+    outcome(value: AttemptOutcome) |said| said.outcome = Some(*value);
+    exit_code(value: Option<i32>) |said| said.exit_code = *value;
+    error(value: Option<String>) |said| said.error.clone_from(value);
+    /// An error that is always there, or the reason of a request to stop.
+    failure(value: String) |said| said.error = Some(value.clone());
+    agent_key(value: String) |said| said.agent_key = Some(value.clone());
+    arguments(value: Value) |said| said.arguments_hash = Some(canonical::hash(value));
+    summary(value: String) |said| said.summary = Some(value.clone());
+    details(value: Option<String>) |said| said.details.clone_from(value);
+    tool_call(value: ToolCallId) |said| said.tool_call = Some(*value);
+    tick(value: chrono::DateTime<chrono::Utc>) |said| said.tick = Some(*value);
+    run_no(value: u32) |said| said.run = Some(SaidRun::Number(*value));
+    /// The number of a blocker within its task, which names it.
+    revision(value: u32) |said| said.revision = Some(*value);
+}
+
+/// Declares the functions of an optional field that repeats what was said: its default, and whether it is that.
+macro_rules! repeated {
+    ($($(#[$meta:meta])* $name:ident, $is_name:ident: $type:ty = $said:expr;)*) => {$(
+        $(#[$meta])*
+        pub(crate) fn $name() -> $type {
+            $said
+        }
+
+        pub(crate) fn $is_name(value: &$type) -> bool {
+            *value == if is_stored() { $name() } else { <$type>::default() }
+        }
+    )*};
+}
+
+repeated! {
+    exit_code, is_exit_code: Option<i32> = said(|said| said.exit_code);
+    error, is_error: Option<String> = said(|said| said.error.clone());
+    action, is_action: Option<Verdict> = said(|said| said.action);
+    items, is_items: Vec<ItemDecision> = said(|said| Some(said.items.clone())).unwrap_or_default();
+    optional_input, is_optional_input: Option<InputId> = said(|said| said.input);
+    /// The input of the commit is what its run delivers.
+    inputs, is_inputs: Vec<InputId> = said(|said| said.input).into_iter().collect();
+    details, is_details: Option<String> = said(|said| said.details.clone());
+    optional_tool_call, is_optional_tool_call: Option<ToolCallId> = said(|said| said.tool_call);
+    /// What the caller said in an answer: its text, which is the message unless the agent receives another one.
+    spoken, is_spoken: Option<String> = said(|said| {
+        let message = said.message.clone().filter(|_| said.action.is_none());
+        said.text.clone().or(message).filter(|text| !text.is_empty())
+    });
+    /// A run resumes the session of the one before.
+    previous_run, is_previous_run: Option<RunId> = said(|said| match (said.run, this_task()) {
+        (Some(SaidRun::Number(number @ 2..)), Some(task)) => Some(RunId::for_task(task, number - 1)),
+        _ => None,
+    });
+}
+
+/// Declares the functions of a field that is always there and repeats what was said.
+macro_rules! required {
+    ($($(#[$meta:meta])* $name:ident, $is_name:ident: $type:ty = $said:expr, else $place_holder:expr;)*) => {$(
+        $(#[$meta])*
+        pub(crate) fn $name() -> $type {
+            $said.unwrap_or_else(|| unsaid($place_holder))
+        }
+
+        pub(crate) fn $is_name(value: &$type) -> bool {
+            $said.is_some_and(|said| said == *value)
+        }
+    )*};
+}
+
+required! {
+    input, is_input: InputId = said(|said| said.input), else InputId(Uuid::nil());
+    failure, is_failure: String = said(|said| said.error.clone()), else String::new();
+    prompt, is_prompt: String = said(|said| said.message.clone()), else String::new();
+    arguments_hash, is_arguments_hash: String = said(|said| said.arguments_hash.clone()), else String::new();
+    summary, is_summary: String = said(|said| said.summary.clone()), else String::new();
+    tick, is_tick: chrono::DateTime<chrono::Utc> = said(|said| said.tick), else chrono::DateTime::default();
+    /// A run ends as its attempt did.
+    status, is_status: RunStatus = said(|said| said.outcome.map(status_of)), else RunStatus::Error;
+    numbered_blocker, is_numbered_blocker: BlockerId = this_task().zip(said(|said| said.revision))
+        .map(|(task, revision)| BlockerId::for_task(task, revision)), else BlockerId(Uuid::nil());
+    /// An agent has the id of its key.
+    keyed_agent, is_keyed_agent: AgentId = said(|said| said.agent_key.clone()).zip(workspace())
+        .map(|(key, workspace)| AgentId::from_key(&workspace, &key)), else AgentId(Uuid::nil());
+}
+
+fn status_of(outcome: AttemptOutcome) -> RunStatus {
+    match outcome {
+        AttemptOutcome::Ok => RunStatus::Ok,
+        AttemptOutcome::Error | AttemptOutcome::Lost => RunStatus::Error,
+        AttemptOutcome::Timeout => RunStatus::Timeout,
+        AttemptOutcome::Cancelled => RunStatus::Cancelled,
+    }
+}
+
+fn workspace() -> Option<String> {
+    implied(|implied| Some(implied.workspace.clone()))
+}
+
+fn this_task() -> Option<TaskId> {
+    implied(|implied| implied.entity).map(TaskId)
+}
+
+/// The input of a command with an idempotency key has the id of the key.
+fn input_of_key() -> Option<InputId> {
+    let (task, key) = this_task().zip(implied(|implied| implied.key.clone()))?;
+    Some(InputId::from_key(task, &key))
+}
+
+/// Notes the input, as its field would.
+pub(crate) fn keyed_input() -> InputId {
+    let input = input_of_key();
+    say(|said| said.input = input);
+    input.unwrap_or_else(|| unsaid(InputId(Uuid::nil())))
+}
+
+/// Notes the input where its field is left out.
+pub(crate) fn is_keyed_input(value: &InputId) -> bool {
+    let is_keyed = input_of_key() == Some(*value);
+    if is_keyed {
+        say(|said| said.input = Some(*value));
+    }
+    is_keyed
+}
