@@ -28,8 +28,8 @@ fn limit_agent(bench: &mut Bench, limit_usd: f64) {
     });
     let created: agent::Created = serde_json::from_value(created).unwrap();
     let id = bench.fresh();
-    let record = AgentCodec::write(&agent::Event::Created(created)).unwrap();
-    bench.world.tell(&format!("dev/agent/{agent_id}"), id, vec![record]);
+    let events = [agent::Event::Created(created)];
+    bench.world.tell::<AgentCodec>(&format!("dev/agent/{agent_id}"), id, &events);
     bench.settle();
 }
 
@@ -40,9 +40,8 @@ fn limit_day(bench: &mut Bench, limit_usd: Option<f64>) {
     let mut updated: workspace::Updated = serde_json::from_value(updated).unwrap();
     updated.budget_usd_per_day = limit_usd.map_or(Change::Clear, Change::Set);
     let events = [workspace::Event::Created(created), workspace::Event::Updated(Box::new(updated))];
-    let records = events.iter().map(|event| WorkspaceCodec::write(event).unwrap()).collect();
     let id = bench.fresh();
-    bench.world.tell("dev/workspace/dev", id, records);
+    bench.world.tell::<WorkspaceCodec>("dev/workspace/dev", id, &events);
     bench.settle();
 }
 

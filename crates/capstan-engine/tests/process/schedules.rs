@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use capstan_contract::ScheduleCodec;
+use capstan_contract::{AgentCodec, ScheduleCodec, TaskCodec};
 use capstan_decider::{Decider, fold};
 use capstan_domain::Requested;
 use capstan_domain::id::{AgentId, ScheduleId, TaskId};
@@ -57,8 +57,8 @@ impl Clock {
         self.state = fold::<ScheduleDecider>(self.state.take(), &events);
         self.version += 1;
         let id = self.key.schedule_id.to_string();
-        let records = events.iter().map(|event| ScheduleCodec::write(event).unwrap()).collect();
-        self.log.push(recorded(stream("dev", "schedule", &id), self.version, Uuid::nil(), records));
+        let stream = stream("dev", "schedule", &id);
+        self.log.push(recorded::<ScheduleCodec>(stream, self.version, Uuid::nil(), &events));
         events
     }
 
@@ -181,7 +181,7 @@ fn a_change_of_its_agent_is_checked_and_a_change_of_another_one_is_not() {
     clock.deliver();
     let checked = |clock: &mut Clock, agent: &str| {
         let agent = stream("dev", "agent", &AgentId::from_key("dev", agent).to_string());
-        clock.process.commit(&recorded(agent, 2, Uuid::nil(), Vec::new()), None, clock.now).unwrap();
+        clock.process.commit(&recorded::<AgentCodec>(agent, 2, Uuid::nil(), &[]), None, clock.now).unwrap();
         clock.process.turn(usize::MAX, clock.now).iter().any(|effect| matches!(effect, Effect::CheckAgent(_)))
     };
     assert!(!checked(&mut clock, "other"));
@@ -221,11 +221,13 @@ fn an_order_names_the_tasks_of_the_schedule_that_are_open() {
     let command = task::command::CancelTask { task_id, reason: None };
     let cancel = task::Command::Cancel { command, grace_ms: 0 };
     let cancelled = TaskDecider::decide(&state, &cancel.at(clock.now)).unwrap();
-    let records = cancelled.iter().map(|event| capstan_contract::TaskCodec::write(event).unwrap()).collect();
     let stream = stream("dev", "task", &task_id.to_string());
     let state = fold::<TaskDecider>(state, &cancelled);
     let memory = Some((2, &state));
-    clock.process.commit(&recorded(stream, 2, Uuid::nil(), records), memory, clock.now).unwrap();
+    clock
+        .process
+        .commit(&recorded::<TaskCodec>(stream, 2, Uuid::nil(), &cancelled), memory, clock.now)
+        .unwrap();
     clock.send(due, tick);
     clock.saw(Some(tick));
     clock.now = clock.next_tick();

@@ -40,9 +40,8 @@ fn updated(mut changes: Value) -> workspace::Event {
 }
 
 fn tell(bench: &mut Bench, events: &[workspace::Event]) {
-    let records = events.iter().map(|event| WorkspaceCodec::write(event).unwrap()).collect();
     let id = bench.fresh();
-    bench.world.tell("dev/workspace/dev", id, records);
+    bench.world.tell::<WorkspaceCodec>("dev/workspace/dev", id, events);
     bench.settle();
 }
 

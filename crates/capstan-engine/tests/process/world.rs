@@ -1,6 +1,7 @@
 //! A log in a list, and the state that follows from it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Debug;
 
 use capstan_contract::lease::LeasedAttempt;
 use capstan_contract::{ClassCodec, TaskCodec};
@@ -15,8 +16,7 @@ use capstan_engine::process::{
 };
 use capstan_engine::protocol::Answer;
 use capstan_envelope::{
-    Actor, Codec, Commit, CommitHash, CommitId, EventRecord, Metadata, Position, Recorded, StreamId,
-    Workspace,
+    Actor, Codec, Commit, CommitHash, CommitId, Metadata, Position, Recorded, StreamId, Workspace,
 };
 use capstan_eventlog::Spent;
 use chrono::{DateTime, Utc};
@@ -94,8 +94,7 @@ impl World {
         let version = *version;
         self.stored.insert(id);
         let stream = format!("{}/task/{}", key.workspace, key.task_id);
-        let records = events.iter().map(|event| TaskCodec::write(event).unwrap()).collect();
-        self.record(&stream, version, id, records);
+        self.record::<TaskCodec>(&stream, version, id, &events);
         for event in &events {
             if let Event::AttemptLeased(leased) = event {
                 assert!(!self.leases.contains(&leased.attempt_id), "{} was leased twice", leased.attempt_id);
@@ -114,16 +113,20 @@ impl World {
         *state = fold::<TaskDecider>(state.take(), events);
         *version += 1;
         let (version, stream) = (*version, format!("{}/task/{}", key.workspace, key.task_id));
-        let records = events.iter().map(|event| TaskCodec::write(event).unwrap()).collect();
-        self.record(&stream, version, id, records);
+        self.record::<TaskCodec>(&stream, version, id, events);
     }
 
     /// Records facts about a workspace or an agent.
-    pub(crate) fn tell(&mut self, stream: &str, id: Uuid, events: Vec<EventRecord>) {
+    pub(crate) fn tell<C: Codec<Event: Debug + PartialEq>>(
+        &mut self,
+        stream: &str,
+        id: Uuid,
+        events: &[C::Event],
+    ) {
         let version = self.owners.entry(stream.to_owned()).or_default();
         *version += 1;
         let version = *version;
-        self.record(stream, version, id, events);
+        self.record::<C>(stream, version, id, events);
     }
 
     /// As [`World::send`], to a class.
@@ -148,14 +151,19 @@ impl World {
         *state = fold::<Class>(state.clone(), &events);
         *version += 1;
         let version = *version;
-        let records = events.iter().map(|event| ClassCodec::write(event).unwrap()).collect();
-        self.record(&format!("{}/class/{}", name.0, name.1), version, id, records);
+        self.record::<ClassCodec>(&format!("{}/class/{}", name.0, name.1), version, id, &events);
     }
 
-    fn record(&mut self, stream: &str, version: u64, id: Uuid, events: Vec<EventRecord>) {
+    fn record<C: Codec<Event: Debug + PartialEq>>(
+        &mut self,
+        stream: &str,
+        version: u64,
+        id: Uuid,
+        events: &[C::Event],
+    ) {
         let stream = stream.parse().unwrap();
         let position = Position::new(self.log.len() as u64 + 1, CommitHash::NONE);
-        self.log.push(Recorded { position, ..recorded(stream, version, id, events) });
+        self.log.push(Recorded { position, ..recorded::<C>(stream, version, id, events) });
     }
 
     /// Never two live attempts of a session, one that is being cancelled included.
@@ -175,17 +183,24 @@ pub(crate) fn stream(workspace: &str, category: &str, id: &str) -> StreamId {
     StreamId::new(Workspace::new(workspace).unwrap(), category, id).unwrap()
 }
 
-/// A commit as the log delivers it, links aside.
-pub(crate) fn recorded(stream: StreamId, version: u64, id: Uuid, events: Vec<EventRecord>) -> Recorded {
-    let commit = Commit {
+/// A commit as the log delivers it, links aside. Panics where it does not read back as it was decided.
+pub(crate) fn recorded<C: Codec<Event: Debug + PartialEq>>(
+    stream: StreamId,
+    version: u64,
+    id: Uuid,
+    events: &[C::Event],
+) -> Recorded {
+    let mut commit = Commit {
         commit_id: CommitId(id),
         stream,
         version,
         previous: Position::START,
         previous_hash: CommitHash::NONE,
         metadata: Metadata::new("test", Actor::System, id, start()),
-        events,
+        events: Vec::new(),
     };
+    commit.events = C::encode(events, commit.facts()).unwrap();
+    assert_eq!(C::decode(&commit).unwrap(), events, "stored as {:?}", commit.events);
     Recorded {
         position: Position::new(version, CommitHash::NONE),
         recorded_at: start(),

@@ -8,6 +8,7 @@ use capstan_decider::Decider;
 use capstan_domain::agent::{self, Agent};
 use capstan_domain::channel::{self, Channel};
 use capstan_domain::id::{AgentId, InputId, OutputId, TaskId, WorkerId};
+use capstan_domain::implied::{self, Implied};
 use capstan_domain::task::command::NewOutputStatus;
 use capstan_domain::task::event::Question;
 use capstan_domain::task::state::{InputState, Run};
@@ -235,7 +236,14 @@ impl Story {
         events: &[DomainEvent],
         key: Option<&str>,
     ) -> StreamHead {
-        let records = events.iter().map(|event| event.encode().unwrap()).collect();
+        let said = Implied {
+            workspace: stream.workspace().as_str().to_owned(),
+            entity: stream.id().parse().ok(),
+            at: self.now,
+            client: None,
+            key: key.map(str::to_owned),
+        };
+        let records = implied::within(said, || events.iter().map(|event| event.encode().unwrap()).collect());
         self.append_records(stream, head, records, key).await
     }
 
