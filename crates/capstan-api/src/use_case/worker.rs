@@ -61,15 +61,30 @@ impl WorkerCall for LeaseAttempts {
         }
         let engine = from.app.engine.within(from.caller.reach());
         let wait = poll(self.wait_ms)?;
-        let mut attempts = tokio::select! {
+        let attempts = tokio::select! {
             attempts = engine.lease(self.worker_id, self.max, wait) => attempts?,
             // Dropping the poll tells the engine to give it nothing.
             () = from.ended() => Vec::<LeasedAttempt>::new(),
         };
-        for attempt in &mut attempts {
-            agent_config::complete(from.app, attempt).await?;
+        let mut given = Vec::with_capacity(attempts.len());
+        let mut failure = None;
+        for mut attempt in attempts {
+            match agent_config::complete(from.app, &mut attempt).await {
+                Ok(()) => given.push(attempt),
+                // The others are given; this one is lost when its lease ends.
+                Err(problem) => {
+                    tracing::error!(
+                        task.id = %attempt.task_id, attempt.id = %attempt.attempt_id, problem = %problem.detail,
+                        "an attempt is not given to its worker: the configuration of its agent cannot be read"
+                    );
+                    failure = Some(problem);
+                }
+            }
         }
-        Ok(Answered::json(&attempts))
+        match failure {
+            Some(problem) if given.is_empty() => Err(problem),
+            Some(_) | None => Ok(Answered::json(&given)),
+        }
     }
 }
 
