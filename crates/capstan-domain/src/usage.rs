@@ -15,6 +15,15 @@ pub const COST_USD_MAX: f64 = 1e9;
 /// The most tokens one report may count, in each of its counters.
 pub const TOKENS_MAX: u64 = 1_000_000_000_000_000;
 
+/// Most models a report or a sum tells apart: sums are written again with each report.
+pub const MODELS_MAX: usize = 64;
+
+/// The longest name of a model, in bytes.
+pub const MODEL_NAME_BYTES_MAX: usize = 256;
+
+/// The name under which a sum has the models it does not tell apart.
+const OTHER_MODELS: &str = "(other)";
+
 /// Tokens and cost of one model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -106,6 +115,14 @@ impl Usage {
     /// A worker's report as it is recorded: checked as it was given, then filled in, and the sums are checked.
     pub fn reported(self) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::default();
+        let is_long = self.models.keys().any(|name| name.len() > MODEL_NAME_BYTES_MAX);
+        faults.require(
+            self.models.len() <= MODELS_MAX && !is_long,
+            "/usage/models",
+            format_args!("at most {MODELS_MAX} models with names of at most {MODEL_NAME_BYTES_MAX} bytes"),
+        );
+        faults.into_result()?;
+        let mut faults = Faults::default();
         for (name, model) in &self.models {
             model.check(&below("/usage/models", name), &mut faults);
         }
@@ -159,7 +176,7 @@ impl Usage {
         self.count(None, &other.total());
         self.total_tokens = self.total_tokens.saturating_add(other.total_tokens);
         for (name, model) in &other.models {
-            self.models.entry(name.clone()).or_default().add(model);
+            self.of_model(name).add(model);
         }
     }
 
@@ -169,8 +186,14 @@ impl Usage {
         total.add(used);
         self.set_total(&total);
         if let Some(model) = model {
-            self.models.entry(model.to_owned()).or_default().add(used);
+            self.of_model(model).add(used);
         }
+    }
+
+    /// The sum of a model; one more than are told apart is counted with the others.
+    fn of_model(&mut self, name: &str) -> &mut ModelUsage {
+        let is_apart = self.models.len() < MODELS_MAX || self.models.contains_key(name);
+        self.models.entry(if is_apart { name } else { OTHER_MODELS }.to_owned()).or_default()
     }
 
     /// True when nothing was used.
@@ -263,6 +286,22 @@ mod tests {
             ..Usage::default()
         });
         assert_eq!((sum.input_tokens, &sum.models["a"]), (u64::MAX, &model(3, 1.5)));
+    }
+
+    #[test]
+    fn a_sum_tells_so_many_models_apart_and_counts_the_others_together() {
+        let mut sum = Usage::default();
+        for name in 0..MODELS_MAX + 2 {
+            sum.add(&of_models(&[(&format!("m-{name}"), model(1, 0.5))]));
+        }
+        sum.add(&of_models(&[("m-0", model(1, 0.5))]));
+        assert_eq!((sum.models.len(), &sum.models["m-0"]), (MODELS_MAX + 1, &model(2, 1.0)));
+        assert_eq!(sum.models[OTHER_MODELS], model(2, 1.0));
+        let named = |name: String| of_models(&[(&name, model(1, 0.5))]);
+        assert_eq!(pointers(named("m".repeat(MODEL_NAME_BYTES_MAX + 1))), ["/usage/models"]);
+        let many: Vec<_> = (0..=MODELS_MAX).map(|name| name.to_string()).collect();
+        let many: Vec<_> = many.iter().map(|name| (name.as_str(), model(1, 0.5))).collect();
+        assert_eq!(pointers(of_models(&many)), ["/usage/models"]);
     }
 
     #[test]
