@@ -109,7 +109,8 @@ impl TaskObject {
             current_blocker: blocker.map(OpenBlocker::from_blocker),
             budget_usd: accepted.budget_usd,
             cost_usd: beyond.usage.cost_usd,
-            subtasks_cost_usd: subtask_costs_usd.values().sum(),
+            // The sum of no floats is -0.0.
+            subtasks_cost_usd: subtask_costs_usd.values().fold(0.0, |sum, cost| sum + cost),
             subtask_costs_usd,
             usage: beyond.usage.clone(),
             wake_at: task.sleep.as_ref().map(|sleep| sleep.wake_at),
