@@ -10,6 +10,7 @@ CREATE TABLE outputs (
     status      text NOT NULL,
     archived    boolean NOT NULL,
     hidden      boolean NOT NULL,
+    row_count   bigint NOT NULL,
     created_at  timestamptz NOT NULL
 ) WITH (fillfactor = 70, toast_tuple_target = 8160);
 -- indexes

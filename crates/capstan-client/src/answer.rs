@@ -61,7 +61,7 @@ answers! {
         Schedule: GetSchedule;
         Page<Schedule>: ListSchedules;
         Workspace: GetWorkspace;
-        Page<Value>: ListTokens, ListTaskInputs, ListInbox;
+        Page<Value>: ListTokens, ListTaskInputs, ListInbox, ListOutputRows;
         Value: GetAgentConfig, GetDefaultConfig, GetAgentStats, GetTaskTree, GetTaskEventBatch, GetTaskHistory, GetTaskLogs,
             GetWorkspaceLiveBatch, GetRunInteraction, ListRunSnapshots, ListRunEvents, PreviewSchedule,
             WhyIsTaskWaiting;

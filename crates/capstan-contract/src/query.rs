@@ -103,6 +103,8 @@ macro_rules! for_each_query {
                 => [200, List("output"), Read, "the outputs of a workspace, filtered"];
             GetOutput(Wait) = "get-output", Get "/outputs/{output_id}"
                 => [200, Entity("output"), Read, "one output"];
+            ListOutputRows(Wait) = "list-output-rows", Get "/outputs/{output_id}/rows"
+                => [200, List("output-row"), Read, "the rows of an output"];
             ListInbox(Page) = "list-inbox", Get "/inbox"
                 => [200, List("blocker"), Read, "the open questions of all tasks"];
             GetWorkspaceLiveBatch(Wait) = "get-workspace-live-batch", Get "/batch"

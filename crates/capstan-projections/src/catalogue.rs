@@ -6,6 +6,7 @@ pub(crate) mod blockers;
 pub(crate) mod channels;
 pub(crate) mod classes;
 pub(crate) mod inputs;
+pub(crate) mod output_rows;
 pub(crate) mod outputs;
 pub(crate) mod runs;
 pub(crate) mod schedules;
@@ -94,6 +95,7 @@ models! {
     tokens::TokenRow,
     runs::RunRow,
     outputs::OutputRow,
+    output_rows::OutputRowsChunk,
     inputs::InputRow,
     blockers::BlockerRow,
     schedules::ScheduleRow,

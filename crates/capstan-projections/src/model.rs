@@ -118,6 +118,8 @@ pub(crate) trait Model: Named + Clone + Debug + Send + Sync + Serialize + 'stati
     const ASIDE: Option<Aside<Self>> = None;
     /// True when the first commit of a stream has no rows yet, so the table is not read for it.
     const STARTS_EMPTY: bool = true;
+    /// True when every commit has rows of its own, so the table is never read for them.
+    const ROWS_ARE_NEW: bool = false;
     /// True when the rows follow from the heads of streams ([`Fact::left`]): where such a model is rebuilt, the heads are, too,
     /// because those of the active tables are ahead of what is folded.
     const FOLLOWS_HEADS: bool = false;

@@ -203,7 +203,7 @@ impl<M: Model> Rows for ModelRows<M> {
     fn want(&mut self, recorded: &Recorded, event: &DomainEvent, batch: Batch) {
         let Some(event) = M::Event::select(event) else { return };
         M::keys(&Fact::alone(recorded, event), &mut self.keys);
-        let is_new = M::STARTS_EMPTY && recorded.commit.version == FIRST_VERSION;
+        let is_new = M::ROWS_ARE_NEW || (M::STARTS_EMPTY && recorded.commit.version == FIRST_VERSION);
         for key in self.keys.drain(..) {
             if self.entries.contains_key(&key) {
                 continue;

@@ -1,6 +1,6 @@
 //! The commands of an output: create, append rows, finalize and archive.
 
-use capstan_contract::query::{GetOutput, GetTaskOutput, ListOutputs, Page, Wait};
+use capstan_contract::query::{GetOutput, GetTaskOutput, ListOutputRows, ListOutputs, Page, Wait, page_size};
 use capstan_contract::request::Request;
 use capstan_domain::id::{OutputId, TaskId};
 use capstan_domain::task::Command;
@@ -9,13 +9,13 @@ use capstan_domain::task::command::{
     FinalizeTaskOutput, ProduceOutput,
 };
 use capstan_envelope::Workspace;
-use capstan_projections::{OutputFilter, OutputOfTask, Span};
+use capstan_projections::{OutputFilter, OutputOfTask, OutputRows, Span};
 
 use super::answer::Answer;
 use super::execute::Execute;
 use super::{resolve, streams, wait};
 use crate::App;
-use crate::answered::Answered;
+use crate::answered::{Answered, List};
 use crate::call::{CallContext, CommandKey, fresh_id};
 use crate::problem::Problem;
 use crate::receipt::{Reply, Success};
@@ -120,5 +120,16 @@ impl Answer for GetOutput {
 impl Answer for GetTaskOutput {
     async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
         app.reads.get(workspace, &OutputOfTask(self.task_id, self.output_id), "output").await
+    }
+}
+
+impl Answer for ListOutputRows {
+    async fn answer(self, app: &App, workspace: &Workspace, _: Wait) -> Result<Answered, Problem> {
+        let limit = page_size(self.limit);
+        let after = self.cursor.unwrap_or_default();
+        let page = app.reads.models().output_rows(workspace.as_str(), self.output_id, after, limit).await?;
+        let OutputRows { rows, is_more, position } = page.ok_or_else(|| Problem::not_found("output"))?;
+        let next_cursor = rows.last().filter(|_| is_more).map(|last| last.number.to_string());
+        Ok(List { items: rows, next_cursor, position, limit, total: None }.into())
     }
 }

@@ -55,6 +55,13 @@ async fn an_output_from_outside_is_made_once_grows_and_is_put_away() {
     assert_eq!(grown["output"]["data"]["rows"], json!([[0]]), "{grown}");
     let grown = api.post(&format!("{one}/rows"), json!({ "rows": [[1], [2]] })).await.expect(200);
     assert_eq!(grown["output"]["data"]["rows"], json!([[0], [1], [2]]));
+    assert_eq!(grown["output"]["row_count"], 3);
+    let page = api.get_now(&format!("{FEED}/{id}/rows?limit=2")).await.expect(200);
+    assert_eq!(page["items"], json!([{ "number": 1, "row": [0] }, { "number": 2, "row": [1] }]), "{page}");
+    assert_eq!((&page["next_cursor"], &page["limit"]), (&json!("2"), &json!(2)));
+    let rest = json_of(&ask(&api, "list-output-rows", json!({ "output_id": id, "cursor": 2 })).await.payload);
+    assert_eq!(rest["items"], json!([{ "number": 3, "row": [2] }]), "{rest}");
+    assert_eq!(rest.get("next_cursor"), None);
     let on_bus = json!({ "task_id": task, "output_id": id, "summary": "some rows" });
     let closed = json_of(&ask(&api, "finalize-task-output", on_bus).await.payload);
     assert_eq!(closed["output"]["summary"], "some rows", "{closed}");
@@ -76,6 +83,7 @@ async fn an_output_from_outside_is_made_once_grows_and_is_put_away() {
     assert_eq!(titles(&api, &format!("{FEED}?archived=any")).await.len(), 2);
     let unknown = "00000000-0000-4000-8000-000000000000";
     api.post(&format!("{FEED}/{unknown}/archive"), json!({})).await.expect_problem(404, "not_found");
+    api.get_now(&format!("{FEED}/{unknown}/rows")).await.expect_problem(404, "not_found");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -45,6 +45,17 @@ pub struct GetTaskOutput {
     pub output_id: OutputId,
 }
 
+/// Lists the rows of an output in their order. A page ends with the row that reaches 1 MiB.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListOutputRows {
+    /// Id of the output.
+    pub output_id: OutputId,
+    /// Page size, 50 by default; a value beyond 1 to 500 counts as the nearest one.
+    pub limit: Option<u32>,
+    /// The `next_cursor` of the previous page: the number of the row before the first one wanted.
+    pub cursor: Option<u64>,
+}
+
 /// The archived rows of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -12,6 +12,7 @@ use crate::policy::RunPolicy;
 use crate::redaction::{refuse_placeholder_labels, refuse_placeholders, refuse_placeholders_in_all};
 use crate::session;
 use crate::span::{SPAN_MS_MAX, later};
+use crate::stored::json_bytes;
 use crate::task::command::{ATTACHMENTS_MAX, Accept, AcceptAgentCommand};
 use crate::task::event::{DEPTH_MAX, Event, Priority, RunCause, RunRequested, TaskAccepted, TaskSlept};
 use crate::task::rejection::Rejection;
@@ -68,10 +69,6 @@ pub(super) fn accept(accept: &Accept, at: DateTime<Utc>) -> Result<Vec<Event>, R
         }),
     });
     Ok(events)
-}
-
-fn json_bytes(attachment: &serde_json::Map<String, serde_json::Value>) -> usize {
-    serde_json::to_string(attachment).map_or(usize::MAX, |text| text.len())
 }
 
 /// The wake time of a delayed command; none when it has passed.

@@ -99,7 +99,17 @@ fn apply(task: &mut Task, event: &Event) {
             task.consumed(&[e.input_id]);
             task.with_live(&e.attempt_id, |live| live.acknowledged = Some(e.input_id));
         }
-        Event::OutputProduced(e) => task.outputs.produced(e),
+        Event::OutputProduced(e) => {
+            task.outputs.produced(e);
+            if let Some(number) = task.outputs.get(&e.output_id).map(|output| output.number) {
+                task.rows.produced(number, &e.data);
+            }
+        }
+        Event::OutputRowsAppended(e) => {
+            if let Some(number) = task.outputs.get(&e.output_id).map(|output| output.number) {
+                task.rows.appended(number, &e.rows);
+            }
+        }
         Event::OutputFinalized(e) => task.outputs.finalized(e),
         Event::OutputStatusChanged(e) => task.outputs.status_changed(e),
         Event::OutputArchived(e) => task.outputs.archived(e.output_id),
@@ -115,8 +125,7 @@ fn apply(task: &mut Task, event: &Event) {
         Event::WatchFired(e) => task.watches.fire(e),
         Event::WatchDisarmed(e) => task.watches.disarm(e.watch_id),
         Event::BudgetWarned(e) => drop(task.warned.insert(e.scope, e.clone())),
-        // An acceptance makes the task; rows of outputs decide nothing, read models keep them; a spent budget is
-        // recorded beside the blocker that waits for more.
-        Event::TaskAccepted(_) | Event::OutputRowsAppended(_) | Event::BudgetExceeded(_) => {}
+        // An acceptance makes the task; a spent budget is recorded beside the blocker that waits for more.
+        Event::TaskAccepted(_) | Event::BudgetExceeded(_) => {}
     }
 }

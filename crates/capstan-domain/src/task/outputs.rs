@@ -10,12 +10,18 @@ use crate::task::event::{
 };
 use crate::task::rejection::Rejection;
 use crate::task::state::outputs::{made_as, summarised_as};
-use crate::task::state::{Output, Task};
+use crate::task::state::{Output, RowCount, Task};
 use crate::text::non_blank;
 use crate::{Fault, Faults};
 
 /// Most outputs of a task: any of them may be changed at any time, so all of them are known to every decision.
 const OUTPUTS_MAX: usize = 1000;
+/// Most rows of one append.
+const ROWS_PER_APPEND_MAX: usize = 10_000;
+/// Most rows of an output.
+const ROWS_MAX: u64 = 10_000_000;
+/// Most bytes of the rows appended to an output, as JSON.
+const ROW_BYTES_MAX: u64 = 1 << 30;
 
 pub(super) fn produce(
     task: &Task,
@@ -69,17 +75,30 @@ pub(super) fn append_rows(
     attempt_id: Option<&AttemptId>,
     at: DateTime<Utc>,
 ) -> Result<Vec<Event>, Rejection> {
-    output_of_caller(task, attempt_id, command.output_id)?;
+    let before = task.rows.of(output_of_caller(task, attempt_id, command.output_id)?.number);
     if command.rows.is_empty() {
         return Ok(Vec::new());
     }
+    let RowCount(count, bytes) = before.and(&command.rows);
     let mut faults = Faults::default();
+    faults.require(
+        command.rows.len() <= ROWS_PER_APPEND_MAX,
+        "/rows",
+        format_args!("at most {ROWS_PER_APPEND_MAX} rows are appended at once"),
+    );
+    faults.require(count <= ROWS_MAX, "/rows", format_args!("an output has at most {ROWS_MAX} rows"));
+    faults.require(
+        bytes <= ROW_BYTES_MAX,
+        "/rows",
+        format_args!("the rows of an output have at most {ROW_BYTES_MAX} bytes"),
+    );
     if attempt_id.is_none() {
         refuse_placeholders_in_values(&command.rows, "/rows", &mut faults);
     }
     faults.into_result().map_err(Rejection::Invalid)?;
     Ok(vec![Event::OutputRowsAppended(OutputRowsAppended {
         output_id: command.output_id,
+        first_row: before.0.saturating_add(1),
         rows: command.rows.clone(),
         at,
     })])
@@ -304,6 +323,45 @@ mod tests {
             .then_with(|events, _| assert_eq!(kinds(events), ["rows"]));
         produced().when(rows(1, Vec::new())).then_nothing();
         produced().when(rows(2, vec![json!(1)])).then_rejected(Rejection::PartNotFound("output"));
+    }
+
+    #[test]
+    fn rows_are_numbered_after_those_the_output_was_produced_with_and_only_counted() {
+        let data = json!({"rows": [1, 2]}).as_object().cloned().unwrap();
+        let table = ProduceOutput { data, ..output(1, NewOutputStatus::Active) };
+        let history = started().and(producing(1, table)).and(rows(1, vec![json!(3), json!("four")]));
+        history.when(rows(1, vec![json!(5)])).then_with(|events, state| {
+            let [Event::OutputRowsAppended(appended)] = events else { panic!("rows") };
+            assert_eq!(appended.first_row, 5);
+            let appended = (r#"[3,"four"]"#.len() + "[5]".len()) as u64;
+            assert_eq!(state.as_ref().unwrap().rows.of(1), RowCount(5, appended));
+        });
+        // What is no list has no rows.
+        let data = json!({"rows": "none"}).as_object().cloned().unwrap();
+        let other = ProduceOutput { data, ..output(1, NewOutputStatus::Active) };
+        started().and(producing(1, other)).when(rows(1, vec![json!(1)])).then_with(|events, _| {
+            assert!(matches!(events, [Event::OutputRowsAppended(appended)] if appended.first_row == 1));
+        });
+    }
+
+    #[test]
+    fn the_rows_of_an_append_and_of_an_output_are_limited_in_number_and_bytes() {
+        let produced = || started().and(produce(1, NewOutputStatus::Active));
+        let at_once = |count: usize| rows(1, vec![json!(1); count]);
+        produced().when(at_once(ROWS_PER_APPEND_MAX)).then_with(|events, _| assert_eq!(events.len(), 1));
+        produced()
+            .when(at_once(ROWS_PER_APPEND_MAX + 1))
+            .then_rejected(Rejection::invalid("/rows", "at most 10000 rows are appended at once"));
+        for (before, message) in [
+            (RowCount(ROWS_MAX, 0), "an output has at most 10000000 rows"),
+            (RowCount(1, ROW_BYTES_MAX - 2), "the rows of an output have at most 1073741824 bytes"),
+        ] {
+            let mut task = produced().state().unwrap();
+            task.rows.0.insert(1, before);
+            let command = AppendOutputRows { output_id: output_id(1), rows: vec![json!(1)] };
+            let refused = append_rows(&task, &command, Some(&attempt(1)), at(17));
+            assert_eq!(refused, Err(Rejection::invalid("/rows", message)));
+        }
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use capstan_contract::schema::NamedSchema;
 use capstan_domain::id::{AgentId, OutputId, RunId, TaskId};
-use capstan_domain::redaction::redact_fields;
+use capstan_domain::redaction::{redact, redact_fields};
 use capstan_domain::task::event::{OutputProduced, OutputStatus, TaskAccepted};
 use capstan_domain::task::output_feed::is_hidden;
+use capstan_domain::task::state::rows_of;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,9 @@ use crate::events::task_events;
 use crate::fact::Fact;
 use crate::model::{Model, Stored};
 use crate::redaction::{map_of, shown};
+
+/// Most bytes of the rows that an output shows itself.
+const SHOWN_ROWS_BYTES_MAX: usize = 4096;
 
 /// An output as the API returns it.
 #[serde_with::skip_serializing_none]
@@ -31,7 +35,11 @@ pub struct OutputRow {
     title: String,
     summary: Option<String>,
     uri: Option<String>,
+    /// The content as it was produced, but for `rows`: of the rows it shows the first ones, at most 4 KiB.
     data: Map<String, Value>,
+    /// Number of its rows, those of `data.rows` included; absent without any.
+    #[serde(default, skip_serializing_if = "crate::model::is_default")]
+    row_count: u64,
     #[schemars(with = "serde_json::Map<String, serde_json::Value>")]
     metadata: Box<RawValue>,
     status: OutputStatus,
@@ -61,7 +69,7 @@ task_events! {
 }
 
 impl Model for OutputRow {
-    const VERSION: i32 = 3;
+    const VERSION: i32 = 4;
     const COLUMNS: &'static [Column<Self>] = &[
         Column::fixed("task_id", CellType::Uuid, |row| Cell::Uuid(Some(row.task_id.0))),
         Column::fixed("agent_id", CellType::Uuid, |row| Cell::Uuid(Some(row.agent_id.0))),
@@ -69,6 +77,7 @@ impl Model for OutputRow {
         Column::changing("status", CellType::Text, |row| Cell::text(row.status.as_str())),
         Column::changing("archived", CellType::Flag, |row| Cell::Flag(Some(row.archived_at.is_some()))),
         Column::changing("hidden", CellType::Flag, |row| Cell::Flag(Some(row.hidden))),
+        Column::changing("row_count", CellType::BigInt, |row| Cell::number(row.row_count)),
         Column::fixed("created_at", CellType::Time, |row| Cell::Time(Some(row.created_at))),
     ];
     const ANSWER: Option<NamedSchema> = Some(NamedSchema::of_answer::<OutputRow>("output"));
@@ -93,14 +102,8 @@ impl Model for OutputRow {
         match fact.event {
             OutputEvent::OutputProduced(_) => {}
             OutputEvent::OutputRowsAppended(e) => {
-                let rows = row.data.entry("rows").or_insert_with(|| Value::Array(Vec::new()));
-                if let Value::Array(rows) = rows {
-                    rows.extend(e.rows.iter().cloned());
-                } else {
-                    // Another value is replaced: appended rows could not be told apart from it later.
-                    *rows = Value::Array(e.rows.clone());
-                }
-                redact_fields(&mut row.data);
+                show_rows(&mut row.data, row.row_count, &e.rows);
+                row.row_count = e.first_row.saturating_sub(1).saturating_add(e.rows.len() as u64);
             }
             OutputEvent::OutputFinalized(e) => row.summary = Some(e.summary.clone()),
             OutputEvent::OutputStatusChanged(e) => {
@@ -118,9 +121,41 @@ impl Model for OutputRow {
     }
 }
 
+/// Adds rows to those shown, while all before them are shown and these fit.
+fn show_rows(data: &mut Map<String, Value>, row_count: u64, rows: &[Value]) {
+    if rows.is_empty() {
+        return;
+    }
+    let shown = data.entry("rows").or_insert(Value::Null);
+    if !shown.is_array() {
+        // Another value is replaced: appended rows could not be told apart from it later.
+        *shown = Value::Array(Vec::new());
+    }
+    let Value::Array(shown) = shown else { return };
+    if shown.len() as u64 != row_count {
+        return;
+    }
+    let length = |value: &Value| value.to_string().len() + 1;
+    let mut bytes: usize = shown.iter().map(length).sum();
+    for row in rows {
+        bytes = bytes.saturating_add(length(row));
+        if bytes > SHOWN_ROWS_BYTES_MAX {
+            return;
+        }
+        let mut row = row.clone();
+        redact(&mut row);
+        shown.push(row);
+    }
+}
+
 fn begin(produced: &OutputProduced, accepted: &TaskAccepted) -> OutputRow {
+    let rows = rows_of(&produced.data);
     let mut data = produced.data.clone();
+    if !rows.is_empty() {
+        data.remove("rows");
+    }
     redact_fields(&mut data);
+    show_rows(&mut data, 0, rows);
     OutputRow {
         id: produced.output_id,
         task_id: accepted.task_id,
@@ -131,6 +166,7 @@ fn begin(produced: &OutputProduced, accepted: &TaskAccepted) -> OutputRow {
         summary: produced.summary.clone(),
         uri: produced.uri.clone(),
         data,
+        row_count: rows.len() as u64,
         metadata: shown(&produced.metadata),
         status: produced.status,
         status_reason: None,

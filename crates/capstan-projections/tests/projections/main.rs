@@ -4,6 +4,7 @@
 mod golden;
 mod operations;
 mod oracle;
+mod output_rows;
 mod pages;
 mod place;
 mod replay;

@@ -2,7 +2,7 @@
 
 use capstan_contract::schema::NamedSchema;
 use capstan_live::{Control, EventData};
-use capstan_projections::{RebuildReport, TaskTree, VerifyReport};
+use capstan_projections::{NumberedRow, RebuildReport, TaskTree, VerifyReport};
 use serde_json::{Map, Value};
 
 use super::health::Health;
@@ -52,6 +52,7 @@ pub(crate) static ANSWERS: &[NamedSchema] = &[
     NamedSchema::of_answer::<Interaction>("interaction"),
     NamedSchema::of_answer::<Preview>("schedule-preview"),
     NamedSchema::of_answer::<TaskTree>("task-tree"),
+    NamedSchema::of_answer::<NumberedRow>("output-row"),
     NamedSchema::of_answer::<ArchivedOutputs>("archived-outputs"),
     NamedSchema::of_answer::<Why>("why"),
     NamedSchema::of_answer::<Stats>("agent-stats"),

@@ -89,23 +89,23 @@ impl ProduceOutput {
     }
 }
 
-/// Adds rows to an output's `data.rows`.
+/// Adds rows to an output.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AppendOutputRows {
     /// Id of the output.
     pub output_id: OutputId,
-    /// The new rows.
+    /// The new rows, at most 10,000.
     pub rows: Vec<Value>,
 }
 
-/// Adds rows to an output's `data.rows` from outside.
+/// Adds rows to an output from outside.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AppendTaskOutputRows {
     /// Id of the task.
     pub task_id: TaskId,
     /// Id of the output.
     pub output_id: OutputId,
-    /// The new rows.
+    /// The new rows, at most 10,000.
     pub rows: Vec<Value>,
 }
 

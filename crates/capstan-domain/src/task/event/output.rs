@@ -35,10 +35,12 @@ pub struct OutputProduced {
     pub created_at: At,
 }
 
-/// Rows were added to an output's `data.rows`.
+/// Rows were added to an output, after those of its `data.rows`.
 pub struct OutputRowsAppended {
     /// The output.
     pub output_id: OutputId,
+    /// Number of the first of them among the rows of the output, from 1.
+    pub first_row: u64,
     /// The new rows.
     pub rows: Vec<Value>,
     /// Time of the event.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Blocker, Changes, Children, Inbox, Live, Outputs, ParentReport, Runs, ToolCalls, Watches};
+use super::{Blocker, Changes, Children, Inbox, Live, Outputs, ParentReport, Rows, Runs, ToolCalls, Watches};
 use crate::id::{AttemptId, BlockerId, InputId};
 use crate::task::event::{BudgetScope, BudgetWarned, Priority, RunCause};
 use crate::task::transitions::TaskState;
@@ -48,6 +48,8 @@ pub struct Progress {
     pub answered: Option<(Blocker, InputId)>,
     /// Its outputs.
     pub outputs: Outputs,
+    /// The rows of its outputs, counted.
+    pub rows: Rows,
     /// Its deferred tool calls.
     pub tool_calls: ToolCalls,
     /// Its subtasks.
@@ -92,6 +94,7 @@ impl Progress {
             blocker_revision: 0,
             answered: None,
             outputs: Outputs::default(),
+            rows: Rows::default(),
             tool_calls: ToolCalls::default(),
             children: Children::default(),
             watches: Watches::default(),
